@@ -1,0 +1,81 @@
+# SHA-256 and what is built on it: tagged hash (BIP-340), HMAC (RFC 2104), HKDF (RFC 5869), comparison.
+
+from hashlib import sha256 as _sha256
+
+from .runtime import const
+
+_BLOCK = const(64)
+_INNER = int.from_bytes(b"\x36" * _BLOCK, "big")
+_OUTER = int.from_bytes(b"\x5c" * _BLOCK, "big")
+
+_tags = {}
+
+
+def sha256(*parts):
+    """SHA-256 of the parts joined, 32 bytes."""
+    digest = _sha256(parts[0])
+    for part in parts[1:]:
+        digest.update(part)
+    return digest.digest()
+
+
+def tag_prefix(tag):
+    """SHA256(tag) twice, 64 bytes: what a BIP-340 tagged hash begins with. tag is bytes."""
+    digest = sha256(tag)
+    return digest + digest
+
+
+def tagged(name, *parts):
+    """H(name, parts joined) of PROTOCOL §1, 32 bytes. name is a str without the prefix "tessera/1/"."""
+    prefix = _tags.get(name)
+    if prefix is None:
+        prefix = _tags[name] = tag_prefix(("tessera/1/" + name).encode())
+    return sha256(prefix, *parts)
+
+
+class HmacKey:
+    """HMAC-SHA-256 under one key of any length; the pads are made once."""
+
+    def __init__(self, key):
+        if len(key) > _BLOCK:
+            key = sha256(key)
+        # One big integer instead of 64 byte operations: 20 times faster on MicroPython.
+        number = int.from_bytes(bytes(key) + bytes(_BLOCK - len(key)), "big")
+        self._inner = (number ^ _INNER).to_bytes(_BLOCK, "big")
+        self._outer = (number ^ _OUTER).to_bytes(_BLOCK, "big")
+
+    def digest(self, *parts):
+        """HMAC of the parts joined, 32 bytes."""
+        return sha256(self._outer, sha256(self._inner, *parts))
+
+
+def hmac_sha256(key, *parts):
+    """HMAC-SHA-256 of the parts joined, 32 bytes."""
+    return HmacKey(key).digest(*parts)
+
+
+def hkdf_expand(prk, info, length):
+    """HKDF-Expand (RFC 5869): length bytes, at most 8160. info is bytes."""
+    key = HmacKey(prk)
+    block = output = b""
+    counter = 0
+    while len(output) < length:
+        counter += 1
+        block = key.digest(block, info, bytes((counter,)))
+        output += block
+    return output[:length]
+
+
+def hkdf(salt, ikm, info, length):
+    """HKDF (RFC 5869): length bytes. An empty salt is the RFC's string of zeros."""
+    return hkdf_expand(hmac_sha256(salt, ikm), info, length)
+
+
+def equal(left, right):
+    """True if two byte strings are the same; the time depends on their length only."""
+    if len(left) != len(right):
+        return False
+    difference = 0
+    for index in range(len(left)):
+        difference |= left[index] ^ right[index]
+    return difference == 0

@@ -1,0 +1,97 @@
+# What differs between MicroPython and CPython, and nothing else: const, AES, ticks, durable writes.
+# Every other core module imports these names from here and is then the same on both.
+
+import sys
+import time
+
+MICROPYTHON = sys.implementation.name == "micropython"
+
+if MICROPYTHON:
+    from asyncio import sleep_ms
+    from struct import pack_into
+    from time import ticks_diff, ticks_ms
+
+    from cryptolib import aes as _aes
+    from micropython import const
+
+    def sync(file):
+        """Hand what was written to the file system."""
+        file.flush()
+
+    def copy_block(buffer, view):
+        """Copy 16 bytes to the start of buffer; unlike a slice assignment it allocates nothing."""
+        pack_into("16s", buffer, 0, view)
+
+    def outgoing(buffer):
+        """What a stream may be given of a buffer that will be used again: it copies what it cannot send at once."""
+        return buffer
+
+else:
+    import asyncio
+    from os import fsync
+
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+    def const(value):
+        return value
+
+    def ticks_ms():
+        """Milliseconds of a clock that never steps; compare with ticks_diff only."""
+        return time.monotonic_ns() // 1_000_000
+
+    async def sleep_ms(milliseconds):
+        await asyncio.sleep(milliseconds / 1000)
+
+    def ticks_diff(later, earlier):
+        return later - earlier
+
+    def sync(file):
+        """Make what was written survive a power cut."""
+        file.flush()
+        fsync(file.fileno())
+
+    def copy_block(buffer, view):
+        """Copy 16 bytes to the start of buffer."""
+        buffer[:16] = view
+
+    def outgoing(buffer):
+        """What a stream may be given of a buffer that will be used again: a copy, as it keeps a reference."""
+        return bytes(buffer)
+
+    class _aes:
+        """cryptolib.aes over the library `cryptography`: state runs on from call to call, as on MicroPython."""
+
+        def __init__(self, key, mode, iv=None):
+            chaining = modes.CBC(bytes(iv)) if mode == 2 else modes.ECB()
+            self._cipher = Cipher(algorithms.AES(bytes(key)), chaining)
+            self._context = None
+
+        def encrypt(self, data, out=None):
+            if self._context is None:
+                self._context = self._cipher.encryptor()
+            return self._update(data, out)
+
+        def decrypt(self, data, out=None):
+            if self._context is None:
+                self._context = self._cipher.decryptor()
+            return self._update(data, out)
+
+        def _update(self, data, out):
+            result = self._context.update(bytes(data))
+            if out is None:
+                return result
+            memoryview(out)[: len(result)] = result
+            return None
+
+
+_ZERO_IV = bytes(16)
+
+
+def aes_ecb(key):
+    """AES on single 16-byte blocks; key 16 or 32 bytes. One object encrypts or decrypts, never both."""
+    return _aes(key, 1)
+
+
+def aes_cbc(key, iv=_ZERO_IV):
+    """AES-CBC without padding; the chain runs on from one call to the next."""
+    return _aes(key, 2, iv)
