@@ -1,0 +1,24 @@
+// libsecp256k1 as one source file, with its options: the same library on every port. Its tree is not part of this
+// repository; SECP256K1_DIR names it (micropython.mk, micropython.cmake).
+
+#define ENABLE_MODULE_ECDH 1
+#define ENABLE_MODULE_EXTRAKEYS 1
+#define ENABLE_MODULE_SCHNORRSIG 1
+
+// Tables sized for the flash of a board: 1 KB each for the two of verification (16 points), 2 KB for signing (2 · 16
+// points). Larger ones would make a computer faster and its tests say less about a board.
+#define ECMULT_WINDOW_SIZE 6
+#define COMB_BLOCKS 2
+#define COMB_TEETH 5
+
+// Without this a misuse or a failed self-test ends in abort(); modsecp256k1.c has the callbacks that raise.
+#define USE_EXTERNAL_DEFAULT_CALLBACKS 1
+
+#pragma GCC diagnostic ignored "-Wpragmas"
+#pragma GCC diagnostic ignored "-Wunused-function"
+#include "src/secp256k1.c"
+#include "src/precomputed_ecmult.c"
+#include "src/precomputed_ecmult_gen.c"
+
+// Room for the context that signs, here because only here the compiler knows its size.
+secp256k1_context modsecp256k1_context;

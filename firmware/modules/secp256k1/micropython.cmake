@@ -1,0 +1,22 @@
+# For ports that build with CMake: `cmake -DUSER_C_MODULES=…/secp256k1/micropython.cmake -DSECP256K1_DIR=…`.
+
+if(NOT EXISTS "${SECP256K1_DIR}/src/secp256k1.c")
+    message(FATAL_ERROR "SECP256K1_DIR must name the source tree of libsecp256k1 (it is \"${SECP256K1_DIR}\")")
+endif()
+
+file(STRINGS "${SECP256K1_DIR}/CMakeLists.txt" LIBSECP256K1_VERSION REGEX "^  VERSION ")
+string(REGEX MATCH "[0-9.]+" LIBSECP256K1_VERSION "${LIBSECP256K1_VERSION}")
+
+add_library(usermod_secp256k1 INTERFACE)
+target_sources(usermod_secp256k1 INTERFACE
+    ${CMAKE_CURRENT_LIST_DIR}/modsecp256k1.c
+    ${CMAKE_CURRENT_LIST_DIR}/library.c
+)
+target_include_directories(usermod_secp256k1 INTERFACE ${SECP256K1_DIR} ${SECP256K1_DIR}/include)
+target_compile_definitions(usermod_secp256k1 INTERFACE LIBSECP256K1_VERSION=${LIBSECP256K1_VERSION})
+
+# Optimised for speed where the port is for size. Beside the objects: call graphs (.ci), which tools/c_stack.py reads.
+set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/library.c PROPERTIES COMPILE_OPTIONS "-O2;-fcallgraph-info=su")
+set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/modsecp256k1.c PROPERTIES COMPILE_OPTIONS "-fcallgraph-info=su")
+
+target_link_libraries(usermod INTERFACE usermod_secp256k1)
