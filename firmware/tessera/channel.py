@@ -1,0 +1,204 @@
+# The encrypted channel (PROTOCOL §4): Noise NKpsk0 with the cheap check before curve work, resumption, transport.
+# What the frames mean is wire's business; which resumption secrets exist is admission's.
+
+from . import curve
+from .aead import TAG_BYTES, Aead
+from .errors import BadFrame
+from .hashes import equal, hkdf, hkdf_expand, hmac_sha256, sha256
+from .runtime import const
+
+NONCE_BYTES = const(16)
+HELLO_BYTES = const(81)
+REPLY_BYTES = const(65)
+
+_NAME = b"Noise_NKpsk0_secp256k1_AES128CBCHMAC_SHA256"
+_CHECK_END = const(49)  # hello is 33 bytes, 16 bytes of HMAC, 32 bytes of proof
+
+
+class Channel:
+    """Sealed frames both ways, one counter a direction, after either handshake."""
+
+    def __init__(self, send_key, receive_key, handshake_hash=None):
+        self.handshake_hash = handshake_hash
+        self._send = Aead(send_key)
+        self._receive = Aead(receive_key)
+        self._sent = 0
+        self._received = 0
+
+    def seal_in_place(self, frame):
+        """Seal the plaintext of 255 or 1023 bytes at the start of frame (bytearray, 17 bytes longer)."""
+        self._send.seal_in_place(self._sent, self._sent.to_bytes(8, "big"), frame)
+        self._sent += 1
+
+    def seal(self, plaintext):
+        """The sealed frame for a plaintext of 255 or 1023 bytes."""
+        frame = bytearray(len(plaintext) + 1 + TAG_BYTES)
+        frame[: len(plaintext)] = plaintext
+        self.seal_in_place(frame)
+        return bytes(frame)
+
+    def open(self, frame):
+        """The plaintext of a received frame; BadFrame ends the channel."""
+        plaintext = self._receive.open(self._received, self._received.to_bytes(8, "big"), frame)
+        if len(plaintext) != len(frame) - 1 - TAG_BYTES:
+            raise BadFrame("wrong padding")
+        self._received += 1
+        return plaintext
+
+
+class _Noise:
+    """Noise's SymmetricState (revision 34, 5.2) for this pattern, up to and past the pre-message."""
+
+    def __init__(self, nonce, relay_key):
+        self._h = self._ck = sha256(_NAME)
+        self._mix_hash(b"tessera/1" + bytes(nonce))
+        self._mix_hash(relay_key)
+
+    def _mix_hash(self, data):
+        self._h = sha256(self._h, data)
+
+    def _mix_key(self, material):
+        mixed = hkdf(self._ck, material, b"", 64)
+        self._ck = mixed[:32]
+        self._cipher = Aead(mixed[32:])
+
+    def psk(self, psk):
+        mixed = hkdf(self._ck, psk, b"", 96)
+        self._ck = mixed[:32]
+        self._mix_hash(mixed[32:64])
+        self._cipher = Aead(mixed[64:])
+
+    def ephemeral(self, point):
+        self._mix_hash(point)
+        self._mix_key(point)
+
+    def shared(self, secret, point):
+        self._mix_key(curve.dh(secret, point))
+
+    # A key seals one payload only, so Noise's nonce is always 0.
+
+    def seal_empty(self):
+        sealed = self._cipher.seal(0, self._h, b"")
+        self._mix_hash(sealed)
+        return sealed
+
+    def open_empty(self, sealed):
+        if self._cipher.open(0, self._h, sealed):
+            raise BadFrame("the payload is not empty")
+        self._mix_hash(sealed)
+
+    def split(self, initiator):
+        keys = hkdf(self._ck, b"", b"", 64)
+        ours, theirs = (keys[:32], keys[32:]) if initiator else (keys[32:], keys[:32])
+        return Channel(ours, theirs, self._h)
+
+
+def _check(access_key, nonce, start):
+    return hmac_sha256(access_key, b"hello", nonce, start)[:16]
+
+
+def resumption_step(secret):
+    """(id(16), key(32), next secret(32)) of a resumption secret."""
+    out = hkdf_expand(secret, b"resume", 80)
+    return out[:16], out[16:48], out[48:]
+
+
+def _resumed_keys(nonce, key, start, relay_random):
+    keys = hkdf(nonce, key, b"keys" + bytes(start) + bytes(relay_random), 64)
+    return keys[:32], keys[32:]
+
+
+# -- relay side
+
+
+def hello_access_key(hello, nonce, access_keys):
+    """The access key this hello (81 bytes) was made with; BadFrame if none. No curve work, no state."""
+    for access_key in access_keys:
+        if equal(_check(access_key, nonce, hello[:33]), hello[33:_CHECK_END]):
+            return access_key
+    raise BadFrame("hello check failed")
+
+
+def resumption_id(hello):
+    """The id in a resumption hello, None if it is a full handshake's."""
+    return bytes(hello[1:17]) if hello[0] == 0 else None
+
+
+def respond(hello, nonce, access_key, static, ephemeral):
+    """Answer a full handshake: (channel, reply of 65 bytes). BadFrame if the hello is not right.
+
+    static and ephemeral are (secret(32), point(33)) of the relay; an ephemeral serves one handshake.
+    """
+    client_point = bytes(hello[:33])
+    noise = _Noise(nonce, static[1])
+    noise.psk(access_key)
+    noise.ephemeral(client_point)
+    try:
+        noise.shared(static[0], client_point)
+        noise.open_empty(hello[_CHECK_END:])
+        noise.ephemeral(ephemeral[1])
+        noise.shared(ephemeral[0], client_point)
+    except ValueError:
+        raise BadFrame("not a point of the curve") from None
+    reply = ephemeral[1] + noise.seal_empty()
+    return noise.split(False), reply
+
+
+def resume(hello, nonce, key, relay_random):
+    """Answer a resumption whose id belongs to key: (channel, reply). BadFrame if the client does not hold the key."""
+    start = bytes(hello[:33])
+    if not equal(hmac_sha256(key, b"proof", nonce, start), hello[_CHECK_END:]):
+        raise BadFrame("resumption proof failed")
+    receive_key, send_key = _resumed_keys(nonce, key, start, relay_random)
+    accept = hmac_sha256(key, b"accept", nonce, start, relay_random)
+    return Channel(send_key, receive_key), relay_random + accept
+
+
+# -- client side
+
+
+class Initiator:
+    """A full handshake from the client: hello() goes out, finish(reply) gives the channel."""
+
+    def __init__(self, nonce, relay_key, access_key, ephemeral_secret):
+        self._secret = ephemeral_secret
+        self._noise = _Noise(nonce, relay_key)
+        point = curve.public(ephemeral_secret)
+        self._noise.psk(access_key)
+        self._noise.ephemeral(point)
+        self._noise.shared(ephemeral_secret, relay_key)
+        self._hello = point + _check(access_key, nonce, point) + self._noise.seal_empty()
+
+    def hello(self):
+        return self._hello
+
+    def finish(self, reply):
+        point = bytes(reply[:33])
+        self._noise.ephemeral(point)
+        try:
+            self._noise.shared(self._secret, point)
+        except ValueError:
+            raise BadFrame("not a point of the curve") from None
+        self._noise.open_empty(reply[33:])
+        return self._noise.split(True)
+
+
+class Resumption:
+    """A resumed session from the client. next_secret replaces the secret as soon as hello() was sent."""
+
+    def __init__(self, nonce, access_key, secret, client_random):
+        id_, self._key, self.next_secret = resumption_step(secret)
+        self._nonce = bytes(nonce)
+        self._start = b"\x00" + id_ + bytes(client_random)
+        proof = hmac_sha256(self._key, b"proof", self._nonce, self._start)
+        self._hello = self._start + _check(access_key, self._nonce, self._start) + proof
+
+    def hello(self):
+        return self._hello
+
+    def finish(self, reply):
+        relay_random = bytes(reply[:33])
+        if not equal(hmac_sha256(self._key, b"accept", self._nonce, self._start, relay_random), reply[33:]):
+            raise BadFrame("the relay does not hold the resumption key")
+        send_key, receive_key = _resumed_keys(self._nonce, self._key, self._start, relay_random)
+        return Channel(send_key, receive_key)

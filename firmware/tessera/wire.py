@@ -1,0 +1,241 @@
+# Frames: the only module that packs or unpacks one (PROTOCOL §5). Both sides' halves are here.
+# Encryption is the channel's business, what a request means the relay's.
+
+import struct
+
+from . import errors
+from .runtime import const
+
+PORT = const(8100)
+PROTOCOL_VERSION = const(1)
+
+SMALL_BYTES = const(255)  # plaintext of client frames and small answers
+CELL_BYTES = const(1023)  # plaintext of answers to FETCH
+SEAL_BYTES = const(17)  # one byte of padding and a tag of 16
+CLIENT_FRAME_BYTES = const(272)
+CELL_FRAME_BYTES = const(1040)
+
+RECORD_BYTES = const(240)
+CELL_HEADER_BYTES = const(63)
+RECORDS_PER_FRAME = const(4)
+FETCH_ROUNDS = const(16)
+CHUNK_BYTES = const(240)
+
+# Requests
+VOID = const(0)
+INFO = const(1)
+AUTH = const(2)
+POST = const(3)
+FETCH = const(4)
+PARAMS = const(5)
+CHECKPOINT = const(6)
+PUSH = const(7)
+
+# Answers
+VOIDED = const(0x80)
+INFO_ANSWER = const(0x81)
+ADMITTED = const(0x82)
+ACK = const(0x83)
+CELL = const(0x84)
+PARAMS_ANSWER = const(0x85)
+CHECKPOINT_ANSWER = const(0x86)
+PUSHED = const(0x87)
+END = const(0x94)
+ERROR = const(0xFF)
+
+_EMPTY_SMALL = bytes(SMALL_BYTES)
+_EMPTY_CELL = bytes(CELL_BYTES)
+
+_CODES = (
+    (1, "BAD_FRAME", errors.BadFrame),
+    (2, "BAD_REQUEST", errors.BadRequest),
+    (3, "NOT_ADMITTED", errors.NotAdmitted),
+    (4, "QUOTA", errors.QuotaSpent),
+    (5, "NOT_READY", errors.NotReady),
+    (6, "BUSY", errors.Busy),
+    (7, "TOO_OLD", errors.TooOld),
+    (8, "FAULT", errors.Fault),
+)
+
+
+def _frame(kind, layout="", *fields):
+    frame = bytearray(SMALL_BYTES)
+    frame[0] = kind
+    struct.pack_into(">" + layout, frame, 1, *fields)
+    return frame
+
+
+# -- requests, client side: each gives 255 bytes of plaintext
+
+
+def void():
+    return _frame(VOID)
+
+
+def info():
+    return _frame(INFO)
+
+
+def auth(epoch, key, signature, proof):
+    """key 32 bytes, signature and proof 64 each."""
+    return _frame(AUTH, "I32s64s64s", epoch, bytes(key), bytes(signature), bytes(proof))
+
+
+def post(bucket, record):
+    """record of 240 bytes."""
+    return _frame(POST, "B240s", bucket, bytes(record))
+
+
+def fetch(bucket, start, end):
+    """Rounds start ≤ r < end, at most 16."""
+    return _frame(FETCH, "BII", bucket, start, end)
+
+
+def params(chunk):
+    return _frame(PARAMS, "H", chunk)
+
+
+def checkpoint(epoch):
+    return _frame(CHECKPOINT, "I", epoch)
+
+
+def push(total, chunk, data):
+    """data: up to 240 bytes of the object of total bytes, at 240·chunk."""
+    return _frame(PUSH, "HHB240s", total, chunk, len(data), bytes(data))
+
+
+# -- requests, relay side
+
+_LAYOUTS = {
+    VOID: "",
+    INFO: "",
+    AUTH: "I32s64s64s",
+    POST: "B",
+    FETCH: "BII",
+    PARAMS: "H",
+    CHECKPOINT: "I",
+    PUSH: "HHB240s",
+}
+
+
+def read_request(frame):
+    """(type, fields in PROTOCOL order); a POST's record stays in frame[2:242]. BadFrame for an unknown type."""
+    layout = _LAYOUTS.get(frame[0])
+    if layout is None:
+        raise errors.BadFrame("unknown request")
+    return frame[0], struct.unpack_from(">" + layout, frame, 1)
+
+
+def posted_record(frame):
+    """A view of the record in a POST frame."""
+    return memoryview(frame)[2 : 2 + RECORD_BYTES]
+
+
+# -- answers, relay side. Each writes over a buffer whose first bytes are the plaintext and says nothing else.
+
+
+def _answer(buffer, kind, layout="", *fields):
+    buffer[:SMALL_BYTES] = _EMPTY_SMALL
+    buffer[0] = kind
+    struct.pack_into(">" + layout, buffer, 1, *fields)
+
+
+def answer_void(buffer):
+    _answer(buffer, VOIDED)
+
+
+def answer_info(buffer, digest, serial, open_round, first_round, tier):
+    name = tier.encode()
+    fields = (PROTOCOL_VERSION, digest, serial, open_round, first_round, len(name), name)
+    _answer(buffer, INFO_ANSWER, "B32sIIIB{}s".format(len(name)), *fields)
+
+
+def answer_auth(buffer, secret, posts_left):
+    _answer(buffer, ADMITTED, "32sH", secret, posts_left)
+
+
+def answer_post(buffer, open_round):
+    _answer(buffer, ACK, "I", open_round)
+
+
+def answer_params(buffer, total, chunk, data):
+    _answer(buffer, PARAMS_ANSWER, "HHB{}s".format(len(data)), total, chunk, len(data), data)
+
+
+def answer_checkpoint(buffer, data):
+    _answer(buffer, CHECKPOINT_ANSWER, "250s", data)
+
+
+def answer_push(buffer, complete):
+    _answer(buffer, PUSHED, "B", 1 if complete else 0)
+
+
+def answer_error(buffer, error):
+    """The frame for a Refusal."""
+    for code, _, kind in _CODES:
+        if isinstance(error, kind):
+            _answer(buffer, ERROR, "BI", code, error.retry_after)
+
+
+def answer_fetch_error(buffer, error):
+    """The same as an answer to FETCH, 1023 bytes."""
+    buffer[:CELL_BYTES] = _EMPTY_CELL
+    answer_error(buffer, error)
+
+
+def pack_cell(buffer, round_, count, offset, records):
+    """All of a CELL frame but its records, which are in place already. Allocates nothing."""
+    struct.pack_into(">BIHHB53s", buffer, 0, CELL, round_, count, offset, records, b"")
+    while records < RECORDS_PER_FRAME:
+        struct.pack_into("240s", buffer, CELL_HEADER_BYTES + records * RECORD_BYTES, b"")
+        records += 1
+
+
+def pack_end(buffer, next_round):
+    buffer[:CELL_BYTES] = _EMPTY_CELL
+    struct.pack_into(">BI", buffer, 0, END, next_round)
+
+
+# -- answers, client side
+
+
+def read_answer(plaintext):
+    """(type, fields in PROTOCOL order) of a small answer; Refused for an error frame, BadFrame for an unknown type."""
+    kind = plaintext[0]
+    if kind == ERROR:
+        raise _refused(plaintext)
+    if kind == INFO_ANSWER:
+        version, digest, serial, open_round, first_round, length = struct.unpack_from(">B32sIIIB", plaintext, 1)
+        tier = bytes(plaintext[47 : 47 + length]).decode()
+        return kind, version, digest, serial, open_round, first_round, tier
+    if kind == PARAMS_ANSWER:
+        total, chunk, length = struct.unpack_from(">HHB", plaintext, 1)
+        return kind, total, chunk, bytes(plaintext[6 : 6 + length])
+    layout = {VOIDED: "", ADMITTED: "32sH", ACK: "I", CHECKPOINT_ANSWER: "250s", PUSHED: "B"}.get(kind)
+    if layout is None:
+        raise errors.BadFrame("unknown answer")
+    return (kind,) + struct.unpack_from(">" + layout, plaintext, 1)
+
+
+def read_cell(plaintext):
+    """(CELL, round, count, offset, [records]) or (END, next) of an answer to FETCH; Refused for an error frame."""
+    kind = plaintext[0]
+    if kind == ERROR:
+        raise _refused(plaintext)
+    if kind == END:
+        return (END,) + struct.unpack_from(">I", plaintext, 1)
+    if kind != CELL:
+        raise errors.BadFrame("unknown answer")
+    round_, count, offset, records = struct.unpack_from(">IHHB", plaintext, 1)
+    if records > RECORDS_PER_FRAME:
+        raise errors.BadFrame("too many records in a frame")
+    starts = range(CELL_HEADER_BYTES, CELL_HEADER_BYTES + records * RECORD_BYTES, RECORD_BYTES)
+    return kind, round_, count, offset, [bytes(plaintext[at : at + RECORD_BYTES]) for at in starts]
+
+
+def _refused(plaintext):
+    code, retry_after = struct.unpack_from(">BI", plaintext, 1)
+    for number, name, _ in _CODES:
+        if number == code:
+            return errors.Refused(code, name, retry_after)
+    return errors.Refused(code, "error {}".format(code), retry_after)
