@@ -1,0 +1,75 @@
+# Flash on a computer: a file behind MicroPython's extended block-device protocol, with the manners of NOR flash:
+# a program only clears bits, only an erase of a whole sector sets them. On a board rp2.Flash or esp32.Partition is
+# here.
+
+import os
+
+from .runtime import const
+
+SECTOR_BYTES = const(4096)
+_BLANK = b"\xff" * SECTOR_BYTES
+
+# ioctl operations of MicroPython's block devices
+COUNT = const(4)
+SIZE = const(5)
+ERASE = const(6)
+
+
+def _make_blank(path, sectors):
+    """Whole or not at all: a file of another size would be refused."""
+    with open(path + ".new", "wb") as file:
+        for _ in range(sectors):
+            file.write(_BLANK)
+    os.rename(path + ".new", path)
+
+
+class FileDevice:
+    """A region of so many sectors of 4096 bytes in the file at path; a new file is blank."""
+
+    def __init__(self, path, sectors):
+        self.sectors = sectors
+        try:
+            self._file = open(path, "r+b", buffering=0)
+        except OSError:
+            _make_blank(path, sectors)
+            self._file = open(path, "r+b", buffering=0)
+        if self._file.seek(0, 2) != sectors * SECTOR_BYTES:
+            raise OSError("the flash file {} has not the size the relay was made with".format(path))
+
+    def readblocks(self, block, buffer, offset=0):
+        self._seek(block, offset, len(buffer))
+        self._file.readinto(buffer)
+
+    def writeblocks(self, block, buffer, offset=None):
+        """Program; without an offset the protocol asks for an erase first."""
+        if offset is None:
+            self._erase(block)
+            offset = 0
+        old = bytearray(len(buffer))
+        self.readblocks(block, old, offset)
+        programmed = int.from_bytes(old, "big") & int.from_bytes(buffer, "big")
+        self._seek(block, offset, len(buffer))
+        self._file.write(programmed.to_bytes(len(buffer), "big"))
+
+    def ioctl(self, operation, argument):
+        if operation == COUNT:
+            return self.sectors
+        if operation == SIZE:
+            return SECTOR_BYTES
+        if operation == ERASE:
+            self._erase(argument)
+            return 0
+        return 0
+
+    def _erase(self, block):
+        self._seek(block, 0, SECTOR_BYTES)
+        self._file.write(_BLANK)
+
+    def _seek(self, block, offset, length):
+        start = block * SECTOR_BYTES + offset
+        if block < 0 or offset < 0 or start + length > self.sectors * SECTOR_BYTES:
+            raise OSError(22)
+        self._file.seek(start)
+
+    def close(self):
+        self._file.close()

@@ -1,0 +1,56 @@
+# Small files of the relay (littlefs on a board, a directory on a computer): read, replace as a whole, append.
+# What is in them is the business of parameterstore, ledger and the entry script.
+
+import os
+
+from .runtime import sync
+
+
+class Directory:
+    """Files of one directory by name; a replaced file is the old or the new one after a power cut, never a mixture."""
+
+    def __init__(self, path):
+        self._path = path.rstrip("/") + "/"
+
+    def read(self, name):
+        """The content, None if there is no such file."""
+        try:
+            with open(self._path + name, "rb") as file:
+                return file.read()
+        except OSError:
+            return None
+
+    def read_at(self, name, offset, length):
+        """Up to length bytes from offset."""
+        with open(self._path + name, "rb") as file:
+            file.seek(offset)
+            return file.read(length)
+
+    def size(self, name):
+        """Bytes in the file, 0 if there is none."""
+        try:
+            return os.stat(self._path + name)[6]
+        except OSError:
+            return 0
+
+    def replace(self, name, data):
+        """Write the file anew, atomically."""
+        with open(self._path + name + ".new", "wb") as file:
+            file.write(data)
+            sync(file)
+        os.rename(self._path + name + ".new", self._path + name)
+
+    def append(self, name, data):
+        with open(self._path + name, "ab") as file:
+            file.write(data)
+            sync(file)
+
+    def rename(self, name, new_name):
+        os.rename(self._path + name, self._path + new_name)
+
+    def remove(self, name):
+        """Delete the file if it is there."""
+        try:
+            os.remove(self._path + name)
+        except OSError:
+            pass

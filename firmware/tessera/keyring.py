@@ -1,0 +1,240 @@
+# What a relay must not forget, and must be able to forget for good: page keys, cover states, seed, quota leases, seal
+# marks.
+# Two banks of sectors on flash; the only module that knows their bytes (PROTOCOL §10).
+
+import struct
+
+from .errors import Fault, InvalidObject
+from .hashes import tagged
+from .runtime import const
+
+PAGE_BYTES = const(256)
+PAGES_PER_SECTOR = const(16)
+TOKEN_ID_BYTES = const(8)
+_BODY_AT = const(8)
+_DIGEST_AT = const(240)
+_ERASE = const(6)  # ioctl
+_COUNT = const(4)
+_SPARE_PAGES = const(4)  # a snapshot must leave these for marks and leases
+
+# Kinds of page
+_HEAD = const(1)
+_EPOCHS = const(2)
+_LEASES = const(3)
+_MARK = const(4)
+_LEASE = const(5)
+_FLAGS = const(6)
+
+_VERSION = const(1)
+_HEAD_LAYOUT = ">BBI32sIIII"
+_EPOCHS_A_PAGE = const(3)
+_EPOCH_BYTES = const(68)
+_LEASES_A_PAGE = const(25)
+_LEASE_BYTES = const(9)
+
+ADMITTED = const(1)  # flag: a member was admitted
+NEVER = const(0xFFFFFFFF)  # commissioned: no cover key was ever disclosed
+
+
+class KeyRing:
+    """The state as attributes; load() reads it, rewrite() makes it durable as a whole, the rest append a page.
+
+    flags, boots, seed(32), next_sector (record log), sealed_next (first round not sealed), sealed_count (rounds of its
+    epoch sealed in time), commissioned (epoch whose cover was disclosed), epochs {epoch: (page_key, cover_state)},
+    leases {token_id(8): leases of 16 posts} for lease_epoch.
+    """
+
+    def __init__(self, device):
+        self._device = device
+        self._bank_sectors = device.ioctl(_COUNT, 0) // 2
+        self._bank_pages = self._bank_sectors * PAGES_PER_SECTOR
+        self._bank = None
+        self._used_pages = 0
+        self._generation = 0
+        self._idle_is_blank = False
+        self._page = bytearray(PAGE_BYTES)
+        self._check = bytearray(PAGE_BYTES)
+        self.clear()
+
+    def clear(self):
+        """The state of a relay that never ran."""
+        self.flags = 0
+        self.boots = 0
+        self.seed = None
+        self.next_sector = 0
+        self.sealed_next = 0
+        self.sealed_count = 0
+        self.commissioned = NEVER
+        self.epochs = {}
+        self.lease_epoch = 0
+        self.leases = {}
+
+    def check_capacity(self, epochs, tokens):
+        """Raise InvalidObject if a bank cannot hold so many epochs and tokens."""
+        pages = 1 + _pages(epochs, _EPOCHS_A_PAGE) + _pages(tokens, _LEASES_A_PAGE) + _SPARE_PAGES
+        if pages > self._bank_pages:
+            raise InvalidObject(
+                "the key ring has {} pages a bank, these parameters need {}".format(self._bank_pages, pages)
+            )
+
+    # -- reading
+
+    def load(self):
+        """Read the state of the valid bank with the highest generation; False if there is none."""
+        found = [(self._generation_of(bank), bank) for bank in (0, 1)]
+        self._generation, self._bank = max(found)
+        if self._generation < 0:
+            self._generation, self._bank = 0, None
+            return False
+        self.clear()
+        self._used_pages = 0
+        for place in range(self._bank_pages):
+            page = self._bank * self._bank_pages + place
+            if self._read(page) and self._page_generation() == self._generation:
+                self._apply()
+                self._used_pages = place + 1
+            elif not _blank(self._page):
+                self._used_pages = place + 1
+        return True
+
+    def _generation_of(self, bank):
+        if self._read(bank * self._bank_pages) and self._page[4] == _HEAD:
+            return self._page_generation()
+        return -1
+
+    def _page_generation(self):
+        return struct.unpack_from(">I", self._page)[0]
+
+    def _read(self, page):
+        """Read a page into _page; whether it is whole."""
+        self._device.readblocks(page >> 4, self._page, (page & 15) << 8)
+        return _digest(page, self._page) == self._page[_DIGEST_AT:]
+
+    def _apply(self):
+        kind, length = self._page[4], self._page[5]
+        body = bytes(self._page[_BODY_AT : _BODY_AT + length])
+        if kind == _HEAD:
+            fields = struct.unpack(_HEAD_LAYOUT, body)
+            if fields[0] != _VERSION:
+                raise Fault("the key ring was written by another version of the relay")
+            _, self.flags, self.boots, self.seed, self.next_sector = fields[:5]
+            self.sealed_next, self.sealed_count, self.commissioned = fields[5:]
+        elif kind == _EPOCHS:
+            for at in range(0, length, _EPOCH_BYTES):
+                epoch, page_key, state = struct.unpack_from(">I32s32s", body, at)
+                self.epochs[epoch] = (page_key, state)
+        elif kind == _MARK:
+            self.sealed_next, self.sealed_count = struct.unpack(">II", body)
+        elif kind == _FLAGS:
+            self.flags, self.commissioned = struct.unpack(">BI", body)
+        elif kind in (_LEASES, _LEASE):
+            self.lease_epoch = struct.unpack_from(">I", body)[0]
+            for at in range(4, length, _LEASE_BYTES):
+                self.leases[body[at : at + TOKEN_ID_BYTES]] = body[at + TOKEN_ID_BYTES]
+
+    # -- writing
+
+    def mark(self, sealed_next, sealed_count):
+        """Make a seal durable: every round before sealed_next is sealed."""
+        self.sealed_next, self.sealed_count = sealed_next, sealed_count
+        self._append(_MARK, struct.pack(">II", sealed_next, sealed_count))
+
+    def lease(self, token_id, leases):
+        """Make the number of leases a token took in lease_epoch durable."""
+        self.leases[token_id] = leases
+        self._append(_LEASE, struct.pack(">I8sB", self.lease_epoch, token_id, leases))
+
+    def set_flags(self, flags, commissioned):
+        self.flags, self.commissioned = flags, commissioned
+        self._append(_FLAGS, struct.pack(">BI", flags, commissioned))
+
+    def rewrite(self, erase_old=True):
+        """Write the whole state to the idle bank and make it the one that counts; what is no longer in it is gone.
+
+        erase_old=False leaves the erase to tidy(): only for a bank that ran full, where no key was dropped.
+        """
+        new = 1 if self._bank == 0 else 0
+        if not self._idle_is_blank:
+            self._erase(new)
+        self._idle_is_blank = False
+        generation = self._generation + 1
+        place = 1
+        for kind, body in self._snapshot():
+            place = self._program(new, place, generation, kind, body)
+        # The first page is what makes the bank valid, so it comes last; until then the old bank is the one in use.
+        if not self._try_page(new * self._bank_pages, generation, _HEAD, self._head()):
+            raise _worn()
+        self._bank, self._generation, self._used_pages = new, generation, place
+        if erase_old:
+            self._erase(1 - new)
+
+    def tidy(self):
+        """In the window after a seal: erase what a full bank left, start a fresh bank before this one is full."""
+        if not self._idle_is_blank:
+            self._erase(1 - self._bank)
+        if self._used_pages > self._bank_pages // 2:
+            self.rewrite()
+
+    def _head(self):
+        seal = (self.sealed_next, self.sealed_count, self.commissioned)
+        return struct.pack(_HEAD_LAYOUT, _VERSION, self.flags, self.boots, self.seed, self.next_sector, *seal)
+
+    def _snapshot(self):
+        epochs = [struct.pack(">I32s32s", epoch, *self.epochs[epoch]) for epoch in sorted(self.epochs)]
+        for at in range(0, len(epochs), _EPOCHS_A_PAGE):
+            yield _EPOCHS, b"".join(epochs[at : at + _EPOCHS_A_PAGE])
+        leases = [token_id + bytes((self.leases[token_id],)) for token_id in self.leases]
+        for at in range(0, len(leases), _LEASES_A_PAGE):
+            yield _LEASES, self.lease_epoch.to_bytes(4, "big") + b"".join(leases[at : at + _LEASES_A_PAGE])
+
+    def _append(self, kind, body):
+        # The caller changed the attributes already, so a rewrite is as good as the page.
+        if self._used_pages == self._bank_pages:
+            self.rewrite(erase_old=False)
+        else:
+            self._used_pages = self._program(self._bank, self._used_pages, self._generation, kind, body)
+
+    def _program(self, bank, place, generation, kind, body):
+        """Program the page at a place of a bank, or the next that keeps it; the place after it."""
+        while place < self._bank_pages:
+            place += 1
+            if self._try_page(bank * self._bank_pages + place - 1, generation, kind, body):
+                return place
+        raise _worn()
+
+    def _try_page(self, page, generation, kind, body):
+        """Program a page and read it back; one that reads back wrong is made unreadable for good."""
+        struct.pack_into(">IBBH232s", self._page, 0, generation, kind, len(body), 0, body)
+        self._page[_DIGEST_AT:] = _digest(page, self._page)
+        self._device.writeblocks(page >> 4, self._page, (page & 15) << 8)
+        self._device.readblocks(page >> 4, self._check, (page & 15) << 8)
+        if self._check == self._page:
+            return True
+        self._device.writeblocks(page >> 4, bytes(PAGE_BYTES), (page & 15) << 8)
+        return False
+
+    def _erase(self, bank):
+        first = bank * self._bank_sectors
+        for sector in range(first, first + self._bank_sectors):
+            self._device.ioctl(_ERASE, sector)
+        for page in range(bank * self._bank_pages, (bank + 1) * self._bank_pages):
+            self._device.readblocks(page >> 4, self._check, (page & 15) << 8)
+            if not _blank(self._check):
+                raise Fault("the key ring does not erase: replace the board")
+        self._idle_is_blank = True
+
+
+def _worn():
+    return Fault("the key ring does not keep what is written: replace the board")
+
+
+def _pages(entries, a_page):
+    return (entries + a_page - 1) // a_page
+
+
+def _blank(page):
+    return page == b"\xff" * PAGE_BYTES
+
+
+def _digest(page, data):
+    return tagged("keyring", page.to_bytes(4, "big"), memoryview(data)[:_DIGEST_AT])[:16]

@@ -1,0 +1,262 @@
+# The ring of records on flash: where the next page goes, where the pages of a cell are, what survives a power cut
+# (PROTOCOL §10). A page's bytes are page.py's business; which epochs are kept is the relay's.
+
+from array import array
+
+from .errors import Busy, Fault
+from .page import COPY, HEAD_BYTES, PAGE_BYTES, RECORD
+from .runtime import aes_cbc, const
+
+PAGES_PER_SECTOR = const(16)
+_EMPTY = const(0xFFFF)
+_UNUSED = const(0xFFFFFFFF)
+_LONGEST_SPAN = const(254)  # rounds from the first to the last record of a sector: the index keeps them in one byte
+_PROGRAM_TRIES = const(4)
+_ERASE = const(6)  # ioctl
+_COUNT = const(4)
+_BLANK_BLOCK = b"\xff" * 16
+_ZERO_PAGE = bytes(PAGE_BYTES)
+
+
+class RecordLog:
+    """Records by (bucket, round) over a block device.
+
+    RAM: 2 bytes a page and 8 a sector (8.5 KB for the 848 KiB ring of a Pico W). The design's 1 byte a page would
+    have to do without the bucket, and then a fetch would read pages it does not serve.
+    """
+
+    def __init__(self, device):
+        self._device = device
+        self.sectors = device.ioctl(_COUNT, 0)
+        self.pages = self.sectors * PAGES_PER_SECTOR
+        self._index = array("H", b"\xff\xff" * self.pages)  # bucket << 8 | round - first round of the sector
+        self._first_round = array("I", b"\xff\xff\xff\xff" * self.sectors)  # _UNUSED
+        self._last_round = array("I", bytes(4 * self.sectors))
+        self._sector = self.sectors - 1  # the one being filled
+        self._place = PAGES_PER_SECTOR  # of the next page in it
+        self._number = 0  # of that sector in order of use
+        self._opened = False  # by this boot
+        self._blank_ahead = 0
+        self._first_kept_round = 0
+        self._page = bytearray(PAGE_BYTES)
+        self._check = bytearray(PAGE_BYTES)
+        self._head = memoryview(self._page)[:HEAD_BYTES]
+        self.head_record = memoryview(self._check)[16 : 16 + 8]
+
+    # -- device
+
+    def format(self, random):
+        """Fill the region with random pages, so that a used page looks like an unused one. random(n) -> bytes.
+
+        AES under a random key stretches one draw over the region: 20 times faster than the generator itself.
+        """
+        cipher = aes_cbc(random(32), random(16))
+        zeros = bytes(PAGE_BYTES)
+        for page in range(self.pages):
+            if page & 15 == 0:
+                self._device.ioctl(_ERASE, page >> 4)
+            cipher.encrypt(zeros, self._page)
+            self._device.writeblocks(page >> 4, self._page, (page & 15) << 8)
+
+    def read(self, page, buffer):
+        """The raw bytes at the start of a page."""
+        self._device.readblocks(page >> 4, buffer, (page & 15) << 8)
+
+    # -- reading cells
+
+    @property
+    def highest_round(self):
+        """The highest round on flash, -1 with no record."""
+        highest = -1
+        for sector in range(self.sectors):
+            if self._used(sector):
+                highest = max(highest, self._last_round[sector])
+        return highest
+
+    def pages_of(self, bucket, round_):
+        """The pages of a cell, as an array of indices in no promised order."""
+        found = array("I")
+        for sector in range(self.sectors):
+            first = self._first_round[sector]
+            if first <= round_ <= self._last_round[sector]:  # an unused sector's first round is the highest number
+                wanted = bucket << 8 | (round_ - first)
+                for page in range(sector << 4, (sector + 1) << 4):
+                    if self._index[page] == wanted:
+                        found.append(page)
+        return found
+
+    def read_head(self, page, cipher):
+        """Leave the first 8 bytes of a page's record in head_record. Allocates nothing."""
+        self.read(page, self._head)
+        cipher.decrypt(self._head, self._check)
+
+    # -- writing
+
+    def append(self, round_, bucket, record, cipher, kind=RECORD):
+        """Program a record, read it back, enter it in the index; its page. Busy or Fault if there is no room."""
+        for _ in range(_PROGRAM_TRIES):
+            page = self._next_page(round_)
+            cipher.seal(page, self._number << 4 | page & 15, round_, bucket, kind, record, self._page)
+            self._device.writeblocks(page >> 4, self._page, (page & 15) << 8)
+            self.read(page, self._check)
+            if self._check == self._page:
+                self._enter(page, round_, bucket)
+                return page
+            # Never let a page that read back wrong be found whole by a later boot: the record is stored again.
+            self._device.writeblocks(page >> 4, _ZERO_PAGE, (page & 15) << 8)
+        raise Fault("the flash does not keep what is written: replace the board")
+
+    def _next_page(self, round_):
+        full = self._place == PAGES_PER_SECTOR
+        if full or (self._used(self._sector) and round_ - self._first_round[self._sector] > _LONGEST_SPAN):
+            self._open_sector()
+        page = self._sector << 4 | self._place
+        self._place += 1
+        return page
+
+    def _open_sector(self):
+        if self._opened and not self._used(self._sector):
+            # A boot skips the number of one sector that keeps nothing, so there must not be two.
+            raise Fault("the flash does not keep what is written: replace the board")
+        following = (self._sector + 1) % self.sectors
+        if not self._blank_ahead:
+            if self._live(following):
+                raise Fault("the record ring is full: members posted more than the parameters allow")
+            raise Busy("no erased sector until the next window", 1)
+        self._sector = following
+        self._opened = True
+        self._blank_ahead -= 1
+        self._number += 1
+        self._place = 0
+
+    def _enter(self, page, round_, bucket):
+        sector = page >> 4
+        if not self._used(sector):
+            self._first_round[sector] = round_
+        self._index[page] = bucket << 8 | (round_ - self._first_round[sector])
+        self._last_round[sector] = round_
+
+    def _live(self, sector):
+        return self._used(sector) and self._last_round[sector] >= self._first_kept_round
+
+    def _used(self, sector):
+        return self._first_round[sector] != _UNUSED
+
+    def erase_ahead(self, limit, first_kept_round):
+        """Erase up to limit sectors in front of the open one whose records have all expired; how many were erased."""
+        self._first_kept_round = first_kept_round
+        erased = 0
+        while erased < limit and self._blank_ahead < self.sectors - 1:
+            sector = (self._sector + 1 + self._blank_ahead) % self.sectors
+            if self._live(sector):
+                break
+            for page in range(sector << 4, (sector + 1) << 4):
+                self._index[page] = _EMPTY
+            self._first_round[sector] = _UNUSED
+            self._device.ioctl(_ERASE, sector)
+            self._blank_ahead += 1
+            erased += 1
+        return erased
+
+    @property
+    def room(self):
+        """Pages that can be written before the next erase."""
+        return PAGES_PER_SECTOR - self._place + PAGES_PER_SECTOR * self._blank_ahead
+
+    # -- recovery
+
+    def recover(self, ciphers, epoch_rounds, next_number):
+        """Rebuild the index after a boot; returns the number of the first sector this boot may open.
+
+        ciphers: {epoch: PageCipher}; next_number: what the boot before was given. The caller makes the result
+        durable, then calls begin().
+        """
+        numbers = array("I", bytes(4 * self.sectors))
+        copies = []
+        order = list(ciphers)
+        for page in range(self.pages):
+            found = self._find(page, ciphers, order, epoch_rounds)
+            if found is None:
+                continue
+            seq, round_, bucket, kind = found
+            sector = page >> 4
+            if self._used(sector) and not 0 <= round_ - self._first_round[sector] <= _LONGEST_SPAN:
+                continue
+            self._enter(page, round_, bucket)
+            numbers[sector] = seq >> 4
+            if kind == COPY:
+                copies.append(page)
+        originals = {page: self._drop_original(page, numbers, ciphers, epoch_rounds) for page in copies}
+        newest = max(range(self.sectors), key=lambda sector: numbers[sector])
+        if numbers[newest]:
+            self._sector = newest
+            self._give_back(newest << 4, originals.get(newest << 4))
+        # Skip one number: a sector that holds torn pages only is not seen, and no seq may be used twice.
+        self._number = max(numbers[newest] + 2, next_number + 1) - 1
+        return self._number + 1
+
+    def begin(self, ciphers, epoch_rounds, first_kept_round, erase):
+        """Erase sectors ahead and copy the newest record, which may have been programmed as power failed."""
+        newest = self._newest_page(self._sector)
+        self.erase_ahead(erase, first_kept_round)
+        if newest is None or not self._blank_ahead:
+            return
+        found = self._find(newest, ciphers, list(ciphers), epoch_rounds)
+        if found is None or found[1] < first_kept_round:
+            return
+        record = bytes(memoryview(self._check)[16:])
+        self.append(found[1], found[2], record, ciphers[found[1] // epoch_rounds], COPY)
+        self._index[newest] = _EMPTY
+
+    def _newest_page(self, sector):
+        for page in range((sector << 4) + 15, (sector << 4) - 1, -1):
+            if self._index[page] != _EMPTY:
+                return page
+        return None
+
+    def _find(self, page, ciphers, order, epoch_rounds):
+        """(seq, round, bucket, kind) of a page, None if no key opens it; the epoch that did comes first in order."""
+        self.read(page, self._page)
+        if self._page[:16] == _BLANK_BLOCK:
+            return None
+        for place, epoch in enumerate(order):
+            found = ciphers[epoch].open(page, self._page, self._check)
+            if found is not None and found[1] // epoch_rounds == epoch and found[2] < 128:
+                order[0], order[place] = order[place], order[0]
+                return found
+        return None
+
+    def _drop_original(self, copy_page, numbers, ciphers, epoch_rounds):
+        """Take the page that copy_page is a copy of out of the index and return it; None if it cannot be read."""
+        before = self._sector_before(numbers, numbers[copy_page >> 4])
+        original = None if before is None else self._newest_page(before)
+        if original is None:
+            return None
+        copy = self._find(copy_page, ciphers, list(ciphers), epoch_rounds)
+        record = bytes(memoryview(self._check)[16:])
+        found = self._find(original, ciphers, list(ciphers), epoch_rounds)
+        if copy[1:3] != found[1:3] or memoryview(self._check)[16:] != record:
+            return None
+        self._index[original] = _EMPTY
+        return original
+
+    def _give_back(self, copy_page, original):
+        """Use the sector that the boot before opened once more, if its copy is all it holds.
+
+        Otherwise a relay that is restarted over and over would fill the ring with copies.
+        """
+        sector = copy_page >> 4
+        if original is None or self._newest_page(sector) != copy_page or copy_page & 15:
+            return
+        round_ = self._last_round[sector]
+        self._index[copy_page], bucket = _EMPTY, self._index[copy_page] >> 8
+        self._first_round[sector] = _UNUSED
+        self._sector = original >> 4
+        self._index[original] = bucket << 8 | (round_ - self._first_round[self._sector])
+
+    def _sector_before(self, numbers, number):
+        before = None
+        for sector in range(self.sectors):
+            if 0 < numbers[sector] < number and (before is None or numbers[sector] > numbers[before]):
+                before = sector
+        return before
