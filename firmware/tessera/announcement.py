@@ -1,0 +1,33 @@
+# What a relay says when it starts, on the console of a computer or the serial line of a board. Nothing of it is secret.
+
+import sys
+
+from . import VERSION, curve
+
+
+def runtime_name():
+    """Like "micropython 1.25.0 (linux)"."""
+    version = "{}.{}.{}".format(*sys.implementation.version[:3])
+    return "{} {} ({})".format(sys.implementation.name, version, sys.platform)
+
+
+def announcement(relay, address):
+    """Lines of text about a started relay that listens at address (str)."""
+    parameters = relay.parameters.newest
+    open_round = "unknown: no clock yet" if relay.open_round is None else relay.open_round
+    return [
+        "tessera relay {} on {}".format(VERSION, runtime_name()),
+        "  address         {}".format(address),
+        "  relay key       {}".format(relay.static_key.hex()),
+        "  parameters      serial {}, digest {}".format(parameters.serial, parameters.digest.hex()[:16]),
+        "  cover traffic   epsilon {}, mu {}".format(_millionths(parameters.epsilon), parameters.mu),
+        "  rounds          {} s, {} to an epoch".format(parameters.round_seconds, parameters.epoch_rounds),
+        "  open round      {}".format(open_round),
+        "  curve tier      {}".format(curve.TIER),
+    ]
+
+
+def _millionths(number):
+    """A decimal without floating point, like 0.1 for 100000."""
+    text = "{}.{:06d}".format(number // 1_000_000, number % 1_000_000)
+    return text.rstrip("0").rstrip(".")

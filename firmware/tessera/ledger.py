@@ -1,0 +1,94 @@
+# The privacy ledger: one signed checkpoint an epoch, chained to the one before (PROTOCOL §11). The only module that
+# knows a checkpoint's bytes.
+
+import struct
+
+from . import curve
+from .errors import InvalidObject, TooOld
+from .hashes import tagged
+from .runtime import const
+
+CHECKPOINT_BYTES = const(250)
+_SIGNED_BYTES = const(186)
+_VERSION = const(1)
+_LAYOUT = ">B16s33sII32s32s32s32s64s"
+_FILE = "ledger"
+_OLD_FILE = "ledger.old"
+_FILE_ENTRIES = const(256)  # two files of this many: at least 256 epochs are kept
+
+
+class Checkpoint:
+    """A checkpoint over its 250 bytes; fields as in PROTOCOL §11. InvalidObject for a wrong length or version."""
+
+    def __init__(self, blob):
+        self.blob = bytes(blob)
+        if len(self.blob) != CHECKPOINT_BYTES or self.blob[0] != _VERSION:
+            raise InvalidObject("this is not a checkpoint of version 1")
+        (
+            _,
+            self.federation_id,
+            self.relay_key,
+            self.epoch,
+            self.rounds_sealed,
+            self.parameter_digest,
+            self.cover_commitment,
+            self.firmware_digest,
+            self.previous,
+            self._signature,
+        ) = struct.unpack(_LAYOUT, self.blob)
+
+    def verify(self, ledger_key):
+        if not curve.verify(self._signature, tagged("checkpoint", self.blob[:_SIGNED_BYTES]), ledger_key):
+            raise InvalidObject("the checkpoint is not signed by the relay's ledger key")
+
+    def link(self):
+        """What the next checkpoint's `previous` must be."""
+        return tagged("checkpoint-link", self.blob)
+
+
+class Ledger:
+    """The chain in two files of a Directory, so that the older half can be dropped."""
+
+    def __init__(self, directory, federation_id, relay_key, ledger_secret):
+        self._directory = directory
+        self._start = struct.pack(">B16s33s", _VERSION, federation_id, relay_key)
+        self._secret = ledger_secret
+        self._mend()
+        last = self._last()
+        self.last_epoch = -1 if last is None else last.epoch
+
+    def _mend(self):
+        """Cut off what an append interrupted by a power cut left."""
+        size = self._directory.size(_FILE)
+        if size % CHECKPOINT_BYTES:
+            whole = self._directory.read_at(_FILE, 0, size - size % CHECKPOINT_BYTES)
+            self._directory.replace(_FILE, whole)
+
+    def _last(self):
+        for name in (_FILE, _OLD_FILE):
+            size = self._directory.size(name)
+            if size:
+                return Checkpoint(self._directory.read_at(name, size - CHECKPOINT_BYTES, CHECKPOINT_BYTES))
+        return None
+
+    def append(self, epoch, rounds_sealed, parameter_digest, commitment, firmware_digest, random):
+        """Sign and keep the checkpoint of an epoch that is over; random 32 bytes for the signature. Once an epoch."""
+        if epoch <= self.last_epoch:
+            return
+        last = self._last()
+        body = self._start + struct.pack(">II", epoch, rounds_sealed) + parameter_digest + commitment + firmware_digest
+        body += bytes(32) if last is None else last.link()
+        signature = curve.sign(self._secret, tagged("checkpoint", body), random)
+        if self._directory.size(_FILE) >= _FILE_ENTRIES * CHECKPOINT_BYTES:
+            self._directory.rename(_FILE, _OLD_FILE)
+        self._directory.append(_FILE, body + signature)
+        self.last_epoch = epoch
+
+    def find(self, epoch):
+        """The 250 bytes of an epoch's checkpoint; TooOld if there is none."""
+        for name in (_FILE, _OLD_FILE):
+            for at in range(0, self._directory.size(name), CHECKPOINT_BYTES):
+                blob = self._directory.read_at(name, at, CHECKPOINT_BYTES)
+                if Checkpoint(blob).epoch == epoch:
+                    return blob
+        raise TooOld("no checkpoint of this epoch")
