@@ -1,0 +1,64 @@
+# The relay's time: set once, corrected forward only (PROTOCOL §3). Where time comes from is the entry script's
+# business, what a round means the relay's.
+
+import asyncio
+
+from . import runtime
+from .runtime import const
+
+_FOLLOW_SECONDS = const(60)
+
+
+class Clock:
+    """Unix time that runs on with the processor's ticks; both are injectable for tests."""
+
+    def __init__(self, ticks_ms=runtime.ticks_ms, ticks_diff=runtime.ticks_diff):
+        self._ticks_ms = ticks_ms
+        self._ticks_diff = ticks_diff
+        self._last_ticks = ticks_ms()
+        self._uptime_ms = 0
+        self._offset_ms = None  # unix time less uptime
+        self._allowance_ms = 0
+
+    @property
+    def known(self):
+        return self._offset_ms is not None
+
+    def uptime_ms(self):
+        """Milliseconds since the start. Ticks wrap (after 6 days on a board), so call it more often than that."""
+        ticks = self._ticks_ms()
+        self._uptime_ms += self._ticks_diff(ticks, self._last_ticks)
+        self._last_ticks = ticks
+        return self._uptime_ms
+
+    def now_ms(self):
+        """Unix time in milliseconds; only once known."""
+        return self.uptime_ms() + self._offset_ms
+
+    def set(self, unix_ms):
+        """The first time, or one from a signed statement: taken as it is, but never backward."""
+        if not self.known or unix_ms > self.now_ms():
+            self._offset_ms = unix_ms - self.uptime_ms()
+
+    def allow(self, milliseconds):
+        """Start a new allowance for corrections: one round an epoch."""
+        self._allowance_ms = milliseconds
+
+    def correct(self, unix_ms):
+        """A later reading of a network clock: forward only and within the allowance; by how much it moved."""
+        if not self.known:
+            self.set(unix_ms)
+            return 0
+        step = min(max(0, unix_ms - self.now_ms()), self._allowance_ms)
+        self._offset_ms += step
+        self._allowance_ms -= step
+        return step
+
+
+async def follow(clock, unix_ms):
+    """Correct the clock every minute by a better one: unix_ms() -> milliseconds, None if it does not know."""
+    while True:
+        await asyncio.sleep(_FOLLOW_SECONDS)
+        now = unix_ms()
+        if now is not None:
+            clock.correct(now)
