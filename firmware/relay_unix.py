@@ -1,0 +1,136 @@
+# The relay on a computer: MicroPython's unix port (frozen into micropython-tessera), also runs on CPython.
+# The flash is two files in the relay's directory, the clock is the system's. Boards have main.py instead.
+#
+#   micropython-tessera -X heapsize=192k -m relay_unix DIRECTORY [--port N] [--host ADDRESS] [--report]
+#
+# --report prints one JSON line at the end: runtime, curve tier, heap. It says nothing about what was stored.
+
+import asyncio
+import gc
+import json
+import os
+import sys
+import time
+
+from tessera import curve
+from tessera.announcement import announcement, runtime_name
+from tessera.clock import follow
+from tessera.errors import Error
+from tessera.filedevice import FileDevice
+from tessera.files import Directory
+from tessera.firmware import digest_of_files
+from tessera.relay import Identity, Relay
+from tessera.runtime import MICROPYTHON
+from tessera.server import Server, Timing
+from tessera.wire import PORT
+
+if MICROPYTHON:
+    import micropython
+
+_GC_THRESHOLD_BYTES = 8192  # collect early: what is in use never exceeds what lives by more than this
+
+
+class HeapWatch:
+    """The most heap that was in use at any of the moments it was asked to look, garbage of up to 8 KiB included."""
+
+    def __init__(self):
+        self.peak_bytes = 0
+
+    def look(self):
+        if MICROPYTHON:
+            self.peak_bytes = max(self.peak_bytes, gc.mem_alloc())
+
+
+def unix_ms():
+    """The system clock without floating point."""
+    return time.time_ns() // 1_000_000
+
+
+def firmware_digest(directory):
+    """The digest of the frozen core (PROTOCOL §11); of the core's files if it is not frozen."""
+    try:
+        from tessera_build import FIRMWARE_DIGEST
+
+        return FIRMWARE_DIGEST
+    except ImportError:
+        return digest_of_files(directory)
+
+
+def open_relay(path):
+    """(Relay, its configuration) of a relay directory made by `tessera relay new`."""
+    directory = Directory(path)
+    text = directory.read("relay.json")
+    if text is None:
+        raise Error("{} is no relay directory: make one with `tessera relay new`".format(path))
+    config = json.loads(text)
+    core = __file__.rsplit("/", 1)[0] + "/tessera" if "/" in __file__ else "tessera"
+    identity = Identity(
+        bytes.fromhex(config["static_secret"]), bytes.fromhex(config["ledger_secret"]), b"unix", firmware_digest(core)
+    )
+    ring = FileDevice(path + "/ring.flash", config["ring_sectors"])
+    keys = FileDevice(path + "/keys.flash", config["keyring_sectors"])
+    relay = Relay(ring, keys, directory, identity, os.urandom)
+    relay.start()
+    relay.clock.set(unix_ms())
+    return relay, config
+
+
+def report(watch):
+    figures = {"runtime": runtime_name(), "curve_tier": curve.TIER, "heap_peak_bytes": watch.peak_bytes}
+    print(json.dumps(figures))
+
+
+async def serve(relay, config, host, port, watch):
+    server = Server(relay, Timing(**config.get("timing", {})), config.get("sessions", 4), watch.look)
+    clock = asyncio.create_task(follow(relay.clock, unix_ms))
+    try:
+        await server.run(host, port, lambda: announce(relay, "{}:{}".format(host, port)))
+    finally:
+        clock.cancel()
+
+
+def announce(relay, address):
+    for line in announcement(relay, address):
+        print(line)
+    print("serving")
+
+
+def options(arguments):
+    """{name: value} of the command line: a directory and --name value pairs."""
+    found = {"host": "127.0.0.1", "port": str(PORT), "report": False}
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if word == "--report":
+            found["report"] = True
+        elif word in ("--host", "--port") and rest:
+            found[word[2:]] = rest.pop(0)
+        elif not word.startswith("--") and "directory" not in found:
+            found["directory"] = word
+        else:
+            raise Error("usage: relay_unix DIRECTORY [--host ADDRESS] [--port N] [--report]")
+    if "directory" not in found:
+        raise Error("usage: relay_unix DIRECTORY [--host ADDRESS] [--port N] [--report]")
+    return found
+
+
+def main(arguments):
+    if MICROPYTHON:
+        gc.threshold(_GC_THRESHOLD_BYTES)
+        micropython.kbd_intr(3)  # with -m the port leaves SIGINT to the system, which would end us without a report
+    watch = HeapWatch()
+    try:
+        chosen = options(arguments)
+        relay, config = open_relay(chosen["directory"])
+        asyncio.run(serve(relay, config, chosen["host"], int(chosen["port"]), watch))
+    except KeyboardInterrupt:
+        if chosen["report"]:
+            report(watch)
+    except (Error, OSError) as error:
+        print("tessera relay: {}".format(error or type(error).__name__))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,501 @@
+# The relay: rounds, epochs and what each request does to the stores. Sockets, delays and ticks are server.py's
+# business.
+#
+# Data goes one way: a frame is read by wire, answered here from the stores, and what is written is durable before the
+# answer.
+
+from . import channel, cover, curve, wire
+from .admission import Admission
+from .batch import Batch
+from .clock import Clock
+from .drbg import RelayGenerator
+from .errors import BadFrame, BadRequest, Busy, Fault, InvalidObject, NotAdmitted, NotReady, TooOld
+from .hashes import sha256
+from .keyring import ADMITTED, NEVER, KeyRing
+from .ledger import Ledger
+from .page import PageCipher
+from .parameterstore import ParameterStore
+from .params import HEADER_BYTES, MAX_BYTES, TimeStatement, is_time_statement
+from .recordlog import RecordLog
+from .runtime import const
+
+_SEED_FILE = "seed"
+_BOOT_ERASES = const(8)  # sectors erased at boot: room for 128 posts before the first window
+_WINDOW_ERASES = const(8)  # and in each window after a seal
+_EPHEMERALS = const(2)
+
+
+class Identity:
+    """What makes this relay this one: static and ledger key (secrets of 32 bytes), chip id, firmware digest (32)."""
+
+    def __init__(self, static_secret, ledger_secret, chip_id, firmware_digest):
+        self.static = (static_secret, curve.public(static_secret))
+        self.ledger_secret = ledger_secret
+        self.chip_id = chip_id
+        self.firmware_digest = firmware_digest
+
+
+class Session:
+    """What the relay remembers of one connection."""
+
+    def __init__(self, channel_):
+        self.channel = channel_
+        self.epoch = None  # of the token
+        self.token = None
+        self.posted_round = None
+        self.posted = []  # the first 8 bytes of the hashes of what was posted in it
+        self.push = None  # object being pushed
+        self.push_at = 0
+
+
+class Relay:
+    """A relay over two block devices and a directory of small files; start() brings it up.
+
+    random_source(n) -> bytes is the hardware's source, one of three that feed the generator.
+    """
+
+    def __init__(self, ring_device, keyring_device, directory, identity, random_source, clock=None):
+        self._directory = directory
+        self._identity = identity
+        self._random_source = random_source
+        self.clock = clock or Clock()
+        self._log = RecordLog(ring_device)
+        self._keyring = KeyRing(keyring_device)
+        self.parameters = ParameterStore(directory, identity.static[1], self._log.pages)
+        self._ciphers = {}  # epoch -> PageCipher, of every epoch with a key
+        self._covers = {}
+        self._admission = None
+        self._ephemerals = []
+        self._held_until_ms = None  # soft expiry: uptime before which expired keys are kept
+        self._schedule_ended = False
+        self._nonces = b""
+        self._pushing = None  # the session that pushes an object: one at a time, as it takes heap
+        self.open_round = None
+        self.epoch = None
+
+    # -- start
+
+    def start(self):
+        """Read or format the flash, seed the generator, find the records; Fault or InvalidObject if it cannot.
+
+        Serves nothing until the clock is known and turn() has opened a round.
+        """
+        newest = self.parameters.newest
+        self._keyring.check_capacity(_most_epochs(newest), newest.members * newest.tokens_per_epoch)
+        self._ledger = Ledger(
+            self._directory, newest.federation_id, self._identity.static[1], self._identity.ledger_secret
+        )
+        formatted = self._keyring.load()
+        if not formatted:
+            self._take_seed()
+        self._generator = RelayGenerator(
+            self._keyring.seed, self._keyring.boots, self._identity.chip_id, self._random_source
+        )
+        curve.randomize(self._generator.random(32))
+        if not formatted:
+            self._log.format(self._generator.random)
+        self._ciphers = {epoch: PageCipher(keys[0]) for epoch, keys in self._keyring.epochs.items()}
+        self._keyring.next_sector = self._log.recover(self._ciphers, newest.epoch_rounds, self._keyring.next_sector)
+        self._keyring.boots += 1
+        self._keyring.seed = self._generator.new_seed()
+        self._keyring.rewrite()
+        self._directory.remove(_SEED_FILE)
+        self._log.begin(self._ciphers, newest.epoch_rounds, self._first_keyed_round(), _BOOT_ERASES)
+
+    def _take_seed(self):
+        seed = self._directory.read(_SEED_FILE)
+        if seed is None or len(seed) != 32:
+            raise Fault("the key ring is empty and there is no provisioning seed: provision the relay anew")
+        self._keyring.clear()
+        self._keyring.seed = seed
+
+    def _first_keyed_round(self):
+        """Records from here on have keys; sectors with nothing but older ones may be erased."""
+        if not self._keyring.epochs:
+            return 0
+        return min(self._keyring.epochs) * self.parameters.newest.epoch_rounds
+
+    @property
+    def random(self):
+        """random(n) -> bytes of the relay's one generator."""
+        return self._generator.random
+
+    @property
+    def static_key(self):
+        return self._identity.static[1]
+
+    # -- rounds and epochs
+
+    def turn(self):
+        """Seal what is over and open the round of the clock; True if a round was sealed (a window follows).
+
+        The only place where rounds and epochs change. Durable before it returns.
+        """
+        if not self.clock.known:
+            return False
+        parameters = self.parameters.newest
+        last = parameters.end_epoch * parameters.epoch_rounds - 1
+        clock_round = parameters.round_at(self.clock.now_ms() // 1000)
+        self._schedule_ended = clock_round > last
+        if clock_round < 0:
+            return False
+        open_round = max(min(clock_round, last), self._earliest_open_round())
+        turned = open_round != self.open_round
+        if turned:
+            if self.open_round is None:
+                self._hold_expired(open_round // parameters.epoch_rounds)
+            self._seal(open_round)
+            self.open_round = open_round
+        self._drop_held()
+        return turned
+
+    def _earliest_open_round(self):
+        """Rounds never go back: not behind the open one, after a boot not behind the last seal or a record on flash."""
+        if self.open_round is not None:
+            return self.open_round
+        return max(self._keyring.sealed_next, self._log.highest_round)
+
+    def _seal(self, open_round):
+        """Make durable that every round before open_round is sealed, and open its epoch if that is another."""
+        if open_round > self._keyring.sealed_next:
+            in_time = 0 if self.open_round is None else 1
+            self._keyring.mark(open_round, self._keyring.sealed_count + in_time)
+        epoch = open_round // self.parameters.newest.epoch_rounds
+        if epoch != self.epoch:
+            self._open_epoch(epoch)
+
+    def _open_epoch(self, epoch):
+        old_epochs = self._keyring.epochs
+        if old_epochs and max(old_epochs) < epoch:
+            self._close_epoch(max(old_epochs))
+        self.epoch = epoch
+        if epoch not in old_epochs:
+            self._renew_keys(epoch)
+        parameters = self.parameters.governing(epoch)
+        self.clock.allow(1000 * parameters.round_seconds)
+        if self._keyring.lease_epoch != epoch:
+            self._keyring.lease_epoch, self._keyring.leases = epoch, {}
+        self._admission = Admission(
+            self._keyring,
+            epoch,
+            self.parameters.epoch_key(epoch),
+            parameters.federation_id,
+            self.static_key,
+            parameters.posts_per_token,
+        )
+
+    def _close_epoch(self, epoch):
+        """Sign the checkpoint of an epoch that is over."""
+        key = cover.cover_key(self._keyring.epochs[epoch][1])
+        self._ledger.append(
+            epoch,
+            self._keyring.sealed_count,
+            self.parameters.governing(epoch).digest,
+            cover.commitment(key),
+            self._identity.firmware_digest,
+            self._generator.random(32),
+        )
+
+    def _renew_keys(self, epoch):
+        """Keys for every epoch up to this one that has none; those past retention are erased, unless held."""
+        keyring = self._keyring
+        parameters = self.parameters.newest
+        first = max(0, epoch - parameters.retention_epochs)
+        newest = max(keyring.epochs) if keyring.epochs else None
+        state = keyring.epochs[newest][1] if keyring.epochs else None
+        for new in range(first if newest is None else max(first, newest + 1), epoch + 1):
+            fresh = self._generator.random(32)
+            state = fresh if state is None else cover.next_state(state, fresh)
+            keyring.epochs[new] = (self._generator.random(32), state)
+            self._ciphers[new] = PageCipher(keyring.epochs[new][0])
+        keyring.sealed_count = 0
+        keyring.lease_epoch, keyring.leases = epoch, {}
+        if self._held_until_ms is None:
+            self._drop_before(first)
+        else:  # a relay that is restarted again and again while it holds keys must not run out of key ring
+            self._drop_before(sorted(keyring.epochs)[-_most_epochs(parameters) :][0])
+        keyring.seed = self._generator.new_seed()
+        keyring.rewrite()
+
+    def _drop_before(self, first):
+        for old in [epoch for epoch in self._keyring.epochs if epoch < first]:
+            del self._keyring.epochs[old]
+            self._ciphers.pop(old)
+            self._covers.pop(old, None)
+
+    def _hold_expired(self, epoch):
+        """After a boot far past the last seal: keep expired keys until the clock has proved itself (soft expiry)."""
+        parameters = self.parameters.newest
+        if not self._keyring.epochs:
+            return
+        sealed_epoch = self._keyring.sealed_next // parameters.epoch_rounds
+        held_before = min(self._keyring.epochs) < sealed_epoch - parameters.retention_epochs
+        if epoch > sealed_epoch + 1 or held_before:
+            self._held_until_ms = self.clock.uptime_ms() + 1000 * parameters.round_seconds * parameters.epoch_rounds
+
+    def _drop_held(self):
+        """End a soft expiry whose time has come: the keys it kept are erased."""
+        if self._held_until_ms is not None and self.clock.uptime_ms() >= self._held_until_ms:
+            self._held_until_ms = None
+            self._drop_before(self.epoch - self.parameters.newest.retention_epochs)
+            self._keyring.rewrite()
+
+    def maintain(self):
+        """The erases of a window: expired sectors, and the key ring's."""
+        self._log.erase_ahead(_WINDOW_ERASES, self._first_keyed_round())
+        self._keyring.tidy()
+
+    @property
+    def first_round(self):
+        """The first round kept, a function of the open round only."""
+        parameters = self.parameters.newest
+        return max(0, self.epoch - parameters.retention_epochs) * parameters.epoch_rounds
+
+    def milliseconds_to_next_round(self):
+        """Until the clock leaves the open round; 0 if it has."""
+        parameters = self.parameters.newest
+        end = 1000 * (parameters.genesis + (self.open_round + 1) * parameters.round_seconds)
+        return max(0, end - self.clock.now_ms())
+
+    # -- commissioning
+
+    def commissioning_key(self):
+        """cover_e of the open epoch, for the installer's tool to recompute this epoch's cover (PROTOCOL §8).
+
+        NotAdmitted once a member was admitted; until the next epoch opens no member will be.
+        """
+        self._require_ready()
+        if self._keyring.flags & ADMITTED:
+            raise NotAdmitted("a member was admitted: no cover key is disclosed any more")
+        if self._keyring.commissioned != self.epoch:
+            self._keyring.set_flags(self._keyring.flags, self.epoch)
+        return cover.cover_key(self._keyring.epochs[self.epoch][1])
+
+    # -- handshakes
+
+    def nonce(self):
+        """16 random bytes for a connection; drawn 16 at a time, as strangers are to cost little."""
+        if not self._nonces:
+            self._nonces = self._generator.random(16 * channel.NONCE_BYTES)
+        nonce, self._nonces = self._nonces[: channel.NONCE_BYTES], self._nonces[channel.NONCE_BYTES :]
+        return nonce
+
+    def prepare_ephemeral(self):
+        """Make one ephemeral in advance if there is room for one; whether there was."""
+        if len(self._ephemerals) >= _EPHEMERALS:
+            return False
+        secret = self._generator.random(32)
+        self._ephemerals.append((secret, curve.public(secret)))
+        return True
+
+    def check_hello(self, hello, nonce):
+        """The access key a hello was made with; BadFrame if none. Cheap: one or two HMACs."""
+        return channel.hello_access_key(hello, nonce, self.parameters.access_keys)
+
+    def greet(self, hello, nonce, access_key):
+        """Answer a checked hello: (Session, reply of 65 bytes); BadFrame if it is not right."""
+        id_ = channel.resumption_id(hello)
+        if id_ is not None:
+            return self._resume(hello, nonce, id_)
+        if not self._ephemerals:
+            self.prepare_ephemeral()
+        opened, reply = channel.respond(hello, nonce, access_key, self._identity.static, self._ephemerals.pop())
+        return Session(opened), reply
+
+    def _resume(self, hello, nonce, id_):
+        found = None if self._admission is None else self._admission.resumable(id_)
+        if found is None:
+            raise BadFrame("unknown resumption id")
+        token, key, following = found
+        opened, reply = channel.resume(hello, nonce, key, self._generator.random(33))
+        self._admission.offer_resumption(token, following)
+        session = Session(opened)
+        session.epoch, session.token = self.epoch, token
+        return session, reply
+
+    # -- requests
+
+    def answer(self, session, frame, out):
+        """Any request but FETCH: its plaintext (255 bytes) in, the answer's over the start of out; or a Refusal."""
+        kind, fields = wire.read_request(frame)
+        if kind == wire.VOID:
+            wire.answer_void(out)
+            return
+        self._require_ready()
+        if kind == wire.INFO:
+            parameters = self.parameters.newest
+            wire.answer_info(out, parameters.digest, parameters.serial, self.open_round, self.first_round, curve.TIER)
+        elif kind == wire.AUTH:
+            self._auth(session, out, *fields)
+        elif kind == wire.POST:
+            self._post(session, out, fields[0], wire.posted_record(frame))
+        elif kind == wire.PARAMS:
+            self._send_parameters(out, fields[0])
+        elif kind == wire.CHECKPOINT:
+            wire.answer_checkpoint(out, self._ledger.find(fields[0]))
+        elif kind == wire.PUSH:
+            self._push(session, out, *fields)
+        else:
+            raise BadRequest("not answered here")
+
+    def _require_ready(self):
+        if self.open_round is None:
+            raise NotReady("the clock is not known yet", 5)
+        if self._schedule_ended:
+            raise NotReady("the schedule of epoch keys has ended")
+
+    def _require_admitted(self, session):
+        if session.token is None or session.epoch != self.epoch:
+            raise NotAdmitted("no token of this epoch")
+
+    def _auth(self, session, out, epoch, key, signature, proof):
+        if self._keyring.commissioned == self.epoch:
+            raise NotReady("commissioning", self.milliseconds_to_next_epoch() // 1000 + 1)
+        token = self._admission.authenticate(epoch, key, signature, proof, session.channel.handshake_hash)
+        if not self._keyring.flags & ADMITTED:
+            self._keyring.set_flags(self._keyring.flags | ADMITTED, NEVER)
+        secret = self._generator.random(32)
+        self._admission.offer_resumption(token, secret)
+        session.epoch, session.token = self.epoch, token
+        wire.answer_auth(out, secret, self._admission.posts_left(token))
+
+    def milliseconds_to_next_epoch(self):
+        parameters = self.parameters.newest
+        rounds = (self.epoch + 1) * parameters.epoch_rounds - self.open_round - 1
+        return self.milliseconds_to_next_round() + 1000 * rounds * parameters.round_seconds
+
+    def _post(self, session, out, bucket, record):
+        self._require_admitted(session)
+        if bucket >= self.parameters.governing(self.epoch).buckets:
+            raise BadRequest("no such bucket")
+        if session.posted_round != self.open_round:
+            session.posted_round, session.posted = self.open_round, []
+        mark = sha256(bytes((bucket,)), record)[:8]
+        if mark not in session.posted:
+            self._admission.reserve(session.token)
+            self._log.append(self.open_round, bucket, record, self._ciphers[self.epoch])
+            self._admission.charge(session.token)
+            session.posted.append(mark)
+        wire.answer_post(out, self.open_round)
+
+    def fetch(self, session, frame):
+        """Begin a FETCH: a Delivery. A Refusal otherwise."""
+        _, (bucket, start, end) = wire.read_request(frame)
+        self._require_ready()
+        self._require_admitted(session)
+        if bucket >= self.parameters.most_buckets or not 0 < end - start <= wire.FETCH_ROUNDS:
+            raise BadRequest("no such bucket, or not 1 to 16 rounds")
+        if start < self.first_round:
+            raise TooOld("rounds before the first one kept")
+        return Delivery(self, bucket, start, min(end, self.open_round))
+
+    def batch(self, bucket, round_):
+        """The sealed batch of a cell; TooOld if its epoch was dropped meanwhile."""
+        epoch = round_ // self.parameters.newest.epoch_rounds
+        if epoch not in self._ciphers or round_ < self.first_round:
+            raise TooOld("rounds before the first one kept")
+        if epoch not in self._covers:
+            key = cover.cover_key(self._keyring.epochs[epoch][1])
+            self._covers[epoch] = cover.EpochCover(key, self.parameters.thresholds(epoch))
+        return Batch(self._log, self._ciphers[epoch], self._covers[epoch], bucket, round_)
+
+    def _send_parameters(self, out, chunk):
+        blob = self.parameters.newest.blob
+        start = chunk * wire.CHUNK_BYTES
+        if start >= len(blob):
+            raise BadRequest("no such chunk")
+        wire.answer_params(out, len(blob), chunk, blob[start : start + wire.CHUNK_BYTES])
+
+    # -- pushed objects
+
+    def _push(self, session, out, total, chunk, length, data):
+        """Take one chunk; the object is looked at after its first 128 bytes and used when it is complete."""
+        self._require_admitted(session)
+        if chunk == 0:
+            self._begin_push(session, total)
+        at = chunk * wire.CHUNK_BYTES
+        if session.push is None or at != session.push_at or len(session.push) != total:
+            raise BadRequest("chunks come in order, from 0")
+        if length != min(wire.CHUNK_BYTES, total - at):
+            raise BadRequest("a chunk has 240 bytes, the last one the rest")
+        session.push[at : at + length] = data[:length]
+        session.push_at += length
+        complete = session.push_at == total
+        try:
+            if chunk == 0 and not is_time_statement(data):
+                self.parameters.check_head(session.push[:HEADER_BYTES], self.epoch)
+            if complete:
+                self._install(bytes(session.push))
+        except Exception:
+            self.leave(session)
+            raise
+        if complete:
+            self.leave(session)
+        wire.answer_push(out, complete)
+
+    def _begin_push(self, session, total):
+        if not 0 < total <= MAX_BYTES:
+            raise BadRequest("wrong length")
+        if self._pushing not in (None, session):
+            raise Busy("another push is under way", 10)
+        self._pushing = session
+        session.push = bytearray(total)
+        session.push_at = 0
+
+    def leave(self, session):
+        """Forget what a session was pushing: it is complete, refused, or its connection ended."""
+        session.push = None
+        if self._pushing is session:
+            self._pushing = None
+
+    def _install(self, blob):
+        if not is_time_statement(blob):
+            self.parameters.install(blob, self.epoch)
+            return
+        try:
+            statement = TimeStatement(blob)
+            if statement.federation_id != self.parameters.newest.federation_id:
+                raise InvalidObject("of another federation")
+            statement.verify(self.parameters.newest.root_key)
+        except InvalidObject as error:
+            raise BadRequest(str(error)) from None
+        self._believe(statement.unix_seconds)
+
+    def _believe(self, unix_seconds):
+        """Take a signed time; it ends a soft expiry if it says the same as the clock."""
+        self.clock.set(1000 * unix_seconds)
+        if self._held_until_ms is not None and self.parameters.newest.round_at(unix_seconds) >= self.open_round - 1:
+            self._held_until_ms = self.clock.uptime_ms()
+
+
+def _most_epochs(parameters):
+    """Epochs with keys at once: those kept and the open one, and as many again while a soft expiry holds old ones."""
+    return 2 * (parameters.retention_epochs + 2)
+
+
+class Delivery:
+    """A FETCH under way: next_frame() fills one frame after the other, the last is END."""
+
+    def __init__(self, relay, bucket, start, end):
+        self._relay = relay
+        self._bucket = bucket
+        self._round = start
+        self._end = max(start, end)
+        self._batch = None
+        self._offset = 0
+
+    def next_frame(self, frame):
+        """Fill a CellFrame; False if it was the last. TooOld if the epoch ended meanwhile."""
+        if self._round >= self._end:
+            wire.pack_end(frame.buffer, self._round)
+            return False
+        if self._batch is None:
+            self._batch = self._relay.batch(self._bucket, self._round)
+            self._offset = 0
+        elif self._round < self._relay.first_round:
+            raise TooOld("the epoch ended")
+        self._offset += self._batch.fill(frame, self._offset)
+        if self._offset >= self._batch.count:
+            self._batch = None
+            self._round += 1
+        return True

@@ -1,0 +1,245 @@
+# Sockets, delays and ticks around a Relay: who is let in, when an answer leaves. What it says is the relay's business.
+
+import asyncio
+
+from . import wire
+from .batch import CellFrame
+from .channel import HELLO_BYTES
+from .errors import BadFrame, Busy, Fault, Refusal
+from .runtime import const, outgoing, sleep_ms, ticks_diff, ticks_ms
+
+_IDLE_MS = const(10_000)
+_SWEEP_MS = const(500)
+_LONGEST_SLEEP_MS = const(250)
+_PATIENCE_MS = const(500)  # a handshake waits so long for running deliveries
+_STRANGERS = const(4)  # connections before their handshake; the oldest makes room
+
+
+class Timing:
+    """When answers leave, in milliseconds; none of it may depend on what is stored.
+
+    ack_ms: POST and VOID after their arrival. lead_ms: first frame of a FETCH; tick_ms: the frames after it.
+    window_ms: the silence after a seal, for erases.
+    """
+
+    def __init__(self, ack_ms=20, lead_ms=30, tick_ms=4, window_ms=60):
+        self.ack_ms = ack_ms
+        self.lead_ms = lead_ms
+        self.tick_ms = tick_ms
+        self.window_ms = window_ms
+
+
+class _Connection:
+    def __init__(self, reader, writer):
+        self.reader = reader
+        self.writer = writer
+        self.task = asyncio.current_task()
+        self.session = None
+        self.cells = None
+        self.alive()
+
+    def alive(self):
+        self.last_ms = ticks_ms()
+
+    async def receive(self, length):
+        data = await self.reader.readexactly(length)
+        self.alive()
+        return data
+
+    async def send(self, data):
+        self.writer.write(outgoing(data))
+        await self.writer.drain()
+        self.alive()
+
+    async def close(self):
+        self.writer.close()
+        try:
+            await self.writer.wait_closed()  # on MicroPython this, not close(), closes the socket
+        except OSError:
+            pass
+
+
+class Server:
+    """A started Relay on TCP. sessions: how many admitted or handshaken connections at once.
+
+    observe() is called after every answer and seal, for measurements.
+    """
+
+    def __init__(self, relay, timing=None, sessions=4, observe=None):
+        self._relay = relay
+        self._timing = timing or Timing()
+        self._most_sessions = sessions
+        self._observe = observe or (lambda: None)
+        self._connections = []
+        self._deliveries = 0
+        self._gate = asyncio.Event()  # closed in the window after a seal
+        self._handshake = asyncio.Lock()
+
+    async def run(self, host, port, ready=None):
+        """Serve until cancelled, or until the relay faults (the Fault is raised). ready() is called once it listens."""
+        self._turn()
+        self._gate.set()
+        server = await asyncio.start_server(self._connected, host, port)
+        sweeper = asyncio.create_task(self._sweep())
+        try:
+            if ready:
+                ready()
+            await self._keep_time()
+        finally:
+            sweeper.cancel()
+            server.close()
+
+    # -- time
+
+    async def _keep_time(self):
+        while True:
+            self._gate.clear()
+            start = ticks_ms()
+            if self._turn():
+                await _sleep_until(start, self._timing.window_ms)
+            self._gate.set()
+            while self._relay.prepare_ephemeral():
+                await asyncio.sleep(0)
+            await sleep_ms(self._pause_ms())
+
+    def _turn(self):
+        turned = self._relay.turn()
+        if turned:
+            self._relay.maintain()
+            self._observe()
+        return turned
+
+    def _pause_ms(self):
+        if self._relay.open_round is None:
+            return _LONGEST_SLEEP_MS
+        return min(_LONGEST_SLEEP_MS, self._relay.milliseconds_to_next_round() + 1)
+
+    async def _sweep(self):
+        """End connections that have been idle too long, reading or writing."""
+        while True:
+            await sleep_ms(_SWEEP_MS)
+            now = ticks_ms()
+            for connection in list(self._connections):
+                if ticks_diff(now, connection.last_ms) > _IDLE_MS:
+                    connection.task.cancel()
+
+    # -- connections
+
+    async def _connected(self, reader, writer):
+        connection = _Connection(reader, writer)
+        self._make_room()
+        self._connections.append(connection)
+        try:
+            await self._greet(connection)
+            while True:
+                await self._exchange(connection)
+        except (BadFrame, OSError, EOFError, asyncio.CancelledError):
+            pass  # the peer is told nothing but the end
+        finally:
+            self._connections.remove(connection)
+            if connection.session is not None:
+                self._relay.leave(connection.session)
+            await connection.close()
+
+    def _make_room(self):
+        strangers = [connection for connection in self._connections if connection.session is None]
+        if len(strangers) >= _STRANGERS:
+            strangers[0].task.cancel()
+
+    async def _greet(self, connection):
+        nonce = self._relay.nonce()
+        await connection.send(nonce)
+        hello = await connection.receive(HELLO_BYTES)
+        access_key = self._relay.check_hello(hello, nonce)
+        self._check_room()  # before the queue for the handshake, and after it
+        async with self._handshake:
+            await self._let_deliveries_go_first()
+            self._check_room()
+            connection.session, reply = self._relay.greet(hello, nonce, access_key)
+        await connection.send(reply)
+
+    def _check_room(self):
+        sessions = [connection for connection in self._connections if connection.session is not None]
+        if len(sessions) >= self._most_sessions:
+            raise BadFrame("no room")
+
+    async def _let_deliveries_go_first(self):
+        start = ticks_ms()
+        while self._deliveries and ticks_diff(ticks_ms(), start) < _PATIENCE_MS:
+            await sleep_ms(5)
+
+    async def _exchange(self, connection):
+        sealed = await connection.receive(wire.CLIENT_FRAME_BYTES)
+        arrived = ticks_ms()
+        frame = connection.session.channel.open(sealed)
+        if frame[0] == wire.FETCH:
+            await self._deliver(connection, frame, arrived)
+        else:
+            await self._answer(connection, frame, arrived)
+        self._observe()
+
+    async def _answer(self, connection, frame, arrived):
+        out = bytearray(wire.CLIENT_FRAME_BYTES)
+        refusal = None
+        try:
+            self._relay.answer(connection.session, frame, out)
+        except Exception as error:
+            refusal = _refusal(error)
+            wire.answer_error(out, refusal)
+        if frame[0] in (wire.POST, wire.VOID):
+            await _sleep_until(arrived, self._timing.ack_ms)
+        await self._gate.wait()
+        connection.session.channel.seal_in_place(out)
+        await connection.send(out)
+        if isinstance(refusal, BadFrame):
+            raise refusal
+
+    async def _deliver(self, connection, frame, arrived):
+        if connection.cells is None:
+            connection.cells = CellFrame()
+        cells = connection.cells
+        self._deliveries += 1
+        try:
+            due = self._timing.lead_ms
+            more = True
+            delivery = None
+            while more:
+                try:
+                    delivery = delivery or self._relay.fetch(connection.session, frame)
+                    more = delivery.next_frame(cells)
+                except Exception as error:
+                    wire.answer_fetch_error(cells.buffer, _refusal(error))
+                    more = False
+                connection.session.channel.seal_in_place(cells.buffer)
+                due = await self._tick(arrived, due)
+                await connection.send(cells.buffer)
+        finally:
+            self._deliveries -= 1
+
+    async def _tick(self, start, due):
+        """Wait for `due` ms after start, or the first tick after now if that is over; what is due next."""
+        tick = self._timing.tick_ms
+        late = ticks_diff(ticks_ms(), start) - due
+        if late > 0:
+            due += (late + tick - 1) // tick * tick
+        await _sleep_until(start, due)
+        await self._gate.wait()
+        return due + tick
+
+
+def _refusal(error):
+    """What a peer is told of an error in the relay: storage that fails is a FAULT, a full heap passes."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, OSError):
+        return Fault("the storage fails")
+    if isinstance(error, MemoryError):
+        return Busy("no memory at this moment", 1)
+    raise error
+
+
+async def _sleep_until(start, milliseconds):
+    """Until so many milliseconds after start (ticks)."""
+    left = milliseconds - ticks_diff(ticks_ms(), start)
+    if left > 0:
+        await sleep_ms(left)
