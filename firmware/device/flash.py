@@ -1,0 +1,50 @@
+# The board's flash: its partitions as block devices, and the file system on one of them. Where they lie is in
+# boards/<BOARD>/partitions.csv, which the image's build turns into tessera_build.PARTITIONS.
+
+from tessera_build import PARTITIONS
+from vfs import VfsLfs2
+from vfs import mount as _mount
+
+from tessera.errors import Fault
+from tessera.keyring import KeyRing
+
+_PROGRAM_BYTES = 256  # what the RP2040's flash programs at once, and no harm elsewhere
+
+problem = "the file system was not mounted"  # why there is none, in words; None if there is one
+
+
+def region(name):
+    """The partition of this name: a block device of the extended protocol, in sectors of 4096 bytes."""
+    offset, length = PARTITIONS[name]
+    try:
+        from _rp2 import Flash  # as rp2.Flash; without the rest of rp2, which costs RAM
+    except ImportError:
+        from esp32 import Partition
+
+        return Partition.find(Partition.TYPE_DATA, label=name)[0]
+    # The port counts from the start of its storage, and littlefs comes first in it (tools/boards.py checks that).
+    return Flash(start=offset - PARTITIONS["littlefs"][0], len=length)
+
+
+def mount():
+    """Mount the file system. One is made if there is none, but never on a board whose key ring was in use."""
+    global problem
+    device = region("littlefs")
+    try:
+        _mount(VfsLfs2(device, progsize=_PROGRAM_BYTES), "/")
+        problem = None
+        return
+    except OSError as error:
+        if _was_a_relay():
+            problem = "a relay's file system that cannot be read ({}): erase the board to use it again".format(error)
+            return
+    VfsLfs2.mkfs(device, progsize=_PROGRAM_BYTES)
+    _mount(VfsLfs2(device, progsize=_PROGRAM_BYTES), "/")
+    problem = None
+
+
+def _was_a_relay():
+    try:
+        return KeyRing(region("keyring")).load()
+    except Fault:  # written by another version
+        return True
