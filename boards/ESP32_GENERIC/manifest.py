@@ -1,0 +1,2 @@
+include("../manifest.py", network="wlan")
+module("board.py")

@@ -1,0 +1,2 @@
+include("../manifest.py", network="lan")
+module("board.py")
