@@ -1,0 +1,384 @@
+"""The issuer: the federation's keys, its relays, its roster, and the documents signed with them (DESIGN §6, §10).
+
+Owns the issuer's directory: issuer.keystore, and beside it parameters.tpr and federation.card, which follow from the
+keystore and are written anew whenever they are not its own. Leaves to others: which numbers are good (plan.py), who
+gets tokens (issuance.py), a relay's directory (relay_directory.py).
+
+A relay added later needs a set with a larger serial that lists it. Before any relay runs, first_epoch may stay as it
+is and the file is simply copied; a relay that runs takes a set by PUSH, and only if first_epoch lies ahead (PROTOCOL
+§2): renewing the set of running relays is a job of its own, with a new first_epoch.
+"""
+
+import re
+import secrets
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+from tessera import curve, hashes
+from tessera.errors import InvalidObject
+from tessera.params import Parameters, digest, encode
+
+from . import blind, boards, cards, files, noise, relay_directory
+from .clock import Clock, unix_now
+from .errors import InvalidInput, NotPermitted, UsageError
+from .issuance import Issuance
+from .keystore import Keystore
+from .plan import Plan
+
+VERSION = 1
+KIND = "issuer"
+KEYSTORE = "issuer.keystore"
+PARAMETERS = "parameters.tpr"
+FEDERATION_CARD = "federation.card"
+EPOCHS_DEFAULT = 90
+NAME_MAX = 64
+
+_GENESIS_END = 1 << 40
+_HOST = re.compile(r"[0-9A-Za-z][0-9A-Za-z.:_%-]{0,252}|:[0-9A-Fa-f:.]{1,44}")
+
+# Fields of PROTOCOL §2 that a plan decides, and those that a set with another list of relays takes over.
+_PLANNED_FIELDS = (
+    "round_seconds",
+    "epoch_rounds",
+    "retention_epochs",
+    "buckets",
+    "members",
+    "tokens_per_epoch",
+    "posts_per_token",
+)
+_KEPT_FIELDS = (
+    "federation_id",
+    "root_key",
+    "access_key",
+    "genesis",
+    *_PLANNED_FIELDS,
+    "epsilon",
+    "delta",
+    "first_epoch",
+)
+
+
+class Issuer:
+    """An open issuer directory; a context manager, because it holds the keystore's lock.
+
+    Every method that changes anything has saved it when it returns.
+    """
+
+    def __init__(self, directory: Path, keystore: Keystore, now: Clock) -> None:
+        """Not for callers: use `create` or `open`."""
+        self.directory = directory
+        self._keystore = keystore
+        self._now = now
+
+    @classmethod
+    def create(
+        cls,
+        directory: Path,
+        passphrase: str,
+        plan: Plan,
+        name: str,
+        *,
+        epochs: int = EPOCHS_DEFAULT,
+        genesis: int | None = None,
+        now: Clock = unix_now,
+    ) -> Self:
+        """A new federation: its keys, and parameters of serial 1 without relays.
+
+        epochs is the length of the key schedule; genesis (unix seconds) is the start of round 0, by default now rounded
+        down to a whole round. Raises UsageError; KeystoreError if there is an issuer in the directory already.
+        """
+        check_name("the federation's name", name)
+        for stale in (PARAMETERS, FEDERATION_CARD):
+            if (directory / stale).exists() and not (directory / KEYSTORE).exists():
+                raise UsageError(f"{directory / stale} is there without its issuer", "name a new directory")
+        moment = now()
+        start = moment - moment % plan.choice.round_seconds if genesis is None else genesis
+        if not 0 <= start < _GENESIS_END:
+            raise UsageError(f"genesis {start} is not a time in unix seconds", f"use --genesis {moment}, which is now")
+        root_secret = blind.even_secret(blind.random_scalar())
+        made_epoch = max(0, (moment - start) // plan.choice.epoch_seconds)
+        data: dict[str, Any] = {
+            "version": VERSION,
+            "name": name,
+            "root_secret": root_secret,
+            "master": secrets.token_bytes(32),
+            "made_epoch": made_epoch,
+            "board": plan.board.name,
+            "relays": [],
+            "roster": [],
+            "issuance": Issuance.empty(),
+        }
+        federation_id = secrets.token_bytes(16)
+        fields = _fields_of_plan(plan) | {
+            "serial": 1,
+            "federation_id": federation_id,
+            "root_key": curve.public(root_secret)[1:],
+            "access_key": secrets.token_bytes(32),
+            "genesis": start,
+            "first_epoch": made_epoch,
+            "epoch_keys": _schedule(data["master"], federation_id, made_epoch, epochs),
+            "relays": [],
+        }
+        data["parameters"] = _signed(fields, root_secret)
+        issuer = cls(directory, Keystore.create(directory / KEYSTORE, passphrase, KIND, data), now)
+        issuer._publish()
+        return issuer
+
+    @classmethod
+    def open(cls, directory: Path, passphrase: str, now: Clock = unix_now) -> Self:
+        """Raises KeystoreError, WrongPassphrase."""
+        issuer = cls(directory, Keystore.open(directory / KEYSTORE, passphrase, KIND), now)
+        try:
+            issuer._publish()
+        except BaseException:
+            issuer.close()
+            raise
+        return issuer
+
+    def close(self) -> None:
+        self._keystore.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- what it is
+
+    @property
+    def name(self) -> str:
+        return str(self._keystore.data["name"])
+
+    @property
+    def parameters(self) -> Any:
+        """The newest parameter set (tessera.params.Parameters)."""
+        return Parameters(self._keystore.data["parameters"])
+
+    @property
+    def current_epoch(self) -> int:
+        """Negative before genesis."""
+        parameters = self.parameters
+        return int(parameters.epoch_of(parameters.round_at(self._now())))
+
+    @property
+    def roster(self) -> list[dict[str, Any]]:
+        """Members as `{name, key(32)}`."""
+        return [dict(entry) for entry in self._keystore.data["roster"]]
+
+    @property
+    def relays(self) -> list[dict[str, Any]]:
+        """Relays as `{name, key(33), ledger(32), host, port}`."""
+        return [dict(entry) for entry in self._keystore.data["relays"]]
+
+    @property
+    def federation_card(self) -> str:
+        """The card every member gets. It carries the access key: for members, not for the notice board."""
+        addresses = [{name: relay[name] for name in ("name", "key", "host", "port")} for relay in self.relays]
+        return cards.encode("federation", {"name": self.name, "params": self.parameters.blob, "relays": addresses})
+
+    def summary(self) -> dict[str, Any]:
+        """For people and --json: everything that is not secret."""
+        parameters, epoch, issuance = self.parameters, self.current_epoch, self._issuance
+        return {
+            "name": self.name,
+            "federation_id": parameters.federation_id.hex(),
+            "root_key": parameters.root_key.hex(),
+            "serial": parameters.serial,
+            "digest": parameters.digest.hex(),
+            "genesis": parameters.genesis,
+            "round_seconds": parameters.round_seconds,
+            "epoch_rounds": parameters.epoch_rounds,
+            "current_epoch": epoch,
+            "first_epoch": parameters.first_epoch,
+            "last_epoch": parameters.end_epoch - 1,
+            "board": self._keystore.data["board"],
+            "members_max": parameters.members,
+            "members": [
+                {
+                    "name": member["name"],
+                    "key": member["key"].hex(),
+                    "tokens_this_epoch": issuance.charged(member["key"], epoch),
+                    "tokens_next_epoch": issuance.charged(member["key"], epoch + 1),
+                }
+                for member in self.roster
+            ],
+            "relays": [relay | {"key": relay["key"].hex(), "ledger": relay["ledger"].hex()} for relay in self.relays],
+            "tokens_per_epoch": parameters.tokens_per_epoch,
+            "open_sessions": issuance.open_sessions(),
+        }
+
+    # -- relays
+
+    def add_relay(self, name: str, host: str, port: int, directory: Path) -> relay_directory.RelaySecrets:
+        """Make a relay's keys, write its directory (new or empty), list it in a parameter set with the next serial.
+
+        Nothing is listed unless the relay's secrets are on disk. Raises UsageError.
+        """
+        self._check_relay(name, host, port)
+        relay = relay_directory.RelaySecrets.fresh(name, host, port, boards.board(self._keystore.data["board"]))
+        entry = {"name": name, "key": relay.key, "ledger": relay.ledger_key, "host": host, "port": port}
+        relays = [*self.relays, entry]
+        blob = self._next_set(relays=[(each["key"], each["ledger"]) for each in relays])
+        files.make_directory(directory)
+        relay.write(directory)
+        self._keystore.data["relays"] = relays
+        self._keystore.data["parameters"] = blob
+        self._keystore.save()
+        relay_directory.write_parameters(directory, blob)
+        self._publish()
+        return relay
+
+    def _check_relay(self, name: str, host: str, port: int) -> None:
+        check_name("the relay's name", name)
+        if any(relay["name"] == name for relay in self.relays):
+            raise UsageError(f"there is a relay '{name}' already", "choose another name")
+        if not _HOST.fullmatch(host):
+            raise UsageError(f"'{host[:40]}' is not a host name or address", "use --host relay.example.org or the like")
+        if not 1 <= port <= 65535:
+            raise UsageError(f"port {port} is not in 1 to 65535", "use --port 8100")
+
+    def _next_set(self, **changes: Any) -> bytes:
+        """The present set with these changes and the next serial, signed."""
+        present = self.parameters
+        fields = {name: getattr(present, name) for name in _KEPT_FIELDS}
+        keys = b"".join(present.epoch_key(epoch) for epoch in range(present.first_epoch, present.end_epoch))
+        fields |= {"serial": present.serial + 1, "thresholds": bytes(present.thresholds), "epoch_keys": keys}
+        return _signed(fields | changes, self._keystore.data["root_secret"])
+
+    # -- members
+
+    def admit(self, card_text: str) -> str:
+        """Put the member of a member card on the roster; its name. Raises InvalidInput, NotPermitted."""
+        fields = cards.decode(card_text, "member").fields
+        name, key = fields["name"], fields["key"]
+        message = hashes.tagged("member", self.parameters.federation_id + key + name.encode())
+        if not curve.verify(fields["sig"], message, key):
+            raise InvalidInput(
+                "the member card's signature does not hold for this federation", "make it with this federation.card"
+            )
+        check_name("the member's name", name)
+        roster = self._keystore.data["roster"]
+        for member in roster:
+            if member["key"] == key:
+                raise NotPermitted(f"this key is on the roster already, as '{member['name']}'", "nothing to do")
+            if member["name"] == name:
+                raise NotPermitted(f"there is another member '{name}'", "choose another name, or remove the old entry")
+        if len(roster) >= self.parameters.members:
+            raise NotPermitted(
+                f"the roster is full: the parameters are for {self.parameters.members} members",
+                "remove someone, or plan for more",
+            )
+        roster.append({"name": name, "key": key})
+        self._keystore.save()
+        return str(name)
+
+    def remove(self, name: str) -> None:
+        """Take a member off the roster: no new tokens from now on, so no access after the next epoch.
+
+        Tokens that were issued cannot be told from others and stay valid in their epoch. Raises NotPermitted.
+        """
+        roster = self._keystore.data["roster"]
+        gone = [member for member in roster if member["name"] == name]
+        if not gone:
+            raise NotPermitted(f"there is no member '{name}'", "tessera issuer show lists them")
+        roster.remove(gone[0])
+        self._issuance.abort(gone[0]["key"])
+        self._keystore.save()
+
+    # -- tokens
+
+    def issue(self, card_text: str) -> str:
+        """Answer a tokens-request or a tokens-challenge card with the card that follows it."""
+        kind = cards.decode(card_text).kind
+        if kind == "tokens-request":
+            return self.offer(card_text)
+        if kind == "tokens-challenge":
+            return self.answer(card_text)
+        raise InvalidInput(
+            f"this is a card of kind '{kind}'", "issuer issue takes tokens-request and tokens-challenge cards"
+        )
+
+    def offer(self, card_text: str) -> str:
+        """tokens-request → tokens-offer, by the rules of issuance.py. Raises InvalidInput, NotPermitted."""
+        return self._issuance.offer(cards.decode(card_text, "tokens-request"), self._is_member, self._now())
+
+    def answer(self, card_text: str) -> str:
+        """tokens-challenge → tokens-answer, once. Raises InvalidInput, NotPermitted."""
+        card = cards.decode(card_text, "tokens-challenge")
+        return self._issuance.answer(card, self._is_member, self._epoch_secret, self._now())
+
+    def abort_sessions(self) -> int:
+        """Close every open session (they stay charged), as after a restore from a backup; how many there were."""
+        count = self._issuance.abort_all()
+        self._keystore.save()
+        return count
+
+    @property
+    def _issuance(self) -> Issuance:
+        data = self._keystore.data
+        return Issuance(data["issuance"], self.parameters, data["made_epoch"], self._keystore.save)
+
+    def _is_member(self, key: bytes) -> bool:
+        return any(member["key"] == key for member in self._keystore.data["roster"])
+
+    def _epoch_secret(self, epoch: int) -> bytes:
+        return blind.epoch_secret(self._keystore.data["master"], self.parameters.federation_id, epoch)
+
+    def _publish(self) -> None:
+        """Bring the two files beside the keystore up to date, if they are not."""
+        for name, content in (
+            (PARAMETERS, self.parameters.blob),
+            (FEDERATION_CARD, self.federation_card.encode() + b"\n"),
+        ):
+            path = self.directory / name
+            try:
+                current = path.read_bytes()
+            except OSError:
+                current = None
+            if current != content:
+                files.write(path, content)
+
+
+def check_name(what: str, name: str) -> None:
+    """Names appear on one line of a terminal. Raises UsageError."""
+    if not 0 < len(name) <= NAME_MAX or not name.isprintable() or name != name.strip():
+        raise UsageError(
+            f"{what} is empty, longer than {NAME_MAX} characters or has control characters or outer blanks",
+            "choose a plain one",
+        )
+
+
+def _fields_of_plan(plan: Plan) -> dict[str, Any]:
+    choice = asdict(plan.choice)
+    return {name: choice[name] for name in _PLANNED_FIELDS} | {
+        "epsilon": int(plan.choice.epsilon / noise.EPSILON_UNIT),
+        "delta": -(-plan.table.exact_delta * noise.DRAWS // 1),
+        "thresholds": plan.table.pack(),
+    }
+
+
+def _schedule(master: bytes, federation_id: bytes, first_epoch: int, epochs: int) -> bytes:
+    """K_e of every epoch of the schedule, 32 bytes each. Raises UsageError."""
+    if not 1 <= epochs <= 400:
+        raise UsageError(
+            f"a schedule of {epochs} epochs is not in 1 to 400", f"use --epochs {1 if epochs < 1 else 400}"
+        )
+    all_epochs = range(first_epoch, first_epoch + epochs)
+    return b"".join(blind.epoch_key(blind.epoch_secret(master, federation_id, epoch)) for epoch in all_epochs)
+
+
+def _signed(fields: Mapping[str, Any], root_secret: bytes) -> bytes:
+    """A parameter set that a relay will take. Raises UsageError if it would not."""
+    try:
+        body: bytes = encode(dict(fields))
+        signature: bytes = curve.sign(root_secret, digest(body), secrets.token_bytes(32))
+        parameters = Parameters(body + signature)
+        parameters.verify()
+    except (InvalidObject, ValueError, struct.error) as error:
+        raise UsageError(f"these are not valid parameters: {error}", "plan for less, or shorten the schedule") from None
+    blob: bytes = parameters.blob
+    return blob
