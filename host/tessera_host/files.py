@@ -1,0 +1,60 @@
+"""Files that people keep: read with errors a user understands, written whole or not at all, readable by the owner only.
+
+Owns how a file is replaced; what is in it belongs to the caller. Keystores have their own, locked, file format.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+from .errors import InvalidInput, UsageError
+
+MAX_BYTES = 1 << 22
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file of at most 4 MiB. Raises InvalidInput."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}", "check the file's name") from None
+    try:
+        if len(data) <= MAX_BYTES:
+            return data.decode()
+    except UnicodeDecodeError:
+        pass
+    raise InvalidInput(f"{path} is not a text file", "check the file's name")
+
+
+def write(path: Path, data: bytes) -> None:
+    """Replace or make the file, mode 0600; durable when it returns. Raises UsageError."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+        sync_directory(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UsageError(f"{path} cannot be written: {error.strerror}", "choose a directory you may write to") from None
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory (mode 0700) that is there and empty afterwards. Raises UsageError if something is in it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if any(path.iterdir()):
+            raise UsageError(f"{path} is not empty", "name a new directory; nothing is ever overwritten")
+    except OSError as error:
+        raise UsageError(f"the directory {path} cannot be made: {error.strerror}", "name another one") from None
+
+
+def sync_directory(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,204 @@
+"""Encrypted state files: everything secret that this package keeps is in one of these.
+
+File: one line of JSON (the header), the AES-256-GCM ciphertext of a CBOR map with the header line as associated data,
+and the SHA-256 of all that. The digest is no protection, the GCM tag is: it tells damage from a wrong passphrase.
+Owns the file format, its atomic replacement and its lock. What is in the map belongs to whoever opens the keystore.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import cbor2
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from .errors import KeystoreError, WrongPassphrase
+from .files import sync_directory
+
+FORMAT = "tessera-keystore"
+VERSION = 1
+# Only these are read: parameters taken from the file would let a planted file ask for any amount of memory.
+SCRYPT = {"n": 1 << 15, "r": 8, "p": 1}
+SALT_BYTES = 16
+NONCE_BYTES = 12
+DIGEST_BYTES = 32
+LOCK_WAIT_SECONDS = 10.0
+LOCK_POLL_SECONDS = 0.05
+
+
+class _Lock:
+    """An exclusive lock on a file beside the keystore (the keystore itself is replaced at every save)."""
+
+    def __init__(self, path: Path, wait_seconds: float) -> None:
+        try:
+            self._file = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise KeystoreError(f"{path.parent} cannot be written to: {error.strerror}", "check whose it is") from None
+        deadline = time.monotonic() + wait_seconds
+        while not self._taken():
+            if time.monotonic() >= deadline:
+                os.close(self._file)
+                raise KeystoreError(f"{path} is in use by another process", "wait for it to end, then try again")
+            time.sleep(LOCK_POLL_SECONDS)
+
+    def _taken(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def release(self) -> None:
+        os.close(self._file)
+
+
+class Keystore:
+    """An open keystore. `data` is the decrypted map; changes to it last once `save()` has returned."""
+
+    def __init__(self, path: Path, kind: str, salt: bytes, key: bytes, data: dict[str, Any], lock: _Lock) -> None:
+        """Not for callers: use `create` or `open`."""
+        self.path = path
+        self.kind = kind
+        self.data = data
+        self._salt = salt
+        self._key: bytes | None = key
+        self._lock = lock
+
+    @classmethod
+    def create(
+        cls, path: Path, passphrase: str, kind: str, data: dict[str, Any], lock_wait_seconds: float = LOCK_WAIT_SECONDS
+    ) -> Self:
+        """A new file, mode 0600. Raises KeystoreError if there is one already: nothing is ever overwritten."""
+        if not passphrase:
+            raise KeystoreError("an empty passphrase protects nothing", "choose one")
+        _make_directory(path.parent)
+        lock = _Lock(path, lock_wait_seconds)
+        try:
+            if os.path.lexists(path):
+                raise KeystoreError(f"{path} exists already and is not overwritten", "choose another place")
+            salt = secrets.token_bytes(SALT_BYTES)
+            store = cls(path, kind, salt, _derive(passphrase, salt), data, lock)
+            store.save()
+        except BaseException:
+            lock.release()
+            raise
+        return store
+
+    @classmethod
+    def open(cls, path: Path, passphrase: str, kind: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> Self:
+        """Raises WrongPassphrase, or KeystoreError if the file is missing, damaged, of another kind or in use."""
+        if not path.exists():
+            raise KeystoreError(f"there is no keystore at {path}", f"create the {kind} first, or name its directory")
+        lock = _Lock(path, lock_wait_seconds)
+        try:
+            line, header, body = _read(path)
+            _check_kind(path, header, kind)
+            salt = bytes.fromhex(header["salt"])
+            key = _derive(passphrase, salt)
+            data = _decrypt(path, key, header, line, body)
+        except BaseException:
+            lock.release()
+            raise
+        return cls(path, kind, salt, key, data, lock)
+
+    def save(self) -> None:
+        """Replace the file by the present `data`, atomically; durable when it returns. Raises KeystoreError."""
+        if self._key is None:
+            raise KeystoreError(f"{self.path} is closed")
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        line = _header(self.kind, self._salt, nonce)
+        content = line + AESGCM(self._key).encrypt(nonce, cbor2.dumps(self.data), line)
+        try:
+            _replace(self.path, content + hashlib.sha256(content).digest())
+        except OSError as error:
+            raise KeystoreError(
+                f"{self.path} cannot be written: {error.strerror}", "it is as it was before; make room and try again"
+            ) from None
+
+    def close(self) -> None:
+        """Give the lock back and forget key and data. Does not save."""
+        if self._key is not None:
+            self._key = None
+            self.data = {}
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Keystore({str(self.path)!r}, kind={self.kind!r})"
+
+
+def _derive(passphrase: str, salt: bytes) -> bytes:
+    return Scrypt(salt=salt, length=32, **SCRYPT).derive(passphrase.encode())
+
+
+def _header(kind: str, salt: bytes, nonce: bytes) -> bytes:
+    fields = {"format": FORMAT, "version": VERSION, "kind": kind, "kdf": "scrypt", **SCRYPT}
+    fields |= {"salt": salt.hex(), "cipher": "AES-256-GCM", "nonce": nonce.hex()}
+    return json.dumps(fields).encode() + b"\n"
+
+
+def _read(path: Path) -> tuple[bytes, dict[str, Any], bytes]:
+    """Header line, header and ciphertext, once the digest says they are what was written."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise KeystoreError(f"{path} cannot be read: {error.strerror}", "check whose file it is") from None
+    content, digest = raw[:-DIGEST_BYTES], raw[-DIGEST_BYTES:]
+    line, newline, body = content.partition(b"\n")
+    if not line.startswith(b'{"format": "%s"' % FORMAT.encode()):
+        raise KeystoreError(f"{path} is not a Tessera keystore", "name another directory, or restore a backup")
+    if hashlib.sha256(content).digest() != digest:
+        raise KeystoreError(f"{path} is damaged: it is not what was written", "restore it from a backup")
+    return line + newline, json.loads(line), body
+
+
+def _check_kind(path: Path, header: dict[str, Any], kind: str) -> None:
+    if header.get("version") != VERSION or any(header.get(name) != value for name, value in SCRYPT.items()):
+        raise KeystoreError(f"{path} has a format this program does not know", "update tessera")
+    if header.get("kind") != kind:
+        raise KeystoreError(
+            f"{path} is a keystore of kind '{header.get('kind')}', '{kind}' is wanted here", "name another directory"
+        )
+
+
+def _decrypt(path: Path, key: bytes, header: dict[str, Any], line: bytes, body: bytes) -> dict[str, Any]:
+    try:
+        plaintext = AESGCM(key).decrypt(bytes.fromhex(header["nonce"]), body, line)
+    except InvalidTag:
+        raise WrongPassphrase(f"wrong passphrase for {path}", "try again; the file itself is undamaged") from None
+    data: dict[str, Any] = cbor2.loads(plaintext)
+    return data
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise KeystoreError(f"the directory {path} cannot be made: {error.strerror}", "name another one") from None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside, sync, rename, sync the directory. The lock makes the temporary name ours."""
+    temporary = path.with_name(path.name + ".new")
+    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(file, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, path)
+    sync_directory(path.parent)

@@ -1,0 +1,57 @@
+"""Where a passphrase comes from: a file that was named, or a hidden prompt. Never from the command line.
+
+A command line and an environment are visible to other processes; a file's name in them is not a secret.
+"""
+
+import getpass
+import os
+import unicodedata
+import warnings
+from pathlib import Path
+
+from .errors import UsageError
+
+ENVIRONMENT = "TESSERA_PASSPHRASE_FILE"
+
+
+def obtain(path_option: Path | None, confirm: bool) -> str:
+    """The passphrase from the file `path_option`, else from the one TESSERA_PASSPHRASE_FILE names, else asked for.
+
+    `confirm`: asked for twice, for a passphrase that is new. Raises UsageError if there is none, if it is empty, or if
+    the two entries differ.
+    """
+    path = path_option or (Path(os.environ[ENVIRONMENT]) if os.environ.get(ENVIRONMENT) else None)
+    phrase = unicodedata.normalize("NFC", _from_file(path) if path else _asked(confirm))
+    if not phrase:
+        raise UsageError("the passphrase is empty", f"put one line into the file{f' {path}' if path else ''}")
+    return phrase
+
+
+def _from_file(path: Path) -> str:
+    """The first line of the file; a line break at its end is not part of it."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UsageError(f"the passphrase file {path} cannot be read: {error.strerror}", "check its name") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"the passphrase file {path} is not UTF-8 text", "write it again") from None
+    return lines[0] if lines else ""
+
+
+def _asked(confirm: bool) -> str:
+    phrase = _prompt("Passphrase: ")
+    if confirm and phrase and _prompt("Passphrase again: ") != phrase:
+        raise UsageError("the two passphrases differ", "try again")
+    return phrase
+
+
+def _prompt(text: str) -> str:
+    """Ask on the terminal. Where it cannot be hidden it is not asked for at all."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            return getpass.getpass(text)
+    except (getpass.GetPassWarning, EOFError, OSError):
+        raise UsageError(
+            "there is no terminal to ask for the passphrase on", f"give --passphrase-file or set {ENVIRONMENT}"
+        ) from None
