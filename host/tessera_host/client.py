@@ -1,0 +1,342 @@
+"""One connection to a relay (PROTOCOL §4, §5), from the client's side: handshake, resumption, requests.
+
+Owns the socket, the time limits and what a relay's refusal means to a person. Which token is used, and whether what the
+relay says fits the rounds and parameters, is `member`'s business. Frames and their encryption are the core's.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from tessera import channel, wire
+from tessera.errors import BadFrame, Refused
+
+from . import blind
+from .errors import IntegrityError, RelayRefused, TesseraError, Unreachable
+
+T = TypeVar("T")
+
+TIMEOUT_SECONDS = 60.0  # a handshake on the slowest board, behind three others
+BUSY_ATTEMPTS = 6
+BUSY_WAIT_SECONDS = 8  # the relay ends a connection after 10 s without a frame
+
+NOT_ADMITTED, QUOTA, BUSY = 3, 4, 6
+
+_REFUSALS = {
+    1: ("the relay does not know this request", "update tessera, or the relay"),
+    2: ("the relay found an argument out of range", "update tessera; if that does not help, report it"),
+    NOT_ADMITTED: ("the relay did not take the token", "'tessera token list' shows which epoch has tokens"),
+    QUOTA: ("this token has no posts left", "the next token or the next epoch has"),
+    5: ("the relay has no clock yet, or its key schedule has ended", "try again in a minute; if it stays so, tell IT"),
+    BUSY: ("the relay is busy", "try again later"),
+    7: ("the relay no longer keeps what was asked for", "try again; if it recurs, tell IT"),
+    8: ("the relay has a fault in its storage", "tell IT"),
+}
+
+
+class Refusal(RelayRefused):
+    """An error frame; `code` as in PROTOCOL §5."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(*_REFUSALS.get(refused.code, (f"the relay answered error {refused.code}", "update tessera")))
+        self.code = int(refused.code)
+        self.retry_after = int(refused.retry_after)
+
+
+class ResumptionRefused(Unreachable):
+    """The relay has forgotten the session: a full handshake will do."""
+
+
+@dataclass(frozen=True)
+class Info:
+    """The answer to INFO: digest of 32 bytes, rounds by number, the curve tier by name."""
+
+    version: int
+    digest: bytes
+    serial: int
+    open_round: int
+    first_round: int
+    tier: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A sealed round of one bucket, whole: its published count is the number of its records."""
+
+    round: int
+    records: list[bytes]
+
+
+class RelayConnection:
+    """An encrypted connection. Use as an async context manager, or close it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout_seconds: float) -> None:
+        """Not for callers: use `open` or `resume`."""
+        self._reader = reader
+        self._writer = writer
+        self._timeout_seconds = timeout_seconds
+        self._channel: Any = None
+
+    @classmethod
+    async def open(
+        cls, host: str, port: int, relay_key: bytes, access_key: bytes, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> Self:
+        """A full handshake with the relay that holds `relay_key` (33 bytes). Raises Unreachable or IntegrityError."""
+        ephemeral = blind.random_scalar().to_bytes(32, "big")
+
+        def handshake(nonce: bytes) -> Any:
+            return channel.Initiator(nonce, relay_key, access_key, ephemeral)
+
+        return await cls._connect(host, port, handshake, timeout_seconds)
+
+    @classmethod
+    async def resume(
+        cls,
+        host: str,
+        port: int,
+        access_key: bytes,
+        secret: bytes,
+        using: Callable[[bytes], None],
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> Self:
+        """Take up a token's session. `using(next secret)` is called before the old one is shown: an id is used once.
+
+        Raises ResumptionRefused if the relay has forgotten it.
+        """
+
+        def handshake(nonce: bytes) -> Any:
+            resumption = channel.Resumption(nonce, access_key, secret, secrets.token_bytes(16))
+            using(resumption.next_secret)
+            return resumption
+
+        return await cls._connect(host, port, handshake, timeout_seconds)
+
+    @classmethod
+    async def _connect(cls, host: str, port: int, handshake: Callable[[bytes], Any], timeout_seconds: float) -> Self:
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                reader, writer = await asyncio.open_connection(host, port)
+        except (OSError, TimeoutError) as error:
+            raise Unreachable(
+                f"the relay at {host} port {port} cannot be reached: {_reason(error)}",
+                "check the network and try again",
+            ) from None
+        connection = cls(reader, writer, timeout_seconds)
+        try:
+            await connection._shake_hands(handshake)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    async def _shake_hands(self, handshake: Callable[[bytes], Any]) -> None:
+        nonce = await self._read(channel.NONCE_BYTES)
+        side = handshake(nonce)
+        try:
+            await self._write(side.hello())
+            reply = await self._read(channel.REPLY_BYTES)
+        except Unreachable:
+            raise self._hello_refused(side) from None
+        try:
+            self._channel = side.finish(reply)
+        except BadFrame:
+            raise IntegrityError("this is not the relay it should be: it does not hold its key", "tell IT") from None
+
+    @staticmethod
+    def _hello_refused(side: Any) -> TesseraError:
+        if isinstance(side, channel.Resumption):
+            return ResumptionRefused("the relay has forgotten the session")
+        return Unreachable(
+            "the relay closed the connection at the handshake",
+            "it is busy, or this member's federation card is out of date: try again, then ask IT for a new card",
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        self._writer.close()
+        with contextlib.suppress(OSError):  # what the relay thinks of the end is of no interest
+            await self._writer.wait_closed()
+
+    @property
+    def handshake_hash(self) -> bytes:
+        """What a token's proof of possession is made over (32 bytes); full handshakes only."""
+        digest: bytes = self._channel.handshake_hash
+        return digest
+
+    # -- requests; all raise Refusal, Unreachable or IntegrityError
+
+    async def info(self) -> Info:
+        return Info(*await self._ask(wire.info(), wire.INFO_ANSWER))
+
+    async def void(self) -> None:
+        """A frame that does nothing, answered like a post."""
+        await self._ask(wire.void(), wire.VOIDED)
+
+    async def auth(self, epoch: int, key: bytes, signature: bytes, proof: bytes) -> tuple[bytes, int]:
+        """Show a token: (resumption secret, posts left)."""
+        secret, posts_left = await self._ask(wire.auth(epoch, key, signature, proof), wire.ADMITTED)
+        return secret, posts_left
+
+    async def post(self, bucket: int, record: bytes) -> int:
+        """Post a record (240 bytes): the round it will appear in. A busy relay is asked again with the same record,
+        which the session makes harmless; whoever wants another attempt after an error seals it anew."""
+        (open_round,) = await self._ask(wire.post(bucket, record), wire.ACK)
+        return int(open_round)
+
+    async def params(self) -> bytes:
+        """The relay's newest parameter set; nothing about it is checked."""
+        total, _, data = await self._ask(wire.params(0), wire.PARAMS_ANSWER)
+        blob = bytearray(data)
+        for chunk in range(1, -(-total // wire.CHUNK_BYTES)):
+            _, _, data = await self._ask(wire.params(chunk), wire.PARAMS_ANSWER)
+            blob += data
+        return bytes(blob)
+
+    async def checkpoint(self, epoch: int) -> bytes:
+        """The ledger's checkpoint of an epoch that is over, 250 bytes."""
+        (data,) = await self._ask(wire.checkpoint(epoch), wire.CHECKPOINT_ANSWER)
+        return bytes(data)
+
+    async def push(self, blob: bytes) -> bool:
+        """Hand a signed object to the relay; True once it is verified and stored."""
+        complete = 0
+        for chunk, at in enumerate(range(0, len(blob), wire.CHUNK_BYTES)):
+            data = blob[at : at + wire.CHUNK_BYTES]
+            (complete,) = await self._ask(wire.push(len(blob), chunk, data), wire.PUSHED)
+        return bool(complete)
+
+    async def fetch(self, bucket: int, start: int, end: int) -> list[Batch]:
+        """The sealed batches of start ≤ round < end, at most 16 of them; fewer if the relay has not sealed them all."""
+
+        async def once() -> list[Batch]:
+            await self._send(wire.fetch(bucket, start, end))
+            return await self._batches(start, end)
+
+        return await _patiently(once)
+
+    async def _batches(self, start: int, end: int) -> list[Batch]:
+        batches = _Batches(start, end)
+        while (answer := await self._cell())[0] == wire.CELL:
+            batches.take(*answer[1:])
+        return batches.finish(answer[1])
+
+    async def _cell(self) -> tuple[Any, ...]:
+        plaintext = await self._receive(wire.CELL_FRAME_BYTES)
+        answer: tuple[Any, ...] = _understood(wire.read_cell, plaintext)
+        return answer
+
+    async def _ask(self, request: bytes, wanted: int) -> tuple[Any, ...]:
+        """The fields of the answer to a request."""
+
+        async def once() -> tuple[Any, ...]:
+            await self._send(request)
+            answer: tuple[Any, ...] = _understood(wire.read_answer, await self._receive(wire.CLIENT_FRAME_BYTES))
+            if answer[0] != wanted:
+                raise IntegrityError("the relay answered another request", "tell IT")
+            return answer[1:]
+
+        return await _patiently(once)
+
+    async def _send(self, plaintext: bytes) -> None:
+        await self._write(self._channel.seal(plaintext))
+
+    async def _receive(self, length: int) -> bytes:
+        frame = await self._read(length)
+        try:
+            plaintext: bytes = self._channel.open(frame)
+        except BadFrame:
+            raise IntegrityError("a frame was changed on its way", "try again; if it recurs, tell IT") from None
+        return plaintext
+
+    async def _write(self, data: bytes) -> None:
+        try:
+            self._writer.write(data)
+            await self._writer.drain()
+        except OSError as error:
+            raise Unreachable(f"the connection to the relay broke: {_reason(error)}", "try again") from None
+
+    async def _read(self, length: int) -> bytes:
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await self._reader.readexactly(length)
+        except asyncio.IncompleteReadError:
+            raise Unreachable("the relay closed the connection", "try again") from None
+        except (OSError, TimeoutError) as error:
+            raise Unreachable(f"the relay does not answer: {_reason(error)}", "try again") from None
+
+
+class _Batches:
+    """The batches of one answer to FETCH, put together frame by frame. Raises IntegrityError for any other order than
+    the protocol's: round after round, no record missing, in the order every reader gets."""
+
+    def __init__(self, start: int, end: int) -> None:
+        self._start, self._end = start, end
+        self._batches: list[Batch] = []
+        self._count = 0
+
+    def take(self, round_: int, count: int, offset: int, found: list[bytes]) -> None:
+        if offset == 0:
+            self._close_batch()
+            _expect(round_ == self._start + len(self._batches) < self._end)
+            self._batches.append(Batch(round_, []))
+            self._count = count
+        _expect(bool(self._batches))
+        batch = self._batches[-1]
+        _expect((round_, count, offset) == (batch.round, self._count, len(batch.records)))
+        _expect(len(found) == min(wire.RECORDS_PER_FRAME, count - offset))
+        batch.records.extend(found)
+
+    def _close_batch(self) -> None:
+        if self._batches:
+            records = self._batches[-1].records
+            _expect(len(records) == self._count and records == sorted(records))
+
+    def finish(self, next_round: int) -> list[Batch]:
+        self._close_batch()
+        _expect(next_round == self._start + len(self._batches))
+        return self._batches
+
+
+def _expect(in_order: bool) -> None:
+    if not in_order:
+        raise IntegrityError("the relay's answer to a fetch is incomplete or out of order", "try again; tell IT")
+
+
+def _understood(read: Callable[[bytes], Any], plaintext: bytes) -> Any:
+    try:
+        return read(plaintext)
+    except Refused as refused:
+        raise Refusal(refused) from None
+    except (BadFrame, ValueError):
+        raise IntegrityError("the relay's answer makes no sense", "update tessera; tell IT") from None
+
+
+async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Come back as often as a busy relay asks to, a few times."""
+    for _ in range(BUSY_ATTEMPTS - 1):
+        try:
+            return await attempt()
+        except Refusal as refusal:
+            if refusal.code != BUSY or refusal.retry_after > BUSY_WAIT_SECONDS:
+                raise
+            await asyncio.sleep(max(1, refusal.retry_after))
+    return await attempt()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number and number > 0 else str(error) or type(error).__name__
