@@ -1,0 +1,42 @@
+# The programs that `make test` builds, as fixtures. A missing one is a failure: a skipped test proves nothing.
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _program(variable: str) -> Path:
+    path = os.environ.get(variable, "")
+    if not os.access(path, os.X_OK):
+        pytest.fail(f"{variable} must name a program (it is {path!r}). Run the tests with `make`, which sets it.")
+    return Path(path)
+
+
+@pytest.fixture(scope="session")
+def micropython() -> Path:
+    """MicroPython's unix port with asyncio and nothing of ours."""
+    return _program("TESSERA_MICROPYTHON")
+
+
+@pytest.fixture(scope="session")
+def micropython_frozen() -> Path:
+    """MicroPython's unix port with the relay core and relay_unix frozen in."""
+    return _program("TESSERA_MICROPYTHON_FROZEN")
+
+
+@pytest.fixture(scope="session")
+def mpy_cross() -> Path:
+    """The compiler of the same MicroPython."""
+    return _program("TESSERA_MPY_CROSS")
+
+
+@pytest.fixture(scope="session")
+def board_image() -> Path:
+    """The image for the emulated board: TESSERA_IMAGE, else what `make image` made."""
+    path = Path(os.environ.get("TESSERA_IMAGE") or ROOT / "build" / "RPI_PICO" / "firmware.uf2")
+    if not path.is_file():
+        pytest.fail(f"no image at {path}. Run `make image BOARD=RPI_PICO`, or name one with TESSERA_IMAGE.")
+    return path

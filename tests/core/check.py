@@ -1,0 +1,48 @@
+# What core tests use in place of pytest, which MicroPython does not have: expected errors, vectors, skipping.
+
+import json
+from binascii import unhexlify as unhex  # noqa: F401  (tests import it from here)
+
+try:
+    from unittest import SkipTest as Skipped  # pytest knows this one
+except ImportError:
+
+    class Skipped(Exception):
+        pass
+
+
+# Where vectors() reads; a board image that carries its vectors elsewhere sets it.
+vectors_folder = (__file__.rsplit("/", 1)[0] if "/" in __file__ else ".") + "/../vectors"
+
+_loaded = {}
+
+
+def raises(exception, function, *arguments, **named):
+    """Calls the function, which must raise the exception; returns what was raised."""
+    try:
+        function(*arguments, **named)
+    except exception as error:
+        return error
+    raise AssertionError("%s was not raised" % exception.__name__)
+
+
+async def async_raises(exception, awaitable):
+    """Awaits, which must raise the exception; returns what was raised."""
+    try:
+        await awaitable
+    except exception as error:
+        return error
+    raise AssertionError("%s was not raised" % exception.__name__)
+
+
+def skip(reason):
+    """Ends the test as skipped: for what only one runtime has."""
+    raise Skipped(reason)
+
+
+def vectors(name):
+    """The content of tests/vectors/NAME.json, read once a process."""
+    if name not in _loaded:
+        with open(vectors_folder + "/" + name + ".json") as file:
+            _loaded[name] = json.load(file)
+    return _loaded[name]

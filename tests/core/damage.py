@@ -1,0 +1,16 @@
+# Damaged copies of byte strings, for tests that show that no change goes unnoticed.
+
+
+def changed(data, at):
+    """A copy with the lowest bit of byte `at` flipped."""
+    copy = bytearray(data)
+    copy[at] ^= 1
+    return bytes(copy)
+
+
+def changes(data, step=1):
+    """Copies, each with one bit flipped in another byte; every byte is met, or every step-th and the last."""
+    for at in range(0, len(data), step):
+        yield changed(data, at)
+    if (len(data) - 1) % step:
+        yield changed(data, len(data) - 1)

@@ -1,0 +1,147 @@
+# A relay whose ring is full, and visitors for it. A program of its own, so that a test can look at a heap that holds
+# the relay alone: `fullrelay.py make FOLDER` writes the flash, `fullrelay.py VISIT PORT FOLDER` plays the members and
+# leaves "ok" in FOLDER/result. Runs on either runtime.
+
+import asyncio
+import os
+import sys
+
+if __name__ == "__main__":
+    sys.path.append(__file__.rsplit("/", 1)[0] + "/../../firmware")
+
+from office import FIRMWARE_DIGEST, LEDGER, STATIC, Token, epoch_keys, parameters
+from socketclient import Client
+from tessera import wire
+from tessera.clock import Clock
+from tessera.filedevice import FileDevice
+from tessera.files import Directory
+from tessera.hashes import sha256
+from tessera.relay import Identity, Relay
+
+RING_SECTORS = 212  # 848 KiB
+KEYRING_SECTORS = 8
+ROUND_SECONDS = 600
+EPOCH_ROUNDS = 16
+EPOCHS = 4  # the open one and three more
+POSTS_A_ROUND = 52  # 832 an epoch: 52 tokens of 16 posts
+LAST_ROUND = EPOCH_ROUNDS * EPOCHS - 1  # the open one: its posts are the visitors'
+_TABLE = 2  # of noise_table.json: ε = 0.1, δ = 1e-6
+
+
+def _parameters():
+    from check import unhex, vectors
+
+    return parameters(
+        round_seconds=ROUND_SECONDS,
+        epoch_rounds=EPOCH_ROUNDS,
+        retention_epochs=EPOCHS - 1,
+        buckets=1,
+        members=26,
+        epsilon=100_000,
+        thresholds=unhex("".join(vectors("noise_table")[_TABLE]["thresholds"])),
+        epoch_keys=epoch_keys()[: 32 * (EPOCHS + 1)],
+    )
+
+
+def _record(round_, place):
+    return b"".join(sha256(bytes((round_, place, part))) for part in range(8))[:240]
+
+
+def make(path):
+    """Fill the ring round by round, as a relay that ran would have."""
+    directory = Directory(path)
+    blob = _parameters()
+    directory.replace("parameters", blob)
+    directory.replace("seed", bytes(range(32)))
+    ticks = [0]
+    clock = Clock(lambda: ticks[0], lambda later, earlier: later - earlier)
+    ring, keys = FileDevice(path + "/ring", RING_SECTORS), FileDevice(path + "/keys", KEYRING_SECTORS)
+    relay = Relay(ring, keys, directory, Identity(STATIC, LEDGER, b"chip", FIRMWARE_DIGEST), os.urandom, clock)
+    relay.start()
+    clock.set(1000 * relay.parameters.newest.genesis)
+    for round_ in range(LAST_ROUND):
+        if relay.turn():
+            relay.maintain()
+        assert relay.open_round == round_
+        for place in range(POSTS_A_ROUND):
+            relay._log.append(round_, 0, _record(round_, place), relay._ciphers[relay.epoch])
+        ticks[0] += 1000 * ROUND_SECONDS
+    directory.replace("identity", STATIC + LEDGER + FIRMWARE_DIGEST)
+
+
+class _Reader:
+    """Keeps a digest of each round and counts its records that were posted."""
+
+    def __init__(self):
+        self.digests = {}
+        self.posted = {}
+
+    def take(self, round_, count, offset, records):
+        assert offset + len(records) <= count
+        self.digests[round_] = sha256(self.digests.get(round_, b""), b"".join(records))
+        left = self.posted.setdefault(round_, {_record(round_, place) for place in range(POSTS_A_ROUND)})
+        for record in records:
+            left.discard(record)
+
+
+async def _read(client, start, end):
+    """The digests of rounds that all hold what was posted in them."""
+    reader = _Reader()
+    assert await client.fetch_frames(start, end, 0, reader.take) == end
+    assert sorted(reader.posted) == list(range(start, end)) and not any(reader.posted.values())
+    return reader.digests
+
+
+def _token(number):
+    return Token(number & 3, EPOCHS - 1)
+
+
+async def read(port):
+    """Four members connect, then fetch 16 rounds at once: those of the oldest kept epoch, the newest ones."""
+    clients = []
+    for number in range(4):
+        clients.append(await Client().admitted(port, _token(number)))
+    for start in (0, LAST_ROUND - 16):
+        tasks = [asyncio.create_task(_read(client, start, start + 16)) for client in clients]
+        digests = []
+        for task in tasks:
+            digests.append(await task)
+        assert digests == [digests[0]] * 4
+    for client in clients:
+        await client.close()
+
+
+async def _visit(port, token, number):
+    client = await Client().admitted(port, token)
+    assert await client.call(wire.post(0, _record(255, number))) == (wire.ACK, LAST_ROUND)
+    await _read(client, LAST_ROUND - 1, LAST_ROUND)
+    await client.close()
+
+
+async def warm(port):
+    """Each of four tokens once: caches and leases are made."""
+    for number in range(4):
+        await _visit(port, _token(number), number)
+
+
+async def visits(port):
+    tokens = [_token(number) for number in range(4)]
+    for number in range(4, 54):
+        await _visit(port, tokens[number & 3], number)
+
+
+def main(what, *arguments):
+    if what == "make":
+        make(arguments[0])
+        return
+    directory = Directory(arguments[1])
+    try:
+        asyncio.run({"read": read, "warm": warm, "visits": visits}[what](int(arguments[0])))
+        directory.replace("result", b"ok")
+    finally:
+        if not directory.size("result"):
+            directory.replace("result", b"failed")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,241 @@
+# A small office for tests: an issuer, a relay on flash in memory, and members that talk to it without sockets.
+# Keys are fixed and in the open here; nothing in firmware/ or host/ imports this.
+
+import os
+
+from check import unhex, vectors
+from ramdevice import RamDevice
+from tessera import channel, curve, params, wire
+from tessera.batch import CellFrame
+from tessera.clock import Clock
+from tessera.errors import Refusal
+from tessera.hashes import sha256, tagged
+from tessera.relay import Identity, Relay
+
+ROUND_SECONDS = 10
+EPOCH_ROUNDS = 6
+RETENTION = 2
+RING_SECTORS = 16
+KEYRING_SECTORS = 4
+GENESIS = 1_000_000
+EPOCHS = 60
+FEDERATION = b"a small office!!"
+ACCESS_KEY = b"access key of the small office.."
+
+ROOT = b"\x00" * 31 + b"\x07"
+STATIC = b"\x00" * 31 + b"\x08"
+LEDGER = b"\x00" * 31 + b"\x09"
+RELAY_KEY = curve.public(STATIC)
+LEDGER_KEY = curve.public(LEDGER)[1:]
+FIRMWARE_DIGEST = sha256(b"firmware")
+
+_epoch_keys = []
+
+
+def epoch_secret(epoch):
+    return sha256(b"epoch", epoch.to_bytes(4, "big"))
+
+
+def epoch_keys():
+    """The schedule's keys, made once a process: 60 multiplications."""
+    if not _epoch_keys:
+        for epoch in range(EPOCHS):
+            _epoch_keys.append(curve.public(epoch_secret(epoch))[1:])
+    return b"".join(_epoch_keys)
+
+
+def table():
+    """The smallest noise table of the vectors: ε = 2, δ = 1e-6."""
+    return unhex("".join(vectors("noise_table")[10]["thresholds"]))
+
+
+def fields(**changes):
+    """The fields of the office's parameters."""
+    result = {
+        "serial": 1,
+        "federation_id": FEDERATION,
+        "root_key": curve.public(ROOT)[1:],
+        "access_key": ACCESS_KEY,
+        "genesis": GENESIS,
+        "round_seconds": ROUND_SECONDS,
+        "epoch_rounds": EPOCH_ROUNDS,
+        "retention_epochs": RETENTION,
+        "buckets": 2,
+        "members": 2,
+        "tokens_per_epoch": 2,
+        "posts_per_token": 16,
+        "epsilon": 2_000_000,
+        "delta": 1 << 40,
+        "thresholds": table(),
+        "first_epoch": 0,
+        "epoch_keys": epoch_keys(),
+        "relays": [(RELAY_KEY, LEDGER_KEY)],
+    }
+    result.update(changes)
+    return result
+
+
+def parameters(**changes):
+    """A signed parameter set."""
+    body = params.encode(fields(**changes))
+    return body + curve.sign(ROOT, params.digest(body), bytes(32))
+
+
+class RamDirectory:
+    """The files of tessera.files.Directory in memory."""
+
+    def __init__(self):
+        self.files = {}
+
+    def read(self, name):
+        return self.files.get(name)
+
+    def read_at(self, name, offset, length):
+        return self.files[name][offset : offset + length]
+
+    def size(self, name):
+        return len(self.files.get(name, b""))
+
+    def replace(self, name, data):
+        self.files[name] = bytes(data)
+
+    def append(self, name, data):
+        self.files[name] = self.files.get(name, b"") + bytes(data)
+
+    def rename(self, name, new_name):
+        self.files[new_name] = self.files.pop(name)
+
+    def remove(self, name):
+        self.files.pop(name, None)
+
+
+class Office:
+    """A relay that can be switched off and on; time is what the test says it is."""
+
+    def __init__(self, **changes):
+        self.ring = RamDevice(RING_SECTORS)
+        self.keys = RamDevice(KEYRING_SECTORS)
+        self.directory = RamDirectory()
+        self.directory.replace("parameters", parameters(**changes))
+        self.directory.replace("seed", sha256(b"provisioned seed"))
+        self.ticks = 0
+        self.unix_ms = 1000 * GENESIS + 500
+        self.boot()
+
+    def boot(self, clock_known=True):
+        """Switch the relay on (again): nothing but flash and files survives."""
+        clock = Clock(lambda: self.ticks, lambda later, earlier: later - earlier)
+        identity = Identity(STATIC, LEDGER, b"chip", FIRMWARE_DIGEST)
+        self.relay = Relay(self.ring, self.keys, self.directory, identity, os.urandom, clock)
+        self.relay.start()
+        if clock_known:
+            clock.set(self.unix_ms)
+            self.turn()
+        return self.relay
+
+    def turn(self):
+        if self.relay.turn():
+            self.relay.maintain()
+
+    def sleep(self, rounds=1):
+        """Let rounds pass, one by one, with the relay running."""
+        for _ in range(rounds):
+            self.pass_time(ROUND_SECONDS * 1000)
+            self.turn()
+
+    def pass_time(self, milliseconds):
+        self.ticks += milliseconds
+        self.unix_ms += milliseconds
+
+    def member(self, number=0, epoch=None):
+        """A connection with a token of the open epoch, admitted."""
+        connection = Connection(self.relay)
+        connection.authenticate(Token(number, self.relay.epoch if epoch is None else epoch))
+        return connection
+
+
+class Token:
+    """Token `number` of an epoch, as the issuer would have signed it."""
+
+    def __init__(self, number, epoch, relay_key=RELAY_KEY, secret=None):
+        self.epoch = epoch
+        self.secret = sha256(b"token", bytes((number,)), epoch.to_bytes(4, "big"))
+        self.key = curve.public(self.secret)[1:]
+        message = tagged("token", FEDERATION, epoch.to_bytes(4, "big"), relay_key, self.key)
+        self.signature = curve.sign(secret or epoch_secret(epoch), message, bytes(32))
+
+    def request(self, handshake_hash):
+        proof = curve.sign(self.secret, tagged("session", handshake_hash), bytes(32))
+        return wire.auth(self.epoch, self.key, self.signature, proof)
+
+
+class Connection:
+    """The client's end and the relay's session of one connection, joined without a network."""
+
+    def __init__(self, relay, access_key=ACCESS_KEY, resumption=None):
+        self.relay = relay
+        nonce = relay.nonce()
+        if resumption is None:
+            self._client = channel.Initiator(nonce, RELAY_KEY, access_key, os.urandom(32))
+        else:
+            self._client = channel.Resumption(nonce, access_key, resumption, os.urandom(16))
+        hello = self._client.hello()
+        self.session, reply = relay.greet(hello, nonce, relay.check_hello(hello, nonce))
+        self.channel = self._client.finish(reply)
+        self.secret = self._client.next_secret if resumption else None
+
+    def call(self, request):
+        """The answer to a request, as wire.read_answer gives it; Refused for an error."""
+        frame = self.session.channel.open(self.channel.seal(request))
+        out = bytearray(wire.CLIENT_FRAME_BYTES)
+        try:
+            self.relay.answer(self.session, frame, out)
+        except Refusal as error:
+            wire.answer_error(out, error)
+        self.session.channel.seal_in_place(out)
+        return wire.read_answer(self.channel.open(out))
+
+    def authenticate(self, token):
+        """The posts left."""
+        _, self.secret, posts_left = self.call(token.request(self.channel.handshake_hash))
+        return posts_left
+
+    def post(self, record, bucket=0):
+        """The round the record will appear in."""
+        return self.call(wire.post(bucket, record))[1]
+
+    def fetch(self, start, end, bucket=0):
+        """({round: records}, next) of a whole FETCH; Refused for an error."""
+        frame = self.session.channel.open(self.channel.seal(wire.fetch(bucket, start, end)))
+        cells = CellFrame()
+        rounds = {}
+        delivery = None
+        more = True
+        while more:
+            try:
+                delivery = delivery or self.relay.fetch(self.session, frame)
+                more = delivery.next_frame(cells)
+            except Refusal as error:
+                wire.answer_fetch_error(cells.buffer, error)
+            self.session.channel.seal_in_place(cells.buffer)
+            answer = wire.read_cell(self.channel.open(bytes(cells.buffer)))
+            if answer[0] == wire.CELL:
+                _, round_, count, offset, records = answer
+                batch = rounds.setdefault(round_, [])
+                assert offset == len(batch), "frames out of order"
+                batch.extend(records)
+                assert len(batch) == count or len(records) == wire.RECORDS_PER_FRAME
+        return rounds, answer[1]
+
+    def cell(self, round_, bucket=0):
+        """The sealed batch of one cell."""
+        return self.fetch(round_, round_ + 1, bucket)[0][round_]
+
+
+def records(count, label=b"record"):
+    """Records that look random and are the same in every run."""
+    made = []
+    for number in range(count):
+        blocks = [sha256(label, bytes((number, part))) for part in range(8)]
+        made.append(b"".join(blocks)[:240])
+    return made

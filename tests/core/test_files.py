@@ -1,0 +1,77 @@
+# Small files in a real folder: read, replaced as a whole, appended to.
+
+import os
+
+from check import raises
+from tessera.files import Directory
+from workfolder import WorkFolder
+
+
+def test_what_is_replaced_is_read_back():
+    with WorkFolder() as path:
+        directory = Directory(path)
+        for data in (b"first", b"a longer second one", b"", bytes(range(256)) * 20):
+            directory.replace("name", data)
+            assert directory.read("name") == data and directory.size("name") == len(data)
+        assert os.listdir(path) == ["name"]
+
+
+def test_a_folder_may_be_named_with_a_slash():
+    with WorkFolder() as path:
+        Directory(path + "/").replace("name", b"data")
+        assert Directory(path).read("name") == b"data"
+
+
+def test_a_missing_file_is_none_and_empty():
+    with WorkFolder() as path:
+        directory = Directory(path)
+        assert directory.read("name") is None and directory.size("name") == 0
+        directory.remove("name")
+        raises(OSError, directory.read_at, "name", 0, 1)
+        raises(OSError, directory.rename, "name", "other")
+
+
+def test_what_is_appended_follows_what_is_there():
+    with WorkFolder() as path:
+        directory = Directory(path)
+        for part in (b"one ", b"two ", b"three"):
+            directory.append("name", part)
+        assert directory.read("name") == b"one two three"
+
+
+def test_parts_are_read_as_far_as_the_file_goes():
+    with WorkFolder() as path:
+        directory = Directory(path)
+        directory.replace("name", bytes(range(100)))
+        assert directory.read_at("name", 0, 3) == b"\x00\x01\x02"
+        assert directory.read_at("name", 98, 10) == b"\x62\x63"
+        assert directory.read_at("name", 100, 10) == b""
+
+
+def test_a_file_moves_over_another():
+    with WorkFolder() as path:
+        directory = Directory(path)
+        directory.replace("old", b"old")
+        directory.replace("new", b"new")
+        directory.rename("new", "old")
+        assert directory.read("old") == b"new" and directory.read("new") is None
+
+
+def test_a_removed_file_is_gone():
+    with WorkFolder() as path:
+        directory = Directory(path)
+        directory.replace("name", b"data")
+        directory.remove("name")
+        assert directory.read("name") is None and os.listdir(path) == []
+
+
+def test_a_replacement_that_was_cut_off_leaves_the_old_file():
+    with WorkFolder() as path:
+        directory = Directory(path)
+        directory.replace("name", b"the old content")
+        with open(path + "/name.new", "wb") as file:  # as far as it came
+            file.write(b"the new con")
+        directory = Directory(path)
+        assert directory.read("name") == b"the old content"
+        directory.replace("name", b"short")
+        assert directory.read("name") == b"short" and os.listdir(path) == ["name"]

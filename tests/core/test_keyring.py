@@ -1,0 +1,332 @@
+# The key ring on flash that fails (PROTOCOL §10): after any cut it holds the state before or after, never a mixture.
+
+from check import raises
+from dice import Dice
+from faultydevice import WHOLE, FaultyDevice, PowerCut
+from ramdevice import RamDevice
+from tessera.errors import Fault, InvalidObject
+from tessera.keyring import ADMITTED, NEVER, KeyRing
+
+_SECTORS = 4  # two banks of 32 pages
+_BYTES = _SECTORS * 4096
+_BANK = 2 * 4096
+_DONE = (0, 1, 8, 200, 255, 4096, 5000, WHOLE)  # bytes of a page or a sector that were done when power failed
+_FIELDS = ("flags boots seed next_sector sealed_next sealed_count commissioned epochs lease_epoch leases").split()
+
+
+def _state(ring):
+    return {name: dict(value) if isinstance(value, dict) else value for name, value in _attributes(ring)}
+
+
+def _attributes(ring):
+    return [(name, getattr(ring, name)) for name in _FIELDS]
+
+
+def _loaded(device):
+    ring = KeyRing(device)
+    assert ring.load()
+    return ring
+
+
+def _stored(device):
+    """The state a boot would find."""
+    return _state(_loaded(device))
+
+
+def _fill(ring, label, epochs=range(7), tokens=30):
+    """Give every field a value that depends on the label (bytes)."""
+    dice = Dice(label)
+    ring.flags, ring.boots, ring.seed = ADMITTED, dice.below(1 << 30), dice.bytes(32)
+    ring.next_sector, ring.sealed_next, ring.sealed_count = (dice.below(1 << 30) for _ in range(3))
+    ring.commissioned = dice.below(100)
+    ring.epochs = {epoch: (dice.bytes(32), dice.bytes(32)) for epoch in epochs}
+    ring.lease_epoch = dice.below(100)
+    ring.leases = {dice.bytes(8): 1 + dice.below(255) for _ in range(tokens)}
+
+
+def _written(device=None, label=b"first", **size):
+    """(key ring with one rewrite behind it, its device)."""
+    device = device or RamDevice(_SECTORS)
+    ring = KeyRing(device)
+    _fill(ring, label, **size)
+    ring.rewrite()
+    return ring, device
+
+
+def _cut_everywhere(prepare, change):
+    """Cut power in every operation of change(ring), done in every measure; yields (flash, state before, state after).
+
+    prepare(device) makes the ring; the last yield of each measure is the change without a cut.
+    """
+    for done in _DONE:
+        operation = 0
+        cut = True
+        while cut:
+            operation += 1
+            flash = RamDevice(_SECTORS)
+            prepare(flash)
+            device = FaultyDevice(flash)
+            ring = _loaded(device)
+            before = _state(ring)
+            device.cut(operation, done)
+            try:
+                change(ring)
+                cut = False
+            except PowerCut:
+                pass
+            yield flash, before, _state(ring), cut
+
+
+def test_a_rewrite_brings_everything_back():
+    ring, device = _written()
+    assert _stored(device) == _state(ring)
+    _fill(ring, b"second")
+    ring.rewrite()
+    assert _stored(device) == _state(ring)
+
+
+def test_a_cut_in_any_operation_of_a_rewrite_leaves_the_old_or_the_new_state():
+    def change(ring):
+        _fill(ring, b"second", range(3, 9), 20)
+        ring.rewrite()
+
+    old = new = 0
+    for flash, before, after, cut in _cut_everywhere(_written, change):
+        stored = _stored(flash)
+        assert stored == after if not cut else stored in (before, after)
+        old, new = old + (stored == before), new + (stored == after)
+        again = _loaded(flash)
+        _fill(again, b"third")
+        again.rewrite()
+        assert _stored(flash) == _state(again)
+    assert old > 20 and new > 8
+
+
+def test_a_cut_in_any_operation_of_the_first_rewrite_leaves_nothing_or_all():
+    for done in _DONE:
+        for operation in range(1, 16):
+            flash = RamDevice(_SECTORS)
+            device = FaultyDevice(flash)
+            device.cut(operation, done)
+            ring = KeyRing(device)
+            _fill(ring, b"first")
+            try:
+                ring.rewrite()
+                assert _stored(flash) == _state(ring)
+            except PowerCut:
+                found = KeyRing(flash)
+                assert not found.load() or _state(found) == _state(ring)
+
+
+def _appends():
+    token = b"a token "
+
+    def lease(ring):
+        ring.lease(token, 3)
+
+    def flags(ring):
+        ring.set_flags(0, NEVER)
+
+    def mark(ring):
+        ring.mark(77, 5)
+
+    return lease, flags, mark
+
+
+def test_a_cut_in_an_append_leaves_the_state_before_or_after():
+    for change in _appends():
+        for flash, before, after, cut in _cut_everywhere(_written, change):
+            stored = _stored(flash)
+            assert stored == after if not cut else stored in (before, after)
+            again = _loaded(flash)
+            again.mark(99, 9)
+            assert (_stored(flash)["sealed_next"], _stored(flash)["sealed_count"]) == (99, 9), "a torn page is skipped"
+
+
+def test_a_cut_where_a_bank_runs_full_leaves_the_state_before_or_after():
+    def prepare(device):
+        ring, _ = _written(device)
+        for number in range(32 - 1 - 3 - 2):
+            ring.mark(number, number)
+
+    for change in _appends():
+        operations = 0
+        for flash, before, after, cut in _cut_everywhere(prepare, change):
+            stored = _stored(flash)
+            assert stored == after if not cut else stored in (before, after)
+            operations += 1
+            again = _loaded(flash)
+            again.tidy()
+            assert _stored(flash) == stored
+        assert operations > 5 * len(_DONE), "the bank was not full"
+
+
+def test_leases_and_marks_overflow_the_bank_without_loss():
+    ring, device = _written(epochs=range(6), tokens=0)
+    dice = Dice(b"leases")
+    tokens = [dice.bytes(8) for _ in range(60)]
+    for number in range(300):
+        token = tokens[dice.below(60)]
+        ring.lease(token, ring.leases.get(token, 0) + 1)
+        if number % 10 == 0:
+            ring.mark(number, number)
+        if number % 70 == 0:
+            ring.tidy()
+        if number % 9 == 0:
+            assert _stored(device) == _state(ring), number
+            ring = _loaded(device)
+    assert sum(ring.leases.values()) == 300
+
+
+def test_dropped_keys_are_not_in_the_raw_flash():
+    ring, device = _written()
+    gone = [ring.seed] + [secret for epoch in range(3) for secret in ring.epochs[epoch]]
+    kept = [secret for epoch in range(3, 7) for secret in ring.epochs[epoch]]
+    for number in range(40):  # through both banks
+        ring.mark(number, 0)
+    for epoch in range(3):
+        del ring.epochs[epoch]
+    ring.seed = b"a seed of thirty-two other bytes"
+    ring.rewrite()
+    flash = device.get(0, _BYTES)
+    assert not [secret for secret in gone if secret in flash]
+    assert all(flash.count(secret) == 1 for secret in kept)
+
+
+def test_keys_dropped_by_a_rewrite_that_was_cut_go_with_the_next():
+    def change(ring):
+        ring.epochs = {6: ring.epochs[6]}
+        ring.rewrite()
+
+    for flash, before, _, _ in _cut_everywhere(_written, change):
+        ring = _loaded(flash)
+        ring.epochs = {6: ring.epochs[6]}
+        ring.rewrite()
+        raw = flash.get(0, _BYTES)
+        assert not [
+            epoch for epoch in range(6) if before["epochs"][epoch][0] in raw or before["epochs"][epoch][1] in raw
+        ]
+
+
+def test_tidying_erases_what_a_full_bank_left():
+    ring, device = _written()
+    for number in range(32):
+        ring.mark(number, 0)
+    assert b"\xff" * _BANK not in (device.get(0, _BANK), device.get(_BANK, _BANK))
+    ring.tidy()
+    assert b"\xff" * _BANK in (device.get(0, _BANK), device.get(_BANK, _BANK))
+    assert _stored(device) == _state(ring)
+
+
+def test_a_bank_that_is_half_full_is_rewritten_in_the_window():
+    ring, device = _written(epochs=range(1), tokens=0)
+    for number in range(16):
+        ring.mark(number, 0)
+    ring.tidy()
+    assert device.get(0, _BANK) == b"\xff" * _BANK or device.get(_BANK, _BANK) == b"\xff" * _BANK
+    device = FaultyDevice(device)
+    ring = _loaded(device)
+    ring.tidy()
+    before = device.operations
+    ring.mark(1, 1)
+    assert device.operations == before + 1, "a mark after a tidy needs one program"
+
+
+def test_more_epochs_or_tokens_than_a_bank_holds_are_refused():
+    ring = KeyRing(RamDevice(2))  # 16 pages a bank: HEAD, 4 to spare, 11 for epochs (3 a page) and tokens (25 a page)
+    ring.check_capacity(3 * 5, 25 * 6)
+    raises(InvalidObject, ring.check_capacity, 3 * 5 + 1, 25 * 6)
+    raises(InvalidObject, ring.check_capacity, 3 * 5, 25 * 6 + 1)
+
+
+def test_what_fits_by_the_check_can_be_rewritten_and_appended_to():
+    ring, device = _written(RamDevice(2), epochs=range(15), tokens=150)
+    for number in range(20):
+        ring.mark(number, number)
+        ring.lease(list(ring.leases)[number], 9)
+    assert _stored(device) == _state(ring)
+
+
+def test_an_empty_region_holds_no_state():
+    ring = KeyRing(RamDevice(_SECTORS))
+    assert not ring.load()
+    assert (ring.seed, ring.epochs, ring.leases, ring.commissioned) == (None, {}, {}, NEVER)
+
+
+def test_the_higher_generation_counts_in_either_bank():
+    ring, device = _written()
+    for label in (b"second", b"third", b"fourth"):
+        older = device.get(0, _BYTES)
+        _fill(ring, label)
+        ring.rewrite()
+        newer = device.get(0, _BYTES)
+        bank = 0 if newer[:_BANK] == b"\xff" * _BANK else _BANK
+        device.put(bank, older[bank : bank + _BANK])  # as if the erase of the old bank had not happened
+        assert _stored(device) == _state(ring)
+        device.put(0, newer)
+
+
+def test_pages_that_keep_no_program_are_skipped():
+    flash = RamDevice(_SECTORS)
+    device = FaultyDevice(flash)
+    device.worn = (2, 5, 34, 40)
+    ring, _ = _written(device)
+    for number in range(60):
+        ring.mark(number, number)
+        assert _stored(flash) == _state(ring)
+
+
+def test_flash_that_does_not_erase_is_a_fault_and_the_state_stands():
+    for operation in ("rewrite", "tidy"):
+        flash = RamDevice(_SECTORS)
+        device = FaultyDevice(flash)
+        ring, _ = _written(device)
+        for number in range(32):
+            ring.mark(number, 0)
+        device.erases = False
+        raises(Fault, getattr(ring, operation))
+        assert _stored(flash) == _state(ring), operation
+
+
+def _worn_other_bank():
+    """(ring whose next rewrite meets a bank that keeps no program, its flash)."""
+    flash = RamDevice(_SECTORS)
+    device = FaultyDevice(flash)
+    ring, _ = _written(device)
+    in_use = 0 if flash.get(0, 256) != b"\xff" * 256 else 1
+    device.worn = range(32 * (1 - in_use), 32 * (2 - in_use))
+    return ring, flash
+
+
+def test_a_rewrite_that_finds_no_flash_to_keep_it_is_a_fault_and_leaves_the_old_state():
+    ring, flash = _worn_other_bank()
+    before = _stored(flash)
+    raises(Fault, ring.rewrite)
+    assert _stored(flash) == before
+
+
+def test_trying_again_after_a_faulty_rewrite_does_not_destroy_the_old_state():
+    ring, flash = _worn_other_bank()
+    keys = dict(ring.epochs)
+    raises(Fault, ring.rewrite)
+    for number in range(3):
+        try:
+            ring.lease(b"a token ", 1 + number)
+            assert _stored(flash)["leases"][b"a token "] == 1 + number, "a lease was promised and is not stored"
+        except Fault:
+            pass
+        assert _stored(flash)["epochs"] == keys
+
+
+def test_what_is_appended_after_a_faulty_rewrite_is_stored_or_refused():
+    flash = RamDevice(_SECTORS)
+    device = FaultyDevice(flash)
+    ring, _ = _written(device)
+    in_use = 0 if flash.get(0, 256) != b"\xff" * 256 else 1
+    device.worn = (32 * (1 - in_use),)  # the other bank's HEAD
+    raises(Fault, ring.rewrite)
+    try:
+        ring.mark(12345, 6)
+        assert _stored(flash)["sealed_next"] == 12345, "a seal was promised and is not stored"
+    except Fault:
+        pass

@@ -1,0 +1,118 @@
+# heap: 192k frozen
+# A relay with a full ring of 848 KiB serves four connections from the heap of a board. Its flash and its visitors are
+# made by another process (fullrelay.py), so this heap holds the relay and this test only. CPython has no heap to watch.
+
+import asyncio
+import gc
+import os
+import sys
+
+from tessera.clock import Clock
+from tessera.filedevice import FileDevice
+from tessera.files import Directory
+from tessera.relay import Identity, Relay
+from tessera.runtime import MICROPYTHON
+from tessera.server import Server, Timing
+from workfolder import WorkFolder
+
+# fullrelay.py has these too; importing it would fill the heap.
+_RING_SECTORS = 212
+_KEYRING_SECTORS = 8
+_LAST_ROUND = 63
+_UNIX_MS = 1000 * (1_000_000 + 600 * _LAST_ROUND)
+_TOLERANCE_BYTES = 1024
+_PATIENCE_SECONDS = 120
+_PROGRAM = (__file__.rsplit("/", 1)[0] if "/" in __file__ else ".") + "/fullrelay.py"
+_RUNTIME = os.getenv("TESSERA_MICROPYTHON") + " -X heapsize=8m" if MICROPYTHON else sys.executable
+
+
+def _bytes_in_use():
+    gc.collect()
+    gc.collect()
+    return gc.mem_alloc() if MICROPYTHON else 0
+
+
+class _Watch:
+    """The most heap in use when it looked, after every answer."""
+
+    def __init__(self):
+        self.peak_bytes = 0
+
+    def look(self):
+        if MICROPYTHON:
+            self.peak_bytes = max(self.peak_bytes, gc.mem_alloc())
+
+
+class _FullRelay:
+    """`async with _FullRelay() as full:` boots it in a folder of its own and serves it."""
+
+    async def __aenter__(self):
+        self._folder = WorkFolder()
+        self._path = self._folder.__enter__()
+        assert os.system("%s %s make %s" % (_RUNTIME, _PROGRAM, self._path)) == 0
+        if MICROPYTHON:
+            gc.threshold(8192)  # as relay_unix has it
+        self._directory = Directory(self._path)
+        relay = self._boot()
+        assert relay.clock.known and relay._log.highest_round == _LAST_ROUND - 1
+        self.watch = _Watch()
+        self.server = Server(relay, Timing(ack_ms=1, lead_ms=1, tick_ms=1, window_ms=1), observe=self.watch.look)
+        self._port = 12000 + int.from_bytes(os.urandom(2), "big") % 8000
+        ready = asyncio.Event()
+        self._task = asyncio.create_task(self.server.run("127.0.0.1", self._port, ready.set))
+        await asyncio.wait_for(ready.wait(), 5)
+        return self
+
+    def _boot(self):
+        identity = self._directory.read("identity")
+        self._devices = [
+            FileDevice(self._path + "/ring", _RING_SECTORS),
+            FileDevice(self._path + "/keys", _KEYRING_SECTORS),
+        ]
+        clock = Clock(lambda: 0, lambda later, earlier: later - earlier)
+        identity = Identity(identity[:32], identity[32:64], b"chip", identity[64:])
+        relay = Relay(self._devices[0], self._devices[1], self._directory, identity, os.urandom, clock)
+        relay.start()
+        clock.set(_UNIX_MS)
+        return relay
+
+    async def visitors(self, what):
+        """Let another process visit; all of it went well, and its connections have ended."""
+        self._directory.remove("result")
+        os.system("%s %s %s %d %s &" % (_RUNTIME, _PROGRAM, what, self._port, self._path))
+        for _ in range(50 * _PATIENCE_SECONDS):
+            await asyncio.sleep(0.02)
+            if self._directory.size("result") and not self.server._connections:
+                break
+        assert self._directory.read("result") == b"ok"
+
+    async def __aexit__(self, *_):
+        self._task.cancel()
+        try:
+            await self._task
+        except asyncio.CancelledError:
+            pass
+        for device in self._devices:
+            device.close()
+        self._folder.__exit__()
+
+
+async def test_a_full_relay_serves_four_readers_at_once_from_a_small_heap():
+    async with _FullRelay() as full:
+        before = _bytes_in_use()
+        await full.visitors("read")
+        print("heap: %d bytes with nobody there, at most %d with four readers" % (before, full.watch.peak_bytes))
+
+
+async def test_fifty_visits_leave_the_heap_as_it_was():
+    async with _FullRelay() as full:
+        # The collector keeps what looks like a pointer on the C stack, a buffer more or less each time: the level
+        # before is the highest of three.
+        before = 0
+        for _ in range(3):
+            await full.visitors("warm")
+            before = max(before, _bytes_in_use())
+        await full.visitors("visits")
+        after = _bytes_in_use()
+        print("heap: %d bytes before fifty visits, %d after" % (before, after))
+        assert after - before <= _TOLERANCE_BYTES

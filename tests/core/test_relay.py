@@ -1,0 +1,534 @@
+# heap: 16m
+# What a relay promises its members, on flash in memory and without sockets: records, rounds, epochs, restarts.
+
+from check import raises
+from office import (
+    EPOCH_ROUNDS,
+    LEDGER_KEY,
+    RETENTION,
+    ROOT,
+    Connection,
+    Office,
+    Token,
+    parameters,
+    records,
+)
+from tessera import curve, params, wire
+from tessera.errors import BadFrame, Fault, InvalidObject, NotAdmitted, Refused
+from tessera.hashes import sha256, tagged
+from tessera.ledger import Checkpoint
+
+
+def refused(name, function, *arguments):
+    error = raises(Refused, function, *arguments)
+    assert error.name == name, error.name
+    return error
+
+
+def test_posted_records_appear_once_in_the_round_the_ack_named():
+    office = Office()
+    member = office.member()
+    posted = records(5)
+    assert [member.post(record) for record in posted] == [0] * 5
+    office.sleep()
+    assert [member.post(record) for record in records(2, b"later")] == [1] * 2
+    office.sleep()
+    batch = member.cell(0)
+    assert [batch.count(record) for record in posted] == [1] * 5
+    assert not [record for record in member.cell(1) if record in posted]
+
+
+def test_a_batch_is_sorted_and_the_same_for_every_reader():
+    office = Office()
+    first, second = office.member(0), office.member(1)
+    for record in records(9):
+        first.post(record, 1)
+    office.sleep()
+    batch = first.cell(0, 1)
+    assert batch == sorted(batch)
+    assert batch == second.cell(0, 1) == first.cell(0, 1)
+
+
+def test_the_open_round_is_not_served():
+    office = Office()
+    member = office.member()
+    member.post(records(1)[0])
+    assert member.fetch(0, 5) == ({}, 0)
+    office.sleep()
+    rounds, following = member.fetch(0, 5)
+    assert (sorted(rounds), following) == ([0], 1)
+
+
+def test_a_served_round_never_changes():
+    office = Office()
+    member = office.member()
+    member.post(records(1)[0])
+    office.sleep()
+    before = member.cell(0)
+    for record in records(3, b"more"):
+        assert member.post(record) == 1
+    assert member.cell(0) == before
+    office.boot()
+    assert office.member(1).cell(0) == before
+
+
+def test_acknowledged_records_survive_a_restart_in_the_open_round():
+    office = Office()
+    posted = records(20)
+    for number in range(2):
+        member = office.member(number)
+        for record in posted[10 * number : 10 * number + 10]:
+            member.post(record)
+        office.boot()
+    office.sleep()
+    batch = office.member(2).cell(0)
+    assert [batch.count(record) for record in posted] == [1] * 20
+
+
+def test_many_restarts_neither_lose_nor_repeat_a_record():
+    office = Office()
+    posted = records(12)
+    for number, record in enumerate(posted):
+        office.member(number).post(record)
+        office.boot()
+        office.boot()
+    office.sleep()
+    batch = office.member(20).cell(0)
+    assert [batch.count(record) for record in posted] == [1] * 12
+
+
+def test_cover_of_a_cell_is_the_same_after_a_restart():
+    office = Office()
+    office.sleep(3)
+    before = office.member(0).fetch(0, 3)
+    office.boot()
+    assert office.member(1).fetch(0, 3) == before
+
+
+def test_rounds_the_relay_was_off_for_have_cover_too():
+    office = Office()
+    office.pass_time(4 * 10_000)
+    office.boot()
+    rounds, following = office.member().fetch(0, 5)
+    assert sorted(rounds) == [0, 1, 2, 3] and following == 4
+    assert sum(len(batch) for batch in rounds.values()) > 0
+
+
+def test_a_repeated_post_counts_once_in_its_session_and_round_only():
+    office = Office()
+    member, other = office.member(0), office.member(1)
+    record = records(1)[0]
+    for _ in range(3):
+        assert member.post(record) == 0
+    other.post(record)
+    office.sleep()
+    member.post(record)
+    office.sleep()
+    assert member.cell(0).count(record) == 2
+    assert member.cell(1).count(record) == 1
+
+
+def test_quota_is_per_token_across_sessions_and_restarts():
+    office = Office()
+    member = office.member()
+    for record in records(10):
+        member.post(record)
+    assert Connection(office.relay).authenticate(Token(0, 0)) == 6
+    office.boot()
+    again = Connection(office.relay)
+    assert again.authenticate(Token(0, 0)) == 0  # the lease of 16 that was open counts as used
+    refused("QUOTA", again.post, records(1)[0])
+    assert office.member(1).post(records(1)[0]) == 0
+
+
+def test_a_refused_post_stores_nothing():
+    office = Office()
+    member = office.member()
+    flash = office.ring.get(0, 16 * 4096)
+    refused("BAD_REQUEST", member.call, wire.post(2, records(1)[0]))
+    refused("NOT_ADMITTED", Connection(office.relay).post, records(1)[0])
+    assert office.ring.get(0, 16 * 4096) == flash
+
+
+def test_nobody_reads_or_posts_without_a_token():
+    office = Office()
+    office.sleep()
+    stranger = Connection(office.relay)
+    refused("NOT_ADMITTED", stranger.fetch, 0, 1)
+    refused("NOT_ADMITTED", stranger.call, wire.push(500, 0, b"x" * 240))
+    assert stranger.call(wire.info())[4] == 1
+    assert stranger.call(wire.void()) == (wire.VOIDED,)
+
+
+def test_forged_foreign_and_stale_tokens_are_refused_without_a_trace():
+    office = Office()
+    keys = office.keys.get(0, 4 * 4096)
+    forged = Token(0, 0, secret=sha256(b"not the issuer"))
+    foreign = Token(0, 0, relay_key=curve.public(b"\x05" * 32))
+    early = Token(0, 1)
+    truncated = Token(0, 0)
+    truncated.signature = truncated.signature[:32] + bytes(32)
+    for token in (forged, foreign, early, truncated):
+        connection = Connection(office.relay)
+        refused("NOT_ADMITTED", connection.authenticate, token)
+        refused("NOT_ADMITTED", connection.post, records(1)[0])
+    assert office.keys.get(0, 4 * 4096) == keys
+
+
+def test_an_auth_frame_cannot_be_replayed_in_another_session():
+    office = Office()
+    connection = Connection(office.relay)
+    request = Token(0, 0).request(connection.channel.handshake_hash)
+    connection.call(request)
+    refused("NOT_ADMITTED", Connection(office.relay).call, request)
+
+
+def test_tokens_and_sessions_end_with_their_epoch():
+    office = Office()
+    member = office.member()
+    office.sleep(EPOCH_ROUNDS)
+    refused("NOT_ADMITTED", member.post, records(1)[0])
+    refused("NOT_ADMITTED", member.fetch, 0, 1)
+    refused("NOT_ADMITTED", Connection(office.relay).authenticate, Token(0, 0))
+    assert office.member(0).post(records(1)[0]) == EPOCH_ROUNDS
+
+
+def test_resumption_takes_the_token_along_and_an_id_is_used_once():
+    office = Office()
+    member = office.member()
+    member.post(records(1)[0])
+    secret = member.secret
+    resumed = Connection(office.relay, resumption=secret)
+    assert resumed.post(records(2)[1]) == 0
+    raises(BadFrame, Connection, office.relay, resumption=secret)
+    again = Connection(office.relay, resumption=resumed.secret)
+    assert again.post(records(3)[2]) == 0
+    office.sleep()
+    assert [again.cell(0).count(record) for record in records(3)] == [1] * 3
+
+
+def test_resumption_accepts_the_next_id_after_a_lost_answer_but_not_the_one_after():
+    from tessera.channel import resumption_step
+
+    office = Office()
+    secret = office.member().secret
+    following = resumption_step(secret)[2]
+    raises(BadFrame, Connection, office.relay, resumption=resumption_step(following)[2])
+    resumed = Connection(office.relay, resumption=following)
+    raises(BadFrame, Connection, office.relay, resumption=secret)
+    Connection(office.relay, resumption=resumed.secret)
+
+
+def test_resumption_dies_with_the_epoch_and_with_the_power():
+    office = Office()
+    secret = office.member().secret
+    office.boot()
+    raises(BadFrame, Connection, office.relay, resumption=secret)
+    secret = office.member(1).secret
+    office.sleep(EPOCH_ROUNDS)
+    raises(BadFrame, Connection, office.relay, resumption=secret)
+
+
+def test_an_admitted_resumption_cannot_authenticate_anew():
+    office = Office()
+    resumed = Connection(office.relay, resumption=office.member().secret)
+    refused("NOT_ADMITTED", resumed.call, Token(1, 0).request(bytes(32)))
+    assert resumed.post(records(1)[0]) == 0
+
+
+def test_a_hello_with_another_access_key_is_refused_before_any_curve_work():
+    office = Office()
+    raises(BadFrame, Connection, office.relay, b"another key" + bytes(21))
+
+
+def test_fetch_arguments_are_checked():
+    office = Office()
+    member = office.member()
+    refused("BAD_REQUEST", member.fetch, 0, 17)
+    refused("BAD_REQUEST", member.fetch, 3, 3)
+    refused("BAD_REQUEST", member.fetch, 4, 3)
+    refused("BAD_REQUEST", member.fetch, 0, 1, 2)
+    assert member.fetch(5, 9) == ({}, 5)
+
+
+def test_an_unknown_request_is_a_bad_frame():
+    office = Office()
+    member = office.member()
+    frame = bytearray(255)
+    frame[0] = 99
+    refused("BAD_FRAME", member.call, frame)
+
+
+def test_expired_epochs_are_not_served_and_their_keys_are_gone_from_flash():
+    office = Office()
+    office.member().post(records(1)[0])
+    page_key, cover_state = office.relay._keyring.epochs[0]
+    assert page_key in office.keys.get(0, 4 * 4096)
+    office.sleep(EPOCH_ROUNDS * (RETENTION + 1))
+    flash = office.keys.get(0, 4 * 4096)
+    assert page_key not in flash and cover_state not in flash
+    member = office.member()
+    first = office.relay.first_round
+    assert first == EPOCH_ROUNDS
+    refused("TOO_OLD", member.fetch, first - 1, first)
+    assert sorted(member.fetch(first, first + 2)[0]) == [first, first + 1]
+
+
+def test_the_seed_changes_at_every_boot_and_the_old_one_is_erased():
+    office = Office()
+    seeds = []
+    for _ in range(3):
+        seed = office.relay._keyring.seed
+        assert seed not in seeds and seed in office.keys.get(0, 4 * 4096)
+        for old in seeds:
+            assert old not in office.keys.get(0, 4 * 4096)
+        seeds.append(seed)
+        office.boot()
+    assert office.directory.read("seed") is None
+
+
+def test_rounds_never_go_back():
+    office = Office()
+    office.sleep(5)
+    office.unix_ms -= 4 * 10_000
+    office.boot()
+    assert office.relay.open_round == 5
+    office.member().post(records(1)[0])
+    office.unix_ms -= 10_000
+    office.boot()
+    assert office.relay.open_round == 5
+
+
+def test_nothing_is_answered_before_the_clock_is_known():
+    office = Office()
+    office.boot(clock_known=False)
+    connection = Connection(office.relay)
+    for request in (wire.info(), wire.params(0), wire.checkpoint(0), Token(0, 0).request(bytes(32))):
+        refused("NOT_READY", connection.call, request)
+
+
+def test_nothing_is_answered_after_the_schedule():
+    office = Office(epoch_keys=parameters_keys(2))
+    office.sleep(2 * EPOCH_ROUNDS - 1)
+    connection = Connection(office.relay)
+    connection.call(wire.info())
+    office.sleep(2)
+    refused("NOT_READY", connection.call, wire.info())
+    assert office.relay.open_round == 2 * EPOCH_ROUNDS - 1
+
+
+def parameters_keys(epochs):
+    from office import epoch_keys
+
+    return epoch_keys()[: 32 * epochs]
+
+
+def test_a_clock_far_ahead_at_boot_hides_expired_records_but_keeps_their_keys():
+    office = Office()
+    office.member().post(records(1)[0])
+    office.sleep()
+    page_key = office.relay._keyring.epochs[0][0]
+    office.pass_time(10_000 * EPOCH_ROUNDS * 20)
+    office.boot()
+    refused("TOO_OLD", office.member().fetch, 0, 1)
+    assert page_key in office.keys.get(0, 4 * 4096)
+    office.boot()  # a power cut does not shorten it
+    assert page_key in office.keys.get(0, 4 * 4096)
+    office.sleep(EPOCH_ROUNDS - 1)
+    assert page_key in office.keys.get(0, 4 * 4096)
+    office.sleep(2)
+    assert page_key not in office.keys.get(0, 4 * 4096)
+
+
+def test_a_signed_time_ends_the_soft_expiry():
+    office = Office()
+    page_key = office.relay._keyring.epochs[0][0]
+    office.pass_time(10_000 * EPOCH_ROUNDS * 20)
+    office.boot()
+    member = office.member()
+    body, message = params.encode_time(b"a small office!!", office.unix_ms // 1000)
+    forged = body + curve.sign(b"\x05" * 32, message, bytes(32))
+    refused("BAD_REQUEST", push, member, forged)
+    office.turn()
+    assert page_key in office.keys.get(0, 4 * 4096)
+    assert push(member, body + curve.sign(ROOT, message, bytes(32))) == 1
+    office.turn()
+    assert page_key not in office.keys.get(0, 4 * 4096)
+
+
+def push(member, blob):
+    """Push a signed object chunk by chunk; the last answer's `complete`."""
+    for chunk, at in enumerate(range(0, len(blob), 240)):
+        complete = member.call(wire.push(len(blob), chunk, blob[at : at + 240]))[1]
+    return complete
+
+
+def read_parameters(member):
+    _, total, _, data = member.call(wire.params(0))
+    chunk = 0
+    while len(data) < total:
+        chunk += 1
+        data += member.call(wire.params(chunk))[3]
+    return data
+
+
+def test_parameters_are_served_as_they_were_signed():
+    office = Office()
+    member = Connection(office.relay)
+    blob = read_parameters(member)
+    params.Parameters(blob).verify()
+    assert blob == parameters()
+    refused("BAD_REQUEST", member.call, wire.params(1000))
+
+
+def test_pushed_parameters_take_effect_with_their_epoch_and_keep_served_cover():
+    office = Office()
+    office.sleep()
+    before = office.member().fetch(0, 1)
+    bigger = vectors_table(8)  # ε = 1: more noise
+    new = parameters(serial=2, first_epoch=1, thresholds=bigger, access_key=b"\x42" * 32)
+    assert push(office.member(1), new) == 1
+    assert office.member(2).fetch(0, 1) == before
+    office.sleep(EPOCH_ROUNDS + 3)
+    member = Connection(office.relay, access_key=b"\x42" * 32)
+    member.authenticate(Token(0, office.relay.epoch, secret=epoch_secret_of(new, office.relay.epoch)))
+    assert member.fetch(0, 1) == before
+    office.boot()
+    member = Connection(office.relay, access_key=b"\x42" * 32)
+    member.authenticate(Token(0, office.relay.epoch, secret=epoch_secret_of(new, office.relay.epoch)))
+    assert member.fetch(0, 1) == before
+    assert member.call(wire.info())[3] == 2
+
+
+def epoch_secret_of(_blob, epoch):
+    """first_epoch moved by one, so the schedule's keys did too."""
+    from office import epoch_secret
+
+    return epoch_secret(epoch - 1)
+
+
+def vectors_table(index):
+    from check import unhex, vectors
+
+    return unhex("".join(vectors("noise_table")[index]["thresholds"]))
+
+
+def test_a_third_parameter_set_waits_until_the_first_has_expired():
+    office = Office()
+    push(office.member(), parameters(serial=2, first_epoch=1))
+    push(office.member(1), parameters(serial=3, first_epoch=1))  # replaces the one not yet in force
+    office.sleep(EPOCH_ROUNDS)
+    member = Connection(office.relay)
+    member.authenticate(Token(0, 1, secret=epoch_secret_of(None, 1)))
+    refused("BUSY", push, member, parameters(serial=4, first_epoch=9))
+    assert member.call(wire.info())[3] == 3
+
+
+def test_parameters_that_may_not_follow_are_refused_and_change_nothing():
+    office = Office()
+    member = office.member()
+    broken = bytearray(parameters(serial=2, first_epoch=1))
+    broken[-1] ^= 1
+    for blob in (
+        parameters(serial=1, first_epoch=1),
+        parameters(serial=2, first_epoch=0),
+        parameters(serial=2, first_epoch=1, round_seconds=11),
+        parameters(serial=2, first_epoch=1, federation_id=b"another office!!"),
+        parameters(serial=2, first_epoch=1, relays=[]),
+        parameters(serial=2, first_epoch=1, members=200),
+        bytes(broken),
+        b"TPR1" + bytes(60),
+    ):
+        files = dict(office.directory.files)
+        refused("BAD_REQUEST", push, member, blob)
+        assert office.directory.files == files
+    assert member.call(wire.info())[3] == 1
+
+
+def test_chunks_of_a_push_come_in_order():
+    office = Office()
+    member = office.member()
+    blob = parameters(serial=2, first_epoch=1)
+    refused("BAD_REQUEST", member.call, wire.push(len(blob), 1, blob[240:480]))
+    member.call(wire.push(len(blob), 0, blob[:240]))
+    refused("BAD_REQUEST", member.call, wire.push(len(blob), 2, blob[480:720]))
+    refused("BAD_REQUEST", member.call, wire.push(0, 0, b""))
+    refused("BAD_REQUEST", member.call, wire.push(65535, 0, blob[:240]))
+
+
+def test_one_push_at_a_time():
+    office = Office()
+    first, second = office.member(0), office.member(1)
+    blob = parameters(serial=2, first_epoch=1)
+    first.call(wire.push(len(blob), 0, blob[:240]))
+    refused("BUSY", second.call, wire.push(len(blob), 0, blob[:240]))
+    office.relay.leave(first.session)
+    assert push(second, blob) == 1
+    assert push(first, parameters(serial=3, first_epoch=1)) == 1
+
+
+def test_checkpoints_are_signed_and_chained_one_an_epoch():
+    office = Office()
+    member = Connection(office.relay)
+    refused("TOO_OLD", member.call, wire.checkpoint(0))
+    covers = [cover_commitment(office, 0)]
+    office.sleep(EPOCH_ROUNDS)
+    covers.append(cover_commitment(office, 1))
+    office.boot()
+    office.sleep(EPOCH_ROUNDS)
+    member = Connection(office.relay)
+    first, second = [Checkpoint(member.call(wire.checkpoint(epoch))[1]) for epoch in (0, 1)]
+    for checkpoint in (first, second):
+        checkpoint.verify(LEDGER_KEY)
+        assert checkpoint.rounds_sealed == EPOCH_ROUNDS
+        assert checkpoint.parameter_digest == params.Parameters(parameters()).digest
+    assert [first.cover_commitment, second.cover_commitment] == covers
+    assert first.previous == bytes(32) and second.previous == first.link()
+    refused("TOO_OLD", member.call, wire.checkpoint(2))
+
+
+def cover_commitment(office, epoch):
+    state = office.relay._keyring.epochs[epoch][1]
+    return tagged("cover-commit", tagged("cover-key", state))
+
+
+def test_rounds_missed_while_off_are_not_counted_as_sealed():
+    office = Office()
+    office.sleep(2)
+    office.pass_time(10_000 * 3)
+    office.boot()
+    office.sleep(EPOCH_ROUNDS - 5)
+    checkpoint = Checkpoint(Connection(office.relay).call(wire.checkpoint(0))[1])
+    assert checkpoint.rounds_sealed == EPOCH_ROUNDS - 3
+
+
+def test_the_commissioning_key_is_disclosed_only_before_a_member_and_keeps_members_out():
+    office = Office()
+    key = office.relay.commissioning_key()
+    assert key == tagged("cover-key", office.relay._keyring.epochs[0][1])
+    error = refused("NOT_READY", Connection(office.relay).authenticate, Token(0, 0))
+    assert 0 < error.retry_after <= 10 * EPOCH_ROUNDS + 1
+    office.boot()
+    refused("NOT_READY", Connection(office.relay).authenticate, Token(0, 0))
+    office.sleep(EPOCH_ROUNDS)
+    office.member()
+    raises(NotAdmitted, office.relay.commissioning_key)
+    office.boot()
+    raises(NotAdmitted, office.relay.commissioning_key)
+
+
+def test_a_relay_without_parameters_or_seed_does_not_start():
+    office = Office()
+    office.directory.remove("parameters")
+    raises(InvalidObject, office.boot)
+    office.directory.replace("parameters", parameters())
+    office.keys.put(0, b"\xff" * 4 * 4096)
+    raises(Fault, office.boot)
+
+
+def test_a_relay_that_is_not_in_the_parameters_does_not_start():
+    raises(InvalidObject, Office, relays=[(curve.public(b"\x05" * 32), LEDGER_KEY)])
+
+
+def test_parameters_too_large_for_the_ring_are_refused():
+    raises(InvalidObject, Office, members=3)  # 3·2·16·3 = 288 records in a ring that keeps 224

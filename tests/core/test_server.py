@@ -1,0 +1,258 @@
+# heap: 8m
+# The server over loopback sockets: who is let in and what closes a connection. See also test_server_answers.py.
+
+import asyncio
+import os
+
+from check import async_raises
+from damage import changed
+from office import Office, Token, parameters, records
+from socketclient import QUICK, Client, Served, until
+from tessera import curve, wire
+from tessera.errors import Refused
+from tessera.runtime import ticks_ms
+
+
+def _state(office):
+    """Everything a relay keeps: flash, files, tokens and resumption ids."""
+    admission = office.relay._admission
+    used = sorted((token_id, token.used) for token_id, token in admission._tokens.items())
+    ring = office.ring.get(0, 4096 * office.ring.sectors)
+    keys = office.keys.get(0, 4096 * office.keys.sectors)
+    return ring, keys, dict(office.directory.files), used, sorted(admission._resumable)
+
+
+class _CurveWork:
+    """`with _CurveWork() as work:` counts the calls of the curve's functions."""
+
+    NAMES = ("verify", "sign", "public", "dh", "tweak_add")
+
+    def __enter__(self):
+        self.calls = 0
+        self._functions = [getattr(curve, name) for name in self.NAMES]
+        for name, function in zip(self.NAMES, self._functions):
+            setattr(curve, name, self._counting(function))
+        return self
+
+    def _counting(self, function):
+        def counted(*arguments):
+            self.calls += 1
+            return function(*arguments)
+
+        return counted
+
+    def __exit__(self, *_):
+        for name, function in zip(self.NAMES, self._functions):
+            setattr(curve, name, function)
+
+
+async def _strangers(served, count):
+    """Connections that have said nothing."""
+    strangers = []
+    for _ in range(count):
+        strangers.append(await Client().connect(served.port))
+    return strangers
+
+
+def _sessions(served):
+    return len([connection for connection in served.server._connections if connection.session])
+
+
+async def test_a_whole_session():
+    office = Office()
+    async with Served(office.relay, QUICK) as served:
+        member = await Client().admitted(served.port, Token(0, 0))
+        assert member.posts_left == 16
+        info = await member.call(wire.info())
+        assert info[4:6] == (0, 0) and info[6] == curve.TIER
+        assert await member.call(wire.void()) == (wire.VOIDED,)
+        posted = records(5)
+        for record in posted:
+            assert await member.call(wire.post(0, record)) == (wire.ACK, 0)
+        assert await member.fetch(0, 2) == ({}, 0)
+        await served.turn_round(office)
+        rounds, following = await member.fetch(0, 2)
+        assert following == 1 and [rounds[0].count(record) for record in posted] == [1] * 5
+        assert (await async_raises(Refused, member.fetch(3, 3))).name == "BAD_REQUEST"
+        assert (await async_raises(Refused, member.call(wire.params(999)))).name == "BAD_REQUEST"
+        assert (await member.call(wire.params(0)))[3] == parameters()[:240]
+        resumed = await Client().open(served.port, member.secret)
+        assert await resumed.fetch(0, 1) == (rounds, 1)
+        assert await resumed.call(wire.post(1, posted[0])) == (wire.ACK, 1)
+
+
+async def test_a_wrong_hello_is_closed_silently_without_curve_work_or_a_trace():
+    office = Office()
+    async with Served(office.relay, QUICK) as served:
+        await until(lambda: len(office.relay._ephemerals) == 2)
+        before = _state(office)
+        other_nonce, right = await _strangers(served, 2)
+        hellos = [right.hello(b"another access key, 32 bytes lon"), os.urandom(81), other_nonce.hello(), bytes(81)]
+        hellos += [changed(right.hello(), at) for at in (0, 32, 33, 48)]
+        with _CurveWork() as work:
+            for hello in hellos:
+                stranger = await Client().connect(served.port)
+                await stranger.send(hello)
+                assert await stranger.closed()
+            assert work.calls == 0
+        assert _state(office) == before and len(office.relay._ephemerals) == 2
+
+
+async def test_a_hello_with_a_good_check_and_a_bad_rest_is_closed_silently():
+    office = Office()
+    async with Served(office.relay, QUICK) as served:
+        before = _state(office)
+        stranger = await Client().connect(served.port)
+        await stranger.send(changed(stranger.hello(), 80))
+        assert await stranger.closed()
+        stranger = await Client().connect(served.port)
+        await stranger.send(stranger.hello(resumption=bytes(32)))
+        assert await stranger.closed()
+        await served.connections(0)
+        assert _state(office) == before
+
+
+async def test_a_truncated_hello_leaves_nothing():
+    office = Office()
+    async with Served(office.relay, QUICK) as served:
+        before = _state(office)
+        for length in (0, 1, 80):
+            stranger = await Client().connect(served.port)
+            await served.connections(1)
+            await stranger.send(stranger.hello()[:length])
+            await stranger.close()
+            await served.connections(0)
+        assert _state(office) == before
+
+
+async def test_frames_that_do_not_verify_close_the_connection_and_change_nothing():
+    office = Office()
+    async with Served(office.relay, QUICK) as served:
+        member = await Client().admitted(served.port, Token(0, 0))
+        await member.call(wire.post(0, records(1)[0]))
+        for number, damage in enumerate((_flipped, _flipped_tag, _random, _too_long, _next_frame)):
+            member = await Client().open(served.port, member.secret)
+            await member.call(wire.info())
+            before = _state(office)
+            await member.send(damage(member.channel, wire.post(0, records(2)[1])))
+            assert await member.closed(), number
+            assert _state(office) == before, number
+
+
+def _flipped(channel, request):
+    return changed(channel.seal(request), 100)
+
+
+def _flipped_tag(channel, request):
+    return changed(channel.seal(request), 271)
+
+
+def _random(_channel, _request):
+    return os.urandom(272)
+
+
+def _too_long(channel, request):
+    return channel.seal(bytes(request) + bytes(16))
+
+
+def _next_frame(channel, request):
+    """The frame after the one that is due."""
+    channel.seal(request)
+    return channel.seal(request)
+
+
+async def test_a_replayed_frame_closes_the_connection_and_changes_nothing():
+    office = Office()
+    async with Served(office.relay, QUICK) as served:
+        member = await Client().admitted(served.port, Token(0, 0))
+        frame = member.channel.seal(wire.post(0, records(1)[0]))
+        await member.send(frame)
+        await member.receive(272)
+        before = _state(office)
+        await member.send(frame)
+        assert await member.closed()
+        assert _state(office) == before
+
+
+async def test_an_unknown_request_is_answered_and_ends_the_connection():
+    office = Office()
+    async with Served(office.relay, QUICK) as served:
+        member = await Client().admitted(served.port, Token(0, 0))
+        before = _state(office)
+        request = bytearray(255)
+        request[0] = 8
+        assert (await async_raises(Refused, member.call(request))).name == "BAD_FRAME"
+        assert await member.closed()
+        assert _state(office) == before
+
+
+async def test_idle_connections_are_closed_and_others_are_not():
+    office = Office()
+    async with Served(office.relay, QUICK) as served:
+        stranger = await Client().connect(served.port)
+        idle = await Client().open(served.port)
+        busy = await Client().open(served.port)
+        for connection in served.server._connections[:2]:
+            connection.last_ms = ticks_ms() - 10_600
+        served.server._connections[2].last_ms = ticks_ms() - 8_000
+        assert await stranger.closed() and await idle.closed()
+        assert await busy.call(wire.void()) == (wire.VOIDED,)
+        await served.connections(1)
+
+
+async def test_a_fifth_stranger_evicts_the_oldest_and_no_session():
+    office = Office()
+    async with Served(office.relay, QUICK) as served:
+        member = await Client().open(served.port)
+        strangers = await _strangers(served, 4)
+        assert len(served.server._connections) == 5
+        strangers += await _strangers(served, 1)
+        assert await strangers[0].closed()
+        await served.connections(5)
+        assert await member.call(wire.void()) == (wire.VOIDED,)
+        await strangers[1].send(strangers[1].hello())
+        await strangers[1].finish()
+
+
+async def test_a_fifth_session_is_turned_away_until_one_ends():
+    office = Office()
+    async with Served(office.relay, QUICK) as served:
+        members = []
+        for _ in range(4):
+            members.append(await Client().open(served.port))
+        fifth = await Client().connect(served.port)
+        await fifth.send(fifth.hello())
+        assert await fifth.closed()
+        for member in members:
+            assert await member.call(wire.void()) == (wire.VOIDED,)
+        await members[2].close()
+        await served.connections(3)
+        assert await (await Client().open(served.port)).call(wire.void()) == (wire.VOIDED,)
+
+
+async def test_handshakes_that_wait_for_a_delivery_do_not_exceed_the_sessions():
+    office = Office()
+    async with Served(office.relay, QUICK, sessions=1) as served:
+        served.server._deliveries += 1  # as while a FETCH is answered: handshakes wait
+        clients = await _strangers(served, 3)
+        for client in clients:
+            await client.send(client.hello())
+        await asyncio.sleep(0.05)
+        served.server._deliveries -= 1
+        await until(lambda: _sessions(served) > 0)
+        await asyncio.sleep(0.3)
+        assert _sessions(served) == 1
+
+
+async def test_ended_connections_give_their_descriptors_back():
+    office = Office()
+    async with Served(office.relay, QUICK) as served:
+        before = len(os.listdir("/proc/self/fd"))
+        for number in range(8):
+            client = await Client().connect(served.port)
+            await client.send(client.hello() if number & 1 else bytes(81))
+            await (client.finish() if number & 1 else client.closed())
+            await client.close()
+            await served.connections(0)
+        await asyncio.sleep(0.05)
+        assert len(os.listdir("/proc/self/fd")) == before

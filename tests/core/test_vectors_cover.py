@@ -1,0 +1,108 @@
+# cover.json without its batches: draws, cells, dummies and the ratchet of cover states.
+
+from check import unhex, vectors
+from damage import changed
+from tessera.cover import EpochCover, commitment, cover_key, next_state, sample
+from tessera.hashes import hmac_sha256, sha256
+from tessera.runtime import MICROPYTHON
+
+_DUMMY_BYTES = 240
+_HEAD_BYTES = 8
+
+
+def _table(index):
+    return unhex("".join(vectors("noise_table")[index]["thresholds"]))
+
+
+def _cover(row):
+    return EpochCover(unhex(row["cover_key"]), _table(row["table"]))
+
+
+def _dummy(dummies, number):
+    out = bytearray(_DUMMY_BYTES)
+    dummies.make(number, out, memoryview(out)[_DUMMY_BYTES - 16 :])
+    return bytes(out)
+
+
+def test_draws_give_the_vectors_noise():
+    for row in vectors("cover")["draws"]:
+        assert sample(_table(row["table"]), unhex(row["draw"])) == row["noise"], row
+
+
+def test_cover_keys_are_those_of_the_states():
+    for row in vectors("cover")["cells"]:
+        assert cover_key(unhex(row["cover_state"])) == unhex(row["cover_key"])
+
+
+def test_a_cells_noise_is_that_of_its_draw():
+    for row in vectors("cover")["cells"]:
+        bucket, round_ = row["bucket"], row["round"]
+        place = bytes((bucket,)) + round_.to_bytes(4, "big")
+        assert hmac_sha256(unhex(row["cover_key"]), b"noise", place)[:8] == unhex(row["draw"]), (bucket, round_)
+        cover = _cover(row)
+        assert cover.noise(bucket, round_) == row["noise"], (bucket, round_)
+        assert cover.candidates == 2 * vectors("noise_table")[row["table"]]["mu"]
+
+
+def test_a_cells_dummies_are_the_vectors():
+    for row in vectors("cover")["cells"]:
+        dummies = _cover(row).dummies(row["bucket"], row["round"])
+        made = [_dummy(dummies, number) for number in range(row["noise"])]
+        assert sha256(b"", *made) == unhex(row["dummies"]), (row["bucket"], row["round"])
+        if made:
+            assert made[0] == unhex(row["first_dummy"]) and made[-1] == unhex(row["last_dummy"])
+
+
+def test_dummies_do_not_depend_on_the_order_they_are_made_in():
+    row = max(vectors("cover")["cells"], key=lambda row: row["noise"])
+    assert row["noise"] > 256, "numbers of two bytes are not met"
+    cover = _cover(row)
+    dummies = cover.dummies(row["bucket"], row["round"])
+    last = row["noise"] - 1
+    for number in (last, 0, 0, last, 255, 256, 1, last, 257, 0):
+        alone = _dummy(cover.dummies(row["bucket"], row["round"]), number)
+        assert _dummy(dummies, number) == alone, number
+    assert _dummy(dummies, 0) == unhex(row["first_dummy"]) and _dummy(dummies, last) == unhex(row["last_dummy"])
+
+
+def test_heads_are_the_first_bytes_of_the_dummies():
+    for row in vectors("cover")["cells"][::7]:
+        cover = _cover(row)
+        dummies = cover.dummies(row["bucket"], row["round"])
+        heads = bytearray(_HEAD_BYTES * cover.candidates)
+        dummies.heads(cover.candidates, memoryview(heads))
+        for number in range(cover.candidates):
+            head = heads[_HEAD_BYTES * number : _HEAD_BYTES * (number + 1)]
+            assert head == _dummy(dummies, number)[:_HEAD_BYTES], (row["table"], number)
+
+
+def test_dummies_of_another_key_bucket_or_round_are_others():
+    row = vectors("cover")["cells"][0]
+    key, bucket, round_ = unhex(row["cover_key"]), row["bucket"], row["round"]
+    first = _dummy(_cover(row).dummies(bucket, round_), 0)
+    assert first != _dummy(_cover(row).dummies(bucket + 1, round_), 0)
+    assert first != _dummy(_cover(row).dummies(bucket, round_ + 1), 0)
+    assert first != _dummy(EpochCover(changed(key, 0), _table(row["table"])).dummies(bucket, round_), 0)
+
+
+def test_the_ratchet_is_the_vectors():
+    state = unhex(vectors("cover")["ratchet"][0]["state"])
+    for row in vectors("cover")["ratchet"]:
+        assert state == unhex(row["state"])
+        key = cover_key(state)
+        assert key == unhex(row["cover_key"]) and commitment(key) == unhex(row["commitment"])
+        state = next_state(state, unhex(row["random"]))
+        assert state == unhex(row["next_state"])
+
+
+if not MICROPYTHON:
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+    def test_dummies_agree_with_cryptography():
+        for row in vectors("cover")["cells"][::5]:
+            place = bytes((row["bucket"],)) + row["round"].to_bytes(4, "big")
+            key = hmac_sha256(unhex(row["cover_key"]), b"cover" + place)
+            dummies = _cover(row).dummies(row["bucket"], row["round"])
+            for number in (0, 1, 2, 17, 255, 256, 1999):
+                cipher = Cipher(algorithms.AES(key), modes.CBC(number.to_bytes(16, "big")))
+                assert cipher.encryptor().update(bytes(_DUMMY_BYTES)) == _dummy(dummies, number)
