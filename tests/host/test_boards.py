@@ -1,0 +1,203 @@
+"""Board folders: partition tables that overlap or disagree are refused, and so is what may not be in an image."""
+
+import importlib.util
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tessera_host.boards import BOARDS, SECTOR_BYTES
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TABLE = "# Name, Type, SubType, Offset, Size\n"
+
+
+def load(name):
+    """A module of tools/, which is no package."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        sys.path.insert(0, str(ROOT / "tools"))
+        try:
+            spec.loader.exec_module(sys.modules[name])
+        finally:
+            sys.path.remove(str(ROOT / "tools"))
+    return sys.modules[name]
+
+
+boards = load("boards")
+image = load("image")
+image_guard = load("image_guard")
+
+
+@pytest.fixture
+def change(tmp_path):
+    """change(board, file, old, new): the board after one edit of one of its files."""
+
+    def edit(name, file, old, new):
+        shutil.copytree(ROOT / "boards" / name, tmp_path / name)
+        text = (tmp_path / name / file).read_text()
+        assert text.count(old) == 1
+        (tmp_path / name / file).write_text(text.replace(old, new))
+        return boards.read_board(name, tmp_path)
+
+    return edit
+
+
+def refused(board):
+    with pytest.raises(boards.BoardError) as caught:
+        boards.check_partitions(board)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", boards.names())
+def test_every_board_is_sound_and_has_the_rings_that_plans_are_made_with(name):
+    board = boards.read_board(name)
+    boards.check_partitions(board)
+    assert board.partitions["ring"].length == BOARDS[name].ring_sectors * SECTOR_BYTES
+    assert board.partitions["keyring"].length == BOARDS[name].keyring_sectors * SECTOR_BYTES
+
+
+def test_planning_knows_these_boards_and_a_server():
+    assert set(boards.names()) == set(BOARDS) - {"GATEWAY"}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        ("partitions.csv", "0x128000, 16K", "0x127000, 16K", "'keyring' begins before 'littlefs' ends"),
+        ("partitions.csv", "0x128000, 16K", "0x128000, 12K", "3 sectors in partition 'keyring', 4 in"),
+        ("partitions.csv", "0x12c000, 848K", "0x12c000, 852K", "ends behind the flash"),
+        ("partitions.csv", "0x12c000, 848K", "0x12c000, 844K", "211 sectors in partition 'ring', 212 in"),
+        ("partitions.csv", "0x0,      1024K", "0x800,    1022K", "'code' is not in whole units of 4096 bytes"),
+        ("partitions.csv", "0x100000, 160K", "0x100000, 156K", "do not follow each other"),
+        ("partitions.csv", "keyring, ", "keys,    ", "no partition 'keyring'"),
+        ("mpconfigboard.h", "(1024 * 1024)", "(1408 * 1024)", "MICROPY_HW_FLASH_STORAGE_BYTES to (1024 * 1024)"),
+    ],
+)
+def test_a_wrong_rp2_table_is_refused(change, file, old, new, words):
+    assert words in refused(change("RPI_PICO", file, old, new))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        ("partitions.csv", "0x190000, 1536K", "0x191000, 1532K", "'ota_1' is not in whole units of 65536 bytes"),
+        ("partitions.csv", "0x9000,   16K", "0x8000,   16K", "over the boot loader"),
+        ("partitions.csv", "0x33c000, 784K", "0x33c000, 788K", "ends behind the flash"),
+        ("sdkconfig.board", "FLASHSIZE_4MB=y", "FLASHSIZE_8MB=y", "does not set a flash of 4 MB"),
+    ],
+)
+def test_a_wrong_esp32_table_is_refused(change, file, old, new, words):
+    assert words in refused(change("ESP32_GENERIC", file, old, new))
+
+
+def test_a_line_that_is_no_partition_is_named(tmp_path):
+    (tmp_path / "partitions.csv").write_text(TABLE + "code, app, factory, 0x0\n")
+    with pytest.raises(boards.BoardError, match="line 2"):
+        boards.read_partitions(tmp_path / "partitions.csv")
+
+
+def test_an_image_without_room_is_refused():
+    board = boards.read_board("RPI_PICO")
+    free = boards.check_room(board, 0)
+    assert boards.check_room(board, free) == 0
+    with pytest.raises(boards.BoardError, match="too large"):
+        boards.check_room(board, free + 1)
+
+
+def test_the_firmware_gets_the_partitions_and_the_digest_of_what_is_frozen(tmp_path):
+    board = boards.read_board("RPI_PICO")
+    boards.stage(board, tmp_path / "stage")
+    told = {}
+    exec((tmp_path / "stage" / "firmware" / "tessera_build.py").read_text(), told)
+    assert told["BOARD"] == "RPI_PICO"
+    assert told["PARTITIONS"] == {
+        "littlefs": (0x100000, 160 * 1024),
+        "keyring": (0x128000, 16 * 1024),
+        "ring": (0x12C000, 848 * 1024),
+    }
+    core = tmp_path / "stage" / "firmware" / "tessera"
+    before = told["FIRMWARE_DIGEST"]
+    (core / "page.py").write_text((core / "page.py").read_text() + "\n")
+    exec(boards.build_module(board, core), told)
+    assert told["FIRMWARE_DIGEST"] != before
+
+
+@pytest.mark.parametrize("name", boards.names())
+def test_a_board_freezes_the_core_and_one_network(name, tmp_path):
+    board = boards.read_board(name)
+    modules = boards.frozen_modules(board, boards.stage(board, tmp_path / "stage"), boards.programs()[0])
+    names = [name for name, _, _ in modules]
+    core = {f"tessera/{path.name}" for path in (ROOT / "firmware" / "tessera").glob("*.py")}
+    assert core <= set(names)
+    assert {"_boot.py", "boot.py", "main.py", "board.py", "tessera_build.py"} <= set(names)
+    assert len({"device/ppp.py", "device/wlan.py", "device/lan.py"} & set(names)) == 1
+    assert len(names) == len(set(names))
+    image_guard.check_modules([(name, source) for name, source, _ in modules])
+
+
+def test_the_order_of_frozen_modules_is_not_the_folders(tmp_path):
+    board = boards.read_board("RPI_PICO")
+    modules = boards.frozen_modules(board, boards.stage(board, tmp_path / "stage"), boards.programs()[0])
+    names = [name for name, _, _ in modules if name.startswith("tessera/")]
+    assert names == sorted(names)
+
+
+# -- what may not be in an image
+
+
+def test_a_test_module_cannot_be_frozen():
+    with pytest.raises(image_guard.ForbiddenContent, match="part of the tests"):
+        image_guard.check_modules([("office.py", ROOT / "tests" / "core" / "office.py")])
+    with pytest.raises(image_guard.ForbiddenContent, match="part of the tests"):
+        image_guard.check_modules([("dice.py", ROOT / "elsewhere" / "dice.py")])
+
+
+def test_a_copy_of_test_keys_under_another_name_cannot_be_frozen(tmp_path):
+    copy = tmp_path / "provision.py"
+    copy.write_text('KEY = b"access key of the small office.."\n')
+    with pytest.raises(image_guard.ForbiddenContent, match="ACCESS_KEY"):
+        image_guard.check_modules([("provision.py", copy)])
+
+
+@pytest.mark.parametrize("form", [bytes, lambda secret: secret.hex().encode()])
+def test_a_binary_with_a_fixed_key_is_refused(form):
+    secrets = image_guard.fixed_secrets()
+    assert len(secrets) > 100
+    for name, secret in secrets:
+        with pytest.raises(image_guard.ForbiddenContent):
+            image_guard.check_bytes(bytes(1000) + form(secret) + bytes(1000), name)
+    image_guard.check_bytes(bytes(range(256)) * 10, "a binary without")
+
+
+def test_a_binary_that_lists_a_test_module_is_refused():
+    with pytest.raises(image_guard.ForbiddenContent, match=r"office\.py"):
+        image_guard.check_bytes(b"\0main.py\0office.py\0boot.py\0", "a binary")
+
+
+def test_a_manifest_with_tests_stops_the_build_before_it_begins(tmp_path, monkeypatch):
+    board = boards.read_board("RPI_PICO")
+    stage = boards.stage
+
+    def with_tests(board, folder):
+        manifest = stage(board, folder)
+        image.add_manifest(manifest, tmp_path / "extra.py")
+        return manifest
+
+    (tmp_path / "extra.py").write_text(f'module("office.py", base_path={str(ROOT / "tests" / "core")!r})\n')
+    monkeypatch.setattr(boards, "stage", with_tests)
+    monkeypatch.setattr(image, "compile_image", lambda *_: pytest.fail("built"))
+    with pytest.raises(image_guard.ForbiddenContent, match="office"):
+        image.make_image(board, tmp_path / "out", tmp_path / "work", [], again=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("RPI_PICO_W", "cyw43"), ("RPI_PICO2_W", "MICROPY_DIR="), ("ESP32_GENERIC", "IDF_PATH=")]
+)
+def test_a_board_that_no_package_can_build_says_what_to_give(name, words, monkeypatch):
+    monkeypatch.delenv("MICROPY_DIR", raising=False)
+    with pytest.raises(boards.BoardError, match=re.escape(words)):
+        image.micropython_tree(boards.read_board(name))

@@ -1,0 +1,430 @@
+"""The member's commands as they are typed: what they print, what they write, how they fail."""
+
+import io
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sample_federation import PASSPHRASE, TOKENS, Clock, PaperIssuer, SampleFederation, SampleRelay
+
+from tessera import hashes
+from tessera_host import cards, cli, cli_member, output
+from tessera_host import keystore as keystore_module
+from tessera_host import member as member_module
+from tessera_host.errors import RelayRefused, Unreachable
+from tessera_host.member import Member
+
+
+class Desk:
+    """A folder with two people's homes and their card files, and the command line."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        monkeypatch.setattr(keystore_module, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
+        self.monkeypatch = monkeypatch
+        self.folder = folder
+        self.capsys = capsys
+        self.clock = Clock()
+        monkeypatch.setattr("tessera_host.clock.time", SimpleNamespace(time=self.clock))
+        self.federation = SampleFederation()
+        self.relay = SampleRelay(self.federation, self.clock)
+        monkeypatch.setattr(member_module, "RelayConnection", self.relay)
+        self.issuer = PaperIssuer(self.federation)
+        self.file("passphrase").write_text(PASSPHRASE + "\n")
+        self.file("federation.card").write_text(self.federation.card())
+        monkeypatch.setenv("TESSERA_PASSPHRASE_FILE", str(self.file("passphrase")))
+        monkeypatch.delenv("TESSERA_HOME", raising=False)
+
+    def file(self, name: str) -> Path:
+        return self.folder / name
+
+    def run(self, who: str, *arguments: object) -> tuple[int, str, str]:
+        """Exit code, standard output, standard error. `who` is the home; "" for none."""
+        line = [str(argument) for argument in arguments]
+        self.capsys.readouterr()
+        code = cli.run([*line, "--home", str(self.file(who))] if who else line)
+        out, err = self.capsys.readouterr()
+        assert "Traceback" not in out + err
+        assert PASSPHRASE not in out + err
+        return code, out, err
+
+    def json(self, who: str, *arguments: object) -> dict[str, Any]:
+        """The one JSON object of a command that succeeds."""
+        code, out, err = self.run(who, *arguments, "--json")
+        assert code == 0, err
+        found: dict[str, Any] = json.loads(out)
+        assert out.count("\n") == 1
+        return found
+
+    def fails(self, code: int, match: str, who: str, *arguments: object) -> None:
+        """One line on standard error, the same as one JSON object, and the exit code."""
+        found, out, err = self.run(who, *arguments, "--json")
+        assert found == code, err
+        assert match in err
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+        answer = json.loads(out)
+        assert answer["exit_code"] == code
+        assert match in answer["error"] + answer["hint"]
+        assert answer["hint"]
+
+    def new(self, *names: str) -> None:
+        for name in names:
+            self.json(name, "member", "new", name, "--federation", self.file("federation.card"))
+
+    def meet(self) -> None:
+        self.json("ann", "contact", "invite", "bob", "-o", self.file("invite"))
+        self.json("bob", "contact", "answer", self.file("invite"), "-o", self.file("answer"))
+        self.json("ann", "contact", "confirm", self.file("answer"), "-o", self.file("confirm"))
+        self.json("bob", "contact", "accept", self.file("confirm"))
+
+    def tokens(self, *names: str) -> None:
+        for name in names:
+            for _ in range(4):  # two epochs, two requests each
+                offer = self.issuer.offer(self.json(name, "token", "request")["card"])
+                answer = self.issuer.answer(self.json(name, "token", "challenge", offer)["card"])
+                self.json(name, "token", "finish", answer)
+
+    def ready(self) -> None:
+        self.new("ann", "bob")
+        self.meet()
+        self.tokens("ann", "bob")
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Desk:
+    return Desk(tmp_path, monkeypatch, capsys)
+
+
+# -- identity
+
+
+def test_member_new_writes_the_card_for_it(desk: Desk) -> None:
+    federation, card = desk.file("federation.card"), desk.file("member.card")
+    found = desk.json("ann", "member", "new", "Ann", "--federation", federation, "-o", card)
+    fields = cards.decode(card.read_text(), "member").fields
+    assert fields["name"] == found["name"] == "Ann"
+    assert fields["key"].hex() == found["key"]
+    assert (found["federation"], found["path"]) == ("Example", str(card))
+    assert desk.file("ann/member.keystore").exists()
+
+
+def test_member_new_refuses_what_it_cannot_use(desk: Desk) -> None:
+    federation = desk.file("federation.card")
+    desk.file("taken").write_text("x")
+    desk.fails(
+        2, "not overwritten", "ann", "member", "new", "Ann", "--federation", federation, "-o", desk.file("taken")
+    )
+    desk.fails(2, "the name", "ann", "member", "new", "A\x1bnn", "--federation", federation)
+    desk.fails(3, "cannot be read", "ann", "member", "new", "Ann", "--federation", desk.file("none"))
+    desk.fails(3, "not a Tessera card", "ann", "member", "new", "Ann", "--federation", desk.file("passphrase"))
+    assert not desk.file("ann").exists()
+    desk.new("ann")
+    desk.fails(4, "not overwritten", "ann", "member", "new", "Ann", "--federation", federation)
+
+
+def test_member_card_is_made_again(desk: Desk) -> None:
+    desk.new("ann")
+    first, second = (cards.decode(desk.json("ann", "member", "card")["card"]).fields for _ in range(2))
+    assert {**first, "sig": b""} == {**second, "sig": b""}
+
+
+def test_home_comes_from_the_environment_too(desk: Desk) -> None:
+    desk.new("ann")
+    desk.monkeypatch.setenv("TESSERA_HOME", str(desk.file("ann")))
+    assert desk.json("", "contact", "list") == {"contacts": [], "meetings": []}
+
+
+# -- contacts
+
+
+def test_two_members_meet_with_files(desk: Desk) -> None:
+    desk.new("ann", "bob")
+    desk.json("ann", "contact", "invite", "bob", "-o", desk.file("invite"))
+    assert desk.json("ann", "contact", "list")["meetings"] == [{"name": "bob", "waiting_for": "answer"}]
+    desk.json("bob", "contact", "answer", desk.file("invite"), "--as", "anna", "-o", desk.file("answer"))
+    confirmed = desk.json("ann", "contact", "confirm", desk.file("answer"), "-o", desk.file("confirm"))
+    accepted = desk.json("bob", "contact", "accept", desk.file("confirm"))
+    assert confirmed["words"] == accepted["words"]
+    assert len(confirmed["words"]) == 6
+    assert (confirmed["contact"], accepted["contact"]) == ("bob", "anna")
+    assert desk.json("ann", "contact", "verify", "bob")["verified"] is True
+    (contact,) = desk.json("ann", "contact", "list")["contacts"]
+    assert (contact["name"], contact["verified"], contact["relay"]) == ("bob", True, "relay-0")
+
+
+def test_cards_can_be_pasted_or_piped(desk: Desk) -> None:
+    desk.new("ann", "bob")
+    invite = desk.json("ann", "contact", "invite", "bob")["card"]
+    desk.monkeypatch.setattr(sys, "stdin", io.StringIO(invite))
+    answer = desk.json("bob", "contact", "answer", "-")["card"]
+    confirm = desk.json("ann", "contact", "confirm", answer)["card"]
+    assert desk.json("bob", "contact", "accept", confirm)["contact"] == "ann"
+
+
+def test_words_are_shown_to_people(desk: Desk) -> None:
+    desk.new("ann", "bob")
+    desk.json("ann", "contact", "invite", "bob", "-o", desk.file("invite"))
+    desk.json("bob", "contact", "answer", desk.file("invite"), "-o", desk.file("answer"))
+    _, out, _ = desk.run("ann", "contact", "confirm", desk.file("answer"), "-o", desk.file("confirm"))
+    _, again, _ = desk.run("bob", "contact", "accept", desk.file("confirm"))
+    words = " ".join(desk.json("ann", "contact", "list")["contacts"][0]["words"])
+    assert words in out
+    assert words in again
+
+
+def test_without_a_file_the_card_alone_is_on_standard_output(desk: Desk) -> None:
+    desk.new("ann")
+    _, out, err = desk.run("ann", "contact", "invite", "bob")
+    assert cards.decode(out, "invite").fields["name"] == "ann"
+    assert out.count("\n") == 1
+    assert "contact answer" in err
+
+
+def test_cards_at_the_wrong_place_are_refused_and_change_nothing(desk: Desk) -> None:
+    desk.new("ann", "bob")
+    desk.meet()
+    before = desk.file("bob/member.keystore").read_bytes()
+    desk.fails(3, "'invite' is wanted", "bob", "contact", "answer", desk.file("confirm"))
+    desk.fails(3, "no open answer", "bob", "contact", "accept", desk.file("confirm"))
+    desk.fails(5, "your contact 'ann'", "bob", "contact", "answer", desk.file("invite"), "--as", "x")
+    desk.fails(3, "damaged", "bob", "contact", "answer", desk.file("invite").read_text()[:-9])
+    desk.fails(2, "no contact 'carl'", "bob", "contact", "verify", "carl")
+    assert desk.file("bob/member.keystore").read_bytes() == before
+
+
+def test_card_file_that_exists_is_refused_before_anything_changes(desk: Desk) -> None:
+    desk.new("ann", "bob")
+    desk.json("ann", "contact", "invite", "bob", "-o", desk.file("invite"))
+    desk.json("bob", "contact", "answer", desk.file("invite"), "-o", desk.file("answer"))
+    desk.file("confirm").write_text("precious")
+    arguments = ("contact", "confirm", desk.file("answer"), "-o")
+    desk.fails(2, "not overwritten", "ann", *arguments, desk.file("confirm"))
+    assert desk.file("confirm").read_text() == "precious"
+    desk.json("ann", *arguments, desk.file("confirm2"))
+
+
+def test_contact_is_removed(desk: Desk) -> None:
+    desk.new("ann", "bob")
+    desk.meet()
+    assert desk.json("ann", "contact", "remove", "bob") == {"contact": "bob", "removed": True}
+    assert desk.json("ann", "contact", "list")["contacts"] == []
+
+
+# -- tokens
+
+
+def test_tokens_by_cards(desk: Desk) -> None:
+    desk.new("ann")
+    desk.tokens("ann")
+    listed = desk.json("ann", "token", "list")
+    assert listed["epoch"] == 0
+    assert [(count["epoch"], count["tokens"]) for count in listed["tokens"]] == [(0, TOKENS), (1, TOKENS)]
+    desk.fails(5, "you have the tokens", "ann", "token", "request")
+
+
+def test_token_request_for_what_is_not_given(desk: Desk) -> None:
+    desk.new("ann")
+    desk.fails(5, "epoch 7", "ann", "token", "request", "--epoch", 7)
+    desk.fails(2, "no relay 'x'", "ann", "token", "request", "--relay", "x")
+    request = desk.json("ann", "token", "request", "--epoch", 1, "--count", 2)["card"]
+    fields = cards.decode(request).fields
+    assert (fields["epoch"], fields["count"]) == (1, 2)
+
+
+def test_tokens_from_an_issuer_s_directory(desk: Desk) -> None:
+    """The real issuer: the operator's commands make the federation."""
+    issuer, plan, relay = desk.file("issuer"), desk.file("plan.json"), desk.file("relay")
+    desk.json("", "plan", "--members", 20, "--epsilon", 2, "--out", plan)
+    desk.json("", "issuer", "init", issuer, "--plan", plan, "--name", "Real")
+    desk.json("", "relay", "new", "cellar", relay, "--issuer", issuer, "--host", "relay.example")
+    card = issuer / "federation.card"
+    desk.json("ann", "member", "new", "Ann", "--federation", card, "-o", desk.file("member.card"))
+    desk.fails(5, "", "ann", "token", "fetch", "--issuer", issuer)
+    desk.json("", "issuer", "admit", issuer, desk.file("member.card"))
+    fetched = desk.json("ann", "token", "fetch", "--issuer", issuer)["fetched"]
+    assert fetched == [{"epoch": 0, "tokens": 2}, {"epoch": 1, "tokens": 2}]
+    desk.fails(5, "you have the tokens", "ann", "token", "fetch", "--issuer", issuer)
+
+
+# -- messages
+
+
+def test_message_is_sent_and_fetched(desk: Desk) -> None:
+    desk.ready()
+    sent = desk.json("ann", "send", "bob", "hello\nthere")
+    assert sent == {"contact": "bob", "messages": [0], "records": 1, "rounds": [0], "waiting": 0}
+    desk.clock.next_round()
+    fetched = desk.json("bob", "fetch")
+    message = {"contact": "ann", "message": 0, "text": "hello\nthere", "round": 0, "lost": 0}
+    assert fetched["messages"] == [message]
+    assert fetched["rounds"] == [{"round": 0, "count": 4}]
+    assert fetched["records_matched"] == 1
+    assert desk.json("bob", "fetch")["messages"] == []
+    assert desk.json("bob", "inbox")["messages"] == [message]
+
+
+@pytest.mark.parametrize("way", ["--file", "standard input"])
+def test_text_from_a_file_or_standard_input(desk: Desk, way: str) -> None:
+    desk.ready()
+    text = "Grüße\n" * 50
+    desk.file("text").write_text(text + "\n" * (way != "--file"))
+    if way == "--file":
+        desk.json("ann", "send", "bob", "--file", desk.file("text"))
+    else:
+        stdin = SimpleNamespace(isatty=lambda: False, buffer=desk.file("text").open("rb"))
+        desk.monkeypatch.setattr(sys, "stdin", stdin)
+        desk.json("ann", "send", "bob")
+    desk.clock.next_round()
+    assert desk.json("bob", "fetch")["messages"][0]["text"] == text
+
+
+def test_messages_that_cannot_be_sent_are_refused(desk: Desk) -> None:
+    desk.ready()
+    desk.file("binary").write_bytes(b"\xff\xfe")
+    desk.fails(3, "not UTF-8", "ann", "send", "bob", "--file", desk.file("binary"))
+    desk.fails(2, "not both", "ann", "send", "bob", "text", "--file", desk.file("binary"))
+    desk.fails(3, "cannot be read", "ann", "send", "bob", "--file", desk.file("none"))
+    desk.fails(2, "empty", "ann", "send", "bob", "")
+    desk.fails(2, "no contact 'carl'", "ann", "send", "carl", "text")
+    assert desk.json("ann", "status")["waiting"] == 0
+
+
+def test_unreachable_relay_leaves_the_message_in_the_outbox(desk: Desk) -> None:
+    desk.ready()
+    desk.relay.fail_before_store = 1
+    desk.fails(6, "tessera resend", "ann", "send", "bob", "hello")
+    assert desk.json("ann", "status")["waiting"] == 1
+    assert desk.json("ann", "resend") == {"records": 1, "rounds": [0], "waiting": 0}
+    desk.clock.next_round()
+    assert [message["text"] for message in desk.json("bob", "fetch")["messages"]] == ["hello"]
+
+
+def test_people_see_messages_a_line_each(desk: Desk) -> None:
+    desk.ready()
+    _, out, err = desk.run("ann", "send", "bob", "hello")
+    assert out == "Sent to bob: 1 record.\n"
+    assert "tessera contact verify bob" in err
+    desk.clock.next_round()
+    _, out, _ = desk.run("bob", "fetch")
+    assert out == "ann: hello\n1 new message; read 1 round with 4 records.\n"
+    assert desk.run("bob", "inbox")[1] == "ann: hello\n"
+
+
+def test_message_cannot_act_on_the_terminal(desk: Desk) -> None:
+    desk.ready()
+    desk.json("ann", "send", "bob", "a\x1b]0;owned\x07b\x9bc\u202ed")
+    desk.clock.next_round()
+    _, out, _ = desk.run("bob", "fetch")
+    assert out.startswith("ann: a\\u{1b}]0;owned\\u{7}b\\u{9b}c\\u{202e}d\n")
+
+
+def test_printable_leaves_ordinary_text_alone() -> None:
+    text = "Grüße 世界 👩\u200d💻 a\tb\nc"
+    assert output.printable(text) == text
+
+
+def test_status_shows_round_digest_tier_and_clocks(desk: Desk) -> None:
+    desk.new("ann")
+    desk.clock.next_round(9)
+    desk.relay.rounds_fast = -1
+    found = desk.json("ann", "status")
+    assert found["digest"] == desk.federation.parameters.digest.hex()
+    assert (found["open_round"], found["own_round"], found["rounds_apart"], found["epoch"]) == (8, 9, -1, 1)
+    assert (found["tier"], found["relay"]) == ("sample", "relay-0")
+    _, out, _ = desk.run("ann", "status")
+    assert "the relay is 1 round behind" in out
+    desk.relay.rounds_fast = 7
+    desk.fails(8, "clock", "ann", "status")
+
+
+# -- following
+
+
+def test_follow_goes_on_over_failures_and_holds_no_lock_meanwhile(desk: Desk) -> None:
+    desk.ready()
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 4:
+            raise KeyboardInterrupt
+        desk.relay.fail_fetch = len(naps) == 2
+        Member.open(desk.file("ann"), PASSPHRASE).close()
+        import asyncio
+
+        with Member.open(desk.file("ann"), PASSPHRASE) as ann:
+            asyncio.run(ann.send("bob", f"number {len(naps)}"))
+        desk.clock.next_round()
+
+    desk.monkeypatch.setattr(cli_member.time, "sleep", nap)
+    code, out, err = desk.run("bob", "fetch", "--follow")
+    assert code == 130
+    assert [line for line in out.splitlines() if line.startswith("ann: ")] == [f"ann: number {n}" for n in (1, 2, 3)]
+    assert "cut in a fetch" in err
+
+
+# -- the command line itself
+
+
+def test_errors_of_the_command_line_are_one_line(desk: Desk) -> None:
+    for arguments in (["nonsense"], ["contact", "nonsense"], ["contact", "invite"], ["fetch", "--nonsense"]):
+        code, out, err = desk.run("", *arguments)
+        assert (code, out) == (2, "")
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+
+
+def test_bare_command_shows_help(desk: Desk) -> None:
+    for arguments in ([], ["contact"], ["token"], ["member"]):
+        code, out, err = desk.run("", *arguments)
+        assert code == 2
+        assert "Usage: tessera" in out + err
+    assert desk.run("", "send", "--help")[0] == 0
+
+
+def test_wrong_passphrase_and_missing_keystore(desk: Desk) -> None:
+    desk.new("ann")
+    desk.file("other").write_text("another one")
+    desk.fails(4, "wrong passphrase", "ann", "inbox", "--passphrase-file", desk.file("other"))
+    desk.fails(4, "no keystore", "nobody", "inbox")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(Unreachable("away", "wait"), 6), (RelayRefused("no", "ask"), 7), (KeyError("secret"), 70)],
+)
+def test_every_error_has_its_exit_code_and_a_bug_shows_no_text(desk: Desk, error: Exception, code: int) -> None:
+    desk.ready()
+
+    def fail(*_: object) -> None:
+        raise error
+
+    desk.monkeypatch.setattr(Member, "epoch", fail)
+    desk.fails(code, "bug: KeyError" if code == 70 else str(error.args[0]), "ann", "token", "list")
+    _, out, err = desk.run("ann", "token", "list", "--json")
+    assert "secret" not in out + err
+
+
+def test_debug_lets_a_bug_through(desk: Desk) -> None:
+    desk.new("ann")
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    desk.monkeypatch.setattr(Member, "epoch", fail)
+    desk.monkeypatch.setenv("TESSERA_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        desk.run("ann", "token", "list")
+
+
+def test_interrupt_is_130(desk: Desk) -> None:
+    desk.new("ann")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    desk.monkeypatch.setattr(Member, "open", interrupt)
+    desk.fails(130, "interrupted", "ann", "inbox")

@@ -1,0 +1,248 @@
+"""The operator's commands as they are typed: what they write, what --json prints, what they refuse and how."""
+
+import io
+import json
+import stat
+import sys
+import time
+
+import pytest
+from paper_member import PaperMember, good_tokens
+
+from tessera.params import Parameters
+from tessera_host import cards, noise
+from tessera_host.cli import run
+
+PLAN_OPTIONS = ["plan", "--epsilon", "0.1", "--delta", "1e-6", "--members", "24", "--round-seconds", "300",
+                "--board", "RPI_PICO_W"]  # fmt: skip
+
+
+class Shell:
+    """Runs commands in a directory with a passphrase file."""
+
+    def __init__(self, directory, capsys):
+        self.directory = directory
+        self._capsys = capsys
+
+    def __call__(self, *arguments):
+        """(exit code, stdout, stderr)"""
+        self._capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        return (code, *self._capsys.readouterr())
+
+    def json(self, *arguments):
+        """The one object that a command which must succeed prints."""
+        code, out, err = self(*arguments, "--json")
+        assert (code, err) == (0, "")
+        assert out.count("\n") == 1
+        return json.loads(out)
+
+    def refused(self, *arguments):
+        """(exit code, the one line) of a command that must fail, without and with --json."""
+        code, out, err = self(*arguments)
+        assert code != 0 and out == "" and err.startswith("error: ") and err.count("\n") == 1
+        again, out, _ = self(*arguments, "--json")
+        assert again == code == json.loads(out)["exit_code"]
+        return code, err
+
+
+@pytest.fixture
+def tessera(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "passphrase").write_text("correct horse\n")
+    monkeypatch.setenv("TESSERA_PASSPHRASE_FILE", str(tmp_path / "passphrase"))
+    return Shell(tmp_path, capsys)
+
+
+@pytest.fixture
+def office(tessera):
+    """A federation with one relay, in `issuer` and `relay`."""
+    assert tessera(*PLAN_OPTIONS, "--out", "plan.json")[0] == 0
+    assert tessera("issuer", "init", "issuer", "--plan", "plan.json", "--name", "Berlin office")[0] == 0
+    assert tessera("relay", "new", "first", "--issuer", "issuer", "--host", "localhost", "relay")[0] == 0
+    return tessera
+
+
+def parameters(shell):
+    return Parameters((shell.directory / "issuer" / "parameters.tpr").read_bytes())
+
+
+def member(shell, name):
+    made = PaperMember(name, parameters(shell).federation_id)
+    (shell.directory / f"{name}.card").write_text(made.card() + "\n")
+    return made
+
+
+def test_plan_prints_epsilon_delta_mu_bytes_and_capacity(tessera, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, err = tessera(*PLAN_OPTIONS)
+    assert (code, err) == (0, "")
+    for words in ("0.1 exactly", "9.2216e-7", "µ = 109", "57,200", "24 members × 2 tokens × 16 posts × 4 epochs = 3072",
+                  "3392 - 32", "768 used", "840 fit", "16 a day", "3 days", "upper bound"):  # fmt: skip
+        assert words in out
+
+
+def test_plan_json_and_file_are_the_same_object(tessera):
+    printed = tessera.json(*PLAN_OPTIONS, "--out", "plan.json")
+    assert printed == json.loads((tessera.directory / "plan.json").read_text())
+    assert printed["choice"]["epsilon"] == "0.1"
+    thresholds = [int(threshold, 16) for threshold in printed["table"]["thresholds"]]
+    e_lower = noise.exp_lower(noise.Fraction("0.1"))
+    assert noise.Fraction(printed["table"]["exact_delta"]) == noise.exact_delta(thresholds, e_lower)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (["--members", "19"], "use --members 20, or accept it with --allow-small"),
+        (["--members", "27"], "--members 26"),
+        (["--buckets", "3"], "use --buckets 2"),
+        (["--posts-per-token", "17"], "use --posts-per-token 16"),
+        (["--epsilon", "0.001"], "use --epsilon 0.008336 or more"),
+        (["--epsilon", "a lot"], "write --epsilon like 0.1"),
+        (["--delta", "2"], "--delta"),
+        (["--board", "TOASTER"], "RPI_PICO_W"),
+        (["--members", "many"], "--members"),
+    ],
+)
+def test_plan_refuses_in_one_line_that_names_the_option(tessera, changes, words):
+    code, line = tessera.refused(*PLAN_OPTIONS, *changes)
+    assert code == 2 and words in line
+
+
+def test_small_federations_need_a_yes(tessera):
+    small = ["plan", "--members", "2", "--out", "small.json"]
+    assert tessera.refused(*small)[0] == 2
+    assert not (tessera.directory / "small.json").exists()
+    assert tessera.json(*small, "--allow-small")["choice"]["allow_small"] is True
+    assert tessera.json("issuer", "init", "issuer", "--plan", "small.json", "--name", "two")["members_max"] == 2
+
+
+def test_issuer_init_makes_a_federation_that_verifies(office):
+    made = parameters(office)
+    made.verify()
+    assert (made.serial, made.mu, made.epochs) == (2, 109, 90)
+    assert abs(made.genesis - time.time()) < 600 and made.genesis % 300 == 0
+    assert stat.S_IMODE((office.directory / "issuer").stat().st_mode) == 0o700
+    fields = cards.decode((office.directory / "issuer" / "federation.card").read_text(), "federation").fields
+    assert fields["name"] == "Berlin office" and fields["params"] == made.blob
+
+
+def test_issuer_init_does_not_touch_what_is_there(office):
+    before = {path.name: path.read_bytes() for path in (office.directory / "issuer").iterdir()}
+    code, line = office.refused("issuer", "init", "issuer", "--plan", "plan.json", "--name", "again")
+    assert code == 2 and "there is an issuer in issuer" in line
+    assert {path.name: path.read_bytes() for path in (office.directory / "issuer").iterdir()} == before
+
+
+def test_issuer_init_takes_genesis_and_schedule_length(tessera):
+    tessera(*PLAN_OPTIONS, "--out", "plan.json")
+    options = ["--plan", "plan.json", "--name", "x", "--genesis", "2026-01-01T00:00:00Z", "--days", "400"]
+    summary = tessera.json("issuer", "init", "issuer", *options)
+    assert summary["genesis"] == 1767225600
+    assert summary["last_epoch"] - summary["first_epoch"] == 399
+    assert summary["first_epoch"] == max(0, (int(time.time()) - 1767225600) // 86400)
+    for wrong in ("yesterday", "2026-01-01T00:00:00", "99999999999999"):
+        refused = tessera.refused("issuer", "init", "other", "--plan", "plan.json", "--name", "x", "--genesis", wrong)
+        assert refused[0] == 2
+
+
+def test_a_plan_that_was_edited_is_refused(tessera):
+    tessera(*PLAN_OPTIONS, "--out", "plan.json")
+    content = json.loads((tessera.directory / "plan.json").read_text())
+    content["table"]["thresholds"][0] = "0000000000000000"
+    (tessera.directory / "plan.json").write_text(json.dumps(content))
+    code, line = tessera.refused("issuer", "init", "issuer", "--plan", "plan.json", "--name", "x")
+    assert code == 3 and "noise table" in line
+    assert not (tessera.directory / "issuer").exists()
+
+
+def test_relay_new_lists_the_relay_and_names_those_to_update(office):
+    answer = office.json("relay", "new", "second", "--issuer", "issuer", "--host", "::1", "--port", "8101", "relay2")
+    assert answer["serial"] == 3 and answer["relays_to_update"] == ["first"]
+    configuration = json.loads((office.directory / "relay2" / "relay.json").read_text())
+    assert (configuration["ring_sectors"], configuration["keyring_sectors"]) == (212, 4)
+    assert (configuration["host"], configuration["port"]) == ("::1", 8101)
+    assert (office.directory / "relay2" / "parameters").read_bytes() == parameters(office).blob
+    assert answer["key"] in [key.hex() for key, _ in parameters(office).relays]
+    _, out, _ = office("relay", "new", "third", "--issuer", "issuer", "--host", "h", "relay3")
+    assert "cp issuer/parameters.tpr ITS_RELAYDIR/parameters" in out and "first, second" in out
+
+
+def test_relay_new_refuses_a_taken_name_and_a_used_directory(office):
+    assert office.refused("relay", "new", "first", "--issuer", "issuer", "--host", "h", "relay2")[0] == 2
+    assert office.refused("relay", "new", "second", "--issuer", "issuer", "--host", "h", "relay")[0] == 2
+    assert office.refused("relay", "new", "second", "--issuer", "nowhere", "--host", "h", "relay2")[0] == 2
+    assert parameters(office).serial == 2
+
+
+def test_tokens_through_files(office):
+    anna = member(office, "anna")
+    admitted = office.json("issuer", "admit", "issuer", "anna.card")
+    assert admitted == {"admitted": "anna", "members": 1, "members_max": 24}
+    key = parameters(office).epoch_key(1)
+    (office.directory / "request.card").write_text(anna.request(1, 2, int(time.time())))
+    answer = office.json("issuer", "issue", "issuer", "request.card", "-o", "offer.card")
+    assert (answer["kind"], answer["out"]) == ("tokens-offer", "offer.card")
+    offer = (office.directory / "offer.card").read_text()
+    assert offer.strip() == answer["card"]
+    challenge, pending = anna.challenge(offer, key)
+    (office.directory / "challenge.card").write_text(challenge)
+    code, out, err = office("issuer", "issue", "issuer", "challenge.card")
+    assert (code, err) == (0, "") and good_tokens(out, pending, key) == 2
+    code, line = office.refused("issuer", "issue", "issuer", "challenge.card", "-o", "again.card")
+    assert code == 5 and "no session" in line and not (office.directory / "again.card").exists()
+    shown = office.json("issuer", "show", "issuer")
+    assert shown["members"] == [{"name": "anna", "key": anna.key.hex(), "tokens_this_epoch": 0, "tokens_next_epoch": 2}]
+
+
+def test_an_answer_that_could_not_be_written_is_not_made(office):
+    anna = member(office, "anna")
+    office("issuer", "admit", "issuer", "anna.card")
+    (office.directory / "request.card").write_text(anna.request(1, 2, int(time.time())))
+    (office.directory / "taken").write_text("mine")
+    for out in ("taken", "no/such/directory/offer.card"):
+        assert office.refused("issuer", "issue", "issuer", "request.card", "-o", out)[0] == 2
+    assert office.json("issuer", "show", "issuer")["open_sessions"] == 0
+    assert (office.directory / "taken").read_text() == "mine"
+
+
+def test_cards_come_through_stdin_too(office, monkeypatch):
+    anna = member(office, "anna")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(anna.card()))
+    assert office.json("issuer", "admit", "issuer", "-")["admitted"] == "anna"
+
+
+def test_admit_and_remove(office):
+    member(office, "anna")
+    assert office.refused("issuer", "admit", "issuer", "missing.card")[0] == 3
+    assert office("issuer", "admit", "issuer", "anna.card")[0] == 0
+    assert office.refused("issuer", "admit", "issuer", "anna.card")[0] == 5
+    (office.directory / "broken.card").write_text((office.directory / "anna.card").read_text()[:-9])
+    assert office.refused("issuer", "admit", "issuer", "broken.card")[0] == 3
+    assert office.json("issuer", "remove", "issuer", "anna")["members"] == 0
+    assert office.refused("issuer", "remove", "issuer", "anna")[0] == 5
+
+
+def test_abort_closes_open_sessions(office):
+    anna = member(office, "anna")
+    office("issuer", "admit", "issuer", "anna.card")
+    (office.directory / "request.card").write_text(anna.request(1, 2, int(time.time())))
+    office("issuer", "issue", "issuer", "request.card")
+    assert office.json("issuer", "abort", "issuer") == {"aborted_sessions": 2}
+    assert office.json("issuer", "abort", "issuer") == {"aborted_sessions": 0}
+
+
+def test_show_has_no_secrets_and_needs_the_passphrase(office):
+    code, out, _ = office("issuer", "show", "issuer")
+    assert code == 0 and "Berlin office" in out and "localhost" in out
+    assert parameters(office).access_key.hex() not in json.dumps(office.json("issuer", "show", "issuer"))
+    (office.directory / "wrong").write_text("incorrect horse")
+    code, line = office.refused("issuer", "show", "issuer", "--passphrase-file", "wrong")
+    assert code == 4 and "passphrase" in line
+
+
+def test_no_command_takes_a_passphrase_as_an_argument(tessera):
+    for command in (["issuer", "init"], ["issuer", "issue"], ["issuer", "admit"], ["issuer", "show"], ["relay", "new"]):
+        _, out, _ = tessera(*command, "--help")
+        assert "--passphrase-file" in out and "--passphrase " not in out

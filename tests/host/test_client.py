@@ -1,0 +1,340 @@
+"""The connection to a relay, against a scripted one: the core's handshake over a real socket, answers by the test."""
+
+import asyncio
+import secrets
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tessera import channel, curve, wire
+from tessera.errors import Busy, Fault, QuotaSpent, TooOld
+from tessera_host import blind, client
+from tessera_host.client import Batch, Refusal, RelayConnection, ResumptionRefused
+from tessera_host.errors import IntegrityError, TesseraError, Unreachable
+
+ACCESS_KEY = b"a" * 32
+SECRET = blind.even_secret(blind.random_scalar())
+KEY = curve.public(SECRET)
+
+Answer = bytes | bytearray | None
+
+
+def small(fill: Callable[..., None], *fields: Any) -> bytearray:
+    buffer = bytearray(wire.SMALL_BYTES)
+    fill(buffer, *fields)
+    return buffer
+
+
+def cell(round_: int, count: int, offset: int, records: list[bytes]) -> bytes:
+    """As PROTOCOL §5 has it."""
+    header = struct.pack(">BIHHB53x", wire.CELL, round_, count, offset, len(records))
+    return (header + b"".join(records)).ljust(wire.CELL_BYTES, b"\0")
+
+
+def end(next_round: int) -> bytearray:
+    buffer = bytearray(wire.CELL_BYTES)
+    wire.pack_end(buffer, next_round)
+    return buffer
+
+
+INFO = small(wire.answer_info, b"d" * 32, 7, 42, 12, "plain")
+
+
+class ScriptedRelay:
+    """Each request is answered with the next entry of the script: plaintexts, bytes sent as they are, or a closed
+    connection (None)."""
+
+    def __init__(self, *script: list[Answer]) -> None:
+        self.script = [*script]
+        self.requests: list[bytes] = []
+        self.resumption_keys: dict[bytes, bytes] = {}
+        self.static = (SECRET, KEY)
+        self.reply: Callable[[bytes], bytes] = bytes
+        self.tamper = False
+        self.port = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._serve(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError, channel.BadFrame, KeyError):
+            pass
+        finally:
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonce = secrets.token_bytes(16)
+        writer.write(nonce)
+        hello = await reader.readexactly(channel.HELLO_BYTES)
+        access_key = channel.hello_access_key(hello, nonce, [ACCESS_KEY])
+        opened, reply = self._greet(hello, nonce, access_key)
+        writer.write(self.reply(reply))
+        while True:
+            self.requests.append(opened.open(await reader.readexactly(wire.CLIENT_FRAME_BYTES)))
+            for answer in self.script.pop(0):
+                if answer is None:
+                    return
+                frame = opened.seal(answer)
+                writer.write(frame[:-1] + bytes([frame[-1] ^ self.tamper]))
+
+    def _greet(self, hello: bytes, nonce: bytes, access_key: bytes) -> tuple[Any, bytes]:
+        id_ = channel.resumption_id(hello)
+        if id_ is not None:
+            return channel.resume(hello, nonce, self.resumption_keys.pop(id_), secrets.token_bytes(33))
+        ephemeral = blind.even_secret(blind.random_scalar())
+        return channel.respond(hello, nonce, access_key, self.static, (ephemeral, curve.public(ephemeral)))
+
+
+@asynccontextmanager
+async def served(relay: ScriptedRelay) -> AsyncIterator[ScriptedRelay]:
+    server = await asyncio.start_server(relay.serve, "127.0.0.1", 0)
+    relay.port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield relay
+
+
+@asynccontextmanager
+async def connected(*script: list[Answer], **attributes: Any) -> AsyncIterator[tuple[ScriptedRelay, RelayConnection]]:
+    relay = ScriptedRelay(*script)
+    for name, value in attributes.items():
+        setattr(relay, name, value)
+    async with served(relay), await RelayConnection.open("127.0.0.1", relay.port, KEY, ACCESS_KEY, 5) as connection:
+        yield relay, connection
+
+
+# -- handshakes
+
+
+async def test_requests_and_answers_go_through_the_channel() -> None:
+    record = secrets.token_bytes(240)
+    script: list[list[Answer]] = [
+        [INFO],
+        [small(wire.answer_auth, b"s" * 32, 16)],
+        [small(wire.answer_post, 43)],
+        [small(wire.answer_void)],
+        [small(wire.answer_checkpoint, b"c" * 250)],
+    ]
+    async with connected(*script) as (relay, connection):
+        assert await connection.info() == client.Info(1, b"d" * 32, 7, 42, 12, "plain")
+        assert len(connection.handshake_hash) == 32
+        assert await connection.auth(3, b"k" * 32, b"s" * 64, b"p" * 64) == (b"s" * 32, 16)
+        assert await connection.post(5, record) == 43
+        await connection.void()
+        assert await connection.checkpoint(2) == b"c" * 250
+    assert [bytes(request) for request in relay.requests] == [
+        bytes(wire.info()),
+        bytes(wire.auth(3, b"k" * 32, b"s" * 64, b"p" * 64)),
+        bytes(wire.post(5, record)),
+        bytes(wire.void()),
+        bytes(wire.checkpoint(2)),
+    ]
+
+
+@pytest.mark.parametrize("wrong", ["relay key", "access key"])
+async def test_wrong_key_ends_at_the_handshake(wrong: str) -> None:
+    keys = [curve.public((5).to_bytes(32, "big")), ACCESS_KEY] if wrong == "relay key" else [KEY, b"b" * 32]
+    async with served(ScriptedRelay()) as relay:
+        with pytest.raises(Unreachable, match="at the handshake"):
+            await RelayConnection.open("127.0.0.1", relay.port, *keys, 5)
+
+
+async def test_relay_that_does_not_prove_its_key_is_refused() -> None:
+    relay = ScriptedRelay()
+    relay.reply = lambda reply: reply[:-1] + bytes([reply[-1] ^ 1])
+    async with served(relay):
+        with pytest.raises(IntegrityError, match="not the relay it should be"):
+            await RelayConnection.open("127.0.0.1", relay.port, KEY, ACCESS_KEY, 5)
+
+
+async def test_session_is_resumed_and_the_next_secret_known_before_the_old_one_is_shown() -> None:
+    relay = ScriptedRelay([INFO], [INFO])
+    id_, key, following = channel.resumption_step(b"r" * 32)
+    relay.resumption_keys = {id_: key}
+    used: list[bytes] = []
+
+    async with served(relay):
+        arguments = ("127.0.0.1", relay.port, ACCESS_KEY, b"r" * 32, used.append, 5)
+        async with await RelayConnection.resume(*arguments) as connection:
+            assert (await connection.info()).open_round == 42
+        assert used == [following]
+        with pytest.raises(ResumptionRefused):
+            await RelayConnection.resume(*arguments)
+        assert used == [following] * 2
+
+
+async def test_nothing_is_shown_if_the_next_secret_cannot_be_saved() -> None:
+    relay = ScriptedRelay()
+    hellos = []
+    relay.serve = lambda reader, writer: _note_hello(reader, writer, hellos)  # type: ignore[method-assign]
+
+    def fail(_: bytes) -> None:
+        raise TesseraError("disk full")
+
+    async with served(relay):
+        with pytest.raises(TesseraError, match="disk full"):
+            await RelayConnection.resume("127.0.0.1", relay.port, ACCESS_KEY, b"r" * 32, fail, 5)
+        await asyncio.sleep(0.05)
+    assert hellos == [b""]
+
+
+async def _note_hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hellos: list[bytes]) -> None:
+    writer.write(bytes(16))
+    hellos.append(await reader.read())
+    writer.close()
+
+
+# -- failures of the network
+
+
+async def test_no_relay_there() -> None:
+    async with served(ScriptedRelay()) as relay:
+        port = relay.port
+    with pytest.raises(Unreachable, match=f"port {port} cannot be reached"):
+        await RelayConnection.open("127.0.0.1", port, KEY, ACCESS_KEY, 5)
+
+
+async def test_relay_that_says_nothing() -> None:
+    relay = ScriptedRelay([])
+    async with served(relay), await RelayConnection.open("127.0.0.1", relay.port, KEY, ACCESS_KEY, 0.3) as connection:
+        with pytest.raises(Unreachable, match="no answer in time"):
+            await connection.info()
+
+
+async def test_relay_that_hangs_up() -> None:
+    async with connected([None]) as (_, connection):
+        with pytest.raises(Unreachable, match="closed the connection"):
+            await connection.info()
+
+
+async def test_frame_changed_on_its_way_is_noticed() -> None:
+    async with connected([INFO], tamper=True) as (_, connection):
+        with pytest.raises(IntegrityError, match="changed on its way"):
+            await connection.info()
+
+
+# -- refusals
+
+
+async def test_busy_relay_is_asked_again_with_the_same_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    real_sleep = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        await real_sleep(0)
+
+    monkeypatch.setattr("tessera_host.client.asyncio.sleep", sleep)
+    busy = small(wire.answer_error, Busy("", 7))
+    async with connected([busy], [busy], [small(wire.answer_post, 43)]) as (relay, connection):
+        assert await connection.post(0, bytes(240)) == 43
+    assert waits == [7, 7]
+    assert len({bytes(request) for request in relay.requests}) == 1
+    async with connected(*[[busy]] * client.BUSY_ATTEMPTS) as (_, connection):
+        with pytest.raises(Refusal, match="busy"):
+            await connection.post(0, bytes(240))
+
+
+async def test_long_wait_is_left_to_the_user() -> None:
+    async with connected([small(wire.answer_error, Busy("", 3600))]) as (_, connection):
+        with pytest.raises(Refusal) as caught:
+            await connection.info()
+    assert (caught.value.code, caught.value.retry_after) == (6, 3600)
+
+
+@pytest.mark.parametrize(("error", "code"), [(QuotaSpent(), 4), (TooOld(), 7), (Fault(), 8)])
+async def test_refusals_have_code_message_and_hint(error: Exception, code: int) -> None:
+    async with connected([small(wire.answer_error, error)]) as (_, connection):
+        with pytest.raises(Refusal) as caught:
+            await connection.post(0, bytes(240))
+    assert caught.value.code == code
+    assert caught.value.hint
+
+
+async def test_answer_to_another_request_is_refused() -> None:
+    async with connected([small(wire.answer_void)], [bytes([0x99]) + bytes(254)]) as (_, connection):
+        with pytest.raises(IntegrityError, match="another request"):
+            await connection.info()
+        with pytest.raises(IntegrityError, match="makes no sense"):
+            await connection.info()
+
+
+# -- objects in chunks
+
+
+@pytest.mark.parametrize("length", [1, 240, 241, 1000])
+async def test_parameters_come_in_chunks(length: int) -> None:
+    blob = secrets.token_bytes(length)
+    chunks = [blob[at : at + 240] for at in range(0, length, 240)]
+    script: list[list[Answer]] = [[small(wire.answer_params, length, n, chunk)] for n, chunk in enumerate(chunks)]
+    async with connected(*script) as (relay, connection):
+        assert await connection.params() == blob
+    assert relay.requests == [bytes(wire.params(number)) for number in range(len(chunks))]
+
+
+async def test_objects_are_pushed_in_chunks() -> None:
+    blob = secrets.token_bytes(500)
+    script: list[list[Answer]] = [[small(wire.answer_push, done)] for done in (False, False, True)]
+    async with connected(*script) as (relay, connection):
+        assert await connection.push(blob) is True
+    assert relay.requests == [bytes(wire.push(500, n, blob[240 * n : 240 * n + 240])) for n in range(3)]
+
+
+# -- fetching
+
+
+def batch(count: int, seed: int) -> list[bytes]:
+    return sorted(bytes([seed, number]) + secrets.token_bytes(238) for number in range(count))
+
+
+def cells(round_: int, records: list[bytes]) -> list[Answer]:
+    offsets = range(0, max(1, len(records)), 4)
+    return [cell(round_, len(records), at, records[at : at + 4]) for at in offsets]
+
+
+async def test_batches_are_put_together() -> None:
+    batches = [batch(count, seed) for seed, count in enumerate((0, 1, 4, 5, 9))]
+    script = [answer for number, records in enumerate(batches) for answer in cells(10 + number, records)]
+    async with connected([*script, end(15)]) as (relay, connection):
+        fetched = await connection.fetch(3, 10, 16)
+    assert fetched == [Batch(10 + number, records) for number, records in enumerate(batches)]
+    assert relay.requests == [bytes(wire.fetch(3, 10, 16))]
+
+
+A, B = batch(6, 1), batch(2, 2)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [*cells(11, A), end(12)],  # another round
+        [*cells(10, A), *cells(12, B), end(12)],  # one left out
+        [*cells(10, A), *cells(10, A), end(12)],  # one twice
+        [*cells(10, A), end(12)],  # the end says more than there was
+        [*cells(10, A), *cells(11, B), end(11)],
+        [cell(10, 6, 0, A[:4]), *cells(11, B), end(12)],  # a batch cut short
+        [cell(10, 6, 0, A[:4]), end(11)],
+        [cell(10, 6, 4, A[4:]), end(11)],  # begins in the middle
+        [cell(10, 6, 0, A[:4]), cell(10, 6, 5, A[5:]), end(11)],
+        [cell(10, 6, 0, A[:4]), cell(10, 7, 4, A[4:]), end(11)],  # the count changes
+        [cell(10, 6, 0, A[:4]), cell(11, 6, 4, A[4:]), end(11)],
+        [cell(10, 6, 0, A[:3]), cell(10, 6, 3, A[3:]), end(11)],  # frames that are not full
+        [cell(10, 6, 0, A[:4]), cell(10, 6, 4, []), end(11)],
+        [*cells(10, A[::-1]), end(11)],  # another order
+        [*cells(10, A), *cells(11, B), *cells(12, A), *cells(13, B), end(14)],  # more than was asked for
+    ],
+)
+async def test_any_other_order_is_refused(answers: list[Answer]) -> None:
+    async with connected(answers) as (_, connection):
+        with pytest.raises(IntegrityError, match="out of order"):
+            await connection.fetch(3, 10, 13)
+
+
+async def test_error_in_place_of_a_cell() -> None:
+    refusal = bytearray(wire.CELL_BYTES)
+    wire.answer_fetch_error(refusal, TooOld())
+    async with connected([refusal], [*cells(10, A), refusal]) as (_, connection):
+        for _ in range(2):
+            with pytest.raises(Refusal, match="no longer keeps"):
+                await connection.fetch(3, 10, 13)

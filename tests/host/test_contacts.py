@@ -1,0 +1,325 @@
+"""Enrolment: two members that meet hold the same words and roots; every other card is refused and changes nothing."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sample_federation import SampleFederation
+
+from tessera import curve, hashes
+from tessera_host import blind, cards, contacts
+from tessera_host.contacts import ContactBook, Identity, Meeting
+from tessera_host.errors import IntegrityError, InvalidInput, NotPermitted, TesseraError, UsageError
+from tessera_host.federation import Federation, read_card
+from tessera_host.records import ReceivingChain, SendingChain
+
+VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "contact.json").read_text())
+EPOCH = 3
+
+
+class Person:
+    """A member as far as contacts go."""
+
+    def __init__(self, name: str, federation_card: str) -> None:
+        secret = blind.even_secret(blind.random_scalar())
+        self.identity = Identity(name, secret, curve.public(secret)[1:], name.encode().ljust(16))
+        self.state: dict[str, Any] = {"book": {}, "invites": {}, "answers": {}}
+        self.federation = Federation(read_card(federation_card))
+        self.contacts = ContactBook(self.state, self.identity, self.federation)
+
+    def answer(self, invite: str, name: str | None = None, epoch: int = EPOCH) -> str:
+        return self.contacts.answer(invite, name, epoch, 20)[1]
+
+    def refuses(self, error: type[TesseraError], match: str, call: Any, *arguments: Any) -> None:
+        """The call raises and leaves the state as it was."""
+        before = copy.deepcopy(self.state)
+        with pytest.raises(error, match=match):
+            call(*arguments)
+        assert self.state == before
+
+
+@pytest.fixture(scope="module")
+def federation() -> SampleFederation:
+    return SampleFederation(relays=2)
+
+
+@pytest.fixture
+def ann(federation: SampleFederation) -> Person:
+    return Person("Ann", federation.card())
+
+
+@pytest.fixture
+def bob(federation: SampleFederation) -> Person:
+    return Person("Bob", federation.card())
+
+
+@pytest.fixture
+def eve(federation: SampleFederation) -> Person:
+    return Person("Eve", federation.card())
+
+
+def meet(inviter: Person, answerer: Person) -> None:
+    answer = answerer.answer(inviter.contacts.invite(answerer.identity.name, EPOCH))
+    answerer.contacts.accept(inviter.contacts.confirm(answer)[1])
+
+
+def changed(text: str, **fields: Any) -> str:
+    card = cards.decode(text)
+    return cards.encode(card.kind, card.fields | fields)
+
+
+# -- the second implementation's meetings
+
+
+@pytest.mark.parametrize("vector", VECTORS["enrolments"])
+def test_transcripts_roots_and_words_are_those_of_the_second_implementation(vector: dict[str, Any]) -> None:
+    invite, answer, confirm = (cards.decode(vector[kind]["text"], kind) for kind in ("invite", "answer", "confirm"))
+    x_a = contacts.public_x(bytes.fromhex(vector["x_secret_a"]))
+    nonce = bytes.fromhex(vector["nonce"])
+    assert contacts.commitment(x_a, nonce) == invite.fields["commit"]
+    first = contacts.first_transcript(invite.payload, answer.fields)
+    second = contacts.second_transcript(first, answer.fields, confirm.fields["x"], confirm.fields["nonce"])
+    assert (first.hex(), second.hex()) == (vector["t1"], vector["t2"])
+    assert curve.verify(answer.fields["sig"], first, answer.fields["key"])
+    assert curve.verify(confirm.fields["sig"], second, invite.fields["key"])
+    for secret, x in ((vector["x_secret_a"], answer.fields["x"]), (vector["x_secret_b"], confirm.fields["x"])):
+        met = Meeting(second, contacts.agree(bytes.fromhex(secret), x))
+        assert met.shared.hex() == vector["shared"]
+        assert [root.hex() for root in met.roots()] == [vector["root_a_to_b"], vector["root_b_to_a"]]
+        assert met.words(bytes.fromhex(vector["digest"])) == vector["words"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["enrolments"])
+def test_whole_flow_makes_the_roots_of_the_second_implementation(
+    vector: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same cards through both ContactBooks, with the vector's keys put in place of random ones."""
+    federation_card = VECTORS["federation_cards"][0]["text"]
+    ann, bob = Person("?", federation_card), Person("?", federation_card)
+    payloads = {kind: cards.decode(vector[kind]["text"], kind) for kind in ("invite", "answer", "confirm")}
+    if payloads["invite"].fields["digest"] != ann.federation.digest:
+        pytest.fail("the vector's invite is for other parameters than its federation card")
+    for person, secret, kind in ((ann, "member_secret_a", "invite"), (bob, "member_secret_b", "answer")):
+        fields = payloads[kind].fields
+        person.identity = Identity(fields["name"], bytes.fromhex(vector[secret]), fields["key"], fields["mailbox"])
+        person.contacts = ContactBook(person.state, person.identity, person.federation)
+    ann.state["invites"][hashes.tagged("invite", payloads["invite"].payload)] = {
+        "name": "B",
+        "payload": payloads["invite"].payload,
+        "x": bytes.fromhex(vector["x_secret_a"]),
+        "nonce": bytes.fromhex(vector["nonce"]),
+    }
+    bob.state["answers"][hashes.tagged("answer", payloads["answer"].payload)] = {
+        "name": "A",
+        "payload": payloads["answer"].payload,
+        "x": bytes.fromhex(vector["x_secret_b"]),
+        "invite": payloads["invite"].payload,
+        "round": 0,
+    }
+    _, confirm = ann.contacts.confirm(vector["answer"]["text"])
+    bob.contacts.accept(vector["confirm"]["text"])
+    ours = cards.decode(confirm).fields
+    assert {**ours, "sig": None} == {**payloads["confirm"].fields, "sig": None}
+    assert ann.contacts.get("B")["words"] == bob.contacts.get("A")["words"] == vector["words"]
+    assert ann.contacts.get("B")["receive"]["root"].hex() == vector["root_b_to_a"]
+    assert bob.contacts.get("A")["receive"]["root"].hex() == vector["root_a_to_b"]
+    assert bob.contacts.get("A")["receive"]["epoch"] == vector["epoch"]
+
+
+# -- what holds after a meeting
+
+
+def test_both_sides_hold_the_same_words_and_opposite_chains(ann: Person, bob: Person) -> None:
+    meet(ann, bob)
+    a, b = ann.contacts.get("Bob"), bob.contacts.get("Ann")
+    assert a["words"] == b["words"]
+    assert len(a["words"]) == 6
+    assert (a["key"], b["key"]) == (bob.identity.key, ann.identity.key)
+    assert (a["mailbox"], b["mailbox"]) == (bob.identity.mailbox, ann.identity.mailbox)
+    for sender, receiver in ((a, b), (b, a)):
+        chain = ReceivingChain(**receiver["receive"])
+        chain.derive(EPOCH, 1)
+        _, step = SendingChain(**sender["send"]).take()
+        assert [*chain.unused()] == [(EPOCH, 0, step)]
+    assert a["send"]["chain"] != b["send"]["chain"]
+    assert ann.state["invites"] == bob.state["answers"] == {}
+
+
+def test_every_meeting_has_its_own_words(federation: SampleFederation) -> None:
+    seen = set()
+    for _ in range(8):
+        ann, bob = Person("Ann", federation.card()), Person("Bob", federation.card())
+        meet(ann, bob)
+        seen.add(tuple(ann.contacts.get("Bob")["words"]))
+    assert len(seen) == 8
+
+
+def test_words_cover_the_parameter_digest() -> None:
+    met = Meeting(b"t" * 32, b"s" * 32)
+    assert met.words(bytes(32)) != met.words(b"\x01" + bytes(31))
+
+
+def test_contact_is_unverified_until_it_is_said_to_be(ann: Person, bob: Person) -> None:
+    meet(ann, bob)
+    assert ann.contacts.get("Bob")["verified"] is False
+    ann.contacts.verify("Bob")
+    assert ann.contacts.get("Bob")["verified"] is True
+    ann.refuses(UsageError, "no contact 'Carl'", ann.contacts.verify, "Carl")
+
+
+def test_names_are_each_sides_own(ann: Person, bob: Person) -> None:
+    answer = bob.answer(ann.contacts.invite("Robert", EPOCH), "Anna")
+    name, confirm = ann.contacts.confirm(answer)
+    assert (name, bob.contacts.accept(confirm)[0]) == ("Robert", "Anna")
+
+
+def test_meetings_are_listed_and_can_be_dropped(ann: Person, bob: Person) -> None:
+    invite = ann.contacts.invite("Bob", EPOCH)
+    answer = bob.answer(invite)
+    assert ann.contacts.meetings() == [{"name": "Bob", "waiting_for": "answer"}]
+    assert bob.contacts.meetings() == [{"name": "Ann", "waiting_for": "confirm"}]
+    ann.refuses(UsageError, "meeting a 'Bob' already", ann.contacts.invite, "Bob", EPOCH)
+    ann.contacts.remove("Bob")
+    assert ann.contacts.meetings() == []
+    ann.refuses(InvalidInput, "no open invite", ann.contacts.confirm, answer)
+    ann.refuses(UsageError, "no contact 'Bob'", ann.contacts.remove, "Bob")
+
+
+def test_contact_can_be_removed_and_met_again(ann: Person, bob: Person) -> None:
+    meet(ann, bob)
+    words = ann.contacts.get("Bob")["words"]
+    ann.contacts.remove("Bob")
+    bob.contacts.remove("Ann")
+    meet(ann, bob)
+    assert ann.contacts.get("Bob")["words"] != words
+
+
+# -- what is refused, and changes nothing
+
+
+def test_repeated_cards_are_refused(ann: Person, bob: Person) -> None:
+    invite = ann.contacts.invite("Bob", EPOCH)
+    answer = bob.answer(invite)
+    bob.refuses(InvalidInput, "answered this invite already", bob.answer, invite, "Ann again")
+    _, confirm = ann.contacts.confirm(answer)
+    ann.refuses(InvalidInput, "no open invite", ann.contacts.confirm, answer)
+    bob.contacts.accept(confirm)
+    bob.refuses(InvalidInput, "no open answer", bob.contacts.accept, confirm)
+    bob.refuses(NotPermitted, "your contact 'Ann'", bob.answer, invite, "Ann again")
+
+
+def test_swapped_cards_are_refused(ann: Person, bob: Person) -> None:
+    invite = ann.contacts.invite("Bob", EPOCH)
+    answer = bob.answer(invite)
+    _, confirm = ann.contacts.confirm(answer)
+    bob.refuses(InvalidInput, "'answer'.*'confirm' is wanted", bob.contacts.accept, answer)
+    ann.refuses(InvalidInput, "'invite'.*'answer' is wanted", ann.contacts.confirm, invite)
+    ann.refuses(InvalidInput, "'confirm'.*'invite' is wanted", ann.answer, confirm)
+
+
+def test_own_cards_are_refused(ann: Person) -> None:
+    ann.refuses(InvalidInput, "your own", ann.answer, ann.contacts.invite("me", EPOCH))
+
+
+def test_cards_for_someone_else_are_refused(ann: Person, bob: Person, eve: Person) -> None:
+    answer = bob.answer(ann.contacts.invite("Bob", EPOCH))
+    eve.refuses(InvalidInput, "no open invite", eve.contacts.confirm, answer)
+    _, confirm = ann.contacts.confirm(answer)
+    eve.refuses(InvalidInput, "no open answer", eve.contacts.accept, confirm)
+
+
+def test_two_answers_to_one_invite_make_one_contact(ann: Person, bob: Person, eve: Person) -> None:
+    invite = ann.contacts.invite("Bob", EPOCH)
+    first, second = bob.answer(invite), eve.answer(invite)
+    ann.contacts.confirm(first)
+    ann.refuses(InvalidInput, "no open invite", ann.contacts.confirm, second)
+    assert ann.contacts.get("Bob")["key"] == bob.identity.key
+
+
+def test_another_federation_is_refused(ann: Person) -> None:
+    stranger = Person("Zoe", SampleFederation().card())
+    ann.refuses(InvalidInput, "another federation", ann.answer, stranger.contacts.invite("Ann", EPOCH))
+
+
+def test_other_parameters_are_refused(ann: Person, bob: Person, federation: SampleFederation) -> None:
+    invite = ann.contacts.invite("Bob", EPOCH)
+    answer = bob.answer(invite)
+    bob.federation.adopt(federation.make_set(2).blob)
+    _, confirm = ann.contacts.confirm(answer)
+    bob.refuses(InvalidInput, "different parameters", bob.contacts.accept, confirm)
+    bob.contacts.remove("Ann")
+    bob.refuses(InvalidInput, "different parameters", bob.answer, invite, "Ann")
+
+
+def test_relay_that_is_not_in_the_card_is_refused(ann: Person, bob: Person) -> None:
+    invite = changed(ann.contacts.invite("Bob", EPOCH), relay=curve.public((9).to_bytes(32, "big")))
+    bob.refuses(InvalidInput, "not in the federation card", bob.answer, invite)
+
+
+def test_invite_of_a_later_epoch_is_refused(ann: Person, bob: Person) -> None:
+    bob.refuses(InvalidInput, "clock", bob.answer, ann.contacts.invite("Bob", EPOCH + 2))
+
+
+@pytest.mark.parametrize("field", ["name", "key", "x", "mailbox", "sig"])
+def test_changed_answer_is_refused(ann: Person, bob: Person, eve: Person, field: str) -> None:
+    answer = bob.answer(ann.contacts.invite("Bob", EPOCH))
+    other = {"name": "Mallory", "key": eve.identity.key, "x": b"\x07" * 32, "mailbox": bytes(16), "sig": bytes(64)}
+    forged = changed(answer, **{field: other[field]})
+    ann.refuses(IntegrityError, "signature", ann.contacts.confirm, forged)
+    ann.contacts.confirm(answer)
+
+
+@pytest.mark.parametrize("field", ["x", "nonce", "sig"])
+def test_changed_confirm_is_refused(ann: Person, bob: Person, field: str) -> None:
+    _, confirm = ann.contacts.confirm(bob.answer(ann.contacts.invite("Bob", EPOCH)))
+    size = len(cards.decode(confirm).fields[field])
+    forged = changed(confirm, **{field: b"\x07" * size})
+    bob.refuses(IntegrityError, "commitment|signature", bob.contacts.accept, forged)
+    bob.contacts.accept(confirm)
+
+
+def test_inviter_that_chooses_its_key_after_the_answer_is_refused(ann: Person, bob: Person) -> None:
+    """Everything is signed as it should be, but it is not what the invite committed to."""
+    invite = ann.contacts.invite("Bob", EPOCH)
+    answer = cards.decode(bob.answer(invite))
+    chosen, nonce = contacts.public_x(b"\x05" * 32), bytes(32)
+    first = contacts.first_transcript(cards.decode(invite).payload, answer.fields)
+    second = contacts.second_transcript(first, answer.fields, chosen, nonce)
+    fields = {"answer": hashes.tagged("answer", answer.payload), "x": chosen, "nonce": nonce}
+    confirm = cards.encode("confirm", {**fields, "sig": ann.identity.sign(second)})
+    bob.refuses(IntegrityError, "commitment", bob.contacts.accept, confirm)
+
+
+def test_man_in_the_middle_of_the_invite_is_noticed_by_the_answer(ann: Person, bob: Person) -> None:
+    """Bob answers an invite whose mailbox was changed: Ann never made that invite."""
+    invite = ann.contacts.invite("Bob", EPOCH)
+    answer = bob.answer(changed(invite, mailbox=b"\x01" * 16))
+    ann.refuses(InvalidInput, "no open invite", ann.contacts.confirm, answer)
+
+
+def test_key_of_small_order_is_refused(ann: Person, bob: Person) -> None:
+    invite = ann.contacts.invite("Bob", EPOCH)
+    fields = cards.decode(bob.answer(invite)).fields | {"x": bytes(32)}
+    first = contacts.first_transcript(cards.decode(invite).payload, fields)
+    forged = cards.encode("answer", fields | {"sig": bob.identity.sign(first)})
+    ann.refuses(IntegrityError, "everyone knows", ann.contacts.confirm, forged)
+
+
+def test_one_key_is_one_contact(ann: Person, bob: Person) -> None:
+    meet(ann, bob)
+    bob.contacts.remove("Ann")
+    answer = bob.answer(ann.contacts.invite("Bobby", EPOCH))
+    ann.refuses(NotPermitted, "your contact 'Bob'", ann.contacts.confirm, answer)
+
+
+def test_name_in_use_is_refused(ann: Person, bob: Person, eve: Person) -> None:
+    meet(ann, bob)
+    ann.refuses(UsageError, "contact 'Bob' already", ann.contacts.invite, "Bob", EPOCH)
+    ann.refuses(UsageError, "contact 'Bob' already", ann.answer, eve.contacts.invite("Ann", EPOCH), "Bob")
+
+
+def test_secret_stays_out_of_the_repr(ann: Person) -> None:
+    assert ann.identity.secret.hex() not in repr(ann.identity)
+    assert repr(ann.identity.secret) not in repr(ann.identity)

@@ -1,0 +1,56 @@
+"""What the core's source must keep to (DESIGN §2, §11), read from the source itself."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CORE = Path(__file__).resolve().parent.parent.parent / "firmware" / "tessera"
+FILES = sorted(CORE.glob("*.py"))
+
+# What MicroPython has, with what only the two thin layers may use on CPython.
+ALLOWED = {"array", "asyncio", "binascii", "hashlib", "os", "struct", "sys"}
+ALLOWED_IN = {
+    "runtime.py": {"time", "cryptolib", "micropython", "cryptography"},
+    "curve_coincurve.py": {"coincurve"},
+    "curve.py": {"secp256k1"},
+}
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield (node.module or "").split(".")[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_core_imports_nothing_but_what_micropython_has(path: Path) -> None:
+    names = set(imported(ast.parse(path.read_text())))
+    assert names <= ALLOWED | ALLOWED_IN.get(path.name, set())
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.name != "runtime.py"], ids=lambda path: path.name)
+def test_core_uses_no_floating_point(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        assert not isinstance(node, ast.Div), "true division"
+        assert not (isinstance(node, ast.Constant) and isinstance(node.value, float)), "a floating point constant"
+        assert not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "float"), "float()"
+
+
+def test_only_the_generator_and_its_start_touch_a_source_of_random_bytes() -> None:
+    users = {path.name for path in FILES if re.search(r"\burandom\b|import random|getrandbits", path.read_text())}
+    assert users <= {"drbg.py"}
+
+
+def test_every_core_file_says_what_it_owns() -> None:
+    for path in FILES:
+        assert path.read_text().startswith("# "), path.name
+
+
+def test_no_file_is_a_drawer() -> None:
+    for path in [*FILES, *(CORE.parent.parent / "host" / "tessera_host").glob("*.py")]:
+        assert path.stem not in {"utils", "util", "common", "helpers", "misc"}

@@ -1,0 +1,854 @@
+"""A member between its keystore and a relay: nothing lost, nothing twice, no index used again, whatever breaks when."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sample_federation import (
+    EPOCH_ROUNDS,
+    GENESIS,
+    PASSPHRASE,
+    POSTS,
+    ROUND_SECONDS,
+    TOKENS,
+    Clock,
+    PaperIssuer,
+    SampleFederation,
+    SampleRelay,
+)
+
+from tessera import curve, hashes
+from tessera_host import blind, cards
+from tessera_host import keystore as keystore_module
+from tessera_host import member as member_module
+from tessera_host.client import Refusal
+from tessera_host.errors import (
+    IntegrityError,
+    KeystoreError,
+    NotPermitted,
+    RelayRefused,
+    TesseraError,
+    Unreachable,
+    UsageError,
+    WrongPassphrase,
+)
+from tessera_host.inbox import Message
+from tessera_host.keystore import Keystore
+from tessera_host.member import FetchReport, Member
+from tessera_host.records import TAG_BYTES
+
+
+class Cut(Exception):
+    """Power was cut here."""
+
+
+class Setting:
+    """Two members who have met and hold tokens for the first two epochs, a relay, and a clock."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+        # Deriving the key is not what these tests are about.
+        monkeypatch.setattr(keystore_module, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
+        self.folder = folder
+        self.clock = Clock()
+        self.federation = SampleFederation(**changes)
+        self.issuer = PaperIssuer(self.federation)
+        self.relay = SampleRelay(self.federation, self.clock)
+        monkeypatch.setattr(member_module, "RelayConnection", self.relay)
+        self.ann, self.bob = self.create("Ann"), self.create("Bob")
+        self.meet()
+        for member in (self.ann, self.bob):
+            member.fetch_tokens(self.issuer)
+
+    def create(self, name: str) -> Member:
+        return Member.create(self.folder / name, name, self.federation.card(), PASSPHRASE, self.clock)
+
+    def meet(self) -> None:
+        confirm = self.ann.confirm(self.bob.answer(self.ann.invite("Bob")))
+        self.bob.accept(confirm)
+
+    def reopen(self, member: Member) -> Member:
+        """As after a crash: only what is on the disk counts."""
+        name = member.identity.name
+        member.close()
+        setattr(self, name.lower(), Member.open(self.folder / name, PASSPHRASE, self.clock))
+        reopened: Member = getattr(self, name.lower())
+        return reopened
+
+    def send(self, text: str) -> member_module.SendReport:
+        return asyncio.run(self.ann.send("Bob", text))
+
+    def fetch(self) -> FetchReport:
+        """Bob's fetch after the open round was sealed."""
+        self.clock.next_round()
+        return asyncio.run(self.bob.fetch())
+
+    def texts(self) -> list[str]:
+        return [message.text for message in self.fetch().messages]
+
+    def assert_tags_are_fresh(self) -> None:
+        """No index was used for two different records that reached the relay."""
+        assert len({record[:TAG_BYTES] for record in self.relay.records}) == len(set(self.relay.records))
+
+
+@pytest.fixture
+def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
+    setting = Setting(tmp_path, monkeypatch)
+    yield setting
+    setting.ann.close()
+    setting.bob.close()
+
+
+# -- identity
+
+
+def test_member_card_verifies(at: Setting) -> None:
+    fields = cards.decode(at.ann.card(), "member").fields
+    message = hashes.tagged("member", at.federation.id + fields["key"] + b"Ann")
+    assert curve.verify(fields["sig"], message, fields["key"])
+    assert fields["name"] == "Ann"
+
+
+def test_one_home_is_one_identity(at: Setting) -> None:
+    at.ann.close()
+    with pytest.raises(KeystoreError, match="not overwritten"):
+        at.create("Ann")
+    with pytest.raises(WrongPassphrase):
+        Member.open(at.folder / "Ann", "wrong", at.clock)
+
+
+def test_home_is_locked_while_open(at: Setting) -> None:
+    path = at.folder / "Ann" / "member.keystore"
+    with pytest.raises(KeystoreError, match="in use"):
+        Keystore.open(path, PASSPHRASE, "member", lock_wait_seconds=0)
+
+
+def test_state_survives_closing(at: Setting) -> None:
+    key, words = at.ann.identity.key, at.ann.words("Bob")
+    again = at.reopen(at.ann)
+    assert (again.identity.key, again.words("Bob")) == (key, words)
+    assert again.words("Bob") == at.bob.words("Ann")
+    again.verify("Bob")
+    assert at.reopen(again).contacts.get("Bob")["verified"] is True
+
+
+def test_federation_card_must_hold_together(tmp_path: Path) -> None:
+    federation = SampleFederation()
+    fields = cards.decode(federation.card()).fields
+    other = federation.make_set(1, root=blind.even_secret(5), root_key=federation.parameters.root_key)
+    stranger = [{**fields["relays"][0], "key": curve.public((3).to_bytes(32, "big"))}]
+    for change in ({"params": other.blob}, {"params": b"TPR1"}, {"relays": []}, {"relays": stranger}):
+        with pytest.raises(TesseraError, match=r"parameters|relay"):
+            Member.create(tmp_path / "x", "X", cards.encode("federation", fields | change), PASSPHRASE)
+    assert not (tmp_path / "x").exists()
+
+
+def test_secrets_stay_out_of_reprs(at: Setting) -> None:
+    shown = "".join(map(repr, (at.ann, at.ann.identity, at.ann._store, at.ann.wallet, at.ann.outbox)))
+    assert at.ann.identity.secret.hex() not in shown
+    assert PASSPHRASE not in shown
+
+
+# -- sending and fetching
+
+
+TEXTS = ["hello", "x" * 144, "Grüße, 世界 \u200d", "y" * (16 * 144), "long " * 1000]
+
+
+def test_texts_arrive_once_in_order_byte_for_byte(at: Setting) -> None:
+    for text in TEXTS[:4]:
+        at.send(text)
+    report = at.fetch()
+    assert [message.text for message in report.messages] == TEXTS[:4]
+    assert {message.contact for message in report.messages} == {"Ann"}
+    assert report.records_matched == len(at.relay.posted) == 1 + 1 + 1 + 16
+    assert at.texts() == []
+
+
+def test_text_of_several_messages_arrives_as_one(at: Setting) -> None:
+    report = at.send(TEXTS[4])
+    assert report.messages == [0, 1, 2]
+    assert report.records == -(-len(TEXTS[4]) // 144)
+    assert at.texts() == [TEXTS[4]]
+
+
+def test_both_directions_are_independent(at: Setting) -> None:
+    at.send("to Bob")
+    asyncio.run(at.bob.send("Ann", "to Ann"))
+    at.clock.next_round()
+    assert [m.text for m in asyncio.run(at.ann.fetch()).messages] == ["to Ann"]
+    assert [m.text for m in asyncio.run(at.bob.fetch()).messages] == ["to Bob"]
+
+
+def test_records_go_to_the_bucket_of_the_recipient_s_mailbox(at: Setting) -> None:
+    at.send("hello")
+    digest = hashes.tagged("bucket", at.bob.identity.mailbox)
+    assert at.relay.posted[0][1] == int.from_bytes(digest[:2], "big") % 4
+    at.fetch()
+    assert {bucket for bucket, _, _ in at.relay.fetches} == {at.relay.posted[0][1]}
+
+
+def test_report_names_every_round_and_its_published_count(at: Setting) -> None:
+    at.send("hello")
+    at.clock.next_round(2)
+    report = at.fetch()
+    assert [round_ for round_, _ in report.rounds] == [0, 1, 2]
+    assert [count for _, count in report.rounds] == [4, 3, 3]  # the sample relay adds 3 to each
+    assert report.rounds_expired == 0
+
+
+def test_open_round_is_not_fetched_and_sealed_ones_only_once(at: Setting) -> None:
+    at.clock.next_round(3)
+    first = at.fetch()
+    assert [round_ for round_, _ in first.rounds] == [0, 1, 2, 3]
+    at.relay.fetches.clear()
+    assert [round_ for round_, _ in asyncio.run(at.bob.fetch()).rounds] == []
+    assert at.relay.fetches == []
+
+
+def test_fetch_asks_for_at_most_16_rounds_of_one_epoch(at: Setting) -> None:
+    at.clock.to_epoch(1)
+    at.fetch()
+    assert [(start, end) for _, start, end in at.relay.fetches] == [(0, 6), (6, 7)]
+
+
+def test_empty_text_and_unknown_contact_are_refused(at: Setting) -> None:
+    with pytest.raises(UsageError, match="empty"):
+        at.send("")
+    with pytest.raises(UsageError, match="no contact 'Carl'"):
+        asyncio.run(at.ann.send("Carl", "hello"))
+    assert at.relay.posted == []
+    assert len(at.ann.outbox) == 0
+
+
+def test_two_sends_at_once_do_not_use_an_index_twice(at: Setting) -> None:
+    async def both() -> None:
+        await asyncio.gather(at.ann.send("Bob", "one"), at.ann.send("Bob", "two"))
+
+    asyncio.run(both())
+    at.assert_tags_are_fresh()
+    assert len(at.relay.posted) == 2
+    assert sorted(at.texts()) == ["one", "two"]
+
+
+# -- tokens and sessions
+
+
+def test_first_connection_is_full_later_ones_resume(at: Setting) -> None:
+    for text in ("a", "b", "c"):
+        at.send(text)
+        at.ann = at.reopen(at.ann)
+    assert at.relay.handshakes == ["full", "resumed", "resumed"]
+    assert len(at.relay.used) == 1
+
+
+def test_forgotten_session_costs_a_full_handshake(at: Setting) -> None:
+    at.send("a")
+    at.relay.sessions.clear()
+    at.send("b")
+    at.send("c")
+    assert at.relay.handshakes == ["full", "full", "resumed"]
+    assert at.texts() == ["a", "b", "c"]
+
+
+def test_fetching_and_posting_use_different_tokens(at: Setting) -> None:
+    asyncio.run(at.bob.send("Ann", "x"))
+    at.fetch()
+    posting = set(at.relay.used)
+    sessions = {token for _, token in at.relay.sessions.values()}
+    assert len(sessions) == 2
+    assert posting < sessions
+
+
+def test_next_token_is_taken_when_one_is_used_up(at: Setting) -> None:
+    for number in range(POSTS + 4):
+        at.send(str(number))
+    assert sorted(at.relay.used.values()) == [4, POSTS]
+    assert at.texts() == [str(number) for number in range(POSTS + 4)]
+
+
+def test_quota_the_relay_counts_otherwise_is_no_obstacle(at: Setting) -> None:
+    """After a reboot a lease that was open counts as used."""
+    at.send("a")
+    at.relay.used = dict.fromkeys(at.relay.used, POSTS)
+    at.send("b")
+    at.assert_tags_are_fresh()
+    assert at.texts() == ["a", "b"]
+
+
+def test_when_all_posts_are_used_the_text_waits_for_the_next_epoch(at: Setting) -> None:
+    most = (TOKENS - 1) * POSTS
+    at.send("x" * 144 * (most - 1))
+    at.send("last")
+    with pytest.raises(NotPermitted, match="used up"):
+        at.send("waits")
+    at.ann = at.reopen(at.ann)
+    assert len(at.ann.outbox) == 1
+    at.clock.to_epoch(1)
+    asyncio.run(at.ann.resend())
+    assert at.texts()[1:] == ["last", "waits"]
+
+
+def test_no_tokens_is_said(at: Setting) -> None:
+    at.clock.to_epoch(2)
+    with pytest.raises(NotPermitted, match="no tokens for epoch 2"):
+        at.send("a")
+    with pytest.raises(NotPermitted, match="no tokens for epoch 2"):
+        asyncio.run(at.bob.fetch())
+
+
+def test_tokens_are_fetched_for_both_epochs_at_first_then_for_the_next(at: Setting) -> None:
+    assert {count["epoch"]: count["tokens"] for count in at.ann.wallet.counts()} == {0: TOKENS, 1: TOKENS}
+    with pytest.raises(NotPermitted, match="in epoch 0"):
+        at.ann.fetch_tokens(at.issuer)
+    at.clock.to_epoch(1)
+    assert at.ann.fetch_tokens(at.issuer) == [(2, TOKENS)]
+
+
+def test_tokens_by_cards_survive_closing_between_every_two(at: Setting) -> None:
+    at.clock.to_epoch(1)
+    offer = at.issuer.offer(at.ann.request_tokens())
+    challenge = at.reopen(at.ann).challenge_tokens(offer)
+    answer = at.issuer.answer(challenge)
+    assert at.reopen(at.ann).finish_tokens(answer) == (2, 4)
+    assert at.reopen(at.ann).wallet.lacking(2) == TOKENS - 4
+
+
+def test_issuer_that_refuses_one_epoch_still_serves_the_other(at: Setting) -> None:
+    carl = at.create("Carl")
+
+    class Partial(PaperIssuer):
+        def offer(self, request: str) -> str:
+            if cards.decode(request).fields["epoch"] == 0:
+                raise NotPermitted("no tokens left")
+            return super().offer(request)
+
+    assert carl.fetch_tokens(Partial(at.federation)) == [(1, TOKENS)]
+    with pytest.raises(NotPermitted, match="no tokens left"):
+        carl.fetch_tokens(Partial(at.federation))
+    carl.close()
+
+
+# -- crash points of a send
+
+
+def seals(member: Member) -> list[dict[str, Any] | None]:
+    return [item["sealed"] for item in member._store.data["outbox"]]
+
+
+@pytest.mark.parametrize("where", ["fail_before_store", "fail_after_store"])
+def test_lost_request_or_answer_means_a_new_index(at: Setting, where: str) -> None:
+    setattr(at.relay, where, 1)
+    with pytest.raises(Unreachable):
+        at.send("hello")
+    at.ann = at.reopen(at.ann)
+    (tried,) = seals(at.ann)
+    assert tried is not None
+    assert tried["index"] == 0
+    asyncio.run(at.ann.resend())
+    assert len(at.ann.outbox) == 0
+    assert at.relay.records[-1][:TAG_BYTES] != tried["record"][:TAG_BYTES]
+    at.assert_tags_are_fresh()
+    assert at.texts() == ["hello"]
+
+
+def test_acknowledged_record_is_known_to_be_posted_after_a_crash(at: Setting) -> None:
+    at.send("hello")
+    at.ann = at.reopen(at.ann)
+    assert len(at.ann.outbox) == 0
+    assert at.ann.wallet.counts()[0]["posts_left"] == (TOKENS - 1) * POSTS - 1
+
+
+def test_resumption_secret_is_spent_on_disk_before_it_is_shown(at: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    at.send("a")
+    (shown,) = at.relay.sessions
+
+    real = at.relay.resume
+
+    async def cut_after_hello(host: str, port: int, access_key: bytes, secret: bytes, using: Any) -> Any:
+        assert secret == shown
+        await real(host, port, access_key, secret, using)
+        raise Cut
+
+    monkeypatch.setattr(at.relay, "resume", cut_after_hello)
+    with pytest.raises(Cut):
+        at.send("b")
+    at.ann = at.reopen(at.ann)
+    token = at.ann.wallet.for_posting(0, at.relay.key)
+    assert token.resume == hashes.sha256(b"next", shown)
+
+
+def test_chain_and_record_are_on_disk_before_the_first_byte_leaves(
+    at: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = at.folder / "Ann" / "member.keystore"
+    seen = []
+
+    async def post(connection: Any, bucket: int, record: bytes) -> int:
+        key, raw = at.ann._store._key, path.read_bytes()
+        assert key is not None
+        line, header, body = keystore_module._read(path)
+        on_disk = keystore_module._decrypt(path, key, header, line, body)
+        sealed = on_disk["outbox"][0]["sealed"]
+        assert raw
+        assert sealed["record"] == record
+        assert on_disk["contacts"]["book"]["Bob"]["send"]["index"] == sealed["index"] + 1
+        seen.append(sealed["index"])
+        return at.relay.open_round
+
+    monkeypatch.setattr("sample_federation.SampleConnection.post", post)
+    at.send("x" * 300)
+    assert seen == [0, 1, 2]
+
+
+def cut_at_save(monkeypatch: pytest.MonkeyPatch, number: int, after: bool) -> Callable[[], int]:
+    """Cut the power just before or after the save of that number; gives how many saves there were."""
+    real, count = Keystore.save, 0
+
+    def save(store: Keystore) -> None:
+        nonlocal count
+        count += 1
+        if count == number and not after:
+            raise Cut
+        real(store)
+        if count == number:
+            raise Cut
+
+    monkeypatch.setattr(Keystore, "save", save)
+    return lambda: count
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the save", "after the save"])
+@pytest.mark.parametrize("number", range(1, 10))
+def test_power_cut_at_any_save_of_a_send_loses_and_repeats_nothing(
+    at: Setting, monkeypatch: pytest.MonkeyPatch, number: int, after: bool
+) -> None:
+    """Saves of a send of three parts: queue, token, and two a part: 8. The 9th is never reached."""
+    at.send("before")
+    at.relay.sessions.clear()  # so that the token's session is saved again
+    text = "x" * 300
+    with monkeypatch.context() as patch:
+        saves = cut_at_save(patch, number, after)
+        reached = True
+        try:
+            at.send(text)
+            reached = False
+        except Cut:
+            pass
+        total = saves()
+    assert reached == (number <= total)
+    at.ann = at.reopen(at.ann)
+    queued = number > 1 or after
+    asyncio.run(at.ann.resend())
+    assert len(at.ann.outbox) == 0
+    at.assert_tags_are_fresh()
+    assert at.texts() == (["before", text] if queued else ["before"])
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    plan=st.lists(
+        st.tuples(st.integers(1, 400), st.sampled_from(["", "before", "after"]), st.integers(0, 2)),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_whatever_breaks_texts_arrive_once_in_order(
+    tmp_path_factory: pytest.TempPathFactory, plan: list[tuple[int, str, int]]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        at = Setting(tmp_path_factory.mktemp("plan"), patch)
+        sent = []
+        for number, (length, failure, rounds) in enumerate(plan):
+            text = f"{number}:" + "t" * length
+            sent.append(text)
+            at.relay.fail_before_store = failure == "before"
+            at.relay.fail_after_store = failure == "after"
+            try:
+                at.send(text)
+            except Unreachable:
+                at.ann = at.reopen(at.ann)
+            at.clock.now = min(at.clock.now + rounds * ROUND_SECONDS, GENESIS + (2 * EPOCH_ROUNDS - 2) * ROUND_SECONDS)
+        asyncio.run(at.ann.resend())
+        at.assert_tags_are_fresh()
+        assert at.texts() == sent
+        at.ann.close()
+        at.bob.close()
+
+
+def test_message_interrupted_between_parts_is_finished(at: Setting) -> None:
+    real_post = member_module.Member._post
+    calls = 0
+
+    async def post(member: Member, session: Any, item: Any) -> int | None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise Cut
+        return await real_post(member, session, item)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Member, "_post", post)
+        with pytest.raises(Cut):
+            at.send("x" * 300)
+    at.ann = at.reopen(at.ann)
+    at.send("next")
+    assert at.texts() == ["x" * 300, "next"]
+
+
+def test_index_the_recipient_would_not_look_for_is_not_used(at: Setting) -> None:
+    at.ann.queue("Bob", "hello")
+    (item,) = at.ann.outbox.waiting(at.relay.key)
+    for _ in range(3):
+        at.ann.outbox.seal(item, 0, 3)
+    before = dict(at.ann.contacts.get("Bob")["send"])
+    with pytest.raises(NotPermitted, match="no more records to Bob in epoch 0"):
+        at.ann.outbox.seal(item, 0, 3)
+    assert at.ann.contacts.get("Bob")["send"] == before
+    at.ann.outbox.seal(item, 1, 3)
+
+
+# -- epochs
+
+
+def test_record_is_sealed_for_the_epoch_it_is_posted_in(at: Setting) -> None:
+    at.relay.fail_before_store = 1
+    with pytest.raises(Unreachable):
+        at.send("hello")
+    (tried,) = seals(at.ann)
+    assert tried is not None
+    assert tried["epoch"] == 0
+    at.clock.to_epoch(1)
+    asyncio.run(at.ann.resend())
+    assert at.ann.contacts.get("Bob")["send"]["epoch"] == 1
+    assert at.texts() == ["hello"]
+
+
+def test_epoch_that_ends_during_a_send_is_no_obstacle(at: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sample_federation import SampleConnection
+
+    real = SampleConnection.post
+
+    async def post(connection: SampleConnection, bucket: int, record: bytes) -> int:
+        if len(at.relay.posted) == 1:
+            at.clock.to_epoch(1)
+        return await real(connection, bucket, record)
+
+    monkeypatch.setattr(SampleConnection, "post", post)
+    report = at.send("x" * 400)
+    assert [round_ // EPOCH_ROUNDS for round_ in report.rounds] == [0, 1, 1]
+    at.assert_tags_are_fresh()
+    assert at.texts() == ["x" * 400]
+
+
+def test_record_acknowledged_in_the_next_epoch_is_posted_again(at: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sample_federation import SampleConnection
+
+    real = SampleConnection.post
+
+    async def post(connection: SampleConnection, bucket: int, record: bytes) -> int:
+        if not at.relay.posted:
+            at.clock.to_epoch(1)
+            connection.epoch = 1  # a relay that does not look at the epoch
+        return await real(connection, bucket, record)
+
+    monkeypatch.setattr(SampleConnection, "post", post)
+    at.send("hello")
+    assert len(at.relay.posted) == 2
+    at.assert_tags_are_fresh()
+    assert at.texts() == ["hello"]
+
+
+def test_not_admitted_within_the_epoch_is_an_error(at: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def post(connection: Any, bucket: int, record: bytes) -> int:
+        connection.token = None
+        return await real(connection, bucket, record)
+
+    from sample_federation import SampleConnection
+
+    real = SampleConnection.post
+    monkeypatch.setattr(SampleConnection, "post", post)
+    with pytest.raises(Refusal, match="did not take the token"):
+        at.send("hello")
+
+
+def test_members_that_were_away_for_an_epoch_still_understand_each_other(at: Setting) -> None:
+    at.clock.to_epoch(1)
+    for member in (at.ann, at.bob):
+        member.fetch_tokens(at.issuer)
+    at.clock.to_epoch(2)
+    at.send("hello")
+    assert at.texts() == ["hello"]
+
+
+# -- fetching interrupted, expired, forged
+
+
+def test_interrupted_fetch_goes_on_and_gives_every_message_once(at: Setting) -> None:
+    at.send("one")
+    at.clock.to_epoch(1)
+    at.send("two")
+    at.clock.next_round()
+    at.relay.fail_fetch = 2  # the second request
+    with pytest.raises(Unreachable):
+        asyncio.run(at.bob.fetch())
+    at.bob = at.reopen(at.bob)
+    at.relay.fetches.clear()
+    report = asyncio.run(at.bob.fetch())
+    assert [message.text for message in report.messages] == ["one", "two"]
+    assert at.relay.fetches[0][1] == EPOCH_ROUNDS
+    assert asyncio.run(at.bob.fetch()).messages == []
+    assert [message.text for message in at.bob.inbox.messages()] == ["one", "two"]
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_power_cut_at_any_save_of_a_fetch_loses_nothing(
+    at: Setting, monkeypatch: pytest.MonkeyPatch, number: int, after: bool
+) -> None:
+    at.send("x" * 300)
+    at.clock.next_round()
+    with monkeypatch.context() as patch:
+        cut_at_save(patch, number, after)
+        with pytest.raises(Cut):
+            asyncio.run(at.bob.fetch())
+    at.bob = at.reopen(at.bob)
+    report = asyncio.run(at.bob.fetch())
+    in_inbox = [message.text for message in at.bob.inbox.messages()]
+    assert in_inbox == ["x" * 300]
+    # The save that counts a message as given out is the last one; a cut right after it leaves it to `inbox`.
+    assert [message.text for message in report.messages] == ([] if (number, after) == (3, True) else in_inbox)
+
+
+def test_expired_rounds_are_counted_and_skipped(at: Setting) -> None:
+    for epoch in (1, 2, 3):
+        at.clock.to_epoch(epoch)
+        at.bob.fetch_tokens(at.issuer)
+    at.clock.to_epoch(4)
+    report = asyncio.run(at.bob.fetch())
+    assert report.rounds_expired == 2 * EPOCH_ROUNDS
+    assert report.rounds[0][0] == 2 * EPOCH_ROUNDS
+
+
+def test_keys_of_epochs_that_were_read_are_erased(at: Setting) -> None:
+    at.send("hello")
+    at.fetch()
+    receive = at.bob.contacts.get("Ann")["receive"]
+    assert set(receive["steps"]) == {0}
+    old = receive["steps"][0]
+    assert old[:72] == bytes(72)
+    assert old.count(bytes(72)) == 1
+    at.clock.to_epoch(1)
+    at.fetch()
+    receive = at.bob.contacts.get("Ann")["receive"]
+    assert set(receive["steps"]) == {1}
+    assert receive["epoch"] == 2
+
+
+def test_forged_record_under_a_known_tag_burns_nothing(at: Setting) -> None:
+    at.send("hello")
+    round_, bucket, record = at.relay.posted[0]
+    forged = record[:TAG_BYTES] + bytes(232)
+    at.relay.posted.insert(0, (round_, bucket, forged))
+    report = at.fetch()
+    assert [message.text for message in report.messages] == ["hello"]
+    assert report.records_matched == 1
+
+
+def test_keys_outlive_a_forgery_read_in_an_earlier_fetch(at: Setting) -> None:
+    at.send("hello")
+    round_, bucket, record = at.relay.posted.pop()
+    at.relay.posted.append((round_, bucket, record[:TAG_BYTES] + bytes(232)))
+    assert at.fetch().records_matched == 0
+    at.bob = at.reopen(at.bob)
+    at.relay.posted.append((at.relay.open_round, bucket, record))
+    assert at.texts() == ["hello"]
+
+
+def test_copied_record_is_read_once(at: Setting) -> None:
+    at.send("hello")
+    at.relay.posted.append(at.relay.posted[0])
+    at.clock.next_round()
+    at.relay.posted.append((1, *at.relay.posted[0][1:]))
+    assert at.texts() == ["hello"]
+
+
+def test_message_of_which_a_record_vanished_is_reported_when_the_next_one_comes(at: Setting) -> None:
+    at.send("first")
+    at.send("x" * 300)
+    del at.relay.posted[2]
+    assert at.texts() == ["first"]
+    at.send("third")
+    gap, third = at.fetch().messages
+    assert (gap.lost, gap.text) == (1, "x" * (300 - 144))
+    assert (third.lost, third.text) == (0, "third")
+
+
+def test_whole_messages_that_vanished_are_counted(at: Setting) -> None:
+    for text in ("one", "two", "three"):
+        at.send(text)
+    del at.relay.posted[0:2]
+    assert at.fetch().messages == [Message("Ann", 2, "three", 0, 2)]
+    at.send("four")
+    assert at.texts() == ["four"]
+
+
+def test_message_still_on_its_way_is_waited_for(at: Setting) -> None:
+    at.ann.queue("Bob", "x" * 300)
+    at.relay.fail_before_store = 0
+    real_post = Member._post
+
+    async def one(member: Member, session: Any, item: Any) -> int | None:
+        if at.relay.posted:
+            raise Cut
+        return await real_post(member, session, item)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Member, "_post", one)
+        with pytest.raises(Cut):
+            asyncio.run(at.ann.resend())
+    assert at.texts() == []
+    asyncio.run(at.ann.resend())
+    assert at.texts() == ["x" * 300]
+
+
+def test_contact_that_wrote_before_it_was_accepted_is_read(at: Setting) -> None:
+    """Ann can write once she has made the confirm card; Bob fetches, then accepts."""
+    carl = at.create("Carl")
+    carl.fetch_tokens(at.issuer)
+    confirm = at.ann.confirm(carl.answer(at.ann.invite("Carl")))
+    asyncio.run(at.ann.send("Carl", "early"))
+    at.clock.next_round(3)
+    assert asyncio.run(carl.fetch()).messages == []
+    carl.accept(confirm)
+    assert [message.text for message in asyncio.run(carl.fetch()).messages] == ["early"]
+    carl.close()
+
+
+def test_removed_contact_takes_what_waits_with_it(at: Setting) -> None:
+    at.ann.queue("Bob", "never")
+    at.ann.remove_contact("Bob")
+    assert len(at.ann.outbox) == 0
+    assert asyncio.run(at.ann.resend()).records == 0
+
+
+# -- relays that are not to be believed
+
+
+def test_relay_more_than_a_round_off_is_refused(at: Setting) -> None:
+    at.clock.next_round(3)
+    for fast in (-1, 0, 1):
+        at.relay.rounds_fast = fast
+        status = asyncio.run(at.ann.status())
+        assert (status.rounds_apart, status.own_round) == (fast, 3)
+    for fast in (-2, 2, 50):
+        at.relay.rounds_fast = fast
+        with pytest.raises(IntegrityError, match="clock"):
+            asyncio.run(at.ann.status())
+        with pytest.raises(IntegrityError, match="clock"):
+            at.send("hello")
+    assert at.relay.posted == []
+
+
+def test_whose_clock_is_wrong_is_told_when_it_can_be_known(at: Setting) -> None:
+    at.clock.next_round(10)
+    asyncio.run(at.ann.status())
+    at.relay.rounds_fast = -5
+    with pytest.raises(IntegrityError, match="the relay's clock is wrong"):
+        asyncio.run(at.ann.status())
+    at.relay.rounds_fast = 5
+    with pytest.raises(IntegrityError, match="check this computer's"):
+        asyncio.run(at.ann.status())
+    at.relay.rounds_fast = 8
+    at.clock.next_round(-8)
+    with pytest.raises(IntegrityError, match="this computer's clock is wrong"):
+        asyncio.run(at.ann.status())
+
+
+def test_wrong_clock_does_not_advance_the_chain(at: Setting) -> None:
+    before = dict(at.ann.contacts.get("Bob")["send"])
+    at.clock.to_epoch(1)
+    at.relay.rounds_fast = -EPOCH_ROUNDS
+    with pytest.raises(IntegrityError):
+        at.send("hello")
+    assert at.ann.contacts.get("Bob")["send"] == before
+
+
+def test_newer_parameters_are_taken_from_the_relay(at: Setting) -> None:
+    at.relay.parameters = at.federation.make_set(2, first_epoch=1, buckets=2)
+    asyncio.run(at.ann.status())
+    at.ann = at.reopen(at.ann)
+    assert at.ann.federation.digest == at.relay.parameters.digest
+    assert at.ann.federation.governing(0).buckets == 4
+    assert at.ann.federation.governing(1).buckets == 2
+    at.send("old bucket")
+    at.clock.to_epoch(1)
+    at.send("new bucket")
+    mailbox = int.from_bytes(hashes.tagged("bucket", at.bob.identity.mailbox)[:2], "big")
+    assert [bucket for _, bucket, _ in at.relay.posted] == [mailbox % 4, mailbox % 2]
+    assert at.texts() == ["old bucket", "new bucket"]
+
+
+@pytest.mark.parametrize(
+    "case", ["older serial", "same serial", "other root", "other genesis", "other federation", "bad signature"]
+)
+def test_other_parameters_are_refused_and_change_nothing(at: Setting, case: str) -> None:
+    held = at.ann.federation.digest
+    make = at.federation.make_set
+    at.relay.parameters = {
+        "older serial": lambda: make(0, buckets=2),
+        "same serial": lambda: make(1, buckets=2),
+        "other root": lambda: make(2, root=blind.even_secret(11)),
+        "other genesis": lambda: make(2, genesis=GENESIS + 1),
+        "other federation": lambda: make(2, federation_id=bytes(16)),
+        "bad signature": lambda: make(2, root=blind.even_secret(11), root_key=at.federation.parameters.root_key),
+    }[case]()
+    with pytest.raises(IntegrityError):
+        asyncio.run(at.ann.status())
+    with pytest.raises(IntegrityError):
+        at.send("hello")
+    assert at.relay.posted == []
+    assert at.reopen(at.ann).federation.digest == held
+
+
+def test_relay_that_does_not_know_of_a_new_relay_yet_can_still_be_used(at: Setting) -> None:
+    at.relay.parameters = at.federation.make_set(0, relays=[(at.federation.relay_keys[0], bytes(31) + b"\1")])
+    held = at.ann.federation.digest
+    at.send("hello")
+    assert at.texts() == ["hello"]
+    assert at.reopen(at.ann).federation.digest == held
+
+
+@pytest.mark.parametrize("change", [{"epsilon": 2_000_000}, {"thresholds": bytes(16)}, {"posts_per_token": POSTS + 16}])
+def test_relay_with_earlier_parameters_that_promise_less_is_refused(at: Setting, change: dict[str, Any]) -> None:
+    at.relay.parameters = at.federation.make_set(0, **change)
+    with pytest.raises(IntegrityError):
+        at.send("hello")
+    assert at.relay.posted == []
+
+
+def test_relay_that_hands_out_other_parameters_than_it_names_is_refused(
+    at: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named, handed = at.federation.make_set(3), at.federation.make_set(2)
+    at.relay.parameters = named
+
+    async def params(connection: Any) -> bytes:
+        return handed.blob
+
+    monkeypatch.setattr("sample_federation.SampleConnection.params", params)
+    with pytest.raises(IntegrityError, match="other parameters than it hands out"):
+        asyncio.run(at.ann.status())
+
+
+def test_relay_that_serves_fewer_rounds_than_it_says_is_refused(at: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fetch(connection: Any, bucket: int, start: int, end: int) -> list[Any]:
+        return []
+
+    monkeypatch.setattr("sample_federation.SampleConnection.fetch", fetch)
+    at.clock.next_round()
+    with pytest.raises(RelayRefused, match="does not serve"):
+        asyncio.run(at.bob.fetch())

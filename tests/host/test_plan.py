@@ -1,0 +1,278 @@
+"""Planning: which sets pass, what is proposed instead, and the figures against counting by hand."""
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tessera.keyring import KeyRing
+from tessera.params import Parameters, encode
+from tessera_host import noise, plan
+from tessera_host.boards import BOARDS, KEYRING_SECTORS, SECTOR_BYTES
+from tessera_host.errors import InvalidInput, UsageError
+
+BRANCH = plan.Choice(Fraction("0.1"), Fraction("1e-6"), members=24)
+
+
+def refusal(**changes):
+    with pytest.raises(UsageError) as caught:
+        plan.make(replace(BRANCH, **changes))
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def fills(choice):
+    """Records too many for the ring, by the rule of PROTOCOL §2; not positive if they fit."""
+    posts = choice.members * choice.tokens_per_epoch * choice.posts_per_token * (choice.retention_epochs + 1)
+    return posts - (BOARDS[choice.board].ring_sectors * 16 - 32)
+
+
+def proposals(error):
+    """The options of a hint, as changes to a choice."""
+    changes = []
+    for words in error.hint.removeprefix("use ").split(", or "):
+        if words.startswith("--"):
+            option, value = words.split()
+            name = option[2:].replace("-", "_")
+            changes.append({name: value if name == "board" else int(value)})
+    return changes
+
+
+def test_the_branch_office_plan_is_valid_and_counts_right():
+    made = plan.make(BRANCH)
+    figures = plan.figures(made)
+    assert made.table.mu == figures["mu"] == 109
+    assert Fraction("9.2215e-7") < Fraction(figures["exact_delta"]) < Fraction("9.2216e-7")
+    assert figures["exact_delta_decimal"] == "9.2216e-7"
+    assert (figures["ring_pages"], figures["records_kept"]) == (3392, 3360)
+    assert figures["records_needed"] == 24 * 2 * 16 * 4 == 3072
+    assert figures["posts_an_epoch_used"] == 768
+    assert figures["posts_an_epoch_board"] == 840
+    assert figures["messages_a_member_a_day"] == 16
+    assert figures["retention_seconds"] == 3 * 86400
+
+
+def test_traffic_figures_are_those_of_counting_every_draw():
+    figures = plan.figures(plan.make(BRANCH))
+    table = noise.table(BRANCH.epsilon, BRANCH.delta)
+    bounds = [0, *table.thresholds, 2**64]
+    frames = [max(1, (k + 3) // 4) for k in range(219)]
+    mean = Fraction(sum((bounds[k + 1] - bounds[k]) * 1040 * frames[k] for k in range(219)), 2**64)
+    assert figures["cell_bytes_mean"] - 1 < mean <= figures["cell_bytes_mean"]
+    assert figures["cell_bytes_max"] == 1040 * 55
+    # 288 rounds a day and, fetched 16 rounds at a time, 18 END frames
+    a_day = 288 * mean + 18 * 1040
+    assert figures["download_bytes_per_day"] - 1 < a_day <= figures["download_bytes_per_day"]
+    steady = 288 * (mean + 1040)
+    assert figures["download_bytes_per_day_fetching_every_round"] - 1 < steady
+    assert steady <= figures["download_bytes_per_day_fetching_every_round"]
+
+
+def test_composition_is_p_times_and_says_that_it_is_a_bound():
+    figures = plan.figures(plan.make(BRANCH))
+    delta = Fraction(figures["exact_delta"])
+    for row in figures["composition"]:
+        assert Fraction(row["epsilon"]) == row["deliveries"] * BRANCH.epsilon
+        total = row["deliveries"] * delta
+        assert total <= Fraction(row["delta_decimal"]) < total * Fraction("1.001")
+        assert "upper bound" in row["bound"]
+    assert [row["deliveries"] for row in figures["composition"]] == [1, 16, 16]
+
+
+def test_capacity_rule_at_its_edge():
+    assert plan.make(replace(BRANCH, members=26)).choice.members == 26  # 26 × 2 × 16 × 4 = 3328 ≤ 3360
+    error = refusal(members=27)  # 3456
+    assert "3456" in error.message and "3360" in error.message
+    assert {"members": 26} in proposals(error)
+    assert {"retention_epochs": 2} in proposals(error)
+
+
+def test_capacity_rule_is_the_cores():
+    """What plan accepts at the edge is what Parameters accepts on that board, and no more."""
+    for members in (26, 27):
+        table = noise.table(Fraction(2), Fraction("1e-6"))
+        fields = {
+            "serial": 1, "federation_id": bytes(16), "root_key": bytes(32), "access_key": bytes(32), "genesis": 0,
+            "round_seconds": 300, "epoch_rounds": 288, "retention_epochs": 3, "buckets": 1, "members": members,
+            "tokens_per_epoch": 2, "posts_per_token": 16, "epsilon": 2000000, "delta": 1,
+            "thresholds": table.pack(), "first_epoch": 0, "epoch_keys": bytes(32), "relays": [],
+        }  # fmt: skip
+        parameters = Parameters(encode(fields) + bytes(64))
+        if members == 26:
+            parameters.check_capacity(BOARDS["RPI_PICO_W"].ring_pages)
+        else:
+            with pytest.raises(Exception, match="3456"):
+                parameters.check_capacity(BOARDS["RPI_PICO_W"].ring_pages)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    members=st.integers(1, 700),
+    tokens=st.integers(2, 40),
+    posts=st.integers(1, 20).map(lambda leases: 16 * leases),
+    retention=st.integers(1, 14),
+    board=st.sampled_from(sorted(BOARDS)),
+)
+def test_every_proposal_cures_the_capacity_it_was_made_for(members, tokens, posts, retention, board):
+    choice = replace(
+        BRANCH, members=members, tokens_per_epoch=tokens, posts_per_token=posts, retention_epochs=retention,
+        board=board, epsilon=Fraction(2), allow_small=True,
+    )  # fmt: skip
+    if fills(choice) <= 0:
+        return
+    with pytest.raises(UsageError, match="records") as refused:
+        plan.make(choice)
+    for change in proposals(refused.value):
+        assert fills(replace(choice, **change)) <= 0
+        if "board" not in change:  # and it is the nearest: one step more does not fit
+            name, value = next(iter(change.items()))
+            assert fills(replace(choice, **{name: value + (16 if name == "posts_per_token" else 1)})) > 0
+
+
+def test_fewer_than_twenty_members_a_bucket_need_a_yes():
+    assert "--members 20" in refusal(members=19).hint and "--allow-small" in refusal(members=19).hint
+    assert plan.make(replace(BRANCH, members=19, allow_small=True))
+    assert plan.make(replace(BRANCH, members=20))
+    two_buckets = refusal(members=39, buckets=2, board="GATEWAY")
+    assert "39/2" in two_buckets.message or "19.5" in two_buckets.message
+    assert {"buckets": 1} in proposals(two_buckets) and {"members": 40} in proposals(two_buckets)
+    assert plan.make(replace(BRANCH, members=40, buckets=2, board="GATEWAY"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "option"),
+    [
+        ({"members": 0}, "--members 1"),
+        ({"members": 70000}, "--members 65535"),
+        ({"round_seconds": 0}, "--round-seconds 1"),
+        ({"round_seconds": 65536}, "--round-seconds 65535"),
+        ({"epoch_rounds": 1}, "--epoch-rounds 2"),
+        ({"retention_epochs": 0}, "--retention-epochs 1"),
+        ({"retention_epochs": 15}, "--retention-epochs 14"),
+        ({"buckets": 3}, "--buckets 2"),
+        ({"buckets": 7}, "--buckets 8"),
+        ({"buckets": 129}, "--buckets 128"),
+        ({"tokens_per_epoch": 1}, "--tokens-per-epoch 2"),
+        ({"tokens_per_epoch": 256}, "--tokens-per-epoch 255"),
+        ({"posts_per_token": 20}, "--posts-per-token 16"),
+        ({"posts_per_token": 31}, "--posts-per-token 32"),
+        ({"posts_per_token": 4096}, "--posts-per-token 4080"),
+        ({"epsilon": Fraction(0)}, "--epsilon"),
+        ({"delta": Fraction(1)}, "--delta"),
+        ({"board": "TOASTER"}, "RPI_PICO_W"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_with_the_nearest(changes, option):
+    assert option in refusal(**changes).hint
+
+
+def test_leases_must_fit_the_key_ring():
+    """Many tokens of few posts: the record ring would do, the key ring would not."""
+    error = refusal(board="ESP32_GENERIC_S3", members=60, tokens_per_epoch=6, retention_epochs=1)
+    assert "leases" in error.message
+    for change in proposals(error):
+        assert plan.make(replace(BRANCH, **{"board": "ESP32_GENERIC_S3", "members": 60, "tokens_per_epoch": 6,
+                                            "retention_epochs": 1} | change))  # fmt: skip
+
+
+class _Sectors:
+    """A block device of which only the size matters."""
+
+    def __init__(self, sectors):
+        self._sectors = sectors
+
+    def ioctl(self, operation, argument):
+        return self._sectors
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(sorted(BOARDS)), st.integers(1, 700), st.integers(2, 40), st.integers(1, 14))
+def test_what_plan_accepts_the_cores_key_ring_holds(board, members, tokens, retention):
+    choice = replace(BRANCH, board=board, members=members, tokens_per_epoch=tokens, retention_epochs=retention,
+                     epsilon=Fraction(2), allow_small=True)  # fmt: skip
+    try:
+        plan.make(choice)
+    except UsageError:
+        return
+    KeyRing(_Sectors(BOARDS[board].keyring_sectors)).check_capacity(retention + 2, members * tokens)
+
+
+@pytest.mark.parametrize("text", ["0.1", "1e-6", "1/10", "0.000001", "2", "1E-9", "12.5e+1"])
+def test_decimals_are_read_exactly(text):
+    assert plan.decimal_option("delta", text) == Fraction(text)
+
+
+@pytest.mark.parametrize("text", ["", "abc", "-0.1", "nan", "inf", "1/0", "1e999999999", "0,1", "0x1", "1 ", "１"])
+def test_what_is_no_decimal_is_refused(text):
+    with pytest.raises(UsageError, match="--delta"):
+        plan.decimal_option("delta", text)
+
+
+def test_a_plan_file_is_read_back_as_the_same_plan(tmp_path):
+    made = plan.make(replace(BRANCH, delta=Fraction("1.5e-9")))
+    (tmp_path / "plan.json").write_text(json.dumps(made.as_json()))
+    assert plan.load(tmp_path / "plan.json") == made
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda p: p["table"]["thresholds"].__setitem__(5, "00" * 8), "noise table"),
+        (lambda p: p["table"]["thresholds"].pop(), "noise table"),
+        (lambda p: p["choice"].__setitem__("epsilon", "0.2"), "noise table"),
+        (lambda p: p["choice"].__setitem__("members", 5), "5 members"),
+        (lambda p: p["choice"].__setitem__("members", "24"), "not a plan"),
+        (lambda p: p["choice"].__setitem__("members", True), "not a plan"),
+        (lambda p: p["choice"].__setitem__("epsilon", 0.1), "not a plan"),
+        (lambda p: p["choice"].__setitem__("board", []), "not a plan"),
+        (lambda p: p["choice"].pop("buckets"), "not a plan"),
+        (lambda p: p.pop("table"), "not a plan"),
+        (lambda p: p.__setitem__("version", 2), "version"),
+        (lambda p: p["choice"].__setitem__("board", "TOASTER"), "TOASTER"),
+    ],
+)
+def test_a_spoiled_plan_file_is_refused(tmp_path, spoil, message):
+    content = plan.make(BRANCH).as_json()
+    spoil(content)
+    (tmp_path / "plan.json").write_text(json.dumps(content))
+    with pytest.raises(InvalidInput, match=message):
+        plan.load(tmp_path / "plan.json")
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff\xfe", b"null", b'{"choice": 1}', b"[" * 100000])
+def test_what_is_no_plan_file_is_refused(tmp_path, content):
+    (tmp_path / "plan.json").write_bytes(content)
+    with pytest.raises(InvalidInput):
+        plan.load(tmp_path / "plan.json")
+    with pytest.raises(InvalidInput):
+        plan.load(tmp_path / "missing.json")
+
+
+def test_short_rounds_wear_the_key_ring_out_and_plan_says_so():
+    slow = plan.figures(plan.make(BRANCH))
+    fast = plan.figures(plan.make(replace(BRANCH, round_seconds=1, epoch_rounds=60)))
+    assert slow["flash_years_estimate"] >= 10
+    assert fast["flash_years_estimate"] == 0
+
+
+def test_boards_leave_room_for_code_files_and_key_ring():
+    for board in BOARDS.values():
+        assert board.keyring_sectors >= KEYRING_SECTORS and board.keyring_sectors % 2 == 0
+        rest = (board.flash_sectors - board.ring_sectors - board.keyring_sectors) * SECTOR_BYTES
+        if board.name != "GATEWAY":
+            assert rest >= (1024 + 128) * 1024
+            assert plan.make(replace(BRANCH, board=board.name))
+    assert BOARDS["RPI_PICO_W"].ring_sectors == 212
+
+
+def test_boards_with_two_code_slots_have_room_for_them():
+    """Update over the air: two slots of the size MicroPython's own partition tables give."""
+    slots = {"RPI_PICO2_W": 1280, "ESP32_GENERIC": 1536, "ESP32_GENERIC_C3": 1536, "OLIMEX_ESP32_POE": 1536,
+             "ESP32_GENERIC_S3": 2048}  # fmt: skip
+    for name, kib in slots.items():
+        board = BOARDS[name]
+        rest = (board.flash_sectors - board.ring_sectors - board.keyring_sectors) * 4
+        assert rest >= 2 * kib + 160
