@@ -1,0 +1,102 @@
+"""A whole organisation on disk: issuer, a relay in a process of its own, members who reach it over TCP.
+
+Owns how the system tests set one up. Nothing in it is a stand-in: keys, tokens, cards and keystores are the product's.
+"""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self
+
+from tessera_host import plan
+from tessera_host.client import RelayConnection
+from tessera_host.demo import free_port
+from tessera_host.issuer import Issuer
+from tessera_host.member import Member
+from tessera_host.relay_process import RelayProcess
+
+PASSPHRASE = "a passphrase that appears nowhere else"
+ROOT = Path(__file__).resolve().parents[2]
+# Short rounds, epochs longer than a test, and little cover traffic, so that reading a round takes little time.
+QUICK: dict[str, Any] = {
+    "epsilon": Fraction(1),
+    "delta": Fraction("1e-6"),
+    "members": 4,
+    "round_seconds": 1,
+    "epoch_rounds": 600,
+    "retention_epochs": 2,
+    "posts_per_token": 32,
+    "allow_small": True,
+}
+
+
+class RelayOnCPython(RelayProcess):
+    """The same relay directory, served by firmware/relay_unix.py on CPython."""
+
+    def _command(self) -> list[str]:
+        script = ROOT / "firmware" / "relay_unix.py"
+        return [sys.executable, str(script), str(self.directory), "--port", str(self.port), "--report"]
+
+
+class OfficeOnDisk:
+    """An issuer, a relay (not started) and its members in a folder; a context manager that closes and ends it all."""
+
+    def __init__(self, folder: Path, genesis: int | None = None, **choice: Any) -> None:
+        self.folder = folder
+        self.port = free_port()
+        planned = plan.make(plan.Choice(**QUICK | choice))
+        self.issuer = Issuer.create(folder / "issuer", PASSPHRASE, planned, "Office", epochs=30, genesis=genesis)
+        self.issuer.add_relay("relay", "127.0.0.1", self.port, folder / "relay")
+        self.relay = RelayProcess(folder / "relay", self.port)
+        self.members: list[Member] = []
+
+    def member(self, name: str) -> Member:
+        """A member who is on the roster and has tokens."""
+        member = Member.create(self.folder / name, name, self.issuer.federation_card, PASSPHRASE)
+        self.members.append(member)
+        self.issuer.admit(member.card())
+        member.fetch_tokens(self.issuer)
+        return member
+
+    def two_who_met(self) -> tuple[Member, Member]:
+        alice, bob = self.member("alice"), self.member("bob")
+        bob.accept(alice.confirm(bob.answer(alice.invite("bob"), "alice")))
+        return alice, bob
+
+    def close(self) -> None:
+        self.relay.kill()
+        for member in self.members:
+            member.close()
+        self.issuer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@asynccontextmanager
+async def admitted(member: Member, connections: type[RelayConnection] = RelayConnection) -> AsyncIterator[Any]:
+    """A connection of its own on a member's fetching token, to ask the relay what the member would not."""
+    relay = member.federation.home
+    async with await connections.open(relay.host, relay.port, relay.key, member.federation.newest.access_key) as found:
+        epoch = member.federation.epoch_of((await found.info()).open_round)
+        token = member.wallet.for_fetching(epoch, relay.key)
+        key, signature = token.state["key"], token.state["signature"]
+        await found.auth(epoch, key, signature, token.proof(found.handshake_hash))
+        yield found
+
+
+async def read_all(connection: RelayConnection, end: int | None = None, bucket: int = 0) -> dict[int, list[bytes]]:
+    """The sealed batches of every round the relay keeps, up to `end` if it is given."""
+    info = await connection.info()
+    end = info.open_round if end is None else end
+    batches: dict[int, list[bytes]] = {}
+    for start in range(info.first_round, end, 16):
+        found = await connection.fetch(bucket, start, min(start + 16, end))
+        batches |= {batch.round: batch.records for batch in found}
+    assert sorted(batches) == list(range(info.first_round, end))
+    return batches

@@ -1,0 +1,293 @@
+"""The commands from end to end, each a process of its own, with nothing between the parties but files: IT's computer is
+never on a network, the relay runs on MicroPython."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import TESSERA, CommandLine, assert_absent, secrets_of_keystore, secrets_of_relay
+from office_on_disk import PASSPHRASE, OfficeOnDisk
+
+from tessera_host import cards
+from tessera_host.demo import free_port
+from tessera_host.keystore import Keystore
+from tessera_host.relay_process import RelayProcess
+
+MEMBERS = ("alice", "bob", "carol", "erin")
+USAGE, INVALID, KEYSTORE, NOT_PERMITTED, UNREACHABLE, REFUSED, INTEGRITY = 2, 3, 4, 5, 6, 7, 8
+PLAN = {
+    "members": len(MEMBERS),
+    "epsilon": "1",
+    "round-seconds": 1,
+    "epoch-rounds": 3600,
+    "retention-epochs": 1,
+    "tokens-per-epoch": 2,
+    "posts-per-token": 160,
+}
+
+
+class Federation:
+    """What IT makes with commands in a folder, its relay (not started), and members who joined."""
+
+    def __init__(self, folder: Path) -> None:
+        self.command = CommandLine(folder, PASSPHRASE)
+        self.json, self.refused = self.command.json, self.command.refused
+        self.folder, self.port = folder, free_port()
+        self.issuer, self.card = folder / "issuer", folder / "issuer" / "federation.card"
+        options = [word for option, value in PLAN.items() for word in (f"--{option}", value)]
+        self.json("plan", *options, "--allow-small", "-o", "plan.json")
+        self.json("issuer", "init", self.issuer, "--plan", "plan.json", "--name", "Office")
+        address = ("--host", "127.0.0.1", "--port", self.port)
+        self.json("relay", "new", "relay", folder / "relay", "--issuer", self.issuer, *address)
+        self.relay = RelayProcess(folder / "relay", self.port)
+
+    def home(self, name: str) -> Path:
+        return self.folder / name
+
+    def join(self, name: str) -> None:
+        """The member card goes to IT."""
+        card = self.folder / f"{name}.member"
+        self.json("member", "new", name, "--home", self.home(name), "--federation", self.card, "-o", card)
+        self.json("issuer", "admit", self.issuer, card)
+
+    def token_by_files(self, name: str, stem: str, *options: object) -> None:
+        home = self.home(name)
+        request, offer, challenge, answer = (
+            self.folder / f"{stem}.{kind}" for kind in ("request", "offer", "challenge", "answer")
+        )
+        self.json("token", "request", "--home", home, "-o", request, *options)
+        assert self.json("issuer", "issue", self.issuer, request, "-o", offer)["kind"] == "tokens-offer"
+        self.json("token", "challenge", offer, "--home", home, "-o", challenge)
+        assert self.json("issuer", "issue", self.issuer, challenge, "-o", answer)["kind"] == "tokens-answer"
+        assert self.json("token", "finish", answer, "--home", home)["tokens"] == 2
+
+    def meet(self, inviter: str, answerer: str) -> tuple[list[str], list[str]]:
+        """The words that each side is shown."""
+        stem, ours, theirs = f"{inviter}-{answerer}", self.home(inviter), self.home(answerer)
+        invite, answer, confirm = (self.folder / f"{stem}.{kind}" for kind in ("invite", "answer", "confirm"))
+        self.json("contact", "invite", answerer, "--home", ours, "-o", invite)
+        self.json("contact", "answer", invite, "--home", theirs, "-o", answer)
+        words = self.json("contact", "confirm", answer, "--home", ours, "-o", confirm)["words"]
+        return words, self.json("contact", "accept", confirm, "--home", theirs)["words"]
+
+    def fetched(self, name: str) -> list[dict[str, Any]]:
+        """The new messages of the next fetch that brings any."""
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            if messages := self.json("fetch", "--home", self.home(name))["messages"]:
+                return list(messages)
+        raise AssertionError("no message came")
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory, micropython_frozen: Path) -> Iterator[Federation]:
+    """Alice and Bob have met and have tokens, Carol has tokens only; the relay serves."""
+    federation = Federation(tmp_path_factory.mktemp("office"))
+    with federation.relay.start():
+        for name in ("alice", "bob", "carol"):
+            federation.join(name)
+        for name, epoch in (("alice", 0), ("alice", 1), ("bob", 0), ("bob", 1)):
+            federation.token_by_files(name, f"{name}.{epoch}", "--epoch", epoch)
+        fetched = federation.json("token", "fetch", "--home", federation.home("carol"), "--issuer", federation.issuer)
+        assert fetched["fetched"] == [{"epoch": 0, "tokens": 2}, {"epoch": 1, "tokens": 2}]
+        words = federation.meet("alice", "bob")
+        assert len(words[0]) == 6 and words[0] == words[1]
+        yield federation
+
+
+# -- what works
+
+
+def test_message_travels_between_members_who_share_nothing_but_files(office: Federation) -> None:
+    alice, bob = office.home("alice"), office.home("bob")
+    letter = office.folder / "letter.txt"
+    letter.write_text("Grüße, 東京 👋🏽\n" * 40)
+    office.json("contact", "verify", "alice", "--home", bob)
+    sent = office.json("send", "bob", "--home", alice, "--file", letter)
+    assert sent["records"] == -(-len(letter.read_bytes()) // 144)
+    assert sent["waiting"] == 0
+    (message,) = office.fetched("bob")
+    assert (message["contact"], message["text"], message["lost"]) == ("alice", letter.read_text(), 0)
+    assert message["round"] >= max(sent["rounds"])
+    office.json("send", "alice", "--home", bob, typed="by standard input\n")
+    assert [message["text"] for message in office.fetched("alice")] == ["by standard input"]
+    assert office.json("fetch", "--home", bob)["messages"] == []
+    assert [message["text"] for message in office.json("inbox", "--home", bob)["messages"]] == [letter.read_text()]
+
+
+def test_every_command_that_only_shows_gives_one_json_object(office: Federation) -> None:
+    alice = office.home("alice")
+    assert office.json("token", "list", "--home", alice)["tokens"][0]["tokens"] == 2
+    (contact,) = office.json("contact", "list", "--home", alice)["contacts"]
+    assert contact["name"] == "bob"
+    status = office.json("status", "--home", alice)
+    assert abs(status["rounds_apart"]) <= 1
+    assert status["tier"].startswith("libsecp256k1")
+    shown = office.json("issuer", "show", office.issuer)
+    assert [member["name"] for member in shown["members"]][:2] == ["alice", "bob"]
+    assert office.json("plan", "--members", 24)["figures"]["mu"] == 109
+
+
+def test_message_waits_while_the_relay_is_away(office: Federation) -> None:
+    alice = office.home("alice")
+    office.relay.stop()
+    try:
+        said = office.command.run(TESSERA, "send", "bob", "later", "--home", alice, code=UNREACHABLE)
+        assert "cannot be reached" in said.error and "tessera resend" in said.error
+        office.refused(UNREACHABLE, "fetch", "--home", office.home("bob"))
+        office.refused(UNREACHABLE, "status", "--home", alice)
+        office.refused(UNREACHABLE, "resend", "--home", alice)
+    finally:
+        office.relay.start()
+    assert office.json("resend", "--home", alice)["records"] == 1
+    assert [message["text"] for message in office.fetched("bob")] == ["later"]
+
+
+# -- what is refused
+
+
+def test_wrong_passphrase_is_refused(office: Federation) -> None:
+    wrong = office.folder / "wrong"
+    wrong.write_text("not it\n")
+    alice = office.home("alice")
+    for command in (("token", "list", "--home", alice), ("fetch", "--home", alice), ("issuer", "show", office.issuer)):
+        assert "wrong passphrase" in office.refused(KEYSTORE, *command, "--passphrase-file", wrong)
+    missing = office.folder / "missing"
+    office.refused(USAGE, "fetch", "--home", alice, "--passphrase-file", missing)
+    office.refused(KEYSTORE, "fetch", "--home", missing)
+
+
+def test_cards_in_the_wrong_place_or_a_second_time_are_refused(office: Federation) -> None:
+    alice, bob, folder = office.home("alice"), office.home("bob"), office.folder
+    office.refused(INVALID, "contact", "confirm", folder / "alice.member", "--home", alice)
+    office.refused(INVALID, "contact", "accept", folder / "alice-bob.answer", "--home", bob)
+    office.refused(INVALID, "token", "finish", folder / "alice-bob.invite", "--home", alice)
+    office.refused(INVALID, "issuer", "admit", office.issuer, office.card)
+    # Each of these was taken once.
+    office.refused(INVALID, "contact", "confirm", folder / "alice-bob.answer", "--home", alice)
+    office.refused(INVALID, "contact", "accept", folder / "alice-bob.confirm", "--home", bob)
+    office.refused(INVALID, "token", "challenge", folder / "alice.0.offer", "--home", alice)
+    office.refused(INVALID, "token", "finish", folder / "alice.0.answer", "--home", alice)
+    office.refused(NOT_PERMITTED, "issuer", "issue", office.issuer, folder / "alice.0.request")
+    office.refused(NOT_PERMITTED, "issuer", "issue", office.issuer, folder / "alice.0.challenge")
+    office.refused(NOT_PERMITTED, "issuer", "admit", office.issuer, folder / "alice.member")
+    # Another member's card, a damaged one, and one that is no card.
+    office.refused(INVALID, "token", "finish", folder / "alice.0.answer", "--home", bob)
+    damaged = folder / "damaged"
+    text = (folder / "alice-bob.invite").read_text()
+    damaged.write_text(text[:100] + ("A" if text[100] != "A" else "B") + text[101:])
+    office.refused(INVALID, "contact", "answer", damaged, "--home", bob)
+    damaged.write_bytes(b"\xff\x00 not a card")
+    office.refused(INVALID, "contact", "answer", damaged, "--home", bob)
+    office.refused(INVALID, "contact", "answer", folder / "no such file", "--home", bob)
+
+
+def test_more_tokens_than_the_quota_are_not_to_be_had(office: Federation) -> None:
+    office.refused(NOT_PERMITTED, "token", "request", "--home", office.home("alice"))
+    office.refused(NOT_PERMITTED, "token", "fetch", "--home", office.home("alice"), "--issuer", office.issuer)
+
+
+def test_tokens_that_are_forged_or_for_another_epoch_are_refused_by_the_relay(office: Federation) -> None:
+    """The tokens are changed in the keystore; members' own checks would not let them in."""
+    changed = {
+        "forged": lambda now, _: [token | {"signature": other_last_bit(token["signature"])} for token in now],
+        "not-yet-valid": lambda _, later: [token | {"epoch": 0} for token in later],
+    }
+    for name, change in changed.items():
+        with carol_with_other_tokens(office, name, change) as home:
+            assert "did not take the token" in office.refused(REFUSED, "fetch", "--home", home)
+    assert office.json("fetch", "--home", office.home("carol"))["messages"] == []
+
+
+def test_tokens_of_another_federation_are_refused_by_the_relay(office: Federation, tmp_path: Path) -> None:
+    """They verify under another federation's key of the same epoch."""
+    with OfficeOnDisk(tmp_path) as other:
+        theirs = other.member("carol").wallet.of(0, other.issuer.relays[0]["key"])
+        foreign = [dict(token.state) for token in theirs]
+
+    def change(now: list[Any], _: list[Any]) -> list[Any]:
+        return [token | {"relay": now[0]["relay"]} for token in foreign]
+
+    with carol_with_other_tokens(office, "foreign", change) as home:
+        office.refused(REFUSED, "fetch", "--home", home)
+
+
+def other_last_bit(signature: bytes) -> bytes:
+    return signature[:-1] + bytes([signature[-1] ^ 1])
+
+
+@contextmanager
+def carol_with_other_tokens(office: Federation, name: str, change: Callable[[Any, Any], Any]) -> Iterator[Path]:
+    """A copy of Carol's home with other tokens for this epoch: `change` makes them of hers for this and the next."""
+    home = office.home(f"carol-{name}")
+    home.mkdir()
+    (home / "member.keystore").write_bytes((office.home("carol") / "member.keystore").read_bytes())
+    with Keystore.open(home / "member.keystore", PASSPHRASE, "member") as store:
+        now, later = ([t for t in store.data["wallet"]["tokens"] if t["epoch"] == epoch] for epoch in (0, 1))
+        store.data["wallet"]["tokens"] = change(now, later)
+        store.save()
+    yield home
+
+
+def test_relay_that_is_not_the_one_on_the_card_is_not_used(office: Federation, tmp_path: Path) -> None:
+    """Another relay answers at the address: it cannot finish the handshake, so it is told nothing."""
+    with OfficeOnDisk(tmp_path / "two relays") as federation:
+        federation.issuer.add_relay("stranger", "127.0.0.1", free_port(), tmp_path / "stranger")
+        federation.member("dave").close()
+        status = ("status", "--home", federation.folder / "dave")
+        with RelayProcess(tmp_path / "stranger", federation.port).start():
+            office.refused(UNREACHABLE, *status)
+        # One of another federation does not even look at what is in the hello.
+        with (
+            OfficeOnDisk(tmp_path / "another federation") as other,
+            RelayProcess(other.relay.directory, federation.port).start(),
+        ):
+            office.refused(UNREACHABLE, *status)
+
+
+def test_federation_card_that_was_changed_is_refused(office: Federation) -> None:
+    fields = cards.decode(office.card.read_text()).fields
+    blob = bytearray(fields["params"])
+    blob[-1] ^= 1
+    changed = office.folder / "changed.card"
+    changed.write_text(cards.encode("federation", {**fields, "v": 1, "params": bytes(blob)}))
+    home = office.home("frank")
+    error = office.refused(INTEGRITY, "member", "new", "frank", "--home", home, "--federation", changed)
+    assert "cannot be believed" in error
+    assert not home.exists()
+
+
+def test_member_who_was_removed_gets_no_tokens(office: Federation) -> None:
+    card = office.folder / "erin.member"
+    home = office.home("erin")
+    office.json("member", "new", "erin", "--home", home, "--federation", office.card, "-o", card)
+    request = office.folder / "erin.request"
+    office.json("token", "request", "--home", home, "-o", request)
+    office.refused(NOT_PERMITTED, "issuer", "issue", office.issuer, request)
+    office.json("issuer", "admit", office.issuer, card)
+    office.json("issuer", "remove", office.issuer, "erin")
+    office.refused(NOT_PERMITTED, "issuer", "issue", office.issuer, request)
+    office.refused(NOT_PERMITTED, "token", "fetch", "--home", home, "--issuer", office.issuer)
+
+
+# -- what nobody sees
+
+
+def test_no_output_holds_a_secret(office: Federation) -> None:
+    """Of none of the commands that ran before this test, cards included."""
+    alice, bob = office.home("alice"), office.home("bob")
+    office.command.tessera("send", "bob", "--home", alice, typed="one more")
+    office.command.tessera("fetch", "--home", bob)
+    office.command.tessera("issuer", "show", office.issuer)
+    office.command.tessera("contact", "list", "--home", alice)
+    found = [PASSPHRASE.encode(), *secrets_of_relay(office.folder / "relay")]
+    for home, kind in ((alice, "member"), (bob, "member"), (office.issuer, "issuer")):
+        secrets = secrets_of_keystore(home / f"{kind}.keystore", PASSPHRASE, kind)
+        assert len(secrets) >= 2
+        found += secrets
+    said = office.command.everything_said()
+    assert len(said) > 10_000
+    assert_absent(found, said)

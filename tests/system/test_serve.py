@@ -1,0 +1,156 @@
+"""`tessera serve` as a whole: the relay core on CPython, started with nothing but a port and a folder."""
+
+import asyncio
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import TESSERA, CommandLine, Running, assert_absent, running, secrets_of_relay, visible_to_others
+from office_on_disk import admitted, read_all
+
+from tessera_host.demo import free_port
+from tessera_host.errors import Unreachable
+from tessera_host.issuer import Issuer
+from tessera_host.member import Member
+
+COVER = ("--cover-traffic-epsilon", "0.1", "--cover-traffic-delta", "1e-6")
+SHORT = ("--round-seconds", "1", "--epoch-rounds", "600")
+USAGE, UNREACHABLE = 2, 6
+
+
+class Gateway:
+    """The command `tessera serve` with a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.command = CommandLine(folder, "the passphrase of somebody else")
+        self.storage, self.port = folder / "storage", free_port()
+
+    @contextmanager
+    def serving(self, *options: object) -> Iterator[Running]:
+        with running(self.command, *self.words(), *(options or (*COVER, *SHORT)), until="serving") as process:
+            yield process
+
+    def words(self) -> list[object]:
+        return [TESSERA, "serve", "--port", self.port, "--storage", self.storage]
+
+    @property
+    def passphrase(self) -> str:
+        return (self.storage / "passphrase").read_text().strip()
+
+    @contextmanager
+    def members(self) -> Iterator[tuple[Member, Member]]:
+        """Two who met and have tokens; made in the storage folder's neighbourhood at the first call."""
+        homes = {name: self.storage.parent / name for name in ("alice", "bob")}
+        with Issuer.open(self.storage / "issuer", self.passphrase) as issuer:
+            alice, bob = (Member.create(homes[n], n, issuer.federation_card, self.passphrase) for n in homes)
+            for member in (alice, bob):
+                issuer.admit(member.card())
+                member.fetch_tokens(issuer)
+        bob.accept(alice.confirm(bob.answer(alice.invite("bob"), "alice")))
+        with alice, bob:
+            yield alice, bob
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Gateway:
+    return Gateway(tmp_path)
+
+
+async def texts(reader: Member) -> list[str]:
+    """What a fetch after the open round brings."""
+    await asyncio.sleep(reader.seconds_to_next_round() + 0.2)
+    return [message.text for message in (await reader.fetch()).messages]
+
+
+async def test_conversation_goes_on_over_restarts_and_a_power_cut(gateway: Gateway) -> None:
+    with gateway.serving() as process:
+        text = "\n".join(process.lines)
+        for wanted in ("on cpython", f"127.0.0.1:{gateway.port}", "epsilon 0.1", "coincurve", "1 s, 600 to an epoch"):
+            assert wanted in text
+        with gateway.members() as (alice, bob):
+            await alice.send("bob", "first " * 100)
+            await bob.send("alice", "second")
+            assert await texts(alice) == ["second"]
+            said = process.stop(signal.SIGTERM)
+            assert (said.code, said.out) == (0, "")
+            with pytest.raises(Unreachable):
+                await alice.send("bob", "third")
+            with gateway.serving() as again:
+                await alice.resend()
+                again.process.kill()
+            with gateway.serving() as once_more:
+                assert await texts(bob) == ["first " * 100, "third"]
+                assert once_more.stop(signal.SIGINT).code == 0
+
+
+async def test_every_round_is_served_alike_before_and_after_a_restart(gateway: Gateway) -> None:
+    with gateway.serving() as process, gateway.members() as (alice, _):
+        await alice.send("bob", "x" * 1000)
+        await asyncio.sleep(alice.seconds_to_next_round() + 0.2)
+        async with admitted(alice) as connection:
+            before = await read_all(connection)
+        process.stop(signal.SIGTERM)
+        with gateway.serving():
+            async with admitted(alice) as connection:
+                after = await read_all(connection)
+    assert {round_: after[round_] for round_ in before} == before
+    assert sum(map(len, before.values())) > 7
+
+
+def test_other_cover_traffic_than_the_parameters_promise_is_refused(gateway: Gateway) -> None:
+    with gateway.serving():
+        pass
+    for other in (("--cover-traffic-epsilon", "0.2"), (*COVER[:3], "1e-9")):
+        said = gateway.command.run(*gateway.words(), *other, code=USAGE)
+        assert said.error.startswith("error: ") and said.error.count("\n") == 1
+    with gateway.serving("--host", "127.0.0.1"):  # without the options it is what the parameters say
+        pass
+
+
+def test_numbers_that_are_none_make_no_storage(gateway: Gateway) -> None:
+    for wrong in (("--cover-traffic-epsilon", "0"), ("--cover-traffic-delta", "x"), ("--members", "3")):
+        gateway.command.run(*gateway.words(), *wrong, code=USAGE)
+        assert not gateway.storage.exists()
+
+
+def test_storage_and_port_serve_one_relay_at_a_time(gateway: Gateway, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = Gateway(tmp_path / "other")
+    with gateway.serving():
+        other.port = gateway.port
+        second = gateway.words()
+        second[3] = free_port()
+        for words in (other.words(), second):
+            said = gateway.command.run(*words, *SHORT, code=UNREACHABLE)
+            *_, error = said.error.splitlines()
+            assert error.startswith("error: ")
+        assert said.error.count("\n") == 1
+
+
+def test_storage_that_is_something_else_is_left_alone(gateway: Gateway) -> None:
+    gateway.storage.mkdir()
+    (gateway.storage / "letter.txt").write_text("mine")
+    said = gateway.command.run(*gateway.words(), code=USAGE)
+    assert said.error.startswith("error: ") and said.error.count("\n") == 1
+    assert [path.name for path in gateway.storage.iterdir()] == ["letter.txt"]
+
+
+def test_json_is_one_object_when_it_serves(gateway: Gateway) -> None:
+    with running(gateway.command, *gateway.words(), *SHORT, "--json", until="serving") as process:
+        assert len(process.lines) == 1
+        answer: dict[str, Any] = json.loads(process.lines[0])
+        assert answer["serving"] == f"127.0.0.1:{gateway.port}"
+
+
+def test_secrets_are_not_shown(gateway: Gateway) -> None:
+    with gateway.serving() as process:
+        secrets = [gateway.passphrase.encode(), *secrets_of_relay(gateway.storage / "relay")]
+        assert_absent(secrets, visible_to_others(process.process.pid))
+        process.stop(signal.SIGTERM)
+    assert_absent(secrets, gateway.command.everything_said())
+    for name in ("passphrase", "relay/relay.json", "relay/storage.sqlite", "issuer/issuer.keystore"):
+        assert (gateway.storage / name).stat().st_mode & 0o077 == 0, name
