@@ -1,0 +1,71 @@
+"""`make emulate`: switches a board on and says where its console and its network are; Ctrl-C switches it off."""
+
+import argparse
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from emulator.board import Board
+from emulator.program import Cut, EmulatorError
+
+STOPPED = 130  # of a command that Ctrl-C ends
+
+
+def read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="emulate", description="Run an image on an emulated Raspberry Pi Pico.")
+    parser.add_argument("image", type=Path, help="firmware.uf2")
+    parser.add_argument("--flash", type=Path, required=True, help="file that keeps the board's flash")
+    parser.add_argument("--console-port", type=int, default=4500, help="TCP port of the USB console (4500)")
+    parser.add_argument("--port", type=int, default=8100, help="TCP port of 127.0.0.1 that leads to the board (8100)")
+    parser.add_argument("--guest-port", type=int, help="port of the board that it leads to (the same)")
+    parser.add_argument("--no-network", action="store_true", help="leave the board's UART unconnected")
+    parser.add_argument("--terminal", type=Path, help="symbolic link to the console's pseudo-terminal")
+    parser.add_argument("--cut-at", type=int, help="cut the power in this flash operation")
+    parser.add_argument("--cut-bytes", type=int, help="how many bytes of it take effect (half)")
+    parser.add_argument("--cut-rest", choices=["old", "blank", "bits", "random"], help="what the other bytes hold")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+def run(arguments: argparse.Namespace) -> int:
+    guest_port = None if arguments.no_network else arguments.guest_port or arguments.port
+    cut = Cut(arguments.cut_at, arguments.cut_bytes, arguments.cut_rest) if arguments.cut_at else None
+    arguments.flash.parent.mkdir(parents=True, exist_ok=True)
+    board = Board(
+        arguments.image,
+        arguments.flash,
+        guest_port=guest_port,
+        port=arguments.port,
+        console_port=arguments.console_port,
+        cut=cut,
+        seed=arguments.seed,
+    )
+    with board, ExitStack() as stack:
+        terminal = board.terminal(arguments.terminal)
+        stack.callback(terminal.close)
+        print(f"image     {arguments.image}, flash in {arguments.flash}")
+        print(f"console   {arguments.terminal or terminal.path}  (mpremote connect {terminal.path}; also TCP port")
+        print(f"          {arguments.console_port}: mpremote connect socket://127.0.0.1:{arguments.console_port})")
+        if guest_port:
+            print(f"network   127.0.0.1:{board.address[1]} leads to port {guest_port} of the board")
+        print("Ctrl-C switches it off.", flush=True)
+        status = board.wait()
+    print(f"the board went off: status {status}")
+    return status
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        return run(read_arguments())
+    except KeyboardInterrupt:
+        print()
+        return STOPPED
+    except (EmulatorError, OSError) as error:
+        print(f"emulate: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+// The emulator's own socket: one JSON request a line, one JSON answer a line. For tests and measurements that must not
+// go through the guest: counters, marks, and the power.
+//
+//   {"ask": "counters"}                                  {"cycles": …, "instructions": …, …}: counters() below
+//   {"ask": "marks"}                                     [[value, cycles], …] of the probe since this was asked last
+//   {"ask": "cut", "after": 3, "bytes": 16, "rest": …}   the power fails in the third flash operation from now
+//   {"ask": "reset"}                                     as the RUN pin does
+//   {"ask": "off"}                                       ends the emulator with status 0
+
+import readline from 'node:readline';
+import net from 'node:net';
+import { RESTS } from './tear.mjs';
+
+/** `board` answers: machine, boots, reset(), off(). Resolves when clients can connect. */
+export function listenForControl(path, board) {
+  const server = net.createServer((client) => {
+    client.on('error', () => {});
+    readline.createInterface({ input: client }).on('line', (line) => {
+      client.write(JSON.stringify(answer(board, line)) + '\n');
+    });
+  });
+  return new Promise((resolve, reject) => {
+    server.on('error', reject);
+    server.listen({ path }, resolve);
+  });
+}
+
+function answer(board, line) {
+  try {
+    const request = JSON.parse(line);
+    if (!Object.hasOwn(ANSWERS, request.ask)) throw new Error(`nothing answers "${request.ask}"`);
+    return ANSWERS[request.ask](board, request) ?? {};
+  } catch (error) {
+    return { error: error.message };
+  }
+}
+
+const ANSWERS = {
+  counters: (board) => counters(board),
+  marks: ({ machine }) => machine.probe.marks.splice(0),
+  cut: ({ machine: { flash } }, { after, bytes, rest }) => {
+    if (!(after >= 1)) throw new Error('"after" counts from 1');
+    if (rest !== undefined && !RESTS.includes(rest)) throw new Error(`"rest" is one of ${RESTS.join(', ')}`);
+    flash.cutAt(flash.operations + after, { bytes, rest });
+  },
+  reset: (board) => board.reset(),
+  off: (board) => board.off(),
+};
+
+export function counters({ machine, boots }) {
+  const { cycles, instructions, nanos, flash, lowestStack } = machine;
+  return {
+    boots,
+    cycles: Math.round(cycles),
+    instructions,
+    nanos,
+    flash_operations: flash.operations,
+    lowest_stack: lowestStack,
+  };
+}

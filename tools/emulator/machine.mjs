@@ -1,0 +1,134 @@
+// One power-on of the board: an RP2040 of rp2040js with our boot ROM, flash, UARTs, console and probe, and the loop
+// that runs it and counts cycles. What the outside world does with it is emulator.mjs's.
+//
+// Cycles are those of an ideal Cortex-M0+: no flash wait states, no XIP cache, one core. Waiting (WFE, WFI) counts.
+
+import { ConsoleLogger, LogLevel, Simulator } from 'rp2040js';
+import { installBootrom } from './bootrom.mjs';
+import { Console } from './console.mjs';
+import { PROBE_PAGE, Probe, RingOscillator } from './probe.mjs';
+import { quickCore } from './quickcore.mjs';
+import { Uart } from './uart.mjs';
+
+export const NANOS_PER_CYCLE = 8; // 125 MHz, whatever machine.freq() says
+const ROSC_PAGE = 0x40060;
+const WATCHDOG_PAGE = 0x40058;
+const STACK_POINTER = 13;
+const STACK_TOP = 0x20041f00;
+const BOOT2 = 0x10000000; // the image's own second stage runs first
+const NO_ALARM_STEP = 1e6;
+const IDLE_STEPS = 100; // after which the host gets a turn
+
+/** Thrown when the guest resets itself; the watchdog's scratch registers outlive it. */
+export class Reset extends Error {}
+
+/** Thrown when the guest stops for good: a breakpoint of its own, or BOOTSEL. */
+export class Halt extends Error {}
+
+export class Machine {
+  /**
+   * `outputs` are console(buffer), connected() and uart(index, buffer). `watchdog` is an earlier machine's. `plain`
+   * leaves every instruction to rp2040js.
+   */
+  constructor({ flash, random, outputs, watchdog = null, plain = false }) {
+    const simulator = new Simulator();
+    this.mcu = simulator.rp2040;
+    this.mcu.logger = new ConsoleLogger(LogLevel.Error);
+    this.clock = simulator.clock;
+    this.core = this.mcu.core;
+    this.flash = flash;
+    this.instructions = 0;
+    this.charge = installBootrom(this.mcu, this.romActions());
+    this.mcu.flash.set(flash.cells);
+    this.step = plain ? () => this.core.executeInstruction() : quickCore(this.mcu);
+    this.connect(random, outputs);
+    this.watchdog = this.mcu.peripherals[WATCHDOG_PAGE];
+    this.watchdog.onWatchdogTrigger = () => { throw new Reset(); };
+    if (watchdog) this.keepWatchdog(watchdog);
+    this.core.SP = this.lowestStack = STACK_TOP;
+    this.core.LR = 0;
+    this.core.PC = BOOT2;
+  }
+
+  connect(random, outputs) {
+    this.console = new Console(this.mcu, outputs.console, outputs.connected);
+    this.uarts = [0, 1].map((index) => new Uart(this.mcu, index, (buffer) => outputs.uart(index, buffer)));
+    this.probe = new Probe(this.mcu, this);
+    this.mcu.peripherals[PROBE_PAGE] = this.probe;
+    this.mcu.peripherals[ROSC_PAGE] = new RingOscillator(this.mcu, random);
+    for (const pin of this.mcu.gpio) pin.addListener((state) => readBack(pin, state));
+  }
+
+  keepWatchdog({ reason, scratchData }) {
+    this.watchdog.reason = reason;
+    this.watchdog.scratchData.set(scratchData);
+  }
+
+  // rp2040js reads instructions from cells of its own: each operation is copied there.
+  romActions() {
+    const show = (offset, length) => this.mcu.flash.set(this.flash.cells.subarray(offset, offset + length), offset);
+    return {
+      erase: (offset, length) => {
+        this.flash.erase(offset, length);
+        show(offset, length);
+      },
+      program: (offset, data) => {
+        this.flash.program(offset, data);
+        show(offset, data.length);
+      },
+      usbBoot: () => { throw new Halt('the guest asked for BOOTSEL'); },
+      unknownBreakpoint: (number, pc) => { throw new Halt(`breakpoint ${number} at 0x${pc.toString(16)}`); },
+    };
+  }
+
+  get cycles() {
+    return this.clock.nanos / NANOS_PER_CYCLE;
+  }
+
+  get nanos() {
+    return this.clock.nanos;
+  }
+
+  /**
+   * Runs up to `steps` instructions. `allowance()` says how many nanoseconds of idle time may be skipped now; where
+   * that is none the run ends early. Returns whether the guest has to wait for the host's clock.
+   */
+  run(steps, allowance) {
+    const { core, charge, clock, step } = this;
+    const { registers } = core;
+    this.console.pump();
+    for (let i = 0, idle = 0; i < steps; i++) {
+      if (core.waiting) {
+        if (!this.skip(allowance())) return true;
+        if (++idle > IDLE_STEPS) break;
+        continue;
+      }
+      const cycles = step() + charge.cycles;
+      charge.cycles = 0;
+      this.instructions++;
+      if (registers[STACK_POINTER] < this.lowestStack) this.lowestStack = registers[STACK_POINTER];
+      const nanos = cycles * NANOS_PER_CYCLE;
+      // clock.tick() would do as well; most instructions end before the next alarm, and this is as often as it gets.
+      const target = clock.nanosCounter + nanos;
+      if (clock.nextAlarm !== null && clock.nextAlarm.nanos <= target) clock.tick(nanos);
+      else clock.nanosCounter = target;
+    }
+    for (const uart of this.uarts) uart.flush();
+    return false;
+  }
+
+  /** Passes idle time up to the next alarm. False if none may pass. */
+  skip(allowed) {
+    this.console.pump();
+    if (allowed <= 0) return false;
+    const next = this.clock.nextAlarm ? this.clock.nanosToNextAlarm : NO_ALARM_STEP;
+    const nanos = Math.min(next, allowed);
+    this.clock.tick(nanos);
+    return true;
+  }
+}
+
+// An output pin reads as what it is set to.
+function readBack(pin, state) {
+  if (state === 0 || state === 1) pin.setInputValue(state === 1);
+}

@@ -1,0 +1,111 @@
+"""The board's network: a process in a network namespace of its own holds the TUN device, so that boards never collide
+with each other or with the host's addresses; a TCP port of the host's 127.0.0.1 leads to one of the board.
+
+The process inherits the listening socket, which belongs to the namespace it was made in; `python -m emulator.network`
+is that process. It ends with its standard input.
+"""
+
+import argparse
+import asyncio
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from emulator.bridge import GUEST, Bridge
+from emulator.forward import forward
+from emulator.program import EmulatorError
+from emulator.tun import DEVICE, switch_on
+
+TOOLS = Path(__file__).resolve().parent.parent
+# With the right to it, else as the root of a user namespace of one's own.
+UNSHARE = (["unshare", "--net"], ["unshare", "--user", "--map-root-user", "--net"])
+LINK_UP = b"link up\n"
+
+
+class Network:
+    """Connects the UART's socket to a namespace; `port` of 127.0.0.1 leads to the board's `guest_port`."""
+
+    def __init__(self, uart: Path, guest_port: int, port: int = 0) -> None:
+        """Port 0 takes a free one. EmulatorError if namespaces or TUN devices are not to be had."""
+        listener = socket.create_server(("127.0.0.1", port))
+        self.port: int = listener.getsockname()[1]
+        with listener:
+            self._process = subprocess.Popen(
+                namespace_command() + process_command(uart, listener, guest_port),
+                env=os.environ | {"PYTHONPATH": str(TOOLS)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                pass_fds=[listener.fileno()],
+            )
+        self._said = b""
+
+    def wait_for_link(self, timeout: float = 60) -> None:
+        """Until the link has come up since this was called last (or since the start). TimeoutError."""
+        end = time.monotonic() + timeout
+        assert self._process.stdout
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            while LINK_UP not in self._said:
+                if not selector.select(max(0, end - time.monotonic())):
+                    raise TimeoutError(f"the board has not brought its network up in {timeout} s")
+                data = os.read(self._process.stdout.fileno(), 4096)
+                if not data:
+                    raise EmulatorError(f"the network ended with status {self._process.wait()}")
+                self._said += data
+        self._said = self._said.replace(LINK_UP, b"")
+
+    def close(self) -> None:
+        self._process.communicate()  # closes its standard input, on which it ends
+
+
+def process_command(uart: Path, listener: socket.socket, guest_port: int) -> list[str]:
+    options = ["--listener", str(listener.fileno()), "--guest-port", str(guest_port)]
+    return [sys.executable, "-m", "emulator.network", str(uart), *options]
+
+
+def namespace_command() -> list[str]:
+    for command in UNSHARE:
+        if subprocess.run([*command, "true"], stderr=subprocess.DEVNULL).returncode == 0:
+            return command
+    raise EmulatorError(
+        "network namespaces are not permitted here: run as root, or allow user namespaces "
+        "(sysctl user.max_user_namespaces)"
+    )
+
+
+async def serve(uart: Path, listener: socket.socket, guest_port: int) -> None:
+    bridge = Bridge(up=lambda: print("link up", flush=True))
+    tasks = [
+        asyncio.create_task(bridge.run(uart)),
+        asyncio.create_task(forward(listener, GUEST, guest_port)),
+        asyncio.create_task(asyncio.to_thread(sys.stdin.buffer.read)),
+    ]
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+    os._exit(0)  # at once: what is open ends with the board, and the thread that reads standard input cannot be ended
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The network of one emulated board, inside its namespace.")
+    parser.add_argument("uart", type=Path, help="Unix socket of the board's UART")
+    parser.add_argument("--listener", type=int, required=True, help="descriptor of a listening socket")
+    parser.add_argument("--guest-port", type=int, required=True)
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program that started the board
+    try:
+        switch_on("lo")
+        asyncio.run(serve(arguments.uart, socket.socket(fileno=arguments.listener), arguments.guest_port))
+    except PermissionError as error:
+        sys.exit(f"{DEVICE}: {error.strerror}; as root: chmod 666 {DEVICE}")
+    except FileNotFoundError as error:
+        sys.exit(f"{error.filename}: not there; as root: modprobe tun")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""MicroPython's raw prompt over the socket of the board's console: run programs, read what they print."""
+
+import socket
+import time
+from pathlib import Path
+
+ENTER = b"\r\x03\x03\r\x01"  # interrupt whatever runs, then the raw prompt
+BANNER = b"raw REPL; CTRL-B to exit\r\n>"
+SOFT_RESET = b"\x04"
+ATTEMPT_SECONDS = 2.0
+
+
+class GuestError(Exception):
+    """The program on the board ended with an exception; the text is its traceback."""
+
+
+class Repl:
+    def __init__(self, path: Path) -> None:
+        """Connects to the console's Unix socket."""
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(path))
+        self._unread = b""
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def until(self, token: bytes, timeout: float = 60) -> bytes:
+        """What the board prints before the token. TimeoutError with the last of it if the token does not come."""
+        end = time.monotonic() + timeout
+        while token not in self._unread:
+            self._socket.settimeout(max(0.001, end - time.monotonic()))
+            try:
+                data = self._socket.recv(65536)
+            except TimeoutError:
+                raise TimeoutError(f"no {token!r} after {timeout} s: …{self._unread[-300:]!r}") from None
+            if not data:
+                raise ConnectionError("the emulator ended")
+            self._unread += data
+        before, _, self._unread = self._unread.partition(token)
+        return before
+
+    def enter(self, timeout: float = 60) -> None:
+        """Interrupts what runs and enters the raw prompt; asks again until the board has booted so far."""
+        end = time.monotonic() + timeout
+        while True:
+            self._socket.sendall(ENTER)
+            try:
+                self.until(BANNER, ATTEMPT_SECONDS)
+                return
+            except TimeoutError:
+                if time.monotonic() > end:
+                    raise
+
+    def start(self, source: str) -> None:
+        """Starts a program that does not end by itself; read what it prints with until()."""
+        self._socket.sendall(source.encode() + b"\x04")
+        self.until(b"OK")
+
+    def exec(self, source: str, timeout: float = 300) -> str:
+        """Runs a program at the raw prompt and returns what it printed. GuestError with its traceback."""
+        self.start(source)
+        output = self.until(b"\x04", timeout)
+        traceback = self.until(b"\x04>", timeout)
+        if traceback:
+            raise GuestError(traceback.decode(errors="replace"))
+        return output.decode(errors="replace").replace("\r\n", "\n")
+
+    def soft_reset(self) -> None:
+        """Leaves the raw prompt and starts the image's program anew (boot.py, main.py), as Ctrl-D does."""
+        self._socket.sendall(b"\x02" + SOFT_RESET)

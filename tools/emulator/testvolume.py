@@ -1,0 +1,81 @@
+"""A core test as a file system for a board: its module and the helpers of tests/core, compiled, and every vector.
+
+It lies at the end of the flash, where a relay has its record ring, so the image under test is the very one that is
+shipped. What an image has frozen in comes first, so tests may as well be frozen.
+"""
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from emulator.littlefs_image import FLASH_BYTES, make_littlefs
+from emulator.program import EmulatorError
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CORE_TESTS, VECTORS, FIRMWARE = ROOT / "tests" / "core", ROOT / "tests" / "vectors", ROOT / "firmware"
+VARIABLE = "TESSERA_MPY_CROSS"
+ARCHITECTURE = "armv6m"
+SIZE = 848 << 10  # of the record ring
+OFFSET = FLASH_BYTES - SIZE
+MOUNT = "/core"
+
+# Runs on the board before a test module. Flash counts from the start of the image's storage, which ends with the flash;
+# it is taken from the port's C module, as an image need not have the Python part.
+PROLOGUE = f"""
+import sys, vfs
+from _rp2 import Flash
+_storage = {FLASH_BYTES} - Flash().ioctl(4, 0) * Flash().ioctl(5, 0)
+vfs.mount(vfs.VfsLfs2(Flash(start={OFFSET} - _storage, len={SIZE})), {MOUNT!r})
+sys.path.append({MOUNT!r})
+import check, flashvectors, workfolder
+flashvectors.folder = {MOUNT + "/vectors"!r}
+check.vectors = flashvectors.vectors
+workfolder.parent = {MOUNT!r}
+"""
+
+
+def make_test_volume(test: Path, with_core: bool) -> bytes:
+    """The file system for a test file. with_core: the relay core too, for an image that has it not frozen in."""
+    sources = {path.name: path for path in sorted(CORE_TESTS.glob("*.py")) if not path.name.startswith("test_")}
+    sources[test.name] = test
+    if with_core:
+        sources |= {f"tessera/{path.name}": path for path in sorted((FIRMWARE / "tessera").glob("*.py"))}
+    return make_littlefs(compiled(sources) | dict(vector_files(sorted(VECTORS.glob("*.json")))), SIZE)
+
+
+def compiled(sources: dict[str, Path]) -> dict[str, bytes]:
+    """Each module by its path on the board, as mpy-cross makes it for the board's processor."""
+    return {name.removesuffix(".py") + ".mpy": compile_module(name, source) for name, source in sources.items()}
+
+
+@cache
+def compile_module(name: str, source: Path) -> bytes:
+    compiler = os.environ.get(VARIABLE, "")
+    with tempfile.NamedTemporaryFile(suffix=".mpy") as output:
+        options = [f"-march={ARCHITECTURE}", "-s", name, "-o", output.name, str(source)]
+        try:
+            subprocess.run([compiler, *options], check=True, capture_output=True, text=True)
+        except OSError:
+            raise EmulatorError(f"{VARIABLE} must name mpy-cross (it is {compiler!r}). Run `make setup`.") from None
+        except subprocess.CalledProcessError as error:
+            raise EmulatorError(f"{source}: {error.stderr.strip()}") from None
+        return Path(output.name).read_bytes()
+
+
+def vector_files(paths: Iterable[Path]) -> Iterable[tuple[str, bytes]]:
+    """As tests/core/flashvectors.py reads them: one row a line, a file for each list."""
+    for path in paths:
+        content = json.loads(path.read_text())
+        if isinstance(content, list):
+            yield f"vectors/{path.stem}", rows(content)
+        else:
+            for key, value in content.items():
+                yield f"vectors/{path.stem}/{key}", rows(value)
+
+
+def rows(content: list[object]) -> bytes:
+    return b"".join(json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in content)
