@@ -1,0 +1,88 @@
+"""`make c-stack`: the C stack that each function of firmware/modules/secp256k1 takes, at most, as the compiler says.
+
+Usage: c_stack.py FOLDER    with the call graphs (.ci) that the build put beside the module's objects
+
+Adds up frames along the deepest chain of calls, for the machine and the options of that build; MicroPython's own
+functions below the module (allocation, errors) do not count. Exit status 1 if a chain exceeds the module's STACK_BYTES,
+or if secrets could lie deeper than its wipe_stack() reaches.
+"""
+
+import re
+import sys
+from functools import cache
+from pathlib import Path
+
+MODULE = Path(__file__).resolve().parent.parent / "firmware/modules/secp256k1/modsecp256k1.c"
+FUNCTIONS = ("verify", "sign", "public", "dh", "tweak_add", "randomize")
+
+# What the library calls through a pointer; the error callbacks, which it calls so too, do not come back.
+THROUGH_POINTERS = ("nonce_function_bip340", "ecdh_hash_function_sha256")
+
+NODE = re.compile(r'node: { title: "([^"]+)" label: "[^"]*?\\n(\d+) bytes \(([^)]+)\)')
+EDGE = re.compile(r'edge: { sourcename: "([^"]+)" targetname: "([^"]+)"')
+
+
+class Graph:
+    """Frames in bytes and calls, by function name without the source file that static ones carry."""
+
+    def __init__(self, folder: Path) -> None:
+        self.frames: dict[str, int] = {}
+        self.calls: dict[str, set[str]] = {"__indirect_call": set(THROUGH_POINTERS)}
+        for file in sorted(folder.glob("*.ci")):
+            text = file.read_text()
+            for title, size, kind in NODE.findall(text):
+                if kind == "dynamic":
+                    sys.exit(f"{title}: the compiler knows no bound for its frame")
+                self.frames[plain(title)] = int(size)
+            for source, target in EDGE.findall(text):
+                self.calls.setdefault(plain(source), set()).add(plain(target))
+        if missing := [name for name in (*FUNCTIONS, *THROUGH_POINTERS, "wipe_stack") if name not in self.frames]:
+            sys.exit(f"{folder}: no call graph of {', '.join(missing)}. Build the module with GCC 10 or later.")
+        self.deepest = cache(self._deepest)
+
+    def _deepest(self, name: str) -> tuple[int, tuple[str, ...]]:
+        """Bytes from the entry of a function on, and the chain that takes them; recursion would be a RecursionError."""
+        below = max((self.deepest(callee) for callee in self.calls.get(name, ())), default=(0, ()))
+        return self.frames.get(name, 0) + below[0], (name, *below[1])
+
+
+def plain(title: str) -> str:
+    return title.rsplit(":", 1)[-1]
+
+
+def constant(name: str) -> int:
+    match = re.search(rf"^#define {name} (\d+)$", MODULE.read_text(), re.MULTILINE)
+    if not match:
+        sys.exit(f"{MODULE}: no {name}")
+    return int(match[1])
+
+
+def unwiped(graph: Graph) -> list[str]:
+    """Functions with secrets below them that reach deeper than what wipe_stack() overwrites."""
+    reach = constant("WIPED_BYTES")
+    wiping = [name for name, callees in graph.calls.items() if "wipe_stack" in callees]
+    return [
+        f"{name} → {callee}"
+        for name in wiping
+        for callee in graph.calls[name] - {"wipe_stack"}
+        if graph.deepest(callee)[0] > reach
+    ]
+
+
+def main() -> int:
+    graph = Graph(Path(sys.argv[1]))
+    limit = constant("STACK_BYTES")
+    good = True
+    for name in FUNCTIONS:
+        size, chain = graph.deepest(name)
+        good &= size <= limit
+        print(f"{name:12}{size:6} bytes  {' > '.join(chain)}")
+    print(f"{'allowed':12}{limit:6} bytes  STACK_BYTES")
+    for chain in unwiped(graph):
+        good = False
+        print(f"{chain} reaches deeper than WIPED_BYTES")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

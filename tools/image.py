@@ -1,0 +1,276 @@
+"""Builds the image of a board (`make image BOARD=…`) into build/<BOARD>/: firmware.uf2, firmware.bin and image.json.
+
+Usage: image.py BOARD [--output FOLDER] [--work FOLDER] [--freeze MANIFEST] [--again]
+
+  --output   instead of build/<BOARD>
+  --work     where to compile (default: beside the virtual environment); nothing of its name reaches the image
+  --freeze   freeze this manifest's modules too: a development image, which may hold tests; build/<BOARD>-development
+  --again    even if the same content was built before
+
+MICROPY_DIR names a MicroPython with its submodules, for boards that need what no package has; IDF_PATH an ESP-IDF whose
+environment is set up. Owns the order of the steps and image.json. How MicroPython is built is micropython.sh's, what
+is frozen boards.py's, what may not be frozen image_guard.py's.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import image_guard
+
+import boards
+from boards import ROOT, Board, BoardError
+
+STATE = Path(sys.prefix).parent
+UF2_FAMILIES = {"rp2040": "0xe48bff56", "rp2350": "0xe48bff59"}  # 2350: ARM, secure
+FLASH_ADDRESS = 0x10000000
+FLASH_SECTIONS = (".boot2", ".text", ".rodata", ".binary_info", ".data", ".ram_vector_table")
+
+# Of the linker's map: whose an object is, by its path. The first that matches counts.
+PARTS = (
+    ("frozen modules", r"/frozen_content\.c"),
+    ("libsecp256k1 and its module", r"/firmware/modules/|usermod_secp256k1"),
+    ("lwIP", r"/lwip/"),
+    ("mbedTLS", r"/mbedtls/"),
+    ("TinyUSB", r"/tinyusb/"),
+    ("radio driver", r"cyw43"),
+    ("file systems", r"/lib/(littlefs|oofatfs)/"),
+    ("Pico SDK", r"pico-sdk|/boot2|/bs2_"),
+    ("C library", r"/lib[a-z_]+\.a\("),
+    ("MicroPython", r""),
+)
+
+
+# --- What goes in ----------------------------------------------------------------------------------------------------
+
+
+def micropython_tree(board: Board) -> Path:
+    """MicroPython's source for this board; BoardError that says what to give if packages do not suffice."""
+    given = os.environ.get("MICROPY_DIR")
+    if board.name != "RPI_PICO" and not given:
+        missing = "the cyw43 driver with its firmware" if board.port == "rp2" else "ESP-IDF"
+        raise BoardError(
+            f"{board.name} needs {missing}, which is in no package: give MICROPY_DIR=, a checkout of MicroPython 1.25 "
+            "with its submodules" + ("" if board.port == "rp2" else ", and IDF_PATH=, an ESP-IDF 5.2 that is set up")
+        )
+    if board.port == "esp32" and not os.environ.get("IDF_PATH"):
+        raise BoardError(f"{board.name} needs IDF_PATH=, an ESP-IDF 5.2 whose export.sh was sourced")
+    tree = Path(given).resolve() if given else boards.programs()[0]
+    if not (tree / "tools" / "manifestfile.py").exists():
+        raise BoardError(f"MICROPY_DIR: there is no MicroPython in {tree}")
+    return tree
+
+
+def add_manifest(manifest: Path, extra: Path) -> None:
+    """Let a staged manifest freeze what another one does."""
+    with manifest.open("a") as file:
+        file.write(f'include("{extra.resolve()}")\n')
+
+
+def content_key(stage: Path, extra: list[Path], tree: Path) -> str:
+    """A digest of all that decides what the image is: two builds of one key are the same."""
+    digest = hashlib.sha256()
+    # The toolchain and its sources are micropython.sh's: the set-up made them from exactly this content.
+    files = [ROOT / "tools" / name for name in ("image.py", "boards.py", "image_guard.py", "micropython.sh")]
+    for path in [*sorted(path for path in stage.rglob("*") if path.is_file()), *extra, *files]:
+        name = str(path.relative_to(stage) if path.is_relative_to(stage) else path.name).encode()
+        digest.update(b"%d %s %d " % (len(name), name, path.stat().st_size) + path.read_bytes())
+    digest.update(f"{os.environ.get('MICROPY_DIR', '')} {describe(tree)}".encode())
+    return digest.hexdigest()
+
+
+def describe(tree: Path) -> str:
+    """The state of a git checkout, "" if it is none."""
+    command = ["git", "-C", str(tree), "describe", "--always", "--dirty", "--abbrev=40"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 and (tree / ".git").exists() else ""
+
+
+# --- Building --------------------------------------------------------------------------------------------------------
+
+
+def compile_image(board: Board, stage: Path, manifest: Path, build: Path) -> None:
+    """Run MicroPython's own build; its output goes to a log that is shown if it fails."""
+    log = build.parent / "build.log"
+    cache = boards.programs()[0].parent
+    command = ["bash", ROOT / "tools" / "micropython.sh", board.port, cache, manifest.parent, manifest, build]
+    with log.open("w") as file:
+        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        print("".join(f"  | {line}\n" for line in log.read_text(errors="replace").splitlines()[-30:]), file=sys.stderr)
+        raise BoardError(f"{board.name}: the build failed (whole log: {log})")
+
+
+def make_uf2(board: Board, tree: Path, binary: Path, output: Path) -> None:
+    command = [sys.executable, tree / "tools" / "uf2conv.py", "--family", UF2_FAMILIES[board.mcu]]
+    subprocess.run(
+        [*command, "--base", hex(FLASH_ADDRESS), "-c", "-o", output, binary], check=True, capture_output=True
+    )
+
+
+# --- image.json ------------------------------------------------------------------------------------------------------
+
+
+def part_sizes(map_file: Path) -> dict[str, int]:
+    """Bytes of flash by the part they belong to, from the linker's map; what the sum lacks is alignment."""
+    text = map_file.read_text(errors="replace")
+    text = text[text.index("Linker script and memory map") :]
+    sizes: Counter[str] = Counter()
+    in_flash, end = False, 0
+    # An input section is " .name  0xaddress  0xsize  file", with a line break after a long name.
+    pattern = re.compile(r"^(\.\S+)|^ (?:\S+)?\s+0x([0-9a-f]+)\s+0x([0-9a-f]+) (\S.*)$", re.MULTILINE)
+    for found in pattern.finditer(text):
+        if found[1]:
+            in_flash, end = found[1] in FLASH_SECTIONS, 0
+        elif in_flash and int(found[2], 16):
+            start, length = int(found[2], 16), int(found[3], 16)
+            # Strings that several objects share lie over each other: they are the first one's.
+            own = max(0, start + length - max(start, end))
+            end = max(end, start + length)
+            sizes[next(part for part, path in PARTS if re.search(path, found[4]))] += own
+    return dict(sizes.most_common())
+
+
+def heap_bytes(elf: Path) -> int:
+    """RAM that is left for MicroPython's heap."""
+    listing = subprocess.run(["arm-none-eabi-nm", elf], capture_output=True, text=True, check=True).stdout
+    symbols = {line.split()[-1]: int(line.split()[0], 16) for line in listing.splitlines() if len(line.split()) == 3}
+    return symbols["__GcHeapEnd"] - symbols["__GcHeapStart"]
+
+
+def versions(tree: Path) -> dict[str, str]:
+    """Of every source and of the compiler, as the packages name them."""
+    found = {"tessera-relay": describe(ROOT) or "unknown"}
+    if os.environ.get("MICROPY_DIR"):
+        found["micropython"] = describe(tree)
+    else:
+        cache = tree.parent
+        for package in [
+            *cache.glob("download/*.dsc"),
+            *cache.glob("rp2-download/*/*.dsc"),
+            *cache.glob("rp2-download/*/*.deb"),
+        ]:
+            name, version = package.stem.split("_")[:2]
+            found[name] = version.replace("%3a", ":")
+    if compiler := shutil.which("arm-none-eabi-gcc"):
+        found["gcc"] = subprocess.run([compiler, "-dumpfullversion"], capture_output=True, text=True).stdout.strip()
+    return dict(sorted(found.items()))
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def describe_image(board: Board, tree: Path, build: Path, output: Path, frozen: list[str], development: bool) -> dict:
+    """The content of image.json."""
+    binary = output / "firmware.bin"
+    size = binary.stat().st_size
+    if size > board.code.length:
+        raise BoardError(f"{board.name}: the image has {size} bytes, its partition {board.code.length}")
+    modules = {name: (build / "frozen_mpy" / name).with_suffix(".mpy") for name in frozen}
+    described = {
+        "board": board.name,
+        "development": development,
+        "versions": versions(tree),
+        "image": {
+            path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)}
+            for path in sorted(output.glob("firmware.*"))
+        },
+        "flash": {
+            "bytes": board.flash_bytes,
+            "code_bytes": board.code.length,
+            "code_free_bytes": board.code.length - size,
+            "partitions": {p.name: {"offset": p.offset, "bytes": p.length} for p in board.partitions.values()},
+        },
+        "frozen": {
+            name: {"bytes": path.stat().st_size, "sha256": sha256(path)}
+            for name, path in sorted(modules.items())
+            if path.exists()
+        },
+    }
+    if board.port == "rp2":
+        described["parts"] = part_sizes(build / "firmware.elf.map")
+        described["heap_bytes"] = heap_bytes(build / "firmware.elf")
+    return described
+
+
+# --- The steps -------------------------------------------------------------------------------------------------------
+
+
+def make_image(board: Board, output: Path, work: Path, extra: list[Path], again: bool) -> str:
+    """Build what is not built yet; a line about the image."""
+    boards.check_partitions(board)
+    tree = micropython_tree(board)
+    stage, build = work / "stage", work / "build"
+    manifest = boards.stage(board, stage)
+    for path in extra:
+        add_manifest(manifest, path)
+    modules = boards.frozen_modules(board, manifest, tree)
+    if not extra:
+        image_guard.check_modules([(name, source) for name, source, _ in modules])
+    sources = [source for _, source, _ in modules if not source.is_relative_to(stage)]
+    key = content_key(stage, sources, tree)
+    stamp = output / "image.json"
+    if not again and is_made_of(key, output):
+        # The same content may by now be another commit's.
+        write_description({**json.loads(stamp.read_text()), "versions": versions(tree)}, stamp)
+        return f"{board.name}: {output / 'firmware.bin'} is up to date"
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    compile_image(board, stage, manifest, build)
+    shutil.copyfile(build / "firmware.bin", output / "firmware.bin")
+    if not extra:
+        image_guard.check_bytes((output / "firmware.bin").read_bytes(), "the image")
+    if board.port == "rp2":
+        make_uf2(board, tree, output / "firmware.bin", output / "firmware.uf2")
+    described = describe_image(board, tree, build, output, [name for name, _, _ in modules], bool(extra))
+    write_description({**described, "content": key}, stamp)
+    flash = described["flash"]
+    used = flash["code_bytes"] - flash["code_free_bytes"]
+    return f"{board.name}: {output} holds the image: {used} bytes, {flash['code_free_bytes']} free"
+
+
+def write_description(described: dict, path: Path) -> None:
+    path.write_text(json.dumps(described, indent=2) + "\n")
+
+
+def is_made_of(key: str, output: Path) -> bool:
+    """Whether the finished image of this content is there, its files still what image.json says."""
+    if not (output / "image.json").exists():
+        return False
+    described = json.loads((output / "image.json").read_text())
+    files = described["image"]
+    return described["content"] == key and all(
+        (output / name).exists() and sha256(output / name) == file["sha256"] for name, file in files.items()
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Build the image of a board.")
+    parser.add_argument("board")
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--freeze", type=Path, action="append", default=[])
+    parser.add_argument("--again", action="store_true")
+    arguments = parser.parse_args()
+    folder = arguments.board + ("-development" if arguments.freeze else "")
+    output = arguments.output or ROOT / "build" / folder
+    work = arguments.work or STATE / "image" / folder
+    try:
+        board = boards.read_board(arguments.board)
+        print(make_image(board, output.resolve(), work.resolve(), arguments.freeze, arguments.again))
+    except (BoardError, image_guard.ForbiddenContent) as error:
+        print(f"image: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
