@@ -1,0 +1,91 @@
+# The commands of the project. What they do is in tools/setup.sh (set-up), tools/test.py (checks and tests),
+# tools/boards.py and tools/image.py (boards) and host/tessera_host (everything else).
+
+STATE := $(shell tools/setup.sh --where)
+VENV := $(STATE)/venv
+PYTHON := $(VENV)/bin/python
+
+export TESSERA_MICROPYTHON := $(STATE)/bin/micropython
+export TESSERA_MICROPYTHON_FROZEN := $(STATE)/bin/micropython-tessera
+export TESSERA_MPY_CROSS := $(STATE)/bin/mpy-cross
+export TESSERA_EMULATOR := $(STATE)/emulator/source/emulator.mjs
+
+INPUT ?= tests/demo.txt
+PORT ?= 8100
+STORAGE ?= $(STATE)/serve
+BOARD ?= RPI_PICO
+IMAGE ?= build/$(BOARD)/firmware.uf2
+FLASH ?= build/$(BOARD)/flash.bin
+
+# Nothing here prints after a command: the last line of `make demo` is the demo's own. (`make -C DIR` itself announces
+# the folder at the end, unless told --no-print-directory.)
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-host test-system test-emulated bench c-stack image check-boards emulate vectors clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
+
+setup: ## install what is missing; everything it makes lies in a cache outside the tree
+	@tools/setup.sh
+
+run: setup ## start a relay on MicroPython, port 8100
+	@"$(PYTHON)" -m tessera_host.demo run
+
+demo: setup ## two members exchange the lines of INPUT=file through a relay on MicroPython
+	@"$(PYTHON)" -m tessera_host.demo demo --input "$(INPUT)"
+
+serve: setup ## start a relay on CPython, PORT=8100 STORAGE=folder
+	@"$(VENV)/bin/tessera" serve --port "$(PORT)" --storage "$(STORAGE)" \
+		--cover-traffic-epsilon 0.1 --cover-traffic-delta 1e-6
+
+setup-emulator:
+	@tools/setup.sh emulator
+
+emulate: setup-emulator ## run an image on an emulated Pico: BOARD=RPI_PICO or IMAGE=file, FLASH=file, PORT=8100
+	@PYTHONPATH=tools "$(PYTHON)" -m emulator "$(IMAGE)" --flash "$(FLASH)" --port "$(PORT)" $(EMULATE)
+
+test: setup ## every check and every test on both runtimes
+	@"$(PYTHON)" tools/test.py
+
+lint: setup ## ruff: rules and formatting
+	@"$(PYTHON)" tools/test.py lint format
+
+types: setup ## mypy, strict, on the host package
+	@"$(PYTHON)" tools/test.py types
+
+test-cpython: setup ## core tests on CPython
+	@"$(PYTHON)" tools/test.py cpython
+
+test-micropython: setup ## core tests on MicroPython, and every core file through mpy-cross
+	@"$(PYTHON)" tools/test.py mpy-cross micropython
+
+test-host: setup ## host tests
+	@"$(PYTHON)" tools/test.py host
+
+test-system: setup ## whole relays: power cuts, attacks, the commands
+	@"$(PYTHON)" tools/test.py system
+
+test-emulated: image setup-emulator ## the image of RPI_PICO and the emulated board; not part of `make test` yet
+	@"$(PYTHON)" tools/test.py emulated
+
+bench: setup ## rates and peak heap on both runtimes
+	@"$(PYTHON)" tools/bench.py
+
+c-stack: setup ## the C stack that each function of the C modules takes at most
+	@"$(PYTHON)" tools/c_stack.py "$(STATE)/callgraph"
+
+# Hidden from `make help`: what `make setup` does, and what images need.
+setup-image:
+	@tools/setup.sh image
+
+image: setup-image ## build/BOARD/firmware.uf2 and image.json for BOARD=name (MICROPY_DIR=, IDF_PATH= for what no package has)
+	@"$(PYTHON)" tools/image.py "$(BOARD)"
+
+check-boards: setup ## partitions, manifests and frozen modules of every board
+	@"$(PYTHON)" tools/boards.py
+
+vectors: setup ## write tests/vectors anew
+	@"$(PYTHON)" tools/vectors.py
+
+clean: ## remove this tree's part of the cache
+	@rm -rf "$(STATE)"
