@@ -20,6 +20,7 @@ from tessera import curve
 from tessera.batch import CellFrame
 from tessera.wire import CELL_HEADER_BYTES, RECORD_BYTES
 from tessera_host.client import RelayConnection
+from tessera_host.issuer import Issuer
 from tessera_host.member import Member
 from tessera_host.relay_process import RelayProcess, binary
 
@@ -58,10 +59,12 @@ async def post_some(connection: RelayConnection, count: int) -> Batches:
     return posted
 
 
-async def until_epoch_has_time(member: Member) -> None:
+async def until_epoch_has_time(member: Member, issuer: Issuer) -> None:
     """A token is of one epoch: a visit does not begin where the epoch would end under it."""
     while EPOCH_ROUNDS - member.round() % EPOCH_ROUNDS < VISIT_ROUNDS:
         await asyncio.sleep(member.seconds_to_next_round() + 0.1)
+    if member.wallet.lacking(member.epoch() + 1):
+        member.fetch_tokens(issuer)
 
 
 async def until_sealed(member: Member, round_: int) -> None:
@@ -79,7 +82,6 @@ def tier_of_micropython() -> str:
 
 async def visit(member: Member, posts: int, seen: Batches, posted: Batches, tier: str) -> None:
     """Post, wait until that is sealed, read everything: it must be what was seen before, and what was posted since."""
-    await until_epoch_has_time(member)
     async with admitted(member) as connection:
         assert (await connection.info()).tier == tier
         for cell, found in (await post_some(connection, posts)).items():
@@ -107,7 +109,7 @@ async def test_relay_may_change_its_runtime_from_start_to_start(office: OfficeOn
     epochs = set()
     for number, (relay, tier) in enumerate([*runtimes.items()] * 2):
         with relay.start():
-            member.fetch_tokens(office.issuer)
+            await until_epoch_has_time(member, office.issuer)
             await visit(member, 12, seen, posted, tier)
             epochs.add(member.epoch())
             if number == 1:
@@ -136,6 +138,7 @@ async def test_core_on_cpython_opens_the_flash_files_and_makes_the_same_cells(of
     member = office.member("alice")
     with office.relay.start():
         seen: Batches = {}
+        await until_epoch_has_time(member, office.issuer)
         await visit(member, 20, seen, {}, tier_of_micropython())
     copy = office.folder / "copy"
     for name in ("first", "second"):  # a boot writes; each is of its own copy, and of the one before
