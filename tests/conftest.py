@@ -1,11 +1,16 @@
 # The programs that `make test` builds, as fixtures. A missing one is a failure: a skipped test proves nothing.
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# A shell has its background jobs ignore Ctrl-C, and they have what they start ignore it: the programs that tests
+# interrupt would never end.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _program(variable: str) -> Path:

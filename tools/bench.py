@@ -14,26 +14,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "firmware"), str(ROOT / "tests" / "core")]
+from full_relay import EPOCH_ROUNDS, EPOCH_SECONDS, RETENTION, ROOT, make_full_relay  # sets the path for the core
+from rich.console import Console
+from rich.table import Table
 
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
+import office
+from tessera import channel, wire
+from tessera_host.demo import free_port
+from tessera_host.relay_process import HEAP_KIB, RelayProcess
 
-import office  # noqa: E402
-from check import unhex, vectors  # noqa: E402
-from tessera import channel, wire  # noqa: E402
-from tessera.clock import Clock  # noqa: E402
-from tessera.filedevice import FileDevice  # noqa: E402
-from tessera.files import Directory  # noqa: E402
-from tessera.relay import Identity, Relay  # noqa: E402
-from tessera_host.demo import free_port  # noqa: E402
-from tessera_host.relay_process import HEAP_KIB, RelayProcess  # noqa: E402
-
-RING_SECTORS, KEYRING_SECTORS = 212, 4  # the 848 KiB of a Pico W
-ROUND_SECONDS, EPOCH_ROUNDS, RETENTION = 300, 288, 3
-MEMBERS, POSTS = 26, 16
-RECORDS_AN_EPOCH = MEMBERS * 2 * POSTS
 CONNECTIONS = 4
 LABELS = {
     "curve_tier": "curve tier",
@@ -56,47 +45,6 @@ def core_figures(*command: str) -> dict[str, Any]:
         sys.exit(f"bench_core.py failed on {command[0]}:\n{run.stdout}{run.stderr}")
     figures: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
     return figures
-
-
-# -- a relay with a full ring
-
-
-def make_full_relay(directory: Path) -> None:
-    """A relay directory whose ring holds every record the parameters allow, in the four epochs that are kept."""
-    epoch_seconds = ROUND_SECONDS * EPOCH_ROUNDS
-    genesis = int(time.time()) - RETENTION * epoch_seconds - epoch_seconds // 2
-    table = unhex("".join(vectors("noise_table")[2]["thresholds"]))
-    shape = {"round_seconds": ROUND_SECONDS, "epoch_rounds": EPOCH_ROUNDS, "retention_epochs": RETENTION}
-    blob = office.parameters(
-        genesis=genesis, members=MEMBERS, posts_per_token=POSTS, buckets=1, thresholds=table, epsilon=100_000, **shape
-    )
-    (directory / "parameters").write_bytes(blob)
-    (directory / "seed").write_bytes(os.urandom(32))
-    secrets = {"static_secret": office.STATIC.hex(), "ledger_secret": office.LEDGER.hex()}
-    sectors = {"ring_sectors": RING_SECTORS, "keyring_sectors": KEYRING_SECTORS}
-    (directory / "relay.json").write_text(json.dumps({"version": 1, "name": "bench", **secrets, **sectors}))
-    fill(directory, genesis)
-
-
-def fill(directory: Path, genesis: int) -> None:
-    """Live through the epochs in fast motion, on CPython."""
-    now = [0]
-    ring = FileDevice(f"{directory}/ring.flash", RING_SECTORS)
-    keys = FileDevice(f"{directory}/keys.flash", KEYRING_SECTORS)
-    identity = Identity(office.STATIC, office.LEDGER, b"bench", bytes(32))
-    clock = Clock(lambda: now[0], lambda later, earlier: later - earlier)
-    relay = Relay(ring, keys, Directory(str(directory)), identity, os.urandom, clock)
-    relay.start()
-    clock.set(1000 * genesis)
-    last = RETENTION * EPOCH_ROUNDS + EPOCH_ROUNDS // 2 - 2
-    per_round = RECORDS_AN_EPOCH / EPOCH_ROUNDS
-    for round_ in range(last):
-        relay.turn()
-        relay.maintain()
-        share = 2 if round_ >= RETENTION * EPOCH_ROUNDS else 1  # the last epoch's records fit into its first half
-        for _ in range(int((round_ + 1) * per_round * share) - int(round_ * per_round * share)):
-            relay._log.append(relay.open_round, 0, os.urandom(240), relay._ciphers[relay.epoch])
-        now[0] += 1000 * ROUND_SECONDS
 
 
 class Client:
@@ -158,7 +106,7 @@ def heap_figures() -> dict[str, Any]:
     """Peak heap of the MicroPython relay, and what its members saw."""
     with tempfile.TemporaryDirectory(prefix="tessera-bench-") as scratch:
         directory = Path(scratch)
-        make_full_relay(directory)
+        make_full_relay(directory, int(time.time()) - RETENTION * EPOCH_SECONDS - EPOCH_SECONDS // 2)
         with RelayProcess(directory, free_port()) as relay:
             start = time.perf_counter()
             relay.start()

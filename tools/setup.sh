@@ -159,7 +159,7 @@ build_plain() {
     mkdir -p "$state"/{bin,callgraph}
     cp -r "$root/firmware/modules" "$state/modules"
     micropython unix "$state/modules" "$cache/micropython/manifest_plain.py" "$state/bin/micropython"
-    cp "$cache"/micropython/build-unix/secp256k1/*.ci "$state/callgraph"
+    cp "$cache"/micropython/build-unix/{mbedcrypto,secp256k1}/*.ci "$state/callgraph"
     ln -sf "$cache/micropython/bin/mpy-cross" "$state/bin"
     echo "$1 $(modules_key "$state/modules")" >"$state/plain.stamp"
 }

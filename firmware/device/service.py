@@ -20,15 +20,16 @@ from tessera.wire import PORT
 
 _EPOCH_SECONDS = 946_684_800 if time.gmtime(0)[0] == 2000 else 0  # where time.time() begins on this port
 _LINK_MS = 1000  # how often the link is looked at
+_NO_LINK_MS = 100  # how often, by what waits for it
 _TIME_SECONDS = 64  # between two questions to a network clock
 
 
-def main():
-    """Serve until Ctrl-C; return if that is impossible, after saying why on the serial line."""
+def main(observe=None):
+    """Serve until Ctrl-C; return if that is impossible, after saying why on the serial line. observe: as Server's."""
     led.show(False)
     try:
         relay, config = open_relay()
-        asyncio.run(_serve(relay, config))
+        asyncio.run(_serve(relay, config, observe))
     except KeyboardInterrupt:
         print("stopped: the prompt is MicroPython's, machine.reset() starts the relay again")
     except (Error, OSError, ValueError, KeyError) as error:
@@ -76,9 +77,9 @@ def _chip_id():
     return unique_id()
 
 
-async def _serve(relay, config):
+async def _serve(relay, config, observe):
     link = board.network(config)
-    server = Server(relay, Timing(**config.get("timing", {})), config.get("sessions", 4))
+    server = Server(relay, Timing(**config.get("timing", {})), config.get("sessions", 4), observe)
     _believe_own_clock(relay)
     tasks = [asyncio.create_task(work) for work in _beside(relay, config, link)]
     try:
@@ -94,7 +95,7 @@ def _beside(relay, config, link):
     yield _keep_link(link)
     yield console.listen(lambda unix_ms: set_clock(relay, unix_ms))
     if config.get("sntp"):
-        yield _follow(relay, config["sntp"])
+        yield _follow(relay, config["sntp"], link)
 
 
 def _ready(relay, config):
@@ -139,9 +140,11 @@ def set_clock(relay, unix_ms):
     relay.clock.correct(unix_ms)
 
 
-async def _follow(relay, host):
+async def _follow(relay, host, link):
     """Correct the clock by a network clock again and again."""
     while True:
+        while link.address() is None:
+            await sleep_ms(_NO_LINK_MS)
         now = await sntp.unix_ms(host, relay.random)
         if now is not None:
             relay.clock.correct(now)

@@ -2,11 +2,12 @@
 # Counters and what they mean are the channel's business.
 
 from .errors import BadFrame
-from .hashes import HmacKey, equal
+from .hashes import HmacKey
 from .runtime import aes_cbc, aes_ecb, const
 
 TAG_BYTES = const(16)
 _BLOCK = const(16)
+_COUNTER_BITS = b"\0\0\0\0\0\0\0\x40"
 
 
 class Aead:
@@ -42,7 +43,7 @@ class Aead:
         iv = self._iv(counter)
         view = memoryview(sealed)
         body = view[:-TAG_BYTES]
-        if not equal(self._tag(aad, iv, body), view[-TAG_BYTES:]):
+        if not self._mac.verify(view[-TAG_BYTES:], aad, iv, body, _bit_length(aad)):
             raise BadFrame("not sealed with this key")
         plaintext = aes_cbc(self._encryption_key, iv).decrypt(body)
         padding = plaintext[-1]
@@ -54,4 +55,9 @@ class Aead:
         return self._iv_cipher.encrypt(counter.to_bytes(_BLOCK, "big"))
 
     def _tag(self, aad, iv, body):
-        return self._mac.digest(aad, iv, body, (8 * len(aad)).to_bytes(8, "big"))[:TAG_BYTES]
+        return self._mac.digest(aad, iv, body, _bit_length(aad))[:TAG_BYTES]
+
+
+def _bit_length(aad):
+    """AL of the RFC; a frame's aad is its counter."""
+    return _COUNTER_BITS if len(aad) == 8 else (8 * len(aad)).to_bytes(8, "big")

@@ -1,4 +1,6 @@
 # SHA-256 and what is built on it: tagged hash (BIP-340), HMAC (RFC 2104), HKDF (RFC 5869), comparison.
+#
+# HMAC and comparison have two tiers: the C module mbedcrypto where the firmware has it, plain Python elsewhere.
 
 from hashlib import sha256 as _sha256
 
@@ -33,7 +35,7 @@ def tagged(name, *parts):
     return sha256(prefix, *parts)
 
 
-class HmacKey:
+class PlainHmacKey:
     """HMAC-SHA-256 under one key of any length; the pads are made once."""
 
     def __init__(self, key):
@@ -47,6 +49,28 @@ class HmacKey:
     def digest(self, *parts):
         """HMAC of the parts joined, 32 bytes."""
         return sha256(self._outer, sha256(self._inner, *parts))
+
+    def verify(self, tag, *parts):
+        """Whether the HMAC of the parts begins with tag (1 to 32 bytes, else ValueError)."""
+        if not 1 <= len(tag) <= 32:
+            raise ValueError("a tag has 1 to 32 bytes")
+        return plain_equal(self.digest(*parts)[: len(tag)], tag)
+
+
+def plain_equal(left, right):
+    """True if two byte strings are the same; the time depends on their length only."""
+    if len(left) != len(right):
+        return False
+    difference = 0
+    for index in range(len(left)):
+        difference |= left[index] ^ right[index]
+    return difference == 0
+
+
+try:
+    from mbedcrypto import HmacKey, equal
+except ImportError:
+    HmacKey, equal = PlainHmacKey, plain_equal
 
 
 def hmac_sha256(key, *parts):
@@ -69,13 +93,3 @@ def hkdf_expand(prk, info, length):
 def hkdf(salt, ikm, info, length):
     """HKDF (RFC 5869): length bytes. An empty salt is the RFC's string of zeros."""
     return hkdf_expand(hmac_sha256(salt, ikm), info, length)
-
-
-def equal(left, right):
-    """True if two byte strings are the same; the time depends on their length only."""
-    if len(left) != len(right):
-        return False
-    difference = 0
-    for index in range(len(left)):
-        difference |= left[index] ^ right[index]
-    return difference == 0

@@ -14,7 +14,6 @@ _LONGEST_SPAN = const(254)  # rounds from the first to the last record of a sect
 _PROGRAM_TRIES = const(4)
 _ERASE = const(6)  # ioctl
 _COUNT = const(4)
-_BLANK_BLOCK = b"\xff" * 16
 _ZERO_PAGE = bytes(PAGE_BYTES)
 
 
@@ -216,13 +215,13 @@ class RecordLog:
 
     def _find(self, page, ciphers, order, epoch_rounds):
         """(seq, round, bucket, kind) of a page, None if no key opens it; the epoch that did comes first in order."""
-        self.read(page, self._page)
-        if self._page[:16] == _BLANK_BLOCK:
-            return None
-        for place, epoch in enumerate(order):
+        self._device.readblocks(page >> 4, self._page, (page & 15) << 8)
+        for epoch in order:
             found = ciphers[epoch].open(page, self._page, self._check)
             if found is not None and found[1] // epoch_rounds == epoch and found[2] < 128:
-                order[0], order[place] = order[place], order[0]
+                if epoch != order[0]:
+                    order.remove(epoch)
+                    order.insert(0, epoch)
                 return found
         return None
 

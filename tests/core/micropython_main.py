@@ -3,6 +3,7 @@
 
 import gc
 import sys
+import time
 
 
 def run(module_name):
@@ -26,6 +27,7 @@ def run(module_name):
 def _run_test(name, function):
     from check import Skipped
 
+    start = time.ticks_ms()
     try:
         outcome = function()
         if hasattr(outcome, "send"):
@@ -37,7 +39,7 @@ def _run_test(name, function):
         print("FAIL  %s" % name)
         sys.print_exception(error)
         return "failed"
-    print("ok    %s" % name)
+    print("ok    %s (%d ms)" % (name, time.ticks_diff(time.ticks_ms(), start)))
     return "passed"
 
 

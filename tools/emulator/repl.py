@@ -24,6 +24,10 @@ class Repl:
     def close(self) -> None:
         self._socket.close()
 
+    def send(self, data: bytes) -> None:
+        """Types this, for a program that reads the console."""
+        self._socket.sendall(data)
+
     def until(self, token: bytes, timeout: float = 60) -> bytes:
         """What the board prints before the token. TimeoutError with the last of it if the token does not come."""
         end = time.monotonic() + timeout

@@ -1,0 +1,19 @@
+# What every RP2 board's mpconfigboard.cmake includes.
+
+# The port is compiled for size. These few files are where a relay spends its time: every page, frame and HMAC.
+set_source_files_properties(
+    ${MICROPY_DIR}/lib/mbedtls/library/aes.c
+    ${MICROPY_DIR}/lib/mbedtls/library/sha256.c
+    ${MICROPY_DIR}/py/gc.c
+    ${MICROPY_DIR}/py/obj.c
+    ${MICROPY_DIR}/py/objarray.c
+    ${MICROPY_DIR}/py/runtime.c
+    PROPERTIES COMPILE_OPTIONS "-O2"
+)
+
+# The RP2040's C stack is the 8 KiB of both scratch banks. The curve module takes up to 5.5 KiB of it, and the relay is
+# some fifteen Python calls deep by then: 4 KiB more, from the heap's end just below. (The RP2350's linker script has a
+# variable for this, and as much of it. These come after the script on the linker's command line, so they count.)
+if(PICO_PLATFORM STREQUAL "rp2040")
+    link_libraries("-Wl,--defsym=__GcHeapEnd=0x2003f000" "-Wl,--defsym=__StackBottom=0x2003f000")
+endif()

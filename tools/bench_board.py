@@ -1,0 +1,231 @@
+# What the relay core costs on a board, in cycles of the emulated processor: one line of JSON a figure, {name: [cycles]}.
+# tools/bench_device.py puts this file, tests/core/office.py and a relay directory on the board's flash and runs it at
+# the raw prompt in deterministic mode, so two runs print the same.
+
+import gc
+import json
+import os
+
+import office
+from check import unhex
+from device import flash
+from machine import mem32
+from tessera import curve, wire
+from tessera.batch import CellFrame
+from tessera.clock import Clock
+from tessera.errors import BadFrame
+from tessera.files import Directory
+from tessera.relay import Identity, Relay
+from tessera.runtime import aes_cbc, aes_ecb
+
+_CYCLES = 0x40070000  # tools/emulator/probe.mjs
+_LOWEST_STACK = 0x40070014
+_STACK_TOP = 0x20042000
+_VERIFICATIONS = 8
+_HANDSHAKES = 4
+_POSTS = 32
+_CELLS = 3
+
+_overhead = 0
+
+
+def say(name, value):
+    print(json.dumps({name: value}))
+
+
+def timed(function, *arguments):
+    """(cycles, result) of a call. The collector runs before it, not in it, unless it makes more than 8 KiB."""
+    gc.collect()
+    start = mem32[_CYCLES]
+    result = function(*arguments)
+    cycles = (mem32[_CYCLES] - start & 0xFFFFFFFF) - _overhead
+    return cycles, result
+
+
+def cycles_of(repeat, function, *arguments):
+    return [timed(function, *arguments)[0] for _ in range(repeat)]
+
+
+def calibrate():
+    global _overhead
+    _overhead = min(cycles_of(5, lambda: None))
+
+
+# -- arithmetic
+
+
+def curve_work(row):
+    signature, message, key = (unhex(row[name]) for name in ("signature", "message", "public_key"))
+    secret, point = b"\x05" * 32, curve.public(b"\x06" * 32)
+    say("verification", cycles_of(_VERIFICATIONS, curve.verify, signature, message, key))
+    say("dh", [timed(curve.dh, bytes([17 + n]) * 32, point)[0] for n in range(_VERIFICATIONS)])
+    say("public_key", cycles_of(2, curve.public, secret))
+    say("sign", cycles_of(2, curve.sign, secret, message, bytes(32)))
+
+
+def cipher_work():
+    """The AES calls of a FETCH by themselves: a page, its head, a dummy, 64 dummies' heads, a frame."""
+    page, out, frame = bytearray(256), bytearray(256), bytearray(1024)
+    head = memoryview(page)[:32]
+    reader, maker = aes_cbc(bytes(32)), aes_cbc(bytes(32))
+    zeros, dummy = bytearray(240), bytearray(240)
+    heads, ecb = memoryview(bytearray(1024)), aes_ecb(bytes(32))
+    say("aes_page", cycles_of(3, reader.decrypt, page, out))
+    say("aes_head", cycles_of(3, reader.decrypt, head, out))
+    say("aes_dummy", cycles_of(3, maker.encrypt, zeros, dummy))
+    say("aes_heads", cycles_of(3, ecb.encrypt, heads, heads))
+    say("aes_frame", cycles_of(3, aes_cbc(bytes(16)).encrypt, frame, frame))
+
+
+# -- the relay
+
+
+def boot(config):
+    """A relay on the board's flash, as device.service opens one; the clock is the benchmark's."""
+    identity = Identity(
+        bytes.fromhex(config["static_secret"]), bytes.fromhex(config["ledger_secret"]), b"bench", bytes(32)
+    )
+    clock = Clock(lambda: 0, lambda later, earlier: later - earlier)
+    relay = Relay(flash.region("ring"), flash.region("keyring"), Directory("/"), identity, os.urandom, clock)
+    cycles, _ = timed(relay.start)
+    say("relay_start", [cycles])
+    return relay, clock
+
+
+def stranger(relay):
+    nonce = relay.nonce()
+    try:
+        relay.check_hello(bytes(81), nonce)
+    except BadFrame:
+        return
+    raise AssertionError
+
+
+def greet(relay, make_client):
+    """(cycles of the relay's part, session, client's end) of a handshake of either kind."""
+    relay.prepare_ephemeral()
+    begin, nonce = timed(relay.nonce)
+    client = make_client(nonce)
+    hello = client.hello()
+    cycles, (session, reply) = timed(lambda: relay.greet(hello, nonce, relay.check_hello(hello, nonce)))
+    return begin + cycles, session, client, client.finish(reply)
+
+
+def full_handshake(relay):
+    return greet(relay, lambda nonce: office.channel.Initiator(nonce, office.RELAY_KEY, office.ACCESS_KEY, b"\x09" * 32))
+
+
+def ask(relay, session, sealed, out):
+    """All that the server does between a frame that came and one that goes, but its delays."""
+    frame = session.channel.open(sealed)
+    relay.answer(session, frame, out)
+    session.channel.seal_in_place(out)
+
+
+def exchange(relay, session, channel, request):
+    """(cycles, answer)"""
+    sealed = channel.seal(request)
+    out = bytearray(wire.CLIENT_FRAME_BYTES)
+    cycles, _ = timed(ask, relay, session, sealed, out)
+    return cycles, wire.read_answer(channel.open(out))
+
+
+def handshakes(relay):
+    handshake, auth, resumed = [], [], []
+    secret = None
+    for number in range(_HANDSHAKES):
+        cycles, session, _, channel = full_handshake(relay)
+        handshake.append(cycles)
+        request = office.Token(number, relay.epoch).request(channel.handshake_hash)
+        cycles, answer = exchange(relay, session, channel, request)
+        auth.append(cycles)
+        secret = answer[1]
+    for _ in range(_HANDSHAKES):
+        cycles, session, client, channel = greet(
+            relay, lambda nonce: office.channel.Resumption(nonce, office.ACCESS_KEY, secret, bytes(16))
+        )
+        secret = client.next_secret
+        resumed.append(cycles)
+    say("ephemeral", [ephemeral(relay)])
+    say("handshake", handshake)
+    say("auth", auth)
+    say("resumed_handshake", resumed)
+    return session, channel
+
+
+def ephemeral(relay):
+    while relay.prepare_ephemeral():
+        pass
+    relay._ephemerals.pop()
+    return timed(relay.prepare_ephemeral)[0]
+
+
+def posts(relay):
+    cycles = []
+    for token in range(10, 10 + _POSTS // 16):
+        _, session, _, channel = full_handshake(relay)
+        exchange(relay, session, channel, office.Token(token, relay.epoch).request(channel.handshake_hash))
+        for _ in range(16):
+            taken, answer = exchange(relay, session, channel, wire.post(0, os.urandom(240)))
+            assert answer[0] == wire.ACK
+            cycles.append(taken)
+    say("post", cycles)
+    say("void", [exchange(relay, session, channel, wire.void())[0] for _ in range(5)])
+
+
+def fetch(relay, session, round_):
+    """One cell: the cycles until its first frame is ready, and of each frame after it; its records, those that are real."""
+    cells = CellFrame()
+    frames = []
+    start = mem32[_CYCLES]
+    delivery = relay.fetch(session, wire.fetch(0, round_, round_ + 1))
+    count = None
+    while delivery.next_frame(cells):
+        if count is None:
+            count = int.from_bytes(cells.buffer[5:7], "big")
+        session.channel.seal_in_place(cells.buffer)
+        now = mem32[_CYCLES]
+        frames.append((now - start & 0xFFFFFFFF) - _overhead)
+        start = now
+    return count, len(relay._log.pages_of(0, round_)), frames
+
+
+def fetches(relay, session):
+    say("candidates", len(relay.parameters.thresholds(relay.epoch)) // 8)
+    for round_ in range(relay.first_round, relay.first_round + _CELLS):
+        count, real, frames = fetch(relay, session, round_)
+        say("cell", {"records": count, "real": real, "first_frame": frames[0], "frames": frames[1:]})
+
+
+def seal(relay, clock, config):
+    """The next round, in the middle of an epoch; then the first of the next epoch."""
+    for name, rounds in (("seal", 1), ("seal_of_epoch", config["rounds_left"])):
+        clock.set(clock.now_ms() + 1000 * config["round_seconds"] * rounds)
+        cycles, turned = timed(relay.turn)
+        assert turned
+        say(name, [cycles])
+        say(name + "_window", [timed(relay.maintain)[0]])
+
+
+def main():
+    with open("/bench.json") as file:
+        config = json.load(file)
+    calibrate()
+    curve_work(config["signature"])
+    cipher_work()
+    with open("/relay.json") as file:
+        relay, clock = boot(json.load(file))
+    clock.set(1000 * config["now"])
+    relay.turn()
+    relay.maintain()
+    gc.collect()
+    say("heap_of_relay", gc.mem_alloc())
+    mem32[_LOWEST_STACK] = 0
+    say("stranger", cycles_of(5, stranger, relay))
+    session, channel = handshakes(relay)
+    posts(relay)
+    fetches(relay, session)
+    seal(relay, clock, config)
+    say("stack", _STACK_TOP - mem32[_LOWEST_STACK])
+    gc.collect()
+    say("heap_total", gc.mem_alloc() + gc.mem_free())

@@ -1,0 +1,243 @@
+"""`make bench-device`: what the image for the Raspberry Pi Pico costs in cycles, on the emulated board.
+
+Owns the measurements, which are figures and not assertions. Cycles are those of an ideal Cortex-M0+ (no XIP misses, one
+core) with the flash chip's typical times; milliseconds are at 125 MHz. Prints a table and writes build/bench-device.json.
+What runs on the board is bench_board.py; here it is started, watched from outside (boot, heap, the line) and shown.
+"""
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from full_relay import EPOCH_ROUNDS, ROOT, ROUND_SECONDS, FullRelay, make_full_relay, make_relay
+from rich.console import Console
+from rich.table import Table
+
+from bench import CONNECTIONS, Client, one_member
+from boards import read_board
+from check import vectors
+from emulator.board import Board
+from emulator.execution import DONE, execute
+from emulator.littlefs_image import make_littlefs, write_flash
+from emulator.testvolume import CORE_TESTS, compile_module
+from tessera import wire
+
+BOARD = "RPI_PICO"
+IMAGE = ROOT / "build" / BOARD / "firmware.uf2"
+CYCLES_PER_MS = 125_000
+GENESIS = 1_767_225_600  # 2026-01-01
+PARTS = {"/bench_board": ROOT / "tools" / "bench_board.py"} | {
+    f"/{name}": CORE_TESTS / f"{name}.py" for name in ("office", "check", "ramdevice", "flashvectors")
+}
+# As `device.service` runs it, with an eye on the heap. Ctrl-C ends it.
+SERVE = """
+import gc
+from device import service
+peak = [0]
+def look():
+    peak[0] = max(peak[0], gc.mem_alloc())
+service.main(look)
+print("heap", peak[0], gc.mem_alloc() + gc.mem_free())
+"""
+
+Figures = dict[str, Any]
+
+
+# -- flash
+
+
+def littlefs_files(relay: FullRelay) -> dict[str, bytes]:
+    return {
+        f"/{path.name}": path.read_bytes() for path in relay.directory.iterdir() if not path.name.endswith(".flash")
+    }
+
+
+def write_board(flash: Path, relay: FullRelay, extra: dict[str, bytes]) -> None:
+    """The flash of a board that holds this relay."""
+    partitions = read_board(BOARD).partitions
+    littlefs = partitions["littlefs"]
+    write_flash(flash, littlefs.offset, make_littlefs(littlefs_files(relay) | extra, littlefs.length))
+    for name, file in (("ring", "ring.flash"), ("keyring", "keys.flash")):
+        if (relay.directory / file).exists():
+            write_flash(flash, partitions[name].offset, (relay.directory / file).read_bytes())
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="tessera-bench-") as folder:
+        yield Path(folder)
+
+
+# -- on the board, in deterministic mode
+
+
+def core_figures(folder: Path, relay: FullRelay) -> Figures:
+    """What bench_board.py says, by name; "cells" is the list of those it fetched."""
+    config = {
+        "now": relay.now,
+        "round_seconds": ROUND_SECONDS,
+        "rounds_left": EPOCH_ROUNDS - relay.open_round % EPOCH_ROUNDS - 1,
+        "signature": {
+            name: vectors("bip340")[1][name] for name in ("signature", "message", "public_key")
+        },
+    }
+    programs = {f"{name}.mpy": compile_module(f"{name[1:]}.py", path) for name, path in PARTS.items()}
+    write_board(folder / "flash.bin", relay, programs | {"/bench.json": json.dumps(config).encode()})
+    program = folder / "program.py"
+    program.write_text("import bench_board\nbench_board.main()\n")
+    execution = execute(IMAGE, folder / "flash.bin", program)
+    if execution.status != DONE:
+        sys.exit(f"bench_board.py failed on the board:\n{execution.output}{execution.errors}")
+    figures: Figures = {"cells": []}
+    for line in execution.output.splitlines():
+        ((name, value),) = json.loads(line).items()
+        if name == "cell":
+            figures["cells"].append(value)
+        else:
+            figures[name] = value
+    return figures
+
+
+# -- the board as it is switched on
+
+
+def boot_cycles(flash: Path) -> int:
+    """From power to `serving`."""
+    with Board(IMAGE, flash) as board:
+        board.repl.until(b"\nserving", timeout=600)
+        return board.cycles()
+
+
+def boots(folder: Path, relay: FullRelay) -> int:
+    flash = folder / "boot.bin"
+    write_board(flash, relay, {})
+    if not (relay.directory / "ring.flash").exists():
+        boot_cycles(flash)  # the first start ever fills the ring, once in a relay's life
+    return boot_cycles(flash)
+
+
+async def members(port: int) -> list[dict[str, float]]:
+    return list(await asyncio.gather(*(one_member(port, 100 + number) for number in range(CONNECTIONS))))
+
+
+def service_figures(folder: Path, relay: FullRelay) -> Figures:
+    """A full relay with four members at once, over the emulated line."""
+    flash = folder / "service.bin"
+    write_board(flash, relay, {})
+    with Board(IMAGE, flash, guest_port=wire.PORT) as board:
+        board.repl.enter()
+        board.repl.start(SERVE)
+        board.repl.until(b"\nserving", timeout=600)
+        board.wait_for_link()
+        board.repl.send(b"clock %d\n" % (1000 * relay.now))
+        board.repl.until(b"clock set")
+        seen = asyncio.run(members(board.address[1]))
+        board.repl.send(b"\x03")
+        board.repl.until(b"heap ", timeout=60)
+        peak, total = map(int, board.repl.until(b"\r\n").split())
+    return {
+        "heap_peak_bytes": peak,
+        "heap_bytes": total,
+        "line_kb_per_s": CONNECTIONS * statistics.median(each["fetch_kb_per_s"] for each in seen),
+    }
+
+
+# -- the table
+
+
+def milliseconds(cycles: float) -> str:
+    return f"{cycles / CYCLES_PER_MS:.2f}"
+
+
+def summary(core: Figures, boot: Figures, service: Figures) -> list[tuple[str, float | None, str]]:
+    """(what, cycles, value in words) of each line."""
+    rows: list[tuple[str, float | None, str]] = []
+
+    def time_of(label: str, cycles: float) -> None:
+        rows.append((label, cycles, f"{cycles / CYCLES_PER_MS:,.2f} ms"))
+
+    def median(label: str, *names: str) -> None:
+        time_of(label, sum(statistics.median(core[name]) for name in names))
+
+    def say(label: str, text: str) -> None:
+        rows.append((label, None, text))
+
+    time_of("power to serving, empty ring", boot["empty"])
+    time_of("power to serving, full ring", boot["full"])
+    median("BIP-340 verification", "verification")
+    median("DH", "dh")
+    median("ephemeral, made ahead in idle time", "ephemeral")
+    median("stranger refused before curve work", "stranger")
+    median("full handshake", "handshake")
+    median("full handshake and AUTH", "handshake", "auth")
+    median("resumed handshake", "resumed_handshake")
+    median("POST to ACK, without the fixed delay", "post")
+    time_of("the same, longest (a lease is written)", max(core["post"]))
+    fetch_rows(core, time_of, say)
+    median("seal of a round", "seal")
+    median("seal of an epoch, keys erased", "seal_of_epoch")
+    say("heap of a board", f"{service['heap_bytes']:,} bytes")
+    say("heap in use, nobody there", f"{core['heap_of_relay']:,} bytes")
+    say(f"heap in use, peak with {CONNECTIONS} connections", f"{service['heap_peak_bytes']:,} bytes")
+    say("heap free at that peak", f"{service['heap_bytes'] - service['heap_peak_bytes']:,} bytes")
+    say("C stack, deepest", f"{core['stack']:,} bytes")
+    say(f"the emulated line, {CONNECTIONS} members fetching", f"{service['line_kb_per_s']:.0f} kB/s")
+    return rows
+
+
+def fetch_rows(core: Figures, time_of: Any, say: Any) -> None:
+    """A cell of the oldest epoch: what its records cost, and how much of that is AES."""
+    cell = core["cells"][-1]
+    frames = [cell["first_frame"], *cell["frames"]]
+    total, records = sum(frames), cell["records"]
+    aes = {name: min(core[f"aes_{name}"]) for name in ("page", "head", "dummy", "heads", "frame")}
+    candidates = core["candidates"]
+    heads = records * aes["head"] + candidates / 64 * aes["heads"]
+    ciphers = records * (aes["page"] + aes["dummy"]) + len(frames) * aes["frame"] + heads
+    rate = records * wire.RECORD_BYTES / (total / CYCLES_PER_MS)
+    say("FETCH, relay work", f"{rate:.0f} kB/s")
+    say("a cell of it", f"{records} records, {cell['real']} of them real")
+    time_of("first frame of a cell (its order)", cell["first_frame"])
+    time_of("each frame after it", statistics.median(cell["frames"]))
+    say("share of AES", f"{100 * ciphers / total:.0f} %")
+    time_of("page decrypted", aes["page"])
+    time_of("Python and hashes, a record", (total - ciphers) / records)
+
+
+def show(rows: list[tuple[str, float | None, str]]) -> None:
+    table = Table("", "cycles", "at 125 MHz", title=f"The image of {BOARD} on the emulated board")
+    for label, cycles, text in rows:
+        table.add_row(label, "" if cycles is None else f"{round(cycles):,}", text)
+    Console(width=110).print(table)
+
+
+def main() -> None:
+    with scratch() as folder:
+        (folder / "full").mkdir()
+        (folder / "empty").mkdir()
+        full = make_full_relay(folder / "full", GENESIS)
+        empty = make_relay(folder / "empty", GENESIS)
+        core = core_figures(folder, full)
+        boot = {"empty": boots(folder, empty), "full": boots(folder, full)}
+        service = service_figures(folder, full)
+    rows = summary(core, boot, service)
+    show(rows)
+    output = ROOT / "build" / "bench-device.json"
+    output.parent.mkdir(exist_ok=True)
+    measured = {label: {"cycles": cycles, "value": text} for label, cycles, text in rows}
+    raw = {"core": core, "boot": boot, "service": service}
+    image = json.loads((IMAGE.parent / "image.json").read_text())
+    output.write_text(json.dumps({"image": image["image"], "figures": measured, "raw": raw}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
