@@ -1,11 +1,7 @@
 # Before main.py: what is frozen comes before files of the same name, so that a file on flash cannot stand in for a part
 # of the core whose digest the relay signs.
 
-import gc
 import sys
-
-_GC_THRESHOLD_BYTES = 8192  # collect early: what is in use never exceeds what lives by more than this
 
 sys.path.remove(".frozen")
 sys.path.insert(0, ".frozen")
-gc.threshold(_GC_THRESHOLD_BYTES)

@@ -8,7 +8,7 @@ import os
 
 import office
 from check import unhex
-from device import flash
+from device import flash, service
 from machine import mem32
 from tessera import curve, wire
 from tessera.batch import CellFrame
@@ -103,7 +103,8 @@ def stranger(relay):
 
 def greet(relay, make_client):
     """(cycles of the relay's part, session, client's end) of a handshake of either kind."""
-    relay.prepare_ephemeral()
+    while relay.prepare():
+        pass
     begin, nonce = timed(relay.nonce)
     client = make_client(nonce)
     hello = client.hello()
@@ -154,10 +155,10 @@ def handshakes(relay):
 
 
 def ephemeral(relay):
-    while relay.prepare_ephemeral():
+    while relay.prepare():
         pass
     relay._ephemerals.pop()
-    return timed(relay.prepare_ephemeral)[0]
+    return timed(relay.prepare)[0]
 
 
 def posts(relay):
@@ -187,7 +188,7 @@ def fetch(relay, session, round_):
         now = mem32[_CYCLES]
         frames.append((now - start & 0xFFFFFFFF) - _overhead)
         start = now
-    return count, len(relay._log.pages_of(0, round_)), frames
+    return count, relay._log.pages_of(0, round_)[1], frames
 
 
 def fetches(relay, session):
@@ -215,11 +216,13 @@ def main():
     cipher_work()
     with open("/relay.json") as file:
         relay, clock = boot(json.load(file))
+    service.collect_early()
     clock.set(1000 * config["now"])
     relay.turn()
     relay.maintain()
     gc.collect()
     say("heap_of_relay", gc.mem_alloc())
+    say("collection", cycles_of(2, gc.collect))
     mem32[_LOWEST_STACK] = 0
     say("stranger", cycles_of(5, stranger, relay))
     session, channel = handshakes(relay)

@@ -103,10 +103,12 @@ clean_make() {
 # One build folder serves all binaries: between them only the frozen content and the modules differ, so another one takes
 # seconds.
 build_unix() { # MODULES MANIFEST OUTPUT
+    local -a native=()
+    [ "$(uname -m)" != x86_64 ] || native=(MPY_CROSS_FLAGS=-march=x64) # manifest_unix.py has the same condition
     copy_modules "$1"
     rm -rf "$base"/build-unix/frozen_{content.c,mpy}
     clean_make -C "$base/source/ports/unix" BUILD="$base/build-unix" MICROPY_PY_BTREE=0 \
-        MPY_LIB_DIR="$base/micropython-lib" FROZEN_MANIFEST="$2" \
+        MPY_LIB_DIR="$base/micropython-lib" FROZEN_MANIFEST="$2" "${native[@]}" \
         USER_C_MODULES="$base/modules" SECP256K1_DIR="$base/secp256k1"
     install_program "$base/build-unix/micropython" "$3"
 }

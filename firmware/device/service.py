@@ -2,6 +2,7 @@
 # Storage, network and clock themselves are the other modules'.
 
 import asyncio
+import gc
 import json
 import os
 import time
@@ -18,6 +19,7 @@ from tessera.runtime import sleep_ms
 from tessera.server import Server, Timing
 from tessera.wire import PORT
 
+_GC_THRESHOLD_BYTES = 8192  # once it serves: what is in use then never exceeds what lives by more than this
 _EPOCH_SECONDS = 946_684_800 if time.gmtime(0)[0] == 2000 else 0  # where time.time() begins on this port
 _LINK_MS = 1000  # how often the link is looked at
 _NO_LINK_MS = 100  # how often, by what waits for it
@@ -29,6 +31,7 @@ def main(observe=None):
     led.show(False)
     try:
         relay, config = open_relay()
+        collect_early()
         asyncio.run(_serve(relay, config, observe))
     except KeyboardInterrupt:
         print("stopped: the prompt is MicroPython's, machine.reset() starts the relay again")
@@ -57,6 +60,12 @@ def open_relay():
     print("starting; the first start fills the record ring, which takes a while")
     relay.start()
     return relay, config
+
+
+def collect_early():
+    """What a start left lies between what stays: collect that, and from now on before much garbage is there."""
+    gc.collect()
+    gc.threshold(_GC_THRESHOLD_BYTES)
 
 
 def _device(name, config):

@@ -12,13 +12,16 @@ LEASE_POSTS = const(16)
 
 
 class Token:
-    """A verified token in RAM: posts used, leases taken, and the secret its sessions resume with."""
+    """A verified token in RAM: posts used, leases taken, and what its sessions resume with.
+
+    steps: (id, key, next secret) of the next resumption and of the one after it, () before the first offer.
+    """
 
     def __init__(self, ring_id, leases):
         self.ring_id = ring_id
         self.leases = leases
         self.used = leases * LEASE_POSTS  # what an earlier boot had open counts as used
-        self.secret = None
+        self.steps = ()
 
 
 class Admission:
@@ -73,25 +76,24 @@ class Admission:
     # -- resumption
 
     def offer_resumption(self, token, secret):
-        """Let the token's sessions resume with this secret (32 bytes), and with no earlier one."""
-        self._forget(token)
-        token.secret = secret
-        first, _, following = resumption_step(secret)
-        self._resumable[first] = token
-        self._resumable[resumption_step(following)[0]] = token
+        """Let the token's sessions resume with this secret (32 bytes) or the one after it, and with no earlier one."""
+        self._offer(token, resumption_step(secret))
 
-    def _forget(self, token):
-        if token.secret is not None:
-            first, _, following = resumption_step(token.secret)
-            self._resumable.pop(first)
-            self._resumable.pop(resumption_step(following)[0])
+    def _offer(self, token, step):
+        for id_, _, _ in token.steps:
+            self._resumable.pop(id_)
+        token.steps = (step, resumption_step(step[2]))
+        for id_, _, _ in token.steps:
+            self._resumable[id_] = token
 
     def resumable(self, id_):
-        """(token, key, next secret) of a resumption id, None if no token accepts it. Changes nothing."""
+        """The (token, key) of a resumption id, None if no token accepts it. Changes nothing."""
         token = self._resumable.get(id_)
         if token is None:
             return None
-        own_id, key, following = resumption_step(token.secret)
-        if own_id != id_:
-            _, key, following = resumption_step(following)
-        return token, key, following
+        return token, token.steps[0][1] if token.steps[0][0] == id_ else token.steps[1][1]
+
+    def resumed(self, token, id_):
+        """The token's session was resumed with this id: that secret is used up, its successor is offered."""
+        used, following = token.steps
+        self._offer(token, following if used[0] == id_ else resumption_step(following[2]))

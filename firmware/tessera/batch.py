@@ -6,13 +6,13 @@
 
 from array import array
 
-from .page import PAGE_BYTES
+from . import native
+from .page import PAGE_BYTES, RECORD_START_BYTES
 from .runtime import const
 from .wire import CELL_FRAME_BYTES, CELL_HEADER_BYTES, RECORD_BYTES, RECORDS_PER_FRAME, pack_cell
 
-_DUMMY = const(1 << 28)  # marks an entry of the order as a dummy's number; other entries are pages
-_KEY_BITS = const(30)  # of a small integer on a 32-bit MicroPython
-_HEAD_BYTES = const(8)
+_DUMMY_BIT = const(28)  # native.DUMMY_BIT: marks an entry of the order as a dummy's number; other entries are pages
+_NUMBER = const((1 << 28) - 1)
 
 
 class Slot:
@@ -34,10 +34,13 @@ class CellFrame:
 
     def __init__(self):
         self.buffer = bytearray(CELL_FRAME_BYTES)
-        starts = [CELL_HEADER_BYTES + place * RECORD_BYTES for place in range(RECORDS_PER_FRAME)]
-        self.slots = [Slot(self.buffer, start) for start in starts]
-        self.unwanted = Slot(bytearray(PAGE_BYTES), 16)
         self.page = bytearray(PAGE_BYTES)
+        unwanted = Slot(bytearray(PAGE_BYTES), 16)
+        starts = [CELL_HEADER_BYTES + place * RECORD_BYTES for place in range(RECORDS_PER_FRAME)]
+        slots = [Slot(self.buffer, start) for start in starts]
+        # For each place where a page goes and where a dummy: wanted is the page (0) or the dummy (1).
+        self.for_page = [(slot, unwanted) for slot in slots]
+        self.for_dummy = [(unwanted, slot) for slot in slots]
 
 
 class Batch:
@@ -48,53 +51,39 @@ class Batch:
         self._cipher = cipher
         self.round = round_
         self._dummies = cover.dummies(bucket, round_)
-        pages = log.pages_of(bucket, round_)
-        self.count = len(pages) + cover.noise(bucket, round_)
-        self._order = self._ordered(pages, cover.candidates)
+        pages, real = log.pages_of(bucket, round_)
+        self.count = real + cover.noise(bucket, round_)
+        self._order = self._ordered(pages, real, cover.candidates)
 
-    def _ordered(self, pages, candidates):
-        """Pages and dummy numbers in the order of their records' bytes."""
-        heads = bytearray(_HEAD_BYTES * (len(pages) + candidates))
-        view = memoryview(heads)
-        self._dummies.heads(candidates, view[_HEAD_BYTES * len(pages) :])
-        self._read_heads(pages, heads)
-        entries = array("I", pages)
-        for number in range(self.count - len(pages)):
-            entries.append(_DUMMY | number)
+    def _ordered(self, pages, real, candidates):
+        """Pages and dummy numbers in the order of their records' bytes. The work depends on the count only."""
+        count = self.count
+        reads, entries = array("I", bytes(4 * count)), array("I", bytes(4 * count))
+        native.plan(pages, real, count, self._log.pages, reads, entries)
+        heads = bytearray(RECORD_START_BYTES * (count + candidates))
+        # All are read and opened; the dummies' heads then lie over those that were not wanted.
+        self._log.read_heads(reads, self._cipher, heads)
+        self._dummies.heads(candidates, heads, real)
         return self._sorted(entries, heads)
-
-    def _read_heads(self, pages, heads):
-        # As many reads as the batch has records: those beyond the real ones are read for the time they take.
-        log = self._log
-        for place in range(self.count):
-            if place < len(pages):
-                log.read_head(pages[place], self._cipher)
-                heads[_HEAD_BYTES * place : _HEAD_BYTES * (place + 1)] = log.head_record
-            else:
-                log.read_head(place % log.pages, self._cipher)
 
     def _sorted(self, entries, heads):
         """The entries by the bytes of their records, of which heads holds the first 8 each.
 
-        Small integers sort without allocating: as many bits of the head as fit, and the entry's place.
+        Sorted are words: as many bits of the head as fit, and the entry's place.
         """
+        count = len(entries)
         place_bits = 1
-        while len(entries) >> place_bits:
+        while count >> place_bits:
             place_bits += 1
-        head_bits = _KEY_BITS - place_bits
-        keys = []
-        for place in range(len(entries)):
-            at = _HEAD_BYTES * place
-            head = heads[at] << 22 | heads[at + 1] << 14 | heads[at + 2] << 6 | heads[at + 3] >> 2
-            keys.append(head >> (_KEY_BITS - head_bits) << place_bits | place)
-        keys.sort()
-        mask = (1 << place_bits) - 1
-        for index in range(1, len(keys)):
-            if keys[index] >> place_bits == keys[index - 1] >> place_bits:
-                self._settle(keys, index, place_bits, entries, heads)
-        order = array("I")
-        for key in keys:
-            order.append(entries[key & mask])
+        keys = array("I", bytes(4 * count))
+        native.make_keys(heads, count, place_bits, keys)
+        native.sort(keys, count)
+        index = native.next_tie(keys, 1, count, place_bits)
+        while index < count:
+            self._settle(keys, index, place_bits, entries, heads)
+            index = native.next_tie(keys, index + 1, count, place_bits)
+        order = array("I", bytes(4 * count))
+        native.pick(keys, count, (1 << place_bits) - 1, entries, order)
         return order
 
     def _settle(self, keys, index, place_bits, entries, heads):
@@ -109,8 +98,8 @@ class Batch:
         keys[index] = key
 
     def _before(self, place, other, entries, heads):
-        head = heads[_HEAD_BYTES * place : _HEAD_BYTES * (place + 1)]
-        other_head = heads[_HEAD_BYTES * other : _HEAD_BYTES * (other + 1)]
+        head = heads[RECORD_START_BYTES * place : RECORD_START_BYTES * (place + 1)]
+        other_head = heads[RECORD_START_BYTES * other : RECORD_START_BYTES * (other + 1)]
         if bytes(head) != bytes(other_head):
             return bytes(head) < bytes(other_head)
         return self._whole(entries[place]) < self._whole(entries[other])
@@ -118,8 +107,8 @@ class Batch:
     def _whole(self, entry):
         """The whole record of an entry: for ties of the first 8 bytes only."""
         slot = Slot(bytearray(PAGE_BYTES), 16)
-        if entry & _DUMMY:
-            self._dummies.make(entry & ~_DUMMY, slot.record, slot.tail)
+        if entry >> _DUMMY_BIT:
+            self._dummies.make(entry & _NUMBER, slot.record, slot.tail)
         else:
             page = bytearray(PAGE_BYTES)
             self._log.read(entry, page)
@@ -131,19 +120,19 @@ class Batch:
         here = min(RECORDS_PER_FRAME, self.count - offset)
         place = here - 1
         while place >= 0:
-            self._fill_slot(frame, frame.slots[place], self._order[offset + place], offset + place)
+            self._fill_place(frame, place, self._order[offset + place], offset + place)
             place -= 1
         pack_cell(frame.buffer, self.round, self.count, offset, here)
         return here
 
-    def _fill_slot(self, frame, slot, entry, position):
-        # Assigned in pairs: MicroPython builds a tuple, on the heap, for more than three.
-        if entry & _DUMMY:
-            page, number = position % self._log.pages, entry & (_DUMMY - 1)
-            for_page, for_dummy = frame.unwanted, slot
-        else:
-            page, number = entry, position
-            for_page, for_dummy = slot, frame.unwanted
+    def _fill_place(self, frame, place, entry, position):
+        # The same steps for a page and for a dummy: a mask chooses. What is not wanted has a number, too.
+        is_dummy = entry >> _DUMMY_BIT
+        mask = -is_dummy
+        page = entry ^ (entry ^ position % self._log.pages) & mask
+        number = position ^ (position ^ entry & _NUMBER) & mask
+        for_page = frame.for_page[place][is_dummy]
+        for_dummy = frame.for_dummy[place][is_dummy]
         self._log.read(page, frame.page)
         self._cipher.decrypt(frame.page, for_page.page)
         self._dummies.make(number, for_dummy.record, for_dummy.tail)

@@ -10,6 +10,7 @@ from .runtime import const
 NONCE_BYTES = const(16)
 HELLO_BYTES = const(81)
 REPLY_BYTES = const(65)
+RELAY_RANDOM_BYTES = const(33)  # in the reply to a resumption
 
 _NAME = b"Noise_NKpsk0_secp256k1_AES128CBCHMAC_SHA256"
 _CHECK_END = const(49)  # hello is 33 bytes, 16 bytes of HMAC, 32 bytes of proof
@@ -59,14 +60,13 @@ class _Noise:
 
     def _mix_key(self, material):
         mixed = hkdf(self._ck, material, b"", 64)
-        self._ck = mixed[:32]
-        self._cipher = Aead(mixed[32:])
+        self._ck, self._key = mixed[:32], mixed[32:]
 
     def psk(self, psk):
         mixed = hkdf(self._ck, psk, b"", 96)
         self._ck = mixed[:32]
         self._mix_hash(mixed[32:64])
-        self._cipher = Aead(mixed[64:])
+        self._key = mixed[64:]
 
     def ephemeral(self, point):
         self._mix_hash(point)
@@ -78,12 +78,12 @@ class _Noise:
     # A key seals one payload only, so Noise's nonce is always 0.
 
     def seal_empty(self):
-        sealed = self._cipher.seal(0, self._h, b"")
+        sealed = Aead(self._key).seal(0, self._h, b"")
         self._mix_hash(sealed)
         return sealed
 
     def open_empty(self, sealed):
-        if self._cipher.open(0, self._h, sealed):
+        if Aead(self._key).open(0, self._h, sealed):
             raise BadFrame("the payload is not empty")
         self._mix_hash(sealed)
 

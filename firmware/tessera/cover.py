@@ -4,12 +4,12 @@
 
 import struct
 
+from . import native
 from .hashes import HmacKey, tagged
 from .runtime import aes_cbc, aes_ecb, const, copy_block
 
 _DUMMY_BYTES = const(240)
 _BLOCK = const(16)
-_HEAD_BYTES = const(8)
 _CHUNK = const(64)  # counters encrypted at once: 1 KiB of buffer instead of 32·mu bytes
 
 
@@ -30,10 +30,7 @@ def commitment(key):
 
 def sample(thresholds, draw):
     """#{k : T_k ≤ draw}: thresholds are bytes, 8 each, draw is 8 bytes. All are compared, whatever the draw."""
-    count = 0
-    for at in range(0, len(thresholds), 8):
-        count += thresholds[at : at + 8] <= draw
-    return count
+    return native.count_not_above(thresholds, len(thresholds) // 8, draw)
 
 
 class EpochCover:
@@ -76,16 +73,12 @@ class Dummies:
         self._cipher.encrypt(self._input, out)
         copy_block(self._chained, out_tail)
 
-    def heads(self, count, out):
-        """Write the first 8 bytes of dummies 0 … count - 1 to out, one after the other."""
+    def heads(self, count, out, first):
+        """Write the first 8 bytes of dummies 0 … count - 1 to the places from `first` on in out, 8 bytes each."""
         cipher = aes_ecb(self._key)
         blocks = bytearray(_CHUNK * _BLOCK)
-        view = memoryview(blocks)
         for start in range(0, count, _CHUNK):
             here = min(_CHUNK, count - start)
-            for place in range(here):
-                struct.pack_into(">QII", blocks, place * _BLOCK, 0, 0, start + place)
-            cipher.encrypt(view[: here * _BLOCK], view[: here * _BLOCK])
-            for place in range(here):
-                at = (start + place) * _HEAD_BYTES
-                out[at : at + _HEAD_BYTES] = view[place * _BLOCK : place * _BLOCK + _HEAD_BYTES]
+            native.number_blocks(blocks, start, here)
+            cipher.encrypt(blocks, blocks)
+            native.gather_heads(blocks, here, out, first + start)

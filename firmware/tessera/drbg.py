@@ -4,7 +4,7 @@
 from binascii import unhexlify
 
 from .errors import Fault
-from .hashes import hmac_sha256
+from .hashes import HmacKey
 from .runtime import const
 
 _RESEED_INTERVAL = const(1 << 20)  # calls; the standard allows 2^48
@@ -22,17 +22,19 @@ class HmacDrbg:
     """HMAC_DRBG with SHA-256: 256 bits of strength, no prediction resistance."""
 
     def __init__(self, entropy, nonce=b"", personalization=b""):
-        self._key = bytes(32)
+        self._mac = HmacKey(bytes(32))
         self._value = b"\x01" * 32
         self._calls = 0
         self._update(entropy, nonce, personalization)
 
     def _update(self, *provided):
-        self._key = hmac_sha256(self._key, self._value, b"\x00", *provided)
-        self._value = hmac_sha256(self._key, self._value)
+        self._rekey(b"\x00", *provided)
         if any(len(part) for part in provided):
-            self._key = hmac_sha256(self._key, self._value, b"\x01", *provided)
-            self._value = hmac_sha256(self._key, self._value)
+            self._rekey(b"\x01", *provided)
+
+    def _rekey(self, *parts):
+        self._mac = HmacKey(self._mac.digest(self._value, *parts))
+        self._value = self._mac.digest(self._value)
 
     def reseed(self, entropy):
         """Mix in fresh entropy (bytes)."""
@@ -46,7 +48,7 @@ class HmacDrbg:
         self._calls += 1
         output = b""
         while len(output) < length:
-            self._value = hmac_sha256(self._key, self._value)
+            self._value = self._mac.digest(self._value)
             output += self._value
         self._update()
         return output[:length]

@@ -3,17 +3,62 @@
 
 import struct
 
+from . import native
 from .hashes import HmacKey, hkdf_expand
-from .runtime import aes_cbc, aes_ecb, const, copy_block
+from .runtime import aes_cbc, aes_ecb, const
 
 PAGE_BYTES = const(256)
 HEAD_BYTES = const(32)  # the header and the first block of the record
+RECORD_START_BYTES = const(8)  # what a batch is sorted by
 RECORD = const(1)  # kind
 COPY = const(2)  # kind: of the newest record in the sector used before
 _HEADER_BYTES = const(16)
-_MAC_AT = const(10)
-_MAC_BYTES = const(6)
-_MAC_START_BYTES = const(14)
+_INDEX_BYTES = const(4)
+_COVERED_BYTES = const(14)
+_PLACE_AT = const(7)  # the last byte of seq, behind the index
+_ROUND_AT = const(4)
+_BUCKET_AT = const(8)
+_KIND_AT = const(9)
+
+
+class PageBuffer:
+    """A page of flash and what it decrypts to, with views that are made once: opening a page allocates nothing.
+
+    page (256 bytes) comes from flash; header (16) and record (240) are what PageCipher.open() leaves.
+    """
+
+    def __init__(self):
+        self.page = bytearray(PAGE_BYTES)
+        self.first_block = memoryview(self.page)[:_HEADER_BYTES]
+        self.head = memoryview(self.page)[:HEAD_BYTES]
+        self.plain = bytearray(PAGE_BYTES)
+        self.record = memoryview(self.plain)[_HEADER_BYTES:]
+        self.record_start = self.record[:RECORD_START_BYTES]
+        # The header stands behind the page's index, as the MAC covers both.
+        self.indexed_header = bytearray(_INDEX_BYTES + _HEADER_BYTES)
+        self.header = memoryview(self.indexed_header)[_INDEX_BYTES:]
+        self.covered = memoryview(self.indexed_header)[:_COVERED_BYTES]
+        self.mac = memoryview(self.indexed_header)[_COVERED_BYTES:]
+
+    @property
+    def round(self):
+        """The round in the header."""
+        return native.read_u32(self.header, _ROUND_AT)
+
+    @property
+    def bucket(self):
+        """The bucket in the header."""
+        return self.header[_BUCKET_AT]
+
+    @property
+    def kind(self):
+        """RECORD or COPY."""
+        return self.header[_KIND_AT]
+
+    @property
+    def seq(self):
+        """The seq in the header."""
+        return native.read_u32(self.header, 0)
 
 
 class PageCipher:
@@ -26,34 +71,22 @@ class PageCipher:
         self._first_block = aes_ecb(self._encryption_key)
         # Decrypts every block but the first of what it is given, whatever came before: c_i needs only c_{i-1}.
         self._reader = aes_cbc(self._encryption_key)
-        self._header = bytearray(_HEADER_BYTES)
-        self._mac_start = bytearray(_MAC_START_BYTES)  # what the MAC covers before the record: page, seq … kind
-        self._mac_read = memoryview(self._header)[_MAC_AT:]
 
-    def seal(self, page_index, seq, round_, bucket, kind, record, out):
-        """Write the page for a record (240 bytes) into out (256 bytes). seq must be new under this key."""
-        struct.pack_into(">IIBB", out, 0, seq, round_, bucket, kind)
-        view = memoryview(out)
-        view[_HEADER_BYTES:] = record
-        struct.pack_into(">IIIBB", self._mac_start, 0, page_index, seq, round_, bucket, kind)
-        view[_MAC_AT:_HEADER_BYTES] = self._mac.digest(self._mac_start, record)[:_MAC_BYTES]
-        aes_cbc(self._encryption_key).encrypt(out, out)
+    def seal(self, page_index, seq, round_, bucket, kind, record, page):
+        """Write the page for a record (240 bytes) into page (256 bytes). seq must be new under this key."""
+        mac = self._mac.digest(struct.pack(">IIIBB", page_index, seq, round_, bucket, kind), record)
+        struct.pack_into(">IIBB6s", page, 0, seq, round_, bucket, kind, mac)
+        page[_HEADER_BYTES:] = record
+        aes_cbc(self._encryption_key).encrypt(page, page)
 
-    def open(self, page_index, page, out):
-        """(seq, round, bucket, kind) of a page written under this key, its record in out[16:]; None for any other page.
-
-        page and out are 256 bytes.
-        """
-        header = self._header
-        self._first_block.decrypt(memoryview(page)[:_HEADER_BYTES], header)
-        if (header[3] ^ page_index) & 15:  # seq and page agree in the place: spares 15 of 16 strangers the MAC
-            return None
-        self._reader.decrypt(page, out)
-        struct.pack_into(">I10s", self._mac_start, 0, page_index, header)
-        if not self._mac.verify(self._mac_read, self._mac_start, memoryview(out)[_HEADER_BYTES:]):
-            return None
-        copy_block(out, header)
-        return struct.unpack_from(">IIBB", header)
+    def open(self, page_index, buffer):
+        """Whether the page in buffer (PageBuffer) was written under this key at this place; if so it is decrypted."""
+        self._first_block.decrypt(buffer.first_block, buffer.header)
+        if (buffer.indexed_header[_PLACE_AT] ^ page_index) & 15:  # seq and page agree in it: spares the MAC
+            return False
+        self._reader.decrypt(buffer.page, buffer.plain)
+        struct.pack_into(">I", buffer.indexed_header, 0, page_index)
+        return self._mac.verify(buffer.mac, buffer.covered, buffer.record)
 
     def decrypt(self, data, out):
         """Decrypt a page, or the first bytes of one, without its header: out[16:] is right, out[:16] is noise.

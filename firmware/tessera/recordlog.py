@@ -3,13 +3,14 @@
 
 from array import array
 
+from . import native
 from .errors import Busy, Fault
-from .page import COPY, HEAD_BYTES, PAGE_BYTES, RECORD
+from .page import COPY, PAGE_BYTES, RECORD, RECORD_START_BYTES, PageBuffer
 from .runtime import aes_cbc, const
 
 PAGES_PER_SECTOR = const(16)
 _EMPTY = const(0xFFFF)
-_UNUSED = const(0xFFFFFFFF)
+_UNUSED = const(0x3FFFFFFF)  # first round of a sector without records: a small integer on every board
 _LONGEST_SPAN = const(254)  # rounds from the first to the last record of a sector: the index keeps them in one byte
 _PROGRAM_TRIES = const(4)
 _ERASE = const(6)  # ioctl
@@ -29,7 +30,7 @@ class RecordLog:
         self.sectors = device.ioctl(_COUNT, 0)
         self.pages = self.sectors * PAGES_PER_SECTOR
         self._index = array("H", b"\xff\xff" * self.pages)  # bucket << 8 | round - first round of the sector
-        self._first_round = array("I", b"\xff\xff\xff\xff" * self.sectors)  # _UNUSED
+        self._first_round = array("I", [_UNUSED] * self.sectors)
         self._last_round = array("I", bytes(4 * self.sectors))
         self._sector = self.sectors - 1  # the one being filled
         self._place = PAGES_PER_SECTOR  # of the next page in it
@@ -37,10 +38,7 @@ class RecordLog:
         self._opened = False  # by this boot
         self._blank_ahead = 0
         self._first_kept_round = 0
-        self._page = bytearray(PAGE_BYTES)
-        self._check = bytearray(PAGE_BYTES)
-        self._head = memoryview(self._page)[:HEAD_BYTES]
-        self.head_record = memoryview(self._check)[16 : 16 + 8]
+        self._buffer = PageBuffer()
 
     # -- device
 
@@ -54,8 +52,8 @@ class RecordLog:
         for page in range(self.pages):
             if page & 15 == 0:
                 self._device.ioctl(_ERASE, page >> 4)
-            cipher.encrypt(zeros, self._page)
-            self._device.writeblocks(page >> 4, self._page, (page & 15) << 8)
+            cipher.encrypt(zeros, self._buffer.page)
+            self._device.writeblocks(page >> 4, self._buffer.page, (page & 15) << 8)
 
     def read(self, page, buffer):
         """The raw bytes at the start of a page."""
@@ -73,32 +71,40 @@ class RecordLog:
         return highest
 
     def pages_of(self, bucket, round_):
-        """The pages of a cell, as an array of indices in no promised order."""
-        found = array("I")
+        """(pages of a cell, in no promised order and with unused entries behind them; how many there are)."""
+        sectors = []
         for sector in range(self.sectors):
-            first = self._first_round[sector]
-            if first <= round_ <= self._last_round[sector]:  # an unused sector's first round is the highest number
-                wanted = bucket << 8 | (round_ - first)
-                for page in range(sector << 4, (sector + 1) << 4):
-                    if self._index[page] == wanted:
-                        found.append(page)
-        return found
+            if self._first_round[sector] <= round_ <= self._last_round[sector]:  # an unused one's first is the highest
+                sectors.append(sector)
+        pages = array("I", bytes(4 * (PAGES_PER_SECTOR * len(sectors) + 1)))
+        count = 0
+        for sector in sectors:
+            wanted = bucket << 8 | (round_ - self._first_round[sector])
+            count = native.find_pages(self._index, sector << 4, (sector + 1) << 4, wanted, pages, count)
+        return pages, count
 
-    def read_head(self, page, cipher):
-        """Leave the first 8 bytes of a page's record in head_record. Allocates nothing."""
-        self.read(page, self._head)
-        cipher.decrypt(self._head, self._check)
+    def read_heads(self, pages, cipher, heads):
+        """Write the first 8 bytes of each page's record to heads, one after the other."""
+        readblocks, decrypt = self._device.readblocks, cipher.decrypt
+        head, plain, start = self._buffer.head, self._buffer.plain, self._buffer.record_start
+        at = 0
+        for page in pages:
+            readblocks(page >> 4, head, (page & 15) << 8)
+            decrypt(head, plain)
+            heads[at : at + RECORD_START_BYTES] = start
+            at += RECORD_START_BYTES
 
     # -- writing
 
     def append(self, round_, bucket, record, cipher, kind=RECORD):
         """Program a record, read it back, enter it in the index; its page. Busy or Fault if there is no room."""
+        written, read_back = self._buffer.page, self._buffer.plain
         for _ in range(_PROGRAM_TRIES):
             page = self._next_page(round_)
-            cipher.seal(page, self._number << 4 | page & 15, round_, bucket, kind, record, self._page)
-            self._device.writeblocks(page >> 4, self._page, (page & 15) << 8)
-            self.read(page, self._check)
-            if self._check == self._page:
+            cipher.seal(page, self._number << 4 | page & 15, round_, bucket, kind, record, written)
+            self._device.writeblocks(page >> 4, written, (page & 15) << 8)
+            self._device.readblocks(page >> 4, read_back, (page & 15) << 8)
+            if read_back == written:
                 self._enter(page, round_, bucket)
                 return page
             # Never let a page that read back wrong be found whole by a later boot: the record is stored again.
@@ -173,17 +179,20 @@ class RecordLog:
         numbers = array("I", bytes(4 * self.sectors))
         copies = []
         order = list(ciphers)
+        buffer, find = self._buffer, self._find
         for page in range(self.pages):
-            found = self._find(page, ciphers, order, epoch_rounds)
-            if found is None:
+            if not find(page, ciphers, order, epoch_rounds):
                 continue
-            seq, round_, bucket, kind = found
-            sector = page >> 4
-            if self._used(sector) and not 0 <= round_ - self._first_round[sector] <= _LONGEST_SPAN:
+            sector, round_ = page >> 4, buffer.round
+            first = self._first_round[sector]
+            if first == _UNUSED:
+                self._first_round[sector] = first = round_
+            elif not 0 <= round_ - first <= _LONGEST_SPAN:
                 continue
-            self._enter(page, round_, bucket)
-            numbers[sector] = seq >> 4
-            if kind == COPY:
+            self._index[page] = buffer.bucket << 8 | (round_ - first)
+            self._last_round[sector] = round_
+            numbers[sector] = buffer.seq >> 4
+            if buffer.kind == COPY:
                 copies.append(page)
         originals = {page: self._drop_original(page, numbers, ciphers, epoch_rounds) for page in copies}
         newest = max(range(self.sectors), key=lambda sector: numbers[sector])
@@ -200,11 +209,12 @@ class RecordLog:
         self.erase_ahead(erase, first_kept_round)
         if newest is None or not self._blank_ahead:
             return
-        found = self._find(newest, ciphers, list(ciphers), epoch_rounds)
-        if found is None or found[1] < first_kept_round:
+        if not self._find(newest, ciphers, list(ciphers), epoch_rounds):
             return
-        record = bytes(memoryview(self._check)[16:])
-        self.append(found[1], found[2], record, ciphers[found[1] // epoch_rounds], COPY)
+        round_, bucket, record = self._buffer.round, self._buffer.bucket, bytes(self._buffer.record)
+        if round_ < first_kept_round:
+            return
+        self.append(round_, bucket, record, ciphers[round_ // epoch_rounds], COPY)
         self._index[newest] = _EMPTY
 
     def _newest_page(self, sector):
@@ -214,16 +224,16 @@ class RecordLog:
         return None
 
     def _find(self, page, ciphers, order, epoch_rounds):
-        """(seq, round, bucket, kind) of a page, None if no key opens it; the epoch that did comes first in order."""
-        self._device.readblocks(page >> 4, self._page, (page & 15) << 8)
+        """Whether a page is of one of the epochs; then it is opened in the buffer, and its epoch comes first in order."""
+        buffer = self._buffer
+        self._device.readblocks(page >> 4, buffer.page, (page & 15) << 8)
         for epoch in order:
-            found = ciphers[epoch].open(page, self._page, self._check)
-            if found is not None and found[1] // epoch_rounds == epoch and found[2] < 128:
+            if ciphers[epoch].open(page, buffer) and buffer.round // epoch_rounds == epoch and buffer.bucket < 128:
                 if epoch != order[0]:
                     order.remove(epoch)
                     order.insert(0, epoch)
-                return found
-        return None
+                return True
+        return False
 
     def _drop_original(self, copy_page, numbers, ciphers, epoch_rounds):
         """Take the page that copy_page is a copy of out of the index and return it; None if it cannot be read."""
@@ -231,10 +241,11 @@ class RecordLog:
         original = None if before is None else self._newest_page(before)
         if original is None:
             return None
-        copy = self._find(copy_page, ciphers, list(ciphers), epoch_rounds)
-        record = bytes(memoryview(self._check)[16:])
-        found = self._find(original, ciphers, list(ciphers), epoch_rounds)
-        if copy[1:3] != found[1:3] or memoryview(self._check)[16:] != record:
+        both = []
+        for page in (copy_page, original):
+            self._find(page, ciphers, list(ciphers), epoch_rounds)
+            both.append((self._buffer.round, self._buffer.bucket, bytes(self._buffer.record)))
+        if both[0] != both[1]:
             return None
         self._index[original] = _EMPTY
         return original

@@ -22,7 +22,8 @@ from .runtime import const
 _SEED_FILE = "seed"
 _BOOT_ERASES = const(8)  # sectors erased at boot: room for 128 posts before the first window
 _WINDOW_ERASES = const(8)  # and in each window after a seal
-_EPHEMERALS = const(2)
+_EPHEMERALS = const(2)  # made in advance: what two handshakes of members take
+_DRAWN_BYTES = const(512)  # random bytes drawn in advance
 
 
 class Identity:
@@ -68,7 +69,7 @@ class Relay:
         self._ephemerals = []
         self._held_until_ms = None  # soft expiry: uptime before which expired keys are kept
         self._schedule_ended = False
-        self._nonces = b""
+        self._drawn = b""  # random bytes not used yet
         self._pushing = None  # the session that pushes an object: one at a time, as it takes heap
         self.open_round = None
         self.epoch = None
@@ -274,19 +275,29 @@ class Relay:
     # -- handshakes
 
     def nonce(self):
-        """16 random bytes for a connection; drawn 16 at a time, as strangers are to cost little."""
-        if not self._nonces:
-            self._nonces = self._generator.random(16 * channel.NONCE_BYTES)
-        nonce, self._nonces = self._nonces[: channel.NONCE_BYTES], self._nonces[channel.NONCE_BYTES :]
-        return nonce
+        """16 random bytes for a connection."""
+        return self._drawn_ahead(channel.NONCE_BYTES)
 
-    def prepare_ephemeral(self):
-        """Make one ephemeral in advance if there is room for one; whether there was."""
-        if len(self._ephemerals) >= _EPHEMERALS:
+    def _drawn_ahead(self, length):
+        """Random bytes for what is sent in the clear; many are drawn at a time, as strangers are to cost little."""
+        if len(self._drawn) < length:
+            self._drawn = self._generator.random(_DRAWN_BYTES)
+        drawn, self._drawn = self._drawn[:length], self._drawn[length:]
+        return drawn
+
+    def prepare(self):
+        """Do a part of what handshakes will need, in advance, if something is left to do; whether there was."""
+        if len(self._drawn) < _DRAWN_BYTES // 2:
+            self._drawn += self._generator.random(_DRAWN_BYTES // 2)
+        elif len(self._ephemerals) < _EPHEMERALS:
+            self._prepare_ephemeral()
+        else:
             return False
+        return True
+
+    def _prepare_ephemeral(self):
         secret = self._generator.random(32)
         self._ephemerals.append((secret, curve.public(secret)))
-        return True
 
     def check_hello(self, hello, nonce):
         """The access key a hello was made with; BadFrame if none. Cheap: one or two HMACs."""
@@ -298,7 +309,7 @@ class Relay:
         if id_ is not None:
             return self._resume(hello, nonce, id_)
         if not self._ephemerals:
-            self.prepare_ephemeral()
+            self._prepare_ephemeral()
         opened, reply = channel.respond(hello, nonce, access_key, self._identity.static, self._ephemerals.pop())
         return Session(opened), reply
 
@@ -306,9 +317,9 @@ class Relay:
         found = None if self._admission is None else self._admission.resumable(id_)
         if found is None:
             raise BadFrame("unknown resumption id")
-        token, key, following = found
-        opened, reply = channel.resume(hello, nonce, key, self._generator.random(33))
-        self._admission.offer_resumption(token, following)
+        token, key = found
+        opened, reply = channel.resume(hello, nonce, key, self._drawn_ahead(channel.RELAY_RANDOM_BYTES))
+        self._admission.resumed(token, id_)
         session = Session(opened)
         session.epoch, session.token = self.epoch, token
         return session, reply

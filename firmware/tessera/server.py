@@ -98,7 +98,7 @@ class Server:
             if self._turn():
                 await _sleep_until(start, self._timing.window_ms)
             self._gate.set()
-            while self._relay.prepare_ephemeral():
+            while self._relay.prepare():
                 await asyncio.sleep(0)
             await sleep_ms(self._pause_ms())
 

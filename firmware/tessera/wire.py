@@ -107,14 +107,14 @@ def push(total, chunk, data):
 # -- requests, relay side
 
 _LAYOUTS = {
-    VOID: "",
-    INFO: "",
-    AUTH: "I32s64s64s",
-    POST: "B",
-    FETCH: "BII",
-    PARAMS: "H",
-    CHECKPOINT: "I",
-    PUSH: "HHB240s",
+    VOID: ">",
+    INFO: ">",
+    AUTH: ">I32s64s64s",
+    POST: ">B",
+    FETCH: ">BII",
+    PARAMS: ">H",
+    CHECKPOINT: ">I",
+    PUSH: ">HHB240s",
 }
 
 
@@ -123,7 +123,7 @@ def read_request(frame):
     layout = _LAYOUTS.get(frame[0])
     if layout is None:
         raise errors.BadFrame("unknown request")
-    return frame[0], struct.unpack_from(">" + layout, frame, 1)
+    return frame[0], struct.unpack_from(layout, frame, 1)
 
 
 def posted_record(frame):
@@ -134,10 +134,10 @@ def posted_record(frame):
 # -- answers, relay side. Each writes over a buffer whose first bytes are the plaintext and says nothing else.
 
 
-def _answer(buffer, kind, layout="", *fields):
+def _answer(buffer, kind, layout=">", *fields):
     buffer[:SMALL_BYTES] = _EMPTY_SMALL
     buffer[0] = kind
-    struct.pack_into(">" + layout, buffer, 1, *fields)
+    struct.pack_into(layout, buffer, 1, *fields)
 
 
 def answer_void(buffer):
@@ -147,34 +147,34 @@ def answer_void(buffer):
 def answer_info(buffer, digest, serial, open_round, first_round, tier):
     name = tier.encode()
     fields = (PROTOCOL_VERSION, digest, serial, open_round, first_round, len(name), name)
-    _answer(buffer, INFO_ANSWER, "B32sIIIB{}s".format(len(name)), *fields)
+    _answer(buffer, INFO_ANSWER, ">B32sIIIB{}s".format(len(name)), *fields)
 
 
 def answer_auth(buffer, secret, posts_left):
-    _answer(buffer, ADMITTED, "32sH", secret, posts_left)
+    _answer(buffer, ADMITTED, ">32sH", secret, posts_left)
 
 
 def answer_post(buffer, open_round):
-    _answer(buffer, ACK, "I", open_round)
+    _answer(buffer, ACK, ">I", open_round)
 
 
 def answer_params(buffer, total, chunk, data):
-    _answer(buffer, PARAMS_ANSWER, "HHB{}s".format(len(data)), total, chunk, len(data), data)
+    _answer(buffer, PARAMS_ANSWER, ">HHB{}s".format(len(data)), total, chunk, len(data), data)
 
 
 def answer_checkpoint(buffer, data):
-    _answer(buffer, CHECKPOINT_ANSWER, "250s", data)
+    _answer(buffer, CHECKPOINT_ANSWER, ">250s", data)
 
 
 def answer_push(buffer, complete):
-    _answer(buffer, PUSHED, "B", 1 if complete else 0)
+    _answer(buffer, PUSHED, ">B", 1 if complete else 0)
 
 
 def answer_error(buffer, error):
     """The frame for a Refusal."""
     for code, _, kind in _CODES:
         if isinstance(error, kind):
-            _answer(buffer, ERROR, "BI", code, error.retry_after)
+            _answer(buffer, ERROR, ">BI", code, error.retry_after)
 
 
 def answer_fetch_error(buffer, error):

@@ -13,16 +13,19 @@ _ERASE = 6
 
 
 class RamDevice:
-    """So many sectors of 4096 bytes, blank at first. OSError for what a chip would not do at all."""
+    """So many sectors of 4096 bytes, blank at first. OSError for what a chip would not do at all.
+
+    A sector that was not written takes no memory: a board's heap has room for a few.
+    """
 
     def __init__(self, sectors):
         self.sectors = sectors
-        self._bytes = sectors * SECTOR_BYTES
-        self._flash = io.BytesIO(_BLANK * sectors)
+        self._sectors = [io.BytesIO(_BLANK) for _ in range(sectors)]
 
     def readblocks(self, block, buffer, offset=0):
-        self._seek(block, offset, len(buffer))
-        self._flash.readinto(buffer)
+        sector = self._sector(block, offset, len(buffer))
+        sector.seek(offset)
+        sector.readinto(buffer)
 
     def writeblocks(self, block, buffer, offset=None):
         """Program: bits only go from 1 to 0. Without an offset the protocol asks for an erase first."""
@@ -44,23 +47,38 @@ class RamDevice:
         return 0
 
     def _erase(self, block):
-        self.put(block * SECTOR_BYTES, _BLANK)
+        self._sector(block, 0, SECTOR_BYTES)
+        self._sectors[block] = io.BytesIO(_BLANK)
 
-    def _seek(self, block, offset, length):
-        start = block * SECTOR_BYTES + offset
-        if block < 0 or offset < 0 or start + length > self._bytes:
+    def _sector(self, block, offset, length):
+        if not 0 <= block < self.sectors or offset < 0 or offset + length > SECTOR_BYTES:
             raise OSError(22)
-        self._flash.seek(start)
+        return self._sectors[block]
 
     # -- what only a test may do
 
     def get(self, at, length):
         """The bytes from address `at` on."""
         data = bytearray(length)
-        self.readblocks(0, data, at)
+        view = memoryview(data)
+        for block, offset, start, end in _pieces(at, length):
+            self.readblocks(block, view[start:end], offset)
         return bytes(data)
 
     def put(self, at, data):
         """Set the bytes from address `at` on, whatever was there."""
-        self._seek(0, at, len(data))
-        self._flash.write(data)
+        view = memoryview(data)
+        for block, offset, start, end in _pieces(at, len(data)):
+            sector = self._sector(block, offset, end - start)
+            sector.seek(offset)
+            sector.write(view[start:end])
+
+
+def _pieces(at, length):
+    """(sector, offset in it, from, to) of the parts of a range of addresses that lie in one sector each."""
+    start = 0
+    while start < length:
+        block, offset = divmod(at + start, SECTOR_BYTES)
+        end = min(length, start + SECTOR_BYTES - offset)
+        yield block, offset, start, end
+        start = end

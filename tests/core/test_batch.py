@@ -56,7 +56,7 @@ def _served(real, thresholds, bucket):
     served = []
     for offset in range(0, batch.count, 4):
         here = batch.fill(frame, offset)
-        served += [bytes(frame.slots[place].record) for place in range(here)]
+        served += [bytes(frame.for_page[place][0].record) for place in range(here)]
     return served
 
 

@@ -199,9 +199,9 @@ class _Watched:
         self.notes.append("make %d" % len(out))
         self._dummies.make(number, out, out_tail)
 
-    def heads(self, count, out):
+    def heads(self, count, out, first):
         self.notes.append("heads %d" % count)
-        self._dummies.heads(count, out)
+        self._dummies.heads(count, out, first)
 
     def take_notes(self):
         notes, self.notes = self.notes, []

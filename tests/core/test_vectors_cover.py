@@ -69,10 +69,11 @@ def test_heads_are_the_first_bytes_of_the_dummies():
     for row in vectors("cover")["cells"][::7]:
         cover = _cover(row)
         dummies = cover.dummies(row["bucket"], row["round"])
-        heads = bytearray(_HEAD_BYTES * cover.candidates)
-        dummies.heads(cover.candidates, memoryview(heads))
+        heads = bytearray(_HEAD_BYTES * (1 + cover.candidates))
+        dummies.heads(cover.candidates, heads, 1)
+        assert heads[:_HEAD_BYTES] == bytes(_HEAD_BYTES)
         for number in range(cover.candidates):
-            head = heads[_HEAD_BYTES * number : _HEAD_BYTES * (number + 1)]
+            head = heads[_HEAD_BYTES * (number + 1) : _HEAD_BYTES * (number + 2)]
             assert head == _dummy(dummies, number)[:_HEAD_BYTES], (row["table"], number)
 
 

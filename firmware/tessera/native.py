@@ -1,0 +1,107 @@
+# Loops over words and bytes that bytecode is too slow for: native code (viper.py) on MicroPython, plain Python elsewhere.
+# The plain versions say what is meant, and tests hold the others to them. Nothing here checks its arguments.
+
+_PLACE_BYTES = 16
+_HEAD_BYTES = 8
+
+# The bit of an entry of a batch's order that says: not a page but a dummy's number.
+DUMMY_BIT = 28
+
+
+def plain_find_pages(index, start, end, wanted, found, count):
+    """Append to `found` (array of u32, filled up to count) each page from start to end whose entry in index (array of
+    u16) is `wanted`; the count then. found has room for one more than can be found. The time does not tell how many."""
+    for page in range(start, end):
+        found[count] = page
+        count += index[page] == wanted
+    return count
+
+
+def plain_plan(pages, real, count, ring_pages, reads, entries):
+    """What is read for a batch's order, and what is sorted: arrays of count u32.
+
+    pages (at least one entry, whatever it is) holds the real ones. reads: those, then pages of no interest; entries:
+    those, then the numbers of dummies. The time depends on the count only.
+    """
+    for place in range(count):
+        reads[place] = pages[place] if place < real else place % ring_pages
+        entries[place] = pages[place] if place < real else 1 << DUMMY_BIT | (place - real)
+
+
+def plain_number_blocks(blocks, first, count):
+    """Write u32 first, first + 1, … at the end of each of the first count blocks of 16 bytes, whose rest is zeros."""
+    for place in range(count):
+        blocks[_PLACE_BYTES * place : _PLACE_BYTES * (place + 1)] = bytes(12) + (first + place).to_bytes(4, "big")
+
+
+def plain_gather_heads(blocks, count, out, first):
+    """Copy the first 8 bytes of each of count blocks of 16 bytes to the places from `first` on in out, 8 bytes each."""
+    for place in range(count):
+        at = _HEAD_BYTES * (first + place)
+        out[at : at + _HEAD_BYTES] = blocks[_PLACE_BYTES * place : _PLACE_BYTES * place + _HEAD_BYTES]
+
+
+def plain_make_keys(heads, count, place_bits, keys):
+    """keys[place] = the first 30 bits of the head (8 bytes) at each place, the last place_bits of them its place."""
+    for place in range(count):
+        head = int.from_bytes(bytes(heads[_HEAD_BYTES * place : _HEAD_BYTES * place + 4]), "big") >> 2
+        keys[place] = head >> place_bits << place_bits | place
+
+
+def plain_sort(keys, count):
+    """Sort the first count of keys (array of u32 below 2^30) in place."""
+    for place, key in enumerate(sorted(keys[:count])):
+        keys[place] = key
+
+
+def plain_next_tie(keys, start, count, place_bits):
+    """The first index from start (at least 1) on whose key has the head bits of the one before it; count if none."""
+    for index in range(start, count):
+        if keys[index] >> place_bits == keys[index - 1] >> place_bits:
+            return index
+    return count
+
+
+def plain_pick(keys, count, mask, entries, order):
+    """order[i] = entries[place of keys[i]]"""
+    for index in range(count):
+        order[index] = entries[keys[index] & mask]
+
+
+def plain_count_not_above(thresholds, count, draw):
+    """How many of the first count thresholds (8 bytes each) are at most draw (8 bytes). All are compared."""
+    found = 0
+    for at in range(0, 8 * count, 8):
+        found += bytes(thresholds[at : at + 8]) <= bytes(draw)
+    return found
+
+
+def plain_read_u32(data, at):
+    """The 4 bytes from at on, big-endian."""
+    return int.from_bytes(bytes(data[at : at + 4]), "big")
+
+
+try:
+    from .viper import (
+        count_not_above,
+        find_pages,
+        gather_heads,
+        make_keys,
+        next_tie,
+        number_blocks,
+        pick,
+        plan,
+        read_u32,
+        sort,
+    )
+except (ImportError, SyntaxError):  # CPython; a processor for which MicroPython has no emitter
+    count_not_above = plain_count_not_above
+    find_pages = plain_find_pages
+    gather_heads = plain_gather_heads
+    make_keys = plain_make_keys
+    next_tie = plain_next_tie
+    number_blocks = plain_number_blocks
+    pick = plain_pick
+    plan = plain_plan
+    read_u32 = plain_read_u32
+    sort = plain_sort
