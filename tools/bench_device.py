@@ -141,8 +141,7 @@ def service_figures(folder: Path, relay: FullRelay) -> Figures:
         board.repl.send(b"clock %d\n" % (1000 * relay.now))
         board.repl.until(b"clock set")
         seen = asyncio.run(members(board.address[1]))
-        board.repl.send(b"\x03")
-        board.repl.until(b"heap ", timeout=60)
+        board.repl.interrupt(b"heap ")
         peak, total = map(int, board.repl.until(b"\r\n").split())
     return {
         "heap_peak_bytes": peak,

@@ -19,7 +19,7 @@ from tessera.runtime import sleep_ms
 from tessera.server import Server, Timing
 from tessera.wire import PORT
 
-_GC_THRESHOLD_BYTES = 8192  # once it serves: what is in use then never exceeds what lives by more than this
+_GC_THRESHOLD_BYTES = 16384  # once it serves: what is in use then never exceeds what lives by more than this
 _EPOCH_SECONDS = 946_684_800 if time.gmtime(0)[0] == 2000 else 0  # where time.time() begins on this port
 _LINK_MS = 1000  # how often the link is looked at
 _NO_LINK_MS = 100  # how often, by what waits for it

@@ -50,11 +50,20 @@ class PlainHmacKey:
         """HMAC of the parts joined, 32 bytes."""
         return sha256(self._outer, sha256(self._inner, *parts))
 
+    def digest_into(self, out, *parts):
+        """Write the first bytes of the HMAC over out (1 to 32 bytes, else ValueError)."""
+        _check_length(out)
+        out[:] = self.digest(*parts)[: len(out)]
+
     def verify(self, tag, *parts):
         """Whether the HMAC of the parts begins with tag (1 to 32 bytes, else ValueError)."""
-        if not 1 <= len(tag) <= 32:
-            raise ValueError("a tag has 1 to 32 bytes")
+        _check_length(tag)
         return plain_equal(self.digest(*parts)[: len(tag)], tag)
+
+
+def _check_length(tag):
+    if not 1 <= len(tag) <= 32:
+        raise ValueError("a tag has 1 to 32 bytes")
 
 
 def plain_equal(left, right):

@@ -1,7 +1,7 @@
 # Loops over words and bytes that bytecode is too slow for: native code (viper.py) on MicroPython, plain Python elsewhere.
 # The plain versions say what is meant, and tests hold the others to them. Nothing here checks its arguments.
 
-_PLACE_BYTES = 16
+_BLOCK_BYTES = 16
 _HEAD_BYTES = 8
 
 # The bit of an entry of a batch's order that says: not a page but a dummy's number.
@@ -31,14 +31,14 @@ def plain_plan(pages, real, count, ring_pages, reads, entries):
 def plain_number_blocks(blocks, first, count):
     """Write u32 first, first + 1, … at the end of each of the first count blocks of 16 bytes, whose rest is zeros."""
     for place in range(count):
-        blocks[_PLACE_BYTES * place : _PLACE_BYTES * (place + 1)] = bytes(12) + (first + place).to_bytes(4, "big")
+        blocks[_BLOCK_BYTES * place : _BLOCK_BYTES * (place + 1)] = bytes(12) + (first + place).to_bytes(4, "big")
 
 
 def plain_gather_heads(blocks, count, out, first):
     """Copy the first 8 bytes of each of count blocks of 16 bytes to the places from `first` on in out, 8 bytes each."""
     for place in range(count):
         at = _HEAD_BYTES * (first + place)
-        out[at : at + _HEAD_BYTES] = blocks[_PLACE_BYTES * place : _PLACE_BYTES * place + _HEAD_BYTES]
+        out[at : at + _HEAD_BYTES] = blocks[_BLOCK_BYTES * place : _BLOCK_BYTES * place + _HEAD_BYTES]
 
 
 def plain_make_keys(heads, count, place_bits, keys):
@@ -81,8 +81,15 @@ def plain_read_u32(data, at):
     return int.from_bytes(bytes(data[at : at + 4]), "big")
 
 
+def plain_add_blocks(data, one, other):
+    """Add (exclusive or) two blocks of 16 bytes to the first 16 bytes of data."""
+    for at in range(_BLOCK_BYTES):
+        data[at] ^= one[at] ^ other[at]
+
+
 try:
     from .viper import (
+        add_blocks,
         count_not_above,
         find_pages,
         gather_heads,
@@ -95,6 +102,7 @@ try:
         sort,
     )
 except (ImportError, SyntaxError):  # CPython; a processor for which MicroPython has no emitter
+    add_blocks = plain_add_blocks
     count_not_above = plain_count_not_above
     find_pages = plain_find_pages
     gather_heads = plain_gather_heads

@@ -12,13 +12,15 @@ HEAD_BYTES = const(32)  # the header and the first block of the record
 RECORD_START_BYTES = const(8)  # what a batch is sorted by
 RECORD = const(1)  # kind
 COPY = const(2)  # kind: of the newest record in the sector used before
+ROUND_AT = const(4)  # in the header, as BUCKET_AT and KIND_AT
+BUCKET_AT = const(8)
+KIND_AT = const(9)
+_BLOCK = const(16)
+_ZEROS = bytes(_BLOCK)
 _HEADER_BYTES = const(16)
 _INDEX_BYTES = const(4)
 _COVERED_BYTES = const(14)
 _PLACE_AT = const(7)  # the last byte of seq, behind the index
-_ROUND_AT = const(4)
-_BUCKET_AT = const(8)
-_KIND_AT = const(9)
 
 
 class PageBuffer:
@@ -43,17 +45,17 @@ class PageBuffer:
     @property
     def round(self):
         """The round in the header."""
-        return native.read_u32(self.header, _ROUND_AT)
+        return native.read_u32(self.header, ROUND_AT)
 
     @property
     def bucket(self):
         """The bucket in the header."""
-        return self.header[_BUCKET_AT]
+        return self.header[BUCKET_AT]
 
     @property
     def kind(self):
         """RECORD or COPY."""
-        return self.header[_KIND_AT]
+        return self.header[KIND_AT]
 
     @property
     def seq(self):
@@ -66,18 +68,23 @@ class PageCipher:
 
     def __init__(self, page_key):
         keys = hkdf_expand(page_key, b"page", 64)
-        self._encryption_key = keys[:32]
+        encryption_key = keys[:32]
         self._mac = HmacKey(keys[32:])
-        self._first_block = aes_ecb(self._encryption_key)
+        self._first_block = aes_ecb(encryption_key)
         # Decrypts every block but the first of what it is given, whatever came before: c_i needs only c_{i-1}.
-        self._reader = aes_cbc(self._encryption_key)
+        self._reader = aes_cbc(encryption_key)
+        # Encrypts all pages: its chain goes on from the page before, which is cancelled by adding that one's last block.
+        self._writer = aes_cbc(encryption_key)
+        self._chained = bytearray(_BLOCK)
 
     def seal(self, page_index, seq, round_, bucket, kind, record, page):
         """Write the page for a record (240 bytes) into page (256 bytes). seq must be new under this key."""
         mac = self._mac.digest(struct.pack(">IIIBB", page_index, seq, round_, bucket, kind), record)
         struct.pack_into(">IIBB6s", page, 0, seq, round_, bucket, kind, mac)
         page[_HEADER_BYTES:] = record
-        aes_cbc(self._encryption_key).encrypt(page, page)
+        native.add_blocks(page, self._chained, _ZEROS)
+        self._writer.encrypt(page, page)
+        self._chained[:] = page[-_BLOCK:]
 
     def open(self, page_index, buffer):
         """Whether the page in buffer (PageBuffer) was written under this key at this place; if so it is decrypted."""

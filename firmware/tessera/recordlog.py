@@ -5,7 +5,7 @@ from array import array
 
 from . import native
 from .errors import Busy, Fault
-from .page import COPY, PAGE_BYTES, RECORD, RECORD_START_BYTES, PageBuffer
+from .page import BUCKET_AT, COPY, KIND_AT, PAGE_BYTES, RECORD, RECORD_START_BYTES, ROUND_AT, PageBuffer
 from .runtime import aes_cbc, const
 
 PAGES_PER_SECTOR = const(16)
@@ -178,23 +178,32 @@ class RecordLog:
         """
         numbers = array("I", bytes(4 * self.sectors))
         copies = []
+        # Every page of the ring is decrypted and checked here, while members wait: names are looked up once.
+        buffer, readblocks, read_u32 = self._buffer, self._device.readblocks, native.read_u32
+        index, first_rounds, last_rounds = self._index, self._first_round, self._last_round
+        page_bytes, header = buffer.page, buffer.header
         order = list(ciphers)
-        buffer, find = self._buffer, self._find
-        for page in range(self.pages):
-            if not find(page, ciphers, order, epoch_rounds):
+        opens = ciphers[order[0]].open if order else None
+        for page in range(self.pages if order else 0):
+            readblocks(page >> 4, page_bytes, (page & 15) << 8)
+            if not opens(page, buffer):
+                if not self._open(page, ciphers, order):
+                    continue
+                opens = ciphers[order[0]].open
+            round_, bucket, sector = read_u32(header, ROUND_AT), header[BUCKET_AT], page >> 4
+            if round_ // epoch_rounds != order[0] or bucket >= 128:
                 continue
-            sector, round_ = page >> 4, buffer.round
-            first = self._first_round[sector]
+            first = first_rounds[sector]
             if first == _UNUSED:
-                self._first_round[sector] = first = round_
+                first_rounds[sector] = first = round_
             elif not 0 <= round_ - first <= _LONGEST_SPAN:
                 continue
-            self._index[page] = buffer.bucket << 8 | (round_ - first)
-            self._last_round[sector] = round_
+            index[page] = bucket << 8 | (round_ - first)
+            last_rounds[sector] = round_
             numbers[sector] = buffer.seq >> 4
-            if buffer.kind == COPY:
+            if header[KIND_AT] == COPY:
                 copies.append(page)
-        originals = {page: self._drop_original(page, numbers, ciphers, epoch_rounds) for page in copies}
+        originals = {page: self._drop_original(page, numbers, ciphers) for page in copies}
         newest = max(range(self.sectors), key=lambda sector: numbers[sector])
         if numbers[newest]:
             self._sector = newest
@@ -209,11 +218,10 @@ class RecordLog:
         self.erase_ahead(erase, first_kept_round)
         if newest is None or not self._blank_ahead:
             return
-        if not self._find(newest, ciphers, list(ciphers), epoch_rounds):
+        found = self._find(newest, ciphers)
+        if found is None or found[0] < first_kept_round:
             return
-        round_, bucket, record = self._buffer.round, self._buffer.bucket, bytes(self._buffer.record)
-        if round_ < first_kept_round:
-            return
+        round_, bucket, record = found
         self.append(round_, bucket, record, ciphers[round_ // epoch_rounds], COPY)
         self._index[newest] = _EMPTY
 
@@ -223,29 +231,28 @@ class RecordLog:
                 return page
         return None
 
-    def _find(self, page, ciphers, order, epoch_rounds):
-        """Whether a page is of one of the epochs; then it is opened in the buffer, and its epoch comes first in order."""
-        buffer = self._buffer
-        self._device.readblocks(page >> 4, buffer.page, (page & 15) << 8)
+    def _open(self, page, ciphers, order):
+        """Whether the page in the buffer is of one of the epochs, which then comes first in order."""
         for epoch in order:
-            if ciphers[epoch].open(page, buffer) and buffer.round // epoch_rounds == epoch and buffer.bucket < 128:
-                if epoch != order[0]:
-                    order.remove(epoch)
-                    order.insert(0, epoch)
+            if ciphers[epoch].open(page, self._buffer):
+                order.remove(epoch)
+                order.insert(0, epoch)
                 return True
         return False
 
-    def _drop_original(self, copy_page, numbers, ciphers, epoch_rounds):
+    def _find(self, page, ciphers):
+        """(round, bucket, record) of a page in the index, None if it cannot be read any more."""
+        buffer = self._buffer
+        self._device.readblocks(page >> 4, buffer.page, (page & 15) << 8)
+        return (buffer.round, buffer.bucket, bytes(buffer.record)) if self._open(page, ciphers, list(ciphers)) else None
+
+    def _drop_original(self, copy_page, numbers, ciphers):
         """Take the page that copy_page is a copy of out of the index and return it; None if it cannot be read."""
         before = self._sector_before(numbers, numbers[copy_page >> 4])
         original = None if before is None else self._newest_page(before)
         if original is None:
             return None
-        both = []
-        for page in (copy_page, original):
-            self._find(page, ciphers, list(ciphers), epoch_rounds)
-            both.append((self._buffer.round, self._buffer.bucket, bytes(self._buffer.record)))
-        if both[0] != both[1]:
+        if self._find(copy_page, ciphers) != self._find(original, ciphers):
             return None
         self._index[original] = _EMPTY
         return original

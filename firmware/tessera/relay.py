@@ -22,6 +22,7 @@ from .runtime import const
 _SEED_FILE = "seed"
 _BOOT_ERASES = const(8)  # sectors erased at boot: room for 128 posts before the first window
 _WINDOW_ERASES = const(8)  # and in each window after a seal
+_MARK_BYTES = const(16)
 _EPHEMERALS = const(2)  # made in advance: what two handshakes of members take
 _DRAWN_BYTES = const(512)  # random bytes drawn in advance
 
@@ -44,7 +45,7 @@ class Session:
         self.epoch = None  # of the token
         self.token = None
         self.posted_round = None
-        self.posted = []  # the first 8 bytes of the hashes of what was posted in it
+        self.posted = []  # the buckets and first 16 bytes of what was posted in it: pseudorandom, as all of a record
         self.push = None  # object being pushed
         self.push_at = 0
 
@@ -381,7 +382,7 @@ class Relay:
             raise BadRequest("no such bucket")
         if session.posted_round != self.open_round:
             session.posted_round, session.posted = self.open_round, []
-        mark = sha256(bytes((bucket,)), record)[:8]
+        mark = bytes((bucket,)) + record[:_MARK_BYTES]
         if mark not in session.posted:
             self._admission.reserve(session.token)
             self._log.append(self.open_round, bucket, record, self._ciphers[self.epoch])

@@ -8,6 +8,7 @@ MICROPYTHON = sys.implementation.name == "micropython"
 
 if MICROPYTHON:
     from asyncio import sleep_ms
+    from gc import collect
     from struct import pack_into
     from time import ticks_diff, ticks_ms
 
@@ -34,6 +35,9 @@ else:
 
     def const(value):
         return value
+
+    def collect():
+        """Collect garbage now and not at a moment of the allocator's choice; CPython counts references instead."""
 
     def ticks_ms():
         """Milliseconds of a clock that never steps; compare with ticks_diff only."""

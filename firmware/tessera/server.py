@@ -1,4 +1,6 @@
 # Sockets, delays and ticks around a Relay: who is let in, when an answer leaves. What it says is the relay's business.
+#
+# Garbage is collected once a request, before its answer is due: wherever the allocator would do it, it would show.
 
 import asyncio
 
@@ -6,7 +8,7 @@ from . import wire
 from .batch import CellFrame
 from .channel import HELLO_BYTES
 from .errors import BadFrame, Busy, Fault, Refusal
-from .runtime import const, outgoing, sleep_ms, ticks_diff, ticks_ms
+from .runtime import collect, const, outgoing, sleep_ms, ticks_diff, ticks_ms
 
 _IDLE_MS = const(10_000)
 _SWEEP_MS = const(500)
@@ -36,6 +38,7 @@ class _Connection:
         self.task = asyncio.current_task()
         self.session = None
         self.cells = None
+        self.out = None
         self.alive()
 
     def alive(self):
@@ -157,6 +160,7 @@ class Server:
             self._check_room()
             connection.session, reply = self._relay.greet(hello, nonce, access_key)
         await connection.send(reply)
+        collect()
 
     def _check_room(self):
         sessions = [connection for connection in self._connections if connection.session is not None]
@@ -179,13 +183,16 @@ class Server:
         self._observe()
 
     async def _answer(self, connection, frame, arrived):
-        out = bytearray(wire.CLIENT_FRAME_BYTES)
+        if connection.out is None:
+            connection.out = bytearray(wire.CLIENT_FRAME_BYTES)
+        out = connection.out
         refusal = None
         try:
             self._relay.answer(connection.session, frame, out)
         except Exception as error:
             refusal = _refusal(error)
             wire.answer_error(out, refusal)
+        collect()
         if frame[0] in (wire.POST, wire.VOID):
             await _sleep_until(arrived, self._timing.ack_ms)
         await self._gate.wait()
@@ -198,6 +205,7 @@ class Server:
         if connection.cells is None:
             connection.cells = CellFrame()
         cells = connection.cells
+        collect()
         self._deliveries += 1
         try:
             due = self._timing.lead_ms

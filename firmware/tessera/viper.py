@@ -103,3 +103,9 @@ def count_not_above(thresholds: ptr8, count: int, draw: ptr8) -> int:
 @micropython.viper
 def read_u32(data: ptr8, at: int) -> uint:
     return uint(data[at]) << 24 | uint(data[at + 1]) << 16 | uint(data[at + 2]) << 8 | uint(data[at + 3])
+
+
+@micropython.viper
+def add_blocks(data: ptr8, one: ptr8, other: ptr8):
+    for at in range(16):
+        data[at] ^= one[at] ^ other[at]

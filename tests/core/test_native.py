@@ -101,3 +101,10 @@ def test_words_are_read_from_any_place():
     data = Dice(b"words").bytes(40) + b"\xff" * 4 + bytes(4)
     for at in range(45):
         _both("read_u32", lambda: (data, at))
+
+
+def test_blocks_are_added():
+    dice = Dice(b"add")
+    for _ in range(5):
+        data, one, other = dice.bytes(40), dice.bytes(16), dice.bytes(16)
+        _both("add_blocks", lambda: (bytearray(data), one, other))

@@ -2,9 +2,20 @@
 
 from binascii import hexlify
 
-from check import unhex, vectors
+from check import raises, unhex, vectors
 from damage import changes
-from tessera.hashes import HmacKey, equal, hkdf, hkdf_expand, hmac_sha256, sha256, tag_prefix, tagged
+from tessera.hashes import (
+    HmacKey,
+    PlainHmacKey,
+    equal,
+    hkdf,
+    hkdf_expand,
+    hmac_sha256,
+    plain_equal,
+    sha256,
+    tag_prefix,
+    tagged,
+)
 from tessera.runtime import MICROPYTHON
 
 
@@ -20,6 +31,32 @@ def test_hmac_of_parts_is_that_of_their_join():
         key = HmacKey(unhex(row["key"]))
         for cut in (0, 1, len(message) // 2, len(message)):
             assert key.digest(message[:cut], memoryview(message)[cut:]) == mac, (row["source"], cut)
+
+
+def test_both_tiers_of_hmac_agree_on_every_length_of_key_and_message():
+    for length in list(range(0, 140, 9)) + [63, 64, 65]:
+        key, message = bytes(range(length)), bytes(3 * length)
+        for part in (0, length // 2):
+            parts = (message[:part], message[part:])
+            assert HmacKey(key).digest(*parts) == PlainHmacKey(key).digest(*parts), length
+    assert HmacKey(b"key").digest() == PlainHmacKey(b"key").digest() == hmac_sha256(b"key", b"")
+
+
+def test_tags_of_every_length_are_written_and_verified():
+    for kind in (HmacKey, PlainHmacKey):
+        key = kind(b"key")
+        digest = key.digest(b"message")
+        for length in range(1, 33):
+            out = bytearray(b"\xaa" * 34)
+            key.digest_into(memoryview(out)[1 : 1 + length], b"mess", b"age")
+            assert bytes(out) == b"\xaa" + digest[:length] + b"\xaa" * (33 - length)
+            assert key.verify(out[1 : 1 + length], b"message")
+            assert not key.verify(out[1 : 1 + length], b"massage") or length < 2
+        for wrong in changes(digest):
+            assert not key.verify(wrong, b"message")
+        for length in (0, 33):
+            raises(ValueError, key.verify, bytes(length), b"message")
+            raises(ValueError, key.digest_into, bytearray(length), b"message")
 
 
 def test_hkdf_gives_the_vectors_keys():
@@ -52,11 +89,12 @@ def test_tagged_hash_is_bip_340s_with_the_protocols_prefix():
 
 def test_equal_sees_every_changed_byte_and_every_length():
     left = unhex(vectors("hmac")[0]["mac"])
-    assert equal(left, bytearray(left)) and equal(b"", b"")
-    for right in changes(left):
-        assert not equal(left, right)
-    for length in range(len(left)):
-        assert not equal(left, left[:length]) and not equal(left[:length], left)
+    for same in (equal, plain_equal):
+        assert same(left, bytearray(left)) and same(b"", b"")
+        for right in changes(left):
+            assert not same(left, right)
+        for length in range(len(left)):
+            assert not same(left, left[:length]) and not same(left[:length], left)
 
 
 if not MICROPYTHON:

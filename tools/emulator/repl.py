@@ -43,6 +43,17 @@ class Repl:
         before, _, self._unread = self._unread.partition(token)
         return before
 
+    def interrupt(self, token: bytes, timeout: float = 60) -> bytes:
+        """Types Ctrl-C until the token comes; what was printed before it. The port loses one that meets a callback."""
+        end = time.monotonic() + timeout
+        while True:
+            self._socket.sendall(b"\x03")
+            try:
+                return self.until(token, ATTEMPT_SECONDS)
+            except TimeoutError:
+                if time.monotonic() > end:
+                    raise
+
     def enter(self, timeout: float = 60) -> None:
         """Interrupts what runs and enters the raw prompt; asks again until the board has booted so far."""
         end = time.monotonic() + timeout

@@ -83,6 +83,15 @@ static void hmac(const hmac_key_t *self, size_t n_parts, const mp_obj_t *parts, 
     check(status);
 }
 
+static mp_buffer_info_t tag_buffer(mp_obj_t object, mp_uint_t flags) {
+    mp_buffer_info_t tag;
+    mp_get_buffer_raise(object, &tag, flags);
+    if (tag.len < 1 || tag.len > DIGEST_BYTES) {
+        mp_raise_ValueError(MP_ERROR_TEXT("a tag has 1 to 32 bytes"));
+    }
+    return tag;
+}
+
 // digest(*parts) -> 32 bytes
 static mp_obj_t hmac_key_digest(size_t n_args, const mp_obj_t *args) {
     vstr_t digest;
@@ -92,14 +101,20 @@ static mp_obj_t hmac_key_digest(size_t n_args, const mp_obj_t *args) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR(hmac_key_digest_obj, 1, hmac_key_digest);
 
+// digest_into(out, *parts): write the first bytes of the digest over out (1 to 32 bytes)
+static mp_obj_t hmac_key_digest_into(size_t n_args, const mp_obj_t *args) {
+    uint8_t digest[DIGEST_BYTES];
+    mp_buffer_info_t out = tag_buffer(args[1], MP_BUFFER_WRITE);
+    hmac(MP_OBJ_TO_PTR(args[0]), n_args - 2, args + 2, digest);
+    memcpy(out.buf, digest, out.len);
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR(hmac_key_digest_into_obj, 2, hmac_key_digest_into);
+
 // verify(tag, *parts) -> whether the digest begins with the tag (1 to 32 bytes)
 static mp_obj_t hmac_key_verify(size_t n_args, const mp_obj_t *args) {
     uint8_t digest[DIGEST_BYTES];
-    mp_buffer_info_t tag;
-    mp_get_buffer_raise(args[1], &tag, MP_BUFFER_READ);
-    if (tag.len < 1 || tag.len > DIGEST_BYTES) {
-        mp_raise_ValueError(MP_ERROR_TEXT("a tag has 1 to 32 bytes"));
-    }
+    mp_buffer_info_t tag = tag_buffer(args[1], MP_BUFFER_READ);
     hmac(MP_OBJ_TO_PTR(args[0]), n_args - 2, args + 2, digest);
     return mp_obj_new_bool(mbedtls_ct_memcmp(tag.buf, digest, tag.len) == 0);
 }
@@ -107,6 +122,7 @@ static MP_DEFINE_CONST_FUN_OBJ_VAR(hmac_key_verify_obj, 2, hmac_key_verify);
 
 static const mp_rom_map_elem_t hmac_key_locals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_digest), MP_ROM_PTR(&hmac_key_digest_obj) },
+    { MP_ROM_QSTR(MP_QSTR_digest_into), MP_ROM_PTR(&hmac_key_digest_into_obj) },
     { MP_ROM_QSTR(MP_QSTR_verify), MP_ROM_PTR(&hmac_key_verify_obj) },
 };
 static MP_DEFINE_CONST_DICT(hmac_key_locals, hmac_key_locals_table);
