@@ -41,8 +41,8 @@ serve: setup ## start a relay on CPython, PORT=8100 STORAGE=folder
 setup-emulator:
 	@tools/setup.sh emulator
 
-emulate: setup-emulator ## run an image on an emulated Pico: BOARD=RPI_PICO or IMAGE=file, FLASH=file, PORT=8100
-	@PYTHONPATH=tools "$(PYTHON)" -m emulator "$(IMAGE)" --flash "$(FLASH)" --port "$(PORT)" $(EMULATE)
+emulate: setup-emulator ## run an image on an emulated Pico: BOARD=RPI_PICO or IMAGE=file, FLASH=file, PORT=8100, RELAY=folder
+	@PYTHONPATH=tools "$(PYTHON)" -m emulator "$(IMAGE)" --flash "$(FLASH)" --port "$(PORT)" $(if $(RELAY),--relay "$(RELAY)") $(EMULATE)
 
 test: setup ## every check and every test on both runtimes
 	@"$(PYTHON)" tools/test.py

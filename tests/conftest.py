@@ -45,3 +45,12 @@ def board_image() -> Path:
     if not path.is_file():
         pytest.fail(f"no image at {path}. Run `make image BOARD=RPI_PICO`, or name one with TESSERA_IMAGE.")
     return path
+
+
+@pytest.fixture(scope="session")
+def board_network() -> None:
+    """Skips where this computer does not let us have a TUN device in a network namespace: boards have no network then."""
+    from emulator.network import why_impossible
+
+    if reason := why_impossible():
+        pytest.skip(reason)

@@ -113,7 +113,9 @@ def greet(relay, make_client):
 
 
 def full_handshake(relay):
-    return greet(relay, lambda nonce: office.channel.Initiator(nonce, office.RELAY_KEY, office.ACCESS_KEY, b"\x09" * 32))
+    return greet(
+        relay, lambda nonce: office.channel.Initiator(nonce, office.RELAY_KEY, office.ACCESS_KEY, b"\x09" * 32)
+    )
 
 
 def ask(relay, session, sealed, out):

@@ -86,9 +86,7 @@ def core_figures(folder: Path, relay: FullRelay) -> Figures:
         "now": relay.now,
         "round_seconds": ROUND_SECONDS,
         "rounds_left": EPOCH_ROUNDS - relay.open_round % EPOCH_ROUNDS - 1,
-        "signature": {
-            name: vectors("bip340")[1][name] for name in ("signature", "message", "public_key")
-        },
+        "signature": {name: vectors("bip340")[1][name] for name in ("signature", "message", "public_key")},
     }
     programs = {f"{name}.mpy": compile_module(f"{name[1:]}.py", path) for name, path in PARTS.items()}
     write_board(folder / "flash.bin", relay, programs | {"/bench.json": json.dumps(config).encode()})

@@ -68,7 +68,7 @@ def make_relay(directory: Path, genesis: int) -> FullRelay:
 
 def make_full_relay(directory: Path, genesis: int) -> FullRelay:
     """A relay in the middle of its fourth epoch, every record of the four posted."""
-    made = make_relay(directory, genesis)
+    make_relay(directory, genesis)
     rounds = RETENTION * EPOCH_ROUNDS + EPOCH_ROUNDS // 2 - 2
     _fill(directory, genesis, rounds)
     return FullRelay(directory, genesis, (rounds + 1) * ROUND_SECONDS + ROUND_SECONDS // 2)

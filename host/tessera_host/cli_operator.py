@@ -198,13 +198,16 @@ def relay_new(
     issuer_directory: Annotated[Path, typer.Option("--issuer", help="The issuer's directory.")],
     host: Annotated[str, typer.Option(help="Host name or address that members reach the relay at.")],
     port: Annotated[int, typer.Option(help="TCP port.")] = 8100,
+    time_server: Annotated[
+        str | None, typer.Option(help="Network clock (SNTP) for a board: host name or address.")
+    ] = None,
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a relay's keys and directory, and list it in a parameter set with the next serial."""
     with _open(issuer_directory, passphrase_file) as issuer:
         earlier = [relay["name"] for relay in issuer.relays]
-        relay = issuer.add_relay(name, host, port, relay_directory)
+        relay = issuer.add_relay(name, host, port, relay_directory, time_server)
         serial, digest = issuer.parameters.serial, issuer.parameters.digest.hex()
     parameters = issuer_directory / PARAMETERS
     text = [

@@ -213,13 +213,20 @@ class Issuer:
 
     # -- relays
 
-    def add_relay(self, name: str, host: str, port: int, directory: Path) -> relay_directory.RelaySecrets:
+    def add_relay(
+        self, name: str, host: str, port: int, directory: Path, time_server: str | None = None
+    ) -> relay_directory.RelaySecrets:
         """Make a relay's keys, write its directory (new or empty), list it in a parameter set with the next serial.
+
+        time_server: host name or address of the network clock (SNTP) that a board asks.
 
         Nothing is listed unless the relay's secrets are on disk. Raises UsageError.
         """
         self._check_relay(name, host, port)
-        relay = relay_directory.RelaySecrets.fresh(name, host, port, boards.board(self._keystore.data["board"]))
+        if time_server is not None:
+            _check_host(time_server, "--time-server pool.ntp.org")
+        board = boards.board(self._keystore.data["board"])
+        relay = relay_directory.RelaySecrets.fresh(name, host, port, board, time_server)
         entry = {"name": name, "key": relay.key, "ledger": relay.ledger_key, "host": host, "port": port}
         relays = [*self.relays, entry]
         blob = self._next_set(relays=[(each["key"], each["ledger"]) for each in relays])
@@ -236,8 +243,7 @@ class Issuer:
         check_name("the relay's name", name)
         if any(relay["name"] == name for relay in self.relays):
             raise UsageError(f"there is a relay '{name}' already", "choose another name")
-        if not _HOST.fullmatch(host):
-            raise UsageError(f"'{host[:40]}' is not a host name or address", "use --host relay.example.org or the like")
+        _check_host(host, "--host relay.example.org")
         if not 1 <= port <= 65535:
             raise UsageError(f"port {port} is not in 1 to 65535", "use --port 8100")
 
@@ -341,6 +347,11 @@ class Issuer:
                 current = None
             if current != content:
                 files.write(path, content)
+
+
+def _check_host(host: str, example: str) -> None:
+    if not _HOST.fullmatch(host):
+        raise UsageError(f"'{host[:40]}' is not a host name or address", f"use {example} or the like")
 
 
 def check_name(what: str, name: str) -> None:

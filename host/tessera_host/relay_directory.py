@@ -32,12 +32,14 @@ class RelaySecrets:
     static_secret: bytes  # of the channel (Noise's s)
     ledger_secret: bytes  # signs checkpoints
     seed: bytes
+    time_server: str | None = None  # SNTP, for boards; a relay on a computer has the system's clock
 
     @classmethod
-    def fresh(cls, name: str, host: str, port: int, board: Board) -> "RelaySecrets":
+    def fresh(cls, name: str, host: str, port: int, board: Board, time_server: str | None = None) -> "RelaySecrets":
         static_secret = blind.random_scalar().to_bytes(32, "big")
         ledger_secret = blind.even_secret(blind.random_scalar())
-        return cls(name, host, port, board, static_secret, ledger_secret, secrets.token_bytes(SEED_BYTES))
+        seed = secrets.token_bytes(SEED_BYTES)
+        return cls(name, host, port, board, static_secret, ledger_secret, seed, time_server)
 
     @property
     def key(self) -> bytes:
@@ -63,6 +65,8 @@ class RelaySecrets:
             "host": self.host,
             "port": self.port,
         }
+        if self.time_server:
+            configuration["sntp"] = self.time_server
         files.write(directory / CONFIGURATION, json.dumps(configuration, indent=2).encode() + b"\n")
         files.write(directory / SEED, self.seed)
 

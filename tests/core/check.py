@@ -14,6 +14,9 @@ except ImportError:
 # Where vectors() reads; a board image that carries its vectors elsewhere sets it.
 vectors_folder = (__file__.rsplit("/", 1)[0] if "/" in __file__ else ".") + "/../vectors"
 
+# True on a board (tools/emulator/testvolume.py), whose processor is a thousand times slower than a computer's.
+board = False
+
 _loaded = {}
 
 
@@ -38,6 +41,11 @@ async def async_raises(exception, awaitable):
 def skip(reason):
     """Ends the test as skipped: for what only one runtime has."""
     raise Skipped(reason)
+
+
+def share(items, step):
+    """The items, on a board every step-th of them from the first on: for what is tried in very many ways."""
+    return list(items)[:: step if board else 1]
 
 
 def vectors(name):

@@ -1,5 +1,9 @@
 # Damaged copies of byte strings, for tests that show that no change goes unnoticed.
 
+import check
+
+_BOARD_STEP = 11
+
 
 def changed(data, at):
     """A copy with the lowest bit of byte `at` flipped."""
@@ -9,7 +13,12 @@ def changed(data, at):
 
 
 def changes(data, step=1):
-    """Copies, each with one bit flipped in another byte; every byte is met, or every step-th and the last."""
+    """Copies, each with one bit flipped in another byte; every byte is met, or every step-th and the last.
+
+    On a board fewer are.
+    """
+    if check.board:
+        step *= _BOARD_STEP
     for at in range(0, len(data), step):
         yield changed(data, at)
     if (len(data) - 1) % step:

@@ -1,13 +1,18 @@
-"""`make emulate`: switches a board on and says where its console and its network are; Ctrl-C switches it off."""
+"""`make emulate`: switches a board on and says where its console and its network are; Ctrl-C switches it off.
+
+With --relay it puts a relay's directory on a board that has none yet, waits until it serves, and shows its console.
+"""
 
 import argparse
 import signal
 import sys
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 
 from emulator.board import Board
 from emulator.program import Cut, EmulatorError
+from emulator.provision import is_provisioned, provision, wait_until_serving
 
 STOPPED = 130  # of a command that Ctrl-C ends
 
@@ -16,6 +21,7 @@ def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="emulate", description="Run an image on an emulated Raspberry Pi Pico.")
     parser.add_argument("image", type=Path, help="firmware.uf2")
     parser.add_argument("--flash", type=Path, required=True, help="file that keeps the board's flash")
+    parser.add_argument("--relay", type=Path, help="relay directory (tessera relay new) to put on an empty board")
     parser.add_argument("--console-port", type=int, default=4500, help="TCP port of the USB console (4500)")
     parser.add_argument("--port", type=int, default=8100, help="TCP port of 127.0.0.1 that leads to the board (8100)")
     parser.add_argument("--guest-port", type=int, help="port of the board that it leads to (the same)")
@@ -49,10 +55,27 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"          {arguments.console_port}: mpremote connect socket://127.0.0.1:{arguments.console_port})")
         if guest_port:
             print(f"network   127.0.0.1:{board.address[1]} leads to port {guest_port} of the board")
+        if arguments.relay:
+            start_relay(board, arguments.relay)
         print("Ctrl-C switches it off.", flush=True)
         status = board.wait()
     print(f"the board went off: status {status}")
     return status
+
+
+def start_relay(board: Board, directory: Path) -> None:
+    """Until the relay serves; from then on its console is on ours."""
+    if not is_provisioned(board):
+        print(f"provisioning the board with {directory}; its first start takes a while", flush=True)
+        provision(board, directory)
+        print(wait_until_serving(board))
+    print("serving", flush=True)
+    threading.Thread(target=show_console, args=(board,), daemon=True).start()
+
+
+def show_console(board: Board) -> None:
+    while data := board.repl.read():
+        print(data.decode(errors="replace").replace("\r\n", "\n"), end="", flush=True)
 
 
 def main() -> int:

@@ -1,5 +1,6 @@
 """The board's network: a process in a network namespace of its own holds the TUN device, so that boards never collide
-with each other or with the host's addresses; a TCP port of the host's 127.0.0.1 leads to one of the board.
+with each other or with the host's addresses; a TCP port of the host's 127.0.0.1 leads to one of the board. The board finds
+a network clock at the host's end of its line (bridge.LOCAL).
 
 The process inherits the listening socket, which belongs to the namespace it was made in; `python -m emulator.network`
 is that process. It ends with its standard input.
@@ -16,7 +17,8 @@ import sys
 import time
 from pathlib import Path
 
-from emulator.bridge import GUEST, Bridge
+from emulator import timeserver
+from emulator.bridge import GUEST, LOCAL, Bridge
 from emulator.forward import forward
 from emulator.program import EmulatorError
 from emulator.tun import DEVICE, switch_on
@@ -78,11 +80,25 @@ def namespace_command() -> list[str]:
     )
 
 
+def why_impossible() -> str | None:
+    """What keeps boards here from having a network, and what to do; None if nothing does."""
+    try:
+        command = namespace_command()
+    except EmulatorError as error:
+        return str(error)
+    attempt = [*command, sys.executable, "-c", "from emulator.tun import open_tun; open_tun('attempt', '10.77.0.1')"]
+    tried = subprocess.run(attempt, env=os.environ | {"PYTHONPATH": str(TOOLS)}, capture_output=True, text=True)
+    if tried.returncode == 0:
+        return None
+    return f"{DEVICE} cannot be used; as root: modprobe tun && chmod 666 {DEVICE}"
+
+
 async def serve(uart: Path, listener: socket.socket, guest_port: int) -> None:
     bridge = Bridge(up=lambda: print("link up", flush=True))
     tasks = [
         asyncio.create_task(bridge.run(uart)),
         asyncio.create_task(forward(listener, GUEST, guest_port)),
+        asyncio.create_task(timeserver.serve(LOCAL)),
         asyncio.create_task(asyncio.to_thread(sys.stdin.buffer.read)),
     ]
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -30,18 +30,37 @@ class Repl:
 
     def until(self, token: bytes, timeout: float = 60) -> bytes:
         """What the board prints before the token. TimeoutError with the last of it if the token does not come."""
+        self._wait_for((token,), timeout)
+        before, _, self._unread = self._unread.partition(token)
+        return before
+
+    def until_one_of(self, tokens: tuple[bytes, ...], timeout: float = 60) -> bytes:
+        """The first of the tokens that the board prints."""
+        self._wait_for(tokens, timeout)
+        first = min((token for token in tokens if token in self._unread), key=self._unread.index)
+        self._unread = self._unread.partition(first)[2]
+        return first
+
+    def read(self) -> bytes:
+        """What the board prints next, as it comes; b"" when it is switched off."""
+        if not self._unread:
+            self._socket.settimeout(None)
+            return self._socket.recv(65536)
+        data, self._unread = self._unread, b""
+        return data
+
+    def _wait_for(self, tokens: tuple[bytes, ...], timeout: float) -> None:
         end = time.monotonic() + timeout
-        while token not in self._unread:
+        while not any(token in self._unread for token in tokens):
             self._socket.settimeout(max(0.001, end - time.monotonic()))
             try:
                 data = self._socket.recv(65536)
             except TimeoutError:
-                raise TimeoutError(f"no {token!r} after {timeout} s: …{self._unread[-300:]!r}") from None
+                wanted = " or ".join(map(repr, tokens))
+                raise TimeoutError(f"no {wanted} after {timeout} s: …{self._unread[-300:]!r}") from None
             if not data:
                 raise ConnectionError("the emulator ended")
             self._unread += data
-        before, _, self._unread = self._unread.partition(token)
-        return before
 
     def interrupt(self, token: bytes, timeout: float = 60) -> bytes:
         """Types Ctrl-C until the token comes; what was printed before it. The port loses one that meets a callback."""

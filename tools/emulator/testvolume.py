@@ -1,7 +1,8 @@
 """A core test as a file system for a board: its module and the helpers of tests/core, compiled, and every vector.
 
 It lies at the end of the flash, where a relay has its record ring, so the image under test is the very one that is
-shipped. What an image has frozen in comes first, so tests may as well be frozen.
+shipped; the rest of a relay's storage is what the tests' simulated flash is made of. What an image has frozen in comes
+first, so tests may as well be frozen.
 """
 
 import json
@@ -19,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 CORE_TESTS, VECTORS, FIRMWARE = ROOT / "tests" / "core", ROOT / "tests" / "vectors", ROOT / "firmware"
 VARIABLE = "TESSERA_MPY_CROSS"
 ARCHITECTURE = "armv6m"
-SIZE = 848 << 10  # of the record ring
+SIZE = 640 << 10  # at the end of the record ring
 OFFSET = FLASH_BYTES - SIZE
 MOUNT = "/core"
 
@@ -31,9 +32,12 @@ from _rp2 import Flash
 _storage = {FLASH_BYTES} - Flash().ioctl(4, 0) * Flash().ioctl(5, 0)
 vfs.mount(vfs.VfsLfs2(Flash(start={OFFSET} - _storage, len={SIZE})), {MOUNT!r})
 sys.path.append({MOUNT!r})
-import check, flashvectors, workfolder
+import check, flashdevice, flashvectors, ramdevice, workfolder
+flashdevice.use(0, {OFFSET} - _storage)
+ramdevice.RamDevice = flashdevice.FlashDevice
 flashvectors.folder = {MOUNT + "/vectors"!r}
 check.vectors = flashvectors.vectors
+check.board = True
 workfolder.parent = {MOUNT!r}
 """
 

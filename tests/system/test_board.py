@@ -1,0 +1,102 @@
+"""Two members and a relay on the emulated Raspberry Pi Pico: the shipped image, real TCP over PPP, real resets.
+
+The board's time comes by SNTP over the same line, so after a reset it serves again without anybody at its console.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from office_on_disk import OfficeOnDisk, admitted, read_all
+
+from emulator.board import Board
+from emulator.bridge import LOCAL
+from emulator.provision import provision, reset, wait_until_serving
+from tessera.wire import RECORD_BYTES
+from tessera_host.client import RelayConnection
+from tessera_host.errors import TesseraError
+from tessera_host.member import Member
+
+ROUND_SECONDS = 4
+PATIENCE_SECONDS = 120
+CHOICE = {"round_seconds": ROUND_SECONDS, "posts_per_token": 64, "board": "RPI_PICO"}
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[OfficeOnDisk]:
+    with OfficeOnDisk(tmp_path, time_server=LOCAL, **CHOICE) as office:
+        yield office
+
+
+@pytest.fixture
+def board(office: OfficeOnDisk, board_image: Path, board_network: None) -> Iterator[Board]:
+    """Switched on, provisioned and serving."""
+    with Board(board_image, office.folder / "flash.bin", guest_port=office.port, port=office.port) as board:
+        provision(board, office.relay.directory)
+        said = wait_until_serving(board)
+        assert "libsecp256k1" in said and "RPI_PICO" in said
+        board.wait_for_link(PATIENCE_SECONDS)
+        yield board
+
+
+async def until_it_knows_the_time(member: Member) -> None:
+    """Members are told NOT_READY until then; an emulated board is slow enough for that to be seen."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            try:
+                await member.status()
+                return
+            except TesseraError:
+                await asyncio.sleep(0.5)
+
+
+async def read_when_sealed(reader: Member, count: int) -> list[str]:
+    """The texts of the next `count` messages."""
+    texts: list[str] = []
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(texts) < count:
+            await asyncio.sleep(reader.seconds_to_next_round() + 0.5)
+            texts += [message.text for message in (await reader.fetch()).messages]
+    return texts
+
+
+async def post(connection: RelayConnection, count: int) -> dict[bytes, int]:
+    """Random records, each with the round it was acknowledged for."""
+    acknowledged: dict[bytes, int] = {}
+    for _ in range(count):
+        record = secrets.token_bytes(RECORD_BYTES)
+        acknowledged[record] = await connection.post(0, record)
+    return acknowledged
+
+
+async def test_members_talk_through_the_board_and_a_reset_loses_nothing(office: OfficeOnDisk, board: Board) -> None:
+    alice, bob = office.two_who_met()
+    await until_it_knows_the_time(alice)
+    lines = ["Thursday at ten?", "a longer text " * 25, "ünïcode ✓"]
+    for line in lines:
+        await alice.send("bob", line)
+    await bob.send("alice", "Thursday at ten.")
+    assert await read_when_sealed(bob, len(lines)) == lines
+    assert await read_when_sealed(alice, 1) == ["Thursday at ten."]
+
+    async with admitted(alice) as connection:
+        acknowledged = await post(connection, 10)
+        before = await read_all(connection)
+    reset(board)
+    assert board.counters().boots > 1
+    wait_until_serving(board)
+    board.wait_for_link(PATIENCE_SECONDS)
+    await until_it_knows_the_time(alice)
+    last = max(acknowledged.values())
+    while alice.round() <= last:
+        await asyncio.sleep(alice.seconds_to_next_round() + 0.5)
+    async with admitted(alice) as connection:
+        after = await read_all(connection, last + 1)
+    assert {round_: after[round_] for round_ in before} == before
+    for record, round_ in acknowledged.items():
+        assert [each for each, records in after.items() if record in records] == [round_]
+        assert after[round_].count(record) == 1
+    await bob.send("alice", "and after the reset")
+    assert await read_when_sealed(alice, 1) == ["and after the reset"]
