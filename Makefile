@@ -20,7 +20,7 @@ FLASH ?= build/$(BOARD)/flash.bin
 # Nothing here prints after a command: the last line of `make demo` is the demo's own. (`make -C DIR` itself announces
 # the folder at the end, unless told --no-print-directory.)
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-host test-system test-emulated bench c-stack image check-boards emulate vectors clean
+.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated bench bench-device c-stack image check-boards emulate vectors clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -41,10 +41,10 @@ serve: setup ## start a relay on CPython, PORT=8100 STORAGE=folder
 setup-emulator:
 	@tools/setup.sh emulator
 
-emulate: setup-emulator ## run an image on an emulated Pico: BOARD=RPI_PICO or IMAGE=file, FLASH=file, PORT=8100, RELAY=folder
-	@PYTHONPATH=tools "$(PYTHON)" -m emulator "$(IMAGE)" --flash "$(FLASH)" --port "$(PORT)" $(if $(RELAY),--relay "$(RELAY)") $(EMULATE)
+emulate: image setup-emulator ## run an image on an emulated Pico: BOARD=RPI_PICO or IMAGE=file, FLASH=file, PORT=8100, RELAY=folder
+	@exec env PYTHONPATH=tools "$(PYTHON)" -m emulator "$(IMAGE)" --flash "$(FLASH)" --port "$(PORT)" $(if $(RELAY),--relay "$(RELAY)") $(EMULATE)
 
-test: setup ## every check and every test on both runtimes
+test: image setup-emulator ## every check and every test on three runtimes
 	@"$(PYTHON)" tools/test.py
 
 lint: setup ## ruff: rules and formatting
@@ -62,11 +62,17 @@ test-micropython: setup ## core tests on MicroPython, and every core file throug
 test-host: setup ## host tests
 	@"$(PYTHON)" tools/test.py host
 
-test-system: setup ## whole relays: power cuts, attacks, the commands
+test-board: image setup-emulator ## core tests on the image in the emulated Pico
+	@"$(PYTHON)" tools/test.py board
+
+test-system: image setup-emulator ## whole relays: power cuts, attacks, the commands, the emulated Pico
 	@"$(PYTHON)" tools/test.py system
 
-test-emulated: image setup-emulator ## the image of RPI_PICO and the emulated board; not part of `make test` yet
+test-emulated: image setup-emulator ## the image itself, built twice, and the emulator
 	@"$(PYTHON)" tools/test.py emulated
+
+bench-device: image setup-emulator ## cycles of everything the relay does on the emulated Pico; heap and stack
+	@PYTHONPATH=tools "$(PYTHON)" tools/bench_device.py
 
 bench: setup ## rates and peak heap on both runtimes
 	@"$(PYTHON)" tools/bench.py

@@ -1,7 +1,12 @@
 # Before main.py: what is frozen comes before files of the same name, so that a file on flash cannot stand in for a part
 # of the core whose digest the relay signs.
 
+import gc
 import sys
+
+# Collect early: what is in use never exceeds what lives by more than this, and what lives lies close together.
+_GC_THRESHOLD_BYTES = 16384
 
 sys.path.remove(".frozen")
 sys.path.insert(0, ".frozen")
+gc.threshold(_GC_THRESHOLD_BYTES)

@@ -1,4 +1,4 @@
-# What the relay core costs on a board, in cycles of the emulated processor: one line of JSON a figure, {name: [cycles]}.
+# What the relay core costs on a board, in cycles of the emulated processor: a line of JSON a figure, {name: [cycles]}.
 # tools/bench_device.py puts this file, tests/core/office.py and a relay directory on the board's flash and runs it at
 # the raw prompt in deterministic mode, so two runs print the same.
 
@@ -6,10 +6,11 @@ import gc
 import json
 import os
 
+from device import flash
+from machine import mem32
+
 import office
 from check import unhex
-from device import flash, service
-from machine import mem32
 from tessera import curve, wire
 from tessera.batch import CellFrame
 from tessera.clock import Clock
@@ -113,9 +114,12 @@ def greet(relay, make_client):
 
 
 def full_handshake(relay):
-    return greet(
-        relay, lambda nonce: office.channel.Initiator(nonce, office.RELAY_KEY, office.ACCESS_KEY, b"\x09" * 32)
-    )
+    key, access_key = office.RELAY_KEY, office.ACCESS_KEY
+    return greet(relay, lambda nonce: office.channel.Initiator(nonce, key, access_key, b"\x09" * 32))
+
+
+def resumption(relay, secret):
+    return greet(relay, lambda nonce: office.channel.Resumption(nonce, office.ACCESS_KEY, secret, bytes(16)))
 
 
 def ask(relay, session, sealed, out):
@@ -144,16 +148,14 @@ def handshakes(relay):
         auth.append(cycles)
         secret = answer[1]
     for _ in range(_HANDSHAKES):
-        cycles, session, client, channel = greet(
-            relay, lambda nonce: office.channel.Resumption(nonce, office.ACCESS_KEY, secret, bytes(16))
-        )
+        cycles, session, client, channel = resumption(relay, secret)
         secret = client.next_secret
         resumed.append(cycles)
     say("ephemeral", [ephemeral(relay)])
     say("handshake", handshake)
     say("auth", auth)
     say("resumed_handshake", resumed)
-    return session, channel
+    return session
 
 
 def ephemeral(relay):
@@ -177,7 +179,7 @@ def posts(relay):
 
 
 def fetch(relay, session, round_):
-    """One cell: the cycles until its first frame is ready, and of each frame after it; its records, those that are real."""
+    """(records, those that are real, cycles of each frame) of one cell, from the request to frames that can be sent."""
     cells = CellFrame()
     frames = []
     start = mem32[_CYCLES]
@@ -218,7 +220,6 @@ def main():
     cipher_work()
     with open("/relay.json") as file:
         relay, clock = boot(json.load(file))
-    service.collect_early()
     clock.set(1000 * config["now"])
     relay.turn()
     relay.maintain()
@@ -227,7 +228,7 @@ def main():
     say("collection", cycles_of(2, gc.collect))
     mem32[_LOWEST_STACK] = 0
     say("stranger", cycles_of(5, stranger, relay))
-    session, channel = handshakes(relay)
+    session = handshakes(relay)
     posts(relay)
     fetches(relay, session)
     seal(relay, clock, config)

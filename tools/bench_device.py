@@ -1,28 +1,25 @@
 """`make bench-device`: what the image for the Raspberry Pi Pico costs in cycles, on the emulated board.
 
 Owns the measurements, which are figures and not assertions. Cycles are those of an ideal Cortex-M0+ (no XIP misses, one
-core) with the flash chip's typical times; milliseconds are at 125 MHz. Prints a table and writes build/bench-device.json.
+core) with the flash chip's typical times; milliseconds are at 125 MHz. Prints a table, writes build/bench-device.json.
 What runs on the board is bench_board.py; here it is started, watched from outside (boot, heap, the line) and shown.
 """
 
 import asyncio
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench import CONNECTIONS, one_member
 from full_relay import EPOCH_ROUNDS, ROOT, ROUND_SECONDS, FullRelay, make_full_relay, make_relay
 from rich.console import Console
 from rich.table import Table
 
-from bench import CONNECTIONS, Client, one_member
 from boards import read_board
 from check import vectors
 from emulator.board import Board

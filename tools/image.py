@@ -5,7 +5,7 @@ Usage: image.py BOARD [--output FOLDER] [--work FOLDER] [--freeze MANIFEST] [--a
   --output   instead of build/<BOARD>
   --work     where to compile (default: beside the virtual environment); nothing of its name reaches the image
   --freeze   freeze this manifest's modules too: a development image, which may hold tests; build/<BOARD>-development
-  --again    even if the same content was built before
+  --again    even if the same content was built before, here or in another tree
 
 MICROPY_DIR names a MicroPython with its submodules, for boards that need what no package has; IDF_PATH an ESP-IDF whose
 environment is set up. Owns the order of the steps and image.json. How MicroPython is built is micropython.sh's, what
@@ -29,6 +29,8 @@ import boards
 from boards import ROOT, Board, BoardError
 
 STATE = Path(sys.prefix).parent
+BUILT = STATE.parent / "images"  # finished images by their content, of all trees
+KEPT = 8
 UF2_FAMILIES = {"rp2040": "0xe48bff56", "rp2350": "0xe48bff59"}  # 2350: ARM, secure
 FLASH_ADDRESS = 0x10000000
 FLASH_SECTIONS = (".boot2", ".text", ".rodata", ".binary_info", ".data", ".ram_vector_table")
@@ -223,6 +225,10 @@ def make_image(board: Board, output: Path, work: Path, extra: list[Path], again:
         write_description({**json.loads(stamp.read_text()), "versions": versions(tree)}, stamp)
         return f"{board.name}: {output / 'firmware.bin'} is up to date"
     shutil.rmtree(output, ignore_errors=True)
+    if not again and is_made_of(key, BUILT / key):
+        shutil.copytree(BUILT / key, output)
+        write_description({**json.loads(stamp.read_text()), "versions": versions(tree)}, stamp)
+        return f"{board.name}: {output} holds the image, which was built before"
     output.mkdir(parents=True)
     compile_image(board, stage, manifest, build)
     shutil.copyfile(build / "firmware.bin", output / "firmware.bin")
@@ -232,9 +238,20 @@ def make_image(board: Board, output: Path, work: Path, extra: list[Path], again:
         make_uf2(board, tree, output / "firmware.bin", output / "firmware.uf2")
     described = describe_image(board, tree, build, output, [name for name, _, _ in modules], bool(extra))
     write_description({**described, "content": key}, stamp)
+    keep(output, key)
     flash = described["flash"]
     used = flash["code_bytes"] - flash["code_free_bytes"]
     return f"{board.name}: {output} holds the image: {used} bytes, {flash['code_free_bytes']} free"
+
+
+def keep(output: Path, key: str) -> None:
+    """Put a finished image where other trees find it; the oldest ones make room."""
+    copy = BUILT / f"{key}.{os.getpid()}"
+    shutil.copytree(output, copy)
+    shutil.rmtree(BUILT / key, ignore_errors=True)
+    copy.rename(BUILT / key)
+    for old in sorted(BUILT.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def write_description(described: dict, path: Path) -> None:

@@ -13,6 +13,7 @@
 #   NAME-HASH/bin        mpy-cross, micropython (this tree's C modules), micropython-tessera (its core frozen in as well)
 #   NAME-HASH/callgraph  what the compiler says of the C modules' stack (tools/c_stack.py)
 #   NAME-HASH/image      what images are compiled in (tools/image.py)
+#   images/              finished images, by the content they were made of (tools/image.py)
 #   NAME-HASH/emulator   the emulated board: its Node.js modules, and a link to tools/emulator
 #   setup.log            what the last working run printed
 #

@@ -1,6 +1,6 @@
 """Everything that must hold before a commit, in order: checks, then the tests of each runtime.
 
-Usage: test.py [STEP...]    (all but `emulated` without arguments; --list names them)
+Usage: test.py [STEP...]    (all without arguments; --list names them)
 
 Every step runs even if an earlier one failed. The last line is `N passed, N failed` (`, N skipped`); a check counts as
 one. Exit status 1 if anything failed. Run it with the virtual environment's Python (`make test` does).
@@ -27,8 +27,9 @@ PROGRAMS = {
     "TESSERA_MICROPYTHON": "micropython",
     "TESSERA_MICROPYTHON_FROZEN": "micropython-tessera",
     "TESSERA_MPY_CROSS": "mpy-cross",
+    "TESSERA_EMULATOR": "../emulator/source/emulator.mjs",
 }
-EMULATED_PROGRAMS = {"TESSERA_EMULATOR": "../emulator/source/emulator.mjs"}
+IMAGE = ROOT / "build" / "RPI_PICO" / "firmware.uf2"  # `make image` makes it
 
 
 @dataclass
@@ -56,7 +57,6 @@ class Step:
     name: str
     row: str  # the line of the closing table that its counts belong to
     run: Callable[[], Counts]
-    on_request: bool = False  # only if it is named
 
 
 def run_command(*command: str | Path) -> int:
@@ -111,12 +111,17 @@ def read_junit(report: Path) -> Counts:
     return counts
 
 
-def core_on_micropython() -> Counts:
-    with tempfile.TemporaryDirectory() as scratch:
-        report = Path(scratch, "counts.json")
-        status = run_command(sys.executable, "tests/run_micropython.py", "--counts", report)
-        counts = Counts(**json.loads(report.read_text())) if report.exists() else Counts()
-    return at_least_one_failure(counts, status)
+def counted(*command: str | Path) -> Callable[[], Counts]:
+    """A runner of ours: it takes --counts FILE."""
+
+    def run() -> Counts:
+        with tempfile.TemporaryDirectory() as scratch:
+            report = Path(scratch, "counts.json")
+            status = run_command(sys.executable, command[0], "--counts", report, *command[1:])
+            counts = Counts(**json.loads(report.read_text())) if report.exists() else Counts()
+        return at_least_one_failure(counts, status)
+
+    return run
 
 
 def at_least_one_failure(counts: Counts, status: int) -> Counts:
@@ -135,10 +140,11 @@ STEPS = (
     Step("c-stack", "checks", check("tools/c_stack.py", Path(sys.prefix).parent / "callgraph")),
     Step("boards", "checks", check("tools/boards.py")),
     Step("cpython", "core on CPython", pytest("tests/core", "-n", "2")),
-    Step("micropython", "core on MicroPython", core_on_micropython),
+    Step("micropython", "core on MicroPython", counted("tests/run_micropython.py")),
+    Step("board", "core on the RP2040", counted("tools/run_on_board.py", IMAGE)),
     Step("host", "host", pytest("tests/host", "-n", "2")),
-    Step("system", "system", pytest("tests/system")),
-    Step("emulated", "emulated board", pytest("tests/emulated"), on_request=True),
+    Step("emulated", "image and emulator", pytest("tests/emulated", "-n", "2")),
+    Step("system", "system", pytest("tests/system", "-n", "2")),
 )
 
 
@@ -152,13 +158,12 @@ def print_table(rows: dict[str, Counts]) -> None:
         print(f"{name:22}{counts.passed:8}{counts.failed:8}{counts.skipped:9}{counts.seconds:9.1f}")
 
 
-def set_programs(steps: list[Step]) -> None:
+def set_programs() -> None:
     folder = Path(sys.prefix).parent / "bin"
-    emulated = any(step.name == "emulated" for step in steps)
-    for variable, program in (PROGRAMS | (EMULATED_PROGRAMS if emulated else {})).items():
+    for variable, program in PROGRAMS.items():
         path = os.environ.setdefault(variable, str(folder / program))
         if not os.access(path, os.X_OK):
-            sys.exit(f"{variable}: no program at {path}. Run `make setup`, then `make test`.")
+            sys.exit(f"{variable}: no program at {path}. `make test` sets up what it needs.")
 
 
 def choose_steps(names: list[str]) -> list[Step]:
@@ -166,7 +171,7 @@ def choose_steps(names: list[str]) -> list[Step]:
     unknown = [name for name in names if name not in known]
     if unknown:
         sys.exit(f"no step named {', '.join(unknown)}. Steps: {' '.join(known)}")
-    return [step for step in STEPS if step.name in names or not (names or step.on_request)]
+    return [step for step in STEPS if step.name in names or not names]
 
 
 def main() -> int:
@@ -175,7 +180,7 @@ def main() -> int:
         print("\n".join(step.name for step in STEPS))
         return 0
     steps = choose_steps(names)
-    set_programs(steps)
+    set_programs()
     rows: dict[str, Counts] = {}
     failed_steps = []
     for step in steps:

@@ -2,7 +2,6 @@
 # Storage, network and clock themselves are the other modules'.
 
 import asyncio
-import gc
 import json
 import os
 import time
@@ -19,7 +18,6 @@ from tessera.runtime import sleep_ms
 from tessera.server import Server, Timing
 from tessera.wire import PORT
 
-_GC_THRESHOLD_BYTES = 16384  # once it serves: what is in use then never exceeds what lives by more than this
 _EPOCH_SECONDS = 946_684_800 if time.gmtime(0)[0] == 2000 else 0  # where time.time() begins on this port
 _LINK_MS = 1000  # how often the link is looked at
 _NO_LINK_MS = 100  # how often, by what waits for it
@@ -31,7 +29,6 @@ def main(observe=None):
     led.show(False)
     try:
         relay, config = open_relay()
-        collect_early()
         asyncio.run(_serve(relay, config, observe))
     except KeyboardInterrupt:
         print("stopped: the prompt is MicroPython's, machine.reset() starts the relay again")
@@ -60,12 +57,6 @@ def open_relay():
     print("starting; the first start fills the record ring, which takes a while")
     relay.start()
     return relay, config
-
-
-def collect_early():
-    """What a start left lies between what stays: collect that, and from now on before much garbage is there."""
-    gc.collect()
-    gc.threshold(_GC_THRESHOLD_BYTES)
 
 
 def _device(name, config):

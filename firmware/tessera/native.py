@@ -1,5 +1,5 @@
-# Loops over words and bytes that bytecode is too slow for: native code (viper.py) on MicroPython, plain Python elsewhere.
-# The plain versions say what is meant, and tests hold the others to them. Nothing here checks its arguments.
+# Loops over words and bytes that bytecode is too slow for: native code (viper.py) on MicroPython, plain Python
+# elsewhere. The plain versions say what is meant, and tests hold the others to them. Nothing here checks its arguments.
 
 _BLOCK_BYTES = 16
 _HEAD_BYTES = 8

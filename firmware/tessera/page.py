@@ -73,7 +73,7 @@ class PageCipher:
         self._first_block = aes_ecb(encryption_key)
         # Decrypts every block but the first of what it is given, whatever came before: c_i needs only c_{i-1}.
         self._reader = aes_cbc(encryption_key)
-        # Encrypts all pages: its chain goes on from the page before, which is cancelled by adding that one's last block.
+        # Encrypts all pages. Its chain goes on from the page before; adding that one's last block cancels that.
         self._writer = aes_cbc(encryption_key)
         self._chained = bytearray(_BLOCK)
 

@@ -10,7 +10,6 @@ from .batch import Batch
 from .clock import Clock
 from .drbg import RelayGenerator
 from .errors import BadFrame, BadRequest, Busy, Fault, InvalidObject, NotAdmitted, NotReady, TooOld
-from .hashes import sha256
 from .keyring import ADMITTED, NEVER, KeyRing
 from .ledger import Ledger
 from .page import PageCipher

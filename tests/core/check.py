@@ -43,6 +43,12 @@ def skip(reason):
     raise Skipped(reason)
 
 
+def not_on_a_board(reason):
+    """Ends the test as skipped on a board: for what takes more memory or time than it has."""
+    if board:
+        skip(reason)
+
+
 def share(items, step):
     """The items, on a board every step-th of them from the first on: for what is tried in very many ways."""
     return list(items)[:: step if board else 1]

@@ -21,5 +21,5 @@ def changes(data, step=1):
         step *= _BOARD_STEP
     for at in range(0, len(data), step):
         yield changed(data, at)
-    if (len(data) - 1) % step:
+    if data and (len(data) - 1) % step:
         yield changed(data, len(data) - 1)

@@ -1,6 +1,7 @@
 # Vectors on a board, whose heap holds no file of them: one row a line, read one at a time. NAME.json is a list: a file
 # NAME; it is an object of lists: a folder NAME with a file for each. tools/emulator/testvolume.py writes them so.
 
+import io
 import json
 import os
 
@@ -8,6 +9,25 @@ folder = "/vectors"
 
 _DIRECTORY = 0x4000
 _CHUNK = 512
+_SHORT = 4096  # of a row
+
+
+class _Part(io.IOBase):
+    """The next `length` bytes of a file as a stream."""
+
+    def __init__(self, file, length):
+        self._file = file
+        self._left = length
+
+    def readinto(self, buffer):
+        data = self._file.read(min(len(buffer), self._left))
+        buffer[: len(data)] = data
+        self._left -= len(data)
+        return len(data)
+
+    def read(self):
+        """All of it, for CPython's json."""
+        return self._file.read(self._left)
 
 
 class Rows:
@@ -18,28 +38,29 @@ class Rows:
         self._starts = None
 
     def __iter__(self):
-        with open(self._path) as file:
-            for line in file:
-                yield json.loads(line)
+        for number in range(len(self)):
+            yield self[number]
 
     def __len__(self):
-        return len(self._index())
+        return len(self._index()) - 1
 
     def __getitem__(self, which):
-        starts = self._index()[which]
-        if isinstance(which, slice):
-            return [self._at(start) for start in starts]
-        return self._at(starts)
+        numbers = range(len(self))[which]
+        return [self._row(number) for number in numbers] if isinstance(which, slice) else self._row(numbers)
 
     def __add__(self, other):
         return list(self) + list(other)
 
-    def _at(self, start):
-        with open(self._path) as file:
+    def _row(self, number):
+        start, end = self._index()[number : number + 2]
+        with open(self._path, "rb") as file:
             file.seek(start)
-            return json.loads(file.readline())
+            if end - start <= _SHORT:
+                return json.loads(file.read(end - start))
+            return json.load(_Part(file, end - start))  # without its text, which would be a quarter of the heap
 
     def _index(self):
+        """Where each row starts, and where the last one ends."""
         if self._starts is None:
             starts = self._starts = [0]
             with open(self._path, "rb") as file:
@@ -51,7 +72,6 @@ class Rows:
                         at = chunk.find(b"\n", at + 1)
                     position += len(chunk)
                     chunk = file.read(_CHUNK)
-            starts.pop()  # after the last row there is none
         return self._starts
 
 

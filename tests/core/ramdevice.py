@@ -3,6 +3,8 @@
 
 import io
 
+from tessera.hashes import sha256
+
 SECTOR_BYTES = 4096
 _BLANK = b"\xff" * SECTOR_BYTES
 
@@ -82,3 +84,30 @@ def _pieces(at, length):
         end = min(length, start + SECTOR_BYTES - offset)
         yield block, offset, start, end
         start = end
+
+
+# -- what is on any such device
+
+
+def _sectors(device):
+    """The content of a flash device, sector by sector: a board's heap does not hold it all."""
+    for sector in range(device.sectors):
+        yield device.get(sector * SECTOR_BYTES, SECTOR_BYTES)
+
+
+def fingerprint(device):
+    """A digest of all that is on a flash device."""
+    digest = b""
+    for sector in _sectors(device):
+        digest = sha256(digest, sector)
+    return digest
+
+
+def holds(device, secret):
+    """Whether these bytes are anywhere on a flash device."""
+    end = b""
+    for sector in _sectors(device):
+        if secret in end + sector:
+            return True
+        end = sector[-len(secret) :]
+    return False

@@ -1,6 +1,6 @@
 # The privacy ledger's files: one checkpoint an epoch, mended after a power cut, the older half dropped (PROTOCOL §11).
 
-from check import raises
+from check import not_on_a_board, raises
 from damage import changes
 from office import FEDERATION, LEDGER, LEDGER_KEY, RELAY_KEY, RamDirectory
 from tessera import curve
@@ -21,6 +21,7 @@ def _append(ledger, epoch, rounds_sealed=6):
 
 def _filled(directory, epochs):
     """A ledger file whose last checkpoint is signed; those before it have the form only."""
+    not_on_a_board("a ledger file of 64 KB")
     directory.files["ledger"] = b""
     ledger = _ledger(directory)
     _append(ledger, 0)

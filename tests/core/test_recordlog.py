@@ -1,6 +1,6 @@
 # The ring of records on flash that fails (PROTOCOL §10): what was acknowledged is found once, whatever happened.
 
-from check import raises
+from check import raises, share
 from dice import Dice
 from faultydevice import WHOLE, FaultyDevice, PowerCut
 from ramdevice import RamDevice
@@ -97,8 +97,8 @@ def _assert_stored(ring, log, acknowledged, unacknowledged):
 
 def test_acked_record_survives_cut_in_every_program():
     ring = _Ring(8)
-    for operation in range(1, 36):  # across two borders of sectors
-        for done in _DONE:
+    for operation in share(range(1, 36), 8):  # across two borders of sectors
+        for done in share(_DONE, 2):
             ring.format()
             device = FaultyDevice(ring.flash)
             log = ring.boot(device)
@@ -114,8 +114,8 @@ def test_acked_record_survives_cut_in_every_program():
 
 def test_acked_record_survives_cut_in_every_operation_of_the_next_boot():
     ring = _Ring(6)
-    for stored in (1, 5, 16, 21):
-        for done in (0, 1, 255, 300, WHOLE):  # of a page; 300: of a sector, in its second page
+    for stored in share((1, 5, 16, 21), 3):
+        for done in share((0, 1, 255, 300, WHOLE), 3):  # of a page; 300: of a sector, in its second page
             operation = 0
             cut = True
             while cut:
@@ -283,7 +283,7 @@ def test_no_erased_sector_is_busy_until_the_next_window():
 def test_no_seq_is_used_twice_under_a_key_whatever_is_torn():
     ring = _Ring(4)
     dice = Dice(b"seq")
-    for round_ in range(150):
+    for round_ in share(range(150), 6):
         device = FaultyDevice(ring.flash)
         device.cut(1 + dice.below(30), _DONE[dice.below(5)])
         try:
@@ -295,7 +295,7 @@ def test_no_seq_is_used_twice_under_a_key_whatever_is_torn():
         except (PowerCut, Busy, Fault):
             pass
     sealed = ring.ciphers[0].sealed
-    assert len(sealed) > 1000
+    assert len(sealed) > 7 * len(share(range(150), 6))
     assert len(sealed) == len(set(sealed))
 
 

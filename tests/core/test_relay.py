@@ -13,6 +13,7 @@ from office import (
     parameters,
     records,
 )
+from ramdevice import fingerprint, holds
 from tessera import curve, params, wire
 from tessera.errors import BadFrame, Fault, InvalidObject, NotAdmitted, Refused
 from tessera.hashes import sha256, tagged
@@ -144,10 +145,10 @@ def test_quota_is_per_token_across_sessions_and_restarts():
 def test_a_refused_post_stores_nothing():
     office = Office()
     member = office.member()
-    flash = office.ring.get(0, 16 * 4096)
+    flash = fingerprint(office.ring)
     refused("BAD_REQUEST", member.call, wire.post(2, records(1)[0]))
     refused("NOT_ADMITTED", Connection(office.relay).post, records(1)[0])
-    assert office.ring.get(0, 16 * 4096) == flash
+    assert fingerprint(office.ring) == flash
 
 
 def test_nobody_reads_or_posts_without_a_token():
@@ -162,7 +163,7 @@ def test_nobody_reads_or_posts_without_a_token():
 
 def test_forged_foreign_and_stale_tokens_are_refused_without_a_trace():
     office = Office()
-    keys = office.keys.get(0, 4 * 4096)
+    keys = fingerprint(office.keys)
     forged = Token(0, 0, secret=sha256(b"not the issuer"))
     foreign = Token(0, 0, relay_key=curve.public(b"\x05" * 32))
     early = Token(0, 1)
@@ -172,7 +173,7 @@ def test_forged_foreign_and_stale_tokens_are_refused_without_a_trace():
         connection = Connection(office.relay)
         refused("NOT_ADMITTED", connection.authenticate, token)
         refused("NOT_ADMITTED", connection.post, records(1)[0])
-    assert office.keys.get(0, 4 * 4096) == keys
+    assert fingerprint(office.keys) == keys
 
 
 def test_an_auth_frame_cannot_be_replayed_in_another_session():
@@ -263,10 +264,9 @@ def test_expired_epochs_are_not_served_and_their_keys_are_gone_from_flash():
     office = Office()
     office.member().post(records(1)[0])
     page_key, cover_state = office.relay._keyring.epochs[0]
-    assert page_key in office.keys.get(0, 4 * 4096)
+    assert holds(office.keys, page_key)
     office.sleep(EPOCH_ROUNDS * (RETENTION + 1))
-    flash = office.keys.get(0, 4 * 4096)
-    assert page_key not in flash and cover_state not in flash
+    assert not holds(office.keys, page_key) and not holds(office.keys, cover_state)
     member = office.member()
     first = office.relay.first_round
     assert first == EPOCH_ROUNDS
@@ -279,9 +279,9 @@ def test_the_seed_changes_at_every_boot_and_the_old_one_is_erased():
     seeds = []
     for _ in range(3):
         seed = office.relay._keyring.seed
-        assert seed not in seeds and seed in office.keys.get(0, 4 * 4096)
+        assert seed not in seeds and holds(office.keys, seed)
         for old in seeds:
-            assert old not in office.keys.get(0, 4 * 4096)
+            assert not holds(office.keys, old)
         seeds.append(seed)
         office.boot()
     assert office.directory.read("seed") is None
@@ -331,13 +331,13 @@ def test_a_clock_far_ahead_at_boot_hides_expired_records_but_keeps_their_keys():
     office.pass_time(10_000 * EPOCH_ROUNDS * 20)
     office.boot()
     refused("TOO_OLD", office.member().fetch, 0, 1)
-    assert page_key in office.keys.get(0, 4 * 4096)
+    assert holds(office.keys, page_key)
     office.boot()  # a power cut does not shorten it
-    assert page_key in office.keys.get(0, 4 * 4096)
+    assert holds(office.keys, page_key)
     office.sleep(EPOCH_ROUNDS - 1)
-    assert page_key in office.keys.get(0, 4 * 4096)
+    assert holds(office.keys, page_key)
     office.sleep(2)
-    assert page_key not in office.keys.get(0, 4 * 4096)
+    assert not holds(office.keys, page_key)
 
 
 def test_a_signed_time_ends_the_soft_expiry():
@@ -350,10 +350,10 @@ def test_a_signed_time_ends_the_soft_expiry():
     forged = body + curve.sign(b"\x05" * 32, message, bytes(32))
     refused("BAD_REQUEST", push, member, forged)
     office.turn()
-    assert page_key in office.keys.get(0, 4 * 4096)
+    assert holds(office.keys, page_key)
     assert push(member, body + curve.sign(ROOT, message, bytes(32))) == 1
     office.turn()
-    assert page_key not in office.keys.get(0, 4 * 4096)
+    assert not holds(office.keys, page_key)
 
 
 def push(member, blob):

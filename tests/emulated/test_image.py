@@ -28,7 +28,7 @@ def image() -> tuple[Path, dict]:
 
 def test_a_second_build_elsewhere_is_byte_identical(image: tuple[Path, dict], tmp_path: Path) -> None:
     output, first = image
-    second = build(tmp_path / "output", "--work", tmp_path / "a" / "rather-longer-path")
+    second = build(tmp_path / "output", "--again", "--work", tmp_path / "a" / "rather-longer-path")
     assert (tmp_path / "output" / "firmware.uf2").read_bytes() == (output / "firmware.uf2").read_bytes()
     assert second == first
 

@@ -1,6 +1,6 @@
 """The board's network: a process in a network namespace of its own holds the TUN device, so that boards never collide
-with each other or with the host's addresses; a TCP port of the host's 127.0.0.1 leads to one of the board. The board finds
-a network clock at the host's end of its line (bridge.LOCAL).
+with each other or with the host's addresses; a TCP port of the host's 127.0.0.1 leads to one of the board. The board
+finds a network clock at the host's end of its line (bridge.LOCAL).
 
 The process inherits the listening socket, which belongs to the namespace it was made in; `python -m emulator.network`
 is that process. It ends with its standard input.

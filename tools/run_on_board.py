@@ -1,10 +1,10 @@
 """Runs the core tests on an emulated board, one boot a file, in deterministic mode.
 
-Usage: python -m emulator.run_core_tests [-v] [--with-core] [--counts FILE] IMAGE [TEST_FILE...]
+Usage: run_on_board.py [-v] [--with-core] [--counts FILE] IMAGE [TEST_FILE...]
 
 The image is the product's: tests and vectors are in a file system at the end of its flash (testvolume.py). --with-core
-puts the relay core there too, for an image without one. A test file whose head asks for more heap than a board has
-(`# heap: 16m`), or that tests what no board has, is not run, and said so. --counts writes
+puts the relay core there too, for an image without one. A test file of what no board has is not run, and said so; a
+test that takes more than a board's heap says so itself and counts as skipped. --counts writes
 {"passed": n, "failed": n, "skipped": n} to FILE. Exit status 1 if anything failed.
 """
 
@@ -25,10 +25,13 @@ from emulator.program import EmulatorError
 from emulator.testvolume import CORE_TESTS, OFFSET, PROLOGUE, make_test_volume
 
 GUEST_SECONDS = 1800
-HEAP_LINE = re.compile(r"# heap: (\d+)([km])")
-BOARD_HEAP_KB = 20480  # what a file may say and still be run: on a computer modules are compiled in the heap, here not
-# Of modules that only computers use: a board's devices are its flash, not files.
-COMPUTERS_ONLY = ("test_filedevice.py", "test_memory.py")
+# What only computers have.
+COMPUTERS_ONLY = {
+    "test_filedevice.py": "a board's devices are its flash, not files",
+    "test_memory.py": "it starts other processes",
+    "test_server.py": "the board has no loopback",
+    "test_server_answers.py": "the board has no loopback",
+}
 CYCLES_PER_SECOND = 125_000_000
 PROGRAM = PROLOGUE + "import micropython_main\nmicropython_main.run({module!r})\n"
 
@@ -42,21 +45,9 @@ class Outcome:
     host_seconds: float
 
 
-def heap_kilobytes(file: Path) -> int:
-    """What the head of a test file asks for (run_micropython.py has the line's meaning); 0 if nothing."""
-    for line in file.read_text().splitlines()[:3]:
-        if match := HEAP_LINE.match(line):
-            return int(match[1]) << (10 if match[2] == "m" else 0)
-    return 0
-
-
 def why_not(file: Path) -> str | None:
     """Why a board cannot run the file; None if it can."""
-    if file.name in COMPUTERS_ONLY:
-        return "boards have no such device"
-    if heap_kilobytes(file) > BOARD_HEAP_KB:
-        return f"needs {heap_kilobytes(file) >> 10} MB of heap"
-    return None
+    return COMPUTERS_ONLY.get(file.name)
 
 
 def run_file(image: Path, file: Path, with_core: bool) -> Outcome:
@@ -110,6 +101,7 @@ def run_files(arguments: argparse.Namespace) -> int:
         else:
             files.append(file)
     total = {"passed": 0, "failed": 0, "skipped": 0}
+    files.sort(key=lambda file: -file.stat().st_size)  # long ones first: at the end no processor waits for one of them
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         runs = [pool.submit(run_file, arguments.image, file, arguments.with_core) for file in files]
         for run in as_completed(runs):
@@ -127,7 +119,7 @@ def main() -> int:
     try:
         return run_files(read_arguments())
     except EmulatorError as error:
-        print(f"run_core_tests: {error}", file=sys.stderr)
+        print(f"run_on_board: {error}", file=sys.stderr)
         return 1
 
 
