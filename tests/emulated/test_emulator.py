@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from device import sntp
 
 import check
 import flashvectors
+from emulator import timeserver
 from emulator.board import Board
 from emulator.execution import DONE, EXCEPTION, POWER_CUT, Execution, execute
 from emulator.ppp import fcs16
@@ -297,6 +299,15 @@ def test_fcs_is_that_of_rfc_1662() -> None:
     """The check value of CRC-16/X.25, and the RFC's own: a frame with its FCS leaves 0xF0B8 (here complemented)."""
     assert fcs16(b"123456789") == 0x906E
     assert fcs16(b"123456789" + bytes([0x6E, 0x90])) == 0xF0B8 ^ 0xFFFF
+
+
+@pytest.mark.parametrize("unix_ms", [1_700_000_000_123, 2_085_978_495_999, 2_085_978_496_000, 4_000_000_000_001])
+def test_network_clock_says_what_the_board_reads(unix_ms: int) -> None:
+    """Around the end of the era in 2036 too."""
+    nonce = os.urandom(8)
+    question = bytes((0x23,)) + bytes(39) + nonce
+    assert sntp.read(timeserver.answer(question, unix_ms * 10**6 + 1000), nonce) == unix_ms
+    assert sntp.read(timeserver.answer(question, unix_ms * 10**6), os.urandom(8)) is None
 
 
 def test_vectors_in_rows_are_the_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The README's first conversation, executed as it is printed: with a relay on the computer, and on the emulated Pico."""
+"""The README's first conversation, executed as printed: with a relay on this computer, and on the emulated Pico."""
 
 import os
 import re
