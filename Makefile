@@ -62,8 +62,8 @@ test-micropython: setup ## core tests on MicroPython, and every core file throug
 test-host: setup ## host tests
 	@"$(PYTHON)" tools/test.py host
 
-test-board: image setup-emulator ## core tests on the image in the emulated Pico
-	@"$(PYTHON)" tools/test.py board
+test-board: image setup-emulator ## core tests on the image in the emulated Pico, those that take minutes too
+	@"$(PYTHON)" tools/run_on_board.py "$(IMAGE)"
 
 test-system: image setup-emulator ## whole relays: power cuts, attacks, the commands, the emulated Pico
 	@"$(PYTHON)" tools/test.py system

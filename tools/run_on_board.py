@@ -1,10 +1,11 @@
 """Runs the core tests on an emulated board, one boot a file, in deterministic mode.
 
-Usage: run_on_board.py [-v] [--with-core] [--counts FILE] IMAGE [TEST_FILE...]
+Usage: run_on_board.py [-v] [--quick] [--with-core] [--counts FILE] IMAGE [TEST_FILE...]
 
 The image is the product's: tests and vectors are in a file system at the end of its flash (testvolume.py). --with-core
 puts the relay core there too, for an image without one. A test file of what no board has is not run, and said so; a
-test that takes more than a board's heap says so itself and counts as skipped. --counts writes
+test that takes more than a board's heap says so itself and counts as skipped. --quick leaves out files whose head says
+`# board: long`: minutes of logic that no processor changes. --counts writes
 {"passed": n, "failed": n, "skipped": n} to FILE. Exit status 1 if anything failed.
 """
 
@@ -25,6 +26,7 @@ from emulator.program import EmulatorError
 from emulator.testvolume import CORE_TESTS, OFFSET, PROLOGUE, make_test_volume
 
 GUEST_SECONDS = 1800
+LONG = "# board: long"
 # What only computers have.
 COMPUTERS_ONLY = {
     "test_filedevice.py": "a board's devices are its flash, not files",
@@ -45,8 +47,10 @@ class Outcome:
     host_seconds: float
 
 
-def why_not(file: Path) -> str | None:
-    """Why a board cannot run the file; None if it can."""
+def why_not(file: Path, quick: bool) -> str | None:
+    """Why the file is not run; None if it is."""
+    if quick and LONG in file.read_text().splitlines()[:2]:
+        return "takes minutes, `make test-board` runs it"
     return COMPUTERS_ONLY.get(file.name)
 
 
@@ -87,6 +91,7 @@ def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Run the core tests on an emulated board.")
     parser.add_argument("-v", "--verbose", action="store_true", help="print every test, not only those of failed files")
     parser.add_argument("--with-core", action="store_true", help="the image has no relay core: bring it along")
+    parser.add_argument("--quick", action="store_true", help="without the files that take minutes")
     parser.add_argument("--counts", type=Path, help="write the counts to this file as JSON")
     parser.add_argument("image", type=Path, help="firmware.uf2")
     parser.add_argument("files", nargs="*", type=Path, help="test files (all of tests/core without)")
@@ -96,7 +101,7 @@ def read_arguments() -> argparse.Namespace:
 def run_files(arguments: argparse.Namespace) -> int:
     files: list[Path] = []
     for file in arguments.files or sorted(CORE_TESTS.glob("test_*.py")):
-        if reason := why_not(file):
+        if reason := why_not(file, arguments.quick):
             print(f"{file.name:36} not run: {reason}")
         else:
             files.append(file)

@@ -141,7 +141,7 @@ STEPS = (
     Step("boards", "checks", check("tools/boards.py")),
     Step("cpython", "core on CPython", pytest("tests/core", "-n", "2")),
     Step("micropython", "core on MicroPython", counted("tests/run_micropython.py")),
-    Step("board", "core on the RP2040", counted("tools/run_on_board.py", IMAGE)),
+    Step("board", "core on the RP2040", counted("tools/run_on_board.py", "--quick", IMAGE)),
     Step("host", "host", pytest("tests/host", "-n", "2")),
     Step("emulated", "image and emulator", pytest("tests/emulated", "-n", "2")),
     Step("system", "system", pytest("tests/system", "-n", "2")),

@@ -9,7 +9,7 @@ folder = "/vectors"
 
 _DIRECTORY = 0x4000
 _CHUNK = 512
-_SHORT = 4096  # of a row
+_SHORT = 30000  # of a row, in bytes
 
 
 class _Part(io.IOBase):

@@ -1,3 +1,4 @@
+# board: long
 # The key ring on flash that fails (PROTOCOL §10): after any cut it holds the state before or after, never a mixture.
 
 from check import raises, share

@@ -1,3 +1,4 @@
+# board: long
 # The ring of records on flash that fails (PROTOCOL §10): what was acknowledged is found once, whatever happened.
 
 from check import raises, share

@@ -1,4 +1,5 @@
 # heap: 16m
+# board: long
 # What a relay promises its members, on flash in memory and without sockets: records, rounds, epochs, restarts.
 
 from check import raises

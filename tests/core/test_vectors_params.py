@@ -107,10 +107,12 @@ def test_invalid_sets_are_refused():
 def test_sets_out_of_range_are_refused_before_their_signature():
     # The vectors whose signature is good: a set must not get as far as curve work.
     unsigned = ("signature bit", "content bit", "other signer")
-    rows = [row for row in vectors("params")["invalid"] if row["name"] not in unsigned]
-    assert len(rows) == 25
-    for row in rows:
-        raises(InvalidObject, Parameters, unhex(row["blob"]))
+    count = 0
+    for row in vectors("params")["invalid"]:
+        if row["name"] not in unsigned:
+            raises(InvalidObject, Parameters, unhex(row["blob"]))
+            count += 1
+    assert count == 25
 
 
 def test_a_changed_byte_is_refused():
