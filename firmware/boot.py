@@ -4,9 +4,12 @@
 import gc
 import sys
 
+import device
+
 # Collect early: what is in use never exceeds what lives by more than this, and what lives lies close together.
 _GC_THRESHOLD_BYTES = 16384
 
 sys.path.remove(".frozen")
 sys.path.insert(0, ".frozen")
 gc.threshold(_GC_THRESHOLD_BYTES)
+device.keep_room()

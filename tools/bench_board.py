@@ -6,7 +6,7 @@ import gc
 import json
 import os
 
-from device import flash
+from device import flash, give_room
 from machine import mem32
 
 import office
@@ -220,6 +220,7 @@ def main():
     cipher_work()
     with open("/relay.json") as file:
         relay, clock = boot(json.load(file))
+    give_room()
     clock.set(1000 * config["now"])
     relay.turn()
     relay.maintain()

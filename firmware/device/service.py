@@ -9,7 +9,7 @@ import time
 import board
 from tessera_build import BOARD, FIRMWARE_DIGEST
 
-from device import console, flash, led, sntp
+from device import console, flash, give_room, led, sntp
 from tessera.announcement import announcement
 from tessera.errors import Error
 from tessera.files import Directory
@@ -29,6 +29,7 @@ def main(observe=None):
     led.show(False)
     try:
         relay, config = open_relay()
+        give_room()
         asyncio.run(_serve(relay, config, observe))
     except KeyboardInterrupt:
         print("stopped: the prompt is MicroPython's, machine.reset() starts the relay again")
