@@ -262,7 +262,7 @@ def test_mpremote_works_on_the_terminal(bench: Bench) -> None:
             terminal.close()
 
 
-def test_two_boards_answer_over_tcp_side_by_side_and_after_a_reset(bench: Bench) -> None:
+def test_two_boards_answer_over_tcp_side_by_side_and_after_a_reset(bench: Bench, board_network: None) -> None:
     if bench.run("import network\nnetwork.PPP").status != DONE:
         pytest.skip("this image has no PPP")
     other = Bench(bench.image, bench.folder / "other")
