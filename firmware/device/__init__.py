@@ -5,7 +5,7 @@ import gc
 
 # The allocator looks for free memory from the heap's start on, past everything that lives: a tenth of a millisecond
 # each time. So what lives from the start on is put behind a gap, in which it then finds what requests need.
-_ROOM_BYTES = 32768
+_ROOM_BYTES = 8192
 
 _room = None
 

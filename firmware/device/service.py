@@ -39,6 +39,7 @@ def main(observe=None):
     finally:
         led.show(False)
         asyncio.new_event_loop()
+        give_room()  # to who works at the prompt
 
 
 def open_relay():

@@ -1,6 +1,7 @@
 # Vectors on a board, whose heap holds no file of them: one row a line, read one at a time. NAME.json is a list: a file
 # NAME; it is an object of lists: a folder NAME with a file for each. tools/emulator/testvolume.py writes them so.
 
+import gc
 import io
 import json
 import os
@@ -53,6 +54,7 @@ class Rows:
 
     def _row(self, number):
         start, end = self._index()[number : number + 2]
+        gc.collect()
         with open(self._path, "rb") as file:
             file.seek(start)
             if end - start <= _SHORT:
