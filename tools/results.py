@@ -1,7 +1,7 @@
 """What the long suites found, as a table on the terminal, a file a suite in build/results, and tests/RESULTS.md.
 
-A suite makes Rows and publishes them. `python tools/results.py` writes tests/RESULTS.md from the files of all suites that
-ran; it is run by hand when the figures of a whole run are to be committed.
+A suite makes Rows and publishes them. `make results` writes tests/RESULTS.md from the files of all suites that ran,
+when the figures of whole runs are to be committed.
 """
 
 import json
@@ -28,9 +28,10 @@ SUITES = {
 INTRODUCTION = """\
 # Results of the long suites
 
-What `make test` runs a share of, run as a whole. Every table names the command that made it, the commit it ran at and how
-long it took on a virtual machine with 2 cores; `build/results/*.json` holds the same. What a row means, and what the
-experiment does, stands at the head of its file in the folder named with the table.
+What `make test` runs a share of, run as a whole. Every table names the command that made it, the commit it ran at
+and how long it took on a virtual machine with 2 cores; `build/results/*.json` holds the same, and `make results` makes
+this page of it. What a row means, and what the experiment does, stands at the head of its file in the folder named with
+the table.
 """
 
 

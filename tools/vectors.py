@@ -711,13 +711,15 @@ def page() -> Rows:
 
 
 def head_body(flags: int, boots: int, seed: bytes, *numbers: int) -> bytes:
-    return ref.u8(1) + ref.u8(flags) + ref.u32(boots) + seed + b"".join(map(ref.u32, numbers))
+    *words, snapshot_pages = numbers
+    return ref.u8(1) + ref.u8(flags) + ref.u32(boots) + seed + b"".join(map(ref.u32, words)) + ref.u16(snapshot_pages)
 
 
-def head_row(page_index: int, generation: int, flags: int) -> Row:
+def head_row(page_index: int, generation: int, flags: int, snapshot_pages: int) -> Row:
     fields: Row = {"version": 1, "flags": flags, "boots": 3, "seed": data("keyring/seed"), "next_sector": 212}
-    fields |= {"sealed_next": 8641, "sealed_count": 200, "commissioned": 30}
-    numbers = (fields[name] for name in ("next_sector", "sealed_next", "sealed_count", "commissioned"))
+    fields |= {"sealed_next": 8641, "sealed_count": 200, "commissioned": 30, "snapshot_pages": snapshot_pages}
+    names = ("next_sector", "sealed_next", "sealed_count", "commissioned", "snapshot_pages")
+    numbers = (fields[name] for name in names)
     return key_ring_row(generation, page_index, 1, fields, head_body(flags, 3, fields["seed"], *numbers))
 
 
@@ -748,8 +750,8 @@ def keyring() -> Rows:
     lease_body = ref.u32(30) + data("keyring/token/0", 8) + ref.u8(255)
     mark, flags = {"sealed_next": 8642, "sealed_count": 201}, {"flags": 1, "commissioned": 30}
     return [
-        head_row(0, 1, 0),
-        head_row(16, 2, 1),
+        head_row(0, 1, 0, 0),
+        head_row(16, 2, 1, 4),
         epochs_row(17, 3),
         epochs_row(18, 1),
         leases_row(19, 25),

@@ -15,7 +15,7 @@ def announcement(relay, address):
     """Lines of text about a started relay that listens at address (str)."""
     parameters = relay.parameters.newest
     open_round = "unknown: no clock yet" if relay.open_round is None else relay.open_round
-    return [
+    lines = [
         "tessera relay {} on {}".format(VERSION, runtime_name()),
         "  address         {}".format(address),
         "  relay key       {}".format(relay.static_key.hex()),
@@ -25,6 +25,9 @@ def announcement(relay, address):
         "  open round      {}".format(open_round),
         "  curve tier      {}".format(curve.TIER),
     ]
+    if relay.unreadable_pages:
+        lines.append("  unreadable      {} pages, torn by a power cut or damaged".format(relay.unreadable_pages))
+    return lines
 
 
 def _millionths(number):

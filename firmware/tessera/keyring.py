@@ -26,11 +26,15 @@ _LEASE = const(5)
 _FLAGS = const(6)
 
 _VERSION = const(1)
-_HEAD_LAYOUT = ">BBI32sIIII"
+_HEAD_LAYOUT = ">BBI32sIIIIH"
 _EPOCHS_A_PAGE = const(3)
 _EPOCH_BYTES = const(68)
 _LEASES_A_PAGE = const(25)
 _LEASE_BYTES = const(9)
+_LARGEST = const(0x3FFFFFFF)  # of the numbers that count up: no relay lives long enough to reach it
+_LAST_GENERATION = const(0xFFFFFFFF)
+
+_LENGTHS = {_HEAD: struct.calcsize(_HEAD_LAYOUT), _MARK: 8, _LEASE: 13, _FLAGS: 5}  # of bodies that have one length
 
 ADMITTED = const(1)  # flag: a member was admitted
 NEVER = const(0xFFFFFFFF)  # commissioned: no cover key was ever disclosed
@@ -50,8 +54,10 @@ class KeyRing:
         self._bank_pages = self._bank_sectors * PAGES_PER_SECTOR
         self._bank = None
         self._used_pages = 0
+        self._snapshot_pages = 0  # while a bank is read: those to come
         self._generation = 0
         self._idle_is_blank = False
+        self.unreadable = 0  # appended pages that were found torn by a power cut or damaged
         self._page = bytearray(PAGE_BYTES)
         self._check = bytearray(PAGE_BYTES)
         self.clear()
@@ -80,7 +86,12 @@ class KeyRing:
     # -- reading
 
     def load(self):
-        """Read the state of the valid bank with the highest generation; False if there is none."""
+        """Read the state of the valid bank with the highest generation; False if there is none.
+
+        Fault if one of its snapshot's pages is missing: the bank became valid when all of them could be read. An
+        appended page may be torn, and is then as if it had not been written. A page's digest is no secret: Fault, too,
+        for a whole page that no relay writes.
+        """
         found = [(self._generation_of(bank), bank) for bank in (0, 1)]
         self._generation, self._bank = max(found)
         if self._generation < 0:
@@ -95,6 +106,11 @@ class KeyRing:
                 self._used_pages = place + 1
             elif not _blank(self._page):
                 self._used_pages = place + 1
+                self.unreadable += 1
+        if self._snapshot_pages > 0:
+            raise Fault("the key ring is damaged, a page of it cannot be read: provision the relay anew")
+        if max(self.boots, self.next_sector, self.sealed_count) > _LARGEST:
+            raise _foreign()
         return True
 
     def _generation_of(self, bank):
@@ -112,14 +128,17 @@ class KeyRing:
 
     def _apply(self):
         kind, length = self._page[4], self._page[5]
+        if not _fits(kind, length):
+            raise _foreign()
         body = bytes(self._page[_BODY_AT : _BODY_AT + length])
         if kind == _HEAD:
             fields = struct.unpack(_HEAD_LAYOUT, body)
             if fields[0] != _VERSION:
                 raise Fault("the key ring was written by another version of the relay")
             _, self.flags, self.boots, self.seed, self.next_sector = fields[:5]
-            self.sealed_next, self.sealed_count, self.commissioned = fields[5:]
+            self.sealed_next, self.sealed_count, self.commissioned, self._snapshot_pages = fields[5:]
         elif kind == _EPOCHS:
+            self._snapshot_pages -= 1
             for at in range(0, length, _EPOCH_BYTES):
                 epoch, page_key, state = struct.unpack_from(">I32s32s", body, at)
                 self.epochs[epoch] = (page_key, state)
@@ -128,6 +147,7 @@ class KeyRing:
         elif kind == _FLAGS:
             self.flags, self.commissioned = struct.unpack(">BI", body)
         elif kind in (_LEASES, _LEASE):
+            self._snapshot_pages -= kind == _LEASES
             self.lease_epoch = struct.unpack_from(">I", body)[0]
             for at in range(4, length, _LEASE_BYTES):
                 self.leases[body[at : at + TOKEN_ID_BYTES]] = body[at + TOKEN_ID_BYTES]
@@ -153,16 +173,20 @@ class KeyRing:
 
         erase_old=False leaves the erase to tidy(): only for a bank that ran full, where no key was dropped.
         """
+        if self._generation == _LAST_GENERATION:
+            raise _foreign()
         new = 1 if self._bank == 0 else 0
         if not self._idle_is_blank:
             self._erase(new)
         self._idle_is_blank = False
         generation = self._generation + 1
         place = 1
+        pages = 0
         for kind, body in self._snapshot():
             place = self._program(new, place, generation, kind, body)
+            pages += 1
         # The first page is what makes the bank valid, so it comes last; until then the old bank is the one in use.
-        if not self._try_page(new * self._bank_pages, generation, _HEAD, self._head()):
+        if not self._try_page(new * self._bank_pages, generation, _HEAD, self._head(pages)):
             raise _worn()
         self._bank, self._generation, self._used_pages = new, generation, place
         if erase_old:
@@ -175,9 +199,9 @@ class KeyRing:
         if self._used_pages > self._bank_pages // 2:
             self.rewrite()
 
-    def _head(self):
-        seal = (self.sealed_next, self.sealed_count, self.commissioned)
-        return struct.pack(_HEAD_LAYOUT, _VERSION, self.flags, self.boots, self.seed, self.next_sector, *seal)
+    def _head(self, pages):
+        rest = (self.sealed_next, self.sealed_count, self.commissioned, pages)
+        return struct.pack(_HEAD_LAYOUT, _VERSION, self.flags, self.boots, self.seed, self.next_sector, *rest)
 
     def _snapshot(self):
         epochs = [struct.pack(">I32s32s", epoch, *self.epochs[epoch]) for epoch in sorted(self.epochs)]
@@ -222,6 +246,19 @@ class KeyRing:
             if not _blank(self._check):
                 raise Fault("the key ring does not erase: replace the board")
         self._idle_is_blank = True
+
+
+def _fits(kind, length):
+    """Whether pages of this kind have bodies of this length."""
+    if kind == _EPOCHS:
+        return length <= _EPOCHS_A_PAGE * _EPOCH_BYTES and length % _EPOCH_BYTES == 0
+    if kind == _LEASES:
+        return 4 <= length <= 4 + _LEASES_A_PAGE * _LEASE_BYTES and (length - 4) % _LEASE_BYTES == 0
+    return length == _LENGTHS.get(kind)
+
+
+def _foreign():
+    return Fault("the key ring holds what no relay writes: provision the relay anew")
 
 
 def _worn():

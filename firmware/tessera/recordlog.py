@@ -12,10 +12,12 @@ PAGES_PER_SECTOR = const(16)
 _EMPTY = const(0xFFFF)
 _UNUSED = const(0x3FFFFFFF)  # first round of a sector without records: a small integer on every board
 _LONGEST_SPAN = const(254)  # rounds from the first to the last record of a sector: the index keeps them in one byte
+_LAST_NUMBER = const(0xFFFFFFF)  # of a sector in order of use: seq, 16 times as much, has 32 bits
 _PROGRAM_TRIES = const(4)
 _ERASE = const(6)  # ioctl
 _COUNT = const(4)
 _ZERO_PAGE = bytes(PAGE_BYTES)
+_BLANK_PAGE = b"\xff" * PAGE_BYTES
 
 
 class RecordLog:
@@ -39,6 +41,7 @@ class RecordLog:
         self._blank_ahead = 0
         self._first_kept_round = 0
         self._buffer = PageBuffer()
+        self.unreadable = 0  # pages that a boot found torn by a power cut or damaged
 
     # -- device
 
@@ -123,6 +126,8 @@ class RecordLog:
         if self._opened and not self._used(self._sector):
             # A boot skips the number of one sector that keeps nothing, so there must not be two.
             raise Fault("the flash does not keep what is written: replace the board")
+        if self._number >= _LAST_NUMBER:
+            raise Fault("the record ring's numbers are used up: provision the relay anew")
         following = (self._sector + 1) % self.sectors
         if not self._blank_ahead:
             if self._live(following):
@@ -203,6 +208,7 @@ class RecordLog:
             numbers[sector] = buffer.seq >> 4
             if header[KIND_AT] == COPY:
                 copies.append(page)
+        self.unreadable = self._count_unreadable(numbers, min(order, default=0) > 0)
         originals = {page: self._drop_original(page, numbers, ciphers) for page in copies}
         newest = max(range(self.sectors), key=lambda sector: numbers[sector])
         if numbers[newest]:
@@ -211,6 +217,21 @@ class RecordLog:
         # Skip one number: a sector that holds torn pages only is not seen, and no seq may be used twice.
         self._number = max(numbers[newest] + 2, next_number + 1) - 1
         return self._number + 1
+
+    def _count_unreadable(self, numbers, some_expired):
+        """Pages that were programmed and cannot be read, in sectors that keep others. Expired ones do not count: if
+        there are some, they stand in the oldest sector, before all that can be read."""
+        oldest = min([number for number in numbers if number], default=0)
+        count = 0
+        for sector in range(self.sectors):
+            expired = some_expired and numbers[sector] == oldest
+            for page in range(sector << 4, (sector + 1) << 4 if numbers[sector] else 0):
+                if self._index[page] != _EMPTY:
+                    expired = False
+                elif not expired:
+                    self.read(page, self._buffer.page)
+                    count += self._buffer.page not in (_BLANK_PAGE, _ZERO_PAGE)
+        return count
 
     def begin(self, ciphers, epoch_rounds, first_kept_round, erase):
         """Erase sectors ahead and copy the newest record, which may have been programmed as power failed."""

@@ -62,7 +62,7 @@ class Relay:
         self.clock = clock or Clock()
         self._log = RecordLog(ring_device)
         self._keyring = KeyRing(keyring_device)
-        self.parameters = ParameterStore(directory, identity.static[1], self._log.pages)
+        self.parameters = ParameterStore(directory, identity.static[1], self._check_capacity)
         self._ciphers = {}  # epoch -> PageCipher, of every epoch with a key
         self._covers = {}
         self._admission = None
@@ -74,6 +74,11 @@ class Relay:
         self.open_round = None
         self.epoch = None
 
+    def _check_capacity(self, parameters):
+        """Raise InvalidObject unless ring and key ring have room for all that members of these parameters may do."""
+        parameters.check_capacity(self._log.pages)
+        self._keyring.check_capacity(_most_epochs(parameters), parameters.members * parameters.tokens_per_epoch)
+
     # -- start
 
     def start(self):
@@ -82,13 +87,15 @@ class Relay:
         Serves nothing until the clock is known and turn() has opened a round.
         """
         newest = self.parameters.newest
-        self._keyring.check_capacity(_most_epochs(newest), newest.members * newest.tokens_per_epoch)
         self._ledger = Ledger(
             self._directory, newest.federation_id, self._identity.static[1], self._identity.ledger_secret
         )
         formatted = self._keyring.load()
         if not formatted:
             self._take_seed()
+        # An epoch's keys are made after the seal that opens it.
+        if any(epoch > self._keyring.sealed_next // newest.epoch_rounds for epoch in self._keyring.epochs):
+            raise Fault("the key ring has keys of epochs to come: it does not belong to these parameters")
         self._generator = RelayGenerator(
             self._keyring.seed, self._keyring.boots, self._identity.chip_id, self._random_source
         )
@@ -120,6 +127,11 @@ class Relay:
     def random(self):
         """random(n) -> bytes of the relay's one generator."""
         return self._generator.random
+
+    @property
+    def unreadable_pages(self):
+        """Pages of both rings that this start found torn by a power cut or damaged."""
+        return self._log.unreadable + self._keyring.unreadable
 
     @property
     def static_key(self):
@@ -421,18 +433,10 @@ class Relay:
 
     def _push(self, session, out, total, chunk, length, data):
         """Take one chunk; the object is looked at after its first 128 bytes and used when it is complete."""
-        self._require_admitted(session)
-        if chunk == 0:
-            self._begin_push(session, total)
-        at = chunk * wire.CHUNK_BYTES
-        if session.push is None or at != session.push_at or len(session.push) != total:
-            raise BadRequest("chunks come in order, from 0")
-        if length != min(wire.CHUNK_BYTES, total - at):
-            raise BadRequest("a chunk has 240 bytes, the last one the rest")
-        session.push[at : at + length] = data[:length]
-        session.push_at += length
-        complete = session.push_at == total
         try:
+            self._require_admitted(session)
+            self._take_chunk(session, total, chunk, length, data)
+            complete = session.push_at == total
             if chunk == 0 and not is_time_statement(data):
                 self.parameters.check_head(session.push[:HEADER_BYTES], self.epoch)
             if complete:
@@ -443,6 +447,17 @@ class Relay:
         if complete:
             self.leave(session)
         wire.answer_push(out, complete)
+
+    def _take_chunk(self, session, total, chunk, length, data):
+        if chunk == 0:
+            self._begin_push(session, total)
+        at = chunk * wire.CHUNK_BYTES
+        if session.push is None or at != session.push_at or len(session.push) != total:
+            raise BadRequest("chunks come in order, from 0")
+        if length != min(wire.CHUNK_BYTES, total - at):
+            raise BadRequest("a chunk has 240 bytes, the last one the rest")
+        session.push[at : at + length] = data[:length]
+        session.push_at += length
 
     def _begin_push(self, session, total):
         if not 0 < total <= MAX_BYTES:

@@ -334,10 +334,14 @@ def test_a_flipped_bit_costs_that_record_only():
     log = ring.boot()
     pages = [ring.append(log, number) for number in range(20)]
     flash = ring.flash.get(0, 4 * 4096)
+    assert ring.boot().unreadable == 0
+    ring.flash.put(0, flash)
     for at in range(0, PAGE_BYTES, 5):
         number = at % 19  # the newest has a copy
         page = bytearray(ring.flash.get(pages[number] * PAGE_BYTES, PAGE_BYTES))
         page[at] ^= 1 << at % 8
         ring.flash.put(pages[number] * PAGE_BYTES, page)
-        assert ring.found(ring.boot()) == _records([other for other in range(20) if other != number]), at
+        log = ring.boot()
+        assert ring.found(log) == _records([other for other in range(20) if other != number]), at
+        assert log.unreadable == 1
         ring.flash.put(0, flash)

@@ -1,0 +1,119 @@
+"""`make test-powercut`: every power cut, in every measure, and flipped bits, on MicroPython over simulated NOR flash.
+
+Owns how the work is divided and shown. What is cut is in workloads.py, what must hold in world.py, how flash fails in
+power.py; cuts_main.py and flips_main.py are the programs that run on MicroPython. Exit status 1 if a promise broke.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+sys.path[:0] = [str(FOLDER.parent.parent / "tools")]
+
+from results import Row, publish  # noqa: E402
+
+HEAP = "64m"
+SHARDS = 16  # of each workload: equal parts of unequal length keep all processors busy to the end
+FLIP_SHARDS = 4
+FLIPS = 1000  # trials of each
+TIMEOUT_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Counts of a share, and what it printed about failures."""
+
+    counts: Counter[str]
+    failures: str
+
+
+def micropython(program: str, *arguments: object) -> Outcome:
+    """Runs one of the programs beside this file; it ends with a line of JSON."""
+    binary = os.environ["TESSERA_MICROPYTHON_FROZEN"]
+    command = [binary, "-X", f"heapsize={HEAP}", str(FOLDER / program), *map(str, arguments)]
+    run = subprocess.run(command, capture_output=True, timeout=TIMEOUT_SECONDS)
+    text = run.stdout.decode(errors="replace")
+    # The collector's complaints about files that were open when the power failed stand in between.
+    found = re.findall(r"\{\"[a-z_]+\": \d+.*\}", text)
+    if run.returncode or not found:
+        return Outcome(Counter(failures=1), f"{program} {arguments} died:\n{text}{run.stderr.decode(errors='replace')}")
+    counts = json.loads(found[-1])
+    return Outcome(Counter(counts), text if counts["failures"] else "")
+
+
+def workloads() -> list[str]:
+    """The names in workloads.py, which this Python cannot import."""
+    return re.findall(r'^    "(.+)": Workload', (FOLDER / "workloads.py").read_text(), re.MULTILINE)
+
+
+def cut(workload: str, depth: int, step: int, shards: int, pool: ThreadPoolExecutor, broken: str = "") -> list[Outcome]:
+    """Every step-th operation of a workload, divided into shards."""
+    jobs = [
+        pool.submit(micropython, "cuts_main.py", workload, depth, shard, shards, step, *([broken] if broken else []))
+        for shard in range(shards)
+    ]
+    return [job.result() for job in jobs]
+
+
+def flip(trials: int, shards: int, pool: ThreadPoolExecutor) -> list[Outcome]:
+    jobs = [pool.submit(micropython, "flips_main.py", trials, f"flips {shard}") for shard in range(shards)]
+    return [job.result() for job in jobs]
+
+
+def total(outcomes: list[Outcome]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for outcome in outcomes:
+        counts.update(outcome.counts)
+        print(outcome.failures, end="")
+    return counts
+
+
+def cut_row(workload: str, outcomes: list[Outcome]) -> Row:
+    counts = total(outcomes)
+    operations = max(outcome.counts["operations"] for outcome in outcomes)
+    text = (
+        f"{operations} operations; {counts['cuts']:,} cuts, {counts['deep_cuts']:,} of the recovery; "
+        f"{counts['cases']:,} different cases; {counts['failures']} broken promises"
+    )
+    return Row(workload, text, "0 broken", counts["failures"] == 0)
+
+
+def flip_rows(outcomes: list[Outcome]) -> list[Row]:
+    counts = total(outcomes)
+    good = counts["failures"] == 0
+    record = f"{counts['trials']:,} pages: {counts['lost']:,} records lost, {counts['reported']:,} damages reported"
+    keyring = f"{counts['keyring_trials']:,} pages: {counts['faults']:,} clear faults, else served as before"
+    return [
+        Row("1 to 8 flipped bits in a page of the record ring", record, "at most that record, reported", good),
+        Row("1 to 8 flipped bits in a page of the key ring", keyring, "as before or a fault", good),
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Cut the power at every flash operation.")
+    parser.add_argument("--workload", action="append", help="only this one (may be repeated)")
+    parser.add_argument("--depth", type=int, default=2, choices=(1, 2), help="2: cut the recovery, too")
+    parser.add_argument("--step", type=int, default=1, help="only every step-th operation")
+    arguments = parser.parse_args()
+    start = time.monotonic()
+    rows = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for workload in arguments.workload or workloads():
+            rows.append(cut_row(workload, cut(workload, arguments.depth, arguments.step, SHARDS, pool)))
+            print(f"{time.monotonic() - start:6.0f} s  {rows[-1].what}: {rows[-1].measured}", flush=True)
+        rows += flip_rows(flip(FLIPS, FLIP_SHARDS, pool))
+    good = publish("powercut", "make test-powercut", rows, time.monotonic() - start)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""A few cuts of the emulated Pico; one in every operation is `make test-powercut`."""
+
+from pathlib import Path
+
+from board import EARLIER, Cuts, Said, cut_all, every_operation
+
+CASES = 4
+
+
+def test_every_promise_survives_cuts_of_the_emulated_board(board_image: Path, tmp_path: Path) -> None:
+    cuts = Cuts(board_image, tmp_path)
+    cases = every_operation(cuts)
+    assert len(cases) > 60
+    assert not cut_all(cuts, cases[5 :: len(cases) // CASES])
+
+
+def test_what_a_board_says_is_held_against_what_it_said_before() -> None:
+    said = Said()
+    said.hear("open 4 1000\nleft 1 0 16\ntry 0 0\nack 0 4 1 0\nopen 3 2000\nleft 1 0 16\ncell 0 4 0\ncell 0 4 0 00")
+    assert [wrong.partition(" ")[0] for wrong in said.wrong] == [
+        "round",
+        "quota",
+        "acknowledged",
+        "served",
+        "(0,",
+        "acknowledged",
+    ]
+    assert len(said.acknowledged) == len(EARLIER) + 1
