@@ -19,6 +19,7 @@ class Clock:
         self._uptime_ms = 0
         self._offset_ms = None  # unix time less uptime
         self._allowance_ms = 0
+        self.provisional = False  # nothing rests on it yet: a later reading replaces it
 
     @property
     def known(self):
@@ -46,8 +47,8 @@ class Clock:
 
     def correct(self, unix_ms):
         """A later reading of a network clock: forward only and within the allowance; by how much it moved."""
-        if not self.known:
-            self.set(unix_ms)
+        if not self.known or self.provisional:
+            self._offset_ms = unix_ms - self.uptime_ms()
             return 0
         step = min(max(0, unix_ms - self.now_ms()), self._allowance_ms)
         self._offset_ms += step

@@ -155,18 +155,44 @@ class Relay:
         open_round = max(min(clock_round, last), self._earliest_open_round())
         turned = open_round != self.open_round
         if turned:
-            if self.open_round is None:
-                self._hold_expired(open_round // parameters.epoch_rounds)
-            self._seal(open_round)
+            self._judge(open_round // parameters.epoch_rounds)
+            if self.clock.provisional:
+                self._open_admission(open_round // parameters.epoch_rounds)
+            else:
+                self._seal(open_round)
             self.open_round = open_round
         self._drop_held()
         return turned
 
     def _earliest_open_round(self):
         """Rounds never go back: not behind the open one, after a boot not behind the last seal or a record on flash."""
-        if self.open_round is not None:
+        if self.open_round is not None and not self.clock.provisional:
             return self.open_round
         return max(self._keyring.sealed_next, self._log.highest_round)
+
+    def _judge(self, epoch):
+        """After a boot: whether so late an epoch is to be believed. Until then nothing of it is made durable, so that
+        who forges the time of a start gains nothing that a better reading does not undo (PROTOCOL §3)."""
+        if self.open_round is None:
+            self._hold_expired(epoch)
+            self.clock.provisional = self._is_far_ahead(epoch)
+        elif self.clock.provisional and not self._is_far_ahead(epoch):
+            self.clock.provisional = False
+            self.open_round = self.epoch = self._held_until_ms = None
+            self._hold_expired(epoch)
+
+    def _is_far_ahead(self, epoch):
+        sealed_epoch = self._keyring.sealed_next // self.parameters.newest.epoch_rounds
+        return bool(self._keyring.epochs) and epoch > sealed_epoch + 1
+
+    def _settle(self):
+        """The clock proved itself: what turn() left undone is made durable."""
+        if self.clock.provisional:
+            self.clock.provisional = False
+            open_round = self.open_round
+            self.open_round = self.epoch = None  # as a boot finds them
+            self._seal(open_round)
+            self.open_round = open_round
 
     def _seal(self, open_round):
         """Make durable that every round before open_round is sealed, and open its epoch if that is another."""
@@ -181,13 +207,16 @@ class Relay:
         old_epochs = self._keyring.epochs
         if old_epochs and max(old_epochs) < epoch:
             self._close_epoch(max(old_epochs))
-        self.epoch = epoch
         if epoch not in old_epochs:
             self._renew_keys(epoch)
-        parameters = self.parameters.governing(epoch)
-        self.clock.allow(1000 * parameters.round_seconds)
+        self.clock.allow(1000 * self.parameters.governing(epoch).round_seconds)
         if self._keyring.lease_epoch != epoch:
             self._keyring.lease_epoch, self._keyring.leases = epoch, {}
+        self._open_admission(epoch)
+
+    def _open_admission(self, epoch):
+        self.epoch = epoch
+        parameters = self.parameters.governing(epoch)
         self._admission = Admission(
             self._keyring,
             epoch,
@@ -243,13 +272,14 @@ class Relay:
             return
         sealed_epoch = self._keyring.sealed_next // parameters.epoch_rounds
         held_before = min(self._keyring.epochs) < sealed_epoch - parameters.retention_epochs
-        if epoch > sealed_epoch + 1 or held_before:
+        if self._is_far_ahead(epoch) or held_before:
             self._held_until_ms = self.clock.uptime_ms() + 1000 * parameters.round_seconds * parameters.epoch_rounds
 
     def _drop_held(self):
         """End a soft expiry whose time has come: the keys it kept are erased."""
         if self._held_until_ms is not None and self.clock.uptime_ms() >= self._held_until_ms:
             self._held_until_ms = None
+            self._settle()
             self._drop_before(self.epoch - self.parameters.newest.retention_epochs)
             self._keyring.rewrite()
 
@@ -278,6 +308,7 @@ class Relay:
         NotAdmitted once a member was admitted; until the next epoch opens no member will be.
         """
         self._require_ready()
+        self._settle()
         if self._keyring.flags & ADMITTED:
             raise NotAdmitted("a member was admitted: no cover key is disclosed any more")
         if self._keyring.commissioned != self.epoch:
@@ -374,7 +405,11 @@ class Relay:
     def _auth(self, session, out, epoch, key, signature, proof):
         if self._keyring.commissioned == self.epoch:
             raise NotReady("commissioning", self.milliseconds_to_next_epoch() // 1000 + 1)
-        token = self._admission.authenticate(epoch, key, signature, proof, session.channel.handshake_hash)
+        arguments = (epoch, key, signature, proof, session.channel.handshake_hash)
+        token = self._admission.authenticate(*arguments)
+        if self.clock.provisional:  # a token is issued in its epoch or the one before, so the clock is right by that
+            self._settle()
+            token = self._admission.authenticate(*arguments)
         if not self._keyring.flags & ADMITTED:
             self._keyring.set_flags(self._keyring.flags | ADMITTED, NEVER)
         secret = self._generator.random(32)

@@ -341,6 +341,70 @@ def test_a_clock_far_ahead_at_boot_hides_expired_records_but_keeps_their_keys():
     assert not holds(office.keys, page_key)
 
 
+def _far_ahead(office):
+    """Boot with a clock that is forged by twenty epochs; the true time stays in the office."""
+    true_ms = office.unix_ms
+    office.unix_ms += 10_000 * EPOCH_ROUNDS * 20
+    office.boot()
+    office.unix_ms = true_ms
+
+
+def test_a_forged_time_at_boot_writes_nothing_and_gives_way_to_the_true_one():
+    office = Office()
+    record = records(1)[0]
+    office.member().post(record)
+    office.sleep()
+    for heal in ("a later answer", "a reboot"):
+        _far_ahead(office)
+        keys = fingerprint(office.keys)
+        office.turn()
+        assert Connection(office.relay).call(wire.info())[4] == 20 * EPOCH_ROUNDS + 1
+        refused("NOT_ADMITTED", office.member, 0, 0)
+        assert fingerprint(office.keys) == keys
+        if heal == "a reboot":
+            office.boot()
+        else:
+            office.relay.clock.correct(office.unix_ms)
+            office.turn()
+        assert office.relay.open_round == 1
+        assert office.member(3).cell(0).count(record) == 1
+
+
+def test_a_clock_that_was_corrected_is_not_provisional_any_more():
+    office = Office()
+    _far_ahead(office)
+    office.relay.clock.correct(office.unix_ms)
+    office.turn()
+    office.relay.clock.correct(office.unix_ms + 10_000 * EPOCH_ROUNDS * 20)
+    office.turn()
+    assert office.relay.open_round <= 1
+
+
+def test_a_token_of_its_epoch_bears_out_a_clock_far_ahead():
+    office = Office()
+    office.pass_time(10_000 * EPOCH_ROUNDS * 20)
+    office.boot()
+    keys = fingerprint(office.keys)
+    member = office.member()
+    assert fingerprint(office.keys) != keys
+    assert member.post(records(1)[0]) == 20 * EPOCH_ROUNDS
+    office.sleep()
+    assert len(member.cell(20 * EPOCH_ROUNDS)) > 0
+    office.boot()
+    assert office.relay.open_round == 20 * EPOCH_ROUNDS + 1
+    assert office.relay._keyring.sealed_count == 1  # the rounds it was off for were not sealed
+
+
+def test_a_clock_far_ahead_is_believed_after_an_epoch_of_uptime():
+    office = Office()
+    office.pass_time(10_000 * EPOCH_ROUNDS * 20)
+    office.boot()
+    office.sleep(EPOCH_ROUNDS + 1)
+    office.boot()
+    assert office.relay.open_round == 21 * EPOCH_ROUNDS + 1
+    assert not office.relay.clock.provisional
+
+
 def test_a_signed_time_ends_the_soft_expiry():
     office = Office()
     page_key = office.relay._keyring.epochs[0][0]
