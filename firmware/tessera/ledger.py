@@ -4,7 +4,7 @@
 import struct
 
 from . import curve
-from .errors import InvalidObject, TooOld
+from .errors import Fault, InvalidObject, TooOld
 from .hashes import tagged
 from .runtime import const
 
@@ -85,10 +85,16 @@ class Ledger:
         self.last_epoch = epoch
 
     def find(self, epoch):
-        """The 250 bytes of an epoch's checkpoint; TooOld if there is none."""
+        """The 250 bytes of an epoch's checkpoint; TooOld if there is none, Fault if it may be one that is damaged."""
+        damaged = False
         for name in (_FILE, _OLD_FILE):
             for at in range(0, self._directory.size(name), CHECKPOINT_BYTES):
                 blob = self._directory.read_at(name, at, CHECKPOINT_BYTES)
-                if Checkpoint(blob).epoch == epoch:
-                    return blob
+                try:
+                    if Checkpoint(blob).epoch == epoch:
+                        return blob
+                except InvalidObject:
+                    damaged = True
+        if damaged:
+            raise Fault("the ledger is damaged")
         raise TooOld("no checkpoint of this epoch")

@@ -9,12 +9,15 @@ _PREVIOUS = "parameters.previous"
 
 
 class ParameterStore:
-    """Verified sets over a Directory; InvalidObject if the one there cannot be used."""
+    """Verified sets over a Directory; InvalidObject if the one there cannot be used.
 
-    def __init__(self, directory, relay_key, pages):
+    check_capacity(parameters) raises InvalidObject for a set that this relay has no room for.
+    """
+
+    def __init__(self, directory, relay_key, check_capacity):
         self._directory = directory
         self._relay_key = relay_key
-        self._pages = pages
+        self._check_capacity = check_capacity
         blob = directory.read(_NEWEST)
         if blob is None:
             raise InvalidObject("there are no parameters: provision the relay")
@@ -30,7 +33,7 @@ class ParameterStore:
     def _verified(self, blob):
         parameters = Parameters(blob)
         parameters.verify()
-        parameters.check_capacity(self._pages)
+        self._check_capacity(parameters)
         if self._relay_key not in [static for static, _ in parameters.relays]:
             raise InvalidObject("the parameters do not list this relay")
         return parameters

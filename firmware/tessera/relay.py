@@ -22,6 +22,7 @@ _SEED_FILE = "seed"
 _BOOT_ERASES = const(8)  # sectors erased at boot: room for 128 posts before the first window
 _WINDOW_ERASES = const(8)  # and in each window after a seal
 _MARK_BYTES = const(16)
+_ROUNDS_OF_A_START = const(1)  # missed by a restart; a clock that is further on after a boot is provisional
 _EPHEMERALS = const(2)  # made in advance: what two handshakes of members take
 _DRAWN_BYTES = const(512)  # random bytes drawn in advance
 
@@ -67,6 +68,7 @@ class Relay:
         self._covers = {}
         self._admission = None
         self._ephemerals = []
+        self._believed_ms = None  # uptime at which the clock of this boot is believed without further proof
         self._held_until_ms = None  # soft expiry: uptime before which expired keys are kept
         self._schedule_ended = False
         self._drawn = b""  # random bytes not used yet
@@ -155,7 +157,7 @@ class Relay:
         open_round = max(min(clock_round, last), self._earliest_open_round())
         turned = open_round != self.open_round
         if turned:
-            self._judge(open_round // parameters.epoch_rounds)
+            self._judge(open_round)
             if self.clock.provisional:
                 self._open_admission(open_round // parameters.epoch_rounds)
             else:
@@ -170,20 +172,18 @@ class Relay:
             return self.open_round
         return max(self._keyring.sealed_next, self._log.highest_round)
 
-    def _judge(self, epoch):
-        """After a boot: whether so late an epoch is to be believed. Until then nothing of it is made durable, so that
+    def _judge(self, open_round):
+        """After a boot: whether so late a round is to be believed. Until then nothing of it is made durable, so that
         who forges the time of a start gains nothing that a better reading does not undo (PROTOCOL §3)."""
-        if self.open_round is None:
-            self._hold_expired(epoch)
-            self.clock.provisional = self._is_far_ahead(epoch)
-        elif self.clock.provisional and not self._is_far_ahead(epoch):
-            self.clock.provisional = False
-            self.open_round = self.epoch = self._held_until_ms = None
-            self._hold_expired(epoch)
-
-    def _is_far_ahead(self, epoch):
-        sealed_epoch = self._keyring.sealed_next // self.parameters.newest.epoch_rounds
-        return bool(self._keyring.epochs) and epoch > sealed_epoch + 1
+        if self.open_round is None or self.clock.provisional:
+            parameters = self.parameters.newest
+            known = bool(self._keyring.epochs)
+            self.clock.provisional = known and open_round > self._keyring.sealed_next + _ROUNDS_OF_A_START
+            if self._believed_ms is None:
+                epoch_ms = 1000 * parameters.round_seconds * parameters.epoch_rounds
+                self._believed_ms = self.clock.uptime_ms() + epoch_ms
+            self.open_round = self.epoch = None
+            self._hold_expired(open_round // parameters.epoch_rounds)
 
     def _settle(self):
         """The clock proved itself: what turn() left undone is made durable."""
@@ -268,18 +268,20 @@ class Relay:
     def _hold_expired(self, epoch):
         """After a boot far past the last seal: keep expired keys until the clock has proved itself (soft expiry)."""
         parameters = self.parameters.newest
+        self._held_until_ms = None
         if not self._keyring.epochs:
             return
         sealed_epoch = self._keyring.sealed_next // parameters.epoch_rounds
         held_before = min(self._keyring.epochs) < sealed_epoch - parameters.retention_epochs
-        if self._is_far_ahead(epoch) or held_before:
-            self._held_until_ms = self.clock.uptime_ms() + 1000 * parameters.round_seconds * parameters.epoch_rounds
+        if epoch > sealed_epoch + 1 or held_before:
+            self._held_until_ms = self._believed_ms
 
     def _drop_held(self):
-        """End a soft expiry whose time has come: the keys it kept are erased."""
+        """Believe a clock that was right for an epoch; end a soft expiry whose time has come: its keys are erased."""
+        if self._believed_ms is not None and self.clock.uptime_ms() >= self._believed_ms:
+            self._settle()
         if self._held_until_ms is not None and self.clock.uptime_ms() >= self._held_until_ms:
             self._held_until_ms = None
-            self._settle()
             self._drop_before(self.epoch - self.parameters.newest.retention_epochs)
             self._keyring.rewrite()
 

@@ -206,8 +206,10 @@ def read_answer(plaintext):
         raise _refused(plaintext)
     if kind == INFO_ANSWER:
         version, digest, serial, open_round, first_round, length = struct.unpack_from(">B32sIIIB", plaintext, 1)
-        tier = bytes(plaintext[47 : 47 + length]).decode()
-        return kind, version, digest, serial, open_round, first_round, tier
+        tier = bytes(plaintext[47 : 47 + length])
+        if any(not 32 <= letter < 127 for letter in tier):
+            raise errors.BadFrame("the curve tier is not ASCII")
+        return kind, version, digest, serial, open_round, first_round, tier.decode()
     if kind == PARAMS_ANSWER:
         total, chunk, length = struct.unpack_from(">HHB", plaintext, 1)
         return kind, total, chunk, bytes(plaintext[6 : 6 + length])

@@ -341,10 +341,10 @@ def test_a_clock_far_ahead_at_boot_hides_expired_records_but_keeps_their_keys():
     assert not holds(office.keys, page_key)
 
 
-def _far_ahead(office):
-    """Boot with a clock that is forged by twenty epochs; the true time stays in the office."""
+def _far_ahead(office, rounds):
+    """Boot with a clock that is forged; the true time stays in the office."""
     true_ms = office.unix_ms
-    office.unix_ms += 10_000 * EPOCH_ROUNDS * 20
+    office.unix_ms += 10_000 * rounds
     office.boot()
     office.unix_ms = true_ms
 
@@ -354,12 +354,11 @@ def test_a_forged_time_at_boot_writes_nothing_and_gives_way_to_the_true_one():
     record = records(1)[0]
     office.member().post(record)
     office.sleep()
-    for heal in ("a later answer", "a reboot"):
-        _far_ahead(office)
+    for heal, rounds in (("a later answer", 120), ("a reboot", 120), ("a later answer", 3), ("a reboot", 3)):
+        _far_ahead(office, rounds)
         keys = fingerprint(office.keys)
         office.turn()
-        assert Connection(office.relay).call(wire.info())[4] == 20 * EPOCH_ROUNDS + 1
-        refused("NOT_ADMITTED", office.member, 0, 0)
+        assert Connection(office.relay).call(wire.info())[4] == rounds + 1
         assert fingerprint(office.keys) == keys
         if heal == "a reboot":
             office.boot()
@@ -372,7 +371,7 @@ def test_a_forged_time_at_boot_writes_nothing_and_gives_way_to_the_true_one():
 
 def test_a_clock_that_was_corrected_is_not_provisional_any_more():
     office = Office()
-    _far_ahead(office)
+    _far_ahead(office, 120)
     office.relay.clock.correct(office.unix_ms)
     office.turn()
     office.relay.clock.correct(office.unix_ms + 10_000 * EPOCH_ROUNDS * 20)
@@ -562,6 +561,7 @@ def test_rounds_missed_while_off_are_not_counted_as_sealed():
     office.sleep(2)
     office.pass_time(10_000 * 3)
     office.boot()
+    office.member()  # whose token bears out the clock
     office.sleep(EPOCH_ROUNDS - 5)
     checkpoint = Checkpoint(Connection(office.relay).call(wire.checkpoint(0))[1])
     assert checkpoint.rounds_sealed == EPOCH_ROUNDS - 3

@@ -1,0 +1,101 @@
+"""Getting more tokens than were issued. Members finish a session twice: at once, with another challenge, after the issuer
+restarted, from a copy of the card; and they open sessions to leave them. The issuer is the product's, with its keystore
+on disk. Bound: no second answer, ever; never more than four sessions open under a key; every opened one is charged.
+"""
+
+import tempfile
+from collections import Counter
+from fractions import Fraction
+from pathlib import Path
+
+from paper_member import PaperMember, good_tokens
+from results import Row
+
+from tessera_host import plan
+from tessera_host.errors import TesseraError
+from tessera_host.issuance import OPEN_SESSIONS_PER_KEY
+from tessera_host.issuer import Issuer
+
+PASSPHRASE = "a passphrase of the attack"
+NOW = 1_767_225_607
+MEMBERS = 20
+
+
+class Desk:
+    """An issuer that can be switched off and on, and a clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.seconds = NOW
+        choice = plan.Choice(
+            Fraction("0.5"), Fraction("1e-6"), members=MEMBERS, tokens_per_epoch=4, retention_epochs=1, allow_small=True
+        )
+        self.issuer = Issuer.create(folder, PASSPHRASE, plan.make(choice), "Office", now=lambda: self.seconds)
+        self.epoch_key = self.issuer.parameters.epoch_key(1)
+
+    def restart(self) -> None:
+        self.issuer.close()
+        self.issuer = Issuer.open(self.folder, PASSPHRASE, now=lambda: self.seconds)
+
+    def admit(self, name: str) -> PaperMember:
+        member = PaperMember(name, self.issuer.parameters.federation_id)
+        self.issuer.admit(member.card())
+        return member
+
+
+def finish_twice(desk: Desk, member: PaperMember, count: int, found: Counter[str]) -> None:
+    """One honest finish, then every other that a member could try."""
+    offer = desk.issuer.offer(member.request(1, count, desk.seconds))
+    card, pending = member.challenge(offer, desk.epoch_key)
+    other, _ = member.challenge(offer, desk.epoch_key)
+    found["tokens"] += good_tokens(desk.issuer.answer(card), pending, desk.epoch_key)
+    for again in (card, other):
+        found["attempts"] += 1
+        try:
+            desk.issuer.answer(again)
+            found["second answers"] += 1
+        except TesseraError:
+            pass
+
+
+def open_and_leave(desk: Desk, members: list[PaperMember], found: Counter[str]) -> None:
+    """Each asks for sessions it will not finish; patience passes now and then."""
+    for number, member in enumerate(members):
+        try:
+            desk.issuer.offer(member.request(1, 1 + number % 3, desk.seconds))
+            found["opened"] += 1
+        except TesseraError:
+            found["refused to open"] += 1
+        found["most open"] = max(found["most open"], desk.issuer._issuance.open_sessions(1))
+        desk.seconds += 1800 if number % 5 == 4 else 1
+
+
+def play(rounds: int) -> tuple[Counter[str], bool]:
+    """(counts, whether every member is charged what it opened)"""
+    found: Counter[str] = Counter()
+    charged = True
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            desk = Desk(Path(folder) / "issuer")
+            members = [desk.admit(f"member {number}") for number in range(MEMBERS)]
+            for number, member in enumerate(members[:8]):
+                finish_twice(desk, member, 1 + number % 4, found)
+                if number % 4 == 3:
+                    desk.restart()
+                    found["restarts"] += 1
+            open_and_leave(desk, members[8:], found)
+            issuance = desk.issuer._issuance
+            charged &= all(issuance.charged(member.key, 1) >= 1 + number % 4 for number, member in enumerate(members[:8]))
+            desk.issuer.close()
+    return found, charged
+
+
+def run(scale: float = 1.0) -> list[Row]:
+    found, charged = play(max(1, round(25 * scale)))
+    second = f"{found['second answers']} of {found['attempts']:,} attempts, {found['restarts']} restarts between"
+    opened = f"at most {found['most open']} open of {found['opened']:,} opened, {found['refused to open']:,} refused"
+    return [
+        Row("finishing a session twice", second, "0", found["second answers"] == 0),
+        Row("sessions opened and left", opened, f"≤ {OPEN_SESSIONS_PER_KEY}", found["most open"] <= OPEN_SESSIONS_PER_KEY),
+        Row("tokens against what was charged", f"{found['tokens']:,} tokens issued", "all charged", charged),
+    ]
