@@ -16,11 +16,13 @@ STORAGE ?= $(STATE)/serve
 BOARD ?= RPI_PICO
 IMAGE ?= build/$(BOARD)/firmware.uf2
 FLASH ?= build/$(BOARD)/flash.bin
+MINUTES ?= 10
+DAYS ?= 30
 
 # Nothing here prints after a command: the last line of `make demo` is the demo's own. (`make -C DIR` itself announces
 # the folder at the end, unless told --no-print-directory.)
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated bench bench-device c-stack image check-boards emulate vectors clean
+.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-powercut test-attacks fuzz soak results bench bench-device c-stack image check-boards emulate vectors clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +72,21 @@ test-system: image setup-emulator ## whole relays: power cuts, attacks, the comm
 
 test-emulated: image setup-emulator ## the image itself, built twice, and the emulator
 	@"$(PYTHON)" tools/test.py emulated
+
+test-powercut: image setup-emulator ## the power cut in every flash operation, and in every operation of the recovery (half an hour)
+	@"$(PYTHON)" tests/powercut/powercut.py && "$(PYTHON)" tests/powercut/boardcuts.py
+
+fuzz: setup ## hostile input to every format, coverage-guided: MINUTES=10
+	@"$(PYTHON)" tests/fuzz/fuzz.py --minutes "$(MINUTES)"
+
+test-attacks: image setup-emulator ## every attack of the suite, with its advantage and bound
+	@"$(PYTHON)" tests/attacks/attacks.py && "$(PYTHON)" tests/attacks/board_timing.py
+
+soak: setup ## thirty days of an office of 50 in fast motion: DAYS=30
+	@"$(PYTHON)" tests/soak/soak.py --days "$(DAYS)"
+
+results: setup ## tests/RESULTS.md from the last whole runs of the four suites above
+	@"$(PYTHON)" tools/results.py
 
 bench-device: image setup-emulator ## cycles of everything the relay does on the emulated Pico; heap and stack
 	@PYTHONPATH=tools "$(PYTHON)" tools/bench_device.py

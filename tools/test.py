@@ -143,8 +143,12 @@ STEPS = (
     Step("micropython", "core on MicroPython", counted("tests/run_micropython.py")),
     Step("board", "core on the RP2040", counted("tools/run_on_board.py", "--quick", IMAGE)),
     Step("host", "host", pytest("tests/host", "-n", "2")),
+    Step("powercut", "power cuts", pytest("tests/powercut", "-n", "2")),
+    Step("fuzz", "hostile input", pytest("tests/fuzz", "-n", "2")),
+    Step("attacks", "attacks", pytest("tests/attacks", "-n", "2")),
+    Step("soak", "soak", pytest("tests/soak", "-n", "2")),
     Step("emulated", "image and emulator", pytest("tests/emulated", "-n", "2")),
-    Step("system", "system", pytest("tests/system", "-n", "2")),
+    Step("system", "system", pytest("tests/system", "-n", "2", "--dist", "loadfile")),
 )
 
 

@@ -29,6 +29,7 @@ class ParameterStore:
             # A power cut between the two writes of a push leaves the same set twice.
             self._previous = previous if previous.serial < self.newest.serial else None
         self._tables = {}
+        self._note_access_keys()
 
     def _verified(self, blob):
         parameters = Parameters(blob)
@@ -61,12 +62,11 @@ class ParameterStore:
         sets = (self.newest, self._previous or self.newest)
         return max(parameters.buckets for parameters in sets)
 
-    @property
-    def access_keys(self):
-        keys = [self.newest.access_key]
-        if self._previous is not None and self._previous.access_key not in keys:
-            keys.append(self._previous.access_key)
-        return keys
+    def _note_access_keys(self):
+        """access_keys: those of the newest and the previous set, which are asked for by every stranger."""
+        self.access_keys = [self.newest.access_key]
+        if self._previous is not None and self._previous.access_key not in self.access_keys:
+            self.access_keys.append(self._previous.access_key)
 
     def check_head(self, head, open_epoch):
         """Refuse a set by its first 128 bytes: BadRequest unless its serial is later, Busy if it would be a third."""
@@ -95,6 +95,7 @@ class ParameterStore:
             self._previous = self.newest
         self._directory.replace(_NEWEST, new.blob)
         self.newest = new
+        self._note_access_keys()
 
     def _check_follows(self, new, open_epoch):
         now = self.newest

@@ -71,7 +71,8 @@ class Relay:
         self._believed_ms = None  # uptime at which the clock of this boot is believed without further proof
         self._held_until_ms = None  # soft expiry: uptime before which expired keys are kept
         self._schedule_ended = False
-        self._drawn = b""  # random bytes not used yet
+        self._drawn = b""  # random bytes drawn in advance, used up to _drawn_at
+        self._drawn_at = 0
         self._pushing = None  # the session that pushes an object: one at a time, as it takes heap
         self.open_round = None
         self.epoch = None
@@ -325,15 +326,20 @@ class Relay:
 
     def _drawn_ahead(self, length):
         """Random bytes for what is sent in the clear; many are drawn at a time, as strangers are to cost little."""
-        if len(self._drawn) < length:
-            self._drawn = self._generator.random(_DRAWN_BYTES)
-        drawn, self._drawn = self._drawn[:length], self._drawn[length:]
-        return drawn
+        if len(self._drawn) - self._drawn_at < length:
+            self._draw_ahead()
+        start = self._drawn_at
+        self._drawn_at = start + length
+        return self._drawn[start : start + length]
+
+    def _draw_ahead(self):
+        self._drawn = self._generator.random(_DRAWN_BYTES)
+        self._drawn_at = 0
 
     def prepare(self):
         """Do a part of what handshakes will need, in advance, if something is left to do; whether there was."""
-        if len(self._drawn) < _DRAWN_BYTES // 2:
-            self._drawn += self._generator.random(_DRAWN_BYTES // 2)
+        if len(self._drawn) - self._drawn_at < _DRAWN_BYTES // 2:
+            self._draw_ahead()
         elif len(self._ephemerals) < _EPHEMERALS:
             self._prepare_ephemeral()
         else:

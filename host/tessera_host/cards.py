@@ -172,7 +172,7 @@ def _uncbor(payload: bytes) -> dict[str, Any]:
 
 def _check_fields(kind: str, fields: dict[str, Any]) -> None:
     checks = FIELDS[kind]
-    if fields.get("v") != VERSION or fields["v"] is True:  # True == 1 here, not in CBOR
+    if type(fields.get("v")) is not int or fields["v"] != VERSION:  # True and 1.0 equal 1 here, not in CBOR
         raise InvalidInput(f"this {kind} card has a version this program does not know", "update tessera")
     if fields.keys() != checks.keys() | {"v"}:
         raise InvalidInput(f"this {kind} card has other fields than a {kind} card", "ask its sender for a new one")

@@ -158,9 +158,10 @@ def read_configuration(directory: Path) -> dict[str, Any]:
     try:
         configuration = json.loads(read_text(path))
         identity(configuration)
-        if configuration["version"] == 1 and configuration["ring_sectors"] > 0 and configuration["keyring_sectors"] > 0:
+        sectors = configuration["ring_sectors"], configuration["keyring_sectors"]
+        if configuration["version"] == 1 and all(type(count) is int and count > 0 for count in sectors):
             return dict(configuration)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise InvalidInput(f"{path} is damaged", "make the relay anew with 'tessera relay new'")
 

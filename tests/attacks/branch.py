@@ -1,7 +1,8 @@
-"""A relay on the CPython core that attacks can run against by the ten thousand: the tests' office with seeded randomness.
+"""A relay on the CPython core that attacks can run against by the ten thousand: the tests' office with seeded
+randomness.
 
-Owns the seeding (an experiment's outcome is a function of its seed) and what members do in one line. Members speak the
-whole protocol: handshake, AUTH, sealed frames; sockets are left out here.
+Owns the seeding (an experiment's outcome is a function of its seed) and what members do in one line. Members speak
+the whole protocol: handshake, AUTH, sealed frames; sockets are left out here.
 """
 
 import random

@@ -1,10 +1,11 @@
-"""The published count. The adversary inserted all other records of the cell, knows how many they are, and asks whether
-the one member it is after delivered one more (world 1): it says yes if the count is at least a threshold. The bound is
-that of (ε, δ)-differential privacy, TP ≤ e^ε·FP + δ; the best that any adversary can do against this very table is
-computed exactly from its integers.
+"""The published count. The adversary inserted all other records of the cell, knows how many they are, and asks
+whether the one member it is after delivered one more (world 1): it says yes if the count is at least a threshold. The
+bound is that of (ε, δ)-differential privacy, TP ≤ e^ε·FP + δ; the best that any adversary can do against this very
+table is computed exactly from its integers.
 """
 
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from branch import PICO_W_SECTORS, Branch, published_count
@@ -28,7 +29,7 @@ OTHERS = 30  # inserted by the adversary, spread over the cells of a round
 def weights(thresholds: list[str]) -> list[int]:
     """P(N = k) in units of 2^-64, from the table's integers."""
     cumulative = [0, *(int(each, 16) for each in thresholds), 1 << 64]
-    return [high - low for low, high in zip(cumulative, cumulative[1:], strict=False)]
+    return [high - low for low, high in pairwise(cumulative)]
 
 
 def exact_advantage(thresholds: list[str]) -> Fraction:
@@ -46,7 +47,7 @@ def play(cells: int, seed: object, noisy: bool = True, table: int = TABLE) -> di
         f"counting {seed}",
         PICO_W_SECTORS,
         thresholds=thresholds,
-        epsilon=int(Fraction(row["epsilon"]) * 10**6) if isinstance(row["epsilon"], str) else round(row["epsilon"] * 10**6),
+        epsilon=int(Fraction(row["epsilon"]) * 10**6),
         **SHAPE,
     )
     mu = row["mu"]
@@ -95,7 +96,9 @@ def rows(games: dict[int, Game], table: int = TABLE) -> list[Row]:
     for threshold, game in games.items():
         low, _ = game.interval()
         text = f"{game}; the table allows {exact:.5f}, (ε, δ) {limit:.5f}"
-        found.append(Row(f"one delivery more, count ≥ {threshold}", text, "interval's low end ≤ both", low <= min(exact, limit)))
+        found.append(
+            Row(f"one delivery more, count ≥ {threshold}", text, "interval's low end ≤ both", low <= min(exact, limit))
+        )
     return found
 
 

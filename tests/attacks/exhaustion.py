@@ -1,6 +1,7 @@
-"""Wearing the relay out: the relay is the MicroPython process with its 192 KB heap, over TCP. Strangers open connections
-by the hundred, stay silent, send garbage or half a hello; one member spends every post it has, goes on, and talks without
-end. Bound: a member who was there before is served all the time, and one who comes after the strangers is let in.
+"""Wearing the relay out: the relay is the MicroPython process with its 192 KB heap, over TCP. Strangers open
+connections by the hundred, stay silent, send garbage or half a hello; one member spends every post it has, goes on,
+and talks without end. Bound: a member who was there before is served all the time, and one who comes after the
+strangers is let in.
 """
 
 import asyncio
@@ -14,8 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from office_on_disk import OfficeOnDisk, admitted
-from results import Row
 
+from results import Row
 from tessera.errors import Refused
 from tessera_host.client import Refusal
 from tessera_host.errors import TesseraError

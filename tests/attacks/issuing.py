@@ -1,6 +1,7 @@
-"""Getting more tokens than were issued. Members finish a session twice: at once, with another challenge, after the issuer
-restarted, from a copy of the card; and they open sessions to leave them. The issuer is the product's, with its keystore
-on disk. Bound: no second answer, ever; never more than four sessions open under a key; every opened one is charged.
+"""Getting more tokens than were issued. Members finish a session twice: at once, with another challenge, after the
+issuer restarted, from a copy of the card; and they open sessions to leave them. The issuer is the product's, with its
+keystore on disk. Bound: no second answer, ever; never more than four sessions open under a key; every opened one is
+charged.
 """
 
 import tempfile
@@ -9,8 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from paper_member import PaperMember, good_tokens
-from results import Row
 
+from results import Row
 from tessera_host import plan
 from tessera_host.errors import TesseraError
 from tessera_host.issuance import OPEN_SESSIONS_PER_KEY
@@ -85,7 +86,9 @@ def play(rounds: int) -> tuple[Counter[str], bool]:
                     found["restarts"] += 1
             open_and_leave(desk, members[8:], found)
             issuance = desk.issuer._issuance
-            charged &= all(issuance.charged(member.key, 1) >= 1 + number % 4 for number, member in enumerate(members[:8]))
+            charged &= all(
+                issuance.charged(member.key, 1) >= 1 + number % 4 for number, member in enumerate(members[:8])
+            )
             desk.issuer.close()
     return found, charged
 
@@ -96,6 +99,11 @@ def run(scale: float = 1.0) -> list[Row]:
     opened = f"at most {found['most open']} open of {found['opened']:,} opened, {found['refused to open']:,} refused"
     return [
         Row("finishing a session twice", second, "0", found["second answers"] == 0),
-        Row("sessions opened and left", opened, f"≤ {OPEN_SESSIONS_PER_KEY}", found["most open"] <= OPEN_SESSIONS_PER_KEY),
+        Row(
+            "sessions opened and left",
+            opened,
+            f"≤ {OPEN_SESSIONS_PER_KEY}",
+            found["most open"] <= OPEN_SESSIONS_PER_KEY,
+        ),
         Row("tokens against what was charged", f"{found['tokens']:,} tokens issued", "all charged", charged),
     ]

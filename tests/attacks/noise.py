@@ -1,16 +1,17 @@
 """The noise itself. The relay's own sampler against an independent one (hmac, integers and bisection of the standard
-library) in every cell, and its distribution against the exact probabilities of the table (chi-square; the key is fixed,
-so the outcome is, too).
+library) in every cell, and its distribution against the exact probabilities of the table (chi-square; the key is
+fixed, so the outcome is, too).
 """
 
 import hmac
 from bisect import bisect_right
 from collections import Counter
 
+from scipy import stats
+
 from check import unhex, vectors
 from counting import weights
 from results import Row
-from scipy import stats
 from tessera.cover import EpochCover
 
 TABLE = 2

@@ -1,15 +1,16 @@
-"""The order of a batch. World 1: a record at the adversary's chosen place is one that was posted. It knows which place of
-the batch each record has; if real records stood more often at the front (or anywhere), guessing by the place would pay.
-Bound: the places of real records are uniform (Kolmogorov-Smirnov, p > 0.001), the best threshold on the place has no
-advantage.
+"""The order of a batch. World 1: a record at the adversary's chosen place is one that was posted. It knows which
+place of the batch each record has; if real records stood more often at the front (or anywhere), guessing by the place
+would pay. Bound: the places of real records are uniform (Kolmogorov-Smirnov, p > 0.001), the best threshold on the
+place has no advantage.
 """
 
 from typing import Any
 
+from scipy import stats
+
 from branch import Branch
 from game import Game
 from results import Row
-from scipy import stats
 
 
 def play(batches: int, seed: object, disorder: Any = None) -> tuple[Game, float]:

@@ -1,7 +1,7 @@
-"""Probing with refusals. Two worlds: the other members posted nothing, or all their quotas allow. The adversary uses up
-its own quota, posts on, asks for rounds that are too old, for too many, for buckets that are not there, with a token of
-another epoch, before and after seals and restarts, and writes down every answer but the published counts. Bound: the
-two transcripts are the same.
+"""Probing with refusals. Two worlds: the other members posted nothing, or all their quotas allow. The adversary uses
+up its own quota, posts on, asks for rounds that are too old, for too many, for buckets that are not there, with a
+token of another epoch, before and after seals and restarts, and writes down every answer but the published counts.
+Bound: the two transcripts are the same.
 """
 
 from typing import Any
@@ -18,6 +18,11 @@ def ask(what: list[object], function: Any, *arguments: Any) -> None:
         what.append(function(*arguments))
     except Refused as refused:
         what.append((refused.name, refused.retry_after))
+
+
+def rounds_of(member: Any, start: int, end: int) -> list[int]:
+    """Which rounds are served; how many records each has is the noise's to hide."""
+    return sorted(member.fetch(start, end)[0])
 
 
 def transcript(seed: object, busy: bool, steps: int) -> list[object]:
@@ -37,9 +42,9 @@ def transcript(seed: object, busy: bool, steps: int) -> list[object]:
         for number in range(18 if step % EPOCH_ROUNDS == 2 else 2):
             ask(what, member.post, bytes((step, number)) * 120, number % 2)
         open_round, first = branch.relay.open_round, branch.relay.first_round
-        for start, end, bucket in ((first - 1, first, 0), (0, 1, 0), (first, first + 17, 0), (open_round, open_round + 1, 0)):
+        for start, end in ((first - 1, first), (0, 1), (first, first + 17), (open_round, open_round + 1)):
             if start >= 0:
-                ask(what, lambda s=start, e=end, b=bucket: sorted(member.fetch(s, e, b)[0]))
+                ask(what, rounds_of, member, start, end)
         ask(what, member.post, bytes(240), 2)
         ask(what, member.call, wire.void())
         ask(what, member.call, wire.info())

@@ -1,6 +1,6 @@
-"""The repost oracle. A member takes a record of an old batch, of which it does not know whether somebody posted it or the
-relay made it up, and posts it once more: in another session, in its own, twice. World 1: it was posted. The adversary
-sees every answer, the next batch, the old batch again, and its quota; bound: nothing differs, advantage 0.
+"""The repost oracle. A member takes a record of an old batch, of which it does not know whether somebody posted it or
+the relay made it up, and posts it once more: in another session, in its own, twice. World 1: it was posted. The
+adversary sees every answer, the next batch, the old batch again, and its quota; bound: nothing differs, advantage 0.
 """
 
 from collections import Counter
@@ -10,7 +10,6 @@ from branch import Branch
 from game import Game, coin
 from office import records
 from results import Row
-
 from tessera.errors import Refused
 
 Seen = tuple[Any, ...]

@@ -1,11 +1,12 @@
-"""A forged network clock. Somebody on the way answers the relay's questions for the time: while it runs, at its start,
-after a power cut, once or for a long time. Bound: while members use it the open round is never more than one round an
-epoch ahead of the true one; a start under a forged time leaves nothing behind once the truth is heard, by an answer or at
-the next start; no record is lost; answers to another question are not heard.
+"""A forged network clock. Somebody on the way answers the relay's questions for the time: while it runs, at its
+start, after a power cut, once or for a long time. Bound: while members use it the open round is never more than one
+round an epoch ahead of the true one; a start under a forged time leaves nothing behind once the truth is heard, by an
+answer or at the next start; no record is lost; answers to another question are not heard.
 """
 
-from branch import Branch
 from device import sntp
+
+from branch import Branch
 from emulator import timeserver
 from office import EPOCH_ROUNDS, RETENTION, ROUND_SECONDS
 from results import Row
@@ -69,7 +70,9 @@ def not_to_this_question(answers: int) -> int:
 def run(scale: float = 1.0) -> list[Row]:
     runs = max(2, round(200 * scale))
     worst = max(while_running(seed, 8 * EPOCH_ROUNDS) for seed in range(max(1, runs // 10)))
-    rows = [Row("forged time while members use the relay", f"{worst:.2f} rounds ahead for each epoch", "≤ 1", worst <= 1)]
+    rows = [
+        Row("forged time while members use the relay", f"{worst:.2f} rounds ahead for each epoch", "≤ 1", worst <= 1)
+    ]
     for heal in ("an answer", "a start"):
         found = [at_a_start(seed, heal) for seed in range(runs)]
         posted, lost, ahead = sum(one[0] for one in found), sum(one[1] for one in found), max(one[2] for one in found)

@@ -1,12 +1,13 @@
-"""Linking tokens to members. Issuer and relay put their logs together: of two members' sessions all that the issuer saw
-(R0, R1, c0, c1, b, s, and its own secrets), of two used tokens all that the relay saw (A, σ). World 1: the first session
-made the first token. The algebra: a session and a token fit if blinding values exist that turn the one into the other;
-bound: every session fits every token, and guesses by anything else are right half of the time.
+"""Linking tokens to members. Issuer and relay put their logs together: of two members' sessions all that the issuer
+saw (R0, R1, c0, c1, b, s, and its own secrets), of two used tokens all that the relay saw (A, σ). World 1: the first
+session made the first token. The algebra: a session and a token fit if blinding values exist that turn the one into
+the other; bound: every session fits every token, and guesses by anything else are right half of the time.
 """
 
 import random
 
 from coincurve import PrivateKey, PublicKey
+
 from game import Game, coin
 from results import Row
 from tessera import hashes

@@ -1,11 +1,12 @@
-"""What the wire shows, over TCP. The relay runs behind its server with all delays; an observer on the network counts the
-bytes of every exchange. World 1: the cell holds records that were posted, the post is a repetition, the quota is spent.
-Bound: every small answer has 272 bytes, whatever it says; an answer to FETCH has 1040 bytes a frame, and the number of
-frames is a function of the published count.
+"""What the wire shows, over TCP. The relay runs behind its server with all delays; an observer on the network counts
+the bytes of every exchange. World 1: the cell holds records that were posted, the post is a repetition, the quota is
+spent. Bound: every small answer has 272 bytes, whatever it says; an answer to FETCH has 1040 bytes a frame, and the
+number of frames is a function of the published count.
 """
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 from branch import Branch
@@ -30,10 +31,8 @@ class Observed(Client):  # type: ignore[misc]
     async def exchange(self, action: Any) -> int:
         """Bytes that came for an action; nothing may come after it."""
         before = self.heard
-        try:
+        with suppress(Refused):
             await action
-        except Refused:
-            pass
         await asyncio.sleep(0)
         unread = len(self.reader._buffer)
         return self.heard - before + unread
@@ -51,7 +50,7 @@ async def observe(rounds: int, seed: object) -> tuple[Counter[int], list[tuple[i
             token = Token(number % 4, branch.relay.epoch)
             small[await client.exchange(client.call(token.request(client.channel.handshake_hash)))] += 1
             posts = branch.dice.randrange(17)
-            for each in range(posts):
+            for _ in range(posts):
                 small[await client.exchange(client.call(wire.post(0, branch.record())))] += 1
             again = branch.record()
             for request in (wire.post(0, again), wire.post(0, again), wire.post(9, again), wire.void(), wire.info()):
@@ -64,7 +63,9 @@ async def observe(rounds: int, seed: object) -> tuple[Counter[int], list[tuple[i
             reader = await Observed().open(served.port)
             await reader.call(Token(9, branch.relay.epoch).request(reader.channel.handshake_hash))
             counts: list[int] = []
-            taken = reader.exchange(reader.fetch_frames(round_, round_ + 1, 0, lambda *cell, to=counts: to.append(cell[1])))
+            taken = reader.exchange(
+                reader.fetch_frames(round_, round_ + 1, 0, lambda *cell, to=counts: to.append(cell[1]))
+            )
             cells.append((await taken, counts[0], posts))
             await reader.close()
     return small, [(count, posts, size) for size, count, posts in cells]
@@ -81,6 +82,16 @@ def run(scale: float = 1.0) -> list[Row]:
     wrong = sum(size != 1040 * (max(1, -(-count // 4)) + 1) for count, _, size in cells)
     posts = len({posts for _, posts, _ in cells})
     return [
-        Row("bytes of small answers, refusals included", f"{sorted(small)} in {sum(small.values()):,}", "[272]", set(small) == {272}),
-        Row("bytes of fetched cells, by their published count", f"{wrong} of {len(cells)} off, {posts} real counts", "0", wrong == 0),
+        Row(
+            "bytes of small answers, refusals included",
+            f"{sorted(small)} in {sum(small.values()):,}",
+            "[272]",
+            set(small) == {272},
+        ),
+        Row(
+            "bytes of fetched cells, by their published count",
+            f"{wrong} of {len(cells)} off, {posts} real counts",
+            "0",
+            wrong == 0,
+        ),
     ]

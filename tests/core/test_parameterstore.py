@@ -9,7 +9,7 @@ _PAGES = 16 * RING_SECTORS
 
 
 def _store(directory):
-    return ParameterStore(directory, RELAY_KEY, _PAGES)
+    return ParameterStore(directory, RELAY_KEY, lambda parameters: parameters.check_capacity(_PAGES))
 
 
 def _directory():

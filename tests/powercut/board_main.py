@@ -1,6 +1,6 @@
 # What the emulated Pico does while its power fails, and after: workload(now_ms) and inspect(now_ms). Both print what a
-# member would know, a line an event; board.py cuts, reads and compares. Runs at the raw prompt of the shipped image,
-# over the board's own flash and littlefs.
+# member would know, a line an event; boardcuts.py cuts, reads and compares. Runs at the raw prompt of the shipped
+# image, over the board's own flash and littlefs.
 
 import json
 import os

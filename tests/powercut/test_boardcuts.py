@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from board import EARLIER, Cuts, Said, cut_all, every_operation
+from boardcuts import EARLIER, Cuts, Said, cut_all, every_operation
 
 CASES = 4
 

@@ -1,0 +1,93 @@
+"""A share of the attack suite, at small size; and for each statistical game a relay or a member with a leak, which the
+same adversary must find. All of it is `make test-attacks`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import counting
+import exhaustion
+import issuing
+import noise
+import order
+import probing
+import reposting
+import timeforging
+import tokens
+import views
+import wires
+from results import Row
+from tessera.cover import EpochCover
+
+SMALL: dict[str, Callable[[], list[Row]]] = {
+    "reposting": lambda: reposting.run(0.1),
+    "views": lambda: views.run(0.1),
+    "order": lambda: order.run(0.1),
+    "probing": lambda: probing.run(0.1),
+    "issuing": lambda: issuing.run(0.08),
+    "timeforging": lambda: timeforging.run(0.1),
+    "wires": lambda: wires.run(0.05),
+    "tokens": lambda: tokens.rows(*tokens.play(200, "small")),
+    "counting": lambda: counting.rows(counting.play(10 * counting.BUCKETS, "small")),
+    "noise": lambda: noise.rows(*noise.play(0, 30_000)),
+}
+
+
+@pytest.mark.parametrize("attack", SMALL)
+def test_bounds_hold_against(attack: str) -> None:
+    assert [row for row in SMALL[attack]() if not row.good] == []
+
+
+def test_bounds_hold_against_exhaustion(micropython_frozen: Path) -> None:
+    assert [row for row in exhaustion.run(0.05) if not row.good] == []
+
+
+def test_a_relay_that_knows_its_own_records_is_found_by_reposting() -> None:
+    game, _ = reposting.play(200, "leak", reposting.remember_records)
+    assert game.interval()[0] > 0.5
+
+
+def test_cover_that_does_not_outlive_an_event_is_found_by_two_views() -> None:
+    assert all(different > 0 for _, different in views.play(24, "leak", views.draw_cover_anew).values())
+
+
+def test_records_in_the_order_of_their_coming_are_found() -> None:
+    game, p = order.play(40, "leak", order.as_inserted)
+    assert game.interval()[0] > 0.5 and p < 1e-6
+
+
+def test_counts_without_noise_give_every_delivery_away() -> None:
+    games = counting.play(4 * counting.BUCKETS, "leak", noisy=False)
+    assert not all(row.good for row in counting.rows(games))
+    assert max(game.interval()[0] for game in games.values()) > 0.9
+
+
+def test_tokens_without_blinding_are_linked() -> None:
+    _, fitting, pairs = tokens.play(100, "leak", blinding=False)
+    assert pairs / 2 <= fitting < 0.6 * pairs
+
+
+def test_busy_offices_are_told_from_idle_ones_by_a_relay_whose_quota_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tessera.admission import Admission
+
+    def shared(self: Any, token: Any) -> int:
+        used = sum(other.used for other in self._tokens.values())
+        return max(0, 56 - used)
+
+    monkeypatch.setattr(Admission, "posts_left", shared)
+    _, different = probing.compare(1)
+    assert different > 0
+
+
+def test_noise_of_a_biased_sampler_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = EpochCover.noise
+
+    def biased(self: EpochCover, bucket: int, round_: int) -> int:
+        found: int = honest(self, bucket, round_)
+        return found + (bucket % 2)
+
+    monkeypatch.setattr(EpochCover, "noise", biased)
+    assert [row.good for row in noise.rows(*noise.play(0, 60_000))] == [False, False]

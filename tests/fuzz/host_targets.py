@@ -1,0 +1,630 @@
+"""What members and IT are handed: a relay's answers, cards, records of a contact, keystores and other files."""
+
+import asyncio
+import base64
+import copy
+import hashlib
+import json
+import secrets
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import cbor2
+from sample_federation import GENESIS, PASSPHRASE, SampleFederation
+
+from dice import Dice
+from relay_targets import fuzzed_set
+from smalloffice import signed
+from target import Intake, Target, allowed
+from tessera import curve, hashes, wire
+from tessera.errors import BadFrame, InvalidObject, Refused
+from tessera.params import Parameters
+from tessera_host import blind, cards, client, contacts, gateway, keystore, plan, records
+from tessera_host.contacts import ContactBook, Identity
+from tessera_host.errors import IntegrityError, InvalidInput, KeystoreError, TesseraError, WrongPassphrase
+from tessera_host.federation import Federation, read_card
+from tessera_host.inbox import Inbox
+from tessera_host.issuance import Issuance
+from tessera_host.keystore import Keystore
+from tessera_host.tokens import Wallet
+
+EPOCH = 3
+NOW = GENESIS + 60 * EPOCH + 1
+
+
+def repeatable(seed: bytes) -> Any:
+    """A context in which the host package draws its random numbers from a counter."""
+    dice = Dice(seed)
+
+    def fresh_x() -> tuple[bytes, bytes]:
+        secret = dice.bytes(32)
+        return secret, contacts.public_x(secret)
+
+    return _Patches(
+        mock.patch.object(secrets, "token_bytes", dice.bytes),
+        mock.patch.object(secrets, "randbelow", lambda limit: int.from_bytes(dice.bytes(40), "big") % limit),
+        mock.patch.object(secrets, "randbits", lambda count: int.from_bytes(dice.bytes(4), "big") % (1 << count)),
+        mock.patch.object(contacts, "_fresh_x", fresh_x),
+    )
+
+
+class _Patches:
+    def __init__(self, *patches: Any) -> None:
+        self._patches = patches
+
+    def __enter__(self) -> None:
+        for patch in self._patches:
+            patch.start()
+
+    def __exit__(self, *_: object) -> None:
+        for patch in self._patches:
+            patch.stop()
+
+
+class Answers(Target):
+    """Plaintexts of a relay's answers: read or refused, and what is read says all that is in them.
+
+    The first byte says whether it is an answer to FETCH.
+    """
+
+    name = "answers"
+    runs = 2000
+    longest = 1 + wire.CELL_BYTES
+
+    def seeds(self) -> list[bytes]:
+        made = []
+        for fill, fields in (
+            (wire.answer_void, ()),
+            (wire.answer_info, (bytes(range(32)), 7, 42, 12, "plain")),
+            (wire.answer_auth, (bytes(range(32)), 16)),
+            (wire.answer_post, (42,)),
+            (wire.answer_params, (500, 1, bytes(range(240)))),
+            (wire.answer_checkpoint, (bytes(250),)),
+            (wire.answer_push, (True,)),
+        ):
+            buffer = bytearray(wire.SMALL_BYTES)
+            fill(buffer, *fields)
+            made.append(b"\0" + bytes(buffer))
+        made += [b"\0\xff%c\0\0\0\5" % code for code in range(10)] + [b"\1\xff\6\0\0\0\5", b"\1\x94\0\0\0\x2a"]
+        cells = bytearray(range(255)) * 5
+        for count in range(5):
+            wire.pack_cell(cells, 42, count, 0, count)
+            made.append(b"\1" + bytes(cells[: wire.CELL_BYTES]))
+        return [*made, b"\0\x81" + b"\xff" * 254, b"\1\x84" + b"\xff" * 30]
+
+    def run(self, data: bytes) -> None:
+        intake = Intake(data)
+        if intake.number(1) % 2:
+            self._cell(intake.bytes(wire.CELL_BYTES))
+        else:
+            self._small(intake.bytes(wire.SMALL_BYTES))
+
+    def _cell(self, plaintext: bytes) -> None:
+        answer = allowed((BadFrame, Refused), lambda: wire.read_cell(plaintext))
+        if not isinstance(answer, tuple) or answer[0] != wire.CELL:
+            return
+        _, round_, count, offset, found = answer
+        again = bytearray(wire.CELL_BYTES)
+        again[wire.CELL_HEADER_BYTES : wire.CELL_HEADER_BYTES + 240 * len(found)] = b"".join(found)
+        wire.pack_cell(again, round_, count, offset, len(found))
+        read = wire.CELL_HEADER_BYTES + 240 * len(found)
+        assert again[:10] == plaintext[:10] and again[wire.CELL_HEADER_BYTES : read] == plaintext[63:read]
+        assert wire.read_cell(bytes(again)) == answer
+
+    def _small(self, plaintext: bytes) -> None:
+        answer = allowed((BadFrame, Refused), lambda: wire.read_answer(plaintext))
+        if not isinstance(answer, tuple):
+            return
+        fill = {
+            wire.VOIDED: wire.answer_void,
+            wire.ADMITTED: wire.answer_auth,
+            wire.ACK: wire.answer_post,
+            wire.CHECKPOINT_ANSWER: wire.answer_checkpoint,
+            wire.PARAMS_ANSWER: lambda buffer, total, chunk, data: wire.answer_params(buffer, total, chunk, data),
+            wire.INFO_ANSWER: lambda buffer, _, *fields: wire.answer_info(buffer, *fields),
+        }.get(answer[0])
+        if fill is None or (answer[0] == wire.INFO_ANSWER and answer[1] != wire.PROTOCOL_VERSION):
+            return
+        again = bytearray(wire.SMALL_BYTES)
+        fill(again, *answer[1:])
+        assert wire.read_answer(bytes(again)) == answer
+
+
+class _OpenChannel:
+    """A channel without encryption: what the peer may say is anything, once it holds the keys."""
+
+    handshake_hash = bytes(32)
+
+    def seal(self, plaintext: bytes) -> bytes:
+        return bytes(plaintext) + bytes(wire.SEAL_BYTES)
+
+    def open(self, frame: bytes) -> bytes:
+        return frame[: -wire.SEAL_BYTES]
+
+
+class _Sink:
+    """Where a client writes to."""
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    async def drain(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    async def wait_closed(self) -> None:
+        pass
+
+
+class Client(Target):
+    """A relay that says anything to a member's client: the client understands it or says what is wrong.
+
+    The first byte is the request (or the handshake), then come pieces of answers: u8 length, so many bytes of a frame.
+    """
+
+    name = "client"
+    runs = 800
+    _START = 40
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+
+    def seeds(self) -> list[bytes]:
+        def cell(round_: int, count: int, offset: int, found: int) -> bytes:
+            return bytes((10, wire.CELL)) + b"%b%b%b%c" % (
+                *(round_.to_bytes(4, "big"), count.to_bytes(2, "big"), offset.to_bytes(2, "big")),
+                found,
+            )
+
+        end = bytes((5, wire.END)) + (self._START + 2).to_bytes(4, "big")
+        batches = cell(40, 5, 0, 4) + cell(40, 5, 4, 1) + cell(41, 0, 0, 0) + end
+        chunk = bytes((6, wire.PARAMS_ANSWER)) + b"\1\0\0\0\xf0"
+        last = bytes((6, wire.PARAMS_ANSWER)) + b"\1\0\0\1\x10"
+        info = bytes((47, wire.INFO_ANSWER, 1)) + bytes(40) + b"\5plain"
+        return [
+            *(b"\0" + batches, b"\0" + cell(40, 65535, 0, 4) * 3, b"\0" + end, b"\1" + info, b"\2" + chunk + last),
+            *(b"\3\1\x86", b"\4\2\x87\1" * 3, b"\5\4\x83\0\0\0\1", b"\6\3\x82\1\2", b"\7\1\x80", b"\x08" + bytes(81)),
+            *(bytes((n, 6, 255, code, 0, 0, 0, 9)) for n in (0, 1, 5) for code in (1, 6, 8, 99)),
+        ]
+
+    def run(self, data: bytes) -> None:
+        intake = Intake(data)
+        which = intake.number(1) % 9
+        with mock.patch.object(client, "BUSY_ATTEMPTS", 1):
+            allowed(TesseraError, lambda: self._loop.run_until_complete(self._talk(which, intake)))
+
+    async def _talk(self, which: int, intake: Intake) -> None:
+        reader = asyncio.StreamReader()
+        connection = client.RelayConnection(reader, _Sink(), 5)
+        if which == 8:
+            reader.feed_data(intake.rest())
+            reader.feed_eof()
+            await connection._shake_hands(
+                lambda nonce: client.channel.Initiator(nonce, KEY, b"a" * 32, bytes(31) + b"\5")
+            )
+            raise AssertionError("a relay without the key was believed")
+        connection._channel = _OpenChannel()
+        frame_bytes = wire.CELL_FRAME_BYTES if which == 0 else wire.CLIENT_FRAME_BYTES
+        while intake:
+            reader.feed_data(intake.bytes(intake.number(1)).ljust(frame_bytes, b"\0")[:frame_bytes])
+        reader.feed_eof()
+        await self._request(which, connection)
+
+    async def _request(self, which: int, connection: Any) -> None:
+        if which == 0:
+            self._judge(await connection.fetch(1, self._START, self._START + 4))
+        elif which == 1:
+            assert (await connection.info()).tier.isascii()
+        elif which == 2:
+            assert len(await connection.params()) <= 1 << 16
+        elif which == 3:
+            assert len(await connection.checkpoint(1)) == 250
+        elif which == 4:
+            await connection.push(bytes(700))
+        elif which == 5:
+            assert 0 <= await connection.post(1, bytes(240)) < 1 << 32
+        elif which == 6:
+            secret, left = await connection.auth(1, bytes(32), bytes(64), bytes(64))
+            assert len(secret) == 32 and 0 <= left < 1 << 16
+        else:
+            await connection.void()
+
+    def _judge(self, batches: list[Any]) -> None:
+        assert [batch.round for batch in batches] == [*range(self._START, self._START + len(batches))]
+        assert len(batches) <= 4
+        for batch in batches:
+            assert batch.records == sorted(batch.records) and all(len(record) == 240 for record in batch.records)
+
+
+KEY = curve.public(bytes(31) + b"\x21")
+
+
+@dataclass
+class _Meeting:
+    """Genuine cards of each kind, what the one who takes it knows, and who signs it."""
+
+    federation: SampleFederation
+    texts: dict[str, str] = field(default_factory=dict)
+    states: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ann: Identity = None  # type: ignore[assignment]
+    bob: Identity = None  # type: ignore[assignment]
+
+
+def _person(name: str, number: int) -> Identity:
+    secret = blind.even_secret(number)
+    return Identity(name, secret, curve.public(secret)[1:], name.encode().ljust(16))
+
+
+def _meet() -> _Meeting:
+    """Ann invites Bob, they meet; Ann fetches tokens."""
+    with repeatable(b"cards"):
+        made = _Meeting(SampleFederation(relays=2))
+        made.ann, made.bob = _person("Ann", 1001), _person("Bob", 1002)
+        federation = Federation(read_card(made.federation.card()))
+        made.texts["federation"], made.states["federation"] = made.federation.card(), {}
+        message = hashes.tagged("member", federation.id + made.ann.key + b"Ann")
+        made.texts["member"] = cards.encode(
+            "member", {"name": "Ann", "key": made.ann.key, "sig": made.ann.sign(message)}
+        )
+        made.states["member"] = {}
+        _meet_contacts(made, federation)
+        _fetch_tokens(made, federation)
+    assert made.texts.keys() == made.states.keys() == cards.FIELDS.keys()
+    return made
+
+
+def _meet_contacts(made: _Meeting, federation: Federation) -> None:
+    of_ann: dict[str, Any] = {"book": {}, "invites": {}, "answers": {}}
+    of_bob = copy.deepcopy(of_ann)
+    inviter, answerer = ContactBook(of_ann, made.ann, federation), ContactBook(of_bob, made.bob, federation)
+    made.texts["invite"], made.states["invite"] = inviter.invite("Bob", EPOCH), copy.deepcopy(of_bob)
+    made.texts["answer"] = answerer.answer(made.texts["invite"], "Ann", EPOCH, 20)[1]
+    made.states["answer"], made.states["confirm"] = copy.deepcopy(of_ann), copy.deepcopy(of_bob)
+    made.texts["confirm"] = inviter.confirm(made.texts["answer"])[1]
+
+
+def _fetch_tokens(made: _Meeting, federation: Federation) -> None:
+    of_ann: dict[str, Any] = {"tokens": [], "requests": {}, "sessions": {}}
+    of_issuer = Issuance.empty()
+    wallet = Wallet(of_ann, made.ann, federation)
+    issuance = Issuance(of_issuer, made.federation.parameters, 0, lambda: None)
+    made.states["tokens-request"] = copy.deepcopy(of_issuer)
+    made.texts["tokens-request"] = wallet.request(EPOCH + 1, federation.home.key, NOW, 2)
+    request = cards.decode(made.texts["tokens-request"])
+    made.states["tokens-offer"] = copy.deepcopy(of_ann)
+    made.texts["tokens-offer"] = issuance.offer(request, lambda key: True, NOW)
+    made.states["tokens-challenge"] = copy.deepcopy(of_issuer)
+    made.texts["tokens-challenge"] = wallet.challenge(made.texts["tokens-offer"])
+    made.states["tokens-answer"] = copy.deepcopy(of_ann)
+    secret = blind.epoch_secret(made.federation.master, made.federation.id, EPOCH + 1)
+    challenge = cards.decode(made.texts["tokens-challenge"])
+    made.texts["tokens-answer"] = issuance.answer(challenge, lambda key: True, lambda epoch: secret, NOW)
+
+
+class Cards(Target):
+    """Cards of every kind: text, payloads with a good checksum, and cards whose maker signed any fields.
+
+    A card is taken or refused with a line for people. What is read has one encoding; what is refused changed nothing
+    for the one who was handed it. The first byte is the mode, the second the kind.
+    """
+
+    name = "cards"
+    runs = 1500
+    longest = 2048
+    TEXT, PAYLOAD, FIELDS = 0, 1, 2
+    KINDS = tuple(cards.FIELDS)
+
+    def __init__(self) -> None:
+        self._meeting = _meet()
+        self._federation = Federation(read_card(self._meeting.texts["federation"]))
+        self._genuine = {kind: cards.decode(text) for kind, text in self._meeting.texts.items()}
+
+    def seeds(self) -> list[bytes]:
+        texts = [b"\0\0" + text.encode() for text in self._meeting.texts.values()]
+        payloads = [bytes((1, number)) + self._genuine[kind].payload for number, kind in enumerate(self.KINDS)]
+        fields = [bytes((2, number)) for number in range(len(self.KINDS))]
+        one = [bytes((2, number, at)) + b"\x1b" + b"\xff" * 8 for number in range(len(self.KINDS)) for at in range(4)]
+        strange = [
+            cbor2.dumps({"v": 1.0, "name": "Ann", "key": bytes(32), "sig": bytes(64)}, canonical=True),
+            b"\xa1av\xd8\x23\x63(a+", b"\xa1av\xc2\x41\x01", b"\xa1av\xd8\x1c\x81\xd8\x1d\x00", b"\x9f" * 40,
+        ]  # fmt: skip
+        return [*texts, *payloads, *fields, *one, *(b"\1\1" + payload for payload in strange), b"\0\0tessera:invite:"]
+
+    def run(self, data: bytes) -> None:
+        intake = Intake(data)
+        mode = intake.number(1) % 3
+        kind = self.KINDS[intake.number(1) % len(self.KINDS)]
+        if mode == self.TEXT:
+            text = intake.rest().decode(errors="replace")
+        elif mode == self.PAYLOAD:
+            text = self._text(kind, intake.rest())
+        else:
+            text = self._text(kind, self._signed(kind, self._changed(kind, intake)))
+        card = allowed(InvalidInput, lambda: cards.decode(text))
+        if isinstance(card, cards.Card):
+            assert type(card.fields["v"]) is int
+            assert cards.decode(cards.encode(card.kind, card.fields)) == card
+            self._hand_over(card.kind, text)
+
+    def _text(self, kind: str, payload: bytes) -> str:
+        checksum = hashes.tagged("card", kind.encode() + payload)[:4]
+        return f"tessera:{kind}:" + base64.urlsafe_b64encode(payload + checksum).decode().rstrip("=")
+
+    def _changed(self, kind: str, intake: Intake) -> dict[str, Any]:
+        """The genuine card's fields, some of them replaced: u8 which, then CBOR, or bytes if it is none."""
+        fields = copy.deepcopy(self._genuine[kind].fields)
+        while intake:
+            name = sorted(fields)[intake.number(1) % len(fields)]
+            piece = intake.bytes(min(70, 1 + intake.number(1) % 70)) if len(fields) > 9 else intake.rest()
+            try:
+                fields[name] = cbor2.loads(piece, max_depth=4)
+            except Exception:
+                value = fields[name]
+                fields[name] = piece[: len(value)].ljust(len(value), b"\0") if isinstance(value, bytes) else piece
+        return fields
+
+    def _signed(self, kind: str, fields: dict[str, Any]) -> bytes:
+        """The payload as the one who made the genuine card would have signed it."""
+        if fields.get("sig") == self._genuine[kind].fields.get("sig"):
+            self._sign(kind, fields)
+        try:
+            return cards.canonical(fields)
+        except Exception:
+            return b""
+
+    def _sign(self, kind: str, fields: dict[str, Any]) -> None:
+        invite, answer = self._genuine["invite"].payload, self._genuine["answer"].fields
+        try:
+            if kind == "answer":
+                fields["sig"] = self._meeting.bob.sign(contacts.first_transcript(invite, fields))
+            elif kind == "confirm":
+                first = contacts.first_transcript(invite, answer)
+                second = contacts.second_transcript(first, answer, fields["x"], fields["nonce"])
+                fields["sig"] = self._meeting.ann.sign(second)
+            elif kind in ("tokens-request", "tokens-challenge"):
+                fields["sig"] = self._meeting.ann.sign(hashes.tagged(kind, cards.without_signature(fields)))
+        except Exception:
+            return  # fields that cannot be hashed are refused before a signature is looked at
+
+    def _hand_over(self, kind: str, text: str) -> None:
+        state = copy.deepcopy(self._meeting.states[kind])
+        before = copy.deepcopy(state)
+        with repeatable(b"taking"):
+            taken = allowed(TesseraError, lambda: self._take(kind, text, state))
+        if isinstance(taken, TesseraError):
+            assert state == before, "a refused card changed something"
+
+    def _take(self, kind: str, text: str, state: dict[str, Any]) -> object:
+        meeting, federation = self._meeting, self._federation
+        if kind == "federation":
+            return Federation(read_card(text))
+        if kind == "member":
+            return None
+        if kind == "invite":
+            return ContactBook(state, meeting.bob, federation).answer(text, None, EPOCH, 20)
+        if kind == "answer":
+            return ContactBook(state, meeting.ann, federation).confirm(text)
+        if kind == "confirm":
+            return ContactBook(state, meeting.bob, federation).accept(text)
+        if kind in ("tokens-request", "tokens-challenge"):
+            return self._issue(kind, cards.decode(text), state)
+        wallet = Wallet(state, meeting.ann, federation)
+        return wallet.challenge(text) if kind == "tokens-offer" else wallet.finish(text)
+
+    def _issue(self, kind: str, card: cards.Card, state: dict[str, Any]) -> object:
+        issuer = self._meeting.federation
+        issuance = Issuance(state, issuer.parameters, 0, lambda: None)
+        if kind == "tokens-request":
+            return issuance.offer(card, lambda key: key == self._meeting.ann.key, NOW)
+        secret = blind.epoch_secret(issuer.master, issuer.id, EPOCH + 1)
+        return issuance.answer(card, lambda key: key == self._meeting.ann.key, lambda epoch: secret, NOW)
+
+
+class ParameterSets(Target):
+    """Parameter sets that a relay hands to a member, signed by the root key with any fields: believed or refused.
+
+    The first byte: 0 newer ones, 1 those of a relay that may lag behind; then as for fuzzed_set.
+    """
+
+    name = "parameter-sets"
+    runs = 400
+    longest = 64
+
+    def seeds(self) -> list[bytes]:
+        return [bytes((mode, 1, at)) + value for mode in (0, 1) for at in range(18) for value in (b"", b"\0\0\0\1")]
+
+    def run(self, data: bytes) -> None:
+        intake = Intake(data)
+        lagging = intake.number(1) % 2
+        known = {"name": "x", "relays": [], "params": [signed(serial=5, first_epoch=2)]}
+        federation, before = Federation(known), copy.deepcopy(known)
+        blob = fuzzed_set(intake, 4 if lagging else 6, 2 if lagging else 3)
+        if lagging:
+            digest = Parameters(blob).digest if self._sound(blob) else bytes(32)
+            allowed(IntegrityError, lambda: federation.lags(blob, digest))
+            assert known == before
+            return
+        refused = allowed(IntegrityError, lambda: federation.adopt(blob))
+        if refused is not None:
+            assert known == before and federation.newest.blob == before["params"][-1]
+            return
+        assert known["params"] == [*before["params"], blob]
+        assert Federation(known).newest.digest == federation.digest == Parameters(blob).digest
+        for epoch in range(2 + 60):
+            assert federation.governing(epoch) is not None
+
+    def _sound(self, blob: bytes) -> bool:
+        return isinstance(allowed(InvalidObject, lambda: Parameters(blob)), Parameters)
+
+
+class _AnyPart(records.Part):
+    """A part of any 152 bytes."""
+
+    def pack(self) -> bytes:
+        return self.payload
+
+
+class ContactRecords(Target):
+    """Records that a contact sealed and signed with anything in them: read or passed over, never more than that.
+
+    An input is records: u8 index, u8 what to do after it (bit 0: end the round), the 8 bytes of the header, u8 of what
+    the payload is filled with.
+    """
+
+    name = "contact-records"
+    runs = 200
+    longest = 400
+    _HEADER = 8
+
+    def __init__(self) -> None:
+        made = _meet()
+        self._federation = Federation(read_card(made.texts["federation"]))
+        self._sender = made.ann
+        state = copy.deepcopy(made.states["confirm"])
+        ContactBook(state, made.bob, self._federation).accept(made.texts["confirm"])
+        inbox: dict[str, Any] = {"next_round": 6 * EPOCH, "messages": []}
+        Inbox(inbox, state["book"], self._federation).expect(6 * EPOCH, 6 * EPOCH + 3)
+        self._state = {"inbox": inbox, "book": state["book"]}
+        chain = records.ReceivingChain(**state["book"]["Ann"]["receive"])
+        self._steps = {index: step for _, index, step in chain.unused()}
+
+    def seeds(self) -> list[bytes]:
+        def record(index: int, message: int, part: int, parts: int, kind: int = 1, length: int = 3) -> bytes:
+            return bytes((index, index & 1)) + message.to_bytes(4, "big") + bytes((part, parts, kind, length, 97))
+
+        order = [record(n, n, 0, 1) for n in range(4)]
+        parts = [record(n, 0, n, 3) for n in range(3)]
+        strange = [record(0, 0xFFFFFFFF, 0, 1), record(1, 3, 15, 16, 2, 144), record(2, 3, 16, 16), record(3, 0, 0, 0)]
+        return [b"".join(order), b"".join(parts), b"".join(reversed(parts)), b"".join(strange), *strange]
+
+    def run(self, data: bytes) -> None:
+        intake = Intake(data)
+        state = copy.deepcopy(self._state)
+        inbox = Inbox(state["inbox"], state["book"], self._federation)
+        round_, batch, used, read = 6 * EPOCH, [], set(), 0
+        inbox.expect(round_, round_ + 1)
+        while intake and len(used) < 30:
+            index, then = intake.number(1) % len(self._steps), intake.number(1)
+            body = intake.bytes(self._HEADER)
+            body += bytes((intake.number(1),)) * min(body[7], records.PAYLOAD_BYTES)
+            part = _AnyPart(0, 0, 0, 0, body.ljust(152, b"\0"))
+            batch.append(records.seal(self._steps[index], EPOCH, index, self._sender.secret, part, bytes(32)))
+            if self._good(part.payload):
+                used.add(index)
+            if then & 1:
+                read += inbox.read(round_, batch)
+                round_, batch = round_ + 1, []
+        read += inbox.read(round_, batch)
+        assert read == len(used)
+        assert sum(len(message.text) for message in inbox.messages()) <= 144 * len(used)
+        assert cbor2.loads(cbor2.dumps(state)) == state
+
+    def _good(self, body: bytes) -> bool:
+        try:
+            return records.Part.unpack(body).pack() == body
+        except IntegrityError:
+            return False
+
+
+class KeystoreFile(Target):
+    """A keystore file with anything in it, and its digest right or not: it opens as it was, or the error says what.
+
+    The first byte: 0 as it is, 1 with a right digest, 2 a header of the input before the genuine ciphertext.
+    """
+
+    name = "keystore"
+    runs = 400
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._path = Path(self._folder.name, "x.keystore")
+        self._data = {"a": [1, b"two"], "b": {"c": "d"}}
+        # Deriving a key of this strength 100 times a second is what scrypt is there to prevent.
+        self._weak = mock.patch.dict(keystore.SCRYPT, n=2, r=1)
+        with self._weak, repeatable(b"keystore"):
+            Keystore.create(self._path, PASSPHRASE, "test", self._data).close()
+        self._genuine = self._path.read_bytes()
+
+    def seeds(self) -> list[bytes]:
+        content = self._genuine[:-32]
+        line = content.partition(b"\n")[0]
+        start = b'{"format": "tessera-keystore"'
+        headers = [start, start + b"}", start + b', "version": 1}', start + b"[" * 2000, line[:-1] + b', "x": 1e999}']
+        headers += [line.replace(b'"salt": "', b'"salt": "xy'), line.replace(b'"nonce": "', b'"nonce": "aa", "n2": "')]
+        headers += [line.replace(b'"kind": "test"', b'"kind": 7'), line[: line.index(b'"salt"')].rstrip(b", ") + b"}"]
+        headers += [
+            line[: line.index(b'"cipher"')].rstrip(b", ") + b"}",
+            line.replace(b'"nonce": "', b'"nonce": null, "m": "'),
+        ]
+        wholes = [bytes((mode,)) + content for mode in (0, 1)]
+        return [b"\0" + self._genuine, *wholes, b"\1" + line, *(b"\2" + header for header in [line, *headers]), b"\0"]
+
+    def run(self, data: bytes) -> None:
+        intake = Intake(data)
+        mode = intake.number(1) % 3
+        content = intake.rest()
+        if mode == 2:
+            content = content.replace(b"\n", b" ") + b"\n" + self._genuine[:-32].partition(b"\n")[2]
+        if mode:
+            content += hashlib.sha256(content).digest()
+        self._path.write_bytes(content)
+        with self._weak:
+            store = allowed(KeystoreError, lambda: Keystore.open(self._path, PASSPHRASE, "test"))
+        assert self._path.read_bytes() == content, "opening a keystore changed it"
+        if isinstance(store, Keystore):
+            assert store.data == self._data and content == self._genuine
+            store.close()
+        elif mode == 0 and not isinstance(store, WrongPassphrase):
+            assert content != self._genuine
+
+
+class JsonFiles(Target):
+    """relay.json and plan files with anything in them. The first byte says which."""
+
+    name = "json-files"
+    runs = 600
+    longest = 6000
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._path = Path(self._folder.name, gateway.CONFIGURATION)
+        relay = {"version": 1, "name": "x", "static_secret": "07" * 32, "ledger_secret": "08" * 32}
+        self._relay = relay | {"ring_sectors": 16, "keyring_sectors": 4, "host": "127.0.0.1", "port": 8100}
+        choice = plan.Choice(plan.decimal_option("epsilon", "2"), plan.decimal_option("delta", "1e-3"), 24)
+        self._plan = json.loads(json.dumps(plan.make(choice).as_json()))
+
+    def seeds(self) -> list[bytes]:
+        wrong = (None, 0, -1, 1.5, True, "", "x", "0" * 64, "zz", [], {}, 10**30, "1e999999999")
+        relay = [self._relay | {name: value} for name in self._relay for value in wrong]
+        chosen = [
+            self._plan | {"choice": self._plan["choice"] | {name: value}}
+            for name in self._plan["choice"]
+            for value in wrong
+        ]
+        short = [{"version": 1, "choice": self._plan["choice"], "table": {"thresholds": []}}, {}, [], 1, None]
+        files = [(0, self._relay), *((0, value) for value in [*relay, *short]), (1, self._plan)]
+        files += [(1, {**value, "figures": 0, "table": {"thresholds": []}}) for value in chosen]
+        files += [(1, value) for value in short]
+        deep = [b"\0" + b"[" * 5000, b"\1" + b'{"a":' * 5000, b"\0\xff", b'\0{"version": 1e999}', b"\0" + b"9" * 5000]
+        return [bytes((which,)) + json.dumps(value).encode() for which, value in files] + deep
+
+    def run(self, data: bytes) -> None:
+        intake = Intake(data)
+        which = intake.number(1) % 2
+        self._path.write_bytes(intake.rest())
+        if which:
+            loaded = allowed(InvalidInput, lambda: plan.load(self._path))
+            assert isinstance(loaded, (plan.Plan, InvalidInput))
+            return
+        found = allowed(InvalidInput, lambda: gateway.read_configuration(self._path.parent))
+        if isinstance(found, dict):
+            assert all(type(found[name]) is int and found[name] > 0 for name in ("ring_sectors", "keyring_sectors"))
+            gateway.identity(found)
+
+
+TARGETS = (Answers, Client, Cards, ParameterSets, ContactRecords, KeystoreFile, JsonFiles)

@@ -1,0 +1,472 @@
+"""Every format of PROTOCOL, there and back, for any fields: what is written is what is read."""
+
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sample_federation import SampleFederation
+
+from office import RamDirectory
+from ramdevice import RamDevice
+from tessera import channel, curve, hashes, params, wire
+from tessera.aead import TAG_BYTES, Aead
+from tessera.errors import BadFrame, Busy, Fault, NotAdmitted, Refused, TooOld
+from tessera.keyring import KeyRing
+from tessera.ledger import Checkpoint, Ledger
+from tessera.page import PAGE_BYTES, PageBuffer, PageCipher
+from tessera_host import cards, keystore, records
+from tessera_host.federation import Federation, read_card
+from tessera_host.inbox import Inbox
+from tessera_host.keystore import Keystore
+from tessera_host.records import ReceivingChain, SendingChain
+
+# The same examples in every run, as many as take a second or so a test.
+repeatable = settings(
+    derandomize=True, deadline=None, max_examples=60, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+
+def octets(length: int) -> st.SearchStrategy[bytes]:
+    return st.binary(min_size=length, max_size=length)
+
+
+u8, u16, u32, u64 = (st.integers(0, (1 << bits) - 1) for bits in (8, 16, 32, 64))
+record = octets(wire.RECORD_BYTES)
+secret = octets(32).filter(lambda data: 0 < int.from_bytes(data, "big") < 1 << 255)  # always below n
+
+
+# -- frames
+
+
+def read_back(frame: bytearray) -> tuple[Any, ...]:
+    assert len(frame) == wire.SMALL_BYTES
+    kind, fields = wire.read_request(frame)
+    return (kind, *fields)
+
+
+@repeatable
+@given(u8, u32, octets(32), octets(64), octets(64), record)
+def test_requests(byte: int, number: int, key: bytes, signature: bytes, proof: bytes, posted: bytes) -> None:
+    short = number % (1 << 16)
+    assert read_back(wire.void()) == (wire.VOID,)
+    assert read_back(wire.info()) == (wire.INFO,)
+    assert read_back(wire.auth(number, key, signature, proof)) == (wire.AUTH, number, key, signature, proof)
+    assert read_back(wire.fetch(byte, number, number ^ 5)) == (wire.FETCH, byte, number, number ^ 5)
+    assert read_back(wire.params(short)) == (wire.PARAMS, short)
+    assert read_back(wire.checkpoint(number)) == (wire.CHECKPOINT, number)
+    post = wire.post(byte, posted)
+    assert read_back(post) == (wire.POST, byte)
+    assert wire.posted_record(post) == posted
+
+
+@repeatable
+@given(u16, u16, st.binary(max_size=wire.CHUNK_BYTES))
+def test_pushed_chunks(total: int, chunk: int, data: bytes) -> None:
+    found = read_back(wire.push(total, chunk, data))
+    assert found == (wire.PUSH, total, chunk, len(data), data.ljust(wire.CHUNK_BYTES, b"\0"))
+
+
+def answered(fill: Any, *fields: Any) -> tuple[Any, ...]:
+    """What a client reads of an answer that is written over an old one."""
+    buffer = bytearray(b"\xaa" * wire.CLIENT_FRAME_BYTES)
+    fill(buffer, *fields)
+    answer: tuple[Any, ...] = wire.read_answer(bytes(buffer[: wire.SMALL_BYTES]))
+    return answer
+
+
+tiers = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60)
+
+
+@repeatable
+@given(octets(32), u32, u32, u32, tiers, st.binary(max_size=wire.CHUNK_BYTES), octets(250))
+def test_answers(digest: bytes, a: int, b: int, c: int, tier: str, data: bytes, checkpoint: bytes) -> None:
+    short = a % (1 << 16)
+    assert answered(wire.answer_void) == (wire.VOIDED,)
+    assert answered(wire.answer_info, digest, a, b, c, tier) == (wire.INFO_ANSWER, 1, digest, a, b, c, tier)
+    assert answered(wire.answer_auth, digest, short) == (wire.ADMITTED, digest, short)
+    assert answered(wire.answer_post, a) == (wire.ACK, a)
+    assert answered(wire.answer_params, short, b % 99, data) == (wire.PARAMS_ANSWER, short, b % 99, data)
+    assert answered(wire.answer_checkpoint, checkpoint) == (wire.CHECKPOINT_ANSWER, checkpoint)
+    assert answered(wire.answer_push, a % 2) == (wire.PUSHED, a % 2)
+
+
+@repeatable
+@given(st.sampled_from([BadFrame, NotAdmitted, Busy, TooOld, Fault]), u32)
+def test_errors(kind: type[Exception], retry_after: int) -> None:
+    for fill, read, length in (
+        (wire.answer_error, wire.read_answer, wire.SMALL_BYTES),
+        (wire.answer_fetch_error, wire.read_cell, wire.CELL_BYTES),
+    ):
+        buffer = bytearray(wire.CELL_FRAME_BYTES)
+        fill(buffer, kind("x", retry_after))
+        with pytest.raises(Refused) as caught:
+            read(bytes(buffer[:length]))
+        assert caught.value.retry_after == retry_after
+        assert caught.value.name.replace("_", "").lower() == kind.__name__.lower()
+
+
+@repeatable
+@given(u32, u16, u16, st.lists(record, max_size=wire.RECORDS_PER_FRAME))
+def test_cells(round_: int, count: int, offset: int, found: list[bytes]) -> None:
+    buffer = bytearray(b"\xaa" * wire.CELL_FRAME_BYTES)
+    buffer[wire.CELL_HEADER_BYTES : wire.CELL_HEADER_BYTES + 240 * len(found)] = b"".join(found)
+    wire.pack_cell(buffer, round_, count, offset, len(found))
+    plaintext = bytes(buffer[: wire.CELL_BYTES])
+    assert wire.read_cell(plaintext) == (wire.CELL, round_, count, offset, found)
+    assert not any(plaintext[10:63]) and not any(plaintext[63 + 240 * len(found) :])
+    wire.pack_end(buffer, round_)
+    assert wire.read_cell(bytes(buffer[: wire.CELL_BYTES])) == (wire.END, round_)
+
+
+# -- channel
+
+
+@repeatable
+@given(octets(32), u64, st.binary(max_size=40), st.binary(max_size=300))
+def test_sealed_bytes(key: bytes, counter: int, aad: bytes, plaintext: bytes) -> None:
+    sealed = Aead(key).seal(counter, aad, plaintext)
+    assert len(sealed) == len(plaintext) // 16 * 16 + 32
+    assert Aead(key).open(counter, aad, sealed) == plaintext
+    if len(plaintext) % 16 == 15:
+        frame = bytearray(plaintext + bytes(1 + TAG_BYTES))
+        Aead(key).seal_in_place(counter, aad, frame)
+        assert frame == sealed
+
+
+def converse(one: Any, other: Any, frames: list[bytes]) -> None:
+    """Every frame arrives, whoever sends it."""
+    for number, data in enumerate(frames):
+        frame = data.ljust(wire.CELL_BYTES if number % 3 == 2 else wire.SMALL_BYTES, b"\0")
+        sender, receiver = (one, other) if number % 2 else (other, one)
+        assert receiver.open(sender.seal(frame)) == frame
+
+
+def handshake(nonce: bytes, access_key: bytes, static: bytes, ephemeral: bytes, ours: bytes) -> tuple[Any, Any]:
+    client = channel.Initiator(nonce, curve.public(static), access_key, ours)
+    assert channel.hello_access_key(client.hello(), nonce, [bytes(32), access_key]) == access_key
+    assert channel.resumption_id(client.hello()) is None
+    keys = [(key, curve.public(key)) for key in (static, ephemeral)]
+    relay, reply = channel.respond(client.hello(), nonce, access_key, *keys)
+    assert (len(client.hello()), len(reply)) == (channel.HELLO_BYTES, channel.REPLY_BYTES)
+    return client.finish(reply), relay
+
+
+@repeatable
+@given(octets(16), octets(32).filter(any), secret, secret, secret, st.lists(st.binary(max_size=255), max_size=6))
+def test_full_handshakes(
+    nonce: bytes, access_key: bytes, static: bytes, ephemeral: bytes, ours: bytes, frames: list[bytes]
+) -> None:
+    client, relay = handshake(nonce, access_key, static, ephemeral, ours)
+    assert client.handshake_hash == relay.handshake_hash
+    converse(client, relay, frames)
+
+
+@repeatable
+@given(octets(16), octets(32), octets(32), octets(16), octets(33), st.lists(st.binary(max_size=255), max_size=4))
+def test_resumptions_one_after_the_other(
+    nonce: bytes, access_key: bytes, first: bytes, client_random: bytes, relay_random: bytes, frames: list[bytes]
+) -> None:
+    clients = relays = first
+    seen = set()
+    for _ in range(4):
+        client = channel.Resumption(nonce, access_key, clients, client_random)
+        assert channel.hello_access_key(client.hello(), nonce, [access_key]) == access_key
+        id_, key, relays = channel.resumption_step(relays)
+        assert channel.resumption_id(client.hello()) == id_
+        relay, reply = channel.resume(client.hello(), nonce, key, relay_random)
+        assert (len(client.hello()), len(reply)) == (channel.HELLO_BYTES, channel.REPLY_BYTES)
+        converse(client.finish(reply), relay, frames)
+        clients = client.next_secret
+        seen.add(id_)
+    assert clients == relays and len(seen) == 4
+
+
+# -- signed objects
+
+
+@st.composite
+def parameter_fields(draw: Any) -> dict[str, Any]:
+    mu = draw(st.integers(1, 12))
+    thresholds = sorted(draw(st.lists(u64, min_size=2 * mu, max_size=2 * mu)))
+    epochs = draw(st.integers(1, 8))
+    return {
+        "serial": draw(u32),
+        "federation_id": draw(octets(16)),
+        "root_key": curve.public(draw(secret))[1:],
+        "access_key": draw(octets(32)),
+        "genesis": draw(u64),
+        "round_seconds": draw(st.integers(1, 65535)),
+        "epoch_rounds": draw(st.integers(2, 65535)),
+        "retention_epochs": draw(st.integers(1, 14)),
+        "buckets": 1 << draw(st.integers(0, 7)),
+        "members": draw(st.integers(1, 65535)),
+        "tokens_per_epoch": draw(st.integers(2, 255)),
+        "posts_per_token": 16 * draw(st.integers(1, 255)),
+        "epsilon": draw(st.integers(1, (1 << 32) - 1)),
+        "delta": draw(u64),
+        "first_epoch": draw(st.integers(0, 65000)),
+        "thresholds": b"".join(threshold.to_bytes(8, "big") for threshold in thresholds),
+        "epoch_keys": draw(octets(32 * epochs)),
+        "relays": draw(st.lists(st.tuples(octets(33), octets(32)), max_size=5)),
+    }
+
+
+@repeatable
+@given(parameter_fields(), secret)
+def test_parameters(fields: dict[str, Any], root: bytes) -> None:
+    fields["root_key"] = curve.public(root)[1:]
+    body = params.encode(fields)
+    found = params.Parameters(body + curve.sign(root, params.digest(body), bytes(32)))
+    found.verify()
+    keys = [found.epoch_key(epoch) for epoch in range(found.first_epoch, found.end_epoch)]
+    assert b"".join(keys) == fields["epoch_keys"]
+    assert found.epoch_key(found.end_epoch) is None
+    assert bytes(found.thresholds) == fields["thresholds"]
+    same = fields.keys() - {"thresholds", "epoch_keys"}
+    assert {name: getattr(found, name) for name in same} == {name: fields[name] for name in same}
+    again = {name: getattr(found, name) for name in same} | {name: fields[name] for name in fields.keys() - same}
+    assert params.encode(again) == found.blob[:-64]
+
+
+@repeatable
+@given(octets(16), u64, secret)
+def test_time_statements(federation: bytes, seconds: int, root: bytes) -> None:
+    body, message = params.encode_time(federation, seconds)
+    found = params.TimeStatement(body + curve.sign(root, message, bytes(32)))
+    assert params.is_time_statement(found.blob)
+    found.verify(curve.public(root)[1:])
+    assert (found.federation_id, found.unix_seconds) == (federation, seconds)
+
+
+@repeatable
+@given(octets(16), octets(33), secret, st.lists(st.tuples(st.integers(1, 9), u32, octets(32), octets(32)), max_size=5))
+def test_checkpoints_and_their_chain(
+    federation: bytes, relay_key: bytes, ledger_secret: bytes, entries: list[tuple[int, int, bytes, bytes]]
+) -> None:
+    directory, epoch, link = RamDirectory(), -1, bytes(32)
+    for later, sealed, digest, commitment in entries:
+        epoch += later
+        ledger = Ledger(directory, federation, relay_key, ledger_secret)  # as after a restart
+        ledger.append(epoch, sealed, digest, commitment, digest[::-1], bytes(32))
+        found = Checkpoint(ledger.find(epoch))
+        found.verify(curve.public(ledger_secret)[1:])
+        assert (found.federation_id, found.relay_key) == (federation, relay_key)
+        assert (found.epoch, found.rounds_sealed) == (epoch, sealed)
+        assert (found.parameter_digest, found.cover_commitment) == (digest, commitment)
+        assert (found.firmware_digest, found.previous) == (digest[::-1], link)
+        link = found.link()
+
+
+# -- flash
+
+
+@repeatable
+@given(octets(32), st.lists(st.tuples(u16, u32, u32, u8, st.sampled_from([1, 2]), record), min_size=1, max_size=4))
+def test_pages(key: bytes, pages: list[tuple[int, int, int, int, int, bytes]]) -> None:
+    writer, reader, buffer = PageCipher(key), PageCipher(key), PageBuffer()
+    page = bytearray(PAGE_BYTES)
+    for index, seq, round_, bucket, kind, content in pages:
+        seq = seq & ~15 | index & 15  # they agree in the place within a sector
+        writer.seal(index, seq, round_, bucket, kind, content, page)
+        buffer.page[:] = page
+        assert reader.open(index, buffer)
+        assert (buffer.seq, buffer.round, buffer.bucket, buffer.kind) == (seq, round_, bucket, kind)
+        assert buffer.record == content
+        plain = bytearray(PAGE_BYTES)
+        reader.decrypt(page, plain)
+        assert plain[16:] == content
+        assert not reader.open(index ^ 16, buffer)
+
+
+_KEYRING_FIELDS = (
+    *("flags", "boots", "seed", "next_sector", "sealed_next", "sealed_count", "commissioned"),
+    *("epochs", "lease_epoch", "leases"),
+)
+counters = st.integers(0, (1 << 30) - 1)
+
+
+@repeatable
+@given(
+    st.tuples(u8, counters, octets(32), counters, u32, counters, u32),
+    st.dictionaries(u32, st.tuples(octets(32), octets(32)), max_size=12),
+    u32,
+    st.dictionaries(octets(8), u8, max_size=70),
+    st.lists(st.one_of(st.tuples(u32, counters), st.tuples(octets(8), u8), st.tuples(u8, u32)), max_size=12),
+)
+def test_key_ring_states(
+    head: tuple[Any, ...],
+    epochs: dict[int, tuple[bytes, bytes]],
+    lease_epoch: int,
+    leases: dict[bytes, int],
+    appended: list[tuple[Any, int]],
+) -> None:
+    device = RamDevice(4)
+    ring = KeyRing(device)
+    for name, value in zip(_KEYRING_FIELDS, (*head, epochs, lease_epoch, leases), strict=True):
+        setattr(ring, name, value)
+    for _ in range(2):  # in either bank
+        ring.rewrite()
+        assert loaded(device) == state(ring)
+    for number, (what, value) in enumerate(appended):
+        if isinstance(what, bytes):
+            ring.lease(what, value)
+        elif number % 2:
+            ring.mark(what, value % (1 << 30))
+        else:
+            ring.set_flags(what % 256, value)
+        assert loaded(device) == state(ring)
+
+
+def state(ring: KeyRing) -> dict[str, Any]:
+    return {name: getattr(ring, name) for name in _KEYRING_FIELDS if name != "lease_epoch" or ring.leases}
+
+
+def loaded(device: RamDevice) -> dict[str, Any]:
+    ring = KeyRing(device)
+    assert ring.load()
+    return state(ring)
+
+
+# -- what people keep and pass on
+
+names = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=60)
+CARD_FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    "federation": {
+        "name": names,
+        "params": st.binary(max_size=400),
+        "relays": st.lists(
+            st.fixed_dictionaries({"name": names, "key": octets(33), "host": names, "port": st.integers(1, 65535)}),
+            max_size=4,
+        ),
+    },
+    "member": {"name": names, "key": octets(32), "sig": octets(64)},
+    "invite": {
+        **{"federation": octets(16), "digest": octets(32), "epoch": u64, "name": names, "key": octets(32)},
+        **{"commit": octets(32), "mailbox": octets(16), "relay": octets(33)},
+    },
+    "answer": {
+        **{"invite": octets(32), "name": names, "key": octets(32), "x": octets(32), "mailbox": octets(16)},
+        **{"relay": octets(33), "sig": octets(64)},
+    },
+    "confirm": {"answer": octets(32), "x": octets(32), "nonce": octets(32), "sig": octets(64)},
+    "tokens-request": {"member": octets(32), "epoch": u64, "count": u64, "time": u64, "sig": octets(64)},
+    "tokens-offer": {
+        **{"request": octets(32), "session": octets(16), "epoch": u64},
+        "offers": st.lists(st.lists(octets(33), min_size=2, max_size=2), max_size=5),
+    },
+    "tokens-challenge": {
+        **{"session": octets(16), "member": octets(32), "sig": octets(64)},
+        "challenges": st.lists(st.lists(octets(32), min_size=2, max_size=2), max_size=5),
+    },
+    "tokens-answer": {
+        "session": octets(16),
+        "answers": st.lists(st.tuples(st.integers(0, 1), octets(32)).map(list), max_size=5),
+    },
+}
+
+
+def test_all_kinds_of_cards_are_tried() -> None:
+    assert {kind: set(fields) for kind, fields in CARD_FIELDS.items()} == {
+        kind: set(fields) for kind, fields in cards.FIELDS.items()
+    }
+
+
+@repeatable
+@given(
+    st.sampled_from(sorted(CARD_FIELDS)).flatmap(
+        lambda kind: st.tuples(st.just(kind), st.fixed_dictionaries(CARD_FIELDS[kind]))
+    )
+)
+def test_cards(card: tuple[str, dict[str, Any]]) -> None:
+    kind, fields = card
+    text = cards.encode(kind, fields)
+    found = cards.decode(text, kind)
+    assert found.fields == {"v": 1, **fields}
+    assert cards.canonical(found.fields) == found.payload
+    assert cards.encode(kind, found.fields) == text
+
+
+FEDERATION = Federation(read_card(SampleFederation().card()))
+SENDER = bytes(31) + b"\x07"
+
+
+def inbox_for(root: bytes) -> Inbox:
+    received = {"next": 0, "parts": {}, "text": b"", "lost": 0}
+    contact = {
+        "key": curve.public(SENDER)[1:],
+        "receive": {"epoch": 0, "root": root, "steps": {}},
+        "received": received,
+    }
+    inbox = Inbox({"next_round": 0, "messages": []}, {"Ann": contact}, FEDERATION)
+    inbox.expect(0, 0)
+    return inbox
+
+
+@settings(repeatable, max_examples=25)
+@given(octets(32), st.lists(st.text(max_size=400), min_size=1, max_size=4), st.randoms(use_true_random=False))
+def test_texts_arrive_as_they_were_whatever_the_order_in_a_round(root: bytes, texts: list[str], random: Any) -> None:
+    chain, batch, message = SendingChain.start(0, root), [], 0
+    for text in texts:
+        for part in records.split(text, message):
+            index, step = chain.take()
+            batch.append(records.seal(step, 0, index, SENDER, part, bytes(32)))
+            message = part.message + 1
+    inbox = inbox_for(root)
+    random.shuffle(batch)
+    assert inbox.read(0, batch) == len(batch)
+    assert [found.text for found in inbox.messages()] == texts
+    assert not any(found.lost for found in inbox.messages())
+
+
+@repeatable
+@given(octets(32), st.integers(0, 5), st.integers(0, 40))
+def test_both_ends_of_a_chain_have_the_same_steps(root: bytes, epoch: int, count: int) -> None:
+    sending, receiving = SendingChain.start(0, root), ReceivingChain(0, root)
+    sending.advance(epoch)
+    receiving.forget_before(epoch)
+    receiving.derive(epoch, count)
+    assert [(epoch, *sending.take()) for _ in range(count)] == list(receiving.unused())
+    assert sending.root == receiving.root
+
+
+plain = st.one_of(
+    st.none(), st.booleans(), st.integers(-(1 << 64), 1 << 64), st.binary(max_size=40), st.text(max_size=40)
+)
+states = st.dictionaries(
+    st.text(max_size=10),
+    st.recursive(
+        plain,
+        lambda inner: (
+            st.lists(inner, max_size=4) | st.dictionaries(st.one_of(u32, st.binary(max_size=9)), inner, max_size=4)
+        ),
+        max_leaves=12,
+    ),
+    max_size=5,
+)
+
+
+@repeatable
+@given(states, states, st.text(min_size=1, max_size=20).filter(lambda text: text.isprintable()))
+def test_keystores(first: dict[str, Any], second: dict[str, Any], passphrase: str) -> None:
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(keystore.SCRYPT, n=2, r=1):
+        path = Path(folder, secrets.token_hex(4))
+        Keystore.create(path, passphrase, "test", first).close()
+        with Keystore.open(path, passphrase, "test") as store:
+            assert store.data == first
+            store.data = second
+            store.save()
+        with Keystore.open(path, passphrase, "test") as store:
+            assert store.data == second
+
+
+@repeatable
+@given(octets(32), octets(32), st.binary(max_size=80), st.binary(max_size=80))
+def test_keyed_digests_do_not_depend_on_how_the_message_is_cut(key: bytes, salt: bytes, a: bytes, b: bytes) -> None:
+    assert hashes.HmacKey(key).digest(a, b) == hashes.HmacKey(key).digest(a + b) == hashes.hmac_sha256(key, a, b)
+    assert hashes.tagged("x", a, b) == hashes.tagged("x", a + b)
+    assert hashes.hkdf(salt, a, b, 64) == hashes.hkdf_expand(hashes.hmac_sha256(salt, a), b, 64)
