@@ -56,7 +56,7 @@ def publish(suite: str, command: str, rows: list[Row], seconds: float) -> bool:
         "command": command,
         "commit": _commit(),
         "seconds": round(seconds),
-        "rows": [asdict(row) for row in rows],
+        "rows": [asdict(row) | {"good": bool(row.good)} for row in rows],
     }
     (FOLDER / f"{suite}.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     return all(row.good for row in rows)

@@ -24,6 +24,7 @@ _WINDOW_ERASES = const(8)  # and in each window after a seal
 _MARK_BYTES = const(16)
 _ROUNDS_OF_A_START = const(1)  # missed by a restart; a clock that is further on after a boot is provisional
 _EPHEMERALS = const(2)  # made in advance: what two handshakes of members take
+_PUSH_PATIENCE_MS = const(10_000)  # without a chunk, then a push gives way to another
 _DRAWN_BYTES = const(512)  # random bytes drawn in advance
 
 
@@ -73,6 +74,7 @@ class Relay:
         self._schedule_ended = False
         self._drawn = b""  # random bytes drawn in advance, used up to _drawn_at
         self._drawn_at = 0
+        self._pushed_ms = 0  # uptime at its last chunk
         self._pushing = None  # the session that pushes an object: one at a time, as it takes heap
         self.open_round = None
         self.epoch = None
@@ -501,12 +503,15 @@ class Relay:
             raise BadRequest("a chunk has 240 bytes, the last one the rest")
         session.push[at : at + length] = data[:length]
         session.push_at += length
+        self._pushed_ms = self.clock.uptime_ms()
 
     def _begin_push(self, session, total):
         if not 0 < total <= MAX_BYTES:
             raise BadRequest("wrong length")
         if self._pushing not in (None, session):
-            raise Busy("another push is under way", 10)
+            if self.clock.uptime_ms() - self._pushed_ms < _PUSH_PATIENCE_MS:
+                raise Busy("another push is under way", 10)
+            self.leave(self._pushing)  # nobody may hold up IT's parameters by beginning a push
         self._pushing = session
         session.push = bytearray(total)
         session.push_at = 0

@@ -17,7 +17,7 @@ TABLE = 2  # of noise_table.json: ε = 0.1, δ = 10^-6
 BUCKETS = 128
 SHAPE: dict[str, Any] = {
     "buckets": BUCKETS,
-    "epoch_rounds": 24,
+    "epoch_rounds": 16,
     "retention_epochs": 1,
     "members": 20,
     "tokens_per_epoch": 5,

@@ -11,6 +11,7 @@ from office import (
     Connection,
     Office,
     Token,
+    epoch_keys,
     parameters,
     records,
 )
@@ -425,6 +426,19 @@ def push(member, blob):
     for chunk, at in enumerate(range(0, len(blob), 240)):
         complete = member.call(wire.push(len(blob), chunk, blob[at : at + 240]))[1]
     return complete
+
+
+def test_a_push_that_stalls_gives_way_to_another():
+    office = Office()
+    blob = parameters(serial=2, first_epoch=1, epoch_keys=epoch_keys()[32:])
+    stalled, member = office.member(0), office.member(1)
+    stalled.call(wire.push(len(blob), 0, blob[:240]))
+    refused("BUSY", push, member, blob)
+    office.pass_time(9_000)
+    refused("BUSY", push, member, blob)
+    office.pass_time(1_000)
+    assert push(member, blob) == 1
+    refused("BAD_REQUEST", stalled.call, wire.push(len(blob), 1, blob[240:480]))
 
 
 def read_parameters(member):
