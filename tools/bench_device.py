@@ -25,16 +25,16 @@ from boards import read_board
 from check import vectors
 from emulator.board import Board
 from emulator.execution import DONE, execute
-from emulator.littlefs_image import make_littlefs, write_flash
-from emulator.testvolume import CORE_TESTS, compile_module
+from emulator.relay_flash import write_relay
+from emulator.testvolume import CORE_TESTS
 from tessera import wire
 
 BOARD = "RPI_PICO"
 IMAGE = ROOT / "build" / BOARD / "firmware.uf2"
 CYCLES_PER_MS = 125_000
 GENESIS = 1_767_225_600  # 2026-01-01
-PARTS = {"/bench_board": ROOT / "tools" / "bench_board.py"} | {
-    f"/{name}": CORE_TESTS / f"{name}.py" for name in ("office", "check", "ramdevice", "flashvectors")
+PARTS = {"bench_board": ROOT / "tools" / "bench_board.py"} | {
+    name: CORE_TESTS / f"{name}.py" for name in ("office", "check", "ramdevice", "flashvectors")
 }
 # As `device.service` runs it, with an eye on the heap. Ctrl-C ends it.
 SERVE = """
@@ -53,20 +53,10 @@ Figures = dict[str, Any]
 # -- flash
 
 
-def littlefs_files(relay: FullRelay) -> dict[str, bytes]:
-    return {
-        f"/{path.name}": path.read_bytes() for path in relay.directory.iterdir() if not path.name.endswith(".flash")
-    }
-
-
-def write_board(flash: Path, relay: FullRelay, extra: dict[str, bytes]) -> None:
+def write_board(flash: Path, relay: FullRelay, programs: dict[str, Path | bytes]) -> None:
     """The flash of a board that holds this relay."""
-    partitions = read_board(BOARD).partitions
-    littlefs = partitions["littlefs"]
-    write_flash(flash, littlefs.offset, make_littlefs(littlefs_files(relay) | extra, littlefs.length))
-    for name, file in (("ring", "ring.flash"), ("keyring", "keys.flash")):
-        if (relay.directory / file).exists():
-            write_flash(flash, partitions[name].offset, (relay.directory / file).read_bytes())
+    partitions = {name: (each.offset, each.length) for name, each in read_board(BOARD).partitions.items()}
+    write_relay(flash, relay.directory, partitions, programs)
 
 
 @contextmanager
@@ -86,9 +76,8 @@ def core_figures(folder: Path, relay: FullRelay) -> Figures:
         "rounds_left": EPOCH_ROUNDS - relay.open_round % EPOCH_ROUNDS - 1,
         "signature": {name: vectors("bip340")[1][name] for name in ("signature", "message", "public_key")},
     }
-    programs = {"/bench_room.py": b"import device\ndevice.keep_room()\n"}  # as boot.py does before all else
-    programs |= {f"{name}.mpy": compile_module(f"{name[1:]}.py", path) for name, path in PARTS.items()}
-    write_board(folder / "flash.bin", relay, programs | {"/bench.json": json.dumps(config).encode()})
+    room = {"bench_room.py": b"import device\ndevice.keep_room()\n"}  # as boot.py does before all else
+    write_board(folder / "flash.bin", relay, PARTS | room | {"bench.json": json.dumps(config).encode()})
     program = folder / "program.py"
     program.write_text("import bench_room\nimport bench_board\nbench_board.main()\n")
     execution = execute(IMAGE, folder / "flash.bin", program)

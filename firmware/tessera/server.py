@@ -20,7 +20,7 @@ _STRANGERS = const(4)  # connections before their handshake; the oldest makes ro
 class Timing:
     """When answers leave, in milliseconds; none of it may depend on what is stored.
 
-    ack_ms: POST and VOID after their arrival. lead_ms: first frame of a FETCH; tick_ms: the frames after it.
+    ack_ms: small answers after the request's arrival. lead_ms: first frame of a FETCH; tick_ms: the frames after it.
     window_ms: the silence after a seal, for erases.
     """
 
@@ -193,8 +193,8 @@ class Server:
             refusal = _refusal(error)
             wire.answer_error(out, refusal)
         collect()
-        if frame[0] in (wire.POST, wire.VOID):
-            await _sleep_until(arrived, self._timing.ack_ms)
+        # Not only what stores: how long the collector takes grows with all that is remembered of posts.
+        await _sleep_until(arrived, self._timing.ack_ms)
         await self._gate.wait()
         connection.session.channel.seal_in_place(out)
         await connection.send(out)

@@ -23,9 +23,10 @@ sys.path[:0] = [str(ROOT / folder) for folder in ("tools", "firmware", "tests/co
 import office  # noqa: E402
 from boards import read_board  # noqa: E402
 from emulator.execution import DONE, POWER_CUT, Execution, execute  # noqa: E402
-from emulator.littlefs_image import make_littlefs, write_flash  # noqa: E402
+from emulator.littlefs_image import SECTOR_BYTES  # noqa: E402
 from emulator.program import Cut  # noqa: E402
-from emulator.testvolume import CORE_TESTS, compile_module  # noqa: E402
+from emulator.relay_flash import RINGS, write_relay  # noqa: E402
+from emulator.testvolume import CORE_TESTS  # noqa: E402
 from results import Row, publish  # noqa: E402
 from tessera.clock import Clock  # noqa: E402
 from tessera.filedevice import FileDevice  # noqa: E402
@@ -119,13 +120,9 @@ def make_flash(flash: Path) -> tuple[int, set[bytes]]:
         (folder / "seed").write_bytes(bytes(range(32)))
         now_ms, old_keys = _run_two_epochs(folder)
         config = {"static_secret": office.STATIC.hex(), "ledger_secret": office.LEDGER.hex()}
-        files = {f"/{path.name}": path.read_bytes() for path in folder.iterdir() if path.suffix != ".flash"}
-        files["/relay.json"] = json.dumps(config).encode()
-        files |= {f"/{name}.mpy": compile_module(f"{name}.py", path) for name, path in PARTS.items()}
-        partitions = read_board(BOARD).partitions
-        write_flash(flash, partitions["littlefs"].offset, make_littlefs(files, partitions["littlefs"].length))
-        for name in ("ring", "keyring"):
-            write_flash(flash, partitions[name].offset, (folder / f"{name}.flash").read_bytes())
+        (folder / "relay.json").write_text(json.dumps(config))
+        partitions = {name: (each.offset, each.length) for name, each in read_board(BOARD).partitions.items()}
+        write_relay(flash, folder, partitions, dict(PARTS))
     return now_ms, old_keys
 
 
@@ -134,7 +131,7 @@ def _run_two_epochs(folder: Path) -> tuple[int, set[bytes]]:
     clock = Clock(lambda: ticks[0], lambda later, earlier: later - earlier)
     partitions = read_board(BOARD).partitions
     ring, keys = (
-        FileDevice(str(folder / f"{name}.flash"), partitions[name].length // 4096) for name in ("ring", "keyring")
+        FileDevice(str(folder / file), partitions[name].length // SECTOR_BYTES) for name, file in RINGS.items()
     )
     identity = Identity(office.STATIC, office.LEDGER, b"board", bytes(32))
     relay = Relay(ring, keys, Directory(str(folder)), identity, os.urandom, clock)

@@ -27,6 +27,7 @@ FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent.parent
 sys.path[:0] = [str(ROOT / folder) for folder in ("tools", "firmware", "host", "tests/core")]
 
+import numpy  # noqa: E402
 from scipy import stats  # noqa: E402
 
 import office  # noqa: E402
@@ -101,11 +102,11 @@ class Relay:
         """Erases of each sector, then programs in all."""
         return list(array("I", (self.folder / f"wear.{name}").read_bytes()))
 
-    def heap(self) -> list[tuple[int, int, int]]:
-        """(milliseconds since the start, bytes in use, largest free block) at each look."""
+    def heap(self) -> list[list[int]]:
+        """[milliseconds since the start, tokens, bytes in use, largest free block] at each look."""
         lines = (self.folder / "heap").read_text().splitlines()
-        found = [tuple(map(int, line.split())) for line in lines]
-        return [(row[0], row[1], row[3]) for row in found if len(row) == 4]  # a cut may have torn one
+        found = [list(map(int, line.split())) for line in lines]
+        return [look for look in found if len(look) == 4]  # a cut may have torn one
 
 
 class Soak:
@@ -328,22 +329,34 @@ def years(erases: int, days: float) -> str:
 
 
 def heap_rows(relay: Relay) -> list[Row]:
-    """Trends over the time since a start: what connections take at the moment of a look comes on top and is noise."""
+    """Trends over the time since a start, beside what tokens take: they stay in RAM until their epoch ends. What
+    connections take at the moment of a look is noise."""
     looks = relay.heap()
-    days = [SPEED * milliseconds / 86_400_000 for milliseconds, _, _ in looks]
+    days = [SPEED * milliseconds / 86_400_000 for milliseconds, *_ in looks]
+    tokens = [tokens for _, tokens, _, _ in looks]
     rows = []
     for name, values, sign in (
-        ("heap in use after a collection", [in_use for _, in_use, _ in looks], 1),
-        ("largest free block", [largest for _, _, largest in looks], -1),
+        ("heap in use after a collection", [in_use for *_, in_use, _ in looks], 1),
+        ("largest free block", [largest for *_, largest in looks], -1),
     ):
-        fit = stats.linregress(days, values)
-        margin = stats.t.ppf(0.9995, len(looks) - 2) * fit.stderr
+        slope, margin = trend(days, tokens, values)
         text = (
-            f"{min(values):,} to {max(values):,} bytes in {len(values):,} looks, up to {max(days):.1f} days after "
-            f"a start; {fit.slope:+.0f} ± {margin:.0f} bytes a day"
+            f"{min(values):,} to {max(values):,} bytes in {len(values):,} looks, up to {max(days):.1f} days after a "
+            f"start and with {max(tokens)} tokens; beside these {slope:+,.0f} ± {margin:,.0f} bytes a day"
         )
-        rows.append(Row(name, text, "interval holds 0 or better", sign * fit.slope - margin <= 0))
+        rows.append(Row(name, text, "interval holds 0 or better", sign * slope - margin <= 0))
     return rows
+
+
+def trend(days: list[float], tokens: list[int], values: list[int]) -> tuple[float, float]:
+    """Bytes a day by least squares on days and tokens, and half the width of its 99.9 % interval."""
+    x = numpy.column_stack([numpy.ones(len(days)), days, tokens])
+    y = numpy.array(values, float)
+    solution, *_ = numpy.linalg.lstsq(x, y, rcond=None)
+    left = len(y) - x.shape[1]
+    variance = float(((y - x @ solution) ** 2).sum()) / left
+    error = float(numpy.sqrt(variance * numpy.linalg.pinv(x.T @ x)[1, 1]))
+    return float(solution[1]), float(stats.t.ppf(0.9995, left)) * error
 
 
 def wear_rows(relay: Relay, days: float) -> list[Row]:
