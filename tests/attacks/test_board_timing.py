@@ -7,7 +7,7 @@ import board_timing
 
 
 def test_a_relay_that_does_more_for_real_records_is_found(board_image: Path) -> None:
-    slopes = board_timing.fetch_slopes(*board_timing.observe(board_image, 8, 2, leak=True))
+    slopes = board_timing.fetch_slopes(*board_timing.observe(board_image, 10, 2, leak=True))
     work = slopes["FETCH, work for all frames"]
     assert work.cycles > work.margin
 

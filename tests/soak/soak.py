@@ -4,7 +4,8 @@ Members post all that their quotas allow, by sessions that are made, resumed and
 knows; about once a day the power fails at some moment (SIGKILL), sometimes again during the start; the network clock is
 wrong for hours. Every round is read whole as soon as it is sealed, and many again later. What must hold: every
 acknowledged record is in its round, once; nothing appears that nobody posted; a round that was read stays as it was;
-the heap does not grow. Owns the office's days; the relay's program is soak_relay.py.
+the heap does not grow: for that the last six days pass without a cut. Owns the office's days; the relay's program is
+soak_relay.py.
 """
 
 import argparse
@@ -46,6 +47,7 @@ EPOCH_ROUNDS = 288
 RING_SECTORS, KEYRING_SECTORS = 212, 4
 TABLE = 4  # of noise_table.json: ε = 0.25, δ = 10^-6
 CYCLES = 100_000  # erases that a sector of the Pico's W25Q16JV is good for, by its data sheet
+CALM_DAYS, SETTLED_DAYS = 6, 2.5
 LOST: tuple[type[Exception], ...] = (OSError, EOFError, asyncio.TimeoutError, BadFrame)
 
 
@@ -103,10 +105,10 @@ class Relay:
         return list(array("I", (self.folder / f"wear.{name}").read_bytes()))
 
     def heap(self) -> list[list[int]]:
-        """[milliseconds since the start, tokens, bytes in use, largest free block] at each look."""
+        """[milliseconds since the start, tokens, connections, bytes in use, largest free block] at each look."""
         lines = (self.folder / "heap").read_text().splitlines()
         found = [list(map(int, line.split())) for line in lines]
-        return [look for look in found if len(look) == 4]  # a cut may have torn one
+        return [look for look in found if len(look) == 5]  # a cut may have torn one
 
 
 class Soak:
@@ -123,6 +125,7 @@ class Soak:
         self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.over = False
+        self.calm_from = 0.0
         self.next_round = 0
 
     # -- members who post
@@ -265,6 +268,8 @@ class Soak:
         error = self.relay.folder / "clock_error"
         while not self.over:
             await asyncio.sleep(self.dice.uniform(0.3, 1.1) * day_seconds)
+            if self.day() > self.calm_from:
+                await asyncio.sleep(CALM_DAYS * day_seconds)
             step = self.dice.choice((0, 60_000, 400_000, -400_000, 10**9, -(10**9)))
             error.write_text(str(step))
             self.counts["wrong time"] += step != 0
@@ -280,6 +285,7 @@ class Soak:
             error.write_text("0")
 
     async def run(self, days: float) -> None:
+        self.calm_from = days - CALM_DAYS if days > 2 * CALM_DAYS else days
         self.turn_epoch()
         self.relay.start()
         tasks = [
@@ -329,28 +335,32 @@ def years(erases: int, days: float) -> str:
 
 
 def heap_rows(relay: Relay) -> list[Row]:
-    """Trends over the time since a start, beside what tokens take: they stay in RAM until their epoch ends. What
-    connections take at the moment of a look is noise."""
-    looks = relay.heap()
+    """Trends of the last days, from when every kept epoch has its ciphers, beside what tokens take, which stay in RAM
+    until their epoch ends, and connections, of which silent ones are ended after ten seconds: half a day here."""
+    looks = [look for look in relay.heap() if SPEED * look[0] > SETTLED_DAYS * 86_400_000]
+    if not looks:
+        return []
     days = [SPEED * milliseconds / 86_400_000 for milliseconds, *_ in looks]
-    tokens = [tokens for _, tokens, _, _ in looks]
+    held = [look[1:3] for look in looks]
     rows = []
     for name, values, sign in (
         ("heap in use after a collection", [in_use for *_, in_use, _ in looks], 1),
         ("largest free block", [largest for *_, largest in looks], -1),
     ):
-        slope, margin = trend(days, tokens, values)
+        slope, margin = trend(days, held, values)
+        most_tokens, most_connections = (max(each) for each in zip(*held, strict=True))
         text = (
-            f"{min(values):,} to {max(values):,} bytes in {len(values):,} looks, up to {max(days):.1f} days after a "
-            f"start and with {max(tokens)} tokens; beside these {slope:+,.0f} ± {margin:,.0f} bytes a day"
+            f"{min(values):,} to {max(values):,} bytes in {len(values):,} looks, {min(days):.1f} to {max(days):.1f} "
+            f"days after a start, with up to {most_tokens} tokens and {most_connections} connections; beside these "
+            f"{slope:+,.0f} ± {margin:,.0f} bytes a day"
         )
         rows.append(Row(name, text, "interval holds 0 or better", sign * slope - margin <= 0))
     return rows
 
 
-def trend(days: list[float], tokens: list[int], values: list[int]) -> tuple[float, float]:
-    """Bytes a day by least squares on days and tokens, and half the width of its 99.9 % interval."""
-    x = numpy.column_stack([numpy.ones(len(days)), days, tokens])
+def trend(days: list[float], held: list[list[int]], values: list[int]) -> tuple[float, float]:
+    """Bytes a day by least squares on days and what is held, and half the width of its 99.9 % interval."""
+    x = numpy.column_stack([numpy.ones(len(days)), days, held])
     y = numpy.array(values, float)
     solution, *_ = numpy.linalg.lstsq(x, y, rcond=None)
     left = len(y) - x.shape[1]

@@ -2,8 +2,8 @@
 #
 # Everything is the product's but three things: time runs SPEED times as fast (at ZERO_MS of the system's clock it is
 # START_MS), the flash counts what is done to it (FOLDER/wear.*), and the heap is looked at every half second
-# (FOLDER/heap: milliseconds since the start, tokens in RAM, bytes in use, largest free block, after a collection). The
-# network clock reads wrong by what FOLDER/clock_error says, in milliseconds.
+# (FOLDER/heap: milliseconds since the start, tokens in RAM, connections, bytes in use, largest free block, after a
+# collection). The network clock reads wrong by what FOLDER/clock_error says, in milliseconds.
 
 import asyncio
 import gc
@@ -80,15 +80,16 @@ def largest_free_block():
     return low
 
 
-async def watch_heap(relay, path):
+async def watch_heap(relay, server, path):
     start = ticks_ms()
     while True:
         await asyncio.sleep_ms(_LOOK_MS)
         gc.collect()
         tokens = 0 if relay._admission is None else len(relay._admission._tokens)
-        look = (ticks_diff(ticks_ms(), start), tokens, gc.mem_alloc(), largest_free_block())
+        connections = len(server._connections)
+        look = (ticks_diff(ticks_ms(), start), tokens, connections, gc.mem_alloc(), largest_free_block())
         with open(path, "a") as file:
-            file.write("{} {} {} {}\n".format(*look))
+            file.write("{} {} {} {} {}\n".format(*look))
 
 
 async def correct(clock, now_ms, path):
@@ -116,7 +117,7 @@ def open_relay(folder, clock):
 async def serve(relay, port, folder, now_ms):
     server = FastServer(relay, Timing(ack_ms=1, lead_ms=1, tick_ms=1, window_ms=2))
     tasks = [
-        asyncio.create_task(watch_heap(relay, folder + "/heap")),
+        asyncio.create_task(watch_heap(relay, server, folder + "/heap")),
         asyncio.create_task(correct(relay.clock, now_ms, folder + "/clock_error")),
     ]
     try:
