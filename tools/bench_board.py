@@ -2,6 +2,7 @@
 # tools/bench_device.py puts this file, tests/core/office.py and a relay directory on the board's flash and runs it at
 # the raw prompt in deterministic mode, so two runs print the same.
 
+import asyncio
 import gc
 import json
 import os
@@ -18,6 +19,7 @@ from tessera.errors import BadFrame
 from tessera.files import Directory
 from tessera.relay import Identity, Relay
 from tessera.runtime import aes_cbc, aes_ecb
+from tessera.server import Server
 
 _CYCLES = 0x40070000  # tools/emulator/probe.mjs
 _LOWEST_STACK = 0x40070014
@@ -100,6 +102,57 @@ def stranger(relay):
     except BadFrame:
         return
     raise AssertionError
+
+
+class Stream:
+    """A stranger's connection in memory, for the server: a hello of zeros."""
+
+    def __init__(self):
+        self.closed = False
+
+    async def readexactly(self, length):
+        return bytes(length)
+
+    def write(self, data):
+        pass
+
+    async def drain(self):
+        pass
+
+    def close(self):
+        pass
+
+    async def wait_closed(self):
+        self.closed = True
+
+
+async def through_server(relay):
+    """A stranger from its connection to its end, with the server and asyncio around it; TCP's own work is left out."""
+    server = Server(relay)
+    cycles = []
+    for _ in range(5):
+        stream = Stream()
+        gc.collect()
+        start = mem32[_CYCLES]
+        await asyncio.create_task(server._connected(stream, stream))
+        cycles.append((mem32[_CYCLES] - start & 0xFFFFFFFF) - _overhead)
+        assert stream.closed
+    say("stranger_through_server", cycles)
+
+
+def strangers(relay):
+    """What one costs, what the random bytes of so many cost that share a draw, what a hundred of them leave behind."""
+    say("stranger", cycles_of(5, stranger, relay))
+    asyncio.run(through_server(relay))
+    cycles, _ = timed(relay._draw_ahead)
+    say("stranger_share_of_draw", [cycles * office.channel.NONCE_BYTES // len(relay._drawn)])
+    in_use = []
+    for _ in range(2):
+        for _ in range(100):
+            stranger(relay)
+        gc.collect()
+        in_use.append(gc.mem_alloc())
+    say("left_by_strangers", in_use[1] - in_use[0])
 
 
 def greet(relay, make_client):
@@ -228,7 +281,7 @@ def main():
     say("heap_of_relay", gc.mem_alloc())
     say("collection", cycles_of(2, gc.collect))
     mem32[_LOWEST_STACK] = 0
-    say("stranger", cycles_of(5, stranger, relay))
+    strangers(relay)
     session = handshakes(relay)
     posts(relay)
     fetches(relay, session)

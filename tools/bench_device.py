@@ -163,6 +163,8 @@ def summary(core: Figures, boot: Figures, service: Figures) -> list[tuple[str, f
     median("DH", "dh")
     median("ephemeral, made ahead in idle time", "ephemeral")
     median("stranger refused before curve work", "stranger")
+    median("the same, with its share of drawing random bytes", "stranger", "stranger_share_of_draw")
+    median("the same, with server and asyncio, without TCP", "stranger_through_server")
     median("full handshake", "handshake")
     median("full handshake and AUTH", "handshake", "auth")
     median("resumed handshake", "resumed_handshake")
@@ -175,6 +177,7 @@ def summary(core: Figures, boot: Figures, service: Figures) -> list[tuple[str, f
     say("heap in use, nobody there", f"{core['heap_of_relay']:,} bytes")
     say(f"heap in use, peak with {CONNECTIONS} connections", f"{service['heap_peak_bytes']:,} bytes")
     say("heap free at that peak", f"{service['heap_bytes'] - service['heap_peak_bytes']:,} bytes")
+    say("heap that 100 strangers leave in use", f"{core['left_by_strangers']:,} bytes")
     say("C stack, deepest", f"{core['stack']:,} bytes")
     say(f"the emulated line, {CONNECTIONS} members fetching", f"{service['line_kb_per_s']:.0f} kB/s")
     return rows
