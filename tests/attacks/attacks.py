@@ -30,7 +30,7 @@ import wires  # noqa: E402
 from results import Row, publish  # noqa: E402
 
 SHARDS = 4
-CELLS = 100_000  # whose published count an adversary thresholds
+CELLS = 102_400  # whose published count an adversary thresholds
 NOISE_CELLS = 1_000_000
 TOKEN_GAMES = 10_000
 WHOLE: tuple[Any, ...] = (reposting, views, order, probing, wires, issuing, timeforging)
