@@ -4,7 +4,7 @@ Members post all that their quotas allow, by sessions that are made, resumed and
 knows; about once a day the power fails at some moment (SIGKILL), sometimes again during the start; the network clock is
 wrong for hours. Every round is read whole as soon as it is sealed, and many again later. What must hold: every
 acknowledged record is in its round, once; nothing appears that nobody posted; a round that was read stays as it was;
-the heap does not grow: for that the last six days pass without a cut. Owns the office's days; the relay's program is
+the heap does not grow: for that twelve days without a cut follow. Owns the office's days; the relay's program is
 soak_relay.py.
 """
 
@@ -47,7 +47,7 @@ EPOCH_ROUNDS = 288
 RING_SECTORS, KEYRING_SECTORS = 212, 4
 TABLE = 4  # of noise_table.json: ε = 0.25, δ = 10^-6
 CYCLES = 100_000  # erases that a sector of the Pico's W25Q16JV is good for, by its data sheet
-CALM_DAYS, SETTLED_DAYS = 6, 2.5
+CALM_DAYS, SETTLED_DAYS = 12, 2.5
 LOST: tuple[type[Exception], ...] = (OSError, EOFError, asyncio.TimeoutError, BadFrame)
 
 
@@ -285,7 +285,9 @@ class Soak:
             error.write_text("0")
 
     async def run(self, days: float) -> None:
-        self.calm_from = days - CALM_DAYS if days > 2 * CALM_DAYS else days
+        self.calm_from = days
+        if days >= CALM_DAYS:
+            days += CALM_DAYS
         self.turn_epoch()
         self.relay.start()
         tasks = [
@@ -390,7 +392,7 @@ def rows(soak: Soak, days: float) -> list[Row]:
         f"{counts['rounds']:,} rounds read, {counts['rounds read again']:,} again; {counts['full handshakes']:,} full "
         f"handshakes, {counts['resumptions']:,} resumptions, {counts['broken off']:,} broken off"
     )
-    trouble = f"{counts['power cuts']} power cuts, {counts['wrong time']} times a wrong network clock"
+    trouble = f"{counts['power cuts']} power cuts, then {CALM_DAYS} days without, {counts['wrong time']} times a wrong network clock"
     faults = counts["FAULT"] + counts["rounds not read in time"]
     named = ", ".join(f"{name} {counts[name]:,}" for name in ("QUOTA", "BUSY", "NOT_ADMITTED", "NOT_READY", "FAULT"))
     return [
