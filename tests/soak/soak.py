@@ -125,7 +125,7 @@ class Soak:
         self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.over = False
-        self.calm_from = 0.0
+        self.calm_from = self.days = 0.0
         self.next_round = 0
 
     # -- members who post
@@ -288,6 +288,7 @@ class Soak:
         self.calm_from = days
         if days >= CALM_DAYS:
             days += CALM_DAYS
+        self.days = days
         self.turn_epoch()
         self.relay.start()
         tasks = [
@@ -392,12 +393,15 @@ def rows(soak: Soak, days: float) -> list[Row]:
         f"{counts['rounds']:,} rounds read, {counts['rounds read again']:,} again; {counts['full handshakes']:,} full "
         f"handshakes, {counts['resumptions']:,} resumptions, {counts['broken off']:,} broken off"
     )
-    trouble = f"{counts['power cuts']} power cuts, then {CALM_DAYS} days without, {counts['wrong time']} times a wrong network clock"
+    trouble = (
+        f"{counts['power cuts']} power cuts in {days:g} days, none in {soak.days - days:g} days after; "
+        f"{counts['wrong time']} times a wrong network clock"
+    )
     faults = counts["FAULT"] + counts["rounds not read in time"]
     named = ", ".join(f"{name} {counts[name]:,}" for name in ("QUOTA", "BUSY", "NOT_ADMITTED", "NOT_READY", "FAULT"))
     return [
         Row(
-            f"{days:g} days, {MEMBERS} members at their quotas",
+            f"{soak.days:g} days, {MEMBERS} members at their quotas",
             delivered,
             "0 lost, 0 faults",
             not lost and not soak.wrong,
@@ -406,7 +410,7 @@ def rows(soak: Soak, days: float) -> list[Row]:
         Row("trouble", trouble),
         Row("refusals", named, "no FAULT", faults == 0),
         *heap_rows(soak.relay),
-        *wear_rows(soak.relay, days),
+        *wear_rows(soak.relay, soak.days),
     ]
 
 
