@@ -14,14 +14,23 @@ LEASE_POSTS = const(16)
 class Token:
     """A verified token in RAM: posts used, leases taken, and what its sessions resume with.
 
-    steps: (id, key, next secret) of the next resumption and of the one after it, () before the first offer.
+    All tokens of an epoch stay until it ends, so of their resumptions only the secret is kept: ids and keys of the next
+    two would take 250 bytes more, on a board.
     """
 
     def __init__(self, ring_id, leases):
         self.ring_id = ring_id
         self.leases = leases
         self.used = leases * LEASE_POSTS  # what an earlier boot had open counts as used
-        self.steps = ()
+        self.secret = None  # of the next resumption
+        self.marks = ()  # of its id and of the one after it
+
+    def step(self, id_):
+        """The (id, key, next secret) of one of the next two resumptions; None if it has another id."""
+        step = resumption_step(self.secret)
+        if step[0] != id_:
+            step = resumption_step(step[2])
+        return step if step[0] == id_ else None
 
 
 class Admission:
@@ -37,7 +46,7 @@ class Admission:
         self._token_start = federation_id + epoch.to_bytes(4, "big") + relay_key
         self._posts_per_token = posts_per_token
         self._tokens = {}  # by H("token-id", A)
-        self._resumable = {}  # resumption id -> token: the next two ids of each
+        self._resumable = {}  # mark of a resumption id -> token: the next two ids of each
 
     def authenticate(self, epoch, key, signature, proof, handshake_hash):
         """The Token for (A = key, σ = signature) with its proof; NotAdmitted otherwise, and nothing has changed."""
@@ -77,23 +86,26 @@ class Admission:
 
     def offer_resumption(self, token, secret):
         """Let the token's sessions resume with this secret (32 bytes) or the one after it, and with no earlier one."""
-        self._offer(token, resumption_step(secret))
-
-    def _offer(self, token, step):
-        for id_, _, _ in token.steps:
-            self._resumable.pop(id_)
-        token.steps = (step, resumption_step(step[2]))
-        for id_, _, _ in token.steps:
-            self._resumable[id_] = token
+        for mark in token.marks:
+            self._resumable.pop(mark, None)
+        step = resumption_step(secret)
+        token.secret = secret
+        token.marks = (_mark(step[0]), _mark(resumption_step(step[2])[0]))
+        for mark in token.marks:
+            self._resumable[mark] = token
 
     def resumable(self, id_):
-        """The (token, key) of a resumption id, None if no token accepts it. Changes nothing."""
-        token = self._resumable.get(id_)
-        if token is None:
-            return None
-        return token, token.steps[0][1] if token.steps[0][0] == id_ else token.steps[1][1]
+        """The token of a resumption id and its (id, key, next secret), None if no token accepts it. Changes nothing."""
+        token = self._resumable.get(_mark(id_))
+        step = None if token is None else token.step(id_)
+        return None if step is None else (token, step)
 
-    def resumed(self, token, id_):
-        """The token's session was resumed with this id: that secret is used up, its successor is offered."""
-        used, following = token.steps
-        self._offer(token, following if used[0] == id_ else resumption_step(following[2]))
+    def resumed(self, token, step):
+        """The token's session was resumed with this step: its secret is used up, the next one is offered."""
+        self.offer_resumption(token, step[2])
+
+
+def _mark(id_):
+    """A small integer, which takes no heap, for an id. Of two ids with one mark the newer is found, and the member with
+    the other makes a full handshake: once in fifty thousand epochs of a hundred tokens."""
+    return int.from_bytes(id_[:4], "big") >> 2

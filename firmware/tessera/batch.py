@@ -51,8 +51,9 @@ class Batch:
         self._cipher = cipher
         self.round = round_
         self._dummies = cover.dummies(bucket, round_)
-        pages, real = log.pages_of(bucket, round_)
-        self.count = real + cover.noise(bucket, round_)
+        noise = cover.noise(bucket, round_)
+        pages, real = log.pages_of(bucket, round_, noise)
+        self.count = real + noise
         self._order = self._ordered(pages, real, cover.candidates)
 
     def _ordered(self, pages, real, candidates):

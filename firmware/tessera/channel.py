@@ -116,7 +116,8 @@ def hello_access_key(hello, nonce, access_keys):
 
     Every stranger makes the relay do this much, so the keys' pads are kept.
     """
-    start, check = hello[:33], hello[33:_CHECK_END]
+    view = memoryview(hello)
+    start, check = view[:33], view[33:_CHECK_END]
     for access_key in access_keys:
         if _hello_key(access_key).verify(check, b"hello", nonce, start):
             return access_key

@@ -7,6 +7,7 @@ from .errors import Fault
 from .hashes import HmacKey
 from .runtime import const
 
+_BLOCK = const(32)
 _RESEED_INTERVAL = const(1 << 20)  # calls; the standard allows 2^48
 _SAMPLE = const(32)
 _SAMPLES = const(8)
@@ -23,7 +24,7 @@ class HmacDrbg:
 
     def __init__(self, entropy, nonce=b"", personalization=b""):
         self._mac = HmacKey(bytes(32))
-        self._value = b"\x01" * 32
+        self._value = bytearray(b"\x01" * _BLOCK)
         self._calls = 0
         self._update(entropy, nonce, personalization)
 
@@ -34,7 +35,7 @@ class HmacDrbg:
 
     def _rekey(self, *parts):
         self._mac = HmacKey(self._mac.digest(self._value, *parts))
-        self._value = self._mac.digest(self._value)
+        self._mac.digest_into(self._value, self._value)
 
     def reseed(self, entropy):
         """Mix in fresh entropy (bytes)."""
@@ -46,12 +47,12 @@ class HmacDrbg:
         if self._calls >= _RESEED_INTERVAL:
             raise Fault("the random generator was not reseeded in time: restart the relay")
         self._calls += 1
-        output = b""
-        while len(output) < length:
-            self._value = self._mac.digest(self._value)
-            output += self._value
+        output = bytearray(length + -length % _BLOCK)
+        for at in range(0, length, _BLOCK):
+            self._mac.digest_into(self._value, self._value)
+            output[at : at + _BLOCK] = self._value
         self._update()
-        return output[:length]
+        return bytes(memoryview(output)[:length])
 
 
 def check_known_answer():

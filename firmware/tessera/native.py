@@ -3,17 +3,23 @@
 
 _BLOCK_BYTES = 16
 _HEAD_BYTES = 8
+_LONGEST_SPAN = 254  # recordlog's
 
 # The bit of an entry of a batch's order that says: not a page but a dummy's number.
 DUMMY_BIT = 28
 
 
-def plain_find_pages(index, start, end, wanted, found, count):
-    """Append to `found` (array of u32, filled up to count) each page from start to end whose entry in index (array of
-    u16) is `wanted`; the count then. found has room for one more than can be found. The time does not tell how many."""
-    for page in range(start, end):
-        found[count] = page
-        count += index[page] == wanted
+def plain_find_pages(index, first_rounds, sectors, bucket, round_, found, room):
+    """Write the pages of a cell to `found` (array of room + 1 u32, of which the last is no result); how many there are,
+    also if they are more than room. index (array of u16, 16 a sector) has bucket << 8 | round - first round of the
+    sector, first_rounds (array of u32) the latter. All is looked at, and the time does not tell how many were found."""
+    count = 0
+    for sector in range(sectors):
+        offset = round_ - first_rounds[sector]
+        wanted = bucket << 8 | offset if 0 <= offset <= _LONGEST_SPAN else None
+        for page in range(sector << 4, (sector + 1) << 4):
+            found[min(count, room)] = page
+            count += index[page] == wanted
     return count
 
 

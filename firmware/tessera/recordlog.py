@@ -73,17 +73,16 @@ class RecordLog:
                 highest = max(highest, self._last_round[sector])
         return highest
 
-    def pages_of(self, bucket, round_):
-        """(pages of a cell, in no promised order and with unused entries behind them; how many there are)."""
-        sectors = []
-        for sector in range(self.sectors):
-            if self._first_round[sector] <= round_ <= self._last_round[sector]:  # an unused one's first is the highest
-                sectors.append(sector)
-        pages = array("I", bytes(4 * (PAGES_PER_SECTOR * len(sectors) + 1)))
-        count = 0
-        for sector in sectors:
-            wanted = bucket << 8 | (round_ - self._first_round[sector])
-            count = native.find_pages(self._index, sector << 4, (sector + 1) << 4, wanted, pages, count)
+    def pages_of(self, bucket, round_, dummies=0):
+        """(pages of a cell, in no promised order and with unused entries behind them; how many there are).
+
+        Time and memory depend on the sum with `dummies` only, the published count: when the collector next runs is
+        seen by whoever fetches. So all the index is searched, and first for the number alone.
+        """
+        cell = (self._index, self._first_round, self.sectors, bucket, round_)
+        count = native.find_pages(*cell, array("I", (0,)), 0)
+        pages = array("I", bytes(4 * (count + dummies + 1)))
+        native.find_pages(*cell, pages, count)
         return pages, count
 
     def read_heads(self, pages, cipher, heads):

@@ -21,7 +21,8 @@ from .runtime import const
 _SEED_FILE = "seed"
 _BOOT_ERASES = const(8)  # sectors erased at boot: room for 128 posts before the first window
 _WINDOW_ERASES = const(8)  # and in each window after a seal
-_MARK_BYTES = const(16)
+_MARK_BYTES = const(17)  # bucket and first 16 bytes: what a repeated POST is recognised by
+_MARKS = const(16)  # remembered in a session: as many as a lease has
 _ROUNDS_OF_A_START = const(1)  # missed by a restart; a clock that is further on after a boot is provisional
 _EPHEMERALS = const(2)  # made in advance: what two handshakes of members take
 _PUSH_PATIENCE_MS = const(10_000)  # without a chunk, then a push gives way to another
@@ -45,10 +46,28 @@ class Session:
         self.channel = channel_
         self.epoch = None  # of the token
         self.token = None
-        self.posted_round = None
-        self.posted = []  # the buckets and first 16 bytes of what was posted in it: pseudorandom, as all of a record
         self.push = None  # object being pushed
         self.push_at = 0
+        self._posted_round = None
+        self._posts = 0  # in it
+        # Made with the session and not post by post: how long collector and allocator take for what stays is seen by
+        # all the others.
+        self._marks = bytearray(_MARKS * _MARK_BYTES)
+
+    def repeats(self, round_, mark):
+        """Whether a POST with this mark (17 bytes) is one of the last 16 of this session, in this open round."""
+        if self._posted_round != round_:
+            self._posted_round, self._posts = round_, 0
+        for at in range(0, min(self._posts, _MARKS) * _MARK_BYTES, _MARK_BYTES):
+            if self._marks[at : at + _MARK_BYTES] == mark:
+                return True
+        return False
+
+    def remember(self, mark):
+        """Note a POST that was stored, in the round repeats() was asked for last."""
+        at = self._posts % _MARKS * _MARK_BYTES
+        self._marks[at : at + _MARK_BYTES] = mark
+        self._posts += 1
 
 
 class Relay:
@@ -370,9 +389,9 @@ class Relay:
         found = None if self._admission is None else self._admission.resumable(id_)
         if found is None:
             raise BadFrame("unknown resumption id")
-        token, key = found
-        opened, reply = channel.resume(hello, nonce, key, self._drawn_ahead(channel.RELAY_RANDOM_BYTES))
-        self._admission.resumed(token, id_)
+        token, step = found
+        opened, reply = channel.resume(hello, nonce, step[1], self._drawn_ahead(channel.RELAY_RANDOM_BYTES))
+        self._admission.resumed(token, step)
         session = Session(opened)
         session.epoch, session.token = self.epoch, token
         return session, reply
@@ -436,14 +455,12 @@ class Relay:
         self._require_admitted(session)
         if bucket >= self.parameters.governing(self.epoch).buckets:
             raise BadRequest("no such bucket")
-        if session.posted_round != self.open_round:
-            session.posted_round, session.posted = self.open_round, []
-        mark = bytes((bucket,)) + record[:_MARK_BYTES]
-        if mark not in session.posted:
+        mark = bytes((bucket,)) + record[: _MARK_BYTES - 1]
+        if not session.repeats(self.open_round, mark):
             self._admission.reserve(session.token)
             self._log.append(self.open_round, bucket, record, self._ciphers[self.epoch])
             self._admission.charge(session.token)
-            session.posted.append(mark)
+            session.remember(mark)
         wire.answer_post(out, self.open_round)
 
     def fetch(self, session, frame):

@@ -101,9 +101,15 @@ class Server:
             if self._turn():
                 await _sleep_until(start, self._timing.window_ms)
             self._gate.set()
+            await self._prepare()
+            await sleep_ms(self._pause_ms())
+
+    async def _prepare(self):
+        try:
             while self._relay.prepare():
                 await asyncio.sleep(0)
-            await sleep_ms(self._pause_ms())
+        except MemoryError:
+            pass  # it is done when it is needed, or next time
 
     def _turn(self):
         turned = self._relay.turn()
@@ -118,13 +124,19 @@ class Server:
         return min(_LONGEST_SLEEP_MS, self._relay.milliseconds_to_next_round() + 1)
 
     async def _sweep(self):
-        """End connections that have been idle too long, reading or writing."""
         while True:
             await sleep_ms(_SWEEP_MS)
-            now = ticks_ms()
-            for connection in list(self._connections):
-                if ticks_diff(now, connection.last_ms) > _IDLE_MS:
-                    connection.task.cancel()
+            self._end_idle()
+
+    def _end_idle(self):
+        """End connections that have been idle too long, reading or writing.
+
+        Not in _sweep(), whose local names would keep the buffers of the last connection for as long as none comes.
+        """
+        now = ticks_ms()
+        for connection in list(self._connections):
+            if ticks_diff(now, connection.last_ms) > _IDLE_MS:
+                connection.task.cancel()
 
     # -- connections
 
@@ -136,7 +148,7 @@ class Server:
             await self._greet(connection)
             while True:
                 await self._exchange(connection)
-        except (BadFrame, OSError, EOFError, asyncio.CancelledError):
+        except (BadFrame, OSError, EOFError, MemoryError, asyncio.CancelledError):
             pass  # the peer is told nothing but the end
         finally:
             self._connections.remove(connection)
@@ -145,6 +157,8 @@ class Server:
             await connection.close()
 
     def _make_room(self):
+        if len(self._connections) < _STRANGERS:
+            return
         strangers = [connection for connection in self._connections if connection.session is None]
         if len(strangers) >= _STRANGERS:
             strangers[0].task.cancel()

@@ -5,12 +5,22 @@ import micropython
 
 
 @micropython.viper
-def find_pages(index: ptr16, start: int, end: int, wanted: int, found: ptr32, count: int) -> int:
-    for page in range(start, end):
-        found[count] = page
-        # 1 if they are equal: only then is neither the difference nor its negative below zero.
-        difference = index[page] - wanted
-        count += 1 + ((difference | (0 - difference)) >> 31)
+def find_pages(
+    index: ptr16, first_rounds: ptr32, sectors: int, bucket: int, round_: int, found: ptr32, room: int
+) -> int:
+    count = 0
+    page = 0
+    for sector in range(sectors):
+        offset = round_ - first_rounds[sector]
+        outside = (offset | (254 - offset)) >> 31  # all ones or none; then no entry has what is wanted
+        wanted = bucket << 8 | offset | outside & 0x1FFFF
+        for _ in range(16):
+            over = count - room
+            found[count - (over & ~(over >> 31))] = page
+            # 1 if they are equal: only then is neither the difference nor its negative below zero.
+            difference = index[page] - wanted
+            count += 1 + ((difference | (0 - difference)) >> 31)
+            page += 1
     return count
 
 

@@ -7,9 +7,12 @@ import gc
 import os
 import sys
 
+from tessera import curve
+from tessera.admission import Admission
 from tessera.clock import Clock
 from tessera.filedevice import FileDevice
 from tessera.files import Directory
+from tessera.hashes import sha256, tagged
 from tessera.relay import Identity, Relay
 from tessera.runtime import MICROPYTHON
 from tessera.server import Server, Timing
@@ -22,6 +25,7 @@ _LAST_ROUND = 63
 _UNIX_MS = 1000 * (1_000_000 + 600 * _LAST_ROUND)
 _TOLERANCE_BYTES = 1024
 _PATIENCE_SECONDS = 120
+_TOKEN_BYTES = 600  # of heap, with its leases and resumptions, where an object is twice as large as on a board
 _PROGRAM = (__file__.rsplit("/", 1)[0] if "/" in __file__ else ".") + "/fullrelay.py"
 _RUNTIME = os.getenv("TESSERA_MICROPYTHON") + " -X heapsize=8m" if MICROPYTHON else sys.executable
 
@@ -41,6 +45,27 @@ class _Watch:
     def look(self):
         if MICROPYTHON:
             self.peak_bytes = max(self.peak_bytes, gc.mem_alloc())
+
+
+class _Leases:
+    """What Admission needs of a key ring."""
+
+    def __init__(self):
+        self.leases = {}
+
+    def lease(self, token_id, leases):
+        self.leases[token_id] = leases
+
+
+def _admit(admission, epoch_secret, number):
+    """A member with a new token is admitted, posts and may resume."""
+    secret = sha256(number.to_bytes(4, "big"))
+    key = curve.public(secret)[1:]
+    signature = curve.sign(epoch_secret, tagged("token", bytes(16 + 4 + 33), key), bytes(32))
+    proof = curve.sign(secret, tagged("session", bytes(32)), bytes(32))
+    token = admission.authenticate(0, key, signature, proof, bytes(32))
+    admission.offer_resumption(token, os.urandom(32))
+    admission.reserve(token)
 
 
 class _FullRelay:
@@ -116,3 +141,15 @@ async def test_fifty_visits_leave_the_heap_as_it_was():
         after = _bytes_in_use()
         print("heap: %d bytes before fifty visits, %d after" % (before, after))
         assert after - before <= _TOLERANCE_BYTES
+
+
+def test_the_tokens_of_an_office_fit_beside_the_relay():
+    epoch_secret = sha256(b"epoch")
+    admission = Admission(_Leases(), 0, curve.public(epoch_secret)[1:], bytes(16), bytes(33), 16)
+    _admit(admission, epoch_secret, 0)  # caches are made
+    before = _bytes_in_use()
+    for number in range(1, 101):
+        _admit(admission, epoch_secret, number)
+    taken = _bytes_in_use() - before
+    print("heap: %d bytes for a hundred tokens" % taken)
+    assert len(admission._tokens) == 101 and taken <= 100 * _TOKEN_BYTES

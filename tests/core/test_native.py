@@ -35,11 +35,24 @@ def _comparable(argument):
 
 def test_pages_are_found_wherever_they_are():
     dice = Dice(b"find")
-    for wanted in (0, 1, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF):
-        for share in (1, 2, 5):
-            index = array("H", [wanted if dice.below(share) == 0 else dice.below(1 << 16) for _ in range(48)])
-            count = _both("find_pages", index, 16, 48, wanted, array("I", bytes(4 * 40)), 3)
-            assert count >= 3 + list(index)[16:].count(wanted)
+    round_ = 1000
+    for bucket in (0, 1, 127, 128, 254, 255):
+        for first_rounds in ((1000, 1001, 999), (746, 745, 0x3FFFFFFF), (0, 873, 872)):
+            for share in (1, 2, 5):
+                index, expected = array("H", []), []
+                for page in range(48):
+                    offset = round_ - first_rounds[page >> 4]
+                    index.append(dice.below(1 << 16))
+                    if dice.below(share) == 0:
+                        index[page] = bucket << 8 | offset & 0xFF
+                    if 0 <= offset <= 254 and index[page] == bucket << 8 | offset:
+                        expected.append(page)
+                cell = index, array("I", first_rounds), 3, bucket, round_
+                found = array("I", bytes(4 * 49))
+                for room in (0, 7, 48):
+                    assert _both("find_pages", *(cell + (array("I", bytes(4 * (room + 1))), room))) == len(expected)
+                assert native.find_pages(*(cell + (found, 48))) == len(expected)
+                assert list(found)[: len(expected)] == expected
 
 
 def test_plans_hold_pages_and_then_dummies():

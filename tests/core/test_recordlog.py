@@ -345,3 +345,16 @@ def test_a_flipped_bit_costs_that_record_only():
         assert ring.found(log) == _records([other for other in range(20) if other != number]), at
         assert log.unreadable == 1
         ring.flash.put(0, flash)
+
+
+def test_room_for_a_cell_depends_on_its_published_count_only():
+    ring = _Ring(8)
+    log = ring.boot()
+    for number in range(61):
+        ring.append(log, number, round_=0 if number < 20 else 1 if number < 60 else 2)
+    rooms = []
+    for round_, real in ((0, 20), (1, 40), (2, 1), (3, 0)):
+        pages, count = log.pages_of(0, round_, 50 - real)
+        assert count == real
+        rooms.append(len(pages))
+    assert rooms == [51] * 4

@@ -2,6 +2,8 @@
 # board: long
 # What a relay promises its members, on flash in memory and without sockets: records, rounds, epochs, restarts.
 
+import gc
+
 from check import raises
 from office import (
     EPOCH_ROUNDS,
@@ -20,6 +22,7 @@ from tessera import curve, params, wire
 from tessera.errors import BadFrame, Fault, InvalidObject, NotAdmitted, Refused
 from tessera.hashes import sha256, tagged
 from tessera.ledger import Checkpoint
+from tessera.runtime import MICROPYTHON
 
 
 def refused(name, function, *arguments):
@@ -129,6 +132,32 @@ def test_a_repeated_post_counts_once_in_its_session_and_round_only():
     office.sleep()
     assert member.cell(0).count(record) == 2
     assert member.cell(1).count(record) == 1
+
+
+def test_the_last_16_posts_of_a_session_are_known_again():
+    office = Office(members=1, posts_per_token=32)
+    member = office.member()
+    posted = records(17)
+    for record in posted:
+        member.post(record)
+    for record in posted[::-1]:
+        member.post(record)
+    assert Connection(office.relay).authenticate(Token(0, 0)) == 32 - 18
+    office.sleep()
+    batch = member.cell(0)
+    assert [batch.count(record) for record in posted] == [2] + [1] * 16
+
+
+def test_remembering_posts_takes_no_memory():
+    office = Office()
+    member = office.member()
+    made = records(8)
+    in_use = [0] * len(made)
+    for number, record in enumerate(made):
+        member.post(record)
+        gc.collect()
+        in_use[number] = gc.mem_alloc() if MICROPYTHON else 0
+    assert len(set(in_use[2:])) == 1, in_use
 
 
 def test_quota_is_per_token_across_sessions_and_restarts():

@@ -2,9 +2,10 @@
 # The server over loopback sockets: who is let in and what closes a connection. See also test_server_answers.py.
 
 import asyncio
+import gc
 import os
 
-from check import async_raises
+from check import async_raises, skip
 from damage import changed
 from office import Office, Token, parameters, records
 from socketclient import QUICK, Client, Served, until
@@ -110,6 +111,42 @@ async def test_a_hello_with_a_good_check_and_a_bad_rest_is_closed_silently():
         assert await stranger.closed()
         await served.connections(0)
         assert _state(office) == before
+
+
+async def test_a_full_heap_ends_a_connection_and_not_the_relay():
+    office = Office()
+    async with Served(office.relay, QUICK) as served:
+        greet, tries = office.relay.greet, []
+
+        def no_heap(*arguments):
+            tries.append(arguments)
+            raise MemoryError
+
+        office.relay.prepare = office.relay.greet = no_heap
+        refused = await Client().connect(served.port)
+        await refused.send(refused.hello())
+        assert await refused.closed()
+        await served.connections(0)
+        await served.turn_round(office)
+        assert len(tries) >= 2 and served.error is None
+        office.relay.greet = greet
+        member = await Client().admitted(served.port, Token(0, 0))
+        assert await member.call(wire.post(0, records(1)[0])) == (wire.ACK, 1)
+
+
+async def test_the_sweeper_keeps_nothing_of_a_connection_that_ended():
+    try:
+        from weakref import ref
+    except ImportError:
+        skip("no weak references")
+    office = Office()
+    async with Served(office.relay, QUICK) as served:
+        member = await Client().admitted(served.port, Token(0, 0))
+        connection = ref(served.server._connections[0])
+        await asyncio.sleep(0.7)  # longer than from one sweep to the next
+        await member.close()
+        await served.connections(0)
+        await until(lambda: gc.collect() is not None and connection() is None)
 
 
 async def test_a_truncated_hello_leaves_nothing():
