@@ -1,439 +1,278 @@
 """`make soak`: thirty days of an office of fifty, in fast motion, against the relay on MicroPython in its 192 KB heap.
 
 Members post all that their quotas allow, by sessions that are made, resumed and dropped in every way a bad Wi-Fi
-knows; about once a day the power fails at some moment (SIGKILL), sometimes again during the start; the network clock is
-wrong for hours. Every round is read whole as soon as it is sealed, and many again later. What must hold: every
-acknowledged record is in its round, once; nothing appears that nobody posted; a round that was read stays as it was;
-the heap does not grow: for that twelve days without a cut follow. Owns the office's days; the relay's program is
-soak_relay.py.
+knows (members.py); one of them reads every round as soon as it is sealed, and many again (reader.py). Once a day the
+power fails, often twice; the network clock is wrong for hours, at the start too; connections fall silent; strangers
+knock (trouble.py). What must hold (book.py): every acknowledged record is in the round its answer named, once; a batch
+is that and its cover, to the byte; a round that was read stays as it was; a token has the posts left that it should.
+Then days without a power cut follow, with all the rest: the heap does not grow, and does not fall into smaller pieces.
+
+Owns the office's days and the figures made of them. Time, dice and network are not the same in a second run with the
+same seed, what the dice decide is.
 """
 
 import argparse
 import asyncio
 import contextlib
-import json
-import os
 import random
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-from array import array
-from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent.parent
-sys.path[:0] = [str(ROOT / folder) for folder in ("tools", "firmware", "host", "tests/core")]
+sys.path[:0] = [str(ROOT / folder) for folder in ("tools", "firmware", "host", "tests/core", "tests/soak")]
 
-import numpy  # noqa: E402
 from scipy import stats  # noqa: E402
 
-import office  # noqa: E402
-from check import unhex, vectors  # noqa: E402
+from book import Book  # noqa: E402
+from course import Course  # noqa: E402
+from fastrelay import MEMBERS, POSTS, SPEED, TOKENS, FastRelay, Look, Wear  # noqa: E402
+from members import Members  # noqa: E402
+from reader import Reader  # noqa: E402
 from results import Row, publish  # noqa: E402
-from socketclient import Client  # noqa: E402
-from tessera import wire  # noqa: E402
-from tessera.errors import BadFrame, Refused  # noqa: E402
-from tessera_host.demo import free_port  # noqa: E402
+from trouble import HalfOpen, NetworkClock, Power, Strangers  # noqa: E402
 
-SPEED = 5000
-MEMBERS = 50
-POSTS = 16
-ROUND_SECONDS = 300
-EPOCH_ROUNDS = 288
-RING_SECTORS, KEYRING_SECTORS = 212, 4
-TABLE = 4  # of noise_table.json: ε = 0.25, δ = 10^-6
-CYCLES = 100_000  # erases that a sector of the Pico's W25Q16JV is good for, by its data sheet
-CALM_DAYS, SETTLED_DAYS = 12, 2.5
-LOST: tuple[type[Exception], ...] = (OSError, EOFError, asyncio.TimeoutError, BadFrame)
-
-
-class Relay:
-    """The relay's process, and its folder."""
-
-    def __init__(self, folder: Path, epoch_rounds: int) -> None:
-        self.folder, self.port = folder, free_port()
-        self.zero_ms = time.time_ns() // 1_000_000
-        self.start_ms = 1000 * office.GENESIS
-        self.starts = 0
-        table = vectors("noise_table")[TABLE]
-        shape: dict[str, Any] = {"members": MEMBERS, "retention_epochs": 1, "posts_per_token": POSTS, "buckets": 1}
-        thresholds = unhex("".join(table["thresholds"]))
-        self.most_cover = len(table["thresholds"])
-        blob = office.parameters(
-            round_seconds=ROUND_SECONDS, epoch_rounds=epoch_rounds, thresholds=thresholds, epsilon=250_000, **shape
-        )
-        (folder / "parameters").write_bytes(blob)
-        (folder / "seed").write_bytes(os.urandom(32))
-        secrets = {"static_secret": office.STATIC.hex(), "ledger_secret": office.LEDGER.hex()}
-        sectors = {"ring_sectors": RING_SECTORS, "keyring_sectors": KEYRING_SECTORS}
-        (folder / "relay.json").write_text(json.dumps({**secrets, **sectors}))
-
-    def now_ms(self) -> int:
-        """Unix time in the office."""
-        return self.start_ms + (time.time_ns() // 1_000_000 - self.zero_ms) * SPEED
-
-    def start(self) -> None:
-        """Start it and wait until it serves."""
-        self.begin()
-        assert self.process.stdout is not None
-        said = [self.process.stdout.readline()]
-        while said[-1] and said[-1] != "serving\n":
-            said.append(self.process.stdout.readline())
-        if not said[-1]:
-            raise AssertionError(f"the relay did not start: {''.join(said)}")
-        self.starts += 1
-
-    def begin(self) -> None:
-        """Start it and do not wait."""
-        binary = os.environ["TESSERA_MICROPYTHON_FROZEN"]
-        arguments = [str(self.folder), self.port, SPEED, self.start_ms, self.zero_ms]
-        command = [binary, "-X", "heapsize=192k", str(FOLDER / "soak_relay.py"), *map(str, arguments)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-    def cut(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        if self.process.stdout:
-            self.process.stdout.close()
-
-    def wear(self, name: str) -> list[int]:
-        """Erases of each sector, then programs in all."""
-        return list(array("I", (self.folder / f"wear.{name}").read_bytes()))
-
-    def heap(self) -> list[list[int]]:
-        """[milliseconds since the start, tokens, connections, bytes in use, largest free block] at each look."""
-        lines = (self.folder / "heap").read_text().splitlines()
-        found = [list(map(int, line.split())) for line in lines]
-        return [look for look in found if len(look) == 5]  # a cut may have torn one
+EPOCH_ROUNDS = 288  # of 300 s
+DAYS, CALM_DAYS = 30, 24
+CYCLES = 100_000  # erases that a sector of the Pico's flash is good for at least (W25Q16JV, data sheet)
+CONFIDENCE = 0.99
+_SETTLED_LOOKS = 3  # epochs after a start until every kept one has its ciphers and its cover
+_CLOSED = (-0.02, 0.03)  # of a day, around its turn: nobody is there, so that the heap can be looked at
+_LAST_SECONDS = 10  # for what was posted last to be read
 
 
 class Soak:
-    def __init__(self, folder: Path, seed: str, epoch_rounds: int) -> None:
-        self.dice = random.Random(seed)
-        self.epoch_rounds = epoch_rounds
-        self.relay = Relay(folder, epoch_rounds)
-        self.attempted: set[bytes] = set()
-        self.acknowledged: dict[bytes, int] = {}
-        self.batches: dict[int, list[bytes]] = {}
-        self.epoch = 0
-        self.left: Counter[int] = Counter()  # posts left of each member in this epoch
-        self.secrets: dict[int, bytes] = {}
-        self.counts: Counter[str] = Counter()
-        self.wrong: list[str] = []
-        self.over = False
-        self.calm_from = self.days = 0.0
-        self.next_round = 0
+    """`days` with a power cut a day, then calm_days without; an epoch is a day."""
 
-    # -- members who post
+    def __init__(self, folder: Path, seed: str, days: int, calm_days: int, epoch_rounds: int = EPOCH_ROUNDS) -> None:
+        self.days, self.calm_days = days, calm_days
+        relay = FastRelay(folder, epoch_rounds)
+        self.course = Course(relay, random.Random(seed), Book(relay.thresholds, epoch_rounds))
+        self.members = Members(self.course)
+        self.reader = Reader(self.course, self.members)
+        self.wear: list[dict[str, Wear]] = []  # after the first start, the days with cuts, all days
 
-    def day(self) -> float:
-        return (self.relay.now_ms() - self.relay.start_ms) / (1000 * ROUND_SECONDS * self.epoch_rounds)
-
-    def turn_epoch(self) -> None:
-        epoch = int(self.day())
-        if epoch != self.epoch or not self.left:
-            self.epoch, self.secrets = epoch, {}
-            self.left = Counter(dict.fromkeys(range(MEMBERS), POSTS))
-
-    async def post_all_the_time(self) -> None:
-        """Posts spread over the day, so that quotas are used up shortly before its end."""
-        while not self.over:
-            self.turn_epoch()
-            due = MEMBERS * POSTS * min(1.0, 1.05 * (self.day() % 1))
-            done = MEMBERS * POSTS - sum(self.left.values())
-            candidates = [member for member in self.left if self.left[member] > 0]
-            if done >= due or not candidates:
-                await asyncio.sleep(0.005)
-                continue
-            await self.visit(self.dice.choice(candidates))
-
-    async def visit(self, member: int) -> None:
-        client = Client()
-        try:
-            await self.open(client, member)
-            for _ in range(self.dice.randrange(1, 4)):
-                await self.post(client, member)
-            await self.leave(client)
-        except LOST:
-            self.counts["connections lost"] += 1
-            await asyncio.sleep(0.02)
-        except Refused as refused:
-            self.counts[refused.name] += 1
-            if refused.name == "QUOTA":
-                self.left[member] = 0
-        finally:
-            if hasattr(client, "writer"):
-                client.writer.close()
-
-    async def open(self, client: Client, member: int) -> None:
-        secret = self.secrets.pop(member, None)
-        if secret is not None and self.dice.random() < 0.8:
-            await client.open(self.relay.port, secret)
-            self.counts["resumptions"] += 1
-        else:
-            await client.admitted(self.relay.port, office.Token(2 * member + 1, self.epoch))
-            self.counts["full handshakes"] += 1
-        self.secrets[member] = client.secret
-
-    async def post(self, client: Client, member: int) -> None:
-        record = self.dice.randbytes(wire.RECORD_BYTES)
-        self.attempted.add(record)
-        if self.dice.random() < 0.03:
-            await self.break_off(client, record)
-        self.left[member] -= 1
-        answer = await client.call(wire.post(0, record))
-        self.acknowledged[record] = answer[1]
-        self.counts["acknowledged"] += 1
-
-    async def break_off(self, client: Client, record: bytes) -> None:
-        """The connection ends inside a frame, after it, or stays open and silent."""
-        sealed = client.channel.seal(wire.post(0, record))
-        await client.send(sealed[: self.dice.choice((1, 100, 271, 272))])
-        self.counts["broken off"] += 1
-        if self.dice.random() < 0.5:
-            client.writer.transport.abort()
-        raise EOFError
-
-    async def leave(self, client: Client) -> None:
-        if self.dice.random() < 0.02:
-            await asyncio.sleep(0.2)  # idle for a while
-
-    # -- reading
-
-    async def read_all_the_time(self) -> None:
-        while not self.over:
-            client = Client()
-            try:
-                await self.read(client)
-            except LOST:
-                await asyncio.sleep(0.02)
-            except Refused as refused:
-                self.counts[refused.name] += 1
-                await asyncio.sleep(0.02)
-            finally:
-                if hasattr(client, "writer"):
-                    client.writer.close()
-
-    async def read(self, client: Client) -> None:
-        await client.open(self.relay.port)
-        open_round = (await client.call(wire.info()))[4]
-        epoch = open_round // self.epoch_rounds
-        await client.call(office.Token(0, epoch).request(client.channel.handshake_hash))
-        while not self.over and open_round // self.epoch_rounds == epoch:
-            _, _, _, _, open_round, first_round, _ = await client.call(wire.info())
-            start = max(self.next_round, first_round)
-            if first_round > self.next_round:
-                self.counts["rounds not read in time"] += first_round - self.next_round
-                self.next_round = first_round
-            if start < open_round:
-                self.next_round = await self.fetch(client, start, min(start + 16, open_round))
-            elif self.batches and self.dice.random() < 0.2:
-                again = self.dice.randrange(first_round, open_round) if open_round > first_round else open_round
-                await self.fetch(client, again, min(again + 1, open_round))
-            else:
-                await asyncio.sleep(0.01)
-
-    async def fetch(self, client: Client, start: int, end: int) -> int:
-        if start >= end:
-            return start
-        rounds, following = await client.fetch(start, end)
-        for round_, batch in rounds.items():
-            if round_ < following:
-                self.take(round_, batch)
-        return int(following)
-
-    def take(self, round_: int, batch: list[bytes]) -> None:
-        known = self.batches.get(round_)
-        if known is not None:
-            self.counts["rounds read again"] += 1
-            if known != batch:
-                self.wrong.append(f"round {round_} changed")
-            return
-        self.counts["rounds"] += 1
-        self.batches[round_] = batch
-        real = [record for record in batch if record in self.attempted]
-        self.counts["published"] += len(real)
-        if len(set(real)) != len(real) or not 0 <= len(batch) - len(real) <= self.relay.most_cover:
-            self.wrong.append(f"round {round_} has a record twice or more cover than there is")
-
-    # -- what goes wrong
-
-    async def fail_now_and_then(self) -> None:
-        """The power, once a day or more; the network clock, for a quarter of a day; a stranger's connection."""
-        day_seconds = ROUND_SECONDS * self.epoch_rounds / SPEED
-        error = self.relay.folder / "clock_error"
-        while not self.over:
-            await asyncio.sleep(self.dice.uniform(0.3, 1.1) * day_seconds)
-            if self.day() > self.calm_from:
-                await asyncio.sleep(CALM_DAYS * day_seconds)
-            step = self.dice.choice((0, 60_000, 400_000, -400_000, 10**9, -(10**9)))
-            error.write_text(str(step))
-            self.counts["wrong time"] += step != 0
-            await asyncio.to_thread(self.relay.cut)
-            self.counts["power cuts"] += 1
-            if self.dice.random() < 0.3:
-                self.relay.begin()
-                await asyncio.sleep(self.dice.uniform(0.002, 0.2))
-                await asyncio.to_thread(self.relay.cut)
-                self.counts["power cuts"] += 1
-            await asyncio.to_thread(self.relay.start)
-            await asyncio.sleep(0.25 * day_seconds)
-            error.write_text("0")
-
-    async def run(self, days: float) -> None:
-        self.calm_from = days
-        if days >= CALM_DAYS:
-            days += CALM_DAYS
-        self.days = days
-        self.turn_epoch()
-        self.relay.start()
-        tasks = [
-            asyncio.create_task(work)
-            for work in (
-                self.post_all_the_time(),
-                self.post_all_the_time(),
-                self.read_all_the_time(),
-                self.fail_now_and_then(),
+    async def run(self) -> None:
+        course = self.course
+        await course.relay.start()
+        self._note_wear()
+        course.doors.set()
+        power = asyncio.create_task(Power(course, self.reader).fail_daily(self.days))
+        members = [asyncio.create_task(self.members.post_all_the_time()) for _ in range(2)]
+        others = [
+            asyncio.create_task(each)
+            for each in (
+                NetworkClock(course).mislead(),
+                Strangers(course).knock(),
+                HalfOpen(course, self.members).fall_silent(),
+                self._check_batches(),
             )
         ]
-        shown = 0
-        while self.day() < days and not any(task.done() for task in tasks):
-            await asyncio.sleep(0.1)
-            if int(self.day()) > shown:
-                shown = int(self.day())
-                print(f"day {shown}: {dict(self.counts)}", flush=True)
-        tasks[3].cancel()
-        await asyncio.sleep(3 * ROUND_SECONDS / SPEED + 0.5)  # what was posted last is read
-        self.over = True
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        self.relay.cut()
-        self.judge()
+        reading = asyncio.create_task(self.reader.read_all_the_time())
+        watch = (power, reading, *members, *others)
+        try:
+            for day in range(1, self.days + 1):
+                await self._pass_day(day, watch)
+            await power
+            self._note_wear()
+            for day in range(self.days + 1, self.days + self.calm_days + 1):
+                await self._pass_day(day, watch, calm=True)
+            await _stop(*members, *others)
+            await self._read_the_rest(reading)
+        finally:
+            course.over = True
+            await _stop(*watch)
+            course.relay.cut()
+        self._note_wear()
+        self.course.book.learn(self.course.relay.cover_keys())
+        while self.course.book.check_one():
+            pass
+        self._judge()
 
-    def judge(self) -> None:
-        """Every acknowledged record of a round that was read is in it, and in no other."""
-        where: dict[bytes, list[int]] = {}
-        for round_, batch in self.batches.items():
-            for record in batch:
-                if record in self.attempted:
-                    where.setdefault(record, []).append(round_)
-        for record, round_ in self.acknowledged.items():
-            if round_ in self.batches:
-                self.counts["checked"] += 1
-                if where.get(record) != [round_]:
-                    self.counts["lost"] += 1
-                    self.wrong.append(f"a record of round {round_} is in {where.get(record)}")
-        twice = [rounds for rounds in where.values() if len(rounds) > 1]
-        if twice:
-            self.wrong.append(f"{len(twice)} records are in two rounds")
+    async def _pass_day(self, day: int, watch: tuple[asyncio.Task[None], ...], calm: bool = False) -> None:
+        """Until the end of a day, the first one is 1; with a calm turn of the epoch if asked for."""
+        await self._until(day + calm * _CLOSED[0], watch)
+        if calm:
+            self.course.doors.clear()
+            await self._until(day + _CLOSED[1], watch)
+            self.course.doors.set()
+        counts = ", ".join(f"{number:,} {name}" for name, number in sorted(self.course.counts.items()))
+        print(f"day {day}: {counts}; {len(self.course.book.wrong)} wrong", flush=True)
+
+    async def _until(self, day: float, watch: tuple[asyncio.Task[None], ...]) -> None:
+        """Wait, unless one of those at work has failed."""
+        while self.course.relay.day() < day:
+            for task in watch:
+                if task.done():
+                    task.result()
+            await asyncio.sleep(0.01)
+
+    async def _read_the_rest(self, reading: "asyncio.Task[None]") -> None:
+        last = max((max(rounds) for rounds in self.course.book.promised.values()), default=0)
+        for _ in range(100 * _LAST_SECONDS):
+            if self.reader.next_round > last or reading.done():
+                break
+            await asyncio.sleep(0.01)
+
+    async def _check_batches(self) -> None:
+        """Little by little, as all of us are one thread."""
+        while not self.course.over:
+            self.course.book.learn(self.course.relay.cover_keys())
+            await asyncio.sleep(0.2)
+            while self.course.book.check_one():
+                await asyncio.sleep(0)
+
+    def _note_wear(self) -> None:
+        self.wear.append({ring: self.course.relay.wear(ring) for ring in ("ring", "keys")})
+
+    def _judge(self) -> None:
+        book, counts = self.course.book, self.course.counts
+        book.close()
+        missing = set(range(self.days + self.calm_days - 1)) - set(book.checkpoints)
+        if missing:
+            book.wrong.append(f"no checkpoint of the epochs {sorted(missing)}")
+        if counts["FAULT"]:
+            book.wrong.append(f"{counts['FAULT']} times the relay answered FAULT")
+        book.wrong += [f"the relay said: {line}" for line in self.course.relay.complaints()]
 
 
-def years(erases: int, days: float) -> str:
-    return f"{CYCLES / (erases / days) / 365:.0f}" if erases else "no end of"
+async def _stop(*tasks: "asyncio.Task[None]") -> None:
+    """End them; what one of them failed with is raised."""
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
-def heap_rows(relay: Relay) -> list[Row]:
-    """Trends of the last days, from when every kept epoch has its ciphers, beside what tokens take, which stay in RAM
-    until their epoch ends, and connections, of which silent ones are ended after ten seconds: half a day here."""
-    looks = [look for look in relay.heap() if SPEED * look[0] > SETTLED_DAYS * 86_400_000]
-    if not looks:
-        return []
-    days = [SPEED * milliseconds / 86_400_000 for milliseconds, *_ in looks]
-    held = [look[1:3] for look in looks]
+# -- figures
+
+
+def quiet_looks(looks: list[Look], days: int) -> dict[int, Look]:
+    """For each epoch without a power cut but the first ones: the heap before anybody came, the best of its looks.
+
+    The collector keeps what looks like a pointer on the C stack, a buffer more or less each time; nothing else may
+    differ.
+    """
+    quiet: dict[int, Look] = {}
+    for look in looks:
+        if look.epoch > days + _SETTLED_LOOKS and not look.tokens and not look.connections:
+            best = quiet.get(look.epoch, look)
+            quiet[look.epoch] = min(best, look, key=lambda each: (each.used_bytes, -each.largest_free_bytes))
+    return quiet
+
+
+def trend_row(name: str, quiet: dict[int, Look], value: Callable[[Look], int], worse: int) -> Row:
+    """How a value changes from day to day. worse: 1 if more is worse, -1 if less is."""
+    values = [value(look) for look in quiet.values()]
+    fit = stats.linregress(list(quiet), values)
+    margin = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 2)) * float(fit.stderr)
+    text = f"{min(values):,} to {max(values):,} bytes in {len(values)} epochs, {fit.slope:+,.0f} ± {margin:,.0f} a day"
+    return Row(name, text, "interval holds 0 or better", worse * float(fit.slope) - margin <= 0)
+
+
+def heap_rows(looks: list[Look], days: int) -> list[Row]:
+    quiet = quiet_looks(looks, days)
     rows = []
-    for name, values, sign in (
-        ("heap in use after a collection", [in_use for *_, in_use, _ in looks], 1),
-        ("largest free block", [largest for *_, largest in looks], -1),
-    ):
-        slope, margin = trend(days, held, values)
-        most_tokens, most_connections = (max(each) for each in zip(*held, strict=True))
-        text = (
-            f"{min(values):,} to {max(values):,} bytes in {len(values):,} looks, {min(days):.1f} to {max(days):.1f} "
-            f"days after a start, with up to {most_tokens} tokens and {most_connections} connections; beside these "
-            f"{slope:+,.0f} ± {margin:,.0f} bytes a day"
-        )
-        rows.append(Row(name, text, "interval holds 0 or better", sign * slope - margin <= 0))
+    if len(quiet) > 3:
+        rows = [
+            trend_row("heap in use before anybody comes, days without a cut", quiet, lambda look: look.used_bytes, 1),
+            trend_row("largest free block then", quiet, lambda look: look.largest_free_bytes, -1),
+        ]
+    text = (
+        f"{max(look.used_bytes for look in looks):,} bytes in use at most, largest free block "
+        f"{min(look.largest_free_bytes for look in looks):,} bytes at least; up to "
+        f"{max(look.tokens for look in looks)} tokens and {max(look.connections for look in looks)} connections"
+    )
+    return [*rows, Row(f"heap in {len(looks):,} looks at any time", text)]
+
+
+def wear_row(name: str, wear: Wear, days: float) -> Row:
+    ordered = sorted(wear.erases)
+    a_day = ordered[-1] / days
+    life = f"{CYCLES / a_day / 365:,.0f} years to {CYCLES:,} erases" if a_day else "no erase"
+    each = "each " + ", ".join(map(str, wear.erases)) if len(ordered) < 9 else ""
+    spread = each or f"{ordered[0]} / {ordered[len(ordered) // 2]} / {ordered[-1]} (least, median, most)"
+    text = f"{spread} erases in {days:g} days, {sum(wear.programs) / days:,.0f} programs a day; {life}"
+    return Row(f"wear of the {name}, {len(ordered)} sectors", text)
+
+
+def wear_rows(soak: Soak) -> list[Row]:
+    rows = []
+    for ring, name in (("ring", "record ring"), ("keys", "key ring")):
+        fresh, with_cuts, all_days = (noted[ring] for noted in soak.wear)
+        if soak.days:
+            rows.append(wear_row(f"{name} with a cut a day", with_cuts.since(fresh), soak.days))
+        if soak.calm_days:
+            rows.append(wear_row(f"{name} without cuts", all_days.since(with_cuts), soak.calm_days))
     return rows
 
 
-def trend(days: list[float], held: list[list[int]], values: list[int]) -> tuple[float, float]:
-    """Bytes a day by least squares on days and what is held, and half the width of its 99.9 % interval."""
-    x = numpy.column_stack([numpy.ones(len(days)), days, held])
-    y = numpy.array(values, float)
-    solution, *_ = numpy.linalg.lstsq(x, y, rcond=None)
-    left = len(y) - x.shape[1]
-    variance = float(((y - x @ solution) ** 2).sum()) / left
-    error = float(numpy.sqrt(variance * numpy.linalg.pinv(x.T @ x)[1, 1]))
-    return float(solution[1]), float(stats.t.ppf(0.9995, left)) * error
+def rows(soak: Soak) -> list[Row]:
+    counts, book = soak.course.counts, soak.course.book
 
+    def say(*names: str) -> str:
+        return ", ".join(f"{counts[name]:,} {name}" for name in names)
 
-def wear_rows(relay: Relay, days: float) -> list[Row]:
-    rows = []
-    for name, words in (("ring", "record ring"), ("keys", "key ring")):
-        *erases, programs = relay.wear(name)
-        ordered = sorted(erases)
-        text = (
-            f"{ordered[0]} / {ordered[len(ordered) // 2]} / {ordered[-1]} erases a sector (least, median, most), "
-            f"{programs:,} programs; {years(ordered[-1], days)} years to {CYCLES:,} erases"
-        )
-        rows.append(Row(f"wear of the {words}, {len(erases)} sectors", text))
-    return rows
-
-
-def rows(soak: Soak, days: float) -> list[Row]:
-    counts = soak.counts
-    lost = counts["lost"]
-    delivered = f"{counts['checked']:,} acknowledged records looked for, {lost} lost; {len(soak.wrong)} other faults"
-    traffic = (
-        f"{counts['rounds']:,} rounds read, {counts['rounds read again']:,} again; {counts['full handshakes']:,} full "
-        f"handshakes, {counts['resumptions']:,} resumptions, {counts['broken off']:,} broken off"
-    )
-    trouble = (
-        f"{counts['power cuts']} power cuts in {days:g} days, none in {soak.days - days:g} days after; "
-        f"{counts['wrong time']} times a wrong network clock"
-    )
-    faults = counts["FAULT"] + counts["rounds not read in time"]
-    named = ", ".join(f"{name} {counts[name]:,}" for name in ("QUOTA", "BUSY", "NOT_ADMITTED", "NOT_READY", "FAULT"))
+    share = book.looked_for / (soak.days + soak.calm_days) / MEMBERS / TOKENS / POSTS
+    again = say("again after a cut", "again before they expired", "again at any time")
     return [
         Row(
-            f"{soak.days:g} days, {MEMBERS} members at their quotas",
-            delivered,
-            "0 lost, 0 faults",
-            not lost and not soak.wrong,
+            f"{soak.days} days with power cuts, {soak.calm_days} without, {MEMBERS} members",
+            f"{book.looked_for:,} acknowledged posts looked for ({share:.0%} of all quotas)"
+            f", {book.lost} lost; {len(book.wrong)} things wrong",
+            "0 lost, 0 wrong",
+            not book.lost and not book.wrong,
         ),
-        Row("traffic", traffic),
-        Row("trouble", trouble),
-        Row("refusals", named, "no FAULT", faults == 0),
-        *heap_rows(soak.relay),
-        *wear_rows(soak.relay, soak.days),
+        Row("rounds, to the byte", f"{say('rounds read')}; {again}; {len(book.checkpoints)} checkpoints in a chain"),
+        Row(
+            "sessions",
+            say(
+                "full handshakes", "resumptions", "connections lost", "broken off", "repetitions", "fetches left unread"
+            ),
+        ),
+        Row("strangers", say("strangers", "half-open connections ended")),
+        Row(
+            "trouble",
+            say("power cuts", "starts with a wrong clock", "wrong clocks while it ran")
+            + f"; {soak.course.relay.starts} starts; at most {say('rounds ahead')} of the office's clock",
+        ),
+        Row(
+            "refusals",
+            say("QUOTA", "BUSY", "NOT_ADMITTED", "NOT_READY", "TOO_OLD", "BAD_REQUEST", "FAULT"),
+            "no FAULT, no BAD_REQUEST",
+            not counts["FAULT"] and not counts["BAD_REQUEST"],
+        ),
+        *heap_rows(soak.course.relay.looks(), soak.days),
+        *wear_rows(soak),
     ]
 
 
-def play(days: float, seed: str, epoch_rounds: int = EPOCH_ROUNDS) -> tuple[list[Row], Soak]:
+def play(seed: str, days: int, calm_days: int = 0, epoch_rounds: int = EPOCH_ROUNDS) -> tuple[list[Row], Soak]:
     """So many days of epoch_rounds rounds each."""
     with tempfile.TemporaryDirectory(prefix="tessera-soak-") as folder:
-        soak = Soak(Path(folder), seed, epoch_rounds)
+        soak = Soak(Path(folder), seed, days, calm_days, epoch_rounds)
         try:
-            asyncio.run(soak.run(days))
-            return rows(soak, days), soak
+            asyncio.run(soak.run())
+            return rows(soak), soak
         finally:
-            soak.relay.cut()
+            soak.course.relay.cut()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Days of an office in fast motion.")
-    parser.add_argument("--days", type=float, default=30)
+    parser.add_argument("--days", type=int, default=DAYS, help="with a power cut a day")
+    parser.add_argument("--calm-days", type=int, help=f"without one; {CALM_DAYS} after {DAYS} or more")
     parser.add_argument("--seed", default=str(random.SystemRandom().randrange(1 << 32)))
-    arguments = parser.parse_args()
-    print(f"seed {arguments.seed}")
+    chosen = parser.parse_args()
+    calm_days = chosen.calm_days if chosen.calm_days is not None else CALM_DAYS * (chosen.days >= DAYS)
+    print(f"seed {chosen.seed}, {SPEED} times as fast")
     start = time.monotonic()
-    found, soak = play(arguments.days, arguments.seed)
-    for wrong in soak.wrong[:20]:
+    found, soak = play(chosen.seed, chosen.days, calm_days)
+    for wrong in soak.course.book.wrong[:20]:
         print(f"FAIL  {wrong}")
     return 0 if publish("soak", "make soak", found, time.monotonic() - start) else 1
 

@@ -1,9 +1,9 @@
 # The relay of the soak, on MicroPython with the core frozen in: soak_relay.py FOLDER PORT SPEED START_MS ZERO_MS
 #
 # Everything is the product's but three things: time runs SPEED times as fast (at ZERO_MS of the system's clock it is
-# START_MS), the flash counts what is done to it (FOLDER/wear.*), and the heap is looked at every half second
-# (FOLDER/heap: milliseconds since the start, tokens in RAM, connections, bytes in use, largest free block, after a
-# collection). The network clock reads wrong by what FOLDER/clock_error says, in milliseconds.
+# START_MS), the flash counts what is done to it (FOLDER/wear.*), and the heap is looked at ten times a second, after a
+# collection: a line "look", milliseconds since the start, epoch, tokens in RAM, connections, then what MicroPython says
+# of the heap. The network clock is wrong by what FOLDER/clock_error says, in milliseconds, at the start too.
 
 import asyncio
 import gc
@@ -12,6 +12,7 @@ import sys
 import time
 from array import array
 
+import micropython
 import relay_unix
 
 from tessera import filedevice
@@ -22,17 +23,17 @@ from tessera.runtime import ticks_diff, ticks_ms
 from tessera.server import Server, Timing
 
 _GC_THRESHOLD_BYTES = 8192
-_LOOK_MS = 500
-_CORRECT_MS = 300
-_ERASE = 6  # ioctl
+_LOOK_MS = 100
+_CORRECT_MS = 100
+_OVERWRITTEN_LEVELS = 30
 
 
 class CountingDevice(filedevice.FileDevice):
-    """Keeps the number of erases of each sector, and of programs in all, in a file that outlives a SIGKILL."""
+    """Keeps the erases of each sector, then the programs of each, in a file that outlives a SIGKILL."""
 
     def __init__(self, path, sectors, wear_path):
         super().__init__(path, sectors)
-        self._wear = array("I", [0] * (sectors + 1))
+        self._wear = array("I", [0] * (2 * sectors))
         try:
             self._file_of_wear = open(wear_path, "r+b", buffering=0)
             self._file_of_wear.readinto(self._wear)
@@ -46,11 +47,11 @@ class CountingDevice(filedevice.FileDevice):
         self._file_of_wear.write(self._wear[place : place + 1])
 
     def writeblocks(self, block, buffer, offset=None):
-        self._count(self.sectors)
+        self._count(self.sectors + block)
         super().writeblocks(block, buffer, offset)
 
     def ioctl(self, operation, argument):
-        if operation == _ERASE:
+        if operation == filedevice.ERASE:
             self._count(argument)
         return super().ioctl(operation, argument)
 
@@ -66,42 +67,36 @@ class FastServer(Server):
         return self._relay.milliseconds_to_next_round() // self.speed + 1
 
 
-def largest_free_block():
-    """Bytes of the largest block that can be had, by trying."""
-    low, high = 0, gc.mem_free()
-    while high - low > 256:
-        middle = (low + high) // 2
-        try:
-            bytearray(middle)
-            low = middle
-        except MemoryError:
-            high = middle
-    gc.collect()
-    return low
+def overwrite_stack(levels):
+    """The collector keeps what an old word on the C stack happens to point to: leave none of those below."""
+    return overwrite_stack(levels - 1) if levels else 0
 
 
-async def watch_heap(relay, server, path):
+async def watch_heap(relay, server):
     start = ticks_ms()
     while True:
         await asyncio.sleep_ms(_LOOK_MS)
-        gc.collect()
         tokens = 0 if relay._admission is None else len(relay._admission._tokens)
-        connections = len(server._connections)
-        look = (ticks_diff(ticks_ms(), start), tokens, connections, gc.mem_alloc(), largest_free_block())
-        with open(path, "a") as file:
-            file.write("{} {} {} {} {}\n".format(*look))
+        print("look", ticks_diff(ticks_ms(), start), relay.epoch, tokens, len(server._connections))
+        overwrite_stack(_OVERWRITTEN_LEVELS)
+        gc.collect()
+        micropython.mem_info()
 
 
-async def correct(clock, now_ms, path):
+def clock_error(folder):
+    """By how much the network clock is wrong at this moment, in milliseconds."""
+    try:
+        with open(folder + "/clock_error") as file:
+            return int(file.read() or "0")
+    except OSError:
+        return 0
+
+
+async def correct(clock, network_ms):
     """The network clock's answers, right or wrong."""
     while True:
         await asyncio.sleep_ms(_CORRECT_MS)
-        try:
-            with open(path) as file:
-                error = int(file.read() or "0")
-        except OSError:
-            error = 0
-        clock.correct(now_ms() + error)
+        clock.correct(network_ms())
 
 
 def open_relay(folder, clock):
@@ -114,12 +109,9 @@ def open_relay(folder, clock):
     return Relay(ring, keys, Directory(folder), identity, os.urandom, clock)
 
 
-async def serve(relay, port, folder, now_ms):
+async def serve(relay, port, network_ms):
     server = FastServer(relay, Timing(ack_ms=1, lead_ms=1, tick_ms=1, window_ms=2))
-    tasks = [
-        asyncio.create_task(watch_heap(relay, server, folder + "/heap")),
-        asyncio.create_task(correct(relay.clock, now_ms, folder + "/clock_error")),
-    ]
+    tasks = [asyncio.create_task(watch_heap(relay, server)), asyncio.create_task(correct(relay.clock, network_ms))]
     try:
         await server.run("127.0.0.1", port, lambda: print("serving"))
     finally:
@@ -131,14 +123,14 @@ def main(folder, port, speed, start_ms, zero_ms):
     gc.threshold(_GC_THRESHOLD_BYTES)
     port, FastServer.speed, start_ms, zero_ms = int(port), int(speed), int(start_ms), int(zero_ms)
 
-    def now_ms():
-        return start_ms + (time.time_ns() // 1_000_000 - zero_ms) * FastServer.speed
+    def network_ms():
+        return start_ms + (time.time_ns() // 1_000_000 - zero_ms) * FastServer.speed + clock_error(folder)
 
     clock = Clock(ticks_ms, lambda later, earlier: ticks_diff(later, earlier) * FastServer.speed)
     relay = open_relay(folder, clock)
     relay.start()
-    clock.set(now_ms())
-    asyncio.run(serve(relay, port, folder, now_ms))
+    clock.set(network_ms())
+    asyncio.run(serve(relay, port, network_ms))
 
 
 if __name__ == "__main__":
