@@ -1,14 +1,18 @@
 # What the timing attack runs on the emulated Pico, at the raw prompt of the shipped image: a relay on the board's own
-# flash behind the product's Server, and a member on streams in memory, which notes the cycle each frame is handed over
-# at. Prints a line of JSON an observation; board_timing.py makes the flash and looks for a slope.
+# flash behind the product's Server, and two members on streams in memory, which note the cycle each frame is handed
+# over at. Prints a line of JSON an observation; board_timing.py makes the flash and looks for a slope.
+#
+# The attacker is given more than a network leaves of it: cycles, a request at the same phase of the relay's millisecond
+# every time, and a heap in the same state. Nothing that is noted makes an object, as what makes one shows in the times.
 
 import asyncio
 import gc
 import json
 import os
+from array import array
 
-from device import flash
-from machine import mem32
+import micropython
+from device import flash, give_room
 
 import office
 from tessera import batch, wire
@@ -16,11 +20,17 @@ from tessera.clock import Clock
 from tessera.files import Directory
 from tessera.hashes import sha256
 from tessera.relay import Identity, Relay
-from tessera.server import Server
+from tessera.runtime import ticks_ms
+from tessera.server import Server, Timing
 
-_CYCLES = 0x40070000  # tools/emulator/probe.mjs
 _QUIET_MS = 40  # without a frame: the answer is complete
-_POSTS = 32
+_MOST_FRAMES = 64
+
+
+@micropython.viper
+def note(times: ptr32, at: int):
+    """times[at] = the counter of cycles, of which tools/emulator/probe.mjs tells; makes no object."""
+    times[at] = ptr32(0x40070000)[0]
 
 
 class Wire:
@@ -32,7 +42,10 @@ class Wire:
     def __init__(self):
         self._sent = b""
         self._arrived = asyncio.Event()
-        self.frames = []
+        self._times = array("I", bytes(4 * _MOST_FRAMES))
+        self._first = bytearray(2048)
+        self._length = 0
+        self._count = 0
 
     # -- the server's side
 
@@ -44,7 +57,11 @@ class Wire:
         return data
 
     def write(self, data):
-        self.frames.append((mem32[_CYCLES], None if self.frames else bytes(data)))
+        note(self._times, self._count)
+        if self._count == 0:
+            self._length = len(data)
+            self._first[: len(data)] = data
+        self._count += 1
 
     async def drain(self):
         await asyncio.sleep(0)
@@ -57,46 +74,75 @@ class Wire:
 
     # -- the member's side
 
-    def send(self, data):
-        """The cycle at which it was sent."""
+    def send(self, data, start):
+        """Note in start[0] the cycle at which it was sent."""
         self._sent += data
-        start = mem32[_CYCLES]
+        note(start, 0)
         self._arrived.set()
-        return start
 
     async def answer(self, quiet_ms=_QUIET_MS):
-        """The frames that come until nothing came for a while."""
+        """(first frame, cycles of all) of the frames that come until nothing came for a while."""
         seen = -1
-        while seen < len(self.frames):
-            seen = len(self.frames)
+        while seen < self._count or not seen:
+            seen = self._count
             await asyncio.sleep_ms(quiet_ms)
-        frames, self.frames = self.frames, []
-        return frames
+        self._count = 0
+        return bytes(self._first[: self._length]), list(self._times[:seen])
 
 
 class Member:
     def __init__(self, server):
         self._wire = Wire()
+        self._start = array("I", [0])
         self.task = asyncio.create_task(server._connected(self._wire, self._wire))
 
     async def admit(self, number, epoch):
-        ((_, nonce),) = await self._wire.answer()
+        nonce, _ = await self._wire.answer()
         side = office.channel.Initiator(nonce, office.RELAY_KEY, office.ACCESS_KEY, os.urandom(32))
-        self._wire.send(side.hello())
-        ((_, reply),) = await self._wire.answer(400)
+        self._wire.send(side.hello(), self._start)
+        reply, _ = await self._wire.answer()
         self.channel = side.finish(reply)
-        _, ((_, answer),) = await self.ask(office.Token(number, epoch).request(self.channel.handshake_hash), 600)
-        assert wire.read_answer(self.channel.open(answer))[0] == wire.ADMITTED
+        answer, _ = await self.ask(office.Token(number, epoch).request(self.channel.handshake_hash))
+        assert answer[0] == wire.ADMITTED
 
-    async def ask(self, request, quiet_ms=_QUIET_MS):
-        """(cycle of the request, [(cycle, frame), …]); sent at no fixed phase of the millisecond."""
-        sealed = self.channel.seal(request)
-        gc.collect()
+    async def ask(self, request, beside=None):
+        """(answer to a request, cycles from the request to each of its frames).
+
+        beside: (another member, its request), sent at once too; its times are added behind.
+        """
+        asked = [(self, self.channel.seal(request))]
+        if beside is not None:
+            asked.append((beside[0], beside[0].channel.seal(beside[1])))
         await asyncio.sleep_ms(2)
-        for _ in range(os.urandom(1)[0]):
+        gc.collect()
+        now = ticks_ms()
+        while ticks_ms() == now:
             pass
-        start = self._wire.send(sealed)
-        return start, await self._wire.answer(quiet_ms)
+        for member, sealed in asked:
+            member._wire.send(sealed, member._start)
+        answer, times = await self._receive()
+        if beside is None:
+            return answer, times
+        _, other_times = await beside[0]._receive()
+        return answer, times, other_times
+
+    async def _receive(self):
+        first, cycles = await self._wire.answer()
+        answer = (wire.read_cell if len(first) > wire.CLIENT_FRAME_BYTES else wire.read_answer)(
+            self.channel.open(first)
+        )
+        self.channel._received += len(cycles) - 1
+        return answer, [cycle - self._start[0] & 0xFFFFFFFF for cycle in cycles]
+
+
+class Undelayed(Server):
+    """The server with no delay in it: frames leave when the work for them is done."""
+
+    def __init__(self, relay):
+        super().__init__(relay, Timing(ack_ms=0))
+
+    async def _tick(self, start, due):
+        return due
 
 
 def boot(config):
@@ -113,69 +159,87 @@ def boot(config):
 
 
 def leak():
-    """What a relay would do that checks a page with a record once more when it is fetched."""
-    fill_place = batch.Batch._fill_place
+    """The relay as it would be if it made a dummy only where one is wanted."""
 
-    def checked(self, frame, place, entry, position):
-        fill_place(self, frame, place, entry, position)
-        if not entry >> 28:
-            for _ in range(3):
-                self._cipher.decrypt(frame.page, frame.page)
+    def fill_place(self, frame, place, entry, position):
+        is_dummy = entry >> 28
+        page = position % self._log.pages if is_dummy else entry
+        self._log.read(page, frame.page)
+        self._cipher.decrypt(frame.page, frame.for_page[place][is_dummy].page)
+        if is_dummy:
+            wanted = frame.for_dummy[place][1]
+            self._dummies.make(entry & 0xFFFFFFF, wanted.record, wanted.tail)
 
-    batch.Batch._fill_place = checked
-
-
-def work(relay, session, request):
-    """Cycles of the relay's work for each frame of a FETCH, without delays and without the channel."""
-    cells = batch.CellFrame()
-    delivery = relay.fetch(session, request)
-    cycles = []
-    more = True
-    while more:
-        gc.collect()
-        start = mem32[_CYCLES]
-        more = delivery.next_frame(cells)
-        cycles.append(mem32[_CYCLES] - start & 0xFFFFFFFF)
-    return cycles
+    batch.Batch._fill_place = fill_place
 
 
-async def fetches(relay, member, session, rounds):
-    """Each round once through the server, once the work alone; the first round once before, for what is made once."""
-    _, frames = await member.ask(wire.fetch(0, rounds[0], rounds[0] + 1), 60)
-    member.channel._received += len(frames)
+def record(label, number):
+    return b"".join([sha256(label, bytes((number, part))) for part in range(8)])[:240]
+
+
+async def fetches(kind, member, rounds):
+    """Each round once; the first also before, for what is made once."""
+    await member.ask(wire.fetch(0, rounds[0], rounds[0] + 1))
     for round_ in rounds:
-        request = wire.fetch(0, round_, round_ + 1)
-        start, frames = await member.ask(request, 60)
-        times = [cycle - start & 0xFFFFFFFF for cycle, _ in frames]
-        cell = wire.read_cell(member.channel.open(frames[0][1]))
-        member.channel._received += len(frames) - 1
-        print(json.dumps({"fetch": round_, "count": cell[2], "times": times, "work": work(relay, session, request)}))
+        cell, times = await member.ask(wire.fetch(0, round_, round_ + 1))
+        print(json.dumps({"kind": kind + "fetch", "round": round_, "count": cell[2], "times": times}))
 
 
-async def pings(members):
-    """POST, VOID and INFO, while the open round fills."""
-    for number in range(_POSTS):
-        member = members[number * len(members) // _POSTS]
-        record = b"".join([sha256(bytes((number, part))) for part in range(8)])[:240]
-        for name, request in (("post", wire.post(0, record)), ("void", wire.void()), ("info", wire.info())):
-            start, ((cycle, frame),) = await member.ask(request)
-            assert wire.read_answer(member.channel.open(frame))
-            print(json.dumps({name: number, "times": [cycle - start & 0xFFFFFFFF]}))
+async def fetches_beside(kind, members, rounds):
+    """Each round once by one member, while another posts or pings."""
+    requests = (wire.void(), wire.post(0, record(b"beside", 0)))
+    for request in requests:
+        await members[1].ask(request)
+    for number, round_ in enumerate(rounds):
+        posts = number & 1
+        request = wire.post(0, record(b"beside", number)) if posts else wire.void()
+        cell, times, other = await members[0].ask(wire.fetch(0, round_, round_ + 1), (members[1], request))
+        said = {"kind": kind + "beside", "round": round_, "posts": posts, "count": cell[2], "times": times}
+        said["other"] = other
+        print(json.dumps(said))
+
+
+async def pings(kind, relay, members, bursts, round_):
+    """POST, VOID, INFO and always the same FETCH of one member, while another's posts fill the open round."""
+    others = 0
+    for step, burst in enumerate(bursts):
+        relay.maintain()  # erased sectors for so many posts
+        for _ in range(burst):
+            await members[0].ask(wire.post(0, record(b"others" + kind.encode(), others)))
+            others += 1
+        requests = (
+            ("post", wire.post(0, record(kind.encode(), step))),
+            ("void", wire.void()),
+            ("info", wire.info()),
+            ("same fetch", wire.fetch(0, round_, round_ + 1)),
+        )
+        for name, request in requests:
+            _, times = await members[1].ask(request)
+            print(json.dumps({"kind": kind + name, "others": others, "step": step, "times": times}))
+
+
+async def two_members(server, epoch):
+    server._gate.set()
+    members = [Member(server), Member(server)]
+    for number, member in enumerate(members):
+        await member.admit(number, epoch)
+    return members
 
 
 async def attack(config):
     relay = boot(config)
-    server = Server(relay)
-    server._gate.set()
-    members = [Member(server), Member(server)]
-    for number, member in enumerate(members):
-        await member.admit(number, relay.epoch)
-    session = server._connections[0].session
-    await fetches(relay, members[0], session, config["rounds"])
-    if not config["leak"]:
-        await pings(members)
-    for member in members:
-        member.task.cancel()
+    give_room()
+    rounds, beside, bursts = config["rounds"], config["beside"], config["bursts"]
+    for kind in config["kinds"]:
+        members = await two_members((Undelayed if kind else Server)(relay), relay.epoch)
+        await fetches(kind, members[0], rounds)
+        if beside:
+            await fetches_beside(kind, members, rounds[:beside])
+        if bursts:
+            await pings(kind, relay, members, bursts, rounds[0])
+        for member in members:
+            member.task.cancel()
+        await asyncio.sleep_ms(10)
 
 
 def main():

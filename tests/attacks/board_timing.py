@@ -1,22 +1,27 @@
 """The timing attack, in cycles of the emulated Pico. A member fetches cells that all have the same published count, but
-different real ones, posts into a round that fills, and pings; it notes when each frame comes. The game: a least-squares
-fit of every time on the real count. Bound: the 99 % interval of the slope holds zero, for the moments at which frames
-leave and for the work behind them.
+different real ones, alone and while another member posts and pings; two members post into a round that fills, and ping.
+It notes when each frame is handed to the socket. The game: a least-squares fit of every time on the real count, with
+the round, which is public, beside it. Bound: the 99 % interval of the slope holds zero and is narrower than said.
 
-The control is a relay that works on pages with records once more: the same fit must find it.
+Every experiment is made twice: with the product's delays, and without any, where frames leave as soon as the work for
+them is done; the latter says more than a network can. Cells have a uniform number of dummies instead of a Laplace
+distributed one, as the fit sees the more the more the real counts differ; what the relay does for them is the same.
+
+The control is a relay that makes dummies only where one is wanted: the same fit must find it.
 """
 
 import json
 import random
-import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from scipy import stats
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -25,7 +30,6 @@ sys.path[:0] = [str(ROOT / folder) for folder in FOLDERS]
 
 import office  # noqa: E402
 from boards import read_board  # noqa: E402
-from check import unhex, vectors  # noqa: E402
 from emulator.execution import DONE, execute  # noqa: E402
 from emulator.littlefs_image import SECTOR_BYTES  # noqa: E402
 from emulator.relay_flash import RINGS, write_relay  # noqa: E402
@@ -39,11 +43,33 @@ from tessera.relay import Identity, Relay  # noqa: E402
 BOARD = "RPI_PICO"
 IMAGE = ROOT / "build" / BOARD / "firmware.uf2"
 EPOCH_ROUNDS = 400
-TABLE = 4  # of noise_table.json: ε = 0.25, δ = 10^-6
-PUBLISHED = 64  # records of each cell that is looked at, real ones and cover
-CONFIDENCE = 0.99
+MOST_DUMMIES = 40
+PUBLISHED = 44  # records of each cell, real ones and cover
+CONFIDENCE = 0.99  # that no interval of so many misses its slope
+FITS = 40
+# What an interval must lie within, a record: what the experiment can tell apart. A tick takes 500,000 cycles, a dummy
+# 45,000. Another member's requests move frames by whole ticks and leave the heap another, which is to be averaged away.
+DELAYED_CYCLES = 40_000
+OTHERS_CYCLES = 80_000
+RING_CYCLES = 100
+WORK_CYCLES = 1_000
+BESIDE_WORK_CYCLES = 4_000
+OTHERS_WORK_CYCLES = 12_000
+UNDELAYED = "undelayed "
+BURST, SHARE = 8, 0.2  # records another posts at once, and how often
+PINGS = {"post": "POST to ACK", "void": "VOID", "info": "INFO"}
 PARTS: dict[str, Path | bytes] = {"board_program": Path(__file__).with_name("board_program.py")} | {
     name: CORE_TESTS / f"{name}.py" for name in ("office", "check", "ramdevice", "flashvectors")
+}
+
+
+Observation = dict[str, Any]
+# What is fitted of the cycles from a FETCH to each of its frames.
+SHOWN: dict[str, Callable[[list[int]], float]] = {
+    "first frame": lambda times: times[0],
+    "frame after frame": lambda times: (times[-2] - times[0]) / (len(times) - 2),
+    "longest gap": lambda times: max(later - sooner for sooner, later in pairwise(times)),
+    "last frame": lambda times: times[-1],
 }
 
 
@@ -53,33 +79,41 @@ class Slope:
 
     cycles: float
     margin: float
-    spread: float  # standard deviation of what was fitted
+    spread: float  # standard deviation of what was fitted, the fit taken away
     observations: int
 
     @property
     def holds_zero(self) -> bool:
         return abs(self.cycles) <= self.margin
 
+    def within(self, resolution: float) -> bool:
+        return abs(self.cycles) + self.margin <= resolution
+
     def __str__(self) -> str:
         return (
-            f"{self.cycles:+.1f} ± {self.margin:.1f} cycles a record in {self.observations} observations "
+            f"{self.cycles:+.0f} ± {self.margin:.0f} cycles a record in {self.observations} observations "
             f"(standard deviation {self.spread:,.0f})"
         )
 
 
-def fit(real: list[int], observed: list[float]) -> Slope:
-    """Ordinary least squares of observed on the real count."""
-    found = stats.linregress(real, observed)
-    margin = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(real) - 2) * found.stderr)
-    return Slope(float(found.slope), margin, statistics.stdev(observed), len(real))
+def fit(real: Sequence[int], observed: Sequence[float], *public: Sequence[float]) -> Slope:
+    """Ordinary least squares of observed on the real count and on what is public."""
+    design = np.column_stack([np.ones(len(real)), real, *public])
+    found, _, rank, _ = np.linalg.lstsq(design, np.asarray(observed, float), rcond=None)
+    left = np.asarray(observed) - design @ found
+    freedom = len(real) - rank
+    variance = float(left @ left) / freedom
+    error = (variance * np.linalg.inv(design.T @ design)[1, 1]) ** 0.5
+    margin = float(stats.t.ppf(1 - (1 - CONFIDENCE) / 2 / FITS, freedom) * error)
+    return Slope(float(found[1]), margin, float(variance**0.5), len(real))
 
 
 def make_relay(folder: Path, rounds: int, seed: int) -> tuple[dict[int, int], int]:
     """A relay of so many rounds with PUBLISHED records: (their real counts, its time in ms)."""
     dice = random.Random(seed)
-    thresholds = unhex("".join(vectors("noise_table")[TABLE]["thresholds"]))
+    thresholds = b"".join(((k + 1 << 64) // (MOST_DUMMIES + 1)).to_bytes(8, "big") for k in range(MOST_DUMMIES))
     shape: dict[str, Any] = {"epoch_rounds": EPOCH_ROUNDS, "retention_epochs": 1, "buckets": 1, "members": 1}
-    (folder / "parameters").write_bytes(office.parameters(thresholds=thresholds, epsilon=250_000, **shape))
+    (folder / "parameters").write_bytes(office.parameters(thresholds=thresholds, posts_per_token=256, **shape))
     (folder / "seed").write_bytes(dice.randbytes(32))
     partitions = read_board(BOARD).partitions
     sectors = {name: partitions[name].length // SECTOR_BYTES for name in RINGS}
@@ -96,10 +130,8 @@ def make_relay(folder: Path, rounds: int, seed: int) -> tuple[dict[int, int], in
         if relay.turn():
             relay.maintain()
         round_ = relay.open_round
-        count = PUBLISHED - relay.batch(0, round_).count
-        if count >= 0:
-            real[round_] = count
-        for _ in range(max(0, count)):
+        real[round_] = PUBLISHED - relay.batch(0, round_).count
+        for _ in range(real[round_]):
             relay._log.append(round_, 0, dice.randbytes(240), relay._ciphers[relay.epoch])
         now[0] += 1000 * office.ROUND_SECONDS
     relay.turn()
@@ -108,66 +140,114 @@ def make_relay(folder: Path, rounds: int, seed: int) -> tuple[dict[int, int], in
     return real, start_ms + now[0]
 
 
-def observe(image: Path, rounds: int, seed: int, leak: bool) -> tuple[dict[int, int], list[dict[str, Any]]]:
-    """(real counts by round, what the member on the board saw)"""
-    with tempfile.TemporaryDirectory(prefix="tessera-timing-") as name:
-        folder = Path(name)
-        (folder / "relay").mkdir()
-        real, now_ms = make_relay(folder / "relay", rounds, seed)
-        config: dict[str, Any] = {"static_secret": office.STATIC.hex(), "ledger_secret": office.LEDGER.hex()}
-        config |= {"now_ms": now_ms, "rounds": list(real), "leak": leak}
-        partitions = {name: (each.offset, each.length) for name, each in read_board(BOARD).partitions.items()}
-        write_relay(
-            folder / "flash.bin", folder / "relay", partitions, PARTS | {"attack.json": json.dumps(config).encode()}
-        )
-        program = folder / "program.py"
-        program.write_text("import device\ndevice.keep_room()\nimport board_program\nboard_program.main()\n")
-        execution = execute(image, folder / "flash.bin", program, seed=seed)
-    if execution.status != DONE:
-        raise AssertionError(f"board_program.py failed on the board:\n{execution.output}{execution.errors}")
-    return real, [json.loads(line) for line in execution.output.splitlines()]
+@dataclass(frozen=True)
+class Experiment:
+    """What is tried on a board: cells to fetch, how many of them beside another member's requests, how often a member
+    pings while another posts; with delays (kind "") and without."""
+
+    rounds: int
+    beside: int = 0
+    pings: int = 0
+    seed: int = 1
+    leak: bool = False
+    kinds: tuple[str, ...] = ("", UNDELAYED)
+
+    def run(self, image: Path) -> tuple[dict[int, int], list[Observation]]:
+        """(real counts by round, what the members on the board saw)"""
+        with tempfile.TemporaryDirectory(prefix="tessera-timing-") as name:
+            folder = Path(name)
+            (folder / "relay").mkdir()
+            real, now_ms = make_relay(folder / "relay", self.rounds, self.seed)
+            config: dict[str, Any] = {"static_secret": office.STATIC.hex(), "ledger_secret": office.LEDGER.hex()}
+            config |= {"now_ms": now_ms, "rounds": list(real), "beside": self.beside}
+            config |= {"bursts": self.bursts(), "leak": self.leak, "kinds": self.kinds}
+            partitions = {name: (each.offset, each.length) for name, each in read_board(BOARD).partitions.items()}
+            parts = PARTS | {"attack.json": json.dumps(config).encode()}
+            write_relay(folder / "flash.bin", folder / "relay", partitions, parts)
+            program = folder / "program.py"
+            program.write_text("import device\ndevice.keep_room()\nimport board_program\nboard_program.main()\n")
+            execution = execute(image, folder / "flash.bin", program, seed=self.seed)
+        if execution.status != DONE:
+            raise AssertionError(f"board_program.py failed on the board:\n{execution.output}{execution.errors}")
+        return real, [json.loads(line) for line in execution.output.splitlines()]
+
+    def bursts(self) -> list[int]:
+        """How many records the other posts before each ping: by chance, so that the sum does not go with the step."""
+        dice = random.Random(self.seed)
+        return [BURST if dice.random() < SHARE else 0 for _ in range(self.pings)]
 
 
-def fetch_slopes(real: dict[int, int], seen: list[dict[str, Any]]) -> dict[str, Slope]:
-    """Slopes of what a FETCH shows, and of the work behind it."""
-    cells = [each for each in seen if "fetch" in each]
-    counts = [real[each["fetch"]] for each in cells]
+def fetch_slopes(kind: str, real: dict[int, int], seen: list[Observation]) -> dict[str, Slope]:
+    """Slopes of what the FETCHes of a kind show, on the real count of their cells."""
+    cells = [each for each in seen if each["kind"] == kind]
     assert {each["count"] for each in cells} == {PUBLISHED}
-    shown = {
-        "FETCH, first frame leaves": [each["times"][0] for each in cells],
-        "FETCH, last frame leaves": [each["times"][-1] for each in cells],
-        "FETCH, longest time between frames": [max(_gaps(each["times"])) for each in cells],
-        "FETCH, work for the first frame": [each["work"][0] for each in cells],
-        "FETCH, work for all frames": [sum(each["work"]) for each in cells],
-    }
-    return {name: fit(counts, times) for name, times in shown.items()}
+    counts = [real[each["round"]] for each in cells]
+    public = [[each["round"] for each in cells]]
+    if kind.endswith("beside"):
+        public.append([each["posts"] for each in cells])
+    shown = {name: [of(each["times"]) for each in cells] for name, of in SHOWN.items()}
+    if kind.endswith("beside"):
+        shown["answer to the other"] = [each["other"][0] for each in cells]
+    return {name: fit(counts, times, *public) for name, times in shown.items()}
 
 
-def _gaps(times: list[int]) -> list[int]:
-    return [later - sooner for sooner, later in pairwise(times)]
+def ping_slopes(kind: str, seen: list[Observation]) -> dict[str, Slope]:
+    """Slopes of a member's answers on the number of records in the open round that are another's."""
+
+    def slope(name: str, of: Callable[[list[int]], float]) -> Slope:
+        answers = [each for each in seen if each["kind"] == kind + name]
+        steps = [each["step"] for each in answers]
+        return fit([each["others"] for each in answers], [of(each["times"]) for each in answers], steps)
+
+    slopes = {title: slope(name, SHOWN["first frame"]) for name, title in PINGS.items()}
+    return slopes | {f"FETCH, {name}": slope("same fetch", of) for name, of in SHOWN.items()}
 
 
-def ping_slopes(seen: list[dict[str, Any]]) -> dict[str, Slope]:
-    """Slopes of answers on the number of records in the open round."""
+def ring_slopes(relays: list[tuple[dict[int, int], list[Observation]]]) -> dict[str, Slope]:
+    """Slopes of answers on the number of records in the ring, from several relays."""
     slopes = {}
-    for name, title in (("post", "POST to ACK"), ("void", "VOID"), ("info", "INFO")):
-        answers = [each for each in seen if name in each]
-        slopes[title] = fit([each[name] for each in answers], [each["times"][0] for each in answers])
+    for name, title in PINGS.items():
+        stored, steps, times = [], [], []
+        for real, seen in relays:
+            for each in seen:
+                if each["kind"] == name:
+                    stored.append(sum(real.values()))
+                    steps.append(each["step"])
+                    times.append(each["times"][0])
+        slopes[title] = fit(stored, times, steps)
     return slopes
 
 
-def rows(image: Path, rounds: int, control_rounds: int) -> list[Row]:
-    real, seen = observe(image, rounds, 1, leak=False)
-    slopes = fetch_slopes(real, seen) | ping_slopes(seen)
-    found = [Row(name, str(slope), "interval holds 0", slope.holds_zero) for name, slope in slopes.items()]
-    leaked = fetch_slopes(*observe(image, control_rounds, 2, leak=True))["FETCH, work for all frames"]
-    control = Row("control: more work for real records", str(leaked), "interval above 0", leaked.cycles > leaked.margin)
-    return [*found, control]
+def judged(title: str, slopes: dict[str, Slope], resolution: int) -> list[Row]:
+    bound = f"holds 0, within ± {resolution:,}"
+    return [
+        Row(f"{title}: {name}", str(slope), bound, slope.holds_zero and slope.within(resolution))
+        for name, slope in slopes.items()
+    ]
+
+
+def rows(image: Path) -> list[Row]:
+    product = Experiment(rounds=110, beside=60, pings=60).run(image)
+    # Pings are the same in the control, whose ring is emptier.
+    control = Experiment(rounds=24, pings=24, seed=2, leak=True).run(image)
+    found = judged("FETCH", fetch_slopes("fetch", *product), DELAYED_CYCLES)
+    found += judged("FETCH beside POST and VOID", fetch_slopes("beside", *product), OTHERS_CYCLES)
+    found += judged("open round fills", ping_slopes("", product[1]), OTHERS_CYCLES)
+    found += judged("ring fills", ring_slopes([product, control]), RING_CYCLES)
+    found += judged("FETCH, work", fetch_slopes(UNDELAYED + "fetch", *product), WORK_CYCLES)
+    found += judged(
+        "FETCH beside POST and VOID, work", fetch_slopes(UNDELAYED + "beside", *product), BESIDE_WORK_CYCLES
+    )
+    found += judged("open round fills, work", ping_slopes(UNDELAYED, product[1]), OTHERS_WORK_CYCLES)
+    leaked = fetch_slopes(UNDELAYED + "fetch", *control)["last frame"]
+    found.append(Row("control, work: last frame", str(leaked), "does not hold 0", not leaked.holds_zero))
+    leaked = fetch_slopes("fetch", *control)["last frame"]
+    return [*found, Row("control: last frame", str(leaked), "told")]
 
 
 def main() -> int:
     start = time.monotonic()
-    found = rows(IMAGE, 120, 30)
+    found = rows(IMAGE)
     return 0 if publish("attacks-board", "make test-attacks", found, time.monotonic() - start) else 1
 
 
