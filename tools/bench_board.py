@@ -22,12 +22,14 @@ from tessera.runtime import aes_cbc, aes_ecb
 from tessera.server import Server
 
 _CYCLES = 0x40070000  # tools/emulator/probe.mjs
+_FLASH_OPERATIONS = 0x40070010
 _LOWEST_STACK = 0x40070014
 _STACK_TOP = 0x20042000
 _VERIFICATIONS = 8
 _HANDSHAKES = 4
 _POSTS = 32
 _CELLS = 3
+_STRANGERS = 100
 
 _overhead = 0
 
@@ -126,33 +128,72 @@ class Stream:
         self.closed = True
 
 
-async def through_server(relay):
-    """A stranger from its connection to its end, with the server and asyncio around it; TCP's own work is left out."""
-    server = Server(relay)
+async def bare(stream):
+    """What asyncio has to do for a stranger, whatever the server does."""
+    try:
+        stream.write(b"")
+        await stream.drain()
+        await stream.readexactly(office.channel.HELLO_BYTES)
+        raise BadFrame
+    except BadFrame:
+        pass
+    stream.close()
+    await stream.wait_closed()
+
+
+async def connection_cycles(connected):
+    """Cycles of a stranger from its connection to its end, with asyncio around it; TCP's own work is left out."""
     cycles = []
     for _ in range(5):
         stream = Stream()
         gc.collect()
         start = mem32[_CYCLES]
-        await asyncio.create_task(server._connected(stream, stream))
+        await asyncio.create_task(connected(stream))
         cycles.append((mem32[_CYCLES] - start & 0xFFFFFFFF) - _overhead)
         assert stream.closed
-    say("stranger_through_server", cycles)
+    return cycles
+
+
+async def many(connected):
+    """Cycles of each of so many strangers on average, the collector's work and drawn random bytes in them."""
+    start = mem32[_CYCLES]
+    for _ in range(_STRANGERS):
+        stream = Stream()
+        await asyncio.create_task(connected(stream))
+        assert stream.closed
+    return (mem32[_CYCLES] - start & 0xFFFFFFFF) // _STRANGERS
+
+
+def many_without_server(relay):
+    for _ in range(_STRANGERS):
+        stranger(relay)
 
 
 def strangers(relay):
     """What one costs, what the random bytes of so many cost that share a draw, what a hundred of them leave behind."""
+    server = Server(relay)
+
+    def connected(stream):
+        return server._connected(stream, stream)
+
     say("stranger", cycles_of(5, stranger, relay))
-    asyncio.run(through_server(relay))
+    say("stranger_through_server", asyncio.run(connection_cycles(connected)))
+    say("stranger_for_asyncio", asyncio.run(connection_cycles(bare)))
     cycles, _ = timed(relay._draw_ahead)
     say("stranger_share_of_draw", [cycles * office.channel.NONCE_BYTES // len(relay._drawn)])
-    in_use = []
-    for _ in range(2):
-        for _ in range(100):
-            stranger(relay)
-        gc.collect()
-        in_use.append(gc.mem_alloc())
-    say("left_by_strangers", in_use[1] - in_use[0])
+    say("stranger_of_many", [timed(many_without_server, relay)[0] // _STRANGERS])
+    say("stranger_of_many_for_asyncio", [asyncio.run(many(bare))])
+    asyncio.run(many(connected))
+    operations = mem32[_FLASH_OPERATIONS]
+    in_use = memory_in_use()
+    say("stranger_of_many_through_server", [asyncio.run(many(connected))])
+    say("left_by_strangers", memory_in_use() - in_use)
+    say("flash_operations_of_strangers", mem32[_FLASH_OPERATIONS] - operations)
+
+
+def memory_in_use():
+    gc.collect()
+    return gc.mem_alloc()
 
 
 def greet(relay, make_client):

@@ -165,6 +165,10 @@ def summary(core: Figures, boot: Figures, service: Figures) -> list[tuple[str, f
     median("stranger refused before curve work", "stranger")
     median("the same, with its share of drawing random bytes", "stranger", "stranger_share_of_draw")
     median("the same, with server and asyncio, without TCP", "stranger_through_server")
+    median("asyncio's part of that", "stranger_for_asyncio")
+    median("each of 100 strangers, collector and draws included", "stranger_of_many")
+    median("the same, with server and asyncio, without TCP", "stranger_of_many_through_server")
+    median("asyncio's part of that", "stranger_of_many_for_asyncio")
     median("full handshake", "handshake")
     median("full handshake and AUTH", "handshake", "auth")
     median("resumed handshake", "resumed_handshake")
@@ -178,6 +182,7 @@ def summary(core: Figures, boot: Figures, service: Figures) -> list[tuple[str, f
     say(f"heap in use, peak with {CONNECTIONS} connections", f"{service['heap_peak_bytes']:,} bytes")
     say("heap free at that peak", f"{service['heap_bytes'] - service['heap_peak_bytes']:,} bytes")
     say("heap that 100 strangers leave in use", f"{core['left_by_strangers']:,} bytes")
+    say("flash operations of 100 strangers", f"{core['flash_operations_of_strangers']:,}")
     say("C stack, deepest", f"{core['stack']:,} bytes")
     say(f"the emulated line, {CONNECTIONS} members fetching", f"{service['line_kb_per_s']:.0f} kB/s")
     return rows
