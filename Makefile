@@ -82,7 +82,7 @@ fuzz: setup ## hostile input to every format, coverage-guided: MINUTES=10
 test-attacks: image setup-emulator ## every attack of the suite, with its advantage and bound
 	@"$(PYTHON)" tests/attacks/attacks.py && "$(PYTHON)" tests/attacks/board_timing.py
 
-soak: setup ## thirty days of an office of 50 in fast motion: DAYS=30
+soak: setup ## thirty days of an office of 50 in fast motion, with power cuts, then days without: DAYS=30
 	@"$(PYTHON)" tests/soak/soak.py --days "$(DAYS)"
 
 results: setup ## tests/RESULTS.md from the last whole runs of the four suites above
