@@ -13,11 +13,11 @@ same seed, what the dice decide is.
 
 import argparse
 import asyncio
-import contextlib
 import random
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,12 +140,13 @@ class Soak:
 
 
 async def _stop(*tasks: "asyncio.Task[None]") -> None:
-    """End them; what one of them failed with is raised."""
+    """End them; what one of them failed with is printed, as a task that is awaited twice forgets where, and raised."""
     for task in tasks:
         task.cancel()
-    for task in tasks:
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    for failure in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(failure, Exception):
+            traceback.print_exception(failure)
+            raise failure
 
 
 # -- figures
