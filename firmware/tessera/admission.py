@@ -100,10 +100,6 @@ class Admission:
         step = None if token is None else token.step(id_)
         return None if step is None else (token, step)
 
-    def resumed(self, token, step):
-        """The token's session was resumed with this step: its secret is used up, the next one is offered."""
-        self.offer_resumption(token, step[2])
-
 
 def _mark(id_):
     """A small integer, which takes no heap, for an id. Of two ids with one mark the newer is found, and the member with

@@ -391,7 +391,7 @@ class Relay:
             raise BadFrame("unknown resumption id")
         token, step = found
         opened, reply = channel.resume(hello, nonce, step[1], self._drawn_ahead(channel.RELAY_RANDOM_BYTES))
-        self._admission.resumed(token, step)
+        self._admission.offer_resumption(token, step[2])  # the one it was resumed with is used up
         session = Session(opened)
         session.epoch, session.token = self.epoch, token
         return session, reply

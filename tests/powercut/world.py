@@ -8,6 +8,7 @@ import struct
 import vfs
 
 import office
+from covering import cover_records
 from dice import Dice
 from power import Flash, Power, PoweredDevice
 from tessera import cover, page, wire
@@ -262,13 +263,7 @@ class World:
         epoch = round_ // EPOCH_ROUNDS
         key = cover.cover_key(self.relay._keyring.epochs[epoch][1])
         epoch_cover = cover.EpochCover(key, self.relay.parameters.thresholds(epoch))
-        dummies = epoch_cover.dummies(bucket, round_)
-        made = []
-        for number in range(epoch_cover.noise(bucket, round_)):
-            out = bytearray(wire.RECORD_BYTES)
-            dummies.make(number, out, memoryview(out)[-16:])
-            made.append(bytes(out))
-        return sorted(made)
+        return sorted(cover_records(epoch_cover, bucket, round_))
 
     # -- promises
 

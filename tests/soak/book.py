@@ -6,8 +6,8 @@ Cover is told from real by computing it: whatever is left of a batch must have b
 
 from collections import Counter
 
+from covering import cover_records
 from office import LEDGER_KEY
-from tessera import wire
 from tessera.cover import EpochCover, commitment
 from tessera.hashes import sha256
 from tessera.ledger import Checkpoint
@@ -62,7 +62,7 @@ class Book:
         for round_ in self._unchecked:
             cover = self._covers.get(round_ // self.epoch_rounds)
             if cover is not None:
-                self._check(round_, self._unchecked.pop(round_), make_dummies(cover, round_))
+                self._check(round_, self._unchecked.pop(round_), cover_records(cover, 0, round_))
                 return True
         return False
 
@@ -110,14 +110,3 @@ class Book:
             key = self.cover_keys.get(epoch)
             if key is not None and checkpoint.cover_commitment != commitment(key):
                 self.wrong.append(f"the checkpoint of epoch {epoch} commits to another cover")
-
-
-def make_dummies(cover: EpochCover, round_: int) -> list[bytes]:
-    """The cover of a round, bucket 0."""
-    made = []
-    maker = cover.dummies(0, round_)
-    for number in range(cover.noise(0, round_)):
-        record = bytearray(wire.RECORD_BYTES)
-        maker.make(number, record, memoryview(record)[-16:])
-        made.append(bytes(record))
-    return made

@@ -17,7 +17,6 @@ import random
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,12 +139,11 @@ class Soak:
 
 
 async def _stop(*tasks: "asyncio.Task[None]") -> None:
-    """End them; what one of them failed with is printed, as a task that is awaited twice forgets where, and raised."""
+    """End them; what one of them failed with is raised, with the place where, which awaiting it again would lose."""
     for task in tasks:
         task.cancel()
     for failure in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(failure, Exception):
-            traceback.print_exception(failure)
             raise failure
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from book import Book, make_dummies
+from book import Book
 from check import unhex, vectors
+from covering import cover_records
 from soak import play
 from tessera.cover import EpochCover
 
@@ -31,7 +32,7 @@ def _one_round(change: Callable[[list[bytes]], object] = lambda batch: None) -> 
     for record in posted:
         book.send(record)
         book.acknowledge(record, ROUND)
-    batch = sorted(posted + make_dummies(EpochCover(KEY, thresholds), ROUND))
+    batch = sorted(posted + cover_records(EpochCover(KEY, thresholds), 0, ROUND))
     change(batch)
     book.read(ROUND, batch)
     book.learn({0: KEY})
