@@ -25,7 +25,7 @@ CUTS = 50
 TOO_OLD = 7
 SEED = "TESSERA_TEST_SEED"
 EPOCH_ROUNDS = 80
-ROUNDS_BEFORE = 50  # so that the epoch changes in the middle of the test
+ROUNDS_BEFORE = 68  # so that the epoch changes in the middle of the test: its cuts take about 13 s
 # What one member may post in an epoch: every cut costs the rest of a lease of 16. 2 · 9 · 80 · 2 ≤ 3360 pages.
 TOKENS, POSTS = 10, 80
 
