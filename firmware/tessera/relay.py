@@ -35,6 +35,7 @@ class Identity:
     def __init__(self, static_secret, ledger_secret, chip_id, firmware_digest):
         self.static = (static_secret, curve.public(static_secret))
         self.ledger_secret = ledger_secret
+        self.ledger_key = curve.public(ledger_secret)[1:]
         self.chip_id = chip_id
         self.firmware_digest = firmware_digest
 
@@ -160,6 +161,15 @@ class Relay:
     @property
     def static_key(self):
         return self._identity.static[1]
+
+    @property
+    def ledger_key(self):
+        return self._identity.ledger_key
+
+    @property
+    def boots(self):
+        """Starts of this relay since it was provisioned."""
+        return self._keyring.boots
 
     # -- rounds and epochs
 
