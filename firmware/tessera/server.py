@@ -11,10 +11,13 @@ from .errors import BadFrame, Busy, Fault, Refusal
 from .runtime import collect, const, outgoing, sleep_ms, ticks_diff, ticks_ms
 
 _IDLE_MS = const(10_000)
+_STUCK_MS = const(30_000)  # a connection that is still there was cancelled in vain
 _SWEEP_MS = const(500)
 _LONGEST_SLEEP_MS = const(250)
 _PATIENCE_MS = const(500)  # a handshake waits so long for running deliveries
 _STRANGERS = const(4)  # connections before their handshake; the oldest makes room
+
+SEAL, SERVE = const(0), const(1)  # what is alive
 
 
 class Timing:
@@ -65,14 +68,16 @@ class _Connection:
 class Server:
     """A started Relay on TCP. sessions: how many admitted or handshaken connections at once.
 
-    observe() is called after every answer and seal, for measurements.
+    observe() is called after every answer and seal, for measurements; alive(SEAL) and alive(SERVE) a few times a second
+    while the seal task turns and while answers can leave, for a watchdog.
     """
 
-    def __init__(self, relay, timing=None, sessions=4, observe=None):
+    def __init__(self, relay, timing=None, sessions=4, observe=None, alive=None):
         self._relay = relay
         self._timing = timing or Timing()
         self._most_sessions = sessions
         self._observe = observe or (lambda: None)
+        self._alive = alive or (lambda who: None)
         self._connections = []
         self._deliveries = 0
         self._gate = asyncio.Event()  # closed in the window after a seal
@@ -91,6 +96,8 @@ class Server:
         finally:
             sweeper.cancel()
             server.close()
+            for connection in self._connections:
+                connection.task.cancel()
 
     # -- time
 
@@ -101,6 +108,7 @@ class Server:
             if self._turn():
                 await _sleep_until(start, self._timing.window_ms)
             self._gate.set()
+            self._alive(SEAL)
             await self._prepare()
             await sleep_ms(self._pause_ms())
 
@@ -126,17 +134,23 @@ class Server:
     async def _sweep(self):
         while True:
             await sleep_ms(_SWEEP_MS)
-            self._end_idle()
+            await self._gate.wait()  # as every answer does
+            if self._end_idle():
+                self._alive(SERVE)
 
     def _end_idle(self):
-        """End connections that have been idle too long, reading or writing.
+        """End connections that have been idle too long, reading or writing; False if one does not end.
 
         Not in _sweep(), whose local names would keep the buffers of the last connection for as long as none comes.
         """
         now = ticks_ms()
+        longest = 0
         for connection in list(self._connections):
-            if ticks_diff(now, connection.last_ms) > _IDLE_MS:
+            idle = ticks_diff(now, connection.last_ms)
+            longest = max(longest, idle)
+            if idle > _IDLE_MS:
                 connection.task.cancel()
+        return longest < _STUCK_MS
 
     # -- connections
 

@@ -10,8 +10,9 @@ from damage import changed
 from office import Office, Token, parameters, records
 from socketclient import QUICK, Client, Served, until
 from tessera import curve, wire
-from tessera.errors import Refused
+from tessera.errors import Fault, Refused
 from tessera.runtime import ticks_ms
+from tessera.server import SEAL, SERVE
 
 
 def _state(office):
@@ -132,6 +133,40 @@ async def test_a_full_heap_ends_a_connection_and_not_the_relay():
         office.relay.greet = greet
         member = await Client().admitted(served.port, Token(0, 0))
         assert await member.call(wire.post(0, records(1)[0])) == (wire.ACK, 1)
+
+
+async def test_seal_task_and_server_say_that_they_live_and_one_that_hangs_falls_silent():
+    office = Office()
+    async with Served(office.relay, QUICK) as served:
+        said = []
+        served.server._alive = said.append
+        await until(lambda: SEAL in said and SERVE in said)
+        served.server._gate = _Shut()  # no answer can leave
+        await asyncio.sleep(1)
+        said.clear()
+        await asyncio.sleep(1.2)
+        assert SEAL in said and SERVE not in said
+
+
+class _Shut(asyncio.Event):
+    """A gate that nobody opens."""
+
+    def set(self):
+        pass
+
+
+async def test_connections_end_with_the_server():
+    office = Office()
+    async with Served(office.relay, QUICK) as served:
+        member = await Client().admitted(served.port, Token(0, 0))
+
+        def fail():
+            raise Fault("the storage fails")
+
+        office.relay.turn = fail
+        await until(lambda: served.error is not None)
+        assert await member.closed()
+        await served.connections(0)
 
 
 async def test_the_sweeper_keeps_nothing_of_a_connection_that_ended():
