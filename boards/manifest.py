@@ -15,5 +15,8 @@ for name in ("_boot.py", "boot.py", "main.py", "tessera_build.py"):
 package("tessera", python_files("../firmware/tessera"), base_path="../firmware")
 
 # Of the device's modules only the network that the board has (options.network: ppp, wlan or lan).
-files = ("__init__", "appliance", "commands", "console", "factoryreset", "flash", "led", "log", "service", "sntp")
+files = (
+    *("__init__", "appliance", "button", "commands", "console", "explain", "factoryreset", "faultpage", "flash", "led"),
+    *("link", "log", "service", "sntp", "starts", "watchdog"),
+)
 package("device", sorted(name + ".py" for name in (*files, options.network)), base_path="../firmware")

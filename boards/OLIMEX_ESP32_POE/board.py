@@ -4,6 +4,8 @@ import network as ports
 from device.lan import Wire
 from machine import Pin
 
+BUTTON = 34  # BUT1
+
 
 def network(config):
     """The link that device.service brings up."""
@@ -16,5 +18,6 @@ def network(config):
             phy_addr=0,
             ref_clk=Pin(17),
             ref_clk_mode=Pin.OUT,
-        )
+        ),
+        config.get("address"),
     )
