@@ -146,7 +146,7 @@ def open_relay(appliance):
         secrets = bytes.fromhex(config["static_secret"]), bytes.fromhex(config["ledger_secret"])
     except (KeyError, ValueError):
         raise Error("relay.json cannot be read: provision the relay anew") from None
-    identity = Identity(*secrets, _chip_id(), FIRMWARE_DIGEST)
+    identity = Identity(*secrets, _chip_id(), FIRMWARE_DIGEST, BOARD)
     relay = Relay(ring, keys, appliance.directory, identity, os.urandom)
     print("starting; the first start fills the record ring, which takes a while")
     relay.start()
