@@ -24,14 +24,15 @@ class Timing:
     """When answers leave, in milliseconds; none of it may depend on what is stored.
 
     ack_ms: small answers after the request's arrival. lead_ms: first frame of a FETCH; tick_ms: the frames after it.
-    window_ms: the silence after a seal, for erases.
+    window_ms: the silence after a seal, for erases. slot_ms: how long a session has its place whoever else comes.
     """
 
-    def __init__(self, ack_ms=20, lead_ms=30, tick_ms=4, window_ms=60):
+    def __init__(self, ack_ms=20, lead_ms=30, tick_ms=4, window_ms=60, slot_ms=120_000):
         self.ack_ms = ack_ms
         self.lead_ms = lead_ms
         self.tick_ms = tick_ms
         self.window_ms = window_ms
+        self.slot_ms = slot_ms
 
 
 class _Connection:
@@ -40,6 +41,7 @@ class _Connection:
         self.writer = writer
         self.task = asyncio.current_task()
         self.session = None
+        self.began_ms = 0  # the session
         self.cells = None
         self.out = None
         self.alive()
@@ -185,15 +187,31 @@ class Server:
         self._check_room()  # before the queue for the handshake, and after it
         async with self._handshake:
             await self._let_deliveries_go_first()
-            self._check_room()
+            await self._take_slot()
             connection.session, reply = self._relay.greet(hello, nonce, access_key)
+            connection.began_ms = ticks_ms()
         await connection.send(reply)
         collect()
 
     def _check_room(self):
+        """BadFrame if every slot is taken by a session that keeps it; the session that loses its slot, None if one is
+        free."""
         sessions = [connection for connection in self._connections if connection.session is not None]
-        if len(sessions) >= self._most_sessions:
+        if len(sessions) < self._most_sessions:
+            return None
+        # The oldest, whatever it does: that a session only sends VOID must not show in how it ends (PROTOCOL §4).
+        now = ticks_ms()
+        oldest = max(sessions, key=lambda connection: ticks_diff(now, connection.began_ms))
+        if ticks_diff(now, oldest.began_ms) < self._timing.slot_ms:
             raise BadFrame("no room")
+        return oldest
+
+    async def _take_slot(self):
+        oldest = self._check_room()
+        if oldest is not None:
+            oldest.task.cancel()
+            while oldest in self._connections:
+                await sleep_ms(1)
 
     async def _let_deliveries_go_first(self):
         start = ticks_ms()
