@@ -17,6 +17,7 @@ from rich.table import Table
 from . import cards, files, passphrase
 from . import plan as planning
 from .boards import BOARDS
+from .clock import unix_now
 from .errors import InvalidInput, UsageError
 from .issuer import EPOCHS_DEFAULT, FEDERATION_CARD, KEYSTORE, PARAMETERS, Issuer
 from .output import show
@@ -84,14 +85,17 @@ def issuer_init(
     name: Annotated[str, typer.Option(help="Name of the federation, for people.")],
     epochs: Annotated[int, typer.Option("--epochs", "--days", help="Length of the key schedule.")] = EPOCHS_DEFAULT,
     genesis: Annotated[
-        str | None, typer.Option(help="Start of round 0: unix seconds or ISO 8601. Now if left out.")
+        str | None,
+        typer.Option(help="Start of round 0: unix seconds or ISO 8601. One epoch ago if left out, for commissioning."),
     ] = None,
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a federation: its keys, encrypted, and signed parameters of serial 1."""
     made = planning.load(plan_file)
-    start = None if genesis is None else _unix_seconds(genesis)
+    # An epoch in which nobody can have posted: new relays disclose its cover to whoever commissions them (PROTOCOL §8).
+    start = unix_now() - made.choice.epoch_seconds if genesis is None else _unix_seconds(genesis)
+    start -= start % made.choice.round_seconds if genesis is None else 0
     if (directory / KEYSTORE).exists():
         raise UsageError(f"there is an issuer in {directory}", "name a new directory; nothing is ever overwritten")
     phrase = passphrase.obtain(passphrase_file, confirm=True)
