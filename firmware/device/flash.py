@@ -22,8 +22,8 @@ def region(name):
         from esp32 import Partition
 
         return Partition.find(Partition.TYPE_DATA, label=name)[0]
-    # The port counts from the start of its storage, and littlefs comes first in it (tools/boards.py checks that).
-    return Flash(start=offset - PARTITIONS["littlefs"][0], len=length)
+    # The port counts from the start of its storage, and the bundles come first in it (tools/boards.py checks that).
+    return Flash(start=offset - PARTITIONS["bundle_a"][0], len=length)
 
 
 def mount():

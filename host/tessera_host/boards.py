@@ -4,7 +4,7 @@ Owns the sizes that plans are checked against and that relay.json carries. Leave
 tables (the board folders, which are checked against this), what is stored in the rings (the core).
 
 The rest of each flash is for code, for littlefs (configuration, two parameter sets of at most 32 KiB, a ledger of 250
-bytes an epoch: 98 KiB for the longest schedule) and, where it fits, for a second code slot (update over the air).
+bytes an epoch: 98 KiB for the longest schedule) and for updates in service: a second code slot, or two bundles.
 """
 
 from dataclasses import dataclass
@@ -38,11 +38,11 @@ def _kib(kibibytes: int) -> int:
 BOARDS = {
     board.name: board
     for board in (
-        # 2048 KiB = 1024 code + 160 littlefs + 16 key ring + 848 ring. One code slot: two Wi-Fi images do not fit.
+        # 2048 KiB = 864 code + 2 × 80 bundles + 160 littlefs + 16 key ring + 848 ring. One code slot: two Wi-Fi images
+        # do not fit.
         Board("RPI_PICO", _kib(2048), _kib(848)),
         Board("RPI_PICO_W", _kib(2048), _kib(848)),
-        # 4096 KiB = 8 partition table + 2 × 1280 code (A/B of the boot ROM) + 256 littlefs + 16 key ring + 1216 ring,
-        # and 40 to spare.
+        # 4096 KiB = 1280 code + 2 × 80 bundles + 256 littlefs + 16 key ring + 1216 ring, and 1168 to spare.
         Board("RPI_PICO2_W", _kib(4096), _kib(1216)),
         # 4096 KiB = 64 boot loader, nvs, otadata, phy + 2 × 1536 code (MicroPython's 4 MiB OTA table) + 160 littlefs
         # + 16 key ring + 784 ring. 784, not 848: the ledger of a whole schedule must fit beside two parameter sets.

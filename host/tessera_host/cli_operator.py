@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from . import cards, files, passphrase
+from . import cards, files, passphrase, releases
 from . import plan as planning
 from .boards import BOARDS
 from .clock import unix_now
@@ -172,6 +172,32 @@ def issuer_abort(
         count = issuer.abort_sessions()
     text = f"{count} open sessions closed; they stay charged to their members."
     show({"aborted_sessions": count}, text, as_json)
+
+
+@issuer_app.command("approve")
+def issuer_approve(
+    directory: IssuerDirectory,
+    folder: Annotated[Path, typer.Argument(metavar="IMAGE_FOLDER", help="build/BOARD, as `make image` leaves it.")],
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sign an image (and the bundle in its folder) for this federation: relays take no other code."""
+    with _open(directory, passphrase_file) as issuer:
+        made = issuer.approve(folder)
+    listed = [
+        {
+            "release": str(each.path),
+            "artifact": str(each.artifact),
+            "kind": releases.KIND_NAMES[each.release.kind],
+            "board": each.release.board,
+            "version": each.version,
+            "bytes": each.release.bytes,
+            "sha256": each.release.sha256.hex(),
+        }
+        for each in made
+    ]
+    text = [f"{row['release']}: {row['kind']} {row['version']} for {row['board']}" for row in listed]
+    show({"releases": listed}, "\n".join(text), as_json)
 
 
 @issuer_app.command("show")

@@ -21,7 +21,7 @@ from tessera import curve, hashes
 from tessera.errors import InvalidObject
 from tessera.params import Parameters, digest, encode
 
-from . import blind, boards, cards, files, noise, relay_directory
+from . import blind, boards, cards, files, noise, relay_directory, releases
 from .clock import Clock, unix_now
 from .errors import InvalidInput, NotPermitted, UsageError
 from .issuance import Issuance
@@ -277,6 +277,18 @@ class Issuer:
         keys = b"".join(present.epoch_key(epoch) for epoch in range(present.first_epoch, present.end_epoch))
         fields |= {"serial": present.serial + 1, "thresholds": bytes(present.thresholds), "epoch_keys": keys}
         return _signed(fields | changes, self._keystore.data["root_secret"])
+
+    # -- code
+
+    def approve(self, folder: Path) -> list[releases.Approved]:
+        """Sign every artifact in an image's folder for this federation's relays. Raises InvalidInput, UsageError."""
+        root_secret = self._keystore.data["root_secret"]
+
+        def sign(message: bytes) -> bytes:
+            signature: bytes = curve.sign(root_secret, message, secrets.token_bytes(32))
+            return signature
+
+        return releases.approve(folder, self.parameters.federation_id, sign)
 
     # -- members
 
