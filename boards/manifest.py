@@ -15,5 +15,5 @@ for name in ("_boot.py", "boot.py", "main.py", "tessera_build.py"):
 package("tessera", python_files("../firmware/tessera"), base_path="../firmware")
 
 # Of the device's modules only the network that the board has (options.network: ppp, wlan or lan).
-files = ("__init__.py", "console.py", "flash.py", "led.py", "provision.py", "service.py", "sntp.py")
-package("device", (*files, options.network + ".py"), base_path="../firmware")
+files = ("__init__", "appliance", "commands", "console", "factoryreset", "flash", "led", "log", "provision", "service")
+package("device", sorted(name + ".py" for name in (*files, "sntp", options.network)), base_path="../firmware")

@@ -5,6 +5,7 @@ from tessera_build import PARTITIONS
 from vfs import VfsLfs2
 from vfs import mount as _mount
 
+from device import factoryreset
 from tessera.errors import Fault
 from tessera.keyring import KeyRing
 
@@ -30,6 +31,7 @@ def mount():
     """Mount the file system. One is made if there is none, but never on a board whose key ring was in use."""
     global problem
     device = region("littlefs")
+    factoryreset.finish(region("keyring"), device)
     try:
         _mount(VfsLfs2(device, progsize=_PROGRAM_BYTES), "/")
         problem = None
