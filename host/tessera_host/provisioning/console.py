@@ -40,7 +40,9 @@ class Console:
     ) -> None:
         self.close()
 
-    def ask(self, name: str, *arguments: str | int, seconds: float = ANSWER_SECONDS, attempts: int = ATTEMPTS) -> Answer:
+    def ask(
+        self, name: str, *arguments: str | int, seconds: float = ANSWER_SECONDS, attempts: int = ATTEMPTS
+    ) -> Answer:
         """Raises RelayRefused with the relay's words, BoardSilent if it does not answer in time.
 
         Asked again if the answer does not come or is damaged: for questions, and commands that may be repeated.
@@ -72,6 +74,8 @@ class Console:
             elif line.startswith(refusal) or line.startswith(b"!? "):
                 words = line.partition(b" ")[2].decode(errors="replace")
                 raise RelayRefused(f"the relay refused '{name}': {words}", "see what `tessera flash verify` says of it")
+            elif line.startswith(b">>> "):
+                raise BoardSilent(f"there is MicroPython's prompt at {self.line.device}, no relay", SAFE)
             elif line.startswith(result):
                 return _complete(lines, line[len(result) :])
         return None

@@ -1,5 +1,6 @@
 """Serial ports: opening them with errors that say what to do, and lines of text with a time limit."""
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -27,10 +28,8 @@ class SerialLine:
         self._unread = b""
 
     def close(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # the cable was pulled
             self._port.close()
-        except OSError:
-            pass  # the cable was pulled
 
     def __enter__(self) -> Self:
         return self
