@@ -10,7 +10,7 @@ def python_files(folder):
 
 include("$(MPY_DIR)/extmod/asyncio")
 
-for name in ("_boot.py", "boot.py", "main.py", "tessera_build.py"):
+for name in ("_boot.py", "boot.py", "main.py", "slots.py", "tessera_build.py"):
     module(name, base_path="../firmware")
 package("tessera", python_files("../firmware/tessera"), base_path="../firmware")
 
