@@ -12,14 +12,15 @@ from typing import Any
 from .. import boards
 from ..errors import BoardNotFound, BoardSilent, RelayRefused, SeveralBoards, TesseraError, WrongBoard
 from . import rp2
-from .console import Console
+from .console import AtPrompt, Console
 from .finder import Finder, Port, Volume, read_volume
 from .prompt import NotOurs, Prompt
 from .serial_line import SAFE
 
 PLUG_IN = "plug it in over USB; a Pico while its BOOTSEL button is held"
 STATUS_SECONDS = 1.5
-STATUS_ATTEMPTS = 3
+PATIENCE_SECONDS = 4.5
+BOOT_PATIENCE_SECONDS = 30.0  # a first start makes the file system
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,11 @@ def place_of(each: Port | Volume) -> str:
     return each.device if isinstance(each, Port) else str(each.path)
 
 
-def identify(each: Port | Volume) -> Found:
-    """Ask what it is. Raises BoardSilent if nothing there answers, PortDenied."""
+def identify(each: Port | Volume, patience_seconds: float = PATIENCE_SECONDS) -> Found:
+    """Ask what it is; what answers nothing within the patience is interrupted. Raises BoardSilent, PortDenied."""
     if isinstance(each, Volume):
         return Found(str(each.path), volume=each, chip=rp2.chip_of(each))
-    relay = ask_relay(each.device)
+    relay = ask_relay(each.device, patience_seconds)
     if relay is not None:
         return Found(each.device, port=each, relay=relay)
     try:
@@ -111,12 +112,13 @@ def identify(each: Port | Volume) -> Found:
     return Found(each.device, port=each, chip=_esp32_chip(each.device))
 
 
-def ask_relay(device: str) -> dict[str, Any] | None:
-    """The status of a relay in service; None if none answers. Interrupts nothing."""
+def ask_relay(device: str, patience_seconds: float = PATIENCE_SECONDS) -> dict[str, Any] | None:
+    """The status of a relay in service; None if none answers, at once if a prompt does. Interrupts nothing."""
     with Console(device) as console:
         try:
-            return console.ask("status", seconds=STATUS_SECONDS, attempts=STATUS_ATTEMPTS).result
-        except RelayRefused:
+            attempts = max(1, round(patience_seconds / STATUS_SECONDS))
+            return console.ask("status", seconds=STATUS_SECONDS, attempts=attempts).result
+        except (RelayRefused, AtPrompt):
             return None
         except BoardSilent as silent:
             if "went away" in silent.message:
@@ -151,7 +153,7 @@ def wait_for_board(finder: Finder, before: Found, known: frozenset[str], seconds
             ports = [before.port]
         for port in ports:
             try:
-                return identify(port)
+                return identify(port, BOOT_PATIENCE_SECONDS)
             except TesseraError as error:
                 words = f" ({error.message})"
         time.sleep(0.2)

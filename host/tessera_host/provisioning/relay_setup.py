@@ -326,7 +326,7 @@ class RelaySetup:
         assert issuer is not None
         if listed is not None and (listed["key"], listed["ledger"]) != (static_key, ledger_key):
             raise OtherRelay(
-                f"'{self._name}' is listed with another board's keys",
+                f"'{self._name}' is listed with other keys: another board's, or those of this one before it was reset",
                 f"plug that board in, or give it up: tessera relay remove {self._name} --issuer {self._desk.directory}",
             )
         issuer.add_relay_keys(self._name, self._settings.host, self._settings.port, static_key, ledger_key)
@@ -431,7 +431,8 @@ def wait_for_relay(finder: Finder, found: Found, seconds: float) -> dict[str, An
             if status is not None and status.get("state") != "starting":
                 return status
         except TesseraError:  # it restarts: the port is away
-            time.sleep(0.2)
+            pass
+        time.sleep(0.2)
     raise BoardSilent(
         f"the relay does not serve after {seconds:.0f} s",
         "it may still be filling its record ring; if its light does not show that it serves, " + SAFE,
