@@ -44,6 +44,7 @@ BOOT_SECONDS = 90.0
 BOOT_LOADER_SECONDS = 60.0
 START_SECONDS = 420.0  # the first start fills the record ring
 CLOCK_SECONDS = 60.0
+RESTART_SECONDS = 1.0  # in which the answer leaves and the board resets
 CHUNK_BYTES = 384
 
 Confirm = Callable[[str], bool]
@@ -119,6 +120,7 @@ class RelaySetup:
             self._provision(found, checked)
         status = self._wait_until_serving(found)
         commissioned = self._commission(found, status)
+        self._agree_on_time(found)
         return self._record(found, status, checked, commissioned)
 
     # -- before anything is touched
@@ -390,6 +392,19 @@ class RelaySetup:
         desk.journal.note(self._name, "commissioned", commissioned=told)
         return told
 
+    def _agree_on_time(self, found: Found) -> None:
+        """Members refuse a relay that is more than a round off. One that fell behind takes the time anew at a start."""
+        parameters = self._desk.parameters
+        status = ask_status(found.place)
+        if rounds_apart(parameters, status) <= 1:
+            return
+        self._desk.report.step(f"{self._name}: its clock is off; it starts again and takes the time anew")
+        with Console(found.place) as console:
+            console.ask("restart", attempts=1)
+        time.sleep(RESTART_SECONDS)
+        status = set_clock(found.place, wait_for_relay(self._desk.finder, found, START_SECONDS))
+        check_round(parameters, status)
+
     def _record(
         self, found: Found, status: dict[str, Any], checked: Image, commissioned: dict[str, Any] | None
     ) -> InService:
@@ -454,6 +469,27 @@ def set_clock(place: str, status: dict[str, Any]) -> dict[str, Any]:
             time.sleep(0.3)
             status = console.ask("status").result
     return status
+
+
+def ask_status(place: str) -> dict[str, Any]:
+    """The status of a relay that serves."""
+    with Console(place) as console:
+        return console.ask("status").result
+
+
+def rounds_apart(parameters: Any, status: dict[str, Any]) -> int:
+    """How far the relay's round is from the one of this computer's clock."""
+    ours: int = parameters.round_at(int(time.time()))
+    return abs(ours - int(status["open_round"]))
+
+
+def check_round(parameters: Any, status: dict[str, Any]) -> None:
+    """Raise CommissioningFailed if members whose clock is this computer's would refuse the relay."""
+    if rounds_apart(parameters, status) > 1:
+        raise CommissioningFailed(
+            f"the relay is in round {status['open_round']}, this computer in {parameters.round_at(int(time.time()))}",
+            "set this computer's clock, or see why the relay reaches no time server",
+        )
 
 
 def check_keys(status: dict[str, Any], listed: dict[str, Any] | None) -> None:
