@@ -11,11 +11,10 @@ from typing import Any
 
 from .. import boards
 from ..errors import BoardNotFound, BoardSilent, RelayRefused, SeveralBoards, TesseraError, WrongBoard
-from . import rp2
+from . import esp32, rp2
 from .console import AtPrompt, Console
 from .finder import Finder, Port, Volume, read_volume
 from .prompt import NotOurs, Prompt
-from .serial_line import SAFE
 
 PLUG_IN = "plug it in over USB; a Pico while its BOOTSEL button is held"
 STATUS_SECONDS = 1.5
@@ -128,11 +127,7 @@ def ask_relay(device: str, patience_seconds: float = PATIENCE_SECONDS) -> dict[s
 
 def _esp32_chip(device: str) -> str:
     """The chip that its ROM loader names. Raises BoardSilent."""
-    try:
-        from . import esp32
-    except ImportError:
-        raise BoardSilent(f"nothing at {device} answers", SAFE) from None
-    return str(esp32.detect(device))
+    return esp32.detect(device).mcu
 
 
 def known_ports(finder: Finder, board: Found) -> frozenset[str]:
@@ -173,10 +168,10 @@ def board_for(found: Found, wanted: str | None, planned: str) -> str:
     if found.board and found.board != name:
         raise WrongBoard(f"{found} is a {found.board}, not a {name}", f"use --board {found.board}, or plug in a {name}")
     chip = chip_in(found.chip or found.machine or "")
-    if chip and chip != board.chip:
-        fitting = ", ".join(each.name for each in boards.BOARDS.values() if each.chip == chip) or "no board"
+    if chip and chip != board.mcu:
+        fitting = ", ".join(each.name for each in boards.BOARDS.values() if each.mcu == chip) or "no board"
         raise WrongBoard(
-            f"a {name} has {board.chip}, {found} has {chip}", f"plug in a {name}, or choose with --board: {fitting}"
+            f"a {name} has {board.mcu}, {found} has {chip}", f"plug in a {name}, or choose with --board: {fitting}"
         )
     if found.machine and "Pico" in found.machine and ("Pico W" in found.machine) != board.name.endswith("_W"):
         raise WrongBoard(f"{found} is not a {name}", "plug in the other board, or choose with --board")
@@ -186,5 +181,5 @@ def board_for(found: Found, wanted: str | None, planned: str) -> str:
 def chip_in(machine: str) -> str | None:
     """The chip in a name like "Raspberry Pi Pico W with RP2040" (MicroPython) or "ESP32-S3 (revision v0.2)" (ROM)."""
     name = machine.rpartition(" with ")[2].lower().replace("-", "")
-    known = sorted({board.chip for board in boards.BOARDS.values() if board.chip}, key=len, reverse=True)
+    known = sorted({board.mcu for board in boards.BOARDS.values() if board.mcu}, key=len, reverse=True)
     return next((chip for chip in known if name.startswith(chip)), None)

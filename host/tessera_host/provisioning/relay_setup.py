@@ -29,7 +29,7 @@ from ..errors import (
     UsageError,
     WrongBoard,
 )
-from . import commissioning, detection, image, rp2
+from . import commissioning, detection, esp32, image, rp2
 from .card import RelayCard
 from .console import Console
 from .desk import Desk
@@ -202,7 +202,7 @@ class RelaySetup:
         parameters = self._desk.parameters
         release = image.find(self._request.image, self._board)
         checked = image.check(release, parameters.federation_id, parameters.root_key, self._board)
-        chip = boards.board(self._board).chip
+        chip = boards.board(self._board).mcu
         if chip in rp2.FAMILIES:
             rp2.check_image(checked.content, chip)
         return checked
@@ -223,7 +223,7 @@ class RelaySetup:
         if found.machine and not self._request.confirm(f"Overwrite {found}, with all that is on it?"):
             raise NotPermitted(f"{found} is left as it is", "--yes overwrites it")
         self._changed = True
-        if boards.board(self._board).chip in rp2.FAMILIES:
+        if boards.board(self._board).mcu in rp2.FAMILIES:
             after = self._flash_pico(found, checked)
         else:
             after = self._flash_esp32(found, checked)
@@ -260,10 +260,8 @@ class RelaySetup:
         )
 
     def _flash_esp32(self, found: Found, checked: Image) -> Found:
-        from . import esp32
-
         self._desk.report.step(f"{self._name}: writing the image")
-        esp32.flash(found.place, checked.path, self._board, self._desk.report.advance, self._desk.report.note)
+        esp32.flash(found.place, checked.content, boards.board(self._board), self._desk.report.advance)
         self._desk.report.step(f"{self._name}: waiting for the board")
         return detection.wait_for_board(self._desk.finder, found, frozenset(), BOOT_SECONDS)
 
