@@ -51,11 +51,11 @@ def _kib(kibibytes: int) -> int:
 BOARDS = {
     board.name: board
     for board in (
-        # 2048 KiB = 864 code + 2 × 80 bundles + 160 littlefs + 16 key ring + 848 ring. One code slot: two Wi-Fi images
+        # 2048 KiB = 856 code + 2 × 84 bundles + 160 littlefs + 16 key ring + 848 ring. One code slot: two Wi-Fi images
         # do not fit.
         Board("RPI_PICO", _kib(2048), _kib(848), "rp2040", network="ppp"),
         Board("RPI_PICO_W", _kib(2048), _kib(848), "rp2040", network="wlan"),
-        # 4096 KiB = 1280 code + 2 × 80 bundles + 256 littlefs + 16 key ring + 1216 ring, and 1168 to spare.
+        # 4096 KiB = 1280 code + 2 × 84 bundles + 256 littlefs + 16 key ring + 1216 ring, and 1160 to spare.
         Board("RPI_PICO2_W", _kib(4096), _kib(1216), "rp2350", network="wlan"),
         # 4096 KiB = 64 boot loader, nvs, otadata, phy + 2 × 1536 code (MicroPython's 4 MiB OTA table) + 160 littlefs
         # + 16 key ring + 784 ring. 784, not 848: the ledger of a whole schedule must fit beside two parameter sets.
