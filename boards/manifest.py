@@ -26,6 +26,7 @@ files = (
     "flash",
     "led",
     "log",
+    "provision",
     "service",
     "sntp",
     "update",

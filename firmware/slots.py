@@ -184,8 +184,9 @@ def start():
         if device is not None:
             _run_from(device)
     else:
-        from device.ota import OtaSlots
         from esp32 import Partition
+
+        from device.ota import OtaSlots
 
         current = OtaSlots(directory, Partition, *build)
     if current.on_trial:

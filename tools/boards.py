@@ -26,6 +26,7 @@ from types import ModuleType
 from tessera.firmware import digest_of_files
 from tessera.release import version_number
 from tessera_host import boards as host_boards
+from tessera_host.provisioning.esp32_image import TABLE_OFFSET
 
 ROOT = Path(__file__).resolve().parent.parent
 SECTOR_BYTES = 4096
@@ -81,12 +82,13 @@ class Partition:
 
 @dataclass(frozen=True)
 class Board:
-    """One folder of boards/."""
+    """One folder of boards/; image_offset is the byte of the flash at which its image begins."""
 
     name: str
     folder: Path
     mcu: str
     partitions: dict[str, Partition]
+    image_offset: int = 0
 
     @property
     def port(self) -> str:
@@ -108,7 +110,7 @@ class Board:
 
     @property
     def flash_bytes(self) -> int:
-        return host_boards.board(self.name).flash_sectors * SECTOR_BYTES
+        return host_boards.board(self.name).flash_bytes
 
 
 # --- Reading ---------------------------------------------------------------------------------------------------------
@@ -122,11 +124,13 @@ def read_board(name: str, folder: Path = ROOT / "boards") -> Board:
     """The board of this name; BoardError if there is none or its files cannot be read."""
     if name not in names(folder):
         raise BoardError(f"there is no board '{name}': choose one of {', '.join(names(folder))}")
-    mcu = json.loads((folder / name / "board.json").read_text())["mcu"]
+    described = json.loads((folder / name / "board.json").read_text())
+    mcu = described["mcu"]
     if mcu not in ARCHITECTURES:
         raise BoardError(f"{name}: board.json names the unknown mcu '{mcu}'")
     partitions = read_partitions(folder / name / "partitions.csv")
-    return Board(name, folder / name, mcu, {partition.name: partition for partition in partitions})
+    offset = read_size(described.get("deploy_options", {}).get("flash_offset", "0"))
+    return Board(name, folder / name, mcu, {partition.name: partition for partition in partitions}, offset)
 
 
 def read_partitions(path: Path) -> list[Partition]:
@@ -174,6 +178,7 @@ def check_partitions(board: Board) -> None:
     if partitions[-1].end > board.flash_bytes:
         raise BoardError(f"{board.name}: partition '{partitions[-1].name}' ends behind the flash")
     _check_rings(board)
+    _check_flashing(board)
     if board.port == "rp2":
         _check_rp2_storage(board)
     else:
@@ -187,6 +192,16 @@ def _check_rings(board: Board) -> None:
         if length != sectors * SECTOR_BYTES:
             here = length // SECTOR_BYTES
             raise BoardError(f"{board.name}: {here} sectors in partition '{name}', {sectors} in tessera_host.boards")
+
+
+def _check_flashing(board: Board) -> None:
+    """What `tessera flash` takes this board for is what its folder says."""
+    planned = host_boards.board(board.name)
+    if planned.mcu != board.mcu:
+        raise BoardError(f"{board.name}: board.json has the mcu '{board.mcu}', tessera_host.boards '{planned.mcu}'")
+    if planned.image_offset != board.image_offset:
+        here, there = hex(board.image_offset), hex(planned.image_offset)
+        raise BoardError(f"{board.name}: flash_offset {here} in board.json, {there} in tessera_host.boards")
 
 
 def _check_rp2_storage(board: Board) -> None:
@@ -210,8 +225,12 @@ def _check_esp32_flash(board: Board) -> None:
     megabytes = board.flash_bytes // 1024 // 1024
     if f"CONFIG_ESPTOOLPY_FLASHSIZE_{megabytes}MB=y\n" not in (board.folder / "sdkconfig.board").read_text():
         raise BoardError(f"{board.name}: sdkconfig.board does not set a flash of {megabytes} MB")
-    if board.partitions["nvs"].offset < 0x9000:
+    if min(partition.offset for partition in board.partitions.values()) < TABLE_OFFSET + SECTOR_BYTES:
         raise BoardError(f"{board.name}: a partition lies over the boot loader or the partition table")
+    # Flashing writes the first code slot and blanks otadata, so that this is the slot that starts.
+    slots = [partition.subtype for partition in board.partitions.values() if partition.kind == "app"]
+    if slots != ["ota_0", "ota_1"] or not any(p.subtype == "ota" for p in board.partitions.values()):
+        raise BoardError(f"{board.name}: not otadata and two code slots, ota_0 before ota_1")
 
 
 def check_room(board: Board, frozen_bytes: int) -> int:

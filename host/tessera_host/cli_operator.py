@@ -17,9 +17,12 @@ from rich.table import Table
 from . import cards, files, passphrase, releases
 from . import plan as planning
 from .boards import BOARDS
+from .clock import unix_now
 from .errors import InvalidInput, UsageError
 from .issuer import EPOCHS_DEFAULT, FEDERATION_CARD, KEYSTORE, PARAMETERS, Issuer
 from .output import show
+from .provisioning.inventory import Inventory
+from .provisioning.journal import Journal
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 PassphraseOption = Annotated[
@@ -84,14 +87,17 @@ def issuer_init(
     name: Annotated[str, typer.Option(help="Name of the federation, for people.")],
     epochs: Annotated[int, typer.Option("--epochs", "--days", help="Length of the key schedule.")] = EPOCHS_DEFAULT,
     genesis: Annotated[
-        str | None, typer.Option(help="Start of round 0: unix seconds or ISO 8601. Now if left out.")
+        str | None,
+        typer.Option(help="Start of round 0: unix seconds or ISO 8601. One epoch ago if left out, for commissioning."),
     ] = None,
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a federation: its keys, encrypted, and signed parameters of serial 1."""
     made = planning.load(plan_file)
-    start = None if genesis is None else _unix_seconds(genesis)
+    # An epoch in which nobody can have posted: new relays disclose its cover to whoever commissions them (PROTOCOL §8).
+    start = unix_now() - made.choice.epoch_seconds if genesis is None else _unix_seconds(genesis)
+    start -= start % made.choice.round_seconds if genesis is None else 0
     if (directory / KEYSTORE).exists():
         raise UsageError(f"there is an issuer in {directory}", "name a new directory; nothing is ever overwritten")
     phrase = passphrase.obtain(passphrase_file, confirm=True)
@@ -249,6 +255,26 @@ def relay_new(
     answer = {"relay": name, "key": relay.key, "directory": str(relay_directory), "host": host, "port": port}
     answer |= {"serial": serial, "digest": digest, "relays_to_update": earlier}
     show(answer | _paths(issuer_directory), "\n".join(text), as_json)
+
+
+@relay_app.command("remove")
+def relay_remove(
+    name: Annotated[str, typer.Argument(help="Name of the relay.")],
+    issuer_directory: Annotated[Path, typer.Option("--issuer", help="The issuer's directory.")],
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List a relay no more: it was erased, broke, or was stolen. Its name may be used again."""
+    with _open(issuer_directory, passphrase_file) as issuer:
+        issuer.remove_relay(name)
+        serial = issuer.parameters.serial
+        Journal(issuer_directory).forget(name)
+        Inventory(issuer_directory).remove(name)
+    text = [
+        f"Relay '{name}' is listed no more. Parameters have serial {serial} now.",
+        f"Members need the new {issuer_directory / FEDERATION_CARD}; those whose home it was need another relay.",
+    ]
+    show({"removed": name, "serial": serial} | _paths(issuer_directory), "\n".join(text), as_json)
 
 
 def _open(directory: Path, passphrase_file: Path | None) -> Issuer:

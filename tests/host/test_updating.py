@@ -4,9 +4,9 @@ import base64
 import json
 
 import pytest
-from device import update
 from releasing import CONTENT, VERSION, Places, release
 
+from device import update
 from office import Office
 from ramdevice import RamDevice
 from tessera.release import Release
