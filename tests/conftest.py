@@ -8,6 +8,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Read by esptool when it is imported, by whichever test that is.
+os.environ.setdefault("ESPTOOL_CFGFILE", str(ROOT / "tests" / "host" / "esptool.cfg"))
+
 # A shell has its background jobs ignore Ctrl-C, and they have what they start ignore it: the programs that tests
 # interrupt would never end.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -668,6 +668,16 @@ def resumption_row(j: int, resumption_secret: bytes) -> tuple[Row, Session]:
     return row | vars(done), Session(done.k1, done.k2)
 
 
+def stage_frames(session: Session) -> None:
+    """A release that waits for erases, a piece of its artifact, and its activation."""
+    blob = release()[0]["release"]
+    begin = ref.u8(0) + ref.u32(0) + ref.u8(len(blob)) + blob
+    session.exchange("STAGE begin", ref.frame(9, begin), ref.frame(0x89, ref.u8(0) + ref.u32(0) + ref.u16(17)))
+    put = ref.u8(1) + ref.u32(240) + ref.u8(60) + data("release/bundle", 300)[240:]
+    session.exchange("STAGE put", ref.frame(9, put), ref.frame(0x89, ref.u8(2) + ref.u32(300) + ref.u16(0)))
+    session.exchange("STAGE activate", ref.frame(9, ref.u8(2)), ref.frame(0x89, ref.u8(3) + ref.u32(300) + ref.u16(9)))
+
+
 def resumption_rows(secret_0: bytes) -> Rows:
     first, session = resumption_row(0, secret_0)
     session.exchange("POST", ref.frame(3, ref.u8(0) + data("channel/posted again", 240)), ref.frame(0x83, ref.u32(43)))
@@ -677,6 +687,7 @@ def resumption_rows(secret_0: bytes) -> Rows:
     push = ref.u16(len(statement)) + ref.u16(0) + ref.u8(len(statement)) + statement
     session.exchange("PUSH", ref.frame(7, push), ref.frame(0x87, ref.u8(1)))
     session.exchange("POST", ref.frame(3, ref.u8(0) + bytes(240)), error(6, 30))
+    stage_frames(session)
     return [first, second | {"frames": session.frames}]
 
 
@@ -913,6 +924,33 @@ def contact() -> dict[str, Rows]:
     }
 
 
+# --- 14. Code updates -------------------------------------------------------------------------------------------------
+
+
+def release_row(label: str, kind: int, board: str, version: tuple[int, int, int], artifact: bytes) -> Row:
+    major, minor, patch = version
+    number = major << 16 | minor << 8 | patch
+    base = data(f"release/{label}/base", 8) if kind == 2 else bytes(8)
+    digest = data(f"release/{label}/core")
+    fields = ref.Release(FEDERATION_ID, number, kind, board, len(artifact), ref.sha256(artifact), digest, base)
+    blob = ref.sign_release(ROOT_SECRET, fields.encode())
+    require(ref.verify(ref.x_only(ROOT_SECRET), ref.H("release", blob[:-64]), blob[-64:]), "the release")
+    row: Row = {"federation_id": FEDERATION_ID, "root_secret": ROOT_SECRET, "root_key": ref.x_only(ROOT_SECRET)}
+    row |= {"version": number, "version_text": f"{major}.{minor}.{patch}", "kind": kind, "board": board}
+    row |= {"artifact": artifact, "bytes": len(artifact), "sha256": ref.sha256(artifact)}
+    return row | {"firmware_digest": digest, "base": base, "message": ref.H("release", blob[:-64]), "release": blob}
+
+
+def release() -> Rows:
+    return [
+        release_row("a bundle", 2, "RPI_PICO_W", (0, 1, 1), data("release/bundle", 300)),
+        release_row("an image", 1, "OLIMEX_ESP32_POE", (1, 2, 3), data("release/image", 513)),
+        release_row("a slot's image", 3, "ESP32_GENERIC", (1, 2, 4), data("release/slot", 600)),
+        release_row("the longest names and numbers", 1, "B" * 16, (0x7FFF, 255, 255), b"\0"),
+        release_row("the shortest", 2, "B", (0, 0, 0), b"\xff"),
+    ]
+
+
 # --- The files --------------------------------------------------------------------------------------------------------
 
 FILES: dict[str, Callable[[], Any]] = {
@@ -932,6 +970,7 @@ FILES: dict[str, Callable[[], Any]] = {
     "params": params,
     "checkpoint": checkpoint,
     "contact": contact,
+    "release": release,
 }
 
 

@@ -3,6 +3,7 @@
 
 import asyncio
 
+import slots
 from tessera_build import BOARD, FIRMWARE_DIGEST
 
 from device import factoryreset, flash
@@ -33,7 +34,6 @@ class Appliance:
         self.fault = None
         self.passes = False  # whether a restart may mend the fault
         self.serving = False
-        self.on_trial = False  # the running code is
         self.tested = False
         self._restarting = None
 
@@ -54,7 +54,9 @@ class Appliance:
         """What the LED shows (led.py)."""
         if self.button is not None and self.button.held:
             return "held"
-        return "trial" if self.state == "serving" and self.on_trial else self.state
+        if self.state == "serving" and self.relay.on_trial:
+            return "trial"
+        return self.state
 
     @property
     def address(self):
@@ -72,10 +74,11 @@ class Appliance:
             "address": self.address,
             "repl": self.config.get("repl", "open"),
             "self_test": "passed" if self.tested else None,
-            "on_trial": self.on_trial,
         }
         if self.relay is not None:
             figures.update(relay_figures(self.relay))
+            if self.relay.staging is not None:
+                figures.update(self.relay.staging.places.report())
         return figures
 
     # -- faults
@@ -93,27 +96,20 @@ class Appliance:
 
     # -- restarts
 
-    def restart_soon(self, why):
+    def restart_soon(self, why="to try new code"):
         """Restart the board when an answer on the console had time to leave."""
         self.log.keep("restart: " + why)
         self._restarting = asyncio.create_task(self._restart())
 
     async def _restart(self):
         await sleep_ms(_FAREWELL_MS)
-        restart()
+        slots.restart()
 
     def factory_reset(self):
         """Erase the keys; the restart that follows erases everything else, and the board was never provisioned."""
         factoryreset.begin(flash.region("keyring"))
         self.serving = False
         self._restarting = asyncio.create_task(self._restart())
-
-
-def restart():
-    """Restart the board at once."""
-    from machine import reset
-
-    reset()
 
 
 def relay_figures(relay):

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from . import cards, files, passphrase, relay_status
+from . import cards, files, passphrase, relay_status, releases
 from . import plan as planning
 from .boards import BOARDS
 from .clock import unix_now
@@ -24,6 +24,8 @@ from .errors import InvalidInput, UsageError
 from .federation import Federation, read_card
 from .issuer import EPOCHS_DEFAULT, FEDERATION_CARD, KEYSTORE, PARAMETERS, Issuer
 from .output import show
+from .provisioning.inventory import Inventory
+from .provisioning.journal import Journal
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 PassphraseOption = Annotated[
@@ -88,14 +90,17 @@ def issuer_init(
     name: Annotated[str, typer.Option(help="Name of the federation, for people.")],
     epochs: Annotated[int, typer.Option("--epochs", "--days", help="Length of the key schedule.")] = EPOCHS_DEFAULT,
     genesis: Annotated[
-        str | None, typer.Option(help="Start of round 0: unix seconds or ISO 8601. Now if left out.")
+        str | None,
+        typer.Option(help="Start of round 0: unix seconds or ISO 8601. One epoch ago if left out, for commissioning."),
     ] = None,
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a federation: its keys, encrypted, and signed parameters of serial 1."""
     made = planning.load(plan_file)
-    start = None if genesis is None else _unix_seconds(genesis)
+    # An epoch in which nobody can have posted: new relays disclose its cover to whoever commissions them (PROTOCOL §8).
+    start = unix_now() - made.choice.epoch_seconds if genesis is None else _unix_seconds(genesis)
+    start -= start % made.choice.round_seconds if genesis is None else 0
     if (directory / KEYSTORE).exists():
         raise UsageError(f"there is an issuer in {directory}", "name a new directory; nothing is ever overwritten")
     phrase = passphrase.obtain(passphrase_file, confirm=True)
@@ -174,6 +179,32 @@ def issuer_abort(
     show({"aborted_sessions": count}, text, as_json)
 
 
+@issuer_app.command("approve")
+def issuer_approve(
+    directory: IssuerDirectory,
+    folder: Annotated[Path, typer.Argument(metavar="IMAGE_FOLDER", help="build/BOARD, as `make image` leaves it.")],
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sign an image (and the bundle in its folder) for this federation: relays take no other code."""
+    with _open(directory, passphrase_file) as issuer:
+        made = issuer.approve(folder)
+    listed = [
+        {
+            "release": str(each.path),
+            "artifact": str(each.artifact),
+            "kind": releases.KIND_NAMES[each.release.kind],
+            "board": each.release.board,
+            "version": each.version,
+            "bytes": each.release.bytes,
+            "sha256": each.release.sha256.hex(),
+        }
+        for each in made
+    ]
+    text = [f"{row['release']}: {row['kind']} {row['version']} for {row['board']}" for row in listed]
+    show({"releases": listed}, "\n".join(text), as_json)
+
+
 @issuer_app.command("show")
 def issuer_show(
     directory: IssuerDirectory, passphrase_file: PassphraseOption = None, as_json: JsonOption = False
@@ -248,6 +279,26 @@ def relay_status_(
         *(("note", remark) for remark in remarks),
     ]
     show(asdict(found) | {"remarks": remarks}, _table(name, rows).rstrip(), as_json)
+
+
+@relay_app.command("remove")
+def relay_remove(
+    name: Annotated[str, typer.Argument(help="Name of the relay.")],
+    issuer_directory: Annotated[Path, typer.Option("--issuer", help="The issuer's directory.")],
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List a relay no more: it was erased, broke, or was stolen. Its name may be used again."""
+    with _open(issuer_directory, passphrase_file) as issuer:
+        issuer.remove_relay(name)
+        serial = issuer.parameters.serial
+        Journal(issuer_directory).forget(name)
+        Inventory(issuer_directory).remove(name)
+    text = [
+        f"Relay '{name}' is listed no more. Parameters have serial {serial} now.",
+        f"Members need the new {issuer_directory / FEDERATION_CARD}; those whose home it was need another relay.",
+    ]
+    show({"removed": name, "serial": serial} | _paths(issuer_directory), "\n".join(text), as_json)
 
 
 def _open(directory: Path, passphrase_file: Path | None) -> Issuer:

@@ -63,3 +63,73 @@ class IntegrityError(TesseraError):
     """A proof that does not hold: a signature, a token, a checkpoint, a table."""
 
     exit_code = 8
+
+
+# -- A board on a cable (`tessera flash`). Each class has an exit code of its own, so that a script of IT's can tell a
+# cable from a board from an image.
+
+
+class BoardNotFound(TesseraError):
+    """Nothing is plugged in that a relay could be made of, or what was there went away and did not come back."""
+
+    exit_code = 10
+
+
+class SeveralBoards(TesseraError):
+    """More than one board fits: which one is meant has to be said with --port."""
+
+    exit_code = 11
+
+
+class WrongBoard(TesseraError):
+    """The board that is there is not the one asked for: another chip, too little flash; says which one it is."""
+
+    exit_code = 12
+
+
+class PortDenied(TesseraError):
+    """The serial port or the volume may not be opened by this user, or another program has it."""
+
+    exit_code = 13
+
+
+class BoardSilent(TesseraError):
+    """The board is there and stopped answering. Its hint says whether it is safe to unplug it."""
+
+    exit_code = 14
+
+
+class ImageRejected(TesseraError):
+    """The image is not what the root key signed, or not for this board. Nothing was written."""
+
+    exit_code = 15
+
+
+class FlashFailed(TesseraError):
+    """Writing the image failed, or the board does not hold what was written."""
+
+    exit_code = 16
+
+
+class ProvisioningFailed(TesseraError):
+    """The board took the image and refused, or did not keep, what a relay needs."""
+
+    exit_code = 17
+
+
+class CommissioningFailed(TesseraError):
+    """The relay serves, but its cover, its noise table or its self-test is not what it has to be: do not use it."""
+
+    exit_code = 18
+
+
+class OtherRelay(TesseraError):
+    """The board is a relay already: another one than was asked for. It was left as it is."""
+
+    exit_code = 19
+
+
+class BatchIncomplete(TesseraError):
+    """Some relays of a batch are not in service yet; the same command goes on with them."""
+
+    exit_code = 20

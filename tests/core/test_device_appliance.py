@@ -3,12 +3,11 @@
 
 import asyncio
 
+from check import not_on_a_board
 from device import button, faultpage, led, starts, watchdog
 from device.explain import explain
 from device.link import Keeper
 from device.log import Log
-
-from check import not_on_a_board
 from office import RamDirectory
 from tessera.errors import Fault
 from tessera.runtime import ticks_diff, ticks_ms
@@ -81,7 +80,7 @@ class _Timers:
     def __init__(self):
         self.callback = None
 
-    def __call__(self, number, period_ms, callback):
+    def __call__(self, period_ms, callback):
         self.callback = callback
         assert period_ms <= 2000
         return self
@@ -116,7 +115,13 @@ def test_while_it_is_held_a_timer_feeds_it_and_afterwards_none_does():
     before = wdt.fed
     timers.callback(None)
     assert wdt.fed == before + 1
+    steps = []
+    dog.hold(lambda: steps.append(1))
+    timers.callback(None)
+    assert steps == [1]
     dog.hold()
+    timers.callback(None)
+    assert steps == [1] and wdt.fed == before + 3
     dog.release()
     assert timers.callback is None
 

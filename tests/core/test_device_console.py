@@ -6,7 +6,6 @@ from binascii import a2b_base64, unhexlify
 
 from device import commands, console
 from device.log import Log
-
 from office import EPOCH_ROUNDS, RELAY_KEY, Connection, Office, Token
 from tessera.cover import EpochCover
 from tessera.errors import Error

@@ -1,8 +1,7 @@
 # A factory reset ends as a board without a relay, or does not begin, whenever the power fails.
 
-from device import factoryreset
-
 from check import share
+from device import factoryreset
 from faultydevice import WHOLE, FaultyDevice, PowerCut
 from ramdevice import SECTOR_BYTES, RamDevice
 from tessera.keyring import KeyRing

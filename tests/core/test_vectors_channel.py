@@ -330,6 +330,12 @@ def _requests():
     pushed = wire.PUSH, (len(time), 0, len(time), time + bytes(240 - len(time)))
     yield _plaintext(1, "client", 0), wire.push(len(time), 0, time), pushed
     yield _plaintext(1, "client", 1), wire.post(0, bytes(240)), (wire.POST, (0,))
+    row = vectors("release")[0]
+    blob, piece = unhex(row["release"]), unhex(row["artifact"])[240:]
+    begin, put = (wire.BEGIN, 0, blob), (wire.PUT, 240, piece)
+    for number, (step, offset, data) in enumerate((begin, put, (wire.ACTIVATE, 0, b""))):
+        read = wire.STAGE, (step, offset, len(data), data + bytes(240 - len(data)))
+        yield _plaintext(1, "client", 2 + number), wire.stage(step, offset, data), read
 
 
 def test_requests_are_built_and_read_as_in_the_vectors():
@@ -348,7 +354,7 @@ def test_all_requests_of_the_vectors_are_looked_at():
 
 def test_an_unknown_request_is_a_bad_frame():
     raises(BadFrame, wire.read_request, _plaintext("stranger", "client", 6))
-    for kind in list(range(9, 256)):
+    for kind in list(range(10, 256)):
         raises(BadFrame, wire.read_request, bytes((kind,)) + bytes(254))
 
 
@@ -377,6 +383,8 @@ def _answers():
     yield status, wire.answer_status, figures, (wire.STATUS_ANSWER, 1) + figures
     yield _plaintext(0, "relay", 0), wire.answer_post, (43,), (wire.ACK, 43)
     yield _plaintext(1, "relay", 0), wire.answer_push, (True,), (wire.PUSHED, 1)
+    for number, fields in enumerate(((0, 0, 17), (2, 300, 0), (3, 300, 9))):
+        yield _plaintext(1, "relay", 2 + number), wire.answer_stage, fields, (wire.STAGE_ANSWER,) + fields
 
 
 def _errors():
@@ -451,7 +459,7 @@ def test_a_cell_of_more_records_than_fit_and_unknown_answers_are_bad_frames():
     plaintext = bytearray(_plaintext("admitted", "relay", 2))
     plaintext[9] = 5
     raises(BadFrame, wire.read_cell, bytes(plaintext))
-    for kind in (0, 3, 0x7F, 0x89, 0x93, 0xFE):
+    for kind in (0, 3, 0x7F, 0x8A, 0x93, 0xFE):
         raises(BadFrame, wire.read_cell, bytes((kind,)) + bytes(1022))
         raises(BadFrame, wire.read_answer, bytes((kind,)) + bytes(254))
     # Either reader knows its own answers only.
