@@ -45,11 +45,13 @@ class Console:
     """Obeys lines by handlers {name (str): handler(arguments)}.
 
     A handler gets a list of bytes and gives the figures of the answer (a dict), or an awaitable of them; it says data
-    lines with say(). What it raises is the answer, too: an Error in its own words.
+    lines with say(). What it raises is the answer, too: an Error in its own words. during(handler, arguments) calls
+    one, which may take long.
     """
 
-    def __init__(self, handlers):
+    def __init__(self, handlers, during=lambda handler, arguments: handler(arguments)):
         self._handlers = handlers
+        self._during = during
         self._line = b""
         self._too_long = False
 
@@ -85,7 +87,7 @@ class Console:
             return
         name = _text(words[0])
         try:
-            figures = handler(words[1:])
+            figures = self._during(handler, words[1:])
             if not isinstance(figures, dict):
                 figures = await figures
             print("={} {}".format(name, json.dumps(figures)))

@@ -105,7 +105,7 @@ def _beside(appliance, light):
     yield lambda: light.play(appliance.rhythm)
     handlers = commands.handlers(appliance)
     handlers.update(update.handlers(appliance))
-    yield lambda: Console(handlers).listen(Serial())
+    yield lambda: Console(handlers, appliance.watchdog.during).listen(Serial())
     yield lambda: _mind_button(appliance)
 
 
@@ -211,6 +211,8 @@ def _join(appliance):
         appliance.link = board.network(appliance.config)
     except KeyError as error:
         raise Error("relay.json has no {}: provision the relay anew".format(error.args[0])) from None
+    except ValueError:
+        raise Error("relay.json describes a network that this board cannot join: provision the relay anew") from None
     appliance.keeper = Keeper(appliance.link, appliance.log)
     return appliance.keeper
 
@@ -281,10 +283,11 @@ def _believe_own_clock(relay):
 async def _follow(appliance, host):
     """Correct the clock by a network clock again and again; its answers also tell that the network lives."""
     relay, keeper = appliance.relay, appliance.keeper
+    server = sntp.TimeServer(host, lambda name: appliance.watchdog.during(sntp.look_up, name))
     while True:
         while keeper.address is None:
             await sleep_ms(_NO_LINK_MS)
-        now = await sntp.unix_ms(host, relay.random)
+        now = await server.unix_ms(relay.random)
         if now is None:
             keeper.silent()
         else:
