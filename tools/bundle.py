@@ -11,9 +11,9 @@ from mpremote.romfs import VfsRomWriter
 import boards
 from boards import Board, BoardError
 
-# What only a computer has a use for, the curve tier of a MicroPython without the C module, and what works on a board
-# that is no relay yet, where no bundle runs.
-LEFT_OUT = ("curve_coincurve.py", "curve_plain.py", "filedevice.py", "firmware.py", "provision.py")
+# The curve tier of a MicroPython without the C module, what tests want of the core, and what works on a board that is no
+# relay yet, where no bundle runs.
+LEFT_OUT = ("curve_plain.py", "firmware.py", "provision.py")
 PACKAGES = ("device", "tessera")
 SINGLE = ("board.py", "tessera_build.py")
 

@@ -82,7 +82,7 @@ async def test_new_code_over_the_network_is_tried_and_kept_and_nothing_is_lost(
         acknowledged = await post(connection, 5)
     release, bundle = approve(office.issuer, tmp_path / "new", NEW)
     before = status(board)
-    assert (before["code"], before["trial"]) == ("frozen", False)
+    assert (before["code"], before["on_trial"]) == ("frozen", False)
 
     await member.update_relay("relay", release, bundle, lambda *_: None)
     await asyncio.to_thread(wait_until_serving, board)
@@ -91,12 +91,12 @@ async def test_new_code_over_the_network_is_tried_and_kept_and_nothing_is_lost(
     await until_it_knows_the_time(member)
     async with admitted(member):
         pass  # an emulated board is so slow to start that it believes its clock only now (PROTOCOL §3)
-    await until(board, trial=False, code="bundle_a", failed=None)
+    await until(board, on_trial=False, code="bundle_a", failed=None)
 
     ask(board, "restart")
     await asyncio.to_thread(wait_until_serving, board)
     figures = await until(board, state="serving")
-    assert (figures["version"], figures["code"], figures["trial"]) == (NEW, "bundle_a", False)
+    assert (figures["version"], figures["code"], figures["on_trial"]) == (NEW, "bundle_a", False)
     last = max(acknowledged.values())
     async with admitted(member) as connection:
         rounds = await read_all(connection, last + 1)
