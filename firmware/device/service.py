@@ -13,13 +13,12 @@ from micropython import kbd_intr
 from tessera_build import BOARD, FIRMWARE_DIGEST
 
 from device import button, commands, flash, give_room, led, sntp, update
-from device.appliance import Appliance, restart
+from device.appliance import Appliance
 from device.console import Console, Serial
 from device.explain import explain
 from device.faultpage import FaultPage, page
 from device.link import Keeper
 from device.starts import SETTLED_SECONDS
-from device.watchdog import ticker
 from tessera import selftest
 from tessera.announcement import announcement
 from tessera.errors import Error
@@ -34,7 +33,6 @@ _NO_LINK_MS = 100  # how often the link is looked at by what waits for it
 _TIME_SECONDS = 64  # between two questions to a network clock
 _AGAIN_SECONDS = 10  # after which a task beside the server that ended is begun anew
 _CTRL_C = 3
-_LIGHT_TIMER = 1
 
 
 def main(observe=None):
@@ -52,7 +50,7 @@ def main(observe=None):
         print("stopped: the prompt is MicroPython's, machine.reset() starts the relay again")
     finally:
         if closed:
-            restart()
+            slots.restart()
         _leave(appliance, light)
 
 
@@ -93,7 +91,7 @@ async def _live(appliance, light, observe):
         await _start_and_serve(appliance, light, observe)
     except Exception as error:
         appliance.fail(error)
-        slots.fail()
+        slots.fail()  # code on trial has had its chance
     appliance.watchdog.hold()
     try:
         await _stay_up(appliance)
@@ -128,11 +126,9 @@ async def _start_and_serve(appliance, light, observe):
         appliance.log.note("starting after a pause: the last starts followed each other quickly")
         await asyncio.sleep(appliance.starts.wait_seconds)
     light.show("starting")
-    flicker = ticker(_LIGHT_TIMER, led.STEP_MS, lambda timer: light.step())  # as a start leaves no turn to others
-    try:
-        appliance.relay = open_relay(appliance)
-    finally:
-        flicker.deinit()
+    appliance.watchdog.hold(light.step)  # as a start leaves no turn to others
+    appliance.relay = open_relay(appliance)
+    appliance.watchdog.hold()
     appliance.log.keep("start {}: {}".format(appliance.relay.boots, _reset_cause()))
     give_room()
     await _serve(appliance, observe)
@@ -260,7 +256,7 @@ async def _stay_up(appliance):
         while retry_seconds is None:
             await asyncio.sleep(3600)
         await asyncio.sleep(retry_seconds)
-        restart()
+        slots.restart()
     finally:
         for task in tasks:
             task.cancel()
