@@ -12,7 +12,10 @@ include("$(MPY_DIR)/extmod/asyncio")
 
 for name in ("_boot.py", "boot.py", "main.py", "slots.py", "tessera_build.py"):
     module(name, base_path="../firmware")
-package("tessera", python_files("../firmware/tessera"), base_path="../firmware")
+
+# The core, but for what only computers have.
+core = [name for name in python_files("../firmware/tessera") if name not in ("curve_coincurve.py", "filedevice.py")]
+package("tessera", core, base_path="../firmware")
 
 # Of the device's modules only the network that the board has (options.network: ppp, wlan or lan), and where new code
 # goes on an ESP32 (options.slots: ota).

@@ -2,11 +2,10 @@
 # unless relay.json closes it; until that was read there is no Ctrl-C. Code on trial that does not even get so far is
 # given up.
 
+import slots
 from micropython import kbd_intr
 
 kbd_intr(-1)
-
-import slots  # noqa: E402
 
 try:
     from device import service

@@ -96,7 +96,7 @@ class Appliance:
 
     # -- restarts
 
-    def restart_soon(self, why="to try new code"):
+    def restart_soon(self, why):
         """Restart the board when an answer on the console had time to leave."""
         self.log.keep("restart: " + why)
         self._restarting = asyncio.create_task(self._restart())

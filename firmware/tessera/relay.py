@@ -164,17 +164,17 @@ class Relay:
         return self._log.unreadable + self._keyring.unreadable
 
     @property
+    def on_trial(self):
+        """Whether the code that runs still has to prove itself."""
+        return self.staging is not None and self.staging.places.on_trial
+
+    @property
     def static_key(self):
         return self._identity.static[1]
 
     @property
     def ledger_key(self):
         return self._identity.ledger_key
-
-    @property
-    def on_trial(self):
-        """Whether the running code still has to prove itself."""
-        return self.staging is not None and self.staging.places.on_trial
 
     @property
     def boots(self):

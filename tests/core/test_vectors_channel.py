@@ -354,7 +354,7 @@ def test_all_requests_of_the_vectors_are_looked_at():
 
 def test_an_unknown_request_is_a_bad_frame():
     raises(BadFrame, wire.read_request, _plaintext("stranger", "client", 6))
-    for kind in list(range(10, 256)):
+    for kind in range(10, 256):
         raises(BadFrame, wire.read_request, bytes((kind,)) + bytes(254))
 
 
