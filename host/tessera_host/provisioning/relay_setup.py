@@ -41,6 +41,7 @@ from .serial_line import SAFE
 from .settings import Settings, Wifi
 
 BOOT_SECONDS = 90.0
+GONE_SECONDS = 20.0  # in which a board that restarts has its port back
 BOOT_LOADER_SECONDS = 60.0
 START_SECONDS = 420.0  # the first start fills the record ring
 CLOCK_SECONDS = 60.0
@@ -438,13 +439,16 @@ class RelaySetup:
 def wait_for_relay(finder: Finder, found: Found, seconds: float) -> dict[str, Any]:
     """The status of a relay that starts, not interrupted. Raises BoardSilent, ProvisioningFailed with its own words."""
     end = time.monotonic() + seconds
+    seen = time.monotonic()
     while time.monotonic() < end:
         try:
             status = detection.ask_relay(found.place)
+            seen = time.monotonic()
             if status is not None and status.get("state") != "starting":
                 return status
-        except TesseraError:  # it restarts: the port is away
-            pass
+        except TesseraError as error:  # it restarts: the port is away
+            if time.monotonic() - seen > GONE_SECONDS:
+                raise BoardSilent(f"the board at {found.place} went away while it started", SAFE) from error
         time.sleep(0.2)
     raise BoardSilent(
         f"the relay does not serve after {seconds:.0f} s",
@@ -465,14 +469,14 @@ def set_clock(place: str, status: dict[str, Any]) -> dict[str, Any]:
             if status["clock"] == "unknown":
                 console.ask("clock", time.time_ns() // 1_000_000)
             time.sleep(0.3)
-            status = console.ask("status").result
+            status = console.status()
     return status
 
 
 def ask_status(place: str) -> dict[str, Any]:
     """The status of a relay that serves."""
     with Console(place) as console:
-        return console.ask("status").result
+        return console.status()
 
 
 def rounds_apart(parameters: Any, status: dict[str, Any]) -> int:
