@@ -10,10 +10,10 @@ def python_files(folder):
 
 include("$(MPY_DIR)/extmod/asyncio")
 
-for name in ("_boot.py", "boot.py", "main.py", "tessera_build.py"):
+for name in ("_boot.py", "boot.py", "main.py", "slots.py", "tessera_build.py"):
     module(name, base_path="../firmware")
 package("tessera", python_files("../firmware/tessera"), base_path="../firmware")
 
 # Of the device's modules only the network that the board has (options.network: ppp, wlan or lan).
-files = ("__init__.py", "console.py", "flash.py", "led.py", "service.py", "sntp.py", options.network + ".py")
-package("device", files, base_path="../firmware")
+files = ("__init__", "appliance", "commands", "console", "factoryreset", "flash", "led", "log", "provision", "service")
+package("device", sorted(name + ".py" for name in (*files, "sntp", options.network)), base_path="../firmware")

@@ -1,15 +1,18 @@
 # Before main.py: what is frozen comes before files of the same name, so that a file on flash cannot stand in for a part
-# of the core whose digest the relay signs.
+# of the core whose digest the relay signs; a bundle, which was verified, comes before what is frozen.
 
 import gc
 import sys
 
-import device
+import slots
 
 # Collect early: what is in use never exceeds what lives by more than this, and what lives lies close together.
 _GC_THRESHOLD_BYTES = 16384
 
 sys.path.remove(".frozen")
 sys.path.insert(0, ".frozen")
+slots.start()
 gc.threshold(_GC_THRESHOLD_BYTES)
+import device  # noqa: E402  (it may be the bundle's)
+
 device.keep_room()

@@ -7,11 +7,11 @@ import gc
 import json
 import os
 
-from device import flash, give_room
 from machine import mem32
 
 import office
 from check import unhex
+from device import flash, give_room
 from tessera import curve, wire
 from tessera.batch import CellFrame
 from tessera.clock import Clock

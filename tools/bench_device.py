@@ -125,7 +125,7 @@ def service_figures(folder: Path, relay: FullRelay) -> Figures:
         board.repl.until(b"\nserving", timeout=600)
         board.wait_for_link()
         board.repl.send(b"clock %d\n" % (1000 * relay.now))
-        board.repl.until(b"clock set")
+        board.repl.until(b"=clock")
         time.sleep(1)  # in a quarter of a second the relay looks at its clock and opens the round
         seen = asyncio.run(members(board.address[1]))
         board.repl.interrupt(b"heap ")

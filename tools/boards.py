@@ -9,6 +9,7 @@ Importable without the set-up's MicroPython but for frozen_modules() and compile
 """
 
 import csv
+import hashlib
 import importlib.util
 import json
 import os
@@ -23,6 +24,7 @@ from pathlib import Path
 from types import ModuleType
 
 from tessera.firmware import digest_of_files
+from tessera.release import version_number
 from tessera_host import boards as host_boards
 from tessera_host.provisioning.esp32_image import TABLE_OFFSET
 
@@ -30,6 +32,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SECTOR_BYTES = 4096
 ESP32_APP_BYTES = 65536  # what the ESP32 maps its code by
 STORAGE = ("littlefs", "keyring", "ring")
+BUNDLES = ("bundle_a", "bundle_b")  # of RP2 boards
+UNDER_A_BUNDLE = ("_boot.py", "boot.py", "main.py", "slots.py")  # frozen and never replaced by one
 
 # By the board's "mcu" (board.json): what mpy-cross compiles for, and the target of ESP-IDF.
 ARCHITECTURES = {
@@ -41,13 +45,14 @@ ARCHITECTURES = {
 }
 
 # MicroPython with its libraries and C modules, nothing frozen, in bytes: check_room() adds the frozen modules to it.
-# RP2040 without a radio: measured (image.json of RPI_PICO, rounded up). The others no package can build; reckoned: a
-# Pico W adds the radio's firmware (231 KB) and its driver; an RP2350's code is no larger; for ESP32 chips MicroPython
-# ships partitions-4MiB-ota.csv, whose slots hold its own image with TLS and Bluetooth at optimisation for size, of
-# which Bluetooth is left out here; the S3's image is optimised for speed.
+# RP2040 without a radio: measured (image.json of RPI_PICO: 484 KB, rounded up). The others no package can build;
+# reckoned: to the measured 484 KB a Pico W adds the radio's firmware (231 KB) and its driver (some 30 KB, less the PPP
+# that it does without), together 745 KB, and 25 KB of caution; an RP2350's code is no larger; for ESP32 chips
+# MicroPython ships partitions-4MiB-ota.csv, whose slots hold its own image with TLS and Bluetooth at optimisation for
+# size, of which Bluetooth is left out here; the S3's image is optimised for speed.
 INTERPRETER_BYTES = {
     "RPI_PICO": 520_000,
-    "RPI_PICO_W": 800_000,
+    "RPI_PICO_W": 770_000,
     "RPI_PICO2_W": 800_000,
     "ESP32_GENERIC": 1_400_000,
     "ESP32_GENERIC_C3": 1_400_000,
@@ -92,6 +97,11 @@ class Board:
     @property
     def architecture(self) -> str:
         return ARCHITECTURES[self.mcu]
+
+    @property
+    def bundles(self) -> tuple[str, ...]:
+        """The partitions that a bundle can be written to."""
+        return BUNDLES if self.port == "rp2" else ()
 
     @property
     def code(self) -> Partition:
@@ -155,7 +165,7 @@ def check_partitions(board: Board) -> None:
     partitions = list(board.partitions.values())
     if len(partitions) != len([*read_partitions(board.folder / "partitions.csv")]):
         raise BoardError(f"{board.name}: two partitions of one name")
-    for name in STORAGE:
+    for name in (*board.bundles, *STORAGE):
         if name not in board.partitions:
             raise BoardError(f"{board.name}: no partition '{name}'")
     for partition in partitions:
@@ -187,22 +197,27 @@ def _check_rings(board: Board) -> None:
 def _check_flashing(board: Board) -> None:
     """What `tessera flash` takes this board for is what its folder says."""
     planned = host_boards.board(board.name)
-    if planned.mcu != board.mcu:
-        raise BoardError(f"{board.name}: board.json has the mcu '{board.mcu}', tessera_host.boards '{planned.mcu}'")
+    if planned.chip != board.mcu:
+        raise BoardError(f"{board.name}: board.json has the mcu '{board.mcu}', tessera_host.boards '{planned.chip}'")
     if planned.image_offset != board.image_offset:
         here, there = hex(board.image_offset), hex(planned.image_offset)
         raise BoardError(f"{board.name}: flash_offset {here} in board.json, {there} in tessera_host.boards")
 
 
 def _check_rp2_storage(board: Board) -> None:
-    """The port's storage (from which rp2.Flash counts) has to be littlefs, key ring and ring, up to the flash's end."""
-    littlefs, keyring, ring = (board.partitions[name] for name in STORAGE)
-    if littlefs.end != keyring.offset or keyring.end != ring.offset or ring.end != board.flash_bytes:
-        raise BoardError(f"{board.name}: littlefs, keyring and ring do not follow each other to the end of the flash")
+    """The port's storage (from which rp2.Flash counts) has to be bundles, littlefs, key ring and ring, to the end."""
+    storage = [board.partitions[name] for name in (*BUNDLES, *STORAGE)]
+    ends = [partition.end for partition in storage]
+    if [partition.offset for partition in storage[1:]] + [board.flash_bytes] != ends:
+        raise BoardError(
+            f"{board.name}: bundle_a, bundle_b, littlefs, keyring and ring do not follow each other to the flash's end"
+        )
+    if storage[0].length != storage[1].length:
+        raise BoardError(f"{board.name}: bundle_a and bundle_b differ in size")
     text = (board.folder / "mpconfigboard.h").read_text()
     match = re.search(r"MICROPY_HW_FLASH_STORAGE_BYTES\s+\((\d+) \* 1024\)", text)
-    if not match or int(match[1]) * 1024 != board.flash_bytes - littlefs.offset:
-        wanted = (board.flash_bytes - littlefs.offset) // 1024
+    if not match or int(match[1]) * 1024 != board.flash_bytes - storage[0].offset:
+        wanted = (board.flash_bytes - storage[0].offset) // 1024
         raise BoardError(f"{board.name}: mpconfigboard.h must set MICROPY_HW_FLASH_STORAGE_BYTES to ({wanted} * 1024)")
 
 
@@ -256,14 +271,45 @@ def _sources(folder: Path) -> list[Path]:
 
 
 def build_module(board: Board, core: Path) -> str:
-    """The text of tessera_build.py: what the firmware knows of its own build."""
-    partitions = {name: (board.partitions[name].offset, board.partitions[name].length) for name in STORAGE}
+    """The text of tessera_build.py: what the firmware in core's parent folder knows of its own build."""
+    partitions = {
+        name: (board.partitions[name].offset, board.partitions[name].length) for name in (*board.bundles, *STORAGE)
+    }
     return (
         "# Generated by tools/boards.py.\n"
         f"BOARD = {board.name!r}\n"
+        f"VERSION = {version_number(version(core))}\n"
         f"FIRMWARE_DIGEST = {digest_of_files(str(core))!r}\n"
+        f"BASE = {base(board, core.parent)!r}  # what a bundle for this image was made against\n"
         f"PARTITIONS = {partitions!r}  # name: (offset in the flash, bytes)\n"
     )
+
+
+def version(core: Path) -> str:
+    """The relay's version, like "0.1.0"."""
+    match = re.search(r'^VERSION = "([0-9.]+)"$', (core / "__init__.py").read_text(), re.MULTILINE)
+    if not match:
+        raise BoardError(f"{core}: __init__.py has no VERSION")
+    return match[1]
+
+
+def base(board: Board, firmware: Path) -> bytes:
+    """A digest (8 bytes) of what a bundle relies on and cannot bring: partitions, MicroPython, C modules, and the files
+    that start it. A bundle made against another base is refused: it takes the whole image."""
+    digest = hashlib.sha256(repr([*board.partitions.values()]).encode())
+    digest.update(_micropython_version().encode())
+    files = [path for path in _sources(firmware / "modules") if path.suffix in (".c", ".h", ".cmake")]
+    for path in [*files, *(firmware / name for name in UNDER_A_BUNDLE)]:
+        name = path.relative_to(firmware).as_posix().encode()
+        digest.update(b"%d %s %d " % (len(name), name, path.stat().st_size) + path.read_bytes())
+    return digest.digest()[:8]
+
+
+def _micropython_version() -> str:
+    """Of the one that is built from packages; MICROPY_DIR has to be the same."""
+    match = re.search(r"^version=(\S+)$", (ROOT / "tools" / "micropython.sh").read_text(), re.MULTILINE)
+    assert match
+    return match[1]
 
 
 def frozen_modules(board: Board, manifest: Path, micropython: Path) -> list[tuple[str, Path, int]]:
@@ -307,15 +353,19 @@ def compile_module(name: str, source: Path, level: int, architecture: str, mpy_c
 
 def check_board(name: str, micropython: Path, mpy_cross: Path) -> str:
     """Every check of one board; a line about it."""
+    import bundle  # which needs this module
+
     board = read_board(name)
     check_partitions(board)
     with tempfile.TemporaryDirectory() as scratch:
         modules = frozen_modules(board, stage(board, Path(scratch, "stage")), micropython)
         frozen = sum(len(compile_module(*module, board.architecture, mpy_cross)) for module in modules)
+        room = bundle.check_room(board, modules, mpy_cross) if board.bundles else None
     free = check_room(board, frozen)
     ring = board.partitions["ring"].length // 1024
     made = f"{len(modules)} modules, {frozen} bytes for {board.architecture}"
-    return f"{name:18} {made:42} ring {ring:4} KiB, some {free // 1024} KiB free"
+    in_bundle = "" if room is None else f", {room} bytes in a bundle"
+    return f"{name:18} {made:42} ring {ring:4} KiB, some {free // 1024} KiB free{in_bundle}"
 
 
 def programs() -> tuple[Path, Path]:

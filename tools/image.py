@@ -1,4 +1,5 @@
-"""Builds the image of a board (`make image BOARD=…`) into build/<BOARD>/: firmware.uf2, firmware.bin and image.json.
+"""Builds the image of a board (`make image BOARD=…`) into build/<BOARD>/: firmware.uf2, firmware.bin,
+bundle.bin (RP2: an update in service) or slot.bin (ESP32: the same), and image.json.
 
 Usage: image.py BOARD [--output FOLDER] [--work FOLDER] [--freeze MANIFEST] [--again]
 
@@ -23,14 +24,17 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import bundle
 import image_guard
 
 import boards
 from boards import ROOT, Board, BoardError
+from tessera.firmware import digest_of_files
 
 STATE = Path(sys.prefix).parent
 BUILT = STATE.parent / "images"  # finished images by their content, of all trees
 KEPT = 8
+ARTIFACTS = ("firmware.*", "bundle.bin", "slot.bin")
 UF2_FAMILIES = {"rp2040": "0xe48bff56", "rp2350": "0xe48bff59"}  # 2350: ARM, secure
 FLASH_ADDRESS = 0x10000000
 FLASH_SECTIONS = (".boot2", ".text", ".rodata", ".binary_info", ".data", ".ram_vector_table")
@@ -80,7 +84,9 @@ def content_key(stage: Path, extra: list[Path], tree: Path) -> str:
     """A digest of all that decides what the image is: two builds of one key are the same."""
     digest = hashlib.sha256()
     # The toolchain and its sources are micropython.sh's: the set-up made them from exactly this content.
-    files = [ROOT / "tools" / name for name in ("image.py", "boards.py", "image_guard.py", "micropython.sh")]
+    files = [
+        ROOT / "tools" / name for name in ("image.py", "boards.py", "bundle.py", "image_guard.py", "micropython.sh")
+    ]
     for path in [*sorted(path for path in stage.rglob("*") if path.is_file()), *extra, *files]:
         name = str(path.relative_to(stage) if path.is_relative_to(stage) else path.name).encode()
         digest.update(b"%d %s %d " % (len(name), name, path.stat().st_size) + path.read_bytes())
@@ -170,8 +176,9 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def describe_image(board: Board, tree: Path, build: Path, output: Path, frozen: list[str], development: bool) -> dict:
+def describe_image(board: Board, tree: Path, work: Path, output: Path, frozen: list[str], development: bool) -> dict:
     """The content of image.json."""
+    build, core = work / "build", work / "stage" / "firmware" / "tessera"
     binary = output / "firmware.bin"
     size = binary.stat().st_size
     if size > board.code.length:
@@ -180,10 +187,12 @@ def describe_image(board: Board, tree: Path, build: Path, output: Path, frozen: 
     described = {
         "board": board.name,
         "development": development,
+        "version": boards.version(core),
+        "firmware_digest": digest_of_files(str(core)).hex(),
+        "base": boards.base(board, core.parent).hex(),
         "versions": versions(tree),
         "image": {
-            path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)}
-            for path in sorted(output.glob("firmware.*"))
+            path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in sorted(output.glob("*.*"))
         },
         "flash": {
             "bytes": board.flash_bytes,
@@ -236,7 +245,10 @@ def make_image(board: Board, output: Path, work: Path, extra: list[Path], again:
         image_guard.check_bytes((output / "firmware.bin").read_bytes(), "the image")
     if board.port == "rp2":
         make_uf2(board, tree, output / "firmware.bin", output / "firmware.uf2")
-    described = describe_image(board, tree, build, output, [name for name, _, _ in modules], bool(extra))
+        (output / "bundle.bin").write_bytes(bundle.make(board, modules, boards.programs()[1]))
+    else:
+        shutil.copyfile(build / "micropython.bin", output / "slot.bin")
+    described = describe_image(board, tree, work, output, [name for name, _, _ in modules], bool(extra))
     write_description({**described, "content": key}, stamp)
     keep(output, key)
     flash = described["flash"]

@@ -705,3 +705,29 @@ def contact_words(t2: bytes, digest: bytes) -> list[str]:
     bits = integer(H("contact-words", t2 + digest)) >> (256 - 66)
     wordlist = Mnemonic("english").wordlist
     return [wordlist[bits >> shift & 2047] for shift in range(55, -1, -11)]
+
+
+# --- 14. Code updates -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Release:
+    """The fields of a release, named as in the page."""
+
+    federation_id: bytes
+    version: int
+    kind: int
+    board: str
+    artifact_bytes: int
+    sha256: bytes
+    firmware_digest: bytes
+    base: bytes
+
+    def encode(self) -> bytes:
+        board = self.board.encode("ascii")
+        head = b"TRL1" + self.federation_id + u32(self.version) + u8(self.kind) + u8(len(board)) + board
+        return head + u32(self.artifact_bytes) + self.sha256 + self.firmware_digest + self.base
+
+
+def sign_release(root_secret: bytes, body: bytes) -> bytes:
+    return body + sign(root_secret, H("release", body))

@@ -909,6 +909,33 @@ def contact() -> dict[str, Rows]:
     }
 
 
+# --- 14. Code updates -------------------------------------------------------------------------------------------------
+
+
+def release_row(label: str, kind: int, board: str, version: tuple[int, int, int], artifact: bytes) -> Row:
+    major, minor, patch = version
+    number = major << 16 | minor << 8 | patch
+    base = data(f"release/{label}/base", 8) if kind == 2 else bytes(8)
+    digest = data(f"release/{label}/core")
+    fields = ref.Release(FEDERATION_ID, number, kind, board, len(artifact), ref.sha256(artifact), digest, base)
+    blob = ref.sign_release(ROOT_SECRET, fields.encode())
+    require(ref.verify(ref.x_only(ROOT_SECRET), ref.H("release", blob[:-64]), blob[-64:]), "the release")
+    row: Row = {"federation_id": FEDERATION_ID, "root_secret": ROOT_SECRET, "root_key": ref.x_only(ROOT_SECRET)}
+    row |= {"version": number, "version_text": f"{major}.{minor}.{patch}", "kind": kind, "board": board}
+    row |= {"artifact": artifact, "bytes": len(artifact), "sha256": ref.sha256(artifact)}
+    return row | {"firmware_digest": digest, "base": base, "message": ref.H("release", blob[:-64]), "release": blob}
+
+
+def release() -> Rows:
+    return [
+        release_row("a bundle", 2, "RPI_PICO_W", (0, 1, 1), data("release/bundle", 300)),
+        release_row("an image", 1, "OLIMEX_ESP32_POE", (1, 2, 3), data("release/image", 513)),
+        release_row("a slot's image", 3, "ESP32_GENERIC", (1, 2, 4), data("release/slot", 600)),
+        release_row("the longest names and numbers", 1, "B" * 16, (0x7FFF, 255, 255), b"\0"),
+        release_row("the shortest", 2, "B", (0, 0, 0), b"\xff"),
+    ]
+
+
 # --- The files --------------------------------------------------------------------------------------------------------
 
 FILES: dict[str, Callable[[], Any]] = {
@@ -928,6 +955,7 @@ FILES: dict[str, Callable[[], Any]] = {
     "params": params,
     "checkpoint": checkpoint,
     "contact": contact,
+    "release": release,
 }
 
 

@@ -1,8 +1,9 @@
 # Olimex ESP32-POE: the network is Ethernet through a LAN8720 that has its clock from GPIO17 and its power from GPIO12.
 
 import network as ports
-from device.lan import Wire
 from machine import Pin
+
+from device.lan import Wire
 
 
 def network(config):

@@ -1,8 +1,9 @@
 # Raspberry Pi Pico: the network is PPP over UART0, TX on GP0 and RX on GP1, at 3 Mbaud (the highest that a peripheral
 # clock of 48 MHz divides to). The transmit buffer holds all that lwIP sends at once, as PPP drops what is cut.
 
-from device.ppp import PointToPoint
 from machine import UART, Pin
+
+from device.ppp import PointToPoint
 
 
 def network(config):

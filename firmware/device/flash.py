@@ -1,16 +1,18 @@
 # The board's flash: its partitions as block devices, and the file system on one of them. Where they lie is in
 # boards/<BOARD>/partitions.csv, which the image's build turns into tessera_build.PARTITIONS.
 
+import slots
 from tessera_build import PARTITIONS
 from vfs import VfsLfs2
 from vfs import mount as _mount
 
+from device import factoryreset
 from tessera.errors import Fault
 from tessera.keyring import KeyRing
 
 _PROGRAM_BYTES = 256  # what the RP2040's flash programs at once, and no harm elsewhere
 
-problem = "the file system was not mounted"  # why there is none, in words; None if there is one
+problem = slots.problem  # why there is no file system, in words; None if there is one
 
 
 def region(name):
@@ -22,25 +24,28 @@ def region(name):
         from esp32 import Partition
 
         return Partition.find(Partition.TYPE_DATA, label=name)[0]
-    # The port counts from the start of its storage, and littlefs comes first in it (tools/boards.py checks that).
-    return Flash(start=offset - PARTITIONS["littlefs"][0], len=length)
+    # The port counts from the start of its storage, and the bundles come first in it (tools/boards.py checks that).
+    return Flash(start=offset - PARTITIONS["bundle_a"][0], len=length)
 
 
 def mount():
     """Mount the file system. One is made if there is none, but never on a board whose key ring was in use."""
     global problem
-    device = region("littlefs")
+    problem = slots.problem = _mount_or_explain(
+        region("littlefs")
+    )  # there it outlives this module, if a bundle has one
+
+
+def _mount_or_explain(device):
+    factoryreset.finish(region("keyring"), device)
     try:
         _mount(VfsLfs2(device, progsize=_PROGRAM_BYTES), "/")
-        problem = None
-        return
     except OSError as error:
         if _was_a_relay():
-            problem = "a relay's file system that cannot be read ({}): erase the board to use it again".format(error)
-            return
-    VfsLfs2.mkfs(device, progsize=_PROGRAM_BYTES)
-    _mount(VfsLfs2(device, progsize=_PROGRAM_BYTES), "/")
-    problem = None
+            return "a relay's file system that cannot be read ({}): erase the board to use it again".format(error)
+        VfsLfs2.mkfs(device, progsize=_PROGRAM_BYTES)
+        _mount(VfsLfs2(device, progsize=_PROGRAM_BYTES), "/")
+    return None
 
 
 def _was_a_relay():

@@ -9,7 +9,9 @@ import time
 import board
 from tessera_build import BOARD, FIRMWARE_DIGEST
 
-from device import console, flash, give_room, led, sntp
+from device import commands, flash, give_room, led, sntp
+from device.appliance import Appliance
+from device.console import Console, Serial
 from tessera.announcement import announcement
 from tessera.errors import Error
 from tessera.files import Directory
@@ -27,10 +29,11 @@ _TIME_SECONDS = 64  # between two questions to a network clock
 def main(observe=None):
     """Serve until Ctrl-C; return if that is impossible, after saying why on the serial line. observe: as Server's."""
     led.show(False)
+    appliance = Appliance()
     try:
-        relay, config = open_relay()
+        appliance.relay, appliance.config = open_relay()
         give_room()
-        asyncio.run(_serve(relay, config, observe))
+        asyncio.run(_serve(appliance, observe))
     except KeyboardInterrupt:
         print("stopped: the prompt is MicroPython's, machine.reset() starts the relay again")
     except (Error, OSError, ValueError, KeyError) as error:
@@ -79,49 +82,54 @@ def _chip_id():
     return unique_id()
 
 
-async def _serve(relay, config, observe):
-    link = board.network(config)
+async def _serve(appliance, observe):
+    relay, config = appliance.relay, appliance.config
+    appliance.link = board.network(config)
     server = Server(relay, Timing(**config.get("timing", {})), config.get("sessions", 4), observe)
     _believe_own_clock(relay)
-    tasks = [asyncio.create_task(work) for work in _beside(relay, config, link)]
+    tasks = [asyncio.create_task(work) for work in _beside(appliance)]
     try:
-        await server.run("0.0.0.0", config.get("port", PORT), lambda: _ready(relay, config))
+        await server.run("0.0.0.0", config.get("port", PORT), lambda: _ready(appliance))
     finally:
         for task in tasks:
             task.cancel()
-        link.end()
+        appliance.link.end()
 
 
-def _beside(relay, config, link):
+def _beside(appliance):
     """What runs beside the server, as coroutines."""
-    yield _keep_link(link)
-    yield console.listen(lambda unix_ms: set_clock(relay, unix_ms))
-    if config.get("sntp"):
-        yield _follow(relay, config["sntp"], link)
+    yield _keep_link(appliance.link, appliance.log)
+    yield Console(commands.handlers(appliance)).listen(Serial())
+    if appliance.config.get("sntp"):
+        yield _follow(appliance.relay, appliance.config["sntp"], appliance.link)
 
 
-def _ready(relay, config):
+def _ready(appliance):
+    relay, config = appliance.relay, appliance.config
     for line in announcement(relay, "{}:{}".format(config.get("host", "?"), config.get("port", PORT))):
         print(line)
     print("  board           {}".format(BOARD))
     if not relay.clock.known:
         print("no clock: send `clock MILLISECONDS` (unix time) on this line")
     print("serving")
+    appliance.serving = True
     led.show(True)
 
 
 # -- network
 
 
-async def _keep_link(link):
+async def _keep_link(link, log):
     """Bring the link up, say when it comes and goes, and mend it."""
     link.begin()
     before = None
     while True:
         address = link.address()
-        if address != before:
-            print("link down" if address is None else "link up: {}".format(address))
-            before = address
+        if (address is None) != (before is None):
+            log.note("link down" if address is None else "link up")
+        if address is not None and address != before:
+            print("address: {}".format(address))
+        before = address
         if address is None:
             link.mend()
         await sleep_ms(_LINK_MS)
@@ -135,11 +143,6 @@ def _believe_own_clock(relay):
     unix_ms = time.time_ns() // 1_000_000 + 1000 * _EPOCH_SECONDS
     if unix_ms > 1000 * relay.parameters.newest.genesis:
         relay.clock.set(unix_ms)
-
-
-def set_clock(relay, unix_ms):
-    """The time from whoever holds the serial line: the relay's first, or a correction within its bounds."""
-    relay.clock.correct(unix_ms)
 
 
 async def _follow(relay, host, link):

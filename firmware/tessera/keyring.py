@@ -36,6 +36,8 @@ _LAST_GENERATION = const(0xFFFFFFFF)
 
 _LENGTHS = {_HEAD: struct.calcsize(_HEAD_LAYOUT), _MARK: 8, _LEASE: 13, _FLAGS: 5}  # of bodies that have one length
 
+_CONDEMNED = b"factory reset" + bytes(PAGE_BYTES - 13)  # a bank's first page
+
 ADMITTED = const(1)  # flag: a member was admitted
 NEVER = const(0xFFFFFFFF)  # commissioned: no cover key was ever disclosed
 
@@ -198,6 +200,37 @@ class KeyRing:
             self._erase(1 - self._bank)
         if self._used_pages > self._bank_pages // 2:
             self.rewrite()
+
+    # -- factory reset
+
+    def condemn(self):
+        """Say durably that the state is to go, then erase it. A power cut leaves all of it, or a condemned() ring."""
+        bank = self._condemned_bank()
+        if bank is None:
+            bank = 1 - max((self._generation_of(bank), bank) for bank in (0, 1))[1]  # not the one in use
+            self._erase(bank)
+            self._device.writeblocks(bank * self._bank_sectors, _CONDEMNED, 0)
+            if self._condemned_bank() != bank:
+                raise _worn()
+        self._erase(1 - bank)
+
+    def condemned(self):
+        """Whether a factory reset began that was not finished."""
+        return self._condemned_bank() is not None
+
+    def forget(self, erase_rest):
+        """Finish a factory reset: erase the state, then what erase_rest() erases, then that there was a reset."""
+        bank = self._condemned_bank()
+        self._erase(1 - bank)
+        erase_rest()
+        self._erase(bank)
+
+    def _condemned_bank(self):
+        for bank in (0, 1):
+            self._device.readblocks(bank * self._bank_sectors, self._page, 0)
+            if self._page == _CONDEMNED:
+                return bank
+        return None
 
     def _head(self, pages):
         rest = (self.sealed_next, self.sealed_count, self.commissioned, pages)

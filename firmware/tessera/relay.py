@@ -35,6 +35,7 @@ class Identity:
     def __init__(self, static_secret, ledger_secret, chip_id, firmware_digest):
         self.static = (static_secret, curve.public(static_secret))
         self.ledger_secret = ledger_secret
+        self.ledger_key = curve.public(ledger_secret)[1:]
         self.chip_id = chip_id
         self.firmware_digest = firmware_digest
 
@@ -160,6 +161,15 @@ class Relay:
     @property
     def static_key(self):
         return self._identity.static[1]
+
+    @property
+    def ledger_key(self):
+        return self._identity.ledger_key
+
+    @property
+    def boots(self):
+        """Starts of this relay since it was provisioned."""
+        return self._keyring.boots
 
     # -- rounds and epochs
 
@@ -327,17 +337,29 @@ class Relay:
     # -- commissioning
 
     def commissioning_key(self):
-        """cover_e of the open epoch, for the installer's tool to recompute this epoch's cover (PROTOCOL §8).
+        """(epoch, cover_e) of an epoch in which nobody posted, for the installer's tool to recompute its cover.
 
-        NotAdmitted once a member was admitted; until the next epoch opens no member will be.
+        The newest kept epoch before the open one; the open one if there is none, and then no member is admitted until
+        the next opens (PROTOCOL §8). NotAdmitted once a member was admitted.
         """
         self._require_ready()
         self._settle()
-        if self._keyring.flags & ADMITTED:
+        keyring = self._keyring
+        if keyring.flags & ADMITTED:
             raise NotAdmitted("a member was admitted: no cover key is disclosed any more")
-        if self._keyring.commissioned != self.epoch:
-            self._keyring.set_flags(self._keyring.flags, self.epoch)
-        return cover.cover_key(self._keyring.epochs[self.epoch][1])
+        epoch = max([epoch for epoch in keyring.epochs if epoch < self.epoch], default=self.epoch)
+        if keyring.commissioned != epoch:
+            keyring.set_flags(keyring.flags, epoch)
+        return epoch, cover.cover_key(keyring.epochs[epoch][1])
+
+    def commissioning_batch(self, bucket, round_):
+        """The Batch of a cell of the epoch whose cover key was disclosed; NotAdmitted for any other, or a Refusal."""
+        self._require_ready()
+        if self._keyring.commissioned != round_ // self.parameters.newest.epoch_rounds:  # NEVER once there was a member
+            raise NotAdmitted("only rounds of the commissioning epoch, before a member is admitted")
+        if bucket >= self.parameters.most_buckets or round_ >= self.open_round:
+            raise BadRequest("no such bucket, or the round is not over")
+        return self.batch(bucket, round_)
 
     # -- handshakes
 

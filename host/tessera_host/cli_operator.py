@@ -14,9 +14,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from . import cards, files, passphrase
+from . import cards, files, passphrase, releases
 from . import plan as planning
 from .boards import BOARDS
+from .clock import unix_now
 from .errors import InvalidInput, UsageError
 from .issuer import EPOCHS_DEFAULT, FEDERATION_CARD, KEYSTORE, PARAMETERS, Issuer
 from .output import show
@@ -84,14 +85,17 @@ def issuer_init(
     name: Annotated[str, typer.Option(help="Name of the federation, for people.")],
     epochs: Annotated[int, typer.Option("--epochs", "--days", help="Length of the key schedule.")] = EPOCHS_DEFAULT,
     genesis: Annotated[
-        str | None, typer.Option(help="Start of round 0: unix seconds or ISO 8601. Now if left out.")
+        str | None,
+        typer.Option(help="Start of round 0: unix seconds or ISO 8601. One epoch ago if left out, for commissioning."),
     ] = None,
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a federation: its keys, encrypted, and signed parameters of serial 1."""
     made = planning.load(plan_file)
-    start = None if genesis is None else _unix_seconds(genesis)
+    # An epoch in which nobody can have posted: new relays disclose its cover to whoever commissions them (PROTOCOL §8).
+    start = unix_now() - made.choice.epoch_seconds if genesis is None else _unix_seconds(genesis)
+    start -= start % made.choice.round_seconds if genesis is None else 0
     if (directory / KEYSTORE).exists():
         raise UsageError(f"there is an issuer in {directory}", "name a new directory; nothing is ever overwritten")
     phrase = passphrase.obtain(passphrase_file, confirm=True)
@@ -168,6 +172,32 @@ def issuer_abort(
         count = issuer.abort_sessions()
     text = f"{count} open sessions closed; they stay charged to their members."
     show({"aborted_sessions": count}, text, as_json)
+
+
+@issuer_app.command("approve")
+def issuer_approve(
+    directory: IssuerDirectory,
+    folder: Annotated[Path, typer.Argument(metavar="IMAGE_FOLDER", help="build/BOARD, as `make image` leaves it.")],
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sign an image (and the bundle in its folder) for this federation: relays take no other code."""
+    with _open(directory, passphrase_file) as issuer:
+        made = issuer.approve(folder)
+    listed = [
+        {
+            "release": str(each.path),
+            "artifact": str(each.artifact),
+            "kind": releases.KIND_NAMES[each.release.kind],
+            "board": each.release.board,
+            "version": each.version,
+            "bytes": each.release.bytes,
+            "sha256": each.release.sha256.hex(),
+        }
+        for each in made
+    ]
+    text = [f"{row['release']}: {row['kind']} {row['version']} for {row['board']}" for row in listed]
+    show({"releases": listed}, "\n".join(text), as_json)
 
 
 @issuer_app.command("show")

@@ -21,7 +21,7 @@ from tessera import curve, hashes
 from tessera.errors import InvalidObject
 from tessera.params import Parameters, digest, encode
 
-from . import blind, boards, cards, files, noise, relay_directory
+from . import blind, boards, cards, files, noise, relay_directory, releases
 from .clock import Clock, unix_now
 from .errors import InvalidInput, NotPermitted, UsageError
 from .issuance import Issuance
@@ -222,30 +222,53 @@ class Issuer:
 
         Nothing is listed unless the relay's secrets are on disk. Raises UsageError.
         """
-        self._check_relay(name, host, port)
-        if time_server is not None:
-            _check_host(time_server, "--time-server pool.ntp.org")
+        self.check_relay(name, host, port, time_server)
         board = boards.board(self._keystore.data["board"])
         relay = relay_directory.RelaySecrets.fresh(name, host, port, board, time_server)
         entry = {"name": name, "key": relay.key, "ledger": relay.ledger_key, "host": host, "port": port}
-        relays = [*self.relays, entry]
-        blob = self._next_set(relays=[(each["key"], each["ledger"]) for each in relays])
+        relays, blob = self._set_with(entry)
         files.make_directory(directory)
         relay.write(directory)
-        self._keystore.data["relays"] = relays
-        self._keystore.data["parameters"] = blob
-        self._keystore.save()
+        self._list(relays, blob)
         relay_directory.write_parameters(directory, blob)
         self._publish()
         return relay
 
-    def _check_relay(self, name: str, host: str, port: int) -> None:
+    def add_relay_keys(self, name: str, host: str, port: int, static_key: bytes, ledger_key: bytes) -> bool:
+        """List a relay that made its keys itself: static_key (33 bytes), ledger_key (x-only, 32). False if it is listed
+        so already: listing it again changes nothing. Raises UsageError, InvalidInput for what are no keys.
+        """
+        entry = {"name": name, "key": static_key, "ledger": ledger_key, "host": host, "port": port}
+        if entry in self.relays:
+            return False
+        self.check_relay(name, host, port)
+        _check_keys(static_key, ledger_key)
+        if any(relay["key"] == static_key for relay in self.relays):
+            raise UsageError("this board's relay is listed under another name", "tessera issuer show lists them")
+        self._list(*self._set_with(entry))
+        self._publish()
+        return True
+
+    def check_relay(self, name: str, host: str, port: int, time_server: str | None = None) -> None:
+        """Raises UsageError unless a relay may be added under this name and address."""
         check_name("the relay's name", name)
         if any(relay["name"] == name for relay in self.relays):
             raise UsageError(f"there is a relay '{name}' already", "choose another name")
         _check_host(host, "--host relay.example.org")
         if not 1 <= port <= 65535:
-            raise UsageError(f"port {port} is not in 1 to 65535", "use --port 8100")
+            raise UsageError(f"port {port} is not in 1 to 65535", "a relay's usual port is 8100")
+        if time_server is not None:
+            _check_host(time_server, "--time-server pool.ntp.org")
+
+    def _set_with(self, entry: dict[str, Any]) -> tuple[list[dict[str, Any]], bytes]:
+        """The relays with one more, and the next set, which lists them."""
+        relays = [*self.relays, entry]
+        return relays, self._next_set(relays=[(each["key"], each["ledger"]) for each in relays])
+
+    def _list(self, relays: list[dict[str, Any]], blob: bytes) -> None:
+        self._keystore.data["relays"] = relays
+        self._keystore.data["parameters"] = blob
+        self._keystore.save()
 
     def _next_set(self, **changes: Any) -> bytes:
         """The present set with these changes and the next serial, signed."""
@@ -254,6 +277,18 @@ class Issuer:
         keys = b"".join(present.epoch_key(epoch) for epoch in range(present.first_epoch, present.end_epoch))
         fields |= {"serial": present.serial + 1, "thresholds": bytes(present.thresholds), "epoch_keys": keys}
         return _signed(fields | changes, self._keystore.data["root_secret"])
+
+    # -- code
+
+    def approve(self, folder: Path) -> list[releases.Approved]:
+        """Sign every artifact in an image's folder for this federation's relays. Raises InvalidInput, UsageError."""
+        root_secret = self._keystore.data["root_secret"]
+
+        def sign(message: bytes) -> bytes:
+            signature: bytes = curve.sign(root_secret, message, secrets.token_bytes(32))
+            return signature
+
+        return releases.approve(folder, self.parameters.federation_id, sign)
 
     # -- members
 
@@ -347,6 +382,14 @@ class Issuer:
                 current = None
             if current != content:
                 files.write(path, content)
+
+
+def _check_keys(static_key: bytes, ledger_key: bytes) -> None:
+    try:
+        for point in (static_key, b"\2" + ledger_key):
+            curve.dh(b"\1".rjust(32, b"\0"), point)  # refuses what is no point
+    except ValueError:
+        raise InvalidInput("the board named keys that are none", "flash it anew, or take another board") from None
 
 
 def _check_host(host: str, example: str) -> None:

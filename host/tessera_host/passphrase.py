@@ -55,3 +55,20 @@ def _prompt(text: str) -> str:
         raise UsageError(
             "there is no terminal to ask for the passphrase on", f"give --passphrase-file or set {ENVIRONMENT}"
         ) from None
+
+
+WIFI_ENVIRONMENT = "TESSERA_WIFI_PASSWORD_FILE"
+
+
+def wifi_password(ssid: str, path_option: Path | None) -> str:
+    """The password of a Wi-Fi network: from the same three places as a passphrase. Raises UsageError."""
+    path = path_option or (Path(os.environ[WIFI_ENVIRONMENT]) if os.environ.get(WIFI_ENVIRONMENT) else None)
+    if path:
+        return _from_file(path)
+    try:
+        return _prompt(f"Password of the Wi-Fi network '{ssid}': ")
+    except UsageError:
+        raise UsageError(
+            "there is no terminal to ask for the Wi-Fi password on",
+            f"give --wifi-password-file or set {WIFI_ENVIRONMENT}",
+        ) from None

@@ -12,9 +12,9 @@ import os
 from array import array
 
 import micropython
-from device import flash, give_room
 
 import office
+from device import flash, give_room
 from tessera import batch, wire
 from tessera.clock import Clock
 from tessera.files import Directory

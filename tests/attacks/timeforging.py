@@ -4,9 +4,8 @@ round an epoch ahead of the true one; a start under a forged time leaves nothing
 answer or at the next start; no record is lost; answers to another question are not heard.
 """
 
-from device import sntp
-
 from branch import Branch
+from device import sntp
 from emulator import timeserver
 from office import EPOCH_ROUNDS, RETENTION, ROUND_SECONDS
 from results import Row

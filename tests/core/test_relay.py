@@ -7,9 +7,11 @@ import gc
 from check import raises
 from office import (
     EPOCH_ROUNDS,
+    KEYRING_SECTORS,
     LEDGER_KEY,
     RETENTION,
     ROOT,
+    ROUND_SECONDS,
     Connection,
     Office,
     Token,
@@ -17,9 +19,10 @@ from office import (
     parameters,
     records,
 )
-from ramdevice import fingerprint, holds
+from ramdevice import RamDevice, fingerprint, holds
 from tessera import curve, params, wire
-from tessera.errors import BadFrame, Fault, InvalidObject, NotAdmitted, Refused
+from tessera.cover import EpochCover
+from tessera.errors import BadFrame, BadRequest, Fault, InvalidObject, NotAdmitted, Refused
 from tessera.hashes import sha256, tagged
 from tessera.ledger import Checkpoint
 from tessera.runtime import MICROPYTHON
@@ -610,10 +613,9 @@ def test_rounds_missed_while_off_are_not_counted_as_sealed():
     assert checkpoint.rounds_sealed == EPOCH_ROUNDS - 3
 
 
-def test_the_commissioning_key_is_disclosed_only_before_a_member_and_keeps_members_out():
+def test_in_the_first_epoch_the_commissioning_key_is_its_own_and_keeps_members_out():
     office = Office()
-    key = office.relay.commissioning_key()
-    assert key == tagged("cover-key", office.relay._keyring.epochs[0][1])
+    assert office.relay.commissioning_key() == (0, cover_key(office, 0))
     error = refused("NOT_READY", Connection(office.relay).authenticate, Token(0, 0))
     assert 0 < error.retry_after <= 10 * EPOCH_ROUNDS + 1
     office.boot()
@@ -623,6 +625,50 @@ def test_the_commissioning_key_is_disclosed_only_before_a_member_and_keeps_membe
     raises(NotAdmitted, office.relay.commissioning_key)
     office.boot()
     raises(NotAdmitted, office.relay.commissioning_key)
+
+
+def test_the_commissioning_key_of_an_earlier_epoch_keeps_nobody_out_and_admission_ends_it():
+    office = Office()
+    office.sleep(2 * EPOCH_ROUNDS)
+    for _ in range(2):
+        assert office.relay.commissioning_key() == (1, cover_key(office, 1))
+        office.boot()
+    office.member()
+    raises(NotAdmitted, office.relay.commissioning_key)
+    raises(NotAdmitted, office.relay.commissioning_batch, 0, EPOCH_ROUNDS)
+
+
+def test_a_relay_that_never_ran_before_has_an_epoch_to_commission_by():
+    office = Office()
+    office.keys, office.unix_ms = RamDevice(KEYRING_SECTORS), office.unix_ms + 1000 * ROUND_SECONDS * EPOCH_ROUNDS
+    office.directory.replace("seed", sha256(b"provisioned seed"))
+    office.boot()
+    assert office.relay.commissioning_key() == (0, cover_key(office, 0))
+    office.member()
+
+
+def test_batches_of_the_commissioning_epoch_alone_are_shown_before_a_member_comes():
+    office = Office()
+    office.sleep(EPOCH_ROUNDS + 1)
+    raises(NotAdmitted, office.relay.commissioning_batch, 0, 0)
+    _, key = office.relay.commissioning_key()
+    seen = EpochCover(key, office.relay.parameters.thresholds(0))
+    for bucket, round_ in ((0, 0), (1, EPOCH_ROUNDS - 1)):
+        assert office.relay.commissioning_batch(bucket, round_).count == seen.noise(bucket, round_)
+    raises(NotAdmitted, office.relay.commissioning_batch, 0, EPOCH_ROUNDS)
+    raises(BadRequest, office.relay.commissioning_batch, 2, 0)
+
+
+def test_the_open_round_is_not_shown_for_commissioning():
+    office = Office()
+    office.relay.commissioning_key()
+    raises(BadRequest, office.relay.commissioning_batch, 0, 0)
+    office.sleep()
+    assert office.relay.commissioning_batch(0, 0)
+
+
+def cover_key(office, epoch):
+    return tagged("cover-key", office.relay._keyring.epochs[epoch][1])
 
 
 def test_a_relay_without_parameters_or_seed_does_not_start():

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from device import sntp
 
 import check
 import flashvectors
+from device import sntp
 from emulator import timeserver
 from emulator.board import Board
 from emulator.execution import DONE, EXCEPTION, POWER_CUT, Execution, execute

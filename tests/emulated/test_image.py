@@ -29,7 +29,8 @@ def image() -> tuple[Path, dict]:
 def test_a_second_build_elsewhere_is_byte_identical(image: tuple[Path, dict], tmp_path: Path) -> None:
     output, first = image
     second = build(tmp_path / "output", "--again", "--work", tmp_path / "a" / "rather-longer-path")
-    assert (tmp_path / "output" / "firmware.uf2").read_bytes() == (output / "firmware.uf2").read_bytes()
+    for name in ("firmware.uf2", "bundle.bin"):
+        assert (tmp_path / "output" / name).read_bytes() == (output / name).read_bytes()
     assert second == first
 
 
@@ -50,7 +51,9 @@ def test_image_json_is_true_of_the_files(image: tuple[Path, dict]) -> None:
 def test_every_frozen_module_has_its_digest(image: tuple[Path, dict]) -> None:
     _, described = image
     core = {f"tessera/{path.name}" for path in (ROOT / "firmware" / "tessera").glob("*.py")}
-    assert core | {"main.py", "boot.py", "_boot.py", "board.py", "device/ppp.py"} <= set(described["frozen"])
+    assert core | {"main.py", "boot.py", "_boot.py", "slots.py", "board.py", "device/ppp.py"} <= set(
+        described["frozen"]
+    )
     assert all(len(module["sha256"]) == 64 for module in described["frozen"].values())
 
 

@@ -63,6 +63,9 @@ def office(tessera):
     return tessera
 
 
+DAY = 86400
+
+
 def parameters(shell):
     return Parameters((shell.directory / "issuer" / "parameters.tpr").read_bytes())
 
@@ -122,7 +125,7 @@ def test_issuer_init_makes_a_federation_that_verifies(office):
     made = parameters(office)
     made.verify()
     assert (made.serial, made.mu, made.epochs) == (2, 109, 90)
-    assert abs(made.genesis - time.time()) < 600 and made.genesis % 300 == 0
+    assert abs(made.genesis + DAY - time.time()) < 600 and made.genesis % 300 == 0
     assert stat.S_IMODE((office.directory / "issuer").stat().st_mode) == 0o700
     fields = cards.decode((office.directory / "issuer" / "federation.card").read_text(), "federation").fields
     assert fields["name"] == "Berlin office" and fields["params"] == made.blob
@@ -133,6 +136,11 @@ def test_issuer_init_does_not_touch_what_is_there(office):
     code, line = office.refused("issuer", "init", "issuer", "--plan", "plan.json", "--name", "again")
     assert code == 2 and "there is an issuer in issuer" in line
     assert {path.name: path.read_bytes() for path in (office.directory / "issuer").iterdir()} == before
+
+
+def test_a_federation_begins_one_epoch_ago_so_that_commissioning_discloses_nothing_a_member_will_use(office):
+    made = parameters(office)
+    assert made.first_epoch == 1 and made.epoch_of(made.round_at(int(time.time()))) == 1
 
 
 def test_issuer_init_takes_genesis_and_schedule_length(tessera):
@@ -193,7 +201,7 @@ def test_tokens_through_files(office):
     code, line = office.refused("issuer", "issue", "issuer", "challenge.card", "-o", "again.card")
     assert code == 5 and "no session" in line and not (office.directory / "again.card").exists()
     shown = office.json("issuer", "show", "issuer")
-    assert shown["members"] == [{"name": "anna", "key": anna.key.hex(), "tokens_this_epoch": 0, "tokens_next_epoch": 2}]
+    assert shown["members"] == [{"name": "anna", "key": anna.key.hex(), "tokens_this_epoch": 2, "tokens_next_epoch": 0}]
 
 
 def test_an_answer_that_could_not_be_written_is_not_made(office):

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import cbor2
 import pytest
-from coincurve import PublicKeyXOnly
+from coincurve import PrivateKey, PublicKeyXOnly
 from paper_member import PaperMember, good_tokens
 
 from tessera import hashes
@@ -232,6 +232,46 @@ def test_bad_relays_are_refused_and_leave_nothing(desk, tmp_path, name, host, po
     with pytest.raises(UsageError):
         desk.issuer.add_relay(name, host, port, tmp_path / "two")
     assert desk.issuer.parameters.blob == before and not (tmp_path / "two").exists()
+
+
+def own_keys(number):
+    """(static key, ledger key) of a relay that made them itself."""
+    point = PrivateKey.from_int(number).public_key.format()
+    return point, point[1:]
+
+
+def test_a_relay_that_made_its_keys_itself_is_listed_by_them(desk):
+    before = desk.issuer.parameters.serial
+    assert desk.issuer.add_relay_keys("berlin", "relay.example.org", 8100, *own_keys(7)) is True
+    made = desk.issuer.parameters
+    made.verify()
+    assert made.serial == before + 1 and made.relays == [own_keys(7)]
+    card = cards.decode(desk.issuer.federation_card, "federation").fields
+    assert card["relays"] == [{"name": "berlin", "key": own_keys(7)[0], "host": "relay.example.org", "port": 8100}]
+
+
+def test_listing_the_same_relay_again_changes_nothing(desk):
+    desk.issuer.add_relay_keys("berlin", "10.0.0.1", 8100, *own_keys(7))
+    before = state_on_disk(desk)
+    assert desk.issuer.add_relay_keys("berlin", "10.0.0.1", 8100, *own_keys(7)) is False
+    assert state_on_disk(desk) == before
+
+
+def test_a_name_or_a_board_is_listed_once(desk):
+    desk.issuer.add_relay_keys("berlin", "10.0.0.1", 8100, *own_keys(7))
+    for name, number in (("berlin", 8), ("potsdam", 7)):
+        with pytest.raises(UsageError):
+            desk.issuer.add_relay_keys(name, "10.0.0.1", 8100, *own_keys(number))
+    assert len(desk.issuer.relays) == 1
+
+
+def test_what_is_no_key_is_not_listed(desk):
+    key, ledger = own_keys(7)
+    no_point = b"\2" + bytes(31) + b"\5"  # x = 5 is on no point of the curve
+    for wrong in ((no_point, ledger), (key, no_point[1:]), (b"\4" + key[1:], ledger), (key[:-1], ledger)):
+        with pytest.raises(InvalidInput):
+            desk.issuer.add_relay_keys("berlin", "10.0.0.1", 8100, *wrong)
+    assert desk.issuer.relays == []
 
 
 def test_a_directory_with_something_in_it_is_no_place_for_a_relay(desk, tmp_path):

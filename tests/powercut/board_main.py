@@ -5,9 +5,8 @@
 import json
 import os
 
-from device import flash
-
 import office
+from device import flash
 from tessera.clock import Clock
 from tessera.errors import Refused
 from tessera.files import Directory

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from command_line import TESSERA, CommandLine, assert_absent, secrets_of_keystore, secrets_of_relay
-from office_on_disk import PASSPHRASE, OfficeOnDisk
+from office_on_disk import PASSPHRASE, QUICK, OfficeOnDisk
 
 from tessera_host import cards
 from tessera_host.demo import free_port
@@ -89,10 +89,10 @@ def office(tmp_path_factory: pytest.TempPathFactory, micropython_frozen: Path) -
     with federation.relay.start():
         for name in ("alice", "bob", "carol"):
             federation.join(name)
-        for name, epoch in (("alice", 0), ("alice", 1), ("bob", 0), ("bob", 1)):
+        for name, epoch in (("alice", 1), ("alice", 2), ("bob", 1), ("bob", 2)):
             federation.token_by_files(name, f"{name}.{epoch}", "--epoch", epoch)
         fetched = federation.json("token", "fetch", "--home", federation.home("carol"), "--issuer", federation.issuer)
-        assert fetched["fetched"] == [{"epoch": 0, "tokens": 2}, {"epoch": 1, "tokens": 2}]
+        assert fetched["fetched"] == [{"epoch": 1, "tokens": 2}, {"epoch": 2, "tokens": 2}]
         words = federation.meet("alice", "bob")
         assert len(words[0]) == 6 and words[0] == words[1]
         yield federation
@@ -169,13 +169,13 @@ def test_cards_in_the_wrong_place_or_a_second_time_are_refused(office: Federatio
     # Each of these was taken once.
     office.refused(INVALID, "contact", "confirm", folder / "alice-bob.answer", "--home", alice)
     office.refused(INVALID, "contact", "accept", folder / "alice-bob.confirm", "--home", bob)
-    office.refused(INVALID, "token", "challenge", folder / "alice.0.offer", "--home", alice)
-    office.refused(INVALID, "token", "finish", folder / "alice.0.answer", "--home", alice)
-    office.refused(NOT_PERMITTED, "issuer", "issue", office.issuer, folder / "alice.0.request")
-    office.refused(NOT_PERMITTED, "issuer", "issue", office.issuer, folder / "alice.0.challenge")
+    office.refused(INVALID, "token", "challenge", folder / "alice.1.offer", "--home", alice)
+    office.refused(INVALID, "token", "finish", folder / "alice.1.answer", "--home", alice)
+    office.refused(NOT_PERMITTED, "issuer", "issue", office.issuer, folder / "alice.1.request")
+    office.refused(NOT_PERMITTED, "issuer", "issue", office.issuer, folder / "alice.1.challenge")
     office.refused(NOT_PERMITTED, "issuer", "admit", office.issuer, folder / "alice.member")
     # Another member's card, a damaged one, and one that is no card.
-    office.refused(INVALID, "token", "finish", folder / "alice.0.answer", "--home", bob)
+    office.refused(INVALID, "token", "finish", folder / "alice.1.answer", "--home", bob)
     damaged = folder / "damaged"
     text = (folder / "alice-bob.invite").read_text()
     damaged.write_text(text[:100] + ("A" if text[100] != "A" else "B") + text[101:])
@@ -194,7 +194,7 @@ def test_tokens_that_are_forged_or_for_another_epoch_are_refused_by_the_relay(of
     """The tokens are changed in the keystore; members' own checks would not let them in."""
     changed = {
         "forged": lambda now, _: [token | {"signature": other_last_bit(token["signature"])} for token in now],
-        "not-yet-valid": lambda _, later: [token | {"epoch": 0} for token in later],
+        "not-yet-valid": lambda _, later: [token | {"epoch": 1} for token in later],
     }
     for name, change in changed.items():
         with carol_with_other_tokens(office, name, change) as home:
@@ -204,8 +204,8 @@ def test_tokens_that_are_forged_or_for_another_epoch_are_refused_by_the_relay(of
 
 def test_tokens_of_another_federation_are_refused_by_the_relay(office: Federation, tmp_path: Path) -> None:
     """They verify under another federation's key of the same epoch."""
-    with OfficeOnDisk(tmp_path) as other:
-        theirs = other.member("carol").wallet.of(0, other.issuer.relays[0]["key"])
+    with OfficeOnDisk(tmp_path, int(time.time()) - QUICK["epoch_rounds"]) as other:
+        theirs = other.member("carol").wallet.of(1, other.issuer.relays[0]["key"])
         foreign = [dict(token.state) for token in theirs]
 
     def change(now: list[Any], _: list[Any]) -> list[Any]:
@@ -226,7 +226,7 @@ def carol_with_other_tokens(office: Federation, name: str, change: Callable[[Any
     home.mkdir()
     (home / "member.keystore").write_bytes((office.home("carol") / "member.keystore").read_bytes())
     with Keystore.open(home / "member.keystore", PASSPHRASE, "member") as store:
-        now, later = ([t for t in store.data["wallet"]["tokens"] if t["epoch"] == epoch] for epoch in (0, 1))
+        now, later = ([t for t in store.data["wallet"]["tokens"] if t["epoch"] == epoch] for epoch in (1, 2))
         store.data["wallet"]["tokens"] = change(now, later)
         store.save()
     yield home

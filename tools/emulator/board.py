@@ -118,6 +118,10 @@ class Board:
         self._clean_up()
         return status
 
+    def ended(self) -> int | None:
+        """The emulator's status if the board went off by itself, None while it is on."""
+        return self._process.poll() if self._process else None
+
     @property
     def address(self) -> tuple[str, int]:
         """Where the host's programs reach the board's port."""

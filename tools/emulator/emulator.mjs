@@ -18,13 +18,13 @@
 //     --lifeline           end when standard input does: with whoever started us
 //
 // Status: 0 done or stopped, 1 exception (--exec), 2 usage, 3 crash, 75 machine.reset() in deterministic mode (in the
-// other the board starts again), 76 power cut, 77 guest time is over.
+// other the board starts again), 76 power cut, 77 guest time is over, 78 the guest asked for BOOTSEL.
 
 import fs from 'node:fs';
 import { parseArgs } from 'node:util';
 import { counters, listenForControl } from './control.mjs';
 import { Flash, PowerCut } from './flash.mjs';
-import { Halt, Machine, Reset } from './machine.mjs';
+import { Bootsel, Halt, Machine, Reset } from './machine.mjs';
 import { NoPace, Pace } from './pace.mjs';
 import { Random } from './random.mjs';
 import { Script } from './script.mjs';
@@ -32,7 +32,7 @@ import { Line } from './sockets.mjs';
 import { RESTS } from './tear.mjs';
 import { layUf2 } from './uf2.mjs';
 
-const STATUS = { done: 0, usage: 2, crash: 3, reset: 75, powerCut: 76, timeOver: 77 };
+const STATUS = { done: 0, usage: 2, crash: 3, reset: 75, powerCut: 76, timeOver: 77, bootsel: 78 };
 const STEPS = 100000; // instructions between two looks at the host
 const TEAR_SEED = 0x9e3779b9; // torn cells have a sequence of their own: they must not depend on what the guest drew
 
@@ -151,6 +151,7 @@ class Board {
   afterStop(error) {
     if (error instanceof Reset) this.reset();
     else if (error instanceof PowerCut) this.leave(STATUS.powerCut, `power cut: ${error.message}`);
+    else if (error instanceof Bootsel) this.leave(STATUS.bootsel, 'the guest asked for BOOTSEL');
     else if (error instanceof Halt) this.leave(STATUS.crash, error.message);
     else throw error;
     return false;

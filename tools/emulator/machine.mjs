@@ -22,8 +22,11 @@ const IDLE_STEPS = 100; // after which the host gets a turn
 /** Thrown when the guest resets itself; the watchdog's scratch registers outlive it. */
 export class Reset extends Error {}
 
-/** Thrown when the guest stops for good: a breakpoint of its own, or BOOTSEL. */
+/** Thrown when the guest stops for good: a breakpoint of its own. */
 export class Halt extends Error {}
+
+/** Thrown when the guest asks for the boot ROM's USB disk, which is not emulated here (but see pico.py). */
+export class Bootsel extends Error {}
 
 export class Machine {
   /**
@@ -76,7 +79,7 @@ export class Machine {
         this.flash.program(offset, data);
         show(offset, data.length);
       },
-      usbBoot: () => { throw new Halt('the guest asked for BOOTSEL'); },
+      usbBoot: () => { throw new Bootsel(); },
       unknownBreakpoint: (number, pc) => { throw new Halt(`breakpoint ${number} at 0x${pc.toString(16)}`); },
     };
   }

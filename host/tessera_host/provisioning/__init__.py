@@ -1,1 +1,1 @@
-"""From a board on a cable to a relay in service."""
+"""From a board out of its box to a relay in service, over a USB cable (`tessera flash`)."""

@@ -1,0 +1,86 @@
+# The console's commands about the relay: what it is and how it does, commissioning, the clock, restart and reset. How a
+# line becomes a command is console.py's business.
+
+from binascii import b2a_base64
+
+from device.console import say
+from tessera.batch import CellFrame
+from tessera.errors import Error
+from tessera.runtime import sleep_ms
+from tessera.wire import CELL_HEADER_BYTES, RECORD_BYTES
+
+
+def handlers(appliance):
+    """{name: handler} for Console; appliance as in appliance.py."""
+    return {
+        "status": lambda arguments: appliance.figures(),
+        "clock": lambda arguments: _clock(_relay(appliance), arguments),
+        "log": lambda arguments: _log(appliance.log),
+        "commission": lambda arguments: _commission(_relay(appliance)),
+        "batch": lambda arguments: _batch(_relay(appliance), arguments),
+        "restart": lambda arguments: _restart(appliance),
+        "factory-reset": lambda arguments: _factory_reset(appliance, arguments),
+    }
+
+
+def _relay(appliance):
+    if appliance.relay is None:
+        raise Error("the relay does not run: `status` says why")
+    return appliance.relay
+
+
+def _numbers(arguments, count, usage):
+    if len(arguments) != count or not all(argument.isdigit() for argument in arguments):
+        raise Error("usage: " + usage)
+    return [int(argument) for argument in arguments]
+
+
+def _clock(relay, arguments):
+    """The time from whoever holds the line: the relay's first, or a correction within its bounds."""
+    (unix_ms,) = _numbers(arguments, 1, "clock MILLISECONDS (unix time)")
+    moved_ms = relay.clock.correct(unix_ms)
+    return {"unix_ms": relay.clock.now_ms(), "moved_ms": moved_ms}
+
+
+def _log(log):
+    count = 0
+    for line in log.lines():
+        say("log", line)
+        count += 1
+    return {"lines": count}
+
+
+def _commission(relay):
+    epoch, key = relay.commissioning_key()
+    rounds = relay.parameters.newest.epoch_rounds
+    end = min((epoch + 1) * rounds, relay.open_round)
+    return {"epoch": epoch, "cover_key": key.hex(), "first_round": epoch * rounds, "end_round": end}
+
+
+async def _batch(relay, arguments):
+    """A sealed batch of the commissioning epoch, a record a line."""
+    bucket, round_ = _numbers(arguments, 2, "batch BUCKET ROUND")
+    batch = relay.commissioning_batch(bucket, round_)
+    frame = CellFrame()
+    offset = 0
+    while offset < batch.count:
+        here = batch.fill(frame, offset)
+        for place in range(here):
+            at = CELL_HEADER_BYTES + place * RECORD_BYTES
+            say("batch", b2a_base64(frame.buffer[at : at + RECORD_BYTES], newline=False).decode())
+        offset += here
+        await sleep_ms(0)
+    return {"bucket": bucket, "round": round_, "count": batch.count}
+
+
+def _restart(appliance):
+    appliance.restart_soon()
+    return {"restarting": True}
+
+
+def _factory_reset(appliance, arguments):
+    name = appliance.config.get("name", "")
+    if [name.encode()] != arguments:
+        raise Error("usage: factory-reset NAME, the name of this relay ({}): its keys are erased for good".format(name))
+    appliance.factory_reset()
+    return {"restarting": True}

@@ -1,0 +1,56 @@
+"""A relay's card for people: address, static key, six words, a QR code. What a technician sticks to the box.
+
+Nothing on it is secret, and nothing of it is needed to use the relay: members have it from the federation card. It is
+to compare with.
+"""
+
+import io
+from dataclasses import dataclass
+
+import segno
+from mnemonic import Mnemonic
+
+from tessera import hashes
+
+WORDS = 6
+WORD_BITS = 11
+
+
+@dataclass(frozen=True)
+class RelayCard:
+    """static_key has 33 bytes, ledger_key 32."""
+
+    name: str
+    host: str
+    port: int
+    static_key: bytes
+    ledger_key: bytes
+
+    @property
+    def words(self) -> list[str]:
+        """A fingerprint of both keys, 66 bits, to read out."""
+        number = int.from_bytes(hashes.tagged("relay-words", self.static_key + self.ledger_key), "big")
+        bits = f"{number:0256b}"
+        wordlist = Mnemonic("english").wordlist
+        return [wordlist[int(bits[at : at + WORD_BITS], 2)] for at in range(0, WORDS * WORD_BITS, WORD_BITS)]
+
+    @property
+    def text(self) -> str:
+        """What the QR code holds."""
+        return f"tessera relay {self.name} {self.host}:{self.port} {self.static_key.hex()}"
+
+    def lines(self, with_code: bool) -> list[str]:
+        """For a terminal."""
+        shown = [
+            f"Relay       {self.name}",
+            f"Address     {self.host} port {self.port}",
+            f"Static key  {self.static_key.hex()}",
+            f"Words       {' '.join(self.words)}",
+        ]
+        return [*shown, "", *self.code()] if with_code else shown
+
+    def code(self) -> list[str]:
+        """The QR code in block characters."""
+        out = io.StringIO()
+        segno.make(self.text, error="m").terminal(out, compact=True, border=2)
+        return out.getvalue().splitlines()

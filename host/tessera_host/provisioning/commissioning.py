@@ -1,0 +1,126 @@
+"""Is a relay's cover what its key and the signed table say? Cells of an epoch in which nobody can have posted,
+recomputed here byte for byte (PROTOCOL §8).
+
+Owns which cells are looked at and the comparison. The relay's own part is `commission` and `batch` of its console.
+"""
+
+import base64
+import binascii
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any
+
+from tessera import cover
+from tessera.wire import RECORD_BYTES
+
+from .. import noise
+from ..errors import CommissioningFailed, RelayRefused
+from .console import Console
+
+SAMPLED_CELLS = 16
+CELL_SECONDS = 120.0
+DO_NOT_USE = "do not use this board as a relay; flash it anew, and report it if that does not help"
+
+Advance = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Commissioned:
+    """What was compared: cells and records of an epoch."""
+
+    epoch: int
+    cells: int
+    of_cells: int
+    records: int
+
+    def told(self) -> dict[str, Any]:
+        """For inventory and journal."""
+        moment = datetime.now(UTC).isoformat(timespec="seconds")
+        return {"epoch": self.epoch, "cells": self.cells, "of": self.of_cells, "records": self.records, "at": moment}
+
+
+def check(console: Console, parameters: Any, every_cell: bool, advance: Advance) -> Commissioned | None:
+    """Compare cells of the commissioning epoch: all of them, or the first, the last and some drawn at random.
+
+    None if the relay discloses nothing any more, because a member was admitted. Raises CommissioningFailed.
+    """
+    check_table(parameters)
+    try:
+        told = console.ask("commission").result
+    except RelayRefused as refusal:
+        if "admitted" in refusal.message:
+            return None
+        raise
+    epoch, first, end, key = _disclosed(told, parameters)
+    expected = cover.EpochCover(key, bytes(parameters.thresholds))
+    every = [(bucket, round_) for round_ in range(first, end) for bucket in range(parameters.buckets)]
+    cells = every if every_cell else sample(every, SAMPLED_CELLS)
+    records = 0
+    for number, cell in enumerate(cells):
+        records += _compare(console, expected, *cell)
+        advance(number + 1, len(cells))
+    return Commissioned(epoch, len(cells), len(every), records)
+
+
+def check_table(parameters: Any) -> None:
+    """The noise table must have the (ε, δ) that the parameters claim: recomputed exactly from its integers."""
+    table = bytes(parameters.thresholds)
+    thresholds = [int.from_bytes(table[at : at + 8], "big") for at in range(0, len(table), 8)]
+    exact = noise.exact_delta(thresholds, noise.exp_lower(Fraction(parameters.epsilon, 1_000_000)))
+    if exact > Fraction(parameters.delta, 1 << 64):
+        raise CommissioningFailed("the noise table does not have the δ that the parameters claim", "plan and sign anew")
+
+
+def sample(cells: list[tuple[int, int]], count: int) -> list[tuple[int, int]]:
+    """The first, the last, and others that the relay cannot foresee."""
+    if len(cells) <= count:
+        return cells
+    drawn = secrets.SystemRandom().sample(cells[1:-1], count - 2)
+    return [cells[0], *sorted(drawn, key=lambda cell: (cell[1], cell[0])), cells[-1]]
+
+
+def dummies(expected: Any, bucket: int, round_: int) -> list[bytes]:
+    """The cover of a cell in the order in which it is served."""
+    made = expected.dummies(bucket, round_)
+    record = bytearray(RECORD_BYTES)
+    tail = memoryview(record)[-16:]
+    records = []
+    for number in range(expected.noise(bucket, round_)):
+        made.make(number, record, tail)
+        records.append(bytes(record))
+    return sorted(records)
+
+
+def _disclosed(told: dict[str, Any], parameters: Any) -> tuple[int, int, int, bytes]:
+    try:
+        epoch, first, end = int(told["epoch"]), int(told["first_round"]), int(told["end_round"])
+        key = bytes.fromhex(told["cover_key"])
+    except (KeyError, TypeError, ValueError):
+        raise CommissioningFailed(
+            "what the relay tells of its commissioning epoch makes no sense", DO_NOT_USE
+        ) from None
+    if len(key) != 32 or not epoch * parameters.epoch_rounds == first < end <= first + parameters.epoch_rounds:
+        raise CommissioningFailed("what the relay tells of its commissioning epoch makes no sense", DO_NOT_USE)
+    return epoch, first, end, key
+
+
+def _compare(console: Console, expected: Any, bucket: int, round_: int) -> int:
+    """How many records the cell has. A damaged line is asked for once more before the relay is blamed for it."""
+    wanted = dummies(expected, bucket, round_)
+    for _ in range(2):
+        answer = console.ask("batch", bucket, round_, seconds=CELL_SECONDS)
+        if _records(answer.lines) == wanted and answer.result.get("count") == len(wanted):
+            return len(wanted)
+    raise CommissioningFailed(
+        f"the cover of bucket {bucket}, round {round_} is not the one that follows from the relay's key", DO_NOT_USE
+    )
+
+
+def _records(lines: list[bytes]) -> list[bytes] | None:
+    try:
+        return [base64.b64decode(line, validate=True) for line in lines]
+    except binascii.Error:
+        return None

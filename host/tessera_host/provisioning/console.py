@@ -1,0 +1,89 @@
+"""The console of a relay in service (firmware/device/console.py): one command a line, data lines, one answer.
+
+Owns the line protocol's host side. Anything on the line that is not an answer is the relay's chatter.
+"""
+
+import json
+import time
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from ..errors import BoardSilent, RelayRefused
+from .serial_line import SAFE, SerialLine
+
+ANSWER_SECONDS = 15.0
+ATTEMPTS = 3
+
+
+class Answer(NamedTuple):
+    """The data lines of an answer without their marks, and the object at its end."""
+
+    lines: list[bytes]
+    result: dict[str, Any]
+
+
+class Console:
+    """A conversation; a context manager."""
+
+    def __init__(self, device: str) -> None:
+        """Raises BoardNotFound, PortDenied."""
+        self.line = SerialLine(device)
+
+    def close(self) -> None:
+        self.line.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def ask(
+        self, name: str, *arguments: str | int, seconds: float = ANSWER_SECONDS, attempts: int = ATTEMPTS
+    ) -> Answer:
+        """Raises RelayRefused with the relay's words, BoardSilent if it does not answer in time.
+
+        Asked again if the answer does not come or is damaged: for questions, and commands that may be repeated.
+        """
+        for _ in range(attempts):
+            self.line.write(b"\r\n" + " ".join((name, *map(str, arguments))).encode() + b"\n")
+            answer = self._answer(name, seconds)
+            if answer is not None:
+                return answer
+        raise BoardSilent(f"the relay at {self.line.device} does not answer '{name}'", SAFE)
+
+    def tell(self, name: str, *arguments: str | int) -> None:
+        """A command that is not waited for: the board restarts."""
+        self.line.write(b"\r\n" + " ".join((name, *map(str, arguments))).encode() + b"\n")
+
+    def _answer(self, name: str, seconds: float) -> Answer | None:
+        """None if none came in time (each line starts it anew), or a damaged one."""
+        data, refusal = b"-" + name.encode() + b" ", b"!" + name.encode() + b" "
+        result = b"=" + name.encode() + b" "
+        lines: list[bytes] = []
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            line = self.line.line(end - time.monotonic())
+            if line is None:
+                return None
+            if line.startswith(data):
+                lines.append(line[len(data) :])
+                end = time.monotonic() + seconds
+            elif line.startswith(refusal) or line.startswith(b"!? "):
+                words = line.partition(b" ")[2].decode(errors="replace")
+                raise RelayRefused(f"the relay refused '{name}': {words}", "see what `tessera flash verify` says of it")
+            elif line.startswith(b">>> "):
+                raise BoardSilent(f"there is MicroPython's prompt at {self.line.device}, no relay", SAFE)
+            elif line.startswith(result):
+                return _complete(lines, line[len(result) :])
+        return None
+
+
+def _complete(lines: list[bytes], text: bytes) -> Answer | None:
+    try:
+        result = json.loads(text)
+    except ValueError:
+        return None
+    return Answer(lines, result) if isinstance(result, dict) else None

@@ -1,0 +1,63 @@
+"""IT's side of a cable: the issuer's directory with its inventory and journal, this computer's ports, what is shown.
+
+Owns what the other modules here share. What IT reads without a passphrase (parameters, inventory) is apart from the
+issuer itself, which lists relays.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tessera.errors import InvalidObject
+from tessera.params import Parameters
+
+from .. import files
+from ..errors import IntegrityError, UsageError
+from ..issuer import PARAMETERS, Issuer
+from .finder import Finder
+from .inventory import Inventory
+from .journal import Journal
+from .report import Report
+
+
+@dataclass
+class Desk:
+    """issuer is open where relays are listed, None where they are only looked at."""
+
+    directory: Path
+    finder: Finder
+    report: Report
+    inventory: Inventory
+    journal: Journal
+    issuer: Issuer | None = None
+    finished: set[str] = field(default_factory=set)  # places of boards that this command is done with
+
+    @property
+    def parameters(self) -> Any:
+        """The newest signed set. Raises UsageError, IntegrityError."""
+        return self.issuer.parameters if self.issuer else read_parameters(self.directory)
+
+
+def open_desk(directory: Path, finder: Finder, report: Report, issuer: Issuer | None = None) -> Desk:
+    """Raises UsageError, InvalidInput."""
+    return Desk(directory, finder, report, Inventory(directory), Journal(directory), issuer)
+
+
+def read_parameters(directory: Path) -> Any:
+    """What the issuer published last."""
+    path = directory / PARAMETERS
+    if not path.is_file():
+        raise UsageError(f"there is no issuer in {directory}", "tessera issuer init makes one; name it with --issuer")
+    try:
+        parameters = Parameters(path.read_bytes())
+        parameters.verify()
+    except (OSError, InvalidObject) as error:
+        raise IntegrityError(
+            f"{path} is not what the issuer signed: {error}", "tessera issuer show writes it anew"
+        ) from None
+    return parameters
+
+
+def write_log(path: Path, text: str) -> None:
+    """A file for people to pass on."""
+    files.write(path, text.encode())

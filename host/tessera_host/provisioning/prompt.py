@@ -1,0 +1,152 @@
+"""A board at MicroPython's prompt: calls to the functions of firmware/device/provision.py, one line of JSON each.
+
+Owns what is typed there. The raw prompt itself is mpremote's (SerialTransport).
+"""
+
+import contextlib
+import io
+import json
+import struct
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from mpremote.transport import TransportError, TransportExecError
+from mpremote.transport_serial import SerialTransport
+
+from ..errors import BoardSilent, ProvisioningFailed
+from . import serial_line
+
+ENTER_SECONDS = 10
+ENTER_ATTEMPTS = 6
+CALL_SECONDS = 60
+ATTEMPTS = 3
+MODULE = "device.provision"
+
+
+class NotOurs(Exception):
+    """MicroPython is there, the relay's firmware is not: what it says of the machine it runs on."""
+
+
+class Prompt:
+    """The raw prompt of a board; a context manager that leaves the board at its friendly prompt."""
+
+    def __init__(self, device: str) -> None:
+        """Interrupts what runs. Raises BoardNotFound, PortDenied, BoardSilent."""
+        serial_line.open_port(device).close()  # for its errors
+        self.device = device
+        with self._quiet():
+            self._transport = SerialTransport(device, baudrate=serial_line.BAUD_RATE, timeout=1)
+            self._transport.serial.write_timeout = serial_line.WRITE_SECONDS
+        try:
+            self._enter()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """The port is free again, whatever became of the board."""
+        with contextlib.suppress(OSError, TypeError, ValueError, TransportError):
+            if self._transport.in_raw_repl:
+                self._transport.exit_raw_repl()
+        with contextlib.suppress(OSError, TypeError, ValueError):
+            self._transport.close()
+        with contextlib.suppress(OSError, TypeError, ValueError):
+            self._transport.serial.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def call(self, function: str, *arguments: str | int) -> dict[str, Any]:
+        """The answer of a function of provision.py. All of them may be called again, so noise on the line costs a
+        second call and no more. Raises ProvisioningFailed with the board's words, BoardSilent, NotOurs.
+        """
+        for attempt in range(ATTEMPTS):
+            answer = self._called(function, arguments)
+            if answer is not None:
+                if "error" in answer:
+                    raise ProvisioningFailed(
+                        f"the board refused {function}: {answer['error']}", "repeat the command, or take another board"
+                    )
+                return answer
+            if attempt + 1 < ATTEMPTS:
+                self._enter()
+        raise BoardSilent(f"the board at {self.device} answers with garbage", "try another cable; " + serial_line.SAFE)
+
+    def _called(self, function: str, arguments: tuple[str | int, ...]) -> dict[str, Any] | None:
+        """None if what came back makes no sense."""
+        source = f"from {MODULE} import {function}\n{function}({', '.join(ascii(each) for each in arguments)})"
+        try:
+            with self._quiet():
+                printed = self._transport.exec_raw(source, timeout=CALL_SECONDS)
+            output, error = printed
+        except BoardSilent as silent:
+            if "went away" in silent.message:
+                raise
+            return None
+        if b"ImportError" in error:
+            raise NotOurs(self.machine())
+        return last_object(output)
+
+    def machine(self) -> str:
+        """What MicroPython calls the hardware, like "Raspberry Pi Pico W with RP2040"."""
+        with self._quiet():
+            output, _ = self._transport.exec_raw(
+                "import sys\nprint(getattr(sys.implementation, '_machine', sys.platform))", timeout=CALL_SECONDS
+            )
+        text: str = output.decode(errors="replace")
+        return text.strip()
+
+    def start(self, source: str) -> None:
+        """Run what does not come back: a restart."""
+        with self._quiet():
+            self._transport.exec_raw_no_follow(source)
+        self._transport.in_raw_repl = False
+
+    def restart(self) -> None:
+        self.start("import machine\nmachine.reset()")
+
+    def enter_boot_loader(self) -> None:
+        """RP2: as if BOOTSEL had been held."""
+        self.start("import machine\nmachine.bootloader()")
+
+    def _enter(self) -> None:
+        for attempt in range(ENTER_ATTEMPTS):
+            try:
+                with self._quiet():
+                    self._transport.serial.write(b"\x03\x03")  # whatever runs, and whatever catches the first one
+                    time.sleep(0.1)
+                    self._transport.enter_raw_repl(soft_reset=False, timeout_overall=ENTER_SECONDS // 5)
+                    return
+            except BoardSilent as silent:
+                if "went away" in silent.message or attempt + 1 == ENTER_ATTEMPTS:
+                    raise
+
+    @contextlib.contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """mpremote prints what it does not understand, and fails in several ways."""
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                yield
+        except (TransportError, TransportExecError, struct.error, IndexError):
+            raise BoardSilent(f"the board at {self.device} does not answer", serial_line.SAFE) from None
+        except (OSError, TypeError, ValueError) as error:
+            raise serial_line.gone(self.device, error) from None
+
+
+def last_object(output: bytes) -> dict[str, Any] | None:
+    """The JSON object in the last line that holds one; None if there is none."""
+    for line in reversed(output.decode(errors="replace").splitlines()):
+        try:
+            found = json.loads(line.strip())
+        except ValueError:
+            continue
+        if isinstance(found, dict):
+            return found
+    return None

@@ -1,0 +1,109 @@
+"""A relay that is in service already, at the cable: is it what the inventory says, its log, its end.
+
+Owns what `tessera flash verify`, `export-log` and `factory-reset` do.
+"""
+
+from typing import Any
+
+from ..errors import BoardNotFound, CommissioningFailed, OtherRelay, UsageError
+from . import commissioning, detection
+from .console import Console
+from .desk import Desk
+from .detection import Found
+from .relay_setup import BOOT_SECONDS, check_keys, check_self_test, now, set_clock
+
+RESET_SECONDS = 180.0
+
+
+def find(desk: Desk, place: str | None, name: str | None) -> tuple[Found, dict[str, Any]]:
+    """The relay in service that is plugged in, with its status. Raises OtherRelay if it is not the one named."""
+    found = detection.identify(detection.choose(desk.finder, place))
+    if found.relay is None:
+        raise BoardNotFound(
+            f"there is no relay in service at {found.place}, but {found}",
+            "a relay that was just plugged in takes a while to start; tessera flash --relay NAME makes one",
+        )
+    if name is not None and found.relay["name"] != name:
+        raise OtherRelay(
+            f"the board at {found.place} is the relay '{found.relay['name']}', not '{name}'", "check --port"
+        )
+    return found, found.relay
+
+
+def verify(desk: Desk, place: str | None, name: str | None, every_cell: bool) -> dict[str, Any]:
+    """Compare a relay with the parameters, the inventory and, as long as it discloses it, its cover.
+
+    Raises CommissioningFailed, OtherRelay.
+    """
+    desk.report.step("looking at the relay")
+    found, status = find(desk, place, name)
+    if status.get("fault"):
+        raise CommissioningFailed(f"the relay reports a fault: {status['fault']}", commissioning.DO_NOT_USE)
+    parameters, name = desk.parameters, str(status["name"])
+    check_keys(status, _listed(parameters, status))
+    check_self_test(status)
+    entry = desk.inventory.get(name)
+    if entry and (entry["key"], entry["ledger_key"]) != (status["static_key"], status["ledger_key"]):
+        raise OtherRelay(f"this '{name}' is not the board that the inventory has", "plug in the right board")
+    status = set_clock(found.place, status)
+    _check_round(parameters, status)
+    current = status["parameter_digest"] == parameters.digest.hex()
+    desk.report.step("recomputing its cover")
+    with Console(found.place) as console:
+        done = commissioning.check(console, parameters, every_cell, desk.report.advance)
+    if entry:
+        told = {"commissioned": done.told()} if done else {}
+        desk.inventory.record(name, verified=now(), **told)
+    return {
+        "relay": name,
+        "place": found.place,
+        "status": status,
+        "in_inventory": entry is not None,
+        "newest_parameters": current,
+        "cells_compared": done.cells if done else 0,
+        "records_compared": done.records if done else 0,
+        "cover_disclosed": done is not None,
+    }
+
+
+def _listed(parameters: Any, status: dict[str, Any]) -> dict[str, Any] | None:
+    keys = [{"key": key, "ledger": ledger} for key, ledger in parameters.relays]
+    return next((each for each in keys if each["key"].hex() == status["static_key"]), None)
+
+
+def _check_round(parameters: Any, status: dict[str, Any]) -> None:
+    """Members refuse a relay that is more than a round off; so should whoever verifies it."""
+    import time
+
+    ours = parameters.round_at(int(time.time()))
+    if abs(ours - status["open_round"]) > 1:
+        raise CommissioningFailed(
+            f"the relay is in round {status['open_round']}, this computer in {ours}",
+            "set this computer's clock, or see why the relay reaches no time server",
+        )
+
+
+def log(desk: Desk, place: str | None, name: str | None) -> tuple[str, list[str]]:
+    """The relay's name and the lines of its log."""
+    found, status = find(desk, place, name)
+    with Console(found.place) as console:
+        lines = console.ask("log").lines
+    return str(status["name"]), [line.decode(errors="replace") for line in lines]
+
+
+def factory_reset(desk: Desk, place: str | None, name: str) -> Found:
+    """Make a relay a board that was never provisioned; its keys are erased first. Raises UsageError, BoardSilent."""
+    found, _ = find(desk, place, name)
+    if " " in name:
+        raise UsageError("a relay whose name has blanks is reset with its button", "hold it while you plug it in")
+    ports = detection.known_ports(desk.finder, found)
+    desk.report.step(f"erasing '{name}'")
+    with Console(found.place) as console:
+        console.ask("factory-reset", name, attempts=1)
+    desk.journal.forget(name)
+    desk.inventory.remove(name)
+    desk.report.step("waiting for the board")
+    after = detection.wait_for_board(desk.finder, found, ports, BOOT_SECONDS + RESET_SECONDS)
+    if after.relay or (after.identity and after.identity["provisioned"]):
+        raise CommissioningFailed(f"after its reset there is {after}", "repeat the command, or erase the whole flash")
+    return after

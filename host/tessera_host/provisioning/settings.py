@@ -1,0 +1,174 @@
+"""What a relay is to be: name, address, clock, network. From options or from a row of a CSV file; for the board as the
+JSON that it keeps as relay.json.
+
+Owns names and checks of these settings. Secrets come from files or prompts and are in nothing that is printed.
+"""
+
+import csv
+import ipaddress
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .. import boards, files, passphrase
+from ..errors import InvalidInput, UsageError
+
+TIME_SERVER = "pool.ntp.org"
+PORT = 8100
+_SSID_BYTES = 32
+_HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+COLUMNS = (
+    *("relay", "host", "port", "board", "device", "time_server", "ssid", "wifi_password_file", "country"),
+    *("address", "gateway", "dns", "hostname", "repl"),
+)
+
+
+@dataclass(frozen=True)
+class Wifi:
+    """A network to join."""
+
+    ssid: str
+    country: str = "XX"  # world-wide: the channels that are allowed everywhere
+    password_file: Path | None = None
+    password: str | None = field(default=None, repr=False)
+
+    def with_password(self) -> "Wifi":
+        """Asks for it if no file has it. Raises UsageError."""
+        if self.password is not None:
+            return self
+        password = passphrase.wifi_password(self.ssid, self.password_file)
+        if password and not 8 <= len(password.encode()) <= 63:
+            raise UsageError("a Wi-Fi password has 8 to 63 bytes", "an open network has an empty one")
+        return replace(self, password=password)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One relay. host and port are where members reach it; address a fixed one of its own (by default DHCP)."""
+
+    name: str
+    host: str
+    port: int = PORT
+    time_server: str | None = TIME_SERVER
+    wifi: Wifi | None = None
+    address: dict[str, str] | None = None
+    hostname: str | None = None
+    repl: str = "open"
+
+    def check(self, board: str) -> None:
+        """Raise UsageError unless these settings fit the board."""
+        network = boards.board(board).network
+        if network == "wlan" and self.wifi is None:
+            raise UsageError(f"a {board} needs a Wi-Fi network", "name it with --ssid")
+        if network != "wlan" and self.wifi is not None:
+            raise UsageError(f"a {board} has no Wi-Fi", "leave out --ssid, or choose another --board")
+        if network == "ppp" and self.address is not None:
+            raise UsageError(f"a {board} gets its address over its line", "leave out --address")
+        if self.wifi and not 0 < len(self.wifi.ssid.encode()) <= _SSID_BYTES:
+            raise UsageError("the name of a Wi-Fi network has 1 to 32 bytes", "check --ssid")
+        if self.wifi and not re.fullmatch(r"[A-Z]{2}", self.wifi.country):
+            raise UsageError(f"'{self.wifi.country}' is not a country", "write two letters, like --country DE")
+        if self.hostname and not _HOSTNAME.fullmatch(self.hostname):
+            raise UsageError(f"'{self.hostname}' is not a host name", "use letters a to z, digits and hyphens")
+        if self.repl not in ("open", "closed"):
+            raise UsageError(f"repl is '{self.repl}'", "it is open or closed")
+
+    def configuration(self) -> dict[str, Any]:
+        """For the board; with the Wi-Fi password if there is one."""
+        found: dict[str, Any] = {"name": self.name, "host": self.host, "port": self.port, "repl": self.repl}
+        if self.time_server:
+            found["sntp"] = self.time_server
+        if self.wifi:
+            found["wifi"] = {
+                "ssid": self.wifi.ssid,
+                "password": self.wifi.password or "",
+                "country": self.wifi.country,
+            }
+        if self.address:
+            found["address"] = dict(self.address)
+        if self.hostname:
+            found["hostname"] = self.hostname
+        return found
+
+
+def fixed_address(address: str | None, gateway: str | None, dns: str | None) -> dict[str, str] | None:
+    """{"ip", "netmask", "gateway", "dns"} of options like 10.0.0.7/24, None without any. Raises UsageError."""
+    if address is None:
+        if gateway or dns:
+            raise UsageError("a gateway needs an address", "write --address 10.0.0.7/24 --gateway 10.0.0.1")
+        return None
+    try:
+        interface = ipaddress.IPv4Interface(address)
+        if "/" not in address or gateway is None:
+            raise ValueError
+        first = ipaddress.IPv4Address(gateway)
+        name_server = ipaddress.IPv4Address(dns or gateway)
+    except ValueError:
+        raise UsageError(
+            f"'{address}' is not a fixed address with its gateway", "write --address 10.0.0.7/24 --gateway 10.0.0.1"
+        ) from None
+    if first not in interface.network:
+        raise UsageError(f"the gateway {first} is not in the network of {interface}", "check --gateway")
+    return {"ip": str(interface.ip), "netmask": str(interface.netmask), "gateway": str(first), "dns": str(name_server)}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a batch: the relay, the board, and where it is plugged in if that is fixed."""
+
+    settings: Settings
+    board: str | None = None
+    device: str | None = None
+
+
+def read_batch(path: Path) -> list[Row]:
+    """The rows of a CSV file with a head line. Raises InvalidInput that names the line."""
+    lines = files.read_text(path).splitlines()
+    reader = csv.DictReader(lines, skipinitialspace=True)
+    unknown = [name for name in reader.fieldnames or () if name not in COLUMNS]
+    if unknown or "relay" not in (reader.fieldnames or ()) or "host" not in (reader.fieldnames or ()):
+        wrong = f"has a column '{unknown[0]}'" if unknown else "lacks the column relay or host"
+        raise InvalidInput(f"{path} {wrong}", f"columns are {', '.join(COLUMNS)}")
+    rows = []
+    for cells in reader:
+        try:
+            rows.append(_row(cells, path.parent))
+        except (UsageError, ValueError) as error:
+            text = error.message if isinstance(error, UsageError) else "a cell that makes no sense"
+            raise InvalidInput(f"{path}, line {reader.line_num}: {text}", "correct the line") from None
+    names = [row.settings.name for row in rows]
+    if doubled := next((name for name in names if names.count(name) > 1), None):
+        raise InvalidInput(f"{path} has two relays '{doubled}'", "give each a name of its own")
+    if not rows:
+        raise InvalidInput(f"{path} names no relay", "add a line for each")
+    return rows
+
+
+def _row(cells: dict[str, Any], folder: Path) -> Row:
+    cell = {name: (value or "").strip() or None for name, value in cells.items() if name in COLUMNS}
+    if None in cells or not cell["relay"] or not cell["host"]:
+        raise ValueError
+    wifi = None
+    if ssid := cell.get("ssid"):
+        file = cell.get("wifi_password_file")
+        wifi = Wifi(ssid, cell.get("country") or "XX", folder / file if file else None)
+    settings = Settings(
+        name=cell["relay"],
+        host=cell["host"],
+        port=int(cell.get("port") or PORT),
+        time_server=_time_server(cell.get("time_server")),
+        wifi=wifi,
+        address=fixed_address(cell.get("address"), cell.get("gateway"), cell.get("dns")),
+        hostname=cell.get("hostname"),
+        repl=cell.get("repl") or "open",
+    )
+    return Row(settings, cell.get("board"), cell.get("device"))
+
+
+def _time_server(text: str | None) -> str | None:
+    """A batch or an option says `none` for a board that gets its time over the cable."""
+    return TIME_SERVER if text is None else None if text == "none" else text
+
+
+time_server = _time_server

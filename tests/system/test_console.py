@@ -1,0 +1,99 @@
+"""The console of a relay on the emulated board: what an installer asks over the cable while it serves."""
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from office_on_disk import OfficeOnDisk
+
+from emulator.board import Board
+from emulator.provision import NOT_PROVISIONED, provision, reset, wait_until_serving
+from tessera import cover
+
+PATIENCE_SECONDS = 120
+EPOCH_ROUNDS = 600
+CHOICE = {"round_seconds": 4, "posts_per_token": 64, "board": "RPI_PICO"}
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[OfficeOnDisk]:
+    """An organisation whose first epoch is over."""
+    genesis = int(time.time()) - CHOICE["round_seconds"] * EPOCH_ROUNDS - 8
+    with OfficeOnDisk(tmp_path, genesis=genesis, **CHOICE) as office:
+        yield office
+
+
+@pytest.fixture
+def board(office: OfficeOnDisk, board_image: Path) -> Iterator[Board]:
+    """Switched on, provisioned and serving, without a network."""
+    with Board(board_image, office.folder / "flash.bin") as board:
+        provision(board, office.relay.directory)
+        wait_until_serving(board)
+        yield board
+
+
+def ask(board: Board, line: str) -> tuple[list[str], dict]:
+    """The data lines of a command and the figures of its answer; AssertionError if it is refused."""
+    name = line.split()[0]
+    board.repl.send(line.encode() + b"\n")
+    lines: list[str] = []
+    while True:
+        said = board.repl.until(b"\r\n", PATIENCE_SECONDS).decode()
+        if said.startswith(f"-{name} "):
+            lines.append(said.removeprefix(f"-{name} "))
+        elif said.startswith(f"={name} "):
+            return lines, json.loads(said.removeprefix(f"={name} "))
+        assert not said.startswith("!"), said
+
+
+def test_an_installer_sees_state_and_cover_over_the_cable_and_can_reset_the_board(
+    office: OfficeOnDisk, board: Board
+) -> None:
+    relay = office.issuer.relays[0]
+    parameters = office.issuer.parameters
+    _, status = ask(board, "status")
+    assert (status["state"], status["clock"], status["board"]) == ("no-network", "unknown", "RPI_PICO")
+    assert status["static_key"] == relay["key"].hex() and status["parameter_digest"] == parameters.digest.hex()
+
+    ask(board, f"clock {time.time_ns() // 1_000_000}")
+    while ask(board, "status")[1]["open_round"] is None:
+        time.sleep(0.5)
+    _, told = ask(board, "commission")
+    assert (told["epoch"], told["first_round"], told["end_round"]) == (0, 0, EPOCH_ROUNDS)
+    expected = cover.EpochCover(bytes.fromhex(told["cover_key"]), bytes(parameters.thresholds))
+    for bucket, round_ in ((0, 0), (parameters.buckets - 1, EPOCH_ROUNDS - 1)):
+        records, figures = ask(board, f"batch {bucket} {round_}")
+        assert figures["count"] == len(records) == expected.noise(bucket, round_)
+        dummies = expected.dummies(bucket, round_)
+        assert sorted(made(dummies, number) for number in range(len(records))) == [
+            base64.b64decode(record) for record in records
+        ]
+    assert "link up" not in "".join(ask(board, "log")[0])
+
+    boots = ask(board, "status")[1]["boots"]
+    ask(board, "restart")
+    wait_until_serving(board)
+    assert ask(board, "status")[1]["boots"] == boots + 1
+
+    ask(board, "factory-reset relay")
+    board.repl.until(NOT_PROVISIONED, PATIENCE_SECONDS)
+    board.repl.enter()
+    assert board.repl.exec("import os; print(os.listdir('/'))").strip() == "[]"
+    secret = json.loads((office.relay.directory / "relay.json").read_text())["static_secret"]
+    flash = board.flash.read_bytes()
+    assert secret.encode() not in flash and bytes.fromhex(secret) not in flash
+
+
+def made(dummies: cover.Dummies, number: int) -> bytes:
+    record = bytearray(240)
+    dummies.make(number, record, memoryview(record)[-16:])
+    return bytes(record)
+
+
+def test_a_board_that_is_reset_at_the_prompt_serves_again(board: Board) -> None:
+    reset(board)
+    wait_until_serving(board)
+    assert ask(board, "status")[1]["fault"] is None
