@@ -18,7 +18,7 @@ BUNDLE = 2  # the kind of release that a slot takes
 
 problem = "the file system was not mounted"  # why there is none, in words; None if there is one (device/flash.py)
 _timer = None  # kept, or the collector would stop it
-current = None  # the Slots of this board, once start() was called; None on a board without
+current = None  # the Slots (or OtaSlots) of this board; None before start() and without a file system
 
 
 class Slots:
@@ -28,6 +28,7 @@ class Slots:
     """
 
     kind = BUNDLE
+    window_erases = 8  # sectors, in each window after a seal
 
     def __init__(self, directory, devices, board, version, base):
         self._directory = directory
@@ -111,6 +112,10 @@ class Slots:
         slot = self._state["confirmed"]
         return 0 if slot is None else 1 - slot["place"]
 
+    def digest(self, length):
+        """SHA-256 (32 bytes) of so many bytes in the idle place."""
+        return read_digest(self.idle, length)
+
     def activate(self, release, seconds):
         """Try the bundle in the idle place at the next start, for so many seconds. Its content was verified."""
         place = self._idle_place()
@@ -126,6 +131,10 @@ class Slots:
         if self.on_trial:
             self._state = {"confirmed": self._running, "trial": None, "failed": None}
             self._write()
+
+    def restart(self):
+        """Start the board anew, and with it what was activated."""
+        restart()
 
     # -- the file
 
@@ -162,18 +171,24 @@ def start():
     global current
     import tessera_build
 
-    if problem is not None or "bundle_a" not in tessera_build.PARTITIONS:
+    if problem is not None:
         return
-    from device import flash
-
     from tessera.files import Directory
 
-    devices = [flash.region("bundle_a"), flash.region("bundle_b")]
-    build = (tessera_build.BOARD, tessera_build.VERSION, tessera_build.BASE)
-    current = Slots(Directory("/"), devices, *build)
-    device = current.choose()
-    if device is not None:
-        _run_from(device)
+    directory, build = Directory("/"), (tessera_build.BOARD, tessera_build.VERSION)
+    if "bundle_a" in tessera_build.PARTITIONS:
+        from device import flash
+
+        current = Slots(directory, [flash.region("bundle_a"), flash.region("bundle_b")], *build, tessera_build.BASE)
+        device = current.choose()
+        if device is not None:
+            _run_from(device)
+    else:
+        from esp32 import Partition
+
+        from device.ota import OtaSlots
+
+        current = OtaSlots(directory, Partition, *build)
     if current.on_trial:
         _limit(current.seconds_left)
 
@@ -205,7 +220,7 @@ def _limit(seconds):
             restart()
 
     # Its handler runs between two bytecodes of whatever hangs. (Hanging in C is the watchdog's, device/service.py.)
-    _timer = Timer(period=1000, callback=pass_second)
+    _timer = Timer(0 if current.kind != BUNDLE else -1, period=1000, callback=pass_second)
 
 
 def fail():

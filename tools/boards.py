@@ -197,8 +197,8 @@ def _check_rings(board: Board) -> None:
 def _check_flashing(board: Board) -> None:
     """What `tessera flash` takes this board for is what its folder says."""
     planned = host_boards.board(board.name)
-    if planned.chip != board.mcu:
-        raise BoardError(f"{board.name}: board.json has the mcu '{board.mcu}', tessera_host.boards '{planned.chip}'")
+    if planned.mcu != board.mcu:
+        raise BoardError(f"{board.name}: board.json has the mcu '{board.mcu}', tessera_host.boards '{planned.mcu}'")
     if planned.image_offset != board.image_offset:
         here, there = hex(board.image_offset), hex(planned.image_offset)
         raise BoardError(f"{board.name}: flash_offset {here} in board.json, {there} in tessera_host.boards")

@@ -664,6 +664,16 @@ def resumption_row(j: int, resumption_secret: bytes) -> tuple[Row, Session]:
     return row | vars(done), Session(done.k1, done.k2)
 
 
+def stage_frames(session: Session) -> None:
+    """A release that waits for erases, a piece of its artifact, and its activation."""
+    blob = release()[0]["release"]
+    begin = ref.u8(0) + ref.u32(0) + ref.u8(len(blob)) + blob
+    session.exchange("STAGE begin", ref.frame(9, begin), ref.frame(0x89, ref.u8(0) + ref.u32(0) + ref.u16(17)))
+    put = ref.u8(1) + ref.u32(240) + ref.u8(60) + data("release/bundle", 300)[240:]
+    session.exchange("STAGE put", ref.frame(9, put), ref.frame(0x89, ref.u8(2) + ref.u32(300) + ref.u16(0)))
+    session.exchange("STAGE activate", ref.frame(9, ref.u8(2)), ref.frame(0x89, ref.u8(3) + ref.u32(300) + ref.u16(9)))
+
+
 def resumption_rows(secret_0: bytes) -> Rows:
     first, session = resumption_row(0, secret_0)
     session.exchange("POST", ref.frame(3, ref.u8(0) + data("channel/posted again", 240)), ref.frame(0x83, ref.u32(43)))
@@ -673,6 +683,7 @@ def resumption_rows(secret_0: bytes) -> Rows:
     push = ref.u16(len(statement)) + ref.u16(0) + ref.u8(len(statement)) + statement
     session.exchange("PUSH", ref.frame(7, push), ref.frame(0x87, ref.u8(1)))
     session.exchange("POST", ref.frame(3, ref.u8(0) + bytes(240)), error(6, 30))
+    stage_frames(session)
     return [first, second | {"frames": session.frames}]
 
 

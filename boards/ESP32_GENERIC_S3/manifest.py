@@ -1,2 +1,2 @@
-include("../manifest.py", network="wlan")
+include("../manifest.py", network="wlan", slots="ota")
 module("board.py")

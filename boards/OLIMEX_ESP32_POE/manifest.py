@@ -1,2 +1,2 @@
-include("../manifest.py", network="lan")
+include("../manifest.py", network="lan", slots="ota")
 module("board.py")

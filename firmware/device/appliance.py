@@ -55,6 +55,8 @@ class Appliance:
         }
         if self.relay is not None:
             figures.update(relay_figures(self.relay))
+            if self.relay.staging is not None:
+                figures.update(self.relay.staging.places.report())
         return figures
 
     # -- restarts

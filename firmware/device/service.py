@@ -7,9 +7,10 @@ import os
 import time
 
 import board
+import slots
 from tessera_build import BOARD, FIRMWARE_DIGEST
 
-from device import commands, flash, give_room, led, sntp
+from device import commands, flash, give_room, led, sntp, update
 from device.appliance import Appliance
 from device.console import Console, Serial
 from tessera.announcement import announcement
@@ -38,6 +39,7 @@ def main(observe=None):
         print("stopped: the prompt is MicroPython's, machine.reset() starts the relay again")
     except (Error, OSError, ValueError, KeyError) as error:
         print("tessera relay on {}: {}".format(BOARD, error if isinstance(error, Error) else repr(error)))
+        slots.fail()
         print("fix that, then machine.reset(); the prompt is MicroPython's")
     finally:
         led.show(False)
@@ -61,6 +63,7 @@ def open_relay():
     relay = Relay(ring, keys, directory, identity, os.urandom)
     print("starting; the first start fills the record ring, which takes a while")
     relay.start()
+    relay.staging = update.staging(relay, lambda: True)
     return relay, config
 
 
@@ -99,7 +102,9 @@ async def _serve(appliance, observe):
 def _beside(appliance):
     """What runs beside the server, as coroutines."""
     yield _keep_link(appliance.link, appliance.log)
-    yield Console(commands.handlers(appliance)).listen(Serial())
+    handlers = commands.handlers(appliance)
+    handlers.update(update.handlers(appliance))
+    yield Console(handlers).listen(Serial())
     if appliance.config.get("sntp"):
         yield _follow(appliance.relay, appliance.config["sntp"], appliance.link)
 

@@ -17,6 +17,7 @@ from .parameterstore import ParameterStore
 from .params import HEADER_BYTES, MAX_BYTES, TimeStatement, is_time_statement
 from .recordlog import RecordLog
 from .runtime import const
+from .staging import ACTIVATED, WAIT
 
 _SEED_FILE = "seed"
 _BOOT_ERASES = const(8)  # sectors erased at boot: room for 128 posts before the first window
@@ -98,6 +99,8 @@ class Relay:
         self._pushing = None  # the session that pushes an object: one at a time, as it takes heap
         self.open_round = None
         self.epoch = None
+        self.rounds_served = 0  # since the start, each from its beginning or the start's end to its seal
+        self.staging = None  # where new code goes, on a board that has a place for it
 
     def _check_capacity(self, parameters):
         """Raise InvalidObject unless ring and key ring have room for all that members of these parameters may do."""
@@ -230,6 +233,7 @@ class Relay:
         """Make durable that every round before open_round is sealed, and open its epoch if that is another."""
         if open_round > self._keyring.sealed_next:
             in_time = 0 if self.open_round is None else 1
+            self.rounds_served += in_time
             self._keyring.mark(open_round, self._keyring.sealed_count + in_time)
         epoch = open_round // self.parameters.newest.epoch_rounds
         if epoch != self.epoch:
@@ -321,6 +325,8 @@ class Relay:
         """The erases of a window: expired sectors, and the key ring's."""
         self._log.erase_ahead(_WINDOW_ERASES, self._first_keyed_round())
         self._keyring.tidy()
+        if self.staging is not None:
+            self.staging.window(self.rounds_served)
 
     @property
     def first_round(self):
@@ -440,6 +446,8 @@ class Relay:
             wire.answer_checkpoint(out, self._ledger.find(fields[0]))
         elif kind == wire.PUSH:
             self._push(session, out, *fields)
+        elif kind == wire.STAGE:
+            self._stage(session, out, *fields)
         else:
             raise BadRequest("not answered here")
 
@@ -515,10 +523,20 @@ class Relay:
 
     # -- pushed objects
 
-    def _push(self, session, out, total, chunk, length, data):
-        """Take one chunk; the object is looked at after its first 128 bytes and used when it is complete."""
+    def _push(self, session, out, *chunk):
         try:
             self._require_admitted(session)
+        except NotAdmitted:
+            self.leave(session)  # what it began in an epoch that is over
+            raise
+        wire.answer_push(out, self.push(session, *chunk))
+
+    def push(self, session, total, chunk, length, data):
+        """Take one chunk for a session (or whatever else has push and push_at); whether the object is complete.
+
+        It is looked at after its first 128 bytes and used when it is complete.
+        """
+        try:
             self._take_chunk(session, total, chunk, length, data)
             complete = session.push_at == total
             if chunk == 0 and not is_time_statement(data):
@@ -530,7 +548,7 @@ class Relay:
             raise
         if complete:
             self.leave(session)
-        wire.answer_push(out, complete)
+        return complete
 
     def _take_chunk(self, session, total, chunk, length, data):
         if chunk == 0:
@@ -560,6 +578,27 @@ class Relay:
         session.push = None
         if self._pushing is session:
             self._pushing = None
+
+    def _stage(self, session, out, step, offset, length, data):
+        """New code: a release, a piece of what it is of, or that it is to be tried."""
+        self._require_admitted(session)
+        if self.staging is None:
+            raise BadRequest("this relay takes no code in service")
+        if length > wire.CHUNK_BYTES:
+            raise BadRequest("a piece has 240 bytes at most")
+        now_ms = self.clock.uptime_ms()
+        if step == wire.BEGIN:
+            state, at = self.staging.begin(data[:length], self.epoch, now_ms)
+        elif step == wire.PUT:
+            state, at = self.staging.put(offset, data[:length], now_ms)
+        elif step == wire.ACTIVATE:
+            state, at = self.staging.activate()
+        else:
+            raise BadRequest("no such step")
+        wire.answer_stage(out, state, at, self._seconds_to_next_round() if state in (WAIT, ACTIVATED) else 0)
+
+    def _seconds_to_next_round(self):
+        return self.milliseconds_to_next_round() // 1000 + 1
 
     def _install(self, blob):
         if not is_time_statement(blob):

@@ -30,6 +30,7 @@ FETCH = const(4)
 PARAMS = const(5)
 CHECKPOINT = const(6)
 PUSH = const(7)
+STAGE = const(9)
 
 # Answers
 VOIDED = const(0x80)
@@ -40,8 +41,14 @@ CELL = const(0x84)
 PARAMS_ANSWER = const(0x85)
 CHECKPOINT_ANSWER = const(0x86)
 PUSHED = const(0x87)
+STAGE_ANSWER = const(0x89)
 END = const(0x94)
 ERROR = const(0xFF)
+
+# Steps of STAGE
+BEGIN = const(0)
+PUT = const(1)
+ACTIVATE = const(2)
 
 _EMPTY_SMALL = bytes(SMALL_BYTES)
 _EMPTY_CELL = bytes(CELL_BYTES)
@@ -104,6 +111,11 @@ def push(total, chunk, data):
     return _frame(PUSH, "HHB240s", total, chunk, len(data), bytes(data))
 
 
+def stage(step, offset=0, data=b""):
+    """BEGIN with a release, PUT with up to 240 bytes of its artifact from offset on, or ACTIVATE."""
+    return _frame(STAGE, "BIB240s", step, offset, len(data), bytes(data))
+
+
 # -- requests, relay side
 
 _LAYOUTS = {
@@ -115,6 +127,7 @@ _LAYOUTS = {
     PARAMS: ">H",
     CHECKPOINT: ">I",
     PUSH: ">HHB240s",
+    STAGE: ">BIB240s",
 }
 
 
@@ -170,6 +183,10 @@ def answer_push(buffer, complete):
     _answer(buffer, PUSHED, ">B", 1 if complete else 0)
 
 
+def answer_stage(buffer, state, offset, wait_seconds):
+    _answer(buffer, STAGE_ANSWER, ">BIH", state, offset, wait_seconds)
+
+
 def answer_error(buffer, error):
     """The frame for a Refusal."""
     for code, _, kind in _CODES:
@@ -199,6 +216,16 @@ def pack_end(buffer, next_round):
 # -- answers, client side
 
 
+_SMALL_ANSWERS = {
+    VOIDED: "",
+    ADMITTED: "32sH",
+    ACK: "I",
+    CHECKPOINT_ANSWER: "250s",
+    PUSHED: "B",
+    STAGE_ANSWER: "BIH",
+}
+
+
 def read_answer(plaintext):
     """(type, fields in PROTOCOL order) of a small answer; Refused for an error frame, BadFrame for an unknown type."""
     kind = plaintext[0]
@@ -213,7 +240,9 @@ def read_answer(plaintext):
     if kind == PARAMS_ANSWER:
         total, chunk, length = struct.unpack_from(">HHB", plaintext, 1)
         return kind, total, chunk, bytes(plaintext[6 : 6 + length])
-    layout = {VOIDED: "", ADMITTED: "32sH", ACK: "I", CHECKPOINT_ANSWER: "250s", PUSHED: "B"}.get(kind)
+    layout = {VOIDED: "", ADMITTED: "32sH", ACK: "I", CHECKPOINT_ANSWER: "250s", PUSHED: "B", STAGE_ANSWER: "BIH"}.get(
+        kind
+    )
     if layout is None:
         raise errors.BadFrame("unknown answer")
     return (kind,) + struct.unpack_from(">" + layout, plaintext, 1)

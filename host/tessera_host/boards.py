@@ -21,19 +21,19 @@ KEYRING_SECTORS = 4  # two banks of two sectors: an update that removes a key wr
 class Board:
     """One kind of hardware. Sizes are in erase sectors of 4096 bytes; erase_cycles is the flash maker's endurance.
 
-    chip is the maker's name of it, as board.json writes it; network is what the board reaches members over: ppp, wlan
-    or lan. image_offset is the byte of the flash at which a combined image begins: where an ESP32 looks for its boot
-    loader (board.json's flash_offset).
+    mcu: the chip, as board.json names it, "" if there is none. image_offset: the byte of the flash at which the image
+    of a board begins; on an ESP32 that is where its chip looks for the boot loader (board.json's flash_offset).
+    network: what it reaches members over, ppp, wlan or lan.
     """
 
     name: str
     flash_sectors: int
     ring_sectors: int
-    chip: str = ""
+    mcu: str = ""
+    image_offset: int = 0
     network: str = ""
     keyring_sectors: int = KEYRING_SECTORS
     erase_cycles: int = 100_000
-    image_offset: int = 0
 
     @property
     def flash_bytes(self) -> int:
@@ -51,20 +51,20 @@ def _kib(kibibytes: int) -> int:
 BOARDS = {
     board.name: board
     for board in (
-        # 2048 KiB = 864 code + 2 × 80 bundles + 160 littlefs + 16 key ring + 848 ring. One code slot: two Wi-Fi images
+        # 2048 KiB = 856 code + 2 × 84 bundles + 160 littlefs + 16 key ring + 848 ring. One code slot: two Wi-Fi images
         # do not fit.
-        Board("RPI_PICO", _kib(2048), _kib(848), "rp2040", "ppp"),
-        Board("RPI_PICO_W", _kib(2048), _kib(848), "rp2040", "wlan"),
-        # 4096 KiB = 1280 code + 2 × 80 bundles + 256 littlefs + 16 key ring + 1216 ring, and 1168 to spare.
-        Board("RPI_PICO2_W", _kib(4096), _kib(1216), "rp2350", "wlan"),
+        Board("RPI_PICO", _kib(2048), _kib(848), "rp2040", network="ppp"),
+        Board("RPI_PICO_W", _kib(2048), _kib(848), "rp2040", network="wlan"),
+        # 4096 KiB = 1280 code + 2 × 84 bundles + 256 littlefs + 16 key ring + 1216 ring, and 1160 to spare.
+        Board("RPI_PICO2_W", _kib(4096), _kib(1216), "rp2350", network="wlan"),
         # 4096 KiB = 64 boot loader, nvs, otadata, phy + 2 × 1536 code (MicroPython's 4 MiB OTA table) + 160 littlefs
         # + 16 key ring + 784 ring. 784, not 848: the ledger of a whole schedule must fit beside two parameter sets.
-        Board("ESP32_GENERIC", _kib(4096), _kib(784), "esp32", "wlan", image_offset=0x1000),
-        Board("ESP32_GENERIC_C3", _kib(4096), _kib(784), "esp32c3", "wlan"),
-        Board("OLIMEX_ESP32_POE", _kib(4096), _kib(784), "esp32", "lan", image_offset=0x1000),
+        Board("ESP32_GENERIC", _kib(4096), _kib(784), "esp32", 0x1000, network="wlan"),
+        Board("ESP32_GENERIC_C3", _kib(4096), _kib(784), "esp32c3", network="wlan"),
+        Board("OLIMEX_ESP32_POE", _kib(4096), _kib(784), "esp32", 0x1000, network="lan"),
         # 8192 KiB = 64 + 2 × 2048 code + 512 littlefs + 16 key ring + 3072 ring, and 432 to spare. The record log's
         # index takes 2 bytes a page and 8 a sector: 30 KiB of RAM here.
-        Board("ESP32_GENERIC_S3", _kib(8192), _kib(3072), "esp32s3", "wlan"),
+        Board("ESP32_GENERIC_S3", _kib(8192), _kib(3072), "esp32s3", network="wlan"),
         # A server's ring is a file of its own; no code shares it. 16 MiB hold 65536 pages, which the core scans in
         # seconds at start. Its key ring is larger too: the leases of many members' tokens have to fit into one bank.
         Board("GATEWAY", _kib(16384 + 256), _kib(16384), keyring_sectors=_kib(256)),

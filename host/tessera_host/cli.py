@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import typer
 
-from . import cli_flash, cli_member, cli_operator, gateway
+from . import cli_flash, cli_member, cli_operator, cli_update, gateway
 from .errors import TesseraError
 from .output import show
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 cli_member.register(app)
 cli_operator.register(app)
+cli_update.register(cli_operator.relay_app)
 gateway.register(app)
 cli_flash.register(app)
 

@@ -18,6 +18,7 @@ from tessera.errors import BadFrame, Refused
 
 from . import blind
 from .errors import IntegrityError, RelayRefused, TesseraError, Unreachable
+from .updating import Step
 
 T = TypeVar("T")
 
@@ -25,7 +26,7 @@ TIMEOUT_SECONDS = 60.0  # a handshake on the slowest board, behind three others
 BUSY_ATTEMPTS = 6
 BUSY_WAIT_SECONDS = 8  # the relay ends a connection after 10 s without a frame
 
-NOT_ADMITTED, QUOTA, BUSY = 3, 4, 6
+BAD_REQUEST, NOT_ADMITTED, QUOTA, BUSY = 2, 3, 4, 6
 
 _REFUSALS = {
     1: ("the relay does not know this request", "update tessera, or the relay"),
@@ -216,6 +217,18 @@ class RelayConnection:
             data = blob[at : at + wire.CHUNK_BYTES]
             (complete,) = await self._ask(wire.push(len(blob), chunk, data), wire.PUSHED)
         return bool(complete)
+
+    async def begin_stage(self, release: bytes) -> Step:
+        """Offer a release of new code, or go on with it."""
+        return Step(*await self._ask(wire.stage(wire.BEGIN, 0, release), wire.STAGE_ANSWER))
+
+    async def put_stage(self, offset: int, data: bytes) -> Step:
+        """A piece of what the release is of, at most 240 bytes."""
+        return Step(*await self._ask(wire.stage(wire.PUT, offset, data), wire.STAGE_ANSWER))
+
+    async def activate_stage(self) -> Step:
+        """Have the relay try it after the next seal."""
+        return Step(*await self._ask(wire.stage(wire.ACTIVATE), wire.STAGE_ANSWER))
 
     async def fetch(self, bucket: int, start: int, end: int) -> list[Batch]:
         """The sealed batches of start ≤ round < end, at most 16 of them; fewer if the relay has not sealed them all."""

@@ -249,6 +249,14 @@ class Issuer:
         self._publish()
         return True
 
+    def remove_relay(self, name: str) -> None:
+        """List a relay no more: it was reset, broke, or was stolen. Raises UsageError if there is none of that name."""
+        relays = [relay for relay in self.relays if relay["name"] != name]
+        if len(relays) == len(self.relays):
+            raise UsageError(f"there is no relay '{name}'", "tessera issuer show lists them")
+        self._list(relays, self._next_set(relays=[(each["key"], each["ledger"]) for each in relays]))
+        self._publish()
+
     def check_relay(self, name: str, host: str, port: int, time_server: str | None = None) -> None:
         """Raises UsageError unless a relay may be added under this name and address."""
         check_name("the relay's name", name)

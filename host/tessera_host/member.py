@@ -6,16 +6,18 @@ The parts of the state have their own modules: `federation`, `contacts`, `tokens
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from tessera import curve, hashes
+from tessera.release import Release
+from tessera.staging import ACTIVATED, STAGED
 
-from . import blind, cards, client, records
+from . import blind, cards, client, records, updating
 from .client import Batch, Info, Refusal, RelayConnection, ResumptionRefused
 from .clock import Clock, unix_now
 from .contacts import ContactBook, Identity
@@ -276,6 +278,23 @@ class Member:
         apart = info.open_round - self.round()
         return Status(relay.name, info, self.round(), apart, self.federation.epoch_of(info.open_round))
 
+    async def update_relay(self, relay_name: str, release: Release, artifact: bytes, advance: updating.Advance) -> int:
+        """Bring new code to a relay on a fetching token; seconds until it is tried. Goes on where an earlier one ended.
+
+        A relay has to erase before it takes any, which it does after seals: then this waits, without a connection.
+        Raises RelayRefused if it does not take this release.
+        """
+        relay = self.federation.relay_named(relay_name)
+        while True:
+            async with self._session(relay, posting=False) as session:
+                with _explained():
+                    step = await updating.stage(session.connection, release, artifact, advance)
+                    if step.state == STAGED:
+                        step = await session.connection.activate_stage()
+            if step.state == ACTIVATED:
+                return step.wait_seconds
+            await asyncio.sleep(step.wait_seconds)
+
     async def _connect(self, relay: Relay) -> RelayConnection:
         access_key = self.federation.newest.access_key
         return await RelayConnection.open(relay.host, relay.port, relay.key, access_key)
@@ -482,6 +501,21 @@ class Member:
             report.records_matched += self.inbox.read(batch.round, batch.records)
             report.rounds.append((batch.round, len(batch.records)))
         self._save()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """A relay gives no reasons; these are all it can have for a release that is signed."""
+    try:
+        yield
+    except Refusal as refusal:
+        if refusal.code != client.BAD_REQUEST:
+            raise
+        raise RelayRefused(
+            "the relay does not take this release",
+            "it has to be newer than what runs, for the relay's own board, and made for its base: compare them with "
+            "what `tessera relay status` says, or flash the whole image",
+        ) from None
 
 
 @asynccontextmanager

@@ -329,6 +329,12 @@ def _requests():
     pushed = wire.PUSH, (len(time), 0, len(time), time + bytes(240 - len(time)))
     yield _plaintext(1, "client", 0), wire.push(len(time), 0, time), pushed
     yield _plaintext(1, "client", 1), wire.post(0, bytes(240)), (wire.POST, (0,))
+    row = vectors("release")[0]
+    blob, piece = unhex(row["release"]), unhex(row["artifact"])[240:]
+    begin, put = (wire.BEGIN, 0, blob), (wire.PUT, 240, piece)
+    for number, (step, offset, data) in enumerate((begin, put, (wire.ACTIVATE, 0, b""))):
+        read = wire.STAGE, (step, offset, len(data), data + bytes(240 - len(data)))
+        yield _plaintext(1, "client", 2 + number), wire.stage(step, offset, data), read
 
 
 def test_requests_are_built_and_read_as_in_the_vectors():
@@ -347,7 +353,7 @@ def test_all_requests_of_the_vectors_are_looked_at():
 
 def test_an_unknown_request_is_a_bad_frame():
     raises(BadFrame, wire.read_request, _plaintext("stranger", "client", 5))
-    for kind in list(range(8, 256)):
+    for kind in [8] + list(range(10, 256)):
         raises(BadFrame, wire.read_request, bytes((kind,)) + bytes(254))
 
 
@@ -373,6 +379,8 @@ def _answers():
     )
     yield _plaintext(0, "relay", 0), wire.answer_post, (43,), (wire.ACK, 43)
     yield _plaintext(1, "relay", 0), wire.answer_push, (True,), (wire.PUSHED, 1)
+    for number, fields in enumerate(((0, 0, 17), (2, 300, 0), (3, 300, 9))):
+        yield _plaintext(1, "relay", 2 + number), wire.answer_stage, fields, (wire.STAGE_ANSWER,) + fields
 
 
 def _errors():

@@ -42,7 +42,7 @@ def staged(tmp_path):
 
 @pytest.mark.parametrize("name", RP2)
 def test_a_bundle_has_the_relay_and_nothing_that_starts_it(name, staged):
-    board, modules = staged(name)
+    _, modules = staged(name)
     names = {name for name, _, _ in bundle.bundled(modules)}
     core = {f"tessera/{path.name}" for path in (ROOT / "firmware" / "tessera").glob("*.py")}
     left_out = {f"tessera/{name}" for name in bundle.LEFT_OUT}

@@ -42,7 +42,9 @@ class Bench:
 
     def flash(self, image=None, name=None):
         self.device.commands.clear()
-        esp32.flash(self.port, image or self.image, name or self.board.name, lambda *at: self.progress.append(at))
+        esp32.flash(
+            self.port, image or self.image, BOARDS[name or self.board.name], lambda *at: self.progress.append(at)
+        )
 
     def refused(self, kind, **arguments):
         """The error with which the board is left as it was."""
@@ -211,7 +213,7 @@ def test_a_loader_that_was_left_running_is_used(tmp_path):
 def test_detection_names_chip_and_flash_and_lets_the_board_go_on(make_bench, name, mcu, megabytes):
     bench = make_bench(name)
     found = esp32.detect(bench.port)
-    assert (found.chip, found.flash_bytes) == (mcu, megabytes << 20)
+    assert (found.mcu, found.flash_bytes) == (mcu, megabytes << 20)
     assert bench.device.resets[-1] == "start" and bench.device.mode == "application"
     assert romloader.MEM_BEGIN not in bench.device.commands
 
@@ -374,7 +376,7 @@ def test_a_port_that_may_not_be_opened_is_said_to_be_that(bench):
     port, image = os.path.realpath(bench.port), bench.image.read_bytes()
     os.chmod(port, 0)
     with somebody(), pytest.raises(PortDenied) as caught:
-        esp32.flash(port, image, bench.board.name)
+        esp32.flash(port, image, BOARDS[bench.board.name])
     assert f"may not open {port}" in str(caught.value)
     assert bench.device.commands == []
 

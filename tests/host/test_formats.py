@@ -93,6 +93,7 @@ def test_answers(digest: bytes, a: int, b: int, c: int, tier: str, data: bytes, 
     assert answered(wire.answer_params, short, b % 99, data) == (wire.PARAMS_ANSWER, short, b % 99, data)
     assert answered(wire.answer_checkpoint, checkpoint) == (wire.CHECKPOINT_ANSWER, checkpoint)
     assert answered(wire.answer_push, a % 2) == (wire.PUSHED, a % 2)
+    assert answered(wire.answer_stage, a % 4, b, short) == (wire.STAGE_ANSWER, a % 4, b, short)
 
 
 @repeatable

@@ -265,6 +265,17 @@ def test_a_name_or_a_board_is_listed_once(desk):
     assert len(desk.issuer.relays) == 1
 
 
+def test_a_relay_that_was_removed_is_listed_no_more_and_its_name_is_free(desk):
+    desk.issuer.add_relay_keys("berlin", "10.0.0.1", 8100, *own_keys(7))
+    desk.issuer.add_relay_keys("potsdam", "10.0.0.2", 8100, *own_keys(8))
+    desk.issuer.remove_relay("berlin")
+    assert desk.issuer.parameters.relays == [own_keys(8)] and desk.issuer.parameters.serial == 4
+    desk.issuer.add_relay_keys("berlin", "10.0.0.1", 8100, *own_keys(9))
+    assert desk.issuer.parameters.relays == [own_keys(8), own_keys(9)]
+    with pytest.raises(UsageError):
+        desk.issuer.remove_relay("leipzig")
+
+
 def test_what_is_no_key_is_not_listed(desk):
     key, ledger = own_keys(7)
     no_point = b"\2" + bytes(31) + b"\5"  # x = 5 is on no point of the curve

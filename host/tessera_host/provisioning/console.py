@@ -22,6 +22,10 @@ class Answer(NamedTuple):
     result: dict[str, Any]
 
 
+class AtPrompt(BoardSilent):
+    """There is a board, at MicroPython's prompt."""
+
+
 class Console:
     """A conversation; a context manager."""
 
@@ -75,7 +79,7 @@ class Console:
                 words = line.partition(b" ")[2].decode(errors="replace")
                 raise RelayRefused(f"the relay refused '{name}': {words}", "see what `tessera flash verify` says of it")
             elif line.startswith(b">>> "):
-                raise BoardSilent(f"there is MicroPython's prompt at {self.line.device}, no relay", SAFE)
+                raise AtPrompt(f"there is MicroPython's prompt at {self.line.device}, no relay", SAFE)
             elif line.startswith(result):
                 return _complete(lines, line[len(result) :])
         return None

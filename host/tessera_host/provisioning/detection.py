@@ -11,14 +11,15 @@ from typing import Any
 
 from .. import boards
 from ..errors import BoardNotFound, BoardSilent, RelayRefused, SeveralBoards, TesseraError, WrongBoard
-from . import rp2
-from .console import Console
+from . import esp32, rp2
+from .console import AtPrompt, Console
 from .finder import Finder, Port, Volume, read_volume
 from .prompt import NotOurs, Prompt
 
 PLUG_IN = "plug it in over USB; a Pico while its BOOTSEL button is held"
 STATUS_SECONDS = 1.5
-STATUS_ATTEMPTS = 3
+PATIENCE_SECONDS = 4.5
+BOOT_PATIENCE_SECONDS = 30.0  # a first start makes the file system
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,11 @@ def place_of(each: Port | Volume) -> str:
     return each.device if isinstance(each, Port) else str(each.path)
 
 
-def identify(each: Port | Volume) -> Found:
-    """Ask what it is. Raises BoardSilent if nothing there answers, PortDenied."""
+def identify(each: Port | Volume, patience_seconds: float = PATIENCE_SECONDS) -> Found:
+    """Ask what it is; what answers nothing within the patience is interrupted. Raises BoardSilent, PortDenied."""
     if isinstance(each, Volume):
         return Found(str(each.path), volume=each, chip=rp2.chip_of(each))
-    relay = ask_relay(each.device)
+    relay = ask_relay(each.device, patience_seconds)
     if relay is not None:
         return Found(each.device, port=each, relay=relay)
     try:
@@ -110,12 +111,13 @@ def identify(each: Port | Volume) -> Found:
     return Found(each.device, port=each, chip=_esp32_chip(each.device))
 
 
-def ask_relay(device: str) -> dict[str, Any] | None:
-    """The status of a relay in service; None if none answers. Interrupts nothing."""
+def ask_relay(device: str, patience_seconds: float = PATIENCE_SECONDS) -> dict[str, Any] | None:
+    """The status of a relay in service; None if none answers, at once if a prompt does. Interrupts nothing."""
     with Console(device) as console:
         try:
-            return console.ask("status", seconds=STATUS_SECONDS, attempts=STATUS_ATTEMPTS).result
-        except RelayRefused:
+            attempts = max(1, round(patience_seconds / STATUS_SECONDS))
+            return console.ask("status", seconds=STATUS_SECONDS, attempts=attempts).result
+        except (RelayRefused, AtPrompt):
             return None
         except BoardSilent as silent:
             if "went away" in silent.message:
@@ -125,9 +127,7 @@ def ask_relay(device: str) -> dict[str, Any] | None:
 
 def _esp32_chip(device: str) -> str:
     """The chip that its ROM loader names. Raises BoardSilent."""
-    from . import esp32  # esptool takes a while to import
-
-    return esp32.detect(device).chip
+    return esp32.detect(device).mcu
 
 
 def known_ports(finder: Finder, board: Found) -> frozenset[str]:
@@ -148,7 +148,7 @@ def wait_for_board(finder: Finder, before: Found, known: frozenset[str], seconds
             ports = [before.port]
         for port in ports:
             try:
-                return identify(port)
+                return identify(port, BOOT_PATIENCE_SECONDS)
             except TesseraError as error:
                 words = f" ({error.message})"
         time.sleep(0.2)
@@ -168,10 +168,10 @@ def board_for(found: Found, wanted: str | None, planned: str) -> str:
     if found.board and found.board != name:
         raise WrongBoard(f"{found} is a {found.board}, not a {name}", f"use --board {found.board}, or plug in a {name}")
     chip = chip_in(found.chip or found.machine or "")
-    if chip and chip != board.chip:
-        fitting = ", ".join(each.name for each in boards.BOARDS.values() if each.chip == chip) or "no board"
+    if chip and chip != board.mcu:
+        fitting = ", ".join(each.name for each in boards.BOARDS.values() if each.mcu == chip) or "no board"
         raise WrongBoard(
-            f"a {name} has {board.chip}, {found} has {chip}", f"plug in a {name}, or choose with --board: {fitting}"
+            f"a {name} has {board.mcu}, {found} has {chip}", f"plug in a {name}, or choose with --board: {fitting}"
         )
     if found.machine and "Pico" in found.machine and ("Pico W" in found.machine) != board.name.endswith("_W"):
         raise WrongBoard(f"{found} is not a {name}", "plug in the other board, or choose with --board")
@@ -181,5 +181,5 @@ def board_for(found: Found, wanted: str | None, planned: str) -> str:
 def chip_in(machine: str) -> str | None:
     """The chip in a name like "Raspberry Pi Pico W with RP2040" (MicroPython) or "ESP32-S3 (revision v0.2)" (ROM)."""
     name = machine.rpartition(" with ")[2].lower().replace("-", "")
-    known = sorted({board.chip for board in boards.BOARDS.values() if board.chip}, key=len, reverse=True)
+    known = sorted({board.mcu for board in boards.BOARDS.values() if board.mcu}, key=len, reverse=True)
     return next((chip for chip in known if name.startswith(chip)), None)

@@ -24,8 +24,7 @@ from esptool.loader import DEFAULT_TIMEOUT, ESPLoader
 from esptool.logger import TemplateLogger, log
 from esptool.util import FatalError, flash_size_bytes
 
-from .. import boards
-from ..boards import Board
+from ..boards import BOARDS, Board
 from ..errors import BoardSilent, FlashFailed, ImageRejected, TesseraError, WrongBoard
 from .esp32_image import BLANK, KEPT, TABLE_BYTES, TABLE_OFFSET, Partition, Plan, plan, read_table
 from .serial_line import BAUD_RATE, open_port
@@ -66,12 +65,9 @@ class Chip:
     Its MAC address is not asked for: nothing needs it.
     """
 
-    chip: str
+    mcu: str
     name: str
     flash_bytes: int
-
-    def __str__(self) -> str:
-        return self.chip
 
 
 def detect(port: str, logger: Logger = _silent) -> Chip:
@@ -87,7 +83,7 @@ def detect(port: str, logger: Logger = _silent) -> Chip:
 def flash(
     port: str,
     image: Path | bytes,
-    board_name: str,
+    board: Board,
     progress: Progress = _no_progress,
     logger: Logger = _silent,
 ) -> None:
@@ -98,7 +94,6 @@ def flash(
     BoardNotFound, PortDenied, ImageRejected, WrongBoard: nothing was written. BoardSilent: its hint says what was.
     FlashFailed: the flash does not hold what was written.
     """
-    board = boards.board(board_name)
     planned = plan(image if isinstance(image, bytes) else _read(image), board)
     with _Visit(port, logger) as visit:
         _check_chip(visit, board)
@@ -121,10 +116,10 @@ def _read(image: Path) -> bytes:
 
 def _check_chip(visit: "_Visit", board: Board) -> None:
     """WrongBoard unless the chip is the board's and takes plain images."""
-    if visit.chip_name != board.chip:
-        fitting = [name for name, other in boards.BOARDS.items() if other.chip == visit.chip_name]
+    if visit.mcu != board.mcu:
+        fitting = [name for name, other in BOARDS.items() if other.mcu == visit.mcu]
         raise WrongBoard(
-            f"the board on {visit.port} has the chip {visit.name}, {board.name} has {board.chip}",
+            f"the board on {visit.port} has the chip {visit.name}, {board.name} has {board.mcu}",
             f"nothing was written; plug in the other board, or give --board {' or '.join(fitting)}"
             if fitting
             else "nothing was written; plug in the other board: there is no relay for this chip",
@@ -243,7 +238,7 @@ class _Visit:
         return str(self.esp.CHIP_NAME)
 
     @property
-    def chip_name(self) -> str:
+    def mcu(self) -> str:
         """As board.json writes it: esp32s3 for ESP32-S3."""
         return self.name.lower().replace("-", "")
 
@@ -255,7 +250,7 @@ class _Visit:
     def chip(self) -> Chip:
         """The chip and its flash, which has to be attached."""
         size = None if self.esp.secure_download_mode else flash_size_bytes(detect_flash_size(self.esp))
-        return Chip(self.chip_name, self.name, size or 0)
+        return Chip(self.mcu, self.name, size or 0)
 
     def use_stub(self) -> None:
         self._take(run_stub(self.esp))

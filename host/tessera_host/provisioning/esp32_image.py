@@ -141,9 +141,9 @@ def _check_chip(image: bytes, board: Board, at: int, what: str) -> None:
     if len(header) < 14 or header[0] != _IMAGE_MAGIC:
         raise _rejected(board, f"there is no {what} in it")
     chip = int.from_bytes(header[12:14], "little")
-    if chip != _CHIP_IDS[board.chip]:
+    if chip != _CHIP_IDS[board.mcu]:
         name = next((name for name, number in _CHIP_IDS.items() if number == chip), f"chip {chip}")
-        raise _rejected(board, f"its {what} is for {name}, the board has {board.chip}")
+        raise _rejected(board, f"its {what} is for {name}, the board has {board.mcu}")
 
 
 def _check_kept(partitions: dict[str, Partition], board: Board) -> None:

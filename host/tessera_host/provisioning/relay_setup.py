@@ -29,7 +29,7 @@ from ..errors import (
     UsageError,
     WrongBoard,
 )
-from . import commissioning, detection, image, rp2
+from . import commissioning, detection, esp32, image, rp2
 from .card import RelayCard
 from .console import Console
 from .desk import Desk
@@ -44,6 +44,7 @@ BOOT_SECONDS = 90.0
 BOOT_LOADER_SECONDS = 60.0
 START_SECONDS = 420.0  # the first start fills the record ring
 CLOCK_SECONDS = 60.0
+RESTART_SECONDS = 1.0  # in which the answer leaves and the board resets
 CHUNK_BYTES = 384
 
 Confirm = Callable[[str], bool]
@@ -119,6 +120,7 @@ class RelaySetup:
             self._provision(found, checked)
         status = self._wait_until_serving(found)
         commissioned = self._commission(found, status)
+        self._agree_on_time(found)
         return self._record(found, status, checked, commissioned)
 
     # -- before anything is touched
@@ -200,7 +202,7 @@ class RelaySetup:
         parameters = self._desk.parameters
         release = image.find(self._request.image, self._board)
         checked = image.check(release, parameters.federation_id, parameters.root_key, self._board)
-        chip = boards.board(self._board).chip
+        chip = boards.board(self._board).mcu
         if chip in rp2.FAMILIES:
             rp2.check_image(checked.content, chip)
         return checked
@@ -221,7 +223,7 @@ class RelaySetup:
         if found.machine and not self._request.confirm(f"Overwrite {found}, with all that is on it?"):
             raise NotPermitted(f"{found} is left as it is", "--yes overwrites it")
         self._changed = True
-        if boards.board(self._board).chip in rp2.FAMILIES:
+        if boards.board(self._board).mcu in rp2.FAMILIES:
             after = self._flash_pico(found, checked)
         else:
             after = self._flash_esp32(found, checked)
@@ -258,10 +260,8 @@ class RelaySetup:
         )
 
     def _flash_esp32(self, found: Found, checked: Image) -> Found:
-        from . import esp32
-
         self._desk.report.step(f"{self._name}: writing the image")
-        esp32.flash(found.place, checked.content, self._board, self._desk.report.advance)
+        esp32.flash(found.place, checked.content, boards.board(self._board), self._desk.report.advance)
         self._desk.report.step(f"{self._name}: waiting for the board")
         return detection.wait_for_board(self._desk.finder, found, frozenset(), BOOT_SECONDS)
 
@@ -326,7 +326,7 @@ class RelaySetup:
         assert issuer is not None
         if listed is not None and (listed["key"], listed["ledger"]) != (static_key, ledger_key):
             raise OtherRelay(
-                f"'{self._name}' is listed with another board's keys",
+                f"'{self._name}' is listed with other keys: another board's, or those of this one before it was reset",
                 f"plug that board in, or give it up: tessera relay remove {self._name} --issuer {self._desk.directory}",
             )
         issuer.add_relay_keys(self._name, self._settings.host, self._settings.port, static_key, ledger_key)
@@ -390,6 +390,19 @@ class RelaySetup:
         desk.journal.note(self._name, "commissioned", commissioned=told)
         return told
 
+    def _agree_on_time(self, found: Found) -> None:
+        """Members refuse a relay that is more than a round off. One that fell behind takes the time anew at a start."""
+        parameters = self._desk.parameters
+        status = ask_status(found.place)
+        if rounds_apart(parameters, status) <= 1:
+            return
+        self._desk.report.step(f"{self._name}: its clock is off; it starts again and takes the time anew")
+        with Console(found.place) as console:
+            console.ask("restart", attempts=1)
+        time.sleep(RESTART_SECONDS)
+        status = set_clock(found.place, wait_for_relay(self._desk.finder, found, START_SECONDS))
+        check_round(parameters, status)
+
     def _record(
         self, found: Found, status: dict[str, Any], checked: Image, commissioned: dict[str, Any] | None
     ) -> InService:
@@ -431,7 +444,8 @@ def wait_for_relay(finder: Finder, found: Found, seconds: float) -> dict[str, An
             if status is not None and status.get("state") != "starting":
                 return status
         except TesseraError:  # it restarts: the port is away
-            time.sleep(0.2)
+            pass
+        time.sleep(0.2)
     raise BoardSilent(
         f"the relay does not serve after {seconds:.0f} s",
         "it may still be filling its record ring; if its light does not show that it serves, " + SAFE,
@@ -453,6 +467,27 @@ def set_clock(place: str, status: dict[str, Any]) -> dict[str, Any]:
             time.sleep(0.3)
             status = console.ask("status").result
     return status
+
+
+def ask_status(place: str) -> dict[str, Any]:
+    """The status of a relay that serves."""
+    with Console(place) as console:
+        return console.ask("status").result
+
+
+def rounds_apart(parameters: Any, status: dict[str, Any]) -> int:
+    """How far the relay's round is from the one of this computer's clock."""
+    ours: int = parameters.round_at(int(time.time()))
+    return abs(ours - int(status["open_round"]))
+
+
+def check_round(parameters: Any, status: dict[str, Any]) -> None:
+    """Raise CommissioningFailed if members whose clock is this computer's would refuse the relay."""
+    if rounds_apart(parameters, status) > 1:
+        raise CommissioningFailed(
+            f"the relay is in round {status['open_round']}, this computer in {parameters.round_at(int(time.time()))}",
+            "set this computer's clock, or see why the relay reaches no time server",
+        )
 
 
 def check_keys(status: dict[str, Any], listed: dict[str, Any] | None) -> None:

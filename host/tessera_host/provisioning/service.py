@@ -3,6 +3,7 @@
 Owns what `tessera flash verify`, `export-log` and `factory-reset` do.
 """
 
+import time
 from typing import Any
 
 from ..errors import BoardNotFound, CommissioningFailed, OtherRelay, UsageError
@@ -10,7 +11,7 @@ from . import commissioning, detection
 from .console import Console
 from .desk import Desk
 from .detection import Found
-from .relay_setup import BOOT_SECONDS, check_keys, check_self_test, now, set_clock
+from .relay_setup import check_keys, check_round, check_self_test, now, set_clock
 
 RESET_SECONDS = 180.0
 
@@ -46,7 +47,7 @@ def verify(desk: Desk, place: str | None, name: str | None, every_cell: bool) ->
     if entry and (entry["key"], entry["ledger_key"]) != (status["static_key"], status["ledger_key"]):
         raise OtherRelay(f"this '{name}' is not the board that the inventory has", "plug in the right board")
     status = set_clock(found.place, status)
-    _check_round(parameters, status)
+    check_round(parameters, status)
     current = status["parameter_digest"] == parameters.digest.hex()
     desk.report.step("recomputing its cover")
     with Console(found.place) as console:
@@ -71,18 +72,6 @@ def _listed(parameters: Any, status: dict[str, Any]) -> dict[str, Any] | None:
     return next((each for each in keys if each["key"].hex() == status["static_key"]), None)
 
 
-def _check_round(parameters: Any, status: dict[str, Any]) -> None:
-    """Members refuse a relay that is more than a round off; so should whoever verifies it."""
-    import time
-
-    ours = parameters.round_at(int(time.time()))
-    if abs(ours - status["open_round"]) > 1:
-        raise CommissioningFailed(
-            f"the relay is in round {status['open_round']}, this computer in {ours}",
-            "set this computer's clock, or see why the relay reaches no time server",
-        )
-
-
 def log(desk: Desk, place: str | None, name: str | None) -> tuple[str, list[str]]:
     """The relay's name and the lines of its log."""
     found, status = find(desk, place, name)
@@ -103,7 +92,11 @@ def factory_reset(desk: Desk, place: str | None, name: str) -> Found:
     desk.journal.forget(name)
     desk.inventory.remove(name)
     desk.report.step("waiting for the board")
-    after = detection.wait_for_board(desk.finder, found, ports, BOOT_SECONDS + RESET_SECONDS)
-    if after.relay or (after.identity and after.identity["provisioned"]):
-        raise CommissioningFailed(f"after its reset there is {after}", "repeat the command, or erase the whole flash")
-    return after
+    end = time.monotonic() + RESET_SECONDS
+    while True:
+        after = detection.wait_for_board(desk.finder, found, ports, RESET_SECONDS)
+        if not after.relay and not (after.identity and after.identity["provisioned"]):
+            return after
+        if time.monotonic() > end:
+            raise CommissioningFailed(f"after its reset there is {after}", "repeat the command")
+        time.sleep(0.2)  # its answer leaves before it restarts

@@ -1,0 +1,96 @@
+# Where new code goes on an ESP32: whole application images in two slots, of which the boot loader starts one. It, too,
+# goes back to the slot before if one on trial was not marked as good (CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE), but it
+# does not say whether there is a trial; so that is kept here. The interface is that of slots.Slots.
+
+import json
+
+from slots import read_digest, restart
+
+_STATE = "code"  # file: {"trial": {"slot", "version", "seconds"} or null, "failed": version or null}
+SLOT = 3  # the kind of release that a slot takes
+
+
+class OtaSlots:
+    """The two slots behind esp32.Partition (the class is given), and which of them runs.
+
+    directory (tessera.files.Directory) keeps the state; board and version are those of the running image.
+    """
+
+    kind = SLOT
+    base = bytes(8)
+    window_erases = 16  # a slot has 384 sectors or 512
+
+    def __init__(self, directory, partition, board, version):
+        self._directory = directory
+        self._partition = partition
+        self._running = partition(partition.RUNNING)
+        self.board = board
+        self.version = version
+        self._state = self._read()
+        self._activated = False
+        self._settle()
+
+    def _settle(self):
+        """After a start: a trial of another slot than the one that runs is over, the boot loader went back."""
+        trial = self._state["trial"]
+        if trial is not None and (trial["slot"] != _label(self._running) or trial["version"] != self.version):
+            self._state = {"trial": None, "failed": trial["version"]}
+            self._write()
+
+    @property
+    def on_trial(self):
+        """Whether what runs was not confirmed yet."""
+        return self._state["trial"] is not None and not self._activated
+
+    @property
+    def seconds_left(self):
+        """How long a trial may take from its start on, None without one."""
+        return self._state["trial"]["seconds"] if self.on_trial else None
+
+    def report(self):
+        """For people: {"code": the slot's name, "trial": bool, "failed": version or None}."""
+        return {"code": _label(self._running), "trial": self.on_trial, "failed": self._state["failed"]}
+
+    @property
+    def idle(self):
+        """The slot that may be written to; None while another image is activated or on trial."""
+        return None if self._activated or self.on_trial else self._running.get_next_update()
+
+    def digest(self, length):
+        """SHA-256 (32 bytes) of so many bytes in the idle slot."""
+        return read_digest(self.idle, length)
+
+    def activate(self, release, seconds):
+        """Have the boot loader try the idle slot at the next start, for so many seconds. Its content was verified."""
+        slot = self.idle
+        trial = {"slot": _label(slot), "version": release.version, "seconds": seconds}
+        self._state = {"trial": trial, "failed": None}
+        self._write()  # first: an image that does not know of its trial would never be marked as good
+        self._activated = True
+        slot.set_boot()
+
+    def confirm(self):
+        """What runs on trial is good: it runs from now on at every start."""
+        if self.on_trial:
+            self._partition.mark_app_valid_cancel_rollback()  # first: it may be done again
+            self._state = {"trial": None, "failed": None}
+            self._write()
+
+    def restart(self):
+        """Start the board anew, and with it what was activated."""
+        restart()
+
+    def _read(self):
+        state = None
+        try:
+            state = json.loads(self._directory.read(_STATE) or b"{}")
+        except ValueError:
+            pass
+        return state if isinstance(state, dict) and len(state) == 2 else {"trial": None, "failed": None}
+
+    def _write(self):
+        self._directory.replace(_STATE, json.dumps(self._state).encode())
+
+
+def _label(partition):
+    return partition.info()[4]

@@ -1,0 +1,92 @@
+# Updates of a board: where new code goes here, and the console's commands that bring code and parameters by the cable.
+# What may be taken, and when, is tessera/staging.py's.
+
+from binascii import a2b_base64, unhexlify
+
+import slots
+
+from tessera.errors import BadRequest, Error
+from tessera.staging import WAIT, Staging
+from tessera.wire import CHUNK_BYTES
+
+_STATES = ("wait", "send", "staged", "activated")
+
+
+def staging(relay, self_test):
+    """A Staging for this board, None without a place for code. Called once, at the start."""
+    return None if slots.current is None else Staging(slots.current, relay.parameters, self_test)
+
+
+def handlers(appliance):
+    """{name: handler} for Console: code in pieces, and parameters (or a time statement) as members push them."""
+    pushing = _Pushing()
+    return {
+        "update": lambda arguments: _update(_staging(appliance), appliance.relay, arguments),
+        "put": lambda arguments: _put(_staging(appliance), appliance.relay, arguments),
+        "activate": lambda arguments: _activate(appliance),
+        "push": lambda arguments: _push(appliance.relay, pushing, arguments),
+    }
+
+
+class _Pushing:
+    """The cable, as the relay keeps in mind who pushes an object."""
+
+    push = None
+    push_at = 0
+
+
+def _staging(appliance):
+    if appliance.relay is None or appliance.relay.staging is None:
+        raise Error("this board takes no code in service: flash the whole image")
+    return appliance.relay.staging
+
+
+def _figures(staging, relay):
+    state, at = staging.state()
+    wait_ms = relay.milliseconds_to_next_round() if state == WAIT else 0
+    return {"state": _STATES[state], "next": at, "wait_s": (wait_ms + 999) // 1000}
+
+
+def _update(staging, relay, arguments):
+    """Begin with a release, or go on with it."""
+    if len(arguments) != 1:
+        raise Error("usage: update RELEASE_HEX")
+    staging.begin(_decoded(unhexlify, arguments[0]), None, relay.clock.uptime_ms())
+    if relay.open_round is None:  # no windows, and nobody who would see
+        staging.erase_all()
+    return _figures(staging, relay)
+
+
+def _put(staging, relay, arguments):
+    if len(arguments) != 2 or not arguments[0].isdigit():
+        raise Error("usage: put OFFSET BASE64")
+    data = _decoded(a2b_base64, arguments[1])
+    if len(data) > CHUNK_BYTES:
+        raise BadRequest("a piece has {} bytes at most".format(CHUNK_BYTES))
+    staging.put(int(arguments[0]), data, relay.clock.uptime_ms())
+    return _figures(staging, relay)
+
+
+def _activate(appliance):
+    """Try what is staged: the board restarts."""
+    staging = _staging(appliance)
+    staging.activate_now()
+    appliance.restart_soon()
+    return _figures(staging, appliance.relay)
+
+
+def _push(relay, pushing, arguments):
+    """A chunk of a signed object, as in PROTOCOL §5."""
+    if len(arguments) != 3 or not (arguments[0].isdigit() and arguments[1].isdigit()):
+        raise Error("usage: push TOTAL CHUNK BASE64")
+    if relay is None or relay.open_round is None:
+        raise Error("the relay has no clock yet: `clock MILLISECONDS` sets it")
+    data = _decoded(a2b_base64, arguments[2])
+    return {"complete": relay.push(pushing, int(arguments[0]), int(arguments[1]), len(data), data)}
+
+
+def _decoded(decode, word):
+    try:
+        return decode(word)
+    except ValueError:
+        raise Error("the argument is damaged") from None
