@@ -17,7 +17,8 @@ import romloader
 from romloader import Fault
 from tessera_host.boards import BOARDS
 from tessera_host.errors import BoardNotFound, BoardSilent, FlashFailed, ImageRejected, PortDenied, WrongBoard
-from tessera_host.provisioning import esp32
+from tessera_host.provisioning import detection, esp32, prompt
+from tessera_host.provisioning.finder import Port
 
 NAMES = ("ESP32_GENERIC", "ESP32_GENERIC_C3", "ESP32_GENERIC_S3", "OLIMEX_ESP32_POE")
 CHIP_NAMES = {"ESP32_GENERIC": "ESP32", "ESP32_GENERIC_C3": "ESP32-C3"}
@@ -216,6 +217,15 @@ def test_detection_names_chip_and_flash_and_lets_the_board_go_on(make_bench, nam
     assert (found.mcu, found.flash_bytes) == (mcu, megabytes << 20)
     assert bench.device.resets[-1] == "start" and bench.device.mode == "application"
     assert romloader.MEM_BEGIN not in bench.device.commands
+
+
+@pytest.mark.parametrize("mode", ["loader", "application"])
+def test_a_port_with_an_esp32_is_told_from_a_relay_and_a_prompt(bench, monkeypatch, mode):
+    monkeypatch.setattr(detection, "STATUS_SECONDS", 0.1)
+    monkeypatch.setattr(prompt, "ENTER_ATTEMPTS", 1)
+    bench.device.pull()
+    bench.device.plug_in(mode)
+    assert detection.identify(Port(bench.port, "a test's", may_be_esp32=True)).chip == "esp32"
 
 
 # -- refusals: nothing is written
