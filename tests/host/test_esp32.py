@@ -446,6 +446,30 @@ def test_a_cable_pulled_at_any_stage_is_told_and_flashing_again_succeeds(bench, 
     good(bench, kept)
 
 
+def test_a_cable_pulled_between_two_commands_is_told(bench):
+    bench.device.fault = Fault(romloader.CHANGE_BAUDRATE, 1, "pull when answered")
+    assert "went away" in bench.refused(BoardSilent)
+
+
+def test_a_board_that_takes_the_place_of_a_pulled_one_is_not_written_to(bench, monkeypatch):
+    other = romloader.VirtualBoard("esp32", bench.device.link)
+    waited = []
+
+    def plugged_in(seconds):
+        """Whoever waits gives somebody the time to plug in another board."""
+        waited.append(seconds)
+        if not other.is_plugged_in:
+            other.plug_in()
+
+    bench.device.fault = Fault(*STAGES["writing a later block"], "pull")
+    monkeypatch.setattr("esptool.cmds.time.sleep", plugged_in)
+    with pytest.raises(BoardSilent):
+        bench.flash()
+    assert other.commands == [] and set(other.flash) == {0xFF}
+    if other.is_plugged_in:
+        other.pull()
+
+
 @pytest.mark.parametrize("stage", ["loading the stub", "starting the stub", "erasing", "writing a later block"])
 def test_a_board_that_falls_silent_says_that_it_may_be_unplugged(bench, stage):
     kept = bench.provision()
@@ -456,6 +480,13 @@ def test_a_board_that_falls_silent_says_that_it_may_be_unplugged(bench, stage):
     bench.plug_in_again()
     bench.flash()
     good(bench, kept)
+
+
+def test_a_board_that_crashes_where_the_stub_should_start_is_not_waited_for(bench):
+    bench.device.fault = Fault(romloader.MEM_END, 1, "crash")
+    assert "stopped answering" in bench.refused(BoardSilent)
+    bench.flash()
+    assert bench.starts() == "ota_0"
 
 
 def test_a_port_on_which_nothing_answers_says_which_button_to_hold(tmp_path):
