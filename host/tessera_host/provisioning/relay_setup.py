@@ -261,9 +261,10 @@ class RelaySetup:
 
     def _flash_esp32(self, found: Found, checked: Image) -> Found:
         self._desk.report.step(f"{self._name}: writing the image")
+        ports = detection.known_ports(self._desk.finder, found)
         esp32.flash(found.place, checked.content, boards.board(self._board), self._desk.report.advance)
         self._desk.report.step(f"{self._name}: waiting for the board")
-        return detection.wait_for_board(self._desk.finder, found, frozenset(), BOOT_SECONDS)
+        return detection.wait_for_board(self._desk.finder, found, ports, BOOT_SECONDS)
 
     def _check_it_runs(self, found: Found, checked: Image) -> None:
         told = found.identity or found.relay
