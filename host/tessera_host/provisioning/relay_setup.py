@@ -29,7 +29,7 @@ from ..errors import (
     UsageError,
     WrongBoard,
 )
-from . import commissioning, detection, esp32, image, rp2
+from . import commissioning, detection, esp32, esp32_image, image, rp2
 from .card import RelayCard
 from .console import Console
 from .desk import Desk
@@ -202,9 +202,11 @@ class RelaySetup:
         parameters = self._desk.parameters
         release = image.find(self._request.image, self._board)
         checked = image.check(release, parameters.federation_id, parameters.root_key, self._board)
-        chip = boards.board(self._board).mcu
-        if chip in rp2.FAMILIES:
-            rp2.check_image(checked.content, chip)
+        board = boards.board(self._board)
+        if board.mcu in rp2.FAMILIES:
+            rp2.check_image(checked.content, board.mcu)
+        else:
+            esp32_image.plan(checked.content, board)
         return checked
 
     # -- the image
