@@ -221,8 +221,10 @@ def test_detection_names_chip_and_flash_and_lets_the_board_go_on(make_bench, nam
 
 @pytest.mark.parametrize("mode", ["loader", "application"])
 def test_a_port_with_an_esp32_is_told_from_a_relay_and_a_prompt(bench, monkeypatch, mode):
-    monkeypatch.setattr(detection, "STATUS_SECONDS", 0.1)
+    monkeypatch.setattr(detection.identify, "__defaults__", (0.3,))  # seconds of patience
+    monkeypatch.setattr(detection, "STATUS_SECONDS", 0.3)
     monkeypatch.setattr(prompt, "ENTER_ATTEMPTS", 1)
+    monkeypatch.setattr(prompt, "ENTER_SECONDS", 5)
     bench.device.pull()
     bench.device.plug_in(mode)
     assert detection.identify(Port(bench.port, "a test's", may_be_esp32=True)).chip == "esp32"
