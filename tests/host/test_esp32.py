@@ -7,6 +7,7 @@ right shape (esp32parts.py). What is checked is what this program writes, leaves
 import contextlib
 import os
 import random
+import struct
 
 import pytest
 import serial
@@ -287,6 +288,22 @@ def test_a_board_in_secure_download_mode_is_refused(make_bench):
     bench = make_bench("ESP32_GENERIC_C3")
     bench.device.security_flags = 1 << 2
     assert "locked" in bench.refused(WrongBoard)
+
+
+REVISIONS = 15  # in the header of a boot loader or an application: the oldest chip, the newest one
+
+
+@pytest.mark.parametrize(
+    ("part", "oldest", "newest", "starts"),
+    [(0, 101, 0, False), (0xF000, 300, 399, False), (0, 0, 99, False), (0, 100, 0, True), (0xF000, 0, 100, True)],
+)
+def test_a_chip_of_a_revision_that_the_image_does_not_start_on_is_refused(bench, part, oldest, newest, starts):
+    bench.device.registers[0x3FF5A00C] = 1 << 15  # revision 1.0
+    image = changed(part + REVISIONS, struct.pack("<HH", oldest, newest))(bench.image.read_bytes())
+    if starts:
+        bench.flash(image)
+    else:
+        assert "revision 1.0" in bench.refused(WrongBoard, image=image)
 
 
 def changed(at, content):

@@ -96,7 +96,7 @@ def flash(
     """
     planned = plan(image if isinstance(image, bytes) else _read(image), board)
     with _Visit(port, logger) as visit:
-        _check_chip(visit, board)
+        _check_chip(visit, board, planned)
         visit.use_stub()
         attach_flash(visit.esp)
         _check_flash(visit, board)
@@ -114,8 +114,8 @@ def _read(image: Path) -> bytes:
 # --- Before writing --------------------------------------------------------------------------------------------------
 
 
-def _check_chip(visit: "_Visit", board: Board) -> None:
-    """WrongBoard unless the chip is the board's and takes plain images."""
+def _check_chip(visit: "_Visit", board: Board, planned: Plan) -> None:
+    """WrongBoard unless the chip is the board's, takes plain images, and is of a revision that starts this one."""
     if visit.mcu != board.mcu:
         fitting = [name for name, other in BOARDS.items() if other.mcu == visit.mcu]
         raise WrongBoard(
@@ -132,6 +132,13 @@ def _check_chip(visit: "_Visit", board: Board) -> None:
         raise WrongBoard(
             f"the board on {visit.port} is locked: somebody else's secure boot or flash encryption is burnt into it",
             "nothing was written; such a board can never become a relay: use another",
+        )
+    revision = int(visit.esp.get_chip_revision())
+    if not planned.oldest_chip <= revision <= planned.newest_chip:
+        raise WrongBoard(
+            f"the {visit.name} on {visit.port} is of revision {revision // 100}.{revision % 100}, which this image "
+            "does not start on",
+            "nothing was written; use another board, or an image that was built for this revision",
         )
 
 
