@@ -113,6 +113,7 @@ class VirtualBoard:
         self.noisy = False
         self.fault = None
         self.commands = []  # all that came, in order
+        self.bauds = []  # that the host changed to
         self.resets = []  # what the reset lines did: "loader" or "start"
         self.reset("loader")
 
@@ -253,7 +254,10 @@ class VirtualBoard:
         }.get(command)
         if handler:
             handler(command, content)
-        elif command in (SPI_ATTACH, SPI_SET_PARAMS, CHANGE_BAUDRATE, FLASH_END, FLASH_DEFL_END):
+        elif command == CHANGE_BAUDRATE:
+            self.bauds.append(struct.unpack("<II", content)[0])
+            self._answer(command)
+        elif command in (SPI_ATTACH, SPI_SET_PARAMS, FLASH_END, FLASH_DEFL_END):
             self._answer(command)
         else:
             raise Refused(0x05, 0xFF)

@@ -520,6 +520,15 @@ def test_a_port_on_which_nothing_answers_says_which_button_to_hold(tmp_path):
     assert bench.starts() == "ota_0"
 
 
+@pytest.mark.parametrize("stage", ["comparing", "erasing", "writing a later block", "verifying"])
+def test_noise_while_writing_is_answered_by_writing_again_more_slowly(bench, stage):
+    kept = bench.provision()
+    bench.device.fault = Fault(*STAGES[stage], "garbage")
+    bench.flash()
+    assert bench.device.bauds == [460800, 115200]
+    good(bench, kept)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_garbage_on_the_line_is_survived_or_told_and_flashing_again_succeeds(bench, stage):
     kept = bench.provision()
@@ -542,6 +551,7 @@ def test_a_flash_cell_that_does_not_take_is_found(bench, name):
     bench.device.dead_bytes.add(bench.board.partitions[name].offset + 1000)
     error = bench.fails(FlashFailed)
     assert "does not take" in error.message and "broken" in error.hint
+    assert bench.device.bauds == [460800, 115200]
     bench.device.dead_bytes.clear()
     bench.flash()
     assert bench.starts() == "ota_0"

@@ -26,7 +26,7 @@ from esptool.util import FatalError, flash_size_bytes
 
 from ..boards import BOARDS, Board
 from ..errors import BoardSilent, FlashFailed, ImageRejected, TesseraError, WrongBoard
-from .esp32_image import BLANK, KEPT, TABLE_BYTES, TABLE_OFFSET, Partition, Plan, plan, read_table
+from .esp32_image import BLANK, KEPT, TABLE_BYTES, TABLE_OFFSET, Partition, Plan, Segment, plan, read_table
 from .serial_line import BAUD_RATE, open_port
 
 WRITING_BAUD = 460800
@@ -184,10 +184,21 @@ def _write(visit: "_Visit", planned: Plan, progress: Progress) -> None:
     for segment in planned.segments:
         progress(done, total)
         with _parts_to(_share(progress, done, len(segment.content), total)):
-            write_flash(visit.esp, [(segment.offset, segment.content)], skip_flashed=True)
+            _write_segment(visit, segment)
         done += len(segment.content)
     progress(total, total)
     visit.state = _WRITTEN
+
+
+def _write_segment(visit: "_Visit", segment: Segment) -> None:
+    """A second time if need be, at the rate of the first contact: a poor cable may bear that one only."""
+    try:
+        write_flash(visit.esp, [(segment.offset, segment.content)], skip_flashed=True)
+    except FatalError:
+        if not visit.answers():
+            raise
+        visit.esp.change_baud(BAUD_RATE)
+        write_flash(visit.esp, [(segment.offset, segment.content)], skip_flashed=True)
 
 
 def _share(progress: Progress, start: int, length: int, total: int) -> Progress:
@@ -286,7 +297,7 @@ class _Visit:
                 "with another cable if that does not help: some only charge",
             )
         try:
-            if not self._answers():
+            if not self.answers():
                 return silent
         except FAILURES:
             return self._gone_away()
@@ -294,14 +305,14 @@ class _Visit:
             return WrongBoard(f"the chip on {self.port} is none that is known here: {_words(error)}", _UNTOUCHED)
         return FlashFailed(
             f"the board on {self.port} does not take the image: {_words(error)}",
-            f"{self.state}; if it fails twice with a short cable, the board is broken",
+            f"{self.state}; if that fails with a short cable too, the board is broken",
         )
 
     def _gone_away(self) -> BoardSilent:
         self._gone = True
         return BoardSilent(f"the board on {self.port} went away", self.state)
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         """Whether there is still a loader behind an error of esptool's, whose words do not tell."""
         loader = self.esp or ESPLoader(self._line, BAUD_RATE)
         for _ in range(3):
