@@ -5,7 +5,7 @@ Owns the questions that tell these apart, from the gentlest on: a relay in servi
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +150,8 @@ def wait_for_board(finder: Finder, before: Found, known: frozenset[str], seconds
         for port in ports:
             seen = time.monotonic()
             try:
-                return identify(port, BOOT_PATIENCE_SECONDS)
+                # Without asking an ESP32's ROM loader: that would stop a board that only takes its time to start.
+                return identify(replace(port, may_be_esp32=False), BOOT_PATIENCE_SECONDS)
             except TesseraError as error:
                 words = f" ({error.message})"
         time.sleep(0.2)

@@ -29,7 +29,7 @@ from ..errors import (
     UsageError,
     WrongBoard,
 )
-from . import commissioning, detection, esp32, image, rp2
+from . import commissioning, detection, esp32, esp32_image, image, rp2
 from .card import RelayCard
 from .console import Console
 from .desk import Desk
@@ -203,9 +203,11 @@ class RelaySetup:
         parameters = self._desk.parameters
         release = image.find(self._request.image, self._board)
         checked = image.check(release, parameters.federation_id, parameters.root_key, self._board)
-        chip = boards.board(self._board).mcu
-        if chip in rp2.FAMILIES:
-            rp2.check_image(checked.content, chip)
+        board = boards.board(self._board)
+        if board.mcu in rp2.FAMILIES:
+            rp2.check_image(checked.content, board.mcu)
+        else:
+            esp32_image.plan(checked.content, board)
         return checked
 
     # -- the image
@@ -262,9 +264,10 @@ class RelaySetup:
 
     def _flash_esp32(self, found: Found, checked: Image) -> Found:
         self._desk.report.step(f"{self._name}: writing the image")
+        ports = detection.known_ports(self._desk.finder, found)
         esp32.flash(found.place, checked.content, boards.board(self._board), self._desk.report.advance)
         self._desk.report.step(f"{self._name}: waiting for the board")
-        return detection.wait_for_board(self._desk.finder, found, frozenset(), BOOT_SECONDS)
+        return detection.wait_for_board(self._desk.finder, found, ports, BOOT_SECONDS)
 
     def _check_it_runs(self, found: Found, checked: Image) -> None:
         told = found.identity or found.relay
