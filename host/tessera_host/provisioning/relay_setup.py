@@ -370,7 +370,7 @@ class RelaySetup:
         desk.report.step(f"{self._name}: waiting until it serves (a first start fills its record ring)")
         status = wait_for_relay(desk.finder, found, START_SECONDS)
         status = set_clock(found.place, status)
-        if status.get("fault"):
+        if status["fault"]:
             raise CommissioningFailed(f"the relay reports a fault: {status['fault']}", commissioning.DO_NOT_USE)
         if status["name"] != self._name:
             raise OtherRelay(f"the board at {found.place} is the relay '{status['name']}'", "plug in the right board")
@@ -463,7 +463,7 @@ def set_clock(place: str, status: dict[str, Any]) -> dict[str, Any]:
     """The status with a round open: the time is told to a relay that has none. Raises CommissioningFailed."""
     end = time.monotonic() + CLOCK_SECONDS
     with Console(place) as console:
-        while status["open_round"] is None and not status.get("fault"):
+        while not status["fault"] and status["open_round"] is None:
             if time.monotonic() > end:
                 raise CommissioningFailed(
                     "the relay has the time and opens no round",
@@ -508,9 +508,10 @@ def check_keys(status: dict[str, Any], listed: dict[str, Any] | None) -> None:
 
 
 def check_self_test(status: dict[str, Any]) -> None:
-    """Raise CommissioningFailed unless the relay passed its own test, if it tells."""
-    if status.get("self_test") not in (None, "passed", True):
-        raise CommissioningFailed(f"the relay's self-test says {status['self_test']}", commissioning.DO_NOT_USE)
+    """Raise CommissioningFailed unless the relay passed its own test at its start."""
+    if status.get("self_test", "passed") != "passed":
+        told = status["self_test"] or "it was not run"
+        raise CommissioningFailed(f"the relay did not pass its self-test: {told}", commissioning.DO_NOT_USE)
 
 
 def now() -> str:

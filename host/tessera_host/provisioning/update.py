@@ -122,7 +122,8 @@ def _outcome(desk: Desk, place: str, version: str, boots: int, serving_seconds: 
         if status is None or status.get("state") == "starting" or status.get("boots", boots) == boots:
             continue
         status = set_clock(place, status)
-        if status["version"] == version and not status.get("trial"):
+        on_trial = status.get("trial") or status.get("on_trial")
+        if status["version"] == version and not on_trial and not status["fault"]:
             return status
         if status["version"] != version:
             raise FlashFailed(
