@@ -12,24 +12,17 @@ include("$(MPY_DIR)/extmod/asyncio")
 
 for name in ("_boot.py", "boot.py", "main.py", "slots.py", "tessera_build.py"):
     module(name, base_path="../firmware")
-package("tessera", python_files("../firmware/tessera"), base_path="../firmware")
+
+# The core, but for what only computers have.
+core = [name for name in python_files("../firmware/tessera") if name not in ("curve_coincurve.py", "filedevice.py")]
+package("tessera", core, base_path="../firmware")
 
 # Of the device's modules only the network that the board has (options.network: ppp, wlan or lan), and where new code
 # goes on an ESP32 (options.slots: ota).
 options.defaults(slots=None)
 files = (
-    "__init__",
-    "appliance",
-    "commands",
-    "console",
-    "factoryreset",
-    "flash",
-    "led",
-    "log",
-    "provision",
-    "service",
-    "sntp",
-    "update",
+    *("__init__", "appliance", "button", "commands", "console", "explain", "factoryreset", "faultpage", "flash", "led"),
+    *("link", "log", "provision", "service", "sntp", "starts", "update", "watchdog"),
 )
 chosen = [name for name in (options.network, options.slots) if name]
 package("device", sorted(name + ".py" for name in (*files, *chosen)), base_path="../firmware")

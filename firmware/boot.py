@@ -5,6 +5,9 @@ import gc
 import sys
 
 import slots
+from micropython import kbd_intr
+
+kbd_intr(-1)  # main.py decides whether Ctrl-C gives a prompt
 
 # Collect early: what is in use never exceeds what lives by more than this, and what lives lies close together.
 _GC_THRESHOLD_BYTES = 16384

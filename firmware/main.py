@@ -1,8 +1,11 @@
-# What a board does after power-up: it serves. Ctrl-C on the serial line ends that and leaves MicroPython's prompt; so
-# does anything that keeps the relay from starting, after it was said there. Code on trial that does not even get so far
-# is given up.
+# What a board does after power-up: it serves. Ctrl-C on the serial line ends that and leaves MicroPython's prompt,
+# unless relay.json closes it; until that was read there is no Ctrl-C. Code on trial that does not even get so far is
+# given up.
 
 import slots
+from micropython import kbd_intr
+
+kbd_intr(-1)
 
 try:
     from device import service

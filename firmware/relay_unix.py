@@ -64,9 +64,8 @@ def open_relay(path):
         raise Error("{} is no relay directory: make one with `tessera relay new`".format(path))
     config = json.loads(text)
     core = __file__.rsplit("/", 1)[0] + "/tessera" if "/" in __file__ else "tessera"
-    identity = Identity(
-        bytes.fromhex(config["static_secret"]), bytes.fromhex(config["ledger_secret"]), b"unix", firmware_digest(core)
-    )
+    secrets = bytes.fromhex(config["static_secret"]), bytes.fromhex(config["ledger_secret"])
+    identity = Identity(*secrets, b"unix", firmware_digest(core), "COMPUTER")
     ring = FileDevice(path + "/ring.flash", config["ring_sectors"])
     keys = FileDevice(path + "/keys.flash", config["keyring_sectors"])
     relay = Relay(ring, keys, directory, identity, os.urandom)

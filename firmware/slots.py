@@ -94,9 +94,9 @@ class Slots:
         return self._running["seconds"] if self.on_trial else None
 
     def report(self):
-        """For people: {"code": "frozen" or a slot's name, "trial": bool, "failed": version or None}."""
+        """For people: {"code": "frozen" or a slot's name, "on_trial": bool, "failed": version or None}."""
         name = "frozen" if self._running is None else "bundle_" + "ab"[self._running["place"]]
-        return {"code": name, "trial": self.on_trial, "failed": self._state["failed"]}
+        return {"code": name, "on_trial": self.on_trial, "failed": self._state["failed"]}
 
     # -- the next one
 

@@ -621,7 +621,11 @@ def stranger(session: Session) -> None:
     session.exchange("CHECKPOINT", ref.frame(6, ref.u32(30)), ref.frame(0x86, checkpoint_chain()[0]["checkpoint"]))
     session.exchange("POST", ref.frame(3, bytes(241)), error(3))
     session.exchange("FETCH", ref.frame(4, bytes(9)), error(3, size=ref.LARGE))
-    session.exchange("unknown", ref.frame(8), error(1))
+    board = b"RPI_PICO_W"
+    status = ref.u8(1) + ref.u32(0x010203) + data("channel/firmware digest", 32) + ref.u32(86461) + ref.u32(7)
+    status += ref.u32(p.serial) + ref.u32(42) + ref.u8(6) + ref.u8(len(board)) + board
+    session.exchange("STATUS", ref.frame(8), ref.frame(0x88, status))
+    session.exchange("unknown", ref.frame(127), error(1))
 
 
 def handshake_row(label: str) -> tuple[Row, Session]:

@@ -2,7 +2,9 @@
 
 from device.wlan import Station
 
+BUTTON = 0  # GPIO0, the boot button of every module
+
 
 def network(config):
     """The link that device.service brings up."""
-    return Station(**config["wifi"])
+    return Station(config["wifi"], config.get("address"))

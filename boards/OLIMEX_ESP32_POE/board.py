@@ -5,6 +5,8 @@ from machine import Pin
 
 from device.lan import Wire
 
+BUTTON = 34  # BUT1
+
 
 def network(config):
     """The link that device.service brings up."""
@@ -17,5 +19,6 @@ def network(config):
             phy_addr=0,
             ref_clk=Pin(17),
             ref_clk_mode=Pin.OUT,
-        )
+        ),
+        config.get("address"),
     )

@@ -5,4 +5,4 @@ from device.wlan import Station
 
 def network(config):
     """The link that device.service brings up."""
-    return Station(**config["wifi"])
+    return Station(config["wifi"], config.get("address"))

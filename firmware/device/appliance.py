@@ -1,13 +1,17 @@
-# The board with what runs on it: what `status` says and the LED shows, and how it is started anew. The parts are the
-# other modules'.
+# The board with what runs on it: what `status` says and the LED shows, how a fault is noted, how it starts anew. The
+# parts are the other modules'.
 
 import asyncio
 
 from tessera_build import BOARD, FIRMWARE_DIGEST
 
 from device import factoryreset, flash
+from device.explain import explain, places
 from device.log import Log
+from device.starts import Starts
+from device.watchdog import Watchdog
 from tessera import VERSION
+from tessera.errors import Error
 from tessera.runtime import const, sleep_ms
 
 _FAREWELL_MS = const(300)  # for the answer to leave before a restart
@@ -16,13 +20,20 @@ _FAREWELL_MS = const(300)  # for the answer to leave before a restart
 class Appliance:
     """relay is None until it started; fault is None or what is wrong, in words."""
 
-    def __init__(self):
-        self.log = Log()
-        self.relay = None
+    def __init__(self, directory):
+        self.directory = directory
+        self.log = Log(directory)
+        self.starts = Starts(directory)
+        self.watchdog = Watchdog()
         self.config = {}
+        self.relay = None
         self.link = None
+        self.keeper = None  # of the link
+        self.button = None
         self.fault = None
+        self.passes = False  # whether a restart may mend the fault
         self.serving = False
+        self.tested = False
         self._restarting = None
 
     # -- what is said of it
@@ -34,12 +45,24 @@ class Appliance:
             return "fault"
         if not self.serving:
             return "starting"
-        if self.address() is None:
+        if self.address is None:
             return "no-network"
         return "no-time" if self.relay.open_round is None else "serving"
 
+    @property
+    def on_trial(self):
+        """Whether the code that runs still has to prove itself."""
+        return self.relay is not None and self.relay.on_trial
+
+    def rhythm(self):
+        """What the LED shows (led.py)."""
+        if self.button is not None and self.button.held:
+            return "held"
+        return "trial" if self.state == "serving" and self.on_trial else self.state
+
+    @property
     def address(self):
-        return None if self.link is None else self.link.address()
+        return None if self.keeper is None else self.keeper.address
 
     def figures(self):
         """What `status` answers: public figures only, none of which depends on what is stored."""
@@ -50,8 +73,10 @@ class Appliance:
             "firmware_digest": FIRMWARE_DIGEST.hex(),
             "state": self.state,
             "fault": self.fault,
-            "address": self.address(),
+            "address": self.address,
             "repl": self.config.get("repl", "open"),
+            "self_test": "passed" if self.tested else None,
+            "on_trial": self.on_trial,
         }
         if self.relay is not None:
             figures.update(relay_figures(self.relay))
@@ -59,10 +84,24 @@ class Appliance:
                 figures.update(self.relay.staging.places.report())
         return figures
 
+    # -- faults
+
+    def fail(self, error):
+        """Note what keeps the relay from serving: an Error says itself what to do, all else is ours to mend."""
+        self.passes = not isinstance(error, Error)
+        self.fault = explain(error)
+        self.log.keep("fault: " + self.fault)
+        if self.passes:
+            for line in places(error):
+                self.log.note(line)
+        self.serving = False
+        self.relay = None
+
     # -- restarts
 
-    def restart_soon(self):
+    def restart_soon(self, why):
         """Restart the board when an answer on the console had time to leave."""
+        self.log.keep("restart: " + why)
         self._restarting = asyncio.create_task(self._restart())
 
     async def _restart(self):
@@ -70,9 +109,10 @@ class Appliance:
         restart()
 
     def factory_reset(self):
-        """Erase the keys, then everything else, and restart as a board that was never provisioned."""
+        """Erase the keys; the restart that follows erases everything else, and the board was never provisioned."""
         factoryreset.begin(flash.region("keyring"))
-        self.restart_soon()
+        self.serving = False
+        self._restarting = asyncio.create_task(self._restart())
 
 
 def restart():

@@ -42,11 +42,12 @@ def _clock(relay, arguments):
     return {"unix_ms": relay.clock.now_ms(), "moved_ms": moved_ms}
 
 
-def _log(log):
+async def _log(log):
     count = 0
     for line in log.lines():
         say("log", line)
         count += 1
+        await sleep_ms(0)  # others get their turn, also if nobody reads what is said
     return {"lines": count}
 
 
@@ -74,12 +75,12 @@ async def _batch(relay, arguments):
 
 
 def _restart(appliance):
-    appliance.restart_soon()
+    appliance.restart_soon("asked for at the console")
     return {"restarting": True}
 
 
 def _factory_reset(appliance, arguments):
-    name = appliance.config.get("name", "")
+    name = appliance.config.get("name") or "relay"
     if [name.encode()] != arguments:
         raise Error("usage: factory-reset NAME, the name of this relay ({}): its keys are erased for good".format(name))
     appliance.factory_reset()

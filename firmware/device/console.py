@@ -13,7 +13,7 @@ import select
 import sys
 from asyncio import StreamReader
 
-from tessera.errors import Error
+from device.explain import explain
 from tessera.runtime import const
 
 _LONGEST_LINE = const(512)
@@ -68,6 +68,8 @@ class Console:
                 await self._obey(b"" if too_long else line)
                 if too_long:
                     print("!? the line is too long: {} bytes at most".format(_LONGEST_LINE))
+            elif byte < b" ":
+                pass  # control characters, as of who asks for a prompt
             elif len(self._line) < _LONGEST_LINE:
                 self._line += byte
             else:
@@ -94,9 +96,3 @@ class Console:
 def _text(word):
     """A word as a string; what is no ASCII is no command."""
     return "" if any(byte > 126 for byte in word) else word.decode()
-
-
-def explain(error):
-    """An exception in one line."""
-    text = str(error) if isinstance(error, Error) and str(error) else repr(error)
-    return text.replace("\n", " ")

@@ -2,14 +2,17 @@
 
 
 class Wire:
-    """An interface of network.LAN, made by the board with its pins."""
+    """An interface of network.LAN, made by the board with its pins; DHCP, or an address as relay.json has it."""
 
-    def __init__(self, nic):
+    def __init__(self, nic, address=None):
         self._nic = nic
+        self._address = address
 
     def begin(self):
-        """Switch the interface on; the address comes by DHCP."""
+        """Switch the interface on."""
         self._nic.active(True)
+        if self._address:
+            self._nic.ifconfig(tuple(self._address[name] for name in ("ip", "netmask", "gateway", "dns")))
 
     def mend(self):
         """Nothing to do."""

@@ -48,8 +48,8 @@ class OtaSlots:
         return self._state["trial"]["seconds"] if self.on_trial else None
 
     def report(self):
-        """For people: {"code": the slot's name, "trial": bool, "failed": version or None}."""
-        return {"code": _label(self._running), "trial": self.on_trial, "failed": self._state["failed"]}
+        """For people: {"code": the slot's name, "on_trial": bool, "failed": version or None}."""
+        return {"code": _label(self._running), "on_trial": self.on_trial, "failed": self._state["failed"]}
 
     @property
     def idle(self):

@@ -1,5 +1,5 @@
-# A provisioned relay on a board, from power-up on: opens its storage, brings up network and clock, serves.
-# Storage, network and clock themselves are the other modules'.
+# A provisioned relay on a board, from power-up on: opens its storage, brings up network and clock, serves, and if it
+# cannot says so and stays up. Storage, network, clock, LED and the rest are the other modules'.
 
 import asyncio
 import json
@@ -7,64 +7,155 @@ import os
 import time
 
 import board
+import network
 import slots
+from micropython import kbd_intr
 from tessera_build import BOARD, FIRMWARE_DIGEST
 
-from device import commands, flash, give_room, led, sntp, update
-from device.appliance import Appliance
+from device import button, commands, flash, give_room, led, sntp, update
+from device.appliance import Appliance, restart
 from device.console import Console, Serial
+from device.explain import explain
+from device.faultpage import FaultPage, page
+from device.link import Keeper
+from device.starts import SETTLED_SECONDS
+from device.watchdog import ticker
+from tessera import selftest
 from tessera.announcement import announcement
 from tessera.errors import Error
 from tessera.files import Directory
 from tessera.relay import Identity, Relay
-from tessera.runtime import sleep_ms
+from tessera.runtime import sleep_ms, ticks_ms
 from tessera.server import Server, Timing
 from tessera.wire import PORT
 
 _EPOCH_SECONDS = 946_684_800 if time.gmtime(0)[0] == 2000 else 0  # where time.time() begins on this port
-_LINK_MS = 1000  # how often the link is looked at
-_NO_LINK_MS = 100  # how often, by what waits for it
+_NO_LINK_MS = 100  # how often the link is looked at by what waits for it
 _TIME_SECONDS = 64  # between two questions to a network clock
+_AGAIN_SECONDS = 10  # after which a task beside the server that ended is begun anew
+_CTRL_C = 3
+_LIGHT_TIMER = 1
 
 
 def main(observe=None):
-    """Serve until Ctrl-C; return if that is impossible, after saying why on the serial line. observe: as Server's."""
-    led.show(False)
-    appliance = Appliance()
+    """Serve until Ctrl-C, or return because there is no relay here. observe: as Server's."""
+    appliance = Appliance(Directory("/"))
+    light = led.Led(led.board_pin())
+    if not _provisioned(appliance):
+        return
+    closed = appliance.config.get("repl", "open") == "closed"
+    kbd_intr(-1 if closed else _CTRL_C)
+    appliance.watchdog.start()
     try:
-        appliance.relay, appliance.config = open_relay()
-        give_room()
-        asyncio.run(_serve(appliance, observe))
+        asyncio.run(_live(appliance, light, observe))
     except KeyboardInterrupt:
         print("stopped: the prompt is MicroPython's, machine.reset() starts the relay again")
-    except (Error, OSError, ValueError, KeyError) as error:
-        print("tessera relay on {}: {}".format(BOARD, error if isinstance(error, Error) else repr(error)))
-        slots.fail()
-        print("fix that, then machine.reset(); the prompt is MicroPython's")
     finally:
-        led.show(False)
-        asyncio.new_event_loop()
-        give_room()  # to who works at the prompt
+        if closed:
+            restart()
+        _leave(appliance, light)
 
 
-def open_relay():
-    """(Relay, its configuration) from what was provisioned; Error if there is nothing or it is not for this board."""
+def _leave(appliance, light):
+    """Give the board to who works at the prompt; the watchdog stays fed."""
+    appliance.watchdog.hold()
+    light.show("dark")
+    light.step()
+    if appliance.link is not None:
+        appliance.link.end()
+    asyncio.new_event_loop()
+    give_room()
+
+
+def _provisioned(appliance):
+    """Read relay.json; False if there is none, after saying so."""
+    text = appliance.directory.read("relay.json")
+    if text is None:
+        problem = flash.problem or "not provisioned: copy relay.json, seed and parameters here (`tessera relay new`)"
+        print("tessera relay on {}: {}".format(BOARD, problem))
+        print("fix that, then machine.reset(); the prompt is MicroPython's")
+        return False
+    try:
+        appliance.config = json.loads(text)
+    except ValueError:
+        pass  # open_relay() finds nothing of what it needs
+    return True
+
+
+# -- the states of a relay: it starts, serves, and if one of both fails it has a fault
+
+
+async def _live(appliance, light, observe):
+    loop = asyncio.get_event_loop()
+    loop.set_exception_handler(lambda _, context: appliance.log.note("a task failed: " + explain(context["exception"])))
+    tasks = [asyncio.create_task(_always(appliance.log, work)) for work in _beside(appliance, light)]
+    try:
+        await _start_and_serve(appliance, light, observe)
+    except Exception as error:
+        appliance.fail(error)
+        slots.fail()
+    appliance.watchdog.hold()
+    try:
+        await _stay_up(appliance)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _beside(appliance, light):
+    """What runs in every state, as functions that give a coroutine."""
+    yield lambda: light.play(appliance.rhythm)
+    handlers = commands.handlers(appliance)
+    handlers.update(update.handlers(appliance))
+    yield lambda: Console(handlers).listen(Serial())
+    yield lambda: _mind_button(appliance)
+
+
+async def _always(log, work):
+    """Run work() again whenever it fails."""
+    while True:
+        try:
+            await work()
+            return
+        except Exception as error:
+            log.note("a task failed: " + explain(error))
+        await asyncio.sleep(_AGAIN_SECONDS)
+
+
+async def _start_and_serve(appliance, light, observe):
+    appliance.starts.begin()
+    if appliance.starts.wait_seconds:
+        appliance.log.note("starting after a pause: the last starts followed each other quickly")
+        await asyncio.sleep(appliance.starts.wait_seconds)
+    light.show("starting")
+    flicker = ticker(_LIGHT_TIMER, led.STEP_MS, lambda timer: light.step())  # as a start leaves no turn to others
+    try:
+        appliance.relay = open_relay(appliance)
+    finally:
+        flicker.deinit()
+    appliance.log.keep("start {}: {}".format(appliance.relay.boots, _reset_cause()))
+    give_room()
+    await _serve(appliance, observe)
+
+
+def open_relay(appliance):
+    """The Relay that was provisioned, started; Error if it cannot be, or is not for this board."""
     if flash.problem is not None:
         raise Error(flash.problem)
-    directory = Directory("/")
-    text = directory.read("relay.json")
-    if text is None:
-        raise Error("not provisioned: copy relay.json, seed and parameters here (`tessera relay new` makes them)")
-    config = json.loads(text)
-    ring, keys = _device("ring", config), _device("keyring", config)
-    identity = Identity(
-        bytes.fromhex(config["static_secret"]), bytes.fromhex(config["ledger_secret"]), _chip_id(), FIRMWARE_DIGEST
-    )
-    relay = Relay(ring, keys, directory, identity, os.urandom)
+    selftest.run()
+    appliance.tested = True
+    config = appliance.config
+    try:
+        ring, keys = _device("ring", config), _device("keyring", config)
+        secrets = bytes.fromhex(config["static_secret"]), bytes.fromhex(config["ledger_secret"])
+    except (KeyError, ValueError):
+        raise Error("relay.json cannot be read: provision the relay anew") from None
+    identity = Identity(*secrets, _chip_id(), FIRMWARE_DIGEST, BOARD)
+    relay = Relay(ring, keys, appliance.directory, identity, os.urandom)
     print("starting; the first start fills the record ring, which takes a while")
     relay.start()
-    relay.staging = update.staging(relay, lambda: True)
-    return relay, config
+    relay.staging = update.staging(relay, lambda: appliance.tested)
+    return relay
 
 
 def _device(name, config):
@@ -85,12 +176,29 @@ def _chip_id():
     return unique_id()
 
 
+def _reset_cause():
+    import machine
+
+    cause = machine.reset_cause()
+    for name in ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET"):
+        if cause == getattr(machine, name, None):
+            return {"PWRON_RESET": "power on", "WDT_RESET": "watchdog or restart"}.get(name, name)
+    return "reset {}".format(cause)
+
+
 async def _serve(appliance, observe):
     relay, config = appliance.relay, appliance.config
-    appliance.link = board.network(config)
-    server = Server(relay, Timing(**config.get("timing", {})), config.get("sessions", 4), observe)
+    keeper = _join(appliance)
+
+    def seen():
+        keeper.heard()
+        if observe:
+            observe()
+
+    timing = Timing(**config.get("timing", {}))
+    server = Server(relay, timing, config.get("sessions", 4), seen, appliance.watchdog.report)
     _believe_own_clock(relay)
-    tasks = [asyncio.create_task(work) for work in _beside(appliance)]
+    tasks = [asyncio.create_task(_always(appliance.log, work)) for work in _with_network(appliance)]
     try:
         await server.run("0.0.0.0", config.get("port", PORT), lambda: _ready(appliance))
     finally:
@@ -99,14 +207,24 @@ async def _serve(appliance, observe):
         appliance.link.end()
 
 
-def _beside(appliance):
-    """What runs beside the server, as coroutines."""
-    yield _keep_link(appliance.link, appliance.log)
-    handlers = commands.handlers(appliance)
-    handlers.update(update.handlers(appliance))
-    yield Console(handlers).listen(Serial())
+def _join(appliance):
+    """The keeper of this board's link, as relay.json describes it."""
+    try:
+        if "hostname" in appliance.config:
+            network.hostname(appliance.config["hostname"])
+        appliance.link = board.network(appliance.config)
+    except KeyError as error:
+        raise Error("relay.json has no {}: provision the relay anew".format(error.args[0])) from None
+    appliance.keeper = Keeper(appliance.link, appliance.log)
+    return appliance.keeper
+
+
+def _with_network(appliance):
+    """What runs beside the server, as functions that give a coroutine."""
+    yield appliance.keeper.keep
+    yield lambda: _settle(appliance)
     if appliance.config.get("sntp"):
-        yield _follow(appliance.relay, appliance.config["sntp"], appliance.link)
+        yield lambda: _follow(appliance, appliance.config["sntp"])
 
 
 def _ready(appliance):
@@ -118,26 +236,40 @@ def _ready(appliance):
         print("no clock: send `clock MILLISECONDS` (unix time) on this line")
     print("serving")
     appliance.serving = True
-    led.show(True)
+    appliance.watchdog.release()
 
 
-# -- network
+async def _settle(appliance):
+    await asyncio.sleep(SETTLED_SECONDS)
+    appliance.starts.settle()
 
 
-async def _keep_link(link, log):
-    """Bring the link up, say when it comes and goes, and mend it."""
-    link.begin()
-    before = None
-    while True:
-        address = link.address()
-        if (address is None) != (before is None):
-            log.note("link down" if address is None else "link up")
-        if address is not None and address != before:
-            print("address: {}".format(address))
-        before = address
-        if address is None:
-            link.mend()
-        await sleep_ms(_LINK_MS)
+async def _stay_up(appliance):
+    """With a fault: say what it is, to the console and to browsers; restart after a while if it may pass."""
+    print("tessera relay on {}: {}".format(BOARD, appliance.fault))
+    print("out of service; commands: status, log, restart, factory-reset")
+    retry_seconds = appliance.starts.retry_seconds if appliance.passes else None
+    tasks = []
+    try:
+        keeper = _join(appliance)
+        visitors = FaultPage(page(appliance.fault, retry_seconds))
+        tasks = [asyncio.create_task(_always(appliance.log, work)) for work in (keeper.keep, visitors.serve)]
+    except Exception as error:
+        appliance.log.note("no network: " + explain(error))
+    try:
+        while retry_seconds is None:
+            await asyncio.sleep(3600)
+        await asyncio.sleep(retry_seconds)
+        restart()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _mind_button(appliance):
+    appliance.button = button.Button(button.board_button())
+    if await appliance.button.watch(ticks_ms()):
+        appliance.factory_reset()
 
 
 # -- clock
@@ -150,12 +282,16 @@ def _believe_own_clock(relay):
         relay.clock.set(unix_ms)
 
 
-async def _follow(relay, host, link):
-    """Correct the clock by a network clock again and again."""
+async def _follow(appliance, host):
+    """Correct the clock by a network clock again and again; its answers also tell that the network lives."""
+    relay, keeper = appliance.relay, appliance.keeper
     while True:
-        while link.address() is None:
+        while keeper.address is None:
             await sleep_ms(_NO_LINK_MS)
         now = await sntp.unix_ms(host, relay.random)
-        if now is not None:
+        if now is None:
+            keeper.silent()
+        else:
+            keeper.heard()
             relay.clock.correct(now)
         await asyncio.sleep(_TIME_SECONDS if relay.clock.known else 2)

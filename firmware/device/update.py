@@ -71,7 +71,7 @@ def _activate(appliance):
     """Try what is staged: the board restarts."""
     staging = _staging(appliance)
     staging.activate_now()
-    appliance.restart_soon()
+    appliance.restart_soon("new code")
     return _figures(staging, appliance.relay)
 
 

@@ -4,7 +4,7 @@
 # Data goes one way: a frame is read by wire, answered here from the stores, and what is written is durable before the
 # answer.
 
-from . import channel, cover, curve, wire
+from . import VERSION, channel, cover, curve, wire
 from .admission import Admission
 from .batch import Batch
 from .clock import Clock
@@ -31,14 +31,16 @@ _DRAWN_BYTES = const(512)  # random bytes drawn in advance
 
 
 class Identity:
-    """What makes this relay this one: static and ledger key (secrets of 32 bytes), chip id, firmware digest (32)."""
+    """What makes this relay this one: static and ledger key (secrets of 32 bytes), chip id, firmware digest (32),
+    and the name of its board, which STATUS tells."""
 
-    def __init__(self, static_secret, ledger_secret, chip_id, firmware_digest):
+    def __init__(self, static_secret, ledger_secret, chip_id, firmware_digest, board=""):
         self.static = (static_secret, curve.public(static_secret))
         self.ledger_secret = ledger_secret
         self.ledger_key = curve.public(ledger_secret)[1:]
         self.chip_id = chip_id
         self.firmware_digest = firmware_digest
+        self.board = board
 
 
 class Session:
@@ -160,6 +162,11 @@ class Relay:
     def unreadable_pages(self):
         """Pages of both rings that this start found torn by a power cut or damaged."""
         return self._log.unreadable + self._keyring.unreadable
+
+    @property
+    def on_trial(self):
+        """Whether the code that runs still has to prove itself."""
+        return self.staging is not None and self.staging.places.on_trial
 
     @property
     def static_key(self):
@@ -432,6 +439,9 @@ class Relay:
         if kind == wire.VOID:
             wire.answer_void(out)
             return
+        if kind == wire.STATUS:
+            self._status(out)
+            return
         self._require_ready()
         if kind == wire.INFO:
             parameters = self.parameters.newest
@@ -450,6 +460,24 @@ class Relay:
             self._stage(session, out, *fields)
         else:
             raise BadRequest("not answered here")
+
+    def _status(self, out):
+        """Public figures, also of a relay that is not ready; none depends on what is stored."""
+        open_round = wire.NO_ROUND if self.open_round is None else self.open_round
+        commissioning = self.epoch is not None and self._keyring.commissioned == self.epoch
+        wire.answer_status(
+            out,
+            _code_version(),
+            self._identity.firmware_digest,
+            self.clock.uptime_ms() // 1000,
+            self.boots,
+            self.parameters.newest.serial,
+            open_round,
+            (wire.PROVISIONAL if self.clock.provisional else 0)
+            | (wire.COMMISSIONING if commissioning else 0)
+            | (wire.ON_TRIAL if self.on_trial else 0),
+            self._identity.board,
+        )
 
     def _require_ready(self):
         if self.open_round is None:
@@ -623,6 +651,14 @@ class Relay:
 def _most_epochs(parameters):
     """Epochs with keys at once: those kept and the open one, and as many again while a soft expiry holds old ones."""
     return 2 * (parameters.retention_epochs + 2)
+
+
+def _code_version():
+    """VERSION as a number, one byte for each of its three parts."""
+    number = 0
+    for part in VERSION.split("."):
+        number = number << 8 | int(part)
+    return number
 
 
 class Delivery:

@@ -11,24 +11,28 @@ from .errors import BadFrame, Busy, Fault, Refusal
 from .runtime import collect, const, outgoing, sleep_ms, ticks_diff, ticks_ms
 
 _IDLE_MS = const(10_000)
+_STUCK_MS = const(30_000)  # a connection that is still there was cancelled in vain
 _SWEEP_MS = const(500)
 _LONGEST_SLEEP_MS = const(250)
 _PATIENCE_MS = const(500)  # a handshake waits so long for running deliveries
 _STRANGERS = const(4)  # connections before their handshake; the oldest makes room
+
+SEAL, SERVE = const(0), const(1)  # what is alive
 
 
 class Timing:
     """When answers leave, in milliseconds; none of it may depend on what is stored.
 
     ack_ms: small answers after the request's arrival. lead_ms: first frame of a FETCH; tick_ms: the frames after it.
-    window_ms: the silence after a seal, for erases.
+    window_ms: the silence after a seal, for erases. slot_ms: how long a session has its place whoever else comes.
     """
 
-    def __init__(self, ack_ms=20, lead_ms=30, tick_ms=4, window_ms=60):
+    def __init__(self, ack_ms=20, lead_ms=30, tick_ms=4, window_ms=60, slot_ms=120_000):
         self.ack_ms = ack_ms
         self.lead_ms = lead_ms
         self.tick_ms = tick_ms
         self.window_ms = window_ms
+        self.slot_ms = slot_ms
 
 
 class _Connection:
@@ -37,6 +41,7 @@ class _Connection:
         self.writer = writer
         self.task = asyncio.current_task()
         self.session = None
+        self.began_ms = 0  # the session
         self.cells = None
         self.out = None
         self.alive()
@@ -65,14 +70,16 @@ class _Connection:
 class Server:
     """A started Relay on TCP. sessions: how many admitted or handshaken connections at once.
 
-    observe() is called after every answer and seal, for measurements.
+    observe() is called after every answer and seal, for measurements; alive(SEAL) and alive(SERVE) a few times a second
+    while the seal task turns and while answers can leave, for a watchdog.
     """
 
-    def __init__(self, relay, timing=None, sessions=4, observe=None):
+    def __init__(self, relay, timing=None, sessions=4, observe=None, alive=None):
         self._relay = relay
         self._timing = timing or Timing()
         self._most_sessions = sessions
         self._observe = observe or (lambda: None)
+        self._alive = alive or (lambda who: None)
         self._connections = []
         self._deliveries = 0
         self._gate = asyncio.Event()  # closed in the window after a seal
@@ -91,6 +98,8 @@ class Server:
         finally:
             sweeper.cancel()
             server.close()
+            for connection in self._connections:
+                connection.task.cancel()
 
     # -- time
 
@@ -101,6 +110,7 @@ class Server:
             if self._turn():
                 await _sleep_until(start, self._timing.window_ms)
             self._gate.set()
+            self._alive(SEAL)
             await self._prepare()
             await sleep_ms(self._pause_ms())
 
@@ -126,17 +136,23 @@ class Server:
     async def _sweep(self):
         while True:
             await sleep_ms(_SWEEP_MS)
-            self._end_idle()
+            await self._gate.wait()  # as every answer does
+            if self._end_idle():
+                self._alive(SERVE)
 
     def _end_idle(self):
-        """End connections that have been idle too long, reading or writing.
+        """End connections that have been idle too long, reading or writing; False if one does not end.
 
         Not in _sweep(), whose local names would keep the buffers of the last connection for as long as none comes.
         """
         now = ticks_ms()
+        longest = 0
         for connection in list(self._connections):
-            if ticks_diff(now, connection.last_ms) > _IDLE_MS:
+            idle = ticks_diff(now, connection.last_ms)
+            longest = max(longest, idle)
+            if idle > _IDLE_MS:
                 connection.task.cancel()
+        return longest < _STUCK_MS
 
     # -- connections
 
@@ -171,15 +187,31 @@ class Server:
         self._check_room()  # before the queue for the handshake, and after it
         async with self._handshake:
             await self._let_deliveries_go_first()
-            self._check_room()
+            await self._take_slot()
             connection.session, reply = self._relay.greet(hello, nonce, access_key)
+            connection.began_ms = ticks_ms()
         await connection.send(reply)
         collect()
 
     def _check_room(self):
+        """BadFrame if every slot is taken by a session that keeps it; the session that loses its slot, None if one is
+        free."""
         sessions = [connection for connection in self._connections if connection.session is not None]
-        if len(sessions) >= self._most_sessions:
+        if len(sessions) < self._most_sessions:
+            return None
+        # The oldest, whatever it does: that a session only sends VOID must not show in how it ends (PROTOCOL §4).
+        now = ticks_ms()
+        oldest = max(sessions, key=lambda connection: ticks_diff(now, connection.began_ms))
+        if ticks_diff(now, oldest.began_ms) < self._timing.slot_ms:
             raise BadFrame("no room")
+        return oldest
+
+    async def _take_slot(self):
+        oldest = self._check_room()
+        if oldest is not None:
+            oldest.task.cancel()
+            while oldest in self._connections:
+                await sleep_ms(1)
 
     async def _let_deliveries_go_first(self):
         start = ticks_ms()

@@ -30,6 +30,7 @@ FETCH = const(4)
 PARAMS = const(5)
 CHECKPOINT = const(6)
 PUSH = const(7)
+STATUS = const(8)
 STAGE = const(9)
 
 # Answers
@@ -41,6 +42,7 @@ CELL = const(0x84)
 PARAMS_ANSWER = const(0x85)
 CHECKPOINT_ANSWER = const(0x86)
 PUSHED = const(0x87)
+STATUS_ANSWER = const(0x88)
 STAGE_ANSWER = const(0x89)
 END = const(0x94)
 ERROR = const(0xFF)
@@ -49,6 +51,12 @@ ERROR = const(0xFF)
 BEGIN = const(0)
 PUT = const(1)
 ACTIVATE = const(2)
+
+# Flags of an answer to STATUS
+PROVISIONAL = const(1)  # nothing rests on the clock yet
+COMMISSIONING = const(2)  # the cover key of the open epoch was disclosed: AUTH waits
+ON_TRIAL = const(4)  # the running code is
+NO_ROUND = const(0xFFFFFFFF)  # open round of a relay without a clock
 
 _EMPTY_SMALL = bytes(SMALL_BYTES)
 _EMPTY_CELL = bytes(CELL_BYTES)
@@ -106,6 +114,10 @@ def checkpoint(epoch):
     return _frame(CHECKPOINT, "I", epoch)
 
 
+def status():
+    return _frame(STATUS)
+
+
 def push(total, chunk, data):
     """data: up to 240 bytes of the object of total bytes, at 240·chunk."""
     return _frame(PUSH, "HHB240s", total, chunk, len(data), bytes(data))
@@ -127,6 +139,7 @@ _LAYOUTS = {
     PARAMS: ">H",
     CHECKPOINT: ">I",
     PUSH: ">HHB240s",
+    STATUS: ">",
     STAGE: ">BIB240s",
 }
 
@@ -161,6 +174,13 @@ def answer_info(buffer, digest, serial, open_round, first_round, tier):
     name = tier.encode()
     fields = (PROTOCOL_VERSION, digest, serial, open_round, first_round, len(name), name)
     _answer(buffer, INFO_ANSWER, ">B32sIIIB{}s".format(len(name)), *fields)
+
+
+def answer_status(buffer, code, firmware_digest, uptime_s, boots, serial, open_round, flags, board):
+    """code is the program's version, u8 patch in the lowest byte; board a name (str)."""
+    name = board.encode()
+    fields = (PROTOCOL_VERSION, code, firmware_digest, uptime_s, boots, serial, open_round, flags, len(name), name)
+    _answer(buffer, STATUS_ANSWER, ">BI32sIIIIBB{}s".format(len(name)), *fields)
 
 
 def answer_auth(buffer, secret, posts_left):
@@ -232,11 +252,11 @@ def read_answer(plaintext):
     if kind == ERROR:
         raise _refused(plaintext)
     if kind == INFO_ANSWER:
-        version, digest, serial, open_round, first_round, length = struct.unpack_from(">B32sIIIB", plaintext, 1)
-        tier = bytes(plaintext[47 : 47 + length])
-        if any(not 32 <= letter < 127 for letter in tier):
-            raise errors.BadFrame("the curve tier is not ASCII")
-        return kind, version, digest, serial, open_round, first_round, tier.decode()
+        fields = struct.unpack_from(">B32sIIIB", plaintext, 1)
+        return (kind,) + fields[:-1] + (_name(plaintext, 47, fields[-1]),)
+    if kind == STATUS_ANSWER:
+        fields = struct.unpack_from(">BI32sIIIIBB", plaintext, 1)
+        return (kind,) + fields[:-1] + (_name(plaintext, 56, fields[-1]),)
     if kind == PARAMS_ANSWER:
         total, chunk, length = struct.unpack_from(">HHB", plaintext, 1)
         return kind, total, chunk, bytes(plaintext[6 : 6 + length])
@@ -246,6 +266,13 @@ def read_answer(plaintext):
     if layout is None:
         raise errors.BadFrame("unknown answer")
     return (kind,) + struct.unpack_from(">" + layout, plaintext, 1)
+
+
+def _name(plaintext, at, length):
+    name = bytes(plaintext[at : at + length])
+    if any(not 32 <= letter < 127 for letter in name):
+        raise errors.BadFrame("a name that is not ASCII")
+    return name.decode()
 
 
 def read_cell(plaintext):

@@ -1,11 +1,13 @@
-"""The commands of whoever runs a federation: `tessera plan`, `tessera issuer …`, `tessera relay new`.
+"""The commands of whoever runs a federation: `tessera plan`, `tessera issuer …`, `tessera relay …`.
 
 Owns their options and what they print. Leaves to others: everything they do (plan.py, issuer.py), members' commands and
 the printing of errors with their exit codes (cli.py).
 """
 
+import asyncio
 import json
 import sys
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,11 +16,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from . import cards, files, passphrase, releases
+from . import cards, files, passphrase, relay_status, releases
 from . import plan as planning
 from .boards import BOARDS
 from .clock import unix_now
 from .errors import InvalidInput, UsageError
+from .federation import Federation, read_card
 from .issuer import EPOCHS_DEFAULT, FEDERATION_CARD, KEYSTORE, PARAMETERS, Issuer
 from .output import show
 from .provisioning.inventory import Inventory
@@ -275,6 +278,27 @@ def relay_remove(
         f"Members need the new {issuer_directory / FEDERATION_CARD}; those whose home it was need another relay.",
     ]
     show({"removed": name, "serial": serial} | _paths(issuer_directory), "\n".join(text), as_json)
+
+
+@relay_app.command("status")
+def relay_status_(
+    name: Annotated[str, typer.Argument(help="Name of the relay, as the federation card has it.")],
+    federation: Annotated[Path, typer.Option("--federation", help="The federation card; - reads it from stdin.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a relay over the network how it does: code, uptime, parameters, round. Public figures, no token needed."""
+    known = Federation(read_card(_read_card(federation)))
+    found = asyncio.run(relay_status.ask(known, known.relay_named(name)))
+    remarks = relay_status.remarks(found, known, known.round_at(unix_now()))
+    rows = [
+        ("board", found.board),
+        ("code", f"{found.version}, digest {found.firmware_digest.hex()}"),
+        ("running", f"{_duration(found.uptime_seconds)}, start number {found.boots}"),
+        ("parameters", f"serial {found.serial}"),
+        ("open round", "unknown" if found.open_round is None else str(found.open_round)),
+        *(("note", remark) for remark in remarks),
+    ]
+    show(asdict(found) | {"remarks": remarks}, _table(name, rows).rstrip(), as_json)
 
 
 def _open(directory: Path, passphrase_file: Path | None) -> Issuer:

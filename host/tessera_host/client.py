@@ -66,6 +66,21 @@ class Info:
 
 
 @dataclass(frozen=True)
+class RelayFigures:
+    """The answer to STATUS: code and flags as in PROTOCOL §5, a digest of 32 bytes."""
+
+    version: int
+    code: int
+    firmware_digest: bytes
+    uptime_seconds: int
+    boots: int
+    serial: int
+    open_round: int
+    flags: int
+    board: str
+
+
+@dataclass(frozen=True)
 class Batch:
     """A sealed round of one bucket, whole: its published count is the number of its records."""
 
@@ -180,6 +195,9 @@ class RelayConnection:
 
     async def info(self) -> Info:
         return Info(*await self._ask(wire.info(), wire.INFO_ANSWER))
+
+    async def status(self) -> RelayFigures:
+        return RelayFigures(*await self._ask(wire.status(), wire.STATUS_ANSWER))
 
     async def void(self) -> None:
         """A frame that does nothing, answered like a post."""

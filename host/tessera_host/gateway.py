@@ -168,7 +168,7 @@ def read_configuration(directory: Path) -> dict[str, Any]:
 
 def identity(configuration: dict[str, Any]) -> Any:
     static, ledger = (bytes.fromhex(configuration[name]) for name in ("static_secret", "ledger_secret"))
-    return Identity(static, ledger, b"gateway", digest_of_files(str(Path(tessera.__file__).parent)))
+    return Identity(static, ledger, b"gateway", digest_of_files(str(Path(tessera.__file__).parent)), "GATEWAY")
 
 
 def unix_ms() -> int:

@@ -52,16 +52,20 @@ async def test_a_refusal_is_one_line_in_its_own_words():
         raise Error("not\nnow")
 
     def fail(arguments):
-        raise OSError(5)
+        raise OSError(5, "EIO")
 
     lines = await _typed({"refuse": refuse, "fail": fail}, b"refuse\nfail\n")
     assert lines[0] == "!refuse not now"
-    assert lines[1].startswith("!fail OSError(5")
+    assert lines[1].startswith("!fail ") and "5" in lines[1]
 
 
 async def test_what_is_no_command_is_answered_with_those_there_are():
     handlers = {"b": None, "a": None}
     assert await _typed(handlers, b"c 1\n\xff\xfe\n") == ["!? commands: a b"] * 2
+
+
+async def test_control_characters_of_who_asks_for_a_prompt_are_passed_over():
+    assert await _typed({"add": lambda arguments: {}}, b"\r\x03\x03\r\x01add\n") == ["=add {}"]
 
 
 async def test_a_line_that_is_too_long_is_refused_whole_and_the_next_one_is_obeyed():
@@ -75,14 +79,14 @@ class _Appliance:
     def __init__(self, office):
         self.relay = office.relay
         self.config = {"name": "berlin"}
-        self.log = Log()
+        self.log = Log(office.directory)
         self.restarts = 0
         self.resets = 0
 
     def figures(self):
         return {"state": "serving"}
 
-    def restart_soon(self):
+    def restart_soon(self, why):
         self.restarts += 1
 
     def factory_reset(self):

@@ -96,7 +96,7 @@ def test_an_image_on_trial_that_served_is_kept():
     board = _Board()
     board.stage(257)
     assert board.start() == 257 and board.places.on_trial and board.places.seconds_left == 1500
-    assert board.places.report() == {"code": "ota_1", "trial": True, "failed": None}
+    assert board.places.report() == {"code": "ota_1", "on_trial": True, "failed": None}
     board.staging.window(1)
     assert not board.places.on_trial
     for _ in range(2):
@@ -109,7 +109,7 @@ def test_an_image_that_did_not_serve_is_gone_at_the_next_start():
     assert board.start() == 257
     board.staging.window(0)
     assert board.start() == _FROZEN
-    assert board.places.report() == {"code": "ota_0", "trial": False, "failed": 257}
+    assert board.places.report() == {"code": "ota_0", "on_trial": False, "failed": 257}
 
 
 def test_nothing_is_written_while_an_image_is_activated_or_on_trial():

@@ -33,7 +33,7 @@ class _Appliance:
         self.restarting = False
         self.handlers = update.handlers(self)
 
-    def restart_soon(self):
+    def restart_soon(self, why):
         self.restarting = True
 
     def typed(self, line):

@@ -7,6 +7,7 @@ import gc
 from check import raises
 from office import (
     EPOCH_ROUNDS,
+    FIRMWARE_DIGEST,
     KEYRING_SECTORS,
     LEDGER_KEY,
     RETENTION,
@@ -20,7 +21,7 @@ from office import (
     records,
 )
 from ramdevice import RamDevice, fingerprint, holds
-from tessera import curve, params, wire
+from tessera import VERSION, curve, params, wire
 from tessera.cover import EpochCover
 from tessera.errors import BadFrame, BadRequest, Fault, InvalidObject, NotAdmitted, Refused
 from tessera.hashes import sha256, tagged
@@ -611,6 +612,55 @@ def test_rounds_missed_while_off_are_not_counted_as_sealed():
     office.sleep(EPOCH_ROUNDS - 5)
     checkpoint = Checkpoint(Connection(office.relay).call(wire.checkpoint(0))[1])
     assert checkpoint.rounds_sealed == EPOCH_ROUNDS - 3
+
+
+def status(office):
+    """The figures of STATUS by name."""
+    names = "kind version code firmware_digest uptime_s boots serial open_round flags board".split()
+    return dict(zip(names, Connection(office.relay).call(wire.status())))
+
+
+def test_status_tells_the_public_figures_also_before_the_clock_is_known():
+    office = Office()
+    office.boot(clock_known=False)
+    seen = status(office)
+    assert (seen["version"], seen["boots"], seen["serial"], seen["open_round"]) == (1, 2, 1, wire.NO_ROUND)
+    assert seen["firmware_digest"] == FIRMWARE_DIGEST
+    assert ".".join(str(seen["code"] >> shift & 255) for shift in (16, 8, 0)) == VERSION
+    office.relay.clock.set(office.unix_ms)
+    office.turn()
+    office.sleep(3)
+    seen = status(office)
+    assert (seen["open_round"], seen["uptime_s"], seen["flags"]) == (3, 30, 0)
+
+
+def test_status_flags_a_provisional_clock_commissioning_and_code_on_trial():
+    office = Office()
+    office.relay.commissioning_key()
+    assert status(office)["flags"] == wire.COMMISSIONING
+
+    class OnTrial:
+        on_trial = True
+
+    class Staging:
+        places = OnTrial
+
+    office.relay.staging = Staging
+    assert status(office)["flags"] == wire.COMMISSIONING | wire.ON_TRIAL
+    office.pass_time(1000 * ROUND_SECONDS * EPOCH_ROUNDS)
+    office.boot()
+    assert status(office)["flags"] == wire.PROVISIONAL
+
+
+def test_status_is_the_same_whatever_is_stored_and_whoever_is_there():
+    quiet, busy = Office(), Office()
+    member = busy.member()
+    for record in records(16):
+        member.post(record)
+    for office in (quiet, busy):
+        office.sleep(2)
+    member.fetch(0, 2)
+    assert status(quiet) == status(busy)
 
 
 def test_in_the_first_epoch_the_commissioning_key_is_its_own_and_keeps_members_out():

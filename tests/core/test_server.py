@@ -10,8 +10,11 @@ from damage import changed
 from office import Office, Token, parameters, records
 from socketclient import QUICK, Client, Served, until
 from tessera import curve, wire
-from tessera.errors import Refused
+from tessera.errors import Fault, Refused
 from tessera.runtime import ticks_ms
+from tessera.server import SEAL, SERVE, Timing
+
+_SHORT = Timing(ack_ms=2, lead_ms=2, tick_ms=1, window_ms=5, slot_ms=100)
 
 
 def _state(office):
@@ -134,6 +137,40 @@ async def test_a_full_heap_ends_a_connection_and_not_the_relay():
         assert await member.call(wire.post(0, records(1)[0])) == (wire.ACK, 1)
 
 
+async def test_seal_task_and_server_say_that_they_live_and_one_that_hangs_falls_silent():
+    office = Office()
+    async with Served(office.relay, QUICK) as served:
+        said = []
+        served.server._alive = said.append
+        await until(lambda: SEAL in said and SERVE in said)
+        served.server._gate = _Shut()  # no answer can leave
+        await asyncio.sleep(1)
+        said.clear()
+        await asyncio.sleep(1.2)
+        assert SEAL in said and SERVE not in said
+
+
+class _Shut(asyncio.Event):
+    """A gate that nobody opens."""
+
+    def set(self):
+        pass
+
+
+async def test_connections_end_with_the_server():
+    office = Office()
+    async with Served(office.relay, QUICK) as served:
+        member = await Client().admitted(served.port, Token(0, 0))
+
+        def fail():
+            raise Fault("the storage fails")
+
+        office.relay.turn = fail
+        await until(lambda: served.error is not None)
+        assert await member.closed()
+        await served.connections(0)
+
+
 async def test_the_sweeper_keeps_nothing_of_a_connection_that_ended():
     try:
         from weakref import ref
@@ -217,7 +254,7 @@ async def test_an_unknown_request_is_answered_and_ends_the_connection():
         member = await Client().admitted(served.port, Token(0, 0))
         before = _state(office)
         request = bytearray(255)
-        request[0] = 8
+        request[0] = 127
         assert (await async_raises(Refused, member.call(request))).name == "BAD_FRAME"
         assert await member.closed()
         assert _state(office) == before
@@ -265,6 +302,35 @@ async def test_a_fifth_session_is_turned_away_until_one_ends():
         await members[2].close()
         await served.connections(3)
         assert await (await Client().open(served.port)).call(wire.void()) == (wire.VOIDED,)
+
+
+async def test_the_oldest_session_loses_its_place_to_a_newcomer_whatever_it_sends():
+    office = Office()
+    for busy in (0, 1):
+        async with Served(office.relay, _SHORT, sessions=2) as served:
+            members = []
+            for number in range(2):
+                members.append(await Client().admitted(served.port, Token(10 * busy + number, 0)))
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.2)
+            await members[1 - busy].call(wire.void())
+            await members[busy].call(wire.post(0, records(1)[0]))
+            newcomer = await Client().open(served.port)
+            assert await members[0].closed()
+            for member in (members[1], newcomer):
+                assert await member.call(wire.void()) == (wire.VOIDED,)
+            assert _sessions(served) == 2
+
+
+async def test_a_newcomer_without_the_access_key_costs_nobody_a_place():
+    office = Office()
+    async with Served(office.relay, _SHORT, sessions=1) as served:
+        member = await Client().admitted(served.port, Token(0, 0))
+        await asyncio.sleep(0.2)
+        stranger = await Client().connect(served.port)
+        await stranger.send(stranger.hello(b"another access key, 32 bytes lon"))
+        assert await stranger.closed()
+        assert await member.call(wire.void()) == (wire.VOIDED,)
 
 
 async def test_handshakes_that_wait_for_a_delivery_do_not_exceed_the_sessions():

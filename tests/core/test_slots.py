@@ -48,7 +48,7 @@ def test_a_board_without_bundles_runs_what_is_frozen():
     board = _Board()
     assert board.start() is None
     assert board.slots.version == _FROZEN and not board.slots.on_trial
-    assert board.slots.report() == {"code": "frozen", "trial": False, "failed": None}
+    assert board.slots.report() == {"code": "frozen", "on_trial": False, "failed": None}
     assert board.slots.idle is board.devices[0]
 
 
@@ -58,7 +58,7 @@ def test_a_bundle_is_tried_once_and_given_up_unless_it_is_confirmed():
     board.stage(257)
     assert board.start() == 257 and board.slots.on_trial and board.slots.seconds_left == 600
     assert board.start() is None
-    assert board.slots.report() == {"code": "frozen", "trial": False, "failed": 257}
+    assert board.slots.report() == {"code": "frozen", "on_trial": False, "failed": 257}
     assert board.start() is None
 
 
@@ -68,7 +68,7 @@ def test_a_confirmed_bundle_runs_at_every_start():
     board.update(257)
     for _ in range(3):
         assert board.start() == 257 and not board.slots.on_trial and board.slots.seconds_left is None
-        assert board.slots.report() == {"code": "bundle_a", "trial": False, "failed": None}
+        assert board.slots.report() == {"code": "bundle_a", "on_trial": False, "failed": None}
 
 
 def test_a_failed_trial_goes_back_to_the_confirmed_bundle():
@@ -79,7 +79,7 @@ def test_a_failed_trial_goes_back_to_the_confirmed_bundle():
     board.stage(258)
     assert board.start() == 258 and board.slots.report()["code"] == "bundle_b"
     assert board.start() == 257
-    assert board.slots.report() == {"code": "bundle_a", "trial": False, "failed": 258}
+    assert board.slots.report() == {"code": "bundle_a", "on_trial": False, "failed": 258}
     board.stage(258)  # again, by somebody who knows why
     assert board.start() == 258
 

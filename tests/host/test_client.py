@@ -115,6 +115,7 @@ async def test_requests_and_answers_go_through_the_channel() -> None:
         [small(wire.answer_post, 43)],
         [small(wire.answer_void)],
         [small(wire.answer_checkpoint, b"c" * 250)],
+        [small(wire.answer_status, 0x000102, b"f" * 32, 3600, 9, 7, 42, wire.ON_TRIAL, "RPI_PICO_W")],
     ]
     async with connected(*script) as (relay, connection):
         assert await connection.info() == client.Info(1, b"d" * 32, 7, 42, 12, "plain")
@@ -123,12 +124,15 @@ async def test_requests_and_answers_go_through_the_channel() -> None:
         assert await connection.post(5, record) == 43
         await connection.void()
         assert await connection.checkpoint(2) == b"c" * 250
+        figures = (1, 0x000102, b"f" * 32, 3600, 9, 7, 42, wire.ON_TRIAL, "RPI_PICO_W")
+        assert await connection.status() == client.RelayFigures(*figures)
     assert [bytes(request) for request in relay.requests] == [
         bytes(wire.info()),
         bytes(wire.auth(3, b"k" * 32, b"s" * 64, b"p" * 64)),
         bytes(wire.post(5, record)),
         bytes(wire.void()),
         bytes(wire.checkpoint(2)),
+        bytes(wire.status()),
     ]
 
 

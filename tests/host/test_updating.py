@@ -30,7 +30,7 @@ class Cable:
         self.handlers = update.handlers(self)
         self.asked = []
 
-    def restart_soon(self):
+    def restart_soon(self, why):
         pass
 
     def ask(self, name, *arguments):

@@ -1,5 +1,7 @@
 # Relays that break a promise on purpose, to show that the suite would notice.
 
+from slots import Slots
+
 from tessera.keyring import KeyRing
 from tessera.recordlog import RecordLog
 
@@ -48,9 +50,23 @@ def _use_numbers_again():
     RecordLog.recover = again
 
 
+def _try_again_and_again():
+    """That code was tried is not noted before it runs."""
+    choose = Slots.choose
+
+    def hopeful(self):
+        write, self._write = self._write, lambda: None
+        chosen = choose(self)
+        self._write = write
+        return chosen
+
+    Slots.choose = hopeful
+
+
 BROKEN = {
     "late program": _acknowledge_before_programming,
     "old keys": _keep_old_keys,
     "forgotten leases": _forget_leases,
     "old numbers": _use_numbers_again,
+    "endless trials": _try_again_and_again,
 }

@@ -1,6 +1,8 @@
 # What a relay does when the power fails: each workload is a World made ready, and what then happens in it. The power
 # may fail in every flash operation of the boot and of run(); prepare() has power to spare.
 
+from releasing import VERSION, Restarted
+
 import office
 from world import BUCKETS, EPOCH_ROUNDS, World
 
@@ -139,12 +141,40 @@ def _rotate_ledger(world):
     world.pass_rounds(2 * EPOCH_ROUNDS)
 
 
+def _restart_by_itself(world):
+    """A seal after which the board restarts, into activated code."""
+    try:
+        world.pass_rounds()
+    except Restarted:
+        world.boot()
+        return
+    raise AssertionError("the board did not restart")
+
+
+def _update(world):
+    """New code that is kept, then newer code that fails its trial: the next start is with the code before."""
+    world.stage(world.member(2), VERSION + 1)
+    world.post(world.member(3), world.records(1)[0])
+    _restart_by_itself(world)
+    world.post(world.member(4), world.records(1)[0], 1)
+    world.pass_rounds(2)
+    assert world.testimony.confirmed == VERSION + 1
+    world.stage(world.member(5), VERSION + 2)
+    _restart_by_itself(world)
+    assert world.places.on_trial
+    world.boot()
+    assert world.places.version == VERSION + 1
+    world.post(world.member(6), world.records(1)[0])
+    world.pass_rounds(2)
+
+
 WORKLOADS = {
     "post across sectors": Workload(running(), _post_across_sectors),
     "seal a round": Workload(running(), _seal),
     "change of epoch": Workload(running(), _change_epoch),
     "leases": Workload(running(), _lease),
     "push parameters": Workload(running(), _push_parameters),
+    "update": Workload(running(), _update),
     "wrap the ring": Workload(running(), _wrap_ring),
     "first boot": Workload(_provisioned, _first_boot),
     "reboots": Workload(running(), _reboot),

@@ -5,7 +5,9 @@
 import json
 import struct
 
+import releasing
 import vfs
+from slots import read_digest
 
 import office
 from covering import cover_records
@@ -18,6 +20,7 @@ from tessera.errors import Refused
 from tessera.files import Directory
 from tessera.hashes import sha256
 from tessera.relay import Identity, Relay
+from tessera.staging import ACTIVATED, SEND, STAGED, Staging
 
 EPOCH_ROUNDS = 3
 RETENTION = 1
@@ -27,6 +30,7 @@ ROUND_MS = 1000 * office.ROUND_SECONDS
 RING_SECTORS = 10  # 160 pages for 2 · 2 · 16 · 2 records and 32 to spare
 KEYRING_SECTORS = 2
 FILE_SECTORS = 40
+CODE_SECTORS = 2  # of each place for new code
 _MOUNT = "/board"
 _SAMPLED = 16
 _SETTINGS = {"epoch_rounds": EPOCH_ROUNDS, "retention_epochs": RETENTION, "buckets": BUCKETS}
@@ -46,6 +50,9 @@ class Testimony:
         self.sealed = {}  # (page key, seq) of every page that was ever sealed -> its header, the MAC left out
         self.checkpoints = {}  # epoch -> blob
         self.serial = 1  # of the newest parameters whose push was acknowledged
+        self.confirmed = releasing.VERSION  # of the newest code that was seen to be kept
+        self.activated = []  # versions that may be tried
+        self.tried = []  # and those that were
 
     def copy(self):
         other = Testimony()
@@ -61,7 +68,8 @@ class Testimony:
 
     def signature(self):
         """Two moments with this and the flash alike are one case."""
-        return len(self.attempted), len(self.acknowledged), len(self.batches), self.open_round, self.serial
+        seen = len(self.attempted), len(self.acknowledged), len(self.batches), self.open_round, self.serial
+        return seen, self.confirmed, len(self.activated), len(self.tried)
 
 
 class _NotingCipher(page.PageCipher):
@@ -88,6 +96,8 @@ class World:
 
     def __init__(self, ring_sectors=RING_SECTORS, **changes):
         self.ring, self.keys, self.files = Flash(ring_sectors), Flash(KEYRING_SECTORS), Flash(FILE_SECTORS)
+        self.code = [Flash(CODE_SECTORS), Flash(CODE_SECTORS)]
+        self._flashes = [self.ring, self.keys, self.files] + self.code
         self.power = Power()
         self.testimony = Testimony()
         self.ticks = 0
@@ -111,13 +121,13 @@ class World:
 
     def save(self):
         """All that a board and its members keep, to go back to."""
-        flashes = [flash.sectors[:] for flash in (self.ring, self.keys, self.files)]
+        flashes = [flash.sectors[:] for flash in self._flashes]
         return flashes, self.testimony.copy(), self.ticks, self.unix_ms, self._throws
 
     def restore(self, saved):
         """The moment of save(), with the power off."""
         flashes, testimony, self.ticks, self.unix_ms, self._throws = saved
-        for flash, sectors in zip((self.ring, self.keys, self.files), flashes):
+        for flash, sectors in zip(self._flashes, flashes):
             flash.sectors = sectors[:]
         self.testimony = testimony.copy()
         self.power.off = True
@@ -127,7 +137,7 @@ class World:
     def fingerprint(self):
         """A digest of all flash, with the testimony's signature."""
         digest = b""
-        for flash in (self.ring, self.keys, self.files):
+        for flash in self._flashes:
             digest = sha256(digest, *flash.sectors)
         return digest, self.testimony.signature()
 
@@ -136,6 +146,7 @@ class World:
     def boot(self, clock_known=True):
         """Switch the board on: nothing but its flash survives."""
         directory = self._mount()
+        self._choose_code(directory)
         config = json.loads(directory.read("relay.json"))
         identity = Identity(
             bytes.fromhex(config["static_secret"]), bytes.fromhex(config["ledger_secret"]), b"chip", sha256(b"firmware")
@@ -145,10 +156,26 @@ class World:
         clock = Clock(lambda: self.ticks, lambda later, earlier: later - earlier)
         self.relay = Relay(ring, keys, directory, identity, self._random, clock)
         self.relay.start()
+        self.relay.staging = Staging(self.places, self.relay.parameters)
         if clock_known:
             clock.set(self.unix_ms)
             self.turn()
         return self.relay
+
+    def _choose_code(self, directory):
+        """What boot.py does; what runs is the code before an update or the whole code after it."""
+        seen = self.testimony
+        self.places = releasing.Places(directory, [PoweredDevice(flash, self.power) for flash in self.code])
+        device = self.places.choose()
+        version = self.places.version
+        assert version == seen.confirmed or version in seen.activated, "code runs that nobody activated"
+        assert version >= seen.confirmed, "code that was kept is gone"
+        if device is not None:
+            content = code(version)
+            assert read_digest(device, len(content)) == sha256(content), "the code that runs is damaged"
+        if self.places.on_trial:
+            assert version not in seen.tried, "code is tried twice"
+            seen.tried.append(version)
 
     def _mount(self):
         self.unmount()
@@ -188,6 +215,8 @@ class World:
     def note(self):
         """Hear what the relay says of rounds, keys and checkpoints now."""
         seen, relay = self.testimony, self.relay
+        if not self.places.on_trial:
+            seen.confirmed = max(seen.confirmed, self.places.version)
         if relay.open_round is None:
             return
         assert relay.open_round >= seen.open_round, "the open round went back"
@@ -230,6 +259,16 @@ class World:
             data = blob[240 * chunk : 240 * chunk + 240]
             complete = member.call(wire.push(len(blob), chunk, data))[1]
             chunk += 1
+
+    def stage(self, member, version):
+        """Stage new code and activate it; it is tried after the next seal."""
+        content = code(version)
+        assert member.call(wire.stage(wire.BEGIN, 0, releasing.release(version, content)))[1] == SEND
+        for at in range(0, len(content), wire.CHUNK_BYTES):
+            answer = member.call(wire.stage(wire.PUT, at, content[at : at + wire.CHUNK_BYTES]))
+        assert answer[1] == STAGED
+        self.testimony.activated.append(version)
+        assert member.call(wire.stage(wire.ACTIVATE))[1] == ACTIVATED
 
     def read_all(self, member):
         """Fetch every kept cell and hold it against the testimony and the relay's own cover."""
@@ -319,6 +358,11 @@ class World:
 
     def _check_parameters(self, member):
         assert member.call(wire.info())[3] >= self.testimony.serial, "acknowledged parameters are lost"
+
+
+def code(version):
+    """A bundle's bytes: more than a sector."""
+    return _record(b"code %d" % version) * 20
 
 
 def _record(label):

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from board_console import PATIENCE_SECONDS, ask
 from office_on_disk import OfficeOnDisk
 
 from emulator.board import Board
 from emulator.provision import NOT_PROVISIONED, provision, reset, wait_until_serving
 from tessera import cover
 
-PATIENCE_SECONDS = 120
 EPOCH_ROUNDS = 600
 CHOICE = {"round_seconds": 4, "posts_per_token": 64, "board": "RPI_PICO"}
 
@@ -33,20 +33,6 @@ def board(office: OfficeOnDisk, board_image: Path) -> Iterator[Board]:
         provision(board, office.relay.directory)
         wait_until_serving(board)
         yield board
-
-
-def ask(board: Board, line: str) -> tuple[list[str], dict]:
-    """The data lines of a command and the figures of its answer; AssertionError if it is refused."""
-    name = line.split()[0]
-    board.repl.send(line.encode() + b"\n")
-    lines: list[str] = []
-    while True:
-        said = board.repl.until(b"\r\n", PATIENCE_SECONDS).decode()
-        if said.startswith(f"-{name} "):
-            lines.append(said.removeprefix(f"-{name} "))
-        elif said.startswith(f"={name} "):
-            return lines, json.loads(said.removeprefix(f"={name} "))
-        assert not said.startswith("!"), said
 
 
 def test_an_installer_sees_state_and_cover_over_the_cable_and_can_reset_the_board(

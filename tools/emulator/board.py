@@ -167,6 +167,14 @@ class Board:
         """The power fails in the cut.at-th flash operation from now."""
         self._ask("cut", after=cut.at, **{k: v for k, v in (("bytes", cut.bytes), ("rest", cut.rest)) if v is not None})
 
+    def press(self, pressed: bool) -> None:
+        """Presses the BOOTSEL button, or releases it; a reset does."""
+        self._ask("press", pressed=pressed)
+
+    def lit(self) -> bool:
+        """Whether the LED is lit."""
+        return bool(self._ask("lit")["lit"])
+
     def reset(self) -> None:
         """As the RUN pin does."""
         self._ask("reset")

@@ -4,6 +4,8 @@
 //   {"ask": "counters"}                                  {"cycles": …, "instructions": …, …}: counters() below
 //   {"ask": "marks"}                                     [[value, cycles], …] of the probe since this was asked last
 //   {"ask": "cut", "after": 3, "bytes": 16, "rest": …}   the power fails in the third flash operation from now
+//   {"ask": "press", "pressed": true}                    the BOOTSEL button, until it is said to be released
+//   {"ask": "lit"}                                       {"lit": true}: the LED
 //   {"ask": "reset"}                                     as the RUN pin does
 //   {"ask": "off"}                                       ends the emulator with status 0
 
@@ -43,6 +45,8 @@ const ANSWERS = {
     if (rest !== undefined && !RESTS.includes(rest)) throw new Error(`"rest" is one of ${RESTS.join(', ')}`);
     flash.cutAt(flash.operations + after, { bytes, rest });
   },
+  press: ({ machine }, { pressed }) => machine.press(pressed),
+  lit: ({ machine: { lit } }) => ({ lit }),
   reset: (board) => board.reset(),
   off: (board) => board.off(),
 };

@@ -3,7 +3,7 @@
 //
 // Cycles are those of an ideal Cortex-M0+: no flash wait states, no XIP cache, one core. Waiting (WFE, WFI) counts.
 
-import { ConsoleLogger, LogLevel, Simulator } from 'rp2040js';
+import { ConsoleLogger, GPIOPinState, LogLevel, Simulator } from 'rp2040js';
 import { installBootrom } from './bootrom.mjs';
 import { Console } from './console.mjs';
 import { PROBE_PAGE, Probe, RingOscillator } from './probe.mjs';
@@ -11,6 +11,9 @@ import { quickCore } from './quickcore.mjs';
 import { Uart } from './uart.mjs';
 
 export const NANOS_PER_CYCLE = 8; // 125 MHz, whatever machine.freq() says
+const CHIP_SELECT = 1; // among the pins of the flash
+const CHIP_SELECT_PAD = 0x5a; // after a reset: an input with a pull-up
+const LED = 25;
 const ROSC_PAGE = 0x40060;
 const WATCHDOG_PAGE = 0x40058;
 const STACK_POINTER = 13;
@@ -60,6 +63,18 @@ export class Machine {
     this.mcu.peripherals[PROBE_PAGE] = this.probe;
     this.mcu.peripherals[ROSC_PAGE] = new RingOscillator(this.mcu, random);
     for (const pin of this.mcu.gpio) pin.addListener((state) => readBack(pin, state));
+    this.mcu.qspi[CHIP_SELECT].padValue = CHIP_SELECT_PAD;
+    this.press(false);
+  }
+
+  /** The BOOTSEL button: pressed, it pulls the flash's chip select low. (Its effect on a reset is not modelled.) */
+  press(pressed) {
+    this.mcu.qspi[CHIP_SELECT].setInputValue(!pressed);
+  }
+
+  /** Whether the board's LED is lit. */
+  get lit() {
+    return this.mcu.gpio[LED].value === GPIOPinState.High;
   }
 
   keepWatchdog({ reason, scratchData }) {

@@ -1,0 +1,384 @@
+# What makes a board an appliance, each part with a fake for its hardware: LED, watchdog, button, log, pauses between
+# starts, link, fault page.
+
+import asyncio
+
+from check import not_on_a_board
+from device import button, faultpage, led, starts, watchdog
+from device.explain import explain
+from device.link import Keeper
+from device.log import Log
+from office import RamDirectory
+from tessera.errors import Fault
+from tessera.runtime import ticks_diff, ticks_ms
+from tessera.server import SEAL, SERVE
+
+# -- LED
+
+
+class _Pin:
+    def __init__(self):
+        self.lit = 0
+        self.writes = 0
+
+    def value(self, lit):
+        self.lit = lit
+        self.writes += 1
+
+
+def _played(state, steps=96):
+    pin = _Pin()
+    light = led.Led(pin)
+    light.show(state)
+    seen = ""
+    for _ in range(steps):
+        light.step()
+        seen += "#" if pin.lit else "."
+    return seen
+
+
+def _flashes(seen):
+    return len([part for part in seen.split(".") if part])
+
+
+def test_every_state_has_a_rhythm_that_no_other_has():
+    seen = {state: _played(state) for state in led.RHYTHMS}
+    assert len(set(seen.values())) == len(seen)
+    assert {"starting", "no-network", "no-time", "serving", "fault", "trial", "held"} <= set(seen)
+
+
+def test_the_rhythms_are_those_of_the_table():
+    assert _flashes(_played("no-network", 12)) == 1 and _flashes(_played("no-time", 16)) == 2
+    assert _played("serving", 24).count(".") == 1 and _played("trial", 24).count(".") == 2
+    assert _played("fault", 16) == "#" * 8 + "." * 8 and "." not in _played("held")
+
+
+def test_a_light_is_switched_only_when_it_changes_and_a_board_without_one_does_nothing():
+    pin = _Pin()
+    light = led.Led(pin)
+    light.show("held")
+    for _ in range(50):
+        light.step()
+    assert pin.writes == 1
+    light = led.Led(None)
+    light.show("fault")
+    light.step()
+
+
+# -- watchdog
+
+
+class _Wdt:
+    def __init__(self):
+        self.fed = 0
+
+    def feed(self):
+        self.fed += 1
+
+
+class _Timers:
+    def __init__(self):
+        self.callback = None
+
+    def __call__(self, number, period_ms, callback):
+        self.callback = callback
+        assert period_ms <= 2000
+        return self
+
+    def deinit(self):
+        self.callback = None
+
+
+def _watchdog():
+    wdt, timers = _Wdt(), _Timers()
+    dog = watchdog.Watchdog(lambda: wdt, timers)
+    dog.start()
+    return dog, wdt, timers
+
+
+def test_it_is_fed_only_when_both_have_reported():
+    dog, wdt, _ = _watchdog()
+    dog.release()
+    wdt.fed = 0
+    for _ in range(100):
+        dog.report(SEAL)
+    assert wdt.fed == 0
+    for _ in range(3):
+        dog.report(SERVE)
+    assert wdt.fed == 1, "the seal task did not report again"
+    dog.report(SEAL)
+    assert wdt.fed == 2
+
+
+def test_while_it_is_held_a_timer_feeds_it_and_afterwards_none_does():
+    dog, wdt, timers = _watchdog()
+    before = wdt.fed
+    timers.callback(None)
+    assert wdt.fed == before + 1
+    dog.hold()
+    dog.release()
+    assert timers.callback is None
+
+
+def test_one_that_was_not_started_needs_nothing():
+    dog = watchdog.Watchdog(None, None)
+    dog.report(SEAL)
+    dog.report(SERVE)
+    dog.hold()
+    dog.release()
+
+
+# -- button
+
+
+async def test_a_button_that_was_not_pressed_in_time_is_not_watched():
+    pressed = button.Button(lambda: False)
+    assert not await pressed.watch(ticks_ms() - 6000)
+    assert not await button.Button(None).watch(ticks_ms())
+
+
+async def test_a_button_that_is_released_does_nothing():
+    not_on_a_board("takes seconds")
+    presses = [True, True, False]
+    pressed = button.Button(lambda: presses.pop(0) if presses else False)
+    assert not await pressed.watch(ticks_ms() - 4900)
+    assert not presses and not pressed.held
+
+
+async def test_a_button_held_long_enough_counts_from_when_it_was_pressed():
+    real = button.ticks_ms
+    clock = [0]
+    button.ticks_ms = lambda: clock[0]
+
+    def pressed():
+        clock[0] += 1000
+        return True
+
+    try:
+        assert await button.Button(pressed).watch(0)
+        assert clock[0] >= 10_000
+    finally:
+        button.ticks_ms = real
+
+
+# -- log
+
+
+def test_the_ring_keeps_the_latest_and_an_event_that_comes_back_takes_no_more_room():
+    log = Log(RamDirectory())
+    for number in range(100):
+        log.note("event {}".format(number))
+        log.note("link down")
+        log.note("link up")
+    lines = list(log.lines())
+    assert len(lines) <= 32 and lines[-1].endswith("link up")
+    assert len([line for line in lines if "link" in line]) == 2
+
+
+def test_what_is_kept_outlives_a_restart_and_what_is_noted_does_not():
+    directory = RamDirectory()
+    log = Log(directory)
+    log.keep("fault: broken\nin two lines")
+    log.note("link down")
+    lines = list(Log(directory).lines())
+    assert lines == ["kept: fault: broken in two lines"]
+
+
+def test_flash_is_written_a_few_times_a_start_whatever_happens_and_the_file_stays_small():
+    directory = RamDirectory()
+    for start in range(50):
+        log = Log(directory)
+        writes = _counted_writes(directory)
+        for number in range(100):
+            log.keep("event {} of start {}, {}".format(number, start, "x" * 300))
+            log.note("event {}".format(number))
+        assert len(writes) <= 8
+        assert directory.size("log") <= 2048
+    assert "of start 49" in list(Log(directory).lines())[-1]
+
+
+def _counted_writes(directory):
+    writes = []
+    for name in ("append", "replace"):
+        method = getattr(RamDirectory, name)
+        setattr(
+            directory,
+            name,
+            lambda file, data, method=method: (writes.append(file), method(directory, file, data))[1],
+        )
+    return writes
+
+
+def test_a_file_that_a_power_cut_left_as_garbage_is_shown_as_such():
+    directory = RamDirectory()
+    directory.replace("log", b"\xff\x00garbage\nstart 5: power on\nhalf a li")
+    assert list(Log(directory).lines()) == ["kept: ??garbage", "kept: start 5: power on"]
+
+
+# -- pauses between starts
+
+
+def test_starts_in_a_row_wait_longer_and_longer_and_one_that_settles_ends_that():
+    directory = RamDirectory()
+    waits = []
+    for _ in range(20):
+        start = starts.Starts(directory)
+        start.begin()
+        waits.append(start.wait_seconds)
+    assert waits[:6] == [0, 0, 0, 2, 4, 8] and waits[-1] == 1024 - 512
+    start.settle()
+    start = starts.Starts(directory)
+    start.begin()
+    assert start.wait_seconds == 0 and start.retry_seconds == 15
+
+
+def test_a_counter_that_cannot_be_read_or_written_keeps_no_relay_from_starting():
+    directory = RamDirectory()
+    directory.replace("starts", b"\xff")
+
+    def fail(name, data):
+        raise OSError(28)
+
+    directory.replace = fail
+    start = starts.Starts(directory)
+    start.begin()
+    assert start.wait_seconds == 0
+
+
+# -- link
+
+
+class _Link:
+    def __init__(self):
+        self.at = None
+        self.calls = []
+
+    def address(self):
+        return self.at
+
+    def begin(self):
+        self.calls.append("begin")
+
+    def mend(self):
+        self.calls.append("mend")
+
+    def end(self):
+        self.calls.append("end")
+
+
+class _Keeping:
+    """A Keeper over a fake link, at a time that the test says."""
+
+    def __init__(self):
+        self.now = 0
+        self.link = _Link()
+        self.log = Log(RamDirectory())
+        self.keeper = Keeper(self.link, self.log, lambda: self.now, lambda later, earlier: later - earlier)
+        self.keeper._joined = 0
+
+    def seconds(self, count):
+        for _ in range(count):
+            self.now += 1000
+            self.keeper.look()
+
+
+def test_attempts_to_join_become_rarer_and_begin_anew_after_a_link():
+    keeping = _Keeping()
+    keeping.seconds(600)
+    assert 10 <= len(keeping.link.calls) <= 20
+    keeping.link.at = "10.0.0.2"
+    keeping.seconds(1)
+    keeping.link.at = None
+    keeping.link.calls.clear()
+    keeping.seconds(4)
+    assert keeping.link.calls.count("mend") >= 2
+    assert not [line for line in keeping.log.lines() if "10.0.0.2" in line]
+
+
+def test_a_link_on_which_nobody_answers_is_joined_anew_and_then_left_alone_for_longer_each_time():
+    keeping = _Keeping()
+    keeping.link.at = "10.0.0.2"
+    rejoined = []
+    for second in range(4000):
+        keeping.seconds(1)
+        if second % 10 == 0:
+            keeping.link.calls.clear()
+            keeping.keeper.silent()
+            if "begin" in keeping.link.calls:
+                assert keeping.link.calls == ["end", "begin"]
+                rejoined.append(second)
+    pauses = [later - earlier for earlier, later in zip(rejoined, rejoined[1:])]
+    assert rejoined[0] <= 60 and pauses == sorted(pauses) and pauses[-1] > 400
+
+
+def test_a_link_on_which_somebody_speaks_is_left_alone():
+    keeping = _Keeping()
+    keeping.link.at = "10.0.0.2"
+    for _ in range(100):
+        keeping.seconds(10)
+        for _ in range(4):
+            keeping.keeper.silent()
+        keeping.keeper.heard()
+    assert keeping.link.calls == []
+
+
+def test_without_a_link_silence_means_nothing():
+    keeping = _Keeping()
+    for _ in range(50):
+        keeping.keeper.silent()
+    assert "end" not in keeping.link.calls
+
+
+# -- faults
+
+
+def test_a_fault_is_said_in_its_own_words_and_an_unexpected_error_without_its_values():
+    assert explain(Fault("the key ring is damaged\nprovision anew")) == "the key ring is damaged provision anew"
+    assert "secret" not in explain(ValueError("secret"))
+    assert "memory" in explain(MemoryError())
+
+
+def test_the_page_says_what_is_wrong_and_what_to_do():
+    text = faultpage.page("the <flash> & more", None).decode()
+    assert "the &lt;flash&gt; &amp; more" in text and "restart" in text
+    assert "within 3 minutes" in faultpage.page("x", 120).decode()
+
+
+async def test_the_page_is_answered_whatever_is_asked_and_silence_is_not_waited_for():
+    not_on_a_board("the board has no loopback")
+    answer = faultpage.page("broken", None)
+    page = faultpage.FaultPage(answer)
+    port = 18_000 + ticks_ms() % 10_000
+    serving = asyncio.create_task(page.serve("127.0.0.1", port))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    for request in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 5000):
+        reader, writer = await _connect(port)
+        writer.write(request)
+        await writer.drain()
+        got = b""
+        try:
+            while len(got) < len(answer):
+                piece = await reader.read(1000)
+                if not piece:
+                    break
+                got += piece
+        except OSError:
+            pass  # what was not read of a long question resets the connection
+        assert answer.startswith(got) and (got == answer or len(request) > 512)
+        writer.close()
+    start = ticks_ms()
+    reader, writer = await _connect(port)
+    assert await reader.read(10) == b""
+    assert ticks_diff(ticks_ms(), start) < 60_000
+    writer.close()
+    serving.cancel()
+
+
+async def _connect(port):
+    for _ in range(50):
+        try:
+            return await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.05)
+    raise AssertionError("nobody listens")
