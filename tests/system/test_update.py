@@ -1,0 +1,146 @@
+"""New code for a relay in service on the emulated board: over the network and the cable, kept or gone by itself.
+
+Everything is the product's: bundles as `make image` builds them, releases of `tessera issuer approve`, a member's
+connection, the board's console.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import bundles
+import pytest
+from office_on_disk import OfficeOnDisk, admitted, read_all
+from test_board import CHOICE, PATIENCE_SECONDS, post, until_it_knows_the_time
+from test_console import ask
+
+from emulator.board import Board
+from emulator.bridge import LOCAL
+from emulator.provision import provision, wait_until_serving
+from tessera.release import version_number
+from tessera_host import releases, updating
+from tessera_host.errors import RelayRefused
+from tessera_host.issuer import Issuer
+
+NEW = "0.9.1"
+ROUND_SECONDS = 10
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[OfficeOnDisk]:
+    with OfficeOnDisk(tmp_path, time_server=LOCAL, **CHOICE | {"round_seconds": ROUND_SECONDS}) as office:
+        yield office
+
+
+@pytest.fixture
+def board(office: OfficeOnDisk, board_image: Path, board_network: None) -> Iterator[Board]:
+    """Switched on, provisioned and serving."""
+    with Board(board_image, office.folder / "flash.bin", guest_port=office.port, port=office.port) as board:
+        provision(board, office.relay.directory)
+        wait_until_serving(board)
+        board.wait_for_link(PATIENCE_SECONDS)
+        yield board
+
+
+def approve(issuer: Issuer, folder: Path, version: str, kind: str = "good") -> tuple[releases.Release, bytes]:
+    """A release and its bundle, as IT makes them."""
+    approved = issuer.approve(bundles.image_folder(folder, version, kind))[0]
+    return releases.load(approved.path), approved.artifact.read_bytes()
+
+
+def status(board: Board) -> dict:
+    return ask(board, "status")[1]
+
+
+async def until(board: Board, **wanted: object) -> dict:
+    """The board's figures when they are as wanted."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            figures = await asyncio.to_thread(status, board)
+            if {name: figures[name] for name in wanted} == wanted:
+                return figures
+            await asyncio.sleep(1)
+
+
+async def stage_over_cable(board: Board, release: releases.Release, bundle: bytes) -> None:
+    """Up to the restart."""
+    line = updating.ConsoleLine(lambda *words: ask(board, " ".join(words))[1])
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (step := await updating.stage(line, release, bundle, lambda *_: None)).state != updating.STAGED:
+            await asyncio.sleep(step.wait_seconds)
+    await line.activate_stage()
+
+
+async def test_new_code_over_the_network_is_tried_and_kept_and_nothing_is_lost(
+    office: OfficeOnDisk, board: Board, tmp_path: Path
+) -> None:
+    member = office.member("alice")
+    await until_it_knows_the_time(member)
+    async with admitted(member) as connection:
+        acknowledged = await post(connection, 5)
+    release, bundle = approve(office.issuer, tmp_path / "new", NEW)
+    before = status(board)
+    assert (before["code"], before["trial"]) == ("frozen", False)
+
+    await member.update_relay("relay", release, bundle, lambda *_: None)
+    await asyncio.to_thread(wait_until_serving, board)
+    assert (status(board)["version"], status(board)["code"]) == (NEW, "bundle_a")
+    board.wait_for_link(PATIENCE_SECONDS)
+    await until_it_knows_the_time(member)
+    async with admitted(member):
+        pass  # an emulated board is so slow to start that it believes its clock only now (PROTOCOL §3)
+    await until(board, trial=False, code="bundle_a", failed=None)
+
+    ask(board, "restart")
+    await asyncio.to_thread(wait_until_serving, board)
+    figures = await until(board, state="serving")
+    assert (figures["version"], figures["code"], figures["trial"]) == (NEW, "bundle_a", False)
+    last = max(acknowledged.values())
+    async with admitted(member) as connection:
+        rounds = await read_all(connection, last + 1)
+    for record, round_ in acknowledged.items():
+        assert [each for each, records in rounds.items() if record in records] == [round_]
+    with pytest.raises(RelayRefused, match="does not take this release"):
+        await member.update_relay("relay", release, bundle, lambda *_: None)
+
+
+@pytest.mark.parametrize("kind", ["raises when it starts", "raises at import"])
+async def test_broken_code_over_the_cable_goes_by_itself(
+    office: OfficeOnDisk, board: Board, tmp_path: Path, kind: str
+) -> None:
+    version = status(board)["version"]
+    release, bundle = approve(office.issuer, tmp_path / "new", NEW, kind)
+    await stage_over_cable(board, release, bundle)
+    said = await asyncio.to_thread(wait_until_serving, board)
+    assert "the new code failed" in said
+    figures = status(board)
+    assert (figures["version"], figures["code"], figures["failed"]) == (version, "frozen", version_number(NEW))
+    await until(board, state="serving")
+
+
+async def test_refused_releases_leave_the_flash_as_it_is(office: OfficeOnDisk, board: Board, tmp_path: Path) -> None:
+    member = office.member("alice")
+    await until_it_knows_the_time(member)
+    release, bundle = approve(office.issuer, tmp_path / "new", NEW)
+    older, _ = approve(office.issuer, tmp_path / "old", "0.0.9")
+    tampered = bytearray(release.blob)
+    tampered[-1] ^= 1
+    described = json.loads((tmp_path / "new" / "image.json").read_text())
+    other_board = tmp_path / "other"
+    bundles.image_folder(other_board, NEW)
+    (other_board / "image.json").write_text(json.dumps(described | {"board": "RPI_PICO_W"}))
+    wrong_board = releases.load(office.issuer.approve(other_board)[0].path)
+    async with admitted(member) as connection:
+        operations = board.counters().flash_operations
+        begun = time.monotonic()
+        for blob in (bytes(tampered), older.blob, wrong_board.blob):
+            with pytest.raises(RelayRefused):
+                await connection.begin_stage(blob)
+        # A seal writes; none came between.
+        if time.monotonic() - begun < 1:
+            assert board.counters().flash_operations - operations <= 2
+    offset = bundles.boards.read_board(bundles.BOARD).partitions["bundle_a"].offset
+    board.stop()
+    assert set(board.flash.read_bytes()[offset : offset + len(bundle)]) == {0xFF}
