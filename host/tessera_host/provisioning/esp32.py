@@ -124,11 +124,7 @@ def _check_chip(visit: "_Visit", board: Board, planned: Plan) -> None:
             if fitting
             else "nothing was written; plug in the other board: there is no relay for this chip",
         )
-    if (
-        visit.esp.secure_download_mode
-        or visit.esp.get_flash_encryption_enabled()
-        or visit.esp.get_secure_boot_enabled()
-    ):
+    if visit.is_locked():
         raise WrongBoard(
             f"the board on {visit.port} is locked: somebody else's secure boot or flash encryption is burnt into it",
             "nothing was written; such a board can never become a relay: use another",
@@ -246,8 +242,9 @@ class _Visit:
             if error is None:
                 error, told = failure, self._explained(failure)
         finally:
-            self._line.close()
             _OUTPUT.line = _silent
+            with suppress(*FAILURES):  # the cable was pulled
+                self._line.close()
         if told:
             raise told from error
 
