@@ -27,7 +27,7 @@ and <code>factory-reset</code>. The LED is lit for a second and dark for a secon
 def page(fault, retry_seconds):
     """The answer (bytes) for a fault in words; retry_seconds None if it does not pass by itself."""
     if retry_seconds is None:
-        what = "It does not pass by itself: do what it says, then restart the relay."
+        what = "It does not pass by itself: mend it, or provision the relay anew, then restart it."
     else:
         what = "The relay restarts by itself within {} minutes.".format(retry_seconds // 60 + 1)
     return _PAGE.format(_escaped(fault), what).encode()

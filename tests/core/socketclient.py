@@ -107,7 +107,9 @@ class Client:
     async def call(self, request):
         """The answer as wire.read_answer gives it; Refused for an error."""
         await self.send(self.channel.seal(request))
-        return wire.read_answer(self.channel.open(await self.receive(wire.CLIENT_FRAME_BYTES)))
+        answer = wire.read_answer(self.channel.open(await self.receive(wire.CLIENT_FRAME_BYTES)))
+        assert answer[0] == request[0] | wire.VOIDED, "request {} was answered by {}".format(request[0], answer)
+        return answer
 
     async def fetch(self, start, end, bucket=0):
         """({round: records}, next) of a whole FETCH; Refused for an error."""
