@@ -180,9 +180,10 @@ def describe_image(board: Board, tree: Path, work: Path, output: Path, frozen: l
     """The content of image.json."""
     build, core = work / "build", work / "stage" / "firmware" / "tessera"
     binary = output / "firmware.bin"
-    size = binary.stat().st_size
+    # An ESP32's image begins with boot loader and partition table, in front of the partition for code.
+    size = board.image_offset + binary.stat().st_size - board.code.offset
     if size > board.code.length:
-        raise BoardError(f"{board.name}: the image has {size} bytes, its partition {board.code.length}")
+        raise BoardError(f"{board.name}: the code has {size} bytes, its partition {board.code.length}")
     modules = {name: (build / "frozen_mpy" / name).with_suffix(".mpy") for name in frozen}
     described = {
         "board": board.name,

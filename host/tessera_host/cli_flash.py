@@ -16,6 +16,7 @@ from .errors import NotPermitted, UsageError
 from .issuer import KEYSTORE, Issuer
 from .output import printable, show
 from .provisioning import service
+from .provisioning import update as updating
 from .provisioning.batch import Batch, summary
 from .provisioning.desk import Desk, open_desk, write_log
 from .provisioning.finder import Finder
@@ -175,6 +176,23 @@ def export_log(
         write_log(out, text)
     shown = f"{len(lines)} lines of '{name}' in {out}" if out else printable(text.rstrip("\n"))
     show({"relay": name, "lines": lines, "out": str(out) if out else None}, shown, as_json)
+
+
+@flash_app.command("update")
+def update(
+    relay: RelayOption = None,
+    issuer_directory: IssuerOption = Path("issuer"),
+    place: PlaceOption = None,
+    image: Annotated[Path | None, typer.Option(help="Folder with the approved code. Default: build/<BOARD>.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring newer code to the relay that is plugged in. If that does not serve a round, it goes back by itself."""
+    with _desk(issuer_directory, None, as_json) as desk:
+        done = updating.update(desk, place, relay, image)
+    text = f"'{done.name}' has version {done.before} already: that is the newest one here."
+    if done.changed:
+        text = f"'{done.name}' served a round with version {done.version} and keeps it; before it was {done.before}."
+    show({"relay": done.name, "before": done.before, "version": done.version, "changed": done.changed}, text, as_json)
 
 
 @flash_app.command("factory-reset")
