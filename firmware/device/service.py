@@ -48,6 +48,9 @@ def main(observe=None):
         asyncio.run(_live(appliance, light, observe))
     except KeyboardInterrupt:
         print("stopped: the prompt is MicroPython's, machine.reset() starts the relay again")
+    except Exception as error:  # of what deals with faults
+        print(explain(error))
+        slots.restart()
     finally:
         if closed:
             slots.restart()
@@ -68,15 +71,16 @@ def _leave(appliance, light):
 def _provisioned(appliance):
     """Read relay.json; False if there is none, after saying so."""
     text = appliance.directory.read("relay.json")
-    if text is None:
-        problem = flash.problem or "not provisioned: copy relay.json, seed and parameters here (`tessera relay new`)"
-        print("tessera relay on {}: {}".format(BOARD, problem))
-        print("fix that, then machine.reset(); the prompt is MicroPython's")
+    if text is None and flash.problem is None:
+        print("tessera relay on {}: not provisioned; `tessera flash` makes a relay of it".format(BOARD))
+        print("the prompt is MicroPython's")
         return False
     try:
-        appliance.config = json.loads(text)
+        config = json.loads(text or "")
     except ValueError:
-        pass  # open_relay() finds nothing of what it needs
+        config = None
+    if isinstance(config, dict):  # else open_relay() finds nothing of what it needs
+        appliance.config = config
     return True
 
 
