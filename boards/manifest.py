@@ -21,8 +21,24 @@ package("tessera", core, base_path="../firmware")
 # goes on an ESP32 (options.slots: ota).
 options.defaults(slots=None)
 files = (
-    *("__init__", "appliance", "button", "commands", "console", "explain", "factoryreset", "faultpage", "flash", "led"),
-    *("link", "log", "provision", "service", "sntp", "starts", "update", "watchdog"),
+    "__init__",
+    "appliance",
+    "button",
+    "commands",
+    "console",
+    "explain",
+    "factoryreset",
+    "faultpage",
+    "flash",
+    "led",
+    "link",
+    "log",
+    "provision",
+    "service",
+    "sntp",
+    "starts",
+    "update",
+    "watchdog",
 )
 chosen = [name for name in (options.network, options.slots) if name]
 package("device", sorted(name + ".py" for name in (*files, *chosen)), base_path="../firmware")

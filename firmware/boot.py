@@ -7,6 +7,8 @@ import sys
 import slots
 from micropython import kbd_intr
 
+import device
+
 kbd_intr(-1)  # main.py decides whether Ctrl-C gives a prompt
 
 # Collect early: what is in use never exceeds what lives by more than this, and what lives lies close together.
@@ -14,8 +16,10 @@ _GC_THRESHOLD_BYTES = 16384
 
 sys.path.remove(".frozen")
 sys.path.insert(0, ".frozen")
-slots.start()
 gc.threshold(_GC_THRESHOLD_BYTES)
-import device  # noqa: E402  (it may be the bundle's)
-
 device.keep_room()
+if slots.start():
+    device.give_room()
+    import device  # the bundle's
+
+    device.keep_room()

@@ -167,14 +167,15 @@ def read_digest(device, length):
 
 
 def start():
-    """Choose the code of this start and let every import find it. Called by boot.py, before anything stays imported."""
+    """Choose the code of this start and let every import find it; whether it is a bundle. Called by boot.py."""
     global current
     import tessera_build
 
     if problem is not None:
-        return
+        return False
     from tessera.files import Directory
 
+    device = None
     directory, build = Directory("/"), (tessera_build.BOARD, tessera_build.VERSION)
     if "bundle_a" in tessera_build.PARTITIONS:
         from device import flash
@@ -191,6 +192,7 @@ def start():
         current = OtaSlots(directory, Partition, *build)
     if current.on_trial:
         _limit(current.seconds_left)
+    return device is not None
 
 
 def _run_from(device):

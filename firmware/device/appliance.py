@@ -3,6 +3,7 @@
 
 import asyncio
 
+import slots
 from tessera_build import BOARD, FIRMWARE_DIGEST
 
 from device import factoryreset, flash
@@ -49,16 +50,13 @@ class Appliance:
             return "no-network"
         return "no-time" if self.relay.open_round is None else "serving"
 
-    @property
-    def on_trial(self):
-        """Whether the code that runs still has to prove itself."""
-        return self.relay is not None and self.relay.on_trial
-
     def rhythm(self):
         """What the LED shows (led.py)."""
         if self.button is not None and self.button.held:
             return "held"
-        return "trial" if self.state == "serving" and self.on_trial else self.state
+        if self.state == "serving" and self.relay.on_trial:
+            return "trial"
+        return self.state
 
     @property
     def address(self):
@@ -76,7 +74,6 @@ class Appliance:
             "address": self.address,
             "repl": self.config.get("repl", "open"),
             "self_test": "passed" if self.tested else None,
-            "on_trial": self.on_trial,
         }
         if self.relay is not None:
             figures.update(relay_figures(self.relay))
@@ -106,20 +103,13 @@ class Appliance:
 
     async def _restart(self):
         await sleep_ms(_FAREWELL_MS)
-        restart()
+        slots.restart()
 
     def factory_reset(self):
         """Erase the keys; the restart that follows erases everything else, and the board was never provisioned."""
         factoryreset.begin(flash.region("keyring"))
         self.serving = False
         self._restarting = asyncio.create_task(self._restart())
-
-
-def restart():
-    """Restart the board at once."""
-    from machine import reset
-
-    reset()
 
 
 def relay_figures(relay):

@@ -13,13 +13,12 @@ from micropython import kbd_intr
 from tessera_build import BOARD, FIRMWARE_DIGEST
 
 from device import button, commands, flash, give_room, led, sntp, update
-from device.appliance import Appliance, restart
+from device.appliance import Appliance
 from device.console import Console, Serial
 from device.explain import explain
 from device.faultpage import FaultPage, page
 from device.link import Keeper
 from device.starts import SETTLED_SECONDS
-from device.watchdog import ticker
 from tessera import selftest
 from tessera.announcement import announcement
 from tessera.errors import Error
@@ -34,7 +33,6 @@ _NO_LINK_MS = 100  # how often the link is looked at by what waits for it
 _TIME_SECONDS = 64  # between two questions to a network clock
 _AGAIN_SECONDS = 10  # after which a task beside the server that ended is begun anew
 _CTRL_C = 3
-_LIGHT_TIMER = 1
 
 
 def main(observe=None):
@@ -50,9 +48,12 @@ def main(observe=None):
         asyncio.run(_live(appliance, light, observe))
     except KeyboardInterrupt:
         print("stopped: the prompt is MicroPython's, machine.reset() starts the relay again")
+    except Exception as error:  # of what deals with faults
+        print(explain(error))
+        slots.restart()
     finally:
         if closed:
-            restart()
+            slots.restart()
         _leave(appliance, light)
 
 
@@ -70,15 +71,16 @@ def _leave(appliance, light):
 def _provisioned(appliance):
     """Read relay.json; False if there is none, after saying so."""
     text = appliance.directory.read("relay.json")
-    if text is None:
-        problem = flash.problem or "not provisioned: copy relay.json, seed and parameters here (`tessera relay new`)"
-        print("tessera relay on {}: {}".format(BOARD, problem))
-        print("fix that, then machine.reset(); the prompt is MicroPython's")
+    if text is None and flash.problem is None:
+        print("tessera relay on {}: not provisioned; `tessera flash` makes a relay of it".format(BOARD))
+        print("the prompt is MicroPython's")
         return False
     try:
-        appliance.config = json.loads(text)
+        config = json.loads(text or "")
     except ValueError:
-        pass  # open_relay() finds nothing of what it needs
+        config = None
+    if isinstance(config, dict):  # else open_relay() finds nothing of what it needs
+        appliance.config = config
     return True
 
 
@@ -93,7 +95,7 @@ async def _live(appliance, light, observe):
         await _start_and_serve(appliance, light, observe)
     except Exception as error:
         appliance.fail(error)
-        slots.fail()
+        slots.fail()  # code on trial has had its chance
     appliance.watchdog.hold()
     try:
         await _stay_up(appliance)
@@ -107,7 +109,7 @@ def _beside(appliance, light):
     yield lambda: light.play(appliance.rhythm)
     handlers = commands.handlers(appliance)
     handlers.update(update.handlers(appliance))
-    yield lambda: Console(handlers).listen(Serial())
+    yield lambda: Console(handlers, appliance.watchdog.during).listen(Serial())
     yield lambda: _mind_button(appliance)
 
 
@@ -128,11 +130,9 @@ async def _start_and_serve(appliance, light, observe):
         appliance.log.note("starting after a pause: the last starts followed each other quickly")
         await asyncio.sleep(appliance.starts.wait_seconds)
     light.show("starting")
-    flicker = ticker(_LIGHT_TIMER, led.STEP_MS, lambda timer: light.step())  # as a start leaves no turn to others
-    try:
-        appliance.relay = open_relay(appliance)
-    finally:
-        flicker.deinit()
+    appliance.watchdog.hold(light.step)  # as a start leaves no turn to others
+    appliance.relay = open_relay(appliance)
+    appliance.watchdog.hold()
     appliance.log.keep("start {}: {}".format(appliance.relay.boots, _reset_cause()))
     give_room()
     await _serve(appliance, observe)
@@ -215,6 +215,8 @@ def _join(appliance):
         appliance.link = board.network(appliance.config)
     except KeyError as error:
         raise Error("relay.json has no {}: provision the relay anew".format(error.args[0])) from None
+    except ValueError:
+        raise Error("relay.json describes a network that this board cannot join: provision the relay anew") from None
     appliance.keeper = Keeper(appliance.link, appliance.log)
     return appliance.keeper
 
@@ -260,7 +262,7 @@ async def _stay_up(appliance):
         while retry_seconds is None:
             await asyncio.sleep(3600)
         await asyncio.sleep(retry_seconds)
-        restart()
+        slots.restart()
     finally:
         for task in tasks:
             task.cancel()
@@ -285,10 +287,11 @@ def _believe_own_clock(relay):
 async def _follow(appliance, host):
     """Correct the clock by a network clock again and again; its answers also tell that the network lives."""
     relay, keeper = appliance.relay, appliance.keeper
+    server = sntp.TimeServer(host, lambda name: appliance.watchdog.during(sntp.look_up, name))
     while True:
         while keeper.address is None:
             await sleep_ms(_NO_LINK_MS)
-        now = await sntp.unix_ms(host, relay.random)
+        now = await server.unix_ms(relay.random)
         if now is None:
             keeper.silent()
         else:

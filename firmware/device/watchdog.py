@@ -8,7 +8,7 @@ from tessera.runtime import const
 from tessera.server import SEAL, SERVE
 
 _TIMEOUT_MS = const(8000)  # the RP2040 has no more than 8388
-_HOLD_TIMER, _HOLD_MS = const(0), const(1000)
+_HOLD_MS = const(125)  # led.STEP_MS
 _ALL = 1 << SEAL | 1 << SERVE
 
 
@@ -19,15 +19,15 @@ def begin():
     return WDT(timeout=_TIMEOUT_MS)
 
 
-def ticker(number, period_ms, callback):
-    """A timer that calls callback(timer) between two instructions of Python, until its deinit(). Timers of the same
-    number may be one. Who does not keep it loses it to the garbage collector."""
+def ticker(period_ms, callback):
+    """A timer that calls callback(timer) between two instructions of Python, until its deinit(). Who does not keep it
+    loses it to the garbage collector."""
     from machine import Timer
 
     try:
         timer = Timer(-1)
-    except ValueError:  # ESP32: hardware timers only
-        timer = Timer(number)
+    except ValueError:  # ESP32: hardware timers only, of which a trial of new code takes the first (slots.py)
+        timer = Timer(1)
     timer.init(period=period_ms, callback=callback)
     return timer
 
@@ -42,6 +42,7 @@ class Watchdog:
         self._begin = begin
         self._ticker = ticker
         self._wdt = None
+        self._beside = None
         self._reported = 0
 
     def start(self):
@@ -50,12 +51,18 @@ class Watchdog:
         self._wdt = self._begin()
         self.hold()
 
-    def hold(self):
-        """Feed it by a timer, whatever the program does; nothing if it was not started."""
+    def hold(self, beside=None):
+        """Feed it by a timer, whatever the program does, and call beside() as often; nothing if it was not started."""
         global _holder
+        self._beside = beside
         if _holder is None and self._wdt is not None:
             self._wdt.feed()
-            _holder = self._ticker(_HOLD_TIMER, _HOLD_MS, lambda timer: self._wdt.feed())
+            _holder = self._ticker(_HOLD_MS, self._tick)
+
+    def _tick(self, timer):
+        self._wdt.feed()
+        if self._beside is not None:
+            self._beside()
 
     def release(self):
         """Let go: from now on it takes reports."""
@@ -64,6 +71,17 @@ class Watchdog:
             _holder.deinit()
             _holder = None
         self._reported = 0
+
+    def during(self, function, *arguments):
+        """What the function gives. It is held meanwhile, for what may keep everything waiting longer than it waits."""
+        held = _holder is not None
+        if not held:
+            self.hold()
+        try:
+            return function(*arguments)
+        finally:
+            if not held:
+                self.release()
 
     def report(self, who):
         """SEAL or SERVE made progress; it is fed when both did. Server's `alive`."""

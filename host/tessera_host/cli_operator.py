@@ -260,26 +260,6 @@ def relay_new(
     show(answer | _paths(issuer_directory), "\n".join(text), as_json)
 
 
-@relay_app.command("remove")
-def relay_remove(
-    name: Annotated[str, typer.Argument(help="Name of the relay.")],
-    issuer_directory: Annotated[Path, typer.Option("--issuer", help="The issuer's directory.")],
-    passphrase_file: PassphraseOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List a relay no more: it was erased, broke, or was stolen. Its name may be used again."""
-    with _open(issuer_directory, passphrase_file) as issuer:
-        issuer.remove_relay(name)
-        serial = issuer.parameters.serial
-        Journal(issuer_directory).forget(name)
-        Inventory(issuer_directory).remove(name)
-    text = [
-        f"Relay '{name}' is listed no more. Parameters have serial {serial} now.",
-        f"Members need the new {issuer_directory / FEDERATION_CARD}; those whose home it was need another relay.",
-    ]
-    show({"removed": name, "serial": serial} | _paths(issuer_directory), "\n".join(text), as_json)
-
-
 @relay_app.command("status")
 def relay_status_(
     name: Annotated[str, typer.Argument(help="Name of the relay, as the federation card has it.")],
@@ -299,6 +279,26 @@ def relay_status_(
         *(("note", remark) for remark in remarks),
     ]
     show(asdict(found) | {"remarks": remarks}, _table(name, rows).rstrip(), as_json)
+
+
+@relay_app.command("remove")
+def relay_remove(
+    name: Annotated[str, typer.Argument(help="Name of the relay.")],
+    issuer_directory: Annotated[Path, typer.Option("--issuer", help="The issuer's directory.")],
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List a relay no more: it was erased, broke, or was stolen. Its name may be used again."""
+    with _open(issuer_directory, passphrase_file) as issuer:
+        issuer.remove_relay(name)
+        serial = issuer.parameters.serial
+        Journal(issuer_directory).forget(name)
+        Inventory(issuer_directory).remove(name)
+    text = [
+        f"Relay '{name}' is listed no more. Parameters have serial {serial} now.",
+        f"Members need the new {issuer_directory / FEDERATION_CARD}; those whose home it was need another relay.",
+    ]
+    show({"removed": name, "serial": serial} | _paths(issuer_directory), "\n".join(text), as_json)
 
 
 def _open(directory: Path, passphrase_file: Path | None) -> Issuer:

@@ -638,18 +638,21 @@ def test_status_flags_a_provisional_clock_commissioning_and_code_on_trial():
     office = Office()
     office.relay.commissioning_key()
     assert status(office)["flags"] == wire.COMMISSIONING
-
-    class OnTrial:
-        on_trial = True
-
-    class Staging:
-        places = OnTrial
-
-    office.relay.staging = Staging
+    office.relay.staging = _OnTrial()
     assert status(office)["flags"] == wire.COMMISSIONING | wire.ON_TRIAL
     office.pass_time(1000 * ROUND_SECONDS * EPOCH_ROUNDS)
     office.boot()
     assert status(office)["flags"] == wire.PROVISIONAL
+
+
+class _OnTrial:
+    """What stands for the place of code that is on trial."""
+
+    on_trial = True
+
+    @property
+    def places(self):
+        return self
 
 
 def test_status_is_the_same_whatever_is_stored_and_whoever_is_there():

@@ -28,7 +28,7 @@ def record(number):
 class _Board:
     def __init__(self, now_ms):
         self._ticks = 0
-        config = json.loads(Directory("/").read("relay.json"))
+        config = json.loads(Directory("/").read("office.json"))
         identity = Identity(
             bytes.fromhex(config["static_secret"]), bytes.fromhex(config["ledger_secret"]), b"board", bytes(32)
         )

@@ -120,7 +120,7 @@ def make_flash(flash: Path) -> tuple[int, set[bytes]]:
         (folder / "seed").write_bytes(bytes(range(32)))
         now_ms, old_keys = _run_two_epochs(folder)
         config = {"static_secret": office.STATIC.hex(), "ledger_secret": office.LEDGER.hex()}
-        (folder / "relay.json").write_text(json.dumps(config))
+        (folder / "office.json").write_text(json.dumps(config))
         partitions = {name: (each.offset, each.length) for name, each in read_board(BOARD).partitions.items()}
         write_relay(flash, folder, partitions, dict(PARTS))
     return now_ms, old_keys

@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import boards
 from ..errors import BoardNotFound, BoardSilent, RelayRefused, SeveralBoards, TesseraError, WrongBoard
-from . import esp32, rp2
+from . import rp2
 from .console import AtPrompt, Console
 from .finder import Finder, Port, Volume, read_volume
 from .prompt import NotOurs, Prompt
@@ -128,6 +128,8 @@ def ask_relay(device: str, patience_seconds: float = PATIENCE_SECONDS) -> dict[s
 
 def _esp32_chip(device: str) -> str:
     """The chip that its ROM loader names. Raises BoardSilent."""
+    from . import esp32  # esptool takes long to import, and only these boards need it
+
     return esp32.detect(device).mcu
 
 

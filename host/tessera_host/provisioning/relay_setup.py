@@ -29,7 +29,7 @@ from ..errors import (
     UsageError,
     WrongBoard,
 )
-from . import commissioning, detection, esp32, esp32_image, image, rp2
+from . import commissioning, detection, esp32_image, image, rp2
 from .card import RelayCard
 from .console import Console
 from .desk import Desk
@@ -269,6 +269,8 @@ class RelaySetup:
         )
 
     def _flash_esp32(self, found: Found, checked: Image) -> Found:
+        from . import esp32  # esptool takes long to import, and only these boards need it
+
         self._desk.report.step(f"{self._name}: writing the image")
         ports = detection.known_ports(self._desk.finder, found)
         esp32.flash(found.place, checked.content, boards.board(self._board), self._desk.report.advance)
