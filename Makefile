@@ -22,7 +22,7 @@ DAYS ?= 30
 # Nothing here prints after a command: the last line of `make demo` is the demo's own. (`make -C DIR` itself announces
 # the folder at the end, unless told --no-print-directory.)
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-powercut test-attacks fuzz soak results bench bench-device c-stack image check-boards emulate vectors clean
+.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-powercut test-attacks fuzz soak results bench bench-bundle bench-device c-stack image check-boards emulate vectors clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -74,7 +74,8 @@ test-emulated: image setup-emulator ## the image itself, built twice, and the em
 	@"$(PYTHON)" tools/test.py emulated
 
 test-powercut: image setup-emulator ## the power cut in every flash operation, and in every operation of the recovery (half an hour)
-	@"$(PYTHON)" tests/powercut/powercut.py && "$(PYTHON)" tests/powercut/boardcuts.py
+	@"$(PYTHON)" tests/powercut/powercut.py && "$(PYTHON)" tests/powercut/boardcuts.py && \
+		"$(PYTHON)" tests/powercut/updatecuts.py
 
 fuzz: setup ## hostile input to every format, coverage-guided: MINUTES=10
 	@"$(PYTHON)" tests/fuzz/fuzz.py --minutes "$(MINUTES)"
@@ -90,6 +91,9 @@ results: setup ## tests/RESULTS.md from the last whole runs of the four suites a
 
 bench-device: image setup-emulator ## cycles of everything the relay does on the emulated Pico; heap and stack
 	@PYTHONPATH=tools "$(PYTHON)" tools/bench_device.py
+
+bench-bundle: image setup-emulator ## heap and start of code that runs as a bundle, beside the same frozen
+	@PYTHONPATH=tools:firmware "$(PYTHON)" tools/bundle_cost.py
 
 bench: setup ## rates and peak heap on both runtimes
 	@"$(PYTHON)" tools/bench.py

@@ -20,6 +20,7 @@ PAGE = ROOT / "tests" / "RESULTS.md"
 SUITES = {
     "powercut": ("Power cuts", "tests/powercut"),
     "powercut-board": ("Power cuts of the emulated Pico", "tests/powercut"),
+    "powercut-update": ("Power cuts of the emulated Pico during an update", "tests/powercut"),
     "fuzz": ("Hostile input", "tests/fuzz"),
     "attacks": ("Attacks", "tests/attacks"),
     "attacks-board": ("Attacks on the emulated Pico", "tests/attacks"),

@@ -64,7 +64,7 @@ def test_a_trial_runs_once(pico: Pico, frozen: list[str]) -> None:
     assert after[:4] == frozen[:4] and after[4:] == ["frozen", "False", str(version_number(NEW)), "None"]
 
 
-@pytest.mark.parametrize("kind", ["raises at import", "hangs at import", "lacks a name"])
+@pytest.mark.parametrize("kind", ["raises at import", "hangs at import"])
 def test_a_broken_bundle_resets_the_board_and_is_gone(pico: Pico, frozen: list[str], kind: str) -> None:
     bundles.write_board(pico.flash, bundles.make(NEW, kind), NEW, "trial", seconds=2)
     # What a board does after boot.py, which the emulator's way to the prompt interrupts.

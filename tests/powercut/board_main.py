@@ -1,17 +1,22 @@
-# What the emulated Pico does while its power fails, and after: workload(now_ms) and inspect(now_ms). Both print what a
-# member would know, a line an event; boardcuts.py cuts, reads and compares. Runs at the raw prompt of the shipped
-# image, over the board's own flash and littlefs.
+# What the emulated Pico does while its power fails, and after: workload() and inspect(), stage(), try_it() and
+# inspect_code(), all at now_ms. They print what a member would know, a line an event; boardcuts.py and updatecuts.py
+# cut, read and compare. Runs at the raw prompt of the shipped image, over the board's own flash and littlefs.
 
 import json
 import os
 
+import slots
+
 import office
+import tessera
 from device import flash
+from tessera import wire
 from tessera.clock import Clock
 from tessera.errors import Refused
 from tessera.files import Directory
 from tessera.hashes import sha256
 from tessera.relay import Identity, Relay
+from tessera.staging import STAGED, Staging
 
 ROUND_MS = 1000 * office.ROUND_SECONDS
 EPOCH_ROUNDS = 3
@@ -98,3 +103,52 @@ def inspect(now_ms):
     board.show_cells(member)
     for secrets in board.relay._keyring.epochs.values():
         print("keys", *[secret.hex() for secret in secrets])
+
+
+# -- new code
+
+
+def _code_board(now_ms):
+    board = _Board(now_ms)
+    board.relay.staging = Staging(slots.current, board.relay.parameters)
+    tell_code()
+    return board
+
+
+def tell_code():
+    """What runs: its version, and whether it is being tried."""
+    print("code", slots.current.version, "tried" if slots.current.on_trial else "kept", tessera.__file__)
+
+
+def stage(now_ms):
+    """Posts, and in between a bundle (files release and bundle.bin) is staged; the seal restarts the board into it."""
+    board = _code_board(now_ms)
+    member = board.member(0)
+    with open("/release", "rb") as file:
+        member.call(wire.stage(wire.BEGIN, 0, file.read()))
+    at = 0
+    with open("/bundle.bin", "rb") as file:
+        for number in range(4):
+            board.post(member, 0, number)
+        while piece := file.read(wire.CHUNK_BYTES):
+            state = member.call(wire.stage(wire.PUT, at, piece))[1]
+            at += len(piece)
+    assert state == STAGED
+    print("staged")
+    member.call(wire.stage(wire.ACTIVATE))
+    board.pass_round()
+
+
+def try_it(now_ms):
+    """The start after the restart (in the round that was opened for it), a post, and the seal that the new code is kept
+    for."""
+    board = _code_board(now_ms + ROUND_MS)
+    board.post(board.member(1), 1, 4)
+    board.pass_round()
+    tell_code()
+
+
+def inspect_code(now_ms):
+    """A boot after the cut, of whatever code."""
+    tell_code()
+    inspect(now_ms)

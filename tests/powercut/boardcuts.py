@@ -112,8 +112,9 @@ def digest(number: int) -> str:
     return sha256(record(number))[:6].hex()
 
 
-def make_flash(flash: Path) -> tuple[int, set[bytes]]:
-    """The flash of a board that has run for two epochs; its time in ms, and keys that are to be gone an epoch later."""
+def make_flash(flash: Path, files: dict[str, bytes] | None = None) -> tuple[int, set[bytes]]:
+    """The flash of a board that has run for two epochs, with these files beside; its time in ms, and keys that are to
+    be gone an epoch later."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "parameters").write_bytes(office.parameters(epoch_rounds=EPOCH_ROUNDS, retention_epochs=1))
@@ -122,7 +123,7 @@ def make_flash(flash: Path) -> tuple[int, set[bytes]]:
         config = {"static_secret": office.STATIC.hex(), "ledger_secret": office.LEDGER.hex()}
         (folder / "office.json").write_text(json.dumps(config))
         partitions = {name: (each.offset, each.length) for name, each in read_board(BOARD).partitions.items()}
-        write_relay(flash, folder, partitions, dict(PARTS))
+        write_relay(flash, folder, partitions, PARTS | (files or {}))
     return now_ms, old_keys
 
 

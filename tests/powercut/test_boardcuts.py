@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import updatecuts
+from updatecuts import UpdateCuts
+
 from boardcuts import EARLIER, Cuts, Said, cut_all, every_operation
 
 CASES = 4
@@ -12,6 +15,16 @@ def test_every_promise_survives_cuts_of_the_emulated_board(board_image: Path, tm
     cases = every_operation(cuts)
     assert len(cases) > 60
     assert not cut_all(cuts, cases[5 :: len(cases) // CASES])
+
+
+def test_every_promise_survives_cuts_of_an_update_of_the_emulated_board(board_image: Path, tmp_path: Path) -> None:
+    cuts = UpdateCuts(board_image, tmp_path)
+    cases = dict(cuts.cases())
+    assert len(cases) > 60
+    # Amid the bundle's pages, as it is activated, as its trial begins, and as it is kept.
+    last = cuts.staging_operations
+    chosen = [sorted(cases)[30], last - 1, last + 1, cuts.operations - 1]
+    assert not updatecuts.cut_all(cuts, [(operation, cases[operation]) for operation in chosen])
 
 
 def test_what_a_board_says_is_held_against_what_it_said_before() -> None:
