@@ -29,6 +29,7 @@ GUEST_SECONDS = 1800
 LONG = "# board: long"
 # What only computers have.
 COMPUTERS_ONLY = {
+    "test_device_ota.py": "its slots are an ESP32's",
     "test_filedevice.py": "a board's devices are its flash, not files",
     "test_memory.py": "it starts other processes",
     "test_server.py": "the board has no loopback",

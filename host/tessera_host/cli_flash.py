@@ -205,8 +205,9 @@ def factory_reset(
 ) -> None:
     """Erase a relay for good: its keys, and with them every record, then the rest. The firmware stays."""
     with _desk(issuer_directory, None, as_json) as desk:
-        if not _confirmation(yes, as_json)(f"Erase the relay '{relay}' with all its records?"):
-            raise NotPermitted(f"'{relay}' is left as it is", "--yes erases it")
+        with desk.report.paused():
+            if not _confirmation(yes, as_json)(f"Erase the relay '{relay}' with all its records?"):
+                raise NotPermitted(f"'{relay}' is left as it is", "--yes erases it")
         after = service.factory_reset(desk, place, relay)
     remove = f"tessera relay remove {relay} --issuer {issuer_directory}"
     show(
@@ -268,7 +269,8 @@ def _host_of(desk: Desk, relay: str, as_json: bool) -> str:
     for listed in desk.issuer.relays:
         if listed["name"] == relay:
             return str(listed["host"])
-    answer = _question(as_json)(f"Host name or address that members reach '{relay}' at")
+    with desk.report.paused():
+        answer = _question(as_json)(f"Host name or address that members reach '{relay}' at")
     if answer is None:
         raise UsageError(f"where will members reach '{relay}'?", "name its address with --host")
     return answer

@@ -1,3 +1,4 @@
+# board: long
 # New code over the network, to the relay that runs: what is refused before the flash is touched, what may interrupt it,
 # and that only code that served is kept.
 

@@ -296,8 +296,11 @@ def test_a_frame_of_the_right_size_with_longer_padding_is_refused():
 
 
 def _plaintext(session, sender, number):
-    rows = {"admitted": _handshakes()[0], "stranger": _handshakes()[1], 0: _resumptions()[0], 1: _resumptions()[1]}
-    found = [f for f in rows[session]["frames"] if f["from"] == sender and f["number"] == number]
+    named = ("admitted", "stranger")
+    row = (
+        _handshakes()[named.index(session)] if session in named else _resumptions()[session]
+    )  # a board has room for one
+    found = [f for f in row["frames"] if f["from"] == sender and f["number"] == number]
     return unhex(found[0]["plaintext"])
 
 

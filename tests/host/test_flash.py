@@ -118,6 +118,7 @@ def desk(tmp_path, monkeypatch, capsys):
     yield desk
     for board in desk.boards:
         board.unplug()
+        assert board.error is None
 
 
 # -- the way into service
@@ -295,8 +296,9 @@ def test_a_full_volume_is_said_to_be_full(desk, monkeypatch):
 
 @pytest.mark.parametrize("after_effect", [False, True])
 def test_a_cable_pulled_at_every_command_costs_a_repetition_and_nothing_else(desk, after_effect):
-    """A board for each moment at which it is pulled, until a run comes through."""
-    for number in range(1, 64):
+    """A board for each moment at which it is pulled, until a run comes through. Of two commands, one is cut off before
+    it takes effect and the other after."""
+    for number in range(1 + after_effect, 64, 2):
         name = f"relay-{number}"
         board = desk.board(name, chip=bytes((number,)))
         desk.look(board)
@@ -426,6 +428,72 @@ def test_the_log_is_exported(desk):
     assert desk.flash()[0] == 0
     assert desk.service("export-log", "-o", "berlin.log")[0] == 0
     assert (desk.folder / "berlin.log").exists()
+
+
+def new_code(desk, version, content=b"new code" * 200):
+    """A folder with an approved bundle."""
+    folder = desk.folder / version
+    folder.mkdir()
+    (folder / "bundle.bin").write_bytes(content)
+    described = {
+        "board": "RPI_PICO",
+        "version": version,
+        "firmware_digest": bytes(32).hex(),
+        "base": bytes(8).hex(),
+        "image": {"bundle.bin": {"bytes": len(content), "sha256": sha256(content).hexdigest()}},
+    }
+    (folder / "image.json").write_text(json.dumps(described))
+    with Issuer.open(desk.issuer, PASSPHRASE) as issuer:
+        issuer.approve(folder)
+    return folder
+
+
+def test_new_code_over_the_cable_is_in_the_inventory_once_it_serves(desk):
+    board = desk.board()
+    assert desk.flash()[0] == 0
+    folder = new_code(desk, "9.0.0")
+    told = json.loads(desk.service("update", "--image", folder, "--json")[1])
+    assert told == {"relay": "berlin", "before": VERSION, "version": "9.0.0", "changed": True}
+    assert desk.inventory()[0]["firmware_version"] == "9.0.0"
+    board.commands.clear()
+    assert "has version 9.0.0 already" in desk.service("update", "--image", folder)[1]
+    assert set(board.commands) == {"status"}
+
+
+def test_an_update_goes_on_after_the_cable_was_pulled(desk):
+    board = desk.board()
+    assert desk.flash()[0] == 0
+    folder = new_code(desk, "9.0.0")
+    board.commands.clear()
+    board.pull = Pull(at=6, after_effect=True)
+    code, _, err = desk.service("update", "--image", folder)
+    assert code == errors.BoardSilent.exit_code and "plug" in err.splitlines()[-1]
+    board.unplug()
+    board.pull = None
+    board.plug_in()
+    assert desk.service("update", "--image", folder)[0] == 0
+    assert board.commands.count("put") == 7  # of 240 bytes: none was sent twice
+
+
+def test_new_code_that_does_not_serve_is_said_to_be_gone_again(desk):
+    board = desk.board()
+    assert desk.flash()[0] == 0
+    board.new_code_serves = False
+    code, _, err = desk.service("update", "--image", new_code(desk, "9.0.0"))
+    assert code == errors.FlashFailed.exit_code and f"went back to {VERSION} by itself" in err
+    assert desk.inventory()[0]["firmware_version"] == VERSION
+
+
+def test_code_that_was_not_approved_or_was_changed_is_not_sent(desk):
+    board = desk.board()
+    assert desk.flash()[0] == 0
+    folder = new_code(desk, "9.0.0")
+    (folder / "bundle.bin").write_bytes(b"other code" * 160)
+    board.commands.clear()
+    assert desk.service("update", "--image", folder)[0] == errors.ImageRejected.exit_code
+    (folder / "bundle.release").unlink()
+    assert desk.service("update", "--image", folder)[0] == errors.ImageRejected.exit_code
+    assert set(board.commands) == {"status"}
 
 
 # -- many relays

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import bundles
 import pytest
 from command_line import CommandLine, Said, one_object
 from office_on_disk import PASSPHRASE
@@ -205,20 +204,3 @@ def test_a_tampered_image_is_rejected_before_the_board_is_touched(desk: Desk, da
     assert "nothing was written" in said.error
     assert [path.name for path in sorted(desk.pico.volume.iterdir())] == ["INDEX.HTM", "INFO_UF2.TXT"]
     assert not (desk.issuer / "flash-journal.json").exists()
-
-
-def test_new_code_over_the_cable_is_kept_if_it_serves_and_gone_by_itself_if_not(desk: Desk) -> None:
-    desk.pico.plug_in(bootsel=True)
-    flashed = one_object(desk.flash("--relay", "berlin", "--json"))
-    before = flashed["inventory"]["firmware_version"]
-    assert one_object(desk.service("update", "--image", desk.image, "--json")) == {
-        "relay": "berlin", "before": before, "version": before, "changed": False
-    }  # fmt: skip
-    for kind, version, code in (("raises when it starts", "0.9.0", FAILED), ("good", "0.9.1", 0)):
-        folder = bundles.image_folder(desk.folder / version, version, kind)
-        assert "no approved code" in desk.service("update", "--image", folder, code=REJECTED).error
-        desk.command.json("issuer", "approve", desk.issuer, folder)
-        said = desk.service("update", "--image", folder, code=code)
-        running = one_object(desk.service("verify", "--json"))["status"]["version"]
-        assert running == (before if code else version), said
-    assert desk.inventory()[0]["firmware_version"] == "0.9.1"

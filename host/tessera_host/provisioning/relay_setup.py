@@ -148,7 +148,8 @@ class RelaySetup:
     def _ask_for_network(self) -> None:
         """A board with Wi-Fi needs a network; others are not asked for one. A relay that is one has it."""
         if self._settings.wifi is None and boards.board(self._board).network == "wlan":
-            ssid = self._request.ask("Wi-Fi network that the relay joins")
+            with self._desk.report.paused():
+                ssid = self._request.ask("Wi-Fi network that the relay joins")
             if ssid:
                 self._settings = replace(self._settings, wifi=Wifi(ssid))
 
@@ -223,8 +224,8 @@ class RelaySetup:
     def _with_firmware(self, found: Found, checked: Image) -> Found:
         if not self._needs_image(found, checked):
             return found
-        if found.machine and not self._request.confirm(f"Overwrite {found}, with all that is on it?"):
-            raise NotPermitted(f"{found} is left as it is", "--yes overwrites it")
+        if found.machine:
+            self._confirm_overwriting(found)
         self._changed = True
         if boards.board(self._board).mcu in rp2.FAMILIES:
             after = self._flash_pico(found, checked)
@@ -233,6 +234,11 @@ class RelaySetup:
         self._check_it_runs(after, checked)
         self._desk.journal.note(self._name, "flashed", board=self._board)
         return after
+
+    def _confirm_overwriting(self, found: Found) -> None:
+        with self._desk.report.paused():
+            if not self._request.confirm(f"Overwrite {found}, with all that is on it?"):
+                raise NotPermitted(f"{found} is left as it is", "--yes overwrites it")
 
     def _flash_pico(self, found: Found, checked: Image) -> Found:
         volume = found.volume or self._into_boot_loader(found)
@@ -299,7 +305,10 @@ class RelaySetup:
     def _complete_settings(self) -> Settings:
         """With the secrets that only now are needed."""
         settings = self._settings
-        return replace(settings, wifi=settings.wifi.with_password()) if settings.wifi else settings
+        if settings.wifi is None:
+            return settings
+        with self._desk.report.paused():
+            return replace(settings, wifi=settings.wifi.with_password())
 
     def _check_same_board(self, identity: dict[str, Any]) -> None:
         begun = self._desk.journal.fact(self._name, "chip_id")
