@@ -73,7 +73,7 @@ def flash(
     wifi_password_file: Annotated[
         Path | None, typer.Option(help="File with its password; else TESSERA_WIFI_PASSWORD_FILE, else a prompt.")
     ] = None,
-    country: Annotated[str, typer.Option(help="Country of the Wi-Fi network, two letters.")] = "XX",
+    country: Annotated[str | None, typer.Option(help="Country of the Wi-Fi network, two letters.")] = None,
     address: Annotated[str | None, typer.Option(help="Fixed address, like 10.0.0.7/24. DHCP if left out.")] = None,
     gateway: Annotated[str | None, typer.Option(help="With --address.")] = None,
     dns: Annotated[str | None, typer.Option(help="With --address; the gateway if left out.")] = None,
