@@ -602,6 +602,15 @@ def test_a_board_without_wifi_is_not_asked_for_one(desk):
     assert "has no Wi-Fi" in desk.refused(errors.UsageError, "--ssid", "office")
 
 
+def test_the_help_names_every_exit_status_of_a_board(desk):
+    code, out, _ = desk.run("--help")
+    assert code == 0
+    told = " ".join(out.partition("Exit status:")[2].split())
+    for kind, words in cli_flash.EXIT_CODES.items():
+        assert f"{kind.exit_code} {words}" in told
+    assert {kind.exit_code for kind in cli_flash.EXIT_CODES} == set(range(10, 21))
+
+
 def test_every_class_of_error_has_an_exit_code_of_its_own():
     classes = [
         each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.TesseraError)

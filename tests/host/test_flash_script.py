@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,12 +19,7 @@ def run(script, **environment):
 
 
 def test_it_is_tessera_flash_whatever_python_starts_it():
-    script = ROOT / "tools" / "flash.py"
-    done = run(script)
-    where = subprocess.run([ROOT / "tools" / "setup.sh", "--where"], capture_output=True, text=True).stdout.strip()
-    if Path(where, "venv") != Path(sys.prefix):
-        assert done.returncode == 2  # these tests run in another environment than this tree's
-        return
+    done = run(ROOT / "tools" / "flash.py")
     assert done.returncode == 0 and "From a board on a USB cable" in done.stdout
 
 
