@@ -82,15 +82,21 @@ def add_manifest(manifest: Path, extra: Path) -> None:
 
 def content_key(stage: Path, extra: list[Path], tree: Path) -> str:
     """A digest of all that decides what the image is: two builds of one key are the same."""
-    digest = hashlib.sha256()
     # The toolchain and its sources are micropython.sh's: the set-up made them from exactly this content.
     files = [
         ROOT / "tools" / name for name in ("image.py", "boards.py", "bundle.py", "image_guard.py", "micropython.sh")
     ]
-    for path in [*sorted(path for path in stage.rglob("*") if path.is_file()), *extra, *files]:
+    staged = sorted(path for path in stage.rglob("*") if path.is_file())
+    return digest_of([*staged, *extra, *files], stage, f"{os.environ.get('MICROPY_DIR', '')} {describe(tree)}")
+
+
+def digest_of(files: list[Path], stage: Path, rest: str = "") -> str:
+    """Of names and contents, in this order; what is staged goes by its path there."""
+    digest = hashlib.sha256()
+    for path in files:
         name = str(path.relative_to(stage) if path.is_relative_to(stage) else path.name).encode()
         digest.update(b"%d %s %d " % (len(name), name, path.stat().st_size) + path.read_bytes())
-    digest.update(f"{os.environ.get('MICROPY_DIR', '')} {describe(tree)}".encode())
+    digest.update(rest.encode())
     return digest.hexdigest()
 
 
@@ -102,6 +108,17 @@ def describe(tree: Path) -> str:
 
 
 # --- Building --------------------------------------------------------------------------------------------------------
+
+
+def forget_other_configuration(stage: Path, build: Path) -> None:
+    """Remove a build that was made with other settings or C modules: MicroPython's makefiles build over what changed in
+    a source, and do not see that a header's setting changes which names there are."""
+    configured = build.parent / "configuration"
+    settings = sorted(path for path in stage.rglob("*") if path.is_file() and path.suffix != ".py")
+    key = digest_of([*settings, ROOT / "tools" / "micropython.sh"], stage)
+    if not configured.exists() or configured.read_text() != key:
+        shutil.rmtree(build, ignore_errors=True)
+        configured.write_text(key)
 
 
 def compile_image(board: Board, stage: Path, manifest: Path, build: Path) -> None:
@@ -183,9 +200,10 @@ def describe_image(board: Board, tree: Path, work: Path, output: Path, frozen: l
     """The content of image.json."""
     build, core = work / "build", work / "stage" / "firmware" / "tessera"
     binary = output / "firmware.bin"
-    size = binary.stat().st_size
+    # An ESP32's image begins with boot loader and partition table, in front of the partition for code.
+    size = board.image_offset + binary.stat().st_size - board.code.offset
     if size > board.code.length:
-        raise BoardError(f"{board.name}: the image has {size} bytes, its partition {board.code.length}")
+        raise BoardError(f"{board.name}: the code has {size} bytes, its partition {board.code.length}")
     modules = {name: (build / "frozen_mpy" / name).with_suffix(".mpy") for name in frozen}
     described = {
         "board": board.name,
@@ -242,6 +260,7 @@ def make_image(board: Board, output: Path, work: Path, extra: list[Path], again:
         write_description({**json.loads(stamp.read_text()), "versions": versions(tree)}, stamp)
         return f"{board.name}: {output} holds the image, which was built before"
     output.mkdir(parents=True)
+    forget_other_configuration(stage, build)
     compile_image(board, stage, manifest, build)
     shutil.copyfile(build / "firmware.bin", output / "firmware.bin")
     if not extra:

@@ -24,16 +24,28 @@ class Serial:
     """The USB line as a source of bytes."""
 
     def __init__(self):
-        self._reader = StreamReader(sys.stdin.buffer)
+        self._line = sys.stdin.buffer
+        self._reader = StreamReader(self._line)
         self._poll = select.poll()
-        self._poll.register(sys.stdin.buffer, select.POLLIN)
+        self._poll.register(self._line, select.POLLIN)
+        self._one = bytearray(1)
+        self._data = bytearray(_AT_ONCE)
 
     async def read(self):
-        """What has come, at least a byte of it. (A read of more bytes than there are keeps everything waiting.)"""
-        data = await self._reader.read(1)
-        while len(data) < _AT_ONCE and self._poll.poll(0):
-            data += sys.stdin.buffer.read(1)
-        return data
+        """What has come, at least a byte of it. (A read of more bytes than there are keeps everything waiting, and what
+        makes an object for each byte has the collector run all the time.)"""
+        self._data[0] = (await self._reader.read(1))[0]
+        count = 1
+        while count < _AT_ONCE and self._ready():
+            self._line.readinto(self._one)
+            self._data[count] = self._one[0]
+            count += 1
+        return bytes(memoryview(self._data)[:count])
+
+    def _ready(self):
+        for _ in self._poll.ipoll(0):
+            return True
+        return False
 
 
 def say(name, text):
@@ -45,13 +57,14 @@ class Console:
     """Obeys lines by handlers {name (str): handler(arguments)}.
 
     A handler gets a list of bytes and gives the figures of the answer (a dict), or an awaitable of them; it says data
-    lines with say(). What it raises is the answer, too: an Error in its own words.
+    lines with say(). What it raises is the answer, too: an Error in its own words. during(handler, arguments) calls
+    one, which may take long.
     """
 
-    def __init__(self, handlers):
+    def __init__(self, handlers, during=lambda handler, arguments: handler(arguments)):
         self._handlers = handlers
+        self._during = during
         self._line = b""
-        self._too_long = False
 
     async def listen(self, source):
         """Obey what source.read() brings, for ever."""
@@ -60,20 +73,19 @@ class Console:
 
     async def take(self, data):
         """Obey the lines that end in data (bytes); what begins in it is kept."""
-        for at in range(len(data)):
-            byte = data[at : at + 1]
-            if byte in b"\r\n":
-                line, self._line = self._line, b""
-                too_long, self._too_long = self._too_long, False
-                await self._obey(b"" if too_long else line)
-                if too_long:
-                    print("!? the line is too long: {} bytes at most".format(_LONGEST_LINE))
-            elif byte < b" ":
-                pass  # control characters, as of who asks for a prompt
-            elif len(self._line) < _LONGEST_LINE:
-                self._line += byte
+        pieces = data.replace(b"\r", b"\n").split(b"\n")
+        self._add(pieces[0])
+        for piece in pieces[1:]:
+            line, self._line = self._line, b""
+            if len(line) > _LONGEST_LINE:
+                print("!? the line is too long: {} bytes at most".format(_LONGEST_LINE))
             else:
-                self._too_long = True
+                await self._obey(_printable(line))
+            self._add(piece)
+
+    def _add(self, piece):
+        if len(self._line) <= _LONGEST_LINE:  # of a longer one it is enough to know that
+            self._line += piece
 
     async def _obey(self, line):
         words = line.split()
@@ -85,12 +97,19 @@ class Console:
             return
         name = _text(words[0])
         try:
-            figures = handler(words[1:])
+            figures = self._during(handler, words[1:])
             if not isinstance(figures, dict):
                 figures = await figures
             print("={} {}".format(name, json.dumps(figures)))
         except Exception as error:
             print("!{} {}".format(name, explain(error)))
+
+
+def _printable(line):
+    """The line without control characters, as of who asks for a prompt."""
+    if line and min(line) < 32:
+        return bytes([byte for byte in line if byte >= 32])
+    return line
 
 
 def _text(word):

@@ -42,7 +42,7 @@ def _mount_or_explain(device):
         _mount(VfsLfs2(device, progsize=_PROGRAM_BYTES), "/")
     except OSError as error:
         if _was_a_relay():
-            return "a relay's file system that cannot be read ({}): erase the board to use it again".format(error)
+            return "the relay's file system cannot be read ({}): reset the board and provision it anew".format(error)
         VfsLfs2.mkfs(device, progsize=_PROGRAM_BYTES)
         _mount(VfsLfs2(device, progsize=_PROGRAM_BYTES), "/")
     return None

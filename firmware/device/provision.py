@@ -1,13 +1,13 @@
 # How a blank board becomes a relay: what the host calls over the serial line while the board is at its prompt. Each
-# function prints one line of JSON. What is told to the board is what IT knows; the relay's keys and seed are drawn
-# here, kept here, and printed by nothing.
+# function prints one line, JSON and its CRC-32: a bridge on a board's serial line checks nothing. What is told to the
+# board is what IT knows; the relay's keys and seed are drawn here, kept here, and printed by nothing.
 #
 # The order is: make_keys, put and finish (parameters), configure. relay.json comes last and makes it a relay. Every
 # function may be called again, so that a cable pulled at any moment costs nothing but the call.
 
 import json
 import os
-from binascii import a2b_base64, hexlify, unhexlify
+from binascii import a2b_base64, crc32, hexlify, unhexlify
 from hashlib import sha256
 
 import tessera
@@ -115,9 +115,9 @@ class Provisioning:
         """What is on the flash: the configuration without its secrets, digests of the rest. The Wi-Fi password is
         told as SHA-256 of nonce (hex) and password: to compare, not to keep."""
         configuration = self._configuration() or {}
-        if "wifi" in configuration:
-            password = configuration["wifi"].get("password", "")
-            configuration["wifi"]["password"] = _hex(sha256(unhexlify(nonce) + password.encode()).digest())
+        wifi = configuration.get("wifi", {})
+        if "password" in wifi:
+            wifi["password"] = _hex(sha256(unhexlify(nonce) + wifi["password"].encode()).digest())
         for name in _OWN:
             configuration.pop(name, None)
         secrets = self._secrets()
@@ -182,7 +182,7 @@ def _hex(data):
 
 
 def identify():
-    """As the others: one line of JSON."""
+    """As the others: one line."""
     _tell(Provisioning.identify)
 
 
@@ -212,7 +212,13 @@ def _tell(function, *arguments):
         answer = function(_here(), *arguments)
     except (Error, OSError, ValueError, KeyError) as error:
         answer = {"error": str(error) if isinstance(error, Error) else repr(error)}
-    print(json.dumps(answer))
+    print(line(answer))
+
+
+def line(answer):
+    """What is printed of an answer (dict): JSON, a blank, CRC-32 in hex of that JSON."""
+    text = json.dumps(answer)
+    return "{} {:08x}".format(text, crc32(text.encode()))
 
 
 def _here():

@@ -48,6 +48,9 @@ def main(observe=None):
         asyncio.run(_live(appliance, light, observe))
     except KeyboardInterrupt:
         print("stopped: the prompt is MicroPython's, machine.reset() starts the relay again")
+    except Exception as error:  # of what deals with faults
+        print(explain(error))
+        slots.restart()
     finally:
         if closed:
             slots.restart()
@@ -68,15 +71,16 @@ def _leave(appliance, light):
 def _provisioned(appliance):
     """Read relay.json; False if there is none, after saying so."""
     text = appliance.directory.read("relay.json")
-    if text is None:
-        problem = flash.problem or "not provisioned: copy relay.json, seed and parameters here (`tessera relay new`)"
-        print("tessera relay on {}: {}".format(BOARD, problem))
-        print("fix that, then machine.reset(); the prompt is MicroPython's")
+    if text is None and flash.problem is None:
+        print("tessera relay on {}: not provisioned; `tessera flash` makes a relay of it".format(BOARD))
+        print("the prompt is MicroPython's")
         return False
     try:
-        appliance.config = json.loads(text)
+        config = json.loads(text or "")
     except ValueError:
-        pass  # open_relay() finds nothing of what it needs
+        config = None
+    if isinstance(config, dict):  # else open_relay() finds nothing of what it needs
+        appliance.config = config
     return True
 
 
@@ -105,7 +109,7 @@ def _beside(appliance, light):
     yield lambda: light.play(appliance.rhythm)
     handlers = commands.handlers(appliance)
     handlers.update(update.handlers(appliance))
-    yield lambda: Console(handlers).listen(Serial())
+    yield lambda: Console(handlers, appliance.watchdog.during).listen(Serial())
     yield lambda: _mind_button(appliance)
 
 
@@ -211,6 +215,8 @@ def _join(appliance):
         appliance.link = board.network(appliance.config)
     except KeyError as error:
         raise Error("relay.json has no {}: provision the relay anew".format(error.args[0])) from None
+    except ValueError:
+        raise Error("relay.json describes a network that this board cannot join: provision the relay anew") from None
     appliance.keeper = Keeper(appliance.link, appliance.log)
     return appliance.keeper
 
@@ -281,10 +287,11 @@ def _believe_own_clock(relay):
 async def _follow(appliance, host):
     """Correct the clock by a network clock again and again; its answers also tell that the network lives."""
     relay, keeper = appliance.relay, appliance.keeper
+    server = sntp.TimeServer(host, lambda name: appliance.watchdog.during(sntp.look_up, name))
     while True:
         while keeper.address is None:
             await sleep_ms(_NO_LINK_MS)
-        now = await sntp.unix_ms(host, relay.random)
+        now = await server.unix_ms(relay.random)
         if now is None:
             keeper.silent()
         else:

@@ -11,19 +11,49 @@ _QUESTION = 0x23  # version 4, client
 _MODE, _SERVER = 7, 4
 _TIMEOUT_MS = 2000
 _POLL_MS = 20
+_PATIENCE = 8  # questions without an answer, then the name is looked up again
 _UNIX_SECONDS = 2_208_988_800  # 1970 in the seconds since 1900
 _ERA_SECONDS = 1 << 32  # ends in 2036; a first bit of 0 means the next one (RFC 4330 §3)
 
 
-async def unix_ms(host, random):
-    """Unix time in milliseconds that the server at host (str) tells; None without a right answer within 2 s.
+def look_up(host):
+    """The address of a host (str). OSError if its name cannot be resolved, which keeps everything waiting for long."""
+    return socket.getaddrinfo(host, _PORT)[0][-1]
+
+
+class TimeServer:
+    """A network clock by name. Its name is looked up rarely, as nobody gets an answer meanwhile: before the first
+    question, and when a few had no answer. look_up(host) gives the address."""
+
+    def __init__(self, host, look_up=look_up):
+        self._host = host
+        self._look_up = look_up
+        self._address = None
+        self._failures = 0
+
+    async def unix_ms(self, random):
+        """Unix time in milliseconds; None without a right answer within 2 s. random as for ask()."""
+        try:
+            if self._address is None or self._failures == _PATIENCE:
+                self._failures = 0
+                self._address = self._look_up(self._host)
+        except OSError:
+            return None  # the address from before stays
+        found = await ask(self._address, random)
+        self._failures = self._failures + 1 if found is None else 0
+        return found
+
+
+async def ask(address, random):
+    """Unix time in milliseconds that the server at an address (of look_up()) tells; None without a right answer within
+    2 s.
 
     random(n) -> bytes makes the question one that an answer must repeat, so that nobody off the path can forge it.
     """
     line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         line.setblocking(False)
-        line.connect(socket.getaddrinfo(host, _PORT)[0][-1])
+        line.connect(address)
         nonce = random(8)
         line.send(bytes((_QUESTION,)) + bytes(_PACKET_BYTES - 9) + nonce)
         start = ticks_ms()

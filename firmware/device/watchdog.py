@@ -72,6 +72,17 @@ class Watchdog:
             _holder = None
         self._reported = 0
 
+    def during(self, function, *arguments):
+        """What the function gives. It is held meanwhile, for what may keep everything waiting longer than it waits."""
+        held = _holder is not None
+        if not held:
+            self.hold()
+        try:
+            return function(*arguments)
+        finally:
+            if not held:
+                self.release()
+
     def report(self, who):
         """SEAL or SERVE made progress; it is fed when both did. Server's `alive`."""
         self._reported |= 1 << who

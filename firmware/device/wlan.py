@@ -5,13 +5,13 @@ import network
 
 
 class Station:
-    """A station of the network that relay.json names: "wifi": {"ssid", "password", "country"}; DHCP, or "address":
+    """A station of the network that relay.json names: "wifi": {"ssid", "password"?, "country"?}; DHCP, or "address":
     {"ip", "netmask", "gateway", "dns"}."""
 
     def __init__(self, wifi, address=None):
         if "country" in wifi:
             network.country(wifi["country"])
-        self._access = (wifi["ssid"], wifi["password"])
+        self._access = (wifi["ssid"], wifi.get("password"))
         self._address = address
         self._nic = network.WLAN(network.WLAN.IF_STA)
 

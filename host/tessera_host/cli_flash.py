@@ -12,10 +12,25 @@ from typing import Annotated, Any
 import typer
 
 from . import passphrase
-from .errors import NotPermitted, UsageError
+from .errors import (
+    BatchIncomplete,
+    BoardNotFound,
+    BoardSilent,
+    CommissioningFailed,
+    FlashFailed,
+    ImageRejected,
+    NotPermitted,
+    OtherRelay,
+    PortDenied,
+    ProvisioningFailed,
+    SeveralBoards,
+    UsageError,
+    WrongBoard,
+)
 from .issuer import KEYSTORE, Issuer
 from .output import printable, show
 from .provisioning import service
+from .provisioning import update as updating
 from .provisioning.batch import Batch, summary
 from .provisioning.desk import Desk, open_desk, write_log
 from .provisioning.finder import Finder
@@ -27,9 +42,24 @@ BATCH_PATIENCE_SECONDS = 600.0
 
 finder = Finder()  # what sees this computer's ports; a test puts in one that sees an emulated board
 
+EXIT_CODES = {
+    BoardNotFound: "no board, or it did not come back",
+    SeveralBoards: "several boards, and no --port",
+    WrongBoard: "another board or chip than asked for",
+    PortDenied: "port or volume may not be opened",
+    BoardSilent: "the board stopped answering",
+    ImageRejected: "the image is not the approved one; nothing was written",
+    FlashFailed: "writing failed, or new code did not serve",
+    ProvisioningFailed: "the board did not keep what it was told",
+    CommissioningFailed: "cover or self-test is wrong: do not use the board",
+    OtherRelay: "the board is another relay; it was left as it is",
+    BatchIncomplete: "some relays of a batch are not in service",
+}
+
 flash_app = typer.Typer(
     invoke_without_command=True,
     help="From a board on a USB cable to a relay in service. Running it again is harmless.",
+    epilog="Exit status: " + "; ".join(f"{kind.exit_code} {words}" for kind, words in EXIT_CODES.items()) + ".",
 )
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
@@ -72,7 +102,7 @@ def flash(
     wifi_password_file: Annotated[
         Path | None, typer.Option(help="File with its password; else TESSERA_WIFI_PASSWORD_FILE, else a prompt.")
     ] = None,
-    country: Annotated[str, typer.Option(help="Country of the Wi-Fi network, two letters.")] = "XX",
+    country: Annotated[str | None, typer.Option(help="Country of the Wi-Fi network, two letters.")] = None,
     address: Annotated[str | None, typer.Option(help="Fixed address, like 10.0.0.7/24. DHCP if left out.")] = None,
     gateway: Annotated[str | None, typer.Option(help="With --address.")] = None,
     dns: Annotated[str | None, typer.Option(help="With --address; the gateway if left out.")] = None,
@@ -177,6 +207,23 @@ def export_log(
     show({"relay": name, "lines": lines, "out": str(out) if out else None}, shown, as_json)
 
 
+@flash_app.command("update")
+def update(
+    relay: RelayOption = None,
+    issuer_directory: IssuerOption = Path("issuer"),
+    place: PlaceOption = None,
+    image: Annotated[Path | None, typer.Option(help="Folder with the approved code. Default: build/<BOARD>.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring newer code to the relay that is plugged in. If that does not serve a round, it goes back by itself."""
+    with _desk(issuer_directory, None, as_json) as desk:
+        done = updating.update(desk, place, relay, image)
+    text = f"'{done.name}' has version {done.before} already: that is the newest one here."
+    if done.changed:
+        text = f"'{done.name}' served a round with version {done.version} and keeps it; before it was {done.before}."
+    show({"relay": done.name, "before": done.before, "version": done.version, "changed": done.changed}, text, as_json)
+
+
 @flash_app.command("factory-reset")
 def factory_reset(
     relay: Annotated[str, typer.Option("--relay", help="Name of the relay that is to be erased.")],
@@ -187,8 +234,9 @@ def factory_reset(
 ) -> None:
     """Erase a relay for good: its keys, and with them every record, then the rest. The firmware stays."""
     with _desk(issuer_directory, None, as_json) as desk:
-        if not _confirmation(yes, as_json)(f"Erase the relay '{relay}' with all its records?"):
-            raise NotPermitted(f"'{relay}' is left as it is", "--yes erases it")
+        with desk.report.paused():
+            if not _confirmation(yes, as_json)(f"Erase the relay '{relay}' with all its records?"):
+                raise NotPermitted(f"'{relay}' is left as it is", "--yes erases it")
         after = service.factory_reset(desk, place, relay)
     remove = f"tessera relay remove {relay} --issuer {issuer_directory}"
     show(
@@ -250,7 +298,8 @@ def _host_of(desk: Desk, relay: str, as_json: bool) -> str:
     for listed in desk.issuer.relays:
         if listed["name"] == relay:
             return str(listed["host"])
-    answer = _question(as_json)(f"Host name or address that members reach '{relay}' at")
+    with desk.report.paused():
+        answer = _question(as_json)(f"Host name or address that members reach '{relay}' at")
     if answer is None:
         raise UsageError(f"where will members reach '{relay}'?", "name its address with --host")
     return answer

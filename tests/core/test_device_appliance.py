@@ -3,8 +3,8 @@
 
 import asyncio
 
-from check import not_on_a_board
-from device import button, faultpage, led, starts, watchdog
+from check import not_on_a_board, raises
+from device import button, faultpage, led, sntp, starts, watchdog
 from device.explain import explain
 from device.link import Keeper
 from device.log import Log
@@ -124,6 +124,22 @@ def test_while_it_is_held_a_timer_feeds_it_and_afterwards_none_does():
     assert steps == [1] and wdt.fed == before + 3
     dog.release()
     assert timers.callback is None
+
+
+def test_it_is_held_during_what_takes_long_and_only_then():
+    dog, _, timers = _watchdog()
+    dog.release()
+
+    def long(number):
+        timers.callback(None)
+        return number + 1
+
+    assert dog.during(long, 1) == 2 and timers.callback is None
+    raises(ValueError, dog.during, int, "x")
+    assert timers.callback is None
+    dog.hold()
+    assert dog.during(long, 1) == 2 and timers.callback is not None
+    dog.release()
 
 
 def test_one_that_was_not_started_needs_nothing():
@@ -333,6 +349,54 @@ def test_without_a_link_silence_means_nothing():
     for _ in range(50):
         keeping.keeper.silent()
     assert "end" not in keeping.link.calls
+
+
+# -- network clock
+
+
+async def test_the_name_of_a_time_server_is_looked_up_rarely():
+    lookups, answers = [], [None]
+
+    async def ask(address, random):
+        return answers[0]
+
+    def look_up(host):
+        lookups.append(host)
+        return "10.0.0.1", 123
+
+    real, sntp.ask = sntp.ask, ask
+    try:
+        server = sntp.TimeServer("clock", look_up)
+        for _ in range(17):
+            assert await server.unix_ms(None) is None
+        assert len(lookups) == 3
+        answers[0] = 5
+        for _ in range(30):
+            assert await server.unix_ms(None) == 5
+        assert len(lookups) == 3
+    finally:
+        sntp.ask = real
+
+
+async def test_a_time_server_keeps_its_address_while_its_name_cannot_be_looked_up():
+    asked = []
+
+    async def ask(address, random):
+        asked.append(address)
+
+    def look_up(host):
+        if asked:
+            raise OSError(-2)
+        return "10.0.0.1", 123
+
+    real, sntp.ask = sntp.ask, ask
+    try:
+        server = sntp.TimeServer("clock", look_up)
+        for _ in range(20):
+            await server.unix_ms(None)
+    finally:
+        sntp.ask = real
+    assert len(asked) >= 17 and set(asked) == {("10.0.0.1", 123)}
 
 
 # -- faults

@@ -2,11 +2,11 @@
 # is not overwritten.
 
 import json
-from binascii import b2a_base64, hexlify
+from binascii import b2a_base64, crc32, hexlify
 from hashlib import sha256
 
 from check import raises
-from device.provision import Provisioning
+from device.provision import Provisioning, line
 from dice import Dice
 from tessera import curve
 from tessera.errors import Error, Fault
@@ -194,3 +194,8 @@ def test_the_secrets_are_in_one_place_in_the_end():
 def test_a_board_without_a_file_system_says_why():
     said = Provisioning(None, Build, b"chip", _dice(1), "cannot be read").identify()
     assert said["problem"] == "cannot be read" and said["provisioned"] is None
+
+
+def test_what_is_printed_ends_in_its_checksum():
+    text, _, checksum = line({"a": 1}).rpartition(" ")
+    assert json.loads(text) == {"a": 1} and int(checksum, 16) == crc32(text.encode()) and len(checksum) == 8

@@ -12,12 +12,15 @@ side of a cable and the time that a flash chip takes are not here.
 A PTY has no DTR and RTS: `wire_reset_lines` lets what esptool does with them happen to the board.
 """
 
+import fcntl
 import hashlib
 import os
 import pty
 import select
 import struct
+import termios
 import threading
+import time
 import tty
 import zlib
 from dataclasses import dataclass, field
@@ -63,7 +66,8 @@ KINDS = {
 
 @dataclass
 class Fault:
-    """What goes wrong when a command comes for the nth time: "pull", "silence" or "garbage"."""
+    """What goes wrong when a command comes for the nth time: "pull", "pull when answered", "silence", "garbage" (in
+    front of the answer), or "crash" of what is started (MEM_END)."""
 
     command: int
     number: int
@@ -109,6 +113,7 @@ class VirtualBoard:
         self.noisy = False
         self.fault = None
         self.commands = []  # all that came, in order
+        self.bauds = []  # that the host changed to
         self.resets = []  # what the reset lines did: "loader" or "start"
         self.reset("loader")
 
@@ -139,6 +144,7 @@ class VirtualBoard:
         self._memory = {}
         self._segment = None
         self._writing = None
+        self._pull_when_read = False
 
     @property
     def is_plugged_in(self):
@@ -192,6 +198,10 @@ class VirtualBoard:
             self._handle(command, frame[8:], checksum)
         except Refused as refused:
             self._answer(command, status=(refused.codes[1], 0) if self._is_stub else (1, refused.codes[0]))
+        if self._pull_when_read:
+            while struct.unpack("i", fcntl.ioctl(self._far_end, termios.FIONREAD, bytes(4)))[0]:
+                time.sleep(0.001)
+            raise Pulled
 
     def _is_faulty(self, command):
         """Whether the command goes unanswered."""
@@ -204,11 +214,14 @@ class VirtualBoard:
         self.fault = None
         if fault.action == "pull":
             raise Pulled
+        self._pull_when_read = fault.action == "pull when answered"
         if fault.action == "garbage":
             self._send(NOISE)
-            return False
-        self.mode = "silent"
-        return True
+        elif fault.action == "crash":
+            self._memory = {}
+        elif fault.action == "silence":
+            self.mode = "silent"
+        return self.mode == "silent"
 
     @property
     def _is_stub(self):
@@ -241,7 +254,10 @@ class VirtualBoard:
         }.get(command)
         if handler:
             handler(command, content)
-        elif command in (SPI_ATTACH, SPI_SET_PARAMS, CHANGE_BAUDRATE, FLASH_END, FLASH_DEFL_END):
+        elif command == CHANGE_BAUDRATE:
+            self.bauds.append(struct.unpack("<II", content)[0])
+            self._answer(command)
+        elif command in (SPI_ATTACH, SPI_SET_PARAMS, FLASH_END, FLASH_DEFL_END):
             self._answer(command)
         else:
             raise Refused(0x05, 0xFF)

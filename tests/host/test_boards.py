@@ -106,6 +106,23 @@ def test_a_line_that_is_no_partition_is_named(tmp_path):
         boards.read_partitions(tmp_path / "partitions.csv")
 
 
+@pytest.mark.parametrize(
+    ("name", "before_code"), [("RPI_PICO2_W", 0), ("ESP32_GENERIC", 0xF000), ("ESP32_GENERIC_S3", 0x10000)]
+)
+def test_an_image_may_fill_its_code_partition_and_no_more(name, before_code, tmp_path, monkeypatch):
+    board = boards.read_board(name)
+    boards.stage(board, tmp_path / "stage")
+    monkeypatch.setattr(image, "part_sizes", lambda path: {})
+    monkeypatch.setattr(image, "heap_bytes", lambda path: 0)
+    binary = tmp_path / "firmware.bin"
+    binary.write_bytes(bytes(before_code + board.code.length))
+    described = image.describe_image(board, tmp_path, tmp_path, tmp_path, [], False)
+    assert described["flash"]["code_free_bytes"] == 0
+    binary.write_bytes(bytes(before_code + board.code.length + 1))
+    with pytest.raises(boards.BoardError, match="its partition"):
+        image.describe_image(board, tmp_path, tmp_path, tmp_path, [], False)
+
+
 def test_an_image_without_room_is_refused():
     board = boards.read_board("RPI_PICO")
     free = boards.check_room(board, 0)

@@ -5,9 +5,9 @@ right shape (esp32parts.py). What is checked is what this program writes, leaves
 """
 
 import contextlib
-import grp
 import os
 import random
+import struct
 
 import pytest
 import serial
@@ -18,7 +18,8 @@ import romloader
 from romloader import Fault
 from tessera_host.boards import BOARDS
 from tessera_host.errors import BoardNotFound, BoardSilent, FlashFailed, ImageRejected, PortDenied, WrongBoard
-from tessera_host.provisioning import esp32
+from tessera_host.provisioning import detection, esp32, prompt
+from tessera_host.provisioning.finder import Port
 
 NAMES = ("ESP32_GENERIC", "ESP32_GENERIC_C3", "ESP32_GENERIC_S3", "OLIMEX_ESP32_POE")
 CHIP_NAMES = {"ESP32_GENERIC": "ESP32", "ESP32_GENERIC_C3": "ESP32-C3"}
@@ -29,7 +30,6 @@ class Bench:
     """A virtual board, its port, and an image for it."""
 
     def __init__(self, name, folder, flash_bytes=None):
-        self.planned = BOARDS[name]
         self.board = board_folders.read_board(name)
         self.folder = folder
         self.device = romloader.VirtualBoard(self.board.mcu, folder / "ttyUSB0", flash_bytes or self.board.flash_bytes)
@@ -42,9 +42,11 @@ class Bench:
         path.write_bytes(esp32parts.combined_image(self.board, seed))
         return path
 
-    def flash(self, image=None, planned=None):
+    def flash(self, image=None, name=None):
         self.device.commands.clear()
-        esp32.flash(self.port, image or self.image, planned or self.planned, lambda *at: self.progress.append(at))
+        esp32.flash(
+            self.port, image or self.image, BOARDS[name or self.board.name], lambda *at: self.progress.append(at)
+        )
 
     def refused(self, kind, **arguments):
         """The error with which the board is left as it was."""
@@ -218,6 +220,17 @@ def test_detection_names_chip_and_flash_and_lets_the_board_go_on(make_bench, nam
     assert romloader.MEM_BEGIN not in bench.device.commands
 
 
+@pytest.mark.parametrize("mode", ["loader", "application"])
+def test_a_port_with_an_esp32_is_told_from_a_relay_and_a_prompt(bench, monkeypatch, mode):
+    monkeypatch.setattr(detection.identify, "__defaults__", (0.3,))  # seconds of patience
+    monkeypatch.setattr(detection, "STATUS_SECONDS", 0.3)
+    monkeypatch.setattr(prompt, "ENTER_ATTEMPTS", 1)
+    monkeypatch.setattr(prompt, "ENTER_SECONDS", 5)
+    bench.device.pull()
+    bench.device.plug_in(mode)
+    assert detection.identify(Port(bench.port, "a test's", may_be_esp32=True)).chip == "esp32"
+
+
 # -- refusals: nothing is written
 
 
@@ -226,7 +239,7 @@ def test_detection_names_chip_and_flash_and_lets_the_board_go_on(make_bench, nam
 )
 def test_a_wrong_chip_is_named_and_goes_on_running(make_bench, there, asked):
     bench, wanted = make_bench(there), board_folders.read_board(asked)
-    said = bench.refused(WrongBoard, image=esp32parts.combined_image(wanted), planned=BOARDS[asked])
+    said = bench.refused(WrongBoard, image=esp32parts.combined_image(wanted), name=asked)
     assert f"has the chip {CHIP_NAMES[there]}, {asked} has {wanted.mcu}" in said
     assert f"--board {there}" in said
     assert bench.device.mode == "application"
@@ -275,6 +288,22 @@ def test_a_board_in_secure_download_mode_is_refused(make_bench):
     bench = make_bench("ESP32_GENERIC_C3")
     bench.device.security_flags = 1 << 2
     assert "locked" in bench.refused(WrongBoard)
+
+
+REVISIONS = 15  # in the header of a boot loader or an application: the oldest chip, the newest one
+
+
+@pytest.mark.parametrize(
+    ("part", "oldest", "newest", "starts"),
+    [(0, 101, 0, False), (0xF000, 300, 399, False), (0, 0, 99, False), (0, 100, 0, True), (0xF000, 0, 100, True)],
+)
+def test_a_chip_of_a_revision_that_the_image_does_not_start_on_is_refused(bench, part, oldest, newest, starts):
+    bench.device.registers[0x3FF5A00C] = 1 << 15  # revision 1.0
+    image = changed(part + REVISIONS, struct.pack("<HH", oldest, newest))(bench.image.read_bytes())
+    if starts:
+        bench.flash(image)
+    else:
+        assert "revision 1.0" in bench.refused(WrongBoard, image=image)
 
 
 def changed(at, content):
@@ -362,7 +391,7 @@ def test_another_program_on_the_board_is_overwritten(bench):
 def test_no_port_is_no_board(bench):
     bench.device.pull()
     error = bench.fails(BoardNotFound)
-    assert bench.port in error.message and "plug the board in" in error.hint
+    assert bench.port in error.message and "plug it in" in error.hint
 
 
 def test_a_port_that_another_program_has_is_said_to_be_that(bench):
@@ -372,14 +401,13 @@ def test_a_port_that_another_program_has_is_said_to_be_that(bench):
     bench.flash()
 
 
-def test_a_port_that_may_not_be_opened_names_the_group_to_join(bench):
+def test_a_port_that_may_not_be_opened_is_said_to_be_that(bench):
     port, image = os.path.realpath(bench.port), bench.image.read_bytes()
     os.chmod(port, 0)
     with somebody(), pytest.raises(PortDenied) as caught:
-        esp32.flash(port, image, bench.planned)
-    assert f"you may not open {port}" in str(caught.value)
-    group = grp.getgrgid(os.stat(port).st_gid).gr_name
-    assert f"usermod -a -G {group} " in caught.value.hint
+        esp32.flash(port, image, BOARDS[bench.board.name])
+    assert f"may not open {port}" in str(caught.value)
+    assert bench.device.commands == []
 
 
 @contextlib.contextmanager
@@ -426,15 +454,39 @@ def test_a_cable_pulled_at_any_stage_is_told_and_flashing_again_succeeds(bench, 
     kept = bench.provision()
     before = bytes(bench.device.flash)
     bench.device.fault = Fault(*STAGES[stage], "pull")
-    error = bench.fails(BoardNotFound)
+    error = bench.fails(BoardSilent)
     assert "went away" in error.message
     if stage in BEFORE_WRITING:
         assert "nothing was written" in error.hint and bytes(bench.device.flash) == before
     else:
-        assert "run the same command again" in error.hint and "nothing was written" not in error.hint
+        assert "repeat the command" in error.hint and "nothing was written" not in error.hint
     bench.plug_in_again()
     bench.flash()
     good(bench, kept)
+
+
+def test_a_cable_pulled_between_two_commands_is_told(bench):
+    bench.device.fault = Fault(romloader.CHANGE_BAUDRATE, 1, "pull when answered")
+    assert "went away" in bench.refused(BoardSilent)
+
+
+def test_a_board_that_takes_the_place_of_a_pulled_one_is_not_written_to(bench, monkeypatch):
+    other = romloader.VirtualBoard("esp32", bench.device.link)
+    waited = []
+
+    def plugged_in(seconds):
+        """Whoever waits gives somebody the time to plug in another board."""
+        waited.append(seconds)
+        if not other.is_plugged_in:
+            other.plug_in()
+
+    bench.device.fault = Fault(*STAGES["writing a later block"], "pull")
+    monkeypatch.setattr("esptool.cmds.time.sleep", plugged_in)
+    with pytest.raises(BoardSilent):
+        bench.flash()
+    assert other.commands == [] and set(other.flash) == {0xFF}
+    if other.is_plugged_in:
+        other.pull()
 
 
 @pytest.mark.parametrize("stage", ["loading the stub", "starting the stub", "erasing", "writing a later block"])
@@ -449,6 +501,13 @@ def test_a_board_that_falls_silent_says_that_it_may_be_unplugged(bench, stage):
     good(bench, kept)
 
 
+def test_a_board_that_crashes_where_the_stub_should_start_is_not_waited_for(bench):
+    bench.device.fault = Fault(romloader.MEM_END, 1, "crash")
+    assert "stopped answering" in bench.refused(BoardSilent)
+    bench.flash()
+    assert bench.starts() == "ota_0"
+
+
 def test_a_port_on_which_nothing_answers_says_which_button_to_hold(tmp_path):
     bench = Bench("ESP32_GENERIC", tmp_path)
     bench.device.plug_in("application")  # no reset lines, and something runs that is no loader
@@ -459,6 +518,15 @@ def test_a_port_on_which_nothing_answers_says_which_button_to_hold(tmp_path):
     bench.flash()
     bench.device.pull()
     assert bench.starts() == "ota_0"
+
+
+@pytest.mark.parametrize("stage", ["comparing", "erasing", "writing a later block", "verifying"])
+def test_noise_while_writing_is_answered_by_writing_again_more_slowly(bench, stage):
+    kept = bench.provision()
+    bench.device.fault = Fault(*STAGES[stage], "garbage")
+    bench.flash()
+    assert bench.device.bauds == [460800, 115200]
+    good(bench, kept)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -483,6 +551,7 @@ def test_a_flash_cell_that_does_not_take_is_found(bench, name):
     bench.device.dead_bytes.add(bench.board.partitions[name].offset + 1000)
     error = bench.fails(FlashFailed)
     assert "does not take" in error.message and "broken" in error.hint
+    assert bench.device.bauds == [460800, 115200]
     bench.device.dead_bytes.clear()
     bench.flash()
     assert bench.starts() == "ota_0"
@@ -493,7 +562,7 @@ def test_a_relay_that_runs_from_the_other_slot_goes_on_until_the_new_image_is_wh
     bench.flash()
     kept = bench.provision(slot=1)
     bench.device.fault = Fault(*STAGES[stage], "pull")
-    with pytest.raises(BoardNotFound):
+    with pytest.raises(BoardSilent):
         bench.flash(bench.make_image("version 2"))
     assert bench.starts() == "ota_1"
     bench.plug_in_again()
@@ -507,7 +576,7 @@ def test_a_cable_pulled_when_all_is_written_says_so(bench, monkeypatch):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(esp32, "reset_chip", pulled)
-    error = bench.fails(BoardNotFound)
+    error = bench.fails(BoardSilent)
     assert "verified" in error.hint
     assert bench.starts() == "ota_0"
 

@@ -25,6 +25,11 @@ HANGS = {
     "server": "server.Server._end_idle = lambda self: False",
     "loop": "import time\nserver.Server._prepare = lambda self: time.sleep(9999)",
 }
+FAILS = """
+def fail(self):
+    raise OSError(5)
+server.Server._prepare = fail
+"""
 SERVE = "from device import service\nfrom tessera import server\n{}\nservice.main()"
 
 
@@ -140,6 +145,20 @@ def test_a_fault_is_shown_to_a_browser_and_mended_without_a_restart_loop(
         board.repl.exec(f"with open('/parameters', 'wb') as file: file.write({parameters!r})")
         reset(board)
         wait_until_serving(board)
+
+
+def test_storage_that_fails_in_service_is_a_fault_that_ends_in_a_restart(board: Board) -> None:
+    board.repl.enter()
+    boots = board.counters().boots
+    board.repl.start(SERVE.format(FAILS))
+    board.repl.until(SERVING, PATIENCE_SECONDS)
+    board.repl.until(b"out of service", PATIENCE_SECONDS)
+    seen = status(board)
+    assert (seen["state"], "storage" in seen["fault"], board.counters().boots) == ("fault", True, boots)
+    board.repl.until(SERVING, PATIENCE_SECONDS)  # by itself
+    assert board.counters().boots == boots + 1
+    lines, _ = ask(board, "log")
+    assert any("fault: the storage" in line for line in lines)
 
 
 def test_a_closed_prompt_gives_nothing_but_the_console(office: OfficeOnDisk, board_image: Path) -> None:

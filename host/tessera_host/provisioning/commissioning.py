@@ -22,6 +22,7 @@ from .console import Console
 
 SAMPLED_CELLS = 16
 CELL_SECONDS = 120.0
+ATTEMPTS = 2
 DO_NOT_USE = "do not use this board as a relay; flash it anew, and report it if that does not help"
 
 Advance = Callable[[int, int], None]
@@ -49,12 +50,11 @@ def check(console: Console, parameters: Any, every_cell: bool, advance: Advance)
     """
     check_table(parameters)
     try:
-        told = console.ask("commission").result
+        epoch, first, end, key = _disclosed(console, parameters)
     except RelayRefused as refusal:
         if "admitted" in refusal.message:
             return None
         raise
-    epoch, first, end, key = _disclosed(told, parameters)
     expected = cover.EpochCover(key, bytes(parameters.thresholds))
     every = [(bucket, round_) for round_ in range(first, end) for bucket in range(parameters.buckets)]
     cells = every if every_cell else sample(every, SAMPLED_CELLS)
@@ -94,23 +94,24 @@ def dummies(expected: Any, bucket: int, round_: int) -> list[bytes]:
     return sorted(records)
 
 
-def _disclosed(told: dict[str, Any], parameters: Any) -> tuple[int, int, int, bytes]:
-    try:
-        epoch, first, end = int(told["epoch"]), int(told["first_round"]), int(told["end_round"])
-        key = bytes.fromhex(told["cover_key"])
-    except (KeyError, TypeError, ValueError):
-        raise CommissioningFailed(
-            "what the relay tells of its commissioning epoch makes no sense", DO_NOT_USE
-        ) from None
-    if len(key) != 32 or not epoch * parameters.epoch_rounds == first < end <= first + parameters.epoch_rounds:
-        raise CommissioningFailed("what the relay tells of its commissioning epoch makes no sense", DO_NOT_USE)
-    return epoch, first, end, key
+def _disclosed(console: Console, parameters: Any) -> tuple[int, int, int, bytes]:
+    """(epoch, first round, round after the last, cover key). A damaged line is asked for once more."""
+    for _ in range(ATTEMPTS):
+        told = console.ask("commission").result
+        try:
+            epoch, first, end = int(told["epoch"]), int(told["first_round"]), int(told["end_round"])
+            key = bytes.fromhex(told["cover_key"])
+        except (KeyError, TypeError, ValueError):
+            continue
+        if len(key) == 32 and epoch * parameters.epoch_rounds == first < end <= first + parameters.epoch_rounds:
+            return epoch, first, end, key
+    raise CommissioningFailed("what the relay tells of its commissioning epoch makes no sense", DO_NOT_USE)
 
 
 def _compare(console: Console, expected: Any, bucket: int, round_: int) -> int:
     """How many records the cell has. A damaged line is asked for once more before the relay is blamed for it."""
     wanted = dummies(expected, bucket, round_)
-    for _ in range(2):
+    for _ in range(ATTEMPTS):
         answer = console.ask("batch", bucket, round_, seconds=CELL_SECONDS)
         if _records(answer.lines) == wanted and answer.result.get("count") == len(wanted):
             return len(wanted)

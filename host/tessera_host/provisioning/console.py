@@ -13,6 +13,8 @@ from .serial_line import SAFE, SerialLine
 
 ANSWER_SECONDS = 15.0
 ATTEMPTS = 3
+STATUS_FIELDS = ("board", "name", "version", "firmware_digest", "state", "fault", "repl")
+RELAY_FIELDS = ("static_key", "ledger_key", "serial", "parameter_digest", "open_round", "boots", "clock")
 
 
 class Answer(NamedTuple):
@@ -58,9 +60,14 @@ class Console:
                 return answer
         raise BoardSilent(f"the relay at {self.line.device} does not answer '{name}'", SAFE)
 
-    def tell(self, name: str, *arguments: str | int) -> None:
-        """A command that is not waited for: the board restarts."""
-        self.line.write(b"\r\n" + " ".join((name, *map(str, arguments))).encode() + b"\n")
+    def status(self, seconds: float = ANSWER_SECONDS, attempts: int = ATTEMPTS) -> dict[str, Any]:
+        """What a relay says of itself. A damaged answer can be JSON without a field: it is asked for again."""
+        for _ in range(ATTEMPTS):
+            told = self.ask("status", seconds=seconds, attempts=attempts).result
+            runs = not told.get("fault") and told.get("state") != "starting"
+            if all(field in told for field in (STATUS_FIELDS + RELAY_FIELDS if runs else STATUS_FIELDS)):
+                return told
+        raise BoardSilent(f"the relay at {self.line.device} answers with garbage", "try another cable; " + SAFE)
 
     def _answer(self, name: str, seconds: float) -> Answer | None:
         """None if none came in time (each line starts it anew), or a damaged one."""

@@ -5,13 +5,13 @@ Owns the questions that tell these apart, from the gentlest on: a relay in servi
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .. import boards
 from ..errors import BoardNotFound, BoardSilent, RelayRefused, SeveralBoards, TesseraError, WrongBoard
-from . import esp32, rp2
+from . import rp2
 from .console import AtPrompt, Console
 from .finder import Finder, Port, Volume, read_volume
 from .prompt import NotOurs, Prompt
@@ -19,6 +19,7 @@ from .prompt import NotOurs, Prompt
 PLUG_IN = "plug it in over USB; a Pico while its BOOTSEL button is held"
 STATUS_SECONDS = 1.5
 PATIENCE_SECONDS = 4.5
+GONE_SECONDS = 30.0  # in which a board that was flashed has a port
 BOOT_PATIENCE_SECONDS = 30.0  # a first start makes the file system
 
 
@@ -116,7 +117,7 @@ def ask_relay(device: str, patience_seconds: float = PATIENCE_SECONDS) -> dict[s
     with Console(device) as console:
         try:
             attempts = max(1, round(patience_seconds / STATUS_SECONDS))
-            return console.ask("status", seconds=STATUS_SECONDS, attempts=attempts).result
+            return console.status(STATUS_SECONDS, attempts)
         except (RelayRefused, AtPrompt):
             return None
         except BoardSilent as silent:
@@ -127,6 +128,8 @@ def ask_relay(device: str, patience_seconds: float = PATIENCE_SECONDS) -> dict[s
 
 def _esp32_chip(device: str) -> str:
     """The chip that its ROM loader names. Raises BoardSilent."""
+    from . import esp32  # esptool takes long to import, and only these boards need it
+
     return esp32.detect(device).mcu
 
 
@@ -140,20 +143,22 @@ def wait_for_board(finder: Finder, before: Found, known: frozenset[str], seconds
 
     Raises BoardSilent.
     """
-    end = time.monotonic() + seconds
+    end, seen = time.monotonic() + seconds, time.monotonic()
     words = ""
-    while time.monotonic() < end:
+    while time.monotonic() < end and time.monotonic() - seen < GONE_SECONDS:
         ports = [port for port in finder.ports() if port.device not in known]
         if before.port and not ports and Path(before.place).exists():  # a port that was named, and has no USB identity
             ports = [before.port]
         for port in ports:
+            seen = time.monotonic()
             try:
-                return identify(port, BOOT_PATIENCE_SECONDS)
+                # Without asking an ESP32's ROM loader: that would stop a board that only takes its time to start.
+                return identify(replace(port, may_be_esp32=False), BOOT_PATIENCE_SECONDS)
             except TesseraError as error:
                 words = f" ({error.message})"
         time.sleep(0.2)
     raise BoardSilent(
-        f"the board did not come back within {seconds:.0f} s{words}",
+        f"the board did not come back{words}",
         "it is safe to unplug it; plug it in again (a Pico with BOOTSEL held) and repeat the command",
     )
 

@@ -10,10 +10,7 @@ every esptool uses unless told not to, so the way that most boards in the world 
 for writing are slower, and differ from chip to chip.
 """
 
-import errno
 import hashlib
-import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -28,10 +25,10 @@ from esptool.logger import TemplateLogger, log
 from esptool.util import FatalError, flash_size_bytes
 
 from ..boards import BOARDS, Board
-from ..errors import BoardNotFound, BoardSilent, FlashFailed, ImageRejected, PortDenied, TesseraError, WrongBoard
-from .esp32_image import BLANK, KEPT, TABLE_BYTES, TABLE_OFFSET, Partition, Plan, plan, read_table
+from ..errors import BoardSilent, FlashFailed, ImageRejected, TesseraError, WrongBoard
+from .esp32_image import BLANK, KEPT, TABLE_BYTES, TABLE_OFFSET, Partition, Plan, Segment, plan, read_table
+from .serial_line import BAUD_RATE, open_port
 
-FIRST_BAUD = 115200  # what every loader and every cable understand
 WRITING_BAUD = 460800
 
 # What the line, its driver and esptool raise. termios has an error of its own, which is no OSError.
@@ -45,7 +42,7 @@ with suppress(ImportError):  # Windows has none
 _UNTOUCHED = "nothing was written, and it is safe to unplug the board"
 _WRITING = (
     "it is safe to unplug the board: its loader cannot be overwritten, its keys and records were not touched; "
-    "plug it in and run the same command again: until that is done the relay may not start"
+    "plug it in and repeat the command: until that is done the relay may not start"
 )
 _WRITTEN = "the image is on it and verified; it is safe to unplug it: plug it in again to start it"
 
@@ -76,7 +73,7 @@ class Chip:
 def detect(port: str, logger: Logger = _silent) -> Chip:
     """Which chip is on this port. Whatever ran on it is stopped and started again: ask a relay in service first.
 
-    BoardNotFound, PortDenied: the port. BoardSilent: no ESP32 answers on it.
+    BoardNotFound, PortDenied: the port. BoardSilent: no ESP32 answers on it. WrongBoard: one that nobody knows.
     """
     with _Visit(port, logger) as visit:
         attach_flash(visit.esp)
@@ -94,12 +91,12 @@ def flash(
 
     Whoever has checked that the image is the issuer's gives its bytes, as a file could have changed since. What the
     flash holds already is not written again. What a relay keeps (littlefs, keyring, ring, nvs) stays.
-    ImageRejected, WrongBoard, BoardNotFound, PortDenied, BoardSilent: see their hints for what was written.
+    BoardNotFound, PortDenied, ImageRejected, WrongBoard: nothing was written. BoardSilent: its hint says what was.
     FlashFailed: the flash does not hold what was written.
     """
     planned = plan(image if isinstance(image, bytes) else _read(image), board)
     with _Visit(port, logger) as visit:
-        _check_chip(visit, board)
+        _check_chip(visit, board, planned)
         visit.use_stub()
         attach_flash(visit.esp)
         _check_flash(visit, board)
@@ -117,8 +114,8 @@ def _read(image: Path) -> bytes:
 # --- Before writing --------------------------------------------------------------------------------------------------
 
 
-def _check_chip(visit: "_Visit", board: Board) -> None:
-    """WrongBoard unless the chip is the board's and takes plain images."""
+def _check_chip(visit: "_Visit", board: Board, planned: Plan) -> None:
+    """WrongBoard unless the chip is the board's, takes plain images, and is of a revision that starts this one."""
     if visit.mcu != board.mcu:
         fitting = [name for name, other in BOARDS.items() if other.mcu == visit.mcu]
         raise WrongBoard(
@@ -127,14 +124,17 @@ def _check_chip(visit: "_Visit", board: Board) -> None:
             if fitting
             else "nothing was written; plug in the other board: there is no relay for this chip",
         )
-    if (
-        visit.esp.secure_download_mode
-        or visit.esp.get_flash_encryption_enabled()
-        or visit.esp.get_secure_boot_enabled()
-    ):
+    if visit.is_locked():
         raise WrongBoard(
             f"the board on {visit.port} is locked: somebody else's secure boot or flash encryption is burnt into it",
             "nothing was written; such a board can never become a relay: use another",
+        )
+    revision = int(visit.esp.get_chip_revision())
+    if not planned.oldest_chip <= revision <= planned.newest_chip:
+        raise WrongBoard(
+            f"the {visit.name} on {visit.port} is of revision {revision // 100}.{revision % 100}, which this image "
+            "does not start on",
+            "nothing was written; use another board, or an image that was built for this revision",
         )
 
 
@@ -180,10 +180,21 @@ def _write(visit: "_Visit", planned: Plan, progress: Progress) -> None:
     for segment in planned.segments:
         progress(done, total)
         with _parts_to(_share(progress, done, len(segment.content), total)):
-            write_flash(visit.esp, [(segment.offset, segment.content)], skip_flashed=True)
+            _write_segment(visit, segment)
         done += len(segment.content)
     progress(total, total)
     visit.state = _WRITTEN
+
+
+def _write_segment(visit: "_Visit", segment: Segment) -> None:
+    """A second time if need be, at the rate of the first contact: a poor cable may bear that one only."""
+    try:
+        write_flash(visit.esp, [(segment.offset, segment.content)], skip_flashed=True)
+    except FatalError:
+        if not visit.answers():
+            raise
+        visit.esp.change_baud(BAUD_RATE)
+        write_flash(visit.esp, [(segment.offset, segment.content)], skip_flashed=True)
 
 
 def _share(progress: Progress, start: int, length: int, total: int) -> Progress:
@@ -205,13 +216,16 @@ class _Visit:
         self.state = _UNTOUCHED
         self.esp: Any = None
         self._logger = logger
+        self._gone = False
 
     def __enter__(self) -> "_Visit":
         _OUTPUT.line = self._logger
-        # Opened here and not by esptool: it is closed for certain, and errors of opening say which they are.
-        self._line = _open(self.port)
+        # Opened here and not by esptool: it is closed for certain, and errors of opening say which they are. With a
+        # timeout: esptool reads without one where it waits for its stub to start, and would wait for ever.
+        self._line = open_port(self.port)
+        self._line.timeout = DEFAULT_TIMEOUT
         try:
-            self._take(detect_chip(self._line, FIRST_BAUD))
+            self._take(detect_chip(self._line, BAUD_RATE))
         except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)
             raise
@@ -222,14 +236,15 @@ class _Visit:
     ) -> None:
         told = self._explained(error) if isinstance(error, FAILURES) else None
         try:
-            if not isinstance(told, BoardNotFound):
+            if not self._gone:
                 self._restart()
         except FAILURES as failure:
             if error is None:
                 error, told = failure, self._explained(failure)
         finally:
-            self._line.close()
             _OUTPUT.line = _silent
+            with suppress(*FAILURES):  # the cable was pulled
+                self._line.close()
         if told:
             raise told from error
 
@@ -267,33 +282,36 @@ class _Visit:
             reset_chip(self.esp, "hard-reset")
 
     def _explained(self, error: Exception) -> TesseraError:
-        gone = BoardNotFound(f"the board on {self.port} went away", self.state)
         silent = BoardSilent(f"the board on {self.port} stopped answering", self.state)
         if isinstance(error, serial.SerialTimeoutException):
             return silent
         if not isinstance(error, FatalError):
-            return gone
+            return self._gone_away()
         if not self._line.is_open:  # esptool closes it when nothing answers at all
             return BoardSilent(
                 f"nothing on {self.port} answers as an ESP32 does",
-                f"{_UNTOUCHED}; hold its BOOT button while you plug it in and run the same command again, "
+                f"{_UNTOUCHED}; hold its BOOT button while you plug it in and repeat the command, "
                 "with another cable if that does not help: some only charge",
             )
         try:
-            if not self._answers():
+            if not self.answers():
                 return silent
         except FAILURES:
-            return gone
+            return self._gone_away()
         if self.esp is None:
             return WrongBoard(f"the chip on {self.port} is none that is known here: {_words(error)}", _UNTOUCHED)
         return FlashFailed(
-            f"the flash of the board on {self.port} does not take the image: {_words(error)}",
-            f"{self.state}; if it fails twice with a short cable, the board is broken",
+            f"the board on {self.port} does not take the image: {_words(error)}",
+            f"{self.state}; if that fails with a short cable too, the board is broken",
         )
 
-    def _answers(self) -> bool:
+    def _gone_away(self) -> BoardSilent:
+        self._gone = True
+        return BoardSilent(f"the board on {self.port} went away", self.state)
+
+    def answers(self) -> bool:
         """Whether there is still a loader behind an error of esptool's, whose words do not tell."""
-        loader = self.esp or ESPLoader(self._line, FIRST_BAUD)
+        loader = self.esp or ESPLoader(self._line, BAUD_RATE)
         for _ in range(3):
             try:
                 loader.flush_input()
@@ -306,41 +324,6 @@ class _Visit:
 
 def _words(error: Exception) -> str:
     return str(error).splitlines()[0].rstrip(".")
-
-
-def _open(port: str) -> Any:
-    # With a timeout: esptool reads without one where it waits for its stub to start, and would wait for ever.
-    line = serial.serial_for_url(port, baudrate=FIRST_BAUD, timeout=DEFAULT_TIMEOUT, exclusive=True, do_not_open=True)
-    if sys.platform == "win32":
-        line.rts = line.dtr = False  # or opening it would reset the board
-    try:
-        line.open()
-    except OSError as error:
-        raise _not_opened(port, error) from error
-    return line
-
-
-def _not_opened(port: str, error: OSError) -> TesseraError:
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return PortDenied(f"you may not open {port}", _group_hint(port))
-    # Windows has one error for both, and pyserial puts it into the text.
-    if error.errno in (errno.EBUSY, errno.EAGAIN) or "Access is denied" in str(error):
-        return PortDenied(
-            f"another program has {port} open", "close it (a terminal, mpremote, an IDE) and run the same command again"
-        )
-    return BoardNotFound(f"there is no port {port}", "plug the board in, with a cable that carries data")
-
-
-def _group_hint(port: str) -> str:
-    try:
-        import grp
-
-        group = grp.getgrgid(os.stat(port).st_gid).gr_name
-    except (ImportError, KeyError, OSError):
-        return "ask whoever administers this computer for the right to use serial ports"
-    return (
-        f"join the group it belongs to: `sudo usermod -a -G {group} $USER`, log out and in, run the same command again"
-    )
 
 
 # --- What esptool prints ---------------------------------------------------------------------------------------------

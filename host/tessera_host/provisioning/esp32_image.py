@@ -24,6 +24,8 @@ _ENTRY_MAGIC = b"\xaa\x50"
 _DIGEST_MAGIC = b"\xeb\xeb" + BLANK * 14
 _APP, _DATA, _DATA_OTA = 0, 1, 0
 _IMAGE_MAGIC = 0xE9
+_HEADER = struct.Struct("<12x H x HH 5x")  # of its 24 bytes: chip, its oldest and its newest revision
+_ANY_REVISION = 0xFFFF
 # The chip that an image is for, as its header says (ESP-IDF's esp_chip_id_t).
 _CHIP_IDS = {"esp32": 0, "esp32c3": 5, "esp32s3": 9}
 # What a relay cannot lose; a board whose table has them elsewhere would lose them.
@@ -70,10 +72,23 @@ class Segment:
 
 @dataclass(frozen=True)
 class Plan:
-    """What flashing an image means: these segments, in this order, under this table."""
+    """What flashing an image means: these segments, in this order, under this table, on a chip of these revisions.
+
+    Revisions as ESP-IDF counts them: 301 is v3.1.
+    """
 
     partitions: dict[str, Partition]
     segments: tuple[Segment, ...]
+    oldest_chip: int
+    newest_chip: int
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The chip revisions that a boot loader or an application starts on."""
+
+    oldest_chip: int
+    newest_chip: int
 
 
 def read_table(content: bytes) -> list[Partition]:
@@ -100,8 +115,10 @@ def plan(image: bytes, board: Board) -> Plan:
     except ValueError as error:
         raise _rejected(board, f"{error} where an image of this board has one") from None
     code = _first_code(partitions, board)
-    _check_chip(image, board, 0, "boot loader")
-    _check_chip(image, board, code.offset - board.image_offset, "application")
+    headers = [
+        _read_header(image, board, 0, "boot loader"),
+        _read_header(image, board, code.offset - board.image_offset, "application"),
+    ]
     if board.image_offset + len(image) > code.end:
         raise _rejected(board, f"it reaches beyond the partition '{code.name}'")
     _check_kept(partitions, board)
@@ -109,7 +126,12 @@ def plan(image: bytes, board: Board) -> Plan:
         content = image[max(0, partition.offset - board.image_offset) : max(0, partition.end - board.image_offset)]
         if not partition.is_code and content.strip(BLANK):
             raise _rejected(board, f"it holds something for the partition '{partition.name}'")
-    return Plan(partitions, tuple(_segments(image, partitions, code, board.image_offset)))
+    return Plan(
+        partitions,
+        tuple(_segments(image, partitions, code, board.image_offset)),
+        oldest_chip=max(header.oldest_chip for header in headers),
+        newest_chip=min(header.newest_chip for header in headers),
+    )
 
 
 def _segments(image: bytes, partitions: dict[str, Partition], code: Partition, first: int) -> list[Segment]:
@@ -136,14 +158,14 @@ def _first_code(partitions: dict[str, Partition], board: Board) -> Partition:
     raise _rejected(board, "its partition table has no place for code")
 
 
-def _check_chip(image: bytes, board: Board, at: int, what: str) -> None:
-    header = image[at : at + 14]
-    if len(header) < 14 or header[0] != _IMAGE_MAGIC:
+def _read_header(image: bytes, board: Board, at: int, what: str) -> _Header:
+    if len(image) < at + _HEADER.size or image[at] != _IMAGE_MAGIC:
         raise _rejected(board, f"there is no {what} in it")
-    chip = int.from_bytes(header[12:14], "little")
+    chip, oldest, newest = _HEADER.unpack_from(image, at)
     if chip != _CHIP_IDS[board.mcu]:
-        name = next((mcu for mcu, number in _CHIP_IDS.items() if number == chip), f"chip {chip}")
+        name = next((name for name, number in _CHIP_IDS.items() if number == chip), f"chip {chip}")
         raise _rejected(board, f"its {what} is for {name}, the board has {board.mcu}")
+    return _Header(oldest, newest or _ANY_REVISION)
 
 
 def _check_kept(partitions: dict[str, Partition], board: Board) -> None:

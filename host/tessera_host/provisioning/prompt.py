@@ -1,4 +1,4 @@
-"""A board at MicroPython's prompt: calls to the functions of firmware/device/provision.py, one line of JSON each.
+"""A board at MicroPython's prompt: calls to the functions of firmware/device/provision.py, one line each.
 
 Owns what is typed there. The raw prompt itself is mpremote's (SerialTransport).
 """
@@ -8,6 +8,7 @@ import io
 import json
 import struct
 import time
+import zlib
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -104,8 +105,8 @@ class Prompt:
         return text.strip()
 
     def start(self, source: str) -> None:
-        """Run what does not come back: a restart."""
-        with self._quiet():
+        """Run what does not come back: a restart, which may take the port away before it is acknowledged."""
+        with contextlib.suppress(BoardSilent), self._quiet():
             self._transport.exec_raw_no_follow(source)
         self._transport.in_raw_repl = False
 
@@ -141,12 +142,11 @@ class Prompt:
 
 
 def last_object(output: bytes) -> dict[str, Any] | None:
-    """The JSON object in the last line that holds one; None if there is none."""
-    for line in reversed(output.decode(errors="replace").splitlines()):
-        try:
-            found = json.loads(line.strip())
-        except ValueError:
-            continue
-        if isinstance(found, dict):
-            return found
+    """The JSON object in the last line that ends in its CRC-32; None if there is none."""
+    for line in reversed(output.splitlines()):
+        text, _, checksum = line.strip().rpartition(b" ")
+        start = text.find(b"{")
+        if start >= 0 and f"{zlib.crc32(text[start:]):08x}".encode() == checksum:
+            found = json.loads(text[start:])
+            return found if isinstance(found, dict) else None
     return None

@@ -29,7 +29,7 @@ from ..errors import (
     UsageError,
     WrongBoard,
 )
-from . import commissioning, detection, esp32, image, rp2
+from . import commissioning, detection, esp32_image, image, rp2
 from .card import RelayCard
 from .console import Console
 from .desk import Desk
@@ -41,6 +41,7 @@ from .serial_line import SAFE
 from .settings import Settings, Wifi
 
 BOOT_SECONDS = 90.0
+GONE_SECONDS = 20.0  # in which a board that restarts has its port back
 BOOT_LOADER_SECONDS = 60.0
 START_SECONDS = 420.0  # the first start fills the record ring
 CLOCK_SECONDS = 60.0
@@ -147,7 +148,8 @@ class RelaySetup:
     def _ask_for_network(self) -> None:
         """A board with Wi-Fi needs a network; others are not asked for one. A relay that is one has it."""
         if self._settings.wifi is None and boards.board(self._board).network == "wlan":
-            ssid = self._request.ask("Wi-Fi network that the relay joins")
+            with self._desk.report.paused():
+                ssid = self._request.ask("Wi-Fi network that the relay joins")
             if ssid:
                 self._settings = replace(self._settings, wifi=Wifi(ssid))
 
@@ -202,9 +204,11 @@ class RelaySetup:
         parameters = self._desk.parameters
         release = image.find(self._request.image, self._board)
         checked = image.check(release, parameters.federation_id, parameters.root_key, self._board)
-        chip = boards.board(self._board).mcu
-        if chip in rp2.FAMILIES:
-            rp2.check_image(checked.content, chip)
+        board = boards.board(self._board)
+        if board.mcu in rp2.FAMILIES:
+            rp2.check_image(checked.content, board.mcu)
+        else:
+            esp32_image.plan(checked.content, board)
         return checked
 
     # -- the image
@@ -220,8 +224,8 @@ class RelaySetup:
     def _with_firmware(self, found: Found, checked: Image) -> Found:
         if not self._needs_image(found, checked):
             return found
-        if found.machine and not self._request.confirm(f"Overwrite {found}, with all that is on it?"):
-            raise NotPermitted(f"{found} is left as it is", "--yes overwrites it")
+        if found.machine:
+            self._confirm_overwriting(found)
         self._changed = True
         if boards.board(self._board).mcu in rp2.FAMILIES:
             after = self._flash_pico(found, checked)
@@ -230,6 +234,11 @@ class RelaySetup:
         self._check_it_runs(after, checked)
         self._desk.journal.note(self._name, "flashed", board=self._board)
         return after
+
+    def _confirm_overwriting(self, found: Found) -> None:
+        with self._desk.report.paused():
+            if not self._request.confirm(f"Overwrite {found}, with all that is on it?"):
+                raise NotPermitted(f"{found} is left as it is", "--yes overwrites it")
 
     def _flash_pico(self, found: Found, checked: Image) -> Found:
         volume = found.volume or self._into_boot_loader(found)
@@ -260,10 +269,13 @@ class RelaySetup:
         )
 
     def _flash_esp32(self, found: Found, checked: Image) -> Found:
+        from . import esp32  # esptool takes long to import, and only these boards need it
+
         self._desk.report.step(f"{self._name}: writing the image")
+        ports = detection.known_ports(self._desk.finder, found)
         esp32.flash(found.place, checked.content, boards.board(self._board), self._desk.report.advance)
         self._desk.report.step(f"{self._name}: waiting for the board")
-        return detection.wait_for_board(self._desk.finder, found, frozenset(), BOOT_SECONDS)
+        return detection.wait_for_board(self._desk.finder, found, ports, BOOT_SECONDS)
 
     def _check_it_runs(self, found: Found, checked: Image) -> None:
         told = found.identity or found.relay
@@ -293,7 +305,10 @@ class RelaySetup:
     def _complete_settings(self) -> Settings:
         """With the secrets that only now are needed."""
         settings = self._settings
-        return replace(settings, wifi=settings.wifi.with_password()) if settings.wifi else settings
+        if settings.wifi is None:
+            return settings
+        with self._desk.report.paused():
+            return replace(settings, wifi=settings.wifi.with_password())
 
     def _check_same_board(self, identity: dict[str, Any]) -> None:
         begun = self._desk.journal.fact(self._name, "chip_id")
@@ -343,7 +358,7 @@ class RelaySetup:
         nonce = secrets.token_bytes(16)
         told = prompt.call("readback", nonce.hex())
         wanted = self._settings.configuration()
-        if "wifi" in wanted:
+        if "password" in wanted.get("wifi", {}):
             wanted["wifi"]["password"] = hashlib.sha256(nonce + wanted["wifi"]["password"].encode()).hexdigest()
         right = {
             "configuration": wanted,
@@ -366,7 +381,7 @@ class RelaySetup:
         desk.report.step(f"{self._name}: waiting until it serves (a first start fills its record ring)")
         status = wait_for_relay(desk.finder, found, START_SECONDS)
         status = set_clock(found.place, status)
-        if status.get("fault"):
+        if status["fault"]:
             raise CommissioningFailed(f"the relay reports a fault: {status['fault']}", commissioning.DO_NOT_USE)
         if status["name"] != self._name:
             raise OtherRelay(f"the board at {found.place} is the relay '{status['name']}'", "plug in the right board")
@@ -438,13 +453,16 @@ class RelaySetup:
 def wait_for_relay(finder: Finder, found: Found, seconds: float) -> dict[str, Any]:
     """The status of a relay that starts, not interrupted. Raises BoardSilent, ProvisioningFailed with its own words."""
     end = time.monotonic() + seconds
+    seen = time.monotonic()
     while time.monotonic() < end:
         try:
             status = detection.ask_relay(found.place)
+            seen = time.monotonic()
             if status is not None and status.get("state") != "starting":
                 return status
-        except TesseraError:  # it restarts: the port is away
-            pass
+        except TesseraError as error:  # it restarts: the port is away
+            if time.monotonic() - seen > GONE_SECONDS:
+                raise BoardSilent(f"the board at {found.place} went away while it started", SAFE) from error
         time.sleep(0.2)
     raise BoardSilent(
         f"the relay does not serve after {seconds:.0f} s",
@@ -456,7 +474,7 @@ def set_clock(place: str, status: dict[str, Any]) -> dict[str, Any]:
     """The status with a round open: the time is told to a relay that has none. Raises CommissioningFailed."""
     end = time.monotonic() + CLOCK_SECONDS
     with Console(place) as console:
-        while status["open_round"] is None and not status.get("fault"):
+        while not status["fault"] and status["open_round"] is None:
             if time.monotonic() > end:
                 raise CommissioningFailed(
                     "the relay has the time and opens no round",
@@ -465,14 +483,14 @@ def set_clock(place: str, status: dict[str, Any]) -> dict[str, Any]:
             if status["clock"] == "unknown":
                 console.ask("clock", time.time_ns() // 1_000_000)
             time.sleep(0.3)
-            status = console.ask("status").result
+            status = console.status()
     return status
 
 
 def ask_status(place: str) -> dict[str, Any]:
     """The status of a relay that serves."""
     with Console(place) as console:
-        return console.ask("status").result
+        return console.status()
 
 
 def rounds_apart(parameters: Any, status: dict[str, Any]) -> int:
@@ -501,9 +519,10 @@ def check_keys(status: dict[str, Any], listed: dict[str, Any] | None) -> None:
 
 
 def check_self_test(status: dict[str, Any]) -> None:
-    """Raise CommissioningFailed unless the relay passed its own test, if it tells."""
-    if status.get("self_test") not in (None, "passed", True):
-        raise CommissioningFailed(f"the relay's self-test says {status['self_test']}", commissioning.DO_NOT_USE)
+    """Raise CommissioningFailed unless the relay passed its own test at its start."""
+    if status.get("self_test", "passed") != "passed":
+        told = status["self_test"] or "it was not run"
+        raise CommissioningFailed(f"the relay did not pass its self-test: {told}", commissioning.DO_NOT_USE)
 
 
 def now() -> str:

@@ -3,6 +3,8 @@ error, so that standard output has the result only.
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -22,6 +24,9 @@ class Report(Protocol):
     def note(self, text: str) -> None:
         """Something to know that is no step."""
 
+    def paused(self) -> AbstractContextManager[None]:
+        """While it lasts, a question can be asked on the terminal."""
+
 
 class Silent:
     """For --json and for tests."""
@@ -34,6 +39,9 @@ class Silent:
 
     def note(self, text: str) -> None:
         pass
+
+    def paused(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class Lines:
@@ -48,6 +56,9 @@ class Lines:
 
     def note(self, text: str) -> None:
         print(f"  note: {text}", file=sys.stderr, flush=True)
+
+    def paused(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class Bars:
@@ -80,6 +91,14 @@ class Bars:
 
     def note(self, text: str) -> None:
         self._progress.console.print(f"note: {text}", markup=False)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
 
     def _finish(self) -> None:
         if self._task is not None:
