@@ -148,18 +148,21 @@ def part_sizes(map_file: Path) -> dict[str, int]:
     text = map_file.read_text(errors="replace")
     text = text[text.index("Linker script and memory map") :]
     sizes: Counter[str] = Counter()
-    in_flash, end = False, 0
-    # An input section is " .name  0xaddress  0xsize  file", with a line break after a long name.
-    pattern = re.compile(r"^(\.\S+)|^ (?:\S+)?\s+0x([0-9a-f]+)\s+0x([0-9a-f]+) (\S.*)$", re.MULTILINE)
+    in_flash, end, limit = False, 0, 0
+    # An output section is ".name  0xaddress  0xsize", an input section " .name  0xaddress  0xsize  file", with a line
+    # break after a long name.
+    numbers = r"\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)"
+    pattern = re.compile(rf"^(\.\S+){numbers}|^ (?:\S+)?{numbers} (\S.*)$", re.MULTILINE)
     for found in pattern.finditer(text):
         if found[1]:
-            in_flash, end = found[1] in FLASH_SECTIONS, 0
-        elif in_flash and int(found[2], 16):
-            start, length = int(found[2], 16), int(found[3], 16)
-            # Strings that several objects share lie over each other: they are the first one's.
-            own = max(0, start + length - max(start, end))
-            end = max(end, start + length)
-            sizes[next(part for part, path in PARTS if re.search(path, found[4]))] += own
+            in_flash, end, limit = found[1] in FLASH_SECTIONS, 0, int(found[2], 16) + int(found[3], 16)
+        elif in_flash and int(found[4], 16):
+            start = int(found[4], 16)
+            # Strings that several objects share lie over each other: they are the first one's, which may seem to have
+            # more than the section.
+            stop = min(limit, start + int(found[5], 16))
+            sizes[next(part for part, path in PARTS if re.search(path, found[6]))] += max(0, stop - max(start, end))
+            end = max(end, stop)
     return dict(sizes.most_common())
 
 

@@ -115,9 +115,9 @@ class Provisioning:
         """What is on the flash: the configuration without its secrets, digests of the rest. The Wi-Fi password is
         told as SHA-256 of nonce (hex) and password: to compare, not to keep."""
         configuration = self._configuration() or {}
-        if "wifi" in configuration:
-            password = configuration["wifi"].get("password", "")
-            configuration["wifi"]["password"] = _hex(sha256(unhexlify(nonce) + password.encode()).digest())
+        wifi = configuration.get("wifi", {})
+        if "password" in wifi:
+            wifi["password"] = _hex(sha256(unhexlify(nonce) + wifi["password"].encode()).digest())
         for name in _OWN:
             configuration.pop(name, None)
         secrets = self._secrets()

@@ -12,7 +12,21 @@ from typing import Annotated, Any
 import typer
 
 from . import passphrase
-from .errors import NotPermitted, UsageError
+from .errors import (
+    BatchIncomplete,
+    BoardNotFound,
+    BoardSilent,
+    CommissioningFailed,
+    FlashFailed,
+    ImageRejected,
+    NotPermitted,
+    OtherRelay,
+    PortDenied,
+    ProvisioningFailed,
+    SeveralBoards,
+    UsageError,
+    WrongBoard,
+)
 from .issuer import KEYSTORE, Issuer
 from .output import printable, show
 from .provisioning import service
@@ -28,9 +42,24 @@ BATCH_PATIENCE_SECONDS = 600.0
 
 finder = Finder()  # what sees this computer's ports; a test puts in one that sees an emulated board
 
+EXIT_CODES = {
+    BoardNotFound: "no board, or it did not come back",
+    SeveralBoards: "several boards, and no --port",
+    WrongBoard: "another board or chip than asked for",
+    PortDenied: "port or volume may not be opened",
+    BoardSilent: "the board stopped answering",
+    ImageRejected: "the image is not the approved one; nothing was written",
+    FlashFailed: "writing failed, or new code did not serve",
+    ProvisioningFailed: "the board did not keep what it was told",
+    CommissioningFailed: "cover or self-test is wrong: do not use the board",
+    OtherRelay: "the board is another relay; it was left as it is",
+    BatchIncomplete: "some relays of a batch are not in service",
+}
+
 flash_app = typer.Typer(
     invoke_without_command=True,
     help="From a board on a USB cable to a relay in service. Running it again is harmless.",
+    epilog="Exit status: " + "; ".join(f"{kind.exit_code} {words}" for kind, words in EXIT_CODES.items()) + ".",
 )
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
@@ -73,7 +102,7 @@ def flash(
     wifi_password_file: Annotated[
         Path | None, typer.Option(help="File with its password; else TESSERA_WIFI_PASSWORD_FILE, else a prompt.")
     ] = None,
-    country: Annotated[str, typer.Option(help="Country of the Wi-Fi network, two letters.")] = "XX",
+    country: Annotated[str | None, typer.Option(help="Country of the Wi-Fi network, two letters.")] = None,
     address: Annotated[str | None, typer.Option(help="Fixed address, like 10.0.0.7/24. DHCP if left out.")] = None,
     gateway: Annotated[str | None, typer.Option(help="With --address.")] = None,
     dns: Annotated[str | None, typer.Option(help="With --address; the gateway if left out.")] = None,

@@ -573,16 +573,42 @@ def test_a_wifi_password_comes_from_a_file_and_is_in_nothing_that_is_kept_or_sho
     code, out, err = desk.flash("--ssid", "office", "--wifi-password-file", tmp_path / "wifi")
     assert code == 0, err
     kept = json.loads((board.files / "relay.json").read_text())
-    assert kept["wifi"] == {"ssid": "office", "password": "hunter2 hunter2", "country": "XX"}
+    assert kept["wifi"] == {"ssid": "office", "password": "hunter2 hunter2"}
     everything = out + err + "".join(path.read_text(errors="replace") for path in desk.issuer.iterdir())
     assert "hunter2" not in everything and kept["static_secret"] not in everything
     assert "hunter2" not in repr(cli_flash.Wifi("office", password="hunter2 hunter2"))
     board.unplug()
 
 
+def test_an_open_network_has_no_password(tmp_path, monkeypatch, capsys):
+    for module, name in ((detection, "PATIENCE_SECONDS"), (detection, "STATUS_SECONDS")):
+        monkeypatch.setattr(module, name, 0.3)
+    desk = Desk(tmp_path, monkeypatch, capsys, board="RPI_PICO_W")
+    board = desk.board(board="RPI_PICO_W")
+    (tmp_path / "wifi").write_text("\n")
+    options = ("--ssid", "guests", "--country", "DE", "--address", "10.0.0.7/24", "--gateway", "10.0.0.1")
+    code, _, err = desk.flash(
+        "--wifi-password-file", tmp_path / "wifi", *options, "--close-repl", "--hostname", "relay-1"
+    )
+    assert code == 0, err
+    kept = json.loads((board.files / "relay.json").read_text())
+    assert kept["wifi"] == {"ssid": "guests", "country": "DE"} and kept["repl"] == "closed"
+    assert kept["address"] == {"ip": "10.0.0.7", "netmask": "255.255.255.0", "gateway": "10.0.0.1", "dns": "10.0.0.1"}
+    board.unplug()
+
+
 def test_a_board_without_wifi_is_not_asked_for_one(desk):
     desk.board()
     assert "has no Wi-Fi" in desk.refused(errors.UsageError, "--ssid", "office")
+
+
+def test_the_help_names_every_exit_status_of_a_board(desk):
+    code, out, _ = desk.run("--help")
+    assert code == 0
+    told = " ".join(out.partition("Exit status:")[2].split())
+    for kind, words in cli_flash.EXIT_CODES.items():
+        assert f"{kind.exit_code} {words}" in told
+    assert {kind.exit_code for kind in cli_flash.EXIT_CODES} == set(range(10, 21))
 
 
 def test_every_class_of_error_has_an_exit_code_of_its_own():

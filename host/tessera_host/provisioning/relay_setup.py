@@ -358,7 +358,7 @@ class RelaySetup:
         nonce = secrets.token_bytes(16)
         told = prompt.call("readback", nonce.hex())
         wanted = self._settings.configuration()
-        if "wifi" in wanted:
+        if "password" in wanted.get("wifi", {}):
             wanted["wifi"]["password"] = hashlib.sha256(nonce + wanted["wifi"]["password"].encode()).hexdigest()
         right = {
             "configuration": wanted,

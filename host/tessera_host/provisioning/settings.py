@@ -29,7 +29,7 @@ class Wifi:
     """A network to join."""
 
     ssid: str
-    country: str = "XX"  # world-wide: the channels that are allowed everywhere
+    country: str | None = None  # without one, the channels that are allowed everywhere
     password_file: Path | None = None
     password: str | None = field(default=None, repr=False)
 
@@ -67,7 +67,7 @@ class Settings:
             raise UsageError(f"a {board} gets its address over its line", "leave out --address")
         if self.wifi and not 0 < len(self.wifi.ssid.encode()) <= _SSID_BYTES:
             raise UsageError("the name of a Wi-Fi network has 1 to 32 bytes", "check --ssid")
-        if self.wifi and not re.fullmatch(r"[A-Z]{2}", self.wifi.country):
+        if self.wifi and self.wifi.country and not re.fullmatch(r"[A-Z]{2}", self.wifi.country):
             raise UsageError(f"'{self.wifi.country}' is not a country", "write two letters, like --country DE")
         if self.hostname and not _HOSTNAME.fullmatch(self.hostname):
             raise UsageError(f"'{self.hostname}' is not a host name", "use letters a to z, digits and hyphens")
@@ -80,11 +80,8 @@ class Settings:
         if self.time_server:
             found["sntp"] = self.time_server
         if self.wifi:
-            found["wifi"] = {
-                "ssid": self.wifi.ssid,
-                "password": self.wifi.password or "",
-                "country": self.wifi.country,
-            }
+            wifi = {"ssid": self.wifi.ssid, "password": self.wifi.password, "country": self.wifi.country}
+            found["wifi"] = {name: value for name, value in wifi.items() if value}  # an open network has no password
         if self.address:
             found["address"] = dict(self.address)
         if self.hostname:
@@ -152,7 +149,7 @@ def _row(cells: dict[str, Any], folder: Path) -> Row:
     wifi = None
     if ssid := cell.get("ssid"):
         file = cell.get("wifi_password_file")
-        wifi = Wifi(ssid, cell.get("country") or "XX", folder / file if file else None)
+        wifi = Wifi(ssid, cell.get("country"), folder / file if file else None)
     settings = Settings(
         name=cell["relay"],
         host=cell["host"],
