@@ -22,7 +22,7 @@ DAYS ?= 30
 # Nothing here prints after a command: the last line of `make demo` is the demo's own. (`make -C DIR` itself announces
 # the folder at the end, unless told --no-print-directory.)
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-powercut test-attacks fuzz soak results bench bench-bundle bench-device c-stack image check-boards emulate vectors clean
+.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-powercut test-attacks fuzz soak results bench bench-bundle bench-device c-stack image check-boards emulate vectors clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,9 @@ test-system: image setup-emulator ## whole relays: power cuts, attacks, the comm
 
 test-emulated: image setup-emulator ## the image itself, built twice, and the emulator
 	@"$(PYTHON)" tools/test.py emulated
+
+test-long: image setup-emulator ## tests that take minutes each: cables pulled at every stage, updates that fail (a quarter of an hour)
+	@"$(PYTHON)" -m pytest -q -n 2 -m long
 
 test-powercut: image setup-emulator ## the power cut in every flash operation, and in every operation of the recovery (half an hour)
 	@"$(PYTHON)" tests/powercut/powercut.py && "$(PYTHON)" tests/powercut/boardcuts.py && \

@@ -92,7 +92,8 @@ def pytest(folder: str, *options: str) -> Callable[[], Counts]:
     def run() -> Counts:
         with tempfile.TemporaryDirectory() as scratch:
             report = Path(scratch, "report.xml")
-            status = run_command(sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *options, folder)
+            command = ("-m", "pytest", "-q", "-m", "not long", f"--junitxml={report}", *options, folder)
+            status = run_command(sys.executable, *command)
             counts = read_junit(report) if report.exists() else Counts()
         return at_least_one_failure(counts, status)
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import updatecuts
 from updatecuts import UpdateCuts
 
@@ -17,6 +18,7 @@ def test_every_promise_survives_cuts_of_the_emulated_board(board_image: Path, tm
     assert not cut_all(cuts, cases[5 :: len(cases) // CASES])
 
 
+@pytest.mark.long
 def test_every_promise_survives_cuts_of_an_update_of_the_emulated_board(board_image: Path, tmp_path: Path) -> None:
     cuts = UpdateCuts(board_image, tmp_path)
     cases = dict(cuts.cases())

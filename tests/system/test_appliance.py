@@ -49,14 +49,21 @@ def board(office: OfficeOnDisk, board_image: Path) -> Iterator[Board]:
 
 
 def seconds_lit(board: Board, seconds: float) -> list[float]:
-    """How long the LED was lit each time, the first and last time left out."""
-    changes = [(time.monotonic(), board.lit())]
+    """How long the LED was lit each time in so many seconds from its next change on, the last time left out.
+
+    A board that has just erased much is ahead of this computer's time, and stands still until that has caught up.
+    """
+    before, patience = board.lit(), time.monotonic() + PATIENCE_SECONDS
+    while board.lit() == before:
+        assert time.monotonic() < patience, "the LED does not change"
+        time.sleep(0.01)
+    changes = [(time.monotonic(), not before)]
     end = changes[0][0] + seconds
     while (now := time.monotonic()) < end:
         if (lit := board.lit()) != changes[-1][1]:
             changes.append((now, lit))
         time.sleep(0.01)
-    spans = [(after[0] - before[0], before[1]) for before, after in pairwise(changes[1:])]
+    spans = [(after[0] - before[0], before[1]) for before, after in pairwise(changes)]
     return [span for span, lit in spans if lit]
 
 

@@ -73,10 +73,12 @@ class Desk:
             text=True,
         )
         assert process.stderr is not None
+        said = ""
         for line in process.stderr:
+            said += line
             if stage in line:
                 return process
-        raise AssertionError(f"never came to {stage!r}")
+        raise AssertionError(f"never came to {stage!r}:\n{said}")
 
     def join(self, name: str) -> Path:
         """A member with tokens; its home."""
@@ -162,6 +164,7 @@ STAGES = (
 )
 
 
+@pytest.mark.long
 def test_a_cable_pulled_at_every_stage_costs_that_stage_only(desk: Desk) -> None:
     for stage in STAGES:
         desk.pico.plug_in(bootsel=stage in STAGES[:2])

@@ -114,6 +114,7 @@ async def test_new_code_over_the_network_is_tried_and_kept_and_nothing_is_lost(
         await member.update_relay("relay", release, bundle, lambda *_: None)
 
 
+@pytest.mark.long
 async def test_broken_code_goes_by_itself(office: OfficeOnDisk, board: Board, tmp_path: Path) -> None:
     version = status(board)["version"]
     member = office.member("alice")
@@ -128,6 +129,7 @@ async def test_broken_code_goes_by_itself(office: OfficeOnDisk, board: Board, tm
     await until(board, state="serving")
 
 
+@pytest.mark.long
 async def test_refused_releases_leave_the_flash_as_it_is(office: OfficeOnDisk, board: Board, tmp_path: Path) -> None:
     member = office.member("alice")
     await until_it_knows_the_time(member)
