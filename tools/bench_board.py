@@ -312,7 +312,7 @@ def main():
     calibrate()
     curve_work(config["signature"])
     cipher_work()
-    with open("/relay.json") as file:
+    with open("/office.json") as file:
         relay, clock = boot(json.load(file))
     give_room()
     clock.set(1000 * config["now"])

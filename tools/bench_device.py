@@ -7,6 +7,7 @@ What runs on the board is bench_board.py; here it is started, watched from outsi
 
 import asyncio
 import json
+import shutil
 import statistics
 import sys
 import tempfile
@@ -53,10 +54,10 @@ Figures = dict[str, Any]
 # -- flash
 
 
-def write_board(flash: Path, relay: FullRelay, programs: dict[str, Path | bytes]) -> None:
-    """The flash of a board that holds this relay."""
+def write_board(flash: Path, directory: Path, programs: dict[str, Path | bytes]) -> None:
+    """The flash of a board that holds the relay of a directory."""
     partitions = {name: (each.offset, each.length) for name, each in read_board(BOARD).partitions.items()}
-    write_relay(flash, relay.directory, partitions, programs)
+    write_relay(flash, directory, partitions, programs)
 
 
 @contextmanager
@@ -77,7 +78,11 @@ def core_figures(folder: Path, relay: FullRelay) -> Figures:
         "signature": {name: vectors("bip340")[1][name] for name in ("signature", "message", "public_key")},
     }
     room = {"bench_room.py": b"import device\ndevice.keep_room()\n"}  # as boot.py does before all else
-    write_board(folder / "flash.bin", relay, PARTS | room | {"bench.json": json.dumps(config).encode()})
+    programs = PARTS | room | {"bench.json": json.dumps(config).encode()}
+    # A board that finds relay.json serves, and its watchdog's and LED's work would be measured, too.
+    office = Path(shutil.copytree(relay.directory, folder / "office"))
+    (office / "relay.json").rename(office / "office.json")
+    write_board(folder / "flash.bin", office, programs)
     program = folder / "program.py"
     program.write_text("import bench_room\nimport bench_board\nbench_board.main()\n")
     execution = execute(IMAGE, folder / "flash.bin", program)
@@ -105,7 +110,7 @@ def boot_cycles(flash: Path) -> int:
 
 def boots(folder: Path, relay: FullRelay) -> int:
     flash = folder / "boot.bin"
-    write_board(flash, relay, {})
+    write_board(flash, relay.directory, {})
     if not (relay.directory / "ring.flash").exists():
         boot_cycles(flash)  # the first start ever fills the ring, once in a relay's life
     return boot_cycles(flash)
@@ -118,7 +123,7 @@ async def members(port: int) -> list[dict[str, float]]:
 def service_figures(folder: Path, relay: FullRelay) -> Figures:
     """A full relay with four members at once, over the emulated line."""
     flash = folder / "service.bin"
-    write_board(flash, relay, {})
+    write_board(flash, relay.directory, {})
     with Board(IMAGE, flash, guest_port=wire.PORT) as board:
         board.repl.enter()
         board.repl.start(SERVE)
