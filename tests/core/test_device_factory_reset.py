@@ -1,3 +1,4 @@
+# board: long
 # A factory reset ends as a board without a relay, or does not begin, whenever the power fails.
 
 from check import share

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 CORE_TESTS, VECTORS, FIRMWARE = ROOT / "tests" / "core", ROOT / "tests" / "vectors", ROOT / "firmware"
 VARIABLE = "TESSERA_MPY_CROSS"
 ARCHITECTURE = "armv6m"
-SIZE = 640 << 10  # at the end of the record ring
+SIZE = 704 << 10  # at the end of the record ring
 OFFSET = FLASH_BYTES - SIZE
 MOUNT = "/core"
 
