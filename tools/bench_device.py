@@ -77,14 +77,13 @@ def core_figures(folder: Path, relay: FullRelay) -> Figures:
         "rounds_left": EPOCH_ROUNDS - relay.open_round % EPOCH_ROUNDS - 1,
         "signature": {name: vectors("bip340")[1][name] for name in ("signature", "message", "public_key")},
     }
-    room = {"bench_room.py": b"import device\ndevice.keep_room()\n"}  # as boot.py does before all else
-    programs = PARTS | room | {"bench.json": json.dumps(config).encode()}
+    programs = PARTS | {"bench.json": json.dumps(config).encode()}
     # A board that finds relay.json serves, and its watchdog's and LED's work would be measured, too.
     office = Path(shutil.copytree(relay.directory, folder / "office"))
     (office / "relay.json").rename(office / "office.json")
     write_board(folder / "flash.bin", office, programs)
     program = folder / "program.py"
-    program.write_text("import bench_room\nimport bench_board\nbench_board.main()\n")
+    program.write_text("import bench_board\nbench_board.main()\n")
     execution = execute(IMAGE, folder / "flash.bin", program)
     if execution.status != DONE:
         sys.exit(f"bench_board.py failed on the board:\n{execution.output}{execution.errors}")
