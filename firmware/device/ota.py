@@ -72,7 +72,10 @@ class OtaSlots:
     def confirm(self):
         """What runs on trial is good: it runs from now on at every start."""
         if self.on_trial:
-            self._partition.mark_app_valid_cancel_rollback()  # first: it may be done again
+            try:
+                self._partition.mark_app_valid_cancel_rollback()  # first: it may be done again
+            except OSError:  # the boot loader knows of no trial: the same image came over the cable meanwhile
+                pass
             self._state = {"trial": None, "failed": None}
             self._write()
 

@@ -32,6 +32,7 @@ class _Chip:
         self.new = None  # set to boot, not started yet
         self.pending = None  # started and not marked as valid
         self.running = 0
+        self.otadata = True  # False: blank, as a cable leaves it
 
     def start(self):
         if self.new is not None:
@@ -63,6 +64,8 @@ def _partition_of(chip):
 
         @classmethod
         def mark_app_valid_cancel_rollback(cls):
+            if not chip.otadata:
+                raise OSError(-0x105)  # ESP_ERR_NOT_FOUND
             chip.valid, chip.pending = chip.running, None
 
     return Partition
@@ -145,6 +148,16 @@ def test_a_confirmation_cut_short_is_done_again():
     board.stage(257)
     board.start()
     board.chip.valid, board.chip.pending = board.chip.running, None  # and then the power failed
+    assert board.start() == 257 and board.places.on_trial
+    board.staging.window(1)
+    assert board.start() == 257 and not board.places.on_trial
+
+
+def test_an_image_that_came_over_the_cable_amid_its_trial_is_kept():
+    board = _Board()
+    board.stage(257)
+    board.start()
+    board.chip.valid, board.chip.pending, board.chip.otadata = board.chip.running, None, False
     assert board.start() == 257 and board.places.on_trial
     board.staging.window(1)
     assert board.start() == 257 and not board.places.on_trial
