@@ -2,15 +2,30 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from office_on_disk import OfficeOnDisk
+
 from emulator.board import Board
+from emulator.provision import provision, wait_until_serving
 
 PATIENCE_SECONDS = 120
 
 
 class RefusedCommand(Exception):
     """The board answered that it does not do this."""
+
+
+@contextmanager
+def serving_board(image: Path, office: OfficeOnDisk) -> Iterator[Board]:
+    """A board that is switched on, provisioned and serving, without a network."""
+    with Board(image, office.folder / "flash.bin") as board:
+        provision(board, office.relay.directory)
+        wait_until_serving(board)
+        yield board
 
 
 def ask(board: Board, line: str) -> tuple[list[str], dict[str, Any]]:

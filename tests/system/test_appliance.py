@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from board_console import PATIENCE_SECONDS, ask, status, until_state
+from board_console import PATIENCE_SECONDS, ask, serving_board, status, until_state
 from office_on_disk import OfficeOnDisk
 
 from emulator.board import Board
@@ -41,10 +41,7 @@ def office(tmp_path: Path) -> Iterator[OfficeOnDisk]:
 
 @pytest.fixture
 def board(office: OfficeOnDisk, board_image: Path) -> Iterator[Board]:
-    """Switched on, provisioned and serving, without a network."""
-    with Board(board_image, office.folder / "flash.bin") as board:
-        provision(board, office.relay.directory)
-        wait_until_serving(board)
+    with serving_board(board_image, office) as board:
         yield board
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from board_console import PATIENCE_SECONDS, ask
+from board_console import PATIENCE_SECONDS, ask, serving_board
 from office_on_disk import OfficeOnDisk
 
 from emulator.board import Board
-from emulator.provision import NOT_PROVISIONED, provision, reset, wait_until_serving
+from emulator.provision import NOT_PROVISIONED, reset, wait_until_serving
 from tessera import cover
 
 EPOCH_ROUNDS = 600
@@ -28,10 +28,7 @@ def office(tmp_path: Path) -> Iterator[OfficeOnDisk]:
 
 @pytest.fixture
 def board(office: OfficeOnDisk, board_image: Path) -> Iterator[Board]:
-    """Switched on, provisioned and serving, without a network."""
-    with Board(board_image, office.folder / "flash.bin") as board:
-        provision(board, office.relay.directory)
-        wait_until_serving(board)
+    with serving_board(board_image, office) as board:
         yield board
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import bundles
 import pytest
-from board_console import ask
+from board_console import ask, status
 from office_on_disk import OfficeOnDisk, admitted, read_all
 from test_board import CHOICE, PATIENCE_SECONDS, post, until_it_knows_the_time
 
@@ -48,10 +48,6 @@ def approve(issuer: Issuer, folder: Path, version: str, kind: str = "good") -> t
     """A release and its bundle, as IT makes them."""
     approved = issuer.approve(bundles.image_folder(folder, version, kind))[0]
     return releases.load(approved.path), approved.artifact.read_bytes()
-
-
-def status(board: Board) -> dict:
-    return ask(board, "status")[1]
 
 
 async def until(board: Board, **wanted: object) -> dict:

@@ -154,7 +154,7 @@ def _row(cells: dict[str, Any], folder: Path) -> Row:
         name=cell["relay"],
         host=cell["host"],
         port=int(cell.get("port") or PORT),
-        time_server=_time_server(cell.get("time_server")),
+        time_server=time_server(cell.get("time_server")),
         wifi=wifi,
         address=fixed_address(cell.get("address"), cell.get("gateway"), cell.get("dns")),
         hostname=cell.get("hostname"),
@@ -163,9 +163,6 @@ def _row(cells: dict[str, Any], folder: Path) -> Row:
     return Row(settings, cell.get("board"), cell.get("device"))
 
 
-def _time_server(text: str | None) -> str | None:
+def time_server(text: str | None) -> str | None:
     """A batch or an option says `none` for a board that gets its time over the cable."""
     return TIME_SERVER if text is None else None if text == "none" else text
-
-
-time_server = _time_server
