@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import typer
 
-from . import cli_flash, cli_member, cli_operator, cli_update, gateway
+from . import cli_contact, cli_flash, cli_join, cli_operator, cli_talk, cli_update, gateway
 from .errors import TesseraError
 from .output import show
 
@@ -26,7 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-cli_member.register(app)
+cli_join.register(app)
+cli_contact.register(app)
+cli_talk.register(app)
 cli_operator.register(app)
 cli_update.register(cli_operator.relay_app)
 gateway.register(app)

@@ -14,7 +14,7 @@ from rich.progress import Progress
 from tessera.release import version_text
 
 from . import passphrase, releases
-from .cli_member import Home, Json, PassphraseFile
+from .cli_options import Home, Json, PassphraseFile
 from .member import Member
 from .output import show
 

@@ -17,8 +17,7 @@ from tessera import curve, hashes
 from tessera.release import Release
 from tessera.staging import ACTIVATED, STAGED
 
-from . import blind, cards, client, records, updating
-from .client import Batch, Info, Refusal, RelayConnection, ResumptionRefused
+from . import blind, cards, records, relay_connection, updating
 from .clock import Clock, unix_now
 from .contacts import ContactBook, Identity
 from .errors import IntegrityError, NotPermitted, RelayRefused, UsageError
@@ -26,6 +25,7 @@ from .federation import Federation, Relay, read_card
 from .inbox import Inbox, Message
 from .keystore import Keystore
 from .outbox import Outbox
+from .relay_connection import Batch, Info, Refusal, RelayConnection, ResumptionRefused
 from .tokens import Token, Wallet
 
 KIND = "member"
@@ -375,7 +375,7 @@ class Member:
         try:
             return await self._admit(relay, posting)
         except Refusal as refusal:
-            if refusal.code != client.NOT_ADMITTED:
+            if refusal.code != relay_connection.NOT_ADMITTED:
                 raise
             return await self._admit(relay, posting)  # the epoch may have ended between INFO and AUTH
 
@@ -455,10 +455,10 @@ class Member:
 
     async def _look_into(self, refusal: Refusal, session: Session) -> None:
         """Raise it, unless the token is used up or its epoch has just ended: then another token will do."""
-        if refusal.code == client.QUOTA:
+        if refusal.code == relay_connection.QUOTA:
             session.token.spent()
             self._save()
-        elif refusal.code != client.NOT_ADMITTED or not await self._epoch_is_over(session):
+        elif refusal.code != relay_connection.NOT_ADMITTED or not await self._epoch_is_over(session):
             raise refusal
 
     async def _epoch_is_over(self, session: Session) -> bool:
@@ -509,7 +509,7 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except Refusal as refusal:
-        if refusal.code != client.BAD_REQUEST:
+        if refusal.code != relay_connection.BAD_REQUEST:
             raise
         raise RelayRefused(
             "the relay does not take this release",

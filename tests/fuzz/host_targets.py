@@ -22,7 +22,7 @@ from target import Intake, Target, allowed
 from tessera import curve, hashes, wire
 from tessera.errors import BadFrame, InvalidObject, Refused
 from tessera.params import Parameters
-from tessera_host import blind, cards, client, contacts, gateway, keystore, plan, records
+from tessera_host import blind, cards, contacts, gateway, keystore, plan, records, relay_connection
 from tessera_host.contacts import ContactBook, Identity
 from tessera_host.errors import IntegrityError, InvalidInput, KeystoreError, TesseraError, WrongPassphrase
 from tessera_host.federation import Federation, read_card
@@ -195,17 +195,17 @@ class Client(Target):
     def run(self, data: bytes) -> None:
         intake = Intake(data)
         which = intake.number(1) % 9
-        with mock.patch.object(client, "BUSY_ATTEMPTS", 1):
+        with mock.patch.object(relay_connection, "BUSY_ATTEMPTS", 1):
             allowed(TesseraError, lambda: self._loop.run_until_complete(self._talk(which, intake)))
 
     async def _talk(self, which: int, intake: Intake) -> None:
         reader = asyncio.StreamReader()
-        connection = client.RelayConnection(reader, _Sink(), 5)
+        connection = relay_connection.RelayConnection(reader, _Sink(), 5)
         if which == 8:
             reader.feed_data(intake.rest())
             reader.feed_eof()
             await connection._shake_hands(
-                lambda nonce: client.channel.Initiator(nonce, KEY, b"a" * 32, bytes(31) + b"\5")
+                lambda nonce: relay_connection.channel.Initiator(nonce, KEY, b"a" * 32, bytes(31) + b"\5")
             )
             raise AssertionError("a relay without the key was believed")
         connection._channel = _OpenChannel()

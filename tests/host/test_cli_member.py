@@ -11,7 +11,7 @@ import pytest
 from sample_federation import PASSPHRASE, TOKENS, Clock, PaperIssuer, SampleFederation, SampleRelay
 
 from tessera import hashes
-from tessera_host import cards, cli, cli_member, output
+from tessera_host import cards, cli, cli_talk, output
 from tessera_host import keystore as keystore_module
 from tessera_host import member as member_module
 from tessera_host.errors import RelayRefused, Unreachable
@@ -360,7 +360,7 @@ def test_follow_goes_on_over_failures_and_holds_no_lock_meanwhile(desk: Desk) ->
             asyncio.run(ann.send("bob", f"number {len(naps)}"))
         desk.clock.next_round()
 
-    desk.monkeypatch.setattr(cli_member.time, "sleep", nap)
+    desk.monkeypatch.setattr(cli_talk.time, "sleep", nap)
     code, out, err = desk.run("bob", "fetch", "--follow")
     assert code == 130
     assert [line for line in out.splitlines() if line.startswith("ann: ")] == [f"ann: number {n}" for n in (1, 2, 3)]

@@ -25,7 +25,6 @@ from tessera import curve, hashes
 from tessera_host import blind, cards
 from tessera_host import keystore as keystore_module
 from tessera_host import member as member_module
-from tessera_host.client import Refusal
 from tessera_host.errors import (
     IntegrityError,
     KeystoreError,
@@ -40,6 +39,7 @@ from tessera_host.inbox import Message
 from tessera_host.keystore import Keystore
 from tessera_host.member import FetchReport, Member
 from tessera_host.records import TAG_BYTES
+from tessera_host.relay_connection import Refusal
 
 
 class Cut(Exception):
