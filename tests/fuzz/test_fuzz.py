@@ -19,7 +19,7 @@ from targets import TARGETS
 from tessera import channel, hashes, keyring, ledger, recordlog, wire
 from tessera.admission import Admission
 from tessera.relay import Relay
-from tessera_host import cards, issuance, keystore
+from tessera_host import cards, issuance, keystore, relay_connection
 
 SEED = 20260401
 
