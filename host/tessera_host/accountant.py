@@ -9,7 +9,7 @@ A record counts as soon as it may have left, also if no answer came: the relay m
 from dataclasses import dataclass
 from fractions import Fraction
 
-from . import composition, noise
+from . import composition
 from .federation import Federation
 
 DAY_SECONDS = 86400
@@ -52,10 +52,10 @@ class Accountant:
 
     def budget(self, now: int) -> Budget:
         recent = sorted(time for time in self._times if time > now - DAY_SECONDS)
-        total = self._federation.budget
-        allowed = composition.deliveries_within(*self._delivery(now), total.epsilon, total.delta)
-        names = noise.decimal(total.epsilon), noise.decimal(total.delta, 40)
-        return Budget(len(recent), allowed, *names, self._next_at(recent, allowed, now))
+        office = self._federation.budget
+        total = Fraction(office["epsilon"]), Fraction(office["delta"])
+        allowed = composition.deliveries_within(*self._delivery(now), *total)
+        return Budget(len(recent), allowed, office["epsilon"], office["delta"], self._next_at(recent, allowed, now))
 
     def _next_at(self, recent: list[int], allowed: int, now: int) -> int | None:
         if allowed == 0:
