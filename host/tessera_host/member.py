@@ -8,7 +8,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -17,24 +17,24 @@ from tessera import curve, hashes
 from tessera.release import Release
 from tessera.staging import ACTIVATED, STAGED
 
-from . import blind, cards, records, relay_connection, updating
+from . import blind, cards, relay_connection, updating
 from .accountant import Accountant, Budget
 from .clock import Clock, unix_now
 from .contacts import ContactBook, Identity
 from .errors import IntegrityError, NotPermitted, RelayRefused, UsageError
 from .federation import Federation, Relay, read_card
+from .fetching import Fetcher, FetchReport, Progress
 from .history import History, Sent
-from .inbox import Inbox, Message
+from .inbox import Inbox
 from .keystore import Keystore
 from .outbox import Outbox
-from .relay_connection import Batch, Info, Refusal, RelayConnection, ResumptionRefused
+from .relay_connection import Info, Refusal, RelayConnection, ResumptionRefused
 from .sending import Sender
 from .tokens import Token, Wallet
 
 KIND = "member"
 KEYSTORE_NAME = "member.keystore"
 MAILBOX_BYTES = 16
-FETCH_ROUNDS = 16
 CLOCK_ROUNDS = 1
 
 # (epoch, relay's static key) → the token to use; raises NotPermitted if there is none.
@@ -60,17 +60,6 @@ class SendReport:
     @property
     def records(self) -> int:
         return len(self.rounds)
-
-
-@dataclass
-class FetchReport:
-    """What one call read: (round, published count) of every round, messages completed, records that were ours, and how
-    many rounds had expired before they were read."""
-
-    rounds: list[tuple[int, int]] = field(default_factory=list)
-    messages: list[Message] = field(default_factory=list)
-    records_matched: int = 0
-    rounds_expired: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,9 +89,8 @@ class Member:
         """Not for callers: use `create` or `open`."""
         self._store = store
         self._clock = clock
-        # Two tasks that fetch would use one session twice.
-        self._fetching = asyncio.Lock()
         self.sender = Sender(self)
+        self.fetcher = Fetcher(self)
         self._look()
 
     def _look(self) -> None:
@@ -472,36 +460,9 @@ class Member:
 
     # -- fetching
 
-    async def fetch(self) -> FetchReport:
-        """Read the own bucket from where it was left up to the open round. What was read is saved every 16 rounds, so
-        an interrupted call loses nothing: its messages come with the next report."""
-        report = FetchReport()
-        async with self._fetching, self.session(self.federation.home, self.wallet.for_fetching) as session:
-            open_round = session.info.open_round
-            report.rounds_expired = self.inbox.expect(session.info.first_round, open_round)
-            while self.inbox.next_round < open_round:
-                self._read(await self._fetch_next(session), report)
-        self.inbox.forget_read()
-        report.messages = self.inbox.take_unread()
-        self.save()
-        return report
-
-    async def _fetch_next(self, session: Session) -> list[Batch]:
-        """At most 16 rounds of one epoch: the bucket may be another in the next."""
-        start = self.inbox.next_round
-        epoch = self.federation.epoch_of(start)
-        end = min(start + FETCH_ROUNDS, session.info.open_round, self.federation.first_round(epoch + 1))
-        bucket = records.bucket_of(self.identity.mailbox, self.federation.governing(epoch).buckets)
-        batches = await session.connection.fetch(bucket, start, end)
-        if not batches:
-            raise RelayRefused("the relay does not serve rounds it says are sealed", "try again; if it recurs, tell IT")
-        return batches
-
-    def _read(self, batches: list[Batch], report: FetchReport) -> None:
-        for batch in batches:
-            report.records_matched += self.inbox.read(batch.round, batch.records)
-            report.rounds.append((batch.round, len(batch.records)))
-        self.save()
+    async def fetch(self, progress: Progress | None = None) -> FetchReport:
+        """Read the own bucket from where it was left up to the open round, and give the messages not given before."""
+        return await self.fetcher.fetch(progress)
 
 
 @contextmanager
