@@ -117,6 +117,19 @@ class Wallet:
                 return token
         raise NotPermitted(f"the posts of epoch {epoch} are used up", "what waits can be sent in the next epoch")
 
+    def posting_tokens(self, epoch: int, relay: bytes) -> int:
+        """How many there are, used up or not."""
+        return len(self._posting(epoch, relay))
+
+    def for_posting_turn(self, epoch: int, relay: bytes, turn: int) -> Token:
+        """The posting token of that number, whatever it has left; the last one if there are fewer."""
+        tokens = self._posting(epoch, relay)
+        if not tokens:
+            raise NotPermitted(
+                f"no tokens to post with in epoch {epoch}", "'tessera token fetch' gets them, an epoch ahead"
+            )
+        return tokens[min(turn, len(tokens) - 1)]
+
     def _posting(self, epoch: int, relay: bytes) -> list[Token]:
         """All but the one that fetches; nothing is fetched from other relays than the home relay."""
         return self.of(epoch, relay)[1 if relay == self._federation.home.key else 0 :]
