@@ -2,8 +2,8 @@
 
 A round has, for every relay that a contact of this member is on, one frame on a posting session, which carries a record
 or nothing, and one fetch from the home relay: at random moments that were chosen before anybody looked at the outbox.
-Owns the course of rounds and what happens when a relay is away: an answer that does not come, or says no, ends the slot,
-and the next round has another. The moments are `schedule`'s, the frames `sending`'s and `fetching`'s.
+Owns the course of rounds and what happens when a relay is away: an answer that does not come, or says no, ends the
+slot, and the next round has another. The moments are `schedule`'s, the frames `sending`'s and `fetching`'s.
 """
 
 import asyncio
