@@ -6,14 +6,15 @@ The parts of the state have their own modules: `federation`, `contacts`, `tokens
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
-from tessera import curve, hashes
+from tessera import curve
 from tessera.release import Release
 from tessera.staging import ACTIVATED, STAGED
 
@@ -26,10 +27,14 @@ from .federation import Federation, Relay, read_card
 from .fetching import Fetcher, FetchReport, Progress
 from .history import History, Sent
 from .inbox import Inbox
+from .invitation import member_fields
+from .issuance import OPEN_SESSIONS_PER_KEY
 from .keystore import Keystore
 from .outbox import Outbox
 from .relay_connection import Info, Refusal, RelayConnection, ResumptionRefused
 from .sending import Sender
+from .tokenerrand import TokenErrand, TokenIssuer
+from .tokenerrand import run as run_errand
 from .tokens import Token, Wallet
 
 KIND = "member"
@@ -39,14 +44,6 @@ CLOCK_ROUNDS = 1
 
 # (epoch, relay's static key) → the token to use; raises NotPermitted if there is none.
 TokenChoice = Callable[[int, bytes], Token]
-
-
-class TokenIssuer(Protocol):
-    """What token fetching needs of an issuer: cards in, cards out."""
-
-    def offer(self, request: str) -> str: ...
-
-    def answer(self, challenge: str) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -190,9 +187,7 @@ class Member:
 
     def card(self) -> str:
         """The member card, for IT's roster."""
-        me = self.identity
-        message = hashes.tagged("member", self.federation.id + me.key + me.name.encode())
-        return cards.encode("member", {"name": me.name, "key": me.key, "sig": me.sign(message)})
+        return cards.encode("member", member_fields(self.identity, self.federation.id))
 
     def invite(self, name: str) -> str:
         """The invite card for someone to be called `name`. The first of three messages."""
@@ -254,10 +249,21 @@ class Member:
         wanted = self.token_epochs()
         if epoch is not None and epoch not in wanted:
             raise NotPermitted(f"there is no asking for tokens of epoch {epoch} now", f"wanted: {wanted}")
-        target = self.federation.relay_named(relay) if relay else self.federation.home
-        card = self.wallet.request(wanted[0] if epoch is None else epoch, target.key, self.now(), count)
+        asked = wanted[0] if epoch is None else epoch
+        card = self.wallet.request(asked, self._needed(asked, relay)[: count or OPEN_SESSIONS_PER_KEY], self.now())
         self.save()
         return card
+
+    def _needed(self, epoch: int, relay: str | None) -> list[bytes]:
+        """The relays of the tokens that are lacking: dealt out, or all of them one relay's."""
+        if relay:
+            return [self.federation.relay_named(relay).key] * self.wallet.lacking(epoch)
+        return self.wallet.needed(epoch, Counter(contact["relay"] for contact in self.contacts.book.values()))
+
+    def token_errand(self, epoch: int, relay: str | None = None) -> TokenErrand:
+        """A visit to the issuer for the tokens of one epoch, for the relays that this member needs them for (or for the
+        one that is named)."""
+        return TokenErrand(self.wallet, epoch, lambda: self._needed(epoch, relay), self.now, self.save)
 
     def challenge_tokens(self, offer_card: str) -> str:
         """The challenge card to an issuer's offer."""
@@ -279,20 +285,12 @@ class Member:
         fetched: list[tuple[int, int]] = []
         for epoch in self.token_epochs():
             try:
-                fetched.append((epoch, self._fetch_epoch(issuer, epoch, relay)))
+                fetched.append((epoch, run_errand(self.token_errand(epoch, relay), issuer)))
             except NotPermitted as error:
                 refusal = error
         if not fetched:
             raise refusal
         return fetched
-
-    def _fetch_epoch(self, issuer: TokenIssuer, epoch: int, relay: str | None) -> int:
-        """The tokens of one epoch, in as many requests as the issuer's limit on open sessions needs."""
-        count = 0
-        while self.wallet.lacking(epoch):
-            challenge = self.challenge_tokens(issuer.offer(self.request_tokens(epoch, relay)))
-            count += self.finish_tokens(issuer.answer(challenge))[1]
-        return count
 
     # -- relays
 
