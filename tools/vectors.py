@@ -324,6 +324,7 @@ def record() -> Rows:
         Delivery("empty", 0, b"", odd=True),
         Delivery("full", 2, data("record/full", 144), message=0xFFFFFFFF),
         Delivery("continued", 3, "…".encode() * 48, epoch=0, kind=2, message=3),
+        Delivery("file", 4, b"\x08note.txt" + b"Thursday at ten", kind=3, message=5),
         Delivery("last part, last epoch", 4, b"end", epoch=0xFFFFFFFF, part=15, parts=16, message=4),
         *long_message(),
     ]

@@ -17,13 +17,16 @@ from .records import ReceivingChain, Step
 
 @dataclass(frozen=True)
 class Message:
-    """A text from a contact. `lost` messages before or inside it never arrived; the text is what did."""
+    """A text from a contact, or a file: then `file` is the name the sender gave it, and `content` what is in it.
+    `lost` messages before or inside it never arrived; the text is what did."""
 
     contact: str
     message: int
     text: str
     round: int
     lost: int = 0
+    file: str | None = None
+    content: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -125,9 +128,12 @@ class Inbox:
                 self._give_up(name, received, message, round_)
 
     def _append(self, name: str, received: dict[str, Any], message: dict[str, Any], round_: int) -> None:
-        received["text"] += _joined(message)
-        if message["kind"] == records.TEXT:
-            self._store(name, received, round_)
+        if message["kind"] == records.FILE:
+            self._store_file(name, received, _joined(message), round_)
+        else:
+            received["text"] += _joined(message)
+            if message["kind"] == records.TEXT:
+                self._store(name, received, round_)
         del received["parts"][received["next"]]
         received["next"] += 1
 
@@ -135,7 +141,7 @@ class Inbox:
         """A gap: count what is lost and let what arrived around it be read."""
         following = received["next"] + 1 if message else min(received["parts"])
         received["lost"] += following - received["next"]
-        received["text"] += _joined(message) if message else b""
+        received["text"] += _joined(message) if message and message["kind"] != records.FILE else b""
         if received["text"]:
             self._store(name, received, round_)
         received["parts"].pop(received["next"], None)
@@ -143,9 +149,19 @@ class Inbox:
 
     def _store(self, name: str, received: dict[str, Any], round_: int) -> None:
         text = received["text"].decode(errors="replace")
-        entry = {"contact": name, "message": received["next"], "text": text, "round": round_, "lost": received["lost"]}
+        received["text"] = b""
+        self._append_message(name, received, {"text": text, "round": round_})
+
+    def _store_file(self, name: str, received: dict[str, Any], data: bytes, round_: int) -> None:
+        if received["text"]:  # its end never came
+            self._store(name, received, round_)
+        title, content = records.read_file(data)
+        self._append_message(name, received, {"text": "", "round": round_, "file": title, "content": content})
+
+    def _append_message(self, name: str, received: dict[str, Any], fields: dict[str, Any]) -> None:
+        entry = {"contact": name, "message": received["next"], "lost": received["lost"], **fields}
         self._state["messages"].append({**entry, "unread": True})
-        received["text"], received["lost"] = b"", 0
+        received["lost"] = 0
 
     def forget_read(self) -> None:
         """Erase the keys of epochs that were read to their end."""

@@ -214,6 +214,17 @@ class RelayConnection:
         (open_round,) = await self._ask(wire.post(bucket, record), wire.ACK)
         return int(open_round)
 
+    # The steady agent's frames: one each, whatever the answer. That a relay is busy with a post, and not with a frame
+    # that does nothing, would show in their number.
+
+    async def void_once(self) -> None:
+        await self._ask_once(wire.void(), wire.VOIDED)
+
+    async def post_once(self, bucket: int, record: bytes) -> int:
+        """Post a record (240 bytes): the round it will appear in."""
+        (open_round,) = await self._ask_once(wire.post(bucket, record), wire.ACK)
+        return int(open_round)
+
     async def params(self) -> bytes:
         """The relay's newest parameter set; nothing about it is checked."""
         total, _, data = await self._ask(wire.params(0), wire.PARAMS_ANSWER)
@@ -270,15 +281,14 @@ class RelayConnection:
 
     async def _ask(self, request: bytes, wanted: int) -> tuple[Any, ...]:
         """The fields of the answer to a request."""
+        return await _patiently(lambda: self._ask_once(request, wanted))
 
-        async def once() -> tuple[Any, ...]:
-            await self._send(request)
-            answer: tuple[Any, ...] = _understood(wire.read_answer, await self._receive(wire.CLIENT_FRAME_BYTES))
-            if answer[0] != wanted:
-                raise IntegrityError("the relay answered another request", "tell IT")
-            return answer[1:]
-
-        return await _patiently(once)
+    async def _ask_once(self, request: bytes, wanted: int) -> tuple[Any, ...]:
+        await self._send(request)
+        answer: tuple[Any, ...] = _understood(wire.read_answer, await self._receive(wire.CLIENT_FRAME_BYTES))
+        if answer[0] != wanted:
+            raise IntegrityError("the relay answered another request", "tell IT")
+        return answer[1:]
 
     async def _send(self, plaintext: bytes) -> None:
         await self._write(self._channel.seal(plaintext))
