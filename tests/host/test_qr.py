@@ -1,6 +1,8 @@
 """QR codes in a terminal: what is drawn is the code, and it is black on white."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 import segno
@@ -34,5 +36,7 @@ def test_code_that_is_too_wide_is_not_drawn() -> None:
     assert len(qr.lines("x", columns=25)) == 13
 
 
-def test_longest_card_of_a_meeting_fits_eighty_columns() -> None:
-    assert qr.lines("tessera:answer:" + "A" * 480, columns=79)
+def test_cards_of_a_meeting_fit_eighty_columns() -> None:
+    vectors = json.loads((Path(__file__).parent.parent / "vectors" / "contact.json").read_text())
+    for card in ("invite", "answer", "confirm"):
+        assert qr.lines(vectors["enrolments"][0][card]["text"], columns=79)
