@@ -18,8 +18,9 @@ import typer
 from . import passphrase
 from .cli_options import ContactName, Home, Json, PassphraseFile, RelayName, count, open_member
 from .errors import InvalidInput, RelayRefused, TesseraError, Unreachable, UsageError
+from .fetching import FetchReport
 from .inbox import Message
-from .member import FetchReport, Member
+from .member import Member
 from .output import printable, show
 
 JITTER_SECONDS = 10

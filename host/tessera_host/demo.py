@@ -28,8 +28,9 @@ from rich.table import Table
 
 from . import organisation, plan
 from .errors import InvalidInput, NotPermitted, TesseraError
+from .fetching import FetchReport
 from .issuer import FEDERATION_CARD, Issuer
-from .member import FetchReport, Member
+from .member import Member
 from .relay_process import RelayProcess
 
 PORT = 8100

@@ -6,47 +6,44 @@ The parts of the state have their own modules: `federation`, `contacts`, `tokens
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
-from tessera import curve, hashes
+from tessera import curve
 from tessera.release import Release
 from tessera.staging import ACTIVATED, STAGED
 
-from . import blind, cards, records, relay_connection, updating
+from . import blind, cards, relay_connection, updating
 from .accountant import Accountant, Budget
 from .clock import Clock, unix_now
 from .contacts import ContactBook, Identity
 from .errors import IntegrityError, NotPermitted, RelayRefused, UsageError
 from .federation import Federation, Relay, read_card
+from .fetching import Fetcher, FetchReport, Progress
 from .history import History, Sent
-from .inbox import Inbox, Message
+from .inbox import Inbox
+from .invitation import member_fields
+from .issuance import OPEN_SESSIONS_PER_KEY
 from .keystore import Keystore
 from .outbox import Outbox
-from .relay_connection import Batch, Info, Refusal, RelayConnection, ResumptionRefused
+from .relay_connection import Info, Refusal, RelayConnection, ResumptionRefused
 from .sending import Sender
+from .tokenerrand import TokenErrand, TokenIssuer
+from .tokenerrand import run as run_errand
 from .tokens import Token, Wallet
 
 KIND = "member"
 KEYSTORE_NAME = "member.keystore"
 MAILBOX_BYTES = 16
-FETCH_ROUNDS = 16
 CLOCK_ROUNDS = 1
 
 # (epoch, relay's static key) → the token to use; raises NotPermitted if there is none.
 TokenChoice = Callable[[int, bytes], Token]
-
-
-class TokenIssuer(Protocol):
-    """What token fetching needs of an issuer: cards in, cards out."""
-
-    def offer(self, request: str) -> str: ...
-
-    def answer(self, challenge: str) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -60,17 +57,6 @@ class SendReport:
     @property
     def records(self) -> int:
         return len(self.rounds)
-
-
-@dataclass
-class FetchReport:
-    """What one call read: (round, published count) of every round, messages completed, records that were ours, and how
-    many rounds had expired before they were read."""
-
-    rounds: list[tuple[int, int]] = field(default_factory=list)
-    messages: list[Message] = field(default_factory=list)
-    records_matched: int = 0
-    rounds_expired: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,9 +86,8 @@ class Member:
         """Not for callers: use `create` or `open`."""
         self._store = store
         self._clock = clock
-        # Two tasks that fetch would use one session twice.
-        self._fetching = asyncio.Lock()
         self.sender = Sender(self)
+        self.fetcher = Fetcher(self)
         self._look()
 
     def _look(self) -> None:
@@ -202,9 +187,7 @@ class Member:
 
     def card(self) -> str:
         """The member card, for IT's roster."""
-        me = self.identity
-        message = hashes.tagged("member", self.federation.id + me.key + me.name.encode())
-        return cards.encode("member", {"name": me.name, "key": me.key, "sig": me.sign(message)})
+        return cards.encode("member", member_fields(self.identity, self.federation.id))
 
     def invite(self, name: str, rekey: bool = False) -> str:
         """The invite card for someone to be called `name`. The first of three messages."""
@@ -285,10 +268,21 @@ class Member:
         wanted = self.token_epochs()
         if epoch is not None and epoch not in wanted:
             raise NotPermitted(f"there is no asking for tokens of epoch {epoch} now", f"wanted: {wanted}")
-        target = self.federation.relay_named(relay) if relay else self.federation.home
-        card = self.wallet.request(wanted[0] if epoch is None else epoch, target.key, self.now(), count)
+        asked = wanted[0] if epoch is None else epoch
+        card = self.wallet.request(asked, self._needed(asked, relay)[: count or OPEN_SESSIONS_PER_KEY], self.now())
         self.save()
         return card
+
+    def _needed(self, epoch: int, relay: str | None) -> list[bytes]:
+        """The relays of the tokens that are lacking: dealt out, or all of them one relay's."""
+        if relay:
+            return [self.federation.relay_named(relay).key] * self.wallet.lacking(epoch)
+        return self.wallet.needed(epoch, Counter(contact["relay"] for contact in self.contacts.book.values()))
+
+    def token_errand(self, epoch: int, relay: str | None = None) -> TokenErrand:
+        """A visit to the issuer for the tokens of one epoch, for the relays that this member needs them for (or for the
+        one that is named)."""
+        return TokenErrand(self.wallet, epoch, lambda: self._needed(epoch, relay), self.now, self.save)
 
     def challenge_tokens(self, offer_card: str) -> str:
         """The challenge card to an issuer's offer."""
@@ -310,20 +304,12 @@ class Member:
         fetched: list[tuple[int, int]] = []
         for epoch in self.token_epochs():
             try:
-                fetched.append((epoch, self._fetch_epoch(issuer, epoch, relay)))
+                fetched.append((epoch, run_errand(self.token_errand(epoch, relay), issuer)))
             except NotPermitted as error:
                 refusal = error
         if not fetched:
             raise refusal
         return fetched
-
-    def _fetch_epoch(self, issuer: TokenIssuer, epoch: int, relay: str | None) -> int:
-        """The tokens of one epoch, in as many requests as the issuer's limit on open sessions needs."""
-        count = 0
-        while self.wallet.lacking(epoch):
-            challenge = self.challenge_tokens(issuer.offer(self.request_tokens(epoch, relay)))
-            count += self.finish_tokens(issuer.answer(challenge))[1]
-        return count
 
     # -- relays
 
@@ -491,36 +477,9 @@ class Member:
 
     # -- fetching
 
-    async def fetch(self) -> FetchReport:
-        """Read the own bucket from where it was left up to the open round. What was read is saved every 16 rounds, so
-        an interrupted call loses nothing: its messages come with the next report."""
-        report = FetchReport()
-        async with self._fetching, self.session(self.federation.home, self.wallet.for_fetching) as session:
-            open_round = session.info.open_round
-            report.rounds_expired = self.inbox.expect(session.info.first_round, open_round)
-            while self.inbox.next_round < open_round:
-                self._read(await self._fetch_next(session), report)
-        self.inbox.forget_read()
-        report.messages = self.inbox.take_unread()
-        self.save()
-        return report
-
-    async def _fetch_next(self, session: Session) -> list[Batch]:
-        """At most 16 rounds of one epoch: the bucket may be another in the next."""
-        start = self.inbox.next_round
-        epoch = self.federation.epoch_of(start)
-        end = min(start + FETCH_ROUNDS, session.info.open_round, self.federation.first_round(epoch + 1))
-        bucket = records.bucket_of(self.identity.mailbox, self.federation.governing(epoch).buckets)
-        batches = await session.connection.fetch(bucket, start, end)
-        if not batches:
-            raise RelayRefused("the relay does not serve rounds it says are sealed", "try again; if it recurs, tell IT")
-        return batches
-
-    def _read(self, batches: list[Batch], report: FetchReport) -> None:
-        for batch in batches:
-            report.records_matched += self.inbox.read(batch.round, batch.records)
-            report.rounds.append((batch.round, len(batch.records)))
-        self.save()
+    async def fetch(self, progress: Progress | None = None) -> FetchReport:
+        """Read the own bucket from where it was left up to the open round, and give the messages not given before."""
+        return await self.fetcher.fetch(progress)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ has for it, whether there is a part or not. When which of the two is done is `pa
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import records, relay_connection
@@ -16,6 +15,7 @@ from .relay_connection import Refusal
 
 if TYPE_CHECKING:
     from .member import Member, Session, TokenChoice
+    from .settling import Settling
 
 
 class Posted(NamedTuple):
@@ -55,18 +55,17 @@ class Sender:
                         return posted
         return None
 
-    async def slot(
-        self, relay: Relay, choose: "TokenChoice", settled: Callable[[], Awaitable[None]], may_post: bool
-    ) -> Posted | None:
+    async def slot(self, relay: Relay, choose: "TokenChoice", settling: "Settling", may_post: bool) -> Posted | None:
         """The one frame of a round: the first part that waits for a relay, or VOID. Looks the same from outside.
 
-        The connection is made first; `settled` returns a fixed time later, and hides how long sealing took. Nothing is
-        asked twice: a part that is refused waits for the next slot.
+        It leaves a fixed time after the connection is made, which hides how long sealing took. Nothing is asked twice:
+        a part that is refused waits for the next slot.
         """
         async with self._posting, self._member.session(relay, choose) as session:
+            settling.begin()
             item = self._next(relay) if may_post and session.token.left != 0 else None
             record = self._sealed(session, item) if item else None
-            await settled()
+            await settling.done()
             if item is None or record is None:
                 await session.connection.void_once()
                 return None
