@@ -192,9 +192,10 @@ class Inbox:
         """All that is kept, oldest first."""
         return [_message(entry) for entry in self._state["messages"]]
 
-    def take_unread(self) -> list[Message]:
-        """What was not given out before. To be saved before it is shown."""
-        unread = [entry for entry in self._state["messages"] if entry["unread"]]
+    def take_unread(self, contact: str | None = None) -> list[Message]:
+        """What was not given out before, of one contact or of all. To be saved before it is shown."""
+        messages = self._state["messages"]
+        unread = [entry for entry in messages if entry["unread"] and contact in (None, entry["contact"])]
         for entry in unread:
             entry["unread"] = False
         return [_message(entry) for entry in unread]
