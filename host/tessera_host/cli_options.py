@@ -42,16 +42,33 @@ def open_member(home: Path, passphrase_file: Path | None) -> Member:
     return Member.open(home, passphrase.obtain(passphrase_file, confirm=False))
 
 
+def member_opener(home: Path, passphrase_file: Path | None) -> Callable[[], Member]:
+    """For commands that open the keystore several times: the passphrase is obtained once, at the first."""
+    known: list[str] = []
+
+    def opened() -> Member:
+        if not known:
+            known.append(passphrase.obtain(passphrase_file, confirm=False))
+        return Member.open(home, known[0])
+
+    return opened
+
+
 def card_text(card: str) -> str:
     if card.startswith(CARD_PREFIX):
         return card
     return sys.stdin.read() if card == STDIN else files.read_text(Path(card))
 
 
+def check_new_file(output: Path | None) -> None:
+    """Before anything changes. Raises UsageError."""
+    if output is not None and output.exists():
+        raise UsageError(f"{output} exists already and is not overwritten", "choose another file with -o")
+
+
 def deliver(output: Path | None, as_json: bool, make: Callable[[], tuple[str, dict[str, Any], str]]) -> None:
     """Make a card and write or print it. `make` gives the card, what else to report, and a line on what to do next."""
-    if output is not None and output.exists():  # before anything changes
-        raise UsageError(f"{output} exists already and is not overwritten", "choose another file with -o")
+    check_new_file(output)
     card, result, next_step = make()
     if output is not None:
         files.write(output, (card + "\n").encode())

@@ -189,15 +189,15 @@ class Member:
         """The member card, for IT's roster."""
         return cards.encode("member", member_fields(self.identity, self.federation.id))
 
-    def invite(self, name: str) -> str:
+    def invite(self, name: str, rekey: bool = False) -> str:
         """The invite card for someone to be called `name`. The first of three messages."""
-        card = self.contacts.invite(name, self.epoch())
+        card = self.contacts.invite(name, self.epoch(), rekey)
         self.save()
         return card
 
-    def answer(self, invite_card: str, name: str | None = None) -> str:
+    def answer(self, invite_card: str, name: str | None = None, rekey: bool = False) -> str:
         """The answer card to an invite. The second of three messages."""
-        _, card = self.contacts.answer(invite_card, name, self.epoch(), self.round())
+        _, card = self.contacts.answer(invite_card, name, self.epoch(), self.round(), rekey)
         self.save()
         return card
 
@@ -232,6 +232,25 @@ class Member:
         self.contacts.remove(name)
         self.outbox.drop(name)
         self.history.drop(name)
+        self.save()
+
+    def abandon_meeting(self, name: str) -> None:
+        """Forget the meeting under way with this name; a contact of this name stays."""
+        if not self.contacts.abandon(name):
+            raise UsageError(f"no meeting with '{name}' is under way", "see 'tessera contact list'")
+        self.save()
+
+    def rename_contact(self, name: str, new: str) -> None:
+        """Call a contact otherwise, in everything that is kept."""
+        self.contacts.rename(name, new)
+        self.outbox.rename(name, new)
+        self.inbox.rename(name, new)
+        self.history.rename(name, new)
+        self.save()
+
+    def block_contact(self, name: str, blocked: bool = True) -> None:
+        """Pass over what a contact sends and let what is for it wait, or listen to it again."""
+        self.contacts.block(name, blocked)
         self.save()
 
     # -- tokens
@@ -425,7 +444,7 @@ class Member:
 
     def queue(self, contact: str, text: str) -> range:
         """Put a text into the outbox, durably; gives its message numbers."""
-        self.contacts.get(contact)
+        self.contacts.check_recipient(contact)
         if not text:
             raise UsageError("there is nothing to send: the text is empty", "give a text, --file, or standard input")
         parts = self.outbox.add(contact, text)
@@ -435,7 +454,7 @@ class Member:
 
     def queue_file(self, contact: str, name: str, content: bytes) -> range:
         """Put a file into the outbox, durably. Raises InvalidInput if it does not fit into one message."""
-        self.contacts.get(contact)
+        self.contacts.check_recipient(contact)
         parts = self.outbox.add_file(contact, name, content)
         self.history.add(contact, parts, self.now(), "", name, len(content))
         self.save()

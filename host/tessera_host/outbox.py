@@ -43,12 +43,17 @@ class Outbox:
         return ((item["contact"], Part(*item["part"]).message) for item in self._items if item["sealed"])
 
     def waiting(self, relay: bytes) -> Iterator[dict[str, Any]]:
-        """The parts for contacts on this relay, in order."""
-        return (item for item in self._items if self._contacts[item["contact"]]["relay"] == relay)
+        """The parts for contacts on this relay, in order; those for a blocked contact stay where they are."""
+        return (
+            item for item in self._items if self._wanted(item) and self._contacts[item["contact"]]["relay"] == relay
+        )
 
     def relays(self) -> set[bytes]:
         """The relays that something waits for."""
-        return {self._contacts[item["contact"]]["relay"] for item in self._items}
+        return {self._contacts[item["contact"]]["relay"] for item in self._items if self._wanted(item)}
+
+    def _wanted(self, item: dict[str, Any]) -> bool:
+        return not self._contacts[item["contact"]].get("blocked")
 
     def seal(self, item: dict[str, Any], epoch: int, limit: int) -> bytes:
         """The record for this attempt, under the next index. An earlier seal is dropped with its tag.
@@ -75,3 +80,8 @@ class Outbox:
     def drop(self, name: str) -> None:
         """Forget what waits for a contact."""
         self._items[:] = [item for item in self._items if item["contact"] != name]
+
+    def rename(self, name: str, new: str) -> None:
+        """A contact is called otherwise now."""
+        for item in self._items:
+            item["contact"] = new if item["contact"] == name else item["contact"]

@@ -29,10 +29,17 @@ TEXT_CONTINUED = 2
 FILE = 3
 MESSAGE_BYTES = PAYLOAD_BYTES * MAX_PARTS
 
+GENERATION_MESSAGES = 1 << 18
+
 _NONCE = bytes(12)  # every key seals one record
 _PART = struct.Struct(f">IBBBB{PAYLOAD_BYTES}s")
 _STEP = struct.Struct(f"32s{TAG_BYTES}s32s")
 _USED = bytes(_STEP.size)
+
+
+def generation(message: int) -> int:
+    """The generation of a message number: it grows when the sender's device is restored from a backup."""
+    return message // GENERATION_MESSAGES
 
 
 class Part(NamedTuple):
