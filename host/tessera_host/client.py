@@ -20,7 +20,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -40,24 +40,28 @@ from .pacing import Wait
 from .sending import Posted
 from .settling import Sleep
 from .sharing import SharedMember
+from .talk import Change, Contact, State, change_of
 
-__all__ = ["Budget", "Client", "Contact", "FetchReport", "Message", "Posted", "SendProgress", "Sent", "Status", "Wait"]
+__all__ = [
+    "Budget",
+    "Change",
+    "Client",
+    "Contact",
+    "FetchReport",
+    "Message",
+    "Posted",
+    "SendProgress",
+    "Sent",
+    "State",
+    "Status",
+    "Wait",
+]
 
 JITTER_SECONDS = 10.0  # not all clients come as soon as a round is sealed
 _LEAST_WAIT_SECONDS = 0.5
 
 # Told after each record that left, and before each wait for the next.
 SendProgress = Callable[[Posted | Wait], None]
-
-
-@dataclass(frozen=True)
-class Contact:
-    """Someone this member has met. `verified`: the six words were compared."""
-
-    name: str
-    verified: bool
-    relay: str
-    words: list[str]
 
 
 class Client:
@@ -77,7 +81,8 @@ class Client:
         self._now = now
         self._sleep = sleep
         self._engine: Engine | None = None
-        self._listeners: set[Callable[[Event], None]] = set()
+        self._state: State | None = None
+        self._subscriptions: set[asyncio.Queue[Change]] = set()
 
     @classmethod
     async def open(
@@ -132,13 +137,17 @@ class Client:
         """Put a text into the outbox; `run`, `resend` or the next `send` posts it."""
         async with self.shared.held() as member:
             member.queue(contact, text)
-            return member.sent(contact)[-1]
+            return self._queued(member, contact)
 
     async def queue_file(self, contact: str, name: str, content: bytes) -> Sent:
         """Put a file into the outbox: name and content together at most 2303 bytes. Raises InvalidInput."""
         async with self.shared.held() as member:
             member.queue_file(contact, name, content)
-            return member.sent(contact)[-1]
+            return self._queued(member, contact)
+
+    def _queued(self, member: Member, contact: str) -> Sent:
+        self._tell(Change("queued", {"contact": contact}))
+        return member.sent(contact)[-1]
 
     async def send(
         self,
@@ -273,6 +282,7 @@ class Client:
             self.shared, renewal, slots=slots, at_once=at_once, dice=self._dice, now=self._now, sleep=self._sleep
         )
         engine.listeners.add(self._pass_on)
+        await self.state()
         self._engine = engine
         try:
             await engine.run()
@@ -280,13 +290,35 @@ class Client:
             self._engine = None
 
     def _pass_on(self, event: Event) -> None:
-        for listener in list(self._listeners):
-            listener(event)
+        if self._state:
+            self._state.note(event)
+        self._tell(change_of(event))
 
-    def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
-        """Be told what the engine does; gives what ends that."""
-        self._listeners.add(listener)
-        return lambda: self._listeners.discard(listener)
+    def _tell(self, change: Change) -> None:
+        for subscription in self._subscriptions:
+            subscription.put_nowait(change)
+
+    def changes(self) -> AsyncIterator[Change]:
+        """What `run` does and what is queued, from this call on."""
+        subscription: asyncio.Queue[Change] = asyncio.Queue()
+        self._subscriptions.add(subscription)
+
+        async def following() -> AsyncIterator[Change]:
+            try:
+                while True:
+                    yield await subscription.get()
+            finally:
+                self._subscriptions.discard(subscription)
+
+        return following()
+
+    async def state(self) -> State:
+        """How `run` does."""
+        async with self.shared.held() as member:
+            parameters = member.federation.newest
+            if self._state is None:
+                self._state = State(int(parameters.genesis), int(parameters.round_seconds))
+            return replace(self._state, waiting=len(member.outbox))
 
 
 def default_home() -> Path:
