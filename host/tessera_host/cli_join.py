@@ -7,7 +7,7 @@ import typer
 
 from . import files, passphrase
 from .cli_options import CardIn, Home, Json, Output, PassphraseFile, RelayName, card_text, deliver, open_member
-from .issuer import Issuer, check_name
+from .issuer import KEYSTORE, Issuer, check_name
 from .member import Member
 from .output import show
 
@@ -77,7 +77,7 @@ def token_fetch(
     """Get tokens from an issuer's directory on this computer."""
     with (
         open_member(home, passphrase_file) as member,
-        Issuer.open(issuer, passphrase.obtain(issuer_passphrase_file, confirm=False)) as open_issuer,
+        Issuer.open(issuer, passphrase.secret_for(issuer / KEYSTORE, issuer_passphrase_file)) as open_issuer,
     ):
         fetched = member.fetch_tokens(open_issuer, relay)
     text = "\n".join(f"{count} tokens for epoch {epoch}" for epoch, count in fetched)

@@ -312,7 +312,7 @@ def relay_remove(
 def _open(directory: Path, passphrase_file: Path | None) -> Issuer:
     if not (directory / KEYSTORE).is_file():
         raise UsageError(f"there is no issuer in {directory}", "tessera issuer init makes one")
-    return Issuer.open(directory, passphrase.obtain(passphrase_file, confirm=False))
+    return Issuer.open(directory, passphrase.secret_for(directory / KEYSTORE, passphrase_file))
 
 
 def _read_card(path: Path) -> str:

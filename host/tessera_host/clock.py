@@ -2,9 +2,15 @@
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 Clock = Callable[[], int]
 
 
 def unix_now() -> int:
     return int(time.time())
+
+
+def local_time(unix_seconds: float) -> str:
+    """For people, in this computer's time zone."""
+    return datetime.fromtimestamp(unix_seconds).strftime("%Y-%m-%d %H:%M")

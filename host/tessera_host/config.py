@@ -46,12 +46,19 @@ def load(file: Path | None = None) -> Config:
             raise InvalidInput(f"there is no file {file}", f"{ENVIRONMENT} names it") from None
         return Config()
     except (OSError, UnicodeDecodeError):
-        raise InvalidInput(f"{file} cannot be read", f"it is a text file of settings; {ENVIRONMENT} names another") from None
+        raise InvalidInput(
+            f"{file} cannot be read", f"it is a text file of settings; {ENVIRONMENT} names another"
+        ) from None
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput(f"{file} is not TOML: {error}", "a setting is a line like: unlock = '8h'") from None
     return _checked(file, found)
+
+
+def home() -> Path:
+    """The directory of the member's keystore, where neither an option nor TESSERA_HOME names one."""
+    return load().home or platformdirs.user_data_path("tessera", appauthor=False)
 
 
 def _checked(file: Path, found: dict[str, Any]) -> Config:
@@ -63,7 +70,9 @@ def _checked(file: Path, found: dict[str, Any]) -> Config:
         try:
             values[attribute] = read(value)
         except (ValueError, TypeError, TesseraError):
-            raise InvalidInput(f"{file} has a setting '{name}' that is not what it should be", f"for example: {example}") from None
+            raise InvalidInput(
+                f"{file} has a setting '{name}' that is not what it should be", f"for example: {example}"
+            ) from None
     return Config(**values)
 
 

@@ -118,11 +118,9 @@ class Keystore:
         """Replace the file by the present `data`, atomically; durable when it returns. Raises KeystoreError."""
         if self._key is None or self._lock is None:
             raise KeystoreError(f"{self.path} is {'closed' if self._key is None else 'not held'}")
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        line = _header(self.kind, self._salt, nonce)
-        content = line + AESGCM(self._key).encrypt(nonce, cbor2.dumps(self.data), line)
+        content = _sealed(self.kind, self._salt, self._key, self.data)
         try:
-            _replace(self.path, content + hashlib.sha256(content).digest())
+            _replace(self.path, content)
         except OSError as error:
             raise KeystoreError(
                 f"{self.path} cannot be written: {error.strerror}", "it is as it was before; make room and try again"
@@ -206,6 +204,25 @@ class Keystore:
         return f"Keystore({str(self.path)!r}, kind={self.kind!r})"
 
 
+def write_apart(path: Path, secret: Secret, kind: str, data: dict[str, Any]) -> None:
+    """A file of this format that nobody works in: whole, mode 0600, without a lock. Raises KeystoreError if there is
+    one already."""
+    if os.path.lexists(path):
+        raise KeystoreError(f"{path} exists already and is not overwritten", "choose another name")
+    salt = secrets.token_bytes(SALT_BYTES) if isinstance(secret, str) else secret.salt
+    content = _sealed(kind, salt, _key_of(secret, salt, path), data)
+    files.write(path, content)
+
+
+def read_apart(path: Path, secret: Secret, kind: str) -> dict[str, Any]:
+    """What `write_apart` wrote. Raises WrongPassphrase or KeystoreError."""
+    if not path.exists():
+        raise KeystoreError(f"there is no file {path}", "check its name")
+    line, header, body = _read(path)
+    _check_kind(path, header, kind)
+    return _decrypt(path, _key_of(secret, header["salt"], path), header, line, body)
+
+
 def salt_of(path: Path) -> bytes | None:
     """Of the file as it is now; None if it cannot be told."""
     try:
@@ -225,6 +242,14 @@ def _key_of(secret: Secret, salt: bytes, path: Path) -> bytes:
 
 def _derive(passphrase: str, salt: bytes) -> bytes:
     return Scrypt(salt=salt, length=32, **SCRYPT).derive(passphrase.encode())
+
+
+def _sealed(kind: str, salt: bytes, key: bytes, data: dict[str, Any]) -> bytes:
+    """The whole file."""
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    line = _header(kind, salt, nonce)
+    content = line + AESGCM(key).encrypt(nonce, cbor2.dumps(data), line)
+    return content + hashlib.sha256(content).digest()
 
 
 def _header(kind: str, salt: bytes, nonce: bytes) -> bytes:

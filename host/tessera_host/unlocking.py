@@ -51,8 +51,8 @@ def key_for(keystore: Path) -> DerivedKey | None:
 
 def keep(keystore: Path, derived: DerivedKey, for_seconds: int) -> None:
     """Have the key kept, by a process that is started if there is none. Raises Unreachable."""
-    message = {"ask": "keep", "keystore": _name(keystore), "salt": derived.salt.hex(), "key": derived.key.hex()}
-    message |= {"seconds": for_seconds}
+    message: dict[str, Any] = {"ask": "keep", "keystore": _name(keystore), "seconds": for_seconds}
+    message |= {"salt": derived.salt.hex(), "key": derived.key.hex()}
     try:
         local_socket.ask(address(), message)
     except Unreachable:
