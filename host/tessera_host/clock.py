@@ -12,5 +12,5 @@ def unix_now() -> int:
 
 
 def local_time(unix_seconds: float) -> str:
-    """For people, in this computer's time zone."""
-    return datetime.fromtimestamp(unix_seconds).strftime("%Y-%m-%d %H:%M")
+    """A moment for people, in this computer's time zone: 2026-11-27 14:05."""
+    return f"{datetime.fromtimestamp(unix_seconds):%Y-%m-%d %H:%M}"

@@ -187,6 +187,11 @@ class Issuer:
         parameters = self.parameters
         return int(parameters.epoch_of(parameters.round_at(self._now())))
 
+    def epoch_end(self, epoch: int) -> int:
+        """Unix seconds."""
+        parameters = self.parameters
+        return int(parameters.genesis + (epoch + 1) * parameters.epoch_rounds * parameters.round_seconds)
+
     @property
     def roster(self) -> list[dict[str, Any]]:
         """Members as `{name, key(32)}`."""

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tessera import curve
 from tessera.release import Release
@@ -28,7 +28,7 @@ from .federation import Federation, Relay, read_card
 from .fetching import Fetcher, FetchReport, Progress
 from .history import History, Sent
 from .inbox import Inbox
-from .invitation import member_fields
+from .invitation import Invitation, member_fields
 from .issuance import OPEN_SESSIONS_PER_KEY
 from .keystore import Keystore, Secret
 from .outbox import Outbox
@@ -104,11 +104,23 @@ class Member:
         self.hold = Hold(data.setdefault("hold", {}), self.federation)
         self.accountant = Accountant(data.setdefault("posts", []), self.federation)
         self.inbox = Inbox(data["inbox"], self.contacts.book, self.federation)
+        self.joining: dict[str, Any] = data.setdefault("joining", {})  # joining.py's
 
     @classmethod
-    def create(cls, home: Path, name: str, federation_card: str, passphrase: str, clock: Clock = unix_now) -> Self:
-        """A new identity in the directory `home`. Raises KeystoreError if there is one already."""
+    def create(
+        cls,
+        home: Path,
+        name: str,
+        federation_card: str,
+        passphrase: str,
+        clock: Clock = unix_now,
+        invitation: Invitation | None = None,
+    ) -> Self:
+        """A new identity in the directory `home`; its mailbox is on the relay that the invitation names, else on the
+        first. Raises KeystoreError if there is one already, UsageError if the relay is gone."""
         federation = read_card(federation_card)
+        if invitation:
+            Federation(federation).live_at(invitation.home)
         # Nothing earlier can be for this member; one round back, as the relay's clock may be.
         now = Federation(federation).round_at(clock())
         data = {
@@ -121,6 +133,7 @@ class Member:
             "wallet": {"tokens": [], "requests": {}, "sessions": {}},
             "outbox": [],
             "inbox": {"next_round": max(0, now - CLOCK_ROUNDS), "messages": []},
+            "joining": {"invitation": invitation.id, "card": invitation.card()} if invitation else {},
         }
         return cls(Keystore.create(home / KEYSTORE_NAME, passphrase, KIND, data), clock)
 
