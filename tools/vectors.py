@@ -832,7 +832,10 @@ def federation_card() -> Row:
         {"name": name, "key": ref.point(static), "host": f"{name}.example", "port": 8100}
         for name, static in zip(("cellar", "attic"), RELAY_SECRETS, strict=True)
     ]
-    return card("federation", {"v": 1, "name": "Beispielbund", "params": small_blob(), "relays": relays})
+    fields: Row = {"v": 1, "name": "Beispielbund", "params": small_blob(), "relays": relays}
+    service: Row = {"host": "issuer.example", "port": 8101, "key": ref.point(secret("contact/issuer service"))}
+    budget: Row = {"epsilon": "2", "delta": "1e-5"}
+    return card("federation", fields | {"budget": budget, "issuer": service})
 
 
 def member_card(name: str) -> Row:

@@ -21,7 +21,7 @@ from . import plan as planning
 from .boards import BOARDS
 from .clock import unix_now
 from .errors import InvalidInput, UsageError
-from .federation import Federation, read_card
+from .federation import DEFAULT_BUDGET, Federation, read_card
 from .issuer import EPOCHS_DEFAULT, FEDERATION_CARD, KEYSTORE, PARAMETERS, Issuer
 from .output import show
 from .provisioning.inventory import Inventory
@@ -93,6 +93,12 @@ def issuer_init(
         str | None,
         typer.Option(help="Start of round 0: unix seconds or ISO 8601. One epoch ago if left out, for commissioning."),
     ] = None,
+    day_epsilon: Annotated[
+        str, typer.Option(help="Privacy loss that members' programs keep a day of messages within, a decimal.")
+    ] = DEFAULT_BUDGET["epsilon"],
+    day_delta: Annotated[str, typer.Option(help="Probability of a larger loss in a day, a decimal.")] = DEFAULT_BUDGET[
+        "delta"
+    ],
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -104,7 +110,8 @@ def issuer_init(
     if (directory / KEYSTORE).exists():
         raise UsageError(f"there is an issuer in {directory}", "name a new directory; nothing is ever overwritten")
     phrase = passphrase.obtain(passphrase_file, confirm=True)
-    with Issuer.create(directory, phrase, made, name, epochs=epochs, genesis=start) as issuer:
+    budget = {"epsilon": day_epsilon, "delta": day_delta}
+    with Issuer.create(directory, phrase, made, name, epochs=epochs, genesis=start, budget=budget) as issuer:
         summary = issuer.summary()
     text = [
         f"Federation '{name}' is in {directory}; without its passphrase nobody can use it, nor can you.",
@@ -217,6 +224,7 @@ def issuer_show(
         ("parameters", f"serial {summary['serial']}, digest {summary['digest']}"),
         ("epoch", f"{summary['current_epoch']}; schedule {summary['first_epoch']} to {summary['last_epoch']}"),
         ("board", summary["board"]),
+        ("a member's day", f"ε = {summary['budget']['epsilon']}, δ = {summary['budget']['delta']}"),
     ]
     rows += [("relay", f"{relay['name']}  {relay['host']} port {relay['port']}") for relay in summary["relays"]]
     rows.append(("members", f"{len(summary['members'])} of {summary['members_max']}"))

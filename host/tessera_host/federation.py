@@ -17,6 +17,9 @@ from .errors import IntegrityError, InvalidInput, UsageError
 # What the rounds and the trust rest on; a new set that changes one of these is another federation's.
 _FIXED = ("federation_id", "root_key", "genesis", "round_seconds", "epoch_rounds", "retention_epochs")
 
+# A member's day unless the office says otherwise.
+DEFAULT_BUDGET = {"epsilon": "2", "delta": "1e-5"}
+
 # What a member is promised, or posts by; the rest of a set is its serial and the list of relays.
 _PROMISED = (
     *("thresholds", "epsilon", "delta", "buckets", "members", "tokens_per_epoch", "posts_per_token"),
@@ -34,8 +37,18 @@ class Relay:
     port: int
 
 
+@dataclass(frozen=True)
+class IssuerService:
+    """Where the issuer's service is (PROTOCOL §15) and the static key (33 bytes) that it must prove to hold."""
+
+    host: str
+    port: int
+    key: bytes
+
+
 class Federation:
-    """A view of the keystore's map `{"name", "relays", "params"}`; `params` are the sets believed, oldest first."""
+    """A view of the keystore's map `{"name", "relays", "params", "budget", "issuer"}`; `params` are the sets believed,
+    oldest first."""
 
     def __init__(self, state: dict[str, Any]) -> None:
         self._state = state
@@ -45,6 +58,18 @@ class Federation:
     @property
     def name(self) -> str:
         return str(self._state["name"])
+
+    @property
+    def budget(self) -> dict[str, str]:
+        """`{"epsilon", "delta"}` as exact decimals: what all deliveries of one member within a day may add up to. The
+        office's setting."""
+        return dict(self._state.get("budget", DEFAULT_BUDGET))
+
+    @property
+    def issuer(self) -> IssuerService | None:
+        """None if the office's issuer is reached by files only."""
+        service = self._state.get("issuer")
+        return IssuerService(**service) if service else None
 
     @property
     def id(self) -> bytes:
@@ -141,7 +166,8 @@ def read_card(text: str) -> dict[str, Any]:
     listed = {static_key for static_key, _ in parameters.relays}
     if not fields["relays"] or any(relay["key"] not in listed for relay in fields["relays"]):
         raise InvalidInput("the federation card names a relay its parameters do not know", "ask IT for a new card")
-    return {"name": fields["name"], "relays": fields["relays"], "params": [fields["params"]]}
+    kept = {name: fields[name] for name in ("name", "relays", "budget", "issuer")}
+    return {**kept, "params": [fields["params"]]}
 
 
 def _parsed(blob: bytes) -> Any:

@@ -14,6 +14,7 @@ import secrets
 import struct
 from collections.abc import Mapping
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +25,7 @@ from tessera.params import Parameters, digest, encode
 from . import blind, boards, cards, files, noise, relay_directory, releases
 from .clock import Clock, unix_now
 from .errors import InvalidInput, NotPermitted, UsageError
+from .federation import DEFAULT_BUDGET
 from .issuance import Issuance
 from .keystore import Keystore
 from .plan import Plan
@@ -83,14 +85,17 @@ class Issuer:
         *,
         epochs: int = EPOCHS_DEFAULT,
         genesis: int | None = None,
+        budget: Mapping[str, str] = DEFAULT_BUDGET,
         now: Clock = unix_now,
     ) -> Self:
         """A new federation: its keys, and parameters of serial 1 without relays.
 
         epochs is the length of the key schedule; genesis (unix seconds) is the start of round 0, by default now rounded
-        down to a whole round. Raises UsageError; KeystoreError if there is an issuer in the directory already.
+        down to a whole round; budget is `{"epsilon", "delta"}` of a member's day, as decimals.
+        Raises UsageError; KeystoreError if there is an issuer in the directory already.
         """
         check_name("the federation's name", name)
+        _check_budget(budget)
         for stale in (PARAMETERS, FEDERATION_CARD):
             if (directory / stale).exists() and not (directory / KEYSTORE).exists():
                 raise UsageError(f"{directory / stale} is there without its issuer", "name a new directory")
@@ -110,6 +115,7 @@ class Issuer:
             "relays": [],
             "roster": [],
             "issuance": Issuance.empty(),
+            "budget": dict(budget),
         }
         federation_id = secrets.token_bytes(16)
         fields = _fields_of_plan(plan) | {
@@ -178,7 +184,13 @@ class Issuer:
     def federation_card(self) -> str:
         """The card every member gets. It carries the access key: for members, not for the notice board."""
         addresses = [{name: relay[name] for name in ("name", "key", "host", "port")} for relay in self.relays]
-        return cards.encode("federation", {"name": self.name, "params": self.parameters.blob, "relays": addresses})
+        fields = {"name": self.name, "params": self.parameters.blob, "relays": addresses}
+        return cards.encode("federation", fields | {"budget": self.budget, "issuer": None})
+
+    @property
+    def budget(self) -> dict[str, str]:
+        """`{"epsilon", "delta"}` of a member's day: what members' programs keep to."""
+        return dict(self._keystore.data.get("budget", DEFAULT_BUDGET))
 
     def summary(self) -> dict[str, Any]:
         """For people and --json: everything that is not secret."""
@@ -196,6 +208,7 @@ class Issuer:
             "first_epoch": parameters.first_epoch,
             "last_epoch": parameters.end_epoch - 1,
             "board": self._keystore.data["board"],
+            "budget": self.budget,
             "members_max": parameters.members,
             "members": [
                 {
@@ -398,6 +411,17 @@ def _check_keys(static_key: bytes, ledger_key: bytes) -> None:
             curve.dh(b"\1".rjust(32, b"\0"), point)  # refuses what is no point
     except ValueError:
         raise InvalidInput("the board named keys that are none", "flash it anew, or take another board") from None
+
+
+def _check_budget(budget: Mapping[str, str]) -> None:
+    """Raises UsageError unless a federation card can carry it."""
+    for name, most in (("epsilon", 100), ("delta", 1)):
+        text = budget[name]
+        if not cards.is_decimal(text) or Fraction(text) >= most:
+            raise UsageError(
+                f"{name} of a member's day is '{text[:40]}', not a decimal between 0 and {most}",
+                f"write --day-{name} {DEFAULT_BUDGET[name]} or the like",
+            )
 
 
 def _check_host(host: str, example: str) -> None:

@@ -11,6 +11,8 @@ import json
 import os
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -70,7 +72,7 @@ class Keystore:
         self.data = data
         self._salt = salt
         self._key: bytes | None = key
-        self._lock = lock
+        self._lock: _Lock | None = lock
 
     @classmethod
     def create(
@@ -111,8 +113,8 @@ class Keystore:
 
     def save(self) -> None:
         """Replace the file by the present `data`, atomically; durable when it returns. Raises KeystoreError."""
-        if self._key is None:
-            raise KeystoreError(f"{self.path} is closed")
+        if self._key is None or self._lock is None:
+            raise KeystoreError(f"{self.path} is {'closed' if self._key is None else 'not held'}")
         nonce = secrets.token_bytes(NONCE_BYTES)
         line = _header(self.kind, self._salt, nonce)
         content = line + AESGCM(self._key).encrypt(nonce, cbor2.dumps(self.data), line)
@@ -123,12 +125,64 @@ class Keystore:
                 f"{self.path} cannot be written: {error.strerror}", "it is as it was before; make room and try again"
             ) from None
 
-    def close(self) -> None:
-        """Give the lock back and forget key and data. Does not save."""
-        if self._key is not None:
-            self._key = None
+    def release(self) -> None:
+        """Give the lock back and forget the data, but not the key: other processes may change the file. Does not save.
+
+        For programs that run for long. `reacquire` goes on; whatever was taken from `data` before is stale then.
+        """
+        if self._lock is not None:
             self.data = {}
             self._lock.release()
+            self._lock = None
+
+    def reacquire(self, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> None:
+        """Take the lock again and read the file anew, without the passphrase. `data` is a new map. Changes nothing if
+        the lock is held. Raises KeystoreError, also if the file is in use or has another passphrase by now."""
+        if self._key is None:
+            raise KeystoreError(f"{self.path} is closed")
+        if self._lock is not None:
+            return
+        lock = _Lock(self.path, lock_wait_seconds)
+        try:
+            self.data = self._read_anew(self._key)
+        except BaseException:
+            lock.release()
+            raise
+        self._lock = lock
+
+    def _read_anew(self, key: bytes) -> dict[str, Any]:
+        line, header, body = _read(self.path)
+        _check_kind(self.path, header, self.kind)
+        if header["salt"] != self._salt:
+            raise KeystoreError(f"{self.path} was replaced meanwhile", "stop this program and start it again")
+        return _decrypt(self.path, key, header, line, body)
+
+    @contextmanager
+    def released(self) -> Iterator[None]:
+        """Without the lock for a while; `data` is a new map afterwards."""
+        self.release()
+        try:
+            yield
+        finally:
+            self.reacquire()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """With the lock for a while, for a program that lives without it: `data` is what the file says by now."""
+        self.reacquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+    @property
+    def is_held(self) -> bool:
+        return self._lock is not None
+
+    def close(self) -> None:
+        """Give the lock back and forget key and data. Does not save."""
+        self.release()
+        self._key = None
 
     def __enter__(self) -> Self:
         return self

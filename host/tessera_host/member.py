@@ -97,7 +97,11 @@ class Member:
         # Two tasks that post, or fetch, would use one index, or one session, twice.
         self._posting = asyncio.Lock()
         self._fetching = asyncio.Lock()
-        data = store.data
+        self._look()
+
+    def _look(self) -> None:
+        """Make the parts of the state anew from what the keystore holds."""
+        data = self._store.data
         secret = data["secret"]
         self.identity = Identity(data["name"], secret, curve.public(secret)[1:], data["mailbox"])
         self.federation = Federation(data["federation"])
@@ -132,6 +136,27 @@ class Member:
 
     def close(self) -> None:
         self._store.close()
+
+    def release(self) -> None:
+        """Let other processes use the keystore until `reacquire`. For programs that run for long, between two steps:
+        contacts, outbox and all other parts of this member are stale meanwhile and are not to be used."""
+        self._store.release()
+
+    def reacquire(self) -> None:
+        """Hold the keystore again and see what others changed: `self.contacts` and the like are new objects. Raises
+        KeystoreError if another process has it for longer than a command takes."""
+        if not self._store.is_held:
+            self._store.reacquire()
+            self._look()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the keystore for one step; released afterwards."""
+        self.reacquire()
+        try:
+            yield
+        finally:
+            self.release()
 
     def __enter__(self) -> Self:
         return self

@@ -82,7 +82,8 @@ class SampleFederation:
             {"name": f"relay-{number}", "key": key, "host": "relay.example", "port": 8100 + number}
             for number, key in enumerate(self.relay_keys)
         ]
-        return cards.encode("federation", {"name": "Example", "params": self.parameters.blob, "relays": relays})
+        fields = {"name": "Example", "params": self.parameters.blob, "relays": relays}
+        return cards.encode("federation", {**fields, "budget": {"epsilon": "2", "delta": "1e-5"}, "issuer": None})
 
 
 @dataclass

@@ -13,6 +13,7 @@ from tessera import hashes
 from tessera.params import Parameters
 from tessera_host import blind, cards, plan
 from tessera_host.errors import InvalidInput, KeystoreError, NotPermitted, TesseraError, UsageError, WrongPassphrase
+from tessera_host.federation import Federation, read_card
 from tessera_host.issuance import OPEN_SESSIONS_PER_KEY
 from tessera_host.issuer import Issuer
 from tessera_host.keystore import Keystore
@@ -115,7 +116,10 @@ def test_epoch_keys_are_those_tokens_are_signed_under(desk):
 
 def test_federation_card_carries_the_parameters(desk):
     fields = cards.decode((desk.path / "federation.card").read_text(), "federation").fields
-    assert fields == {"v": 1, "name": "Berlin office", "params": desk.issuer.parameters.blob, "relays": []}
+    assert fields == {
+        **{"v": 1, "name": "Berlin office", "params": desk.issuer.parameters.blob, "relays": []},
+        **{"budget": {"epsilon": "2", "delta": "1e-5"}, "issuer": None},
+    }
 
 
 def test_no_two_federations_share_anything(tmp_path):
@@ -712,3 +716,40 @@ def test_every_refusal_says_what_to_do(desk):
         with pytest.raises(TesseraError) as refusal:
             attempt()
         assert refusal.value.message and refusal.value.hint and "\n" not in str(refusal.value)
+
+
+# -- the budget of a member's day
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [
+        {"epsilon": "0", "delta": "1e-5"},
+        {"epsilon": "0.0e-1", "delta": "1e-5"},
+        {"epsilon": "2", "delta": "1"},
+        {"epsilon": "2", "delta": "1e3"},
+        {"epsilon": "1/2", "delta": "1e-5"},
+        {"epsilon": "-2", "delta": "1e-5"},
+        {"epsilon": "1e-100", "delta": "1e-5"},
+        {"epsilon": "nan", "delta": "1e-5"},
+    ],
+)
+def test_a_budget_that_is_no_decimal_in_range_is_refused(tmp_path, budget):
+    with pytest.raises(UsageError, match="of a member's day"):
+        Issuer.create(tmp_path / "issuer", PASSPHRASE, PLAN, "Office", budget=budget)
+    assert not (tmp_path / "issuer").exists()
+
+
+def test_members_learn_the_office_s_budget_from_the_federation_card(tmp_path):
+    budget = {"epsilon": "0.5", "delta": "1e-7"}
+    with Issuer.create(tmp_path / "issuer", PASSPHRASE, PLAN, "Office", budget=budget) as issuer:
+        issuer.add_relay("first", "relay.example", 8100, tmp_path / "relay")
+        assert issuer.summary()["budget"] == budget
+        federation = Federation(read_card(issuer.federation_card))
+    assert federation.budget == budget
+    assert federation.issuer is None
+
+
+def test_an_issuer_s_keystore_without_a_budget_has_the_usual_one(desk):
+    del desk.issuer._keystore.data["budget"]
+    assert desk.issuer.budget == {"epsilon": "2", "delta": "1e-5"}

@@ -852,3 +852,18 @@ def test_relay_that_serves_fewer_rounds_than_it_says_is_refused(at: Setting, mon
     at.clock.next_round()
     with pytest.raises(RelayRefused, match="does not serve"):
         asyncio.run(at.bob.fetch())
+
+
+def test_a_released_member_sees_what_another_process_changed(at: Setting) -> None:
+    ann = at.ann
+    with ann.held():
+        ann.queue("Bob", "first")
+    with Member.open(at.folder / "Ann", PASSPHRASE, at.clock) as other:
+        other.queue("Bob", "second")
+        other.verify("Bob")
+    with ann.held():
+        assert len(ann.outbox) == 2
+        assert ann.contacts.get("Bob")["verified"]
+        ann.queue("Bob", "third")
+    with Member.open(at.folder / "Ann", PASSPHRASE, at.clock) as other:
+        assert len(other.outbox) == 3
