@@ -71,9 +71,7 @@ def judge_archived(gathered: Gathered, relay: Relay) -> LedgerAudit:
     """The verdict on the archive alone. Raises InvalidInput if there is nothing of this relay in it."""
     archived = gathered.archive.checkpoints(relay.key, gathered.sets.ledger_keys(relay.key))
     if not archived:
-        raise InvalidInput(
-            f"the archive has nothing of the relay '{relay.name}'", "audit it once without --offline"
-        )
+        raise InvalidInput(f"the archive has nothing of the relay '{relay.name}'", "audit it once without --offline")
     found = Auditor(gathered.evidence(), relay.name, relay.key).verify({}, archived, max(archived) + 1)
     found.findings.insert(0, Finding(False, "the relay was not asked: this is what earlier audits kept"))
     return found

@@ -146,7 +146,7 @@ class Auditor:
         """The relay must show again what it showed before, as long as it keeps it."""
         for epoch in sorted(kept):
             if epoch in signed and signed[epoch].blob != kept[epoch].blob:
-                text = f"the relay signed two different checkpoints for epoch {epoch}: now another than at an earlier audit"
+                text = f"the relay signed two different checkpoints for epoch {epoch}: an earlier audit saw another"
                 self._find(True, text, epoch)
             newer = sum(1 for other in signed if other > epoch)
             if shown and epoch not in shown and newer < KEPT_CHECKPOINTS:
@@ -161,10 +161,10 @@ class Auditor:
         for before, after in zip([None, *chain], chain, strict=False):
             if before is None:
                 if any(after.previous):
-                    text = f"the ledger begins before epoch {after.epoch}, the oldest the relay shows: nothing is said of that"
+                    text = f"the oldest checkpoint the relay shows is that of epoch {after.epoch}, not its first"
                     self._find(False, text, after.epoch)
             elif after.previous != before.link():
-                text = f"the chain is broken: the checkpoint of epoch {after.epoch} does not follow that of {before.epoch}"
+                text = f"the chain is broken: the checkpoint of epoch {after.epoch} does not follow {before.epoch}'s"
                 self._find(True, text, before.epoch, after.epoch)
 
     def _check_commitments(self, chain: list[Any]) -> None:
@@ -173,29 +173,30 @@ class Auditor:
         for checkpoint in chain:
             first = seen.setdefault(checkpoint.cover_commitment, checkpoint.epoch)
             if first != checkpoint.epoch:
-                text = f"epochs {first} and {checkpoint.epoch} have the same cover: one can be subtracted from the other"
+                text = f"epochs {first} and {checkpoint.epoch} have the same cover: it hides nothing in either"
                 self._find(True, text, first, checkpoint.epoch)
 
     def _check_serials(self, chain: list[Any]) -> None:
         """Parameters are verified sets of this federation, govern the epoch, and never go back; changes are shown."""
         before = None
         for checkpoint in chain:
+            epoch = checkpoint.epoch
             found = self._evidence.sets.with_digest(checkpoint.parameter_digest)
             if found is None:
                 text = (
-                    f"the parameters of epoch {checkpoint.epoch} (digest {checkpoint.parameter_digest.hex()[:16]}…) are "
-                    "in no set that was given: nothing is said of its noise"
+                    f"the parameters of epoch {epoch} (digest {checkpoint.parameter_digest.hex()[:16]}…) are in no set that "
+                    "was given: nothing is said of its noise"
                 )
-                self._find(True, text, checkpoint.epoch)
+                self._find(True, text, epoch)
                 continue
-            if not found.first_epoch <= checkpoint.epoch < found.end_epoch:
-                text = f"the parameters of serial {found.serial} do not govern epoch {checkpoint.epoch}, which names them"
-                self._find(True, text, checkpoint.epoch)
+            if not found.first_epoch <= epoch < found.end_epoch:
+                text = f"the parameters of serial {found.serial} do not govern epoch {epoch}, which names them"
+                self._find(True, text, epoch)
             if before is not None and found.serial < before.serial:
-                text = f"in epoch {checkpoint.epoch} the parameters went back from serial {before.serial} to {found.serial}"
-                self._find(True, text, checkpoint.epoch)
+                text = f"in epoch {epoch} the parameters went back from serial {before.serial} to {found.serial}"
+                self._find(True, text, epoch)
             elif before is not None and found.serial != before.serial:
-                self._find(False, _change(checkpoint.epoch, before, found), checkpoint.epoch)
+                self._find(False, _change(epoch, before, found), epoch)
             before = found
 
     def _check_tables(self, chain: list[Any]) -> None:

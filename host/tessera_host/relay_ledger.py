@@ -73,5 +73,3 @@ def _begun(answers: LedgerAnswers) -> bool:
         return not any(Checkpoint(answers.checkpoints[min(answers.checkpoints)]).previous)
     except InvalidObject:
         return False
-
-
