@@ -184,8 +184,8 @@ class Auditor:
             found = self._evidence.sets.with_digest(checkpoint.parameter_digest)
             if found is None:
                 text = (
-                    f"the parameters of epoch {epoch} (digest {checkpoint.parameter_digest.hex()[:16]}…) are in no set that "
-                    "was given: nothing is said of its noise"
+                    f"the parameters of epoch {epoch} (digest {checkpoint.parameter_digest.hex()[:16]}…) are in no set "
+                    "that was given: nothing is said of its noise"
                 )
                 self._find(True, text, epoch)
                 continue

@@ -24,6 +24,7 @@ SPARE_PAGES = 32  # PROTOCOL §2, capacity rule
 LEASE_POSTS = 16
 MESSAGE_PARTS = 16
 DAY_SECONDS = 86400
+MONTH_DAYS = 30
 YEAR_DAYS = 365
 
 # PROTOCOL §5
@@ -248,7 +249,12 @@ def _privacy(plan: Plan) -> dict[str, Any]:
                 "delta_decimal": noise.decimal_up(min(deliveries * delta, Fraction(1))),
                 "bound": "upper bound by basic composition",
             }
-            for deliveries, what in ((1, "one delivery"), (MESSAGE_PARTS, "longest message"), (day, "a member's day"))
+            for deliveries, what in (
+                (1, "one delivery"),
+                (MESSAGE_PARTS, "longest message"),
+                (day, "a member's day"),
+                (MONTH_DAYS * day, "a member's month"),
+            )
         ],
         "members_a_bucket": noise.decimal(Fraction(plan.choice.members, plan.choice.buckets)),
         "members_floor": MEMBERS_FLOOR,
@@ -297,10 +303,13 @@ def _capacity(plan: Plan) -> dict[str, Any]:
     }
 
 
+def deliveries_a_day(tokens_per_epoch: int, posts_per_token: int, epoch_seconds: int) -> int:
+    """Messages of one part that a member's tokens allow: one of the tokens is for fetching."""
+    return (tokens_per_epoch - 1) * posts_per_token * DAY_SECONDS // epoch_seconds
+
+
 def _messages_a_day(choice: Choice) -> int:
-    """Messages of one part: of its tokens a member keeps one for fetching."""
-    posts = (choice.tokens_per_epoch - 1) * choice.posts_per_token
-    return posts * DAY_SECONDS // choice.epoch_seconds
+    return deliveries_a_day(choice.tokens_per_epoch, choice.posts_per_token, choice.epoch_seconds)
 
 
 def _wear(plan: Plan) -> dict[str, Any]:

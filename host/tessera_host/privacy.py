@@ -20,10 +20,11 @@ from . import noise
 from .errors import UsageError
 
 EXTRA = "pip install 'tessera-relay[report]'"
-MONTH_DAYS = 30
 
-# A grid this much finer than ε: rounding every loss up adds at most this part of ε a delivery.
-_GRID_PARTS = 10_000
+# Losses are rounded up to a grid this much finer than ε. Nearly all are ε or -ε but for the floors of the table; the
+# grid is a little wider than that, so that ε itself is not rounded to the next point.
+_GRID_PARTS = 2_000
+_FLOORS = 1 + 1e-9
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Losses:
             without,
             with_record,
             pessimistic_estimate=True,
-            value_discretization_interval=float(self._epsilon) / _GRID_PARTS,
+            value_discretization_interval=float(self._epsilon) * _FLOORS / _GRID_PARTS,
             symmetric=False,
         )
 
