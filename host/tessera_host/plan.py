@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from . import noise
+from . import noise, privacy
 from .boards import BOARDS, PAGES_PER_SECTOR, Board, board
 from .errors import InvalidInput, UsageError
 from .files import read_text
@@ -153,6 +153,35 @@ def figures(plan: Plan) -> dict[str, Any]:
     return _privacy(plan) | _traffic(plan) | _capacity(plan) | _wear(plan)
 
 
+def losses(plan: Plan) -> list[dict[str, Any]]:
+    """The rows of `composition` by privacy loss distributions; empty without the extra `report`."""
+    if not privacy.available():
+        return []
+    day = _messages_a_day(plan.choice)
+    wanted = [(count, what) for count, what in _spans(day) if count > 0]
+    found = privacy.compositions(plan.table.thresholds, plan.choice.epsilon, tuple(count for count, _ in wanted))
+    return [
+        {
+            "deliveries": each.deliveries,
+            "of": what,
+            "epsilon": each.epsilon,
+            "delta_decimal": noise.decimal_up(each.delta),
+            "bound": "upper bound by privacy loss distribution",
+            "text": privacy.in_words(each),
+        }
+        for each, (_, what) in zip(found, wanted, strict=True)
+    ]
+
+
+def _spans(day: int) -> list[tuple[int, str]]:
+    """What is counted: deliveries, and of what."""
+    month = MONTH_DAYS * day
+    return [
+        *((1, "one delivery"), (MESSAGE_PARTS, "longest message")),
+        *((day, "a member's day"), (month, "a member's month")),
+    ]
+
+
 def _check_ranges(choice: Choice) -> None:
     for name, (low, high) in _RANGES.items():
         value = getattr(choice, name)
@@ -249,12 +278,7 @@ def _privacy(plan: Plan) -> dict[str, Any]:
                 "delta_decimal": noise.decimal_up(min(deliveries * delta, Fraction(1))),
                 "bound": "upper bound by basic composition",
             }
-            for deliveries, what in (
-                (1, "one delivery"),
-                (MESSAGE_PARTS, "longest message"),
-                (day, "a member's day"),
-                (MONTH_DAYS * day, "a member's month"),
-            )
+            for deliveries, what in _spans(day)
         ],
         "members_a_bucket": noise.decimal(Fraction(plan.choice.members, plan.choice.buckets)),
         "members_floor": MEMBERS_FLOOR,

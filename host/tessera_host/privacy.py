@@ -8,6 +8,7 @@ Composition counts deliveries in different cells (bucket, round): each has noise
 in one cell shift one count by as many; `same_cell` is for them.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ EXTRA = "pip install 'tessera-relay[report]'"
 # grid is a little wider than that, so that ε itself is not rounded to the next point.
 _GRID_PARTS = 2_000
 _FLOORS = 1 + 1e-9
+DELIVERIES_MAX = 5_000  # 0.4 GB; more are hidden by no noise that leaves room for them
+DELTA_WORTH_NAMING = Fraction(1, 10)
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Composition:
     deliveries: int
     basic_epsilon: Fraction
     basic_delta: Fraction
-    epsilon: float  # by privacy loss distributions, at `delta`, rounded up
+    epsilon: float | None  # by privacy loss distributions, at `delta`, rounded up; None if there is none worth naming
     delta: Fraction
 
 
@@ -64,9 +67,9 @@ class Losses:
         """The figures of so many deliveries, at a δ that leaves the distribution room: twice the sum, made round."""
         basic = min(deliveries * self._exact_delta, Fraction(1))
         delta = _round_delta(2 * basic)
-        return Composition(
-            deliveries, deliveries * self._epsilon, basic, _up(self.epsilon(deliveries, delta)), Fraction(delta)
-        )
+        worth = deliveries <= DELIVERIES_MAX and delta < DELTA_WORTH_NAMING
+        epsilon = _up(self.epsilon(deliveries, delta)) if worth else None
+        return Composition(deliveries, deliveries * self._epsilon, basic, epsilon, delta)
 
     def epsilon(self, deliveries: int, delta: Fraction) -> float:
         """The smallest ε so that deliveries are (ε, delta) indistinguishable; infinite if there is none."""
@@ -82,6 +85,13 @@ class Losses:
         return self._several[deliveries]
 
 
+@functools.lru_cache(maxsize=16)
+def compositions(thresholds: tuple[int, ...], epsilon: Fraction, deliveries: tuple[int, ...]) -> list[Composition]:
+    """The figures of several numbers of deliveries of a table."""
+    losses = Losses(thresholds, epsilon)
+    return [losses.of(each) for each in deliveries]
+
+
 def same_cell(thresholds: Sequence[int], epsilon: Fraction, records: int) -> tuple[Fraction, Fraction]:
     """(records·ε, exact δ) if all of them are in one cell: the count is shifted by so many. More than records·δ."""
     weights = noise.weights(list(thresholds))
@@ -95,10 +105,10 @@ def same_cell(thresholds: Sequence[int], epsilon: Fraction, records: int) -> tup
 
 def posterior(prior: float, loss: float) -> float:
     """What a suspicion of this probability becomes under a loss; under ε it is the most it can become, but for δ."""
-    if math.isinf(loss):
-        return 1.0 if loss > 0 else 0.0
-    odds = prior / (1 - prior) * math.exp(loss)
-    return odds / (1 + odds)
+    if loss < 0:
+        odds = prior / (1 - prior) * math.exp(loss)
+        return odds / (1 + odds)
+    return 1 / (1 + (1 - prior) / prior * math.exp(-loss))
 
 
 def losses_by_count(thresholds: Sequence[int]) -> list[float]:
@@ -133,6 +143,13 @@ def _ratio(with_record: int, without: int) -> float:
 
 def _log(weight: int) -> float:
     return math.log(weight) - noise.DRAW_BITS * math.log(2)
+
+
+def in_words(composition: Composition) -> str:
+    """The bound by privacy loss distributions, for people."""
+    if composition.epsilon is None:
+        return "no bound worth naming"
+    return f"ε ≤ {composition.epsilon:g}, δ ≤ {noise.decimal_up(composition.delta)}"
 
 
 def _round_delta(delta: Fraction) -> Fraction:

@@ -67,7 +67,7 @@ def _front(facts: Facts) -> list[tuple[str, str]]:
 
 
 def _summary(facts: Facts) -> list[Block]:
-    factor = math.ceil(math.exp(facts.epsilon) * 1000) / 1000
+    factor = math.ceil(math.exp(facts.epsilon) * 10_000) / 10_000
     return [
         Paragraph(
             "Members of the organisation send each other short end-to-end encrypted messages through a relay that "
@@ -77,8 +77,8 @@ def _summary(facts: Facts) -> list[Block]:
         Bullets(
             [
                 "One delivery more or less changes the probability of anything an observer of the published counts "
-                f"can see by a factor of at most {factor:g}, but for a probability of "
-                f"{noise.decimal_up(facts.exact_delta)}.",
+                f"can see by a factor of at most {factor:.6g}, but for a probability of "
+                f"{losses.chance(facts.exact_delta)} (δ).",
                 f"A record is kept for {duration(facts.retention_epochs * facts.epoch_seconds)} and the open epoch "
                 f"({duration(facts.epoch_seconds)}); then its key is erased.",
                 f"At full membership {_share(facts)} members share a bucket; the floor for plans is "

@@ -6,6 +6,7 @@ this package).
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from .. import noise, parameter_sets, plan, privacy
@@ -60,11 +61,11 @@ class Facts:
     def mu(self) -> int:
         return len(self.thresholds) // 2
 
-    @property
+    @cached_property
     def exact_delta(self) -> Fraction:
         return noise.exact_delta(self.thresholds, noise.exp_lower(self.epsilon))
 
-    @property
+    @cached_property
     def weights(self) -> list[int]:
         return noise.weights(self.thresholds)
 
@@ -84,7 +85,8 @@ class Facts:
     def day_by_budget(self, losses: privacy.Losses) -> int:
         """Deliveries that fit the office's setting for a member's day, but not more than the tokens allow."""
         epsilon, delta = (Fraction(text) for text in self.budget)
-        low, high = 0, self.day_by_tokens  # what fits, and the most there can be
+        # What fits, and the most there can be: every delivery alone uses up about δ of the table.
+        low, high = 0, min(self.day_by_tokens, int(2 * delta / self.exact_delta) + 1, privacy.DELIVERIES_MAX)
         while low < high:
             middle = (low + high + 1) // 2
             if losses.delta(middle, float(epsilon)) <= delta:

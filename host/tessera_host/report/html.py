@@ -29,7 +29,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.2rem; 
 caption, figcaption { text-align: left; font-weight: 600; padding-bottom: .4rem; }
 .basis { display: block; font-weight: 400; font-size: .85rem; color: var(--soft); }
 th, td { text-align: left; vertical-align: top; padding: .45rem .7rem .45rem 0; border-bottom: 1px solid var(--line);
-  overflow-wrap: anywhere; }
+  overflow-wrap: anywhere; } th { overflow-wrap: break-word; }
 thead th { border-bottom: 2px solid var(--ink); } tbody th { font-weight: 600; }
 figure { margin: 1.6rem 0; } figure svg { width: 100%; height: auto; }
 figure p { color: var(--soft); font-size: .9rem; }
@@ -41,6 +41,7 @@ footer { max-width: 56rem; margin: 3rem auto 2rem; padding: 0 1.25rem; color: va
 @media print { :root { --ink: #000; --soft: #444; --line: #bbb; --paper: #fff; --tint: #f3f3f3; --first: #1f5fae;
   --second: #b4540a; --good: #1a7f4b; --bad: #b3261e; }
   body { font-size: 10pt; } h2 { break-after: avoid; } figure, tr, .notice { break-inside: avoid; }
+  caption, thead { break-after: avoid; }
   nav { display: none; } @page { margin: 18mm; } }
 """
 

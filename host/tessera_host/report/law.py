@@ -33,13 +33,13 @@ def mapping(facts: Facts) -> list[Block]:
         ),
         (
             "GDPR Art. 32(1)(a) pseudonymisation and encryption",
-            "",
+            "“the pseudonymisation and encryption of personal data”",
             "End-to-end encryption (AES-256-GCM-SIV) under keys that change with every record; blinded signatures "
             "under pseudonyms only the recipient can resolve; encrypted channel to the relay; encrypted keystores",
         ),
         (
             "GDPR Art. 32(1)(b), (c) confidentiality, integrity, resilience",
-            "",
+            "“confidentiality, integrity, availability and resilience”",
             "A record is acknowledged after it is stored and read back; nothing acknowledged is lost in a power cut; "
             "records are authenticated end to end",
         ),

@@ -14,6 +14,7 @@ from .facts import Facts, duration
 
 _PRIORS = (0.01, 0.1, 0.5)
 _SHOWN_PRIOR = 0.5
+_STEPS = 8
 
 
 def sections(facts: Facts, basis: Basis) -> list[Block]:
@@ -26,7 +27,7 @@ def sections(facts: Facts, basis: Basis) -> list[Block]:
         *_several(facts, basis, spans, found),
         *_in_one_cell(facts, basis),
         *_suspicion(facts, basis, spans, found),
-        *_pictures(facts, basis, losses, spans),
+        *_pictures(facts, basis, losses),
     ]
 
 
@@ -38,7 +39,8 @@ def _spans(facts: Facts, losses: privacy.Losses) -> list[tuple[str, int]]:
         rows += [("a member's day within the office's budget", within)]
         rows += [("a month of such days", plan.MONTH_DAYS * within)]
     rows += [("a member's day, every token used", facts.day_by_tokens)]
-    return [*rows, ("a month of such days", plan.MONTH_DAYS * facts.day_by_tokens)]
+    rows += [("a month of such days", plan.MONTH_DAYS * facts.day_by_tokens)]
+    return [row for row in rows if row[1]]
 
 
 def _one_delivery(facts: Facts, basis: Basis) -> list[Block]:
@@ -77,7 +79,7 @@ def _several(
             str(deliveries),
             f"ε ≤ {noise.decimal(found[deliveries].basic_epsilon)}, δ ≤ "
             f"{noise.decimal_up(found[deliveries].basic_delta)}",
-            f"ε ≤ {found[deliveries].epsilon:g}, δ ≤ {noise.decimal_up(found[deliveries].delta)}",
+            privacy.in_words(found[deliveries]),
         )
         for what, deliveries in spans
     ]
@@ -95,7 +97,7 @@ def _several(
             basis,
             ("Of one member", "Deliveries", "By adding up", "By privacy loss distribution"),
             rows,
-            (6, 3, 6, 6),
+            (6, 4, 6, 6),
         ),
     ]
 
@@ -132,15 +134,12 @@ def _suspicion(
 
 
 def _smaller(composition: privacy.Composition) -> float:
-    return min(float(composition.basic_epsilon), composition.epsilon)
+    basic = float(composition.basic_epsilon)
+    return basic if composition.epsilon is None else min(basic, composition.epsilon)
 
 
-def _pictures(facts: Facts, basis: Basis, losses: privacy.Losses, spans: list[tuple[str, int]]) -> list[Block]:
-    return [
-        _noise_picture(facts, basis),
-        _count_picture(facts, basis),
-        _composition_picture(facts, basis, losses, spans),
-    ]
+def _pictures(facts: Facts, basis: Basis, losses: privacy.Losses) -> list[Block]:
+    return [_noise_picture(facts, basis), _count_picture(facts, basis), _composition_picture(facts, basis, losses)]
 
 
 def _noise_picture(facts: Facts, basis: Basis) -> Figure:
@@ -167,13 +166,15 @@ def _count_picture(facts: Facts, basis: Basis) -> Figure:
     return Figure("What one published count tells about one record", basis, description, plot)
 
 
-def _composition_picture(facts: Facts, basis: Basis, losses: privacy.Losses, spans: list[tuple[str, int]]) -> Figure:
-    most = max(facts.day_by_tokens, plan.MESSAGE_PARTS)
-    last = max(1, math.ceil(most * 1.1)) if most < 200 else most
+def _composition_picture(facts: Facts, basis: Basis, losses: privacy.Losses) -> Figure:
+    within, used = facts.day_by_budget(losses), facts.day_by_tokens
+    last = max(plan.MESSAGE_PARTS, plan.MONTH_DAYS * (within or used))
+    while last > 1 and losses.of(last).epsilon is None:
+        last //= 2
     delta = losses.of(last).delta
-    steps = sorted({1, *(max(1, round(last * part / 24)) for part in range(1, 25))})
+    steps = sorted({max(1, last * part // _STEPS) for part in range(_STEPS + 1)})
     rows = [(n, float(n * facts.epsilon), losses.epsilon(n, delta)) for n in steps]
-    marks = [(n, what) for what, n in spans if 1 < n <= last and "month" not in what and "message" not in what]
+    marks = [(within, "a day's budget")] if within else []
     description = (
         f"Adding up grows in proportion, to {noise.decimal(last * facts.epsilon)} at {last} deliveries; by privacy "
         f"loss distributions, at δ = {noise.decimal_up(Fraction(delta))}, it is {rows[-1][2]:.3g}."
@@ -181,14 +182,19 @@ def _composition_picture(facts: Facts, basis: Basis, losses: privacy.Losses, spa
     return Figure("ε against the number of deliveries", basis, description, plots.composition(rows, marks))
 
 
+def chance(probability: Fraction) -> str:
+    """A small probability as people say it, rounded to the unfavourable side."""
+    return f"1 in {int(1 / probability):,}"
+
+
 def _factor(epsilon: float) -> str:
-    return f"{math.ceil(math.exp(epsilon) * 1000 - 1e-9) / 1000:g}"
+    return f"{math.ceil(math.exp(epsilon) * 10_000) / 10_000:.6g}"
 
 
 def _percent(probability: float, up: bool = True) -> str:
-    """Rounded to the unfavourable side; never 100 % for what is not certain."""
+    """Rounded to the unfavourable side; never 100 %, as nothing here is certain."""
     scaled = probability * 1000
     rounded = math.ceil(scaled - 1e-9) if up else math.floor(scaled + 1e-9)
-    if probability < 1 and rounded >= 1000:
+    if rounded >= 1000:
         return "over 99.9 %"
     return f"{rounded / 10:g} %"

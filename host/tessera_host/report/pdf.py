@@ -18,6 +18,7 @@ _INK, _SOFT, _TINT = (27, 31, 36), (87, 96, 106), (243, 245, 248)
 _TONES = {Tone.GOOD: (26, 127, 75), Tone.REMARK: (31, 95, 174), Tone.BAD: (179, 38, 30)}
 _MARGIN = 18
 _TEXT, _SMALL = 9.5, 8.2
+_TABLE_ROOM, _HEADING_ROOM = 48, 65  # mm: a caption, a heading is never left alone at the end of a page
 
 
 def render(document: Document, made: datetime) -> bytes:
@@ -66,7 +67,7 @@ class _Pages(FPDF):
         self.ln(2)
 
     def heading(self, text: str) -> None:
-        if self.get_y() > self.h - 60:
+        if self.will_page_break(_HEADING_ROOM):
             self.add_page()
         self.ln(5)
         self.start_section(text)
@@ -116,7 +117,7 @@ class _Pages(FPDF):
         self.set_y(top + height + 2.5)
 
     def _table(self, table: Table) -> None:
-        self._caption(table.caption, table.basis, 30)
+        self._caption(table.caption, table.basis, _TABLE_ROOM)
         self._grid(list(table.header), [list(row) for row in table.rows], tuple(table.widths))
         self.ln(4)
 
@@ -132,6 +133,7 @@ class _Pages(FPDF):
     def _grid(self, header: list[str] | None, rows: list[Any], widths: tuple[int, ...]) -> None:
         self._write_font(_SMALL, _INK)
         self.set_draw_color(201, 206, 214)
+        self.set_fill_color(255, 255, 255)
         options: dict[str, Any] = {
             "col_widths": widths,
             "line_height": 4.5,
@@ -151,7 +153,7 @@ class _Pages(FPDF):
     def _figure(self, figure: Figure) -> None:
         width = self.epw
         height = width * 3.1 / 7.2
-        self._caption(figure.caption, figure.basis, height + 35)
+        self._caption(figure.caption, figure.basis, height + 26)
         self.image(io.BytesIO(figure.plot.png()), x=_MARGIN, w=width, h=height, alt_text=figure.description)
         self.set_y(self.get_y() + 1)
         self._write_font(_SMALL, _SOFT)

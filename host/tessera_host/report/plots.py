@@ -111,9 +111,7 @@ def composition(rows: Sequence[tuple[int, float, float]], marks: Sequence[tuple[
         top = max(row[1] for row in rows)
         for at, words in marks:
             axes.axvline(at, color=ink[INK], linewidth=0.8, linestyle=":")
-            axes.annotate(
-                words, (at, top), xytext=(-4, 0), textcoords="offset points", rotation=90, va="top", ha="right"
-            )
+            axes.annotate(words, (at, top / 2), xytext=(4, 0), textcoords="offset points", rotation=90, va="center")
         axes.set_xlabel("deliveries of one member, each in a cell of its own")
         axes.set_ylabel("ε at most")
         axes.set_xlim(0, max(deliveries))
@@ -129,7 +127,7 @@ def suspicion(counts: Sequence[float], prior: float, mu: int) -> Plot:
     def draw(axes: Any, ink: Inks) -> None:
         axes.plot(range(len(counts)), [100 * value for value in counts], color=ink[FIRST], linewidth=1.8)
         axes.axhline(100 * prior, color=ink[INK], linewidth=0.8, linestyle=":")
-        axes.annotate("suspicion before", (mu, 100 * prior), xytext=(0, 5), textcoords="offset points", ha="center")
+        axes.annotate("suspicion before", (mu / 2, 100 * prior), xytext=(0, 4), textcoords="offset points", ha="center")
         axes.set_xlabel("published count of a cell")
         axes.set_ylabel("suspicion after, %")
         axes.set_xlim(0, len(counts) - 1)
