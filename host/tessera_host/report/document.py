@@ -22,9 +22,9 @@ class Basis(Enum):
 class Tone(Enum):
     """How a notice is meant."""
 
-    GOOD = "holds"
-    REMARK = "note"
-    BAD = "does not hold"
+    GOOD = "Holds"
+    REMARK = "Note"
+    BAD = "Does not hold"
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class _Pages(FPDF):
 
     def _notice(self, tone: Tone, text: str) -> None:
         self._write_font(_TEXT, _INK)
-        words = f"{tone.value.capitalize()}: {text}"
+        words = f"{tone.value}: {text}"
         lines: Any = self.multi_cell(self.epw - 8, 5.2, words, dry_run=True, output="LINES", align="L")
         height = 5.2 * len(lines) + 4
         if self.will_page_break(height):
