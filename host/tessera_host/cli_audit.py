@@ -20,7 +20,7 @@ from . import audit, files, plan, privacy, relay_ledger
 from .audit_archive import AuditArchive
 from .cli_options import Json, card_text
 from .clock import unix_now
-from .errors import IntegrityError, InvalidInput, UsageError
+from .errors import IntegrityError, InvalidInput, Unreachable, UsageError
 from .federation import Federation, Relay, read_card
 from .ledger_audit import LedgerAudit, in_words
 from .output import show
@@ -93,9 +93,12 @@ def _audited(gathered: audit.Gathered, relay: Relay, offline: bool) -> LedgerAud
         return audit.judge_archived(gathered, relay)
     with Progress(disable=not sys.stderr.isatty(), transient=True) as progress:
         task = progress.add_task(f"{relay.name}: checkpoints", total=None)
-        answers = asyncio.run(
-            relay_ledger.ask(gathered.federation, relay, lambda done: progress.update(task, completed=done))
-        )
+        try:
+            answers = asyncio.run(
+                relay_ledger.ask(gathered.federation, relay, lambda done: progress.update(task, completed=done))
+            )
+        except Unreachable as error:
+            raise Unreachable(error.message, f"{error.hint}; --offline reports on what earlier audits kept") from None
     return audit.judge(gathered, relay, answers, gathered.federation.round_at(unix_now()))
 
 

@@ -9,11 +9,13 @@ from paper_ledger import FIRMWARE, PaperLedger, table_fields
 from sample_federation import EPOCH_ROUNDS
 
 from tessera import curve
+from tessera.errors import Refused
 from tessera.release import BUNDLE, encode
-from tessera_host import audit, ledger_audit, parameter_sets
+from tessera_host import audit, ledger_audit, parameter_sets, relay_ledger
 from tessera_host.audit_archive import AuditArchive
 from tessera_host.errors import IntegrityError, InvalidInput
 from tessera_host.ledger_audit import Firmware, LedgerAudit
+from tessera_host.relay_connection import Info, Refusal
 
 
 @pytest.fixture
@@ -243,6 +245,76 @@ def test_delta_of_a_set_is_that_of_its_integers(ledger):
     exact = parameter_sets.exact_delta(ledger.parameters)
     assert recounted <= exact <= recounted * (1 + Fraction(1, 10**9))
     assert Fraction("9.2215e-7") < exact < Fraction("9.2216e-7")
+
+
+# -- the questions
+
+
+class PaperConnection:
+    """A relay that answers from a dict; an epoch that is None in it is damaged."""
+
+    opened = 0
+
+    def __init__(self, ledger: PaperLedger, checkpoints: dict[int, bytes | None], open_epoch: int) -> None:
+        self.answers = ledger.answers({}, open_epoch)
+        self.checkpoints, self.asked = checkpoints, []
+
+    async def open(self, *_: object) -> "PaperConnection":
+        self.opened += 1
+        return self
+
+    async def __aenter__(self) -> "PaperConnection":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def info(self) -> Info:
+        return Info(1, bytes(32), 1, self.answers.open_round, 0, "paper")
+
+    async def params(self) -> bytes:
+        return self.answers.parameters
+
+    async def status(self) -> object:
+        return self.answers.figures
+
+    async def checkpoint(self, epoch: int) -> bytes:
+        self.asked.append(epoch)
+        found = self.checkpoints.get(epoch, b"")
+        if not found:
+            raise Refusal(Refused(relay_ledger.FAULT if found is None else relay_ledger.TOO_OLD, "paper", 0))
+        return found
+
+
+async def asked(monkeypatch, ledger, checkpoints, open_epoch):
+    relay = PaperConnection(ledger, checkpoints, open_epoch)
+    monkeypatch.setattr(relay_ledger, "RelayConnection", relay)
+    return relay, await relay_ledger.ask(ledger.known(), ledger.relay())
+
+
+async def test_a_ledger_is_read_back_to_its_first_checkpoint(monkeypatch, ledger):
+    shown = ledger.chain([*range(5, 80), *range(85, 150)])
+    relay, answers = await asked(monkeypatch, ledger, shown, 151)
+    assert answers.checkpoints == shown and answers.open_epoch == 151
+    assert relay.asked == list(range(150, 4, -1))
+    assert answers.absent == [150, 84, 83, 82, 81, 80]
+    assert relay.opened == 1 + 3  # a relay may give a place away after two minutes
+
+
+async def test_a_relay_s_damage_and_its_age_bound_the_questions(monkeypatch, ledger):
+    _, answers = await asked(monkeypatch, ledger, ledger.chain([3]) | {4: None}, 6)
+    assert (answers.damaged, answers.absent, list(answers.checkpoints)) == ([4], [5], [3])
+    relay, answers = await asked(monkeypatch, ledger, {}, 1000)
+    assert len(relay.asked) == relay_ledger.LEDGER_ENTRIES and not answers.checkpoints
+
+
+async def test_another_refusal_ends_the_questions(monkeypatch, ledger):
+    async def refuse(*_: object) -> bytes:
+        raise Refusal(Refused(5, "paper", 0))
+
+    monkeypatch.setattr(PaperConnection, "checkpoint", refuse)
+    with pytest.raises(Refusal):
+        await asked(monkeypatch, ledger, {}, 3)
 
 
 # -- the archive

@@ -90,17 +90,14 @@ def _summary(facts: Facts) -> list[Block]:
 
 
 def _reading(facts: Facts) -> list[Block]:
-    rows = [
-        (Basis.PLANNED.value if facts.signed is None else Basis.COMPUTED.value, _computed_meaning(facts)),
-        (
-            Basis.VERIFIED.value,
-            "evidence that a relay signed, checked for this annex, for the epochs named and no others",
-        ),
-        (
-            Basis.STATED.value,
-            "what the published design and protocol promise; this annex repeats it and did not test it",
-        ),
+    promised = (Basis.STATED.value, "what the published design and protocol promise; repeated here, not tested here")
+    planned = (Basis.PLANNED.value, "exact arithmetic on the parameters of a plan that nobody has signed yet")
+    signed = [
+        (Basis.COMPUTED.value, "exact arithmetic on parameters whose signature under the root key was verified"),
+        (Basis.VERIFIED.value, "evidence that a relay signed, checked for this annex, for the epochs named, no others"),
+        (Basis.SIGNED.value, "what a relay signed, also where something about it does not hold; each row says which"),
     ]
+    rows = [*signed, promised] if facts.signed else [planned, promised]
     words = [
         ("Round", f"{duration(facts.round_seconds)}; what is posted in a round can be read when it is over"),
         ("Epoch", f"{facts.epoch_rounds} rounds ({duration(facts.epoch_seconds)}); keys and tokens change with it"),
@@ -117,12 +114,6 @@ def _reading(facts: Facts) -> list[Block]:
         Table("Basis of statements", Basis.STATED, ("Basis", "Meaning"), rows, (5, 9)),
         Table("Words", Basis.STATED if facts.signed else Basis.PLANNED, ("Word", "Meaning"), words, (3, 11)),
     ]
-
-
-def _computed_meaning(facts: Facts) -> str:
-    if facts.signed is None:
-        return "exact arithmetic on the parameters of the plan, which nobody has signed or put into service yet"
-    return "exact arithmetic on parameters whose signature under the root key was verified"
 
 
 def _share(facts: Facts) -> str:

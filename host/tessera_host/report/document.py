@@ -16,6 +16,7 @@ class Basis(Enum):
     COMPUTED = "computed from the signed parameters"
     PLANNED = "computed from the planned parameters"
     VERIFIED = "verified from the relays' signed checkpoints"
+    SIGNED = "as the relay signed it; verified where it says so"
     STATED = "stated: property of the design, not measured here"
 
 

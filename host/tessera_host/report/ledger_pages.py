@@ -129,7 +129,7 @@ def _firmware(audit: LedgerAudit) -> Table:
         for digest, group in found.items()
     ]
     caption = f"Relay {audit.relay}: firmware, by the digest that the relay reports"
-    return Table(caption, Basis.VERIFIED, ("Digest", "Epochs", "Known as"), rows, (4, 5, 8))
+    return Table(caption, Basis.SIGNED, ("Digest", "Epochs", "Known as"), rows, (4, 5, 8))
 
 
 def _picture(number: int, audit: LedgerAudit) -> Figure:
@@ -143,7 +143,7 @@ def _picture(number: int, audit: LedgerAudit) -> Figure:
         f"Not verified: {in_words(broken)}."
     )
     plot = plots.rounds_sealed(f"sealed-{number}", sealed, rounds, audit.missing, broken)
-    return Figure(f"Relay {audit.relay}: rounds sealed an epoch", Basis.VERIFIED, description, plot)
+    return Figure(f"Relay {audit.relay}: rounds sealed an epoch", Basis.SIGNED, description, plot)
 
 
 def _checkpoints(audit: LedgerAudit, sets: ParameterSets) -> Table:
@@ -162,7 +162,7 @@ def _checkpoints(audit: LedgerAudit, sets: ParameterSets) -> Table:
             )
         )
     header = ("Epochs", "Time (UTC)", "Rounds sealed", "Serial", "Verdict")
-    return Table(f"Relay {audit.relay}: checkpoints", Basis.VERIFIED, header, rows, (3, 7, 3, 2, 4))
+    return Table(f"Relay {audit.relay}: checkpoints", Basis.SIGNED, header, rows, (3, 7, 3, 2, 4))
 
 
 def _alike(epochs: Sequence[AuditedEpoch]) -> list[list[AuditedEpoch]]:

@@ -12,6 +12,7 @@ from fpdf import FPDF, FontFace, ViewerPreferences
 from fpdf.enums import TableBordersLayout, TextEmphasis, XPos, YPos
 
 from .document import Basis, Block, Bullets, Document, Figure, Notice, Paragraph, Table, Tone
+from .plots import SIZE_INCHES
 
 _FONT = "DejaVu"
 _INK, _SOFT, _TINT = (27, 31, 36), (87, 96, 106), (243, 245, 248)
@@ -152,7 +153,7 @@ class _Pages(FPDF):
 
     def _figure(self, figure: Figure) -> None:
         width = self.epw
-        height = width * 3.1 / 7.2
+        height = width * SIZE_INCHES[1] / SIZE_INCHES[0]
         self._caption(figure.caption, figure.basis, height + 26)
         self.image(io.BytesIO(figure.plot.png()), x=_MARGIN, w=width, h=height, alt_text=figure.description)
         self.set_y(self.get_y() + 1)

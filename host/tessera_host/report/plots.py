@@ -15,7 +15,7 @@ INK, FAINT, FIRST, SECOND = "ink", "faint", "first", "second"
 STAND_INS = {INK: "#010101", FAINT: "#020202", FIRST: "#030303", SECOND: "#040404"}
 ON_PAPER = {INK: "#1b1f24", FAINT: "#c9ced6", FIRST: "#1f5fae", SECOND: "#b4540a"}
 
-_SIZE_INCHES = (7.2, 3.1)
+SIZE_INCHES = (7.2, 2.9)
 _DOTS_PER_INCH = 220
 _STYLE = {
     "font.family": "DejaVu Sans",
@@ -75,7 +75,7 @@ class Plot:
 
         style: Any = {key: inks.get(str(value), value) for key, value in _STYLE.items()}
         with matplotlib.rc_context(style):
-            figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
+            figure = Figure(figsize=SIZE_INCHES, layout="constrained")
             FigureCanvasAgg(figure)
             self.draw(figure.subplots(), inks)
             figure.savefig(out, **options)
