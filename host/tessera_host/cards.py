@@ -20,6 +20,7 @@ from .errors import InvalidInput
 VERSION = 1
 MAX_TEXT = 1 << 20
 CHECKSUM_BYTES = 4
+START = "tessera:"
 
 Check = Callable[[Any], bool]
 
@@ -79,6 +80,19 @@ FIELDS: dict[str, dict[str, Check]] = {
         "issuer": _none_or(_SERVICE),
     },
     "member": {"name": _text, "key": _KEY, "sig": _SIGNATURE},
+    "invitation": {
+        "name": _text,
+        "office": _text,
+        "federation": _ID,
+        "root": _KEY,
+        "access": _KEY,
+        "home": _text,
+        "secret": _ID,
+        "until": _number,
+        "issuer": _none_or(_SERVICE),
+        "card": _none_or(lambda value: isinstance(value, bytes)),
+    },
+    "join": {"invitation": _ID, "name": _text, "key": _KEY, "sig": _SIGNATURE, "proof": _KEY},
     "invite": {
         "federation": _ID,
         "digest": _KEY,
@@ -118,6 +132,11 @@ class Card:
     kind: str
     payload: bytes
     fields: dict[str, Any]
+
+
+def split(text: str) -> list[str]:
+    """The cards of a file that holds several, in order. What is between them is not looked at."""
+    return [f"{START}{body}" for body in "".join(text.split()).split(START)[1:]]
 
 
 def canonical(fields: dict[str, Any]) -> bytes:

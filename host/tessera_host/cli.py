@@ -10,7 +10,18 @@ from collections.abc import Sequence
 
 import typer
 
-from . import cli_audit, cli_contact, cli_flash, cli_join, cli_operator, cli_talk, cli_update, gateway
+from . import (
+    cli_audit,
+    cli_contact,
+    cli_flash,
+    cli_issuer,
+    cli_join,
+    cli_keystore,
+    cli_operator,
+    cli_talk,
+    cli_update,
+    gateway,
+)
 from .errors import TesseraError
 from .output import show
 
@@ -29,9 +40,11 @@ app = typer.Typer(
 cli_join.register(app)
 cli_contact.register(app)
 cli_talk.register(app)
+cli_keystore.register(app)
 cli_operator.register(app)
-cli_audit.register(app)
+cli_issuer.register(cli_operator.issuer_app)
 cli_update.register(cli_operator.relay_app)
+cli_audit.register(app)
 gateway.register(app)
 cli_flash.register(app)
 

@@ -47,6 +47,22 @@ class NotPermitted(TesseraError):
     exit_code = 5
 
 
+class NotOnRoster(NotPermitted):
+    """Whoever asks is no member, or is one no more."""
+
+
+class QuotaUsed(NotPermitted):
+    """More tokens were asked for than are left."""
+
+
+class TryLater(NotPermitted):
+    """Not now, but perhaps after `retry_after` seconds."""
+
+    def __init__(self, message: str, hint: str, retry_after: int) -> None:
+        super().__init__(message, hint)
+        self.retry_after = retry_after
+
+
 class Unreachable(TesseraError):
     """No relay answers there."""
 

@@ -349,6 +349,12 @@ CARD_FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "issuer": st.none() | st.fixed_dictionaries({"host": names, "port": st.integers(1, 65535), "key": octets(33)}),
     },
     "member": {"name": names, "key": octets(32), "sig": octets(64)},
+    "invitation": {
+        **{"name": names, "office": names, "federation": octets(16), "root": octets(32), "access": octets(32)},
+        **{"home": names, "secret": octets(16), "until": u64, "card": st.none() | st.binary(max_size=400)},
+        "issuer": st.none() | st.fixed_dictionaries({"host": names, "port": st.integers(1, 65535), "key": octets(33)}),
+    },
+    "join": {"invitation": octets(16), "name": names, "key": octets(32), "sig": octets(64), "proof": octets(32)},
     "invite": {
         **{"federation": octets(16), "digest": octets(32), "epoch": u64, "name": names, "key": octets(32)},
         **{"commit": octets(32), "mailbox": octets(16), "relay": octets(33)},
