@@ -13,6 +13,7 @@ import typer
 
 from . import (
     __version__,
+    cli_audit,
     cli_contact,
     cli_flash,
     cli_issuer,
@@ -63,6 +64,7 @@ cli_keystore.register(app)
 cli_operator.register(app)
 cli_issuer.register(cli_operator.issuer_app)
 cli_update.register(cli_operator.relay_app)
+cli_audit.register(app)
 gateway.register(app)
 cli_flash.register(app)
 
