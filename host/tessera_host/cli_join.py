@@ -33,7 +33,7 @@ from .cli_options import (
 from .clock import local_time, unix_now
 from .errors import InvalidInput, TryLater, UsageError
 from .invitation import Invitation
-from .issuer import Issuer, check_name
+from .issuer import KEYSTORE, Issuer, check_name
 from .issuer_visit import VisitReport
 from .joining_files import FileStep
 from .member import Member
@@ -305,7 +305,7 @@ def token_fetch(
     """Get tokens from an issuer's directory on this computer."""
     with (
         open_member(home, passphrase_file) as member,
-        Issuer.open(issuer, passphrase.obtain(issuer_passphrase_file, confirm=False)) as open_issuer,
+        Issuer.open(issuer, passphrase.secret_for(issuer / KEYSTORE, issuer_passphrase_file)) as open_issuer,
     ):
         fetched = member.fetch_tokens(open_issuer, relay)
     text = "\n".join(f"{count} tokens for epoch {epoch}" for epoch, count in fetched)

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from . import cards, files, passphrase, relay_status, releases
+from . import cards, cli_audit, files, passphrase, privacy, relay_status, releases
 from . import plan as planning
 from .boards import BOARDS
 from .clock import local_time, unix_now
@@ -59,6 +59,10 @@ def plan(
     board: Annotated[str, typer.Option(help=f"One of {', '.join(BOARDS)}.")] = "RPI_PICO_W",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the plan here, for issuer init.")] = None,
     allow_small: Annotated[bool, typer.Option("--allow-small", help="Accept fewer than 20 members a bucket.")] = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write the annex for a DPIA here, one HTML file.")
+    ] = None,
+    pdf: Annotated[Path | None, typer.Option("--pdf", metavar="FILE", help="Write the annex here as PDF.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compute a parameter set: exact ε and δ of its noise table, what it costs, what it holds. Refuses invalid sets."""
@@ -75,12 +79,16 @@ def plan(
         board=board,
         allow_small=allow_small,
     )
+    cli_audit.check_extra(report, pdf)
     made = planning.make(choice)
     content = made.as_json()
+    content["figures"]["losses"] = planning.losses(made)
     if out:
         files.write(out, json.dumps(content, indent=2).encode() + b"\n")
+    written = cli_audit.write_plan(made, report, pdf)
     kept = f"Written to {out}. Next: tessera issuer init DIR --plan {out} --name NAME" if out else "Keep it: --out FILE"
-    show(content, _plan_table(content) + kept, as_json)
+    kept = "\n".join([kept, *(f"{path} written." for path in written)])
+    show(content | ({"written": written} if written else {}), _plan_table(content) + kept, as_json)
 
 
 @issuer_app.command("init")
@@ -322,7 +330,7 @@ def relay_remove(
 def open_issuer(directory: Path, passphrase_file: Path | None) -> Issuer:
     if not (directory / KEYSTORE).is_file():
         raise UsageError(f"there is no issuer in {directory}", "tessera issuer init makes one")
-    return Issuer.open(directory, passphrase.obtain(passphrase_file, confirm=False))
+    return Issuer.open(directory, passphrase.secret_for(directory / KEYSTORE, passphrase_file))
 
 
 def _read_card(path: Path) -> str:
@@ -380,6 +388,13 @@ def _plan_table(content: dict[str, Any]) -> str:
     for row in figures["composition"][1:]:
         meaning = f"{row['of']}, {row['deliveries']} deliveries"
         rows.append((meaning, f"ε ≤ {row['epsilon']}, δ ≤ {row['delta_decimal']} (upper bound by basic composition)"))
+        rows += [
+            ("", f"{better['text']} (by privacy loss distribution)")
+            for better in figures["losses"]
+            if better["of"] == row["of"]
+        ]
+    if not figures["losses"]:
+        rows.append(("", f"tighter, by privacy loss distributions: {privacy.EXTRA}"))
     rows += [
         ("noise", f"µ = {figures['mu']}: 0 to {2 * figures['mu']} cover records a cell, {figures['mu']} on average"),
         ("a cell of cover", f"{figures['cell_bytes_mean']:,} bytes on average, {figures['cell_bytes_max']:,} at most"),

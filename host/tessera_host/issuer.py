@@ -30,7 +30,7 @@ from .federation import DEFAULT_BUDGET, IssuerService
 from .invitation import Invitation
 from .invitations import Invitations
 from .issuance import Issuance
-from .keystore import Keystore
+from .keystore import Keystore, Secret
 from .plan import Plan
 
 VERSION = 1
@@ -140,9 +140,9 @@ class Issuer:
         return issuer
 
     @classmethod
-    def open(cls, directory: Path, passphrase: str, now: Clock = unix_now) -> Self:
+    def open(cls, directory: Path, secret: Secret, now: Clock = unix_now) -> Self:
         """Raises KeystoreError, WrongPassphrase."""
-        issuer = cls(directory, Keystore.open(directory / KEYSTORE, passphrase, KIND), now)
+        issuer = cls(directory, Keystore.open(directory / KEYSTORE, secret, KIND), now)
         try:
             issuer._publish()
         except BaseException:
