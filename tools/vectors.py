@@ -324,6 +324,7 @@ def record() -> Rows:
         Delivery("empty", 0, b"", odd=True),
         Delivery("full", 2, data("record/full", 144), message=0xFFFFFFFF),
         Delivery("continued", 3, "…".encode() * 48, epoch=0, kind=2, message=3),
+        Delivery("file", 4, b"\x08note.txt" + b"Thursday at ten", kind=3, message=5),
         Delivery("last part, last epoch", 4, b"end", epoch=0xFFFFFFFF, part=15, parts=16, message=4),
         *long_message(),
     ]
@@ -832,7 +833,27 @@ def federation_card() -> Row:
         {"name": name, "key": ref.point(static), "host": f"{name}.example", "port": 8100}
         for name, static in zip(("cellar", "attic"), RELAY_SECRETS, strict=True)
     ]
-    return card("federation", {"v": 1, "name": "Beispielbund", "params": small_blob(), "relays": relays})
+    fields: Row = {"v": 1, "name": "Beispielbund", "params": small_blob(), "relays": relays}
+    budget: Row = {"epsilon": "2", "delta": "1e-5"}
+    return card("federation", fields | {"budget": budget, "issuer": issuer_service()})
+
+
+def issuer_service() -> Row:
+    return {"host": "issuer.example", "port": 8101, "key": ref.point(secret("contact/issuer service"))}
+
+
+def joining(name: str, by_files: bool) -> Row:
+    """An invitation and the card that its holder joins with."""
+    own, one_time = secret(f"contact/{name}"), data(f"contact/{name}/invitation", 16)
+    fields: Row = {"v": 1, "name": name, "office": "Beispielbund", "federation": FEDERATION_ID, "home": "cellar"}
+    fields |= {"root": ref.x_only(ROOT_SECRET), "access": ACCESS_KEY, "secret": one_time, "until": 1_800_000_000}
+    fields |= {"issuer": None if by_files else issuer_service()}
+    fields |= {"card": federation_card()["payload"] if by_files else None}
+    key = ref.x_only(own)
+    shown: Row = {"v": 1, "invitation": ref.H("invitation", one_time)[:16], "name": name, "key": key}
+    shown |= {"proof": ref.hmac(one_time, b"join" + FEDERATION_ID + key + name.encode())}
+    join = signed(own, ref.member_message(FEDERATION_ID, key, name), shown)
+    return {"member_secret": own, "invitation": card("invitation", fields), "join": card("join", join)}
 
 
 def member_card(name: str) -> Row:
@@ -919,6 +940,7 @@ def contact() -> dict[str, Rows]:
     return {
         "federation_cards": [federation_card()],
         "member_cards": [member_card(name) for name in ("Ada", "Bjørn")],
+        "joinings": [joining("Ada", False), joining("Bjørn", True)],
         "enrolments": [enrolment()],
         "token_exchanges": [token_cards()],
     }

@@ -6,6 +6,7 @@ hold, is for the modules that make and take the cards (`contacts`, `tokens`, the
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from .errors import InvalidInput
 VERSION = 1
 MAX_TEXT = 1 << 20
 CHECKSUM_BYTES = 4
+START = "tessera:"
 
 Check = Callable[[Any], bool]
 
@@ -49,13 +51,48 @@ def _map(**checks: Check) -> Check:
     )
 
 
+def _none_or(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+def _port(value: Any) -> bool:
+    return _number(value) and 0 < value < 65536
+
+
+def is_decimal(value: Any) -> bool:
+    """A positive number that any implementation reads alike: digits, a point, at most two digits of exponent."""
+    return isinstance(value, str) and bool(_DECIMAL.fullmatch(value)) and bool(re.search("[1-9]", value.split("e")[0]))
+
+
+_DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?(e-?[0-9]{1,2})?")
 _KEY, _POINT, _SIGNATURE, _ID = _octets(32), _octets(33), _octets(64), _octets(16)
-_RELAY = _map(name=_text, key=_POINT, host=_text, port=lambda value: _number(value) and 0 < value < 65536)
+_RELAY = _map(name=_text, key=_POINT, host=_text, port=_port)
+_SERVICE = _map(host=_text, port=_port, key=_POINT)
+_BUDGET = _map(epsilon=is_decimal, delta=is_decimal)
 
 # The rows of the table in PROTOCOL §12; `v` is checked for every kind.
 FIELDS: dict[str, dict[str, Check]] = {
-    "federation": {"name": _text, "params": lambda value: isinstance(value, bytes), "relays": _list_of(_RELAY)},
+    "federation": {
+        "name": _text,
+        "params": lambda value: isinstance(value, bytes),
+        "relays": _list_of(_RELAY),
+        "budget": _BUDGET,
+        "issuer": _none_or(_SERVICE),
+    },
     "member": {"name": _text, "key": _KEY, "sig": _SIGNATURE},
+    "invitation": {
+        "name": _text,
+        "office": _text,
+        "federation": _ID,
+        "root": _KEY,
+        "access": _KEY,
+        "home": _text,
+        "secret": _ID,
+        "until": _number,
+        "issuer": _none_or(_SERVICE),
+        "card": _none_or(lambda value: isinstance(value, bytes)),
+    },
+    "join": {"invitation": _ID, "name": _text, "key": _KEY, "sig": _SIGNATURE, "proof": _KEY},
     "invite": {
         "federation": _ID,
         "digest": _KEY,
@@ -95,6 +132,11 @@ class Card:
     kind: str
     payload: bytes
     fields: dict[str, Any]
+
+
+def split(text: str) -> list[str]:
+    """The cards of a file that holds several, in order. What is between them is not looked at."""
+    return [f"{START}{body}" for body in "".join(text.split()).split(START)[1:]]
 
 
 def canonical(fields: dict[str, Any]) -> bytes:

@@ -1,373 +1,335 @@
-"""One connection to a relay (PROTOCOL §4, §5), from the client's side: handshake, resumption, requests.
+"""The library for programs that talk: one member as an asynchronous client.
 
-Owns the socket, the time limits and what a relay's refusal means to a person. Which token is used, and whether what the
-relay says fits the rounds and parameters, is `member`'s business. Frames and their encryption are the core's.
+    async with await Client.open(passphrase_file=Path("passphrase")) as client:
+        await client.send("bob", "The backup is done.")
+        async for message in client.messages():
+            print(message.contact, message.text)
+
+A client is one identity on one device: its keystore is the member's, made with `tessera join`. Between two steps the
+keystore is free, so the commands work beside it. Everything raises TesseraError and its subclasses (`errors`), whose
+text says what is wrong and what to do.
+
+What leaves, and when: `send` posts one record a round, at random moments, and no more a day than the office's budget
+allows; what has to wait stays in the outbox, durably. Who sees this computer's network sees that it posted. `run` hides
+that: it sends the same frames every round, whether there is something to say or not, and then everything goes through
+it. Worked examples are in `host/examples`.
 """
 
 import asyncio
-import contextlib
 import os
-import secrets
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self, TypeVar
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
 
-from tessera import channel, wire
-from tessera.errors import BadFrame, Refused
+from . import config, pacing, passphrase
+from .accountant import Budget
+from .engine import Engine, Event, TokenRenewal
+from .errors import RelayRefused, TesseraError, Unreachable
+from .federation import Relay
+from .fetching import FetchReport
+from .fetching import Progress as FetchProgress
+from .history import POSTED, Sent
+from .inbox import Message
+from .member import KEYSTORE_NAME, Member, Status
+from .pacing import Wait
+from .sending import Posted
+from .settling import Sleep
+from .sharing import SharedMember
+from .talk import Change, Contact, State, change_of
 
-from . import blind
-from .errors import IntegrityError, RelayRefused, TesseraError, Unreachable
-from .updating import Step
+__all__ = [
+    "Budget",
+    "Change",
+    "Client",
+    "Contact",
+    "FetchReport",
+    "Message",
+    "Posted",
+    "SendProgress",
+    "Sent",
+    "State",
+    "Status",
+    "Wait",
+]
 
-T = TypeVar("T")
+JITTER_SECONDS = 10.0  # not all clients come as soon as a round is sealed
+_LEAST_WAIT_SECONDS = 0.5
 
-TIMEOUT_SECONDS = 60.0  # a handshake on the slowest board, behind three others
-BUSY_ATTEMPTS = 6
-BUSY_WAIT_SECONDS = 8  # the relay ends a connection after 10 s without a frame
-
-BAD_REQUEST, NOT_ADMITTED, QUOTA, BUSY = 2, 3, 4, 6
-
-_REFUSALS = {
-    1: ("the relay does not know this request", "update tessera, or the relay"),
-    2: ("the relay found an argument out of range", "update tessera; if that does not help, report it"),
-    NOT_ADMITTED: ("the relay did not take the token", "'tessera token list' shows which epoch has tokens"),
-    QUOTA: ("this token has no posts left", "the next token or the next epoch has"),
-    5: ("the relay has no clock yet, or its key schedule has ended", "try again in a minute; if it stays so, tell IT"),
-    BUSY: ("the relay is busy", "try again later"),
-    7: ("the relay no longer keeps what was asked for", "try again; if it recurs, tell IT"),
-    8: ("the relay has a fault in its storage", "tell IT"),
-}
-
-
-class Refusal(RelayRefused):
-    """An error frame; `code` as in PROTOCOL §5."""
-
-    def __init__(self, refused: Refused) -> None:
-        super().__init__(*_REFUSALS.get(refused.code, (f"the relay answered error {refused.code}", "update tessera")))
-        self.code = int(refused.code)
-        self.retry_after = int(refused.retry_after)
-
-
-class ResumptionRefused(Unreachable):
-    """The relay has forgotten the session: a full handshake will do."""
-
-
-@dataclass(frozen=True)
-class Info:
-    """The answer to INFO: digest of 32 bytes, rounds by number, the curve tier by name."""
-
-    version: int
-    digest: bytes
-    serial: int
-    open_round: int
-    first_round: int
-    tier: str
+# Told after each record that left, and before each wait for the next.
+SendProgress = Callable[[Posted | Wait], None]
 
 
-@dataclass(frozen=True)
-class RelayFigures:
-    """The answer to STATUS: code and flags as in PROTOCOL §5, a digest of 32 bytes."""
+class Client:
+    """An open member. Use as an asynchronous context manager, or close it."""
 
-    version: int
-    code: int
-    firmware_digest: bytes
-    uptime_seconds: int
-    boots: int
-    serial: int
-    open_round: int
-    flags: int
-    board: str
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A sealed round of one bucket, whole: its published count is the number of its records."""
-
-    round: int
-    records: list[bytes]
-
-
-class RelayConnection:
-    """An encrypted connection. Use as an async context manager, or close it."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout_seconds: float) -> None:
-        """Not for callers: use `open` or `resume`."""
-        self._reader = reader
-        self._writer = writer
-        self._timeout_seconds = timeout_seconds
-        self._channel: Any = None
+    def __init__(
+        self,
+        member: Member,
+        *,
+        dice: random.Random | None = None,
+        now: Callable[[], float] = time.time,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        """Takes the member over: its keystore is given back at once, and closed with the client."""
+        self.shared = SharedMember(member)
+        self._dice = dice or random.SystemRandom()
+        self._now = now
+        self._sleep = sleep
+        self._engine: Engine | None = None
+        self._state: State | None = None
+        self._subscriptions: set[asyncio.Queue[Change]] = set()
 
     @classmethod
     async def open(
-        cls, host: str, port: int, relay_key: bytes, access_key: bytes, timeout_seconds: float = TIMEOUT_SECONDS
+        cls, home: Path | None = None, secret: str | None = None, *, passphrase_file: Path | None = None
     ) -> Self:
-        """A full handshake with the relay that holds `relay_key` (33 bytes). Raises Unreachable or IntegrityError."""
-        ephemeral = blind.random_scalar().to_bytes(32, "big")
+        """The member in the directory `home`, by default the one that the commands use. Without its passphrase as
+        `secret`: from `passphrase_file`, from the file TESSERA_PASSPHRASE_FILE names, from `tessera unlock`, or asked
+        for.
 
-        def handshake(nonce: bytes) -> Any:
-            return channel.Initiator(nonce, relay_key, access_key, ephemeral)
-
-        return await cls._connect(host, port, handshake, timeout_seconds)
-
-    @classmethod
-    async def resume(
-        cls,
-        host: str,
-        port: int,
-        access_key: bytes,
-        secret: bytes,
-        using: Callable[[bytes], None],
-        timeout_seconds: float = TIMEOUT_SECONDS,
-    ) -> Self:
-        """Take up a token's session. `using(next secret)` is called before the old one is shown: an id is used once.
-
-        Raises ResumptionRefused if the relay has forgotten it.
+        Raises WrongPassphrase or KeystoreError.
         """
+        return cls(await asyncio.to_thread(_opened, home or default_home(), secret, passphrase_file))
 
-        def handshake(nonce: bytes) -> Any:
-            resumption = channel.Resumption(nonce, access_key, secret, secrets.token_bytes(16))
-            using(resumption.next_secret)
-            return resumption
-
-        return await cls._connect(host, port, handshake, timeout_seconds)
-
-    @classmethod
-    async def _connect(cls, host: str, port: int, handshake: Callable[[bytes], Any], timeout_seconds: float) -> Self:
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                reader, writer = await asyncio.open_connection(host, port)
-        except (OSError, TimeoutError) as error:
-            raise Unreachable(
-                f"the relay at {host} port {port} cannot be reached: {_reason(error)}",
-                "check the network and try again",
-            ) from None
-        connection = cls(reader, writer, timeout_seconds)
-        try:
-            await connection._shake_hands(handshake)
-        except BaseException:
-            await connection.close()
-            raise
-        return connection
-
-    async def _shake_hands(self, handshake: Callable[[bytes], Any]) -> None:
-        nonce = await self._read(channel.NONCE_BYTES)
-        side = handshake(nonce)
-        try:
-            await self._write(side.hello())
-            reply = await self._read(channel.REPLY_BYTES)
-        except Unreachable:
-            raise self._hello_refused(side) from None
-        try:
-            self._channel = side.finish(reply)
-        except BadFrame:
-            raise IntegrityError("this is not the relay it should be: it does not hold its key", "tell IT") from None
-
-    @staticmethod
-    def _hello_refused(side: Any) -> TesseraError:
-        if isinstance(side, channel.Resumption):
-            return ResumptionRefused("the relay has forgotten the session")
-        return Unreachable(
-            "the relay closed the connection at the handshake",
-            "it is busy, or this member's federation card is out of date: try again, then ask IT for a new card",
-        )
+    async def close(self) -> None:
+        self.shared.close()
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def close(self) -> None:
-        self._writer.close()
-        with contextlib.suppress(OSError):  # what the relay thinks of the end is of no interest
-            await self._writer.wait_closed()
+    # -- what is known, without a relay
 
-    @property
-    def handshake_hash(self) -> bytes:
-        """What a token's proof of possession is made over (32 bytes); full handshakes only."""
-        digest: bytes = self._channel.handshake_hash
-        return digest
+    async def contacts(self) -> list[Contact]:
+        """By name."""
+        async with self.shared.held() as member:
+            return [_contact(member, name) for name in sorted(member.contacts.book)]
 
-    # -- requests; all raise Refusal, Unreachable or IntegrityError
+    async def inbox(self, contact: str | None = None, *, new: bool = False) -> list[Message]:
+        """What was received, oldest first; with `new`, what was never given out before, which it now is."""
+        async with self.shared.held() as member:
+            messages = member.inbox.take_unread(contact) if new else member.inbox.messages()
+            if new:
+                member.save()
+            return [message for message in messages if contact in (None, message.contact)]
 
-    async def info(self) -> Info:
-        return Info(*await self._ask(wire.info(), wire.INFO_ANSWER))
+    async def sent(self, contact: str | None = None) -> list[Sent]:
+        """What was sent, oldest first, and how far each part got. There is no read receipt."""
+        async with self.shared.held() as member:
+            return member.sent(contact)
 
-    async def status(self) -> RelayFigures:
-        return RelayFigures(*await self._ask(wire.status(), wire.STATUS_ANSWER))
+    async def budget(self) -> Budget:
+        """Today's messages, used and allowed, by the office's setting. Each part of a long message is one."""
+        async with self.shared.held() as member:
+            return await asyncio.to_thread(member.budget)
 
-    async def void(self) -> None:
-        """A frame that does nothing, answered like a post."""
-        await self._ask(wire.void(), wire.VOIDED)
+    # -- sending
 
-    async def auth(self, epoch: int, key: bytes, signature: bytes, proof: bytes) -> tuple[bytes, int]:
-        """Show a token: (resumption secret, posts left)."""
-        secret, posts_left = await self._ask(wire.auth(epoch, key, signature, proof), wire.ADMITTED)
-        return secret, posts_left
+    async def queue(self, contact: str, text: str) -> Sent:
+        """Put a text into the outbox; `run`, `resend` or the next `send` posts it."""
+        async with self.shared.held() as member:
+            member.queue(contact, text)
+            return self._queued(member, contact)
 
-    async def post(self, bucket: int, record: bytes) -> int:
-        """Post a record (240 bytes): the round it will appear in. A busy relay is asked again with the same record,
-        which the session makes harmless; whoever wants another attempt after an error seals it anew."""
-        (open_round,) = await self._ask(wire.post(bucket, record), wire.ACK)
-        return int(open_round)
+    async def queue_file(self, contact: str, name: str, content: bytes) -> Sent:
+        """Put a file into the outbox: name and content together at most 2303 bytes. Raises InvalidInput."""
+        async with self.shared.held() as member:
+            member.queue_file(contact, name, content)
+            return self._queued(member, contact)
 
-    async def params(self) -> bytes:
-        """The relay's newest parameter set; nothing about it is checked."""
-        total, _, data = await self._ask(wire.params(0), wire.PARAMS_ANSWER)
-        blob = bytearray(data)
-        for chunk in range(1, -(-total // wire.CHUNK_BYTES)):
-            _, _, data = await self._ask(wire.params(chunk), wire.PARAMS_ANSWER)
-            blob += data
-        return bytes(blob)
+    def _queued(self, member: Member, contact: str) -> Sent:
+        self._tell(Change("queued", {"contact": contact}))
+        return member.sent(contact)[-1]
 
-    async def checkpoint(self, epoch: int) -> bytes:
-        """The ledger's checkpoint of an epoch that is over, 250 bytes."""
-        (data,) = await self._ask(wire.checkpoint(epoch), wire.CHECKPOINT_ANSWER)
-        return bytes(data)
+    async def send(
+        self,
+        contact: str,
+        text: str,
+        *,
+        wait: bool = True,
+        at_once: bool = False,
+        progress: SendProgress | None = None,
+    ) -> Sent:
+        """Send a text: returned once all of it is posted, or as much as the day's budget allows.
 
-    async def push(self, blob: bytes) -> bool:
-        """Hand a signed object to the relay; True once it is verified and stored."""
-        complete = 0
-        for chunk, at in enumerate(range(0, len(blob), wire.CHUNK_BYTES)):
-            data = blob[at : at + wire.CHUNK_BYTES]
-            (complete,) = await self._ask(wire.push(len(blob), chunk, data), wire.PUSHED)
-        return bool(complete)
+        `wait=False`: post only what may leave in this round, and return. `at_once`: all parts in this round; everyone
+        on the network then sees how many there are. What an error interrupts stays in the outbox.
+        """
+        sent = await self.queue(contact, text)
+        return await self.deliver(sent, wait=wait, at_once=at_once, progress=progress)
 
-    async def begin_stage(self, release: bytes) -> Step:
-        """Offer a release of new code, or go on with it."""
-        return Step(*await self._ask(wire.stage(wire.BEGIN, 0, release), wire.STAGE_ANSWER))
+    async def send_file(
+        self,
+        contact: str,
+        name: str,
+        content: bytes,
+        *,
+        wait: bool = True,
+        at_once: bool = False,
+        progress: SendProgress | None = None,
+    ) -> Sent:
+        """Send a file as one message, like `send`. Raises InvalidInput if it does not fit."""
+        sent = await self.queue_file(contact, name, content)
+        return await self.deliver(sent, wait=wait, at_once=at_once, progress=progress)
 
-    async def put_stage(self, offset: int, data: bytes) -> Step:
-        """A piece of what the release is of, at most 240 bytes."""
-        return Step(*await self._ask(wire.stage(wire.PUT, offset, data), wire.STAGE_ANSWER))
+    async def deliver(
+        self, sent: Sent, *, wait: bool = True, at_once: bool = False, progress: SendProgress | None = None
+    ) -> Sent:
+        """Post what `queue` put into the outbox, after what waited for the same relay before: as `send` does."""
 
-    async def activate_stage(self) -> Step:
-        """Have the relay try it after the next seal."""
-        return Step(*await self._ask(wire.stage(wire.ACTIVATE), wire.STAGE_ANSWER))
+        def finished(member: Member) -> bool:
+            return self._again(member, sent).state == POSTED
 
-    async def fetch(self, bucket: int, start: int, end: int) -> list[Batch]:
-        """The sealed batches of start ≤ round < end, at most 16 of them; fewer if the relay has not sealed them all."""
+        async with self.shared.held() as member:
+            relay = member.federation.relay_with_key(member.contacts.get(sent.contact)["relay"])
+        await self._post(relay, finished, wait, at_once, progress)
+        async with self.shared.held() as member:
+            return self._again(member, sent)
 
-        async def once() -> list[Batch]:
-            await self._send(wire.fetch(bucket, start, end))
-            return await self._batches(start, end)
+    async def resend(self, *, wait: bool = True, at_once: bool = False, progress: SendProgress | None = None) -> int:
+        """Post what waits in the outbox: how many parts wait still."""
+        async with self.shared.held() as member:
+            relays = [member.federation.relay_with_key(key) for key in sorted(member.outbox.relays())]
+        for relay in relays:
+            await self._post(relay, lambda _: False, wait, at_once, progress)
+        async with self.shared.held() as member:
+            return len(member.outbox)
 
-        return await _patiently(once)
+    async def _post(
+        self,
+        relay: Relay,
+        finished: Callable[[Member], bool],
+        wait: bool,
+        at_once: bool,
+        progress: SendProgress | None,
+    ) -> None:
+        """Post record after record until it is finished, nothing waits, or waiting would be for the day's budget."""
+        tell = progress or (lambda _: None)
+        while True:
+            async with self.shared.held() as member:
+                if finished(member):
+                    return
+                pause = pacing.next_post(member, at_once, self._dice)
+                if pause.seconds == 0:
+                    posted = await member.sender.post_one(relay)
+                    if posted is None:
+                        return
+                    tell(posted)
+                    continue
+                if not any(member.outbox.waiting(relay.key)):
+                    return
+            tell(pause)
+            if not wait or pause.seconds is None or pause.reason == pacing.DAY:
+                return
+            await self._sleep(pause.seconds)
 
-    async def _batches(self, start: int, end: int) -> list[Batch]:
-        batches = _Batches(start, end)
-        while (answer := await self._cell())[0] == wire.CELL:
-            batches.take(*answer[1:])
-        return batches.finish(answer[1])
+    def _again(self, member: Member, sent: Sent) -> Sent:
+        """How far it got by now. What is gone, because the contact is, is as it was."""
+        same = (found for found in reversed(member.sent(sent.contact)) if found.messages == sent.messages)
+        return next(same, sent)
 
-    async def _cell(self) -> tuple[Any, ...]:
-        plaintext = await self._receive(wire.CELL_FRAME_BYTES)
-        answer: tuple[Any, ...] = _understood(wire.read_cell, plaintext)
-        return answer
+    # -- receiving
 
-    async def _ask(self, request: bytes, wanted: int) -> tuple[Any, ...]:
-        """The fields of the answer to a request."""
+    async def fetch(self, progress: FetchProgress | None = None, *, take: bool = True) -> FetchReport:
+        """Read what the home relay has sealed since the last time; the report has the messages not given out before,
+        which count as given out now (with `take=False` `inbox(new=True)` still has them).
+        `progress(rounds read, rounds in all)` is called in between."""
+        async with self.shared.held() as member:
+            return await member.fetcher.fetch(progress, take)
 
-        async def once() -> tuple[Any, ...]:
-            await self._send(request)
-            answer: tuple[Any, ...] = _understood(wire.read_answer, await self._receive(wire.CLIENT_FRAME_BYTES))
-            if answer[0] != wanted:
-                raise IntegrityError("the relay answered another request", "tell IT")
-            return answer[1:]
+    async def messages(self, trouble: Callable[[TesseraError], None] | None = None) -> AsyncIterator[Message]:
+        """Every new message, as it comes, for ever. Fetches once a round, or looks at what `run` has fetched. A relay
+        that is away for a while does not end it: `trouble` is told."""
+        while True:
+            try:
+                found = await self.inbox(new=True) if self._engine else (await self.fetch()).messages
+            except (Unreachable, RelayRefused) as error:
+                found = []
+                if trouble:
+                    trouble(error)
+            for message in found:
+                yield message
+            await self._sleep(await self.seconds_to_next_fetch())
 
-        return await _patiently(once)
+    async def seconds_to_next_fetch(self) -> float:
+        """Until a random moment soon after the open round is sealed."""
+        async with self.shared.held() as member:
+            left = member.seconds_to_next_round()
+            most = min(JITTER_SECONDS, member.federation.newest.round_seconds / 4)
+        return left + self._dice.uniform(_LEAST_WAIT_SECONDS, max(2 * _LEAST_WAIT_SECONDS, most))
 
-    async def _send(self, plaintext: bytes) -> None:
-        await self._write(self._channel.seal(plaintext))
+    async def status(self, relay: str | None = None) -> Status:
+        """Ask a relay, by default the home relay, for its round, parameters and curve tier. Raises IntegrityError if
+        it is not to be used."""
+        async with self.shared.held() as member:
+            return await member.status(relay)
 
-    async def _receive(self, length: int) -> bytes:
-        frame = await self._read(length)
+    # -- the steady engine
+
+    async def run(self, renewal: TokenRenewal | None = None, *, slots: int = 1, at_once: bool = False) -> None:
+        """Run the steady engine until cancelled: it posts what `queue` was given and fetches what comes (`engine`).
+
+        `at_once`: a person is waiting, so an epoch's tokens come into use when needed, not at a random time.
+        """
+        engine = Engine(
+            self.shared, renewal, slots=slots, at_once=at_once, dice=self._dice, now=self._now, sleep=self._sleep
+        )
+        engine.listeners.add(self._pass_on)
+        await self.state()
+        self._engine = engine
         try:
-            plaintext: bytes = self._channel.open(frame)
-        except BadFrame:
-            raise IntegrityError("a frame was changed on its way", "try again; if it recurs, tell IT") from None
-        return plaintext
+            await engine.run()
+        finally:
+            self._engine = None
 
-    async def _write(self, data: bytes) -> None:
-        try:
-            self._writer.write(data)
-            await self._writer.drain()
-        except OSError as error:
-            raise Unreachable(f"the connection to the relay broke: {_reason(error)}", "try again") from None
+    def _pass_on(self, event: Event) -> None:
+        if self._state:
+            self._state.note(event)
+        self._tell(change_of(event))
 
-    async def _read(self, length: int) -> bytes:
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                return await self._reader.readexactly(length)
-        except asyncio.IncompleteReadError:
-            raise Unreachable("the relay closed the connection", "try again") from None
-        except (OSError, TimeoutError) as error:
-            raise Unreachable(f"the relay does not answer: {_reason(error)}", "try again") from None
+    def _tell(self, change: Change) -> None:
+        for subscription in self._subscriptions:
+            subscription.put_nowait(change)
 
+    def changes(self) -> AsyncIterator[Change]:
+        """What `run` does and what is queued, from this call on."""
+        subscription: asyncio.Queue[Change] = asyncio.Queue()
+        self._subscriptions.add(subscription)
 
-class _Batches:
-    """The batches of one answer to FETCH, put together frame by frame. Raises IntegrityError for any other order than
-    the protocol's: round after round, no record missing, in the order every reader gets."""
+        async def following() -> AsyncIterator[Change]:
+            try:
+                while True:
+                    yield await subscription.get()
+            finally:
+                self._subscriptions.discard(subscription)
 
-    def __init__(self, start: int, end: int) -> None:
-        self._start, self._end = start, end
-        self._batches: list[Batch] = []
-        self._count = 0
+        return following()
 
-    def take(self, round_: int, count: int, offset: int, found: list[bytes]) -> None:
-        if offset == 0:
-            self._close_batch()
-            _expect(round_ == self._start + len(self._batches) < self._end)
-            self._batches.append(Batch(round_, []))
-            self._count = count
-        _expect(bool(self._batches))
-        batch = self._batches[-1]
-        _expect((round_, count, offset) == (batch.round, self._count, len(batch.records)))
-        _expect(len(found) == min(wire.RECORDS_PER_FRAME, count - offset))
-        batch.records.extend(found)
-
-    def _close_batch(self) -> None:
-        if self._batches:
-            records = self._batches[-1].records
-            _expect(len(records) == self._count and records == sorted(records))
-
-    def finish(self, next_round: int) -> list[Batch]:
-        self._close_batch()
-        _expect(next_round == self._start + len(self._batches))
-        return self._batches
+    async def state(self) -> State:
+        """How `run` does."""
+        async with self.shared.held() as member:
+            parameters = member.federation.newest
+            if self._state is None:
+                self._state = State(int(parameters.genesis), int(parameters.round_seconds))
+            return replace(self._state, waiting=len(member.outbox))
 
 
-def _expect(in_order: bool) -> None:
-    if not in_order:
-        raise IntegrityError("the relay's answer to a fetch is incomplete or out of order", "try again; tell IT")
+def default_home() -> Path:
+    """The directory of the member's keystore if none is named."""
+    named = os.environ.get("TESSERA_HOME")
+    return Path(named) if named else config.home()
 
 
-def _understood(read: Callable[[bytes], Any], plaintext: bytes) -> Any:
-    try:
-        return read(plaintext)
-    except Refused as refused:
-        raise Refusal(refused) from None
-    except (BadFrame, ValueError):
-        raise IntegrityError("the relay's answer makes no sense", "update tessera; tell IT") from None
+def _contact(member: Member, name: str) -> Contact:
+    contact = member.contacts.get(name)
+    relays = [relay.name for relay in member.federation.relays if relay.key == contact["relay"]]
+    return Contact(name, contact["verified"], relays[0] if relays else "a relay that is gone", list(contact["words"]))
 
 
-async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Come back as often as a busy relay asks to, a few times."""
-    for _ in range(BUSY_ATTEMPTS - 1):
-        try:
-            return await attempt()
-        except Refusal as refusal:
-            if refusal.code != BUSY or refusal.retry_after > BUSY_WAIT_SECONDS:
-                raise
-            await asyncio.sleep(max(1, refusal.retry_after))
-    return await attempt()
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    number = getattr(error, "errno", None)
-    return os.strerror(number) if number and number > 0 else str(error) or type(error).__name__
+def _opened(home: Path, secret: str | None, passphrase_file: Path | None) -> Member:
+    return Member.open(home, passphrase.secret_for(home / KEYSTORE_NAME, passphrase_file) if secret is None else secret)

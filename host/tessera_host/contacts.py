@@ -100,9 +100,11 @@ def public_x(secret: bytes) -> bytes:
 
 
 class ContactBook:
-    """A view of the keystore's map `{"book", "invites", "answers"}`: contacts by name, open meetings by card hash."""
+    """A view of the keystore's map `{"book", "invites", "answers", "finished"}`: contacts by name, open meetings by the
+    hash of the own card, meetings that made a contact by the hash of the answer."""
 
     def __init__(self, state: dict[str, Any], identity: Identity, federation: Federation) -> None:
+        state.setdefault("finished", {})
         self._state = state
         self._identity = identity
         self._federation = federation
@@ -116,9 +118,14 @@ class ContactBook:
     def get(self, name: str) -> dict[str, Any]:
         """Raises UsageError."""
         if name not in self.book:
-            known = ", ".join(sorted(self.book)) or "none yet; see 'tessera contact invite'"
+            known = ", ".join(sorted(self.book)) or "none yet; begin with 'tessera contact add NAME'"
             raise UsageError(f"there is no contact '{name}'", f"known: {known}")
         return self.book[name]
+
+    def check_recipient(self, name: str) -> None:
+        """Raises UsageError for nobody's name, NotPermitted for a contact that is blocked."""
+        if self.get(name).get("blocked"):
+            raise NotPermitted(f"{name} is blocked", f"'tessera contact unblock {name}' first")
 
     def meetings(self) -> list[dict[str, str]]:
         """For people: whom this member is about to meet, and which card is next."""
@@ -133,26 +140,75 @@ class ContactBook:
         """The user says that the words are the same on both sides."""
         self.get(name)["verified"] = True
 
+    def block(self, name: str, blocked: bool) -> None:
+        """Whether this contact's records are passed over."""
+        contact = self.get(name)
+        contact["blocked"] = blocked
+        if not blocked:
+            contact["received"]["resync"] = True  # what came meanwhile is not lost, it was not wanted
+
+    def rename(self, name: str, new: str) -> None:
+        """Call a contact otherwise; nobody else learns of it."""
+        self.get(name)
+        self._check_name(new)
+        self.book[new] = self.book.pop(name)
+        for meeting in [*self.open_meetings(contact=name), *self._finished.values()]:
+            meeting["name"] = new if meeting["name"] == name else meeting["name"]
+
     def remove(self, name: str) -> None:
-        """Forget a contact and its keys, or a meeting that is under way, for good."""
-        kinds = ("invites", "answers")
-        meetings = [(kind, key) for kind in kinds for key, open_ in self._state[kind].items() if open_["name"] == name]
-        for kind, key in meetings:
-            del self._state[kind][key]
-        if not meetings:
+        """Forget a contact and its keys, and every meeting with it, for good."""
+        if not self.abandon(name):
             self.get(name)
         self.book.pop(name, None)
+        self._forget_finished(name)
+
+    def abandon(self, name: str) -> bool:
+        """Forget the meetings under way with this name; whether there were any."""
+        count = 0
+        for kind in ("invites", "answers"):
+            kept = {key: meeting for key, meeting in self._state[kind].items() if meeting["name"] != name}
+            count += len(self._state[kind]) - len(kept)
+            self._state[kind] = kept
+        return count > 0
+
+    # -- what meetings there are, for `meeting`
+
+    @property
+    def _finished(self) -> dict[bytes, dict[str, Any]]:
+        finished: dict[bytes, dict[str, Any]] = self._state["finished"]
+        return finished
+
+    def open_meetings(self, contact: str | None = None) -> list[dict[str, Any]]:
+        """The open meetings, with one contact only if one is named: `name`, `payload` of the own card, and `invite`
+        (payload) where that card is an answer."""
+        meetings = [*self._state["invites"].values(), *self._state["answers"].values()]
+        return [meeting for meeting in meetings if contact in (None, meeting["name"])]
+
+    def finished_by_answer(self, answer_hash: bytes) -> dict[str, Any] | None:
+        """`name`, `invite` (hash) and `confirm` (the card this side made; None on the answerer's side)."""
+        return self._finished.get(answer_hash)
+
+    def finished_by_invite(self, invite_hash: bytes) -> dict[str, Any] | None:
+        return next((meeting for meeting in self._finished.values() if meeting["invite"] == invite_hash), None)
+
+    def _finish(self, name: str, answer_hash: bytes, invite_hash: bytes, confirm: str | None) -> None:
+        """Remember it for who passes a card again; one meeting a contact."""
+        self._forget_finished(name)
+        self._finished[answer_hash] = {"name": name, "invite": invite_hash, "confirm": confirm}
+
+    def _forget_finished(self, name: str) -> None:
+        self._state["finished"] = {key: old for key, old in self._finished.items() if old["name"] != name}
 
     # -- the inviter's side
 
-    def invite(self, name: str, epoch: int) -> str:
-        """The invite card for someone to be called `name` here."""
-        self._check_name(name)
+    def invite(self, name: str, epoch: int, rekey: bool = False) -> str:
+        """The invite card for someone to be called `name` here; with `rekey` for a contact, who gets new keys."""
+        self._check_name(name, rekey)
         secret, x = _fresh_x()
         nonce = secrets.token_bytes(32)
         terms = {"federation": self._federation.id, "digest": self._federation.digest, "epoch": epoch}
         text = cards.encode("invite", {**terms, "commit": commitment(x, nonce), **self._own_fields()})
-        self._remember("invite", text, {"name": name, "x": secret, "nonce": nonce})
+        self._remember("invite", text, {"name": name, "x": secret, "nonce": nonce, "rekey": rekey})
         return text
 
     def confirm(self, text: str) -> tuple[str, str]:
@@ -161,7 +217,7 @@ class ContactBook:
         answer, meeting = card.fields, self._meeting("invite", card.fields["invite"])
         invite = cards.decode_payload("invite", meeting["payload"])
         self._check_same_parameters(invite["digest"])
-        self._check_peer(answer, meeting["name"])
+        self._check_peer(answer, meeting["name"], meeting.get("rekey", False))
         first = first_transcript(meeting["payload"], answer)
         _check_signature(answer["sig"], first, answer["key"])
         x = public_x(meeting["x"])
@@ -170,6 +226,7 @@ class ContactBook:
         sending, receiving = met.roots()
         self._enrol(meeting["name"], answer, met, invite["epoch"], sending, receiving)
         del self._state["invites"][answer["invite"]]
+        self._finish(meeting["name"], hashes.tagged("answer", card.payload), answer["invite"], confirm)
         return meeting["name"], confirm
 
     def _confirm_card(self, answer: bytes, x: bytes, nonce: bytes, transcript: bytes) -> str:
@@ -178,19 +235,21 @@ class ContactBook:
 
     # -- the answerer's side
 
-    def answer(self, text: str, name: str | None, epoch: int, round_: int) -> tuple[str, str]:
-        """Answer an invite: (name the inviter gets here, answer card). The name in the card is the default."""
+    def answer(self, text: str, name: str | None, epoch: int, round_: int, rekey: bool = False) -> tuple[str, str]:
+        """Answer an invite: (name the inviter gets here, answer card). The name in the card is the default. With
+        `rekey` the inviter is a contact of that name, who gets new keys."""
         card = cards.decode(text, "invite")
         invite = card.fields
         name = name or str(invite["name"])
         self._check_invite(invite, epoch)
-        self._check_peer(invite, name)
+        self._check_peer(invite, name, rekey)
         if any(meeting["invite"] == card.payload for meeting in self._state["answers"].values()):
             raise InvalidInput("you have answered this invite already", "pass that answer on, or ask for a new invite")
-        self._check_name(name)
+        self._check_name(name, rekey)
         secret, x = _fresh_x()
         answer = self._answer_card(card.payload, x)
-        self._remember("answer", answer, {"name": name, "x": secret, "invite": card.payload, "round": round_})
+        meeting = {"name": name, "x": secret, "invite": card.payload, "round": round_, "rekey": rekey}
+        self._remember("answer", answer, meeting)
         return name, answer
 
     def _answer_card(self, invite: bytes, x: bytes) -> str:
@@ -204,7 +263,7 @@ class ContactBook:
         invite = cards.decode_payload("invite", meeting["invite"])
         answer = cards.decode_payload("answer", meeting["payload"])
         self._check_same_parameters(invite["digest"])
-        self._check_peer(invite, meeting["name"])
+        self._check_peer(invite, meeting["name"], meeting.get("rekey", False))
         if commitment(confirm["x"], confirm["nonce"]) != invite["commit"]:
             raise IntegrityError(
                 "the confirm card does not open the invite's commitment", "start again with a new invite"
@@ -216,6 +275,7 @@ class ContactBook:
         receiving, sending = met.roots()
         self._enrol(meeting["name"], invite, met, invite["epoch"], sending, receiving)
         del self._state["answers"][confirm["answer"]]
+        self._finish(meeting["name"], confirm["answer"], hashes.tagged("invite", meeting["invite"]), None)
         return meeting["name"], int(meeting["round"])
 
     # -- both
@@ -224,13 +284,18 @@ class ContactBook:
         me = self._identity
         return {"name": me.name, "key": me.key, "mailbox": me.mailbox, "relay": self._federation.home.key}
 
-    def _check_name(self, name: str) -> None:
-        meetings = [*self._state["invites"].values(), *self._state["answers"].values()]
-        if name in self.book:
-            raise UsageError(f"you have a contact '{name}' already", "choose another name for the new one")
-        if any(meeting["name"] == name for meeting in meetings):
+    def _check_name(self, name: str, rekey: bool = False) -> None:
+        if rekey:
+            self.get(name)
+        elif name in self.book:
             raise UsageError(
-                f"you are meeting a '{name}' already", f"finish that, or 'tessera contact remove {name}' first"
+                f"you have a contact '{name}' already",
+                f"choose another name, or make new keys with this one: tessera contact rekey {name}",
+            )
+        if self.open_meetings(contact=name):
+            raise UsageError(
+                f"you are meeting a '{name}' already",
+                f"finish that, or 'tessera contact remove {name} --meeting' first",
             )
 
     def _remember(self, kind: str, card: str, meeting: dict[str, Any]) -> None:
@@ -259,19 +324,22 @@ class ContactBook:
                 "the two sides hold different parameters", "both run 'tessera status', then begin with a new invite"
             )
 
-    def _check_peer(self, peer: dict[str, Any], name: str) -> None:
+    def _check_peer(self, peer: dict[str, Any], name: str, rekey: bool) -> None:
         self._federation.relay_with_key(peer["relay"])
         if peer["key"] == self._identity.key:
             raise InvalidInput("this card is your own", "it is for the other side")
-        if name in self.book:
-            raise UsageError(f"you have a contact '{name}' already", "choose another name for the new one")
         for known, contact in self.book.items():
-            if contact["key"] == peer["key"]:
-                raise NotPermitted(f"this is your contact '{known}'", f"'tessera contact remove {known}' to meet again")
+            if contact["key"] == peer["key"] and not (rekey and known == name):
+                raise NotPermitted(
+                    f"this is your contact '{known}'", f"to make new keys with it: tessera contact rekey {known} CARD"
+                )
+        if name in self.book and not rekey:
+            raise UsageError(f"you have a contact '{name}' already", "choose another name for the new one, with --as")
 
     def _enrol(
         self, name: str, peer: dict[str, Any], met: Meeting, epoch: int, sending: bytes, receiving: bytes
     ) -> None:
+        before = self.book.get(name)  # with other keys
         self.book[name] = {
             "key": peer["key"],
             "mailbox": peer["mailbox"],
@@ -279,9 +347,9 @@ class ContactBook:
             "words": met.words(self._federation.digest),
             "verified": False,
             "send": asdict(SendingChain.start(epoch, sending)),
-            "next_message": 0,
+            "next_message": before["next_message"] if before else 0,  # what waits has its number already
             "receive": asdict(ReceivingChain(epoch, receiving)),
-            "received": {"next": 0, "parts": {}, "text": b"", "lost": 0},
+            "received": {"next": 0, "parts": {}, "text": b"", "lost": 0, "resync": before is not None},
         }
 
 

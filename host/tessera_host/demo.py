@@ -28,8 +28,9 @@ from rich.table import Table
 
 from . import organisation, plan
 from .errors import InvalidInput, NotPermitted, TesseraError
+from .fetching import FetchReport
 from .issuer import FEDERATION_CARD, Issuer
-from .member import FetchReport, Member
+from .member import Member
 from .relay_process import RelayProcess
 
 PORT = 8100
@@ -78,10 +79,10 @@ def next_commands(directory: Path) -> str:
             f"  tessera token fetch --home {name} --issuer {issuer}",
         ]
     lines += [
-        "  tessera contact invite bob --home alice -o invite",
-        "  tessera contact answer invite --home bob -o answer",
-        "  tessera contact confirm answer --home alice -o confirm",
-        "  tessera contact accept confirm --home bob",
+        "  tessera contact add bob --home alice -o invite",
+        "  tessera contact add invite --home bob -o answer",
+        "  tessera contact add answer --home alice -o confirm",
+        "  tessera contact add confirm --home bob",
         "  tessera send bob --home alice 'Hello Bob'",
         "  tessera fetch --home bob --follow  # the message appears when its round, one minute, is over",
         "",

@@ -47,6 +47,22 @@ class NotPermitted(TesseraError):
     exit_code = 5
 
 
+class NotOnRoster(NotPermitted):
+    """Whoever asks is no member, or is one no more."""
+
+
+class QuotaUsed(NotPermitted):
+    """More tokens were asked for than are left."""
+
+
+class TryLater(NotPermitted):
+    """Not now, but perhaps after `retry_after` seconds."""
+
+    def __init__(self, message: str, hint: str, retry_after: int) -> None:
+        super().__init__(message, hint)
+        self.retry_after = retry_after
+
+
 class Unreachable(TesseraError):
     """No relay answers there."""
 
@@ -63,6 +79,12 @@ class IntegrityError(TesseraError):
     """A proof that does not hold: a signature, a token, a checkpoint, a table."""
 
     exit_code = 8
+
+
+class Interrupted(TesseraError):
+    """The user stopped it, and what was begun is kept."""
+
+    exit_code = 130
 
 
 # -- A board on a cable (`tessera flash`). Each class has an exit code of its own, so that a script of IT's can tell a

@@ -17,6 +17,12 @@ from .errors import IntegrityError, InvalidInput, UsageError
 # What the rounds and the trust rest on; a new set that changes one of these is another federation's.
 _FIXED = ("federation_id", "root_key", "genesis", "round_seconds", "epoch_rounds", "retention_epochs")
 
+# What a newer federation card may change besides the parameters.
+_REFRESHED = ("name", "relays", "budget", "issuer")
+
+# A member's day unless the office says otherwise.
+DEFAULT_BUDGET = {"epsilon": "2", "delta": "1e-5"}
+
 # What a member is promised, or posts by; the rest of a set is its serial and the list of relays.
 _PROMISED = (
     *("thresholds", "epsilon", "delta", "buckets", "members", "tokens_per_epoch", "posts_per_token"),
@@ -34,8 +40,18 @@ class Relay:
     port: int
 
 
+@dataclass(frozen=True)
+class IssuerService:
+    """Where the issuer's service is (PROTOCOL §15) and the static key (33 bytes) that it must prove to hold."""
+
+    host: str
+    port: int
+    key: bytes
+
+
 class Federation:
-    """A view of the keystore's map `{"name", "relays", "params"}`; `params` are the sets believed, oldest first."""
+    """A view of the keystore's map `{"name", "relays", "params", "budget", "issuer", "home"}`: `params` are the
+    sets believed, oldest first; `home` is the home relay's key."""
 
     def __init__(self, state: dict[str, Any]) -> None:
         self._state = state
@@ -45,6 +61,18 @@ class Federation:
     @property
     def name(self) -> str:
         return str(self._state["name"])
+
+    @property
+    def budget(self) -> dict[str, str]:
+        """`{"epsilon", "delta"}` as exact decimals: what all deliveries of one member within a day may add up to. The
+        office's setting."""
+        return dict(self._state.get("budget", DEFAULT_BUDGET))
+
+    @property
+    def issuer(self) -> IssuerService | None:
+        """None if the office's issuer is reached by files only."""
+        service = self._state.get("issuer")
+        return IssuerService(**service) if service else None
 
     @property
     def id(self) -> bytes:
@@ -64,8 +92,9 @@ class Federation:
 
     @property
     def home(self) -> Relay:
-        """The relay this member's mailbox is on."""
-        return self.relays[0]
+        """The relay this member's mailbox is on; the first one if IT has taken that out of service."""
+        chosen = self._state.get("home")
+        return next((relay for relay in self.relays if relay.key == chosen), self.relays[0])
 
     def governing(self, epoch: int) -> Any:
         """The set that governs an epoch."""
@@ -120,6 +149,29 @@ class Federation:
         schedule = range(candidate.first_epoch, candidate.end_epoch)
         return same and all(candidate.epoch_key(epoch) == self.newest.epoch_key(epoch) for epoch in schedule)
 
+    def live_at(self, name: str) -> None:
+        """Choose the home relay. Raises UsageError if there is none of this name."""
+        self._state["home"] = self.relay_named(name).key
+
+    def refresh(self, text: str) -> bool:
+        """Take over a newer federation card of the same federation: relays, addresses, budget, parameters. Whether
+        anything is different now. An older card changes nothing.
+
+        Raises InvalidInput or IntegrityError for one that is not this federation's.
+        """
+        found = read_card(text)
+        serial = _parsed(found["params"][0]).serial
+        if serial < self.newest.serial:
+            return False
+        before = {name: self._state.get(name) for name in (*_REFRESHED, "params")}
+        if serial > self.newest.serial:
+            self.adopt(found["params"][0])
+        elif found["params"][0] != self.newest.blob:
+            raise IntegrityError("there are two parameter sets of one serial", "do not use this card; tell IT")
+        self._state.update({name: found[name] for name in _REFRESHED})
+        self.relays = [Relay(**fields) for fields in self._state["relays"]]
+        return before != {name: self._state.get(name) for name in (*_REFRESHED, "params")}
+
     def adopt(self, blob: bytes) -> None:
         """Believe a newer parameter set. Raises IntegrityError and changes nothing if it is not one of ours."""
         candidate = _parsed(blob)
@@ -141,7 +193,8 @@ def read_card(text: str) -> dict[str, Any]:
     listed = {static_key for static_key, _ in parameters.relays}
     if not fields["relays"] or any(relay["key"] not in listed for relay in fields["relays"]):
         raise InvalidInput("the federation card names a relay its parameters do not know", "ask IT for a new card")
-    return {"name": fields["name"], "relays": fields["relays"], "params": [fields["params"]]}
+    kept = {name: fields[name] for name in ("name", "relays", "budget", "issuer")}
+    return {**kept, "params": [fields["params"]]}
 
 
 def _parsed(blob: bytes) -> Any:

@@ -17,13 +17,18 @@ from .records import ReceivingChain, Step
 
 @dataclass(frozen=True)
 class Message:
-    """A text from a contact. `lost` messages before or inside it never arrived; the text is what did."""
+    """A text from a contact, or a file: then `file` is the name the sender gave it, and `content` what is in it.
+    `lost` messages before or inside it never arrived; the text is what did. `restored`: it is the first since the
+    contact's device was restored from a backup; nobody knows whether messages from before are missing."""
 
     contact: str
     message: int
     text: str
     round: int
     lost: int = 0
+    file: str | None = None
+    content: bytes = b""
+    restored: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class Inbox:
         self._expected = {}
         for name, contact in self._contacts.items():
             chain = self._reach(contact, last)
+            if contact.get("blocked"):
+                continue
             self._expected |= {s.tag: _Expected(name, epoch, index, s) for epoch, index, s in chain.unused()}
         return expired
 
@@ -125,27 +132,49 @@ class Inbox:
                 self._give_up(name, received, message, round_)
 
     def _append(self, name: str, received: dict[str, Any], message: dict[str, Any], round_: int) -> None:
-        received["text"] += _joined(message)
-        if message["kind"] == records.TEXT:
-            self._store(name, received, round_)
+        if message["kind"] == records.FILE:
+            self._store_file(name, received, _joined(message), round_)
+        else:
+            received["text"] += _joined(message)
+            if message["kind"] == records.TEXT:
+                self._store(name, received, round_)
+        received.pop("resync", None)
         del received["parts"][received["next"]]
         received["next"] += 1
 
     def _give_up(self, name: str, received: dict[str, Any], message: dict[str, Any] | None, round_: int) -> None:
         """A gap: count what is lost and let what arrived around it be read."""
         following = received["next"] + 1 if message else min(received["parts"])
-        received["lost"] += following - received["next"]
-        received["text"] += _joined(message) if message else b""
+        self._count_lost(received, following)
+        received["text"] += _joined(message) if message and message["kind"] != records.FILE else b""
         if received["text"]:
             self._store(name, received, round_)
         received["parts"].pop(received["next"], None)
         received["next"] = following
 
+    def _count_lost(self, received: dict[str, Any], following: int) -> None:
+        """How many messages a gap in the numbers stands for: none where the numbers jumped for another reason."""
+        if records.generation(following) > records.generation(received["next"]):
+            received["restored"] = True
+        elif not received.pop("resync", False):
+            received["lost"] += following - received["next"]
+
     def _store(self, name: str, received: dict[str, Any], round_: int) -> None:
         text = received["text"].decode(errors="replace")
-        entry = {"contact": name, "message": received["next"], "text": text, "round": round_, "lost": received["lost"]}
+        received["text"] = b""
+        self._append_message(name, received, {"text": text, "round": round_})
+
+    def _store_file(self, name: str, received: dict[str, Any], data: bytes, round_: int) -> None:
+        if received["text"]:  # its end never came
+            self._store(name, received, round_)
+        title, content = records.read_file(data)
+        self._append_message(name, received, {"text": "", "round": round_, "file": title, "content": content})
+
+    def _append_message(self, name: str, received: dict[str, Any], fields: dict[str, Any]) -> None:
+        restored = received.pop("restored", False)
+        entry = {"contact": name, "message": received["next"], "lost": received["lost"], "restored": restored, **fields}
         self._state["messages"].append({**entry, "unread": True})
-        received["text"], received["lost"] = b"", 0
+        received["lost"] = 0
 
     def forget_read(self) -> None:
         """Erase the keys of epochs that were read to their end."""
@@ -154,13 +183,19 @@ class Inbox:
             chain.forget_before(self._federation.epoch_of(self.next_round))
             contact["receive"] = asdict(chain)
 
+    def rename(self, name: str, new: str) -> None:
+        """A contact is called otherwise now."""
+        for entry in self._state["messages"]:
+            entry["contact"] = new if entry["contact"] == name else entry["contact"]
+
     def messages(self) -> list[Message]:
         """All that is kept, oldest first."""
         return [_message(entry) for entry in self._state["messages"]]
 
-    def take_unread(self) -> list[Message]:
-        """What was not given out before. To be saved before it is shown."""
-        unread = [entry for entry in self._state["messages"] if entry["unread"]]
+    def take_unread(self, contact: str | None = None) -> list[Message]:
+        """What was not given out before, of one contact or of all. To be saved before it is shown."""
+        messages = self._state["messages"]
+        unread = [entry for entry in messages if entry["unread"] and contact in (None, entry["contact"])]
         for entry in unread:
             entry["unread"] = False
         return [_message(entry) for entry in unread]

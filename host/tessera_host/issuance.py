@@ -14,11 +14,14 @@ The rules, in the order they are checked:
   modified ROS problem is hard: with w sessions open at once the best known forgery of one more token (Wagner's
   k-list algorithm) costs (w+1)·2^(256/(1+⌊log2(w+1)⌋)) steps and succeeds with probability 2^-w: 2^87 steps at w = 4,
   2^55 at w = 15. So that nobody can keep others out by opening sessions and leaving them, a batch older than
-  `patience_seconds` gives way when its place is wanted, and only then: a member may answer by mail hours later;
-- a session is spent, and that is durable, before b is drawn. A challenge that comes again finds no session.
+  `patience_seconds` gives way when its place is wanted, and only then: a member may answer by mail hours later. One
+  that was opened over the network gives way after ONLINE_PATIENCE_SECONDS: its challenge follows at once or never;
+- a session is spent, and that is durable, before b is drawn. The same challenge shown again gets the same answer again
+  (nothing new is said: an answer that was lost on its way costs nobody a token); another one finds no session.
 
-Kept after a session is over: the number charged to the member in this epoch, and the digests of the requests; both go
-when the epoch is over. Neither says anything about a token. **A keystore restored from a backup may hold sessions that
+Kept after a session is over: the number charged to the member in this epoch, the digests of the requests, and the
+answers with the digests of their challenges; all go when the epoch is over. None says anything about a token: blindness
+is unconditional. **A keystore restored from a backup may hold sessions that
 were answered since**: `abort_all` (tessera issuer abort) must be called after a restore, or two answers under one nonce
 give the epoch's key away.
 """
@@ -30,28 +33,30 @@ from typing import Any
 from tessera import curve, hashes
 
 from . import blind, cards
-from .errors import InvalidInput, NotPermitted
+from .errors import InvalidInput, NotOnRoster, NotPermitted, QuotaUsed, TryLater
 
 OPEN_SESSIONS_PER_KEY = 4
 PATIENCE_SECONDS_MAX = 3600
+ONLINE_PATIENCE_SECONDS = 60
 CLOCK_TOLERANCE_SECONDS = 86400
 
 EpochSecret = Callable[[int], bytes]
 
 
 class Issuance:
-    """A view of the issuer keystore's map `{"charged", "seen", "open"}`; `save` makes changes to it durable."""
+    """A view of the issuer keystore's map `{"charged", "seen", "open", "answered"}`; `save` makes changes durable."""
 
     def __init__(self, state: dict[str, Any], parameters: Any, made_epoch: int, save: Callable[[], None]) -> None:
         """parameters: the set in force (tessera.params.Parameters)."""
         self._state = state
+        self._state.setdefault("answered", {})
         self._parameters = parameters
         self._made_epoch = made_epoch
         self._save = save
 
     @staticmethod
     def empty() -> dict[str, Any]:
-        return {"charged": {}, "seen": {}, "open": []}
+        return {"charged": {}, "seen": {}, "open": [], "answered": {}}
 
     @property
     def patience_seconds(self) -> int:
@@ -65,7 +70,7 @@ class Issuance:
     def open_sessions(self, epoch: int | None = None) -> int:
         return sum(len(batch["nonces"]) for batch in self._state["open"] if epoch in (None, batch["epoch"]))
 
-    def offer(self, card: cards.Card, is_member: Callable[[bytes], bool], now: int) -> str:
+    def offer(self, card: cards.Card, is_member: Callable[[bytes], bool], now: int, online: bool = False) -> str:
         """Open sessions for a tokens-request; the tokens-offer. Raises NotPermitted, InvalidInput."""
         fields = card.fields
         member, epoch, count = fields["member"], fields["epoch"], fields["count"]
@@ -83,7 +88,7 @@ class Issuance:
         self._check_quota(member, epoch, count)
         self._forget_before(current)
         self._make_room(member, epoch, count, now)
-        batch = self._open(member, epoch, count, digest, now)
+        batch = self._open(member, epoch, count, digest, now, online)
         try:
             self._save()
         except BaseException:
@@ -94,9 +99,13 @@ class Issuance:
     def answer(self, card: cards.Card, is_member: Callable[[bytes], bool], epoch_secret: EpochSecret, now: int) -> str:
         """Finish the sessions of a tokens-challenge; the tokens-answer. They are spent, durably, before b is drawn.
 
-        Raises NotPermitted, InvalidInput; a refused card spends nothing.
+        The same challenge again gets the same answer. Raises NotPermitted, InvalidInput; a refused card spends nothing.
         """
         fields = card.fields
+        digest = hashes.tagged(card.kind, cards.without_signature(fields))
+        if (earlier := self._state["answered"].get(fields["session"])) and earlier["challenge"] == digest:
+            _check_signature(card, is_member)
+            return str(earlier["answer"])
         batch = self._batch(fields["session"])
         if batch["member"] != fields["member"]:
             raise NotPermitted("this session was opened by another member", "nothing to do; tell IT")
@@ -114,7 +123,10 @@ class Issuance:
         secret = epoch_secret(batch["epoch"])
         pairs = zip(batch["nonces"], fields["challenges"], strict=True)
         answers = [list(blind.answer(secret, blind.Nonces(*nonces), (c0, c1))) for nonces, (c0, c1) in pairs]
-        return cards.encode("tokens-answer", {"session": fields["session"], "answers": answers})
+        answer = cards.encode("tokens-answer", {"session": fields["session"], "answers": answers})
+        self._state["answered"][fields["session"]] = {"epoch": batch["epoch"], "challenge": digest, "answer": answer}
+        self._save()
+        return answer
 
     def abort(self, member: bytes) -> None:
         """Close a member's sessions for good; they stay charged. Not saved here."""
@@ -146,12 +158,12 @@ class Issuance:
         if not 1 <= count <= allowed:
             raise NotPermitted(f"{count} tokens were asked for, an epoch has {allowed}", f"ask for {allowed} or fewer")
         if left == 0:
-            raise NotPermitted(
+            raise QuotaUsed(
                 f"the member's {allowed} tokens of epoch {epoch} are used up, unfinished requests included",
                 f"ask again in epoch {epoch}, for epoch {epoch + 1}",
             )
         if count > left:
-            raise NotPermitted(f"the member has {left} of {allowed} tokens of epoch {epoch} left", f"ask for {left}")
+            raise QuotaUsed(f"the member has {left} of {allowed} tokens of epoch {epoch} left", f"ask for {left}")
         if count > OPEN_SESSIONS_PER_KEY:
             raise NotPermitted(
                 f"{count} tokens at once are more than the {OPEN_SESSIONS_PER_KEY} sessions that may be open",
@@ -170,13 +182,17 @@ class Issuance:
         aborted = [batch for batch in of_key if batch["member"] == member]
         others = [batch for batch in of_key if batch["member"] != member]  # oldest first: they are appended
         while sum(len(batch["nonces"]) for batch in others) + count > OPEN_SESSIONS_PER_KEY:
-            wait = others[0]["opened"] + self.patience_seconds - now
+            wait = others[0]["opened"] + self._patience(others[0]) - now
             if wait > 0:
-                raise NotPermitted("others are fetching tokens at this moment", f"try again in {wait} seconds")
+                raise TryLater("others are fetching tokens at this moment", f"try again in {wait} seconds", wait)
             aborted.append(others.pop(0))
         self._state["open"] = [batch for batch in self._state["open"] if batch not in aborted]
 
-    def _open(self, member: bytes, epoch: int, count: int, digest: bytes, now: int) -> dict[str, Any]:
+    def _patience(self, batch: dict[str, Any]) -> int:
+        most = self.patience_seconds
+        return min(ONLINE_PATIENCE_SECONDS, most) if batch.get("online") else most
+
+    def _open(self, member: bytes, epoch: int, count: int, digest: bytes, now: int, online: bool) -> dict[str, Any]:
         nonces = [blind.Nonces.fresh() for _ in range(count)]
         batch = {
             "session": secrets.token_bytes(16),
@@ -184,6 +200,7 @@ class Issuance:
             "epoch": epoch,
             "request": digest,
             "opened": now,
+            "online": online,
             "nonces": [[pair.r0, pair.r1] for pair in nonces],
         }
         self._state["open"].append(batch)
@@ -205,6 +222,8 @@ class Issuance:
         for kind in ("charged", "seen"):
             self._state[kind] = {key: value for key, value in self._state[kind].items() if key >= epoch}
         self._state["open"] = [batch for batch in self._state["open"] if batch["epoch"] >= epoch]
+        answered = self._state["answered"].items()
+        self._state["answered"] = {session: answer for session, answer in answered if answer["epoch"] >= epoch}
 
 
 def _offer_card(batch: dict[str, Any]) -> str:
@@ -215,7 +234,7 @@ def _offer_card(batch: dict[str, Any]) -> str:
 
 def _check_signature(card: cards.Card, is_member: Callable[[bytes], bool]) -> None:
     if not is_member(card.fields["member"]):
-        raise NotPermitted("this member is not on the roster", "tessera issuer admit DIR MEMBERCARD")
+        raise NotOnRoster("this member is not on the roster", "tessera issuer admit DIR MEMBERCARD")
     message = hashes.tagged(card.kind, cards.without_signature(card.fields))
     if not curve.verify(card.fields["sig"], message, card.fields["member"]):
         raise InvalidInput(f"the signature of this {card.kind} card does not hold", "it was changed; make a new one")

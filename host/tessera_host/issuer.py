@@ -12,8 +12,10 @@ is and the file is simply copied; a relay that runs takes a set by PUSH, and onl
 import re
 import secrets
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,8 +26,11 @@ from tessera.params import Parameters, digest, encode
 from . import blind, boards, cards, files, noise, relay_directory, releases
 from .clock import Clock, unix_now
 from .errors import InvalidInput, NotPermitted, UsageError
+from .federation import DEFAULT_BUDGET, IssuerService
+from .invitation import Invitation
+from .invitations import Invitations
 from .issuance import Issuance
-from .keystore import Keystore
+from .keystore import Keystore, Secret
 from .plan import Plan
 
 VERSION = 1
@@ -35,6 +40,7 @@ PARAMETERS = "parameters.tpr"
 FEDERATION_CARD = "federation.card"
 EPOCHS_DEFAULT = 90
 NAME_MAX = 64
+SERVICE_PORT = 8101
 
 _GENESIS_END = 1 << 40
 _HOST = re.compile(r"[0-9A-Za-z][0-9A-Za-z.:_%-]{0,252}|:[0-9A-Fa-f:.]{1,44}")
@@ -83,14 +89,17 @@ class Issuer:
         *,
         epochs: int = EPOCHS_DEFAULT,
         genesis: int | None = None,
+        budget: Mapping[str, str] = DEFAULT_BUDGET,
         now: Clock = unix_now,
     ) -> Self:
         """A new federation: its keys, and parameters of serial 1 without relays.
 
         epochs is the length of the key schedule; genesis (unix seconds) is the start of round 0, by default now rounded
-        down to a whole round. Raises UsageError; KeystoreError if there is an issuer in the directory already.
+        down to a whole round; budget is `{"epsilon", "delta"}` of a member's day, as decimals.
+        Raises UsageError; KeystoreError if there is an issuer in the directory already.
         """
         check_name("the federation's name", name)
+        _check_budget(budget)
         for stale in (PARAMETERS, FEDERATION_CARD):
             if (directory / stale).exists() and not (directory / KEYSTORE).exists():
                 raise UsageError(f"{directory / stale} is there without its issuer", "name a new directory")
@@ -110,6 +119,9 @@ class Issuer:
             "relays": [],
             "roster": [],
             "issuance": Issuance.empty(),
+            "budget": dict(budget),
+            "service": None,
+            "invitations": [],
         }
         federation_id = secrets.token_bytes(16)
         fields = _fields_of_plan(plan) | {
@@ -128,9 +140,9 @@ class Issuer:
         return issuer
 
     @classmethod
-    def open(cls, directory: Path, passphrase: str, now: Clock = unix_now) -> Self:
+    def open(cls, directory: Path, secret: Secret, now: Clock = unix_now) -> Self:
         """Raises KeystoreError, WrongPassphrase."""
-        issuer = cls(directory, Keystore.open(directory / KEYSTORE, passphrase, KIND), now)
+        issuer = cls(directory, Keystore.open(directory / KEYSTORE, secret, KIND), now)
         try:
             issuer._publish()
         except BaseException:
@@ -140,6 +152,17 @@ class Issuer:
 
     def close(self) -> None:
         self._keystore.close()
+
+    def release(self) -> None:
+        """Let other commands use the keystore; `held` takes it for one request. For the service."""
+        self._keystore.release()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Raises KeystoreError if a command has the keystore for longer than usual."""
+        with self._keystore.held():
+            self._publish()
+            yield
 
     def __enter__(self) -> Self:
         return self
@@ -164,6 +187,11 @@ class Issuer:
         parameters = self.parameters
         return int(parameters.epoch_of(parameters.round_at(self._now())))
 
+    def epoch_end(self, epoch: int) -> int:
+        """Unix seconds."""
+        parameters = self.parameters
+        return int(parameters.genesis + (epoch + 1) * parameters.epoch_rounds * parameters.round_seconds)
+
     @property
     def roster(self) -> list[dict[str, Any]]:
         """Members as `{name, key(32)}`."""
@@ -178,7 +206,43 @@ class Issuer:
     def federation_card(self) -> str:
         """The card every member gets. It carries the access key: for members, not for the notice board."""
         addresses = [{name: relay[name] for name in ("name", "key", "host", "port")} for relay in self.relays]
-        return cards.encode("federation", {"name": self.name, "params": self.parameters.blob, "relays": addresses})
+        fields = {"name": self.name, "params": self.parameters.blob, "relays": addresses}
+        service = asdict(self.service) if self.service else None
+        return cards.encode("federation", fields | {"budget": self.budget, "issuer": service})
+
+    @property
+    def service(self) -> IssuerService | None:
+        """Where members reach `tessera issuer serve`; None until IT has said so."""
+        known = self._keystore.data.get("service")
+        return IssuerService(known["host"], known["port"], curve.public(known["secret"])) if known else None
+
+    @property
+    def service_secret(self) -> bytes:
+        """The service's static secret (32 bytes). Raises UsageError if there is no service."""
+        known = self._keystore.data.get("service")
+        if not known:
+            raise UsageError(
+                "members were never told where this service is", "say it once: tessera issuer service DIR HOST"
+            )
+        return bytes(known["secret"])
+
+    def set_service(self, host: str, port: int) -> None:
+        """Say where members reach the service. Its key stays; invitations made before name the old address.
+
+        Raises UsageError.
+        """
+        _check_host(host, "issuer.example.org")
+        if not 1 <= port <= 65535:
+            raise UsageError(f"port {port} is not in 1 to 65535", f"the usual one is {SERVICE_PORT}")
+        known = self._keystore.data.get("service") or {"secret": blind.random_scalar().to_bytes(32, "big")}
+        self._keystore.data["service"] = known | {"host": host, "port": port}
+        self._keystore.save()
+        self._publish()
+
+    @property
+    def budget(self) -> dict[str, str]:
+        """`{"epsilon", "delta"}` of a member's day: what members' programs keep to."""
+        return dict(self._keystore.data.get("budget", DEFAULT_BUDGET))
 
     def summary(self) -> dict[str, Any]:
         """For people and --json: everything that is not secret."""
@@ -196,6 +260,7 @@ class Issuer:
             "first_epoch": parameters.first_epoch,
             "last_epoch": parameters.end_epoch - 1,
             "board": self._keystore.data["board"],
+            "budget": self.budget,
             "members_max": parameters.members,
             "members": [
                 {
@@ -209,6 +274,8 @@ class Issuer:
             "relays": [relay | {"key": relay["key"].hex(), "ledger": relay["ledger"].hex()} for relay in self.relays],
             "tokens_per_epoch": parameters.tokens_per_epoch,
             "open_sessions": issuance.open_sessions(),
+            "service": {"host": self.service.host, "port": self.service.port} if self.service else None,
+            "invitations": self.invitations,
         }
 
     # -- relays
@@ -303,27 +370,104 @@ class Issuer:
     def admit(self, card_text: str) -> str:
         """Put the member of a member card on the roster; its name. Raises InvalidInput, NotPermitted."""
         fields = cards.decode(card_text, "member").fields
-        name, key = fields["name"], fields["key"]
+        self._check_member(fields)
+        self._enrol(fields["name"], fields["key"])
+        self._keystore.save()
+        return str(fields["name"])
+
+    def invite(self, name: str, home: str | None = None, days: int = 7, by_files: bool = False) -> Invitation:
+        """An invitation for one person, who will be called `name` on the roster and have its mailbox on the relay
+        `home` (which need not be named if there is only one). Raises UsageError, NotPermitted.
+
+        by_files: for a person whose computer cannot reach the issuer's service, or an office without one.
+        """
+        check_name("the member's name", name)
+        relay = self._home(home)
+        if not by_files and self.service is None:
+            raise UsageError(
+                "members were not told yet where the issuer's service is",
+                "say it once: tessera issuer service DIR HOST; or invite with --files",
+            )
+        if any(member["name"] == name for member in self.roster):
+            raise NotPermitted(f"there is another member '{name}'", "choose another name, or remove the old entry")
+        self._check_room(len(self._invitations.open(self._now())))
+        secret, until = self._invitations.add(name, relay, days, self._now())
+        self._keystore.save()
+        parameters = self.parameters
+        return Invitation(
+            name=name,
+            office=self.name,
+            federation=parameters.federation_id,
+            root=parameters.root_key,
+            access=parameters.access_key,
+            home=relay,
+            secret=secret,
+            until=until,
+            service=None if by_files else self.service,
+            federation_card=self.federation_card if by_files else None,
+        )
+
+    @property
+    def invitations(self) -> list[dict[str, Any]]:
+        """`{name, home, until, state}` of each; state is open, used or expired."""
+        return self._invitations.listed(self._now())
+
+    def revoke(self, name: str) -> None:
+        """Take an invitation back before it is used. Raises NotPermitted if there is none."""
+        self._invitations.revoke(name)
+        self._keystore.save()
+
+    def join(self, card_text: str) -> str:
+        """Admit the member of a join card, whose invitation is used up then; its name. The same card again changes
+        nothing. Raises InvalidInput, NotPermitted."""
+        fields = cards.decode(card_text, "join").fields
+        self._check_member(fields)
+        if self._invitations.take(fields, self._is_member, self._enrol, self._now()):
+            self._keystore.save()
+        return str(fields["name"])
+
+    @property
+    def _invitations(self) -> Invitations:
+        entries = self._keystore.data.setdefault("invitations", [])
+        return Invitations(entries, self.parameters.federation_id)
+
+    def _home(self, name: str | None) -> str:
+        names = [str(relay["name"]) for relay in self.relays]
+        if not names:
+            raise UsageError("the office has no relay yet", "make one first: tessera relay new, or tessera flash")
+        if name is None and len(names) > 1:
+            raise UsageError("the office has several relays", f"say whose with --relay: {', '.join(names)}")
+        if name is not None and name not in names:
+            raise UsageError(f"there is no relay '{name}'", f"known: {', '.join(names)}")
+        return name or names[0]
+
+    def _check_member(self, fields: dict[str, Any]) -> None:
+        """Raises InvalidInput unless the owner of the key signed its name for this federation."""
+        key, name = fields["key"], fields["name"]
         message = hashes.tagged("member", self.parameters.federation_id + key + name.encode())
         if not curve.verify(fields["sig"], message, key):
             raise InvalidInput(
                 "the member card's signature does not hold for this federation", "make it with this federation.card"
             )
         check_name("the member's name", name)
-        roster = self._keystore.data["roster"]
-        for member in roster:
+
+    def _enrol(self, name: str, key: bytes) -> None:
+        """Put a member on the roster; not saved here. Raises NotPermitted."""
+        for member in self.roster:
             if member["key"] == key:
                 raise NotPermitted(f"this key is on the roster already, as '{member['name']}'", "nothing to do")
             if member["name"] == name:
                 raise NotPermitted(f"there is another member '{name}'", "choose another name, or remove the old entry")
-        if len(roster) >= self.parameters.members:
+        self._check_room(0)
+        self._keystore.data["roster"].append({"name": name, "key": key})
+
+    def _check_room(self, invited: int) -> None:
+        if len(self.roster) + invited >= self.parameters.members:
+            waiting = f", {invited} of them for open invitations" if invited else ""
             raise NotPermitted(
-                f"the roster is full: the parameters are for {self.parameters.members} members",
-                "remove someone, or plan for more",
+                f"the roster is full: all {self.parameters.members} places of the parameters are taken{waiting}",
+                "remove someone, revoke an invitation, or plan for more",
             )
-        roster.append({"name": name, "key": key})
-        self._keystore.save()
-        return str(name)
 
     def remove(self, name: str) -> None:
         """Take a member off the roster: no new tokens from now on, so no access after the next epoch.
@@ -340,20 +484,22 @@ class Issuer:
 
     # -- tokens
 
-    def issue(self, card_text: str) -> str:
-        """Answer a tokens-request or a tokens-challenge card with the card that follows it."""
+    def issue(self, card_text: str, online: bool = False) -> str:
+        """Answer a tokens-request or a tokens-challenge card with the card that follows it. online: the member is there
+        and waits. Raises InvalidInput, NotPermitted."""
         kind = cards.decode(card_text).kind
         if kind == "tokens-request":
-            return self.offer(card_text)
+            return self.offer(card_text, online)
         if kind == "tokens-challenge":
             return self.answer(card_text)
         raise InvalidInput(
             f"this is a card of kind '{kind}'", "issuer issue takes tokens-request and tokens-challenge cards"
         )
 
-    def offer(self, card_text: str) -> str:
+    def offer(self, card_text: str, online: bool = False) -> str:
         """tokens-request → tokens-offer, by the rules of issuance.py. Raises InvalidInput, NotPermitted."""
-        return self._issuance.offer(cards.decode(card_text, "tokens-request"), self._is_member, self._now())
+        card = cards.decode(card_text, "tokens-request")
+        return self._issuance.offer(card, self._is_member, self._now(), online)
 
     def answer(self, card_text: str) -> str:
         """tokens-challenge → tokens-answer, once. Raises InvalidInput, NotPermitted."""
@@ -398,6 +544,17 @@ def _check_keys(static_key: bytes, ledger_key: bytes) -> None:
             curve.dh(b"\1".rjust(32, b"\0"), point)  # refuses what is no point
     except ValueError:
         raise InvalidInput("the board named keys that are none", "flash it anew, or take another board") from None
+
+
+def _check_budget(budget: Mapping[str, str]) -> None:
+    """Raises UsageError unless a federation card can carry it."""
+    for name, most in (("epsilon", 100), ("delta", 1)):
+        text = budget[name]
+        if not cards.is_decimal(text) or Fraction(text) >= most:
+            raise UsageError(
+                f"{name} of a member's day is '{text[:40]}', not a decimal between 0 and {most}",
+                f"write --day-{name} {DEFAULT_BUDGET[name]} or the like",
+            )
 
 
 def _check_host(host: str, example: str) -> None:

@@ -5,23 +5,25 @@ and the SHA-256 of all that. The digest is no protection, the GCM tag is: it tel
 Owns the file format, its atomic replacement and its lock. What is in the map belongs to whoever opens the keystore.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import secrets
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import cbor2
+import filelock
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from . import files
 from .errors import KeystoreError, WrongPassphrase
-from .files import sync_directory
 
 FORMAT = "tessera-keystore"
 VERSION = 1
@@ -34,30 +36,32 @@ LOCK_WAIT_SECONDS = 10.0
 LOCK_POLL_SECONDS = 0.05
 
 
+@dataclass(frozen=True)
+class DerivedKey:
+    """What a passphrase comes to for one keystore file, by its salt: scrypt need not be run again."""
+
+    salt: bytes
+    key: bytes = field(repr=False)
+
+
+Secret = str | DerivedKey
+
+
 class _Lock:
     """An exclusive lock on a file beside the keystore (the keystore itself is replaced at every save)."""
 
     def __init__(self, path: Path, wait_seconds: float) -> None:
+        beside = path.with_name(path.name + ".lock")
+        self._lock = filelock.FileLock(beside, timeout=wait_seconds, mode=0o600, thread_local=False)
         try:
-            self._file = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock.acquire(poll_interval=LOCK_POLL_SECONDS)
+        except filelock.Timeout:
+            raise KeystoreError(f"{path} is in use by another process", "wait for it to end, then try again") from None
         except OSError as error:
             raise KeystoreError(f"{path.parent} cannot be written to: {error.strerror}", "check whose it is") from None
-        deadline = time.monotonic() + wait_seconds
-        while not self._taken():
-            if time.monotonic() >= deadline:
-                os.close(self._file)
-                raise KeystoreError(f"{path} is in use by another process", "wait for it to end, then try again")
-            time.sleep(LOCK_POLL_SECONDS)
-
-    def _taken(self) -> bool:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
     def release(self) -> None:
-        os.close(self._file)
+        self._lock.release()
 
 
 class Keystore:
@@ -70,7 +74,7 @@ class Keystore:
         self.data = data
         self._salt = salt
         self._key: bytes | None = key
-        self._lock = lock
+        self._lock: _Lock | None = lock
 
     @classmethod
     def create(
@@ -93,8 +97,9 @@ class Keystore:
         return store
 
     @classmethod
-    def open(cls, path: Path, passphrase: str, kind: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> Self:
-        """Raises WrongPassphrase, or KeystoreError if the file is missing, damaged, of another kind or in use."""
+    def open(cls, path: Path, secret: Secret, kind: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> Self:
+        """With its passphrase, or the key that was derived from it. Raises WrongPassphrase, or KeystoreError if the
+        file is missing, damaged, of another kind or in use."""
         if not path.exists():
             raise KeystoreError(f"there is no keystore at {path}", f"create the {kind} first, or name its directory")
         lock = _Lock(path, lock_wait_seconds)
@@ -102,7 +107,7 @@ class Keystore:
             line, header, body = _read(path)
             _check_kind(path, header, kind)
             salt = header["salt"]
-            key = _derive(passphrase, salt)
+            key = _key_of(secret, salt, path)
             data = _decrypt(path, key, header, line, body)
         except BaseException:
             lock.release()
@@ -111,24 +116,81 @@ class Keystore:
 
     def save(self) -> None:
         """Replace the file by the present `data`, atomically; durable when it returns. Raises KeystoreError."""
-        if self._key is None:
-            raise KeystoreError(f"{self.path} is closed")
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        line = _header(self.kind, self._salt, nonce)
-        content = line + AESGCM(self._key).encrypt(nonce, cbor2.dumps(self.data), line)
+        if self._key is None or self._lock is None:
+            raise KeystoreError(f"{self.path} is {'closed' if self._key is None else 'not held'}")
+        content = _sealed(self.kind, self._salt, self._key, self.data)
         try:
-            _replace(self.path, content + hashlib.sha256(content).digest())
+            _replace(self.path, content)
         except OSError as error:
             raise KeystoreError(
                 f"{self.path} cannot be written: {error.strerror}", "it is as it was before; make room and try again"
             ) from None
 
-    def close(self) -> None:
-        """Give the lock back and forget key and data. Does not save."""
-        if self._key is not None:
-            self._key = None
+    def release(self) -> None:
+        """Give the lock back and forget the data, but not the key: other processes may change the file. Does not save.
+
+        For programs that run for long. `reacquire` goes on; whatever was taken from `data` before is stale then.
+        """
+        if self._lock is not None:
             self.data = {}
             self._lock.release()
+            self._lock = None
+
+    def reacquire(self, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> None:
+        """Take the lock again and read the file anew, without the passphrase. `data` is a new map. Changes nothing if
+        the lock is held. Raises KeystoreError, also if the file is in use or has another passphrase by now."""
+        if self._key is None:
+            raise KeystoreError(f"{self.path} is closed")
+        if self._lock is not None:
+            return
+        lock = _Lock(self.path, lock_wait_seconds)
+        try:
+            self.data = self._read_anew(self._key)
+        except BaseException:
+            lock.release()
+            raise
+        self._lock = lock
+
+    def _read_anew(self, key: bytes) -> dict[str, Any]:
+        line, header, body = _read(self.path)
+        _check_kind(self.path, header, self.kind)
+        if header["salt"] != self._salt:
+            raise KeystoreError(f"{self.path} was replaced meanwhile", "stop this program and start it again")
+        return _decrypt(self.path, key, header, line, body)
+
+    @contextmanager
+    def released(self) -> Iterator[None]:
+        """Without the lock for a while; `data` is a new map afterwards."""
+        self.release()
+        try:
+            yield
+        finally:
+            self.reacquire()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """With the lock for a while, for a program that lives without it: `data` is what the file says by now."""
+        self.reacquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+    @property
+    def derived_key(self) -> DerivedKey:
+        """Opens this file for as long as its passphrase is the same."""
+        if self._key is None:
+            raise KeystoreError(f"{self.path} is closed")
+        return DerivedKey(self._salt, self._key)
+
+    @property
+    def is_held(self) -> bool:
+        return self._lock is not None
+
+    def close(self) -> None:
+        """Give the lock back and forget key and data. Does not save."""
+        self.release()
+        self._key = None
 
     def __enter__(self) -> Self:
         return self
@@ -142,8 +204,52 @@ class Keystore:
         return f"Keystore({str(self.path)!r}, kind={self.kind!r})"
 
 
+def write_apart(path: Path, secret: Secret, kind: str, data: dict[str, Any]) -> None:
+    """A file of this format that nobody works in: whole, mode 0600, without a lock. Raises KeystoreError if there is
+    one already."""
+    if os.path.lexists(path):
+        raise KeystoreError(f"{path} exists already and is not overwritten", "choose another name")
+    salt = secrets.token_bytes(SALT_BYTES) if isinstance(secret, str) else secret.salt
+    content = _sealed(kind, salt, _key_of(secret, salt, path), data)
+    files.write(path, content)
+
+
+def read_apart(path: Path, secret: Secret, kind: str) -> dict[str, Any]:
+    """What `write_apart` wrote. Raises WrongPassphrase or KeystoreError."""
+    if not path.exists():
+        raise KeystoreError(f"there is no file {path}", "check its name")
+    line, header, body = _read(path)
+    _check_kind(path, header, kind)
+    return _decrypt(path, _key_of(secret, header["salt"], path), header, line, body)
+
+
+def salt_of(path: Path) -> bytes | None:
+    """Of the file as it is now; None if it cannot be told."""
+    try:
+        salt: bytes = _read(path)[1]["salt"]
+    except KeystoreError:
+        return None
+    return salt
+
+
+def _key_of(secret: Secret, salt: bytes, path: Path) -> bytes:
+    if isinstance(secret, str):
+        return _derive(secret, salt)
+    if secret.salt != salt:
+        raise WrongPassphrase(f"{path} has another passphrase by now", "unlock it again: tessera unlock")
+    return secret.key
+
+
 def _derive(passphrase: str, salt: bytes) -> bytes:
     return Scrypt(salt=salt, length=32, **SCRYPT).derive(passphrase.encode())
+
+
+def _sealed(kind: str, salt: bytes, key: bytes, data: dict[str, Any]) -> bytes:
+    """The whole file."""
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    line = _header(kind, salt, nonce)
+    content = line + AESGCM(key).encrypt(nonce, cbor2.dumps(data), line)
+    return content + hashlib.sha256(content).digest()
 
 
 def _header(kind: str, salt: bytes, nonce: bytes) -> bytes:
@@ -209,10 +315,9 @@ def _make_directory(path: Path) -> None:
 def _replace(path: Path, content: bytes) -> None:
     """Write beside, sync, rename, sync the directory. The lock makes the temporary name ours."""
     temporary = path.with_name(path.name + ".new")
-    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | files.BINARY, 0o600)
     with os.fdopen(file, "wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-    os.replace(temporary, path)
-    sync_directory(path.parent)
+    files.put_in_place(temporary, path)

@@ -155,7 +155,7 @@ def exp_lower(epsilon: Fraction) -> Fraction:
     """⌊2^80·e^ε⌋ / 2^80: a rational lower bound of e^ε."""
     bits = _START_BITS
     while True:
-        low, high = _exp(epsilon, bits)
+        low, high = exp_bounds(epsilon, bits)
         if (floor := low * 2**E_BITS // 1) == high * 2**E_BITS // 1:
             return Fraction(floor, 2**E_BITS)
         bits *= 2
@@ -217,12 +217,12 @@ def _scaled_cumulative(epsilon: Fraction, mu: int, bits: int) -> tuple[list[int]
 
 def _alpha(epsilon: Fraction, bits: int) -> tuple[int, int]:
     """Bounds of e^-ε in fixed point of `bits` binary digits."""
-    low, high = _exp(epsilon, bits)
+    low, high = exp_bounds(epsilon, bits)
     one = 1 << bits
     return one / high // 1, -(-one / low // 1)
 
 
-def _exp(x: Fraction, bits: int) -> tuple[Fraction, Fraction]:
+def exp_bounds(x: Fraction, bits: int) -> tuple[Fraction, Fraction]:
     """Bounds of e^x for x > 0, at most 2^-bits·e^x apart or so: the Taylor series up to n and, for the rest, a
     geometric series of ratio x/(n+2) ≤ 1/2."""
     term = total = Fraction(1)

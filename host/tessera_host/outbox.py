@@ -25,22 +25,35 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._items)
 
-    def add(self, name: str, text: str) -> range:
-        """Queue a text for a contact; gives the message numbers it takes."""
-        contact = self._contacts[name]
-        first = contact["next_message"]
-        parts = records.split(text, first)
+    def add(self, name: str, text: str) -> list[Part]:
+        """Queue a text for a contact; gives its parts."""
+        return self._queue(name, records.split(text, self._contacts[name]["next_message"]))
+
+    def add_file(self, name: str, title: str, content: bytes) -> list[Part]:
+        """Queue a file of this title. Raises InvalidInput if it is too long."""
+        return self._queue(name, records.split_file(title, content, self._contacts[name]["next_message"]))
+
+    def _queue(self, name: str, parts: list[Part]) -> list[Part]:
         self._items += [{"contact": name, "part": list(part), "sealed": None} for part in parts]
-        contact["next_message"] = parts[-1].message + 1
-        return range(first, contact["next_message"])
+        self._contacts[name]["next_message"] = parts[-1].message + 1
+        return parts
+
+    def sealed(self) -> Iterator[tuple[str, int]]:
+        """Contact and message of every part that was sealed and not acknowledged."""
+        return ((item["contact"], Part(*item["part"]).message) for item in self._items if item["sealed"])
 
     def waiting(self, relay: bytes) -> Iterator[dict[str, Any]]:
-        """The parts for contacts on this relay, in order."""
-        return (item for item in self._items if self._contacts[item["contact"]]["relay"] == relay)
+        """The parts for contacts on this relay, in order; those for a blocked contact stay where they are."""
+        return (
+            item for item in self._items if self._wanted(item) and self._contacts[item["contact"]]["relay"] == relay
+        )
 
     def relays(self) -> set[bytes]:
         """The relays that something waits for."""
-        return {self._contacts[item["contact"]]["relay"] for item in self._items}
+        return {self._contacts[item["contact"]]["relay"] for item in self._items if self._wanted(item)}
+
+    def _wanted(self, item: dict[str, Any]) -> bool:
+        return not self._contacts[item["contact"]].get("blocked")
 
     def seal(self, item: dict[str, Any], epoch: int, limit: int) -> bytes:
         """The record for this attempt, under the next index. An earlier seal is dropped with its tag.
@@ -67,3 +80,8 @@ class Outbox:
     def drop(self, name: str) -> None:
         """Forget what waits for a contact."""
         self._items[:] = [item for item in self._items if item["contact"] != name]
+
+    def rename(self, name: str, new: str) -> None:
+        """A contact is called otherwise now."""
+        for item in self._items:
+            item["contact"] = new if item["contact"] == name else item["contact"]

@@ -26,11 +26,21 @@ PAYLOAD_BYTES = 144
 MAX_PARTS = 16
 TEXT = 1
 TEXT_CONTINUED = 2
+FILE = 3
+MESSAGE_BYTES = PAYLOAD_BYTES * MAX_PARTS
+
+GENERATION_MESSAGES = 1 << 18
+MAX_MESSAGE = (1 << 32) - 1
 
 _NONCE = bytes(12)  # every key seals one record
 _PART = struct.Struct(f">IBBBB{PAYLOAD_BYTES}s")
 _STEP = struct.Struct(f"32s{TAG_BYTES}s32s")
 _USED = bytes(_STEP.size)
+
+
+def generation(message: int) -> int:
+    """The generation of a message number: it grows when the sender's device is restored from a backup."""
+    return message // GENERATION_MESSAGES
 
 
 class Part(NamedTuple):
@@ -51,7 +61,7 @@ class Part(NamedTuple):
     def unpack(cls, data: bytes) -> "Part":
         """Raises IntegrityError for what no sender of this version makes."""
         message, part, parts, kind, length, payload = _PART.unpack(data)
-        if not (part < parts <= MAX_PARTS and kind in (TEXT, TEXT_CONTINUED) and length <= PAYLOAD_BYTES):
+        if not (part < parts <= MAX_PARTS and kind in (TEXT, TEXT_CONTINUED, FILE) and length <= PAYLOAD_BYTES):
             raise IntegrityError("a record from this contact has fields this program does not know", "update tessera")
         if any(payload[length:]):
             raise IntegrityError("a record from this contact is not zero padded")
@@ -66,16 +76,40 @@ class Step(NamedTuple):
     seed: bytes
 
 
+def _pieces(data: bytes) -> list[bytes]:
+    return [data[at : at + PAYLOAD_BYTES] for at in range(0, len(data), PAYLOAD_BYTES)] or [b""]
+
+
 def split(text: str, first_message: int) -> list[Part]:
     """The parts of a text in the order they are sent; messages after the first continue it."""
-    data = text.encode()
-    pieces = [data[at : at + PAYLOAD_BYTES] for at in range(0, len(data), PAYLOAD_BYTES)] or [b""]
+    pieces = _pieces(text.encode())
     groups = [pieces[at : at + MAX_PARTS] for at in range(0, len(pieces), MAX_PARTS)]
     return [
         Part(first_message + number, part, len(group), TEXT if number + 1 == len(groups) else TEXT_CONTINUED, payload)
         for number, group in enumerate(groups)
         for part, payload in enumerate(group)
     ]
+
+
+def split_file(name: str, content: bytes, message: int) -> list[Part]:
+    """The parts of a file: one message. Raises InvalidInput if it does not fit into one."""
+    title = name.encode()
+    room = MESSAGE_BYTES - 1 - len(title)
+    if not title or len(title) > 255:
+        raise InvalidInput("the file's name is empty or longer than 255 bytes", "rename it")
+    if len(content) > room:
+        raise InvalidInput(
+            f"{name} has {len(content)} bytes, and a message carries {room} beside this name",
+            "send a shorter file, or text, which may take several messages",
+        )
+    pieces = _pieces(bytes([len(title)]) + title + content)
+    return [Part(message, number, len(pieces), FILE, piece) for number, piece in enumerate(pieces)]
+
+
+def read_file(data: bytes) -> tuple[str, bytes]:
+    """(name, content) of a file that arrived. The name is the sender's: never a path to write to."""
+    end = 1 + (data[0] if data else 0)
+    return data[1:end].decode(errors="replace"), data[end:]
 
 
 def bucket_of(mailbox: bytes, buckets: int) -> int:

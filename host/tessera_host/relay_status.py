@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from tessera import wire
 
-from .client import RelayConnection
 from .federation import Federation, Relay
+from .relay_connection import RelayConnection
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ charged.
 
 import tempfile
 from collections import Counter
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -49,14 +50,12 @@ def finish_twice(desk: Desk, member: PaperMember, count: int, found: Counter[str
     offer = desk.issuer.offer(member.request(1, count, desk.seconds))
     card, pending = member.challenge(offer, desk.epoch_key)
     other, _ = member.challenge(offer, desk.epoch_key)
-    found["tokens"] += good_tokens(desk.issuer.answer(card), pending, desk.epoch_key)
+    answer = desk.issuer.answer(card)
+    found["tokens"] += good_tokens(answer, pending, desk.epoch_key)
     for again in (card, other):
         found["attempts"] += 1
-        try:
-            desk.issuer.answer(again)
-            found["second answers"] += 1
-        except TesseraError:
-            pass
+        with suppress(TesseraError):
+            found["second answers"] += desk.issuer.answer(again) != answer  # the one that was given may be given again
 
 
 def open_and_leave(desk: Desk, members: list[PaperMember], found: Counter[str]) -> None:

@@ -6,7 +6,7 @@ from binascii import a2b_base64
 from check import unhex, vectors
 from damage import changed
 from tessera import curve
-from tessera.hashes import hkdf, tagged
+from tessera.hashes import hkdf, hmac_sha256, tagged
 from tessera.runtime import MICROPYTHON
 
 _N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -29,6 +29,8 @@ def _read(data, at=0):
             item, at = _read(data, at)
             items.append(item)
         return items, at
+    if kind == 7 and data[at - 1] == 0xF6:
+        return None, at
     assert kind == 5
     fields = {}
     for name, _, start, end in _entries(data, at, size):
@@ -87,6 +89,8 @@ def _exchanges():
 
 def _cards():
     found = vectors("contact")["federation_cards"] + vectors("contact")["member_cards"]
+    for row in vectors("contact")["joinings"]:
+        found = found + [row["invitation"], row["join"]]
     for row in _enrolments():
         found = found + [row["invite"], row["answer"], row["confirm"]]
     for row in _exchanges():
@@ -98,7 +102,7 @@ def _cards():
 
 
 def test_cards_carry_their_payload_and_its_checksum():
-    assert len({card["kind"] for card in _cards()}) == 9
+    assert len({card["kind"] for card in _cards()}) == 11
     for card in _cards():
         start, kind, text = card["text"].split(":")
         assert start == "tessera" and kind == card["kind"]
@@ -114,6 +118,16 @@ def test_the_federation_card_carries_a_valid_parameter_set():
         fields = _fields(card)
         assert fields["params"] == unhex(small["blob"])
         assert [relay["key"] for relay in fields["relays"]] == [unhex(r["static_key"]) for r in small["relays"]]
+
+
+def test_join_cards_prove_their_invitation():
+    for row in vectors("contact")["joinings"]:
+        invitation, join = _fields(row["invitation"]), _fields(row["join"])
+        federation_id, key, name = invitation["federation"], join["key"], join["name"].encode()
+        assert federation_id == _federation_id() and join["name"] == invitation["name"]
+        assert tagged("invitation", invitation["secret"])[:16] == join["invitation"]
+        assert hmac_sha256(invitation["secret"], b"join", federation_id, key, name) == join["proof"]
+        assert curve.verify(join["sig"], tagged("member", federation_id, key, name), key) is True
 
 
 def test_member_cards_are_signed_by_their_member():

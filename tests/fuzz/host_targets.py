@@ -22,11 +22,13 @@ from target import Intake, Target, allowed
 from tessera import curve, hashes, wire
 from tessera.errors import BadFrame, InvalidObject, Refused
 from tessera.params import Parameters
-from tessera_host import blind, cards, client, contacts, gateway, keystore, plan, records
+from tessera_host import blind, cards, contacts, gateway, keystore, plan, records, relay_connection
 from tessera_host.contacts import ContactBook, Identity
 from tessera_host.errors import IntegrityError, InvalidInput, KeystoreError, TesseraError, WrongPassphrase
-from tessera_host.federation import Federation, read_card
+from tessera_host.federation import Federation, IssuerService, read_card
 from tessera_host.inbox import Inbox
+from tessera_host.invitation import Invitation
+from tessera_host.invitations import Invitations
 from tessera_host.issuance import Issuance
 from tessera_host.keystore import Keystore
 from tessera_host.tokens import Wallet
@@ -195,17 +197,17 @@ class Client(Target):
     def run(self, data: bytes) -> None:
         intake = Intake(data)
         which = intake.number(1) % 9
-        with mock.patch.object(client, "BUSY_ATTEMPTS", 1):
+        with mock.patch.object(relay_connection, "BUSY_ATTEMPTS", 1):
             allowed(TesseraError, lambda: self._loop.run_until_complete(self._talk(which, intake)))
 
     async def _talk(self, which: int, intake: Intake) -> None:
         reader = asyncio.StreamReader()
-        connection = client.RelayConnection(reader, _Sink(), 5)
+        connection = relay_connection.RelayConnection(reader, _Sink(), 5)
         if which == 8:
             reader.feed_data(intake.rest())
             reader.feed_eof()
             await connection._shake_hands(
-                lambda nonce: client.channel.Initiator(nonce, KEY, b"a" * 32, bytes(31) + b"\5")
+                lambda nonce: relay_connection.channel.Initiator(nonce, KEY, b"a" * 32, bytes(31) + b"\5")
             )
             raise AssertionError("a relay without the key was believed")
         connection._channel = _OpenChannel()
@@ -260,6 +262,12 @@ def _person(name: str, number: int) -> Identity:
     return Identity(name, secret, curve.public(secret)[1:], name.encode().ljust(16))
 
 
+def _invited(invitation: Invitation) -> dict[str, Any]:
+    """The issuer's list with this invitation in it, open."""
+    entry = {"name": invitation.name, "home": invitation.home, "until": invitation.until, "key": None}
+    return {"invitations": [entry | {"id": invitation.id, "secret": invitation.secret}], "roster": []}
+
+
 def _meet() -> _Meeting:
     """Ann invites Bob, they meet; Ann fetches tokens."""
     with repeatable(b"cards"):
@@ -272,6 +280,14 @@ def _meet() -> _Meeting:
             "member", {"name": "Ann", "key": made.ann.key, "sig": made.ann.sign(message)}
         )
         made.states["member"] = {}
+        invitation = Invitation(
+            **{"name": "Ann", "office": "Example", "federation": federation.id, "home": "relay-0", "until": NOW},
+            **{"root": federation.newest.root_key, "access": federation.newest.access_key, "secret": bytes(16)},
+            service=IssuerService("issuer.example", 8101, federation.home.key),
+            federation_card=made.federation.card(),
+        )
+        made.texts["invitation"], made.states["invitation"] = invitation.card(), {}
+        made.texts["join"], made.states["join"] = invitation.join_card(made.ann), _invited(invitation)
         _meet_contacts(made, federation)
         _fetch_tokens(made, federation)
     assert made.texts.keys() == made.states.keys() == cards.FIELDS.keys()
@@ -294,7 +310,7 @@ def _fetch_tokens(made: _Meeting, federation: Federation) -> None:
     wallet = Wallet(of_ann, made.ann, federation)
     issuance = Issuance(of_issuer, made.federation.parameters, 0, lambda: None)
     made.states["tokens-request"] = copy.deepcopy(of_issuer)
-    made.texts["tokens-request"] = wallet.request(EPOCH + 1, federation.home.key, NOW, 2)
+    made.texts["tokens-request"] = wallet.request(EPOCH + 1, [federation.home.key] * 2, NOW)
     request = cards.decode(made.texts["tokens-request"])
     made.states["tokens-offer"] = copy.deepcopy(of_ann)
     made.texts["tokens-offer"] = issuance.offer(request, lambda key: True, NOW)
@@ -405,6 +421,12 @@ class Cards(Target):
             return Federation(read_card(text))
         if kind == "member":
             return None
+        if kind == "invitation":
+            return Invitation.read(text)
+        if kind == "join":
+            fields = cards.decode(text, "join").fields
+            invitations = Invitations(state["invitations"], federation.id)
+            return invitations.take(fields, lambda key: key in state["roster"], lambda _, key: None, NOW)
         if kind == "invite":
             return ContactBook(state, meeting.bob, federation).answer(text, None, EPOCH, 20)
         if kind == "answer":

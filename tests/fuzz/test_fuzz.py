@@ -19,7 +19,7 @@ from targets import TARGETS
 from tessera import channel, hashes, keyring, ledger, recordlog, wire
 from tessera.admission import Admission
 from tessera.relay import Relay
-from tessera_host import cards, client, issuance, keystore
+from tessera_host import cards, issuance, keystore, relay_connection
 
 SEED = 20260401
 
@@ -112,7 +112,7 @@ SABOTAGES: dict[str, tuple[Any, str, Any, type[Target]]] = {
     "a ledger that gives up at a damaged entry": (ledger, "CHECKPOINT_BYTES", 249, LedgerFile),
     "cards in any encoding": (cards, "_uncbor", cards.cbor2.loads, Cards),
     "token requests of anybody": (issuance, "_check_signature", lambda *_: 1 / 0, Cards),
-    "batches in any order": (client, "_expect", lambda in_order: None, Client),
+    "batches in any order": (relay_connection, "_expect", lambda in_order: None, Client),
     "records read from a wrong place": (wire, "CELL_HEADER_BYTES", 62, Answers),
     "a keystore header that is believed": (keystore, "_parsed", keystore.json.loads, KeystoreFile),
 }

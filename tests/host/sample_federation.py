@@ -12,8 +12,8 @@ from typing import Any
 from tessera import curve, hashes
 from tessera.params import Parameters, digest, encode
 from tessera_host import blind, cards
-from tessera_host.client import Batch, Info, Refusal, ResumptionRefused
 from tessera_host.errors import Unreachable
+from tessera_host.relay_connection import Batch, Info, Refusal, ResumptionRefused
 
 GENESIS = 1_800_000_000
 ROUND_SECONDS = 10
@@ -77,12 +77,15 @@ class SampleFederation:
         body = encode(fields | {"epoch_keys": b"".join(blind.epoch_key(secret) for secret in secrets_)})
         return Parameters(body + curve.sign(root or self.root, digest(body), bytes(32)))
 
-    def card(self) -> str:
+    def card(self, budget: dict[str, str] | None = None) -> str:
         relays = [
             {"name": f"relay-{number}", "key": key, "host": "relay.example", "port": 8100 + number}
             for number, key in enumerate(self.relay_keys)
         ]
-        return cards.encode("federation", {"name": "Example", "params": self.parameters.blob, "relays": relays})
+        fields = {"name": "Example", "params": self.parameters.blob, "relays": relays}
+        return cards.encode(
+            "federation", {**fields, "budget": budget or {"epsilon": "2", "delta": "1e-5"}, "issuer": None}
+        )
 
 
 @dataclass
@@ -200,6 +203,14 @@ class SampleConnection:
         secret = secrets.token_bytes(32)
         relay.sessions[secret] = epoch, key
         return secret, POSTS - relay.used.get(key, 0)
+
+    async def void_once(self) -> None:
+        await asyncio.sleep(0)
+        if self.token is None or self.epoch != self.relay.epoch:
+            raise Refusal(_Refused(3))
+
+    async def post_once(self, bucket: int, record: bytes) -> int:
+        return await self.post(bucket, record)
 
     async def post(self, bucket: int, record: bytes) -> int:
         await asyncio.sleep(0)

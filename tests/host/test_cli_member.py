@@ -1,6 +1,5 @@
 """The member's commands as they are typed: what they print, what they write, how they fail."""
 
-import io
 import json
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from sample_federation import PASSPHRASE, TOKENS, Clock, PaperIssuer, SampleFederation, SampleRelay
 
 from tessera import hashes
-from tessera_host import cards, cli, cli_member, output
+from tessera_host import cards, cli, cli_talk, output
 from tessera_host import keystore as keystore_module
 from tessera_host import member as member_module
 from tessera_host.errors import RelayRefused, Unreachable
@@ -75,10 +74,10 @@ class Desk:
             self.json(name, "member", "new", name, "--federation", self.file("federation.card"))
 
     def meet(self) -> None:
-        self.json("ann", "contact", "invite", "bob", "-o", self.file("invite"))
-        self.json("bob", "contact", "answer", self.file("invite"), "-o", self.file("answer"))
-        self.json("ann", "contact", "confirm", self.file("answer"), "-o", self.file("confirm"))
-        self.json("bob", "contact", "accept", self.file("confirm"))
+        self.json("ann", "contact", "add", "bob", "-o", self.file("invite"))
+        self.json("bob", "contact", "add", self.file("invite"), "-o", self.file("answer"))
+        self.json("ann", "contact", "add", self.file("answer"), "-o", self.file("confirm"))
+        self.json("bob", "contact", "add", self.file("confirm"))
 
     def tokens(self, *names: str) -> None:
         for name in names:
@@ -135,82 +134,6 @@ def test_home_comes_from_the_environment_too(desk: Desk) -> None:
     desk.new("ann")
     desk.monkeypatch.setenv("TESSERA_HOME", str(desk.file("ann")))
     assert desk.json("", "contact", "list") == {"contacts": [], "meetings": []}
-
-
-# -- contacts
-
-
-def test_two_members_meet_with_files(desk: Desk) -> None:
-    desk.new("ann", "bob")
-    desk.json("ann", "contact", "invite", "bob", "-o", desk.file("invite"))
-    assert desk.json("ann", "contact", "list")["meetings"] == [{"name": "bob", "waiting_for": "answer"}]
-    desk.json("bob", "contact", "answer", desk.file("invite"), "--as", "anna", "-o", desk.file("answer"))
-    confirmed = desk.json("ann", "contact", "confirm", desk.file("answer"), "-o", desk.file("confirm"))
-    accepted = desk.json("bob", "contact", "accept", desk.file("confirm"))
-    assert confirmed["words"] == accepted["words"]
-    assert len(confirmed["words"]) == 6
-    assert (confirmed["contact"], accepted["contact"]) == ("bob", "anna")
-    assert desk.json("ann", "contact", "verify", "bob")["verified"] is True
-    (contact,) = desk.json("ann", "contact", "list")["contacts"]
-    assert (contact["name"], contact["verified"], contact["relay"]) == ("bob", True, "relay-0")
-
-
-def test_cards_can_be_pasted_or_piped(desk: Desk) -> None:
-    desk.new("ann", "bob")
-    invite = desk.json("ann", "contact", "invite", "bob")["card"]
-    desk.monkeypatch.setattr(sys, "stdin", io.StringIO(invite))
-    answer = desk.json("bob", "contact", "answer", "-")["card"]
-    confirm = desk.json("ann", "contact", "confirm", answer)["card"]
-    assert desk.json("bob", "contact", "accept", confirm)["contact"] == "ann"
-
-
-def test_words_are_shown_to_people(desk: Desk) -> None:
-    desk.new("ann", "bob")
-    desk.json("ann", "contact", "invite", "bob", "-o", desk.file("invite"))
-    desk.json("bob", "contact", "answer", desk.file("invite"), "-o", desk.file("answer"))
-    _, out, _ = desk.run("ann", "contact", "confirm", desk.file("answer"), "-o", desk.file("confirm"))
-    _, again, _ = desk.run("bob", "contact", "accept", desk.file("confirm"))
-    words = " ".join(desk.json("ann", "contact", "list")["contacts"][0]["words"])
-    assert words in out
-    assert words in again
-
-
-def test_without_a_file_the_card_alone_is_on_standard_output(desk: Desk) -> None:
-    desk.new("ann")
-    _, out, err = desk.run("ann", "contact", "invite", "bob")
-    assert cards.decode(out, "invite").fields["name"] == "ann"
-    assert out.count("\n") == 1
-    assert "contact answer" in err
-
-
-def test_cards_at_the_wrong_place_are_refused_and_change_nothing(desk: Desk) -> None:
-    desk.new("ann", "bob")
-    desk.meet()
-    before = desk.file("bob/member.keystore").read_bytes()
-    desk.fails(3, "'invite' is wanted", "bob", "contact", "answer", desk.file("confirm"))
-    desk.fails(3, "no open answer", "bob", "contact", "accept", desk.file("confirm"))
-    desk.fails(5, "your contact 'ann'", "bob", "contact", "answer", desk.file("invite"), "--as", "x")
-    desk.fails(3, "damaged", "bob", "contact", "answer", desk.file("invite").read_text()[:-9])
-    desk.fails(2, "no contact 'carl'", "bob", "contact", "verify", "carl")
-    assert desk.file("bob/member.keystore").read_bytes() == before
-
-
-def test_card_file_that_exists_is_refused_before_anything_changes(desk: Desk) -> None:
-    desk.new("ann", "bob")
-    desk.json("ann", "contact", "invite", "bob", "-o", desk.file("invite"))
-    desk.json("bob", "contact", "answer", desk.file("invite"), "-o", desk.file("answer"))
-    desk.file("confirm").write_text("precious")
-    arguments = ("contact", "confirm", desk.file("answer"), "-o")
-    desk.fails(2, "not overwritten", "ann", *arguments, desk.file("confirm"))
-    assert desk.file("confirm").read_text() == "precious"
-    desk.json("ann", *arguments, desk.file("confirm2"))
-
-
-def test_contact_is_removed(desk: Desk) -> None:
-    desk.new("ann", "bob")
-    desk.meet()
-    assert desk.json("ann", "contact", "remove", "bob") == {"contact": "bob", "removed": True}
-    assert desk.json("ann", "contact", "list")["contacts"] == []
 
 
 # -- tokens
@@ -360,7 +283,7 @@ def test_follow_goes_on_over_failures_and_holds_no_lock_meanwhile(desk: Desk) ->
             asyncio.run(ann.send("bob", f"number {len(naps)}"))
         desk.clock.next_round()
 
-    desk.monkeypatch.setattr(cli_member.time, "sleep", nap)
+    desk.monkeypatch.setattr(cli_talk.time, "sleep", nap)
     code, out, err = desk.run("bob", "fetch", "--follow")
     assert code == 130
     assert [line for line in out.splitlines() if line.startswith("ann: ")] == [f"ann: number {n}" for n in (1, 2, 3)]

@@ -198,6 +198,8 @@ def test_tokens_through_files(office):
     (office.directory / "challenge.card").write_text(challenge)
     code, out, err = office("issuer", "issue", "issuer", "challenge.card")
     assert (code, err) == (0, "") and good_tokens(out, pending, key) == 2
+    assert office("issuer", "issue", "issuer", "challenge.card")[1] == out  # lost on its way: the same once more
+    (office.directory / "challenge.card").write_text(anna.challenge(offer, key)[0])
     code, line = office.refused("issuer", "issue", "issuer", "challenge.card", "-o", "again.card")
     assert code == 5 and "no session" in line and not (office.directory / "again.card").exists()
     shown = office.json("issuer", "show", "issuer")

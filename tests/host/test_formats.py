@@ -336,6 +336,7 @@ def loaded(device: RamDevice) -> dict[str, Any]:
 # -- what people keep and pass on
 
 names = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=60)
+decimals = st.from_regex(r"[1-9][0-9]{0,3}(\.[0-9]{1,6})?(e-[0-9])?", fullmatch=True)
 CARD_FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "federation": {
         "name": names,
@@ -344,8 +345,16 @@ CARD_FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
             st.fixed_dictionaries({"name": names, "key": octets(33), "host": names, "port": st.integers(1, 65535)}),
             max_size=4,
         ),
+        "budget": st.fixed_dictionaries({"epsilon": decimals, "delta": decimals}),
+        "issuer": st.none() | st.fixed_dictionaries({"host": names, "port": st.integers(1, 65535), "key": octets(33)}),
     },
     "member": {"name": names, "key": octets(32), "sig": octets(64)},
+    "invitation": {
+        **{"name": names, "office": names, "federation": octets(16), "root": octets(32), "access": octets(32)},
+        **{"home": names, "secret": octets(16), "until": u64, "card": st.none() | st.binary(max_size=400)},
+        "issuer": st.none() | st.fixed_dictionaries({"host": names, "port": st.integers(1, 65535), "key": octets(33)}),
+    },
+    "join": {"invitation": octets(16), "name": names, "key": octets(32), "sig": octets(64), "proof": octets(32)},
     "invite": {
         **{"federation": octets(16), "digest": octets(32), "epoch": u64, "name": names, "key": octets(32)},
         **{"commit": octets(32), "mailbox": octets(16), "relay": octets(33)},

@@ -12,7 +12,16 @@ from paper_member import PaperMember, good_tokens
 from tessera import hashes
 from tessera.params import Parameters
 from tessera_host import blind, cards, plan
-from tessera_host.errors import InvalidInput, KeystoreError, NotPermitted, TesseraError, UsageError, WrongPassphrase
+from tessera_host.errors import (
+    InvalidInput,
+    KeystoreError,
+    NotPermitted,
+    TesseraError,
+    TryLater,
+    UsageError,
+    WrongPassphrase,
+)
+from tessera_host.federation import Federation, read_card
 from tessera_host.issuance import OPEN_SESSIONS_PER_KEY
 from tessera_host.issuer import Issuer
 from tessera_host.keystore import Keystore
@@ -115,7 +124,10 @@ def test_epoch_keys_are_those_tokens_are_signed_under(desk):
 
 def test_federation_card_carries_the_parameters(desk):
     fields = cards.decode((desk.path / "federation.card").read_text(), "federation").fields
-    assert fields == {"v": 1, "name": "Berlin office", "params": desk.issuer.parameters.blob, "relays": []}
+    assert fields == {
+        **{"v": 1, "name": "Berlin office", "params": desk.issuer.parameters.blob, "relays": []},
+        **{"budget": {"epsilon": "2", "delta": "1e-5"}, "issuer": None},
+    }
 
 
 def test_no_two_federations_share_anything(tmp_path):
@@ -454,26 +466,43 @@ def test_counts_of_past_epochs_are_forgotten(desk):
     assert set(state["charged"]) == set(state["seen"]) == {3, 4}
 
 
-def test_after_finishing_only_counts_are_kept(desk):
+def test_after_finishing_only_counts_and_what_was_said_are_kept(desk):
     anna = desk.members["anna"]
     request = anna.request(1, 2, desk.clock())
     challenge, _ = anna.challenge(desk.issuer.offer(request), desk.key())
-    desk.issuer.answer(challenge)
+    answer = desk.issuer.answer(challenge)
     digest = hashes.tagged("request", cards.decode(request).payload)
-    assert state_on_disk(desk) == {"charged": {1: {anna.key: 2}}, "seen": {1: [digest]}, "open": []}
+    state, said = state_on_disk(desk), cards.decode(challenge).fields
+    shown = hashes.tagged("tokens-challenge", cards.without_signature(said))
+    assert state.pop("answered") == {said["session"]: {"epoch": 1, "challenge": shown, "answer": answer}}
+    assert state == {"charged": {1: {anna.key: 2}}, "seen": {1: [digest]}, "open": []}
 
 
 # -- games
 
 
-def test_a_challenge_is_answered_once(desk):
+def test_a_challenge_that_comes_again_gets_the_same_answer_until_its_epoch_is_over(desk):
+    """An answer may be lost on its way; given again it says nothing new."""
     anna = desk.members["anna"]
     challenge, pending = anna.challenge(desk.offer(anna), desk.key())
-    assert good_tokens(desk.issuer.answer(challenge), pending, desk.key()) == 2
+    answer = desk.issuer.answer(challenge)
+    assert good_tokens(answer, pending, desk.key()) == 2
     for _ in range(3):
-        with pytest.raises(NotPermitted, match="no session"):
-            desk.issuer.answer(challenge)
+        assert desk.issuer.answer(challenge) == answer
         desk.reopen()
+    desk.clock.seconds += 2 * DAY
+    desk.offer(desk.members["ben"], epoch=3)
+    with pytest.raises(NotPermitted, match="no session"):
+        desk.issuer.answer(challenge)
+
+
+def test_an_answer_is_not_given_again_to_who_is_no_member_any_more(desk):
+    anna = desk.members["anna"]
+    challenge, _ = anna.challenge(desk.offer(anna), desk.key())
+    desk.issuer.answer(challenge)
+    desk.issuer.remove("anna")
+    with pytest.raises(NotPermitted, match="roster"):
+        desk.issuer.answer(challenge)
 
 
 def test_other_challenges_for_an_answered_session_are_refused(desk):
@@ -659,6 +688,16 @@ def test_sessions_left_lying_give_way_but_only_when_their_place_is_wanted(big_de
         big_desk.offer(anna, count=1)
 
 
+def test_sessions_opened_over_the_network_give_way_after_a_minute(big_desk):
+    anna, ben, _ = big_desk.members.values()
+    big_desk.issuer.offer(anna.request(1, 4, big_desk.clock()), online=True)
+    with pytest.raises(TryLater) as caught:
+        big_desk.offer(ben, count=1)
+    assert caught.value.retry_after == 60
+    big_desk.clock.seconds += 60
+    assert big_desk.fetch(ben, count=4) == 4
+
+
 def test_one_member_cannot_keep_the_others_out_for_long(big_desk):
     """Every batch costs quota, so blocking ends after quota / 4 batches of at most patience_seconds."""
     anna, ben, _ = big_desk.members.values()
@@ -712,3 +751,40 @@ def test_every_refusal_says_what_to_do(desk):
         with pytest.raises(TesseraError) as refusal:
             attempt()
         assert refusal.value.message and refusal.value.hint and "\n" not in str(refusal.value)
+
+
+# -- the budget of a member's day
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [
+        {"epsilon": "0", "delta": "1e-5"},
+        {"epsilon": "0.0e-1", "delta": "1e-5"},
+        {"epsilon": "2", "delta": "1"},
+        {"epsilon": "2", "delta": "1e3"},
+        {"epsilon": "1/2", "delta": "1e-5"},
+        {"epsilon": "-2", "delta": "1e-5"},
+        {"epsilon": "1e-100", "delta": "1e-5"},
+        {"epsilon": "nan", "delta": "1e-5"},
+    ],
+)
+def test_a_budget_that_is_no_decimal_in_range_is_refused(tmp_path, budget):
+    with pytest.raises(UsageError, match="of a member's day"):
+        Issuer.create(tmp_path / "issuer", PASSPHRASE, PLAN, "Office", budget=budget)
+    assert not (tmp_path / "issuer").exists()
+
+
+def test_members_learn_the_office_s_budget_from_the_federation_card(tmp_path):
+    budget = {"epsilon": "0.5", "delta": "1e-7"}
+    with Issuer.create(tmp_path / "issuer", PASSPHRASE, PLAN, "Office", budget=budget) as issuer:
+        issuer.add_relay("first", "relay.example", 8100, tmp_path / "relay")
+        assert issuer.summary()["budget"] == budget
+        federation = Federation(read_card(issuer.federation_card))
+    assert federation.budget == budget
+    assert federation.issuer is None
+
+
+def test_an_issuer_s_keystore_without_a_budget_has_the_usual_one(desk):
+    del desk.issuer._keystore.data["budget"]
+    assert desk.issuer.budget == {"epsilon": "2", "delta": "1e-5"}

@@ -288,3 +288,69 @@ def test_without_a_terminal_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("getpass.getpass", no_terminal)
     with pytest.raises(UsageError, match="no terminal"):
         passphrase.obtain(None, confirm=False)
+
+
+# -- released and taken again
+
+
+def test_released_keystore_is_another_s_and_is_seen_anew_without_the_passphrase(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = made(tmp_path)
+    with Keystore.open(path, "phrase", "test") as store:
+        with store.released():
+            assert not store.is_held
+            assert store.data == {}
+            with Keystore.open(path, "phrase", "test", 0) as other:
+                other.data["more"] = 1
+                other.save()
+            with monkeypatch.context() as without_scrypt:
+                without_scrypt.delattr(module, "_derive")
+                store.reacquire()
+            assert store.data == DATA | {"more": 1}
+            store.reacquire()  # held already: nothing happens
+        store.data["mine"] = 2
+        store.save()
+    with Keystore.open(path, "phrase", "test") as store:
+        assert store.data == DATA | {"more": 1, "mine": 2}
+
+
+def test_released_keystore_cannot_be_saved(tmp_path: Path) -> None:
+    store = Keystore.open(made(tmp_path), "phrase", "test")
+    store.release()
+    store.release()
+    with pytest.raises(KeystoreError, match="not held"):
+        store.save()
+    with store.held():
+        store.save()
+    assert not store.is_held
+    store.close()
+    with pytest.raises(KeystoreError, match="closed"):
+        store.reacquire()
+    with pytest.raises(KeystoreError, match="closed"):
+        store.save()
+
+
+def test_taking_again_waits_for_who_has_it_and_leaves_no_lock_behind(tmp_path: Path) -> None:
+    path = made(tmp_path)
+    store = Keystore.open(path, "phrase", "test")
+    store.release()
+    with Keystore.open(path, "phrase", "test"), pytest.raises(KeystoreError, match="in use"):
+        store.reacquire(0)
+    raw = path.read_bytes()
+    path.write_bytes(raw[:-1])
+    with pytest.raises(KeystoreError, match="damaged"):
+        store.reacquire(0)
+    path.write_bytes(raw)
+    store.reacquire(0)
+    assert store.data == DATA
+
+
+def test_keystore_that_was_replaced_meanwhile_is_not_taken_for_the_same(tmp_path: Path) -> None:
+    path = made(tmp_path)
+    store = Keystore.open(path, "phrase", "test")
+    store.release()
+    path.unlink()
+    Keystore.create(path, "phrase", "test", {"other": 1}).close()
+    with pytest.raises(KeystoreError, match="replaced"):
+        store.reacquire(0)

@@ -25,7 +25,6 @@ from tessera import curve, hashes
 from tessera_host import blind, cards
 from tessera_host import keystore as keystore_module
 from tessera_host import member as member_module
-from tessera_host.client import Refusal
 from tessera_host.errors import (
     IntegrityError,
     KeystoreError,
@@ -40,6 +39,8 @@ from tessera_host.inbox import Message
 from tessera_host.keystore import Keystore
 from tessera_host.member import FetchReport, Member
 from tessera_host.records import TAG_BYTES
+from tessera_host.relay_connection import Refusal
+from tessera_host.sending import Sender
 
 
 class Cut(Exception):
@@ -480,18 +481,18 @@ def test_whatever_breaks_texts_arrive_once_in_order(
 
 
 def test_message_interrupted_between_parts_is_finished(at: Setting) -> None:
-    real_post = member_module.Member._post
+    real_post = Sender._post
     calls = 0
 
-    async def post(member: Member, session: Any, item: Any) -> int | None:
+    async def post(sender: Sender, session: Any, item: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == 2:
             raise Cut
-        return await real_post(member, session, item)
+        return await real_post(sender, session, item)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Member, "_post", post)
+        patch.setattr(Sender, "_post", post)
         with pytest.raises(Cut):
             at.send("x" * 300)
     at.ann = at.reopen(at.ann)
@@ -698,18 +699,7 @@ def test_whole_messages_that_vanished_are_counted(at: Setting) -> None:
 
 def test_message_still_on_its_way_is_waited_for(at: Setting) -> None:
     at.ann.queue("Bob", "x" * 300)
-    at.relay.fail_before_store = 0
-    real_post = Member._post
-
-    async def one(member: Member, session: Any, item: Any) -> int | None:
-        if at.relay.posted:
-            raise Cut
-        return await real_post(member, session, item)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Member, "_post", one)
-        with pytest.raises(Cut):
-            asyncio.run(at.ann.resend())
+    assert asyncio.run(at.ann.sender.post_one(at.ann.federation.home)) is not None
     assert at.texts() == []
     asyncio.run(at.ann.resend())
     assert at.texts() == ["x" * 300]
@@ -852,3 +842,18 @@ def test_relay_that_serves_fewer_rounds_than_it_says_is_refused(at: Setting, mon
     at.clock.next_round()
     with pytest.raises(RelayRefused, match="does not serve"):
         asyncio.run(at.bob.fetch())
+
+
+def test_a_released_member_sees_what_another_process_changed(at: Setting) -> None:
+    ann = at.ann
+    with ann.held():
+        ann.queue("Bob", "first")
+    with Member.open(at.folder / "Ann", PASSPHRASE, at.clock) as other:
+        other.queue("Bob", "second")
+        other.verify("Bob")
+    with ann.held():
+        assert len(ann.outbox) == 2
+        assert ann.contacts.get("Bob")["verified"]
+        ann.queue("Bob", "third")
+    with Member.open(at.folder / "Ann", PASSPHRASE, at.clock) as other:
+        assert len(other.outbox) == 3

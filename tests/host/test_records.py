@@ -133,7 +133,7 @@ def test_texts_are_cut_into_messages_of_at_most_16_parts(length: int, shape: lis
 
 
 @pytest.mark.parametrize(
-    "head", ["00000000 00 00 01 00", "00000000 01 01 01 00", "00000000 00 11 01 00", "00000000 00 01 03 00",
+    "head", ["00000000 00 00 01 00", "00000000 01 01 01 00", "00000000 00 11 01 00", "00000000 00 01 04 00",
              "00000000 00 01 00 00", "00000000 00 01 01 91"]
 )  # fmt: skip
 def test_parts_out_of_range_are_refused(head: str) -> None:

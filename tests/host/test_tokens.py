@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sample_federation import POSTS, TOKENS, PaperIssuer, SampleFederation
 
 from tessera import curve, hashes
 from tessera_host import blind, cards
 from tessera_host.contacts import Identity
-from tessera_host.errors import IntegrityError, InvalidInput, NotPermitted
+from tessera_host.errors import IntegrityError, InvalidInput, NotPermitted, UsageError
 from tessera_host.federation import Federation, read_card
-from tessera_host.tokens import Token, Wallet
+from tessera_host.tokens import Token, Wallet, deal
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "token.json").read_text())
 EPOCH = 4
@@ -33,7 +35,7 @@ class Setting:
 
     def get(self, epoch: int = EPOCH) -> None:
         while self.wallet.lacking(epoch):
-            offer = self.issuer.offer(self.wallet.request(epoch, self.relay, 0))
+            offer = self.issuer.offer(self.wallet.request(epoch, [self.relay] * min(4, self.wallet.lacking(epoch)), 0))
             self.wallet.finish(self.issuer.answer(self.wallet.challenge(offer)))
 
     def refuses(self, error: type[Exception], match: str, call: Any, *arguments: Any) -> None:
@@ -71,7 +73,7 @@ def test_tokens_verify_under_the_epoch_key_for_their_relay_only(at: Setting, bit
 def test_issuer_sees_nothing_of_the_tokens(at: Setting) -> None:
     seen = []
     for _ in range(2):
-        offer = at.issuer.offer(at.wallet.request(EPOCH, at.relay, 0))
+        offer = at.issuer.offer(at.wallet.request(EPOCH, [at.relay] * 3, 0))
         challenge = at.wallet.challenge(offer)
         seen += [cards.decode(offer).payload, cards.decode(challenge).payload]
         at.wallet.finish(at.issuer.answer(challenge))
@@ -80,13 +82,9 @@ def test_issuer_sees_nothing_of_the_tokens(at: Setting) -> None:
 
 
 def test_no_request_asks_for_more_than_the_issuer_opens_sessions_for(at: Setting) -> None:
-    counts = []
-    while at.wallet.lacking(EPOCH):
-        request = at.wallet.request(EPOCH, at.relay, 0)
-        counts.append(cards.decode(request).fields["count"])
-        at.wallet.finish(at.issuer.answer(at.wallet.challenge(at.issuer.offer(request))))
-    assert counts == [4, 2]
-    assert cards.decode(at.wallet.request(EPOCH + 1, at.relay, 0, 3)).fields["count"] == 3
+    for count in (0, 5):
+        at.refuses(UsageError, "cannot be asked for at once", at.wallet.request, EPOCH, [at.relay] * count, 0)
+    assert cards.decode(at.wallet.request(EPOCH, [at.relay] * 3, 0)).fields["count"] == 3
 
 
 def test_first_token_fetches_and_the_others_post_in_turn(at: Setting) -> None:
@@ -109,7 +107,9 @@ def test_first_token_fetches_and_the_others_post_in_turn(at: Setting) -> None:
 def test_on_another_relay_than_the_home_relay_every_token_posts(at: Setting) -> None:
     other = at.federation.relay_keys[1]
     for relay in (at.relay, other):
-        at.wallet.finish(at.issuer.answer(at.wallet.challenge(at.issuer.offer(at.wallet.request(EPOCH, relay, 0, 2)))))
+        at.wallet.finish(
+            at.issuer.answer(at.wallet.challenge(at.issuer.offer(at.wallet.request(EPOCH, [relay] * 2, 0))))
+        )
     assert at.wallet.for_posting(EPOCH, at.relay) == at.wallet.of(EPOCH, at.relay)[1]
     assert at.wallet.for_posting(EPOCH, other) == at.wallet.of(EPOCH, other)[0]
     assert [count["posts_left"] for count in at.wallet.counts()] in ([POSTS, 2 * POSTS], [2 * POSTS, POSTS])
@@ -156,12 +156,85 @@ def test_counts_show_posts_left(at: Setting) -> None:
 
 def test_old_epochs_are_erased(at: Setting) -> None:
     at.get()
-    at.wallet.request(EPOCH + 1, at.relay, 0)
+    at.wallet.request(EPOCH + 1, [at.relay], 0)
     at.wallet.forget_before(EPOCH + 1)
     assert at.state["tokens"] == []
     assert len(at.state["requests"]) == 1
     at.wallet.forget_before(EPOCH + 2)
     assert at.state == {"tokens": [], "requests": {}, "sessions": {}}
+
+
+def test_a_request_of_an_earlier_version_s_keystore_is_finished(at: Setting) -> None:
+    request = at.wallet.request(EPOCH, [at.relay] * 2, 0)
+    (state,) = at.state["requests"].values()
+    del state["relays"], state["card"]
+    state["relay"] = at.relay
+    assert at.wallet.unfinished(EPOCH) is None
+    challenge = at.wallet.challenge(at.issuer.offer(request))
+    assert at.wallet.finish(at.issuer.answer(challenge)) == (EPOCH, 2)
+
+
+# -- which relay a token is for
+
+HOME, SECOND, THIRD = b"home", b"second", b"third"
+
+
+@pytest.mark.parametrize(
+    ("count", "contacts", "dealt"),
+    [
+        (2, {}, [HOME, HOME]),
+        (2, {HOME: 1, SECOND: 1}, [HOME, HOME]),
+        (2, {SECOND: 1}, [HOME, SECOND]),
+        (3, {SECOND: 1}, [HOME, SECOND, HOME]),
+        (4, {}, [HOME, HOME, SECOND, THIRD]),
+        (4, {THIRD: 2, SECOND: 1}, [HOME, THIRD, SECOND, HOME]),
+        (6, {}, [HOME, HOME, SECOND, THIRD, HOME, HOME]),
+        (7, {HOME: 2, THIRD: 4}, [HOME, THIRD, HOME, SECOND, THIRD, THIRD, THIRD]),
+    ],
+)
+def test_tokens_are_dealt_to_home_then_to_every_relay_then_where_the_contacts_are(
+    count: int, contacts: dict[bytes, int], dealt: list[bytes]
+) -> None:
+    assert deal(count, HOME, [HOME, SECOND, THIRD], contacts) == dealt
+
+
+@given(
+    st.integers(1, 255),
+    st.integers(1, 8),
+    st.dictionaries(st.integers(0, 7), st.integers(0, 50)),
+    st.integers(0, 7),
+)
+def test_dealing_gives_out_all_tokens_and_forgets_no_relay(
+    count: int, relays: int, contacts: dict[int, int], home: int
+) -> None:
+    keys = [bytes([number]) for number in range(relays)]
+    mine = keys[home % relays]
+    dealt = deal(count, mine, keys, {bytes([number]): many for number, many in contacts.items() if number < relays})
+    assert len(dealt) == count
+    assert dealt[0] == mine
+    assert len(set(dealt[1:])) >= min(relays, count - 1)
+    for number in range(relays):
+        if count > relays + 1 and contacts.get(number, 0) == 0 and keys[number] != mine:
+            assert dealt.count(keys[number]) == 1  # nobody to write to there yet
+
+
+def test_what_is_lacking_is_dealt_with_regard_to_what_is_there(at: Setting) -> None:
+    home, other = at.federation.relay_keys
+    assert at.wallet.needed(EPOCH, {other: 3}) == [home, other, home, other, other, other]
+    at.wallet.finish(at.issuer.answer(at.wallet.challenge(at.issuer.offer(at.wallet.request(EPOCH, [home] * 3, 0)))))
+    assert at.wallet.needed(EPOCH, {other: 3}) == [other, other, other]
+
+
+def test_tokens_of_one_request_may_be_for_several_relays_and_verify_there(at: Setting) -> None:
+    home, other = at.federation.relay_keys
+    offer = at.issuer.offer(at.wallet.request(EPOCH, [home, other, home], 0))
+    at.wallet.finish(at.issuer.answer(at.wallet.challenge(offer)))
+    for relay, count in ((home, 2), (other, 1)):
+        tokens = at.wallet.of(EPOCH, relay)
+        assert len(tokens) == count
+        for token in tokens:
+            message = blind.token_message(at.federation.id, EPOCH, relay, token.state["key"])
+            assert curve.verify(token.state["signature"], message, at.federation.parameters.epoch_key(EPOCH))
 
 
 # -- what is refused, and changes nothing
@@ -173,7 +246,7 @@ def changed(text: str, **fields: Any) -> str:
 
 
 def test_offer_and_answer_serve_once(at: Setting) -> None:
-    offer = at.issuer.offer(at.wallet.request(EPOCH, at.relay, 0))
+    offer = at.issuer.offer(at.wallet.request(EPOCH, [at.relay] * 4, 0))
     answer = at.issuer.answer(at.wallet.challenge(offer))
     at.refuses(InvalidInput, "no open request", at.wallet.challenge, offer)
     at.wallet.finish(answer)
@@ -181,7 +254,7 @@ def test_offer_and_answer_serve_once(at: Setting) -> None:
 
 
 def test_offer_for_something_else_is_refused(at: Setting) -> None:
-    offer = at.issuer.offer(at.wallet.request(EPOCH, at.relay, 0))
+    offer = at.issuer.offer(at.wallet.request(EPOCH, [at.relay] * 4, 0))
     offers = cards.decode(offer).fields["offers"]
     at.refuses(InvalidInput, "not for what was asked", at.wallet.challenge, changed(offer, epoch=EPOCH + 1))
     at.refuses(InvalidInput, "not for what was asked", at.wallet.challenge, changed(offer, offers=offers[1:]))
@@ -191,7 +264,7 @@ def test_offer_for_something_else_is_refused(at: Setting) -> None:
 
 
 def test_answer_that_does_not_hold_is_refused_as_a_whole(at: Setting) -> None:
-    answer = at.issuer.answer(at.wallet.challenge(at.issuer.offer(at.wallet.request(EPOCH, at.relay, 0))))
+    answer = at.issuer.answer(at.wallet.challenge(at.issuer.offer(at.wallet.request(EPOCH, [at.relay] * 4, 0))))
     answers = cards.decode(answer).fields["answers"]
     bit, scalar = answers[-1]
     for forged in (
@@ -210,14 +283,14 @@ def test_answer_that_does_not_hold_is_refused_as_a_whole(at: Setting) -> None:
 def test_token_under_a_key_that_was_replaced_meanwhile_is_refused(at: Setting) -> None:
     federation = Federation(read_card(at.federation.card()))
     at.wallet = Wallet(at.state, at.identity, federation)
-    answer = at.issuer.answer(at.wallet.challenge(at.issuer.offer(at.wallet.request(EPOCH, at.relay, 0))))
+    answer = at.issuer.answer(at.wallet.challenge(at.issuer.offer(at.wallet.request(EPOCH, [at.relay] * 4, 0))))
     at.federation.master = bytes(32)
     federation.adopt(at.federation.make_set(2).blob)
     at.refuses(IntegrityError, "valid token", at.wallet.finish, answer)
 
 
 def test_request_and_challenge_are_signed_by_the_member(at: Setting) -> None:
-    request = at.wallet.request(EPOCH, at.relay, 77)
+    request = at.wallet.request(EPOCH, [at.relay], 77)
     challenge = at.wallet.challenge(at.issuer.offer(request))
     for text in (request, challenge):
         card = cards.decode(text)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from tessera_host import plan
-from tessera_host.client import RelayConnection
 from tessera_host.demo import free_port
 from tessera_host.issuer import Issuer
 from tessera_host.member import Member
+from tessera_host.relay_connection import RelayConnection
 from tessera_host.relay_process import RelayProcess
 
 PASSPHRASE = "a passphrase that appears nowhere else"

@@ -68,10 +68,10 @@ class Federation:
         """The words that each side is shown."""
         stem, ours, theirs = f"{inviter}-{answerer}", self.home(inviter), self.home(answerer)
         invite, answer, confirm = (self.folder / f"{stem}.{kind}" for kind in ("invite", "answer", "confirm"))
-        self.json("contact", "invite", answerer, "--home", ours, "-o", invite)
-        self.json("contact", "answer", invite, "--home", theirs, "-o", answer)
-        words = self.json("contact", "confirm", answer, "--home", ours, "-o", confirm)["words"]
-        return words, self.json("contact", "accept", confirm, "--home", theirs)["words"]
+        self.json("contact", "add", answerer, "--home", ours, "-o", invite)
+        self.json("contact", "add", invite, "--home", theirs, "-o", answer)
+        words = self.json("contact", "add", answer, "--home", ours, "-o", confirm)["words"]
+        return words, self.json("contact", "add", confirm, "--home", theirs)["words"]
 
     def fetched(self, name: str) -> list[dict[str, Any]]:
         """The new messages of the next fetch that brings any."""
@@ -105,7 +105,8 @@ def test_message_travels_between_members_who_share_nothing_but_files(office: Fed
     alice, bob = office.home("alice"), office.home("bob")
     letter = office.folder / "letter.txt"
     letter.write_text("Grüße, 東京 👋🏽\n" * 40)
-    office.json("contact", "verify", "alice", "--home", bob)
+    words = office.json("contact", "show", "bob", "--home", alice)["words"]
+    office.json("contact", "verify", "alice", "--words", " ".join(words), "--home", bob)
     sent = office.json("send", "bob", "--home", alice, "--file", letter)
     assert sent["records"] == -(-len(letter.read_bytes()) // 144)
     assert sent["waiting"] == 0
@@ -165,13 +166,15 @@ def test_wrong_passphrase_is_refused(office: Federation) -> None:
 
 def test_cards_in_the_wrong_place_or_a_second_time_are_refused(office: Federation) -> None:
     alice, bob, folder = office.home("alice"), office.home("bob"), office.folder
-    office.refused(INVALID, "contact", "confirm", folder / "alice.member", "--home", alice)
-    office.refused(INVALID, "contact", "accept", folder / "alice-bob.answer", "--home", bob)
+    office.refused(INVALID, "contact", "add", folder / "alice.member", "--home", alice)
+    office.refused(INVALID, "contact", "add", folder / "alice-bob.answer", "--home", bob)
+    office.refused(INVALID, "contact", "add", folder / "alice-bob.answer", "--home", office.home("carol"))
     office.refused(INVALID, "token", "finish", folder / "alice-bob.invite", "--home", alice)
     office.refused(INVALID, "issuer", "admit", office.issuer, office.card)
-    # Each of these was taken once.
-    office.refused(INVALID, "contact", "confirm", folder / "alice-bob.answer", "--home", alice)
-    office.refused(INVALID, "contact", "accept", folder / "alice-bob.confirm", "--home", bob)
+    # Each of these was taken once. Cards of a meeting give the same once more.
+    confirm = office.json("contact", "add", folder / "alice-bob.answer", "--home", alice)["card"]
+    assert confirm == (folder / "alice-bob.confirm").read_text().strip()
+    assert office.json("contact", "add", folder / "alice-bob.confirm", "--home", bob)["contact"] == "alice"
     office.refused(INVALID, "token", "challenge", folder / "alice.1.offer", "--home", alice)
     office.refused(INVALID, "token", "finish", folder / "alice.1.answer", "--home", alice)
     office.refused(NOT_PERMITTED, "issuer", "issue", office.issuer, folder / "alice.1.request")
@@ -182,10 +185,10 @@ def test_cards_in_the_wrong_place_or_a_second_time_are_refused(office: Federatio
     damaged = folder / "damaged"
     text = (folder / "alice-bob.invite").read_text()
     damaged.write_text(text[:100] + ("A" if text[100] != "A" else "B") + text[101:])
-    office.refused(INVALID, "contact", "answer", damaged, "--home", bob)
+    office.refused(INVALID, "contact", "add", damaged, "--home", bob)
     damaged.write_bytes(b"\xff\x00 not a card")
-    office.refused(INVALID, "contact", "answer", damaged, "--home", bob)
-    office.refused(INVALID, "contact", "answer", folder / "no such file", "--home", bob)
+    office.refused(INVALID, "contact", "add", damaged, "--home", bob)
+    office.refused(INVALID, "contact", "add", folder / "no such file", "--home", bob)
 
 
 def test_more_tokens_than_the_quota_are_not_to_be_had(office: Federation) -> None:

@@ -91,10 +91,10 @@ class Desk:
 
     def meet(self, ours: Path, theirs: Path) -> None:
         cards = [self.folder / name for name in ("invite", "answer", "confirm")]
-        self.command.json("contact", "invite", theirs.name, "--home", ours, "-o", cards[0])
-        self.command.json("contact", "answer", cards[0], "--home", theirs, "-o", cards[1])
-        self.command.json("contact", "confirm", cards[1], "--home", ours, "-o", cards[2])
-        self.command.json("contact", "accept", cards[2], "--home", theirs)
+        self.command.json("contact", "add", theirs.name, "--home", ours, "-o", cards[0])
+        self.command.json("contact", "add", cards[0], "--home", theirs, "-o", cards[1])
+        self.command.json("contact", "add", cards[1], "--home", ours, "-o", cards[2])
+        self.command.json("contact", "add", cards[2], "--home", theirs)
 
     def until_reached_by(self, home: Path) -> None:
         end = time.monotonic() + PATIENCE_SECONDS

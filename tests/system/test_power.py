@@ -15,10 +15,10 @@ import pytest
 from office_on_disk import OfficeOnDisk, admitted, read_all
 from witness import Testimony, witnessing
 
-from tessera_host import client, member
-from tessera_host.client import Refusal
+from tessera_host import member, relay_connection
 from tessera_host.errors import NotPermitted, Unreachable
 from tessera_host.member import Member
+from tessera_host.relay_connection import Refusal, RelayConnection
 from tessera_host.relay_process import RelayProcess, binary
 
 CUTS = 50
@@ -49,7 +49,7 @@ def office(tmp_path: Path, micropython_frozen: Path) -> Iterator[OfficeOnDisk]:
 class Traffic:
     """Two members who write to each other and read what comes, whatever the relay does meanwhile."""
 
-    def __init__(self, office: OfficeOnDisk, dice: random.Random, connections: type[client.RelayConnection]) -> None:
+    def __init__(self, office: OfficeOnDisk, dice: random.Random, connections: type[RelayConnection]) -> None:
         self.alice, self.bob = office.two_who_met()
         self.sent: dict[str, list[str]] = {"alice": [], "bob": []}
         self.received: dict[str, list[str]] = {"alice": [], "bob": []}
@@ -77,7 +77,7 @@ class Traffic:
         except (Unreachable, NotPermitted):
             pass
         except Refusal as refusal:
-            if refusal.code not in (client.NOT_ADMITTED, client.BUSY, TOO_OLD):
+            if refusal.code not in (relay_connection.NOT_ADMITTED, relay_connection.BUSY, TOO_OLD):
                 raise
 
     async def _write(self, sender: Member, contact: str) -> None:

@@ -4,13 +4,13 @@ Nothing on it is secret, and nothing of it is needed to use the relay: members h
 to compare with.
 """
 
-import io
 from dataclasses import dataclass
 
-import segno
 from mnemonic import Mnemonic
 
 from tessera import hashes
+
+from .. import qr
 
 WORDS = 6
 WORD_BITS = 11
@@ -50,7 +50,5 @@ class RelayCard:
         return [*shown, "", *self.code()] if with_code else shown
 
     def code(self) -> list[str]:
-        """The QR code in block characters."""
-        out = io.StringIO()
-        segno.make(self.text, error="m").terminal(out, compact=True, border=2)
-        return out.getvalue().splitlines()
+        """The QR code, to be stuck to the box."""
+        return qr.lines(self.text, error="m")

@@ -11,9 +11,9 @@ import pytest
 
 from tessera import channel, curve, wire
 from tessera.errors import Busy, Fault, QuotaSpent, TooOld
-from tessera_host import blind, client
-from tessera_host.client import Batch, Refusal, RelayConnection, ResumptionRefused
+from tessera_host import blind, relay_connection
 from tessera_host.errors import IntegrityError, TesseraError, Unreachable
+from tessera_host.relay_connection import Batch, Refusal, RelayConnection, ResumptionRefused
 
 ACCESS_KEY = b"a" * 32
 SECRET = blind.even_secret(blind.random_scalar())
@@ -118,14 +118,14 @@ async def test_requests_and_answers_go_through_the_channel() -> None:
         [small(wire.answer_status, 0x000102, b"f" * 32, 3600, 9, 7, 42, wire.ON_TRIAL, "RPI_PICO_W")],
     ]
     async with connected(*script) as (relay, connection):
-        assert await connection.info() == client.Info(1, b"d" * 32, 7, 42, 12, "plain")
+        assert await connection.info() == relay_connection.Info(1, b"d" * 32, 7, 42, 12, "plain")
         assert len(connection.handshake_hash) == 32
         assert await connection.auth(3, b"k" * 32, b"s" * 64, b"p" * 64) == (b"s" * 32, 16)
         assert await connection.post(5, record) == 43
         await connection.void()
         assert await connection.checkpoint(2) == b"c" * 250
         figures = (1, 0x000102, b"f" * 32, 3600, 9, 7, 42, wire.ON_TRIAL, "RPI_PICO_W")
-        assert await connection.status() == client.RelayFigures(*figures)
+        assert await connection.status() == relay_connection.RelayFigures(*figures)
     assert [bytes(request) for request in relay.requests] == [
         bytes(wire.info()),
         bytes(wire.auth(3, b"k" * 32, b"s" * 64, b"p" * 64)),
@@ -229,13 +229,13 @@ async def test_busy_relay_is_asked_again_with_the_same_frame(monkeypatch: pytest
         waits.append(seconds)
         await real_sleep(0)
 
-    monkeypatch.setattr("tessera_host.client.asyncio.sleep", sleep)
+    monkeypatch.setattr("tessera_host.relay_connection.asyncio.sleep", sleep)
     busy = small(wire.answer_error, Busy("", 7))
     async with connected([busy], [busy], [small(wire.answer_post, 43)]) as (relay, connection):
         assert await connection.post(0, bytes(240)) == 43
     assert waits == [7, 7]
     assert len({bytes(request) for request in relay.requests}) == 1
-    async with connected(*[[busy]] * client.BUSY_ATTEMPTS) as (_, connection):
+    async with connected(*[[busy]] * relay_connection.BUSY_ATTEMPTS) as (_, connection):
         with pytest.raises(Refusal, match="busy"):
             await connection.post(0, bytes(240))
 

@@ -1,0 +1,33 @@
+"""When the next record may leave: one a round, at a random moment of it, and as many a day as the accountant allows.
+
+Owns that moment for whoever posts by hand; the steady agent (`engine`) has slots of its own. A burst of records in one
+round shows everyone on the network how long a message is; `at_once` does that for those who ask for it.
+"""
+
+import random
+from dataclasses import dataclass
+
+from .member import Member
+
+ROUND, DAY = "round", "day"
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Seconds until the next record may leave, 0 for now, and what is waited for: the next "round", or the "day" whose
+    budget is used up (None seconds if it never suffices)."""
+
+    seconds: float | None = 0.0
+    reason: str = ""
+
+
+def next_post(member: Member, at_once: bool, dice: random.Random) -> Wait:
+    now, budget = member.now(), member.budget()
+    if budget.next_at is None:
+        return Wait(None, DAY)
+    if budget.next_at > now:
+        return Wait(budget.next_at - now, DAY)
+    if at_once or not member.accountant.posted_in_this_round(now):
+        return Wait()
+    following = member.federation.round_start(member.round() + 1)
+    return Wait(following - now + dice.random() * member.federation.newest.round_seconds, ROUND)

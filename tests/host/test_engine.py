@@ -1,0 +1,317 @@
+"""The steady engine in a world where only sleeping takes time: what leaves does not depend on what there is to say."""
+
+import asyncio
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sample_federation import EPOCH_ROUNDS, EPOCH_SECONDS, GENESIS, PASSPHRASE, ROUND_SECONDS
+from scipy.stats import kstest
+from talking import LARGE, Office, Time, Wire
+
+from tessera_host.engine import CaughtUp, Connected, Engine, Event, Trouble
+from tessera_host.errors import KeystoreError, NotPermitted, Unreachable
+from tessera_host.federation import Federation, Relay
+from tessera_host.inbox import Message
+from tessera_host.member import Member
+from tessera_host.schedule import FETCH, POST, EpochSchedule, moments
+from tessera_host.sending import Posted
+from tessera_host.sharing import SharedMember
+
+
+class World:
+    """An office whose members are driven by engines, and its time."""
+
+    def __init__(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.office = office
+        self.time = Time(self.office.clock)
+        self.wire = Wire(monkeypatch, self.time)
+        self.events: list[Event] = []
+
+    def engine(self, name: str = "Ann", seed: int = 1, **options: Any) -> Engine:
+        shared = SharedMember(self.office.members[name])
+        engine = Engine(
+            shared, dice=random.Random(seed), now=self.time, monotonic=self.time, sleep=self.time.sleep, **options
+        )
+        engine.listeners.add(self.events.append)
+        return engine
+
+    def run(self, engine: Engine, rounds: int) -> None:
+        """Until the end of that many more rounds."""
+        end = self.time.now + rounds * ROUND_SECONDS
+
+        async def until_then() -> None:
+            running = asyncio.create_task(engine.run())
+            while self.time.now < end and not running.done():
+                await asyncio.sleep(0)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            if running.done() and not running.cancelled() and (error := running.exception()):
+                raise error
+
+        asyncio.run(until_then())
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(Office(tmp_path, monkeypatch), monkeypatch)
+
+
+def queue(world: World, *texts: str) -> None:
+    for text in texts:
+        world.office.ann.queue("Bob", text)
+
+
+def test_parts_go_one_a_round_and_arrive(world: World) -> None:
+    queue(world, "x" * 300, "after")
+    world.run(world.engine(at_once=True), 6)
+    rounds = [event.round for event in world.of(Posted)]
+    assert rounds == sorted(set(rounds)) and len(rounds) == 4
+    assert [message.text for message in world.office.fetch("Bob").messages] == ["x" * 300, "after"]
+
+
+def test_a_round_has_one_small_frame_after_the_greeting_and_one_fetch(world: World) -> None:
+    world.run(world.engine(at_once=True), 4)
+    world.wire.take()
+    world.run(world.engine("Bob", at_once=True), 4)
+    world.wire.take()
+    engine = world.engine("Bob", at_once=True)
+    for _ in range(2):
+        world.run(engine, 1)
+        kinds = sorted(kind for _, kind in world.wire.take())
+        # INFO on both sessions, and the frame of the posting one
+        assert kinds == ["fetch", "resumption", "resumption", "small", "small", "small"]
+
+
+class Copies:
+    """Runs of one office from one state: its folder is copied for each."""
+
+    def __init__(self, folder: Path, budget: dict[str, str] = LARGE) -> None:
+        self._folder = folder
+        with pytest.MonkeyPatch.context() as patch:
+            made = Office(folder / "original", patch, budget)
+            made.close()
+        self._federation = made.federation
+
+    def run(self, name: str, texts: list[str], seed: int) -> tuple[list[tuple[float, str]], int]:
+        """What is seen of Ann for an epoch and a half if these texts are queued, and how many records she posted."""
+        shutil.copytree(self._folder / "original", self._folder / name)
+        with pytest.MonkeyPatch.context() as patch:
+            office = Office.again(self._folder / name, self._federation, patch)
+            world = World(office, patch)
+            for text in texts:
+                office.ann.queue("Bob", text)
+            world.run(world.engine(seed=seed), EPOCH_ROUNDS + EPOCH_ROUNDS // 2)
+            office.close()
+            return world.wire.take(), len(world.of(Posted))
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    lengths=st.lists(st.integers(1, 900), max_size=8),
+    seed=st.integers(0, 2**32),
+    budget=st.sampled_from([LARGE, {"epsilon": "3", "delta": "1e-3"}]),
+)
+def test_what_leaves_does_not_depend_on_what_there_is_to_say(
+    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], seed: int, budget: dict[str, str]
+) -> None:
+    """Two runs from one state with the same dice: the same kinds of frames at the same times."""
+    copies = Copies(tmp_path_factory.mktemp("trace"), budget)
+    silent, none = copies.run("silent", [], seed)
+    talking, posted = copies.run("talking", ["t" * length for length in lengths], seed)
+    assert none == 0
+    assert (posted > 0) == bool(lengths)
+    assert talking == silent
+    assert len(silent) > 3 * EPOCH_ROUNDS
+
+
+def test_a_token_that_is_used_up_changes_nothing_in_what_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An epoch has fewer rounds than a token has posts here, so the relay gives it one."""
+    copies = Copies(tmp_path)
+    silent, _ = copies.run("silent", [], 3)
+    monkeypatch.setattr("sample_federation.POSTS", 1)
+    talking, posted = copies.run("talking", ["x" * 144 * 9], 3)
+    assert talking == silent
+    assert 0 < posted < 9
+
+
+def test_moments_are_spread_over_the_round_but_its_end() -> None:
+    """Against the uniform distribution, at a level at which one of 10^6 true samples fails."""
+    relay = Relay("relay", bytes(33), "relay.example", 8100)
+    dice = random.Random(5)
+    found = [moments(100.0, 110.0, [(FETCH, relay), (POST, relay)], dice, 1.25) for _ in range(500)]
+    for kind in (FETCH, POST):
+        at = [slot.at for slots in found for slot in slots if slot.kind == kind]
+        assert kstest(at, "uniform", args=(100.0, 8.75)).pvalue > 1e-6
+    assert all(one.at <= other.at for one, other in found)
+
+
+def test_moments_late_in_a_round_are_not_in_the_past() -> None:
+    (slot,) = moments(109.9, 110.0, [(FETCH, Relay("relay", bytes(33), "", 0))], random.Random(1), 1.25)
+    assert slot.at == 109.9
+
+
+# -- tokens of an epoch
+
+
+def test_tokens_come_into_use_at_random_rounds_of_the_first_part_of_an_epoch_and_never_two_at_once(
+    world: World,
+) -> None:
+    federation = Federation(world.office.ann._store.data["federation"])
+    home = federation.home.key
+    firsts = set()
+    for epoch in range(40):
+        schedule = EpochSchedule.of(bytes([epoch]) * 32, federation, epoch, {home: 5})
+        fetch, post = schedule.first_use[FETCH, home], schedule.first_use[POST, home]
+        assert fetch != post
+        assert {fetch, post} <= set(range(4))
+        firsts.add((fetch, post))
+        assert schedule == EpochSchedule.of(bytes([epoch]) * 32, federation, epoch, {home: 5})
+    assert len(firsts) > 5
+
+
+def test_every_posting_token_has_its_turn(world: World) -> None:
+    federation = Federation(world.office.ann._store.data["federation"])
+    schedule = EpochSchedule.of(bytes(32), federation, 0, {federation.home.key: 3})
+    turns = [schedule.turn(federation.home.key, round_) for round_ in range(EPOCH_ROUNDS)]
+    assert turns == sorted(turns) and set(turns) == {0, 1, 2}
+
+
+def test_at_an_epoch_s_change_new_tokens_are_used_and_nothing_is_lost(world: World) -> None:
+    queue(world, "x" * 144 * 8)
+    world.run(world.engine(at_once=True), 2 * EPOCH_ROUNDS - 2)
+    assert {event.round // EPOCH_ROUNDS for event in world.of(Posted)} == {0, 1}
+    assert len(world.of(Posted)) == 8
+    assert [len(message.text) for message in world.office.fetch("Bob").messages] == [144 * 8]
+
+
+# -- trouble
+
+
+def test_a_lost_relay_is_told_and_the_next_round_goes_on(world: World) -> None:
+    queue(world, "hello")
+    world.office.relay.fail_before_store = 2
+    world.run(world.engine(at_once=True), 5)
+    assert [str(event.error).split(" ;")[0] for event in world.of(Trouble)] == ["cut before the record arrived"] * 2
+    assert len(world.of(Posted)) == 1
+    assert [message.text for message in world.office.fetch("Bob").messages] == ["hello"]
+
+
+def test_a_computer_that_slept_for_hours_catches_up(world: World) -> None:
+    engine = world.engine("Bob", at_once=True)
+    world.run(engine, 2)
+    asyncio.run(_send(world, "while you slept"))
+    world.time.suspend_at, world.time.suspend_seconds = world.time.now + 5, 8.0 * ROUND_SECONDS
+    world.run(engine, 11)
+    assert [message.text for message in world.of(Message)] == ["while you slept"]
+    assert world.of(CaughtUp)[-1].behind <= 1
+
+
+async def _send(world: World, text: str) -> None:
+    await world.office.ann.send("Bob", text)
+
+
+def test_without_tokens_it_says_so_every_round_and_does_not_end(world: World) -> None:
+    world.time.now = GENESIS + 3.0 * EPOCH_SECONDS
+    world.office.clock.now = int(world.time.now)
+    world.run(world.engine(at_once=True), 3)
+    assert {type(event.error) for event in world.of(Trouble)} == {NotPermitted}
+    assert len(world.of(Trouble)) >= 4
+    assert world.of(Connected) == []
+
+
+def test_messages_that_the_engine_fetched_are_still_new_to_a_person(world: World) -> None:
+    asyncio.run(_send(world, "hello"))
+    world.run(world.engine("Bob", at_once=True), 3)
+    assert [message.text for message in world.of(Message)] == ["hello"]
+    bob = world.office.bob
+    bob.reacquire()
+    assert [message.text for message in bob.inbox.take_unread()] == ["hello"]
+
+
+def test_the_day_s_budget_holds_and_what_is_left_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office(tmp_path, monkeypatch, {"epsilon": "3", "delta": "1e-3"})  # three deliveries of ε = 1
+    world = World(office, monkeypatch)
+    queue(world, *"abcde")
+    world.run(world.engine(at_once=True), 10)
+    assert len(world.of(Posted)) == 3
+    ann = world.office.ann
+    ann.reacquire()
+    assert len(ann.outbox) == 2
+    assert ann.budget().left == 0
+
+
+# -- other commands
+
+
+def test_between_slots_other_commands_use_the_keystore(world: World) -> None:
+    engine, taken = world.engine(at_once=True), 0
+
+    def by_hand() -> None:
+        nonlocal taken
+        if not world.office.ann._store.is_held and taken < 3:
+            with Member.open(world.office.home("Ann"), PASSPHRASE, world.office.clock) as other:
+                other.queue("Bob", f"by hand {taken}")
+            taken += 1
+
+    world.time.while_asleep = by_hand
+    world.run(engine, 6)
+    assert taken == 3
+    assert len(world.of(Posted)) == 3
+
+
+def test_a_keystore_that_is_in_use_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusals = iter([KeystoreError("in use by another process"), KeystoreError("in use by another process")])
+    real = Member.reacquire
+
+    def reacquire(member: Member) -> None:
+        for refusal in refusals:
+            raise refusal
+        real(member)
+
+    engine = world.engine(at_once=True)
+    monkeypatch.setattr(Member, "reacquire", reacquire)
+    world.run(engine, 3)
+    assert [type(event.error) for event in world.of(Trouble)] == [KeystoreError] * 2
+    assert world.of(Connected)
+
+
+# -- renewal
+
+
+class PaperRenewal:
+    def __init__(self, due: float, failures: int = 0) -> None:
+        self.due: float | None = due
+        self.failures = failures
+        self.ran_at: list[float] = []
+        self.now: Callable[[], float] = lambda: 0
+
+    def due_at(self) -> float | None:
+        return self.due
+
+    async def run(self) -> None:
+        self.ran_at.append(self.now())
+        if self.failures:
+            self.failures -= 1
+            raise Unreachable("the issuer cannot be reached", "later")
+        self.due = None
+
+
+def test_tokens_are_renewed_when_due_and_again_if_that_failed(world: World) -> None:
+    renewal = PaperRenewal(GENESIS + 2.4 * ROUND_SECONDS, failures=1)
+    renewal.now = world.time
+    world.run(world.engine(renewal=renewal, at_once=True), 6)
+    first, second = renewal.ran_at
+    assert first >= GENESIS + 2.4 * ROUND_SECONDS
+    assert second > first
+    assert [str(event.error) for event in world.of(Trouble)] == ["the issuer cannot be reached ; later"]

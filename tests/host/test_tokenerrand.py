@@ -1,0 +1,141 @@
+"""Fetching tokens card by card, with the real issuer: whatever is lost on the way, no token is."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tessera import hashes
+from tessera_host import keystore as keystore_module
+from tessera_host import plan, tokenerrand
+from tessera_host.errors import NotPermitted, QuotaUsed, TryLater, Unreachable
+from tessera_host.issuer import Issuer
+from tessera_host.member import Member
+
+PASSPHRASE = "correct horse"
+NOW = 1_767_225_607
+TOKENS = 6
+PLAN = plan.make(
+    plan.Choice(
+        plan.decimal_option("epsilon", "1"),
+        plan.decimal_option("delta", "1e-6"),
+        members=4,
+        tokens_per_epoch=TOKENS,
+        retention_epochs=1,
+        allow_small=True,
+    )
+)
+
+
+class Lossy:
+    """An issuer at the end of a line that loses what the plan says: a card on its way, or its answer."""
+
+    def __init__(self, issuer: Issuer, losses: list[str]) -> None:
+        self.issuer = issuer
+        self.losses = iter(itertools.chain(losses, itertools.repeat("")))
+
+    def offer(self, card: str) -> str:
+        return self._over_the_line(self.issuer.offer, card)
+
+    def answer(self, card: str) -> str:
+        return self._over_the_line(self.issuer.answer, card)
+
+    def _over_the_line(self, call: Any, card: str) -> str:
+        loss = next(self.losses)
+        if loss == "card":
+            raise Unreachable("the card was lost")
+        answer: str = call(card)
+        if loss == "answer":
+            raise Unreachable("the answer was lost")
+        return answer
+
+
+class Office:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.now = NOW
+        self.issuer = Issuer.create(folder / "issuer", PASSPHRASE, PLAN, "Office", now=self.clock)
+        self.issuer.add_relay("first", "relay.example", 8100, folder / "relay")
+        self.member = Member.create(folder / "ann", "ann", self.issuer.federation_card, PASSPHRASE, self.clock)
+        self.issuer.admit(self.member.card())
+
+    def clock(self) -> int:
+        return self.now
+
+    def reopen(self) -> None:
+        """As after a crash."""
+        self.member.close()
+        self.member = Member.open(self.folder / "ann", PASSPHRASE, self.clock)
+
+    def close(self) -> None:
+        self.member.close()
+        self.issuer.close()
+
+
+@pytest.fixture
+def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(keystore_module, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
+    made = Office(tmp_path)
+    yield made
+    made.close()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(losses=st.lists(st.sampled_from(["", "card", "answer"]), max_size=12), data=st.data())
+def test_no_token_is_lost_whatever_is_lost_on_the_way(
+    tmp_path_factory: pytest.TempPathFactory, losses: list[str], data: st.DataObject
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keystore_module, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
+        office = Office(tmp_path_factory.mktemp("office"))
+        line = Lossy(office.issuer, losses)
+        for _ in range(len(losses) + 1):
+            try:
+                tokenerrand.run(office.member.token_errand(1), line)
+                break
+            except Unreachable:
+                if data.draw(st.booleans()):
+                    office.reopen()
+        office.reopen()
+        assert len(office.member.wallet.of(1, office.member.federation.home.key)) == TOKENS
+        office.close()
+
+
+def test_what_an_aborted_session_cost_is_asked_for_no_more(office: Office) -> None:
+    office.issuer.offer(office.member.request_tokens(1, count=3))
+    office.issuer.abort_sessions()
+    assert tokenerrand.run(office.member.token_errand(1), office.issuer) == TOKENS - 3
+    with pytest.raises(QuotaUsed, match="used up"):
+        tokenerrand.run(office.member.token_errand(1), office.issuer)
+
+
+def test_cards_that_the_issuer_forgot_are_given_up(office: Office) -> None:
+    challenge = office.member.challenge_tokens(office.issuer.offer(office.member.request_tokens(1, count=1)))
+    office.issuer.abort_sessions()
+    assert office.member.wallet.unfinished(1) == challenge
+    assert tokenerrand.run(office.member.token_errand(1), office.issuer) == TOKENS - 1
+    assert office.member.wallet.unfinished(1) is None
+
+
+def test_when_others_are_being_served_the_member_comes_later_with_the_same_card(office: Office) -> None:
+    other = Member.create(office.folder / "ben", "ben", office.issuer.federation_card, PASSPHRASE, office.clock)
+    office.issuer.admit(other.card())
+    office.issuer.offer(other.request_tokens(1, count=4))
+    with pytest.raises(TryLater) as caught:
+        tokenerrand.run(office.member.token_errand(1), office.issuer)
+    card = office.member.wallet.unfinished(1)
+    assert card is not None
+    assert office.issuer.summary()["members"][0]["tokens_next_epoch"] == 0
+    office.now += caught.value.retry_after
+    assert tokenerrand.run(office.member.token_errand(1), office.issuer) == TOKENS
+    other.close()
+
+
+def test_who_is_not_on_the_roster_is_told_so(office: Office) -> None:
+    office.issuer.remove("ann")
+    with pytest.raises(NotPermitted, match="roster"):
+        tokenerrand.run(office.member.token_errand(1), office.issuer)
+    assert office.member.wallet.unfinished(1) is None
