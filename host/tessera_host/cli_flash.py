@@ -254,7 +254,7 @@ def _desk(directory: Path, passphrase_file: Path | None, as_json: bool, for_list
     """The desk, with the issuer open if relays are to be listed; the passphrase is asked for before anything begins."""
     if not (directory / KEYSTORE).is_file():
         raise UsageError(f"there is no issuer in {directory}", "name it with --issuer, or set TESSERA_ISSUER")
-    phrase = passphrase.obtain(passphrase_file, confirm=False) if for_listing else ""
+    phrase = passphrase.secret_for(directory / KEYSTORE, passphrase_file) if for_listing else ""
     with _report(as_json) as report:
         if not for_listing:
             yield open_desk(directory, finder, report)

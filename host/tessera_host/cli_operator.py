@@ -16,13 +16,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from . import cards, files, passphrase, relay_status, releases
+from . import cards, cli_audit, files, passphrase, privacy, relay_status, releases
 from . import plan as planning
 from .boards import BOARDS
-from .clock import unix_now
+from .clock import local_time, unix_now
 from .errors import InvalidInput, UsageError
 from .federation import DEFAULT_BUDGET, Federation, read_card
-from .issuer import EPOCHS_DEFAULT, FEDERATION_CARD, KEYSTORE, PARAMETERS, Issuer
+from .issuer import EPOCHS_DEFAULT, FEDERATION_CARD, KEYSTORE, PARAMETERS, SERVICE_PORT, Issuer
 from .output import show
 from .provisioning.inventory import Inventory
 from .provisioning.journal import Journal
@@ -59,6 +59,10 @@ def plan(
     board: Annotated[str, typer.Option(help=f"One of {', '.join(BOARDS)}.")] = "RPI_PICO_W",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the plan here, for issuer init.")] = None,
     allow_small: Annotated[bool, typer.Option("--allow-small", help="Accept fewer than 20 members a bucket.")] = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write the annex for a DPIA here, one HTML file.")
+    ] = None,
+    pdf: Annotated[Path | None, typer.Option("--pdf", metavar="FILE", help="Write the annex here as PDF.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compute a parameter set: exact ε and δ of its noise table, what it costs, what it holds. Refuses invalid sets."""
@@ -75,12 +79,16 @@ def plan(
         board=board,
         allow_small=allow_small,
     )
+    cli_audit.check_extra(report, pdf)
     made = planning.make(choice)
     content = made.as_json()
+    content["figures"]["losses"] = planning.losses(made)
     if out:
         files.write(out, json.dumps(content, indent=2).encode() + b"\n")
+    written = cli_audit.write_plan(made, report, pdf)
     kept = f"Written to {out}. Next: tessera issuer init DIR --plan {out} --name NAME" if out else "Keep it: --out FILE"
-    show(content, _plan_table(content) + kept, as_json)
+    kept = "\n".join([kept, *(f"{path} written." for path in written)])
+    show(content | ({"written": written} if written else {}), _plan_table(content) + kept, as_json)
 
 
 @issuer_app.command("init")
@@ -99,6 +107,10 @@ def issuer_init(
     day_delta: Annotated[str, typer.Option(help="Probability of a larger loss in a day, a decimal.")] = DEFAULT_BUDGET[
         "delta"
     ],
+    service: Annotated[
+        str | None,
+        typer.Option(help="Host name or address at which members will reach `tessera issuer serve`, if they will."),
+    ] = None,
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -112,22 +124,24 @@ def issuer_init(
     phrase = passphrase.obtain(passphrase_file, confirm=True)
     budget = {"epsilon": day_epsilon, "delta": day_delta}
     with Issuer.create(directory, phrase, made, name, epochs=epochs, genesis=start, budget=budget) as issuer:
+        if service:
+            issuer.set_service(service, SERVICE_PORT)
         summary = issuer.summary()
     text = [
         f"Federation '{name}' is in {directory}; without its passphrase nobody can use it, nor can you.",
         f"Tokens can be issued for epochs {summary['first_epoch']} to {summary['last_epoch']}.",
-        f"Next: tessera relay new NAME --issuer {directory} --host HOST RELAYDIR",
+        f"Next: tessera relay new NAME --issuer {directory} --host HOST RELAYDIR; then tessera issuer invite",
     ]
     show(summary | _paths(directory), "\n".join(text), as_json)
 
 
-@issuer_app.command("admit")
+@issuer_app.command("admit", hidden=True)
 def issuer_admit(
     directory: IssuerDirectory, card: CardFile, passphrase_file: PassphraseOption = None, as_json: JsonOption = False
 ) -> None:
     """Put the owner of a member card on the roster. Make sure first that the card is that person's."""
     text = _read_card(card)
-    with _open(directory, passphrase_file) as issuer:
+    with open_issuer(directory, passphrase_file) as issuer:
         name = issuer.admit(text)
         count, most = len(issuer.roster), issuer.parameters.members
     show(
@@ -145,17 +159,19 @@ def issuer_remove(
     as_json: JsonOption = False,
 ) -> None:
     """Take a member off the roster: no tokens from now on, no access after the next epoch."""
-    with _open(directory, passphrase_file) as issuer:
+    with open_issuer(directory, passphrase_file) as issuer:
         issuer.remove(name)
         count, last = len(issuer.roster), issuer.current_epoch + 1
+        ends = issuer.epoch_end(last)
     show(
-        {"removed": name, "members": count, "access_ends_with_epoch": last},
-        f"{name} is off the roster; tokens issued before stay valid until epoch {last} is over.",
+        {"removed": name, "members": count, "access_ends_with_epoch": last, "access_ends": ends},
+        f"{name} is off the roster: no more tokens. Those issued before cannot be told from others', and let {name}\n"
+        f"send and read until epoch {last} is over: {local_time(ends)}.",
         as_json,
     )
 
 
-@issuer_app.command("issue")
+@issuer_app.command("issue", hidden=True)
 def issuer_issue(
     directory: IssuerDirectory,
     card: CardFile,
@@ -166,8 +182,8 @@ def issuer_issue(
     """Answer a tokens-request card with an offer, a tokens-challenge card with the tokens. Each is answered once."""
     text = _read_card(card)
     if out:
-        _check_new(out)
-    with _open(directory, passphrase_file) as issuer:
+        check_writable(out)
+    with open_issuer(directory, passphrase_file) as issuer:
         answer = issuer.issue(text)
     kind = cards.decode(answer).kind
     written = out if out and _written(out, answer) else None
@@ -180,7 +196,7 @@ def issuer_abort(
     directory: IssuerDirectory, passphrase_file: PassphraseOption = None, as_json: JsonOption = False
 ) -> None:
     """Close every open token session. Needed after the keystore was restored from a backup."""
-    with _open(directory, passphrase_file) as issuer:
+    with open_issuer(directory, passphrase_file) as issuer:
         count = issuer.abort_sessions()
     text = f"{count} open sessions closed; they stay charged to their members."
     show({"aborted_sessions": count}, text, as_json)
@@ -194,7 +210,7 @@ def issuer_approve(
     as_json: JsonOption = False,
 ) -> None:
     """Sign an image (and the bundle in its folder) for this federation: relays take no other code."""
-    with _open(directory, passphrase_file) as issuer:
+    with open_issuer(directory, passphrase_file) as issuer:
         made = issuer.approve(folder)
     listed = [
         {
@@ -217,7 +233,7 @@ def issuer_show(
     directory: IssuerDirectory, passphrase_file: PassphraseOption = None, as_json: JsonOption = False
 ) -> None:
     """Show relays, roster and schedule; nothing secret."""
-    with _open(directory, passphrase_file) as issuer:
+    with open_issuer(directory, passphrase_file) as issuer:
         summary = issuer.summary()
     rows = [
         ("federation", f"{summary['name']} ({summary['federation_id']})"),
@@ -226,6 +242,8 @@ def issuer_show(
         ("board", summary["board"]),
         ("a member's day", f"ε = {summary['budget']['epsilon']}, δ = {summary['budget']['delta']}"),
     ]
+    if summary["service"]:
+        rows.append(("service", f"{summary['service']['host']} port {summary['service']['port']}"))
     rows += [("relay", f"{relay['name']}  {relay['host']} port {relay['port']}") for relay in summary["relays"]]
     rows.append(("members", f"{len(summary['members'])} of {summary['members_max']}"))
     for member in summary["members"]:
@@ -248,7 +266,7 @@ def relay_new(
     as_json: JsonOption = False,
 ) -> None:
     """Make a relay's keys and directory, and list it in a parameter set with the next serial."""
-    with _open(issuer_directory, passphrase_file) as issuer:
+    with open_issuer(issuer_directory, passphrase_file) as issuer:
         earlier = [relay["name"] for relay in issuer.relays]
         relay = issuer.add_relay(name, host, port, relay_directory, time_server)
         serial, digest = issuer.parameters.serial, issuer.parameters.digest.hex()
@@ -297,7 +315,7 @@ def relay_remove(
     as_json: JsonOption = False,
 ) -> None:
     """List a relay no more: it was erased, broke, or was stolen. Its name may be used again."""
-    with _open(issuer_directory, passphrase_file) as issuer:
+    with open_issuer(issuer_directory, passphrase_file) as issuer:
         issuer.remove_relay(name)
         serial = issuer.parameters.serial
         Journal(issuer_directory).forget(name)
@@ -309,10 +327,10 @@ def relay_remove(
     show({"removed": name, "serial": serial} | _paths(issuer_directory), "\n".join(text), as_json)
 
 
-def _open(directory: Path, passphrase_file: Path | None) -> Issuer:
+def open_issuer(directory: Path, passphrase_file: Path | None) -> Issuer:
     if not (directory / KEYSTORE).is_file():
         raise UsageError(f"there is no issuer in {directory}", "tessera issuer init makes one")
-    return Issuer.open(directory, passphrase.obtain(passphrase_file, confirm=False))
+    return Issuer.open(directory, passphrase.secret_for(directory / KEYSTORE, passphrase_file))
 
 
 def _read_card(path: Path) -> str:
@@ -324,8 +342,8 @@ def _read_card(path: Path) -> str:
         raise InvalidInput("what came from stdin is not text", "pipe one card in") from None
 
 
-def _check_new(path: Path) -> None:
-    """An answer is made once: know before that it can be written."""
+def check_writable(path: Path) -> None:
+    """An answer is made once: know before that it can be written. Raises UsageError."""
     if path.exists():
         raise UsageError(f"{path} exists", "choose another name; nothing is overwritten")
     files.write(path, b"")
@@ -370,6 +388,13 @@ def _plan_table(content: dict[str, Any]) -> str:
     for row in figures["composition"][1:]:
         meaning = f"{row['of']}, {row['deliveries']} deliveries"
         rows.append((meaning, f"ε ≤ {row['epsilon']}, δ ≤ {row['delta_decimal']} (upper bound by basic composition)"))
+        rows += [
+            ("", f"{better['text']} (by privacy loss distribution)")
+            for better in figures["losses"]
+            if better["of"] == row["of"]
+        ]
+    if not figures["losses"]:
+        rows.append(("", f"tighter, by privacy loss distributions: {privacy.EXTRA}"))
     rows += [
         ("noise", f"µ = {figures['mu']}: 0 to {2 * figures['mu']} cover records a cell, {figures['mu']} on average"),
         ("a cell of cover", f"{figures['cell_bytes_mean']:,} bytes on average, {figures['cell_bytes_max']:,} at most"),

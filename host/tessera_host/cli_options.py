@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import platformdirs
 import typer
 
-from . import files, passphrase
+from . import config, files, passphrase
 from .errors import UsageError
-from .member import Member
+from .keystore import Secret
+from .member import KEYSTORE_NAME, Member
 from .output import show
 
 CARD_PREFIX = "tessera:"
@@ -19,7 +19,10 @@ STDIN = "-"
 Home = Annotated[
     Path,
     typer.Option(
-        "--home", envvar="TESSERA_HOME", help="Directory of the member's keystore.", default_factory=lambda: _home()
+        "--home",
+        envvar="TESSERA_HOME",
+        help="Directory of the member's keystore.",
+        default_factory=lambda: config.home(),
     ),
 ]
 PassphraseFile = Annotated[
@@ -34,21 +37,17 @@ RelayName = Annotated[str | None, typer.Option("--relay", help="Name of the rela
 ContactName = Annotated[str, typer.Argument(metavar="CONTACT", help="Name of the contact.")]
 
 
-def _home() -> Path:
-    return platformdirs.user_data_path("tessera", appauthor=False)
-
-
 def open_member(home: Path, passphrase_file: Path | None) -> Member:
-    return Member.open(home, passphrase.obtain(passphrase_file, confirm=False))
+    return Member.open(home, passphrase.secret_for(home / KEYSTORE_NAME, passphrase_file))
 
 
 def member_opener(home: Path, passphrase_file: Path | None) -> Callable[[], Member]:
     """For commands that open the keystore several times: the passphrase is obtained once, at the first."""
-    known: list[str] = []
+    known: list[Secret] = []
 
     def opened() -> Member:
         if not known:
-            known.append(passphrase.obtain(passphrase_file, confirm=False))
+            known.append(passphrase.secret_for(home / KEYSTORE_NAME, passphrase_file))
         return Member.open(home, known[0])
 
     return opened

@@ -25,7 +25,8 @@ from .errors import Interrupted, InvalidInput, RelayRefused, TesseraError, Unrea
 from .fetching import FetchReport
 from .history import POSTED, Sent
 from .inbox import Message
-from .member import Member
+from .keystore import Secret
+from .member import KEYSTORE_NAME, Member
 from .output import printable, show
 from .records import MAX_PARTS, MESSAGE_BYTES
 from .talk import Contact, State, Talk
@@ -425,7 +426,7 @@ def fetch(
     as_json: Json = False,
 ) -> None:
     """Fetch what is new and show the messages and what was read."""
-    phrase = passphrase.obtain(passphrase_file, confirm=False)
+    phrase = passphrase.secret_for(home / KEYSTORE_NAME, passphrase_file)
     if not follow:
         _show_report(_fetch_once(home, phrase)[0], as_json)
         return
@@ -433,7 +434,7 @@ def fetch(
         time.sleep(_follow_once(home, phrase, as_json))
 
 
-def _follow_once(home: Path, phrase: str, as_json: bool) -> float:
+def _follow_once(home: Path, phrase: Secret, as_json: bool) -> float:
     """Fetch and show; seconds to wait. A relay that is away for a while does not end the following."""
     try:
         report, wait_seconds = _fetch_once(home, phrase)
@@ -445,7 +446,7 @@ def _follow_once(home: Path, phrase: str, as_json: bool) -> float:
     return wait_seconds
 
 
-def _fetch_once(home: Path, phrase: str) -> tuple[FetchReport, float]:
+def _fetch_once(home: Path, phrase: Secret) -> tuple[FetchReport, float]:
     """The report, and the seconds until some moment soon after the next round is sealed: not all come at once."""
     with Member.open(home, phrase) as member:
         report = asyncio.run(member.fetch())

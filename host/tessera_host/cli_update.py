@@ -13,9 +13,8 @@ from rich.progress import Progress
 
 from tessera.release import version_text
 
-from . import passphrase, releases
-from .cli_options import Home, Json, PassphraseFile
-from .member import Member
+from . import releases
+from .cli_options import Home, Json, PassphraseFile, open_member
 from .output import show
 
 
@@ -37,7 +36,7 @@ def relay_update(
     """Bring new code to a relay in service. It tries it after a seal, and keeps it if it serves a round."""
     release = releases.load(release_file)
     artifact = releases.read_artifact(artifact_file or releases.artifact_of(release_file, release))
-    with Member.open(home, passphrase.obtain(passphrase_file, confirm=False)) as member:
+    with open_member(home, passphrase_file) as member:
         parameters = member.federation.newest
         releases.check(release, artifact, parameters.federation_id, parameters.root_key, release.board)
         with Progress(disable=not sys.stderr.isatty(), transient=True) as progress:

@@ -24,9 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-import platformdirs
-
-from . import pacing, passphrase
+from . import config, pacing, passphrase
 from .accountant import Budget
 from .engine import Engine, Event, TokenRenewal
 from .errors import RelayRefused, TesseraError, Unreachable
@@ -35,7 +33,7 @@ from .fetching import FetchReport
 from .fetching import Progress as FetchProgress
 from .history import POSTED, Sent
 from .inbox import Message
-from .member import Member, Status
+from .member import KEYSTORE_NAME, Member, Status
 from .pacing import Wait
 from .sending import Posted
 from .settling import Sleep
@@ -89,13 +87,12 @@ class Client:
         cls, home: Path | None = None, secret: str | None = None, *, passphrase_file: Path | None = None
     ) -> Self:
         """The member in the directory `home`, by default the one that the commands use. Without its passphrase as
-        `secret`: from `passphrase_file`, from the file TESSERA_PASSPHRASE_FILE names, or asked for.
+        `secret`: from `passphrase_file`, from the file TESSERA_PASSPHRASE_FILE names, from `tessera unlock`, or asked
+        for.
 
         Raises WrongPassphrase or KeystoreError.
         """
-        phrase = secret if secret is not None else passphrase.obtain(passphrase_file, confirm=False)
-        member = await asyncio.to_thread(Member.open, home or default_home(), phrase)
-        return cls(member)
+        return cls(await asyncio.to_thread(_opened, home or default_home(), secret, passphrase_file))
 
     async def close(self) -> None:
         self.shared.close()
@@ -325,10 +322,14 @@ class Client:
 def default_home() -> Path:
     """The directory of the member's keystore if none is named."""
     named = os.environ.get("TESSERA_HOME")
-    return Path(named) if named else platformdirs.user_data_path("tessera", appauthor=False)
+    return Path(named) if named else config.home()
 
 
 def _contact(member: Member, name: str) -> Contact:
     contact = member.contacts.get(name)
     relays = [relay.name for relay in member.federation.relays if relay.key == contact["relay"]]
     return Contact(name, contact["verified"], relays[0] if relays else "a relay that is gone", list(contact["words"]))
+
+
+def _opened(home: Path, secret: str | None, passphrase_file: Path | None) -> Member:
+    return Member.open(home, passphrase.secret_for(home / KEYSTORE_NAME, passphrase_file) if secret is None else secret)

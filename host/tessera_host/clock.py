@@ -2,9 +2,15 @@
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 Clock = Callable[[], int]
 
 
 def unix_now() -> int:
     return int(time.time())
+
+
+def local_time(unix_seconds: float) -> str:
+    """A moment for people, in this computer's time zone: 2026-11-27 14:05."""
+    return f"{datetime.fromtimestamp(unix_seconds):%Y-%m-%d %H:%M}"

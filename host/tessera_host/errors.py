@@ -47,6 +47,10 @@ class NotPermitted(TesseraError):
     exit_code = 5
 
 
+class NotOnRoster(NotPermitted):
+    """Whoever asks is no member, or is one no more."""
+
+
 class QuotaUsed(NotPermitted):
     """More tokens were asked for than are left."""
 

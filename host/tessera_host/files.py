@@ -5,11 +5,16 @@ Owns how a file is replaced; what is in it belongs to the caller. Keystores have
 
 import os
 import secrets
+import sys
+import time
 from pathlib import Path
 
 from .errors import InvalidInput, UsageError
 
 MAX_BYTES = 1 << 22
+BINARY: int = getattr(os, "O_BINARY", 0)  # Windows would make two bytes of every line feed
+# On Windows nobody can replace a file that somebody has open, as virus scanners do for a moment.
+REPLACE_PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8) if sys.platform == "win32" else ()
 
 
 def read_text(path: Path) -> str:
@@ -31,12 +36,11 @@ def write(path: Path, data: bytes) -> None:
     """Replace or make the file, mode 0600; durable when it returns. Raises UsageError."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as stream:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o600), "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, path)
-        sync_directory(path.parent)
+        put_in_place(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise UsageError(f"{path} cannot be written: {error.strerror}", "choose a directory you may write to") from None
@@ -52,8 +56,24 @@ def make_directory(path: Path) -> None:
         raise UsageError(f"the directory {path} cannot be made: {error.strerror}", "name another one") from None
 
 
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Rename over what is there, durably. Raises OSError."""
+    for pause_seconds in REPLACE_PAUSES_SECONDS:
+        try:
+            os.replace(temporary, path)
+            break
+        except PermissionError:
+            time.sleep(pause_seconds)
+    else:
+        os.replace(temporary, path)
+    sync_directory(path.parent)
+
+
 def sync_directory(path: Path) -> None:
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Make a rename in it durable. Windows does this itself, and opens no directories."""
+    if sys.platform == "win32":
+        return
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)
     finally:

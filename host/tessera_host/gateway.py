@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sqlite3
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,8 +189,9 @@ async def _until_stopped(gateway: Gateway, host: str, port: int, as_json: bool) 
     server = Server(gateway.relay, Timing(), SESSIONS)
     serving = asyncio.ensure_future(server.run(host, port, ready))
     clock = asyncio.ensure_future(follow(gateway.relay.clock, unix_ms))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
+    if sys.platform != "win32":  # there Ctrl-C cancels this task, and with it what it waits for
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
     try:
         await serving
     except asyncio.CancelledError:

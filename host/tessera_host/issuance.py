@@ -33,7 +33,7 @@ from typing import Any
 from tessera import curve, hashes
 
 from . import blind, cards
-from .errors import InvalidInput, NotPermitted, QuotaUsed, TryLater
+from .errors import InvalidInput, NotOnRoster, NotPermitted, QuotaUsed, TryLater
 
 OPEN_SESSIONS_PER_KEY = 4
 PATIENCE_SECONDS_MAX = 3600
@@ -234,7 +234,7 @@ def _offer_card(batch: dict[str, Any]) -> str:
 
 def _check_signature(card: cards.Card, is_member: Callable[[bytes], bool]) -> None:
     if not is_member(card.fields["member"]):
-        raise NotPermitted("this member is not on the roster", "tessera issuer admit DIR MEMBERCARD")
+        raise NotOnRoster("this member is not on the roster", "tessera issuer admit DIR MEMBERCARD")
     message = hashes.tagged(card.kind, cards.without_signature(card.fields))
     if not curve.verify(card.fields["sig"], message, card.fields["member"]):
         raise InvalidInput(f"the signature of this {card.kind} card does not hold", "it was changed; make a new one")

@@ -30,7 +30,7 @@ from .federation import DEFAULT_BUDGET, IssuerService
 from .invitation import Invitation
 from .invitations import Invitations
 from .issuance import Issuance
-from .keystore import Keystore
+from .keystore import Keystore, Secret
 from .plan import Plan
 
 VERSION = 1
@@ -140,9 +140,9 @@ class Issuer:
         return issuer
 
     @classmethod
-    def open(cls, directory: Path, passphrase: str, now: Clock = unix_now) -> Self:
+    def open(cls, directory: Path, secret: Secret, now: Clock = unix_now) -> Self:
         """Raises KeystoreError, WrongPassphrase."""
-        issuer = cls(directory, Keystore.open(directory / KEYSTORE, passphrase, KIND), now)
+        issuer = cls(directory, Keystore.open(directory / KEYSTORE, secret, KIND), now)
         try:
             issuer._publish()
         except BaseException:
@@ -186,6 +186,11 @@ class Issuer:
         """Negative before genesis."""
         parameters = self.parameters
         return int(parameters.epoch_of(parameters.round_at(self._now())))
+
+    def epoch_end(self, epoch: int) -> int:
+        """Unix seconds."""
+        parameters = self.parameters
+        return int(parameters.genesis + (epoch + 1) * parameters.epoch_rounds * parameters.round_seconds)
 
     @property
     def roster(self) -> list[dict[str, Any]]:
@@ -458,10 +463,10 @@ class Issuer:
 
     def _check_room(self, invited: int) -> None:
         if len(self.roster) + invited >= self.parameters.members:
-            waiting = f", of which {invited} are for open invitations" if invited else ""
+            waiting = f", {invited} of them for open invitations" if invited else ""
             raise NotPermitted(
-                f"the roster is full: the parameters are for {self.parameters.members} members{waiting}",
-                "remove someone, or plan for more",
+                f"the roster is full: all {self.parameters.members} places of the parameters are taken{waiting}",
+                "remove someone, revoke an invitation, or plan for more",
             )
 
     def remove(self, name: str) -> None:

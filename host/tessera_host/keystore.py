@@ -5,25 +5,25 @@ and the SHA-256 of all that. The digest is no protection, the GCM tag is: it tel
 Owns the file format, its atomic replacement and its lock. What is in the map belongs to whoever opens the keystore.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import secrets
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import cbor2
+import filelock
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from . import files
 from .errors import KeystoreError, WrongPassphrase
-from .files import sync_directory
 
 FORMAT = "tessera-keystore"
 VERSION = 1
@@ -36,30 +36,32 @@ LOCK_WAIT_SECONDS = 10.0
 LOCK_POLL_SECONDS = 0.05
 
 
+@dataclass(frozen=True)
+class DerivedKey:
+    """What a passphrase comes to for one keystore file, by its salt: scrypt need not be run again."""
+
+    salt: bytes
+    key: bytes = field(repr=False)
+
+
+Secret = str | DerivedKey
+
+
 class _Lock:
     """An exclusive lock on a file beside the keystore (the keystore itself is replaced at every save)."""
 
     def __init__(self, path: Path, wait_seconds: float) -> None:
+        beside = path.with_name(path.name + ".lock")
+        self._lock = filelock.FileLock(beside, timeout=wait_seconds, mode=0o600, thread_local=False)
         try:
-            self._file = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock.acquire(poll_interval=LOCK_POLL_SECONDS)
+        except filelock.Timeout:
+            raise KeystoreError(f"{path} is in use by another process", "wait for it to end, then try again") from None
         except OSError as error:
             raise KeystoreError(f"{path.parent} cannot be written to: {error.strerror}", "check whose it is") from None
-        deadline = time.monotonic() + wait_seconds
-        while not self._taken():
-            if time.monotonic() >= deadline:
-                os.close(self._file)
-                raise KeystoreError(f"{path} is in use by another process", "wait for it to end, then try again")
-            time.sleep(LOCK_POLL_SECONDS)
-
-    def _taken(self) -> bool:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
     def release(self) -> None:
-        os.close(self._file)
+        self._lock.release()
 
 
 class Keystore:
@@ -95,8 +97,9 @@ class Keystore:
         return store
 
     @classmethod
-    def open(cls, path: Path, passphrase: str, kind: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> Self:
-        """Raises WrongPassphrase, or KeystoreError if the file is missing, damaged, of another kind or in use."""
+    def open(cls, path: Path, secret: Secret, kind: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> Self:
+        """With its passphrase, or the key that was derived from it. Raises WrongPassphrase, or KeystoreError if the
+        file is missing, damaged, of another kind or in use."""
         if not path.exists():
             raise KeystoreError(f"there is no keystore at {path}", f"create the {kind} first, or name its directory")
         lock = _Lock(path, lock_wait_seconds)
@@ -104,7 +107,7 @@ class Keystore:
             line, header, body = _read(path)
             _check_kind(path, header, kind)
             salt = header["salt"]
-            key = _derive(passphrase, salt)
+            key = _key_of(secret, salt, path)
             data = _decrypt(path, key, header, line, body)
         except BaseException:
             lock.release()
@@ -115,11 +118,9 @@ class Keystore:
         """Replace the file by the present `data`, atomically; durable when it returns. Raises KeystoreError."""
         if self._key is None or self._lock is None:
             raise KeystoreError(f"{self.path} is {'closed' if self._key is None else 'not held'}")
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        line = _header(self.kind, self._salt, nonce)
-        content = line + AESGCM(self._key).encrypt(nonce, cbor2.dumps(self.data), line)
+        content = _sealed(self.kind, self._salt, self._key, self.data)
         try:
-            _replace(self.path, content + hashlib.sha256(content).digest())
+            _replace(self.path, content)
         except OSError as error:
             raise KeystoreError(
                 f"{self.path} cannot be written: {error.strerror}", "it is as it was before; make room and try again"
@@ -176,6 +177,13 @@ class Keystore:
             self.release()
 
     @property
+    def derived_key(self) -> DerivedKey:
+        """Opens this file for as long as its passphrase is the same."""
+        if self._key is None:
+            raise KeystoreError(f"{self.path} is closed")
+        return DerivedKey(self._salt, self._key)
+
+    @property
     def is_held(self) -> bool:
         return self._lock is not None
 
@@ -196,8 +204,52 @@ class Keystore:
         return f"Keystore({str(self.path)!r}, kind={self.kind!r})"
 
 
+def write_apart(path: Path, secret: Secret, kind: str, data: dict[str, Any]) -> None:
+    """A file of this format that nobody works in: whole, mode 0600, without a lock. Raises KeystoreError if there is
+    one already."""
+    if os.path.lexists(path):
+        raise KeystoreError(f"{path} exists already and is not overwritten", "choose another name")
+    salt = secrets.token_bytes(SALT_BYTES) if isinstance(secret, str) else secret.salt
+    content = _sealed(kind, salt, _key_of(secret, salt, path), data)
+    files.write(path, content)
+
+
+def read_apart(path: Path, secret: Secret, kind: str) -> dict[str, Any]:
+    """What `write_apart` wrote. Raises WrongPassphrase or KeystoreError."""
+    if not path.exists():
+        raise KeystoreError(f"there is no file {path}", "check its name")
+    line, header, body = _read(path)
+    _check_kind(path, header, kind)
+    return _decrypt(path, _key_of(secret, header["salt"], path), header, line, body)
+
+
+def salt_of(path: Path) -> bytes | None:
+    """Of the file as it is now; None if it cannot be told."""
+    try:
+        salt: bytes = _read(path)[1]["salt"]
+    except KeystoreError:
+        return None
+    return salt
+
+
+def _key_of(secret: Secret, salt: bytes, path: Path) -> bytes:
+    if isinstance(secret, str):
+        return _derive(secret, salt)
+    if secret.salt != salt:
+        raise WrongPassphrase(f"{path} has another passphrase by now", "unlock it again: tessera unlock")
+    return secret.key
+
+
 def _derive(passphrase: str, salt: bytes) -> bytes:
     return Scrypt(salt=salt, length=32, **SCRYPT).derive(passphrase.encode())
+
+
+def _sealed(kind: str, salt: bytes, key: bytes, data: dict[str, Any]) -> bytes:
+    """The whole file."""
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    line = _header(kind, salt, nonce)
+    content = line + AESGCM(key).encrypt(nonce, cbor2.dumps(data), line)
+    return content + hashlib.sha256(content).digest()
 
 
 def _header(kind: str, salt: bytes, nonce: bytes) -> bytes:
@@ -263,10 +315,9 @@ def _make_directory(path: Path) -> None:
 def _replace(path: Path, content: bytes) -> None:
     """Write beside, sync, rename, sync the directory. The lock makes the temporary name ours."""
     temporary = path.with_name(path.name + ".new")
-    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | files.BINARY, 0o600)
     with os.fdopen(file, "wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-    os.replace(temporary, path)
-    sync_directory(path.parent)
+    files.put_in_place(temporary, path)

@@ -192,7 +192,7 @@ def _crossed(member: Member, card: Card, own: Step, expected: bool) -> Step:
 
 def _own(kind: str, name: str, next_kind: str | None) -> InvalidInput:
     """This member's own card came back to it."""
-    then = f"what {name} gives back begins with tessera:{next_kind}:" if next_kind else "it is the last card"
+    then = f"what {name} gives back is the {next_kind} card" if next_kind else "it is the last card"
     return InvalidInput(f"this is your own {kind} card", f"give it to {name}; {then}")
 
 

@@ -12,14 +12,15 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tessera import curve
 from tessera.release import Release
 from tessera.staging import ACTIVATED, STAGED
 
-from . import blind, cards, relay_connection, updating
+from . import backup, blind, cards, relay_connection, updating
 from .accountant import Accountant, Budget
+from .backup import Hold
 from .clock import Clock, unix_now
 from .contacts import ContactBook, Identity
 from .errors import IntegrityError, NotPermitted, RelayRefused, UsageError
@@ -27,9 +28,9 @@ from .federation import Federation, Relay, read_card
 from .fetching import Fetcher, FetchReport, Progress
 from .history import History, Sent
 from .inbox import Inbox
-from .invitation import member_fields
+from .invitation import Invitation, member_fields
 from .issuance import OPEN_SESSIONS_PER_KEY
-from .keystore import Keystore
+from .keystore import Keystore, Secret
 from .outbox import Outbox
 from .relay_connection import Info, Refusal, RelayConnection, ResumptionRefused
 from .sending import Sender
@@ -100,13 +101,26 @@ class Member:
         self.wallet = Wallet(data["wallet"], self.identity, self.federation)
         self.outbox = Outbox(data["outbox"], self.contacts.book, secret)
         self.history = History(data.setdefault("sent", []))
+        self.hold = Hold(data.setdefault("hold", {}), self.federation)
         self.accountant = Accountant(data.setdefault("posts", []), self.federation)
         self.inbox = Inbox(data["inbox"], self.contacts.book, self.federation)
+        self.joining: dict[str, Any] = data.setdefault("joining", {})  # joining.py's
 
     @classmethod
-    def create(cls, home: Path, name: str, federation_card: str, passphrase: str, clock: Clock = unix_now) -> Self:
-        """A new identity in the directory `home`. Raises KeystoreError if there is one already."""
+    def create(
+        cls,
+        home: Path,
+        name: str,
+        federation_card: str,
+        passphrase: str,
+        clock: Clock = unix_now,
+        invitation: Invitation | None = None,
+    ) -> Self:
+        """A new identity in the directory `home`; its mailbox is on the relay that the invitation names, else on the
+        first. Raises KeystoreError if there is one already, UsageError if the relay is gone."""
         federation = read_card(federation_card)
+        if invitation:
+            Federation(federation).live_at(invitation.home)
         # Nothing earlier can be for this member; one round back, as the relay's clock may be.
         now = Federation(federation).round_at(clock())
         data = {
@@ -119,13 +133,14 @@ class Member:
             "wallet": {"tokens": [], "requests": {}, "sessions": {}},
             "outbox": [],
             "inbox": {"next_round": max(0, now - CLOCK_ROUNDS), "messages": []},
+            "joining": {"invitation": invitation.id, "card": invitation.card()} if invitation else {},
         }
         return cls(Keystore.create(home / KEYSTORE_NAME, passphrase, KIND, data), clock)
 
     @classmethod
-    def open(cls, home: Path, passphrase: str, clock: Clock = unix_now) -> Self:
+    def open(cls, home: Path, secret: Secret, clock: Clock = unix_now) -> Self:
         """Raises WrongPassphrase or KeystoreError."""
-        return cls(Keystore.open(home / KEYSTORE_NAME, passphrase, KIND), clock)
+        return cls(Keystore.open(home / KEYSTORE_NAME, secret, KIND), clock)
 
     def close(self) -> None:
         self._store.close()
@@ -253,6 +268,19 @@ class Member:
         self.contacts.block(name, blocked)
         self.save()
 
+    # -- backups
+
+    def back_up(self, path: Path, passphrase: str | None = None) -> None:
+        """A file with all of this member, under another passphrase or this keystore's own."""
+        backup.write(self._store, path, passphrase, self.now())
+
+    @classmethod
+    def restore(
+        cls, path: Path, passphrase: str, home: Path, new_passphrase: str | None = None, clock: Clock = unix_now
+    ) -> backup.Restored:
+        """Make the directory `home` out of a backup."""
+        return backup.restore(path, passphrase, home / KEYSTORE_NAME, KIND, new_passphrase, clock)
+
     # -- tokens
 
     def token_epochs(self) -> list[int]:
@@ -365,6 +393,7 @@ class Member:
             rounds = f"the open round is {own} by this computer, {open_round} by the relay"
             raise IntegrityError(self._whose_clock(open_round, own), rounds)
         self._store.data["newest_round"] = max(open_round, self._store.data["newest_round"])
+        self.hold.clock_confirmed(open_round)
 
     def _whose_clock(self, open_round: int, own: int) -> str:
         """Rounds never go back: a side that is behind what was seen before is the one that is wrong."""

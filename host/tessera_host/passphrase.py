@@ -1,4 +1,5 @@
-"""Where a passphrase comes from: a file that was named, or a hidden prompt. Never from the command line.
+"""Where a passphrase comes from: a file that was named, a keystore that is unlocked, or a hidden prompt. Never from the
+command line.
 
 A command line and an environment are visible to other processes; a file's name in them is not a secret.
 """
@@ -9,22 +10,53 @@ import unicodedata
 import warnings
 from pathlib import Path
 
+from . import config, unlocking
 from .errors import UsageError
+from .keystore import Secret
 
 ENVIRONMENT = "TESSERA_PASSPHRASE_FILE"
 
 
+def secret_for(keystore: Path, path_option: Path | None) -> Secret:
+    """What opens this keystore: the passphrase in the file `path_option`, or in the one TESSERA_PASSPHRASE_FILE or the
+    settings name; its key, if it is unlocked; else the passphrase is asked for. Raises UsageError."""
+    if _file(path_option) is None and keystore.exists():
+        derived = unlocking.key_for(keystore)
+        if derived is not None:
+            return derived
+    return obtain(path_option, confirm=False)
+
+
 def obtain(path_option: Path | None, confirm: bool) -> str:
-    """The passphrase from the file `path_option`, else from the one TESSERA_PASSPHRASE_FILE names, else asked for.
+    """The passphrase from the file `path_option`, else from the one TESSERA_PASSPHRASE_FILE or the settings name, else
+    asked for.
 
     `confirm`: asked for twice, for a passphrase that is new. Raises UsageError if there is none, if it is empty, or if
     the two entries differ.
     """
-    path = path_option or (Path(os.environ[ENVIRONMENT]) if os.environ.get(ENVIRONMENT) else None)
+    path = _file(path_option)
     phrase = unicodedata.normalize("NFC", _from_file(path) if path else _asked(confirm))
     if not phrase:
         raise UsageError("the passphrase is empty", f"put one line into the file{f' {path}' if path else ''}")
     return phrase
+
+
+def is_in_file(path_option: Path | None) -> bool:
+    """Whether `obtain` reads it from a file, and asks nobody."""
+    return _file(path_option) is not None
+
+
+def ask_anew() -> str:
+    """A new passphrase that is typed twice, whatever files there are. Raises UsageError."""
+    phrase = unicodedata.normalize("NFC", _asked(confirm=True))
+    if not phrase:
+        raise UsageError("the passphrase is empty", "an empty one protects nothing")
+    return phrase
+
+
+def _file(path_option: Path | None) -> Path | None:
+    named = os.environ.get(ENVIRONMENT)
+    return path_option or (Path(named) if named else config.load().passphrase_file)
 
 
 def _from_file(path: Path) -> str:

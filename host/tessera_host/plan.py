@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from . import noise
+from . import noise, privacy
 from .boards import BOARDS, PAGES_PER_SECTOR, Board, board
 from .errors import InvalidInput, UsageError
 from .files import read_text
@@ -24,6 +24,7 @@ SPARE_PAGES = 32  # PROTOCOL §2, capacity rule
 LEASE_POSTS = 16
 MESSAGE_PARTS = 16
 DAY_SECONDS = 86400
+MONTH_DAYS = 30
 YEAR_DAYS = 365
 
 # PROTOCOL §5
@@ -152,6 +153,35 @@ def figures(plan: Plan) -> dict[str, Any]:
     return _privacy(plan) | _traffic(plan) | _capacity(plan) | _wear(plan)
 
 
+def losses(plan: Plan) -> list[dict[str, Any]]:
+    """The rows of `composition` by privacy loss distributions; empty without the extra `report`."""
+    if not privacy.available():
+        return []
+    day = _messages_a_day(plan.choice)
+    wanted = [(count, what) for count, what in _spans(day) if count > 0]
+    found = privacy.compositions(plan.table.thresholds, plan.choice.epsilon, tuple(count for count, _ in wanted))
+    return [
+        {
+            "deliveries": each.deliveries,
+            "of": what,
+            "epsilon": each.epsilon,
+            "delta_decimal": noise.decimal_up(each.delta),
+            "bound": "upper bound by privacy loss distribution",
+            "text": privacy.in_words(each),
+        }
+        for each, (_, what) in zip(found, wanted, strict=True)
+    ]
+
+
+def _spans(day: int) -> list[tuple[int, str]]:
+    """What is counted: deliveries, and of what."""
+    month = MONTH_DAYS * day
+    return [
+        *((1, "one delivery"), (MESSAGE_PARTS, "longest message")),
+        *((day, "a member's day"), (month, "a member's month")),
+    ]
+
+
 def _check_ranges(choice: Choice) -> None:
     for name, (low, high) in _RANGES.items():
         value = getattr(choice, name)
@@ -248,7 +278,7 @@ def _privacy(plan: Plan) -> dict[str, Any]:
                 "delta_decimal": noise.decimal_up(min(deliveries * delta, Fraction(1))),
                 "bound": "upper bound by basic composition",
             }
-            for deliveries, what in ((1, "one delivery"), (MESSAGE_PARTS, "longest message"), (day, "a member's day"))
+            for deliveries, what in _spans(day)
         ],
         "members_a_bucket": noise.decimal(Fraction(plan.choice.members, plan.choice.buckets)),
         "members_floor": MEMBERS_FLOOR,
@@ -297,10 +327,13 @@ def _capacity(plan: Plan) -> dict[str, Any]:
     }
 
 
+def deliveries_a_day(tokens_per_epoch: int, posts_per_token: int, epoch_seconds: int) -> int:
+    """Messages of one part that a member's tokens allow: one of the tokens is for fetching."""
+    return (tokens_per_epoch - 1) * posts_per_token * DAY_SECONDS // epoch_seconds
+
+
 def _messages_a_day(choice: Choice) -> int:
-    """Messages of one part: of its tokens a member keeps one for fetching."""
-    posts = (choice.tokens_per_epoch - 1) * choice.posts_per_token
-    return posts * DAY_SECONDS // choice.epoch_seconds
+    return deliveries_a_day(choice.tokens_per_epoch, choice.posts_per_token, choice.epoch_seconds)
 
 
 def _wear(plan: Plan) -> dict[str, Any]:

@@ -30,6 +30,7 @@ FILE = 3
 MESSAGE_BYTES = PAYLOAD_BYTES * MAX_PARTS
 
 GENERATION_MESSAGES = 1 << 18
+MAX_MESSAGE = (1 << 32) - 1
 
 _NONCE = bytes(12)  # every key seals one record
 _PART = struct.Struct(f">IBBBB{PAYLOAD_BYTES}s")

@@ -1,28 +1,24 @@
-"""One connection to a relay (PROTOCOL §4, §5), from the client's side: handshake, resumption, requests.
+"""One connection to a relay (PROTOCOL §4, §5), from the client's side: resumption, requests.
 
-Owns the socket, the time limits and what a relay's refusal means to a person. Which token is used, and whether what the
-relay says fits the rounds and parameters, is `member`'s business. Frames and their encryption are the core's.
+Owns what a relay's refusal means to a person. The socket is `encrypted_connection`'s. Which token is used, and whether
+what the relay says fits the rounds and parameters, is `member`'s business. Frames are the core's.
 """
 
 import asyncio
-import contextlib
-import os
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tessera import channel, wire
 from tessera.errors import BadFrame, Refused
 
-from . import blind
+from .encrypted_connection import TIMEOUT_SECONDS, EncryptedConnection
 from .errors import IntegrityError, RelayRefused, TesseraError, Unreachable
 from .updating import Step
 
 T = TypeVar("T")
 
-TIMEOUT_SECONDS = 60.0  # a handshake on the slowest board, behind three others
 BUSY_ATTEMPTS = 6
 BUSY_WAIT_SECONDS = 8  # the relay ends a connection after 10 s without a frame
 
@@ -88,27 +84,10 @@ class Batch:
     records: list[bytes]
 
 
-class RelayConnection:
-    """An encrypted connection. Use as an async context manager, or close it."""
+class RelayConnection(EncryptedConnection):
+    """A connection to a relay: `open` makes a full handshake, `resume` takes up a token's session."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout_seconds: float) -> None:
-        """Not for callers: use `open` or `resume`."""
-        self._reader = reader
-        self._writer = writer
-        self._timeout_seconds = timeout_seconds
-        self._channel: Any = None
-
-    @classmethod
-    async def open(
-        cls, host: str, port: int, relay_key: bytes, access_key: bytes, timeout_seconds: float = TIMEOUT_SECONDS
-    ) -> Self:
-        """A full handshake with the relay that holds `relay_key` (33 bytes). Raises Unreachable or IntegrityError."""
-        ephemeral = blind.random_scalar().to_bytes(32, "big")
-
-        def handshake(nonce: bytes) -> Any:
-            return channel.Initiator(nonce, relay_key, access_key, ephemeral)
-
-        return await cls._connect(host, port, handshake, timeout_seconds)
+    peer = "the relay"
 
     @classmethod
     async def resume(
@@ -133,63 +112,10 @@ class RelayConnection:
         return await cls._connect(host, port, handshake, timeout_seconds)
 
     @classmethod
-    async def _connect(cls, host: str, port: int, handshake: Callable[[bytes], Any], timeout_seconds: float) -> Self:
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                reader, writer = await asyncio.open_connection(host, port)
-        except (OSError, TimeoutError) as error:
-            raise Unreachable(
-                f"the relay at {host} port {port} cannot be reached: {_reason(error)}",
-                "check the network and try again",
-            ) from None
-        connection = cls(reader, writer, timeout_seconds)
-        try:
-            await connection._shake_hands(handshake)
-        except BaseException:
-            await connection.close()
-            raise
-        return connection
-
-    async def _shake_hands(self, handshake: Callable[[bytes], Any]) -> None:
-        nonce = await self._read(channel.NONCE_BYTES)
-        side = handshake(nonce)
-        try:
-            await self._write(side.hello())
-            reply = await self._read(channel.REPLY_BYTES)
-        except Unreachable:
-            raise self._hello_refused(side) from None
-        try:
-            self._channel = side.finish(reply)
-        except BadFrame:
-            raise IntegrityError("this is not the relay it should be: it does not hold its key", "tell IT") from None
-
-    @staticmethod
-    def _hello_refused(side: Any) -> TesseraError:
+    def _hello_refused(cls, side: Any) -> TesseraError:
         if isinstance(side, channel.Resumption):
             return ResumptionRefused("the relay has forgotten the session")
-        return Unreachable(
-            "the relay closed the connection at the handshake",
-            "it is busy, or this member's federation card is out of date: try again, then ask IT for a new card",
-        )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        self._writer.close()
-        with contextlib.suppress(OSError):  # what the relay thinks of the end is of no interest
-            await self._writer.wait_closed()
-
-    @property
-    def handshake_hash(self) -> bytes:
-        """What a token's proof of possession is made over (32 bytes); full handshakes only."""
-        digest: bytes = self._channel.handshake_hash
-        return digest
+        return super()._hello_refused(side)
 
     # -- requests; all raise Refusal, Unreachable or IntegrityError
 
@@ -290,33 +216,6 @@ class RelayConnection:
             raise IntegrityError("the relay answered another request", "tell IT")
         return answer[1:]
 
-    async def _send(self, plaintext: bytes) -> None:
-        await self._write(self._channel.seal(plaintext))
-
-    async def _receive(self, length: int) -> bytes:
-        frame = await self._read(length)
-        try:
-            plaintext: bytes = self._channel.open(frame)
-        except BadFrame:
-            raise IntegrityError("a frame was changed on its way", "try again; if it recurs, tell IT") from None
-        return plaintext
-
-    async def _write(self, data: bytes) -> None:
-        try:
-            self._writer.write(data)
-            await self._writer.drain()
-        except OSError as error:
-            raise Unreachable(f"the connection to the relay broke: {_reason(error)}", "try again") from None
-
-    async def _read(self, length: int) -> bytes:
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                return await self._reader.readexactly(length)
-        except asyncio.IncompleteReadError:
-            raise Unreachable("the relay closed the connection", "try again") from None
-        except (OSError, TimeoutError) as error:
-            raise Unreachable(f"the relay does not answer: {_reason(error)}", "try again") from None
-
 
 class _Batches:
     """The batches of one answer to FETCH, put together frame by frame. Raises IntegrityError for any other order than
@@ -374,10 +273,3 @@ async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
                 raise
             await asyncio.sleep(max(1, refusal.retry_after))
     return await attempt()
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    number = getattr(error, "errno", None)
-    return os.strerror(number) if number and number > 0 else str(error) or type(error).__name__

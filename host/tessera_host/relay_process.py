@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -99,7 +100,10 @@ class RelayProcess:
 
     def kill(self) -> None:
         """End it at once, as a power cut would (SIGKILL)."""
-        self._end(signal.SIGKILL)
+        if sys.platform == "win32":
+            self._end(signal.SIGTERM)  # as hard, there
+        else:
+            self._end(signal.SIGKILL)
 
     def _end(self, number: int) -> None:
         if self._process is None:

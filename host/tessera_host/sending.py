@@ -85,7 +85,7 @@ class Sender:
         return next(self._member.outbox.waiting(relay.key), None)
 
     def _sealed(self, session: "Session", item: dict[str, Any]) -> bytes | None:
-        """The record of a slot; None if the recipient looks for no more of them in this epoch."""
+        """The record of a slot; None if none may be sent in this epoch, or the recipient looks for no more."""
         try:
             return self._seal(session, item)
         except NotPermitted:
@@ -94,6 +94,7 @@ class Sender:
     def _seal(self, session: "Session", item: dict[str, Any]) -> bytes:
         """Seal under a new index and count it, durably."""
         member, epoch = self._member, session.token.epoch
+        member.hold.check(epoch)
         record = member.outbox.seal(item, epoch, member.federation.records_per_epoch(epoch))
         member.accountant.spend(member.now())
         member.save()

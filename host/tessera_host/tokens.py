@@ -134,6 +134,16 @@ class Wallet:
         """All but the one that fetches; nothing is fetched from other relays than the home relay."""
         return self.of(epoch, relay)[1 if relay == self._federation.home.key else 0 :]
 
+    def epochs(self, relay: bytes) -> set[int]:
+        """The epochs that there are tokens for."""
+        return {state["epoch"] for state in self._state["tokens"] if state["relay"] == relay}
+
+    def expects(self, card: cards.Card) -> bool:
+        """Whether this offer or answer belongs to something that this member asked and that is open still."""
+        if card.kind == "tokens-offer":
+            return card.fields["request"] in self._state["requests"]
+        return card.kind == "tokens-answer" and card.fields["session"] in self._state["sessions"]
+
     def counts(self) -> list[dict[str, Any]]:
         """For people: tokens and posts left by epoch and relay."""
         groups = sorted({(state["epoch"], state["relay"]) for state in self._state["tokens"]})
@@ -142,7 +152,7 @@ class Wallet:
     def _count(self, epoch: int, relay: bytes) -> dict[str, Any]:
         posts = self._federation.governing(epoch).posts_per_token
         left = sum(posts if token.left is None else token.left for token in self._posting(epoch, relay))
-        name = self._federation.relay_with_key(relay).name
+        name = next((known.name for known in self._federation.relays if known.key == relay), "(a relay that is gone)")
         return {"epoch": epoch, "relay": name, "tokens": len(self.of(epoch, relay)), "posts_left": int(left)}
 
     def forget_before(self, epoch: int) -> None:

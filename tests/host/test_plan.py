@@ -79,7 +79,7 @@ def test_composition_is_p_times_and_says_that_it_is_a_bound():
         total = row["deliveries"] * delta
         assert total <= Fraction(row["delta_decimal"]) < total * Fraction("1.001")
         assert "upper bound" in row["bound"]
-    assert [row["deliveries"] for row in figures["composition"]] == [1, 16, 16]
+    assert [row["deliveries"] for row in figures["composition"]] == [1, 16, 16, 480]
 
 
 def test_capacity_rule_at_its_edge():

@@ -11,6 +11,7 @@ for writing are slower, and differ from chip to chip.
 """
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ WRITING_BAUD = 460800
 
 # What the line, its driver and esptool raise. termios has an error of its own, which is no OSError.
 FAILURES: tuple[type[Exception], ...] = (FatalError, OSError)
-with suppress(ImportError):  # Windows has none
+if sys.platform != "win32":
     import termios
 
     FAILURES += (termios.error,)

@@ -97,7 +97,7 @@ def how_to_get_permission(path: Path) -> str:
         import stat
 
         found = path.stat()
-        group = grp.getgrgid(found.st_gid).gr_name
+        group = grp.getgrgid(found.st_gid).gr_name  # type: ignore[attr-defined, unused-ignore]
         if found.st_mode & stat.S_IRGRP and found.st_mode & stat.S_IWGRP and group != "root":
             user = os.environ.get("USER") or "$USER"
             return f"join its group: sudo usermod -aG {group} {user}, then log out and in again"

@@ -1,0 +1,182 @@
+"""The annex to a data protection impact assessment: which sections it has, in which order, and what stands at its top.
+
+Owns the whole. The sections are the business of the other modules of this package.
+"""
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from .. import noise, plan
+from ..ledger_audit import LedgerAudit
+from ..parameter_sets import ParameterSets
+from . import law, ledger_pages, losses, parties
+from .document import Basis, Block, Bullets, Document, Notice, Paragraph, Section, Table, Tone
+from .facts import Facts, duration
+
+TITLE = "Annex to the data protection impact assessment: Tessera Relay"
+
+
+def of_plan(facts: Facts, made: datetime) -> Document:
+    """On parameters that were planned; nothing was verified."""
+    return _document(facts, made, Basis.PLANNED, ledger_pages.not_audited()[:1], ledger_pages.not_audited())
+
+
+def of_audit(facts: Facts, made: datetime, audits: Sequence[LedgerAudit], sets: ParameterSets) -> Document:
+    """On relays in service; says of each what was verified."""
+    evidence = [*ledger_pages.meaning(), *ledger_pages.pages(audits, sets)]
+    return _document(facts, made, Basis.COMPUTED, ledger_pages.summary(audits), evidence)
+
+
+def _document(
+    facts: Facts, made: datetime, basis: Basis, verdicts: Sequence[Block], evidence: Sequence[Block]
+) -> Document:
+    sections = [
+        Section("Summary", [*verdicts, *_summary(facts)]),
+        Section("How to read this annex", _reading(facts)),
+        Section("Which data there is", parties.inventory(facts)),
+        Section("What each party can see", parties.views(facts)),
+        Section("What deliveries reveal: ε and δ", losses.sections(facts, basis)),
+        Section("Anonymity floor", _floor(facts, basis)),
+        Section("Retention", _retention(facts, basis)),
+        Section("The law and the mechanism in force", law.mapping(facts)),
+        Section("What was verified from the relays", evidence),
+        Section("What is not covered", parties.limits()),
+        Section("How to recompute it", _recompute(facts)),
+    ]
+    date = made.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return Document(TITLE, facts.organisation, date, _front(facts), sections)
+
+
+def _front(facts: Facts) -> list[tuple[str, str]]:
+    front = [("About", facts.organisation if facts.signed else "planned parameters; no federation, no relay")]
+    if facts.signed:
+        serial, digest, root_key, federation_id = facts.signed
+        front += [
+            ("Federation", federation_id.hex()),
+            ("Root key", root_key.hex()),
+            ("Parameters", f"serial {serial}, digest {digest.hex()}"),
+        ]
+    if facts.board:
+        front.append(("Board", facts.board))
+    return [
+        *front,
+        ("Noise", f"ε = {noise.decimal(facts.epsilon)}, δ = {noise.decimal_up(facts.exact_delta)} for one delivery"),
+        ("Members", f"{facts.members} at most, {facts.buckets} bucket{'' if facts.buckets == 1 else 's'}"),
+    ]
+
+
+def _summary(facts: Facts) -> list[Block]:
+    factor = math.ceil(math.exp(facts.epsilon) * 10_000) / 10_000
+    return [
+        Paragraph(
+            "Members of the organisation send each other short end-to-end encrypted messages through a relay that "
+            "does not learn who talks to whom. The relay admits members by tokens that name nobody, keeps messages "
+            "in shared buckets that are read whole, and hides their number behind random cover records, always."
+        ),
+        Bullets(
+            [
+                "One delivery more or less changes the probability of anything an observer of the published counts "
+                f"can see by a factor of at most {factor:.6g}, but for a probability of "
+                f"{losses.chance(facts.exact_delta)} (δ).",
+                f"A record is kept for {duration(facts.retention_epochs * facts.epoch_seconds)} and the open epoch "
+                f"({duration(facts.epoch_seconds)}); then its key is erased.",
+                f"At full membership {_share(facts)} members share a bucket; the floor for plans is "
+                f"{plan.MEMBERS_FLOOR}.",
+                "The relay keeps no internet addresses. It sees them while a connection is open, as the network does.",
+            ]
+        ),
+    ]
+
+
+def _reading(facts: Facts) -> list[Block]:
+    promised = (Basis.STATED.value, "what the published design and protocol promise; repeated here, not tested here")
+    planned = (Basis.PLANNED.value, "exact arithmetic on the parameters of a plan that nobody has signed yet")
+    signed = [
+        (Basis.COMPUTED.value, "exact arithmetic on parameters whose signature under the root key was verified"),
+        (Basis.VERIFIED.value, "evidence that a relay signed, checked for this annex, for the epochs named, no others"),
+        (Basis.SIGNED.value, "what a relay signed, also where something about it does not hold; each row says which"),
+    ]
+    rows = [*signed, promised] if facts.signed else [planned, promised]
+    words = [
+        ("Round", f"{duration(facts.round_seconds)}; what is posted in a round can be read when it is over"),
+        ("Epoch", f"{facts.epoch_rounds} rounds ({duration(facts.epoch_seconds)}); keys and tokens change with it"),
+        ("Bucket, cell", "the shared place that records are posted to; a cell is one bucket in one round"),
+        ("Record, delivery", "240 bytes: one part of a message (a short message is one part) on its way to one member"),
+        (
+            "ε (epsilon)",
+            "how much a published count can shift an observer's odds: by a factor of e^ε at most. Small is good",
+        ),
+        ("δ (delta)", "the probability with which that bound may fail. Small is good"),
+    ]
+    return [
+        Paragraph("Under every table and figure stands what it rests on:"),
+        Table("Basis of statements", Basis.STATED, ("Basis", "Meaning"), rows, (5, 9)),
+        Table("Words", Basis.STATED if facts.signed else Basis.PLANNED, ("Word", "Meaning"), words, (3, 11)),
+    ]
+
+
+def _share(facts: Facts) -> str:
+    return (
+        noise.decimal(facts.members_a_bucket, 1)
+        if facts.members_a_bucket.denominator == 1
+        else (f"{float(facts.members_a_bucket):.1f}")
+    )
+
+
+def _floor(facts: Facts, basis: Basis) -> list[Block]:
+    below = facts.members_a_bucket < plan.MEMBERS_FLOOR
+    verdict = Notice(
+        Tone.BAD if below else Tone.GOOD,
+        f"{_share(facts)} members a bucket {'are fewer than' if below else 'are not fewer than'} the floor of "
+        f"{plan.MEMBERS_FLOOR}" + (": someone accepted that when the parameters were planned." if below else "."),
+    )
+    rows = [
+        ("Members, at most", str(facts.members)),
+        ("Buckets", str(facts.buckets)),
+        ("Members a bucket", _share(facts)),
+        ("Floor", str(plan.MEMBERS_FLOOR)),
+    ]
+    return [
+        Paragraph(
+            "Differential privacy hides single deliveries whatever the number of members. Beyond it, members hide "
+            "among those who share their bucket; a plan with fewer than the floor is refused unless told otherwise. "
+            "The figures are for a full roster: with fewer members on it, fewer share a bucket."
+        ),
+        verdict,
+        Table("Members that hide among each other", basis, ("Figure", "Value"), rows, (4, 10)),
+    ]
+
+
+def _retention(facts: Facts, basis: Basis) -> list[Block]:
+    longest = (facts.retention_epochs + 1) * facts.epoch_seconds
+    rows = [
+        ("Records can be fetched for", f"{duration(facts.retention_epochs * facts.epoch_seconds)} and the open epoch"),
+        ("A record is at most this old", duration(longest)),
+        ("Keys of records and cover", "with the records: random keys, one an epoch, physically erased"),
+        ("Use of tokens", f"the open epoch, {duration(facts.epoch_seconds)}"),
+        ("Log of a board", "about 2 KB: starts, faults, updates"),
+        ("Checkpoints", "at least 256 epochs on the relay; in an auditor's archive as long as the auditor wishes"),
+    ]
+    return [
+        Paragraph(
+            "Records are deleted by erasing the key of their epoch, which is kept nowhere else. After a start with a "
+            "clock far ahead of the last seal a relay stops serving expired records at once, but keeps their keys "
+            "until its clock has proved itself, one epoch of running at the longest."
+        ),
+        Table("How long what is kept", basis, ("What", "How long"), rows, (4, 10)),
+    ]
+
+
+def _recompute(facts: Facts) -> list[Block]:
+    commands = [
+        "tessera plan --members … --epsilon … --delta … --json: the noise table, its exact δ as a fraction, all "
+        "figures.",
+        "tessera audit --federation CARD --json: every checkpoint with its fields, and every finding.",
+        "firmware/PROTOCOL.md, §2 (parameters), §8 (noise table and the formula of δ), §11 (checkpoints): enough to "
+        "write an independent verification.",
+    ]
+    first = (
+        "The figures follow from the integers of the noise table and from the checkpoints; anybody who has them can "
+    )
+    return [Paragraph(first + "recompute this annex:"), Bullets(commands)]

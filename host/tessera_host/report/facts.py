@@ -1,0 +1,111 @@
+"""The numbers a report is about, from a plan or from signed parameters, and what follows from them exactly.
+
+Owns what counts as a member's day and month. Leaves to others: composition (privacy.py), words (the other modules of
+this package).
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+from .. import noise, parameter_sets, plan, privacy
+from ..federation import DEFAULT_BUDGET, Federation
+
+
+@dataclass(frozen=True)
+class Facts:
+    """`signed` is None for a plan, else (serial, digest, root key, federation id)."""
+
+    organisation: str
+    board: str | None
+    signed: tuple[int, bytes, bytes, bytes] | None
+    epsilon: Fraction
+    thresholds: tuple[int, ...]
+    members: int
+    buckets: int
+    round_seconds: int
+    epoch_rounds: int
+    retention_epochs: int
+    tokens_per_epoch: int
+    posts_per_token: int
+    budget: tuple[str, str]
+
+    @classmethod
+    def of_plan(cls, made: plan.Plan) -> "Facts":
+        choice = made.choice
+        return cls(
+            organisation="a planned federation",
+            board=made.board.name,
+            signed=None,
+            epsilon=choice.epsilon,
+            thresholds=made.table.thresholds,
+            budget=(DEFAULT_BUDGET["epsilon"], DEFAULT_BUDGET["delta"]),
+            **{name: getattr(choice, name) for name in _SHARED},
+        )
+
+    @classmethod
+    def of_federation(cls, federation: Federation, parameters: Any) -> "Facts":
+        """parameters: the verified set that the report is about (tessera.params.Parameters)."""
+        return cls(
+            organisation=federation.name,
+            board=None,
+            signed=(parameters.serial, parameters.digest, parameters.root_key, parameters.federation_id),
+            epsilon=parameter_sets.epsilon(parameters),
+            thresholds=tuple(parameter_sets.thresholds(parameters)),
+            budget=(federation.budget["epsilon"], federation.budget["delta"]),
+            **{name: int(getattr(parameters, name)) for name in _SHARED},
+        )
+
+    @property
+    def mu(self) -> int:
+        return len(self.thresholds) // 2
+
+    @cached_property
+    def exact_delta(self) -> Fraction:
+        return noise.exact_delta(self.thresholds, noise.exp_lower(self.epsilon))
+
+    @cached_property
+    def weights(self) -> list[int]:
+        return noise.weights(self.thresholds)
+
+    @property
+    def epoch_seconds(self) -> int:
+        return self.round_seconds * self.epoch_rounds
+
+    @property
+    def members_a_bucket(self) -> Fraction:
+        return Fraction(self.members, self.buckets)
+
+    @property
+    def day_by_tokens(self) -> int:
+        """Deliveries a day that a member's tokens allow."""
+        return plan.deliveries_a_day(self.tokens_per_epoch, self.posts_per_token, self.epoch_seconds)
+
+    def day_by_budget(self, losses: privacy.Losses) -> int:
+        """Deliveries that fit the office's setting for a member's day, but not more than the tokens allow."""
+        epsilon, delta = (Fraction(text) for text in self.budget)
+        # What fits, and the most there can be: every delivery alone uses up about δ of the table.
+        low, high = 0, min(self.day_by_tokens, int(2 * delta / self.exact_delta) + 1, privacy.DELIVERIES_MAX)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if losses.delta(middle, float(epsilon)) <= delta:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+
+_SHARED = (
+    *("members", "buckets", "round_seconds", "epoch_rounds", "retention_epochs"),
+    *("tokens_per_epoch", "posts_per_token"),
+)
+
+
+def duration(seconds: int) -> str:
+    """A length of time in the unit that suits it."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            number = f"{seconds / length:.4g}"
+            return f"{number} {unit}" + ("" if number == "1" else "s")
+    return f"{seconds} second" + ("" if seconds == 1 else "s")

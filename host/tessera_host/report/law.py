@@ -1,0 +1,83 @@
+"""Which mechanism in force answers which provision. Quotations are short and marked; the judgement is the reader's.
+
+Owns these words. CCPA section numbers moved when the CPRA took effect on 1 January 2023: § 1798.140(o), the definition
+of personal information, is § 1798.140(v) since.
+"""
+
+from .document import Basis, Block, Paragraph, Table
+from .facts import Facts, duration
+
+
+def mapping(facts: Facts) -> list[Block]:
+    """The table."""
+    kept = duration(facts.retention_epochs * facts.epoch_seconds)
+    rows = [
+        (
+            "GDPR Art. 5(1)(c) data minimisation",
+            "data “limited to what is necessary”",
+            "Records name no sender and no recipient; buckets are read whole; tokens name no member; the relay "
+            "keeps no addresses. What a message needs to arrive is not stored as data about persons",
+        ),
+        (
+            "GDPR Art. 25(1) data protection by design",
+            "measures “designed to implement data-protection principles”",
+            f"Cover records in numbers drawn from a table with ε = {_epsilon(facts)} for one delivery, as part of the "
+            "signed parameters; relays run no code that the issuer's root key did not sign; key erasure ends retention",
+        ),
+        (
+            "GDPR Art. 25(2) data protection by default",
+            "“by default, only personal data which are necessary”",
+            "Cover cannot be switched off; one record of a member a round unless told otherwise; a daily budget "
+            f"(office's setting ε = {facts.budget[0]}, δ = {facts.budget[1]}) beyond which the members' programs "
+            "wait; plans for fewer than 20 members a bucket are refused unless told otherwise",
+        ),
+        (
+            "GDPR Art. 32(1)(a) pseudonymisation and encryption",
+            "“the pseudonymisation and encryption of personal data”",
+            "End-to-end encryption (AES-256-GCM-SIV) under keys that change with every record; blinded signatures "
+            "under pseudonyms only the recipient can resolve; encrypted channel to the relay; encrypted keystores",
+        ),
+        (
+            "GDPR Art. 32(1)(b), (c) confidentiality, integrity, resilience",
+            "“confidentiality, integrity, availability and resilience”",
+            "A record is acknowledged after it is stored and read back; nothing acknowledged is lost in a power cut; "
+            "records are authenticated end to end",
+        ),
+        (
+            "GDPR Art. 32(1)(d) regular testing of effectiveness",
+            "“a process for regularly testing, assessing and evaluating”",
+            "The privacy ledger: a signed, chained checkpoint an epoch; tessera audit verifies it and writes this "
+            "annex",
+        ),
+        (
+            "ePrivacy Directive 2002/58/EC Art. 5(1) confidentiality of communications and traffic data",
+            "no “listening, tapping, storage or other kinds of interception”",
+            "Content is readable by the two members only. Of traffic data the relay stores bucket and round of a "
+            f"record, for {kept} and the open epoch. Whether an internal relay is a “publicly available” service is "
+            "a legal question",
+        ),
+        (
+            "ePrivacy Directive Art. 5(3) terminal equipment",
+            "storage “strictly necessary” for a service requested by the user",
+            "The member's program keeps its keystore and nothing else; nothing is read from the device, nothing is "
+            "tracked",
+        ),
+        (
+            "CCPA § 1798.140(o) personal information (since the CPRA: § 1798.140(v))",
+            "information that “identifies, relates to, describes …” a consumer",
+            "The roster (issuer) and addresses of open connections (relay, in memory) can be personal information. "
+            "Records, published counts and the ledger contain no identifier of a person; whether they are personal "
+            "information in context is for the reader to judge",
+        ),
+    ]
+    return [
+        Paragraph(
+            "The table names the mechanism that is in force for the parameters of this annex. It does not say that a "
+            "provision applies, nor that it is satisfied: that is an assessment of the processing as a whole."
+        ),
+        Table("Provisions and mechanisms", Basis.STATED, ("Provision", "Its words", "Mechanism"), rows, (5, 5, 10)),
+    ]
+
+
+def _epsilon(facts: Facts) -> str:
+    return f"{float(facts.epsilon):g}"

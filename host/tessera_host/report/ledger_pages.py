@@ -1,0 +1,181 @@
+"""What was verified of the relays' privacy ledgers, and what was not: the part of a report that rests on evidence.
+
+Owns how a verdict is shown. The verdict is ledger_audit's. Nothing here is said of an epoch that was not verified.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any
+
+from .. import noise, parameter_sets
+from ..ledger_audit import AuditedEpoch, LedgerAudit, in_words, spans
+from ..parameter_sets import ParameterSets
+from . import plots
+from .document import Basis, Block, Bullets, Figure, Notice, Paragraph, Table, Tone
+
+
+def not_audited() -> list[Block]:
+    """For a report on a plan."""
+    return [
+        Notice(Tone.REMARK, "No relay was audited for this annex. It describes a plan: nothing in it was verified."),
+        Paragraph(
+            "Once relays are in service, “tessera audit” fetches their signed checkpoints, verifies them, and writes "
+            "this annex with what was verified."
+        ),
+    ]
+
+
+def meaning() -> list[Block]:
+    """What a checkpoint proves and what it cannot."""
+    return [
+        Paragraph(
+            "After every epoch a relay signs a checkpoint: how many rounds it sealed, the digest of the parameters "
+            "in force (and with them the noise table, ε and δ), a commitment to the secret that its cover was made "
+            "from, and the digest of its firmware. Each checkpoint contains a hash of the one before, so that none "
+            "can be changed, left out or put in later without that being found."
+        ),
+        Bullets(
+            [
+                "Verified here: each signature under the ledger key that the root key listed; each link of the "
+                "chain; that the parameters named are a set that the root key signed, governed that epoch, and "
+                "never went back; that the noise table in them keeps its ε and δ, recomputed from its integers; "
+                "that no two epochs had the same cover; that the firmware is known; that the relay tells the story "
+                "it told at earlier audits.",
+                "Not verifiable from afar: that the board does what its firmware should. The firmware digest is the "
+                "relay's own word, under its key. The cover itself is recomputed byte for byte once, when a relay "
+                "is put into service; later its secret is never disclosed, as that would undo it.",
+            ]
+        ),
+    ]
+
+
+def summary(audits: Sequence[LedgerAudit]) -> list[Block]:
+    """A line a relay, for the top of the report."""
+    return [_verdict(audit) for audit in audits]
+
+
+def pages(audits: Sequence[LedgerAudit], sets: ParameterSets) -> list[Block]:
+    blocks: list[Block] = []
+    for number, audit in enumerate(audits, 1):
+        blocks += _relay(number, audit, sets)
+    return blocks
+
+
+def _verdict(audit: LedgerAudit) -> Notice:
+    verified = len(audit.verified)
+    looked = audit.last - audit.first + 1
+    if not audit.holds:
+        count = sum(1 for finding in audit.findings if finding.broken)
+        things = "one thing does" if count == 1 else f"{count} things do"
+        text = f"relay {audit.relay}: {things} not hold. {verified} of {looked} epochs were verified; see its section."
+        return Notice(Tone.BAD, text)
+    if not verified:
+        return Notice(Tone.REMARK, f"relay {audit.relay}: it has no checkpoint yet. Nothing was verified.")
+    text = f"relay {audit.relay}: {_of(verified, looked)} verified, {in_words(audit.verified)}."
+    return Notice(Tone.GOOD if not audit.missing else Tone.REMARK, text)
+
+
+def _of(verified: int, looked: int) -> str:
+    if verified == looked:
+        return "the one epoch looked at was" if looked == 1 else f"all {looked} epochs looked at were"
+    return f"{verified} of {looked} epochs were"
+
+
+def _relay(number: int, audit: LedgerAudit, sets: ParameterSets) -> list[Block]:
+    key = f"Relay {audit.relay}, static key {audit.key.hex()}."
+    blocks: list[Block] = [Paragraph(key), _verdict(audit)]
+    blocks += [Notice(Tone.BAD if each.broken else Tone.REMARK, each.text + ".") for each in audit.findings]
+    if not audit.epochs:
+        return blocks
+    blocks.append(_parameters(audit, sets))
+    blocks.append(_firmware(audit))
+    blocks.append(_picture(number, audit))
+    blocks.append(_checkpoints(audit, sets))
+    return blocks
+
+
+def _parameters(audit: LedgerAudit, sets: ParameterSets) -> Table:
+    by_serial = {int(each.serial): each for each in sets}
+    rows = [_set_row(by_serial[serial], epochs) for serial, epochs in audit.serials()]
+    rows = rows or [("none", "no epoch was verified", "", "")]
+    caption = f"Relay {audit.relay}: parameters in force in verified epochs"
+    return Table(
+        caption, Basis.VERIFIED, ("Serial", "Epochs", "ε, δ of one delivery", "Members, buckets"), rows, (2, 5, 6, 4)
+    )
+
+
+def _set_row(found: Any, epochs: list[int]) -> tuple[str, str, str, str]:
+    epsilon, delta = parameter_sets.epsilon(found), parameter_sets.exact_delta(found)
+    share = noise.decimal(Fraction(found.members, found.buckets), 1)
+    return (
+        str(found.serial),
+        in_words(epochs),
+        f"ε = {noise.decimal(epsilon)}, δ = {noise.decimal_up(delta)}, µ = {found.mu}",
+        f"{found.members} in {found.buckets}: {share} each",
+    )
+
+
+def _firmware(audit: LedgerAudit) -> Table:
+    found: dict[bytes, list[AuditedEpoch]] = {}
+    for each in audit.epochs:
+        found.setdefault(each.checkpoint.firmware_digest, []).append(each)
+    rows = [
+        (
+            digest.hex()[:16] + "…",
+            in_words(each.epoch for each in group),
+            group[0].firmware.label if group[0].firmware else "unknown: not approved, not given",
+        )
+        for digest, group in found.items()
+    ]
+    caption = f"Relay {audit.relay}: firmware, by the digest that the relay reports"
+    return Table(caption, Basis.SIGNED, ("Digest", "Epochs", "Known as"), rows, (4, 5, 8))
+
+
+def _picture(number: int, audit: LedgerAudit) -> Figure:
+    sealed = [(each.epoch, each.rounds_sealed) for each in audit.epochs]
+    rounds = audit.epochs[0].rounds
+    broken = [each.epoch for each in audit.epochs if not each.whole]
+    total = sum(count for _, count in sealed)
+    description = (
+        f"{total} rounds in {len(sealed)} epochs, of {rounds} an epoch; the fewest in one epoch: "
+        f"{min(count for _, count in sealed)}. Without a checkpoint: {in_words(audit.missing)}. "
+        f"Not verified: {in_words(broken)}."
+    )
+    plot = plots.rounds_sealed(f"sealed-{number}", sealed, rounds, audit.missing, broken)
+    return Figure(f"Relay {audit.relay}: rounds sealed an epoch", Basis.SIGNED, description, plot)
+
+
+def _checkpoints(audit: LedgerAudit, sets: ParameterSets) -> Table:
+    """Runs of epochs that say the same are one row; what was not verified stands alone."""
+    rows = []
+    for group in _alike(audit.epochs):
+        first, last = group[0], group[-1]
+        begins, ends = _date(sets, first.epoch), _date(sets, last.epoch + 1)
+        rows.append(
+            (
+                str(first.epoch) if first is last else f"{first.epoch} to {last.epoch}",
+                f"{begins} to {ends}",
+                str(first.rounds_sealed) if len({e.rounds_sealed for e in group}) == 1 else "see picture",
+                "unknown" if first.serial is None else str(first.serial),
+                "verified" if first.whole else "NOT VERIFIED",
+            )
+        )
+    header = ("Epochs", "Time (UTC)", "Rounds sealed", "Serial", "Verdict")
+    return Table(f"Relay {audit.relay}: checkpoints", Basis.SIGNED, header, rows, (3, 7, 3, 2, 4))
+
+
+def _alike(epochs: Sequence[AuditedEpoch]) -> list[list[AuditedEpoch]]:
+    by_epoch = {each.epoch: each for each in epochs}
+    kinds = {(each.serial, each.whole, each.rounds_sealed == each.rounds) for each in epochs}
+    groups = []
+    for serial, whole, full in kinds:
+        alike = [e.epoch for e in epochs if (e.serial, e.whole, e.rounds_sealed == e.rounds) == (serial, whole, full)]
+        groups += [[by_epoch[n] for n in range(first, last + 1)] for first, last in spans(alike)]
+    return sorted(groups, key=lambda group: group[0].epoch)
+
+
+def _date(sets: ParameterSets, epoch: int) -> str:
+    newest = sets.newest
+    moment = newest.genesis + epoch * newest.epoch_rounds * newest.round_seconds
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M")

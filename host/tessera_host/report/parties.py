@@ -1,0 +1,138 @@
+"""Which data there is, where and for how long, and what each party can see of it: the tables a DPIA begins with.
+
+Owns these words. They follow DESIGN §1, §6, §8 and README; who changes what a part keeps changes them here.
+"""
+
+from .document import Basis, Block, Bullets, Paragraph, Table
+from .facts import Facts, duration
+
+
+def inventory(facts: Facts) -> list[Block]:
+    """What is kept, by whom, what for, until when."""
+    kept = duration(facts.retention_epochs * facts.epoch_seconds)
+    epoch = duration(facts.epoch_seconds)
+    rows = [
+        (
+            "Records",
+            "relay",
+            "240 bytes each, end-to-end encrypted; beside it the bucket and the round. No sender, no recipient",
+            f"{kept} and the open epoch ({epoch}); then the key is erased",
+        ),
+        (
+            "Cover records",
+            "relay",
+            "not stored: recomputed from a secret of the epoch, which is erased with the epoch's records",
+            "as records",
+        ),
+        (
+            "Use of tokens",
+            "relay",
+            "8 bytes of a hash of each token and how much of its quota was used. Tokens are blind: they name no member",
+            f"the open epoch ({epoch})",
+        ),
+        ("Internet addresses", "relay, in memory", "of connections that are open", "the connection; written nowhere"),
+        (
+            "Log",
+            "relay",
+            "starts, faults, updates. No addresses, no identifiers, no counts",
+            "about 2 KB, oldest first out",
+        ),
+        (
+            "Privacy ledger",
+            "relay, auditors",
+            "a signed checkpoint an epoch; public figures only",
+            "at least 256 epochs",
+        ),
+        ("Roster", "issuer", "name and public key of each member", "until removed from the roster"),
+        (
+            "Token counts",
+            "issuer",
+            "how many tokens each member was given for an epoch; not which",
+            "until that epoch is over",
+        ),
+        (
+            "Identity, contacts, messages",
+            "the member's own device",
+            "keys, names of contacts, messages sent and received, encrypted with a passphrase",
+            "as the member wishes",
+        ),
+    ]
+    return [
+        Paragraph(
+            "These are all the data that the relay, the issuer and the members' programs keep. The content of "
+            "messages exists in readable form on the two members' devices only. Connection data beyond it (for "
+            "example flow logs of the office's network or of an internet provider) is outside the system: see “What "
+            "is not covered”."
+        ),
+        Table("Data inventory", Basis.STATED, ("Data", "Kept by", "What it is", "Kept for"), rows, (4, 3, 9, 5)),
+    ]
+
+
+def views(facts: Facts) -> list[Block]:
+    """Party by party."""
+    rows = [
+        (
+            "Outsider on the network",
+            "that somebody connects to the relay, when, and from which address; how much is downloaded, which is a "
+            "noisy count; how many frames are sent, unless the member's program runs its steady agent",
+            "content, senders, recipients, exact numbers of messages; cannot post or fetch",
+        ),
+        (
+            "Another member",
+            "the published counts of the buckets it reads: noisy, see the next section; the messages addressed to it",
+            "others' messages, who wrote to whom, exact numbers, even if it knows or inserts every other message",
+        ),
+        (
+            "Operator of the relay, with live access",
+            "addresses and times of connections; that a connection posts a record, and into which bucket",
+            "which member a token belongs to (blind signatures), which recipient a record is for, any content. It "
+            "can see past the cover: the noise protects against everyone else",
+        ),
+        (
+            "Issuer (IT)",
+            "who is a member; when and how many tokens a member asks for",
+            "which tokens those are, what they are used for, any message",
+        ),
+        (
+            "Operator and issuer together",
+            "both of the above, and the coincidence of times: who asked for tokens when, and when tokens are used",
+            "a link between a token and the member it was issued to: the blindness holds against any computing power. "
+            "Times are answered by clients that fetch tokens an epoch ahead and use them at random times",
+        ),
+        (
+            "Thief of the relay, switched off",
+            "ciphertext, bucket and round of records still kept, the relay's keys and its Wi-Fi password",
+            f"senders, recipients, content, anything older than {facts.retention_epochs + 1} epochs "
+            f"({duration((facts.retention_epochs + 1) * facts.epoch_seconds)})",
+        ),
+    ]
+    return [
+        Table("What each party can and cannot see", Basis.STATED, ("Party", "Can see", "Cannot see"), rows, (4, 8, 8)),
+    ]
+
+
+def limits() -> list[Block]:
+    """What this annex does not say."""
+    return [
+        Paragraph("Risks that the mechanism does not answer; an assessment has to treat them by other means:"),
+        Bullets(
+            [
+                "A member's device that is compromised, lost unlocked, or watched: everything on it is readable there.",
+                "Internet addresses. The relay and the network see them; hiding them is the network's task (proxy, "
+                "NAT, Tor). Flow logs of routers are data of their own.",
+                "That a member posts at all, unless its program runs the steady agent, which sends the same number of "
+                "frames every round whether or not there is something to say.",
+                "Load and latency of the relay, and “busy” answers, as a signal to somebody who watches them.",
+                "The operator's live view: cover records hide numbers from everyone but the relay itself.",
+                "A relay that is switched off or unplugged: messages wait at their senders.",
+                "Deniability: the recipient of a message can prove who signed it.",
+                "Several records of one member in one round and bucket: they shift one count together. The programs "
+                "send one a round unless told otherwise (--at-once).",
+                "Power and radiation of a board that somebody measures from nearby.",
+                "Erasure on a server (tessera serve) is as good as its file system and disk; on a board, the key is "
+                "physically erased.",
+                "Whether the law named above applies, and whether the processing as a whole is lawful. This annex is "
+                "technical evidence, not legal advice.",
+            ]
+        ),
+    ]

@@ -1,0 +1,92 @@
+"""A relay's ledger on paper, for the tests of the audit: checkpoints packed and signed by hand from PROTOCOL §11.
+
+Shares no code with firmware/tessera/ledger.py but the curve and the tagged hash.
+"""
+
+import hashlib
+import struct
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from sample_federation import EPOCH_ROUNDS, SampleFederation
+
+from tessera import curve
+from tessera.params import Parameters
+from tessera_host import blind, noise
+from tessera_host.federation import Federation, Relay, read_card
+from tessera_host.relay_connection import RelayFigures
+from tessera_host.relay_ledger import LedgerAnswers
+
+FIRMWARE = hashlib.sha256(b"the firmware").digest()
+EPSILON, DELTA = Fraction("0.1"), Fraction("1e-6")
+
+
+def tagged(name: str, data: bytes) -> bytes:
+    tag = hashlib.sha256(b"tessera/1/" + name.encode()).digest()
+    return hashlib.sha256(tag + tag + data).digest()
+
+
+def table_fields(epsilon: Fraction = EPSILON, delta: Fraction = DELTA) -> dict[str, object]:
+    """The fields of a parameter set that a real table fills."""
+    table = noise.table(epsilon, delta)
+    units = -(-table.exact_delta * 2**64 // 1)
+    return {"epsilon": int(epsilon * 10**6), "delta": int(units), "thresholds": table.pack()}
+
+
+@dataclass
+class PaperLedger:
+    """A federation with one relay, and what the relay signs."""
+
+    federation: SampleFederation = field(
+        default_factory=lambda: SampleFederation(**table_fields(), members=40, buckets=2)
+    )
+    ledger_secret: bytes = field(default_factory=lambda: blind.even_secret(blind.random_scalar()))
+    last: bytes | None = None
+
+    def __post_init__(self) -> None:
+        self.parameters = self.make_set(1, members=40, buckets=2)
+        self.federation.parameters = self.parameters
+
+    @property
+    def key(self) -> bytes:
+        return self.federation.relay_keys[0]
+
+    def make_set(self, serial: int, **changes: object) -> Parameters:
+        """A set with a real table that lists the relay."""
+        relays = [(self.key, curve.public(self.ledger_secret)[1:])]
+        return self.federation.make_set(serial, **(table_fields() | {"relays": relays} | changes))
+
+    def known(self) -> Federation:
+        return Federation(read_card(self.federation.card()))
+
+    def relay(self) -> Relay:
+        return self.known().relays[0]
+
+    def sign(self, epoch: int, **changes: object) -> bytes:
+        """The checkpoint that follows the last one signed."""
+        fields = {
+            "federation": self.federation.id,
+            "key": self.key,
+            "rounds": EPOCH_ROUNDS,
+            "digest": self.parameters.digest,
+            "cover": tagged("cover-commit", b"cover of %d" % epoch),
+            "firmware": FIRMWARE,
+            "previous": bytes(32) if self.last is None else tagged("checkpoint-link", self.last),
+            "secret": self.ledger_secret,
+        } | changes
+        body = struct.pack(
+            ">B16s33sII32s32s32s32s", 1, fields["federation"], fields["key"], epoch, fields["rounds"], fields["digest"],
+            fields["cover"], fields["firmware"], fields["previous"],
+        )  # fmt: skip
+        self.last = body + curve.sign(fields["secret"], tagged("checkpoint", body), bytes(32))
+        return self.last
+
+    def chain(self, epochs: range | list[int], **changes: object) -> dict[int, bytes]:
+        return {epoch: self.sign(epoch, **changes) for epoch in epochs}
+
+    def answers(self, checkpoints: dict[int, bytes], open_epoch: int) -> LedgerAnswers:
+        """What a relay would say that has this ledger."""
+        round_ = open_epoch * EPOCH_ROUNDS
+        figures = RelayFigures(1, 0x000100, FIRMWARE, 100, 1, self.parameters.serial, round_, 0, "PAPER")
+        absent = [epoch for epoch in range(open_epoch) if epoch not in checkpoints]
+        return LedgerAnswers(open_epoch, round_, self.parameters.blob, figures, dict(checkpoints), absent)

@@ -1,0 +1,321 @@
+"""The issuer's service over a real socket: who is let in, what is refused and how, and that IT can work meanwhile."""
+
+import asyncio
+import secrets
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from issuer_office import PASSPHRASE, PLAN, Office
+from tessera import channel, curve, hashes
+from tessera_host import blind, cards, issuer_frames
+from tessera_host import keystore as keystore_module
+from tessera_host.errors import (
+    IntegrityError,
+    InvalidInput,
+    NotOnRoster,
+    NotPermitted,
+    QuotaUsed,
+    TesseraError,
+    TryLater,
+    Unreachable,
+    UsageError,
+)
+from tessera_host.issuer import Issuer
+from tessera_host.issuer_service import IssuerServer
+
+
+@pytest.fixture
+def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(keystore_module, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
+    made = Office(tmp_path)
+    yield made
+    made.member.close()
+    assert made.reports == []
+
+
+# -- frames
+
+
+@given(st.integers(0, 255), st.binary(max_size=2000))
+def test_messages_of_any_length_arrive_whole(kind: int, body: bytes) -> None:
+    assembler = issuer_frames.Assembler(2000)
+    frames = list(issuer_frames.pack(kind, body))
+    assert {len(frame) for frame in frames} == {255}
+    assert [assembler.take(frame) for frame in frames[:-1]] == [None] * (len(frames) - 1)
+    assert assembler.take(frames[-1]) == (kind, body)
+    assert len(frames) == max(1, -(-len(body) // 240))
+
+
+def test_a_frame_is_what_the_protocol_page_says() -> None:
+    first, second = issuer_frames.pack(33, b"x" * 250)
+    assert first == struct.pack(">BIHB", 33, 250, 0, 240) + b"x" * 240 + bytes(7)
+    assert second == struct.pack(">BIHB", 33, 250, 1, 10) + b"x" * 10 + bytes(237)
+
+
+@given(st.lists(st.binary(min_size=255, max_size=255), max_size=4))
+def test_any_frames_are_put_together_or_refused(frames: list[bytes]) -> None:
+    assembler = issuer_frames.Assembler(8192)
+    try:
+        for frame in frames:
+            assembler.take(frame)
+    except ValueError:
+        pass
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [(33, 8193, 0, 240)],
+        [(33, 250, 1, 10)],
+        [(33, 250, 0, 239)],
+        [(33, 250, 0, 240), (33, 250, 0, 240)],
+        [(33, 250, 0, 240), (32, 250, 1, 10)],
+        [(33, 250, 0, 240), (33, 250, 1, 11)],
+        [(33, 0, 0, 1)],
+    ],
+)
+def test_frames_that_do_not_follow_are_refused(frames: list[tuple[int, int, int, int]]) -> None:
+    assembler = issuer_frames.Assembler(8192)
+    packed = [struct.pack(">BIHB", *fields).ljust(255, b"\0") for fields in frames]
+    for frame in packed[:-1]:
+        assembler.take(frame)
+    with pytest.raises(ValueError, match="order"):
+        assembler.take(packed[-1])
+
+
+@pytest.mark.parametrize("kind", [NotOnRoster, NotPermitted, QuotaUsed, InvalidInput])
+def test_refusals_arrive_as_what_they_were(kind: type[TesseraError]) -> None:
+    read = issuer_frames.read_refusal(issuer_frames.pack_refusal(kind("what is wrong", "what to do")))
+    assert (type(read), read.message, read.hint) == (kind, "what is wrong", "what to do")
+
+
+def test_a_refusal_for_now_says_when_to_come_back() -> None:
+    read = issuer_frames.read_refusal(issuer_frames.pack_refusal(TryLater("others are here", "wait", 77)))
+    assert isinstance(read, TryLater)
+    assert read.retry_after == 77
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\3\0\0\0", b"\3\0\0\0\0\x1b[2J\0x", b"\3\0\0\0\0\xff", b"\3\0\0\0\0" + b"x" * 401]
+)
+def test_refusals_that_are_not_for_a_terminal_are_none(body: bytes) -> None:
+    try:
+        issuer_frames.read_refusal(body)
+    except ValueError:
+        return
+    pytest.fail("it was read")
+
+
+# -- requests
+
+
+async def test_somebody_joins_and_has_tokens(office: Office) -> None:
+    invitation = office.invite("ben")
+    ben = office.create("ben")
+    async with office.serving(), await office.connect() as connection:
+        assert await connection.federation() == office.card
+        card = invitation.join_card(ben.identity)
+        await connection.join(card)
+        await connection.join(card)  # the answer was lost: again
+        errand = ben.token_errand(1)
+        while asked := errand.card():
+            errand.take(await connection.issue(asked))
+    assert errand.count == 2
+    with office.it() as issuer:
+        assert [member["name"] for member in issuer.roster] == ["ann", "ben"]
+        assert [invited["state"] for invited in issuer.invitations] == ["used"]
+        assert [member["tokens_next_epoch"] for member in issuer.summary()["members"]] == [0, 2]
+    ben.close()
+
+
+async def test_it_works_at_the_same_keystore_between_requests(office: Office) -> None:
+    async with office.serving(), await office.connect() as connection:
+        await connection.federation()
+        invitation = await asyncio.to_thread(office.invite, "ben")
+        ben = office.create("ben")
+        await connection.join(invitation.join_card(ben.identity))
+        await asyncio.to_thread(_remove, office, "ben")
+        with pytest.raises(NotOnRoster):
+            await connection.issue(ben.request_tokens())
+        ben.close()
+
+
+def _remove(office: Office, name: str) -> None:
+    with office.it() as issuer:
+        issuer.remove(name)
+
+
+async def test_while_a_command_has_the_keystore_members_are_asked_to_come_back(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keystore_module, "LOCK_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(keystore_module.Keystore.reacquire, "__defaults__", (0.0,))
+    async with office.serving(), await office.connect() as connection:
+        with office.it(), pytest.raises(TryLater) as caught:
+            await connection.federation()
+        assert caught.value.retry_after > 0
+        assert await connection.federation() == office.card  # the connection goes on
+    assert "in use" in office.reports.pop()
+
+
+async def test_refusals_come_with_their_words_and_the_connection_goes_on(office: Office) -> None:
+    async with office.serving(), await office.connect() as connection:
+        with pytest.raises(NotPermitted, match="does not know this invitation"):
+            await connection.join(_join_card(office))
+        with pytest.raises(InvalidInput, match="not a Tessera card"):
+            await connection.issue("hello")
+        with pytest.raises(InvalidInput, match="kind 'member'"):
+            await connection.issue(office.member.card())
+        with pytest.raises(NotPermitted, match="not issued in epoch"):
+            await connection.issue(office.member.wallet.request(5, [office.federation.home.key], office.member.now()))
+        assert await connection.federation() == office.card
+
+
+def _join_card(office: Office) -> str:
+    fields = cards.decode(office.member.card()).fields
+    return cards.encode("join", {**fields, "invitation": bytes(16), "proof": bytes(32)})
+
+
+async def test_the_lost_answer_to_a_challenge_is_given_again(office: Office) -> None:
+    member = office.member
+    async with office.serving():
+        async with await office.connect() as connection:
+            challenge = member.challenge_tokens(await connection.issue(member.request_tokens(1)))
+            answer = await connection.issue(challenge)
+        async with await office.connect() as connection:
+            assert await connection.issue(challenge) == answer
+    assert member.finish_tokens(answer) == (1, 2)
+
+
+# -- strangers
+
+
+async def raw(office: Office) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", office.port)
+    return reader, writer, await reader.readexactly(16)
+
+
+async def ended(reader: asyncio.StreamReader) -> bool:
+    async with asyncio.timeout(5):
+        return await reader.read() == b""
+
+
+@pytest.mark.parametrize("hello", [bytes(81), b"\2" * 81], ids=["a resumption", "a handshake"])
+async def test_who_does_not_hold_the_access_key_hears_nothing_and_costs_no_curve_work(
+    office: Office, monkeypatch: pytest.MonkeyPatch, hello: bytes
+) -> None:
+    async with office.serving():
+        monkeypatch.setattr(channel, "respond", lambda *_: pytest.fail("curve work for a stranger"))
+        reader, writer, _ = await raw(office)
+        writer.write(hello)
+        assert await ended(reader)
+        writer.close()
+        with pytest.raises(Unreachable, match="closed the connection at the handshake"):
+            await office.connect(access_key=bytes(32))
+
+
+async def test_another_service_in_its_place_is_noticed(office: Office) -> None:
+    async with office.serving():
+        with pytest.raises((IntegrityError, Unreachable)):
+            await office.connect(key=curve.public(b"\5" * 32))
+
+
+async def test_a_relay_s_resumption_gets_nowhere(office: Office) -> None:
+    async with office.serving():
+        reader, writer, nonce = await raw(office)
+        access_key = office.federation.newest.access_key
+        writer.write(channel.Resumption(nonce, access_key, secrets.token_bytes(32), secrets.token_bytes(16)).hello())
+        assert await ended(reader)
+        writer.close()
+
+
+def _flipped(frame: bytes) -> bytes:
+    return frame[:-1] + bytes([frame[-1] ^ 1])
+
+
+@pytest.mark.parametrize(
+    ("frame", "damage"),
+    [
+        (next(issuer_frames.pack(34, b"")), _flipped),
+        (next(issuer_frames.pack(35, b"")), bytes),
+        (next(issuer_frames.pack(1, b"")), bytes),
+        (struct.pack(">BIHB", 33, 9000, 0, 240).ljust(255, b"\0"), bytes),
+    ],
+    ids=["damaged", "unknown", "a relay's", "too long"],
+)
+async def test_a_malformed_frame_ends_the_connection(
+    office: Office, frame: bytes, damage: Callable[[bytes], bytes]
+) -> None:
+    async with office.serving():
+        reader, writer, nonce = await raw(office)
+        service = office.federation.issuer
+        assert service is not None
+        secret = blind.random_scalar().to_bytes(32, "big")
+        side = channel.Initiator(nonce, service.key, office.federation.newest.access_key, secret)
+        writer.write(side.hello())
+        sealed = side.finish(await reader.readexactly(65))
+        writer.write(damage(sealed.seal(frame)))
+        assert await ended(reader)
+        writer.close()
+
+
+async def test_who_says_nothing_is_closed_and_so_is_who_stays_too_long(office: Office) -> None:
+    async with office.serving(idle_seconds=0.1):
+        reader, writer, _ = await raw(office)
+        assert await ended(reader)
+        writer.close()
+        connection = await office.connect()
+        await asyncio.sleep(0.3)
+        with pytest.raises(Unreachable):
+            await connection.federation()
+        await connection.close()
+    async with office.serving(session_seconds=0.2):
+        connection = await office.connect()
+        assert await connection.federation() == office.card
+        await asyncio.sleep(0.3)
+        with pytest.raises(Unreachable):
+            await connection.federation()
+        await connection.close()
+
+
+async def test_strangers_make_room_for_strangers_and_never_for_members(office: Office) -> None:
+    async with office.serving(strangers=2, sessions=2):
+        members = [await office.connect(), await office.connect()]
+        waiting = [await raw(office) for _ in range(3)]
+        assert await ended(waiting[0][0])
+        with pytest.raises(Unreachable):
+            await (await office.connect()).federation()
+        for member in members:
+            assert await member.federation() == office.card
+            await member.close()
+        for _, writer, _ in waiting:
+            writer.close()
+        async with await office.connect() as connection:
+            assert await connection.federation() == office.card
+
+
+async def test_a_bug_ends_one_connection_and_is_reported_in_one_line(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office.serving():
+        async with await office.connect() as connection:
+            monkeypatch.setattr(Issuer, "issue", lambda *_, **__: 1 // 0)
+            with pytest.raises(Unreachable):
+                await connection.issue(office.member.card())
+        assert office.reports.pop() == "this is a bug: ZeroDivisionError"
+        async with await office.connect() as connection:
+            assert await connection.federation() == office.card
+
+
+def test_there_is_nothing_to_serve_before_members_were_told_where(tmp_path: Path) -> None:
+    with (
+        Issuer.create(tmp_path / "issuer", PASSPHRASE, PLAN, "Office") as issuer,
+        pytest.raises(UsageError, match="tessera issuer service"),
+    ):
+        IssuerServer(issuer)

@@ -1,0 +1,358 @@
+"""The annex: every number in it counted once more, nothing in it that was not verified, the same bytes every time."""
+
+import io
+import math
+import re
+import xml.etree.ElementTree as ET
+from datetime import UTC, datetime
+from fractions import Fraction
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pypdfium2
+import pytest
+from paper_ledger import FIRMWARE, PaperLedger
+from sample_federation import EPOCH_ROUNDS
+
+from tessera_host import audit, noise, plan
+from tessera_host.audit_archive import AuditArchive
+from tessera_host.ledger_audit import Firmware, LedgerAudit
+from tessera_host.report import annex, html, pdf
+from tessera_host.report.document import Basis, Document, Figure, Notice, Table, Tone
+from tessera_host.report.facts import Facts, duration
+
+MADE = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
+CHOICE = plan.Choice(Fraction("0.1"), Fraction("1e-6"), members=24)
+ONE = Fraction(2570605633736548272937557300902239823, 2787593149816327892691964784081045188247552)  # δ of that table
+
+
+@pytest.fixture(scope="module")
+def planned() -> Document:
+    return annex.of_plan(Facts.of_plan(plan.make(CHOICE)), MADE)
+
+
+@pytest.fixture(scope="module")
+def ledger() -> PaperLedger:
+    return PaperLedger()
+
+
+def audited(
+    ledger: PaperLedger, folder: Path, checkpoints: dict[int, bytes], open_epoch: int
+) -> tuple[Document, LedgerAudit]:
+    gathered = audit.gather(ledger.known(), AuditArchive(folder), [], [])
+    gathered.firmware[FIRMWARE] = Firmware("approved on paper", True)
+    answers = ledger.answers(checkpoints, open_epoch)
+    found = audit.judge(gathered, ledger.relay(), answers, answers.open_round)
+    facts = Facts.of_federation(gathered.federation, gathered.sets.newest)
+    return annex.of_audit(facts, MADE, [found], gathered.sets), found
+
+
+def table(document: Document, caption: str) -> Table:
+    (found,) = [
+        block
+        for section in document.sections
+        for block in section.blocks
+        if isinstance(block, Table) and block.caption.endswith(caption)
+    ]
+    return found
+
+
+def notices(document: Document, tone: Tone) -> list[str]:
+    blocks = [block for section in document.sections for block in section.blocks]
+    return [block.text for block in blocks if isinstance(block, Notice) and block.tone is tone]
+
+
+def rounded_up(value: Fraction) -> str:
+    """Five significant digits, up, by decimal arithmetic of its own."""
+    exponent = math.floor(math.log10(value))
+    mantissa = math.ceil(value / Fraction(10) ** (exponent - 4))
+    text = f"{mantissa // 10**4}.{mantissa % 10**4:04d}".rstrip("0").rstrip(".")
+    return f"{text}e{exponent}"
+
+
+# -- the numbers
+
+
+def test_one_delivery_is_that_of_the_table(planned):
+    rows = dict(table(planned, "One delivery").rows)
+    assert rows["ε of one delivery"].startswith("0.1,")
+    assert rows["δ of one delivery"].startswith("9.2216e-7") and rows["δ of one delivery"].endswith(str(ONE))
+    assert rows["A message moved from one cell to another"] == f"ε ≤ 0.2, δ ≤ {rounded_up(2 * ONE - ONE * ONE)}"
+    assert rows["Cover records a cell"] == "0 to 218, 109 on average (µ)"
+
+
+def test_every_sum_is_recounted(planned):
+    rows = table(planned, "What deliveries add up to").rows
+    assert [row[1] for row in rows] == ["1", "16", "10", "300", "16", "480"]
+    for _, deliveries, adding, distribution in rows:
+        count = int(deliveries)
+        epsilon, delta = re.fullmatch(r"ε ≤ ([\d.]+), δ ≤ (\S+)", adding).groups()
+        assert Fraction(epsilon) == count * Fraction("0.1") and delta == rounded_up(count * ONE)
+        epsilon, delta = re.fullmatch(r"ε ≤ ([\d.]+), δ ≤ (\S+)", distribution).groups()
+        assert binomial_delta(count, float(epsilon)) <= float(delta)
+
+
+def binomial_delta(deliveries: int, at: float) -> float:
+    """δ of k deliveries, each of loss ε, -ε or infinite: here from the closed form of DESIGN §5, with floats."""
+    alpha = math.exp(-0.1)
+    infinite = (1 - alpha) * alpha**109 / (1 + alpha - 2 * alpha**110)
+    likelier = (1 - infinite) / (1 + alpha)  # the ratio of losses ε to -ε is e^ε, up to the two ends
+    total = 1 - (1 - infinite) ** deliveries
+    for more in range(deliveries + 1):
+        loss = 0.1 * (2 * more - deliveries)
+        if loss > at:
+            log = math.lgamma(deliveries + 1) - math.lgamma(more + 1) - math.lgamma(deliveries - more + 1)
+            log += more * math.log(likelier) + (deliveries - more) * math.log(1 - infinite - likelier)
+            total += math.exp(log) * -math.expm1(at - loss)
+    return total
+
+
+def test_the_day_within_the_budget_is_the_most_that_fits(planned):
+    """ε = 2, δ = 1e-5: ten deliveries fit, eleven do not."""
+    assert binomial_delta(10, 2.0) <= 1e-5 < binomial_delta(11, 2.0)
+
+
+def test_suspicions_are_bayes_rule(planned):
+    sums = {row[0] + row[1]: row for row in table(planned, "What deliveries add up to").rows}
+    rows = table(planned, "What a suspicion can grow to").rows
+    assert len(rows) == len(sums)
+    for row, (_, _, adding, distribution) in zip(rows, sums.values(), strict=True):
+        epsilon = min(float(re.search(r"ε ≤ ([\d.]+)", text)[1]) for text in (adding, distribution))
+        for prior, said in zip((0.01, 0.1, 0.5), row[1:], strict=True):
+            after = 100 / (1 + (1 - prior) / prior * math.exp(-epsilon))
+            if said == "over 99.9 %":
+                assert after > 99.9
+            else:
+                assert after <= float(said.split()[0]) + 1e-9 < after + 0.1 + 1e-9
+
+
+def test_records_in_one_cell_are_recounted(planned):
+    weights = noise.table(CHOICE.epsilon, CHOICE.delta).weights()
+    for records, epsilon, delta in table(planned, "Records in one cell").rows:
+        shift = int(records)
+        assert Fraction(epsilon) == shift * Fraction("0.1")
+        one, other = [*[0] * shift, *weights], [*weights, *[0] * shift]
+        factor = math.exp(0.1 * shift)
+        both = [
+            sum(max(0.0, a - factor * b) for a, b in zip(x, y, strict=True)) for x, y in ((one, other), (other, one))
+        ]
+        # Neighbouring weights differ by e^ε but for the floors, so the sums of floats have noise of 1e-16 each.
+        assert max(both) / 2**64 == pytest.approx(float(delta), rel=1e-4)
+
+
+def test_retention_and_words_follow_the_parameters(planned):
+    rows = dict(table(planned, "How long what is kept").rows)
+    assert rows["Records can be fetched for"] == "3 days and the open epoch"
+    assert rows["A record is at most this old"] == "4 days"
+    assert "1.1052" in planned.text()  # e^0.1 = 1.10517…
+    assert f"1 in {int(1 / ONE):,}" in planned.text()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(1, "1 second"), (59, "59 seconds"), (300, "5 minutes"), (5400, "1.5 hours"), (86400, "1 day")],
+)
+def test_times_are_said_in_their_unit(seconds, said):
+    assert duration(seconds) == said
+
+
+def test_below_the_floor_is_said_to_be(ledger):
+    few = plan.make(plan.Choice(Fraction("0.1"), Fraction("1e-6"), members=5, allow_small=True))
+    document = annex.of_plan(Facts.of_plan(few), MADE)
+    (said,) = notices(document, Tone.BAD)
+    assert "5 members a bucket are fewer than the floor of 20" in said
+
+
+def test_plans_of_all_kinds_have_an_annex():
+    """A day without a delivery, many deliveries, much noise, none worth the name."""
+    for changes in (
+        {"epoch_rounds": 5000},
+        {"round_seconds": 1, "epoch_rounds": 600, "board": "GATEWAY", "posts_per_token": 160},
+        {"epsilon": Fraction(5), "delta": Fraction("0.1")},
+        {"epsilon": Fraction("0.02"), "delta": Fraction("1e-7")},
+    ):
+        choice = plan.Choice(**({"epsilon": Fraction("0.1"), "delta": Fraction("1e-6"), "members": 24} | changes))
+        document = annex.of_plan(Facts.of_plan(plan.make(choice)), MADE)
+        assert all(
+            "nan" not in word and "inf" not in word for word in document.text().lower().split() if word[0].isdigit()
+        )
+        assert html.render(document)
+
+
+# -- the law
+
+
+def test_the_annex_names_every_provision_and_what_it_does_not_cover(planned):
+    provisions = " ".join(row[0] for row in table(planned, "Provisions and mechanisms").rows)
+    for wanted in ("Art. 5(1)(c)", "Art. 25(1)", "Art. 25(2)", "Art. 32(1)(a)", "Art. 32(1)(d)", "2002/58/EC Art. 5(1)",
+                   "1798.140(o)", "1798.140(v)"):  # fmt: skip
+        assert wanted in provisions
+    assert "not legal advice" in planned.text()
+    parties = [row[0] for row in table(planned, "What each party can and cannot see").rows]
+    assert len(parties) == 6
+
+
+# -- never more than was verified
+
+
+def test_a_plan_says_that_nothing_was_verified(planned):
+    assert "nothing in it was verified" in notices(planned, Tone.REMARK)[0]
+    found = [b.basis for s in planned.sections for b in s.blocks if isinstance(b, Table | Figure)]
+    assert Basis.VERIFIED not in found and Basis.COMPUTED not in found
+
+
+def test_an_audit_names_the_epochs_it_verified_and_no_others(ledger, tmp_path):
+    ledger.last = None
+    document, found = audited(ledger, tmp_path, ledger.chain([3, 4, 7]), 9)
+    assert found.verified == [3, 4, 7]
+    assert "3 of 6 epochs were verified, epochs 3 to 4 and 7" in document.text()
+    assert "no checkpoint of epochs 5 to 6 and 8" in document.text()
+    rows = table(document, "parameters in force in verified epochs").rows
+    assert rows == [("1", "epochs 3 to 4 and 7", "ε = 0.1, δ = 9.2216e-7, µ = 109", "40 in 2: 20 each")]
+    spans = [(row[0], row[4]) for row in table(document, "checkpoints").rows]
+    assert spans == [("3 to 4", "verified"), ("7", "verified")]
+
+
+def test_a_tampered_checkpoint_is_shown_and_nothing_is_claimed_of_it(ledger, tmp_path):
+    ledger.last = None
+    shown = ledger.chain(range(4))
+    shown[2] = shown[2][:60] + bytes([shown[2][60] ^ 1]) + shown[2][61:]
+    document, found = audited(ledger, tmp_path, shown, 4)
+    assert not found.holds
+    bad = " ".join(notices(document, Tone.BAD))
+    assert "epoch 2 is not its checkpoint: the relay's ledger key did not sign it" in bad
+    assert "the checkpoint of epoch 3 does not follow 1's" in bad
+    assert [row[1] for row in table(document, "parameters in force in verified epochs").rows] == ["epoch 0"]
+    verdicts = [(row[0], row[4]) for row in table(document, "checkpoints").rows]
+    assert verdicts == [("0", "verified"), ("1", "NOT VERIFIED"), ("3", "NOT VERIFIED")]
+
+
+def test_a_parameter_change_and_unknown_firmware_are_shown(tmp_path):
+    ledger = PaperLedger()
+    shown = ledger.chain(range(2))
+    ledger.parameters = ledger.make_set(2, first_epoch=2, buckets=1, members=40)
+    shown |= {2: ledger.sign(2), 3: ledger.sign(3, firmware=b"?" * 32)}
+    document, _ = audited(ledger, tmp_path, shown, 4)
+    assert any("serial 1 → 2" in text and "buckets 2 → 1" in text for text in notices(document, Tone.REMARK))
+    assert any("the firmware of epoch 3" in text for text in notices(document, Tone.BAD))
+    rows = table(document, "parameters in force in verified epochs").rows
+    assert [(row[0], row[1]) for row in rows] == [("1", "epochs 0 to 1"), ("2", "epoch 2")]
+    assert any("unknown" in row[2] for row in table(document, "by the digest that the relay reports").rows)
+
+
+def test_a_relay_without_checkpoints_is_reported_as_unverified(ledger, tmp_path):
+    document, _ = audited(ledger, tmp_path, {}, 2)
+    assert any("no checkpoint yet. Nothing was verified" in text for text in notices(document, Tone.REMARK))
+
+
+# -- the files
+
+
+def test_the_same_facts_give_the_same_bytes(planned, ledger, tmp_path):
+    again = annex.of_plan(Facts.of_plan(plan.make(CHOICE)), MADE)
+    assert html.render(planned) == html.render(again)
+    assert pdf.render(planned, MADE) == pdf.render(again, MADE)
+
+
+class _Reader(HTMLParser):
+    """What a screen reader meets: headings, captions, labels; and what is not closed or loaded from elsewhere."""
+
+    VOID = ("meta", "col", "br", "hr", "img", "link", "input")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag, attributes):
+        self.seen.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.seen.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_the_page_is_whole_self_contained_and_readable_aloud(ledger, tmp_path):
+    ledger.last = None
+    document, _ = audited(ledger, tmp_path, ledger.chain(range(3)), 3)
+    page = html.render(document).decode()
+    reader = _Reader()
+    reader.feed(page)
+    assert reader.open == []
+    tags = [tag for tag, _ in reader.seen]
+    assert not {"script", "link", "img", "iframe", "object"} & set(tags)
+    assert not any(name in ("src", "srcset") for _, attributes in reader.seen for name in attributes)
+    assert [a["href"] for tag, a in reader.seen if tag == "a"] == [f"#section-{n}" for n in range(1, 12)]
+    assert tags.count("h1") == 1 and tags.count("h2") == len(document.sections)
+    assert tags.count("table") == tags.count("caption")
+    assert all(a.get("scope") for tag, a in reader.seen if tag == "th")
+    pictures = [a for tag, a in reader.seen if tag == "svg"]
+    assert len(pictures) == 4 and all(a["role"] == "img" and a["aria-label"] for a in pictures)
+    ids = [a["id"] for _, a in reader.seen if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert ("html", {"lang": "en"}) in reader.seen
+    shown = " ".join(" ".join(reader.words).split())
+    for line in document.text().split("\n"):
+        for word in line.split():
+            assert word in shown
+    assert "#010101" not in page and "var(--ink)" in page and "prefers-color-scheme: dark" in page
+
+
+def test_drawings_are_well_formed_xml(planned):
+    drawings = re.findall(r"<svg.*?</svg>", html.render(planned).decode(), flags=re.DOTALL)
+    assert len(drawings) == 3
+    for drawing in drawings:
+        assert ET.fromstring(drawing).tag.endswith("svg")
+
+
+def test_names_cannot_become_markup(ledger, tmp_path):
+    document, _ = audited(ledger, tmp_path, {}, 2)
+    hostile = Document("<script>alert(1)</script>", 'a"b', "now", [("<b>", "</dl>")], document.sections)
+    page = html.render(hostile).decode()
+    assert "<script>" not in page and "<b>" not in page and "&lt;script&gt;" in page
+
+
+def test_the_pdf_has_a_title_bookmarks_page_numbers_and_every_word(planned):
+    data = pdf.render(planned, MADE)
+    document = pypdfium2.PdfDocument(io.BytesIO(data))
+    assert document.get_metadata_value("Title") == annex.TITLE
+    marks = [mark.get_title() for mark in document.get_toc()]
+    assert marks == [f"{n}. {section.title}" for n, section in enumerate(planned.sections, 1)]
+    pages = [page.get_textpage().get_text_bounded() for page in document]
+    assert all(f"{n} / {len(pages)}" in text for n, text in enumerate(pages, 1))
+    words = set(" ".join(pages).replace("￾", "").split())
+    missing = {word for word in planned.text().split() if word not in words and len(word) < 25}
+    assert not missing
+    assert {"ε", "δ"} <= words and any("µ" in word for word in words)
+    assert data.count(b"/Alt ") == 3
+
+
+def test_no_page_of_the_pdf_runs_over_its_margin(planned):
+    """Every page, drawn: nothing but paper in the outermost 8 mm."""
+    document = pypdfium2.PdfDocument(io.BytesIO(pdf.render(planned, MADE)))
+    for page in document:
+        picture = page.render(scale=1).to_pil().convert("L")
+        width, height = picture.size
+        edge = round(8 / 25.4 * 72)
+        for box in ((0, 0, edge, height), (width - edge, 0, width, height), (0, 0, width, edge)):
+            assert picture.crop(box).getextrema() == (255, 255)
+        assert picture.getextrema()[0] < 100
+
+
+def test_an_epoch_s_rounds_are_drawn_as_they_were_sealed(ledger, tmp_path):
+    ledger.last = None
+    shown = ledger.chain([0]) | {1: ledger.sign(1, rounds=EPOCH_ROUNDS - 4)}
+    document, _ = audited(ledger, tmp_path, shown, 2)
+    (figure,) = [
+        b for s in document.sections for b in s.blocks if isinstance(b, Figure) and "rounds sealed" in b.caption
+    ]
+    assert f"{2 * EPOCH_ROUNDS - 4} rounds in 2 epochs" in figure.description
+    assert f"the fewest in one epoch: {EPOCH_ROUNDS - 4}" in figure.description
