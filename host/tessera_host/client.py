@@ -254,14 +254,14 @@ class Client:
                     trouble(error)
             for message in found:
                 yield message
-            await self._sleep(await self.seconds_to_next_fetch())
+            await self.until_next_fetch()
 
-    async def seconds_to_next_fetch(self) -> float:
-        """Until a random moment soon after the open round is sealed."""
+    async def until_next_fetch(self) -> None:
+        """Wait for a random moment soon after the open round is sealed."""
         async with self.shared.held() as member:
             left = member.seconds_to_next_round()
             most = min(JITTER_SECONDS, member.federation.newest.round_seconds / 4)
-        return left + self._dice.uniform(_LEAST_WAIT_SECONDS, max(2 * _LEAST_WAIT_SECONDS, most))
+        await self._sleep(left + self._dice.uniform(_LEAST_WAIT_SECONDS, max(2 * _LEAST_WAIT_SECONDS, most)))
 
     async def status(self, relay: str | None = None) -> Status:
         """Ask a relay, by default the home relay, for its round, parameters and curve tier. Raises IntegrityError if
