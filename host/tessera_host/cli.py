@@ -7,10 +7,12 @@ interrupted. The others are in `errors`.
 import os
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
 from . import (
+    __version__,
     cli_audit,
     cli_contact,
     cli_flash,
@@ -22,6 +24,7 @@ from . import (
     cli_update,
     gateway,
 )
+from .cli_help import Map, exit_codes
 from .errors import TesseraError
 from .output import show
 
@@ -31,12 +34,29 @@ DEBUG = "TESSERA_DEBUG"
 
 app = typer.Typer(
     name="tessera",
-    help="A message relay that does not learn who talks to whom: members, contacts, relays.",
+    cls=Map,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tessera {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Messages within an organisation, through a relay that does not learn who talks to whom."""
+
+
+app.command("exit-codes")(exit_codes)
 cli_join.register(app)
 cli_contact.register(app)
 cli_talk.register(app)

@@ -30,7 +30,7 @@ from .meeting import Step
 from .member import Member
 from .output import show
 
-contact_app = typer.Typer(help="Meet someone, compare six words; what you do with contacts.", no_args_is_help=True)
+contact_app = typer.Typer(help="Meet someone; the people you write to.", no_args_is_help=True)
 
 NameOrCard = Annotated[
     str, typer.Argument(metavar="NAME_OR_CARD", help="What you call the person; or the card you were given.")
@@ -94,9 +94,9 @@ def contact_rekey(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Make new keys with a contact: after a restored backup, a new computer, or if you fear the old keys are known.
+    """Make new keys with a contact.
 
-    It is a meeting like the first one, words and all. Name and messages stay; the old keys go when the last card is
+    For after a restored backup, or if you fear that somebody knows the old keys. It is a meeting like the first one, words and all. Name and messages stay; the old keys go when the last card is
     taken. What either of you sends between is lost to the one who has new keys already, so do it in one sitting.
     """
     opener = member_opener(home, passphrase_file)

@@ -58,7 +58,11 @@ def load(file: Path | None = None) -> Config:
 
 def home() -> Path:
     """The directory of the member's keystore, where neither an option nor TESSERA_HOME names one."""
-    return load().home or platformdirs.user_data_path("tessera", appauthor=False)
+    return load().home or default_home()
+
+
+def default_home() -> Path:
+    return platformdirs.user_data_path("tessera", appauthor=False)
 
 
 def _checked(file: Path, found: dict[str, Any]) -> Config:
