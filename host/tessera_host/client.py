@@ -235,11 +235,12 @@ class Client:
 
     # -- receiving
 
-    async def fetch(self, progress: FetchProgress | None = None) -> FetchReport:
-        """Read what the home relay has sealed since the last time; the report has the messages not given out before.
+    async def fetch(self, progress: FetchProgress | None = None, *, take: bool = True) -> FetchReport:
+        """Read what the home relay has sealed since the last time; the report has the messages not given out before,
+        which count as given out now (with `take=False` `inbox(new=True)` still has them).
         `progress(rounds read, rounds in all)` is called in between."""
         async with self.shared.held() as member:
-            return await member.fetch(progress)
+            return await member.fetcher.fetch(progress, take)
 
     async def messages(self, trouble: Callable[[TesseraError], None] | None = None) -> AsyncIterator[Message]:
         """Every new message, as it comes, for ever. Fetches once a round, or looks at what `run` has fetched. A relay
