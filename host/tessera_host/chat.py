@@ -108,14 +108,14 @@ class Chat(App[None]):
         await self._talk.inbox(self._contact, new=True)  # it is on the screen now
         entries = [_received(message, state) for message in await self._talk.inbox(self._contact)]
         entries += [_own(sent) for sent in await self._talk.sent(self._contact)]
-        lines = [Line(Content(text), classes=kind) for _, kind, text in sorted(entries)[-SHOWN:]]
+        lines = [Line(Content(text), classes=kind) for _, kind, text in _in_order(entries)[-SHOWN:]]
         said = self.query_one("#said", VerticalScroll)
         at_end = said.max_scroll_y - said.scroll_y < 2
         with self.batch_update():
             await said.remove_children()
             await said.mount(*lines)
         if at_end:
-            said.scroll_end(animate=False)
+            self.call_after_refresh(said.scroll_end, animate=False)
         self._budget = await self._talk.budget()
         self._say_cost(self.query_one("#line", Input).value)
         self._say_connection(state)
@@ -140,6 +140,11 @@ class Chat(App[None]):
         line = self.query_one("#connection", Static)
         line.add_class("trouble")
         line.update(Content(text))
+
+
+def _in_order(entries: list[tuple[float, str, str]]) -> list[tuple[float, str, str]]:
+    """By time; what has the same time stays in its order."""
+    return sorted(entries, key=lambda entry: entry[0])
 
 
 def _received(message: Message, state: State) -> tuple[float, str, str]:
