@@ -89,9 +89,10 @@ def send(
 
     async def sending() -> None:
         async with talk(home, passphrase_file) as by:
-            _warn_unverified(next((c for c in await by.contacts() if c.name == contact), None))
             posting.sent = await _queue(by, contact, outgoing)
-            typer.echo(await _cost(by, posting.sent, at_once), err=True, nl=posting.sent.parts > 1)
+            if not as_json:
+                _note(_unverified(contact, await by.contacts()))
+                _note(await _cost(by, posting.sent, at_once))
             if isinstance(by, Client):
                 posting.sent = await posting.through(by)
             _show_sent(posting.sent, by, await by.budget(), as_json)
@@ -169,10 +170,15 @@ def _decoded(read: Callable[[], bytes]) -> str:
         raise InvalidInput("the message is not UTF-8 text", "send it as a file, with --attach") from None
 
 
-def _warn_unverified(contact: Contact | None) -> None:
-    if contact and not contact.verified:
-        name = contact.name
-        typer.echo(f"The six words were not compared with {name} yet: tessera contact verify {name}", err=True)
+def _note(text: str) -> None:
+    if text:
+        typer.echo(text, err=True)
+
+
+def _unverified(name: str, contacts: list[Contact]) -> str:
+    if any(contact.name == name and not contact.verified for contact in contacts):
+        return f"The six words were not compared with {name} yet: tessera contact verify {name}"
+    return ""
 
 
 async def _queue(by: Talk, contact: str, outgoing: str | tuple[str, bytes]) -> Sent:
@@ -353,7 +359,7 @@ async def _fetch_into(client: Client, report: FetchReport, patient: bool) -> Non
 
 async def _until_more(by: AgentLink | Client) -> None:
     if isinstance(by, Client):
-        await asyncio.sleep(await by.seconds_to_next_fetch())
+        await by.until_next_fetch()
         return
     async for change in by.changes():
         if change.kind == "message":
