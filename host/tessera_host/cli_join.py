@@ -4,7 +4,6 @@ Owns what is asked, printed and said about who sees what. The order of joining i
 """
 
 import asyncio
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -140,7 +139,7 @@ def _member_of(invitation: Invitation, desk: Desk) -> Member:
             raise
         return member
     card = asyncio.run(joining.federation_card(invitation, unix_now()))
-    if not desk.passphrase_file and not os.environ.get(passphrase.ENVIRONMENT):
+    if not passphrase.is_in_file(desk.passphrase_file):
         desk.say(f"You are joining {invitation.office} as {invitation.name}.")
         desk.say("Choose a passphrase: it protects your messages on this computer. Nobody can give it back to you.")
     return joining.begin(desk.home, invitation, card, passphrase.obtain(desk.passphrase_file, confirm=True))

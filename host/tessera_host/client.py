@@ -35,6 +35,7 @@ from .history import POSTED, Sent
 from .inbox import Message
 from .member import KEYSTORE_NAME, Member, Status
 from .pacing import Wait
+from .renewal import Renewal
 from .sending import Posted
 from .settling import Sleep
 from .sharing import SharedMember
@@ -78,6 +79,7 @@ class Client:
         self._dice = dice or random.SystemRandom()
         self._now = now
         self._sleep = sleep
+        self._renewal = Renewal(member, self._dice)
         self._engine: Engine | None = None
         self._state: State | None = None
         self._subscriptions: set[asyncio.Queue[Change]] = set()
@@ -235,11 +237,12 @@ class Client:
 
     # -- receiving
 
-    async def fetch(self, progress: FetchProgress | None = None) -> FetchReport:
-        """Read what the home relay has sealed since the last time; the report has the messages not given out before.
+    async def fetch(self, progress: FetchProgress | None = None, *, take: bool = True) -> FetchReport:
+        """Read what the home relay has sealed since the last time; the report has the messages not given out before,
+        which count as given out now (with `take=False` `inbox(new=True)` still has them).
         `progress(rounds read, rounds in all)` is called in between."""
         async with self.shared.held() as member:
-            return await member.fetch(progress)
+            return await member.fetcher.fetch(progress, take)
 
     async def messages(self, trouble: Callable[[TesseraError], None] | None = None) -> AsyncIterator[Message]:
         """Every new message, as it comes, for ever. Fetches once a round, or looks at what `run` has fetched. A relay
@@ -253,14 +256,14 @@ class Client:
                     trouble(error)
             for message in found:
                 yield message
-            await self._sleep(await self.seconds_to_next_fetch())
+            await self.until_next_fetch()
 
-    async def seconds_to_next_fetch(self) -> float:
-        """Until a random moment soon after the open round is sealed."""
+    async def until_next_fetch(self) -> None:
+        """Wait for a random moment soon after the open round is sealed."""
         async with self.shared.held() as member:
             left = member.seconds_to_next_round()
             most = min(JITTER_SECONDS, member.federation.newest.round_seconds / 4)
-        return left + self._dice.uniform(_LEAST_WAIT_SECONDS, max(2 * _LEAST_WAIT_SECONDS, most))
+        await self._sleep(left + self._dice.uniform(_LEAST_WAIT_SECONDS, max(2 * _LEAST_WAIT_SECONDS, most)))
 
     async def status(self, relay: str | None = None) -> Status:
         """Ask a relay, by default the home relay, for its round, parameters and curve tier. Raises IntegrityError if
@@ -271,12 +274,13 @@ class Client:
     # -- the steady engine
 
     async def run(self, renewal: TokenRenewal | None = None, *, slots: int = 1, at_once: bool = False) -> None:
-        """Run the steady engine until cancelled: it posts what `queue` was given and fetches what comes (`engine`).
+        """Run the steady engine until cancelled: it posts what `queue` was given, fetches what comes (`engine`) and
+        gets each epoch's tokens from the issuer's service, if the office has one (`renewal`).
 
         `at_once`: a person is waiting, so an epoch's tokens come into use when needed, not at a random time.
         """
         engine = Engine(
-            self.shared, renewal, slots=slots, at_once=at_once, dice=self._dice, now=self._now, sleep=self._sleep
+            self.shared, renewal or self._renewal, slots=slots, at_once=at_once, dice=self._dice, now=self._now, sleep=self._sleep
         )
         engine.listeners.add(self._pass_on)
         await self.state()

@@ -81,6 +81,12 @@ class IntegrityError(TesseraError):
     exit_code = 8
 
 
+class Interrupted(TesseraError):
+    """The user stopped it, and what was begun is kept."""
+
+    exit_code = 130
+
+
 # -- A board on a cable (`tessera flash`). Each class has an exit code of its own, so that a script of IT's can tell a
 # cable from a board from an image.
 

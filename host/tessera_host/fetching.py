@@ -42,9 +42,9 @@ class Fetcher:
         self._member = member
         self._fetching = asyncio.Lock()  # two tasks that fetch would use one session twice
 
-    async def fetch(self, progress: Progress | None = None) -> FetchReport:
+    async def fetch(self, progress: Progress | None = None, take: bool = True) -> FetchReport:
         """Read from where it was left up to the open round. What was read is saved every 16 rounds, so an interrupted
-        call loses nothing: its messages come with the next report."""
+        call loses nothing: its messages come with the next report. With `take` they count as given out."""
         member, report = self._member, FetchReport()
         async with self._fetching, member.session(member.federation.home, member.wallet.for_fetching) as session:
             open_round = session.info.open_round
@@ -55,7 +55,7 @@ class Fetcher:
                 if progress:
                     progress(member.inbox.next_round - first, open_round - first)
         member.inbox.forget_read()
-        report.messages = member.inbox.take_unread()
+        report.messages = member.inbox.take_unread() if take else []
         member.save()
         return report
 

@@ -463,10 +463,10 @@ class Issuer:
 
     def _check_room(self, invited: int) -> None:
         if len(self.roster) + invited >= self.parameters.members:
-            waiting = f", of which {invited} are for open invitations" if invited else ""
+            waiting = f", {invited} of them for open invitations" if invited else ""
             raise NotPermitted(
-                f"the roster is full: the parameters are for {self.parameters.members} members{waiting}",
-                "remove someone, or plan for more",
+                f"the roster is full: all {self.parameters.members} places of the parameters are taken{waiting}",
+                "remove someone, revoke an invitation, or plan for more",
             )
 
     def remove(self, name: str) -> None:

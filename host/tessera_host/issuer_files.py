@@ -49,5 +49,9 @@ def _answer_card(issuer: Issuer, text: str, made: Answered) -> None:
         made.joined.append(issuer.join(text))
     elif kind == "member":
         raise InvalidInput("this is a member card without an invitation", "look at it first: tessera issuer admit")
-    else:
+    elif kind in ("tokens-request", "tokens-challenge"):
         made.cards.append(issuer.issue(text))
+    else:
+        raise InvalidInput(
+            f"this file is not for IT: it has a card of kind '{kind}'", "the member takes it with: tessera join"
+        )

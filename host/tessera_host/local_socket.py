@@ -47,7 +47,7 @@ def address(purpose: str, home: Path) -> Path:
     """Where the server for this purpose and this home listens. Makes its directory; raises KeystoreError if that
     cannot be trusted."""
     name = f"{purpose}-{hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:16]}"
-    with warnings.catch_warnings(action="ignore"):  # about a system without such directories
+    with warnings.catch_warnings(action="ignore"):  # that there is no XDG_RUNTIME_DIR: the place it takes then will do
         path = platformdirs.user_runtime_path("tessera", appauthor=False) / name
     if len(os.fsencode(path)) > MAX_PATH_BYTES:
         path = Path("/tmp", f"tessera-relay-{_user()}", name)

@@ -41,6 +41,11 @@ def obtain(path_option: Path | None, confirm: bool) -> str:
     return phrase
 
 
+def is_in_file(path_option: Path | None) -> bool:
+    """Whether `obtain` reads it from a file, and asks nobody."""
+    return _file(path_option) is not None
+
+
 def ask_anew() -> str:
     """A new passphrase that is typed twice, whatever files there are. Raises UsageError."""
     phrase = unicodedata.normalize("NFC", _asked(confirm=True))

@@ -41,6 +41,7 @@ class Renewal:
     async def run(self) -> VisitReport:
         """Make the visit. If it fails for now there is another moment in this epoch, later and later; if the issuer
         says no there is none. Raises what failed."""
+        self._epoch = self._member.epoch()
         try:
             report = await visit(self._member)
         except NotOnRoster:

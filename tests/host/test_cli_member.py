@@ -1,16 +1,16 @@
 """The member's commands as they are typed: what they print, what they write, how they fail."""
 
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sample_federation import PASSPHRASE, TOKENS, Clock, PaperIssuer, SampleFederation, SampleRelay
+from talking import LARGE
 
 from tessera import hashes
-from tessera_host import cards, cli, cli_talk, output
+from tessera_host import cards, cli
 from tessera_host import keystore as keystore_module
 from tessera_host import member as member_module
 from tessera_host.errors import RelayRefused, Unreachable
@@ -20,7 +20,13 @@ from tessera_host.member import Member
 class Desk:
     """A folder with two people's homes and their card files, and the command line."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        budget: dict[str, str] = LARGE,
+    ) -> None:
         monkeypatch.setattr(keystore_module, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
         self.monkeypatch = monkeypatch
         self.folder = folder
@@ -32,7 +38,7 @@ class Desk:
         monkeypatch.setattr(member_module, "RelayConnection", self.relay)
         self.issuer = PaperIssuer(self.federation)
         self.file("passphrase").write_text(PASSPHRASE + "\n")
-        self.file("federation.card").write_text(self.federation.card())
+        self.file("federation.card").write_text(self.federation.card(budget=budget))
         monkeypatch.setenv("TESSERA_PASSPHRASE_FILE", str(self.file("passphrase")))
         monkeypatch.delenv("TESSERA_HOME", raising=False)
 
@@ -171,123 +177,6 @@ def test_tokens_from_an_issuer_s_directory(desk: Desk) -> None:
     # A federation begins one epoch back, with one that is over (PROTOCOL §13).
     assert fetched == [{"epoch": 1, "tokens": 2}, {"epoch": 2, "tokens": 2}]
     desk.fails(5, "you have the tokens", "ann", "token", "fetch", "--issuer", issuer)
-
-
-# -- messages
-
-
-def test_message_is_sent_and_fetched(desk: Desk) -> None:
-    desk.ready()
-    sent = desk.json("ann", "send", "bob", "hello\nthere")
-    assert sent == {"contact": "bob", "messages": [0], "records": 1, "rounds": [0], "waiting": 0}
-    desk.clock.next_round()
-    fetched = desk.json("bob", "fetch")
-    message = {"contact": "ann", "message": 0, "text": "hello\nthere", "round": 0, "lost": 0}
-    assert fetched["messages"] == [message]
-    assert fetched["rounds"] == [{"round": 0, "count": 4}]
-    assert fetched["records_matched"] == 1
-    assert desk.json("bob", "fetch")["messages"] == []
-    assert desk.json("bob", "inbox")["messages"] == [message]
-
-
-@pytest.mark.parametrize("way", ["--file", "standard input"])
-def test_text_from_a_file_or_standard_input(desk: Desk, way: str) -> None:
-    desk.ready()
-    text = "Grüße\n" * 50
-    desk.file("text").write_text(text + "\n" * (way != "--file"))
-    if way == "--file":
-        desk.json("ann", "send", "bob", "--file", desk.file("text"))
-    else:
-        stdin = SimpleNamespace(isatty=lambda: False, buffer=desk.file("text").open("rb"))
-        desk.monkeypatch.setattr(sys, "stdin", stdin)
-        desk.json("ann", "send", "bob")
-    desk.clock.next_round()
-    assert desk.json("bob", "fetch")["messages"][0]["text"] == text
-
-
-def test_messages_that_cannot_be_sent_are_refused(desk: Desk) -> None:
-    desk.ready()
-    desk.file("binary").write_bytes(b"\xff\xfe")
-    desk.fails(3, "not UTF-8", "ann", "send", "bob", "--file", desk.file("binary"))
-    desk.fails(2, "not both", "ann", "send", "bob", "text", "--file", desk.file("binary"))
-    desk.fails(3, "cannot be read", "ann", "send", "bob", "--file", desk.file("none"))
-    desk.fails(2, "empty", "ann", "send", "bob", "")
-    desk.fails(2, "no contact 'carl'", "ann", "send", "carl", "text")
-    assert desk.json("ann", "status")["waiting"] == 0
-
-
-def test_unreachable_relay_leaves_the_message_in_the_outbox(desk: Desk) -> None:
-    desk.ready()
-    desk.relay.fail_before_store = 1
-    desk.fails(6, "tessera resend", "ann", "send", "bob", "hello")
-    assert desk.json("ann", "status")["waiting"] == 1
-    assert desk.json("ann", "resend") == {"records": 1, "rounds": [0], "waiting": 0}
-    desk.clock.next_round()
-    assert [message["text"] for message in desk.json("bob", "fetch")["messages"]] == ["hello"]
-
-
-def test_people_see_messages_a_line_each(desk: Desk) -> None:
-    desk.ready()
-    _, out, err = desk.run("ann", "send", "bob", "hello")
-    assert out == "Sent to bob: 1 record.\n"
-    assert "tessera contact verify bob" in err
-    desk.clock.next_round()
-    _, out, _ = desk.run("bob", "fetch")
-    assert out == "ann: hello\n1 new message; read 1 round with 4 records.\n"
-    assert desk.run("bob", "inbox")[1] == "ann: hello\n"
-
-
-def test_message_cannot_act_on_the_terminal(desk: Desk) -> None:
-    desk.ready()
-    desk.json("ann", "send", "bob", "a\x1b]0;owned\x07b\x9bc\u202ed")
-    desk.clock.next_round()
-    _, out, _ = desk.run("bob", "fetch")
-    assert out.startswith("ann: a\\u{1b}]0;owned\\u{7}b\\u{9b}c\\u{202e}d\n")
-
-
-def test_printable_leaves_ordinary_text_alone() -> None:
-    text = "Grüße 世界 👩\u200d💻 a\tb\nc"
-    assert output.printable(text) == text
-
-
-def test_status_shows_round_digest_tier_and_clocks(desk: Desk) -> None:
-    desk.new("ann")
-    desk.clock.next_round(9)
-    desk.relay.rounds_fast = -1
-    found = desk.json("ann", "status")
-    assert found["digest"] == desk.federation.parameters.digest.hex()
-    assert (found["open_round"], found["own_round"], found["rounds_apart"], found["epoch"]) == (8, 9, -1, 1)
-    assert (found["tier"], found["relay"]) == ("sample", "relay-0")
-    _, out, _ = desk.run("ann", "status")
-    assert "the relay is 1 round behind" in out
-    desk.relay.rounds_fast = 7
-    desk.fails(8, "clock", "ann", "status")
-
-
-# -- following
-
-
-def test_follow_goes_on_over_failures_and_holds_no_lock_meanwhile(desk: Desk) -> None:
-    desk.ready()
-    naps: list[float] = []
-
-    def nap(seconds: float) -> None:
-        naps.append(seconds)
-        if len(naps) == 4:
-            raise KeyboardInterrupt
-        desk.relay.fail_fetch = len(naps) == 2
-        Member.open(desk.file("ann"), PASSPHRASE).close()
-        import asyncio
-
-        with Member.open(desk.file("ann"), PASSPHRASE) as ann:
-            asyncio.run(ann.send("bob", f"number {len(naps)}"))
-        desk.clock.next_round()
-
-    desk.monkeypatch.setattr(cli_talk.time, "sleep", nap)
-    code, out, err = desk.run("bob", "fetch", "--follow")
-    assert code == 130
-    assert [line for line in out.splitlines() if line.startswith("ann: ")] == [f"ann: number {n}" for n in (1, 2, 3)]
-    assert "cut in a fetch" in err
 
 
 # -- the command line itself

@@ -3,8 +3,7 @@
 import asyncio
 import secrets
 import struct
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from issuer_office import PASSPHRASE, PLAN, Office
 from tessera import channel, curve, hashes
-from tessera_host import blind, cards, issuer_frames, plan
+from tessera_host import blind, cards, issuer_frames
 from tessera_host import keystore as keystore_module
-from tessera_host.demo import free_port
 from tessera_host.errors import (
     IntegrityError,
     InvalidInput,
@@ -27,64 +26,8 @@ from tessera_host.errors import (
     Unreachable,
     UsageError,
 )
-from tessera_host.federation import Federation, read_card
-from tessera_host.invitation import Invitation
 from tessera_host.issuer import Issuer
-from tessera_host.issuer_connection import IssuerConnection
-from tessera_host.issuer_service import IssuerServer, Limits
-from tessera_host.member import Member
-
-PASSPHRASE = "correct horse"
-PLAN = plan.make(
-    plan.Choice(plan.decimal_option("epsilon", "1"), plan.decimal_option("delta", "1e-6"), members=3, allow_small=True)
-)
-
-
-class Office:
-    """An issuer with a relay and a service, in this process, and one member on the roster."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = free_port()
-        self.reports: list[str] = []
-        with Issuer.create(folder / "issuer", PASSPHRASE, PLAN, "Office") as issuer:
-            issuer.add_relay("first", "relay.example", 8100, folder / "relay")
-            issuer.set_service("127.0.0.1", self.port)
-            self.card = issuer.federation_card
-            self.member = self.create("ann")
-            issuer.admit(self.member.card())
-        self.federation = Federation(read_card(self.card))
-
-    def create(self, name: str) -> Member:
-        return Member.create(self.folder / name, name, self.card, PASSPHRASE)
-
-    def it(self) -> Issuer:
-        """IT's own commands, beside the service."""
-        return Issuer.open(self.folder / "issuer", PASSPHRASE)
-
-    def invite(self, name: str) -> Invitation:
-        with self.it() as issuer:
-            return issuer.invite(name)
-
-    @asynccontextmanager
-    async def serving(self, **limits: Any) -> AsyncIterator[None]:
-        issuer = self.it()
-        server = IssuerServer(issuer, Limits(**limits))
-        ready = asyncio.Event()
-        task = asyncio.create_task(server.run("127.0.0.1", self.port, ready.set, self.reports.append))
-        await ready.wait()
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            issuer.close()
-
-    async def connect(self, access_key: bytes | None = None, key: bytes | None = None) -> IssuerConnection:
-        service = self.federation.issuer
-        assert service is not None
-        access_key = access_key or self.federation.newest.access_key
-        return await IssuerConnection.open(service.host, service.port, key or service.key, access_key, 5)
+from tessera_host.issuer_service import IssuerServer
 
 
 @pytest.fixture

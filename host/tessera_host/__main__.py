@@ -1,0 +1,5 @@
+"""`python -m tessera_host` is `tessera`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,338 @@
+"""Joining as it is typed, by members and by IT, with the issuer's service beside: what is printed and refused."""
+
+import asyncio
+import io
+import json
+import stat
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from issuer_office import PASSPHRASE, Office
+from tessera import hashes
+from tessera_host import cards, cli, cli_join
+from tessera_host import keystore as keystore_module
+from tessera_host.clock import local_time
+from tessera_host.issuer_service import IssuerServer
+from tessera_host.member import Member
+
+DAY = 86400
+
+
+class Desk:
+    """A folder with IT's directory and members' homes, and the command line."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        monkeypatch.setattr(keystore_module, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
+        self.folder = folder
+        self.office = Office(folder)
+        self.office.member.close()
+        monkeypatch.setattr("tessera_host.clock.time", SimpleNamespace(time=self.office.clock))
+        monkeypatch.chdir(folder)
+        Path("passphrase").write_text(PASSPHRASE + "\n")
+        monkeypatch.setenv("TESSERA_PASSPHRASE_FILE", str(folder / "passphrase"))
+        monkeypatch.delenv("TESSERA_HOME", raising=False)
+        self._capsys = capsys
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]:
+        """(exit code, standard output, standard error)"""
+        self._capsys.readouterr()
+        code = cli.run([str(argument) for argument in arguments])
+        out, err = self._capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    def text(self, *arguments: object) -> str:
+        code, out, err = self(*arguments)
+        assert code == 0, err
+        return out + err
+
+    def json(self, *arguments: object) -> dict[str, Any]:
+        code, out, err = self(*arguments, "--json")
+        assert code == 0, err
+        assert out.count("\n") == 1
+        found: dict[str, Any] = json.loads(out)
+        return found
+
+    def refused(self, code: int, *arguments: object) -> str:
+        """The one line of a command that fails with this code."""
+        found, out, err = self(*arguments, "--json")
+        assert found == code, err
+        *before, line = err.splitlines()
+        assert line.startswith("error: ")
+        assert " ; " in line
+        assert not [other for other in before if other.startswith("error")]
+        assert json.loads(out)["exit_code"] == code
+        return line
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """The service in a thread of its own, as in a process of its own."""
+        with self.office.it() as issuer:
+            server = IssuerServer(issuer)
+            listening, loop = threading.Event(), asyncio.new_event_loop()
+
+            async def serve() -> None:
+                await server.run("127.0.0.1", self.office.port, listening.set, self.office.reports.append)
+
+            task = loop.create_task(serve())
+            thread = threading.Thread(
+                target=lambda: loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+            )
+            thread.start()
+            assert listening.wait(10)
+            try:
+                yield
+            finally:
+                loop.call_soon_threadsafe(task.cancel)
+                thread.join()
+                loop.close()
+
+
+@pytest.fixture
+def tessera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Desk:
+    return Desk(tmp_path, monkeypatch, capsys)
+
+
+# -- IT
+
+
+def test_invitation_is_a_secret_file_and_says_what_to_do(tessera: Desk) -> None:
+    said = tessera.text("issuer", "invite", "issuer", "ben", "-o", "ben.invitation")
+    until = local_time(tessera.office.clock() + 7 * DAY)
+    assert "Give it to ben and to nobody else" in said
+    assert f"It works once, until {until}. ben types: tessera join ben.invitation" in said
+    assert stat.S_IMODE(Path("ben.invitation").stat().st_mode) == 0o600
+    assert cards.decode(Path("ben.invitation").read_text(), "invitation").fields["name"] == "ben"
+
+
+def test_invitation_without_a_file_is_printed_alone_on_standard_output(tessera: Desk) -> None:
+    code, out, err = tessera("issuer", "invite", "issuer", "ben")
+    assert (code, out.count("\n")) == (0, 1)
+    assert cards.decode(out, "invitation")
+    assert "until it is used" in err
+
+
+def test_invitation_is_shown_as_a_code_if_the_terminal_is_wide_enough(
+    tessera: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert "\u2580" in tessera.text("issuer", "invite", "issuer", "ben", "--qr")
+    monkeypatch.setenv("COLUMNS", "40")
+    assert "too narrow" in tessera.text("issuer", "invite", "issuer", "cleo", "--qr")
+
+
+def test_invitations_are_listed_and_taken_back(tessera: Desk) -> None:
+    tessera.text("issuer", "invite", "issuer", "ben", "--days", "1")
+    assert tessera.json("issuer", "invitations", "issuer")["invitations"] == [
+        {"name": "ben", "home": "first", "until": tessera.office.clock() + DAY, "state": "open"}
+    ]
+    assert "void" in tessera.text("issuer", "revoke", "issuer", "ben")
+    assert "no open invitation for 'ben'" in tessera.refused(5, "issuer", "revoke", "issuer", "ben")
+    assert "no invitations" in tessera.text("issuer", "invitations", "issuer")
+
+
+def test_an_invitation_that_could_not_be_written_is_not_made(tessera: Desk) -> None:
+    Path("taken").write_text("mine")
+    for out in ("taken", "no/such/folder/file"):
+        tessera.refused(2, "issuer", "invite", "issuer", "ben", "-o", out)
+    assert tessera.json("issuer", "invitations", "issuer")["invitations"] == []
+
+
+def test_an_office_without_a_service_is_told_how_to_have_one(tessera: Desk) -> None:
+    with tessera.office.it() as issuer:
+        issuer._keystore.data["service"] = None
+        issuer._keystore.save()
+    line = tessera.refused(2, "issuer", "invite", "issuer", "ben")
+    assert "tessera issuer service DIR HOST" in line
+    assert "--files" in line
+    tessera.refused(2, "issuer", "serve", "issuer")
+    assert "issuer.example.org port 8101" in tessera.text("issuer", "service", "issuer", "issuer.example.org")
+    fields = cards.decode(Path("issuer/federation.card").read_text()).fields
+    assert (fields["issuer"]["host"], fields["issuer"]["port"]) == ("issuer.example.org", 8101)
+    assert "not a host name" in tessera.refused(2, "issuer", "service", "issuer", "no host")
+
+
+def test_who_is_removed_and_what_that_means_is_said(tessera: Desk) -> None:
+    said = tessera.text("issuer", "remove", "issuer", "ann")
+    assert "ann is off the roster: no more tokens" in said
+    assert local_time(tessera.office.federation.newest.genesis + 2 * DAY) in said
+
+
+# -- the member, over the network
+
+
+def test_join_says_when_one_can_talk_and_who_sees_what(tessera: Desk) -> None:
+    tessera.text("issuer", "invite", "issuer", "ben", "-o", "ben.invitation")
+    with tessera.serving():
+        said = tessera.text("join", "ben.invitation", "--home", "ben")
+    assert "You have joined Office as ben. Your mailbox is on the relay first.\nYou can talk now.\n" in said
+    assert "can tell from it whom you write to" in said
+    assert "tessera contact add NAME" in said
+
+
+def test_who_joins_on_another_day_is_told_from_when_on(tessera: Desk) -> None:
+    tessera.office.clock.now += 3 * DAY
+    invitation = tessera.json("issuer", "invite", "issuer", "ben")["card"]
+    with tessera.serving():
+        said = tessera.text("join", invitation, "--home", "ben")
+        again = tessera.json("join", invitation, "--home", "ben")
+    start = tessera.office.federation.newest.genesis + 4 * DAY
+    assert f"You can talk from {local_time(start)} on" in said
+    assert (again["talk_from"], again["tokens"], again["joined"]) == (start, [], True)
+
+
+def test_invitation_comes_from_standard_input_too(tessera: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    invitation = tessera.json("issuer", "invite", "issuer", "ben")["card"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO(invitation + "\n"))
+    with tessera.serving():
+        assert tessera.json("join", "-", "--home", "ben")["name"] == "ben"
+
+
+def test_join_that_failed_goes_on_with_the_same_command(tessera: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    tessera.text("issuer", "invite", "issuer", "ben", "-o", "ben.invitation")
+    assert "the issuer's service at 127.0.0.1" in tessera.refused(6, "join", "ben.invitation", "--home", "ben")
+    assert not Path("ben").exists()
+    with tessera.serving(), monkeypatch.context() as cut:
+        cut.setattr(cli_join.joining, "join", _interrupted)
+        assert tessera("join", "ben.invitation", "--home", "ben")[0] == 130
+    key = Path("ben/member.keystore").read_bytes()[:200]
+    with tessera.serving():
+        assert "You have joined" in tessera.text("join", "ben.invitation", "--home", "ben")
+        assert "You are a member of" in tessera.text("join", "ben.invitation", "--home", "ben")
+    assert Path("ben/member.keystore").read_bytes()[:60] == key[:60]
+
+
+async def _interrupted(member: Member) -> None:
+    raise KeyboardInterrupt
+
+
+def test_what_cannot_be_joined_with_is_named(tessera: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "cannot be read" in tessera.refused(3, "join", "none", "--home", "ben")
+    Path("letter").write_text("Dear Ben,\n")
+    assert "not an invitation" in tessera.refused(3, "join", "letter", "--home", "ben")
+    Path("card").write_text(tessera.office.card)
+    assert "no identity here" in tessera.refused(2, "join", "card", "--home", "ben")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    assert "there is no invitation" in tessera.refused(2, "join", "--home", "ben")
+    tessera.text("issuer", "invite", "issuer", "ben", "-o", "ben.invitation")
+    text = Path("ben.invitation").read_text()
+    Path("half").write_text(text[:100])
+    assert "damaged" in tessera.refused(3, "join", "half", "--home", "ben")
+    tessera.office.clock.now += 8 * DAY
+    assert "expired on" in tessera.refused(5, "join", "ben.invitation", "--home", "ben")
+    assert not Path("ben").exists()
+
+
+def test_an_identity_is_not_overwritten_by_another_invitation(tessera: Desk) -> None:
+    for name in ("ben", "cleo"):
+        tessera.text("issuer", "invite", "issuer", name, "-o", f"{name}.invitation")
+    with tessera.serving():
+        tessera.text("join", "ben.invitation", "--home", "ben")
+        line = tessera.refused(2, "join", "cleo.invitation", "--home", "ben")
+        assert "another identity here already: ben at Office" in line
+        assert "used already" in tessera.refused(5, "join", "ben.invitation", "--home", "thief")
+
+
+def test_renewing_by_hand(tessera: Desk) -> None:
+    tessera.text("issuer", "invite", "issuer", "ben", "-o", "ben.invitation")
+    with tessera.serving():
+        tessera.text("join", "ben.invitation", "--home", "ben")
+        assert "You have all tokens that can be had by now" in tessera.text("token", "renew", "--home", "ben")
+        tessera.office.clock.now += DAY
+        assert tessera.json("token", "renew", "--home", "ben")["tokens"] == [{"epoch": 2, "tokens": 2}]
+        tessera.text("issuer", "remove", "issuer", "ben")
+        tessera.office.clock.now += DAY
+        line = tessera.refused(5, "token", "renew", "--home", "ben")
+        assert "IT has taken you off the list of members" in line
+        end = tessera.office.federation.newest.genesis + 3 * DAY
+        assert f"lets you send and read until {local_time(end)}" in line
+
+
+def test_a_member_waits_for_others_at_the_service(tessera: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        tessera.office.clock.now += int(seconds)
+
+    monkeypatch.setattr(cli_join.time, "sleep", sleep)
+    tessera.text("issuer", "invite", "issuer", "ben", "-o", "ben.invitation")
+    with tessera.office.it() as issuer:
+        for number in range(2):
+            issuer._issuance._open(bytes([number]) * 32, 1, 2, bytes([number]) * 32, tessera.office.clock(), True)
+        issuer._keystore.save()
+    with tessera.serving():
+        said = tessera.text("join", "ben.invitation", "--home", "ben")
+    assert waits == [60]
+    assert "waiting 60 seconds" in said
+    assert "You can talk now" in said
+
+
+# -- by files
+
+
+def test_joining_by_files_takes_two_trips(tessera: Desk) -> None:
+    tessera.text("issuer", "invite", "issuer", "ben", "--files", "-o", "ben.invitation")
+    assert "-o FILE" in tessera.refused(2, "join", "ben.invitation", "--home", "ben")
+    said = tessera.text("join", "ben.invitation", "-o", "request", "--home", "ben")
+    assert "request written. Give it to IT" in said
+    assert "tessera issuer answer DIR THISFILE" in Path("request").read_text()
+    said = tessera.text("issuer", "answer", "issuer", "request", "-o", "offer")
+    assert "ben is on the roster." in said
+    tessera.text("join", "offer", "-o", "challenge", "--home", "ben")
+    tessera.text("issuer", "answer", "issuer", "challenge", "-o", "tokens")
+    found = tessera.json("join", "tokens", "--home", "ben")
+    assert (found["done"], found["joined"], found["file"]) == (True, True, None)
+    assert found["tokens"] == [{"epoch": 0, "tokens": 2}, {"epoch": 1, "tokens": 2}]
+    said = tessera.text("join", "tokens", "--home", "ben")
+    assert "You can talk now." in said
+
+
+def test_renewing_by_files(tessera: Desk) -> None:
+    tessera.text("issuer", "invite", "issuer", "ben", "--files", "-o", "ben.invitation")
+    tessera.text("join", "ben.invitation", "-o", "1", "--home", "ben")
+    tessera.text("issuer", "answer", "issuer", "1", "-o", "2")
+    tessera.text("join", "2", "-o", "3", "--home", "ben")
+    tessera.text("issuer", "answer", "issuer", "3", "-o", "4")
+    tessera.text("join", "4", "--home", "ben")
+    tessera.office.clock.now += DAY
+    tessera.text("token", "renew", "-o", "5", "--home", "ben")
+    tessera.text("issuer", "answer", "issuer", "5", "-o", "6")
+    tessera.text("join", "6", "-o", "7", "--home", "ben")
+    tessera.text("issuer", "answer", "issuer", "7", "-o", "8")
+    assert tessera.json("join", "8", "--home", "ben")["tokens"] == [{"epoch": 2, "tokens": 2}]
+
+
+def test_a_file_without_an_output_is_printed(tessera: Desk) -> None:
+    tessera.text("issuer", "invite", "issuer", "ben", "--files", "-o", "ben.invitation")
+    tessera.text("join", "ben.invitation", "-o", "request", "--home", "ben")
+    code, out, err = tessera("issuer", "answer", "issuer", "request")
+    assert (code, "ben is on the roster." in err) == (0, True)
+    Path("offer").write_text(out)
+    code, out, err = tessera("join", "offer", "--home", "ben")
+    assert code == 0
+    assert "Give this to IT" in err
+    Path("challenge").write_text(out)
+    assert tessera.json("issuer", "answer", "issuer", "challenge")["cards"] == 2
+
+
+def test_what_it_cannot_answer_of_a_file_is_shown_on_both_sides(tessera: Desk) -> None:
+    tessera.text("issuer", "invite", "issuer", "ben", "--files", "-o", "ben.invitation")
+    tessera.text("join", "ben.invitation", "-o", "request", "--home", "ben")
+    tessera.office.clock.now += DAY
+    found = tessera.json("issuer", "answer", "issuer", "request", "-o", "reply")
+    assert found["joined"] == ["ben"]
+    assert len(found["refused"]) == 2
+    said = tessera.text("join", "reply", "-o", "again", "--home", "ben")
+    assert "IT writes: Refused: tokens for epoch 0 are not issued in epoch 1" in said
+    tessera.text("issuer", "answer", "issuer", "again", "-o", "offer")
+    Path("junk").write_text("\0\1 no cards")
+    assert "no cards in this file" in tessera.refused(3, "issuer", "answer", "issuer", "junk")
+    assert "nothing from IT" in tessera.refused(3, "join", "again", "--home", "ben")

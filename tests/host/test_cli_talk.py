@@ -1,0 +1,359 @@
+"""Talking as it is typed: what leaves and when, what is shown, and what a person is told about cost and waiting."""
+
+import asyncio
+import json
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sample_federation import PASSPHRASE, ROUND_SECONDS, SampleRelay
+from talking import LARGE
+from test_cli_member import Desk
+from test_cli_member import desk as desk
+
+from tessera_host import cli_talk, output
+from tessera_host import member as member_module
+from tessera_host.client import Client
+from tessera_host.member import Member
+
+DAY = 86400
+
+
+Capsys = pytest.CaptureFixture[str]
+_made: dict[str, tuple[Path, Any]] = {}
+
+
+def _prepared(folders: pytest.TempPathFactory, capsys: Capsys, budget: dict[str, str]) -> tuple[Path, Any]:
+    """The folder of two who met and have tokens, and their federation: made once for each budget."""
+    key = str(budget)
+    if key not in _made:
+        with pytest.MonkeyPatch.context() as patch:
+            desk = Desk(folders.mktemp("prepared"), patch, capsys, budget)
+            desk.ready()
+            _made[key] = desk.folder, desk.federation
+    return _made[key]
+
+
+def _desk(
+    folders: pytest.TempPathFactory, folder: Path, patch: pytest.MonkeyPatch, capsys: Capsys, budget: dict[str, str]
+) -> Any:
+    prepared, federation = _prepared(folders, capsys, budget)
+    desk = Waiting(folder, patch, capsys, budget)
+    shutil.copytree(prepared, folder, dirs_exist_ok=True)
+    desk.federation, desk.relay = federation, SampleRelay(federation, desk.clock)
+    patch.setattr(member_module, "RelayConnection", desk.relay)
+    desk.let_time_pass()
+    return desk
+
+
+@pytest.fixture
+def ready(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys
+) -> Any:
+    """Two who met, with time that passes when a command sleeps; `slept` has how long."""
+    return _desk(tmp_path_factory, tmp_path, monkeypatch, capsys, LARGE)
+
+
+class Waiting(Desk):
+    def let_time_pass(self) -> None:
+        self.slept: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            if seconds > 0:
+                self.slept.append(seconds)
+                self.clock.now += -(-int(seconds * 1000) // 1000)
+            await asyncio.sleep(0)
+
+        self.sleep_with(sleep)
+
+    def sleep_with(self, sleep: Any) -> None:
+        self.monkeypatch.setitem(Client.__init__.__kwdefaults__, "sleep", sleep)
+
+
+def texts(desk: Desk, who: str = "bob", *options: str) -> list[str]:
+    return [message["text"] for message in desk.json(who, "inbox", *options)["messages"]]
+
+
+# -- sending
+
+
+def test_message_is_sent_and_read(ready: Desk) -> None:
+    sent = ready.json("ann", "send", "bob", "hello\nthere")
+    expected = {"contact": "bob", "messages": [0], "records": 1, "rounds": [0], "waiting": 0, "state": "posted"}
+    assert {name: sent[name] for name in expected} == expected
+    assert (sent["parts"], sent["agent"], sent["used_today"]) == (1, False, 1)
+    ready.clock.next_round()
+    found = ready.json("bob", "inbox")
+    (message,) = found["messages"]
+    assert (message["contact"], message["text"], message["round"], message["lost"]) == ("ann", "hello\nthere", 0, 0)
+    assert (message["file"], found["rounds"], found["rounds_expired"]) == (None, 1, 0)
+    assert texts(ready) == []
+    assert texts(ready, "bob", "--all") == ["hello\nthere"]
+    assert texts(ready, "bob", "--all", "--offline") == ["hello\nthere"]
+
+
+def test_parts_leave_one_a_round(ready: Any) -> None:
+    sent = ready.json("ann", "send", "bob", "x" * 500)
+    assert sent["rounds"] == sorted(set(sent["rounds"])) and len(sent["rounds"]) == 4
+    assert len(ready.slept) == 3
+    assert all(0 < seconds <= 2 * ROUND_SECONDS for seconds in ready.slept)
+    assert ready.json("ann", "sent")["sent"][0]["rounds"] == sent["rounds"]
+
+
+def test_a_second_message_in_a_round_waits_for_the_next(ready: Any) -> None:
+    ready.json("ann", "send", "bob", "one")
+    assert ready.json("ann", "send", "bob", "two")["rounds"] != [0]
+    assert len(ready.slept) == 1
+
+
+def test_at_once_all_parts_leave_in_one_round_and_what_that_costs_is_said(ready: Any) -> None:
+    code, out, err = ready.run("ann", "send", "bob", "x" * 500, "--at-once")
+    assert code == 0
+    assert ready.slept == []
+    assert "whoever watches your network sees how long your message is" in err
+    assert out.startswith("Sent to bob: 4 records, posted in round 0.\ntoday: 4 of ")
+
+
+def test_without_waiting_the_rest_stays_in_the_outbox(ready: Any) -> None:
+    sent = ready.json("ann", "send", "bob", "x" * 500, "--no-wait")
+    assert (sent["records"], sent["waiting"], sent["state"]) == (1, 3, "waiting")
+    assert ready.slept == []
+    assert ready.json("ann", "resend", "--at-once") == {
+        "records": 3, "rounds": [0, 0, 0], "waiting": 0, "agent": False,
+    }  # fmt: skip
+    ready.clock.next_round()
+    assert texts(ready) == ["x" * 500]
+
+
+def test_the_cost_of_a_long_message_is_said_before_it_leaves(ready: Any) -> None:
+    _, _, err = ready.run("ann", "send", "bob", "x" * 500)
+    assert "This takes 4 of today's " in err
+    assert "one leaves every 10 s, so it takes about 40 s." in err
+    assert "This takes" not in ready.run("ann", "send", "bob", "short")[2]
+
+
+def test_interrupted_send_leaves_the_rest_in_the_outbox(ready: Any) -> None:
+    async def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    ready.sleep_with(interrupted)
+    ready.fails(130, "tessera resend", "ann", "send", "bob", "x" * 500)
+    assert ready.json("ann", "status")["waiting"] == 3
+
+
+def test_unreachable_relay_leaves_the_message_in_the_outbox(ready: Desk) -> None:
+    ready.relay.fail_before_store = 1
+    ready.fails(6, "tessera resend", "ann", "send", "bob", "hello")
+    assert ready.json("ann", "status")["waiting"] == 1
+    assert [entry["state"] for entry in ready.json("ann", "sent")["sent"]] == ["sealed"]
+    assert ready.json("ann", "resend")["waiting"] == 0
+    ready.clock.next_round(2)
+    assert texts(ready) == ["hello"]
+
+
+@pytest.mark.parametrize("way", ["--file", "standard input"])
+def test_text_from_a_file_or_standard_input(ready: Desk, way: str) -> None:
+    text = "Grüße\n" * 50
+    ready.file("text").write_text(text + "\n" * (way != "--file"))
+    if way == "--file":
+        ready.json("ann", "send", "bob", "--at-once", "--file", ready.file("text"))
+    else:
+        stdin = SimpleNamespace(isatty=lambda: False, buffer=ready.file("text").open("rb"))
+        ready.monkeypatch.setattr(sys, "stdin", stdin)
+        ready.json("ann", "send", "bob", "--at-once")
+    ready.clock.next_round()
+    assert texts(ready) == [text]
+
+
+def test_messages_that_cannot_be_sent_are_refused(ready: Desk) -> None:
+    ready.file("binary").write_bytes(b"\xff\xfe")
+    ready.file("long").write_bytes(bytes(2304))
+    ready.fails(3, "--attach", "ann", "send", "bob", "--file", ready.file("binary"))
+    ready.fails(2, "cannot be sent together", "ann", "send", "bob", "text", "--file", ready.file("binary"))
+    ready.fails(3, "cannot be read", "ann", "send", "bob", "--file", ready.file("none"))
+    ready.fails(3, "cannot be read", "ann", "send", "bob", "--attach", ready.file("none"))
+    ready.fails(3, "carries 2299 bytes", "ann", "send", "bob", "--attach", ready.file("long"))
+    ready.fails(2, "empty", "ann", "send", "bob", "")
+    ready.fails(2, "no contact 'carl'", "ann", "send", "carl", "text")
+    ready.fails(2, "do not go together", "bob", "inbox", "--wait", "--offline")
+    assert ready.json("ann", "status")["waiting"] == 0
+
+
+# -- the budget
+
+
+@pytest.fixture
+def thrifty(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys
+) -> Any:
+    """An office whose members post three records a day."""
+    return _desk(tmp_path_factory, tmp_path, monkeypatch, capsys, {"epsilon": "3", "delta": "1e-3"})
+
+
+def test_what_exceeds_the_day_s_budget_waits_and_says_so(thrifty: Any) -> None:
+    sent = thrifty.json("ann", "send", "bob", "x" * 144 * 5)
+    assert (sent["records"], sent["waiting"], sent["used_today"], sent["allowed_today"]) == (3, 2, 3, 3)
+    code, out, _ = thrifty.run("ann", "budget")
+    assert code == 0
+    assert out.startswith("today: 3 of 3 messages at your office's setting ε=3\n")
+    assert "The next one can leave from " in out and "2 records in the outbox" in out
+    _, out, _ = thrifty.run("ann", "send", "bob", "more")
+    assert "today's messages are used up" in out
+    assert thrifty.json("ann", "resend", "--at-once")["records"] == 0
+
+
+def test_the_next_day_what_waited_leaves(thrifty: Any) -> None:
+    thrifty.json("ann", "send", "bob", "x" * 144 * 5)
+    # The tokens of that day are another test's business: the relay's epochs are short, so only the count is looked at.
+    before = thrifty.json("ann", "budget")
+    thrifty.clock.now += DAY
+    after = thrifty.json("ann", "budget")
+    assert (before["used"], before["left"], after["used"], after["left"]) == (3, 0, 0, 3)
+    assert before["next_at"] <= thrifty.clock.now
+    assert after["waiting"] == 2
+
+
+def test_cost_beyond_the_day_is_said(thrifty: Any) -> None:
+    _, _, err = thrifty.run("ann", "send", "bob", "x" * 144 * 5)
+    assert "This takes 5 of today's 3 messages (0 used so far)" in err
+    assert "what does not fit today leaves as soon as the day allows" in err
+
+
+# -- files
+
+
+def test_a_file_is_sent_shown_and_saved(ready: Desk) -> None:
+    content = bytes(range(256)) * 2
+    ready.file("scan 1.pdf").write_bytes(content)
+    ready.json("ann", "send", "bob", "--attach", ready.file("scan 1.pdf"), "--at-once")
+    ready.clock.next_round()
+    code, out, _ = ready.run("bob", "inbox")
+    assert code == 0
+    assert "ann: file 'scan 1.pdf', 512 bytes; tessera inbox --all --save DIR keeps it" in out
+    (message,) = ready.json("bob", "inbox", "--all", "--save", ready.file("got"))["messages"]
+    assert message["saved"] == str(ready.file("got/ann-0-scan 1.pdf"))
+    assert ready.file("got/ann-0-scan 1.pdf").read_bytes() == content
+    assert (message["file"], message["bytes"], message["text"]) == ("scan 1.pdf", 512, "")
+    assert "content" not in message
+
+
+@pytest.mark.parametrize("name", ["../../escape", "/etc/passwd", "a\x1b[2Jb", "..", ".profile", "n" * 240, "con:aux"])
+def test_a_file_s_name_never_leaves_the_directory_nor_acts_on_the_terminal(ready: Desk, name: str) -> None:
+    with Member.open(ready.file("ann"), PASSPHRASE) as ann:
+        ann.queue_file("bob", name, b"x")
+        asyncio.run(ann.resend())
+    ready.clock.next_round()
+    _, out, _ = ready.run("bob", "inbox", "--save", ready.file("got"))
+    (saved,) = ready.file("got").iterdir()
+    assert saved.name.startswith("ann-0-") and len(saved.name) < 120
+    assert "\x1b" not in out + saved.name and ":" not in saved.name
+
+
+# -- reading
+
+
+def test_people_see_messages_a_line_each_with_their_time(ready: Desk) -> None:
+    _, out, err = ready.run("ann", "send", "bob", "hello")
+    assert out.startswith("Sent to bob: 1 record, posted in round 0.\ntoday: 1 of ")
+    assert "tessera contact verify bob" in err
+    ready.clock.next_round()
+    assert ready.run("bob", "inbox")[1].endswith(" ann: hello\n")
+    assert ready.run("bob", "inbox")[1] == "nothing new; tessera inbox --all shows everything\n"
+
+
+def test_inbox_of_one_contact_leaves_the_others_new(ready: Desk) -> None:
+    ready.json("ann", "send", "bob", "hello")
+    ready.clock.next_round()
+    assert texts(ready, "bob", "carl") == []
+    assert texts(ready, "bob", "ann") == ["hello"]
+
+
+def test_waiting_for_an_answer_survives_a_relay_that_is_away(ready: Any) -> None:
+    ready.json("ann", "send", "bob", "hello")
+    ready.relay.fail_fetch = 1
+    found = ready.run("bob", "inbox", "--wait", "--json")
+    assert [message["text"] for message in output_of(found)["messages"]] == ["hello"]
+    assert len(ready.slept) >= 1
+
+
+def output_of(run: tuple[int, str, str]) -> Any:
+    assert run[0] == 0, run
+    return json.loads(run[1])
+
+
+def test_message_cannot_act_on_the_terminal(ready: Desk) -> None:
+    ready.json("ann", "send", "bob", "a\x1b]0;owned\x07b\x9bc\u202ed")
+    assert "\x1b" not in ready.run("ann", "sent")[1]
+    ready.clock.next_round()
+    assert ready.run("bob", "inbox")[1].endswith(" ann: a\\u{1b}]0;owned\\u{7}b\\u{9b}c\\u{202e}d\n")
+
+
+def test_printable_leaves_ordinary_text_alone() -> None:
+    text = "Grüße 世界 👩\u200d💻 a\tb\nc"
+    assert output.printable(text) == text
+
+
+def test_sent_lists_states_for_people(ready: Desk) -> None:
+    assert ready.run("ann", "sent")[1] == "nothing sent yet\n"
+    ready.json("ann", "send", "bob", "hello")
+    ready.relay.fail_before_store = 1
+    ready.fails(6, "resend", "ann", "send", "bob", "again", "--at-once")
+    _, out, _ = ready.run("ann", "sent", "bob")
+    assert " to bob: hello\n    posted in round 0 (" in out
+    assert out.endswith(" to bob: again\n    sealed, not posted yet\n")
+
+
+def test_durations_are_said_roughly() -> None:
+    said = [cli_talk.duration(seconds) for seconds in (0.2, 10, 119, 300, 4500, 7200, 86400)]
+    assert said == ["1 s", "10 s", "119 s", "5 min", "75 min", "2 h", "24 h"]
+
+
+# -- the earlier word, and the relay
+
+
+def test_fetch_shows_what_was_read(ready: Desk) -> None:
+    ready.json("ann", "send", "bob", "hello")
+    ready.clock.next_round()
+    fetched = ready.json("bob", "fetch")
+    assert [message["text"] for message in fetched["messages"]] == ["hello"]
+    assert fetched["rounds"] == [{"round": 0, "count": 4}]
+    assert fetched["records_matched"] == 1
+    assert ready.json("bob", "fetch")["messages"] == []
+
+
+def test_status_shows_round_digest_tier_and_clocks(desk: Desk) -> None:
+    desk.new("ann")
+    desk.clock.next_round(9)
+    desk.relay.rounds_fast = -1
+    found = desk.json("ann", "status")
+    assert found["digest"] == desk.federation.parameters.digest.hex()
+    assert (found["open_round"], found["own_round"], found["rounds_apart"], found["epoch"]) == (8, 9, -1, 1)
+    assert (found["tier"], found["relay"]) == ("sample", "relay-0")
+    _, out, _ = desk.run("ann", "status")
+    assert "the relay is 1 round behind" in out
+    desk.relay.rounds_fast = 7
+    desk.fails(8, "clock", "ann", "status")
+
+
+def test_follow_goes_on_over_failures_and_holds_no_lock_meanwhile(desk: Desk) -> None:
+    desk.ready()
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 4:
+            raise KeyboardInterrupt
+        desk.relay.fail_fetch = len(naps) == 2
+        Member.open(desk.file("ann"), PASSPHRASE).close()
+        with Member.open(desk.file("ann"), PASSPHRASE) as ann:
+            asyncio.run(ann.send("bob", f"number {len(naps)}"))
+        desk.clock.next_round()
+
+    desk.monkeypatch.setattr(cli_talk.time, "sleep", nap)
+    code, out, err = desk.run("bob", "fetch", "--follow")
+    assert code == 130
+    assert [line for line in out.splitlines() if line.startswith("ann: ")] == [f"ann: number {n}" for n in (1, 2, 3)]
+    assert "cut in a fetch" in err

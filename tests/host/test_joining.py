@@ -1,0 +1,507 @@
+"""From an invitation to tokens, over a real socket and by files: what goes on where it stopped, what is refused."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from issuer_office import PASSPHRASE, PLAN, Office
+from tessera import hashes
+from tessera_host import card_files, cards, issuer_files, issuer_visit, joining, joining_files, plan, qr
+from tessera_host import keystore as keystore_module
+from tessera_host.errors import (
+    IntegrityError,
+    InvalidInput,
+    KeystoreError,
+    NotOnRoster,
+    NotPermitted,
+    TesseraError,
+    Unreachable,
+    UsageError,
+)
+from tessera_host.federation import Federation, read_card
+from tessera_host.invitation import Invitation
+from tessera_host.issuer import Issuer
+from tessera_host.issuer_connection import IssuerConnection
+from tessera_host.member import Member
+
+DAY = 86400
+MANY_TOKENS = plan.make(
+    plan.Choice(
+        plan.decimal_option("epsilon", "1"),
+        plan.decimal_option("delta", "1e-6"),
+        members=3,
+        tokens_per_epoch=6,
+        retention_epochs=1,
+        allow_small=True,
+    )
+)
+
+
+@pytest.fixture
+def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(keystore_module, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
+    made = Office(tmp_path)
+    yield made
+    made.member.close()
+    assert made.reports == []
+
+
+async def begin(office: Office, invitation: Invitation, home: str = "ben") -> Member:
+    card = await joining.federation_card(invitation, office.clock())
+    return joining.begin(office.folder / home, invitation, card, PASSPHRASE, office.clock)
+
+
+def reopened(office: Office, member: Member) -> Member:
+    member.close()
+    return Member.open(office.folder / member.identity.name, PASSPHRASE, office.clock)
+
+
+def tokens(member: Member) -> list[int]:
+    """How many there are for the first epochs."""
+    return [len(member.wallet.of(epoch, member.federation.home.key)) for epoch in range(4)]
+
+
+# -- over the network
+
+
+async def test_an_invitation_is_all_it_takes(office: Office) -> None:
+    invitation = Invitation.read(office.invite("ben").card())
+    async with office.serving():
+        ben = await begin(office, invitation)
+        report = await joining.join(ben)
+    assert report.tokens == [(0, 2), (1, 2)]  # the first epoch of all: of this one, too
+    assert (report.refusals, tokens(ben)) == ([], [2, 2, 0, 0])
+    assert issuer_visit.talk_from(ben) == ben.federation.round_start(0) <= office.clock()
+    assert ben.federation.home.name == "first"
+    assert joining.pending(ben) is None
+    assert invitation.secret not in _everything(ben._store.data)
+    ben.close()
+
+
+def _everything(value: Any) -> bytes:
+    return repr(value).encode().decode("unicode_escape").encode("latin-1", "replace")
+
+
+async def test_who_joins_later_can_talk_from_the_next_epoch_on(office: Office) -> None:
+    office.clock.now += 5 * DAY
+    invitation = office.invite("ben")
+    async with office.serving():
+        ben = await begin(office, invitation)
+        report = await joining.join(ben)
+    assert report.tokens == [(6, 2)]
+    assert issuer_visit.talk_from(ben) == ben.federation.newest.genesis + 6 * DAY
+    assert issuer_visit.access_until(ben) == ben.federation.newest.genesis + 7 * DAY
+    ben.close()
+
+
+async def test_joining_that_was_cut_goes_on_with_the_same_identity(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invitation = office.invite("ben")
+    async with office.serving():
+        ben = await begin(office, invitation)
+    key = ben.identity.key
+    with pytest.raises(Unreachable):  # before the issuer knew of it
+        await joining.join(ben)
+    ben = reopened(office, ben)
+    joining.check_same(ben, invitation)
+
+    async def cut(self: IssuerConnection, card: str) -> str:
+        raise Unreachable("cut")
+
+    async with office.serving():
+        with monkeypatch.context() as broken:
+            broken.setattr(IssuerConnection, "issue", cut)
+            with pytest.raises(Unreachable, match="cut"):
+                await joining.join(ben)  # it was admitted and has no tokens
+        ben = reopened(office, ben)
+        report = await joining.join(ben)
+        assert report.tokens == [(0, 2), (1, 2)]
+        assert (await joining.join(ben)).tokens == []
+    assert ben.identity.key == key
+    ben.close()
+
+
+async def test_join_answer_lost_on_its_way_does_not_use_the_invitation_up(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invitation = office.invite("ben")
+    async with office.serving():
+        ben = await begin(office, invitation)
+        ask = IssuerConnection.join
+
+        async def lost(self: IssuerConnection, card: str) -> None:
+            await ask(self, card)
+            raise Unreachable("cut")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(IssuerConnection, "join", lost)
+            with pytest.raises(Unreachable, match="cut"):
+                await joining.join(ben)
+        assert joining.pending(ben) == invitation
+        assert (await joining.join(ben)).tokens == [(0, 2), (1, 2)]
+    ben.close()
+
+
+async def test_an_invitation_works_once_and_says_so(office: Office) -> None:
+    invitation = office.invite("ben")
+    async with office.serving():
+        ben, thief = await begin(office, invitation), await begin(office, invitation, "thief")
+        await joining.join(thief)
+        with pytest.raises(NotPermitted, match="used already") as caught:
+            await joining.join(ben)
+    assert "tell IT at once" in caught.value.hint
+    ben.close()
+    thief.close()
+
+
+@pytest.mark.parametrize("used", [False, True])
+async def test_what_it_took_back_is_void(office: Office, used: bool) -> None:
+    invitation = office.invite("ben")
+    async with office.serving():
+        ben = await begin(office, invitation)
+        if used:
+            await joining.join(ben)
+    with office.it() as issuer:
+        if used:
+            issuer.remove("ben")
+            with pytest.raises(NotPermitted, match="no open invitation"):
+                issuer.revoke("ben")
+        else:
+            issuer.revoke("ben")
+    async with office.serving():
+        with pytest.raises(NotPermitted, match=r"does not know this invitation|used already"):
+            async with await office.connect() as connection:
+                await connection.join(invitation.join_card(ben.identity))
+    ben.close()
+
+
+async def test_who_was_taken_off_the_roster_is_told_what_that_means(office: Office) -> None:
+    async with office.serving():
+        ben = await begin(office, office.invite("ben"))
+        await joining.join(ben)
+        office.clock.now += DAY
+        with office.it() as issuer:
+            issuer.remove("ben")
+        with pytest.raises(NotOnRoster, match="taken you off") as caught:
+            await issuer_visit.visit(ben)
+        assert "you can send and read until" not in caught.value.message
+        assert "lets you send and read until" in caught.value.hint
+        office.clock.now += DAY
+        with pytest.raises(NotOnRoster) as caught:
+            await issuer_visit.visit(ben)
+        assert "you can neither send nor read" in caught.value.hint
+    ben.close()
+
+
+async def test_an_expired_invitation_makes_nothing(office: Office) -> None:
+    invitation = office.invite("ben", days=1)
+    async with office.serving():
+        late = await begin(office, invitation)
+        office.clock.now += DAY + 1
+        with pytest.raises(NotPermitted, match="expired"):
+            await begin(office, invitation, "other")
+        with pytest.raises(NotPermitted, match="expired"):
+            await joining.join(late)
+    assert not (office.folder / "other").exists()
+    late.close()
+
+
+async def test_an_office_with_another_root_key_is_not_joined(
+    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has the service's key and the access key, but not the root key."""
+    with Issuer.create(tmp_path / "forged", PASSPHRASE, PLAN, "Office", now=office.clock) as forger:
+        forger.add_relay("first", "relay.example", 8100, tmp_path / "forged-relay")
+        forged = forger.federation_card
+    invitation = office.invite("ben")
+    async with office.serving():
+        monkeypatch.setattr(Issuer, "federation_card", property(lambda self: forged))
+        with pytest.raises(IntegrityError, match="not those of this invitation"):
+            await begin(office, invitation)
+    assert not (office.folder / "ben").exists()
+
+
+async def test_another_invitation_does_not_touch_an_identity(office: Office) -> None:
+    async with office.serving():
+        ben = await begin(office, office.invite("ben"))
+        other = office.invite("cleo")
+        with pytest.raises(UsageError, match="another identity"):
+            joining.check_same(ben, other)
+        ben.close()
+        with pytest.raises(KeystoreError, match="not overwritten"):
+            await begin(office, other, "ben")
+
+
+async def test_home_relay_is_the_invitation_s(office: Office, tmp_path: Path) -> None:
+    with office.it() as issuer:
+        second = issuer.add_relay("second", "other.example", 8100, tmp_path / "second")
+        with pytest.raises(UsageError, match="several relays"):
+            issuer.invite("ben")
+        with pytest.raises(UsageError, match="no relay 'third'"):
+            issuer.invite("ben", "third")
+    async with office.serving():
+        ben = await begin(office, office.invite("ben", home="second"))
+        await joining.join(ben)
+    ben = reopened(office, ben)
+    assert ben.federation.home.key == second.key
+    assert [len(ben.wallet.of(1, relay.key)) for relay in ben.federation.relays] == [0, 2]
+    assert cards.decode(ben.invite("ann")).fields["relay"] == second.key
+    ben.close()
+
+
+async def test_a_visit_brings_new_relays_and_settings(office: Office, tmp_path: Path) -> None:
+    async with office.serving():
+        ben = await begin(office, office.invite("ben"))
+        assert not (await joining.join(ben)).news
+        with office.it() as issuer:
+            issuer.add_relay("second", "other.example", 8100, tmp_path / "second")
+        assert (await issuer_visit.visit(ben)).news
+        ben = reopened(office, ben)
+        assert [relay.name for relay in ben.federation.relays] == ["first", "second"]
+        assert ben.federation.home.name == "first"
+        assert not (await issuer_visit.visit(ben)).news
+    ben.close()
+
+
+# -- the federation card, again
+
+
+def test_an_older_or_a_foreign_federation_card_changes_nothing(office: Office, tmp_path: Path) -> None:
+    older = office.card
+    with office.it() as issuer:
+        issuer.add_relay("second", "other.example", 8100, tmp_path / "second")
+        newer = issuer.federation_card
+    federation = Federation(read_card(newer))
+    assert not federation.refresh(older)
+    assert len(federation.relays) == 2
+    with Issuer.create(tmp_path / "foreign", PASSPHRASE, PLAN, "Office", now=office.clock) as foreign:
+        for number in range(4):
+            foreign.add_relay(f"r{number}", "relay.example", 8100, tmp_path / f"r{number}")
+        with pytest.raises(IntegrityError):
+            federation.refresh(foreign.federation_card)
+    assert [relay.name for relay in federation.relays] == ["first", "second"]
+
+
+def test_a_card_that_only_moves_addresses_is_taken_over(office: Office) -> None:
+    federation = Federation(read_card(office.card))
+    fields = cards.decode(office.card).fields
+    moved = [{**fields["relays"][0], "host": "moved.example"}]
+    budget = {"epsilon": "1", "delta": "1e-7"}
+    assert federation.refresh(cards.encode("federation", {**fields, "relays": moved, "budget": budget}))
+    assert (federation.home.host, federation.budget) == ("moved.example", budget)
+
+
+# -- invitations
+
+
+def test_invitations_are_read_as_they_were_written(office: Office) -> None:
+    for by_files in (False, True):
+        invitation = office.invite(f"ben{by_files}", by_files=by_files)
+        assert Invitation.read(invitation.card()) == invitation
+        assert (invitation.service is None, invitation.federation_card is not None) == (by_files, by_files)
+
+
+def test_an_invitation_fits_a_terminal_s_qr_code(office: Office) -> None:
+    assert len(office.invite("alice").card()) < 430
+    assert qr.lines(office.invite("bernadette").card(), 80)
+
+
+def test_invitations_keep_to_the_roster_s_room(office: Office) -> None:
+    office.invite("ben")
+    with office.it() as issuer:
+        with pytest.raises(UsageError, match="open invitation for 'ben'"):
+            issuer.invite("ben")
+        with pytest.raises(NotPermitted, match="another member 'ann'"):
+            issuer.invite("ann")
+        issuer.invite("cleo")
+        with pytest.raises(NotPermitted, match="2 of them for open invitations"):
+            issuer.invite("dora")
+        issuer.revoke("cleo")
+        with pytest.raises(UsageError, match="days"):
+            issuer.invite("dora", days=0)
+        issuer.invite("dora")
+    office.clock.now += 8 * DAY
+    with office.it() as issuer:
+        assert {entry["state"] for entry in issuer.invitations} == {"expired"}
+        issuer.invite("ben")
+        assert [entry["state"] for entry in issuer.invitations] == ["expired", "open"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"proof": bytes(32)},
+        {"name": "eve"},
+        {"key": bytes(31) + b"\1"},
+        {"sig": bytes(64)},
+        {"invitation": bytes(16)},
+    ],
+)
+def test_a_changed_join_card_admits_nobody_and_uses_nothing_up(office: Office, change: dict[str, Any]) -> None:
+    invitation = office.invite("ben")
+    ben = office.create("ben")
+    card = invitation.join_card(ben.identity)
+    with office.it() as issuer:
+        with pytest.raises(TesseraError):
+            issuer.join(cards.encode("join", cards.decode(card).fields | change))
+        assert [member["name"] for member in issuer.roster] == ["ann"]
+        assert issuer.join(card) == "ben"
+    ben.close()
+
+
+def test_a_stolen_proof_is_of_no_use_to_another_key(office: Office) -> None:
+    """Who sees a join card (a file on its way) cannot join with the key of another."""
+    invitation = office.invite("ben")
+    ben, eve = office.create("ben"), office.create("eve")
+    seen = cards.decode(invitation.join_card(ben.identity)).fields
+    own = cards.decode(eve.card()).fields
+    with office.it() as issuer:
+        with pytest.raises(InvalidInput, match="does not belong"):
+            issuer.join(cards.encode("join", seen | {"key": own["key"], "sig": own["sig"], "name": "eve"}))
+        assert issuer.join(invitation.join_card(ben.identity)) == "ben"
+    ben.close()
+    eve.close()
+
+
+# -- by files
+
+
+class Trips:
+    """A member and IT who hand each other files."""
+
+    def __init__(self, office: Office, name: str = "ben") -> None:
+        self.office = office
+        self.invitation = Invitation.read(office.invite(name, by_files=True).card())
+        card = asyncio.run(joining.federation_card(self.invitation, office.clock()))
+        self.member = joining.begin(office.folder / name, self.invitation, card, PASSPHRASE, office.clock)
+
+    def step(self, answer: str | None = None) -> str | None:
+        """The member takes a file and makes the next; None when nothing is left to ask for."""
+        self.member = reopened(self.office, self.member)
+        made = joining_files.step(self.member, answer)
+        return made.text(self.member) if made.cards else None
+
+    def it(self, text: str) -> str:
+        with self.office.it() as issuer:
+            return issuer_files.answer(issuer, text).text(issuer)
+
+
+@pytest.fixture
+def trips(office: Office) -> Any:
+    made = Trips(office)
+    yield made
+    made.member.close()
+
+
+def kinds(text: str | None) -> list[str]:
+    return [cards.decode(card).kind for card in card_files.read(text or "")[0]]
+
+
+def asked(text: str | None) -> list[str]:
+    """The token cards of a file."""
+    return [line for line in (text or "").splitlines() if line.startswith("tessera:tokens")]
+
+
+def test_two_trips_and_the_member_is_there(trips: Trips) -> None:
+    first = trips.step()
+    assert first is not None
+    assert kinds(first) == ["join", "tokens-request", "tokens-request"]
+    offers = trips.it(first)
+    assert kinds(offers) == ["federation", "tokens-offer", "tokens-offer"]
+    second = trips.step(offers)
+    assert second is not None
+    assert kinds(second) == ["tokens-challenge", "tokens-challenge"]
+    assert trips.step(trips.it(second)) is None
+    assert tokens(trips.member) == [2, 2, 0, 0]
+    assert joining.pending(trips.member) is None
+    with trips.office.it() as issuer:
+        assert [member["name"] for member in issuer.roster] == ["ann", "ben"]
+
+
+def test_every_file_may_be_lost_or_handed_over_twice(trips: Trips) -> None:
+    first = trips.step()
+    assert first is not None
+    assert asked(trips.step()) == asked(first)  # lost: made again
+    offers = trips.it(first)
+    assert trips.it(first) == offers
+    second = trips.step(offers)
+    assert trips.step(offers) == second
+    assert trips.step() == second
+    assert second is not None
+    answers = trips.it(second)
+    assert trips.it(second) == answers
+    assert trips.step(answers) is None
+    assert trips.step(answers) is None
+    assert trips.step(offers) is None
+    assert tokens(trips.member) == [2, 2, 0, 0]
+
+
+def test_files_in_the_wrong_hands_are_named(trips: Trips) -> None:
+    first = trips.step()
+    assert first is not None
+    offers = trips.it(first)
+    with pytest.raises(InvalidInput, match="nothing from IT"):
+        trips.step(first)
+    with trips.office.it() as issuer:
+        with pytest.raises(InvalidInput, match="not for IT"):
+            issuer_files.answer(issuer, offers)
+        with pytest.raises(InvalidInput, match="no cards in this file"):
+            issuer_files.answer(issuer, "# nothing\n")
+        with pytest.raises(InvalidInput, match="tessera issuer admit"):
+            issuer_files.answer(issuer, trips.member.card())
+    with pytest.raises(InvalidInput, match="damaged"):
+        trips.step(offers[:-20])
+    assert trips.step(offers) is not None
+
+
+def test_what_it_refuses_of_a_file_is_written_into_the_reply(trips: Trips) -> None:
+    first = trips.step()
+    assert first is not None
+    trips.office.clock.now += DAY  # tokens of these epochs are not given out any more
+    reply = trips.it(first)
+    assert kinds(reply) == ["federation"]
+    assert sum("Refused: tokens for epoch" in line for line in reply.splitlines()) == 2
+    made = joining_files.step(trips.member, reply)
+    assert [remark.split(":")[0] for remark in made.remarks[1:]] == ["Refused", "Refused"]
+    assert kinds(made.text(trips.member)) == ["join", "tokens-request"]
+    assert kinds(trips.it(made.text(trips.member))) == ["federation", "tokens-offer"]
+
+
+def test_a_card_that_mail_has_broken_into_lines_is_read(trips: Trips) -> None:
+    first = trips.step()
+    assert first is not None
+    lines = first.splitlines()[1:]
+    broken = "\n".join(line[at : at + 70] for line in lines for at in range(0, len(line), 70))
+    assert kinds(trips.it(broken)) == ["federation", "tokens-offer", "tokens-offer"]
+
+
+def test_a_request_that_lay_for_half_a_day_is_made_anew(trips: Trips) -> None:
+    first = trips.step()
+    trips.office.clock.now += 13 * 3600
+    again = trips.step()
+    assert kinds(again) == kinds(first)
+    assert not set(asked(again)) & set(asked(first))
+
+
+def test_more_tokens_than_one_request_may_ask_for_take_more_trips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keystore_module, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
+    office = Office(tmp_path, MANY_TOKENS)
+    trips = Trips(office)
+    text, count = trips.step(), 0
+    while text:
+        text, count = trips.step(trips.it(text)), count + 1
+    assert (count, tokens(trips.member)) == (4, [6, 6, 0, 0])
+    trips.member.close()
+    office.member.close()
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[:-1], lambda text: text.replace("invitation", "join"), str.upper])
+def test_a_damaged_invitation_is_none(office: Office, damage: Callable[[str], str]) -> None:
+    with pytest.raises(InvalidInput):
+        Invitation.read(damage(office.invite("ben").card()))
