@@ -13,6 +13,7 @@ import typer
 
 from . import (
     __version__,
+    cli_agent,
     cli_audit,
     cli_contact,
     cli_flash,
@@ -60,6 +61,7 @@ app.command("exit-codes")(exit_codes)
 cli_join.register(app)
 cli_contact.register(app)
 cli_talk.register(app)
+cli_agent.register(app)
 cli_keystore.register(app)
 cli_operator.register(app)
 cli_issuer.register(cli_operator.issuer_app)

@@ -35,6 +35,7 @@ from .history import POSTED, Sent
 from .inbox import Message
 from .member import KEYSTORE_NAME, Member, Status
 from .pacing import Wait
+from .renewal import Renewal
 from .sending import Posted
 from .settling import Sleep
 from .sharing import SharedMember
@@ -78,6 +79,7 @@ class Client:
         self._dice = dice or random.SystemRandom()
         self._now = now
         self._sleep = sleep
+        self._renewal = Renewal(member, self._dice)
         self._engine: Engine | None = None
         self._state: State | None = None
         self._subscriptions: set[asyncio.Queue[Change]] = set()
@@ -272,12 +274,13 @@ class Client:
     # -- the steady engine
 
     async def run(self, renewal: TokenRenewal | None = None, *, slots: int = 1, at_once: bool = False) -> None:
-        """Run the steady engine until cancelled: it posts what `queue` was given and fetches what comes (`engine`).
+        """Run the steady engine until cancelled: it posts what `queue` was given, fetches what comes (`engine`) and
+        gets each epoch's tokens from the issuer's service, if the office has one (`renewal`).
 
         `at_once`: a person is waiting, so an epoch's tokens come into use when needed, not at a random time.
         """
         engine = Engine(
-            self.shared, renewal, slots=slots, at_once=at_once, dice=self._dice, now=self._now, sleep=self._sleep
+            self.shared, renewal or self._renewal, slots=slots, at_once=at_once, dice=self._dice, now=self._now, sleep=self._sleep
         )
         engine.listeners.add(self._pass_on)
         await self.state()

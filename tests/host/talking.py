@@ -4,9 +4,11 @@ Its budget is large unless a test says otherwise: most of them are not about it.
 """
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from sample_federation import PASSPHRASE, Clock, PaperIssuer, SampleConnection, SampleFederation, SampleRelay
@@ -19,38 +21,29 @@ from tessera_host.member import FetchReport, Member
 LARGE = {"epsilon": "1000", "delta": "0.5"}
 
 
+_PREPARED = TemporaryDirectory(prefix="tessera-office-")
+_federations: dict[str, SampleFederation] = {}
+
+
 class Office:
+    """Made once for each budget and change of parameters, and copied: tokens take their time."""
+
     def __init__(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, budget: dict[str, str] = LARGE, **changes: Any
     ) -> None:
-        self.folder = folder
-        self.federation = SampleFederation(**changes)
-        self._begin(monkeypatch)
-        for name in ("Ann", "Bob"):
-            card = self.federation.card(budget=budget)
-            self.members[name] = Member.create(self.home(name), name, card, PASSPHRASE, self.clock)
-        self.bob.accept(self.ann.confirm(self.bob.answer(self.ann.invite("Bob"))))
-        for member in self.members.values():
-            member.fetch_tokens(self.issuer)
-
-    def _begin(self, monkeypatch: pytest.MonkeyPatch) -> None:
         # Deriving the key is not what these tests are about.
         monkeypatch.setattr(keystore_module, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
+        name = hashes.sha256(repr((budget, changes)).encode()).hex()[:16]
+        prepared = Path(_PREPARED.name, name)
+        if name not in _federations:
+            _federations[name] = _prepare(prepared, budget, changes)
+        shutil.copytree(prepared, folder, dirs_exist_ok=True)
+        self.folder = folder
+        self.federation = _federations[name]
         self.clock = Clock()
-        self.issuer = PaperIssuer(self.federation)
         self.relay = SampleRelay(self.federation, self.clock)
         monkeypatch.setattr(member_module, "RelayConnection", self.relay)
-        self.members: dict[str, Member] = {}
-
-    @classmethod
-    def again(cls, folder: Path, federation: SampleFederation, monkeypatch: pytest.MonkeyPatch) -> Self:
-        """The office whose folder was copied here, at the beginning of time, with a relay that knows nobody yet."""
-        office = cls.__new__(cls)
-        office.folder, office.federation = folder, federation
-        office._begin(monkeypatch)
-        for name in ("Ann", "Bob"):
-            office.members[name] = Member.open(office.home(name), PASSPHRASE, office.clock)
-        return office
+        self.members = {who: Member.open(self.home(who), PASSPHRASE, self.clock) for who in ("Ann", "Bob")}
 
     def close(self) -> None:
         for member in self.members.values():
@@ -77,6 +70,17 @@ class Office:
         """A fetch after the open round was sealed."""
         self.clock.next_round()
         return asyncio.run(self.members[name].fetch())
+
+
+def _prepare(folder: Path, budget: dict[str, str], changes: dict[str, Any]) -> SampleFederation:
+    federation, clock = SampleFederation(**changes), Clock()
+    card, issuer = federation.card(budget=budget), PaperIssuer(federation)
+    ann, bob = (Member.create(folder / name.lower(), name, card, PASSPHRASE, clock) for name in ("Ann", "Bob"))
+    bob.accept(ann.confirm(bob.answer(ann.invite("Bob"))))
+    for member in (ann, bob):
+        member.fetch_tokens(issuer)
+        member.close()
+    return federation
 
 
 class Time:

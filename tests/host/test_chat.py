@@ -1,0 +1,136 @@
+"""The full-screen conversation, driven by textual's Pilot, over a real client whose engine runs in made-up time."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from talking import Office, Time
+from textual.containers import VerticalScroll
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from tessera_host.chat import Chat, Line
+from tessera_host.client import Client
+from tessera_host.errors import Unreachable
+
+
+class Conversation:
+    """Ann's screen, with or without her engine running behind it."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
+        self.office = Office(folder, monkeypatch, **options)
+        self.time = Time(self.office.clock)
+        self.client = Client(self.office.ann, now=self.time, sleep=self._sleep)
+        self.app = Chat(self.client, "Bob")
+
+    async def _sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0.02 * min(seconds, 1.0))
+        await self.time.sleep(min(seconds, 1.0))
+
+    def lines(self) -> list[str]:
+        return [str(line.render()) for line in self.app.query(Line)]
+
+    def line(self, name: str) -> str:
+        return str(self.app.query_one(f"#{name}", Static).render())
+
+    async def until(self, pilot: Pilot[None], wanted: Any) -> None:
+        for _ in range(600):
+            if wanted():
+                return
+            await pilot.pause(0.01)
+        raise AssertionError((self.lines(), self.line("connection"), self.line("cost")))
+
+
+@pytest.fixture
+def ann(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Conversation]:
+    conversation = Conversation(tmp_path, monkeypatch)
+    yield conversation
+    for member in conversation.office.members.values():
+        member.close()
+
+
+async def test_what_is_typed_is_posted_and_its_state_is_shown(ann: Conversation) -> None:
+    engine = None
+    async with ann.app.run_test() as pilot:
+        await pilot.press(*"Hi Bob", "enter")
+        await ann.until(pilot, lambda: ann.lines())
+        assert ann.lines()[0].startswith("Hi Bob\n… waiting")
+        engine = asyncio.create_task(ann.client.run(at_once=True))
+        await ann.until(pilot, lambda: "✓ posted in round" in ann.lines()[0])
+        assert ann.app.query_one("#line", Input).value == ""
+    engine.cancel()
+
+
+async def test_what_arrives_appears_and_counts_as_read(ann: Conversation) -> None:
+    await ann.office.bob.send("Ann", "Hello Ann")
+    engine = asyncio.create_task(ann.client.run(at_once=True))
+    async with ann.app.run_test() as pilot:
+        await ann.until(pilot, lambda: any(line.endswith(" Bob: Hello Ann") for line in ann.lines()))
+        await ann.until(pilot, lambda: ann.line("connection").startswith("connected to relay-0"))
+    engine.cancel()
+    assert await ann.client.inbox(new=True) == []
+
+
+async def test_the_cost_of_what_is_written_is_shown_as_it_grows(ann: Conversation) -> None:
+    async with ann.app.run_test() as pilot:
+        await ann.until(pilot, lambda: ann.line("cost").startswith("today: 0 of "))
+        ann.app.query_one("#line", Input).value = "x" * 144
+        await ann.until(pilot, lambda: ann.line("cost").startswith("1 part · today: 0 of "))
+        ann.app.query_one("#line", Input).value = "ü" * 73
+        await ann.until(pilot, lambda: ann.line("cost").startswith("2 parts · today: 0 of "))
+
+
+async def test_a_contact_whose_words_were_not_compared_is_marked(ann: Conversation) -> None:
+    async with ann.app.run_test() as pilot:
+        await ann.until(pilot, lambda: "words not compared yet: tessera contact verify Bob" in ann.line("connection"))
+
+
+async def test_a_relay_that_is_away_is_said_and_what_was_written_stays(ann: Conversation) -> None:
+    async def away(*_: object) -> None:
+        raise Unreachable("the relay cannot be reached", "check the network")
+
+    ann.office.relay.open = away  # type: ignore[method-assign]
+    async with ann.app.run_test() as pilot:
+        await pilot.press(*"Hi", "enter")
+        engine = asyncio.create_task(ann.client.run(at_once=True))
+        await ann.until(pilot, lambda: "cannot be reached" in ann.line("connection"))
+        assert ann.lines()[0].startswith("Hi\n… ")
+    engine.cancel()
+
+
+async def test_nothing_is_sent_for_blanks_and_escape_leaves(ann: Conversation) -> None:
+    async with ann.app.run_test() as pilot:
+        await pilot.press("space", "enter")
+        await pilot.pause()
+        assert ann.lines() == []
+        await pilot.press("escape")
+        await pilot.pause()
+    assert await ann.client.sent() == []
+
+
+@pytest.mark.parametrize("text", ["[bold]no markup[/] [/red] \\[", "\x1b[2J\x07", "a\nb", "世界 👩\u200d💻"])
+async def test_what_others_write_is_text_and_nothing_else(ann: Conversation, text: str) -> None:
+    await ann.office.bob.send("Ann", text)
+    ann.office.clock.next_round(2)
+    await ann.client.fetch()
+    async with ann.app.run_test() as pilot:
+        await ann.until(pilot, lambda: ann.lines())
+        (shown,) = ann.lines()
+        assert "\x1b" not in shown and "\x07" not in shown
+        assert text in shown or "\\u{1b}[2J\\u{7}" in shown
+
+
+async def test_a_long_conversation_begins_at_its_end(ann: Conversation) -> None:
+    for number in range(30):
+        ann.office.bob.queue("Ann", f"number {number}")
+    await ann.office.bob.resend()
+    ann.office.clock.next_round(2)
+    await ann.client.fetch()
+    async with ann.app.run_test(size=(60, 20)) as pilot:
+        await ann.until(pilot, lambda: len(ann.lines()) == 30)
+        said = ann.app.query_one("#said", VerticalScroll)
+        await ann.until(pilot, lambda: said.max_scroll_y > 0 and said.scroll_y == said.max_scroll_y)
+        await pilot.press("pageup")
+        await ann.until(pilot, lambda: said.scroll_y < said.max_scroll_y)
