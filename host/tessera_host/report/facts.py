@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
-from .. import noise, parameter_sets, plan, privacy
+from .. import composition, noise, parameter_sets, plan
 from ..federation import DEFAULT_BUDGET, Federation
 
 
@@ -82,18 +82,12 @@ class Facts:
         """Deliveries a day that a member's tokens allow."""
         return plan.deliveries_a_day(self.tokens_per_epoch, self.posts_per_token, self.epoch_seconds)
 
-    def day_by_budget(self, losses: privacy.Losses) -> int:
-        """Deliveries that fit the office's setting for a member's day, but not more than the tokens allow."""
-        epsilon, delta = (Fraction(text) for text in self.budget)
-        # What fits, and the most there can be: every delivery alone uses up about δ of the table.
-        low, high = 0, min(self.day_by_tokens, int(2 * delta / self.exact_delta) + 1, privacy.DELIVERIES_MAX)
-        while low < high:
-            middle = (low + high + 1) // 2
-            if losses.delta(middle, float(epsilon)) <= delta:
-                low = middle
-            else:
-                high = middle - 1
-        return low
+    @property
+    def day_by_budget(self) -> int:
+        """Deliveries a day that members' programs allow: as they count (accountant.py), no more than the tokens do."""
+        delta = Fraction(-(-self.exact_delta * noise.DRAWS // 1), noise.DRAWS)
+        epsilon_a_day, delta_a_day = (Fraction(text) for text in self.budget)
+        return min(self.day_by_tokens, composition.deliveries_within(self.epsilon, delta, epsilon_a_day, delta_a_day))
 
 
 _SHARED = (

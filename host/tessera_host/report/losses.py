@@ -20,7 +20,7 @@ _STEPS = 8
 def sections(facts: Facts, basis: Basis) -> list[Block]:
     """What a published count reveals, and what several deliveries add up to."""
     losses = privacy.Losses(facts.thresholds, facts.epsilon)
-    spans = _spans(facts, losses)
+    spans = _spans(facts)
     found = {deliveries: losses.of(deliveries) for _, deliveries in spans}
     return [
         *_one_delivery(facts, basis),
@@ -31,9 +31,9 @@ def sections(facts: Facts, basis: Basis) -> list[Block]:
     ]
 
 
-def _spans(facts: Facts, losses: privacy.Losses) -> list[tuple[str, int]]:
+def _spans(facts: Facts) -> list[tuple[str, int]]:
     """What is counted, and how many deliveries that is at most."""
-    within = facts.day_by_budget(losses)
+    within = facts.day_by_budget
     rows = [("one delivery", 1), (f"the longest message, {plan.MESSAGE_PARTS} parts", plan.MESSAGE_PARTS)]
     if within:
         rows += [("a member's day within the office's budget", within)]
@@ -167,7 +167,7 @@ def _count_picture(facts: Facts, basis: Basis) -> Figure:
 
 
 def _composition_picture(facts: Facts, basis: Basis, losses: privacy.Losses) -> Figure:
-    within, used = facts.day_by_budget(losses), facts.day_by_tokens
+    within, used = facts.day_by_budget, facts.day_by_tokens
     last = max(plan.MESSAGE_PARTS, plan.MONTH_DAYS * (within or used))
     while last > 1 and losses.of(last).epsilon is None:
         last //= 2

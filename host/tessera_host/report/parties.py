@@ -45,6 +45,12 @@ def inventory(facts: Facts) -> list[Block]:
         ),
         ("Roster", "issuer", "name and public key of each member", "until removed from the roster"),
         (
+            "Invitations",
+            "issuer",
+            "name and home relay; until it is used, a secret that lets one person join",
+            "a month after it has expired",
+        ),
+        (
             "Token counts",
             "issuer",
             "how many tokens each member was given for an epoch; not which",
@@ -53,7 +59,8 @@ def inventory(facts: Facts) -> list[Block]:
         (
             "Identity, contacts, messages",
             "the member's own device",
-            "keys, names of contacts, messages sent and received, encrypted with a passphrase",
+            "keys, tokens, names of contacts, messages sent and received, times of own posts within a day; encrypted "
+            "with a passphrase",
             "as the member wishes",
         ),
     ]

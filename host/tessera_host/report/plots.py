@@ -58,8 +58,8 @@ class Plot:
         text = text[text.index("<svg") :]
         text = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{self.name}-", text)
         text = text.replace("'DejaVu Sans'", "system-ui, sans-serif")
-        for ink, colour in colours.items():  # the colour of paper first, for who does not know the page's
-            text = re.sub(rf"(fill|stroke): {STAND_INS[ink]}", rf"\1: {ON_PAPER[ink]}; \1: {colour}", text)
+        for ink, colour in colours.items():
+            text = text.replace(STAND_INS[ink], colour)
         return text
 
     def png(self) -> bytes:

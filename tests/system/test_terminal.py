@@ -1,0 +1,127 @@
+"""From an invitation to the first answer, at terminals: IT's, Alice's and Bob's, and a relay on MicroPython.
+
+Everything is typed as a person types it and read as it is shown: no --json, no passphrase file, no card in a file that
+a person would paste.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from terminal import Terminal
+
+from tessera_host.demo import free_port
+from tessera_host.relay_process import RelayProcess
+
+IT_PHRASE, ALICE_PHRASE, BOB_PHRASE = "the office's own phrase", "alice keeps this", "bob keeps that"
+NOT_PERMITTED, INVALID, UNREACHABLE = 5, 3, 6
+
+
+class Office:
+    """IT's computer, the relay and two members' terminals in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.relay_port, self.service_port = free_port(), free_port()
+        self.it = Terminal(folder)
+        self.service = Terminal(folder)
+        self.people = {name: Terminal(folder / name, TESSERA_HOME=str(folder / name / "tessera")) for name in PHRASES}
+        for name in self.people:
+            (folder / name).mkdir()
+        self.relay = RelayProcess(folder / "relay", self.relay_port)
+
+    def close(self) -> None:
+        for terminal in (self.it, self.service, *self.people.values()):
+            terminal.close()
+        self.relay.kill()
+
+
+PHRASES = {"alice": ALICE_PHRASE, "bob": BOB_PHRASE}
+
+
+def asked(terminal: Terminal, phrase: str) -> None:
+    terminal.read("Passphrase: ")
+    terminal.type(phrase)
+
+
+def chosen(terminal: Terminal, phrase: str) -> None:
+    """A new passphrase is asked for twice."""
+    terminal.read("passphrase: ")
+    terminal.type(phrase)
+    terminal.read(": ")
+    terminal.type(phrase)
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory, micropython_frozen: Path) -> Iterator[Office]:
+    """IT has set everything up at its terminal; relay and issuer's service run; two invitations were handed over."""
+    found = Office(tmp_path_factory.mktemp("terminals"))
+    it = found.it
+    try:
+        set_up(found)
+        found.relay.start()
+        found.service.run("issuer", "serve", "issuer", "--host", "127.0.0.1")
+        asked(found.service, IT_PHRASE)
+        found.service.read("serves at 127.0.0.1")
+        for name in PHRASES:  # beside the service that runs
+            it.run("issuer", "invite", "issuer", name, "-o", f"{name}/{name}.invitation")
+            asked(it, IT_PHRASE)
+            it.read("Give it to")
+            it.done()
+        yield found
+    finally:
+        found.close()
+
+
+def set_up(found: Office) -> None:
+    it = found.it
+    numbers = ("--members", 20, "--epsilon", 1, "--delta", "1e-3", "--round-seconds", 2, "--posts-per-token", 32)
+    it.run("plan", *numbers, "--epoch-rounds", 1000, "--retention-epochs", 1, "--out", "plan.json")
+    it.read("Written to plan.json")
+    it.done()
+    it.run("issuer", "init", "issuer", "--plan", "plan.json", "--name", "Berlin office")
+    chosen(it, IT_PHRASE)
+    it.read("Federation 'Berlin office' is in issuer")
+    it.done()
+    it.run("issuer", "service", "issuer", "127.0.0.1", "--port", found.service_port)
+    asked(it, IT_PHRASE)
+    it.done()
+    address = ("--host", "127.0.0.1", "--port", found.relay_port)
+    it.run("relay", "new", "berlin", "--issuer", "issuer", *address, "relay")
+    asked(it, IT_PHRASE)
+    it.read("Relay 'berlin' is in relay")
+    it.done()
+
+
+def test_two_people_join_meet_and_talk(office: Office) -> None:
+    alice, bob = office.people.values()
+    for name, terminal in office.people.items():
+        terminal.run("join", f"{name}.invitation")
+        terminal.read(f"You are joining Berlin office as {name}.")
+        chosen(terminal, PHRASES[name])
+        terminal.read(f"You have joined Berlin office as {name}.")
+        terminal.read("You can talk now.")
+        terminal.read("tessera contact add NAME")
+        terminal.done()
+    meet(alice, bob)
+
+
+def meet(alice: Terminal, bob: Terminal) -> None:
+    alice.run("contact", "add", "bob")
+    asked(alice, ALICE_PHRASE)
+    invite = alice.find(r"(tessera:invite:[A-Za-z0-9_-]+)\r\n")
+    alice.read("Paste the answer from bob (or a file name): ")
+    bob.run("contact", "add", invite)
+    asked(bob, BOB_PHRASE)
+    answer = bob.find(r"(tessera:answer:[A-Za-z0-9_-]+)\r\n")
+    bob.read("Paste the confirm card from alice (or a file name): ")
+    alice.type(answer)
+    confirm = alice.find(r"(tessera:confirm:[A-Za-z0-9_-]+)\r\n")
+    words = alice.find(r"Six words:  ([a-z ]+)\r\n")
+    bob.type(confirm)
+    assert bob.find(r"Six words:  ([a-z ]+)\r\n") == words
+    for terminal, other in ((alice, "bob"), (bob, "alice")):
+        terminal.read(f"Does {other} read the same six words? [y/n] ")
+        terminal.type("y")
+        terminal.read(f"{other} is verified.")
+        terminal.done()
