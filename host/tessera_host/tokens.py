@@ -106,7 +106,9 @@ class Wallet:
         """Raises NotPermitted if there are no tokens for this epoch and relay."""
         tokens = self.of(epoch, relay)
         if not tokens:
-            raise NotPermitted(f"no tokens for epoch {epoch}", "'tessera token fetch' gets them, an epoch ahead")
+            raise NotPermitted(
+                f"no tokens for epoch {epoch}, which is now", "'tessera token renew' gets those of the next"
+            )
         return tokens[0]
 
     def for_posting(self, epoch: int, relay: bytes) -> Token:
@@ -115,7 +117,9 @@ class Wallet:
         for token in self._posting(epoch, relay):
             if token.left != 0:
                 return token
-        raise NotPermitted(f"the posts of epoch {epoch} are used up", "what waits can be sent in the next epoch")
+        raise NotPermitted(
+            f"the posts of epoch {epoch}, which is now, are used up", "what waits can be sent in the next"
+        )
 
     def posting_tokens(self, epoch: int, relay: bytes) -> int:
         """How many there are, used up or not."""
@@ -126,7 +130,7 @@ class Wallet:
         tokens = self._posting(epoch, relay)
         if not tokens:
             raise NotPermitted(
-                f"no tokens to post with in epoch {epoch}", "'tessera token fetch' gets them, an epoch ahead"
+                f"no tokens to post with in epoch {epoch}", "'tessera token renew' gets those of the next"
             )
         return tokens[min(turn, len(tokens) - 1)]
 
