@@ -96,8 +96,9 @@ def contact_rekey(
 ) -> None:
     """Make new keys with a contact.
 
-    For after a restored backup, or if you fear that somebody knows the old keys. It is a meeting like the first one, words and all. Name and messages stay; the old keys go when the last card is
-    taken. What either of you sends between is lost to the one who has new keys already, so do it in one sitting.
+    For after a restored backup, or if you fear that somebody knows the old keys. It is a meeting like the first one,
+    words and all. Name and messages stay; the old keys go when the last card is taken. What either
+    of you sends between is lost to the one who has new keys already, so do it in one sitting.
     """
     opener = member_opener(home, passphrase_file)
     if via is not None:

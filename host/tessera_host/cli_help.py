@@ -18,7 +18,7 @@ from .output import show
 
 SECTIONS = {
     "Join, meet, talk": ("join", "contact", "send", "inbox", "sent", "chat", "agent", "budget", "status"),
-    "Your keys": ("unlock", "lock", "backup", "restore", "token"),
+    "Your keys": ("unlock", "lock", "backup", "restore", "token", "member"),
     "Step by step": ("fetch", "resend"),
     "IT": ("plan", "issuer", "relay", "flash", "serve"),
     "Data protection": ("audit",),

@@ -43,7 +43,8 @@ def unlock(
 ) -> None:
     """Type the passphrase once for some hours.
 
-    Until you lock, log out, or the time is over, no command asks for it. The key stays in the memory of a small process of your own. Programs that run as you could ask for it; nobody else.
+    Until you lock, log out, or the time is over, no command asks for it. The key stays in the memory of a small process
+    of your own. Programs that run as you could ask for it; nobody else.
     """
     seconds = duration.seconds(for_time) if for_time else config.load().unlock_seconds
     path, kind = home / member.KEYSTORE_NAME, member.KIND
@@ -72,8 +73,9 @@ def backup(
 ) -> None:
     """Write all that is yours into one encrypted file.
 
-    It has your identity, contacts, messages and tokens. Whoever has the file and its passphrase can read what was and will be written to you until your contacts make new
-    keys with you. Make a new one from time to time: contacts you meet later are not in it.
+    It has your identity, contacts, messages and tokens. Whoever has the file and its passphrase can read what was and
+    will be written to you, until your contacts make new keys with you. Make a new one from time to time: contacts you
+    meet later are not in it.
     """
     with Member.open(home, passphrase.secret_for(home / member.KEYSTORE_NAME, passphrase_file)) as own:
         own.back_up(file, passphrase.ask_anew() if new_passphrase else None)

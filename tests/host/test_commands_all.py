@@ -1,0 +1,195 @@
+"""What holds for every command: it is on the map, has --help and --json, and no input makes it show a traceback."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from tessera_host import cli, cli_help, errors
+
+GARBAGE = "\x1b]0;\u202e{garbage}\n\\"
+RUN_ON = {("serve",)}
+# Modules that only some commands need and that take long to load.
+HEAVY = ("textual", "matplotlib", "dp_accounting", "scipy", "numpy", "fpdf", "esptool", "aiosmtpd")
+
+
+def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command with its words; groups are no commands."""
+    return walk((), typer.main.get_command(cli.app))
+
+
+def walk(words: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield words, command
+        return
+    for name, each in inner.items():
+        yield from walk((*words, name), each)
+
+
+ALL = list(commands())
+EACH = pytest.mark.parametrize(("words", "command"), ALL, ids=[" ".join(words) for words, _ in ALL])
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the machine that runs the tests: homes, settings, boards."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "passphrase").write_text("phrase")
+    monkeypatch.setenv("TESSERA_PASSPHRASE_FILE", str(tmp_path / "passphrase"))
+    for name in ("TESSERA_HOME", "HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+
+
+@EACH
+def test_command_has_json(words: tuple[str, ...], command: Any) -> None:
+    (option,) = [parameter for parameter in command.params if "--json" in parameter.opts]
+    assert option.is_flag
+
+
+@EACH
+def test_help_begins_with_a_sentence(words: tuple[str, ...], command: Any) -> None:
+    first, stop, _ = str(command.help).partition(".")
+    assert stop and 3 < len(first) < 110
+    assert "Raises" not in command.help
+
+
+@EACH
+@pytest.mark.parametrize("garbage", [GARBAGE, "", "tessera:invite:AAAA"])
+def test_garbage_is_an_error_of_one_line(
+    words: tuple[str, ...],
+    command: Any,
+    garbage: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """For every argument the same garbage; options that it needs have it, too."""
+    if words in RUN_ON:
+        pytest.skip("takes no argument, and runs until it is stopped")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    line = [*words, "--json"]
+    for parameter in command.params:
+        if parameter.param_type_name == "option" and parameter.required:
+            line += [parameter.opts[0], garbage]
+    line += ["--", *[garbage for parameter in command.params if parameter.param_type_name == "argument"]]
+    code = cli.run(line)
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err
+    assert code != cli.BUG, err
+    if code != 0:
+        assert code in dict(cli_help._codes())
+        assert err.startswith("error: ")
+        answer = json.loads(out.splitlines()[-1])
+        assert answer["exit_code"] == code
+        assert answer["hint"]
+
+
+@EACH
+def test_option_that_there_is_not_is_an_error(
+    words: tuple[str, ...], command: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run([*words, "--no-such-option"]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+# -- the map
+
+
+def test_map_names_every_command_once_and_only_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    named = [name for names in cli_help.SECTIONS.values() for name in names]
+    there = {words[0] for words, _ in ALL}
+    assert len(named) == len(set(named))
+    assert there <= set(named), there - set(named)
+    assert cli.run(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert "Other:" not in out
+    for heading, names in cli_help.SECTIONS.items():
+        assert (f"{heading}:" in out) is any(name in there for name in names)
+    assert out.index("  join ") < out.index("  contact ") < out.index("  send ")
+    assert "tessera exit-codes" in out
+
+
+def test_examples_of_the_map_are_commands_that_there_are() -> None:
+    there = {words[: len(words)] for words, _ in ALL}
+    for line in cli_help.EXAMPLES.splitlines():
+        if line.startswith("  tessera "):
+            words = line.split()[1:3]
+            assert (words[0],) in there or tuple(words) in there, line
+
+
+def test_settings_nobody_understands_do_not_hide_the_help(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.toml").write_text("nonsense = 1")
+    monkeypatch.setenv("TESSERA_CONFIG", str(tmp_path / "config.toml"))
+    assert cli.run(["--help"]) == 0
+    monkeypatch.delenv("TESSERA_HOME")
+    assert cli.run(["contact", "list"]) == 3
+    assert "'nonsense'" in capsys.readouterr().err
+
+
+def test_exit_codes_are_those_of_the_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["exit-codes", "--json"]) == 0
+    codes = json.loads(capsys.readouterr().out)["exit_codes"]
+    classes = [
+        each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.TesseraError)
+    ]
+    assert {int(code) for code in codes} == {each.exit_code for each in classes} | {0, 70, 130}
+    assert codes["6"] == "No relay answers there."
+
+
+def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
+    from importlib.metadata import version
+
+    assert cli.run(["--version"]) == 0
+    assert capsys.readouterr().out == f"tessera {version('tessera-relay')}\n"
+
+
+def test_start_loads_nothing_that_only_some_commands_need() -> None:
+    """Completion starts the program at every press of the key."""
+    code = f"import sys, tessera_host.cli; print([name for name in {HEAVY} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+# -- completion
+
+
+def completed(shell: str, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    words = line.split(" ")
+    monkeypatch.setenv("_TESSERA_COMPLETE", f"complete_{shell}")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", line)
+    monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+    with pytest.raises(SystemExit) as ended:
+        cli.run([])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize(
+    ("line", "wanted", "unwanted"),
+    [
+        ("tessera con", "contact", "join"),
+        ("tessera contact re", "rekey", "verify"),
+        ("tessera send --fi", "--file", "--json"),
+    ],
+)
+def test_completing_gives_commands_and_options(
+    shell: str,
+    line: str,
+    wanted: str,
+    unwanted: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = completed(shell, line, monkeypatch, capsys)
+    assert wanted in out
+    assert unwanted not in out
