@@ -244,7 +244,7 @@ def member_new(
         phrase = passphrase.obtain(passphrase_file, confirm=True)
         with Member.create(home, name, federation_card, phrase) as member:
             result = {"name": name, "key": member.identity.key, "federation": member.federation.name}
-            return member.card(), result, "Give this member card to IT, then: tessera token fetch"
+            return member.card(), result, "Give this member card to IT, then: tessera token renew"
 
     deliver(output, as_json, make)
 

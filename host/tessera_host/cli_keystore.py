@@ -139,4 +139,4 @@ def _when_to_send(ends: int | None, earliest: int) -> str:
 def _when_to_read(token_epochs: list[int], epoch: int) -> str:
     if epoch in token_epochs:
         return "You can read what came since: tessera inbox"
-    return "The backup has no tokens for now: you can read and send once you have new ones: tessera token renew."
+    return "The backup has no tokens for now: you can read and send once you have new ones, tessera token renew."

@@ -195,10 +195,10 @@ def issuer_issue(
 def issuer_abort(
     directory: IssuerDirectory, passphrase_file: PassphraseOption = None, as_json: JsonOption = False
 ) -> None:
-    """Close every open token session. Needed after the keystore was restored from a backup."""
+    """Close open token sessions and void open invitations. Needed after the keystore was restored from a backup."""
     with open_issuer(directory, passphrase_file) as issuer:
         count = issuer.abort_sessions()
-    text = f"{count} open sessions closed; they stay charged to their members."
+    text = f"{count} open sessions closed; they stay charged to their members. No invitation is open."
     show({"aborted_sessions": count}, text, as_json)
 
 
@@ -245,6 +245,8 @@ def issuer_show(
     if summary["service"]:
         rows.append(("service", f"{summary['service']['host']} port {summary['service']['port']}"))
     rows += [("relay", f"{relay['name']}  {relay['host']} port {relay['port']}") for relay in summary["relays"]]
+    waiting = sum(entry["state"] == "open" for entry in summary["invitations"])
+    rows += [("invitations", f"{waiting} open")] if waiting else []
     rows.append(("members", f"{len(summary['members'])} of {summary['members_max']}"))
     for member in summary["members"]:
         counts = f"tokens: {member['tokens_this_epoch']} this epoch, {member['tokens_next_epoch']} next"
@@ -270,11 +272,17 @@ def relay_new(
         earlier = [relay["name"] for relay in issuer.relays]
         relay = issuer.add_relay(name, host, port, relay_directory, time_server)
         serial, digest = issuer.parameters.serial, issuer.parameters.digest.hex()
+        tokens = issuer.parameters.tokens_per_epoch
     parameters = issuer_directory / PARAMETERS
     text = [
         f"Relay '{name}' is in {relay_directory}; its secrets are nowhere else. Parameters have serial {serial} now.",
         f"Members need the new {issuer_directory / FEDERATION_CARD}.",
     ]
+    if tokens <= len(earlier) + 1 and earlier:
+        text.append(
+            f"Members have {tokens} tokens an epoch: too few to post at all {len(earlier) + 1} relays. They can write to"
+            f" those where most of their contacts live; for all, plan with --tokens-per-epoch {len(earlier) + 2}."
+        )
     if earlier:
         text += [
             f"Relays made earlier need the new parameters too: {', '.join(earlier)}.",

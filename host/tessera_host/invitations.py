@@ -69,6 +69,10 @@ class Invitations:
         for entry in gone:
             self._entries.remove(entry)
 
+    def revoke_all(self, now: int) -> None:
+        """Void every open one."""
+        self._entries[:] = [entry for entry in self._entries if entry not in self.open(now)]
+
     def take(self, fields: dict[str, Any], admitted: Callable[[bytes], bool], admit: Admit, now: int) -> bool:
         """Admit the member of a join card, once; False if it was admitted for this invitation before.
 

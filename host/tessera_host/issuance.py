@@ -234,7 +234,7 @@ def _offer_card(batch: dict[str, Any]) -> str:
 
 def _check_signature(card: cards.Card, is_member: Callable[[bytes], bool]) -> None:
     if not is_member(card.fields["member"]):
-        raise NotOnRoster("this member is not on the roster", "tessera issuer admit DIR MEMBERCARD")
+        raise NotOnRoster("this member is not on the roster", "tessera issuer invite DIR NAME, for who is to be one")
     message = hashes.tagged(card.kind, cards.without_signature(card.fields))
     if not curve.verify(card.fields["sig"], message, card.fields["member"]):
         raise InvalidInput(f"the signature of this {card.kind} card does not hold", "it was changed; make a new one")

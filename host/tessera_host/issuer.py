@@ -507,8 +507,10 @@ class Issuer:
         return self._issuance.answer(card, self._is_member, self._epoch_secret, self._now())
 
     def abort_sessions(self) -> int:
-        """Close every open session (they stay charged), as after a restore from a backup; how many there were."""
+        """Close every open session (they stay charged) and void every open invitation (it may have been used since), as
+        after a restore from a backup; how many sessions there were."""
         count = self._issuance.abort_all()
+        self._invitations.revoke_all(self._now())
         self._keystore.save()
         return count
 

@@ -17,6 +17,7 @@ from typing import Any
 from tessera import curve, hashes
 
 from . import blind, cards
+from .clock import local_time
 from .contacts import Identity
 from .errors import IntegrityError, InvalidInput, NotPermitted, UsageError
 from .federation import Federation
@@ -106,9 +107,7 @@ class Wallet:
         """Raises NotPermitted if there are no tokens for this epoch and relay."""
         tokens = self.of(epoch, relay)
         if not tokens:
-            raise NotPermitted(
-                f"no tokens for epoch {epoch}, which is now", "'tessera token renew' gets those of the next"
-            )
+            raise self._none(epoch, relay)
         return tokens[0]
 
     def for_posting(self, epoch: int, relay: bytes) -> Token:
@@ -129,10 +128,25 @@ class Wallet:
         """The posting token of that number, whatever it has left; the last one if there are fewer."""
         tokens = self._posting(epoch, relay)
         if not tokens:
-            raise NotPermitted(
-                f"no tokens to post with in epoch {epoch}", "'tessera token renew' gets those of the next"
-            )
+            raise self._none(epoch, relay)
         return tokens[min(turn, len(tokens) - 1)]
+
+    def _none(self, epoch: int, relay: bytes) -> NotPermitted:
+        """Why there are none, and from when on there are some."""
+        federation = self._federation
+        if relay != federation.home.key and self.of(epoch, federation.home.key):
+            return NotPermitted(
+                f"you have no tokens for epoch {epoch} at the relay {self._name(relay)}",
+                "you get some for the next epoch; if not, the office has too few tokens for its relays: tell IT",
+            )
+        later = [held for held in self.epochs(relay) if held > epoch]
+        if not later:
+            return NotPermitted(f"you have no tokens for epoch {epoch}", "'tessera token renew' gets the next epoch's")
+        start = federation.round_start(federation.first_round(min(later)))
+        return NotPermitted(f"you have no tokens for epoch {epoch}", f"you can talk from {local_time(start)} on")
+
+    def _name(self, relay: bytes) -> str:
+        return next((known.name for known in self._federation.relays if known.key == relay), "(one that is gone)")
 
     def _posting(self, epoch: int, relay: bytes) -> list[Token]:
         """All but the one that fetches; nothing is fetched from other relays than the home relay."""
@@ -156,8 +170,12 @@ class Wallet:
     def _count(self, epoch: int, relay: bytes) -> dict[str, Any]:
         posts = self._federation.governing(epoch).posts_per_token
         left = sum(posts if token.left is None else token.left for token in self._posting(epoch, relay))
-        name = next((known.name for known in self._federation.relays if known.key == relay), "(a relay that is gone)")
-        return {"epoch": epoch, "relay": name, "tokens": len(self.of(epoch, relay)), "posts_left": int(left)}
+        return {
+            "epoch": epoch,
+            "relay": self._name(relay),
+            "tokens": len(self.of(epoch, relay)),
+            "posts_left": int(left),
+        }
 
     def forget_before(self, epoch: int) -> None:
         """Erase what belongs to epochs that are over."""

@@ -788,3 +788,11 @@ def test_members_learn_the_office_s_budget_from_the_federation_card(tmp_path):
 def test_an_issuer_s_keystore_without_a_budget_has_the_usual_one(desk):
     del desk.issuer._keystore.data["budget"]
     assert desk.issuer.budget == {"epsilon": "2", "delta": "1e-5"}
+
+
+def test_after_a_restored_backup_nobody_joins_with_an_invitation_of_before(desk, tmp_path):
+    desk.issuer.add_relay("first", "relay.example", 8100, tmp_path / "relay")
+    desk.issuer.set_service("issuer.example", 8101)
+    desk.issuer.invite("cleo")
+    desk.issuer.abort_sessions()
+    assert desk.issuer.invitations == []
