@@ -46,9 +46,8 @@ def asked(terminal: Terminal, phrase: str) -> None:
 
 def chosen(terminal: Terminal, phrase: str) -> None:
     """A new passphrase is asked for twice."""
-    terminal.read("passphrase: ")
-    terminal.type(phrase)
-    terminal.read(": ")
+    asked(terminal, phrase)
+    terminal.read("Passphrase again: ")
     terminal.type(phrase)
 
 
