@@ -16,7 +16,7 @@ from tessera_host.demo import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RELAY_PORT, SERVICE_PORT, FOLDER = "8100", "8101", "build/office"
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 200
 PROMPT = "\N{RIGHTWARDS ARROW} "
 
 # What a person answers to what a command asks.
