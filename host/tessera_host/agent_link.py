@@ -3,6 +3,7 @@
 Owns the requests as they are sent and how the agent's errors come back as errors here. Their other end is `agent`'s.
 """
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -26,6 +27,7 @@ class AgentLink:
         """Not for callers: use `find`."""
         self._home = home
         self._connection = connection
+        self._asking = asyncio.Lock()  # an answer belongs to the question before it
 
     @classmethod
     async def find(cls, home: Path) -> Self | None:
@@ -78,7 +80,8 @@ class AgentLink:
                 yield Change(str(found.pop("change", "")), found)
 
     async def _ask(self, what: str, **fields: Any) -> dict[str, Any]:
-        return _answer(await self._connection.ask({"do": what, **fields}))
+        async with self._asking:
+            return _answer(await self._connection.ask({"do": what, **fields}))
 
 
 def _answer(found: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Owns the screen: what was said, how far each own message got, the line that is b
 about the connection. Everything comes from and goes to a `Talk`; this module knows neither relays nor keystores.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -55,6 +56,8 @@ class Chat(App[None]):
         self._now = now
         self._verified = True
         self._budget: Budget | None = None
+        self._showing = asyncio.Lock()
+        self.failure: Exception | None = None
 
     def compose(self) -> ComposeResult:
         yield VerticalScroll(id="said")
@@ -101,9 +104,18 @@ class Chat(App[None]):
     def action_newer(self) -> None:
         self.query_one("#said", VerticalScroll).scroll_page_down()
 
+    def _handle_exception(self, error: Exception) -> None:
+        """A bug. Textual would show it with the values of all variables: messages, and worse."""
+        self.failure = error
+        self.exit()
+
     # -- showing
 
     async def _show(self) -> None:
+        async with self._showing:
+            await self._show_all()
+
+    async def _show_all(self) -> None:
         state = await self._talk.state()
         await self._talk.inbox(self._contact, new=True)  # it is on the screen now
         entries = [_received(message, state) for message in await self._talk.inbox(self._contact)]

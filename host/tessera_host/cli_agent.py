@@ -155,7 +155,10 @@ async def _converse(home: Path, passphrase_file: Path | None, contact: str) -> N
     async with talk(home, passphrase_file) as by:
         await _check_contact(by, contact)
         async with _running(by):
-            await Chat(by, contact).run_async()
+            screen = Chat(by, contact)
+            await screen.run_async()
+            if screen.failure:
+                raise screen.failure
 
 
 async def _check_contact(by: Talk, name: str) -> None:

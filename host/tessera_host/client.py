@@ -280,7 +280,13 @@ class Client:
         `at_once`: a person is waiting, so an epoch's tokens come into use when needed, not at a random time.
         """
         engine = Engine(
-            self.shared, renewal or self._renewal, slots=slots, at_once=at_once, dice=self._dice, now=self._now, sleep=self._sleep
+            self.shared,
+            renewal or self._renewal,
+            slots=slots,
+            at_once=at_once,
+            dice=self._dice,
+            now=self._now,
+            sleep=self._sleep,
         )
         engine.listeners.add(self._pass_on)
         await self.state()

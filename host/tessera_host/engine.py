@@ -82,7 +82,7 @@ class Engine:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         """`slots`: posts a round and relay. `at_once`: a person is waiting, so tokens come into use when needed, not at
-        a random time of their epoch."""
+        a random time of their epoch. In the epoch in which the engine starts they always do."""
         self._shared = shared
         self._renewal = renewal
         self._slots = slots
@@ -93,6 +93,7 @@ class Engine:
         self._sleep = sleep
         self._schedules: dict[int, EpochSchedule] = {}
         self._fresh_token_round = -1
+        self._first_epoch: int | None = None
         self.listeners: set[Listener] = set()
 
     async def run(self) -> None:
@@ -123,6 +124,7 @@ class Engine:
             now = self._now()
             federation = member.federation
             round_ = federation.round_at(int(now))
+            self._first_epoch = federation.epoch_of(round_) if self._first_epoch is None else self._first_epoch
             end = federation.round_start(round_ + 1)
             kinds = [(FETCH, federation.home)]
             kinds += [(POST, relay) for relay in _relays(member) for _ in range(self._slots)]
@@ -191,7 +193,8 @@ class Engine:
         if choose(epoch, slot.relay.key).left is not None:
             return choose
         first = schedule.first_use.get((slot.kind, slot.relay.key), 0) + member.federation.first_round(epoch)
-        if round_ == self._fresh_token_round or (round_ < first and not self._at_once):
+        waits = not self._at_once and epoch != self._first_epoch
+        if round_ == self._fresh_token_round or (waits and round_ < first):
             return None
         self._fresh_token_round = round_
         return choose

@@ -127,6 +127,12 @@ async def test_requests_that_make_no_sense_are_answered_and_change_nothing(runni
         assert (await link.state()).waiting == 0
 
 
+async def test_questions_asked_side_by_side_get_their_own_answers(running: Running) -> None:
+    async with running as link:
+        state, budget, contacts = await asyncio.gather(link.state(), link.budget(), link.contacts())
+        assert (state.genesis, budget.used, contacts[0].name) == (GENESIS, 0, "Bob")
+
+
 async def test_one_home_has_one_agent(running: Running) -> None:
     async with running:
         again = Agent(running.client, running.home)

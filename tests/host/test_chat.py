@@ -47,6 +47,7 @@ class Conversation:
 def ann(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Conversation]:
     conversation = Conversation(tmp_path, monkeypatch)
     yield conversation
+    assert conversation.app.failure is None
     for member in conversation.office.members.values():
         member.close()
 
@@ -120,6 +121,26 @@ async def test_what_others_write_is_text_and_nothing_else(ann: Conversation, tex
         (shown,) = ann.lines()
         assert "\x1b" not in shown and "\x07" not in shown
         assert text in shown or "\\u{1b}[2J\\u{7}" in shown
+
+
+async def test_a_bug_ends_the_screen_without_showing_variables(
+    ann: Conversation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    async with ann.app.run_test():
+        ann.client.queue = broken  # type: ignore[method-assign, assignment]
+        line = ann.app.query_one("#line", Input)
+        line.value = "x"
+        await line.action_submit()
+        for _ in range(200):
+            if ann.app.failure:
+                break
+            await asyncio.sleep(0.01)
+    assert isinstance(ann.app.failure, ZeroDivisionError)
+    assert "secret" not in "".join(capsys.readouterr())
+    ann.app.failure = None
 
 
 async def test_a_long_conversation_begins_at_its_end(ann: Conversation) -> None:

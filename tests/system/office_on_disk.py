@@ -30,6 +30,8 @@ QUICK: dict[str, Any] = {
     "posts_per_token": 32,
     "allow_small": True,
 }
+# Tests talk more in a minute than a member does in a day, at an ε that no office would choose.
+ALL_DAY_LONG = {"epsilon": "99", "delta": "0.5"}
 
 
 class RelayOnCPython(RelayProcess):
@@ -47,7 +49,9 @@ class OfficeOnDisk:
         self.folder = folder
         self.port = free_port()
         planned = plan.make(plan.Choice(**QUICK | choice))
-        self.issuer = Issuer.create(folder / "issuer", PASSPHRASE, planned, "Office", epochs=30, genesis=genesis)
+        self.issuer = Issuer.create(
+            folder / "issuer", PASSPHRASE, planned, "Office", epochs=30, genesis=genesis, budget=ALL_DAY_LONG
+        )
         self.issuer.add_relay("relay", "127.0.0.1", self.port, folder / "relay", time_server)
         self.relay = RelayProcess(folder / "relay", self.port)
         self.members: list[Member] = []

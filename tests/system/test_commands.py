@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from command_line import TESSERA, CommandLine, assert_absent, secrets_of_keystore, secrets_of_relay
-from office_on_disk import PASSPHRASE, QUICK, OfficeOnDisk
+from office_on_disk import ALL_DAY_LONG, PASSPHRASE, QUICK, OfficeOnDisk
 
 from tessera_host import cards
 from tessera_host.demo import free_port
@@ -39,7 +39,8 @@ class Federation:
         self.issuer, self.card = folder / "issuer", folder / "issuer" / "federation.card"
         options = [word for option, value in PLAN.items() for word in (f"--{option}", value)]
         self.json("plan", *options, "--allow-small", "-o", "plan.json")
-        self.json("issuer", "init", self.issuer, "--plan", "plan.json", "--name", "Office")
+        day = ("--day-epsilon", ALL_DAY_LONG["epsilon"], "--day-delta", ALL_DAY_LONG["delta"])
+        self.json("issuer", "init", self.issuer, "--plan", "plan.json", "--name", "Office", *day)
         address = ("--host", "127.0.0.1", "--port", self.port)
         self.json("relay", "new", "relay", folder / "relay", "--issuer", self.issuer, *address)
         self.relay = RelayProcess(folder / "relay", self.port)
