@@ -505,3 +505,35 @@ def test_more_tokens_than_one_request_may_ask_for_take_more_trips(
 def test_a_damaged_invitation_is_none(office: Office, damage: Callable[[str], str]) -> None:
     with pytest.raises(InvalidInput):
         Invitation.read(damage(office.invite("ben").card()))
+
+
+async def test_keystores_of_before_there_were_invitations_open_and_renew(office: Office) -> None:
+    with office.it() as issuer:
+        for name in ("invitations", "budget"):
+            del issuer._keystore.data[name]
+        del issuer._keystore.data["issuance"]["answered"]
+        issuer._keystore.save()
+        assert issuer.summary()["invitations"] == []
+        fields = cards.decode(issuer.federation_card).fields
+    ann = office.member
+    del ann._store.data["joining"]
+    for name in ("budget", "issuer"):
+        del ann._store.data["federation"][name]
+    ann.save()
+    office.member = ann = reopened(office, ann)
+    assert (ann.federation.budget, ann.federation.issuer) == ({"epsilon": "2", "delta": "1e-5"}, None)
+    with pytest.raises(UsageError, match="on no network"):
+        await issuer_visit.visit(ann)
+    ann.federation.refresh(cards.encode("federation", fields))
+    async with office.serving():
+        assert (await issuer_visit.visit(ann)).tokens == [(0, 2), (1, 2)]
+
+
+def test_a_member_whose_home_relay_was_taken_out_of_service_is_not_without_one(office: Office, tmp_path: Path) -> None:
+    with office.it() as issuer:
+        issuer.add_relay("second", "other.example", 8100, tmp_path / "second")
+        federation = Federation(read_card(issuer.federation_card))
+        federation.live_at("first")
+        issuer.remove_relay("first")
+        assert federation.refresh(issuer.federation_card)
+    assert federation.home.name == "second"
