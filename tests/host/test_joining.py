@@ -225,6 +225,17 @@ async def test_an_office_with_another_root_key_is_not_joined(
     assert not (office.folder / "ben").exists()
 
 
+async def test_an_invitation_to_a_relay_that_is_gone_makes_nothing(office: Office, tmp_path: Path) -> None:
+    invitation = office.invite("ben")
+    with office.it() as issuer:
+        issuer.add_relay("second", "other.example", 8100, tmp_path / "second")
+        issuer.remove_relay("first")
+    async with office.serving():
+        with pytest.raises(InvalidInput, match="'first' of this invitation is not in service"):
+            await begin(office, invitation)
+    assert not (office.folder / "ben").exists()
+
+
 async def test_another_invitation_does_not_touch_an_identity(office: Office) -> None:
     async with office.serving():
         ben = await begin(office, office.invite("ben"))
