@@ -75,7 +75,9 @@ class Nonces:
 def check_challenge(challenge: bytes) -> None:
     """A challenge is a scalar in 1 … n - 1 in 32 bytes; anything else is refused before a session is spent on it."""
     if len(challenge) != 32 or not 0 < int.from_bytes(challenge, "big") < ORDER:
-        raise InvalidInput("a challenge is not a scalar of secp256k1", "make the challenge card again")
+        raise InvalidInput(
+            "this challenge card is damaged: a number in it is out of range", "make the challenge card again"
+        )
 
 
 def answer(secret: bytes, nonces: Nonces, challenges: tuple[bytes, bytes], bit: int | None = None) -> tuple[int, bytes]:
@@ -153,18 +155,22 @@ def _challenge_hash(data: bytes) -> bytes:
 
 def _point(data: bytes) -> PublicKey:
     if len(data) != 33 or data[0] not in (2, 3):
-        raise InvalidInput("the issuer's offer is not a point of secp256k1", "ask for a new offer")
+        raise InvalidInput("the issuer's offer is damaged: a number in it is out of range", "ask for a new offer")
     try:
         return PublicKey(data)
     except ValueError:
-        raise InvalidInput("the issuer's offer is not a point of secp256k1", "ask for a new offer") from None
+        raise InvalidInput(
+            "the issuer's offer is damaged: a number in it is out of range", "ask for a new offer"
+        ) from None
 
 
 def _lift_x(key: bytes) -> PublicKey:
     try:
         return PublicKey(b"\x02" + key)
     except ValueError:
-        raise InvalidInput("the epoch key is not on the curve", "the parameters are damaged; ask IT for them") from None
+        raise InvalidInput(
+            "your office's settings are damaged: a key in them is none", "the parameters are damaged; ask IT for them"
+        ) from None
 
 
 def _sum(left: PublicKey, right: PublicKey) -> PublicKey:

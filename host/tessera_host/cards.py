@@ -184,7 +184,10 @@ def _split(text: str) -> tuple[str, str]:
     if len(parts) != 3 or parts[0] != "tessera" or len(text) > MAX_TEXT:
         raise InvalidInput("this is not a Tessera card", "a card is one line that begins with 'tessera:'")
     if parts[1] not in FIELDS:
-        raise InvalidInput(f"unknown kind of card: '{parts[1][:20]}'", "a newer version of tessera may know it")
+        raise InvalidInput(
+            f"unknown kind of card: '{parts[1][:20]}'",
+            "copy the whole line again; if that does not help, update tessera",
+        )
     return parts[1], parts[2]
 
 
@@ -192,7 +195,9 @@ def _unbase64(body: str) -> bytes:
     try:
         raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidInput("this card is damaged: it is not base64url", "copy the whole line again") from None
+        raise InvalidInput(
+            "this card is damaged: it has letters that no card has", "copy the whole line again"
+        ) from None
     return raw
 
 
@@ -209,7 +214,7 @@ def _uncbor(payload: bytes) -> dict[str, Any]:
             return fields
     except (cbor2.CBORError, ValueError, TypeError, OverflowError):
         pass
-    raise InvalidInput("this card is not in canonical CBOR", "ask its sender for a new one")
+    raise InvalidInput("this card is damaged inside, or tessera did not make it", "ask its sender for a new one")
 
 
 def _check_fields(kind: str, fields: dict[str, Any]) -> None:

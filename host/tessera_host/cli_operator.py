@@ -280,8 +280,8 @@ def relay_new(
     ]
     if tokens <= len(earlier) + 1 and earlier:
         text.append(
-            f"Members have {tokens} tokens an epoch: too few to post at all {len(earlier) + 1} relays. They can write to"
-            f" those where most of their contacts live; for all, plan with --tokens-per-epoch {len(earlier) + 2}."
+            f"Members have {tokens} tokens an epoch: too few to post at all {len(earlier) + 1} relays. They can write"
+            f" to those where most of their contacts live; for all, plan with --tokens-per-epoch {len(earlier) + 2}."
         )
     if earlier:
         text += [

@@ -85,7 +85,9 @@ def agree(secret: bytes, x: bytes) -> bytes:
     try:
         return X25519PrivateKey.from_private_bytes(secret).exchange(X25519PublicKey.from_public_bytes(x))
     except ValueError:
-        raise IntegrityError("the card's X25519 key makes a secret everyone knows", "do not go on; tell IT") from None
+        raise IntegrityError(
+            "the key in this card protects nothing: somebody tampered with it", "do not go on; tell IT"
+        ) from None
 
 
 def _fresh_x() -> tuple[bytes, bytes]:
@@ -266,7 +268,8 @@ class ContactBook:
         self._check_peer(invite, meeting["name"], meeting.get("rekey", False))
         if commitment(confirm["x"], confirm["nonce"]) != invite["commit"]:
             raise IntegrityError(
-                "the confirm card does not open the invite's commitment", "start again with a new invite"
+                "this confirm card does not fit the invite: one of the two was changed on its way",
+                "start again with a new invite",
             )
         first = first_transcript(meeting["invite"], answer)
         second = second_transcript(first, answer, confirm["x"], confirm["nonce"])
@@ -316,7 +319,7 @@ class ContactBook:
             raise InvalidInput("this invite is from another federation", "only members of one federation can meet")
         self._check_same_parameters(invite["digest"])
         if invite["epoch"] > epoch + 1:
-            raise InvalidInput("this invite is from a later epoch", "one of the two computers' clocks is wrong")
+            raise InvalidInput("this invite was made later than it is now", "one of the two computers' clocks is wrong")
 
     def _check_same_parameters(self, digest: bytes) -> None:
         if digest != self._federation.digest:
@@ -355,4 +358,7 @@ class ContactBook:
 
 def _check_signature(signature: bytes, message: bytes, key: bytes) -> None:
     if not curve.verify(signature, message, key):
-        raise IntegrityError("the card's signature does not hold", "start again; if it recurs, tell IT")
+        raise IntegrityError(
+            "this card's signature does not hold: it was changed on its way, or is not by whom it says",
+            "start again; if it recurs, tell IT",
+        )

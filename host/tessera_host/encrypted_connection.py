@@ -109,7 +109,9 @@ class EncryptedConnection:
         try:
             plaintext: bytes = self._channel.open(frame)
         except BadFrame:
-            raise IntegrityError("a frame was changed on its way", "try again; if it recurs, tell IT") from None
+            raise IntegrityError(
+                "something that came over the network was changed on its way", "try again; if it recurs, tell IT"
+            ) from None
         return plaintext
 
     async def _write(self, data: bytes) -> None:

@@ -32,6 +32,11 @@ SCRYPT = {"n": 1 << 15, "r": 8, "p": 1}
 SALT_BYTES = 16
 NONCE_BYTES = 12
 DIGEST_BYTES = 32
+# How one comes to have a keystore of a kind, for who has none.
+_BEGINNINGS = {
+    "member": "join your office first: tessera join INVITATION; or name the directory with --home",
+    "issuer": "tessera issuer init makes one; or name its directory",
+}
 LOCK_WAIT_SECONDS = 10.0
 LOCK_POLL_SECONDS = 0.05
 
@@ -45,6 +50,11 @@ class DerivedKey:
 
 
 Secret = str | DerivedKey
+
+
+def missing(path: Path, kind: str) -> KeystoreError:
+    """What to tell who has no keystore there."""
+    return KeystoreError(f"there is no {kind} at {path.parent}", _BEGINNINGS.get(kind, "check its name"))
 
 
 class _Lock:
@@ -101,7 +111,7 @@ class Keystore:
         """With its passphrase, or the key that was derived from it. Raises WrongPassphrase, or KeystoreError if the
         file is missing, damaged, of another kind or in use."""
         if not path.exists():
-            raise KeystoreError(f"there is no keystore at {path}", f"create the {kind} first, or name its directory")
+            raise missing(path, kind)
         lock = _Lock(path, lock_wait_seconds)
         try:
             line, header, body = _read(path)

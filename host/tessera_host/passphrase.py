@@ -12,15 +12,18 @@ from pathlib import Path
 
 from . import config, unlocking
 from .errors import UsageError
-from .keystore import Secret
+from .keystore import Secret, missing
 
 ENVIRONMENT = "TESSERA_PASSPHRASE_FILE"
 
 
 def secret_for(keystore: Path, path_option: Path | None) -> Secret:
     """What opens this keystore: the passphrase in the file `path_option`, or in the one TESSERA_PASSPHRASE_FILE or the
-    settings name; its key, if it is unlocked; else the passphrase is asked for. Raises UsageError."""
-    if _file(path_option) is None and keystore.exists():
+    settings name; its key, if it is unlocked; else the passphrase is asked for. Raises UsageError; KeystoreError if
+    there is no keystore, before anything is asked."""
+    if not keystore.exists():
+        raise missing(keystore, keystore.stem)
+    if _file(path_option) is None:
         derived = unlocking.key_for(keystore)
         if derived is not None:
             return derived

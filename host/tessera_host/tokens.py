@@ -116,7 +116,9 @@ class Wallet:
         for token in self._posting(epoch, relay):
             if token.left != 0:
                 return token
-        raise NotPermitted(f"the posts of epoch {epoch} are used up", "what waits can be sent in the next epoch")
+        raise NotPermitted(
+            f"the posts of epoch {epoch}, which is now, are used up", "what waits can be sent in the next"
+        )
 
     def posting_tokens(self, epoch: int, relay: bytes) -> int:
         """How many there are, used up or not."""

@@ -202,7 +202,7 @@ def test_wrong_passphrase_and_missing_keystore(desk: Desk) -> None:
     desk.new("ann")
     desk.file("other").write_text("another one")
     desk.fails(4, "wrong passphrase", "ann", "inbox", "--passphrase-file", desk.file("other"))
-    desk.fails(4, "no keystore", "nobody", "inbox")
+    desk.fails(4, "join your office first", "nobody", "inbox")
 
 
 @pytest.mark.parametrize(

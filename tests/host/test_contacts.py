@@ -276,7 +276,7 @@ def test_changed_confirm_is_refused(ann: Person, bob: Person, field: str) -> Non
     _, confirm = ann.contacts.confirm(bob.answer(ann.contacts.invite("Bob", EPOCH)))
     size = len(cards.decode(confirm).fields[field])
     forged = changed(confirm, **{field: b"\x07" * size})
-    bob.refuses(IntegrityError, "commitment|signature", bob.contacts.accept, forged)
+    bob.refuses(IntegrityError, "does not fit the invite|signature", bob.contacts.accept, forged)
     bob.contacts.accept(confirm)
 
 
@@ -289,7 +289,7 @@ def test_inviter_that_chooses_its_key_after_the_answer_is_refused(ann: Person, b
     second = contacts.second_transcript(first, answer.fields, chosen, nonce)
     fields = {"answer": hashes.tagged("answer", answer.payload), "x": chosen, "nonce": nonce}
     confirm = cards.encode("confirm", {**fields, "sig": ann.identity.sign(second)})
-    bob.refuses(IntegrityError, "commitment", bob.contacts.accept, confirm)
+    bob.refuses(IntegrityError, "does not fit the invite", bob.contacts.accept, confirm)
 
 
 def test_man_in_the_middle_of_the_invite_is_noticed_by_the_answer(ann: Person, bob: Person) -> None:
@@ -304,7 +304,7 @@ def test_key_of_small_order_is_refused(ann: Person, bob: Person) -> None:
     fields = cards.decode(bob.answer(invite)).fields | {"x": bytes(32)}
     first = contacts.first_transcript(cards.decode(invite).payload, fields)
     forged = cards.encode("answer", fields | {"sig": bob.identity.sign(first)})
-    ann.refuses(IntegrityError, "everyone knows", ann.contacts.confirm, forged)
+    ann.refuses(IntegrityError, "protects nothing", ann.contacts.confirm, forged)
 
 
 def test_one_key_is_one_contact(ann: Person, bob: Person) -> None:

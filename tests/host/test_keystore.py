@@ -115,7 +115,7 @@ def test_a_dangling_link_is_not_followed_by_create(tmp_path: Path) -> None:
 
 
 def test_missing_file_and_empty_passphrase(tmp_path: Path) -> None:
-    with pytest.raises(KeystoreError, match="no keystore"):
+    with pytest.raises(KeystoreError, match="there is no test at"):
         Keystore.open(tmp_path / "none", "phrase", "test")
     with pytest.raises(KeystoreError, match="empty passphrase"):
         Keystore.create(tmp_path / "x", "", "test", {})

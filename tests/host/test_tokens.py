@@ -259,7 +259,12 @@ def test_offer_for_something_else_is_refused(at: Setting) -> None:
     at.refuses(InvalidInput, "not for what was asked", at.wallet.challenge, changed(offer, epoch=EPOCH + 1))
     at.refuses(InvalidInput, "not for what was asked", at.wallet.challenge, changed(offer, offers=offers[1:]))
     at.refuses(InvalidInput, "no open request", at.wallet.challenge, changed(offer, request=bytes(32)))
-    at.refuses(InvalidInput, "not a point", at.wallet.challenge, changed(offer, offers=[[bytes(33)] * 2, *offers[1:]]))
+    at.refuses(
+        InvalidInput,
+        "a number in it is out of range",
+        at.wallet.challenge,
+        changed(offer, offers=[[bytes(33)] * 2, *offers[1:]]),
+    )
     at.wallet.challenge(offer)
 
 
