@@ -22,12 +22,10 @@ from .agent_link import AgentLink
 from .cli_options import ContactName, Home, Json, PassphraseFile, count, open_member
 from .cli_talk import talk
 from .client import Client
-from .errors import InvalidInput, Unreachable, UsageError
+from .errors import Unreachable, UsageError
 from .output import show
 from .service_units import ServiceUnit
 from .talk import State, Talk, message_fields
-
-MOST_SLOTS = 16
 
 
 def register(app: typer.Typer) -> None:
@@ -39,8 +37,15 @@ def register(app: typer.Typer) -> None:
 def agent(
     home: Home,
     slots: Annotated[
-        int | None, typer.Option("--slots", min=1, max=MOST_SLOTS, help="Records a round and relay; 1 if not given.")
-    ] = None,
+        int,
+        typer.Option(
+            "--slots",
+            min=1,
+            max=config.MOST_SLOTS,
+            help="Records a round and relay.",
+            default_factory=lambda: config.load().agent_slots,
+        ),
+    ],
     show_status: Annotated[bool, typer.Option("--status", help="How the agent that runs does.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the agent that runs.")] = False,
     install: Annotated[
@@ -60,21 +65,9 @@ def agent(
     if show_status or stop:
         asyncio.run(_to_the_running(home, stop, as_json))
     elif install or print_unit:
-        _unit(_service_unit(home, passphrase_file, slots or _slots()), install, as_json)
+        _unit(_service_unit(home, passphrase_file, slots), install, as_json)
     else:
-        _serve(home, passphrase_file, slots or _slots(), as_json)
-
-
-def _slots() -> int:
-    """From the settings. Raises InvalidInput for what these cannot be."""
-    settings = config.load().agent
-    slots = settings.get("slots", 1)
-    if set(settings) <= {"slots"} and type(slots) is int and 1 <= slots <= MOST_SLOTS:
-        return slots
-    raise InvalidInput(
-        f"the settings in {config.path()} have an [agent] that is not understood",
-        f"its only setting is slots, from 1 to {MOST_SLOTS}: slots = 1",
-    )
+        _serve(home, passphrase_file, slots, as_json)
 
 
 def _serve(home: Path, passphrase_file: Path | None, slots: int, as_json: bool) -> None:

