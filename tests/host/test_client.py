@@ -1,0 +1,200 @@
+"""The library: what a program calls, and what comes of it."""
+
+import asyncio
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from sample_federation import EPOCH_ROUNDS, PASSPHRASE, ROUND_SECONDS
+from talking import Office, Time
+
+from tessera_host import config, progress
+from tessera_host import member as member_module
+from tessera_host.client import Client, default_home
+from tessera_host.errors import InvalidInput, TesseraError, UsageError, WrongPassphrase
+from tessera_host.history import Sent
+from tessera_host.member import Member
+from tessera_host.pacing import DAY, ROUND, Wait
+from tessera_host.records import Part
+from tessera_host.sending import Posted
+
+
+class Pair:
+    """Ann's and Bob's clients in a world where only sleeping takes time."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
+        self.office = Office(folder, monkeypatch, **options)
+        self.time = Time(self.office.clock)
+        self.ann, self.bob = (
+            Client(self.office.members[name], now=self.time, sleep=self.time.sleep) for name in ("Ann", "Bob")
+        )
+
+
+@pytest.fixture
+def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    pair = Pair(tmp_path, monkeypatch)
+    yield pair
+    pair.office.close()
+
+
+async def next_of(messages: Any) -> Any:
+    return await anext(messages)
+
+
+async def test_a_message_and_a_file_arrive_as_they_come(pair: Pair) -> None:
+    sent = await pair.ann.send("Bob", "hello")
+    assert (sent.state, sent.contact) == ("posted", "Bob")
+    messages = pair.bob.messages()
+    assert (await next_of(messages)).text == "hello"
+    await pair.ann.send_file("Bob", "f.bin", b"\x00\xff")
+    message = await next_of(messages)
+    assert (message.file, message.content) == ("f.bin", b"\x00\xff")
+    assert [m.text or m.file for m in await pair.bob.inbox()] == ["hello", "f.bin"]
+
+
+async def test_parts_leave_in_rounds_of_their_own_and_progress_is_told(pair: Pair) -> None:
+    steps: list[Posted | Wait] = []
+    sent = await pair.ann.send("Bob", "x" * 400, progress=steps.append)
+    assert len(set(sent.rounds)) == 3
+    kinds = [type(step) for step in steps]
+    assert kinds == [Posted, Wait, Posted, Wait, Posted]
+    waits = [step for step in steps if isinstance(step, Wait)]
+    assert all(step.reason == ROUND and 0 < (step.seconds or 0) <= 2 * ROUND_SECONDS for step in waits)
+
+
+async def test_at_once_and_without_waiting(pair: Pair) -> None:
+    sent = await pair.ann.send("Bob", "x" * 400, wait=False)
+    assert (sent.posted, sent.state) == (1, "waiting")
+    assert await pair.ann.resend(at_once=True) == 0
+    again = await pair.ann.send("Bob", "y" * 400, at_once=True)
+    assert again.rounds == [0, 0, 0]
+
+
+async def test_messages_wait_in_order_behind_what_waited_before(pair: Pair) -> None:
+    await pair.ann.queue("Bob", "first")
+    await pair.ann.send("Bob", "second")
+    messages = pair.bob.messages()
+    assert [(await next_of(messages)).text for _ in range(2)] == ["first", "second"]
+
+
+async def test_the_day_s_budget_ends_a_send_and_says_what_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = Pair(tmp_path, monkeypatch, budget={"epsilon": "3", "delta": "1e-3"})
+    steps: list[Posted | Wait] = []
+    sent = await pair.ann.send("Bob", "x" * 144 * 5, progress=steps.append)
+    assert (sent.posted, sent.parts) == (3, 5)
+    assert isinstance(steps[-1], Wait) and steps[-1].reason == DAY
+    assert (await pair.ann.budget()).left == 0
+    pair.office.close()
+
+
+async def test_a_relay_that_is_away_does_not_end_the_messages(pair: Pair) -> None:
+    await pair.ann.send("Bob", "hello")
+    pair.office.clock.next_round()
+    pair.time.now = float(pair.office.clock.now)
+    pair.office.relay.fail_fetch = 1
+    told: list[TesseraError] = []
+    assert (await next_of(pair.bob.messages(told.append))).text == "hello"
+    assert [str(error) for error in told] == ["cut in a fetch"]
+
+
+async def test_while_the_engine_runs_messages_come_from_it(pair: Pair) -> None:
+    engine = asyncio.create_task(pair.bob.run(at_once=True))
+    await pair.ann.send("Bob", "hello")
+    async with asyncio.timeout(20):
+        assert (await next_of(pair.bob.messages())).text == "hello"
+    engine.cancel()
+    assert (await pair.bob.state()).connected is True
+
+
+async def test_catching_up_tells_how_far_it_is(pair: Pair) -> None:
+    pair.office.clock.next_round(2 * EPOCH_ROUNDS - 1)
+    told: list[tuple[int, int]] = []
+    report = await pair.bob.fetch(lambda done, total: told.append((done, total)))
+    assert [done for done, _ in told] == [EPOCH_ROUNDS, 2 * EPOCH_ROUNDS - 1]
+    assert {total for _, total in told} == {2 * EPOCH_ROUNDS - 1} == {len(report.rounds)}
+
+
+async def test_the_keystore_is_free_between_two_calls(pair: Pair) -> None:
+    await pair.ann.send("Bob", "hello")
+    with Member.open(pair.office.home("Ann"), PASSPHRASE, pair.office.clock) as beside:
+        beside.queue("Bob", "by hand")
+    assert [sent.text for sent in await pair.ann.sent()] == ["hello", "by hand"]
+
+
+async def test_errors_are_the_family_s(pair: Pair) -> None:
+    with pytest.raises(UsageError):
+        await pair.ann.send("Carl", "hello")
+    with pytest.raises(InvalidInput):
+        await pair.ann.send_file("Bob", "f", bytes(3000))
+    assert [contact.name for contact in await pair.ann.contacts()] == ["Bob"]
+    assert (await pair.ann.status()).relay == "relay-0"
+
+
+async def test_a_client_is_opened_with_a_passphrase(pair: Pair) -> None:
+    await pair.ann.close()
+    async with await Client.open(pair.office.home("Ann"), PASSPHRASE) as client:
+        assert [contact.name for contact in await client.contacts()] == ["Bob"]
+    with pytest.raises(WrongPassphrase):
+        await Client.open(pair.office.home("Ann"), "another")
+
+
+def test_the_home_is_the_commands_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TESSERA_HOME", str(tmp_path))
+    assert default_home() == tmp_path
+    monkeypatch.delenv("TESSERA_HOME")
+    assert default_home() == config.home()
+
+
+def test_the_package_is_typed() -> None:
+    assert Path(str(member_module.__file__)).with_name("py.typed").exists()
+
+
+# -- bars
+
+
+def screen() -> tuple[Console, io.StringIO]:
+    out = io.StringIO()
+    return Console(file=out, force_terminal=True, width=100, highlight=False), out
+
+
+def message(parts: int) -> Sent:
+    return Sent("Bob", [0], "x", None, 1, 0, [None] * parts, 0)
+
+
+def test_a_bar_says_which_part_went_in_which_round_and_when_the_next_goes() -> None:
+    console, out = screen()
+    with progress.of_parts(message(5), console) as told:
+        told(Posted("Bob", Part(0, 1, 5, 1, b""), 812))
+        told(Wait(240.0, ROUND))
+        console.print("")
+    assert "part 1 of 5 posted in round 812" in out.getvalue()
+    assert "next in 4 min" in out.getvalue()
+
+
+def test_nothing_is_drawn_where_there_is_no_terminal() -> None:
+    out = io.StringIO()
+    with progress.of_parts(message(2), Console(file=out)) as told:
+        told(Posted("Bob", Part(0, 0, 2, 1, b""), 1))
+    with progress.of_rounds(Console(file=out)) as fetched:
+        fetched(16, 800)
+    assert out.getvalue() == ""
+
+
+def test_catching_up_is_shown_only_if_it_takes_a_while() -> None:
+    console, out = screen()
+    with progress.of_rounds(console) as told:
+        told(1, 3)
+    assert "reading rounds" not in out.getvalue()
+    with progress.of_rounds(console) as told:
+        told(160, 800)
+        console.print("")
+    assert "reading rounds" in out.getvalue() and "160/800" in out.getvalue()
+
+
+def test_waiting_times_are_said_roughly() -> None:
+    assert [progress.spoken(seconds) for seconds in (-3, 0.4, 119, 240)] == ["0 s", "0 s", "119 s", "4 min"]

@@ -1,0 +1,159 @@
+"""What `pip install` gives: wheel and sdist have everything and nothing else, and what is installed works by itself."""
+
+import email
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PACKAGES = {"tessera_host": ROOT / "host" / "tessera_host", "tessera": ROOT / "firmware" / "tessera"}
+
+
+def run(*command: object, cwd: Path, **environment: str) -> str:
+    """What it printed; it has to succeed."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "TESSERA"))}
+    done = subprocess.run(
+        [str(word) for word in command], cwd=cwd, env=clean | environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and the wheel that was built from it. The tree itself stays as it is."""
+    folder = tmp_path_factory.mktemp("packaging")
+    source = folder / "source"
+    for name in ("host", "firmware/tessera", "tests/core"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist", source, cwd=folder)
+    return folder / "dist"
+
+
+def sources() -> set[str]:
+    """Every file of the packages, as a wheel names it."""
+    found = {f"{name}/{path.relative_to(folder)}" for name, folder in PACKAGES.items() for path in folder.rglob("*.py")}
+    return found | {"tessera_host/py.typed"}
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A virtual environment with the wheel; its dependencies are those of the environment that runs the tests."""
+
+    folder: Path
+
+    @property
+    def commands(self) -> Path:
+        return self.folder / "bin"
+
+    def tessera(self, *arguments: str, **environment: str) -> str:
+        return run(self.commands / "tessera", *arguments, cwd=self.folder, **environment)
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    folder = tmp_path_factory.mktemp("installed") / "venv"
+    venv.create(folder, with_pip=False)
+    (site,) = folder.glob("lib/python*/site-packages")
+    # A folder named in a .pth file has its own .pth files passed over: the tree that is installed for development
+    # there is not seen.
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (wheel,) = built.glob("*.whl")
+    pip = (sys.executable, "-m", "pip", "--python", folder / "bin" / "python")
+    run(*pip, "install", "--no-deps", "--no-index", "--disable-pip-version-check", wheel, cwd=folder)
+    return Installed(folder)
+
+
+# -- what is in them
+
+
+def test_wheel_has_every_module_and_nothing_else(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {name for name in names if ".dist-info/" not in name} == sources()
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_sdist_builds_the_wheel_and_has_no_tests(built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    in_tree = {"tessera_host": "host/tessera_host", "tessera": "firmware/tessera"}
+    wanted = {f"{in_tree[name.partition('/')[0]]}/{name.partition('/')[2]}" for name in sources()}
+    assert wanted <= names
+    assert {"README.md", "LICENSE", "pyproject.toml"} <= names
+    assert not [name for name in names if "tests" in name.split("/") or name.rpartition("/")[2].startswith("test_")]
+
+
+def metadata(built: Path) -> Message:
+    (wheel,) = built.glob("*.whl")
+    archive = zipfile.ZipFile(wheel)
+    (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+    return email.message_from_bytes(archive.read(name))
+
+
+def test_metadata_says_what_it_is(built: Path) -> None:
+    from tessera_host import __version__
+
+    found = metadata(built)
+    assert (found["Name"], found["Version"]) == ("tessera-relay", __version__)
+    assert found["Requires-Python"] == ">=3.11"
+    assert found["Description-Content-Type"] == "text/markdown"
+    assert str(found.get_payload(decode=True), "utf-8").strip() == (ROOT / "README.md").read_text().strip()
+    assert "Typing :: Typed" in found.get_all("Classifier", [])
+    needed = {line.partition(";")[0].strip() for line in found.get_all("Requires-Dist", []) if "extra" not in line}
+    assert {"cbor2", "cryptography>=44", "typer", "textual"} <= needed
+    assert not any(name in " ".join(needed) for name in ("matplotlib", "pytest", "dp-accounting"))
+
+
+# -- what works when it is installed
+
+
+def test_installed_command_is_that_of_the_wheel(installed: Installed) -> None:
+    from tessera_host import __version__
+
+    assert installed.tessera("--version") == f"tessera {__version__}\n"
+    assert "Join, meet, talk:" in installed.tessera("--help")
+    code = "import tessera, tessera_host.report; print(tessera.__file__, tessera_host.__file__)"
+    places = run(installed.commands / "python", "-c", code, cwd=installed.folder)
+    assert places.count(str(installed.folder)) == 2
+
+
+def test_installed_command_does_something(installed: Installed, tmp_path: Path) -> None:
+    (tmp_path / "passphrase").write_text("phrase")
+    options = {"TESSERA_PASSPHRASE_FILE": str(tmp_path / "passphrase"), "HOME": str(tmp_path)}
+    plan, issuer = str(tmp_path / "plan.json"), str(tmp_path / "issuer")
+    installed.tessera("plan", "--members", "20", "--epsilon", "2", "--out", plan, **options)
+    installed.tessera("issuer", "init", issuer, "--plan", plan, "--name", "Office", **options)
+    assert (tmp_path / "issuer" / "issuer.keystore").exists()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+def test_bash_completes_commands(installed: Installed) -> None:
+    script = (
+        'eval "$(_TESSERA_COMPLETE=source_bash tessera)"; complete -p tessera >/dev/null; '
+        "COMP_WORDS=(tessera contact ren); COMP_CWORD=2; _tessera_completion tessera; echo ${COMPREPLY[@]}"
+    )
+    path = f"{installed.commands}:{os.environ['PATH']}"
+    assert run("bash", "-c", script, cwd=installed.folder, PATH=path) == "rename\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_given(installed: Installed, shell: str) -> None:
+    script = installed.tessera(_TESSERA_COMPLETE=f"source_{shell}")
+    assert f"complete_{shell}" in script
+    if shutil.which(shell):
+        run(shell, "-n", "-c", script, cwd=installed.folder)
