@@ -44,17 +44,17 @@ class Assembler:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._kind: int | None = None
+        self._message: tuple[int, int] | None = None  # type and length of the one under way
         self._body = bytearray()
         self._pieces = 0
 
     def take(self, frame: bytes) -> tuple[int, bytes] | None:
         """(type, body) when a message is complete, else None. Raises ValueError for what no sender makes."""
         kind, total, number, length = _HEAD.unpack_from(frame)
-        if self._kind is None:
-            self._kind = kind
+        if self._message is None:
+            self._message = kind, total
         missing = total - len(self._body)
-        in_order = (kind, number) == (self._kind, self._pieces) and total <= self._most
+        in_order = ((kind, total), number) == (self._message, self._pieces) and total <= self._most
         if not in_order or length != min(PIECE_BYTES, missing):
             raise ValueError("a frame out of order")
         self._body += frame[_HEAD.size : _HEAD.size + length]
@@ -62,7 +62,7 @@ class Assembler:
         if len(self._body) < total:
             return None
         body = bytes(self._body)
-        self._kind, self._pieces = None, 0
+        self._message, self._pieces = None, 0
         self._body.clear()
         return kind, body
 

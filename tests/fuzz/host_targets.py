@@ -22,9 +22,9 @@ from target import Intake, Target, allowed
 from tessera import curve, hashes, wire
 from tessera.errors import BadFrame, InvalidObject, Refused
 from tessera.params import Parameters
-from tessera_host import blind, cards, contacts, gateway, keystore, plan, records, relay_connection
+from tessera_host import blind, cards, contacts, gateway, issuer_frames, keystore, plan, records, relay_connection
 from tessera_host.contacts import ContactBook, Identity
-from tessera_host.errors import IntegrityError, InvalidInput, KeystoreError, TesseraError, WrongPassphrase
+from tessera_host.errors import IntegrityError, InvalidInput, KeystoreError, TesseraError, TryLater, WrongPassphrase
 from tessera_host.federation import Federation, IssuerService, read_card
 from tessera_host.inbox import Inbox
 from tessera_host.invitation import Invitation
@@ -649,4 +649,51 @@ class JsonFiles(Target):
             gateway.identity(found)
 
 
-TARGETS = (Answers, Client, Cards, ParameterSets, ContactRecords, KeystoreFile, JsonFiles)
+class IssuerFrames(Target):
+    """Frames of the issuer's service, both directions, and its refusals: put together as they were cut, or refused.
+
+    The first byte: 0 what a member may send, 1 what a service may send.
+    """
+
+    name = "issuer-frames"
+    runs = 1500
+    longest = 1 + 4 * issuer_frames.FRAME_BYTES
+
+    def seeds(self) -> list[bytes]:
+        refusal = issuer_frames.pack_refusal(TryLater("others are fetching tokens", "try again", 60))
+        messages = [
+            (issuer_frames.JOIN, bytes(700)),
+            (issuer_frames.CARD, b"tessera:"),
+            (issuer_frames.FEDERATION, b""),
+        ]
+        messages += [(issuer_frames.REFUSED, refusal), (issuer_frames.REFUSED, b"\6\0\0"), (0, b"\xff" * 240)]
+        return [bytes((side,)) + b"".join(issuer_frames.pack(kind, body)) for side in (0, 1) for kind, body in messages]
+
+    def run(self, data: bytes) -> None:
+        intake = Intake(data)
+        most = (issuer_frames.REQUEST_BYTES, issuer_frames.ANSWER_BYTES)[intake.number(1) % 2]
+        assembler = issuer_frames.Assembler(most)
+        taken: list[bytes] = []
+        while intake:
+            frame = intake.bytes(issuer_frames.FRAME_BYTES)
+            message = allowed(ValueError, lambda: assembler.take(frame))  # noqa: B023
+            taken.append(frame)
+            if isinstance(message, ValueError):
+                return
+            if isinstance(message, tuple):
+                self._check(*message, taken, most)
+                taken = []
+
+    def _check(self, kind: int, body: bytes, frames: list[bytes], most: int) -> None:
+        assert len(body) <= most
+        packed = list(issuer_frames.pack(kind, body))
+        length = 8 + (len(body) - 1) % issuer_frames.PIECE_BYTES + 1 if body else 8
+        assert [frame[:248] for frame in packed[:-1]] == [frame[:248] for frame in frames[:-1]]
+        assert packed[-1][:length] == frames[-1][:length]
+        if kind == issuer_frames.REFUSED:
+            refusal = allowed((ValueError,), lambda: issuer_frames.read_refusal(body))
+            if isinstance(refusal, TesseraError):
+                assert str(refusal).isprintable()
+
+
+TARGETS = (Answers, Client, IssuerFrames, Cards, ParameterSets, ContactRecords, KeystoreFile, JsonFiles)

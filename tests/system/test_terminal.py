@@ -14,7 +14,8 @@ from tessera_host.demo import free_port
 from tessera_host.relay_process import RelayProcess
 
 IT_PHRASE, ALICE_PHRASE, BOB_PHRASE = "the office's own phrase", "alice keeps this", "bob keeps that"
-NOT_PERMITTED, INVALID, UNREACHABLE = 5, 3, 6
+DAY = ("--day-epsilon", 20, "--day-delta", "1e-3")
+USAGE, INVALID, KEYSTORE, NOT_PERMITTED, UNREACHABLE = 2, 3, 4, 5, 6
 
 
 class Office:
@@ -74,11 +75,11 @@ def office(tmp_path_factory: pytest.TempPathFactory, micropython_frozen: Path) -
 
 def set_up(found: Office) -> None:
     it = found.it
-    numbers = ("--members", 20, "--epsilon", 1, "--delta", "1e-3", "--round-seconds", 2, "--posts-per-token", 32)
+    numbers = ("--members", 20, "--epsilon", 1, "--delta", "1e-6", "--round-seconds", 2, "--posts-per-token", 32)
     it.run("plan", *numbers, "--epoch-rounds", 1000, "--retention-epochs", 1, "--out", "plan.json")
     it.read("Written to plan.json")
     it.done()
-    it.run("issuer", "init", "issuer", "--plan", "plan.json", "--name", "Berlin office")
+    it.run("issuer", "init", "issuer", "--plan", "plan.json", "--name", "Berlin office", *DAY)
     chosen(it, IT_PHRASE)
     it.read("Federation 'Berlin office' is in issuer")
     it.done()
@@ -103,6 +104,119 @@ def test_two_people_join_meet_and_talk(office: Office) -> None:
         terminal.read("tessera contact add NAME")
         terminal.done()
     meet(alice, bob)
+    say(alice, "alice", "bob", "Thursday at ten?")
+    hear(bob, "bob", "alice", "Thursday at ten?")
+    say(bob, "bob", "alice", "Thursday at ten.")
+    hear(alice, "alice", "bob", "Thursday at ten.")
+
+
+def say(terminal: Terminal, name: str, other: str, text: str) -> None:
+    terminal.run("send", other, text)
+    asked(terminal, PHRASES[name])
+    terminal.read(f"Sent to {other}: 1 record, posted in round ")
+    terminal.read("today: 1 of ")
+    terminal.done()
+
+
+def hear(terminal: Terminal, name: str, other: str, text: str) -> None:
+    """The command waits until the message is there."""
+    terminal.run("inbox", "--wait")
+    asked(terminal, PHRASES[name])
+    terminal.read(f"{other}: {text}")
+    terminal.done()
+
+
+def test_nothing_that_was_typed_in_secret_was_shown(office: Office) -> None:
+    for terminal in (office.it, office.service, *office.people.values()):
+        assert not any(phrase in terminal.shown for phrase in (IT_PHRASE, ALICE_PHRASE, BOB_PHRASE))
+
+
+def test_a_wrong_passphrase_is_said_to_be_that(office: Office) -> None:
+    alice = office.people["alice"]
+    alice.run("contact", "list")
+    asked(alice, "something else")
+    alice.read("error: wrong passphrase for")
+    alice.done(KEYSTORE)
+    assert "the file itself is undamaged" in " ".join(alice.screen().split())
+
+
+def test_who_has_not_joined_is_told_to_before_anything_is_asked(office: Office) -> None:
+    stranger = Terminal(office.folder, TESSERA_HOME=str(office.folder / "nobody"))
+    for words in (("send", "bob", "hello"), ("inbox",), ("contact", "add", "bob"), ("contact", "list"), ("sent",)):
+        stranger.run(*words)
+        stranger.read("join your office first: tessera join INVITATION")
+        stranger.done(KEYSTORE)
+        assert "Passphrase" not in stranger.screen()
+
+
+def test_an_invitation_works_once(office: Office) -> None:
+    """Somebody finds Alice's invitation in her mail."""
+    thief = Terminal(office.folder, TESSERA_HOME=str(office.folder / "thief"))
+    thief.run("join", "alice/alice.invitation")
+    chosen(thief, "stolen")
+    thief.read("error: this invitation was used already, and works once")
+    thief.done(NOT_PERMITTED)
+
+
+def test_joining_twice_changes_nothing(office: Office) -> None:
+    alice = office.people["alice"]
+    alice.run("join", "alice.invitation")
+    asked(alice, ALICE_PHRASE)
+    alice.read("You are a member of Berlin office as alice.")
+    alice.done()
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "code"),
+    [
+        (("join", "missing.invitation"), "missing.invitation cannot be read: No such file or directory", INVALID),
+        (("join", "tessera:invitation:AAAA"), "this card is damaged: its checksum is wrong", INVALID),
+        (("join", "hello"), "hello cannot be read", INVALID),
+        (("sned", "bob", "hello"), "No such command 'sned'", USAGE),
+        (("contact", "add"), "Missing argument", USAGE),
+    ],
+)
+def test_what_makes_no_sense_is_explained_in_a_line(
+    office: Office, words: tuple[str, ...], said: str, code: int
+) -> None:
+    terminal = Terminal(office.folder, TESSERA_HOME=str(office.folder / "nobody"))
+    terminal.run(*words)
+    terminal.done(code)
+    assert said in " ".join(terminal.screen().split())
+    assert terminal.screen().count("error:") == 1
+
+
+def test_ctrl_c_at_a_prompt_ends_in_a_line(office: Office) -> None:
+    alice = office.people["alice"]
+    alice.run("contact", "list")
+    alice.read("Passphrase: ")
+    alice.press("c")
+    alice.read("error: interrupted")
+    alice.done(130)
+
+
+def test_a_contact_that_is_none_is_named(office: Office) -> None:
+    alice = office.people["alice"]
+    alice.run("send", "carol", "hello")
+    asked(alice, ALICE_PHRASE)
+    alice.read("error: there is no contact 'carol' ; known: bob")
+    alice.done(USAGE)
+
+
+def test_a_relay_that_is_away_keeps_the_message_waiting(office: Office) -> None:
+    alice, bob = office.people.values()
+    office.relay.stop()
+    alice.run("send", "bob", "Are you there?")
+    asked(alice, ALICE_PHRASE)
+    alice.read("cannot be reached")
+    alice.done(UNREACHABLE)
+    assert "the message waits in the outbox: tessera resend" in " ".join(alice.screen().split())
+    office.relay.start()
+    alice.run("resend")
+    asked(alice, ALICE_PHRASE)
+    alice.read("Posted 1 record; 0 wait.")
+    alice.done()
+    hear(bob, "bob", "alice", "Are you there?")
 
 
 def meet(alice: Terminal, bob: Terminal) -> None:
