@@ -121,6 +121,7 @@ def issuer_init(
     start -= start % made.choice.round_seconds if genesis is None else 0
     if (directory / KEYSTORE).exists():
         raise UsageError(f"there is an issuer in {directory}", "name a new directory; nothing is ever overwritten")
+    messages = planning.messages_within(made, day_epsilon, day_delta)
     phrase = passphrase.obtain(passphrase_file, confirm=True)
     budget = {"epsilon": day_epsilon, "delta": day_delta}
     with Issuer.create(directory, phrase, made, name, epochs=epochs, genesis=start, budget=budget) as issuer:
@@ -130,6 +131,7 @@ def issuer_init(
     text = [
         f"Federation '{name}' is in {directory}; without its passphrase nobody can use it, nor can you.",
         f"Tokens can be issued for epochs {summary['first_epoch']} to {summary['last_epoch']}.",
+        f"A member may send {messages} short messages a day at your setting ε = {day_epsilon}, δ = {day_delta}.",
         f"Next: tessera relay new NAME --issuer {directory} --host HOST RELAYDIR; then tessera issuer invite",
     ]
     show(summary | _paths(directory), "\n".join(text), as_json)

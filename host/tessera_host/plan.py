@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from . import noise, privacy
+from . import composition, noise, privacy
 from .boards import BOARDS, PAGES_PER_SECTOR, Board, board
 from .errors import InvalidInput, UsageError
 from .files import read_text
@@ -151,6 +151,20 @@ def decimal_option(name: str, text: str) -> Fraction:
 def figures(plan: Plan) -> dict[str, Any]:
     """What a plan promises and costs. Numbers are rounded to the unfavourable side, or exact fractions as text."""
     return _privacy(plan) | _traffic(plan) | _capacity(plan) | _wear(plan)
+
+
+def messages_within(plan: Plan, day_epsilon: str, day_delta: str) -> int:
+    """Messages of one part that a member's program sends in a day of that budget. Raises UsageError if it is none."""
+    budget = decimal_option("day-epsilon", day_epsilon), decimal_option("day-delta", day_delta)
+    delta = Fraction(-(-plan.table.exact_delta * noise.DRAWS // 1), noise.DRAWS)
+    fitting = composition.deliveries_within(plan.choice.epsilon, delta, *budget)
+    if not fitting:
+        raise UsageError(
+            f"a single message (ε = {noise.decimal(plan.choice.epsilon)}, δ = {noise.decimal_up(delta)}) does not "
+            f"fit a member's day of ε = {day_epsilon}, δ = {day_delta}: nobody could send anything",
+            "plan with a smaller epsilon and delta, or allow more: --day-epsilon, --day-delta",
+        )
+    return min(fitting, _messages_a_day(plan.choice))
 
 
 def losses(plan: Plan) -> list[dict[str, Any]]:

@@ -276,3 +276,14 @@ def test_boards_with_two_code_slots_have_room_for_them():
         board = BOARDS[name]
         rest = (board.flash_sectors - board.ring_sectors - board.keyring_sectors) * 4
         assert rest >= 2 * kib + 160
+
+
+def test_a_budget_in_which_nobody_could_send_is_refused():
+    """ε = 0.1, δ = 9.22e-7 a message: ten fit δ = 1e-5, and the tokens of this plan allow sixteen a day."""
+    made = plan.make(BRANCH)
+    assert plan.messages_within(made, "2", "1e-5") == 10
+    assert plan.messages_within(made, "2", "1e-4") == 16
+    assert plan.messages_within(made, "0.1", "1e-6") == 1
+    for budget in (("0.09", "1e-5"), ("2", "9e-7")):
+        with pytest.raises(UsageError, match="nobody could send anything"):
+            plan.messages_within(made, *budget)
