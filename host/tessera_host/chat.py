@@ -15,6 +15,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.css.query import NoMatches
 from textual.widgets import Input, Static
 
 from .accountant import Budget
@@ -81,6 +82,8 @@ class Chat(App[None]):
             self._say_trouble("the agent ended; leave with Esc and start this again")
         except TesseraError as error:
             self._say_trouble(str(error))
+        except NoMatches:
+            pass  # the screen was left meanwhile
 
     async def on_input_submitted(self, event: Input.Submitted) -> None:
         text = event.value

@@ -27,8 +27,6 @@ from .output import show
 from .service_units import ServiceUnit
 from .talk import State, Talk, message_fields
 
-MOST_SLOTS = 16
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
@@ -38,7 +36,16 @@ def register(app: typer.Typer) -> None:
 
 def agent(
     home: Home,
-    slots: Annotated[int, typer.Option("--slots", min=1, max=MOST_SLOTS, help="Records a round and relay.")] = 1,
+    slots: Annotated[
+        int,
+        typer.Option(
+            "--slots",
+            min=1,
+            max=config.MOST_SLOTS,
+            help="Records a round and relay.",
+            default_factory=lambda: config.load().agent_slots,
+        ),
+    ],
     show_status: Annotated[bool, typer.Option("--status", help="How the agent that runs does.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the agent that runs.")] = False,
     install: Annotated[

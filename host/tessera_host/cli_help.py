@@ -17,9 +17,20 @@ from .errors import TesseraError
 from .output import show
 
 SECTIONS = {
-    "Join, meet, talk": ("join", "contact", "send", "inbox", "sent", "chat", "agent", "budget", "status"),
+    "Join, meet, talk": (
+        "join",
+        "contact",
+        "send",
+        "inbox",
+        "sent",
+        "resend",
+        "chat",
+        "agent",
+        "budget",
+        "status",
+        "fetch",
+    ),
     "Your keys": ("unlock", "lock", "backup", "restore", "token", "member"),
-    "Step by step": ("fetch", "resend"),
     "IT": ("plan", "issuer", "relay", "flash", "serve"),
     "Data protection": ("audit",),
     "More": ("exit-codes",),

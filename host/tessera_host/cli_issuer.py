@@ -17,7 +17,7 @@ import typer
 
 from . import files, issuer_files, qr
 from .cli_operator import IssuerDirectory, JsonOption, PassphraseOption, check_writable, open_issuer
-from .cli_options import STDIN
+from .cli_options import card_text
 from .clock import local_time
 from .errors import Unreachable, UsageError
 from .invitation import Invitation
@@ -136,7 +136,7 @@ def issuer_answer(
     """Answer a file that a member made with `tessera join` or `tessera token renew`."""
     if output:
         check_writable(output)
-    text = sys.stdin.read() if file == STDIN else files.read_text(Path(file))
+    text = card_text(file)
     with open_issuer(directory, passphrase_file) as issuer:
         answered = issuer_files.answer(issuer, text)
         reply = answered.text(issuer)

@@ -6,7 +6,6 @@ Owns what is asked, printed and said about who sees what. The order of joining i
 import asyncio
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -124,7 +123,7 @@ def _join_with(invitation: Invitation, desk: Desk, output: Path | None) -> None:
             _deliver_step(member, joining_files.step(member), desk, output)
             return
         new = joining.pending(member) is not None
-        report = _visits(lambda: asyncio.run(joining.join(member)), desk)
+        report = _visits(member, desk)
         _show_joined(member, report, new, desk)
 
 
@@ -145,12 +144,12 @@ def _member_of(invitation: Invitation, desk: Desk) -> Member:
     return joining.begin(desk.home, invitation, card, passphrase.obtain(desk.passphrase_file, confirm=True))
 
 
-def _visits(visit: Callable[[], VisitReport], desk: Desk) -> VisitReport:
-    """Go to the issuer, and again soon if it says so."""
+def _visits(member: Member, desk: Desk) -> VisitReport:
+    """Go to the issuer, and again soon if it says so; other commands have the keystore meanwhile."""
     tokens: list[tuple[int, int]] = []
     for left in reversed(range(VISITS)):
         try:
-            report = visit()
+            report = asyncio.run(joining.join(member))
             later = report.later
         except TryLater as busy:
             if not left or busy.retry_after > LONGEST_WAIT_SECONDS:
@@ -160,7 +159,9 @@ def _visits(visit: Callable[[], VisitReport], desk: Desk) -> VisitReport:
         if later is None or later.retry_after > LONGEST_WAIT_SECONDS or not left:
             break
         desk.say(f"Others are at the issuer's service at this moment: waiting {count(later.retry_after, 'second')}.")
+        member.release()
         time.sleep(later.retry_after)
+        member.reacquire()
     report.tokens = tokens
     return report
 
@@ -282,7 +283,7 @@ def token_renew(
         if output is not None:
             _deliver_step(member, joining_files.step(member), desk, output)
             return
-        report = _visits(lambda: asyncio.run(joining.join(member)), desk)
+        report = _visits(member, desk)
         lines = [f"{count(number, 'token')} for epoch {epoch}." for epoch, number in report.tokens]
         lines += [f"None for epoch {epoch}: {error}" for epoch, error in report.refusals]
         lines += ["The office's relays or settings have changed."] if report.news else []

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from . import config, files, passphrase
-from .errors import UsageError
+from .errors import InvalidInput, UsageError
 from .keystore import Secret
 from .member import KEYSTORE_NAME, Member
 from .output import show
@@ -56,7 +56,14 @@ def member_opener(home: Path, passphrase_file: Path | None) -> Callable[[], Memb
 def card_text(card: str) -> str:
     if card.startswith(CARD_PREFIX):
         return card
-    return sys.stdin.read() if card == STDIN else files.read_text(Path(card))
+    return _piped() if card == STDIN else files.read_text(Path(card))
+
+
+def _piped() -> str:
+    try:
+        return sys.stdin.read(files.MAX_BYTES)
+    except UnicodeDecodeError:
+        raise InvalidInput("what came from standard input is not text", "pipe a card in, or name its file") from None
 
 
 def check_new_file(output: Path | None) -> None:

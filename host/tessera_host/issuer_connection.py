@@ -4,11 +4,13 @@ Owns the requests. The socket is `encrypted_connection`'s, the frames are `issue
 for `joining` and `tokenerrand`.
 """
 
+from typing import Any
+
 from tessera.wire import CLIENT_FRAME_BYTES
 
 from . import cards, issuer_frames
 from .encrypted_connection import EncryptedConnection
-from .errors import IntegrityError, InvalidInput
+from .errors import IntegrityError, InvalidInput, TesseraError, Unreachable
 
 
 class IssuerConnection(EncryptedConnection):
@@ -16,6 +18,13 @@ class IssuerConnection(EncryptedConnection):
     InvalidInput), Unreachable or IntegrityError."""
 
     peer = "the issuer's service"
+
+    @classmethod
+    def _hello_refused(cls, side: Any) -> TesseraError:
+        return Unreachable(
+            f"{cls.peer} closed the connection at the handshake",
+            "it is busy, or your invitation is out of date: try again, then ask IT for a new one",
+        )
 
     async def join(self, card: str) -> None:
         """Show a join card: the issuer has admitted its member."""

@@ -4,6 +4,7 @@ Owns when the keystore is taken and given back. In between other commands of the
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -37,17 +38,18 @@ class SharedMember:
                 self._member.release()
 
     async def _take(self) -> None:
-        """In a thread, as it may have to wait. One that is given up gives back what it gets in the end."""
+        """In a thread, as it may have to wait. Who is cancelled meanwhile waits for it, too, and gives back what it
+        got: nobody else may begin before."""
         taking = asyncio.ensure_future(asyncio.to_thread(self._member.reacquire))
         try:
             await asyncio.shield(taking)
         except asyncio.CancelledError:
-            taking.add_done_callback(self._give_back)
+            while not taking.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait({taking})
+            if taking.exception() is None:
+                self._member.release()
             raise
-
-    def _give_back(self, taking: "asyncio.Future[None]") -> None:
-        if not taking.cancelled() and taking.exception() is None and self._users == 0:
-            self._member.release()
 
     def close(self) -> None:
         self._member.close()

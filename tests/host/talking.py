@@ -18,7 +18,7 @@ from tessera_host import keystore as keystore_module
 from tessera_host import member as member_module
 from tessera_host.member import FetchReport, Member
 
-LARGE = {"epsilon": "1000", "delta": "0.5"}
+LARGE = {"epsilon": "50", "delta": "0.5"}
 
 
 _PREPARED = TemporaryDirectory(prefix="tessera-office-")

@@ -259,6 +259,7 @@ def test_a_member_waits_for_others_at_the_service(tessera: Desk, monkeypatch: py
     waits: list[float] = []
 
     def sleep(seconds: float) -> None:
+        Member.open(Path("ben"), PASSPHRASE).close()  # other commands can use the keystore
         waits.append(seconds)
         tessera.office.clock.now += int(seconds)
 
@@ -308,6 +309,12 @@ def test_renewing_by_files(tessera: Desk) -> None:
     tessera.text("join", "6", "-o", "7", "--home", "ben")
     tessera.text("issuer", "answer", "issuer", "7", "-o", "8")
     assert tessera.json("join", "8", "--home", "ben")["tokens"] == [{"epoch": 2, "tokens": 2}]
+
+
+def test_what_is_piped_in_has_to_be_text(tessera: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for arguments in (("join", "-", "--home", "ben"), ("issuer", "answer", "issuer", "-")):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe\0"), encoding="utf-8"))
+        assert "not text" in tessera.refused(3, *arguments)
 
 
 def test_a_file_without_an_output_is_printed(tessera: Desk) -> None:

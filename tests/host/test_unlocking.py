@@ -189,7 +189,7 @@ def test_settings_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv(config.ENVIRONMENT, str(file))
     file.write_text("home = '/srv/t'\npassphrase_file = '~/p'\nunlock = '30m'\n[agent]\nslots = 2\n")
     found = config.load()
-    assert found == config.Config(Path("/srv/t"), Path.home() / "p", 1800, {"slots": 2})
+    assert found == config.Config(Path("/srv/t"), Path.home() / "p", 1800, 2)
     assert config.home() == Path("/srv/t")
 
 
@@ -205,6 +205,8 @@ def test_no_settings_are_no_error(tmp_path: Path) -> None:
         ("unlock = '8 hours'", "for example: unlock"),
         ("home = 3", "for example: home"),
         ("agent = 1", "\\[agent\\]"),
+        ("[agent]\nslots = 17", "slots = 1 \\(to 16\\)"),
+        ("[agent]\nslot = 1", "\\[agent\\]"),
         ("home = ", "is not TOML"),
         ("\udcff", "cannot be read"),
     ],
