@@ -13,7 +13,7 @@ from tessera import hashes
 
 from . import cards
 from .contacts import Identity
-from .errors import IntegrityError
+from .errors import IntegrityError, InvalidInput
 from .federation import Federation, IssuerService
 
 SECRET_BYTES = 16
@@ -58,10 +58,15 @@ class Invitation:
         return cls(**kept, service=service, federation_card=federation_card)
 
     def check(self, federation: Federation) -> None:
-        """Raises IntegrityError unless this is the federation that the invitation is to."""
+        """Raises IntegrityError unless this is the federation that the invitation is to, InvalidInput if its relay is
+        gone."""
         if (federation.id, federation.newest.root_key) != (self.federation, self.root):
             raise IntegrityError(
                 "the office's parameters are not those of this invitation", "do not go on; tell IT, and show them this"
+            )
+        if all(relay.name != self.home for relay in federation.relays):
+            raise InvalidInput(
+                f"the relay '{self.home}' of this invitation is not in service any more", "ask IT for a new invitation"
             )
 
     def join_card(self, identity: Identity) -> str:

@@ -225,6 +225,17 @@ async def test_an_office_with_another_root_key_is_not_joined(
     assert not (office.folder / "ben").exists()
 
 
+async def test_an_invitation_to_a_relay_that_is_gone_makes_nothing(office: Office, tmp_path: Path) -> None:
+    invitation = office.invite("ben")
+    with office.it() as issuer:
+        issuer.add_relay("second", "other.example", 8100, tmp_path / "second")
+        issuer.remove_relay("first")
+    async with office.serving():
+        with pytest.raises(InvalidInput, match="'first' of this invitation is not in service"):
+            await begin(office, invitation)
+    assert not (office.folder / "ben").exists()
+
+
 async def test_another_invitation_does_not_touch_an_identity(office: Office) -> None:
     async with office.serving():
         ben = await begin(office, office.invite("ben"))
@@ -505,3 +516,35 @@ def test_more_tokens_than_one_request_may_ask_for_take_more_trips(
 def test_a_damaged_invitation_is_none(office: Office, damage: Callable[[str], str]) -> None:
     with pytest.raises(InvalidInput):
         Invitation.read(damage(office.invite("ben").card()))
+
+
+async def test_keystores_of_before_there_were_invitations_open_and_renew(office: Office) -> None:
+    with office.it() as issuer:
+        for name in ("invitations", "budget"):
+            del issuer._keystore.data[name]
+        del issuer._keystore.data["issuance"]["answered"]
+        issuer._keystore.save()
+        assert issuer.summary()["invitations"] == []
+        fields = cards.decode(issuer.federation_card).fields
+    ann = office.member
+    del ann._store.data["joining"]
+    for name in ("budget", "issuer"):
+        del ann._store.data["federation"][name]
+    ann.save()
+    office.member = ann = reopened(office, ann)
+    assert (ann.federation.budget, ann.federation.issuer) == ({"epsilon": "2", "delta": "1e-5"}, None)
+    with pytest.raises(UsageError, match="on no network"):
+        await issuer_visit.visit(ann)
+    ann.federation.refresh(cards.encode("federation", fields))
+    async with office.serving():
+        assert (await issuer_visit.visit(ann)).tokens == [(0, 2), (1, 2)]
+
+
+def test_a_member_whose_home_relay_was_taken_out_of_service_is_not_without_one(office: Office, tmp_path: Path) -> None:
+    with office.it() as issuer:
+        issuer.add_relay("second", "other.example", 8100, tmp_path / "second")
+        federation = Federation(read_card(issuer.federation_card))
+        federation.live_at("first")
+        issuer.remove_relay("first")
+        assert federation.refresh(issuer.federation_card)
+    assert federation.home.name == "second"
