@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from talking import Office, Time
 from textual.containers import VerticalScroll
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
+from talking import Office, Time
 from tessera_host.chat import Chat, Line
 from tessera_host.client import Client
 from tessera_host.errors import Unreachable
