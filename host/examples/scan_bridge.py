@@ -21,6 +21,7 @@ from aiosmtpd.smtp import SMTP
 
 from tessera_host.client import Client
 from tessera_host.errors import InvalidInput, TesseraError, UsageError
+from tessera_host.records import split_file
 
 MAIL_BYTES = 1 << 20
 
@@ -68,8 +69,6 @@ def _file(part: Any) -> tuple[str, bytes]:
 
 def check_file(name: str, content: bytes) -> None:
     """Raises InvalidInput for what does not fit into one message."""
-    from tessera_host.records import split_file
-
     split_file(name, content, 0)
 
 

@@ -57,6 +57,7 @@ class Chat(App[None]):
         self._now = now
         self._verified = True
         self._budget: Budget | None = None
+        self._lines: list[tuple[str, str]] = []
         self._showing = asyncio.Lock()
         self.failure: Exception | None = None
 
@@ -123,17 +124,23 @@ class Chat(App[None]):
         await self._talk.inbox(self._contact, new=True)  # it is on the screen now
         entries = [_received(message, state) for message in await self._talk.inbox(self._contact)]
         entries += [_own(sent) for sent in await self._talk.sent(self._contact)]
-        lines = [Line(Content(text), classes=kind) for _, kind, text in _in_order(entries)[-SHOWN:]]
+        await self._show_lines([(kind, text) for _, kind, text in _in_order(entries)[-SHOWN:]])
+        self._budget = await self._talk.budget()
+        self._say_cost(self.query_one("#line", Input).value)
+        self._say_connection(state)
+
+    async def _show_lines(self, lines: list[tuple[str, str]]) -> None:
+        """Only if they are others than before: who reads further up is not disturbed without need."""
+        if lines == self._lines:
+            return
+        self._lines = lines
         said = self.query_one("#said", VerticalScroll)
         at_end = said.max_scroll_y - said.scroll_y < 2
         with self.batch_update():
             await said.remove_children()
-            await said.mount(*lines)
+            await said.mount(*(Line(Content(text), classes=kind) for kind, text in lines))
         if at_end:
             self.call_after_refresh(said.scroll_end, animate=False)
-        self._budget = await self._talk.budget()
-        self._say_cost(self.query_one("#line", Input).value)
-        self._say_connection(state)
 
     def _say_cost(self, text: str) -> None:
         parts = -(-len(text.encode()) // PAYLOAD_BYTES)

@@ -82,7 +82,7 @@ def plan(
     cli_audit.check_extra(report, pdf)
     made = planning.make(choice)
     content = made.as_json()
-    content["figures"]["losses"] = planning.losses(made)
+    content["figures"]["losses"] = planning.composed(made)
     if out:
         files.write(out, json.dumps(content, indent=2).encode() + b"\n")
     written = cli_audit.write_plan(made, report, pdf)

@@ -362,7 +362,7 @@ async def _until_more(by: AgentLink | Client) -> None:
         await by.until_next_fetch()
         return
     async for change in by.changes():
-        if change.kind == "message":
+        if change.kind in ("message", "caught-up"):  # the second in case the first came before this began to listen
             return
 
 

@@ -116,6 +116,7 @@ class Auditor:
         self._check_commitments(chain)
         self._check_serials(chain)
         self._check_tables(chain)
+        self._check_contents(chain)
         epochs = [self._audited(checkpoint) for checkpoint in chain]
         first = min([*shown, *kept], default=open_epoch)
         missing = self._missing([each.epoch for each in epochs], first, open_epoch)
@@ -183,11 +184,6 @@ class Auditor:
             epoch = checkpoint.epoch
             found = self._evidence.sets.with_digest(checkpoint.parameter_digest)
             if found is None:
-                text = (
-                    f"the parameters of epoch {epoch} (digest {checkpoint.parameter_digest.hex()[:16]}…) are in no set "
-                    "that was given: nothing is said of its noise"
-                )
-                self._find(True, text, epoch)
                 continue
             if not found.first_epoch <= epoch < found.end_epoch:
                 text = f"the parameters of serial {found.serial} do not govern epoch {epoch}, which names them"
@@ -206,19 +202,36 @@ class Auditor:
                 text = f"the noise table of serial {found.serial} does not keep the ε and δ that it was signed with"
                 self._find(True, text, *epochs)
 
+    def _check_contents(self, chain: list[Any]) -> None:
+        """Parameters and firmware that nobody vouches for, one finding each however many epochs had them; rounds that
+        an epoch does not have."""
+        for digest, epochs in _by(chain, "parameter_digest").items():
+            if self._evidence.sets.with_digest(digest) is None:
+                text = (
+                    f"the parameters of {in_words(epochs)} (digest {digest.hex()[:16]}…) are in no set that was given: "
+                    "nothing is said of its noise"
+                )
+                self._find(True, text, *epochs)
+        for digest, epochs in _by(chain, "firmware_digest").items():
+            if digest not in self._evidence.firmware:
+                named = f"{in_words(epochs)} (digest {digest.hex()[:16]}…)"
+                text = f"the firmware of {named} is none that was approved or given"
+                self._find(True, text, *epochs)
+        rounds = self._evidence.sets.newest.epoch_rounds
+        for checkpoint in chain:
+            if checkpoint.rounds_sealed > rounds:
+                text = f"epoch {checkpoint.epoch} claims {checkpoint.rounds_sealed} rounds, it has {rounds}"
+                self._find(True, text, checkpoint.epoch)
+
     def _audited(self, checkpoint: Any) -> AuditedEpoch:
         found = self._evidence.sets.with_digest(checkpoint.parameter_digest)
-        rounds = self._evidence.sets.newest.epoch_rounds
-        firmware = self._evidence.firmware.get(checkpoint.firmware_digest)
-        if firmware is None:
-            digest = checkpoint.firmware_digest.hex()[:16]
-            text = f"the firmware of epoch {checkpoint.epoch} (digest {digest}…) is none that was approved or given"
-            self._find(True, text, checkpoint.epoch)
-        if checkpoint.rounds_sealed > rounds:
-            text = f"epoch {checkpoint.epoch} claims {checkpoint.rounds_sealed} rounds, it has {rounds}"
-            self._find(True, text, checkpoint.epoch)
-        whole = checkpoint.epoch not in self._spoilt
-        return AuditedEpoch(checkpoint, rounds, found.serial if found else None, firmware, whole)
+        return AuditedEpoch(
+            checkpoint,
+            int(self._evidence.sets.newest.epoch_rounds),
+            found.serial if found else None,
+            self._evidence.firmware.get(checkpoint.firmware_digest),
+            checkpoint.epoch not in self._spoilt,
+        )
 
     def _missing(self, present: list[int], first: int, open_epoch: int) -> list[int]:
         missing = sorted(set(range(first, open_epoch)) - set(present))
@@ -235,6 +248,14 @@ class Auditor:
                 "off, restarted or without its clock meanwhile. That costs availability, not cover"
             )
             self._find(False, text, *short)
+
+
+def _by(chain: list[Any], field_name: str) -> dict[bytes, list[int]]:
+    """Epochs by what their checkpoints have in a field."""
+    found: dict[bytes, list[int]] = {}
+    for checkpoint in chain:
+        found.setdefault(getattr(checkpoint, field_name), []).append(checkpoint.epoch)
+    return found
 
 
 def _verifies(checkpoint: Any, ledger_key: bytes) -> bool:

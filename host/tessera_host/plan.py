@@ -167,13 +167,14 @@ def messages_within(plan: Plan, day_epsilon: str, day_delta: str) -> int:
     return min(fitting, _messages_a_day(plan.choice))
 
 
-def losses(plan: Plan) -> list[dict[str, Any]]:
+def composed(plan: Plan) -> list[dict[str, Any]]:
     """The rows of `composition` by privacy loss distributions; empty without the extra `report`."""
     if not privacy.available():
         return []
     day = _messages_a_day(plan.choice)
     wanted = [(count, what) for count, what in _spans(day) if count > 0]
-    found = privacy.compositions(plan.table.thresholds, plan.choice.epsilon, tuple(count for count, _ in wanted))
+    losses = privacy.losses_of(plan.table.thresholds, plan.choice.epsilon)
+    found = [losses.of(count) for count, _ in wanted]
     return [
         {
             "deliveries": each.deliveries,

@@ -49,7 +49,7 @@ class Losses:
         self._epsilon = epsilon
         self._exact_delta = noise.exact_delta(list(thresholds), noise.exp_lower(epsilon))
         self._one = self._distribution(_library())
-        self._several: dict[int, Any] = {1: self._one}
+        self._found: dict[int, Composition] = {}
 
     def _distribution(self, library: ModuleType) -> Any:
         """Of one delivery, both directions: N or N + 1 records, the one that is likelier or the other."""
@@ -65,6 +65,11 @@ class Losses:
 
     def of(self, deliveries: int) -> Composition:
         """The figures of so many deliveries, at a δ that leaves the distribution room: twice the sum, made round."""
+        if deliveries not in self._found:
+            self._found[deliveries] = self._compose(deliveries)
+        return self._found[deliveries]
+
+    def _compose(self, deliveries: int) -> Composition:
         basic = min(deliveries * self._exact_delta, Fraction(1))
         delta = _round_delta(2 * basic)
         worth = deliveries <= DELIVERIES_MAX and delta < DELTA_WORTH_NAMING
@@ -80,16 +85,13 @@ class Losses:
         return float(self._composed(deliveries).get_delta_for_epsilon(epsilon))
 
     def _composed(self, deliveries: int) -> Any:
-        if deliveries not in self._several:
-            self._several[deliveries] = self._one.self_compose(deliveries)
-        return self._several[deliveries]
+        return self._one.self_compose(deliveries) if deliveries > 1 else self._one
 
 
-@functools.lru_cache(maxsize=16)
-def compositions(thresholds: tuple[int, ...], epsilon: Fraction, deliveries: tuple[int, ...]) -> list[Composition]:
-    """The figures of several numbers of deliveries of a table."""
-    losses = Losses(thresholds, epsilon)
-    return [losses.of(each) for each in deliveries]
+@functools.lru_cache(maxsize=4)
+def losses_of(thresholds: tuple[int, ...], epsilon: Fraction) -> Losses:
+    """Of a table; what was composed once is kept. Raises UsageError without the extra."""
+    return Losses(thresholds, epsilon)
 
 
 def same_cell(thresholds: Sequence[int], epsilon: Fraction, records: int) -> tuple[Fraction, Fraction]:

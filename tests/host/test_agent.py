@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from sample_federation import GENESIS, PASSPHRASE
-from talking import Office, Time
 
+from talking import Office, Time
 from tessera_host import cli, local_socket
 from tessera_host.agent import Agent
 from tessera_host.agent_link import PURPOSE, AgentLink

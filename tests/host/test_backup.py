@@ -11,10 +11,16 @@ from test_cli_member import Desk
 from test_cli_member import desk as desk
 from test_member import Setting
 
-from tessera_host import backup
+from tessera_host import backup, composition
 from tessera_host.errors import KeystoreError, NotPermitted, WrongPassphrase
 from tessera_host.keystore import Keystore
 from tessera_host.member import Member
+
+
+@pytest.fixture(autouse=True)
+def budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How deliveries add up is not what these tests are about, and takes seconds."""
+    monkeypatch.setattr(composition, "deliveries_within", lambda *_: 100)
 
 
 @pytest.fixture

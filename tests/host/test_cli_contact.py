@@ -9,7 +9,7 @@ from sample_federation import PASSPHRASE
 from test_cli_member import Desk
 from test_cli_member import desk as desk
 
-from tessera_host import cards, cli_meeting
+from tessera_host import cards, cli_meeting, composition
 from tessera_host.member import Member
 
 PASTE_ANSWER = "Paste the answer from bob (or a file name): "
@@ -44,6 +44,12 @@ class Terminal:
         code, out, err = self.desk.run(who, *arguments)
         assert typist.script == [], f"never asked: {typist.script}"
         return code, out, err
+
+
+@pytest.fixture(autouse=True)
+def budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How deliveries add up is not what these tests are about, and takes seconds."""
+    monkeypatch.setattr(composition, "deliveries_within", lambda *_: 100)
 
 
 @pytest.fixture
@@ -372,17 +378,17 @@ def test_contact_is_removed(met: Desk) -> None:
 
 def test_rename_keeps_messages_and_what_waits(desk: Desk) -> None:
     desk.ready()
-    desk.json("bob", "send", "ann", "hello")
+    desk.json("bob", "send", "ann", "hello", "--at-once")
     desk.clock.next_round()
-    assert desk.json("ann", "fetch")["messages"][0]["contact"] == "bob"
+    assert desk.json("ann", "inbox")["messages"][0]["contact"] == "bob"
     desk.relay.fail_before_store = 1
-    desk.run("ann", "send", "bob", "waits")
+    desk.run("ann", "send", "bob", "waits", "--at-once")
     desk.json("ann", "contact", "rename", "bob", "Robert")
-    assert desk.json("ann", "inbox")["messages"][0]["contact"] == "Robert"
-    desk.json("ann", "resend")
+    assert desk.json("ann", "inbox", "--all", "--offline")["messages"][0]["contact"] == "Robert"
+    desk.json("ann", "resend", "--at-once")
     desk.clock.next_round()
-    assert [message["text"] for message in desk.json("bob", "fetch")["messages"]] == ["waits"]
-    desk.json("ann", "send", "Robert", "again")
+    assert [message["text"] for message in desk.json("bob", "inbox")["messages"]] == ["waits"]
+    desk.json("ann", "send", "Robert", "again", "--at-once")
     desk.fails(2, "no contact 'bob'", "ann", "send", "bob", "x")
     desk.fails(2, "a contact 'Robert' already", "ann", "contact", "rename", "Robert", "Robert")
 
@@ -390,26 +396,25 @@ def test_rename_keeps_messages_and_what_waits(desk: Desk) -> None:
 def test_blocked_contact_is_not_heard_and_not_written_to(desk: Desk) -> None:
     desk.ready()
     desk.json("ann", "contact", "block", "bob")
-    desk.json("bob", "send", "ann", "unwanted")
+    desk.json("bob", "send", "ann", "unwanted", "--at-once")
     desk.clock.next_round()
-    found = desk.json("ann", "fetch")
-    assert (found["messages"], found["records_matched"]) == ([], 0)
+    assert desk.json("ann", "inbox")["messages"] == []
     desk.fails(5, "bob is blocked", "ann", "send", "bob", "x")
     desk.json("ann", "contact", "unblock", "bob")
-    desk.json("bob", "send", "ann", "wanted")
+    desk.json("bob", "send", "ann", "wanted", "--at-once")
     desk.clock.next_round()
-    (message,) = desk.json("ann", "fetch")["messages"]
+    (message,) = desk.json("ann", "inbox")["messages"]
     assert (message["text"], message["lost"]) == ("wanted", 0)
 
 
 def test_rekey_keeps_name_messages_and_what_waits(desk: Desk) -> None:
     desk.ready()
-    desk.json("bob", "send", "ann", "old keys")
+    desk.json("bob", "send", "ann", "old keys", "--at-once")
     desk.clock.next_round()
-    desk.json("ann", "fetch")
+    desk.json("ann", "inbox")
     words = desk.json("ann", "contact", "show", "bob")["words"]
     desk.relay.fail_before_store = 1
-    desk.run("ann", "send", "bob", "waits")
+    desk.run("ann", "send", "bob", "waits", "--at-once")
     invite = desk.json("ann", "contact", "rekey", "bob")["card"]
     answer = desk.json("bob", "contact", "rekey", "ann", invite)["card"]
     confirm = desk.json("ann", "contact", "add", answer)
@@ -417,21 +422,21 @@ def test_rekey_keeps_name_messages_and_what_waits(desk: Desk) -> None:
     desk.json("bob", "contact", "add", confirm["card"])
     found = desk.json("ann", "contact", "show", "bob")
     assert (found["words"], found["verified"]) == (confirm["words"], False)
-    desk.json("ann", "resend")
-    desk.json("bob", "send", "ann", "new keys")
+    desk.json("ann", "resend", "--at-once")
+    desk.json("bob", "send", "ann", "new keys", "--at-once")
     desk.clock.next_round()
-    assert [m["text"] for m in desk.json("bob", "fetch")["messages"]] == ["waits"]
-    (new,) = desk.json("ann", "fetch")["messages"]
+    assert [m["text"] for m in desk.json("bob", "inbox")["messages"]] == ["waits"]
+    (new,) = desk.json("ann", "inbox")["messages"]
     assert (new["text"], new["lost"]) == ("new keys", 0)
-    assert [m["text"] for m in desk.json("ann", "inbox")["messages"]] == ["old keys", "new keys"]
+    assert [m["text"] for m in desk.json("ann", "inbox", "--all")["messages"]] == ["old keys", "new keys"]
 
 
 def test_until_a_rekey_is_finished_the_old_keys_hold(desk: Desk) -> None:
     desk.ready()
     desk.json("ann", "contact", "rekey", "bob")
-    desk.json("ann", "send", "bob", "as before")
+    desk.json("ann", "send", "bob", "as before", "--at-once")
     desk.clock.next_round()
-    assert [message["text"] for message in desk.json("bob", "fetch")["messages"]] == ["as before"]
+    assert [message["text"] for message in desk.json("bob", "inbox")["messages"]] == ["as before"]
     desk.json("ann", "contact", "remove", "bob", "--meeting")
     assert desk.json("ann", "contact", "list")["meetings"] == []
     assert len(desk.json("ann", "contact", "list")["contacts"]) == 1

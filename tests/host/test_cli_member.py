@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from sample_federation import PASSPHRASE, TOKENS, Clock, PaperIssuer, SampleFederation, SampleRelay
-from talking import LARGE
 
+from talking import LARGE
 from tessera import hashes
 from tessera_host import cards, cli
 from tessera_host import keystore as keystore_module

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from sample_federation import PASSPHRASE, ROUND_SECONDS, SampleRelay
-from talking import LARGE
 from test_cli_member import Desk
 from test_cli_member import desk as desk
 
+from talking import LARGE
 from tessera_host import cli_talk, output
 from tessera_host import member as member_module
 from tessera_host.client import Client

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 from sample_federation import EPOCH_ROUNDS, PASSPHRASE, ROUND_SECONDS
-from talking import Office, Time
 
+from talking import Office, Time
 from tessera_host import config, progress
 from tessera_host import member as member_module
 from tessera_host.client import Client, default_home

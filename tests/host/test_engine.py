@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sample_federation import EPOCH_ROUNDS, EPOCH_SECONDS, GENESIS, PASSPHRASE, ROUND_SECONDS
 from scipy.stats import kstest
-from talking import LARGE, Office, Time, Wire
 
+from talking import LARGE, Office, Time, Wire
 from tessera_host.engine import CaughtUp, Connected, Engine, Event, Trouble
 from tessera_host.errors import KeystoreError, NotPermitted, Unreachable
 from tessera_host.federation import Federation, Relay

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from talking import Office
 
+from talking import Office
 from tessera_host import records
 from tessera_host.errors import InvalidInput, Unreachable
 from tessera_host.history import KEPT, History

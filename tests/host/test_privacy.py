@@ -115,12 +115,12 @@ def test_losses_by_count_are_epsilon_but_at_the_ends():
 def test_without_the_extra_a_plan_still_works_and_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "dp_accounting.pld", None)
     made = plan.make(plan.Choice(EPSILON, DELTA, members=24))
-    assert plan.losses(made) == []
+    assert plan.composed(made) == []
     with pytest.raises(UsageError, match=r"pip install 'tessera-relay\[report\]'"):
         privacy.Losses(TABLE.thresholds, EPSILON)
 
 
 def test_a_plan_s_rows_are_those_of_its_table():
-    rows = plan.losses(plan.make(plan.Choice(EPSILON, DELTA, members=24)))
+    rows = plan.composed(plan.make(plan.Choice(EPSILON, DELTA, members=24)))
     assert [row["deliveries"] for row in rows] == [1, 16, 16, 480]
     assert [row["epsilon"] for row in rows] == [LOSSES.of(n).epsilon for n in (1, 16, 16, 480)]

@@ -167,7 +167,7 @@ def test_plans_of_all_kinds_have_an_annex():
     """A day without a delivery, many deliveries, much noise, none worth the name."""
     for changes in (
         {"epoch_rounds": 5000},
-        {"round_seconds": 1, "epoch_rounds": 600, "board": "GATEWAY", "posts_per_token": 160},
+        {"round_seconds": 10, "board": "GATEWAY", "posts_per_token": 320},
         {"epsilon": Fraction(5), "delta": Fraction("0.1")},
         {"epsilon": Fraction("0.02"), "delta": Fraction("1e-7")},
     ):

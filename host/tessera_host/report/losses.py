@@ -19,7 +19,7 @@ _STEPS = 8
 
 def sections(facts: Facts, basis: Basis) -> list[Block]:
     """What a published count reveals, and what several deliveries add up to."""
-    losses = privacy.Losses(facts.thresholds, facts.epsilon)
+    losses = privacy.losses_of(facts.thresholds, facts.epsilon)
     spans = _spans(facts)
     found = {deliveries: losses.of(deliveries) for _, deliveries in spans}
     return [
