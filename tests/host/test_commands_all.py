@@ -19,12 +19,11 @@ RUN_ON = {("serve",)}
 HEAVY = ("textual", "matplotlib", "dp_accounting", "scipy", "numpy", "fpdf", "esptool", "aiosmtpd")
 
 
-def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command with its words; groups are no commands."""
-    return walk((), typer.main.get_command(cli.app))
+TESSERA = typer.main.get_command(cli.app)
 
 
 def walk(words: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command with its words; groups are no commands."""
     inner = getattr(command, "commands", None)
     if inner is None:
         yield words, command
@@ -33,13 +32,14 @@ def walk(words: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...]
         yield from walk((*words, name), each)
 
 
-ALL = list(commands())
+ALL = list(walk((), TESSERA))
 EACH = pytest.mark.parametrize(("words", "command"), ALL, ids=[" ".join(words) for words, _ in ALL])
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the machine that runs the tests: homes, settings, boards."""
+    monkeypatch.setattr(cli, "app", TESSERA)  # typer would build it anew for every test
     monkeypatch.chdir(tmp_path)
     (tmp_path / "passphrase").write_text("phrase")
     monkeypatch.setenv("TESSERA_PASSPHRASE_FILE", str(tmp_path / "passphrase"))
