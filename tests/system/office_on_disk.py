@@ -45,12 +45,19 @@ class RelayOnCPython(RelayProcess):
 class OfficeOnDisk:
     """An issuer, a relay (not started) and its members in a folder; a context manager that closes and ends it all."""
 
-    def __init__(self, folder: Path, genesis: int | None = None, time_server: str | None = None, **choice: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        genesis: int | None = None,
+        time_server: str | None = None,
+        epochs: int = 30,
+        **choice: Any,
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         planned = plan.make(plan.Choice(**QUICK | choice))
         self.issuer = Issuer.create(
-            folder / "issuer", PASSPHRASE, planned, "Office", epochs=30, genesis=genesis, budget=ALL_DAY_LONG
+            folder / "issuer", PASSPHRASE, planned, "Office", epochs=epochs, genesis=genesis, budget=ALL_DAY_LONG
         )
         self.issuer.add_relay("relay", "127.0.0.1", self.port, folder / "relay", time_server)
         self.relay = RelayProcess(folder / "relay", self.port)

@@ -19,7 +19,7 @@ class Auditor:
     """An office whose relay has epochs of three seconds, and somebody with its federation card."""
 
     def __init__(self, folder: Path) -> None:
-        self.office = OfficeOnDisk(folder / "office", epoch_rounds=EPOCH_ROUNDS)
+        self.office = OfficeOnDisk(folder / "office", epochs=400, epoch_rounds=EPOCH_ROUNDS)
         self.command = CommandLine(folder, PASSPHRASE)
         self.folder = folder
 
