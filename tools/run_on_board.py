@@ -5,7 +5,8 @@ Usage: run_on_board.py [-v] [--quick] [--with-core] [--counts FILE] IMAGE [TEST_
 The image is the product's: tests and vectors are in a file system at the end of its flash (testvolume.py). --with-core
 puts the relay core there too, for an image without one. A test file of what no board has is not run, and said so; a
 test that takes more than a board's heap says so itself and counts as skipped. --quick leaves out files whose head says
-`# board: long`: minutes of logic that no processor changes. --counts writes
+`# board: long`: minutes of logic that no processor changes, and has the others try
+less of what they try in very many ways. --counts writes
 {"passed": n, "failed": n, "skipped": n} to FILE. Exit status 1 if anything failed.
 """
 
@@ -36,7 +37,7 @@ COMPUTERS_ONLY = {
     "test_server_answers.py": "the board has no loopback",
 }
 CYCLES_PER_SECOND = 125_000_000
-PROGRAM = PROLOGUE + "import micropython_main\nmicropython_main.run({module!r})\n"
+PROGRAM = PROLOGUE + "check.quick = {quick}\nimport micropython_main\nmicropython_main.run({module!r})\n"
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,12 @@ def why_not(file: Path, quick: bool) -> str | None:
     return COMPUTERS_ONLY.get(file.name)
 
 
-def run_file(image: Path, file: Path, with_core: bool) -> Outcome:
+def run_file(image: Path, file: Path, with_core: bool, quick: bool) -> Outcome:
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         flash, program = Path(folder, "flash.bin"), Path(folder, "program.py")
         write_flash(flash, OFFSET, make_test_volume(file, with_core))
-        program.write_text(PROGRAM.format(module=file.stem))
+        program.write_text(PROGRAM.format(module=file.stem, quick=quick))
         execution = execute(image, flash, program, guest_seconds=GUEST_SECONDS)
     counts, output = read_counts(file, execution)
     return Outcome(file, output, counts, execution.cycles / CYCLES_PER_SECOND, time.monotonic() - start)
@@ -109,7 +110,7 @@ def run_files(arguments: argparse.Namespace) -> int:
     total = {"passed": 0, "failed": 0, "skipped": 0}
     files.sort(key=lambda file: -file.stat().st_size)  # long ones first: at the end no processor waits for one of them
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        runs = [pool.submit(run_file, arguments.image, file, arguments.with_core) for file in files]
+        runs = [pool.submit(run_file, arguments.image, file, arguments.with_core, arguments.quick) for file in files]
         for run in as_completed(runs):
             outcome = run.result()
             print_outcome(outcome, arguments.verbose)

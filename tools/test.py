@@ -156,7 +156,7 @@ STEPS = (
     Step("attacks", "attacks", pytest("tests/attacks", "-n", "2")),
     Step("soak", "soak", pytest("tests/soak", "-n", "2")),
     Step("emulated", "image and emulator", pytest("tests/emulated", "-n", "2")),
-    Step("system", "system", pytest("tests/system", "-n", "2", "--dist", "loadfile")),
+    Step("system", "system", pytest("tests/system", "-n", "3", "--dist", "loadgroup")),
 )
 
 

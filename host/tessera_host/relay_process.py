@@ -45,7 +45,7 @@ class RelayProcess:
         """Start it and wait until it serves. Raises Unreachable with what it said if it does not."""
         self.lines.clear()
         self._serving.clear()
-        self._process = subprocess.Popen(
+        process = subprocess.Popen(
             self._command(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -53,8 +53,9 @@ class RelayProcess:
             text=True,
             start_new_session=True,  # Ctrl-C is for this program, which then stops the relay in order
         )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        reader = threading.Thread(target=self._read, args=(process,), daemon=True)
+        reader.start()
+        self._process, self._reader = process, reader  # whoever ends it from another thread finds both
         if not self._serving.wait(START_SECONDS) or not self.started:
             self.kill()
             raise Unreachable("the relay did not start: " + (self.lines[-1] if self.lines else "it said nothing"))
@@ -64,9 +65,9 @@ class RelayProcess:
         relay = ["-m", "relay_unix", str(self.directory), "--port", str(self.port), "--report"]
         return [str(binary()), "-X", f"heapsize={self._heap_kib}k", *relay]
 
-    def _read(self) -> None:
-        assert self._process is not None and self._process.stdout is not None
-        for line in self._process.stdout:
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
             self.lines.append(line.rstrip("\n"))
             if self.lines[-1] == "serving":
                 self._serving.set()

@@ -17,6 +17,10 @@ vectors_folder = (__file__.rsplit("/", 1)[0] if "/" in __file__ else ".") + "/..
 # True on a board (tools/emulator/testvolume.py), whose processor is a thousand times slower than a computer's.
 board = False
 
+# True in a board's share of `make test`; `make test-board` runs everything.
+quick = False
+_QUICK_STEP = 4
+
 _loaded = {}
 
 
@@ -51,7 +55,15 @@ def not_on_a_board(reason):
 
 def share(items, step):
     """The items, on a board every step-th of them from the first on: for what is tried in very many ways."""
-    return list(items)[:: step if board else 1]
+    step = board_step(step)
+    return items[::step] if hasattr(items, "__getitem__") else list(items)[::step]
+
+
+def board_step(step):
+    """1 on computers, step on a board, more if it has to be quick."""
+    if not board:
+        return 1
+    return step * _QUICK_STEP if quick else step
 
 
 def vectors(name):

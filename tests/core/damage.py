@@ -17,8 +17,7 @@ def changes(data, step=1):
 
     On a board fewer are.
     """
-    if check.board:
-        step *= _BOARD_STEP
+    step *= check.board_step(_BOARD_STEP)
     for at in range(0, len(data), step):
         yield changed(data, at)
     if data and (len(data) - 1) % step:

@@ -1,6 +1,6 @@
 # aead.json: the channel's AEAD, with RFC 7518's own IV and with the protocol's.
 
-from check import raises, unhex, vectors
+from check import raises, share, unhex, vectors
 from damage import changed, changes
 from tessera.aead import Aead
 from tessera.errors import BadFrame
@@ -87,7 +87,7 @@ def test_another_counter_key_or_aad_is_refused():
 def test_every_other_length_is_refused():
     for aead, counter, row, sealed in _rows():
         aad = unhex(row["aad"])
-        for length in range(len(sealed) // 2):
+        for length in share(range(len(sealed) // 2), 1):
             raises(BadFrame, aead.open, counter, aad, unhex(sealed)[:length])
         raises(BadFrame, aead.open, counter, aad, unhex(sealed) + b"\x00")
         raises(BadFrame, aead.open, counter, aad, unhex(sealed) + bytes(_BLOCK))

@@ -1,6 +1,6 @@
 # channel.json: handshakes, resumptions and their frames, byte for byte from both ends, and the plaintexts by wire.py.
 
-from check import not_on_a_board, raises, unhex, vectors
+from check import not_on_a_board, raises, share, unhex, vectors
 from damage import changed, changes
 from tessera import wire
 from tessera.aead import Aead
@@ -102,14 +102,14 @@ def test_the_hello_check_finds_the_access_key():
 def test_a_changed_byte_of_a_hellos_start_fails_the_check_before_curve_work():
     for row in _handshakes() + _resumptions():
         hello, nonce, key = unhex(row["message_1"]), unhex(row["nonce"]), unhex(row["access_key"])
-        for at in range(_PROOF):
+        for at in share(range(_PROOF), 1):
             raises(BadFrame, hello_access_key, changed(hello, at), nonce, (key,))
 
 
 def test_a_changed_byte_of_a_hellos_proof_is_refused():
     row = _handshakes()[0]
     hello = unhex(row["message_1"])
-    for at in range(_PROOF, len(hello)):
+    for at in share(range(_PROOF, len(hello)), 1):
         raises(BadFrame, _respond, row, changed(hello, at))
 
 
@@ -117,7 +117,7 @@ def test_an_insider_who_changes_the_hellos_key_is_refused():
     # With the access key the check can be made for any point, or for none.
     row = _handshakes()[0]
     hello = unhex(row["message_1"])
-    for at in range(0, _CHECK, 4):
+    for at in share(range(0, _CHECK, 4), 1):
         raises(BadFrame, _respond, row, changed(hello, at))
     for start in (b"\x02" + bytes(32), b"\x04" + hello[1:33], b"\x01" * 33, b"\x02" + b"\xff" * 32):
         raises(BadFrame, _respond, row, start + hello[_CHECK:])
@@ -180,7 +180,7 @@ def test_hellos_tell_resumptions_from_handshakes():
 def test_a_changed_byte_of_a_resumption_is_refused():
     for row in _resumptions():
         hello, reply = unhex(row["message_1"]), unhex(row["message_2"])
-        for at in range(len(hello)):
+        for at in share(range(len(hello)), 1):
             if not _CHECK <= at < _PROOF:  # those are the hello check's
                 raises(BadFrame, _resume, row, changed(hello, at))
         for damaged in changes(reply):

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from check import unhex, vectors
+from check import share, unhex, vectors
 from damage import changed
 from tessera.cover import EpochCover, commitment, cover_key, next_state, sample
 from tessera.hashes import hmac_sha256
@@ -27,17 +27,17 @@ def _dummy(dummies, number):
 
 
 def test_draws_give_the_vectors_noise():
-    for row in vectors("cover")["draws"]:
+    for row in share(vectors("cover")["draws"], 1):
         assert sample(_table(row["table"]), unhex(row["draw"])) == row["noise"], row
 
 
 def test_cover_keys_are_those_of_the_states():
-    for row in vectors("cover")["cells"]:
+    for row in share(vectors("cover")["cells"], 1):
         assert cover_key(unhex(row["cover_state"])) == unhex(row["cover_key"])
 
 
 def test_a_cells_noise_is_that_of_its_draw():
-    for row in vectors("cover")["cells"]:
+    for row in share(vectors("cover")["cells"], 1):
         bucket, round_ = row["bucket"], row["round"]
         place = bytes((bucket,)) + round_.to_bytes(4, "big")
         assert hmac_sha256(unhex(row["cover_key"]), b"noise", place)[:8] == unhex(row["draw"]), (bucket, round_)
@@ -47,7 +47,7 @@ def test_a_cells_noise_is_that_of_its_draw():
 
 
 def test_a_cells_dummies_are_the_vectors():
-    for row in vectors("cover")["cells"]:
+    for row in share(vectors("cover")["cells"], 1):
         dummies = _cover(row).dummies(row["bucket"], row["round"])
         digest = hashlib.sha256()
         for number in range(row["noise"]):
@@ -71,7 +71,7 @@ def test_dummies_do_not_depend_on_the_order_they_are_made_in():
 
 
 def test_heads_are_the_first_bytes_of_the_dummies():
-    for row in vectors("cover")["cells"][::7]:
+    for row in share(vectors("cover")["cells"][::7], 1):
         cover = _cover(row)
         dummies = cover.dummies(row["bucket"], row["round"])
         heads = bytearray(_HEAD_BYTES * (1 + cover.candidates))

@@ -45,7 +45,7 @@ def test_the_best_tier_is_the_one_in_use():
 
 def test_bip_340_signatures_verify_or_not_as_published():
     for tier in ALL_TIERS:
-        for row in vectors("bip340"):
+        for row in vectors("bip340") if tier is best else check.share(vectors("bip340"), 1):
             signature, message, key = unhex(row["signature"]), unhex(row["message"]), unhex(row["public_key"])
             assert tier.verify(signature, message, key) is row["valid"], (tier.TIER, row["index"])
 

@@ -1,5 +1,6 @@
 """The emulated board as a tool: what tests and measurements on it rest on."""
 
+import json
 import os
 import socket
 import subprocess
@@ -323,3 +324,38 @@ def test_vectors_in_rows_are_the_vectors(tmp_path: Path, monkeypatch: pytest.Mon
         for expected, row in pairs:
             assert (list(row), len(row), row[-1], row[::3]) == (expected, len(expected), expected[-1], expected[::3])
             assert row + row == expected + expected
+
+
+# A guest of numbers: it idles as far as it may, and now and then has work that takes the host longer than the chip.
+GUEST = """
+import { Pace } from '%s';
+let host = 0;
+const machine = { nanos: 0 };
+const pace = new Pace(machine, () => host);
+const idle = (seconds) => {
+  for (const end = host + 1000 * seconds; host < end; host += 1) {
+    const allowed = pace.allowance();
+    if (allowed > 0) machine.nanos += allowed;
+  }
+};
+const busy = (seconds, slowdown) => { machine.nanos += 1e9 * seconds; host += 1000 * seconds * slowdown; };
+const behind = () => host - machine.nanos / 1e6;
+const seen = [];
+idle(1), seen.push(behind());
+for (let round = 0; round < 20; round++) busy(0.5, 3), idle(0.2), seen.push(behind()), idle(9);
+seen.push(behind());
+busy(20, 2), idle(60), seen.push(behind());
+console.log(JSON.stringify(seen));
+"""
+
+
+def test_a_guest_that_lagged_is_back_at_host_time_when_it_was_idle(tmp_path: Path) -> None:
+    pace = Path(os.environ["TESSERA_EMULATOR"]).with_name("pace.mjs")
+    script = tmp_path / "guest.mjs"
+    script.write_text(GUEST % pace.as_uri())
+    result = subprocess.run(["node", script], capture_output=True, text=True, check=True)
+    idle, *lagging, after, overloaded = json.loads(result.stdout)
+    assert -2 <= idle <= 0
+    assert all(850 < behind < 1000 for behind in lagging), "a second is not made up at once"
+    assert -2 <= after <= 11
+    assert 11900 < overloaded < 12100, "of twenty seconds eight are made up"

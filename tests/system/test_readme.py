@@ -1,59 +1,160 @@
-"""The README's first conversation, executed as printed: with a relay on this computer, and on the emulated Pico."""
+"""The README's first conversation, typed as printed: with a relay on this computer, and on the emulated Pico."""
 
 import os
 import re
 import signal
 import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+
+import pexpect
+import pytest
 
 from tessera_host.demo import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+RELAY_PORT, SERVICE_PORT, FOLDER = "8100", "8101", "build/office"
+PATIENCE_SECONDS = 200
+PROMPT = "\N{RIGHTWARDS ARROW} "
 
-
-LAST_OF_IT = 2  # lines that the emulated board's take the place of
+# What a person answers to what a command asks.
+ANSWERS = {"Passphrase: ": "keeps this", "Passphrase again: ": "keeps this", "[y/n] ": "y"}
 
 
 def blocks() -> list[str]:
-    """The shell blocks of the section: the conversation, and what makes its relay an emulated board."""
+    """The shell blocks of the section: IT's, Alice's, Bob's, and what makes IT's relay an emulated board."""
     section = re.search(r"## A first conversation\n(.*?)\n## ", (ROOT / "README.md").read_text(), re.DOTALL)
     assert section
     return re.findall(r"```sh\n(.*?)```", section[1], re.DOTALL)
 
 
-def test_the_first_conversation_works_as_printed() -> None:
-    assert_conversation(blocks()[0])
+def on_the_board(of_it: str, of_board: str) -> str:
+    """IT's lines with those about the relay replaced."""
+    computer = r"tessera relay new .*\nmicropython-tessera .*\n"
+    changed, count = re.subn(computer, lambda _: of_board, of_it)
+    assert count == 1
+    return changed
 
 
-def test_the_first_conversation_works_through_the_emulated_pico(board_image: Path, board_network: None) -> None:
-    conversation, on_the_board = blocks()
-    of_it, of_members = conversation.split("\n\n# Alice and Bob join", 1)
-    kept_of_it = of_it.splitlines()[:-LAST_OF_IT]
-    assert kept_of_it[-1].startswith("tessera issuer init")
-    assert_conversation("\n".join([*kept_of_it, on_the_board, "# Alice and Bob join" + of_members]))
+def test_the_first_conversation_works_as_printed(tmp_path: Path) -> None:
+    of_it, of_alice, of_bob, _ = blocks()
+    assert_conversation(tmp_path, of_it, of_alice, of_bob)
 
 
-def assert_conversation(script: str) -> None:
-    shell = subprocess.Popen(
-        ["bash", "-euo", "pipefail", "-c", script.replace("8100", str(free_port()))],
-        cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("TESSERA_")} | kept(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+def test_the_first_conversation_works_through_the_emulated_pico(
+    tmp_path: Path, board_image: Path, board_network: None
+) -> None:
+    of_it, of_alice, of_bob, of_board = blocks()
+    assert_conversation(tmp_path, on_the_board(of_it, of_board), of_alice, of_bob)
+
+
+def assert_conversation(folder: Path, *scripts: str) -> None:
+    ports = {port: str(free_port()) for port in (RELAY_PORT, SERVICE_PORT)}
+    of_it, *of_members = [placed(script, folder / "office", ports) for script in scripts]
+    assert all(commands(script) == 3 for script in of_members), "a member has three commands"
+    with it_at_work(folder, of_it), ThreadPoolExecutor() as people:
+        talks = [people.submit(typed, script) for script in of_members]
+        alice, bob = [talk.result() for talk in talks]
+    assert re.search(r"alice: Thursday at ten\?", bob), bob
+    words = [re.search(r"Six words:  ((?:[a-z]+ ){5}[a-z]+)", said) for said in (alice, bob)]
+    assert words[0] and words[1] and words[0][1] == words[1][1]
+
+
+def commands(script: str) -> int:
+    return sum(line.startswith("tessera ") for line in script.splitlines())
+
+
+def placed(script: str, office: Path, ports: dict[str, str]) -> str:
+    """The script with a folder and ports of this test's own."""
+    script = script.replace(f'"$PWD/{FOLDER}', f'"{office}').replace(FOLDER, str(office))
+    for printed, own in ports.items():
+        script = re.sub(rf"\b{printed}\b", own, script)
+    return script
+
+
+@contextmanager
+def it_at_work(folder: Path, script: str) -> Iterator[None]:
+    """IT's terminal until its last command has ended; what it left running goes with the context."""
+    log = folder / "it.log"
+    with log.open("wb") as output:
+        shell = subprocess.Popen(
+            ["bash", "-euo", "pipefail", "-c", script + "touch ready\nwait\n"],
+            cwd=ROOT,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     try:
-        output, _ = shell.communicate(timeout=300)
+        wait_until_ready(shell, folder / "office" / "ready", log)
+        yield
     finally:
-        if shell.poll() is None:
-            os.killpg(shell.pid, signal.SIGKILL)
-    assert shell.returncode == 0, output
-    assert "Thursday at ten?" in output and "Thursday at ten." in output
-    words = re.findall(r"\b(?:[a-z]{3,8} ){5}[a-z]{3,8}\b", output)
-    assert len(set(words)) < len(words), "both read the same six words:\n" + output
+        os.killpg(shell.pid, signal.SIGKILL)
+        shell.wait()
 
 
-def kept() -> dict[str, str]:
-    """Where the set-up's cache is, if the caller moved it."""
-    return {name: os.environ[name] for name in ("TESSERA_CACHE",) if name in os.environ}
+def wait_until_ready(shell: "subprocess.Popen[bytes]", ready: Path, log: Path) -> None:
+    for _ in range(10 * PATIENCE_SECONDS):
+        if ready.exists():
+            return
+        try:
+            status = shell.wait(0.1)
+        except subprocess.TimeoutExpired:
+            continue
+        raise AssertionError(f"IT's commands ended with {status}:\n{log.read_text()}")
+    raise AssertionError(f"IT's commands do not end:\n{log.read_text()}")
+
+
+def typed(script: str) -> str:
+    """Type a member's lines into a terminal, answer what is asked; all that was shown."""
+    shell = pexpect.spawn(
+        "bash",
+        ["--norc", "--noprofile", "--noediting"],
+        cwd=str(ROOT),
+        env=environment() | {"PS1": PROMPT},
+        encoding="utf-8",
+        dimensions=(60, 200),
+        timeout=PATIENCE_SECONDS,
+    )
+    shown = ""
+    try:
+        shell.expect_exact(PROMPT)
+        for line in filter(None, script.splitlines()):
+            shell.sendline(line)
+            shown += answered(shell)
+            shell.sendline("echo status $?")
+            shell.expect(r"\nstatus (\d+)\r\n")
+            assert isinstance(shell.match, re.Match) and shell.match[1] == "0", f"{line}\n{shown}"
+            shell.expect_exact(PROMPT)
+    except (pexpect.TIMEOUT, pexpect.EOF):
+        raise AssertionError(f"this came last:\n{shown}{shell.before}") from None
+    finally:
+        shell.close(force=True)
+    return shown
+
+
+def answered(shell: "pexpect.spawn[str]") -> str:
+    """What a command shows until the shell prompts again."""
+    shown = ""
+    waited_for = [PROMPT, *ANSWERS]
+    while True:
+        found = shell.expect_exact(waited_for)
+        shown += f"{shell.before}{shell.after}"
+        if found == 0:
+            return shown
+        shell.sendline(ANSWERS[waited_for[found]])
+
+
+def environment() -> dict[str, str]:
+    """This one, without what tests set for themselves; where the set-up's cache is, if the caller moved it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TESSERA_")}
+    return kept | {name: os.environ[name] for name in ("TESSERA_CACHE",) if name in os.environ}
+
+
+@pytest.fixture(autouse=True)
+def _own_runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else's unlocked keys or agents are in reach."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
