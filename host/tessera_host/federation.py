@@ -21,7 +21,7 @@ _FIXED = ("federation_id", "root_key", "genesis", "round_seconds", "epoch_rounds
 _REFRESHED = ("name", "relays", "budget", "issuer")
 
 # A member's day unless the office says otherwise.
-DEFAULT_BUDGET = {"epsilon": "2", "delta": "1e-5"}
+DEFAULT_BUDGET = {"epsilon": "2", "delta": "2e-5"}
 
 # What a member is promised, or posts by; the rest of a set is its serial and the list of relays.
 _PROMISED = (

@@ -84,7 +84,7 @@ class SampleFederation:
         ]
         fields = {"name": "Example", "params": self.parameters.blob, "relays": relays}
         return cards.encode(
-            "federation", {**fields, "budget": budget or {"epsilon": "2", "delta": "1e-5"}, "issuer": None}
+            "federation", {**fields, "budget": budget or {"epsilon": "2", "delta": "2e-5"}, "issuer": None}
         )
 
 

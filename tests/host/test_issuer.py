@@ -126,7 +126,7 @@ def test_federation_card_carries_the_parameters(desk):
     fields = cards.decode((desk.path / "federation.card").read_text(), "federation").fields
     assert fields == {
         **{"v": 1, "name": "Berlin office", "params": desk.issuer.parameters.blob, "relays": []},
-        **{"budget": {"epsilon": "2", "delta": "1e-5"}, "issuer": None},
+        **{"budget": {"epsilon": "2", "delta": "2e-5"}, "issuer": None},
     }
 
 
@@ -787,7 +787,7 @@ def test_members_learn_the_office_s_budget_from_the_federation_card(tmp_path):
 
 def test_an_issuer_s_keystore_without_a_budget_has_the_usual_one(desk):
     del desk.issuer._keystore.data["budget"]
-    assert desk.issuer.budget == {"epsilon": "2", "delta": "1e-5"}
+    assert desk.issuer.budget == {"epsilon": "2", "delta": "2e-5"}
 
 
 def test_after_a_restored_backup_nobody_joins_with_an_invitation_of_before(desk, tmp_path):
