@@ -15,6 +15,21 @@ target_sources(usermod_secp256k1 INTERFACE
 target_include_directories(usermod_secp256k1 INTERFACE ${SECP256K1_DIR} ${SECP256K1_DIR}/include)
 target_compile_definitions(usermod_secp256k1 INTERFACE LIBSECP256K1_VERSION=${LIBSECP256K1_VERSION})
 
+# What prepared_key_impl.h includes, made when CMake runs.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+set(GENERATED_DIR ${CMAKE_BINARY_DIR}/secp256k1)
+file(MAKE_DIRECTORY ${GENERATED_DIR})
+execute_process(
+    COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/generator_table.py
+    OUTPUT_FILE ${GENERATED_DIR}/generator_table.h
+    RESULT_VARIABLE GENERATOR_TABLE_FAILED
+)
+if(GENERATOR_TABLE_FAILED)
+    message(FATAL_ERROR "generator_table.py failed: ${GENERATOR_TABLE_FAILED}")
+endif()
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/generator_table.py)
+target_include_directories(usermod_secp256k1 INTERFACE ${GENERATED_DIR})
+
 # Optimised for speed where the port is for size. Beside the objects: call graphs (.ci), which tools/c_stack.py reads.
 set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/library.c PROPERTIES COMPILE_OPTIONS "-O2;-fcallgraph-info=su")
 set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/modsecp256k1.c PROPERTIES COMPILE_OPTIONS "-fcallgraph-info=su")
