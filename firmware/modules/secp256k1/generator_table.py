@@ -1,5 +1,5 @@
 # Prints generator_table.h: the odd multiples of secp256k1's generator that prepared_key_impl.h adds up, as constants of
-# the library. The build runs it. CHUNKS, CHUNK_BITS and WINDOW are prepared_key.h's; what includes it compares the size.
+# the library. The build runs it. CHUNKS, CHUNK_BITS, WINDOW are prepared_key.h's; what includes it compares the size.
 
 CHUNKS, CHUNK_BITS, WINDOW = 4, 32, 6
 
