@@ -134,21 +134,15 @@ static inline void tessera_fe_half(uint32_t r[8]) {
     r[7] = r[7] >> 1 | carry << 31;
 }
 
-// r *= factor
-static inline void tessera_fe_mul_int(uint32_t r[8], uint32_t factor) {
-    uint32_t top = 0;
-    #pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
-        uint64_t product = (uint64_t)r[i] * factor + top;
-        r[i] = (uint32_t)product;
-        top = (uint32_t)(product >> 32);
-    }
-    tessera_fold(r, top, 0);
-}
-
 // r *= 3
 static inline void tessera_fe_mul3(uint32_t r[8]) {
-    tessera_fe_mul_int(r, 3);
+    uint64_t product = 0;
+    #pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        product = (uint64_t)r[i] * 3 + (product >> 32);
+        r[i] = (uint32_t)product;
+    }
+    tessera_fold(r, (uint32_t)(product >> 32), 0);
 }
 
 // -- multiplication, not reduced

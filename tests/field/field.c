@@ -47,7 +47,3 @@ PRIMITIVE void half(uint32_t *r) {
 PRIMITIVE void mul3(uint32_t *r) {
     tessera_fe_mul3(r);
 }
-
-PRIMITIVE void mul_int(uint32_t *r, uint32_t factor) {
-    tessera_fe_mul_int(r, factor);
-}
