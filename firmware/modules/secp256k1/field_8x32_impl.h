@@ -75,18 +75,26 @@ static void secp256k1_fe_impl_normalize_weak(secp256k1_fe *r) {
 }
 
 // Zero modulo p is 0 or p itself.
-static int secp256k1_fe_impl_normalizes_to_zero(const secp256k1_fe *r) {
-    uint32_t from_zero = r->n[0] | r->n[1];
-    uint32_t from_p = (r->n[0] ^ (0u - TESSERA_FE_FOLD)) | (r->n[1] ^ 0xfffffffe);
+static int tessera_fe_is_zero(const uint32_t *a) {
+    uint32_t from_zero = a[0] | a[1];
+    uint32_t from_p = (a[0] ^ (0u - TESSERA_FE_FOLD)) | (a[1] ^ 0xfffffffe);
     for (int i = 2; i < 8; i++) {
-        from_zero |= r->n[i];
-        from_p |= ~r->n[i];
+        from_zero |= a[i];
+        from_p |= ~a[i];
     }
     return (from_zero == 0) | (from_p == 0);
 }
 
+static int tessera_fe_is_zero_var(const uint32_t *a) {
+    return (a[0] == 0 || a[0] == 0u - TESSERA_FE_FOLD) && tessera_fe_is_zero(a);
+}
+
+static int secp256k1_fe_impl_normalizes_to_zero(const secp256k1_fe *r) {
+    return tessera_fe_is_zero(r->n);
+}
+
 static int secp256k1_fe_impl_normalizes_to_zero_var(const secp256k1_fe *r) {
-    return (r->n[0] == 0 || r->n[0] == 0u - TESSERA_FE_FOLD) && secp256k1_fe_impl_normalizes_to_zero(r);
+    return tessera_fe_is_zero_var(r->n);
 }
 
 #ifdef VERIFY

@@ -16,6 +16,19 @@
 
 #pragma GCC diagnostic ignored "-Wpragmas"
 #pragma GCC diagnostic ignored "-Wunused-function"
+
+// The field, which the build chooses: TESSERA_FIELD_M0 or TESSERA_FIELD_PORTABLE, ours over eight words; none of them, the
+// library's own. These headers come before the library's, whose include guards they have.
+#if defined(TESSERA_FIELD_M0) || defined(TESSERA_FIELD_PORTABLE)
+#ifdef TESSERA_FIELD_M0
+#define TESSERA_HOT(name) __attribute__((section(".time_critical." #name))) name // in RAM, like the field
+#endif
+#include "field_8x32.h"
+#include "field_8x32_impl.h"
+#include "scalar_wide.h"
+#include "group_8x32.h"
+#endif
+
 #include "src/secp256k1.c"
 #include "src/precomputed_ecmult.c"
 #include "src/precomputed_ecmult_gen.c"

@@ -15,6 +15,19 @@ target_sources(usermod_secp256k1 INTERFACE
 target_include_directories(usermod_secp256k1 INTERFACE ${SECP256K1_DIR} ${SECP256K1_DIR}/include)
 target_compile_definitions(usermod_secp256k1 INTERFACE LIBSECP256K1_VERSION=${LIBSECP256K1_VERSION})
 
+# The RP2040 computes with a field of our own, whose assembly is generated here (field_m0.py).
+if(PICO_PLATFORM STREQUAL "rp2040")
+    find_package(Python3 REQUIRED COMPONENTS Interpreter)
+    set(FIELD_M0_SOURCE ${CMAKE_BINARY_DIR}/field_m0.s)
+    add_custom_command(
+        OUTPUT ${FIELD_M0_SOURCE}
+        COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/field_m0.py ${FIELD_M0_SOURCE}
+        DEPENDS ${CMAKE_CURRENT_LIST_DIR}/field_m0.py
+    )
+    target_sources(usermod_secp256k1 INTERFACE ${FIELD_M0_SOURCE})
+    set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/library.c PROPERTIES COMPILE_DEFINITIONS TESSERA_FIELD_M0)
+endif()
+
 # Optimised for speed where the port is for size. Beside the objects: call graphs (.ci), which tools/c_stack.py reads.
 set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/library.c PROPERTIES COMPILE_OPTIONS "-O2;-fcallgraph-info=su")
 set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/modsecp256k1.c PROPERTIES COMPILE_OPTIONS "-fcallgraph-info=su")
