@@ -25,7 +25,7 @@ PROGRAMS = ROOT / "tools" / "bare"
 SEED = "00" * 16  # of the library's tests: the same run every time
 
 # Which field the library computes with, as library.c knows it.
-FIELDS = {"library": None, "portable": "TESSERA_FIELD_PORTABLE", "m0": "TESSERA_FIELD_M0"}
+FIELDS = {"library": (), "portable": ("-DTESSERA_FIELD_PORTABLE",), "m0": ("-DTESSERA_FIELD_M0",)}
 
 # What an image has of the library (library.c).
 OPTIONS = ("-DENABLE_MODULE_ECDH=1", "-DENABLE_MODULE_EXTRAKEYS=1", "-DENABLE_MODULE_SCHNORRSIG=1")
@@ -43,22 +43,17 @@ class Machine:
 
     def compile(self, source: Path, program: Path, *options: str | Path, field: str | None = None) -> None:
         """One source file, which includes all others, to a program that runs on this machine."""
-        macro = FIELDS[field or self.field]
+        field = field or self.field
         folders = (f"-I{MODULE}", f"-I{library()}", f"-I{library()}/src")
-        chosen = (f"-D{macro}",) if macro else ()
         # One file has functions of the library that it does not use.
         quiet = ("-Wall", "-Wno-unused-function", "-Wno-unknown-pragmas")
-        command = (
-            *self.compiler,
-            "-O2",
-            "-fomit-frame-pointer",
-            "-DUSE_FORCE_WIDEMUL_INT64",
-            *chosen,
-            *folders,
-            *quiet,
-        )
+        sources: list[str | Path] = [source]
+        if field == "m0":
+            sources.append(program.with_suffix(".s"))
+            subprocess.run([sys.executable, MODULE / "field_m0.py", sources[-1]], check=True)
+        command = [*self.compiler, "-O2", "-fomit-frame-pointer", "-DUSE_FORCE_WIDEMUL_INT64", *FIELDS[field]]
         need(command[0])
-        subprocess.run([*command, *options, source, *self.linking, "-o", program], check=True)
+        subprocess.run([*command, *folders, *quiet, *options, *sources, *self.linking, "-o", program], check=True)
 
     def run(self, program: Path, *arguments: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
         """Runs a program to its end; the arguments must have no spaces and no commas."""
