@@ -14,6 +14,7 @@ from pathlib import Path
 
 MODULE = Path(__file__).resolve().parent.parent / "firmware/modules/secp256k1/modsecp256k1.c"
 FUNCTIONS = ("verify", "sign", "public", "dh", "tweak_add", "randomize")
+FUNCTIONS += ("secret_make_new", "point_make_new", "prepared_make_new")
 FUNCTIONS += ("make_hmac_key", "hmac_key_digest", "hmac_key_digest_into", "hmac_key_verify")  # of mbedcrypto
 
 # What the library calls through a pointer; the error callbacks, which it calls so too, do not come back.

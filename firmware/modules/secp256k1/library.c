@@ -39,6 +39,7 @@
 #include "src/secp256k1.c"
 #include "src/precomputed_ecmult.c"
 #include "src/precomputed_ecmult_gen.c"
+#include "prepared_key_impl.h"
 
 // Room for the context that signs, here because only here the compiler knows its size.
 secp256k1_context modsecp256k1_context;

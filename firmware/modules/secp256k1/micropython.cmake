@@ -15,9 +15,27 @@ target_sources(usermod_secp256k1 INTERFACE
 target_include_directories(usermod_secp256k1 INTERFACE ${SECP256K1_DIR} ${SECP256K1_DIR}/include)
 target_compile_definitions(usermod_secp256k1 INTERFACE LIBSECP256K1_VERSION=${LIBSECP256K1_VERSION})
 
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+
+# What prepared_key_impl.h includes, made when CMake runs.
+set(GENERATED_DIR ${CMAKE_BINARY_DIR}/secp256k1)
+file(MAKE_DIRECTORY ${GENERATED_DIR})
+execute_process(
+    COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/generator_table.py
+    OUTPUT_FILE ${GENERATED_DIR}/generator_table.h
+    RESULT_VARIABLE GENERATOR_TABLE_FAILED
+)
+if(GENERATOR_TABLE_FAILED)
+    message(FATAL_ERROR "generator_table.py failed: ${GENERATOR_TABLE_FAILED}")
+endif()
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/generator_table.py)
+target_include_directories(usermod_secp256k1 INTERFACE ${GENERATED_DIR})
+
+# An image to compare with (tools/image.py --library-field) says that the field be the library's own.
+include(${CMAKE_CURRENT_LIST_DIR}/field.cmake OPTIONAL)
+
 # The RP2040 computes with a field of our own, whose assembly is generated here (field_m0.py).
-if(PICO_PLATFORM STREQUAL "rp2040")
-    find_package(Python3 REQUIRED COMPONENTS Interpreter)
+if(PICO_PLATFORM STREQUAL "rp2040" AND NOT TESSERA_LIBRARY_FIELD)
     set(FIELD_M0_SOURCE ${CMAKE_BINARY_DIR}/field_m0.s)
     add_custom_command(
         OUTPUT ${FIELD_M0_SOURCE}
