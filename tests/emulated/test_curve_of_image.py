@@ -10,10 +10,10 @@ from pathlib import Path
 
 import coincurve
 import pytest
-from curve_calls import Library, coordinates
 
 from check import vectors
 from emulator.calls import Answer, call
+from emulator.curve import Library, coordinates
 
 SHARE, ALL = 12, 1000
 STACK_BYTES = 4608  # of a call into the library; the module's STACK_BYTES leaves room for its own frames
@@ -133,3 +133,14 @@ def test_signatures_are_those_of_coincurve_in_a_time_of_public_points(board_imag
     check_convention(answers)
     assert {answer.result for answer in answers[1::3]} == {1}
     assert {answer.result for answer in answers[2::3]} == {0}
+
+
+def test_a_verification_runs_from_less_flash_than_the_cache_holds(board_image: Path) -> None:
+    """The RP2040's cache is 16 KiB for code and tables; what a cold verification has to fetch costs it two milliseconds
+    as it is."""
+    library = Library(board_image)
+    row = vectors("bip340")[1]
+    key, message, signature = (bytes.fromhex(row[name]) for name in NAMES)
+    parsed, verified = call(board_image, [library.parse_x(key).traced(), library.verify(signature, message).traced()])
+    assert verified.result == 1
+    assert 4096 < parsed.code_bytes + verified.code_bytes < 16384

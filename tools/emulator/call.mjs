@@ -3,10 +3,12 @@
 //
 //   node call.mjs firmware.uf2 ADDRESS_OF_MAIN < calls > answers
 //
-//   call    {"function": address, "arguments": [words], "write": [[address, hex]], "read": [[address, bytes]]}
-//   answer  {"result": r0, "cycles": n, "stack": bytes, "changed": [registers], "read": [hex]}
+//   call    {"function": address, "arguments": [words], "write": [[address, hex]], "read": [[address, bytes]],
+//            "trace": true or false}
+//   answer  {"result": r0, "cycles": n, "stack": bytes, "changed": [registers], "read": [hex], "code": bytes}
 //
-// "changed" names those of r4 to r11 and sp that are not what they were; "stack" is how far down sp went.
+// "changed" names those of r4 to r11 and sp that are not what they were; "stack" is how far down sp went; "code", if
+// traced, how much flash instructions came from, in lines of the cache.
 
 import fs from 'node:fs';
 import { Flash } from './flash.mjs';
@@ -18,6 +20,7 @@ const RAM = 0x20000000;
 const RETURN = 0x2003f000; // below the stack; nothing is ever executed there
 const STACK_TOP = 0x20042000;
 const LONGEST = 1e9; // cycles
+const CACHE_LINE = 8; // bytes
 const SP = 13;
 const PC = 15;
 const KEPT = [4, 5, 6, 7, 8, 9, 10, 11];
@@ -32,7 +35,7 @@ function boot(image, main) {
   return machine;
 }
 
-function call(machine, { function: address, arguments: words, write = [], read = [] }) {
+function call(machine, { function: address, arguments: words, write = [], read = [], trace = false }) {
   const { core, charge, step, mcu } = machine;
   const { registers } = core;
   const at = (pointer) => pointer - RAM;
@@ -47,7 +50,9 @@ function call(machine, { function: address, arguments: words, write = [], read =
   registers[PC] = address & ~1;
   let cycles = 0;
   let lowest = top;
+  const lines = new Set();
   while (registers[PC] !== RETURN) {
+    if (trace && registers[PC] < RAM) lines.add(Math.floor(registers[PC] / CACHE_LINE));
     cycles += step() + charge.cycles;
     charge.cycles = 0;
     if (registers[SP] < lowest) lowest = registers[SP];
@@ -61,6 +66,7 @@ function call(machine, { function: address, arguments: words, write = [], read =
     stack: top - lowest,
     changed: changed.map((register) => (register === SP ? 'sp' : `r${register}`)),
     read: read.map(([pointer, bytes]) => Buffer.from(mcu.sram.subarray(at(pointer), at(pointer) + bytes)).toString('hex')),
+    code: CACHE_LINE * lines.size,
   };
 }
 

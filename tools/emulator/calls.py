@@ -7,7 +7,7 @@ means on the side of the emulator is in call.mjs.
 import json
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emulator.program import EmulatorError, command
@@ -23,17 +23,26 @@ class Call:
     arguments: tuple[int, ...] = ()
     write: tuple[tuple[int, bytes], ...] = ()
     read: tuple[tuple[int, int], ...] = ()
+    trace: bool = False
+
+    def traced(self) -> "Call":
+        """The same call, with code_bytes in its answer."""
+        return replace(self, trace=True)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """r0, the cycles, how far the stack went down in bytes, and which of r4 to r11 and sp were not kept."""
+    """r0, the cycles, how far the stack went down in bytes, and which of r4 to r11 and sp were not kept.
+
+    code_bytes, if the call was traced: how much flash it ran from, in lines of the cache.
+    """
 
     result: int
     cycles: int
     stack: int
     changed: tuple[str, ...]
-    read: tuple[bytes, ...] = field(default=())
+    read: tuple[bytes, ...] = ()
+    code_bytes: int = 0
 
 
 def curve_functions(image: Path) -> dict[str, dict[str, int]]:
@@ -60,6 +69,7 @@ def _line(address: int, each: Call) -> str:
             "arguments": each.arguments,
             "write": [(pointer, content.hex()) for pointer, content in each.write],
             "read": each.read,
+            "trace": each.trace,
         }
     )
 
@@ -67,4 +77,4 @@ def _line(address: int, each: Call) -> str:
 def _answer(line: str) -> Answer:
     found = json.loads(line)
     read = tuple(bytes.fromhex(text) for text in found["read"])
-    return Answer(found["result"], found["cycles"], found["stack"], tuple(found["changed"]), read)
+    return Answer(found["result"], found["cycles"], found["stack"], tuple(found["changed"]), read, found["code"])
