@@ -43,7 +43,24 @@ if(PICO_PLATFORM STREQUAL "rp2040" AND NOT TESSERA_LIBRARY_FIELD)
         DEPENDS ${CMAKE_CURRENT_LIST_DIR}/field_m0.py
     )
     target_sources(usermod_secp256k1 INTERFACE ${FIELD_M0_SOURCE})
-    set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/library.c PROPERTIES COMPILE_DEFINITIONS TESSERA_FIELD_M0)
+
+    # hash_compact.h: the library's hash with the definition of its block function under another name.
+    set(LIBRARY_HASH ${SECP256K1_DIR}/src/hash_impl.h)
+    set(BLOCK_FUNCTION "static void secp256k1_sha256_transform(uint32_t* s, const unsigned char* buf) {")
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${LIBRARY_HASH})
+    file(READ ${LIBRARY_HASH} HASH_SOURCE)
+    string(REPLACE "${BLOCK_FUNCTION}" "static void library_sha256_transform(uint32_t* s, const unsigned char* buf) {"
+        HASH_RENAMED "${HASH_SOURCE}")
+    if(HASH_RENAMED STREQUAL HASH_SOURCE)
+        message(FATAL_ERROR "${LIBRARY_HASH} no longer defines the block function as hash_compact.h expects it")
+    endif()
+    file(WRITE ${CMAKE_BINARY_DIR}/library_hash_impl.h "${HASH_RENAMED}")
+
+    # TESSERA_VERIFY_WINDOW: in the board's mpconfigboard.cmake, by the room in its flash.
+    set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/library.c PROPERTIES
+        COMPILE_DEFINITIONS "TESSERA_FIELD_M0;TESSERA_COMPACT_HASH;ECMULT_WINDOW_SIZE=${TESSERA_VERIFY_WINDOW}"
+        INCLUDE_DIRECTORIES "${CMAKE_BINARY_DIR};${SECP256K1_DIR}/src"
+    )
 endif()
 
 # Optimised for speed where the port is for size. Beside the objects: call graphs (.ci), which tools/c_stack.py reads.
