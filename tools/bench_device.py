@@ -8,8 +8,10 @@ What runs on the board is bench_board.py; here it is started, watched from outsi
 
 import asyncio
 import json
+import random
 import shutil
 import statistics
+import struct
 import sys
 import tempfile
 import time
@@ -25,6 +27,7 @@ from rich.table import Table
 
 from boards import read_board
 from emulator.board import Board
+from emulator.calls import SCRATCH, Call, call, curve_functions
 from emulator.execution import DONE, execute
 from emulator.relay_flash import write_relay
 from emulator.testvolume import CORE_TESTS
@@ -90,6 +93,18 @@ def library_figures(folder: Path, relay: FullRelay) -> Figures:
     """Curve work with the library's own field, by the same names."""
     write_board(folder / "library.bin", relay.directory, PARTS)
     return run_on_board(LIBRARY_IMAGE, folder / "library.bin", "arithmetic")
+
+
+def inverse_cycles(image: Path) -> dict[str, list[int]]:
+    """Of the library's modular inverse, which no function of Python's has; its numbers are 9 times 30 bits."""
+    modulus = curve_functions(image)["secp256k1_const_modinfo_fe"]["address"]
+    dice = random.Random(3)
+    figures = {}
+    for name in ("secp256k1_modinv32", "secp256k1_modinv32_var"):
+        numbers = [struct.pack("<9I", *(dice.getrandbits(30) for _ in range(8)), 0) for _ in range(8)]
+        calls = [Call(name, (SCRATCH, modulus), ((SCRATCH, number),)) for number in numbers]
+        figures[name] = [answer.cycles for answer in call(image, calls)]
+    return figures
 
 
 def run_on_board(image: Path, flash: Path, function: str) -> Figures:
@@ -238,6 +253,8 @@ def curve_rows(ours: Figures, library: Figures) -> list[tuple[str, float, float]
         ("a point parsed (square root)", *both("point_parsed")),
         ("generator multiplication", *both("public_key")),
         ("signing", *both("sign")),
+        ("inverse in the field, constant time", *both("secp256k1_modinv32")),
+        ("inverse in the field, of public numbers", *both("secp256k1_modinv32_var")),
         ("handshake and AUTH: 2 DH, 2 verifications; now a point, 2 DH, token, proof", before, after),
     ]
 
@@ -283,8 +300,8 @@ def main() -> None:
         (folder / "empty").mkdir()
         full = make_full_relay(folder / "full", GENESIS)
         empty = make_relay(folder / "empty", GENESIS)
-        core = core_figures(folder, full)
-        library = library_figures(folder, full)
+        core = core_figures(folder, full) | inverse_cycles(IMAGE)
+        library = library_figures(folder, full) | inverse_cycles(LIBRARY_IMAGE)
         boot = {"empty": boots(folder, empty), "full": boots(folder, full)}
         service = service_figures(folder, full)
     curve, costs = curve_rows(core, library), cost_rows(core)
