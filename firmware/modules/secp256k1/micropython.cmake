@@ -26,6 +26,12 @@ if(PICO_PLATFORM STREQUAL "rp2040")
     )
     target_sources(usermod_secp256k1 INTERFACE ${FIELD_M0_SOURCE})
     set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/library.c PROPERTIES COMPILE_DEFINITIONS TESSERA_FIELD_M0)
+# In C where that beats the library's own (tools/field_counts.py): RP2350, ESP32-C3. The compiler of an ESP32's Xtensa
+# has no package, so there nothing is known, and the library's stays.
+elseif(PICO_PLATFORM MATCHES "^rp2350" OR IDF_TARGET STREQUAL "esp32c3")
+    set_source_files_properties(
+        ${CMAKE_CURRENT_LIST_DIR}/library.c PROPERTIES COMPILE_DEFINITIONS TESSERA_FIELD_PORTABLE
+    )
 endif()
 
 # Optimised for speed where the port is for size. Beside the objects: call graphs (.ci), which tools/c_stack.py reads.
