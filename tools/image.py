@@ -1,11 +1,12 @@
 """Builds the image of a board (`make image BOARD=…`) into build/<BOARD>/: firmware.uf2, firmware.bin,
 bundle.bin (RP2: an update in service) or slot.bin (ESP32: the same), and image.json.
 
-Usage: image.py BOARD [--output FOLDER] [--work FOLDER] [--freeze MANIFEST] [--again]
+Usage: image.py BOARD [--output FOLDER] [--work FOLDER] [--freeze MANIFEST] [--library-field] [--again]
 
   --output   instead of build/<BOARD>
   --work     where to compile (default: beside the virtual environment); nothing of its name reaches the image
   --freeze   freeze this manifest's modules too: a development image, which may hold tests; build/<BOARD>-development
+  --library-field   with libsecp256k1's own field, to compare; build/<BOARD>-library-field
   --again    even if the same content was built before, here or in another tree
 
 MICROPY_DIR names a MicroPython with its submodules, for boards that need what no package has; IDF_PATH an ESP-IDF whose
@@ -253,12 +254,21 @@ def describe_image(board: Board, tree: Path, work: Path, output: Path, frozen: l
 # --- The steps -------------------------------------------------------------------------------------------------------
 
 
-def make_image(board: Board, output: Path, work: Path, extra: list[Path], again: bool) -> str:
+def choose_library_field(stage: Path) -> None:
+    """Tell the module's micropython.cmake, which includes this file if there is one."""
+    (stage / "firmware" / "modules" / "secp256k1" / "field.cmake").write_text("set(TESSERA_LIBRARY_FIELD ON)\n")
+
+
+def make_image(
+    board: Board, output: Path, work: Path, extra: list[Path], again: bool = False, library_field: bool = False
+) -> str:
     """Build what is not built yet; a line about the image."""
     boards.check_partitions(board)
     tree = micropython_tree(board)
     stage, build = work / "stage", work / "build"
     manifest = boards.stage(board, stage)
+    if library_field:
+        choose_library_field(stage)
     for path in extra:
         add_manifest(manifest, path)
     modules = boards.frozen_modules(board, manifest, tree)
@@ -287,7 +297,8 @@ def make_image(board: Board, output: Path, work: Path, extra: list[Path], again:
         (output / "bundle.bin").write_bytes(bundle.make(board, modules, boards.programs()[1]))
     else:
         shutil.copyfile(build / "micropython.bin", output / "slot.bin")
-    described = describe_image(board, tree, work, output, [name for name, _, _ in modules], bool(extra))
+    development = bool(extra) or library_field
+    described = describe_image(board, tree, work, output, [name for name, _, _ in modules], development)
     write_description({**described, "content": key}, stamp)
     keep(output, key)
     flash = described["flash"]
@@ -326,14 +337,17 @@ def main() -> int:
     parser.add_argument("--output", type=Path)
     parser.add_argument("--work", type=Path)
     parser.add_argument("--freeze", type=Path, action="append", default=[])
+    parser.add_argument("--library-field", action="store_true")
     parser.add_argument("--again", action="store_true")
     arguments = parser.parse_args()
     folder = arguments.board + ("-development" if arguments.freeze else "")
+    folder += "-library-field" if arguments.library_field else ""
     output = arguments.output or ROOT / "build" / folder
     work = arguments.work or STATE / "image" / folder
     try:
         board = boards.read_board(arguments.board)
-        print(make_image(board, output.resolve(), work.resolve(), arguments.freeze, arguments.again))
+        where = output.resolve(), work.resolve()
+        print(make_image(board, *where, arguments.freeze, arguments.again, arguments.library_field))
     except (BoardError, image_guard.ForbiddenContent) as error:
         print(f"image: {error}", file=sys.stderr)
         return 1
