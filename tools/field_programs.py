@@ -40,6 +40,7 @@ class Machine:
     field: str = "portable"
     linking: tuple[str | Path, ...] = ()
     emulator: tuple[str, ...] = ()
+    clock_ns: int = 1
 
     def compile(self, source: Path, program: Path, *options: str | Path, field: str | None = None) -> None:
         """One source file, which includes all others, to a program that runs on this machine."""
@@ -55,15 +56,19 @@ class Machine:
         need(command[0])
         subprocess.run([*command, *folders, *quiet, *options, *sources, *self.linking, "-o", program], check=True)
 
-    def run(self, program: Path, *arguments: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
-        """Runs a program to its end; the arguments must have no spaces and no commas."""
+    def run(
+        self, program: Path, *arguments: str, options: Sequence[str] = (), capture: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a program to its end; its arguments have no spaces and no commas, the options are the emulator's."""
         command: list[str | Path] = [program, *arguments]
         if self.emulator:
             need(self.emulator[0])
             words = ",".join(f"arg={word}" for word in (program.name, *arguments))
-            command = [*self.emulator, "-nographic", "-monitor", "none", "-serial", "none"]
+            command = [*self.emulator, *options, "-nographic", "-monitor", "none", "-serial", "none"]
             command += ["-semihosting-config", f"enable=on,target=native,{words}", "-kernel", program]
-        return subprocess.run(command, capture_output=capture, text=True)
+        # QEMU has one console for what a program writes, and chooses by the processor which of its own it is.
+        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if capture else {}
+        return subprocess.run(command, text=True, **output)
 
 
 def library() -> Path:
@@ -76,15 +81,18 @@ def need(program: str) -> None:
         sys.exit(f"no {program}: see the packages in {Path(__file__).name}")
 
 
-def cortex_m(processor: str, machine: str, code: int, data: int, size: int, **options: str) -> Machine:
+def cortex_m(
+    processor: str, machine: str, code: int, data: int, size: int, clock_ns: int, field: str = "portable"
+) -> Machine:
     symbols = {"CODE": code, "DATA": data, "stack_top": data + size}
     linking = ["-nostartfiles", "--specs=rdimon.specs", PROGRAMS / "cortex_m.c", "-T", PROGRAMS / "cortex_m.ld"]
     linking += [f"-Wl,--defsym={name}={address:#x}" for name, address in symbols.items()]
     return Machine(
         ("arm-none-eabi-gcc", f"-mcpu={processor}", "-mthumb"),
         linking=tuple(linking),
+        field=field,
         emulator=("qemu-system-arm", "-machine", machine),
-        **options,
+        clock_ns=clock_ns,
     )
 
 
@@ -102,8 +110,8 @@ def riscv(architecture: str) -> Machine:
 # QEMU has no board with a Cortex-M0+ and memory for the tests: its Cortex-M3 runs the same Thumb-1 instructions.
 MACHINES = {
     "host": Machine(("gcc",)),
-    "cortex-m0plus": cortex_m("cortex-m0plus", "mps2-an385", 0, 0x21000000, 16 << 20, field="m0"),
-    "cortex-m33": cortex_m("cortex-m33", "mps2-an505", 0x10000000, 0x80000000, 16 << 20),
+    "cortex-m0plus": cortex_m("cortex-m0plus", "mps2-an385", 0, 0x21000000, 16 << 20, clock_ns=40, field="m0"),
+    "cortex-m33": cortex_m("cortex-m33", "mps2-an505", 0x10000000, 0x80000000, 16 << 20, clock_ns=50),
     "rv32imc": riscv("rv32imc"),
 }
 

@@ -16,7 +16,7 @@ PRIMITIVE void wide_mul(uint32_t *wide, const uint32_t *a, const uint32_t *b) {
     tessera_wide_mul(wide, a, b);
 }
 
-PRIMITIVE void reduce(uint32_t *r, const uint32_t *wide) {
+PRIMITIVE void reduce(uint32_t *r, uint32_t *wide) {
     tessera_fe_reduce(r, wide);
 }
 

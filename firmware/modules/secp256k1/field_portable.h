@@ -2,9 +2,12 @@
 // below 2^256 valid (so two numbers below C = 2^32 + 977 have two forms). field_8x32_impl.h builds the library's field
 // from these; field_m0.h has the same primitives for the Cortex-M0+.
 //
-// Constant time: no branch and no address depends on a number. Whether a multiplication's time does is the processor's
-// (it does not on Cortex-M0+, M33 and on the cores of the ESP32s; it does on a Cortex-M3). Where r is a result, it may be
-// the same array as an argument.
+// Where there is an instruction for a * b + c + d (UMAAL: Cortex-M33), field_umaal.h has what chains of carries and
+// products are made of; the rest is the same.
+//
+// Constant time: no branch and no address depends on a number (tests/field/test_field.py asks the compilers). Whether a
+// multiplication's time does is the processor's: it does not on a Cortex-M33, it does on a Cortex-M3. A result may be
+// the same array as an argument, but for wide_mul() and wide_sqr().
 
 #ifndef TESSERA_FIELD_PORTABLE_H
 #define TESSERA_FIELD_PORTABLE_H
@@ -13,6 +16,14 @@
 
 // p = 2^256 - C, so 2^256 = C (mod p), C = 2^32 + 977.
 #define TESSERA_C_LOW 977u
+
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
+
+#include "field_umaal.h"
+
+#else
+
+// -- chains of carries
 
 // Adds b and a carry of 0 or 1, and leaves the next carry.
 static inline uint32_t tessera_adc(uint32_t a, uint32_t b, uint32_t *carry) {
@@ -28,184 +39,68 @@ static inline uint32_t tessera_sbb(uint32_t a, uint32_t b, uint32_t *borrow) {
     return (uint32_t)difference;
 }
 
-// Adds C for a carry out of 2^256, which leaves numbers below 2^67: the third word takes the last carry there can be.
-static inline void tessera_fold_rare_carry(uint32_t r[8], uint32_t carry) {
-    uint32_t mask = -carry;
-    carry = 0;
-    r[0] = tessera_adc(r[0], TESSERA_C_LOW & mask, &carry);
-    r[1] = tessera_adc(r[1], 1u & mask, &carry);
-    r[2] += carry;
-}
-
-// Subtracts C for a borrow, which leaves numbers of at least 2^256 - 2C: no second one leaves the first two words.
-static inline void tessera_fold_rare_borrow(uint32_t r[8], uint32_t borrow) {
-    uint32_t mask = -borrow;
-    borrow = 0;
-    r[0] = tessera_sbb(r[0], TESSERA_C_LOW & mask, &borrow);
-    r[1] = tessera_sbb(r[1], 1u & mask, &borrow);
-}
-
-// Adds top * 2^256 = top * C for a top below 2^34, which is the low word and the bits above it.
-static inline void tessera_fold(uint32_t r[8], uint32_t top, uint32_t above) {
-    uint64_t low = (uint64_t)top * TESSERA_C_LOW;
-    uint64_t high = (low >> 32) + (uint64_t)above * TESSERA_C_LOW + top;
-    uint32_t carry = 0;
-    r[0] = tessera_adc(r[0], (uint32_t)low, &carry);
-    r[1] = tessera_adc(r[1], (uint32_t)high, &carry);
-    r[2] = tessera_adc(r[2], (uint32_t)(high >> 32) + above, &carry);
-    #pragma GCC unroll 8
-    for (int i = 3; i < 8; i++) {
-        r[i] = tessera_adc(r[i], 0, &carry);
-    }
-    tessera_fold_rare_carry(r, carry);
-}
-
-// -- linear operations, in place where they have one argument beside the result
-
-// r += a
-static inline void tessera_fe_add(uint32_t r[8], const uint32_t a[8]) {
+// r += a; returns the carry
+static inline uint32_t tessera_add_words(uint32_t r[8], const uint32_t a[8]) {
     uint32_t carry = 0;
     #pragma GCC unroll 8
     for (int i = 0; i < 8; i++) {
         r[i] = tessera_adc(r[i], a[i], &carry);
     }
-    tessera_fold(r, carry, 0);
+    return carry;
 }
 
-// Subtracts borrow * 2^256 = borrow * C for a borrow of up to 2.
-static inline void tessera_fold_borrow(uint32_t r[8], uint32_t borrow) {
-    uint32_t next = 0;
-    r[0] = tessera_sbb(r[0], borrow * TESSERA_C_LOW, &next);
-    r[1] = tessera_sbb(r[1], borrow, &next);
-    #pragma GCC unroll 8
-    for (int i = 2; i < 8; i++) {
-        r[i] = tessera_sbb(r[i], 0, &next);
-    }
-    tessera_fold_rare_borrow(r, next);
-}
-
-// r -= a
-static inline void tessera_fe_sub(uint32_t r[8], const uint32_t a[8]) {
+// r -= a; returns the borrow
+static inline uint32_t tessera_sub_words(uint32_t r[8], const uint32_t a[8]) {
     uint32_t borrow = 0;
     #pragma GCC unroll 8
     for (int i = 0; i < 8; i++) {
         r[i] = tessera_sbb(r[i], a[i], &borrow);
     }
-    tessera_fold_borrow(r, borrow);
+    return borrow;
 }
 
-// r -= 2a
-static inline void tessera_fe_sub2(uint32_t r[8], const uint32_t a[8]) {
-    uint32_t borrow = 0, shifted = 0;
+// r += the number of three words, below 2^67. A carry out of 2^256 leaves less than that: when C is added for it, the
+// third word takes the last carry there can be.
+static inline void tessera_add_folded(uint32_t r[8], uint32_t low, uint32_t middle, uint32_t high) {
+    uint32_t carry = 0;
+    r[0] = tessera_adc(r[0], low, &carry);
+    r[1] = tessera_adc(r[1], middle, &carry);
+    r[2] = tessera_adc(r[2], high, &carry);
     #pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
-        uint32_t word = a[i];
-        r[i] = tessera_sbb(r[i], word << 1 | shifted, &borrow);
-        shifted = word >> 31;
+    for (int i = 3; i < 8; i++) {
+        r[i] = tessera_adc(r[i], 0, &carry);
     }
-    tessera_fold_borrow(r, borrow + shifted);
+    uint32_t again = carry;
+    carry = 0;
+    r[0] = tessera_adc(r[0], again * TESSERA_C_LOW, &carry);
+    r[1] = tessera_adc(r[1], again, &carry);
+    r[2] += carry;
 }
 
-// r = -a
-static inline void tessera_fe_neg(uint32_t r[8], const uint32_t a[8]) {
+// r -= the number of two words, up to 2C. A borrow leaves at least 2^256 - 2C: when C is subtracted for it, no second
+// one leaves the first two words.
+static inline void tessera_sub_folded(uint32_t r[8], uint32_t low, uint32_t high) {
     uint32_t borrow = 0;
-    r[0] = tessera_sbb(-TESSERA_C_LOW, a[0], &borrow);
-    r[1] = tessera_sbb(UINT32_MAX - 1, a[1], &borrow);
+    r[0] = tessera_sbb(r[0], low, &borrow);
+    r[1] = tessera_sbb(r[1], high, &borrow);
     #pragma GCC unroll 8
     for (int i = 2; i < 8; i++) {
-        r[i] = tessera_sbb(UINT32_MAX, a[i], &borrow);
+        r[i] = tessera_sbb(r[i], 0, &borrow);
     }
-    tessera_fold_rare_borrow(r, borrow);
+    uint32_t again = borrow;
+    borrow = 0;
+    r[0] = tessera_sbb(r[0], again * TESSERA_C_LOW, &borrow);
+    r[1] = tessera_sbb(r[1], again, &borrow);
 }
 
-// r /= 2: an odd number gets p first, which is odd too.
-static inline void tessera_fe_half(uint32_t r[8]) {
-    uint32_t odd = -(r[0] & 1), carry = 0;
-    r[0] = tessera_adc(r[0], -TESSERA_C_LOW & odd, &carry);
-    r[1] = tessera_adc(r[1], (UINT32_MAX - 1) & odd, &carry);
-    #pragma GCC unroll 8
-    for (int i = 2; i < 8; i++) {
-        r[i] = tessera_adc(r[i], odd, &carry);
-    }
-    #pragma GCC unroll 8
-    for (int i = 0; i < 7; i++) {
-        r[i] = r[i] >> 1 | r[i + 1] << 31;
-    }
-    r[7] = r[7] >> 1 | carry << 31;
-}
-
-// r *= 3
-static inline void tessera_fe_mul3(uint32_t r[8]) {
-    uint64_t product = 0;
-    #pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
-        product = (uint64_t)r[i] * 3 + (product >> 32);
-        r[i] = (uint32_t)product;
-    }
-    tessera_fold(r, (uint32_t)(product >> 32), 0);
-}
-
-// -- multiplication, not reduced
-//
-// Where there is an instruction for a * b + c + d (UMAAL: Cortex-M33, DSP extension), row by row with it; elsewhere
-// column by column of the product, where the carry between two columns is one number and not one a product.
-
-#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
+// -- products, not reduced: column by column, where the carry between two columns is one number and not one a product
 
 // carry, word = a * b + word + carry
-static inline void tessera_umaal(uint32_t *word, uint32_t *carry, uint32_t a, uint32_t b) {
-    __asm__("umaal %0, %1, %2, %3" : "+r"(*word), "+r"(*carry) : "r"(a), "r"(b));
+static inline void tessera_multiply_add(uint32_t *word, uint32_t *carry, uint32_t a, uint32_t b) {
+    uint64_t product = (uint64_t)a * b + *word + *carry;
+    *word = (uint32_t)product;
+    *carry = (uint32_t)(product >> 32);
 }
-
-// wide = a * b
-static inline void tessera_wide_mul(uint32_t wide[16], const uint32_t a[8], const uint32_t b[8]) {
-    uint32_t row[8] = {0};
-    #pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
-        uint32_t carry = 0;
-        #pragma GCC unroll 8
-        for (int j = 0; j < 8; j++) {
-            tessera_umaal(&row[j], &carry, a[i], b[j]);
-        }
-        wide[i] = row[0];
-        #pragma GCC unroll 8
-        for (int j = 0; j < 7; j++) {
-            row[j] = row[j + 1];
-        }
-        row[7] = carry;
-    }
-    #pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
-        wide[8 + i] = row[i];
-    }
-}
-
-// wide = a * a: what is off the diagonal once, then doubled
-static inline void tessera_wide_sqr(uint32_t wide[16], const uint32_t a[8]) {
-    uint32_t products[16] = {0}, shifted = 0, carry = 0;
-    #pragma GCC unroll 8
-    for (int i = 0; i < 7; i++) {
-        uint32_t row_carry = 0;
-        #pragma GCC unroll 8
-        for (int j = i + 1; j < 8; j++) {
-            tessera_umaal(&products[i + j], &row_carry, a[i], a[j]);
-        }
-        products[i + 8] = row_carry;
-    }
-    #pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
-        uint32_t low = products[2 * i], high = products[2 * i + 1];
-        uint32_t word = low << 1 | shifted;
-        tessera_umaal(&word, &carry, a[i], a[i]);
-        wide[2 * i] = word;
-        shifted = high >> 31;
-        uint64_t sum = (uint64_t)(high << 1 | low >> 31) + carry;
-        wide[2 * i + 1] = (uint32_t)sum;
-        carry = (uint32_t)(sum >> 32);
-    }
-}
-
-#else
 
 // The column that is being added up: three words, which hold the eight products of the longest one and its carry. In
 // words and comparisons, because compilers make branches of the overflow of two words.
@@ -277,21 +172,93 @@ static inline void tessera_wide_sqr(uint32_t wide[16], const uint32_t a[8]) {
 
 #endif
 
-// r = wide (mod p): the high half times C joins the low one, which leaves less than 2^34 above 2^256.
-static inline void tessera_fe_reduce(uint32_t r[8], const uint32_t wide[16]) {
-    uint64_t sum = 0;
-    uint32_t previous = 0;
+// -- linear operations, in place where they have one argument beside the result
+
+// r += top * 2^256 = top * C for a top below 2^34, which is the low word and the bits above it
+static inline void tessera_fold(uint32_t r[8], uint32_t top, uint32_t above) {
+    uint64_t low = (uint64_t)top * TESSERA_C_LOW;
+    uint64_t high = (low >> 32) + above * TESSERA_C_LOW + top;
+    tessera_add_folded(r, (uint32_t)low, (uint32_t)high, (uint32_t)(high >> 32) + above);
+}
+
+// r += a
+static void tessera_fe_add(uint32_t r[8], const uint32_t a[8]) {
+    uint32_t carry = tessera_add_words(r, a);
+    tessera_add_folded(r, carry * TESSERA_C_LOW, carry, 0);
+}
+
+// r -= a
+static void tessera_fe_sub(uint32_t r[8], const uint32_t a[8]) {
+    uint32_t borrow = tessera_sub_words(r, a);
+    tessera_sub_folded(r, borrow * TESSERA_C_LOW, borrow);
+}
+
+// r -= 2a
+static void tessera_fe_sub2(uint32_t r[8], const uint32_t a[8]) {
+    uint32_t twice[8], shifted = 0;
     #pragma GCC unroll 8
     for (int i = 0; i < 8; i++) {
-        uint32_t high = wide[8 + i];
-        uint64_t product = (uint64_t)high * TESSERA_C_LOW;
-        sum += (uint64_t)wide[i] + (uint32_t)product + previous;
-        r[i] = (uint32_t)sum;
-        sum = (sum >> 32) + (product >> 32);
-        previous = high;
+        twice[i] = a[i] << 1 | shifted;
+        shifted = a[i] >> 31;
     }
-    sum += previous;
-    tessera_fold(r, (uint32_t)sum, (uint32_t)(sum >> 32));
+    uint32_t borrow = tessera_sub_words(r, twice) + shifted;
+    tessera_sub_folded(r, borrow * TESSERA_C_LOW, borrow);
+}
+
+// r = -a: what is left of 2^256 - C; a number of p or more leaves a borrow
+static void tessera_fe_neg(uint32_t r[8], const uint32_t a[8]) {
+    uint32_t p[8] = {-TESSERA_C_LOW, UINT32_MAX - 1};
+    #pragma GCC unroll 8
+    for (int i = 2; i < 8; i++) {
+        p[i] = UINT32_MAX;
+    }
+    uint32_t borrow = tessera_sub_words(p, a);
+    tessera_sub_folded(p, borrow * TESSERA_C_LOW, borrow);
+    #pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        r[i] = p[i];
+    }
+}
+
+// r /= 2: an odd number gets p first, which is odd too
+static void tessera_fe_half(uint32_t r[8]) {
+    uint32_t odd = -(r[0] & 1);
+    uint32_t p[8] = {-TESSERA_C_LOW & odd, (UINT32_MAX - 1) & odd, odd, odd, odd, odd, odd, odd};
+    uint32_t carry = tessera_add_words(r, p);
+    #pragma GCC unroll 8
+    for (int i = 0; i < 7; i++) {
+        r[i] = r[i] >> 1 | r[i + 1] << 31;
+    }
+    r[7] = r[7] >> 1 | carry << 31;
+}
+
+// r *= 3
+static void tessera_fe_mul3(uint32_t r[8]) {
+    uint32_t top = 0;
+    #pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        uint32_t word = 0;
+        tessera_multiply_add(&word, &top, r[i], 3);
+        r[i] = word;
+    }
+    tessera_add_folded(r, top * TESSERA_C_LOW, top, 0);
+}
+
+// -- multiplication
+
+// r = wide (mod p), and wide is used up: the high half times 977, then shifted by a word, joins the low one, which
+// leaves less than 2^34 above 2^256.
+static inline void tessera_fe_reduce(uint32_t r[8], uint32_t wide[16]) {
+    uint32_t top = 0;
+    #pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        uint32_t word = wide[i];
+        tessera_multiply_add(&word, &top, wide[8 + i], TESSERA_C_LOW);
+        r[i] = word;
+    }
+    wide[7] = 0;
+    uint64_t above = (uint64_t)wide[15] + top + tessera_add_words(r, wide + 7);
+    tessera_fold(r, (uint32_t)above, (uint32_t)(above >> 32));
 }
 
 // r = a * b
