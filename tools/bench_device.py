@@ -101,7 +101,10 @@ def curve_figures(folder: Path, image: Path) -> Figures:
 
 def inverse_cycles(image: Path) -> dict[str, list[int]]:
     """Of the library's modular inverse, which no function of Python's has; its numbers are 9 times 30 bits."""
-    modulus = curve_functions(image)["secp256k1_const_modinfo_fe"]["address"]
+    found = curve_functions(image)
+    modulus = next(
+        found[name]["address"] for name in ("tessera_fe_modulus", "secp256k1_const_modinfo_fe") if name in found
+    )
     dice = random.Random(3)
     figures = {}
     for name in ("secp256k1_modinv32", "secp256k1_modinv32_var"):
