@@ -298,7 +298,7 @@ def base(board: Board, firmware: Path) -> bytes:
     that start it. A bundle made against another base is refused: it takes the whole image."""
     digest = hashlib.sha256(repr([*board.partitions.values()]).encode())
     digest.update(_micropython_version().encode())
-    files = [path for path in _sources(firmware / "modules") if path.suffix in (".c", ".h", ".cmake")]
+    files = [path for path in _sources(firmware / "modules") if path.suffix in (".c", ".h", ".cmake", ".py")]
     for path in [*files, *(firmware / name for name in UNDER_A_BUNDLE)]:
         name = path.relative_to(firmware).as_posix().encode()
         digest.update(b"%d %s %d " % (len(name), name, path.stat().st_size) + path.read_bytes())

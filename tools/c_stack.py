@@ -1,10 +1,11 @@
 """`make c-stack`: the C stack that each function of firmware/modules takes, at most, as the compiler says.
 
-Usage: c_stack.py FOLDER    with the call graphs (.ci) that the build put beside the module's objects
+Usage: c_stack.py FOLDER    with the call graphs (.ci) that the build put beside the module's objects, or below
 
 Adds up frames along the deepest chain of calls, for the machine and the options of that build; MicroPython's own
-functions below the module (allocation, errors) do not count. Exit status 1 if a chain exceeds the module's STACK_BYTES,
-or if secrets could lie deeper than its wipe_stack() reaches.
+functions below the module (allocation, errors) do not count. Where the field is assembly (field_m0.py), which has no
+call graph, its frame is added below every function that calls no other. Exit status 1 if a chain exceeds the module's
+STACK_BYTES, or if secrets could lie deeper than its wipe_stack() reaches.
 """
 
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 
 MODULE = Path(__file__).resolve().parent.parent / "firmware/modules/secp256k1/modsecp256k1.c"
 FUNCTIONS = ("verify", "sign", "public", "dh", "tweak_add", "randomize")
+FUNCTIONS += ("secret_make_new", "point_make_new", "prepared_make_new")
 FUNCTIONS += ("make_hmac_key", "hmac_key_digest", "hmac_key_digest_into", "hmac_key_verify")  # of mbedcrypto
 
 # What the library calls through a pointer; the error callbacks, which it calls so too, do not come back.
@@ -29,7 +31,7 @@ class Graph:
     def __init__(self, folder: Path) -> None:
         self.frames: dict[str, int] = {}
         self.calls: dict[str, set[str]] = {"__indirect_call": set(THROUGH_POINTERS)}
-        for file in sorted(folder.glob("*.ci")):
+        for file in sorted(folder.rglob("*.ci")):
             text = file.read_text()
             for title, size, kind in NODE.findall(text):
                 if kind == "dynamic":
@@ -39,16 +41,25 @@ class Graph:
                 self.calls.setdefault(plain(source), set()).add(plain(target))
         if missing := [name for name in (*FUNCTIONS, *THROUGH_POINTERS, "wipe_stack") if name not in self.frames]:
             sys.exit(f"{folder}: no call graph of {', '.join(missing)}. Build the module with GCC 10 or later.")
+        self.leaf_bytes = frame_of_products() if any(folder.rglob("field_m0.s")) else 0
         self.deepest = cache(self._deepest)
 
     def _deepest(self, name: str) -> tuple[int, tuple[str, ...]]:
         """Bytes from the entry of a function on, and the chain that takes them; recursion would be a RecursionError."""
-        below = max((self.deepest(callee) for callee in self.calls.get(name, ())), default=(0, ()))
+        below = max((self.deepest(callee) for callee in self.calls.get(name, ())), default=(self.leaf_bytes, ()))
         return self.frames.get(name, 0) + below[0], (name, *below[1])
 
 
 def plain(title: str) -> str:
     return title.rsplit(":", 1)[-1]
+
+
+def frame_of_products() -> int:
+    """What the assembly takes of the stack: its frame, and the four registers that the entry pushes."""
+    match = re.search(r"^FRAME_WORDS = (\d+)$", (MODULE.parent / "field_m0.py").read_text(), re.MULTILINE)
+    if not match:
+        sys.exit("field_m0.py: no FRAME_WORDS")
+    return 4 * (int(match[1]) + 4)
 
 
 def constant(name: str) -> int:

@@ -166,11 +166,26 @@ def part_sizes(map_file: Path) -> dict[str, int]:
     return dict(sizes.most_common())
 
 
-def heap_bytes(elf: Path) -> int:
+def symbols(elf: Path) -> dict[str, tuple[int, int]]:
+    """Address and size of every function and variable; 0 for the size of what has none."""
+    listing = subprocess.run(["arm-none-eabi-nm", "-S", elf], capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in listing.splitlines()]
+    return {row[-1]: (int(row[0], 16), int(row[1], 16) if len(row) == 4 else 0) for row in rows if len(row) >= 3}
+
+
+def heap_bytes(found: dict[str, tuple[int, int]]) -> int:
     """RAM that is left for MicroPython's heap."""
-    listing = subprocess.run(["arm-none-eabi-nm", elf], capture_output=True, text=True, check=True).stdout
-    symbols = {line.split()[-1]: int(line.split()[0], 16) for line in listing.splitlines() if len(line.split()) == 3}
-    return symbols["__GcHeapEnd"] - symbols["__GcHeapStart"]
+    return found["__GcHeapEnd"][0] - found["__GcHeapStart"][0]
+
+
+def curve_functions(found: dict[str, tuple[int, int]]) -> dict[str, dict[str, int]]:
+    """Where the curve's code is, and main(): tools/emulator/calls.py calls single functions of the image."""
+    named = re.compile(r"main|tessera_(m0|fe|gej|scalar)_\w+|(mod)?secp256k1_\w+")
+    return {
+        name: {"address": address, "bytes": size}
+        for name, (address, size) in sorted(found.items())
+        if named.fullmatch(name)
+    }
 
 
 def versions(tree: Path) -> dict[str, str]:
@@ -229,7 +244,9 @@ def describe_image(board: Board, tree: Path, work: Path, output: Path, frozen: l
     }
     if board.port == "rp2":
         described["parts"] = part_sizes(build / "firmware.elf.map")
-        described["heap_bytes"] = heap_bytes(build / "firmware.elf")
+        found = symbols(build / "firmware.elf")
+        described["heap_bytes"] = heap_bytes(found)
+        described["curve"] = curve_functions(found)
     return described
 
 

@@ -9,6 +9,7 @@
 //   tessera_fe_neg(r, a)     r = -a           tessera_fe_sub2(r, a)  r -= 2·a
 //   tessera_wide_mul(r, a, b)  the integer a·b in sixteen words, for scalars; r is neither a nor b
 //
+// Those of a board may define tessera_fe_choose() (below) as a macro, too.
 // Operands and result may be one and the same, but for sub2() and wide_mul().
 
 #ifndef SECP256K1_FIELD_REPR_IMPL_H
@@ -50,6 +51,7 @@ static uint32_t tessera_fe_minus_p(uint32_t *r, const uint32_t *a) {
 }
 
 // r = choice ? a : r, where choice is 0 or 1 and a secret: the compiler must not see that.
+#ifndef tessera_fe_choose
 static void tessera_fe_choose(uint32_t *r, const uint32_t *a, uint32_t choice) {
     volatile uint32_t hidden = choice;
     uint32_t mask = -hidden;
@@ -57,6 +59,7 @@ static void tessera_fe_choose(uint32_t *r, const uint32_t *a, uint32_t choice) {
         r[i] ^= (r[i] ^ a[i]) & mask;
     }
 }
+#endif
 
 static void secp256k1_fe_impl_normalize(secp256k1_fe *r) {
     uint32_t less[8];

@@ -13,6 +13,7 @@ void tessera_m0_fe_sub2(void);
 void tessera_m0_fe_neg(void);
 void tessera_m0_fe_half(void);
 void tessera_m0_fe_mul3(void);
+void tessera_m0_fe_choose(void);
 void tessera_m0_wide_mul(void);
 
 // Through a register: the field is in RAM and its callers are in flash, too far for a direct branch.
@@ -36,6 +37,7 @@ static inline __attribute__((always_inline)) void tessera_m0_call(
 #define tessera_fe_neg(r, a) tessera_m0_call(tessera_m0_fe_neg, (r), (a), (a))
 #define tessera_fe_half(r) tessera_m0_call(tessera_m0_fe_half, (r), (r), (r))
 #define tessera_fe_mul3(r) tessera_m0_call(tessera_m0_fe_mul3, (r), (r), (r))
+#define tessera_fe_choose(r, a, choice) tessera_m0_call(tessera_m0_fe_choose, (r), (a), (void *)-(uintptr_t)(choice))
 #define tessera_wide_mul(r, a, b) tessera_m0_call(tessera_m0_wide_mul, (r), (a), (b))
 
 #endif

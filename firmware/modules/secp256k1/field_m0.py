@@ -572,6 +572,19 @@ def mul3() -> None:
     end("tessera_m0_fe_mul3")
 
 
+def choose() -> None:
+    """r = a where the mask r2 is all ones, r where it is zero."""
+    begin("tessera_m0_fe_choose")
+    for _ in range(2):
+        emit("ldm r1!, {r4, r5, r6, r7}")
+        for i in range(4):
+            word = f"r{4 + i}"
+            emit(f"ldr r3, [r0, #{4 * i}]; eors {word}, r3; ands {word}, r2; eors {word}, r3")
+        emit("stm r0!, {r4, r5, r6, r7}")
+    emit("bx lr")
+    end("tessera_m0_fe_choose")
+
+
 # --- The file --------------------------------------------------------------------------------------------------------
 
 
@@ -587,6 +600,7 @@ def generate() -> str:
     neg()
     half()
     mul3()
+    choose()
     section(".text.tessera_wide_mul")
     wide_mul()
     return "\n".join(_lines) + "\n"
