@@ -1,15 +1,20 @@
 """`make bench-device`: what the image for the Raspberry Pi Pico costs in cycles, on the emulated board.
 
+Usage: bench_device.py [--curve]    --curve: only the first table, in two minutes; nothing is written
+
 Owns the measurements, which are figures and not assertions. Cycles are those of an ideal Cortex-M0+ (no XIP misses, one
 core) with the flash chip's typical times; milliseconds are at 125 MHz. Prints two tables: curve work, beside that of an
 image with libsecp256k1's own field, and the relay; writes build/bench-device.json.
 What runs on the board is bench_board.py; here it is started, watched from outside (boot, heap, the line) and shown.
 """
 
+import argparse
 import asyncio
 import json
+import random
 import shutil
 import statistics
+import struct
 import sys
 import tempfile
 import time
@@ -25,6 +30,7 @@ from rich.table import Table
 
 from boards import read_board
 from emulator.board import Board
+from emulator.calls import SCRATCH, Call, call, curve_functions
 from emulator.execution import DONE, execute
 from emulator.relay_flash import write_relay
 from emulator.testvolume import CORE_TESTS
@@ -86,10 +92,23 @@ def core_figures(folder: Path, relay: FullRelay) -> Figures:
     return run_on_board(IMAGE, folder / "flash.bin", "main")
 
 
-def library_figures(folder: Path, relay: FullRelay) -> Figures:
-    """Curve work with the library's own field, by the same names."""
-    write_board(folder / "library.bin", relay.directory, PARTS)
-    return run_on_board(LIBRARY_IMAGE, folder / "library.bin", "arithmetic")
+def curve_figures(folder: Path, image: Path) -> Figures:
+    """Curve work of an image, by the same names, and the inverse; on a board without a relay."""
+    (folder / "no relay").mkdir(exist_ok=True)
+    write_board(folder / "curve.bin", folder / "no relay", PARTS)
+    return run_on_board(image, folder / "curve.bin", "arithmetic") | inverse_cycles(image)
+
+
+def inverse_cycles(image: Path) -> dict[str, list[int]]:
+    """Of the library's modular inverse, which no function of Python's has; its numbers are 9 times 30 bits."""
+    modulus = curve_functions(image)["secp256k1_const_modinfo_fe"]["address"]
+    dice = random.Random(3)
+    figures = {}
+    for name in ("secp256k1_modinv32", "secp256k1_modinv32_var"):
+        numbers = [struct.pack("<9I", *(dice.getrandbits(30) for _ in range(8)), 0) for _ in range(8)]
+        calls = [Call(name, (SCRATCH, modulus), ((SCRATCH, number),)) for number in numbers]
+        figures[name] = [answer.cycles for answer in call(image, calls)]
+    return figures
 
 
 def run_on_board(image: Path, flash: Path, function: str) -> Figures:
@@ -238,6 +257,8 @@ def curve_rows(ours: Figures, library: Figures) -> list[tuple[str, float, float]
         ("a point parsed (square root)", *both("point_parsed")),
         ("generator multiplication", *both("public_key")),
         ("signing", *both("sign")),
+        ("inverse in the field, constant time", *both("secp256k1_modinv32")),
+        ("inverse in the field, of public numbers", *both("secp256k1_modinv32_var")),
         ("handshake and AUTH: 2 DH, 2 verifications; now a point, 2 DH, token, proof", before, after),
     ]
 
@@ -277,14 +298,20 @@ def show(rows: list[tuple[str, float | None, str]]) -> None:
     Console(width=110).print(table)
 
 
-def main() -> None:
+def only_curve() -> None:
+    with scratch() as folder:
+        ours, library = (curve_figures(folder, image) for image in (IMAGE, LIBRARY_IMAGE))
+    show_curve(curve_rows(ours, library), cost_rows(ours))
+
+
+def whole() -> None:
     with scratch() as folder:
         (folder / "full").mkdir()
         (folder / "empty").mkdir()
         full = make_full_relay(folder / "full", GENESIS)
         empty = make_relay(folder / "empty", GENESIS)
-        core = core_figures(folder, full)
-        library = library_figures(folder, full)
+        core = core_figures(folder, full) | inverse_cycles(IMAGE)
+        library = curve_figures(folder, LIBRARY_IMAGE)
         boot = {"empty": boots(folder, empty), "full": boots(folder, full)}
         service = service_figures(folder, full)
     curve, costs = curve_rows(core, library), cost_rows(core)
@@ -300,6 +327,12 @@ def main() -> None:
     image = json.loads((IMAGE.parent / "image.json").read_text())
     found = {"image": image["image"], "curve": compared, "figures": measured, "raw": raw}
     output.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the image on the emulated board.")
+    parser.add_argument("--curve", action="store_true", help="only the curve's work")
+    only_curve() if parser.parse_args().curve else whole()
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ FLASH_SECTIONS = (".boot2", ".text", ".rodata", ".binary_info", ".data", ".ram_v
 # Of the linker's map: whose an object is, by its path. The first that matches counts.
 PARTS = (
     ("frozen modules", r"/frozen_content\.c"),
-    ("libsecp256k1 and its module", r"/firmware/modules/|usermod_secp256k1"),
+    ("libsecp256k1 and its module", r"/firmware/modules/|usermod_secp256k1|/field_m0\.s"),
     ("lwIP", r"/lwip/"),
     ("mbedTLS", r"/mbedtls/"),
     ("TinyUSB", r"/tinyusb/"),
@@ -181,7 +181,7 @@ def heap_bytes(found: dict[str, tuple[int, int]]) -> int:
 
 def curve_functions(found: dict[str, tuple[int, int]]) -> dict[str, dict[str, int]]:
     """Where the curve's code is, and main(): tools/emulator/calls.py calls single functions of the image."""
-    named = re.compile(r"main|tessera_(m0|fe|gej|scalar)_\w+|(mod)?secp256k1_\w+")
+    named = re.compile(r"main|tessera_(m0|fe|gej|scalar)_\w+|(mod)?secp256k1_\w+|prepared_key_\w+")
     return {
         name: {"address": address, "bytes": size}
         for name, (address, size) in sorted(found.items())
