@@ -52,7 +52,7 @@ class Admission:
     def prepare(self):
         """Make the table of the epoch's key, in idle time; whether that was still to do.
 
-        Every token of the epoch is verified under this key: with the table in two thirds of the time, as bench-device
+        Every token of the epoch is verified under this key: with the table in three fifths of the time, as bench-device
         shows. It takes 2 KB of heap; without that much (MemoryError) tokens are verified without it.
         """
         if self._prepared:

@@ -13,7 +13,7 @@ import pytest
 
 from check import vectors
 from emulator.calls import Answer, call
-from emulator.curve import Library, coordinates
+from emulator.curve import CHUNK_BITS, CHUNKS, POINTS, Library, coordinates
 
 SHARE, ALL = 12, 1000
 STACK_BYTES = 4608  # of a call into the library; the module's STACK_BYTES leaves room for its own frames
@@ -133,6 +133,46 @@ def test_signatures_are_those_of_coincurve_in_a_time_of_public_points(board_imag
     check_convention(answers)
     assert {answer.result for answer in answers[1::3]} == {1}
     assert {answer.result for answer in answers[2::3]} == {0}
+
+
+def test_a_prepared_keys_table_is_its_odd_multiples(board_image: Path) -> None:
+    library = Library(board_image)
+    for secret in (b"\x05" * 32, (ORDER - 1).to_bytes(32, "big")):
+        key = coincurve.PrivateKey(secret).public_key.format()[1:]
+        (answer,) = call(board_image, [library.prepare(key)])
+        check_convention([answer])
+        table = answer.read[0]
+        even = coincurve.PublicKey(b"\x02" + key)
+        factors = [(2 * i + 1) << CHUNK_BITS * chunk for chunk in range(CHUNKS) for i in range(POINTS)]
+        points = [even.multiply(factor.to_bytes(32, "big")).format(compressed=False) for factor in factors]
+        assert answer.result & 1 and table[:32] == key
+        assert [coordinates(table[at : at + 64]) for at in range(32, len(table), 64)] == points
+
+
+@FEW_OR_ALL
+def test_signatures_of_coincurve_verify_under_prepared_keys_and_forged_ones_do_not(
+    board_image: Path, count: int
+) -> None:
+    library = Library(board_image)
+    dice = random.Random("prepared")
+    calls = []
+    for secret in secrets(count):
+        private, message = coincurve.PrivateKey(secret), dice.randbytes(32)
+        signature = private.sign_schnorr(message, dice.randbytes(32))
+        forged = bytearray(signature)
+        forged[dice.randrange(64)] ^= 1 << dice.randrange(8)
+        calls.append(library.prepare(private.public_key.format()[1:]))
+        calls += [library.verify_prepared(signature, message), library.verify_prepared(bytes(forged), message)]
+    answers = call(board_image, calls)
+    check_convention(answers)
+    assert [answer.result & 1 for answer in answers] == [1, 1, 0] * len(secrets(count))
+
+
+def test_what_is_no_key_cannot_be_prepared(board_image: Path) -> None:
+    library = Library(board_image)
+    rows = [row for row in vectors("bip340") if row["comment"].startswith("public key")]
+    answers = call(board_image, [library.prepare(bytes.fromhex(row["public_key"])) for row in rows])
+    assert len(rows) == 2 and not any(answer.result & 1 for answer in answers)
 
 
 def test_a_verification_runs_from_less_flash_than_the_cache_holds(board_image: Path) -> None:

@@ -6,6 +6,9 @@ from emulator.calls import SCRATCH, Call, curve_functions
 
 # Objects of the library are opaque bytes: a public key 64, a key pair 96.
 KEY, PAIR, RESULT, SECRET, MESSAGE, RANDOM, INPUT = (SCRATCH + 128 * i for i in range(7))
+TABLE = SCRATCH + 1024  # a prepared key: its x coordinate, then the points of firmware/modules/secp256k1/prepared_key.h
+CHUNKS, CHUNK_BITS, POINTS = 4, 32, 8
+TABLE_BYTES = 32 + 64 * CHUNKS * POINTS
 CONTEXT_NONE = 1
 
 
@@ -47,6 +50,15 @@ class Library:
         """Under the key parsed before; the result is in r0."""
         memory = ((INPUT, signature), (MESSAGE, message))
         return Call("secp256k1_schnorrsig_verify", (self.static, INPUT, MESSAGE, len(message), KEY), memory)
+
+    def prepare(self, key: bytes) -> Call:
+        """The result is in r0 and the table."""
+        return Call("prepared_key_make", (TABLE, INPUT), ((INPUT, key),), ((TABLE, TABLE_BYTES),))
+
+    def verify_prepared(self, signature: bytes, message: bytes) -> Call:
+        """Under the key prepared before; the result is in r0."""
+        memory = ((INPUT, signature), (MESSAGE, message))
+        return Call("prepared_key_verify", (TABLE, INPUT, MESSAGE), memory)
 
 
 def coordinates(key: bytes) -> bytes:

@@ -36,7 +36,7 @@ include(${CMAKE_CURRENT_LIST_DIR}/field.cmake OPTIONAL)
 
 # The RP2040 computes with a field of our own, whose assembly is generated here (field_m0.py).
 if(PICO_PLATFORM STREQUAL "rp2040" AND NOT TESSERA_LIBRARY_FIELD)
-    set(FIELD_M0_SOURCE ${CMAKE_BINARY_DIR}/field_m0.s)
+    set(FIELD_M0_SOURCE ${GENERATED_DIR}/field_m0.s)
     add_custom_command(
         OUTPUT ${FIELD_M0_SOURCE}
         COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/field_m0.py ${FIELD_M0_SOURCE}
@@ -54,18 +54,20 @@ if(PICO_PLATFORM STREQUAL "rp2040" AND NOT TESSERA_LIBRARY_FIELD)
     if(HASH_RENAMED STREQUAL HASH_SOURCE)
         message(FATAL_ERROR "${LIBRARY_HASH} no longer defines the block function as hash_compact.h expects it")
     endif()
-    file(WRITE ${CMAKE_BINARY_DIR}/library_hash_impl.h "${HASH_RENAMED}")
+    file(WRITE ${GENERATED_DIR}/library_hash_impl.h "${HASH_RENAMED}")
 
     # TESSERA_VERIFY_WINDOW: in the board's mpconfigboard.cmake, by the room in its flash.
+    set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/modsecp256k1.c PROPERTIES COMPILE_DEFINITIONS TESSERA_FIELD_M0)
     set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/library.c PROPERTIES
         COMPILE_DEFINITIONS "TESSERA_FIELD_M0;TESSERA_COMPACT_HASH;ECMULT_WINDOW_SIZE=${TESSERA_VERIFY_WINDOW}"
-        INCLUDE_DIRECTORIES "${CMAKE_BINARY_DIR};${SECP256K1_DIR}/src"
+        INCLUDE_DIRECTORIES "${GENERATED_DIR};${SECP256K1_DIR}/src"
     )
 # In C where that beats the library's own (tools/field_counts.py): RP2350, ESP32-C3. For the Xtensa of other ESP32s Debian
 # has no compiler, so nothing is known there, and the library's stays.
 elseif((PICO_PLATFORM MATCHES "^rp2350" OR IDF_TARGET STREQUAL "esp32c3") AND NOT TESSERA_LIBRARY_FIELD)
     set_source_files_properties(
-        ${CMAKE_CURRENT_LIST_DIR}/library.c PROPERTIES COMPILE_DEFINITIONS TESSERA_FIELD_PORTABLE
+        ${CMAKE_CURRENT_LIST_DIR}/library.c ${CMAKE_CURRENT_LIST_DIR}/modsecp256k1.c
+        PROPERTIES COMPILE_DEFINITIONS TESSERA_FIELD_PORTABLE
     )
 endif()
 

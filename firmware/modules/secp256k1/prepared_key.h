@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 // A scalar is cut in two halves by the endomorphism, each half in four chunks; chunk i has its own multiples, those of
-// 2^(32·i)·P. The window of a key is what RAM allows: 8 points a chunk, 2 KB. One more bit takes 2 KB and saves 6 of 81
+// 2^(32·i)·P. The window of a key is what RAM allows: 8 points a chunk, 2 KB. One more bit takes 2 KB and saves 6 of 80
 // additions. That of the generator, whose table lies in flash, is 16 points a chunk, 4 KB.
 #define PREPARED_CHUNKS 4
 #define PREPARED_CHUNK_BITS 32
