@@ -21,6 +21,8 @@ FUNCTIONS += ("make_hmac_key", "hmac_key_digest", "hmac_key_digest_into", "hmac_
 # What the library calls through a pointer; the error callbacks, which it calls so too, do not come back.
 THROUGH_POINTERS = ("nonce_function_bip340", "ecdh_hash_function_sha256")
 
+OWN_FIELD = "tessera_gej_add_affine"  # a function that only a build with our field has
+
 NODE = re.compile(r'node: { title: "([^"]+)" label: "[^"]*?\\n(\d+) bytes \(([^)]+)\)')
 EDGE = re.compile(r'edge: { sourcename: "([^"]+)" targetname: "([^"]+)"')
 
@@ -62,16 +64,17 @@ def frame_of_products() -> int:
     return 4 * (int(match[1]) + 4)
 
 
-def constant(name: str) -> int:
-    match = re.search(rf"^#define {name} (\d+)$", MODULE.read_text(), re.MULTILINE)
-    if not match:
-        sys.exit(f"{MODULE}: no {name}")
-    return int(match[1])
+def constant(graph: Graph, name: str) -> int:
+    """Of the module: the first of two is for our field, the other one for the library's."""
+    found = re.findall(rf"^#define {name} (\d+)$", MODULE.read_text(), re.MULTILINE)
+    if len(found) != 2:
+        sys.exit(f"{MODULE}: {name} is not there twice")
+    return int(found[0] if OWN_FIELD in graph.frames else found[1])
 
 
 def unwiped(graph: Graph) -> list[str]:
     """Functions with secrets below them that reach deeper than what wipe_stack() overwrites."""
-    reach = constant("WIPED_BYTES")
+    reach = constant(graph, "WIPED_BYTES")
     wiping = [name for name, callees in graph.calls.items() if "wipe_stack" in callees]
     return [
         f"{name} → {callee}"
@@ -83,7 +86,7 @@ def unwiped(graph: Graph) -> list[str]:
 
 def main() -> int:
     graph = Graph(Path(sys.argv[1]))
-    limit = constant("STACK_BYTES")
+    limit = constant(graph, "STACK_BYTES")
     good = True
     for name in FUNCTIONS:
         size, chain = graph.deepest(name)

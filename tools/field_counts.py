@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from field_programs import MACHINES, PROGRAMS, Machine
+from field_programs import MACHINES, MODULE, PROGRAMS, Machine
 from rich.console import Console
 from rich.table import Table
 
@@ -23,8 +23,12 @@ EMULATED = [name for name, machine in MACHINES.items() if machine.emulator]
 def counts(machine: Machine, field: str) -> dict[str, int]:
     """Instructions by operation, and the size of the code in bytes."""
     with tempfile.TemporaryDirectory() as scratch:
-        program = Path(scratch, "counts")
-        machine.compile(PROGRAMS / "field_counts.c", program, f"-DCLOCK_NS={machine.clock_ns}", field=field)
+        program, table = Path(scratch, "counts"), Path(scratch, "generator_table.h")
+        with table.open("w") as file:  # as the builds of the module do
+            subprocess.run([sys.executable, MODULE / "generator_table.py"], stdout=file, check=True)
+        machine.compile(
+            PROGRAMS / "field_counts.c", program, f"-DCLOCK_NS={machine.clock_ns}", f"-I{scratch}", field=field
+        )
         done = machine.run(program, options=("-icount", "shift=0"), capture=True)
         size = subprocess.run(["size", program], capture_output=True, text=True, check=True).stdout
     if done.returncode:

@@ -1,9 +1,11 @@
 """Programs around libsecp256k1 and this project's field for it: how they are compiled and run, on the host and in QEMU.
 
 Usage: field_programs.py MACHINE [--exhaustive] [--count N] [--field FIELD]
+       field_programs.py MACHINE --cases N
 
 Runs the library's own test program, or its exhaustive tests of a curve of order 13, to its end; exit status and output
-are the program's. MACHINE is `host`, or what QEMU emulates: those need qemu-system-arm, or qemu-system-misc,
+are the program's. With --cases, every primitive of the portable field over N cases instead: the digest of the results
+must be the host's. MACHINE is `host`, or what QEMU emulates: those need qemu-system-arm, or qemu-system-misc,
 gcc-riscv64-unknown-elf and picolibc-riscv64-unknown-elf, which tools/setup.sh does not install because `make test`
 needs none of them. What operations cost in instructions: field_counts.py.
 """
@@ -63,7 +65,7 @@ class Machine:
         command: list[str | Path] = [program, *arguments]
         if self.emulator:
             need(self.emulator[0])
-            words = ",".join(f"arg={word}" for word in (program.name, *arguments))
+            words = ",".join(f"arg={word}" for word in arguments or ("",))
             command = [*self.emulator, *options, "-nographic", "-monitor", "none", "-serial", "none"]
             command += ["-semihosting-config", f"enable=on,target=native,{words}", "-kernel", program]
         # QEMU has one console for what a program writes, and chooses by the processor which of its own it is.
@@ -126,15 +128,34 @@ def compile_tests(
     machine.compile(PROGRAMS / "library_tests.c", program, *chosen, field=field)
 
 
+def digest_of_cases(machine: Machine, cases: int, scratch: Path) -> str:
+    """What the primitives of the portable field give for so many cases, as a line with a digest."""
+    program = scratch / "cases"
+    machine.compile(PROGRAMS / "field_cases.c", program, field="portable")
+    return machine.run(program, str(cases), capture=True).stdout
+
+
+def compare_with_host(machine: Machine, cases: int, scratch: Path) -> int:
+    expected, found = (digest_of_cases(each, cases, scratch) for each in (MACHINES["host"], machine))
+    print(found, end="")
+    if found == expected:
+        return 0
+    print(f"but on the host: {expected}", end="")
+    return 1
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("machine", choices=MACHINES)
     parser.add_argument("--exhaustive", action="store_true", help="the exhaustive tests of a curve of order 13")
     parser.add_argument("--count", type=int, default=1, help="how often what is random is tried (the library's is 64)")
     parser.add_argument("--field", choices=[name for name in FIELDS if name != "library"])
+    parser.add_argument("--cases", type=int, help="how many cases of every primitive, instead of the library's tests")
     arguments = parser.parse_args()
     machine = MACHINES[arguments.machine]
     with tempfile.TemporaryDirectory() as scratch:
+        if arguments.cases:
+            return compare_with_host(machine, arguments.cases, Path(scratch))
         program = Path(scratch, "tests")
         compile_tests(machine, program, arguments.exhaustive, arguments.field)
         return machine.run(program, str(arguments.count), SEED).returncode

@@ -22,12 +22,12 @@ static int semihosting(int operation, void *arguments) {
 
 __attribute__((noreturn)) void reset(void) {
     static char line[COMMAND_LINE_BYTES];
-    static char *words[MOST_WORDS + 1];
+    static char *words[MOST_WORDS + 1] = {"program"}; // its name is not among the emulator's words
     struct {
         char *text;
         size_t size;
     } block = {line, sizeof(line)};
-    int count = 0;
+    int count = 1;
     initialise_monitor_handles();
     semihosting(SYS_GET_CMDLINE, &block);
     for (char *word = strtok(line, " "); word && count < MOST_WORDS; word = strtok(NULL, " ")) {

@@ -57,15 +57,17 @@ if(PICO_PLATFORM STREQUAL "rp2040" AND NOT TESSERA_LIBRARY_FIELD)
     file(WRITE ${GENERATED_DIR}/library_hash_impl.h "${HASH_RENAMED}")
 
     # TESSERA_VERIFY_WINDOW: in the board's mpconfigboard.cmake, by the room in its flash.
+    set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/modsecp256k1.c PROPERTIES COMPILE_DEFINITIONS TESSERA_FIELD_M0)
     set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/library.c PROPERTIES
         COMPILE_DEFINITIONS "TESSERA_FIELD_M0;TESSERA_COMPACT_HASH;ECMULT_WINDOW_SIZE=${TESSERA_VERIFY_WINDOW}"
         INCLUDE_DIRECTORIES "${GENERATED_DIR};${SECP256K1_DIR}/src"
     )
-# In C where that beats the library's own (tools/field_counts.py): RP2350, ESP32-C3. The compiler of an ESP32's Xtensa
-# has no package, so there nothing is known, and the library's stays.
+# In C where that beats the library's own (tools/field_counts.py): RP2350, ESP32-C3. For the Xtensa of other ESP32s Debian
+# has no compiler, so nothing is known there, and the library's stays.
 elseif((PICO_PLATFORM MATCHES "^rp2350" OR IDF_TARGET STREQUAL "esp32c3") AND NOT TESSERA_LIBRARY_FIELD)
     set_source_files_properties(
-        ${CMAKE_CURRENT_LIST_DIR}/library.c PROPERTIES COMPILE_DEFINITIONS TESSERA_FIELD_PORTABLE
+        ${CMAKE_CURRENT_LIST_DIR}/library.c ${CMAKE_CURRENT_LIST_DIR}/modsecp256k1.c
+        PROPERTIES COMPILE_DEFINITIONS TESSERA_FIELD_PORTABLE
     )
 endif()
 

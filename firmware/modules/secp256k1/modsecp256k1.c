@@ -32,11 +32,18 @@
 #define POINT_BYTES 33
 #define SIGNATURE_BYTES 64
 
-// Stack: the deepest is verify, 5512 bytes on x86-64 (`make c-stack` lists all) and 5360 on Cortex-M0+ (tools/c_stack.py
-// on the build folder of an RP2040 image; both GCC 12), 3 KB of it tables of one multiplication. MicroPython gives an
-// RP2040 8 KB. `make test` fails if a function uses more than STACK_BYTES; with less than that left it raises RuntimeError.
+// Stack: the deepest is verify, 3 KB of it tables of one multiplication; the deepest with secrets is dh. `make c-stack`
+// lists all on x86-64 (verify 4616 bytes, with GCC 12), tools/c_stack.py on the build folder of an image all there (4408 on
+// an RP2040). MicroPython gives an RP2040 8 KB. `make test` fails if a function uses more than STACK_BYTES or secrets lie
+// deeper than WIPED_BYTES; with less than STACK_BYTES left a function raises RuntimeError. The library's own field, of ten
+// words, takes more: 5512 and 5360 bytes.
+#if defined(TESSERA_FIELD_M0) || defined(TESSERA_FIELD_PORTABLE)
+#define STACK_BYTES 4864
+#define WIPED_BYTES 4096
+#else
 #define STACK_BYTES 5632
 #define WIPED_BYTES 5120
+#endif
 
 extern secp256k1_context modsecp256k1_context;
 
