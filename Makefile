@@ -93,6 +93,7 @@ results: setup ## tests/RESULTS.md from the last whole runs of the four suites a
 	@"$(PYTHON)" tools/results.py
 
 bench-device: image setup-emulator ## cycles of everything the relay does on the emulated Pico; heap and stack
+	@"$(PYTHON)" tools/image.py "$(BOARD)" --library-field
 	@PYTHONPATH=tools "$(PYTHON)" tools/bench_device.py
 
 bench-bundle: image setup-emulator ## heap and start of code that runs as a bundle, beside the same frozen

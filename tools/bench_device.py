@@ -1,14 +1,20 @@
 """`make bench-device`: what the image for the Raspberry Pi Pico costs in cycles, on the emulated board.
 
+Usage: bench_device.py [--curve]    --curve: only the first table, in two minutes; nothing is written
+
 Owns the measurements, which are figures and not assertions. Cycles are those of an ideal Cortex-M0+ (no XIP misses, one
-core) with the flash chip's typical times; milliseconds are at 125 MHz. Prints a table, writes build/bench-device.json.
+core) with the flash chip's typical times; milliseconds are at 125 MHz. Prints two tables: curve work, beside that of an
+image with libsecp256k1's own field, and the relay; writes build/bench-device.json.
 What runs on the board is bench_board.py; here it is started, watched from outside (boot, heap, the line) and shown.
 """
 
+import argparse
 import asyncio
 import json
+import random
 import shutil
 import statistics
+import struct
 import sys
 import tempfile
 import time
@@ -23,8 +29,8 @@ from rich.console import Console
 from rich.table import Table
 
 from boards import read_board
-from check import vectors
 from emulator.board import Board
+from emulator.calls import SCRATCH, Call, call, curve_functions
 from emulator.execution import DONE, execute
 from emulator.relay_flash import write_relay
 from emulator.testvolume import CORE_TESTS
@@ -32,7 +38,9 @@ from tessera import wire
 
 BOARD = "RPI_PICO"
 IMAGE = ROOT / "build" / BOARD / "firmware.uf2"
+LIBRARY_IMAGE = ROOT / "build" / f"{BOARD}-library-field" / "firmware.uf2"  # image.py --library-field
 CYCLES_PER_MS = 125_000
+CYCLES_PER_MS_AT_200_MHZ = 200_000  # the RP2040 is rated for it; MicroPython leaves it at 125
 GENESIS = 1_767_225_600  # 2026-01-01
 PARTS = {"bench_board": ROOT / "tools" / "bench_board.py"} | {
     name: CORE_TESTS / f"{name}.py" for name in ("office", "check", "ramdevice", "flashvectors")
@@ -70,21 +78,46 @@ def scratch() -> Iterator[Path]:
 
 
 def core_figures(folder: Path, relay: FullRelay) -> Figures:
-    """What bench_board.py says, by name; "cells" is the list of those it fetched."""
+    """What bench_board.py says of a relay, by name; "cells" is the list of those it fetched."""
     config = {
         "now": relay.now,
         "round_seconds": ROUND_SECONDS,
         "rounds_left": EPOCH_ROUNDS - relay.open_round % EPOCH_ROUNDS - 1,
-        "signature": {name: vectors("bip340")[1][name] for name in ("signature", "message", "public_key")},
     }
     programs = PARTS | {"bench.json": json.dumps(config).encode()}
     # A board that finds relay.json serves, and its watchdog's and LED's work would be measured, too.
     office = Path(shutil.copytree(relay.directory, folder / "office"))
     (office / "relay.json").rename(office / "office.json")
     write_board(folder / "flash.bin", office, programs)
-    program = folder / "program.py"
-    program.write_text("import bench_board\nbench_board.main()\n")
-    execution = execute(IMAGE, folder / "flash.bin", program)
+    return run_on_board(IMAGE, folder / "flash.bin", "main")
+
+
+def curve_figures(folder: Path, image: Path) -> Figures:
+    """Curve work of an image, by the same names, and the inverse; on a board without a relay."""
+    (folder / "no relay").mkdir(exist_ok=True)
+    write_board(folder / "curve.bin", folder / "no relay", PARTS)
+    return run_on_board(image, folder / "curve.bin", "arithmetic") | inverse_cycles(image)
+
+
+def inverse_cycles(image: Path) -> dict[str, list[int]]:
+    """Of the library's modular inverse, which no function of Python's has; its numbers are 9 times 30 bits."""
+    found = curve_functions(image)
+    modulus = next(
+        found[name]["address"] for name in ("tessera_fe_modulus", "secp256k1_const_modinfo_fe") if name in found
+    )
+    dice = random.Random(3)
+    figures = {}
+    for name in ("secp256k1_modinv32", "secp256k1_modinv32_var"):
+        numbers = [struct.pack("<9I", *(dice.getrandbits(30) for _ in range(8)), 0) for _ in range(8)]
+        calls = [Call(name, (SCRATCH, modulus), ((SCRATCH, number),)) for number in numbers]
+        figures[name] = [answer.cycles for answer in call(image, calls)]
+    return figures
+
+
+def run_on_board(image: Path, flash: Path, function: str) -> Figures:
+    program = flash.with_suffix(".py")
+    program.write_text(f"import bench_board\nbench_board.{function}()\n")
+    execution = execute(image, flash, program)
     if execution.status != DONE:
         sys.exit(f"bench_board.py failed on the board:\n{execution.output}{execution.errors}")
     figures: Figures = {"cells": []}
@@ -163,8 +196,6 @@ def summary(core: Figures, boot: Figures, service: Figures) -> list[tuple[str, f
 
     time_of("power to serving, empty ring", boot["empty"])
     time_of("power to serving, full ring", boot["full"])
-    median("BIP-340 verification", "verification")
-    median("DH", "dh")
     median("ephemeral, made ahead in idle time", "ephemeral")
     median("stranger refused before curve work", "stranger")
     median("the same, with its share of drawing random bytes", "stranger", "stranger_share_of_draw")
@@ -211,6 +242,58 @@ def fetch_rows(core: Figures, time_of: Any, say: Any) -> None:
     time_of("Python and hashes, a record", (total - ciphers) / records)
 
 
+def curve_rows(ours: Figures, library: Figures) -> list[tuple[str, float, float]]:
+    """(what, cycles with the library's field, cycles with ours): medians."""
+
+    def both(*names: str) -> tuple[float, float]:
+        library_cycles, our_cycles = (sum(statistics.median(of[name]) for name in names) for of in (library, ours))
+        return library_cycles, our_cycles
+
+    before = both("dh", "dh", "verification", "verification")[0]
+    after = both("point_parsed", "dh_parsed", "dh_parsed", "token", "verification")[1]
+    return [
+        ("BIP-340 verification, its key parsed", *both("verification")),
+        ("token under the epoch's prepared key", *both("token")),
+        ("the epoch's key prepared, once an epoch", *both("key_prepared")),
+        ("DH, its point parsed", *both("dh")),
+        ("DH with a point parsed before", *both("dh_parsed")),
+        ("a point parsed (square root)", *both("point_parsed")),
+        ("generator multiplication", *both("public_key")),
+        ("signing", *both("sign")),
+        ("inverse in the field, constant time", *both("secp256k1_modinv32")),
+        ("inverse in the field, of public numbers", *both("secp256k1_modinv32_var")),
+        ("handshake and AUTH: 2 DH, 2 verifications; now a point, 2 DH, token, proof", before, after),
+    ]
+
+
+def cost_rows(ours: Figures) -> list[tuple[str, str, str]]:
+    """(what, with the library's field, with ours): flash and RAM, from image.json."""
+    library, our = (json.loads((image.parent / "image.json").read_text()) for image in (LIBRARY_IMAGE, IMAGE))
+    part = "libsecp256k1 and its module"
+
+    def both(label: str, of: Any) -> tuple[str, str, str]:
+        return label, f"{of(library):,} bytes", f"{of(our):,} bytes"
+
+    table = f"{ours['heap_of_prepared_key']:,} bytes"
+    return [
+        both(f"flash: {part}, code in RAM included", lambda image: image["parts"][part]),
+        both("flash: whole image", lambda image: image["image"]["firmware.bin"]["bytes"]),
+        both("RAM that is left for the heap", lambda image: image["heap_bytes"]),
+        ("heap: the epoch's prepared key", table, table),
+    ]
+
+
+def show_curve(rows: list[tuple[str, float, float]], costs: list[tuple[str, str, str]]) -> None:
+    heads = ("", "library's field, cycles", "our field, cycles", "at 125 MHz", "at 200 MHz, computed")
+    table = Table(*heads, title=f"Curve work on the emulated board, {BOARD}")
+    for label, library, ours in rows:
+        at_125, at_200 = (f"{ours / each:,.2f} ms" for each in (CYCLES_PER_MS, CYCLES_PER_MS_AT_200_MHZ))
+        table.add_row(label, f"{round(library):,}", f"{round(ours):,}", at_125, at_200)
+    for cost in costs:
+        table.add_row(*cost)
+    Console(width=150).print(table)
+
+
 def show(rows: list[tuple[str, float | None, str]]) -> None:
     table = Table("", "cycles", "at 125 MHz", title=f"The image of {BOARD} on the emulated board")
     for label, cycles, text in rows:
@@ -218,23 +301,41 @@ def show(rows: list[tuple[str, float | None, str]]) -> None:
     Console(width=110).print(table)
 
 
-def main() -> None:
+def only_curve() -> None:
+    with scratch() as folder:
+        ours, library = (curve_figures(folder, image) for image in (IMAGE, LIBRARY_IMAGE))
+    show_curve(curve_rows(ours, library), cost_rows(ours))
+
+
+def whole() -> None:
     with scratch() as folder:
         (folder / "full").mkdir()
         (folder / "empty").mkdir()
         full = make_full_relay(folder / "full", GENESIS)
         empty = make_relay(folder / "empty", GENESIS)
-        core = core_figures(folder, full)
+        core = core_figures(folder, full) | inverse_cycles(IMAGE)
+        library = curve_figures(folder, LIBRARY_IMAGE)
         boot = {"empty": boots(folder, empty), "full": boots(folder, full)}
         service = service_figures(folder, full)
+    curve, costs = curve_rows(core, library), cost_rows(core)
+    show_curve(curve, costs)
     rows = summary(core, boot, service)
     show(rows)
     output = ROOT / "build" / "bench-device.json"
     output.parent.mkdir(exist_ok=True)
     measured = {label: {"cycles": cycles, "value": text} for label, cycles, text in rows}
-    raw = {"core": core, "boot": boot, "service": service}
+    compared = {label: {"library_cycles": before, "cycles": after} for label, before, after in curve}
+    compared |= {label: {"library": before, "ours": after} for label, before, after in costs}
+    raw = {"core": core, "library": library, "boot": boot, "service": service}
     image = json.loads((IMAGE.parent / "image.json").read_text())
-    output.write_text(json.dumps({"image": image["image"], "figures": measured, "raw": raw}, indent=2) + "\n")
+    found = {"image": image["image"], "curve": compared, "figures": measured, "raw": raw}
+    output.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the image on the emulated board.")
+    parser.add_argument("--curve", action="store_true", help="only the curve's work")
+    only_curve() if parser.parse_args().curve else whole()
 
 
 if __name__ == "__main__":

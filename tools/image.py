@@ -1,11 +1,12 @@
 """Builds the image of a board (`make image BOARD=…`) into build/<BOARD>/: firmware.uf2, firmware.bin,
 bundle.bin (RP2: an update in service) or slot.bin (ESP32: the same), and image.json.
 
-Usage: image.py BOARD [--output FOLDER] [--work FOLDER] [--freeze MANIFEST] [--again]
+Usage: image.py BOARD [--output FOLDER] [--work FOLDER] [--freeze MANIFEST] [--library-field] [--again]
 
   --output   instead of build/<BOARD>
   --work     where to compile (default: beside the virtual environment); nothing of its name reaches the image
   --freeze   freeze this manifest's modules too: a development image, which may hold tests; build/<BOARD>-development
+  --library-field   with libsecp256k1's own field, to compare; build/<BOARD>-library-field
   --again    even if the same content was built before, here or in another tree
 
 MICROPY_DIR names a MicroPython with its submodules, for boards that need what no package has; IDF_PATH an ESP-IDF whose
@@ -42,7 +43,7 @@ FLASH_SECTIONS = (".boot2", ".text", ".rodata", ".binary_info", ".data", ".ram_v
 # Of the linker's map: whose an object is, by its path. The first that matches counts.
 PARTS = (
     ("frozen modules", r"/frozen_content\.c"),
-    ("libsecp256k1 and its module", r"/firmware/modules/|usermod_secp256k1"),
+    ("libsecp256k1 and its module", r"/firmware/modules/|usermod_secp256k1|/field_m0\.s"),
     ("lwIP", r"/lwip/"),
     ("mbedTLS", r"/mbedtls/"),
     ("TinyUSB", r"/tinyusb/"),
@@ -166,11 +167,26 @@ def part_sizes(map_file: Path) -> dict[str, int]:
     return dict(sizes.most_common())
 
 
-def heap_bytes(elf: Path) -> int:
+def symbols(elf: Path) -> dict[str, tuple[int, int]]:
+    """Address and size of every function and variable; 0 for the size of what has none."""
+    listing = subprocess.run(["arm-none-eabi-nm", "-S", elf], capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in listing.splitlines()]
+    return {row[-1]: (int(row[0], 16), int(row[1], 16) if len(row) == 4 else 0) for row in rows if len(row) >= 3}
+
+
+def heap_bytes(found: dict[str, tuple[int, int]]) -> int:
     """RAM that is left for MicroPython's heap."""
-    listing = subprocess.run(["arm-none-eabi-nm", elf], capture_output=True, text=True, check=True).stdout
-    symbols = {line.split()[-1]: int(line.split()[0], 16) for line in listing.splitlines() if len(line.split()) == 3}
-    return symbols["__GcHeapEnd"] - symbols["__GcHeapStart"]
+    return found["__GcHeapEnd"][0] - found["__GcHeapStart"][0]
+
+
+def curve_functions(found: dict[str, tuple[int, int]]) -> dict[str, dict[str, int]]:
+    """Where the curve's code is, and main(): tools/emulator/calls.py calls single functions of the image."""
+    named = re.compile(r"main|tessera_(m0|fe|gej|scalar)_\w+|(mod)?secp256k1_\w+|prepared_key_\w+")
+    return {
+        name: {"address": address, "bytes": size}
+        for name, (address, size) in sorted(found.items())
+        if named.fullmatch(name)
+    }
 
 
 def versions(tree: Path) -> dict[str, str]:
@@ -229,19 +245,30 @@ def describe_image(board: Board, tree: Path, work: Path, output: Path, frozen: l
     }
     if board.port == "rp2":
         described["parts"] = part_sizes(build / "firmware.elf.map")
-        described["heap_bytes"] = heap_bytes(build / "firmware.elf")
+        found = symbols(build / "firmware.elf")
+        described["heap_bytes"] = heap_bytes(found)
+        described["curve"] = curve_functions(found)
     return described
 
 
 # --- The steps -------------------------------------------------------------------------------------------------------
 
 
-def make_image(board: Board, output: Path, work: Path, extra: list[Path], again: bool) -> str:
+def choose_library_field(stage: Path) -> None:
+    """Tell the module's micropython.cmake, which includes this file if there is one."""
+    (stage / "firmware" / "modules" / "secp256k1" / "field.cmake").write_text("set(TESSERA_LIBRARY_FIELD ON)\n")
+
+
+def make_image(
+    board: Board, output: Path, work: Path, extra: list[Path], again: bool = False, library_field: bool = False
+) -> str:
     """Build what is not built yet; a line about the image."""
     boards.check_partitions(board)
     tree = micropython_tree(board)
     stage, build = work / "stage", work / "build"
     manifest = boards.stage(board, stage)
+    if library_field:
+        choose_library_field(stage)
     for path in extra:
         add_manifest(manifest, path)
     modules = boards.frozen_modules(board, manifest, tree)
@@ -270,7 +297,8 @@ def make_image(board: Board, output: Path, work: Path, extra: list[Path], again:
         (output / "bundle.bin").write_bytes(bundle.make(board, modules, boards.programs()[1]))
     else:
         shutil.copyfile(build / "micropython.bin", output / "slot.bin")
-    described = describe_image(board, tree, work, output, [name for name, _, _ in modules], bool(extra))
+    development = bool(extra) or library_field
+    described = describe_image(board, tree, work, output, [name for name, _, _ in modules], development)
     write_description({**described, "content": key}, stamp)
     keep(output, key)
     flash = described["flash"]
@@ -309,14 +337,17 @@ def main() -> int:
     parser.add_argument("--output", type=Path)
     parser.add_argument("--work", type=Path)
     parser.add_argument("--freeze", type=Path, action="append", default=[])
+    parser.add_argument("--library-field", action="store_true")
     parser.add_argument("--again", action="store_true")
     arguments = parser.parse_args()
     folder = arguments.board + ("-development" if arguments.freeze else "")
+    folder += "-library-field" if arguments.library_field else ""
     output = arguments.output or ROOT / "build" / folder
     work = arguments.work or STATE / "image" / folder
     try:
         board = boards.read_board(arguments.board)
-        print(make_image(board, output.resolve(), work.resolve(), arguments.freeze, arguments.again))
+        where = output.resolve(), work.resolve()
+        print(make_image(board, *where, arguments.freeze, arguments.again, arguments.library_field))
     except (BoardError, image_guard.ForbiddenContent) as error:
         print(f"image: {error}", file=sys.stderr)
         return 1

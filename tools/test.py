@@ -150,6 +150,7 @@ STEPS = (
     Step("cpython", "core on CPython", pytest("tests/core", "-n", "2")),
     Step("micropython", "core on MicroPython", counted("tests/run_micropython.py")),
     Step("board", "core on the RP2040", counted("tools/run_on_board.py", "--quick", IMAGE)),
+    Step("field", "field of the curve", pytest("tests/field", "-n", "2")),
     Step("host", "host", pytest("tests/host", "-n", "2")),
     Step("powercut", "power cuts", pytest("tests/powercut", "-n", "2")),
     Step("fuzz", "hostile input", pytest("tests/fuzz", "-n", "2")),

@@ -144,13 +144,14 @@ def resumption_id(hello):
 def respond(hello, nonce, access_key, static, ephemeral):
     """Answer a full handshake: (channel, reply of 65 bytes). BadFrame if the hello is not right.
 
-    static and ephemeral are (secret(32), point(33)) of the relay; an ephemeral serves one handshake.
+    static and ephemeral are (curve.Secret, point(33)) of the relay; an ephemeral serves one handshake.
     """
-    client_point = bytes(hello[:33])
+    client_data = bytes(hello[:33])
     noise = _Noise(nonce, static[1])
     noise.psk(access_key)
-    noise.ephemeral(client_point)
+    noise.ephemeral(client_data)
     try:
+        client_point = curve.Point(client_data)
         noise.shared(static[0], client_point)
         noise.open_empty(hello[_CHECK_END:])
         noise.ephemeral(ephemeral[1])
@@ -178,12 +179,12 @@ class Initiator:
     """A full handshake from the client: hello() goes out, finish(reply) gives the channel."""
 
     def __init__(self, nonce, relay_key, access_key, ephemeral_secret):
-        self._secret = ephemeral_secret
+        self._secret = curve.Secret(ephemeral_secret)
         self._noise = _Noise(nonce, relay_key)
-        point = curve.public(ephemeral_secret)
+        point = curve.public(self._secret)
         self._noise.psk(access_key)
         self._noise.ephemeral(point)
-        self._noise.shared(ephemeral_secret, relay_key)
+        self._noise.shared(self._secret, relay_key)
         self._hello = point + _check(access_key, nonce, point) + self._noise.seal_empty()
 
     def hello(self):

@@ -1,20 +1,29 @@
-# The curve interface: picks the best of three tiers once. All tiers offer the same functions and pass the same vectors:
+# The curve interface: picks the best of three tiers once. All tiers offer the same names and pass the same vectors.
 #
-#   verify(signature64, message32, key32) -> bool      BIP-340; any malformed input is False
-#   sign(secret32, message32, random32) -> signature64 BIP-340
-#   public(secret32) -> point33                        compressed
-#   dh(secret32, point33) -> bytes32                   SHA-256 of the compressed product (BOLT 8)
-#   tweak_add(key32, tweak32) -> point33               lift_x(key) + tweak·G
+# On secrets, in constant time where the tier can; a secret is a Secret, or 32 bytes:
+#
+#   Secret(secret32)                                   bytes that no function of public data takes: TypeError
+#   sign(secret, message32, random32) -> signature64   BIP-340
+#   public(secret) -> point33                          compressed
+#   dh(secret, point) -> bytes32                       SHA-256 of the compressed product (BOLT 8)
 #   randomize(seed32)                                  blinds public() and sign() from now on where it can
+#
+# On public data, in a time that depends on it:
+#
+#   verify(signature64, message32, key) -> bool        BIP-340; any malformed bytes are False
+#   tweak_add(key32, tweak32) -> point33               lift_x(key) + tweak·G
+#   PreparedKey(key32)                                 for verify() in place of key32: makes a table, and pays after two
+#   Point(point33)                                     for dh() in place of point33: takes the square root once
 #
 # ValueError: a wrong length, a secret that is 0 or not below n, a point that is not on the curve, a sum at infinity.
 
 try:
-    from secp256k1 import TIER, dh, public, randomize, sign, tweak_add, verify  # C module in the image
+    # The C module in the image.
+    from secp256k1 import TIER, Point, PreparedKey, Secret, dh, public, randomize, sign, tweak_add, verify
 except ImportError:
     try:
-        from .curve_coincurve import TIER, dh, public, randomize, sign, tweak_add, verify
+        from .curve_coincurve import TIER, Point, PreparedKey, Secret, dh, public, randomize, sign, tweak_add, verify
     except ImportError:
-        from .curve_plain import TIER, dh, public, randomize, sign, tweak_add, verify
+        from .curve_plain import TIER, Point, PreparedKey, Secret, dh, public, randomize, sign, tweak_add, verify
 
-__all__ = ("TIER", "dh", "public", "randomize", "sign", "tweak_add", "verify")
+__all__ = ("TIER", "Point", "PreparedKey", "Secret", "dh", "public", "randomize", "sign", "tweak_add", "verify")

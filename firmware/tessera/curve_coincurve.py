@@ -5,11 +5,29 @@ from coincurve import GLOBAL_CONTEXT, PrivateKey, PublicKey, PublicKeyXOnly
 TIER = "libsecp256k1 (coincurve)"
 
 
+class Secret:
+    def __init__(self, secret):
+        self._private = _private(bytes(secret))
+
+
+class Point:
+    def __init__(self, point):
+        self._data = _point(point).format()
+
+
+class PreparedKey:
+    def __init__(self, key):
+        if len(key) != 32:
+            raise ValueError("not a key")
+        self._key = PublicKeyXOnly(bytes(key))
+
+
 def verify(signature, message, key):
-    if len(signature) != 64 or len(message) != 32 or len(key) != 32:
+    if len(signature) != 64 or len(message) != 32:
         return False
     try:
-        return PublicKeyXOnly(bytes(key)).verify(bytes(signature), bytes(message))
+        prepared = key if isinstance(key, PreparedKey) else PreparedKey(key)
+        return prepared._key.verify(bytes(signature), bytes(message))
     except ValueError:
         return False
 
@@ -25,7 +43,8 @@ def public(secret):
 
 
 def dh(secret, point):
-    return _private(secret).ecdh(_point(point).format())
+    parsed = point if isinstance(point, Point) else Point(point)
+    return _private(secret).ecdh(parsed._data)
 
 
 def tweak_add(key, tweak):
@@ -41,6 +60,8 @@ def randomize(seed):
 
 
 def _private(secret):
+    if isinstance(secret, Secret):
+        return secret._private
     if len(secret) != 32 or not any(secret):
         raise ValueError("not a secret key")
     return PrivateKey(bytes(secret))

@@ -33,16 +33,35 @@ _NONCE = tag_prefix(b"BIP0340/nonce")
 _table_of_g = None
 
 
+class Secret:
+    def __init__(self, secret):
+        self._number = _scalar(bytes(secret))
+
+
+class Point:
+    def __init__(self, point):
+        self._xy = _parse(point)
+
+
+class PreparedKey:
+    def __init__(self, key):
+        self._data = bytes(key)
+        self._table = _multiples(*_parse(b"\x02" + self._data), 8, 2)
+
+
 def verify(signature, message, key):
-    if len(signature) != 64 or len(message) != 32 or len(key) != 32:
+    if len(signature) != 64 or len(message) != 32:
         return False
     r = int.from_bytes(bytes(signature[:32]), "big")
     s = int.from_bytes(bytes(signature[32:]), "big")
-    y = _even_y(int.from_bytes(bytes(key), "big"))
-    if y is None or r >= P or s >= N:
+    if r >= P or s >= N:
         return False
-    e = _challenge(signature[:32], key, message)
-    point = _affine(_combine(s, (N - e) % N, int.from_bytes(bytes(key), "big"), y))
+    try:
+        prepared = key if isinstance(key, PreparedKey) else PreparedKey(key)
+    except ValueError:
+        return False
+    e = _challenge(signature[:32], prepared._data, message)
+    point = _affine(_combine(s, (N - e) % N, prepared._table))
     return point is not None and not point[1] & 1 and point[0] == r
 
 
@@ -70,7 +89,7 @@ def public(secret):
 
 
 def dh(secret, point):
-    x, y = _parse(point)
+    x, y = point._xy if isinstance(point, Point) else _parse(point)
     return sha256(_compressed(_affine(_multiply(_scalar(secret), x, y))))
 
 
@@ -98,6 +117,8 @@ def _bytes(number):
 
 
 def _scalar(secret):
+    if isinstance(secret, Secret):
+        return secret._number
     number = int.from_bytes(bytes(secret), "big")
     if len(secret) != 32 or not 0 < number < N:
         raise ValueError("not a secret key")
@@ -243,12 +264,11 @@ def _wnaf(k):
     return digits
 
 
-def _combine(s, e, x, y):
-    """s·G + e·(x, y) for public numbers."""
+def _combine(s, e, table):
+    """s·G + e·P for public numbers; table: the first eight odd multiples of P."""
     global _table_of_g
     if _table_of_g is None:
         _table_of_g = _multiples(GX, GY, 8, 2)
-    table = _multiples(x, y, 8, 2)
     terms = []
     for scalar, points in ((s, _table_of_g), (e, table)):
         k1, k2 = _split(scalar)

@@ -25,7 +25,7 @@ _WINDOW_ERASES = const(8)  # and in each window after a seal
 _MARK_BYTES = const(17)  # bucket and first 16 bytes: what a repeated POST is recognised by
 _MARKS = const(16)  # remembered in a session: as many as a lease has
 _ROUNDS_OF_A_START = const(1)  # missed by a restart; a clock that is further on after a boot is provisional
-_EPHEMERALS = const(2)  # made in advance: what two handshakes of members take
+_EPHEMERALS = const(4)  # made in advance: one for each session of a Server
 _PUSH_PATIENCE_MS = const(10_000)  # without a chunk, then a push gives way to another
 _DRAWN_BYTES = const(512)  # random bytes drawn in advance
 
@@ -35,9 +35,10 @@ class Identity:
     and the name of its board, which STATUS tells."""
 
     def __init__(self, static_secret, ledger_secret, chip_id, firmware_digest, board=""):
-        self.static = (static_secret, curve.public(static_secret))
-        self.ledger_secret = ledger_secret
-        self.ledger_key = curve.public(ledger_secret)[1:]
+        secret = curve.Secret(static_secret)
+        self.static = (secret, curve.public(secret))
+        self.ledger_secret = curve.Secret(ledger_secret)
+        self.ledger_key = curve.public(self.ledger_secret)[1:]
         self.chip_id = chip_id
         self.firmware_digest = firmware_digest
         self.board = board
@@ -399,11 +400,11 @@ class Relay:
         elif len(self._ephemerals) < _EPHEMERALS:
             self._prepare_ephemeral()
         else:
-            return False
+            return self._admission is not None and self._admission.prepare()
         return True
 
     def _prepare_ephemeral(self):
-        secret = self._generator.random(32)
+        secret = curve.Secret(self._generator.random(32))
         self._ephemerals.append((secret, curve.public(secret)))
 
     def check_hello(self, hello, nonce):
@@ -492,11 +493,10 @@ class Relay:
     def _auth(self, session, out, epoch, key, signature, proof):
         if self._keyring.commissioned == self.epoch:
             raise NotReady("commissioning", self.milliseconds_to_next_epoch() // 1000 + 1)
-        arguments = (epoch, key, signature, proof, session.channel.handshake_hash)
-        token = self._admission.authenticate(*arguments)
+        token_id = self._admission.check(epoch, key, signature, proof, session.channel.handshake_hash)
         if self.clock.provisional:  # a token is issued in its epoch or the one before, so the clock is right by that
-            self._settle()
-            token = self._admission.authenticate(*arguments)
+            self._settle()  # with another Admission, of the same epoch
+        token = self._admission.admit(token_id)
         if not self._keyring.flags & ADMITTED:
             self._keyring.set_flags(self._keyring.flags | ADMITTED, NEVER)
         secret = self._generator.random(32)

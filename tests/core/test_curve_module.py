@@ -36,6 +36,15 @@ def _calls():
     )
 
 
+def _types():
+    """(type, the argument it takes, the most bytes an object of it may take)."""
+    return (
+        (secp256k1.Secret, [_SECRET], 64),
+        (secp256k1.Point, [_POINT], 96),
+        (secp256k1.PreparedKey, [_POINT[1:]], 2048 + 96),
+    )
+
+
 def test_core_of_every_binary_uses_libsecp256k1():
     assert curve.TIER == secp256k1.TIER
     name, version = curve.TIER.split(" ")
@@ -59,15 +68,18 @@ def _heap_taken(function, arguments):
 def test_verification_and_randomization_need_no_heap():
     signature, message, key = _signed()
     forged = bytes(64)
+    prepared = secp256k1.PreparedKey(key)
     micropython.heap_lock()
     try:
         good = secp256k1.verify(signature, message, key)
         bad = secp256k1.verify(forged, message, key)
         malformed = secp256k1.verify(key, message, signature)
+        good_too = secp256k1.verify(signature, message, prepared)
+        bad_too = secp256k1.verify(forged, message, prepared)
         secp256k1.randomize(_SEED)
     finally:
         micropython.heap_unlock()
-    assert (good, bad, malformed) == (True, False, False)
+    assert (good, bad, malformed, good_too, bad_too) == (True, False, False, True, False)
 
 
 def test_other_functions_take_the_heap_of_their_result():
@@ -75,6 +87,11 @@ def test_other_functions_take_the_heap_of_their_result():
         if size:
             copied = _heap_taken(bytes, [bytearray(size)])
             assert _heap_taken(function, arguments) == copied, (function, copied)
+
+
+def test_types_take_the_heap_of_their_object():
+    for function, arguments, most in _types():
+        assert _heap_taken(function, arguments) <= most, function
 
 
 # -- stack
@@ -90,7 +107,7 @@ def _dive(function, arguments):
 
 
 def test_without_room_on_the_stack_every_function_refuses():
-    for function, arguments, _ in _calls():
+    for function, arguments, _ in _calls() + _types():
         assert _dive(function, arguments) > 0, function
 
 
@@ -112,6 +129,7 @@ def test_secrets_do_not_stay_on_the_stack():
         (secp256k1.dh, [secret, _POINT]),
         (secp256k1.public, [secret]),
         (secp256k1.sign, [secret, _OTHER, _SEED]),
+        (secp256k1.Secret, [secret]),
     ):
         function(*arguments)
         for trace in (secret[:16], secret[16:], number[:16], number[16:]):
@@ -135,9 +153,15 @@ def test_seeds_of_another_length_are_refused():
 
 
 def test_what_has_no_bytes_is_refused():
-    for function, arguments, _ in _calls():
+    for function, arguments, _ in _calls() + _types():
         for place in range(len(arguments)):
             wrong = list(arguments)
             for value in (None, 5, [0] * len(arguments[place])):
                 wrong[place] = value
                 raises(TypeError, function, *wrong)
+
+
+def test_types_take_one_argument():
+    for function, arguments, _ in _types():
+        raises(TypeError, function)
+        raises(TypeError, function, *(arguments + arguments))

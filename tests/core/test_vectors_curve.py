@@ -110,6 +110,52 @@ def test_every_tier_signs_the_same_and_takes_what_another_signed():
             assert tier.verify(signature, changed(message, 0), key) is False, (tier.TIER, number)
 
 
+# -- prepared keys
+
+
+def test_bip_340_signatures_verify_or_not_under_prepared_keys():
+    for tier in ALL_TIERS:
+        for row in vectors("bip340") if tier is best else check.share(vectors("bip340"), 4):
+            signature, message, key = unhex(row["signature"]), unhex(row["message"]), unhex(row["public_key"])
+            prepared = _outcome(tier.PreparedKey, [key])
+            if prepared is None:
+                assert row["comment"].startswith("public key"), (tier.TIER, row["index"])
+            else:
+                assert tier.verify(signature, message, prepared) is row["valid"], (tier.TIER, row["index"])
+
+
+def test_keys_prepared_at_the_edges_verify_and_refuse():
+    for tier in TIERS:
+        for index, number in enumerate(_EDGES if tier is best else _EDGES[::4]):
+            secret, message = _scalar(number), sha256(b"prepared %d" % index)
+            prepared = tier.PreparedKey(tier.public(secret)[1:])
+            signature = tier.sign(secret, message, message)
+            assert tier.verify(signature, message, prepared) is True, (tier.TIER, number)
+            for wrong in (changed(signature, 0), changed(signature, 40), signature[:63], bytes(64), b"\xff" * 64):
+                assert tier.verify(wrong, message, prepared) is False, (tier.TIER, number, wrong)
+            assert tier.verify(signature, changed(message, 5), prepared) is False, (tier.TIER, number)
+            assert tier.verify(signature, message[:31], prepared) is False, (tier.TIER, number)
+
+
+def test_a_prepared_key_verifies_many_signatures_and_no_other_keys():
+    secret = _scalar(_N // 3)
+    for tier in TIERS:
+        prepared = tier.PreparedKey(tier.public(secret)[1:])
+        other = tier.PreparedKey(tier.public(_scalar(_N // 5))[1:])
+        for number in check.share(range(400 if tier is best else 8), 40):
+            message = sha256(b"one of many", number.to_bytes(2, "big"))
+            signature = tier.sign(secret, message, message)
+            assert tier.verify(signature, message, prepared) is True, (tier.TIER, number)
+            assert tier.verify(signature, message, other) is False, (tier.TIER, number)
+
+
+def test_what_is_no_key_cannot_be_prepared():
+    off = next(row for row in vectors("bip340") if row["comment"] == "public key not on the curve")["public_key"]
+    for tier in TIERS:
+        for key in (b"", bytes(31), bytes(33), bytes(32), b"\xff" * 32, _P.to_bytes(32, "big"), unhex(off)):
+            raises(ValueError, tier.PreparedKey, key)
+
+
 # -- keys, DH, tweaks
 
 
@@ -149,6 +195,14 @@ def test_dh_is_the_vectors_from_either_side():
             assert tier.dh(client, unhex(row["relay_key"])) == unhex(row["es"]), tier.TIER
             assert tier.dh(unhex(row["relay_secret"]), client_key) == unhex(row["es"]), tier.TIER
             assert tier.dh(client, relay_key) == tier.dh(relay, client_key) == unhex(row["ee"]), tier.TIER
+
+
+def test_a_parsed_point_is_as_good_as_its_bytes():
+    for tier in TIERS:
+        for row in vectors("channel")["handshakes"]:
+            point = tier.Point(unhex(row["client_ephemeral_key"]))
+            assert tier.dh(unhex(row["relay_secret"]), point) == unhex(row["es"]), tier.TIER
+            assert tier.dh(unhex(row["relay_ephemeral_secret"]), point) == unhex(row["ee"]), tier.TIER
 
 
 def test_dh_with_the_generator_hashes_the_public_key():
@@ -199,6 +253,7 @@ def test_secrets_out_of_range_are_refused():
             raises(ValueError, tier.public, secret)
             raises(ValueError, tier.sign, secret, bytes(32), _NO_RANDOM)
             raises(ValueError, tier.dh, secret, unhex("02" + _G))
+            raises(ValueError, tier.Secret, secret)
 
 
 def test_points_off_the_curve_are_refused():
@@ -212,6 +267,7 @@ def test_points_off_the_curve_are_refused():
     for tier in TIERS:
         for point in wrong:
             raises(ValueError, tier.dh, _scalar(5), point)
+            raises(ValueError, tier.Point, point)
 
 
 def test_tweaks_of_bad_keys_and_bad_tweaks_are_refused():
@@ -221,6 +277,53 @@ def test_tweaks_of_bad_keys_and_bad_tweaks_are_refused():
             raises(ValueError, tier.tweak_add, key, _scalar(5))
         for tweak in (_N.to_bytes(32, "big"), b"\xff" * 32, b"", b"\x01", bytes(33)):
             raises(ValueError, tier.tweak_add, unhex(_G), tweak)
+
+
+# -- secrets and public data are of different types
+
+
+def test_a_secret_is_as_good_as_its_bytes_where_secrets_belong():
+    for tier in TIERS:
+        for number in _EDGES:
+            data = _scalar(number)
+            secret = tier.Secret(bytearray(data))
+            assert tier.public(secret) == tier.public(data), (tier.TIER, number)
+            assert tier.sign(secret, data, _NO_RANDOM) == tier.sign(data, data, _NO_RANDOM), (tier.TIER, number)
+            assert tier.dh(secret, unhex("02" + _G)) == tier.dh(data, unhex("02" + _G)), (tier.TIER, number)
+
+
+def test_no_function_of_public_data_takes_a_secret():
+    row = vectors("bip340")[1]
+    signature, message, key = unhex(row["signature"]), unhex(row["message"]), unhex(row["public_key"])
+    for tier in ALL_TIERS:
+        secret = tier.Secret(_scalar(5))
+        raises(TypeError, tier.verify, secret, message, key)
+        raises(TypeError, tier.verify, signature, secret, key)
+        raises(TypeError, tier.verify, signature, message, secret)
+        raises(TypeError, tier.tweak_add, secret, message)
+        raises(TypeError, tier.tweak_add, key, secret)
+        raises(TypeError, tier.PreparedKey, secret)
+        raises(TypeError, tier.Point, secret)
+        raises(TypeError, tier.dh, secret, secret)
+
+
+def test_a_secret_does_not_tell_its_bytes():
+    for tier in ALL_TIERS:
+        secret = tier.Secret(_scalar(5))
+        raises(TypeError, bytes, secret)
+        raises(TypeError, memoryview, secret)
+        raises(TypeError, len, secret)
+        raises(TypeError, tier.Secret, secret)
+        assert "0505" not in repr(secret) and "\\x05" not in repr(secret)
+
+
+def test_points_and_prepared_keys_are_not_taken_for_secrets():
+    for tier in ALL_TIERS:
+        key = unhex(_G)
+        for public in (tier.Point(b"\x02" + key), tier.PreparedKey(key)):
+            raises(TypeError, tier.public, public)
+            raises(TypeError, tier.sign, public, bytes(32), bytes(32))
+            raises(TypeError, tier.dh, public, b"\x02" + key)
 
 
 # -- the tiers against each other

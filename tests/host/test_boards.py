@@ -113,7 +113,7 @@ def test_an_image_may_fill_its_code_partition_and_no_more(name, before_code, tmp
     board = boards.read_board(name)
     boards.stage(board, tmp_path / "stage")
     monkeypatch.setattr(image, "part_sizes", lambda path: {})
-    monkeypatch.setattr(image, "heap_bytes", lambda path: 0)
+    monkeypatch.setattr(image, "symbols", lambda elf: {"__GcHeapStart": (0, 0), "__GcHeapEnd": (0, 0)})
     binary = tmp_path / "firmware.bin"
     binary.write_bytes(bytes(before_code + board.code.length))
     described = image.describe_image(board, tmp_path, tmp_path, tmp_path, [], False)

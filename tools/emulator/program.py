@@ -27,8 +27,9 @@ class Cut:
         return options + (["--cut-rest", self.rest] if self.rest else [])
 
 
-def command(image: Path, *options: str | Path) -> list[str]:
-    """The emulator with an image. Its module folder lies in the set-up's cache, beside a link to the tree's files."""
+def command(image: Path, *options: str | Path, program: str = "emulator.mjs") -> list[str]:
+    """The emulator with an image, or another program beside it. Its module folder lies in the set-up's cache, beside a
+    link to the tree's files."""
     script = os.environ.get(VARIABLE, "")
     if not Path(script).is_file():
         raise EmulatorError(f"{VARIABLE} must name emulator.mjs (it is {script!r}). Run `tools/setup.sh emulator`.")
@@ -38,4 +39,4 @@ def command(image: Path, *options: str | Path) -> list[str]:
     if not image.is_file():
         raise EmulatorError(f"no image at {image}. Run `make image`.")
     links = ("--preserve-symlinks", "--preserve-symlinks-main")
-    return [node, *links, script, str(image), *map(str, options)]
+    return [node, *links, str(Path(script).with_name(program)), str(image), *map(str, options)]
