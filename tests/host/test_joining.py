@@ -21,7 +21,7 @@ from tessera_host.errors import (
     Unreachable,
     UsageError,
 )
-from tessera_host.federation import Federation, read_card
+from tessera_host.federation import DEFAULT_BUDGET, Federation, read_card
 from tessera_host.invitation import Invitation
 from tessera_host.issuer import Issuer
 from tessera_host.issuer_connection import IssuerConnection
@@ -532,7 +532,7 @@ async def test_keystores_of_before_there_were_invitations_open_and_renew(office:
         del ann._store.data["federation"][name]
     ann.save()
     office.member = ann = reopened(office, ann)
-    assert (ann.federation.budget, ann.federation.issuer) == ({"epsilon": "2", "delta": "1e-5"}, None)
+    assert (ann.federation.budget, ann.federation.issuer) == (DEFAULT_BUDGET, None)
     with pytest.raises(UsageError, match="on no network"):
         await issuer_visit.visit(ann)
     ann.federation.refresh(cards.encode("federation", fields))

@@ -4,6 +4,7 @@ import io
 import math
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from html.parser import HTMLParser
@@ -28,7 +29,12 @@ ONE = Fraction(2570605633736548272937557300902239823, 27875931498163278926919647
 
 @pytest.fixture(scope="module")
 def planned() -> Document:
-    return annex.of_plan(Facts.of_plan(plan.make(CHOICE)), MADE)
+    return annex_of_a_plan()
+
+
+def annex_of_a_plan() -> Document:
+    """With a budget that allows less than the tokens do."""
+    return annex.of_plan(replace(Facts.of_plan(plan.make(CHOICE)), budget=("2", "1e-5")), MADE)
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +116,13 @@ def binomial_delta(deliveries: int, at: float) -> float:
 def test_the_day_within_the_budget_is_the_most_that_fits(planned):
     """ε = 2, δ = 1e-5: ten deliveries fit, eleven do not."""
     assert binomial_delta(10, 2.0) <= 1e-5 < binomial_delta(11, 2.0)
+
+
+def test_a_budget_that_allows_every_token_is_said_once():
+    found = annex.of_plan(Facts.of_plan(plan.make(CHOICE)), MADE)
+    rows = table(found, "What deliveries add up to").rows
+    assert [row[1] for row in rows] == ["1", "16", "16", "480"]
+    assert rows[2][0] == "a member's day, every token used, which the office's budget allows"
 
 
 def test_suspicions_are_bayes_rule(planned):
@@ -249,7 +262,7 @@ def test_a_relay_without_checkpoints_is_reported_as_unverified(ledger, tmp_path)
 
 
 def test_the_same_facts_give_the_same_bytes(planned, ledger, tmp_path):
-    again = annex.of_plan(Facts.of_plan(plan.make(CHOICE)), MADE)
+    again = annex_of_a_plan()
     assert html.render(planned) == html.render(again)
     assert pdf.render(planned, MADE) == pdf.render(again, MADE)
 

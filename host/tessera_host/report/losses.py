@@ -35,10 +35,13 @@ def _spans(facts: Facts) -> list[tuple[str, int]]:
     """What is counted, and how many deliveries that is at most."""
     within = facts.day_by_budget
     rows = [("one delivery", 1), (f"the longest message, {plan.MESSAGE_PARTS} parts", plan.MESSAGE_PARTS)]
-    if within:
+    used = "a member's day, every token used"
+    if within == facts.day_by_tokens:
+        used += ", which the office's budget allows"
+    elif within:
         rows += [("a member's day within the office's budget", within)]
         rows += [("a month of such days", plan.MONTH_DAYS * within)]
-    rows += [("a member's day, every token used", facts.day_by_tokens)]
+    rows += [(used, facts.day_by_tokens)]
     rows += [("a month of such days", plan.MONTH_DAYS * facts.day_by_tokens)]
     return [row for row in rows if row[1]]
 
