@@ -169,15 +169,6 @@ class Keystore:
         return _decrypt(self.path, key, header, line, body)
 
     @contextmanager
-    def released(self) -> Iterator[None]:
-        """Without the lock for a while; `data` is a new map afterwards."""
-        self.release()
-        try:
-            yield
-        finally:
-            self.reacquire()
-
-    @contextmanager
     def held(self) -> Iterator[None]:
         """With the lock for a while, for a program that lives without it: `data` is what the file says by now."""
         self.reacquire()

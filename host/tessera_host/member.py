@@ -157,15 +157,6 @@ class Member:
             self._store.reacquire()
             self._look()
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the keystore for one step; released afterwards."""
-        self.reacquire()
-        try:
-            yield
-        finally:
-            self.release()
-
     def __enter__(self) -> Self:
         return self
 

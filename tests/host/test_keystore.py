@@ -298,17 +298,17 @@ def test_released_keystore_is_another_s_and_is_seen_anew_without_the_passphrase(
 ) -> None:
     path = made(tmp_path)
     with Keystore.open(path, "phrase", "test") as store:
-        with store.released():
-            assert not store.is_held
-            assert store.data == {}
-            with Keystore.open(path, "phrase", "test", 0) as other:
-                other.data["more"] = 1
-                other.save()
-            with monkeypatch.context() as without_scrypt:
-                without_scrypt.delattr(module, "_derive")
-                store.reacquire()
-            assert store.data == DATA | {"more": 1}
-            store.reacquire()  # held already: nothing happens
+        store.release()
+        assert not store.is_held
+        assert store.data == {}
+        with Keystore.open(path, "phrase", "test", 0) as other:
+            other.data["more"] = 1
+            other.save()
+        with monkeypatch.context() as without_scrypt:
+            without_scrypt.delattr(module, "_derive")
+            store.reacquire()
+        assert store.data == DATA | {"more": 1}
+        store.reacquire()  # held already: nothing happens
         store.data["mine"] = 2
         store.save()
     with Keystore.open(path, "phrase", "test") as store:

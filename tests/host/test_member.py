@@ -846,14 +846,15 @@ def test_relay_that_serves_fewer_rounds_than_it_says_is_refused(at: Setting, mon
 
 def test_a_released_member_sees_what_another_process_changed(at: Setting) -> None:
     ann = at.ann
-    with ann.held():
-        ann.queue("Bob", "first")
+    ann.queue("Bob", "first")
+    ann.release()
     with Member.open(at.folder / "Ann", PASSPHRASE, at.clock) as other:
         other.queue("Bob", "second")
         other.verify("Bob")
-    with ann.held():
-        assert len(ann.outbox) == 2
-        assert ann.contacts.get("Bob")["verified"]
-        ann.queue("Bob", "third")
+    ann.reacquire()
+    assert len(ann.outbox) == 2
+    assert ann.contacts.get("Bob")["verified"]
+    ann.queue("Bob", "third")
+    ann.release()
     with Member.open(at.folder / "Ann", PASSPHRASE, at.clock) as other:
         assert len(other.outbox) == 3
