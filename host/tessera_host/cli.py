@@ -26,11 +26,11 @@ from . import (
     gateway,
 )
 from .cli_help import Map, exit_codes
-from .errors import TesseraError
+from .errors import Interrupted, TesseraError
 from .output import show
 
 BUG = 70
-INTERRUPTED = 130
+INTERRUPTED = Interrupted.exit_code
 DEBUG = "TESSERA_DEBUG"
 
 app = typer.Typer(

@@ -15,7 +15,7 @@ from . import cards
 from .errors import IntegrityError, InvalidInput, UsageError
 
 # What the rounds and the trust rest on; a new set that changes one of these is another federation's.
-_FIXED = ("federation_id", "root_key", "genesis", "round_seconds", "epoch_rounds", "retention_epochs")
+FIXED = ("federation_id", "root_key", "genesis", "round_seconds", "epoch_rounds", "retention_epochs")
 
 # What a newer federation card may change besides the parameters.
 _REFRESHED = ("name", "relays", "budget", "issuer")
@@ -142,10 +142,10 @@ class Federation:
 
         Raises IntegrityError if it is not signed.
         """
-        candidate = _parsed(blob)
+        candidate = parsed(blob)
         if candidate.serial >= self.newest.serial or candidate.digest != digest:
             return False
-        same = all(getattr(candidate, name) == getattr(self.newest, name) for name in (*_FIXED, *_PROMISED))
+        same = all(getattr(candidate, name) == getattr(self.newest, name) for name in (*FIXED, *_PROMISED))
         schedule = range(candidate.first_epoch, candidate.end_epoch)
         return same and all(candidate.epoch_key(epoch) == self.newest.epoch_key(epoch) for epoch in schedule)
 
@@ -160,7 +160,7 @@ class Federation:
         Raises InvalidInput or IntegrityError for one that is not this federation's.
         """
         found = read_card(text)
-        serial = _parsed(found["params"][0]).serial
+        serial = parsed(found["params"][0]).serial
         if serial < self.newest.serial:
             return False
         before = {name: self._state.get(name) for name in (*_REFRESHED, "params")}
@@ -174,13 +174,13 @@ class Federation:
 
     def adopt(self, blob: bytes) -> None:
         """Believe a newer parameter set. Raises IntegrityError and changes nothing if it is not one of ours."""
-        candidate = _parsed(blob)
+        candidate = parsed(blob)
         if candidate.serial <= self.newest.serial:
             raise IntegrityError(
                 f"the relay's parameters have serial {candidate.serial}, this member's have {self.newest.serial}",
                 "do not use this relay; tell IT",
             )
-        if any(getattr(candidate, name) != getattr(self.newest, name) for name in _FIXED):
+        if any(getattr(candidate, name) != getattr(self.newest, name) for name in FIXED):
             raise IntegrityError("the relay's parameters are another federation's", "do not use this relay; tell IT")
         self._sets = [*self._sets[-1:], candidate]
         self._state["params"] = [known.blob for known in self._sets]
@@ -189,7 +189,7 @@ class Federation:
 def read_card(text: str) -> dict[str, Any]:
     """The map for `Federation` from a federation card. Raises InvalidInput or IntegrityError."""
     fields = cards.decode(text, "federation").fields
-    parameters = _parsed(fields["params"])
+    parameters = parsed(fields["params"])
     listed = {static_key for static_key, _ in parameters.relays}
     if not fields["relays"] or any(relay["key"] not in listed for relay in fields["relays"]):
         raise InvalidInput("the federation card names a relay its parameters do not know", "ask IT for a new card")
@@ -197,10 +197,11 @@ def read_card(text: str) -> dict[str, Any]:
     return {**kept, "params": [fields["params"]]}
 
 
-def _parsed(blob: bytes) -> Any:
+def parsed(blob: bytes, hint: str = "tell IT") -> Any:
+    """A parameter set whose signature holds. Raises IntegrityError with the hint."""
     try:
         parameters = Parameters(blob)
         parameters.verify()
     except InvalidObject as error:
-        raise IntegrityError(f"these parameters cannot be believed: {error}", "tell IT") from None
+        raise IntegrityError(f"these parameters cannot be believed: {error}", hint) from None
     return parameters

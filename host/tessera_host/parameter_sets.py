@@ -7,14 +7,11 @@ integers, whatever the set says of itself.
 from fractions import Fraction
 from typing import Any
 
-from tessera.errors import InvalidObject
-from tessera.params import Parameters
-
 from . import noise
 from .errors import IntegrityError
+from .federation import FIXED, parsed
 
-# What the rounds rest on: the same in every set of a federation (PROTOCOL §2).
-_FIXED = ("federation_id", "root_key", "genesis", "round_seconds", "epoch_rounds", "retention_epochs")
+_HINT = "ask IT for the right file"
 
 
 class ParameterSets:
@@ -44,13 +41,9 @@ class ParameterSets:
 
     def add(self, blob: bytes) -> Any:
         """Believe one more set. Raises IntegrityError if the root key did not sign it for this federation."""
-        try:
-            found = Parameters(blob)
-            found.verify()
-        except InvalidObject as error:
-            raise IntegrityError(f"these parameters cannot be believed: {error}", "ask IT for the right file") from None
-        if any(getattr(found, name) != getattr(self._trusted, name) for name in _FIXED):
-            raise IntegrityError("these parameters are another federation's", "ask IT for the right file")
+        found = parsed(blob, _HINT)
+        if any(getattr(found, name) != getattr(self._trusted, name) for name in FIXED):
+            raise IntegrityError("these parameters are another federation's", _HINT)
         self._by_digest[found.digest] = found
         return found
 
