@@ -9,6 +9,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+import quick_keystores
 from tessera_host import plan
 from tessera_host.demo import free_port
 from tessera_host.federation import Federation, read_card
@@ -81,3 +84,13 @@ class Office:
         assert service is not None
         access_key = access_key or self.federation.newest.access_key
         return await IssuerConnection.open(service.host, service.port, key or service.key, access_key, 5)
+
+
+@pytest.fixture
+def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """It keeps quick keystores; no service of it may have had anything to report."""
+    quick_keystores.use(monkeypatch)
+    made = Office(tmp_path)
+    yield made
+    made.member.close()
+    assert made.reports == []

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from sample_federation import PASSPHRASE, Clock, PaperIssuer, SampleConnection, SampleFederation, SampleRelay
 
+import quick_keystores
 from tessera import hashes
-from tessera_host import keystore as keystore_module
 from tessera_host import member as member_module
 from tessera_host.member import FetchReport, Member
 
@@ -32,7 +32,7 @@ class Office:
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, budget: dict[str, str] = LARGE, **changes: Any
     ) -> None:
         # Deriving the key is not what these tests are about.
-        monkeypatch.setattr(keystore_module, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
+        quick_keystores.use(monkeypatch)
         name = hashes.sha256(repr((budget, changes)).encode()).hex()[:16]
         prepared = Path(_PREPARED.name, name)
         if name not in _federations:

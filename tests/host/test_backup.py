@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from sample_federation import EPOCH_ROUNDS, PASSPHRASE
 from test_cli_member import Desk
 from test_cli_member import desk as desk
 from test_member import Setting
+from test_member import at as at
 
 from tessera_host import backup, composition
 from tessera_host.errors import KeystoreError, NotPermitted, WrongPassphrase
@@ -21,14 +21,6 @@ from tessera_host.member import Member
 def budget(monkeypatch: pytest.MonkeyPatch) -> None:
     """How deliveries add up is not what these tests are about, and takes seconds."""
     monkeypatch.setattr(composition, "deliveries_within", lambda *_: 100)
-
-
-@pytest.fixture
-def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
-    setting = Setting(tmp_path, monkeypatch)
-    yield setting
-    setting.ann.close()
-    setting.bob.close()
 
 
 def restored(at: Setting, file: Path) -> backup.Restored:

@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
+import quick_keystores
 from issuer_office import PASSPHRASE, Office
-from tessera import hashes
 from tessera_host import cards, cli, cli_join
-from tessera_host import keystore as keystore_module
 from tessera_host.clock import local_time
 from tessera_host.issuer_service import IssuerServer
 from tessera_host.member import Member
@@ -29,7 +28,7 @@ class Desk:
     """A folder with IT's directory and members' homes, and the command line."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        monkeypatch.setattr(keystore_module, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
+        quick_keystores.use(monkeypatch)
         self.folder = folder
         self.office = Office(folder)
         self.office.member.close()

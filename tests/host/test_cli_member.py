@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from sample_federation import PASSPHRASE, TOKENS, Clock, PaperIssuer, SampleFederation, SampleRelay
 
+import quick_keystores
 from talking import LARGE
-from tessera import hashes
 from tessera_host import cards, cli
-from tessera_host import keystore as keystore_module
 from tessera_host import member as member_module
 from tessera_host.errors import RelayRefused, Unreachable
 from tessera_host.member import Member
@@ -27,7 +26,7 @@ class Desk:
         capsys: pytest.CaptureFixture[str],
         budget: dict[str, str] = LARGE,
     ) -> None:
-        monkeypatch.setattr(keystore_module, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
+        quick_keystores.use(monkeypatch)
         self.monkeypatch = monkeypatch
         self.folder = folder
         self.capsys = capsys

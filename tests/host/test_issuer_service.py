@@ -5,14 +5,14 @@ import secrets
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from issuer_office import PASSPHRASE, PLAN, Office
-from tessera import channel, curve, hashes
+from issuer_office import office as office
+from tessera import channel, curve
 from tessera_host import blind, cards, issuer_frames
 from tessera_host import keystore as keystore_module
 from tessera_host.errors import (
@@ -28,16 +28,6 @@ from tessera_host.errors import (
 )
 from tessera_host.issuer import Issuer
 from tessera_host.issuer_service import IssuerServer
-
-
-@pytest.fixture
-def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(keystore_module, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
-    made = Office(tmp_path)
-    yield made
-    made.member.close()
-    assert made.reports == []
-
 
 # -- frames
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+import quick_keystores
 from issuer_office import PASSPHRASE, PLAN, Office
-from tessera import hashes
+from issuer_office import office as office
 from tessera_host import card_files, cards, issuer_files, issuer_visit, joining, joining_files, plan, qr
-from tessera_host import keystore as keystore_module
 from tessera_host.errors import (
     IntegrityError,
     InvalidInput,
@@ -38,15 +38,6 @@ MANY_TOKENS = plan.make(
         allow_small=True,
     )
 )
-
-
-@pytest.fixture
-def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(keystore_module, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
-    made = Office(tmp_path)
-    yield made
-    made.member.close()
-    assert made.reports == []
 
 
 async def begin(office: Office, invitation: Invitation, home: str = "ben") -> Member:
@@ -501,7 +492,7 @@ def test_a_request_that_lay_for_half_a_day_is_made_anew(trips: Trips) -> None:
 def test_more_tokens_than_one_request_may_ask_for_take_more_trips(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keystore_module, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
+    quick_keystores.use(monkeypatch)
     office = Office(tmp_path, MANY_TOKENS)
     trips = Trips(office)
     text, count = trips.step(), 0

@@ -21,6 +21,7 @@ from sample_federation import (
     SampleRelay,
 )
 
+import quick_keystores
 from tessera import curve, hashes
 from tessera_host import blind, cards
 from tessera_host import keystore as keystore_module
@@ -52,7 +53,7 @@ class Setting:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
         # Deriving the key is not what these tests are about.
-        monkeypatch.setattr(keystore_module, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
+        quick_keystores.use(monkeypatch)
         self.folder = folder
         self.clock = Clock()
         self.federation = SampleFederation(**changes)

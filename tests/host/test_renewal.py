@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from scipy import stats
 
+import quick_keystores
 from issuer_office import Office
-from tessera import hashes
-from tessera_host import keystore as keystore_module
 from tessera_host.errors import NotOnRoster, TryLater, Unreachable
 from tessera_host.member import Member
 from tessera_host.renewal import Renewal
@@ -20,7 +19,7 @@ START = 20 * DAY  # an epoch of the middle
 
 @pytest.fixture
 def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(keystore_module, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
+    quick_keystores.use(monkeypatch)
     made = Office(tmp_path)
     made.clock.now = made.federation.newest.genesis + START
     yield made

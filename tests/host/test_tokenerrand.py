@@ -8,8 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tessera import hashes
-from tessera_host import keystore as keystore_module
+import quick_keystores
 from tessera_host import plan, tokenerrand
 from tessera_host.errors import NotPermitted, QuotaUsed, TryLater, Unreachable
 from tessera_host.issuer import Issuer
@@ -77,7 +76,7 @@ class Office:
 
 @pytest.fixture
 def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(keystore_module, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
+    quick_keystores.use(monkeypatch)
     made = Office(tmp_path)
     yield made
     made.close()
@@ -89,7 +88,7 @@ def test_no_token_is_lost_whatever_is_lost_on_the_way(
     tmp_path_factory: pytest.TempPathFactory, losses: list[str], data: st.DataObject
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keystore_module, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
+        quick_keystores.use(patch)
         office = Office(tmp_path_factory.mktemp("office"))
         line = Lossy(office.issuer, losses)
         for _ in range(len(losses) + 1):

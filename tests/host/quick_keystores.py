@@ -1,0 +1,11 @@
+"""Keystores without scrypt, for tests that open many: a passphrase is still told from another."""
+
+import pytest
+
+from tessera import hashes
+from tessera_host import keystore
+
+
+def use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the end of the patch."""
+    monkeypatch.setattr(keystore, "_derive", lambda phrase, salt: hashes.sha256(phrase.encode(), salt))
