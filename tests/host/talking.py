@@ -89,6 +89,7 @@ class Time:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.now = float(clock.now)
+        self.last = float("inf")  # here it stands still
         self.suspend_at: float | None = None
         self.suspend_seconds = 0.0
         self.while_asleep: Callable[[], None] = lambda: None
@@ -97,6 +98,9 @@ class Time:
         return self.now
 
     async def sleep(self, seconds: float) -> None:
+        if self.now + seconds > self.last:
+            await asyncio.sleep(0.001)
+            return
         self.now += seconds
         if self.suspend_at is not None and self.now >= self.suspend_at:
             self.now += self.suspend_seconds

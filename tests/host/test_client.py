@@ -103,9 +103,13 @@ async def test_a_relay_that_is_away_does_not_end_the_messages(pair: Pair) -> Non
 
 
 async def test_while_the_engine_runs_messages_come_from_it(pair: Pair) -> None:
-    engine = asyncio.create_task(pair.bob.run(at_once=True))
     await pair.ann.send("Bob", "hello")
+    pair.time.last = pair.time.now + 4 * ROUND_SECONDS  # in the epoch that there are tokens for
+    changes = pair.bob.changes()
+    engine = asyncio.create_task(pair.bob.run(at_once=True))
     async with asyncio.timeout(20):
+        while not await pair.bob.inbox():
+            await anext(changes)
         assert (await next_of(pair.bob.messages())).text == "hello"
     engine.cancel()
     assert (await pair.bob.state()).connected is True
