@@ -31,10 +31,10 @@ setup: ## install what is missing; everything it makes lies in a cache outside t
 	@tools/setup.sh
 
 run: setup ## start a relay on MicroPython, port 8100
-	@"$(PYTHON)" -m tessera_host.demo run
+	@"$(PYTHON)" -m tessera_host.cli.demo run
 
 demo: setup ## two members exchange the lines of INPUT=file through a relay on MicroPython
-	@"$(PYTHON)" -m tessera_host.demo demo --input "$(INPUT)"
+	@"$(PYTHON)" -m tessera_host.cli.demo demo --input "$(INPUT)"
 
 serve: setup ## start a relay on CPython, PORT=8100 STORAGE=folder
 	@"$(VENV)/bin/tessera" serve --port "$(PORT)" --storage "$(STORAGE)" \

@@ -20,8 +20,8 @@ from rich.table import Table
 
 import office
 from tessera import channel, wire
-from tessera_host.demo import free_port
-from tessera_host.relay_process import HEAP_KIB, RelayProcess
+from tessera_host.cli.demo import free_port
+from tessera_host.relay.process import HEAP_KIB, RelayProcess
 
 CONNECTIONS = 4
 LABELS = {

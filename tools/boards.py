@@ -4,8 +4,8 @@ Usage: boards.py            check every board: partitions, manifest, frozen modu
        boards.py --list     name the boards, one a line
 
 Owns the reading of boards/<BOARD>/: partitions.csv (ESP-IDF's format, on RP2 boards too), mpconfigboard.*, manifest.py.
-The image itself is image.py's; ring sizes that plans are made with are tessera_host.boards', which this compares.
-Importable without the set-up's MicroPython but for frozen_modules() and compile_module().
+The image itself is image.py's; ring sizes that plans are made with are tessera_host.planning.boards', which this
+compares. Importable without the set-up's MicroPython but for frozen_modules() and compile_module().
 """
 
 import csv
@@ -25,7 +25,7 @@ from types import ModuleType
 
 from tessera.firmware import digest_of_files
 from tessera.release import version_number
-from tessera_host import boards as host_boards
+from tessera_host.planning import boards as host_boards
 from tessera_host.provisioning.esp32_image import TABLE_OFFSET
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -192,17 +192,17 @@ def _check_rings(board: Board) -> None:
         length = board.partitions[name].length
         if length != sectors * SECTOR_BYTES:
             here = length // SECTOR_BYTES
-            raise BoardError(f"{board.name}: {here} sectors in partition '{name}', {sectors} in tessera_host.boards")
+            raise BoardError(f"{board.name}: {here} sectors in partition '{name}', {sectors} in planning.boards")
 
 
 def _check_flashing(board: Board) -> None:
     """What `tessera flash` takes this board for is what its folder says."""
     planned = host_boards.board(board.name)
     if planned.mcu != board.mcu:
-        raise BoardError(f"{board.name}: board.json has the mcu '{board.mcu}', tessera_host.boards '{planned.mcu}'")
+        raise BoardError(f"{board.name}: board.json has the mcu '{board.mcu}', planning.boards '{planned.mcu}'")
     if planned.image_offset != board.image_offset:
         here, there = hex(board.image_offset), hex(planned.image_offset)
-        raise BoardError(f"{board.name}: flash_offset {here} in board.json, {there} in tessera_host.boards")
+        raise BoardError(f"{board.name}: flash_offset {here} in board.json, {there} in planning.boards")
 
 
 def _check_rp2_storage(board: Board) -> None:
@@ -381,7 +381,7 @@ def check_all() -> Iterator[str]:
     micropython, mpy_cross = programs()
     missing = set(names()) ^ (set(host_boards.BOARDS) - {"GATEWAY"})
     if missing:
-        raise BoardError(f"only one of boards/ and tessera_host.boards knows {', '.join(sorted(missing))}")
+        raise BoardError(f"only one of boards/ and planning.boards knows {', '.join(sorted(missing))}")
     for name in names():
         yield check_board(name, micropython, mpy_cross)
 

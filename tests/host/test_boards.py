@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tessera_host.boards import BOARDS, SECTOR_BYTES
+from tessera_host.planning.boards import BOARDS, SECTOR_BYTES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TABLE = "# Name, Type, SubType, Offset, Size\n"
@@ -91,7 +91,7 @@ def test_a_wrong_rp2_table_is_refused(change, file, old, new, words):
         ("partitions.csv", "0x33c000, 784K", "0x33c000, 788K", "ends behind the flash"),
         ("sdkconfig.board", "FLASHSIZE_4MB=y", "FLASHSIZE_8MB=y", "does not set a flash of 4 MB"),
         ("board.json", '"0x1000"', '"0"', "flash_offset 0x0 in board.json, 0x1000 in"),
-        ("board.json", '"esp32"', '"esp32s3"', "the mcu 'esp32s3', tessera_host.boards 'esp32'"),
+        ("board.json", '"esp32"', '"esp32s3"', "the mcu 'esp32s3', planning.boards 'esp32'"),
         ("partitions.csv", "app,  ota_0,", "app,  factory,", "ota_0 before ota_1"),
         ("partitions.csv", "data, ota, ", "data, 0x42,", "not otadata"),
     ],

@@ -16,8 +16,8 @@ import boards as board_folders
 import esp32parts
 import romloader
 from romloader import Fault
-from tessera_host.boards import BOARDS
 from tessera_host.errors import BoardNotFound, BoardSilent, FlashFailed, ImageRejected, PortDenied, WrongBoard
+from tessera_host.planning.boards import BOARDS
 from tessera_host.provisioning import detection, esp32, prompt
 from tessera_host.provisioning.finder import Port
 

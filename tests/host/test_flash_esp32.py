@@ -11,7 +11,8 @@ import boards as board_folders
 import esp32parts
 import romloader
 from romloader import Fault
-from tessera_host import cli, cli_flash
+from tessera_host import cli
+from tessera_host.cli import flash as cli_flash
 from tessera_host.provisioning import detection, prompt, relay_setup
 from tessera_host.provisioning.finder import Finder, Port
 

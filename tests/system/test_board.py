@@ -16,8 +16,8 @@ from emulator.bridge import LOCAL
 from emulator.provision import provision, reset, wait_until_serving
 from tessera.wire import RECORD_BYTES
 from tessera_host.errors import TesseraError
-from tessera_host.member import Member
-from tessera_host.relay_connection import RelayConnection
+from tessera_host.member.member import Member
+from tessera_host.protocol.relay_connection import RelayConnection
 
 ROUND_SECONDS = 12  # an emulated board falls behind by seconds while it is busy
 PATIENCE_SECONDS = 120

@@ -15,7 +15,7 @@ from office_on_disk import PASSPHRASE
 
 from emulator.bridge import LOCAL
 from emulator.pico import Pico
-from tessera_host.demo import free_port
+from tessera_host.cli.demo import free_port
 
 FLASH = Path(__file__).with_name("flash_emulated.py")
 ROUND_SECONDS = 10  # the emulated board's clock falls behind while it is busy

@@ -1,6 +1,6 @@
 """The flash of a board that holds a relay: its directory, with programs beside it, as littlefs, and its rings.
 
-Owns how a relay directory of a computer (tessera_host.relay_directory) becomes the flash file of an emulated board.
+Owns how a relay directory of a computer (issuer.relay_directory) becomes the flash file of an emulated board.
 """
 
 from pathlib import Path
