@@ -1,4 +1,4 @@
-"""What a conversation needs, whoever does the work: this process (`client`) or the agent (`agent_link`).
+"""What a conversation needs, whoever does the work: this process (`client`) or the agent (`link`).
 
 Owns the interface that the commands and the full-screen conversation are written against, the state of a connection,
 and the JSON forms that go over the agent's socket.

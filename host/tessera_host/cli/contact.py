@@ -1,6 +1,6 @@
 """The commands by which two members meet, and what they do with each other afterwards.
 
-Owns what is typed and how results are shown. The conversation of a meeting is `cli_meeting`'s.
+Owns what is typed and how results are shown. The conversation of a meeting is `cli.meeting`'s.
 """
 
 from pathlib import Path

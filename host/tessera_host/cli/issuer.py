@@ -1,7 +1,7 @@
 """IT's commands about who may join: invitations, the issuer's service, and answering files.
 
-Owns their options and what they print. What they do is `issuer`'s, `issuer_service`'s and `issuer_files`'. The other
-commands of the group are in `cli_operator`.
+Owns their options and what they print. What they do is `issuer`'s, `issuer.service`'s and `issuer.files`'. The other
+commands of the group are in `cli.operator`.
 """
 
 import asyncio

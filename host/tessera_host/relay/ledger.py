@@ -1,7 +1,7 @@
 """A relay's privacy ledger, asked for over the network: its checkpoints, its parameters, its public figures.
 
 Owns the questions. The federation card is enough for them: no token, no keystore. Whether anything of the answers is to
-be believed is `ledger_audit`'s business.
+be believed is `audit.verify`'s business.
 """
 
 from collections.abc import Callable

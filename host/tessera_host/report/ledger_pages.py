@@ -1,6 +1,6 @@
 """What was verified of the relays' privacy ledgers, and what was not: the part of a report that rests on evidence.
 
-Owns how a verdict is shown. The verdict is ledger_audit's. Nothing here is said of an epoch that was not verified.
+Owns how a verdict is shown. The verdict is audit.verify's. Nothing here is said of an epoch that was not verified.
 """
 
 from collections.abc import Sequence
