@@ -1,12 +1,12 @@
 """Programs around libsecp256k1 and this project's field for it: how they are compiled and run, on the host and in QEMU.
 
-Usage: field_programs.py MACHINE [--exhaustive] [--count N] [--field FIELD]
-       field_programs.py MACHINE --cases N
+Usage: python -m tools.build.field_programs MACHINE [--exhaustive] [--count N] [--field FIELD]
+       python -m tools.build.field_programs MACHINE --cases N
 
 Runs the library's own test program, or its exhaustive tests of a curve of order 13, to its end; exit status and output
 are the program's. With --cases, every primitive of the portable field over N cases instead: the digest of the results
 must be the host's. MACHINE is `host`, or what QEMU emulates: those need qemu-system-arm, or qemu-system-misc,
-gcc-riscv64-unknown-elf and picolibc-riscv64-unknown-elf, which tools/setup.sh does not install because `make test`
+gcc-riscv64-unknown-elf and picolibc-riscv64-unknown-elf, which setup.sh does not install because `make test`
 needs none of them. What operations cost in instructions: field_counts.py.
 """
 
@@ -19,11 +19,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import boards
+from tools.build import boards
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "firmware" / "modules" / "secp256k1"
-PROGRAMS = ROOT / "tools" / "bare"
+PROGRAMS = Path(__file__).with_name("bare")
 SEED = "00" * 16  # of the library's tests: the same run every time
 
 # Which field the library computes with, as library.c knows it.

@@ -1,6 +1,6 @@
 """What the curve costs with the library's own field and with this project's, on processors that QEMU emulates.
 
-Usage: field_counts.py [MACHINE...]    (all that QEMU emulates without arguments)
+Usage: python -m tools.bench.field_counts [MACHINE...]    (all that QEMU emulates without arguments)
 
 Prints instructions, not cycles: QEMU executes what a processor would but knows nothing of its pipeline, caches and
 flash. The same compiler and options (-O2) for every field. `code` are the bytes of the whole program's code and
@@ -12,9 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from field_programs import MACHINES, MODULE, PROGRAMS, Machine
 from rich.console import Console
 from rich.table import Table
+
+from tools.build.field_programs import MACHINES, MODULE, PROGRAMS, Machine
 
 OPERATIONS = ("mul", "sqr", "add", "inverse", "public", "sign", "verify", "dh", "code")
 EMULATED = [name for name, machine in MACHINES.items() if machine.emulator]

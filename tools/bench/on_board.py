@@ -1,5 +1,5 @@
 # What the relay core costs on a board, in cycles of the emulated processor: a line of JSON a figure, {name: [cycles]}.
-# tools/bench_device.py puts this file, tests/core/office.py and a relay directory on the board's flash and runs it at
+# tools/bench/device.py puts this file, tests/core/office.py and a relay directory on the board's flash and runs it at
 # the raw prompt in deterministic mode, so two runs print the same.
 
 import asyncio

@@ -1,11 +1,11 @@
 """`make bench-device`: what the image for the Raspberry Pi Pico costs in cycles, on the emulated board.
 
-Usage: bench_device.py [--curve]    --curve: only the first table, in two minutes; nothing is written
+Usage: python -m tools.bench.device [--curve]    --curve: only the first table, in two minutes; nothing is written
 
 Owns the measurements, which are figures and not assertions. Cycles are those of an ideal Cortex-M0+ (no XIP misses, one
 core) with the flash chip's typical times; milliseconds are at 125 MHz. Prints two tables: curve work, beside that of an
 image with libsecp256k1's own field, and the relay; writes build/bench-device.json.
-What runs on the board is bench_board.py; here it is started, watched from outside (boot, heap, the line) and shown.
+What runs on the board is on_board.py; here it is started, watched from outside (boot, heap, the line) and shown.
 """
 
 import argparse
@@ -23,18 +23,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench import CONNECTIONS, one_member
-from full_relay import EPOCH_ROUNDS, ROOT, ROUND_SECONDS, FullRelay, make_full_relay, make_relay
 from rich.console import Console
 from rich.table import Table
 
-from boards import read_board
-from emulator.board import Board
-from emulator.calls import SCRATCH, Call, call, curve_functions
-from emulator.execution import DONE, execute
-from emulator.relay_flash import write_relay
-from emulator.testvolume import CORE_TESTS
 from tessera import wire
+from tools.bench import ROOT
+from tools.bench.full_relay import EPOCH_ROUNDS, ROUND_SECONDS, FullRelay, make_full_relay, make_relay
+from tools.bench.runtimes import CONNECTIONS, one_member
+from tools.build.boards import read_board
+from tools.emulator.board import Board
+from tools.emulator.calls import SCRATCH, Call, call, curve_functions
+from tools.emulator.execution import DONE, execute
+from tools.emulator.relay_flash import write_relay
+from tools.emulator.testvolume import CORE_TESTS
 
 BOARD = "RPI_PICO"
 IMAGE = ROOT / "build" / BOARD / "firmware.uf2"
@@ -42,7 +43,7 @@ LIBRARY_IMAGE = ROOT / "build" / f"{BOARD}-library-field" / "firmware.uf2"  # im
 CYCLES_PER_MS = 125_000
 CYCLES_PER_MS_AT_200_MHZ = 200_000  # the RP2040 is rated for it; MicroPython leaves it at 125
 GENESIS = 1_767_225_600  # 2026-01-01
-PARTS = {"bench_board": ROOT / "tools" / "bench_board.py"} | {
+PARTS = {"on_board": Path(__file__).with_name("on_board.py")} | {
     name: CORE_TESTS / f"{name}.py" for name in ("office", "check", "ramdevice", "flashvectors")
 }
 # As `device.service` runs it, with an eye on the heap. Ctrl-C ends it.
@@ -78,7 +79,7 @@ def scratch() -> Iterator[Path]:
 
 
 def core_figures(folder: Path, relay: FullRelay) -> Figures:
-    """What bench_board.py says of a relay, by name; "cells" is the list of those it fetched."""
+    """What on_board.py says of a relay, by name; "cells" is the list of those it fetched."""
     config = {
         "now": relay.now,
         "round_seconds": ROUND_SECONDS,
@@ -116,10 +117,10 @@ def inverse_cycles(image: Path) -> dict[str, list[int]]:
 
 def run_on_board(image: Path, flash: Path, function: str) -> Figures:
     program = flash.with_suffix(".py")
-    program.write_text(f"import bench_board\nbench_board.{function}()\n")
+    program.write_text(f"import on_board\nbench_board.{function}()\n")
     execution = execute(image, flash, program)
     if execution.status != DONE:
-        sys.exit(f"bench_board.py failed on the board:\n{execution.output}{execution.errors}")
+        sys.exit(f"on_board.py failed on the board:\n{execution.output}{execution.errors}")
     figures: Figures = {"cells": []}
     for line in execution.output.splitlines():
         ((name, value),) = json.loads(line).items()

@@ -1,7 +1,7 @@
 """`make bench-bundle`: what the same code costs as a bundle, beside frozen, on the emulated Raspberry Pi Pico.
 
 Owns the measurement, which is figures and not assertions: heap in use once everything that a relay imports is imported,
-and cycles (an ideal Cortex-M0+, as in bench_device.py) from power to the prompt.
+and cycles (an ideal Cortex-M0+, as in device.py) from power to the prompt.
 """
 
 import hashlib
@@ -9,14 +9,13 @@ import json
 import tempfile
 from pathlib import Path
 
-import bundle
 from rich.console import Console
 from rich.table import Table
 
-import boards
-from emulator.execution import DONE, execute
-from emulator.littlefs_image import make_littlefs, write_flash
 from tessera.release import version_number
+from tools.build import boards, bundle
+from tools.emulator.execution import DONE, execute
+from tools.emulator.littlefs_image import make_littlefs, write_flash
 
 BOARD = "RPI_PICO"
 IMAGE = boards.ROOT / "build" / BOARD / "firmware.uf2"

@@ -1,9 +1,9 @@
 """What the curve costs on the emulated RP2040, function by function: exact cycles, stack, flash that code ran from.
 
-Usage: bench_curve.py [IMAGE] [--keys N]    PYTHONPATH=tools; the image is build/RPI_PICO/firmware.uf2 unless given
+Usage: python -m tools.bench.curve [IMAGE] [--keys N]    the image is build/RPI_PICO/firmware.uf2 unless given
 
 Calls the image's own library and field without MicroPython around them. Owns these measurements; what the relay makes
-of them is bench_device.py's. Of what computes with secrets, the width of the distribution over N random ones is shown:
+of them is device.py's. Of what computes with secrets, the width of the distribution over N random ones is shown:
 the cycles that the slowest took beyond the fastest.
 """
 
@@ -16,10 +16,10 @@ import coincurve
 from rich.console import Console
 from rich.table import Table
 
-from emulator.calls import SCRATCH, Answer, Call, call, curve_functions
-from emulator.curve import Library
+from tools.bench import ROOT
+from tools.emulator.calls import SCRATCH, Answer, Call, call, curve_functions
+from tools.emulator.curve import Library
 
-ROOT = Path(__file__).resolve().parent.parent
 IMAGE = ROOT / "build" / "RPI_PICO" / "firmware.uf2"
 RATED_MHZ, FASTEST_MHZ = 125, 200  # 200 MHz is computed, not run
 HOT = ("tessera_m0_fe_", "secp256k1_gej_double", "tessera_gej_add_affine")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CORE_TESTS = ROOT / "tests" / "core"
 
 # The least variety of bytes a fixed key has that is searched for: one of 31 zeros and a 7 is in every binary.

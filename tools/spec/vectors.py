@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Makes tests/vectors/*.json from tools/reference.py, which is written from firmware/PROTOCOL.md alone.
+"""Makes tests/vectors/*.json from tools/spec/reference.py, which is written from firmware/PROTOCOL.md alone.
 
-    tools/vectors.py            writes the files
-    tools/vectors.py --check    exits 1 if a committed file differs from what would be written
+    python -m tools.spec.vectors            writes the files
+    python -m tools.spec.vectors --check    exits 1 if a committed file differs from what would be written
 
 Inputs are SHA-256 of labels, so two runs, or two people, get identical files. Byte strings are lower-case hex. So are
 counters, draws and thresholds (u64, 16 digits), which many JSON readers would round. Rows taken from a publication
@@ -20,11 +20,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import reference as ref
 from coincurve import PrivateKey
 
-VECTORS = Path(__file__).parent.parent / "tests" / "vectors"
-OWN = "tools/vectors.py"
+from tools.spec import reference as ref
+
+VECTORS = Path(__file__).resolve().parents[2] / "tests" / "vectors"
+OWN = "tools/spec/vectors.py"
 Row = dict[str, Any]
 Rows = list[Row]
 
@@ -32,7 +33,7 @@ Rows = list[Row]
 def require(holds: bool, what: str) -> None:
     """A vector that is not right must not be written."""
     if not holds:
-        raise SystemExit(f"tools/vectors.py: {what} does not hold; fix tools/reference.py or the published row")
+        raise SystemExit(f"{OWN}: {what} does not hold; fix tools/spec/reference.py or the published row")
 
 
 def data(label: str, size: int = 32) -> bytes:

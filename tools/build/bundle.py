@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mpremote.romfs import VfsRomWriter
 
-import boards
-from boards import Board, BoardError
+from tools.build import boards
+from tools.build.boards import Board, BoardError
 
 # The curve tier of a MicroPython without the C module, what tests want of the core, and what works on a board that is
 # no relay yet, where no bundle runs.

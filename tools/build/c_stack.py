@@ -1,6 +1,8 @@
 """`make c-stack`: the C stack that each function of firmware/modules takes, at most, as the compiler says.
 
-Usage: c_stack.py FOLDER    with the call graphs (.ci) that the build put beside the module's objects, or below
+Usage: python -m tools.build.c_stack FOLDER
+
+FOLDER holds, here or below, the call graphs (.ci) that the build put beside the module's objects.
 
 Adds up frames along the deepest chain of calls, for the machine and the options of that build; MicroPython's own
 functions below the module (allocation, errors) do not count. Where the field is assembly (field_m0.py), which has no
@@ -13,7 +15,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-MODULE = Path(__file__).resolve().parent.parent / "firmware/modules/secp256k1/modsecp256k1.c"
+MODULE = Path(__file__).resolve().parents[2] / "firmware/modules/secp256k1/modsecp256k1.c"
 FUNCTIONS = ("verify", "sign", "public", "dh", "tweak_add", "randomize")
 FUNCTIONS += ("secret_make_new", "point_make_new", "prepared_make_new")
 FUNCTIONS += ("make_hmac_key", "hmac_key_digest", "hmac_key_digest_into", "hmac_key_verify")  # of mbedcrypto

@@ -1,7 +1,8 @@
 """Builds the image of a board (`make image BOARD=…`) into build/<BOARD>/: firmware.uf2, firmware.bin,
 bundle.bin (RP2: an update in service) or slot.bin (ESP32: the same), and image.json.
 
-Usage: image.py BOARD [--output FOLDER] [--work FOLDER] [--freeze MANIFEST] [--library-field] [--again]
+Usage: python -m tools.build.image BOARD [--output FOLDER] [--work FOLDER] [--freeze MANIFEST] [--library-field]
+                                     [--again]
 
   --output   instead of build/<BOARD>
   --work     where to compile (default: beside the virtual environment); nothing of its name reaches the image
@@ -25,13 +26,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import bundle
-import image_guard
-
-import boards
-from boards import ROOT, Board, BoardError
 from tessera.firmware import digest_of_files
+from tools.build import boards, bundle, image_guard
+from tools.build.boards import ROOT, Board, BoardError
 
+HERE = Path(__file__).resolve().parent
 STATE = Path(sys.prefix).parent
 BUILT = STATE.parent / "images"  # finished images by their content, of all trees
 KEPT = 8
@@ -84,9 +83,7 @@ def add_manifest(manifest: Path, extra: Path) -> None:
 def content_key(stage: Path, extra: list[Path], tree: Path) -> str:
     """A digest of all that decides what the image is: two builds of one key are the same."""
     # The toolchain and its sources are micropython.sh's: the set-up made them from exactly this content.
-    files = [
-        ROOT / "tools" / name for name in ("image.py", "boards.py", "bundle.py", "image_guard.py", "micropython.sh")
-    ]
+    files = [HERE / name for name in ("image.py", "boards.py", "bundle.py", "image_guard.py", "micropython.sh")]
     staged = sorted(path for path in stage.rglob("*") if path.is_file())
     return digest_of([*staged, *extra, *files], stage, f"{os.environ.get('MICROPY_DIR', '')} {describe(tree)}")
 
@@ -116,7 +113,7 @@ def forget_other_configuration(stage: Path, build: Path) -> None:
     a source, and do not see that a header's setting changes which names there are."""
     configured = build.parent / "configuration"
     settings = sorted(path for path in stage.rglob("*") if path.is_file() and path.suffix != ".py")
-    key = digest_of([*settings, ROOT / "tools" / "micropython.sh"], stage)
+    key = digest_of([*settings, HERE / "micropython.sh"], stage)
     if not configured.exists() or configured.read_text() != key:
         shutil.rmtree(build, ignore_errors=True)
         configured.write_text(key)
@@ -126,7 +123,7 @@ def compile_image(board: Board, stage: Path, manifest: Path, build: Path) -> Non
     """Run MicroPython's own build; its output goes to a log that is shown if it fails."""
     log = build.parent / "build.log"
     cache = boards.programs()[0].parent
-    command = ["bash", ROOT / "tools" / "micropython.sh", board.port, cache, manifest.parent, manifest, build]
+    command = ["bash", HERE / "micropython.sh", board.port, cache, manifest.parent, manifest, build]
     with log.open("w") as file:
         done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
     if done.returncode:

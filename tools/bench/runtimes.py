@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from full_relay import EPOCH_ROUNDS, EPOCH_SECONDS, RETENTION, ROOT, make_full_relay  # sets the path for the core
 from rich.console import Console
 from rich.table import Table
 
@@ -22,6 +21,13 @@ import office
 from tessera import channel, wire
 from tessera_host.cli.demo import free_port
 from tessera_host.relay.process import HEAP_KIB, RelayProcess
+from tools.bench import ROOT
+from tools.bench.full_relay import (
+    EPOCH_ROUNDS,
+    EPOCH_SECONDS,
+    RETENTION,
+    make_full_relay,
+)
 
 CONNECTIONS = 4
 LABELS = {
@@ -40,9 +46,9 @@ LABELS = {
 
 def core_figures(*command: str) -> dict[str, Any]:
     folders = [str(ROOT / "firmware"), str(ROOT / "tests" / "core")]
-    run = subprocess.run([*command, str(ROOT / "tools" / "bench_core.py"), *folders], capture_output=True, text=True)
+    run = subprocess.run([*command, str(Path(__file__).with_name("core.py")), *folders], capture_output=True, text=True)
     if run.returncode:
-        sys.exit(f"bench_core.py failed on {command[0]}:\n{run.stdout}{run.stderr}")
+        sys.exit(f"bench/core.py failed on {command[0]}:\n{run.stdout}{run.stderr}")
     figures: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
     return figures
 

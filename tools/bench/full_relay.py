@@ -6,19 +6,15 @@ tests' office (tests/core/office.py), so a benchmark can make tokens without an 
 
 import json
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "firmware"), str(ROOT / "tests" / "core")]
-
-import office  # noqa: E402
-from check import unhex, vectors  # noqa: E402
-from tessera.clock import Clock  # noqa: E402
-from tessera.filedevice import FileDevice  # noqa: E402
-from tessera.files import Directory  # noqa: E402
-from tessera.relay import Identity, Relay  # noqa: E402
+import office
+from check import unhex, vectors
+from tessera.clock import Clock
+from tessera.filedevice import FileDevice
+from tessera.files import Directory
+from tessera.relay import Identity, Relay
 
 RING_SECTORS, KEYRING_SECTORS = 212, 4  # the 848 KiB of a Pico W
 ROUND_SECONDS, EPOCH_ROUNDS, RETENTION = 300, 288, 3

@@ -2,25 +2,25 @@
 # Makes this tree ready: system packages, virtual environment, MicroPython. Owns the layout of the cache; how MicroPython
 # is built is micropython.sh's. Each step is skipped while the content it was made from is unchanged.
 #
-#   tools/setup.sh            do what is missing
-#   tools/setup.sh image      and what images of boards need beyond that: ARM compiler, SDK of the RP2040
-#   tools/setup.sh emulator   and what the emulated board needs
-#   tools/setup.sh --where    print this tree's folder in the cache and do nothing
+#   tools/build/setup.sh            do what is missing
+#   tools/build/setup.sh image      and what images of boards need beyond that: ARM compiler, SDK of the RP2040
+#   tools/build/setup.sh emulator   and what the emulated board needs
+#   tools/build/setup.sh --where    print this tree's folder in the cache and do nothing
 #
 # Cache: $TESSERA_CACHE, else $XDG_CACHE_HOME/tessera, else ~/.cache/tessera
 #   micropython/         sources and build, shared by all trees
 #   NAME-HASH/venv       this tree's virtual environment, the project installed editable
 #   NAME-HASH/bin        mpy-cross, micropython (this tree's C modules), micropython-tessera (its core frozen in as well)
-#   NAME-HASH/callgraph  what the compiler says of the C modules' stack (tools/c_stack.py)
-#   NAME-HASH/image      what images are compiled in (tools/image.py)
-#   images/              finished images, by the content they were made of (tools/image.py)
+#   NAME-HASH/callgraph  what the compiler says of the C modules' stack (tools/build/c_stack.py)
+#   NAME-HASH/image      what images are compiled in (tools/build/image.py)
+#   images/              finished images, by the content they were made of (tools/build/image.py)
 #   NAME-HASH/emulator   the emulated board: its Node.js modules, and a link to tools/emulator
 #   setup.log            what the last working run printed
 #
 # A Debian without make and git needs `apt-get install make git` first; the rest is installed from here.
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 cache=${TESSERA_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or TESSERA_CACHE}/.cache}/tessera}
 [[ $cache == /* ]] || cache=$PWD/$cache
 name=$(basename "$root" | tr -c 'A-Za-z0-9._\n-' _)
@@ -138,7 +138,7 @@ make_venv() {
 
 # --- MicroPython -----------------------------------------------------------------------------------------------------
 
-micropython() { PYTHON=$python "$root/tools/micropython.sh" "$1" "$cache/micropython" "${@:2}"; }
+micropython() { PYTHON=$python "$root/tools/build/micropython.sh" "$1" "$cache/micropython" "${@:2}"; }
 
 make_toolchain() {
     rm -f "$cache"/{micropython,rp2}.stamp
@@ -166,7 +166,7 @@ build_plain() {
 }
 
 frozen_key() {
-    (cd "$1" && cat "$root/tools/firmware_digest.py" && sha256sum manifest_unix.py relay_unix.py tessera/*.py) |
+    (cd "$1" && cat "$root/tools/build/firmware_digest.py" && sha256sum manifest_unix.py relay_unix.py tessera/*.py) |
         sha256sum
 }
 
@@ -176,7 +176,7 @@ freeze_core() {
     mkdir -p "$copy/tessera"
     cp "$root"/firmware/{manifest_unix,relay_unix}.py "$copy"
     cp "$root"/firmware/tessera/*.py "$copy/tessera"
-    "$python" "$root/tools/firmware_digest.py" "$copy/tessera" "$copy/tessera_build.py"
+    "$python" "$root/tools/build/firmware_digest.py" "$copy/tessera" "$copy/tessera_build.py"
     micropython unix "$state/modules" "$copy/manifest_unix.py" "$state/bin/micropython-tessera"
     echo "$(<"$state/plain.stamp") $(frozen_key "$copy")" >"$state/frozen.stamp"
 }
@@ -201,7 +201,7 @@ for wanted in "$@"; do
     case $wanted in
     image) want_image=1 ;;
     emulator) want_emulator=1 ;;
-    *) stop "unknown argument: $wanted" "Usage: tools/setup.sh [--where | image | emulator]..." ;;
+    *) stop "unknown argument: $wanted" "Usage: tools/build/setup.sh [--where | image | emulator]..." ;;
     esac
 done
 [[ $cache != *[[:space:]]* ]] || stop "the cache's path has a space, which MicroPython's makefiles do not bear: $cache" \
@@ -212,7 +212,7 @@ exec 9>"$cache/lock" # children inherit it: a build that outlives a killed set-u
 flock -n 9 || { say "waiting for another set-up to finish …"; flock 9; }
 
 venv_key=$(sha256sum <"$root/pyproject.toml")
-toolchain_key=$(sha256sum <"$root/tools/micropython.sh")
+toolchain_key=$(sha256sum <"$root/tools/build/micropython.sh")
 plain_key="$toolchain_key $(modules_key "$root/firmware/modules")"
 core_key="$plain_key $(frozen_key "$root/firmware")"
 { is_fresh "$state/venv.stamp" "$venv_key" && [ -x "$venv/bin/python" ]; } || venv_stale=1

@@ -1,5 +1,5 @@
 # Rates of the relay core without sockets and delays, on whatever runtime runs this file; prints one JSON object.
-# tools/bench.py runs it on CPython and MicroPython. Arguments: the folders firmware and tests/core.
+# tools/bench/runtimes.py runs it on CPython and MicroPython. Arguments: the folders firmware and tests/core.
 
 import json
 import sys
