@@ -22,19 +22,12 @@ from tessera import channel, curve_plain, hashes, keyring, ledger, params, recor
 from tessera.admission import Admission
 from tessera.errors import TooOld
 from tessera.relay import Relay
-from tessera_host import (
-    cards,
-    contacts,
-    federation,
-    gateway,
-    invitations,
-    issuance,
-    issuer_frames,
-    keystore,
-    records,
-    relay_connection,
-)
 from tessera_host.errors import InvalidInput
+from tessera_host.issuer import invitations, issuance
+from tessera_host.keys import keystore
+from tessera_host.member import contacts
+from tessera_host.protocol import cards, federation, issuer_frames, records, relay_connection
+from tessera_host.relay import gateway
 
 SEED = 20260401
 
