@@ -90,7 +90,7 @@ soak: setup ## thirty days of an office of 50 in fast motion, with power cuts, t
 	@"$(PYTHON)" tests/soak/soak.py --days "$(DAYS)"
 
 results: setup ## tests/RESULTS.md from the last whole runs of the four suites above
-	@"$(PYTHON)" tools/results.py
+	@"$(PYTHON)" tests/results.py
 
 bench-device: image setup-emulator ## cycles of everything the relay does on the emulated Pico; heap and stack
 	@"$(PYTHON)" -m tools.build.image "$(BOARD)" --library-field

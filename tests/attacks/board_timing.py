@@ -25,7 +25,7 @@ import numpy as np
 from scipy import stats
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-FOLDERS = ("tests/core", ".", "tools", "firmware")
+FOLDERS = ("tests/core", ".", "tests", "firmware")
 sys.path[:0] = [str(ROOT / folder) for folder in FOLDERS]
 
 import office  # noqa: E402

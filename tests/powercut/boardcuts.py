@@ -18,7 +18,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent.parent
-sys.path[:0] = [str(ROOT / folder) for folder in (".", "tools", "firmware", "tests/core")]
+sys.path[:0] = [str(ROOT / folder) for folder in (".", "firmware", "tests", "tests/core")]
 
 import office  # noqa: E402
 from results import Row, publish  # noqa: E402

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-sys.path[:0] = [str(FOLDER.parent.parent / "tools")]
+sys.path[:0] = [str(FOLDER.parent)]
 
 from results import Row, publish  # noqa: E402
 
