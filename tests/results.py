@@ -146,13 +146,16 @@ def _table(run: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dry-run", action="store_true", help="write nothing")
+    dry = parser.parse_args().dry_run
     try:
         page = merged(PAGE.read_text(), read_runs(FOLDER))
     except Refused as refused:
         print(f"results: {refused}", file=sys.stderr)
         return 1
-    PAGE.write_text(page)
+    if not dry:
+        PAGE.write_text(page)
     return 0
 
 
