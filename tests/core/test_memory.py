@@ -85,7 +85,7 @@ class _FullRelay:
         self._port = 12000 + int.from_bytes(os.urandom(2), "big") % 8000
         ready = asyncio.Event()
         self._task = asyncio.create_task(self.server.run("127.0.0.1", self._port, ready.set))
-        await asyncio.wait_for(ready.wait(), 5)
+        await asyncio.wait_for(ready.wait(), _PATIENCE_SECONDS)
         return self
 
     def _boot(self):

@@ -17,6 +17,7 @@ from tessera_host.errors import InvalidInput, UsageError, WrongPassphrase
 from tessera_host.keys import passphrase, unlocking
 from tessera_host.keys.keystore import DerivedKey, Keystore
 from tessera_host.keys.unlocking import Keys
+from tests.patience import PATIENCE_SECONDS
 
 KEY = {"salt": "00" * 16, "key": "11" * 32}
 
@@ -123,7 +124,7 @@ def test_process_ends_when_it_is_locked_or_the_user_logs_out(session: Path, tmp_
         unlocking.keep(path, derived(path), 60)
         assert serving()
         end()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while serving() and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not serving()
@@ -178,7 +179,7 @@ def test_file_comes_before_what_is_unlocked_and_that_before_the_prompt(
 
 async def test_process_without_a_key_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unlocking, "START_SECONDS", 0.05)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await unlocking.serve(tmp_path / "s", Keys())
 
 
