@@ -43,7 +43,8 @@ NEVER = const(0xFFFFFFFF)  # commissioned: no cover key was ever disclosed
 
 
 class KeyRing:
-    """The state as attributes; load() reads it, rewrite() makes it durable as a whole, the rest append a page.
+    """The state as attributes, for others to read; load() reads it. Each method that changes it makes all that belongs
+    to the change durable before it returns.
 
     flags, boots, seed(32), next_sector (record log), sealed_next (first round not sealed), sealed_count (rounds of its
     epoch sealed in time), commissioned (epoch whose cover was disclosed), epochs {epoch: (page_key, cover_state)},
@@ -154,7 +155,45 @@ class KeyRing:
             for at in range(4, length, _LEASE_BYTES):
                 self.leases[body[at : at + TOKEN_ID_BYTES]] = body[at + TOKEN_ID_BYTES]
 
-    # -- writing
+    # -- the life of a relay
+
+    def begin_life(self, seed):
+        """The state of a relay that never ran, with the seed it was provisioned with; durable with its first boot."""
+        self.clear()
+        self.seed = seed
+
+    def begin_boot(self, next_sector, seed):
+        """Count a boot, which has another seed and opens sectors of the record log from next_sector on."""
+        self.boots += 1
+        self.next_sector = next_sector
+        self.seed = seed
+        self.rewrite()
+
+    def open_epoch(self, epoch, keys, first, seed):
+        """Open an epoch with its keys, those of epochs that were missed, and another seed; keys before first go.
+
+        keys: {epoch: (page_key, cover_state)}. No round of the epoch is sealed, no token has a lease.
+        """
+        self.epochs.update(keys)
+        self._drop_before(first)
+        self.sealed_count = 0
+        self.lease_epoch, self.leases = epoch, {}
+        self.seed = seed
+        self.rewrite()
+
+    def reopen_epoch(self, epoch):
+        """Open an epoch that has its keys, after a boot. Leases of another epoch end; that is durable with the next."""
+        if self.lease_epoch != epoch:
+            self.lease_epoch, self.leases = epoch, {}
+
+    def drop_epochs(self, first):
+        """Erase the keys of the epochs before first."""
+        self._drop_before(first)
+        self.rewrite()
+
+    def _drop_before(self, first):
+        for epoch in [epoch for epoch in self.epochs if epoch < first]:
+            del self.epochs[epoch]
 
     def mark(self, sealed_next, sealed_count):
         """Make a seal durable: every round before sealed_next is sealed."""
@@ -166,9 +205,26 @@ class KeyRing:
         self.leases[token_id] = leases
         self._append(_LEASE, struct.pack(">I8sB", self.lease_epoch, token_id, leases))
 
-    def set_flags(self, flags, commissioned):
+    def note_member(self):
+        """A member comes; after the first no cover key is disclosed any more."""
+        if not self.flags & ADMITTED:
+            self._set_flags(self.flags | ADMITTED, NEVER)
+
+    def disclose(self, epoch):
+        """The cover key of this epoch leaves the relay, which no member used yet."""
+        if self.commissioned != epoch:
+            self._set_flags(self.flags, epoch)
+
+    @property
+    def admitted(self):
+        """Whether a member ever came."""
+        return bool(self.flags & ADMITTED)
+
+    def _set_flags(self, flags, commissioned):
         self.flags, self.commissioned = flags, commissioned
         self._append(_FLAGS, struct.pack(">BI", flags, commissioned))
+
+    # -- writing
 
     def rewrite(self, erase_old=True):
         """Write the whole state to the idle bank and make it the one that counts; what is no longer in it is gone.

@@ -146,7 +146,7 @@ class RingFlash(Target):
         self._kept = {}
         office, buffer = SmallOffice(lived()), PageBuffer()
         for page in range(RING_PAGES):
-            for cipher in office.relay._ciphers.values():
+            for cipher in office.relay._epochs.ciphers.values():
                 buffer.page[:] = lived().ring[page * PAGE_BYTES : (page + 1) * PAGE_BYTES]
                 if cipher.open(page, buffer):
                     self._kept[page] = buffer.bucket, buffer.round, bytes(buffer.record)

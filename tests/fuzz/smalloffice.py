@@ -162,9 +162,9 @@ class SmallOffice(Office):
 
 def admissions(relay) -> tuple:
     """What the relay remembers of members and pushes: an outsider must not change it."""
-    admission = relay._admission
+    admission = relay._epochs.admission
     tokens = {key: (token.leases, token.used, token.secret, token.marks) for key, token in admission._tokens.items()}
-    return tokens, sorted(admission._resumable), relay._pushing, relay.epoch, relay.open_round
+    return tokens, sorted(admission._resumable), relay._pushes.session, relay.epoch, relay.open_round
 
 
 def serves(office: SmallOffice) -> bool:

@@ -48,6 +48,14 @@ def test_only_the_generator_and_its_start_touch_a_source_of_random_bytes() -> No
     assert users <= {"drbg.py"}
 
 
+def test_only_the_key_ring_changes_what_it_makes_durable() -> None:
+    field = r"keyring\.(flags|boots|seed|next_sector|sealed_\w+|commissioned|epochs|lease_epoch|leases)"
+    changes = re.compile(rf"{field}(\[[^\]]*\])?( [+|&-]?= |\.(update|pop|clear)\b)|del .*{field}")
+    assert changes.search("self._keyring.epochs[new] = (") and changes.search("keyring.boots += 1")
+    for path in FILES:
+        assert not changes.search(path.read_text()), path.name
+
+
 def test_every_core_file_says_what_it_owns() -> None:
     for path in FILES:
         assert path.read_text().startswith("# "), path.name

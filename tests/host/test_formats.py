@@ -319,7 +319,7 @@ def test_key_ring_states(
         elif number % 2:
             ring.mark(what, value % (1 << 30))
         else:
-            ring.set_flags(what % 256, value)
+            ring._set_flags(what % 256, value)
         assert loaded(device) == state(ring)
 
 

@@ -13,8 +13,7 @@ import office
 from covering import cover_records
 from dice import Dice
 from power import Flash, Power, PoweredDevice
-from tessera import cover, page, wire
-from tessera import relay as relay_module
+from tessera import cover, epochs, page, wire
 from tessera.clock import Clock
 from tessera.errors import Refused
 from tessera.files import Directory
@@ -88,7 +87,7 @@ class _NotingCipher(page.PageCipher):
         super().seal(page_index, seq, round_, bucket, kind, *rest)
 
 
-relay_module.PageCipher = _NotingCipher
+epochs.PageCipher = _NotingCipher
 
 
 class World:
