@@ -4,17 +4,15 @@
 
 import struct
 
+from . import nor
 from .errors import Fault, InvalidObject
 from .hashes import tagged
+from .nor import BLANK_PAGE, PAGE_BYTES, PAGES_PER_SECTOR, ZERO_PAGE
 from .runtime import const
 
-PAGE_BYTES = const(256)
-PAGES_PER_SECTOR = const(16)
 TOKEN_ID_BYTES = const(8)
 _BODY_AT = const(8)
 _DIGEST_AT = const(240)
-_ERASE = const(6)  # ioctl
-_COUNT = const(4)
 _SPARE_PAGES = const(4)  # a snapshot must leave these for marks and leases
 
 # Kinds of page
@@ -36,7 +34,7 @@ _LAST_GENERATION = const(0xFFFFFFFF)
 
 _LENGTHS = {_HEAD: struct.calcsize(_HEAD_LAYOUT), _MARK: 8, _LEASE: 13, _FLAGS: 5}  # of bodies that have one length
 
-_CONDEMNED = b"factory reset" + bytes(PAGE_BYTES - 13)  # a bank's first page
+_CONDEMNED = b"factory reset"  # then zeros: a bank's first page
 
 ADMITTED = const(1)  # flag: a member was admitted
 NEVER = const(0xFFFFFFFF)  # commissioned: no cover key was ever disclosed
@@ -53,7 +51,7 @@ class KeyRing:
 
     def __init__(self, device):
         self._device = device
-        self._bank_sectors = device.ioctl(_COUNT, 0) // 2
+        self._bank_sectors = nor.sectors(device) // 2
         self._bank_pages = self._bank_sectors * PAGES_PER_SECTOR
         self._bank = None
         self._used_pages = 0
@@ -107,7 +105,7 @@ class KeyRing:
             if self._read(page) and self._page_generation() == self._generation:
                 self._apply()
                 self._used_pages = place + 1
-            elif not _blank(self._page):
+            elif self._page != BLANK_PAGE:
                 self._used_pages = place + 1
                 self.unreadable += 1
         if self._snapshot_pages > 0:
@@ -265,7 +263,7 @@ class KeyRing:
         if bank is None:
             bank = 1 - max((self._generation_of(bank), bank) for bank in (0, 1))[1]  # not the one in use
             self._erase(bank)
-            self._device.writeblocks(bank * self._bank_sectors, _CONDEMNED, 0)
+            self._device.writeblocks(bank * self._bank_sectors, _condemned_page(), 0)
             if self._condemned_bank() != bank:
                 raise _worn()
         self._erase(1 - bank)
@@ -284,7 +282,7 @@ class KeyRing:
     def _condemned_bank(self):
         for bank in (0, 1):
             self._device.readblocks(bank * self._bank_sectors, self._page, 0)
-            if self._page == _CONDEMNED:
+            if self._page == _condemned_page():
                 return bank
         return None
 
@@ -323,17 +321,15 @@ class KeyRing:
         self._device.readblocks(page >> 4, self._check, (page & 15) << 8)
         if self._check == self._page:
             return True
-        self._device.writeblocks(page >> 4, bytes(PAGE_BYTES), (page & 15) << 8)
+        self._device.writeblocks(page >> 4, ZERO_PAGE, (page & 15) << 8)
         return False
 
     def _erase(self, bank):
         first = bank * self._bank_sectors
         for sector in range(first, first + self._bank_sectors):
-            self._device.ioctl(_ERASE, sector)
-        for page in range(bank * self._bank_pages, (bank + 1) * self._bank_pages):
-            self._device.readblocks(page >> 4, self._check, (page & 15) << 8)
-            if not _blank(self._check):
-                raise Fault("the key ring does not erase: replace the board")
+            nor.erase(self._device, sector)
+        if not all(nor.is_blank(self._device, sector) for sector in range(first, first + self._bank_sectors)):
+            raise Fault("the key ring does not erase: replace the board")
         self._idle_is_blank = True
 
 
@@ -358,8 +354,8 @@ def _pages(entries, a_page):
     return (entries + a_page - 1) // a_page
 
 
-def _blank(page):
-    return page == b"\xff" * PAGE_BYTES
+def _condemned_page():
+    return _CONDEMNED + bytes(PAGE_BYTES - len(_CONDEMNED))
 
 
 def _digest(page, data):

@@ -5,7 +5,8 @@ from damage import changed, changes
 from ramdevice import RamDevice
 from tessera.errors import Fault
 from tessera.hashes import sha256
-from tessera.keyring import PAGE_BYTES, KeyRing
+from tessera.keyring import KeyRing
+from tessera.nor import PAGE_BYTES
 
 _SECOND_BANK = 16  # its first page
 _NEWEST = 0xFFFFFFFF  # the generation of the vector that stands alone

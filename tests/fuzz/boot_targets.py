@@ -27,7 +27,8 @@ from target import Intake, Target, allowed
 from tessera import curve, keyring, params, wire
 from tessera.errors import Fault, InvalidObject, Refused
 from tessera.ledger import CHECKPOINT_BYTES, Checkpoint
-from tessera.page import PAGE_BYTES, PageBuffer, PageCipher
+from tessera.nor import PAGE_BYTES
+from tessera.page import PageBuffer, PageCipher
 from tessera.params import Parameters, TimeStatement
 
 RING_PAGES = 16 * RING_SECTORS

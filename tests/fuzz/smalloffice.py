@@ -23,13 +23,14 @@ from office import (
     fields,
     records,
 )
-from ramdevice import SECTOR_BYTES, RamDevice
+from ramdevice import RamDevice
 from target import allowed
 from tessera import curve, params, wire
 from tessera.batch import CellFrame
 from tessera.clock import Clock
 from tessera.errors import Fault, Refused
 from tessera.hashes import sha256
+from tessera.nor import SECTOR_BYTES
 from tessera.relay import Delivery, Identity, Relay
 
 RING_SECTORS = 6

@@ -18,7 +18,8 @@ from tessera.aead import TAG_BYTES, Aead
 from tessera.errors import BadFrame, Busy, Fault, NotAdmitted, Refused, TooOld
 from tessera.keyring import KeyRing
 from tessera.ledger import Checkpoint, Ledger
-from tessera.page import PAGE_BYTES, PageBuffer, PageCipher
+from tessera.nor import PAGE_BYTES
+from tessera.page import PageBuffer, PageCipher
 from tessera_host import cards, keystore, records
 from tessera_host.federation import Federation, read_card
 from tessera_host.inbox import Inbox

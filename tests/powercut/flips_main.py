@@ -15,8 +15,8 @@ if __name__ == "__main__":
         sys.path.append(_folder)
 
 from dice import Dice
-from power import PAGE_BYTES, SECTOR_BYTES
 from tessera.errors import Fault
+from tessera.nor import PAGE_BYTES, SECTOR_BYTES
 from workloads import running
 from world import BUCKETS
 
