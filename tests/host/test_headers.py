@@ -24,7 +24,7 @@ COMMAND = "tessera"  # what `tessera` is in a header of the host, and not the co
 ENTRIES = {"_boot", "boot", "main"}  # MicroPython starts these by name, one after the other; nobody imports them
 ELSEWHERE = {"ports/esp32/makeimg.py"}  # MicroPython's own
 
-# Headers that name a module which has nothing to do with theirs: (module, what it names). Once mended it goes from here.
+# Headers that name a module which has nothing to do with theirs, as (module, named). Once mended it goes from here.
 TO_MEND = {
     ("cli_keystore", "backup"),
     ("cli_update", "member"),
