@@ -53,7 +53,7 @@ def board_image() -> Path:
 @pytest.fixture(scope="session")
 def board_network() -> None:
     """Skips where a TUN device in a network namespace is not to be had: boards have no network then."""
-    from emulator.network import why_impossible
+    from tools.emulator.network import why_impossible
 
     if reason := why_impossible():
         pytest.skip(reason)

@@ -21,10 +21,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from emulator.execution import DONE, EXCEPTION, Execution, execute
-from emulator.littlefs_image import write_flash
-from emulator.program import EmulatorError
-from emulator.testvolume import CORE_TESTS, OFFSET, PROLOGUE, make_test_volume
+from tools.emulator.execution import DONE, EXCEPTION, Execution, execute
+from tools.emulator.littlefs_image import write_flash
+from tools.emulator.program import EmulatorError
+from tools.emulator.testvolume import CORE_TESTS, OFFSET, PROLOGUE, make_test_volume
 
 GUEST_SECONDS = 1800
 LONG = "# board: long"

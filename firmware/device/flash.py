@@ -21,7 +21,7 @@ def region(name):
         from esp32 import Partition
 
         return Partition.find(Partition.TYPE_DATA, label=name)[0]
-    # The port counts from the start of its storage, and the bundles come first in it (tools/boards.py checks that).
+    # The port counts from the start of its storage, and the bundles come first in it (build/boards.py checks that).
     return Flash(start=offset - PARTITIONS["bundle_a"][0], len=length)
 
 

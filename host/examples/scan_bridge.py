@@ -21,7 +21,7 @@ from aiosmtpd.smtp import SMTP
 
 from tessera_host.client import Client
 from tessera_host.errors import InvalidInput, TesseraError, UsageError
-from tessera_host.records import split_file
+from tessera_host.protocol.records import split_file
 
 MAIL_BYTES = 1 << 20
 

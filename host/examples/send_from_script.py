@@ -8,7 +8,7 @@ outbox. If an agent runs for this member, it does the posting.
 import asyncio
 import sys
 
-from tessera_host.agent_link import AgentLink
+from tessera_host.agent.link import AgentLink
 from tessera_host.client import Client, default_home
 from tessera_host.errors import TesseraError
 

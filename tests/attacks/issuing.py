@@ -13,10 +13,10 @@ from pathlib import Path
 from paper_member import PaperMember, good_tokens
 
 from results import Row
-from tessera_host import plan
 from tessera_host.errors import TesseraError
-from tessera_host.issuance import OPEN_SESSIONS_PER_KEY
-from tessera_host.issuer import Issuer
+from tessera_host.issuer.issuer import Issuer
+from tessera_host.planning import plan
+from tessera_host.protocol.limits import OPEN_SESSIONS_PER_KEY
 
 PASSPHRASE = "a passphrase of the attack"
 NOW = 1_767_225_607

@@ -11,7 +11,7 @@ from coincurve import PrivateKey, PublicKey
 from game import Game, coin
 from results import Row
 from tessera import hashes
-from tessera_host import blind
+from tessera_host.protocol import blind
 
 FEDERATION = b"tokens to link!!"
 RELAY_KEY = PrivateKey(b"\x07" * 32).public_key.format()

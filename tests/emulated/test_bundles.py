@@ -5,8 +5,8 @@ from pathlib import Path
 import bundles
 import pytest
 
-from emulator.execution import DONE, RESET, Execution, execute
 from tessera.release import version_number
+from tools.emulator.execution import DONE, RESET, Execution, execute
 
 NEW = "0.9.9"
 TELL = """

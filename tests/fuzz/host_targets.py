@@ -22,16 +22,21 @@ from target import Intake, Target, allowed
 from tessera import curve, hashes, wire
 from tessera.errors import BadFrame, InvalidObject, Refused
 from tessera.params import Parameters
-from tessera_host import blind, cards, contacts, gateway, issuer_frames, keystore, plan, records, relay_connection
-from tessera_host.contacts import ContactBook, Identity
 from tessera_host.errors import IntegrityError, InvalidInput, KeystoreError, TesseraError, TryLater, WrongPassphrase
-from tessera_host.federation import Federation, IssuerService, read_card
-from tessera_host.inbox import Inbox
-from tessera_host.invitation import Invitation
-from tessera_host.invitations import Invitations
-from tessera_host.issuance import Issuance
-from tessera_host.keystore import Keystore
-from tessera_host.tokens import Wallet
+from tessera_host.issuer.invitations import Invitations
+from tessera_host.issuer.issuance import Issuance
+from tessera_host.keys import keystore
+from tessera_host.keys.keystore import Keystore
+from tessera_host.member import contacts
+from tessera_host.member.contacts import ContactBook
+from tessera_host.member.inbox import Inbox
+from tessera_host.member.wallet import Wallet
+from tessera_host.planning import plan
+from tessera_host.protocol import blind, cards, issuer_frames, records, relay_connection
+from tessera_host.protocol.federation import Federation, IssuerService, read_card
+from tessera_host.protocol.identity import Identity
+from tessera_host.protocol.invitation import Invitation
+from tessera_host.relay import gateway
 
 EPOCH = 3
 NOW = GENESIS + 60 * EPOCH + 1

@@ -20,7 +20,9 @@ from tessera import channel, hashes, keyring, ledger, recordlog, wire
 from tessera.admission import Admission
 from tessera.push import Pushes
 from tessera.relay import Relay
-from tessera_host import cards, issuance, keystore, relay_connection
+from tessera_host.issuer import issuance
+from tessera_host.keys import keystore
+from tessera_host.protocol import cards, relay_connection
 
 SEED = 20260401
 

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 import quick_keystores
-from tessera_host import plan
-from tessera_host.demo import free_port
-from tessera_host.federation import Federation, read_card
-from tessera_host.invitation import Invitation
-from tessera_host.issuer import Issuer
-from tessera_host.issuer_connection import IssuerConnection
-from tessera_host.issuer_service import IssuerServer, Limits
-from tessera_host.member import Member
+from tessera_host.cli.demo import free_port
+from tessera_host.issuer.issuer import Issuer
+from tessera_host.issuer.service import IssuerServer, Limits
+from tessera_host.member.member import Member
+from tessera_host.planning import plan
+from tessera_host.protocol.federation import Federation, read_card
+from tessera_host.protocol.invitation import Invitation
+from tessera_host.protocol.issuer_connection import IssuerConnection
 
 PASSPHRASE = "correct horse"
 NOW = 1_767_225_607

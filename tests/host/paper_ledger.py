@@ -12,10 +12,11 @@ from sample_federation import EPOCH_ROUNDS, SampleFederation
 
 from tessera import curve
 from tessera.params import Parameters
-from tessera_host import blind, noise
-from tessera_host.federation import Federation, Relay, read_card
-from tessera_host.relay_connection import RelayFigures
-from tessera_host.relay_ledger import LedgerAnswers
+from tessera_host.privacy import noise
+from tessera_host.protocol import blind
+from tessera_host.protocol.federation import Federation, Relay, read_card
+from tessera_host.protocol.relay_connection import RelayFigures
+from tessera_host.relay.ledger import LedgerAnswers
 
 FIRMWARE = hashlib.sha256(b"the firmware").digest()
 EPSILON, DELTA = Fraction("0.1"), Fraction("1e-6")

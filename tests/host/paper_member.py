@@ -6,7 +6,7 @@ from typing import Any
 from coincurve import PrivateKey, PublicKeyXOnly
 
 from tessera import hashes
-from tessera_host import blind, cards
+from tessera_host.protocol import blind, cards
 
 RELAY_KEY = PrivateKey(b"\x07" * 32).public_key.format()
 

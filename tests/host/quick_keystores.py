@@ -3,7 +3,7 @@
 import pytest
 
 from tessera import hashes
-from tessera_host import keystore
+from tessera_host.keys import keystore
 
 
 def use(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 from tessera import curve, hashes
 from tessera.params import Parameters, digest, encode
-from tessera_host import blind, cards
 from tessera_host.errors import Unreachable
-from tessera_host.relay_connection import Batch, Info, Refusal, ResumptionRefused
+from tessera_host.protocol import blind, cards
+from tessera_host.protocol.relay_connection import Batch, Info, Refusal, ResumptionRefused
 
 GENESIS = 1_800_000_000
 ROUND_SECONDS = 10

@@ -15,8 +15,8 @@ from sample_federation import PASSPHRASE, Clock, PaperIssuer, SampleConnection, 
 
 import quick_keystores
 from tessera import hashes
-from tessera_host import member as member_module
-from tessera_host.member import FetchReport, Member
+from tessera_host.member import member as member_module
+from tessera_host.member.member import FetchReport, Member
 
 LARGE = {"epsilon": "50", "delta": "0.5"}
 

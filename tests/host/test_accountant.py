@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_federation import EPOCH_SECONDS, GENESIS, ROUND_SECONDS, SampleFederation
 
-from tessera_host.accountant import DAY_SECONDS, Accountant, Budget
-from tessera_host.composition import delta_of
-from tessera_host.federation import Federation, read_card
+from tessera_host.member.accountant import DAY_SECONDS, Accountant, Budget
+from tessera_host.privacy.composition import delta_of
+from tessera_host.protocol.federation import Federation, read_card
 
 NOW = GENESIS + 10 * DAY_SECONDS
 

@@ -10,12 +10,13 @@ import pytest
 from sample_federation import GENESIS, PASSPHRASE
 
 from talking import Office, Time
-from tessera_host import cli, local_socket
-from tessera_host.agent import Agent
-from tessera_host.agent_link import PURPOSE, AgentLink
-from tessera_host.client import Client
+from tessera_host import cli
+from tessera_host.agent.client import Client
+from tessera_host.agent.link import PURPOSE, AgentLink
+from tessera_host.agent.server import Agent
 from tessera_host.errors import InvalidInput, KeystoreError, UsageError
-from tessera_host.member import Member
+from tessera_host.keys import local_socket
+from tessera_host.member.member import Member
 
 
 class Running:

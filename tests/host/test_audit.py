@@ -11,11 +11,13 @@ from sample_federation import EPOCH_ROUNDS
 from tessera import curve
 from tessera.errors import Refused
 from tessera.release import BUNDLE, encode
-from tessera_host import audit, ledger_audit, parameter_sets, relay_ledger
-from tessera_host.audit_archive import AuditArchive
+from tessera_host.audit import audit, verify
+from tessera_host.audit.archive import AuditArchive
+from tessera_host.audit.verify import Firmware, LedgerAudit
 from tessera_host.errors import IntegrityError, InvalidInput
-from tessera_host.ledger_audit import Firmware, LedgerAudit
-from tessera_host.relay_connection import Info, Refusal
+from tessera_host.protocol import parameter_sets
+from tessera_host.protocol.relay_connection import Info, Refusal
+from tessera_host.relay import ledger as relay_ledger
 
 
 @pytest.fixture
@@ -346,7 +348,7 @@ def test_a_relay_that_forgot_what_it_showed_is_found(desk, ledger):
 
 
 def test_checkpoints_too_old_for_the_relay_are_told_from_the_archive(desk, ledger, monkeypatch):
-    monkeypatch.setattr(ledger_audit, "KEPT_CHECKPOINTS", 2)
+    monkeypatch.setattr(verify, "KEPT_CHECKPOINTS", 2)
     shown = ledger.chain(range(4))
     desk.judge(shown, 4)
     found = desk.judge({2: shown[2], 3: shown[3]}, 4)
@@ -405,4 +407,4 @@ def test_releases_of_others_are_not_taken(tmp_path, ledger):
     ],
 )
 def test_epochs_are_named_in_runs(epochs, said):
-    assert ledger_audit.in_words(epochs) == said
+    assert verify.in_words(epochs) == said

@@ -11,10 +11,11 @@ from test_cli_member import desk as desk
 from test_member import Setting
 from test_member import at as at
 
-from tessera_host import backup, composition
 from tessera_host.errors import KeystoreError, NotPermitted, WrongPassphrase
-from tessera_host.keystore import Keystore
-from tessera_host.member import Member
+from tessera_host.keys.keystore import Keystore
+from tessera_host.member import backup
+from tessera_host.member.member import Member
+from tessera_host.privacy import composition
 
 
 @pytest.fixture(autouse=True)

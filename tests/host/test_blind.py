@@ -9,8 +9,8 @@ from coincurve import PrivateKey, PublicKeyXOnly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tessera_host import blind
 from tessera_host.errors import IntegrityError, InvalidInput
+from tessera_host.protocol import blind
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "token.json").read_text())
 scalars = st.integers(min_value=1, max_value=blind.ORDER - 1)

@@ -1,35 +1,16 @@
 """Board folders: partition tables that overlap or disagree are refused, and so is what may not be in an image."""
 
-import importlib.util
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
-from tessera_host.boards import BOARDS, SECTOR_BYTES
+from tessera_host.planning.boards import BOARDS, SECTOR_BYTES
+from tools.build import boards, image, image_guard
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TABLE = "# Name, Type, SubType, Offset, Size\n"
-
-
-def load(name):
-    """A module of tools/, which is no package."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        sys.path.insert(0, str(ROOT / "tools"))
-        try:
-            spec.loader.exec_module(sys.modules[name])
-        finally:
-            sys.path.remove(str(ROOT / "tools"))
-    return sys.modules[name]
-
-
-boards = load("boards")
-image = load("image")
-image_guard = load("image_guard")
 
 
 @pytest.fixture
@@ -91,7 +72,7 @@ def test_a_wrong_rp2_table_is_refused(change, file, old, new, words):
         ("partitions.csv", "0x33c000, 784K", "0x33c000, 788K", "ends behind the flash"),
         ("sdkconfig.board", "FLASHSIZE_4MB=y", "FLASHSIZE_8MB=y", "does not set a flash of 4 MB"),
         ("board.json", '"0x1000"', '"0"', "flash_offset 0x0 in board.json, 0x1000 in"),
-        ("board.json", '"esp32"', '"esp32s3"', "the mcu 'esp32s3', tessera_host.boards 'esp32'"),
+        ("board.json", '"esp32"', '"esp32s3"', "the mcu 'esp32s3', planning.boards 'esp32'"),
         ("partitions.csv", "app,  ota_0,", "app,  factory,", "ota_0 before ota_1"),
         ("partitions.csv", "data, ota, ", "data, 0x42,", "not otadata"),
     ],

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tessera import hashes
-from tessera_host import cards
 from tessera_host.errors import InvalidInput
+from tessera_host.protocol import cards
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "contact.json").read_text())
 

@@ -11,8 +11,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from talking import Office, Time
-from tessera_host.chat import Chat, Line
-from tessera_host.client import Client
+from tessera_host.agent.client import Client
+from tessera_host.cli.chat import Chat, Line
 from tessera_host.errors import Unreachable
 
 

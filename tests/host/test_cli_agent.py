@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tessera_host import cli, cli_agent
-from tessera_host.talk import State
+from tessera_host import cli
+from tessera_host.agent.interface import State
+from tessera_host.cli import agent
 
 
 class Typed:
@@ -84,4 +85,4 @@ def test_without_a_member_neither_agent_nor_chat_begins(typed: Typed, monkeypatc
     ],
 )
 def test_the_state_is_one_line_for_people(state: State, line: str) -> None:
-    assert cli_agent.state_line(state) == line
+    assert agent.state_line(state) == line

@@ -16,10 +16,12 @@ import pytest
 
 import quick_keystores
 from issuer_office import PASSPHRASE, Office
-from tessera_host import cards, cli, cli_join
+from tessera_host import cli
+from tessera_host.cli import join
 from tessera_host.clock import local_time
-from tessera_host.issuer_service import IssuerServer
-from tessera_host.member import Member
+from tessera_host.issuer.service import IssuerServer
+from tessera_host.member.member import Member
+from tessera_host.protocol import cards
 
 DAY = 86400
 
@@ -199,7 +201,7 @@ def test_join_that_failed_goes_on_with_the_same_command(tessera: Desk, monkeypat
     assert "the issuer's service at 127.0.0.1" in tessera.refused(6, "join", "ben.invitation", "--home", "ben")
     assert not Path("ben").exists()
     with tessera.serving(), monkeypatch.context() as cut:
-        cut.setattr(cli_join.joining, "join", _interrupted)
+        cut.setattr(join.joining, "join", _interrupted)
         assert tessera("join", "ben.invitation", "--home", "ben")[0] == 130
     key = Path("ben/member.keystore").read_bytes()[:200]
     with tessera.serving():
@@ -262,7 +264,7 @@ def test_a_member_waits_for_others_at_the_service(tessera: Desk, monkeypatch: py
         waits.append(seconds)
         tessera.office.clock.now += int(seconds)
 
-    monkeypatch.setattr(cli_join.time, "sleep", sleep)
+    monkeypatch.setattr(join.time, "sleep", sleep)
     tessera.text("issuer", "invite", "issuer", "ben", "-o", "ben.invitation")
     with tessera.office.it() as issuer:
         for number in range(2):

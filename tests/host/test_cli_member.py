@@ -10,10 +10,11 @@ from sample_federation import PASSPHRASE, TOKENS, Clock, PaperIssuer, SampleFede
 
 import quick_keystores
 from talking import LARGE
-from tessera_host import cards, cli
-from tessera_host import member as member_module
+from tessera_host import cli
 from tessera_host.errors import RelayRefused, Unreachable
-from tessera_host.member import Member
+from tessera_host.member import member as member_module
+from tessera_host.member.member import Member
+from tessera_host.protocol import cards
 
 
 class Desk:

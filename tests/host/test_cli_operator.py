@@ -10,8 +10,9 @@ import pytest
 from paper_member import PaperMember, good_tokens
 
 from tessera.params import Parameters
-from tessera_host import cards, noise
 from tessera_host.cli import run
+from tessera_host.privacy import noise
+from tessera_host.protocol import cards
 
 PLAN_OPTIONS = ["plan", "--epsilon", "0.1", "--delta", "1e-6", "--members", "24", "--round-seconds", "300",
                 "--board", "RPI_PICO_W"]  # fmt: skip

@@ -14,10 +14,11 @@ from test_cli_member import Desk
 from test_cli_member import desk as desk
 
 from talking import LARGE
-from tessera_host import cli_talk, output
-from tessera_host import member as member_module
-from tessera_host.client import Client
-from tessera_host.member import Member
+from tessera_host.agent.client import Client
+from tessera_host.cli import talk
+from tessera_host.member import member as member_module
+from tessera_host.member.member import Member
+from tessera_host.text import printable
 
 DAY = 86400
 
@@ -293,7 +294,7 @@ def test_message_cannot_act_on_the_terminal(ready: Desk) -> None:
 
 def test_printable_leaves_ordinary_text_alone() -> None:
     text = "Grüße 世界 👩\u200d💻 a\tb\nc"
-    assert output.printable(text) == text
+    assert printable(text) == text
 
 
 def test_sent_lists_states_for_people(ready: Desk) -> None:
@@ -307,7 +308,7 @@ def test_sent_lists_states_for_people(ready: Desk) -> None:
 
 
 def test_durations_are_said_roughly() -> None:
-    said = [cli_talk.duration(seconds) for seconds in (0.2, 10, 119, 300, 4500, 7200, 86400)]
+    said = [talk.duration(seconds) for seconds in (0.2, 10, 119, 300, 4500, 7200, 86400)]
     assert said == ["1 s", "10 s", "119 s", "5 min", "75 min", "2 h", "24 h"]
 
 
@@ -352,7 +353,7 @@ def test_follow_goes_on_over_failures_and_holds_no_lock_meanwhile(desk: Desk) ->
             asyncio.run(ann.send("bob", f"number {len(naps)}"))
         desk.clock.next_round()
 
-    desk.monkeypatch.setattr(cli_talk.time, "sleep", nap)
+    desk.monkeypatch.setattr(talk.time, "sleep", nap)
     code, out, err = desk.run("bob", "fetch", "--follow")
     assert code == 130
     assert [line for line in out.splitlines() if line.startswith("ann: ")] == [f"ann: number {n}" for n in (1, 2, 3)]

@@ -10,16 +10,17 @@ import pytest
 from rich.console import Console
 from sample_federation import EPOCH_ROUNDS, PASSPHRASE, ROUND_SECONDS
 
+import tessera_host
 from talking import Office, Time
-from tessera_host import config, progress
-from tessera_host import member as member_module
-from tessera_host.client import Client, default_home
+from tessera_host import config
+from tessera_host.agent.client import Client, default_home
+from tessera_host.cli import progress
 from tessera_host.errors import InvalidInput, TesseraError, UsageError, WrongPassphrase
-from tessera_host.history import Sent
-from tessera_host.member import Member
-from tessera_host.pacing import DAY, ROUND, Wait
-from tessera_host.records import Part
-from tessera_host.sending import Posted
+from tessera_host.member.history import Sent
+from tessera_host.member.member import Member
+from tessera_host.member.pacing import DAY, ROUND, Wait
+from tessera_host.member.sending import Posted
+from tessera_host.protocol.records import Part
 
 
 class Pair:
@@ -155,7 +156,7 @@ def test_the_home_is_the_commands_own(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_the_package_is_typed() -> None:
-    assert Path(str(member_module.__file__)).with_name("py.typed").exists()
+    assert Path(str(tessera_host.__file__)).with_name("py.typed").exists()
 
 
 # -- bars

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import typer.main
 
-from tessera_host import cli, cli_help, errors
+from tessera_host import cli, errors
+from tessera_host.cli import help as cli_help
 
 GARBAGE = "\x1b]0;\u202e{garbage}\n\\"
 RUN_ON = {("serve",)}

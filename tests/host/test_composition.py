@@ -9,8 +9,8 @@ from dp_accounting.pld import privacy_loss_distribution as pld
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tessera_host import noise
-from tessera_host.composition import MOST, deliveries_within, delta_of
+from tessera_host.privacy import noise
+from tessera_host.privacy.composition import MOST, deliveries_within, delta_of
 
 EPSILON, DELTA = Fraction("0.1"), Fraction("1e-9")
 

@@ -9,11 +9,13 @@ import pytest
 from sample_federation import SampleFederation
 
 from tessera import curve, hashes
-from tessera_host import blind, cards, contacts
-from tessera_host.contacts import ContactBook, Identity, Meeting
 from tessera_host.errors import IntegrityError, InvalidInput, NotPermitted, TesseraError, UsageError
-from tessera_host.federation import Federation, read_card
-from tessera_host.records import ReceivingChain, SendingChain
+from tessera_host.member import contacts
+from tessera_host.member.contacts import ContactBook, Meeting
+from tessera_host.protocol import blind, cards
+from tessera_host.protocol.federation import Federation, read_card
+from tessera_host.protocol.identity import Identity
+from tessera_host.protocol.records import ReceivingChain, SendingChain
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "contact.json").read_text())
 EPOCH = 3

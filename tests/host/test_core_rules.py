@@ -84,5 +84,5 @@ def test_every_core_file_says_what_it_owns() -> None:
 
 
 def test_no_file_is_a_drawer() -> None:
-    for path in [*FILES, *(CORE.parent.parent / "host" / "tessera_host").glob("*.py")]:
+    for path in [*FILES, *(CORE.parent.parent / "host" / "tessera_host").rglob("*.py")]:
         assert path.stem not in {"utils", "util", "common", "helpers", "misc"}

@@ -13,14 +13,14 @@ from sample_federation import EPOCH_ROUNDS, EPOCH_SECONDS, GENESIS, PASSPHRASE, 
 from scipy.stats import kstest
 
 from talking import LARGE, Office, Time, Wire
-from tessera_host.engine import CaughtUp, Connected, Engine, Event, Trouble
+from tessera_host.agent.engine import CaughtUp, Connected, Engine, Event, Trouble
+from tessera_host.agent.schedule import FETCH, POST, EpochSchedule, moments
 from tessera_host.errors import KeystoreError, NotPermitted, Unreachable
-from tessera_host.federation import Federation, Relay
-from tessera_host.inbox import Message
-from tessera_host.member import Member
-from tessera_host.schedule import FETCH, POST, EpochSchedule, moments
-from tessera_host.sending import Posted
-from tessera_host.sharing import SharedMember
+from tessera_host.member.inbox import Message
+from tessera_host.member.member import Member
+from tessera_host.member.sending import Posted
+from tessera_host.member.sharing import SharedMember
+from tessera_host.protocol.federation import Federation, Relay
 
 
 class World:

@@ -10,8 +10,12 @@ import pytest
 from paper_board import PaperBoard, PaperFinder, Pull
 
 from tessera import VERSION
-from tessera_host import cards, cli, cli_flash, errors, keystore, plan
-from tessera_host.issuer import Issuer
+from tessera_host import cli, errors
+from tessera_host.cli import flash as cli_flash
+from tessera_host.issuer.issuer import Issuer
+from tessera_host.keys import keystore
+from tessera_host.planning import plan
+from tessera_host.protocol import cards
 from tessera_host.provisioning import detection, relay_setup
 from tessera_host.provisioning.finder import Port
 

@@ -20,11 +20,12 @@ from tessera.keyring import KeyRing
 from tessera.ledger import Checkpoint, Ledger
 from tessera.nor import PAGE_BYTES
 from tessera.page import PageBuffer, PageCipher
-from tessera_host import cards, keystore, records
-from tessera_host.federation import Federation, read_card
-from tessera_host.inbox import Inbox
-from tessera_host.keystore import Keystore
-from tessera_host.records import ReceivingChain, SendingChain
+from tessera_host.keys import keystore
+from tessera_host.keys.keystore import Keystore
+from tessera_host.member.inbox import Inbox
+from tessera_host.protocol import cards, records
+from tessera_host.protocol.federation import Federation, read_card
+from tessera_host.protocol.records import ReceivingChain, SendingChain
 
 # The same examples in every run, as many as take a second or so a test.
 repeatable = settings(

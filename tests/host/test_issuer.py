@@ -11,7 +11,6 @@ from paper_member import PaperMember, good_tokens
 
 from tessera import hashes
 from tessera.params import Parameters
-from tessera_host import blind, cards, plan
 from tessera_host.errors import (
     InvalidInput,
     KeystoreError,
@@ -21,10 +20,12 @@ from tessera_host.errors import (
     UsageError,
     WrongPassphrase,
 )
-from tessera_host.federation import Federation, read_card
-from tessera_host.issuance import OPEN_SESSIONS_PER_KEY
-from tessera_host.issuer import Issuer
-from tessera_host.keystore import Keystore
+from tessera_host.issuer.issuer import Issuer
+from tessera_host.keys.keystore import Keystore
+from tessera_host.planning import plan
+from tessera_host.protocol import blind, cards
+from tessera_host.protocol.federation import Federation, read_card
+from tessera_host.protocol.limits import OPEN_SESSIONS_PER_KEY
 
 PASSPHRASE = "correct horse"
 NOW = 1_767_225_607

@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from issuer_office import PASSPHRASE, PLAN, Office
 from issuer_office import office as office
 from tessera import channel, curve
-from tessera_host import blind, cards, issuer_frames
-from tessera_host import keystore as keystore_module
 from tessera_host.errors import (
     IntegrityError,
     InvalidInput,
@@ -26,8 +24,10 @@ from tessera_host.errors import (
     Unreachable,
     UsageError,
 )
-from tessera_host.issuer import Issuer
-from tessera_host.issuer_service import IssuerServer
+from tessera_host.issuer.issuer import Issuer
+from tessera_host.issuer.service import IssuerServer
+from tessera_host.keys import keystore as keystore_module
+from tessera_host.protocol import blind, cards, issuer_frames
 
 # -- frames
 

@@ -10,7 +10,7 @@ import pytest
 import quick_keystores
 from issuer_office import PASSPHRASE, PLAN, Office
 from issuer_office import office as office
-from tessera_host import card_files, cards, issuer_files, issuer_visit, joining, joining_files, plan, qr
+from tessera_host import qr
 from tessera_host.errors import (
     IntegrityError,
     InvalidInput,
@@ -21,11 +21,15 @@ from tessera_host.errors import (
     Unreachable,
     UsageError,
 )
-from tessera_host.federation import DEFAULT_BUDGET, Federation, read_card
-from tessera_host.invitation import Invitation
-from tessera_host.issuer import Issuer
-from tessera_host.issuer_connection import IssuerConnection
-from tessera_host.member import Member
+from tessera_host.issuer import files
+from tessera_host.issuer.issuer import Issuer
+from tessera_host.member import issuer_visit, joining, joining_files
+from tessera_host.member.member import Member
+from tessera_host.planning import plan
+from tessera_host.protocol import card_files, cards
+from tessera_host.protocol.federation import DEFAULT_BUDGET, Federation, read_card
+from tessera_host.protocol.invitation import Invitation
+from tessera_host.protocol.issuer_connection import IssuerConnection
 
 DAY = 86400
 MANY_TOKENS = plan.make(
@@ -389,7 +393,7 @@ class Trips:
 
     def it(self, text: str) -> str:
         with self.office.it() as issuer:
-            return issuer_files.answer(issuer, text).text(issuer)
+            return files.answer(issuer, text).text(issuer)
 
 
 @pytest.fixture
@@ -450,11 +454,11 @@ def test_files_in_the_wrong_hands_are_named(trips: Trips) -> None:
         trips.step(first)
     with trips.office.it() as issuer:
         with pytest.raises(InvalidInput, match="not for IT"):
-            issuer_files.answer(issuer, offers)
+            files.answer(issuer, offers)
         with pytest.raises(InvalidInput, match="no cards in this file"):
-            issuer_files.answer(issuer, "# nothing\n")
+            files.answer(issuer, "# nothing\n")
         with pytest.raises(InvalidInput, match="tessera issuer admit"):
-            issuer_files.answer(issuer, trips.member.card())
+            files.answer(issuer, trips.member.card())
     with pytest.raises(InvalidInput, match="damaged"):
         trips.step(offers[:-20])
     assert trips.step(offers) is not None

@@ -12,10 +12,10 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from tessera_host import keystore as module
-from tessera_host import passphrase
 from tessera_host.errors import KeystoreError, UsageError, WrongPassphrase
-from tessera_host.keystore import Keystore
+from tessera_host.keys import keystore as module
+from tessera_host.keys import passphrase
+from tessera_host.keys.keystore import Keystore
 
 DATA = {"secret": b"\x01\x02", "numbers": {5: [1, "two", b"three", None, True]}}
 

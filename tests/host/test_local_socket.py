@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tessera_host import local_socket
 from tessera_host.errors import KeystoreError, Unreachable
-from tessera_host.local_socket import Connection, Disconnected, Server
+from tessera_host.keys import local_socket
+from tessera_host.keys.local_socket import Connection, Disconnected, Server
 
 KINDS = pytest.mark.parametrize("loopback", [False, True], ids=["unix", "loopback"])
 

@@ -23,9 +23,6 @@ from sample_federation import (
 
 import quick_keystores
 from tessera import curve, hashes
-from tessera_host import blind, cards
-from tessera_host import keystore as keystore_module
-from tessera_host import member as member_module
 from tessera_host.errors import (
     IntegrityError,
     KeystoreError,
@@ -36,12 +33,15 @@ from tessera_host.errors import (
     UsageError,
     WrongPassphrase,
 )
-from tessera_host.inbox import Message
-from tessera_host.keystore import Keystore
-from tessera_host.member import FetchReport, Member
-from tessera_host.records import TAG_BYTES
-from tessera_host.relay_connection import Refusal
-from tessera_host.sending import Sender
+from tessera_host.keys import keystore as keystore_module
+from tessera_host.keys.keystore import Keystore
+from tessera_host.member import member as member_module
+from tessera_host.member.inbox import Message
+from tessera_host.member.member import FetchReport, Member
+from tessera_host.member.sending import Sender
+from tessera_host.protocol import blind, cards
+from tessera_host.protocol.records import TAG_BYTES
+from tessera_host.protocol.relay_connection import Refusal
 
 
 class Cut(Exception):

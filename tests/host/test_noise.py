@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tessera_host import noise
 from tessera_host.errors import UsageError
+from tessera_host.privacy import noise
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "noise_table.json").read_text())
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from tessera.keyring import KeyRing
 from tessera.params import Parameters, encode
-from tessera_host import noise, plan
-from tessera_host.boards import BOARDS, KEYRING_SECTORS, SECTOR_BYTES
 from tessera_host.errors import InvalidInput, UsageError
+from tessera_host.planning import plan
+from tessera_host.planning.boards import BOARDS, KEYRING_SECTORS, SECTOR_BYTES
+from tessera_host.privacy import noise
 
 BRANCH = plan.Choice(Fraction("0.1"), Fraction("1e-6"), members=24)
 

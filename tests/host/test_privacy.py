@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tessera_host import noise, plan, privacy
 from tessera_host.errors import UsageError
+from tessera_host.planning import plan
+from tessera_host.privacy import loss as privacy
+from tessera_host.privacy import noise
 
 EPSILON, DELTA = Fraction("0.1"), Fraction("1e-6")
 TABLE = noise.table(EPSILON, DELTA)

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tessera import curve
-from tessera_host import blind, records
 from tessera_host.errors import IntegrityError, InvalidInput
-from tessera_host.records import TEXT, TEXT_CONTINUED, Part, ReceivingChain, SendingChain, Step
+from tessera_host.protocol import blind, records
+from tessera_host.protocol.records import TEXT, TEXT_CONTINUED, Part, ReceivingChain, SendingChain, Step
 
 FOLDER = Path(__file__).parent.parent / "vectors"
 BUCKETS = json.loads((FOLDER / "bucket.json").read_text())

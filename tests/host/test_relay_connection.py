@@ -11,9 +11,9 @@ import pytest
 
 from tessera import channel, curve, wire
 from tessera.errors import Busy, Fault, QuotaSpent, TooOld
-from tessera_host import blind, relay_connection
 from tessera_host.errors import IntegrityError, TesseraError, Unreachable
-from tessera_host.relay_connection import Batch, Refusal, RelayConnection, ResumptionRefused
+from tessera_host.protocol import blind, relay_connection
+from tessera_host.protocol.relay_connection import Batch, Refusal, RelayConnection, ResumptionRefused
 
 ACCESS_KEY = b"a" * 32
 SECRET = blind.even_secret(blind.random_scalar())
@@ -229,7 +229,7 @@ async def test_busy_relay_is_asked_again_with_the_same_frame(monkeypatch: pytest
         waits.append(seconds)
         await real_sleep(0)
 
-    monkeypatch.setattr("tessera_host.relay_connection.asyncio.sleep", sleep)
+    monkeypatch.setattr("tessera_host.protocol.relay_connection.asyncio.sleep", sleep)
     busy = small(wire.answer_error, Busy("", 7))
     async with connected([busy], [busy], [small(wire.answer_post, 43)]) as (relay, connection):
         assert await connection.post(0, bytes(240)) == 43

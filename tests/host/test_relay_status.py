@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from sample_federation import SampleFederation
 
-from tessera_host.federation import Federation, read_card
-from tessera_host.relay_status import RelayStatus, remarks
+from tessera_host.protocol.federation import Federation, read_card
+from tessera_host.relay.status import RelayStatus, remarks
 
 WELL = RelayStatus(
     relay="berlin",

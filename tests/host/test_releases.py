@@ -7,9 +7,11 @@ from fractions import Fraction
 import pytest
 
 from tessera.release import BUNDLE, IMAGE, SLOT
-from tessera_host import cli, plan, releases
+from tessera_host import cli
 from tessera_host.errors import IntegrityError, InvalidInput
-from tessera_host.issuer import Issuer
+from tessera_host.issuer.issuer import Issuer
+from tessera_host.planning import plan
+from tessera_host.protocol import releases
 
 PASSPHRASE = "correct horse"
 PLAN = plan.make(plan.Choice(Fraction("0.1"), Fraction("1e-6"), members=24))

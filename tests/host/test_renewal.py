@@ -10,8 +10,8 @@ from scipy import stats
 import quick_keystores
 from issuer_office import Office
 from tessera_host.errors import NotOnRoster, TryLater, Unreachable
-from tessera_host.member import Member
-from tessera_host.renewal import Renewal
+from tessera_host.member.member import Member
+from tessera_host.member.renewal import Renewal
 
 DAY = 86400
 START = 20 * DAY  # an epoch of the middle

@@ -15,9 +15,11 @@ import pytest
 from paper_ledger import FIRMWARE, PaperLedger
 from sample_federation import EPOCH_ROUNDS
 
-from tessera_host import audit, noise, plan
-from tessera_host.audit_archive import AuditArchive
-from tessera_host.ledger_audit import Firmware, LedgerAudit
+from tessera_host.audit import audit
+from tessera_host.audit.archive import AuditArchive
+from tessera_host.audit.verify import Firmware, LedgerAudit
+from tessera_host.planning import plan
+from tessera_host.privacy import noise
 from tessera_host.report import annex, html, pdf
 from tessera_host.report.document import Basis, Document, Figure, Notice, Table, Tone
 from tessera_host.report.facts import Facts, duration

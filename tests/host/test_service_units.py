@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tessera_host import service_units
+from tessera_host.agent import service_units
 from tessera_host.errors import UsageError
 
 HOME = Path("/home/ann/my tessera")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tessera_host.errors import KeystoreError
-from tessera_host.sharing import SharedMember
+from tessera_host.member.sharing import SharedMember
 
 
 class PaperMember:

@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import quick_keystores
-from tessera_host import plan, tokenerrand
 from tessera_host.errors import NotPermitted, QuotaUsed, TryLater, Unreachable
-from tessera_host.issuer import Issuer
-from tessera_host.member import Member
+from tessera_host.issuer.issuer import Issuer
+from tessera_host.member import token_exchange
+from tessera_host.member.member import Member
+from tessera_host.planning import plan
 
 PASSPHRASE = "correct horse"
 NOW = 1_767_225_607
@@ -93,7 +94,7 @@ def test_no_token_is_lost_whatever_is_lost_on_the_way(
         line = Lossy(office.issuer, losses)
         for _ in range(len(losses) + 1):
             try:
-                tokenerrand.run(office.member.token_errand(1), line)
+                token_exchange.run(office.member.token_errand(1), line)
                 break
             except Unreachable:
                 if data.draw(st.booleans()):
@@ -106,16 +107,16 @@ def test_no_token_is_lost_whatever_is_lost_on_the_way(
 def test_what_an_aborted_session_cost_is_asked_for_no_more(office: Office) -> None:
     office.issuer.offer(office.member.request_tokens(1, count=3))
     office.issuer.abort_sessions()
-    assert tokenerrand.run(office.member.token_errand(1), office.issuer) == TOKENS - 3
+    assert token_exchange.run(office.member.token_errand(1), office.issuer) == TOKENS - 3
     with pytest.raises(QuotaUsed, match="used up"):
-        tokenerrand.run(office.member.token_errand(1), office.issuer)
+        token_exchange.run(office.member.token_errand(1), office.issuer)
 
 
 def test_cards_that_the_issuer_forgot_are_given_up(office: Office) -> None:
     challenge = office.member.challenge_tokens(office.issuer.offer(office.member.request_tokens(1, count=1)))
     office.issuer.abort_sessions()
     assert office.member.wallet.unfinished(1) == challenge
-    assert tokenerrand.run(office.member.token_errand(1), office.issuer) == TOKENS - 1
+    assert token_exchange.run(office.member.token_errand(1), office.issuer) == TOKENS - 1
     assert office.member.wallet.unfinished(1) is None
 
 
@@ -124,17 +125,17 @@ def test_when_others_are_being_served_the_member_comes_later_with_the_same_card(
     office.issuer.admit(other.card())
     office.issuer.offer(other.request_tokens(1, count=4))
     with pytest.raises(TryLater) as caught:
-        tokenerrand.run(office.member.token_errand(1), office.issuer)
+        token_exchange.run(office.member.token_errand(1), office.issuer)
     card = office.member.wallet.unfinished(1)
     assert card is not None
     assert office.issuer.summary()["members"][0]["tokens_next_epoch"] == 0
     office.now += caught.value.retry_after
-    assert tokenerrand.run(office.member.token_errand(1), office.issuer) == TOKENS
+    assert token_exchange.run(office.member.token_errand(1), office.issuer) == TOKENS
     other.close()
 
 
 def test_who_is_not_on_the_roster_is_told_so(office: Office) -> None:
     office.issuer.remove("ann")
     with pytest.raises(NotPermitted, match="roster"):
-        tokenerrand.run(office.member.token_errand(1), office.issuer)
+        token_exchange.run(office.member.token_errand(1), office.issuer)
     assert office.member.wallet.unfinished(1) is None

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from sample_federation import POSTS, TOKENS, PaperIssuer, SampleFederation
 
 from tessera import curve, hashes
-from tessera_host import blind, cards
-from tessera_host.contacts import Identity
 from tessera_host.errors import IntegrityError, InvalidInput, NotPermitted, UsageError
-from tessera_host.federation import Federation, read_card
-from tessera_host.tokens import Token, Wallet, deal
+from tessera_host.member.wallet import Token, Wallet, deal
+from tessera_host.protocol import blind, cards
+from tessera_host.protocol.federation import Federation, read_card
+from tessera_host.protocol.identity import Identity
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "token.json").read_text())
 EPOCH = 4

@@ -12,10 +12,11 @@ from pathlib import Path
 import filelock
 import pytest
 
-from tessera_host import config, duration, passphrase, unlocking
+from tessera_host import config, duration
 from tessera_host.errors import InvalidInput, UsageError, WrongPassphrase
-from tessera_host.keystore import DerivedKey, Keystore
-from tessera_host.unlocking import Keys
+from tessera_host.keys import passphrase, unlocking
+from tessera_host.keys.keystore import DerivedKey, Keystore
+from tessera_host.keys.unlocking import Keys
 
 KEY = {"salt": "00" * 16, "key": "11" * 32}
 
@@ -141,7 +142,7 @@ def serving() -> bool:
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl")
 def test_memory_of_the_process_is_closed_to_others(session: Path, tmp_path: Path) -> None:
     code = (
-        "import ctypes, resource; from tessera_host import unlocking; unlocking.keep_out_of_dumps();"
+        "import ctypes, resource; from tessera_host.keys import unlocking; unlocking.keep_out_of_dumps();"
         "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), *resource.getrlimit(resource.RLIMIT_CORE))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split() == [

@@ -11,8 +11,8 @@ from office import Office
 from ramdevice import RamDevice
 from tessera.release import Release
 from tessera.staging import ACTIVATED, STAGED, WAIT, Staging
-from tessera_host import updating
 from tessera_host.errors import IntegrityError
+from tessera_host.protocol import staging
 
 
 class Cable:
@@ -40,8 +40,8 @@ class Cable:
 
 async def test_an_artifact_is_brought_and_activated():
     cable, seen = Cable(), []
-    line = updating.ConsoleLine(cable.ask)
-    step = await updating.stage(line, Release(release()), CONTENT, lambda done, size: seen.append((done, size)))
+    line = staging.ConsoleLine(cable.ask)
+    step = await staging.stage(line, Release(release()), CONTENT, lambda done, size: seen.append((done, size)))
     assert step.state == STAGED and step.next == len(CONTENT)
     assert seen[0] == (0, len(CONTENT)) and seen[-1] == (len(CONTENT), len(CONTENT)) and seen == sorted(seen)
     assert (await line.activate_stage()).state == ACTIVATED
@@ -51,21 +51,21 @@ async def test_an_artifact_is_brought_and_activated():
 
 async def test_it_goes_on_where_an_earlier_attempt_ended():
     cable = Cable()
-    line = updating.ConsoleLine(cable.ask)
+    line = staging.ConsoleLine(cable.ask)
     await line.begin_stage(release())
     await line.put_stage(0, CONTENT[:240])
     cable.asked.clear()
-    assert (await updating.stage(line, Release(release()), CONTENT, lambda *_: None)).state == STAGED
+    assert (await staging.stage(line, Release(release()), CONTENT, lambda *_: None)).state == STAGED
     assert cable.asked.count("put") == -(-(len(CONTENT) - 240) // 240)
 
 
 async def test_a_relay_that_has_to_erase_first_is_asked_later():
     cable = Cable(dirty=True)
-    line = updating.ConsoleLine(cable.ask)
-    step = await updating.stage(line, Release(release()), CONTENT, lambda *_: None)
+    line = staging.ConsoleLine(cable.ask)
+    step = await staging.stage(line, Release(release()), CONTENT, lambda *_: None)
     assert step.state == WAIT and step.wait_seconds > 0 and "put" not in cable.asked
     cable.office.sleep()
-    assert (await updating.stage(line, Release(release()), CONTENT, lambda *_: None)).state == STAGED
+    assert (await staging.stage(line, Release(release()), CONTENT, lambda *_: None)).state == STAGED
 
 
 @pytest.mark.parametrize(
@@ -74,13 +74,13 @@ async def test_a_relay_that_has_to_erase_first_is_asked_later():
 )
 async def test_answers_that_make_no_sense_are_refused(figures):
     with pytest.raises(IntegrityError, match="no sense"):
-        await updating.stage(updating.ConsoleLine(lambda *_: figures), Release(release()), CONTENT, lambda *_: None)
+        await staging.stage(staging.ConsoleLine(lambda *_: figures), Release(release()), CONTENT, lambda *_: None)
 
 
 async def test_a_relay_that_does_not_go_on_is_given_up():
-    line = updating.ConsoleLine(lambda *_: {"state": "send", "next": 0, "wait_s": 0})
+    line = staging.ConsoleLine(lambda *_: {"state": "send", "next": 0, "wait_s": 0})
     with pytest.raises(IntegrityError, match="does not go on"):
-        await updating.stage(line, Release(release()), CONTENT, lambda *_: None)
+        await staging.stage(line, Release(release()), CONTENT, lambda *_: None)
 
 
 async def test_pieces_fit_a_line_of_the_console():

@@ -20,7 +20,7 @@ from tessera import cover
 from tessera.errors import Fault
 from tessera.filedevice import FileDevice
 from tessera.keyring import KeyRing
-from tessera_host.demo import free_port
+from tessera_host.cli.demo import free_port
 
 SPEED = 5000
 MEMBERS, TOKENS, POSTS = 50, 2, 16

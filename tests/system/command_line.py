@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tessera_host import cards
-from tessera_host.keystore import Keystore
+from tessera_host.keys.keystore import Keystore
+from tessera_host.protocol import cards
 
 TESSERA = Path(sys.executable).with_name("tessera")
 TIMEOUT_SECONDS = 120

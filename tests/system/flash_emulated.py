@@ -6,7 +6,8 @@ Usage: flash_emulated.py FOLDER[:FOLDER...] [argument of `tessera` ...]
 import sys
 from pathlib import Path
 
-from tessera_host import cli, cli_flash
+from tessera_host import cli
+from tessera_host.cli import flash
 from tessera_host.provisioning.finder import Finder, Port, Volume, read_volume
 
 
@@ -32,5 +33,5 @@ class EmulatedFinder(Finder):
 
 
 if __name__ == "__main__":
-    cli_flash.finder = EmulatedFinder([Path(folder) for folder in sys.argv[1].split(":")])
+    flash.finder = EmulatedFinder([Path(folder) for folder in sys.argv[1].split(":")])
     sys.exit(cli.run(sys.argv[2:]))

@@ -10,12 +10,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
 
-from tessera_host import plan
-from tessera_host.demo import free_port
-from tessera_host.issuer import Issuer
-from tessera_host.member import Member
-from tessera_host.relay_connection import RelayConnection
-from tessera_host.relay_process import RelayProcess
+from tessera_host.cli.demo import free_port
+from tessera_host.issuer.issuer import Issuer
+from tessera_host.member.member import Member
+from tessera_host.planning import plan
+from tessera_host.protocol.relay_connection import RelayConnection
+from tessera_host.relay.process import RelayProcess
 
 PASSPHRASE = "a passphrase that appears nowhere else"
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,10 +11,10 @@ import pytest
 from command_line import TESSERA, CommandLine, assert_absent, secrets_of_keystore, secrets_of_relay
 from office_on_disk import ALL_DAY_LONG, PASSPHRASE, QUICK, OfficeOnDisk
 
-from tessera_host import cards
-from tessera_host.demo import free_port
-from tessera_host.keystore import Keystore
-from tessera_host.relay_process import RelayProcess
+from tessera_host.cli.demo import free_port
+from tessera_host.keys.keystore import Keystore
+from tessera_host.protocol import cards
+from tessera_host.relay.process import RelayProcess
 
 MEMBERS = ("alice", "bob", "carol", "erin")
 USAGE, INVALID, KEYSTORE, NOT_PERMITTED, UNREACHABLE, REFUSED, INTEGRITY = 2, 3, 4, 5, 6, 7, 8

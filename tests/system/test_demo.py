@@ -49,7 +49,7 @@ def command(tmp_path: Path, micropython_frozen: Path) -> CommandLine:
 
 
 def demo(file: Path, *options: str) -> list[str]:
-    return [*python_module("tessera_host.demo", "demo", "--input", str(file)), *options]
+    return [*python_module("tessera_host.cli.demo", "demo", "--input", str(file)), *options]
 
 
 def tell(command: CommandLine, file: Path, *options: str) -> dict[str, Any]:

@@ -19,10 +19,10 @@ from office_on_disk import OfficeOnDisk, RelayOnCPython, admitted, read_all
 from tessera import curve
 from tessera.batch import CellFrame
 from tessera.wire import CELL_HEADER_BYTES, RECORD_BYTES
-from tessera_host.issuer import Issuer
-from tessera_host.member import Member
-from tessera_host.relay_connection import RelayConnection
-from tessera_host.relay_process import RelayProcess, binary
+from tessera_host.issuer.issuer import Issuer
+from tessera_host.member.member import Member
+from tessera_host.protocol.relay_connection import RelayConnection
+from tessera_host.relay.process import RelayProcess, binary
 
 EPOCH_ROUNDS = 14
 VISIT_ROUNDS = 6  # more than the posts of a visit take, so that one epoch's token serves them all

@@ -12,12 +12,12 @@ import pytest
 from command_line import TESSERA, CommandLine, Running
 from office_on_disk import PASSPHRASE, QUICK
 
-from tessera_host import plan
-from tessera_host.demo import free_port
-from tessera_host.issuer import Issuer
-from tessera_host.keystore import Keystore
-from tessera_host.member import Member
-from tessera_host.relay_process import RelayProcess
+from tessera_host.cli.demo import free_port
+from tessera_host.issuer.issuer import Issuer
+from tessera_host.keys.keystore import Keystore
+from tessera_host.member.member import Member
+from tessera_host.planning import plan
+from tessera_host.relay.process import RelayProcess
 
 RELAYS = ("berlin", "munich")
 CHOSEN = "a passphrase that ben chose"

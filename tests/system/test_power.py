@@ -15,11 +15,12 @@ import pytest
 from office_on_disk import OfficeOnDisk, admitted, read_all
 from witness import Testimony, witnessing
 
-from tessera_host import member, relay_connection
 from tessera_host.errors import NotPermitted, Unreachable
-from tessera_host.member import Member
-from tessera_host.relay_connection import Refusal, RelayConnection
-from tessera_host.relay_process import RelayProcess, binary
+from tessera_host.member import member
+from tessera_host.member.member import Member
+from tessera_host.protocol import relay_connection
+from tessera_host.protocol.relay_connection import Refusal, RelayConnection
+from tessera_host.relay.process import RelayProcess, binary
 
 CUTS = 50
 TOO_OLD = 7

@@ -12,7 +12,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tessera_host.demo import free_port
+from tessera_host.cli.demo import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RELAY_PORT, SERVICE_PORT, FOLDER = "8100", "8101", "build/office"

@@ -22,7 +22,7 @@ from command_line import (
     visible_to_others,
 )
 
-from tessera_host.demo import free_port
+from tessera_host.cli.demo import free_port
 
 LAST_LINE = "Ctrl-C stops the relay."
 ROUND_SECONDS = 60
@@ -39,7 +39,7 @@ def command(tmp_path: Path, micropython_frozen: Path) -> CommandLine:
 
 @contextmanager
 def relay_of(command: CommandLine, directory: Path, port: int) -> Iterator[Running]:
-    run = python_module("tessera_host.demo", "run", "--directory", directory, "--port", port)
+    run = python_module("tessera_host.cli.demo", "run", "--directory", directory, "--port", port)
     with running(command, *run, until=LAST_LINE) as relay:
         yield relay
 
@@ -128,7 +128,7 @@ def test_relay_that_ends_by_itself_is_an_error(command: CommandLine) -> None:
 
 def test_port_in_use_is_said_in_one_line(command: CommandLine) -> None:
     port = free_port()
-    run = python_module("tessera_host.demo", "run", "--port", port, "--directory")
+    run = python_module("tessera_host.cli.demo", "run", "--port", port, "--directory")
     with relay_of(command, command.folder / "one", port):
         said = command.run(*run, command.folder / "two", code=6)
     assert said.error.startswith("error: ") and said.error.count("\n") == 1

@@ -12,10 +12,10 @@ import pytest
 from command_line import TESSERA, CommandLine, Running, assert_absent, running, secrets_of_relay, visible_to_others
 from office_on_disk import admitted, read_all
 
-from tessera_host.demo import free_port
+from tessera_host.cli.demo import free_port
 from tessera_host.errors import Unreachable
-from tessera_host.issuer import Issuer
-from tessera_host.member import Member
+from tessera_host.issuer.issuer import Issuer
+from tessera_host.member.member import Member
 
 COVER = ("--cover-traffic-epsilon", "0.1", "--cover-traffic-delta", "1e-6")
 SHORT = ("--round-seconds", "1", "--epoch-rounds", "600")

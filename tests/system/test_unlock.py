@@ -10,7 +10,7 @@ import pytest
 from command_line import TESSERA
 from sample_federation import SampleFederation
 
-from tessera_host.member import Member
+from tessera_host.member.member import Member
 
 PASSPHRASE = "correct horse battery"
 

@@ -16,13 +16,13 @@ from board_console import ask, status
 from office_on_disk import OfficeOnDisk, admitted, read_all
 from test_board import CHOICE, PATIENCE_SECONDS, post, until_it_knows_the_time
 
-from emulator.board import Board
-from emulator.bridge import LOCAL
-from emulator.provision import provision, wait_until_serving
 from tessera.release import version_number
-from tessera_host import releases, updating
 from tessera_host.errors import RelayRefused
-from tessera_host.issuer import Issuer
+from tessera_host.issuer.issuer import Issuer
+from tessera_host.protocol import releases, staging
+from tools.emulator.board import Board
+from tools.emulator.bridge import LOCAL
+from tools.emulator.provision import provision, wait_until_serving
 
 NEW = "0.9.1"
 ROUND_SECONDS = 20  # which an emulated board on a busy machine keeps up with
@@ -62,18 +62,18 @@ async def until(board: Board, **wanted: object) -> dict:
 
 async def stage(board: Board, office: OfficeOnDisk, release: releases.Release, bundle: bytes) -> None:
     """Begun over the cable, brought over the network, which is faster, and activated over the cable."""
-    cable = updating.ConsoleLine(lambda *words: ask(board, " ".join(words))[1])
+    cable = staging.ConsoleLine(lambda *words: ask(board, " ".join(words))[1])
     step = await cable.begin_stage(release.blob)
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while step.state == updating.WAIT:
+        while step.state == staging.WAIT:
             await asyncio.sleep(step.wait_seconds)
             step = await cable.begin_stage(release.blob)
     for _ in range(3):
         step = await cable.put_stage(step.next, bundle[step.next : step.next + 240])
     assert step.next == 720
     async with admitted(office.members[0]) as connection:
-        step = await updating.stage(connection, release, bundle, lambda *_: None)
-    assert step.state == updating.STAGED
+        step = await staging.stage(connection, release, bundle, lambda *_: None)
+    assert step.state == staging.STAGED
     await cable.activate_stage()
 
 

@@ -7,7 +7,7 @@ Owns the memory that outlives a relay's restarts. Whether what was acknowledged 
 from collections import Counter
 from typing import Any
 
-from tessera_host.relay_connection import Batch, Info, RelayConnection
+from tessera_host.protocol.relay_connection import Batch, Info, RelayConnection
 
 
 class Testimony:

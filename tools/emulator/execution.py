@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from emulator.program import Cut, EmulatorError, command
+from tools.emulator.program import Cut, EmulatorError, command
 
 DONE, EXCEPTION, CRASH, RESET, POWER_CUT, TIME_OVER = 0, 1, 3, 75, 76, 77
 HOST_SECONDS = 3600

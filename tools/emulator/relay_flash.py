@@ -1,12 +1,12 @@
 """The flash of a board that holds a relay: its directory, with programs beside it, as littlefs, and its rings.
 
-Owns how a relay directory of a computer (tessera_host.relay_directory) becomes the flash file of an emulated board.
+Owns how a relay directory of a computer (issuer.relay_directory) becomes the flash file of an emulated board.
 """
 
 from pathlib import Path
 
-from emulator.littlefs_image import make_littlefs, write_flash
-from emulator.testvolume import compile_module
+from tools.emulator.littlefs_image import make_littlefs, write_flash
+from tools.emulator.testvolume import compile_module
 
 RINGS = {"ring": "ring.flash", "keyring": "keys.flash"}  # partition and file
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from emulator.littlefs_image import FLASH_BYTES, make_littlefs
-from emulator.program import EmulatorError
+from tools.emulator.littlefs_image import FLASH_BYTES, make_littlefs
+from tools.emulator.program import EmulatorError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CORE_TESTS, VECTORS, FIRMWARE = ROOT / "tests" / "core", ROOT / "tests" / "vectors", ROOT / "firmware"

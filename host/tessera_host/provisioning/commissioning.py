@@ -16,8 +16,8 @@ from typing import Any
 from tessera import cover
 from tessera.wire import RECORD_BYTES
 
-from .. import noise
 from ..errors import CommissioningFailed, RelayRefused
+from ..privacy import noise
 from .console import Console
 
 SAMPLED_CELLS = 16

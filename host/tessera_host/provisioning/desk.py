@@ -13,7 +13,7 @@ from tessera.params import Parameters
 
 from .. import files
 from ..errors import IntegrityError, UsageError
-from ..issuer import PARAMETERS, Issuer
+from ..issuer.issuer import PARAMETERS, Issuer
 from .finder import Finder
 from .inventory import Inventory
 from .journal import Journal

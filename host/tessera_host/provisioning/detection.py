@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .. import boards
 from ..errors import BoardNotFound, BoardSilent, RelayRefused, SeveralBoards, TesseraError, WrongBoard
+from ..planning import boards
 from . import rp2
 from .console import AtPrompt, Console
 from .finder import Finder, Port, Volume, read_volume

@@ -25,8 +25,8 @@ from esptool.loader import DEFAULT_TIMEOUT, ESPLoader
 from esptool.logger import TemplateLogger, log
 from esptool.util import FatalError, flash_size_bytes
 
-from ..boards import BOARDS, Board
 from ..errors import BoardSilent, FlashFailed, ImageRejected, TesseraError, WrongBoard
+from ..planning.boards import BOARDS, Board
 from .esp32_image import BLANK, KEPT, TABLE_BYTES, TABLE_OFFSET, Partition, Plan, Segment, plan, read_table
 from .serial_line import BAUD_RATE, open_port
 

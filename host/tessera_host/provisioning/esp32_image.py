@@ -12,8 +12,8 @@ import hashlib
 import struct
 from dataclasses import dataclass
 
-from ..boards import SECTOR_BYTES, Board
 from ..errors import ImageRejected
+from ..planning.boards import SECTOR_BYTES, Board
 
 TABLE_OFFSET = 0x8000  # CONFIG_PARTITION_TABLE_OFFSET, which no board changes
 TABLE_BYTES = 0xC00

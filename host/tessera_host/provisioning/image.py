@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tessera.release import IMAGE, Release, version_text
 
-from .. import releases
 from ..errors import ImageRejected, IntegrityError, InvalidInput
+from ..protocol import releases
 
 RELEASE = "image.release"
 _SOURCE_TREE = Path(__file__).resolve().parents[3]

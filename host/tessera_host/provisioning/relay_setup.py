@@ -17,7 +17,6 @@ from typing import Any
 
 from tessera.params import SPARE_PAGES
 
-from .. import boards
 from ..errors import (
     BoardSilent,
     CommissioningFailed,
@@ -29,6 +28,7 @@ from ..errors import (
     UsageError,
     WrongBoard,
 )
+from ..planning import boards
 from . import commissioning, detection, esp32_image, image, rp2
 from .card import RelayCard
 from .console import Console

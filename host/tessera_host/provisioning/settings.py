@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .. import boards, files, passphrase
+from .. import files
 from ..errors import InvalidInput, UsageError
+from ..keys import passphrase
+from ..planning import boards
 
 TIME_SERVER = "pool.ntp.org"
 PORT = 8100

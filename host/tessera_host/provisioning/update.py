@@ -1,6 +1,6 @@
 """New code for a relay on a cable: staged beside the running one, tried once, confirmed by a round that it served.
 
-Owns the wait for the outcome. Leaves to others: the dialog (updating.py), what may be staged (releases.py; the relay
+Owns the wait for the outcome. Leaves to others: the dialog (staging.py), what may be staged (releases.py; the relay
 checks again), going back if the new code does not serve (the relay).
 """
 
@@ -13,17 +13,9 @@ from typing import Any
 from tessera.release import version_number, version_text
 from tessera.staging import STAGED, WAIT
 
-from .. import releases
-from ..errors import (
-    BoardSilent,
-    FlashFailed,
-    ImageRejected,
-    IntegrityError,
-    InvalidInput,
-    RelayRefused,
-    TesseraError,
-)
-from ..updating import ConsoleLine, stage
+from ..errors import BoardSilent, FlashFailed, ImageRejected, IntegrityError, InvalidInput, RelayRefused, TesseraError
+from ..protocol import releases
+from ..protocol.staging import ConsoleLine, stage
 from . import detection, service
 from .console import Console
 from .desk import Desk

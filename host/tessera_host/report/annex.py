@@ -7,9 +7,10 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from .. import noise, plan
-from ..ledger_audit import LedgerAudit
-from ..parameter_sets import ParameterSets
+from ..audit.verify import LedgerAudit
+from ..planning import plan
+from ..privacy import noise
+from ..protocol.parameter_sets import ParameterSets
 from . import law, ledger_pages, losses, parties
 from .document import Basis, Block, Bullets, Document, Notice, Paragraph, Section, Table, Tone
 from .facts import Facts, duration

@@ -1,6 +1,6 @@
 """The numbers a report is about, from a plan or from signed parameters, and what follows from them exactly.
 
-Owns what counts as a member's day and month. Leaves to others: composition (privacy.py), words (the other modules of
+Owns what counts as a member's day and month. Leaves to others: composition (loss.py), words (the other modules of
 this package).
 """
 
@@ -9,8 +9,10 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
-from .. import composition, noise, parameter_sets, plan
-from ..federation import DEFAULT_BUDGET, Federation
+from ..planning import plan
+from ..privacy import composition, noise
+from ..protocol import parameter_sets
+from ..protocol.federation import DEFAULT_BUDGET, Federation
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What was verified of the relays' privacy ledgers, and what was not: the part of a report that rests on evidence.
 
-Owns how a verdict is shown. The verdict is ledger_audit's. Nothing here is said of an epoch that was not verified.
+Owns how a verdict is shown. The verdict is audit.verify's. Nothing here is said of an epoch that was not verified.
 """
 
 from collections.abc import Sequence
@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
-from .. import noise, parameter_sets
-from ..ledger_audit import AuditedEpoch, LedgerAudit, in_words, spans
-from ..parameter_sets import ParameterSets
+from ..audit.verify import AuditedEpoch, LedgerAudit, in_words, spans
+from ..privacy import noise
+from ..protocol import parameter_sets
+from ..protocol.parameter_sets import ParameterSets
 from . import plots
 from .document import Basis, Block, Bullets, Figure, Notice, Paragraph, Table, Tone
 

@@ -1,13 +1,15 @@
 """ε and δ of a delivery, a message, a day and a month: in numbers, in words, in pictures.
 
-Owns how they are said. Every number is computed from the integers of the noise table, by noise.py and privacy.py, and
+Owns how they are said. Every number is computed from the integers of the noise table, by noise.py and loss.py, and
 rounded to the unfavourable side.
 """
 
 import math
 from fractions import Fraction
 
-from .. import noise, plan, privacy
+from ..planning import plan
+from ..privacy import loss as privacy
+from ..privacy import noise
 from . import plots
 from .document import Basis, Block, Figure, Paragraph, Table
 from .facts import Facts, duration

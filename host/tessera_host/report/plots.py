@@ -1,7 +1,7 @@
 """The plots of a report, drawn by matplotlib from numbers that are handed in.
 
 Owns how they look. A plot is drawn in named inks, so that a page that is light or dark can give each its colour; the
-same numbers give the same bytes. Leaves to others: the numbers (privacy.py, ledger_audit.py).
+same numbers give the same bytes. Leaves to others: the numbers (loss.py, verify.py).
 """
 
 import io

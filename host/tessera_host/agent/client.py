@@ -1,0 +1,346 @@
+"""The library for programs that talk: one member as an asynchronous client.
+
+    async with await Client.open(passphrase_file=Path("passphrase")) as client:
+        await client.send("bob", "The backup is done.")
+        async for message in client.messages():
+            print(message.contact, message.text)
+
+A client is one identity on one device: its keystore is the member's, made with `tessera join`. Between two steps the
+keystore is free, so the commands work beside it. Everything raises TesseraError and its subclasses (`errors`), whose
+text says what is wrong and what to do.
+
+What leaves, and when: `send` posts one record a round, at random moments, and no more a day than the office's budget
+allows; what has to wait stays in the outbox, durably. Who sees this computer's network sees that it posted. `run` hides
+that: it sends the same frames every round, whether there is something to say or not, and then everything goes through
+it. Worked examples are in `host/examples`.
+"""
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+from .. import config
+from ..errors import RelayRefused, TesseraError, Unreachable
+from ..keys import passphrase
+from ..member import pacing
+from ..member.accountant import Budget
+from ..member.fetching import FetchReport
+from ..member.fetching import Progress as FetchProgress
+from ..member.fixed_delay import Sleep
+from ..member.history import POSTED, Sent
+from ..member.inbox import Message
+from ..member.member import KEYSTORE_NAME, Member, Status
+from ..member.pacing import Wait
+from ..member.renewal import Renewal
+from ..member.sending import Posted
+from ..member.sharing import SharedMember
+from ..protocol.federation import Relay
+from .engine import Engine, Event, TokenRenewal
+from .interface import Change, Contact, State, change_of
+
+__all__ = [
+    "Budget",
+    "Change",
+    "Client",
+    "Contact",
+    "FetchReport",
+    "Message",
+    "Posted",
+    "SendProgress",
+    "Sent",
+    "State",
+    "Status",
+    "Wait",
+]
+
+JITTER_SECONDS = 10.0  # not all clients come as soon as a round is sealed
+_LEAST_WAIT_SECONDS = 0.5
+
+# Told after each record that left, and before each wait for the next.
+SendProgress = Callable[[Posted | Wait], None]
+
+
+class Client:
+    """An open member. Use as an asynchronous context manager, or close it."""
+
+    def __init__(
+        self,
+        member: Member,
+        *,
+        dice: random.Random | None = None,
+        now: Callable[[], float] = time.time,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        """Takes the member over: its keystore is given back at once, and closed with the client."""
+        self.shared = SharedMember(member)
+        self._dice = dice or random.SystemRandom()
+        self._now = now
+        self._sleep = sleep
+        self._renewal = Renewal(member, self._dice)
+        self._engine: Engine | None = None
+        self._state: State | None = None
+        self._subscriptions: set[asyncio.Queue[Change]] = set()
+
+    @classmethod
+    async def open(
+        cls, home: Path | None = None, secret: str | None = None, *, passphrase_file: Path | None = None
+    ) -> Self:
+        """The member in the directory `home`, by default the one that the commands use. Without its passphrase as
+        `secret`: from `passphrase_file`, from the file TESSERA_PASSPHRASE_FILE names, from `tessera unlock`, or asked
+        for.
+
+        Raises WrongPassphrase or KeystoreError.
+        """
+        return cls(await asyncio.to_thread(_opened, home or default_home(), secret, passphrase_file))
+
+    async def close(self) -> None:
+        self.shared.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # -- what is known, without a relay
+
+    async def contacts(self) -> list[Contact]:
+        """By name."""
+        async with self.shared.held() as member:
+            return [_contact(member, name) for name in sorted(member.contacts.book)]
+
+    async def inbox(self, contact: str | None = None, *, new: bool = False) -> list[Message]:
+        """What was received, oldest first; with `new`, what was never given out before, which it now is."""
+        async with self.shared.held() as member:
+            messages = member.inbox.take_unread(contact) if new else member.inbox.messages()
+            if new:
+                member.save()
+            return [message for message in messages if contact in (None, message.contact)]
+
+    async def sent(self, contact: str | None = None) -> list[Sent]:
+        """What was sent, oldest first, and how far each part got. There is no read receipt."""
+        async with self.shared.held() as member:
+            return member.sent(contact)
+
+    async def budget(self) -> Budget:
+        """Today's messages, used and allowed, by the office's setting. Each part of a long message is one."""
+        async with self.shared.held() as member:
+            return await asyncio.to_thread(member.budget)
+
+    # -- sending
+
+    async def queue(self, contact: str, text: str) -> Sent:
+        """Put a text into the outbox; `run`, `resend` or the next `send` posts it."""
+        async with self.shared.held() as member:
+            member.queue(contact, text)
+            return self._queued(member, contact)
+
+    async def queue_file(self, contact: str, name: str, content: bytes) -> Sent:
+        """Put a file into the outbox: name and content together at most 2303 bytes. Raises InvalidInput."""
+        async with self.shared.held() as member:
+            member.queue_file(contact, name, content)
+            return self._queued(member, contact)
+
+    def _queued(self, member: Member, contact: str) -> Sent:
+        self._tell(Change("queued", {"contact": contact}))
+        return member.sent(contact)[-1]
+
+    async def send(
+        self,
+        contact: str,
+        text: str,
+        *,
+        wait: bool = True,
+        at_once: bool = False,
+        progress: SendProgress | None = None,
+    ) -> Sent:
+        """Send a text: returned once all of it is posted, or as much as the day's budget allows.
+
+        `wait=False`: post only what may leave in this round, and return. `at_once`: all parts in this round; everyone
+        on the network then sees how many there are. What an error interrupts stays in the outbox.
+        """
+        sent = await self.queue(contact, text)
+        return await self.deliver(sent, wait=wait, at_once=at_once, progress=progress)
+
+    async def send_file(
+        self,
+        contact: str,
+        name: str,
+        content: bytes,
+        *,
+        wait: bool = True,
+        at_once: bool = False,
+        progress: SendProgress | None = None,
+    ) -> Sent:
+        """Send a file as one message, like `send`. Raises InvalidInput if it does not fit."""
+        sent = await self.queue_file(contact, name, content)
+        return await self.deliver(sent, wait=wait, at_once=at_once, progress=progress)
+
+    async def deliver(
+        self, sent: Sent, *, wait: bool = True, at_once: bool = False, progress: SendProgress | None = None
+    ) -> Sent:
+        """Post what `queue` put into the outbox, after what waited for the same relay before: as `send` does."""
+
+        def finished(member: Member) -> bool:
+            return self._again(member, sent).state == POSTED
+
+        async with self.shared.held() as member:
+            relay = member.federation.relay_with_key(member.contacts.get(sent.contact)["relay"])
+        await self._post(relay, finished, wait, at_once, progress)
+        async with self.shared.held() as member:
+            return self._again(member, sent)
+
+    async def resend(self, *, wait: bool = True, at_once: bool = False, progress: SendProgress | None = None) -> int:
+        """Post what waits in the outbox: how many parts wait still."""
+        async with self.shared.held() as member:
+            relays = [member.federation.relay_with_key(key) for key in sorted(member.outbox.relays())]
+        for relay in relays:
+            await self._post(relay, lambda _: False, wait, at_once, progress)
+        async with self.shared.held() as member:
+            return len(member.outbox)
+
+    async def _post(
+        self,
+        relay: Relay,
+        finished: Callable[[Member], bool],
+        wait: bool,
+        at_once: bool,
+        progress: SendProgress | None,
+    ) -> None:
+        """Post record after record until it is finished, nothing waits, or waiting would be for the day's budget."""
+        tell = progress or (lambda _: None)
+        while True:
+            async with self.shared.held() as member:
+                if finished(member):
+                    return
+                pause = pacing.next_post(member, at_once, self._dice)
+                if pause.seconds == 0:
+                    posted = await member.sender.post_one(relay)
+                    if posted is None:
+                        return
+                    tell(posted)
+                    continue
+                if not any(member.outbox.waiting(relay.key)):
+                    return
+            tell(pause)
+            if not wait or pause.seconds is None or pause.reason == pacing.DAY:
+                return
+            await self._sleep(pause.seconds)
+
+    def _again(self, member: Member, sent: Sent) -> Sent:
+        """How far it got by now. What is gone, because the contact is, is as it was."""
+        same = (found for found in reversed(member.sent(sent.contact)) if found.messages == sent.messages)
+        return next(same, sent)
+
+    # -- receiving
+
+    async def fetch(self, progress: FetchProgress | None = None, *, take: bool = True) -> FetchReport:
+        """Read what the home relay has sealed since the last time; the report has the messages not given out before,
+        which count as given out now (with `take=False` `inbox(new=True)` still has them).
+        `progress(rounds read, rounds in all)` is called in between."""
+        async with self.shared.held() as member:
+            return await member.fetcher.fetch(progress, take)
+
+    async def messages(self, trouble: Callable[[TesseraError], None] | None = None) -> AsyncIterator[Message]:
+        """Every new message, as it comes, for ever. Fetches once a round, or looks at what `run` has fetched. A relay
+        that is away for a while does not end it: `trouble` is told."""
+        while True:
+            try:
+                found = await self.inbox(new=True) if self._engine else (await self.fetch()).messages
+            except (Unreachable, RelayRefused) as error:
+                found = []
+                if trouble:
+                    trouble(error)
+            for message in found:
+                yield message
+            await self.until_next_fetch()
+
+    async def until_next_fetch(self) -> None:
+        """Wait for a random moment soon after the open round is sealed."""
+        async with self.shared.held() as member:
+            left = member.seconds_to_next_round()
+            most = min(JITTER_SECONDS, member.federation.newest.round_seconds / 4)
+        await self._sleep(left + self._dice.uniform(_LEAST_WAIT_SECONDS, max(2 * _LEAST_WAIT_SECONDS, most)))
+
+    async def status(self, relay: str | None = None) -> Status:
+        """Ask a relay, by default the home relay, for its round, parameters and curve tier. Raises IntegrityError if
+        it is not to be used."""
+        async with self.shared.held() as member:
+            return await member.status(relay)
+
+    # -- the steady engine
+
+    async def run(self, renewal: TokenRenewal | None = None, *, slots: int = 1, at_once: bool = False) -> None:
+        """Run the steady engine until cancelled: it posts what `queue` was given, fetches what comes (`engine`) and
+        gets each epoch's tokens from the issuer's service, if the office has one (`renewal`).
+
+        `at_once`: a person is waiting, so an epoch's tokens come into use when needed, not at a random time.
+        """
+        engine = Engine(
+            self.shared,
+            renewal or self._renewal,
+            slots=slots,
+            at_once=at_once,
+            dice=self._dice,
+            now=self._now,
+            sleep=self._sleep,
+        )
+        engine.listeners.add(self._pass_on)
+        await self.state()
+        self._engine = engine
+        try:
+            await engine.run()
+        finally:
+            self._engine = None
+
+    def _pass_on(self, event: Event) -> None:
+        if self._state:
+            self._state.note(event)
+        self._tell(change_of(event))
+
+    def _tell(self, change: Change) -> None:
+        for subscription in self._subscriptions:
+            subscription.put_nowait(change)
+
+    def changes(self) -> AsyncIterator[Change]:
+        """What `run` does and what is queued, from this call on."""
+        subscription: asyncio.Queue[Change] = asyncio.Queue()
+        self._subscriptions.add(subscription)
+
+        async def following() -> AsyncIterator[Change]:
+            try:
+                while True:
+                    yield await subscription.get()
+            finally:
+                self._subscriptions.discard(subscription)
+
+        return following()
+
+    async def state(self) -> State:
+        """How `run` does."""
+        async with self.shared.held() as member:
+            parameters = member.federation.newest
+            if self._state is None:
+                self._state = State(int(parameters.genesis), int(parameters.round_seconds))
+            return replace(self._state, waiting=len(member.outbox))
+
+
+def default_home() -> Path:
+    """The directory of the member's keystore if none is named."""
+    named = os.environ.get("TESSERA_HOME")
+    return Path(named) if named else config.home()
+
+
+def _contact(member: Member, name: str) -> Contact:
+    contact = member.contacts.get(name)
+    relays = [relay.name for relay in member.federation.relays if relay.key == contact["relay"]]
+    return Contact(name, contact["verified"], relays[0] if relays else "a relay that is gone", list(contact["words"]))
+
+
+def _opened(home: Path, secret: str | None, passphrase_file: Path | None) -> Member:
+    return Member.open(home, passphrase.secret_for(home / KEYSTORE_NAME, passphrase_file) if secret is None else secret)

@@ -1,0 +1,218 @@
+"""The steady engine: the same frames every round, whether there is something to say or not (DESIGN §9).
+
+A round has, for every relay that a contact of this member is on, one frame on a posting session, which carries a record
+or nothing, and one fetch from the home relay: at random moments that were chosen before anybody looked at the outbox.
+Owns the course of rounds and what happens when a relay is away: an answer that does not come, or says no, ends the
+slot, and the next round has another. The moments are `schedule`'s, the frames `sending`'s and `fetching`'s.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..errors import NotPermitted, TesseraError
+from ..member.fixed_delay import Settling, Sleep
+from ..member.inbox import Message
+from ..member.member import Member
+from ..member.sending import Posted
+from ..member.sharing import SharedMember
+from ..member.wallet import Token
+from ..protocol.federation import Relay
+from .schedule import FETCH, POST, EpochSchedule, Slot, moments
+
+SETTLE_SECONDS = 0.5
+CATCH_UP_REQUESTS = 8  # a round: 128 rounds, or what 10 hours of 5 minutes bring
+_LONGEST_SLEEP_SECONDS = 30.0  # a computer that was suspended notices when it wakes up
+_PAUSE_SECONDS = 5.0
+_SPARE_PART = 8  # of a round, at its end: no slot begins there, so that none ends in the next round
+_MOST_SPARE_SECONDS = 20.0
+
+
+class TokenRenewal(Protocol):
+    """What gets the next epoch's tokens (`renewal.Renewal`)."""
+
+    def due_at(self) -> float | None: ...
+
+    async def run(self) -> object: ...
+
+
+@dataclass(frozen=True)
+class Connected:
+    """A slot went as it should; the round by the relay's clock is open."""
+
+    relay: str
+    round: int
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A slot, or a renewal, did not: what is wrong and what to do."""
+
+    error: TesseraError
+
+
+@dataclass(frozen=True)
+class CaughtUp:
+    """Rounds read in one slot, and how many are still to be read."""
+
+    rounds: int
+    behind: int
+
+
+Event = Connected | Trouble | CaughtUp | Message | Posted
+Listener = Callable[[Event], None]
+
+
+class Engine:
+    """`run` until cancelled. Everything that happens is told to the listeners; nothing that goes wrong ends it."""
+
+    def __init__(
+        self,
+        shared: SharedMember,
+        renewal: TokenRenewal | None = None,
+        *,
+        slots: int = 1,
+        at_once: bool = False,
+        dice: random.Random | None = None,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        """`slots`: posts a round and relay. `at_once`: a person is waiting, so tokens come into use when needed, not at
+        a random time of their epoch. In the epoch in which the engine starts they always do."""
+        self._shared = shared
+        self._renewal = renewal
+        self._slots = slots
+        self._at_once = at_once
+        self._dice = dice or random.SystemRandom()
+        self._now = now
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._schedules: dict[int, EpochSchedule] = {}
+        self._fresh_token_round = -1
+        self._first_epoch: int | None = None
+        self.listeners: set[Listener] = set()
+
+    async def run(self) -> None:
+        """Round after round."""
+        while True:
+            try:
+                round_, end, planned = await self._plan()
+            except TesseraError as error:  # the keystore is another's for long
+                self._tell(Trouble(error))
+                await self._sleep(_PAUSE_SECONDS)
+                continue
+            await self._go_through(round_, end, planned)
+
+    async def _go_through(self, round_: int, end: float, planned: list[Slot]) -> None:
+        for slot in planned:
+            await self._until(slot.at)
+            if self._now() >= end:
+                return  # suspended meanwhile, or the relay took its time
+            await self._try(self._slot(slot, round_))
+        if self._renewal and (due := self._renewal.due_at()) is not None and due < end:
+            await self._until(due)
+            await self._try(self._renew(self._renewal))
+        await self._until(end)
+
+    async def _plan(self) -> tuple[int, float, list[Slot]]:
+        """This round, its end, and the slots in what is left of it."""
+        async with self._shared.held() as member:
+            now = self._now()
+            federation = member.federation
+            round_ = federation.round_at(int(now))
+            self._first_epoch = federation.epoch_of(round_) if self._first_epoch is None else self._first_epoch
+            end = federation.round_start(round_ + 1)
+            kinds = [(FETCH, federation.home)]
+            kinds += [(POST, relay) for relay in _relays(member) for _ in range(self._slots)]
+            spare = min(_MOST_SPARE_SECONDS, federation.newest.round_seconds / _SPARE_PART)
+            return round_, end, moments(now, end, kinds, self._dice, spare)
+
+    async def _until(self, moment: float) -> None:
+        while (left := moment - self._now()) > 0:
+            await self._sleep(min(left, _LONGEST_SLEEP_SECONDS))
+
+    async def _try(self, step: Awaitable[None]) -> None:
+        try:
+            await step
+        except TesseraError as error:
+            self._tell(Trouble(error))
+
+    def _tell(self, event: Event) -> None:
+        for listener in list(self.listeners):
+            listener(event)
+
+    # -- slots
+
+    async def _slot(self, slot: Slot, round_: int) -> None:
+        async with self._shared.held() as member:
+            choose = self._chooser(member, slot, round_)
+            if choose is None:
+                return
+            settling = Settling(self._settle_seconds(member), self._monotonic, self._sleep)
+            if slot.kind == POST:
+                await self._post(member, slot.relay, choose, settling)
+            else:
+                await self._fetch(member, choose, settling)
+            self._tell(Connected(slot.relay.name, round_))
+
+    def _settle_seconds(self, member: Member) -> float:
+        return float(min(SETTLE_SECONDS, member.federation.newest.round_seconds / 20))
+
+    async def _post(
+        self, member: Member, relay: Relay, choose: Callable[[int, bytes], Token], settling: Settling
+    ) -> None:
+        posted = await member.sender.slot(relay, choose, settling, may_post=member.budget().left > 0)
+        if posted:
+            self._tell(posted)
+
+    async def _fetch(self, member: Member, choose: Callable[[int, bytes], Token], settling: Settling) -> None:
+        report = await member.fetcher.slot(choose, settling, CATCH_UP_REQUESTS)
+        for message in report.messages:
+            self._tell(message)
+        self._tell(CaughtUp(len(report.rounds), max(0, member.round() - member.inbox.next_round)))
+
+    # -- tokens
+
+    def _chooser(self, member: Member, slot: Slot, round_: int) -> Callable[[int, bytes], Token] | None:
+        """How the slot chooses its token; None while its token is not in use yet. No two come into use in one round."""
+        epoch = member.federation.epoch_of(round_)
+        schedule = self._schedule(member, epoch)
+
+        def choose(at: int, relay: bytes) -> Token:
+            if at != epoch:
+                raise NotPermitted("the relay's epoch is another than this computer's", "it passes within a round")
+            if slot.kind == FETCH:
+                return member.wallet.for_fetching(at, relay)
+            turn = schedule.turn(relay, round_ - member.federation.first_round(epoch))
+            return member.wallet.for_posting_turn(at, relay, turn)
+
+        if choose(epoch, slot.relay.key).left is not None:
+            return choose
+        first = schedule.first_use.get((slot.kind, slot.relay.key), 0) + member.federation.first_round(epoch)
+        waits = not self._at_once and epoch != self._first_epoch
+        if round_ == self._fresh_token_round or (waits and round_ < first):
+            return None
+        self._fresh_token_round = round_
+        return choose
+
+    def _schedule(self, member: Member, epoch: int) -> EpochSchedule:
+        if epoch not in self._schedules:
+            counts = {relay.key: member.wallet.posting_tokens(epoch, relay.key) for relay in _relays(member)}
+            self._schedules = {epoch: EpochSchedule.of(member.identity.secret, member.federation, epoch, counts)}
+        return self._schedules[epoch]
+
+    # -- renewal
+
+    async def _renew(self, renewal: TokenRenewal) -> None:
+        async with self._shared.held():
+            await renewal.run()
+
+
+def _relays(member: Member) -> list[Relay]:
+    """The home relay, and those that contacts are on, if there is a token to post with."""
+    keys = {contact["relay"] for contact in member.contacts.book.values()} | {member.federation.home.key}
+    return [relay for relay in member.federation.relays if relay.key in keys]

@@ -1,0 +1,105 @@
+"""What a conversation needs, whoever does the work: this process (`client`) or the agent (`link`).
+
+Owns the interface that the commands and the full-screen conversation are written against, the state of a connection,
+and the JSON forms that go over the agent's socket.
+"""
+
+import base64
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from ..member.accountant import Budget
+from ..member.history import Sent
+from ..member.inbox import Message
+from ..member.sending import Posted
+from .engine import CaughtUp, Connected, Event, Trouble
+
+
+@dataclass(frozen=True)
+class Contact:
+    """Someone this member has met. `verified`: the six words were compared."""
+
+    name: str
+    verified: bool
+    relay: str
+    words: list[str]
+
+
+@dataclass
+class State:
+    """How the engine does. `connected` is None before its first slot; `behind`: rounds that are still to be read;
+    `waiting`: parts in the outbox. `genesis` and `round_seconds` say when a round is."""
+
+    genesis: int
+    round_seconds: int
+    relay: str = ""
+    connected: bool | None = None
+    trouble: str = ""
+    behind: int = 0
+    waiting: int = 0
+
+    def time_of(self, round_: int) -> int:
+        """Unix seconds at which a round begins."""
+        return self.genesis + round_ * self.round_seconds
+
+    def note(self, event: Event) -> None:
+        """What an event of the engine says about it."""
+        if isinstance(event, Connected):
+            self.connected, self.relay, self.trouble = True, event.relay, ""
+        elif isinstance(event, Trouble):
+            self.connected, self.trouble = False, str(event.error)
+        elif isinstance(event, CaughtUp):
+            self.behind = event.behind
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something happened: "message", "posted", "connected", "trouble", "caught-up" or "queued", and what about it."""
+
+    kind: str
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+class Talk(Protocol):
+    """`Client` and `AgentLink`, for whoever reads and writes messages."""
+
+    async def contacts(self) -> list[Contact]: ...
+
+    async def inbox(self, contact: str | None = None, *, new: bool = False) -> list[Message]: ...
+
+    async def sent(self, contact: str | None = None) -> list[Sent]: ...
+
+    async def queue(self, contact: str, text: str) -> Sent: ...
+
+    async def queue_file(self, contact: str, name: str, content: bytes) -> Sent: ...
+
+    async def budget(self) -> Budget: ...
+
+    async def state(self) -> State: ...
+
+    def changes(self) -> AsyncIterator[Change]: ...
+
+
+def change_of(event: Event) -> Change:
+    """What listeners outside this process are told of an event."""
+    if isinstance(event, Message):
+        return Change("message", {"contact": event.contact})
+    if isinstance(event, Posted):
+        part = event.part
+        fields = {"message": part.message, "part": part.part, "parts": part.parts, "round": event.round}
+        return Change("posted", {"contact": event.contact, **fields})
+    if isinstance(event, Connected):
+        return Change("connected", asdict(event))
+    if isinstance(event, CaughtUp):
+        return Change("caught-up", asdict(event))
+    return Change("trouble", {"error": event.error.message, "hint": event.error.hint})
+
+
+def message_fields(message: Message) -> dict[str, Any]:
+    """A received message as JSON carries it."""
+    return {**asdict(message), "content": base64.b64encode(message.content).decode()}
+
+
+def read_message(fields: dict[str, Any]) -> Message:
+    return Message(**{**fields, "content": base64.b64decode(fields["content"])})

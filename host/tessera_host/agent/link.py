@@ -1,0 +1,97 @@
+"""The commands' side of a running agent: the same calls as the client's, answered over its local socket.
+
+Owns the requests as they are sent and how the agent's errors come back as errors here. Their other end is `agent`'s.
+"""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Self
+
+from .. import errors
+from ..errors import TesseraError, Unreachable
+from ..keys import local_socket
+from ..keys.local_socket import Connection
+from ..member.accountant import Budget
+from ..member.history import Sent
+from ..member.inbox import Message
+from .interface import Change, Contact, State, read_message
+
+PURPOSE = "agent"
+
+
+class AgentLink:
+    """One conversation with the agent of a home."""
+
+    def __init__(self, home: Path, connection: Connection) -> None:
+        """Not for callers: use `find`."""
+        self._home = home
+        self._connection = connection
+        self._asking = asyncio.Lock()  # an answer belongs to the question before it
+
+    @classmethod
+    async def find(cls, home: Path) -> Self | None:
+        """None if no agent runs for this home."""
+        try:
+            return cls(home, await local_socket.connect(local_socket.address(PURPOSE, home)))
+        except Unreachable:
+            return None
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def contacts(self) -> list[Contact]:
+        return [Contact(**fields) for fields in (await self._ask("contacts"))["contacts"]]
+
+    async def inbox(self, contact: str | None = None, *, new: bool = False) -> list[Message]:
+        found = await self._ask("messages", contact=contact, new=new)
+        return [read_message(fields) for fields in found["messages"]]
+
+    async def sent(self, contact: str | None = None) -> list[Sent]:
+        return [Sent(**fields) for fields in (await self._ask("sent", contact=contact))["sent"]]
+
+    async def queue(self, contact: str, text: str) -> Sent:
+        return Sent(**(await self._ask("send", contact=contact, text=text))["sent"])
+
+    async def queue_file(self, contact: str, name: str, content: bytes) -> Sent:
+        coded = base64.b64encode(content).decode()
+        return Sent(**(await self._ask("send-file", contact=contact, name=name, content=coded))["sent"])
+
+    async def budget(self) -> Budget:
+        return Budget(**(await self._ask("budget"))["budget"])
+
+    async def state(self) -> State:
+        return State(**(await self._ask("status"))["state"])
+
+    async def stop(self) -> None:
+        await self._ask("stop")
+
+    async def changes(self) -> AsyncIterator[Change]:
+        """What the agent does, from now on, over a conversation of its own; until the agent ends."""
+        async with await local_socket.connect(local_socket.address(PURPOSE, self._home)) as connection:
+            _answer(await connection.ask({"do": "subscribe"}))
+            async for found in connection:
+                yield Change(str(found.pop("change", "")), found)
+
+    async def _ask(self, what: str, **fields: Any) -> dict[str, Any]:
+        async with self._asking:
+            return _answer(await self._connection.ask({"do": what, **fields}))
+
+
+def _answer(found: dict[str, Any]) -> dict[str, Any]:
+    """Raises what the agent says is wrong, with its exit code."""
+    if "error" not in found:
+        return found
+    kinds = {kind.exit_code: kind for kind in vars(errors).values() if _is_error(kind)}
+    raise kinds.get(found.get("exit_code", 1), TesseraError)(str(found["error"]), str(found.get("hint", "")))
+
+
+def _is_error(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, TesseraError) and kind.__base__ is TesseraError

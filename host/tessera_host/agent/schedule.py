@@ -1,0 +1,70 @@
+"""When the steady agent does what: moments within a round, and the rounds of an epoch in which tokens come into use.
+
+Owns those choices, which know nothing of what there is to say: they follow from the clock, the dice and, for an epoch,
+from a secret of the member's, so that a restart chooses the same. What is done at these moments is `engine`'s business.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tessera import hashes
+
+from ..protocol.federation import Federation, Relay
+
+FETCH, POST = "fetch", "post"
+
+_WINDOW_PART = 24  # of an epoch: tokens of an epoch come into use within its first part, an hour of a day
+
+
+class Slot(NamedTuple):
+    """One connection of a round: at a moment (unix seconds), to post to a relay or to fetch from it."""
+
+    at: float
+    kind: str
+    relay: Relay
+
+
+def moments(
+    now: float, end: float, kinds: Sequence[tuple[str, Relay]], dice: random.Random, spare_seconds: float
+) -> list[Slot]:
+    """A random moment for each of them between now and a little before the end of the round, in order."""
+    last = max(now, end - spare_seconds)
+    return sorted(Slot(dice.uniform(now, last), kind, relay) for kind, relay in kinds)
+
+
+@dataclass(frozen=True)
+class EpochSchedule:
+    """Which round of an epoch a kind of token comes into use in, and the rounds at which posting moves on to the next
+    token. Rounds are counted from the epoch's first."""
+
+    first_use: dict[tuple[str, bytes], int]
+    changes: dict[bytes, list[int]]
+
+    @classmethod
+    def of(cls, secret: bytes, federation: Federation, epoch: int, posting_tokens: dict[bytes, int]) -> "EpochSchedule":
+        """`posting_tokens`: how many there are, by relay key. No two come into use in one round, if the epoch is long
+        enough."""
+        dice = random.Random(hashes.tagged("agent-schedule", secret + epoch.to_bytes(4, "big")))
+        uses = [(FETCH, federation.home.key), *((POST, key) for key in sorted(posting_tokens))]
+        rounds = int(federation.newest.epoch_rounds)
+        window = min(rounds, max(rounds // _WINDOW_PART, 2 * len(uses)))
+        first = dict(zip(uses, _sample(dice, range(window), len(uses)), strict=True))
+        changes = {}
+        later = _sample(dice, range(window, rounds), sum(max(0, count - 1) for count in posting_tokens.values()))
+        for key in sorted(posting_tokens):
+            count = max(0, posting_tokens[key] - 1)
+            changes[key], later = sorted(later[:count]), later[count:]
+        return cls(first, changes)
+
+    def turn(self, relay: bytes, round_of_epoch: int) -> int:
+        """The number of the posting token whose turn it is."""
+        return sum(change <= round_of_epoch for change in self.changes.get(relay, []))
+
+
+def _sample(dice: random.Random, rounds: range, count: int) -> list[int]:
+    """So many different rounds; some twice only if there are not enough."""
+    if count <= len(rounds):
+        return dice.sample(rounds, count)
+    return [dice.choice(rounds or range(1)) for _ in range(count)]

@@ -1,0 +1,142 @@
+"""`tessera agent`: the steady engine as a service of the user, with a local socket for the commands.
+
+Owns what the agent is asked over the socket (one JSON object a request, one an answer; after `subscribe` one a change)
+and its end. The engine runs whatever is asked. Whoever may connect, which is the user alone, reads and sends without
+the passphrase: as with an agent for keys, that is what it is for.
+
+Requests, by their field `do`: status · contacts · messages (contact, new) · sent (contact) · send (contact, text) ·
+send-file (contact, name, content in base64) · budget · subscribe · stop. An answer with `error` has `hint` and
+`exit_code`, too.
+"""
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..errors import InvalidInput, TesseraError, UsageError
+from ..keys import local_socket
+from ..keys.local_socket import Connection
+from ..member.history import Sent
+from .client import Client
+from .engine import TokenRenewal
+from .interface import Change, message_fields
+from .link import PURPOSE
+
+Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+class Agent:
+    """Serves one client over a socket. `run` until stopped."""
+
+    def __init__(self, client: Client, home: Path) -> None:
+        self._client = client
+        self._home = home
+        self._stopped = asyncio.Event()
+        self._answers: dict[str, Answer] = {
+            "status": self._status,
+            "contacts": self._contacts,
+            "messages": self._messages,
+            "sent": self._sent,
+            "send": self._send,
+            "send-file": self._send_file,
+            "budget": self._budget,
+            "stop": self._stop,
+        }
+
+    async def run(
+        self, renewal: TokenRenewal | None = None, *, slots: int = 1, ready: Callable[[], None] = lambda: None
+    ) -> None:
+        """Until `stop` is asked for, or cancelled. Raises KeystoreError if an agent runs for this home already."""
+        async with await local_socket.serve(local_socket.address(PURPOSE, self._home), self._converse):
+            ready()
+            engine = asyncio.create_task(self._client.run(renewal, slots=slots))
+            stopped = asyncio.create_task(self._stopped.wait())
+            try:
+                await asyncio.wait({engine, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                stopped.cancel()
+                engine.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await engine  # raises what ended it
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    async def _converse(self, connection: Connection) -> None:
+        async for request in connection:
+            if request.get("do") == "subscribe":
+                await self._subscription(connection)
+                return
+            await connection.send(await self._answer(request))
+
+    async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            answer = self._answers.get(str(request.get("do")))
+            if answer is None:
+                raise UsageError("the agent does not know this request", "stop it and start it again: it may be older")
+            return await answer(request)
+        except (KeyError, TypeError, ValueError):
+            error: TesseraError = InvalidInput("the agent cannot read this request", "update tessera")
+        except TesseraError as refused:
+            error = refused
+        return {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
+
+    async def _subscription(self, connection: Connection) -> None:
+        changes = self._client.changes()
+        await connection.send({"ok": True})
+        forwarding = asyncio.create_task(_forward(changes, connection))
+        try:
+            while await connection.receive() is not None:
+                pass  # nothing more is asked here; the end of the connection ends it
+        finally:
+            forwarding.cancel()
+
+    # -- requests
+
+    async def _status(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"state": asdict(await self._client.state())}
+
+    async def _contacts(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"contacts": [asdict(contact) for contact in await self._client.contacts()]}
+
+    async def _messages(self, request: dict[str, Any]) -> dict[str, Any]:
+        messages = await self._client.inbox(request.get("contact"), new=bool(request.get("new")))
+        return {"messages": [message_fields(message) for message in messages]}
+
+    async def _sent(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"sent": [asdict(sent) for sent in await self._client.sent(request.get("contact"))]}
+
+    async def _send(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self._queued(await self._client.queue(_text(request, "contact"), _text(request, "text")))
+
+    async def _send_file(self, request: dict[str, Any]) -> dict[str, Any]:
+        content = base64.b64decode(_text(request, "content"), validate=True)
+        return self._queued(await self._client.queue_file(_text(request, "contact"), _text(request, "name"), content))
+
+    def _queued(self, sent: Sent) -> dict[str, Any]:
+        return {"sent": asdict(sent)}
+
+    async def _budget(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"budget": asdict(await self._client.budget())}
+
+    async def _stop(self, _: dict[str, Any]) -> dict[str, Any]:
+        asyncio.get_running_loop().call_later(0.1, self.stop)  # the answer goes first
+        return {"ok": True}
+
+
+async def _forward(changes: Any, connection: Connection) -> None:
+    change: Change
+    async for change in changes:
+        await connection.send({"change": change.kind, **change.fields})
+
+
+def _text(request: dict[str, Any], name: str) -> str:
+    """Raises TypeError."""
+    value = request[name]
+    if not isinstance(value, str):
+        raise TypeError
+    return value

@@ -1,0 +1,111 @@
+"""How the agent starts with the user's session: a systemd user unit, a launchd property list, or what to type.
+
+Owns these texts and where they belong. Nothing is started here: that is one command, which is shown.
+"""
+
+import hashlib
+import plistlib
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import files
+from ..errors import UsageError
+
+NAME = "tessera-agent"
+LABEL = "relay.tessera.agent"
+RETRY_SECONDS = 60  # while the keystore is locked
+
+_UNIT = """\
+[Unit]
+Description=Tessera agent ({home_comment})
+After=network-online.target
+
+[Service]
+ExecStart={command}
+Restart=on-failure
+RestartSec={retry}
+UMask=0077
+LimitCORE=0
+NoNewPrivileges=yes
+
+[Install]
+WantedBy=default.target
+"""
+
+
+@dataclass(frozen=True)
+class ServiceUnit:
+    """A file that describes the service, its place, and the command that starts it now and at every login."""
+
+    path: Path | None
+    text: str
+    start: str
+
+
+def agent_command(home: Path, passphrase_file: Path | None, slots: int) -> list[str]:
+    """What the service runs. No secret is in it: the passphrase file is named, or the keystore has to be unlocked."""
+    command = [sys.executable, "-m", "tessera_host", "agent", "--home", str(home.absolute())]
+    if passphrase_file:
+        command += ["--passphrase-file", str(passphrase_file.absolute())]
+    return command + (["--slots", str(slots)] if slots != 1 else [])
+
+
+def unit_for(platform: str, command: list[str], home: Path, user_home: Path, is_default: bool) -> ServiceUnit:
+    """`platform` as in sys.platform. A home other than the default one has a service of its own name."""
+    suffix = "" if is_default else "-" + hashlib.sha256(str(home.absolute()).encode()).hexdigest()[:8]
+    if platform == "darwin":
+        return _launchd(command, user_home, suffix)
+    if platform == "win32":
+        return _task_scheduler(command, suffix)
+    return _systemd(command, home, user_home, suffix)
+
+
+def install(unit: ServiceUnit) -> Path:
+    """Write it to its place. Raises UsageError where there is none."""
+    if unit.path is None:
+        raise UsageError("on Windows the Task Scheduler starts the agent, not a file", f"run: {unit.start}")
+    try:
+        unit.path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{unit.path.parent} cannot be made: {error.strerror}", "see --print") from None
+    files.write(unit.path, unit.text.encode())
+    return unit.path
+
+
+def _systemd(command: list[str], home: Path, user_home: Path, suffix: str) -> ServiceUnit:
+    name = f"{NAME}{suffix}.service"
+    shown = str(home).replace("%", "%%").replace("\n", " ")
+    text = _UNIT.format(home_comment=shown, command=" ".join(map(_systemd_word, command)), retry=RETRY_SECONDS)
+    path = user_home / ".config" / "systemd" / "user" / name
+    return ServiceUnit(path, text, f"systemctl --user daemon-reload && systemctl --user enable --now {name}")
+
+
+def _systemd_word(word: str) -> str:
+    """A word of ExecStart: quoted, and nothing in it is a specifier or a variable."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return '"' + escaped.replace("%", "%%").replace("$", "$$") + '"'
+
+
+def _launchd(command: list[str], user_home: Path, suffix: str) -> ServiceUnit:
+    label = LABEL + suffix
+    fields = {
+        "Label": label,
+        "ProgramArguments": command,
+        "RunAtLoad": True,
+        "KeepAlive": {"SuccessfulExit": False},
+        "ThrottleInterval": RETRY_SECONDS,
+        "ProcessType": "Background",
+        "Umask": 0o077,
+        "HardResourceLimits": {"Core": 0},
+    }
+    path = user_home / "Library" / "LaunchAgents" / f"{label}.plist"
+    return ServiceUnit(path, plistlib.dumps(fields).decode(), f"launchctl bootstrap gui/$(id -u) '{path}'")
+
+
+def _task_scheduler(command: list[str], suffix: str) -> ServiceUnit:
+    task = subprocess.list2cmdline(command)
+    escaped = task.replace('"', '\\"')
+    start = f'schtasks /Create /SC ONLOGON /TN {NAME}{suffix} /TR "{escaped}"'
+    return ServiceUnit(None, f"At every login the Task Scheduler can run:\n{task}\n", start)

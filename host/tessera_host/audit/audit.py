@@ -1,0 +1,122 @@
+"""An audit of a federation's relays: what is known is gathered, each relay is asked, each ledger judged and archived.
+
+Owns the order. Leaves to others: the questions (ledger.py), the verdict (verify.py), the archive
+(archive.py), the report (report/).
+"""
+
+import importlib.util
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tessera.errors import InvalidObject
+from tessera.firmware import digest_of_files
+from tessera.release import Release, version_text
+
+from ..errors import IntegrityError, InvalidInput
+from ..protocol import releases
+from ..protocol.federation import Federation, Relay
+from ..protocol.parameter_sets import ParameterSets
+from ..relay.ledger import LedgerAnswers
+from .archive import AuditArchive
+from .verify import Auditor, Evidence, Finding, Firmware, LedgerAudit
+
+
+@dataclass
+class Gathered:
+    """What an audit begins with: a federation card that is believed, an archive, and files that were given."""
+
+    federation: Federation
+    archive: AuditArchive
+    sets: ParameterSets
+    firmware: dict[bytes, Firmware] = field(default_factory=dict)
+
+    def evidence(self) -> Evidence:
+        return Evidence(self.sets, self.firmware)
+
+
+def gather(
+    federation: Federation, archive: AuditArchive, parameter_files: Iterable[Path], release_paths: Iterable[Path]
+) -> Gathered:
+    """Read and verify what is at hand. Raises InvalidInput, IntegrityError naming the file that is not believed."""
+    gathered = Gathered(federation, archive, ParameterSets(federation.newest))
+    archive.add_parameters(gathered.sets)
+    for path in parameter_files:
+        gathered.sets.add(releases.read_artifact(path))
+    gathered.firmware |= _installed()
+    for path in [*archive.releases(), *_release_files(release_paths)]:
+        release = _approved(path, gathered.sets)
+        label = f"version {version_text(release.version)} for {release.board}, approved by the issuer"
+        gathered.firmware[release.firmware_digest] = Firmware(label, True)
+        archive.keep_release(release)
+    return gathered
+
+
+def judge(gathered: Gathered, relay: Relay, answers: LedgerAnswers, own_round: int) -> LedgerAudit:
+    """The verdict on a relay that answered; what was verified goes into the archive."""
+    remarks = _take_parameters(gathered.sets, answers, own_round)
+    archived = gathered.archive.checkpoints(relay.key, gathered.sets.ledger_keys(relay.key))
+    auditor = Auditor(gathered.evidence(), relay.name, relay.key)
+    found = auditor.verify(answers.checkpoints, archived, answers.open_epoch, answers.damaged)
+    running = gathered.firmware.get(answers.figures.firmware_digest)
+    if running is None:
+        remarks.append(Finding(True, "the firmware that the relay says it runs now is none that was approved or given"))
+    found.findings[:0] = remarks
+    gathered.archive.keep_parameters(gathered.sets)
+    gathered.archive.keep_checkpoints(relay.key, [each.checkpoint.blob for each in found.epochs])
+    return found
+
+
+def judge_archived(gathered: Gathered, relay: Relay) -> LedgerAudit:
+    """The verdict on the archive alone. Raises InvalidInput if there is nothing of this relay in it."""
+    archived = gathered.archive.checkpoints(relay.key, gathered.sets.ledger_keys(relay.key))
+    if not archived:
+        raise InvalidInput(f"the archive has nothing of the relay '{relay.name}'", "audit it once without --offline")
+    found = Auditor(gathered.evidence(), relay.name, relay.key).verify({}, archived, max(archived) + 1)
+    found.findings.insert(0, Finding(False, "the relay was not asked: this is what earlier audits kept"))
+    return found
+
+
+def _take_parameters(sets: ParameterSets, answers: LedgerAnswers, own_round: int) -> list[Finding]:
+    """The relay's newest set, if the root key signed it; and whether its clock is ours."""
+    findings = []
+    try:
+        sets.add(answers.parameters)
+    except IntegrityError as error:
+        findings.append(Finding(True, f"the relay's parameters: {error.message}"))
+    apart = answers.open_round - own_round
+    if abs(apart) > 1:
+        findings.append(Finding(False, f"the relay's clock is {abs(apart)} rounds off this computer's: check both"))
+    return findings
+
+
+def _installed() -> dict[bytes, Firmware]:
+    """The core that came with this program: who audits can read its source."""
+    found = importlib.util.find_spec("tessera")
+    folders = list(found.submodule_search_locations or []) if found else []
+    if not folders:
+        return {}
+    label = "the same source as the core that this program was installed with; no approval of it was given"
+    return {digest_of_files(folders[0]): Firmware(label, False)}
+
+
+def _release_files(paths: Iterable[Path]) -> list[Path]:
+    """Files as they are, of a folder every release in it."""
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(path.glob("*.release")) if path.is_dir() else [path]
+        if not inside:
+            raise InvalidInput(f"there is no release in {path}", "name build/BOARD after tessera issuer approve")
+        found += inside
+    return found
+
+
+def _approved(path: Path, sets: ParameterSets) -> Release:
+    release = releases.load(path)
+    try:
+        if release.federation_id != sets.federation_id:
+            raise InvalidObject("it is another federation's")
+        release.verify(sets.root_key)
+    except InvalidObject as error:
+        raise IntegrityError(f"the release {path} cannot be believed: {error}", "ask IT for the right one") from None
+    return release

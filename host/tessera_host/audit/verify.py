@@ -1,0 +1,307 @@
+"""Whether a relay's privacy ledger holds: signatures, chain, parameters, firmware, cover commitments (PROTOCOL §11).
+
+Owns the verdict, and nothing that it was reached from: checkpoints come from the relay (ledger.py) and from the
+archive of earlier audits (archive.py), parameter sets and releases from whoever audits. Everything here trusts
+the root key only. What could not be verified is named, never assumed.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tessera.errors import InvalidObject
+from tessera.ledger import Checkpoint
+
+from ..protocol.parameter_sets import ParameterSets, honest
+
+KEPT_CHECKPOINTS = 256  # a relay keeps at least so many
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something a reader has to know. `broken`: a proof does not hold; otherwise nothing is claimed that it would
+    contradict."""
+
+    broken: bool
+    text: str
+    epochs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """What is known of a firmware digest: where from, and whether the root key approved it."""
+
+    label: str
+    approved: bool
+
+
+@dataclass(frozen=True)
+class AuditedEpoch:
+    """A checkpoint whose signature holds. `whole`: so does everything else that was looked at."""
+
+    checkpoint: Any
+    rounds: int
+    serial: int | None
+    firmware: Firmware | None
+    whole: bool
+
+    @property
+    def epoch(self) -> int:
+        return int(self.checkpoint.epoch)
+
+    @property
+    def rounds_sealed(self) -> int:
+        return int(self.checkpoint.rounds_sealed)
+
+
+@dataclass
+class LedgerAudit:
+    """The verdict on one relay. `first` to `last` are the epochs that were looked for."""
+
+    relay: str
+    key: bytes
+    first: int
+    last: int
+    epochs: list[AuditedEpoch] = field(default_factory=list)
+    missing: list[int] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Nothing that was looked at contradicts anything else."""
+        return not any(finding.broken for finding in self.findings)
+
+    @property
+    def verified(self) -> list[int]:
+        """The epochs of which everything was verified."""
+        return [each.epoch for each in self.epochs if each.whole]
+
+    def serials(self) -> list[tuple[int, list[int]]]:
+        """(serial of the parameters, verified epochs under them), in order."""
+        found: dict[int, list[int]] = {}
+        for each in self.epochs:
+            if each.whole and each.serial is not None:
+                found.setdefault(each.serial, []).append(each.epoch)
+        return sorted(found.items())
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known before a relay is asked: sets under the root key, and firmware by its digest."""
+
+    sets: ParameterSets
+    firmware: Mapping[bytes, Firmware]
+
+
+class Auditor:
+    """Judges the checkpoints of one relay, oldest first."""
+
+    def __init__(self, evidence: Evidence, relay: str, key: bytes) -> None:
+        self._evidence = evidence
+        self._relay, self._key = relay, key
+        self._ledger_keys = evidence.sets.ledger_keys(key)
+        self._findings: list[Finding] = []
+        self._spoilt: set[int] = set()
+
+    def verify(
+        self, shown: Mapping[int, bytes], archived: Mapping[int, bytes], open_epoch: int, damaged: Iterable[int] = ()
+    ) -> LedgerAudit:
+        """The verdict on what the relay shows and what earlier audits kept, by the epoch each was asked for."""
+        signed = {epoch: found for epoch in sorted(shown) if (found := self._signed(epoch, shown[epoch]))}
+        kept = {epoch: Checkpoint(blob) for epoch, blob in archived.items()}
+        self._compare(signed, kept, shown)
+        self._note_damage(list(damaged))
+        chain = [(signed | kept)[epoch] for epoch in sorted(signed | kept)]
+        self._check_links(chain)
+        self._check_commitments(chain)
+        self._check_serials(chain)
+        self._check_tables(chain)
+        self._check_contents(chain)
+        epochs = [self._audited(checkpoint) for checkpoint in chain]
+        first = min([*shown, *kept], default=open_epoch)
+        missing = self._missing([each.epoch for each in epochs], first, open_epoch)
+        self._note_short(epochs)
+        return LedgerAudit(self._relay, self._key, first, open_epoch - 1, epochs, missing, self._findings)
+
+    def _find(self, broken: bool, text: str, *epochs: int) -> None:
+        self._findings.append(Finding(broken, text, epochs))
+        if broken:
+            self._spoilt.update(epochs)
+
+    def _signed(self, epoch: int, blob: bytes) -> Any:
+        """The checkpoint, if the relay's ledger key signed it for this epoch; else None and a finding."""
+        try:
+            checkpoint = Checkpoint(blob)
+            if (checkpoint.federation_id, checkpoint.relay_key) != (self._evidence.sets.federation_id, self._key):
+                raise InvalidObject("it is another relay's")
+            if checkpoint.epoch != epoch:
+                raise InvalidObject(f"it is that of epoch {checkpoint.epoch}")
+            if not any(_verifies(checkpoint, key) for key in self._ledger_keys):
+                raise InvalidObject("the relay's ledger key did not sign it")
+        except InvalidObject as error:
+            self._find(True, f"what the relay shows for epoch {epoch} is not its checkpoint: {error}", epoch)
+            return None
+        return checkpoint
+
+    def _compare(self, signed: Mapping[int, Any], kept: Mapping[int, Any], shown: Mapping[int, bytes]) -> None:
+        """The relay must show again what it showed before, as long as it keeps it."""
+        for epoch in sorted(kept):
+            if epoch in signed and signed[epoch].blob != kept[epoch].blob:
+                text = f"the relay signed two different checkpoints for epoch {epoch}: an earlier audit saw another"
+                self._find(True, text, epoch)
+            newer = sum(1 for other in signed if other > epoch)
+            if shown and epoch not in shown and newer < KEPT_CHECKPOINTS:
+                self._find(True, f"the relay no longer shows epoch {epoch}, which an earlier audit verified", epoch)
+
+    def _note_damage(self, damaged: list[int]) -> None:
+        if damaged:
+            text = f"the relay says that its ledger is damaged; it does not show {in_words(damaged)}"
+            self._find(True, text, *damaged)
+
+    def _check_links(self, chain: list[Any]) -> None:
+        for before, after in zip([None, *chain], chain, strict=False):
+            if before is None:
+                if any(after.previous):
+                    text = f"the oldest checkpoint the relay shows is that of epoch {after.epoch}, not its first"
+                    self._find(False, text, after.epoch)
+            elif after.previous != before.link():
+                text = f"the chain is broken: the checkpoint of epoch {after.epoch} does not follow {before.epoch}'s"
+                self._find(True, text, before.epoch, after.epoch)
+
+    def _check_commitments(self, chain: list[Any]) -> None:
+        """Every epoch has a cover key of its own; a commitment seen twice is a key used twice."""
+        seen: dict[bytes, int] = {}
+        for checkpoint in chain:
+            first = seen.setdefault(checkpoint.cover_commitment, checkpoint.epoch)
+            if first != checkpoint.epoch:
+                text = f"epochs {first} and {checkpoint.epoch} have the same cover: it hides nothing in either"
+                self._find(True, text, first, checkpoint.epoch)
+
+    def _check_serials(self, chain: list[Any]) -> None:
+        """Parameters are verified sets of this federation, govern the epoch, and never go back; changes are shown."""
+        before = None
+        for checkpoint in chain:
+            epoch = checkpoint.epoch
+            found = self._evidence.sets.with_digest(checkpoint.parameter_digest)
+            if found is None:
+                continue
+            if not found.first_epoch <= epoch < found.end_epoch:
+                text = f"the parameters of serial {found.serial} do not govern epoch {epoch}, which names them"
+                self._find(True, text, epoch)
+            if before is not None and found.serial < before.serial:
+                text = f"in epoch {epoch} the parameters went back from serial {before.serial} to {found.serial}"
+                self._find(True, text, epoch)
+            elif before is not None and found.serial != before.serial:
+                self._find(False, _change(epoch, before, found), epoch)
+            before = found
+
+    def _check_tables(self, chain: list[Any]) -> None:
+        for found in self._evidence.sets:
+            epochs = [each.epoch for each in chain if each.parameter_digest == found.digest]
+            if epochs and not honest(found):
+                text = f"the noise table of serial {found.serial} does not keep the ε and δ that it was signed with"
+                self._find(True, text, *epochs)
+
+    def _check_contents(self, chain: list[Any]) -> None:
+        """Parameters and firmware that nobody vouches for, one finding each however many epochs had them; rounds that
+        an epoch does not have."""
+        for digest, epochs in _by(chain, "parameter_digest").items():
+            if self._evidence.sets.with_digest(digest) is None:
+                text = (
+                    f"the parameters of {in_words(epochs)} (digest {digest.hex()[:16]}…) are in no set that was given: "
+                    "nothing is said of its noise"
+                )
+                self._find(True, text, *epochs)
+        for digest, epochs in _by(chain, "firmware_digest").items():
+            if digest not in self._evidence.firmware:
+                named = f"{in_words(epochs)} (digest {digest.hex()[:16]}…)"
+                text = f"the firmware of {named} is none that was approved or given"
+                self._find(True, text, *epochs)
+        rounds = self._evidence.sets.newest.epoch_rounds
+        for checkpoint in chain:
+            if checkpoint.rounds_sealed > rounds:
+                text = f"epoch {checkpoint.epoch} claims {checkpoint.rounds_sealed} rounds, it has {rounds}"
+                self._find(True, text, checkpoint.epoch)
+
+    def _audited(self, checkpoint: Any) -> AuditedEpoch:
+        found = self._evidence.sets.with_digest(checkpoint.parameter_digest)
+        return AuditedEpoch(
+            checkpoint,
+            int(self._evidence.sets.newest.epoch_rounds),
+            found.serial if found else None,
+            self._evidence.firmware.get(checkpoint.firmware_digest),
+            checkpoint.epoch not in self._spoilt,
+        )
+
+    def _missing(self, present: list[int], first: int, open_epoch: int) -> list[int]:
+        missing = sorted(set(range(first, open_epoch)) - set(present))
+        if missing:
+            text = f"there is no checkpoint of {in_words(missing)}: nothing was verified of that time"
+            self._find(False, text, *missing)
+        return missing
+
+    def _note_short(self, epochs: list[AuditedEpoch]) -> None:
+        short = [each.epoch for each in epochs if each.rounds_sealed < each.rounds]
+        if short:
+            text = (
+                f"in {in_words(short)} the relay sealed fewer rounds while running than the epoch has: it was switched "
+                "off, restarted or without its clock meanwhile. That costs availability, not cover"
+            )
+            self._find(False, text, *short)
+
+
+def _by(chain: list[Any], field_name: str) -> dict[bytes, list[int]]:
+    """Epochs by what their checkpoints have in a field."""
+    found: dict[bytes, list[int]] = {}
+    for checkpoint in chain:
+        found.setdefault(getattr(checkpoint, field_name), []).append(checkpoint.epoch)
+    return found
+
+
+def _verifies(checkpoint: Any, ledger_key: bytes) -> bool:
+    try:
+        checkpoint.verify(ledger_key)
+    except InvalidObject:
+        return False
+    return True
+
+
+def _change(epoch: int, before: Any, after: Any) -> str:
+    """What changed between two sets, of what members are promised."""
+    names = {
+        "epsilon": "ε (millionths)",
+        "delta": "δ (of 2^64)",
+        "mu": "µ",
+        "buckets": "buckets",
+        "members": "members",
+        "tokens_per_epoch": "tokens a member",
+        "posts_per_token": "posts a token",
+    }
+    changed = [
+        f"{words} {getattr(before, name)} → {getattr(after, name)}"
+        for name, words in names.items()
+        if getattr(before, name) != getattr(after, name)
+    ]
+    what = ", ".join(changed) or "nothing that members are promised"
+    return f"from epoch {epoch} on other parameters govern (serial {before.serial} → {after.serial}): {what}"
+
+
+def spans(epochs: Iterable[int]) -> list[tuple[int, int]]:
+    """Runs of epochs, first and last of each."""
+    runs: list[tuple[int, int]] = []
+    for epoch in sorted(epochs):
+        if runs and runs[-1][1] == epoch - 1:
+            runs[-1] = (runs[-1][0], epoch)
+        else:
+            runs.append((epoch, epoch))
+    return runs
+
+
+def in_words(epochs: Iterable[int]) -> str:
+    """epoch 3; epochs 3 to 7, 9 and 12"""
+    parts = [str(first) if first == last else f"{first} to {last}" for first, last in spans(epochs)]
+    if not parts:
+        return "no epoch"
+    one = len(parts) == 1 and " " not in parts[0]
+    listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f"{'epoch' if one else 'epochs'} {listed}"

@@ -1,0 +1,104 @@
+"""The command `tessera`: puts the commands of the other modules together and turns every error into one line.
+
+Owns the exit codes of what is not a TesseraError: 2 for a command line that makes no sense, 70 for a bug, 130 when
+interrupted. The others are in `errors`.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from ..errors import Interrupted, TesseraError
+from ..relay import gateway
+from . import agent, audit, contact, flash, issuer, join, keystore, operator, talk, update
+from .help import Map, exit_codes
+from .output import show
+
+BUG = 70
+INTERRUPTED = Interrupted.exit_code
+DEBUG = "TESSERA_DEBUG"
+
+app = typer.Typer(
+    name="tessera",
+    cls=Map,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tessera {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Messages within an organisation, through a relay that does not learn who talks to whom."""
+
+
+app.command("exit-codes")(exit_codes)
+join.register(app)
+contact.register(app)
+talk.register(app)
+agent.register(app)
+keystore.register(app)
+operator.register(app)
+issuer.register(operator.issuer_app)
+update.register(operator.relay_app)
+audit.register(app)
+gateway.register(app)
+flash.register(app)
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; its exit code. Prints one line to standard error if it fails, never a traceback."""
+    try:
+        code = app(list(arguments), prog_name="tessera", standalone_mode=False)
+    except TesseraError as error:
+        return _failed(arguments, error.exit_code, error.message, error.hint)
+    except (KeyboardInterrupt, EOFError, typer.Abort):
+        code = INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
+        return 0
+    except Exception as error:
+        return _unexpected(arguments, error)
+    if code == INTERRUPTED:
+        return _failed(arguments, INTERRUPTED, "interrupted", "the same command goes on where this one stopped")
+    return code if isinstance(code, int) else 0
+
+
+def _unexpected(arguments: Sequence[str], error: Exception) -> int:
+    """A command line that typer does not understand, or a bug."""
+    explain = getattr(error, "format_message", None)  # typer's own exceptions; the class moves between its versions
+    if callable(explain) and "\n" in explain():  # the help of a group of commands
+        typer.echo(explain(), err=True)
+        return 2
+    if callable(explain):
+        return _failed(arguments, 2, str(explain()), "'tessera COMMAND --help' shows what there is")
+    if os.environ.get(DEBUG):
+        raise error
+    # Not the exception's text: it may hold what must not be shown.
+    return _failed(arguments, BUG, f"this is a bug: {type(error).__name__}", f"report it with what {DEBUG}=1 shows")
+
+
+def _failed(arguments: Sequence[str], code: int, message: str, hint: str) -> int:
+    if "--json" in arguments:
+        show({"error": message, "hint": hint, "exit_code": code}, "", True)
+    typer.echo(f"error: {message} ; {hint}" if hint else f"error: {message}", err=True)
+    return code

@@ -1,0 +1,192 @@
+"""`tessera agent` and `tessera chat`: what runs for long.
+
+Owns what is typed and shown. The agent is `agent`'s, the full-screen conversation `chat`'s, which is loaded only when
+it is wanted.
+"""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import config
+from ..agent import service_units
+from ..agent.client import Client
+from ..agent.interface import State, Talk, message_fields
+from ..agent.link import AgentLink
+from ..agent.server import Agent
+from ..agent.service_units import ServiceUnit
+from ..errors import Unreachable, UsageError
+from .options import ContactName, Home, Json, PassphraseFile, count, open_member
+from .output import show
+from .talk import talk
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command()(agent)
+    app.command()(chat)
+
+
+def agent(
+    home: Home,
+    slots: Annotated[
+        int,
+        typer.Option(
+            "--slots",
+            min=1,
+            max=config.MOST_SLOTS,
+            help="Records a round and relay.",
+            default_factory=lambda: config.load().agent_slots,
+        ),
+    ],
+    show_status: Annotated[bool, typer.Option("--status", help="How the agent that runs does.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the agent that runs.")] = False,
+    install: Annotated[
+        bool, typer.Option("--install", help="Have it start at every login (systemd, launchd).")
+    ] = False,
+    print_unit: Annotated[bool, typer.Option("--print", help="Show what --install would write.")] = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Send and receive steadily in the background, until it is stopped.
+
+    Every round the same frames leave this computer, whether you have something to say or not, so that nobody on the
+    network can tell when you write. send, inbox and chat work through it and need no passphrase then.
+    """
+    if sum((show_status, stop, install, print_unit)) > 1:
+        raise UsageError("--status, --stop, --install and --print do not go together", "give one of them")
+    if show_status or stop:
+        asyncio.run(_to_the_running(home, stop, as_json))
+    elif install or print_unit:
+        _unit(_service_unit(home, passphrase_file, slots), install, as_json)
+    else:
+        _serve(home, passphrase_file, slots, as_json)
+
+
+def _serve(home: Path, passphrase_file: Path | None, slots: int, as_json: bool) -> None:
+    client = Client(open_member(home, passphrase_file))
+
+    def ready() -> None:
+        text = f"The agent runs. Each round it posts {count(slots, 'frame')} a relay and fetches once. Ctrl-C stops it."
+        show({"serving": True, "slots": slots, "home": str(home)}, text, as_json)
+        sys.stdout.flush()
+
+    async def serving() -> None:
+        async with client:
+            running = Agent(client, home)
+            with _stopped_by_signals(running.stop):
+                await running.run(slots=slots, ready=ready)
+
+    asyncio.run(serving())
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(stop: Callable[[], None]) -> Any:
+    """SIGTERM and Ctrl-C end it in order; on Windows Ctrl-C alone does, as an exception."""
+    loop = asyncio.get_running_loop()
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop)
+    except NotImplementedError:
+        pass
+    yield
+
+
+async def _to_the_running(home: Path, stop: bool, as_json: bool) -> None:
+    link = await AgentLink.find(home)
+    if link is None:
+        raise Unreachable("no agent runs for this home", "start it with: tessera agent")
+    async with link:
+        if stop:
+            await link.stop()
+            show({"stopped": True}, "The agent stops.", as_json)
+            return
+        state, today = await link.state(), await link.budget()
+    show({**asdict(state), **asdict(today)}, f"{state_line(state)}\n{today}", as_json)
+
+
+def state_line(state: State) -> str:
+    """How the engine does, for people."""
+    waiting = f"{count(state.waiting, 'record')} waiting" if state.waiting else "nothing waiting"
+    behind = f"; {count(state.behind, 'round')} to catch up with" if state.behind > 1 else ""
+    if state.connected is None:
+        return f"starting; {waiting}"
+    return f"{'connected to ' + state.relay if state.connected else state.trouble}; {waiting}{behind}"
+
+
+def _service_unit(home: Path, passphrase_file: Path | None, slots: int) -> ServiceUnit:
+    command = service_units.agent_command(home, passphrase_file, slots)
+    is_default = home.absolute() == config.home().absolute()
+    return service_units.unit_for(sys.platform, command, home, Path.home(), is_default)
+
+
+def _unit(unit: ServiceUnit, install: bool, as_json: bool) -> None:
+    path = service_units.install(unit) if install else unit.path
+    result = {"path": str(path) if path else None, "text": unit.text, "start": unit.start, "written": install}
+    hint = "Without --passphrase-file it begins its work once the keystore is unlocked: tessera unlock"
+    text = f"{path} written. Start it with:\n  {unit.start}\n{hint}" if install else f"{unit.text}\n# {unit.start}"
+    show(result, text, as_json)
+
+
+# -- chat
+
+
+def chat(contact: ContactName, home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
+    """A full-screen conversation with a contact. With --json: what was said so far, and nothing else."""
+    if as_json:
+        asyncio.run(_said(home, passphrase_file, contact))
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("a conversation needs a terminal", "use tessera send and tessera inbox in scripts")
+    asyncio.run(_converse(home, passphrase_file, contact))
+
+
+async def _said(home: Path, passphrase_file: Path | None, contact: str) -> None:
+    async with talk(home, passphrase_file) as by:
+        await _check_contact(by, contact)
+        received = [message_fields(message) for message in await by.inbox(contact)]
+        sent = [{**asdict(entry), "state": entry.state} for entry in await by.sent(contact)]
+    show({"contact": contact, "received": received, "sent": sent}, "", True)
+
+
+async def _converse(home: Path, passphrase_file: Path | None, contact: str) -> None:
+    from .chat import Chat
+
+    async with talk(home, passphrase_file) as by:
+        await _check_contact(by, contact)
+        async with _running(by):
+            screen = Chat(by, contact)
+            await screen.run_async()
+            if screen.failure:
+                raise screen.failure
+
+
+async def _check_contact(by: Talk, name: str) -> None:
+    names = [contact.name for contact in await by.contacts()]
+    if name not in names:
+        raise UsageError(
+            f"there is no contact '{name}'", f"known: {', '.join(names) or 'none yet; tessera contact add'}"
+        )
+
+
+@asynccontextmanager
+async def _running(by: AgentLink | Client) -> AsyncIterator[None]:
+    """With the engine, unless the agent runs it."""
+    if not isinstance(by, Client):
+        yield
+        return
+    engine = asyncio.create_task(by.run(at_once=True))
+    try:
+        yield
+    finally:
+        engine.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await engine

@@ -1,0 +1,225 @@
+"""The commands for who answers for privacy: `tessera audit`, and the report of `tessera plan`.
+
+Owns what is typed and shown. Leaves to others: the audit (audit.py), the report (report/), which is imported only when
+one is wanted.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import platformdirs
+import typer
+from rich.progress import Progress
+
+from .. import files
+from ..audit import audit
+from ..audit.archive import AuditArchive
+from ..audit.verify import LedgerAudit, in_words
+from ..clock import unix_now
+from ..errors import IntegrityError, InvalidInput, Unreachable, UsageError
+from ..planning import plan
+from ..privacy import loss
+from ..protocol.federation import Federation, Relay, read_card
+from ..relay import ledger
+from .options import Json, card_text
+from .output import show
+
+if TYPE_CHECKING:
+    from ..report.document import Document
+
+DATE_VARIABLE = "SOURCE_DATE_EPOCH"  # https://reproducible-builds.org/specs/source-date-epoch/
+
+Html = Annotated[Path | None, typer.Option("--html", help="Write the report here, one HTML file.", metavar="FILE")]
+Pdf = Annotated[Path | None, typer.Option("--pdf", help="Write the report here as PDF.", metavar="FILE")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command("audit")(audit_)
+
+
+def audit_(
+    federation: Annotated[str, typer.Option("--federation", help="The federation card: its file, or - for stdin.")],
+    relay: Annotated[
+        list[str] | None, typer.Option("--relay", help="Name of a relay; may be repeated. All relays if not given.")
+    ] = None,
+    archive: Annotated[
+        Path | None, typer.Option("--archive", help="Directory of what audits verified; one per federation by default.")
+    ] = None,
+    parameters: Annotated[
+        list[Path] | None, typer.Option("--parameters", help="An earlier parameters.tpr; may be repeated.")
+    ] = None,
+    release: Annotated[
+        list[Path] | None, typer.Option("--release", help="An approved release, or a folder of them; may be repeated.")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no relay: report on the archive.")] = False,
+    html: Html = None,
+    pdf: Pdf = None,
+    as_json: Json = False,
+) -> None:
+    """Verify the relays' privacy ledgers, and write the annex for a data protection impact assessment.
+
+    Needs the federation card only, no token. Exit code 8 if something does not hold; the report is still written.
+    """
+    check_extra(html, pdf)
+    known = Federation(read_card(card_text(federation)))
+    relays = [known.relay_named(name) for name in relay] if relay else known.relays
+    place = archive or platformdirs.user_data_path("tessera", appauthor=False) / "audit" / known.id.hex()
+    gathered = audit.gather(known, AuditArchive(place), parameters or [], release or [])
+    audits = [_audited(gathered, each, offline) for each in relays]
+    written = _write_audit(gathered, audits, html, pdf)
+    holds = all(each.holds for each in audits)
+    text = "\n".join([*(line for each in audits for line in _lines(each)), *(f"{path} written." for path in written)])
+    result = {
+        "holds": holds,
+        "federation": known.name,
+        "archive": str(place),
+        "written": written,
+        "relays": [_as_json(each) for each in audits],
+    }
+    show(result, text, as_json)
+    if not holds:
+        broken = ", ".join(each.relay for each in audits if not each.holds)
+        message = f"the ledger of {broken} does not hold"
+        typer.echo(
+            f"error: {message} ; the findings above say what; do not rely on these epochs, and tell IT", err=True
+        )
+        raise typer.Exit(IntegrityError.exit_code)
+
+
+def _audited(gathered: audit.Gathered, relay: Relay, offline: bool) -> LedgerAudit:
+    if offline:
+        return audit.judge_archived(gathered, relay)
+    with Progress(disable=not sys.stderr.isatty(), transient=True) as progress:
+        task = progress.add_task(f"{relay.name}: checkpoints", total=None)
+        try:
+            answers = asyncio.run(
+                ledger.ask(gathered.federation, relay, lambda done: progress.update(task, completed=done))
+            )
+        except Unreachable as error:
+            raise Unreachable(error.message, f"{error.hint}; --offline reports on what earlier audits kept") from None
+    return audit.judge(gathered, relay, answers, gathered.federation.round_at(unix_now()))
+
+
+def _lines(found: LedgerAudit) -> list[str]:
+    """The verdict on a relay, for a terminal."""
+    looked = found.last - found.first + 1
+    verdict = "holds" if found.holds else "DOES NOT HOLD"
+    lines = [
+        f"{found.relay}: its ledger {verdict}. Verified: {in_words(found.verified)} ({len(found.verified)} of "
+        f"{looked})."
+    ]
+    lines += [f"  {'broken' if finding.broken else 'note'}: {finding.text}" for finding in found.findings]
+    return lines
+
+
+def _as_json(found: LedgerAudit) -> dict[str, Any]:
+    return {
+        "relay": found.relay,
+        "key": found.key,
+        "holds": found.holds,
+        "first": found.first,
+        "last": found.last,
+        "verified": found.verified,
+        "missing": found.missing,
+        "findings": [
+            {"broken": each.broken, "text": each.text, "epochs": list(each.epochs)} for each in found.findings
+        ],
+        "checkpoints": [
+            {
+                "epoch": each.epoch,
+                "verified": each.whole,
+                "rounds_sealed": each.rounds_sealed,
+                "rounds": each.rounds,
+                "serial": each.serial,
+                "parameter_digest": each.checkpoint.parameter_digest,
+                "firmware_digest": each.checkpoint.firmware_digest,
+                "firmware": each.firmware.label if each.firmware else None,
+                "cover_commitment": each.checkpoint.cover_commitment,
+                "previous": each.checkpoint.previous,
+            }
+            for each in found.epochs
+        ],
+    }
+
+
+# -- reports
+
+
+def check_extra(html: Path | None, pdf: Path | None) -> None:
+    """Before anything is done: whether a report that is wanted can be made. Raises UsageError."""
+    if html or pdf:
+        _report_modules()
+
+
+def write_plan(made: plan.Plan, html: Path | None, pdf: Path | None) -> list[str]:
+    """The annex on a plan; the files that were written."""
+    if not (html or pdf):
+        return []
+    _report_modules()
+    from ..report import annex
+    from ..report.facts import Facts
+
+    moment = _moment()
+    return _write(annex.of_plan(Facts.of_plan(made), moment), moment, html, pdf)
+
+
+def _write_audit(gathered: audit.Gathered, audits: list[LedgerAudit], html: Path | None, pdf: Path | None) -> list[str]:
+    if not (html or pdf):
+        return []
+    from ..report import annex
+    from ..report.facts import Facts
+
+    moment = _moment()
+    facts = Facts.of_federation(gathered.federation, _reported(gathered, audits))
+    return _write(annex.of_audit(facts, moment, audits, gathered.sets), moment, html, pdf)
+
+
+def _reported(gathered: audit.Gathered, audits: list[LedgerAudit]) -> Any:
+    """The set a report is about: that of the newest verified epoch; of the federation card if there is none."""
+    newest = [(each.epoch, each.checkpoint) for found in audits for each in found.epochs if each.whole]
+    if not newest:
+        return gathered.federation.newest
+    _, checkpoint = max(newest, key=lambda each: each[0])
+    return gathered.sets.with_digest(checkpoint.parameter_digest)
+
+
+def _write(document: "Document", moment: datetime, html: Path | None, pdf: Path | None) -> list[str]:
+    from ..report import html as html_pages
+    from ..report import pdf as pdf_pages
+
+    made: list[tuple[Path, Callable[[], bytes]]] = []
+    if html:
+        made.append((html, lambda: html_pages.render(document)))
+    if pdf:
+        made.append((pdf, lambda: pdf_pages.render(document, moment)))
+    for path, render in made:
+        files.write(path, render())
+    return [str(path) for path, _ in made]
+
+
+def _report_modules() -> None:
+    """Import what the extra brings. Raises UsageError."""
+    try:
+        import fpdf  # noqa: F401
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise UsageError("reports need more than tessera itself", f"install it: {loss.EXTRA}") from None
+    if not loss.available():
+        raise UsageError("reports need more than tessera itself", f"install it: {loss.EXTRA}")
+
+
+def _moment() -> datetime:
+    """The date of a report: now, or what the environment says, so that the same report can be made again."""
+    given = os.environ.get(DATE_VARIABLE)
+    if given is None:
+        return datetime.fromtimestamp(unix_now(), UTC)
+    try:
+        return datetime.fromtimestamp(int(given), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise InvalidInput(f"{DATE_VARIABLE} is '{given[:20]}', no time in unix seconds", "unset it") from None

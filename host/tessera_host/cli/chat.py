@@ -1,0 +1,189 @@
+"""`tessera chat`: one conversation, full screen.
+
+Owns the screen: what was said, how far each own message got, the line that is being written with its cost, the line
+about the connection. Everything comes from and goes to a `Talk`; this module knows neither relays nor keystores.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import ClassVar
+
+from textual import work
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.css.query import NoMatches
+from textual.widgets import Input, Static
+
+from ..agent.interface import State, Talk
+from ..errors import TesseraError
+from ..member.accountant import Budget
+from ..member.history import POSTED, Sent
+from ..member.inbox import Message
+from ..protocol.records import PAYLOAD_BYTES
+from ..text import printable
+
+SHOWN = 200  # the newest of a long conversation
+
+
+class Line(Static):
+    """One message, own or the contact's."""
+
+
+class Chat(App[None]):
+    """The conversation with one contact."""
+
+    CSS = """
+    #said { height: 1fr; padding: 0 1; }
+    Line { margin: 0 0 1 0; width: auto; max-width: 80%; }
+    Line.own { text-align: right; color: $text-success; }
+    #line { dock: bottom; }
+    #cost, #connection { height: 1; padding: 0 1; color: $text-muted; }
+    #connection.trouble { color: $text-error; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c,escape", "quit", "Leave", priority=True),
+        Binding("pageup", "older", "Older"),
+        Binding("pagedown", "newer", "Newer"),
+    ]
+
+    def __init__(self, talk: Talk, contact: str, now: Callable[[], float] = time.time) -> None:
+        super().__init__()
+        self._talk = talk
+        self._contact = contact
+        self._now = now
+        self._verified = True
+        self._budget: Budget | None = None
+        self._lines: list[tuple[str, str]] = []
+        self._showing = asyncio.Lock()
+        self.failure: Exception | None = None
+
+    def compose(self) -> ComposeResult:
+        yield VerticalScroll(id="said")
+        yield Static(id="connection")
+        yield Static(id="cost")
+        yield Input(placeholder=f"Write to {self._contact}, Enter sends, Esc leaves", id="line")
+
+    async def on_mount(self) -> None:
+        self.title = f"Tessera: {self._contact}"
+        self._verified = any(c.name == self._contact and c.verified for c in await self._talk.contacts())
+        await self._show()
+        self.query_one("#line", Input).focus()
+        self._follow()
+
+    @work(exclusive=True)
+    async def _follow(self) -> None:
+        """Show anew whenever something changes. The agent may end meanwhile."""
+        try:
+            async for _ in self._talk.changes():
+                await self._show()
+            self._say_trouble("the agent ended; leave with Esc and start this again")
+        except TesseraError as error:
+            self._say_trouble(str(error))
+        except NoMatches:
+            pass  # the screen was left meanwhile
+
+    async def on_input_submitted(self, event: Input.Submitted) -> None:
+        text = event.value
+        if not text.strip():
+            return
+        event.input.clear()
+        try:
+            await self._talk.queue(self._contact, text)
+        except TesseraError as error:
+            event.input.value = text
+            self.notify(str(error), severity="error")
+            return
+        await self._show()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self._say_cost(event.value)
+
+    def action_older(self) -> None:
+        self.query_one("#said", VerticalScroll).scroll_page_up()
+
+    def action_newer(self) -> None:
+        self.query_one("#said", VerticalScroll).scroll_page_down()
+
+    def _handle_exception(self, error: Exception) -> None:
+        """A bug. Textual would show it with the values of all variables: messages, and worse."""
+        self.failure = error
+        self.exit()
+
+    # -- showing
+
+    async def _show(self) -> None:
+        async with self._showing:
+            await self._show_all()
+
+    async def _show_all(self) -> None:
+        state = await self._talk.state()
+        await self._talk.inbox(self._contact, new=True)  # it is on the screen now
+        entries = [_received(message, state) for message in await self._talk.inbox(self._contact)]
+        entries += [_own(sent) for sent in await self._talk.sent(self._contact)]
+        await self._show_lines([(kind, text) for _, kind, text in _in_order(entries)[-SHOWN:]])
+        self._budget = await self._talk.budget()
+        self._say_cost(self.query_one("#line", Input).value)
+        self._say_connection(state)
+
+    async def _show_lines(self, lines: list[tuple[str, str]]) -> None:
+        """Only if they are others than before: who reads further up is not disturbed without need."""
+        if lines == self._lines:
+            return
+        self._lines = lines
+        said = self.query_one("#said", VerticalScroll)
+        at_end = said.max_scroll_y - said.scroll_y < 2
+        with self.batch_update():
+            await said.remove_children()
+            await said.mount(*(Line(Content(text), classes=kind) for kind, text in lines))
+        if at_end:
+            self.call_after_refresh(said.scroll_end, animate=False)
+
+    def _say_cost(self, text: str) -> None:
+        parts = -(-len(text.encode()) // PAYLOAD_BYTES)
+        cost = f"{parts} part{'' if parts == 1 else 's'} · " if parts else ""
+        self.query_one("#cost", Static).update(Content(f"{cost}{self._budget or ''}"))
+
+    def _say_connection(self, state: State) -> None:
+        if state.trouble:
+            self._say_trouble(state.trouble)
+            return
+        words = "connecting" if state.connected is None else f"connected to {state.relay}"
+        waiting = f" · {state.waiting} waiting" if state.waiting else ""
+        unverified = "" if self._verified else f" · words not compared yet: tessera contact verify {self._contact}"
+        line = self.query_one("#connection", Static)
+        line.remove_class("trouble")
+        line.update(Content(words + waiting + unverified))
+
+    def _say_trouble(self, text: str) -> None:
+        line = self.query_one("#connection", Static)
+        line.add_class("trouble")
+        line.update(Content(text))
+
+
+def _in_order(entries: list[tuple[float, str, str]]) -> list[tuple[float, str, str]]:
+    """By time; what has the same time stays in its order."""
+    return sorted(entries, key=lambda entry: entry[0])
+
+
+def _received(message: Message, state: State) -> tuple[float, str, str]:
+    at = state.time_of(message.round + 1)  # it could be read when its round was over
+    lost = f"({message.lost} lost before this) " if message.lost else ""
+    restored = "(restored from a backup) " if message.restored else ""
+    what = (
+        f"file '{printable(message.file)}', {len(message.content)} bytes" if message.file else printable(message.text)
+    )
+    return at, "theirs", f"{_clock(at)} {message.contact}: {restored}{lost}{what}"
+
+
+def _own(sent: Sent) -> tuple[float, str, str]:
+    what = f"file '{printable(sent.file)}', {sent.bytes} bytes" if sent.file else printable(sent.text)
+    mark = "✓" if sent.state == POSTED else "…"
+    return sent.queued, "own", f"{what}\n{mark} {sent.describe()} · {_clock(sent.queued)}"
+
+
+def _clock(unix_seconds: float) -> str:
+    return datetime.fromtimestamp(unix_seconds).strftime("%H:%M")

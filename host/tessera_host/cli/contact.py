@@ -1,0 +1,291 @@
+"""The commands by which two members meet, and what they do with each other afterwards.
+
+Owns what is typed and how results are shown. The conversation of a meeting is `cli.meeting`'s.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import IntegrityError, UsageError
+from ..member import meeting
+from ..member.meeting import Step
+from ..member.member import Member
+from ..protocol.limits import check_name
+from . import meeting as cli_meeting
+from .meeting import Folder
+from .options import (
+    CARD_PREFIX,
+    STDIN,
+    ContactName,
+    Home,
+    Json,
+    Output,
+    PassphraseFile,
+    card_text,
+    check_new_file,
+    deliver,
+    member_opener,
+    open_member,
+)
+from .output import show
+
+contact_app = typer.Typer(help="Meet someone; the people you write to.", no_args_is_help=True)
+
+NameOrCard = Annotated[
+    str, typer.Argument(metavar="NAME_OR_CARD", help="What you call the person; or the card you were given.")
+]
+Via = Annotated[
+    Path | None,
+    typer.Option("--via", metavar="FOLDER", help="A folder both sides can write to; nothing is pasted then."),
+]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="One card now; the next one with the same command, any time.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.add_typer(contact_app, name="contact")
+
+
+# -- meeting
+
+
+@contact_app.command("add")
+def contact_add(
+    name_or_card: NameOrCard,
+    home: Home,
+    called: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="What you call the inviter; else the card's name.")
+    ] = None,
+    via: Via = None,
+    no_wait: NoWait = False,
+    output: Output = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Meet someone. Both sides run this: one with a NAME, the other with the CARD that comes of it.
+
+    Three cards go back and forth (invite, answer, confirm), as text, code or file; then you compare six words. It can
+    be interrupted at any point, and goes on with the same command or with the next card.
+    """
+    text = _card_or_none(name_or_card)
+    name = called if text is not None else name_or_card
+    if name is not None:
+        check_name("the name", name)
+    opener = member_opener(home, passphrase_file)
+    if via is not None:
+        _meet_in_folder(opener, via, _a_name(name_or_card, text), rekey=False)
+        return
+
+    def make(member: Member) -> Step:
+        return meeting.begin(member, name_or_card) if text is None else meeting.take(member, text, called)
+
+    _go_on(opener, make, no_wait, output, as_json)
+
+
+@contact_app.command("rekey")
+def contact_rekey(
+    contact: ContactName,
+    home: Home,
+    card: Annotated[str | None, typer.Argument(metavar="[CARD]", help="The contact's invite, if it began.")] = None,
+    via: Via = None,
+    no_wait: NoWait = False,
+    output: Output = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Make new keys with a contact.
+
+    For after a restored backup, or if you fear that somebody knows the old keys. It is a meeting like the first one,
+    words and all. Name and messages stay; the old keys go when the last card is taken. What either
+    of you sends between is lost to the one who has new keys already, so do it in one sitting.
+    """
+    opener = member_opener(home, passphrase_file)
+    if via is not None:
+        _meet_in_folder(opener, via, contact, rekey=True)
+        return
+    text = None if card is None else card_text(card)
+
+    def make(member: Member) -> Step:
+        if text is not None:
+            return meeting.rekey(member, text, contact)
+        return meeting.begin(member, contact, rekey=True)
+
+    _go_on(opener, make, no_wait, output, as_json)
+
+
+def _card_or_none(name_or_card: str) -> str | None:
+    """The text of a card, if the argument is one or names its file."""
+    if name_or_card.startswith(CARD_PREFIX) or name_or_card == STDIN or Path(name_or_card).is_file():
+        return card_text(name_or_card)
+    if "/" in name_or_card or "\\" in name_or_card:
+        return card_text(name_or_card)  # no name has these: it says that there is no such file
+    return None
+
+
+def _a_name(name_or_card: str, text: str | None) -> str:
+    if text is not None:
+        raise UsageError("--via takes a name, the cards lie in the folder", "tessera contact add NAME --via FOLDER")
+    return name_or_card
+
+
+def _meet_in_folder(opener: cli_meeting.OpenMember, via: Path, name: str, rekey: bool) -> None:
+    step = Folder(via).meet(opener, name, rekey)
+    cli_meeting.say(f"{step.name} is a contact now.")
+    if cli_meeting.has_terminal():
+        cli_meeting.compare(opener, step.name)
+    else:
+        cli_meeting.say(f"Compare the six words: tessera contact verify {step.name}")
+
+
+def _go_on(
+    opener: cli_meeting.OpenMember, make: meeting.Maker, no_wait: bool, output: Path | None, as_json: bool
+) -> None:
+    """One step, and at a terminal all that follow."""
+    if not (no_wait or output is not None or as_json) and cli_meeting.has_terminal():
+        with opener() as member:
+            step = make(member)
+        cli_meeting.meet_at_terminal(opener, step)
+        return
+    check_new_file(output)
+    with opener() as member:
+        step = make(member)
+        words = None if step.awaits else member.words(step.name)
+    _show_step(step, words, output, as_json)
+
+
+def _show_step(step: Step, words: list[str] | None, output: Path | None, as_json: bool) -> None:
+    facts = {"contact": step.name, "kind": step.kind, "waiting_for": step.awaits, "words": words}
+    told = [step.note, f"Give it to {step.name}, who runs: tessera contact add CARD"]
+    if step.awaits:
+        told.append(f"Take the {step.awaits} card that comes back with: tessera contact add CARD")
+    if words is not None:
+        told += [f"{step.name} is a contact now.", _compare_hint(step.name, words)]
+    if step.card is None:
+        show({**facts, "card": None, "path": None}, "\n".join([step.note, *told[2:]]).strip(), as_json)
+    else:
+        deliver(output, as_json, lambda: (str(step.card), facts, "\n".join(line for line in told if line)))
+
+
+def _compare_hint(name: str, words: list[str]) -> str:
+    return f"Six words:  {' '.join(words)}\nCompare them with {name}'s, then: tessera contact verify {name}"
+
+
+@contact_app.command("verify")
+def contact_verify(
+    name: ContactName,
+    home: Home,
+    words: Annotated[
+        str | None, typer.Option("--words", help="The six words the other side reads; without it, you are asked.")
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Compare the six words with a contact, by voice or in person."""
+    opener = member_opener(home, passphrase_file)
+    if words is None and not as_json and cli_meeting.has_terminal():
+        cli_meeting.compare(opener, name)
+        return
+    with opener() as member:
+        own = member.words(name)
+        if words is None:
+            raise UsageError(
+                "there is no terminal to ask on", "give the words the other side reads: --words 'SIX WORDS'"
+            )
+        if words.casefold().split() != own:
+            raise IntegrityError(
+                f"these are not the words of {name}", f"do not write to {name}: tessera contact remove {name}"
+            )
+        member.verify(name)
+    show({"contact": name, "verified": True, "words": own}, f"{name} is verified.", as_json)
+
+
+# -- afterwards
+
+
+@contact_app.command("list")
+def contact_list(home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
+    """Contacts, and meetings under way."""
+    with open_member(home, passphrase_file) as member:
+        contacts = [_contact(member, name) for name in sorted(member.contacts.book)]
+        meetings = member.contacts.meetings()
+    lines = [f"{c['name']}  {_state(c)}  {c['relay']}" for c in contacts]
+    lines += [f"{meeting['name']}  waiting for the {meeting['waiting_for']} card" for meeting in meetings]
+    text = "\n".join(lines) or "no contacts yet; begin with: tessera contact add NAME"
+    show({"contacts": contacts, "meetings": meetings}, text, as_json)
+
+
+@contact_app.command("show")
+def contact_show(name: ContactName, home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
+    """One contact: its six words, its key, its relay."""
+    with open_member(home, passphrase_file) as member:
+        found = _contact(member, name)
+    text = f"{name}  {_state(found)}\nSix words  {' '.join(found['words'])}\nKey        {found['key'].hex()}"
+    show(found, f"{text}\nRelay      {found['relay']}", as_json)
+
+
+def _contact(member: Member, name: str) -> dict[str, Any]:
+    contact = member.contacts.get(name)
+    relay = member.federation.relay_with_key(contact["relay"]).name
+    facts = {"name": name, "verified": contact["verified"], "words": contact["words"], "key": contact["key"]}
+    return {**facts, "relay": relay, "blocked": bool(contact.get("blocked"))}
+
+
+def _state(contact: dict[str, Any]) -> str:
+    if contact["blocked"]:
+        return "blocked"
+    return "verified" if contact["verified"] else "words not compared yet"
+
+
+@contact_app.command("rename")
+def contact_rename(
+    name: ContactName,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The new name.")],
+    home: Home,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Call a contact otherwise. The name is yours: nobody else sees it."""
+    check_name("the name", new)
+    with open_member(home, passphrase_file) as member:
+        member.rename_contact(name, new)
+    show({"contact": new, "was": name}, f"{name} is called {new} now.", as_json)
+
+
+@contact_app.command("block")
+def contact_block(name: ContactName, home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
+    """Pass over what a contact sends, and send it nothing. It does not notice."""
+    with open_member(home, passphrase_file) as member:
+        member.block_contact(name)
+    show({"contact": name, "blocked": True}, f"{name} is blocked. Undo: tessera contact unblock {name}", as_json)
+
+
+@contact_app.command("unblock")
+def contact_unblock(
+    name: ContactName, home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False
+) -> None:
+    """Listen to a contact again. What it sent meanwhile stays unread."""
+    with open_member(home, passphrase_file) as member:
+        member.block_contact(name, blocked=False)
+    show({"contact": name, "blocked": False}, f"{name} is not blocked any more.", as_json)
+
+
+@contact_app.command("remove")
+def contact_remove(
+    name: ContactName,
+    home: Home,
+    only_meeting: Annotated[
+        bool, typer.Option("--meeting", help="Only the meeting that is under way; a contact of this name stays.")
+    ] = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Forget a contact, its keys and what waits for it, for good."""
+    with open_member(home, passphrase_file) as member:
+        if only_meeting:
+            member.abandon_meeting(name)
+        else:
+            member.remove_contact(name)
+    what = f"The meeting with {name}" if only_meeting else name
+    show({"contact": name, "removed": True}, f"{what} is forgotten.", as_json)

@@ -1,0 +1,345 @@
+"""The command `tessera flash`: from a board on a cable to a relay in service, and what is done with one at the cable.
+
+Owns its options and what it prints. Everything it does is in tessera_host.provisioning.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import (
+    BatchIncomplete,
+    BoardNotFound,
+    BoardSilent,
+    CommissioningFailed,
+    FlashFailed,
+    ImageRejected,
+    NotPermitted,
+    OtherRelay,
+    PortDenied,
+    ProvisioningFailed,
+    SeveralBoards,
+    UsageError,
+    WrongBoard,
+)
+from ..issuer.issuer import KEYSTORE, Issuer
+from ..keys import passphrase
+from ..provisioning import service
+from ..provisioning import update as updating
+from ..provisioning.batch import Batch, summary
+from ..provisioning.desk import Desk, open_desk, write_log
+from ..provisioning.finder import Finder
+from ..provisioning.relay_setup import InService, RelaySetup, Request
+from ..provisioning.report import Bars, Lines, Report, Silent
+from ..provisioning.settings import PORT, Row, Settings, Wifi, fixed_address, read_batch, time_server
+from ..text import printable
+from .output import show
+
+BATCH_PATIENCE_SECONDS = 600.0
+
+finder = Finder()  # what sees this computer's ports; a test puts in one that sees an emulated board
+
+EXIT_CODES = {
+    BoardNotFound: "no board, or it did not come back",
+    SeveralBoards: "several boards, and no --port",
+    WrongBoard: "another board or chip than asked for",
+    PortDenied: "port or volume may not be opened",
+    BoardSilent: "the board stopped answering",
+    ImageRejected: "the image is not the approved one; nothing was written",
+    FlashFailed: "writing failed, or new code did not serve",
+    ProvisioningFailed: "the board did not keep what it was told",
+    CommissioningFailed: "cover or self-test is wrong: do not use the board",
+    OtherRelay: "the board is another relay; it was left as it is",
+    BatchIncomplete: "some relays of a batch are not in service",
+}
+
+flash_app = typer.Typer(
+    invoke_without_command=True,
+    help="From a board on a USB cable to a relay in service. Running it again is harmless.",
+    epilog="Exit status: " + "; ".join(f"{kind.exit_code} {words}" for kind, words in EXIT_CODES.items()) + ".",
+)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
+IssuerOption = Annotated[
+    Path,
+    typer.Option("--issuer", envvar="TESSERA_ISSUER", help="The issuer's directory, inventory included."),
+]
+PassphraseOption = Annotated[
+    Path | None,
+    typer.Option("--passphrase-file", help="File with the passphrase; else TESSERA_PASSPHRASE_FILE, else a prompt."),
+]
+PlaceOption = Annotated[
+    str | None, typer.Option("--port", help="The board's serial port or BOOTSEL volume, if there are several.")
+]
+RelayOption = Annotated[str | None, typer.Option("--relay", help="Name of the relay.")]
+AllOption = Annotated[bool, typer.Option("--every-cell", help="Recompute the cover of every cell, not of sixteen.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before something is overwritten.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `tessera flash` to the main app."""
+    app.add_typer(flash_app, name="flash")
+
+
+@flash_app.callback()
+def flash(
+    context: typer.Context,
+    relay: RelayOption = None,
+    batch: Annotated[Path | None, typer.Option("--batch", help="CSV file with a line for each relay.")] = None,
+    issuer_directory: IssuerOption = Path("issuer"),
+    host: Annotated[str | None, typer.Option(help="Host name or address that members reach the relay at.")] = None,
+    relay_port: Annotated[int, typer.Option(help="TCP port of the relay.")] = PORT,
+    place: PlaceOption = None,
+    board: Annotated[str | None, typer.Option(help="The board, if it does not say so itself.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Folder of the image. Default: build/<BOARD>.")] = None,
+    clock: Annotated[
+        str | None, typer.Option("--time-server", help="Network clock (SNTP); `none` for none. pool.ntp.org")
+    ] = None,
+    ssid: Annotated[str | None, typer.Option(help="Wi-Fi network, for boards with Wi-Fi.")] = None,
+    wifi_password_file: Annotated[
+        Path | None, typer.Option(help="File with its password; else TESSERA_WIFI_PASSWORD_FILE, else a prompt.")
+    ] = None,
+    country: Annotated[str | None, typer.Option(help="Country of the Wi-Fi network, two letters.")] = None,
+    address: Annotated[str | None, typer.Option(help="Fixed address, like 10.0.0.7/24. DHCP if left out.")] = None,
+    gateway: Annotated[str | None, typer.Option(help="With --address.")] = None,
+    dns: Annotated[str | None, typer.Option(help="With --address; the gateway if left out.")] = None,
+    hostname: Annotated[str | None, typer.Option(help="Name in the local network.")] = None,
+    close_repl: Annotated[bool, typer.Option("--close-repl", help="No Python prompt on the relay's cable.")] = False,
+    every_cell: AllOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look and check, touch nothing.")] = False,
+    yes: YesOption = False,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Flash and provision the board that is plugged in, check it, and record it: --relay NAME, or --batch FILE."""
+    if context.invoked_subcommand is not None:
+        return
+    if (relay is None) == (batch is None):
+        raise UsageError("name one relay, or a batch", "tessera flash --relay berlin, or --batch relays.csv")
+    confirm, ask = _confirmation(yes, as_json), _question(as_json)
+    if batch is not None:
+        template = Request(Settings("", ""), board, place, image, every_cell, confirm, ask)
+        _flash_batch(batch, template, issuer_directory, passphrase_file, dry_run, as_json)
+        return
+    assert relay is not None
+    wifi = Wifi(ssid, country, wifi_password_file) if ssid else None
+    with _desk(issuer_directory, passphrase_file, as_json, for_listing=True) as desk:
+        settings = Settings(
+            relay,
+            host or _host_of(desk, relay, as_json),
+            relay_port if host else _port_of(desk, relay, relay_port),
+            time_server(clock),
+            wifi,
+            fixed_address(address, gateway, dns),
+            hostname,
+            "closed" if close_repl else "open",
+        )
+        setup = RelaySetup(desk, Request(settings, board, place, image, every_cell, confirm, ask))
+        if dry_run:
+            planned = setup.plan()
+            result, text = planned, _plan_text(planned)
+        else:
+            done = setup.run()
+            result, text = _result(done), _text(done, desk)
+    show(result, text, as_json)
+
+
+def _flash_batch(
+    path: Path, template: Request, issuer_directory: Path, passphrase_file: Path | None, dry_run: bool, as_json: bool
+) -> None:
+    rows = read_batch(path)
+    with _desk(issuer_directory, passphrase_file, as_json, for_listing=True) as desk:
+        batch = Batch(desk, rows, template, lambda row: _ask_for(row, desk), BATCH_PATIENCE_SECONDS)
+        if dry_run:
+            names = [row.settings.name for row in batch.open_rows]
+            result: dict[str, Any] = {"batch": str(path), "open": names, "in_service": len(rows) - len(names)}
+            show(result, f"to be put into service: {', '.join(names) or 'none'}", as_json)
+            return
+        done = batch.run()
+        cards = "\n\n".join("\n".join(each.card.lines(with_code=False)) for each in done)
+        text = (cards + "\n\n" if cards else "") + summary(done, rows, path)
+    show({"batch": str(path), "relays": [_result(each) for each in done]}, text, as_json)
+
+
+@flash_app.command("verify")
+def verify(
+    relay: RelayOption = None,
+    issuer_directory: IssuerOption = Path("issuer"),
+    place: PlaceOption = None,
+    every_cell: AllOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the relay that is plugged in with parameters and inventory; recompute its cover while it discloses it."""
+    with _desk(issuer_directory, None, as_json) as desk:
+        told = service.verify(desk, place, relay, every_cell)
+    status = told["status"]
+    text = [
+        f"'{told['relay']}' at {told['place']} is what it has to be: {status['board']}, version {status['version']}.",
+        f"State {status['state']}, round {status['open_round']}, {status['boots']} starts, keys as listed.",
+    ]
+    if told["cover_disclosed"]:
+        text.append(f"Cover: {told['records_compared']} records of {told['cells_compared']} cells, byte for byte.")
+    else:
+        text.append("Members use it: its cover is not disclosed any more.")
+    if not told["newest_parameters"]:
+        text.append("Its parameters are not the issuer's newest; that is well if only relays were added since.")
+    show(told, "\n".join(text), as_json)
+
+
+@flash_app.command("export-log")
+def export_log(
+    relay: RelayOption = None,
+    issuer_directory: IssuerOption = Path("issuer"),
+    place: PlaceOption = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write it here instead of stdout.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read the log of the relay that is plugged in. It holds no addresses, no identifiers, no counts."""
+    with _desk(issuer_directory, None, as_json) as desk:
+        name, lines = service.log(desk, place, relay)
+    text = "".join(line + "\n" for line in lines)
+    if out:
+        write_log(out, text)
+    shown = f"{len(lines)} lines of '{name}' in {out}" if out else printable(text.rstrip("\n"))
+    show({"relay": name, "lines": lines, "out": str(out) if out else None}, shown, as_json)
+
+
+@flash_app.command("update")
+def update(
+    relay: RelayOption = None,
+    issuer_directory: IssuerOption = Path("issuer"),
+    place: PlaceOption = None,
+    image: Annotated[Path | None, typer.Option(help="Folder with the approved code. Default: build/<BOARD>.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring newer code to the relay that is plugged in. If that does not serve a round, it goes back by itself."""
+    with _desk(issuer_directory, None, as_json) as desk:
+        done = updating.update(desk, place, relay, image)
+    text = f"'{done.name}' has version {done.before} already: that is the newest one here."
+    if done.changed:
+        text = f"'{done.name}' served a round with version {done.version} and keeps it; before it was {done.before}."
+    show({"relay": done.name, "before": done.before, "version": done.version, "changed": done.changed}, text, as_json)
+
+
+@flash_app.command("factory-reset")
+def factory_reset(
+    relay: Annotated[str, typer.Option("--relay", help="Name of the relay that is to be erased.")],
+    issuer_directory: IssuerOption = Path("issuer"),
+    place: PlaceOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase a relay for good: its keys, and with them every record, then the rest. The firmware stays."""
+    with _desk(issuer_directory, None, as_json) as desk:
+        with desk.report.paused():
+            if not _confirmation(yes, as_json)(f"Erase the relay '{relay}' with all its records?"):
+                raise NotPermitted(f"'{relay}' is left as it is", "--yes erases it")
+        after = service.factory_reset(desk, place, relay)
+    remove = f"tessera relay remove {relay} --issuer {issuer_directory}"
+    show(
+        {"reset": relay, "place": after.place, "board": after.board},
+        f"'{relay}' is erased; now there is {after}.\nThe parameters still list it: {remove}",
+        as_json,
+    )
+
+
+# -- what these commands share
+
+
+@contextmanager
+def _desk(directory: Path, passphrase_file: Path | None, as_json: bool, for_listing: bool = False) -> Iterator[Desk]:
+    """The desk, with the issuer open if relays are to be listed; the passphrase is asked for before anything begins."""
+    if not (directory / KEYSTORE).is_file():
+        raise UsageError(f"there is no issuer in {directory}", "name it with --issuer, or set TESSERA_ISSUER")
+    phrase = passphrase.secret_for(directory / KEYSTORE, passphrase_file) if for_listing else ""
+    with _report(as_json) as report:
+        if not for_listing:
+            yield open_desk(directory, finder, report)
+            return
+        with Issuer.open(directory, phrase) as issuer:
+            yield open_desk(directory, finder, report, issuer)
+
+
+@contextmanager
+def _report(as_json: bool) -> Iterator[Report]:
+    if as_json:
+        yield Silent()
+    elif sys.stderr.isatty():
+        with Bars() as bars:
+            yield bars
+    else:
+        yield Lines()
+
+
+def _confirmation(yes: bool, as_json: bool) -> Callable[[str], bool]:
+    def confirm(question: str) -> bool:
+        if yes:
+            return True
+        if as_json or not sys.stdin.isatty():
+            return False
+        return typer.confirm(question, err=True)
+
+    return confirm
+
+
+def _question(as_json: bool) -> Callable[[str], str | None]:
+    """Asks a person; None where there is none to ask."""
+    if as_json or not sys.stdin.isatty():
+        return lambda question: None
+    return lambda question: str(typer.prompt(question, err=True))
+
+
+def _host_of(desk: Desk, relay: str, as_json: bool) -> str:
+    """The address of a relay that is listed already; else asked for."""
+    assert desk.issuer is not None
+    for listed in desk.issuer.relays:
+        if listed["name"] == relay:
+            return str(listed["host"])
+    with desk.report.paused():
+        answer = _question(as_json)(f"Host name or address that members reach '{relay}' at")
+    if answer is None:
+        raise UsageError(f"where will members reach '{relay}'?", "name its address with --host")
+    return answer
+
+
+def _port_of(desk: Desk, relay: str, default: int) -> int:
+    assert desk.issuer is not None
+    return next((int(listed["port"]) for listed in desk.issuer.relays if listed["name"] == relay), default)
+
+
+def _ask_for(row: Row, desk: Desk) -> None:
+    desk.report.step(f"plug in the board for '{row.settings.name}' (a Pico with BOOTSEL held)")
+
+
+def _result(done: InService) -> dict[str, Any]:
+    return {
+        "relay": done.name,
+        "board": done.board,
+        "place": done.place,
+        "changed": done.changed,
+        "commissioned": done.commissioned,
+        "card": done.card.text,
+        "inventory": done.entry,
+    }
+
+
+def _text(done: InService, desk: Desk) -> str:
+    verb = "is in service" if done.changed else "was in service already, and is what it has to be"
+    lines = [f"'{done.name}' {verb}: a {done.board} at {done.place}."]
+    if done.commissioned:
+        cells = f"{done.commissioned['cells']} of {done.commissioned['of']} cells of epoch {done.commissioned['epoch']}"
+        lines.append(f"Its cover was recomputed byte for byte: {done.commissioned['records']} records, {cells}.")
+    lines += ["", *done.card.lines(with_code=sys.stdout.isatty() or not done.changed)]
+    lines += ["", f"Recorded in {desk.inventory.path}. Members need the new {desk.directory / 'federation.card'}."]
+    return "\n".join(lines)
+
+
+def _plan_text(planned: dict[str, Any]) -> str:
+    return (
+        f"There is {planned['found']}; '{planned['relay']}' would be made of it with {planned['image']}, "
+        f"version {planned['version']}, in these steps:\n" + "\n".join(f"  {step}" for step in planned["would"])
+    )

@@ -1,0 +1,193 @@
+"""IT's commands about who may join: invitations, the issuer's service, and answering files.
+
+Owns their options and what they print. What they do is `issuer`'s, `issuer.service`'s and `issuer.files`'. The other
+commands of the group are in `cli.operator`.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import files, qr
+from ..clock import local_time
+from ..errors import Unreachable, UsageError
+from ..issuer import files as issuer_files
+from ..issuer.issuer import SERVICE_PORT
+from ..issuer.service import IssuerServer
+from ..protocol.invitation import Invitation
+from .operator import IssuerDirectory, JsonOption, PassphraseOption, check_writable, open_issuer
+from .options import card_text
+from .output import show
+
+MemberName = Annotated[str, typer.Argument(metavar="NAME", help="The person, as everybody in the office knows them.")]
+
+
+def register(issuer_app: typer.Typer) -> None:
+    """Add the commands of this module to `tessera issuer`."""
+    for name, command in (
+        ("service", issuer_service_),
+        ("invite", issuer_invite),
+        ("invitations", issuer_invitations),
+        ("revoke", issuer_revoke),
+        ("serve", issuer_serve),
+        ("answer", issuer_answer),
+    ):
+        issuer_app.command(name)(command)
+
+
+def issuer_service_(
+    directory: IssuerDirectory,
+    host: Annotated[str, typer.Argument(help="Host name or address that members reach this computer at.")],
+    port: Annotated[int, typer.Option(help="TCP port.")] = SERVICE_PORT,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say where members reach the issuer's service: invitations and the federation card name it from now on."""
+    with open_issuer(directory, passphrase_file) as issuer:
+        issuer.set_service(host, port)
+    show({"host": host, "port": port}, f"Members are sent to {host} port {port}. Run: tessera issuer serve", as_json)
+
+
+def issuer_invite(
+    directory: IssuerDirectory,
+    name: MemberName,
+    relay: Annotated[str | None, typer.Option("--relay", help="Their home relay, if there are several.")] = None,
+    days: Annotated[int, typer.Option("--days", help="How long the invitation can be used.")] = 7,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="New file for the invitation.")] = None,
+    as_code: Annotated[bool, typer.Option("--qr", help="Show it as a QR code, too.")] = False,
+    by_files: Annotated[
+        bool, typer.Option("--files", help="For a computer that cannot reach the issuer's service: join by files.")
+    ] = False,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Invite one person: what you hand over lets them join, once."""
+    if output:
+        check_writable(output)
+    if as_code and by_files:
+        raise UsageError("an invitation for joining by files does not fit a QR code", "leave --qr out")
+    with open_issuer(directory, passphrase_file) as issuer:
+        invitation = issuer.invite(name, relay, days, by_files)
+    card = invitation.card()
+    if output is not None:
+        files.write(output, (card + "\n").encode())
+    place = str(output) if output else None
+    result = {"name": name, "home_relay": invitation.home, "until": invitation.until, "card": card, "path": place}
+    if as_json:
+        show(result, "", True)
+        return
+    typer.echo(f"{place} written." if place else card)
+    if as_code:
+        _show_code(card)
+    typer.echo(_what_to_do(invitation, place), err=place is None)
+
+
+def _show_code(card: str) -> None:
+    lines = qr.lines(card, shutil.get_terminal_size().columns)
+    typer.echo("\n".join(lines) if lines else "(This terminal is too narrow for the QR code.)")
+
+
+def _what_to_do(invitation: Invitation, place: str | None) -> str:
+    answer = " -o FILE, and brings you that file" if invitation.service is None else ""
+    return (
+        f"Give it to {invitation.name} and to nobody else: until it is used, whoever has it can join in that name.\n"
+        f"It works once, until {local_time(invitation.until)}. "
+        f"{invitation.name} types: tessera join {Path(place).name if place else 'INVITATION'}{answer}"
+    )
+
+
+def issuer_invitations(
+    directory: IssuerDirectory, passphrase_file: PassphraseOption = None, as_json: JsonOption = False
+) -> None:
+    """List invitations: open, used, expired."""
+    with open_issuer(directory, passphrase_file) as issuer:
+        invitations = issuer.invitations
+    lines = [
+        f"{entry['name']}  {entry['state']}"
+        + (f" until {local_time(entry['until'])}" if entry["state"] == "open" else "")
+        + f"  relay {entry['home']}"
+        for entry in invitations
+    ]
+    show({"invitations": invitations}, "\n".join(lines) or "no invitations; make one: tessera issuer invite", as_json)
+
+
+def issuer_revoke(
+    directory: IssuerDirectory, name: MemberName, passphrase_file: PassphraseOption = None, as_json: JsonOption = False
+) -> None:
+    """Take back an invitation that was not used yet."""
+    with open_issuer(directory, passphrase_file) as issuer:
+        issuer.revoke(name)
+    show({"revoked": name}, f"The invitation for {name} is void: nobody joins with it.", as_json)
+
+
+def issuer_answer(
+    directory: IssuerDirectory,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The member's file; - reads it from stdin.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="New file for the reply.")] = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer a file that a member made with `tessera join` or `tessera token renew`."""
+    if output:
+        check_writable(output)
+    text = card_text(file)
+    with open_issuer(directory, passphrase_file) as issuer:
+        answered = issuer_files.answer(issuer, text)
+        reply = answered.text(issuer)
+    if output is not None:
+        files.write(output, reply.encode())
+    lines = [f"{name} is on the roster." for name in answered.joined]
+    lines += [f"Refused: {refusal}" for refusal in answered.refusals]
+    lines.append(f"{output} is for the member, who types: tessera join {output.name} -o NEXT" if output else "")
+    refused = [{"error": refusal.message, "hint": refusal.hint} for refusal in answered.refusals]
+    result = {"joined": answered.joined, "cards": len(answered.cards), "refused": refused, "reply": reply}
+    text = "\n".join(filter(None, lines))
+    show({**result, "path": str(output) if output else None}, text if output else reply.rstrip("\n"), as_json)
+    if output is None and text and not as_json:
+        typer.echo(text, err=True)
+
+
+def issuer_serve(
+    directory: IssuerDirectory,
+    host: Annotated[str | None, typer.Option("--host", help="The address to listen at; all, if not given.")] = None,
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="TCP port; the service's own.")] = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve members who join and fetch tokens, until stopped. IT's other commands work meanwhile."""
+    with open_issuer(directory, passphrase_file) as issuer:
+        name, service = issuer.name, issuer.service
+        server = IssuerServer(issuer)
+        listening = port or (service.port if service else SERVICE_PORT)
+        where = f"{host or 'all addresses'}, port {listening}"
+
+        def ready() -> None:
+            show({"serving": where}, f"The issuer of {name} serves at {where}. Stop it with Ctrl-C.", as_json)
+            sys.stdout.flush()
+
+        try:
+            asyncio.run(_until_stopped(server.run(host, listening, ready, _report)))
+        except OSError as error:
+            hint = "another program uses the port, or the address is not this computer's: use --port or --host"
+            raise Unreachable(f"cannot listen at {where}: {error.strerror}", hint) from None
+
+
+def _report(line: str) -> None:
+    typer.echo(f"error: {line}", err=True)
+
+
+async def _until_stopped(serving: Coroutine[Any, Any, None]) -> None:
+    """Serve until SIGINT or SIGTERM, which is no error."""
+    task = asyncio.ensure_future(serving)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows has Ctrl-C, which ends asyncio.run
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

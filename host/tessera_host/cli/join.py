@@ -1,0 +1,372 @@
+"""The commands by which a member comes to belong: `tessera join`, and the tokens afterwards.
+
+Owns what is asked, printed and said about who sees what. The order of joining is `joining`'s and `joining_files`'.
+"""
+
+import asyncio
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import files
+from ..clock import local_time, unix_now
+from ..errors import InvalidInput, TryLater, UsageError
+from ..issuer.issuer import KEYSTORE, Issuer
+from ..keys import passphrase
+from ..member import issuer_visit, joining, joining_files
+from ..member.issuer_visit import VisitReport
+from ..member.joining_files import FileStep
+from ..member.member import Member
+from ..protocol import card_files, cards
+from ..protocol.invitation import Invitation
+from ..protocol.limits import check_name
+from .options import (
+    CARD_PREFIX,
+    STDIN,
+    CardIn,
+    Home,
+    Json,
+    Output,
+    PassphraseFile,
+    RelayName,
+    card_text,
+    check_new_file,
+    count,
+    deliver,
+    open_member,
+)
+from .output import show
+
+VISITS = 3
+LONGEST_WAIT_SECONDS = 90  # a member waits for others at the issuer's service so long
+
+WHO_SEES_WHAT = (
+    "Your IT can see that you are a member, and how much access you fetched for which day. The access itself does not\n"
+    "say whose it is: neither IT nor the relay, nor both together, can tell from it whom you write to, how often, or\n"
+    "what. (Networks show addresses: a relay sees the one that you connect from, as every server does.)"
+)
+
+member_app = typer.Typer(help="Your identity, made without an invitation.", no_args_is_help=True)
+token_app = typer.Typer(help="Tokens let you post and fetch without saying who you are.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("join")(join)
+    app.add_typer(member_app, name="member", hidden=True)
+    app.add_typer(token_app, name="token")
+
+
+# -- joining
+
+
+def join(
+    home: Home,
+    invitation: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="INVITATION",
+            help="The invitation from IT: its file, '-' for standard input, or its text (other users of this computer "
+            "can see a text meanwhile). Without it you are asked. Joining by files: then what IT gave back.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Joining by files: new file for what goes to IT next.")
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Join your office with an invitation. Interrupted or failed: the same command goes on."""
+    text = _invitation_text(invitation)
+    check_new_file(output)
+    found, _ = card_files.read(text)
+    if not found:
+        raise InvalidInput("this is not an invitation", "it is one line that begins with 'tessera:invitation:'")
+    if cards.decode(found[0]).kind == "invitation":
+        _join_with(Invitation.read(found[0]), Desk(home, passphrase_file, as_json), output)
+    else:
+        _go_on_with(text, Desk(home, passphrase_file, as_json), output)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where one of these commands works."""
+
+    home: Path
+    passphrase_file: Path | None
+    as_json: bool
+
+    def say(self, line: str) -> None:
+        """What is of interest while one waits."""
+        if not self.as_json:
+            typer.echo(line, err=True)
+
+
+def _invitation_text(given: str | None) -> str:
+    if given is None:
+        if not sys.stdin.isatty():
+            raise UsageError("there is no invitation", "name its file: tessera join FILE; '-' reads standard input")
+        given = typer.prompt("Paste the invitation (or a file name)", prompt_suffix=": ").strip()
+    if given != STDIN and not given.startswith((CARD_PREFIX, card_files.MARK)):
+        return files.read_text(Path(given))
+    return card_text(given)
+
+
+def _join_with(invitation: Invitation, desk: Desk, output: Path | None) -> None:
+    by_files = invitation.service is None
+    if by_files and output is None:
+        raise UsageError(
+            "this invitation is for joining by files", "say where what goes to IT is to be written: -o FILE"
+        )
+    with _member_of(invitation, desk) as member:
+        if by_files:
+            _deliver_step(member, joining_files.step(member), desk, output)
+            return
+        new = joining.pending(member) is not None
+        report = _visits(member, desk)
+        _show_joined(member, report, new, desk)
+
+
+def _member_of(invitation: Invitation, desk: Desk) -> Member:
+    """The identity that this invitation began, or a new one."""
+    if joining.has_identity(desk.home):
+        member = open_member(desk.home, desk.passphrase_file)
+        try:
+            joining.check_same(member, invitation)
+        except BaseException:
+            member.close()
+            raise
+        return member
+    card = asyncio.run(joining.federation_card(invitation, unix_now()))
+    if not passphrase.is_in_file(desk.passphrase_file):
+        desk.say(f"You are joining {invitation.office} as {invitation.name}.")
+        desk.say("Choose a passphrase: it protects your messages on this computer. Nobody can give it back to you.")
+    return joining.begin(desk.home, invitation, card, passphrase.obtain(desk.passphrase_file, confirm=True))
+
+
+def _visits(member: Member, desk: Desk) -> VisitReport:
+    """Go to the issuer, and again soon if it says so; other commands have the keystore meanwhile."""
+    tokens: list[tuple[int, int]] = []
+    for left in reversed(range(VISITS)):
+        try:
+            report = asyncio.run(joining.join(member))
+            later = report.later
+        except TryLater as busy:
+            if not left or busy.retry_after > LONGEST_WAIT_SECONDS:
+                raise
+            report, later = VisitReport(), busy
+        tokens += report.tokens
+        if later is None or later.retry_after > LONGEST_WAIT_SECONDS or not left:
+            break
+        desk.say(f"Others are at the issuer's service at this moment: waiting {count(later.retry_after, 'second')}.")
+        member.release()
+        time.sleep(later.retry_after)
+        member.reacquire()
+    report.tokens = tokens
+    return report
+
+
+def _show_joined(member: Member, report: VisitReport, new: bool, desk: Desk) -> None:
+    name, office, home = member.identity.name, member.federation.name, member.federation.home.name
+    lines = [
+        f"You {'have joined' if new else 'are a member of'} {office} as {name}. Your mailbox is on the relay {home}."
+    ]
+    lines += [_when(member, report)]
+    lines += [WHO_SEES_WHAT, "Next, meet somebody: tessera contact add NAME"]
+    result = {"name": name, "key": member.identity.key, "federation": office, "home_relay": home, "joined": True}
+    show({**result, **_figures(member, report)}, "\n".join(lines), desk.as_json)
+
+
+def _when(member: Member, report: VisitReport) -> str:
+    """When this member can talk, and why not now."""
+    moment = issuer_visit.talk_from(member)
+    if moment is None:
+        reason = f": {report.refusals[0][1]}" if report.refusals else ""
+        return f"You cannot talk yet{reason}. Later: tessera token renew"
+    if moment <= member.now():
+        return "You can talk now."
+    return f"You can talk from {local_time(moment)} on: access is given out one epoch ahead, to all members alike."
+
+
+def _figures(member: Member, report: VisitReport) -> dict[str, Any]:
+    refused = [{"epoch": epoch, "error": error.message, "hint": error.hint} for epoch, error in report.refusals]
+    tokens = [{"epoch": epoch, "tokens": number} for epoch, number in report.tokens]
+    moments = {"talk_from": issuer_visit.talk_from(member), "access_until": issuer_visit.access_until(member)}
+    return {"tokens": tokens, "refused": refused, **moments}
+
+
+# -- by files
+
+
+def _go_on_with(answer: str, desk: Desk, output: Path | None) -> None:
+    """Take a file that IT gave back."""
+    if not joining.has_identity(desk.home):
+        raise UsageError("there is no identity here that this file could be for", "begin with your invitation")
+    with open_member(desk.home, desk.passphrase_file) as member:
+        _deliver_step(member, joining_files.step(member, answer), desk, output)
+
+
+def _deliver_step(member: Member, step: FileStep, desk: Desk, output: Path | None) -> None:
+    """Show what a file brought, and write or print the next one."""
+    lines = [f"IT writes: {remark}" for remark in step.remarks[1:]]
+    lines += [f"{count(number, 'token')} for epoch {epoch}." for epoch, number in step.tokens]
+    text = step.text(member) if step.cards else None
+    if text and output:
+        files.write(output, text.encode())
+        lines.append(f"{output} written. Give it to IT; take what comes back with: tessera join FILE -o NEXT")
+    elif text is None:
+        lines += [_when(member, VisitReport()), WHO_SEES_WHAT, "Next, meet somebody: tessera contact add NAME"]
+    place = str(output) if output and text else None
+    result = {"name": member.identity.name, "joined": joining.pending(member) is None, "done": text is None}
+    result |= {"file": text, "path": place, "remarks": step.remarks[1:]}
+    result |= _figures(member, VisitReport(tokens=step.tokens))
+    show(result, "\n".join(lines) if place or text is None else text.rstrip("\n"), desk.as_json)
+    if text and not place:
+        desk.say("\n".join([*lines, "Give this to IT; take what comes back with: tessera join FILE -o NEXT"]))
+
+
+# -- member
+
+
+@member_app.command("new")
+def member_new(
+    name: Annotated[str, typer.Argument(help="How contacts and IT know you.")],
+    federation: Annotated[Path, typer.Option("--federation", help="The federation card from IT.")],
+    home: Home,
+    output: Output = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Make a new identity and the member card for IT."""
+    check_name("the name", name)
+
+    def make() -> tuple[str, dict[str, Any], str]:
+        federation_card = files.read_text(federation)
+        phrase = passphrase.obtain(passphrase_file, confirm=True)
+        with Member.create(home, name, federation_card, phrase) as member:
+            result = {"name": name, "key": member.identity.key, "federation": member.federation.name}
+            return member.card(), result, "Give this member card to IT, then: tessera token renew"
+
+    deliver(output, as_json, make)
+
+
+@member_app.command("card")
+def member_card(
+    home: Home, output: Output = None, passphrase_file: PassphraseFile = None, as_json: Json = False
+) -> None:
+    """Write the member card for IT once more."""
+
+    def make() -> tuple[str, dict[str, Any], str]:
+        with open_member(home, passphrase_file) as member:
+            result = {"name": member.identity.name, "key": member.identity.key, "federation": member.federation.name}
+            return member.card(), result, "Give this member card to IT."
+
+    deliver(output, as_json, make)
+
+
+# -- token
+
+
+@token_app.command("renew")
+def token_renew(
+    home: Home,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="By files: new file for what goes to IT.")
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Get what the issuer has for you: tokens for the next epoch, new relays. The agent does it by itself."""
+    check_new_file(output)
+    desk = Desk(home, passphrase_file, as_json)
+    with open_member(home, passphrase_file) as member:
+        if output is not None:
+            _deliver_step(member, joining_files.step(member), desk, output)
+            return
+        report = _visits(member, desk)
+        lines = [f"{count(number, 'token')} for epoch {epoch}." for epoch, number in report.tokens]
+        lines += [f"None for epoch {epoch}: {error}" for epoch, error in report.refusals]
+        lines += ["The office's relays or settings have changed."] if report.news else []
+        text = "\n".join([*(lines or ["You have all tokens that can be had by now."]), _when(member, report)])
+        show({**_figures(member, report), "news": report.news}, text, as_json)
+
+
+@token_app.command("fetch", hidden=True)
+def token_fetch(
+    issuer: Annotated[Path, typer.Option("--issuer", help="The issuer's directory.")],
+    home: Home,
+    issuer_passphrase_file: Annotated[
+        Path | None, typer.Option("--issuer-passphrase-file", help="File with the issuer's passphrase.")
+    ] = None,
+    relay: RelayName = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Get tokens from an issuer's directory on this computer."""
+    with (
+        open_member(home, passphrase_file) as member,
+        Issuer.open(issuer, passphrase.secret_for(issuer / KEYSTORE, issuer_passphrase_file)) as open_issuer,
+    ):
+        fetched = member.fetch_tokens(open_issuer, relay)
+    text = "\n".join(f"{count} tokens for epoch {epoch}" for epoch, count in fetched)
+    show({"fetched": [{"epoch": epoch, "tokens": count} for epoch, count in fetched]}, text, as_json)
+
+
+@token_app.command("request", hidden=True)
+def token_request(
+    home: Home,
+    epoch: Annotated[
+        int | None, typer.Option("--epoch", help="The epoch; the first that is wanted if not given.")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option("--count", min=1, help="How many; as many as possible if not given.")
+    ] = None,
+    relay: RelayName = None,
+    output: Output = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Ask IT for tokens: make the request card."""
+
+    def make() -> tuple[str, dict[str, Any], str]:
+        with open_member(home, passphrase_file) as member:
+            card = member.request_tokens(epoch, relay, count)
+            return card, {}, "Pass it to IT; take what comes back with: tessera token challenge"
+
+    deliver(output, as_json, make)
+
+
+@token_app.command("challenge", hidden=True)
+def token_challenge(
+    card: CardIn, home: Home, output: Output = None, passphrase_file: PassphraseFile = None, as_json: Json = False
+) -> None:
+    """Take IT's offer and make the challenge card."""
+
+    def make() -> tuple[str, dict[str, Any], str]:
+        with open_member(home, passphrase_file) as member:
+            challenge = member.challenge_tokens(card_text(card))
+            return challenge, {}, "Pass it to IT; take what comes back with: tessera token finish"
+
+    deliver(output, as_json, make)
+
+
+@token_app.command("finish", hidden=True)
+def token_finish(card: CardIn, home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
+    """Take IT's answer: the tokens are yours."""
+    with open_member(home, passphrase_file) as member:
+        epoch, count = member.finish_tokens(card_text(card))
+    show({"epoch": epoch, "tokens": count}, f"{count} tokens for epoch {epoch}", as_json)
+
+
+@token_app.command("list")
+def token_list(home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
+    """Tokens and posts left, by epoch and relay."""
+    with open_member(home, passphrase_file) as member:
+        counts, epoch = member.wallet.counts(), member.epoch()
+    lines = [f"epoch {c['epoch']}  {c['relay']}  {c['tokens']} tokens  {c['posts_left']} posts left" for c in counts]
+    text = "\n".join([f"This is epoch {epoch}.", *lines] if lines else [f"This is epoch {epoch}. No tokens."])
+    show({"epoch": epoch, "tokens": counts}, text, as_json)

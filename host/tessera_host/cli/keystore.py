@@ -1,0 +1,145 @@
+"""The commands around a keystore: unlocked for a while, locked, backed up, restored.
+
+Owns what is typed and shown. Who keeps an unlocked key is `unlocking`'s business, what a restored backup must not do
+`backup`'s.
+"""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import config, duration
+from ..clock import local_time
+from ..errors import TesseraError
+from ..issuer import issuer
+from ..keys import passphrase, unlocking
+from ..keys.keystore import Keystore
+from ..member import member
+from ..member.member import Member
+from .options import Home, Json, PassphraseFile, count
+from .output import show
+
+NewPassphrase = Annotated[
+    bool, typer.Option("--new-passphrase", help="Choose another passphrase; it is asked for twice.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    for command in (unlock, lock, backup, restore):
+        app.command()(command)
+
+
+def unlock(
+    home: Home,
+    for_time: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="How long: 30m, 8h, 2d. Your settings', or 8h.")
+    ] = None,
+    issuer_directory: Annotated[
+        Path | None, typer.Option("--issuer", metavar="DIR", help="The issuer's keystore in DIR instead of your own.")
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Type the passphrase once for some hours.
+
+    Until you lock, log out, or the time is over, no command asks for it. The key stays in the memory of a small process
+    of your own. Programs that run as you could ask for it; nobody else.
+    """
+    seconds = duration.seconds(for_time) if for_time else config.load().unlock_seconds
+    path, kind = home / member.KEYSTORE_NAME, member.KIND
+    if issuer_directory is not None:
+        path, kind = issuer_directory / issuer.KEYSTORE, issuer.KIND
+    with Keystore.open(path, passphrase.obtain(passphrase_file, confirm=False), kind) as store:
+        derived = store.derived_key
+    unlocking.keep(path, derived, seconds)
+    until = time.time() + seconds
+    text = f"Unlocked until {local_time(until)} ({duration.text(seconds)}). Lock it again with: tessera lock"
+    show({"keystore": str(path), "seconds": seconds, "until": int(until)}, text, as_json)
+
+
+def lock(as_json: Json = False) -> None:
+    """Forget every key that was unlocked."""
+    locked = unlocking.forget()
+    show({"locked": locked}, "Locked." if locked else "Nothing was unlocked.", as_json)
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, best on another computer or stick.")],
+    home: Home,
+    new_passphrase: NewPassphrase = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Write all that is yours into one encrypted file.
+
+    It has your identity, contacts, messages and tokens. Whoever has the file and its passphrase can read what was and
+    will be written to you, until your contacts make new keys with you. Make a new one from time to time: contacts you
+    meet later are not in it.
+    """
+    with Member.open(home, passphrase.secret_for(home / member.KEYSTORE_NAME, passphrase_file)) as own:
+        own.back_up(file, passphrase.ask_anew() if new_passphrase else None)
+        contacts = len(own.contacts.book)
+    text = f"{file} written, with {count(contacts, 'contact')}. It opens with {_whose(new_passphrase)}."
+    show({"path": str(file), "contacts": contacts}, text, as_json)
+
+
+def _whose(new_passphrase: bool) -> str:
+    return "the passphrase you just chose" if new_passphrase else "the passphrase you have now; remember it"
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What 'tessera backup' wrote.")],
+    home: Home,
+    new_passphrase: NewPassphrase = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Go on from a backup on this computer. Do not use the old one any more: one identity is on one device.
+
+    You can read at once, if the backup has tokens for today. Nothing is sent before the next epoch: the lost computer
+    may have used the keys of this one.
+    """
+    phrase = passphrase.obtain(passphrase_file, confirm=False)
+    chosen = passphrase.ask_anew() if new_passphrase else phrase
+    found = Member.restore(file, phrase, home, chosen)
+    with Member.open(home, chosen) as own:
+        reached = _reach_relay(own)
+        ends, epoch = own.hold.ends_at() if reached else None, own.epoch()
+        earliest = own.hold.earliest(own.now())
+        contacts = len(own.contacts.book)
+    result = {"name": found.name, "made": found.made, "contacts": contacts, "send_from": ends, "epoch": epoch}
+    lines = [f"{found.name} is restored from {local_time(found.made)}, with {count(contacts, 'contact')}."]
+    lines += [_when_to_send(ends, earliest), _when_to_read(found.token_epochs, epoch)]
+    if found.meetings_dropped:
+        lines.append(f"{count(found.meetings_dropped, 'meeting')} under way were dropped: begin anew.")
+    lines.append("Contacts you met, or made new keys with, since then: tessera contact add, tessera contact rekey.")
+    lines.append("Your contacts see that your device was restored. Make sure that the old one is not used any more.")
+    show(result | {"token_epochs": found.token_epochs}, "\n".join(lines), as_json)
+
+
+def _reach_relay(own: Member) -> bool:
+    """A relay confirms the clock; from then on it is known when sending is safe."""
+    try:
+        asyncio.run(own.status())
+    except TesseraError:
+        return False
+    return True
+
+
+def _when_to_send(ends: int | None, earliest: int) -> str:
+    if ends is not None:
+        return f"You can send again from {local_time(ends)}."
+    return (
+        f"Your relay cannot be reached now. You can send again from {local_time(earliest)} if it is reached before "
+        "(tessera status), else a day after it was."
+    )
+
+
+def _when_to_read(token_epochs: list[int], epoch: int) -> str:
+    if epoch in token_epochs:
+        return "You can read what came since: tessera inbox"
+    return "The backup has no tokens for now: you can read and send once you have new ones, tessera token renew."

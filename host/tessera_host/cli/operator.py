@@ -1,0 +1,464 @@
+"""The commands of whoever runs a federation: `tessera plan`, `tessera issuer …`, `tessera relay …`.
+
+Owns their options and what they print. Leaves to others: everything they do (plan.py, issuer.py), members' commands and
+the printing of errors with their exit codes (cli.py).
+"""
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from .. import files
+from ..clock import local_time, unix_now
+from ..errors import InvalidInput, UsageError
+from ..issuer.issuer import EPOCHS_DEFAULT, FEDERATION_CARD, KEYSTORE, PARAMETERS, SERVICE_PORT, Issuer
+from ..keys import passphrase
+from ..planning import plan as planning
+from ..planning.boards import BOARDS
+from ..privacy import loss
+from ..protocol import cards, releases
+from ..protocol.federation import DEFAULT_BUDGET, Federation, read_card
+from ..provisioning.inventory import Inventory
+from ..provisioning.journal import Journal
+from ..relay import status
+from . import audit
+from .output import show
+
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
+PassphraseOption = Annotated[
+    Path | None,
+    typer.Option("--passphrase-file", help="File with the passphrase; else TESSERA_PASSPHRASE_FILE, else a prompt."),
+]
+IssuerDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="The issuer's directory.")]
+CardFile = Annotated[Path, typer.Argument(metavar="CARDFILE", help="File with the card; - reads it from stdin.")]
+
+issuer_app = typer.Typer(no_args_is_help=True, help="Keys, roster and tokens of a federation.")
+relay_app = typer.Typer(no_args_is_help=True, help="Relays of a federation.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the operator's commands to the main app."""
+    app.command("plan")(plan)
+    app.add_typer(issuer_app, name="issuer")
+    app.add_typer(relay_app, name="relay")
+
+
+def plan(
+    members: Annotated[int, typer.Option(help="Members of the federation, at most.")],
+    epsilon: Annotated[str, typer.Option(help="Privacy loss of one delivery, a decimal.")] = "0.1",
+    delta: Annotated[str, typer.Option(help="Probability of a larger loss, a decimal.")] = "1e-6",
+    round_seconds: Annotated[int, typer.Option(help="Length of a round: how long a record waits, at most.")] = 300,
+    epoch_rounds: Annotated[int, typer.Option(help="Rounds in an epoch; tokens and keys change with it.")] = 288,
+    retention_epochs: Annotated[int, typer.Option(help="Epochs a record is kept.")] = 3,
+    buckets: Annotated[int, typer.Option(help="Buckets, a power of two; a reader downloads one.")] = 1,
+    tokens_per_epoch: Annotated[int, typer.Option(help="Tokens a member an epoch: one fetches, others post.")] = 2,
+    posts_per_token: Annotated[int, typer.Option(help="Posts a token, a multiple of 16.")] = 16,
+    board: Annotated[str, typer.Option(help=f"One of {', '.join(BOARDS)}.")] = "RPI_PICO_W",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the plan here, for issuer init.")] = None,
+    allow_small: Annotated[bool, typer.Option("--allow-small", help="Accept fewer than 20 members a bucket.")] = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write the annex for a DPIA here, one HTML file.")
+    ] = None,
+    pdf: Annotated[Path | None, typer.Option("--pdf", metavar="FILE", help="Write the annex here as PDF.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compute a parameter set: exact ε and δ of its noise table, what it costs, what it holds. Refuses invalid sets."""
+    choice = planning.Choice(
+        epsilon=planning.decimal_option("epsilon", epsilon),
+        delta=planning.decimal_option("delta", delta),
+        members=members,
+        round_seconds=round_seconds,
+        epoch_rounds=epoch_rounds,
+        retention_epochs=retention_epochs,
+        buckets=buckets,
+        tokens_per_epoch=tokens_per_epoch,
+        posts_per_token=posts_per_token,
+        board=board,
+        allow_small=allow_small,
+    )
+    audit.check_extra(report, pdf)
+    made = planning.make(choice)
+    content = made.as_json()
+    content["figures"]["losses"] = planning.composed(made)
+    if out:
+        files.write(out, json.dumps(content, indent=2).encode() + b"\n")
+    written = audit.write_plan(made, report, pdf)
+    kept = f"Written to {out}. Next: tessera issuer init DIR --plan {out} --name NAME" if out else "Keep it: --out FILE"
+    kept = "\n".join([kept, *(f"{path} written." for path in written)])
+    show(content | ({"written": written} if written else {}), _plan_table(content) + kept, as_json)
+
+
+@issuer_app.command("init")
+def issuer_init(
+    directory: IssuerDirectory,
+    plan_file: Annotated[Path, typer.Option("--plan", help="The file tessera plan --out wrote.")],
+    name: Annotated[str, typer.Option(help="Name of the federation, for people.")],
+    epochs: Annotated[int, typer.Option("--epochs", "--days", help="Length of the key schedule.")] = EPOCHS_DEFAULT,
+    genesis: Annotated[
+        str | None,
+        typer.Option(help="Start of round 0: unix seconds or ISO 8601. One epoch ago if left out, for commissioning."),
+    ] = None,
+    day_epsilon: Annotated[
+        str, typer.Option(help="Privacy loss that members' programs keep a day of messages within, a decimal.")
+    ] = DEFAULT_BUDGET["epsilon"],
+    day_delta: Annotated[str, typer.Option(help="Probability of a larger loss in a day, a decimal.")] = DEFAULT_BUDGET[
+        "delta"
+    ],
+    service: Annotated[
+        str | None,
+        typer.Option(help="Host name or address at which members will reach `tessera issuer serve`, if they will."),
+    ] = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a federation: its keys, encrypted, and signed parameters of serial 1."""
+    made = planning.load(plan_file)
+    # An epoch in which nobody can have posted: new relays disclose its cover to whoever commissions them (PROTOCOL §8).
+    start = unix_now() - made.choice.epoch_seconds if genesis is None else _unix_seconds(genesis)
+    start -= start % made.choice.round_seconds if genesis is None else 0
+    if (directory / KEYSTORE).exists():
+        raise UsageError(f"there is an issuer in {directory}", "name a new directory; nothing is ever overwritten")
+    messages = planning.messages_within(made, day_epsilon, day_delta)
+    phrase = passphrase.obtain(passphrase_file, confirm=True)
+    budget = {"epsilon": day_epsilon, "delta": day_delta}
+    with Issuer.create(directory, phrase, made, name, epochs=epochs, genesis=start, budget=budget) as issuer:
+        if service:
+            issuer.set_service(service, SERVICE_PORT)
+        summary = issuer.summary()
+    text = [
+        f"Federation '{name}' is in {directory}; without its passphrase nobody can use it, nor can you.",
+        f"Tokens can be issued for epochs {summary['first_epoch']} to {summary['last_epoch']}.",
+        f"A member may send {messages} short messages a day at your setting ε = {day_epsilon}, δ = {day_delta}.",
+        f"Next: tessera relay new NAME --issuer {directory} --host HOST RELAYDIR; then tessera issuer invite",
+    ]
+    show(summary | _paths(directory), "\n".join(text), as_json)
+
+
+@issuer_app.command("admit", hidden=True)
+def issuer_admit(
+    directory: IssuerDirectory, card: CardFile, passphrase_file: PassphraseOption = None, as_json: JsonOption = False
+) -> None:
+    """Put the owner of a member card on the roster. Make sure first that the card is that person's."""
+    text = _read_card(card)
+    with open_issuer(directory, passphrase_file) as issuer:
+        name = issuer.admit(text)
+        count, most = len(issuer.roster), issuer.parameters.members
+    show(
+        {"admitted": name, "members": count, "members_max": most},
+        f"{name} is on the roster, {count} of {most}. Hand over {directory / FEDERATION_CARD}, if not done yet.",
+        as_json,
+    )
+
+
+@issuer_app.command("remove")
+def issuer_remove(
+    directory: IssuerDirectory,
+    name: Annotated[str, typer.Argument(help="Name on the roster.")],
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a member off the roster: no tokens from now on, no access after the next epoch."""
+    with open_issuer(directory, passphrase_file) as issuer:
+        issuer.remove(name)
+        count, last = len(issuer.roster), issuer.current_epoch + 1
+        ends = issuer.epoch_end(last)
+    show(
+        {"removed": name, "members": count, "access_ends_with_epoch": last, "access_ends": ends},
+        f"{name} is off the roster: no more tokens. Those issued before cannot be told from others', and let {name}\n"
+        f"send and read until epoch {last} is over: {local_time(ends)}.",
+        as_json,
+    )
+
+
+@issuer_app.command("issue", hidden=True)
+def issuer_issue(
+    directory: IssuerDirectory,
+    card: CardFile,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the card here instead of stdout.")] = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer a tokens-request card with an offer, a tokens-challenge card with the tokens. Each is answered once."""
+    text = _read_card(card)
+    if out:
+        check_writable(out)
+    with open_issuer(directory, passphrase_file) as issuer:
+        answer = issuer.issue(text)
+    kind = cards.decode(answer).kind
+    written = out if out and _written(out, answer) else None
+    text = f"{written} is a {kind} card for the member." if written else answer
+    show({"kind": kind, "card": answer, "out": str(written) if written else None}, text, as_json)
+
+
+@issuer_app.command("abort")
+def issuer_abort(
+    directory: IssuerDirectory, passphrase_file: PassphraseOption = None, as_json: JsonOption = False
+) -> None:
+    """Close open token sessions and void open invitations. Needed after the keystore was restored from a backup."""
+    with open_issuer(directory, passphrase_file) as issuer:
+        count = issuer.abort_sessions()
+    text = f"{count} open sessions closed; they stay charged to their members. No invitation is open."
+    show({"aborted_sessions": count}, text, as_json)
+
+
+@issuer_app.command("approve")
+def issuer_approve(
+    directory: IssuerDirectory,
+    folder: Annotated[Path, typer.Argument(metavar="IMAGE_FOLDER", help="build/BOARD, as `make image` leaves it.")],
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sign an image (and the bundle in its folder) for this federation: relays take no other code."""
+    with open_issuer(directory, passphrase_file) as issuer:
+        made = issuer.approve(folder)
+    listed = [
+        {
+            "release": str(each.path),
+            "artifact": str(each.artifact),
+            "kind": releases.KIND_NAMES[each.release.kind],
+            "board": each.release.board,
+            "version": each.version,
+            "bytes": each.release.bytes,
+            "sha256": each.release.sha256.hex(),
+        }
+        for each in made
+    ]
+    text = [f"{row['release']}: {row['kind']} {row['version']} for {row['board']}" for row in listed]
+    show({"releases": listed}, "\n".join(text), as_json)
+
+
+@issuer_app.command("show")
+def issuer_show(
+    directory: IssuerDirectory, passphrase_file: PassphraseOption = None, as_json: JsonOption = False
+) -> None:
+    """Show relays, roster and schedule; nothing secret."""
+    with open_issuer(directory, passphrase_file) as issuer:
+        summary = issuer.summary()
+    rows = [
+        ("federation", f"{summary['name']} ({summary['federation_id']})"),
+        ("parameters", f"serial {summary['serial']}, digest {summary['digest']}"),
+        ("epoch", f"{summary['current_epoch']}; schedule {summary['first_epoch']} to {summary['last_epoch']}"),
+        ("board", summary["board"]),
+        ("a member's day", f"ε = {summary['budget']['epsilon']}, δ = {summary['budget']['delta']}"),
+    ]
+    if summary["service"]:
+        rows.append(("service", f"{summary['service']['host']} port {summary['service']['port']}"))
+    rows += [("relay", f"{relay['name']}  {relay['host']} port {relay['port']}") for relay in summary["relays"]]
+    waiting = sum(entry["state"] == "open" for entry in summary["invitations"])
+    rows += [("invitations", f"{waiting} open")] if waiting else []
+    rows.append(("members", f"{len(summary['members'])} of {summary['members_max']}"))
+    for member in summary["members"]:
+        counts = f"tokens: {member['tokens_this_epoch']} this epoch, {member['tokens_next_epoch']} next"
+        rows.append(("", f"{member['name']}  {counts}"))
+    show(summary | _paths(directory), _table(summary["name"], rows).rstrip(), as_json)
+
+
+@relay_app.command("new")
+def relay_new(
+    name: Annotated[str, typer.Argument(help="Name of the relay, for people.")],
+    relay_directory: Annotated[Path, typer.Argument(metavar="RELAYDIR", help="New directory for the relay.")],
+    issuer_directory: Annotated[Path, typer.Option("--issuer", help="The issuer's directory.")],
+    host: Annotated[str, typer.Option(help="Host name or address that members reach the relay at.")],
+    port: Annotated[int, typer.Option(help="TCP port.")] = 8100,
+    time_server: Annotated[
+        str | None, typer.Option(help="Network clock (SNTP) for a board: host name or address.")
+    ] = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a relay's keys and directory, and list it in a parameter set with the next serial."""
+    with open_issuer(issuer_directory, passphrase_file) as issuer:
+        earlier = [relay["name"] for relay in issuer.relays]
+        relay = issuer.add_relay(name, host, port, relay_directory, time_server)
+        serial, digest = issuer.parameters.serial, issuer.parameters.digest.hex()
+        tokens = issuer.parameters.tokens_per_epoch
+    parameters = issuer_directory / PARAMETERS
+    text = [
+        f"Relay '{name}' is in {relay_directory}; its secrets are nowhere else. Parameters have serial {serial} now.",
+        f"Members need the new {issuer_directory / FEDERATION_CARD}.",
+    ]
+    if tokens <= len(earlier) + 1 and earlier:
+        text.append(
+            f"Members have {tokens} tokens an epoch: too few to post at all {len(earlier) + 1} relays. They can write"
+            f" to those where most of their contacts live; for all, plan with --tokens-per-epoch {len(earlier) + 2}."
+        )
+    if earlier:
+        text += [
+            f"Relays made earlier need the new parameters too: {', '.join(earlier)}.",
+            f"Each that was never started: cp {parameters} ITS_RELAYDIR/parameters",
+            "One that has run takes new parameters over the network only, and only with a later first epoch.",
+        ]
+    answer = {"relay": name, "key": relay.key, "directory": str(relay_directory), "host": host, "port": port}
+    answer |= {"serial": serial, "digest": digest, "relays_to_update": earlier}
+    show(answer | _paths(issuer_directory), "\n".join(text), as_json)
+
+
+@relay_app.command("status")
+def relay_status_(
+    name: Annotated[str, typer.Argument(help="Name of the relay, as the federation card has it.")],
+    federation: Annotated[Path, typer.Option("--federation", help="The federation card; - reads it from stdin.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a relay over the network how it does: code, uptime, parameters, round. Public figures, no token needed."""
+    known = Federation(read_card(_read_card(federation)))
+    found = asyncio.run(status.ask(known, known.relay_named(name)))
+    remarks = status.remarks(found, known, known.round_at(unix_now()))
+    rows = [
+        ("board", found.board),
+        ("code", f"{found.version}, digest {found.firmware_digest.hex()}"),
+        ("running", f"{_duration(found.uptime_seconds)}, start number {found.boots}"),
+        ("parameters", f"serial {found.serial}"),
+        ("open round", "unknown" if found.open_round is None else str(found.open_round)),
+        *(("note", remark) for remark in remarks),
+    ]
+    show(asdict(found) | {"remarks": remarks}, _table(name, rows).rstrip(), as_json)
+
+
+@relay_app.command("remove")
+def relay_remove(
+    name: Annotated[str, typer.Argument(help="Name of the relay.")],
+    issuer_directory: Annotated[Path, typer.Option("--issuer", help="The issuer's directory.")],
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List a relay no more: it was erased, broke, or was stolen. Its name may be used again."""
+    with open_issuer(issuer_directory, passphrase_file) as issuer:
+        issuer.remove_relay(name)
+        serial = issuer.parameters.serial
+        Journal(issuer_directory).forget(name)
+        Inventory(issuer_directory).remove(name)
+    text = [
+        f"Relay '{name}' is listed no more. Parameters have serial {serial} now.",
+        f"Members need the new {issuer_directory / FEDERATION_CARD}; those whose home it was need another relay.",
+    ]
+    show({"removed": name, "serial": serial} | _paths(issuer_directory), "\n".join(text), as_json)
+
+
+def open_issuer(directory: Path, passphrase_file: Path | None) -> Issuer:
+    if not (directory / KEYSTORE).is_file():
+        raise UsageError(f"there is no issuer in {directory}", "tessera issuer init makes one")
+    return Issuer.open(directory, passphrase.secret_for(directory / KEYSTORE, passphrase_file))
+
+
+def _read_card(path: Path) -> str:
+    if str(path) != "-":
+        return files.read_text(path)
+    try:
+        return sys.stdin.read(files.MAX_BYTES)
+    except UnicodeDecodeError:
+        raise InvalidInput("what came from stdin is not text", "pipe one card in") from None
+
+
+def check_writable(path: Path) -> None:
+    """An answer is made once: know before that it can be written. Raises UsageError."""
+    if path.exists():
+        raise UsageError(f"{path} exists", "choose another name; nothing is overwritten")
+    files.write(path, b"")
+    path.unlink()
+
+
+def _written(path: Path, text: str) -> bool:
+    """Whether the card could be written. If not it goes to stdout: it will not be made again."""
+    try:
+        files.write(path, text.encode() + b"\n")
+    except UsageError as error:
+        typer.echo(f"warning: {error}", err=True)
+        return False
+    return True
+
+
+def _unix_seconds(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) < 16:
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"'{text[:40]}' is not a time", "write 1767225600 or 2026-01-01T00:00:00Z") from None
+    if moment.tzinfo is None:
+        raise UsageError(f"'{text[:40]}' names no time zone", f"write {text}Z for UTC")
+    return int(moment.timestamp())
+
+
+def _paths(directory: Path) -> dict[str, str]:
+    return {"parameters": str(directory / PARAMETERS), "federation_card": str(directory / FEDERATION_CARD)}
+
+
+def _plan_table(content: dict[str, Any]) -> str:
+    choice, figures = content["choice"], content["figures"]
+    rows = [
+        ("ε of one delivery", f"{figures['epsilon']} exactly"),
+        (
+            "δ of one delivery",
+            f"{figures['exact_delta_decimal']} (of the integer table, rounded up; --json: the fraction)",
+        ),
+    ]
+    for row in figures["composition"][1:]:
+        meaning = f"{row['of']}, {row['deliveries']} deliveries"
+        rows.append((meaning, f"ε ≤ {row['epsilon']}, δ ≤ {row['delta_decimal']} (upper bound by basic composition)"))
+        rows += [
+            ("", f"{better['text']} (by privacy loss distribution)")
+            for better in figures["losses"]
+            if better["of"] == row["of"]
+        ]
+    if not figures["losses"]:
+        rows.append(("", f"tighter, by privacy loss distributions: {loss.EXTRA}"))
+    rows += [
+        ("noise", f"µ = {figures['mu']}: 0 to {2 * figures['mu']} cover records a cell, {figures['mu']} on average"),
+        ("a cell of cover", f"{figures['cell_bytes_mean']:,} bytes on average, {figures['cell_bytes_max']:,} at most"),
+        ("download a day", _download(figures)),
+        ("members a bucket", f"{figures['members_a_bucket']}, floor {figures['members_floor']}"),
+        (
+            "capacity rule",
+            f"{choice['members']} members × {choice['tokens_per_epoch']} tokens × {choice['posts_per_token']} posts × "
+            f"{choice['retention_epochs'] + 1} epochs = {figures['records_needed']} ≤ {figures['ring_pages']} - 32",
+        ),
+        (
+            "posts an epoch",
+            f"{figures['posts_an_epoch_used']} used by this plan, {figures['posts_an_epoch_board']} fit the board",
+        ),
+        ("messages a member", f"{figures['messages_a_member_a_day']} a day, of one part each"),
+        ("retention", f"{_duration(figures['retention_seconds'])} and the open epoch"),
+        (
+            "flash life, estimate",
+            f"{figures['flash_years_estimate']} years; erases a sector a year: ring "
+            f"{figures['erases_per_sector_per_year_ring_estimate']:,}, key ring "
+            f"{figures['erases_per_sector_per_year_keyring_estimate']:,}",
+        ),
+    ]
+    return _table(f"Plan for {figures['board']}", rows)
+
+
+def _download(figures: dict[str, Any]) -> str:
+    idle = figures["download_bytes_per_day"] / 1e6
+    steady = figures["download_bytes_per_day_fetching_every_round"] / 1e6
+    full = figures["download_bytes_per_day_quota_used_estimate"] / 1e6
+    return (
+        f"{idle:.2f} MB a member; {full:.2f} MB with every post used (estimate); {steady:.2f} MB fetching every round"
+    )
+
+
+def _duration(seconds: int) -> str:
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.4g} {unit}"
+    return f"{seconds} seconds"
+
+
+def _table(title: str, rows: list[tuple[str, str]]) -> str:
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, value)
+    console = Console(markup=False, highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()

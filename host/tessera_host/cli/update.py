@@ -1,0 +1,52 @@
+"""The command that brings new code to a relay over the network: `tessera relay update`.
+
+Owns what is typed and shown. The dialog is staging.py's, the connection member.py's.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from tessera.release import version_text
+
+from ..protocol import releases
+from .options import Home, Json, PassphraseFile, open_member
+from .output import show
+
+
+def register(relay_app: typer.Typer) -> None:
+    """Add the command to `tessera relay`."""
+    relay_app.command("update")(relay_update)
+
+
+def relay_update(
+    name: Annotated[str, typer.Argument(help="Name of the relay.")],
+    release_file: Annotated[Path, typer.Option("--release", help="bundle.release or slot.release, from IT.")],
+    home: Home,
+    artifact_file: Annotated[
+        Path | None, typer.Option("--artifact", help="bundle.bin or slot.bin; by default beside the release.")
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Bring new code to a relay in service. It tries it after a seal, and keeps it if it serves a round."""
+    release = releases.load(release_file)
+    artifact = releases.read_artifact(artifact_file or releases.artifact_of(release_file, release))
+    with open_member(home, passphrase_file) as member:
+        parameters = member.federation.newest
+        releases.check(release, artifact, parameters.federation_id, parameters.root_key, release.board)
+        with Progress(disable=not sys.stderr.isatty(), transient=True) as progress:
+            task = progress.add_task(f"{name}: code", total=len(artifact))
+            wait = asyncio.run(
+                member.update_relay(name, release, artifact, lambda done, _: progress.update(task, completed=done))
+            )
+    version = version_text(release.version)
+    text = [
+        f"{name} has version {version} and tries it in about {wait} s. If it does not serve a round with it, it goes",
+        "back by itself. Parameters and records stay as they are.",
+    ]
+    show({"relay": name, "version": version, "bytes": len(artifact), "tried_in_s": wait}, "\n".join(text), as_json)

@@ -1,0 +1,114 @@
+"""The issuer's list of invitations: which are open, which were used by whom, which were revoked or have expired.
+
+Owns that list. Leaves to others: what an invitation is (invitation.py), the roster and the keystore (issuer.py).
+
+Of a used invitation the key that used it is kept, its secret is not: the same member may show it again (an answer was
+lost on its way), nobody else can. Entries go a month after they have expired.
+"""
+
+import hmac
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import InvalidInput, NotPermitted, UsageError
+from ..protocol.invitation import SECRET_BYTES, id_of, proof
+
+KEPT_SECONDS = 30 * 86400
+DAYS_MAX = 90
+DAY_SECONDS = 86400
+
+Admit = Callable[[str, bytes], None]
+
+
+class Invitations:
+    """A view of the issuer keystore's list of `{"name", "id", "secret", "home", "until", "key"}`; saves nothing.
+
+    `key` is the member's (32 bytes) once the invitation was used, until then None; then `secret` is None.
+    """
+
+    def __init__(self, entries: list[dict[str, Any]], federation_id: bytes) -> None:
+        self._entries = entries
+        self._federation_id = federation_id
+
+    def open(self, now: int) -> list[dict[str, Any]]:
+        """Those that somebody can still join with."""
+        return [entry for entry in self._entries if entry["key"] is None and entry["until"] >= now]
+
+    def listed(self, now: int) -> list[dict[str, Any]]:
+        """For people: name, home relay, the second it ends, and `open`, `used` or `expired`."""
+        return [
+            {name: entry[name] for name in ("name", "home", "until")} | {"state": _state(entry, now)}
+            for entry in self._entries
+        ]
+
+    def add(self, name: str, home: str, days: int, now: int) -> tuple[bytes, int]:
+        """A new invitation: (its secret, the second it ends). Raises UsageError."""
+        if not 1 <= days <= DAYS_MAX:
+            raise UsageError(f"{days} days are not in 1 to {DAYS_MAX}", "use --days 7 or the like")
+        if any(entry["name"] == name for entry in self.open(now)):
+            raise UsageError(
+                f"there is an open invitation for '{name}' already",
+                f"if it was lost: tessera issuer revoke DIR '{name}', then invite again",
+            )
+        self._forget(now)
+        secret, until = secrets.token_bytes(SECRET_BYTES), now + days * DAY_SECONDS
+        self._entries[:] = [entry for entry in self._entries if entry["name"] != name or entry["key"]]
+        fresh = {"name": name, "id": id_of(secret), "secret": secret, "home": home, "until": until, "key": None}
+        self._entries.append(fresh)
+        return secret, until
+
+    def revoke(self, name: str) -> None:
+        """Nobody joins with it any more. Raises NotPermitted if there is none that could be used."""
+        gone = [entry for entry in self._entries if entry["name"] == name and entry["key"] is None]
+        if not gone:
+            raise NotPermitted(
+                f"there is no open invitation for '{name}'",
+                "tessera issuer invitations lists them; for who has joined: tessera issuer remove",
+            )
+        for entry in gone:
+            self._entries.remove(entry)
+
+    def revoke_all(self, now: int) -> None:
+        """Void every open one."""
+        self._entries[:] = [entry for entry in self._entries if entry not in self.open(now)]
+
+    def take(self, fields: dict[str, Any], admitted: Callable[[bytes], bool], admit: Admit, now: int) -> bool:
+        """Admit the member of a join card, once; False if it was admitted for this invitation before.
+
+        Raises NotPermitted, InvalidInput; a refused card uses nothing up.
+        """
+        entry = self._entry(fields["invitation"])
+        key, name = fields["key"], entry["name"]
+        if entry["key"] is not None:
+            if entry["key"] == key and admitted(key):
+                return False
+            raise NotPermitted(
+                "this invitation was used already, and works once",
+                "if that was not you, tell IT at once; else ask IT for a new invitation",
+            )
+        expected = proof(entry["secret"], self._federation_id, key, name)
+        if not hmac.compare_digest(fields["proof"], expected) or fields["name"] != name:
+            raise InvalidInput("this join card does not belong to its invitation", "run tessera join again")
+        if entry["until"] < now:
+            raise NotPermitted("this invitation has expired", "ask IT for a new one")
+        admit(name, key)
+        entry |= {"key": key, "secret": None}
+        return True
+
+    def _entry(self, id_: bytes) -> dict[str, Any]:
+        for entry in self._entries:
+            if entry["id"] == id_:
+                return entry
+        raise NotPermitted(
+            "the issuer does not know this invitation: it was revoked, or expired long ago", "ask IT for a new one"
+        )
+
+    def _forget(self, now: int) -> None:
+        self._entries[:] = [entry for entry in self._entries if entry["until"] + KEPT_SECONDS >= now]
+
+
+def _state(entry: dict[str, Any], now: int) -> str:
+    if entry["key"] is not None:
+        return "used"
+    return "open" if entry["until"] >= now else "expired"

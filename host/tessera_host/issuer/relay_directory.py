@@ -1,0 +1,77 @@
+"""A relay's directory as IT hands it over: relay.json, seed and parameters, before the relay first runs.
+
+Owns these three files. Leaves to others: making the keys and listing them in the parameters (issuer.py), what a relay
+adds to the directory when it runs.
+"""
+
+import json
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from tessera import curve
+
+from .. import files
+from ..planning.boards import Board
+from ..protocol import blind
+
+VERSION = 1
+CONFIGURATION = "relay.json"
+SEED = "seed"
+PARAMETERS = "parameters"
+SEED_BYTES = 32
+
+
+@dataclass(frozen=True)
+class RelaySecrets:
+    """All of a relay that is made once. Its public keys go into the parameters, the rest nowhere but to the relay."""
+
+    name: str
+    host: str
+    port: int
+    board: Board
+    static_secret: bytes  # of the channel (Noise's s)
+    ledger_secret: bytes  # signs checkpoints
+    seed: bytes
+    time_server: str | None = None  # SNTP, for boards; a relay on a computer has the system's clock
+
+    @classmethod
+    def fresh(cls, name: str, host: str, port: int, board: Board, time_server: str | None = None) -> "RelaySecrets":
+        static_secret = blind.random_scalar().to_bytes(32, "big")
+        ledger_secret = blind.even_secret(blind.random_scalar())
+        seed = secrets.token_bytes(SEED_BYTES)
+        return cls(name, host, port, board, static_secret, ledger_secret, seed, time_server)
+
+    @property
+    def key(self) -> bytes:
+        """Static public key, 33 bytes."""
+        point: bytes = curve.public(self.static_secret)
+        return point
+
+    @property
+    def ledger_key(self) -> bytes:
+        """x-only, 32 bytes."""
+        point: bytes = curve.public(self.ledger_secret)
+        return point[1:]
+
+    def write(self, directory: Path) -> None:
+        """relay.json and seed, mode 0600, into a directory that exists."""
+        configuration = {
+            "version": VERSION,
+            "name": self.name,
+            "static_secret": self.static_secret.hex(),
+            "ledger_secret": self.ledger_secret.hex(),
+            "ring_sectors": self.board.ring_sectors,
+            "keyring_sectors": self.board.keyring_sectors,
+            "host": self.host,
+            "port": self.port,
+        }
+        if self.time_server:
+            configuration["sntp"] = self.time_server
+        files.write(directory / CONFIGURATION, json.dumps(configuration, indent=2).encode() + b"\n")
+        files.write(directory / SEED, self.seed)
+
+
+def write_parameters(directory: Path, blob: bytes) -> None:
+    """The last file: a directory without it is one whose making was cut short, and no relay starts from it."""
+    files.write(directory / PARAMETERS, blob)

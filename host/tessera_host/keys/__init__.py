@@ -1,0 +1,1 @@
+"""Secrets on disk and in memory: the keystore, the passphrase, the process that keeps a keystore unlocked."""

@@ -1,0 +1,110 @@
+"""Where a passphrase comes from: a file that was named, a keystore that is unlocked, or a hidden prompt. Never from the
+command line.
+
+A command line and an environment are visible to other processes; a file's name in them is not a secret.
+"""
+
+import getpass
+import os
+import unicodedata
+import warnings
+from pathlib import Path
+
+from .. import config
+from ..errors import UsageError
+from . import unlocking
+from .keystore import Secret, missing
+
+ENVIRONMENT = "TESSERA_PASSPHRASE_FILE"
+
+
+def secret_for(keystore: Path, path_option: Path | None) -> Secret:
+    """What opens this keystore: the passphrase in the file `path_option`, or in the one TESSERA_PASSPHRASE_FILE or the
+    settings name; its key, if it is unlocked; else the passphrase is asked for. Raises UsageError; KeystoreError if
+    there is no keystore, before anything is asked."""
+    if not keystore.exists():
+        raise missing(keystore, keystore.stem)
+    if _file(path_option) is None:
+        derived = unlocking.key_for(keystore)
+        if derived is not None:
+            return derived
+    return obtain(path_option, confirm=False)
+
+
+def obtain(path_option: Path | None, confirm: bool) -> str:
+    """The passphrase from the file `path_option`, else from the one TESSERA_PASSPHRASE_FILE or the settings name, else
+    asked for.
+
+    `confirm`: asked for twice, for a passphrase that is new. Raises UsageError if there is none, if it is empty, or if
+    the two entries differ.
+    """
+    path = _file(path_option)
+    phrase = unicodedata.normalize("NFC", _from_file(path) if path else _asked(confirm))
+    if not phrase:
+        raise UsageError("the passphrase is empty", f"put one line into the file{f' {path}' if path else ''}")
+    return phrase
+
+
+def is_in_file(path_option: Path | None) -> bool:
+    """Whether `obtain` reads it from a file, and asks nobody."""
+    return _file(path_option) is not None
+
+
+def ask_anew() -> str:
+    """A new passphrase that is typed twice, whatever files there are. Raises UsageError."""
+    phrase = unicodedata.normalize("NFC", _asked(confirm=True))
+    if not phrase:
+        raise UsageError("the passphrase is empty", "an empty one protects nothing")
+    return phrase
+
+
+def _file(path_option: Path | None) -> Path | None:
+    named = os.environ.get(ENVIRONMENT)
+    return path_option or (Path(named) if named else config.load().passphrase_file)
+
+
+def _from_file(path: Path) -> str:
+    """The first line of the file; a line break at its end is not part of it."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UsageError(f"the passphrase file {path} cannot be read: {error.strerror}", "check its name") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"the passphrase file {path} is not UTF-8 text", "write it again") from None
+    return lines[0] if lines else ""
+
+
+def _asked(confirm: bool) -> str:
+    phrase = _prompt("Passphrase: ")
+    if confirm and phrase and _prompt("Passphrase again: ") != phrase:
+        raise UsageError("the two passphrases differ", "try again")
+    return phrase
+
+
+def _prompt(text: str) -> str:
+    """Ask on the terminal. Where it cannot be hidden it is not asked for at all."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            return getpass.getpass(text)
+    except (getpass.GetPassWarning, EOFError, OSError):
+        raise UsageError(
+            "there is no terminal to ask for the passphrase on", f"give --passphrase-file or set {ENVIRONMENT}"
+        ) from None
+
+
+WIFI_ENVIRONMENT = "TESSERA_WIFI_PASSWORD_FILE"
+
+
+def wifi_password(ssid: str, path_option: Path | None) -> str:
+    """The password of a Wi-Fi network: from the same three places as a passphrase. Raises UsageError."""
+    path = path_option or (Path(os.environ[WIFI_ENVIRONMENT]) if os.environ.get(WIFI_ENVIRONMENT) else None)
+    if path:
+        return _from_file(path)
+    try:
+        return _prompt(f"Password of the Wi-Fi network '{ssid}': ")
+    except UsageError:
+        raise UsageError(
+            "there is no terminal to ask for the Wi-Fi password on",
+            f"give --wifi-password-file or set {WIFI_ENVIRONMENT}",
+        ) from None

@@ -1,0 +1,72 @@
+"""The client accountant: what a member's own day of deliveries says to whoever sees every published count.
+
+Owns the count of records that left in the last 24 hours, the office's budget for them and when the next one fits. How
+deliveries add up is `composition`'s, who asks before posting is `sending`'s business.
+
+A record counts as soon as it may have left, also if no answer came: the relay may have published it.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from ..privacy import composition
+from ..protocol.federation import Federation
+
+DAY_SECONDS = 86400
+_EPSILON_UNIT, _DELTA_UNIT = Fraction(1, 10**6), Fraction(1, 2**64)  # PROTOCOL §2
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A member's day: records used in the last 24 hours and allowed in any 24 hours by the office's ε and δ; the unix
+    time from which the next one fits (not later than now if one fits now; None if none ever does)."""
+
+    used: int
+    allowed: int
+    epsilon: str
+    delta: str
+    next_at: int | None
+
+    @property
+    def left(self) -> int:
+        return max(0, self.allowed - self.used)
+
+    def __str__(self) -> str:
+        return f"today: {self.used} of {self.allowed} messages at your office's setting ε={self.epsilon}"
+
+
+class Accountant:
+    """A view of the keystore's list of the times (unix seconds) at which records left, oldest first."""
+
+    def __init__(self, times: list[int], federation: Federation) -> None:
+        self._times = times
+        self._federation = federation
+
+    def spend(self, now: int) -> None:
+        """A record is about to leave. To be saved before it does."""
+        self._times[:] = [*(time for time in self._times if time > now - DAY_SECONDS), now]
+
+    def posted_in_this_round(self, now: int) -> bool:
+        """Whether a record left in the round of this moment, or in a later one."""
+        return any(self._federation.round_at(time) >= self._federation.round_at(now) for time in self._times[-1:])
+
+    def budget(self, now: int) -> Budget:
+        recent = sorted(time for time in self._times if time > now - DAY_SECONDS)
+        office = self._federation.budget
+        total = Fraction(office["epsilon"]), Fraction(office["delta"])
+        allowed = composition.deliveries_within(*self._delivery(now), *total)
+        return Budget(len(recent), allowed, office["epsilon"], office["delta"], self._next_at(recent, allowed, now))
+
+    def _next_at(self, recent: list[int], allowed: int, now: int) -> int | None:
+        if allowed == 0:
+            return None
+        return now if len(recent) < allowed else recent[len(recent) - allowed] + DAY_SECONDS
+
+    def _delivery(self, now: int) -> tuple[Fraction, Fraction]:
+        """ε and δ of one delivery; where parameters changed within the day, the larger of each."""
+        federation = self._federation
+        last = federation.epoch_of(federation.round_at(now))
+        first = federation.epoch_of(federation.round_at(now - DAY_SECONDS))
+        governing = [federation.governing(epoch) for epoch in range(first, last + 1)]
+        epsilon = max(int(one.epsilon) for one in governing) * _EPSILON_UNIT
+        return epsilon, max(int(one.delta) for one in governing) * _DELTA_UNIT

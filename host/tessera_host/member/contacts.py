@@ -1,0 +1,349 @@
+"""Contacts: how two members meet (PROTOCOL §12), and the book of those who have.
+
+Owns the invite, answer and confirm cards, the meetings that are under way and the facts about each contact. The key
+chains that a meeting ends in are `records`' business. Whatever is refused here has changed nothing.
+
+Three messages, because the inviter commits to its X25519 key before it sees the other's: six words would otherwise be
+few enough to search for a key that makes them agree.
+"""
+
+import secrets
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from mnemonic import Mnemonic
+
+from tessera import curve, hashes
+
+from ..errors import IntegrityError, InvalidInput, NotPermitted, UsageError
+from ..protocol import cards
+from ..protocol.federation import Federation
+from ..protocol.identity import Identity
+from ..protocol.records import ReceivingChain, SendingChain
+
+WORDS = 6
+WORD_BITS = 11
+
+_RAW = (serialization.Encoding.Raw, serialization.PrivateFormat.Raw, serialization.NoEncryption())
+
+
+class Meeting(NamedTuple):
+    """What both sides know once the confirm card is made: all that the roots and the words follow from."""
+
+    transcript: bytes
+    shared: bytes
+
+    def roots(self) -> tuple[bytes, bytes]:
+        """(root inviter → answerer, root answerer → inviter)."""
+        out = hashes.hkdf(self.transcript, self.shared, b"roots", 64)
+        return out[:32], out[32:]
+
+    def words(self, digest: bytes) -> list[str]:
+        """The six words to compare; they also cover the parameter digest (32 bytes)."""
+        number = int.from_bytes(hashes.tagged("contact-words", self.transcript + digest), "big")
+        bits = f"{number:0256b}"
+        wordlist = Mnemonic("english").wordlist
+        return [wordlist[int(bits[at : at + WORD_BITS], 2)] for at in range(0, WORDS * WORD_BITS, WORD_BITS)]
+
+
+def commitment(x: bytes, nonce: bytes) -> bytes:
+    digest: bytes = hashes.tagged("contact-commit", x + nonce)
+    return digest
+
+
+def first_transcript(invite: bytes, answer: dict[str, Any]) -> bytes:
+    """T1: what the answerer signs."""
+    digest: bytes = hashes.tagged("contact-answer", invite + cards.without_signature(answer))
+    return digest
+
+
+def second_transcript(first: bytes, answer: dict[str, Any], x: bytes, nonce: bytes) -> bytes:
+    """T2: what the inviter signs, and what everything else follows from."""
+    digest: bytes = hashes.tagged("contact-confirm", first + answer["sig"] + x + nonce)
+    return digest
+
+
+def agree(secret: bytes, x: bytes) -> bytes:
+    """X25519. Raises IntegrityError for a key of small order."""
+    try:
+        return X25519PrivateKey.from_private_bytes(secret).exchange(X25519PublicKey.from_public_bytes(x))
+    except ValueError:
+        raise IntegrityError(
+            "the key in this card protects nothing: somebody tampered with it", "do not go on; tell IT"
+        ) from None
+
+
+def _fresh_x() -> tuple[bytes, bytes]:
+    """(secret, public) X25519 keys for one meeting."""
+    secret = X25519PrivateKey.generate()
+    return secret.private_bytes(*_RAW), public_x(secret.private_bytes(*_RAW))
+
+
+def public_x(secret: bytes) -> bytes:
+    public = X25519PrivateKey.from_private_bytes(secret).public_key()
+    return public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+
+
+class ContactBook:
+    """A view of the keystore's map `{"book", "invites", "answers", "finished"}`: contacts by name, open meetings by the
+    hash of the own card, meetings that made a contact by the hash of the answer."""
+
+    def __init__(self, state: dict[str, Any], identity: Identity, federation: Federation) -> None:
+        state.setdefault("finished", {})
+        self._state = state
+        self._identity = identity
+        self._federation = federation
+
+    @property
+    def book(self) -> dict[str, dict[str, Any]]:
+        """name → {key, mailbox, relay, words, verified, send, receive}."""
+        contacts: dict[str, dict[str, Any]] = self._state["book"]
+        return contacts
+
+    def get(self, name: str) -> dict[str, Any]:
+        """Raises UsageError."""
+        if name not in self.book:
+            known = ", ".join(sorted(self.book)) or "none yet; begin with 'tessera contact add NAME'"
+            raise UsageError(f"there is no contact '{name}'", f"known: {known}")
+        return self.book[name]
+
+    def check_recipient(self, name: str) -> None:
+        """Raises UsageError for nobody's name, NotPermitted for a contact that is blocked."""
+        if self.get(name).get("blocked"):
+            raise NotPermitted(f"{name} is blocked", f"'tessera contact unblock {name}' first")
+
+    def meetings(self) -> list[dict[str, str]]:
+        """For people: whom this member is about to meet, and which card is next."""
+        kinds = (("invites", "answer"), ("answers", "confirm"))
+        return [
+            {"name": meeting["name"], "waiting_for": card}
+            for kind, card in kinds
+            for meeting in self._state[kind].values()
+        ]
+
+    def verify(self, name: str) -> None:
+        """The user says that the words are the same on both sides."""
+        self.get(name)["verified"] = True
+
+    def block(self, name: str, blocked: bool) -> None:
+        """Whether this contact's records are passed over."""
+        contact = self.get(name)
+        contact["blocked"] = blocked
+        if not blocked:
+            contact["received"]["resync"] = True  # what came meanwhile is not lost, it was not wanted
+
+    def rename(self, name: str, new: str) -> None:
+        """Call a contact otherwise; nobody else learns of it."""
+        self.get(name)
+        self._check_name(new)
+        self.book[new] = self.book.pop(name)
+        for meeting in [*self.open_meetings(contact=name), *self._finished.values()]:
+            meeting["name"] = new if meeting["name"] == name else meeting["name"]
+
+    def remove(self, name: str) -> None:
+        """Forget a contact and its keys, and every meeting with it, for good."""
+        if not self.abandon(name):
+            self.get(name)
+        self.book.pop(name, None)
+        self._forget_finished(name)
+
+    def abandon(self, name: str) -> bool:
+        """Forget the meetings under way with this name; whether there were any."""
+        count = 0
+        for kind in ("invites", "answers"):
+            kept = {key: meeting for key, meeting in self._state[kind].items() if meeting["name"] != name}
+            count += len(self._state[kind]) - len(kept)
+            self._state[kind] = kept
+        return count > 0
+
+    # -- what meetings there are, for `meeting`
+
+    @property
+    def _finished(self) -> dict[bytes, dict[str, Any]]:
+        finished: dict[bytes, dict[str, Any]] = self._state["finished"]
+        return finished
+
+    def open_meetings(self, contact: str | None = None) -> list[dict[str, Any]]:
+        """The open meetings, with one contact only if one is named: `name`, `payload` of the own card, and `invite`
+        (payload) where that card is an answer."""
+        meetings = [*self._state["invites"].values(), *self._state["answers"].values()]
+        return [meeting for meeting in meetings if contact in (None, meeting["name"])]
+
+    def finished_by_answer(self, answer_hash: bytes) -> dict[str, Any] | None:
+        """`name`, `invite` (hash) and `confirm` (the card this side made; None on the answerer's side)."""
+        return self._finished.get(answer_hash)
+
+    def finished_by_invite(self, invite_hash: bytes) -> dict[str, Any] | None:
+        return next((meeting for meeting in self._finished.values() if meeting["invite"] == invite_hash), None)
+
+    def _finish(self, name: str, answer_hash: bytes, invite_hash: bytes, confirm: str | None) -> None:
+        """Remember it for who passes a card again; one meeting a contact."""
+        self._forget_finished(name)
+        self._finished[answer_hash] = {"name": name, "invite": invite_hash, "confirm": confirm}
+
+    def _forget_finished(self, name: str) -> None:
+        self._state["finished"] = {key: old for key, old in self._finished.items() if old["name"] != name}
+
+    # -- the inviter's side
+
+    def invite(self, name: str, epoch: int, rekey: bool = False) -> str:
+        """The invite card for someone to be called `name` here; with `rekey` for a contact, who gets new keys."""
+        self._check_name(name, rekey)
+        secret, x = _fresh_x()
+        nonce = secrets.token_bytes(32)
+        terms = {"federation": self._federation.id, "digest": self._federation.digest, "epoch": epoch}
+        text = cards.encode("invite", {**terms, "commit": commitment(x, nonce), **self._own_fields()})
+        self._remember("invite", text, {"name": name, "x": secret, "nonce": nonce, "rekey": rekey})
+        return text
+
+    def confirm(self, text: str) -> tuple[str, str]:
+        """Take the answer to an invite: (name of the new contact, confirm card)."""
+        card = cards.decode(text, "answer")
+        answer, meeting = card.fields, self._meeting("invite", card.fields["invite"])
+        invite = cards.decode_payload("invite", meeting["payload"])
+        self._check_same_parameters(invite["digest"])
+        self._check_peer(answer, meeting["name"], meeting.get("rekey", False))
+        first = first_transcript(meeting["payload"], answer)
+        _check_signature(answer["sig"], first, answer["key"])
+        x = public_x(meeting["x"])
+        met = Meeting(second_transcript(first, answer, x, meeting["nonce"]), agree(meeting["x"], answer["x"]))
+        confirm = self._confirm_card(card.payload, x, meeting["nonce"], met.transcript)
+        sending, receiving = met.roots()
+        self._enrol(meeting["name"], answer, met, invite["epoch"], sending, receiving)
+        del self._state["invites"][answer["invite"]]
+        self._finish(meeting["name"], hashes.tagged("answer", card.payload), answer["invite"], confirm)
+        return meeting["name"], confirm
+
+    def _confirm_card(self, answer: bytes, x: bytes, nonce: bytes, transcript: bytes) -> str:
+        fields = {"answer": hashes.tagged("answer", answer), "x": x, "nonce": nonce}
+        return cards.encode("confirm", {**fields, "sig": self._identity.sign(transcript)})
+
+    # -- the answerer's side
+
+    def answer(self, text: str, name: str | None, epoch: int, round_: int, rekey: bool = False) -> tuple[str, str]:
+        """Answer an invite: (name the inviter gets here, answer card). The name in the card is the default. With
+        `rekey` the inviter is a contact of that name, who gets new keys."""
+        card = cards.decode(text, "invite")
+        invite = card.fields
+        name = name or str(invite["name"])
+        self._check_invite(invite, epoch)
+        self._check_peer(invite, name, rekey)
+        if any(meeting["invite"] == card.payload for meeting in self._state["answers"].values()):
+            raise InvalidInput("you have answered this invite already", "pass that answer on, or ask for a new invite")
+        self._check_name(name, rekey)
+        secret, x = _fresh_x()
+        answer = self._answer_card(card.payload, x)
+        meeting = {"name": name, "x": secret, "invite": card.payload, "round": round_, "rekey": rekey}
+        self._remember("answer", answer, meeting)
+        return name, answer
+
+    def _answer_card(self, invite: bytes, x: bytes) -> str:
+        answer = {"v": cards.VERSION, "invite": hashes.tagged("invite", invite), "x": x, **self._own_fields()}
+        return cards.encode("answer", {**answer, "sig": self._identity.sign(first_transcript(invite, answer))})
+
+    def accept(self, text: str) -> tuple[str, int]:
+        """Take the confirm card: (name of the new contact, round from which it may have written)."""
+        confirm = cards.decode(text, "confirm").fields
+        meeting = self._meeting("answer", confirm["answer"])
+        invite = cards.decode_payload("invite", meeting["invite"])
+        answer = cards.decode_payload("answer", meeting["payload"])
+        self._check_same_parameters(invite["digest"])
+        self._check_peer(invite, meeting["name"], meeting.get("rekey", False))
+        if commitment(confirm["x"], confirm["nonce"]) != invite["commit"]:
+            raise IntegrityError(
+                "this confirm card does not fit the invite: one of the two was changed on its way",
+                "start again with a new invite",
+            )
+        first = first_transcript(meeting["invite"], answer)
+        second = second_transcript(first, answer, confirm["x"], confirm["nonce"])
+        _check_signature(confirm["sig"], second, invite["key"])
+        met = Meeting(second, agree(meeting["x"], confirm["x"]))
+        receiving, sending = met.roots()
+        self._enrol(meeting["name"], invite, met, invite["epoch"], sending, receiving)
+        del self._state["answers"][confirm["answer"]]
+        self._finish(meeting["name"], confirm["answer"], hashes.tagged("invite", meeting["invite"]), None)
+        return meeting["name"], int(meeting["round"])
+
+    # -- both
+
+    def _own_fields(self) -> dict[str, Any]:
+        me = self._identity
+        return {"name": me.name, "key": me.key, "mailbox": me.mailbox, "relay": self._federation.home.key}
+
+    def _check_name(self, name: str, rekey: bool = False) -> None:
+        if rekey:
+            self.get(name)
+        elif name in self.book:
+            raise UsageError(
+                f"you have a contact '{name}' already",
+                f"choose another name, or make new keys with this one: tessera contact rekey {name}",
+            )
+        if self.open_meetings(contact=name):
+            raise UsageError(
+                f"you are meeting a '{name}' already",
+                f"finish that, or 'tessera contact remove {name} --meeting' first",
+            )
+
+    def _remember(self, kind: str, card: str, meeting: dict[str, Any]) -> None:
+        """Keep what the next card of this meeting is checked against, under the hash that card names."""
+        payload = cards.decode(card).payload
+        self._state[kind + "s"][hashes.tagged(kind, payload)] = {**meeting, "payload": payload}
+
+    def _meeting(self, kind: str, card_hash: bytes) -> dict[str, Any]:
+        meeting: dict[str, Any] | None = self._state[kind + "s"].get(card_hash)
+        if meeting is None:
+            raise InvalidInput(
+                f"this card belongs to no open {kind} of yours", "it was used already, or it is for someone else"
+            )
+        return meeting
+
+    def _check_invite(self, invite: dict[str, Any], epoch: int) -> None:
+        if invite["federation"] != self._federation.id:
+            raise InvalidInput("this invite is from another federation", "only members of one federation can meet")
+        self._check_same_parameters(invite["digest"])
+        if invite["epoch"] > epoch + 1:
+            raise InvalidInput("this invite was made later than it is now", "one of the two computers' clocks is wrong")
+
+    def _check_same_parameters(self, digest: bytes) -> None:
+        if digest != self._federation.digest:
+            raise InvalidInput(
+                "the two sides hold different parameters", "both run 'tessera status', then begin with a new invite"
+            )
+
+    def _check_peer(self, peer: dict[str, Any], name: str, rekey: bool) -> None:
+        self._federation.relay_with_key(peer["relay"])
+        if peer["key"] == self._identity.key:
+            raise InvalidInput("this card is your own", "it is for the other side")
+        for known, contact in self.book.items():
+            if contact["key"] == peer["key"] and not (rekey and known == name):
+                raise NotPermitted(
+                    f"this is your contact '{known}'", f"to make new keys with it: tessera contact rekey {known} CARD"
+                )
+        if name in self.book and not rekey:
+            raise UsageError(f"you have a contact '{name}' already", "choose another name for the new one, with --as")
+
+    def _enrol(
+        self, name: str, peer: dict[str, Any], met: Meeting, epoch: int, sending: bytes, receiving: bytes
+    ) -> None:
+        before = self.book.get(name)  # with other keys
+        self.book[name] = {
+            "key": peer["key"],
+            "mailbox": peer["mailbox"],
+            "relay": peer["relay"],
+            "words": met.words(self._federation.digest),
+            "verified": False,
+            "send": asdict(SendingChain.start(epoch, sending)),
+            "next_message": before["next_message"] if before else 0,  # what waits has its number already
+            "receive": asdict(ReceivingChain(epoch, receiving)),
+            "received": {"next": 0, "parts": {}, "text": b"", "lost": 0, "resync": before is not None},
+        }
+
+
+def _check_signature(signature: bytes, message: bytes, key: bytes) -> None:
+    if not curve.verify(signature, message, key):
+        raise IntegrityError(
+            "this card's signature does not hold: it was changed on its way, or is not by whom it says",
+            "start again; if it recurs, tell IT",
+        )

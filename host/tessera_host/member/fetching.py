@@ -1,0 +1,100 @@
+"""Fetching: how a member's own bucket is read from its home relay (PROTOCOL §7).
+
+Owns the reading up to the open round in one go, and the same in the frames that a round has for it. Finding own records
+in what was read is the inbox's business.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..errors import RelayRefused
+from ..protocol import records
+from ..protocol.relay_connection import Batch
+from .inbox import Message
+
+if TYPE_CHECKING:
+    from .fixed_delay import Settling
+    from .member import Member, Session, TokenChoice
+
+FETCH_ROUNDS = 16
+
+# (rounds read, rounds there are to read)
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class FetchReport:
+    """What one call read: (round, published count) of every round, messages completed, records that were ours, and how
+    many rounds had expired before they were read."""
+
+    rounds: list[tuple[int, int]] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    records_matched: int = 0
+    rounds_expired: int = 0
+
+
+class Fetcher:
+    """The fetching side of a member. Its parts of the state are asked for anew every time: they may be stale."""
+
+    def __init__(self, member: "Member") -> None:
+        self._member = member
+        self._fetching = asyncio.Lock()  # two tasks that fetch would use one session twice
+
+    async def fetch(self, progress: Progress | None = None, take: bool = True) -> FetchReport:
+        """Read from where it was left up to the open round. What was read is saved every 16 rounds, so an interrupted
+        call loses nothing: its messages come with the next report. With `take` they count as given out."""
+        member, report = self._member, FetchReport()
+        async with self._fetching, member.session(member.federation.home, member.wallet.for_fetching) as session:
+            open_round = session.info.open_round
+            report.rounds_expired = member.inbox.expect(session.info.first_round, open_round)
+            first = member.inbox.next_round
+            while member.inbox.next_round < open_round:
+                self._read(await self._next(session), report)
+                if progress:
+                    progress(member.inbox.next_round - first, open_round - first)
+        member.inbox.forget_read()
+        report.messages = member.inbox.take_unread() if take else []
+        member.save()
+        return report
+
+    async def slot(self, choose: "TokenChoice", settling: "Settling", most_requests: int) -> FetchReport:
+        """The fetch of a round: at least one request, also if there is nothing new, and only so many. What it brings
+        is not counted as read by a person. Each request leaves a fixed time after the answer before it."""
+        member, report = self._member, FetchReport()
+        async with self._fetching, member.session(member.federation.home, choose) as session:
+            settling.begin()
+            open_round = session.info.open_round
+            report.rounds_expired = member.inbox.expect(session.info.first_round, open_round)
+            member.inbox.go_back_to(open_round - 1)
+            known = len(member.inbox.messages())
+            for _ in range(most_requests):
+                if member.inbox.next_round >= open_round:
+                    break
+                await settling.done()
+                batches = await self._next(session)
+                settling.begin()
+                self._read(batches, report)
+        member.inbox.forget_read()
+        report.messages = member.inbox.messages()[known:]
+        member.save()
+        return report
+
+    async def _next(self, session: "Session") -> list[Batch]:
+        """At most 16 rounds of one epoch: the bucket may be another in the next."""
+        member = self._member
+        start = member.inbox.next_round
+        epoch = member.federation.epoch_of(start)
+        end = min(start + FETCH_ROUNDS, session.info.open_round, member.federation.first_round(epoch + 1))
+        bucket = records.bucket_of(member.identity.mailbox, member.federation.governing(epoch).buckets)
+        batches = await session.connection.fetch(bucket, start, end)
+        if not batches:
+            raise RelayRefused("the relay does not serve rounds it says are sealed", "try again; if it recurs, tell IT")
+        return batches
+
+    def _read(self, batches: list[Batch], report: FetchReport) -> None:
+        for batch in batches:
+            report.records_matched += self._member.inbox.read(batch.round, batch.records)
+            report.rounds.append((batch.round, len(batch.records)))
+        self._member.save()

@@ -1,0 +1,221 @@
+"""What a card that comes in means for this member now, and which card goes out next (PROTOCOL §12).
+
+Owns the order of a meeting as people live it: cards that are repeated, swapped, one's own, someone else's or too early
+are told apart here, and a card that was taken before gives the same answer again. The cards themselves, and whether
+they hold, are `contacts`' business; what is said around them `cli.meeting`'s.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from tessera import hashes
+
+from ..errors import InvalidInput
+from ..protocol import cards
+from ..protocol.cards import Card
+from .member import Member
+
+INVITE, ANSWER, CONFIRM = "invite", "answer", "confirm"
+MEETING_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where a meeting with `name` stands. `card` (of `kind`) is to be passed on, `awaits` is the kind that comes back;
+    without `awaits` the two have met. `meeting` is the same short name on both sides."""
+
+    name: str
+    meeting: str
+    kind: str | None = None
+    card: str | None = None
+    awaits: str | None = None
+    note: str = ""
+
+
+Maker = Callable[[Member], Step]
+
+
+def begin(member: Member, name: str, rekey: bool = False) -> Step:
+    """Invite someone. An invite that is open already is the one to go on with."""
+    standing = under_way(member, name)
+    if standing is not None:
+        return standing
+    return _invited(name, member.invite(name, rekey))
+
+
+def under_way(member: Member, name: str) -> Step | None:
+    """The meeting with this name that was begun and not finished."""
+    for meeting in member.contacts.open_meetings(contact=name):
+        if "invite" in meeting:
+            return _answered(name, meeting["payload"], meeting["invite"])
+        return _invited(name, _text(INVITE, meeting["payload"]))
+    return None
+
+
+def take(member: Member, text: str, name: str | None = None, expected: bool = False) -> Step:
+    """Take any card of a meeting and give what follows from it.
+
+    `name` is what an inviter is to be called, or the contact whose card is expected here; then an invite is one that
+    crossed this member's own (`expected`: whoever is called what in it). Raises InvalidInput for a card that does not
+    belong here, with the reason; the errors of `ContactBook` for one that does not hold.
+    """
+    card = cards.decode(text)
+    if card.kind not in _TAKERS:
+        raise InvalidInput(f"this is a {card.kind} card: no meeting has one", "look for the card the other side made")
+    return _TAKERS[card.kind](member, card, name, expected)
+
+
+def rekey(member: Member, text: str, name: str) -> Step:
+    """Answer the invite of a contact that wants new keys, or go on with such a meeting."""
+    card = cards.decode(text)
+    if card.kind != INVITE:
+        return take(member, text, name)
+    return _repeated(member, card) or _answer(member, card, name, rekey=True)
+
+
+def is_news(member: Member, text: str) -> bool:
+    """Whether this invite is somebody else's and was not taken before."""
+    card = cards.decode(text, INVITE)
+    return card.fields["key"] != member.identity.key and _repeated(member, card) is None
+
+
+# -- what each kind of card can be
+
+
+def _take_invite(member: Member, card: Card, name: str | None, expected: bool) -> Step:
+    if card.fields["key"] == member.identity.key:
+        raise _own(INVITE, _name_of(member, card.payload), ANSWER)
+    known = _repeated(member, card)
+    if known is not None:
+        return known
+    crossed = under_way(member, name or card.fields["name"])
+    if crossed is not None and crossed.kind == INVITE:
+        return _crossed(member, card, crossed, expected)
+    return _answer(member, card, name, rekey=False)
+
+
+def _take_answer(member: Member, card: Card, name: str | None, expected: bool) -> Step:
+    if card.fields["key"] == member.identity.key:
+        raise _own(ANSWER, _name_of(member, card.payload), CONFIRM)
+    known = member.contacts.finished_by_answer(_hash(ANSWER, card.payload))
+    if known is not None:
+        again = f"{known['name']}'s answer was taken before; this is the same confirm card once more."
+        return Step(known["name"], _short(card.fields["invite"]), CONFIRM, known["confirm"], None, again)
+    _check_first_answer(member, card, name)
+    found, confirm = member.confirm_named(_text(ANSWER, card.payload))
+    return Step(found, _short(card.fields["invite"]), CONFIRM, confirm)
+
+
+def _check_first_answer(member: Member, card: Card, expected_name: str | None) -> None:
+    invite = card.fields["invite"]
+    other = member.contacts.finished_by_invite(invite)
+    if other is not None:
+        raise InvalidInput(
+            f"this is a second answer to an invite that '{other['name']}' has answered",
+            f"somebody got hold of that invite: compare the six words with {other['name']}, and invite the other anew",
+        )
+    for meeting in member.contacts.open_meetings():
+        if _hash(INVITE, meeting["payload"]) == invite:
+            _check_name(ANSWER, meeting["name"], expected_name)
+            break
+    else:
+        raise InvalidInput(
+            "this answer is not to an invite of yours that is open",
+            "it is for someone else, or its meeting was forgotten; begin anew: tessera contact add NAME",
+        )
+
+
+def _take_confirm(member: Member, card: Card, name: str | None, expected: bool) -> Step:
+    answer = card.fields["answer"]
+    known = member.contacts.finished_by_answer(answer)
+    if known is not None and known["confirm"] is not None:
+        raise _own(CONFIRM, known["name"], None)
+    if known is not None:
+        return Step(known["name"], _short(known["invite"]), note="This confirm card was taken before.")
+    for meeting in member.contacts.open_meetings():
+        if _hash(ANSWER, meeting["payload"]) == answer:
+            _check_name(CONFIRM, meeting["name"], name)
+            return Step(member.accept(_text(CONFIRM, card.payload)), _short(_hash(INVITE, meeting["invite"])))
+    raise InvalidInput(
+        "this confirm card is of another meeting: it does not follow from an answer of yours",
+        "if you were sent an invite, take that first; if not, this card is for someone else",
+    )
+
+
+def _check_name(kind: str, name: str, expected: str | None) -> None:
+    if expected not in (None, name):
+        raise InvalidInput(
+            f"this is the {kind} card of {name}, not of {expected}", "take it with: tessera contact add CARD"
+        )
+
+
+_TAKERS: dict[str, Callable[[Member, Card, str | None, bool], Step]] = {
+    INVITE: _take_invite,
+    ANSWER: _take_answer,
+    CONFIRM: _take_confirm,
+}
+
+
+def _repeated(member: Member, card: Card) -> Step | None:
+    """An invite that was taken before: the same answer once more, or what came of it."""
+    for meeting in member.contacts.open_meetings():
+        if meeting.get("invite") == card.payload:
+            note = "This invite was answered before; this is the same answer once more."
+            return _answered(meeting["name"], meeting["payload"], card.payload, note)
+    known = member.contacts.finished_by_invite(_hash(INVITE, card.payload))
+    if known is not None:
+        return Step(known["name"], _short(known["invite"]), note="This invite was taken before.")
+    return None
+
+
+def _answer(member: Member, card: Card, name: str | None, rekey: bool) -> Step:
+    name = name or str(card.fields["name"])
+    answer = member.answer(_text(INVITE, card.payload), name, rekey)
+    return _answered(name, cards.decode(answer).payload, card.payload)
+
+
+def _crossed(member: Member, card: Card, own: Step, expected: bool) -> Step:
+    """Both sides began. The invite of the one with the greater key counts, so both sides know which without asking."""
+    caller = str(card.fields["name"])
+    if not expected and caller.casefold() != own.name.casefold():
+        raise InvalidInput(
+            f"this is an invite from '{caller}', not the answer of {own.name}",
+            f"if the two are one, one of you has to answer: tessera contact remove {own.name} --meeting, "
+            f"then tessera contact add CARD --as {own.name}",
+        )
+    if member.identity.key > card.fields["key"]:
+        return replace(own, note=f"You both began, and your invite counts: {own.name} has to take it.")
+    rekeys = any(meeting.get("rekey") for meeting in member.contacts.open_meetings(contact=own.name))
+    member.abandon_meeting(own.name)
+    return replace(_answer(member, card, own.name, rekeys), note=f"You both began, and {own.name}'s invite counts.")
+
+
+def _own(kind: str, name: str, next_kind: str | None) -> InvalidInput:
+    """This member's own card came back to it."""
+    then = f"what {name} gives back is the {next_kind} card" if next_kind else "it is the last card"
+    return InvalidInput(f"this is your own {kind} card", f"give it to {name}; {then}")
+
+
+def _name_of(member: Member, payload: bytes) -> str:
+    return next((m["name"] for m in member.contacts.open_meetings() if m["payload"] == payload), "the other side")
+
+
+def _invited(name: str, card: str) -> Step:
+    return Step(name, _short(_hash(INVITE, cards.decode(card).payload)), INVITE, card, ANSWER)
+
+
+def _answered(name: str, answer: bytes, invite: bytes, note: str = "") -> Step:
+    return Step(name, _short(_hash(INVITE, invite)), ANSWER, _text(ANSWER, answer), CONFIRM, note)
+
+
+def _text(kind: str, payload: bytes) -> str:
+    return cards.encode(kind, cards.decode_payload(kind, payload))
+
+
+def _hash(kind: str, payload: bytes) -> bytes:
+    digest: bytes = hashes.tagged(kind, payload)
+    return digest
+
+
+def _short(invite_hash: bytes) -> str:
+    return invite_hash[:MEETING_BYTES].hex()

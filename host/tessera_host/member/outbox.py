@@ -1,0 +1,87 @@
+"""What waits to be sent (PROTOCOL §7): parts in order, each sealed just before it is posted, under an index of its own.
+
+Owns the order, the message numbers and the rule that an index serves one attempt. A part that carries a seal when it
+is looked at again was on its way when something went wrong: nobody knows whether the relay has it. It is sealed anew;
+the recipient drops the second copy. Saving between `seal` and the first byte is the caller's duty.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from ..errors import NotPermitted
+from ..protocol import records
+from ..protocol.records import Part, SendingChain
+
+
+class Outbox:
+    """A view of the keystore's list of parts (maps) and of the contacts' sending chains."""
+
+    def __init__(self, items: list[dict[str, Any]], contacts: dict[str, dict[str, Any]], secret: bytes) -> None:
+        self._items = items
+        self._contacts = contacts
+        self._secret = secret
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, name: str, text: str) -> list[Part]:
+        """Queue a text for a contact; gives its parts."""
+        return self._queue(name, records.split(text, self._contacts[name]["next_message"]))
+
+    def add_file(self, name: str, title: str, content: bytes) -> list[Part]:
+        """Queue a file of this title. Raises InvalidInput if it is too long."""
+        return self._queue(name, records.split_file(title, content, self._contacts[name]["next_message"]))
+
+    def _queue(self, name: str, parts: list[Part]) -> list[Part]:
+        self._items += [{"contact": name, "part": list(part), "sealed": None} for part in parts]
+        self._contacts[name]["next_message"] = parts[-1].message + 1
+        return parts
+
+    def sealed(self) -> Iterator[tuple[str, int]]:
+        """Contact and message of every part that was sealed and not acknowledged."""
+        return ((item["contact"], Part(*item["part"]).message) for item in self._items if item["sealed"])
+
+    def waiting(self, relay: bytes) -> Iterator[dict[str, Any]]:
+        """The parts for contacts on this relay, in order; those for a blocked contact stay where they are."""
+        return (
+            item for item in self._items if self._wanted(item) and self._contacts[item["contact"]]["relay"] == relay
+        )
+
+    def relays(self) -> set[bytes]:
+        """The relays that something waits for."""
+        return {self._contacts[item["contact"]]["relay"] for item in self._items if self._wanted(item)}
+
+    def _wanted(self, item: dict[str, Any]) -> bool:
+        return not self._contacts[item["contact"]].get("blocked")
+
+    def seal(self, item: dict[str, Any], epoch: int, limit: int) -> bytes:
+        """The record for this attempt, under the next index. An earlier seal is dropped with its tag.
+
+        Raises NotPermitted if the recipient would not look for another index (`limit` of them) in this epoch.
+        """
+        contact = self._contacts[item["contact"]]
+        chain = SendingChain(**contact["send"])
+        chain.advance(epoch)
+        if chain.index >= limit:
+            raise NotPermitted(
+                f"no more records to {item['contact']} in epoch {epoch}", "what waits can be sent in the next epoch"
+            )
+        index, step = chain.take()
+        record = records.seal(step, epoch, index, self._secret, Part(*item["part"]))
+        item["sealed"] = {"epoch": epoch, "index": index, "record": record}
+        contact["send"] = asdict(chain)
+        return record
+
+    def posted(self, item: dict[str, Any]) -> None:
+        """The relay acknowledged the record of this part."""
+        self._items.remove(item)
+
+    def drop(self, name: str) -> None:
+        """Forget what waits for a contact."""
+        self._items[:] = [item for item in self._items if item["contact"] != name]
+
+    def rename(self, name: str, new: str) -> None:
+        """A contact is called otherwise now."""
+        for item in self._items:
+            item["contact"] = new if item["contact"] == name else item["contact"]

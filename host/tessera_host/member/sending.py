@@ -1,0 +1,139 @@
+"""Posting: how what waits in a member's outbox gets to a relay (PROTOCOL §7).
+
+Owns one attempt of one part, in both ways it is made: at once, as often as it takes; and as the one frame that a round
+has for it, whether there is a part or not. When which of the two is done is `pacing`'s and `engine`'s business.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import NotPermitted
+from ..protocol import records, relay_connection
+from ..protocol.federation import Relay
+from ..protocol.records import Part
+from ..protocol.relay_connection import Refusal
+
+if TYPE_CHECKING:
+    from .fixed_delay import Settling
+    from .member import Member, Session, TokenChoice
+
+
+class Posted(NamedTuple):
+    """A part that a relay acknowledged, and the round it appears in."""
+
+    contact: str
+    part: Part
+    round: int
+
+
+class Sender:
+    """The posting side of a member. Its parts of the state are asked for anew every time: they may be stale."""
+
+    def __init__(self, member: "Member") -> None:
+        self._member = member
+        self._posting = asyncio.Lock()  # two tasks that post would use one index twice
+
+    async def post_waiting(self, relay: Relay) -> list[int]:
+        """Post all that waits for a relay, on as many tokens as it takes: the round of each record."""
+        rounds: list[int] = []
+        async with self._posting:
+            while self._next(relay):
+                async with self._session(relay) as session:
+                    while session.token.left != 0 and (item := self._next(relay)):
+                        posted = await self._post(session, item)
+                        if posted is None:
+                            break
+                        rounds.append(posted.round)
+        return rounds
+
+    async def post_one(self, relay: Relay) -> Posted | None:
+        """Post the first part that waits for a relay, on as many tokens as it takes. None if nothing waits."""
+        async with self._posting:
+            while item := self._next(relay):
+                async with self._session(relay) as session:
+                    if session.token.left != 0 and (posted := await self._post(session, item)):
+                        return posted
+        return None
+
+    async def slot(self, relay: Relay, choose: "TokenChoice", settling: "Settling", may_post: bool) -> Posted | None:
+        """The one frame of a round: the first part that waits for a relay, or VOID. Looks the same from outside.
+
+        It leaves a fixed time after the connection is made, which hides how long sealing took. Nothing is asked twice:
+        a part that is refused waits for the next slot.
+        """
+        async with self._posting, self._member.session(relay, choose) as session:
+            settling.begin()
+            item = self._next(relay) if may_post and session.token.left != 0 else None
+            record = self._sealed(session, item) if item else None
+            await settling.done()
+            if item is None or record is None:
+                await session.connection.void_once()
+                return None
+            try:
+                open_round = await session.connection.post_once(self._bucket_of(item, session.token.epoch), record)
+            except Refusal as refusal:
+                if refusal.code == relay_connection.QUOTA:
+                    session.token.spent()
+                    self._member.save()
+                raise
+        return self._acknowledged(session, item, open_round)
+
+    def _session(self, relay: Relay) -> Any:
+        return self._member.session(relay, self._member.wallet.for_posting)
+
+    def _next(self, relay: Relay) -> dict[str, Any] | None:
+        return next(self._member.outbox.waiting(relay.key), None)
+
+    def _sealed(self, session: "Session", item: dict[str, Any]) -> bytes | None:
+        """The record of a slot; None if none may be sent in this epoch, or the recipient looks for no more."""
+        try:
+            return self._seal(session, item)
+        except NotPermitted:
+            return None
+
+    def _seal(self, session: "Session", item: dict[str, Any]) -> bytes:
+        """Seal under a new index and count it, durably."""
+        member, epoch = self._member, session.token.epoch
+        member.hold.check(epoch)
+        record = member.outbox.seal(item, epoch, member.federation.records_per_epoch(epoch))
+        member.accountant.spend(member.now())
+        member.save()
+        return record
+
+    async def _post(self, session: "Session", item: dict[str, Any]) -> Posted | None:
+        """One attempt: seal under a new index, save, post, save. None if the part still waits."""
+        record = self._seal(session, item)
+        try:
+            open_round = await session.connection.post(self._bucket_of(item, session.token.epoch), record)
+        except Refusal as refusal:
+            await self._look_into(refusal, session)
+            return None
+        return self._acknowledged(session, item, open_round)
+
+    def _acknowledged(self, session: "Session", item: dict[str, Any], open_round: int) -> Posted | None:
+        member = self._member
+        session.token.posted()
+        part = Part(*item["part"])
+        if member.federation.epoch_of(open_round) != session.token.epoch:
+            member.save()
+            return None  # it is in a round whose readers look for other tags
+        member.outbox.posted(item)
+        member.history.posted(item["contact"], part, open_round)
+        member.save()
+        return Posted(item["contact"], part, open_round)
+
+    async def _look_into(self, refusal: Refusal, session: "Session") -> None:
+        """Raise it, unless the token is used up or its epoch has just ended: then another token will do."""
+        if refusal.code == relay_connection.QUOTA:
+            session.token.spent()
+            self._member.save()
+        elif refusal.code != relay_connection.NOT_ADMITTED or not await self._epoch_is_over(session):
+            raise refusal
+
+    async def _epoch_is_over(self, session: "Session") -> bool:
+        info = await self._member.checked_info(session.connection)
+        return self._member.federation.epoch_of(info.open_round) != session.token.epoch
+
+    def _bucket_of(self, item: dict[str, Any], epoch: int) -> int:
+        mailbox = self._member.contacts.get(item["contact"])["mailbox"]
+        return records.bucket_of(mailbox, self._member.federation.governing(epoch).buckets)

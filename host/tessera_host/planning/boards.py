@@ -1,0 +1,80 @@
+"""Figures per board: its chip, its flash, and how much of that the record ring and the key ring get.
+
+Owns the sizes that plans are checked against and that relay.json carries, and what a board is told by when an image is
+flashed. Leaves to others: offsets and partition tables (the board folders, which are checked against this), what is
+stored in the rings (the core).
+
+The rest of each flash is for code, for littlefs (configuration, two parameter sets of at most 32 KiB, a ledger of 250
+bytes an epoch: 98 KiB for the longest schedule) and for updates in service: a second code slot, or two bundles.
+"""
+
+from dataclasses import dataclass
+
+from ..errors import UsageError
+
+SECTOR_BYTES = 4096
+PAGES_PER_SECTOR = 16
+KEYRING_SECTORS = 4  # two banks of two sectors: an update that removes a key writes one bank and erases the other
+
+
+@dataclass(frozen=True)
+class Board:
+    """One kind of hardware. Sizes are in erase sectors of 4096 bytes; erase_cycles is the flash maker's endurance.
+
+    mcu: the chip, as board.json names it, "" if there is none. image_offset: the byte of the flash at which the image
+    of a board begins; on an ESP32 that is where its chip looks for the boot loader (board.json's flash_offset).
+    network: what it reaches members over, ppp, wlan or lan.
+    """
+
+    name: str
+    flash_sectors: int
+    ring_sectors: int
+    mcu: str = ""
+    image_offset: int = 0
+    network: str = ""
+    keyring_sectors: int = KEYRING_SECTORS
+    erase_cycles: int = 100_000
+
+    @property
+    def flash_bytes(self) -> int:
+        return self.flash_sectors * SECTOR_BYTES
+
+    @property
+    def ring_pages(self) -> int:
+        return self.ring_sectors * PAGES_PER_SECTOR
+
+
+def _kib(kibibytes: int) -> int:
+    return kibibytes * 1024 // SECTOR_BYTES
+
+
+BOARDS = {
+    board.name: board
+    for board in (
+        # 2048 KiB = 856 code + 2 × 84 bundles + 160 littlefs + 16 key ring + 848 ring. One code slot: two Wi-Fi images
+        # do not fit.
+        Board("RPI_PICO", _kib(2048), _kib(848), "rp2040", network="ppp"),
+        Board("RPI_PICO_W", _kib(2048), _kib(848), "rp2040", network="wlan"),
+        # 4096 KiB = 1280 code + 2 × 84 bundles + 256 littlefs + 16 key ring + 1216 ring, and 1160 to spare.
+        Board("RPI_PICO2_W", _kib(4096), _kib(1216), "rp2350", network="wlan"),
+        # 4096 KiB = 64 boot loader, nvs, otadata, phy + 2 × 1536 code (MicroPython's 4 MiB OTA table) + 160 littlefs
+        # + 16 key ring + 784 ring. 784, not 848: the ledger of a whole schedule must fit beside two parameter sets.
+        Board("ESP32_GENERIC", _kib(4096), _kib(784), "esp32", 0x1000, network="wlan"),
+        Board("ESP32_GENERIC_C3", _kib(4096), _kib(784), "esp32c3", network="wlan"),
+        Board("OLIMEX_ESP32_POE", _kib(4096), _kib(784), "esp32", 0x1000, network="lan"),
+        # 8192 KiB = 64 + 2 × 2048 code + 512 littlefs + 16 key ring + 3072 ring, and 432 to spare. The record log's
+        # index takes 2 bytes a page and 8 a sector: 30 KiB of RAM here.
+        Board("ESP32_GENERIC_S3", _kib(8192), _kib(3072), "esp32s3", network="wlan"),
+        # A server's ring is a file of its own; no code shares it. 16 MiB hold 65536 pages, which the core scans in
+        # seconds at start. Its key ring is larger too: the leases of many members' tokens have to fit into one bank.
+        Board("GATEWAY", _kib(16384 + 256), _kib(16384), keyring_sectors=_kib(256)),
+    )
+}
+
+
+def board(name: str) -> Board:
+    """The board of this name. Raises UsageError that lists the names."""
+    try:
+        return BOARDS[name]
+    except KeyError:
+        raise UsageError(f"there is no board '{name}'", f"choose one of {', '.join(BOARDS)}") from None

@@ -1,0 +1,1 @@
+"""Formats and connections that members, issuer and relay share (firmware/PROTOCOL.md), without a state of their own."""

@@ -1,0 +1,138 @@
+"""The client's side of an encrypted connection (PROTOCOL §4), whoever the other end is: handshake, frames, time limits.
+
+Owns the socket. What the frames say is for whoever derives from it: `relay_connection`, `issuer_connection`. Their
+encryption is the core's.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from tessera import channel
+from tessera.errors import BadFrame
+
+from ..errors import IntegrityError, TesseraError, Unreachable
+from . import blind
+
+TIMEOUT_SECONDS = 60.0  # a handshake on the slowest board, behind three others
+
+
+class EncryptedConnection:
+    """Sealed frames both ways. Use as an async context manager, or close it."""
+
+    peer: ClassVar[str]  # who is at the other end, for people
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout_seconds: float) -> None:
+        """Not for callers: use `open`."""
+        self._reader = reader
+        self._writer = writer
+        self._timeout_seconds = timeout_seconds
+        self._channel: Any = None
+
+    @classmethod
+    async def open(
+        cls, host: str, port: int, static_key: bytes, access_key: bytes, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> Self:
+        """A full handshake with who holds `static_key` (33 bytes). Raises Unreachable or IntegrityError."""
+        ephemeral = blind.random_scalar().to_bytes(32, "big")
+
+        def handshake(nonce: bytes) -> Any:
+            return channel.Initiator(nonce, static_key, access_key, ephemeral)
+
+        return await cls._connect(host, port, handshake, timeout_seconds)
+
+    @classmethod
+    async def _connect(cls, host: str, port: int, handshake: Callable[[bytes], Any], timeout_seconds: float) -> Self:
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                reader, writer = await asyncio.open_connection(host, port)
+        except (OSError, TimeoutError) as error:
+            raise Unreachable(
+                f"{cls.peer} at {host} port {port} cannot be reached: {_reason(error)}",
+                "check the network and try again",
+            ) from None
+        connection = cls(reader, writer, timeout_seconds)
+        try:
+            await connection._shake_hands(handshake)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    async def _shake_hands(self, handshake: Callable[[bytes], Any]) -> None:
+        nonce = await self._read(channel.NONCE_BYTES)
+        side = handshake(nonce)
+        try:
+            await self._write(side.hello())
+            reply = await self._read(channel.REPLY_BYTES)
+        except Unreachable:
+            raise self._hello_refused(side) from None
+        try:
+            self._channel = side.finish(reply)
+        except BadFrame:
+            raise IntegrityError(f"this is not {self.peer} it should be: it does not hold its key", "tell IT") from None
+
+    @classmethod
+    def _hello_refused(cls, side: Any) -> TesseraError:
+        return Unreachable(
+            f"{cls.peer} closed the connection at the handshake",
+            "it is busy, or this member's federation card is out of date: try again, then ask IT for a new card",
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        self._writer.close()
+        with contextlib.suppress(OSError):  # what the other end thinks of this is of no interest
+            await self._writer.wait_closed()
+
+    @property
+    def handshake_hash(self) -> bytes:
+        """What a token's proof of possession is made over (32 bytes); full handshakes only."""
+        digest: bytes = self._channel.handshake_hash
+        return digest
+
+    async def _send(self, plaintext: bytes) -> None:
+        await self._write(self._channel.seal(plaintext))
+
+    async def _receive(self, length: int) -> bytes:
+        frame = await self._read(length)
+        try:
+            plaintext: bytes = self._channel.open(frame)
+        except BadFrame:
+            raise IntegrityError(
+                "something that came over the network was changed on its way", "try again; if it recurs, tell IT"
+            ) from None
+        return plaintext
+
+    async def _write(self, data: bytes) -> None:
+        try:
+            self._writer.write(data)
+            await self._writer.drain()
+        except OSError as error:
+            raise Unreachable(f"the connection to {self.peer} broke: {_reason(error)}", "try again") from None
+
+    async def _read(self, length: int) -> bytes:
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await self._reader.readexactly(length)
+        except asyncio.IncompleteReadError:
+            raise Unreachable(f"{self.peer} closed the connection", "try again") from None
+        except (OSError, TimeoutError) as error:
+            raise Unreachable(f"{self.peer} does not answer: {_reason(error)}", "try again") from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number and number > 0 else str(error) or type(error).__name__

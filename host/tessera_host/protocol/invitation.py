@@ -1,0 +1,96 @@
+"""An invitation: what IT hands to one person so that this person's computer can join by itself (PROTOCOL §12, §15).
+
+Owns what is in it, the join card that is shown for it, and the proof of its secret. Leaves to others: which
+invitations are open (invitations.py, the issuer's side), the order of a member's joining (joining.py).
+
+Whoever holds an unused invitation can join in that person's name, so it is a secret; it works once and not for long.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from tessera import hashes
+
+from ..errors import IntegrityError, InvalidInput
+from . import cards
+from .federation import Federation, IssuerService
+from .identity import Identity
+
+SECRET_BYTES = 16
+ID_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """`service` is None for an office whose issuer is on no network; then `federation_card` is there."""
+
+    name: str  # on the roster
+    office: str  # the federation's name
+    federation: bytes  # federation_id (16)
+    root: bytes  # root key (32)
+    access: bytes  # access key (32)
+    home: str  # name of the home relay
+    secret: bytes  # 16 bytes
+    until: int  # unix seconds
+    service: IssuerService | None
+    federation_card: str | None
+
+    @property
+    def id(self) -> bytes:
+        return id_of(self.secret)
+
+    def card(self) -> str:
+        service = self.service
+        fields = {name: getattr(self, name) for name in ("name", "office", "federation", "root", "access", "home")}
+        fields |= {"secret": self.secret, "until": self.until}
+        fields["issuer"] = {"host": service.host, "port": service.port, "key": service.key} if service else None
+        fields["card"] = cards.decode(self.federation_card, "federation").payload if self.federation_card else None
+        return cards.encode("invitation", fields)
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Raises InvalidInput."""
+        fields = cards.decode(text, "invitation").fields
+        kept = {name: value for name, value in fields.items() if name not in ("v", "issuer", "card")}
+        service = IssuerService(**fields["issuer"]) if fields["issuer"] else None
+        card = fields["card"]
+        federation_card = cards.encode("federation", cards.decode_payload("federation", card)) if card else None
+        return cls(**kept, service=service, federation_card=federation_card)
+
+    def check(self, federation: Federation) -> None:
+        """Raises IntegrityError unless this is the federation that the invitation is to, InvalidInput if its relay is
+        gone."""
+        if (federation.id, federation.newest.root_key) != (self.federation, self.root):
+            raise IntegrityError(
+                "the office's parameters are not those of this invitation", "do not go on; tell IT, and show them this"
+            )
+        if all(relay.name != self.home for relay in federation.relays):
+            raise InvalidInput(
+                f"the relay '{self.home}' of this invitation is not in service any more", "ask IT for a new invitation"
+            )
+
+    def join_card(self, identity: Identity) -> str:
+        """What the issuer admits the member for."""
+        return cards.encode(
+            "join", {"invitation": self.id, **member_fields(identity, self.federation)} | self._proved(identity.key)
+        )
+
+    def _proved(self, key: bytes) -> dict[str, Any]:
+        return {"proof": proof(self.secret, self.federation, key, self.name)}
+
+
+def member_fields(identity: Identity, federation_id: bytes) -> dict[str, Any]:
+    """Name, key and signature: what a member card says, and a join card besides other things."""
+    message = hashes.tagged("member", federation_id + identity.key + identity.name.encode())
+    return {"name": identity.name, "key": identity.key, "sig": identity.sign(message)}
+
+
+def id_of(secret: bytes) -> bytes:
+    digest: bytes = hashes.tagged("invitation", secret)
+    return digest[:ID_BYTES]
+
+
+def proof(secret: bytes, federation_id: bytes, key: bytes, name: str) -> bytes:
+    """That whoever has this key was invited by this name (32 bytes)."""
+    code: bytes = hashes.hmac_sha256(secret, b"join", federation_id, key, name.encode())
+    return code

@@ -1,0 +1,91 @@
+"""The frames of the issuer's service (PROTOCOL §15): the only module that packs or unpacks one, both sides' halves.
+
+Owns how a message becomes frames of 255 bytes and is put together again, and how a refusal travels. Encryption is the
+channel's, what a message means service.py's and issuer_connection.py's.
+"""
+
+import struct
+from collections.abc import Iterator
+
+from ..errors import InvalidInput, NotOnRoster, NotPermitted, QuotaUsed, TesseraError, TryLater
+
+FRAME_BYTES = 255  # plaintext; 272 on the wire
+PIECE_BYTES = 240
+REQUEST_BYTES = 8192
+ANSWER_BYTES = 1 << 20
+REFUSAL_TEXT = 400  # characters of message and of hint
+
+JOIN, CARD, FEDERATION = 32, 33, 34
+ANSWER = 0x80  # added to the request's type
+REFUSED = 0xFF
+
+BAD_REQUEST, NOT_ADMITTED, QUOTA, BUSY, NOT_PERMITTED = 2, 3, 4, 6, 9
+
+_CODES: tuple[tuple[type[TesseraError], int], ...] = (
+    (TryLater, BUSY),
+    (QuotaUsed, QUOTA),
+    (NotOnRoster, NOT_ADMITTED),
+    (NotPermitted, NOT_PERMITTED),
+)
+
+_HEAD = struct.Struct(">BIHB")
+_REFUSAL = struct.Struct(">BI")
+
+
+def pack(kind: int, body: bytes) -> Iterator[bytes]:
+    """The frames (255 bytes of plaintext each) of a message; an empty one is one frame too."""
+    for number, at in enumerate(range(0, max(1, len(body)), PIECE_BYTES)):
+        piece = body[at : at + PIECE_BYTES]
+        yield (_HEAD.pack(kind, len(body), number, len(piece)) + piece).ljust(FRAME_BYTES, b"\0")
+
+
+class Assembler:
+    """Puts the frames of one direction together again, in order, a message at a time, up to `most` bytes each."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._message: tuple[int, int] | None = None  # type and length of the one under way
+        self._body = bytearray()
+        self._pieces = 0
+
+    def take(self, frame: bytes) -> tuple[int, bytes] | None:
+        """(type, body) when a message is complete, else None. Raises ValueError for what no sender makes."""
+        kind, total, number, length = _HEAD.unpack_from(frame)
+        if self._message is None:
+            self._message = kind, total
+        missing = total - len(self._body)
+        in_order = ((kind, total), number) == (self._message, self._pieces) and total <= self._most
+        if not in_order or length != min(PIECE_BYTES, missing):
+            raise ValueError("a frame out of order")
+        self._body += frame[_HEAD.size : _HEAD.size + length]
+        self._pieces += 1
+        if len(self._body) < total:
+            return None
+        body = bytes(self._body)
+        self._message, self._pieces = None, 0
+        self._body.clear()
+        return kind, body
+
+
+def pack_refusal(error: TesseraError) -> bytes:
+    """The body of a REFUSED message: code, retry_after in seconds, message and hint for people."""
+    words = f"{error.message[:REFUSAL_TEXT]}\0{error.hint[:REFUSAL_TEXT]}"
+    return _REFUSAL.pack(_code(error), getattr(error, "retry_after", 0)) + words.encode()
+
+
+def _code(error: TesseraError) -> int:
+    return next((code for kind, code in _CODES if isinstance(error, kind)), BAD_REQUEST)
+
+
+def read_refusal(body: bytes) -> TesseraError:
+    """The error to raise. Raises ValueError for a body that is none."""
+    if len(body) < _REFUSAL.size:
+        raise ValueError("not a refusal")
+    code, retry_after = _REFUSAL.unpack_from(body)
+    message, _, hint = body[_REFUSAL.size :].decode().partition("\0")
+    if not (message + hint).isprintable() or len(message) > REFUSAL_TEXT or len(hint) > REFUSAL_TEXT:
+        raise ValueError("not for a terminal")
+    if code == BUSY:
+        return TryLater(message, hint, retry_after)
+    kinds = {known: kind for kind, known in _CODES}
+    return kinds.get(code, InvalidInput)(message, hint)

@@ -1,0 +1,76 @@
+"""Signed parameter sets of one federation, old and new: which of them an auditor may believe.
+
+Owns the check against one root key, that of the federation card. What a set's table promises is computed anew from its
+integers, whatever the set says of itself.
+"""
+
+from fractions import Fraction
+from typing import Any
+
+from ..errors import IntegrityError
+from ..privacy import noise
+from .federation import FIXED, parsed
+
+_HINT = "ask IT for the right file"
+
+
+class ParameterSets:
+    """Verified sets by digest. The first one given decides which federation it is."""
+
+    def __init__(self, trusted: Any) -> None:
+        self._trusted = trusted
+        self._by_digest: dict[bytes, Any] = {}
+        self.add(trusted.blob)
+
+    @property
+    def federation_id(self) -> bytes:
+        found: bytes = self._trusted.federation_id
+        return found
+
+    @property
+    def root_key(self) -> bytes:
+        found: bytes = self._trusted.root_key
+        return found
+
+    @property
+    def newest(self) -> Any:
+        return max(self._by_digest.values(), key=lambda each: each.serial)
+
+    def __iter__(self) -> Any:
+        return iter(sorted(self._by_digest.values(), key=lambda each: (each.serial, each.digest)))
+
+    def add(self, blob: bytes) -> Any:
+        """Believe one more set. Raises IntegrityError if the root key did not sign it for this federation."""
+        found = parsed(blob, _HINT)
+        if any(getattr(found, name) != getattr(self._trusted, name) for name in FIXED):
+            raise IntegrityError("these parameters are another federation's", _HINT)
+        self._by_digest[found.digest] = found
+        return found
+
+    def with_digest(self, digest: bytes) -> Any:
+        """The set, None if it is not known."""
+        return self._by_digest.get(digest)
+
+    def ledger_keys(self, relay_key: bytes) -> list[bytes]:
+        """The ledger keys that any set lists for a relay (one, unless something is odd)."""
+        listed = {ledger for each in self for static, ledger in each.relays if static == relay_key}
+        return sorted(listed)
+
+
+def epsilon(parameters: Any) -> Fraction:
+    return int(parameters.epsilon) * noise.EPSILON_UNIT
+
+
+def thresholds(parameters: Any) -> list[int]:
+    packed = bytes(parameters.thresholds)
+    return [int.from_bytes(packed[at : at + 8], "big") for at in range(0, len(packed), 8)]
+
+
+def honest(parameters: Any) -> bool:
+    """Whether the table's integers keep the ε and δ that the set names."""
+    return bool(exact_delta(parameters) * noise.DRAWS <= parameters.delta)
+
+
+def exact_delta(parameters: Any) -> Fraction:
+    """δ of the table's integers for the set's ε."""
+    return noise.exact_delta(thresholds(parameters), noise.exp_lower(epsilon(parameters)))

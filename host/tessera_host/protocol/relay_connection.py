@@ -1,0 +1,275 @@
+"""One connection to a relay (PROTOCOL §4, §5), from the client's side: resumption, requests.
+
+Owns what a relay's refusal means to a person. The socket is `encrypted_connection`'s. Which token is used, and whether
+what the relay says fits the rounds and parameters, is `member`'s business. Frames are the core's.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+from tessera import channel, wire
+from tessera.errors import BadFrame, Refused
+
+from ..errors import IntegrityError, RelayRefused, TesseraError, Unreachable
+from .encrypted_connection import TIMEOUT_SECONDS, EncryptedConnection
+from .staging import Step
+
+T = TypeVar("T")
+
+BUSY_ATTEMPTS = 6
+BUSY_WAIT_SECONDS = 8  # the relay ends a connection after 10 s without a frame
+
+BAD_REQUEST, NOT_ADMITTED, QUOTA, BUSY = 2, 3, 4, 6
+
+_REFUSALS = {
+    1: ("the relay does not know this request", "update tessera, or the relay"),
+    2: ("the relay found an argument out of range", "update tessera; if that does not help, report it"),
+    NOT_ADMITTED: ("the relay did not take the token", "'tessera token list' shows which epoch has tokens"),
+    QUOTA: ("this token has no posts left", "the next token or the next epoch has"),
+    5: ("the relay has no clock yet, or its key schedule has ended", "try again in a minute; if it stays so, tell IT"),
+    BUSY: ("the relay is busy", "try again later"),
+    7: ("the relay no longer keeps what was asked for", "try again; if it recurs, tell IT"),
+    8: ("the relay has a fault in its storage", "tell IT"),
+}
+
+
+class Refusal(RelayRefused):
+    """An error frame; `code` as in PROTOCOL §5."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(*_REFUSALS.get(refused.code, (f"the relay answered error {refused.code}", "update tessera")))
+        self.code = int(refused.code)
+        self.retry_after = int(refused.retry_after)
+
+
+class ResumptionRefused(Unreachable):
+    """The relay has forgotten the session: a full handshake will do."""
+
+
+@dataclass(frozen=True)
+class Info:
+    """The answer to INFO: digest of 32 bytes, rounds by number, the curve tier by name."""
+
+    version: int
+    digest: bytes
+    serial: int
+    open_round: int
+    first_round: int
+    tier: str
+
+
+@dataclass(frozen=True)
+class RelayFigures:
+    """The answer to STATUS: code and flags as in PROTOCOL §5, a digest of 32 bytes."""
+
+    version: int
+    code: int
+    firmware_digest: bytes
+    uptime_seconds: int
+    boots: int
+    serial: int
+    open_round: int
+    flags: int
+    board: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A sealed round of one bucket, whole: its published count is the number of its records."""
+
+    round: int
+    records: list[bytes]
+
+
+class RelayConnection(EncryptedConnection):
+    """A connection to a relay: `open` makes a full handshake, `resume` takes up a token's session."""
+
+    peer = "the relay"
+
+    @classmethod
+    async def resume(
+        cls,
+        host: str,
+        port: int,
+        access_key: bytes,
+        secret: bytes,
+        using: Callable[[bytes], None],
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> Self:
+        """Take up a token's session. `using(next secret)` is called before the old one is shown: an id is used once.
+
+        Raises ResumptionRefused if the relay has forgotten it.
+        """
+
+        def handshake(nonce: bytes) -> Any:
+            resumption = channel.Resumption(nonce, access_key, secret, secrets.token_bytes(16))
+            using(resumption.next_secret)
+            return resumption
+
+        return await cls._connect(host, port, handshake, timeout_seconds)
+
+    @classmethod
+    def _hello_refused(cls, side: Any) -> TesseraError:
+        if isinstance(side, channel.Resumption):
+            return ResumptionRefused("the relay has forgotten the session")
+        return super()._hello_refused(side)
+
+    # -- requests; all raise Refusal, Unreachable or IntegrityError
+
+    async def info(self) -> Info:
+        return Info(*await self._ask(wire.info(), wire.INFO_ANSWER))
+
+    async def status(self) -> RelayFigures:
+        return RelayFigures(*await self._ask(wire.status(), wire.STATUS_ANSWER))
+
+    async def void(self) -> None:
+        """A frame that does nothing, answered like a post."""
+        await self._ask(wire.void(), wire.VOIDED)
+
+    async def auth(self, epoch: int, key: bytes, signature: bytes, proof: bytes) -> tuple[bytes, int]:
+        """Show a token: (resumption secret, posts left)."""
+        secret, posts_left = await self._ask(wire.auth(epoch, key, signature, proof), wire.ADMITTED)
+        return secret, posts_left
+
+    async def post(self, bucket: int, record: bytes) -> int:
+        """Post a record (240 bytes): the round it will appear in. A busy relay is asked again with the same record,
+        which the session makes harmless; whoever wants another attempt after an error seals it anew."""
+        (open_round,) = await self._ask(wire.post(bucket, record), wire.ACK)
+        return int(open_round)
+
+    # The steady agent's frames: one each, whatever the answer. That a relay is busy with a post, and not with a frame
+    # that does nothing, would show in their number.
+
+    async def void_once(self) -> None:
+        await self._ask_once(wire.void(), wire.VOIDED)
+
+    async def post_once(self, bucket: int, record: bytes) -> int:
+        """Post a record (240 bytes): the round it will appear in."""
+        (open_round,) = await self._ask_once(wire.post(bucket, record), wire.ACK)
+        return int(open_round)
+
+    async def params(self) -> bytes:
+        """The relay's newest parameter set; nothing about it is checked."""
+        total, _, data = await self._ask(wire.params(0), wire.PARAMS_ANSWER)
+        blob = bytearray(data)
+        for chunk in range(1, -(-total // wire.CHUNK_BYTES)):
+            _, _, data = await self._ask(wire.params(chunk), wire.PARAMS_ANSWER)
+            blob += data
+        return bytes(blob)
+
+    async def checkpoint(self, epoch: int) -> bytes:
+        """The ledger's checkpoint of an epoch that is over, 250 bytes."""
+        (data,) = await self._ask(wire.checkpoint(epoch), wire.CHECKPOINT_ANSWER)
+        return bytes(data)
+
+    async def push(self, blob: bytes) -> bool:
+        """Hand a signed object to the relay; True once it is verified and stored."""
+        complete = 0
+        for chunk, at in enumerate(range(0, len(blob), wire.CHUNK_BYTES)):
+            data = blob[at : at + wire.CHUNK_BYTES]
+            (complete,) = await self._ask(wire.push(len(blob), chunk, data), wire.PUSHED)
+        return bool(complete)
+
+    async def begin_stage(self, release: bytes) -> Step:
+        """Offer a release of new code, or go on with it."""
+        return Step(*await self._ask(wire.stage(wire.BEGIN, 0, release), wire.STAGE_ANSWER))
+
+    async def put_stage(self, offset: int, data: bytes) -> Step:
+        """A piece of what the release is of, at most 240 bytes."""
+        return Step(*await self._ask(wire.stage(wire.PUT, offset, data), wire.STAGE_ANSWER))
+
+    async def activate_stage(self) -> Step:
+        """Have the relay try it after the next seal."""
+        return Step(*await self._ask(wire.stage(wire.ACTIVATE), wire.STAGE_ANSWER))
+
+    async def fetch(self, bucket: int, start: int, end: int) -> list[Batch]:
+        """The sealed batches of start ≤ round < end, at most 16 of them; fewer if the relay has not sealed them all."""
+
+        async def once() -> list[Batch]:
+            await self._send(wire.fetch(bucket, start, end))
+            return await self._batches(start, end)
+
+        return await _patiently(once)
+
+    async def _batches(self, start: int, end: int) -> list[Batch]:
+        batches = _Batches(start, end)
+        while (answer := await self._cell())[0] == wire.CELL:
+            batches.take(*answer[1:])
+        return batches.finish(answer[1])
+
+    async def _cell(self) -> tuple[Any, ...]:
+        plaintext = await self._receive(wire.CELL_FRAME_BYTES)
+        answer: tuple[Any, ...] = _understood(wire.read_cell, plaintext)
+        return answer
+
+    async def _ask(self, request: bytes, wanted: int) -> tuple[Any, ...]:
+        """The fields of the answer to a request."""
+        return await _patiently(lambda: self._ask_once(request, wanted))
+
+    async def _ask_once(self, request: bytes, wanted: int) -> tuple[Any, ...]:
+        await self._send(request)
+        answer: tuple[Any, ...] = _understood(wire.read_answer, await self._receive(wire.CLIENT_FRAME_BYTES))
+        if answer[0] != wanted:
+            raise IntegrityError("the relay answered another request", "tell IT")
+        return answer[1:]
+
+
+class _Batches:
+    """The batches of one answer to FETCH, put together frame by frame. Raises IntegrityError for any other order than
+    the protocol's: round after round, no record missing, in the order every reader gets."""
+
+    def __init__(self, start: int, end: int) -> None:
+        self._start, self._end = start, end
+        self._batches: list[Batch] = []
+        self._count = 0
+
+    def take(self, round_: int, count: int, offset: int, found: list[bytes]) -> None:
+        if offset == 0:
+            self._close_batch()
+            _expect(round_ == self._start + len(self._batches) < self._end)
+            self._batches.append(Batch(round_, []))
+            self._count = count
+        _expect(bool(self._batches))
+        batch = self._batches[-1]
+        _expect((round_, count, offset) == (batch.round, self._count, len(batch.records)))
+        _expect(len(found) == min(wire.RECORDS_PER_FRAME, count - offset))
+        batch.records.extend(found)
+
+    def _close_batch(self) -> None:
+        if self._batches:
+            records = self._batches[-1].records
+            _expect(len(records) == self._count and records == sorted(records))
+
+    def finish(self, next_round: int) -> list[Batch]:
+        self._close_batch()
+        _expect(next_round == self._start + len(self._batches))
+        return self._batches
+
+
+def _expect(in_order: bool) -> None:
+    if not in_order:
+        raise IntegrityError("the relay's answer to a fetch is incomplete or out of order", "try again; tell IT")
+
+
+def _understood(read: Callable[[bytes], Any], plaintext: bytes) -> Any:
+    try:
+        return read(plaintext)
+    except Refused as refused:
+        raise Refusal(refused) from None
+    except (BadFrame, ValueError):
+        raise IntegrityError("the relay's answer makes no sense", "update tessera; tell IT") from None
+
+
+async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Come back as often as a busy relay asks to, a few times."""
+    for _ in range(BUSY_ATTEMPTS - 1):
+        try:
+            return await attempt()
+        except Refusal as refusal:
+            if refusal.code != BUSY or refusal.retry_after > BUSY_WAIT_SECONDS:
+                raise
+            await asyncio.sleep(max(1, refusal.retry_after))
+    return await attempt()

@@ -1,0 +1,1 @@
+"""The relay on a computer: its process, its storage, its status and its ledger."""

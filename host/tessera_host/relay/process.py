@@ -1,0 +1,125 @@
+"""A relay on MicroPython's unix port as a process of this program: start, wait until it serves, stop, kill.
+
+Owns the process. Leaves to others: the relay's directory (relay_directory.py), what the relay does (the core), building
+the binary (tools/build/setup.sh, which says where it is in the variable TESSERA_MICROPYTHON_FROZEN).
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ..errors import TesseraError, Unreachable, UsageError
+
+BINARY_VARIABLE = "TESSERA_MICROPYTHON_FROZEN"
+HEAP_KIB = 192
+START_SECONDS = 60
+STOP_SECONDS = 10
+
+
+def binary() -> Path:
+    """MicroPython with the core frozen in. Raises UsageError if the set-up did not say where it is."""
+    path = os.environ.get(BINARY_VARIABLE)
+    if not path or not Path(path).exists():
+        raise UsageError("MicroPython with the relay in it is not built", "run it through `make run` or `make demo`")
+    return Path(path)
+
+
+class RelayProcess:
+    """A relay under a 192 KiB heap; a context manager that stops it. `lines` are what it printed so far."""
+
+    def __init__(self, directory: Path, port: int, heap_kib: int = HEAP_KIB) -> None:
+        self.directory = directory
+        self.port = port
+        self.lines: list[str] = []
+        self._heap_kib = heap_kib
+        self._serving = threading.Event()
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> Self:
+        """Start it and wait until it serves. Raises Unreachable with what it said if it does not."""
+        self.lines.clear()
+        self._serving.clear()
+        process = subprocess.Popen(
+            self._command(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for this program, which then stops the relay in order
+        )
+        reader = threading.Thread(target=self._read, args=(process,), daemon=True)
+        reader.start()
+        self._process, self._reader = process, reader  # whoever ends it from another thread finds both
+        if not self._serving.wait(START_SECONDS) or not self.started:
+            self.kill()
+            raise Unreachable("the relay did not start: " + (self.lines[-1] if self.lines else "it said nothing"))
+        return self
+
+    def _command(self) -> list[str]:
+        relay = ["-m", "relay_unix", str(self.directory), "--port", str(self.port), "--report"]
+        return [str(binary()), "-X", f"heapsize={self._heap_kib}k", *relay]
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            if self.lines[-1] == "serving":
+                self._serving.set()
+        self._serving.set()  # it ended: whoever waits need not wait longer
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def started(self) -> bool:
+        """Whether it got as far as serving."""
+        return "serving" in self.lines
+
+    def wait(self) -> None:
+        """Until it ends by itself."""
+        if self._process is not None:
+            self._process.wait()
+            self._reader.join()
+
+    def stop(self) -> dict[str, Any]:
+        """Stop it in order; its closing report: runtime, curve_tier, heap_peak_bytes."""
+        self._end(signal.SIGINT)
+        try:
+            report: dict[str, Any] = json.loads(self.lines[-1])
+        except (IndexError, ValueError):
+            raise TesseraError(
+                "the relay did not end in order", "its last lines: " + " / ".join(self.lines[-3:])
+            ) from None
+        return report
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would (SIGKILL)."""
+        if sys.platform == "win32":
+            self._end(signal.SIGTERM)  # as hard, there
+        else:
+            self._end(signal.SIGKILL)
+
+    def _end(self, number: int) -> None:
+        if self._process is None:
+            return
+        if self.running:
+            self._process.send_signal(number)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.kill()
