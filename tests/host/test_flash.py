@@ -1,5 +1,6 @@
 """`tessera flash` against boards on paper: every fault a cable, a board or an image can have, and what IT is told."""
 
+import errno
 import json
 import struct
 import time
@@ -10,6 +11,8 @@ import pytest
 from paper_board import PaperBoard, PaperFinder, Pull
 
 from tessera import VERSION
+from tessera.errors import Busy, NotAdmitted
+from tessera.relay import Relay
 from tessera_host import cli, errors
 from tessera_host.cli import flash as cli_flash
 from tessera_host.issuer.issuer import Issuer
@@ -246,6 +249,21 @@ def test_a_port_that_may_not_be_opened_names_the_group_to_join(desk, monkeypatch
     assert serial_line.how_to_get_permission(board.link).startswith("join its group")
 
 
+def test_a_port_that_another_program_has_is_told_by_the_number_of_the_error(monkeypatch):
+    import serial
+
+    from tessera_host.provisioning import serial_line
+
+    for number in (errno.EBUSY, errno.EWOULDBLOCK):
+
+        def taken(*_, number=number, **__):
+            raise serial.SerialException(number, "words of a library")
+
+        monkeypatch.setattr(serial, "serial_for_url", taken)
+        with pytest.raises(errors.PortDenied, match="another program has"):
+            serial_line.open_port("/dev/ttyACM0")
+
+
 # -- images
 
 
@@ -411,6 +429,23 @@ def test_verify_compares_a_relay_with_everything_that_is_known_of_it(desk):
         board.lies = lies
         assert desk.service("verify")[0] == code, lies
     assert desk.service("verify", "--relay", "potsdam")[0] == errors.OtherRelay.exit_code
+
+
+def test_a_relay_with_members_is_told_by_the_code_of_its_answer_whatever_its_words(desk, monkeypatch):
+    desk.board()
+    assert desk.flash()[0] == 0
+
+    def answers(error):
+        def refuse(_):
+            raise error
+
+        monkeypatch.setattr(Relay, "commissioning_key", refuse)
+        return desk.service("verify")
+
+    code, out, _ = answers(NotAdmitted("none is told"))
+    assert code == 0 and "not disclosed any more" in out
+    code, _, err = answers(Busy("a member was admitted", 5))
+    assert code == errors.RelayRefused.exit_code and "a member was admitted" in err
 
 
 def test_a_relay_is_erased_only_by_its_name_and_a_yes(desk):

@@ -14,15 +14,17 @@ from fractions import Fraction
 from typing import Any
 
 from tessera import cover
-from tessera.wire import RECORD_BYTES
+from tessera.errors import NotAdmitted
+from tessera.wire import RECORD_BYTES, refusal_name
 
-from ..errors import CommissioningFailed, RelayRefused
+from ..errors import CommissioningFailed
 from ..privacy import noise
-from .console import Console
+from .console import CommandRefused, Console
 
 SAMPLED_CELLS = 16
 CELL_SECONDS = 120.0
 ATTEMPTS = 2
+MEMBER_ADMITTED = refusal_name(NotAdmitted)  # the code of `commission` once nothing is disclosed any more
 DO_NOT_USE = "do not use this board as a relay; flash it anew, and report it if that does not help"
 
 Advance = Callable[[int, int], None]
@@ -51,8 +53,8 @@ def check(console: Console, parameters: Any, every_cell: bool, advance: Advance)
     check_table(parameters)
     try:
         epoch, first, end, key = _disclosed(console, parameters)
-    except RelayRefused as refusal:
-        if "admitted" in refusal.message:
+    except CommandRefused as refusal:
+        if refusal.code == MEMBER_ADMITTED:
             return None
         raise
     expected = cover.EpochCover(key, bytes(parameters.thresholds))

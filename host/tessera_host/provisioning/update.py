@@ -13,11 +13,11 @@ from typing import Any
 from tessera.release import version_number, version_text
 from tessera.staging import STAGED, WAIT
 
-from ..errors import BoardSilent, FlashFailed, ImageRejected, IntegrityError, InvalidInput, RelayRefused, TesseraError
+from ..errors import BoardSilent, FlashFailed, ImageRejected, IntegrityError, InvalidInput, TesseraError
 from ..protocol import releases
 from ..protocol.staging import ConsoleLine, stage
 from . import detection, service
-from .console import Console
+from .console import CommandRefused, Console
 from .desk import Desk
 from .relay_setup import now, set_clock
 
@@ -91,7 +91,7 @@ def _stage(desk: Desk, console: Console, release: Any, artifact: bytes, version:
     while True:
         try:
             step = asyncio.run(stage(line, release, artifact, desk.report.advance))
-        except RelayRefused as refusal:
+        except CommandRefused as refusal:
             raise FlashFailed(refusal.message, f"{SAFE}; the same command goes on") from None
         if step.state == STAGED:
             return
