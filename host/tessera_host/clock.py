@@ -2,13 +2,18 @@
 
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 Clock = Callable[[], int]
 
 
 def unix_now() -> int:
     return int(time.time())
+
+
+def utc_now() -> str:
+    """For files that are kept: ISO 8601, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def local_time(unix_seconds: float) -> str:

@@ -1,6 +1,7 @@
 """`tessera flash` against boards on paper: every fault a cable, a board or an image can have, and what IT is told."""
 
 import errno
+import itertools
 import json
 import struct
 import time
@@ -19,8 +20,15 @@ from tessera_host.issuer.issuer import Issuer
 from tessera_host.keys import keystore
 from tessera_host.planning import plan
 from tessera_host.protocol import cards
-from tessera_host.provisioning import detection, relay_setup
+from tessera_host.provisioning import detection, flashing, serving
 from tessera_host.provisioning.finder import Port
+from tessera_host.provisioning.setup_steps import (
+    STEPS,
+    AgreeOnTime,
+    GetPassword,
+    ListKeys,
+    WaitUntilServing,
+)
 
 PASSPHRASE = "correct horse"
 UF2_BLOCKS = 8
@@ -116,8 +124,8 @@ def desk(tmp_path, monkeypatch, capsys):
         (detection, "PATIENCE_SECONDS", 0.3),
         (detection, "STATUS_SECONDS", 0.3),
         (detection, "GONE_SECONDS", 0.5),
-        (relay_setup, "GONE_SECONDS", 0.5),
-        (relay_setup, "BOOT_LOADER_SECONDS", 1.0),
+        (serving, "GONE_SECONDS", 0.5),
+        (flashing, "BOOT_LOADER_SECONDS", 1.0),
     ):
         monkeypatch.setattr(module, name, seconds)
     monkeypatch.setitem(keystore.SCRYPT, "n", 2)  # it is opened by every command
@@ -170,6 +178,51 @@ def test_a_dry_run_touches_nothing(desk):
     assert code == 0 and "flash the image" in out
     assert [path.name for path in board.volume.iterdir()] == ["INFO_UF2.TXT"] and desk.listed() == []
     assert not (desk.issuer / "flash-journal.json").exists()
+
+
+def test_a_dry_run_names_the_steps_that_the_run_then_takes(desk):
+    """For a board in every state that a run can find: blank, in service, and as a pulled cable left it."""
+
+    def both(**options):
+        planned = json.loads(desk.flash("--dry-run", "--json", **options)[1])["would"]
+        code, out, err = desk.flash("--json", **options)
+        assert code == 0, err
+        assert json.loads(out)["did"] == planned
+        return planned
+
+    desk.board("blank", blank=True)
+    every = both()
+    assert every == [step.words for step in STEPS if step not in (GetPassword, AgreeOnTime)]
+    assert both() == ["wait until it serves", "record it in the inventory"]
+    desk.boards[0].unplug()
+
+    plans = [every[1:]]  # the firmware is there already
+    while plans[-1][0] != WaitUntilServing.words:
+        number = len(plans)
+        board, name = desk.board(f"board-{number}", chip=bytes((number,))), f"relay-{number}"
+        desk.look(board)
+        board.pull = Pull(number, after_effect=False)
+        assert desk.flash(relay=name)[0] != 0
+        board.unplug()
+        board.pull = None
+        board.plug_in()
+        plans.append(both(relay=name))
+        board.unplug()
+    stages = [plan for plan, _ in itertools.groupby(plans)]
+    assert stages == [
+        every[1:],
+        [step for step in every[1:] if step != ListKeys.words],
+        every[every.index(WaitUntilServing.words) :],  # a board that gets power again starts as the relay it is
+    ]
+
+
+def test_a_clock_that_is_off_is_a_step_of_both_the_dry_run_and_the_run(desk):
+    board = desk.board()
+    assert desk.flash()[0] == 0
+    board.lies = {"open_round": 1}
+    assert AgreeOnTime.words in json.loads(desk.flash("--dry-run", "--json")[1])["would"]
+    assert "is in round 1" in desk.refused(errors.CommissioningFailed)
+    assert board.commands.count("restart") == 1
 
 
 def test_a_running_micropython_is_overwritten_only_if_somebody_says_so(desk):

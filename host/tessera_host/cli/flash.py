@@ -33,9 +33,10 @@ from ..provisioning import update as updating
 from ..provisioning.batch import Batch, summary
 from ..provisioning.desk import Desk, open_desk, write_log
 from ..provisioning.finder import Finder
-from ..provisioning.relay_setup import InService, RelaySetup, Request
+from ..provisioning.relay_setup import InService, RelaySetup
 from ..provisioning.report import Bars, Lines, Report, Silent
 from ..provisioning.settings import PORT, Row, Settings, Wifi, fixed_address, read_batch, time_server
+from ..provisioning.setup_steps import Request
 from ..text import printable
 from .output import show
 
@@ -321,6 +322,7 @@ def _result(done: InService) -> dict[str, Any]:
         "board": done.board,
         "place": done.place,
         "changed": done.changed,
+        "did": done.did,
         "commissioned": done.commissioned,
         "card": done.card.text,
         "inventory": done.entry,

@@ -9,7 +9,6 @@ import binascii
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
@@ -17,6 +16,7 @@ from tessera import cover
 from tessera.errors import NotAdmitted
 from tessera.wire import RECORD_BYTES, refusal_name
 
+from ..clock import utc_now
 from ..errors import CommissioningFailed
 from ..privacy import noise
 from .console import CommandRefused, Console
@@ -41,8 +41,8 @@ class Commissioned:
 
     def told(self) -> dict[str, Any]:
         """For inventory and journal."""
-        moment = datetime.now(UTC).isoformat(timespec="seconds")
-        return {"epoch": self.epoch, "cells": self.cells, "of": self.of_cells, "records": self.records, "at": moment}
+        figures = {"epoch": self.epoch, "cells": self.cells, "of": self.of_cells, "records": self.records}
+        return {**figures, "at": utc_now()}
 
 
 def check(console: Console, parameters: Any, every_cell: bool, advance: Advance) -> Commissioned | None:
