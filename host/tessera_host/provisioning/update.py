@@ -37,7 +37,7 @@ class Updated:
     changed: bool
 
 
-def update(desk: Desk, place: str | None, name: str | None, named: Path | None) -> Updated:
+def update_relay(desk: Desk, place: str | None, name: str | None, named: Path | None) -> Updated:
     """Bring the approved code to the relay that is plugged in. Raises ImageRejected, FlashFailed, BoardSilent."""
     desk.report.step("looking at the relay")
     found, status = service.find(desk, place, name)
