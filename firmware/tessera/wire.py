@@ -205,6 +205,13 @@ def answer_stage(buffer, state, offset, wait_seconds):
     _answer(buffer, STAGE_ANSWER, ">BIH", state, offset, wait_seconds)
 
 
+def refusal_name(kind):
+    """What PROTOCOL §5 calls a class of refusals, like NOT_ADMITTED; None for one that no frame is of."""
+    for _, name, known in _CODES:
+        if issubclass(kind, known):
+            return name
+
+
 def answer_error(buffer, error):
     """The frame for a Refusal."""
     for code, _, kind in _CODES:

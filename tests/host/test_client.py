@@ -200,7 +200,3 @@ def test_catching_up_is_shown_only_if_it_takes_a_while() -> None:
         told(160, 800)
         console.print("")
     assert "reading rounds" in out.getvalue() and "160/800" in out.getvalue()
-
-
-def test_waiting_times_are_said_roughly() -> None:
-    assert [progress.spoken(seconds) for seconds in (-3, 0.4, 119, 240)] == ["0 s", "0 s", "119 s", "4 min"]
