@@ -29,7 +29,8 @@ from tessera import curve, keyring, params, wire
 from tessera.errors import Fault, InvalidObject, Refused
 from tessera.hashes import tagged
 from tessera.ledger import CHECKPOINT_BYTES, Checkpoint
-from tessera.page import PAGE_BYTES, PageBuffer, PageCipher
+from tessera.nor import PAGE_BYTES
+from tessera.page import PageBuffer, PageCipher
 from tessera.params import Parameters, TimeStatement
 
 RING_PAGES = 16 * RING_SECTORS
@@ -154,7 +155,7 @@ class RingFlash(Target):
         self._kept = {}
         office, buffer = SmallOffice(lived()), PageBuffer()
         for page in range(RING_PAGES):
-            for cipher in office.relay._ciphers.values():
+            for cipher in office.relay._epochs.ciphers.values():
                 buffer.page[:] = lived().ring[page * PAGE_BYTES : (page + 1) * PAGE_BYTES]
                 if cipher.open(page, buffer):
                     self._kept[page] = buffer.bucket, buffer.round, bytes(buffer.record)

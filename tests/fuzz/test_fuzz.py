@@ -21,6 +21,7 @@ from targets import TARGETS
 from tessera import channel, curve_plain, hashes, keyring, ledger, params, recordlog, wire
 from tessera.admission import Admission
 from tessera.errors import TooOld
+from tessera.push import Pushes
 from tessera.relay import Relay
 from tessera_host.errors import InvalidInput
 from tessera_host.issuer import invitations, issuance
@@ -91,7 +92,7 @@ def test_what_was_a_finding_holds(what: str) -> None:
 
 
 def _use_up_an_ephemeral(self: Any, hello: bytes, nonce: bytes) -> bytes:
-    self._ephemerals.pop()
+    self._handshakes._ephemerals.pop()
     return channel.hello_access_key(hello, nonce, self.parameters.access_keys)
 
 
@@ -210,7 +211,7 @@ SABOTAGES = {
         recordlog.RecordLog, "append", _store_nothing, Requests, "stored 0 times, not 1"
     ),
     "pushes that are never forgotten": Sabotage(
-        Relay, "leave", lambda self, session: None, Requests, "a push outlives its connection"
+        Pushes, "leave", lambda self, session: None, Requests, "a push outlives its connection"
     ),
     "a tweak of the curve's order": Sabotage(curve_plain, "tweak_add", _take_any_scalar, CurveTiers, "tweak_add: "),
     "key ring pages without their digest": Sabotage(

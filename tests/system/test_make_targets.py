@@ -59,7 +59,7 @@ NOT_STARTED = {
 WITHOUT_HELP = {
     "tools.build.c_stack",
     "tools.build.check_boards",
-    "tools/test.py",
+    "tests.run",
 }
 
 
@@ -166,9 +166,9 @@ def test_every_program_of_a_target_starts_by_itself() -> None:
 
 def test_steps_that_targets_name_are_steps_of_make_test() -> None:
     said = _make("-n", *(target for target, why in NOT_STARTED.items() if why.startswith(("a step", "steps")))).stdout
-    named = {word for line in re.findall(r"tools/test\.py\"? (.+)", said) for word in line.split()}
+    named = {word for line in re.findall(r"-m tests\.run (.+)", said) for word in line.split()}
     listed = subprocess.run(
-        [sys.executable, "tools/test.py", "--list"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "tests.run", "--list"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
     assert len(named) > 5 and named <= set(listed)
     assert "boards" in listed  # what check-boards does
