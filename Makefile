@@ -52,8 +52,8 @@ emulate: image setup-emulator ## run an image on an emulated Pico: BOARD=RPI_PIC
 test: image setup-emulator ## every check and every test on three runtimes
 	@"$(PYTHON)" -m tests.run
 
-lint: setup ## ruff: rules and formatting
-	@"$(PYTHON)" -m tests.run lint format
+lint: setup ## ruff: rules and formatting; codespell
+	@"$(PYTHON)" -m tests.run lint format spelling
 
 types: setup ## mypy, strict, on the host package
 	@"$(PYTHON)" -m tests.run types
