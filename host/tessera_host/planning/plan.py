@@ -13,24 +13,22 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from tessera.admission import LEASE_POSTS
+from tessera.nor import PAGES_PER_SECTOR
+from tessera.params import SPARE_PAGES
+from tessera.wire import CELL_FRAME_BYTES, FETCH_ROUNDS, RECORDS_PER_FRAME
+
 from ..errors import InvalidInput, UsageError
 from ..files import read_text
 from ..privacy import composition, loss, noise
-from .boards import BOARDS, PAGES_PER_SECTOR, Board, board
+from .boards import BOARDS, Board, board
 
 VERSION = 1
 MEMBERS_FLOOR = 20  # a bucket: fewer hide too little in each other
-SPARE_PAGES = 32  # PROTOCOL §2, capacity rule
-LEASE_POSTS = 16
 MESSAGE_PARTS = 16
 DAY_SECONDS = 86400
 MONTH_DAYS = 30
 YEAR_DAYS = 365
-
-# PROTOCOL §5
-CELL_FRAME_BYTES = 1040
-RECORDS_PER_FRAME = 4
-FETCH_ROUNDS = 16
 
 # PROTOCOL §10, key ring
 _EPOCHS_A_PAGE = 3

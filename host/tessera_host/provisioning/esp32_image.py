@@ -12,8 +12,10 @@ import hashlib
 import struct
 from dataclasses import dataclass
 
+from tessera.nor import SECTOR_BYTES
+
 from ..errors import ImageRejected
-from ..planning.boards import SECTOR_BYTES, Board
+from ..planning.boards import Board
 
 TABLE_OFFSET = 0x8000  # CONFIG_PARTITION_TABLE_OFFSET, which no board changes
 TABLE_BYTES = 0xC00
