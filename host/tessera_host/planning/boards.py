@@ -37,15 +37,15 @@ class Board:
 
     @property
     def flash_bytes(self) -> int:
-        return self.flash_sectors * SECTOR_BYTES
+        return int(self.flash_sectors * SECTOR_BYTES)
 
     @property
     def ring_pages(self) -> int:
-        return self.ring_sectors * PAGES_PER_SECTOR
+        return int(self.ring_sectors * PAGES_PER_SECTOR)
 
 
 def _kib(kibibytes: int) -> int:
-    return kibibytes * 1024 // SECTOR_BYTES
+    return int(kibibytes * 1024 // SECTOR_BYTES)
 
 
 BOARDS = {

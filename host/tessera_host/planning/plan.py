@@ -320,7 +320,7 @@ def _traffic(plan: Plan) -> dict[str, Any]:
 
 def cell_bytes(records: int) -> int:
     """Bytes on the wire of a sealed batch: whole frames of four records, one frame if it is empty (PROTOCOL §5)."""
-    return CELL_FRAME_BYTES * max(1, -(-records // RECORDS_PER_FRAME))
+    return int(CELL_FRAME_BYTES * max(1, -(-records // RECORDS_PER_FRAME)))
 
 
 def _capacity(plan: Plan) -> dict[str, Any]:
@@ -368,7 +368,7 @@ def _wear(plan: Plan) -> dict[str, Any]:
 
 def _fill_pages(chosen: Board) -> int:
     """Pages a bank is filled to: half of it, then the core writes a fresh one in the window after the next seal."""
-    return chosen.keyring_sectors // 2 * PAGES_PER_SECTOR // 2
+    return int(chosen.keyring_sectors // 2 * PAGES_PER_SECTOR // 2)
 
 
 def _lease_pages(choice: Choice) -> int:

@@ -69,7 +69,7 @@ class Segment:
     @property
     def end(self) -> int:
         """Where erasing for it stops: sectors are erased whole."""
-        return self.offset + -(-len(self.content) // SECTOR_BYTES) * SECTOR_BYTES
+        return int(self.offset + -(-len(self.content) // SECTOR_BYTES) * SECTOR_BYTES)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class SqliteDevice:
         if operation == COUNT:
             return self.sectors
         if operation == SIZE:
-            return SECTOR_BYTES
+            return int(SECTOR_BYTES)
         if operation == ERASE:
             self._erase(argument)
         return 0
