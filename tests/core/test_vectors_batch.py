@@ -1,7 +1,7 @@
 # The batches of cover.json, served from a record log in memory; and that nothing but the count of a batch decides what
 # work a relay does for it (PROTOCOL §9).
 
-from check import unhex, vectors
+from check import share, unhex, vectors
 from ramdevice import RamDevice
 from tessera import wire
 from tessera.batch import Batch, CellFrame
@@ -223,7 +223,7 @@ def _watched_batch(real, noise, candidates):
 
 def test_the_work_for_a_batchs_order_depends_on_its_count_alone():
     traces = []
-    for real in range(23):
+    for real in share(range(23), 1):
         batch, watched = _watched_batch(real, 22 - real, 30)
         assert batch.count == 22
         traces.append(watched.take_notes())
@@ -235,7 +235,7 @@ def test_the_work_for_a_batchs_order_depends_on_its_count_alone():
 
 
 def test_each_record_served_costs_one_page_one_decryption_and_one_dummy():
-    for real in range(23):
+    for real in share(range(23), 1):
         batch, watched = _watched_batch(real, 22 - real, 30)
         watched.take_notes()
         frame = CellFrame()
