@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import stat
 import sys
 import time
@@ -9,6 +10,7 @@ import time
 import pytest
 from paper_member import PaperMember, good_tokens
 
+import quick_keystores
 from tessera.params import Parameters
 from tessera_host.cli import run
 from tessera_host.privacy import noise
@@ -50,15 +52,24 @@ class Shell:
 @pytest.fixture
 def tessera(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    quick_keystores.use(monkeypatch)
     (tmp_path / "passphrase").write_text("correct horse\n")
     monkeypatch.setenv("TESSERA_PASSPHRASE_FILE", str(tmp_path / "passphrase"))
     return Shell(tmp_path, capsys)
 
 
+@pytest.fixture(scope="module")
+def plan_file(tmp_path_factory):
+    """A plan takes half a second, and is the same each time."""
+    path = tmp_path_factory.mktemp("plan") / "plan.json"
+    assert run([*PLAN_OPTIONS, "--out", str(path)]) == 0
+    return path
+
+
 @pytest.fixture
-def office(tessera):
+def office(tessera, plan_file):
     """A federation with one relay, in `issuer` and `relay`."""
-    assert tessera(*PLAN_OPTIONS, "--out", "plan.json")[0] == 0
+    shutil.copy(plan_file, "plan.json")
     assert tessera("issuer", "init", "issuer", "--plan", "plan.json", "--name", "Berlin office")[0] == 0
     assert tessera("relay", "new", "first", "--issuer", "issuer", "--host", "localhost", "relay")[0] == 0
     return tessera

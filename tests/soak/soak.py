@@ -41,7 +41,7 @@ CYCLES = 100_000  # erases that a sector of the Pico's flash is good for at leas
 CONFIDENCE = 0.99
 _SETTLED_LOOKS = 3  # epochs after a start until every kept one has its ciphers and its cover
 _CLOSED = (-0.02, 0.03)  # of a day, around its turn: nobody is there, so that the heap can be looked at
-_LAST_SECONDS = 10  # for what was posted last to be read
+_LAST_SECONDS = 300  # for what was posted last to be read: an overall limit, no measure
 
 
 class Soak:
