@@ -66,7 +66,7 @@ def open_and_leave(desk: Desk, members: list[PaperMember], found: Counter[str]) 
             found["opened"] += 1
         except TesseraError:
             found["refused to open"] += 1
-        found["most open"] = max(found["most open"], desk.issuer._issuance.open_sessions(1))
+        found["most open"] = max(found["most open"], desk.issuer._store.issuance.open_sessions(1))
         desk.seconds += 1800 if number % 5 == 4 else 1
 
 
@@ -84,7 +84,7 @@ def play(rounds: int) -> tuple[Counter[str], bool]:
                     desk.restart()
                     found["restarts"] += 1
             open_and_leave(desk, members[8:], found)
-            issuance = desk.issuer._issuance
+            issuance = desk.issuer._store.issuance
             charged &= all(
                 issuance.charged(member.key, 1) >= 1 + number % 4 for number, member in enumerate(members[:8])
             )

@@ -74,7 +74,7 @@ class Desk:
         return good_tokens(self.issuer.answer(challenge), pending, self.key(epoch))
 
     def charged(self, member, epoch=1):
-        return self.issuer._issuance.charged(member.key, epoch)
+        return self.issuer._store.issuance.charged(member.key, epoch)
 
 
 @pytest.fixture
@@ -117,9 +117,9 @@ def test_parameters_are_those_of_the_plan_and_verify_under_libsecp256k1(desk):
 
 
 def test_epoch_keys_are_those_tokens_are_signed_under(desk):
-    parameters = desk.issuer.parameters
+    parameters, signer = desk.issuer.parameters, desk.issuer._store.signer
     for epoch in (0, 1, 89):
-        assert parameters.epoch_key(epoch) == blind.epoch_key(desk.issuer._epoch_secret(epoch))
+        assert parameters.epoch_key(epoch) == blind.epoch_key(signer.epoch_secret(parameters.federation_id, epoch))
     assert parameters.epoch_key(90) is None
 
 
@@ -157,7 +157,7 @@ def test_the_directory_tells_nothing_without_the_passphrase(desk):
     with pytest.raises(KeystoreError, match="in use"):
         Keystore.open(desk.path / "issuer.keystore", PASSPHRASE, "issuer", lock_wait_seconds=0)
     for secret in ("root_secret", "master"):
-        assert desk.issuer._keystore.data[secret] not in content
+        assert desk.issuer._store.data[secret] not in content
     for name in ("issuer.keystore", "federation.card", "parameters.tpr"):
         assert stat.S_IMODE((desk.path / name).stat().st_mode) == 0o600
     desk.issuer.close()
@@ -188,7 +188,7 @@ def test_genesis_out_of_range_is_refused(tmp_path, genesis):
 
 def test_summary_has_no_secrets(desk):
     text = json.dumps(desk.issuer.summary())
-    data = desk.issuer._keystore.data
+    data = desk.issuer._store.data
     for secret in (data["root_secret"], data["master"], desk.issuer.parameters.access_key):
         assert secret.hex() not in text
 
@@ -308,7 +308,7 @@ def test_a_directory_with_something_in_it_is_no_place_for_a_relay(desk, tmp_path
 
 
 def test_no_more_than_64_relays(desk, tmp_path):
-    data = desk.issuer._keystore.data
+    data = desk.issuer._store.data
     data["relays"] = [
         {"name": str(i), "key": b"\x02" * 33, "ledger": bytes(32), "host": "h", "port": 1} for i in range(64)
     ]
@@ -569,7 +569,7 @@ def test_an_offer_that_was_not_saved_is_not_made_later_either(desk, monkeypatch)
             desk.issuer.offer(request)
     with pytest.raises(NotPermitted):
         desk.issuer.offer(request)
-    assert desk.issuer._issuance.open_sessions() == 0
+    assert desk.issuer._store.issuance.open_sessions() == 0
 
 
 def test_the_same_request_gets_the_same_offer_while_it_is_open_and_none_later(desk):
@@ -663,7 +663,7 @@ def test_at_most_four_sessions_are_open_under_one_key(big_desk):
     big_desk.offer(ben, count=1)
     with pytest.raises(NotPermitted, match="others"):
         big_desk.offer(cleo, count=1)
-    assert big_desk.issuer._issuance.open_sessions(1) == OPEN_SESSIONS_PER_KEY == 4
+    assert big_desk.issuer._store.issuance.open_sessions(1) == OPEN_SESSIONS_PER_KEY == 4
     big_desk.offer(cleo, epoch=0, count=4)  # another key
     with pytest.raises(NotPermitted, match="ask for 4"):
         big_desk.offer(cleo, epoch=1, count=5)
@@ -672,7 +672,7 @@ def test_at_most_four_sessions_are_open_under_one_key(big_desk):
 def test_sessions_left_lying_give_way_but_only_when_their_place_is_wanted(big_desk):
     anna, ben, _ = big_desk.members.values()
     offers = {anna: big_desk.offer(anna, count=4)}
-    wait = big_desk.issuer._issuance.patience_seconds
+    wait = big_desk.issuer._store.issuance.patience_seconds
     assert wait == 3600
     big_desk.clock.seconds += wait - 1
     with pytest.raises(NotPermitted, match="1 seconds"):
@@ -708,7 +708,7 @@ def test_one_member_cannot_keep_the_others_out_for_long(big_desk):
         big_desk.offer(anna, count=1)
     with pytest.raises(NotPermitted, match="others"):
         big_desk.offer(ben, count=4)
-    big_desk.clock.seconds += big_desk.issuer._issuance.patience_seconds
+    big_desk.clock.seconds += big_desk.issuer._store.issuance.patience_seconds
     assert big_desk.fetch(ben, count=4) == 4
 
 
@@ -787,7 +787,7 @@ def test_members_learn_the_office_s_budget_from_the_federation_card(tmp_path):
 
 
 def test_an_issuer_s_keystore_without_a_budget_has_the_usual_one(desk):
-    del desk.issuer._keystore.data["budget"]
+    del desk.issuer._store.data["budget"]
     assert desk.issuer.budget == {"epsilon": "2", "delta": "2e-5"}
 
 
@@ -797,3 +797,28 @@ def test_after_a_restored_backup_nobody_joins_with_an_invitation_of_before(desk,
     desk.issuer.invite("cleo")
     desk.issuer.abort_sessions()
     assert desk.issuer.invitations == []
+
+
+def test_change_that_cannot_be_saved_leaves_nothing_for_the_next_one_to_save(desk, monkeypatch):
+    """Neither in the keystore's map nor in the published files."""
+    before, published = desk.issuer.summary(), (desk.path / "federation.card").read_bytes()
+    cleo = PaperMember("cleo", desk.issuer.parameters.federation_id)
+
+    def full(self):
+        raise KeystoreError("the disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Keystore, "save", full)
+        for change in (
+            lambda: desk.issuer.admit(cleo.card()),
+            lambda: desk.issuer.remove("anna"),
+            lambda: desk.issuer.set_service("issuer.example", 8101),
+            lambda: desk.issuer.add_relay("first", "relay.example", 8100, desk.path / "relay"),
+        ):
+            with pytest.raises(KeystoreError, match="full"):
+                change()
+            assert desk.issuer.summary() == before
+    desk.issuer.admit(cleo.card())
+    desk.reopen()
+    assert [member["name"] for member in desk.issuer.roster] == ["anna", "ben", "cleo"]
+    assert desk.issuer.relays == [] and (desk.path / "federation.card").read_bytes() == published

@@ -516,9 +516,9 @@ def test_a_damaged_invitation_is_none(office: Office, damage: Callable[[str], st
 async def test_keystores_of_before_there_were_invitations_open_and_renew(office: Office) -> None:
     with office.it() as issuer:
         for name in ("invitations", "budget"):
-            del issuer._keystore.data[name]
-        del issuer._keystore.data["issuance"]["answered"]
-        issuer._keystore.save()
+            del issuer._store.data[name]
+        del issuer._store.data["issuance"]["answered"]
+        issuer._store.save()
         assert issuer.summary()["invitations"] == []
         fields = cards.decode(issuer.federation_card).fields
     ann = office.member

@@ -19,7 +19,8 @@ from rich.table import Table
 from .. import files
 from ..clock import local_time, unix_now
 from ..errors import InvalidInput, UsageError
-from ..issuer.issuer import EPOCHS_DEFAULT, FEDERATION_CARD, KEYSTORE, PARAMETERS, SERVICE_PORT, Issuer
+from ..issuer.issuer import EPOCHS_DEFAULT, SERVICE_PORT, Issuer
+from ..issuer.store import FEDERATION_CARD, KEYSTORE, PARAMETERS
 from ..keys import passphrase
 from ..planning import plan as planning
 from ..planning.boards import BOARDS
