@@ -126,12 +126,16 @@ class Office:
         """Switch the relay on (again): nothing but flash and files survives."""
         clock = Clock(lambda: self.ticks, lambda later, earlier: later - earlier)
         identity = Identity(STATIC, LEDGER, b"chip", FIRMWARE_DIGEST)
-        self.relay = Relay(self.ring, self.keys, self.directory, identity, os.urandom, clock)
+        self.relay = Relay(self.ring, self.keys, self.directory, identity, self.random_source(), clock)
         self.relay.start()
         if clock_known:
             clock.set(self.unix_ms)
             self.turn()
         return self.relay
+
+    def random_source(self):
+        """The hardware's, for one boot."""
+        return os.urandom
 
     def turn(self):
         if self.relay.turn():

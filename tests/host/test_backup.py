@@ -5,7 +5,6 @@ import random
 from pathlib import Path
 
 import pytest
-from sample_federation import EPOCH_ROUNDS, PASSPHRASE
 from test_cli_member import Desk
 from test_cli_member import desk as desk
 from test_member import Setting
@@ -16,6 +15,7 @@ from tessera_host.keys.keystore import Keystore
 from tessera_host.member import backup
 from tessera_host.member.member import Member
 from tessera_host.privacy import composition
+from tests.support.fake_federation import EPOCH_ROUNDS, PASSPHRASE
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def restored(at: Setting, file: Path) -> backup.Restored:
     at.ann.close()
     home = at.folder / f"computer {random.getrandbits(64)}"
     found = Member.restore(file, PASSPHRASE, home, clock=at.clock)
-    at.ann = Member.open(home, PASSPHRASE, at.clock)
+    at.members["Ann"] = Member.open(home, PASSPHRASE, at.clock)
     return found
 
 

@@ -3,7 +3,6 @@
 import json
 import struct
 import time
-from fractions import Fraction
 from hashlib import sha256
 
 import pytest
@@ -14,15 +13,13 @@ from tessera_host import cli, errors
 from tessera_host.cli import flash as cli_flash
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.keys import keystore
-from tessera_host.planning import plan
 from tessera_host.protocol import cards
 from tessera_host.provisioning import detection, relay_setup
 from tessera_host.provisioning.finder import Port
+from tests.support.organisation import PASSPHRASE, new_issuer, planned
 
-PASSPHRASE = "correct horse"
 UF2_BLOCKS = 8
-CHOICE = {"epsilon": Fraction(1), "delta": Fraction("1e-6"), "members": 4, "round_seconds": 60, "epoch_rounds": 20,
-          "retention_epochs": 2, "posts_per_token": 32, "allow_small": True}  # fmt: skip
+CHOICE = {"round_seconds": 60, "epoch_rounds": 20, "retention_epochs": 2, "posts_per_token": 32}
 
 
 def uf2(family=0xE48BFF56):
@@ -47,8 +44,7 @@ class Desk:
         monkeypatch.setenv("TESSERA_ISSUER", str(self.issuer))
         monkeypatch.chdir(folder)
         genesis = int(time.time()) - CHOICE["round_seconds"] * CHOICE["epoch_rounds"]
-        with Issuer.create(self.issuer, PASSPHRASE, plan.make(plan.Choice(**CHOICE, board=board)), "Office", epochs=5,
-                           genesis=genesis) as issuer:  # fmt: skip
+        with new_issuer(folder, planned(**CHOICE, board=board), epochs=5, genesis=genesis) as issuer:
             self.approve(issuer, board, uf2())
         self.boards = []
 
@@ -263,7 +259,7 @@ def test_an_image_that_was_tampered_with_is_rejected_before_anything_is_touched(
     elif damage == "no release":
         release.unlink()
     else:
-        other = plan.make(plan.Choice(**CHOICE, board="RPI_PICO"))
+        other = planned(**CHOICE, board="RPI_PICO")
         with Issuer.create(desk.folder / "other", PASSPHRASE, other, "Other") as issuer:
             desk.approve(issuer, "RPI_PICO", uf2())
     line = desk.refused(errors.ImageRejected)

@@ -25,23 +25,14 @@ from tessera_host.issuer import files
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.member import issuer_visit, joining, joining_files
 from tessera_host.member.member import Member
-from tessera_host.planning import plan
 from tessera_host.protocol import card_files, cards
 from tessera_host.protocol.federation import DEFAULT_BUDGET, Federation, read_card
 from tessera_host.protocol.invitation import Invitation
 from tessera_host.protocol.issuer_connection import IssuerConnection
+from tests.support.organisation import planned
 
 DAY = 86400
-MANY_TOKENS = plan.make(
-    plan.Choice(
-        plan.decimal_option("epsilon", "1"),
-        plan.decimal_option("delta", "1e-6"),
-        members=3,
-        tokens_per_epoch=6,
-        retention_epochs=1,
-        allow_small=True,
-    )
-)
+MANY_TOKENS = planned(members=3, tokens_per_epoch=6, retention_epochs=1)
 
 
 async def begin(office: Office, invitation: Invitation, home: str = "ben") -> Member:
