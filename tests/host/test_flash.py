@@ -562,11 +562,19 @@ def test_a_batch_file_that_makes_no_sense_is_refused_with_its_line(desk, text, w
 # -- secrets
 
 
-def test_a_wifi_password_comes_from_a_file_and_is_in_nothing_that_is_kept_or_shown(tmp_path, monkeypatch, capsys):
-    for module, name in ((detection, "PATIENCE_SECONDS"), (detection, "STATUS_SECONDS")):
-        monkeypatch.setattr(module, name, 0.3)
+@pytest.fixture
+def wireless(tmp_path, monkeypatch, capsys):
+    """A desk and a board with Wi-Fi."""
+    for name in ("PATIENCE_SECONDS", "STATUS_SECONDS"):
+        monkeypatch.setattr(detection, name, 0.3)
     desk = Desk(tmp_path, monkeypatch, capsys, board="RPI_PICO_W")
     board = desk.board(board="RPI_PICO_W")
+    yield desk, board
+    board.unplug()
+
+
+def test_a_wifi_password_comes_from_a_file_and_is_in_nothing_that_is_kept_or_shown(wireless, tmp_path):
+    desk, board = wireless
     (tmp_path / "wifi").write_text("hunter2 hunter2\n")
     assert "--ssid" in desk.refused(errors.UsageError)
     assert "no terminal" in desk.refused(errors.UsageError, "--ssid", "office")
@@ -577,14 +585,10 @@ def test_a_wifi_password_comes_from_a_file_and_is_in_nothing_that_is_kept_or_sho
     everything = out + err + "".join(path.read_text(errors="replace") for path in desk.issuer.iterdir())
     assert "hunter2" not in everything and kept["static_secret"] not in everything
     assert "hunter2" not in repr(cli_flash.Wifi("office", password="hunter2 hunter2"))
-    board.unplug()
 
 
-def test_an_open_network_has_no_password(tmp_path, monkeypatch, capsys):
-    for module, name in ((detection, "PATIENCE_SECONDS"), (detection, "STATUS_SECONDS")):
-        monkeypatch.setattr(module, name, 0.3)
-    desk = Desk(tmp_path, monkeypatch, capsys, board="RPI_PICO_W")
-    board = desk.board(board="RPI_PICO_W")
+def test_an_open_network_has_no_password(wireless, tmp_path):
+    desk, board = wireless
     (tmp_path / "wifi").write_text("\n")
     options = ("--ssid", "guests", "--country", "DE", "--address", "10.0.0.7/24", "--gateway", "10.0.0.1")
     code, _, err = desk.flash(
@@ -594,7 +598,6 @@ def test_an_open_network_has_no_password(tmp_path, monkeypatch, capsys):
     kept = json.loads((board.files / "relay.json").read_text())
     assert kept["wifi"] == {"ssid": "guests", "country": "DE"} and kept["repl"] == "closed"
     assert kept["address"] == {"ip": "10.0.0.7", "netmask": "255.255.255.0", "gateway": "10.0.0.1", "dns": "10.0.0.1"}
-    board.unplug()
 
 
 def test_a_board_without_wifi_is_not_asked_for_one(desk):

@@ -427,7 +427,7 @@ def test_no_more_and_no_fewer_tokens_than_there_are(desk, count):
 def test_a_roster_that_changes_does_not_make_more_tokens(tmp_path):
     made = planned(members=2)
     desk = Desk(tmp_path, made)
-    for member in desk.members.values():
+    for member in desk.fakes.values():
         assert desk.fetch(member) == 2
     desk.issuer.remove("ben")
     cleo = desk.admit_fake("cleo")
@@ -635,7 +635,7 @@ def test_a_challenge_that_comes_in_the_next_epoch_is_too_late(desk):
 
 
 def test_at_most_four_sessions_are_open_under_one_key(big_desk):
-    anna, ben, cleo = big_desk.members.values()
+    anna, ben, cleo = big_desk.fakes.values()
     big_desk.offer(anna, count=3)
     with pytest.raises(NotPermitted, match="others"):
         big_desk.offer(ben, count=2)
@@ -650,7 +650,7 @@ def test_at_most_four_sessions_are_open_under_one_key(big_desk):
 
 
 def test_sessions_left_lying_give_way_but_only_when_their_place_is_wanted(big_desk):
-    anna, ben, _ = big_desk.members.values()
+    anna, ben, _ = big_desk.fakes.values()
     offers = {anna: big_desk.offer(anna, count=4)}
     wait = big_desk.issuer._store.issuance.patience_seconds
     assert wait == 3600
@@ -670,7 +670,7 @@ def test_sessions_left_lying_give_way_but_only_when_their_place_is_wanted(big_de
 
 
 def test_sessions_opened_over_the_network_give_way_after_a_minute(big_desk):
-    anna, ben, _ = big_desk.members.values()
+    anna, ben, _ = big_desk.fakes.values()
     big_desk.issuer.offer(anna.request(1, 4, big_desk.clock()), online=True)
     with pytest.raises(TryLater) as caught:
         big_desk.offer(ben, count=1)
@@ -681,7 +681,7 @@ def test_sessions_opened_over_the_network_give_way_after_a_minute(big_desk):
 
 def test_one_member_cannot_keep_the_others_out_for_long(big_desk):
     """Every batch costs quota, so blocking ends after quota / 4 batches of at most patience_seconds."""
-    anna, ben, _ = big_desk.members.values()
+    anna, ben, _ = big_desk.fakes.values()
     for _ in range(2):
         big_desk.offer(anna, count=4)
     with pytest.raises(NotPermitted, match="used up"):

@@ -1,7 +1,8 @@
 """From an invitation to tokens, over a real socket and by files: what goes on where it stopped, what is refused."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,28 @@ MANY_TOKENS = planned(members=3, tokens_per_epoch=6, retention_epochs=1)
 async def begin(office: Office, invitation: Invitation, home: str = "ben") -> Member:
     card = await joining.federation_card(invitation, office.clock())
     return joining.begin(office.folder / home, invitation, card, PASSPHRASE, office.clock)
+
+
+async def begun(office: Office) -> tuple[Invitation, Member]:
+    """Ben, who was invited, has the federation card and is not on the roster yet."""
+    invitation = office.invite("ben")
+    async with office.serving():
+        return invitation, await begin(office, invitation)
+
+
+@contextmanager
+def cut_at(monkeypatch: pytest.MonkeyPatch, name: str, *, after: bool) -> Iterator[None]:
+    """The connection is cut in every request of this name, before the issuer has it or after."""
+    real = getattr(IssuerConnection, name)
+
+    async def cut(self: IssuerConnection, card: str) -> None:
+        if after:
+            await real(self, card)
+        raise Unreachable("cut")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(IssuerConnection, name, cut)
+        yield
 
 
 def reopened(office: Office, member: Member) -> Member:
@@ -86,23 +109,16 @@ async def test_who_joins_later_can_talk_from_the_next_epoch_on(office: Office) -
 async def test_joining_that_was_cut_goes_on_with_the_same_identity(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    invitation = office.invite("ben")
-    async with office.serving():
-        ben = await begin(office, invitation)
+    invitation, ben = await begun(office)
     key = ben.identity.key
     with pytest.raises(Unreachable):  # before the issuer knew of it
         await joining.join(ben)
     ben = reopened(office, ben)
     joining.check_same(ben, invitation)
 
-    async def cut(self: IssuerConnection, card: str) -> str:
-        raise Unreachable("cut")
-
     async with office.serving():
-        with monkeypatch.context() as broken:
-            broken.setattr(IssuerConnection, "issue", cut)
-            with pytest.raises(Unreachable, match="cut"):
-                await joining.join(ben)  # it was admitted and has no tokens
+        with cut_at(monkeypatch, "issue", after=False), pytest.raises(Unreachable, match="cut"):
+            await joining.join(ben)  # it was admitted and has no tokens
         ben = reopened(office, ben)
         report = await joining.join(ben)
         assert report.tokens == [(0, 2), (1, 2)]
@@ -114,19 +130,10 @@ async def test_joining_that_was_cut_goes_on_with_the_same_identity(
 async def test_join_answer_lost_on_its_way_does_not_use_the_invitation_up(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    invitation = office.invite("ben")
+    invitation, ben = await begun(office)
     async with office.serving():
-        ben = await begin(office, invitation)
-        ask = IssuerConnection.join
-
-        async def lost(self: IssuerConnection, card: str) -> None:
-            await ask(self, card)
-            raise Unreachable("cut")
-
-        with monkeypatch.context() as broken:
-            broken.setattr(IssuerConnection, "join", lost)
-            with pytest.raises(Unreachable, match="cut"):
-                await joining.join(ben)
+        with cut_at(monkeypatch, "join", after=True), pytest.raises(Unreachable, match="cut"):
+            await joining.join(ben)
         assert joining.pending(ben) == invitation
         assert (await joining.join(ben)).tokens == [(0, 2), (1, 2)]
     ben.close()

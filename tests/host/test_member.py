@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import quick_keystores
+from talking import Office
 from tessera import curve, hashes
 from tessera_host.errors import (
     IntegrityError,
@@ -25,9 +25,10 @@ from tessera_host.keys import keystore as keystore_module
 from tessera_host.keys.keystore import Keystore
 from tessera_host.member import member as member_module
 from tessera_host.member.inbox import Message
-from tessera_host.member.member import FetchReport, Member
+from tessera_host.member.member import Member
 from tessera_host.member.sending import Sender
 from tessera_host.protocol import blind, cards
+from tessera_host.protocol.federation import DEFAULT_BUDGET
 from tessera_host.protocol.records import TAG_BYTES
 from tessera_host.protocol.relay_connection import Refusal, RelayConnection
 from tests.support.fake_federation import (
@@ -39,45 +40,24 @@ from tests.support.fake_federation import (
     TOKENS,
     FakeFederation,
     FakeIssuer,
-    RoundClock,
 )
-from tests.support.organisation import Organisation
 
 
 class Cut(Exception):
     """Power was cut here."""
 
 
-class Setting(Organisation):
+class Setting(Office):
     """Two members who have met and hold tokens for the first two epochs, a relay, and a clock."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
-        # Deriving the key is not what these tests are about.
-        quick_keystores.use(monkeypatch)
-        self.federation = FakeFederation(**changes)
-        super().__init__(folder, FakeIssuer(self.federation), RoundClock())
-        self.relay = self.federation.relay(self.clock)
-        self.relay.serve(monkeypatch)
-        self.two_who_met("Ann", "Bob")
-
-    @property
-    def ann(self) -> Member:
-        return self.members["Ann"]
-
-    @property
-    def bob(self) -> Member:
-        return self.members["Bob"]
+        super().__init__(folder, monkeypatch, DEFAULT_BUDGET, **changes)
 
     def send(self, text: str) -> member_module.SendReport:
         return asyncio.run(self.ann.send("Bob", text))
 
-    def fetch(self) -> FetchReport:
-        """Bob's fetch after the open round was sealed."""
-        self.clock.next_round()
-        return asyncio.run(self.bob.fetch())
-
     def texts(self) -> list[str]:
-        return [message.text for message in self.fetch().messages]
+        return [message.text for message in self.fetch("Bob").messages]
 
     def assert_tags_are_fresh(self) -> None:
         """No index was used for two different records that reached the relay."""
@@ -150,7 +130,7 @@ TEXTS = ["hello", "x" * 144, "Grüße, 世界 \u200d", "y" * (16 * 144), "long "
 def test_texts_arrive_once_in_order_byte_for_byte(at: Setting) -> None:
     for text in TEXTS[:4]:
         at.send(text)
-    report = at.fetch()
+    report = at.fetch("Bob")
     assert [message.text for message in report.messages] == TEXTS[:4]
     assert {message.contact for message in report.messages} == {"Ann"}
     assert report.records_matched == len(at.relay.posted) == 1 + 1 + 1 + 16
@@ -176,14 +156,14 @@ def test_records_go_to_the_bucket_of_the_recipient_s_mailbox(at: Setting) -> Non
     at.send("hello")
     digest = hashes.tagged("bucket", at.bob.identity.mailbox)
     assert at.relay.posted[0][1] == int.from_bytes(digest[:2], "big") % 4
-    at.fetch()
+    at.fetch("Bob")
     assert {bucket for bucket, _, _ in at.relay.fetches} == {at.relay.posted[0][1]}
 
 
 def test_report_names_every_round_and_its_published_count(at: Setting) -> None:
     at.send("hello")
     at.clock.next_round(2)
-    report = at.fetch()
+    report = at.fetch("Bob")
     assert [round_ for round_, _ in report.rounds] == [0, 1, 2]
     assert [count for _, count in report.rounds] == [4, 3, 3]  # NOISE is 3
     assert report.rounds_expired == 0
@@ -191,7 +171,7 @@ def test_report_names_every_round_and_its_published_count(at: Setting) -> None:
 
 def test_open_round_is_not_fetched_and_sealed_ones_only_once(at: Setting) -> None:
     at.clock.next_round(3)
-    first = at.fetch()
+    first = at.fetch("Bob")
     assert [round_ for round_, _ in first.rounds] == [0, 1, 2, 3]
     at.relay.fetches.clear()
     assert [round_ for round_, _ in asyncio.run(at.bob.fetch()).rounds] == []
@@ -200,7 +180,7 @@ def test_open_round_is_not_fetched_and_sealed_ones_only_once(at: Setting) -> Non
 
 def test_fetch_asks_for_at_most_16_rounds_of_one_epoch(at: Setting) -> None:
     at.clock.to_epoch(1)
-    at.fetch()
+    at.fetch("Bob")
     assert [(start, end) for _, start, end in at.relay.fetches] == [(0, 6), (6, 7)]
 
 
@@ -245,7 +225,7 @@ def test_forgotten_session_costs_a_full_handshake(at: Setting) -> None:
 
 def test_fetching_and_posting_use_different_tokens(at: Setting) -> None:
     asyncio.run(at.bob.send("Ann", "x"))
-    at.fetch()
+    at.fetch("Bob")
     posting = set(at.relay.used)
     sessions = set(at.relay.sessions.values())
     assert len(sessions) == 2
@@ -622,14 +602,14 @@ def test_expired_rounds_are_counted_and_skipped(at: Setting) -> None:
 
 def test_keys_of_epochs_that_were_read_are_erased(at: Setting) -> None:
     at.send("hello")
-    at.fetch()
+    at.fetch("Bob")
     receive = at.bob.contacts.get("Ann")["receive"]
     assert set(receive["steps"]) == {0}
     old = receive["steps"][0]
     assert old[:72] == bytes(72)
     assert old.count(bytes(72)) == 1
     at.clock.to_epoch(1)
-    at.fetch()
+    at.fetch("Bob")
     receive = at.bob.contacts.get("Ann")["receive"]
     assert set(receive["steps"]) == {1}
     assert receive["epoch"] == 2
@@ -640,7 +620,7 @@ def test_forged_record_under_a_known_tag_burns_nothing(at: Setting) -> None:
     round_, bucket, record = at.relay.posted[0]
     forged = record[:TAG_BYTES] + bytes(232)
     assert at.relay.put(bucket, forged) == round_
-    report = at.fetch()
+    report = at.fetch("Bob")
     assert [message.text for message in report.messages] == ["hello"]
     assert report.records_matched == 1
 
@@ -650,7 +630,7 @@ def test_keys_outlive_a_forgery_read_in_an_earlier_fetch(at: Setting) -> None:
     round_, bucket, record = at.relay.posted[0]
     at.relay.lose(0)
     assert at.relay.put(bucket, record[:TAG_BYTES] + bytes(232)) == round_
-    assert at.fetch().records_matched == 0
+    assert at.fetch("Bob").records_matched == 0
     at.reopen("Bob")
     at.relay.put(bucket, record)
     assert at.texts() == ["hello"]
@@ -670,7 +650,7 @@ def test_message_of_which_a_record_vanished_is_reported_when_the_next_one_comes(
     at.relay.lose(2)
     assert at.texts() == ["first"]
     at.send("third")
-    gap, third = at.fetch().messages
+    gap, third = at.fetch("Bob").messages
     assert (gap.lost, gap.text) == (1, "x" * (300 - 144))
     assert (third.lost, third.text) == (0, "third")
 
@@ -680,7 +660,7 @@ def test_whole_messages_that_vanished_are_counted(at: Setting) -> None:
         at.send(text)
     at.relay.lose(0)
     at.relay.lose(1)
-    assert at.fetch().messages == [Message("Ann", 2, "three", 0, 2)]
+    assert at.fetch("Bob").messages == [Message("Ann", 2, "three", 0, 2)]
     at.send("four")
     assert at.texts() == ["four"]
 

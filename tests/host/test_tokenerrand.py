@@ -59,9 +59,8 @@ class Office(Organisation):
 @pytest.fixture
 def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     quick_keystores.use(monkeypatch)
-    made = Office(tmp_path)
-    yield made
-    made.close()
+    with Office(tmp_path) as made:
+        yield made
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

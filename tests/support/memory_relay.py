@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from office import RamDirectory
+from office import RamDirectory, served
 from ramdevice import RamDevice
 from tessera import channel, curve, wire
-from tessera.batch import CellFrame
 from tessera.clock import Clock
 from tessera.errors import BadFrame, Refusal
 from tessera.hashes import sha256
@@ -263,13 +262,5 @@ class _Line:
             if not relay.fail_fetch:
                 raise Unreachable("cut in a fetch")
         relay.fetches.append(tuple(wire.read_request(frame)[1]))
-        cells, delivery, more = CellFrame(), None, True
-        while more:
-            try:
-                delivery = delivery or relay.core.fetch(self.session, frame)
-                more = delivery.next_frame(cells)
-            except Refusal as refusal:
-                wire.answer_fetch_error(cells.buffer, refusal)
-                more = False
-            self.session.channel.seal_in_place(cells.buffer)
-            self._out += cells.buffer
+        for sealed in served(relay.core, self.session, frame):
+            self._out += sealed
