@@ -1,4 +1,4 @@
-# The commands of the project. What they do is in tools/build/setup.sh (set-up), tools/test.py (checks and tests),
+# The commands of the project. What they do is in tools/build/setup.sh (set-up), tests/run.py (checks and tests),
 # tools/build/image.py (boards) and host/tessera_host (everything else).
 
 STATE := $(shell tools/build/setup.sh --where)
@@ -47,31 +47,31 @@ emulate: image setup-emulator ## run an image on an emulated Pico: BOARD=RPI_PIC
 	@exec "$(PYTHON)" -m tools.emulator "$(IMAGE)" --flash "$(FLASH)" --port "$(PORT)" $(if $(RELAY),--relay "$(RELAY)") $(EMULATE)
 
 test: image setup-emulator ## every check and every test on three runtimes
-	@"$(PYTHON)" tools/test.py
+	@"$(PYTHON)" -m tests.run
 
 lint: setup ## ruff: rules and formatting
-	@"$(PYTHON)" tools/test.py lint format
+	@"$(PYTHON)" -m tests.run lint format
 
 types: setup ## mypy, strict, on the host package
-	@"$(PYTHON)" tools/test.py types
+	@"$(PYTHON)" -m tests.run types
 
 test-cpython: setup ## core tests on CPython
-	@"$(PYTHON)" tools/test.py cpython
+	@"$(PYTHON)" -m tests.run cpython
 
 test-micropython: setup ## core tests on MicroPython, and every core file through mpy-cross
-	@"$(PYTHON)" tools/test.py mpy-cross micropython
+	@"$(PYTHON)" -m tests.run mpy-cross micropython
 
 test-host: setup ## host tests
-	@"$(PYTHON)" tools/test.py host
+	@"$(PYTHON)" -m tests.run host
 
 test-board: image setup-emulator ## core tests on the image in the emulated Pico, those that take minutes too
-	@"$(PYTHON)" tools/run_on_board.py "$(IMAGE)"
+	@"$(PYTHON)" -m tests.run_on_board "$(IMAGE)"
 
 test-system: image setup-emulator ## whole relays: power cuts, attacks, the commands, the emulated Pico
-	@"$(PYTHON)" tools/test.py system
+	@"$(PYTHON)" -m tests.run system
 
 test-emulated: image setup-emulator ## the image itself, built twice, and the emulator
-	@"$(PYTHON)" tools/test.py emulated
+	@"$(PYTHON)" -m tests.run emulated
 
 test-long: image setup-emulator ## tests that take minutes each: cables pulled at every stage, updates that fail (a quarter of an hour)
 	@"$(PYTHON)" -m pytest -q -n 2 -m long

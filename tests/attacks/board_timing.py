@@ -132,7 +132,7 @@ def make_relay(folder: Path, rounds: int, seed: int) -> tuple[dict[int, int], in
         round_ = relay.open_round
         real[round_] = PUBLISHED - relay.batch(0, round_).count
         for _ in range(real[round_]):
-            relay._log.append(round_, 0, dice.randbytes(240), relay._ciphers[relay.epoch])
+            relay._log.append(round_, 0, dice.randbytes(240), relay._epochs.ciphers[relay.epoch])
         now[0] += 1000 * office.ROUND_SECONDS
     relay.turn()
     ring.close()

@@ -14,7 +14,7 @@ import slots, tessera, tessera_build, sys
 from device import service
 from tessera import relay
 print(tessera.VERSION, slots.current.version == tessera_build.VERSION, relay.__file__, service.__file__)
-print(slots.current.report()["code"], slots.current.on_trial, slots.current.report()["failed"], service.flash.problem)
+print(slots.current.report()["code"], slots.current.on_trial, slots.current.report()["failed"], slots.problem)
 """
 
 

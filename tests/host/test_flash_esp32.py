@@ -12,7 +12,7 @@ import romloader
 from romloader import Fault
 from tessera_host import cli
 from tessera_host.cli import flash as cli_flash
-from tessera_host.provisioning import detection, prompt, relay_setup
+from tessera_host.provisioning import detection, flashing, prompt
 from tessera_host.provisioning.finder import Finder, Port
 from tools.build import boards as board_folders
 
@@ -88,7 +88,7 @@ def make_desk(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(prompt, "ENTER_ATTEMPTS", 1)
     monkeypatch.setattr(prompt, "ENTER_SECONDS", 5)
     monkeypatch.setattr(detection, "BOOT_PATIENCE_SECONDS", 1)
-    monkeypatch.setattr(relay_setup, "BOOT_SECONDS", 0.5)
+    monkeypatch.setattr(flashing, "BOOT_SECONDS", 0.5)
 
     def new(mcu="esp32"):
         return Desk(tmp_path, mcu, capsys)

@@ -143,7 +143,7 @@ def _run_two_epochs(folder: Path) -> tuple[int, set[bytes]]:
         if relay.turn():
             relay.maintain()
         for number in [number for number, when in EARLIER.items() if when == round_]:
-            relay._log.append(round_, 0, record(number), relay._ciphers[relay.epoch])
+            relay._log.append(round_, 0, record(number), relay._epochs.ciphers[relay.epoch])
         ticks[0] += ROUND_MS
     relay.turn()
     ring.close()

@@ -10,6 +10,7 @@ import pytest
 from command_line import TESSERA
 
 from tessera_host.member.member import Member
+from tests.patience import PATIENCE_SECONDS
 from tests.support.fake_federation import FakeFederation
 
 PASSPHRASE = "correct horse battery"
@@ -29,7 +30,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 def run(environment: dict[str, str], *arguments: str, typed: str | None = None) -> str:
     """What the command shows; `typed` is the passphrase it has to ask for, None if it must not ask."""
     child: pexpect.spawn[str] = pexpect.spawn(
-        str(TESSERA), list(arguments), encoding="utf-8", timeout=60, env=environment, echo=False
+        str(TESSERA), list(arguments), encoding="utf-8", timeout=PATIENCE_SECONDS, env=environment, echo=False
     )
     if typed is not None:
         child.expect_exact("Passphrase: ")

@@ -85,7 +85,7 @@ def _fill(directory: Path, genesis: int, rounds: int) -> None:
         relay.maintain()
         share = 2 if round_ >= RETENTION * EPOCH_ROUNDS else 1  # the last epoch's records fit into its first half
         for _ in range(int((round_ + 1) * per_round * share) - int(round_ * per_round * share)):
-            relay._log.append(relay.open_round, 0, os.urandom(240), relay._ciphers[relay.epoch])
+            relay._log.append(relay.open_round, 0, os.urandom(240), relay._epochs.ciphers[relay.epoch])
         now[0] += 1000 * ROUND_SECONDS
     ring.close()
     keys.close()

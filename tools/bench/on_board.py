@@ -197,8 +197,8 @@ def strangers(relay):
     say("stranger", cycles_of(5, stranger, relay))
     say("stranger_through_server", asyncio.run(connection_cycles(connected)))
     say("stranger_for_asyncio", asyncio.run(connection_cycles(bare)))
-    cycles, _ = timed(relay._draw_ahead)
-    say("stranger_share_of_draw", [cycles * office.channel.NONCE_BYTES // len(relay._drawn)])
+    cycles, _ = timed(relay._handshakes._draw_ahead)
+    say("stranger_share_of_draw", [cycles * office.channel.NONCE_BYTES // len(relay._handshakes._drawn)])
     say("stranger_of_many", [timed(many_without_server, relay)[0] // _STRANGERS])
     say("stranger_of_many_for_asyncio", [asyncio.run(many(bare))])
     asyncio.run(many(connected))
@@ -273,7 +273,7 @@ def handshakes(relay):
 def ephemeral(relay):
     while relay.prepare():
         pass
-    relay._ephemerals.pop()
+    relay._handshakes._ephemerals.pop()
     return timed(relay.prepare)[0]
 
 

@@ -19,12 +19,9 @@ from ..keys import passphrase, unlocking
 from ..keys.keystore import Keystore
 from ..member import member
 from ..member.member import Member
-from .options import Home, Json, PassphraseFile, count
+from ..text import count
+from .options import Home, Json, NewPassphrase, PassphraseFile
 from .output import show
-
-NewPassphrase = Annotated[
-    bool, typer.Option("--new-passphrase", help="Choose another passphrase; it is asked for twice.")
-]
 
 
 def register(app: typer.Typer) -> None:
