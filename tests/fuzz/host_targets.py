@@ -14,7 +14,6 @@ from typing import Any
 from unittest import mock
 
 import cbor2
-from sample_federation import GENESIS, PASSPHRASE, SampleFederation
 
 from dice import Dice
 from relay_targets import fuzzed_set
@@ -38,6 +37,7 @@ from tessera_host.protocol.federation import Federation, IssuerService, read_car
 from tessera_host.protocol.identity import Identity
 from tessera_host.protocol.invitation import Invitation
 from tessera_host.relay import gateway
+from tests.support.fake_federation import GENESIS, PASSPHRASE, FakeFederation, identity
 
 EPOCH = 3
 NOW = GENESIS + 60 * EPOCH + 1
@@ -278,16 +278,11 @@ KEY = curve.public(bytes(31) + b"\x21")
 class _Meeting:
     """Genuine cards of each kind, what the one who takes it knows, and who signs it."""
 
-    federation: SampleFederation
+    federation: FakeFederation
     texts: dict[str, str] = field(default_factory=dict)
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
     ann: Identity = None  # type: ignore[assignment]
     bob: Identity = None  # type: ignore[assignment]
-
-
-def _person(name: str, number: int) -> Identity:
-    secret = blind.even_secret(number)
-    return Identity(name, secret, curve.public(secret)[1:], name.encode().ljust(16))
 
 
 def _invited(invitation: Invitation) -> dict[str, Any]:
@@ -299,9 +294,9 @@ def _invited(invitation: Invitation) -> dict[str, Any]:
 def _meet() -> _Meeting:
     """Ann invites Bob, they meet; Ann fetches tokens."""
     with repeatable(b"cards"):
-        made = _Meeting(SampleFederation(relays=2))
-        made.ann, made.bob = _person("Ann", 1001), _person("Bob", 1002)
-        federation = Federation(read_card(made.federation.card()))
+        made = _Meeting(FakeFederation(relays=2))
+        made.ann, made.bob = identity("Ann", 1001), identity("Bob", 1002)
+        federation = made.federation.known()
         made.texts["federation"], made.states["federation"] = made.federation.card(), {}
         message = hashes.tagged("member", federation.id + made.ann.key + b"Ann")
         made.texts["member"] = cards.encode(

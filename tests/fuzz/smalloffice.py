@@ -10,11 +10,8 @@ from functools import cache
 from dice import Dice
 from office import (
     EPOCH_ROUNDS,
-    FIRMWARE_DIGEST,
     GENESIS,
-    LEDGER,
     ROOT,
-    STATIC,
     Connection,
     Office,
     RamDirectory,
@@ -27,11 +24,10 @@ from ramdevice import RamDevice
 from target import allowed, must
 from tessera import curve, params, wire
 from tessera.batch import CellFrame
-from tessera.clock import Clock
 from tessera.errors import Fault, Refused
 from tessera.hashes import sha256
 from tessera.nor import SECTOR_BYTES
-from tessera.relay import Delivery, Identity, Relay
+from tessera.relay import Delivery
 
 RING_SECTORS = 6
 KEYRING_SECTORS = 2
@@ -129,17 +125,9 @@ class SmallOffice(Office):
         self._boots = 0
         self.boot()
 
-    def boot(self, clock_known=True):
-        clock = Clock(lambda: self.ticks, lambda later, earlier: later - earlier)
-        identity = Identity(STATIC, LEDGER, b"chip", FIRMWARE_DIGEST)
-        source = Dice(b"hardware %d" % self._boots).bytes
+    def random_source(self):
         self._boots += 1
-        self.relay = Relay(self.ring, self.keys, self.directory, identity, source, clock)
-        self.relay.start()
-        if clock_known:
-            clock.set(self.unix_ms)
-            self.turn()
-        return self.relay
+        return Dice(b"hardware %d" % (self._boots - 1)).bytes
 
     def flash(self) -> Flash:
         return Flash(self.ring.content(), self.keys.content(), dict(self.directory.files), self.unix_ms)

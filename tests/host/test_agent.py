@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sample_federation import GENESIS, PASSPHRASE
 
 from talking import Office, Time
 from tessera_host import cli
@@ -18,6 +17,7 @@ from tessera_host.errors import InvalidInput, KeystoreError, UsageError
 from tessera_host.keys import local_socket
 from tessera_host.member.member import Member
 from tests.patience import PATIENCE_SECONDS
+from tests.support.fake_federation import GENESIS, PASSPHRASE
 
 
 class Running:

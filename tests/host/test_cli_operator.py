@@ -8,13 +8,13 @@ import sys
 import time
 
 import pytest
-from paper_member import PaperMember, good_tokens
 
 import quick_keystores
 from tessera.params import Parameters
 from tessera_host.cli import run
 from tessera_host.privacy import noise
 from tessera_host.protocol import cards
+from tests.support.fake_member import FakeMember, good_tokens
 
 PLAN_OPTIONS = ["plan", "--epsilon", "0.1", "--delta", "1e-6", "--members", "24", "--round-seconds", "300",
                 "--board", "RPI_PICO_W"]  # fmt: skip
@@ -83,7 +83,7 @@ def parameters(shell):
 
 
 def member(shell, name):
-    made = PaperMember(name, parameters(shell).federation_id)
+    made = FakeMember(name, parameters(shell).federation_id)
     (shell.directory / f"{name}.card").write_text(made.card() + "\n")
     return made
 

@@ -1,7 +1,7 @@
 """Parameter planning: the gate in front of every parameter set (PROTOCOL §2, DESIGN §9).
 
 Owns which sets are valid for which board, what each of them costs and promises, and the plan file. Leaves to others:
-the noise table (noise.py), flash sizes (boards.py), signing a set (issuer.py). Every figure is exact unless its name
+the noise table (noise.py), flash sizes (boards.py), signing a set (signer.py). Every figure is exact unless its name
 says estimate; fractions stay fractions until they are printed.
 """
 
