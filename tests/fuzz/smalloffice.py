@@ -27,7 +27,7 @@ from tessera.batch import CellFrame
 from tessera.errors import Fault, Refused
 from tessera.hashes import sha256
 from tessera.nor import SECTOR_BYTES
-from tessera.relay import Delivery
+from tessera.relay import Delivery, Relay
 
 RING_SECTORS = 6
 KEYRING_SECTORS = 2
