@@ -15,7 +15,7 @@ import quick_keystores
 from tessera_host.cli.demo import free_port
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.issuer.service import IssuerServer, Limits
-from tessera_host.member.member import Member
+from tessera_host.member.state import MemberState
 from tessera_host.planning import plan
 from tessera_host.protocol.federation import Federation, read_card
 from tessera_host.protocol.invitation import Invitation
@@ -54,8 +54,8 @@ class Office:
             issuer.admit(self.member.card())
         self.federation = Federation(read_card(self.card))
 
-    def create(self, name: str) -> Member:
-        return Member.create(self.folder / name, name, self.card, PASSPHRASE, self.clock)
+    def create(self, name: str) -> MemberState:
+        return MemberState.create(self.folder / name, name, self.card, PASSPHRASE, self.clock)
 
     def it(self) -> Issuer:
         """IT's own commands, beside the service."""

@@ -10,13 +10,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import correspondence
 import pytest
 from sample_federation import PASSPHRASE, Clock, PaperIssuer, SampleConnection, SampleFederation, SampleRelay
 
 import quick_keystores
 from tessera import hashes
-from tessera_host.member import member as member_module
-from tessera_host.member.member import FetchReport, Member
+from tessera_host.member import relay_sessions, token_exchange
+from tessera_host.member.fetching import FetchReport
+from tessera_host.member.state import MemberState
 
 LARGE = {"epsilon": "50", "delta": "0.5"}
 
@@ -42,43 +44,43 @@ class Office:
         self.federation = _federations[name]
         self.clock = Clock()
         self.relay = SampleRelay(self.federation, self.clock)
-        monkeypatch.setattr(member_module, "RelayConnection", self.relay)
-        self.members = {who: Member.open(self.home(who), PASSPHRASE, self.clock) for who in ("Ann", "Bob")}
+        monkeypatch.setattr(relay_sessions, "RelayConnection", self.relay)
+        self.members = {who: MemberState.open(self.home(who), PASSPHRASE, self.clock) for who in ("Ann", "Bob")}
 
     def close(self) -> None:
         for member in self.members.values():
             member.close()
 
     @property
-    def ann(self) -> Member:
+    def ann(self) -> MemberState:
         return self.members["Ann"]
 
     @property
-    def bob(self) -> Member:
+    def bob(self) -> MemberState:
         return self.members["Bob"]
 
     def home(self, name: str) -> Path:
         return self.folder / name.lower()
 
-    def reopen(self, name: str) -> Member:
+    def reopen(self, name: str) -> MemberState:
         """As after a crash: only what is on the disk counts."""
         self.members[name].close()
-        self.members[name] = Member.open(self.home(name), PASSPHRASE, self.clock)
+        self.members[name] = MemberState.open(self.home(name), PASSPHRASE, self.clock)
         return self.members[name]
 
     def fetch(self, name: str) -> FetchReport:
         """A fetch after the open round was sealed."""
         self.clock.next_round()
-        return asyncio.run(self.members[name].fetch())
+        return asyncio.run(correspondence.fetch(self.members[name]))
 
 
 def _prepare(folder: Path, budget: dict[str, str], changes: dict[str, Any]) -> SampleFederation:
     federation, clock = SampleFederation(**changes), Clock()
     card, issuer = federation.card(budget=budget), PaperIssuer(federation)
-    ann, bob = (Member.create(folder / name.lower(), name, card, PASSPHRASE, clock) for name in ("Ann", "Bob"))
-    bob.accept(ann.confirm(bob.answer(ann.invite("Bob"))))
+    ann, bob = (MemberState.create(folder / name.lower(), name, card, PASSPHRASE, clock) for name in ("Ann", "Bob"))
+    correspondence.meet(ann, bob)
     for member in (ann, bob):
-        member.fetch_tokens(issuer)
+        token_exchange.fetch(member, issuer)
         member.close()
     return federation
 

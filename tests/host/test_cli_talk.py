@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import correspondence
 import pytest
 from sample_federation import PASSPHRASE, ROUND_SECONDS, SampleRelay
 from test_cli_member import Desk
@@ -16,8 +17,8 @@ from test_cli_member import desk as desk
 from talking import LARGE
 from tessera_host.agent.client import Client
 from tessera_host.cli import talk
-from tessera_host.member import member as member_module
-from tessera_host.member.member import Member
+from tessera_host.member import composing, relay_sessions
+from tessera_host.member.state import MemberState
 from tessera_host.text import printable
 
 DAY = 86400
@@ -45,7 +46,7 @@ def _desk(
     desk = Waiting(folder, patch, capsys, budget)
     shutil.copytree(prepared, folder, dirs_exist_ok=True)
     desk.federation, desk.relay = federation, SampleRelay(federation, desk.clock)
-    patch.setattr(member_module, "RelayConnection", desk.relay)
+    patch.setattr(relay_sessions, "RelayConnection", desk.relay)
     desk.let_time_pass()
     return desk
 
@@ -243,9 +244,9 @@ def test_a_file_is_sent_shown_and_saved(ready: Desk) -> None:
 
 @pytest.mark.parametrize("name", ["../../escape", "/etc/passwd", "a\x1b[2Jb", "..", ".profile", "n" * 240, "con:aux"])
 def test_a_file_s_name_never_leaves_the_directory_nor_acts_on_the_terminal(ready: Desk, name: str) -> None:
-    with Member.open(ready.file("ann"), PASSPHRASE) as ann:
-        ann.queue_file("bob", name, b"x")
-        asyncio.run(ann.resend())
+    with MemberState.open(ready.file("ann"), PASSPHRASE) as ann:
+        composing.queue_file(ann, "bob", name, b"x")
+        asyncio.run(correspondence.resend(ann))
     ready.clock.next_round()
     _, out, _ = ready.run("bob", "inbox", "--save", ready.file("got"))
     (saved,) = ready.file("got").iterdir()
@@ -348,9 +349,9 @@ def test_follow_goes_on_over_failures_and_holds_no_lock_meanwhile(desk: Desk) ->
         if len(naps) == 4:
             raise KeyboardInterrupt
         desk.relay.fail_fetch = len(naps) == 2
-        Member.open(desk.file("ann"), PASSPHRASE).close()
-        with Member.open(desk.file("ann"), PASSPHRASE) as ann:
-            asyncio.run(ann.send("bob", f"number {len(naps)}"))
+        MemberState.open(desk.file("ann"), PASSPHRASE).close()
+        with MemberState.open(desk.file("ann"), PASSPHRASE) as ann:
+            asyncio.run(correspondence.send(ann, "bob", f"number {len(naps)}"))
         desk.clock.next_round()
 
     desk.monkeypatch.setattr(talk.time, "sleep", nap)

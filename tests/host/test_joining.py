@@ -23,8 +23,8 @@ from tessera_host.errors import (
 )
 from tessera_host.issuer import files
 from tessera_host.issuer.issuer import Issuer
-from tessera_host.member import issuer_visit, joining, joining_files
-from tessera_host.member.member import Member
+from tessera_host.member import issuer_visit, joining, joining_files, meeting
+from tessera_host.member.state import MemberState
 from tessera_host.planning import plan
 from tessera_host.protocol import card_files, cards
 from tessera_host.protocol.federation import DEFAULT_BUDGET, Federation, read_card
@@ -44,17 +44,17 @@ MANY_TOKENS = plan.make(
 )
 
 
-async def begin(office: Office, invitation: Invitation, home: str = "ben") -> Member:
+async def begin(office: Office, invitation: Invitation, home: str = "ben") -> MemberState:
     card = await joining.federation_card(invitation, office.clock())
     return joining.begin(office.folder / home, invitation, card, PASSPHRASE, office.clock)
 
 
-def reopened(office: Office, member: Member) -> Member:
+def reopened(office: Office, member: MemberState) -> MemberState:
     member.close()
-    return Member.open(office.folder / member.identity.name, PASSPHRASE, office.clock)
+    return MemberState.open(office.folder / member.identity.name, PASSPHRASE, office.clock)
 
 
-def tokens(member: Member) -> list[int]:
+def tokens(member: MemberState) -> list[int]:
     """How many there are for the first epochs."""
     return [len(member.wallet.of(epoch, member.federation.home.key)) for epoch in range(4)]
 
@@ -72,7 +72,7 @@ async def test_an_invitation_is_all_it_takes(office: Office) -> None:
     assert issuer_visit.talk_from(ben) == ben.federation.round_start(0) <= office.clock()
     assert ben.federation.home.name == "first"
     assert joining.pending(ben) is None
-    assert invitation.secret not in _everything(ben._store.data)
+    assert invitation.secret not in _everything(ben.store.data)
     ben.close()
 
 
@@ -255,7 +255,7 @@ async def test_home_relay_is_the_invitation_s(office: Office, tmp_path: Path) ->
     ben = reopened(office, ben)
     assert ben.federation.home.key == second.key
     assert [len(ben.wallet.of(1, relay.key)) for relay in ben.federation.relays] == [0, 2]
-    assert cards.decode(ben.invite("ann")).fields["relay"] == second.key
+    assert cards.decode(meeting.invite(ben, "ann")).fields["relay"] == second.key
     ben.close()
 
 
@@ -522,9 +522,9 @@ async def test_keystores_of_before_there_were_invitations_open_and_renew(office:
         assert issuer.summary()["invitations"] == []
         fields = cards.decode(issuer.federation_card).fields
     ann = office.member
-    del ann._store.data["joining"]
+    del ann.store.data["joining"]
     for name in ("budget", "issuer"):
-        del ann._store.data["federation"][name]
+        del ann.store.data["federation"][name]
     ann.save()
     office.member = ann = reopened(office, ann)
     assert (ann.federation.budget, ann.federation.issuer) == (DEFAULT_BUDGET, None)

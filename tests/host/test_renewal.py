@@ -10,8 +10,8 @@ from scipy import stats
 import quick_keystores
 from issuer_office import Office
 from tessera_host.errors import NotOnRoster, TryLater, Unreachable
-from tessera_host.member.member import Member
 from tessera_host.member.renewal import Renewal
+from tessera_host.member.state import MemberState
 
 DAY = 86400
 START = 20 * DAY  # an epoch of the middle
@@ -26,7 +26,7 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     made.member.close()
 
 
-def tokens(member: Member, epoch: int) -> int:
+def tokens(member: MemberState, epoch: int) -> int:
     return len(member.wallet.of(epoch, member.federation.home.key))
 
 
@@ -45,7 +45,7 @@ def test_the_moment_stands_and_does_not_look_at_what_the_member_does(office: Off
     """The same dice give the same moment, whether the member writes or not, and whoever has the keystore."""
     quiet, busy = Renewal(office.member, random.Random(7)), Renewal(office.member, random.Random(7))
     due = quiet.due_at()
-    office.member._store.data["posts"] = [office.clock()] * 5
+    office.member.store.data["posts"] = [office.clock()] * 5
     office.member.release()
     assert busy.due_at() == due
     office.clock.now += 3600

@@ -10,9 +10,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
 
+import correspondence
+
 from tessera_host.cli.demo import free_port
 from tessera_host.issuer.issuer import Issuer
-from tessera_host.member.member import Member
+from tessera_host.member import token_exchange
+from tessera_host.member.state import MemberState
 from tessera_host.planning import plan
 from tessera_host.protocol.relay_connection import RelayConnection
 from tessera_host.relay.process import RelayProcess
@@ -61,19 +64,19 @@ class OfficeOnDisk:
         )
         self.issuer.add_relay("relay", "127.0.0.1", self.port, folder / "relay", time_server)
         self.relay = RelayProcess(folder / "relay", self.port)
-        self.members: list[Member] = []
+        self.members: list[MemberState] = []
 
-    def member(self, name: str) -> Member:
+    def member(self, name: str) -> MemberState:
         """A member who is on the roster and has tokens."""
-        member = Member.create(self.folder / name, name, self.issuer.federation_card, PASSPHRASE)
+        member = MemberState.create(self.folder / name, name, self.issuer.federation_card, PASSPHRASE)
         self.members.append(member)
         self.issuer.admit(member.card())
-        member.fetch_tokens(self.issuer)
+        token_exchange.fetch(member, self.issuer)
         return member
 
-    def two_who_met(self) -> tuple[Member, Member]:
+    def two_who_met(self) -> tuple[MemberState, MemberState]:
         alice, bob = self.member("alice"), self.member("bob")
-        bob.accept(alice.confirm(bob.answer(alice.invite("bob"), "alice")))
+        correspondence.meet(alice, bob)
         return alice, bob
 
     def close(self) -> None:
@@ -90,7 +93,7 @@ class OfficeOnDisk:
 
 
 @asynccontextmanager
-async def admitted(member: Member, connections: type[RelayConnection] = RelayConnection) -> AsyncIterator[Any]:
+async def admitted(member: MemberState, connections: type[RelayConnection] = RelayConnection) -> AsyncIterator[Any]:
     """A connection of its own on a member's fetching token, to ask the relay what the member would not."""
     relay = member.federation.home
     async with await connections.open(relay.host, relay.port, relay.key, member.federation.newest.access_key) as found:

@@ -8,7 +8,7 @@ import pytest
 from command_line import TESSERA
 from sample_federation import SampleFederation
 
-from tessera_host.member.member import Member
+from tessera_host.member.state import MemberState
 
 PASSPHRASE = "correct horse battery"
 
@@ -18,7 +18,7 @@ def homes(tmp_path: Path) -> tuple[Path, Path]:
     """Two members of an office whose relay does not run: a meeting needs none."""
     card = SampleFederation().card()
     for name in ("ann", "bob"):
-        Member.create(tmp_path / name, name, card, PASSPHRASE).close()
+        MemberState.create(tmp_path / name, name, card, PASSPHRASE).close()
     return tmp_path / "ann", tmp_path / "bob"
 
 

@@ -10,7 +10,7 @@ import pytest
 from command_line import TESSERA
 from sample_federation import SampleFederation
 
-from tessera_host.member.member import Member
+from tessera_host.member.state import MemberState
 
 PASSPHRASE = "correct horse battery"
 
@@ -18,7 +18,7 @@ PASSPHRASE = "correct horse battery"
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A member, and a user's session of its own."""
-    Member.create(tmp_path / "ann", "ann", SampleFederation().card(), PASSPHRASE).close()
+    MemberState.create(tmp_path / "ann", "ann", SampleFederation().card(), PASSPHRASE).close()
     with tempfile.TemporaryDirectory(dir="/tmp") as runtime:  # short enough for a socket's path
         own = {"TESSERA_HOME": str(tmp_path / "ann"), "XDG_RUNTIME_DIR": runtime, "TESSERA_PASSPHRASE_FILE": ""}
         environment = {**os.environ, **own, "HOME": str(tmp_path)}

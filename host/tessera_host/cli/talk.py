@@ -24,10 +24,11 @@ from ..agent.link import AgentLink
 from ..errors import Interrupted, InvalidInput, RelayRefused, TesseraError, Unreachable, UsageError
 from ..keys import passphrase
 from ..keys.keystore import Secret
-from ..member.fetching import FetchReport
+from ..member.fetching import Fetcher, FetchReport
 from ..member.history import POSTED, Sent
 from ..member.inbox import Message
-from ..member.member import KEYSTORE_NAME, Member
+from ..member.relay_sessions import RelaySessions
+from ..member.state import KEYSTORE_NAME, MemberState
 from ..protocol.records import MAX_PARTS, MESSAGE_BYTES
 from ..text import printable
 from . import progress
@@ -451,8 +452,8 @@ def _follow_once(home: Path, phrase: Secret, as_json: bool) -> float:
 
 def _fetch_once(home: Path, phrase: Secret) -> tuple[FetchReport, float]:
     """The report, and the seconds until some moment soon after the next round is sealed: not all come at once."""
-    with Member.open(home, phrase) as member:
-        report = asyncio.run(member.fetch())
+    with MemberState.open(home, phrase) as member:
+        report = asyncio.run(Fetcher(member, RelaySessions(member)).fetch())
         jitter = random.uniform(0.5, max(1.0, min(JITTER_SECONDS, member.federation.newest.round_seconds / 4)))
         return report, member.seconds_to_next_round() + jitter
 
@@ -474,7 +475,7 @@ def _show_report(report: FetchReport, as_json: bool) -> None:
 def status(home: Home, relay: RelayName = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Ask a relay for its round, parameters and curve tier, and compare clocks."""
     with open_member(home, passphrase_file) as member:
-        found = asyncio.run(member.status(relay))
+        found = asyncio.run(RelaySessions(member).status(relay))
         waiting = len(member.outbox)
     info = asdict(found.info)
     result = {"relay": found.relay, **info, "epoch": found.epoch, "own_round": found.own_round}

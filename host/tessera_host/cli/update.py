@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from tessera.release import version_text
 
+from ..member import relay_update as updating
 from ..protocol import releases
 from .options import Home, Json, PassphraseFile, open_member
 from .output import show
@@ -42,7 +43,7 @@ def relay_update(
         with Progress(disable=not sys.stderr.isatty(), transient=True) as progress:
             task = progress.add_task(f"{name}: code", total=len(artifact))
             wait = asyncio.run(
-                member.update_relay(name, release, artifact, lambda done, _: progress.update(task, completed=done))
+                updating.update(member, name, release, artifact, lambda done, _: progress.update(task, completed=done))
             )
     version = version_text(release.version)
     text = [

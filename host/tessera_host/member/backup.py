@@ -1,7 +1,7 @@
 """Backups of a member's keystore, and what holds after one was restored (PROTOCOL §7).
 
-Owns the backup file, what of an old state must not be used again, and the hold on sending. A backup is old: what the
-lost computer used since, nobody knows. So no key of an epoch it may have sent in is used (the hold), message numbers
+Owns the backup file and what of an old state must not be used again. A backup is old: what the
+lost computer used since, nobody knows. So no key of an epoch it may have sent in is used (`hold`), message numbers
 go on in a range of their own, and whatever was half done is dropped.
 """
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..clock import Clock, local_time
+from ..clock import Clock, unix_now
 from ..errors import NotPermitted
 from ..keys import keystore
 from ..keys.keystore import Keystore, Secret
 from ..protocol.federation import Federation
 from ..protocol.records import GENERATION_MESSAGES, MAX_MESSAGE
 from .accountant import Accountant
+from .state import KEYSTORE_NAME, MemberState
+from .state import KIND as MEMBER_KIND
 
 KIND = "member-backup"
-# Two relays may be a round off this computer's clock each, one back and one ahead.
-CLOCK_ROUNDS = 2
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,23 @@ class Restored:
     meetings_dropped: int
 
 
-def write(store: Keystore, path: Path, passphrase: str | None, now: int) -> None:
-    """A new file with all of an open keystore, under another passphrase or, without one, the keystore's own.
+def write(state: MemberState, path: Path, passphrase: str | None = None) -> None:
+    """A new file with all of a member, under another passphrase or, without one, the keystore's own.
 
     Raises KeystoreError if there is a file of this name.
     """
-    secret: Secret = store.derived_key if passphrase is None else passphrase
-    keystore.write_apart(path, secret, KIND, {"made": now, "state": store.data})
+    secret: Secret = state.store.derived_key if passphrase is None else passphrase
+    keystore.write_apart(path, secret, KIND, {"made": state.now(), "state": state.store.data})
 
 
-def restore(path: Path, passphrase: str, target: Path, kind: str, new_passphrase: str | None, clock: Clock) -> Restored:
-    """Make the keystore `target` out of a backup. Raises KeystoreError if there is one, or the backup is none."""
+def restore(
+    path: Path, passphrase: str, home: Path, new_passphrase: str | None = None, clock: Clock = unix_now
+) -> Restored:
+    """Make the directory `home` out of a backup. Raises KeystoreError if there is one, or the backup is none."""
     content = keystore.read_apart(path, passphrase, KIND)
     data, made = content["state"], int(content["made"])
     restored = _made_safe(data, made, clock())
-    Keystore.create(target, new_passphrase or passphrase, kind, data).close()
+    Keystore.create(home / KEYSTORE_NAME, new_passphrase or passphrase, MEMBER_KIND, data).close()
     return restored
 
 
@@ -87,42 +89,3 @@ def _use_up_the_day(data: dict[str, Any], federation: Federation, now: int) -> N
     """The lost computer may have sent as much as the office's budget allows."""
     allowed = Accountant([], federation).budget(now).allowed
     data["posts"] = [now] * allowed
-
-
-class Hold:
-    """A view of the keystore's map `{"restored", "epoch"}`, empty for who never restored a backup: before `epoch`
-    nothing is sealed. Until a relay has confirmed the clock, nobody knows which epoch that is."""
-
-    def __init__(self, state: dict[str, Any], federation: Federation) -> None:
-        self._state = state
-        self._federation = federation
-
-    def clock_confirmed(self, open_round: int) -> None:
-        """A relay's open round fits this computer's clock: the first time after a restore the hold gets its end."""
-        if self._state and self._state["epoch"] is None:
-            self._state["epoch"] = self._federation.epoch_of(open_round + CLOCK_ROUNDS) + 1
-
-    def ends_at(self) -> int | None:
-        """Unix seconds; in the past if there is none. None if no relay was reached since the restore."""
-        if not self._state:
-            return 0
-        epoch = self._state["epoch"]
-        if epoch is None:
-            return None
-        return self._federation.round_start(self._federation.first_round(epoch))
-
-    def earliest(self, now: int) -> int:
-        """When it ends if a relay is reached right away."""
-        following = self._federation.epoch_of(self._federation.round_at(now) + CLOCK_ROUNDS) + 1
-        return self._federation.round_start(self._federation.first_round(following))
-
-    def check(self, epoch: int) -> None:
-        """Raises NotPermitted in an epoch in which the lost computer may have sent."""
-        end = self._state.get("epoch", 0)
-        if end is None or epoch < end:
-            since = self.ends_at()
-            raise NotPermitted(
-                "this keystore was restored from a backup: nothing is sent before "
-                + ("a relay was reached" if since is None else local_time(since)),
-                "the lost computer may have sent with the keys of this epoch; reading is possible",
-            )
