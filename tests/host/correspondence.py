@@ -43,7 +43,7 @@ def meet(inviter: MemberState, answerer: MemberState) -> None:
 async def send(member: MemberState, contact: str, text: str, by: Sender | None = None) -> SendReport:
     """Post a text at once, after whatever waits for the same relay. What an error interrupts stays in the outbox."""
     messages = composing.queue(member, contact, text)
-    rounds = await _post_all(member, member.contacts.get(contact)["relay"], by or sender(member))
+    rounds = await _post_all(member, member.contacts.get(contact).relay, by or sender(member))
     return SendReport(list(messages), rounds, len(member.outbox))
 
 

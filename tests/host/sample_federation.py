@@ -124,7 +124,7 @@ class _Refused(Exception):
 
 
 class SampleRelay:
-    """Stands in for `RelayConnection` in the module `member`: `open` and `resume` give connections to it."""
+    """Stands in for `RelayConnection` in the module `relay_sessions`: `open` and `resume` give connections to it."""
 
     def __init__(self, federation: SampleFederation, clock: Clock, number: int = 0) -> None:
         self.federation = federation

@@ -59,7 +59,7 @@ def test_backup_opens_with_its_passphrase_only(at: Setting, passphrase: str | No
     assert (found.name, found.made) == ("Ann", at.clock())
     with MemberState.open(at.folder / "new", "third", at.clock) as again:
         assert again.identity == at.ann.identity
-        assert again.contacts.get("Bob")["words"] == at.ann.contacts.get("Bob")["words"]
+        assert again.contacts.get("Bob").words == at.ann.contacts.get("Bob").words
 
 
 def test_nothing_is_overwritten_and_kinds_are_told_apart(at: Setting) -> None:

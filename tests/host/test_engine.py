@@ -166,7 +166,7 @@ def test_moments_late_in_a_round_are_not_in_the_past() -> None:
 def test_tokens_come_into_use_at_random_rounds_of_the_first_part_of_an_epoch_and_never_two_at_once(
     world: World,
 ) -> None:
-    federation = Federation(world.office.ann.store.data["federation"])
+    federation = Federation(world.office.ann.data.federation)
     home = federation.home.key
     firsts = set()
     for epoch in range(40):
@@ -180,7 +180,7 @@ def test_tokens_come_into_use_at_random_rounds_of_the_first_part_of_an_epoch_and
 
 
 def test_every_posting_token_has_its_turn(world: World) -> None:
-    federation = Federation(world.office.ann.store.data["federation"])
+    federation = Federation(world.office.ann.data.federation)
     schedule = EpochSchedule.of(bytes(32), federation, 0, {federation.home.key: 3})
     turns = [schedule.turn(federation.home.key, round_) for round_ in range(EPOCH_ROUNDS)]
     assert turns == sorted(turns) and set(turns) == {0, 1, 2}

@@ -13,6 +13,7 @@ from tessera_host.errors import InvalidInput, Unreachable
 from tessera_host.member import address_book, composing
 from tessera_host.member.history import KEPT, History
 from tessera_host.member.inbox import Message
+from tessera_host.member.schema import SentEntry
 from tessera_host.protocol import records
 from tessera_host.protocol.records import FILE, Part
 
@@ -67,7 +68,7 @@ def test_history_survives_closing_and_a_contact_takes_its_part_along(office: Off
 
 
 def test_only_finished_entries_are_forgotten() -> None:
-    entries: list[dict[str, object]] = []
+    entries: list[SentEntry] = []
     history = History(entries)
     history.add("waits", [Part(0, 0, 1, 1, b"")], 0, "first")
     for number in range(KEPT + 5):

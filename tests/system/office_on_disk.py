@@ -16,6 +16,7 @@ from tessera_host.cli.demo import free_port
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.member import token_exchange
 from tessera_host.member.state import MemberState
+from tessera_host.member.wallet import proof
 from tessera_host.planning import plan
 from tessera_host.protocol.relay_connection import RelayConnection
 from tessera_host.relay.process import RelayProcess
@@ -99,8 +100,8 @@ async def admitted(member: MemberState, connections: type[RelayConnection] = Rel
     async with await connections.open(relay.host, relay.port, relay.key, member.federation.newest.access_key) as found:
         epoch = member.federation.epoch_of((await found.info()).open_round)
         token = member.wallet.for_fetching(epoch, relay.key)
-        key, signature = token.state["key"], token.state["signature"]
-        await found.auth(epoch, key, signature, token.proof(found.handshake_hash))
+        key, signature = token.key, token.signature
+        await found.auth(epoch, key, signature, proof(token, found.handshake_hash))
         yield found
 
 

@@ -4,6 +4,7 @@ never on a network, the relay runs on MicroPython."""
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +219,7 @@ def test_tokens_of_another_federation_are_refused_by_the_relay(office: Federatio
     """They verify under another federation's key of the same epoch."""
     with OfficeOnDisk(tmp_path, int(time.time()) - QUICK["epoch_rounds"]) as other:
         theirs = other.member("carol").wallet.of(1, other.issuer.relays[0]["key"])
-        foreign = [dict(token.state) for token in theirs]
+        foreign = [asdict(token) for token in theirs]
 
     def change(now: list[Any], _: list[Any]) -> list[Any]:
         return [token | {"relay": now[0]["relay"]} for token in foreign]
@@ -238,8 +239,8 @@ def carol_with_other_tokens(office: Federation, name: str, change: Callable[[Any
     home.mkdir()
     (home / "member.keystore").write_bytes((office.home("carol") / "member.keystore").read_bytes())
     with Keystore.open(home / "member.keystore", PASSPHRASE, "member") as store:
-        now, later = ([t for t in store.data["wallet"]["tokens"] if t["epoch"] == epoch] for epoch in (1, 2))
-        store.data["wallet"]["tokens"] = change(now, later)
+        now, later = ([t for t in store.data["tokens"]["tokens"] if t["epoch"] == epoch] for epoch in (1, 2))
+        store.data["tokens"]["tokens"] = change(now, later)
         store.save()
     yield home
 

@@ -194,7 +194,7 @@ class Client:
             return self._again(member, sent).state == POSTED
 
         async with self.shared.held() as member:
-            relay = member.federation.relay_with_key(member.contacts.get(sent.contact)["relay"])
+            relay = member.federation.relay_with_key(member.contacts.get(sent.contact).relay)
         await self._post(relay, finished, wait, at_once, progress)
         async with self.shared.held() as member:
             return self._again(member, sent)
@@ -344,8 +344,8 @@ def default_home() -> Path:
 
 def _contact(member: MemberState, name: str) -> Contact:
     contact = member.contacts.get(name)
-    relays = [relay.name for relay in member.federation.relays if relay.key == contact["relay"]]
-    return Contact(name, contact["verified"], relays[0] if relays else "a relay that is gone", list(contact["words"]))
+    relays = [relay.name for relay in member.federation.relays if relay.key == contact.relay]
+    return Contact(name, contact.verified, relays[0] if relays else "a relay that is gone", list(contact.words))
 
 
 def _opened(home: Path, secret: str | None, passphrase_file: Path | None) -> MemberState:

@@ -17,10 +17,10 @@ from ..errors import NotPermitted, TesseraError
 from ..member.fetching import Fetcher
 from ..member.fixed_delay import Settling, Sleep
 from ..member.inbox import Message
+from ..member.schema import Token
 from ..member.sending import Posted, Sender
 from ..member.sharing import SharedMember
 from ..member.state import MemberState
-from ..member.wallet import Token
 from ..protocol.federation import Relay
 from .schedule import FETCH, POST, EpochSchedule, Slot, moments
 
@@ -220,5 +220,5 @@ class Engine:
 
 def _relays(member: MemberState) -> list[Relay]:
     """The home relay, and those that contacts are on, if there is a token to post with."""
-    keys = {contact["relay"] for contact in member.contacts.book.values()} | {member.federation.home.key}
+    keys = {contact.relay for contact in member.contacts.book.values()} | {member.federation.home.key}
     return [relay for relay in member.federation.relays if relay.key in keys]

@@ -151,7 +151,7 @@ def _go_on(
     check_new_file(output)
     with opener() as member:
         step = make(member)
-        words = None if step.awaits else list(member.contacts.get(step.name)["words"])
+        words = None if step.awaits else list(member.contacts.get(step.name).words)
     _show_step(step, words, output, as_json)
 
 
@@ -188,7 +188,7 @@ def contact_verify(
         cli_meeting.compare(opener, name)
         return
     with opener() as member:
-        own = list(member.contacts.get(name)["words"])
+        own = list(member.contacts.get(name).words)
         if words is None:
             raise UsageError(
                 "there is no terminal to ask on", "give the words the other side reads: --words 'SIX WORDS'"
@@ -227,9 +227,9 @@ def contact_show(name: ContactName, home: Home, passphrase_file: PassphraseFile 
 
 def _contact(member: MemberState, name: str) -> dict[str, Any]:
     contact = member.contacts.get(name)
-    relay = member.federation.relay_with_key(contact["relay"]).name
-    facts = {"name": name, "verified": contact["verified"], "words": contact["words"], "key": contact["key"]}
-    return {**facts, "relay": relay, "blocked": bool(contact.get("blocked"))}
+    relay = member.federation.relay_with_key(contact.relay).name
+    facts = {"name": name, "verified": contact.verified, "words": contact.words, "key": contact.key}
+    return {**facts, "relay": relay, "blocked": contact.blocked}
 
 
 def _state(contact: dict[str, Any]) -> str:

@@ -192,10 +192,9 @@ async def converse(directory: Path, passphrase: str, issuer: Issuer, lines: list
             )
         _, confirm = meeting.confirm(alice, meeting.answer(bob, meeting.invite(alice, "bob"), "alice"))
         meeting.accept(bob, confirm)
-        console.print(f"alice reads: [bold]{' '.join(alice.contacts.get('bob')['words'])}[/]")
-        console.print(
-            f"bob reads:   [bold]{' '.join(bob.contacts.get('alice')['words'])}[/]   the same, so nobody is in between"
-        )
+        console.print(f"alice reads: [bold]{' '.join(alice.contacts.get('bob').words)}[/]")
+        words = " ".join(bob.contacts.get("alice").words)
+        console.print(f"bob reads:   [bold]{words}[/]   the same, so nobody is in between")
         talk = Talk(issuer, alice, bob)
         await talk.exchange(lines)
         return talk.story

@@ -112,7 +112,7 @@ def _is_whole(text: str) -> bool:
 def compare(open_member: OpenMember, name: str) -> None:
     """Show the six words and ask. Only a yes makes the contact a verified one."""
     with open_member() as member:
-        words = member.contacts.get(name)["words"]
+        words = member.contacts.get(name).words
     say()
     say(f"Six words:  {' '.join(words)}")
     say(f"Call {name}, or meet: read them to each other. Whoever stands between you two has other words.")

@@ -7,15 +7,16 @@ go on in a range of their own, and whatever was half done is dropped.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..clock import Clock, unix_now
-from ..errors import NotPermitted
+from ..errors import KeystoreError, NotPermitted
 from ..keys import keystore
 from ..keys.keystore import Keystore, Secret
 from ..protocol.federation import Federation
 from ..protocol.records import GENERATION_MESSAGES, MAX_MESSAGE
+from . import schema
 from .accountant import Accountant
+from .schema import HoldState, MemberData, Tokens
 from .state import KEYSTORE_NAME, MemberState
 from .state import KIND as MEMBER_KIND
 
@@ -39,7 +40,7 @@ def write(state: MemberState, path: Path, passphrase: str | None = None) -> None
     Raises KeystoreError if there is a file of this name.
     """
     secret: Secret = state.store.derived_key if passphrase is None else passphrase
-    keystore.write_apart(path, secret, KIND, {"made": state.now(), "state": state.store.data})
+    keystore.write_apart(path, secret, KIND, {"made": state.now(), "state": schema.write(state.data)})
 
 
 def restore(
@@ -47,26 +48,28 @@ def restore(
 ) -> Restored:
     """Make the directory `home` out of a backup. Raises KeystoreError if there is one, or the backup is none."""
     content = keystore.read_apart(path, passphrase, KIND)
-    data, made = content["state"], int(content["made"])
+    if not (isinstance(content, dict) and isinstance(content.get("state"), dict) and type(content.get("made")) is int):
+        raise KeystoreError(f"{path} is no backup that tessera wrote", "look for another one")
+    data, made = schema.read(content["state"], path), content["made"]
     restored = _made_safe(data, made, clock())
-    Keystore.create(home / KEYSTORE_NAME, new_passphrase or passphrase, MEMBER_KIND, data).close()
+    Keystore.create(home / KEYSTORE_NAME, new_passphrase or passphrase, MEMBER_KIND, schema.write(data)).close()
     return restored
 
 
-def _made_safe(data: dict[str, Any], made: int, now: int) -> Restored:
-    federation = Federation(data["federation"])
-    round_ = max(federation.round_at(now), data["newest_round"])
+def _made_safe(data: MemberData, made: int, now: int) -> Restored:
+    federation = Federation(data.federation)
+    round_ = max(federation.round_at(now), data.newest_round)
     epoch = federation.epoch_of(round_)
-    data["hold"] = {"restored": now, "epoch": None}
-    for contact in data["contacts"]["book"].values():
-        contact["next_message"] = max(contact["next_message"], first_message(epoch))
-        contact["received"]["resync"] = True  # what the lost computer read and the relay does not have any more
-    meetings = sum(len(data["contacts"].get(kind, ())) for kind in ("invites", "answers"))
-    data["contacts"] |= {"invites": {}, "answers": {}}
-    _forget_sessions(data["wallet"])
+    data.hold = HoldState(now)
+    for contact in data.contacts.book.values():
+        contact.next_message = max(contact.next_message, first_message(epoch))
+        contact.received.resync = True  # what the lost computer read and the relay does not have any more
+    meetings = len(data.contacts.invites) + len(data.contacts.answers)
+    data.contacts.invites, data.contacts.answers = {}, {}
+    _forget_sessions(data.tokens)
     _use_up_the_day(data, federation, now)
-    epochs = {state["epoch"] for state in data["wallet"]["tokens"]}
-    return Restored(data["name"], made, sorted(known for known in epochs if known >= epoch), meetings)
+    epochs = {token.epoch for token in data.tokens.tokens}
+    return Restored(data.name, made, sorted(known for known in epochs if known >= epoch), meetings)
 
 
 def first_message(epoch: int) -> int:
@@ -78,14 +81,14 @@ def first_message(epoch: int) -> int:
     return number
 
 
-def _forget_sessions(wallet: dict[str, Any]) -> None:
+def _forget_sessions(state: Tokens) -> None:
     """A resumption id serves once, and it may have served; so may an offer. A challenge can be shown again."""
-    wallet["requests"] = {}
-    for token in wallet["tokens"]:
-        token["resume"] = None
+    state.requests = {}
+    for token in state.tokens:
+        token.resume = None
 
 
-def _use_up_the_day(data: dict[str, Any], federation: Federation, now: int) -> None:
+def _use_up_the_day(data: MemberData, federation: Federation, now: int) -> None:
     """The lost computer may have sent as much as the office's budget allows."""
     allowed = Accountant([], federation).budget(now).allowed
-    data["posts"] = [now] * allowed
+    data.posts = [now] * allowed

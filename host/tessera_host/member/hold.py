@@ -3,35 +3,33 @@
 Owns when it ends. What else a restore does is `backup`'s.
 """
 
-from typing import Any
-
 from ..clock import local_time
 from ..errors import NotPermitted
 from ..protocol.federation import Federation
 from ..protocol.limits import CLOCK_ROUNDS
+from .schema import HoldState
 
 # Of two relays one may be a round back and one ahead of this computer's clock.
 RELAYS_APART_ROUNDS = 2 * CLOCK_ROUNDS
 
 
 class Hold:
-    """A view of the keystore's map `{"restored", "epoch"}`, empty for who never restored a backup: before `epoch`
-    nothing is sealed. Until a relay has confirmed the clock, nobody knows which epoch that is."""
+    """A view of the keystore's hold; None for a member that never restored a backup."""
 
-    def __init__(self, state: dict[str, Any], federation: Federation) -> None:
+    def __init__(self, state: HoldState | None, federation: Federation) -> None:
         self._state = state
         self._federation = federation
 
     def clock_confirmed(self, open_round: int) -> None:
         """A relay's open round fits this computer's clock: the first time after a restore the hold gets its end."""
-        if self._state and self._state["epoch"] is None:
-            self._state["epoch"] = self._federation.epoch_of(open_round + RELAYS_APART_ROUNDS) + 1
+        if self._state and self._state.epoch is None:
+            self._state.epoch = self._federation.epoch_of(open_round + RELAYS_APART_ROUNDS) + 1
 
     def ends_at(self) -> int | None:
         """Unix seconds; in the past if there is none. None if no relay was reached since the restore."""
         if not self._state:
             return 0
-        epoch = self._state["epoch"]
+        epoch = self._state.epoch
         if epoch is None:
             return None
         return self._federation.round_start(self._federation.first_round(epoch))
@@ -43,7 +41,7 @@ class Hold:
 
     def check(self, epoch: int) -> None:
         """Raises NotPermitted in an epoch in which the lost computer may have sent."""
-        end = self._state.get("epoch", 0)
+        end = self._state.epoch if self._state else 0
         if end is None or epoch < end:
             since = self.ends_at()
             raise NotPermitted(

@@ -41,7 +41,7 @@ def begin(home: Path, invitation: Invitation, card: str, passphrase: str, clock:
 
 def check_same(member: MemberState, invitation: Invitation) -> None:
     """Raises UsageError if the identity that is there did not begin with this invitation."""
-    if member.joining.get("invitation") != invitation.id:
+    if member.joining is None or member.joining.invitation != invitation.id:
         raise UsageError(
             f"there is another identity here already: {member.identity.name} at {member.federation.name}",
             "name another directory with --home; one identity is one person on one computer",
@@ -50,14 +50,14 @@ def check_same(member: MemberState, invitation: Invitation) -> None:
 
 def pending(member: MemberState) -> Invitation | None:
     """The invitation that this member was not admitted for yet."""
-    card = member.joining.get("card")
-    return Invitation.read(card) if card else None
+    joining = member.joining
+    return Invitation.read(joining.card) if joining and joining.card else None
 
 
 def admitted(member: MemberState) -> None:
     """The issuer has this member on its roster: the invitation's secret is of no more use."""
-    if member.joining.get("card"):
-        member.joining["card"] = None
+    if member.joining and member.joining.card:
+        member.joining.card = None
         member.save()
 
 

@@ -14,6 +14,7 @@ from ..errors import InvalidInput, UsageError
 from ..protocol import cards
 from ..protocol.cards import Card
 from ..protocol.limits import CLOCK_ROUNDS
+from .schema import AnswerMeeting
 from .state import MemberState
 
 INVITE, ANSWER, CONFIRM = "invite", "answer", "confirm"
@@ -47,9 +48,9 @@ def begin(member: MemberState, name: str, rekey: bool = False) -> Step:
 def under_way(member: MemberState, name: str) -> Step | None:
     """The meeting with this name that was begun and not finished."""
     for meeting in member.contacts.open_meetings(contact=name):
-        if "invite" in meeting:
-            return _answered(name, meeting["payload"], meeting["invite"])
-        return _invited(name, _text(INVITE, meeting["payload"]))
+        if isinstance(meeting, AnswerMeeting):
+            return _answered(name, meeting.payload, meeting.invite)
+        return _invited(name, _text(INVITE, meeting.payload))
     return None
 
 
@@ -139,8 +140,8 @@ def _take_answer(member: MemberState, card: Card, name: str | None, expected: bo
         raise _own(ANSWER, _name_of(member, card.payload), CONFIRM)
     known = member.contacts.finished_by_answer(_hash(ANSWER, card.payload))
     if known is not None:
-        again = f"{known['name']}'s answer was taken before; this is the same confirm card once more."
-        return Step(known["name"], _short(card.fields["invite"]), CONFIRM, known["confirm"], None, again)
+        again = f"{known.name}'s answer was taken before; this is the same confirm card once more."
+        return Step(known.name, _short(card.fields["invite"]), CONFIRM, known.confirm, None, again)
     _check_first_answer(member, card, name)
     found, made = confirm(member, _text(ANSWER, card.payload))
     return Step(found, _short(card.fields["invite"]), CONFIRM, made)
@@ -151,12 +152,12 @@ def _check_first_answer(member: MemberState, card: Card, expected_name: str | No
     other = member.contacts.finished_by_invite(invited)
     if other is not None:
         raise InvalidInput(
-            f"this is a second answer to an invite that '{other['name']}' has answered",
-            f"somebody got hold of that invite: compare the six words with {other['name']}, and invite the other anew",
+            f"this is a second answer to an invite that '{other.name}' has answered",
+            f"somebody got hold of that invite: compare the six words with {other.name}, and invite the other anew",
         )
     for meeting in member.contacts.open_meetings():
-        if _hash(INVITE, meeting["payload"]) == invited:
-            _check_name(ANSWER, meeting["name"], expected_name)
+        if _hash(INVITE, meeting.payload) == invited:
+            _check_name(ANSWER, meeting.name, expected_name)
             break
     else:
         raise InvalidInput(
@@ -168,14 +169,14 @@ def _check_first_answer(member: MemberState, card: Card, expected_name: str | No
 def _take_confirm(member: MemberState, card: Card, name: str | None, expected: bool) -> Step:
     answered = card.fields["answer"]
     known = member.contacts.finished_by_answer(answered)
-    if known is not None and known["confirm"] is not None:
-        raise _own(CONFIRM, known["name"], None)
+    if known is not None and known.confirm is not None:
+        raise _own(CONFIRM, known.name, None)
     if known is not None:
-        return Step(known["name"], _short(known["invite"]), note="This confirm card was taken before.")
+        return Step(known.name, _short(known.invite), note="This confirm card was taken before.")
     for meeting in member.contacts.open_meetings():
-        if _hash(ANSWER, meeting["payload"]) == answered:
-            _check_name(CONFIRM, meeting["name"], name)
-            return Step(accept(member, _text(CONFIRM, card.payload)), _short(_hash(INVITE, meeting["invite"])))
+        if isinstance(meeting, AnswerMeeting) and _hash(ANSWER, meeting.payload) == answered:
+            _check_name(CONFIRM, meeting.name, name)
+            return Step(accept(member, _text(CONFIRM, card.payload)), _short(_hash(INVITE, meeting.invite)))
     raise InvalidInput(
         "this confirm card is of another meeting: it does not follow from an answer of yours",
         "if you were sent an invite, take that first; if not, this card is for someone else",
@@ -199,12 +200,12 @@ _TAKERS: dict[str, Callable[[MemberState, Card, str | None, bool], Step]] = {
 def _repeated(member: MemberState, card: Card) -> Step | None:
     """An invite that was taken before: the same answer once more, or what came of it."""
     for meeting in member.contacts.open_meetings():
-        if meeting.get("invite") == card.payload:
+        if isinstance(meeting, AnswerMeeting) and meeting.invite == card.payload:
             note = "This invite was answered before; this is the same answer once more."
-            return _answered(meeting["name"], meeting["payload"], card.payload, note)
+            return _answered(meeting.name, meeting.payload, card.payload, note)
     known = member.contacts.finished_by_invite(_hash(INVITE, card.payload))
     if known is not None:
-        return Step(known["name"], _short(known["invite"]), note="This invite was taken before.")
+        return Step(known.name, _short(known.invite), note="This invite was taken before.")
     return None
 
 
@@ -225,7 +226,7 @@ def _crossed(member: MemberState, card: Card, own: Step, expected: bool) -> Step
         )
     if member.identity.key > card.fields["key"]:
         return replace(own, note=f"You both began, and your invite counts: {own.name} has to take it.")
-    rekeys = any(meeting.get("rekey") for meeting in member.contacts.open_meetings(contact=own.name))
+    rekeys = any(meeting.rekey for meeting in member.contacts.open_meetings(contact=own.name))
     abandon(member, own.name)
     return replace(_answer(member, card, own.name, rekeys), note=f"You both began, and {own.name}'s invite counts.")
 
@@ -237,7 +238,7 @@ def _own(kind: str, name: str, next_kind: str | None) -> InvalidInput:
 
 
 def _name_of(member: MemberState, payload: bytes) -> str:
-    return next((m["name"] for m in member.contacts.open_meetings() if m["payload"] == payload), "the other side")
+    return next((m.name for m in member.contacts.open_meetings() if m.payload == payload), "the other side")
 
 
 def _invited(name: str, card: str) -> Step:

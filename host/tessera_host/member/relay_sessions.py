@@ -14,8 +14,9 @@ from ..protocol import relay_connection
 from ..protocol.federation import Relay
 from ..protocol.limits import CLOCK_ROUNDS
 from ..protocol.relay_connection import Info, Refusal, RelayConnection, ResumptionRefused
+from .schema import Token
 from .state import MemberState
-from .wallet import Token
+from .wallet import proof
 
 # (epoch, relay's static key) → the token to use; raises NotPermitted if there is none.
 TokenChoice = Callable[[int, bytes], Token]
@@ -95,14 +96,15 @@ class RelaySessions:
         seen, seconds = self._state.newest_round, self._state.federation.newest.round_seconds
         apart = f"{abs(open_round - own)} rounds of {seconds} s"
         rounds = f"the open round is {own} by this computer, {open_round} by the relay"
-        relative = "behind" if open_round < own else "ahead of"
+        relays_side = "behind" if open_round < own else "ahead of"
         if own < seen - CLOCK_ROUNDS:
-            message = f"this computer's clock is wrong: it is {apart} behind the relay's, and behind earlier contacts"
+            side = "ahead of" if open_round < own else "behind"
+            message = f"this computer's clock is wrong: it is {apart} {side} the relay's, and behind earlier contacts"
             return ClockOff(message, f"set this computer's clock; {rounds}")
         if open_round < seen:
-            message = f"the relay's clock is wrong: it is {apart} {relative} this computer's, and behind what it was"
+            message = f"the relay's clock is wrong: it is {apart} {relays_side} this computer's, and behind what it was"
             return ClockOff(message, f"tell IT; {rounds}")
-        message = f"the relay's clock is {apart} {relative} this computer's, and either may be wrong"
+        message = f"the relay's clock is {apart} {relays_side} this computer's, and either may be wrong"
         return ClockOff(message, f"check this computer's clock; if it is right, tell IT; {rounds}")
 
     # -- how a session begins
@@ -154,8 +156,8 @@ class RelaySessions:
             epoch = self._state.federation.epoch_of(info.open_round)
             self._state.wallet.forget_before(epoch)
             token = choose(epoch, relay.key)
-            proof = token.proof(connection.handshake_hash)
-            token.admitted(*await connection.auth(epoch, token.state["key"], token.state["signature"], proof))
+            shown = proof(token, connection.handshake_hash)
+            token.admitted(*await connection.auth(epoch, token.key, token.signature, shown))
             self._state.save()
         return Session(connection, token, info)
 

@@ -6,7 +6,7 @@ has for it, whether there is a part or not. When which of the two is done is `pa
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..errors import NotPermitted
 from ..protocol import records, relay_connection
@@ -15,6 +15,7 @@ from ..protocol.records import Part
 from ..protocol.relay_connection import Refusal
 from .fixed_delay import Settling
 from .relay_sessions import RelaySessions, Session, TokenChoice
+from .schema import Outgoing
 from .state import MemberState
 
 
@@ -69,17 +70,17 @@ class Sender:
     def _session(self, relay: Relay) -> AbstractAsyncContextManager[Session]:
         return self._sessions.session(relay, self._state.wallet.for_posting)
 
-    def _next(self, relay: Relay) -> dict[str, Any] | None:
+    def _next(self, relay: Relay) -> Outgoing | None:
         return next(self._state.outbox.waiting(relay.key), None)
 
-    def _sealed(self, session: Session, item: dict[str, Any]) -> bytes | None:
+    def _sealed(self, session: Session, item: Outgoing) -> bytes | None:
         """The record of a slot; None if none may be sent in this epoch, or the recipient looks for no more."""
         try:
             return self._seal(session, item)
         except NotPermitted:
             return None
 
-    def _seal(self, session: Session, item: dict[str, Any]) -> bytes:
+    def _seal(self, session: Session, item: Outgoing) -> bytes:
         """Seal under a new index and count it, durably."""
         state, epoch = self._state, session.token.epoch
         state.hold.check(epoch)
@@ -88,7 +89,7 @@ class Sender:
         state.save()
         return record
 
-    async def _post(self, session: Session, item: dict[str, Any]) -> Posted | None:
+    async def _post(self, session: Session, item: Outgoing) -> Posted | None:
         """One attempt: seal under a new index, save, post, save. None if the part still waits."""
         record = self._seal(session, item)
         try:
@@ -98,17 +99,16 @@ class Sender:
             return None
         return self._acknowledged(session, item, open_round)
 
-    def _acknowledged(self, session: Session, item: dict[str, Any], open_round: int) -> Posted | None:
+    def _acknowledged(self, session: Session, item: Outgoing, open_round: int) -> Posted | None:
         state = self._state
         session.token.posted()
-        part = Part(*item["part"])
         if state.federation.epoch_of(open_round) != session.token.epoch:
             state.save()
             return None  # it is in a round whose readers look for other tags
         state.outbox.posted(item)
-        state.history.posted(item["contact"], part, open_round)
+        state.history.posted(item.contact, item.part, open_round)
         state.save()
-        return Posted(item["contact"], part, open_round)
+        return Posted(item.contact, item.part, open_round)
 
     async def _look_into(self, refusal: Refusal, session: Session) -> None:
         """Raise it, unless the token is used up or its epoch has just ended: then another token will do."""
@@ -122,6 +122,6 @@ class Sender:
         info = await self._sessions.checked_info(session.connection)
         return self._state.federation.epoch_of(info.open_round) != session.token.epoch
 
-    def _bucket_of(self, item: dict[str, Any], epoch: int) -> int:
-        mailbox = self._state.contacts.get(item["contact"])["mailbox"]
+    def _bucket_of(self, item: Outgoing, epoch: int) -> int:
+        mailbox = self._state.contacts.get(item.contact).mailbox
         return records.bucket_of(mailbox, self._state.federation.governing(epoch).buckets)

@@ -7,23 +7,27 @@ piece is that part's business; what is saved before what is sent is said by the 
 import secrets
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from tessera import curve
+from tessera.errors import InvalidObject
 
 from ..clock import Clock, unix_now
+from ..errors import KeystoreError
 from ..keys.keystore import Keystore, Secret
 from ..protocol import blind, cards
 from ..protocol.federation import Federation, read_card
 from ..protocol.identity import Identity
 from ..protocol.invitation import Invitation, member_fields
 from ..protocol.limits import CLOCK_ROUNDS
+from . import schema
 from .accountant import Accountant
 from .contacts import ContactBook
 from .history import History
 from .hold import Hold
 from .inbox import Inbox
 from .outbox import Outbox
+from .schema import InboxState, JoiningState, MemberData
 from .wallet import Wallet
 
 KIND = "member"
@@ -42,18 +46,21 @@ class MemberState:
 
     def _look(self) -> None:
         """Make the views anew from what the keystore holds."""
-        data = self.store.data
-        secret = data["secret"]
-        self.identity = Identity(data["name"], secret, curve.public(secret)[1:], data["mailbox"])
-        self.federation = Federation(data["federation"])
-        self.contacts = ContactBook(data["contacts"], self.identity, self.federation)
-        self.wallet = Wallet(data["wallet"], self.identity, self.federation)
-        self.outbox = Outbox(data["outbox"], self.contacts.book, secret)
-        self.history = History(data.setdefault("sent", []))
-        self.hold = Hold(data.setdefault("hold", {}), self.federation)
-        self.accountant = Accountant(data.setdefault("posts", []), self.federation)
-        self.inbox = Inbox(data["inbox"], self.contacts.book, self.federation)
-        self.joining: dict[str, Any] = data.setdefault("joining", {})  # joining.py's
+        self.data = data = schema.read(self.store.data, self.store.path)
+        try:
+            self.federation = Federation(data.federation)
+            key = curve.public(data.secret)[1:]
+        except (InvalidObject, ValueError):
+            raise KeystoreError(f"{self.store.path} holds keys that are none", "restore it from a backup") from None
+        self.identity = Identity(data.name, data.secret, key, data.mailbox)
+        self.contacts = ContactBook(data.contacts, self.identity, self.federation)
+        self.wallet = Wallet(data.tokens, self.identity, self.federation)
+        self.outbox = Outbox(data.outbox, self.contacts.book, data.secret)
+        self.history = History(data.sent)
+        self.hold = Hold(data.hold, self.federation)
+        self.accountant = Accountant(data.posts, self.federation)
+        self.inbox = Inbox(data.inbox, self.contacts.book, self.federation)
+        self.joining = data.joining
 
     @classmethod
     def create(
@@ -72,24 +79,25 @@ class MemberState:
             Federation(federation).live_at(invitation.home)
         # Nothing earlier can be for this member; one round back, as the relay's clock may be.
         now = Federation(federation).round_at(clock())
-        data = {
-            "name": name,
-            "secret": blind.even_secret(blind.random_scalar()),
-            "mailbox": secrets.token_bytes(MAILBOX_BYTES),
-            "federation": federation,
-            "newest_round": 0,
-            "contacts": {"book": {}, "invites": {}, "answers": {}},
-            "wallet": {"tokens": [], "requests": {}, "sessions": {}},
-            "outbox": [],
-            "inbox": {"next_round": max(0, now - CLOCK_ROUNDS), "messages": []},
-            "joining": {"invitation": invitation.id, "card": invitation.card()} if invitation else {},
-        }
-        return cls(Keystore.create(home / KEYSTORE_NAME, passphrase, KIND, data), clock)
+        data = MemberData(
+            name=name,
+            secret=blind.even_secret(blind.random_scalar()),
+            mailbox=secrets.token_bytes(MAILBOX_BYTES),
+            federation=federation,
+            inbox=InboxState(max(0, now - CLOCK_ROUNDS)),
+            joining=JoiningState(invitation.id, invitation.card()) if invitation else None,
+        )
+        return cls(Keystore.create(home / KEYSTORE_NAME, passphrase, KIND, schema.write(data)), clock)
 
     @classmethod
     def open(cls, home: Path, secret: Secret, clock: Clock = unix_now) -> Self:
         """Raises WrongPassphrase or KeystoreError."""
-        return cls(Keystore.open(home / KEYSTORE_NAME, secret, KIND), clock)
+        store = Keystore.open(home / KEYSTORE_NAME, secret, KIND)
+        try:
+            return cls(store, clock)
+        except BaseException:
+            store.close()
+            raise
 
     def close(self) -> None:
         self.store.close()
@@ -104,7 +112,11 @@ class MemberState:
         KeystoreError if another process has it for longer than a command takes."""
         if not self.store.is_held:
             self.store.reacquire()
-            self._look()
+            try:
+                self._look()
+            except BaseException:
+                self.store.release()
+                raise
 
     def __enter__(self) -> Self:
         return self
@@ -119,6 +131,7 @@ class MemberState:
 
     def save(self) -> None:
         """Make the present state durable."""
+        self.store.data = schema.write(self.data)
         self.store.save()
 
     def card(self) -> str:
@@ -144,9 +157,9 @@ class MemberState:
 
     @property
     def newest_round(self) -> int:
-        return int(self.store.data["newest_round"])
+        return self.data.newest_round
 
     def round_confirmed(self, open_round: int) -> None:
         """A relay's open round fits this computer's clock. To be saved with what comes of it."""
-        self.store.data["newest_round"] = max(open_round, self.newest_round)
+        self.data.newest_round = max(open_round, self.newest_round)
         self.hold.clock_confirmed(open_round)

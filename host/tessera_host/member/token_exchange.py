@@ -88,7 +88,7 @@ def errand(member: MemberState, epoch: int, relay: str | None = None) -> TokenEr
     def needed() -> list[bytes]:
         if relay:
             return [member.federation.relay_named(relay).key] * member.wallet.lacking(epoch)
-        contacts = Counter(contact["relay"] for contact in member.contacts.book.values())
+        contacts = Counter(contact.relay for contact in member.contacts.book.values())
         return member.wallet.needed(epoch, contacts)
 
     return TokenErrand(member.wallet, epoch, needed, member.now, member.save)
