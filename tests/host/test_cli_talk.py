@@ -337,7 +337,7 @@ def test_status_shows_round_digest_tier_and_clocks(desk: Desk) -> None:
     _, out, _ = desk.run("ann", "status")
     assert "the relay is 1 round behind" in out
     desk.relay.rounds_fast = 7
-    desk.fails(8, "clock", "ann", "status")
+    desk.fails(9, "clock", "ann", "status")
 
 
 def test_follow_goes_on_over_failures_and_holds_no_lock_meanwhile(desk: Desk) -> None:
