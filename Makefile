@@ -1,7 +1,7 @@
-# The commands of the project. What they do is in tools/setup.sh (set-up), tools/test.py (checks and tests),
-# tools/boards.py and tools/image.py (boards) and host/tessera_host (everything else).
+# The commands of the project. What they do is in tools/build/setup.sh (set-up), tests/run.py (checks and tests),
+# tools/build/image.py (boards) and host/tessera_host (everything else).
 
-STATE := $(shell tools/setup.sh --where)
+STATE := $(shell tools/build/setup.sh --where)
 VENV := $(STATE)/venv
 PYTHON := $(VENV)/bin/python
 
@@ -28,7 +28,7 @@ help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install what is missing; everything it makes lies in a cache outside the tree
-	@tools/setup.sh
+	@tools/build/setup.sh
 
 run: setup ## start a relay on MicroPython, port 8100
 	@"$(PYTHON)" -m tessera_host.cli.demo run
@@ -41,37 +41,37 @@ serve: setup ## start a relay on CPython, PORT=8100 STORAGE=folder
 		--cover-traffic-epsilon 0.1 --cover-traffic-delta 1e-6
 
 setup-emulator:
-	@tools/setup.sh emulator
+	@tools/build/setup.sh emulator
 
 emulate: image setup-emulator ## run an image on an emulated Pico: BOARD=RPI_PICO or IMAGE=file, FLASH=file, PORT=8100, RELAY=folder
-	@exec env PYTHONPATH=tools "$(PYTHON)" -m emulator "$(IMAGE)" --flash "$(FLASH)" --port "$(PORT)" $(if $(RELAY),--relay "$(RELAY)") $(EMULATE)
+	@exec "$(PYTHON)" -m tools.emulator "$(IMAGE)" --flash "$(FLASH)" --port "$(PORT)" $(if $(RELAY),--relay "$(RELAY)") $(EMULATE)
 
 test: image setup-emulator ## every check and every test on three runtimes
-	@"$(PYTHON)" tools/test.py
+	@"$(PYTHON)" -m tests.run
 
 lint: setup ## ruff: rules and formatting
-	@"$(PYTHON)" tools/test.py lint format
+	@"$(PYTHON)" -m tests.run lint format
 
 types: setup ## mypy, strict, on the host package
-	@"$(PYTHON)" tools/test.py types
+	@"$(PYTHON)" -m tests.run types
 
 test-cpython: setup ## core tests on CPython
-	@"$(PYTHON)" tools/test.py cpython
+	@"$(PYTHON)" -m tests.run cpython
 
 test-micropython: setup ## core tests on MicroPython, and every core file through mpy-cross
-	@"$(PYTHON)" tools/test.py mpy-cross micropython
+	@"$(PYTHON)" -m tests.run mpy-cross micropython
 
 test-host: setup ## host tests
-	@"$(PYTHON)" tools/test.py host
+	@"$(PYTHON)" -m tests.run host
 
 test-board: image setup-emulator ## core tests on the image in the emulated Pico, those that take minutes too
-	@"$(PYTHON)" tools/run_on_board.py "$(IMAGE)"
+	@"$(PYTHON)" -m tests.run_on_board "$(IMAGE)"
 
 test-system: image setup-emulator ## whole relays: power cuts, attacks, the commands, the emulated Pico
-	@"$(PYTHON)" tools/test.py system
+	@"$(PYTHON)" -m tests.run system
 
 test-emulated: image setup-emulator ## the image itself, built twice, and the emulator
-	@"$(PYTHON)" tools/test.py emulated
+	@"$(PYTHON)" -m tests.run emulated
 
 test-long: image setup-emulator ## tests that take minutes each: cables pulled at every stage, updates that fail (a quarter of an hour)
 	@"$(PYTHON)" -m pytest -q -n 2 -m long
@@ -93,30 +93,30 @@ results: setup ## tests/RESULTS.md from the last whole runs of the four suites a
 	@"$(PYTHON)" tools/results.py
 
 bench-device: image setup-emulator ## cycles of everything the relay does on the emulated Pico; heap and stack
-	@"$(PYTHON)" tools/image.py "$(BOARD)" --library-field
-	@PYTHONPATH=tools "$(PYTHON)" tools/bench_device.py
+	@"$(PYTHON)" -m tools.build.image "$(BOARD)" --library-field
+	@"$(PYTHON)" -m tools.bench.device
 
 bench-bundle: image setup-emulator ## heap and start of code that runs as a bundle, beside the same frozen
-	@PYTHONPATH=tools:firmware "$(PYTHON)" tools/bundle_cost.py
+	@"$(PYTHON)" -m tools.bench.bundle_cost
 
 bench: setup ## rates and peak heap on both runtimes
-	@"$(PYTHON)" tools/bench.py
+	@"$(PYTHON)" -m tools.bench.runtimes
 
 c-stack: setup ## the C stack that each function of the C modules takes at most
-	@"$(PYTHON)" tools/c_stack.py "$(STATE)/callgraph"
+	@"$(PYTHON)" -m tools.build.c_stack "$(STATE)/callgraph"
 
 # Hidden from `make help`: what `make setup` does, and what images need.
 setup-image:
-	@tools/setup.sh image
+	@tools/build/setup.sh image
 
 image: setup-image ## build/BOARD/firmware.uf2 and image.json for BOARD=name (MICROPY_DIR=, IDF_PATH= for what no package has)
-	@"$(PYTHON)" tools/image.py "$(BOARD)"
+	@"$(PYTHON)" -m tools.build.image "$(BOARD)"
 
 check-boards: setup ## partitions, manifests and frozen modules of every board
-	@"$(PYTHON)" tools/boards.py
+	@"$(PYTHON)" -m tools.build.check_boards
 
 vectors: setup ## write tests/vectors anew
-	@"$(PYTHON)" tools/vectors.py
+	@"$(PYTHON)" -m tools.spec.vectors
 
 clean: ## remove this tree's part of the cache
 	@rm -rf "$(STATE)"

@@ -6,17 +6,16 @@
 
 import json
 from binascii import hexlify, unhexlify
-from hashlib import sha256
+
+from tessera import nor
 
 _STATE = "code"  # file: {"confirmed": slot or null, "trial": slot or null, "failed": version or null}
-_READ_BYTES = 512
-_SECTOR_BYTES = 4096
 _MOUNT = "/bundle"
 _REPLACED = ("board", "device", "tessera", "tessera_build")  # what a bundle brings
 
 BUNDLE = 2  # the kind of release that a slot takes
 
-problem = "the file system was not mounted"  # why there is none, in words; None if there is one (device/flash.py)
+problem = "the file system was not mounted"  # why there is none, in words; None if there is one (_boot.py sets it)
 _timer = None  # kept, or the collector would stop it
 current = None  # the Slots (or OtaSlots) of this board; None before start() and without a file system
 
@@ -74,7 +73,7 @@ class Slots:
     def _is_whole(self, slot):
         """Whether the bundle is the one whose release was verified when it was staged: its digest was kept then, in a
         file that nobody can change without holding the board."""
-        return read_digest(self._devices[slot["place"]], slot["bytes"]) == unhexlify(slot["sha256"])
+        return nor.digest(self._devices[slot["place"]], slot["bytes"]) == unhexlify(slot["sha256"])
 
     # -- what runs
 
@@ -114,7 +113,7 @@ class Slots:
 
     def digest(self, length):
         """SHA-256 (32 bytes) of so many bytes in the idle place."""
-        return read_digest(self.idle, length)
+        return nor.digest(self.idle, length)
 
     def activate(self, release, seconds):
         """Try the bundle in the idle place at the next start, for so many seconds. Its content was verified."""
@@ -151,16 +150,6 @@ class Slots:
 
     def _write(self):
         self._directory.replace(_STATE, json.dumps(self._state).encode())
-
-
-def read_digest(device, length):
-    """SHA-256 (32 bytes) of the first length bytes of a block device."""
-    digest = sha256(b"")
-    buffer = bytearray(_READ_BYTES)
-    for at in range(0, length, _READ_BYTES):
-        device.readblocks(at // _SECTOR_BYTES, buffer, at % _SECTOR_BYTES)
-        digest.update(memoryview(buffer)[: min(_READ_BYTES, length - at)])
-    return digest.digest()
 
 
 # -- on a board

@@ -16,7 +16,9 @@ NOT_SET_UP = 2
 
 def environment_python() -> Path:
     """The Python that `make setup` made for this tree."""
-    told = subprocess.run([ROOT / "tools" / "setup.sh", "--where"], capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        [ROOT / "tools" / "build" / "setup.sh", "--where"], capture_output=True, text=True, check=True
+    )
     return Path(told.stdout.strip(), "venv", "bin", "python")
 
 

@@ -1,10 +1,8 @@
 # Factory reset: a board forgets that it was a relay, its keys first. What makes it safe against power cuts is the key
 # ring's (tessera/keyring.py): the reset is finished by the next start, whenever the power fails.
 
+from tessera import nor
 from tessera.keyring import KeyRing
-from tessera.runtime import const
-
-_COUNT, _ERASE = const(4), const(6)  # ioctl
 
 
 def begin(keyring_device):
@@ -22,5 +20,5 @@ def finish(keyring_device, files_device):
 
 
 def _erase(device):
-    for sector in range(device.ioctl(_COUNT, 0)):
-        device.ioctl(_ERASE, sector)
+    for sector in range(nor.sectors(device)):
+        nor.erase(device, sector)

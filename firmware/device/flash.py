@@ -1,7 +1,6 @@
 # The board's flash: its partitions as block devices, and the file system on one of them. Where they lie is in
 # boards/<BOARD>/partitions.csv, which the image's build turns into tessera_build.PARTITIONS.
 
-import slots
 from tessera_build import PARTITIONS
 from vfs import VfsLfs2
 from vfs import mount as _mount
@@ -11,8 +10,6 @@ from tessera.errors import Fault
 from tessera.keyring import KeyRing
 
 _PROGRAM_BYTES = 256  # what the RP2040's flash programs at once, and no harm elsewhere
-
-problem = slots.problem  # why there is no file system, in words; None if there is one
 
 
 def region(name):
@@ -24,19 +21,16 @@ def region(name):
         from esp32 import Partition
 
         return Partition.find(Partition.TYPE_DATA, label=name)[0]
-    # The port counts from the start of its storage, and the bundles come first in it (tools/boards.py checks that).
+    # The port counts from the start of its storage, and the bundles come first in it (build/boards.py checks that).
     return Flash(start=offset - PARTITIONS["bundle_a"][0], len=length)
 
 
 def mount():
-    """Mount the file system. One is made if there is none, but never on a board whose key ring was in use."""
-    global problem
-    problem = slots.problem = _mount_or_explain(
-        region("littlefs")
-    )  # there it outlives this module, if a bundle has one
+    """Mount the file system; None, or in words why it cannot be.
 
-
-def _mount_or_explain(device):
+    One is made if there is none, but never on a board whose key ring was in use.
+    """
+    device = region("littlefs")
     factoryreset.finish(region("keyring"), device)
     try:
         _mount(VfsLfs2(device, progsize=_PROGRAM_BYTES), "/")

@@ -4,7 +4,7 @@
 
 import json
 
-from slots import read_digest, restart
+from tessera import nor
 
 _STATE = "code"  # file: {"trial": {"slot", "version", "seconds"} or null, "failed": version or null}
 SLOT = 3  # the kind of release that a slot takes
@@ -58,7 +58,7 @@ class OtaSlots:
 
     def digest(self, length):
         """SHA-256 (32 bytes) of so many bytes in the idle slot."""
-        return read_digest(self.idle, length)
+        return nor.digest(self.idle, length)
 
     def activate(self, release, seconds):
         """Have the boot loader try the idle slot at the next start, for so many seconds. Its content was verified."""
@@ -81,7 +81,9 @@ class OtaSlots:
 
     def restart(self):
         """Start the board anew, and with it what was activated."""
-        restart()
+        from machine import reset
+
+        reset()
 
     def _read(self):
         state = None

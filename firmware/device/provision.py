@@ -15,6 +15,7 @@ from tessera import curve
 from tessera.drbg import RelayGenerator
 from tessera.errors import Error
 from tessera.files import Directory
+from tessera.nor import SECTOR_BYTES
 
 _CONFIGURATION = "relay.json"
 _KEYS = "keys"  # static and ledger secret, 64 bytes, until relay.json holds them
@@ -106,7 +107,7 @@ class Provisioning:
         asked["version"] = _VERSION
         asked["static_secret"], asked["ledger_secret"] = _hex(secrets[0]), _hex(secrets[1])
         for name in ("ring", "keyring"):
-            asked[name + "_sectors"] = self._build.PARTITIONS[name][1] // 4096
+            asked[name + "_sectors"] = self._build.PARTITIONS[name][1] // SECTOR_BYTES
         self._directory.replace(_CONFIGURATION, json.dumps(asked).encode())
         self._directory.remove(_KEYS)
         return {"provisioned": asked["name"]}
@@ -222,9 +223,8 @@ def line(answer):
 
 
 def _here():
+    import slots
     import tessera_build
     from machine import unique_id
 
-    from device import flash
-
-    return Provisioning(Directory("/"), tessera_build, unique_id(), os.urandom, flash.problem)
+    return Provisioning(Directory("/"), tessera_build, unique_id(), os.urandom, slots.problem)

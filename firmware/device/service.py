@@ -19,8 +19,8 @@ from device.explain import explain
 from device.faultpage import FaultPage, page
 from device.link import Keeper
 from device.starts import SETTLED_SECONDS
-from tessera import selftest
-from tessera.announcement import announcement
+from tessera import nor, selftest
+from tessera.announcement import READY, announcement
 from tessera.errors import Error
 from tessera.files import Directory
 from tessera.relay import Identity, Relay
@@ -71,7 +71,7 @@ def _leave(appliance, light):
 def _provisioned(appliance):
     """Read relay.json; False if there is none, after saying so."""
     text = appliance.directory.read("relay.json")
-    if text is None and flash.problem is None:
+    if text is None and slots.problem is None:
         print("tessera relay on {}: not provisioned; `tessera flash` makes a relay of it".format(BOARD))
         print("the prompt is MicroPython's")
         return False
@@ -140,8 +140,8 @@ async def _start_and_serve(appliance, light, observe):
 
 def open_relay(appliance):
     """The Relay that was provisioned, started; Error if it cannot be, or is not for this board."""
-    if flash.problem is not None:
-        raise Error(flash.problem)
+    if slots.problem is not None:
+        raise Error(slots.problem)
     selftest.run()
     appliance.tested = True
     config = appliance.config
@@ -160,7 +160,7 @@ def open_relay(appliance):
 
 def _device(name, config):
     device = flash.region(name)
-    sectors = device.ioctl(4, 0)
+    sectors = nor.sectors(device)
     if config[name + "_sectors"] != sectors:
         raise Error(
             "relay.json was made for another board: it says {}_sectors {}, here are {}".format(
@@ -236,7 +236,7 @@ def _ready(appliance):
     print("  board           {}".format(BOARD))
     if not relay.clock.known:
         print("no clock: send `clock MILLISECONDS` (unix time) on this line")
-    print("serving")
+    print(READY)
     appliance.serving = True
     appliance.watchdog.release()
 

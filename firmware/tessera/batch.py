@@ -7,7 +7,8 @@
 from array import array
 
 from . import native
-from .page import PAGE_BYTES, RECORD_START_BYTES
+from .nor import PAGE_BYTES
+from .page import RECORD_START_BYTES
 from .runtime import const
 from .wire import CELL_FRAME_BYTES, CELL_HEADER_BYTES, RECORD_BYTES, RECORDS_PER_FRAME, pack_cell
 

@@ -4,15 +4,9 @@
 
 import os
 
-from .runtime import const
+from .nor import COUNT, ERASE, SECTOR_BYTES, SIZE
 
-SECTOR_BYTES = const(4096)
 _BLANK = b"\xff" * SECTOR_BYTES
-
-# ioctl operations of MicroPython's block devices
-COUNT = const(4)
-SIZE = const(5)
-ERASE = const(6)
 
 
 def _make_blank(path, sectors):

@@ -4,17 +4,15 @@
 
 import struct
 
+from . import nor
 from .errors import Fault, InvalidObject
 from .hashes import tagged
+from .nor import BLANK_PAGE, PAGE_BYTES, PAGES_PER_SECTOR, ZERO_PAGE
 from .runtime import const
 
-PAGE_BYTES = const(256)
-PAGES_PER_SECTOR = const(16)
 TOKEN_ID_BYTES = const(8)
 _BODY_AT = const(8)
 _DIGEST_AT = const(240)
-_ERASE = const(6)  # ioctl
-_COUNT = const(4)
 _SPARE_PAGES = const(4)  # a snapshot must leave these for marks and leases
 
 # Kinds of page
@@ -36,14 +34,15 @@ _LAST_GENERATION = const(0xFFFFFFFF)
 
 _LENGTHS = {_HEAD: struct.calcsize(_HEAD_LAYOUT), _MARK: 8, _LEASE: 13, _FLAGS: 5}  # of bodies that have one length
 
-_CONDEMNED = b"factory reset" + bytes(PAGE_BYTES - 13)  # a bank's first page
+_CONDEMNED = b"factory reset"  # then zeros: a bank's first page
 
 ADMITTED = const(1)  # flag: a member was admitted
 NEVER = const(0xFFFFFFFF)  # commissioned: no cover key was ever disclosed
 
 
 class KeyRing:
-    """The state as attributes; load() reads it, rewrite() makes it durable as a whole, the rest append a page.
+    """The state as attributes, for others to read; load() reads it. Each method that changes it makes all that belongs
+    to the change durable before it returns.
 
     flags, boots, seed(32), next_sector (record log), sealed_next (first round not sealed), sealed_count (rounds of its
     epoch sealed in time), commissioned (epoch whose cover was disclosed), epochs {epoch: (page_key, cover_state)},
@@ -52,7 +51,7 @@ class KeyRing:
 
     def __init__(self, device):
         self._device = device
-        self._bank_sectors = device.ioctl(_COUNT, 0) // 2
+        self._bank_sectors = nor.sectors(device) // 2
         self._bank_pages = self._bank_sectors * PAGES_PER_SECTOR
         self._bank = None
         self._used_pages = 0
@@ -106,7 +105,7 @@ class KeyRing:
             if self._read(page) and self._page_generation() == self._generation:
                 self._apply()
                 self._used_pages = place + 1
-            elif not _blank(self._page):
+            elif self._page != BLANK_PAGE:
                 self._used_pages = place + 1
                 self.unreadable += 1
         if self._snapshot_pages > 0:
@@ -154,7 +153,45 @@ class KeyRing:
             for at in range(4, length, _LEASE_BYTES):
                 self.leases[body[at : at + TOKEN_ID_BYTES]] = body[at + TOKEN_ID_BYTES]
 
-    # -- writing
+    # -- the life of a relay
+
+    def begin_life(self, seed):
+        """The state of a relay that never ran, with the seed it was provisioned with; durable with its first boot."""
+        self.clear()
+        self.seed = seed
+
+    def begin_boot(self, next_sector, seed):
+        """Count a boot, which has another seed and opens sectors of the record log from next_sector on."""
+        self.boots += 1
+        self.next_sector = next_sector
+        self.seed = seed
+        self.rewrite()
+
+    def open_epoch(self, epoch, keys, first, seed):
+        """Open an epoch with its keys, those of epochs that were missed, and another seed; keys before first go.
+
+        keys: {epoch: (page_key, cover_state)}. No round of the epoch is sealed, no token has a lease.
+        """
+        self.epochs.update(keys)
+        self._drop_before(first)
+        self.sealed_count = 0
+        self.lease_epoch, self.leases = epoch, {}
+        self.seed = seed
+        self.rewrite()
+
+    def reopen_epoch(self, epoch):
+        """Open an epoch that has its keys, after a boot. Leases of another epoch end; that is durable with the next."""
+        if self.lease_epoch != epoch:
+            self.lease_epoch, self.leases = epoch, {}
+
+    def drop_epochs(self, first):
+        """Erase the keys of the epochs before first."""
+        self._drop_before(first)
+        self.rewrite()
+
+    def _drop_before(self, first):
+        for epoch in [epoch for epoch in self.epochs if epoch < first]:
+            del self.epochs[epoch]
 
     def mark(self, sealed_next, sealed_count):
         """Make a seal durable: every round before sealed_next is sealed."""
@@ -166,9 +203,26 @@ class KeyRing:
         self.leases[token_id] = leases
         self._append(_LEASE, struct.pack(">I8sB", self.lease_epoch, token_id, leases))
 
-    def set_flags(self, flags, commissioned):
+    def note_member(self):
+        """A member comes; after the first no cover key is disclosed any more."""
+        if not self.flags & ADMITTED:
+            self._set_flags(self.flags | ADMITTED, NEVER)
+
+    def disclose(self, epoch):
+        """The cover key of this epoch leaves the relay, which no member used yet."""
+        if self.commissioned != epoch:
+            self._set_flags(self.flags, epoch)
+
+    @property
+    def admitted(self):
+        """Whether a member ever came."""
+        return bool(self.flags & ADMITTED)
+
+    def _set_flags(self, flags, commissioned):
         self.flags, self.commissioned = flags, commissioned
         self._append(_FLAGS, struct.pack(">BI", flags, commissioned))
+
+    # -- writing
 
     def rewrite(self, erase_old=True):
         """Write the whole state to the idle bank and make it the one that counts; what is no longer in it is gone.
@@ -209,7 +263,7 @@ class KeyRing:
         if bank is None:
             bank = 1 - max((self._generation_of(bank), bank) for bank in (0, 1))[1]  # not the one in use
             self._erase(bank)
-            self._device.writeblocks(bank * self._bank_sectors, _CONDEMNED, 0)
+            self._device.writeblocks(bank * self._bank_sectors, _condemned_page(), 0)
             if self._condemned_bank() != bank:
                 raise _worn()
         self._erase(1 - bank)
@@ -228,7 +282,7 @@ class KeyRing:
     def _condemned_bank(self):
         for bank in (0, 1):
             self._device.readblocks(bank * self._bank_sectors, self._page, 0)
-            if self._page == _CONDEMNED:
+            if self._page == _condemned_page():
                 return bank
         return None
 
@@ -267,17 +321,15 @@ class KeyRing:
         self._device.readblocks(page >> 4, self._check, (page & 15) << 8)
         if self._check == self._page:
             return True
-        self._device.writeblocks(page >> 4, bytes(PAGE_BYTES), (page & 15) << 8)
+        self._device.writeblocks(page >> 4, ZERO_PAGE, (page & 15) << 8)
         return False
 
     def _erase(self, bank):
         first = bank * self._bank_sectors
         for sector in range(first, first + self._bank_sectors):
-            self._device.ioctl(_ERASE, sector)
-        for page in range(bank * self._bank_pages, (bank + 1) * self._bank_pages):
-            self._device.readblocks(page >> 4, self._check, (page & 15) << 8)
-            if not _blank(self._check):
-                raise Fault("the key ring does not erase: replace the board")
+            nor.erase(self._device, sector)
+        if not all(nor.is_blank(self._device, sector) for sector in range(first, first + self._bank_sectors)):
+            raise Fault("the key ring does not erase: replace the board")
         self._idle_is_blank = True
 
 
@@ -302,8 +354,8 @@ def _pages(entries, a_page):
     return (entries + a_page - 1) // a_page
 
 
-def _blank(page):
-    return page == b"\xff" * PAGE_BYTES
+def _condemned_page():
+    return _CONDEMNED + bytes(PAGE_BYTES - len(_CONDEMNED))
 
 
 def _digest(page, data):

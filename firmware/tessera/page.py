@@ -5,9 +5,9 @@ import struct
 
 from . import native
 from .hashes import HmacKey, hkdf_expand
+from .nor import PAGE_BYTES
 from .runtime import aes_cbc, aes_ecb, const
 
-PAGE_BYTES = const(256)
 HEAD_BYTES = const(32)  # the header and the first block of the record
 RECORD_START_BYTES = const(8)  # what a batch is sorted by
 RECORD = const(1)  # kind

@@ -3,21 +3,17 @@
 
 from array import array
 
-from . import native
+from . import native, nor
 from .errors import Busy, Fault
-from .page import BUCKET_AT, COPY, KIND_AT, PAGE_BYTES, RECORD, RECORD_START_BYTES, ROUND_AT, PageBuffer
+from .nor import BLANK_PAGE, PAGE_BYTES, PAGES_PER_SECTOR, ZERO_PAGE
+from .page import BUCKET_AT, COPY, KIND_AT, RECORD, RECORD_START_BYTES, ROUND_AT, PageBuffer
 from .runtime import aes_cbc, const
 
-PAGES_PER_SECTOR = const(16)
 _EMPTY = const(0xFFFF)
 _UNUSED = const(0x3FFFFFFF)  # first round of a sector without records: a small integer on every board
 _LONGEST_SPAN = const(254)  # rounds from the first to the last record of a sector: the index keeps them in one byte
 _LAST_NUMBER = const(0xFFFFFFF)  # of a sector in order of use: seq, 16 times as much, has 32 bits
 _PROGRAM_TRIES = const(4)
-_ERASE = const(6)  # ioctl
-_COUNT = const(4)
-_ZERO_PAGE = bytes(PAGE_BYTES)
-_BLANK_PAGE = b"\xff" * PAGE_BYTES
 
 
 class RecordLog:
@@ -29,7 +25,7 @@ class RecordLog:
 
     def __init__(self, device):
         self._device = device
-        self.sectors = device.ioctl(_COUNT, 0)
+        self.sectors = nor.sectors(device)
         self.pages = self.sectors * PAGES_PER_SECTOR
         self._index = array("H", b"\xff\xff" * self.pages)  # bucket << 8 | round - first round of the sector
         self._first_round = array("I", [_UNUSED] * self.sectors)
@@ -54,7 +50,7 @@ class RecordLog:
         zeros = bytes(PAGE_BYTES)
         for page in range(self.pages):
             if page & 15 == 0:
-                self._device.ioctl(_ERASE, page >> 4)
+                nor.erase(self._device, page >> 4)
             cipher.encrypt(zeros, self._buffer.page)
             self._device.writeblocks(page >> 4, self._buffer.page, (page & 15) << 8)
 
@@ -110,7 +106,7 @@ class RecordLog:
                 self._enter(page, round_, bucket)
                 return page
             # Never let a page that read back wrong be found whole by a later boot: the record is stored again.
-            self._device.writeblocks(page >> 4, _ZERO_PAGE, (page & 15) << 8)
+            self._device.writeblocks(page >> 4, ZERO_PAGE, (page & 15) << 8)
         raise Fault("the flash does not keep what is written: replace the board")
 
     def _next_page(self, round_):
@@ -162,7 +158,7 @@ class RecordLog:
             for page in range(sector << 4, (sector + 1) << 4):
                 self._index[page] = _EMPTY
             self._first_round[sector] = _UNUSED
-            self._device.ioctl(_ERASE, sector)
+            nor.erase(self._device, sector)
             self._blank_ahead += 1
             erased += 1
         return erased
@@ -229,7 +225,7 @@ class RecordLog:
                     expired = False
                 elif not expired:
                     self.read(page, self._buffer.page)
-                    count += self._buffer.page not in (_BLANK_PAGE, _ZERO_PAGE)
+                    count += self._buffer.page not in (BLANK_PAGE, ZERO_PAGE)
         return count
 
     def begin(self, ciphers, epoch_rounds, first_kept_round, erase):

@@ -4,16 +4,14 @@
 # Nothing touches the flash before the release's signature was verified. Sectors are erased in the window after a seal,
 # like all others; what is programmed between is a page at a time, like a post. So is what confirms code on trial.
 
+from . import nor
 from .errors import BadRequest, Busy, Fault, InvalidObject
+from .nor import BLANK_PAGE, PAGE_BYTES, SECTOR_BYTES
 from .release import Release
 from .runtime import const
 
 WAIT, SEND, STAGED, ACTIVATED = const(0), const(1), const(2), const(3)  # states, as in answers
 
-_PAGE_BYTES = const(256)
-_SECTOR_BYTES = const(4096)
-_ERASE = const(6)  # ioctl
-_BLANK = b"\xff" * _PAGE_BYTES
 _RELEASES = const(4)  # begun in an epoch: a member cannot wear the flash with releases that it does not finish
 _PATIENCE_MS = const(10_000)  # without a piece, then a release gives way to another
 _TRIAL_SECONDS = const(900)  # to start, find the network and its clock; two rounds more to serve one
@@ -38,7 +36,7 @@ class Staging:
         self._heard_ms = 0
         self._epoch = None
         self._begun = 0  # releases in this epoch
-        self._page = bytearray(_PAGE_BYTES)
+        self._page = bytearray(PAGE_BYTES)
         self._dirty = self._look()
 
     # -- taking it
@@ -79,7 +77,7 @@ class Staging:
                 (release.kind == self.places.kind, "it is of another kind than this board takes in service"),
                 (release.version > self.places.version, "it is not newer than what runs"),
                 (release.base == self.places.base, "it needs another base: flash the whole image"),
-                (release.bytes <= self.places.idle.ioctl(4, 0) * _SECTOR_BYTES, "it is too large"),
+                (release.bytes <= nor.sectors(self.places.idle) * SECTOR_BYTES, "it is too large"),
             ):
                 if not right:
                     raise InvalidObject("this release cannot be used: " + problem)
@@ -113,23 +111,23 @@ class Staging:
     def _take(self, data):
         taken = 0
         while taken < len(data):
-            place = self._at % _PAGE_BYTES
-            piece = min(_PAGE_BYTES - place, len(data) - taken)
+            place = self._at % PAGE_BYTES
+            piece = min(PAGE_BYTES - place, len(data) - taken)
             self._page[place : place + piece] = data[taken : taken + piece]
             taken += piece
             self._at += piece
-            if self._at % _PAGE_BYTES == 0 or self._at == self._release.bytes:
+            if self._at % PAGE_BYTES == 0 or self._at == self._release.bytes:
                 self._program(self._at - place - piece, place + piece)
         if self._at == self._release.bytes:
             self._finish()
 
     def _program(self, start, length):
         """Program the page at `start`, of which so many bytes are meant, and read it back."""
-        self._page[length:] = _BLANK[length:]
+        self._page[length:] = BLANK_PAGE[length:]
         device = self.places.idle
-        block, offset = start // _SECTOR_BYTES, start % _SECTOR_BYTES
+        block, offset = start // SECTOR_BYTES, start % SECTOR_BYTES
         device.writeblocks(block, self._page, offset)
-        back = bytearray(_PAGE_BYTES)
+        back = bytearray(PAGE_BYTES)
         device.readblocks(block, back, offset)
         if back != self._page:
             self._forget()
@@ -178,8 +176,8 @@ class Staging:
         """Erase up to so many of the sectors that were written to before."""
         device = self.places.idle
         for sector in self._dirty[:most]:
-            device.ioctl(_ERASE, sector)
-            if not _is_blank(device, sector):
+            nor.erase(device, sector)
+            if not nor.is_blank(device, sector):
                 raise Fault("the flash for new code cannot be erased")
         del self._dirty[:most]
 
@@ -192,13 +190,4 @@ class Staging:
         device = self.places.idle
         if device is None:
             return []
-        return [sector for sector in range(device.ioctl(4, 0)) if not _is_blank(device, sector)]
-
-
-def _is_blank(device, sector):
-    page = bytearray(_PAGE_BYTES)
-    for offset in range(0, _SECTOR_BYTES, _PAGE_BYTES):
-        device.readblocks(sector, page, offset)
-        if page != _BLANK:
-            return False
-    return True
+        return [sector for sector in range(nor.sectors(device)) if not nor.is_blank(device, sector)]

@@ -58,9 +58,6 @@ COMMISSIONING = const(2)  # the cover key of the open epoch was disclosed: AUTH 
 ON_TRIAL = const(4)  # the running code is
 NO_ROUND = const(0xFFFFFFFF)  # open round of a relay without a clock
 
-_EMPTY_SMALL = bytes(SMALL_BYTES)
-_EMPTY_CELL = bytes(CELL_BYTES)
-
 _CODES = (
     (1, "BAD_FRAME", errors.BadFrame),
     (2, "BAD_REQUEST", errors.BadRequest),
@@ -157,11 +154,12 @@ def posted_record(frame):
     return memoryview(frame)[2 : 2 + RECORD_BYTES]
 
 
-# -- answers, relay side. Each writes over a buffer whose first bytes are the plaintext and says nothing else.
+# -- answers, relay side. Each writes over a buffer whose first bytes are the plaintext and says nothing else. Packing
+# an empty string fills with zeros, so that none have to stand in a board's heap to be copied from.
 
 
 def _answer(buffer, kind, layout=">", *fields):
-    buffer[:SMALL_BYTES] = _EMPTY_SMALL
+    struct.pack_into("255s", buffer, 0, b"")
     buffer[0] = kind
     struct.pack_into(layout, buffer, 1, *fields)
 
@@ -207,6 +205,13 @@ def answer_stage(buffer, state, offset, wait_seconds):
     _answer(buffer, STAGE_ANSWER, ">BIH", state, offset, wait_seconds)
 
 
+def refusal_name(kind):
+    """What PROTOCOL §5 calls a class of refusals, like NOT_ADMITTED; None for one that no frame is of."""
+    for _, name, known in _CODES:
+        if issubclass(kind, known):
+            return name
+
+
 def answer_error(buffer, error):
     """The frame for a Refusal."""
     for code, _, kind in _CODES:
@@ -216,7 +221,7 @@ def answer_error(buffer, error):
 
 def answer_fetch_error(buffer, error):
     """The same as an answer to FETCH, 1023 bytes."""
-    buffer[:CELL_BYTES] = _EMPTY_CELL
+    struct.pack_into("1023s", buffer, 0, b"")
     answer_error(buffer, error)
 
 
@@ -229,20 +234,18 @@ def pack_cell(buffer, round_, count, offset, records):
 
 
 def pack_end(buffer, next_round):
-    buffer[:CELL_BYTES] = _EMPTY_CELL
-    struct.pack_into(">BI", buffer, 0, END, next_round)
+    struct.pack_into(">BI1018s", buffer, 0, END, next_round, b"")
 
 
 # -- answers, client side
 
-
 _SMALL_ANSWERS = {
-    VOIDED: "",
-    ADMITTED: "32sH",
-    ACK: "I",
-    CHECKPOINT_ANSWER: "250s",
-    PUSHED: "B",
-    STAGE_ANSWER: "BIH",
+    VOIDED: ">",
+    ADMITTED: ">32sH",
+    ACK: ">I",
+    CHECKPOINT_ANSWER: ">250s",
+    PUSHED: ">B",
+    STAGE_ANSWER: ">BIH",
 }
 
 
@@ -260,12 +263,10 @@ def read_answer(plaintext):
     if kind == PARAMS_ANSWER:
         total, chunk, length = struct.unpack_from(">HHB", plaintext, 1)
         return kind, total, chunk, bytes(plaintext[6 : 6 + length])
-    layout = {VOIDED: "", ADMITTED: "32sH", ACK: "I", CHECKPOINT_ANSWER: "250s", PUSHED: "B", STAGE_ANSWER: "BIH"}.get(
-        kind
-    )
+    layout = _SMALL_ANSWERS.get(kind)
     if layout is None:
         raise errors.BadFrame("unknown answer")
-    return (kind,) + struct.unpack_from(">" + layout, plaintext, 1)
+    return (kind,) + struct.unpack_from(layout, plaintext, 1)
 
 
 def _name(plaintext, at, length):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-FOLDERS = ("tests/attacks", "tests/core", "tests/host", "tests/system", "tools", "host", "firmware")
+FOLDERS = ("tests/attacks", "tests/core", "tests/host", "tests/system", ".", "tools", "host", "firmware")
 sys.path[:0] = [str(ROOT / folder) for folder in FOLDERS]
 
 import counting  # noqa: E402

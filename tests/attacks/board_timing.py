@@ -25,20 +25,20 @@ import numpy as np
 from scipy import stats
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-FOLDERS = ("tests/core", "tools", "firmware")
+FOLDERS = ("tests/core", ".", "tools", "firmware")
 sys.path[:0] = [str(ROOT / folder) for folder in FOLDERS]
 
 import office  # noqa: E402
-from boards import read_board  # noqa: E402
-from emulator.execution import DONE, execute  # noqa: E402
-from emulator.littlefs_image import SECTOR_BYTES  # noqa: E402
-from emulator.relay_flash import RINGS, write_relay  # noqa: E402
-from emulator.testvolume import CORE_TESTS  # noqa: E402
 from results import Row, publish  # noqa: E402
 from tessera.clock import Clock  # noqa: E402
 from tessera.filedevice import FileDevice  # noqa: E402
 from tessera.files import Directory  # noqa: E402
 from tessera.relay import Identity, Relay  # noqa: E402
+from tools.build.boards import read_board  # noqa: E402
+from tools.emulator.execution import DONE, execute  # noqa: E402
+from tools.emulator.littlefs_image import SECTOR_BYTES  # noqa: E402
+from tools.emulator.relay_flash import RINGS, write_relay  # noqa: E402
+from tools.emulator.testvolume import CORE_TESTS  # noqa: E402
 
 BOARD = "RPI_PICO"
 IMAGE = ROOT / "build" / BOARD / "firmware.uf2"
@@ -132,7 +132,7 @@ def make_relay(folder: Path, rounds: int, seed: int) -> tuple[dict[int, int], in
         round_ = relay.open_round
         real[round_] = PUBLISHED - relay.batch(0, round_).count
         for _ in range(real[round_]):
-            relay._log.append(round_, 0, dice.randbytes(240), relay._ciphers[relay.epoch])
+            relay._log.append(round_, 0, dice.randbytes(240), relay._epochs.ciphers[relay.epoch])
         now[0] += 1000 * office.ROUND_SECONDS
     relay.turn()
     ring.close()

@@ -70,7 +70,7 @@ def play(cells: int, seed: object, noisy: bool = True, table: int = TABLE) -> di
         for bucket in range(BUCKETS):
             count = published_count(reader, bucket, round_) - inserted[bucket]
             if not noisy:
-                count -= branch.relay._covers[round_ // SHAPE["epoch_rounds"]].noise(bucket, round_) - mu
+                count -= branch.relay._epochs._covers[round_ // SHAPE["epoch_rounds"]].noise(bucket, round_) - mu
             for threshold, game in games.items():
                 game.hear(targets[bucket], count >= threshold)
     return games

@@ -27,7 +27,7 @@ def observe(branch: Branch, record: bytes, old: list[bytes], round_: int) -> See
     branch.sleep()
     batch = member.cell(round_ + 1)
     again = member.cell(round_)
-    left = branch.relay._admission.posts_left(member.session.token)
+    left = branch.relay._epochs.admission.posts_left(member.session.token)
     return (*answers, batch.count(record), again == old, left)
 
 

@@ -6,9 +6,9 @@ answer or at the next start; no record is lost; answers to another question are 
 
 from branch import Branch
 from device import sntp
-from emulator import timeserver
 from office import EPOCH_ROUNDS, RETENTION, ROUND_SECONDS
 from results import Row
+from tools.emulator import timeserver
 
 ROUND_MS = 1000 * ROUND_SECONDS
 EPOCH_MS = EPOCH_ROUNDS * ROUND_MS

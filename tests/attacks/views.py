@@ -62,7 +62,7 @@ def play(cells: int, seed: object, spoil: Any = None) -> dict[str, tuple[int, in
 def draw_cover_anew(branch: Branch) -> None:
     """The leak for the control: cover that does not outlive an event."""
     branch.relay._keyring.epochs[0] = (branch.relay._keyring.epochs[0][0], branch.dice.randbytes(32))
-    branch.relay._covers.clear()
+    branch.relay._epochs._covers.clear()
 
 
 def run(scale: float = 1.0) -> list[Row]:

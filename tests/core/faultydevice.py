@@ -1,10 +1,9 @@
 # Flash that fails, in front of a RamDevice that works: power cuts, programs that are lost or come out wrong, pages that
 # are worn, sectors that do not erase. Programs and erases are numbered from 1 as they come.
 
-from ramdevice import SECTOR_BYTES
+from tessera.nor import ERASE, SECTOR_BYTES
 
 WHOLE = -1  # the operation was just done when power failed
-_ERASE = 6  # ioctl
 
 
 class PowerCut(Exception):
@@ -46,7 +45,7 @@ class FaultyDevice:
         self._end()
 
     def ioctl(self, operation, argument):
-        if operation != _ERASE:
+        if operation != ERASE:
             return self._device.ioctl(operation, argument)
         done = self._begin(SECTOR_BYTES)
         if self.erases:

@@ -3,12 +3,8 @@
 
 from _rp2 import Flash
 
-SECTOR_BYTES = 4096
-_PAGE_BYTES = 256
-_BLANK_PAGE = b"\xff" * _PAGE_BYTES
-_COUNT = 4  # ioctl operations
-_SIZE = 5
-_ERASE = 6
+from tessera import nor
+from tessera.nor import COUNT, ERASE, SECTOR_BYTES, SIZE
 
 _pool = None  # a device of all the sectors there are
 _sectors = 0
@@ -31,10 +27,9 @@ class FlashDevice:
         self.sectors = sectors
         self._first = _free
         _free += sectors
-        self._page = bytearray(_PAGE_BYTES)
         for sector in range(sectors):
-            if not self._is_blank(sector):
-                self.ioctl(_ERASE, sector)
+            if not nor.is_blank(self, sector):
+                nor.erase(self, sector)
 
     def readblocks(self, block, buffer, offset=0):
         self._check(block, offset, len(buffer))
@@ -42,31 +37,24 @@ class FlashDevice:
 
     def writeblocks(self, block, buffer, offset=None):
         if offset is None:
-            self.ioctl(_ERASE, block)
+            self.ioctl(ERASE, block)
             offset = 0
         self._check(block, offset, len(buffer))
         _pool.writeblocks(self._first + block, buffer, offset)
 
     def ioctl(self, operation, argument):
-        if operation == _COUNT:
+        if operation == COUNT:
             return self.sectors
-        if operation == _SIZE:
+        if operation == SIZE:
             return SECTOR_BYTES
-        if operation == _ERASE:
+        if operation == ERASE:
             self._check(argument, 0, SECTOR_BYTES)
-            _pool.ioctl(_ERASE, self._first + argument)
+            _pool.ioctl(ERASE, self._first + argument)
         return 0
 
     def _check(self, block, offset, length):
         if not 0 <= block < self.sectors or offset < 0 or offset + length > SECTOR_BYTES:
             raise OSError(22)
-
-    def _is_blank(self, sector):
-        for offset in range(0, SECTOR_BYTES, _PAGE_BYTES):
-            self.readblocks(sector, self._page, offset)
-            if self._page != _BLANK_PAGE:
-                return False
-        return True
 
     # -- what only a test may do
 
@@ -90,6 +78,6 @@ class FlashDevice:
             here = min(len(data) - done, SECTOR_BYTES - offset)
             sector = bytearray(self.get(block * SECTOR_BYTES, SECTOR_BYTES))
             sector[offset : offset + here] = data[done : done + here]
-            self.ioctl(_ERASE, block)
+            self.ioctl(ERASE, block)
             self.writeblocks(block, sector, 0)
             done += here

@@ -64,7 +64,7 @@ def make(path):
             relay.maintain()
         assert relay.open_round == round_
         for place in range(POSTS_A_ROUND):
-            relay._log.append(round_, 0, _record(round_, place), relay._ciphers[relay.epoch])
+            relay._log.append(round_, 0, _record(round_, place), relay._epochs.ciphers[relay.epoch])
         ticks[0] += 1000 * ROUND_SECONDS
     directory.replace("identity", STATIC + LEDGER + FIRMWARE_DIGEST)
 

@@ -4,14 +4,9 @@
 import io
 
 from tessera.hashes import sha256
+from tessera.nor import COUNT, ERASE, SECTOR_BYTES, SIZE
 
-SECTOR_BYTES = 4096
 _BLANK = b"\xff" * SECTOR_BYTES
-
-# ioctl operations of MicroPython's block devices
-_COUNT = 4
-_SIZE = 5
-_ERASE = 6
 
 
 class RamDevice:
@@ -40,11 +35,11 @@ class RamDevice:
         self.put(block * SECTOR_BYTES + offset, programmed.to_bytes(len(buffer), "big"))
 
     def ioctl(self, operation, argument):
-        if operation == _COUNT:
+        if operation == COUNT:
             return self.sectors
-        if operation == _SIZE:
+        if operation == SIZE:
             return SECTOR_BYTES
-        if operation == _ERASE:
+        if operation == ERASE:
             self._erase(argument)
         return 0
 

@@ -4,8 +4,9 @@
 from check import share
 from device import factoryreset
 from faultydevice import WHOLE, FaultyDevice, PowerCut
-from ramdevice import SECTOR_BYTES, RamDevice
+from ramdevice import RamDevice
 from tessera.keyring import KeyRing
+from tessera.nor import SECTOR_BYTES
 
 _KEY_SECTORS, _FILE_SECTORS = 4, 3
 _BLANK = b"\xff" * SECTOR_BYTES

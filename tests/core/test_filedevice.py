@@ -5,7 +5,8 @@ import os
 from check import raises
 from dice import Dice
 from ramdevice import RamDevice
-from tessera.filedevice import COUNT, ERASE, SECTOR_BYTES, SIZE, FileDevice
+from tessera.filedevice import FileDevice
+from tessera.nor import COUNT, ERASE, SECTOR_BYTES, SIZE
 from workfolder import WorkFolder
 
 _SECTORS = 3

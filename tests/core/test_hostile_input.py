@@ -24,7 +24,8 @@ from tessera.clock import Clock
 from tessera.errors import BadFrame, BadRequest, Fault, InvalidObject, Refused
 from tessera.hashes import tagged
 from tessera.keyring import KeyRing
-from tessera.page import PAGE_BYTES, PageCipher
+from tessera.nor import PAGE_BYTES
+from tessera.page import PageCipher
 from tessera.params import Parameters
 from tessera.relay import Identity, Relay
 

@@ -119,6 +119,80 @@ def test_a_cut_in_any_operation_of_the_first_rewrite_leaves_nothing_or_all():
                 assert not found.load() or _state(found) == _state(ring)
 
 
+def _lives():
+    """What a relay does with its whole state, each with the fields that it changes."""
+    keys = {epoch: (bytes([epoch]) * 32, bytes([100 + epoch]) * 32) for epoch in (7, 8)}
+
+    def boot(ring):
+        ring.begin_boot(77, bytes(32))
+
+    def open_epoch(ring):
+        ring.open_epoch(8, keys, 3, bytes(32))
+
+    def drop_epochs(ring):
+        ring.drop_epochs(3)
+
+    opened = {"epochs", "sealed_count", "lease_epoch", "leases", "seed"}
+    return (boot, {"boots", "next_sector", "seed"}), (open_epoch, opened), (drop_epochs, {"epochs"})
+
+
+def _durable(state):
+    """What a snapshot keeps of a state: the epoch of leases stands with them only."""
+    state["lease_epoch"] = state["lease_epoch"] if state["leases"] else 0
+    return state
+
+
+def test_a_cut_where_a_relay_boots_or_its_epochs_change_leaves_the_state_before_or_after():
+    for change, changed in share(_lives(), 1):
+        old = new = 0
+        for flash, before, after, cut in _cut_everywhere(_written, change):
+            stored, after = _stored(flash), _durable(after)
+            assert stored == after if not cut else stored in (before, after)
+            old, new = old + (stored == before), new + (stored == after)
+            if not cut:
+                assert {name for name in _FIELDS if before[name] != after[name]} == changed
+        assert old > len(share(_DONE, 3)) and new >= len(share(_DONE, 3))
+
+
+def test_an_epoch_opens_with_its_keys_and_with_nothing_of_the_one_before():
+    ring, device = _written()
+    kept = {epoch: ring.epochs[epoch] for epoch in range(3, 7)}
+    dropped = [secret for epoch in range(3) for secret in ring.epochs[epoch]] + [ring.seed]
+    kept[7] = bytes(32), b"\x01" * 32
+    ring.open_epoch(7, {7: kept[7]}, 3, b"\x02" * 32)
+    assert _stored(device) == _durable(_state(ring))
+    assert (ring.epochs, ring.sealed_count, ring.seed) == (kept, 0, b"\x02" * 32)
+    assert (ring.lease_epoch, ring.leases) == (7, {})
+    assert not [secret for secret in dropped if holds(device, secret)]
+
+
+def test_an_epoch_that_opens_again_keeps_its_own_leases_only():
+    ring, _ = _written()
+    ring.open_epoch(7, {7: (bytes(32), bytes(32))}, 3, bytes(32))
+    ring.lease(b"a token ", 2)
+    ring.reopen_epoch(7)
+    assert ring.leases == {b"a token ": 2}
+    ring.reopen_epoch(8)
+    assert (ring.lease_epoch, ring.leases) == (8, {})
+
+
+def test_the_first_member_ends_disclosure_and_each_is_durable_once():
+    flash = RamDevice(_SECTORS)
+    device = FaultyDevice(flash)
+    ring = KeyRing(device)
+    ring.begin_life(bytes(32))
+    ring.begin_boot(1, bytes(32))
+    assert not ring.admitted
+    for step, commissioned in ((lambda: ring.disclose(4), 4), (ring.note_member, NEVER)):
+        before = device.operations
+        step()
+        written = device.operations
+        step()
+        assert before < written == device.operations, "the second time writes nothing"
+        assert _stored(flash) == _state(ring) and ring.commissioned == commissioned
+    assert ring.admitted and _loaded(flash).admitted
+
+
 def _appends():
     token = b"a token "
 
@@ -126,7 +200,7 @@ def _appends():
         ring.lease(token, 3)
 
     def flags(ring):
-        ring.set_flags(0, NEVER)
+        ring._set_flags(0, NEVER)
 
     def mark(ring):
         ring.mark(77, 5)

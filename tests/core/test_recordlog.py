@@ -7,7 +7,8 @@ from faultydevice import WHOLE, FaultyDevice, PowerCut
 from ramdevice import RamDevice
 from tessera.errors import Busy, Fault
 from tessera.hashes import sha256
-from tessera.page import PAGE_BYTES, PageCipher
+from tessera.nor import PAGE_BYTES
+from tessera.page import PageCipher
 from tessera.recordlog import RecordLog
 
 _EPOCH_ROUNDS = 1000

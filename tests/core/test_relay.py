@@ -4,7 +4,7 @@
 
 import gc
 
-from check import raises
+from check import heap_only, raises
 from office import (
     EPOCH_ROUNDS,
     FIRMWARE_DIGEST,
@@ -26,7 +26,6 @@ from tessera.cover import EpochCover
 from tessera.errors import BadFrame, BadRequest, Fault, InvalidObject, NotAdmitted, Refused
 from tessera.hashes import sha256, tagged
 from tessera.ledger import Checkpoint
-from tessera.runtime import MICROPYTHON
 
 
 def refused(name, function, *arguments):
@@ -153,6 +152,7 @@ def test_the_last_16_posts_of_a_session_are_known_again():
 
 
 def test_remembering_posts_takes_no_memory():
+    heap_only()
     office = Office()
     member = office.member()
     made = records(8)
@@ -160,7 +160,7 @@ def test_remembering_posts_takes_no_memory():
     for number, record in enumerate(made):
         member.post(record)
         gc.collect()
-        in_use[number] = gc.mem_alloc() if MICROPYTHON else 0
+        in_use[number] = gc.mem_alloc()
     assert len(set(in_use[2:])) == 1, in_use
 
 

@@ -19,7 +19,7 @@ _SHORT = Timing(ack_ms=2, lead_ms=2, tick_ms=1, window_ms=5, slot_ms=100)
 
 def _state(office):
     """Everything a relay keeps: flash, files, tokens and resumption ids."""
-    admission = office.relay._admission
+    admission = office.relay._epochs.admission
     used = sorted((token_id, token.used) for token_id, token in admission._tokens.items())
     ring = office.ring.get(0, 4096 * office.ring.sectors)
     keys = office.keys.get(0, 4096 * office.keys.sectors)
@@ -88,7 +88,7 @@ async def test_a_whole_session():
 async def test_a_wrong_hello_is_closed_silently_without_curve_work_or_a_trace():
     office = Office()
     async with Served(office.relay, QUICK) as served:
-        await until(lambda: len(office.relay._ephemerals) == 4)
+        await until(lambda: len(office.relay._handshakes._ephemerals) == 4)
         before = _state(office)
         other_nonce, right = await _strangers(served, 2)
         hellos = [right.hello(b"another access key, 32 bytes lon"), os.urandom(81), other_nonce.hello(), bytes(81)]
@@ -99,7 +99,7 @@ async def test_a_wrong_hello_is_closed_silently_without_curve_work_or_a_trace():
                 await stranger.send(hello)
                 assert await stranger.closed()
             assert work.calls == 0
-        assert _state(office) == before and len(office.relay._ephemerals) == 4
+        assert _state(office) == before and len(office.relay._handshakes._ephemerals) == 4
 
 
 async def test_a_hello_with_a_good_check_and_a_bad_rest_is_closed_silently():

@@ -2,7 +2,7 @@
 
 import json
 
-from slots import Slots, read_digest
+from slots import Slots
 
 from office import RamDirectory
 from ramdevice import RamDevice
@@ -173,11 +173,3 @@ def test_confirming_what_is_not_on_trial_changes_nothing():
     board.start()
     board.slots.confirm()
     assert board.directory.read("code") is None
-
-
-def test_the_digest_is_of_the_bytes_and_nothing_behind_them():
-    device = RamDevice(2)
-    content = bytes(range(256)) * 17  # over a sector's end
-    device.put(0, content + b"behind")
-    for length in (1, 511, 512, 513, 4096, len(content)):
-        assert read_digest(device, length) == sha256(content[:length])

@@ -110,7 +110,7 @@ def test_a_relay_without_a_clock_confirms_nothing():
     board.office.boot(clock_known=False)
     board._begin()
     board.office.turn()
-    assert board.office.relay.rounds_served == 0
+    assert board.office.relay._rounds.served == 0
 
 
 def test_what_may_not_be_staged_is_refused_before_the_flash_is_touched():

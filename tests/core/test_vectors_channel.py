@@ -256,7 +256,7 @@ def test_a_frame_of_another_length_is_refused():
         for frame in frames:
             _, receiver = _ends(frame, client, relay)
             sealed = unhex(frame["sealed"])
-            for length in range(0, len(sealed), 8):
+            for length in share(range(0, len(sealed), 8), 1):
                 raises(BadFrame, receiver.open, sealed[:length])
             raises(BadFrame, receiver.open, sealed + b"\x00")
             raises(BadFrame, receiver.open, sealed + bytes(16))
@@ -295,13 +295,16 @@ def test_a_frame_of_the_right_size_with_longer_padding_is_refused():
 # -- plaintexts. What they say is written down here a second time; the vectors come from PROTOCOL §5.
 
 
+_plaintexts = None, {}  # of the session that was last asked for: a board has no room for more, and reads a row in 0.2 s
+
+
 def _plaintext(session, sender, number):
-    named = ("admitted", "stranger")
-    row = (
-        _handshakes()[named.index(session)] if session in named else _resumptions()[session]
-    )  # a board has room for one
-    found = [f for f in row["frames"] if f["from"] == sender and f["number"] == number]
-    return unhex(found[0]["plaintext"])
+    global _plaintexts
+    if _plaintexts[0] != session:
+        named = ("admitted", "stranger")
+        row = _handshakes()[named.index(session)] if session in named else _resumptions()[session]
+        _plaintexts = session, {(f["from"], f["number"]): unhex(f["plaintext"]) for f in row["frames"]}
+    return _plaintexts[1][(sender, number)]
 
 
 def _small():

@@ -29,7 +29,7 @@ def test_known_answer_of_the_boot_test_is_nists():
 
 def test_a_relays_generator_is_seeded_as_the_protocol_says():
     # PROTOCOL §1: entropy seed ‖ os.urandom(32), nonce u32 boots ‖ chip_id, personalization "tessera/1/drbg".
-    rows = [row for row in vectors("drbg") if row["source"] == "tools/vectors.py" and row["personalization"]]
+    rows = [row for row in vectors("drbg") if row["source"] == "tools/spec/vectors.py" and row["personalization"]]
     assert rows
     for row in rows:
         entropy, nonce = unhex(row["entropy"]), unhex(row["nonce"])

@@ -5,7 +5,8 @@ from damage import changed, changes
 from ramdevice import RamDevice
 from tessera.errors import Fault
 from tessera.hashes import sha256
-from tessera.keyring import PAGE_BYTES, KeyRing
+from tessera.keyring import KeyRing
+from tessera.nor import PAGE_BYTES
 
 _SECOND_BANK = 16  # its first page
 _NEWEST = 0xFFFFFFFF  # the generation of the vector that stands alone
@@ -205,5 +206,5 @@ def test_appending_gives_the_vectors_pages():
     ring.lease(unhex(lease["token_id"]), lease["leases"])
     assert _page(device, 21) == unhex(_row(21)["page"])
     assert _page(device, 22) == unhex(_row(22)["page"])
-    ring.set_flags(1, 30)
+    ring._set_flags(1, 30)
     assert _page(device, 23) == _signed_page(2, 23, 6, unhex(_row(31)["body"]))

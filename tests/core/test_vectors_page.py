@@ -3,7 +3,8 @@
 from check import unhex, vectors
 from damage import changed, changes
 from tessera.hashes import hkdf_expand
-from tessera.page import HEAD_BYTES, PAGE_BYTES, PageBuffer, PageCipher
+from tessera.nor import PAGE_BYTES
+from tessera.page import HEAD_BYTES, PageBuffer, PageCipher
 from tessera.runtime import aes_cbc
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import bundles
 import pytest
 
-from emulator.execution import DONE, RESET, Execution, execute
 from tessera.release import version_number
+from tools.emulator.execution import DONE, RESET, Execution, execute
 
 NEW = "0.9.9"
 TELL = """
@@ -14,7 +14,7 @@ import slots, tessera, tessera_build, sys
 from device import service
 from tessera import relay
 print(tessera.VERSION, slots.current.version == tessera_build.VERSION, relay.__file__, service.__file__)
-print(slots.current.report()["code"], slots.current.on_trial, slots.current.report()["failed"], service.flash.problem)
+print(slots.current.report()["code"], slots.current.on_trial, slots.current.report()["failed"], slots.problem)
 """
 
 

@@ -12,8 +12,8 @@ import coincurve
 import pytest
 
 from check import vectors
-from emulator.calls import Answer, call
-from emulator.curve import CHUNK_BITS, CHUNKS, POINTS, Library, coordinates
+from tools.emulator.calls import Answer, call
+from tools.emulator.curve import CHUNK_BITS, CHUNKS, POINTS, Library, coordinates
 
 SHARE, ALL = 12, 1000
 STACK_BYTES = 4608  # of a call into the library; the module's STACK_BYTES leaves room for its own frames

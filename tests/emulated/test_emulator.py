@@ -14,12 +14,12 @@ import pytest
 import check
 import flashvectors
 from device import sntp
-from emulator import timeserver
-from emulator.board import Board
-from emulator.execution import DONE, EXCEPTION, POWER_CUT, Execution, execute
-from emulator.ppp import fcs16
-from emulator.program import Cut, EmulatorError, command
-from emulator.testvolume import VECTORS, vector_files
+from tools.emulator import timeserver
+from tools.emulator.board import Board
+from tools.emulator.execution import DONE, EXCEPTION, POWER_CUT, Execution, execute
+from tools.emulator.ppp import fcs16
+from tools.emulator.program import Cut, EmulatorError, command
+from tools.emulator.testvolume import VECTORS, vector_files
 
 SECTOR, PAGE = 4096, 256
 FLASH_BYTES = 2 << 20

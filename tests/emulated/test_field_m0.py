@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from emulator.calls import SCRATCH, Answer, Call, call, curve_functions
+from tools.emulator.calls import SCRATCH, Answer, Call, call, curve_functions
 
 P = 2**256 - 2**32 - 977
 FOLD = 2**32 + 977

@@ -14,7 +14,7 @@ BOARD = "RPI_PICO"
 
 
 def build(output: Path, *options: str | Path) -> dict:
-    command = [sys.executable, ROOT / "tools" / "image.py", BOARD, "--output", output, *options]
+    command = [sys.executable, "-m", "tools.build.image", BOARD, "--output", output, *options]
     subprocess.run(command, check=True, env=os.environ | {"TZ": "Pacific/Auckland", "LC_ALL": "C"})
     return json.loads((output / "image.json").read_text())
 

@@ -1,11 +1,12 @@
 # The library's own test program and its exhaustive tests, on this machine, over the field in portable C: what the
 # library knows of its group, its scalars and its protocols, asked of the field we gave it. Half a minute of processor
-# time; tools/field_programs.py runs more of it, and the same under QEMU with other fields.
+# time; tools/build/field_programs.py runs more of it, and the same under QEMU with other fields.
 
 from pathlib import Path
 
 import pytest
-from field_programs import MACHINES, SEED, compile_tests
+
+from tools.build.field_programs import MACHINES, SEED, compile_tests
 
 HOST = MACHINES["host"]
 

@@ -27,7 +27,8 @@ from target import Intake, Target, allowed
 from tessera import curve, keyring, params, wire
 from tessera.errors import Fault, InvalidObject, Refused
 from tessera.ledger import CHECKPOINT_BYTES, Checkpoint
-from tessera.page import PAGE_BYTES, PageBuffer, PageCipher
+from tessera.nor import PAGE_BYTES
+from tessera.page import PageBuffer, PageCipher
 from tessera.params import Parameters, TimeStatement
 
 RING_PAGES = 16 * RING_SECTORS
@@ -146,7 +147,7 @@ class RingFlash(Target):
         self._kept = {}
         office, buffer = SmallOffice(lived()), PageBuffer()
         for page in range(RING_PAGES):
-            for cipher in office.relay._ciphers.values():
+            for cipher in office.relay._epochs.ciphers.values():
                 buffer.page[:] = lived().ring[page * PAGE_BYTES : (page + 1) * PAGE_BYTES]
                 if cipher.open(page, buffer):
                     self._kept[page] = buffer.bucket, buffer.round, bytes(buffer.record)

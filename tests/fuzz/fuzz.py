@@ -27,7 +27,7 @@ MEMORY_MB = 2048
 UNCAUGHT = "=== Uncaught Python exception"  # what atheris says before a traceback
 
 sys.path[:0] = [
-    str(ROOT / folder) for folder in ("firmware", "host", "tools", "tests/core", "tests/host", "tests/fuzz")
+    str(ROOT / folder) for folder in ("firmware", "host", ".", "tools", "tests/core", "tests/host", "tests/fuzz")
 ]
 
 from results import Row, publish  # noqa: E402

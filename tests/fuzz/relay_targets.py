@@ -23,7 +23,7 @@ def admitted_token(relay):
     """The token whose session can be resumed with SECRET."""
     connection = Connection(relay)
     connection.authenticate(Token(1, relay.epoch))
-    relay._admission.offer_resumption(connection.session.token, SECRET)
+    relay._epochs.admission.offer_resumption(connection.session.token, SECRET)
     return connection.session.token
 
 
@@ -53,7 +53,7 @@ class Hello(Target):
 
     def run(self, data: bytes) -> None:
         relay = self._office.relay
-        relay._admission.offer_resumption(self._token, SECRET)
+        relay._epochs.admission.offer_resumption(self._token, SECRET)
         while relay.prepare():
             pass
         intake = Intake(data)
@@ -62,11 +62,13 @@ class Hello(Target):
             hello[33:49] = hmac_sha256(ACCESS_KEY, b"hello", NONCE, hello[:33])[:16]
         hello = bytes(hello)
         before = self._office.changes, admissions(relay)
-        prepared = len(relay._ephemerals), len(relay._drawn)
+        prepared = len(relay._handshakes._ephemerals), len(relay._handshakes._drawn)
         try:
             access_key = relay.check_hello(hello, NONCE)
         except BadFrame:
-            assert prepared == (len(relay._ephemerals), len(relay._drawn)), "a stranger's hello used something up"
+            assert prepared == (len(relay._handshakes._ephemerals), len(relay._handshakes._drawn)), (
+                "a stranger's hello used something up"
+            )
             assert before == (self._office.changes, admissions(relay))
             return
         try:
@@ -334,7 +336,7 @@ class Requests(Target):
         connection = self._connections[self._which]
         if connection is not None:
             self._office.relay.leave(connection.session)
-            assert self._office.relay._pushing is not connection.session
+            assert self._office.relay._pushes.session is not connection.session
         self._connections[self._which] = None
         self._sent = {mark for mark in self._sent if mark[0] != self._which}
 
@@ -371,11 +373,11 @@ class Requests(Target):
         request = bytearray(Token(number % 2, epoch).request(handshake_hash))
         at = 1 + damage % 164
         request[at] ^= damage
-        known = len(self._office.relay._admission._tokens)
+        known = len(self._office.relay._epochs.admission._tokens)
         answer = self._ask(bytes(request))
         if answer is not None:
             # The issuer's signature (bytes 37 to 100) is looked at once an epoch.
-            seen = 37 <= at < 101 and known == len(self._office.relay._admission._tokens)
+            seen = 37 <= at < 101 and known == len(self._office.relay._epochs.admission._tokens)
             assert not damage or seen, "a damaged token or proof was admitted"
             connection.secret = answer[1]
 
@@ -469,7 +471,7 @@ class Requests(Target):
         if request[0] == wire.POST and isinstance(refusal, (Busy, Fault)):
             return  # the lease is durable before there is no room for the record
         if request[0] == wire.PUSH and isinstance(refusal, BadRequest):
-            assert session.push is None and self._office.relay._pushing is not session, "not forgotten"
+            assert session.push is None and self._office.relay._pushes.session is not session, "not forgotten"
         assert before == (self._office.changes, self._state()), "a refused request changed the relay"
 
     def _state(self):

@@ -23,13 +23,14 @@ from office import (
     fields,
     records,
 )
-from ramdevice import SECTOR_BYTES, RamDevice
+from ramdevice import RamDevice
 from target import allowed
 from tessera import curve, params, wire
 from tessera.batch import CellFrame
 from tessera.clock import Clock
 from tessera.errors import Fault, Refused
 from tessera.hashes import sha256
+from tessera.nor import SECTOR_BYTES
 from tessera.relay import Delivery, Identity, Relay
 
 RING_SECTORS = 6
@@ -162,9 +163,9 @@ class SmallOffice(Office):
 
 def admissions(relay) -> tuple:
     """What the relay remembers of members and pushes: an outsider must not change it."""
-    admission = relay._admission
+    admission = relay._epochs.admission
     tokens = {key: (token.leases, token.used, token.secret, token.marks) for key, token in admission._tokens.items()}
-    return tokens, sorted(admission._resumable), relay._pushing, relay.epoch, relay.open_round
+    return tokens, sorted(admission._resumable), relay._pushes.session, relay.epoch, relay.open_round
 
 
 def serves(office: SmallOffice) -> bool:

@@ -18,6 +18,7 @@ from target import Target, mutations
 from targets import TARGETS
 from tessera import channel, hashes, keyring, ledger, recordlog, wire
 from tessera.admission import Admission
+from tessera.push import Pushes
 from tessera.relay import Relay
 from tessera_host.issuer import issuance
 from tessera_host.keys import keystore
@@ -85,7 +86,7 @@ def test_what_was_a_finding_holds(what: str) -> None:
 
 
 def _use_up_an_ephemeral(self: Any, hello: bytes, nonce: bytes) -> bytes:
-    self._ephemerals.pop()
+    self._handshakes._ephemerals.pop()
     return channel.hello_access_key(hello, nonce, self.parameters.access_keys)
 
 
@@ -107,7 +108,7 @@ SABOTAGES: dict[str, tuple[Any, str, Any, type[Target]]] = {
     "strangers that are served": (Relay, "_require_admitted", lambda self, session: None, Requests),
     "tokens that nobody signed": (Admission, "_signed", lambda *_: True, Requests),
     "records that are acknowledged and not stored": (recordlog.RecordLog, "append", _store_nothing, Requests),
-    "pushes that are never forgotten": (Relay, "leave", lambda self, session: None, Requests),
+    "pushes that are never forgotten": (Pushes, "leave", lambda self, session: None, Requests),
     "key ring pages of any length": (keyring, "_fits", lambda kind, length: True, KeyringPages),
     "sectors numbered without end": (recordlog, "_LAST_NUMBER", 1 << 40, RingPages),
     "a boot that loses a sector": (recordlog.RecordLog, "_open", lambda self, page, *_: page > 40, RingFlash),

@@ -56,7 +56,7 @@ def number(names, text):
 
 
 def combined_image(board, seed="version 1", app_bytes=96 * 1024):
-    """firmware.bin of a board (as tools/boards.py reads it): from where its boot loader begins."""
+    """firmware.bin of a board (as tools/build/boards.py reads it): from where its boot loader begins."""
     parts = {
         board.image_offset: program(board.mcu, f"boot loader of {seed}", 16 * 1024),
         TABLE_AT: partition_table(board.partitions.values()),

@@ -1,35 +1,16 @@
 """Board folders: partition tables that overlap or disagree are refused, and so is what may not be in an image."""
 
-import importlib.util
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 from tessera_host.planning.boards import BOARDS, SECTOR_BYTES
+from tools.build import boards, image, image_guard
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TABLE = "# Name, Type, SubType, Offset, Size\n"
-
-
-def load(name):
-    """A module of tools/, which is no package."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        sys.path.insert(0, str(ROOT / "tools"))
-        try:
-            spec.loader.exec_module(sys.modules[name])
-        finally:
-            sys.path.remove(str(ROOT / "tools"))
-    return sys.modules[name]
-
-
-boards = load("boards")
-image = load("image")
-image_guard = load("image_guard")
 
 
 @pytest.fixture

@@ -1,30 +1,15 @@
 """Bundles: what is in one, that it is the same whenever it is made, and what it names as its base."""
 
-import importlib.util
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
+from tools.build import boards, bundle
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def load(name):
-    """A module of tools/, which is no package."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        sys.path.insert(0, str(ROOT / "tools"))
-        try:
-            spec.loader.exec_module(sys.modules[name])
-        finally:
-            sys.path.remove(str(ROOT / "tools"))
-    return sys.modules[name]
-
-
-boards = load("boards")
-bundle = load("bundle")
 RP2 = [name for name in boards.names() if boards.read_board(name).bundles]
 
 

@@ -16,7 +16,7 @@ from test_cli_member import desk as desk
 
 from talking import LARGE
 from tessera_host.agent.client import Client
-from tessera_host.cli import talk
+from tessera_host.cli import inbox
 from tessera_host.member import composing, relay_sessions
 from tessera_host.member.state import MemberState
 from tessera_host.text import printable
@@ -308,11 +308,6 @@ def test_sent_lists_states_for_people(ready: Desk) -> None:
     assert out.endswith(" to bob: again\n    sealed, not posted yet\n")
 
 
-def test_durations_are_said_roughly() -> None:
-    said = [talk.duration(seconds) for seconds in (0.2, 10, 119, 300, 4500, 7200, 86400)]
-    assert said == ["1 s", "10 s", "119 s", "5 min", "75 min", "2 h", "24 h"]
-
-
 # -- the earlier word, and the relay
 
 
@@ -354,7 +349,7 @@ def test_follow_goes_on_over_failures_and_holds_no_lock_meanwhile(desk: Desk) ->
             asyncio.run(correspondence.send(ann, "bob", f"number {len(naps)}"))
         desk.clock.next_round()
 
-    desk.monkeypatch.setattr(talk.time, "sleep", nap)
+    desk.monkeypatch.setattr(inbox.time, "sleep", nap)
     code, out, err = desk.run("bob", "fetch", "--follow")
     assert code == 130
     assert [line for line in out.splitlines() if line.startswith("ann: ")] == [f"ann: number {n}" for n in (1, 2, 3)]

@@ -12,7 +12,6 @@ import struct
 import pytest
 import serial
 
-import boards as board_folders
 import esp32parts
 import romloader
 from romloader import Fault
@@ -20,6 +19,7 @@ from tessera_host.errors import BoardNotFound, BoardSilent, FlashFailed, ImageRe
 from tessera_host.planning.boards import BOARDS
 from tessera_host.provisioning import detection, esp32, prompt
 from tessera_host.provisioning.finder import Port
+from tools.build import boards as board_folders
 
 NAMES = ("ESP32_GENERIC", "ESP32_GENERIC_C3", "ESP32_GENERIC_S3", "OLIMEX_ESP32_POE")
 CHIP_NAMES = {"ESP32_GENERIC": "ESP32", "ESP32_GENERIC_C3": "ESP32-C3"}

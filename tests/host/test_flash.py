@@ -1,5 +1,7 @@
 """`tessera flash` against boards on paper: every fault a cable, a board or an image can have, and what IT is told."""
 
+import errno
+import itertools
 import json
 import struct
 import time
@@ -10,14 +12,23 @@ import pytest
 from paper_board import PaperBoard, PaperFinder, Pull
 
 from tessera import VERSION
+from tessera.errors import Busy, NotAdmitted
+from tessera.relay import Relay
 from tessera_host import cli, errors
 from tessera_host.cli import flash as cli_flash
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.keys import keystore
 from tessera_host.planning import plan
 from tessera_host.protocol import cards
-from tessera_host.provisioning import detection, relay_setup
+from tessera_host.provisioning import detection, flashing, serving
 from tessera_host.provisioning.finder import Port
+from tessera_host.provisioning.setup_steps import (
+    STEPS,
+    AgreeOnTime,
+    GetPassword,
+    ListKeys,
+    WaitUntilServing,
+)
 
 PASSPHRASE = "correct horse"
 UF2_BLOCKS = 8
@@ -113,8 +124,8 @@ def desk(tmp_path, monkeypatch, capsys):
         (detection, "PATIENCE_SECONDS", 0.3),
         (detection, "STATUS_SECONDS", 0.3),
         (detection, "GONE_SECONDS", 0.5),
-        (relay_setup, "GONE_SECONDS", 0.5),
-        (relay_setup, "BOOT_LOADER_SECONDS", 1.0),
+        (serving, "GONE_SECONDS", 0.5),
+        (flashing, "BOOT_LOADER_SECONDS", 1.0),
     ):
         monkeypatch.setattr(module, name, seconds)
     monkeypatch.setitem(keystore.SCRYPT, "n", 2)  # it is opened by every command
@@ -167,6 +178,51 @@ def test_a_dry_run_touches_nothing(desk):
     assert code == 0 and "flash the image" in out
     assert [path.name for path in board.volume.iterdir()] == ["INFO_UF2.TXT"] and desk.listed() == []
     assert not (desk.issuer / "flash-journal.json").exists()
+
+
+def test_a_dry_run_names_the_steps_that_the_run_then_takes(desk):
+    """For a board in every state that a run can find: blank, in service, and as a pulled cable left it."""
+
+    def both(**options):
+        planned = json.loads(desk.flash("--dry-run", "--json", **options)[1])["would"]
+        code, out, err = desk.flash("--json", **options)
+        assert code == 0, err
+        assert json.loads(out)["did"] == planned
+        return planned
+
+    desk.board("blank", blank=True)
+    every = both()
+    assert every == [step.words for step in STEPS if step not in (GetPassword, AgreeOnTime)]
+    assert both() == ["wait until it serves", "record it in the inventory"]
+    desk.boards[0].unplug()
+
+    plans = [every[1:]]  # the firmware is there already
+    while plans[-1][0] != WaitUntilServing.words:
+        number = len(plans)
+        board, name = desk.board(f"board-{number}", chip=bytes((number,))), f"relay-{number}"
+        desk.look(board)
+        board.pull = Pull(number, after_effect=False)
+        assert desk.flash(relay=name)[0] != 0
+        board.unplug()
+        board.pull = None
+        board.plug_in()
+        plans.append(both(relay=name))
+        board.unplug()
+    stages = [plan for plan, _ in itertools.groupby(plans)]
+    assert stages == [
+        every[1:],
+        [step for step in every[1:] if step != ListKeys.words],
+        every[every.index(WaitUntilServing.words) :],  # a board that gets power again starts as the relay it is
+    ]
+
+
+def test_a_clock_that_is_off_is_a_step_of_both_the_dry_run_and_the_run(desk):
+    board = desk.board()
+    assert desk.flash()[0] == 0
+    board.lies = {"open_round": 1}
+    assert AgreeOnTime.words in json.loads(desk.flash("--dry-run", "--json")[1])["would"]
+    assert "is in round 1" in desk.refused(errors.CommissioningFailed)
+    assert board.commands.count("restart") == 1
 
 
 def test_a_running_micropython_is_overwritten_only_if_somebody_says_so(desk):
@@ -244,6 +300,21 @@ def test_a_port_that_may_not_be_opened_names_the_group_to_join(desk, monkeypatch
         found(Port(str(board.link), "paper"))
     assert "usermod -aG dialout" in refused.value.hint
     assert serial_line.how_to_get_permission(board.link).startswith("join its group")
+
+
+def test_a_port_that_another_program_has_is_told_by_the_number_of_the_error(monkeypatch):
+    import serial
+
+    from tessera_host.provisioning import serial_line
+
+    for number in (errno.EBUSY, errno.EWOULDBLOCK):
+
+        def taken(*_, number=number, **__):
+            raise serial.SerialException(number, "words of a library")
+
+        monkeypatch.setattr(serial, "serial_for_url", taken)
+        with pytest.raises(errors.PortDenied, match="another program has"):
+            serial_line.open_port("/dev/ttyACM0")
 
 
 # -- images
@@ -411,6 +482,23 @@ def test_verify_compares_a_relay_with_everything_that_is_known_of_it(desk):
         board.lies = lies
         assert desk.service("verify")[0] == code, lies
     assert desk.service("verify", "--relay", "potsdam")[0] == errors.OtherRelay.exit_code
+
+
+def test_a_relay_with_members_is_told_by_the_code_of_its_answer_whatever_its_words(desk, monkeypatch):
+    desk.board()
+    assert desk.flash()[0] == 0
+
+    def answers(error):
+        def refuse(_):
+            raise error
+
+        monkeypatch.setattr(Relay, "commissioning_key", refuse)
+        return desk.service("verify")
+
+    code, out, _ = answers(NotAdmitted("none is told"))
+    assert code == 0 and "not disclosed any more" in out
+    code, _, err = answers(Busy("a member was admitted", 5))
+    assert code == errors.RelayRefused.exit_code and "a member was admitted" in err
 
 
 def test_a_relay_is_erased_only_by_its_name_and_a_yes(desk):

@@ -7,14 +7,14 @@ import json
 
 import pytest
 
-import boards as board_folders
 import esp32parts
 import romloader
 from romloader import Fault
 from tessera_host import cli
 from tessera_host.cli import flash as cli_flash
-from tessera_host.provisioning import detection, prompt, relay_setup
+from tessera_host.provisioning import detection, flashing, prompt
 from tessera_host.provisioning.finder import Finder, Port
+from tools.build import boards as board_folders
 
 PLAN = ["--epsilon", "1", "--delta", "1e-6", "--members", "4", "--allow-small", "--board", "ESP32_GENERIC"]
 WRONG_BOARD, SILENT, REJECTED = 12, 14, 15
@@ -88,7 +88,7 @@ def make_desk(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(prompt, "ENTER_ATTEMPTS", 1)
     monkeypatch.setattr(prompt, "ENTER_SECONDS", 5)
     monkeypatch.setattr(detection, "BOOT_PATIENCE_SECONDS", 1)
-    monkeypatch.setattr(relay_setup, "BOOT_SECONDS", 0.5)
+    monkeypatch.setattr(flashing, "BOOT_SECONDS", 0.5)
     desks = []
 
     def make(mcu="esp32"):

@@ -24,8 +24,8 @@ def test_it_is_tessera_flash_whatever_python_starts_it():
 
 
 def test_a_clone_that_is_not_set_up_says_so(tmp_path):
-    (tmp_path / "tools").mkdir()
-    for name in ("flash.py", "setup.sh"):
+    (tmp_path / "tools" / "build").mkdir(parents=True)
+    for name in ("flash.py", "build/setup.sh"):
         shutil.copy(ROOT / "tools" / name, tmp_path / "tools" / name)
     done = run(tmp_path / "tools" / "flash.py", TESSERA_CACHE=str(tmp_path / "cache"))
     assert done.returncode == 2 and done.stderr.count("\n") == 1

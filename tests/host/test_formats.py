@@ -18,7 +18,8 @@ from tessera.aead import TAG_BYTES, Aead
 from tessera.errors import BadFrame, Busy, Fault, NotAdmitted, Refused, TooOld
 from tessera.keyring import KeyRing
 from tessera.ledger import Checkpoint, Ledger
-from tessera.page import PAGE_BYTES, PageBuffer, PageCipher
+from tessera.nor import PAGE_BYTES
+from tessera.page import PageBuffer, PageCipher
 from tessera_host.keys import keystore
 from tessera_host.keys.keystore import Keystore
 from tessera_host.member.inbox import Inbox
@@ -321,7 +322,7 @@ def test_key_ring_states(
         elif number % 2:
             ring.mark(what, value % (1 << 30))
         else:
-            ring.set_flags(what % 256, value)
+            ring._set_flags(what % 256, value)
         assert loaded(device) == state(ring)
 
 

@@ -22,7 +22,7 @@ from tessera_host.planning import plan
 from tessera_host.privacy import noise
 from tessera_host.report import annex, html, pdf
 from tessera_host.report.document import Basis, Document, Figure, Notice, Table, Tone
-from tessera_host.report.facts import Facts, duration
+from tessera_host.report.facts import Facts
 
 MADE = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 CHOICE = plan.Choice(Fraction("0.1"), Fraction("1e-6"), members=24)
@@ -161,14 +161,6 @@ def test_retention_and_words_follow_the_parameters(planned):
     assert rows["A record is at most this old"] == "4 days"
     assert "1.1052" in planned.text()  # e^0.1 = 1.10517…
     assert f"1 in {int(1 / ONE):,}" in planned.text()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(1, "1 second"), (59, "59 seconds"), (300, "5 minutes"), (5400, "1.5 hours"), (86400, "1 day")],
-)
-def test_times_are_said_in_their_unit(seconds, said):
-    assert duration(seconds) == said
 
 
 def test_below_the_floor_is_said_to_be(ledger):

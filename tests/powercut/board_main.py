@@ -70,7 +70,7 @@ class _Board:
         for bucket in range(_BUCKETS):
             for round_ in range(relay.first_round, relay.open_round):
                 batch = member.cell(round_, bucket)
-                noise = relay._covers[round_ // EPOCH_ROUNDS].noise(bucket, round_)
+                noise = relay._epochs._covers[round_ // EPOCH_ROUNDS].noise(bucket, round_)
                 print("cell", bucket, round_, noise, " ".join([sha256(each)[:6].hex() for each in batch]))
 
 

@@ -18,21 +18,21 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent.parent
-sys.path[:0] = [str(ROOT / folder) for folder in ("tools", "firmware", "tests/core")]
+sys.path[:0] = [str(ROOT / folder) for folder in (".", "tools", "firmware", "tests/core")]
 
 import office  # noqa: E402
-from boards import read_board  # noqa: E402
-from emulator.execution import DONE, POWER_CUT, Execution, execute  # noqa: E402
-from emulator.littlefs_image import SECTOR_BYTES  # noqa: E402
-from emulator.program import Cut  # noqa: E402
-from emulator.relay_flash import RINGS, write_relay  # noqa: E402
-from emulator.testvolume import CORE_TESTS  # noqa: E402
 from results import Row, publish  # noqa: E402
 from tessera.clock import Clock  # noqa: E402
 from tessera.filedevice import FileDevice  # noqa: E402
 from tessera.files import Directory  # noqa: E402
 from tessera.hashes import sha256  # noqa: E402
 from tessera.relay import Identity, Relay  # noqa: E402
+from tools.build.boards import read_board  # noqa: E402
+from tools.emulator.execution import DONE, POWER_CUT, Execution, execute  # noqa: E402
+from tools.emulator.littlefs_image import SECTOR_BYTES  # noqa: E402
+from tools.emulator.program import Cut  # noqa: E402
+from tools.emulator.relay_flash import RINGS, write_relay  # noqa: E402
+from tools.emulator.testvolume import CORE_TESTS  # noqa: E402
 
 BOARD = "RPI_PICO"
 IMAGE = ROOT / "build" / BOARD / "firmware.uf2"
@@ -143,7 +143,7 @@ def _run_two_epochs(folder: Path) -> tuple[int, set[bytes]]:
         if relay.turn():
             relay.maintain()
         for number in [number for number, when in EARLIER.items() if when == round_]:
-            relay._log.append(round_, 0, record(number), relay._ciphers[relay.epoch])
+            relay._log.append(round_, 0, record(number), relay._epochs.ciphers[relay.epoch])
         ticks[0] += ROUND_MS
     relay.turn()
     ring.close()

@@ -15,8 +15,8 @@ if __name__ == "__main__":
         sys.path.append(_folder)
 
 from dice import Dice
-from power import PAGE_BYTES, SECTOR_BYTES
 from tessera.errors import Fault
+from tessera.nor import PAGE_BYTES, SECTOR_BYTES
 from workloads import running
 from world import BUCKETS
 
@@ -72,7 +72,7 @@ class Trials:
     def _records(self, bucket, round_):
         relay = self._world.relay
         pages, count = relay._log.pages_of(bucket, round_)
-        cipher = relay._ciphers[round_ // relay.parameters.newest.epoch_rounds]
+        cipher = relay._epochs.ciphers[round_ // relay.parameters.newest.epoch_rounds]
         for page in pages[:count]:
             raw, plain = bytearray(PAGE_BYTES), bytearray(PAGE_BYTES)
             relay._log.read(page, raw)

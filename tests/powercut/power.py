@@ -10,18 +10,15 @@
 # the collector closes the files that were open.
 
 from dice import Dice
+from tessera import nor
+from tessera.nor import PAGE_BYTES, SECTOR_BYTES
 
-SECTOR_BYTES = 4096
-PAGE_BYTES = 256
 PROGRAM, ERASE = "program", "erase"
 TEARS = {
     PROGRAM: (0, 1, 16, 128, 255, "bits", "wholly"),
     ERASE: ("nothing", "old", "bits", "random", "wholly"),
 }
 _BLANK = b"\xff" * SECTOR_BYTES
-_COUNT = 4  # ioctl operations of MicroPython's block devices
-_SIZE = 5
-_ERASE = 6
 
 
 class PowerCut(Exception):
@@ -87,7 +84,7 @@ class PoweredDevice:
         if self._power.off:
             return
         if offset is None:
-            self.ioctl(_ERASE, block)
+            self.ioctl(nor.ERASE, block)
             offset = 0
         for at in range(0, len(buffer), PAGE_BYTES):
             self._program(block, offset + at, bytes(memoryview(buffer)[at : at + PAGE_BYTES]))
@@ -121,11 +118,11 @@ class PoweredDevice:
         self._power.end()
 
     def ioctl(self, operation, argument):
-        if operation == _COUNT:
+        if operation == nor.COUNT:
             return len(self._flash.sectors)
-        if operation == _SIZE:
+        if operation == nor.SIZE:
             return SECTOR_BYTES
-        if operation == _ERASE and not self._power.off:
+        if operation == nor.ERASE and not self._power.off:
             self._erase(argument)
         return 0
 

@@ -18,11 +18,11 @@ import bundles  # noqa: E402
 import releasing  # noqa: E402
 
 from boardcuts import BOARD, IMAGE, TEARS, Said, make_flash  # noqa: E402
-from boards import ROOT, base, read_board, version  # noqa: E402
-from emulator.execution import DONE, POWER_CUT, RESET, Execution, execute  # noqa: E402
-from emulator.program import Cut  # noqa: E402
 from results import Row, publish  # noqa: E402
 from tessera.release import version_number  # noqa: E402
+from tools.build.boards import ROOT, base, read_board, version  # noqa: E402
+from tools.emulator.execution import DONE, POWER_CUT, RESET, Execution, execute  # noqa: E402
+from tools.emulator.program import Cut  # noqa: E402
 
 NEW_VERSION = "0.9.9"
 OLD, NEW = version_number(version(ROOT / "firmware" / "tessera")), version_number(NEW_VERSION)

@@ -7,14 +7,12 @@ import struct
 
 import releasing
 import vfs
-from slots import read_digest
 
 import office
 from covering import cover_records
 from dice import Dice
 from power import Flash, Power, PoweredDevice
-from tessera import cover, page, wire
-from tessera import relay as relay_module
+from tessera import cover, epochs, nor, page, wire
 from tessera.clock import Clock
 from tessera.errors import Refused
 from tessera.files import Directory
@@ -88,7 +86,7 @@ class _NotingCipher(page.PageCipher):
         super().seal(page_index, seq, round_, bucket, kind, *rest)
 
 
-relay_module.PageCipher = _NotingCipher
+epochs.PageCipher = _NotingCipher
 
 
 class World:
@@ -172,7 +170,7 @@ class World:
         assert version >= seen.confirmed, "code that was kept is gone"
         if device is not None:
             content = code(version)
-            assert read_digest(device, len(content)) == sha256(content), "the code that runs is damaged"
+            assert nor.digest(device, len(content)) == sha256(content), "the code that runs is damaged"
         if self.places.on_trial:
             assert version not in seen.tried, "code is tried twice"
             seen.tried.append(version)

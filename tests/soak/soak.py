@@ -22,7 +22,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent.parent
-sys.path[:0] = [str(ROOT / folder) for folder in ("tools", "firmware", "host", "tests/core", "tests/soak")]
+sys.path[:0] = [str(ROOT / folder) for folder in (".", "tools", "firmware", "host", "tests/core", "tests/soak")]
 
 from scipy import stats  # noqa: E402
 

@@ -76,7 +76,7 @@ async def watch_heap(relay, server):
     start = ticks_ms()
     while True:
         await asyncio.sleep_ms(_LOOK_MS)
-        tokens = 0 if relay._admission is None else len(relay._admission._tokens)
+        tokens = 0 if relay._epochs.admission is None else len(relay._epochs.admission._tokens)
         print("look", ticks_diff(ticks_ms(), start), relay.epoch, tokens, len(server._connections))
         overwrite_stack(_OVERWRITTEN_LEVELS)
         gc.collect()

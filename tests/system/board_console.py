@@ -9,8 +9,8 @@ from typing import Any
 
 from office_on_disk import OfficeOnDisk
 
-from emulator.board import Board
-from emulator.provision import provision, wait_until_serving
+from tools.emulator.board import Board
+from tools.emulator.provision import provision, wait_until_serving
 
 PATIENCE_SECONDS = 120
 

@@ -9,11 +9,9 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import bundle
-
-import boards
-from emulator.littlefs_image import make_littlefs, write_flash
 from tessera.release import version_number
+from tools.build import boards, bundle
+from tools.emulator.littlefs_image import make_littlefs, write_flash
 
 BOARD = "RPI_PICO"
 

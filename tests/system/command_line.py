@@ -17,9 +17,9 @@ from typing import Any
 
 from tessera_host.keys.keystore import Keystore
 from tessera_host.protocol import cards
+from tests.patience import PATIENCE_SECONDS
 
 TESSERA = Path(sys.executable).with_name("tessera")
-TIMEOUT_SECONDS = 120
 
 
 def python_module(name: str, *arguments: object) -> list[str]:
@@ -54,7 +54,7 @@ class CommandLine:
             input=typed or "",
             capture_output=True,
             text=True,
-            timeout=TIMEOUT_SECONDS,
+            timeout=PATIENCE_SECONDS,
         )
         said = Said(done.stdout, done.stderr, done.returncode)
         self.transcript += [said.out, said.error]
@@ -145,7 +145,7 @@ class Running:
         if self.process.stdout is None or self.process.stdout.closed:
             return Said("", "", self.process.returncode)
         try:
-            out, error = self.process.communicate(timeout=15)
+            out, error = self.process.communicate(timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             out, error = self.process.communicate()

@@ -12,9 +12,9 @@ import pytest
 from board_console import PATIENCE_SECONDS, ask, serving_board, status, until_state
 from office_on_disk import OfficeOnDisk
 
-from emulator.board import Board
-from emulator.bridge import LOCAL
-from emulator.provision import NOT_PROVISIONED, SERVING, provision, reset, wait_until_serving
+from tools.emulator.board import Board
+from tools.emulator.bridge import LOCAL
+from tools.emulator.provision import NOT_PROVISIONED, SERVING, provision, reset, wait_until_serving
 
 CHOICE = {"round_seconds": 4, "posts_per_token": 64, "board": "RPI_PICO"}
 WATCHDOG_SECONDS = 8

@@ -12,13 +12,13 @@ import correspondence
 import pytest
 from office_on_disk import OfficeOnDisk, admitted, read_all
 
-from emulator.board import Board
-from emulator.bridge import LOCAL
-from emulator.provision import provision, reset, wait_until_serving
 from tessera.wire import RECORD_BYTES
 from tessera_host.errors import TesseraError
 from tessera_host.member.state import MemberState
 from tessera_host.protocol.relay_connection import RelayConnection
+from tools.emulator.board import Board
+from tools.emulator.bridge import LOCAL
+from tools.emulator.provision import provision, reset, wait_until_serving
 
 ROUND_SECONDS = 12  # an emulated board falls behind by seconds while it is busy
 PATIENCE_SECONDS = 120

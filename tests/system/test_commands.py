@@ -16,6 +16,7 @@ from tessera_host.cli.demo import free_port
 from tessera_host.keys.keystore import Keystore
 from tessera_host.protocol import cards
 from tessera_host.relay.process import RelayProcess
+from tests.patience import PATIENCE_SECONDS
 
 MEMBERS = ("alice", "bob", "carol", "erin")
 USAGE, INVALID, KEYSTORE, NOT_PERMITTED, UNREACHABLE, REFUSED, INTEGRITY = 2, 3, 4, 5, 6, 7, 8
@@ -78,7 +79,7 @@ class Federation:
 
     def fetched(self, name: str) -> list[dict[str, Any]]:
         """The new messages of the next fetch that brings any."""
-        until = time.monotonic() + 30
+        until = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < until:
             if messages := self.json("fetch", "--home", self.home(name))["messages"]:
                 return list(messages)

@@ -10,9 +10,9 @@ import pytest
 from board_console import PATIENCE_SECONDS, ask, serving_board
 from office_on_disk import OfficeOnDisk
 
-from emulator.board import Board
-from emulator.provision import NOT_PROVISIONED, reset, wait_until_serving
 from tessera import cover
+from tools.emulator.board import Board
+from tools.emulator.provision import NOT_PROVISIONED, reset, wait_until_serving
 
 EPOCH_ROUNDS = 600
 CHOICE = {"round_seconds": 4, "posts_per_token": 64, "board": "RPI_PICO"}

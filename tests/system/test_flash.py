@@ -13,9 +13,9 @@ import pytest
 from command_line import CommandLine, Said, one_object
 from office_on_disk import PASSPHRASE
 
-from emulator.bridge import LOCAL
-from emulator.pico import Pico
 from tessera_host.cli.demo import free_port
+from tools.emulator.bridge import LOCAL
+from tools.emulator.pico import Pico
 
 FLASH = Path(__file__).with_name("flash_emulated.py")
 ROUND_SECONDS = 10  # the emulated board's clock falls behind while it is busy

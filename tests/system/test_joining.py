@@ -19,6 +19,7 @@ from tessera_host.keys.keystore import Keystore
 from tessera_host.member.state import MemberState
 from tessera_host.planning import plan
 from tessera_host.relay.process import RelayProcess
+from tests.patience import PATIENCE_SECONDS
 
 RELAYS = ("berlin", "munich")
 CHOSEN = "a passphrase that ben chose"
@@ -66,9 +67,14 @@ def office(tmp_path: Path) -> Iterator[Office]:
 def terminal(office: Office, *arguments: object) -> "pexpect.spawn[str]":
     environment = office.command.environment | {"TESSERA_PASSPHRASE_FILE": "", "COLUMNS": "100"}
     return pexpect.spawn(
-        str(TESSERA), [str(argument) for argument in arguments], encoding="utf-8", timeout=20, dimensions=(60, 100),
-        env=environment, cwd=str(office.folder),
-    )  # fmt: skip
+        str(TESSERA),
+        [str(argument) for argument in arguments],
+        encoding="utf-8",
+        timeout=PATIENCE_SECONDS,
+        dimensions=(60, 100),
+        env=environment,
+        cwd=str(office.folder),
+    )
 
 
 def ended(child: "pexpect.spawn[str]") -> int:
@@ -139,7 +145,7 @@ async def _exchange(ann: MemberState, ben: MemberState) -> None:
     await correspondence.send(ann, "ben", "from Berlin")
     await correspondence.send(ben, "ann", "from Munich")
     texts: dict[str, list[Any]] = {"ann": [], "ben": []}
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not all(texts.values()) and time.monotonic() < deadline:
         await asyncio.sleep(0.5)
         for member in (ann, ben):

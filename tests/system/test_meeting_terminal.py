@@ -9,6 +9,7 @@ from command_line import TESSERA
 from sample_federation import SampleFederation
 
 from tessera_host.member.state import MemberState
+from tests.patience import PATIENCE_SECONDS
 
 PASSPHRASE = "correct horse battery"
 
@@ -26,7 +27,13 @@ def terminal(home: Path, *arguments: object) -> "pexpect.spawn[str]":
     environment = {**os.environ, "TESSERA_PASSPHRASE_FILE": "", "COLUMNS": "100", "LINES": "60"}
     line = [*(str(argument) for argument in arguments), "--home", str(home)]
     child = pexpect.spawn(
-        str(TESSERA), line, encoding="utf-8", timeout=20, dimensions=(60, 100), env=environment, echo=False
+        str(TESSERA),
+        line,
+        encoding="utf-8",
+        timeout=PATIENCE_SECONDS,
+        dimensions=(60, 100),
+        env=environment,
+        echo=False,
     )
     child.expect_exact("Passphrase: ")
     child.sendline(PASSPHRASE)

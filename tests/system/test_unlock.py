@@ -11,6 +11,7 @@ from command_line import TESSERA
 from sample_federation import SampleFederation
 
 from tessera_host.member.state import MemberState
+from tests.patience import PATIENCE_SECONDS
 
 PASSPHRASE = "correct horse battery"
 
@@ -29,7 +30,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 def run(environment: dict[str, str], *arguments: str, typed: str | None = None) -> str:
     """What the command shows; `typed` is the passphrase it has to ask for, None if it must not ask."""
     child: pexpect.spawn[str] = pexpect.spawn(
-        str(TESSERA), list(arguments), encoding="utf-8", timeout=60, env=environment, echo=False
+        str(TESSERA), list(arguments), encoding="utf-8", timeout=PATIENCE_SECONDS, env=environment, echo=False
     )
     if typed is not None:
         child.expect_exact("Passphrase: ")

@@ -16,14 +16,14 @@ from board_console import ask, status
 from office_on_disk import OfficeOnDisk, admitted, read_all
 from test_board import CHOICE, PATIENCE_SECONDS, post, until_it_knows_the_time
 
-from emulator.board import Board
-from emulator.bridge import LOCAL
-from emulator.provision import provision, wait_until_serving
 from tessera.release import version_number
 from tessera_host.errors import RelayRefused
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.member import relay_update
 from tessera_host.protocol import releases, staging
+from tools.emulator.board import Board
+from tools.emulator.bridge import LOCAL
+from tools.emulator.provision import provision, wait_until_serving
 
 NEW = "0.9.1"
 ROUND_SECONDS = 20  # which an emulated board on a busy machine keeps up with

@@ -10,9 +10,9 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 
-from emulator.board import Board
-from emulator.program import Cut, EmulatorError
-from emulator.provision import is_provisioned, provision, wait_until_serving
+from tools.emulator.board import Board
+from tools.emulator.program import Cut, EmulatorError
+from tools.emulator.provision import is_provisioned, provision, wait_until_serving
 
 STOPPED = 130  # of a command that Ctrl-C ends
 

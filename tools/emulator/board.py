@@ -23,10 +23,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from emulator.network import Network
-from emulator.program import Cut, EmulatorError, command
-from emulator.repl import Repl
-from emulator.terminal import Terminal
+from tools.emulator.network import Network
+from tools.emulator.program import Cut, EmulatorError, command
+from tools.emulator.repl import Repl
+from tools.emulator.terminal import Terminal
 
 START_SECONDS = 20.0
 UART = 0

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from emulator.ppp import Ppp
-from emulator.tun import open_tun
+from tools.emulator.ppp import Ppp
+from tools.emulator.tun import open_tun
 
 LOCAL, GUEST = "10.77.0.1", "10.77.0.2"
 TUN_NAME = "board"

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from emulator.program import EmulatorError, command
+from tools.emulator.program import EmulatorError, command
 
 SCRATCH = 0x20030000  # RAM that nothing uses before MicroPython starts: its heap, 60 KiB up to the stack
 

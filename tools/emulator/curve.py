@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from emulator.calls import SCRATCH, Call, curve_functions
+from tools.emulator.calls import SCRATCH, Call, curve_functions
 
 # Objects of the library are opaque bytes: a public key 64, a key pair 96.
 KEY, PAIR, RESULT, SECRET, MESSAGE, RANDOM, INPUT = (SCRATCH + 128 * i for i in range(7))

@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from emulator.program import Cut, EmulatorError, command
+from tools.emulator.program import Cut, EmulatorError, command
 
 DONE, EXCEPTION, CRASH, RESET, POWER_CUT, TIME_OVER = 0, 1, 3, 75, 76, 77
 HOST_SECONDS = 3600
@@ -33,7 +33,7 @@ def execute(
     guest_seconds: float | None = None,
     host_seconds: float = HOST_SECONDS,
 ) -> Execution:
-    """Boots the image on the flash file and runs the program (a file) at the raw prompt.
+    """Boots the image on the flash file and runs the program (a file; script.mjs) at the raw prompt.
 
     A power cut or the end of guest_seconds is an outcome (status 76, 77), not an error. EmulatorError if the
     emulator itself fails or takes more than host_seconds.

@@ -2,8 +2,8 @@
 with each other or with the host's addresses; a TCP port of the host's 127.0.0.1 leads to one of the board. The board
 finds a network clock at the host's end of its line (bridge.LOCAL).
 
-The process inherits the listening socket, which belongs to the namespace it was made in; `python -m emulator.network`
-is that process. It ends with its standard input.
+The process inherits the listening socket, which belongs to the namespace it was made in; `python -m
+tools.emulator.network` is that process. It ends with its standard input.
 """
 
 import argparse
@@ -17,13 +17,13 @@ import sys
 import time
 from pathlib import Path
 
-from emulator import timeserver
-from emulator.bridge import GUEST, LOCAL, Bridge
-from emulator.forward import forward
-from emulator.program import EmulatorError
-from emulator.tun import DEVICE, switch_on
+from tools.emulator import timeserver
+from tools.emulator.bridge import GUEST, LOCAL, Bridge
+from tools.emulator.forward import forward
+from tools.emulator.program import EmulatorError
+from tools.emulator.tun import DEVICE, switch_on
 
-TOOLS = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 # With the right to it, else as the root of a user namespace of one's own.
 UNSHARE = (["unshare", "--net"], ["unshare", "--user", "--map-root-user", "--net"])
 LINK_UP = b"link up\n"
@@ -39,7 +39,7 @@ class Network:
         with listener:
             self._process = subprocess.Popen(
                 namespace_command() + process_command(uart, listener, guest_port),
-                env=os.environ | {"PYTHONPATH": str(TOOLS)},
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 pass_fds=[listener.fileno()],
@@ -67,7 +67,7 @@ class Network:
 
 def process_command(uart: Path, listener: socket.socket, guest_port: int) -> list[str]:
     options = ["--listener", str(listener.fileno()), "--guest-port", str(guest_port)]
-    return [sys.executable, "-m", "emulator.network", str(uart), *options]
+    return [sys.executable, "-m", "tools.emulator.network", str(uart), *options]
 
 
 def namespace_command() -> list[str]:
@@ -86,8 +86,9 @@ def why_impossible() -> str | None:
         command = namespace_command()
     except EmulatorError as error:
         return str(error)
-    attempt = [*command, sys.executable, "-c", "from emulator.tun import open_tun; open_tun('attempt', '10.77.0.1')"]
-    tried = subprocess.run(attempt, env=os.environ | {"PYTHONPATH": str(TOOLS)}, capture_output=True, text=True)
+    try_it = "from tools.emulator.tun import open_tun; open_tun('attempt', '10.77.0.1')"
+    attempt = [*command, sys.executable, "-c", try_it]
+    tried = subprocess.run(attempt, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     if tried.returncode == 0:
         return None
     return f"{DEVICE} cannot be used; as root: modprobe tun && chmod 666 {DEVICE}"

@@ -1,6 +1,6 @@
 """An emulated Pico on a USB cable: its BOOTSEL volume and its console come and go in a folder as they do on a computer.
 
-    PYTHONPATH=tools python -m emulator.pico FOLDER [--port 8100]     a blank one with BOOTSEL held, until Ctrl-C
+    python -m tools.emulator.pico FOLDER [--port 8100]     a blank one with BOOTSEL held, until Ctrl-C
 
     FOLDER/volumes/RPI-RP2   while its boot ROM waits for an image: INFO_UF2.TXT, and whatever is copied there
     FOLDER/ttyACM0           while an image runs: a link to the pseudo-terminal of its console
@@ -22,9 +22,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from emulator.board import Board
-from emulator.program import EmulatorError
-from emulator.terminal import Terminal
+from tools.emulator.board import Board
+from tools.emulator.program import EmulatorError
+from tools.emulator.terminal import Terminal
 
 BOARD_ID = "RPI-RP2"
 INFO = "UF2 Bootloader v3.0\nModel: Raspberry Pi RP2\nBoard-ID: RPI-RP2\n"

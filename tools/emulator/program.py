@@ -32,10 +32,12 @@ def command(image: Path, *options: str | Path, program: str = "emulator.mjs") ->
     link to the tree's files."""
     script = os.environ.get(VARIABLE, "")
     if not Path(script).is_file():
-        raise EmulatorError(f"{VARIABLE} must name emulator.mjs (it is {script!r}). Run `tools/setup.sh emulator`.")
+        raise EmulatorError(
+            f"{VARIABLE} must name emulator.mjs (it is {script!r}). Run `tools/build/setup.sh emulator`."
+        )
     node = shutil.which("node")
     if node is None:
-        raise EmulatorError("Node.js is missing. Run `tools/setup.sh emulator`.")
+        raise EmulatorError("Node.js is missing. Run `make setup-emulator`.")
     if not image.is_file():
         raise EmulatorError(f"no image at {image}. Run `make image`.")
     links = ("--preserve-symlinks", "--preserve-symlinks-main")

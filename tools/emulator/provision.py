@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from emulator.board import Board
-from emulator.program import EmulatorError
+from tools.emulator.board import Board
+from tools.emulator.program import EmulatorError
 
 FILES = ("relay.json", "seed", "parameters")
 CHUNK_BYTES = 512

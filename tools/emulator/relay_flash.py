@@ -5,8 +5,8 @@ Owns how a relay directory of a computer (issuer.relay_directory) becomes the fl
 
 from pathlib import Path
 
-from emulator.littlefs_image import make_littlefs, write_flash
-from emulator.testvolume import compile_module
+from tools.emulator.littlefs_image import make_littlefs, write_flash
+from tools.emulator.testvolume import compile_module
 
 RINGS = {"ring": "ring.flash", "keyring": "keys.flash"}  # partition and file
 

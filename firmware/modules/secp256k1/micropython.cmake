@@ -31,7 +31,7 @@ endif()
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/generator_table.py)
 target_include_directories(usermod_secp256k1 INTERFACE ${GENERATED_DIR})
 
-# An image to compare with (tools/image.py --library-field) says that the field be the library's own.
+# An image to compare with (tools/build/image.py --library-field) says that the field be the library's own.
 include(${CMAKE_CURRENT_LIST_DIR}/field.cmake OPTIONAL)
 
 # The RP2040 computes with a field of our own, whose assembly is generated here (field_m0.py).
@@ -62,7 +62,7 @@ if(PICO_PLATFORM STREQUAL "rp2040" AND NOT TESSERA_LIBRARY_FIELD)
         COMPILE_DEFINITIONS "TESSERA_FIELD_M0;TESSERA_COMPACT_HASH;ECMULT_WINDOW_SIZE=${TESSERA_VERIFY_WINDOW}"
         INCLUDE_DIRECTORIES "${GENERATED_DIR};${SECP256K1_DIR}/src"
     )
-# In C where that beats the library's own (tools/field_counts.py): RP2350, ESP32-C3. For the Xtensa of other ESP32s Debian
+# In C where that beats the library's own (tools/bench/field_counts.py): RP2350, ESP32-C3. For the Xtensa of other ESP32s Debian
 # has no compiler, so nothing is known there, and the library's stays.
 elseif((PICO_PLATFORM MATCHES "^rp2350" OR IDF_TARGET STREQUAL "esp32c3") AND NOT TESSERA_LIBRARY_FIELD)
     set_source_files_properties(
@@ -71,7 +71,7 @@ elseif((PICO_PLATFORM MATCHES "^rp2350" OR IDF_TARGET STREQUAL "esp32c3") AND NO
     )
 endif()
 
-# Optimised for speed where the port is for size. Beside the objects: call graphs (.ci), which tools/c_stack.py reads.
+# Optimised for speed where the port is for size. Beside the objects: call graphs (.ci), which tools/build/c_stack.py reads.
 set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/library.c PROPERTIES COMPILE_OPTIONS "-O2;-fcallgraph-info=su")
 set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/modsecp256k1.c PROPERTIES COMPILE_OPTIONS "-fcallgraph-info=su")
 

@@ -22,6 +22,6 @@ $(BUILD)/secp256k1/library.o: CFLAGS += -I$(BUILD)/secp256k1
 # here, and tests of this binary would say less about a board.
 $(BUILD)/secp256k1/%.o: CFLAGS += -DTESSERA_FIELD_PORTABLE -DUSE_FORCE_WIDEMUL_INT64
 
-# Optimised for speed where the port is for size. Beside the objects: call graphs (.ci), which tools/c_stack.py reads.
+# Optimised for speed where the port is for size. Beside the objects: call graphs (.ci), which tools/build/c_stack.py reads.
 $(BUILD)/secp256k1/library.o: CFLAGS += -I$(SECP256K1_DIR) -O2
 $(BUILD)/secp256k1/%.o: CFLAGS += -fcallgraph-info=su

@@ -33,7 +33,7 @@
 #define SIGNATURE_BYTES 64
 
 // Stack: the deepest is verify, 3 KB of it tables of one multiplication; the deepest with secrets is dh. `make c-stack`
-// lists all on x86-64 (verify 4616 bytes, with GCC 12), tools/c_stack.py on the build folder of an image all there (4408 on
+// lists all on x86-64 (verify 4616 bytes, with GCC 12), tools/build/c_stack.py on the build folder of an image all there (4408 on
 // an RP2040). MicroPython gives an RP2040 8 KB. `make test` fails if a function uses more than STACK_BYTES or secrets lie
 // deeper than WIPED_BYTES; with less than STACK_BYTES left a function raises RuntimeError. The library's own field, of ten
 // words, takes more: 5512 and 5360 bytes.

@@ -21,12 +21,9 @@ from ..member import backup as backups
 from ..member import state
 from ..member.relay_sessions import RelaySessions
 from ..member.state import MemberState
-from .options import Home, Json, PassphraseFile, count
+from ..text import count
+from .options import Home, Json, NewPassphrase, PassphraseFile
 from .output import show
-
-NewPassphrase = Annotated[
-    bool, typer.Option("--new-passphrase", help="Choose another passphrase; it is asked for twice.")
-]
 
 
 def register(app: typer.Typer) -> None:

@@ -1,0 +1,126 @@
+# What an epoch has while it is kept: page keys and cover from the key ring, the tokens of the open one, the checkpoint
+# of each that is over (PROTOCOL §8 to §11). Which epoch is open, and when keys expire, is rounds.py's business.
+
+from . import cover
+from .admission import Admission
+from .batch import Batch
+from .errors import TooOld
+from .page import PageCipher
+
+
+class Epochs:
+    """The kept epochs of a relay that is starting, over its key ring that was read.
+
+    epoch: the open one, None without one; admission: its tokens. ciphers: {epoch: PageCipher} of every epoch with keys.
+    """
+
+    def __init__(self, parameters, keyring, log, ledger, generator, identity):
+        self._parameters = parameters
+        self._keyring = keyring
+        self._log = log
+        self._ledger = ledger
+        self._generator = generator
+        self._identity = identity
+        self.ciphers = {epoch: PageCipher(keys[0]) for epoch, keys in keyring.epochs.items()}
+        self._covers = {}
+        self.epoch = None
+        self.admission = None
+
+    # -- opening and closing
+
+    def open(self, epoch, hold):
+        """Open an epoch, durably; the ones before are closed. hold: keys past retention are kept all the same."""
+        keyring = self._keyring
+        if keyring.epochs and max(keyring.epochs) < epoch:
+            self._close(max(keyring.epochs))
+        if epoch in keyring.epochs:
+            keyring.reopen_epoch(epoch)
+        else:
+            self._renew_keys(epoch, hold)
+        self.begin_admission(epoch)
+
+    def begin_admission(self, epoch):
+        """Take an epoch's tokens. Alone it makes nothing durable: of a clock that is provisional there is no more."""
+        self.epoch = epoch
+        parameters = self._parameters.governing(epoch)
+        self.admission = Admission(
+            self._keyring,
+            epoch,
+            self._parameters.epoch_key(epoch),
+            parameters.federation_id,
+            self._identity.static[1],
+            parameters.posts_per_token,
+        )
+
+    def _close(self, epoch):
+        """Sign the checkpoint of an epoch that is over."""
+        self._ledger.append(
+            epoch,
+            self._keyring.sealed_count,
+            self._parameters.governing(epoch).digest,
+            cover.commitment(self.cover_key(epoch)),
+            self._identity.firmware_digest,
+            self._generator.random(32),
+        )
+
+    def _renew_keys(self, epoch, hold):
+        """Keys for every epoch up to this one that has none; those past retention are erased, unless held."""
+        parameters = self._parameters.newest
+        first = max(0, epoch - parameters.retention_epochs)
+        kept = self._keyring.epochs
+        newest = max(kept) if kept else None
+        state = kept[newest][1] if kept else None
+        made = {}
+        for new in range(first if newest is None else max(first, newest + 1), epoch + 1):
+            fresh = self._generator.random(32)
+            state = fresh if state is None else cover.next_state(state, fresh)
+            made[new] = (self._generator.random(32), state)
+        if hold:  # a relay that is restarted again and again while it holds keys must not run out of key ring
+            first = sorted(list(kept) + list(made))[-most_epochs(parameters) :][0]
+        self._keyring.open_epoch(epoch, made, first, self._generator.new_seed())
+        self._follow_keyring()
+
+    def drop_expired(self):
+        """Erase the keys past retention that were held."""
+        self._keyring.drop_epochs(self.epoch - self._parameters.newest.retention_epochs)
+        self._follow_keyring()
+
+    def _follow_keyring(self):
+        keys = self._keyring.epochs
+        for epoch in keys:
+            if epoch not in self.ciphers:
+                self.ciphers[epoch] = PageCipher(keys[epoch][0])
+        for epoch in [epoch for epoch in self.ciphers if epoch not in keys]:
+            del self.ciphers[epoch]
+            self._covers.pop(epoch, None)
+
+    # -- what is kept
+
+    @property
+    def first_round(self):
+        """The first round kept, a function of the open epoch only."""
+        parameters = self._parameters.newest
+        return max(0, self.epoch - parameters.retention_epochs) * parameters.epoch_rounds
+
+    @property
+    def first_keyed_round(self):
+        """Records from here on have keys; sectors with nothing but older ones may be erased."""
+        return min(self._keyring.epochs, default=0) * self._parameters.newest.epoch_rounds
+
+    def cover_key(self, epoch):
+        """cover_e (32 bytes) of a kept epoch."""
+        return cover.cover_key(self._keyring.epochs[epoch][1])
+
+    def batch(self, bucket, round_):
+        """The sealed batch of a cell; TooOld if its epoch was dropped meanwhile."""
+        epoch = round_ // self._parameters.newest.epoch_rounds
+        if epoch not in self.ciphers or round_ < self.first_round:
+            raise TooOld("rounds before the first one kept")
+        if epoch not in self._covers:
+            self._covers[epoch] = cover.EpochCover(self.cover_key(epoch), self._parameters.thresholds(epoch))
+        return Batch(self._log, self.ciphers[epoch], self._covers[epoch], bucket, round_)
+
+
+def most_epochs(parameters):
+    """Epochs with keys at once: those kept and the open one, and as many again while a soft expiry holds old ones."""
+    return 2 * (parameters.retention_epochs + 2)

@@ -1,0 +1,247 @@
+"""The conversation around a meeting: cards shown as text and code, the other side's asked for, six words compared.
+
+Owns what a person reads and types between `tessera contact add` and a contact. What a card means is `meeting`'s
+business. The keystore is open only while a card is taken, never while somebody types.
+"""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import typer
+
+from .. import files, qr
+from ..errors import IntegrityError, InvalidInput, NotPermitted, TesseraError, UsageError
+from ..member import address_book, meeting
+from ..member.meeting import ANSWER, CONFIRM, INVITE, Step
+from ..member.state import MemberState
+from ..protocol import cards
+from .card_exchange import CARD_PREFIX
+
+OpenMember = Callable[[], AbstractContextManager[MemberState]]
+
+POLL_SECONDS = 1.0
+SETTLE_POLLS = 10  # a shared folder may show a file before all of it is there
+
+_TITLES = {INVITE: "Your invite for", ANSWER: "Your answer to", CONFIRM: "The last card, for"}
+
+
+def has_terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def ask(prompt: str) -> str:
+    """A line that was typed or pasted."""
+    return input(prompt).strip()
+
+
+def say(text: str = "") -> None:
+    typer.echo(text)
+
+
+# -- at the terminal
+
+
+def meet_at_terminal(open_member: OpenMember, step: Step) -> None:
+    """Go on from here until the two have met and compared the words."""
+    while True:
+        if step.note:
+            say(step.note)
+        if step.card is not None:
+            _show_card(step)
+        if step.awaits is None:
+            break
+        step = _next_step(open_member, step)
+    say(f"{step.name} is a contact now.")
+    compare(open_member, step.name)
+
+
+def _show_card(step: Step) -> None:
+    assert step.card is not None
+    say(f"{_TITLES[str(step.kind)]} {step.name}. Have the code scanned, or copy the line to {step.name}:")
+    say()
+    for line in qr.lines(step.card, columns=shutil.get_terminal_size().columns - 1):
+        say(line)
+    say()
+    say(step.card)
+    say()
+    say(f"{step.name} takes it with: tessera contact add CARD")
+
+
+def _next_step(open_member: OpenMember, step: Step) -> Step:
+    """Ask for the next card until one fits. A card that does not belong here is explained, and asked for again; a proof
+    that does not hold ends the meeting."""
+    article = "the answer" if step.awaits == ANSWER else f"the {step.awaits} card"
+    while True:
+        typed = ask(f"Paste {article} from {step.name} (or a file name): ")
+        if not typed:
+            say("Nothing was pasted. Ctrl-C ends this; the same command goes on later.")
+            continue
+        try:
+            text = _whole_card(typed)
+            with open_member() as member:
+                return meeting.take(member, text, step.name)
+        except (InvalidInput, UsageError, NotPermitted) as error:
+            typer.echo(f"error: {error}", err=True)
+
+
+def _whole_card(typed: str) -> str:
+    """The card in a line, in a file, or in several lines as a mail program breaks it."""
+    if not typed.startswith(CARD_PREFIX):
+        return files.read_text(Path(typed.strip("'\"")).expanduser())
+    while not _is_whole(typed):
+        rest = ask("The card is not whole yet. Paste the rest of it, or press Enter to begin again: ")
+        if not rest:
+            break
+        typed += rest
+    return typed
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        cards.decode(text)
+    except InvalidInput:
+        return False
+    return True
+
+
+def compare(open_member: OpenMember, name: str) -> None:
+    """Show the six words and ask. Only a yes makes the contact a verified one."""
+    with open_member() as member:
+        words = member.contacts.get(name).words
+    say()
+    say(f"Six words:  {' '.join(words)}")
+    say(f"Call {name}, or meet: read them to each other. Whoever stands between you two has other words.")
+    answer = _yes_or_no(f"Does {name} read the same six words? [y/n] ")
+    if answer is None:
+        say(f"Not compared yet. When you have: tessera contact verify {name}")
+    elif answer:
+        with open_member() as member:
+            address_book.verify(member, name)
+        say(f"{name} is verified. Write with: tessera send {name} TEXT")
+    else:
+        _words_differ(open_member, name)
+
+
+def _words_differ(open_member: OpenMember, name: str) -> None:
+    say(
+        f"Then whoever has the keys may not be {name}: a card was changed on its way, or one of you took a card of "
+        f"another meeting. Send {name} nothing."
+    )
+    if _yes_or_no(f"Forget {name} and these keys? [y/n] "):
+        with open_member() as member:
+            address_book.remove(member, name)
+        raise IntegrityError(
+            f"the six words were not the same, and {name} is forgotten",
+            f"meet again, and pass the cards on another way: tessera contact add {name}",
+        )
+    raise IntegrityError("the six words were not the same", f"do not write to {name}: tessera contact remove {name}")
+
+
+def _yes_or_no(question: str) -> bool | None:
+    """None for an empty line."""
+    while True:
+        typed = ask(question).casefold()
+        if typed in ("", "y", "yes", "n", "no"):
+            return None if not typed else typed[0] == "y"
+
+
+# -- through a folder both can write to
+
+
+class Folder:
+    """A shared folder or a stick: each side writes its cards there and waits for the other's."""
+
+    def __init__(self, path: Path, sleep: Callable[[float], None] = time.sleep) -> None:
+        if not path.is_dir():
+            raise UsageError(f"there is no folder {path}", "name one that both sides can write to")
+        self._path = path
+        self._sleep = sleep
+        self._seen: set[str | None] = set()
+
+    def meet(self, open_member: OpenMember, name: str, rekey: bool = False) -> Step:
+        """From wherever the meeting stands until the two have met."""
+        with open_member() as member:
+            step = self._first_step(member, name, rekey)
+        while step.awaits is not None:
+            self._write(step)
+            step = self._wait(open_member, step)
+        if step.card is not None:
+            self._write(step)
+        else:
+            self._clear(step.meeting)
+        return step
+
+    def _first_step(self, member: MemberState, name: str, rekey: bool) -> Step:
+        standing = meeting.under_way(member, name)
+        if standing is not None:
+            return standing
+        invites = [card for card in self._new_invites() if meeting.is_news(member, card)]
+        if not invites:
+            return meeting.begin(member, name, rekey)
+        if len(invites) > 1:
+            callers = ", ".join(str(cards.decode(text).fields["name"]) for text in invites)
+            raise UsageError(
+                f"several invites lie in {self._path}: from {callers}", "take the right one: tessera contact add FILE"
+            )
+        return meeting.rekey(member, invites[0], name) if rekey else meeting.take(member, invites[0], name)
+
+    def _new_invites(self) -> list[str]:
+        """Those that were not looked at before."""
+        texts = {_card_in(path) for path in sorted(self._path.glob(f"tessera-*-{INVITE}.card"))}
+        news = sorted(text for text in texts - self._seen if text is not None)
+        self._seen.update(news)
+        return news
+
+    def _wait(self, open_member: OpenMember, step: Step) -> Step:
+        say(f"Waiting for {step.name}, who runs: tessera contact add NAME --via FOLDER    (Ctrl-C: go on later)")
+        path, polls = self._file(step.meeting, str(step.awaits)), 0
+        while True:
+            if (text := _card_in(path)) is not None:
+                with open_member() as member:
+                    return meeting.take(member, text, step.name)
+            polls += path.exists()
+            if polls > SETTLE_POLLS:
+                raise InvalidInput(f"{path} is damaged", "remove it, and have the other side run its command again")
+            if (crossed := self._crossed(open_member, step)) is not None:
+                return crossed
+            self._sleep(POLL_SECONDS)
+
+    def _crossed(self, open_member: OpenMember, step: Step) -> Step | None:
+        """Both sides may have begun at the same time; then one of them answers instead."""
+        for text in self._new_invites() if step.kind == INVITE else []:
+            with open_member() as member:
+                taken = meeting.take(member, text, step.name, expected=True) if meeting.is_news(member, text) else step
+            if taken.meeting != step.meeting:
+                self._clear(step.meeting)
+                return taken
+        return None
+
+    def _write(self, step: Step) -> None:
+        assert step.card is not None
+        path = self._file(step.meeting, str(step.kind))
+        if not path.exists():
+            files.write(path, (step.card + "\n").encode())
+            say(f"{path} written.")
+
+    def _file(self, name: str, kind: str) -> Path:
+        return self._path / f"tessera-{name}-{kind}.card"
+
+    def _clear(self, name: str) -> None:
+        """The answerer is last: nobody needs the cards any more."""
+        for kind in (INVITE, ANSWER, CONFIRM):
+            self._file(name, kind).unlink(missing_ok=True)
+
+
+def _card_in(path: Path) -> str | None:
+    """None if there is no such file, or not all of it yet."""
+    try:
+        text = files.read_text(path)
+        cards.decode(text)
+    except TesseraError:
+        return None
+    return text

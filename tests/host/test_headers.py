@@ -1,0 +1,132 @@
+"""What the first lines of a module say about other modules: they exist, and the two have to do with each other.
+
+A header says what a module owns and what it leaves to whom. Modules are renamed and cut, so a header may name a module
+that is gone, or one that has nothing to do with this one any more. A name counts by its last part: packages may move.
+"""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FIRMWARE, HOST = ROOT / "firmware", ROOT / "host"
+FILES = sorted(path for folder in (FIRMWARE, HOST) for path in folder.rglob("*.py") if "modules" not in path.parts)
+
+# How headers name modules: sending.py, report/annex.py, report/, `sending`.
+FILE = re.compile(r"(?<![\w/<.])((?:[a-z]\w*/)*[a-z_]\w*\.py)\b")
+PACKAGE = re.compile(r"(?<![\w/<.])([a-z]\w*)/(?![\w<])")
+QUOTED = re.compile(r"`([a-z_][a-z_.]*)`")
+COMMAND = "tessera"  # what `tessera` is in a header of the host, and not the core
+ENTRIES = {"_boot", "boot", "main"}  # MicroPython starts these by name, one after the other; nobody imports them
+ELSEWHERE = {"ports/esp32/makeimg.py"}  # MicroPython's own
+
+# Headers that name a module which has nothing to do with theirs, as (module, named). Once mended it goes from here.
+TO_MEND = {
+    ("cli_keystore", "backup"),
+    ("cli_update", "member"),
+    ("cli_update", "updating"),
+    ("commissioning", "batch"),
+    ("issuer_connection", "joining"),
+    ("issuer_connection", "tokenerrand"),
+    ("issuer_files", "joining_files"),
+    ("issuer_visit", "tokenerrand"),
+    ("joining_files", "issuer_files"),
+    ("meeting", "contacts"),
+    ("relay_process", "relay_directory"),
+    ("tokenerrand", "issuer_connection"),
+    ("tokenerrand", "joining"),
+    ("tokens", "issuer"),
+    ("updating", "client"),
+    ("updating", "releases"),
+}
+
+
+def name_of(path: Path) -> str:
+    return path.parent.name if path.name == "__init__.py" else path.stem
+
+
+PATHS = defaultdict(list)
+for _path in FILES:
+    PATHS[name_of(_path)].append(_path)
+
+
+def imports(path: Path) -> set[str]:
+    """The last names of what a module imports: at its top, in functions, for types."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.split(".")[-1] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or path.parent.name).split(".")[-1])
+            names.update(alias.name for alias in node.names)
+    return names
+
+
+IMPORTS = {path: imports(path) for path in FILES}
+# Also what stands in no package: tools, boards; and what a build generates for the firmware to import.
+EXISTING = {path.stem for folder in ("boards", "tools", "tests") for path in (ROOT / folder).rglob("*.py")}
+EXISTING |= PATHS.keys() | (IMPORTS[FIRMWARE / "relay_unix.py"] & {"tessera_build"})
+
+
+def header(path: Path) -> str:
+    """The docstring of a module of the host; the comment at the top of one of the firmware, which carries none."""
+    text = path.read_text()
+    if HOST in path.parents:
+        return ast.get_docstring(ast.parse(text)) or ""
+    lines = text.split("\n")
+    end = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    return "\n".join(line.removeprefix("#") for line in lines[:end])
+
+
+def named(path: Path) -> Iterator[str]:
+    """The modules that a header names in words that can mean nothing else."""
+    text = header(path)
+    for file in FILE.findall(text):
+        # With its whole path it is the other end of a cable, which nothing here imports.
+        if file not in ELSEWHERE and not (ROOT / file).exists():
+            yield Path(file).stem
+    yield from PACKAGE.findall(text)
+    for quoted in QUOTED.findall(text):
+        name = quoted.split(".")[-1]
+        if name in PATHS and not (name == COMMAND and HOST in path.parents):
+            yield name
+
+
+def connected(path: Path, other: Path) -> bool:
+    """One imports the other, or a module that stands with them imports both: it gives one of them to the other."""
+    if name_of(other) in IMPORTS[path] or name_of(path) in IMPORTS[other]:
+        return True
+    if path.name == "__init__.py" and path.parent == other.parent:
+        return True  # a package speaks of its parts
+    beside = [each for each in FILES if FIRMWARE in each.parents or each.parent in (path.parent, other.parent)]
+    return any({name_of(path), name_of(other)} <= IMPORTS[each] for each in beside)
+
+
+SAID = [(path, name) for path in FILES for name in sorted(set(named(path)) - {name_of(path)})]
+
+
+def mark(path: Path, name: str) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.xfail(reason="to mend", strict=True)] if (name_of(path), name) in TO_MEND else []
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [pytest.param(path, name, marks=mark(path, name), id=f"{name_of(path)}-{name}") for path, name in SAID],
+)
+def test_a_module_that_a_header_names_exists_and_is_connected(path: Path, name: str) -> None:
+    assert name in EXISTING, "there is no such module"
+    if name in PATHS and name not in ENTRIES and not name_of(path).startswith("manifest"):
+        assert any(connected(path, other) for other in PATHS[name]), "the two have nothing to do with each other"
+
+
+def test_what_is_to_be_mended_is_still_said() -> None:
+    assert {(name_of(path), name) for path, name in SAID} >= TO_MEND
+
+
+def test_headers_name_modules_in_the_ways_that_are_looked_for() -> None:
+    said = {(name_of(path), name) for path, name in SAID}
+    assert {("relay", "rounds"), ("device", "board"), ("epochs", "rounds"), ("manifest_unix", "tessera_build")} <= said

@@ -1,0 +1,1 @@
+"""What only this tree needs: builds, benchmarks, the second implementation, and a Pico in software."""

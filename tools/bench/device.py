@@ -1,0 +1,343 @@
+"""`make bench-device`: what the image for the Raspberry Pi Pico costs in cycles, on the emulated board.
+
+Usage: python -m tools.bench.device [--curve]    --curve: only the first table, in two minutes; nothing is written
+
+Owns the measurements, which are figures and not assertions. Cycles are those of an ideal Cortex-M0+ (no XIP misses, one
+core) with the flash chip's typical times; milliseconds are at 125 MHz. Prints two tables: curve work, beside that of an
+image with libsecp256k1's own field, and the relay; writes build/bench-device.json.
+What runs on the board is on_board.py; here it is started, watched from outside (boot, heap, the line) and shown.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import shutil
+import statistics
+import struct
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tessera import wire
+from tools.bench import ROOT
+from tools.bench.full_relay import EPOCH_ROUNDS, ROUND_SECONDS, FullRelay, make_full_relay, make_relay
+from tools.bench.runtimes import CONNECTIONS, one_member
+from tools.build.boards import read_board
+from tools.emulator.board import Board
+from tools.emulator.calls import SCRATCH, Call, call, curve_functions
+from tools.emulator.execution import DONE, execute
+from tools.emulator.relay_flash import write_relay
+from tools.emulator.testvolume import CORE_TESTS
+
+BOARD = "RPI_PICO"
+IMAGE = ROOT / "build" / BOARD / "firmware.uf2"
+LIBRARY_IMAGE = ROOT / "build" / f"{BOARD}-library-field" / "firmware.uf2"  # image.py --library-field
+CYCLES_PER_MS = 125_000
+CYCLES_PER_MS_AT_200_MHZ = 200_000  # the RP2040 is rated for it; MicroPython leaves it at 125
+GENESIS = 1_767_225_600  # 2026-01-01
+PARTS = {"on_board": Path(__file__).with_name("on_board.py")} | {
+    name: CORE_TESTS / f"{name}.py" for name in ("office", "check", "ramdevice", "flashvectors")
+}
+# As `device.service` runs it, with an eye on the heap. Ctrl-C ends it.
+SERVE = """
+import gc
+from device import service
+peak = [0]
+def look():
+    peak[0] = max(peak[0], gc.mem_alloc())
+service.main(look)
+print("heap", peak[0], gc.mem_alloc() + gc.mem_free())
+"""
+
+Figures = dict[str, Any]
+
+
+# -- flash
+
+
+def write_board(flash: Path, directory: Path, programs: dict[str, Path | bytes]) -> None:
+    """The flash of a board that holds the relay of a directory."""
+    partitions = {name: (each.offset, each.length) for name, each in read_board(BOARD).partitions.items()}
+    write_relay(flash, directory, partitions, programs)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="tessera-bench-") as folder:
+        yield Path(folder)
+
+
+# -- on the board, in deterministic mode
+
+
+def core_figures(folder: Path, relay: FullRelay) -> Figures:
+    """What on_board.py says of a relay, by name; "cells" is the list of those it fetched."""
+    config = {
+        "now": relay.now,
+        "round_seconds": ROUND_SECONDS,
+        "rounds_left": EPOCH_ROUNDS - relay.open_round % EPOCH_ROUNDS - 1,
+    }
+    programs = PARTS | {"bench.json": json.dumps(config).encode()}
+    # A board that finds relay.json serves, and its watchdog's and LED's work would be measured, too.
+    office = Path(shutil.copytree(relay.directory, folder / "office"))
+    (office / "relay.json").rename(office / "office.json")
+    write_board(folder / "flash.bin", office, programs)
+    return run_on_board(IMAGE, folder / "flash.bin", "main")
+
+
+def curve_figures(folder: Path, image: Path) -> Figures:
+    """Curve work of an image, by the same names, and the inverse; on a board without a relay."""
+    (folder / "no relay").mkdir(exist_ok=True)
+    write_board(folder / "curve.bin", folder / "no relay", PARTS)
+    return run_on_board(image, folder / "curve.bin", "arithmetic") | inverse_cycles(image)
+
+
+def inverse_cycles(image: Path) -> dict[str, list[int]]:
+    """Of the library's modular inverse, which no function of Python's has; its numbers are 9 times 30 bits."""
+    found = curve_functions(image)
+    modulus = next(
+        found[name]["address"] for name in ("tessera_fe_modulus", "secp256k1_const_modinfo_fe") if name in found
+    )
+    dice = random.Random(3)
+    figures = {}
+    for name in ("secp256k1_modinv32", "secp256k1_modinv32_var"):
+        numbers = [struct.pack("<9I", *(dice.getrandbits(30) for _ in range(8)), 0) for _ in range(8)]
+        calls = [Call(name, (SCRATCH, modulus), ((SCRATCH, number),)) for number in numbers]
+        figures[name] = [answer.cycles for answer in call(image, calls)]
+    return figures
+
+
+def run_on_board(image: Path, flash: Path, function: str) -> Figures:
+    program = flash.with_suffix(".py")
+    program.write_text(f"import on_board\nbench_board.{function}()\n")
+    execution = execute(image, flash, program)
+    if execution.status != DONE:
+        sys.exit(f"on_board.py failed on the board:\n{execution.output}{execution.errors}")
+    figures: Figures = {"cells": []}
+    for line in execution.output.splitlines():
+        ((name, value),) = json.loads(line).items()
+        if name == "cell":
+            figures["cells"].append(value)
+        else:
+            figures[name] = value
+    return figures
+
+
+# -- the board as it is switched on
+
+
+def boot_cycles(flash: Path) -> int:
+    """From power to `serving`."""
+    with Board(IMAGE, flash) as board:
+        board.repl.until(b"\nserving", timeout=600)
+        return board.cycles()
+
+
+def boots(folder: Path, relay: FullRelay) -> int:
+    flash = folder / "boot.bin"
+    write_board(flash, relay.directory, {})
+    if not (relay.directory / "ring.flash").exists():
+        boot_cycles(flash)  # the first start ever fills the ring, once in a relay's life
+    return boot_cycles(flash)
+
+
+async def members(port: int) -> list[dict[str, float]]:
+    return list(await asyncio.gather(*(one_member(port, 100 + number) for number in range(CONNECTIONS))))
+
+
+def service_figures(folder: Path, relay: FullRelay) -> Figures:
+    """A full relay with four members at once, over the emulated line."""
+    flash = folder / "service.bin"
+    write_board(flash, relay.directory, {})
+    with Board(IMAGE, flash, guest_port=wire.PORT) as board:
+        board.repl.enter()
+        board.repl.start(SERVE)
+        board.repl.until(b"\nserving", timeout=600)
+        board.wait_for_link()
+        board.repl.send(b"clock %d\n" % (1000 * relay.now))
+        board.repl.until(b"=clock")
+        time.sleep(1)  # in a quarter of a second the relay looks at its clock and opens the round
+        seen = asyncio.run(members(board.address[1]))
+        board.repl.interrupt(b"heap ")
+        peak, total = map(int, board.repl.until(b"\r\n").split())
+    return {
+        "heap_peak_bytes": peak,
+        "heap_bytes": total,
+        "line_kb_per_s": CONNECTIONS * statistics.median(each["fetch_kb_per_s"] for each in seen),
+    }
+
+
+# -- the table
+
+
+def milliseconds(cycles: float) -> str:
+    return f"{cycles / CYCLES_PER_MS:.2f}"
+
+
+def summary(core: Figures, boot: Figures, service: Figures) -> list[tuple[str, float | None, str]]:
+    """(what, cycles, value in words) of each line."""
+    rows: list[tuple[str, float | None, str]] = []
+
+    def time_of(label: str, cycles: float) -> None:
+        rows.append((label, cycles, f"{cycles / CYCLES_PER_MS:,.2f} ms"))
+
+    def median(label: str, *names: str) -> None:
+        time_of(label, sum(statistics.median(core[name]) for name in names))
+
+    def say(label: str, text: str) -> None:
+        rows.append((label, None, text))
+
+    time_of("power to serving, empty ring", boot["empty"])
+    time_of("power to serving, full ring", boot["full"])
+    median("ephemeral, made ahead in idle time", "ephemeral")
+    median("stranger refused before curve work", "stranger")
+    median("the same, with its share of drawing random bytes", "stranger", "stranger_share_of_draw")
+    median("the same, with server and asyncio, without TCP", "stranger_through_server")
+    median("asyncio's part of that", "stranger_for_asyncio")
+    median("each of 100 strangers, collector and draws included", "stranger_of_many")
+    median("the same, with server and asyncio, without TCP", "stranger_of_many_through_server")
+    median("asyncio's part of that", "stranger_of_many_for_asyncio")
+    median("full handshake", "handshake")
+    median("full handshake and AUTH", "handshake", "auth")
+    median("resumed handshake", "resumed_handshake")
+    median("POST to ACK, without the fixed delay", "post")
+    time_of("the same, longest (a lease is written)", max(core["post"]))
+    fetch_rows(core, time_of, say)
+    median("seal of a round", "seal")
+    median("seal of an epoch, keys erased", "seal_of_epoch")
+    say("heap of a board", f"{service['heap_bytes']:,} bytes")
+    say("heap in use, nobody there", f"{core['heap_of_relay']:,} bytes")
+    say(f"heap in use, peak with {CONNECTIONS} connections", f"{service['heap_peak_bytes']:,} bytes")
+    say("heap free at that peak", f"{service['heap_bytes'] - service['heap_peak_bytes']:,} bytes")
+    say("heap that 100 strangers leave in use", f"{core['left_by_strangers']:,} bytes")
+    say("flash operations of 100 strangers", f"{core['flash_operations_of_strangers']:,}")
+    say("C stack, deepest", f"{core['stack']:,} bytes")
+    say(f"the emulated line, {CONNECTIONS} members fetching", f"{service['line_kb_per_s']:.0f} kB/s")
+    return rows
+
+
+def fetch_rows(core: Figures, time_of: Any, say: Any) -> None:
+    """A cell of the oldest epoch: what its records cost, and how much of that is AES."""
+    cell = core["cells"][-1]
+    frames = [cell["first_frame"], *cell["frames"]]
+    total, records = sum(frames), cell["records"]
+    aes = {name: min(core[f"aes_{name}"]) for name in ("page", "head", "dummy", "heads", "frame")}
+    candidates = core["candidates"]
+    heads = records * aes["head"] + candidates / 64 * aes["heads"]
+    ciphers = records * (aes["page"] + aes["dummy"]) + len(frames) * aes["frame"] + heads
+    rate = records * wire.RECORD_BYTES / (total / CYCLES_PER_MS)
+    say("FETCH, relay work", f"{rate:.0f} kB/s")
+    say("a cell of it", f"{records} records, {cell['real']} of them real")
+    time_of("first frame of a cell (its order)", cell["first_frame"])
+    time_of("each frame after it", statistics.median(cell["frames"]))
+    say("share of AES", f"{100 * ciphers / total:.0f} %")
+    time_of("page decrypted", aes["page"])
+    time_of("Python and hashes, a record", (total - ciphers) / records)
+
+
+def curve_rows(ours: Figures, library: Figures) -> list[tuple[str, float, float]]:
+    """(what, cycles with the library's field, cycles with ours): medians."""
+
+    def both(*names: str) -> tuple[float, float]:
+        library_cycles, our_cycles = (sum(statistics.median(of[name]) for name in names) for of in (library, ours))
+        return library_cycles, our_cycles
+
+    before = both("dh", "dh", "verification", "verification")[0]
+    after = both("point_parsed", "dh_parsed", "dh_parsed", "token", "verification")[1]
+    return [
+        ("BIP-340 verification, its key parsed", *both("verification")),
+        ("token under the epoch's prepared key", *both("token")),
+        ("the epoch's key prepared, once an epoch", *both("key_prepared")),
+        ("DH, its point parsed", *both("dh")),
+        ("DH with a point parsed before", *both("dh_parsed")),
+        ("a point parsed (square root)", *both("point_parsed")),
+        ("generator multiplication", *both("public_key")),
+        ("signing", *both("sign")),
+        ("inverse in the field, constant time", *both("secp256k1_modinv32")),
+        ("inverse in the field, of public numbers", *both("secp256k1_modinv32_var")),
+        ("handshake and AUTH: 2 DH, 2 verifications; now a point, 2 DH, token, proof", before, after),
+    ]
+
+
+def cost_rows(ours: Figures) -> list[tuple[str, str, str]]:
+    """(what, with the library's field, with ours): flash and RAM, from image.json."""
+    library, our = (json.loads((image.parent / "image.json").read_text()) for image in (LIBRARY_IMAGE, IMAGE))
+    part = "libsecp256k1 and its module"
+
+    def both(label: str, of: Any) -> tuple[str, str, str]:
+        return label, f"{of(library):,} bytes", f"{of(our):,} bytes"
+
+    table = f"{ours['heap_of_prepared_key']:,} bytes"
+    return [
+        both(f"flash: {part}, code in RAM included", lambda image: image["parts"][part]),
+        both("flash: whole image", lambda image: image["image"]["firmware.bin"]["bytes"]),
+        both("RAM that is left for the heap", lambda image: image["heap_bytes"]),
+        ("heap: the epoch's prepared key", table, table),
+    ]
+
+
+def show_curve(rows: list[tuple[str, float, float]], costs: list[tuple[str, str, str]]) -> None:
+    heads = ("", "library's field, cycles", "our field, cycles", "at 125 MHz", "at 200 MHz, computed")
+    table = Table(*heads, title=f"Curve work on the emulated board, {BOARD}")
+    for label, library, ours in rows:
+        at_125, at_200 = (f"{ours / each:,.2f} ms" for each in (CYCLES_PER_MS, CYCLES_PER_MS_AT_200_MHZ))
+        table.add_row(label, f"{round(library):,}", f"{round(ours):,}", at_125, at_200)
+    for cost in costs:
+        table.add_row(*cost)
+    Console(width=150).print(table)
+
+
+def show(rows: list[tuple[str, float | None, str]]) -> None:
+    table = Table("", "cycles", "at 125 MHz", title=f"The image of {BOARD} on the emulated board")
+    for label, cycles, text in rows:
+        table.add_row(label, "" if cycles is None else f"{round(cycles):,}", text)
+    Console(width=110).print(table)
+
+
+def only_curve() -> None:
+    with scratch() as folder:
+        ours, library = (curve_figures(folder, image) for image in (IMAGE, LIBRARY_IMAGE))
+    show_curve(curve_rows(ours, library), cost_rows(ours))
+
+
+def whole() -> None:
+    with scratch() as folder:
+        (folder / "full").mkdir()
+        (folder / "empty").mkdir()
+        full = make_full_relay(folder / "full", GENESIS)
+        empty = make_relay(folder / "empty", GENESIS)
+        core = core_figures(folder, full) | inverse_cycles(IMAGE)
+        library = curve_figures(folder, LIBRARY_IMAGE)
+        boot = {"empty": boots(folder, empty), "full": boots(folder, full)}
+        service = service_figures(folder, full)
+    curve, costs = curve_rows(core, library), cost_rows(core)
+    show_curve(curve, costs)
+    rows = summary(core, boot, service)
+    show(rows)
+    output = ROOT / "build" / "bench-device.json"
+    output.parent.mkdir(exist_ok=True)
+    measured = {label: {"cycles": cycles, "value": text} for label, cycles, text in rows}
+    compared = {label: {"library_cycles": before, "cycles": after} for label, before, after in curve}
+    compared |= {label: {"library": before, "ours": after} for label, before, after in costs}
+    raw = {"core": core, "library": library, "boot": boot, "service": service}
+    image = json.loads((IMAGE.parent / "image.json").read_text())
+    found = {"image": image["image"], "curve": compared, "figures": measured, "raw": raw}
+    output.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the image on the emulated board.")
+    parser.add_argument("--curve", action="store_true", help="only the curve's work")
+    only_curve() if parser.parse_args().curve else whole()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""A relay directory whose record ring holds every record that its parameters allow, for benchmarks.
+
+Owns how such a relay comes about: the core on CPython lives through its epochs in fast motion. Keys are those of the
+tests' office (tests/core/office.py), so a benchmark can make tokens without an issuer.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import office
+from check import unhex, vectors
+from tessera.clock import Clock
+from tessera.filedevice import FileDevice
+from tessera.files import Directory
+from tessera.relay import Identity, Relay
+
+RING_SECTORS, KEYRING_SECTORS = 212, 4  # the 848 KiB of a Pico W
+ROUND_SECONDS, EPOCH_ROUNDS, RETENTION = 300, 288, 3
+EPOCH_SECONDS = ROUND_SECONDS * EPOCH_ROUNDS
+MEMBERS, POSTS = 26, 16
+RECORDS_AN_EPOCH = MEMBERS * 2 * POSTS
+NOISE_TABLE = 2  # of tests/vectors/noise_table.json: ε = 0.1, δ = 1e-6, µ = 148
+
+
+@dataclass(frozen=True)
+class FullRelay:
+    """`directory` holds relay.json, parameters, ring.flash and keys.flash (a seed if it never ran); its clock is past
+    genesis by `age_seconds`."""
+
+    directory: Path
+    genesis: int
+    age_seconds: int
+
+    @property
+    def now(self) -> int:
+        """Unix seconds in the middle of its open round."""
+        return self.genesis + self.age_seconds
+
+    @property
+    def open_round(self) -> int:
+        return self.age_seconds // ROUND_SECONDS
+
+    @property
+    def epoch(self) -> int:
+        return self.open_round // EPOCH_ROUNDS
+
+
+def make_relay(directory: Path, genesis: int) -> FullRelay:
+    """A relay that was provisioned and never ran."""
+    table = unhex("".join(vectors("noise_table")[NOISE_TABLE]["thresholds"]))
+    shape = {"round_seconds": ROUND_SECONDS, "epoch_rounds": EPOCH_ROUNDS, "retention_epochs": RETENTION}
+    blob = office.parameters(
+        genesis=genesis, members=MEMBERS, posts_per_token=POSTS, buckets=1, thresholds=table, epsilon=100_000, **shape
+    )
+    (directory / "parameters").write_bytes(blob)
+    (directory / "seed").write_bytes(os.urandom(32))
+    secrets = {"static_secret": office.STATIC.hex(), "ledger_secret": office.LEDGER.hex()}
+    sectors = {"ring_sectors": RING_SECTORS, "keyring_sectors": KEYRING_SECTORS}
+    (directory / "relay.json").write_text(json.dumps({"version": 1, "name": "bench", **secrets, **sectors}))
+    return FullRelay(directory, genesis, EPOCH_SECONDS // 2)
+
+
+def make_full_relay(directory: Path, genesis: int) -> FullRelay:
+    """A relay in the middle of its fourth epoch, every record of the four posted."""
+    make_relay(directory, genesis)
+    rounds = RETENTION * EPOCH_ROUNDS + EPOCH_ROUNDS // 2 - 2
+    _fill(directory, genesis, rounds)
+    return FullRelay(directory, genesis, (rounds + 1) * ROUND_SECONDS + ROUND_SECONDS // 2)
+
+
+def _fill(directory: Path, genesis: int, rounds: int) -> None:
+    now = [0]
+    ring = FileDevice(f"{directory}/ring.flash", RING_SECTORS)
+    keys = FileDevice(f"{directory}/keys.flash", KEYRING_SECTORS)
+    identity = Identity(office.STATIC, office.LEDGER, b"bench", bytes(32))
+    clock = Clock(lambda: now[0], lambda later, earlier: later - earlier)
+    relay = Relay(ring, keys, Directory(str(directory)), identity, os.urandom, clock)
+    relay.start()
+    clock.set(1000 * genesis)
+    per_round = RECORDS_AN_EPOCH / EPOCH_ROUNDS
+    for round_ in range(rounds):
+        relay.turn()
+        relay.maintain()
+        share = 2 if round_ >= RETENTION * EPOCH_ROUNDS else 1  # the last epoch's records fit into its first half
+        for _ in range(int((round_ + 1) * per_round * share) - int(round_ * per_round * share)):
+            relay._log.append(relay.open_round, 0, os.urandom(240), relay._epochs.ciphers[relay.epoch])
+        now[0] += 1000 * ROUND_SECONDS
+    ring.close()
+    keys.close()

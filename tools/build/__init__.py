@@ -1,0 +1,1 @@
+"""Sets the tree up, and makes what runs on boards: MicroPython, images, bundles."""

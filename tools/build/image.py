@@ -1,0 +1,355 @@
+"""Builds the image of a board (`make image BOARD=…`) into build/<BOARD>/: firmware.uf2, firmware.bin,
+bundle.bin (RP2: an update in service) or slot.bin (ESP32: the same), and image.json.
+
+Usage: python -m tools.build.image BOARD [--output FOLDER] [--work FOLDER] [--freeze MANIFEST] [--library-field]
+                                     [--again]
+
+  --output   instead of build/<BOARD>
+  --work     where to compile (default: beside the virtual environment); nothing of its name reaches the image
+  --freeze   freeze this manifest's modules too: a development image, which may hold tests; build/<BOARD>-development
+  --library-field   with libsecp256k1's own field, to compare; build/<BOARD>-library-field
+  --again    even if the same content was built before, here or in another tree
+
+MICROPY_DIR names a MicroPython with its submodules, for boards that need what no package has; IDF_PATH an ESP-IDF whose
+environment is set up. Owns the order of the steps and image.json. How MicroPython is built is micropython.sh's, what
+is frozen boards.py's, what may not be frozen image_guard.py's.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from tessera.firmware import digest_of_files
+from tools.build import boards, bundle, image_guard
+from tools.build.boards import ROOT, Board, BoardError
+
+HERE = Path(__file__).resolve().parent
+STATE = Path(sys.prefix).parent
+BUILT = STATE.parent / "images"  # finished images by their content, of all trees
+KEPT = 8
+ARTIFACTS = ("firmware.*", "bundle.bin", "slot.bin")
+UF2_FAMILIES = {"rp2040": "0xe48bff56", "rp2350": "0xe48bff59"}  # 2350: ARM, secure
+FLASH_ADDRESS = 0x10000000
+FLASH_SECTIONS = (".boot2", ".text", ".rodata", ".binary_info", ".data", ".ram_vector_table")
+
+# Of the linker's map: whose an object is, by its path. The first that matches counts.
+PARTS = (
+    ("frozen modules", r"/frozen_content\.c"),
+    ("libsecp256k1 and its module", r"/firmware/modules/|usermod_secp256k1|/field_m0\.s"),
+    ("lwIP", r"/lwip/"),
+    ("mbedTLS", r"/mbedtls/"),
+    ("TinyUSB", r"/tinyusb/"),
+    ("radio driver", r"cyw43"),
+    ("file systems", r"/lib/(littlefs|oofatfs)/"),
+    ("Pico SDK", r"pico-sdk|/boot2|/bs2_"),
+    ("C library", r"/lib[a-z_]+\.a\("),
+    ("MicroPython", r""),
+)
+
+
+# --- What goes in ----------------------------------------------------------------------------------------------------
+
+
+def micropython_tree(board: Board) -> Path:
+    """MicroPython's source for this board; BoardError that says what to give if packages do not suffice."""
+    given = os.environ.get("MICROPY_DIR")
+    if board.name != "RPI_PICO" and not given:
+        missing = "the cyw43 driver with its firmware" if board.port == "rp2" else "ESP-IDF"
+        raise BoardError(
+            f"{board.name} needs {missing}, which is in no package: give MICROPY_DIR=, a checkout of MicroPython 1.25 "
+            "with its submodules" + ("" if board.port == "rp2" else ", and IDF_PATH=, an ESP-IDF 5.2 that is set up")
+        )
+    if board.port == "esp32" and not os.environ.get("IDF_PATH"):
+        raise BoardError(f"{board.name} needs IDF_PATH=, an ESP-IDF 5.2 whose export.sh was sourced")
+    tree = Path(given).resolve() if given else boards.programs()[0]
+    if not (tree / "tools" / "manifestfile.py").exists():
+        raise BoardError(f"MICROPY_DIR: there is no MicroPython in {tree}")
+    return tree
+
+
+def add_manifest(manifest: Path, extra: Path) -> None:
+    """Let a staged manifest freeze what another one does."""
+    with manifest.open("a") as file:
+        file.write(f'include("{extra.resolve()}")\n')
+
+
+def content_key(stage: Path, extra: list[Path], tree: Path) -> str:
+    """A digest of all that decides what the image is: two builds of one key are the same."""
+    # The toolchain and its sources are micropython.sh's: the set-up made them from exactly this content.
+    files = [HERE / name for name in ("image.py", "boards.py", "bundle.py", "image_guard.py", "micropython.sh")]
+    staged = sorted(path for path in stage.rglob("*") if path.is_file())
+    return digest_of([*staged, *extra, *files], stage, f"{os.environ.get('MICROPY_DIR', '')} {describe(tree)}")
+
+
+def digest_of(files: list[Path], stage: Path, rest: str = "") -> str:
+    """Of names and contents, in this order; what is staged goes by its path there."""
+    digest = hashlib.sha256()
+    for path in files:
+        name = str(path.relative_to(stage) if path.is_relative_to(stage) else path.name).encode()
+        digest.update(b"%d %s %d " % (len(name), name, path.stat().st_size) + path.read_bytes())
+    digest.update(rest.encode())
+    return digest.hexdigest()
+
+
+def describe(tree: Path) -> str:
+    """The state of a git checkout, "" if it is none."""
+    command = ["git", "-C", str(tree), "describe", "--always", "--dirty", "--abbrev=40"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 and (tree / ".git").exists() else ""
+
+
+# --- Building --------------------------------------------------------------------------------------------------------
+
+
+def forget_other_configuration(stage: Path, build: Path) -> None:
+    """Remove a build that was made with other settings or C modules: MicroPython's makefiles build over what changed in
+    a source, and do not see that a header's setting changes which names there are."""
+    configured = build.parent / "configuration"
+    settings = sorted(path for path in stage.rglob("*") if path.is_file() and path.suffix != ".py")
+    key = digest_of([*settings, HERE / "micropython.sh"], stage)
+    if not configured.exists() or configured.read_text() != key:
+        shutil.rmtree(build, ignore_errors=True)
+        configured.write_text(key)
+
+
+def compile_image(board: Board, stage: Path, manifest: Path, build: Path) -> None:
+    """Run MicroPython's own build; its output goes to a log that is shown if it fails."""
+    log = build.parent / "build.log"
+    cache = boards.programs()[0].parent
+    command = ["bash", HERE / "micropython.sh", board.port, cache, manifest.parent, manifest, build]
+    with log.open("w") as file:
+        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        print("".join(f"  | {line}\n" for line in log.read_text(errors="replace").splitlines()[-30:]), file=sys.stderr)
+        raise BoardError(f"{board.name}: the build failed (whole log: {log})")
+
+
+def make_uf2(board: Board, tree: Path, binary: Path, output: Path) -> None:
+    command = [sys.executable, tree / "tools" / "uf2conv.py", "--family", UF2_FAMILIES[board.mcu]]
+    subprocess.run(
+        [*command, "--base", hex(FLASH_ADDRESS), "-c", "-o", output, binary], check=True, capture_output=True
+    )
+
+
+# --- image.json ------------------------------------------------------------------------------------------------------
+
+
+def part_sizes(map_file: Path) -> dict[str, int]:
+    """Bytes of flash by the part they belong to, from the linker's map; what the sum lacks is alignment."""
+    text = map_file.read_text(errors="replace")
+    text = text[text.index("Linker script and memory map") :]
+    sizes: Counter[str] = Counter()
+    in_flash, end, limit = False, 0, 0
+    # An output section is ".name  0xaddress  0xsize", an input section " .name  0xaddress  0xsize  file", with a line
+    # break after a long name.
+    numbers = r"\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)"
+    pattern = re.compile(rf"^(\.\S+){numbers}|^ (?:\S+)?{numbers} (\S.*)$", re.MULTILINE)
+    for found in pattern.finditer(text):
+        if found[1]:
+            in_flash, end, limit = found[1] in FLASH_SECTIONS, 0, int(found[2], 16) + int(found[3], 16)
+        elif in_flash and int(found[4], 16):
+            start = int(found[4], 16)
+            # Strings that several objects share lie over each other: they are the first one's, which may seem to have
+            # more than the section.
+            stop = min(limit, start + int(found[5], 16))
+            sizes[next(part for part, path in PARTS if re.search(path, found[6]))] += max(0, stop - max(start, end))
+            end = max(end, stop)
+    return dict(sizes.most_common())
+
+
+def symbols(elf: Path) -> dict[str, tuple[int, int]]:
+    """Address and size of every function and variable; 0 for the size of what has none."""
+    listing = subprocess.run(["arm-none-eabi-nm", "-S", elf], capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in listing.splitlines()]
+    return {row[-1]: (int(row[0], 16), int(row[1], 16) if len(row) == 4 else 0) for row in rows if len(row) >= 3}
+
+
+def heap_bytes(found: dict[str, tuple[int, int]]) -> int:
+    """RAM that is left for MicroPython's heap."""
+    return found["__GcHeapEnd"][0] - found["__GcHeapStart"][0]
+
+
+def curve_functions(found: dict[str, tuple[int, int]]) -> dict[str, dict[str, int]]:
+    """Where the curve's code is, and main(): tools/emulator/calls.py calls single functions of the image."""
+    named = re.compile(r"main|tessera_(m0|fe|gej|scalar)_\w+|(mod)?secp256k1_\w+|prepared_key_\w+")
+    return {
+        name: {"address": address, "bytes": size}
+        for name, (address, size) in sorted(found.items())
+        if named.fullmatch(name)
+    }
+
+
+def versions(tree: Path) -> dict[str, str]:
+    """Of every source and of the compiler, as the packages name them."""
+    found = {"tessera-relay": describe(ROOT) or "unknown"}
+    if os.environ.get("MICROPY_DIR"):
+        found["micropython"] = describe(tree)
+    else:
+        cache = tree.parent
+        for package in [
+            *cache.glob("download/*.dsc"),
+            *cache.glob("rp2-download/*/*.dsc"),
+            *cache.glob("rp2-download/*/*.deb"),
+        ]:
+            name, version = package.stem.split("_")[:2]
+            found[name] = version.replace("%3a", ":")
+    if compiler := shutil.which("arm-none-eabi-gcc"):
+        found["gcc"] = subprocess.run([compiler, "-dumpfullversion"], capture_output=True, text=True).stdout.strip()
+    return dict(sorted(found.items()))
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def describe_image(board: Board, tree: Path, work: Path, output: Path, frozen: list[str], development: bool) -> dict:
+    """The content of image.json."""
+    build, core = work / "build", work / "stage" / "firmware" / "tessera"
+    binary = output / "firmware.bin"
+    # An ESP32's image begins with boot loader and partition table, in front of the partition for code.
+    size = board.image_offset + binary.stat().st_size - board.code.offset
+    if size > board.code.length:
+        raise BoardError(f"{board.name}: the code has {size} bytes, its partition {board.code.length}")
+    modules = {name: (build / "frozen_mpy" / name).with_suffix(".mpy") for name in frozen}
+    described = {
+        "board": board.name,
+        "development": development,
+        "version": boards.version(core),
+        "firmware_digest": digest_of_files(str(core)).hex(),
+        "base": boards.base(board, core.parent).hex(),
+        "versions": versions(tree),
+        "image": {
+            path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in sorted(output.glob("*.*"))
+        },
+        "flash": {
+            "bytes": board.flash_bytes,
+            "code_bytes": board.code.length,
+            "code_free_bytes": board.code.length - size,
+            "partitions": {p.name: {"offset": p.offset, "bytes": p.length} for p in board.partitions.values()},
+        },
+        "frozen": {
+            name: {"bytes": path.stat().st_size, "sha256": sha256(path)}
+            for name, path in sorted(modules.items())
+            if path.exists()
+        },
+    }
+    if board.port == "rp2":
+        described["parts"] = part_sizes(build / "firmware.elf.map")
+        found = symbols(build / "firmware.elf")
+        described["heap_bytes"] = heap_bytes(found)
+        described["curve"] = curve_functions(found)
+    return described
+
+
+# --- The steps -------------------------------------------------------------------------------------------------------
+
+
+def choose_library_field(stage: Path) -> None:
+    """Tell the module's micropython.cmake, which includes this file if there is one."""
+    (stage / "firmware" / "modules" / "secp256k1" / "field.cmake").write_text("set(TESSERA_LIBRARY_FIELD ON)\n")
+
+
+def make_image(
+    board: Board, output: Path, work: Path, extra: list[Path], again: bool = False, library_field: bool = False
+) -> str:
+    """Build what is not built yet; a line about the image."""
+    boards.check_partitions(board)
+    tree = micropython_tree(board)
+    stage, build = work / "stage", work / "build"
+    manifest = boards.stage(board, stage)
+    if library_field:
+        choose_library_field(stage)
+    for path in extra:
+        add_manifest(manifest, path)
+    modules = boards.frozen_modules(board, manifest, tree)
+    if not extra:
+        image_guard.check_modules([(name, source) for name, source, _ in modules])
+    sources = [source for _, source, _ in modules if not source.is_relative_to(stage)]
+    key = content_key(stage, sources, tree)
+    stamp = output / "image.json"
+    if not again and is_made_of(key, output):
+        # The same content may by now be another commit's.
+        write_description({**json.loads(stamp.read_text()), "versions": versions(tree)}, stamp)
+        return f"{board.name}: {output / 'firmware.bin'} is up to date"
+    shutil.rmtree(output, ignore_errors=True)
+    if not again and is_made_of(key, BUILT / key):
+        shutil.copytree(BUILT / key, output)
+        write_description({**json.loads(stamp.read_text()), "versions": versions(tree)}, stamp)
+        return f"{board.name}: {output} holds the image, which was built before"
+    output.mkdir(parents=True)
+    forget_other_configuration(stage, build)
+    compile_image(board, stage, manifest, build)
+    shutil.copyfile(build / "firmware.bin", output / "firmware.bin")
+    if not extra:
+        image_guard.check_bytes((output / "firmware.bin").read_bytes(), "the image")
+    if board.port == "rp2":
+        make_uf2(board, tree, output / "firmware.bin", output / "firmware.uf2")
+        (output / "bundle.bin").write_bytes(bundle.make(board, modules, boards.programs()[1]))
+    else:
+        shutil.copyfile(build / "micropython.bin", output / "slot.bin")
+    development = bool(extra) or library_field
+    described = describe_image(board, tree, work, output, [name for name, _, _ in modules], development)
+    write_description({**described, "content": key}, stamp)
+    keep(output, key)
+    flash = described["flash"]
+    used = flash["code_bytes"] - flash["code_free_bytes"]
+    return f"{board.name}: {output} holds the image: {used} bytes, {flash['code_free_bytes']} free"
+
+
+def keep(output: Path, key: str) -> None:
+    """Put a finished image where other trees find it; the oldest ones make room."""
+    copy = BUILT / f"{key}.{os.getpid()}"
+    shutil.copytree(output, copy)
+    shutil.rmtree(BUILT / key, ignore_errors=True)
+    copy.rename(BUILT / key)
+    for old in sorted(BUILT.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_description(described: dict, path: Path) -> None:
+    path.write_text(json.dumps(described, indent=2) + "\n")
+
+
+def is_made_of(key: str, output: Path) -> bool:
+    """Whether the finished image of this content is there, its files still what image.json says."""
+    if not (output / "image.json").exists():
+        return False
+    described = json.loads((output / "image.json").read_text())
+    files = described["image"]
+    return described["content"] == key and all(
+        (output / name).exists() and sha256(output / name) == file["sha256"] for name, file in files.items()
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Build the image of a board.")
+    parser.add_argument("board")
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--freeze", type=Path, action="append", default=[])
+    parser.add_argument("--library-field", action="store_true")
+    parser.add_argument("--again", action="store_true")
+    arguments = parser.parse_args()
+    folder = arguments.board + ("-development" if arguments.freeze else "")
+    folder += "-library-field" if arguments.library_field else ""
+    output = arguments.output or ROOT / "build" / folder
+    work = arguments.work or STATE / "image" / folder
+    try:
+        board = boards.read_board(arguments.board)
+        where = output.resolve(), work.resolve()
+        print(make_image(board, *where, arguments.freeze, arguments.again, arguments.library_field))
+    except (BoardError, image_guard.ForbiddenContent) as error:
+        print(f"image: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

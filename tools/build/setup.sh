@@ -1,0 +1,242 @@
+#!/bin/bash
+# Makes this tree ready: system packages, virtual environment, MicroPython. Owns the layout of the cache; how MicroPython
+# is built is micropython.sh's. Each step is skipped while the content it was made from is unchanged.
+#
+#   tools/build/setup.sh            do what is missing
+#   tools/build/setup.sh image      and what images of boards need beyond that: ARM compiler, SDK of the RP2040
+#   tools/build/setup.sh emulator   and what the emulated board needs
+#   tools/build/setup.sh --where    print this tree's folder in the cache and do nothing
+#
+# Cache: $TESSERA_CACHE, else $XDG_CACHE_HOME/tessera, else ~/.cache/tessera
+#   micropython/         sources and build, shared by all trees
+#   NAME-HASH/venv       this tree's virtual environment, the project installed editable
+#   NAME-HASH/bin        mpy-cross, micropython (this tree's C modules), micropython-tessera (its core frozen in as well)
+#   NAME-HASH/callgraph  what the compiler says of the C modules' stack (tools/build/c_stack.py)
+#   NAME-HASH/image      what images are compiled in (tools/build/image.py)
+#   images/              finished images, by the content they were made of (tools/build/image.py)
+#   NAME-HASH/emulator   the emulated board: its Node.js modules, and a link to tools/emulator
+#   setup.log            what the last working run printed
+#
+# A Debian without make and git needs `apt-get install make git` first; the rest is installed from here.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+cache=${TESSERA_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or TESSERA_CACHE}/.cache}/tessera}
+[[ $cache == /* ]] || cache=$PWD/$cache
+name=$(basename "$root" | tr -c 'A-Za-z0-9._\n-' _)
+state=$cache/$name-$(printf %s "$root" | sha256sum | cut -c1-8)
+venv=$state/venv
+log=$cache/setup.log
+
+if [ "${1:-}" = --where ]; then
+    echo "$state"
+    exit
+fi
+
+# Progress and errors go to stderr: a caller's stdout stays its own.
+say() { echo "setup: $*" >&2; }
+
+stop() {
+    say "$1"
+    shift
+    printf '       %s\n' "$@" >&2
+    exit 1
+}
+
+# step MESSAGE COMMAND...: one line of progress; the command's output only if it fails.
+# Never call it in a condition: that would switch `set -e` off inside the command.
+step() {
+    local message=$1 status=0
+    shift
+    say "$message …"
+    printf '\n== %s (at %s s)\n' "$message" "$SECONDS" >>"$log"
+    set +e
+    (set -e; "$@") >>"$log" 2>&1 </dev/null
+    status=$?
+    set -e
+    [ $status = 0 ] && return
+    tail -n 30 "$log" | sed 's/^/  | /' >&2
+    stop "failed: $message (whole log: $log)" \
+        "Check the network and the messages above, then run the same command again: finished steps are kept." \
+        "If it keeps failing, remove $cache and start over."
+}
+
+# is_fresh STAMP KEY: whether the step that wrote STAMP was made from content KEY.
+is_fresh() { [ -f "$1" ] && [ "$(<"$1")" = "$2" ]; }
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# --- System packages -------------------------------------------------------------------------------------------------
+
+# Capabilities, not package names, so that nothing is asked of a user who may not install but already has all of it.
+missing_packages() {
+    have gcc || echo gcc
+    [ -e /usr/include/stdio.h ] || echo libc6-dev
+    have make || echo make
+    have xz || echo xz-utils
+    have bzip2 || echo bzip2
+    have pkg-config || echo pkg-config
+    { have pkg-config && pkg-config --exists libffi; } || echo libffi-dev
+    [ -n "$(find_python)" ] || echo python3 python3-venv
+    [ -z "${want_image-}" ] || missing_image_packages
+    [ -z "${want_emulator-}" ] || missing_emulator_packages
+}
+
+missing_image_packages() {
+    have cmake || echo cmake
+    have ninja || echo ninja-build
+    have arm-none-eabi-gcc || echo gcc-arm-none-eabi
+    arm_has stdio.h c || echo libnewlib-arm-none-eabi
+    arm_has cstddef c++ || echo libstdc++-arm-none-eabi-dev
+}
+
+arm_has() { # HEADER LANGUAGE
+    echo "#include <$1>" | arm-none-eabi-gcc -x "$2" -fsyntax-only - >/dev/null 2>&1
+}
+
+missing_emulator_packages() {
+    have node || echo nodejs
+    have npm || echo npm
+    have unshare || echo util-linux
+}
+
+apt_install() {
+    local -a as_root=(env DEBIAN_FRONTEND=noninteractive)
+    [ "$(id -u)" = 0 ] || as_root=(sudo "${as_root[@]}")
+    # A third party's broken repository must not stop what Debian's can deliver: the install decides.
+    "${as_root[@]}" apt-get -q update || true
+    "${as_root[@]}" apt-get -q -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"
+}
+
+install_packages() {
+    local -a missing
+    read -ra missing <<<"$(missing_packages | tr '\n' ' ')"
+    [ ${#missing[@]} = 0 ] && return
+    have apt-get || stop "apt-get not found: this set-up needs Debian 12 or later (or a derivative)."
+    [ "$(id -u)" = 0 ] || have sudo || stop "system packages are missing and this user may not install them." \
+        "As root: apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
+    step "installing ${missing[*]}" apt_install "${missing[@]}"
+}
+
+# --- Virtual environment ---------------------------------------------------------------------------------------------
+
+# The first Python that is new enough and can make virtual environments (Debian ships ensurepip apart).
+find_python() {
+    local python
+    for python in python3 /usr/bin/python3; do
+        "$python" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue
+        "$python" -c 'import sys; print(sys.executable)'
+        return
+    done
+}
+
+make_venv() {
+    "$venv/bin/python" -m pip --version || "$python" -m venv --clear "$venv"
+    "$venv/bin/python" -m pip install --disable-pip-version-check --editable "${root}[dev]"
+    echo "$1" >"$state/venv.stamp"
+}
+
+# --- MicroPython -----------------------------------------------------------------------------------------------------
+
+micropython() { PYTHON=$python "$root/tools/build/micropython.sh" "$1" "$cache/micropython" "${@:2}"; }
+
+make_toolchain() {
+    rm -f "$cache"/{micropython,rp2}.stamp
+    micropython toolchain
+    echo "$1" >"$cache/micropython.stamp"
+}
+
+fetch_rp2_sources() {
+    rm -f "$cache/rp2.stamp"
+    micropython rp2-sources
+    echo "$1" >"$cache/rp2.stamp"
+}
+
+modules_key() { (cd "$1" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) | sha256sum; }
+
+# Builds read a copy, so what is built, what is digested and what the stamp says are one and the same content.
+build_plain() {
+    rm -rf "$state"/{modules,callgraph}
+    mkdir -p "$state"/{bin,callgraph}
+    cp -r "$root/firmware/modules" "$state/modules"
+    micropython unix "$state/modules" "$cache/micropython/manifest_plain.py" "$state/bin/micropython"
+    cp "$cache"/micropython/build-unix/{mbedcrypto,secp256k1}/*.ci "$state/callgraph"
+    ln -sf "$cache/micropython/bin/mpy-cross" "$state/bin"
+    echo "$1 $(modules_key "$state/modules")" >"$state/plain.stamp"
+}
+
+frozen_key() {
+    (cd "$1" && cat "$root/tools/build/firmware_digest.py" && sha256sum manifest_unix.py relay_unix.py tessera/*.py) |
+        sha256sum
+}
+
+freeze_core() {
+    local copy=$state/firmware
+    rm -rf "$copy"
+    mkdir -p "$copy/tessera"
+    cp "$root"/firmware/{manifest_unix,relay_unix}.py "$copy"
+    cp "$root"/firmware/tessera/*.py "$copy/tessera"
+    "$python" "$root/tools/build/firmware_digest.py" "$copy/tessera" "$copy/tessera_build.py"
+    micropython unix "$state/modules" "$copy/manifest_unix.py" "$state/bin/micropython-tessera"
+    echo "$(<"$state/plain.stamp") $(frozen_key "$copy")" >"$state/frozen.stamp"
+}
+
+# --- Emulated board --------------------------------------------------------------------------------------------------
+
+# The modules lie here and not in the tree. Node looks for them beside the path a program was started by, which is the
+# link's (emulator/program.py says so to Node).
+make_emulator() {
+    local emulator=$state/emulator
+    rm -rf "$emulator"
+    mkdir -p "$emulator"
+    cp "$root"/tools/emulator/{package.json,package-lock.json,.npmrc} "$emulator"
+    (cd "$emulator" && npm ci)
+    ln -s "$root/tools/emulator" "$emulator/source"
+    echo "$1" >"$state/emulator.stamp"
+}
+
+# --- The steps -------------------------------------------------------------------------------------------------------
+
+for wanted in "$@"; do
+    case $wanted in
+    image) want_image=1 ;;
+    emulator) want_emulator=1 ;;
+    *) stop "unknown argument: $wanted" "Usage: tools/build/setup.sh [--where | image | emulator]..." ;;
+    esac
+done
+[[ $cache != *[[:space:]]* ]] || stop "the cache's path has a space, which MicroPython's makefiles do not bear: $cache" \
+    "Set TESSERA_CACHE to another folder."
+[ -f "$root/firmware/relay_unix.py" ] || stop "firmware/relay_unix.py is missing from this tree."
+mkdir -p "$cache" "$state"
+exec 9>"$cache/lock" # children inherit it: a build that outlives a killed set-up still holds the lock
+flock -n 9 || { say "waiting for another set-up to finish …"; flock 9; }
+
+venv_key=$(sha256sum <"$root/pyproject.toml")
+toolchain_key=$(sha256sum <"$root/tools/build/micropython.sh")
+plain_key="$toolchain_key $(modules_key "$root/firmware/modules")"
+core_key="$plain_key $(frozen_key "$root/firmware")"
+{ is_fresh "$state/venv.stamp" "$venv_key" && [ -x "$venv/bin/python" ]; } || venv_stale=1
+{ is_fresh "$cache/micropython.stamp" "$toolchain_key" && [ -x "$cache/micropython/bin/mpy-cross" ]; } ||
+    toolchain_stale=1
+{ is_fresh "$state/plain.stamp" "$plain_key" && [ -x "$state/bin/micropython" ]; } || plain_stale=1
+{ is_fresh "$state/frozen.stamp" "$core_key" && [ -x "$state/bin/micropython-tessera" ]; } || core_stale=1
+if [ -n "${want_image-}" ]; then
+    { is_fresh "$cache/rp2.stamp" "$toolchain_key" && [ -z "$(missing_image_packages)" ]; } || rp2_stale=1
+fi
+if [ -n "${want_emulator-}" ]; then
+    emulator_key=$(cd "$root/tools/emulator" && sha256sum package.json package-lock.json .npmrc)
+    { is_fresh "$state/emulator.stamp" "$emulator_key" && have node; } || emulator_stale=1
+fi
+[ -n "${venv_stale-}${toolchain_stale-}${plain_stale-}${core_stale-}${rp2_stale-}${emulator_stale-}" ] || exit 0
+
+: >"$log"
+install_packages
+python=$(find_python)
+[ -n "$python" ] || stop "Python 3.11 or later with venv was not found." "Debian 12: apt-get install python3 python3-venv"
+[ -z "${venv_stale-}" ] || step "making the virtual environment" make_venv "$venv_key"
+[ -z "${toolchain_stale-}" ] || step "building mpy-cross from Debian's source" make_toolchain "$toolchain_key"
+[ -z "${rp2_stale-}" ] || step "fetching the sources that images of boards are made from" fetch_rp2_sources "$toolchain_key"
+[ -z "${plain_stale-}" ] || step "building MicroPython's unix port with the C modules" build_plain "$toolchain_key"
+[ -z "${core_stale-}" ] || step "freezing the relay core into MicroPython" freeze_core
+[ -z "${emulator_stale-}" ] || step "fetching the emulator's Node.js modules" make_emulator "$emulator_key"
+say "ready ($SECONDS s)"
