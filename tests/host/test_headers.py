@@ -27,21 +27,8 @@ ELSEWHERE = {"ports/esp32/makeimg.py"}  # MicroPython's own
 # Headers that name a module which has nothing to do with theirs, as (file, named). Once mended it goes from here.
 TO_MEND = {
     ("host/tessera_host/audit/audit.py", "report"),
-    ("host/tessera_host/cli/update.py", "member"),
-    ("host/tessera_host/cli/update.py", "staging"),
     ("host/tessera_host/issuer/files.py", "joining_files"),
-    ("host/tessera_host/member/issuer_visit.py", "token_exchange"),
-    ("host/tessera_host/member/joining_files.py", "files"),
     ("host/tessera_host/member/meeting.py", "contacts"),
-    ("host/tessera_host/member/sending.py", "pacing"),
-    ("host/tessera_host/member/token_exchange.py", "issuance"),
-    ("host/tessera_host/member/token_exchange.py", "issuer_connection"),
-    ("host/tessera_host/member/token_exchange.py", "joining"),
-    ("host/tessera_host/member/wallet.py", "issuer"),
-    ("host/tessera_host/protocol/issuer_connection.py", "joining"),
-    ("host/tessera_host/protocol/issuer_connection.py", "token_exchange"),
-    ("host/tessera_host/protocol/staging.py", "client"),
-    ("host/tessera_host/protocol/staging.py", "releases"),
     ("host/tessera_host/provisioning/commissioning.py", "batch"),
     ("host/tessera_host/relay/process.py", "relay_directory"),
 }

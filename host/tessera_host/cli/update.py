@@ -1,6 +1,6 @@
 """The command that brings new code to a relay over the network: `tessera relay update`.
 
-Owns what is typed and shown. The dialog is staging.py's, the connection relay_update.py's.
+Owns what is typed and shown. How the relay gets it is relay_update.py's.
 """
 
 import asyncio

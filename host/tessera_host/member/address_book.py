@@ -1,6 +1,6 @@
 """What a member does with a contact once they have met: in the book and in all that is kept of it, durably.
 
-Owns that a change of a contact reaches every part of the state that names it. How two members meet is `meeting`'s.
+Owns that a change of a contact reaches every part of the state that names it.
 """
 
 from .state import MemberState

@@ -1,7 +1,7 @@
 """Backups of a member's keystore, and what holds after one was restored (PROTOCOL §7).
 
 Owns the backup file and what of an old state must not be used again. A backup is old: what the
-lost computer used since, nobody knows. So no key of an epoch it may have sent in is used (`hold`), message numbers
+lost computer used since, nobody knows. So no key of an epoch it may have sent in is used (the hold), message numbers
 go on in a range of their own, and whatever was half done is dropped.
 """
 

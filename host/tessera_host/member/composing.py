@@ -1,7 +1,6 @@
 """What a member writes: into the outbox and the list of what was sent, durably, before anything is posted.
 
-Owns what may be written to whom, and that both lists are changed together. How a text becomes parts is `records`'
-business, how they leave is `sending`'s.
+Owns what may be written to whom, and that both lists are changed together.
 """
 
 from ..errors import UsageError

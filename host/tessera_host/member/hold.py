@@ -1,6 +1,6 @@
 """The hold on sending after a backup was restored (PROTOCOL §7): no key of an epoch is used that may have been used.
 
-Owns when it ends. What else a restore does is `backup`'s.
+Owns when it ends.
 """
 
 from ..clock import local_time

@@ -2,7 +2,7 @@
 
 Owns which cards the next file for IT has: the join card until the issuer has admitted the member, and for every epoch
 that tokens are lacking for the card that is next. Two trips to IT and back, for up to four tokens an epoch. Leaves to
-others: the form of the files (card_files.py), IT's side (files.py), the same over the network (joining.py).
+others: the form of the files (card_files.py), what IT does with them, the same over the network (joining.py).
 """
 
 from dataclasses import dataclass, field

@@ -2,7 +2,7 @@
 
 Owns the layout of the map, its version, the way from an earlier version to this one (`migrate`) and the check of what
 comes from a disk (with `typed`). What the values mean is said here in a line each; what is done with them is the
-business of the views: `contacts`, `wallet`, `outbox`, `inbox`, `history`, `hold`, `accountant`, `joining`.
+business of the views: `contacts`, `wallet`, `outbox`, `inbox`, `history`, `hold`, `accountant`.
 
 Every change of a dataclass here is a new VERSION, a step in `migrate` and a file of the version before among the tests.
 """

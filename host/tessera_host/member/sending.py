@@ -1,7 +1,7 @@
 """Posting: how what waits in a member's outbox gets to a relay (PROTOCOL §7).
 
 Owns one attempt of one part, in both ways it is made: at once, as often as it takes; and as the one frame that a round
-has for it, whether there is a part or not. When which of the two is done is `pacing`'s and `engine`'s business.
+has for it, whether there is a part or not. When which of the two is done is `client`'s and `engine`'s business.
 """
 
 import asyncio

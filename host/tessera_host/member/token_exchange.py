@@ -1,8 +1,8 @@
 """Fetching tokens from the issuer, card by card, over whatever carries cards: a connection, files, one process.
 
 Owns the order of the cards: what was begun is finished before something new is asked for, and what the issuer refuses
-is given up or asked for in smaller numbers. Leaves to others: the cards (wallet.py), the carrying
-(joining.py, issuer_connection.py), and the reasons of the issuer (issuance.py).
+is given up or asked for in smaller numbers. Leaves to others: the cards (wallet.py), the carrying over the network
+(issuer_visit.py) and by files (joining_files.py).
 
 An errand may be cut at any place: every card is durable before it goes out, and shown again it gets the same answer.
 """

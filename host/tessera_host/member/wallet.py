@@ -1,8 +1,8 @@
 """A member's tokens: how they are asked for (PROTOCOL §6 and §12, the member's side) and which one is used when.
 
 Owns the token cards as the member makes and takes them, the wallet, and how an epoch's tokens are dealt out to relays.
-In which order cards go to the issuer is `token_exchange`'s. The blinding itself is `blind`'s, the issuer's
-side `issuer`'s, the use of a token on a connection `relay_sessions`'.
+In which order cards go to the issuer is `token_exchange`'s business, the blinding is `blind`'s, the use of a token on a
+connection `relay_sessions`'.
 
 The first token of an epoch and relay fetches, the others post, one after the other: a relay that sees both on one
 token would know that a sender is also the owner of a bucket.
