@@ -18,6 +18,9 @@ IMAGE ?= build/$(BOARD)/firmware.uf2
 FLASH ?= build/$(BOARD)/flash.bin
 MINUTES ?= 10
 DAYS ?= 30
+# --least: only what shows that a target's programs run (tests/system/test_make_targets.py). FILES: of test-board.
+LEAST ?=
+FILES ?=
 
 # Nothing here prints after a command: the last line of `make demo` is the demo's own. (`make -C DIR` itself announces
 # the folder at the end, unless told --no-print-directory.)
@@ -49,8 +52,8 @@ emulate: image setup-emulator ## run an image on an emulated Pico: BOARD=RPI_PIC
 test: image setup-emulator ## every check and every test on three runtimes
 	@"$(PYTHON)" -m tests.run
 
-lint: setup ## ruff: rules and formatting
-	@"$(PYTHON)" -m tests.run lint format
+lint: setup ## ruff: rules and formatting; codespell
+	@"$(PYTHON)" -m tests.run lint format spelling
 
 types: setup ## mypy, strict, on the host package
 	@"$(PYTHON)" -m tests.run types
@@ -65,7 +68,7 @@ test-host: setup ## host tests
 	@"$(PYTHON)" -m tests.run host
 
 test-board: image setup-emulator ## core tests on the image in the emulated Pico, those that take minutes too
-	@"$(PYTHON)" -m tests.run_on_board "$(IMAGE)"
+	@"$(PYTHON)" -m tests.run_on_board "$(IMAGE)" $(FILES)
 
 test-system: image setup-emulator ## whole relays: power cuts, attacks, the commands, the emulated Pico
 	@"$(PYTHON)" -m tests.run system
@@ -74,23 +77,23 @@ test-emulated: image setup-emulator ## the image itself, built twice, and the em
 	@"$(PYTHON)" -m tests.run emulated
 
 test-long: image setup-emulator ## tests that take minutes each: cables pulled at every stage, updates that fail (a quarter of an hour)
-	@"$(PYTHON)" -m pytest -q -n 2 -m long
+	@"$(PYTHON)" -m pytest -q -n 2 -m long $(if $(LEAST),--collect-only)
 
 test-powercut: image setup-emulator ## the power cut in every flash operation, and in every operation of the recovery (half an hour)
-	@"$(PYTHON)" tests/powercut/powercut.py && "$(PYTHON)" tests/powercut/boardcuts.py && \
-		"$(PYTHON)" tests/powercut/updatecuts.py
+	@"$(PYTHON)" tests/powercut/powercut.py $(LEAST) && "$(PYTHON)" tests/powercut/boardcuts.py $(LEAST) && \
+		"$(PYTHON)" tests/powercut/updatecuts.py $(LEAST)
 
 fuzz: setup ## hostile input to every format, coverage-guided: MINUTES=10
-	@"$(PYTHON)" tests/fuzz/fuzz.py --minutes "$(MINUTES)"
+	@"$(PYTHON)" tests/fuzz/fuzz.py --minutes "$(MINUTES)" $(LEAST)
 
 test-attacks: image setup-emulator ## every attack of the suite, with its advantage and bound
-	@"$(PYTHON)" tests/attacks/attacks.py && "$(PYTHON)" tests/attacks/board_timing.py
+	@"$(PYTHON)" tests/attacks/attacks.py $(LEAST) && "$(PYTHON)" tests/attacks/board_timing.py $(LEAST)
 
 soak: setup ## thirty days of an office of 50 in fast motion, with power cuts, then days without: DAYS=30
-	@"$(PYTHON)" tests/soak/soak.py --days "$(DAYS)"
+	@"$(PYTHON)" tests/soak/soak.py --days "$(DAYS)" $(LEAST)
 
 results: setup ## tests/RESULTS.md from the last whole runs of the four suites above
-	@"$(PYTHON)" tools/results.py
+	@"$(PYTHON)" tests/results.py $(if $(LEAST),--dry-run)
 
 bench-device: image setup-emulator ## cycles of everything the relay does on the emulated Pico; heap and stack
 	@"$(PYTHON)" -m tools.build.image "$(BOARD)" --library-field
@@ -116,7 +119,7 @@ check-boards: setup ## partitions, manifests and frozen modules of every board
 	@"$(PYTHON)" -m tools.build.check_boards
 
 vectors: setup ## write tests/vectors anew
-	@"$(PYTHON)" -m tools.spec.vectors
+	@"$(PYTHON)" -m tools.spec.vectors $(if $(LEAST),--check)
 
 clean: ## remove this tree's part of the cache
 	@rm -rf "$(STATE)"

@@ -230,6 +230,7 @@ def read_junit(report: Path, folders: list[Folder]) -> dict[str, Tally]:
 
 STEPS: tuple[Folder | Beside, ...] = (
     check("lint", ("-m", "ruff", "check", *PYTHON_FOLDERS)),
+    check("spelling", ("-m", "codespell_lib", "README.md", "CONTRIBUTING.md", "docs", *PYTHON_FOLDERS)),
     check("format", ("-m", "ruff", "format", "--check", *PYTHON_FOLDERS)),
     types(),
     check("vectors", ("-m", "tools.spec.vectors", "--check")),

@@ -14,7 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import correspondence
 from office_on_disk import OfficeOnDisk, admitted
 
 from results import Row
@@ -22,6 +21,7 @@ from tessera.errors import Refused
 from tessera_host.errors import TesseraError
 from tessera_host.member.state import MemberState
 from tessera_host.protocol.relay_connection import Refusal
+from tests.support import correspondence
 
 RECORD_BYTES = 240
 CHOICE: dict[str, Any] = {"epsilon": Fraction(1), "members": 8, "tokens_per_epoch": 2, "posts_per_token": 32}
@@ -82,7 +82,7 @@ async def attempts_to_get_in(member: MemberState) -> int:
 
 
 async def against_strangers(office: OfficeOnDisk, seconds: float) -> list[Row]:
-    member, late = office.members[:2]
+    member, late = office.members["anna"], office.members["ben"]
     until, seen = asyncio.Event(), [0]
     async with admitted(member) as connection:
         task = asyncio.create_task(crowd(office.port, until, seen))
@@ -98,7 +98,7 @@ async def against_strangers(office: OfficeOnDisk, seconds: float) -> list[Row]:
 
 
 async def against_one_member(office: OfficeOnDisk) -> list[Row]:
-    greedy, member = office.members[2:4]
+    greedy, member = office.members["cora"], office.members["dan"]
     acknowledged, refusals = 0, set()
     async with admitted(greedy) as connection:
         for _ in range(3 * CHOICE["posts_per_token"]):
@@ -119,7 +119,7 @@ async def against_one_member(office: OfficeOnDisk) -> list[Row]:
 async def play(folder: Path, seconds: float) -> list[Row]:
     with OfficeOnDisk(folder, **CHOICE) as office:
         for name in ("anna", "ben", "cora", "dan"):
-            office.member(name)
+            office.supply(name)
         office.relay.start()
         rows = await against_strangers(office, seconds) + await against_one_member(office)
         rows.append(_heap(office.relay.stop()))

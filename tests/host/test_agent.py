@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import correspondence
 import pytest
-from sample_federation import GENESIS, PASSPHRASE
 
 from talking import Office, Time
 from tessera_host import cli
@@ -20,6 +18,8 @@ from tessera_host.keys import local_socket
 from tessera_host.member import composing
 from tessera_host.member.state import MemberState
 from tests.patience import PATIENCE_SECONDS
+from tests.support import correspondence
+from tests.support.fake_federation import GENESIS, PASSPHRASE
 
 
 class Running:

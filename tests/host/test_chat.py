@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import correspondence
 import pytest
 from textual.containers import VerticalScroll
 from textual.pilot import Pilot
@@ -16,6 +15,7 @@ from tessera_host.agent.client import Client
 from tessera_host.cli.chat import Chat, Line
 from tessera_host.errors import Unreachable
 from tessera_host.member import composing
+from tests.support import correspondence
 
 
 class Conversation:
@@ -91,10 +91,7 @@ async def test_a_contact_whose_words_were_not_compared_is_marked(ann: Conversati
 
 
 async def test_a_relay_that_is_away_is_said_and_what_was_written_stays(ann: Conversation) -> None:
-    async def away(*_: object) -> None:
-        raise Unreachable("the relay cannot be reached", "check the network")
-
-    ann.office.relay.open = away  # type: ignore[method-assign]
+    ann.office.relay.away = Unreachable("the relay cannot be reached", "check the network")
     async with ann.app.run_test() as pilot:
         await pilot.press(*"Hi", "enter")
         engine = asyncio.create_task(ann.client.run(at_once=True))

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from sample_federation import PASSPHRASE
 from test_cli_member import Desk
 from test_cli_member import desk as desk
 
@@ -13,6 +12,7 @@ from tessera_host.cli import meeting_dialog
 from tessera_host.member.state import MemberState
 from tessera_host.privacy import composition
 from tessera_host.protocol import cards
+from tests.support.fake_federation import PASSPHRASE
 
 PASTE_ANSWER = "Paste the answer from bob (or a file name): "
 PASTE_CONFIRM = "Paste the confirm card from ann (or a file name): "

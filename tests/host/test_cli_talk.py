@@ -8,18 +8,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import correspondence
 import pytest
-from sample_federation import PASSPHRASE, ROUND_SECONDS, SampleRelay
 from test_cli_member import Desk
 from test_cli_member import desk as desk
 
 from talking import LARGE
+from tessera import curve
 from tessera_host.agent.client import Client
 from tessera_host.cli import inbox
-from tessera_host.member import composing, relay_sessions
+from tessera_host.member import composing
 from tessera_host.member.state import MemberState
 from tessera_host.text import printable
+from tests.support import correspondence
+from tests.support.fake_federation import PASSPHRASE, ROUND_SECONDS
 
 DAY = 86400
 
@@ -45,8 +46,8 @@ def _desk(
     prepared, federation = _prepared(folders, capsys, budget)
     desk = Waiting(folder, patch, capsys, budget)
     shutil.copytree(prepared, folder, dirs_exist_ok=True)
-    desk.federation, desk.relay = federation, SampleRelay(federation, desk.clock)
-    patch.setattr(relay_sessions, "RelayConnection", desk.relay)
+    desk.federation, desk.relay = federation, federation.relay(desk.clock)
+    desk.relay.serve(patch)
     desk.let_time_pass()
     return desk
 
@@ -328,7 +329,7 @@ def test_status_shows_round_digest_tier_and_clocks(desk: Desk) -> None:
     found = desk.json("ann", "status")
     assert found["digest"] == desk.federation.parameters.digest.hex()
     assert (found["open_round"], found["own_round"], found["rounds_apart"], found["epoch"]) == (8, 9, -1, 1)
-    assert (found["tier"], found["relay"]) == ("sample", "relay-0")
+    assert (found["tier"], found["relay"]) == (curve.TIER, "relay-0")
     _, out, _ = desk.run("ann", "status")
     assert "the relay is 1 round behind" in out
     desk.relay.rounds_fast = 7

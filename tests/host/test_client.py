@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from sample_federation import EPOCH_ROUNDS, PASSPHRASE, ROUND_SECONDS
 
 import tessera_host
 from talking import Office, Time
@@ -23,6 +22,7 @@ from tessera_host.member.sending import Posted
 from tessera_host.member.state import MemberState
 from tessera_host.protocol.records import Part
 from tests.patience import PATIENCE_SECONDS
+from tests.support.fake_federation import EPOCH_ROUNDS, PASSPHRASE, ROUND_SECONDS
 
 
 class Pair:

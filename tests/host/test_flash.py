@@ -5,7 +5,6 @@ import itertools
 import json
 import struct
 import time
-from fractions import Fraction
 from hashlib import sha256
 
 import pytest
@@ -18,7 +17,6 @@ from tessera_host import cli, errors
 from tessera_host.cli import flash as cli_flash
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.keys import keystore
-from tessera_host.planning import plan
 from tessera_host.protocol import cards
 from tessera_host.provisioning import detection, flashing, serving
 from tessera_host.provisioning.finder import Port
@@ -29,11 +27,10 @@ from tessera_host.provisioning.setup_steps import (
     ListKeys,
     WaitUntilServing,
 )
+from tests.support.organisation import PASSPHRASE, new_issuer, planned
 
-PASSPHRASE = "correct horse"
 UF2_BLOCKS = 8
-CHOICE = {"epsilon": Fraction(1), "delta": Fraction("1e-6"), "members": 4, "round_seconds": 60, "epoch_rounds": 20,
-          "retention_epochs": 2, "posts_per_token": 32, "allow_small": True}  # fmt: skip
+CHOICE = {"round_seconds": 60, "epoch_rounds": 20, "retention_epochs": 2, "posts_per_token": 32}
 
 
 def uf2(family=0xE48BFF56):
@@ -58,8 +55,7 @@ class Desk:
         monkeypatch.setenv("TESSERA_ISSUER", str(self.issuer))
         monkeypatch.chdir(folder)
         genesis = int(time.time()) - CHOICE["round_seconds"] * CHOICE["epoch_rounds"]
-        with Issuer.create(self.issuer, PASSPHRASE, plan.make(plan.Choice(**CHOICE, board=board)), "Office", epochs=5,
-                           genesis=genesis) as issuer:  # fmt: skip
+        with new_issuer(folder, planned(**CHOICE, board=board), epochs=5, genesis=genesis) as issuer:
             self.approve(issuer, board, uf2())
         self.boards = []
 
@@ -334,7 +330,7 @@ def test_an_image_that_was_tampered_with_is_rejected_before_anything_is_touched(
     elif damage == "no release":
         release.unlink()
     else:
-        other = plan.make(plan.Choice(**CHOICE, board="RPI_PICO"))
+        other = planned(**CHOICE, board="RPI_PICO")
         with Issuer.create(desk.folder / "other", PASSPHRASE, other, "Other") as issuer:
             desk.approve(issuer, "RPI_PICO", uf2())
     line = desk.refused(errors.ImageRejected)
@@ -654,11 +650,19 @@ def test_a_batch_file_that_makes_no_sense_is_refused_with_its_line(desk, text, w
 # -- secrets
 
 
-def test_a_wifi_password_comes_from_a_file_and_is_in_nothing_that_is_kept_or_shown(tmp_path, monkeypatch, capsys):
-    for module, name in ((detection, "PATIENCE_SECONDS"), (detection, "STATUS_SECONDS")):
-        monkeypatch.setattr(module, name, 0.3)
+@pytest.fixture
+def wireless(tmp_path, monkeypatch, capsys):
+    """A desk and a board with Wi-Fi."""
+    for name in ("PATIENCE_SECONDS", "STATUS_SECONDS"):
+        monkeypatch.setattr(detection, name, 0.3)
     desk = Desk(tmp_path, monkeypatch, capsys, board="RPI_PICO_W")
     board = desk.board(board="RPI_PICO_W")
+    yield desk, board
+    board.unplug()
+
+
+def test_a_wifi_password_comes_from_a_file_and_is_in_nothing_that_is_kept_or_shown(wireless, tmp_path):
+    desk, board = wireless
     (tmp_path / "wifi").write_text("hunter2 hunter2\n")
     assert "--ssid" in desk.refused(errors.UsageError)
     assert "no terminal" in desk.refused(errors.UsageError, "--ssid", "office")
@@ -669,14 +673,10 @@ def test_a_wifi_password_comes_from_a_file_and_is_in_nothing_that_is_kept_or_sho
     everything = out + err + "".join(path.read_text(errors="replace") for path in desk.issuer.iterdir())
     assert "hunter2" not in everything and kept["static_secret"] not in everything
     assert "hunter2" not in repr(cli_flash.Wifi("office", password="hunter2 hunter2"))
-    board.unplug()
 
 
-def test_an_open_network_has_no_password(tmp_path, monkeypatch, capsys):
-    for module, name in ((detection, "PATIENCE_SECONDS"), (detection, "STATUS_SECONDS")):
-        monkeypatch.setattr(module, name, 0.3)
-    desk = Desk(tmp_path, monkeypatch, capsys, board="RPI_PICO_W")
-    board = desk.board(board="RPI_PICO_W")
+def test_an_open_network_has_no_password(wireless, tmp_path):
+    desk, board = wireless
     (tmp_path / "wifi").write_text("\n")
     options = ("--ssid", "guests", "--country", "DE", "--address", "10.0.0.7/24", "--gateway", "10.0.0.1")
     code, _, err = desk.flash(
@@ -686,7 +686,6 @@ def test_an_open_network_has_no_password(tmp_path, monkeypatch, capsys):
     kept = json.loads((board.files / "relay.json").read_text())
     assert kept["wifi"] == {"ssid": "guests", "country": "DE"} and kept["repl"] == "closed"
     assert kept["address"] == {"ip": "10.0.0.7", "netmask": "255.255.255.0", "gateway": "10.0.0.1", "dns": "10.0.0.1"}
-    board.unplug()
 
 
 def test_a_board_without_wifi_is_not_asked_for_one(desk):

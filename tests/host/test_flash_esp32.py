@@ -89,19 +89,12 @@ def make_desk(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(prompt, "ENTER_SECONDS", 5)
     monkeypatch.setattr(detection, "BOOT_PATIENCE_SECONDS", 1)
     monkeypatch.setattr(flashing, "BOOT_SECONDS", 0.5)
-    desks = []
 
-    def make(mcu="esp32"):
-        desk = Desk(tmp_path, mcu, capsys)
-        romloader.wire_reset_lines(monkeypatch, desk.device)
-        desk.device.plug_in("application")
-        desks.append(desk)
-        return desk
+    def new(mcu="esp32"):
+        return Desk(tmp_path, mcu, capsys)
 
-    yield make
-    for desk in desks:
-        if desk.device.is_plugged_in:
-            desk.device.pull()
+    with romloader.plugged_in(monkeypatch, new) as make:
+        yield make
 
 
 def test_the_approved_image_is_on_the_board_and_one_that_does_not_come_back_is_told(make_desk):

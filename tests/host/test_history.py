@@ -3,7 +3,6 @@
 import asyncio
 from pathlib import Path
 
-import correspondence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from tessera_host.member.inbox import Message
 from tessera_host.member.schema import SentEntry
 from tessera_host.protocol import records
 from tessera_host.protocol.records import FILE, Part
+from tests.support import correspondence
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_the_largest_file_fits_and_one_byte_more_does_not() -> None:
 def test_a_file_that_lost_a_part_is_not_shown_in_pieces(office: Office) -> None:
     composing.queue_file(office.ann, "Bob", "f.bin", bytes(300))
     asyncio.run(correspondence.resend(office.ann))
-    del office.relay.posted[1]
+    office.relay.lose(1)
     asyncio.run(correspondence.send(office.ann, "Bob", "after"))
     assert office.fetch("Bob").messages == [Message("Ann", 1, "after", 0, 1)]
 

@@ -7,22 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import cbor2
-import correspondence
 import pytest
-from sample_federation import (
-    PASSPHRASE,
-    Clock,
-    PaperIssuer,
-    SampleFederation,
-    SampleRelay,
-)
 
 import quick_keystores
 from tessera_host.errors import KeystoreError, Unreachable
 from tessera_host.keys import keystore
 from tessera_host.keys.keystore import Keystore
-from tessera_host.member import backup, composing, meeting, relay_sessions, schema, token_exchange
+from tessera_host.member import backup, composing, meeting, schema, token_exchange
 from tessera_host.member.state import MemberState
+from tests.support import correspondence
+from tests.support.fake_federation import PASSPHRASE, FakeFederation, FakeIssuer, RoundClock
+from tests.support.organisation import introduce
 
 # Written by the versions of this program whose state they are: `member-1` before there were versions.
 KEYSTORES = Path(__file__).parent / "keystores"
@@ -43,14 +38,14 @@ def ann(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemberState:
 
 
 def full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> MemberState:
-    federation, clock = SampleFederation(), Clock()
-    relay = SampleRelay(federation, clock)
-    monkeypatch.setattr(relay_sessions, "RelayConnection", relay)
+    federation, clock = FakeFederation(), RoundClock()
+    relay = federation.relay(clock)
+    relay.serve(monkeypatch)
     ann, bob, carl = (
         MemberState.create(folder / name, name, federation.card(), PASSPHRASE, clock) for name in ("Ann", "Bob", "Carl")
     )
-    correspondence.meet(ann, bob)
-    issuer = PaperIssuer(federation)
+    introduce(ann, bob)
+    issuer = FakeIssuer(federation)
     for member in (ann, bob):
         token_exchange.fetch(member, issuer)
     asyncio.run(correspondence.send(bob, "Ann", "Grüße"))

@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-import correspondence
 import pytest
 from office_on_disk import OfficeOnDisk, admitted, read_all
 
@@ -16,6 +15,7 @@ from tessera.wire import RECORD_BYTES
 from tessera_host.errors import TesseraError
 from tessera_host.member.state import MemberState
 from tessera_host.protocol.relay_connection import RelayConnection
+from tests.support import correspondence
 from tools.emulator.board import Board
 from tools.emulator.bridge import LOCAL
 from tools.emulator.provision import provision, reset, wait_until_serving

@@ -219,7 +219,7 @@ def test_tokens_that_are_forged_or_for_another_epoch_are_refused_by_the_relay(of
 def test_tokens_of_another_federation_are_refused_by_the_relay(office: Federation, tmp_path: Path) -> None:
     """They verify under another federation's key of the same epoch."""
     with OfficeOnDisk(tmp_path, int(time.time()) - QUICK["epoch_rounds"]) as other:
-        theirs = other.member("carol").wallet.of(1, other.issuer.relays[0]["key"])
+        theirs = other.supply("carol").wallet.of(1, other.issuer.relays[0]["key"])
         foreign = [asdict(token) for token in theirs]
 
     def change(now: list[Any], _: list[Any]) -> list[Any]:
@@ -250,7 +250,7 @@ def test_relay_that_is_not_the_one_on_the_card_is_not_used(office: Federation, t
     """Another relay answers at the address: it cannot finish the handshake, so it is told nothing."""
     with OfficeOnDisk(tmp_path / "two relays") as federation:
         federation.issuer.add_relay("stranger", "127.0.0.1", free_port(), tmp_path / "stranger")
-        federation.member("dave").close()
+        federation.supply("dave").close()
         status = ("status", "--home", federation.folder / "dave")
         with RelayProcess(tmp_path / "stranger", federation.port).start():
             office.refused(UNREACHABLE, *status)

@@ -7,19 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import correspondence
 import pexpect
 import pytest
 from command_line import TESSERA, CommandLine, Running
 from office_on_disk import PASSPHRASE, QUICK
 
 from tessera_host.cli.demo import free_port
-from tessera_host.issuer.issuer import Issuer
 from tessera_host.keys.keystore import Keystore
 from tessera_host.member.state import MemberState
-from tessera_host.planning import plan
 from tessera_host.relay.process import RelayProcess
 from tests.patience import PATIENCE_SECONDS
+from tests.support import correspondence
+from tests.support.organisation import Listed, introduce, new_issuer, planned
 
 RELAYS = ("berlin", "munich")
 CHOSEN = "a passphrase that ben chose"
@@ -32,14 +31,10 @@ class Office:
         self.folder = folder
         self.command = CommandLine(folder, PASSPHRASE)
         self.port = free_port()
-        choice = plan.Choice(**QUICK | {"tokens_per_epoch": 3, "posts_per_token": 16})
-        self.relays: list[RelayProcess] = []
-        with Issuer.create(folder / "issuer", PASSPHRASE, plan.make(choice), "Office", epochs=30) as issuer:
-            issuer.set_service("127.0.0.1", self.port)
-            for name in RELAYS:
-                relay = RelayProcess(folder / name, free_port())
-                issuer.add_relay(name, "127.0.0.1", relay.port, folder / name)
-                self.relays.append(relay)
+        made = planned(**QUICK | {"tokens_per_epoch": 3, "posts_per_token": 16})
+        listed = [Listed(name, "127.0.0.1", free_port()) for name in RELAYS]
+        self.relays = [RelayProcess(folder / relay.name, relay.port) for relay in listed]
+        new_issuer(folder, made, *listed, passphrase=PASSPHRASE, service_port=self.port, epochs=30).close()
         for name in RELAYS:  # the first was made before the second was listed
             (folder / name / "parameters").write_bytes((folder / "issuer" / "parameters.tpr").read_bytes())
         line = [TESSERA, "issuer", "serve", "issuer", "--host", "127.0.0.1", "--json"]
@@ -133,7 +128,7 @@ def test_members_of_two_relays_write_to_each_other(office: Office) -> None:
         for member in (ann, ben):
             counts = {count["relay"]: count["tokens"] for count in member.wallet.counts() if count["epoch"] == 0}
             assert counts == {member.federation.home.name: 2, _other(member): 1}
-        correspondence.meet(ann, ben)
+        introduce(ann, ben)
         asyncio.run(_exchange(ann, ben))
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pexpect
 import pytest
 from command_line import TESSERA
-from sample_federation import SampleFederation
 
 from tessera_host.member.state import MemberState
 from tests.patience import PATIENCE_SECONDS
+from tests.support.fake_federation import FakeFederation
 
 PASSPHRASE = "correct horse battery"
 
@@ -17,7 +17,7 @@ PASSPHRASE = "correct horse battery"
 @pytest.fixture
 def homes(tmp_path: Path) -> tuple[Path, Path]:
     """Two members of an office whose relay does not run: a meeting needs none."""
-    card = SampleFederation().card()
+    card = FakeFederation().card()
     for name in ("ann", "bob"):
         MemberState.create(tmp_path / name, name, card, PASSPHRASE).close()
     return tmp_path / "ann", tmp_path / "bob"

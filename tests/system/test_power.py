@@ -11,7 +11,6 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
-import correspondence
 import pytest
 from office_on_disk import OfficeOnDisk, admitted, read_all
 from witness import Testimony, witnessing
@@ -23,6 +22,7 @@ from tessera_host.protocol import relay_connection
 from tessera_host.protocol.relay_connection import Refusal, RelayConnection
 from tessera_host.relay.process import RelayProcess, binary
 from tests.patience import PATIENCE_SECONDS
+from tests.support import correspondence
 
 CUTS = 50
 TOO_OLD = 7

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import correspondence
 import pytest
 from command_line import TESSERA, CommandLine, Running, assert_absent, running, secrets_of_relay, visible_to_others
 from office_on_disk import admitted, read_all
@@ -16,8 +15,9 @@ from office_on_disk import admitted, read_all
 from tessera_host.cli.demo import free_port
 from tessera_host.errors import Unreachable
 from tessera_host.issuer.issuer import Issuer
-from tessera_host.member import token_exchange
 from tessera_host.member.state import MemberState
+from tests.support import correspondence
+from tests.support.organisation import Organisation
 
 COVER = ("--cover-traffic-epsilon", "0.1", "--cover-traffic-delta", "1e-6")
 SHORT = ("--round-seconds", "1", "--epoch-rounds", "600")
@@ -46,15 +46,11 @@ class Gateway:
     @contextmanager
     def members(self) -> Iterator[tuple[MemberState, MemberState]]:
         """Two who met and have tokens; made in the storage folder's neighbourhood at the first call."""
-        homes = {name: self.storage.parent / name for name in ("alice", "bob")}
-        with Issuer.open(self.storage / "issuer", self.passphrase) as issuer:
-            alice, bob = (MemberState.create(homes[n], n, issuer.federation_card, self.passphrase) for n in homes)
-            for member in (alice, bob):
-                issuer.admit(member.card())
-                token_exchange.fetch(member, issuer)
-        correspondence.meet(alice, bob)
-        with alice, bob:
-            yield alice, bob
+        issuer = Issuer.open(self.storage / "issuer", self.passphrase)
+        with Organisation(self.storage.parent, issuer, passphrase=self.passphrase) as organisation:
+            pair = organisation.two_who_met("alice", "bob")
+            issuer.close()
+            yield pair
 
 
 @pytest.fixture

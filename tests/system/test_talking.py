@@ -30,7 +30,7 @@ class Talkers:
     def __init__(self, folder: Path) -> None:
         self.office = OfficeOnDisk(folder, epoch_rounds=3600, posts_per_token=128)
         self.office.two_who_met()
-        for member in self.office.members:
+        for member in self.office.members.values():
             member.close()
         self.command = CommandLine(folder, PASSPHRASE)
         run = folder / "run"

@@ -15,8 +15,7 @@ from tessera.release import Release, version_text
 
 from ..errors import IntegrityError, InvalidInput
 from ..protocol import releases
-from ..protocol.federation import Federation, Relay
-from ..protocol.limits import CLOCK_ROUNDS
+from ..protocol.federation import CLOCK_ROUNDS, Federation, Relay
 from ..protocol.parameter_sets import ParameterSets
 from ..relay.ledger import LedgerAnswers
 from .archive import AuditArchive

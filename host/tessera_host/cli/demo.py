@@ -28,7 +28,8 @@ from rich.table import Table
 
 from ..errors import InvalidInput, NotPermitted, TesseraError
 from ..issuer import organisation
-from ..issuer.issuer import FEDERATION_CARD, Issuer
+from ..issuer.issuer import Issuer
+from ..issuer.store import FEDERATION_CARD
 from ..member import composing, meeting, token_exchange
 from ..member.fetching import Fetcher, FetchReport
 from ..member.relay_sessions import RelaySessions

@@ -26,7 +26,8 @@ from ..errors import (
     UsageError,
     WrongBoard,
 )
-from ..issuer.issuer import KEYSTORE, Issuer
+from ..issuer.issuer import Issuer
+from ..issuer.store import KEYSTORE
 from ..keys import passphrase
 from ..provisioning import service
 from ..provisioning.batch import Batch, summary

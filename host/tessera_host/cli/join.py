@@ -15,7 +15,8 @@ import typer
 from .. import files
 from ..clock import local_time, unix_now
 from ..errors import InvalidInput, TryLater, UsageError
-from ..issuer.issuer import KEYSTORE, Issuer
+from ..issuer.issuer import Issuer
+from ..issuer.store import KEYSTORE
 from ..keys import passphrase
 from ..member import issuer_visit, joining, joining_files, token_exchange
 from ..member.issuer_visit import VisitReport

@@ -14,7 +14,7 @@ import typer
 from .. import config, duration
 from ..clock import local_time
 from ..errors import TesseraError
-from ..issuer import issuer
+from ..issuer.store import KEYSTORE, KIND
 from ..keys import passphrase, unlocking
 from ..keys.keystore import Keystore
 from ..member import backup as backups
@@ -51,7 +51,7 @@ def unlock(
     seconds = duration.seconds(for_time) if for_time else config.load().unlock_seconds
     path, kind = home / state.KEYSTORE_NAME, state.KIND
     if issuer_directory is not None:
-        path, kind = issuer_directory / issuer.KEYSTORE, issuer.KIND
+        path, kind = issuer_directory / KEYSTORE, KIND
     with Keystore.open(path, passphrase.obtain(passphrase_file, confirm=False), kind) as store:
         derived = store.derived_key
     unlocking.keep(path, derived, seconds)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import UsageError
-from ..issuer.issuer import KEYSTORE, Issuer
+from ..issuer.issuer import Issuer
+from ..issuer.store import KEYSTORE
 from ..keys import passphrase
 from ..keys.keystore import Secret
 from ..member.state import KEYSTORE_NAME, MemberState

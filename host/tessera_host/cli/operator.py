@@ -18,7 +18,8 @@ from rich.table import Table
 from .. import duration, files
 from ..clock import local_time, unix_now
 from ..errors import UsageError
-from ..issuer.issuer import EPOCHS_DEFAULT, FEDERATION_CARD, KEYSTORE, PARAMETERS, SERVICE_PORT, Issuer
+from ..issuer.issuer import EPOCHS_DEFAULT, SERVICE_PORT, Issuer
+from ..issuer.store import FEDERATION_CARD, KEYSTORE, PARAMETERS
 from ..keys import passphrase
 from ..planning import plan
 from ..planning.boards import BOARDS

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tessera.wire import FETCH_ROUNDS
+
 from ..errors import RelayRefused
 from ..protocol import records
 from ..protocol.relay_connection import Batch
@@ -15,8 +17,6 @@ from .fixed_delay import Settling
 from .inbox import Message
 from .relay_sessions import RelaySessions, Session, TokenChoice
 from .state import MemberState
-
-FETCH_ROUNDS = 16
 
 # (rounds read, rounds there are to read)
 Progress = Callable[[int, int], None]

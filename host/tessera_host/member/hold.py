@@ -5,8 +5,7 @@ Owns when it ends.
 
 from ..clock import local_time
 from ..errors import NotPermitted
-from ..protocol.federation import Federation
-from ..protocol.limits import CLOCK_ROUNDS
+from ..protocol.federation import CLOCK_ROUNDS, Federation
 from .schema import HoldState
 
 # Of two relays one may be a round back and one ahead of this computer's clock.

@@ -13,7 +13,7 @@ from tessera import hashes
 from ..errors import InvalidInput, UsageError
 from ..protocol import cards
 from ..protocol.cards import Card
-from ..protocol.limits import CLOCK_ROUNDS
+from ..protocol.federation import CLOCK_ROUNDS
 from .schema import AnswerMeeting
 from .state import MemberState
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from ..errors import ClockOff, IntegrityError, NotPermitted
 from ..protocol import relay_connection
-from ..protocol.federation import Relay
-from ..protocol.limits import CLOCK_ROUNDS
+from ..protocol.federation import CLOCK_ROUNDS, Relay
 from ..protocol.relay_connection import Info, Refusal, RelayConnection, ResumptionRefused
 from .schema import Token
 from .state import MemberState

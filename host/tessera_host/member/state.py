@@ -16,10 +16,9 @@ from ..clock import Clock, unix_now
 from ..errors import KeystoreError
 from ..keys.keystore import Keystore, Secret
 from ..protocol import blind, cards
-from ..protocol.federation import Federation, read_card
+from ..protocol.federation import CLOCK_ROUNDS, Federation, read_card
 from ..protocol.identity import Identity
 from ..protocol.invitation import Invitation, member_fields
-from ..protocol.limits import CLOCK_ROUNDS
 from . import schema
 from .accountant import Accountant
 from .contacts import ContactBook
