@@ -75,9 +75,11 @@ def check(*command: str | Path) -> Callable[[], Counts]:
 
 
 def types() -> Counts:
-    """mypy as it is set up, and the host package once more as the other platforms see it."""
-    others = (("--platform", platform, "host/tessera_host") for platform in ("win32", "darwin"))
-    status = [run_command(sys.executable, "-m", "mypy", *options) for options in ((), *others)]
+    """mypy as it is set up, the host package once more as the other platforms see it, and the stubs of the core."""
+    others = (("mypy", "--platform", platform, "host/tessera_host") for platform in ("win32", "darwin"))
+    stubs = sorted(f"tessera.{stub.stem}" for stub in (ROOT / "firmware" / "tessera").glob("[!_]*.pyi"))
+    stubtest = ("mypy.stubtest", "--concise", "--mypy-config-file", "pyproject.toml", *stubs)
+    status = [run_command(sys.executable, "-m", *command) for command in (("mypy",), *others, stubtest)]
     return Counts(passed=1) if not any(status) else Counts(failed=1)
 
 

@@ -52,8 +52,7 @@ class Token:
     def proof(self, handshake_hash: bytes) -> bytes:
         """Proof of possession for one channel (PROTOCOL §6), 64 bytes."""
         message = hashes.tagged("session", handshake_hash)
-        signature: bytes = curve.sign(self.state["secret"], message, secrets.token_bytes(32))
-        return signature
+        return curve.sign(self.state["secret"], message, secrets.token_bytes(32))
 
     def admitted(self, resume: bytes, left: int) -> None:
         """What the answer to AUTH said."""
@@ -275,8 +274,7 @@ class Wallet:
         return int(session["epoch"]), len(tokens)
 
     def _epoch_key(self, epoch: int) -> bytes | None:
-        key: bytes | None = self._federation.governing(epoch).epoch_key(epoch)
-        return key
+        return self._federation.governing(epoch).epoch_key(epoch)
 
     def _blinded(self, epoch: int, relay: bytes, offer: tuple[bytes, bytes]) -> tuple[bytes, blind.Blinded]:
         """A fresh token secret, and its key blinded for both clauses."""
@@ -295,7 +293,8 @@ class Wallet:
     ) -> dict[str, Any]:
         """The token, once its signature verifies as the relay will verify it."""
         signature = blind.Blinded.unpack(packed).unblind(bit, scalar)
-        if not curve.verify(signature, self._message(epoch, relay, secret), self._epoch_key(epoch)):
+        key = self._epoch_key(epoch)
+        if key is None or not curve.verify(signature, self._message(epoch, relay, secret), key):
             raise IntegrityError("the issuer's answer does not make a valid token", "ask again; tell IT")
         token = {"epoch": epoch, "relay": relay, "secret": secret, "signature": signature}
         return {**token, "key": curve.public(secret)[1:], "left": None, "resume": None}
