@@ -364,8 +364,7 @@ class Issuer:
         root_secret = self._keystore.data["root_secret"]
 
         def sign(message: bytes) -> bytes:
-            signature: bytes = curve.sign(root_secret, message, secrets.token_bytes(32))
-            return signature
+            return curve.sign(root_secret, message, secrets.token_bytes(32))
 
         return releases.approve(folder, self.parameters.federation_id, sign)
 
@@ -591,10 +590,9 @@ def _signed(fields: Mapping[str, Any], root_secret: bytes) -> bytes:
     """A parameter set that a relay will take. Raises UsageError if it would not."""
     try:
         body: bytes = encode(dict(fields))
-        signature: bytes = curve.sign(root_secret, digest(body), secrets.token_bytes(32))
+        signature = curve.sign(root_secret, digest(body), secrets.token_bytes(32))
         parameters = Parameters(body + signature)
         parameters.verify()
     except (InvalidObject, ValueError, struct.error) as error:
         raise UsageError(f"these are not valid parameters: {error}", "plan for less, or shorten the schedule") from None
-    blob: bytes = parameters.blob
-    return blob
+    return parameters.blob
