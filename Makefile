@@ -1,4 +1,4 @@
-# The commands of the project. What they do is in tools/build/setup.sh (set-up), tools/test.py (checks and tests),
+# The commands of the project. What they do is in tools/build/setup.sh (set-up), tests/run.py (checks and tests),
 # tools/build/image.py (boards) and host/tessera_host (everything else).
 
 STATE := $(shell tools/build/setup.sh --where)
@@ -18,6 +18,9 @@ IMAGE ?= build/$(BOARD)/firmware.uf2
 FLASH ?= build/$(BOARD)/flash.bin
 MINUTES ?= 10
 DAYS ?= 30
+# --least: only what shows that a target's programs run (tests/system/test_make_targets.py). FILES: of test-board.
+LEAST ?=
+FILES ?=
 
 # Nothing here prints after a command: the last line of `make demo` is the demo's own. (`make -C DIR` itself announces
 # the folder at the end, unless told --no-print-directory.)
@@ -47,50 +50,50 @@ emulate: image setup-emulator ## run an image on an emulated Pico: BOARD=RPI_PIC
 	@exec "$(PYTHON)" -m tools.emulator "$(IMAGE)" --flash "$(FLASH)" --port "$(PORT)" $(if $(RELAY),--relay "$(RELAY)") $(EMULATE)
 
 test: image setup-emulator ## every check and every test on three runtimes
-	@"$(PYTHON)" tools/test.py
+	@"$(PYTHON)" -m tests.run
 
-lint: setup ## ruff: rules and formatting
-	@"$(PYTHON)" tools/test.py lint format
+lint: setup ## ruff: rules and formatting; codespell
+	@"$(PYTHON)" -m tests.run lint format spelling
 
 types: setup ## mypy, strict, on the host package
-	@"$(PYTHON)" tools/test.py types
+	@"$(PYTHON)" -m tests.run types
 
 test-cpython: setup ## core tests on CPython
-	@"$(PYTHON)" tools/test.py cpython
+	@"$(PYTHON)" -m tests.run cpython
 
 test-micropython: setup ## core tests on MicroPython, and every core file through mpy-cross
-	@"$(PYTHON)" tools/test.py mpy-cross micropython
+	@"$(PYTHON)" -m tests.run mpy-cross micropython
 
 test-host: setup ## host tests
-	@"$(PYTHON)" tools/test.py host
+	@"$(PYTHON)" -m tests.run host
 
 test-board: image setup-emulator ## core tests on the image in the emulated Pico, those that take minutes too
-	@"$(PYTHON)" tools/run_on_board.py "$(IMAGE)"
+	@"$(PYTHON)" -m tests.run_on_board "$(IMAGE)" $(FILES)
 
 test-system: image setup-emulator ## whole relays: power cuts, attacks, the commands, the emulated Pico
-	@"$(PYTHON)" tools/test.py system
+	@"$(PYTHON)" -m tests.run system
 
 test-emulated: image setup-emulator ## the image itself, built twice, and the emulator
-	@"$(PYTHON)" tools/test.py emulated
+	@"$(PYTHON)" -m tests.run emulated
 
 test-long: image setup-emulator ## tests that take minutes each: cables pulled at every stage, updates that fail (a quarter of an hour)
-	@"$(PYTHON)" -m pytest -q -n 2 -m long
+	@"$(PYTHON)" -m pytest -q -n 2 -m long $(if $(LEAST),--collect-only)
 
 test-powercut: image setup-emulator ## the power cut in every flash operation, and in every operation of the recovery (half an hour)
-	@"$(PYTHON)" tests/powercut/powercut.py && "$(PYTHON)" tests/powercut/boardcuts.py && \
-		"$(PYTHON)" tests/powercut/updatecuts.py
+	@"$(PYTHON)" tests/powercut/powercut.py $(LEAST) && "$(PYTHON)" tests/powercut/boardcuts.py $(LEAST) && \
+		"$(PYTHON)" tests/powercut/updatecuts.py $(LEAST)
 
 fuzz: setup ## hostile input to every format, coverage-guided: MINUTES=10
-	@"$(PYTHON)" tests/fuzz/fuzz.py --minutes "$(MINUTES)"
+	@"$(PYTHON)" tests/fuzz/fuzz.py --minutes "$(MINUTES)" $(LEAST)
 
 test-attacks: image setup-emulator ## every attack of the suite, with its advantage and bound
-	@"$(PYTHON)" tests/attacks/attacks.py && "$(PYTHON)" tests/attacks/board_timing.py
+	@"$(PYTHON)" tests/attacks/attacks.py $(LEAST) && "$(PYTHON)" tests/attacks/board_timing.py $(LEAST)
 
 soak: setup ## thirty days of an office of 50 in fast motion, with power cuts, then days without: DAYS=30
-	@"$(PYTHON)" tests/soak/soak.py --days "$(DAYS)"
+	@"$(PYTHON)" tests/soak/soak.py --days "$(DAYS)" $(LEAST)
 
 results: setup ## tests/RESULTS.md from the last whole runs of the four suites above
-	@"$(PYTHON)" tools/results.py
+	@"$(PYTHON)" tests/results.py $(if $(LEAST),--dry-run)
 
 bench-device: image setup-emulator ## cycles of everything the relay does on the emulated Pico; heap and stack
 	@"$(PYTHON)" -m tools.build.image "$(BOARD)" --library-field
@@ -116,7 +119,7 @@ check-boards: setup ## partitions, manifests and frozen modules of every board
 	@"$(PYTHON)" -m tools.build.check_boards
 
 vectors: setup ## write tests/vectors anew
-	@"$(PYTHON)" -m tools.spec.vectors
+	@"$(PYTHON)" -m tools.spec.vectors $(if $(LEAST),--check)
 
 clean: ## remove this tree's part of the cache
 	@rm -rf "$(STATE)"

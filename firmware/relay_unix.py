@@ -13,7 +13,7 @@ import sys
 import time
 
 from tessera import curve
-from tessera.announcement import announcement, runtime_name
+from tessera.announcement import READY, announcement, runtime_name
 from tessera.clock import follow
 from tessera.errors import Error
 from tessera.filedevice import FileDevice
@@ -91,7 +91,7 @@ async def serve(relay, config, host, port, watch):
 def announce(relay, address):
     for line in announcement(relay, address):
         print(line)
-    print("serving")
+    print(READY)
 
 
 def options(arguments):

@@ -1,7 +1,10 @@
-# The programs that `make test` builds, as fixtures. A missing one is a failure: a skipped test proves nothing.
+# The programs that `make test` builds, as fixtures (a missing one is a failure: a skipped test proves nothing), and how
+# workers share the tests: a file is one worker's, so that what it builds for its tests is built once, and the file that
+# took longest the last time begins first, so that at the end no worker waits for another.
 
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -57,3 +60,37 @@ def board_network() -> None:
 
     if reason := why_impossible():
         pytest.skip(reason)
+
+
+FILE_SECONDS = "tessera/file-seconds"  # in pytest's cache
+UNKNOWN = float("inf")  # a new file may be long
+
+
+class Controller:
+    """Of a session with workers: tells them how long each file took, and keeps it for the next session."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._cache = config.cache
+        self._before: dict[str, float] = self._cache.get(FILE_SECONDS, {}) if self._cache else {}
+        self._seconds: Counter[str] = Counter()
+
+    def pytest_configure_node(self, node) -> None:
+        # Handed on, not read by each worker: all of them must collect the tests in the same order.
+        node.workerinput[FILE_SECONDS] = self._before
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._seconds[report.nodeid.split("::")[0]] += report.duration
+
+    def pytest_sessionfinish(self) -> None:
+        if self._cache:
+            self._cache.set(FILE_SECONDS, self._before | {file: round(s, 1) for file, s in self._seconds.items()})
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput") and config.getoption("numprocesses", None):
+        config.pluginmanager.register(Controller(config))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    seconds = getattr(config, "workerinput", {}).get(FILE_SECONDS, {})
+    items.sort(key=lambda item: -seconds.get(item.nodeid.split("::")[0], UNKNOWN))

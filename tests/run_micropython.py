@@ -1,16 +1,15 @@
 """Runs the core tests on MicroPython's unix port, one process a file; pytest runs the same files on CPython.
 
-Usage: run_micropython.py [-v] [--counts FILE] [TEST_FILE...]
+Usage: python -m tests.run_micropython [-v] [--tally FILE] [--jobs N] [TEST_FILE...]
 
 TESSERA_MICROPYTHON names the plain binary, which compiles core and tests from source in a heap of 2 MB. A test file
 may say otherwise in its first three lines:
     # heap: 192k            another heap
     # heap: 192k frozen     and the binary with the core frozen in (TESSERA_MICROPYTHON_FROZEN), as on a device
---counts writes {"passed": n, "failed": n, "skipped": n} to FILE. Exit status 1 if anything failed.
+--tally writes the counts and each test's seconds to FILE (tally.py). Exit status 1 if anything failed.
 """
 
 import argparse
-import json
 import os
 import re
 import subprocess
@@ -20,10 +19,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.tally import Tally, read_lines
+
 CORE_TESTS = Path(__file__).resolve().parent / "core"
 MAIN = CORE_TESTS / "micropython_main.py"
 DEFAULT_HEAP = "2m"
-TIMEOUT_SECONDS = 300
+TIMEOUT_SECONDS = 1800  # an overall limit, no measure
 HEAP_LINE = re.compile(r"# heap: (\d+[km])( frozen)?\s*$")
 
 
@@ -32,7 +33,7 @@ class Outcome:
     file: Path
     output: str
     seconds: float
-    counts: dict[str, int]
+    tally: Tally
 
 
 def program(variable: str) -> str:
@@ -65,49 +66,42 @@ def run_file(file: Path) -> Outcome:
     except subprocess.TimeoutExpired as error:
         output, status = error.stdout or b"", f"no end after {TIMEOUT_SECONDS} s"
     text = output.decode(errors="replace")
-    counts = read_counts(text)
-    if counts is None:
+    tally = read_lines(text, file.name)
+    if tally is None:
         text += f"FAIL  {file.name} ended without a count: {status}\n"
-        counts = {"passed": len(re.findall("^ok ", text, re.MULTILINE)), "failed": 1, "skipped": 0}
-    elif not sum(counts.values()):
+        tally = Tally(passed=len(re.findall("^ok ", text, re.MULTILINE)), failed=1)
+    elif not tally.tests:
         text += f"FAIL  {file.name} holds no test\n"
-        counts["failed"] = 1
-    return Outcome(file, text, time.monotonic() - start, counts)
-
-
-def read_counts(text: str) -> dict[str, int] | None:
-    """The shim's last line, if the process came that far."""
-    lines = text.splitlines()
-    return json.loads(lines[-1].removeprefix("counts: ")) if lines and lines[-1].startswith("counts: ") else None
+        tally.failed = 1
+    return Outcome(file, text, time.monotonic() - start, tally)
 
 
 def print_outcome(outcome: Outcome, verbose: bool) -> None:
-    if verbose or outcome.counts["failed"]:
+    if verbose or outcome.tally.failed:
         print(outcome.output, end="")
-    counts = ", ".join(f"{number} {name}" for name, number in outcome.counts.items() if number)
-    print(f"{outcome.file.name:36} {counts}  ({outcome.seconds:.1f} s)", flush=True)
+    print(f"{outcome.file.name:36} {outcome.tally}  ({outcome.seconds:.1f} s)", flush=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run the core tests on MicroPython.")
     parser.add_argument("-v", "--verbose", action="store_true", help="print every test, not only those of failed files")
-    parser.add_argument("--counts", type=Path, help="write the counts to this file as JSON")
+    parser.add_argument("--tally", type=Path, help="write counts and times to this file as JSON")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="files at once (one per processor)")
     parser.add_argument("files", nargs="*", type=Path, help="test files (all of tests/core without)")
     arguments = parser.parse_args()
     files = arguments.files or sorted(CORE_TESTS.glob("test_*.py"))
     if not files:
         sys.exit(f"no test_*.py in {CORE_TESTS}")
 
-    total = {"passed": 0, "failed": 0, "skipped": 0}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    total = Tally()
+    with ThreadPoolExecutor(arguments.jobs) as pool:
         for outcome in pool.map(run_file, files):
             print_outcome(outcome, arguments.verbose)
-            for name in total:
-                total[name] += outcome.counts[name]
-    if arguments.counts:
-        arguments.counts.write_text(json.dumps(total))
-    print(", ".join(f"{number} {name}" for name, number in total.items()))
-    return 1 if total["failed"] else 0
+            total += outcome.tally
+    if arguments.tally:
+        total.write(arguments.tally)
+    print(total)
+    return 1 if total.failed else 0
 
 
 if __name__ == "__main__":

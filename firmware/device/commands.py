@@ -5,7 +5,7 @@ from binascii import b2a_base64
 
 from device.console import say
 from tessera.batch import CellFrame
-from tessera.errors import Error
+from tessera.errors import BadRequest, NotReady
 from tessera.runtime import sleep_ms
 from tessera.wire import CELL_HEADER_BYTES, RECORD_BYTES
 
@@ -25,13 +25,13 @@ def handlers(appliance):
 
 def _relay(appliance):
     if appliance.relay is None:
-        raise Error("the relay does not run: `status` says why")
+        raise NotReady("the relay does not run: `status` says why")
     return appliance.relay
 
 
 def _numbers(arguments, count, usage):
     if len(arguments) != count or not all(argument.isdigit() for argument in arguments):
-        raise Error("usage: " + usage)
+        raise BadRequest("usage: " + usage)
     return [int(argument) for argument in arguments]
 
 
@@ -82,6 +82,8 @@ def _restart(appliance):
 def _factory_reset(appliance, arguments):
     name = appliance.config.get("name") or "relay"
     if [name.encode()] != arguments:
-        raise Error("usage: factory-reset NAME, the name of this relay ({}): its keys are erased for good".format(name))
+        raise BadRequest(
+            "usage: factory-reset NAME, the name of this relay ({}): its keys are erased for good".format(name)
+        )
     appliance.factory_reset()
     return {"restarting": True}

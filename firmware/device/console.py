@@ -4,7 +4,8 @@
 #   host   name argument argument
 #   board  -name text         any number of data lines,
 #          =name {json}       then one line: it is done,
-#          !name message      or it is not. `!? commands: …` if there is no such command.
+#          !name CODE words   or it is not: a program goes by the code (explain.py), people by the words. The name is ?
+#                             where the line is no command: UNKNOWN, TOO_LONG.
 #
 # All else on the line is for people to read. Ctrl-C gives MicroPython's prompt, unless relay.json closes it.
 
@@ -13,7 +14,7 @@ import select
 import sys
 from asyncio import StreamReader
 
-from device.explain import explain
+from device.explain import code, explain
 from tessera.runtime import const
 
 _LONGEST_LINE = const(512)
@@ -57,8 +58,8 @@ class Console:
     """Obeys lines by handlers {name (str): handler(arguments)}.
 
     A handler gets a list of bytes and gives the figures of the answer (a dict), or an awaitable of them; it says data
-    lines with say(). What it raises is the answer, too: an Error in its own words. during(handler, arguments) calls
-    one, which may take long.
+    lines with say(). What it raises is the answer, too: a code, and an Error's own words. during(handler, arguments)
+    calls one, which may take long.
     """
 
     def __init__(self, handlers, during=lambda handler, arguments: handler(arguments)):
@@ -78,7 +79,7 @@ class Console:
         for piece in pieces[1:]:
             line, self._line = self._line, b""
             if len(line) > _LONGEST_LINE:
-                print("!? the line is too long: {} bytes at most".format(_LONGEST_LINE))
+                print("!? TOO_LONG the line is too long: {} bytes at most".format(_LONGEST_LINE))
             else:
                 await self._obey(_printable(line))
             self._add(piece)
@@ -93,7 +94,7 @@ class Console:
             return
         handler = self._handlers.get(_text(words[0]))
         if handler is None:
-            print("!? commands: {}".format(" ".join(sorted(self._handlers))))
+            print("!? UNKNOWN commands: {}".format(" ".join(sorted(self._handlers))))
             return
         name = _text(words[0])
         try:
@@ -102,7 +103,7 @@ class Console:
                 figures = await figures
             print("={} {}".format(name, json.dumps(figures)))
         except Exception as error:
-            print("!{} {}".format(name, explain(error)))
+            print("!{} {} {}".format(name, code(error), explain(error)))
 
 
 def _printable(line):

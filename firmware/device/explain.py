@@ -1,11 +1,21 @@
-# What an exception means, for people: in one line, without what a caller put into the message of an unexpected one.
+# What an exception means: to a program in one word, to people in one line, without what a caller put into the message
+# of an unexpected one.
 
 import sys
 from io import StringIO
 
 from tessera.errors import Error
+from tessera.wire import refusal_name
 
 _PLACES = 3
+
+
+def code(error):
+    """A word that stays when the words for people change: a refusal's name in PROTOCOL §5; REFUSED for any other Error;
+    STORAGE, MEMORY or BUG for what is none."""
+    if isinstance(error, Error):
+        return refusal_name(type(error)) or "REFUSED"
+    return "STORAGE" if isinstance(error, OSError) else "MEMORY" if isinstance(error, MemoryError) else "BUG"
 
 
 def explain(error):

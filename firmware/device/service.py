@@ -20,7 +20,7 @@ from device.faultpage import FaultPage, page
 from device.link import Keeper
 from device.starts import SETTLED_SECONDS
 from tessera import nor, selftest
-from tessera.announcement import announcement
+from tessera.announcement import READY, announcement
 from tessera.errors import Error
 from tessera.files import Directory
 from tessera.relay import Identity, Relay
@@ -236,7 +236,7 @@ def _ready(appliance):
     print("  board           {}".format(BOARD))
     if not relay.clock.known:
         print("no clock: send `clock MILLISECONDS` (unix time) on this line")
-    print("serving")
+    print(READY)
     appliance.serving = True
     appliance.watchdog.release()
 

@@ -5,7 +5,7 @@ from binascii import a2b_base64, unhexlify
 
 import slots
 
-from tessera.errors import BadRequest, Error
+from tessera.errors import BadRequest, Error, NotReady
 from tessera.staging import WAIT, Staging
 from tessera.wire import CHUNK_BYTES
 
@@ -50,7 +50,7 @@ def _figures(staging, relay):
 def _update(staging, relay, arguments):
     """Begin with a release, or go on with it."""
     if len(arguments) != 1:
-        raise Error("usage: update RELEASE_HEX")
+        raise BadRequest("usage: update RELEASE_HEX")
     staging.begin(_decoded(unhexlify, arguments[0]), None, relay.clock.uptime_ms())
     if relay.open_round is None:  # no windows, and nobody who would see
         staging.erase_all()
@@ -59,7 +59,7 @@ def _update(staging, relay, arguments):
 
 def _put(staging, relay, arguments):
     if len(arguments) != 2 or not arguments[0].isdigit():
-        raise Error("usage: put OFFSET BASE64")
+        raise BadRequest("usage: put OFFSET BASE64")
     data = _decoded(a2b_base64, arguments[1])
     if len(data) > CHUNK_BYTES:
         raise BadRequest("a piece has {} bytes at most".format(CHUNK_BYTES))
@@ -78,9 +78,9 @@ def _activate(appliance):
 def _push(relay, pushing, arguments):
     """A chunk of a signed object, as in PROTOCOL §5."""
     if len(arguments) != 3 or not (arguments[0].isdigit() and arguments[1].isdigit()):
-        raise Error("usage: push TOTAL CHUNK BASE64")
+        raise BadRequest("usage: push TOTAL CHUNK BASE64")
     if relay is None or relay.open_round is None:
-        raise Error("the relay has no clock yet: `clock MILLISECONDS` sets it")
+        raise NotReady("the relay has no clock yet: `clock MILLISECONDS` sets it")
     data = _decoded(a2b_base64, arguments[2])
     return {"complete": relay.push(pushing, int(arguments[0]), int(arguments[1]), len(data), data)}
 
@@ -89,4 +89,4 @@ def _decoded(decode, word):
     try:
         return decode(word)
     except ValueError:
-        raise Error("the argument is damaged") from None
+        raise BadRequest("the argument is damaged") from None

@@ -4,6 +4,8 @@ import sys
 
 from . import VERSION, curve
 
+READY = "serving"  # the line after these: programs that started the relay wait for it
+
 
 def runtime_name():
     """Like "micropython 1.25.0 (linux)"."""

@@ -1,5 +1,6 @@
 from typing import Any
 
+from .admission import Token
 from .channel import Channel
 from .curve import Secret
 from .parameterstore import ParameterStore
@@ -7,7 +8,7 @@ from .parameterstore import ParameterStore
 class Session:
     channel: Channel
     epoch: int | None
-    token: Any  # admission's Token
+    token: Token | None
     push: bytearray | None
     push_at: int
     def __init__(self, channel_: Channel) -> None: ...

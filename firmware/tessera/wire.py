@@ -58,7 +58,7 @@ COMMISSIONING = const(2)  # the cover key of the open epoch was disclosed: AUTH 
 ON_TRIAL = const(4)  # the running code is
 NO_ROUND = const(0xFFFFFFFF)  # open round of a relay without a clock
 
-_CODES = (
+CODES = (
     (1, "BAD_FRAME", errors.BadFrame),
     (2, "BAD_REQUEST", errors.BadRequest),
     (3, "NOT_ADMITTED", errors.NotAdmitted),
@@ -205,9 +205,16 @@ def answer_stage(buffer, state, offset, wait_seconds):
     _answer(buffer, STAGE_ANSWER, ">BIH", state, offset, wait_seconds)
 
 
+def refusal_name(kind):
+    """What PROTOCOL §5 calls a class of refusals, like NOT_ADMITTED; None for one that no frame is of."""
+    for _, name, known in CODES:
+        if issubclass(kind, known):
+            return name
+
+
 def answer_error(buffer, error):
     """The frame for a Refusal."""
-    for code, _, kind in _CODES:
+    for code, _, kind in CODES:
         if isinstance(error, kind):
             _answer(buffer, ERROR, ">BI", code, error.retry_after)
 
@@ -287,7 +294,7 @@ def read_cell(plaintext):
 
 def _refused(plaintext):
     code, retry_after = struct.unpack_from(">BI", plaintext, 1)
-    for number, name, _ in _CODES:
+    for number, name, _ in CODES:
         if number == code:
             return errors.Refused(code, name, retry_after)
     return errors.Refused(code, "error {}".format(code), retry_after)

@@ -1,8 +1,11 @@
-"""The time of day as the rest of the package sees it: whole unix seconds, from a function that tests replace."""
+"""Moments: now, in whole unix seconds from a function that tests replace, and as people read them.
+
+Lengths of time are duration's business.
+"""
 
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 Clock = Callable[[], int]
 
@@ -11,6 +14,29 @@ def unix_now() -> int:
     return int(time.time())
 
 
+def utc_now() -> str:
+    """For files that are kept: ISO 8601, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def utc_time(unix_seconds: float) -> str:
+    """A moment for people in several places, who have to be told that it is UTC: 2026-11-27 14:05."""
+    return f"{datetime.fromtimestamp(unix_seconds, UTC):%Y-%m-%d %H:%M}"
+
+
+# -- in this computer's time zone
+
+
 def local_time(unix_seconds: float) -> str:
-    """A moment for people, in this computer's time zone: 2026-11-27 14:05."""
+    """2026-11-27 14:05."""
     return f"{datetime.fromtimestamp(unix_seconds):%Y-%m-%d %H:%M}"
+
+
+def short_local_time(unix_seconds: float) -> str:
+    """For a list of what happened lately: 27 Nov 14:05."""
+    return f"{datetime.fromtimestamp(unix_seconds):%d %b %H:%M}"
+
+
+def local_time_of_day(unix_seconds: float) -> str:
+    """14:05."""
+    return f"{datetime.fromtimestamp(unix_seconds):%H:%M}"

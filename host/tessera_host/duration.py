@@ -1,10 +1,15 @@
-"""Lengths of time as people write them: 90s, 30m, 8h, 2d."""
+"""Lengths of time: as people write them in options and settings (90s, 30m, 8h, 2d), and as they read them.
+
+Moments are clock's business.
+"""
 
 import re
 
 from .errors import UsageError
+from .text import count
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 MAX_SECONDS = 366 * 86400
 
 
@@ -18,8 +23,23 @@ def seconds(text: str) -> int:
 
 
 def text(length: int) -> str:
-    """The shortest that says the same."""
+    """The shortest that seconds() reads as the same."""
     for unit, size in reversed(_SECONDS.items()):
         if length % size == 0:
             return f"{length // size}{unit}"
     raise AssertionError
+
+
+def about(length: float) -> str:
+    """For something to wait for: "119 s", "5 min", "2 h"; of what is over, "0 s"."""
+    if length < 2 * _SECONDS["m"]:
+        return f"{max(0, round(length))} s"
+    if length < 2 * _SECONDS["h"]:
+        return f"{round(length / _SECONDS['m'])} min"
+    return f"{round(length / _SECONDS['h'])} h"
+
+
+def in_words(length: int) -> str:
+    """In the largest unit that it fills, to four digits: "1 day", "1.5 hours", "0 seconds"."""
+    unit, size = next(((unit, size) for unit, size in _UNITS if length >= size), _UNITS[-1])
+    return count(f"{length / size:.4g}", unit)

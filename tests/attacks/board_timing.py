@@ -10,6 +10,7 @@ distributed one, as the fit sees the more the more the real counts differ; what 
 The control is a relay that makes dummies only where one is wanted: the same fit must find it.
 """
 
+import argparse
 import json
 import random
 import sys
@@ -25,7 +26,7 @@ import numpy as np
 from scipy import stats
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-FOLDERS = ("tests/core", ".", "tools", "firmware")
+FOLDERS = ("tests/core", ".", "tests", "firmware")
 sys.path[:0] = [str(ROOT / folder) for folder in FOLDERS]
 
 import office  # noqa: E402
@@ -245,10 +246,20 @@ def rows(image: Path) -> list[Row]:
     return [*found, Row("control: last frame", str(leaked), "told")]
 
 
+def least_rows(image: Path) -> list[Row]:
+    """The control alone, where few rounds are enough."""
+    slope = fetch_slopes(UNDELAYED + "fetch", *Experiment(rounds=8, seed=2, leak=True, kinds=(UNDELAYED,)).run(image))
+    leaked = slope["last frame"]
+    return [Row("control, work: last frame", str(leaked), "does not hold 0", not leaked.holds_zero)]
+
+
 def main() -> int:
+    parser = argparse.ArgumentParser(description="The timing attack on the emulated Pico.")
+    parser.add_argument("--least", action="store_true", help="only the control, in few rounds")
+    least = parser.parse_args().least
     start = time.monotonic()
-    found = rows(IMAGE)
-    return 0 if publish("attacks-board", "make test-attacks", found, time.monotonic() - start) else 1
+    found = least_rows(IMAGE) if least else rows(IMAGE)
+    return 0 if publish("attacks-board", "make test-attacks", found, time.monotonic() - start, whole=not least) else 1
 
 
 if __name__ == "__main__":

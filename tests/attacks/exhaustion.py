@@ -81,7 +81,7 @@ async def attempts_to_get_in(member: Member) -> int:
 
 
 async def against_strangers(office: OfficeOnDisk, seconds: float) -> list[Row]:
-    member, late = office.members[:2]
+    member, late = office.members["anna"], office.members["ben"]
     until, seen = asyncio.Event(), [0]
     async with admitted(member) as connection:
         task = asyncio.create_task(crowd(office.port, until, seen))
@@ -97,7 +97,7 @@ async def against_strangers(office: OfficeOnDisk, seconds: float) -> list[Row]:
 
 
 async def against_one_member(office: OfficeOnDisk) -> list[Row]:
-    greedy, member = office.members[2:4]
+    greedy, member = office.members["cora"], office.members["dan"]
     acknowledged, refusals = 0, set()
     async with admitted(greedy) as connection:
         for _ in range(3 * CHOICE["posts_per_token"]):
@@ -118,7 +118,7 @@ async def against_one_member(office: OfficeOnDisk) -> list[Row]:
 async def play(folder: Path, seconds: float) -> list[Row]:
     with OfficeOnDisk(folder, **CHOICE) as office:
         for name in ("anna", "ben", "cora", "dan"):
-            office.member(name)
+            office.supply(name)
         office.relay.start()
         rows = await against_strangers(office, seconds) + await against_one_member(office)
         rows.append(_heap(office.relay.stop()))

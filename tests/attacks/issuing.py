@@ -10,44 +10,29 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
-from paper_member import PaperMember, good_tokens
-
 from results import Row
 from tessera_host.errors import TesseraError
-from tessera_host.issuer.issuer import Issuer
-from tessera_host.planning import plan
 from tessera_host.protocol.limits import OPEN_SESSIONS_PER_KEY
+from tests.support.clock import Clock
+from tests.support.fake_member import FakeMember, good_tokens
+from tests.support.organisation import Organisation, new_issuer, planned
 
-PASSPHRASE = "a passphrase of the attack"
-NOW = 1_767_225_607
 MEMBERS = 20
+PLAN = planned(epsilon=Fraction("0.5"), members=MEMBERS, tokens_per_epoch=4, retention_epochs=1)
 
 
-class Desk:
-    """An issuer that can be switched off and on, and a clock."""
+class Desk(Organisation):
+    """An issuer that can be switched off and on."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.seconds = NOW
-        choice = plan.Choice(
-            Fraction("0.5"), Fraction("1e-6"), members=MEMBERS, tokens_per_epoch=4, retention_epochs=1, allow_small=True
-        )
-        self.issuer = Issuer.create(folder, PASSPHRASE, plan.make(choice), "Office", now=lambda: self.seconds)
+        clock = Clock()
+        super().__init__(folder, new_issuer(folder, PLAN, clock=clock), clock)
         self.epoch_key = self.issuer.parameters.epoch_key(1)
 
-    def restart(self) -> None:
-        self.issuer.close()
-        self.issuer = Issuer.open(self.folder, PASSPHRASE, now=lambda: self.seconds)
 
-    def admit(self, name: str) -> PaperMember:
-        member = PaperMember(name, self.issuer.parameters.federation_id)
-        self.issuer.admit(member.card())
-        return member
-
-
-def finish_twice(desk: Desk, member: PaperMember, count: int, found: Counter[str]) -> None:
+def finish_twice(desk: Desk, member: FakeMember, count: int, found: Counter[str]) -> None:
     """One honest finish, then every other that a member could try."""
-    offer = desk.issuer.offer(member.request(1, count, desk.seconds))
+    offer = desk.issuer.offer(member.request(1, count, desk.clock.now))
     card, pending = member.challenge(offer, desk.epoch_key)
     other, _ = member.challenge(offer, desk.epoch_key)
     answer = desk.issuer.answer(card)
@@ -58,16 +43,16 @@ def finish_twice(desk: Desk, member: PaperMember, count: int, found: Counter[str
             found["second answers"] += desk.issuer.answer(again) != answer  # the one that was given may be given again
 
 
-def open_and_leave(desk: Desk, members: list[PaperMember], found: Counter[str]) -> None:
+def open_and_leave(desk: Desk, members: list[FakeMember], found: Counter[str]) -> None:
     """Each asks for sessions it will not finish; patience passes now and then."""
     for number, member in enumerate(members):
         try:
-            desk.issuer.offer(member.request(1, 1 + number % 3, desk.seconds))
+            desk.issuer.offer(member.request(1, 1 + number % 3, desk.clock.now))
             found["opened"] += 1
         except TesseraError:
             found["refused to open"] += 1
-        found["most open"] = max(found["most open"], desk.issuer._issuance.open_sessions(1))
-        desk.seconds += 1800 if number % 5 == 4 else 1
+        found["most open"] = max(found["most open"], desk.issuer._store.issuance.open_sessions(1))
+        desk.clock.now += 1800 if number % 5 == 4 else 1
 
 
 def play(rounds: int) -> tuple[Counter[str], bool]:
@@ -76,15 +61,15 @@ def play(rounds: int) -> tuple[Counter[str], bool]:
     charged = True
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as folder:
-            desk = Desk(Path(folder) / "issuer")
-            members = [desk.admit(f"member {number}") for number in range(MEMBERS)]
+            desk = Desk(Path(folder))
+            members = [desk.admit_fake(f"member {number}") for number in range(MEMBERS)]
             for number, member in enumerate(members[:8]):
                 finish_twice(desk, member, 1 + number % 4, found)
                 if number % 4 == 3:
-                    desk.restart()
+                    desk.restart_issuer()
                     found["restarts"] += 1
             open_and_leave(desk, members[8:], found)
-            issuance = desk.issuer._issuance
+            issuance = desk.issuer._store.issuance
             charged &= all(
                 issuance.charged(member.key, 1) >= 1 + number % 4 for number, member in enumerate(members[:8])
             )

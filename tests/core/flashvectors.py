@@ -12,6 +12,8 @@ _DIRECTORY = 0x4000
 _CHUNK = 512
 _SHORT = 30000  # of a row, in bytes
 
+_files = {}  # Rows by path: where their rows start is found once
+
 
 class _Part(io.IOBase):
     """The next `length` bytes of a file as a stream."""
@@ -81,5 +83,11 @@ def vectors(name):
     """In place of check.vectors: the same rows."""
     path = folder + "/" + name
     if os.stat(path)[0] & _DIRECTORY:
-        return {key: Rows(path + "/" + key) for key in os.listdir(path)}
-    return Rows(path)
+        return {key: _rows(path + "/" + key) for key in os.listdir(path)}
+    return _rows(path)
+
+
+def _rows(path):
+    if path not in _files:
+        _files[path] = Rows(path)
+    return _files[path]

@@ -126,12 +126,16 @@ class Office:
         """Switch the relay on (again): nothing but flash and files survives."""
         clock = Clock(lambda: self.ticks, lambda later, earlier: later - earlier)
         identity = Identity(STATIC, LEDGER, b"chip", FIRMWARE_DIGEST)
-        self.relay = Relay(self.ring, self.keys, self.directory, identity, os.urandom, clock)
+        self.relay = Relay(self.ring, self.keys, self.directory, identity, self.random_source(), clock)
         self.relay.start()
         if clock_known:
             clock.set(self.unix_ms)
             self.turn()
         return self.relay
+
+    def random_source(self):
+        """The hardware's, for one boot."""
+        return os.urandom
 
     def turn(self):
         if self.relay.turn():
@@ -207,18 +211,9 @@ class Connection:
     def fetch(self, start, end, bucket=0):
         """({round: records}, next) of a whole FETCH; Refused for an error."""
         frame = self.session.channel.open(self.channel.seal(wire.fetch(bucket, start, end)))
-        cells = CellFrame()
         rounds = {}
-        delivery = None
-        more = True
-        while more:
-            try:
-                delivery = delivery or self.relay.fetch(self.session, frame)
-                more = delivery.next_frame(cells)
-            except Refusal as error:
-                wire.answer_fetch_error(cells.buffer, error)
-            self.session.channel.seal_in_place(cells.buffer)
-            answer = wire.read_cell(self.channel.open(bytes(cells.buffer)))
+        for sealed in served(self.relay, self.session, frame):
+            answer = wire.read_cell(self.channel.open(sealed))
             if answer[0] == wire.CELL:
                 _, round_, count, offset, records = answer
                 batch = rounds.setdefault(round_, [])
@@ -230,6 +225,22 @@ class Connection:
     def cell(self, round_, bucket=0):
         """The sealed batch of one cell."""
         return self.fetch(round_, round_ + 1, bucket)[0][round_]
+
+
+def served(relay, session, frame):
+    """The sealed frames that answer a FETCH, one by one; its plaintext is frame."""
+    cells = CellFrame()
+    delivery = None
+    more = True
+    while more:
+        try:
+            delivery = delivery or relay.fetch(session, frame)
+            more = delivery.next_frame(cells)
+        except Refusal as error:
+            wire.answer_fetch_error(cells.buffer, error)
+            more = False
+        session.channel.seal_in_place(cells.buffer)
+        yield bytes(cells.buffer)
 
 
 def records(count, label=b"record"):

@@ -5,10 +5,22 @@ import json
 from binascii import a2b_base64, unhexlify
 
 from device import commands, console
+from device.explain import code
 from device.log import Log
 from office import EPOCH_ROUNDS, RELAY_KEY, Connection, Office, Token
 from tessera.cover import EpochCover
-from tessera.errors import Error
+from tessera.errors import (
+    BadFrame,
+    BadRequest,
+    Busy,
+    Error,
+    Fault,
+    InvalidObject,
+    NotAdmitted,
+    NotReady,
+    QuotaSpent,
+    TooOld,
+)
 
 
 class _Lines:
@@ -47,7 +59,7 @@ async def test_data_lines_come_before_the_answer_and_handlers_may_wait():
     assert await _typed({"slow": slow}, b"slow x\n") == ["-slow first", '=slow {"arguments": 1}']
 
 
-async def test_a_refusal_is_one_line_in_its_own_words():
+async def test_a_refusal_is_one_line_with_a_code_and_its_own_words():
     def refuse(arguments):
         raise Error("not\nnow")
 
@@ -55,13 +67,32 @@ async def test_a_refusal_is_one_line_in_its_own_words():
         raise OSError(5, "EIO")
 
     lines = await _typed({"refuse": refuse, "fail": fail}, b"refuse\nfail\n")
-    assert lines[0] == "!refuse not now"
-    assert lines[1].startswith("!fail ") and "5" in lines[1]
+    assert lines[0] == "!refuse REFUSED not now"
+    assert lines[1].startswith("!fail STORAGE ") and "5" in lines[1]
+
+
+def test_every_error_has_a_code_and_refusals_that_of_the_protocol():
+    expected = (
+        (BadFrame("x"), "BAD_FRAME"),
+        (BadRequest("x"), "BAD_REQUEST"),
+        (NotAdmitted("x"), "NOT_ADMITTED"),
+        (QuotaSpent("x"), "QUOTA"),
+        (NotReady("x"), "NOT_READY"),
+        (Busy("x", 5), "BUSY"),
+        (TooOld("x"), "TOO_OLD"),
+        (Fault("x"), "FAULT"),
+        (Error("x"), "REFUSED"),
+        (InvalidObject("x"), "REFUSED"),
+        (OSError(5), "STORAGE"),
+        (MemoryError(), "MEMORY"),
+        (ValueError("x"), "BUG"),
+    )
+    assert [code(error) for error, _ in expected] == [word for _, word in expected]
 
 
 async def test_what_is_no_command_is_answered_with_those_there_are():
     handlers = {"b": None, "a": None}
-    assert await _typed(handlers, b"c 1\n\xff\xfe\n") == ["!? commands: a b"] * 2
+    assert await _typed(handlers, b"c 1\n\xff\xfe\n") == ["!? UNKNOWN commands: a b"] * 2
 
 
 async def test_control_characters_of_who_asks_for_a_prompt_are_passed_over():
@@ -71,7 +102,7 @@ async def test_control_characters_of_who_asks_for_a_prompt_are_passed_over():
 async def test_a_line_that_is_too_long_is_refused_whole_and_the_next_one_is_obeyed():
     handlers = {"add": lambda arguments: {}}
     lines = await _typed(handlers, b"add " + b"1" * 600, b"1" * 600 + b"\nadd 1\n")
-    assert len(lines) == 2 and lines[0].startswith("!? ") and lines[1] == "=add {}"
+    assert len(lines) == 2 and lines[0].startswith("!? TOO_LONG ") and lines[1] == "=add {}"
     assert await _typed(handlers, b"add " + b"1" * 508 + b"\n") == ["=add {}"]
 
 
@@ -116,8 +147,8 @@ async def test_the_clock_is_set_by_the_first_time_and_corrected_within_bounds():
     office.turn()
     _, figures = await _ask(appliance, b"clock %d" % (office.unix_ms + 3_600_000))
     assert figures["moved_ms"] <= 10_000
-    await _refusal(appliance, b"clock")
-    await _refusal(appliance, b"clock -5")
+    assert (await _refusal(appliance, b"clock")).startswith("!clock BAD_REQUEST usage: ")
+    assert (await _refusal(appliance, b"clock -5")).startswith("!clock BAD_REQUEST usage: ")
 
 
 async def test_commissioning_shows_what_the_cover_key_gives():
@@ -134,8 +165,8 @@ async def test_commissioning_shows_what_the_cover_key_gives():
     assert batch == sorted(batch) and all(len(record) == 240 for record in batch)
     await _refusal(appliance, b"batch 0 %d" % EPOCH_ROUNDS)
     Connection(office.relay).authenticate(Token(0, 1))
-    await _refusal(appliance, b"batch 1 2")
-    await _refusal(appliance, b"commission")
+    for line in (b"batch 1 2", b"commission"):
+        assert (await _refusal(appliance, line)).split()[1] == "NOT_ADMITTED"
 
 
 async def test_a_factory_reset_needs_the_name_of_the_relay():
@@ -151,7 +182,8 @@ async def test_without_a_relay_its_commands_are_refused_and_the_others_work():
     appliance = _Appliance(Office())
     appliance.relay = None
     for line in (b"clock 1", b"commission", b"batch 0 0"):
-        assert "status" in await _refusal(appliance, line)
+        refusal = await _refusal(appliance, line)
+        assert refusal.split()[1] == "NOT_READY" and "status" in refusal
     assert (await _ask(appliance, b"status"))[1] == {"state": "serving"}
     await _ask(appliance, b"restart")
     assert appliance.restarts == 1

@@ -29,6 +29,13 @@ def _resumptions():
     return vectors("channel")["resumptions"]
 
 
+def _handshakes_and_resumptions():
+    """One after the other: a row is as much as a board has room for."""
+    _forget_plaintexts()
+    yield from _handshakes()
+    yield from _resumptions()
+
+
 def _initiator(row):
     nonce, relay_key, access_key = unhex(row["nonce"]), unhex(row["relay_key"]), unhex(row["access_key"])
     return Initiator(nonce, relay_key, access_key, unhex(row["client_ephemeral_secret"]))
@@ -54,6 +61,7 @@ def _resume(row, hello=None):
 
 def _sessions():
     """(name, frames, client's channel, relay's channel) of all four sessions in the file, freshly opened."""
+    _forget_plaintexts()
     for row in _handshakes():
         yield row["name"], row["frames"], _initiator(row).finish(unhex(row["message_2"])), _respond(row)[0]
     for row in _resumptions():
@@ -88,7 +96,7 @@ def test_both_ends_have_the_vectors_handshake_hash():
 
 
 def test_the_hello_check_finds_the_access_key():
-    for row in _handshakes() + _resumptions():
+    for row in _handshakes_and_resumptions():
         hello, nonce, key = unhex(row["message_1"]), unhex(row["nonce"]), unhex(row["access_key"])
         other = changed(key, 0)
         for keys in ((key,), (key, other), (other, key), [other, key, other]):
@@ -100,7 +108,7 @@ def test_the_hello_check_finds_the_access_key():
 
 
 def test_a_changed_byte_of_a_hellos_start_fails_the_check_before_curve_work():
-    for row in _handshakes() + _resumptions():
+    for row in _handshakes_and_resumptions():
         hello, nonce, key = unhex(row["message_1"]), unhex(row["nonce"]), unhex(row["access_key"])
         for at in share(range(_PROOF), 1):
             raises(BadFrame, hello_access_key, changed(hello, at), nonce, (key,))
@@ -233,7 +241,7 @@ def test_opened_frames_are_the_vectors():
 
 
 def test_transport_keys_are_the_vectors():
-    for row in _handshakes() + _resumptions():
+    for row in _handshakes_and_resumptions():
         client, relay = Channel(unhex(row["k1"]), unhex(row["k2"])), Channel(unhex(row["k2"]), unhex(row["k1"]))
         for frame in row["frames"]:
             sender, receiver = _ends(frame, client, relay)
@@ -256,7 +264,7 @@ def test_a_frame_of_another_length_is_refused():
         for frame in frames:
             _, receiver = _ends(frame, client, relay)
             sealed = unhex(frame["sealed"])
-            for length in range(0, len(sealed), 8):
+            for length in share(range(0, len(sealed), 8), 1):
                 raises(BadFrame, receiver.open, sealed[:length])
             raises(BadFrame, receiver.open, sealed + b"\x00")
             raises(BadFrame, receiver.open, sealed + bytes(16))
@@ -295,13 +303,22 @@ def test_a_frame_of_the_right_size_with_longer_padding_is_refused():
 # -- plaintexts. What they say is written down here a second time; the vectors come from PROTOCOL §5.
 
 
+_plaintexts = None, {}  # of the session that was last asked for: a board reads its row in 0.2 s
+
+
+def _forget_plaintexts():
+    global _plaintexts
+    _plaintexts = None, {}
+
+
 def _plaintext(session, sender, number):
-    named = ("admitted", "stranger")
-    row = (
-        _handshakes()[named.index(session)] if session in named else _resumptions()[session]
-    )  # a board has room for one
-    found = [f for f in row["frames"] if f["from"] == sender and f["number"] == number]
-    return unhex(found[0]["plaintext"])
+    global _plaintexts
+    if _plaintexts[0] != session:
+        _forget_plaintexts()
+        named = ("admitted", "stranger")
+        row = _handshakes()[named.index(session)] if session in named else _resumptions()[session]
+        _plaintexts = session, {(f["from"], f["number"]): unhex(f["plaintext"]) for f in row["frames"]}
+    return _plaintexts[1][(sender, number)]
 
 
 def _small():
@@ -351,7 +368,7 @@ def test_requests_are_built_and_read_as_in_the_vectors():
 
 def test_all_requests_of_the_vectors_are_looked_at():
     not_on_a_board("it holds all frames of the vectors at once")
-    sent = [f for row in _handshakes() + _resumptions() for f in row["frames"] if f["from"] == "client"]
+    sent = [f for row in _handshakes_and_resumptions() for f in row["frames"] if f["from"] == "client"]
     assert len(list(_requests())) == len(sent) - 1, "all but the unknown one"
 
 
@@ -454,7 +471,7 @@ def test_the_end_of_a_fetch_is_built_and_read_as_in_the_vectors():
 
 def test_all_answers_of_the_vectors_are_looked_at():
     not_on_a_board("it holds all frames of the vectors at once")
-    sent = [f for row in _handshakes() + _resumptions() for f in row["frames"] if f["from"] == "relay"]
+    sent = [f for row in _handshakes_and_resumptions() for f in row["frames"] if f["from"] == "relay"]
     assert len(list(_answers())) + len(list(_errors())) + len(list(_cells())) + 1 == len(sent)
 
 

@@ -6,6 +6,7 @@ it posts and serves, or refuses with a typed error, and starts again.
 """
 
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 
 from office import EPOCH_ROUNDS, FEDERATION, LEDGER_KEY, ROOT, Connection
@@ -23,9 +24,10 @@ from smalloffice import (
     sign_set,
     signed,
 )
-from target import Intake, Target, allowed
+from target import Intake, Target, allowed, must
 from tessera import curve, keyring, params, wire
 from tessera.errors import Fault, InvalidObject, Refused
+from tessera.hashes import tagged
 from tessera.ledger import CHECKPOINT_BYTES, Checkpoint
 from tessera.nor import PAGE_BYTES
 from tessera.page import PageBuffer, PageCipher
@@ -68,6 +70,9 @@ class KeyringFlash(Target):
     name = "keyring-flash"
     runs = 300
 
+    def __init__(self) -> None:
+        self._drawn = dict(SmallOffice(lived()).relay._keyring.epochs)
+
     def seeds(self) -> list[bytes]:
         keys = lived().keys
         pages = [keys[at : at + PAGE_BYTES] for at in range(0, len(keys), PAGE_BYTES)]
@@ -77,7 +82,10 @@ class KeyringFlash(Target):
         return [*copies, *moved, b"\0\0\0\1\0", b"\0\0\4\1\2" + b"\0\1\4\1\2", b"".join(copies)]
 
     def run(self, data: bytes) -> None:
-        boots(replace(lived(), keys=overwritten(lived().keys, Intake(data))))
+        office = boots(replace(lived(), keys=overwritten(lived().keys, Intake(data))))
+        if office is not None:
+            kept = office.relay._keyring.epochs
+            must(all(self._drawn.get(epoch) == keys for epoch, keys in kept.items()), "keys that no relay drew")
 
 
 def keyring_page(index: int, generation: int, kind: int, length: int, body: bytes) -> bytes:
@@ -162,12 +170,12 @@ class RingFlash(Target):
     def run(self, data: bytes) -> None:
         ring = overwritten(lived().ring, Intake(data))
         office = boots(replace(lived(), ring=ring))
-        assert office, "torn pages stopped the relay"
+        must(office, "torn pages stopped the relay")
         office.sleep()
         for page, (bucket, round_, record) in self._kept.items():
             at = page * PAGE_BYTES
             if ring[at : at + PAGE_BYTES] == lived().ring[at : at + PAGE_BYTES]:
-                assert record in office.stored(bucket, round_, round_ + 1)[round_], "an intact record is lost"
+                must(record in office.stored(bucket, round_, round_ + 1)[round_], "an intact record is lost")
 
 
 class RingPages(Target):
@@ -256,14 +264,16 @@ class LedgerFile(Target):
         before = office.directory.read("ledger") or b""
         office.sleep(EPOCH_ROUNDS)
         after = office.directory.read("ledger")
-        assert len(after) % CHECKPOINT_BYTES == 0
-        assert after.startswith(before)
+        must(len(after) % CHECKPOINT_BYTES == 0, "the ledger holds a piece of an entry")
+        must(after.startswith(before), "an entry of the ledger is gone")
         if after != before:
             last = Checkpoint(connection.call(wire.checkpoint(ending))[1])
             last.verify(LEDGER_KEY)
-            assert last.epoch == ending
+            must(last.epoch == ending, "the last entry is of another epoch")
             if before:
-                assert last.previous == Checkpoint(before[-CHECKPOINT_BYTES:]).link()
+                must(
+                    last.previous == Checkpoint(before[-CHECKPOINT_BYTES:]).link(), "the chain of checkpoints is broken"
+                )
 
 
 class ParameterFiles(Target):
@@ -276,20 +286,31 @@ class ParameterFiles(Target):
     share = 2
     runs = 300
     longest = 3000
-    NEVER_RAN, PREVIOUS, FIELDS = 1, 2, 4
+    NEVER_RAN, PREVIOUS, FIELDS, UNSIGNED = 1, 2, 4, 8
 
     def seeds(self) -> list[bytes]:
         small = signed(epoch_keys=bytes(range(64)), thresholds=bytes(range(16)))
         fields = [b"\4\1" + bytes((number,)) + b"\xff" * 8 for number in range(16)]
-        whole = [bytes((flags,)) + small for flags in (0, 1, 2)]
+        whole = [bytes((flags,)) + small for flags in (0, 1, 2, 8, 9)]
+        whole += [bytes((flags,)) + small[:-1] + b"\0" for flags in (8, 9)]
         return [*whole, b"\0", b"\2", b"\0" + small[:-1], b"\5\0", b"\6\0", *fields]
 
     def run(self, data: bytes) -> None:
         intake = Intake(data)
         flags = intake.number(1)
-        blob = fuzzed_set(intake, 2, 1) if flags & self.FIELDS else resigned(intake.rest())
+        if flags & self.FIELDS:
+            blob = fuzzed_set(intake, 2, 1)
+        else:
+            blob = intake.rest() if flags & self.UNSIGNED else resigned(intake.rest())
         flash = new() if flags & self.NEVER_RAN else lived()
-        boots(flash.with_file("parameters.previous" if flags & self.PREVIOUS else "parameters", blob))
+        office = boots(flash.with_file("parameters.previous" if flags & self.PREVIOUS else "parameters", blob))
+        if office is not None:
+            must(_is_signed(office.relay.parameters.newest.blob), "parameters that the root key did not sign govern")
+
+
+def _is_signed(blob: bytes) -> bool:
+    """Whether the root key that the set names signed it."""
+    return curve.verify(blob[-64:], params.digest(blob[:-64]), Parameters(blob).root_key)
 
 
 def resigned(blob: bytes) -> bytes:
@@ -334,24 +355,38 @@ class SignedObjects(Target):
         chosen = {name: getattr(found, name) for name in SET_NAMES}
         keys = b"".join(found.epoch_key(epoch) for epoch in range(found.first_epoch, found.end_epoch))
         chosen |= {"thresholds": bytes(found.thresholds), "epoch_keys": keys}
-        assert params.encode(chosen) == blob[:-64]
-        assert found.epoch_key(found.end_epoch) is None
-        allowed(InvalidObject, found.verify)
+        must(params.encode(chosen) == blob[:-64], "parameters were taken that are encoded otherwise")
+        must(found.epoch_key(found.end_epoch) is None, "a key is given for an epoch without one")
+        self._verified(found.verify, blob[-64:], params.digest(blob[:-64]), found.root_key)
         allowed(InvalidObject, lambda: found.check_capacity(RING_PAGES))
 
     def _time(self, blob: bytes) -> None:
         found = allowed(InvalidObject, lambda: TimeStatement(blob))
         if isinstance(found, TimeStatement):
-            assert params.encode_time(found.federation_id, found.unix_seconds)[0] == blob[:28]
-            allowed(InvalidObject, lambda: found.verify(curve.public(ROOT)[1:]))
+            must(
+                params.encode_time(found.federation_id, found.unix_seconds)[0] == blob[:28],
+                "a time statement was taken that is encoded otherwise",
+            )
+            root = curve.public(ROOT)[1:]
+            message = params.encode_time(found.federation_id, found.unix_seconds)[1]
+            self._verified(lambda: found.verify(root), blob[28:], message, root)
 
     def _checkpoint(self, blob: bytes) -> None:
         found = allowed(InvalidObject, lambda: Checkpoint(blob))
         if isinstance(found, Checkpoint):
             numbers = struct.pack(">II", found.epoch, found.rounds_sealed)
             digests = found.parameter_digest + found.cover_commitment + found.firmware_digest + found.previous
-            assert b"\1" + found.federation_id + found.relay_key + numbers + digests == blob[:186]
-            allowed(InvalidObject, lambda: found.verify(LEDGER_KEY))
+            must(
+                b"\1" + found.federation_id + found.relay_key + numbers + digests == blob[:186],
+                "a checkpoint was taken that is encoded otherwise",
+            )
+            message = tagged("checkpoint", blob[:186])
+            self._verified(lambda: found.verify(LEDGER_KEY), blob[186:], message, LEDGER_KEY)
+
+    def _verified(self, verify: Callable[[], None], signature: bytes, message: bytes, key: bytes) -> None:
+        said = allowed(InvalidObject, verify)
+        holds = curve.verify(signature, message, key)
+        must(holds == (said is None), "a signature that does not hold was taken, or one that holds was not")
 
 
 TARGETS = (KeyringFlash, KeyringPages, RingFlash, RingPages, LedgerFile, ParameterFiles, SignedObjects)

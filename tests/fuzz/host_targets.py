@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import secrets
+import struct
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +14,12 @@ from typing import Any
 from unittest import mock
 
 import cbor2
-from sample_federation import GENESIS, PASSPHRASE, SampleFederation
 
 from dice import Dice
 from relay_targets import fuzzed_set
 from smalloffice import signed
-from target import Intake, Target, allowed
-from tessera import curve, hashes, wire
+from target import Intake, Target, Violation, allowed, must
+from tessera import curve, hashes, params, wire
 from tessera.errors import BadFrame, InvalidObject, Refused
 from tessera.params import Parameters
 from tessera_host.errors import IntegrityError, InvalidInput, KeystoreError, TesseraError, TryLater, WrongPassphrase
@@ -37,6 +37,7 @@ from tessera_host.protocol.federation import Federation, IssuerService, read_car
 from tessera_host.protocol.identity import Identity
 from tessera_host.protocol.invitation import Invitation
 from tessera_host.relay import gateway
+from tests.support.fake_federation import GENESIS, PASSPHRASE, FakeFederation, identity
 
 EPOCH = 3
 NOW = GENESIS + 60 * EPOCH + 1
@@ -118,8 +119,11 @@ class Answers(Target):
         again[wire.CELL_HEADER_BYTES : wire.CELL_HEADER_BYTES + 240 * len(found)] = b"".join(found)
         wire.pack_cell(again, round_, count, offset, len(found))
         read = wire.CELL_HEADER_BYTES + 240 * len(found)
-        assert again[:10] == plaintext[:10] and again[wire.CELL_HEADER_BYTES : read] == plaintext[63:read]
-        assert wire.read_cell(bytes(again)) == answer
+        must(
+            again[:10] == plaintext[:10] and again[wire.CELL_HEADER_BYTES : read] == plaintext[63:read],
+            "a cell was read from a wrong place",
+        )
+        must(wire.read_cell(bytes(again)) == answer, "a cell reads otherwise after it was written again")
 
     def _small(self, plaintext: bytes) -> None:
         answer = allowed((BadFrame, Refused), lambda: wire.read_answer(plaintext))
@@ -137,7 +141,7 @@ class Answers(Target):
             return
         again = bytearray(wire.SMALL_BYTES)
         fill(again, *answer[1:])
-        assert wire.read_answer(bytes(again)) == answer
+        must(wire.read_answer(bytes(again)) == answer, "an answer reads otherwise after it was written again")
 
 
 class _OpenChannel:
@@ -190,11 +194,19 @@ class Client(Target):
 
         end = bytes((5, wire.END)) + (self._START + 2).to_bytes(4, "big")
         batches = cell(40, 5, 0, 4) + cell(40, 5, 4, 1) + cell(41, 0, 0, 0) + end
+        short = cell(40, 5, 0, 4) + cell(41, 0, 0, 0) + end
         chunk = bytes((6, wire.PARAMS_ANSWER)) + b"\1\0\0\0\xf0"
         last = bytes((6, wire.PARAMS_ANSWER)) + b"\1\0\0\1\x10"
         info = bytes((47, wire.INFO_ANSWER, 1)) + bytes(40) + b"\5plain"
         return [
-            *(b"\0" + batches, b"\0" + cell(40, 65535, 0, 4) * 3, b"\0" + end, b"\1" + info, b"\2" + chunk + last),
+            *(
+                b"\0" + batches,
+                b"\0" + short,
+                b"\0" + cell(40, 65535, 0, 4) * 3,
+                b"\0" + end,
+                b"\1" + info,
+                b"\2" + chunk + last,
+            ),
             *(b"\3\1\x86", b"\4\2\x87\1" * 3, b"\5\4\x83\0\0\0\1", b"\6\3\x82\1\2", b"\7\1\x80", b"\x08" + bytes(81)),
             *(bytes((n, 6, 255, code, 0, 0, 0, 9)) for n in (0, 1, 5) for code in (1, 6, 8, 99)),
         ]
@@ -214,38 +226,49 @@ class Client(Target):
             await connection._shake_hands(
                 lambda nonce: relay_connection.channel.Initiator(nonce, KEY, b"a" * 32, bytes(31) + b"\5")
             )
-            raise AssertionError("a relay without the key was believed")
+            raise Violation("a relay without the key was believed")
         connection._channel = _OpenChannel()
         frame_bytes = wire.CELL_FRAME_BYTES if which == 0 else wire.CLIENT_FRAME_BYTES
+        frames = []
         while intake:
-            reader.feed_data(intake.bytes(intake.number(1)).ljust(frame_bytes, b"\0")[:frame_bytes])
+            frames.append(intake.bytes(intake.number(1)).ljust(frame_bytes, b"\0")[:frame_bytes])
+            reader.feed_data(frames[-1])
         reader.feed_eof()
-        await self._request(which, connection)
+        await self._request(which, connection, frames)
 
-    async def _request(self, which: int, connection: Any) -> None:
+    async def _request(self, which: int, connection: Any, frames: list[bytes]) -> None:
         if which == 0:
-            self._judge(await connection.fetch(1, self._START, self._START + 4))
+            self._judge(await connection.fetch(1, self._START, self._START + 4), frames)
         elif which == 1:
-            assert (await connection.info()).tier.isascii()
+            must((await connection.info()).tier.isascii(), "a tier that is no ASCII was believed")
         elif which == 2:
-            assert len(await connection.params()) <= 1 << 16
+            must(len(await connection.params()) <= 1 << 16, "parameters longer than any set")
         elif which == 3:
-            assert len(await connection.checkpoint(1)) == 250
+            must(len(await connection.checkpoint(1)) == 250, "a checkpoint of another length")
         elif which == 4:
             await connection.push(bytes(700))
         elif which == 5:
-            assert 0 <= await connection.post(1, bytes(240)) < 1 << 32
+            must(0 <= await connection.post(1, bytes(240)) < 1 << 32, "a round that no relay has")
         elif which == 6:
             secret, left = await connection.auth(1, bytes(32), bytes(64), bytes(64))
-            assert len(secret) == 32 and 0 <= left < 1 << 16
+            must(len(secret) == 32 and 0 <= left < 1 << 16, "a session secret of another length")
         else:
             await connection.void()
 
-    def _judge(self, batches: list[Any]) -> None:
-        assert [batch.round for batch in batches] == [*range(self._START, self._START + len(batches))]
-        assert len(batches) <= 4
+    def _judge(self, batches: list[Any], frames: list[bytes]) -> None:
+        counts = [struct.unpack(">IH", frame[1:7]) for frame in frames if frame[0] == wire.CELL]
+        must(
+            [batch.round for batch in batches] == [*range(self._START, self._START + len(batches))],
+            "batches out of order",
+        )
+        must(len(batches) <= 4, "more rounds than were asked for")
         for batch in batches:
-            assert batch.records == sorted(batch.records) and all(len(record) == 240 for record in batch.records)
+            complete = (batch.round, len(batch.records)) in counts
+            must(complete, "a batch was taken that lacks records")
+            must(
+                batch.records == sorted(batch.records) and all(len(record) == 240 for record in batch.records),
+                "a batch out of order",
+            )
 
 
 KEY = curve.public(bytes(31) + b"\x21")
@@ -255,16 +278,11 @@ KEY = curve.public(bytes(31) + b"\x21")
 class _Meeting:
     """Genuine cards of each kind, what the one who takes it knows, and who signs it."""
 
-    federation: SampleFederation
+    federation: FakeFederation
     texts: dict[str, str] = field(default_factory=dict)
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
     ann: Identity = None  # type: ignore[assignment]
     bob: Identity = None  # type: ignore[assignment]
-
-
-def _person(name: str, number: int) -> Identity:
-    secret = blind.even_secret(number)
-    return Identity(name, secret, curve.public(secret)[1:], name.encode().ljust(16))
 
 
 def _invited(invitation: Invitation) -> dict[str, Any]:
@@ -276,9 +294,9 @@ def _invited(invitation: Invitation) -> dict[str, Any]:
 def _meet() -> _Meeting:
     """Ann invites Bob, they meet; Ann fetches tokens."""
     with repeatable(b"cards"):
-        made = _Meeting(SampleFederation(relays=2))
-        made.ann, made.bob = _person("Ann", 1001), _person("Bob", 1002)
-        federation = Federation(read_card(made.federation.card()))
+        made = _Meeting(FakeFederation(relays=2))
+        made.ann, made.bob = identity("Ann", 1001), identity("Bob", 1002)
+        federation = made.federation.known()
         made.texts["federation"], made.states["federation"] = made.federation.card(), {}
         message = hashes.tagged("member", federation.id + made.ann.key + b"Ann")
         made.texts["member"] = cards.encode(
@@ -354,7 +372,17 @@ class Cards(Target):
             cbor2.dumps({"v": 1.0, "name": "Ann", "key": bytes(32), "sig": bytes(64)}, canonical=True),
             b"\xa1av\xd8\x23\x63(a+", b"\xa1av\xc2\x41\x01", b"\xa1av\xd8\x1c\x81\xd8\x1d\x00", b"\x9f" * 40,
         ]  # fmt: skip
-        return [*texts, *payloads, *fields, *one, *(b"\1\1" + payload for payload in strange), b"\0\0tessera:invite:"]
+        member = self.KINDS.index("member")
+        other_order = cbor2.dumps(dict(reversed(self._genuine["member"].fields.items())))
+        strange.append(other_order)
+        forged = [
+            bytes((1, number)) + cards.canonical(fields | {name: bytes(len(fields[name]))})
+            for number, fields in enumerate(self._genuine[kind].fields for kind in self.KINDS)
+            for name in ("sig", "proof")
+            if name in fields
+        ]
+        unread = [*(bytes((1, member)) + payload for payload in strange), b"\0\0tessera:invite:"]
+        return [*texts, *payloads, *fields, *one, *forged, *unread]
 
     def run(self, data: bytes) -> None:
         intake = Intake(data)
@@ -368,8 +396,10 @@ class Cards(Target):
             text = self._text(kind, self._signed(kind, self._changed(kind, intake)))
         card = allowed(InvalidInput, lambda: cards.decode(text))
         if isinstance(card, cards.Card):
-            assert type(card.fields["v"]) is int
-            assert cards.decode(cards.encode(card.kind, card.fields)) == card
+            must(type(card.fields["v"]) is int, "a version that is no number was taken")
+            must(
+                cards.decode(cards.encode(card.kind, card.fields)) == card, "a card was taken that is encoded otherwise"
+            )
             self._hand_over(card.kind, text)
 
     def _text(self, kind: str, payload: bytes) -> str:
@@ -418,7 +448,33 @@ class Cards(Target):
         with repeatable(b"taking"):
             taken = allowed(TesseraError, lambda: self._take(kind, text, state))
         if isinstance(taken, TesseraError):
-            assert state == before, "a refused card changed something"
+            must(state == before, "a refused card changed something")
+        else:
+            must(self._is_by_its_maker(kind, cards.decode(text).fields), "a card was taken that its maker did not sign")
+
+    def _is_by_its_maker(self, kind: str, fields: dict[str, Any]) -> bool:
+        """Whether the only one who could make this card of the meeting did."""
+        ann, invite = self._meeting.ann.key, self._genuine["invite"].payload
+        if kind in ("tokens-request", "tokens-challenge"):
+            message = hashes.tagged(kind, cards.without_signature(fields))
+            return bool(fields["member"] == ann and curve.verify(fields["sig"], message, ann))
+        if kind == "answer":
+            return bool(curve.verify(fields["sig"], contacts.first_transcript(invite, fields), fields["key"]))
+        if kind == "confirm":
+            answer = self._genuine["answer"].fields
+            first = contacts.first_transcript(invite, answer)
+            message = contacts.second_transcript(first, answer, fields["x"], fields["nonce"])
+            return bool(curve.verify(fields["sig"], message, ann))
+        if kind == "join":
+            secret, federation = self._meeting.states["join"]["invitations"][0]["secret"], self._federation.id
+            proof = hashes.hmac_sha256(secret, b"join", federation, fields["key"], fields["name"].encode())
+            return bool(fields["proof"] == proof)
+        if kind == "federation":
+            return self._is_signed_by_its_root(fields["params"])
+        return True  # what a card of this kind says is checked elsewhere, or its secrets prove it
+
+    def _is_signed_by_its_root(self, blob: bytes) -> bool:
+        return bool(curve.verify(blob[-64:], params.digest(blob[:-64]), Parameters(blob).root_key))
 
     def _take(self, kind: str, text: str, state: dict[str, Any]) -> object:
         meeting, federation = self._meeting, self._federation
@@ -474,19 +530,32 @@ class ParameterSets(Target):
         if lagging:
             digest = Parameters(blob).digest if self._sound(blob) else bytes(32)
             allowed(IntegrityError, lambda: federation.lags(blob, digest))
-            assert known == before
+            must(known == before, "a set that may lag changed what is believed")
             return
         refused = allowed(IntegrityError, lambda: federation.adopt(blob))
         if refused is not None:
-            assert known == before and federation.newest.blob == before["params"][-1]
+            must(
+                known == before and federation.newest.blob == before["params"][-1],
+                "a refused set changed what is believed",
+            )
             return
-        assert known["params"] == [*before["params"], blob]
-        assert Federation(known).newest.digest == federation.digest == Parameters(blob).digest
+        must(self._follows(blob), "another federation's set was adopted")
+        must(known["params"] == [*before["params"], blob], "a set was adopted and not kept")
+        must(
+            Federation(known).newest.digest == federation.digest == Parameters(blob).digest,
+            "what was adopted is not what governs",
+        )
         for epoch in range(2 + 60):
-            assert federation.governing(epoch) is not None
+            must(federation.governing(epoch) is not None, "an epoch without a set")
 
     def _sound(self, blob: bytes) -> bool:
         return isinstance(allowed(InvalidObject, lambda: Parameters(blob)), Parameters)
+
+    def _follows(self, blob: bytes) -> bool:
+        """Whether a set of this kind may follow the one that is known: newer, and of the same federation and rounds."""
+        known, new = Parameters(signed(serial=5, first_epoch=2)), Parameters(blob)
+        fixed = ("federation_id", "root_key", "genesis", "round_seconds", "epoch_rounds", "retention_epochs")
+        return new.serial > known.serial and all(getattr(new, name) == getattr(known, name) for name in fixed)
 
 
 class _AnyPart(records.Part):
@@ -547,15 +616,15 @@ class ContactRecords(Target):
                 read += inbox.read(round_, batch)
                 round_, batch = round_ + 1, []
         read += inbox.read(round_, batch)
-        assert read == len(used)
-        assert sum(len(message.text) for message in inbox.messages()) <= 144 * len(used)
-        assert cbor2.loads(cbor2.dumps(state)) == state
+        must(read == len(used), "records were passed over that the contact made, or read that nobody made")
+        must(sum(len(message.text) for message in inbox.messages()) <= 144 * len(used), "more text than was sent")
+        must(cbor2.loads(cbor2.dumps(state)) == state, "the state cannot be stored")
 
     def _good(self, body: bytes) -> bool:
-        try:
-            return records.Part.unpack(body).pack() == body
-        except IntegrityError:
-            return False
+        """Whether a sender makes such a plaintext (PROTOCOL §7)."""
+        part, parts, kind, length = body[4:8]
+        padding = body[8 + length :]
+        return part < parts <= 16 and kind in (1, 2, 3) and length <= 144 and not any(padding)
 
 
 class KeystoreFile(Target):
@@ -602,12 +671,12 @@ class KeystoreFile(Target):
         self._path.write_bytes(content)
         with self._weak:
             store = allowed(KeystoreError, lambda: Keystore.open(self._path, PASSPHRASE, "test"))
-        assert self._path.read_bytes() == content, "opening a keystore changed it"
+        must(self._path.read_bytes() == content, "opening a keystore changed it")
         if isinstance(store, Keystore):
-            assert store.data == self._data and content == self._genuine
+            must(store.data == self._data and content == self._genuine, "a keystore that was changed opened")
             store.close()
         elif mode == 0 and not isinstance(store, WrongPassphrase):
-            assert content != self._genuine
+            must(content != self._genuine, "the keystore did not open")
 
 
 class JsonFiles(Target):
@@ -646,11 +715,14 @@ class JsonFiles(Target):
         self._path.write_bytes(intake.rest())
         if which:
             loaded = allowed(InvalidInput, lambda: plan.load(self._path))
-            assert isinstance(loaded, (plan.Plan, InvalidInput))
+            must(isinstance(loaded, (plan.Plan, InvalidInput)), "a plan of another kind")
             return
         found = allowed(InvalidInput, lambda: gateway.read_configuration(self._path.parent))
         if isinstance(found, dict):
-            assert all(type(found[name]) is int and found[name] > 0 for name in ("ring_sectors", "keyring_sectors"))
+            must(
+                all(type(found[name]) is int and found[name] > 0 for name in ("ring_sectors", "keyring_sectors")),
+                "sectors that are no positive number were taken",
+            )
             gateway.identity(found)
 
 
@@ -671,6 +743,7 @@ class IssuerFrames(Target):
             (issuer_frames.CARD, b"tessera:"),
             (issuer_frames.FEDERATION, b""),
         ]
+        messages.append((issuer_frames.JOIN, bytes(issuer_frames.REQUEST_BYTES + 1)))
         messages += [(issuer_frames.REFUSED, refusal), (issuer_frames.REFUSED, b"\6\0\0"), (0, b"\xff" * 240)]
         return [bytes((side,)) + b"".join(issuer_frames.pack(kind, body)) for side in (0, 1) for kind, body in messages]
 
@@ -690,15 +763,18 @@ class IssuerFrames(Target):
                 taken = []
 
     def _check(self, kind: int, body: bytes, frames: list[bytes], most: int) -> None:
-        assert len(body) <= most
+        must(len(body) <= most, "a message longer than the longest")
         packed = list(issuer_frames.pack(kind, body))
         length = 8 + (len(body) - 1) % issuer_frames.PIECE_BYTES + 1 if body else 8
-        assert [frame[:248] for frame in packed[:-1]] == [frame[:248] for frame in frames[:-1]]
-        assert packed[-1][:length] == frames[-1][:length]
+        must(
+            [frame[:248] for frame in packed[:-1]] == [frame[:248] for frame in frames[:-1]],
+            "frames were put together otherwise than they were cut",
+        )
+        must(packed[-1][:length] == frames[-1][:length], "the last frame was put together otherwise than it was cut")
         if kind == issuer_frames.REFUSED:
             refusal = allowed((ValueError,), lambda: issuer_frames.read_refusal(body))
             if isinstance(refusal, TesseraError):
-                assert str(refusal).isprintable()
+                must(str(refusal).isprintable(), "a refusal that cannot be printed")
 
 
 TARGETS = (Answers, Client, IssuerFrames, Cards, ParameterSets, ContactRecords, KeystoreFile, JsonFiles)

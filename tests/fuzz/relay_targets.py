@@ -7,7 +7,7 @@ from unittest import mock
 
 from office import ACCESS_KEY, EPOCH_ROUNDS, FEDERATION, RELAY_KEY, ROOT, Connection, Token, records
 from smalloffice import SmallOffice, admissions, lived, settings, sign_set
-from target import Intake, Target
+from target import Intake, Target, must
 from tessera import channel, curve, curve_coincurve, curve_plain, params, server, wire
 from tessera.batch import CellFrame
 from tessera.errors import BadFrame, BadRequest, Busy, Fault, Refusal, Refused
@@ -66,21 +66,22 @@ class Hello(Target):
         try:
             access_key = relay.check_hello(hello, NONCE)
         except BadFrame:
-            assert prepared == (len(relay._handshakes._ephemerals), len(relay._handshakes._drawn)), (
-                "a stranger's hello used something up"
+            must(
+                prepared == (len(relay._handshakes._ephemerals), len(relay._handshakes._drawn)),
+                "a stranger's hello used something up",
             )
-            assert before == (self._office.changes, admissions(relay))
+            must(before == (self._office.changes, admissions(relay)), "a stranger's hello changed the relay")
             return
         try:
             session, reply = relay.greet(hello, NONCE, access_key)
         except BadFrame:
-            assert before == (self._office.changes, admissions(relay))
+            must(before == (self._office.changes, admissions(relay)), "a stranger's hello changed the relay")
             return
-        assert before[0] == self._office.changes
-        assert len(reply) == channel.REPLY_BYTES
+        must(before[0] == self._office.changes, "a handshake wrote to flash")
+        must(len(reply) == channel.REPLY_BYTES, "a reply of another length")
         # Nobody can make another hello that holds: these are the ones their owners made.
-        assert hello in (self._full, *self._resumptions[:2]), "let in without the secrets"
-        assert (session.token is None) == (hello == self._full)
+        must(hello in (self._full, *self._resumptions[:2]), "let in without the secrets")
+        must((session.token is None) == (hello == self._full), "a session that is and is not resumed")
 
 
 async def _at_once(_) -> None:
@@ -145,9 +146,9 @@ class Stream(Target):
         peer = _Peer(mode, intake)
         with mock.patch.object(server, "ticks_ms", return_value=0), mock.patch.object(server, "sleep_ms", _at_once):
             self._loop.run_until_complete(self._connect(peer))
-        assert not self._errors, self._errors
-        assert peer.writer.closed
-        assert before == (self._office.changes, admissions(self._office.relay)), "a stranger changed the relay"
+        must(not self._errors, self._errors)
+        must(peer.writer.closed, "the connection stays open")
+        must(before == (self._office.changes, admissions(self._office.relay)), "a stranger changed the relay")
         peer.judge()
 
     async def _connect(self, peer: "_Peer") -> None:
@@ -155,7 +156,10 @@ class Stream(Target):
         serving._gate.set()
         peer.reader = asyncio.StreamReader()
         await serving._connected(peer.reader, peer.writer)
-        assert not serving._connections and not serving._deliveries and not serving._handshake.locked()
+        must(
+            not serving._connections and not serving._deliveries and not serving._handshake.locked(),
+            "the server keeps something of a connection that is over",
+        )
 
 
 class _Peer:
@@ -176,7 +180,7 @@ class _Peer:
         if data == NONCE:
             self._greet()
         elif self._mode == Stream.RAW:
-            assert len(data) == channel.REPLY_BYTES, "an answer without a handshake"
+            must(len(data) == channel.REPLY_BYTES, "an answer without a handshake")
         elif self._channel is None:
             self._channel = self._side.finish(data)
             self._speak()
@@ -208,11 +212,14 @@ class _Peer:
         return bytes(sealed)
 
     def _listen(self, data: bytes) -> None:
-        assert not self._broken, "an answer to a frame that does not verify"
+        must(not self._broken, "an answer to a frame that does not verify")
         plaintext = self._channel.open(data)
         try:
             answer = (wire.read_cell if self._fetching else wire.read_answer)(plaintext)
-            assert answer[0] in (wire.VOIDED, wire.INFO_ANSWER, wire.PARAMS_ANSWER, wire.CHECKPOINT_ANSWER)
+            must(
+                answer[0] in (wire.VOIDED, wire.INFO_ANSWER, wire.PARAMS_ANSWER, wire.CHECKPOINT_ANSWER),
+                "a stranger was served",
+            )
         except Refused as refused:
             if refused.name == "BAD_FRAME":
                 self._broken = True  # the relay hangs up
@@ -225,7 +232,7 @@ class _Peer:
 
     def judge(self) -> None:
         if self._mode != Stream.RAW:
-            assert self._channel is not None, "a good handshake was refused"
+            must(self._channel is not None, "a good handshake was refused")
 
 
 # The fields of a parameter set that an input may change, and how many bytes it gives for them.
@@ -336,7 +343,7 @@ class Requests(Target):
         connection = self._connections[self._which]
         if connection is not None:
             self._office.relay.leave(connection.session)
-            assert self._office.relay._pushes.session is not connection.session
+            must(self._office.relay._pushes.session is not connection.session, "a push outlives its connection")
         self._connections[self._which] = None
         self._sent = {mark for mark in self._sent if mark[0] != self._which}
 
@@ -378,7 +385,7 @@ class Requests(Target):
         if answer is not None:
             # The issuer's signature (bytes 37 to 100) is looked at once an epoch.
             seen = 37 <= at < 101 and known == len(self._office.relay._epochs.admission._tokens)
-            assert not damage or seen, "a damaged token or proof was admitted"
+            must(not damage or seen, "a damaged token or proof was admitted")
             connection.secret = answer[1]
 
     def _push_set(self) -> None:
@@ -386,16 +393,16 @@ class Requests(Target):
         newest = self._office.relay.parameters.newest
         blob = fuzzed_set(self._intake, newest.serial + 1, self._office.relay.epoch + 1)
         if self._push(blob, order):
-            assert self._office.relay.parameters.newest.blob == blob
-            assert self._office.directory.read("parameters") == blob
+            must(self._office.relay.parameters.newest.blob == blob, "what was pushed is not in force")
+            must(self._office.directory.read("parameters") == blob, "what was pushed is not stored")
 
     def _push_time(self) -> None:
         order, foreign = self._intake.number(1), self._intake.number(1)
         seconds = self._office.unix_ms // 1000 + self._intake.number(5) - self._intake.number(1)
         body, message = params.encode_time(b"another office!!" if foreign else FEDERATION, max(0, seconds))
         if self._push(body + curve.sign(ROOT, message, bytes(32)), order):
-            assert not foreign
-            assert self._office.relay.clock.now_ms() >= 1000 * seconds
+            must(not foreign, "another office's time was taken")
+            must(self._office.relay.clock.now_ms() >= 1000 * seconds, "the time that was pushed is not in force")
             self._office.turn()
 
     def _push(self, blob: bytes, order: int) -> bool:
@@ -447,9 +454,9 @@ class Requests(Target):
             self._judge_refusal(refusal, request, session, before)
             return None
         if request[0] not in (wire.AUTH, wire.POST, wire.PUSH):
-            assert before == (self._office.changes, self._state()), "a question changed the relay"
+            must(before == (self._office.changes, self._state()), "a question changed the relay")
         if request[0] in (wire.POST, wire.FETCH, wire.PUSH):
-            assert session.token is not None and session.epoch == relay.epoch, "served without admission"
+            must(session.token is not None and session.epoch == relay.epoch, "served without admission")
         if request[0] == wire.POST:
             self._count(request, answer)
         return answer
@@ -466,13 +473,13 @@ class Requests(Target):
         return wire.read_answer(bytes(out[: wire.SMALL_BYTES]))
 
     def _judge_refusal(self, refusal: Refusal, request: bytes, session, before) -> None:
-        assert str(refusal)
+        must(str(refusal), "a refusal without a text")
         wire.answer_error(bytearray(wire.CLIENT_FRAME_BYTES), refusal)
         if request[0] == wire.POST and isinstance(refusal, (Busy, Fault)):
             return  # the lease is durable before there is no room for the record
         if request[0] == wire.PUSH and isinstance(refusal, BadRequest):
-            assert session.push is None and self._office.relay._pushes.session is not session, "not forgotten"
-        assert before == (self._office.changes, self._state()), "a refused request changed the relay"
+            must(session.push is None and self._office.relay._pushes.session is not session, "not forgotten")
+        must(before == (self._office.changes, self._state()), "a refused request changed the relay")
 
     def _state(self):
         tokens, resumable, _, epoch, open_round = admissions(self._office.relay)
@@ -480,7 +487,7 @@ class Requests(Target):
 
     def _count(self, request: bytes, answer) -> None:
         round_, bucket, record = answer[1], request[1], bytes(request[2 : 2 + wire.RECORD_BYTES])
-        assert round_ == self._office.relay.open_round
+        must(round_ == self._office.relay.open_round, "acknowledged for another round")
         mark = self._which, round_, bucket, record[:16]
         if mark not in self._sent:
             self._acknowledged[bucket, round_, record] += 1
@@ -499,7 +506,7 @@ class Requests(Target):
         for (bucket, round_, record), count in self._acknowledged.items():
             if relay.first_round <= round_ < relay.open_round:
                 found = self._office.stored(bucket, round_, round_ + 1)[round_]
-                assert found.count(record) == count, f"stored {found.count(record)} times, not {count}"
+                must(found.count(record) == count, f"stored {found.count(record)} times, not {count}")
 
 
 class CurveTiers(Target):
@@ -543,7 +550,7 @@ class CurveTiers(Target):
         ]
         arguments = [intake.bytes(length) for length in lengths]
         one, other = (self._said(getattr(tier, name), arguments) for tier in (curve_coincurve, curve_plain))
-        assert one == other, f"{name}: {one} and {other}"
+        must(one == other, f"{name}: {one} and {other}")
 
     def _said(self, function, arguments):
         try:

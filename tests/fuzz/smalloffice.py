@@ -10,11 +10,8 @@ from functools import cache
 from dice import Dice
 from office import (
     EPOCH_ROUNDS,
-    FIRMWARE_DIGEST,
     GENESIS,
-    LEDGER,
     ROOT,
-    STATIC,
     Connection,
     Office,
     RamDirectory,
@@ -24,14 +21,13 @@ from office import (
     records,
 )
 from ramdevice import RamDevice
-from target import allowed
+from target import allowed, must
 from tessera import curve, params, wire
 from tessera.batch import CellFrame
-from tessera.clock import Clock
 from tessera.errors import Fault, Refused
 from tessera.hashes import sha256
 from tessera.nor import SECTOR_BYTES
-from tessera.relay import Delivery, Identity, Relay
+from tessera.relay import Delivery, Relay
 
 RING_SECTORS = 6
 KEYRING_SECTORS = 2
@@ -129,17 +125,9 @@ class SmallOffice(Office):
         self._boots = 0
         self.boot()
 
-    def boot(self, clock_known=True):
-        clock = Clock(lambda: self.ticks, lambda later, earlier: later - earlier)
-        identity = Identity(STATIC, LEDGER, b"chip", FIRMWARE_DIGEST)
-        source = Dice(b"hardware %d" % self._boots).bytes
+    def random_source(self):
         self._boots += 1
-        self.relay = Relay(self.ring, self.keys, self.directory, identity, source, clock)
-        self.relay.start()
-        if clock_known:
-            clock.set(self.unix_ms)
-            self.turn()
-        return self.relay
+        return Dice(b"hardware %d" % (self._boots - 1)).bytes
 
     def flash(self) -> Flash:
         return Flash(self.ring.content(), self.keys.content(), dict(self.directory.files), self.unix_ms)
@@ -156,7 +144,7 @@ class SmallOffice(Office):
         while delivery.next_frame(frame):
             _, round_, count, offset, found = wire.read_cell(frame.buffer[: wire.CELL_BYTES])
             batch = rounds.setdefault(round_, [])
-            assert offset == len(batch) < max(1, count)
+            must(offset == len(batch) < max(1, count), "frames of a batch out of order")
             batch += found
         return rounds
 
@@ -174,23 +162,28 @@ def serves(office: SmallOffice) -> bool:
     relay = office.relay
     if relay.open_round is None:
         return False  # a clock before genesis: NOT_READY
-    try:
-        member = Connection(relay, relay.parameters.access_keys[0])
-        member.authenticate(Token(_UNUSED_TOKEN, relay.epoch))
-        round_ = member.post(_PROBE)
-    except Refused:
+    round_ = allowed(Refused, lambda: _post_probe(relay))
+    if isinstance(round_, Refused):
         return False
-    assert round_ == relay.open_round
+    must(round_ == relay.open_round, "acknowledged for another round")
     office.sleep()
     if relay.open_round <= round_:
         return False  # its last seal is ahead of the clock
-    assert _PROBE in office.stored(0, round_, round_ + 1)[round_]
+    must(_PROBE in office.stored(0, round_, round_ + 1)[round_], "an acknowledged record is not served")
     fault = allowed(Fault, office.boot)
     if isinstance(fault, Fault):
-        assert "numbers are used up" in str(fault)  # planted ones: no relay lives to reach them
+        must(
+            "numbers are used up" in str(fault), "a relay that started does not start again"
+        )  # planted ones: no relay lives to reach them
         return False
-    assert _PROBE in office.stored(0, round_, round_ + 1)[round_]
+    must(_PROBE in office.stored(0, round_, round_ + 1)[round_], "an acknowledged record is gone after a start")
     return True
+
+
+def _post_probe(relay: Relay) -> int:
+    member = Connection(relay, relay.parameters.access_keys[0])
+    member.authenticate(Token(_UNUSED_TOKEN, relay.epoch))
+    return member.post(_PROBE)
 
 
 @cache

@@ -4,11 +4,21 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 
+class Violation(AssertionError):
+    """A target's own finding: what must hold of the product does not."""
+
+
+def must(holds: object, what: str) -> None:
+    """Raises Violation, which says what is wrong, unless it holds."""
+    if not holds:
+        raise Violation(what)
+
+
 class Target:
     """One thing that is fed hostile bytes.
 
-    `run(data)` makes them of any bytes and raises whatever the product must not raise, or AssertionError if what came
-    out is not what must hold. It leaves nothing behind: an input does the same in every process and order.
+    `run(data)` makes them of any bytes and raises Violation if what came out is not what must hold. Whatever else it
+    raises is a finding, too. It leaves nothing behind: an input does the same in every process and order.
     """
 
     name = ""
@@ -48,13 +58,19 @@ class Intake:
 
 
 def allowed(exceptions: type[BaseException] | tuple[type[BaseException], ...], call: Callable[[], object]) -> object:
-    """What the call returns, or the exception if it is one of these, which must say something."""
+    """What the call returns, or the exception if it is one of these, which must say something.
+
+    Any other exception of the product is a violation.
+    """
     try:
         return call()
+    except Violation:
+        raise
     except exceptions as error:
-        caught = error
-    assert str(caught), f"{type(caught).__name__} without a text"
-    return caught
+        must(str(error), f"{type(error).__name__} without a text")
+        return error
+    except Exception as error:
+        raise Violation(f"{type(error).__name__} came out") from error
 
 
 def mutations(seeds: list[bytes], count: int, longest: int, seed: int) -> Iterator[bytes]:

@@ -3,26 +3,32 @@ broke something. And that the targets would notice: each is shown a product that
 
 import gc
 import tracemalloc
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import fuzz
-from boot_targets import KeyringPages, LedgerFile, RingFlash, RingPages
-from host_targets import Answers, Cards, Client, KeystoreFile
-from relay_targets import Hello, Requests, Stream
+from boot_targets import KeyringFlash, KeyringPages, LedgerFile, ParameterFiles, RingFlash, RingPages, SignedObjects
+from host_targets import Answers, Cards, Client, ContactRecords, IssuerFrames, JsonFiles, KeystoreFile, ParameterSets
+from relay_targets import CurveTiers, Hello, Requests, Stream
 from smalloffice import SmallOffice, lived, new, serves
-from target import Target, mutations
+from target import Target, Violation, mutations
 from targets import TARGETS
-from tessera import channel, hashes, keyring, ledger, recordlog, wire
+from tessera import channel, curve_plain, hashes, keyring, ledger, params, recordlog, wire
 from tessera.admission import Admission
+from tessera.errors import TooOld
 from tessera.push import Pushes
 from tessera.relay import Relay
-from tessera_host.issuer import issuance
+from tessera_host.errors import InvalidInput
+from tessera_host.issuer import invitations, issuance
 from tessera_host.keys import keystore
-from tessera_host.protocol import cards, relay_connection
+from tessera_host.member import contacts
+from tessera_host.protocol import cards, federation, issuer_frames, records, relay_connection
+from tessera_host.relay import gateway
 
 SEED = 20260401
 
@@ -99,44 +105,211 @@ def _store_nothing(self: Any, round_: int, bucket: int, record: bytes, cipher: A
     return 0
 
 
-# What is done wrong: where, what is put there, the target that must notice.
-SABOTAGES: dict[str, tuple[Any, str, Any, type[Target]]] = {
-    "a stranger's hello that uses up an ephemeral": (Relay, "check_hello", _use_up_an_ephemeral, Hello),
-    "a proof of resumption that is not looked at": (channel, "equal", lambda a, b: True, Hello),
-    "a stranger's hello that writes to flash": (Relay, "check_hello", _wear_the_flash, Hello),
-    "a frame whose seal is not checked": (hashes.HmacKey, "verify", lambda *_: True, Stream),
-    "strangers that are served": (Relay, "_require_admitted", lambda self, session: None, Requests),
-    "tokens that nobody signed": (Admission, "_signed", lambda *_: True, Requests),
-    "records that are acknowledged and not stored": (recordlog.RecordLog, "append", _store_nothing, Requests),
-    "pushes that are never forgotten": (Pushes, "leave", lambda self, session: None, Requests),
-    "key ring pages of any length": (keyring, "_fits", lambda kind, length: True, KeyringPages),
-    "sectors numbered without end": (recordlog, "_LAST_NUMBER", 1 << 40, RingPages),
-    "a boot that loses a sector": (recordlog.RecordLog, "_open", lambda self, page, *_: page > 40, RingFlash),
-    "a ledger that gives up at a damaged entry": (ledger, "CHECKPOINT_BYTES", 249, LedgerFile),
-    "cards in any encoding": (cards, "_uncbor", cards.cbor2.loads, Cards),
-    "token requests of anybody": (issuance, "_check_signature", lambda *_: 1 / 0, Cards),
-    "batches in any order": (relay_connection, "_expect", lambda in_order: None, Client),
-    "records read from a wrong place": (wire, "CELL_HEADER_BYTES", 62, Answers),
-    "a keystore header that is believed": (keystore, "_parsed", keystore.json.loads, KeystoreFile),
+def _forget_a_sector(self: Any, page: int, ciphers: Any, order: Any) -> bool:
+    return page >> 4 != 0 and _open_page(self, page, ciphers, order)
+
+
+_open_page = recordlog.RecordLog._open
+
+
+def _give_up_at_a_damaged_entry(self: Any, epoch: int) -> bytes:
+    content = self._directory.read("ledger") or b""
+    for at in range(0, len(content), ledger.CHECKPOINT_BYTES):
+        if ledger.Checkpoint(content[at : at + ledger.CHECKPOINT_BYTES]).epoch == epoch:
+            return content[at : at + ledger.CHECKPOINT_BYTES]
+    raise TooOld("no checkpoint of this epoch")
+
+
+def _read_without_digest(self: Any, page: int) -> bool:
+    self._device.readblocks(page >> 4, self._page, (page & 15) << 8)
+    return self._page[:4] != b"\xff" * 4
+
+
+def _take_any_scalar(key: bytes, tweak: bytes) -> bytes:
+    number = int.from_bytes(tweak, "big") % curve_plain.N
+    return _tweak_add(key, number.to_bytes(32, "big"))
+
+
+_tweak_add = curve_plain.tweak_add
+
+
+def _take_any_encoding(payload: bytes) -> dict[str, Any]:
+    try:
+        fields = cards.cbor2.loads(payload, max_depth=8)
+    except Exception as error:
+        raise InvalidInput("this card is damaged inside") from error
+    if isinstance(fields, dict):
+        return fields
+    raise InvalidInput("this card is damaged inside")
+
+
+def _adopt_anything(self: Any, blob: bytes) -> None:
+    self._sets = [*self._sets[-1:], federation.parsed(blob)]
+    self._state["params"] = [known.blob for known in self._sets]
+
+
+def _unpack_anything(cls: Any, data: bytes) -> Any:
+    *fields, length, payload = records._PART.unpack(data)
+    return cls(*fields, payload[:length])
+
+
+def _believe_the_header(line: bytes) -> dict[str, Any] | None:
+    try:
+        header = dict(keystore.json.loads(line))
+        return header | {name: bytes.fromhex(header[name]) for name in ("salt", "nonce")}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _believe_the_configuration(directory: Path) -> dict[str, Any]:
+    try:
+        configuration = dict(gateway.json.loads((directory / gateway.CONFIGURATION).read_bytes()))
+        gateway.identity(configuration)
+        return configuration | {name: configuration[name] for name in ("ring_sectors", "keyring_sectors")}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InvalidInput("the configuration is damaged") from error
+
+
+def _assemble_any_length(most: int) -> issuer_frames.Assembler:
+    return _assembler(1 << 30)
+
+
+_assembler = issuer_frames.Assembler
+
+
+@dataclass(frozen=True)
+class Sabotage:
+    """A product that does wrong in one place: what is put where, the target that must notice, and what it then says."""
+
+    owner: Any
+    name: str
+    wrong: Any
+    target: type[Target]
+    says: str
+
+
+SABOTAGES = {
+    "a stranger's hello that uses up an ephemeral": Sabotage(
+        Relay, "check_hello", _use_up_an_ephemeral, Hello, "a stranger's hello used something up"
+    ),
+    "a proof of resumption that is not looked at": Sabotage(
+        channel, "equal", lambda a, b: True, Hello, "let in without the secrets"
+    ),
+    "a stranger's hello that writes to flash": Sabotage(
+        Relay, "check_hello", _wear_the_flash, Hello, "a stranger's hello changed the relay"
+    ),
+    "a frame whose seal is not checked": Sabotage(
+        hashes.HmacKey, "verify", lambda *_: True, Stream, "an answer to a frame that does not verify"
+    ),
+    "strangers that are served": Sabotage(
+        Relay, "_require_admitted", lambda self, session: None, Requests, "served without admission"
+    ),
+    "tokens that nobody signed": Sabotage(
+        Admission, "_signed", lambda *_: True, Requests, "a damaged token or proof was admitted"
+    ),
+    "records that are acknowledged and not stored": Sabotage(
+        recordlog.RecordLog, "append", _store_nothing, Requests, "stored 0 times, not 1"
+    ),
+    "pushes that are never forgotten": Sabotage(
+        Pushes, "leave", lambda self, session: None, Requests, "a push outlives its connection"
+    ),
+    "a tweak of the curve's order": Sabotage(curve_plain, "tweak_add", _take_any_scalar, CurveTiers, "tweak_add: "),
+    "key ring pages without their digest": Sabotage(
+        keyring.KeyRing, "_read", _read_without_digest, KeyringFlash, "keys that no relay drew"
+    ),
+    "key ring pages of any length": Sabotage(
+        keyring, "_fits", lambda kind, length: True, KeyringPages, "IndexError came out"
+    ),
+    "sectors numbered without end": Sabotage(recordlog, "_LAST_NUMBER", 1 << 40, RingPages, "error came out"),
+    "a boot that loses a sector": Sabotage(
+        recordlog.RecordLog, "_open", _forget_a_sector, RingFlash, "an intact record is lost"
+    ),
+    "a ledger that gives up at a damaged entry": Sabotage(
+        ledger.Ledger, "find", _give_up_at_a_damaged_entry, LedgerFile, "InvalidObject came out"
+    ),
+    "parameters that nobody signed": Sabotage(
+        params.Parameters,
+        "verify",
+        lambda self: None,
+        ParameterFiles,
+        "parameters that the root key did not sign govern",
+    ),
+    "checkpoints that nobody signed": Sabotage(
+        ledger.Checkpoint, "verify", lambda self, key: None, SignedObjects, "a signature that does not hold was taken"
+    ),
+    "cards in any encoding": Sabotage(
+        cards, "_uncbor", _take_any_encoding, Cards, "a card was taken that is encoded otherwise"
+    ),
+    "token requests of anybody": Sabotage(
+        issuance, "_check_signature", lambda *_: None, Cards, "a card was taken that its maker did not sign"
+    ),
+    "contacts that anybody may sign for": Sabotage(
+        contacts, "_check_signature", lambda *_: None, Cards, "a card was taken that its maker did not sign"
+    ),
+    "joining without the invitation's secret": Sabotage(
+        invitations.hmac, "compare_digest", lambda a, b: True, Cards, "a card was taken that its maker did not sign"
+    ),
+    "another federation's parameters": Sabotage(
+        federation.Federation, "adopt", _adopt_anything, ParameterSets, "another federation's set was adopted"
+    ),
+    "records with any header": Sabotage(
+        records.Part, "unpack", classmethod(_unpack_anything), ContactRecords, "records were passed over"
+    ),
+    "batches that lack records": Sabotage(
+        relay_connection._Batches, "_close_batch", lambda self: None, Client, "a batch was taken that lacks records"
+    ),
+    "batches of any rounds": Sabotage(
+        relay_connection, "_expect", lambda in_order: None, Client, "batches out of order"
+    ),
+    "records read from a wrong place": Sabotage(
+        wire, "CELL_HEADER_BYTES", 62, Answers, "a cell was read from a wrong place"
+    ),
+    "a keystore header that is believed": Sabotage(
+        keystore, "_parsed", _believe_the_header, KeystoreFile, "ValueError came out"
+    ),
+    "a relay's settings that are believed": Sabotage(
+        gateway, "read_configuration", _believe_the_configuration, JsonFiles, "sectors that are no positive number"
+    ),
+    "messages without end to the issuer": Sabotage(
+        issuer_frames, "Assembler", _assemble_any_length, IssuerFrames, "a message longer than the longest"
+    ),
 }
 
 
-@pytest.mark.parametrize("what", SABOTAGES)
-def test_targets_notice(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    owner, name, wrong, kind = SABOTAGES[what]
-    target = kind()
+def _violations(sabotage: Sabotage, patch: pytest.MonkeyPatch) -> Iterator[str]:
+    """What the target says of a product with this sabotage. Other exceptions are accidents of the sabotage."""
+    target = sabotage.target()
     seeds = target.seeds()
-    monkeypatch.setattr(owner, name, wrong)
-    noticed = any(_breaks(target.run, data) for data in mutations(seeds, 400, target.longest, seed_of(kind.name)))
-    assert noticed, "no input showed it"
+    patch.setattr(sabotage.owner, sabotage.name, sabotage.wrong)
+    for data in mutations(seeds, 400 + len(seeds), target.longest, seed_of(sabotage.target.name)):
+        try:
+            target.run(data)
+        except Violation as violation:
+            yield str(violation)
+        except Exception:
+            continue
 
 
-def _breaks(run: Callable[[bytes], None], data: bytes) -> bool:
-    try:
-        run(data)
-    except Exception:
-        return True
-    return False
+@pytest.mark.parametrize("what", SABOTAGES)
+def test_target_says_what_a_sabotage_broke(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sabotage = SABOTAGES[what]
+    said = Counter()
+    for violation in _violations(sabotage, monkeypatch):
+        said[violation] += 1
+        if violation.startswith(sabotage.says):
+            return
+    pytest.fail(f"no input showed it; what was said: {said}")
+
+
+def test_every_target_notices_a_sabotage() -> None:
+    assert {sabotage.target for sabotage in SABOTAGES.values()} == set(TARGETS.values())
+
+
+def test_an_accident_of_a_sabotage_is_not_what_its_target_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    accident = Sabotage(issuance, "_check_signature", lambda *_: 1 / 0, Cards, "")
+    said = set(_violations(accident, monkeypatch))
+    assert said == {"ZeroDivisionError came out"}
+    assert all(not text.startswith(sabotage.says) for text in said for sabotage in SABOTAGES.values())
 
 
 def test_relays_of_the_boot_targets_serve_when_nothing_is_wrong_with_their_flash() -> None:

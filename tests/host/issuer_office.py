@@ -1,6 +1,6 @@
-"""An office with a relay on paper, an issuer on disk and its service in this process, for tests of joining.
+"""An organisation with its issuer's service in this process, for tests of joining.
 
-Owns how it is set up. The issuer, the service, the connection and the members are the product's.
+Owns the service. How the rest is set up is organisation.py's; issuer, connection and members are the product's.
 """
 
 import asyncio
@@ -15,51 +15,37 @@ import quick_keystores
 from tessera_host.cli.demo import free_port
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.issuer.service import IssuerServer, Limits
-from tessera_host.member.member import Member
 from tessera_host.planning import plan
 from tessera_host.protocol.federation import Federation, read_card
 from tessera_host.protocol.invitation import Invitation
 from tessera_host.protocol.issuer_connection import IssuerConnection
+from tests.support.clock import Clock
+from tests.support.organisation import PASSPHRASE as PASSPHRASE
+from tests.support.organisation import Listed, Organisation, new_issuer, planned
 
-PASSPHRASE = "correct horse"
-NOW = 1_767_225_607
-PLAN = plan.make(
-    plan.Choice(plan.decimal_option("epsilon", "1"), plan.decimal_option("delta", "1e-6"), members=3, allow_small=True)
-)
-
-
-class Clock:
-    """Stands still unless it is moved."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> int:
-        return self.now
+PLAN = planned(members=3)
 
 
-class Office:
-    """An issuer with a relay and a service, in this process, and one member on the roster."""
+class Office(Organisation):
+    """One member on the roster; the issuer is closed, so that the service and IT's commands (`it`) can open it."""
 
     def __init__(self, folder: Path, made: plan.Plan = PLAN) -> None:
-        self.folder = folder
         self.port = free_port()
-        self.clock = Clock()
+        clock = Clock()
+        super().__init__(folder, new_issuer(folder, made, Listed(), clock=clock, service_port=self.port), clock)
         self.reports: list[str] = []
-        with Issuer.create(folder / "issuer", PASSPHRASE, made, "Office", now=self.clock) as issuer:
-            issuer.add_relay("first", "relay.example", 8100, folder / "relay")
-            issuer.set_service("127.0.0.1", self.port)
-            self.card = issuer.federation_card
-            self.member = self.create("ann")
-            issuer.admit(self.member.card())
+        self.card: str = self.issuer.federation_card
+        self.member = self.admit("ann")
+        self.issuer.close()
         self.federation = Federation(read_card(self.card))
 
-    def create(self, name: str) -> Member:
-        return Member.create(self.folder / name, name, self.card, PASSPHRASE, self.clock)
+    @property
+    def federation_card(self) -> str:
+        return self.card
 
     def it(self) -> Issuer:
         """IT's own commands, beside the service."""
-        return Issuer.open(self.folder / "issuer", PASSPHRASE, self.clock)
+        return self.open_issuer()
 
     def invite(self, name: str, **options: Any) -> Invitation:
         with self.it() as issuer:
@@ -92,5 +78,5 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     quick_keystores.use(monkeypatch)
     made = Office(tmp_path)
     yield made
-    made.member.close()
+    made.close()
     assert made.reports == []

@@ -21,6 +21,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 from device import commands, provision
+from device.explain import code, explain
 from device.log import Log
 from device.provision import Provisioning
 from ramdevice import RamDevice
@@ -276,13 +277,13 @@ class PaperBoard:
         with mock.patch.object(commands, "say", lambda name, text: said.append(f"-{name} {text}\r\n")):
             handler = commands.handlers(appliance).get(name)
             if handler is None:
-                os.write(self._board_side, b"!? commands: ...\r\n")
+                os.write(self._board_side, b"!? UNKNOWN commands: ...\r\n")
                 return
             try:
                 figures = self._event(name, lambda: self._handled(handler, arguments))
                 last = f"={name} {json.dumps(figures)}\r\n"
             except Error as error:
-                last = f"!{name} {error}\r\n"
+                last = f"!{name} {code(error)} {explain(error)}\r\n"
         if name == "batch" and self.wrong_cover:
             said[0] = "-batch " + "A" * 320 + "\r\n"
         self._say("".join(said).encode() + last.encode())

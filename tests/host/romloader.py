@@ -23,6 +23,7 @@ import threading
 import time
 import tty
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 SECTOR = 4096
@@ -408,3 +409,21 @@ def wire_reset_lines(monkeypatch, board):
 
     for name, into in (("UnixTightReset", "loader"), ("ClassicReset", "loader"), ("HardReset", "start")):
         monkeypatch.setattr(f"esptool.loader.{name}", lines(into))
+
+
+@contextmanager
+def plugged_in(monkeypatch, new):
+    """A function like new, which makes something with a `device`: it plugs that in. At the end all are pulled."""
+    made = []
+
+    def make(*arguments):
+        one = new(*arguments)
+        wire_reset_lines(monkeypatch, one.device)
+        one.device.plug_in("application")
+        made.append(one)
+        return one
+
+    yield make
+    for one in made:
+        if one.device.is_plugged_in:
+            one.device.pull()

@@ -1,4 +1,4 @@
-"""Two members who have met and hold tokens, and the relay of `sample_federation`: what the tests of talking share.
+"""Two members who have met and hold tokens, and a relay in memory: what the tests of talking share.
 
 Its budget is large unless a test says otherwise: most of them are not about it.
 """
@@ -11,21 +11,22 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from sample_federation import PASSPHRASE, Clock, PaperIssuer, SampleConnection, SampleFederation, SampleRelay
 
 import quick_keystores
 from tessera import hashes
-from tessera_host.member import member as member_module
 from tessera_host.member.member import FetchReport, Member
+from tessera_host.protocol.relay_connection import RelayConnection
+from tests.support.fake_federation import FakeFederation, FakeIssuer, RoundClock
+from tests.support.organisation import Organisation
 
 LARGE = {"epsilon": "50", "delta": "0.5"}
 
 
 _PREPARED = TemporaryDirectory(prefix="tessera-office-")
-_federations: dict[str, SampleFederation] = {}
+_federations: dict[str, FakeFederation] = {}
 
 
-class Office:
+class Office(Organisation):
     """Made once for each budget and change of parameters, and copied: tokens take their time."""
 
     def __init__(
@@ -38,16 +39,12 @@ class Office:
         if name not in _federations:
             _federations[name] = _prepare(prepared, budget, changes)
         shutil.copytree(prepared, folder, dirs_exist_ok=True)
-        self.folder = folder
         self.federation = _federations[name]
-        self.clock = Clock()
-        self.relay = SampleRelay(self.federation, self.clock)
-        monkeypatch.setattr(member_module, "RelayConnection", self.relay)
-        self.members = {who: Member.open(self.home(who), PASSPHRASE, self.clock) for who in ("Ann", "Bob")}
-
-    def close(self) -> None:
-        for member in self.members.values():
-            member.close()
+        super().__init__(folder, FakeIssuer(self.federation, budget), RoundClock())
+        self.relay = self.federation.relay(self.clock)
+        self.relay.serve(monkeypatch)
+        self.open("Ann")
+        self.open("Bob")
 
     @property
     def ann(self) -> Member:
@@ -57,36 +54,23 @@ class Office:
     def bob(self) -> Member:
         return self.members["Bob"]
 
-    def home(self, name: str) -> Path:
-        return self.folder / name.lower()
-
-    def reopen(self, name: str) -> Member:
-        """As after a crash: only what is on the disk counts."""
-        self.members[name].close()
-        self.members[name] = Member.open(self.home(name), PASSPHRASE, self.clock)
-        return self.members[name]
-
     def fetch(self, name: str) -> FetchReport:
         """A fetch after the open round was sealed."""
         self.clock.next_round()
         return asyncio.run(self.members[name].fetch())
 
 
-def _prepare(folder: Path, budget: dict[str, str], changes: dict[str, Any]) -> SampleFederation:
-    federation, clock = SampleFederation(**changes), Clock()
-    card, issuer = federation.card(budget=budget), PaperIssuer(federation)
-    ann, bob = (Member.create(folder / name.lower(), name, card, PASSPHRASE, clock) for name in ("Ann", "Bob"))
-    bob.accept(ann.confirm(bob.answer(ann.invite("Bob"))))
-    for member in (ann, bob):
-        member.fetch_tokens(issuer)
-        member.close()
+def _prepare(folder: Path, budget: dict[str, str], changes: dict[str, Any]) -> FakeFederation:
+    federation = FakeFederation(**changes)
+    with Organisation(folder, FakeIssuer(federation, budget), RoundClock()) as prepared:
+        prepared.two_who_met("Ann", "Bob")
     return federation
 
 
 class Time:
     """A clock with fractions that only sleeping moves, for programs that run for days in a test of a second."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: RoundClock) -> None:
         self._clock = clock
         self.now = float(clock.now)
         self.last = float("inf")  # here it stands still
@@ -118,10 +102,10 @@ class Wire:
         self.seen: list[tuple[float, str]] = []
         self._time = time
         for name, looks_like in {"info": "small", "auth": "small", "post_once": "small", "void_once": "small"}.items():
-            self._watch(monkeypatch, SampleConnection, name, looks_like)
-        self._watch(monkeypatch, SampleConnection, "fetch", "fetch")
-        self._watch(monkeypatch, SampleRelay, "open", "full handshake")
-        self._watch(monkeypatch, SampleRelay, "resume", "resumption")
+            self._watch(monkeypatch, RelayConnection, name, looks_like)
+        self._watch(monkeypatch, RelayConnection, "fetch", "fetch")
+        self._watch(monkeypatch, RelayConnection, "open", "full handshake")
+        self._watch(monkeypatch, RelayConnection, "resume", "resumption")
 
     def _watch(self, monkeypatch: pytest.MonkeyPatch, of: type, name: str, looks_like: str) -> None:
         real = getattr(of, name)

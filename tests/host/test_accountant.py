@@ -6,17 +6,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_federation import EPOCH_SECONDS, GENESIS, ROUND_SECONDS, SampleFederation
 
 from tessera_host.member.accountant import DAY_SECONDS, Accountant, Budget
 from tessera_host.privacy.composition import delta_of
 from tessera_host.protocol.federation import Federation, read_card
+from tests.support.fake_federation import EPOCH_SECONDS, GENESIS, ROUND_SECONDS, FakeFederation
 
 NOW = GENESIS + 10 * DAY_SECONDS
 
 
 def federation(each: str = "0.1", **budget: str) -> Federation:
-    sample = SampleFederation(epsilon=int(Fraction(each) * 10**6), delta=2**34)
+    sample = FakeFederation(epsilon=int(Fraction(each) * 10**6), delta=2**34)
     return Federation(read_card(sample.card()) | {"budget": {"epsilon": "2", "delta": "1e-5"} | budget})
 
 
@@ -91,7 +91,7 @@ def test_one_record_a_round_is_noticed() -> None:
 @pytest.mark.parametrize(("first_epoch", "allowed"), [(0, 1), (40, 20)])
 def test_parameters_that_changed_within_the_day_count_as_the_worse_ones(first_epoch: int, allowed: int) -> None:
     """ε = 2 a delivery until epoch 5, 0.1 from then on; a day later the earlier set no longer matters."""
-    sample = SampleFederation(epsilon=2_000_000, delta=1)
+    sample = FakeFederation(epsilon=2_000_000, delta=1)
     later = sample.make_set(2, epsilon=100_000, delta=1, first_epoch=5)
     state: dict[str, Any] = read_card(sample.card())
     state["params"] = [*state["params"], later.blob]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sample_federation import GENESIS, PASSPHRASE
 
 from talking import Office, Time
 from tessera_host import cli
@@ -17,6 +16,8 @@ from tessera_host.agent.server import Agent
 from tessera_host.errors import InvalidInput, KeystoreError, UsageError
 from tessera_host.keys import local_socket
 from tessera_host.member.member import Member
+from tests.patience import PATIENCE_SECONDS
+from tests.support.fake_federation import GENESIS, PASSPHRASE
 
 
 class Running:
@@ -144,7 +145,7 @@ async def test_one_home_has_one_agent(running: Running) -> None:
 async def test_a_stopped_agent_is_gone_and_leaves_the_keystore_free(running: Running) -> None:
     async with running as link:
         await link.stop()
-        await asyncio.wait_for(asyncio.shield(running._task), 20)
+        await asyncio.wait_for(asyncio.shield(running._task), PATIENCE_SECONDS)
     assert await AgentLink.find(running.home) is None
     with Member.open(running.home, PASSPHRASE, running.office.clock) as ann:
         assert ann.identity.name == "Ann"
@@ -181,5 +182,5 @@ async def test_commands_go_through_the_agent_without_the_passphrase(
         code, refused = await command("send", "Carl", "hello")
         assert (code, refused["exit_code"]) == (2, 2)
         assert (await command("agent", "--stop")) == (0, {"stopped": True})
-        await asyncio.wait_for(asyncio.shield(running._task), 20)
+        await asyncio.wait_for(asyncio.shield(running._task), PATIENCE_SECONDS)
     assert (await command("agent", "--status"))[0] == 6

@@ -5,8 +5,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from paper_ledger import FIRMWARE, PaperLedger, table_fields
-from sample_federation import EPOCH_ROUNDS
 
 from tessera import curve
 from tessera.errors import Refused
@@ -18,23 +16,25 @@ from tessera_host.errors import IntegrityError, InvalidInput
 from tessera_host.protocol import parameter_sets
 from tessera_host.protocol.relay_connection import Info, Refusal
 from tessera_host.relay import ledger as relay_ledger
+from tests.support.fake_federation import EPOCH_ROUNDS
+from tests.support.fake_ledger import FIRMWARE, FakeLedger, table_fields
 
 
 @pytest.fixture
-def ledger() -> PaperLedger:
-    return PaperLedger()
+def ledger() -> FakeLedger:
+    return FakeLedger()
 
 
 class Desk:
     """An auditor's desk: one archive, the paper firmware known as approved."""
 
-    def __init__(self, folder: Path, ledger: PaperLedger, parameters: list[Path] | None = None) -> None:
+    def __init__(self, folder: Path, ledger: FakeLedger, parameters: list[Path] | None = None) -> None:
         self.folder, self.ledger = folder, ledger
         self.archive = AuditArchive(folder / "archive")
         self.parameters = parameters or []
 
     def gathered(self, firmware: bytes = FIRMWARE) -> audit.Gathered:
-        found = audit.gather(self.ledger.known(), self.archive, self.parameters, [])
+        found = audit.gather(self.ledger.federation.known(), self.archive, self.parameters, [])
         found.firmware[firmware] = Firmware("approved on paper", True)
         return found
 
@@ -44,7 +44,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, ledger: PaperLedger) -> Desk:
+def desk(tmp_path: Path, ledger: FakeLedger) -> Desk:
     return Desk(tmp_path, ledger)
 
 
@@ -227,7 +227,7 @@ def test_a_table_worse_than_it_is_signed_for_is_found(tmp_path, ledger):
 def test_parameters_of_others_are_not_taken(tmp_path, ledger):
     desk = Desk(tmp_path, ledger)
     answers = ledger.answers(ledger.chain(range(2)), 2)
-    answers.parameters = PaperLedger().parameters.blob
+    answers.parameters = FakeLedger().parameters.blob
     found = audit.judge(desk.gathered(), ledger.relay(), answers, answers.open_round)
     assert "another federation's" in broken(found)
     stranger = tmp_path / "stranger.tpr"
@@ -258,7 +258,7 @@ class PaperConnection:
 
     opened = 0
 
-    def __init__(self, ledger: PaperLedger, checkpoints: dict[int, bytes | None], open_epoch: int) -> None:
+    def __init__(self, ledger: FakeLedger, checkpoints: dict[int, bytes | None], open_epoch: int) -> None:
         self.answers = ledger.answers({}, open_epoch)
         self.checkpoints, self.asked = checkpoints, []
 
@@ -292,7 +292,7 @@ class PaperConnection:
 async def asked(monkeypatch, ledger, checkpoints, open_epoch):
     relay = PaperConnection(ledger, checkpoints, open_epoch)
     monkeypatch.setattr(relay_ledger, "RelayConnection", relay)
-    return relay, await relay_ledger.ask(ledger.known(), ledger.relay())
+    return relay, await relay_ledger.ask(ledger.federation.known(), ledger.relay())
 
 
 async def test_a_ledger_is_read_back_to_its_first_checkpoint(monkeypatch, ledger):
@@ -367,7 +367,7 @@ def test_an_archive_that_was_damaged_is_said_to_be_not_the_relay(desk, ledger, s
 # -- releases
 
 
-def release_file(path: Path, ledger: PaperLedger, **changes: object) -> Path:
+def release_file(path: Path, ledger: FakeLedger, **changes: object) -> Path:
     fields = {"federation_id": ledger.federation.id, "version": 0x010203, "kind": BUNDLE, "board": "RPI_PICO_W"}
     fields |= {"bytes": 1, "sha256": bytes(32), "firmware_digest": FIRMWARE, "base": bytes(8)} | changes
     body, message = encode(fields)
@@ -380,21 +380,21 @@ def test_firmware_that_a_release_approves_is_known_and_kept(tmp_path, ledger):
     archive = AuditArchive(tmp_path / "archive")
     answers = ledger.answers(ledger.chain(range(2)), 2)
     for paths in ([tmp_path / "bundle.release"], [tmp_path], []):
-        gathered = audit.gather(ledger.known(), archive, [], paths)
+        gathered = audit.gather(ledger.federation.known(), archive, [], paths)
         found = audit.judge(gathered, ledger.relay(), answers, answers.open_round)
         assert found.holds
         assert found.epochs[0].firmware == Firmware("version 1.2.3 for RPI_PICO_W, approved by the issuer", True)
 
 
 def test_releases_of_others_are_not_taken(tmp_path, ledger):
-    stranger = release_file(tmp_path / "a.release", PaperLedger())
-    forged = release_file(tmp_path / "b.release", PaperLedger(), federation_id=ledger.federation.id)
+    stranger = release_file(tmp_path / "a.release", FakeLedger())
+    forged = release_file(tmp_path / "b.release", FakeLedger(), federation_id=ledger.federation.id)
     for path in (stranger, forged):
         with pytest.raises(IntegrityError, match="cannot be believed"):
-            audit.gather(ledger.known(), AuditArchive(tmp_path / "archive"), [], [path])
+            audit.gather(ledger.federation.known(), AuditArchive(tmp_path / "archive"), [], [path])
     (tmp_path / "empty").mkdir()
     with pytest.raises(InvalidInput, match="no release"):
-        audit.gather(ledger.known(), AuditArchive(tmp_path / "archive"), [], [tmp_path / "empty"])
+        audit.gather(ledger.federation.known(), AuditArchive(tmp_path / "archive"), [], [tmp_path / "empty"])
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import random
 from pathlib import Path
 
 import pytest
-from sample_federation import EPOCH_ROUNDS, PASSPHRASE
 from test_cli_member import Desk
 from test_cli_member import desk as desk
 from test_member import Setting
@@ -16,6 +15,7 @@ from tessera_host.keys.keystore import Keystore
 from tessera_host.member import backup
 from tessera_host.member.member import Member
 from tessera_host.privacy import composition
+from tests.support.fake_federation import EPOCH_ROUNDS, PASSPHRASE
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def restored(at: Setting, file: Path) -> backup.Restored:
     at.ann.close()
     home = at.folder / f"computer {random.getrandbits(64)}"
     found = Member.restore(file, PASSPHRASE, home, clock=at.clock)
-    at.ann = Member.open(home, PASSPHRASE, at.clock)
+    at.members["Ann"] = Member.open(home, PASSPHRASE, at.clock)
     return found
 
 
@@ -93,7 +93,7 @@ def test_nothing_is_sent_in_the_epoch_of_the_restore(at: Setting) -> None:
     at.send("again")
     assert len(at.relay.records) == stored + 2
     at.assert_tags_are_fresh()
-    messages = at.fetch().messages
+    messages = at.fetch("Bob").messages
     assert [message.text for message in messages] == ["before", "with the lost computer", "from the new one", "again"]
     assert [message.restored for message in messages] == [False, False, True, False]
     assert [message.lost for message in messages] == [0, 0, 0, 0]
@@ -168,7 +168,7 @@ def test_numbers_of_two_restores_of_one_backup_do_not_meet(at: Setting) -> None:
             at.send(f"restored in {epoch}")
         to_epoch(at, epoch + 1)
         at.send(f"sent in {epoch + 1}")
-        at.fetch()
+        at.fetch("Bob")
     found = at.bob.inbox.messages()
     assert [message.text for message in found] == ["restored in 1", "sent in 2", "restored in 3", "sent in 4"]
     assert [message.restored for message in found] == [True, False, True, False]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tessera_host.planning.boards import BOARDS, SECTOR_BYTES
+from tessera.nor import SECTOR_BYTES
+from tessera_host.planning.boards import BOARDS
 from tools.build import boards, image, image_guard
 
 ROOT = Path(__file__).resolve().parent.parent.parent

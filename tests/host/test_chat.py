@@ -89,10 +89,7 @@ async def test_a_contact_whose_words_were_not_compared_is_marked(ann: Conversati
 
 
 async def test_a_relay_that_is_away_is_said_and_what_was_written_stays(ann: Conversation) -> None:
-    async def away(*_: object) -> None:
-        raise Unreachable("the relay cannot be reached", "check the network")
-
-    ann.office.relay.open = away  # type: ignore[method-assign]
+    ann.office.relay.away = Unreachable("the relay cannot be reached", "check the network")
     async with ann.app.run_test() as pilot:
         await pilot.press(*"Hi", "enter")
         engine = asyncio.create_task(ann.client.run(at_once=True))

@@ -5,14 +5,14 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from sample_federation import PASSPHRASE
 from test_cli_member import Desk
 from test_cli_member import desk as desk
 
-from tessera_host.cli import meeting
+from tessera_host.cli import meeting_dialog
 from tessera_host.member.member import Member
 from tessera_host.privacy import composition
 from tessera_host.protocol import cards
+from tests.support.fake_federation import PASSPHRASE
 
 PASTE_ANSWER = "Paste the answer from bob (or a file name): "
 PASTE_CONFIRM = "Paste the confirm card from ann (or a file name): "
@@ -36,7 +36,7 @@ class Terminal:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        desk.monkeypatch.setattr(meeting, "has_terminal", lambda: True)
+        desk.monkeypatch.setattr(meeting_dialog, "has_terminal", lambda: True)
 
     def run(
         self, who: str, *arguments: object, script: list[tuple[str, str | Callable[[], str]]]
@@ -331,7 +331,7 @@ def test_two_meet_through_a_folder(desk: Desk, crossed: bool) -> None:
 
     def turn(who: str, other: str) -> bool:
         """Whether it has met; it is interrupted where it would wait."""
-        folder = meeting.Folder(desk.file("shared"), sleep)
+        folder = meeting_dialog.Folder(desk.file("shared"), sleep)
         try:
             folder.meet(lambda: Member.open(desk.file(who), PASSPHRASE, desk.clock), other)
         except Waits:

@@ -148,8 +148,8 @@ def test_an_invitation_that_could_not_be_written_is_not_made(tessera: Desk) -> N
 
 def test_an_office_without_a_service_is_told_how_to_have_one(tessera: Desk) -> None:
     with tessera.office.it() as issuer:
-        issuer._keystore.data["service"] = None
-        issuer._keystore.save()
+        issuer._store.data["service"] = None
+        issuer._store.save()
     line = tessera.refused(2, "issuer", "invite", "issuer", "ben")
     assert "tessera issuer service DIR HOST" in line
     assert "--files" in line
@@ -268,8 +268,8 @@ def test_a_member_waits_for_others_at_the_service(tessera: Desk, monkeypatch: py
     tessera.text("issuer", "invite", "issuer", "ben", "-o", "ben.invitation")
     with tessera.office.it() as issuer:
         for number in range(2):
-            issuer._issuance._open(bytes([number]) * 32, 1, 2, bytes([number]) * 32, tessera.office.clock(), True)
-        issuer._keystore.save()
+            issuer._store.issuance._open(bytes([number]) * 32, 1, 2, bytes([number]) * 32, tessera.office.clock(), True)
+        issuer._store.save()
     with tessera.serving():
         said = tessera.text("join", "ben.invitation", "--home", "ben")
     assert waits == [60]

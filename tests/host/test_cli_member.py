@@ -6,15 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sample_federation import PASSPHRASE, TOKENS, Clock, PaperIssuer, SampleFederation, SampleRelay
 
 import quick_keystores
 from talking import LARGE
 from tessera_host import cli
 from tessera_host.errors import RelayRefused, Unreachable
-from tessera_host.member import member as member_module
 from tessera_host.member.member import Member
 from tessera_host.protocol import cards
+from tests.support.fake_federation import PASSPHRASE, TOKENS, FakeFederation, FakeIssuer, RoundClock
 
 
 class Desk:
@@ -31,14 +30,14 @@ class Desk:
         self.monkeypatch = monkeypatch
         self.folder = folder
         self.capsys = capsys
-        self.clock = Clock()
+        self.clock = RoundClock()
         monkeypatch.setattr("tessera_host.clock.time", SimpleNamespace(time=self.clock))
-        self.federation = SampleFederation()
-        self.relay = SampleRelay(self.federation, self.clock)
-        monkeypatch.setattr(member_module, "RelayConnection", self.relay)
-        self.issuer = PaperIssuer(self.federation)
+        self.federation = FakeFederation()
+        self.relay = self.federation.relay(self.clock)
+        self.relay.serve(monkeypatch)
+        self.issuer = FakeIssuer(self.federation, budget)
         self.file("passphrase").write_text(PASSPHRASE + "\n")
-        self.file("federation.card").write_text(self.federation.card(budget=budget))
+        self.file("federation.card").write_text(self.issuer.federation_card)
         monkeypatch.setenv("TESSERA_PASSPHRASE_FILE", str(self.file("passphrase")))
         monkeypatch.delenv("TESSERA_HOME", raising=False)
 

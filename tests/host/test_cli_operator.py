@@ -2,17 +2,19 @@
 
 import io
 import json
+import shutil
 import stat
 import sys
 import time
 
 import pytest
-from paper_member import PaperMember, good_tokens
 
+import quick_keystores
 from tessera.params import Parameters
 from tessera_host.cli import run
 from tessera_host.privacy import noise
 from tessera_host.protocol import cards
+from tests.support.fake_member import FakeMember, good_tokens
 
 PLAN_OPTIONS = ["plan", "--epsilon", "0.1", "--delta", "1e-6", "--members", "24", "--round-seconds", "300",
                 "--board", "RPI_PICO_W"]  # fmt: skip
@@ -50,15 +52,24 @@ class Shell:
 @pytest.fixture
 def tessera(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    quick_keystores.use(monkeypatch)
     (tmp_path / "passphrase").write_text("correct horse\n")
     monkeypatch.setenv("TESSERA_PASSPHRASE_FILE", str(tmp_path / "passphrase"))
     return Shell(tmp_path, capsys)
 
 
+@pytest.fixture(scope="module")
+def plan_file(tmp_path_factory):
+    """A plan takes half a second, and is the same each time."""
+    path = tmp_path_factory.mktemp("plan") / "plan.json"
+    assert run([*PLAN_OPTIONS, "--out", str(path)]) == 0
+    return path
+
+
 @pytest.fixture
-def office(tessera):
+def office(tessera, plan_file):
     """A federation with one relay, in `issuer` and `relay`."""
-    assert tessera(*PLAN_OPTIONS, "--out", "plan.json")[0] == 0
+    shutil.copy(plan_file, "plan.json")
     assert tessera("issuer", "init", "issuer", "--plan", "plan.json", "--name", "Berlin office")[0] == 0
     assert tessera("relay", "new", "first", "--issuer", "issuer", "--host", "localhost", "relay")[0] == 0
     return tessera
@@ -72,7 +83,7 @@ def parameters(shell):
 
 
 def member(shell, name):
-    made = PaperMember(name, parameters(shell).federation_id)
+    made = FakeMember(name, parameters(shell).federation_id)
     (shell.directory / f"{name}.card").write_text(made.card() + "\n")
     return made
 

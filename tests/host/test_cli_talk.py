@@ -9,16 +9,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sample_federation import PASSPHRASE, ROUND_SECONDS, SampleRelay
 from test_cli_member import Desk
 from test_cli_member import desk as desk
 
 from talking import LARGE
+from tessera import curve
 from tessera_host.agent.client import Client
-from tessera_host.cli import talk
-from tessera_host.member import member as member_module
+from tessera_host.cli import inbox
 from tessera_host.member.member import Member
 from tessera_host.text import printable
+from tests.support.fake_federation import PASSPHRASE, ROUND_SECONDS
 
 DAY = 86400
 
@@ -44,8 +44,8 @@ def _desk(
     prepared, federation = _prepared(folders, capsys, budget)
     desk = Waiting(folder, patch, capsys, budget)
     shutil.copytree(prepared, folder, dirs_exist_ok=True)
-    desk.federation, desk.relay = federation, SampleRelay(federation, desk.clock)
-    patch.setattr(member_module, "RelayConnection", desk.relay)
+    desk.federation, desk.relay = federation, federation.relay(desk.clock)
+    desk.relay.serve(patch)
     desk.let_time_pass()
     return desk
 
@@ -307,11 +307,6 @@ def test_sent_lists_states_for_people(ready: Desk) -> None:
     assert out.endswith(" to bob: again\n    sealed, not posted yet\n")
 
 
-def test_durations_are_said_roughly() -> None:
-    said = [talk.duration(seconds) for seconds in (0.2, 10, 119, 300, 4500, 7200, 86400)]
-    assert said == ["1 s", "10 s", "119 s", "5 min", "75 min", "2 h", "24 h"]
-
-
 # -- the earlier word, and the relay
 
 
@@ -332,7 +327,7 @@ def test_status_shows_round_digest_tier_and_clocks(desk: Desk) -> None:
     found = desk.json("ann", "status")
     assert found["digest"] == desk.federation.parameters.digest.hex()
     assert (found["open_round"], found["own_round"], found["rounds_apart"], found["epoch"]) == (8, 9, -1, 1)
-    assert (found["tier"], found["relay"]) == ("sample", "relay-0")
+    assert (found["tier"], found["relay"]) == (curve.TIER, "relay-0")
     _, out, _ = desk.run("ann", "status")
     assert "the relay is 1 round behind" in out
     desk.relay.rounds_fast = 7
@@ -353,7 +348,7 @@ def test_follow_goes_on_over_failures_and_holds_no_lock_meanwhile(desk: Desk) ->
             asyncio.run(ann.send("bob", f"number {len(naps)}"))
         desk.clock.next_round()
 
-    desk.monkeypatch.setattr(talk.time, "sleep", nap)
+    desk.monkeypatch.setattr(inbox.time, "sleep", nap)
     code, out, err = desk.run("bob", "fetch", "--follow")
     assert code == 130
     assert [line for line in out.splitlines() if line.startswith("ann: ")] == [f"ann: number {n}" for n in (1, 2, 3)]

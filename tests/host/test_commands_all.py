@@ -54,6 +54,22 @@ def test_command_has_json(words: tuple[str, ...], command: Any) -> None:
     assert option.is_flag
 
 
+def test_an_option_that_many_commands_have_has_one_text() -> None:
+    texts: dict[str, set[str]] = {name: set() for name in ("--json", "--passphrase-file", "--home", "--federation")}
+    for _, command in ALL:
+        for parameter in command.params:
+            if parameter.opts[0] in texts:
+                texts[parameter.opts[0]].add(parameter.help)
+    assert all(len(found) == 1 for found in texts.values()), texts
+
+
+@EACH
+def test_what_is_written_is_named_with_out(words: tuple[str, ...], command: Any) -> None:
+    for parameter in command.params:
+        if {"-o", "--out", "--output"} & {*parameter.opts}:
+            assert parameter.opts == ["--out", "-o"]
+
+
 @EACH
 def test_help_begins_with_a_sentence(words: tuple[str, ...], command: Any) -> None:
     first, stop, _ = str(command.help).partition(".")

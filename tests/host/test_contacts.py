@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sample_federation import SampleFederation
 
 from tessera import curve, hashes
 from tessera_host.errors import IntegrityError, InvalidInput, NotPermitted, TesseraError, UsageError
 from tessera_host.member import contacts
 from tessera_host.member.contacts import ContactBook, Meeting
-from tessera_host.protocol import blind, cards
+from tessera_host.protocol import cards
 from tessera_host.protocol.federation import Federation, read_card
 from tessera_host.protocol.identity import Identity
 from tessera_host.protocol.records import ReceivingChain, SendingChain
+from tests.support.fake_federation import FakeFederation, identity
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "contact.json").read_text())
 EPOCH = 3
@@ -25,8 +25,7 @@ class Person:
     """A member as far as contacts go."""
 
     def __init__(self, name: str, federation_card: str) -> None:
-        secret = blind.even_secret(blind.random_scalar())
-        self.identity = Identity(name, secret, curve.public(secret)[1:], name.encode().ljust(16))
+        self.identity = identity(name)
         self.state: dict[str, Any] = {"book": {}, "invites": {}, "answers": {}}
         self.federation = Federation(read_card(federation_card))
         self.contacts = ContactBook(self.state, self.identity, self.federation)
@@ -43,22 +42,22 @@ class Person:
 
 
 @pytest.fixture(scope="module")
-def federation() -> SampleFederation:
-    return SampleFederation(relays=2)
+def federation() -> FakeFederation:
+    return FakeFederation(relays=2)
 
 
 @pytest.fixture
-def ann(federation: SampleFederation) -> Person:
+def ann(federation: FakeFederation) -> Person:
     return Person("Ann", federation.card())
 
 
 @pytest.fixture
-def bob(federation: SampleFederation) -> Person:
+def bob(federation: FakeFederation) -> Person:
     return Person("Bob", federation.card())
 
 
 @pytest.fixture
-def eve(federation: SampleFederation) -> Person:
+def eve(federation: FakeFederation) -> Person:
     return Person("Eve", federation.card())
 
 
@@ -149,7 +148,7 @@ def test_both_sides_hold_the_same_words_and_opposite_chains(ann: Person, bob: Pe
     assert ann.state["invites"] == bob.state["answers"] == {}
 
 
-def test_every_meeting_has_its_own_words(federation: SampleFederation) -> None:
+def test_every_meeting_has_its_own_words(federation: FakeFederation) -> None:
     seen = set()
     for _ in range(8):
         ann, bob = Person("Ann", federation.card()), Person("Bob", federation.card())
@@ -241,11 +240,11 @@ def test_two_answers_to_one_invite_make_one_contact(ann: Person, bob: Person, ev
 
 
 def test_another_federation_is_refused(ann: Person) -> None:
-    stranger = Person("Zoe", SampleFederation().card())
+    stranger = Person("Zoe", FakeFederation().card())
     ann.refuses(InvalidInput, "another federation", ann.answer, stranger.contacts.invite("Ann", EPOCH))
 
 
-def test_other_parameters_are_refused(ann: Person, bob: Person, federation: SampleFederation) -> None:
+def test_other_parameters_are_refused(ann: Person, bob: Person, federation: FakeFederation) -> None:
     invite = ann.contacts.invite("Bob", EPOCH)
     answer = bob.answer(invite)
     bob.federation.adopt(federation.make_set(2).blob)

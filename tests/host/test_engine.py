@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sample_federation import EPOCH_ROUNDS, EPOCH_SECONDS, GENESIS, PASSPHRASE, ROUND_SECONDS
 from scipy.stats import kstest
 
 from talking import LARGE, Office, Time, Wire
+from tessera.admission import Admission
 from tessera_host.agent.engine import CaughtUp, Connected, Engine, Event, Trouble
 from tessera_host.agent.schedule import FETCH, POST, EpochSchedule, moments
 from tessera_host.errors import KeystoreError, NotPermitted, Unreachable
@@ -21,6 +21,7 @@ from tessera_host.member.member import Member
 from tessera_host.member.sending import Posted
 from tessera_host.member.sharing import SharedMember
 from tessera_host.protocol.federation import Federation, Relay
+from tests.support.fake_federation import EPOCH_ROUNDS, EPOCH_SECONDS, GENESIS, PASSPHRASE, ROUND_SECONDS
 
 
 class World:
@@ -129,7 +130,7 @@ def test_a_token_that_is_used_up_changes_nothing_in_what_leaves(
 ) -> None:
     """An epoch has fewer rounds than a token has posts here, so the relay gives it one."""
     silent, _ = seen_of_ann(tmp_path / "silent", [], 3)
-    monkeypatch.setattr("sample_federation.POSTS", 1)
+    monkeypatch.setattr(Admission, "posts_left", lambda admission, token: max(0, 1 - token.used))
     talking, posted = seen_of_ann(tmp_path / "talking", ["x" * 144 * 9], 3)
     assert talking == silent
     assert 0 < posted < 9

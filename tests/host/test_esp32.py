@@ -95,19 +95,12 @@ class Bench:
 @pytest.fixture
 def make_bench(tmp_path, monkeypatch):
     """make_bench(board, flash_bytes): a bench whose board is plugged in and runs something."""
-    benches = []
 
-    def make(name="ESP32_GENERIC", flash_bytes=None):
-        bench = Bench(name, tmp_path, flash_bytes)
-        romloader.wire_reset_lines(monkeypatch, bench.device)
-        bench.device.plug_in("application")
-        benches.append(bench)
-        return bench
+    def new(name="ESP32_GENERIC", flash_bytes=None):
+        return Bench(name, tmp_path, flash_bytes)
 
-    yield make
-    for bench in benches:
-        if bench.device.is_plugged_in:
-            bench.device.pull()
+    with romloader.plugged_in(monkeypatch, new) as make:
+        yield make
 
 
 @pytest.fixture
@@ -460,6 +453,11 @@ def test_a_cable_pulled_at_any_stage_is_told_and_flashing_again_succeeds(bench, 
         assert "nothing was written" in error.hint and bytes(bench.device.flash) == before
     else:
         assert "repeat the command" in error.hint and "nothing was written" not in error.hint
+    recovers(bench, kept)
+
+
+def recovers(bench, kept):
+    """The same command once more, and the board is whole."""
     bench.plug_in_again()
     bench.flash()
     good(bench, kept)
@@ -496,9 +494,7 @@ def test_a_board_that_falls_silent_says_that_it_may_be_unplugged(bench, stage):
     error = bench.fails(BoardSilent)
     assert "safe to unplug" in error.hint
     assert ("nothing was written" in error.hint) == (stage in BEFORE_WRITING)
-    bench.plug_in_again()
-    bench.flash()
-    good(bench, kept)
+    recovers(bench, kept)
 
 
 def test_a_board_that_crashes_where_the_stub_should_start_is_not_waited_for(bench):

@@ -1,28 +1,36 @@
 """`tessera flash` against boards on paper: every fault a cable, a board or an image can have, and what IT is told."""
 
+import errno
+import itertools
 import json
 import struct
 import time
-from fractions import Fraction
 from hashlib import sha256
 
 import pytest
 from paper_board import PaperBoard, PaperFinder, Pull
 
 from tessera import VERSION
+from tessera.errors import Busy, NotAdmitted
+from tessera.relay import Relay
 from tessera_host import cli, errors
 from tessera_host.cli import flash as cli_flash
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.keys import keystore
-from tessera_host.planning import plan
 from tessera_host.protocol import cards
-from tessera_host.provisioning import detection, relay_setup
+from tessera_host.provisioning import detection, flashing, serving
 from tessera_host.provisioning.finder import Port
+from tessera_host.provisioning.setup_steps import (
+    STEPS,
+    AgreeOnTime,
+    GetPassword,
+    ListKeys,
+    WaitUntilServing,
+)
+from tests.support.organisation import PASSPHRASE, new_issuer, planned
 
-PASSPHRASE = "correct horse"
 UF2_BLOCKS = 8
-CHOICE = {"epsilon": Fraction(1), "delta": Fraction("1e-6"), "members": 4, "round_seconds": 60, "epoch_rounds": 20,
-          "retention_epochs": 2, "posts_per_token": 32, "allow_small": True}  # fmt: skip
+CHOICE = {"round_seconds": 60, "epoch_rounds": 20, "retention_epochs": 2, "posts_per_token": 32}
 
 
 def uf2(family=0xE48BFF56):
@@ -47,8 +55,7 @@ class Desk:
         monkeypatch.setenv("TESSERA_ISSUER", str(self.issuer))
         monkeypatch.chdir(folder)
         genesis = int(time.time()) - CHOICE["round_seconds"] * CHOICE["epoch_rounds"]
-        with Issuer.create(self.issuer, PASSPHRASE, plan.make(plan.Choice(**CHOICE, board=board)), "Office", epochs=5,
-                           genesis=genesis) as issuer:  # fmt: skip
+        with new_issuer(folder, planned(**CHOICE, board=board), epochs=5, genesis=genesis) as issuer:
             self.approve(issuer, board, uf2())
         self.boards = []
 
@@ -113,8 +120,8 @@ def desk(tmp_path, monkeypatch, capsys):
         (detection, "PATIENCE_SECONDS", 0.3),
         (detection, "STATUS_SECONDS", 0.3),
         (detection, "GONE_SECONDS", 0.5),
-        (relay_setup, "GONE_SECONDS", 0.5),
-        (relay_setup, "BOOT_LOADER_SECONDS", 1.0),
+        (serving, "GONE_SECONDS", 0.5),
+        (flashing, "BOOT_LOADER_SECONDS", 1.0),
     ):
         monkeypatch.setattr(module, name, seconds)
     monkeypatch.setitem(keystore.SCRYPT, "n", 2)  # it is opened by every command
@@ -167,6 +174,51 @@ def test_a_dry_run_touches_nothing(desk):
     assert code == 0 and "flash the image" in out
     assert [path.name for path in board.volume.iterdir()] == ["INFO_UF2.TXT"] and desk.listed() == []
     assert not (desk.issuer / "flash-journal.json").exists()
+
+
+def test_a_dry_run_names_the_steps_that_the_run_then_takes(desk):
+    """For a board in every state that a run can find: blank, in service, and as a pulled cable left it."""
+
+    def both(**options):
+        planned = json.loads(desk.flash("--dry-run", "--json", **options)[1])["would"]
+        code, out, err = desk.flash("--json", **options)
+        assert code == 0, err
+        assert json.loads(out)["did"] == planned
+        return planned
+
+    desk.board("blank", blank=True)
+    every = both()
+    assert every == [step.words for step in STEPS if step not in (GetPassword, AgreeOnTime)]
+    assert both() == ["wait until it serves", "record it in the inventory"]
+    desk.boards[0].unplug()
+
+    plans = [every[1:]]  # the firmware is there already
+    while plans[-1][0] != WaitUntilServing.words:
+        number = len(plans)
+        board, name = desk.board(f"board-{number}", chip=bytes((number,))), f"relay-{number}"
+        desk.look(board)
+        board.pull = Pull(number, after_effect=False)
+        assert desk.flash(relay=name)[0] != 0
+        board.unplug()
+        board.pull = None
+        board.plug_in()
+        plans.append(both(relay=name))
+        board.unplug()
+    stages = [plan for plan, _ in itertools.groupby(plans)]
+    assert stages == [
+        every[1:],
+        [step for step in every[1:] if step != ListKeys.words],
+        every[every.index(WaitUntilServing.words) :],  # a board that gets power again starts as the relay it is
+    ]
+
+
+def test_a_clock_that_is_off_is_a_step_of_both_the_dry_run_and_the_run(desk):
+    board = desk.board()
+    assert desk.flash()[0] == 0
+    board.lies = {"open_round": 1}
+    assert AgreeOnTime.words in json.loads(desk.flash("--dry-run", "--json")[1])["would"]
+    assert "is in round 1" in desk.refused(errors.CommissioningFailed)
+    assert board.commands.count("restart") == 1
 
 
 def test_a_running_micropython_is_overwritten_only_if_somebody_says_so(desk):
@@ -246,6 +298,21 @@ def test_a_port_that_may_not_be_opened_names_the_group_to_join(desk, monkeypatch
     assert serial_line.how_to_get_permission(board.link).startswith("join its group")
 
 
+def test_a_port_that_another_program_has_is_told_by_the_number_of_the_error(monkeypatch):
+    import serial
+
+    from tessera_host.provisioning import serial_line
+
+    for number in (errno.EBUSY, errno.EWOULDBLOCK):
+
+        def taken(*_, number=number, **__):
+            raise serial.SerialException(number, "words of a library")
+
+        monkeypatch.setattr(serial, "serial_for_url", taken)
+        with pytest.raises(errors.PortDenied, match="another program has"):
+            serial_line.open_port("/dev/ttyACM0")
+
+
 # -- images
 
 
@@ -263,7 +330,7 @@ def test_an_image_that_was_tampered_with_is_rejected_before_anything_is_touched(
     elif damage == "no release":
         release.unlink()
     else:
-        other = plan.make(plan.Choice(**CHOICE, board="RPI_PICO"))
+        other = planned(**CHOICE, board="RPI_PICO")
         with Issuer.create(desk.folder / "other", PASSPHRASE, other, "Other") as issuer:
             desk.approve(issuer, "RPI_PICO", uf2())
     line = desk.refused(errors.ImageRejected)
@@ -411,6 +478,23 @@ def test_verify_compares_a_relay_with_everything_that_is_known_of_it(desk):
         board.lies = lies
         assert desk.service("verify")[0] == code, lies
     assert desk.service("verify", "--relay", "potsdam")[0] == errors.OtherRelay.exit_code
+
+
+def test_a_relay_with_members_is_told_by_the_code_of_its_answer_whatever_its_words(desk, monkeypatch):
+    desk.board()
+    assert desk.flash()[0] == 0
+
+    def answers(error):
+        def refuse(_):
+            raise error
+
+        monkeypatch.setattr(Relay, "commissioning_key", refuse)
+        return desk.service("verify")
+
+    code, out, _ = answers(NotAdmitted("none is told"))
+    assert code == 0 and "not disclosed any more" in out
+    code, _, err = answers(Busy("a member was admitted", 5))
+    assert code == errors.RelayRefused.exit_code and "a member was admitted" in err
 
 
 def test_a_relay_is_erased_only_by_its_name_and_a_yes(desk):
@@ -566,11 +650,19 @@ def test_a_batch_file_that_makes_no_sense_is_refused_with_its_line(desk, text, w
 # -- secrets
 
 
-def test_a_wifi_password_comes_from_a_file_and_is_in_nothing_that_is_kept_or_shown(tmp_path, monkeypatch, capsys):
-    for module, name in ((detection, "PATIENCE_SECONDS"), (detection, "STATUS_SECONDS")):
-        monkeypatch.setattr(module, name, 0.3)
+@pytest.fixture
+def wireless(tmp_path, monkeypatch, capsys):
+    """A desk and a board with Wi-Fi."""
+    for name in ("PATIENCE_SECONDS", "STATUS_SECONDS"):
+        monkeypatch.setattr(detection, name, 0.3)
     desk = Desk(tmp_path, monkeypatch, capsys, board="RPI_PICO_W")
     board = desk.board(board="RPI_PICO_W")
+    yield desk, board
+    board.unplug()
+
+
+def test_a_wifi_password_comes_from_a_file_and_is_in_nothing_that_is_kept_or_shown(wireless, tmp_path):
+    desk, board = wireless
     (tmp_path / "wifi").write_text("hunter2 hunter2\n")
     assert "--ssid" in desk.refused(errors.UsageError)
     assert "no terminal" in desk.refused(errors.UsageError, "--ssid", "office")
@@ -581,14 +673,10 @@ def test_a_wifi_password_comes_from_a_file_and_is_in_nothing_that_is_kept_or_sho
     everything = out + err + "".join(path.read_text(errors="replace") for path in desk.issuer.iterdir())
     assert "hunter2" not in everything and kept["static_secret"] not in everything
     assert "hunter2" not in repr(cli_flash.Wifi("office", password="hunter2 hunter2"))
-    board.unplug()
 
 
-def test_an_open_network_has_no_password(tmp_path, monkeypatch, capsys):
-    for module, name in ((detection, "PATIENCE_SECONDS"), (detection, "STATUS_SECONDS")):
-        monkeypatch.setattr(module, name, 0.3)
-    desk = Desk(tmp_path, monkeypatch, capsys, board="RPI_PICO_W")
-    board = desk.board(board="RPI_PICO_W")
+def test_an_open_network_has_no_password(wireless, tmp_path):
+    desk, board = wireless
     (tmp_path / "wifi").write_text("\n")
     options = ("--ssid", "guests", "--country", "DE", "--address", "10.0.0.7/24", "--gateway", "10.0.0.1")
     code, _, err = desk.flash(
@@ -598,7 +686,6 @@ def test_an_open_network_has_no_password(tmp_path, monkeypatch, capsys):
     kept = json.loads((board.files / "relay.json").read_text())
     assert kept["wifi"] == {"ssid": "guests", "country": "DE"} and kept["repl"] == "closed"
     assert kept["address"] == {"ip": "10.0.0.7", "netmask": "255.255.255.0", "gateway": "10.0.0.1", "dns": "10.0.0.1"}
-    board.unplug()
 
 
 def test_a_board_without_wifi_is_not_asked_for_one(desk):

@@ -12,7 +12,7 @@ import romloader
 from romloader import Fault
 from tessera_host import cli
 from tessera_host.cli import flash as cli_flash
-from tessera_host.provisioning import detection, prompt, relay_setup
+from tessera_host.provisioning import detection, flashing, prompt
 from tessera_host.provisioning.finder import Finder, Port
 from tools.build import boards as board_folders
 
@@ -88,20 +88,13 @@ def make_desk(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(prompt, "ENTER_ATTEMPTS", 1)
     monkeypatch.setattr(prompt, "ENTER_SECONDS", 5)
     monkeypatch.setattr(detection, "BOOT_PATIENCE_SECONDS", 1)
-    monkeypatch.setattr(relay_setup, "BOOT_SECONDS", 0.5)
-    desks = []
+    monkeypatch.setattr(flashing, "BOOT_SECONDS", 0.5)
 
-    def make(mcu="esp32"):
-        desk = Desk(tmp_path, mcu, capsys)
-        romloader.wire_reset_lines(monkeypatch, desk.device)
-        desk.device.plug_in("application")
-        desks.append(desk)
-        return desk
+    def new(mcu="esp32"):
+        return Desk(tmp_path, mcu, capsys)
 
-    yield make
-    for desk in desks:
-        if desk.device.is_plugged_in:
-            desk.device.pull()
+    with romloader.plugged_in(monkeypatch, new) as make:
+        yield make
 
 
 def test_the_approved_image_is_on_the_board_and_one_that_does_not_come_back_is_told(make_desk):

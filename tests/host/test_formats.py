@@ -9,7 +9,6 @@ from unittest import mock
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sample_federation import SampleFederation
 
 from office import RamDirectory
 from ramdevice import RamDevice
@@ -24,8 +23,8 @@ from tessera_host.keys import keystore
 from tessera_host.keys.keystore import Keystore
 from tessera_host.member.inbox import Inbox
 from tessera_host.protocol import cards, records
-from tessera_host.protocol.federation import Federation, read_card
 from tessera_host.protocol.records import ReceivingChain, SendingChain
+from tests.support.fake_federation import FakeFederation
 
 # The same examples in every run, as many as take a second or so a test.
 repeatable = settings(
@@ -403,7 +402,7 @@ def test_cards(card: tuple[str, dict[str, Any]]) -> None:
     assert cards.encode(kind, found.fields) == text
 
 
-FEDERATION = Federation(read_card(SampleFederation().card()))
+FEDERATION = FakeFederation().known()
 SENDER = bytes(31) + b"\x07"
 
 

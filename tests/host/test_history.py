@@ -126,7 +126,7 @@ def test_the_largest_file_fits_and_one_byte_more_does_not() -> None:
 def test_a_file_that_lost_a_part_is_not_shown_in_pieces(office: Office) -> None:
     office.ann.queue_file("Bob", "f.bin", bytes(300))
     asyncio.run(office.ann.resend())
-    del office.relay.posted[1]
+    office.relay.lose(1)
     asyncio.run(office.ann.send("Bob", "after"))
     assert office.fetch("Bob").messages == [Message("Ann", 1, "after", 0, 1)]
 

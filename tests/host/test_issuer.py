@@ -7,7 +7,6 @@ from fractions import Fraction
 import cbor2
 import pytest
 from coincurve import PrivateKey, PublicKeyXOnly
-from paper_member import PaperMember, good_tokens
 
 from tessera import hashes
 from tessera.params import Parameters
@@ -22,45 +21,26 @@ from tessera_host.errors import (
 )
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.keys.keystore import Keystore
-from tessera_host.planning import plan
 from tessera_host.protocol import blind, cards
 from tessera_host.protocol.federation import Federation, read_card
 from tessera_host.protocol.limits import OPEN_SESSIONS_PER_KEY
+from tests.support.clock import NOW, Clock
+from tests.support.fake_member import FakeMember, good_tokens
+from tests.support.organisation import PASSPHRASE, Organisation, new_issuer, planned
 
-PASSPHRASE = "correct horse"
-NOW = 1_767_225_607
 DAY = 86400
-PLAN = plan.make(plan.Choice(Fraction("0.1"), Fraction("1e-6"), members=24))
-BIG_QUOTA = plan.make(
-    plan.Choice(Fraction("0.1"), Fraction("1e-6"), members=5, tokens_per_epoch=8, retention_epochs=1, allow_small=True)
-)
+PLAN = planned(epsilon=Fraction("0.1"), members=24, allow_small=False)
+BIG_QUOTA = planned(epsilon=Fraction("0.1"), members=5, tokens_per_epoch=8, retention_epochs=1)
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = NOW
+class Desk(Organisation):
+    """An issuer's directory, and members on its roster who are nothing but cards."""
 
-    def __call__(self) -> int:
-        return self.seconds
-
-
-class Desk:
-    """An issuer directory, its clock, and members on its roster."""
-
-    def __init__(self, path, made=PLAN, names=("anna", "ben"), **options):
-        self.path = path
-        self.clock = Clock()
-        self.issuer = Issuer.create(path, PASSPHRASE, made, "Berlin office", now=self.clock, **options)
-        self.members = {name: self.admit(name) for name in names}
-
-    def admit(self, name):
-        member = PaperMember(name, self.issuer.parameters.federation_id)
-        self.issuer.admit(member.card())
-        return member
-
-    def reopen(self):
-        self.issuer.close()
-        self.issuer = Issuer.open(self.path, PASSPHRASE, now=self.clock)
+    def __init__(self, folder, made=PLAN, names=("anna", "ben"), **options):
+        clock = Clock()
+        super().__init__(folder, new_issuer(folder, made, clock=clock, name="Berlin office", **options), clock)
+        self.path = folder / "issuer"
+        self.fakes = {name: self.admit_fake(name) for name in names}
 
     def offer(self, member, epoch=1, count=2):
         return self.issuer.offer(member.request(epoch, count, self.clock()))
@@ -74,21 +54,21 @@ class Desk:
         return good_tokens(self.issuer.answer(challenge), pending, self.key(epoch))
 
     def charged(self, member, epoch=1):
-        return self.issuer._issuance.charged(member.key, epoch)
+        return self.issuer._store.issuance.charged(member.key, epoch)
 
 
 @pytest.fixture
 def desk(tmp_path):
-    made = Desk(tmp_path / "issuer")
+    made = Desk(tmp_path)
     yield made
-    made.issuer.close()
+    made.close()
 
 
 @pytest.fixture
 def big_desk(tmp_path):
-    made = Desk(tmp_path / "issuer", BIG_QUOTA, ("anna", "ben", "cleo"))
+    made = Desk(tmp_path, BIG_QUOTA, ("anna", "ben", "cleo"))
     yield made
-    made.issuer.close()
+    made.close()
 
 
 def state_on_disk(desk):
@@ -96,7 +76,7 @@ def state_on_disk(desk):
     desk.issuer.close()
     with Keystore.open(desk.path / "issuer.keystore", PASSPHRASE, "issuer") as keystore:
         state = cbor2.loads(cbor2.dumps(keystore.data["issuance"]))
-    desk.issuer = Issuer.open(desk.path, PASSPHRASE, now=desk.clock)
+    desk.issuer = desk.open_issuer()
     return state
 
 
@@ -117,9 +97,9 @@ def test_parameters_are_those_of_the_plan_and_verify_under_libsecp256k1(desk):
 
 
 def test_epoch_keys_are_those_tokens_are_signed_under(desk):
-    parameters = desk.issuer.parameters
+    parameters, signer = desk.issuer.parameters, desk.issuer._store.signer
     for epoch in (0, 1, 89):
-        assert parameters.epoch_key(epoch) == blind.epoch_key(desk.issuer._epoch_secret(epoch))
+        assert parameters.epoch_key(epoch) == blind.epoch_key(signer.epoch_secret(parameters.federation_id, epoch))
     assert parameters.epoch_key(90) is None
 
 
@@ -157,7 +137,7 @@ def test_the_directory_tells_nothing_without_the_passphrase(desk):
     with pytest.raises(KeystoreError, match="in use"):
         Keystore.open(desk.path / "issuer.keystore", PASSPHRASE, "issuer", lock_wait_seconds=0)
     for secret in ("root_secret", "master"):
-        assert desk.issuer._keystore.data[secret] not in content
+        assert desk.issuer._store.data[secret] not in content
     for name in ("issuer.keystore", "federation.card", "parameters.tpr"):
         assert stat.S_IMODE((desk.path / name).stat().st_mode) == 0o600
     desk.issuer.close()
@@ -169,7 +149,7 @@ def test_stale_and_missing_documents_are_written_anew(desk):
     expected = (desk.path / "parameters.tpr").read_bytes(), (desk.path / "federation.card").read_bytes()
     (desk.path / "parameters.tpr").write_bytes(b"old")
     (desk.path / "federation.card").unlink()
-    desk.reopen()
+    desk.restart_issuer()
     assert ((desk.path / "parameters.tpr").read_bytes(), (desk.path / "federation.card").read_bytes()) == expected
 
 
@@ -188,7 +168,7 @@ def test_genesis_out_of_range_is_refused(tmp_path, genesis):
 
 def test_summary_has_no_secrets(desk):
     text = json.dumps(desk.issuer.summary())
-    data = desk.issuer._keystore.data
+    data = desk.issuer._store.data
     for secret in (data["root_secret"], data["master"], desk.issuer.parameters.access_key):
         assert secret.hex() not in text
 
@@ -308,7 +288,7 @@ def test_a_directory_with_something_in_it_is_no_place_for_a_relay(desk, tmp_path
 
 
 def test_no_more_than_64_relays(desk, tmp_path):
-    data = desk.issuer._keystore.data
+    data = desk.issuer._store.data
     data["relays"] = [
         {"name": str(i), "key": b"\x02" * 33, "ledger": bytes(32), "host": "h", "port": 1} for i in range(64)
     ]
@@ -321,36 +301,36 @@ def test_no_more_than_64_relays(desk, tmp_path):
 
 
 def test_a_member_is_admitted_once_under_one_name(desk):
-    anna = desk.members["anna"]
+    anna = desk.fakes["anna"]
     with pytest.raises(NotPermitted, match="already"):
         desk.issuer.admit(anna.card())
-    impostor = PaperMember("anna", anna.federation_id)
+    impostor = FakeMember("anna", anna.federation_id)
     with pytest.raises(NotPermitted, match="another member"):
         desk.issuer.admit(impostor.card())
     assert [member["name"] for member in desk.issuer.roster] == ["anna", "ben"]
 
 
 def test_a_card_that_was_changed_or_is_for_another_federation_is_refused(desk):
-    cleo = PaperMember("cleo", desk.issuer.parameters.federation_id)
-    stranger = PaperMember("cleo", b"another fed. id!")
-    for card in (cleo.card(name="boss"), cleo.card(key=desk.members["anna"].key), stranger.card()):
+    cleo = FakeMember("cleo", desk.issuer.parameters.federation_id)
+    stranger = FakeMember("cleo", b"another fed. id!")
+    for card in (cleo.card(name="boss"), cleo.card(key=desk.fakes["anna"].key), stranger.card()):
         with pytest.raises(InvalidInput, match="signature"):
             desk.issuer.admit(card)
     assert len(desk.issuer.roster) == 2
 
 
 def test_the_roster_is_no_longer_than_the_plan_says(tmp_path):
-    made = plan.make(plan.Choice(Fraction(1), Fraction("1e-6"), members=2, allow_small=True))
-    desk = Desk(tmp_path / "issuer", made)
+    made = planned(members=2)
+    desk = Desk(tmp_path, made)
     with pytest.raises(NotPermitted, match="full"):
-        desk.admit("cleo")
+        desk.admit_fake("cleo")
     desk.issuer.remove("ben")
-    assert desk.admit("cleo")
+    assert desk.admit_fake("cleo")
     desk.issuer.close()
 
 
 def test_a_removed_member_gets_no_tokens_even_for_an_open_session(desk):
-    anna = desk.members["anna"]
+    anna = desk.fakes["anna"]
     challenge, _ = anna.challenge(desk.offer(anna), desk.key())
     desk.issuer.remove("anna")
     with pytest.raises(NotPermitted):
@@ -371,15 +351,15 @@ def test_a_removed_member_gets_no_tokens_even_for_an_open_session(desk):
 
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_tokens_verify_under_the_published_key_in_the_first_epoch_for_both(desk, epoch):
-    assert desk.fetch(desk.members["anna"], epoch) == 2
-    assert desk.charged(desk.members["anna"], epoch) == 2
+    assert desk.fetch(desk.fakes["anna"], epoch) == 2
+    assert desk.charged(desk.fakes["anna"], epoch) == 2
 
 
 def test_tokens_are_issued_for_the_next_epoch_only(desk):
-    anna = desk.members["anna"]
+    anna = desk.fakes["anna"]
     with pytest.raises(NotPermitted, match="not issued"):
         desk.offer(anna, 2)
-    desk.clock.seconds += DAY
+    desk.clock.now += DAY
     for epoch in (0, 1, 3, 89):
         with pytest.raises(NotPermitted, match="not issued"):
             desk.offer(anna, epoch)
@@ -387,45 +367,45 @@ def test_tokens_are_issued_for_the_next_epoch_only(desk):
 
 
 def test_first_epoch_is_the_one_the_issuer_was_made_in(tmp_path):
-    desk = Desk(tmp_path / "issuer", genesis=NOW - 10 * DAY)
+    desk = Desk(tmp_path, genesis=NOW - 10 * DAY)
     assert desk.issuer.current_epoch == desk.issuer.parameters.first_epoch == 10
-    assert desk.fetch(desk.members["anna"], 10) == desk.fetch(desk.members["anna"], 11) == 2
-    desk.clock.seconds += DAY
+    assert desk.fetch(desk.fakes["anna"], 10) == desk.fetch(desk.fakes["anna"], 11) == 2
+    desk.clock.now += DAY
     with pytest.raises(NotPermitted, match="not issued"):
-        desk.offer(desk.members["ben"], 11)
+        desk.offer(desk.fakes["ben"], 11)
     desk.issuer.close()
 
 
 def test_tokens_before_genesis_are_those_of_the_first_epoch(tmp_path):
-    desk = Desk(tmp_path / "issuer", genesis=NOW + 100)
-    assert desk.fetch(desk.members["anna"], 0) == 2
+    desk = Desk(tmp_path, genesis=NOW + 100)
+    assert desk.fetch(desk.fakes["anna"], 0) == 2
     with pytest.raises(NotPermitted, match="not issued"):
-        desk.offer(desk.members["anna"], 1)
+        desk.offer(desk.fakes["anna"], 1)
     desk.issuer.close()
 
 
 def test_nothing_is_issued_past_the_schedule(tmp_path):
-    desk = Desk(tmp_path / "issuer", epochs=1)
-    assert desk.fetch(desk.members["anna"], 0) == 2
+    desk = Desk(tmp_path, epochs=1)
+    assert desk.fetch(desk.fakes["anna"], 0) == 2
     with pytest.raises(NotPermitted, match="schedule"):
-        desk.offer(desk.members["anna"], 1)
+        desk.offer(desk.fakes["anna"], 1)
     desk.issuer.close()
 
 
 def test_quota_counts_finished_tokens(big_desk):
-    anna = big_desk.members["anna"]
+    anna = big_desk.fakes["anna"]
     assert [big_desk.fetch(anna, count=count) for count in (4, 3)] == [4, 3]
     with pytest.raises(NotPermitted, match="1 of 8"):
         big_desk.offer(anna, count=2)
     assert big_desk.fetch(anna, count=1) == 1
     with pytest.raises(NotPermitted, match="used up"):
         big_desk.offer(anna, count=1)
-    assert big_desk.fetch(big_desk.members["ben"], count=4) == 4
+    assert big_desk.fetch(big_desk.fakes["ben"], count=4) == 4
     assert big_desk.fetch(anna, epoch=0, count=4) == 4
 
 
 def test_quota_counts_aborted_sessions(desk):
-    anna = desk.members["anna"]
+    anna = desk.fakes["anna"]
     first = desk.offer(anna, count=1)
     second = desk.offer(anna, count=1)  # aborts the first, which stays charged
     assert desk.charged(anna) == 2
@@ -440,35 +420,35 @@ def test_quota_counts_aborted_sessions(desk):
 @pytest.mark.parametrize("count", [0, 3, 200, 1 << 40])
 def test_no_more_and_no_fewer_tokens_than_there_are(desk, count):
     with pytest.raises(NotPermitted):
-        desk.offer(desk.members["anna"], count=count)
-    assert desk.charged(desk.members["anna"]) == 0
+        desk.offer(desk.fakes["anna"], count=count)
+    assert desk.charged(desk.fakes["anna"]) == 0
 
 
 def test_a_roster_that_changes_does_not_make_more_tokens(tmp_path):
-    made = plan.make(plan.Choice(Fraction(1), Fraction("1e-6"), members=2, allow_small=True))
-    desk = Desk(tmp_path / "issuer", made)
-    for member in desk.members.values():
+    made = planned(members=2)
+    desk = Desk(tmp_path, made)
+    for member in desk.fakes.values():
         assert desk.fetch(member) == 2
     desk.issuer.remove("ben")
-    cleo = desk.admit("cleo")
+    cleo = desk.admit_fake("cleo")
     with pytest.raises(NotPermitted, match="all tokens"):
         desk.offer(cleo)
-    desk.clock.seconds += DAY
+    desk.clock.now += DAY
     assert desk.fetch(cleo, 2) == 2
     desk.issuer.close()
 
 
 def test_counts_of_past_epochs_are_forgotten(desk):
-    anna = desk.members["anna"]
+    anna = desk.fakes["anna"]
     for epoch in range(1, 5):
         assert desk.fetch(anna, epoch) == 2
-        desk.clock.seconds += DAY
+        desk.clock.now += DAY
     state = state_on_disk(desk)
     assert set(state["charged"]) == set(state["seen"]) == {3, 4}
 
 
 def test_after_finishing_only_counts_and_what_was_said_are_kept(desk):
-    anna = desk.members["anna"]
+    anna = desk.fakes["anna"]
     request = anna.request(1, 2, desk.clock())
     challenge, _ = anna.challenge(desk.issuer.offer(request), desk.key())
     answer = desk.issuer.answer(challenge)
@@ -484,21 +464,21 @@ def test_after_finishing_only_counts_and_what_was_said_are_kept(desk):
 
 def test_a_challenge_that_comes_again_gets_the_same_answer_until_its_epoch_is_over(desk):
     """An answer may be lost on its way; given again it says nothing new."""
-    anna = desk.members["anna"]
+    anna = desk.fakes["anna"]
     challenge, pending = anna.challenge(desk.offer(anna), desk.key())
     answer = desk.issuer.answer(challenge)
     assert good_tokens(answer, pending, desk.key()) == 2
     for _ in range(3):
         assert desk.issuer.answer(challenge) == answer
-        desk.reopen()
-    desk.clock.seconds += 2 * DAY
-    desk.offer(desk.members["ben"], epoch=3)
+        desk.restart_issuer()
+    desk.clock.now += 2 * DAY
+    desk.offer(desk.fakes["ben"], epoch=3)
     with pytest.raises(NotPermitted, match="no session"):
         desk.issuer.answer(challenge)
 
 
 def test_an_answer_is_not_given_again_to_who_is_no_member_any_more(desk):
-    anna = desk.members["anna"]
+    anna = desk.fakes["anna"]
     challenge, _ = anna.challenge(desk.offer(anna), desk.key())
     desk.issuer.answer(challenge)
     desk.issuer.remove("anna")
@@ -508,7 +488,7 @@ def test_an_answer_is_not_given_again_to_who_is_no_member_any_more(desk):
 
 def test_other_challenges_for_an_answered_session_are_refused(desk):
     """Two answers under one nonce are the epoch's key (test_blind shows it)."""
-    anna = desk.members["anna"]
+    anna = desk.fakes["anna"]
     offer = desk.offer(anna)
     first, _ = anna.challenge(offer, desk.key())
     second, _ = anna.challenge(offer, desk.key())
@@ -518,7 +498,7 @@ def test_other_challenges_for_an_answered_session_are_refused(desk):
 
 
 def test_session_is_spent_on_disk_before_the_bit_is_drawn(desk, monkeypatch):
-    anna = desk.members["anna"]
+    anna = desk.fakes["anna"]
     challenge, _ = anna.challenge(desk.offer(anna), desk.key())
     before = (desk.path / "issuer.keystore").read_bytes()
     seen = []
@@ -532,7 +512,7 @@ def test_session_is_spent_on_disk_before_the_bit_is_drawn(desk, monkeypatch):
         desk.issuer.answer(challenge)
     monkeypatch.undo()
     assert seen and seen[0] != before
-    desk.reopen()
+    desk.restart_issuer()
     assert state_on_disk(desk)["open"] == []
     with pytest.raises(NotPermitted, match="no session"):
         desk.issuer.answer(challenge)
@@ -540,7 +520,7 @@ def test_session_is_spent_on_disk_before_the_bit_is_drawn(desk, monkeypatch):
 
 
 def test_nothing_is_answered_if_the_keystore_cannot_be_saved(desk, monkeypatch):
-    anna = desk.members["anna"]
+    anna = desk.fakes["anna"]
     challenge, pending = anna.challenge(desk.offer(anna), desk.key())
     drawn = []
 
@@ -552,16 +532,16 @@ def test_nothing_is_answered_if_the_keystore_cannot_be_saved(desk, monkeypatch):
     with pytest.raises(KeystoreError):
         desk.issuer.answer(challenge)
     with pytest.raises(KeystoreError):
-        desk.offer(desk.members["ben"])
+        desk.offer(desk.fakes["ben"])
     assert drawn == []
     monkeypatch.undo()
-    desk.reopen()
+    desk.restart_issuer()
     assert good_tokens(desk.issuer.answer(challenge), pending, desk.key()) == 2
-    assert desk.charged(desk.members["ben"]) == 0
+    assert desk.charged(desk.fakes["ben"]) == 0
 
 
 def test_an_offer_that_was_not_saved_is_not_made_later_either(desk, monkeypatch):
-    ben = desk.members["ben"]
+    ben = desk.fakes["ben"]
     request = ben.request(1, 2, desk.clock())
     with monkeypatch.context() as patch:
         patch.setattr(Keystore, "save", lambda _: (_ for _ in ()).throw(KeystoreError("disk full")))
@@ -569,14 +549,14 @@ def test_an_offer_that_was_not_saved_is_not_made_later_either(desk, monkeypatch)
             desk.issuer.offer(request)
     with pytest.raises(NotPermitted):
         desk.issuer.offer(request)
-    assert desk.issuer._issuance.open_sessions() == 0
+    assert desk.issuer._store.issuance.open_sessions() == 0
 
 
 def test_the_same_request_gets_the_same_offer_while_it_is_open_and_none_later(desk):
-    anna = desk.members["anna"]
+    anna = desk.fakes["anna"]
     request = anna.request(1, 1, desk.clock())
     offer = desk.issuer.offer(request)
-    desk.reopen()
+    desk.restart_issuer()
     assert desk.issuer.offer(request) == offer
     assert desk.charged(anna) == 1
     challenge, pending = anna.challenge(offer, desk.key())
@@ -587,7 +567,7 @@ def test_the_same_request_gets_the_same_offer_while_it_is_open_and_none_later(de
 
 
 def test_a_member_cannot_use_anothers_session(desk):
-    anna, ben = desk.members["anna"], desk.members["ben"]
+    anna, ben = desk.fakes["anna"], desk.fakes["ben"]
     offer = desk.offer(anna)
     stolen, _ = ben.challenge(offer, desk.key())
     with pytest.raises(NotPermitted, match="another member"):
@@ -597,13 +577,13 @@ def test_a_member_cannot_use_anothers_session(desk):
 
 
 def test_strangers_and_forged_cards_are_refused_and_change_nothing(desk):
-    anna = desk.members["anna"]
+    anna = desk.fakes["anna"]
     before = (desk.path / "issuer.keystore").read_bytes()
-    stranger = PaperMember("mallory", anna.federation_id)
+    stranger = FakeMember("mallory", anna.federation_id)
     with pytest.raises(NotPermitted, match="roster"):
         desk.offer(stranger)
     fields = cards.decode(anna.request(1, 1, desk.clock())).fields
-    for change in ({"count": 2}, {"epoch": 0}, {"time": fields["time"] + 1}, {"member": desk.members["ben"].key}):
+    for change in ({"count": 2}, {"epoch": 0}, {"time": fields["time"] + 1}, {"member": desk.fakes["ben"].key}):
         with pytest.raises(InvalidInput, match="signature"):
             desk.issuer.offer(cards.encode("tokens-request", fields | change))
     assert (desk.path / "issuer.keystore").read_bytes() == before
@@ -617,7 +597,7 @@ def test_strangers_and_forged_cards_are_refused_and_change_nothing(desk):
 
 
 def test_malformed_challenges_are_refused_and_spend_nothing(desk):
-    anna = desk.members["anna"]
+    anna = desk.fakes["anna"]
     offer = desk.offer(anna)
     session = cards.decode(offer).fields["session"]
     challenge, pending = anna.challenge(offer, desk.key())
@@ -632,30 +612,30 @@ def test_malformed_challenges_are_refused_and_spend_nothing(desk):
 
 @pytest.mark.parametrize("shift", [-DAY - 1, DAY + 1])
 def test_a_request_from_another_day_is_refused(desk, shift):
-    anna = desk.members["anna"]
+    anna = desk.fakes["anna"]
     with pytest.raises(NotPermitted, match="clocks"):
         desk.issuer.offer(anna.request(1, 2, desk.clock() + shift))
 
 
 def test_an_old_request_does_not_use_up_a_later_quota(desk):
-    anna = desk.members["anna"]
+    anna = desk.fakes["anna"]
     old = anna.request(1, 2, desk.clock())
-    desk.clock.seconds += DAY
+    desk.clock.now += DAY
     with pytest.raises(NotPermitted):
         desk.issuer.offer(old)
     assert desk.charged(anna, 2) == 0
 
 
 def test_a_challenge_that_comes_in_the_next_epoch_is_too_late(desk):
-    anna = desk.members["anna"]
+    anna = desk.fakes["anna"]
     challenge, _ = anna.challenge(desk.offer(anna), desk.key())
-    desk.clock.seconds += DAY
+    desk.clock.now += DAY
     with pytest.raises(NotPermitted, match="not issued"):
         desk.issuer.answer(challenge)
 
 
 def test_at_most_four_sessions_are_open_under_one_key(big_desk):
-    anna, ben, cleo = big_desk.members.values()
+    anna, ben, cleo = big_desk.fakes.values()
     big_desk.offer(anna, count=3)
     with pytest.raises(NotPermitted, match="others"):
         big_desk.offer(ben, count=2)
@@ -663,25 +643,25 @@ def test_at_most_four_sessions_are_open_under_one_key(big_desk):
     big_desk.offer(ben, count=1)
     with pytest.raises(NotPermitted, match="others"):
         big_desk.offer(cleo, count=1)
-    assert big_desk.issuer._issuance.open_sessions(1) == OPEN_SESSIONS_PER_KEY == 4
+    assert big_desk.issuer._store.issuance.open_sessions(1) == OPEN_SESSIONS_PER_KEY == 4
     big_desk.offer(cleo, epoch=0, count=4)  # another key
     with pytest.raises(NotPermitted, match="ask for 4"):
         big_desk.offer(cleo, epoch=1, count=5)
 
 
 def test_sessions_left_lying_give_way_but_only_when_their_place_is_wanted(big_desk):
-    anna, ben, _ = big_desk.members.values()
+    anna, ben, _ = big_desk.fakes.values()
     offers = {anna: big_desk.offer(anna, count=4)}
-    wait = big_desk.issuer._issuance.patience_seconds
+    wait = big_desk.issuer._store.issuance.patience_seconds
     assert wait == 3600
-    big_desk.clock.seconds += wait - 1
+    big_desk.clock.now += wait - 1
     with pytest.raises(NotPermitted, match="1 seconds"):
         big_desk.offer(ben, count=1)
-    big_desk.clock.seconds += 7200
+    big_desk.clock.now += 7200
     challenge, pending = anna.challenge(offers[anna], big_desk.key())
     assert good_tokens(big_desk.issuer.answer(challenge), pending, big_desk.key()) == 4
     late = big_desk.offer(anna, count=4)
-    big_desk.clock.seconds += wait
+    big_desk.clock.now += wait
     assert big_desk.fetch(ben, count=1) == 1
     with pytest.raises(NotPermitted, match="no session"):
         big_desk.issuer.answer(anna.challenge(late, big_desk.key())[0])
@@ -690,38 +670,38 @@ def test_sessions_left_lying_give_way_but_only_when_their_place_is_wanted(big_de
 
 
 def test_sessions_opened_over_the_network_give_way_after_a_minute(big_desk):
-    anna, ben, _ = big_desk.members.values()
+    anna, ben, _ = big_desk.fakes.values()
     big_desk.issuer.offer(anna.request(1, 4, big_desk.clock()), online=True)
     with pytest.raises(TryLater) as caught:
         big_desk.offer(ben, count=1)
     assert caught.value.retry_after == 60
-    big_desk.clock.seconds += 60
+    big_desk.clock.now += 60
     assert big_desk.fetch(ben, count=4) == 4
 
 
 def test_one_member_cannot_keep_the_others_out_for_long(big_desk):
     """Every batch costs quota, so blocking ends after quota / 4 batches of at most patience_seconds."""
-    anna, ben, _ = big_desk.members.values()
+    anna, ben, _ = big_desk.fakes.values()
     for _ in range(2):
         big_desk.offer(anna, count=4)
     with pytest.raises(NotPermitted, match="used up"):
         big_desk.offer(anna, count=1)
     with pytest.raises(NotPermitted, match="others"):
         big_desk.offer(ben, count=4)
-    big_desk.clock.seconds += big_desk.issuer._issuance.patience_seconds
+    big_desk.clock.now += big_desk.issuer._store.issuance.patience_seconds
     assert big_desk.fetch(ben, count=4) == 4
 
 
 def test_restored_backup_answers_nothing_after_abort(desk):
-    anna = desk.members["anna"]
+    anna = desk.fakes["anna"]
     offer = desk.offer(anna)
     backup = (desk.path / "issuer.keystore").read_bytes()
     desk.issuer.answer(anna.challenge(offer, desk.key())[0])
     desk.issuer.close()
     (desk.path / "issuer.keystore").write_bytes(backup)
-    desk.issuer = Issuer.open(desk.path, PASSPHRASE, now=desk.clock)
+    desk.issuer = desk.open_issuer()
     assert desk.issuer.abort_sessions() == 2
-    desk.reopen()
+    desk.restart_issuer()
     with pytest.raises(NotPermitted, match="no session"):
         desk.issuer.answer(anna.challenge(offer, desk.key())[0])
     with pytest.raises(NotPermitted, match="used up"):
@@ -729,7 +709,7 @@ def test_restored_backup_answers_nothing_after_abort(desk):
 
 
 def test_issue_takes_the_two_kinds_of_card_and_no_other(desk):
-    anna = desk.members["anna"]
+    anna = desk.fakes["anna"]
     offer = desk.issuer.issue(anna.request(1, 2, desk.clock()))
     challenge, pending = anna.challenge(offer, desk.key())
     assert good_tokens(desk.issuer.issue(challenge), pending, desk.key()) == 2
@@ -739,7 +719,7 @@ def test_issue_takes_the_two_kinds_of_card_and_no_other(desk):
 
 
 def test_every_refusal_says_what_to_do(desk):
-    anna = desk.members["anna"]
+    anna = desk.fakes["anna"]
     desk.fetch(anna)
     attempts = [
         lambda: desk.offer(anna),
@@ -787,7 +767,7 @@ def test_members_learn_the_office_s_budget_from_the_federation_card(tmp_path):
 
 
 def test_an_issuer_s_keystore_without_a_budget_has_the_usual_one(desk):
-    del desk.issuer._keystore.data["budget"]
+    del desk.issuer._store.data["budget"]
     assert desk.issuer.budget == {"epsilon": "2", "delta": "2e-5"}
 
 
@@ -797,3 +777,28 @@ def test_after_a_restored_backup_nobody_joins_with_an_invitation_of_before(desk,
     desk.issuer.invite("cleo")
     desk.issuer.abort_sessions()
     assert desk.issuer.invitations == []
+
+
+def test_change_that_cannot_be_saved_leaves_nothing_for_the_next_one_to_save(desk, monkeypatch):
+    """Neither in the keystore's map nor in the published files."""
+    before, published = desk.issuer.summary(), (desk.path / "federation.card").read_bytes()
+    cleo = FakeMember("cleo", desk.issuer.parameters.federation_id)
+
+    def full(self):
+        raise KeystoreError("the disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Keystore, "save", full)
+        for change in (
+            lambda: desk.issuer.admit(cleo.card()),
+            lambda: desk.issuer.remove("anna"),
+            lambda: desk.issuer.set_service("issuer.example", 8101),
+            lambda: desk.issuer.add_relay("first", "relay.example", 8100, desk.path / "relay"),
+        ):
+            with pytest.raises(KeystoreError, match="full"):
+                change()
+            assert desk.issuer.summary() == before
+    desk.issuer.admit(cleo.card())
+    desk.restart_issuer()
+    assert [member["name"] for member in desk.issuer.roster] == ["anna", "ben", "cleo"]
+    assert desk.issuer.relays == [] and (desk.path / "federation.card").read_bytes() == published

@@ -28,6 +28,7 @@ from tessera_host.issuer.issuer import Issuer
 from tessera_host.issuer.service import IssuerServer
 from tessera_host.keys import keystore as keystore_module
 from tessera_host.protocol import blind, cards, issuer_frames
+from tests.patience import PATIENCE_SECONDS
 
 # -- frames
 
@@ -193,7 +194,7 @@ async def raw(office: Office) -> tuple[asyncio.StreamReader, asyncio.StreamWrite
 
 
 async def ended(reader: asyncio.StreamReader) -> bool:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         return await reader.read() == b""
 
 

@@ -1,7 +1,8 @@
 """From an invitation to tokens, over a real socket and by files: what goes on where it stopped, what is refused."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,28 +26,41 @@ from tessera_host.issuer import files
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.member import issuer_visit, joining, joining_files
 from tessera_host.member.member import Member
-from tessera_host.planning import plan
 from tessera_host.protocol import card_files, cards
 from tessera_host.protocol.federation import DEFAULT_BUDGET, Federation, read_card
 from tessera_host.protocol.invitation import Invitation
 from tessera_host.protocol.issuer_connection import IssuerConnection
+from tests.support.organisation import planned
 
 DAY = 86400
-MANY_TOKENS = plan.make(
-    plan.Choice(
-        plan.decimal_option("epsilon", "1"),
-        plan.decimal_option("delta", "1e-6"),
-        members=3,
-        tokens_per_epoch=6,
-        retention_epochs=1,
-        allow_small=True,
-    )
-)
+MANY_TOKENS = planned(members=3, tokens_per_epoch=6, retention_epochs=1)
 
 
 async def begin(office: Office, invitation: Invitation, home: str = "ben") -> Member:
     card = await joining.federation_card(invitation, office.clock())
     return joining.begin(office.folder / home, invitation, card, PASSPHRASE, office.clock)
+
+
+async def begun(office: Office) -> tuple[Invitation, Member]:
+    """Ben, who was invited, has the federation card and is not on the roster yet."""
+    invitation = office.invite("ben")
+    async with office.serving():
+        return invitation, await begin(office, invitation)
+
+
+@contextmanager
+def cut_at(monkeypatch: pytest.MonkeyPatch, name: str, *, after: bool) -> Iterator[None]:
+    """The connection is cut in every request of this name, before the issuer has it or after."""
+    real = getattr(IssuerConnection, name)
+
+    async def cut(self: IssuerConnection, card: str) -> None:
+        if after:
+            await real(self, card)
+        raise Unreachable("cut")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(IssuerConnection, name, cut)
+        yield
 
 
 def reopened(office: Office, member: Member) -> Member:
@@ -95,23 +109,16 @@ async def test_who_joins_later_can_talk_from_the_next_epoch_on(office: Office) -
 async def test_joining_that_was_cut_goes_on_with_the_same_identity(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    invitation = office.invite("ben")
-    async with office.serving():
-        ben = await begin(office, invitation)
+    invitation, ben = await begun(office)
     key = ben.identity.key
     with pytest.raises(Unreachable):  # before the issuer knew of it
         await joining.join(ben)
     ben = reopened(office, ben)
     joining.check_same(ben, invitation)
 
-    async def cut(self: IssuerConnection, card: str) -> str:
-        raise Unreachable("cut")
-
     async with office.serving():
-        with monkeypatch.context() as broken:
-            broken.setattr(IssuerConnection, "issue", cut)
-            with pytest.raises(Unreachable, match="cut"):
-                await joining.join(ben)  # it was admitted and has no tokens
+        with cut_at(monkeypatch, "issue", after=False), pytest.raises(Unreachable, match="cut"):
+            await joining.join(ben)  # it was admitted and has no tokens
         ben = reopened(office, ben)
         report = await joining.join(ben)
         assert report.tokens == [(0, 2), (1, 2)]
@@ -123,19 +130,10 @@ async def test_joining_that_was_cut_goes_on_with_the_same_identity(
 async def test_join_answer_lost_on_its_way_does_not_use_the_invitation_up(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    invitation = office.invite("ben")
+    invitation, ben = await begun(office)
     async with office.serving():
-        ben = await begin(office, invitation)
-        ask = IssuerConnection.join
-
-        async def lost(self: IssuerConnection, card: str) -> None:
-            await ask(self, card)
-            raise Unreachable("cut")
-
-        with monkeypatch.context() as broken:
-            broken.setattr(IssuerConnection, "join", lost)
-            with pytest.raises(Unreachable, match="cut"):
-                await joining.join(ben)
+        with cut_at(monkeypatch, "join", after=True), pytest.raises(Unreachable, match="cut"):
+            await joining.join(ben)
         assert joining.pending(ben) == invitation
         assert (await joining.join(ben)).tokens == [(0, 2), (1, 2)]
     ben.close()
@@ -516,9 +514,9 @@ def test_a_damaged_invitation_is_none(office: Office, damage: Callable[[str], st
 async def test_keystores_of_before_there_were_invitations_open_and_renew(office: Office) -> None:
     with office.it() as issuer:
         for name in ("invitations", "budget"):
-            del issuer._keystore.data[name]
-        del issuer._keystore.data["issuance"]["answered"]
-        issuer._keystore.save()
+            del issuer._store.data[name]
+        del issuer._store.data["issuance"]["answered"]
+        issuer._store.save()
         assert issuer.summary()["invitations"] == []
         fields = cards.decode(issuer.federation_card).fields
     ann = office.member

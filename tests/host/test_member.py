@@ -8,20 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sample_federation import (
-    EPOCH_ROUNDS,
-    GENESIS,
-    PASSPHRASE,
-    POSTS,
-    ROUND_SECONDS,
-    TOKENS,
-    Clock,
-    PaperIssuer,
-    SampleFederation,
-    SampleRelay,
-)
 
-import quick_keystores
+from talking import Office
 from tessera import curve, hashes
 from tessera_host.errors import (
     IntegrityError,
@@ -37,59 +25,39 @@ from tessera_host.keys import keystore as keystore_module
 from tessera_host.keys.keystore import Keystore
 from tessera_host.member import member as member_module
 from tessera_host.member.inbox import Message
-from tessera_host.member.member import FetchReport, Member
+from tessera_host.member.member import Member
 from tessera_host.member.sending import Sender
 from tessera_host.protocol import blind, cards
+from tessera_host.protocol.federation import DEFAULT_BUDGET
 from tessera_host.protocol.records import TAG_BYTES
-from tessera_host.protocol.relay_connection import Refusal
+from tessera_host.protocol.relay_connection import Refusal, RelayConnection
+from tests.support.fake_federation import (
+    EPOCH_ROUNDS,
+    GENESIS,
+    PASSPHRASE,
+    POSTS,
+    ROUND_SECONDS,
+    TOKENS,
+    FakeFederation,
+    FakeIssuer,
+)
 
 
 class Cut(Exception):
     """Power was cut here."""
 
 
-class Setting:
+class Setting(Office):
     """Two members who have met and hold tokens for the first two epochs, a relay, and a clock."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
-        # Deriving the key is not what these tests are about.
-        quick_keystores.use(monkeypatch)
-        self.folder = folder
-        self.clock = Clock()
-        self.federation = SampleFederation(**changes)
-        self.issuer = PaperIssuer(self.federation)
-        self.relay = SampleRelay(self.federation, self.clock)
-        monkeypatch.setattr(member_module, "RelayConnection", self.relay)
-        self.ann, self.bob = self.create("Ann"), self.create("Bob")
-        self.meet()
-        for member in (self.ann, self.bob):
-            member.fetch_tokens(self.issuer)
-
-    def create(self, name: str) -> Member:
-        return Member.create(self.folder / name, name, self.federation.card(), PASSPHRASE, self.clock)
-
-    def meet(self) -> None:
-        confirm = self.ann.confirm(self.bob.answer(self.ann.invite("Bob")))
-        self.bob.accept(confirm)
-
-    def reopen(self, member: Member) -> Member:
-        """As after a crash: only what is on the disk counts."""
-        name = member.identity.name
-        member.close()
-        setattr(self, name.lower(), Member.open(self.folder / name, PASSPHRASE, self.clock))
-        reopened: Member = getattr(self, name.lower())
-        return reopened
+        super().__init__(folder, monkeypatch, DEFAULT_BUDGET, **changes)
 
     def send(self, text: str) -> member_module.SendReport:
         return asyncio.run(self.ann.send("Bob", text))
 
-    def fetch(self) -> FetchReport:
-        """Bob's fetch after the open round was sealed."""
-        self.clock.next_round()
-        return asyncio.run(self.bob.fetch())
-
     def texts(self) -> list[str]:
-        return [message.text for message in self.fetch().messages]
+        return [message.text for message in self.fetch("Bob").messages]
 
     def assert_tags_are_fresh(self) -> None:
         """No index was used for two different records that reached the relay."""
@@ -100,8 +68,7 @@ class Setting:
 def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
     setting = Setting(tmp_path, monkeypatch)
     yield setting
-    setting.ann.close()
-    setting.bob.close()
+    setting.close()
 
 
 # -- identity
@@ -130,15 +97,15 @@ def test_home_is_locked_while_open(at: Setting) -> None:
 
 def test_state_survives_closing(at: Setting) -> None:
     key, words = at.ann.identity.key, at.ann.words("Bob")
-    again = at.reopen(at.ann)
+    again = at.reopen("Ann")
     assert (again.identity.key, again.words("Bob")) == (key, words)
     assert again.words("Bob") == at.bob.words("Ann")
     again.verify("Bob")
-    assert at.reopen(again).contacts.get("Bob")["verified"] is True
+    assert at.reopen("Ann").contacts.get("Bob")["verified"] is True
 
 
 def test_federation_card_must_hold_together(tmp_path: Path) -> None:
-    federation = SampleFederation()
+    federation = FakeFederation()
     fields = cards.decode(federation.card()).fields
     other = federation.make_set(1, root=blind.even_secret(5), root_key=federation.parameters.root_key)
     stranger = [{**fields["relays"][0], "key": curve.public((3).to_bytes(32, "big"))}]
@@ -163,7 +130,7 @@ TEXTS = ["hello", "x" * 144, "Grüße, 世界 \u200d", "y" * (16 * 144), "long "
 def test_texts_arrive_once_in_order_byte_for_byte(at: Setting) -> None:
     for text in TEXTS[:4]:
         at.send(text)
-    report = at.fetch()
+    report = at.fetch("Bob")
     assert [message.text for message in report.messages] == TEXTS[:4]
     assert {message.contact for message in report.messages} == {"Ann"}
     assert report.records_matched == len(at.relay.posted) == 1 + 1 + 1 + 16
@@ -189,22 +156,22 @@ def test_records_go_to_the_bucket_of_the_recipient_s_mailbox(at: Setting) -> Non
     at.send("hello")
     digest = hashes.tagged("bucket", at.bob.identity.mailbox)
     assert at.relay.posted[0][1] == int.from_bytes(digest[:2], "big") % 4
-    at.fetch()
+    at.fetch("Bob")
     assert {bucket for bucket, _, _ in at.relay.fetches} == {at.relay.posted[0][1]}
 
 
 def test_report_names_every_round_and_its_published_count(at: Setting) -> None:
     at.send("hello")
     at.clock.next_round(2)
-    report = at.fetch()
+    report = at.fetch("Bob")
     assert [round_ for round_, _ in report.rounds] == [0, 1, 2]
-    assert [count for _, count in report.rounds] == [4, 3, 3]  # the sample relay adds 3 to each
+    assert [count for _, count in report.rounds] == [4, 3, 3]  # NOISE is 3
     assert report.rounds_expired == 0
 
 
 def test_open_round_is_not_fetched_and_sealed_ones_only_once(at: Setting) -> None:
     at.clock.next_round(3)
-    first = at.fetch()
+    first = at.fetch("Bob")
     assert [round_ for round_, _ in first.rounds] == [0, 1, 2, 3]
     at.relay.fetches.clear()
     assert [round_ for round_, _ in asyncio.run(at.bob.fetch()).rounds] == []
@@ -213,7 +180,7 @@ def test_open_round_is_not_fetched_and_sealed_ones_only_once(at: Setting) -> Non
 
 def test_fetch_asks_for_at_most_16_rounds_of_one_epoch(at: Setting) -> None:
     at.clock.to_epoch(1)
-    at.fetch()
+    at.fetch("Bob")
     assert [(start, end) for _, start, end in at.relay.fetches] == [(0, 6), (6, 7)]
 
 
@@ -242,14 +209,14 @@ def test_two_sends_at_once_do_not_use_an_index_twice(at: Setting) -> None:
 def test_first_connection_is_full_later_ones_resume(at: Setting) -> None:
     for text in ("a", "b", "c"):
         at.send(text)
-        at.ann = at.reopen(at.ann)
+        at.reopen("Ann")
     assert at.relay.handshakes == ["full", "resumed", "resumed"]
     assert len(at.relay.used) == 1
 
 
 def test_forgotten_session_costs_a_full_handshake(at: Setting) -> None:
     at.send("a")
-    at.relay.sessions.clear()
+    at.relay.forget_sessions()
     at.send("b")
     at.send("c")
     assert at.relay.handshakes == ["full", "full", "resumed"]
@@ -258,9 +225,9 @@ def test_forgotten_session_costs_a_full_handshake(at: Setting) -> None:
 
 def test_fetching_and_posting_use_different_tokens(at: Setting) -> None:
     asyncio.run(at.bob.send("Ann", "x"))
-    at.fetch()
+    at.fetch("Bob")
     posting = set(at.relay.used)
-    sessions = {token for _, token in at.relay.sessions.values()}
+    sessions = set(at.relay.sessions.values())
     assert len(sessions) == 2
     assert posting < sessions
 
@@ -275,7 +242,7 @@ def test_next_token_is_taken_when_one_is_used_up(at: Setting) -> None:
 def test_quota_the_relay_counts_otherwise_is_no_obstacle(at: Setting) -> None:
     """After a reboot a lease that was open counts as used."""
     at.send("a")
-    at.relay.used = dict.fromkeys(at.relay.used, POSTS)
+    at.relay.use_up_leases()
     at.send("b")
     at.assert_tags_are_fresh()
     assert at.texts() == ["a", "b"]
@@ -287,7 +254,7 @@ def test_when_all_posts_are_used_the_text_waits_for_the_next_epoch(at: Setting) 
     at.send("last")
     with pytest.raises(NotPermitted, match="used up"):
         at.send("waits")
-    at.ann = at.reopen(at.ann)
+    at.reopen("Ann")
     assert len(at.ann.outbox) == 1
     at.clock.to_epoch(1)
     asyncio.run(at.ann.resend())
@@ -313,16 +280,16 @@ def test_tokens_are_fetched_for_both_epochs_at_first_then_for_the_next(at: Setti
 def test_tokens_by_cards_survive_closing_between_every_two(at: Setting) -> None:
     at.clock.to_epoch(1)
     offer = at.issuer.offer(at.ann.request_tokens())
-    challenge = at.reopen(at.ann).challenge_tokens(offer)
+    challenge = at.reopen("Ann").challenge_tokens(offer)
     answer = at.issuer.answer(challenge)
-    assert at.reopen(at.ann).finish_tokens(answer) == (2, 4)
-    assert at.reopen(at.ann).wallet.lacking(2) == TOKENS - 4
+    assert at.reopen("Ann").finish_tokens(answer) == (2, 4)
+    assert at.reopen("Ann").wallet.lacking(2) == TOKENS - 4
 
 
 def test_issuer_that_refuses_one_epoch_still_serves_the_other(at: Setting) -> None:
     carl = at.create("Carl")
 
-    class Partial(PaperIssuer):
+    class Partial(FakeIssuer):
         def offer(self, request: str) -> str:
             if cards.decode(request).fields["epoch"] == 0:
                 raise NotPermitted("no tokens left")
@@ -346,7 +313,7 @@ def test_lost_request_or_answer_means_a_new_index(at: Setting, where: str) -> No
     setattr(at.relay, where, 1)
     with pytest.raises(Unreachable):
         at.send("hello")
-    at.ann = at.reopen(at.ann)
+    at.reopen("Ann")
     (tried,) = seals(at.ann)
     assert tried is not None
     assert tried["index"] == 0
@@ -359,7 +326,7 @@ def test_lost_request_or_answer_means_a_new_index(at: Setting, where: str) -> No
 
 def test_acknowledged_record_is_known_to_be_posted_after_a_crash(at: Setting) -> None:
     at.send("hello")
-    at.ann = at.reopen(at.ann)
+    at.reopen("Ann")
     assert len(at.ann.outbox) == 0
     assert at.ann.wallet.counts()[0]["posts_left"] == (TOKENS - 1) * POSTS - 1
 
@@ -368,19 +335,24 @@ def test_resumption_secret_is_spent_on_disk_before_it_is_shown(at: Setting, monk
     at.send("a")
     (shown,) = at.relay.sessions
 
-    real = at.relay.resume
+    real, following = RelayConnection.resume, []
 
     async def cut_after_hello(host: str, port: int, access_key: bytes, secret: bytes, using: Any) -> Any:
         assert secret == shown
-        await real(host, port, access_key, secret, using)
+
+        def noted(following_secret: bytes) -> None:
+            following.append(following_secret)
+            using(following_secret)
+
+        await real(host, port, access_key, secret, noted)
         raise Cut
 
-    monkeypatch.setattr(at.relay, "resume", cut_after_hello)
+    monkeypatch.setattr(RelayConnection, "resume", cut_after_hello)
     with pytest.raises(Cut):
         at.send("b")
-    at.ann = at.reopen(at.ann)
+    at.reopen("Ann")
     token = at.ann.wallet.for_posting(0, at.relay.key)
-    assert token.resume == hashes.sha256(b"next", shown)
+    assert [token.resume] == following and token.resume != shown
 
 
 def test_chain_and_record_are_on_disk_before_the_first_byte_leaves(
@@ -401,7 +373,7 @@ def test_chain_and_record_are_on_disk_before_the_first_byte_leaves(
         seen.append(sealed["index"])
         return at.relay.open_round
 
-    monkeypatch.setattr("sample_federation.SampleConnection.post", post)
+    monkeypatch.setattr(RelayConnection, "post", post)
     at.send("x" * 300)
     assert seen == [0, 1, 2]
 
@@ -430,7 +402,7 @@ def test_power_cut_at_any_save_of_a_send_loses_and_repeats_nothing(
 ) -> None:
     """Saves of a send of three parts: queue, token, and two a part: 8. The 9th is never reached."""
     at.send("before")
-    at.relay.sessions.clear()  # so that the token's session is saved again
+    at.relay.forget_sessions()  # so that the token's session is saved again
     text = "x" * 300
     with monkeypatch.context() as patch:
         saves = cut_at_save(patch, number, after)
@@ -442,7 +414,7 @@ def test_power_cut_at_any_save_of_a_send_loses_and_repeats_nothing(
             pass
         total = saves()
     assert reached == (number <= total)
-    at.ann = at.reopen(at.ann)
+    at.reopen("Ann")
     queued = number > 1 or after
     asyncio.run(at.ann.resend())
     assert len(at.ann.outbox) == 0
@@ -472,13 +444,12 @@ def test_whatever_breaks_texts_arrive_once_in_order(
             try:
                 at.send(text)
             except Unreachable:
-                at.ann = at.reopen(at.ann)
+                at.reopen("Ann")
             at.clock.now = min(at.clock.now + rounds * ROUND_SECONDS, GENESIS + (2 * EPOCH_ROUNDS - 2) * ROUND_SECONDS)
         asyncio.run(at.ann.resend())
         at.assert_tags_are_fresh()
         assert at.texts() == sent
-        at.ann.close()
-        at.bob.close()
+        at.close()
 
 
 def test_message_interrupted_between_parts_is_finished(at: Setting) -> None:
@@ -496,7 +467,7 @@ def test_message_interrupted_between_parts_is_finished(at: Setting) -> None:
         patch.setattr(Sender, "_post", post)
         with pytest.raises(Cut):
             at.send("x" * 300)
-    at.ann = at.reopen(at.ann)
+    at.reopen("Ann")
     at.send("next")
     assert at.texts() == ["x" * 300, "next"]
 
@@ -530,16 +501,14 @@ def test_record_is_sealed_for_the_epoch_it_is_posted_in(at: Setting) -> None:
 
 
 def test_epoch_that_ends_during_a_send_is_no_obstacle(at: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sample_federation import SampleConnection
+    real = RelayConnection.post
 
-    real = SampleConnection.post
-
-    async def post(connection: SampleConnection, bucket: int, record: bytes) -> int:
+    async def post(connection: RelayConnection, bucket: int, record: bytes) -> int:
         if len(at.relay.posted) == 1:
             at.clock.to_epoch(1)
         return await real(connection, bucket, record)
 
-    monkeypatch.setattr(SampleConnection, "post", post)
+    monkeypatch.setattr(RelayConnection, "post", post)
     report = at.send("x" * 400)
     assert [round_ // EPOCH_ROUNDS for round_ in report.rounds] == [0, 1, 1]
     at.assert_tags_are_fresh()
@@ -547,17 +516,15 @@ def test_epoch_that_ends_during_a_send_is_no_obstacle(at: Setting, monkeypatch: 
 
 
 def test_record_acknowledged_in_the_next_epoch_is_posted_again(at: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sample_federation import SampleConnection
+    real = RelayConnection.post
 
-    real = SampleConnection.post
-
-    async def post(connection: SampleConnection, bucket: int, record: bytes) -> int:
+    async def post(connection: RelayConnection, bucket: int, record: bytes) -> int:
         if not at.relay.posted:
             at.clock.to_epoch(1)
-            connection.epoch = 1  # a relay that does not look at the epoch
+            return at.relay.put(bucket, record)  # a relay that does not look at the epoch
         return await real(connection, bucket, record)
 
-    monkeypatch.setattr(SampleConnection, "post", post)
+    monkeypatch.setattr(RelayConnection, "post", post)
     at.send("hello")
     assert len(at.relay.posted) == 2
     at.assert_tags_are_fresh()
@@ -566,13 +533,11 @@ def test_record_acknowledged_in_the_next_epoch_is_posted_again(at: Setting, monk
 
 def test_not_admitted_within_the_epoch_is_an_error(at: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     async def post(connection: Any, bucket: int, record: bytes) -> int:
-        connection.token = None
+        connection._writer.session.token = None
         return await real(connection, bucket, record)
 
-    from sample_federation import SampleConnection
-
-    real = SampleConnection.post
-    monkeypatch.setattr(SampleConnection, "post", post)
+    real = RelayConnection.post
+    monkeypatch.setattr(RelayConnection, "post", post)
     with pytest.raises(Refusal, match="did not take the token"):
         at.send("hello")
 
@@ -597,7 +562,7 @@ def test_interrupted_fetch_goes_on_and_gives_every_message_once(at: Setting) -> 
     at.relay.fail_fetch = 2  # the second request
     with pytest.raises(Unreachable):
         asyncio.run(at.bob.fetch())
-    at.bob = at.reopen(at.bob)
+    at.reopen("Bob")
     at.relay.fetches.clear()
     report = asyncio.run(at.bob.fetch())
     assert [message.text for message in report.messages] == ["one", "two"]
@@ -617,7 +582,7 @@ def test_power_cut_at_any_save_of_a_fetch_loses_nothing(
         cut_at_save(patch, number, after)
         with pytest.raises(Cut):
             asyncio.run(at.bob.fetch())
-    at.bob = at.reopen(at.bob)
+    at.reopen("Bob")
     report = asyncio.run(at.bob.fetch())
     in_inbox = [message.text for message in at.bob.inbox.messages()]
     assert in_inbox == ["x" * 300]
@@ -637,14 +602,14 @@ def test_expired_rounds_are_counted_and_skipped(at: Setting) -> None:
 
 def test_keys_of_epochs_that_were_read_are_erased(at: Setting) -> None:
     at.send("hello")
-    at.fetch()
+    at.fetch("Bob")
     receive = at.bob.contacts.get("Ann")["receive"]
     assert set(receive["steps"]) == {0}
     old = receive["steps"][0]
     assert old[:72] == bytes(72)
     assert old.count(bytes(72)) == 1
     at.clock.to_epoch(1)
-    at.fetch()
+    at.fetch("Bob")
     receive = at.bob.contacts.get("Ann")["receive"]
     assert set(receive["steps"]) == {1}
     assert receive["epoch"] == 2
@@ -654,37 +619,38 @@ def test_forged_record_under_a_known_tag_burns_nothing(at: Setting) -> None:
     at.send("hello")
     round_, bucket, record = at.relay.posted[0]
     forged = record[:TAG_BYTES] + bytes(232)
-    at.relay.posted.insert(0, (round_, bucket, forged))
-    report = at.fetch()
+    assert at.relay.put(bucket, forged) == round_
+    report = at.fetch("Bob")
     assert [message.text for message in report.messages] == ["hello"]
     assert report.records_matched == 1
 
 
 def test_keys_outlive_a_forgery_read_in_an_earlier_fetch(at: Setting) -> None:
     at.send("hello")
-    round_, bucket, record = at.relay.posted.pop()
-    at.relay.posted.append((round_, bucket, record[:TAG_BYTES] + bytes(232)))
-    assert at.fetch().records_matched == 0
-    at.bob = at.reopen(at.bob)
-    at.relay.posted.append((at.relay.open_round, bucket, record))
+    round_, bucket, record = at.relay.posted[0]
+    at.relay.lose(0)
+    assert at.relay.put(bucket, record[:TAG_BYTES] + bytes(232)) == round_
+    assert at.fetch("Bob").records_matched == 0
+    at.reopen("Bob")
+    at.relay.put(bucket, record)
     assert at.texts() == ["hello"]
 
 
 def test_copied_record_is_read_once(at: Setting) -> None:
     at.send("hello")
-    at.relay.posted.append(at.relay.posted[0])
+    assert at.relay.put(*at.relay.posted[0][1:]) == 0
     at.clock.next_round()
-    at.relay.posted.append((1, *at.relay.posted[0][1:]))
+    assert at.relay.put(*at.relay.posted[0][1:]) == 1
     assert at.texts() == ["hello"]
 
 
 def test_message_of_which_a_record_vanished_is_reported_when_the_next_one_comes(at: Setting) -> None:
     at.send("first")
     at.send("x" * 300)
-    del at.relay.posted[2]
+    at.relay.lose(2)
     assert at.texts() == ["first"]
     at.send("third")
-    gap, third = at.fetch().messages
+    gap, third = at.fetch("Bob").messages
     assert (gap.lost, gap.text) == (1, "x" * (300 - 144))
     assert (third.lost, third.text) == (0, "third")
 
@@ -692,8 +658,9 @@ def test_message_of_which_a_record_vanished_is_reported_when_the_next_one_comes(
 def test_whole_messages_that_vanished_are_counted(at: Setting) -> None:
     for text in ("one", "two", "three"):
         at.send(text)
-    del at.relay.posted[0:2]
-    assert at.fetch().messages == [Message("Ann", 2, "three", 0, 2)]
+    at.relay.lose(0)
+    at.relay.lose(1)
+    assert at.fetch("Bob").messages == [Message("Ann", 2, "three", 0, 2)]
     at.send("four")
     assert at.texts() == ["four"]
 
@@ -769,9 +736,9 @@ def test_wrong_clock_does_not_advance_the_chain(at: Setting) -> None:
 
 
 def test_newer_parameters_are_taken_from_the_relay(at: Setting) -> None:
-    at.relay.parameters = at.federation.make_set(2, first_epoch=1, buckets=2)
+    at.relay.install(at.federation.make_set(2, first_epoch=1, buckets=2))
     asyncio.run(at.ann.status())
-    at.ann = at.reopen(at.ann)
+    at.reopen("Ann")
     assert at.ann.federation.digest == at.relay.parameters.digest
     assert at.ann.federation.governing(0).buckets == 4
     assert at.ann.federation.governing(1).buckets == 2
@@ -789,7 +756,7 @@ def test_newer_parameters_are_taken_from_the_relay(at: Setting) -> None:
 def test_other_parameters_are_refused_and_change_nothing(at: Setting, case: str) -> None:
     held = at.ann.federation.digest
     make = at.federation.make_set
-    at.relay.parameters = {
+    at.relay.claimed = {
         "older serial": lambda: make(0, buckets=2),
         "same serial": lambda: make(1, buckets=2),
         "other root": lambda: make(2, root=blind.even_secret(11)),
@@ -802,20 +769,20 @@ def test_other_parameters_are_refused_and_change_nothing(at: Setting, case: str)
     with pytest.raises(IntegrityError):
         at.send("hello")
     assert at.relay.posted == []
-    assert at.reopen(at.ann).federation.digest == held
+    assert at.reopen("Ann").federation.digest == held
 
 
 def test_relay_that_does_not_know_of_a_new_relay_yet_can_still_be_used(at: Setting) -> None:
-    at.relay.parameters = at.federation.make_set(0, relays=[(at.federation.relay_keys[0], bytes(31) + b"\1")])
+    at.relay.claimed = at.federation.make_set(0, relays=[(at.federation.relay_keys[0], bytes(31) + b"\1")])
     held = at.ann.federation.digest
     at.send("hello")
     assert at.texts() == ["hello"]
-    assert at.reopen(at.ann).federation.digest == held
+    assert at.reopen("Ann").federation.digest == held
 
 
 @pytest.mark.parametrize("change", [{"epsilon": 2_000_000}, {"thresholds": bytes(16)}, {"posts_per_token": POSTS + 16}])
 def test_relay_with_earlier_parameters_that_promise_less_is_refused(at: Setting, change: dict[str, Any]) -> None:
-    at.relay.parameters = at.federation.make_set(0, **change)
+    at.relay.claimed = at.federation.make_set(0, **change)
     with pytest.raises(IntegrityError):
         at.send("hello")
     assert at.relay.posted == []
@@ -825,12 +792,12 @@ def test_relay_that_hands_out_other_parameters_than_it_names_is_refused(
     at: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named, handed = at.federation.make_set(3), at.federation.make_set(2)
-    at.relay.parameters = named
+    at.relay.claimed = named
 
     async def params(connection: Any) -> bytes:
         return handed.blob
 
-    monkeypatch.setattr("sample_federation.SampleConnection.params", params)
+    monkeypatch.setattr(RelayConnection, "params", params)
     with pytest.raises(IntegrityError, match="other parameters than it hands out"):
         asyncio.run(at.ann.status())
 
@@ -839,7 +806,7 @@ def test_relay_that_serves_fewer_rounds_than_it_says_is_refused(at: Setting, mon
     async def fetch(connection: Any, bucket: int, start: int, end: int) -> list[Any]:
         return []
 
-    monkeypatch.setattr("sample_federation.SampleConnection.fetch", fetch)
+    monkeypatch.setattr(RelayConnection, "fetch", fetch)
     at.clock.next_round()
     with pytest.raises(RelayRefused, match="does not serve"):
         asyncio.run(at.bob.fetch())

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tessera.keyring import KeyRing
+from tessera.nor import SECTOR_BYTES
 from tessera.params import Parameters, encode
 from tessera_host.errors import InvalidInput, UsageError
 from tessera_host.planning import plan
-from tessera_host.planning.boards import BOARDS, KEYRING_SECTORS, SECTOR_BYTES
+from tessera_host.planning.boards import BOARDS, KEYRING_SECTORS
 from tessera_host.privacy import noise
 
 BRANCH = plan.Choice(Fraction("0.1"), Fraction("1e-6"), members=24)

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from sample_federation import SampleFederation
 
-from tessera_host.protocol.federation import Federation, read_card
+from tessera_host.protocol.federation import Federation
 from tessera_host.relay.status import RelayStatus, remarks
+from tests.support.fake_federation import FakeFederation
 
 WELL = RelayStatus(
     relay="berlin",
@@ -25,7 +25,7 @@ WELL = RelayStatus(
 
 @pytest.fixture
 def federation() -> Federation:
-    return Federation(read_card(SampleFederation().card()))
+    return FakeFederation().known()
 
 
 def test_a_relay_that_is_well_needs_no_remark(federation: Federation) -> None:

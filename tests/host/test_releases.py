@@ -2,19 +2,15 @@
 
 import hashlib
 import json
-from fractions import Fraction
 
 import pytest
 
 from tessera.release import BUNDLE, IMAGE, SLOT
 from tessera_host import cli
 from tessera_host.errors import IntegrityError, InvalidInput
-from tessera_host.issuer.issuer import Issuer
-from tessera_host.planning import plan
 from tessera_host.protocol import releases
+from tests.support.organisation import PASSPHRASE, new_issuer
 
-PASSPHRASE = "correct horse"
-PLAN = plan.make(plan.Choice(Fraction("0.1"), Fraction("1e-6"), members=24))
 BASE = bytes(range(8))
 
 
@@ -33,7 +29,7 @@ def write_image(folder, names, **changes):
 
 @pytest.fixture
 def issuer(tmp_path):
-    with Issuer.create(tmp_path / "issuer", PASSPHRASE, PLAN, "Berlin office") as made:
+    with new_issuer(tmp_path, name="Berlin office") as made:
         yield made
 
 

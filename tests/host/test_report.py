@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pypdfium2
 import pytest
-from paper_ledger import FIRMWARE, PaperLedger
-from sample_federation import EPOCH_ROUNDS
 
 from tessera_host.audit import audit
 from tessera_host.audit.archive import AuditArchive
@@ -22,7 +20,9 @@ from tessera_host.planning import plan
 from tessera_host.privacy import noise
 from tessera_host.report import annex, html, pdf
 from tessera_host.report.document import Basis, Document, Figure, Notice, Table, Tone
-from tessera_host.report.facts import Facts, duration
+from tessera_host.report.facts import Facts
+from tests.support.fake_federation import EPOCH_ROUNDS
+from tests.support.fake_ledger import FIRMWARE, FakeLedger
 
 MADE = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 CHOICE = plan.Choice(Fraction("0.1"), Fraction("1e-6"), members=24)
@@ -40,14 +40,14 @@ def annex_of_a_plan() -> Document:
 
 
 @pytest.fixture(scope="module")
-def ledger() -> PaperLedger:
-    return PaperLedger()
+def ledger() -> FakeLedger:
+    return FakeLedger()
 
 
 def audited(
-    ledger: PaperLedger, folder: Path, checkpoints: dict[int, bytes], open_epoch: int
+    ledger: FakeLedger, folder: Path, checkpoints: dict[int, bytes], open_epoch: int
 ) -> tuple[Document, LedgerAudit]:
-    gathered = audit.gather(ledger.known(), AuditArchive(folder), [], [])
+    gathered = audit.gather(ledger.federation.known(), AuditArchive(folder), [], [])
     gathered.firmware[FIRMWARE] = Firmware("approved on paper", True)
     answers = ledger.answers(checkpoints, open_epoch)
     found = audit.judge(gathered, ledger.relay(), answers, answers.open_round)
@@ -163,14 +163,6 @@ def test_retention_and_words_follow_the_parameters(planned):
     assert f"1 in {int(1 / ONE):,}" in planned.text()
 
 
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(1, "1 second"), (59, "59 seconds"), (300, "5 minutes"), (5400, "1.5 hours"), (86400, "1 day")],
-)
-def test_times_are_said_in_their_unit(seconds, said):
-    assert duration(seconds) == said
-
-
 def test_below_the_floor_is_said_to_be(ledger):
     few = plan.make(plan.Choice(Fraction("0.1"), Fraction("1e-6"), members=5, allow_small=True))
     document = annex.of_plan(Facts.of_plan(few), MADE)
@@ -243,7 +235,7 @@ def test_a_tampered_checkpoint_is_shown_and_nothing_is_claimed_of_it(ledger, tmp
 
 
 def test_a_parameter_change_and_unknown_firmware_are_shown(tmp_path):
-    ledger = PaperLedger()
+    ledger = FakeLedger()
     shown = ledger.chain(range(2))
     ledger.parameters = ledger.make_set(2, first_epoch=2, buckets=1, members=40)
     shown |= {2: ledger.sign(2), 3: ledger.sign(3, firmware=b"?" * 32)}

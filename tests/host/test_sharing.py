@@ -11,7 +11,7 @@ from tessera_host.errors import KeystoreError
 from tessera_host.member.sharing import SharedMember
 
 
-class PaperMember:
+class FakeMember:
     """A keystore that takes its time to be had, and notices misuse."""
 
     def __init__(self) -> None:
@@ -34,8 +34,8 @@ class PaperMember:
     close = release
 
 
-def made() -> tuple[PaperMember, SharedMember]:
-    member: Any = PaperMember()
+def made() -> tuple[FakeMember, SharedMember]:
+    member: Any = FakeMember()
     return member, SharedMember(member)
 
 

@@ -13,21 +13,11 @@ from tessera_host.errors import NotPermitted, QuotaUsed, TryLater, Unreachable
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.member import token_exchange
 from tessera_host.member.member import Member
-from tessera_host.planning import plan
+from tests.support.clock import Clock
+from tests.support.organisation import Listed, Organisation, new_issuer, planned
 
-PASSPHRASE = "correct horse"
-NOW = 1_767_225_607
 TOKENS = 6
-PLAN = plan.make(
-    plan.Choice(
-        plan.decimal_option("epsilon", "1"),
-        plan.decimal_option("delta", "1e-6"),
-        members=4,
-        tokens_per_epoch=TOKENS,
-        retention_epochs=1,
-        allow_small=True,
-    )
-)
+PLAN = planned(tokens_per_epoch=TOKENS, retention_epochs=1)
 
 
 class Lossy:
@@ -53,34 +43,24 @@ class Lossy:
         return answer
 
 
-class Office:
+class Office(Organisation):
+    """One member on the roster."""
+
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.now = NOW
-        self.issuer = Issuer.create(folder / "issuer", PASSPHRASE, PLAN, "Office", now=self.clock)
-        self.issuer.add_relay("first", "relay.example", 8100, folder / "relay")
-        self.member = Member.create(folder / "ann", "ann", self.issuer.federation_card, PASSPHRASE, self.clock)
-        self.issuer.admit(self.member.card())
+        clock = Clock()
+        super().__init__(folder, new_issuer(folder, PLAN, Listed(), clock=clock), clock)
+        self.admit("ann")
 
-    def clock(self) -> int:
-        return self.now
-
-    def reopen(self) -> None:
-        """As after a crash."""
-        self.member.close()
-        self.member = Member.open(self.folder / "ann", PASSPHRASE, self.clock)
-
-    def close(self) -> None:
-        self.member.close()
-        self.issuer.close()
+    @property
+    def member(self) -> Member:
+        return self.members["ann"]
 
 
 @pytest.fixture
 def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     quick_keystores.use(monkeypatch)
-    made = Office(tmp_path)
-    yield made
-    made.close()
+    with Office(tmp_path) as made:
+        yield made
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -98,8 +78,8 @@ def test_no_token_is_lost_whatever_is_lost_on_the_way(
                 break
             except Unreachable:
                 if data.draw(st.booleans()):
-                    office.reopen()
-        office.reopen()
+                    office.reopen("ann")
+        office.reopen("ann")
         assert len(office.member.wallet.of(1, office.member.federation.home.key)) == TOKENS
         office.close()
 
@@ -121,17 +101,15 @@ def test_cards_that_the_issuer_forgot_are_given_up(office: Office) -> None:
 
 
 def test_when_others_are_being_served_the_member_comes_later_with_the_same_card(office: Office) -> None:
-    other = Member.create(office.folder / "ben", "ben", office.issuer.federation_card, PASSPHRASE, office.clock)
-    office.issuer.admit(other.card())
+    other = office.admit("ben")
     office.issuer.offer(other.request_tokens(1, count=4))
     with pytest.raises(TryLater) as caught:
         token_exchange.run(office.member.token_errand(1), office.issuer)
     card = office.member.wallet.unfinished(1)
     assert card is not None
     assert office.issuer.summary()["members"][0]["tokens_next_epoch"] == 0
-    office.now += caught.value.retry_after
+    office.clock.now += caught.value.retry_after
     assert token_exchange.run(office.member.token_errand(1), office.issuer) == TOKENS
-    other.close()
 
 
 def test_who_is_not_on_the_roster_is_told_so(office: Office) -> None:

@@ -8,14 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_federation import POSTS, TOKENS, PaperIssuer, SampleFederation
 
 from tessera import curve, hashes
 from tessera_host.errors import IntegrityError, InvalidInput, NotPermitted, UsageError
 from tessera_host.member.wallet import Token, Wallet, deal
 from tessera_host.protocol import blind, cards
-from tessera_host.protocol.federation import Federation, read_card
-from tessera_host.protocol.identity import Identity
+from tests.support.fake_federation import POSTS, TOKENS, FakeFederation, FakeIssuer, identity
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "token.json").read_text())
 EPOCH = 4
@@ -25,12 +23,11 @@ class Setting:
     """A member's wallet and an issuer."""
 
     def __init__(self, **changes: Any) -> None:
-        self.federation = SampleFederation(relays=2, **changes)
-        secret = blind.even_secret(blind.random_scalar())
-        self.identity = Identity("Ann", secret, curve.public(secret)[1:], bytes(16))
+        self.federation = FakeFederation(relays=2, **changes)
+        self.identity = identity("Ann")
         self.state: dict[str, Any] = {"tokens": [], "requests": {}, "sessions": {}}
-        self.wallet = Wallet(self.state, self.identity, Federation(read_card(self.federation.card())))
-        self.issuer = PaperIssuer(self.federation)
+        self.wallet = Wallet(self.state, self.identity, self.federation.known())
+        self.issuer = FakeIssuer(self.federation)
         self.relay = self.federation.relay_keys[0]
 
     def get(self, epoch: int = EPOCH) -> None:
@@ -286,7 +283,7 @@ def test_answer_that_does_not_hold_is_refused_as_a_whole(at: Setting) -> None:
 
 
 def test_token_under_a_key_that_was_replaced_meanwhile_is_refused(at: Setting) -> None:
-    federation = Federation(read_card(at.federation.card()))
+    federation = at.federation.known()
     at.wallet = Wallet(at.state, at.identity, federation)
     answer = at.issuer.answer(at.wallet.challenge(at.issuer.offer(at.wallet.request(EPOCH, [at.relay] * 4, 0))))
     at.federation.master = bytes(32)

@@ -12,11 +12,12 @@ from pathlib import Path
 import filelock
 import pytest
 
-from tessera_host import config, duration
-from tessera_host.errors import InvalidInput, UsageError, WrongPassphrase
+from tessera_host import config
+from tessera_host.errors import InvalidInput, WrongPassphrase
 from tessera_host.keys import passphrase, unlocking
 from tessera_host.keys.keystore import DerivedKey, Keystore
 from tessera_host.keys.unlocking import Keys
+from tests.patience import PATIENCE_SECONDS
 
 KEY = {"salt": "00" * 16, "key": "11" * 32}
 
@@ -123,7 +124,7 @@ def test_process_ends_when_it_is_locked_or_the_user_logs_out(session: Path, tmp_
         unlocking.keep(path, derived(path), 60)
         assert serving()
         end()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while serving() and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not serving()
@@ -178,7 +179,7 @@ def test_file_comes_before_what_is_unlocked_and_that_before_the_prompt(
 
 async def test_process_without_a_key_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unlocking, "START_SECONDS", 0.05)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await unlocking.serve(tmp_path / "s", Keys())
 
 
@@ -223,15 +224,3 @@ def test_settings_file_that_was_named_has_to_be_there(tmp_path: Path, monkeypatc
     monkeypatch.setenv(config.ENVIRONMENT, str(tmp_path / "none"))
     with pytest.raises(InvalidInput, match="TESSERA_CONFIG names it"):
         config.load()
-
-
-@pytest.mark.parametrize(("text", "length"), [("90s", 90), ("30m", 1800), ("8h", 28800), ("2d", 172800)])
-def test_lengths_of_time(text: str, length: int) -> None:
-    assert duration.seconds(text) == length
-    assert duration.seconds(duration.text(length)) == length
-
-
-@pytest.mark.parametrize("text", ["", "8", "h", "0h", "-1h", "1.5h", "8 h", "367d", "9" * 30 + "d", "8H"])
-def test_what_is_no_length_of_time(text: str) -> None:
-    with pytest.raises(UsageError, match="30m, 8h or 2d"):
-        duration.seconds(text)

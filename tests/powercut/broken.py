@@ -1,21 +1,37 @@
-# Relays that break a promise on purpose, to show that the suite would notice.
+# Relays that break a promise on purpose, to show that the suite would notice. Each keeps all promises while the power
+# stays on, so that only a cut gives it away, and stands with what the suite must then say.
 
 from slots import Slots
 
 from tessera.keyring import KeyRing
 from tessera.recordlog import RecordLog
+from tessera.relay import Relay
 
 
 def _acknowledge_before_programming():
-    """A record is kept until the next one comes before it is programmed."""
+    """A record waits in RAM until another one comes, or until someone reads or sectors are erased."""
     append = RecordLog.append
-    waiting = []
+
+    def program(self):
+        arguments, self.waiting = getattr(self, "waiting", None), None
+        if arguments:
+            append(self, *arguments)
 
     def late(self, *arguments):
-        waiting.append(arguments)
-        return append(self, *waiting.pop(0)) if len(waiting) > 1 else 0
+        program(self)
+        self.waiting = arguments
+        return 0
+
+    def in_time(method):
+        def after_programming(self, *arguments):
+            program(self)
+            return method(self, *arguments)
+
+        return after_programming
 
     RecordLog.append = late
+    for name in ("pages_of", "erase_ahead"):
+        setattr(RecordLog, name, in_time(getattr(RecordLog, name)))
 
 
 def _keep_old_keys():
@@ -39,34 +55,42 @@ def _forget_leases():
 
 
 def _use_numbers_again():
-    """A boot starts with the number of the newest sector instead of one that was never used."""
+    """A boot takes the number after the newest sector's, which a sector of torn pages may have."""
     recover = RecordLog.recover
 
     def again(self, *arguments):
         following = recover(self, *arguments)
-        self._number -= 2
-        return following - 2
+        self._number -= 1
+        return following - 1
 
     RecordLog.recover = again
 
 
 def _try_again_and_again():
-    """That code was tried is not noted before it runs."""
-    choose = Slots.choose
+    """That code was tried is noted only once the relay has started."""
+    choose, start = Slots.choose, Relay.start
+    writes = []
 
     def hopeful(self):
         write, self._write = self._write, lambda: None
         chosen = choose(self)
         self._write = write
+        writes[:] = [write]
         return chosen
 
-    Slots.choose = hopeful
+    def note_then(self):
+        start(self)
+        while writes:
+            writes.pop()()
+
+    Slots.choose, Relay.start = hopeful, note_then
 
 
+# Name -> what breaks the relay, the workload whose cuts show it, every which operation is cut, and what the suite says.
 BROKEN = {
-    "late program": _acknowledge_before_programming,
-    "old keys": _keep_old_keys,
-    "forgotten leases": _forget_leases,
-    "old numbers": _use_numbers_again,
-    "endless trials": _try_again_and_again,
+    "late program": (_acknowledge_before_programming, "post across sectors", 5, "an acknowledged record is lost"),
+    "old keys": (_keep_old_keys, "change of epoch", 5, "an erased key is still on the flash"),
+    "forgotten leases": (_forget_leases, "leases", 5, "quota came back"),
+    "old numbers": (_use_numbers_again, "seal a round", 1, "is used twice under one key"),
+    "endless trials": (_try_again_and_again, "update", 5, "code is tried twice"),
 }

@@ -112,7 +112,7 @@ class Suite:
 
 def main(name, depth, shard, shards, step, broken=None):
     if broken:
-        BROKEN[broken]()
+        BROKEN[broken][0]()
     suite = Suite(WORKLOADS[name], int(depth), int(shard), int(shards), int(step))
     print(json.dumps(suite.run()))
 

@@ -29,7 +29,7 @@ RING_SECTORS, KEYRING_SECTORS = 212, 4  # of a Pico W
 TABLE = 4  # of noise_table.json: ε = 0.25, δ = 10^-6
 
 _PROGRAM = Path(__file__).with_name("soak_relay.py")
-_START_SECONDS = 30
+_START_SECONDS = 300  # an overall limit, no measure
 # A look of soak_relay.py and the three lines of micropython.mem_info() after it. A power cut may have torn the last.
 _LOOK = re.compile(
     r"^look (\d+) (\d+) (\d+) (\d+)\n(?:mem: .*\n)?stack: .*\nGC: total: \d+, used: (\d+), free: \d+.*\n"

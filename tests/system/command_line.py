@@ -1,4 +1,4 @@
-"""The commands as a person runs them: every one a process of its own, and everything it says is kept.
+"""The commands as a person runs them: every one a process of its own (nursery.py), and everything it says is kept.
 
 Owns how a command is run and what holds for all of them: the exit status that was expected, no traceback, with --json
 exactly one JSON object. What a command should say is the test's business.
@@ -15,16 +15,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nursery import Nursery
+
 from tessera_host.keys.keystore import Keystore
 from tessera_host.protocol import cards
+from tests.patience import PATIENCE_SECONDS
 
 TESSERA = Path(sys.executable).with_name("tessera")
-TIMEOUT_SECONDS = 120
+NURSERY = Nursery()
 
 
 def python_module(name: str, *arguments: object) -> list[str]:
     """The command that runs a module of the host package."""
     return [sys.executable, "-m", name, *map(str, arguments)]
+
+
+def run_program(command: list[str], folder: Path, environment: dict[str, str], typed: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 @dataclass(frozen=True)
@@ -47,16 +63,13 @@ class CommandLine:
 
     def run(self, *command: object, code: int = 0, typed: str | None = None, **environment: str) -> Said:
         """Run a program. `typed` comes from its standard input, `environment` is added to it."""
-        done = subprocess.run(
-            [str(word) for word in command],
-            cwd=self.folder,
-            env=self.environment | environment,
-            input=typed or "",
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-        )
-        said = Said(done.stdout, done.stderr, done.returncode)
+        program, *words = (str(word) for word in command)
+        whole = self.environment | environment
+        if program == str(TESSERA):
+            status, out, error = NURSERY.run(words, self.folder, whole, typed or "")
+        else:
+            status, out, error = run_program([program, *words], self.folder, whole, typed or "")
+        said = Said(out, error, status)
         self.transcript += [said.out, said.error]
         assert "Traceback" not in said.error + said.out, said
         assert said.code == code, (command, said)
@@ -145,7 +158,7 @@ class Running:
         if self.process.stdout is None or self.process.stdout.closed:
             return Said("", "", self.process.returncode)
         try:
-            out, error = self.process.communicate(timeout=15)
+            out, error = self.process.communicate(timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             out, error = self.process.communicate()

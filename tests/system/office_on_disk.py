@@ -6,29 +6,23 @@ Owns how the system tests set one up. Nothing in it is a stand-in: keys, tokens,
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from fractions import Fraction
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from tessera_host.cli.demo import free_port
-from tessera_host.issuer.issuer import Issuer
 from tessera_host.member.member import Member
-from tessera_host.planning import plan
 from tessera_host.protocol.relay_connection import RelayConnection
 from tessera_host.relay.process import RelayProcess
+from tests.support.organisation import Listed, Organisation, new_issuer, planned
 
 PASSPHRASE = "a passphrase that appears nowhere else"
 ROOT = Path(__file__).resolve().parents[2]
 # Short rounds, epochs longer than a test, and little cover traffic, so that reading a round takes little time.
 QUICK: dict[str, Any] = {
-    "epsilon": Fraction(1),
-    "delta": Fraction("1e-6"),
-    "members": 4,
     "round_seconds": 1,
     "epoch_rounds": 600,
     "retention_epochs": 2,
     "posts_per_token": 32,
-    "allow_small": True,
 }
 # Tests talk more in a minute than a member does in a day, at an ε that no office would choose.
 ALL_DAY_LONG = {"epsilon": "99", "delta": "0.5"}
@@ -42,7 +36,7 @@ class RelayOnCPython(RelayProcess):
         return [sys.executable, str(script), str(self.directory), "--port", str(self.port), "--report"]
 
 
-class OfficeOnDisk:
+class OfficeOnDisk(Organisation):
     """An issuer, a relay (not started) and its members in a folder; a context manager that closes and ends it all."""
 
     def __init__(
@@ -53,40 +47,16 @@ class OfficeOnDisk:
         epochs: int = 30,
         **choice: Any,
     ) -> None:
-        self.folder = folder
         self.port = free_port()
-        planned = plan.make(plan.Choice(**QUICK | choice))
-        self.issuer = Issuer.create(
-            folder / "issuer", PASSPHRASE, planned, "Office", epochs=epochs, genesis=genesis, budget=ALL_DAY_LONG
-        )
-        self.issuer.add_relay("relay", "127.0.0.1", self.port, folder / "relay", time_server)
+        relay = Listed("relay", "127.0.0.1", self.port, time_server)
+        settings: dict[str, Any] = {"epochs": epochs, "genesis": genesis, "budget": ALL_DAY_LONG}
+        issuer = new_issuer(folder, planned(**QUICK | choice), relay, passphrase=PASSPHRASE, **settings)
+        super().__init__(folder, issuer, passphrase=PASSPHRASE)
         self.relay = RelayProcess(folder / "relay", self.port)
-        self.members: list[Member] = []
-
-    def member(self, name: str) -> Member:
-        """A member who is on the roster and has tokens."""
-        member = Member.create(self.folder / name, name, self.issuer.federation_card, PASSPHRASE)
-        self.members.append(member)
-        self.issuer.admit(member.card())
-        member.fetch_tokens(self.issuer)
-        return member
-
-    def two_who_met(self) -> tuple[Member, Member]:
-        alice, bob = self.member("alice"), self.member("bob")
-        bob.accept(alice.confirm(bob.answer(alice.invite("bob"), "alice")))
-        return alice, bob
 
     def close(self) -> None:
         self.relay.kill()
-        for member in self.members:
-            member.close()
-        self.issuer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        super().close()
 
 
 @asynccontextmanager

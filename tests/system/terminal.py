@@ -11,8 +11,9 @@ import pexpect
 import pyte
 from command_line import TESSERA
 
+from tests.patience import PATIENCE_SECONDS
+
 COLUMNS, LINES = 100, 40
-PATIENCE_SECONDS = 30
 
 
 class Terminal:

@@ -11,6 +11,8 @@ import pytest
 from command_line import TESSERA, CommandLine, one_object
 from office_on_disk import PASSPHRASE, OfficeOnDisk
 
+from tests.patience import PATIENCE_SECONDS
+
 EPOCH_ROUNDS = 3  # seconds
 BROKEN, UNREACHABLE = 8, 6
 
@@ -30,7 +32,7 @@ class Auditor:
 
     def wait_for_epochs(self, count: int) -> dict[str, Any]:
         """Audit until so many epochs were verified."""
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < until:
             found = self.audit()
             if len(found["relays"][0]["verified"]) >= count:

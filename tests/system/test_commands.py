@@ -15,6 +15,7 @@ from tessera_host.cli.demo import free_port
 from tessera_host.keys.keystore import Keystore
 from tessera_host.protocol import cards
 from tessera_host.relay.process import RelayProcess
+from tests.patience import PATIENCE_SECONDS
 
 MEMBERS = ("alice", "bob", "carol", "erin")
 USAGE, INVALID, KEYSTORE, NOT_PERMITTED, UNREACHABLE, REFUSED, INTEGRITY = 2, 3, 4, 5, 6, 7, 8
@@ -76,7 +77,7 @@ class Federation:
 
     def fetched(self, name: str) -> list[dict[str, Any]]:
         """The new messages of the next fetch that brings any."""
-        until = time.monotonic() + 30
+        until = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < until:
             if messages := self.json("fetch", "--home", self.home(name))["messages"]:
                 return list(messages)
@@ -214,7 +215,7 @@ def test_tokens_that_are_forged_or_for_another_epoch_are_refused_by_the_relay(of
 def test_tokens_of_another_federation_are_refused_by_the_relay(office: Federation, tmp_path: Path) -> None:
     """They verify under another federation's key of the same epoch."""
     with OfficeOnDisk(tmp_path, int(time.time()) - QUICK["epoch_rounds"]) as other:
-        theirs = other.member("carol").wallet.of(1, other.issuer.relays[0]["key"])
+        theirs = other.supply("carol").wallet.of(1, other.issuer.relays[0]["key"])
         foreign = [dict(token.state) for token in theirs]
 
     def change(now: list[Any], _: list[Any]) -> list[Any]:
@@ -245,7 +246,7 @@ def test_relay_that_is_not_the_one_on_the_card_is_not_used(office: Federation, t
     """Another relay answers at the address: it cannot finish the handshake, so it is told nothing."""
     with OfficeOnDisk(tmp_path / "two relays") as federation:
         federation.issuer.add_relay("stranger", "127.0.0.1", free_port(), tmp_path / "stranger")
-        federation.member("dave").close()
+        federation.supply("dave").close()
         status = ("status", "--home", federation.folder / "dave")
         with RelayProcess(tmp_path / "stranger", federation.port).start():
             office.refused(UNREACHABLE, *status)

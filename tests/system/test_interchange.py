@@ -98,7 +98,7 @@ async def visit(member: Member, posts: int, seen: Batches, posted: Batches, tier
 
 async def test_relay_may_change_its_runtime_from_start_to_start(office: OfficeOnDisk) -> None:
     """MicroPython, CPython, MicroPython after SIGKILL, CPython: epochs change meanwhile, batches do not."""
-    member = office.member("alice")
+    member = office.supply("alice")
     runtimes = {
         RelayProcess(office.relay.directory, office.port): tier_of_micropython(),
         RelayOnCPython(office.relay.directory, office.port): curve.TIER,
@@ -124,7 +124,7 @@ async def test_relay_may_change_its_runtime_from_start_to_start(office: OfficeOn
 
 async def test_closed_epochs_have_one_checkpoint(office: OfficeOnDisk) -> None:
     """The ledger that MicroPython signed is what CPython hands out."""
-    member = office.member("alice")
+    member = office.supply("alice")
     answers = []
     for relay in (office.relay, RelayOnCPython(office.relay.directory, office.port)):
         with relay.start():
@@ -135,7 +135,7 @@ async def test_closed_epochs_have_one_checkpoint(office: OfficeOnDisk) -> None:
 
 
 async def test_core_on_cpython_opens_the_flash_files_and_makes_the_same_cells(office: OfficeOnDisk) -> None:
-    member = office.member("alice")
+    member = office.supply("alice")
     with office.relay.start():
         seen: Batches = {}
         await until_epoch_has_time(member, office.issuer)

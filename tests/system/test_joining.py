@@ -13,11 +13,11 @@ from command_line import TESSERA, CommandLine, Running
 from office_on_disk import PASSPHRASE, QUICK
 
 from tessera_host.cli.demo import free_port
-from tessera_host.issuer.issuer import Issuer
 from tessera_host.keys.keystore import Keystore
 from tessera_host.member.member import Member
-from tessera_host.planning import plan
 from tessera_host.relay.process import RelayProcess
+from tests.patience import PATIENCE_SECONDS
+from tests.support.organisation import Listed, new_issuer, planned
 
 RELAYS = ("berlin", "munich")
 CHOSEN = "a passphrase that ben chose"
@@ -30,14 +30,10 @@ class Office:
         self.folder = folder
         self.command = CommandLine(folder, PASSPHRASE)
         self.port = free_port()
-        choice = plan.Choice(**QUICK | {"tokens_per_epoch": 3, "posts_per_token": 16})
-        self.relays: list[RelayProcess] = []
-        with Issuer.create(folder / "issuer", PASSPHRASE, plan.make(choice), "Office", epochs=30) as issuer:
-            issuer.set_service("127.0.0.1", self.port)
-            for name in RELAYS:
-                relay = RelayProcess(folder / name, free_port())
-                issuer.add_relay(name, "127.0.0.1", relay.port, folder / name)
-                self.relays.append(relay)
+        made = planned(**QUICK | {"tokens_per_epoch": 3, "posts_per_token": 16})
+        listed = [Listed(name, "127.0.0.1", free_port()) for name in RELAYS]
+        self.relays = [RelayProcess(folder / relay.name, relay.port) for relay in listed]
+        new_issuer(folder, made, *listed, passphrase=PASSPHRASE, service_port=self.port, epochs=30).close()
         for name in RELAYS:  # the first was made before the second was listed
             (folder / name / "parameters").write_bytes((folder / "issuer" / "parameters.tpr").read_bytes())
         line = [TESSERA, "issuer", "serve", "issuer", "--host", "127.0.0.1", "--json"]
@@ -65,9 +61,14 @@ def office(tmp_path: Path) -> Iterator[Office]:
 def terminal(office: Office, *arguments: object) -> "pexpect.spawn[str]":
     environment = office.command.environment | {"TESSERA_PASSPHRASE_FILE": "", "COLUMNS": "100"}
     return pexpect.spawn(
-        str(TESSERA), [str(argument) for argument in arguments], encoding="utf-8", timeout=20, dimensions=(60, 100),
-        env=environment, cwd=str(office.folder),
-    )  # fmt: skip
+        str(TESSERA),
+        [str(argument) for argument in arguments],
+        encoding="utf-8",
+        timeout=PATIENCE_SECONDS,
+        dimensions=(60, 100),
+        env=environment,
+        cwd=str(office.folder),
+    )
 
 
 def ended(child: "pexpect.spawn[str]") -> int:
@@ -138,7 +139,7 @@ async def _exchange(ann: Member, ben: Member) -> None:
     await ann.send("ben", "from Berlin")
     await ben.send("ann", "from Munich")
     texts: dict[str, list[Any]] = {"ann": [], "ben": []}
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not all(texts.values()) and time.monotonic() < deadline:
         await asyncio.sleep(0.5)
         for member in (ann, ben):

@@ -6,9 +6,10 @@ from pathlib import Path
 import pexpect
 import pytest
 from command_line import TESSERA
-from sample_federation import SampleFederation
 
 from tessera_host.member.member import Member
+from tests.patience import PATIENCE_SECONDS
+from tests.support.fake_federation import FakeFederation
 
 PASSPHRASE = "correct horse battery"
 
@@ -16,7 +17,7 @@ PASSPHRASE = "correct horse battery"
 @pytest.fixture
 def homes(tmp_path: Path) -> tuple[Path, Path]:
     """Two members of an office whose relay does not run: a meeting needs none."""
-    card = SampleFederation().card()
+    card = FakeFederation().card()
     for name in ("ann", "bob"):
         Member.create(tmp_path / name, name, card, PASSPHRASE).close()
     return tmp_path / "ann", tmp_path / "bob"
@@ -26,7 +27,13 @@ def terminal(home: Path, *arguments: object) -> "pexpect.spawn[str]":
     environment = {**os.environ, "TESSERA_PASSPHRASE_FILE": "", "COLUMNS": "100", "LINES": "60"}
     line = [*(str(argument) for argument in arguments), "--home", str(home)]
     child = pexpect.spawn(
-        str(TESSERA), line, encoding="utf-8", timeout=20, dimensions=(60, 100), env=environment, echo=False
+        str(TESSERA),
+        line,
+        encoding="utf-8",
+        timeout=PATIENCE_SECONDS,
+        dimensions=(60, 100),
+        env=environment,
+        echo=False,
     )
     child.expect_exact("Passphrase: ")
     child.sendline(PASSPHRASE)

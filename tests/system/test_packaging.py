@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = {"tessera_host": ROOT / "host" / "tessera_host", "tessera": ROOT / "firmware" / "tessera"}
 
@@ -23,7 +25,12 @@ def run(*command: object, cwd: Path, **environment: str) -> str:
     """What it printed; it has to succeed."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "TESSERA"))}
     done = subprocess.run(
-        [str(word) for word in command], cwd=cwd, env=clean | environment, capture_output=True, text=True, timeout=300
+        [str(word) for word in command],
+        cwd=cwd,
+        env=clean | environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -45,8 +52,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def sources() -> set[str]:
     """Every file of the packages, as a wheel names it."""
-    found = {f"{name}/{path.relative_to(folder)}" for name, folder in PACKAGES.items() for path in folder.rglob("*.py")}
-    return found | {"tessera_host/py.typed"}
+    found = set()
+    for name, folder in PACKAGES.items():
+        found |= {f"{name}/{path.relative_to(folder)}" for path in folder.rglob("*.py*") if path.suffix != ".pyc"}
+    assert {"tessera_host/py.typed", "tessera/py.typed", "tessera/relay.pyi"} <= found
+    return found
 
 
 @dataclass(frozen=True)

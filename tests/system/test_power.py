@@ -21,6 +21,7 @@ from tessera_host.member.member import Member
 from tessera_host.protocol import relay_connection
 from tessera_host.protocol.relay_connection import Refusal, RelayConnection
 from tessera_host.relay.process import RelayProcess, binary
+from tests.patience import PATIENCE_SECONDS
 
 CUTS = 50
 TOO_OLD = 7
@@ -189,7 +190,7 @@ async def test_member_is_back_at_once_after_a_power_cut(office: OfficeOnDisk) ->
     await alice.send("bob", "before")
     office.relay.kill()
     office.relay.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await alice.send("bob", "after")
         await asyncio.sleep(bob.seconds_to_next_round() + 0.2)
         report = await bob.fetch()
@@ -205,7 +206,7 @@ async def test_relay_closes_connections_it_refuses(office: OfficeOnDisk, hello: 
     for _ in range(3):
         reader, writer = await asyncio.open_connection("127.0.0.1", office.port)
         writer.write(hello)
-        async with asyncio.timeout(20):  # idle connections have 10 s
+        async with asyncio.timeout(PATIENCE_SECONDS):  # idle connections have 10 s
             with suppress(ConnectionResetError):
                 await reader.read()
         writer.close()

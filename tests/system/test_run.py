@@ -23,6 +23,7 @@ from command_line import (
 )
 
 from tessera_host.cli.demo import free_port
+from tests.patience import PATIENCE_SECONDS
 
 LAST_LINE = "Ctrl-C stops the relay."
 ROUND_SECONDS = 60
@@ -67,7 +68,7 @@ def test_proposed_commands_lead_to_a_message_also_if_the_relay_is_started_anew(c
     with relay_of(command, directory, port) as relay:
         assert proposed(relay) == commands
         assert followed_until(command, prepare, fetch, "Hello Bob").startswith("alice: ")
-        assert time.monotonic() - sent_at < ROUND_SECONDS + 30
+        assert time.monotonic() - sent_at < ROUND_SECONDS + PATIENCE_SECONDS
         said = relay.stop(signal.SIGTERM)
         assert (said.code, said.error) == (0, "")
     everything = secrets_of(directory)

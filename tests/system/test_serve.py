@@ -16,6 +16,7 @@ from tessera_host.cli.demo import free_port
 from tessera_host.errors import Unreachable
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.member.member import Member
+from tests.support.organisation import Organisation
 
 COVER = ("--cover-traffic-epsilon", "0.1", "--cover-traffic-delta", "1e-6")
 SHORT = ("--round-seconds", "1", "--epoch-rounds", "600")
@@ -44,15 +45,11 @@ class Gateway:
     @contextmanager
     def members(self) -> Iterator[tuple[Member, Member]]:
         """Two who met and have tokens; made in the storage folder's neighbourhood at the first call."""
-        homes = {name: self.storage.parent / name for name in ("alice", "bob")}
-        with Issuer.open(self.storage / "issuer", self.passphrase) as issuer:
-            alice, bob = (Member.create(homes[n], n, issuer.federation_card, self.passphrase) for n in homes)
-            for member in (alice, bob):
-                issuer.admit(member.card())
-                member.fetch_tokens(issuer)
-        bob.accept(alice.confirm(bob.answer(alice.invite("bob"), "alice")))
-        with alice, bob:
-            yield alice, bob
+        issuer = Issuer.open(self.storage / "issuer", self.passphrase)
+        with Organisation(self.storage.parent, issuer, passphrase=self.passphrase) as organisation:
+            pair = organisation.two_who_met("alice", "bob")
+            issuer.close()
+            yield pair
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ import pytest
 from command_line import TESSERA, CommandLine, Running, running
 from office_on_disk import PASSPHRASE, ROOT, OfficeOnDisk
 
+from tests.patience import PATIENCE_SECONDS
+
 EXAMPLES = ROOT / "host" / "examples"
 
 
@@ -28,7 +30,7 @@ class Talkers:
     def __init__(self, folder: Path) -> None:
         self.office = OfficeOnDisk(folder, epoch_rounds=3600, posts_per_token=128)
         self.office.two_who_met()
-        for member in self.office.members:
+        for member in self.office.members.values():
             member.close()
         self.command = CommandLine(folder, PASSPHRASE)
         run = folder / "run"
@@ -122,7 +124,12 @@ class Screen:
     def __init__(self, talkers: Talkers, *words: str) -> None:
         environment = talkers.command.environment | {"TERM": "xterm-256color", "LANG": "C.UTF-8"}
         self.program = pexpect.spawn(
-            words[0], list(words[1:]), cwd=talkers.command.folder, env=environment, dimensions=(24, 80), timeout=60
+            words[0],
+            list(words[1:]),
+            cwd=talkers.command.folder,
+            env=environment,
+            dimensions=(24, 80),
+            timeout=PATIENCE_SECONDS,
         )
         self._screen = pyte.Screen(80, 24)
         self._stream = pyte.ByteStream(self._screen)
@@ -133,7 +140,7 @@ class Screen:
                 self._stream.feed(self.program.read_nonblocking(65536, timeout=0.05))
         return "\n".join(line.rstrip() for line in self._screen.display)
 
-    def until(self, wanted: str, seconds: float = 60) -> str:
+    def until(self, wanted: str, seconds: float = PATIENCE_SECONDS) -> str:
         end = time.monotonic() + seconds
         while wanted not in (shown := self.text()):
             assert time.monotonic() < end, shown
@@ -209,7 +216,7 @@ def test_a_scanner_s_mail_becomes_a_text_and_a_file(talkers: Talkers) -> None:
     try:
         with running(talkers.command, *words, until="goes to bob") as bridge:
             port = int(bridge.lines[-1].split(":")[1].split()[0])
-            with smtplib.SMTP("127.0.0.1", port, timeout=30) as scanner:
+            with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE_SECONDS) as scanner:
                 scanner.send_message(mail)
                 mail.add_attachment(bytes(3000), maintype="application", subtype="pdf", filename="photo.pdf")
                 with pytest.raises(smtplib.SMTPDataError, match="carries"):

@@ -8,9 +8,10 @@ from pathlib import Path
 import pexpect
 import pytest
 from command_line import TESSERA
-from sample_federation import SampleFederation
 
 from tessera_host.member.member import Member
+from tests.patience import PATIENCE_SECONDS
+from tests.support.fake_federation import FakeFederation
 
 PASSPHRASE = "correct horse battery"
 
@@ -18,7 +19,7 @@ PASSPHRASE = "correct horse battery"
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A member, and a user's session of its own."""
-    Member.create(tmp_path / "ann", "ann", SampleFederation().card(), PASSPHRASE).close()
+    Member.create(tmp_path / "ann", "ann", FakeFederation().card(), PASSPHRASE).close()
     with tempfile.TemporaryDirectory(dir="/tmp") as runtime:  # short enough for a socket's path
         own = {"TESSERA_HOME": str(tmp_path / "ann"), "XDG_RUNTIME_DIR": runtime, "TESSERA_PASSPHRASE_FILE": ""}
         environment = {**os.environ, **own, "HOME": str(tmp_path)}
@@ -29,7 +30,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 def run(environment: dict[str, str], *arguments: str, typed: str | None = None) -> str:
     """What the command shows; `typed` is the passphrase it has to ask for, None if it must not ask."""
     child: pexpect.spawn[str] = pexpect.spawn(
-        str(TESSERA), list(arguments), encoding="utf-8", timeout=60, env=environment, echo=False
+        str(TESSERA), list(arguments), encoding="utf-8", timeout=PATIENCE_SECONDS, env=environment, echo=False
     )
     if typed is not None:
         child.expect_exact("Passphrase: ")

@@ -71,7 +71,7 @@ async def stage(board: Board, office: OfficeOnDisk, release: releases.Release, b
     for _ in range(3):
         step = await cable.put_stage(step.next, bundle[step.next : step.next + 240])
     assert step.next == 720
-    async with admitted(office.members[0]) as connection:
+    async with admitted(office.members["alice"]) as connection:
         step = await staging.stage(connection, release, bundle, lambda *_: None)
     assert step.state == staging.STAGED
     await cable.activate_stage()
@@ -80,7 +80,7 @@ async def stage(board: Board, office: OfficeOnDisk, release: releases.Release, b
 async def test_new_code_over_the_network_is_tried_and_kept_and_nothing_is_lost(
     office: OfficeOnDisk, board: Board, tmp_path: Path
 ) -> None:
-    member = office.member("alice")
+    member = office.supply("alice")
     await until_it_knows_the_time(member)
     async with admitted(member) as connection:
         acknowledged = await post(connection, 5)
@@ -113,7 +113,7 @@ async def test_new_code_over_the_network_is_tried_and_kept_and_nothing_is_lost(
 @pytest.mark.long
 async def test_broken_code_goes_by_itself(office: OfficeOnDisk, board: Board, tmp_path: Path) -> None:
     version = status(board)["version"]
-    member = office.member("alice")
+    member = office.supply("alice")
     for number, kind in enumerate(("raises when it starts", "raises at import"), 1):
         new = f"0.9.{number}"
         await until_it_knows_the_time(member)
@@ -127,7 +127,7 @@ async def test_broken_code_goes_by_itself(office: OfficeOnDisk, board: Board, tm
 
 @pytest.mark.long
 async def test_refused_releases_leave_the_flash_as_it_is(office: OfficeOnDisk, board: Board, tmp_path: Path) -> None:
-    member = office.member("alice")
+    member = office.supply("alice")
     await until_it_knows_the_time(member)
     release, bundle = approve(office.issuer, tmp_path / "new", NEW)
     older, _ = approve(office.issuer, tmp_path / "old", "0.0.9")

@@ -4,6 +4,7 @@ Owns the measurement, which is figures and not assertions: heap in use once ever
 and cycles (an ideal Cortex-M0+, as in device.py) from power to the prompt.
 """
 
+import argparse
 import hashlib
 import json
 import tempfile
@@ -65,6 +66,7 @@ def measure(flash: Path) -> tuple[str, int, int, int]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description="What code costs that runs as a bundle.").parse_args()
     table = Table("code", "heap in use", "of", "power to prompt, with imports")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -3,6 +3,7 @@
 Owns the measurements, which are figures and not assertions. Prints a table and writes build/bench.json.
 """
 
+import argparse
 import asyncio
 import json
 import os
@@ -147,6 +148,7 @@ def shown(value: Any) -> str:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description="Rates of the core and heap of a relay, on both runtimes.").parse_args()
     runtimes = [core_figures(sys.executable), core_figures(os.environ["TESSERA_MICROPYTHON"], "-X", "heapsize=16m")]
     relay = heap_figures()
     show(runtimes, relay)

@@ -33,7 +33,7 @@ def execute(
     guest_seconds: float | None = None,
     host_seconds: float = HOST_SECONDS,
 ) -> Execution:
-    """Boots the image on the flash file and runs the program (a file) at the raw prompt.
+    """Boots the image on the flash file and runs the program (a file; script.mjs) at the raw prompt.
 
     A power cut or the end of guest_seconds is an outcome (status 76, 77), not an error. EmulatorError if the
     emulator itself fails or takes more than host_seconds.

@@ -1,7 +1,10 @@
-// Deterministic mode: runs one Python program through the raw REPL. Input and output are clocked by the guest alone, so
-// two runs take the same cycles and leave the same flash, bit for bit.
+// Deterministic mode: runs Python programs through the raw REPL. Input and output are clocked by the guest alone, so two
+// runs take the same cycles and leave the same flash, bit for bit.
 //
-// Raw REPL: the program, 0x04; then "OK", its output, 0x04, its traceback, 0x04.
+// A file holds one program, or several with 0x04 between them; each of these begins with a soft reset: an empty heap, and
+// no module but what the image itself starts.
+//
+// Raw REPL: the program, 0x04; then "OK", its output, 0x04, its traceback, 0x04. No program and 0x04: soft reset.
 
 import fs from 'node:fs';
 
@@ -9,10 +12,15 @@ const ENTER = Buffer.from('\r\x03\x03\r\x01'); // interrupt whatever the image s
 const BANNER = 'raw REPL; CTRL-B to exit\r\n>';
 const END = 0x04;
 
+function split(content) {
+  const end = content.indexOf(END);
+  return end < 0 ? [content] : [content.subarray(0, end), ...split(content.subarray(end + 1))];
+}
+
 export class Script {
-  /** `finish(status)` is called at the end: 0, or 1 after an exception. */
+  /** `finish(status)` is called at the end: 0, or 1 after an exception in one of the programs. */
   constructor(path, finish) {
-    this.program = Buffer.concat([fs.readFileSync(path), Buffer.from([END])]);
+    this.programs = split(fs.readFileSync(path));
     this.finish = finish;
     this.text = '';
     this.step = this.awaitBanner;
@@ -36,7 +44,7 @@ export class Script {
   awaitBanner() {
     if (!this.text.includes(BANNER)) return;
     this.text = '';
-    this.console.feed(this.program);
+    this.console.feed(Buffer.concat([this.programs.shift(), Buffer.from([END])]));
     this.step = this.awaitStart;
   }
 
@@ -52,7 +60,13 @@ export class Script {
 
   copyTraceback() {
     if (this.text.length > 0 && this.text.charCodeAt(0) !== END) this.failed = true;
-    if (this.copyTo(2)) this.finish(this.failed ? 1 : 0);
+    if (!this.copyTo(2)) return;
+    if (this.programs.length > 0) {
+      this.console.feed(Buffer.from([END]));
+      this.step = this.awaitBanner;
+    } else {
+      this.finish(this.failed ? 1 : 0);
+    }
   }
 
   /** Writes what came to a file descriptor. True if the end of the part came. */

@@ -1,4 +1,4 @@
-"""A core test as a file system for a board: its module and the helpers of tests/core, compiled, and every vector.
+"""Core tests as a file system for a board: their modules and the helpers of tests/core, compiled, and every vector.
 
 It lies at the end of the flash, where a relay has its record ring, so the image under test is the very one that is
 shipped; the rest of a relay's storage is what the tests' simulated flash is made of. What an image has frozen in comes
@@ -42,10 +42,10 @@ workfolder.parent = {MOUNT!r}
 """
 
 
-def make_test_volume(test: Path, with_core: bool) -> bytes:
-    """The file system for a test file. with_core: the relay core too, for an image that has it not frozen in."""
+def make_test_volume(tests: Iterable[Path], with_core: bool) -> bytes:
+    """The file system for test files. with_core: the relay core too, for an image that has it not frozen in."""
     sources = {path.name: path for path in sorted(CORE_TESTS.glob("*.py")) if not path.name.startswith("test_")}
-    sources[test.name] = test
+    sources |= {test.name: test for test in tests}
     if with_core:
         sources |= {f"tessera/{path.name}": path for path in sorted((FIRMWARE / "tessera").glob("*.py"))}
     return make_littlefs(compiled(sources) | dict(vector_files(sorted(VECTORS.glob("*.json")))), SIZE)

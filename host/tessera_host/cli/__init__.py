@@ -13,8 +13,7 @@ import typer
 
 from .. import __version__
 from ..errors import Interrupted, TesseraError
-from ..relay import gateway
-from . import agent, audit, contact, flash, issuer, join, keystore, operator, talk, update
+from . import agent, audit, contact, flash, inbox, issuer, join, keystore, operator, send, serve, talk, update
 from .help import Map, exit_codes
 from .output import show
 
@@ -49,6 +48,8 @@ def main_options(
 app.command("exit-codes")(exit_codes)
 join.register(app)
 contact.register(app)
+send.register(app)
+inbox.register(app)
 talk.register(app)
 agent.register(app)
 keystore.register(app)
@@ -56,7 +57,7 @@ operator.register(app)
 issuer.register(operator.issuer_app)
 update.register(operator.relay_app)
 audit.register(app)
-gateway.register(app)
+serve.register(app)
 flash.register(app)
 
 

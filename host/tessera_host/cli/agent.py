@@ -24,7 +24,9 @@ from ..agent.link import AgentLink
 from ..agent.server import Agent
 from ..agent.service_units import ServiceUnit
 from ..errors import Unreachable, UsageError
-from .options import ContactName, Home, Json, PassphraseFile, count, open_member
+from ..text import count
+from .opening import open_member
+from .options import ContactName, Home, Json, PassphraseFile
 from .output import show
 from .talk import talk
 

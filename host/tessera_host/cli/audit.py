@@ -26,7 +26,8 @@ from ..planning import plan
 from ..privacy import loss
 from ..protocol.federation import Federation, Relay, read_card
 from ..relay import ledger
-from .options import Json, card_text
+from .card_exchange import card_text
+from .options import FederationCard, Json
 from .output import show
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 
 def audit_(
-    federation: Annotated[str, typer.Option("--federation", help="The federation card: its file, or - for stdin.")],
+    federation: FederationCard,
     relay: Annotated[
         list[str] | None, typer.Option("--relay", help="Name of a relay; may be repeated. All relays if not given.")
     ] = None,
@@ -189,15 +190,14 @@ def _reported(gathered: audit.Gathered, audits: list[LedgerAudit]) -> Any:
     return gathered.sets.with_digest(checkpoint.parameter_digest)
 
 
-def _write(document: "Document", moment: datetime, html: Path | None, pdf: Path | None) -> list[str]:
-    from ..report import html as html_pages
-    from ..report import pdf as pdf_pages
+def _write(document: "Document", moment: datetime, html_file: Path | None, pdf_file: Path | None) -> list[str]:
+    from ..report import html, pdf
 
     made: list[tuple[Path, Callable[[], bytes]]] = []
-    if html:
-        made.append((html, lambda: html_pages.render(document)))
-    if pdf:
-        made.append((pdf, lambda: pdf_pages.render(document, moment)))
+    if html_file:
+        made.append((html_file, lambda: html.render(document)))
+    if pdf_file:
+        made.append((pdf_file, lambda: pdf.render(document, moment)))
     for path, render in made:
         files.write(path, render())
     return [str(path) for path, _ in made]

@@ -7,7 +7,6 @@ about the connection. Everything comes from and goes to a `Talk`; this module kn
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import datetime
 from typing import ClassVar
 
 from textual import work
@@ -19,12 +18,14 @@ from textual.css.query import NoMatches
 from textual.widgets import Input, Static
 
 from ..agent.interface import State, Talk
+from ..clock import local_time_of_day
 from ..errors import TesseraError
 from ..member.accountant import Budget
 from ..member.history import POSTED, Sent
 from ..member.inbox import Message
 from ..protocol.records import PAYLOAD_BYTES
-from ..text import printable
+from ..text import count, printable
+from . import attachments
 
 SHOWN = 200  # the newest of a long conversation
 
@@ -144,7 +145,7 @@ class Chat(App[None]):
 
     def _say_cost(self, text: str) -> None:
         parts = -(-len(text.encode()) // PAYLOAD_BYTES)
-        cost = f"{parts} part{'' if parts == 1 else 's'} · " if parts else ""
+        cost = f"{count(parts, 'part')} · " if parts else ""
         self.query_one("#cost", Static).update(Content(f"{cost}{self._budget or ''}"))
 
     def _say_connection(self, state: State) -> None:
@@ -173,17 +174,11 @@ def _received(message: Message, state: State) -> tuple[float, str, str]:
     at = state.time_of(message.round + 1)  # it could be read when its round was over
     lost = f"({message.lost} lost before this) " if message.lost else ""
     restored = "(restored from a backup) " if message.restored else ""
-    what = (
-        f"file '{printable(message.file)}', {len(message.content)} bytes" if message.file else printable(message.text)
-    )
-    return at, "theirs", f"{_clock(at)} {message.contact}: {restored}{lost}{what}"
+    what = attachments.described(message.file, len(message.content)) if message.file else printable(message.text)
+    return at, "theirs", f"{local_time_of_day(at)} {message.contact}: {restored}{lost}{what}"
 
 
 def _own(sent: Sent) -> tuple[float, str, str]:
-    what = f"file '{printable(sent.file)}', {sent.bytes} bytes" if sent.file else printable(sent.text)
+    what = attachments.described(sent.file, sent.bytes) if sent.file else printable(sent.text)
     mark = "✓" if sent.state == POSTED else "…"
-    return sent.queued, "own", f"{what}\n{mark} {sent.describe()} · {_clock(sent.queued)}"
-
-
-def _clock(unix_seconds: float) -> str:
-    return datetime.fromtimestamp(unix_seconds).strftime("%H:%M")
+    return sent.queued, "own", f"{what}\n{mark} {sent.describe()} · {local_time_of_day(sent.queued)}"

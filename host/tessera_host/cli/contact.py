@@ -1,6 +1,6 @@
 """The commands by which two members meet, and what they do with each other afterwards.
 
-Owns what is typed and how results are shown. The conversation of a meeting is `cli.meeting`'s.
+Owns what is typed and how results are shown. The conversation of a meeting is `meeting_dialog`'s.
 """
 
 from pathlib import Path
@@ -13,22 +13,10 @@ from ..member import meeting
 from ..member.meeting import Step
 from ..member.member import Member
 from ..protocol.limits import check_name
-from . import meeting as cli_meeting
-from .meeting import Folder
-from .options import (
-    CARD_PREFIX,
-    STDIN,
-    ContactName,
-    Home,
-    Json,
-    Output,
-    PassphraseFile,
-    card_text,
-    check_new_file,
-    deliver,
-    member_opener,
-    open_member,
-)
+from . import meeting_dialog
+from .card_exchange import CARD_PREFIX, STDIN, card_text, check_new_file, deliver
+from .opening import member_opener, open_member
+from .options import CardOut, ContactName, Home, Json, PassphraseFile
 from .output import show
 
 contact_app = typer.Typer(help="Meet someone; the people you write to.", no_args_is_help=True)
@@ -60,7 +48,7 @@ def contact_add(
     ] = None,
     via: Via = None,
     no_wait: NoWait = False,
-    output: Output = None,
+    out: CardOut = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
@@ -81,7 +69,7 @@ def contact_add(
     def make(member: Member) -> Step:
         return meeting.begin(member, name_or_card) if text is None else meeting.take(member, text, called)
 
-    _go_on(opener, make, no_wait, output, as_json)
+    _go_on(opener, make, no_wait, out, as_json)
 
 
 @contact_app.command("rekey")
@@ -91,7 +79,7 @@ def contact_rekey(
     card: Annotated[str | None, typer.Argument(metavar="[CARD]", help="The contact's invite, if it began.")] = None,
     via: Via = None,
     no_wait: NoWait = False,
-    output: Output = None,
+    out: CardOut = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
@@ -112,7 +100,7 @@ def contact_rekey(
             return meeting.rekey(member, text, contact)
         return meeting.begin(member, contact, rekey=True)
 
-    _go_on(opener, make, no_wait, output, as_json)
+    _go_on(opener, make, no_wait, out, as_json)
 
 
 def _card_or_none(name_or_card: str) -> str | None:
@@ -130,32 +118,32 @@ def _a_name(name_or_card: str, text: str | None) -> str:
     return name_or_card
 
 
-def _meet_in_folder(opener: cli_meeting.OpenMember, via: Path, name: str, rekey: bool) -> None:
-    step = Folder(via).meet(opener, name, rekey)
-    cli_meeting.say(f"{step.name} is a contact now.")
-    if cli_meeting.has_terminal():
-        cli_meeting.compare(opener, step.name)
+def _meet_in_folder(opener: meeting_dialog.OpenMember, via: Path, name: str, rekey: bool) -> None:
+    step = meeting_dialog.Folder(via).meet(opener, name, rekey)
+    meeting_dialog.say(f"{step.name} is a contact now.")
+    if meeting_dialog.has_terminal():
+        meeting_dialog.compare(opener, step.name)
     else:
-        cli_meeting.say(f"Compare the six words: tessera contact verify {step.name}")
+        meeting_dialog.say(f"Compare the six words: tessera contact verify {step.name}")
 
 
 def _go_on(
-    opener: cli_meeting.OpenMember, make: meeting.Maker, no_wait: bool, output: Path | None, as_json: bool
+    opener: meeting_dialog.OpenMember, make: meeting.Maker, no_wait: bool, out: Path | None, as_json: bool
 ) -> None:
     """One step, and at a terminal all that follow."""
-    if not (no_wait or output is not None or as_json) and cli_meeting.has_terminal():
+    if not (no_wait or out is not None or as_json) and meeting_dialog.has_terminal():
         with opener() as member:
             step = make(member)
-        cli_meeting.meet_at_terminal(opener, step)
+        meeting_dialog.meet_at_terminal(opener, step)
         return
-    check_new_file(output)
+    check_new_file(out)
     with opener() as member:
         step = make(member)
         words = None if step.awaits else member.words(step.name)
-    _show_step(step, words, output, as_json)
+    _show_step(step, words, out, as_json)
 
 
-def _show_step(step: Step, words: list[str] | None, output: Path | None, as_json: bool) -> None:
+def _show_step(step: Step, words: list[str] | None, out: Path | None, as_json: bool) -> None:
     facts = {"contact": step.name, "kind": step.kind, "waiting_for": step.awaits, "words": words}
     told = [step.note, f"Give it to {step.name}, who runs: tessera contact add CARD"]
     if step.awaits:
@@ -165,7 +153,7 @@ def _show_step(step: Step, words: list[str] | None, output: Path | None, as_json
     if step.card is None:
         show({**facts, "card": None, "path": None}, "\n".join([step.note, *told[2:]]).strip(), as_json)
     else:
-        deliver(output, as_json, lambda: (str(step.card), facts, "\n".join(line for line in told if line)))
+        deliver(out, as_json, lambda: (str(step.card), facts, "\n".join(line for line in told if line)))
 
 
 def _compare_hint(name: str, words: list[str]) -> str:
@@ -184,8 +172,8 @@ def contact_verify(
 ) -> None:
     """Compare the six words with a contact, by voice or in person."""
     opener = member_opener(home, passphrase_file)
-    if words is None and not as_json and cli_meeting.has_terminal():
-        cli_meeting.compare(opener, name)
+    if words is None and not as_json and meeting_dialog.has_terminal():
+        meeting_dialog.compare(opener, name)
         return
     with opener() as member:
         own = member.words(name)

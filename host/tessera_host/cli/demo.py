@@ -28,7 +28,8 @@ from rich.table import Table
 
 from ..errors import InvalidInput, NotPermitted, TesseraError
 from ..issuer import organisation
-from ..issuer.issuer import FEDERATION_CARD, Issuer
+from ..issuer.issuer import Issuer
+from ..issuer.store import FEDERATION_CARD
 from ..member.fetching import FetchReport
 from ..member.member import Member
 from ..planning import plan

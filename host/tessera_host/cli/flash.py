@@ -26,17 +26,20 @@ from ..errors import (
     UsageError,
     WrongBoard,
 )
-from ..issuer.issuer import KEYSTORE, Issuer
+from ..issuer.issuer import Issuer
+from ..issuer.store import KEYSTORE
 from ..keys import passphrase
 from ..provisioning import service
-from ..provisioning import update as updating
 from ..provisioning.batch import Batch, summary
 from ..provisioning.desk import Desk, open_desk, write_log
 from ..provisioning.finder import Finder
-from ..provisioning.relay_setup import InService, RelaySetup, Request
+from ..provisioning.relay_setup import InService, RelaySetup
 from ..provisioning.report import Bars, Lines, Report, Silent
 from ..provisioning.settings import PORT, Row, Settings, Wifi, fixed_address, read_batch, time_server
+from ..provisioning.setup_steps import Request
+from ..provisioning.update import update_relay
 from ..text import printable
+from .options import EveryCell, IssuerDirectory, Json, LogOut, PassphraseFile, Place, PluggedInRelay, Yes
 from .output import show
 
 BATCH_PATIENCE_SECONDS = 600.0
@@ -63,22 +66,6 @@ flash_app = typer.Typer(
     epilog="Exit status: " + "; ".join(f"{kind.exit_code} {words}" for kind, words in EXIT_CODES.items()) + ".",
 )
 
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
-IssuerOption = Annotated[
-    Path,
-    typer.Option("--issuer", envvar="TESSERA_ISSUER", help="The issuer's directory, inventory included."),
-]
-PassphraseOption = Annotated[
-    Path | None,
-    typer.Option("--passphrase-file", help="File with the passphrase; else TESSERA_PASSPHRASE_FILE, else a prompt."),
-]
-PlaceOption = Annotated[
-    str | None, typer.Option("--port", help="The board's serial port or BOOTSEL volume, if there are several.")
-]
-RelayOption = Annotated[str | None, typer.Option("--relay", help="Name of the relay.")]
-AllOption = Annotated[bool, typer.Option("--every-cell", help="Recompute the cover of every cell, not of sixteen.")]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before something is overwritten.")]
-
 
 def register(app: typer.Typer) -> None:
     """Add `tessera flash` to the main app."""
@@ -88,12 +75,12 @@ def register(app: typer.Typer) -> None:
 @flash_app.callback()
 def flash(
     context: typer.Context,
-    relay: RelayOption = None,
+    relay: PluggedInRelay = None,
     batch: Annotated[Path | None, typer.Option("--batch", help="CSV file with a line for each relay.")] = None,
-    issuer_directory: IssuerOption = Path("issuer"),
+    issuer_directory: IssuerDirectory = Path("issuer"),
     host: Annotated[str | None, typer.Option(help="Host name or address that members reach the relay at.")] = None,
     relay_port: Annotated[int, typer.Option(help="TCP port of the relay.")] = PORT,
-    place: PlaceOption = None,
+    place: Place = None,
     board: Annotated[str | None, typer.Option(help="The board, if it does not say so itself.")] = None,
     image: Annotated[Path | None, typer.Option(help="Folder of the image. Default: build/<BOARD>.")] = None,
     clock: Annotated[
@@ -109,11 +96,11 @@ def flash(
     dns: Annotated[str | None, typer.Option(help="With --address; the gateway if left out.")] = None,
     hostname: Annotated[str | None, typer.Option(help="Name in the local network.")] = None,
     close_repl: Annotated[bool, typer.Option("--close-repl", help="No Python prompt on the relay's cable.")] = False,
-    every_cell: AllOption = False,
+    every_cell: EveryCell = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Look and check, touch nothing.")] = False,
-    yes: YesOption = False,
-    passphrase_file: PassphraseOption = None,
-    as_json: JsonOption = False,
+    yes: Yes = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Flash and provision the board that is plugged in, check it, and record it: --relay NAME, or --batch FILE."""
     if context.invoked_subcommand is not None:
@@ -167,11 +154,11 @@ def _flash_batch(
 
 @flash_app.command("verify")
 def verify(
-    relay: RelayOption = None,
-    issuer_directory: IssuerOption = Path("issuer"),
-    place: PlaceOption = None,
-    every_cell: AllOption = False,
-    as_json: JsonOption = False,
+    relay: PluggedInRelay = None,
+    issuer_directory: IssuerDirectory = Path("issuer"),
+    place: Place = None,
+    every_cell: EveryCell = False,
+    as_json: Json = False,
 ) -> None:
     """Compare the relay that is plugged in with parameters and inventory; recompute its cover while it discloses it."""
     with _desk(issuer_directory, None, as_json) as desk:
@@ -192,11 +179,11 @@ def verify(
 
 @flash_app.command("export-log")
 def export_log(
-    relay: RelayOption = None,
-    issuer_directory: IssuerOption = Path("issuer"),
-    place: PlaceOption = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write it here instead of stdout.")] = None,
-    as_json: JsonOption = False,
+    relay: PluggedInRelay = None,
+    issuer_directory: IssuerDirectory = Path("issuer"),
+    place: Place = None,
+    out: LogOut = None,
+    as_json: Json = False,
 ) -> None:
     """Read the log of the relay that is plugged in. It holds no addresses, no identifiers, no counts."""
     with _desk(issuer_directory, None, as_json) as desk:
@@ -210,15 +197,15 @@ def export_log(
 
 @flash_app.command("update")
 def update(
-    relay: RelayOption = None,
-    issuer_directory: IssuerOption = Path("issuer"),
-    place: PlaceOption = None,
+    relay: PluggedInRelay = None,
+    issuer_directory: IssuerDirectory = Path("issuer"),
+    place: Place = None,
     image: Annotated[Path | None, typer.Option(help="Folder with the approved code. Default: build/<BOARD>.")] = None,
-    as_json: JsonOption = False,
+    as_json: Json = False,
 ) -> None:
     """Bring newer code to the relay that is plugged in. If that does not serve a round, it goes back by itself."""
     with _desk(issuer_directory, None, as_json) as desk:
-        done = updating.update(desk, place, relay, image)
+        done = update_relay(desk, place, relay, image)
     text = f"'{done.name}' has version {done.before} already: that is the newest one here."
     if done.changed:
         text = f"'{done.name}' served a round with version {done.version} and keeps it; before it was {done.before}."
@@ -228,10 +215,10 @@ def update(
 @flash_app.command("factory-reset")
 def factory_reset(
     relay: Annotated[str, typer.Option("--relay", help="Name of the relay that is to be erased.")],
-    issuer_directory: IssuerOption = Path("issuer"),
-    place: PlaceOption = None,
-    yes: YesOption = False,
-    as_json: JsonOption = False,
+    issuer_directory: IssuerDirectory = Path("issuer"),
+    place: Place = None,
+    yes: Yes = False,
+    as_json: Json = False,
 ) -> None:
     """Erase a relay for good: its keys, and with them every record, then the rest. The firmware stays."""
     with _desk(issuer_directory, None, as_json) as desk:
@@ -321,6 +308,7 @@ def _result(done: InService) -> dict[str, Any]:
         "board": done.board,
         "place": done.place,
         "changed": done.changed,
+        "did": done.did,
         "commissioned": done.commissioned,
         "card": done.card.text,
         "inventory": done.entry,

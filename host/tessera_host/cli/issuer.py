@@ -18,12 +18,13 @@ import typer
 from .. import files, qr
 from ..clock import local_time
 from ..errors import Unreachable, UsageError
-from ..issuer import files as issuer_files
+from ..issuer.files import answer
 from ..issuer.issuer import SERVICE_PORT
 from ..issuer.service import IssuerServer
 from ..protocol.invitation import Invitation
-from .operator import IssuerDirectory, JsonOption, PassphraseOption, check_writable, open_issuer
-from .options import card_text
+from .card_exchange import card_text, check_new_file
+from .opening import open_issuer
+from .options import InvitationOut, IssuerArgument, Json, PassphraseFile, ReplyOut
 from .output import show
 
 MemberName = Annotated[str, typer.Argument(metavar="NAME", help="The person, as everybody in the office knows them.")]
@@ -43,11 +44,11 @@ def register(issuer_app: typer.Typer) -> None:
 
 
 def issuer_service_(
-    directory: IssuerDirectory,
+    directory: IssuerArgument,
     host: Annotated[str, typer.Argument(help="Host name or address that members reach this computer at.")],
     port: Annotated[int, typer.Option(help="TCP port.")] = SERVICE_PORT,
-    passphrase_file: PassphraseOption = None,
-    as_json: JsonOption = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Say where members reach the issuer's service: invitations and the federation card name it from now on."""
     with open_issuer(directory, passphrase_file) as issuer:
@@ -56,29 +57,28 @@ def issuer_service_(
 
 
 def issuer_invite(
-    directory: IssuerDirectory,
+    directory: IssuerArgument,
     name: MemberName,
     relay: Annotated[str | None, typer.Option("--relay", help="Their home relay, if there are several.")] = None,
     days: Annotated[int, typer.Option("--days", help="How long the invitation can be used.")] = 7,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="New file for the invitation.")] = None,
+    out: InvitationOut = None,
     as_code: Annotated[bool, typer.Option("--qr", help="Show it as a QR code, too.")] = False,
     by_files: Annotated[
         bool, typer.Option("--files", help="For a computer that cannot reach the issuer's service: join by files.")
     ] = False,
-    passphrase_file: PassphraseOption = None,
-    as_json: JsonOption = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Invite one person: what you hand over lets them join, once."""
-    if output:
-        check_writable(output)
+    check_new_file(out)
     if as_code and by_files:
         raise UsageError("an invitation for joining by files does not fit a QR code", "leave --qr out")
     with open_issuer(directory, passphrase_file) as issuer:
         invitation = issuer.invite(name, relay, days, by_files)
     card = invitation.card()
-    if output is not None:
-        files.write(output, (card + "\n").encode())
-    place = str(output) if output else None
+    if out is not None:
+        files.write(out, (card + "\n").encode())
+    place = str(out) if out else None
     result = {"name": name, "home_relay": invitation.home, "until": invitation.until, "card": card, "path": place}
     if as_json:
         show(result, "", True)
@@ -104,7 +104,7 @@ def _what_to_do(invitation: Invitation, place: str | None) -> str:
 
 
 def issuer_invitations(
-    directory: IssuerDirectory, passphrase_file: PassphraseOption = None, as_json: JsonOption = False
+    directory: IssuerArgument, passphrase_file: PassphraseFile = None, as_json: Json = False
 ) -> None:
     """List invitations: open, used, expired."""
     with open_issuer(directory, passphrase_file) as issuer:
@@ -119,7 +119,7 @@ def issuer_invitations(
 
 
 def issuer_revoke(
-    directory: IssuerDirectory, name: MemberName, passphrase_file: PassphraseOption = None, as_json: JsonOption = False
+    directory: IssuerArgument, name: MemberName, passphrase_file: PassphraseFile = None, as_json: Json = False
 ) -> None:
     """Take back an invitation that was not used yet."""
     with open_issuer(directory, passphrase_file) as issuer:
@@ -128,38 +128,37 @@ def issuer_revoke(
 
 
 def issuer_answer(
-    directory: IssuerDirectory,
+    directory: IssuerArgument,
     file: Annotated[str, typer.Argument(metavar="FILE", help="The member's file; - reads it from stdin.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="New file for the reply.")] = None,
-    passphrase_file: PassphraseOption = None,
-    as_json: JsonOption = False,
+    out: ReplyOut = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Answer a file that a member made with `tessera join` or `tessera token renew`."""
-    if output:
-        check_writable(output)
+    check_new_file(out)
     text = card_text(file)
     with open_issuer(directory, passphrase_file) as issuer:
-        answered = issuer_files.answer(issuer, text)
+        answered = answer(issuer, text)
         reply = answered.text(issuer)
-    if output is not None:
-        files.write(output, reply.encode())
+    if out is not None:
+        files.write(out, reply.encode())
     lines = [f"{name} is on the roster." for name in answered.joined]
     lines += [f"Refused: {refusal}" for refusal in answered.refusals]
-    lines.append(f"{output} is for the member, who types: tessera join {output.name} -o NEXT" if output else "")
+    lines.append(f"{out} is for the member, who types: tessera join {out.name} -o NEXT" if out else "")
     refused = [{"error": refusal.message, "hint": refusal.hint} for refusal in answered.refusals]
     result = {"joined": answered.joined, "cards": len(answered.cards), "refused": refused, "reply": reply}
     text = "\n".join(filter(None, lines))
-    show({**result, "path": str(output) if output else None}, text if output else reply.rstrip("\n"), as_json)
-    if output is None and text and not as_json:
+    show({**result, "path": str(out) if out else None}, text if out else reply.rstrip("\n"), as_json)
+    if out is None and text and not as_json:
         typer.echo(text, err=True)
 
 
 def issuer_serve(
-    directory: IssuerDirectory,
+    directory: IssuerArgument,
     host: Annotated[str | None, typer.Option("--host", help="The address to listen at; all, if not given.")] = None,
     port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="TCP port; the service's own.")] = None,
-    passphrase_file: PassphraseOption = None,
-    as_json: JsonOption = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Serve members who join and fetch tokens, until stopped. IT's other commands work meanwhile."""
     with open_issuer(directory, passphrase_file) as issuer:

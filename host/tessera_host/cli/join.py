@@ -15,7 +15,8 @@ import typer
 from .. import files
 from ..clock import local_time, unix_now
 from ..errors import InvalidInput, TryLater, UsageError
-from ..issuer.issuer import KEYSTORE, Issuer
+from ..issuer.issuer import Issuer
+from ..issuer.store import KEYSTORE
 from ..keys import passphrase
 from ..member import issuer_visit, joining, joining_files
 from ..member.issuer_visit import VisitReport
@@ -24,20 +25,19 @@ from ..member.member import Member
 from ..protocol import card_files, cards
 from ..protocol.invitation import Invitation
 from ..protocol.limits import check_name
+from ..text import count
+from .card_exchange import CARD_PREFIX, STDIN, card_text, check_new_file, deliver
+from .opening import open_member
 from .options import (
-    CARD_PREFIX,
-    STDIN,
     CardIn,
+    CardOut,
+    FederationCard,
     Home,
+    HomeRelay,
+    IssuerDirectory,
     Json,
-    Output,
+    NextFileOut,
     PassphraseFile,
-    RelayName,
-    card_text,
-    check_new_file,
-    count,
-    deliver,
-    open_member,
 )
 from .output import show
 
@@ -74,22 +74,20 @@ def join(
             "can see a text meanwhile). Without it you are asked. Joining by files: then what IT gave back.",
         ),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Joining by files: new file for what goes to IT next.")
-    ] = None,
+    out: NextFileOut = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
     """Join your office with an invitation. Interrupted or failed: the same command goes on."""
     text = _invitation_text(invitation)
-    check_new_file(output)
+    check_new_file(out)
     found, _ = card_files.read(text)
     if not found:
         raise InvalidInput("this is not an invitation", "it is one line that begins with 'tessera:invitation:'")
     if cards.decode(found[0]).kind == "invitation":
-        _join_with(Invitation.read(found[0]), Desk(home, passphrase_file, as_json), output)
+        _join_with(Invitation.read(found[0]), Desk(home, passphrase_file, as_json), out)
     else:
-        _go_on_with(text, Desk(home, passphrase_file, as_json), output)
+        _go_on_with(text, Desk(home, passphrase_file, as_json), out)
 
 
 @dataclass(frozen=True)
@@ -116,15 +114,15 @@ def _invitation_text(given: str | None) -> str:
     return card_text(given)
 
 
-def _join_with(invitation: Invitation, desk: Desk, output: Path | None) -> None:
+def _join_with(invitation: Invitation, desk: Desk, out: Path | None) -> None:
     by_files = invitation.service is None
-    if by_files and output is None:
+    if by_files and out is None:
         raise UsageError(
             "this invitation is for joining by files", "say where what goes to IT is to be written: -o FILE"
         )
     with _member_of(invitation, desk) as member:
         if by_files:
-            _deliver_step(member, joining_files.step(member), desk, output)
+            _deliver_step(member, joining_files.step(member), desk, out)
             return
         new = joining.pending(member) is not None
         report = _visits(member, desk)
@@ -202,25 +200,25 @@ def _figures(member: Member, report: VisitReport) -> dict[str, Any]:
 # -- by files
 
 
-def _go_on_with(answer: str, desk: Desk, output: Path | None) -> None:
+def _go_on_with(answer: str, desk: Desk, out: Path | None) -> None:
     """Take a file that IT gave back."""
     if not joining.has_identity(desk.home):
         raise UsageError("there is no identity here that this file could be for", "begin with your invitation")
     with open_member(desk.home, desk.passphrase_file) as member:
-        _deliver_step(member, joining_files.step(member, answer), desk, output)
+        _deliver_step(member, joining_files.step(member, answer), desk, out)
 
 
-def _deliver_step(member: Member, step: FileStep, desk: Desk, output: Path | None) -> None:
+def _deliver_step(member: Member, step: FileStep, desk: Desk, out: Path | None) -> None:
     """Show what a file brought, and write or print the next one."""
     lines = [f"IT writes: {remark}" for remark in step.remarks[1:]]
     lines += [f"{count(number, 'token')} for epoch {epoch}." for epoch, number in step.tokens]
     text = step.text(member) if step.cards else None
-    if text and output:
-        files.write(output, text.encode())
-        lines.append(f"{output} written. Give it to IT; take what comes back with: tessera join FILE -o NEXT")
+    if text and out:
+        files.write(out, text.encode())
+        lines.append(f"{out} written. Give it to IT; take what comes back with: tessera join FILE -o NEXT")
     elif text is None:
         lines += [_when(member, VisitReport()), WHO_SEES_WHAT, "Next, meet somebody: tessera contact add NAME"]
-    place = str(output) if output and text else None
+    place = str(out) if out and text else None
     result = {"name": member.identity.name, "joined": joining.pending(member) is None, "done": text is None}
     result |= {"file": text, "path": place, "remarks": step.remarks[1:]}
     result |= _figures(member, VisitReport(tokens=step.tokens))
@@ -235,9 +233,9 @@ def _deliver_step(member: Member, step: FileStep, desk: Desk, output: Path | Non
 @member_app.command("new")
 def member_new(
     name: Annotated[str, typer.Argument(help="How contacts and IT know you.")],
-    federation: Annotated[Path, typer.Option("--federation", help="The federation card from IT.")],
+    federation: FederationCard,
     home: Home,
-    output: Output = None,
+    out: CardOut = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
@@ -245,19 +243,17 @@ def member_new(
     check_name("the name", name)
 
     def make() -> tuple[str, dict[str, Any], str]:
-        federation_card = files.read_text(federation)
+        federation_card = card_text(federation)
         phrase = passphrase.obtain(passphrase_file, confirm=True)
         with Member.create(home, name, federation_card, phrase) as member:
             result = {"name": name, "key": member.identity.key, "federation": member.federation.name}
             return member.card(), result, "Give this member card to IT, then: tessera token renew"
 
-    deliver(output, as_json, make)
+    deliver(out, as_json, make)
 
 
 @member_app.command("card")
-def member_card(
-    home: Home, output: Output = None, passphrase_file: PassphraseFile = None, as_json: Json = False
-) -> None:
+def member_card(home: Home, out: CardOut = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Write the member card for IT once more."""
 
     def make() -> tuple[str, dict[str, Any], str]:
@@ -265,7 +261,7 @@ def member_card(
             result = {"name": member.identity.name, "key": member.identity.key, "federation": member.federation.name}
             return member.card(), result, "Give this member card to IT."
 
-    deliver(output, as_json, make)
+    deliver(out, as_json, make)
 
 
 # -- token
@@ -274,18 +270,16 @@ def member_card(
 @token_app.command("renew")
 def token_renew(
     home: Home,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="By files: new file for what goes to IT.")
-    ] = None,
+    out: NextFileOut = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
     """Get what the issuer has for you: tokens for the next epoch, new relays. The agent does it by itself."""
-    check_new_file(output)
+    check_new_file(out)
     desk = Desk(home, passphrase_file, as_json)
     with open_member(home, passphrase_file) as member:
-        if output is not None:
-            _deliver_step(member, joining_files.step(member), desk, output)
+        if out is not None:
+            _deliver_step(member, joining_files.step(member), desk, out)
             return
         report = _visits(member, desk)
         lines = [f"{count(number, 'token')} for epoch {epoch}." for epoch, number in report.tokens]
@@ -297,12 +291,12 @@ def token_renew(
 
 @token_app.command("fetch", hidden=True)
 def token_fetch(
-    issuer: Annotated[Path, typer.Option("--issuer", help="The issuer's directory.")],
+    issuer: IssuerDirectory,
     home: Home,
     issuer_passphrase_file: Annotated[
         Path | None, typer.Option("--issuer-passphrase-file", help="File with the issuer's passphrase.")
     ] = None,
-    relay: RelayName = None,
+    relay: HomeRelay = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
@@ -312,8 +306,8 @@ def token_fetch(
         Issuer.open(issuer, passphrase.secret_for(issuer / KEYSTORE, issuer_passphrase_file)) as open_issuer,
     ):
         fetched = member.fetch_tokens(open_issuer, relay)
-    text = "\n".join(f"{count} tokens for epoch {epoch}" for epoch, count in fetched)
-    show({"fetched": [{"epoch": epoch, "tokens": count} for epoch, count in fetched]}, text, as_json)
+    text = "\n".join(f"{count(number, 'token')} for epoch {epoch}" for epoch, number in fetched)
+    show({"fetched": [{"epoch": epoch, "tokens": number} for epoch, number in fetched]}, text, as_json)
 
 
 @token_app.command("request", hidden=True)
@@ -325,8 +319,8 @@ def token_request(
     count: Annotated[
         int | None, typer.Option("--count", min=1, help="How many; as many as possible if not given.")
     ] = None,
-    relay: RelayName = None,
-    output: Output = None,
+    relay: HomeRelay = None,
+    out: CardOut = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
@@ -337,12 +331,12 @@ def token_request(
             card = member.request_tokens(epoch, relay, count)
             return card, {}, "Pass it to IT; take what comes back with: tessera token challenge"
 
-    deliver(output, as_json, make)
+    deliver(out, as_json, make)
 
 
 @token_app.command("challenge", hidden=True)
 def token_challenge(
-    card: CardIn, home: Home, output: Output = None, passphrase_file: PassphraseFile = None, as_json: Json = False
+    card: CardIn, home: Home, out: CardOut = None, passphrase_file: PassphraseFile = None, as_json: Json = False
 ) -> None:
     """Take IT's offer and make the challenge card."""
 
@@ -351,15 +345,15 @@ def token_challenge(
             challenge = member.challenge_tokens(card_text(card))
             return challenge, {}, "Pass it to IT; take what comes back with: tessera token finish"
 
-    deliver(output, as_json, make)
+    deliver(out, as_json, make)
 
 
 @token_app.command("finish", hidden=True)
 def token_finish(card: CardIn, home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Take IT's answer: the tokens are yours."""
     with open_member(home, passphrase_file) as member:
-        epoch, count = member.finish_tokens(card_text(card))
-    show({"epoch": epoch, "tokens": count}, f"{count} tokens for epoch {epoch}", as_json)
+        epoch, number = member.finish_tokens(card_text(card))
+    show({"epoch": epoch, "tokens": number}, f"{count(number, 'token')} for epoch {epoch}", as_json)
 
 
 @token_app.command("list")

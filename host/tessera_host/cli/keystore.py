@@ -14,17 +14,14 @@ import typer
 from .. import config, duration
 from ..clock import local_time
 from ..errors import TesseraError
-from ..issuer import issuer
+from ..issuer.store import KEYSTORE, KIND
 from ..keys import passphrase, unlocking
 from ..keys.keystore import Keystore
 from ..member import member
 from ..member.member import Member
-from .options import Home, Json, PassphraseFile, count
+from ..text import count
+from .options import Home, Json, NewPassphrase, PassphraseFile
 from .output import show
-
-NewPassphrase = Annotated[
-    bool, typer.Option("--new-passphrase", help="Choose another passphrase; it is asked for twice.")
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +49,7 @@ def unlock(
     seconds = duration.seconds(for_time) if for_time else config.load().unlock_seconds
     path, kind = home / member.KEYSTORE_NAME, member.KIND
     if issuer_directory is not None:
-        path, kind = issuer_directory / issuer.KEYSTORE, issuer.KIND
+        path, kind = issuer_directory / KEYSTORE, KIND
     with Keystore.open(path, passphrase.obtain(passphrase_file, confirm=False), kind) as store:
         derived = store.derived_key
     unlocking.keep(path, derived, seconds)

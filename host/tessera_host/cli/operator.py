@@ -6,7 +6,6 @@ the printing of errors with their exit codes (cli.py).
 
 import asyncio
 import json
-import sys
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -16,12 +15,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from .. import files
+from .. import duration, files
 from ..clock import local_time, unix_now
-from ..errors import InvalidInput, UsageError
-from ..issuer.issuer import EPOCHS_DEFAULT, FEDERATION_CARD, KEYSTORE, PARAMETERS, SERVICE_PORT, Issuer
+from ..errors import UsageError
+from ..issuer.issuer import EPOCHS_DEFAULT, SERVICE_PORT, Issuer
+from ..issuer.store import FEDERATION_CARD, KEYSTORE, PARAMETERS
 from ..keys import passphrase
-from ..planning import plan as planning
+from ..planning import plan
 from ..planning.boards import BOARDS
 from ..privacy import loss
 from ..protocol import cards, releases
@@ -29,16 +29,22 @@ from ..protocol.federation import DEFAULT_BUDGET, Federation, read_card
 from ..provisioning.inventory import Inventory
 from ..provisioning.journal import Journal
 from ..relay import status
+from ..text import count
 from . import audit
+from .card_exchange import card_text, check_new_file
+from .opening import open_issuer
+from .options import (
+    CardIn,
+    CardOut,
+    FederationCard,
+    IssuerArgument,
+    IssuerDirectory,
+    Json,
+    PassphraseFile,
+    PlanOut,
+    RelayName,
+)
 from .output import show
-
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
-PassphraseOption = Annotated[
-    Path | None,
-    typer.Option("--passphrase-file", help="File with the passphrase; else TESSERA_PASSPHRASE_FILE, else a prompt."),
-]
-IssuerDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="The issuer's directory.")]
-CardFile = Annotated[Path, typer.Argument(metavar="CARDFILE", help="File with the card; - reads it from stdin.")]
 
 issuer_app = typer.Typer(no_args_is_help=True, help="Keys, roster and tokens of a federation.")
 relay_app = typer.Typer(no_args_is_help=True, help="Relays of a federation.")
@@ -46,12 +52,12 @@ relay_app = typer.Typer(no_args_is_help=True, help="Relays of a federation.")
 
 def register(app: typer.Typer) -> None:
     """Add the operator's commands to the main app."""
-    app.command("plan")(plan)
+    app.command("plan")(make_plan)
     app.add_typer(issuer_app, name="issuer")
     app.add_typer(relay_app, name="relay")
 
 
-def plan(
+def make_plan(
     members: Annotated[int, typer.Option(help="Members of the federation, at most.")],
     epsilon: Annotated[str, typer.Option(help="Privacy loss of one delivery, a decimal.")] = "0.1",
     delta: Annotated[str, typer.Option(help="Probability of a larger loss, a decimal.")] = "1e-6",
@@ -62,18 +68,18 @@ def plan(
     tokens_per_epoch: Annotated[int, typer.Option(help="Tokens a member an epoch: one fetches, others post.")] = 2,
     posts_per_token: Annotated[int, typer.Option(help="Posts a token, a multiple of 16.")] = 16,
     board: Annotated[str, typer.Option(help=f"One of {', '.join(BOARDS)}.")] = "RPI_PICO_W",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the plan here, for issuer init.")] = None,
+    out: PlanOut = None,
     allow_small: Annotated[bool, typer.Option("--allow-small", help="Accept fewer than 20 members a bucket.")] = False,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Write the annex for a DPIA here, one HTML file.")
     ] = None,
     pdf: Annotated[Path | None, typer.Option("--pdf", metavar="FILE", help="Write the annex here as PDF.")] = None,
-    as_json: JsonOption = False,
+    as_json: Json = False,
 ) -> None:
     """Compute a parameter set: exact ε and δ of its noise table, what it costs, what it holds. Refuses invalid sets."""
-    choice = planning.Choice(
-        epsilon=planning.decimal_option("epsilon", epsilon),
-        delta=planning.decimal_option("delta", delta),
+    choice = plan.Choice(
+        epsilon=plan.decimal_option("epsilon", epsilon),
+        delta=plan.decimal_option("delta", delta),
         members=members,
         round_seconds=round_seconds,
         epoch_rounds=epoch_rounds,
@@ -85,9 +91,9 @@ def plan(
         allow_small=allow_small,
     )
     audit.check_extra(report, pdf)
-    made = planning.make(choice)
+    made = plan.make(choice)
     content = made.as_json()
-    content["figures"]["losses"] = planning.composed(made)
+    content["figures"]["losses"] = plan.composed(made)
     if out:
         files.write(out, json.dumps(content, indent=2).encode() + b"\n")
     written = audit.write_plan(made, report, pdf)
@@ -98,7 +104,7 @@ def plan(
 
 @issuer_app.command("init")
 def issuer_init(
-    directory: IssuerDirectory,
+    directory: IssuerArgument,
     plan_file: Annotated[Path, typer.Option("--plan", help="The file tessera plan --out wrote.")],
     name: Annotated[str, typer.Option(help="Name of the federation, for people.")],
     epochs: Annotated[int, typer.Option("--epochs", "--days", help="Length of the key schedule.")] = EPOCHS_DEFAULT,
@@ -116,17 +122,17 @@ def issuer_init(
         str | None,
         typer.Option(help="Host name or address at which members will reach `tessera issuer serve`, if they will."),
     ] = None,
-    passphrase_file: PassphraseOption = None,
-    as_json: JsonOption = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Make a federation: its keys, encrypted, and signed parameters of serial 1."""
-    made = planning.load(plan_file)
+    made = plan.load(plan_file)
     # An epoch in which nobody can have posted: new relays disclose its cover to whoever commissions them (PROTOCOL §8).
     start = unix_now() - made.choice.epoch_seconds if genesis is None else _unix_seconds(genesis)
     start -= start % made.choice.round_seconds if genesis is None else 0
     if (directory / KEYSTORE).exists():
         raise UsageError(f"there is an issuer in {directory}", "name a new directory; nothing is ever overwritten")
-    messages = planning.messages_within(made, day_epsilon, day_delta)
+    messages = plan.messages_within(made, day_epsilon, day_delta)
     phrase = passphrase.obtain(passphrase_file, confirm=True)
     budget = {"epsilon": day_epsilon, "delta": day_delta}
     with Issuer.create(directory, phrase, made, name, epochs=epochs, genesis=start, budget=budget) as issuer:
@@ -144,10 +150,10 @@ def issuer_init(
 
 @issuer_app.command("admit", hidden=True)
 def issuer_admit(
-    directory: IssuerDirectory, card: CardFile, passphrase_file: PassphraseOption = None, as_json: JsonOption = False
+    directory: IssuerArgument, card: CardIn, passphrase_file: PassphraseFile = None, as_json: Json = False
 ) -> None:
     """Put the owner of a member card on the roster. Make sure first that the card is that person's."""
-    text = _read_card(card)
+    text = card_text(card)
     with open_issuer(directory, passphrase_file) as issuer:
         name = issuer.admit(text)
         count, most = len(issuer.roster), issuer.parameters.members
@@ -160,10 +166,10 @@ def issuer_admit(
 
 @issuer_app.command("remove")
 def issuer_remove(
-    directory: IssuerDirectory,
+    directory: IssuerArgument,
     name: Annotated[str, typer.Argument(help="Name on the roster.")],
-    passphrase_file: PassphraseOption = None,
-    as_json: JsonOption = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Take a member off the roster: no tokens from now on, no access after the next epoch."""
     with open_issuer(directory, passphrase_file) as issuer:
@@ -180,16 +186,15 @@ def issuer_remove(
 
 @issuer_app.command("issue", hidden=True)
 def issuer_issue(
-    directory: IssuerDirectory,
-    card: CardFile,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the card here instead of stdout.")] = None,
-    passphrase_file: PassphraseOption = None,
-    as_json: JsonOption = False,
+    directory: IssuerArgument,
+    card: CardIn,
+    out: CardOut = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Answer a tokens-request card with an offer, a tokens-challenge card with the tokens. Each is answered once."""
-    text = _read_card(card)
-    if out:
-        check_writable(out)
+    text = card_text(card)
+    check_new_file(out)
     with open_issuer(directory, passphrase_file) as issuer:
         answer = issuer.issue(text)
     kind = cards.decode(answer).kind
@@ -199,22 +204,20 @@ def issuer_issue(
 
 
 @issuer_app.command("abort")
-def issuer_abort(
-    directory: IssuerDirectory, passphrase_file: PassphraseOption = None, as_json: JsonOption = False
-) -> None:
+def issuer_abort(directory: IssuerArgument, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Close open token sessions and void open invitations. Needed after the keystore was restored from a backup."""
     with open_issuer(directory, passphrase_file) as issuer:
-        count = issuer.abort_sessions()
-    text = f"{count} open sessions closed; they stay charged to their members. No invitation is open."
-    show({"aborted_sessions": count}, text, as_json)
+        closed = issuer.abort_sessions()
+    text = f"{count(closed, 'open session')} closed; they stay charged to their members. No invitation is open."
+    show({"aborted_sessions": closed}, text, as_json)
 
 
 @issuer_app.command("approve")
 def issuer_approve(
-    directory: IssuerDirectory,
+    directory: IssuerArgument,
     folder: Annotated[Path, typer.Argument(metavar="IMAGE_FOLDER", help="build/BOARD, as `make image` leaves it.")],
-    passphrase_file: PassphraseOption = None,
-    as_json: JsonOption = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Sign an image (and the bundle in its folder) for this federation: relays take no other code."""
     with open_issuer(directory, passphrase_file) as issuer:
@@ -236,9 +239,7 @@ def issuer_approve(
 
 
 @issuer_app.command("show")
-def issuer_show(
-    directory: IssuerDirectory, passphrase_file: PassphraseOption = None, as_json: JsonOption = False
-) -> None:
+def issuer_show(directory: IssuerArgument, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Show relays, roster and schedule; nothing secret."""
     with open_issuer(directory, passphrase_file) as issuer:
         summary = issuer.summary()
@@ -265,14 +266,14 @@ def issuer_show(
 def relay_new(
     name: Annotated[str, typer.Argument(help="Name of the relay, for people.")],
     relay_directory: Annotated[Path, typer.Argument(metavar="RELAYDIR", help="New directory for the relay.")],
-    issuer_directory: Annotated[Path, typer.Option("--issuer", help="The issuer's directory.")],
+    issuer_directory: IssuerDirectory,
     host: Annotated[str, typer.Option(help="Host name or address that members reach the relay at.")],
     port: Annotated[int, typer.Option(help="TCP port.")] = 8100,
     time_server: Annotated[
         str | None, typer.Option(help="Network clock (SNTP) for a board: host name or address.")
     ] = None,
-    passphrase_file: PassphraseOption = None,
-    as_json: JsonOption = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Make a relay's keys and directory, and list it in a parameter set with the next serial."""
     with open_issuer(issuer_directory, passphrase_file) as issuer:
@@ -303,18 +304,18 @@ def relay_new(
 
 @relay_app.command("status")
 def relay_status_(
-    name: Annotated[str, typer.Argument(help="Name of the relay, as the federation card has it.")],
-    federation: Annotated[Path, typer.Option("--federation", help="The federation card; - reads it from stdin.")],
-    as_json: JsonOption = False,
+    name: RelayName,
+    federation: FederationCard,
+    as_json: Json = False,
 ) -> None:
     """Ask a relay over the network how it does: code, uptime, parameters, round. Public figures, no token needed."""
-    known = Federation(read_card(_read_card(federation)))
+    known = Federation(read_card(card_text(federation)))
     found = asyncio.run(status.ask(known, known.relay_named(name)))
     remarks = status.remarks(found, known, known.round_at(unix_now()))
     rows = [
         ("board", found.board),
         ("code", f"{found.version}, digest {found.firmware_digest.hex()}"),
-        ("running", f"{_duration(found.uptime_seconds)}, start number {found.boots}"),
+        ("running", f"{duration.in_words(found.uptime_seconds)}, start number {found.boots}"),
         ("parameters", f"serial {found.serial}"),
         ("open round", "unknown" if found.open_round is None else str(found.open_round)),
         *(("note", remark) for remark in remarks),
@@ -324,10 +325,10 @@ def relay_status_(
 
 @relay_app.command("remove")
 def relay_remove(
-    name: Annotated[str, typer.Argument(help="Name of the relay.")],
-    issuer_directory: Annotated[Path, typer.Option("--issuer", help="The issuer's directory.")],
-    passphrase_file: PassphraseOption = None,
-    as_json: JsonOption = False,
+    name: RelayName,
+    issuer_directory: IssuerDirectory,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """List a relay no more: it was erased, broke, or was stolen. Its name may be used again."""
     with open_issuer(issuer_directory, passphrase_file) as issuer:
@@ -340,29 +341,6 @@ def relay_remove(
         f"Members need the new {issuer_directory / FEDERATION_CARD}; those whose home it was need another relay.",
     ]
     show({"removed": name, "serial": serial} | _paths(issuer_directory), "\n".join(text), as_json)
-
-
-def open_issuer(directory: Path, passphrase_file: Path | None) -> Issuer:
-    if not (directory / KEYSTORE).is_file():
-        raise UsageError(f"there is no issuer in {directory}", "tessera issuer init makes one")
-    return Issuer.open(directory, passphrase.secret_for(directory / KEYSTORE, passphrase_file))
-
-
-def _read_card(path: Path) -> str:
-    if str(path) != "-":
-        return files.read_text(path)
-    try:
-        return sys.stdin.read(files.MAX_BYTES)
-    except UnicodeDecodeError:
-        raise InvalidInput("what came from stdin is not text", "pipe one card in") from None
-
-
-def check_writable(path: Path) -> None:
-    """An answer is made once: know before that it can be written. Raises UsageError."""
-    if path.exists():
-        raise UsageError(f"{path} exists", "choose another name; nothing is overwritten")
-    files.write(path, b"")
-    path.unlink()
 
 
 def _written(path: Path, text: str) -> bool:
@@ -425,7 +403,7 @@ def _plan_table(content: dict[str, Any]) -> str:
             f"{figures['posts_an_epoch_used']} used by this plan, {figures['posts_an_epoch_board']} fit the board",
         ),
         ("messages a member", f"{figures['messages_a_member_a_day']} a day, of one part each"),
-        ("retention", f"{_duration(figures['retention_seconds'])} and the open epoch"),
+        ("retention", f"{duration.in_words(figures['retention_seconds'])} and the open epoch"),
         (
             "flash life, estimate",
             f"{figures['flash_years_estimate']} years; erases a sector a year: ring "
@@ -443,13 +421,6 @@ def _download(figures: dict[str, Any]) -> str:
     return (
         f"{idle:.2f} MB a member; {full:.2f} MB with every post used (estimate); {steady:.2f} MB fetching every round"
     )
-
-
-def _duration(seconds: int) -> str:
-    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.4g} {unit}"
-    return f"{seconds} seconds"
 
 
 def _table(title: str, rows: list[tuple[str, str]]) -> str:

@@ -1,21 +1,45 @@
-"""What the members' commands share: their options, how a keystore is opened, how a card comes in and goes out."""
+"""The options and arguments that commands of several modules share, each with one name and one text; and --out of all.
 
-import sys
-from collections.abc import Callable
+Owns no behaviour. What only the commands of one module take stands there.
+"""
+
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .. import config, files
-from ..errors import InvalidInput, UsageError
-from ..keys import passphrase
-from ..keys.keystore import Secret
-from ..member.member import KEYSTORE_NAME, Member
-from .output import show
+from .. import config
 
-CARD_PREFIX = "tessera:"
-STDIN = "-"
+# -- for everybody
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, nothing else.")]
+PassphraseFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--passphrase-file",
+        help="File whose first line is the keystore's passphrase; else TESSERA_PASSPHRASE_FILE, else a prompt.",
+    ),
+]
+CardIn = Annotated[str, typer.Argument(help="The card: its file, '-' for standard input, or its text.", metavar="CARD")]
+FederationCard = Annotated[
+    str, typer.Option("--federation", help="The federation card from IT: its file, or '-' for standard input.")
+]
+
+# -- what is written: always a new file
+
+
+def _out(text: str) -> Any:
+    return typer.Option("--out", "-o", help=text)
+
+
+CardOut = Annotated[Path | None, _out("New file for the card; without it, it is printed.")]
+NextFileOut = Annotated[Path | None, _out("By files: new file for what goes to IT next.")]
+InvitationOut = Annotated[Path | None, _out("New file for the invitation; without it, it is printed.")]
+ReplyOut = Annotated[Path | None, _out("New file for the reply; without it, it is printed.")]
+PlanOut = Annotated[Path | None, _out("Write the plan here, for issuer init.")]
+LogOut = Annotated[Path | None, _out("Write the log here; without it, it is printed.")]
+
+# -- members'
 
 Home = Annotated[
     Path,
@@ -26,64 +50,22 @@ Home = Annotated[
         default_factory=lambda: config.home(),
     ),
 ]
-PassphraseFile = Annotated[
-    Path | None, typer.Option("--passphrase-file", help="File whose first line is the keystore's passphrase.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="New file for the card; without it, it is printed.")
-]
-CardIn = Annotated[str, typer.Argument(help="The card: its file, '-' for standard input, or its text.", metavar="CARD")]
-RelayName = Annotated[str | None, typer.Option("--relay", help="Name of the relay; the home relay if not given.")]
+HomeRelay = Annotated[str | None, typer.Option("--relay", help="Name of the relay; the home relay if not given.")]
 ContactName = Annotated[str, typer.Argument(metavar="CONTACT", help="Name of the contact.")]
+NewPassphrase = Annotated[
+    bool, typer.Option("--new-passphrase", help="Choose another passphrase; it is asked for twice.")
+]
 
+# -- IT's
 
-def open_member(home: Path, passphrase_file: Path | None) -> Member:
-    return Member.open(home, passphrase.secret_for(home / KEYSTORE_NAME, passphrase_file))
-
-
-def member_opener(home: Path, passphrase_file: Path | None) -> Callable[[], Member]:
-    """For commands that open the keystore several times: the passphrase is obtained once, at the first."""
-    known: list[Secret] = []
-
-    def opened() -> Member:
-        if not known:
-            known.append(passphrase.secret_for(home / KEYSTORE_NAME, passphrase_file))
-        return Member.open(home, known[0])
-
-    return opened
-
-
-def card_text(card: str) -> str:
-    if card.startswith(CARD_PREFIX):
-        return card
-    return _piped() if card == STDIN else files.read_text(Path(card))
-
-
-def _piped() -> str:
-    try:
-        return sys.stdin.read(files.MAX_BYTES)
-    except UnicodeDecodeError:
-        raise InvalidInput("what came from standard input is not text", "pipe a card in, or name its file") from None
-
-
-def check_new_file(output: Path | None) -> None:
-    """Before anything changes. Raises UsageError."""
-    if output is not None and output.exists():
-        raise UsageError(f"{output} exists already and is not overwritten", "choose another file with -o")
-
-
-def deliver(output: Path | None, as_json: bool, make: Callable[[], tuple[str, dict[str, Any], str]]) -> None:
-    """Make a card and write or print it. `make` gives the card, what else to report, and a line on what to do next."""
-    check_new_file(output)
-    card, result, next_step = make()
-    if output is not None:
-        files.write(output, (card + "\n").encode())
-    place = str(output) if output else None
-    show({**result, "card": card, "path": place}, f"{place} written.\n{next_step}" if place else card, as_json)
-    if place is None and not as_json:
-        typer.echo(next_step, err=True)
-
-
-def count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+IssuerArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The issuer's directory.")]
+IssuerDirectory = Annotated[
+    Path, typer.Option("--issuer", envvar="TESSERA_ISSUER", help="The issuer's directory, with the inventory.")
+]
+RelayName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the relay.")]
+PluggedInRelay = Annotated[str | None, typer.Option("--relay", help="Name of the relay that is plugged in.")]
+Place = Annotated[
+    str | None, typer.Option("--port", help="The board's serial port or BOOTSEL volume, if there are several.")
+]
+EveryCell = Annotated[bool, typer.Option("--every-cell", help="Recompute the cover of every cell, not of sixteen.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before something is overwritten.")]

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
+from .. import duration
 from ..agent.client import SendProgress
-from ..member.fetching import Progress as FetchProgress
+from ..member import fetching
 from ..member.history import Sent
 from ..member.pacing import DAY, Wait
 from ..member.sending import Posted
@@ -25,13 +26,7 @@ class _Countdown(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         until = task.fields.get("until")
-        return Text(f"next in {spoken(until - time.monotonic())}" if until else "")
-
-
-def spoken(seconds: float) -> str:
-    """Seconds below two minutes, minutes above."""
-    left = max(0, round(seconds))
-    return f"{left} s" if left < 120 else f"{round(left / 60)} min"
+        return Text(f"next in {duration.about(until - time.monotonic())}" if until else "")
 
 
 @contextmanager
@@ -48,7 +43,7 @@ def of_outbox(waiting: int, console: Console | None = None) -> Iterator[SendProg
 
 
 @contextmanager
-def of_rounds(console: Console | None = None) -> Iterator[FetchProgress]:
+def of_rounds(console: Console | None = None) -> Iterator[fetching.Progress]:
     """A bar over the rounds since the last fetch, if these are many."""
     with _bar("reading rounds", 1, console, visible=False) as (progress, task):
 

@@ -14,7 +14,8 @@ from rich.progress import Progress
 from tessera.release import version_text
 
 from ..protocol import releases
-from .options import Home, Json, PassphraseFile, open_member
+from .opening import open_member
+from .options import Home, Json, PassphraseFile, RelayName
 from .output import show
 
 
@@ -24,7 +25,7 @@ def register(relay_app: typer.Typer) -> None:
 
 
 def relay_update(
-    name: Annotated[str, typer.Argument(help="Name of the relay.")],
+    name: RelayName,
     release_file: Annotated[Path, typer.Option("--release", help="bundle.release or slot.release, from IT.")],
     home: Home,
     artifact_file: Annotated[

@@ -1,6 +1,7 @@
 """The issuer's list of invitations: which are open, which were used by whom, which were revoked or have expired.
 
-Owns that list. Leaves to others: what an invitation is (invitation.py), the roster and the keystore (issuer.py).
+Owns that list. Leaves to others: what an invitation is (invitation.py), the roster (roster.py), the keystore that holds
+all (store.py).
 
 Of a used invitation the key that used it is kept, its secret is not: the same member may show it again (an answer was
 lost on its way), nobody else can. Entries go a month after they have expired.

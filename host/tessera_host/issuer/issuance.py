@@ -1,7 +1,7 @@
 """Who may have tokens, how many, and that no session is ever finished twice (PROTOCOL §6, DESIGN §6).
 
 Owns the issuer's open sessions and its counts. Leaves to others: the arithmetic (blind.py), the keystore that holds
-this state and saves it (issuer.py), the form of the cards (cards.py).
+this state and saves it (store.py), the form of the cards (cards.py).
 
 The rules, in the order they are checked:
 - the member is on the roster and the card's signature is the member's;

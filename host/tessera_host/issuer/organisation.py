@@ -11,11 +11,11 @@ from .. import files
 from ..errors import UsageError
 from ..planning import plan
 from .issuer import Issuer
+from .signer import EPOCHS_MAX
 
 PASSPHRASE = "passphrase"
 ISSUER = "issuer"
 RELAY = "relay"
-SCHEDULE_EPOCHS = 400  # the longest there is
 
 
 def exists(directory: Path) -> bool:
@@ -30,7 +30,7 @@ def make(directory: Path, choice: plan.Choice, name: str, port: int) -> None:
     _remove_unfinished(directory)
     passphrase = secrets.token_urlsafe(16)
     files.write(directory / PASSPHRASE, passphrase.encode() + b"\n")
-    with Issuer.create(directory / ISSUER, passphrase, planned, name, epochs=SCHEDULE_EPOCHS) as issuer:
+    with Issuer.create(directory / ISSUER, passphrase, planned, name, epochs=EPOCHS_MAX) as issuer:
         issuer.add_relay("demonstration", "127.0.0.1", port, directory / RELAY)
 
 

@@ -1,6 +1,6 @@
 """A relay's directory as IT hands it over: relay.json, seed and parameters, before the relay first runs.
 
-Owns these three files. Leaves to others: making the keys and listing them in the parameters (issuer.py), what a relay
+Owns these three files. Leaves to others: making the keys and listing them in the parameters (signer.py), what a relay
 adds to the directory when it runs.
 """
 

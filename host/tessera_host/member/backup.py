@@ -13,13 +13,13 @@ from ..clock import Clock, local_time
 from ..errors import NotPermitted
 from ..keys import keystore
 from ..keys.keystore import Keystore, Secret
-from ..protocol.federation import Federation
+from ..protocol.federation import CLOCK_ROUNDS, Federation
 from ..protocol.records import GENERATION_MESSAGES, MAX_MESSAGE
 from .accountant import Accountant
 
 KIND = "member-backup"
 # Two relays may be a round off this computer's clock each, one back and one ahead.
-CLOCK_ROUNDS = 2
+_APART_ROUNDS = 2 * CLOCK_ROUNDS
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Hold:
     def clock_confirmed(self, open_round: int) -> None:
         """A relay's open round fits this computer's clock: the first time after a restore the hold gets its end."""
         if self._state and self._state["epoch"] is None:
-            self._state["epoch"] = self._federation.epoch_of(open_round + CLOCK_ROUNDS) + 1
+            self._state["epoch"] = self._federation.epoch_of(open_round + _APART_ROUNDS) + 1
 
     def ends_at(self) -> int | None:
         """Unix seconds; in the past if there is none. None if no relay was reached since the restore."""
@@ -113,7 +113,7 @@ class Hold:
 
     def earliest(self, now: int) -> int:
         """When it ends if a relay is reached right away."""
-        following = self._federation.epoch_of(self._federation.round_at(now) + CLOCK_ROUNDS) + 1
+        following = self._federation.epoch_of(self._federation.round_at(now) + _APART_ROUNDS) + 1
         return self._federation.round_start(self._federation.first_round(following))
 
     def check(self, epoch: int) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tessera.wire import FETCH_ROUNDS
+
 from ..errors import RelayRefused
 from ..protocol import records
 from ..protocol.relay_connection import Batch
@@ -17,8 +19,6 @@ from .inbox import Message
 if TYPE_CHECKING:
     from .fixed_delay import Settling
     from .member import Member, Session, TokenChoice
-
-FETCH_ROUNDS = 16
 
 # (rounds read, rounds there are to read)
 Progress = Callable[[int, int], None]

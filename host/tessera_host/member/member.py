@@ -22,7 +22,7 @@ from ..clock import Clock, unix_now
 from ..errors import IntegrityError, NotPermitted, RelayRefused, UsageError
 from ..keys.keystore import Keystore, Secret
 from ..protocol import blind, cards, relay_connection, staging
-from ..protocol.federation import Federation, Relay, read_card
+from ..protocol.federation import CLOCK_ROUNDS, Federation, Relay, read_card
 from ..protocol.identity import Identity
 from ..protocol.invitation import Invitation, member_fields
 from ..protocol.limits import OPEN_SESSIONS_PER_KEY
@@ -43,7 +43,6 @@ from .wallet import Token, Wallet
 KIND = "member"
 KEYSTORE_NAME = "member.keystore"
 MAILBOX_BYTES = 16
-CLOCK_ROUNDS = 1
 
 # (epoch, relay's static key) → the token to use; raises NotPermitted if there is none.
 TokenChoice = Callable[[int, bytes], Token]

@@ -10,10 +10,10 @@ bytes an epoch: 98 KiB for the longest schedule) and for updates in service: a s
 
 from dataclasses import dataclass
 
+from tessera.nor import PAGES_PER_SECTOR, SECTOR_BYTES
+
 from ..errors import UsageError
 
-SECTOR_BYTES = 4096
-PAGES_PER_SECTOR = 16
 KEYRING_SECTORS = 4  # two banks of two sectors: an update that removes a key writes one bank and erases the other
 
 
@@ -37,15 +37,15 @@ class Board:
 
     @property
     def flash_bytes(self) -> int:
-        return self.flash_sectors * SECTOR_BYTES
+        return int(self.flash_sectors * SECTOR_BYTES)
 
     @property
     def ring_pages(self) -> int:
-        return self.ring_sectors * PAGES_PER_SECTOR
+        return int(self.ring_sectors * PAGES_PER_SECTOR)
 
 
 def _kib(kibibytes: int) -> int:
-    return kibibytes * 1024 // SECTOR_BYTES
+    return int(kibibytes * 1024 // SECTOR_BYTES)
 
 
 BOARDS = {

@@ -1,7 +1,7 @@
 """Parameter planning: the gate in front of every parameter set (PROTOCOL §2, DESIGN §9).
 
 Owns which sets are valid for which board, what each of them costs and promises, and the plan file. Leaves to others:
-the noise table (noise.py), flash sizes (boards.py), signing a set (issuer.py). Every figure is exact unless its name
+the noise table (noise.py), flash sizes (boards.py), signing a set (signer.py). Every figure is exact unless its name
 says estimate; fractions stay fractions until they are printed.
 """
 
@@ -13,24 +13,22 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from tessera.admission import LEASE_POSTS
+from tessera.nor import PAGES_PER_SECTOR
+from tessera.params import SPARE_PAGES
+from tessera.wire import CELL_FRAME_BYTES, FETCH_ROUNDS, RECORDS_PER_FRAME
+
 from ..errors import InvalidInput, UsageError
 from ..files import read_text
 from ..privacy import composition, loss, noise
-from .boards import BOARDS, PAGES_PER_SECTOR, Board, board
+from .boards import BOARDS, Board, board
 
 VERSION = 1
 MEMBERS_FLOOR = 20  # a bucket: fewer hide too little in each other
-SPARE_PAGES = 32  # PROTOCOL §2, capacity rule
-LEASE_POSTS = 16
 MESSAGE_PARTS = 16
 DAY_SECONDS = 86400
 MONTH_DAYS = 30
 YEAR_DAYS = 365
-
-# PROTOCOL §5
-CELL_FRAME_BYTES = 1040
-RECORDS_PER_FRAME = 4
-FETCH_ROUNDS = 16
 
 # PROTOCOL §10, key ring
 _EPOCHS_A_PAGE = 3
@@ -322,7 +320,7 @@ def _traffic(plan: Plan) -> dict[str, Any]:
 
 def cell_bytes(records: int) -> int:
     """Bytes on the wire of a sealed batch: whole frames of four records, one frame if it is empty (PROTOCOL §5)."""
-    return CELL_FRAME_BYTES * max(1, -(-records // RECORDS_PER_FRAME))
+    return int(CELL_FRAME_BYTES * max(1, -(-records // RECORDS_PER_FRAME)))
 
 
 def _capacity(plan: Plan) -> dict[str, Any]:
@@ -370,7 +368,7 @@ def _wear(plan: Plan) -> dict[str, Any]:
 
 def _fill_pages(chosen: Board) -> int:
     """Pages a bank is filled to: half of it, then the core writes a fresh one in the window after the next seal."""
-    return chosen.keyring_sectors // 2 * PAGES_PER_SECTOR // 2
+    return int(chosen.keyring_sectors // 2 * PAGES_PER_SECTOR // 2)
 
 
 def _lease_pages(choice: Choice) -> int:

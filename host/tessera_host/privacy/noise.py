@@ -1,7 +1,7 @@
 """The noise table of PROTOCOL §8, computed with integers and fractions only.
 
 Owns: the smallest µ for a wanted (ε, δ), the 64-bit thresholds, and the exact δ of the integer table itself. Leaves to
-others: what a table costs (plan.py), how a relay draws from it (the core), that a parameter set carries it (issuer.py).
+others: what a table costs (plan.py), how a relay draws from it (the core), that a parameter set carries it (signer.py).
 
 e^ε is irrational, so it is enclosed by rationals that are made narrower until every comparison and every floor is
 certain. That always ends: for rational ε ≠ 0, e^ε is transcendental (Lindemann), so no comparison here is ever a tie.

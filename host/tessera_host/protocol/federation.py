@@ -17,6 +17,9 @@ from . import cards
 # What the rounds and the trust rest on; a new set that changes one of these is another federation's.
 FIXED = ("federation_id", "root_key", "genesis", "round_seconds", "epoch_rounds", "retention_epochs")
 
+# How far a relay's open round may be off this computer's clock (PROTOCOL §3).
+CLOCK_ROUNDS = 1
+
 # What a newer federation card may change besides the parameters.
 _REFRESHED = ("name", "relays", "budget", "issuer")
 

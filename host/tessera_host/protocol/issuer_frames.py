@@ -7,9 +7,12 @@ channel's, what a message means service.py's and issuer_connection.py's.
 import struct
 from collections.abc import Iterator
 
-from ..errors import InvalidInput, NotOnRoster, NotPermitted, QuotaUsed, TesseraError, TryLater
+from tessera import wire
 
-FRAME_BYTES = 255  # plaintext; 272 on the wire
+from ..errors import InvalidInput, NotOnRoster, NotPermitted, QuotaUsed, TesseraError, TryLater
+from .relay_connection import BAD_REQUEST, BUSY, NOT_ADMITTED, QUOTA
+
+FRAME_BYTES = wire.SMALL_BYTES  # plaintext; 272 on the wire
 PIECE_BYTES = 240
 REQUEST_BYTES = 8192
 ANSWER_BYTES = 1 << 20
@@ -19,7 +22,7 @@ JOIN, CARD, FEDERATION = 32, 33, 34
 ANSWER = 0x80  # added to the request's type
 REFUSED = 0xFF
 
-BAD_REQUEST, NOT_ADMITTED, QUOTA, BUSY, NOT_PERMITTED = 2, 3, 4, 6, 9
+NOT_PERMITTED = 9  # beside the codes of a relay
 
 _CODES: tuple[tuple[type[TesseraError], int], ...] = (
     (TryLater, BUSY),

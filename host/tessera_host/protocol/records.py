@@ -19,7 +19,6 @@ from tessera import curve, hashes
 from ..errors import IntegrityError, InvalidInput
 from .blind import ORDER, even_secret
 
-RECORD_BYTES = 240
 TAG_BYTES = 8
 SIGNATURE_BYTES = 64
 PAYLOAD_BYTES = 144

@@ -22,7 +22,8 @@ T = TypeVar("T")
 BUSY_ATTEMPTS = 6
 BUSY_WAIT_SECONDS = 8  # the relay ends a connection after 10 s without a frame
 
-BAD_REQUEST, NOT_ADMITTED, QUOTA, BUSY = 2, 3, 4, 6
+_CODE = {name: code for code, name, _ in wire.CODES}
+BAD_REQUEST, NOT_ADMITTED, QUOTA, BUSY = (_CODE[name] for name in ("BAD_REQUEST", "NOT_ADMITTED", "QUOTA", "BUSY"))
 
 _REFUSALS = {
     1: ("the relay does not know this request", "update tessera, or the relay"),

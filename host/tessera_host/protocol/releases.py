@@ -1,7 +1,7 @@
 """Releases on the host: an image's folder signed for relays to run, and the check before anything is flashed.
 
 Owns the names of the files and what image.json says of them. Leaves to others: the bytes of a release (the core), the
-root key (issuer.py), building images (tools/build/image.py), what a board does with one.
+root key (signer.py), building images (tools/build/image.py), what a board does with one.
 
 A folder, build/<BOARD> of a source tree, holds up to three artifacts; beside each lies its release when it is approved:
 

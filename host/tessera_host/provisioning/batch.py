@@ -12,8 +12,9 @@ from pathlib import Path
 from ..errors import BatchIncomplete, BoardNotFound, SeveralBoards, TesseraError
 from . import detection
 from .desk import Desk
-from .relay_setup import InService, RelaySetup, Request
+from .relay_setup import InService, RelaySetup
 from .settings import Row
+from .setup_steps import Request
 
 POLL_SECONDS = 0.5
 

@@ -9,22 +9,24 @@ import binascii
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
 from tessera import cover
 from tessera.cover import EpochCover
+from tessera.errors import NotAdmitted
 from tessera.params import Parameters
-from tessera.wire import RECORD_BYTES
+from tessera.wire import RECORD_BYTES, refusal_name
 
-from ..errors import CommissioningFailed, RelayRefused
+from ..clock import utc_now
+from ..errors import CommissioningFailed
 from ..privacy import noise
-from .console import Console
+from .console import CommandRefused, Console
 
 SAMPLED_CELLS = 16
 CELL_SECONDS = 120.0
 ATTEMPTS = 2
+MEMBER_ADMITTED = refusal_name(NotAdmitted)  # the code of `commission` once nothing is disclosed any more
 DO_NOT_USE = "do not use this board as a relay; flash it anew, and report it if that does not help"
 
 Advance = Callable[[int, int], None]
@@ -41,8 +43,8 @@ class Commissioned:
 
     def told(self) -> dict[str, Any]:
         """For inventory and journal."""
-        moment = datetime.now(UTC).isoformat(timespec="seconds")
-        return {"epoch": self.epoch, "cells": self.cells, "of": self.of_cells, "records": self.records, "at": moment}
+        figures = {"epoch": self.epoch, "cells": self.cells, "of": self.of_cells, "records": self.records}
+        return {**figures, "at": utc_now()}
 
 
 def check(console: Console, parameters: Parameters, every_cell: bool, advance: Advance) -> Commissioned | None:
@@ -53,8 +55,8 @@ def check(console: Console, parameters: Parameters, every_cell: bool, advance: A
     check_table(parameters)
     try:
         epoch, first, end, key = _disclosed(console, parameters)
-    except RelayRefused as refusal:
-        if "admitted" in refusal.message:
+    except CommandRefused as refusal:
+        if refusal.code == MEMBER_ADMITTED:
             return None
         raise
     expected = cover.EpochCover(key, bytes(parameters.thresholds))

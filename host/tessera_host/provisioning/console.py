@@ -24,6 +24,14 @@ class Answer(NamedTuple):
     result: dict[str, Any]
 
 
+class CommandRefused(RelayRefused):
+    """`code` is the word that the relay's words stand behind (firmware/device/explain.py)."""
+
+    def __init__(self, command: str, code: str, words: str) -> None:
+        super().__init__(f"the relay refused '{command}': {words}", "see what `tessera flash verify` says of it")
+        self.code = code
+
+
 class AtPrompt(BoardSilent):
     """There is a board, at MicroPython's prompt."""
 
@@ -49,7 +57,7 @@ class Console:
     def ask(
         self, name: str, *arguments: str | int, seconds: float = ANSWER_SECONDS, attempts: int = ATTEMPTS
     ) -> Answer:
-        """Raises RelayRefused with the relay's words, BoardSilent if it does not answer in time.
+        """Raises CommandRefused with the relay's words, BoardSilent if it does not answer in time.
 
         Asked again if the answer does not come or is damaged: for questions, and commands that may be repeated.
         """
@@ -83,8 +91,8 @@ class Console:
                 lines.append(line[len(data) :])
                 end = time.monotonic() + seconds
             elif line.startswith(refusal) or line.startswith(b"!? "):
-                words = line.partition(b" ")[2].decode(errors="replace")
-                raise RelayRefused(f"the relay refused '{name}': {words}", "see what `tessera flash verify` says of it")
+                _, code, words = (line.decode(errors="replace") + "  ").split(" ", 2)
+                raise CommandRefused(name, code, words.rstrip())
             elif line.startswith(b">>> "):
                 raise AtPrompt(f"there is MicroPython's prompt at {self.line.device}, no relay", SAFE)
             elif line.startswith(result):

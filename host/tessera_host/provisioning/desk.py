@@ -13,7 +13,8 @@ from tessera.params import Parameters
 
 from .. import files
 from ..errors import IntegrityError, UsageError
-from ..issuer.issuer import PARAMETERS, Issuer
+from ..issuer.issuer import Issuer
+from ..issuer.store import PARAMETERS
 from .finder import Finder
 from .inventory import Inventory
 from .journal import Journal

@@ -15,6 +15,7 @@ from . import rp2
 from .console import AtPrompt, Console
 from .finder import Finder, Port, Volume, read_volume
 from .prompt import NotOurs, Prompt
+from .serial_line import BoardGone
 
 PLUG_IN = "plug it in over USB; a Pico while its BOOTSEL button is held"
 STATUS_SECONDS = 1.5
@@ -120,9 +121,9 @@ def ask_relay(device: str, patience_seconds: float = PATIENCE_SECONDS) -> dict[s
             return console.status(STATUS_SECONDS, attempts)
         except (RelayRefused, AtPrompt):
             return None
-        except BoardSilent as silent:
-            if "went away" in silent.message:
-                raise
+        except BoardGone:
+            raise
+        except BoardSilent:
             return None
 
 

@@ -12,8 +12,10 @@ import hashlib
 import struct
 from dataclasses import dataclass
 
+from tessera.nor import SECTOR_BYTES
+
 from ..errors import ImageRejected
-from ..planning.boards import SECTOR_BYTES, Board
+from ..planning.boards import Board
 
 TABLE_OFFSET = 0x8000  # CONFIG_PARTITION_TABLE_OFFSET, which no board changes
 TABLE_BYTES = 0xC00
@@ -67,7 +69,7 @@ class Segment:
     @property
     def end(self) -> int:
         """Where erasing for it stops: sectors are erased whole."""
-        return self.offset + -(-len(self.content) // SECTOR_BYTES) * SECTOR_BYTES
+        return int(self.offset + -(-len(self.content) // SECTOR_BYTES) * SECTOR_BYTES)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from mpremote.transport_serial import SerialTransport
 
 from ..errors import BoardSilent, ProvisioningFailed
 from . import serial_line
+from .serial_line import BoardGone
 
 ENTER_SECONDS = 10
 ENTER_ATTEMPTS = 6
@@ -87,11 +88,11 @@ class Prompt:
             with self._quiet():
                 printed = self._transport.exec_raw(source, timeout=CALL_SECONDS)
             output, error = printed
-        except BoardSilent as silent:
-            if "went away" in silent.message:
-                raise
+        except BoardGone:
+            raise
+        except BoardSilent:
             return None
-        if b"ImportError" in error:
+        if error.strip().rpartition(b"\n")[2].startswith(b"ImportError"):  # the class of an exception ends a traceback
             raise NotOurs(self.machine())
         return last_object(output)
 
@@ -125,8 +126,10 @@ class Prompt:
                     time.sleep(0.1)
                     self._transport.enter_raw_repl(soft_reset=False, timeout_overall=ENTER_SECONDS // 5)
                     return
-            except BoardSilent as silent:
-                if "went away" in silent.message or attempt + 1 == ENTER_ATTEMPTS:
+            except BoardGone:
+                raise
+            except BoardSilent:
+                if attempt + 1 == ENTER_ATTEMPTS:
                     raise
 
     @contextlib.contextmanager
@@ -137,8 +140,8 @@ class Prompt:
                 yield
         except (TransportError, TransportExecError, struct.error, IndexError):
             raise BoardSilent(f"the board at {self.device} does not answer", serial_line.SAFE) from None
-        except (OSError, TypeError, ValueError) as error:
-            raise serial_line.gone(self.device, error) from None
+        except (OSError, TypeError, ValueError):
+            raise BoardGone(self.device) from None
 
 
 def last_object(output: bytes) -> dict[str, Any] | None:

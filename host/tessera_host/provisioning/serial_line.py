@@ -1,6 +1,7 @@
 """Serial ports: opening them with errors that say what to do, and lines of text with a time limit."""
 
 import contextlib
+import errno
 import os
 import time
 from pathlib import Path
@@ -17,9 +18,19 @@ WRITE_SECONDS = 10.0
 LONGEST_LINE = 1 << 16
 SAFE = "it is safe to unplug the board; plug it in again and repeat the command"
 
+_DENIED = (errno.EPERM, errno.EACCES)
+_IN_USE = (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK)  # the last two: of flock(), the same on most platforms
+
+
+class BoardGone(BoardSilent):
+    """The port fails while it is in use: the cable was pulled, or the board restarts."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__(f"the board at {device} went away", SAFE)
+
 
 class SerialLine:
-    """An open port; a context manager. Every failure of the cable is a BoardSilent."""
+    """An open port; a context manager. Every failure of the cable is a BoardGone."""
 
     def __init__(self, device: str) -> None:
         """Raises BoardNotFound, PortDenied."""
@@ -42,8 +53,8 @@ class SerialLine:
     def write(self, data: bytes) -> None:
         try:
             self._port.write(data)
-        except (OSError, ValueError) as error:
-            raise gone(self.device, error) from None
+        except (OSError, ValueError):
+            raise BoardGone(self.device) from None
 
     def read(self) -> bytes:
         """What came, after at most 0.1 s."""
@@ -53,8 +64,8 @@ class SerialLine:
         try:
             waiting = self._port.in_waiting
             data: bytes = self._port.read(min(4096, max(1, waiting)))
-        except (OSError, ValueError, TypeError) as error:  # TypeError: pyserial, when the port is closed meanwhile
-            raise gone(self.device, error) from None
+        except (OSError, ValueError, TypeError):  # TypeError: pyserial, when the port is closed meanwhile
+            raise BoardGone(self.device) from None
         return data
 
     def line(self, seconds: float) -> bytes | None:
@@ -83,9 +94,9 @@ def open_port(device: str) -> Any:
 
 def _why_not_opened(device: str, error: Exception) -> BoardNotFound | PortDenied:
     number = getattr(error, "errno", None)
-    if number in (1, 13) or isinstance(error, PermissionError):
+    if number in _DENIED or isinstance(error, PermissionError):
         return PortDenied(f"this user may not open {device}", how_to_get_permission(Path(device)))
-    if number in (11, 16) or "lock" in str(error):
+    if number in _IN_USE:
         return PortDenied(f"another program has {device} open", "close terminals, Thonny and the like, then repeat")
     return BoardNotFound(f"there is no board at {device}", "plug it in, or see with `tessera flash --dry-run` what is")
 
@@ -104,8 +115,3 @@ def how_to_get_permission(path: Path) -> str:
     except (ImportError, KeyError, OSError):
         pass
     return "run this as a user who may open the device"
-
-
-def gone(device: str, error: object) -> BoardSilent:
-    """The error for a port that fails while it is in use."""
-    return BoardSilent(f"the board at {device} went away", SAFE)

@@ -8,12 +8,12 @@ from typing import Any
 
 from tessera.params import Parameters
 
+from ..clock import utc_now
 from ..errors import BoardNotFound, CommissioningFailed, OtherRelay, UsageError
-from . import commissioning, detection
+from . import commissioning, detection, serving
 from .console import Console
 from .desk import Desk
 from .detection import Found
-from .relay_setup import check_keys, check_round, check_self_test, now, set_clock
 
 RESET_SECONDS = 180.0
 
@@ -40,23 +40,22 @@ def verify(desk: Desk, place: str | None, name: str | None, every_cell: bool) ->
     """
     desk.report.step("looking at the relay")
     found, status = find(desk, place, name)
-    if status.get("fault"):
-        raise CommissioningFailed(f"the relay reports a fault: {status['fault']}", commissioning.DO_NOT_USE)
+    serving.check_no_fault(status)
     parameters, name = desk.parameters, str(status["name"])
-    check_keys(status, _listed(parameters, status))
-    check_self_test(status)
+    serving.check_keys(status, _listed(parameters, status))
+    serving.check_self_test(status)
     entry = desk.inventory.get(name)
     if entry and (entry["key"], entry["ledger_key"]) != (status["static_key"], status["ledger_key"]):
         raise OtherRelay(f"this '{name}' is not the board that the inventory has", "plug in the right board")
-    status = set_clock(found.place, status)
-    check_round(parameters, status)
+    status = serving.set_clock(found.place, status)
+    serving.check_round(parameters, status)
     current = status["parameter_digest"] == parameters.digest.hex()
     desk.report.step("recomputing its cover")
     with Console(found.place) as console:
         done = commissioning.check(console, parameters, every_cell, desk.report.advance)
     if entry:
         told = {"commissioned": done.told()} if done else {}
-        desk.inventory.record(name, verified=now(), **told)
+        desk.inventory.record(name, verified=utc_now(), **told)
     return {
         "relay": name,
         "place": found.place,

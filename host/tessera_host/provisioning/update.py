@@ -13,13 +13,13 @@ from typing import Any
 from tessera.release import Release, version_number, version_text
 from tessera.staging import STAGED, WAIT
 
-from ..errors import BoardSilent, FlashFailed, ImageRejected, IntegrityError, InvalidInput, RelayRefused, TesseraError
+from ..clock import utc_now
+from ..errors import BoardSilent, FlashFailed, ImageRejected, IntegrityError, InvalidInput, TesseraError
 from ..protocol import releases
 from ..protocol.staging import ConsoleLine, stage
-from . import detection, service
-from .console import Console
+from . import detection, service, serving
+from .console import CommandRefused, Console
 from .desk import Desk
-from .relay_setup import now, set_clock
 
 RELEASES = ("bundle.release", "slot.release")
 STAGE_SECONDS = 3600.0  # a place is erased in windows after seals
@@ -37,7 +37,7 @@ class Updated:
     changed: bool
 
 
-def update(desk: Desk, place: str | None, name: str | None, named: Path | None) -> Updated:
+def update_relay(desk: Desk, place: str | None, name: str | None, named: Path | None) -> Updated:
     """Bring the approved code to the relay that is plugged in. Raises ImageRejected, FlashFailed, BoardSilent."""
     desk.report.step("looking at the relay")
     found, status = service.find(desk, place, name)
@@ -54,7 +54,7 @@ def update(desk: Desk, place: str | None, name: str | None, named: Path | None) 
     after = _outcome(desk, found.place, version, int(status["boots"]), 3.0 * parameters.round_seconds)
     if desk.inventory.get(relay):
         desk.inventory.record(
-            relay, firmware_version=after["version"], firmware_digest=after["firmware_digest"], verified=now()
+            relay, firmware_version=after["version"], firmware_digest=after["firmware_digest"], verified=utc_now()
         )
     return Updated(relay, before, str(after["version"]), changed=True)
 
@@ -91,7 +91,7 @@ def _stage(desk: Desk, console: Console, release: Release, artifact: bytes, vers
     while True:
         try:
             step = asyncio.run(stage(line, release, artifact, desk.report.advance))
-        except RelayRefused as refusal:
+        except CommandRefused as refusal:
             raise FlashFailed(refusal.message, f"{SAFE}; the same command goes on") from None
         if step.state == STAGED:
             return
@@ -113,7 +113,7 @@ def _outcome(desk: Desk, place: str, version: str, boots: int, serving_seconds: 
             continue
         if status is None or status.get("state") == "starting" or status.get("boots", boots) == boots:
             continue
-        status = set_clock(place, status)
+        status = serving.set_clock(place, status)
         on_trial = status.get("trial") or status.get("on_trial")
         if status["version"] == version and not on_trial and not status["fault"]:
             return status

@@ -1,35 +1,26 @@
-"""`tessera serve`: the relay core on CPython, for a server instead of a board, with SQLite storage and libsecp256k1.
+"""The relay core on CPython, for a server instead of a board, with SQLite storage and libsecp256k1.
 
 Owns how a relay directory becomes a running gateway. Leaves to others: the relay and its server (the core), the flash
-(sqlite_device.py), making the directory (relay_directory.py, organisation.py).
+(sqlite_device.py), making the directory (relay_directory.py, organisation.py), the command `tessera serve` (cli).
 """
 
-import asyncio
 import json
 import os
-import signal
 import sqlite3
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 import tessera
-from tessera import announcement
-from tessera.clock import follow
 from tessera.errors import Error, InvalidObject
 from tessera.files import Directory
 from tessera.firmware import digest_of_files
 from tessera.params import Parameters
 from tessera.relay import Identity, Relay
-from tessera.server import Server, Timing
 
-from ..errors import InvalidInput, TesseraError, Unreachable, UsageError
+from ..errors import InvalidInput, Unreachable, UsageError
 from ..files import read_text
-from ..issuer import organisation
 from ..issuer.relay_directory import CONFIGURATION, PARAMETERS
 from ..planning import plan
 from ..privacy import noise
@@ -38,51 +29,6 @@ from .sqlite_device import Database
 DATABASE = "storage.sqlite"
 SESSIONS = 64
 DEFAULT_EPSILON, DEFAULT_DELTA = "0.1", "1e-6"
-
-
-def register(app: typer.Typer) -> None:
-    """Add `serve` to the main app."""
-    app.command("serve")(serve)
-
-
-def serve(
-    storage: Annotated[Path, typer.Option(help="A relay directory, or a new one: an organisation is then made in it.")],
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8100,
-    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
-    cover_traffic_epsilon: Annotated[str | None, typer.Option(help="ε of the cover traffic, 0.1 in a new one.")] = None,
-    cover_traffic_delta: Annotated[str | None, typer.Option(help="δ of the cover traffic, 1e-6 in a new one.")] = None,
-    members: Annotated[int, typer.Option(help="Members, in a new organisation.")] = 24,
-    round_seconds: Annotated[int, typer.Option(help="Seconds a round, in a new organisation.")] = 300,
-    epoch_rounds: Annotated[int, typer.Option(help="Rounds an epoch, in a new organisation.")] = 288,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object when it serves, nothing else.")] = False,
-) -> None:
-    """Run a relay on this computer until it is stopped."""
-    if not is_relay(storage) and not organisation.exists(storage):
-        epsilon = plan.decimal_option("epsilon", cover_traffic_epsilon or DEFAULT_EPSILON)
-        delta = plan.decimal_option("delta", cover_traffic_delta or DEFAULT_DELTA)
-        choice = plan.Choice(
-            epsilon,
-            delta,
-            members,
-            round_seconds=round_seconds,
-            epoch_rounds=epoch_rounds,
-            posts_per_token=64,
-            board="GATEWAY",
-        )
-        organisation.make(storage, choice, "Organisation", port)
-        typer.echo(f"Made an organisation in {storage}. Move issuer and passphrase to another machine.", err=True)
-    directory = storage if is_relay(storage) else storage / organisation.RELAY
-    check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)
-    gateway = open_gateway(directory)
-    try:
-        asyncio.run(_until_stopped(gateway, host, port, as_json))
-    except Error as fault:
-        raise TesseraError(f"the relay stopped: {fault}", "its records are kept; look at the storage") from None
-    except OSError as error:
-        hint = "another program uses the port, or the address is not this computer's: use --port or --host"
-        raise Unreachable(f"cannot listen at {host}:{port}: {error.strerror}", hint) from None
-    finally:
-        gateway.database.close()
 
 
 def is_relay(directory: Path) -> bool:
@@ -176,27 +122,3 @@ def identity(configuration: dict[str, Any]) -> Identity:
 
 def unix_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-async def _until_stopped(gateway: Gateway, host: str, port: int, as_json: bool) -> None:
-    """Serve until SIGINT or SIGTERM."""
-
-    def ready() -> None:
-        lines = announcement.announcement(gateway.relay, f"{host}:{port}")
-        runtime = announcement.runtime_name()
-        typer.echo(json.dumps({"serving": f"{host}:{port}", "runtime": runtime}) if as_json else "\n".join(lines))
-        if not as_json:
-            typer.echo("serving")
-
-    server = Server(gateway.relay, Timing(), SESSIONS)
-    serving = asyncio.ensure_future(server.run(host, port, ready))
-    clock = asyncio.ensure_future(follow(gateway.relay.clock, unix_ms))
-    if sys.platform != "win32":  # there Ctrl-C cancels this task, and with it what it waits for
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
-    try:
-        await serving
-    except asyncio.CancelledError:
-        pass
-    finally:
-        clock.cancel()

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tessera.announcement import READY
+
 from ..errors import TesseraError, Unreachable, UsageError
 
 BINARY_VARIABLE = "TESSERA_MICROPYTHON_FROZEN"
@@ -69,7 +71,7 @@ class RelayProcess:
         assert process.stdout is not None
         for line in process.stdout:
             self.lines.append(line.rstrip("\n"))
-            if self.lines[-1] == "serving":
+            if self.lines[-1] == READY:
                 self._serving.set()
         self._serving.set()  # it ended: whoever waits need not wait longer
 
@@ -80,7 +82,7 @@ class RelayProcess:
     @property
     def started(self) -> bool:
         """Whether it got as far as serving."""
-        return "serving" in self.lines
+        return READY in self.lines
 
     def wait(self) -> None:
         """Until it ends by itself."""

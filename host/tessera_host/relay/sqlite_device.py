@@ -9,13 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PAGE_BYTES = 256
-PAGES_PER_SECTOR = 16
-SECTOR_BYTES = PAGE_BYTES * PAGES_PER_SECTOR
-BLANK = b"\xff" * PAGE_BYTES
-
-# ioctl operations of MicroPython's block devices
-COUNT, SIZE, ERASE = 4, 5, 6
+from tessera.nor import BLANK_PAGE, COUNT, ERASE, PAGE_BYTES, PAGES_PER_SECTOR, SECTOR_BYTES, SIZE
 
 
 class Database:
@@ -81,7 +75,7 @@ class SqliteDevice:
         if operation == COUNT:
             return self.sectors
         if operation == SIZE:
-            return SECTOR_BYTES
+            return int(SECTOR_BYTES)
         if operation == ERASE:
             self._erase(argument)
         return 0
@@ -89,7 +83,7 @@ class SqliteDevice:
     def _page(self, number: int) -> bytes:
         query = "SELECT data FROM page WHERE region = ? AND number = ?"
         row = self._connection.execute(query, (self._name, number)).fetchone()
-        return BLANK if row is None else bytes(row[0])
+        return BLANK_PAGE if row is None else bytes(row[0])
 
     def _program(self, number: int, data: bytes) -> None:
         old = int.from_bytes(self._page(number), "big")

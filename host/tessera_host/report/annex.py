@@ -5,15 +5,18 @@ Owns the whole. The sections are the business of the other modules of this packa
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from ..audit.verify import LedgerAudit
+from ..clock import utc_time
+from ..duration import in_words
 from ..planning import plan
 from ..privacy import noise
 from ..protocol.parameter_sets import ParameterSets
+from ..text import count
 from . import law, ledger_pages, losses, parties
 from .document import Basis, Block, Bullets, Document, Notice, Paragraph, Section, Table, Tone
-from .facts import Facts, duration
+from .facts import Facts
 
 TITLE = "Annex to the data protection impact assessment: Tessera Relay"
 
@@ -45,7 +48,7 @@ def _document(
         Section("What is not covered", parties.limits()),
         Section("How to recompute it", _recompute(facts)),
     ]
-    date = made.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    date = f"{utc_time(made.timestamp())} UTC"
     return Document(TITLE, facts.organisation, date, _front(facts), sections)
 
 
@@ -63,7 +66,7 @@ def _front(facts: Facts) -> list[tuple[str, str]]:
     return [
         *front,
         ("Noise", f"ε = {noise.decimal(facts.epsilon)}, δ = {noise.decimal_up(facts.exact_delta)} for one delivery"),
-        ("Members", f"{facts.members} at most, {facts.buckets} bucket{'' if facts.buckets == 1 else 's'}"),
+        ("Members", f"{facts.members} at most, {count(facts.buckets, 'bucket')}"),
     ]
 
 
@@ -80,8 +83,8 @@ def _summary(facts: Facts) -> list[Block]:
                 "One delivery more or less changes the probability of anything an observer of the published counts "
                 f"can see by a factor of at most {factor:.6g}, but for a probability of "
                 f"{losses.chance(facts.exact_delta)} (δ).",
-                f"A record is kept for {duration(facts.retention_epochs * facts.epoch_seconds)} and the open epoch "
-                f"({duration(facts.epoch_seconds)}); then its key is erased.",
+                f"A record is kept for {in_words(facts.retention_epochs * facts.epoch_seconds)} and the open epoch "
+                f"({in_words(facts.epoch_seconds)}); then its key is erased.",
                 f"At full membership {_share(facts)} members share a bucket; the floor for plans is "
                 f"{plan.MEMBERS_FLOOR}.",
                 "The relay keeps no internet addresses. It sees them while a connection is open, as the network does.",
@@ -100,8 +103,11 @@ def _reading(facts: Facts) -> list[Block]:
     ]
     rows = [*signed, promised] if facts.signed else [planned, promised]
     words = [
-        ("Round", f"{duration(facts.round_seconds)}; what is posted in a round can be read when it is over"),
-        ("Epoch", f"{facts.epoch_rounds} rounds ({duration(facts.epoch_seconds)}); keys and tokens change with it"),
+        ("Round", f"{in_words(facts.round_seconds)}; what is posted in a round can be read when it is over"),
+        (
+            "Epoch",
+            f"{facts.epoch_rounds} rounds ({in_words(facts.epoch_seconds)}); keys and tokens change with it",
+        ),
         ("Bucket, cell", "the shared place that records are posted to; a cell is one bucket in one round"),
         ("Record, delivery", "240 bytes: one part of a message (a short message is one part) on its way to one member"),
         (
@@ -152,10 +158,13 @@ def _floor(facts: Facts, basis: Basis) -> list[Block]:
 def _retention(facts: Facts, basis: Basis) -> list[Block]:
     longest = (facts.retention_epochs + 1) * facts.epoch_seconds
     rows = [
-        ("Records can be fetched for", f"{duration(facts.retention_epochs * facts.epoch_seconds)} and the open epoch"),
-        ("A record is at most this old", duration(longest)),
+        (
+            "Records can be fetched for",
+            f"{in_words(facts.retention_epochs * facts.epoch_seconds)} and the open epoch",
+        ),
+        ("A record is at most this old", in_words(longest)),
         ("Keys of records and cover", "with the records: random keys, one an epoch, physically erased"),
-        ("Use of tokens", f"the open epoch, {duration(facts.epoch_seconds)}"),
+        ("Use of tokens", f"the open epoch, {in_words(facts.epoch_seconds)}"),
         ("Log of a board", "about 2 KB: starts, faults, updates"),
         ("Checkpoints", "at least 256 epochs on the relay; in an auditor's archive as long as the auditor wishes"),
     ]

@@ -97,12 +97,3 @@ _SHARED = (
     *("members", "buckets", "round_seconds", "epoch_rounds", "retention_epochs"),
     *("tokens_per_epoch", "posts_per_token"),
 )
-
-
-def duration(seconds: int) -> str:
-    """A length of time in the unit that suits it."""
-    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            number = f"{seconds / length:.4g}"
-            return f"{number} {unit}" + ("" if number == "1" else "s")
-    return f"{seconds} second" + ("" if seconds == 1 else "s")

@@ -4,13 +4,14 @@ Owns these words. CCPA section numbers moved when the CPRA took effect on 1 Janu
 of personal information, is § 1798.140(v) since.
 """
 
+from ..duration import in_words
 from .document import Basis, Block, Paragraph, Table
-from .facts import Facts, duration
+from .facts import Facts
 
 
 def mapping(facts: Facts) -> list[Block]:
     """The table."""
-    kept = duration(facts.retention_epochs * facts.epoch_seconds)
+    kept = in_words(facts.retention_epochs * facts.epoch_seconds)
     rows = [
         (
             "GDPR Art. 5(1)(c) data minimisation",

@@ -4,11 +4,11 @@ Owns how a verdict is shown. The verdict is audit.verify's. Nothing here is said
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
 from ..audit.verify import AuditedEpoch, LedgerAudit, in_words, spans
+from ..clock import utc_time
 from ..privacy import noise
 from ..protocol import parameter_sets
 from ..protocol.parameter_sets import ParameterSets
@@ -179,4 +179,4 @@ def _alike(epochs: Sequence[AuditedEpoch]) -> list[list[AuditedEpoch]]:
 def _date(sets: ParameterSets, epoch: int) -> str:
     newest = sets.newest
     moment = newest.genesis + epoch * newest.epoch_rounds * newest.round_seconds
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M")
+    return utc_time(moment)

@@ -7,12 +7,12 @@ rounded to the unfavourable side.
 import math
 from fractions import Fraction
 
+from ..duration import in_words
 from ..planning import plan
-from ..privacy import loss as privacy
-from ..privacy import noise
+from ..privacy import loss, noise
 from . import plots
 from .document import Basis, Block, Figure, Paragraph, Table
-from .facts import Facts, duration
+from .facts import Facts
 
 _PRIORS = (0.01, 0.1, 0.5)
 _SHOWN_PRIOR = 0.5
@@ -21,7 +21,7 @@ _STEPS = 8
 
 def sections(facts: Facts, basis: Basis) -> list[Block]:
     """What a published count reveals, and what several deliveries add up to."""
-    losses = privacy.losses_of(facts.thresholds, facts.epsilon)
+    losses = loss.losses_of(facts.thresholds, facts.epsilon)
     spans = _spans(facts)
     found = {deliveries: losses.of(deliveries) for _, deliveries in spans}
     return [
@@ -56,7 +56,7 @@ def _one_delivery(facts: Facts, basis: Basis) -> list[Block]:
         ("δ of one delivery", f"{delta}, of the integers of the table, rounded up; as a fraction: {facts.exact_delta}"),
         ("A message moved from one cell to another", f"ε ≤ {noise.decimal(2 * epsilon)}, δ ≤ {_moved(facts)}"),
         ("Cover records a cell", f"0 to {2 * facts.mu}, {facts.mu} on average (µ)"),
-        ("Length of a round", duration(facts.round_seconds)),
+        ("Length of a round", in_words(facts.round_seconds)),
     ]
     return [
         Paragraph(
@@ -76,7 +76,7 @@ def _moved(facts: Facts) -> str:
 
 
 def _several(
-    facts: Facts, basis: Basis, spans: list[tuple[str, int]], found: dict[int, privacy.Composition]
+    facts: Facts, basis: Basis, spans: list[tuple[str, int]], found: dict[int, loss.Composition]
 ) -> list[Block]:
     rows = [
         (
@@ -84,7 +84,7 @@ def _several(
             str(deliveries),
             f"ε ≤ {noise.decimal(found[deliveries].basic_epsilon)}, δ ≤ "
             f"{noise.decimal_up(found[deliveries].basic_delta)}",
-            privacy.in_words(found[deliveries]),
+            loss.in_words(found[deliveries]),
         )
         for what, deliveries in spans
     ]
@@ -110,7 +110,7 @@ def _several(
 def _in_one_cell(facts: Facts, basis: Basis) -> list[Block]:
     rows = []
     for records in (1, 2, 4, plan.MESSAGE_PARTS):
-        epsilon, delta = privacy.same_cell(facts.thresholds, facts.epsilon, records)
+        epsilon, delta = loss.same_cell(facts.thresholds, facts.epsilon, records)
         rows.append((str(records), noise.decimal(epsilon), noise.decimal_up(delta)))
     return [
         Paragraph(
@@ -123,10 +123,10 @@ def _in_one_cell(facts: Facts, basis: Basis) -> list[Block]:
 
 
 def _suspicion(
-    facts: Facts, basis: Basis, spans: list[tuple[str, int]], found: dict[int, privacy.Composition]
+    facts: Facts, basis: Basis, spans: list[tuple[str, int]], found: dict[int, loss.Composition]
 ) -> list[Block]:
     epsilons = [(what, float(facts.epsilon) if n == 1 else _smaller(found[n])) for what, n in spans]
-    rows = [(what, *(_percent(privacy.posterior(prior, epsilon)) for prior in _PRIORS)) for what, epsilon in epsilons]
+    rows = [(what, *(_percent(loss.posterior(prior, epsilon)) for prior in _PRIORS)) for what, epsilon in epsilons]
     header = ("Of one member", *(f"from {_percent(prior)}" for prior in _PRIORS))
     return [
         Paragraph(
@@ -138,12 +138,12 @@ def _suspicion(
     ]
 
 
-def _smaller(composition: privacy.Composition) -> float:
+def _smaller(composition: loss.Composition) -> float:
     basic = float(composition.basic_epsilon)
     return basic if composition.epsilon is None else min(basic, composition.epsilon)
 
 
-def _pictures(facts: Facts, basis: Basis, losses: privacy.Losses) -> list[Block]:
+def _pictures(facts: Facts, basis: Basis, losses: loss.Losses) -> list[Block]:
     return [_noise_picture(facts, basis), _count_picture(facts, basis), _composition_picture(facts, basis, losses)]
 
 
@@ -159,7 +159,7 @@ def _noise_picture(facts: Facts, basis: Basis) -> Figure:
 
 
 def _count_picture(facts: Facts, basis: Basis) -> Figure:
-    after = [privacy.posterior(_SHOWN_PRIOR, loss) for loss in privacy.losses_by_count(facts.thresholds)]
+    after = [loss.posterior(_SHOWN_PRIOR, each) for each in loss.losses_by_count(facts.thresholds)]
     inside = [value for value in after if 0 < value < 1]
     description = (
         f"A suspicion of {_percent(_SHOWN_PRIOR)} that one particular record is in the cell stays between "
@@ -171,7 +171,7 @@ def _count_picture(facts: Facts, basis: Basis) -> Figure:
     return Figure("What one published count tells about one record", basis, description, plot)
 
 
-def _composition_picture(facts: Facts, basis: Basis, losses: privacy.Losses) -> Figure:
+def _composition_picture(facts: Facts, basis: Basis, losses: loss.Losses) -> Figure:
     within, used = facts.day_by_budget, facts.day_by_tokens
     last = max(plan.MESSAGE_PARTS, plan.MONTH_DAYS * (within or used))
     while last > 1 and losses.of(last).epsilon is None:

@@ -3,14 +3,15 @@
 Owns these words. They follow DESIGN §1, §6, §8 and README; who changes what a part keeps changes them here.
 """
 
+from ..duration import in_words
 from .document import Basis, Block, Bullets, Paragraph, Table
-from .facts import Facts, duration
+from .facts import Facts
 
 
 def inventory(facts: Facts) -> list[Block]:
     """What is kept, by whom, what for, until when."""
-    kept = duration(facts.retention_epochs * facts.epoch_seconds)
-    epoch = duration(facts.epoch_seconds)
+    kept = in_words(facts.retention_epochs * facts.epoch_seconds)
+    epoch = in_words(facts.epoch_seconds)
     rows = [
         (
             "Records",
@@ -110,7 +111,7 @@ def views(facts: Facts) -> list[Block]:
             "Thief of the relay, switched off",
             "ciphertext, bucket and round of records still kept, the relay's keys and its Wi-Fi password",
             f"senders, recipients, content, anything older than {facts.retention_epochs + 1} epochs "
-            f"({duration((facts.retention_epochs + 1) * facts.epoch_seconds)})",
+            f"({in_words((facts.retention_epochs + 1) * facts.epoch_seconds)})",
         ),
     ]
     return [

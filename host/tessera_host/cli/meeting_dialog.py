@@ -19,10 +19,10 @@ from ..member import meeting
 from ..member.meeting import ANSWER, CONFIRM, INVITE, Step
 from ..member.member import Member
 from ..protocol import cards
+from .card_exchange import CARD_PREFIX
 
 OpenMember = Callable[[], AbstractContextManager[Member]]
 
-CARD_PREFIX = "tessera:"
 POLL_SECONDS = 1.0
 SETTLE_POLLS = 10  # a shared folder may show a file before all of it is there
 

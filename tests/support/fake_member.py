@@ -11,7 +11,7 @@ from tessera_host.protocol import blind, cards
 RELAY_KEY = PrivateKey(b"\x07" * 32).public_key.format()
 
 
-class PaperMember:
+class FakeMember:
     def __init__(self, name: str, federation_id: bytes) -> None:
         self.name = name
         self.federation_id = federation_id

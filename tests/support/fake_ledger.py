@@ -1,4 +1,4 @@
-"""A relay's ledger on paper, for the tests of the audit: checkpoints packed and signed by hand from PROTOCOL §11.
+"""A relay's ledger without a relay, for tests of the audit: checkpoints packed and signed by hand after PROTOCOL §11.
 
 Shares no code with firmware/tessera/ledger.py but the curve and the tagged hash.
 """
@@ -8,15 +8,15 @@ import struct
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from sample_federation import EPOCH_ROUNDS, SampleFederation
-
 from tessera import curve
 from tessera.params import Parameters
 from tessera_host.privacy import noise
 from tessera_host.protocol import blind
-from tessera_host.protocol.federation import Federation, Relay, read_card
+from tessera_host.protocol.federation import Relay
 from tessera_host.protocol.relay_connection import RelayFigures
 from tessera_host.relay.ledger import LedgerAnswers
+
+from .fake_federation import EPOCH_ROUNDS, FakeFederation
 
 FIRMWARE = hashlib.sha256(b"the firmware").digest()
 EPSILON, DELTA = Fraction("0.1"), Fraction("1e-6")
@@ -35,12 +35,10 @@ def table_fields(epsilon: Fraction = EPSILON, delta: Fraction = DELTA) -> dict[s
 
 
 @dataclass
-class PaperLedger:
+class FakeLedger:
     """A federation with one relay, and what the relay signs."""
 
-    federation: SampleFederation = field(
-        default_factory=lambda: SampleFederation(**table_fields(), members=40, buckets=2)
-    )
+    federation: FakeFederation = field(default_factory=lambda: FakeFederation(**table_fields(), members=40, buckets=2))
     ledger_secret: bytes = field(default_factory=lambda: blind.even_secret(blind.random_scalar()))
     last: bytes | None = None
 
@@ -57,11 +55,8 @@ class PaperLedger:
         relays = [(self.key, curve.public(self.ledger_secret)[1:])]
         return self.federation.make_set(serial, **(table_fields() | {"relays": relays} | changes))
 
-    def known(self) -> Federation:
-        return Federation(read_card(self.federation.card()))
-
     def relay(self) -> Relay:
-        return self.known().relays[0]
+        return self.federation.known().relays[0]
 
     def sign(self, epoch: int, **changes: object) -> bytes:
         """The checkpoint that follows the last one signed."""

@@ -1,0 +1,187 @@
+"""The commands that read: `tessera inbox`, and `fetch`, the word of earlier versions for it.
+
+Owns what is typed and how a message that came is shown. What is fetched when is the client's business, or the agent's.
+"""
+
+import asyncio
+import random
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..agent.client import Client
+from ..agent.interface import State
+from ..agent.link import AgentLink
+from ..clock import short_local_time
+from ..errors import RelayRefused, Unreachable, UsageError
+from ..keys import passphrase
+from ..keys.keystore import Secret
+from ..member.fetching import FetchReport
+from ..member.inbox import Message
+from ..member.member import KEYSTORE_NAME, Member
+from ..text import count, printable
+from . import attachments, progress
+from .options import Home, Json, PassphraseFile
+from .output import show
+from .talk import talk
+
+JITTER_SECONDS = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command()(inbox)
+    app.command(hidden=True)(fetch)
+
+
+def inbox(
+    home: Home,
+    contact: Annotated[str | None, typer.Argument(metavar="[CONTACT]", help="Only what came from this one.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Until a new message is there.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also what was shown before.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the relay.")] = False,
+    save: Annotated[
+        Path | None, typer.Option("--save", metavar="DIR", help="Write the files that are shown to this directory.")
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch what is new and show it."""
+    if wait and offline:
+        raise UsageError("--wait and --offline do not go together", "leave one out")
+
+    async def reading() -> None:
+        async with talk(home, passphrase_file) as by:
+            report = await _new_messages(by, contact, wait, offline, everything)
+            state = await by.state()
+        shown = [_Shown(message, state, save) for message in report.messages]
+        result = {"messages": [each.fields() for each in shown], "rounds": len(report.rounds)}
+        result |= {"rounds_expired": report.rounds_expired, "agent": isinstance(by, AgentLink)}
+        show(result, "\n".join([*(each.line() for each in shown), *_notes(report, everything)]), as_json)
+
+    asyncio.run(reading())
+
+
+async def _new_messages(
+    by: AgentLink | Client, contact: str | None, wait: bool, offline: bool, everything: bool
+) -> FetchReport:
+    """Whatever is to be shown; with `wait` only once there is something new."""
+    report = FetchReport()
+    while True:
+        if isinstance(by, Client) and not offline:
+            await _fetch_into(by, report, patient=wait)
+        new = await by.inbox(contact, new=True)
+        if new or not wait:
+            report.messages = await by.inbox(contact) if everything else new
+            return report
+        await _until_more(by)
+
+
+async def _fetch_into(client: Client, report: FetchReport, patient: bool) -> None:
+    try:
+        with progress.of_rounds() as told:
+            fetched = await client.fetch(told, take=False)
+    except (Unreachable, RelayRefused) as error:
+        if not patient:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        return
+    report.rounds += fetched.rounds
+    report.rounds_expired += fetched.rounds_expired
+
+
+async def _until_more(by: AgentLink | Client) -> None:
+    if isinstance(by, Client):
+        await by.until_next_fetch()
+        return
+    async for change in by.changes():
+        if change.kind in ("message", "caught-up"):  # the second in case the first came before this began to listen
+            return
+
+
+class _Shown:
+    """A received message as it is shown; its file is written when it is made."""
+
+    def __init__(self, message: Message, state: State, folder: Path | None) -> None:
+        self._message = message
+        self._time = state.time_of(message.round)
+        self._saved = attachments.save(folder, message) if folder and message.file else None
+
+    def fields(self) -> dict[str, Any]:
+        fields = asdict(self._message)
+        del fields["content"]
+        size = len(self._message.content) if self._message.file else None
+        return {**fields, "bytes": size, "time": self._time, "saved": self._saved}
+
+    def line(self) -> str:
+        return f"{short_local_time(self._time)} {message_line(self._message, self._saved)}"
+
+
+def message_line(message: Message, saved: str | None = None) -> str:
+    """For people, without its time."""
+    notes = "(this contact's device was restored from a backup) " if message.restored else ""
+    notes += f"({count(message.lost, 'message')} lost) " if message.lost else ""
+    if message.file is None:
+        return f"{message.contact}: {notes}{printable(message.text)}"
+    where = f"saved as {saved}" if saved else "tessera inbox --all --save DIR keeps it"
+    return f"{message.contact}: {notes}{attachments.described(message.file, len(message.content))}; {where}"
+
+
+def _notes(report: FetchReport, everything: bool) -> list[str]:
+    notes = []
+    if report.rounds_expired:
+        notes.append(f"({report.rounds_expired} rounds had expired at the relay: what was in them is lost)")
+    if not report.messages:
+        notes.append("no messages yet" if everything else "nothing new; tessera inbox --all shows everything")
+    return notes
+
+
+def fetch(
+    home: Home,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on, a fetch a round; with --json one object a fetch.")
+    ] = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch what is new and show the messages and what was read."""
+    phrase = passphrase.secret_for(home / KEYSTORE_NAME, passphrase_file)
+    if not follow:
+        _show_report(_fetch_once(home, phrase)[0], as_json)
+        return
+    while True:
+        time.sleep(_follow_once(home, phrase, as_json))
+
+
+def _follow_once(home: Path, phrase: Secret, as_json: bool) -> float:
+    """Fetch and show; seconds to wait. A relay that is away for a while does not end the following."""
+    try:
+        report, wait_seconds = _fetch_once(home, phrase)
+    except (Unreachable, RelayRefused) as error:
+        typer.echo(f"error: {error}", err=True)
+        return JITTER_SECONDS
+    if as_json or report.messages:
+        _show_report(report, as_json)
+    return wait_seconds
+
+
+def _fetch_once(home: Path, phrase: Secret) -> tuple[FetchReport, float]:
+    """The report, and the seconds until some moment soon after the next round is sealed: not all come at once."""
+    with Member.open(home, phrase) as member:
+        report = asyncio.run(member.fetch())
+        jitter = random.uniform(0.5, max(1.0, min(JITTER_SECONDS, member.federation.newest.round_seconds / 4)))
+        return report, member.seconds_to_next_round() + jitter
+
+
+def _show_report(report: FetchReport, as_json: bool) -> None:
+    lines = [message_line(message) for message in report.messages]
+    if report.rounds_expired:
+        lines.append(f"({report.rounds_expired} rounds had expired at the relay before this fetch)")
+    records = sum(count for _, count in report.rounds)
+    new = count(len(report.messages), "new message")
+    lines.append(f"{new}; read {count(len(report.rounds), 'round')} with {count(records, 'record')}.")
+    result = {**asdict(report), "rounds": [{"round": round_, "count": count} for round_, count in report.rounds]}
+    show(result, "\n".join(lines), as_json)

@@ -1,0 +1,34 @@
+"""How a command gets at a keystore: the member's, or the issuer's. The passphrase comes from wherever it can."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import UsageError
+from ..issuer.issuer import Issuer
+from ..issuer.store import KEYSTORE
+from ..keys import passphrase
+from ..keys.keystore import Secret
+from ..member.member import KEYSTORE_NAME, Member
+
+
+def open_member(home: Path, passphrase_file: Path | None) -> Member:
+    return Member.open(home, passphrase.secret_for(home / KEYSTORE_NAME, passphrase_file))
+
+
+def member_opener(home: Path, passphrase_file: Path | None) -> Callable[[], Member]:
+    """For commands that open the keystore several times: the passphrase is obtained once, at the first."""
+    known: list[Secret] = []
+
+    def opened() -> Member:
+        if not known:
+            known.append(passphrase.secret_for(home / KEYSTORE_NAME, passphrase_file))
+        return Member.open(home, known[0])
+
+    return opened
+
+
+def open_issuer(directory: Path, passphrase_file: Path | None) -> Issuer:
+    """Raises UsageError if there is none."""
+    if not (directory / KEYSTORE).is_file():
+        raise UsageError(f"there is no issuer in {directory}", "tessera issuer init makes one")
+    return Issuer.open(directory, passphrase.secret_for(directory / KEYSTORE, passphrase_file))

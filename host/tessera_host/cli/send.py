@@ -1,0 +1,234 @@
+"""The commands that send: a message, what an earlier one left in the outbox, and the list of what was sent.
+
+Owns what is typed, what is said about cost before a message leaves, and what became of it.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import duration
+from ..agent.client import Client
+from ..agent.interface import Contact, State, Talk
+from ..agent.link import AgentLink
+from ..clock import short_local_time
+from ..errors import Interrupted, InvalidInput, TesseraError, UsageError
+from ..member.history import POSTED, Sent
+from ..text import count, printable
+from . import attachments, progress
+from .options import ContactName, Home, Json, PassphraseFile
+from .output import show
+from .talk import first_moment, talk
+
+AtOnce = Annotated[
+    bool,
+    typer.Option(
+        "--at-once", help="All parts in this round. Whoever watches your network then sees how long the message is."
+    ),
+]
+NoWait = Annotated[
+    bool, typer.Option("--no-wait", help="Post what may leave now; the rest stays in the outbox for 'tessera resend'.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    for command in (send, sent, resend):
+        app.command()(command)
+
+
+def send(
+    contact: ContactName,
+    home: Home,
+    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="Without it: --file, or standard input.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="A UTF-8 file to send as a text.")] = None,
+    attach: Annotated[
+        Path | None, typer.Option("--attach", help="A file to send as it is, up to 2303 bytes with its name.")
+    ] = None,
+    at_once: AtOnce = False,
+    no_wait: NoWait = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Send a message. Its parts leave one a round; Ctrl-C leaves what is left in the outbox.
+
+    Other users of this computer can see TEXT while the command runs; --file and standard input they cannot.
+    """
+    outgoing = _outgoing(text, file, attach)
+    posting = _Posting(at_once, not no_wait)
+
+    async def sending() -> None:
+        async with talk(home, passphrase_file) as by:
+            posting.sent = await _queue(by, contact, outgoing)
+            if not as_json:
+                _note(_unverified(contact, await by.contacts()))
+                _note(await _cost(by, posting.sent, at_once))
+            if isinstance(by, Client):
+                posting.sent = await posting.through(by)
+            _show_sent(posting.sent, by, await by.budget(), as_json)
+
+    posting.run(sending)
+
+
+class _Posting:
+    """One `send`: how it is done, what became of it so far, and what is said if it is interrupted."""
+
+    def __init__(self, at_once: bool, wait: bool) -> None:
+        self._at_once = at_once
+        self._wait = wait
+        self.sent: Sent | None = None
+
+    async def through(self, client: Client) -> Sent:
+        assert self.sent is not None
+        with progress.of_parts(self.sent) as told:
+            return await client.deliver(self.sent, wait=self._wait, at_once=self._at_once, progress=told)
+
+    def run(self, sending: Callable[[], Any]) -> None:
+        try:
+            asyncio.run(sending())
+        except KeyboardInterrupt:
+            if self.sent is None:
+                raise
+            raise Interrupted(
+                "stopped; what was not posted yet waits in the outbox",
+                "tessera resend goes on with it; see tessera sent",
+            ) from None
+        except TesseraError as error:
+            if self.sent is not None:
+                error.hint = f"{error.hint}; the message waits in the outbox: tessera resend"
+            raise
+
+
+def _outgoing(text: str | None, file: Path | None, attach: Path | None) -> str | tuple[str, bytes]:
+    """The text, or name and content of a file."""
+    if sum(given is not None for given in (text, file, attach)) > 1:
+        raise UsageError("a text, --file and --attach cannot be sent together", "give one; send the other by itself")
+    if attach is not None:
+        return attachments.read(attach)
+    if text is not None:
+        return text
+    return _decoded(file.read_bytes) if file is not None else _decoded(_piped)
+
+
+def _piped() -> bytes:
+    if sys.stdin.isatty():
+        typer.echo("Type the message; end it with Ctrl-D on a line of its own.", err=True)
+    return sys.stdin.buffer.read().removesuffix(b"\n")
+
+
+def _decoded(read: Callable[[], bytes]) -> str:
+    try:
+        return read().decode()
+    except OSError as error:
+        raise InvalidInput(f"the message cannot be read: {error.strerror}", "check the file's name") from None
+    except UnicodeDecodeError:
+        raise InvalidInput("the message is not UTF-8 text", "send it as a file, with --attach") from None
+
+
+def _note(text: str) -> None:
+    if text:
+        typer.echo(text, err=True)
+
+
+def _unverified(name: str, contacts: list[Contact]) -> str:
+    if any(contact.name == name and not contact.verified for contact in contacts):
+        return f"The six words were not compared with {name} yet: tessera contact verify {name}"
+    return ""
+
+
+async def _queue(by: Talk, contact: str, outgoing: str | tuple[str, bytes]) -> Sent:
+    if isinstance(outgoing, str):
+        return await by.queue(contact, outgoing)
+    return await by.queue_file(contact, *outgoing)
+
+
+async def _cost(by: Talk, sent: Sent, at_once: bool) -> str:
+    """What a message of several parts costs, before it leaves; nothing for others."""
+    if sent.parts == 1:
+        return ""
+    today, state = await by.budget(), await by.state()
+    cost = f"This takes {sent.parts} of today's {today.allowed} messages ({today.used} used so far)"
+    if at_once and isinstance(by, Client):
+        return f"{cost}. All leave in this round: whoever watches your network sees how long your message is."
+    pace = f"; one leaves every {duration.about(state.round_seconds)}"
+    if sent.parts > today.left:
+        return f"{cost}{pace}, and what does not fit today leaves as soon as the day allows."
+    return f"{cost}{pace}, so it takes about {duration.about(sent.parts * state.round_seconds)}."
+
+
+def _show_sent(sent: Sent, by: Talk, today: Any, as_json: bool) -> None:
+    waiting = sent.parts - sent.posted
+    rounds = [round_ for round_ in sent.rounds if round_ is not None]
+    result = {"contact": sent.contact, "messages": sent.messages, "records": sent.posted, "rounds": rounds}
+    result |= {"waiting": waiting, "state": sent.state, "parts": sent.parts, "agent": isinstance(by, AgentLink)}
+    result |= {"used_today": today.used, "allowed_today": today.allowed}
+    show(result, f"{_outcome(sent, by, waiting, today)}\n{today}", as_json)
+
+
+def _outcome(sent: Sent, by: Talk, waiting: int, today: Any) -> str:
+    if sent.state == POSTED:
+        return f"Sent to {sent.contact}: {count(sent.posted, 'record')}, {sent.describe()}."
+    if isinstance(by, AgentLink):
+        return f"For {sent.contact}: {count(waiting, 'record')} wait for the agent, which posts one a round."
+    text = f"For {sent.contact}: {count(waiting, 'record')} of {sent.parts} wait in the outbox"
+    if today.left:
+        return f"{text}: tessera resend goes on with it."
+    return f"{text}: today's messages are used up. From {first_moment(today.next_at)} on: tessera resend."
+
+
+def resend(
+    home: Home,
+    at_once: AtOnce = False,
+    no_wait: NoWait = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Post what an earlier send left in the outbox."""
+    rounds: list[int] = []
+
+    async def resending() -> None:
+        async with talk(home, passphrase_file) as by:
+            if isinstance(by, Client):
+                with progress.of_outbox((await by.state()).waiting) as told:
+
+                    def noted(step: Any) -> None:
+                        rounds.extend([step.round] if hasattr(step, "round") else [])
+                        told(step)
+
+                    await by.resend(wait=not no_wait, at_once=at_once, progress=noted)
+            waiting, today = (await by.state()).waiting, await by.budget()
+            agent = isinstance(by, AgentLink)
+            text = "The agent posts what waits, one a round" if agent else f"Posted {count(len(rounds), 'record')}"
+            result = {"records": len(rounds), "rounds": rounds, "waiting": waiting, "agent": agent}
+            show(result, f"{text}; {waiting} wait.\n{today}", as_json)
+
+    asyncio.run(resending())
+
+
+def sent(
+    home: Home,
+    contact: Annotated[str | None, typer.Argument(metavar="[CONTACT]", help="Only what was sent to this one.")] = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """What you sent, and how far each message got. Nobody tells you whether it was read."""
+
+    async def listing() -> None:
+        async with talk(home, passphrase_file) as by:
+            entries, state = await by.sent(contact), await by.state()
+        result = [{**asdict(entry), "state": entry.state, "parts": entry.parts} for entry in entries]
+        lines = [_sent_line(entry, state) for entry in entries]
+        show({"sent": result}, "\n".join(lines) or "nothing sent yet", as_json)
+
+    asyncio.run(listing())
+
+
+def _sent_line(entry: Sent, state: State) -> str:
+    what = attachments.described(entry.file, entry.bytes) if entry.file else printable(entry.text)
+    posted = f" ({short_local_time(state.time_of(entry.rounds[-1]))})" if entry.rounds[-1] is not None else ""
+    return f"{short_local_time(entry.queued)} to {entry.contact}: {what}\n    {entry.describe()}{posted}"

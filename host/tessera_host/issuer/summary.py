@@ -1,0 +1,42 @@
+"""What an issuer's directory holds, for people and --json: everything that is not secret."""
+
+from typing import Any
+
+from .store import IssuerStore
+
+
+def summary(store: IssuerStore, epoch: int, now: int) -> dict[str, Any]:
+    """epoch: the current one."""
+    parameters, issuance, service = store.parameters, store.issuance, store.service
+    return {
+        "name": store.data["name"],
+        "federation_id": parameters.federation_id.hex(),
+        "root_key": parameters.root_key.hex(),
+        "serial": parameters.serial,
+        "digest": parameters.digest.hex(),
+        "genesis": parameters.genesis,
+        "round_seconds": parameters.round_seconds,
+        "epoch_rounds": parameters.epoch_rounds,
+        "current_epoch": epoch,
+        "first_epoch": parameters.first_epoch,
+        "last_epoch": parameters.end_epoch - 1,
+        "board": store.data["board"],
+        "budget": store.budget,
+        "members_max": parameters.members,
+        "members": [
+            {
+                "name": member["name"],
+                "key": member["key"].hex(),
+                "tokens_this_epoch": issuance.charged(member["key"], epoch),
+                "tokens_next_epoch": issuance.charged(member["key"], epoch + 1),
+            }
+            for member in store.roster.listed()
+        ],
+        "relays": [
+            relay | {"key": relay["key"].hex(), "ledger": relay["ledger"].hex()} for relay in store.relays.listed()
+        ],
+        "tokens_per_epoch": parameters.tokens_per_epoch,
+        "open_sessions": issuance.open_sessions(),
+        "service": {"host": service.host, "port": service.port} if service else None,
+        "invitations": store.invitations.listed(now),
+    }

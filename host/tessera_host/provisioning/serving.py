@@ -1,0 +1,96 @@
+"""What is asked of a relay that starts or serves: its status, and whether clock, keys and self-test are right.
+
+Owns these questions and the waiting for their answers. Who asks them, and what follows, is the callers' business.
+"""
+
+import time
+from typing import Any
+
+from ..errors import BoardSilent, CommissioningFailed, OtherRelay, TesseraError
+from . import commissioning, detection
+from .console import Console
+from .serial_line import SAFE
+
+GONE_SECONDS = 20.0  # in which a board that restarts has its port back
+CLOCK_SECONDS = 60.0
+
+
+def wait_for_relay(place: str, seconds: float) -> dict[str, Any]:
+    """The status of a relay that starts, not interrupted. Raises BoardSilent."""
+    end = time.monotonic() + seconds
+    seen = time.monotonic()
+    while time.monotonic() < end:
+        try:
+            status = detection.ask_relay(place)
+            seen = time.monotonic()
+            if status is not None and status.get("state") != "starting":
+                return status
+        except TesseraError as error:  # it restarts: the port is away
+            if time.monotonic() - seen > GONE_SECONDS:
+                raise BoardSilent(f"the board at {place} went away while it started", SAFE) from error
+        time.sleep(0.2)
+    raise BoardSilent(
+        f"the relay does not serve after {seconds:.0f} s",
+        "it may still be filling its record ring; if its light does not show that it serves, " + SAFE,
+    )
+
+
+def ask_status(place: str) -> dict[str, Any]:
+    """The status of a relay that serves."""
+    with Console(place) as console:
+        return console.status()
+
+
+def set_clock(place: str, status: dict[str, Any]) -> dict[str, Any]:
+    """The status with a round open: the time is told to a relay that has none. Raises CommissioningFailed."""
+    end = time.monotonic() + CLOCK_SECONDS
+    with Console(place) as console:
+        while not status["fault"] and status["open_round"] is None:
+            if time.monotonic() > end:
+                raise CommissioningFailed(
+                    "the relay has the time and opens no round",
+                    "check this computer's clock, and that the federation's genesis is past",
+                )
+            if status["clock"] == "unknown":
+                console.ask("clock", time.time_ns() // 1_000_000)
+            time.sleep(0.3)
+            status = console.status()
+    return status
+
+
+def rounds_apart(parameters: Any, status: dict[str, Any]) -> int:
+    """How far the relay's round is from the one of this computer's clock."""
+    ours: int = parameters.round_at(int(time.time()))
+    return abs(ours - int(status["open_round"]))
+
+
+def check_round(parameters: Any, status: dict[str, Any]) -> None:
+    """Raise CommissioningFailed if members whose clock is this computer's would refuse the relay."""
+    if rounds_apart(parameters, status) > 1:
+        raise CommissioningFailed(
+            f"the relay is in round {status['open_round']}, this computer in {parameters.round_at(int(time.time()))}",
+            "set this computer's clock, or see why the relay reaches no time server",
+        )
+
+
+def check_no_fault(status: dict[str, Any]) -> None:
+    """Raise CommissioningFailed with the fault that a relay reports."""
+    if status.get("fault"):
+        raise CommissioningFailed(f"the relay reports a fault: {status['fault']}", commissioning.DO_NOT_USE)
+
+
+def check_keys(status: dict[str, Any], listed: dict[str, Any] | None) -> None:
+    """Raise OtherRelay unless the relay holds the keys it is listed with."""
+    if listed is None:
+        raise OtherRelay(f"'{status['name']}' is a relay, but not of this federation", "check --issuer")
+    if (status["static_key"], status["ledger_key"]) != (listed["key"].hex(), listed["ledger"].hex()):
+        raise OtherRelay(
+            f"this '{status['name']}' has other keys than the one that is listed", "plug in the right board"
+        )
+
+
+def check_self_test(status: dict[str, Any]) -> None:
+    """Raise CommissioningFailed unless the relay passed its own test at its start."""
+    if status.get("self_test", "passed") != "passed":
+        told = status["self_test"] or "it was not run"
+        raise CommissioningFailed(f"the relay did not pass its self-test: {told}", commissioning.DO_NOT_USE)

@@ -1,0 +1,1 @@
+"""The tests and what they share; how they are run stands in README.md."""

@@ -1,0 +1,266 @@
+"""A relay in memory, for tests of the members' side: the real core on flash in RAM, behind the product's own
+connection.
+
+Owns how a connection reaches the core without a socket, the faults that a test can ask for, and the lies. Every rule
+(tokens, quotas, epochs, resumption, rounds, batches) is the core's; handshake and frames are the product's on both
+ends. The relay's time is the members' clock.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from office import RamDirectory, served
+from ramdevice import RamDevice
+from tessera import channel, curve, wire
+from tessera.clock import Clock
+from tessera.errors import BadFrame, Refusal
+from tessera.hashes import sha256
+from tessera.params import SPARE_PAGES, Parameters
+from tessera.relay import Identity, Relay
+from tessera_host.errors import TesseraError, Unreachable
+from tessera_host.protocol.relay_connection import RelayConnection
+
+KEYRING_SECTORS = 8
+PAGES_PER_SECTOR = 16
+_NO_RECORD = 0xFFFF  # in the core's index of pages
+
+
+class MemoryRelay:
+    """A relay of the parameters' capacity. `serve` has every RelayConnection of a test come here.
+
+    fail_before_store, fail_after_store: so many posts from now on are cut off before, or after, the core has them.
+    fail_fetch: the FETCH of that number from now on is cut off. away: raised instead of connecting.
+    rounds_fast, claimed: the round (against the members' clock) and the parameter set that it claims to be at.
+    """
+
+    def __init__(self, parameters: Parameters, secret: bytes, now: Callable[[], float]) -> None:
+        """secret: of its static key and of its ledger (32 bytes, of an even key)."""
+        self.key = curve.public(secret)
+        self._first = parameters
+        self._secret = secret
+        self._now = now
+        self._latest_ms = 0
+        self._core: Relay | None = None
+        self._pages: list[int] = []
+        self.posted: list[tuple[int, int, bytes]] = []  # (round, bucket, record), every one that was stored
+        self.fetches: list[tuple[int, int, int]] = []  # (bucket, start, end)
+        self.handshakes: list[str] = []
+        self.fail_before_store = self.fail_after_store = self.fail_fetch = 0
+        self.away: TesseraError | None = None
+        self.rounds_fast = 0
+        self.claimed: Parameters | None = None
+
+    def serve(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def connect(cls: Any, host: str, port: int, handshake: Any, timeout_seconds: float) -> Any:
+            if self.away:
+                raise self.away
+            line = _Line(self)
+            connection = cls(line, line, timeout_seconds)
+            await connection._shake_hands(handshake)
+            return connection
+
+        monkeypatch.setattr(RelayConnection, "_connect", classmethod(connect))
+
+    # -- the core
+
+    @property
+    def core(self) -> Relay:
+        """As it is at this moment; switched on when it is first asked for."""
+        if self._core is None:
+            self._core = self._switched_on()
+        if self._core.turn():
+            self._core.maintain()
+        return self._core
+
+    def _switched_on(self) -> Relay:
+        needed = self._first.members * self._first.tokens_per_epoch * self._first.posts_per_token
+        pages = needed * (self._first.retention_epochs + 1) + SPARE_PAGES
+        files = RamDirectory()
+        files.replace("parameters", self._first.blob)
+        files.replace("seed", sha256(b"provisioned seed"))
+        clock = Clock(self._ticks_ms, lambda later, earlier: later - earlier)
+        core = Relay(
+            RamDevice(-(-pages // PAGES_PER_SECTOR)),
+            RamDevice(KEYRING_SECTORS),
+            files,
+            Identity(self._secret, self._secret, b"chip", sha256(b"firmware")),
+            os.urandom,
+            clock,
+        )
+        core.start()
+        clock.set(self._ticks_ms())
+        self._watch(core._log)
+        return core
+
+    def _ticks_ms(self) -> int:
+        """Members' clocks may be set back, this one is not."""
+        self._latest_ms = max(self._latest_ms, int(1000 * self._now()))
+        return self._latest_ms
+
+    def _watch(self, log: Any) -> None:
+        append = log.append
+
+        def watched(round_: int, bucket: int, record: Any, *rest: Any) -> int:
+            page: int = append(round_, bucket, record, *rest)
+            self._pages.append(page)
+            self.posted.append((round_, bucket, bytes(record)))
+            return page
+
+        log.append = watched
+
+    # -- what a test may know of it
+
+    @property
+    def parameters(self) -> Parameters:
+        """What it names and hands out."""
+        return self.claimed or self.core.parameters.newest
+
+    @property
+    def open_round(self) -> int:
+        return int(self.core.open_round)
+
+    @property
+    def records(self) -> list[bytes]:
+        return [record for _, _, record in self.posted]
+
+    @property
+    def used(self) -> dict[bytes, int]:
+        """Posts by token (its id), of tokens that posted in this epoch."""
+        return {id_: token.used for id_, token in self._tokens().items() if token.used}
+
+    @property
+    def sessions(self) -> dict[bytes, bytes]:
+        """Resumption secrets and whose they are (a token's id)."""
+        return {token.secret: id_ for id_, token in self._tokens().items() if token.marks}
+
+    def _tokens(self) -> dict[bytes, Any]:
+        tokens: dict[bytes, Any] = self.core._admission._tokens
+        return tokens
+
+    # -- what a test may do to it
+
+    def install(self, parameters: Parameters) -> None:
+        """A newer set, as by PUSH."""
+        self.core.parameters.install(parameters.blob, self.core.epoch)
+
+    def forget_sessions(self) -> None:
+        self.core._admission._resumable.clear()
+        for token in self._tokens().values():
+            token.marks = ()
+
+    def use_up_leases(self) -> None:
+        """As after a restart: what a token had open counts as used."""
+        for token in self._tokens().values():
+            token.used = token.leases * 16
+
+    def put(self, bucket: int, record: bytes) -> int:
+        """Store what somebody else posts: the round."""
+        core = self.core
+        core._log.append(core.open_round, bucket, record, core._ciphers[core.epoch])
+        return int(core.open_round)
+
+    def lose(self, number: int) -> None:
+        """The record stored as that number vanishes from the relay."""
+        self.core._log._index[self._pages[number]] = _NO_RECORD
+
+
+class _Line:
+    """A connection's two streams, and the relay's end of it: bytes in, the core's answer out."""
+
+    def __init__(self, relay: MemoryRelay) -> None:
+        self._relay = relay
+        self._nonce = relay.core.nonce()
+        self._out = bytearray(self._nonce)
+        self._broken: TesseraError | None = None
+        self.session: Any = None
+
+    # -- what EncryptedConnection asks of its streams
+
+    def write(self, data: bytes) -> None:
+        if self.session is None:
+            self._greet(data)
+        else:
+            self._take(data)
+
+    async def drain(self) -> None:
+        await asyncio.sleep(0)
+
+    async def readexactly(self, length: int) -> bytes:
+        if self._broken:
+            raise self._broken
+        if len(self._out) < length:
+            raise asyncio.IncompleteReadError(bytes(self._out), length)
+        data = bytes(self._out[:length])
+        del self._out[:length]
+        return data
+
+    def close(self) -> None:
+        if self.session is not None:
+            self._relay.core.leave(self.session)
+
+    async def wait_closed(self) -> None:
+        pass
+
+    # -- the relay's end, as server.py has it
+
+    def _greet(self, hello: bytes) -> None:
+        core = self._relay.core
+        try:
+            self.session, reply = core.greet(hello, self._nonce, core.check_hello(hello, self._nonce))
+        except BadFrame:
+            return  # it closes the connection
+        resumed = channel.resumption_id(hello) is not None
+        self._relay.handshakes.append("resumed" if resumed else "full")
+        self._out += reply
+
+    def _take(self, sealed: bytes) -> None:
+        frame = self.session.channel.open(sealed)
+        if frame[0] == wire.FETCH:
+            self._serve_fetch(frame)
+        else:
+            self._serve(frame)
+
+    def _serve(self, frame: bytes) -> None:
+        relay, posting = self._relay, frame[0] == wire.POST
+        if posting and relay.fail_before_store:
+            relay.fail_before_store -= 1
+            raise Unreachable("cut before the record arrived")
+        out = bytearray(wire.CLIENT_FRAME_BYTES)
+        try:
+            if not self._lies(frame, out):
+                relay.core.answer(self.session, frame, out)
+        except Refusal as refusal:
+            wire.answer_error(out, refusal)
+        if posting and out[0] == wire.ACK and relay.fail_after_store:
+            relay.fail_after_store -= 1
+            self._broken = Unreachable("cut before the answer arrived")
+        self.session.channel.seal_in_place(out)
+        self._out += out
+
+    def _lies(self, frame: bytes, out: bytearray) -> bool:
+        """Answer INFO or PARAMS with what the test has the relay claim, if that is not the truth."""
+        relay, (kind, fields) = self._relay, wire.read_request(frame)
+        if kind == wire.INFO and (relay.rounds_fast or relay.claimed):
+            named, newest = relay.parameters, relay.core.parameters.newest
+            round_ = newest.round_at(int(relay._now())) + relay.rounds_fast
+            wire.answer_info(out, named.digest, named.serial, round_, relay.core.first_round, curve.TIER)
+            return True
+        if kind == wire.PARAMS and relay.claimed:
+            blob, at = relay.claimed.blob, fields[0] * wire.CHUNK_BYTES
+            wire.answer_params(out, len(blob), fields[0], blob[at : at + wire.CHUNK_BYTES])
+            return True
+        return False
+
+    def _serve_fetch(self, frame: bytes) -> None:
+        relay = self._relay
+        if relay.fail_fetch:
+            relay.fail_fetch -= 1
+            if not relay.fail_fetch:
+                raise Unreachable("cut in a fetch")
+        relay.fetches.append(tuple(wire.read_request(frame)[1]))
+        for sealed in served(relay.core, self.session, frame):
+            self._out += sealed

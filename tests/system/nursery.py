@@ -1,0 +1,151 @@
+"""Commands from a process that has the host package imported: it forks one for each, which starts in milliseconds where
+an interpreter takes half a second of a processor.
+
+Owns how such a command is started and what is heard of it. A command has a process, a session, a working directory, an
+environment and standard streams of its own, as from a shell. How the program starts by itself is tested where a command
+goes on (command_line.Running) and where somebody types (terminal.py). As a program: the process that forks; it ends
+with its standard input.
+"""
+
+import atexit
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.patience import PATIENCE_SECONDS
+
+REQUEST_BYTES = 1 << 17
+
+
+class Nursery:
+    """Starts the process at the first command and ends it with this one."""
+
+    def __init__(self) -> None:
+        self._folder: str | None = None
+
+    def run(self, words: Sequence[str], folder: Path, environment: dict[str, str], typed: str) -> tuple[int, str, str]:
+        """(exit status, standard output, standard error) of `tessera WORDS…`."""
+        request = json.dumps([list(words), str(folder), environment]).encode()
+        with (
+            tempfile.TemporaryFile() as stdin,
+            tempfile.TemporaryFile() as stdout,
+            tempfile.TemporaryFile() as stderr,
+            socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection,
+        ):
+            stdin.write(typed.encode())
+            stdin.seek(0)
+            connection.settimeout(PATIENCE_SECONDS)
+            connection.connect(self._address())
+            socket.send_fds(connection, [request], [file.fileno() for file in (stdin, stdout, stderr)])
+            pid = int(connection.recv(32))
+            try:
+                status = int(connection.recv(32))
+            except TimeoutError:
+                os.kill(pid, signal.SIGKILL)
+                raise
+            for file in (stdout, stderr):
+                file.seek(0)
+            return status, stdout.read().decode(), stderr.read().decode()
+
+    def _address(self) -> str:
+        if self._folder is None:
+            self._folder = tempfile.mkdtemp()
+            command = [sys.executable, "-m", "tests.system.nursery", self._folder]
+            process = subprocess.Popen(
+                command,
+                cwd=Path(__file__).parents[2],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
+            atexit.register(self._end, process)
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+        return f"{self._folder}/socket"
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        process.communicate()
+        assert self._folder is not None
+        Path(self._folder, "socket").unlink()
+        os.rmdir(self._folder)
+
+
+def serve(address: str) -> None:
+    import functools
+
+    import typer.main
+
+    from tessera_host import cli
+
+    typer.main.get_command = functools.cache(typer.main.get_command)
+    typer.main.get_command(cli.app)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(address)
+    listener.listen(16)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who attend to a connection
+    print("ready", flush=True)
+    while True:
+        ready, _, _ = select.select([listener, 0], [], [])
+        if listener not in ready:
+            return
+        connection, _ = listener.accept()
+        if os.fork() == 0:
+            listener.close()
+            attend(connection)
+            os._exit(0)
+        connection.close()
+
+
+def attend(connection: socket.socket) -> None:
+    """Fork the command that is asked for; say its process and, when it ended, its status."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    request, streams, _, _ = socket.recv_fds(connection, REQUEST_BYTES, 3)
+    words, folder, environment = json.loads(request)
+    pid = os.fork()
+    if pid == 0:
+        connection.close()
+        be_command(words, folder, environment, streams)
+    for stream in streams:
+        os.close(stream)
+    connection.send(b"%d" % pid)
+    _, status = os.waitpid(pid, 0)
+    connection.send(b"%d" % os.waitstatus_to_exitcode(status))
+
+
+def be_command(words: list[str], folder: str, environment: dict[str, str], streams: list[int]) -> None:
+    from tessera_host import cli
+
+    os.setsid()
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    sys.argv = ["tessera", *words]
+    code = 1
+    try:
+        code = cli.run(words)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1] + "/socket")
