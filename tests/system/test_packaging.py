@@ -52,8 +52,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def sources() -> set[str]:
     """Every file of the packages, as a wheel names it."""
-    found = {f"{name}/{path.relative_to(folder)}" for name, folder in PACKAGES.items() for path in folder.rglob("*.py")}
-    return found | {"tessera_host/py.typed"}
+    found = set()
+    for name, folder in PACKAGES.items():
+        found |= {f"{name}/{path.relative_to(folder)}" for path in folder.rglob("*.py*") if path.suffix != ".pyc"}
+    assert {"tessera_host/py.typed", "tessera/py.typed", "tessera/relay.pyi"} <= found
+    return found
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def inverse_cycles(image: Path) -> dict[str, list[int]]:
 
 def run_on_board(image: Path, flash: Path, function: str) -> Figures:
     program = flash.with_suffix(".py")
-    program.write_text(f"import on_board\nbench_board.{function}()\n")
+    program.write_text(f"import on_board\non_board.{function}()\n")
     execution = execute(image, flash, program)
     if execution.status != DONE:
         sys.exit(f"on_board.py failed on the board:\n{execution.output}{execution.errors}")

@@ -332,7 +332,7 @@ class Client:
         async with self.shared.held() as member:
             parameters = member.federation.newest
             if self._state is None:
-                self._state = State(int(parameters.genesis), int(parameters.round_seconds))
+                self._state = State(parameters.genesis, parameters.round_seconds)
             return replace(self._state, waiting=len(member.outbox))
 
 

@@ -48,7 +48,7 @@ class EpochSchedule:
         enough."""
         dice = random.Random(hashes.tagged("agent-schedule", secret + epoch.to_bytes(4, "big")))
         uses = [(FETCH, federation.home.key), *((POST, key) for key in sorted(posting_tokens))]
-        rounds = int(federation.newest.epoch_rounds)
+        rounds = federation.newest.epoch_rounds
         window = min(rounds, max(rounds // _WINDOW_PART, 2 * len(uses)))
         first = dict(zip(uses, _sample(dice, range(window), len(uses)), strict=True))
         changes = {}

@@ -7,10 +7,10 @@ the root key only. What could not be verified is named, never assumed.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from tessera.errors import InvalidObject
 from tessera.ledger import Checkpoint
+from tessera.params import Parameters
 
 from ..protocol.parameter_sets import ParameterSets, honest
 
@@ -39,7 +39,7 @@ class Firmware:
 class AuditedEpoch:
     """A checkpoint whose signature holds. `whole`: so does everything else that was looked at."""
 
-    checkpoint: Any
+    checkpoint: Checkpoint
     rounds: int
     serial: int | None
     firmware: Firmware | None
@@ -128,7 +128,7 @@ class Auditor:
         if broken:
             self._spoilt.update(epochs)
 
-    def _signed(self, epoch: int, blob: bytes) -> Any:
+    def _signed(self, epoch: int, blob: bytes) -> Checkpoint | None:
         """The checkpoint, if the relay's ledger key signed it for this epoch; else None and a finding."""
         try:
             checkpoint = Checkpoint(blob)
@@ -143,7 +143,9 @@ class Auditor:
             return None
         return checkpoint
 
-    def _compare(self, signed: Mapping[int, Any], kept: Mapping[int, Any], shown: Mapping[int, bytes]) -> None:
+    def _compare(
+        self, signed: Mapping[int, Checkpoint], kept: Mapping[int, Checkpoint], shown: Mapping[int, bytes]
+    ) -> None:
         """The relay must show again what it showed before, as long as it keeps it."""
         for epoch in sorted(kept):
             if epoch in signed and signed[epoch].blob != kept[epoch].blob:
@@ -158,7 +160,7 @@ class Auditor:
             text = f"the relay says that its ledger is damaged; it does not show {in_words(damaged)}"
             self._find(True, text, *damaged)
 
-    def _check_links(self, chain: list[Any]) -> None:
+    def _check_links(self, chain: list[Checkpoint]) -> None:
         for before, after in zip([None, *chain], chain, strict=False):
             if before is None:
                 if any(after.previous):
@@ -168,7 +170,7 @@ class Auditor:
                 text = f"the chain is broken: the checkpoint of epoch {after.epoch} does not follow {before.epoch}'s"
                 self._find(True, text, before.epoch, after.epoch)
 
-    def _check_commitments(self, chain: list[Any]) -> None:
+    def _check_commitments(self, chain: list[Checkpoint]) -> None:
         """Every epoch has a cover key of its own; a commitment seen twice is a key used twice."""
         seen: dict[bytes, int] = {}
         for checkpoint in chain:
@@ -177,7 +179,7 @@ class Auditor:
                 text = f"epochs {first} and {checkpoint.epoch} have the same cover: it hides nothing in either"
                 self._find(True, text, first, checkpoint.epoch)
 
-    def _check_serials(self, chain: list[Any]) -> None:
+    def _check_serials(self, chain: list[Checkpoint]) -> None:
         """Parameters are verified sets of this federation, govern the epoch, and never go back; changes are shown."""
         before = None
         for checkpoint in chain:
@@ -195,14 +197,14 @@ class Auditor:
                 self._find(False, _change(epoch, before, found), epoch)
             before = found
 
-    def _check_tables(self, chain: list[Any]) -> None:
+    def _check_tables(self, chain: list[Checkpoint]) -> None:
         for found in self._evidence.sets:
             epochs = [each.epoch for each in chain if each.parameter_digest == found.digest]
             if epochs and not honest(found):
                 text = f"the noise table of serial {found.serial} does not keep the ε and δ that it was signed with"
                 self._find(True, text, *epochs)
 
-    def _check_contents(self, chain: list[Any]) -> None:
+    def _check_contents(self, chain: list[Checkpoint]) -> None:
         """Parameters and firmware that nobody vouches for, one finding each however many epochs had them; rounds that
         an epoch does not have."""
         for digest, epochs in _by(chain, "parameter_digest").items():
@@ -223,11 +225,11 @@ class Auditor:
                 text = f"epoch {checkpoint.epoch} claims {checkpoint.rounds_sealed} rounds, it has {rounds}"
                 self._find(True, text, checkpoint.epoch)
 
-    def _audited(self, checkpoint: Any) -> AuditedEpoch:
+    def _audited(self, checkpoint: Checkpoint) -> AuditedEpoch:
         found = self._evidence.sets.with_digest(checkpoint.parameter_digest)
         return AuditedEpoch(
             checkpoint,
-            int(self._evidence.sets.newest.epoch_rounds),
+            self._evidence.sets.newest.epoch_rounds,
             found.serial if found else None,
             self._evidence.firmware.get(checkpoint.firmware_digest),
             checkpoint.epoch not in self._spoilt,
@@ -250,7 +252,7 @@ class Auditor:
             self._find(False, text, *short)
 
 
-def _by(chain: list[Any], field_name: str) -> dict[bytes, list[int]]:
+def _by(chain: list[Checkpoint], field_name: str) -> dict[bytes, list[int]]:
     """Epochs by what their checkpoints have in a field."""
     found: dict[bytes, list[int]] = {}
     for checkpoint in chain:
@@ -258,7 +260,7 @@ def _by(chain: list[Any], field_name: str) -> dict[bytes, list[int]]:
     return found
 
 
-def _verifies(checkpoint: Any, ledger_key: bytes) -> bool:
+def _verifies(checkpoint: Checkpoint, ledger_key: bytes) -> bool:
     try:
         checkpoint.verify(ledger_key)
     except InvalidObject:
@@ -266,7 +268,7 @@ def _verifies(checkpoint: Any, ledger_key: bytes) -> bool:
     return True
 
 
-def _change(epoch: int, before: Any, after: Any) -> str:
+def _change(epoch: int, before: Parameters, after: Parameters) -> str:
     """What changed between two sets, of what members are promised."""
     names = {
         "epsilon": "ε (millionths)",

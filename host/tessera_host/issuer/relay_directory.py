@@ -45,13 +45,12 @@ class RelaySecrets:
     @property
     def key(self) -> bytes:
         """Static public key, 33 bytes."""
-        point: bytes = curve.public(self.static_secret)
-        return point
+        return curve.public(self.static_secret)
 
     @property
     def ledger_key(self) -> bytes:
         """x-only, 32 bytes."""
-        point: bytes = curve.public(self.ledger_secret)
+        point = curve.public(self.ledger_secret)
         return point[1:]
 
     def write(self, directory: Path) -> None:

@@ -51,20 +51,17 @@ class Meeting(NamedTuple):
 
 
 def commitment(x: bytes, nonce: bytes) -> bytes:
-    digest: bytes = hashes.tagged("contact-commit", x + nonce)
-    return digest
+    return hashes.tagged("contact-commit", x + nonce)
 
 
 def first_transcript(invite: bytes, answer: dict[str, Any]) -> bytes:
     """T1: what the answerer signs."""
-    digest: bytes = hashes.tagged("contact-answer", invite + cards.without_signature(answer))
-    return digest
+    return hashes.tagged("contact-answer", invite + cards.without_signature(answer))
 
 
 def second_transcript(first: bytes, answer: dict[str, Any], x: bytes, nonce: bytes) -> bytes:
     """T2: what the inviter signs, and what everything else follows from."""
-    digest: bytes = hashes.tagged("contact-confirm", first + answer["sig"] + x + nonce)
-    return digest
+    return hashes.tagged("contact-confirm", first + answer["sig"] + x + nonce)
 
 
 def agree(secret: bytes, x: bytes) -> bytes:

@@ -254,8 +254,7 @@ def _text(kind: str, payload: bytes) -> str:
 
 
 def _hash(kind: str, payload: bytes) -> bytes:
-    digest: bytes = hashes.tagged(kind, payload)
-    return digest
+    return hashes.tagged(kind, payload)
 
 
 def _short(invite_hash: bytes) -> str:

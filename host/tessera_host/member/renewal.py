@@ -65,4 +65,4 @@ class Renewal:
 
     def _epoch_seconds(self) -> int:
         newest = self._member.federation.newest
-        return int(newest.epoch_rounds * newest.round_seconds)
+        return newest.epoch_rounds * newest.round_seconds

@@ -27,8 +27,7 @@ from .schema import PendingToken, Token, TokenRequest, Tokens, TokenSession
 def proof(token: Token, handshake_hash: bytes) -> bytes:
     """Proof of possession of a token for one channel (PROTOCOL §6), 64 bytes."""
     message = hashes.tagged("session", handshake_hash)
-    signature: bytes = curve.sign(token.secret, message, secrets.token_bytes(32))
-    return signature
+    return curve.sign(token.secret, message, secrets.token_bytes(32))
 
 
 def deal(count: int, home: bytes, relays: Sequence[bytes], contacts: Mapping[bytes, int]) -> list[bytes]:
@@ -233,8 +232,7 @@ class Wallet:
         return session.epoch, len(tokens)
 
     def _epoch_key(self, epoch: int) -> bytes | None:
-        key: bytes | None = self._federation.governing(epoch).epoch_key(epoch)
-        return key
+        return self._federation.governing(epoch).epoch_key(epoch)
 
     def _blinded(self, epoch: int, relay: bytes, offer: tuple[bytes, bytes]) -> tuple[bytes, blind.Blinded]:
         """A fresh token secret, and its key blinded for both clauses."""
@@ -251,7 +249,8 @@ class Wallet:
     def _unblinded(self, epoch: int, relay: bytes, pending: PendingToken, bit: int, scalar: bytes) -> Token:
         """The token, once its signature verifies as the relay will verify it."""
         signature = blind.Blinded.unpack(pending.blinded).unblind(bit, scalar)
-        if not curve.verify(signature, self._message(epoch, relay, pending.secret), self._epoch_key(epoch)):
+        key = self._epoch_key(epoch)
+        if key is None or not curve.verify(signature, self._message(epoch, relay, pending.secret), key):
             raise IntegrityError("the issuer's answer does not make a valid token", "ask again; tell IT")
         return Token(epoch, relay, pending.secret, curve.public(pending.secret)[1:], signature)
 

@@ -34,7 +34,7 @@ def random_scalar() -> int:
 def epoch_secret(master: bytes, federation_id: bytes, epoch: int) -> bytes:
     """k_e (32 bytes), already normalised to even Y. Every epoch's key is derived from the master alone: a blind signer
     under keys that differ by a known amount would sign for all of them."""
-    wide: bytes = hashes.hkdf(b"", master, federation_id + epoch.to_bytes(4, "big"), 48)
+    wide = hashes.hkdf(b"", master, federation_id + epoch.to_bytes(4, "big"), 48)
     return even_secret(int.from_bytes(wide, "big") % ORDER)
 
 
@@ -51,8 +51,7 @@ def epoch_key(secret: bytes) -> bytes:
 
 def token_message(federation_id: bytes, epoch: int, relay_key: bytes, token_key: bytes) -> bytes:
     """m of PROTOCOL §6 (32 bytes), for the relay's static key (33 bytes) and the token's x-only key A (32 bytes)."""
-    message: bytes = hashes.tagged("token", federation_id + epoch.to_bytes(4, "big") + relay_key + token_key)
-    return message
+    return hashes.tagged("token", federation_id + epoch.to_bytes(4, "big") + relay_key + token_key)
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,7 @@ def _unbase64(body: str) -> bytes:
 
 
 def _checksum(kind: str, payload: bytes) -> bytes:
-    digest: bytes = hashes.tagged("card", kind.encode() + payload)
+    digest = hashes.tagged("card", kind.encode() + payload)
     return digest[:CHECKSUM_BYTES]
 
 

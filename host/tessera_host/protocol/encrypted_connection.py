@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from tessera import channel
 from tessera.errors import BadFrame
@@ -18,6 +18,8 @@ from ..errors import IntegrityError, TesseraError, Unreachable
 from . import blind
 
 TIMEOUT_SECONDS = 60.0  # a handshake on the slowest board, behind three others
+
+Side = channel.Initiator | channel.Resumption  # of a handshake: the client's
 
 
 class EncryptedConnection:
@@ -30,7 +32,7 @@ class EncryptedConnection:
         self._reader = reader
         self._writer = writer
         self._timeout_seconds = timeout_seconds
-        self._channel: Any = None
+        self._channel: channel.Channel  # from the handshake on
 
     @classmethod
     async def open(
@@ -39,13 +41,13 @@ class EncryptedConnection:
         """A full handshake with who holds `static_key` (33 bytes). Raises Unreachable or IntegrityError."""
         ephemeral = blind.random_scalar().to_bytes(32, "big")
 
-        def handshake(nonce: bytes) -> Any:
+        def handshake(nonce: bytes) -> Side:
             return channel.Initiator(nonce, static_key, access_key, ephemeral)
 
         return await cls._connect(host, port, handshake, timeout_seconds)
 
     @classmethod
-    async def _connect(cls, host: str, port: int, handshake: Callable[[bytes], Any], timeout_seconds: float) -> Self:
+    async def _connect(cls, host: str, port: int, handshake: Callable[[bytes], Side], timeout_seconds: float) -> Self:
         try:
             async with asyncio.timeout(timeout_seconds):
                 reader, writer = await asyncio.open_connection(host, port)
@@ -62,7 +64,7 @@ class EncryptedConnection:
             raise
         return connection
 
-    async def _shake_hands(self, handshake: Callable[[bytes], Any]) -> None:
+    async def _shake_hands(self, handshake: Callable[[bytes], Side]) -> None:
         nonce = await self._read(channel.NONCE_BYTES)
         side = handshake(nonce)
         try:
@@ -76,7 +78,7 @@ class EncryptedConnection:
             raise IntegrityError(f"this is not {self.peer} it should be: it does not hold its key", "tell IT") from None
 
     @classmethod
-    def _hello_refused(cls, side: Any) -> TesseraError:
+    def _hello_refused(cls, side: Side) -> TesseraError:
         return Unreachable(
             f"{cls.peer} closed the connection at the handshake",
             "it is busy, or this member's federation card is out of date: try again, then ask IT for a new card",
@@ -98,21 +100,21 @@ class EncryptedConnection:
     @property
     def handshake_hash(self) -> bytes:
         """What a token's proof of possession is made over (32 bytes); full handshakes only."""
-        digest: bytes = self._channel.handshake_hash
+        digest = self._channel.handshake_hash
+        assert digest is not None, "the session was resumed"
         return digest
 
-    async def _send(self, plaintext: bytes) -> None:
+    async def _send(self, plaintext: bytes | bytearray) -> None:
         await self._write(self._channel.seal(plaintext))
 
     async def _receive(self, length: int) -> bytes:
         frame = await self._read(length)
         try:
-            plaintext: bytes = self._channel.open(frame)
+            return self._channel.open(frame)
         except BadFrame:
             raise IntegrityError(
                 "something that came over the network was changed on its way", "try again; if it recurs, tell IT"
             ) from None
-        return plaintext
 
     async def _write(self, data: bytes) -> None:
         try:

@@ -6,7 +6,7 @@ bytes come from `relay_sessions`, which asked for them.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from tessera.errors import InvalidObject
 from tessera.params import Parameters
@@ -100,17 +100,15 @@ class Federation:
 
     @property
     def id(self) -> bytes:
-        federation_id: bytes = self.newest.federation_id
-        return federation_id
+        return self.newest.federation_id
 
     @property
     def digest(self) -> bytes:
         """Of the newest set: what relays and contacts must agree on."""
-        digest: bytes = self.newest.digest
-        return digest
+        return self.newest.digest
 
     @property
-    def newest(self) -> Any:
+    def newest(self) -> Parameters:
         """The newest set, also while the one before still governs."""
         return self._sets[-1]
 
@@ -119,24 +117,24 @@ class Federation:
         """The relay this member's mailbox is on; the first one if IT has taken that out of service."""
         return next((relay for relay in self.relays if relay.key == self._state.home), self.relays[0])
 
-    def governing(self, epoch: int) -> Any:
+    def governing(self, epoch: int) -> Parameters:
         """The set that governs an epoch."""
         started = [known for known in self._sets if known.first_epoch <= epoch]
         return started[-1] if started else self._sets[0]
 
     def round_at(self, unix_seconds: int) -> int:
         """The round of this moment; 0 before the first one."""
-        return max(0, int(self.newest.round_at(unix_seconds)))
+        return max(0, self.newest.round_at(unix_seconds))
 
     def epoch_of(self, round_: int) -> int:
-        return int(self.newest.epoch_of(round_))
+        return self.newest.epoch_of(round_)
 
     def round_start(self, round_: int) -> int:
         """Unix seconds at which a round begins."""
-        return int(self.newest.genesis + round_ * self.newest.round_seconds)
+        return self.newest.genesis + round_ * self.newest.round_seconds
 
     def first_round(self, epoch: int) -> int:
-        return int(epoch * self.newest.epoch_rounds)
+        return epoch * self.newest.epoch_rounds
 
     def records_per_epoch(self, epoch: int) -> int:
         """How many records one member can post in an epoch at most: the indices of a chain (PROTOCOL §7)."""
@@ -221,7 +219,7 @@ def read_card(text: str) -> FederationState:
     return FederationState(str(fields["name"]), relays, [fields["params"]], dict(fields["budget"]), issuer)
 
 
-def parsed(blob: bytes, hint: str = "tell IT") -> Any:
+def parsed(blob: bytes, hint: str = "tell IT") -> Parameters:
     """A parameter set whose signature holds. Raises IntegrityError with the hint."""
     try:
         parameters = Parameters(blob)

@@ -18,5 +18,4 @@ class Identity(NamedTuple):
         return f"Identity({self.name!r}, {self.key.hex()})"
 
     def sign(self, message: bytes) -> bytes:
-        signature: bytes = curve.sign(self.secret, message, secrets.token_bytes(32))
-        return signature
+        return curve.sign(self.secret, message, secrets.token_bytes(32))

@@ -86,11 +86,10 @@ def member_fields(identity: Identity, federation_id: bytes) -> dict[str, Any]:
 
 
 def id_of(secret: bytes) -> bytes:
-    digest: bytes = hashes.tagged("invitation", secret)
+    digest = hashes.tagged("invitation", secret)
     return digest[:ID_BYTES]
 
 
 def proof(secret: bytes, federation_id: bytes, key: bytes, name: str) -> bytes:
     """That whoever has this key was invited by this name (32 bytes)."""
-    code: bytes = hashes.hmac_sha256(secret, b"join", federation_id, key, name.encode())
-    return code
+    return hashes.hmac_sha256(secret, b"join", federation_id, key, name.encode())

@@ -4,8 +4,10 @@ Owns the check against one root key, that of the federation card. What a set's t
 integers, whatever the set says of itself.
 """
 
+from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any
+
+from tessera.params import Parameters
 
 from ..errors import IntegrityError
 from ..privacy import noise
@@ -17,29 +19,27 @@ _HINT = "ask IT for the right file"
 class ParameterSets:
     """Verified sets by digest. The first one given decides which federation it is."""
 
-    def __init__(self, trusted: Any) -> None:
+    def __init__(self, trusted: Parameters) -> None:
         self._trusted = trusted
-        self._by_digest: dict[bytes, Any] = {}
+        self._by_digest: dict[bytes, Parameters] = {}
         self.add(trusted.blob)
 
     @property
     def federation_id(self) -> bytes:
-        found: bytes = self._trusted.federation_id
-        return found
+        return self._trusted.federation_id
 
     @property
     def root_key(self) -> bytes:
-        found: bytes = self._trusted.root_key
-        return found
+        return self._trusted.root_key
 
     @property
-    def newest(self) -> Any:
+    def newest(self) -> Parameters:
         return max(self._by_digest.values(), key=lambda each: each.serial)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Parameters]:
         return iter(sorted(self._by_digest.values(), key=lambda each: (each.serial, each.digest)))
 
-    def add(self, blob: bytes) -> Any:
+    def add(self, blob: bytes) -> Parameters:
         """Believe one more set. Raises IntegrityError if the root key did not sign it for this federation."""
         found = parsed(blob, _HINT)
         if any(getattr(found, name) != getattr(self._trusted, name) for name in FIXED):
@@ -47,7 +47,7 @@ class ParameterSets:
         self._by_digest[found.digest] = found
         return found
 
-    def with_digest(self, digest: bytes) -> Any:
+    def with_digest(self, digest: bytes) -> Parameters | None:
         """The set, None if it is not known."""
         return self._by_digest.get(digest)
 
@@ -57,20 +57,20 @@ class ParameterSets:
         return sorted(listed)
 
 
-def epsilon(parameters: Any) -> Fraction:
-    return int(parameters.epsilon) * noise.EPSILON_UNIT
+def epsilon(parameters: Parameters) -> Fraction:
+    return parameters.epsilon * noise.EPSILON_UNIT
 
 
-def thresholds(parameters: Any) -> list[int]:
+def thresholds(parameters: Parameters) -> list[int]:
     packed = bytes(parameters.thresholds)
     return [int.from_bytes(packed[at : at + 8], "big") for at in range(0, len(packed), 8)]
 
 
-def honest(parameters: Any) -> bool:
+def honest(parameters: Parameters) -> bool:
     """Whether the table's integers keep the ε and δ that the set names."""
     return bool(exact_delta(parameters) * noise.DRAWS <= parameters.delta)
 
 
-def exact_delta(parameters: Any) -> Fraction:
+def exact_delta(parameters: Parameters) -> Fraction:
     """δ of the table's integers for the set's ε."""
     return noise.exact_delta(thresholds(parameters), noise.exp_lower(epsilon(parameters)))

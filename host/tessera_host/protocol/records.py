@@ -144,13 +144,12 @@ def blinded_secret(secret: bytes, step: Step, epoch: int, index: int) -> bytes:
 
 def blinded_key(key: bytes, step: Step, epoch: int, index: int) -> bytes:
     """x(lift_x(Y) + t_i·G) for the sender's key (32 bytes): what the recipient verifies under."""
-    point: bytes = curve.tweak_add(key, _blinding(step, epoch, index))
+    point = curve.tweak_add(key, _blinding(step, epoch, index))
     return point[1:]
 
 
 def _delivery(step: Step, epoch: int, index: int, body: bytes) -> bytes:
-    digest: bytes = hashes.tagged("delivery", _place(epoch, index) + step.tag + body)
-    return digest
+    return hashes.tagged("delivery", _place(epoch, index) + step.tag + body)
 
 
 def seal(step: Step, epoch: int, index: int, secret: bytes, part: Part, randomness: bytes | None = None) -> bytes:

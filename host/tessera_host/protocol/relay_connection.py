@@ -14,7 +14,7 @@ from tessera import channel, wire
 from tessera.errors import BadFrame, Refused
 
 from ..errors import IntegrityError, RelayRefused, TesseraError, Unreachable
-from .encrypted_connection import TIMEOUT_SECONDS, EncryptedConnection
+from .encrypted_connection import TIMEOUT_SECONDS, EncryptedConnection, Side
 from .staging import Step
 
 T = TypeVar("T")
@@ -105,7 +105,7 @@ class RelayConnection(EncryptedConnection):
         Raises ResumptionRefused if the relay has forgotten it.
         """
 
-        def handshake(nonce: bytes) -> Any:
+        def handshake(nonce: bytes) -> Side:
             resumption = channel.Resumption(nonce, access_key, secret, secrets.token_bytes(16))
             using(resumption.next_secret)
             return resumption
@@ -113,7 +113,7 @@ class RelayConnection(EncryptedConnection):
         return await cls._connect(host, port, handshake, timeout_seconds)
 
     @classmethod
-    def _hello_refused(cls, side: Any) -> TesseraError:
+    def _hello_refused(cls, side: Side) -> TesseraError:
         if isinstance(side, channel.Resumption):
             return ResumptionRefused("the relay has forgotten the session")
         return super()._hello_refused(side)
@@ -203,16 +203,15 @@ class RelayConnection(EncryptedConnection):
 
     async def _cell(self) -> tuple[Any, ...]:
         plaintext = await self._receive(wire.CELL_FRAME_BYTES)
-        answer: tuple[Any, ...] = _understood(wire.read_cell, plaintext)
-        return answer
+        return _understood(wire.read_cell, plaintext)
 
-    async def _ask(self, request: bytes, wanted: int) -> tuple[Any, ...]:
+    async def _ask(self, request: bytes | bytearray, wanted: int) -> tuple[Any, ...]:
         """The fields of the answer to a request."""
         return await _patiently(lambda: self._ask_once(request, wanted))
 
-    async def _ask_once(self, request: bytes, wanted: int) -> tuple[Any, ...]:
+    async def _ask_once(self, request: bytes | bytearray, wanted: int) -> tuple[Any, ...]:
         await self._send(request)
-        answer: tuple[Any, ...] = _understood(wire.read_answer, await self._receive(wire.CLIENT_FRAME_BYTES))
+        answer = _understood(wire.read_answer, await self._receive(wire.CLIENT_FRAME_BYTES))
         if answer[0] != wanted:
             raise IntegrityError("the relay answered another request", "tell IT")
         return answer[1:]
@@ -255,7 +254,7 @@ def _expect(in_order: bool) -> None:
         raise IntegrityError("the relay's answer to a fetch is incomplete or out of order", "try again; tell IT")
 
 
-def _understood(read: Callable[[bytes], Any], plaintext: bytes) -> Any:
+def _understood(read: Callable[[bytes], tuple[Any, ...]], plaintext: bytes) -> tuple[Any, ...]:
     try:
         return read(plaintext)
     except Refused as refused:

@@ -13,7 +13,9 @@ from fractions import Fraction
 from typing import Any
 
 from tessera import cover
+from tessera.cover import EpochCover
 from tessera.errors import NotAdmitted
+from tessera.params import Parameters
 from tessera.wire import RECORD_BYTES, refusal_name
 
 from ..clock import utc_now
@@ -45,7 +47,7 @@ class Commissioned:
         return {**figures, "at": utc_now()}
 
 
-def check(console: Console, parameters: Any, every_cell: bool, advance: Advance) -> Commissioned | None:
+def check(console: Console, parameters: Parameters, every_cell: bool, advance: Advance) -> Commissioned | None:
     """Compare cells of the commissioning epoch: all of them, or the first, the last and some drawn at random.
 
     None if the relay discloses nothing any more, because a member was admitted. Raises CommissioningFailed.
@@ -67,7 +69,7 @@ def check(console: Console, parameters: Any, every_cell: bool, advance: Advance)
     return Commissioned(epoch, len(cells), len(every), records)
 
 
-def check_table(parameters: Any) -> None:
+def check_table(parameters: Parameters) -> None:
     """The noise table must have the (ε, δ) that the parameters claim: recomputed exactly from its integers."""
     table = bytes(parameters.thresholds)
     thresholds = [int.from_bytes(table[at : at + 8], "big") for at in range(0, len(table), 8)]
@@ -84,7 +86,7 @@ def sample(cells: list[tuple[int, int]], count: int) -> list[tuple[int, int]]:
     return [cells[0], *sorted(drawn, key=lambda cell: (cell[1], cell[0])), cells[-1]]
 
 
-def dummies(expected: Any, bucket: int, round_: int) -> list[bytes]:
+def dummies(expected: EpochCover, bucket: int, round_: int) -> list[bytes]:
     """The cover of a cell in the order in which it is served."""
     made = expected.dummies(bucket, round_)
     record = bytearray(RECORD_BYTES)
@@ -96,7 +98,7 @@ def dummies(expected: Any, bucket: int, round_: int) -> list[bytes]:
     return sorted(records)
 
 
-def _disclosed(console: Console, parameters: Any) -> tuple[int, int, int, bytes]:
+def _disclosed(console: Console, parameters: Parameters) -> tuple[int, int, int, bytes]:
     """(epoch, first round, round after the last, cover key). A damaged line is asked for once more."""
     for _ in range(ATTEMPTS):
         told = console.ask("commission").result
@@ -110,7 +112,7 @@ def _disclosed(console: Console, parameters: Any) -> tuple[int, int, int, bytes]
     raise CommissioningFailed("what the relay tells of its commissioning epoch makes no sense", DO_NOT_USE)
 
 
-def _compare(console: Console, expected: Any, bucket: int, round_: int) -> int:
+def _compare(console: Console, expected: EpochCover, bucket: int, round_: int) -> int:
     """How many records the cell has. A damaged line is asked for once more before the relay is blamed for it."""
     wanted = dummies(expected, bucket, round_)
     for _ in range(ATTEMPTS):

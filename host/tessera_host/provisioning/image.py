@@ -25,18 +25,15 @@ class Image:
 
     @property
     def board(self) -> str:
-        name: str = self.release.board
-        return name
+        return self.release.board
 
     @property
     def version(self) -> str:
-        text: str = version_text(self.release.version)
-        return text
+        return version_text(self.release.version)
 
     @property
     def firmware_digest(self) -> str:
-        digest: str = self.release.firmware_digest.hex()
-        return digest
+        return self.release.firmware_digest.hex()
 
 
 def find(named: Path | None, board: str) -> Path:

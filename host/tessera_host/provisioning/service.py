@@ -6,6 +6,8 @@ Owns what `tessera flash verify`, `export-log` and `factory-reset` do.
 import time
 from typing import Any
 
+from tessera.params import Parameters
+
 from ..clock import utc_now
 from ..errors import BoardNotFound, CommissioningFailed, OtherRelay, UsageError
 from . import commissioning, detection, serving
@@ -66,7 +68,7 @@ def verify(desk: Desk, place: str | None, name: str | None, every_cell: bool) ->
     }
 
 
-def _listed(parameters: Any, status: dict[str, Any]) -> dict[str, Any] | None:
+def _listed(parameters: Parameters, status: dict[str, Any]) -> dict[str, Any] | None:
     keys = [{"key": key, "ledger": ledger} for key, ledger in parameters.relays]
     return next((each for each in keys if each["key"].hex() == status["static_key"]), None)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tessera.release import version_number, version_text
+from tessera.release import Release, version_number, version_text
 from tessera.staging import STAGED, WAIT
 
 from ..clock import utc_now
@@ -73,7 +73,7 @@ def _find(named: Path | None, board: str) -> Path:
     )
 
 
-def _checked(desk: Desk, path: Path, board: str) -> tuple[Any, bytes]:
+def _checked(desk: Desk, path: Path, board: str) -> tuple[Release, bytes]:
     parameters = desk.parameters
     try:
         release = releases.load(path)
@@ -84,7 +84,7 @@ def _checked(desk: Desk, path: Path, board: str) -> tuple[Any, bytes]:
     return release, artifact
 
 
-def _stage(desk: Desk, console: Console, release: Any, artifact: bytes, version: str) -> None:
+def _stage(desk: Desk, console: Console, release: Release, artifact: bytes, version: str) -> None:
     desk.report.step(f"staging version {version} beside the running one")
     line = ConsoleLine(lambda name, *arguments: console.ask(name, *arguments).result)
     end = time.monotonic() + STAGE_SECONDS

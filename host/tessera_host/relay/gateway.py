@@ -50,7 +50,7 @@ def check_cover(directory: Path, epsilon: str | None, delta: str | None) -> None
         )
 
 
-def read_parameters(directory: Path) -> Any:
+def read_parameters(directory: Path) -> Parameters:
     """The signed parameters in a relay directory. Raises InvalidInput."""
     try:
         parameters = Parameters((directory / PARAMETERS).read_bytes())
@@ -62,7 +62,7 @@ def read_parameters(directory: Path) -> Any:
 
 @dataclass(frozen=True)
 class Gateway:
-    relay: Any
+    relay: Relay
     database: Database
 
 
@@ -70,7 +70,7 @@ class _RelayFiles(Directory):
     """Files of which one is removed only when what took its place is durable."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(str(path))  # type: ignore[no-untyped-call]
+        super().__init__(str(path))
         self._removed: list[str] = []
 
     def remove(self, name: str) -> None:
@@ -78,7 +78,7 @@ class _RelayFiles(Directory):
 
     def remove_now(self) -> None:
         for name in self._removed:
-            super().remove(name)  # type: ignore[no-untyped-call]
+            super().remove(name)
 
 
 def open_gateway(directory: Path) -> Gateway:
@@ -115,7 +115,7 @@ def read_configuration(directory: Path) -> dict[str, Any]:
     raise InvalidInput(f"{path} is damaged", "make the relay anew with 'tessera relay new'")
 
 
-def identity(configuration: dict[str, Any]) -> Any:
+def identity(configuration: dict[str, Any]) -> Identity:
     static, ledger = (bytes.fromhex(configuration[name]) for name in ("static_secret", "ledger_secret"))
     return Identity(static, ledger, b"gateway", digest_of_files(str(Path(tessera.__file__).parent)), "GATEWAY")
 

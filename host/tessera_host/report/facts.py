@@ -7,7 +7,8 @@ this package).
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+
+from tessera.params import Parameters
 
 from ..planning import plan
 from ..privacy import composition, noise
@@ -47,7 +48,7 @@ class Facts:
         )
 
     @classmethod
-    def of_federation(cls, federation: Federation, parameters: Any) -> "Facts":
+    def of_federation(cls, federation: Federation, parameters: Parameters) -> "Facts":
         """parameters: the verified set that the report is about (tessera.params.Parameters)."""
         return cls(
             organisation=federation.name,

@@ -1,0 +1,6 @@
+from .relay import Relay
+
+READY: str
+
+def runtime_name() -> str: ...
+def announcement(relay: Relay, address: str) -> list[str]: ...

@@ -1,0 +1,21 @@
+from typing import Any
+
+from .cover import EpochCover
+
+class Slot:
+    record: memoryview
+    tail: memoryview
+    page: memoryview
+    def __init__(self, buffer: bytearray, at: int) -> None: ...
+
+class CellFrame:
+    buffer: bytearray
+    page: bytearray
+    for_page: list[tuple[Slot, Slot]]
+    for_dummy: list[tuple[Slot, Slot]]
+
+class Batch:
+    round: int
+    count: int
+    def __init__(self, log: Any, cipher: Any, cover: EpochCover, bucket: int, round_: int) -> None: ...
+    def fill(self, frame: CellFrame, offset: int) -> int: ...

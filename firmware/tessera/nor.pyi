@@ -1,0 +1,19 @@
+from typing import Protocol
+
+class _Device(Protocol):
+    def readblocks(self, block: int, buffer: bytearray, offset: int = 0, /) -> None: ...
+    def ioctl(self, operation: int, argument: int, /) -> int: ...
+
+PAGE_BYTES: int
+SECTOR_BYTES: int
+PAGES_PER_SECTOR: int
+COUNT: int
+SIZE: int
+ERASE: int
+BLANK_PAGE: bytes
+ZERO_PAGE: bytes
+
+def sectors(device: _Device) -> int: ...
+def erase(device: _Device, sector: int) -> None: ...
+def is_blank(device: _Device, sector: int) -> bool: ...
+def digest(device: _Device, length: int) -> bytes: ...

@@ -1,0 +1,27 @@
+from collections.abc import Callable
+
+from .relay import Relay
+
+SEAL: int
+SERVE: int
+
+class Timing:
+    ack_ms: int
+    lead_ms: int
+    tick_ms: int
+    window_ms: int
+    slot_ms: int
+    def __init__(
+        self, ack_ms: int = 20, lead_ms: int = 30, tick_ms: int = 4, window_ms: int = 60, slot_ms: int = 120_000
+    ) -> None: ...
+
+class Server:
+    def __init__(
+        self,
+        relay: Relay,
+        timing: Timing | None = None,
+        sessions: int = 4,
+        observe: Callable[[], None] | None = None,
+        alive: Callable[[int], None] | None = None,
+    ) -> None: ...
+    async def run(self, host: str, port: int, ready: Callable[[], None] | None = None) -> None: ...
