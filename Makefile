@@ -80,20 +80,20 @@ test-long: image setup-emulator ## tests that take minutes each: cables pulled a
 	@"$(PYTHON)" -m pytest -q -n 2 -m long $(if $(LEAST),--collect-only)
 
 test-powercut: image setup-emulator ## the power cut in every flash operation, and in every operation of the recovery (half an hour)
-	@"$(PYTHON)" tests/powercut/powercut.py $(LEAST) && "$(PYTHON)" tests/powercut/boardcuts.py $(LEAST) && \
-		"$(PYTHON)" tests/powercut/updatecuts.py $(LEAST)
+	@"$(PYTHON)" -m tests.powercut.powercut $(LEAST) && "$(PYTHON)" -m tests.powercut.boardcuts $(LEAST) && \
+		"$(PYTHON)" -m tests.powercut.updatecuts $(LEAST)
 
 fuzz: setup ## hostile input to every format, coverage-guided: MINUTES=10
-	@"$(PYTHON)" tests/fuzz/fuzz.py --minutes "$(MINUTES)" $(LEAST)
+	@"$(PYTHON)" -m tests.fuzz.fuzz --minutes "$(MINUTES)" $(LEAST)
 
 test-attacks: image setup-emulator ## every attack of the suite, with its advantage and bound
-	@"$(PYTHON)" tests/attacks/attacks.py $(LEAST) && "$(PYTHON)" tests/attacks/board_timing.py $(LEAST)
+	@"$(PYTHON)" -m tests.attacks.attacks $(LEAST) && "$(PYTHON)" -m tests.attacks.board_timing $(LEAST)
 
 soak: setup ## thirty days of an office of 50 in fast motion, with power cuts, then days without: DAYS=30
-	@"$(PYTHON)" tests/soak/soak.py --days "$(DAYS)" $(LEAST)
+	@"$(PYTHON)" -m tests.soak.soak --days "$(DAYS)" $(LEAST)
 
 results: setup ## tests/RESULTS.md from the last whole runs of the four suites above
-	@"$(PYTHON)" tests/results.py $(if $(LEAST),--dry-run)
+	@"$(PYTHON)" -m tests.results $(if $(LEAST),--dry-run)
 
 bench-device: image setup-emulator ## cycles of everything the relay does on the emulated Pico; heap and stack
 	@"$(PYTHON)" -m tools.build.image "$(BOARD)" --library-field

@@ -4,10 +4,10 @@
 import gc
 import sys
 
-import slots
 from micropython import kbd_intr
 
 import device
+import slots
 
 kbd_intr(-1)  # main.py decides whether Ctrl-C gives a prompt
 

@@ -2,8 +2,9 @@
 # unless relay.json closes it; until that was read there is no Ctrl-C. Code on trial that does not even get so far is
 # given up.
 
-import slots
 from micropython import kbd_intr
+
+import slots
 
 kbd_intr(-1)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import tests  # noqa: F401 (the folders that it puts on the path)
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # Read by esptool when it is imported, by whichever test that is.

@@ -3,9 +3,9 @@
 
 import asyncio
 
-import slots
 from tessera_build import BOARD, FIRMWARE_DIGEST
 
+import slots
 from device import factoryreset, flash
 from device.explain import explain, places
 from device.log import Log

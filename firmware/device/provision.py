@@ -223,8 +223,9 @@ def line(answer):
 
 
 def _here():
-    import slots
     import tessera_build
     from machine import unique_id
+
+    import slots
 
     return Provisioning(Directory("/"), tessera_build, unique_id(), os.urandom, slots.problem)

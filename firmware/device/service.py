@@ -8,10 +8,10 @@ import time
 
 import board
 import network
-import slots
 from micropython import kbd_intr
 from tessera_build import BOARD, FIRMWARE_DIGEST
 
+import slots
 from device import button, commands, flash, give_room, led, sntp, update
 from device.appliance import Appliance
 from device.console import Console, Serial

@@ -4,7 +4,6 @@
 from binascii import a2b_base64, unhexlify
 
 import slots
-
 from tessera.errors import BadRequest, Error, NotReady
 from tessera.staging import WAIT, Staging
 from tessera.wire import CHUNK_BYTES

@@ -12,22 +12,23 @@ from operator import add
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-FOLDERS = ("tests/attacks", "tests/core", "tests/host", "tests/system", ".", "tests", "host", "firmware")
-sys.path[:0] = [str(ROOT / folder) for folder in FOLDERS]
+from tests.attacks import (
+    counting,
+    exhaustion,
+    issuing,
+    noise,
+    order,
+    probing,
+    reposting,
+    timeforging,
+    tokens,
+    views,
+    wires,
+)
+from tests.results import Row, publish
 
-import counting  # noqa: E402
-import exhaustion  # noqa: E402
-import issuing  # noqa: E402
-import noise  # noqa: E402
-import order  # noqa: E402
-import probing  # noqa: E402
-import reposting  # noqa: E402
-import timeforging  # noqa: E402
-import tokens  # noqa: E402
-import views  # noqa: E402
-import wires  # noqa: E402
-from results import Row, publish  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent.parent
+
 
 SHARDS = 4
 CELLS = 102_400  # whose published count an adversary thresholds

@@ -25,21 +25,20 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-FOLDERS = ("tests/core", ".", "tests", "firmware")
-sys.path[:0] = [str(ROOT / folder) for folder in FOLDERS]
+import office
+from tessera.clock import Clock
+from tessera.filedevice import FileDevice
+from tessera.files import Directory
+from tessera.relay import Identity, Relay
+from tests.results import Row, publish
+from tools.build.boards import read_board
+from tools.emulator.execution import DONE, execute
+from tools.emulator.littlefs_image import SECTOR_BYTES
+from tools.emulator.relay_flash import RINGS, write_relay
+from tools.emulator.testvolume import CORE_TESTS
 
-import office  # noqa: E402
-from results import Row, publish  # noqa: E402
-from tessera.clock import Clock  # noqa: E402
-from tessera.filedevice import FileDevice  # noqa: E402
-from tessera.files import Directory  # noqa: E402
-from tessera.relay import Identity, Relay  # noqa: E402
-from tools.build.boards import read_board  # noqa: E402
-from tools.emulator.execution import DONE, execute  # noqa: E402
-from tools.emulator.littlefs_image import SECTOR_BYTES  # noqa: E402
-from tools.emulator.relay_flash import RINGS, write_relay  # noqa: E402
-from tools.emulator.testvolume import CORE_TESTS  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent.parent
+
 
 BOARD = "RPI_PICO"
 IMAGE = ROOT / "build" / BOARD / "firmware.uf2"

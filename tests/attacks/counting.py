@@ -8,10 +8,10 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-from branch import PICO_W_SECTORS, Branch, published_count
 from check import unhex, vectors
-from game import Game, coin
-from results import Row
+from tests.attacks.branch import PICO_W_SECTORS, Branch, published_count
+from tests.attacks.game import Game, coin
+from tests.results import Row
 
 TABLE = 2  # of noise_table.json: ε = 0.1, δ = 10^-6
 BUCKETS = 128

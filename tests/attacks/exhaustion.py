@@ -14,13 +14,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from office_on_disk import OfficeOnDisk, admitted
-
-from results import Row
 from tessera.errors import Refused
 from tessera_host.errors import TesseraError
 from tessera_host.member.member import Member
 from tessera_host.protocol.relay_connection import Refusal
+from tests.results import Row
+from tests.support.office_on_disk import OfficeOnDisk, admitted
 
 RECORD_BYTES = 240
 CHOICE: dict[str, Any] = {"epsilon": Fraction(1), "members": 8, "tokens_per_epoch": 2, "posts_per_token": 32}

@@ -10,9 +10,9 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
-from results import Row
 from tessera_host.errors import TesseraError
 from tessera_host.protocol.limits import OPEN_SESSIONS_PER_KEY
+from tests.results import Row
 from tests.support.clock import Clock
 from tests.support.fake_member import FakeMember, good_tokens
 from tests.support.organisation import Organisation, new_issuer, planned

@@ -10,9 +10,9 @@ from collections import Counter
 from scipy import stats
 
 from check import unhex, vectors
-from counting import weights
-from results import Row
 from tessera.cover import EpochCover
+from tests.attacks.counting import weights
+from tests.results import Row
 
 TABLE = 2
 KEY = b"a cover key of thirty-two bytes."

@@ -8,9 +8,9 @@ from typing import Any
 
 from scipy import stats
 
-from branch import Branch
-from game import Game
-from results import Row
+from tests.attacks.branch import Branch
+from tests.attacks.game import Game
+from tests.results import Row
 
 
 def play(batches: int, seed: object, disorder: Any = None) -> tuple[Game, float]:

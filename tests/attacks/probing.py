@@ -6,11 +6,11 @@ Bound: the two transcripts are the same.
 
 from typing import Any
 
-from branch import Branch, published_count
 from office import EPOCH_ROUNDS, Connection, Token
-from results import Row
 from tessera import wire
 from tessera.errors import Refused
+from tests.attacks.branch import Branch, published_count
+from tests.results import Row
 
 
 def ask(what: list[object], function: Any, *arguments: Any) -> None:

@@ -6,11 +6,11 @@ adversary sees every answer, the next batch, the old batch again, and its quota;
 from collections import Counter
 from typing import Any
 
-from branch import Branch
-from game import Game, coin
 from office import records
-from results import Row
 from tessera.errors import Refused
+from tests.attacks.branch import Branch
+from tests.attacks.game import Game, coin
+from tests.results import Row
 
 Seen = tuple[Any, ...]
 

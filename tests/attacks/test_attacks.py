@@ -8,19 +8,21 @@ from typing import Any
 
 import pytest
 
-import counting
-import exhaustion
-import issuing
-import noise
-import order
-import probing
-import reposting
-import timeforging
-import tokens
-import views
-import wires
-from results import Row
 from tessera.cover import EpochCover
+from tests.attacks import (
+    counting,
+    exhaustion,
+    issuing,
+    noise,
+    order,
+    probing,
+    reposting,
+    timeforging,
+    tokens,
+    views,
+    wires,
+)
+from tests.results import Row
 
 SMALL: dict[str, Callable[[], list[Row]]] = {
     "reposting": lambda: reposting.run(0.1),

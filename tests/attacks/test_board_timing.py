@@ -3,8 +3,8 @@ needs the many observations of `make test-attacks`."""
 
 from pathlib import Path
 
-import board_timing
-from board_timing import UNDELAYED, WORK_CYCLES, Experiment, Slope
+from tests.attacks import board_timing
+from tests.attacks.board_timing import UNDELAYED, WORK_CYCLES, Experiment, Slope
 
 
 def _work(image: Path, rounds: int, seed: int, leak: bool) -> dict[str, Slope]:

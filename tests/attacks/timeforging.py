@@ -4,10 +4,10 @@ round an epoch ahead of the true one; a start under a forged time leaves nothing
 answer or at the next start; no record is lost; answers to another question are not heard.
 """
 
-from branch import Branch
 from device import sntp
 from office import EPOCH_ROUNDS, RETENTION, ROUND_SECONDS
-from results import Row
+from tests.attacks.branch import Branch
+from tests.results import Row
 from tools.emulator import timeserver
 
 ROUND_MS = 1000 * ROUND_SECONDS

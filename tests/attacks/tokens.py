@@ -8,10 +8,10 @@ import random
 
 from coincurve import PrivateKey, PublicKey
 
-from game import Game, coin
-from results import Row
 from tessera import hashes
 from tessera_host.protocol import blind
+from tests.attacks.game import Game, coin
+from tests.results import Row
 
 FEDERATION = b"tokens to link!!"
 RELAY_KEY = PrivateKey(b"\x07" * 32).public_key.format()

@@ -5,9 +5,9 @@ without a seal, the clock stepped forward and back, programs that fail in other 
 
 from typing import Any
 
-from branch import Branch
 from faultydevice import FaultyDevice
-from results import Row
+from tests.attacks.branch import Branch
+from tests.results import Row
 
 EVENTS = ("a seal", "a reboot", "two reboots", "the clock forward", "the clock back", "page faults")
 

@@ -9,12 +9,12 @@ from collections import Counter
 from contextlib import suppress
 from typing import Any
 
-from branch import Branch
 from office import EPOCH_ROUNDS, Token
-from results import Row
 from socketclient import QUICK, Client, Served
 from tessera import wire
 from tessera.errors import Refused
+from tests.attacks.branch import Branch
+from tests.results import Row
 
 
 class Observed(Client):  # type: ignore[misc]

@@ -1,8 +1,7 @@
 # Releases and a place for them, for tests of updates: signed with the small office's root key.
 
-from slots import Slots
-
 from office import FEDERATION, ROOT
+from slots import Slots
 from tessera import curve
 from tessera.hashes import sha256
 from tessera.release import BUNDLE, encode

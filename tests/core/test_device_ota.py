@@ -1,12 +1,11 @@
 # Two slots of an ESP32 with its boot loader, as ESP-IDF's documentation of app rollback describes it: an image that was
 # set to boot is started once as "pending verify"; unless it marks itself as valid, the next start is the one before.
 
-from releasing import CONTENT, release
-
 from check import raises
 from device.ota import SLOT, OtaSlots
 from office import FEDERATION, ROOT, RamDirectory
 from ramdevice import RamDevice
+from releasing import CONTENT, release
 from tessera import curve
 from tessera.errors import BadRequest
 from tessera.release import Release

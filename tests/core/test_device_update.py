@@ -4,12 +4,11 @@ import json
 from binascii import b2a_base64, hexlify
 
 import slots
-from releasing import CONTENT, VERSION, Places, release
-
 from check import raises
 from device import update
 from office import EPOCH_ROUNDS, Office, parameters
 from ramdevice import RamDevice
+from releasing import CONTENT, VERSION, Places, release
 from tessera.errors import BadRequest, Error
 
 _SECTORS = 2

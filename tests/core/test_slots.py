@@ -2,10 +2,9 @@
 
 import json
 
-from slots import Slots
-
 from office import RamDirectory
 from ramdevice import RamDevice
+from slots import Slots
 from tessera.hashes import sha256
 
 _FROZEN = 256

@@ -2,11 +2,10 @@
 # New code over the network, to the relay that runs: what is refused before the flash is touched, what may interrupt it,
 # and that only code that served is kept.
 
-from releasing import BASE, CONTENT, VERSION, Places, Restarted, release
-
 from check import raises
 from office import EPOCH_ROUNDS, ROUND_SECONDS, Office, epoch_secret
 from ramdevice import RamDevice, fingerprint
+from releasing import BASE, CONTENT, VERSION, Places, Restarted, release
 from tessera import wire
 from tessera.errors import Busy, Refused
 from tessera.release import IMAGE

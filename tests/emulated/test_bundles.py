@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import bundles
 import pytest
 
 from tessera.release import version_number
+from tests.support import bundles
 from tools.emulator.execution import DONE, RESET, Execution, execute
 
 NEW = "0.9.9"

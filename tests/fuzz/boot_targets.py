@@ -10,8 +10,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from office import EPOCH_ROUNDS, FEDERATION, LEDGER_KEY, ROOT, Connection
-from relay_targets import fuzzed_set
-from smalloffice import (
+from tessera import curve, keyring, params, wire
+from tessera.errors import Fault, InvalidObject, Refused
+from tessera.hashes import tagged
+from tessera.ledger import CHECKPOINT_BYTES, Checkpoint
+from tessera.nor import PAGE_BYTES
+from tessera.page import PageBuffer, PageCipher
+from tessera.params import Parameters, TimeStatement
+from tests.fuzz.relay_targets import fuzzed_set
+from tests.fuzz.smalloffice import (
     EPOCH,
     KEYRING_SECTORS,
     RING_SECTORS,
@@ -24,14 +31,7 @@ from smalloffice import (
     sign_set,
     signed,
 )
-from target import Intake, Target, allowed, must
-from tessera import curve, keyring, params, wire
-from tessera.errors import Fault, InvalidObject, Refused
-from tessera.hashes import tagged
-from tessera.ledger import CHECKPOINT_BYTES, Checkpoint
-from tessera.nor import PAGE_BYTES
-from tessera.page import PageBuffer, PageCipher
-from tessera.params import Parameters, TimeStatement
+from tests.fuzz.target import Intake, Target, allowed, must
 
 RING_PAGES = 16 * RING_SECTORS
 KEYRING_PAGES = 16 * KEYRING_SECTORS

@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.results import Row, publish
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / "build" / "fuzz"
 FINDINGS = "findings"
@@ -27,12 +29,6 @@ STARTUP_SECONDS = 120  # of a process: instrumenting, seeds, and the end
 INPUT_SECONDS = 20  # an input that takes longer is a finding
 MEMORY_MB = 2048
 UNCAUGHT = "=== Uncaught Python exception"  # what atheris says before a traceback
-
-sys.path[:0] = [
-    str(ROOT / folder) for folder in ("firmware", "host", ".", "tests", "tests/core", "tests/host", "tests/fuzz")
-]
-
-from results import Row, publish  # noqa: E402
 
 
 @dataclass
@@ -70,7 +66,17 @@ def fuzz(name: str, seconds: int, folder: Path = FOLDER) -> Outcome:
     """Run one target under atheris in a process of its own; corpus and findings are in the folder."""
     (folder / FINDINGS).mkdir(parents=True, exist_ok=True)
     start = time.time()
-    command = [sys.executable, __file__, "--atheris", name, "--seconds", str(seconds), "--folder", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.fuzz.fuzz",
+        "--atheris",
+        name,
+        "--seconds",
+        str(seconds),
+        "--folder",
+        str(folder),
+    ]
     try:
         limit = seconds + STARTUP_SECONDS
         run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", timeout=limit)
@@ -97,14 +103,14 @@ def report(outcome: Outcome) -> None:
         return
     said = outcome.output
     print(said[said.rfind(UNCAUGHT) :] if UNCAUGHT in said else "\n".join(said.splitlines()[-40:]))
-    again = f"{sys.executable} {Path(__file__).relative_to(ROOT)} --run {outcome.name}"
+    again = f"{sys.executable} -m tests.fuzz.fuzz --run {outcome.name}"
     for path in outcome.findings:
         print(f"finding: {path}\nreproduce: {again} {path}")
 
 
 def fuzz_all(names: list[str], minutes: float) -> bool:
     """Whether nothing was found."""
-    from targets import TARGETS
+    from tests.fuzz.targets import TARGETS
 
     start = time.monotonic()
     total_shares = sum(TARGETS[name].share for name in names)
@@ -131,7 +137,7 @@ def run_under_atheris(name: str, seconds: int, folder: Path) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["tessera", "tessera_host"]):
-        from targets import TARGETS
+        from tests.fuzz.targets import TARGETS
     target = TARGETS[name]()
     corpus = folder / name
     corpus.mkdir(parents=True, exist_ok=True)
@@ -150,7 +156,7 @@ def run_under_atheris(name: str, seconds: int, folder: Path) -> None:
 
 
 def run_files(name: str, files: list[str]) -> None:
-    from targets import TARGETS
+    from tests.fuzz.targets import TARGETS
 
     target = TARGETS[name]()
     for file in files:
@@ -177,7 +183,7 @@ def main() -> int:
         outcome = fuzz(LEAST, 1)
         report(outcome)
         return 0 if outcome.good else 1
-    from targets import TARGETS
+    from tests.fuzz.targets import TARGETS
 
     unknown = [name for name in chosen.names if name not in TARGETS]
     if unknown:

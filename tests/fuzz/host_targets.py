@@ -16,9 +16,6 @@ from unittest import mock
 import cbor2
 
 from dice import Dice
-from relay_targets import fuzzed_set
-from smalloffice import signed
-from target import Intake, Target, Violation, allowed, must
 from tessera import curve, hashes, params, wire
 from tessera.errors import BadFrame, InvalidObject, Refused
 from tessera.params import Parameters
@@ -37,6 +34,9 @@ from tessera_host.protocol.federation import Federation, IssuerService, read_car
 from tessera_host.protocol.identity import Identity
 from tessera_host.protocol.invitation import Invitation
 from tessera_host.relay import gateway
+from tests.fuzz.relay_targets import fuzzed_set
+from tests.fuzz.smalloffice import signed
+from tests.fuzz.target import Intake, Target, Violation, allowed, must
 from tests.support.fake_federation import GENESIS, PASSPHRASE, FakeFederation, identity
 
 EPOCH = 3

@@ -6,12 +6,12 @@ from collections import Counter
 from unittest import mock
 
 from office import ACCESS_KEY, EPOCH_ROUNDS, FEDERATION, RELAY_KEY, ROOT, Connection, Token, records
-from smalloffice import SmallOffice, admissions, lived, settings, sign_set
-from target import Intake, Target, must
 from tessera import channel, curve, curve_coincurve, curve_plain, params, server, wire
 from tessera.batch import CellFrame
 from tessera.errors import BadFrame, BadRequest, Busy, Fault, Refusal, Refused
 from tessera.hashes import hmac_sha256
+from tests.fuzz.smalloffice import SmallOffice, admissions, lived, settings, sign_set
+from tests.fuzz.target import Intake, Target, must
 
 NONCE = bytes(range(16))
 EPHEMERAL = bytes(31) + b"\x11"

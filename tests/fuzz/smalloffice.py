@@ -21,13 +21,13 @@ from office import (
     records,
 )
 from ramdevice import RamDevice
-from target import allowed, must
 from tessera import curve, params, wire
 from tessera.batch import CellFrame
 from tessera.errors import Fault, Refused
 from tessera.hashes import sha256
 from tessera.nor import SECTOR_BYTES
 from tessera.relay import Delivery, Relay
+from tests.fuzz.target import allowed, must
 
 RING_SECTORS = 6
 KEYRING_SECTORS = 2

@@ -1,9 +1,7 @@
 """All fuzz targets by name: what hostile bytes can reach, on a relay and on a member's or IT's computer."""
 
-import boot_targets
-import host_targets
-import relay_targets
-from target import Target
+from tests.fuzz import boot_targets, host_targets, relay_targets
+from tests.fuzz.target import Target
 
 TARGETS: dict[str, type[Target]] = {
     found.name: found for module in (relay_targets, boot_targets, host_targets) for found in module.TARGETS

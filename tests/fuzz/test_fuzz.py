@@ -11,13 +11,6 @@ from typing import Any
 
 import pytest
 
-import fuzz
-from boot_targets import KeyringFlash, KeyringPages, LedgerFile, ParameterFiles, RingFlash, RingPages, SignedObjects
-from host_targets import Answers, Cards, Client, ContactRecords, IssuerFrames, JsonFiles, KeystoreFile, ParameterSets
-from relay_targets import CurveTiers, Hello, Requests, Stream
-from smalloffice import SmallOffice, lived, new, serves
-from target import Target, Violation, mutations
-from targets import TARGETS
 from tessera import channel, curve_plain, hashes, keyring, ledger, params, recordlog, wire
 from tessera.admission import Admission
 from tessera.errors import TooOld
@@ -29,6 +22,30 @@ from tessera_host.keys import keystore
 from tessera_host.member import contacts
 from tessera_host.protocol import cards, federation, issuer_frames, records, relay_connection
 from tessera_host.relay import gateway
+from tests.fuzz import fuzz
+from tests.fuzz.boot_targets import (
+    KeyringFlash,
+    KeyringPages,
+    LedgerFile,
+    ParameterFiles,
+    RingFlash,
+    RingPages,
+    SignedObjects,
+)
+from tests.fuzz.host_targets import (
+    Answers,
+    Cards,
+    Client,
+    ContactRecords,
+    IssuerFrames,
+    JsonFiles,
+    KeystoreFile,
+    ParameterSets,
+)
+from tests.fuzz.relay_targets import CurveTiers, Hello, Requests, Stream
+from tests.fuzz.smalloffice import SmallOffice, lived, new, serves
+from tests.fuzz.target import Target, Violation, mutations
+from tests.fuzz.targets import TARGETS
 
 SEED = 20260401
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from talking import Office, Time
 from tessera_host import cli
 from tessera_host.agent.client import Client
 from tessera_host.agent.link import PURPOSE, AgentLink
@@ -18,6 +17,7 @@ from tessera_host.keys import local_socket
 from tessera_host.member.member import Member
 from tests.patience import PATIENCE_SECONDS
 from tests.support.fake_federation import GENESIS, PASSPHRASE
+from tests.support.talking import Office, Time
 
 
 class Running:

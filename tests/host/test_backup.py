@@ -5,16 +5,16 @@ import random
 from pathlib import Path
 
 import pytest
-from test_cli_member import Desk
-from test_cli_member import desk as desk
-from test_member import Setting
-from test_member import at as at
 
 from tessera_host.errors import KeystoreError, NotPermitted, WrongPassphrase
 from tessera_host.keys.keystore import Keystore
 from tessera_host.member import backup
 from tessera_host.member.member import Member
 from tessera_host.privacy import composition
+from tests.host.test_cli_member import Desk
+from tests.host.test_cli_member import desk as desk
+from tests.host.test_member import Setting
+from tests.host.test_member import at as at
 from tests.support.fake_federation import EPOCH_ROUNDS, PASSPHRASE
 
 

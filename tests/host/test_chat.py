@@ -10,10 +10,10 @@ from textual.containers import VerticalScroll
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from talking import Office, Time
 from tessera_host.agent.client import Client
 from tessera_host.cli.chat import Chat, Line
 from tessera_host.errors import Unreachable
+from tests.support.talking import Office, Time
 
 
 class Conversation:

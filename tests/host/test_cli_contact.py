@@ -5,13 +5,13 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from test_cli_member import Desk
-from test_cli_member import desk as desk
 
 from tessera_host.cli import meeting_dialog
 from tessera_host.member.member import Member
 from tessera_host.privacy import composition
 from tessera_host.protocol import cards
+from tests.host.test_cli_member import Desk
+from tests.host.test_cli_member import desk as desk
 from tests.support.fake_federation import PASSPHRASE
 
 PASTE_ANSWER = "Paste the answer from bob (or a file name): "

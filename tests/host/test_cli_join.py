@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-import quick_keystores
-from issuer_office import PASSPHRASE, Office
 from tessera_host import cli
 from tessera_host.cli import join
 from tessera_host.clock import local_time
 from tessera_host.issuer.service import IssuerServer
 from tessera_host.member.member import Member
 from tessera_host.protocol import cards
+from tests.support import quick_keystores
+from tests.support.issuer_office import PASSPHRASE, Office
 
 DAY = 86400
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-import quick_keystores
-from talking import LARGE
 from tessera_host import cli
 from tessera_host.errors import RelayRefused, Unreachable
 from tessera_host.member.member import Member
 from tessera_host.protocol import cards
+from tests.support import quick_keystores
 from tests.support.fake_federation import PASSPHRASE, TOKENS, FakeFederation, FakeIssuer, RoundClock
+from tests.support.talking import LARGE
 
 
 class Desk:

@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-import quick_keystores
 from tessera.params import Parameters
 from tessera_host.cli import run
 from tessera_host.privacy import noise
 from tessera_host.protocol import cards
+from tests.support import quick_keystores
 from tests.support.fake_member import FakeMember, good_tokens
 
 PLAN_OPTIONS = ["plan", "--epsilon", "0.1", "--delta", "1e-6", "--members", "24", "--round-seconds", "300",

@@ -9,16 +9,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from test_cli_member import Desk
-from test_cli_member import desk as desk
 
-from talking import LARGE
 from tessera import curve
 from tessera_host.agent.client import Client
 from tessera_host.cli import inbox
 from tessera_host.member.member import Member
 from tessera_host.text import printable
+from tests.host.test_cli_member import Desk
+from tests.host.test_cli_member import desk as desk
 from tests.support.fake_federation import PASSPHRASE, ROUND_SECONDS
+from tests.support.talking import LARGE
 
 DAY = 86400
 

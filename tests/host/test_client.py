@@ -10,7 +10,6 @@ import pytest
 from rich.console import Console
 
 import tessera_host
-from talking import Office, Time
 from tessera_host import config
 from tessera_host.agent.client import Client, default_home
 from tessera_host.cli import progress
@@ -22,6 +21,7 @@ from tessera_host.member.sending import Posted
 from tessera_host.protocol.records import Part
 from tests.patience import PATIENCE_SECONDS
 from tests.support.fake_federation import EPOCH_ROUNDS, PASSPHRASE, ROUND_SECONDS
+from tests.support.talking import Office, Time
 
 
 class Pair:

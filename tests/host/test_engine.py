@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from talking import LARGE, Office, Time, Wire
 from tessera.admission import Admission
 from tessera_host.agent.engine import CaughtUp, Connected, Engine, Event, Trouble
 from tessera_host.agent.schedule import FETCH, POST, EpochSchedule, moments
@@ -22,6 +21,7 @@ from tessera_host.member.sending import Posted
 from tessera_host.member.sharing import SharedMember
 from tessera_host.protocol.federation import Federation, Relay
 from tests.support.fake_federation import EPOCH_ROUNDS, EPOCH_SECONDS, GENESIS, PASSPHRASE, ROUND_SECONDS
+from tests.support.talking import LARGE, Office, Time, Wire
 
 
 class World:

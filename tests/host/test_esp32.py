@@ -12,13 +12,12 @@ import struct
 import pytest
 import serial
 
-import esp32parts
-import romloader
-from romloader import Fault
 from tessera_host.errors import BoardNotFound, BoardSilent, FlashFailed, ImageRejected, PortDenied, WrongBoard
 from tessera_host.planning.boards import BOARDS
 from tessera_host.provisioning import detection, esp32, prompt
 from tessera_host.provisioning.finder import Port
+from tests.support import esp32parts, romloader
+from tests.support.romloader import Fault
 from tools.build import boards as board_folders
 
 NAMES = ("ESP32_GENERIC", "ESP32_GENERIC_C3", "ESP32_GENERIC_S3", "OLIMEX_ESP32_POE")

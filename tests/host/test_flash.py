@@ -8,7 +8,6 @@ import time
 from hashlib import sha256
 
 import pytest
-from paper_board import PaperBoard, PaperFinder, Pull
 
 from tessera import VERSION
 from tessera.errors import Busy, NotAdmitted
@@ -28,6 +27,7 @@ from tessera_host.provisioning.setup_steps import (
     WaitUntilServing,
 )
 from tests.support.organisation import PASSPHRASE, new_issuer, planned
+from tests.support.paper_board import PaperBoard, PaperFinder, Pull
 
 UF2_BLOCKS = 8
 CHOICE = {"round_seconds": 60, "epoch_rounds": 20, "retention_epochs": 2, "posts_per_token": 32}

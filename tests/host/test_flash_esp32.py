@@ -7,13 +7,12 @@ import json
 
 import pytest
 
-import esp32parts
-import romloader
-from romloader import Fault
 from tessera_host import cli
 from tessera_host.cli import flash as cli_flash
 from tessera_host.provisioning import detection, flashing, prompt
 from tessera_host.provisioning.finder import Finder, Port
+from tests.support import esp32parts, romloader
+from tests.support.romloader import Fault
 from tools.build import boards as board_folders
 
 PLAN = ["--epsilon", "1", "--delta", "1e-6", "--members", "4", "--allow-small", "--board", "ESP32_GENERIC"]

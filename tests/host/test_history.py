@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talking import Office
 from tessera_host.errors import InvalidInput, Unreachable
 from tessera_host.member.history import KEPT, History
 from tessera_host.member.inbox import Message
 from tessera_host.protocol import records
 from tessera_host.protocol.records import FILE, Part
+from tests.support.talking import Office
 
 
 @pytest.fixture

@@ -10,8 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from issuer_office import PASSPHRASE, PLAN, Office
-from issuer_office import office as office
 from tessera import channel, curve
 from tessera_host.errors import (
     IntegrityError,
@@ -29,6 +27,8 @@ from tessera_host.issuer.service import IssuerServer
 from tessera_host.keys import keystore as keystore_module
 from tessera_host.protocol import blind, cards, issuer_frames
 from tests.patience import PATIENCE_SECONDS
+from tests.support.issuer_office import PASSPHRASE, PLAN, Office
+from tests.support.issuer_office import office as office
 
 # -- frames
 

@@ -8,9 +8,6 @@ from typing import Any
 
 import pytest
 
-import quick_keystores
-from issuer_office import PASSPHRASE, PLAN, Office
-from issuer_office import office as office
 from tessera_host import qr
 from tessera_host.errors import (
     IntegrityError,
@@ -30,6 +27,9 @@ from tessera_host.protocol import card_files, cards
 from tessera_host.protocol.federation import DEFAULT_BUDGET, Federation, read_card
 from tessera_host.protocol.invitation import Invitation
 from tessera_host.protocol.issuer_connection import IssuerConnection
+from tests.support import quick_keystores
+from tests.support.issuer_office import PASSPHRASE, PLAN, Office
+from tests.support.issuer_office import office as office
 from tests.support.organisation import planned
 
 DAY = 86400

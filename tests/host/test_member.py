@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from talking import Office
 from tessera import curve, hashes
 from tessera_host.errors import (
     IntegrityError,
@@ -41,6 +40,7 @@ from tests.support.fake_federation import (
     FakeFederation,
     FakeIssuer,
 )
+from tests.support.talking import Office
 
 
 class Cut(Exception):

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from scipy import stats
 
-import quick_keystores
-from issuer_office import Office
 from tessera_host.errors import NotOnRoster, TryLater, Unreachable
 from tessera_host.member.member import Member
 from tessera_host.member.renewal import Renewal
+from tests.support import quick_keystores
+from tests.support.issuer_office import Office
 
 DAY = 86400
 START = 20 * DAY  # an epoch of the middle

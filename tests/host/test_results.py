@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-import results
-from results import PAGE, SUITES, Refused, Row, merged, publish, read_runs
+from tests import results
+from tests.results import PAGE, SUITES, Refused, Row, merged, publish, read_runs
 
 BY_HAND = """\
 # Results

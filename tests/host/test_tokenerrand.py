@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import quick_keystores
 from tessera_host.errors import NotPermitted, QuotaUsed, TryLater, Unreachable
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.member import token_exchange
 from tessera_host.member.member import Member
+from tests.support import quick_keystores
 from tests.support.clock import Clock
 from tests.support.organisation import Listed, Organisation, new_issuer, planned
 

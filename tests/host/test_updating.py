@@ -4,11 +4,11 @@ import base64
 import json
 
 import pytest
-from releasing import CONTENT, VERSION, Places, release
 
 from device import update
 from office import Office
 from ramdevice import RamDevice
+from releasing import CONTENT, VERSION, Places, release
 from tessera.release import Release
 from tessera.staging import ACTIVATED, STAGED, WAIT, Staging
 from tessera_host.errors import IntegrityError

@@ -5,9 +5,8 @@
 import json
 import os
 
-import slots
-
 import office
+import slots
 import tessera
 from device import flash
 from tessera import wire

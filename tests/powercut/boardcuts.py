@@ -17,23 +17,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import office
+from tessera.clock import Clock
+from tessera.filedevice import FileDevice
+from tessera.files import Directory
+from tessera.hashes import sha256
+from tessera.relay import Identity, Relay
+from tests.results import Row, publish
+from tools.build.boards import read_board
+from tools.emulator.execution import DONE, POWER_CUT, Execution, execute
+from tools.emulator.littlefs_image import SECTOR_BYTES
+from tools.emulator.program import Cut
+from tools.emulator.relay_flash import RINGS, write_relay
+from tools.emulator.testvolume import CORE_TESTS
+
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent.parent
-sys.path[:0] = [str(ROOT / folder) for folder in (".", "firmware", "tests", "tests/core")]
 
-import office  # noqa: E402
-from results import Row, publish  # noqa: E402
-from tessera.clock import Clock  # noqa: E402
-from tessera.filedevice import FileDevice  # noqa: E402
-from tessera.files import Directory  # noqa: E402
-from tessera.hashes import sha256  # noqa: E402
-from tessera.relay import Identity, Relay  # noqa: E402
-from tools.build.boards import read_board  # noqa: E402
-from tools.emulator.execution import DONE, POWER_CUT, Execution, execute  # noqa: E402
-from tools.emulator.littlefs_image import SECTOR_BYTES  # noqa: E402
-from tools.emulator.program import Cut  # noqa: E402
-from tools.emulator.relay_flash import RINGS, write_relay  # noqa: E402
-from tools.emulator.testvolume import CORE_TESTS  # noqa: E402
 
 BOARD = "RPI_PICO"
 IMAGE = ROOT / "build" / BOARD / "firmware.uf2"

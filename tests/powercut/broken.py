@@ -2,7 +2,6 @@
 # stays on, so that only a cut gives it away, and stands with what the suite must then say.
 
 from slots import Slots
-
 from tessera.keyring import KeyRing
 from tessera.recordlog import RecordLog
 from tessera.relay import Relay

@@ -16,10 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parent
-sys.path[:0] = [str(FOLDER.parent)]
+from tests.results import Row, publish
 
-from results import Row, publish  # noqa: E402
+FOLDER = Path(__file__).resolve().parent
+
 
 HEAP = "64m"
 SHARDS = 16  # of each workload: equal parts of unequal length keep all processors busy to the end

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-import updatecuts
-from updatecuts import UpdateCuts
 
-from boardcuts import EARLIER, Cuts, Said, cut_all, every_operation
+from tests.powercut import updatecuts
+from tests.powercut.boardcuts import EARLIER, Cuts, Said, cut_all, every_operation
+from tests.powercut.updatecuts import UpdateCuts
 
 CASES = 4
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from broken import BROKEN
-from powercut import cut, flip, total, workloads
+from tests.powercut.powercut import cut, flip, total, workloads
 
 STEP = 5  # every fifth operation, at depth 1
 DEEP_STEP = 20

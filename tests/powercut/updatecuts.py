@@ -13,19 +13,17 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import releasing
+from tessera.release import version_number
+from tests.powercut.boardcuts import BOARD, IMAGE, TEARS, Said, make_flash
+from tests.results import Row, publish
+from tests.support import bundles
+from tools.build.boards import base, read_board, version
+from tools.emulator.execution import DONE, POWER_CUT, RESET, Execution, execute
+from tools.emulator.program import Cut
+
 ROOT = Path(__file__).resolve().parent.parent.parent
-FOLDERS = (".", "firmware", "tests", "tests/core", "tests/powercut", "tests/system")
-sys.path[:0] = [str(ROOT / folder) for folder in FOLDERS]
 
-import bundles  # noqa: E402
-import releasing  # noqa: E402
-
-from boardcuts import BOARD, IMAGE, TEARS, Said, make_flash  # noqa: E402
-from results import Row, publish  # noqa: E402
-from tessera.release import version_number  # noqa: E402
-from tools.build.boards import base, read_board, version  # noqa: E402
-from tools.emulator.execution import DONE, POWER_CUT, RESET, Execution, execute  # noqa: E402
-from tools.emulator.program import Cut  # noqa: E402
 
 NEW_VERSION = "0.9.9"
 OLD, NEW = version_number(version(ROOT / "firmware" / "tessera")), version_number(NEW_VERSION)

@@ -1,9 +1,8 @@
 # What a relay does when the power fails: each workload is a World made ready, and what then happens in it. The power
 # may fail in every flash operation of the boot and of run(); prepare() has power to spare.
 
-from releasing import VERSION, Restarted
-
 import office
+from releasing import VERSION, Restarted
 from world import BUCKETS, EPOCH_ROUNDS, World
 
 

@@ -5,10 +5,10 @@
 import json
 import struct
 
-import releasing
 import vfs
 
 import office
+import releasing
 from covering import cover_records
 from dice import Dice
 from power import Flash, Power, PoweredDevice

@@ -5,9 +5,9 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
-from book import Book
-from fastrelay import FastRelay
 from tessera.errors import BadFrame
+from tests.soak.book import Book
+from tests.soak.fastrelay import FastRelay
 
 # What a client sees of a connection that ended: by the relay, by a power cut, by itself.
 LOST: tuple[type[Exception], ...] = (OSError, EOFError, asyncio.TimeoutError, BadFrame)

@@ -6,11 +6,11 @@ import asyncio
 from collections import Counter
 
 import office
-from course import LOST, RETRY_SECONDS, Course
-from fastrelay import MEMBERS, POSTS, TOKENS
 from socketclient import Client
 from tessera import wire
 from tessera.errors import Refused
+from tests.soak.course import LOST, RETRY_SECONDS, Course
+from tests.soak.fastrelay import MEMBERS, POSTS, TOKENS
 
 _ACTIVE = 6  # tokens that are in use at once: a power cut costs what their leases have left
 _BY = 0.95  # of the day all is posted, if nothing fails

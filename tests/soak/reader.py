@@ -4,11 +4,11 @@ those that are about to expire. Owns the order of reading; whether a batch is ri
 
 import asyncio
 
-from course import LOST, RETRY_SECONDS, Course
-from members import Members
 from socketclient import Client
 from tessera import wire
 from tessera.errors import Refused
+from tests.soak.course import LOST, RETRY_SECONDS, Course
+from tests.soak.members import Members
 
 _MOST_A_FETCH = wire.FETCH_ROUNDS
 _AFTER_A_CUT = 5  # rounds that are read again

@@ -20,19 +20,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from scipy import stats
+
+from tests.results import Row, publish
+from tests.soak.book import Book
+from tests.soak.course import Course
+from tests.soak.fastrelay import MEMBERS, POSTS, SPEED, TOKENS, FastRelay, Look, Wear
+from tests.soak.members import Members
+from tests.soak.reader import Reader
+from tests.soak.trouble import HalfOpen, NetworkClock, Power, Strangers
+
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent.parent
-sys.path[:0] = [str(ROOT / folder) for folder in (".", "tests", "firmware", "host", "tests/core", "tests/soak")]
 
-from scipy import stats  # noqa: E402
-
-from book import Book  # noqa: E402
-from course import Course  # noqa: E402
-from fastrelay import MEMBERS, POSTS, SPEED, TOKENS, FastRelay, Look, Wear  # noqa: E402
-from members import Members  # noqa: E402
-from reader import Reader  # noqa: E402
-from results import Row, publish  # noqa: E402
-from trouble import HalfOpen, NetworkClock, Power, Strangers  # noqa: E402
 
 EPOCH_ROUNDS = 288  # of 300 s
 DAYS, CALM_DAYS = 30, 24

@@ -13,8 +13,8 @@ import time
 from array import array
 
 import micropython
-import relay_unix
 
+import relay_unix
 from tessera import filedevice
 from tessera.clock import Clock
 from tessera.files import Directory

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from book import Book
 from check import unhex, vectors
 from covering import cover_records
-from soak import LEAST, play
 from tessera.cover import EpochCover
+from tests.soak.book import Book
+from tests.soak.soak import LEAST, play
 
 DAYS, CALM_DAYS, EPOCH_ROUNDS = LEAST  # of 300 s, 5000 times as fast: 12 s
 KEY = bytes(32)

@@ -5,12 +5,12 @@ Each is a task of its own; what must hold all the same is not known here.
 import asyncio
 import os
 
-from course import LOST, RETRY_SECONDS, Course
-from members import Members
-from reader import Reader
 from socketclient import Client
 from tessera import wire
 from tessera.errors import Refused
+from tests.soak.course import LOST, RETRY_SECONDS, Course
+from tests.soak.members import Members
+from tests.soak.reader import Reader
 
 _FAR_MS = 10**9  # eleven days and a half
 _STEPS_MS = (60_000, 400_000, -400_000, _FAR_MS, -_FAR_MS)  # within a round, more than one, days

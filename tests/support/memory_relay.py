@@ -138,7 +138,7 @@ class MemoryRelay:
         return {token.secret: id_ for id_, token in self._tokens().items() if token.marks}
 
     def _tokens(self) -> dict[bytes, Any]:
-        tokens: dict[bytes, Any] = self.core._admission._tokens
+        tokens: dict[bytes, Any] = self.core._epochs.admission._tokens
         return tokens
 
     # -- what a test may do to it
@@ -148,7 +148,7 @@ class MemoryRelay:
         self.core.parameters.install(parameters.blob, self.core.epoch)
 
     def forget_sessions(self) -> None:
-        self.core._admission._resumable.clear()
+        self.core._epochs.admission._resumable.clear()
         for token in self._tokens().values():
             token.marks = ()
 
@@ -160,7 +160,7 @@ class MemoryRelay:
     def put(self, bucket: int, record: bytes) -> int:
         """Store what somebody else posts: the round."""
         core = self.core
-        core._log.append(core.open_round, bucket, record, core._ciphers[core.epoch])
+        core._log.append(core.open_round, bucket, record, core._epochs.ciphers[core.epoch])
         return int(core.open_round)
 
     def lose(self, number: int) -> None:

@@ -9,9 +9,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from board_console import PATIENCE_SECONDS, ask, serving_board, status, until_state
-from office_on_disk import OfficeOnDisk
 
+from tests.support.board_console import PATIENCE_SECONDS, ask, serving_board, status, until_state
+from tests.support.office_on_disk import OfficeOnDisk
 from tools.emulator.board import Board
 from tools.emulator.bridge import LOCAL
 from tools.emulator.provision import NOT_PROVISIONED, SERVING, provision, reset, wait_until_serving

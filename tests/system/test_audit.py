@@ -8,10 +8,10 @@ from typing import Any
 
 import pypdfium2
 import pytest
-from command_line import TESSERA, CommandLine, one_object
-from office_on_disk import PASSPHRASE, OfficeOnDisk
 
 from tests.patience import PATIENCE_SECONDS
+from tests.support.command_line import TESSERA, CommandLine, one_object
+from tests.support.office_on_disk import PASSPHRASE, OfficeOnDisk
 
 EPOCH_ROUNDS = 3  # seconds
 BROKEN, UNREACHABLE = 8, 6

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from office_on_disk import OfficeOnDisk, admitted, read_all
 
 from tessera.wire import RECORD_BYTES
 from tessera_host.errors import TesseraError
 from tessera_host.member.member import Member
 from tessera_host.protocol.relay_connection import RelayConnection
+from tests.support.office_on_disk import OfficeOnDisk, admitted, read_all
 from tools.emulator.board import Board
 from tools.emulator.bridge import LOCAL
 from tools.emulator.provision import provision, reset, wait_until_serving

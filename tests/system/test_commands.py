@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import TESSERA, CommandLine, assert_absent, secrets_of_keystore, secrets_of_relay
-from office_on_disk import ALL_DAY_LONG, PASSPHRASE, QUICK, OfficeOnDisk
 
 from tessera_host.cli.demo import free_port
 from tessera_host.keys.keystore import Keystore
 from tessera_host.protocol import cards
 from tessera_host.relay.process import RelayProcess
 from tests.patience import PATIENCE_SECONDS
+from tests.support.command_line import TESSERA, CommandLine, assert_absent, secrets_of_keystore, secrets_of_relay
+from tests.support.office_on_disk import ALL_DAY_LONG, PASSPHRASE, QUICK, OfficeOnDisk
 
 MEMBERS = ("alice", "bob", "carol", "erin")
 USAGE, INVALID, KEYSTORE, NOT_PERMITTED, UNREACHABLE, REFUSED, INTEGRITY = 2, 3, 4, 5, 6, 7, 8

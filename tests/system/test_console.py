@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from board_console import PATIENCE_SECONDS, ask, serving_board
-from office_on_disk import OfficeOnDisk
 
 from tessera import cover
+from tests.support.board_console import PATIENCE_SECONDS, ask, serving_board
+from tests.support.office_on_disk import OfficeOnDisk
 from tools.emulator.board import Board
 from tools.emulator.provision import NOT_PROVISIONED, reset, wait_until_serving
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import CommandLine, Running, descendants, python_module
-from office_on_disk import ROOT
+
+from tests.support.command_line import CommandLine, Running, descendants, python_module
+from tests.support.office_on_disk import ROOT
 
 KEYS = [
     "sent",

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import CommandLine, Said, one_object
-from office_on_disk import PASSPHRASE
 
 from tessera_host.cli.demo import free_port
+from tests.support.command_line import CommandLine, Said, one_object
+from tests.support.office_on_disk import PASSPHRASE
 from tools.emulator.bridge import LOCAL
 from tools.emulator.pico import Pico
 

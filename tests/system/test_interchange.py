@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import relay_unix
-from office_on_disk import OfficeOnDisk, RelayOnCPython, admitted, read_all
 
+import relay_unix
 from tessera import curve
 from tessera.batch import CellFrame
 from tessera.wire import CELL_HEADER_BYTES, RECORD_BYTES
@@ -23,6 +22,7 @@ from tessera_host.issuer.issuer import Issuer
 from tessera_host.member.member import Member
 from tessera_host.protocol.relay_connection import RelayConnection
 from tessera_host.relay.process import RelayProcess, binary
+from tests.support.office_on_disk import OfficeOnDisk, RelayOnCPython, admitted, read_all
 
 EPOCH_ROUNDS = 14
 VISIT_ROUNDS = 6  # more than the posts of a visit take, so that one epoch's token serves them all

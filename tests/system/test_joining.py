@@ -9,14 +9,14 @@ from typing import Any
 
 import pexpect
 import pytest
-from command_line import TESSERA, CommandLine, Running
-from office_on_disk import PASSPHRASE, QUICK
 
 from tessera_host.cli.demo import free_port
 from tessera_host.keys.keystore import Keystore
 from tessera_host.member.member import Member
 from tessera_host.relay.process import RelayProcess
 from tests.patience import PATIENCE_SECONDS
+from tests.support.command_line import TESSERA, CommandLine, Running
+from tests.support.office_on_disk import PASSPHRASE, QUICK
 from tests.support.organisation import Listed, new_issuer, planned
 
 RELAYS = ("berlin", "munich")

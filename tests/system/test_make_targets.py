@@ -153,7 +153,7 @@ def test_slow_target_serves_until_it_is_stopped(target: str, tmp_path: Path, boa
 def test_every_program_of_a_target_starts_by_itself() -> None:
     """Without the folders that pytest adds to the path."""
     programs = _programs()
-    assert {"tests/powercut/updatecuts.py", "tests/fuzz/fuzz.py", "tools.spec.vectors"} <= set(programs)
+    assert {"tests.powercut.updatecuts", "tests.fuzz.fuzz", "tools.spec.vectors"} <= set(programs)
     assert set(programs) >= WITHOUT_HELP
     failed = {}
     for name in sorted(set(programs) - WITHOUT_HELP):

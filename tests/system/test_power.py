@@ -12,8 +12,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from office_on_disk import OfficeOnDisk, admitted, read_all
-from witness import Testimony, witnessing
 
 from tessera_host.errors import NotPermitted, Unreachable
 from tessera_host.member import member
@@ -22,6 +20,8 @@ from tessera_host.protocol import relay_connection
 from tessera_host.protocol.relay_connection import Refusal, RelayConnection
 from tessera_host.relay.process import RelayProcess, binary
 from tests.patience import PATIENCE_SECONDS
+from tests.support.office_on_disk import OfficeOnDisk, admitted, read_all
+from tests.support.witness import Testimony, witnessing
 
 CUTS = 50
 TOO_OLD = 7

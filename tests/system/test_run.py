@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from command_line import (
+
+from tessera_host.cli.demo import free_port
+from tests.patience import PATIENCE_SECONDS
+from tests.support.command_line import (
     CommandLine,
     Running,
     Said,
@@ -21,9 +24,6 @@ from command_line import (
     secrets_of_relay,
     visible_to_others,
 )
-
-from tessera_host.cli.demo import free_port
-from tests.patience import PATIENCE_SECONDS
 
 LAST_LINE = "Ctrl-C stops the relay."
 ROUND_SECONDS = 60

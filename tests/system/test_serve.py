@@ -9,13 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import TESSERA, CommandLine, Running, assert_absent, running, secrets_of_relay, visible_to_others
-from office_on_disk import admitted, read_all
 
 from tessera_host.cli.demo import free_port
 from tessera_host.errors import Unreachable
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.member.member import Member
+from tests.support.command_line import (
+    TESSERA,
+    CommandLine,
+    Running,
+    assert_absent,
+    running,
+    secrets_of_relay,
+    visible_to_others,
+)
+from tests.support.office_on_disk import admitted, read_all
 from tests.support.organisation import Organisation
 
 COVER = ("--cover-traffic-epsilon", "0.1", "--cover-traffic-delta", "1e-6")

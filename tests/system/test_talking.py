@@ -16,10 +16,10 @@ from typing import Any
 import pexpect
 import pyte
 import pytest
-from command_line import TESSERA, CommandLine, Running, running
-from office_on_disk import PASSPHRASE, ROOT, OfficeOnDisk
 
 from tests.patience import PATIENCE_SECONDS
+from tests.support.command_line import TESSERA, CommandLine, Running, running
+from tests.support.office_on_disk import PASSPHRASE, ROOT, OfficeOnDisk
 
 EXAMPLES = ROOT / "host" / "examples"
 

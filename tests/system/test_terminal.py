@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from terminal import Terminal
 
 from tessera_host.cli.demo import free_port
 from tessera_host.relay.process import RelayProcess
+from tests.support.terminal import Terminal
 
 IT_PHRASE, ALICE_PHRASE, BOB_PHRASE = "the office's own phrase", "alice keeps this", "bob keeps that"
 DAY = ("--day-epsilon", 20, "--day-delta", "1e-3")

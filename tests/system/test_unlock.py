@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pexpect
 import pytest
-from command_line import TESSERA
 
 from tessera_host.member.member import Member
 from tests.patience import PATIENCE_SECONDS
+from tests.support.command_line import TESSERA
 from tests.support.fake_federation import FakeFederation
 
 PASSPHRASE = "correct horse battery"

@@ -10,16 +10,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import bundles
 import pytest
-from board_console import ask, status
-from office_on_disk import OfficeOnDisk, admitted, read_all
-from test_board import CHOICE, PATIENCE_SECONDS, post, until_it_knows_the_time
 
 from tessera.release import version_number
 from tessera_host.errors import RelayRefused
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.protocol import releases, staging
+from tests.support import bundles
+from tests.support.board_console import ask, status
+from tests.support.office_on_disk import OfficeOnDisk, admitted, read_all
+from tests.system.test_board import CHOICE, PATIENCE_SECONDS, post, until_it_knows_the_time
 from tools.emulator.board import Board
 from tools.emulator.bridge import LOCAL
 from tools.emulator.provision import provision, wait_until_serving

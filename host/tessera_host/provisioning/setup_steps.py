@@ -12,7 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -65,7 +65,7 @@ class Work:
     keys: dict[str, Any] | None = None  # what the board answered when it drew them
     status: dict[str, Any] | None = None  # once it serves
     entry: dict[str, Any] | None = None  # of the inventory
-    _prompt: Prompt | None = None
+    _prompt: Prompt | None = field(default=None, init=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -104,7 +104,7 @@ class Work:
 
 
 class SetupStep(ABC):
-    """`words` name it in a dry run; `changes` says that a relay to which it was done was not in service before."""
+    """`words` name it in a dry run. A relay of which a step that `changes` was taken was not in service before."""
 
     words: ClassVar[str]
     changes: ClassVar[bool] = False
@@ -174,8 +174,8 @@ class DrawKeys(SetupStep):
 
     def run(self) -> None:
         work = self.work
-        work.say("the board draws its keys")
         prompt = work.prompt()
+        work.say("the board draws its keys")
         keys = work.keys = prompt.call("make_keys", secrets.token_hex(32))
         assert work.found.identity is not None
         facts = {"chip_id": work.found.identity["chip_id"], "board": work.board}

@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from office_on_disk import OfficeOnDisk
-
+from tests.support.office_on_disk import OfficeOnDisk
 from tools.emulator.board import Board
 from tools.emulator.provision import provision, wait_until_serving
 

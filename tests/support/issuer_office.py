@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-import quick_keystores
 from tessera_host.cli.demo import free_port
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.issuer.service import IssuerServer, Limits
@@ -19,6 +18,7 @@ from tessera_host.planning import plan
 from tessera_host.protocol.federation import Federation, read_card
 from tessera_host.protocol.invitation import Invitation
 from tessera_host.protocol.issuer_connection import IssuerConnection
+from tests.support import quick_keystores
 from tests.support.clock import Clock
 from tests.support.organisation import PASSPHRASE as PASSPHRASE
 from tests.support.organisation import Listed, Organisation, new_issuer, planned

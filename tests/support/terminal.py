@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pexpect
 import pyte
-from command_line import TESSERA
 
 from tests.patience import PATIENCE_SECONDS
+from tests.support.command_line import TESSERA
 
 COLUMNS, LINES = 100, 40
 

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nursery import Nursery
-
 from tessera_host.keys.keystore import Keystore
 from tessera_host.protocol import cards
 from tests.patience import PATIENCE_SECONDS
+from tests.system.nursery import Nursery
 
 TESSERA = Path(sys.executable).with_name("tessera")
 NURSERY = Nursery()

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-import quick_keystores
 from tessera import hashes
 from tessera_host.member.member import FetchReport, Member
 from tessera_host.protocol.relay_connection import RelayConnection
+from tests.support import quick_keystores
 from tests.support.fake_federation import FakeFederation, FakeIssuer, RoundClock
 from tests.support.organisation import Organisation
 
