@@ -685,7 +685,7 @@ def test_contact_that_wrote_before_it_was_accepted_is_read(at: Setting) -> None:
     """Ann can write once she has made the confirm card; Bob fetches, then accepts."""
     carl = at.create("Carl")
     token_exchange.fetch(carl, at.issuer)
-    confirm = meeting.confirm(at.ann, meeting.answer(carl, meeting.invite(at.ann, "Carl")))
+    _, confirm = meeting.confirm(at.ann, meeting.answer(carl, meeting.invite(at.ann, "Carl")))
     asyncio.run(correspondence.send(at.ann, "Carl", "early"))
     at.clock.next_round(3)
     assert asyncio.run(correspondence.fetch(carl)).messages == []
