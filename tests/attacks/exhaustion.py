@@ -14,12 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import correspondence
 from office_on_disk import OfficeOnDisk, admitted
 
 from results import Row
 from tessera.errors import Refused
 from tessera_host.errors import TesseraError
-from tessera_host.member.member import Member
+from tessera_host.member.state import MemberState
 from tessera_host.protocol.relay_connection import Refusal
 
 RECORD_BYTES = 240
@@ -70,11 +71,11 @@ async def converse(connection: Any, seconds: float) -> tuple[int, int, float]:
     return served, refused, longest
 
 
-async def attempts_to_get_in(member: Member) -> int:
+async def attempts_to_get_in(member: MemberState) -> int:
     """How often a member who comes while strangers crowd has to try; ATTEMPTS + 1 if that often was not enough."""
     for attempt in range(ATTEMPTS):
         with contextlib.suppress(TesseraError):
-            await member.status()
+            await correspondence.status(member)
             return attempt + 1
         await asyncio.sleep(0.2)
     return ATTEMPTS + 1

@@ -4,6 +4,7 @@ from ..errors import UsageError
 
 OPEN_SESSIONS_PER_KEY = 4  # tokens under one epoch key that may be in the making at a time (PROTOCOL §7)
 NAME_MAX = 64  # characters
+CLOCK_ROUNDS = 1  # a relay's clock may be so far off a member's (PROTOCOL §7)
 
 
 def check_name(what: str, name: str) -> None:
