@@ -1,4 +1,4 @@
-"""What tests do with a member beyond its parts: meet, post all that waits at once, fetch.
+"""What tests do with a member beyond its parts: post all that waits at once, fetch.
 
 Posting here asks no accountant: it is for tests of what is sealed, posted and read. People's messages go through the
 client, which keeps to the day's budget.
@@ -6,7 +6,7 @@ client, which keeps to the day's budget.
 
 from dataclasses import dataclass
 
-from tessera_host.member import composing, meeting
+from tessera_host.member import composing
 from tessera_host.member.fetching import Fetcher, FetchReport
 from tessera_host.member.relay_sessions import RelaySessions, Status
 from tessera_host.member.sending import Sender
@@ -32,12 +32,6 @@ def sender(member: MemberState) -> Sender:
 
 def fetcher(member: MemberState) -> Fetcher:
     return Fetcher(member, RelaySessions(member))
-
-
-def meet(inviter: MemberState, answerer: MemberState) -> None:
-    """Contacts of each other, by their own names."""
-    answer = meeting.answer(answerer, meeting.invite(inviter, answerer.identity.name))
-    meeting.accept(answerer, meeting.confirm(inviter, answer)[1])
 
 
 async def send(member: MemberState, contact: str, text: str, by: Sender | None = None) -> SendReport:

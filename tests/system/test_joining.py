@@ -18,7 +18,7 @@ from tessera_host.keys.keystore import Keystore
 from tessera_host.member.state import MemberState
 from tessera_host.relay.process import RelayProcess
 from tests.patience import PATIENCE_SECONDS
-from tests.support.organisation import Listed, new_issuer, planned
+from tests.support.organisation import Listed, introduce, new_issuer, planned
 
 RELAYS = ("berlin", "munich")
 CHOSEN = "a passphrase that ben chose"
@@ -128,7 +128,7 @@ def test_members_of_two_relays_write_to_each_other(office: Office) -> None:
         for member in (ann, ben):
             counts = {count["relay"]: count["tokens"] for count in member.wallet.counts() if count["epoch"] == 0}
             assert counts == {member.federation.home.name: 2, _other(member): 1}
-        correspondence.meet(ann, ben)
+        introduce(ann, ben)
         asyncio.run(_exchange(ann, ben))
 
 
