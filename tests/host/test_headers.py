@@ -43,6 +43,7 @@ TO_MEND = {
     ("host/tessera_host/protocol/staging.py", "client"),
     ("host/tessera_host/protocol/staging.py", "releases"),
     ("host/tessera_host/provisioning/commissioning.py", "batch"),
+    ("host/tessera_host/relay/gateway.py", "organisation"),
     ("host/tessera_host/relay/process.py", "relay_directory"),
 }
 
