@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tessera_host import plan
+from tessera_host.clock import Clock, unix_now
 from tessera_host.demo import free_port
 from tessera_host.issuer import Issuer
 from tessera_host.member import Member
@@ -51,13 +52,22 @@ class OfficeOnDisk:
         genesis: int | None = None,
         time_server: str | None = None,
         epochs: int = 30,
+        clock: Clock = unix_now,
         **choice: Any,
     ) -> None:
         self.folder = folder
+        self._clock = clock
         self.port = free_port()
         planned = plan.make(plan.Choice(**QUICK | choice))
         self.issuer = Issuer.create(
-            folder / "issuer", PASSPHRASE, planned, "Office", epochs=epochs, genesis=genesis, budget=ALL_DAY_LONG
+            folder / "issuer",
+            PASSPHRASE,
+            planned,
+            "Office",
+            epochs=epochs,
+            genesis=genesis,
+            budget=ALL_DAY_LONG,
+            now=clock,
         )
         self.issuer.add_relay("relay", "127.0.0.1", self.port, folder / "relay", time_server)
         self.relay = RelayProcess(folder / "relay", self.port)
@@ -65,7 +75,7 @@ class OfficeOnDisk:
 
     def member(self, name: str) -> Member:
         """A member who is on the roster and has tokens."""
-        member = Member.create(self.folder / name, name, self.issuer.federation_card, PASSPHRASE)
+        member = Member.create(self.folder / name, name, self.issuer.federation_card, PASSPHRASE, self._clock)
         self.members.append(member)
         self.issuer.admit(member.card())
         member.fetch_tokens(self.issuer)
