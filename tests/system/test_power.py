@@ -245,5 +245,10 @@ def cut_while_flash_is_made(relay: RelayProcess) -> bool:
 
 
 def flash_sizes(directory: Path) -> dict[str, int]:
-    """Bytes by the first word of the file's name: a file that is still being made may have another end of its name."""
-    return {path.name.split(".")[0]: path.stat().st_size for path in directory.glob("*.flash*")}
+    """Bytes by the first word of the file's name: a file that is still being made has another end of its name, and
+    loses it when it is whole, perhaps between two looks here."""
+    sizes = {}
+    for path in directory.glob("*.flash*"):
+        with suppress(FileNotFoundError):
+            sizes[path.name.split(".")[0]] = path.stat().st_size
+    return sizes
