@@ -9,17 +9,19 @@ import asyncio
 import mmap
 import selectors
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from time import monotonic_ns, sleep, time_ns
-from typing import TypeVar
+from typing import Any, TypeVar
 
 FILE_BYTES = 24
 NOW, OFF, UNTIL = 0, 8, 16
 POLL_SECONDS = 0.005  # of this computer; a longer one costs time, a shorter one the processor
-# How far the board may go before the one who waits has looked again: a time limit of N seconds ends after N looks at
-# least, however late the computer lets the program have them.
-STRIDE_NANOS = 10**9
+# How far the board may go until the one who waits has looked again. Who only sleeps misses nothing; who waits for an
+# answer shares the way to the board with threads and processes that the computer lets run when it likes: so time passes
+# four times as fast as the host's at most, and a limit of N seconds ends after 50 N looks at least.
+SLEEP_NANOS = 200_000_000
+ANSWER_NANOS = 20_000_000
 
 Found = TypeVar("Found")
 
@@ -57,18 +59,25 @@ class Clock:
             self._write(OFF, monotonic_ns())
 
     def sleep(self, seconds: float) -> None:
-        self.wait_for(sleep, seconds)
+        self.wait_for(sleep, seconds, SLEEP_NANOS)
 
-    def wait_for(self, look: Callable[[float], Found | None], seconds: float | None) -> Found | None:
+    def run(self, coroutine: Coroutine[Any, Any, Found]) -> Found:
+        """What asyncio.run() does, in this time."""
+        with asyncio.Runner(loop_factory=lambda: EventLoop(self)) as runner:
+            return runner.run(coroutine)
+
+    def wait_for(
+        self, look: Callable[[float], Found | None], seconds: float | None, stride_nanos: int = ANSWER_NANOS
+    ) -> Found | None:
         """What look(POLL_SECONDS of this computer to wait for it) finds, asked again and again; None if it found
-        nothing in so many seconds (None: for ever)."""
+        nothing in so many seconds. Who waits for ever (None) waits for no time to pass."""
         end = None if seconds is None else self.nanos() + int(1e9 * max(0.0, seconds))
         if (found := look(0)) is not None:
             return found
         try:
             while end is None or self.nanos() < end:
-                stride = self.nanos() + STRIDE_NANOS
-                self._write(UNTIL, stride if end is None else min(stride, end))
+                if end is not None:
+                    self._write(UNTIL, min(self.nanos() + stride_nanos, end))
                 if (found := look(POLL_SECONDS)) is not None:
                     return found
             return look(0)
