@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from emulator.clock import Clock
 from tessera_host import cards
 from tessera_host.keystore import Keystore
 
 TESSERA = Path(sys.executable).with_name("tessera")
-TIMEOUT_SECONDS = 120
+TIMEOUT_SECONDS = 1200  # of this computer, which may be busy: a command that is at fault ends by limits of its own
+TOOLS, HERE = Path(__file__).resolve().parents[2] / "tools", Path(__file__).parent
 
 
 def python_module(name: str, *arguments: object) -> list[str]:
@@ -35,15 +37,30 @@ class Said:
 
 
 class CommandLine:
-    """Commands in a folder, with the passphrase in a file that the environment names."""
+    """Commands in a folder, with the passphrase in a file that the environment names.
 
-    def __init__(self, folder: Path, passphrase: str) -> None:
+    With a clock they live in the time of an emulated board (emulator.hostprogram)."""
+
+    def __init__(self, folder: Path, passphrase: str, clock: Clock | None = None) -> None:
         self.folder = folder
+        self._clock = clock
         self.passphrase_file = folder / "passphrase"
         self.passphrase_file.write_text(passphrase + "\n")
         self.transcript: list[str] = []
         own = {"HOME": str(folder), "TESSERA_PASSPHRASE_FILE": str(self.passphrase_file)}
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")} | own
+        if clock:
+            self.environment["PYTHONPATH"] = f"{TOOLS}:{HERE}"
+
+    def module(self, name: str, *arguments: object) -> list[str]:
+        """The command that runs a module."""
+        if self._clock:
+            return python_module("emulator.hostprogram", self._clock.path, name, *arguments)
+        return python_module(name, *arguments)
+
+    def words(self, *arguments: object) -> list[str]:
+        """The command `tessera …`."""
+        return self.module("tessera_host", *arguments) if self._clock else [str(TESSERA), *map(str, arguments)]
 
     def run(self, *command: object, code: int = 0, typed: str | None = None, **environment: str) -> Said:
         """Run a program. `typed` comes from its standard input, `environment` is added to it."""
@@ -64,15 +81,15 @@ class CommandLine:
 
     def tessera(self, *arguments: object, **options: Any) -> str:
         """What `tessera …` printed."""
-        return self.run(TESSERA, *arguments, **options).out
+        return self.run(*self.words(*arguments), **options).out
 
     def json(self, *arguments: object, **options: Any) -> dict[str, Any]:
         """The one object that `tessera … --json` printed."""
-        return one_object(self.run(TESSERA, *arguments, "--json", **options))
+        return one_object(self.run(*self.words(*arguments, "--json"), **options))
 
     def refused(self, code: int, *arguments: object, **options: Any) -> str:
         """The one line on standard error of a command that fails with this exit status; the object says the same."""
-        said = self.run(TESSERA, *arguments, "--json", code=code, **options)
+        said = self.run(*self.words(*arguments, "--json"), code=code, **options)
         answer = one_object(said)
         assert said.error.startswith("error: ") and said.error.count("\n") == 1, said
         assert answer["error"] in said.error and answer["hint"] in said.error

@@ -10,8 +10,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
 
+from emulator.clock import Clock
 from tessera_host import plan
-from tessera_host.clock import Clock, unix_now
+from tessera_host.clock import unix_now
 from tessera_host.demo import free_port
 from tessera_host.issuer import Issuer
 from tessera_host.member import Member
@@ -52,11 +53,12 @@ class OfficeOnDisk:
         genesis: int | None = None,
         time_server: str | None = None,
         epochs: int = 30,
-        clock: Clock = unix_now,
+        clock: Clock | None = None,
         **choice: Any,
     ) -> None:
-        self.folder = folder
-        self._clock = clock
+        """With a clock it lives in the time of an emulated board."""
+        self.folder, self.clock = folder, clock
+        self._now = clock.unix if clock else unix_now
         self.port = free_port()
         planned = plan.make(plan.Choice(**QUICK | choice))
         self.issuer = Issuer.create(
@@ -67,7 +69,7 @@ class OfficeOnDisk:
             epochs=epochs,
             genesis=genesis,
             budget=ALL_DAY_LONG,
-            now=clock,
+            now=self._now,
         )
         self.issuer.add_relay("relay", "127.0.0.1", self.port, folder / "relay", time_server)
         self.relay = RelayProcess(folder / "relay", self.port)
@@ -75,7 +77,7 @@ class OfficeOnDisk:
 
     def member(self, name: str) -> Member:
         """A member who is on the roster and has tokens."""
-        member = Member.create(self.folder / name, name, self.issuer.federation_card, PASSPHRASE, self._clock)
+        member = Member.create(self.folder / name, name, self.issuer.federation_card, PASSPHRASE, self._now)
         self.members.append(member)
         self.issuer.admit(member.card())
         member.fetch_tokens(self.issuer)
