@@ -162,7 +162,7 @@ class Running:
         if self.process.stdout is None or self.process.stdout.closed:
             return Said("", "", self.process.returncode)
         try:
-            out, error = self.process.communicate(timeout=15)
+            out, error = self.process.communicate(timeout=120)
         except subprocess.TimeoutExpired:
             self.process.kill()
             out, error = self.process.communicate()

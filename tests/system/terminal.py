@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pexpect
 import pyte
-from command_line import TESSERA
+from command_line import TESSERA, TIMEOUT_SECONDS
 
 COLUMNS, LINES = 100, 40
-PATIENCE_SECONDS = 30
 
 
 class Terminal:
@@ -38,7 +37,7 @@ class Terminal:
             encoding="utf-8",
             codec_errors="replace",
             dimensions=(LINES, COLUMNS),
-            timeout=PATIENCE_SECONDS,
+            timeout=TIMEOUT_SECONDS,
         )
         self._child.logfile_read = self  # type: ignore[assignment]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pexpect
 import pytest
-from command_line import TESSERA, CommandLine, Running
+from command_line import TESSERA, TIMEOUT_SECONDS, CommandLine, Running
 from office_on_disk import PASSPHRASE, QUICK
 
 from tessera_host import plan
@@ -65,8 +65,8 @@ def office(tmp_path: Path) -> Iterator[Office]:
 def terminal(office: Office, *arguments: object) -> "pexpect.spawn[str]":
     environment = office.command.environment | {"TESSERA_PASSPHRASE_FILE": "", "COLUMNS": "100"}
     return pexpect.spawn(
-        str(TESSERA), [str(argument) for argument in arguments], encoding="utf-8", timeout=20, dimensions=(60, 100),
-        env=environment, cwd=str(office.folder),
+        str(TESSERA), [str(argument) for argument in arguments], encoding="utf-8", timeout=TIMEOUT_SECONDS,
+        dimensions=(60, 100), env=environment, cwd=str(office.folder),
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pexpect
 import pytest
-from command_line import TESSERA
+from command_line import TESSERA, TIMEOUT_SECONDS
 from sample_federation import SampleFederation
 
 from tessera_host.member import Member
@@ -26,7 +26,7 @@ def terminal(home: Path, *arguments: object) -> "pexpect.spawn[str]":
     environment = {**os.environ, "TESSERA_PASSPHRASE_FILE": "", "COLUMNS": "100", "LINES": "60"}
     line = [*(str(argument) for argument in arguments), "--home", str(home)]
     child = pexpect.spawn(
-        str(TESSERA), line, encoding="utf-8", timeout=20, dimensions=(60, 100), env=environment, echo=False
+        str(TESSERA), line, encoding="utf-8", timeout=TIMEOUT_SECONDS, dimensions=(60, 100), env=environment, echo=False
     )
     child.expect_exact("Passphrase: ")
     child.sendline(PASSPHRASE)

@@ -23,7 +23,7 @@ def run(*command: object, cwd: Path, **environment: str) -> str:
     """What it printed; it has to succeed."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "TESSERA"))}
     done = subprocess.run(
-        [str(word) for word in command], cwd=cwd, env=clean | environment, capture_output=True, text=True, timeout=300
+        [str(word) for word in command], cwd=cwd, env=clean | environment, capture_output=True, text=True, timeout=1200
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr

@@ -16,7 +16,7 @@ from typing import Any
 import pexpect
 import pyte
 import pytest
-from command_line import TESSERA, CommandLine, Running, running
+from command_line import TESSERA, TIMEOUT_SECONDS, CommandLine, Running, running
 from office_on_disk import PASSPHRASE, ROOT, OfficeOnDisk
 
 EXAMPLES = ROOT / "host" / "examples"
@@ -122,7 +122,12 @@ class Screen:
     def __init__(self, talkers: Talkers, *words: str) -> None:
         environment = talkers.command.environment | {"TERM": "xterm-256color", "LANG": "C.UTF-8"}
         self.program = pexpect.spawn(
-            words[0], list(words[1:]), cwd=talkers.command.folder, env=environment, dimensions=(24, 80), timeout=60
+            words[0],
+            list(words[1:]),
+            cwd=talkers.command.folder,
+            env=environment,
+            dimensions=(24, 80),
+            timeout=TIMEOUT_SECONDS,
         )
         self._screen = pyte.Screen(80, 24)
         self._stream = pyte.ByteStream(self._screen)
@@ -209,7 +214,7 @@ def test_a_scanner_s_mail_becomes_a_text_and_a_file(talkers: Talkers) -> None:
     try:
         with running(talkers.command, *words, until="goes to bob") as bridge:
             port = int(bridge.lines[-1].split(":")[1].split()[0])
-            with smtplib.SMTP("127.0.0.1", port, timeout=30) as scanner:
+            with smtplib.SMTP("127.0.0.1", port, timeout=TIMEOUT_SECONDS) as scanner:
                 scanner.send_message(mail)
                 mail.add_attachment(bytes(3000), maintype="application", subtype="pdf", filename="photo.pdf")
                 with pytest.raises(smtplib.SMTPDataError, match="carries"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pexpect
 import pytest
-from command_line import TESSERA
+from command_line import TESSERA, TIMEOUT_SECONDS
 from sample_federation import SampleFederation
 
 from tessera_host.member import Member
@@ -29,7 +29,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 def run(environment: dict[str, str], *arguments: str, typed: str | None = None) -> str:
     """What the command shows; `typed` is the passphrase it has to ask for, None if it must not ask."""
     child: pexpect.spawn[str] = pexpect.spawn(
-        str(TESSERA), list(arguments), encoding="utf-8", timeout=60, env=environment, echo=False
+        str(TESSERA), list(arguments), encoding="utf-8", timeout=TIMEOUT_SECONDS, env=environment, echo=False
     )
     if typed is not None:
         child.expect_exact("Passphrase: ")
