@@ -81,6 +81,12 @@ class IntegrityError(TesseraError):
     exit_code = 8
 
 
+class ClockOff(TesseraError):
+    """This computer's clock and a relay's do not agree; the message says which of them is off and by how much."""
+
+    exit_code = 9
+
+
 class Interrupted(TesseraError):
     """The user stopped it, and what was begun is kept."""
 

@@ -16,9 +16,10 @@ from typing import Any
 
 from tessera.errors import Refused
 from tessera_host.errors import TesseraError
-from tessera_host.member.member import Member
+from tessera_host.member.state import MemberState
 from tessera_host.protocol.relay_connection import Refusal
 from tests.results import Row
+from tests.support import correspondence
 from tests.support.office_on_disk import OfficeOnDisk, admitted
 
 RECORD_BYTES = 240
@@ -69,11 +70,11 @@ async def converse(connection: Any, seconds: float) -> tuple[int, int, float]:
     return served, refused, longest
 
 
-async def attempts_to_get_in(member: Member) -> int:
+async def attempts_to_get_in(member: MemberState) -> int:
     """How often a member who comes while strangers crowd has to try; ATTEMPTS + 1 if that often was not enough."""
     for attempt in range(ATTEMPTS):
         with contextlib.suppress(TesseraError):
-            await member.status()
+            await correspondence.status(member)
             return attempt + 1
         await asyncio.sleep(0.2)
     return ATTEMPTS + 1

@@ -19,6 +19,7 @@ from dice import Dice
 from tessera import curve, hashes, params, wire
 from tessera.errors import BadFrame, InvalidObject, Refused
 from tessera.params import Parameters
+from tessera_host import typed
 from tessera_host.errors import IntegrityError, InvalidInput, KeystoreError, TesseraError, TryLater, WrongPassphrase
 from tessera_host.issuer.invitations import Invitations
 from tessera_host.issuer.issuance import Issuance
@@ -27,10 +28,18 @@ from tessera_host.keys.keystore import Keystore
 from tessera_host.member import contacts
 from tessera_host.member.contacts import ContactBook
 from tessera_host.member.inbox import Inbox
+from tessera_host.member.schema import Contacts, InboxState, Tokens
 from tessera_host.member.wallet import Wallet
 from tessera_host.planning import plan
 from tessera_host.protocol import blind, cards, issuer_frames, records, relay_connection
-from tessera_host.protocol.federation import Federation, IssuerService, read_card
+from tessera_host.protocol.federation import (
+    DEFAULT_BUDGET,
+    Federation,
+    FederationState,
+    IssuerService,
+    Relay,
+    read_card,
+)
 from tessera_host.protocol.identity import Identity
 from tessera_host.protocol.invitation import Invitation
 from tessera_host.relay import gateway
@@ -318,8 +327,7 @@ def _meet() -> _Meeting:
 
 
 def _meet_contacts(made: _Meeting, federation: Federation) -> None:
-    of_ann: dict[str, Any] = {"book": {}, "invites": {}, "answers": {}}
-    of_bob = copy.deepcopy(of_ann)
+    of_ann, of_bob = Contacts(), Contacts()
     inviter, answerer = ContactBook(of_ann, made.ann, federation), ContactBook(of_bob, made.bob, federation)
     made.texts["invite"], made.states["invite"] = inviter.invite("Bob", EPOCH), copy.deepcopy(of_bob)
     made.texts["answer"] = answerer.answer(made.texts["invite"], "Ann", EPOCH, 20)[1]
@@ -328,7 +336,7 @@ def _meet_contacts(made: _Meeting, federation: Federation) -> None:
 
 
 def _fetch_tokens(made: _Meeting, federation: Federation) -> None:
-    of_ann: dict[str, Any] = {"tokens": [], "requests": {}, "sessions": {}}
+    of_ann = Tokens()
     of_issuer = Issuance.empty()
     wallet = Wallet(of_ann, made.ann, federation)
     issuance = Issuance(of_issuer, made.federation.parameters, 0, lambda: None)
@@ -476,7 +484,7 @@ class Cards(Target):
     def _is_signed_by_its_root(self, blob: bytes) -> bool:
         return bool(curve.verify(blob[-64:], params.digest(blob[:-64]), Parameters(blob).root_key))
 
-    def _take(self, kind: str, text: str, state: dict[str, Any]) -> object:
+    def _take(self, kind: str, text: str, state: Any) -> object:
         meeting, federation = self._meeting, self._federation
         if kind == "federation":
             return Federation(read_card(text))
@@ -524,7 +532,8 @@ class ParameterSets(Target):
     def run(self, data: bytes) -> None:
         intake = Intake(data)
         lagging = intake.number(1) % 2
-        known = {"name": "x", "relays": [], "params": [signed(serial=5, first_epoch=2)]}
+        relays = [Relay("relay", bytes(33), "relay.example", 8100)]
+        known = FederationState("x", relays, [signed(serial=5, first_epoch=2)], dict(DEFAULT_BUDGET))
         federation, before = Federation(known), copy.deepcopy(known)
         blob = fuzzed_set(intake, 4 if lagging else 6, 2 if lagging else 3)
         if lagging:
@@ -535,12 +544,12 @@ class ParameterSets(Target):
         refused = allowed(IntegrityError, lambda: federation.adopt(blob))
         if refused is not None:
             must(
-                known == before and federation.newest.blob == before["params"][-1],
+                known == before and federation.newest.blob == before.params[-1],
                 "a refused set changed what is believed",
             )
             return
         must(self._follows(blob), "another federation's set was adopted")
-        must(known["params"] == [*before["params"], blob], "a set was adopted and not kept")
+        must(known.params == [*before.params, blob], "a set was adopted and not kept")
         must(
             Federation(known).newest.digest == federation.digest == Parameters(blob).digest,
             "what was adopted is not what governs",
@@ -565,6 +574,14 @@ class _AnyPart(records.Part):
         return self.payload
 
 
+@dataclass
+class _Reader:
+    """The part of a keystore that reading is about."""
+
+    inbox: InboxState
+    contacts: Contacts
+
+
 class ContactRecords(Target):
     """Records that a contact sealed and signed with anything in them: read or passed over, never more than that.
 
@@ -583,11 +600,10 @@ class ContactRecords(Target):
         self._sender = made.ann
         state = copy.deepcopy(made.states["confirm"])
         ContactBook(state, made.bob, self._federation).accept(made.texts["confirm"])
-        inbox: dict[str, Any] = {"next_round": 6 * EPOCH, "messages": []}
-        Inbox(inbox, state["book"], self._federation).expect(6 * EPOCH, 6 * EPOCH + 3)
-        self._state = {"inbox": inbox, "book": state["book"]}
-        chain = records.ReceivingChain(**state["book"]["Ann"]["receive"])
-        self._steps = {index: step for _, index, step in chain.unused()}
+        inbox = InboxState(6 * EPOCH)
+        Inbox(inbox, state.book, self._federation).expect(6 * EPOCH, 6 * EPOCH + 3)
+        self._state = _Reader(inbox, state)
+        self._steps = {index: step for _, index, step in state.book["Ann"].receive.unused()}
 
     def seeds(self) -> list[bytes]:
         def record(index: int, message: int, part: int, parts: int, kind: int = 1, length: int = 3) -> bytes:
@@ -601,7 +617,7 @@ class ContactRecords(Target):
     def run(self, data: bytes) -> None:
         intake = Intake(data)
         state = copy.deepcopy(self._state)
-        inbox = Inbox(state["inbox"], state["book"], self._federation)
+        inbox = Inbox(state.inbox, state.contacts.book, self._federation)
         round_, batch, used, read = 6 * EPOCH, [], set(), 0
         inbox.expect(round_, round_ + 1)
         while intake and len(used) < 30:
@@ -618,7 +634,7 @@ class ContactRecords(Target):
         read += inbox.read(round_, batch)
         must(read == len(used), "records were passed over that the contact made, or read that nobody made")
         must(sum(len(message.text) for message in inbox.messages()) <= 144 * len(used), "more text than was sent")
-        must(cbor2.loads(cbor2.dumps(state)) == state, "the state cannot be stored")
+        must(typed.load(_Reader, cbor2.loads(cbor2.dumps(typed.dump(state)))) == state, "the state cannot be stored")
 
     def _good(self, body: bytes) -> bool:
         """Whether a sender makes such a plaintext (PROTOCOL §7)."""

@@ -1,7 +1,7 @@
 """The client accountant: which records count, for how long, and when the next one fits."""
 
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,7 @@ NOW = GENESIS + 10 * DAY_SECONDS
 
 def federation(each: str = "0.1", **budget: str) -> Federation:
     sample = FakeFederation(epsilon=int(Fraction(each) * 10**6), delta=2**34)
-    return Federation(read_card(sample.card()) | {"budget": {"epsilon": "2", "delta": "1e-5"} | budget})
+    return Federation(replace(read_card(sample.card()), budget={"epsilon": "2", "delta": "1e-5"} | budget))
 
 
 def used(count: int, now: int = NOW) -> Accountant:
@@ -93,8 +93,8 @@ def test_parameters_that_changed_within_the_day_count_as_the_worse_ones(first_ep
     """ε = 2 a delivery until epoch 5, 0.1 from then on; a day later the earlier set no longer matters."""
     sample = FakeFederation(epsilon=2_000_000, delta=1)
     later = sample.make_set(2, epsilon=100_000, delta=1, first_epoch=5)
-    state: dict[str, Any] = read_card(sample.card())
-    state["params"] = [*state["params"], later.blob]
+    state = read_card(sample.card())
+    state.params.append(later.blob)
     now = GENESIS + (5 + first_epoch) * EPOCH_SECONDS + (DAY_SECONDS if first_epoch else 0)
     found = Accountant([], Federation(state)).budget(now).allowed
     assert found == allowed if allowed == 1 else found >= allowed

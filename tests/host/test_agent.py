@@ -14,8 +14,10 @@ from tessera_host.agent.link import PURPOSE, AgentLink
 from tessera_host.agent.server import Agent
 from tessera_host.errors import InvalidInput, KeystoreError, UsageError
 from tessera_host.keys import local_socket
-from tessera_host.member.member import Member
+from tessera_host.member import composing
+from tessera_host.member.state import MemberState
 from tests.patience import PATIENCE_SECONDS
+from tests.support import correspondence
 from tests.support.fake_federation import GENESIS, PASSPHRASE
 from tests.support.talking import Office, Time
 
@@ -85,14 +87,14 @@ async def test_what_is_sent_through_the_agent_is_posted_and_arrives(running: Run
 
 async def _fetched(running: Running, name: str) -> Any:
     running.office.clock.next_round(2)
-    return await running.office.members[name].fetch()
+    return await correspondence.fetch(running.office.members[name])
 
 
 async def test_received_messages_and_files_come_over_the_socket_as_they_are(running: Running) -> None:
     bob = running.office.bob
-    bob.queue("Ann", "a\n\u2028b")
-    bob.queue_file("Ann", "f.bin", bytes(range(256)))
-    await bob.resend()
+    composing.queue(bob, "Ann", "a\n\u2028b")
+    composing.queue_file(bob, "Ann", "f.bin", bytes(range(256)))
+    await correspondence.resend(bob)
     async with running as link:
         async for change in link.changes():
             if change.kind == "message" and len(await link.inbox()) == 2:
@@ -147,7 +149,7 @@ async def test_a_stopped_agent_is_gone_and_leaves_the_keystore_free(running: Run
         await link.stop()
         await asyncio.wait_for(asyncio.shield(running._task), PATIENCE_SECONDS)
     assert await AgentLink.find(running.home) is None
-    with Member.open(running.home, PASSPHRASE, running.office.clock) as ann:
+    with MemberState.open(running.home, PASSPHRASE, running.office.clock) as ann:
         assert ann.identity.name == "Ann"
 
 

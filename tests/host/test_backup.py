@@ -8,13 +8,14 @@ import pytest
 
 from tessera_host.errors import KeystoreError, NotPermitted, WrongPassphrase
 from tessera_host.keys.keystore import Keystore
-from tessera_host.member import backup
-from tessera_host.member.member import Member
+from tessera_host.member import backup, meeting, token_exchange
+from tessera_host.member.state import MemberState
 from tessera_host.privacy import composition
 from tests.host.test_cli_member import Desk
 from tests.host.test_cli_member import desk as desk
 from tests.host.test_member import Setting
 from tests.host.test_member import at as at
+from tests.support import correspondence
 from tests.support.fake_federation import EPOCH_ROUNDS, PASSPHRASE
 
 
@@ -28,8 +29,8 @@ def restored(at: Setting, file: Path) -> backup.Restored:
     """Ann's computer is lost; she goes on from the backup on another one."""
     at.ann.close()
     home = at.folder / f"computer {random.getrandbits(64)}"
-    found = Member.restore(file, PASSPHRASE, home, clock=at.clock)
-    at.members["Ann"] = Member.open(home, PASSPHRASE, at.clock)
+    found = backup.restore(file, PASSPHRASE, home, clock=at.clock)
+    at.members["Ann"] = MemberState.open(home, PASSPHRASE, at.clock)
     return found
 
 
@@ -38,7 +39,7 @@ def to_epoch(at: Setting, epoch: int) -> None:
     while at.clock() < at.ann.federation.round_start(epoch * EPOCH_ROUNDS):
         for member in (at.ann, at.bob):
             if member.wallet.wanted(member.epoch()):
-                member.fetch_tokens(at.issuer)
+                token_exchange.fetch(member, at.issuer)
         at.clock.next_round()
 
 
@@ -48,30 +49,30 @@ def to_epoch(at: Setting, epoch: int) -> None:
 @pytest.mark.parametrize("passphrase", [None, "another"])
 def test_backup_opens_with_its_passphrase_only(at: Setting, passphrase: str | None) -> None:
     file = at.folder / "backup"
-    at.ann.back_up(file, passphrase)
+    backup.write(at.ann, file, passphrase)
     assert file.stat().st_mode & 0o777 == 0o600
     assert b"Bob" not in file.read_bytes()
     with pytest.raises(WrongPassphrase):
-        Member.restore(file, "wrong", at.folder / "new", clock=at.clock)
+        backup.restore(file, "wrong", at.folder / "new", clock=at.clock)
     assert not (at.folder / "new").exists()
-    found = Member.restore(file, passphrase or PASSPHRASE, at.folder / "new", "third", clock=at.clock)
+    found = backup.restore(file, passphrase or PASSPHRASE, at.folder / "new", "third", clock=at.clock)
     assert (found.name, found.made) == ("Ann", at.clock())
-    with Member.open(at.folder / "new", "third", at.clock) as again:
+    with MemberState.open(at.folder / "new", "third", at.clock) as again:
         assert again.identity == at.ann.identity
-        assert again.words("Bob") == at.ann.words("Bob")
+        assert again.contacts.get("Bob").words == at.ann.contacts.get("Bob").words
 
 
 def test_nothing_is_overwritten_and_kinds_are_told_apart(at: Setting) -> None:
     file = at.folder / "backup"
-    at.ann.back_up(file)
+    backup.write(at.ann, file)
     before = file.read_bytes()
     with pytest.raises(KeystoreError, match="not overwritten"):
-        at.ann.back_up(file)
+        backup.write(at.ann, file)
     at.bob.close()
     with pytest.raises(KeystoreError, match="not overwritten"):
-        Member.restore(file, PASSPHRASE, at.folder / "Bob", clock=at.clock)
+        backup.restore(file, PASSPHRASE, at.folder / "Bob", clock=at.clock)
     with pytest.raises(KeystoreError, match="'member-backup' is wanted"):
-        Member.restore(at.folder / "Bob" / "member.keystore", PASSPHRASE, at.folder / "new", clock=at.clock)
+        backup.restore(at.folder / "Bob" / "member.keystore", PASSPHRASE, at.folder / "new", clock=at.clock)
     with pytest.raises(KeystoreError, match="'member' is wanted"):
         Keystore.open(file, PASSPHRASE, "member")
     assert file.read_bytes() == before
@@ -83,7 +84,7 @@ def test_nothing_is_overwritten_and_kinds_are_told_apart(at: Setting) -> None:
 def test_nothing_is_sent_in_the_epoch_of_the_restore(at: Setting) -> None:
     file = at.folder / "backup"
     at.send("before")
-    at.ann.back_up(file)
+    backup.write(at.ann, file)
     at.send("with the lost computer")
     restored(at, file)
     with pytest.raises(NotPermitted, match="nothing is sent before"):
@@ -102,7 +103,7 @@ def test_nothing_is_sent_in_the_epoch_of_the_restore(at: Setting) -> None:
 def test_last_rounds_of_an_epoch_count_to_the_next(at: Setting) -> None:
     """The relay may be ahead, and have taken a record of the lost computer in the next epoch already."""
     file = at.folder / "backup"
-    at.ann.back_up(file)
+    backup.write(at.ann, file)
     at.clock.next_round(EPOCH_ROUNDS - 1)
     restored(at, file)
     with pytest.raises(NotPermitted):
@@ -117,7 +118,7 @@ def test_last_rounds_of_an_epoch_count_to_the_next(at: Setting) -> None:
 def test_hold_counts_from_the_clock_a_relay_confirms(at: Setting) -> None:
     """The computer's clock was behind when the backup was restored: what it says then is not believed."""
     file = at.folder / "backup"
-    at.ann.back_up(file)
+    backup.write(at.ann, file)
     to_epoch(at, 2)
     at.send("with the lost computer, in epoch 2")
     now, at.clock.now = at.clock.now, at.clock.now - 2 * EPOCH_ROUNDS * 10
@@ -134,7 +135,7 @@ def test_hold_counts_from_the_clock_a_relay_confirms(at: Setting) -> None:
 def test_sessions_are_not_taken_up_again(at: Setting) -> None:
     file = at.folder / "backup"
     at.send("opens a session")
-    at.ann.back_up(file)
+    backup.write(at.ann, file)
     restored(at, file)
     at.relay.handshakes.clear()
     with pytest.raises(NotPermitted):
@@ -144,7 +145,7 @@ def test_sessions_are_not_taken_up_again(at: Setting) -> None:
 
 def test_day_s_budget_counts_as_used(at: Setting) -> None:
     file = at.folder / "backup"
-    at.ann.back_up(file)
+    backup.write(at.ann, file)
     restored(at, file)
     assert at.ann.accountant.budget(at.clock()).left == 0
     assert at.ann.accountant.budget(at.clock() + 86400).used == 0
@@ -152,15 +153,15 @@ def test_day_s_budget_counts_as_used(at: Setting) -> None:
 
 def test_meetings_under_way_are_dropped(at: Setting) -> None:
     file = at.folder / "backup"
-    at.ann.invite("Carl")
-    at.ann.back_up(file)
+    meeting.invite(at.ann, "Carl")
+    backup.write(at.ann, file)
     assert restored(at, file).meetings_dropped == 1
     assert at.ann.contacts.meetings() == []
 
 
 def test_numbers_of_two_restores_of_one_backup_do_not_meet(at: Setting) -> None:
     file = at.folder / "backup"
-    at.ann.back_up(file)
+    backup.write(at.ann, file)
     for epoch in (1, 3):
         restored(at, file)
         to_epoch(at, epoch)
@@ -178,12 +179,12 @@ def test_numbers_of_two_restores_of_one_backup_do_not_meet(at: Setting) -> None:
 
 def test_what_the_lost_computer_read_is_read_again_while_the_relay_has_it(at: Setting) -> None:
     file = at.folder / "backup"
-    at.ann.back_up(file)
-    asyncio.run(at.bob.send("Ann", "hello"))
+    backup.write(at.ann, file)
+    asyncio.run(correspondence.send(at.bob, "Ann", "hello"))
     at.clock.next_round()
-    assert [message.text for message in asyncio.run(at.ann.fetch()).messages] == ["hello"]
+    assert [message.text for message in asyncio.run(correspondence.fetch(at.ann)).messages] == ["hello"]
     restored(at, file)
-    assert [message.text for message in asyncio.run(at.ann.fetch()).messages] == ["hello"]
+    assert [message.text for message in asyncio.run(correspondence.fetch(at.ann)).messages] == ["hello"]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -191,7 +192,7 @@ def test_whenever_it_is_lost_no_tag_is_used_twice_and_no_message_vanishes(at: Se
     """Ann sends, is backed up, loses her computer, in any order; Bob reads every round."""
     dice = random.Random(seed)
     file, number, sent, received = at.folder / "backup", 0, [], []
-    at.ann.back_up(file)
+    backup.write(at.ann, file)
     for _ in range(40):
         action = dice.choice(["send", "send", "round", "round", "back up", "lose"])
         if action == "send":
@@ -203,14 +204,14 @@ def test_whenever_it_is_lost_no_tag_is_used_twice_and_no_message_vanishes(at: Se
                 at.ann.outbox.drop("Bob")  # not to be counted
         elif action == "back up":
             file.unlink()
-            at.ann.back_up(file)
+            backup.write(at.ann, file)
         elif action == "lose":
             restored(at, file)
         else:
             received += at.texts()
             for member in (at.ann, at.bob):
                 if member.wallet.wanted(member.epoch()):
-                    member.fetch_tokens(at.issuer)
+                    token_exchange.fetch(member, at.issuer)
     received += at.texts()
     at.assert_tags_are_fresh()
     assert received == sent

@@ -13,6 +13,8 @@ from textual.widgets import Input, Static
 from tessera_host.agent.client import Client
 from tessera_host.cli.chat import Chat, Line
 from tessera_host.errors import Unreachable
+from tessera_host.member import composing
+from tests.support import correspondence
 from tests.support.talking import Office, Time
 
 
@@ -65,7 +67,7 @@ async def test_what_is_typed_is_posted_and_its_state_is_shown(ann: Conversation)
 
 
 async def test_what_arrives_appears_and_counts_as_read(ann: Conversation) -> None:
-    await ann.office.bob.send("Ann", "Hello Ann")
+    await correspondence.send(ann.office.bob, "Ann", "Hello Ann")
     engine = asyncio.create_task(ann.client.run(at_once=True))
     async with ann.app.run_test() as pilot:
         await ann.until(pilot, lambda: any(line.endswith(" Bob: Hello Ann") for line in ann.lines()))
@@ -110,7 +112,7 @@ async def test_nothing_is_sent_for_blanks_and_escape_leaves(ann: Conversation) -
 
 @pytest.mark.parametrize("text", ["[bold]no markup[/] [/red] \\[", "\x1b[2J\x07", "a\nb", "世界 👩\u200d💻"])
 async def test_what_others_write_is_text_and_nothing_else(ann: Conversation, text: str) -> None:
-    await ann.office.bob.send("Ann", text)
+    await correspondence.send(ann.office.bob, "Ann", text)
     ann.office.clock.next_round(2)
     await ann.client.fetch()
     async with ann.app.run_test() as pilot:
@@ -142,8 +144,8 @@ async def test_a_bug_ends_the_screen_without_showing_variables(
 
 async def test_a_long_conversation_begins_at_its_end(ann: Conversation) -> None:
     for number in range(30):
-        ann.office.bob.queue("Ann", f"number {number}")
-    await ann.office.bob.resend()
+        composing.queue(ann.office.bob, "Ann", f"number {number}")
+    await correspondence.resend(ann.office.bob)
     ann.office.clock.next_round(2)
     await ann.client.fetch()
     async with ann.app.run_test(size=(60, 20)) as pilot:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tessera_host.cli import meeting_dialog
-from tessera_host.member.member import Member
+from tessera_host.member.state import MemberState
 from tessera_host.privacy import composition
 from tessera_host.protocol import cards
 from tests.host.test_cli_member import Desk
@@ -333,7 +333,7 @@ def test_two_meet_through_a_folder(desk: Desk, crossed: bool) -> None:
         """Whether it has met; it is interrupted where it would wait."""
         folder = meeting_dialog.Folder(desk.file("shared"), sleep)
         try:
-            folder.meet(lambda: Member.open(desk.file(who), PASSPHRASE, desk.clock), other)
+            folder.meet(lambda: MemberState.open(desk.file(who), PASSPHRASE, desk.clock), other)
         except Waits:
             waits.append(who)
             return False

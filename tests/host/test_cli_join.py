@@ -18,7 +18,7 @@ from tessera_host import cli
 from tessera_host.cli import join
 from tessera_host.clock import local_time
 from tessera_host.issuer.service import IssuerServer
-from tessera_host.member.member import Member
+from tessera_host.member.state import MemberState
 from tessera_host.protocol import cards
 from tests.support import quick_keystores
 from tests.support.issuer_office import PASSPHRASE, Office
@@ -210,7 +210,7 @@ def test_join_that_failed_goes_on_with_the_same_command(tessera: Desk, monkeypat
     assert Path("ben/member.keystore").read_bytes()[:60] == key[:60]
 
 
-async def _interrupted(member: Member) -> None:
+async def _interrupted(member: MemberState) -> None:
     raise KeyboardInterrupt
 
 
@@ -260,7 +260,7 @@ def test_a_member_waits_for_others_at_the_service(tessera: Desk, monkeypatch: py
     waits: list[float] = []
 
     def sleep(seconds: float) -> None:
-        Member.open(Path("ben"), PASSPHRASE).close()  # other commands can use the keystore
+        MemberState.open(Path("ben"), PASSPHRASE).close()  # other commands can use the keystore
         waits.append(seconds)
         tessera.office.clock.now += int(seconds)
 

@@ -9,7 +9,8 @@ import pytest
 
 from tessera_host import cli
 from tessera_host.errors import RelayRefused, Unreachable
-from tessera_host.member.member import Member
+from tessera_host.member import token_exchange
+from tessera_host.member.state import MemberState
 from tessera_host.protocol import cards
 from tests.support import quick_keystores
 from tests.support.fake_federation import PASSPHRASE, TOKENS, FakeFederation, FakeIssuer, RoundClock
@@ -86,10 +87,8 @@ class Desk:
 
     def tokens(self, *names: str) -> None:
         for name in names:
-            for _ in range(4):  # two epochs, two requests each
-                offer = self.issuer.offer(self.json(name, "token", "request")["card"])
-                answer = self.issuer.answer(self.json(name, "token", "challenge", offer)["card"])
-                self.json(name, "token", "finish", answer)
+            with MemberState.open(self.file(name), PASSPHRASE) as member:
+                token_exchange.fetch(member, self.issuer)
 
     def ready(self) -> None:
         self.new("ann", "bob")
@@ -129,12 +128,6 @@ def test_member_new_refuses_what_it_cannot_use(desk: Desk) -> None:
     desk.fails(4, "not overwritten", "ann", "member", "new", "Ann", "--federation", federation)
 
 
-def test_member_card_is_made_again(desk: Desk) -> None:
-    desk.new("ann")
-    first, second = (cards.decode(desk.json("ann", "member", "card")["card"]).fields for _ in range(2))
-    assert {**first, "sig": b""} == {**second, "sig": b""}
-
-
 def test_home_comes_from_the_environment_too(desk: Desk) -> None:
     desk.new("ann")
     desk.monkeypatch.setenv("TESSERA_HOME", str(desk.file("ann")))
@@ -144,22 +137,12 @@ def test_home_comes_from_the_environment_too(desk: Desk) -> None:
 # -- tokens
 
 
-def test_tokens_by_cards(desk: Desk) -> None:
+def test_token_list_counts_tokens_by_epoch(desk: Desk) -> None:
     desk.new("ann")
     desk.tokens("ann")
     listed = desk.json("ann", "token", "list")
     assert listed["epoch"] == 0
     assert [(count["epoch"], count["tokens"]) for count in listed["tokens"]] == [(0, TOKENS), (1, TOKENS)]
-    desk.fails(5, "you have the tokens", "ann", "token", "request")
-
-
-def test_token_request_for_what_is_not_given(desk: Desk) -> None:
-    desk.new("ann")
-    desk.fails(5, "epoch 7", "ann", "token", "request", "--epoch", 7)
-    desk.fails(2, "no relay 'x'", "ann", "token", "request", "--relay", "x")
-    request = desk.json("ann", "token", "request", "--epoch", 1, "--count", 2)["card"]
-    fields = cards.decode(request).fields
-    assert (fields["epoch"], fields["count"]) == (1, 2)
 
 
 def test_tokens_from_an_issuer_s_directory(desk: Desk) -> None:
@@ -172,6 +155,7 @@ def test_tokens_from_an_issuer_s_directory(desk: Desk) -> None:
     desk.json("ann", "member", "new", "Ann", "--federation", card, "-o", desk.file("member.card"))
     desk.fails(5, "", "ann", "token", "fetch", "--issuer", issuer)
     desk.json("", "issuer", "admit", issuer, desk.file("member.card"))
+    desk.fails(2, "no relay 'x'", "ann", "token", "fetch", "--issuer", issuer, "--relay", "x")
     fetched = desk.json("ann", "token", "fetch", "--issuer", issuer)["fetched"]
     # A federation begins one epoch back, with one that is over (PROTOCOL §13).
     assert fetched == [{"epoch": 1, "tokens": 2}, {"epoch": 2, "tokens": 2}]
@@ -214,7 +198,7 @@ def test_every_error_has_its_exit_code_and_a_bug_shows_no_text(desk: Desk, error
     def fail(*_: object) -> None:
         raise error
 
-    desk.monkeypatch.setattr(Member, "epoch", fail)
+    desk.monkeypatch.setattr(MemberState, "epoch", fail)
     desk.fails(code, "bug: KeyError" if code == 70 else str(error.args[0]), "ann", "token", "list")
     _, out, err = desk.run("ann", "token", "list", "--json")
     assert "secret" not in out + err
@@ -226,7 +210,7 @@ def test_debug_lets_a_bug_through(desk: Desk) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    desk.monkeypatch.setattr(Member, "epoch", fail)
+    desk.monkeypatch.setattr(MemberState, "epoch", fail)
     desk.monkeypatch.setenv("TESSERA_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
         desk.run("ann", "token", "list")
@@ -238,5 +222,5 @@ def test_interrupt_is_130(desk: Desk) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    desk.monkeypatch.setattr(Member, "open", interrupt)
+    desk.monkeypatch.setattr(MemberState, "open", interrupt)
     desk.fails(130, "interrupted", "ann", "inbox")

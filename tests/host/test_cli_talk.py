@@ -13,10 +13,12 @@ import pytest
 from tessera import curve
 from tessera_host.agent.client import Client
 from tessera_host.cli import inbox
-from tessera_host.member.member import Member
+from tessera_host.member import composing
+from tessera_host.member.state import MemberState
 from tessera_host.text import printable
 from tests.host.test_cli_member import Desk
 from tests.host.test_cli_member import desk as desk
+from tests.support import correspondence
 from tests.support.fake_federation import PASSPHRASE, ROUND_SECONDS
 from tests.support.talking import LARGE
 
@@ -243,9 +245,9 @@ def test_a_file_is_sent_shown_and_saved(ready: Desk) -> None:
 
 @pytest.mark.parametrize("name", ["../../escape", "/etc/passwd", "a\x1b[2Jb", "..", ".profile", "n" * 240, "con:aux"])
 def test_a_file_s_name_never_leaves_the_directory_nor_acts_on_the_terminal(ready: Desk, name: str) -> None:
-    with Member.open(ready.file("ann"), PASSPHRASE) as ann:
-        ann.queue_file("bob", name, b"x")
-        asyncio.run(ann.resend())
+    with MemberState.open(ready.file("ann"), PASSPHRASE) as ann:
+        composing.queue_file(ann, "bob", name, b"x")
+        asyncio.run(correspondence.resend(ann))
     ready.clock.next_round()
     _, out, _ = ready.run("bob", "inbox", "--save", ready.file("got"))
     (saved,) = ready.file("got").iterdir()
@@ -331,7 +333,7 @@ def test_status_shows_round_digest_tier_and_clocks(desk: Desk) -> None:
     _, out, _ = desk.run("ann", "status")
     assert "the relay is 1 round behind" in out
     desk.relay.rounds_fast = 7
-    desk.fails(8, "clock", "ann", "status")
+    desk.fails(9, "clock", "ann", "status")
 
 
 def test_follow_goes_on_over_failures_and_holds_no_lock_meanwhile(desk: Desk) -> None:
@@ -343,9 +345,9 @@ def test_follow_goes_on_over_failures_and_holds_no_lock_meanwhile(desk: Desk) ->
         if len(naps) == 4:
             raise KeyboardInterrupt
         desk.relay.fail_fetch = len(naps) == 2
-        Member.open(desk.file("ann"), PASSPHRASE).close()
-        with Member.open(desk.file("ann"), PASSPHRASE) as ann:
-            asyncio.run(ann.send("bob", f"number {len(naps)}"))
+        MemberState.open(desk.file("ann"), PASSPHRASE).close()
+        with MemberState.open(desk.file("ann"), PASSPHRASE) as ann:
+            asyncio.run(correspondence.send(ann, "bob", f"number {len(naps)}"))
         desk.clock.next_round()
 
     desk.monkeypatch.setattr(inbox.time, "sleep", nap)

@@ -14,10 +14,11 @@ from tessera_host import config
 from tessera_host.agent.client import Client, default_home
 from tessera_host.cli import progress
 from tessera_host.errors import InvalidInput, TesseraError, UsageError, WrongPassphrase
+from tessera_host.member import composing
 from tessera_host.member.history import Sent
-from tessera_host.member.member import Member
 from tessera_host.member.pacing import DAY, ROUND, Wait
 from tessera_host.member.sending import Posted
+from tessera_host.member.state import MemberState
 from tessera_host.protocol.records import Part
 from tests.patience import PATIENCE_SECONDS
 from tests.support.fake_federation import EPOCH_ROUNDS, PASSPHRASE, ROUND_SECONDS
@@ -127,8 +128,8 @@ async def test_catching_up_tells_how_far_it_is(pair: Pair) -> None:
 
 async def test_the_keystore_is_free_between_two_calls(pair: Pair) -> None:
     await pair.ann.send("Bob", "hello")
-    with Member.open(pair.office.home("Ann"), PASSPHRASE, pair.office.clock) as beside:
-        beside.queue("Bob", "by hand")
+    with MemberState.open(pair.office.home("Ann"), PASSPHRASE, pair.office.clock) as beside:
+        composing.queue(beside, "Bob", "by hand")
     assert [sent.text for sent in await pair.ann.sent()] == ["hello", "by hand"]
 
 

@@ -11,10 +11,10 @@ from tessera import curve, hashes
 from tessera_host.errors import IntegrityError, InvalidInput, NotPermitted, TesseraError, UsageError
 from tessera_host.member import contacts
 from tessera_host.member.contacts import ContactBook, Meeting
+from tessera_host.member.schema import AnswerMeeting, Contacts, InviteMeeting
 from tessera_host.protocol import cards
 from tessera_host.protocol.federation import Federation, read_card
 from tessera_host.protocol.identity import Identity
-from tessera_host.protocol.records import ReceivingChain, SendingChain
 from tests.support.fake_federation import FakeFederation, identity
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "contact.json").read_text())
@@ -26,7 +26,7 @@ class Person:
 
     def __init__(self, name: str, federation_card: str) -> None:
         self.identity = identity(name)
-        self.state: dict[str, Any] = {"book": {}, "invites": {}, "answers": {}}
+        self.state = Contacts()
         self.federation = Federation(read_card(federation_card))
         self.contacts = ContactBook(self.state, self.identity, self.federation)
 
@@ -106,27 +106,29 @@ def test_whole_flow_makes_the_roots_of_the_second_implementation(
         fields = payloads[kind].fields
         person.identity = Identity(fields["name"], bytes.fromhex(vector[secret]), fields["key"], fields["mailbox"])
         person.contacts = ContactBook(person.state, person.identity, person.federation)
-    ann.state["invites"][hashes.tagged("invite", payloads["invite"].payload)] = {
-        "name": "B",
-        "payload": payloads["invite"].payload,
-        "x": bytes.fromhex(vector["x_secret_a"]),
-        "nonce": bytes.fromhex(vector["nonce"]),
-    }
-    bob.state["answers"][hashes.tagged("answer", payloads["answer"].payload)] = {
-        "name": "A",
-        "payload": payloads["answer"].payload,
-        "x": bytes.fromhex(vector["x_secret_b"]),
-        "invite": payloads["invite"].payload,
-        "round": 0,
-    }
+    ann.state.invites[hashes.tagged("invite", payloads["invite"].payload)] = InviteMeeting(
+        name="B",
+        payload=payloads["invite"].payload,
+        x=bytes.fromhex(vector["x_secret_a"]),
+        nonce=bytes.fromhex(vector["nonce"]),
+        rekey=False,
+    )
+    bob.state.answers[hashes.tagged("answer", payloads["answer"].payload)] = AnswerMeeting(
+        name="A",
+        payload=payloads["answer"].payload,
+        x=bytes.fromhex(vector["x_secret_b"]),
+        invite=payloads["invite"].payload,
+        round=0,
+        rekey=False,
+    )
     _, confirm = ann.contacts.confirm(vector["answer"]["text"])
     bob.contacts.accept(vector["confirm"]["text"])
     ours = cards.decode(confirm).fields
     assert {**ours, "sig": None} == {**payloads["confirm"].fields, "sig": None}
-    assert ann.contacts.get("B")["words"] == bob.contacts.get("A")["words"] == vector["words"]
-    assert ann.contacts.get("B")["receive"]["root"].hex() == vector["root_b_to_a"]
-    assert bob.contacts.get("A")["receive"]["root"].hex() == vector["root_a_to_b"]
-    assert bob.contacts.get("A")["receive"]["epoch"] == vector["epoch"]
+    assert ann.contacts.get("B").words == bob.contacts.get("A").words == vector["words"]
+    assert ann.contacts.get("B").receive.root.hex() == vector["root_b_to_a"]
+    assert bob.contacts.get("A").receive.root.hex() == vector["root_a_to_b"]
+    assert bob.contacts.get("A").receive.epoch == vector["epoch"]
 
 
 # -- what holds after a meeting
@@ -135,17 +137,17 @@ def test_whole_flow_makes_the_roots_of_the_second_implementation(
 def test_both_sides_hold_the_same_words_and_opposite_chains(ann: Person, bob: Person) -> None:
     meet(ann, bob)
     a, b = ann.contacts.get("Bob"), bob.contacts.get("Ann")
-    assert a["words"] == b["words"]
-    assert len(a["words"]) == 6
-    assert (a["key"], b["key"]) == (bob.identity.key, ann.identity.key)
-    assert (a["mailbox"], b["mailbox"]) == (bob.identity.mailbox, ann.identity.mailbox)
+    assert a.words == b.words
+    assert len(a.words) == 6
+    assert (a.key, b.key) == (bob.identity.key, ann.identity.key)
+    assert (a.mailbox, b.mailbox) == (bob.identity.mailbox, ann.identity.mailbox)
     for sender, receiver in ((a, b), (b, a)):
-        chain = ReceivingChain(**receiver["receive"])
+        chain = copy.deepcopy(receiver.receive)
         chain.derive(EPOCH, 1)
-        _, step = SendingChain(**sender["send"]).take()
+        _, step = copy.deepcopy(sender.send).take()
         assert [*chain.unused()] == [(EPOCH, 0, step)]
-    assert a["send"]["chain"] != b["send"]["chain"]
-    assert ann.state["invites"] == bob.state["answers"] == {}
+    assert a.send.chain != b.send.chain
+    assert ann.state.invites == bob.state.answers == {}
 
 
 def test_every_meeting_has_its_own_words(federation: FakeFederation) -> None:
@@ -153,7 +155,7 @@ def test_every_meeting_has_its_own_words(federation: FakeFederation) -> None:
     for _ in range(8):
         ann, bob = Person("Ann", federation.card()), Person("Bob", federation.card())
         meet(ann, bob)
-        seen.add(tuple(ann.contacts.get("Bob")["words"]))
+        seen.add(tuple(ann.contacts.get("Bob").words))
     assert len(seen) == 8
 
 
@@ -164,9 +166,9 @@ def test_words_cover_the_parameter_digest() -> None:
 
 def test_contact_is_unverified_until_it_is_said_to_be(ann: Person, bob: Person) -> None:
     meet(ann, bob)
-    assert ann.contacts.get("Bob")["verified"] is False
+    assert ann.contacts.get("Bob").verified is False
     ann.contacts.verify("Bob")
-    assert ann.contacts.get("Bob")["verified"] is True
+    assert ann.contacts.get("Bob").verified is True
     ann.refuses(UsageError, "no contact 'Carl'", ann.contacts.verify, "Carl")
 
 
@@ -190,11 +192,11 @@ def test_meetings_are_listed_and_can_be_dropped(ann: Person, bob: Person) -> Non
 
 def test_contact_can_be_removed_and_met_again(ann: Person, bob: Person) -> None:
     meet(ann, bob)
-    words = ann.contacts.get("Bob")["words"]
+    words = ann.contacts.get("Bob").words
     ann.contacts.remove("Bob")
     bob.contacts.remove("Ann")
     meet(ann, bob)
-    assert ann.contacts.get("Bob")["words"] != words
+    assert ann.contacts.get("Bob").words != words
 
 
 # -- what is refused, and changes nothing
@@ -236,7 +238,7 @@ def test_two_answers_to_one_invite_make_one_contact(ann: Person, bob: Person, ev
     first, second = bob.answer(invite), eve.answer(invite)
     ann.contacts.confirm(first)
     ann.refuses(InvalidInput, "no open invite", ann.contacts.confirm, second)
-    assert ann.contacts.get("Bob")["key"] == bob.identity.key
+    assert ann.contacts.get("Bob").key == bob.identity.key
 
 
 def test_another_federation_is_refused(ann: Person) -> None:

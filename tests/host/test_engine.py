@@ -15,11 +15,13 @@ from tessera.admission import Admission
 from tessera_host.agent.engine import CaughtUp, Connected, Engine, Event, Trouble
 from tessera_host.agent.schedule import FETCH, POST, EpochSchedule, moments
 from tessera_host.errors import KeystoreError, NotPermitted, Unreachable
+from tessera_host.member import composing
 from tessera_host.member.inbox import Message
-from tessera_host.member.member import Member
 from tessera_host.member.sending import Posted
 from tessera_host.member.sharing import SharedMember
+from tessera_host.member.state import MemberState
 from tessera_host.protocol.federation import Federation, Relay
+from tests.support import correspondence
 from tests.support.fake_federation import EPOCH_ROUNDS, EPOCH_SECONDS, GENESIS, PASSPHRASE, ROUND_SECONDS
 from tests.support.talking import LARGE, Office, Time, Wire
 
@@ -34,9 +36,16 @@ class World:
         self.events: list[Event] = []
 
     def engine(self, name: str = "Ann", seed: int = 1, **options: Any) -> Engine:
-        shared = SharedMember(self.office.members[name])
+        member = self.office.members[name]
         engine = Engine(
-            shared, dice=random.Random(seed), now=self.time, monotonic=self.time, sleep=self.time.sleep, **options
+            SharedMember(member),
+            correspondence.sender(member),
+            correspondence.fetcher(member),
+            dice=random.Random(seed),
+            now=self.time,
+            monotonic=self.time,
+            sleep=self.time.sleep,
+            **options,
         )
         engine.listeners.add(self.events.append)
         return engine
@@ -67,7 +76,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 def queue(world: World, *texts: str) -> None:
     for text in texts:
-        world.office.ann.queue("Bob", text)
+        composing.queue(world.office.ann, "Bob", text)
 
 
 def test_parts_go_one_a_round_and_arrive(world: World) -> None:
@@ -100,7 +109,7 @@ def seen_of_ann(
         office = Office(folder, patch, budget)
         world = World(office, patch)
         for text in texts:
-            office.ann.queue("Bob", text)
+            composing.queue(office.ann, "Bob", text)
         world.run(world.engine(seed=seed), EPOCH_ROUNDS + EPOCH_ROUNDS // 2)
         office.close()
         return world.wire.take(), len(world.of(Posted))
@@ -158,7 +167,7 @@ def test_moments_late_in_a_round_are_not_in_the_past() -> None:
 def test_tokens_come_into_use_at_random_rounds_of_the_first_part_of_an_epoch_and_never_two_at_once(
     world: World,
 ) -> None:
-    federation = Federation(world.office.ann._store.data["federation"])
+    federation = Federation(world.office.ann.data.federation)
     home = federation.home.key
     firsts = set()
     for epoch in range(40):
@@ -172,7 +181,7 @@ def test_tokens_come_into_use_at_random_rounds_of_the_first_part_of_an_epoch_and
 
 
 def test_every_posting_token_has_its_turn(world: World) -> None:
-    federation = Federation(world.office.ann._store.data["federation"])
+    federation = Federation(world.office.ann.data.federation)
     schedule = EpochSchedule.of(bytes(32), federation, 0, {federation.home.key: 3})
     turns = [schedule.turn(federation.home.key, round_) for round_ in range(EPOCH_ROUNDS)]
     assert turns == sorted(turns) and set(turns) == {0, 1, 2}
@@ -209,7 +218,7 @@ def test_a_computer_that_slept_for_hours_catches_up(world: World) -> None:
 
 
 async def _send(world: World, text: str) -> None:
-    await world.office.ann.send("Bob", text)
+    await correspondence.send(world.office.ann, "Bob", text)
 
 
 def test_without_tokens_it_says_so_every_round_and_does_not_end(world: World) -> None:
@@ -239,7 +248,7 @@ def test_the_day_s_budget_holds_and_what_is_left_waits(tmp_path: Path, monkeypat
     ann = world.office.ann
     ann.reacquire()
     assert len(ann.outbox) == 2
-    assert ann.budget().left == 0
+    assert ann.accountant.budget(ann.now()).left == 0
 
 
 # -- other commands
@@ -250,9 +259,9 @@ def test_between_slots_other_commands_use_the_keystore(world: World) -> None:
 
     def by_hand() -> None:
         nonlocal taken
-        if not world.office.ann._store.is_held and taken < 3:
-            with Member.open(world.office.home("Ann"), PASSPHRASE, world.office.clock) as other:
-                other.queue("Bob", f"by hand {taken}")
+        if not world.office.ann.store.is_held and taken < 3:
+            with MemberState.open(world.office.home("Ann"), PASSPHRASE, world.office.clock) as other:
+                composing.queue(other, "Bob", f"by hand {taken}")
             taken += 1
 
     world.time.while_asleep = by_hand
@@ -263,15 +272,15 @@ def test_between_slots_other_commands_use_the_keystore(world: World) -> None:
 
 def test_a_keystore_that_is_in_use_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     refusals = iter([KeystoreError("in use by another process"), KeystoreError("in use by another process")])
-    real = Member.reacquire
+    real = MemberState.reacquire
 
-    def reacquire(member: Member) -> None:
+    def reacquire(member: MemberState) -> None:
         for refusal in refusals:
             raise refusal
         real(member)
 
     engine = world.engine(at_once=True)
-    monkeypatch.setattr(Member, "reacquire", reacquire)
+    monkeypatch.setattr(MemberState, "reacquire", reacquire)
     world.run(engine, 3)
     assert [type(event.error) for event in world.of(Trouble)] == [KeystoreError] * 2
     assert world.of(Connected)

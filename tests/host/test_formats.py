@@ -22,6 +22,7 @@ from tessera.page import PageBuffer, PageCipher
 from tessera_host.keys import keystore
 from tessera_host.keys.keystore import Keystore
 from tessera_host.member.inbox import Inbox
+from tessera_host.member.schema import Contact, InboxState, Received
 from tessera_host.protocol import cards, records
 from tessera_host.protocol.records import ReceivingChain, SendingChain
 from tests.support.fake_federation import FakeFederation
@@ -407,13 +408,19 @@ SENDER = bytes(31) + b"\x07"
 
 
 def inbox_for(root: bytes) -> Inbox:
-    received = {"next": 0, "parts": {}, "text": b"", "lost": 0}
-    contact = {
-        "key": curve.public(SENDER)[1:],
-        "receive": {"epoch": 0, "root": root, "steps": {}},
-        "received": received,
-    }
-    inbox = Inbox({"next_round": 0, "messages": []}, {"Ann": contact}, FEDERATION)
+    contact = Contact(
+        key=curve.public(SENDER)[1:],
+        mailbox=bytes(16),
+        relay=FEDERATION.home.key,
+        words=[],
+        verified=False,
+        blocked=False,
+        send=SendingChain.start(0, bytes(32)),
+        next_message=0,
+        receive=ReceivingChain(0, root),
+        received=Received(),
+    )
+    inbox = Inbox(InboxState(0), {"Ann": contact}, FEDERATION)
     inbox.expect(0, 0)
     return inbox
 

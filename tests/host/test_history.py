@@ -8,10 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tessera_host.errors import InvalidInput, Unreachable
+from tessera_host.member import address_book, composing
 from tessera_host.member.history import KEPT, History
 from tessera_host.member.inbox import Message
+from tessera_host.member.schema import SentEntry
 from tessera_host.protocol import records
 from tessera_host.protocol.records import FILE, Part
+from tests.support import correspondence
 from tests.support.talking import Office
 
 
@@ -22,50 +25,50 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
 
 def test_a_message_waits_is_sealed_and_is_posted(office: Office) -> None:
     ann = office.ann
-    ann.queue("Bob", "hello")
-    assert [(sent.state, sent.describe()) for sent in ann.sent()] == [("waiting", "waiting")]
+    composing.queue(ann, "Bob", "hello")
+    assert [(sent.state, sent.describe()) for sent in composing.sent(ann)] == [("waiting", "waiting")]
     office.relay.fail_before_store = 1
     with pytest.raises(Unreachable):
-        asyncio.run(ann.resend())
-    assert [(sent.state, sent.sealed, sent.posted) for sent in ann.sent()] == [("sealed", 1, 0)]
+        asyncio.run(correspondence.resend(ann))
+    assert [(sent.state, sent.sealed, sent.posted) for sent in composing.sent(ann)] == [("sealed", 1, 0)]
     office.clock.next_round(2)
-    asyncio.run(ann.resend())
-    (sent,) = ann.sent()
+    asyncio.run(correspondence.resend(ann))
+    (sent,) = composing.sent(ann)
     assert (sent.state, sent.rounds, sent.describe()) == ("posted", [2], "posted in round 2")
     assert (sent.contact, sent.text, sent.bytes, sent.messages) == ("Bob", "hello", 5, [0])
 
 
 def test_each_part_has_its_own_round(office: Office) -> None:
     ann = office.ann
-    ann.queue("Bob", "x" * 300)
-    asyncio.run(ann.sender.post_one(ann.federation.home))
+    composing.queue(ann, "Bob", "x" * 300)
+    asyncio.run(correspondence.sender(ann).post_one(ann.federation.home))
     office.clock.next_round()
-    asyncio.run(ann.sender.post_one(ann.federation.home))
-    (sent,) = ann.sent()
+    asyncio.run(correspondence.sender(ann).post_one(ann.federation.home))
+    (sent,) = composing.sent(ann)
     assert (sent.rounds, sent.state) == ([0, 1, None], "waiting")
     assert sent.describe() == "part 2 of 3 posted in round 1, the rest waits"
 
 
 def test_a_text_of_several_messages_is_one_entry(office: Office) -> None:
     ann = office.ann
-    asyncio.run(ann.send("Bob", "y" * (17 * 144)))
-    asyncio.run(ann.send("Bob", "next"))
-    long, following = ann.sent("Bob")
+    asyncio.run(correspondence.send(ann, "Bob", "y" * (17 * 144)))
+    asyncio.run(correspondence.send(ann, "Bob", "next"))
+    long, following = composing.sent(ann, "Bob")
     assert (long.messages, long.parts, long.state) == ([0, 1], 17, "posted")
     assert (following.messages, following.state) == ([2], "posted")
-    assert ann.sent("nobody") == []
+    assert composing.sent(ann, "nobody") == []
 
 
 def test_history_survives_closing_and_a_contact_takes_its_part_along(office: Office) -> None:
-    asyncio.run(office.ann.send("Bob", "hello"))
+    asyncio.run(correspondence.send(office.ann, "Bob", "hello"))
     ann = office.reopen("Ann")
-    assert [sent.text for sent in ann.sent()] == ["hello"]
-    ann.remove_contact("Bob")
-    assert ann.sent() == []
+    assert [sent.text for sent in composing.sent(ann)] == ["hello"]
+    address_book.remove(ann, "Bob")
+    assert composing.sent(ann) == []
 
 
 def test_only_finished_entries_are_forgotten() -> None:
-    entries: list[dict[str, object]] = []
+    entries: list[SentEntry] = []
     history = History(entries)
     history.add("waits", [Part(0, 0, 1, 1, b"")], 0, "first")
     for number in range(KEPT + 5):
@@ -96,13 +99,13 @@ def test_rename_takes_the_history_along() -> None:
 
 def test_a_file_arrives_with_its_name(office: Office) -> None:
     content = bytes(range(256)) * 4
-    office.ann.queue_file("Bob", "Übersicht.bin", content)
-    asyncio.run(office.ann.resend())
+    composing.queue_file(office.ann, "Bob", "Übersicht.bin", content)
+    asyncio.run(correspondence.resend(office.ann))
     (message,) = office.fetch("Bob").messages
     assert (message.file, message.content, message.text, message.lost) == ("Übersicht.bin", content, "", 0)
-    (sent,) = office.ann.sent()
+    (sent,) = composing.sent(office.ann)
     assert (sent.file, sent.bytes, sent.text, sent.state) == ("Übersicht.bin", 1024, "", "posted")
-    assert content not in str(office.ann._store.data["sent"]).encode()
+    assert content not in str(office.ann.store.data["sent"]).encode()
 
 
 @given(name=st.text(min_size=1, max_size=40), content=st.binary(max_size=2000))
@@ -124,17 +127,17 @@ def test_the_largest_file_fits_and_one_byte_more_does_not() -> None:
 
 
 def test_a_file_that_lost_a_part_is_not_shown_in_pieces(office: Office) -> None:
-    office.ann.queue_file("Bob", "f.bin", bytes(300))
-    asyncio.run(office.ann.resend())
+    composing.queue_file(office.ann, "Bob", "f.bin", bytes(300))
+    asyncio.run(correspondence.resend(office.ann))
     office.relay.lose(1)
-    asyncio.run(office.ann.send("Bob", "after"))
+    asyncio.run(correspondence.send(office.ann, "Bob", "after"))
     assert office.fetch("Bob").messages == [Message("Ann", 1, "after", 0, 1)]
 
 
 def test_a_file_between_texts_keeps_the_order(office: Office) -> None:
-    asyncio.run(office.ann.send("Bob", "before"))
-    office.ann.queue_file("Bob", "f", b"inside")
-    asyncio.run(office.ann.send("Bob", "after"))
+    asyncio.run(correspondence.send(office.ann, "Bob", "before"))
+    composing.queue_file(office.ann, "Bob", "f", b"inside")
+    asyncio.run(correspondence.send(office.ann, "Bob", "after"))
     assert [message.content or message.text for message in office.fetch("Bob").messages] == [
         "before",
         b"inside",

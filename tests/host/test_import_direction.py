@@ -116,3 +116,42 @@ def test_imports_in_functions_and_under_type_checking_count() -> None:
 def test_back_edge_is_found(importer: str, target: str) -> None:
     assert {importer, target} <= set(MODULES)
     assert back_edges({(importer, target)}) == [f"{importer} imports {target}"]
+
+
+def circles(found: set[tuple[str, str]]) -> list[list[str]]:
+    """The modules that import each other, directly or by way of others (Tarjan's strongly connected components)."""
+    after: dict[str, list[str]] = {module: [] for edge in found for module in edge}
+    for importer, target in sorted(found):
+        after[importer].append(target)
+    order: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    open_: list[str] = []
+    components = []
+
+    def visit(module: str) -> None:
+        order[module] = lowest[module] = len(order)
+        open_.append(module)
+        for target in after[module]:
+            if target not in order:
+                visit(target)
+            if target in open_:
+                lowest[module] = min(lowest[module], lowest[target])
+        if lowest[module] == order[module]:
+            at = open_.index(module)
+            components.append(sorted(open_[at:]))
+            del open_[at:]
+
+    for module in after:
+        if module not in order:
+            visit(module)
+    return sorted(component for component in components if len(component) > 1)
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert circles(edges()) == []
+
+
+def test_circle_is_found_with_all_its_modules() -> None:
+    found = {("a", "b"), ("b", "c"), ("c", "a"), ("c", "d"), ("d", "e"), ("x", "a")}
+    assert circles(found) == [["a", "b", "c"]]
+    assert circles(found - {("c", "a")}) == []

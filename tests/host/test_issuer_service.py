@@ -25,6 +25,7 @@ from tessera_host.errors import (
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.issuer.service import IssuerServer
 from tessera_host.keys import keystore as keystore_module
+from tessera_host.member import token_exchange
 from tessera_host.protocol import blind, cards, issuer_frames
 from tests.patience import PATIENCE_SECONDS
 from tests.support.issuer_office import PASSPHRASE, PLAN, Office
@@ -115,7 +116,7 @@ async def test_somebody_joins_and_has_tokens(office: Office) -> None:
         card = invitation.join_card(ben.identity)
         await connection.join(card)
         await connection.join(card)  # the answer was lost: again
-        errand = ben.token_errand(1)
+        errand = token_exchange.errand(ben, 1)
         while asked := errand.card():
             errand.take(await connection.issue(asked))
     assert errand.count == 2
@@ -134,7 +135,7 @@ async def test_it_works_at_the_same_keystore_between_requests(office: Office) ->
         await connection.join(invitation.join_card(ben.identity))
         await asyncio.to_thread(_remove, office, "ben")
         with pytest.raises(NotOnRoster):
-            await connection.issue(ben.request_tokens())
+            await connection.issue(str(token_exchange.errand(ben, 0).card()))
         ben.close()
 
 
@@ -178,11 +179,14 @@ async def test_the_lost_answer_to_a_challenge_is_given_again(office: Office) -> 
     member = office.member
     async with office.serving():
         async with await office.connect() as connection:
-            challenge = member.challenge_tokens(await connection.issue(member.request_tokens(1)))
+            errand = token_exchange.errand(member, 1)
+            errand.take(await connection.issue(str(errand.card())))
+            challenge = str(errand.card())
             answer = await connection.issue(challenge)
         async with await office.connect() as connection:
             assert await connection.issue(challenge) == answer
-    assert member.finish_tokens(answer) == (1, 2)
+    errand.take(answer)
+    assert (errand.epoch, errand.count) == (1, 2)
 
 
 # -- strangers

@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from tessera_host.errors import NotOnRoster, TryLater, Unreachable
-from tessera_host.member.member import Member
 from tessera_host.member.renewal import Renewal
+from tessera_host.member.state import MemberState
 from tests.support import quick_keystores
 from tests.support.issuer_office import Office
 
@@ -26,7 +26,7 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     made.member.close()
 
 
-def tokens(member: Member, epoch: int) -> int:
+def tokens(member: MemberState, epoch: int) -> int:
     return len(member.wallet.of(epoch, member.federation.home.key))
 
 
@@ -45,7 +45,7 @@ def test_the_moment_stands_and_does_not_look_at_what_the_member_does(office: Off
     """The same dice give the same moment, whether the member writes or not, and whoever has the keystore."""
     quiet, busy = Renewal(office.member, random.Random(7)), Renewal(office.member, random.Random(7))
     due = quiet.due_at()
-    office.member._store.data["posts"] = [office.clock()] * 5
+    office.member.data.posts[:] = [office.clock()] * 5
     office.member.release()
     assert busy.due_at() == due
     office.clock.now += 3600
@@ -112,5 +112,5 @@ async def test_who_is_no_member_any_more_does_not_come_again_in_this_epoch(offic
 
 
 def test_an_issuer_that_is_on_no_network_is_not_visited(office: Office) -> None:
-    office.member.federation._state["issuer"] = None
+    office.member.data.federation.issuer = None
     assert Renewal(office.member).due_at() is None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tessera_host.errors import NotPermitted, QuotaUsed, TryLater, Unreachable
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.member import token_exchange
-from tessera_host.member.member import Member
+from tessera_host.member.state import MemberState
 from tests.support import quick_keystores
 from tests.support.clock import Clock
 from tests.support.organisation import Listed, Organisation, new_issuer, planned
@@ -52,7 +52,7 @@ class Office(Organisation):
         self.admit("ann")
 
     @property
-    def member(self) -> Member:
+    def member(self) -> MemberState:
         return self.members["ann"]
 
 
@@ -74,7 +74,7 @@ def test_no_token_is_lost_whatever_is_lost_on_the_way(
         line = Lossy(office.issuer, losses)
         for _ in range(len(losses) + 1):
             try:
-                token_exchange.run(office.member.token_errand(1), line)
+                token_exchange.run(token_exchange.errand(office.member, 1), line)
                 break
             except Unreachable:
                 if data.draw(st.booleans()):
@@ -84,36 +84,41 @@ def test_no_token_is_lost_whatever_is_lost_on_the_way(
         office.close()
 
 
+def request(member: MemberState, count: int) -> str:
+    """The request card for so many tokens of epoch 1."""
+    return member.wallet.request(1, [member.federation.home.key] * count, member.now())
+
+
 def test_what_an_aborted_session_cost_is_asked_for_no_more(office: Office) -> None:
-    office.issuer.offer(office.member.request_tokens(1, count=3))
+    office.issuer.offer(request(office.member, 3))
     office.issuer.abort_sessions()
-    assert token_exchange.run(office.member.token_errand(1), office.issuer) == TOKENS - 3
+    assert token_exchange.run(token_exchange.errand(office.member, 1), office.issuer) == TOKENS - 3
     with pytest.raises(QuotaUsed, match="used up"):
-        token_exchange.run(office.member.token_errand(1), office.issuer)
+        token_exchange.run(token_exchange.errand(office.member, 1), office.issuer)
 
 
 def test_cards_that_the_issuer_forgot_are_given_up(office: Office) -> None:
-    challenge = office.member.challenge_tokens(office.issuer.offer(office.member.request_tokens(1, count=1)))
+    challenge = office.member.wallet.challenge(office.issuer.offer(request(office.member, 1)))
     office.issuer.abort_sessions()
     assert office.member.wallet.unfinished(1) == challenge
-    assert token_exchange.run(office.member.token_errand(1), office.issuer) == TOKENS - 1
+    assert token_exchange.run(token_exchange.errand(office.member, 1), office.issuer) == TOKENS - 1
     assert office.member.wallet.unfinished(1) is None
 
 
 def test_when_others_are_being_served_the_member_comes_later_with_the_same_card(office: Office) -> None:
     other = office.admit("ben")
-    office.issuer.offer(other.request_tokens(1, count=4))
+    office.issuer.offer(request(other, 4))
     with pytest.raises(TryLater) as caught:
-        token_exchange.run(office.member.token_errand(1), office.issuer)
+        token_exchange.run(token_exchange.errand(office.member, 1), office.issuer)
     card = office.member.wallet.unfinished(1)
     assert card is not None
     assert office.issuer.summary()["members"][0]["tokens_next_epoch"] == 0
     office.clock.now += caught.value.retry_after
-    assert token_exchange.run(office.member.token_errand(1), office.issuer) == TOKENS
+    assert token_exchange.run(token_exchange.errand(office.member, 1), office.issuer) == TOKENS
 
 
 def test_who_is_not_on_the_roster_is_told_so(office: Office) -> None:
     office.issuer.remove("ann")
     with pytest.raises(NotPermitted, match="roster"):
-        token_exchange.run(office.member.token_errand(1), office.issuer)
+        token_exchange.run(token_exchange.errand(office.member, 1), office.issuer)
     assert office.member.wallet.unfinished(1) is None

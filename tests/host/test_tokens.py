@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tessera import curve, hashes
 from tessera_host.errors import IntegrityError, InvalidInput, NotPermitted, UsageError
-from tessera_host.member.wallet import Token, Wallet, deal
+from tessera_host.member.schema import Token, Tokens
+from tessera_host.member.wallet import Wallet, deal, proof
 from tessera_host.protocol import blind, cards
 from tests.support.fake_federation import POSTS, TOKENS, FakeFederation, FakeIssuer, identity
 
@@ -25,7 +26,7 @@ class Setting:
     def __init__(self, **changes: Any) -> None:
         self.federation = FakeFederation(relays=2, **changes)
         self.identity = identity("Ann")
-        self.state: dict[str, Any] = {"tokens": [], "requests": {}, "sessions": {}}
+        self.state = Tokens()
         self.wallet = Wallet(self.state, self.identity, self.federation.known())
         self.issuer = FakeIssuer(self.federation)
         self.relay = self.federation.relay_keys[0]
@@ -47,24 +48,24 @@ def at() -> Setting:
     return Setting()
 
 
-def valid(at: Setting, state: dict[str, Any], epoch: int, relay: bytes) -> bool:
+def valid(at: Setting, token: Token, epoch: int, relay: bytes) -> bool:
     """What a relay checks, from PROTOCOL §6."""
-    data = at.federation.id + epoch.to_bytes(4, "big") + relay + state["key"]
+    data = at.federation.id + epoch.to_bytes(4, "big") + relay + token.key
     key = at.federation.parameters.epoch_key(epoch)
-    return bool(curve.verify(state["signature"], hashes.tagged("token", data), key))
+    return bool(curve.verify(token.signature, hashes.tagged("token", data), key))
 
 
 @pytest.mark.parametrize("bit", [0, 1])
 def test_tokens_verify_under_the_epoch_key_for_their_relay_only(at: Setting, bit: int) -> None:
     at.issuer.bit = bit
     at.get()
-    assert len(at.state["tokens"]) == TOKENS
-    for state in at.state["tokens"]:
-        assert curve.public(state["secret"])[1:] == state["key"]
-        assert valid(at, state, EPOCH, at.relay)
-        assert not valid(at, state, EPOCH, at.federation.relay_keys[1])
-        assert not valid(at, state, EPOCH + 1, at.relay)
-    assert len({state["key"] for state in at.state["tokens"]}) == TOKENS
+    assert len(at.state.tokens) == TOKENS
+    for token in at.state.tokens:
+        assert curve.public(token.secret)[1:] == token.key
+        assert valid(at, token, EPOCH, at.relay)
+        assert not valid(at, token, EPOCH, at.federation.relay_keys[1])
+        assert not valid(at, token, EPOCH + 1, at.relay)
+    assert len({token.key for token in at.state.tokens}) == TOKENS
 
 
 def test_issuer_sees_nothing_of_the_tokens(at: Setting) -> None:
@@ -74,8 +75,8 @@ def test_issuer_sees_nothing_of_the_tokens(at: Setting) -> None:
         challenge = at.wallet.challenge(offer)
         seen += [cards.decode(offer).payload, cards.decode(challenge).payload]
         at.wallet.finish(at.issuer.answer(challenge))
-    for state in at.state["tokens"]:
-        assert all(part not in b"".join(seen) for part in (state["key"], state["signature"][:32], at.relay))
+    for token in at.state.tokens:
+        assert all(part not in b"".join(seen) for part in (token.key, token.signature[:32], at.relay))
 
 
 def test_no_request_asks_for_more_than_the_issuer_opens_sessions_for(at: Setting) -> None:
@@ -155,20 +156,10 @@ def test_old_epochs_are_erased(at: Setting) -> None:
     at.get()
     at.wallet.request(EPOCH + 1, [at.relay], 0)
     at.wallet.forget_before(EPOCH + 1)
-    assert at.state["tokens"] == []
-    assert len(at.state["requests"]) == 1
+    assert at.state.tokens == []
+    assert len(at.state.requests) == 1
     at.wallet.forget_before(EPOCH + 2)
-    assert at.state == {"tokens": [], "requests": {}, "sessions": {}}
-
-
-def test_a_request_of_an_earlier_version_s_keystore_is_finished(at: Setting) -> None:
-    request = at.wallet.request(EPOCH, [at.relay] * 2, 0)
-    (state,) = at.state["requests"].values()
-    del state["relays"], state["card"]
-    state["relay"] = at.relay
-    assert at.wallet.unfinished(EPOCH) is None
-    challenge = at.wallet.challenge(at.issuer.offer(request))
-    assert at.wallet.finish(at.issuer.answer(challenge)) == (EPOCH, 2)
+    assert at.state == Tokens()
 
 
 # -- which relay a token is for
@@ -230,8 +221,8 @@ def test_tokens_of_one_request_may_be_for_several_relays_and_verify_there(at: Se
         tokens = at.wallet.of(EPOCH, relay)
         assert len(tokens) == count
         for token in tokens:
-            message = blind.token_message(at.federation.id, EPOCH, relay, token.state["key"])
-            assert curve.verify(token.state["signature"], message, at.federation.parameters.epoch_key(EPOCH))
+            message = blind.token_message(at.federation.id, EPOCH, relay, token.key)
+            assert curve.verify(token.signature, message, at.federation.parameters.epoch_key(EPOCH))
 
 
 # -- what is refused, and changes nothing
@@ -304,10 +295,10 @@ def test_request_and_challenge_are_signed_by_the_member(at: Setting) -> None:
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 def test_proof_of_possession_is_over_what_the_second_implementation_signs(vector: dict[str, Any]) -> None:
-    token = Token({"secret": bytes.fromhex(vector["token_secret"]), "epoch": vector["epoch"], "left": None})
-    proof = token.proof(bytes.fromhex(vector["handshake_hash"]))
+    token = Token(vector["epoch"], bytes(33), bytes.fromhex(vector["token_secret"]), bytes(32), bytes(64))
+    shown = proof(token, bytes.fromhex(vector["handshake_hash"]))
     message, key = bytes.fromhex(vector["session_message"]), bytes.fromhex(vector["token_key"])
-    assert curve.verify(proof, message, key)
+    assert curve.verify(shown, message, key)
     assert vector["token_secret"] not in repr(token)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tessera_host.cli.demo import free_port
-from tessera_host.member.member import Member
+from tessera_host.member.state import MemberState
+from tessera_host.member.wallet import proof
 from tessera_host.protocol.relay_connection import RelayConnection
 from tessera_host.relay.process import RelayProcess
 from tests.support.organisation import Listed, Organisation, new_issuer, planned
@@ -60,14 +61,14 @@ class OfficeOnDisk(Organisation):
 
 
 @asynccontextmanager
-async def admitted(member: Member, connections: type[RelayConnection] = RelayConnection) -> AsyncIterator[Any]:
+async def admitted(member: MemberState, connections: type[RelayConnection] = RelayConnection) -> AsyncIterator[Any]:
     """A connection of its own on a member's fetching token, to ask the relay what the member would not."""
     relay = member.federation.home
     async with await connections.open(relay.host, relay.port, relay.key, member.federation.newest.access_key) as found:
         epoch = member.federation.epoch_of((await found.info()).open_round)
         token = member.wallet.for_fetching(epoch, relay.key)
-        key, signature = token.state["key"], token.state["signature"]
-        await found.auth(epoch, key, signature, token.proof(found.handshake_hash))
+        key, signature = token.key, token.signature
+        await found.auth(epoch, key, signature, proof(token, found.handshake_hash))
         yield found
 
 

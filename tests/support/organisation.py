@@ -14,7 +14,8 @@ from typing import Any, Self
 
 from tessera_host.clock import unix_now
 from tessera_host.issuer.issuer import Issuer
-from tessera_host.member.member import Member
+from tessera_host.member import meeting, token_exchange
+from tessera_host.member.state import MemberState
 from tessera_host.planning import plan
 
 from .fake_member import FakeMember
@@ -69,7 +70,7 @@ class Organisation:
         self.issuer = issuer
         self.clock = clock
         self.passphrase = passphrase
-        self.members: dict[str, Member] = {}
+        self.members: dict[str, MemberState] = {}
 
     # -- the issuer
 
@@ -91,35 +92,35 @@ class Organisation:
     def home(self, name: str) -> Path:
         return self.folder / name
 
-    def create(self, name: str) -> Member:
+    def create(self, name: str) -> MemberState:
         """A member with nothing but a keystore."""
         card = self.federation_card
-        self.members[name] = Member.create(self.home(name), name, card, self.passphrase, self.clock)
+        self.members[name] = MemberState.create(self.home(name), name, card, self.passphrase, self.clock)
         return self.members[name]
 
-    def admit(self, name: str) -> Member:
+    def admit(self, name: str) -> MemberState:
         """A member on the roster."""
         member = self.create(name)
         self.issuer.admit(member.card())
         return member
 
-    def supply(self, name: str) -> Member:
+    def supply(self, name: str) -> MemberState:
         """A member on the roster who has tokens."""
         member = self.admit(name)
-        member.fetch_tokens(self.issuer)
+        token_exchange.fetch(member, self.issuer)
         return member
 
-    def two_who_met(self, name: str = "alice", other: str = "bob") -> tuple[Member, Member]:
+    def two_who_met(self, name: str = "alice", other: str = "bob") -> tuple[MemberState, MemberState]:
         """Two members with tokens, contacts of each other."""
         one, two = self.supply(name), self.supply(other)
         introduce(one, two)
         return one, two
 
-    def open(self, name: str) -> Member:
-        self.members[name] = Member.open(self.home(name), self.passphrase, self.clock)
+    def open(self, name: str) -> MemberState:
+        self.members[name] = MemberState.open(self.home(name), self.passphrase, self.clock)
         return self.members[name]
 
-    def reopen(self, name: str) -> Member:
+    def reopen(self, name: str) -> MemberState:
         """As after a crash: only what is on the disk counts."""
         self.members[name].close()
         return self.open(name)
@@ -142,7 +143,7 @@ class Organisation:
         self.close()
 
 
-def introduce(one: Member, other: Member) -> None:
+def introduce(one: MemberState, other: MemberState) -> None:
     """Make two members contacts of each other, who call each other by their own names."""
-    answer = other.answer(one.invite(other.identity.name), one.identity.name)
-    other.accept(one.confirm(answer))
+    answer = meeting.answer(other, meeting.invite(one, other.identity.name), one.identity.name)
+    meeting.accept(other, meeting.confirm(one, answer)[1])

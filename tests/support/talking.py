@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from tessera import hashes
-from tessera_host.member.member import FetchReport, Member
+from tessera_host.member.fetching import FetchReport
+from tessera_host.member.state import MemberState
 from tessera_host.protocol.relay_connection import RelayConnection
-from tests.support import quick_keystores
+from tests.support import correspondence, quick_keystores
 from tests.support.fake_federation import FakeFederation, FakeIssuer, RoundClock
 from tests.support.organisation import Organisation
 
@@ -47,17 +48,17 @@ class Office(Organisation):
         self.open("Bob")
 
     @property
-    def ann(self) -> Member:
+    def ann(self) -> MemberState:
         return self.members["Ann"]
 
     @property
-    def bob(self) -> Member:
+    def bob(self) -> MemberState:
         return self.members["Bob"]
 
     def fetch(self, name: str) -> FetchReport:
         """A fetch after the open round was sealed."""
         self.clock.next_round()
-        return asyncio.run(self.members[name].fetch())
+        return asyncio.run(correspondence.fetch(self.members[name]))
 
 
 def _prepare(folder: Path, budget: dict[str, str], changes: dict[str, Any]) -> FakeFederation:

@@ -12,8 +12,9 @@ import pytest
 
 from tessera.wire import RECORD_BYTES
 from tessera_host.errors import TesseraError
-from tessera_host.member.member import Member
+from tessera_host.member.state import MemberState
 from tessera_host.protocol.relay_connection import RelayConnection
+from tests.support import correspondence
 from tests.support.office_on_disk import OfficeOnDisk, admitted, read_all
 from tools.emulator.board import Board
 from tools.emulator.bridge import LOCAL
@@ -41,24 +42,24 @@ def board(office: OfficeOnDisk, board_image: Path, board_network: None) -> Itera
         yield board
 
 
-async def until_it_knows_the_time(member: Member) -> None:
+async def until_it_knows_the_time(member: MemberState) -> None:
     """Members are told NOT_READY until then; an emulated board is slow enough for that to be seen."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             try:
-                await member.status()
+                await correspondence.status(member)
                 return
             except TesseraError:
                 await asyncio.sleep(0.5)
 
 
-async def read_when_sealed(reader: Member, count: int) -> list[str]:
+async def read_when_sealed(reader: MemberState, count: int) -> list[str]:
     """The texts of the next `count` messages."""
     texts: list[str] = []
     async with asyncio.timeout(PATIENCE_SECONDS):
         while len(texts) < count:
             await asyncio.sleep(reader.seconds_to_next_round() + 0.5)
-            texts += [message.text for message in (await reader.fetch()).messages]
+            texts += [message.text for message in (await correspondence.fetch(reader)).messages]
     return texts
 
 
@@ -76,8 +77,8 @@ async def test_members_talk_through_the_board_and_a_reset_loses_nothing(office: 
     await until_it_knows_the_time(alice)
     lines = ["Thursday at ten?", "a longer text " * 25, "ünïcode ✓"]
     for line in lines:
-        await alice.send("bob", line)
-    await bob.send("alice", "Thursday at ten.")
+        await correspondence.send(alice, "bob", line)
+    await correspondence.send(bob, "alice", "Thursday at ten.")
     assert await read_when_sealed(bob, len(lines)) == lines
     assert await read_when_sealed(alice, 1) == ["Thursday at ten."]
 
@@ -98,5 +99,5 @@ async def test_members_talk_through_the_board_and_a_reset_loses_nothing(office: 
     for record, round_ in acknowledged.items():
         assert [each for each, records in after.items() if record in records] == [round_]
         assert after[round_].count(record) == 1
-    await bob.send("alice", "and after the reset")
+    await correspondence.send(bob, "alice", "and after the reset")
     assert await read_when_sealed(alice, 1) == ["and after the reset"]

@@ -4,6 +4,7 @@ never on a network, the relay runs on MicroPython."""
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +56,17 @@ class Federation:
         self.json("member", "new", name, "--home", self.home(name), "--federation", self.card, "-o", card)
         self.json("issuer", "admit", self.issuer, card)
 
-    def token_by_files(self, name: str, stem: str, *options: object) -> None:
+    def tokens_by_files(self, name: str) -> list[dict[str, Any]]:
+        """Two trips to IT and back: `NAME.request` and `NAME.offers`, `NAME.challenges` and `NAME.answers`."""
         home = self.home(name)
-        request, offer, challenge, answer = (
-            self.folder / f"{stem}.{kind}" for kind in ("request", "offer", "challenge", "answer")
+        request, offers, challenges, answers = (
+            self.folder / f"{name}.{kind}" for kind in ("request", "offers", "challenges", "answers")
         )
-        self.json("token", "request", "--home", home, "-o", request, *options)
-        assert self.json("issuer", "issue", self.issuer, request, "-o", offer)["kind"] == "tokens-offer"
-        self.json("token", "challenge", offer, "--home", home, "-o", challenge)
-        assert self.json("issuer", "issue", self.issuer, challenge, "-o", answer)["kind"] == "tokens-answer"
-        assert self.json("token", "finish", answer, "--home", home)["tokens"] == 2
+        self.json("token", "renew", "--home", home, "-o", request)
+        self.json("issuer", "answer", self.issuer, request, "-o", offers)
+        assert self.json("join", offers, "--home", home, "-o", challenges)["tokens"] == []
+        self.json("issuer", "answer", self.issuer, challenges, "-o", answers)
+        return list(self.json("join", answers, "--home", home)["tokens"])
 
     def meet(self, inviter: str, answerer: str) -> tuple[list[str], list[str]]:
         """The words that each side is shown."""
@@ -91,10 +93,10 @@ def office(tmp_path_factory: pytest.TempPathFactory, micropython_frozen: Path) -
     with federation.relay.start():
         for name in ("alice", "bob", "carol"):
             federation.join(name)
-        for name, epoch in (("alice", 1), ("alice", 2), ("bob", 1), ("bob", 2)):
-            federation.token_by_files(name, f"{name}.{epoch}", "--epoch", epoch)
+        both = [{"epoch": 1, "tokens": 2}, {"epoch": 2, "tokens": 2}]
+        assert [federation.tokens_by_files(name) for name in ("alice", "bob")] == [both, both]
         fetched = federation.json("token", "fetch", "--home", federation.home("carol"), "--issuer", federation.issuer)
-        assert fetched["fetched"] == [{"epoch": 1, "tokens": 2}, {"epoch": 2, "tokens": 2}]
+        assert fetched["fetched"] == both
         words = federation.meet("alice", "bob")
         assert len(words[0]) == 6 and words[0] == words[1]
         yield federation
@@ -172,20 +174,22 @@ def test_cards_in_the_wrong_place_or_a_second_time_are_refused(office: Federatio
     office.refused(INVALID, "contact", "add", folder / "alice.member", "--home", alice)
     office.refused(INVALID, "contact", "add", folder / "alice-bob.answer", "--home", bob)
     office.refused(INVALID, "contact", "add", folder / "alice-bob.answer", "--home", office.home("carol"))
-    office.refused(INVALID, "token", "finish", folder / "alice-bob.invite", "--home", alice)
+    office.refused(INVALID, "join", folder / "alice-bob.invite", "--home", alice)
     office.refused(INVALID, "issuer", "admit", office.issuer, office.card)
     # Each of these was taken once. Cards of a meeting, and a challenge, give the same once more.
     confirm = office.json("contact", "add", folder / "alice-bob.answer", "--home", alice)["card"]
     assert confirm == (folder / "alice-bob.confirm").read_text().strip()
     assert office.json("contact", "add", folder / "alice-bob.confirm", "--home", bob)["contact"] == "alice"
-    office.refused(INVALID, "token", "challenge", folder / "alice.1.offer", "--home", alice)
-    office.refused(INVALID, "token", "finish", folder / "alice.1.answer", "--home", alice)
-    office.refused(NOT_PERMITTED, "issuer", "issue", office.issuer, folder / "alice.1.request")
-    again = office.json("issuer", "issue", office.issuer, folder / "alice.1.challenge")["card"]
-    assert again == (folder / "alice.1.answer").read_text().strip()  # one answer to one challenge, however often
+    for file in ("alice.offers", "alice.answers"):
+        found = office.json("join", folder / file, "--home", alice)
+        assert (found["tokens"], found["done"]) == ([], True)
+    office.refused(NOT_PERMITTED, "issuer", "answer", office.issuer, folder / "alice.request")
+    again = office.json("issuer", "answer", office.issuer, folder / "alice.challenges")["reply"]
+    answers = cards.split((folder / "alice.answers").read_text())
+    assert cards.split(again) == answers  # one answer to one challenge, however often
     office.refused(NOT_PERMITTED, "issuer", "admit", office.issuer, folder / "alice.member")
     # Another member's card, a damaged one, and one that is no card.
-    office.refused(INVALID, "token", "finish", folder / "alice.1.answer", "--home", bob)
+    assert office.json("join", folder / "alice.answers", "--home", bob)["tokens"] == []
     damaged = folder / "damaged"
     text = (folder / "alice-bob.invite").read_text()
     damaged.write_text(text[:100] + ("A" if text[100] != "A" else "B") + text[101:])
@@ -196,7 +200,7 @@ def test_cards_in_the_wrong_place_or_a_second_time_are_refused(office: Federatio
 
 
 def test_more_tokens_than_the_quota_are_not_to_be_had(office: Federation) -> None:
-    office.refused(NOT_PERMITTED, "token", "request", "--home", office.home("alice"))
+    assert office.json("token", "renew", "--home", office.home("alice"), "-o", office.folder / "more")["done"] is True
     office.refused(NOT_PERMITTED, "token", "fetch", "--home", office.home("alice"), "--issuer", office.issuer)
 
 
@@ -216,7 +220,7 @@ def test_tokens_of_another_federation_are_refused_by_the_relay(office: Federatio
     """They verify under another federation's key of the same epoch."""
     with OfficeOnDisk(tmp_path, int(time.time()) - QUICK["epoch_rounds"]) as other:
         theirs = other.supply("carol").wallet.of(1, other.issuer.relays[0]["key"])
-        foreign = [dict(token.state) for token in theirs]
+        foreign = [asdict(token) for token in theirs]
 
     def change(now: list[Any], _: list[Any]) -> list[Any]:
         return [token | {"relay": now[0]["relay"]} for token in foreign]
@@ -236,8 +240,8 @@ def carol_with_other_tokens(office: Federation, name: str, change: Callable[[Any
     home.mkdir()
     (home / "member.keystore").write_bytes((office.home("carol") / "member.keystore").read_bytes())
     with Keystore.open(home / "member.keystore", PASSPHRASE, "member") as store:
-        now, later = ([t for t in store.data["wallet"]["tokens"] if t["epoch"] == epoch] for epoch in (1, 2))
-        store.data["wallet"]["tokens"] = change(now, later)
+        now, later = ([t for t in store.data["tokens"]["tokens"] if t["epoch"] == epoch] for epoch in (1, 2))
+        store.data["tokens"]["tokens"] = change(now, later)
         store.save()
     yield home
 
@@ -275,11 +279,11 @@ def test_member_who_was_removed_gets_no_tokens(office: Federation) -> None:
     home = office.home("erin")
     office.json("member", "new", "erin", "--home", home, "--federation", office.card, "-o", card)
     request = office.folder / "erin.request"
-    office.json("token", "request", "--home", home, "-o", request)
-    office.refused(NOT_PERMITTED, "issuer", "issue", office.issuer, request)
+    office.json("token", "renew", "--home", home, "-o", request)
+    office.refused(NOT_PERMITTED, "issuer", "answer", office.issuer, request)
     office.json("issuer", "admit", office.issuer, card)
     office.json("issuer", "remove", office.issuer, "erin")
-    office.refused(NOT_PERMITTED, "issuer", "issue", office.issuer, request)
+    office.refused(NOT_PERMITTED, "issuer", "answer", office.issuer, request)
     office.refused(NOT_PERMITTED, "token", "fetch", "--home", home, "--issuer", office.issuer)
 
 

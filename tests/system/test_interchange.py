@@ -19,7 +19,8 @@ from tessera import curve
 from tessera.batch import CellFrame
 from tessera.wire import CELL_HEADER_BYTES, RECORD_BYTES
 from tessera_host.issuer.issuer import Issuer
-from tessera_host.member.member import Member
+from tessera_host.member import token_exchange
+from tessera_host.member.state import MemberState
 from tessera_host.protocol.relay_connection import RelayConnection
 from tessera_host.relay.process import RelayProcess, binary
 from tests.support.office_on_disk import OfficeOnDisk, RelayOnCPython, admitted, read_all
@@ -59,15 +60,15 @@ async def post_some(connection: RelayConnection, count: int) -> Batches:
     return posted
 
 
-async def until_epoch_has_time(member: Member, issuer: Issuer) -> None:
+async def until_epoch_has_time(member: MemberState, issuer: Issuer) -> None:
     """A token is of one epoch: a visit does not begin where the epoch would end under it."""
     while EPOCH_ROUNDS - member.round() % EPOCH_ROUNDS < VISIT_ROUNDS:
         await asyncio.sleep(member.seconds_to_next_round() + 0.1)
     if member.wallet.lacking(member.epoch() + 1):
-        member.fetch_tokens(issuer)
+        token_exchange.fetch(member, issuer)
 
 
-async def until_sealed(member: Member, round_: int) -> None:
+async def until_sealed(member: MemberState, round_: int) -> None:
     while member.round() <= round_:
         await asyncio.sleep(member.seconds_to_next_round() + 0.2)
 
@@ -80,7 +81,7 @@ def tier_of_micropython() -> str:
     return tier
 
 
-async def visit(member: Member, posts: int, seen: Batches, posted: Batches, tier: str) -> None:
+async def visit(member: MemberState, posts: int, seen: Batches, posted: Batches, tier: str) -> None:
     """Post, wait until that is sealed, read everything: it must be what was seen before, and what was posted since."""
     async with admitted(member) as connection:
         assert (await connection.info()).tier == tier

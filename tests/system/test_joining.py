@@ -12,12 +12,13 @@ import pytest
 
 from tessera_host.cli.demo import free_port
 from tessera_host.keys.keystore import Keystore
-from tessera_host.member.member import Member
+from tessera_host.member.state import MemberState
 from tessera_host.relay.process import RelayProcess
 from tests.patience import PATIENCE_SECONDS
+from tests.support import correspondence
 from tests.support.command_line import TESSERA, CommandLine, Running
 from tests.support.office_on_disk import PASSPHRASE, QUICK
-from tests.support.organisation import Listed, new_issuer, planned
+from tests.support.organisation import Listed, introduce, new_issuer, planned
 
 RELAYS = ("berlin", "munich")
 CHOSEN = "a passphrase that ben chose"
@@ -121,29 +122,29 @@ def test_members_of_two_relays_write_to_each_other(office: Office) -> None:
     for relay in office.relays:
         relay.start()
     with (
-        Member.open(office.folder / "ann", PASSPHRASE) as ann,
-        Member.open(office.folder / "ben", PASSPHRASE) as ben,
+        MemberState.open(office.folder / "ann", PASSPHRASE) as ann,
+        MemberState.open(office.folder / "ben", PASSPHRASE) as ben,
     ):
         for member in (ann, ben):
             counts = {count["relay"]: count["tokens"] for count in member.wallet.counts() if count["epoch"] == 0}
             assert counts == {member.federation.home.name: 2, _other(member): 1}
-        ben.accept(ann.confirm(ben.answer(ann.invite("ben"), "ann")))
+        introduce(ann, ben)
         asyncio.run(_exchange(ann, ben))
 
 
-def _other(member: Member) -> str:
+def _other(member: MemberState) -> str:
     return next(name for name in RELAYS if name != member.federation.home.name)
 
 
-async def _exchange(ann: Member, ben: Member) -> None:
-    await ann.send("ben", "from Berlin")
-    await ben.send("ann", "from Munich")
+async def _exchange(ann: MemberState, ben: MemberState) -> None:
+    await correspondence.send(ann, "ben", "from Berlin")
+    await correspondence.send(ben, "ann", "from Munich")
     texts: dict[str, list[Any]] = {"ann": [], "ben": []}
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not all(texts.values()) and time.monotonic() < deadline:
         await asyncio.sleep(0.5)
         for member in (ann, ben):
-            texts[member.identity.name] += [message.text for message in (await member.fetch()).messages]
+            texts[member.identity.name] += [message.text for message in (await correspondence.fetch(member)).messages]
     assert texts == {"ann": ["from Munich"], "ben": ["from Berlin"]}
 
 

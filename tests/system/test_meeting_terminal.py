@@ -6,7 +6,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tessera_host.member.member import Member
+from tessera_host.member.state import MemberState
 from tests.patience import PATIENCE_SECONDS
 from tests.support.command_line import TESSERA
 from tests.support.fake_federation import FakeFederation
@@ -19,7 +19,7 @@ def homes(tmp_path: Path) -> tuple[Path, Path]:
     """Two members of an office whose relay does not run: a meeting needs none."""
     card = FakeFederation().card()
     for name in ("ann", "bob"):
-        Member.create(tmp_path / name, name, card, PASSPHRASE).close()
+        MemberState.create(tmp_path / name, name, card, PASSPHRASE).close()
     return tmp_path / "ann", tmp_path / "bob"
 
 

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from tessera_host.errors import NotPermitted, Unreachable
-from tessera_host.member import member
-from tessera_host.member.member import Member
+from tessera_host.member import composing, relay_sessions, token_exchange
+from tessera_host.member.state import MemberState
 from tessera_host.protocol import relay_connection
 from tessera_host.protocol.relay_connection import Refusal, RelayConnection
 from tessera_host.relay.process import RelayProcess, binary
 from tests.patience import PATIENCE_SECONDS
+from tests.support import correspondence
 from tests.support.office_on_disk import OfficeOnDisk, admitted, read_all
 from tests.support.witness import Testimony, witnessing
 
@@ -82,21 +83,21 @@ class Traffic:
             if refusal.code not in (relay_connection.NOT_ADMITTED, relay_connection.BUSY, TOO_OLD):
                 raise
 
-    async def _write(self, sender: Member, contact: str) -> None:
+    async def _write(self, sender: MemberState, contact: str) -> None:
         """A text of one to three records, then whatever an earlier cut left in the outbox."""
         self._renew_tokens(sender)
         if not len(sender.outbox):
             text = f"{len(self.sent[sender.identity.name])} " + "x" * self._dice.choice((0, 100, 143, 300))
             self.sent[sender.identity.name].append(text)
-            sender.queue(contact, text)
-        await sender.resend()
+            composing.queue(sender, contact, text)
+        await correspondence.resend(sender)
 
-    def _renew_tokens(self, of: Member) -> None:
+    def _renew_tokens(self, of: MemberState) -> None:
         if not of.wallet.of(of.epoch() + 1, of.federation.home.key):
-            of.fetch_tokens(self._issuer)
+            token_exchange.fetch(of, self._issuer)
 
-    async def _read(self, reader: Member) -> None:
-        report = await reader.fetch()
+    async def _read(self, reader: MemberState) -> None:
+        report = await correspondence.fetch(reader)
         assert report.rounds_expired == 0
         assert all(message.lost == 0 for message in report.messages)
         self.received[reader.identity.name] += [message.text for message in report.messages]
@@ -153,7 +154,7 @@ async def test_acked_records_survive_50_power_cuts_and_no_round_is_rewritten(
 ) -> None:
     testimony = Testimony()
     connections = witnessing(testimony)
-    monkeypatch.setattr(member, "RelayConnection", connections)
+    monkeypatch.setattr(relay_sessions, "RelayConnection", connections)
     traffic = Traffic(office, dice, connections)
     office.relay.start()
 
@@ -187,13 +188,13 @@ async def test_member_is_back_at_once_after_a_power_cut(office: OfficeOnDisk) ->
     """The session it would resume is gone; the relay says so by closing the connection."""
     alice, bob = office.two_who_met()
     office.relay.start()
-    await alice.send("bob", "before")
+    await correspondence.send(alice, "bob", "before")
     office.relay.kill()
     office.relay.start()
     async with asyncio.timeout(PATIENCE_SECONDS):
-        await alice.send("bob", "after")
+        await correspondence.send(alice, "bob", "after")
         await asyncio.sleep(bob.seconds_to_next_round() + 0.2)
-        report = await bob.fetch()
+        report = await correspondence.fetch(bob)
     assert [message.text for message in report.messages] == ["before", "after"]
 
 

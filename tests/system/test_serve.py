@@ -13,7 +13,8 @@ import pytest
 from tessera_host.cli.demo import free_port
 from tessera_host.errors import Unreachable
 from tessera_host.issuer.issuer import Issuer
-from tessera_host.member.member import Member
+from tessera_host.member.state import MemberState
+from tests.support import correspondence
 from tests.support.command_line import (
     TESSERA,
     CommandLine,
@@ -51,7 +52,7 @@ class Gateway:
         return (self.storage / "passphrase").read_text().strip()
 
     @contextmanager
-    def members(self) -> Iterator[tuple[Member, Member]]:
+    def members(self) -> Iterator[tuple[MemberState, MemberState]]:
         """Two who met and have tokens; made in the storage folder's neighbourhood at the first call."""
         issuer = Issuer.open(self.storage / "issuer", self.passphrase)
         with Organisation(self.storage.parent, issuer, passphrase=self.passphrase) as organisation:
@@ -65,10 +66,10 @@ def gateway(tmp_path: Path) -> Gateway:
     return Gateway(tmp_path)
 
 
-async def texts(reader: Member) -> list[str]:
+async def texts(reader: MemberState) -> list[str]:
     """What a fetch after the open round brings."""
     await asyncio.sleep(reader.seconds_to_next_round() + 0.2)
-    return [message.text for message in (await reader.fetch()).messages]
+    return [message.text for message in (await correspondence.fetch(reader)).messages]
 
 
 async def test_conversation_goes_on_over_restarts_and_a_power_cut(gateway: Gateway) -> None:
@@ -77,15 +78,15 @@ async def test_conversation_goes_on_over_restarts_and_a_power_cut(gateway: Gatew
         for wanted in ("on cpython", f"127.0.0.1:{gateway.port}", "epsilon 0.1", "coincurve", "1 s, 600 to an epoch"):
             assert wanted in text
         with gateway.members() as (alice, bob):
-            await alice.send("bob", "first " * 100)
-            await bob.send("alice", "second")
+            await correspondence.send(alice, "bob", "first " * 100)
+            await correspondence.send(bob, "alice", "second")
             assert await texts(alice) == ["second"]
             said = process.stop(signal.SIGTERM)
             assert (said.code, said.out) == (0, "")
             with pytest.raises(Unreachable):
-                await alice.send("bob", "third")
+                await correspondence.send(alice, "bob", "third")
             with gateway.serving() as again:
-                await alice.resend()
+                await correspondence.resend(alice)
                 again.process.kill()
             with gateway.serving() as once_more:
                 assert await texts(bob) == ["first " * 100, "third"]
@@ -94,7 +95,7 @@ async def test_conversation_goes_on_over_restarts_and_a_power_cut(gateway: Gatew
 
 async def test_every_round_is_served_alike_before_and_after_a_restart(gateway: Gateway) -> None:
     with gateway.serving() as process, gateway.members() as (alice, _):
-        await alice.send("bob", "x" * 1000)
+        await correspondence.send(alice, "bob", "x" * 1000)
         await asyncio.sleep(alice.seconds_to_next_round() + 0.2)
         async with admitted(alice) as connection:
             before = await read_all(connection)

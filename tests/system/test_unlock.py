@@ -8,7 +8,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tessera_host.member.member import Member
+from tessera_host.member.state import MemberState
 from tests.patience import PATIENCE_SECONDS
 from tests.support.command_line import TESSERA
 from tests.support.fake_federation import FakeFederation
@@ -19,7 +19,7 @@ PASSPHRASE = "correct horse battery"
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A member, and a user's session of its own."""
-    Member.create(tmp_path / "ann", "ann", FakeFederation().card(), PASSPHRASE).close()
+    MemberState.create(tmp_path / "ann", "ann", FakeFederation().card(), PASSPHRASE).close()
     with tempfile.TemporaryDirectory(dir="/tmp") as runtime:  # short enough for a socket's path
         own = {"TESSERA_HOME": str(tmp_path / "ann"), "XDG_RUNTIME_DIR": runtime, "TESSERA_PASSPHRASE_FILE": ""}
         environment = {**os.environ, **own, "HOME": str(tmp_path)}

@@ -15,6 +15,7 @@ import pytest
 from tessera.release import version_number
 from tessera_host.errors import RelayRefused
 from tessera_host.issuer.issuer import Issuer
+from tessera_host.member import relay_update
 from tessera_host.protocol import releases, staging
 from tests.support import bundles
 from tests.support.board_console import ask, status
@@ -88,7 +89,7 @@ async def test_new_code_over_the_network_is_tried_and_kept_and_nothing_is_lost(
     before = status(board)
     assert (before["code"], before["on_trial"]) == ("frozen", False)
 
-    await member.update_relay("relay", release, bundle, lambda *_: None)
+    await relay_update.update(member, "relay", release, bundle, lambda *_: None)
     await asyncio.to_thread(wait_until_serving, board)
     assert (status(board)["version"], status(board)["code"]) == (NEW, "bundle_a")
     board.wait_for_link(PATIENCE_SECONDS)
@@ -107,7 +108,7 @@ async def test_new_code_over_the_network_is_tried_and_kept_and_nothing_is_lost(
     for record, round_ in acknowledged.items():
         assert [each for each, records in rounds.items() if record in records] == [round_]
     with pytest.raises(RelayRefused, match="does not take this release"):
-        await member.update_relay("relay", release, bundle, lambda *_: None)
+        await relay_update.update(member, "relay", release, bundle, lambda *_: None)
 
 
 @pytest.mark.long

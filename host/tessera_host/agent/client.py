@@ -27,18 +27,19 @@ from typing import Self
 from .. import config
 from ..errors import RelayRefused, TesseraError, Unreachable
 from ..keys import passphrase
-from ..member import pacing
+from ..member import composing, pacing
 from ..member.accountant import Budget
-from ..member.fetching import FetchReport
+from ..member.fetching import Fetcher, FetchReport
 from ..member.fetching import Progress as FetchProgress
 from ..member.fixed_delay import Sleep
 from ..member.history import POSTED, Sent
 from ..member.inbox import Message
-from ..member.member import KEYSTORE_NAME, Member, Status
 from ..member.pacing import Wait
+from ..member.relay_sessions import RelaySessions, Status
 from ..member.renewal import Renewal
-from ..member.sending import Posted
+from ..member.sending import Posted, Sender
 from ..member.sharing import SharedMember
+from ..member.state import KEYSTORE_NAME, MemberState
 from ..protocol.federation import Relay
 from .engine import Engine, Event, TokenRenewal
 from .interface import Change, Contact, State, change_of
@@ -70,7 +71,7 @@ class Client:
 
     def __init__(
         self,
-        member: Member,
+        member: MemberState,
         *,
         dice: random.Random | None = None,
         now: Callable[[], float] = time.time,
@@ -78,6 +79,9 @@ class Client:
     ) -> None:
         """Takes the member over: its keystore is given back at once, and closed with the client."""
         self.shared = SharedMember(member)
+        self._sessions = RelaySessions(member)
+        self._sender = Sender(member, self._sessions)
+        self._fetcher = Fetcher(member, self._sessions)
         self._dice = dice or random.SystemRandom()
         self._now = now
         self._sleep = sleep
@@ -125,30 +129,30 @@ class Client:
     async def sent(self, contact: str | None = None) -> list[Sent]:
         """What was sent, oldest first, and how far each part got. There is no read receipt."""
         async with self.shared.held() as member:
-            return member.sent(contact)
+            return composing.sent(member, contact)
 
     async def budget(self) -> Budget:
         """Today's messages, used and allowed, by the office's setting. Each part of a long message is one."""
         async with self.shared.held() as member:
-            return await asyncio.to_thread(member.budget)
+            return await asyncio.to_thread(member.accountant.budget, member.now())
 
     # -- sending
 
     async def queue(self, contact: str, text: str) -> Sent:
         """Put a text into the outbox; `run`, `resend` or the next `send` posts it."""
         async with self.shared.held() as member:
-            member.queue(contact, text)
+            composing.queue(member, contact, text)
             return self._queued(member, contact)
 
     async def queue_file(self, contact: str, name: str, content: bytes) -> Sent:
         """Put a file into the outbox: name and content together at most 2303 bytes. Raises InvalidInput."""
         async with self.shared.held() as member:
-            member.queue_file(contact, name, content)
+            composing.queue_file(member, contact, name, content)
             return self._queued(member, contact)
 
-    def _queued(self, member: Member, contact: str) -> Sent:
+    def _queued(self, member: MemberState, contact: str) -> Sent:
         self._tell(Change("queued", {"contact": contact}))
-        return member.sent(contact)[-1]
+        return composing.sent(member, contact)[-1]
 
     async def send(
         self,
@@ -186,11 +190,11 @@ class Client:
     ) -> Sent:
         """Post what `queue` put into the outbox, after what waited for the same relay before: as `send` does."""
 
-        def finished(member: Member) -> bool:
+        def finished(member: MemberState) -> bool:
             return self._again(member, sent).state == POSTED
 
         async with self.shared.held() as member:
-            relay = member.federation.relay_with_key(member.contacts.get(sent.contact)["relay"])
+            relay = member.federation.relay_with_key(member.contacts.get(sent.contact).relay)
         await self._post(relay, finished, wait, at_once, progress)
         async with self.shared.held() as member:
             return self._again(member, sent)
@@ -207,7 +211,7 @@ class Client:
     async def _post(
         self,
         relay: Relay,
-        finished: Callable[[Member], bool],
+        finished: Callable[[MemberState], bool],
         wait: bool,
         at_once: bool,
         progress: SendProgress | None,
@@ -220,7 +224,7 @@ class Client:
                     return
                 pause = pacing.next_post(member, at_once, self._dice)
                 if pause.seconds == 0:
-                    posted = await member.sender.post_one(relay)
+                    posted = await self._sender.post_one(relay)
                     if posted is None:
                         return
                     tell(posted)
@@ -232,9 +236,9 @@ class Client:
                 return
             await self._sleep(pause.seconds)
 
-    def _again(self, member: Member, sent: Sent) -> Sent:
+    def _again(self, member: MemberState, sent: Sent) -> Sent:
         """How far it got by now. What is gone, because the contact is, is as it was."""
-        same = (found for found in reversed(member.sent(sent.contact)) if found.messages == sent.messages)
+        same = (found for found in reversed(composing.sent(member, sent.contact)) if found.messages == sent.messages)
         return next(same, sent)
 
     # -- receiving
@@ -243,8 +247,8 @@ class Client:
         """Read what the home relay has sealed since the last time; the report has the messages not given out before,
         which count as given out now (with `take=False` `inbox(new=True)` still has them).
         `progress(rounds read, rounds in all)` is called in between."""
-        async with self.shared.held() as member:
-            return await member.fetcher.fetch(progress, take)
+        async with self.shared.held():
+            return await self._fetcher.fetch(progress, take)
 
     async def messages(self, trouble: Callable[[TesseraError], None] | None = None) -> AsyncIterator[Message]:
         """Every new message, as it comes, for ever. Fetches once a round, or looks at what `run` has fetched. A relay
@@ -270,8 +274,8 @@ class Client:
     async def status(self, relay: str | None = None) -> Status:
         """Ask a relay, by default the home relay, for its round, parameters and curve tier. Raises IntegrityError if
         it is not to be used."""
-        async with self.shared.held() as member:
-            return await member.status(relay)
+        async with self.shared.held():
+            return await self._sessions.status(relay)
 
     # -- the steady engine
 
@@ -283,6 +287,8 @@ class Client:
         """
         engine = Engine(
             self.shared,
+            self._sender,
+            self._fetcher,
             renewal or self._renewal,
             slots=slots,
             at_once=at_once,
@@ -336,11 +342,13 @@ def default_home() -> Path:
     return Path(named) if named else config.home()
 
 
-def _contact(member: Member, name: str) -> Contact:
+def _contact(member: MemberState, name: str) -> Contact:
     contact = member.contacts.get(name)
-    relays = [relay.name for relay in member.federation.relays if relay.key == contact["relay"]]
-    return Contact(name, contact["verified"], relays[0] if relays else "a relay that is gone", list(contact["words"]))
+    relays = [relay.name for relay in member.federation.relays if relay.key == contact.relay]
+    return Contact(name, contact.verified, relays[0] if relays else "a relay that is gone", list(contact.words))
 
 
-def _opened(home: Path, secret: str | None, passphrase_file: Path | None) -> Member:
-    return Member.open(home, passphrase.secret_for(home / KEYSTORE_NAME, passphrase_file) if secret is None else secret)
+def _opened(home: Path, secret: str | None, passphrase_file: Path | None) -> MemberState:
+    return MemberState.open(
+        home, passphrase.secret_for(home / KEYSTORE_NAME, passphrase_file) if secret is None else secret
+    )

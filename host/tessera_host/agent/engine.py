@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import NotPermitted, TesseraError
+from ..member.fetching import Fetcher
 from ..member.fixed_delay import Settling, Sleep
 from ..member.inbox import Message
-from ..member.member import Member
-from ..member.sending import Posted
+from ..member.schema import Token
+from ..member.sending import Posted, Sender
 from ..member.sharing import SharedMember
-from ..member.wallet import Token
+from ..member.state import MemberState
 from ..protocol.federation import Relay
 from .schedule import FETCH, POST, EpochSchedule, Slot, moments
 
@@ -72,6 +73,8 @@ class Engine:
     def __init__(
         self,
         shared: SharedMember,
+        sender: Sender,
+        fetcher: Fetcher,
         renewal: TokenRenewal | None = None,
         *,
         slots: int = 1,
@@ -84,6 +87,8 @@ class Engine:
         """`slots`: posts a round and relay. `at_once`: a person is waiting, so tokens come into use when needed, not at
         a random time of their epoch. In the epoch in which the engine starts they always do."""
         self._shared = shared
+        self._sender = sender
+        self._fetcher = fetcher
         self._renewal = renewal
         self._slots = slots
         self._at_once = at_once
@@ -159,25 +164,26 @@ class Engine:
                 await self._fetch(member, choose, settling)
             self._tell(Connected(slot.relay.name, round_))
 
-    def _settle_seconds(self, member: Member) -> float:
+    def _settle_seconds(self, member: MemberState) -> float:
         return float(min(SETTLE_SECONDS, member.federation.newest.round_seconds / 20))
 
     async def _post(
-        self, member: Member, relay: Relay, choose: Callable[[int, bytes], Token], settling: Settling
+        self, member: MemberState, relay: Relay, choose: Callable[[int, bytes], Token], settling: Settling
     ) -> None:
-        posted = await member.sender.slot(relay, choose, settling, may_post=member.budget().left > 0)
+        may_post = member.accountant.budget(member.now()).left > 0
+        posted = await self._sender.slot(relay, choose, settling, may_post)
         if posted:
             self._tell(posted)
 
-    async def _fetch(self, member: Member, choose: Callable[[int, bytes], Token], settling: Settling) -> None:
-        report = await member.fetcher.slot(choose, settling, CATCH_UP_REQUESTS)
+    async def _fetch(self, member: MemberState, choose: Callable[[int, bytes], Token], settling: Settling) -> None:
+        report = await self._fetcher.slot(choose, settling, CATCH_UP_REQUESTS)
         for message in report.messages:
             self._tell(message)
         self._tell(CaughtUp(len(report.rounds), max(0, member.round() - member.inbox.next_round)))
 
     # -- tokens
 
-    def _chooser(self, member: Member, slot: Slot, round_: int) -> Callable[[int, bytes], Token] | None:
+    def _chooser(self, member: MemberState, slot: Slot, round_: int) -> Callable[[int, bytes], Token] | None:
         """How the slot chooses its token; None while its token is not in use yet. No two come into use in one round."""
         epoch = member.federation.epoch_of(round_)
         schedule = self._schedule(member, epoch)
@@ -199,7 +205,7 @@ class Engine:
         self._fresh_token_round = round_
         return choose
 
-    def _schedule(self, member: Member, epoch: int) -> EpochSchedule:
+    def _schedule(self, member: MemberState, epoch: int) -> EpochSchedule:
         if epoch not in self._schedules:
             counts = {relay.key: member.wallet.posting_tokens(epoch, relay.key) for relay in _relays(member)}
             self._schedules = {epoch: EpochSchedule.of(member.identity.secret, member.federation, epoch, counts)}
@@ -212,7 +218,7 @@ class Engine:
             await renewal.run()
 
 
-def _relays(member: Member) -> list[Relay]:
+def _relays(member: MemberState) -> list[Relay]:
     """The home relay, and those that contacts are on, if there is a token to post with."""
-    keys = {contact["relay"] for contact in member.contacts.book.values()} | {member.federation.home.key}
+    keys = {contact.relay for contact in member.contacts.book.values()} | {member.federation.home.key}
     return [relay for relay in member.federation.relays if relay.key in keys]

@@ -15,7 +15,7 @@ from tessera.release import Release, version_text
 
 from ..errors import IntegrityError, InvalidInput
 from ..protocol import releases
-from ..protocol.federation import Federation, Relay
+from ..protocol.federation import CLOCK_ROUNDS, Federation, Relay
 from ..protocol.parameter_sets import ParameterSets
 from ..relay.ledger import LedgerAnswers
 from .archive import AuditArchive
@@ -85,7 +85,7 @@ def _take_parameters(sets: ParameterSets, answers: LedgerAnswers, own_round: int
     except IntegrityError as error:
         findings.append(Finding(True, f"the relay's parameters: {error.message}"))
     apart = answers.open_round - own_round
-    if abs(apart) > 1:
+    if abs(apart) > CLOCK_ROUNDS:
         findings.append(Finding(False, f"the relay's clock is {abs(apart)} rounds off this computer's: check both"))
     return findings
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import IntegrityError, UsageError
-from ..member import meeting
+from ..member import address_book, meeting
 from ..member.meeting import Step
-from ..member.member import Member
+from ..member.state import MemberState
 from ..protocol.limits import check_name
 from . import meeting_dialog
 from .card_exchange import CARD_PREFIX, STDIN, card_text, check_new_file, deliver
@@ -66,7 +66,7 @@ def contact_add(
         _meet_in_folder(opener, via, _a_name(name_or_card, text), rekey=False)
         return
 
-    def make(member: Member) -> Step:
+    def make(member: MemberState) -> Step:
         return meeting.begin(member, name_or_card) if text is None else meeting.take(member, text, called)
 
     _go_on(opener, make, no_wait, out, as_json)
@@ -95,7 +95,7 @@ def contact_rekey(
         return
     text = None if card is None else card_text(card)
 
-    def make(member: Member) -> Step:
+    def make(member: MemberState) -> Step:
         if text is not None:
             return meeting.rekey(member, text, contact)
         return meeting.begin(member, contact, rekey=True)
@@ -139,7 +139,7 @@ def _go_on(
     check_new_file(out)
     with opener() as member:
         step = make(member)
-        words = None if step.awaits else member.words(step.name)
+        words = None if step.awaits else list(member.contacts.get(step.name).words)
     _show_step(step, words, out, as_json)
 
 
@@ -176,7 +176,7 @@ def contact_verify(
         meeting_dialog.compare(opener, name)
         return
     with opener() as member:
-        own = member.words(name)
+        own = list(member.contacts.get(name).words)
         if words is None:
             raise UsageError(
                 "there is no terminal to ask on", "give the words the other side reads: --words 'SIX WORDS'"
@@ -185,7 +185,7 @@ def contact_verify(
             raise IntegrityError(
                 f"these are not the words of {name}", f"do not write to {name}: tessera contact remove {name}"
             )
-        member.verify(name)
+        address_book.verify(member, name)
     show({"contact": name, "verified": True, "words": own}, f"{name} is verified.", as_json)
 
 
@@ -213,11 +213,11 @@ def contact_show(name: ContactName, home: Home, passphrase_file: PassphraseFile 
     show(found, f"{text}\nRelay      {found['relay']}", as_json)
 
 
-def _contact(member: Member, name: str) -> dict[str, Any]:
+def _contact(member: MemberState, name: str) -> dict[str, Any]:
     contact = member.contacts.get(name)
-    relay = member.federation.relay_with_key(contact["relay"]).name
-    facts = {"name": name, "verified": contact["verified"], "words": contact["words"], "key": contact["key"]}
-    return {**facts, "relay": relay, "blocked": bool(contact.get("blocked"))}
+    relay = member.federation.relay_with_key(contact.relay).name
+    facts = {"name": name, "verified": contact.verified, "words": contact.words, "key": contact.key}
+    return {**facts, "relay": relay, "blocked": contact.blocked}
 
 
 def _state(contact: dict[str, Any]) -> str:
@@ -237,7 +237,7 @@ def contact_rename(
     """Call a contact otherwise. The name is yours: nobody else sees it."""
     check_name("the name", new)
     with open_member(home, passphrase_file) as member:
-        member.rename_contact(name, new)
+        address_book.rename(member, name, new)
     show({"contact": new, "was": name}, f"{name} is called {new} now.", as_json)
 
 
@@ -245,7 +245,7 @@ def contact_rename(
 def contact_block(name: ContactName, home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Pass over what a contact sends, and send it nothing. It does not notice."""
     with open_member(home, passphrase_file) as member:
-        member.block_contact(name)
+        address_book.block(member, name)
     show({"contact": name, "blocked": True}, f"{name} is blocked. Undo: tessera contact unblock {name}", as_json)
 
 
@@ -255,7 +255,7 @@ def contact_unblock(
 ) -> None:
     """Listen to a contact again. What it sent meanwhile stays unread."""
     with open_member(home, passphrase_file) as member:
-        member.block_contact(name, blocked=False)
+        address_book.block(member, name, blocked=False)
     show({"contact": name, "blocked": False}, f"{name} is not blocked any more.", as_json)
 
 
@@ -272,8 +272,8 @@ def contact_remove(
     """Forget a contact, its keys and what waits for it, for good."""
     with open_member(home, passphrase_file) as member:
         if only_meeting:
-            member.abandon_meeting(name)
+            meeting.abandon(member, name)
         else:
-            member.remove_contact(name)
+            address_book.remove(member, name)
     what = f"The meeting with {name}" if only_meeting else name
     show({"contact": name, "removed": True}, f"{what} is forgotten.", as_json)

@@ -30,8 +30,11 @@ from ..errors import InvalidInput, NotPermitted, TesseraError
 from ..issuer import organisation
 from ..issuer.issuer import Issuer
 from ..issuer.store import FEDERATION_CARD
-from ..member.fetching import FetchReport
-from ..member.member import Member
+from ..member import composing, meeting, token_exchange
+from ..member.fetching import Fetcher, FetchReport
+from ..member.relay_sessions import RelaySessions
+from ..member.sending import Sender
+from ..member.state import MemberState
 from ..planning import plan
 from ..relay.process import RelayProcess
 
@@ -180,15 +183,19 @@ async def converse(directory: Path, passphrase: str, issuer: Issuer, lines: list
     """Two members join, meet, and send each other the lines in turn."""
     card = issuer.federation_card
     with (
-        Member.create(directory / "alice", "alice", card, passphrase) as alice,
-        Member.create(directory / "bob", "bob", card, passphrase) as bob,
+        MemberState.create(directory / "alice", "alice", card, passphrase) as alice,
+        MemberState.create(directory / "bob", "bob", card, passphrase) as bob,
     ):
         for member in (alice, bob):
             issuer.admit(member.card())
-            console.print(f"{member.identity.name} joined; tokens by epoch: {dict(member.fetch_tokens(issuer))}")
-        bob.accept(alice.confirm(bob.answer(alice.invite("bob"), "alice")))
-        console.print(f"alice reads: [bold]{' '.join(alice.words('bob'))}[/]")
-        console.print(f"bob reads:   [bold]{' '.join(bob.words('alice'))}[/]   the same, so nobody is in between")
+            console.print(
+                f"{member.identity.name} joined; tokens by epoch: {dict(token_exchange.fetch(member, issuer))}"
+            )
+        _, confirm = meeting.confirm(alice, meeting.answer(bob, meeting.invite(alice, "bob"), "alice"))
+        meeting.accept(bob, confirm)
+        console.print(f"alice reads: [bold]{' '.join(alice.contacts.get('bob').words)}[/]")
+        words = " ".join(bob.contacts.get("alice").words)
+        console.print(f"bob reads:   [bold]{words}[/]   the same, so nobody is in between")
         talk = Talk(issuer, alice, bob)
         await talk.exchange(lines)
         return talk.story
@@ -197,7 +204,7 @@ async def converse(directory: Path, passphrase: str, issuer: Issuer, lines: list
 class Talk:
     """The exchange between two members who know each other."""
 
-    def __init__(self, issuer: Issuer, alice: Member, bob: Member) -> None:
+    def __init__(self, issuer: Issuer, alice: MemberState, bob: MemberState) -> None:
         self.story = Story()
         self._issuer = issuer
         self._turns = ((alice, "bob"), (bob, "alice"))
@@ -215,12 +222,15 @@ class Talk:
         # One round more than the clock says: the relay's may be ahead.
         await self._fetch_to(max(member.round() for member in self._members) + 2)
 
-    async def _send(self, sender: Member, contact: str, line: str) -> None:
-        sender.queue(contact, line)
+    async def _send(self, sender: MemberState, contact: str, line: str) -> None:
+        """All at once, whatever the day's budget says: nobody has to be hidden here."""
+        composing.queue(sender, contact, line)
+        posting = Sender(sender, RelaySessions(sender))
         while len(sender.outbox):
             self._renew_tokens()
             try:
-                await sender.resend()
+                while await posting.post_one(sender.federation.home):
+                    pass
             except NotPermitted:
                 await self._next_epoch(sender)
 
@@ -229,10 +239,10 @@ class Talk:
         for member in self._members:
             if member.epoch() > self._renewed:
                 with contextlib.suppress(NotPermitted):
-                    member.fetch_tokens(self._issuer)
+                    token_exchange.fetch(member, self._issuer)
         self._renewed = max(member.epoch() for member in self._members)
 
-    async def _next_epoch(self, sender: Member) -> None:
+    async def _next_epoch(self, sender: MemberState) -> None:
         """The epoch's posts are used up: keep reading until the next one opens."""
         used = sender.epoch()
         while sender.epoch() == used:
@@ -244,9 +254,9 @@ class Talk:
             while member.inbox.next_round < end:
                 await asyncio.sleep(member.seconds_to_next_round() + 0.2)
                 self._renew_tokens()
-                self._take(member, await member.fetch())
+                self._take(member, await Fetcher(member, RelaySessions(member)).fetch())
 
-    def _take(self, member: Member, report: FetchReport) -> None:
+    def _take(self, member: MemberState, report: FetchReport) -> None:
         self.story.received[member.identity.name] += [message.text for message in report.messages]
         self.story.published.update(report.rounds)
         self.story.records += report.records_matched

@@ -19,9 +19,10 @@ from ..clock import short_local_time
 from ..errors import RelayRefused, Unreachable, UsageError
 from ..keys import passphrase
 from ..keys.keystore import Secret
-from ..member.fetching import FetchReport
+from ..member.fetching import Fetcher, FetchReport
 from ..member.inbox import Message
-from ..member.member import KEYSTORE_NAME, Member
+from ..member.relay_sessions import RelaySessions
+from ..member.state import KEYSTORE_NAME, MemberState
 from ..text import count, printable
 from . import attachments, progress
 from .options import Home, Json, PassphraseFile
@@ -170,8 +171,8 @@ def _follow_once(home: Path, phrase: Secret, as_json: bool) -> float:
 
 def _fetch_once(home: Path, phrase: Secret) -> tuple[FetchReport, float]:
     """The report, and the seconds until some moment soon after the next round is sealed: not all come at once."""
-    with Member.open(home, phrase) as member:
-        report = asyncio.run(member.fetch())
+    with MemberState.open(home, phrase) as member:
+        report = asyncio.run(Fetcher(member, RelaySessions(member)).fetch())
         jitter = random.uniform(0.5, max(1.0, min(JITTER_SECONDS, member.federation.newest.round_seconds / 4)))
         return report, member.seconds_to_next_round() + jitter
 

@@ -18,10 +18,10 @@ from ..errors import InvalidInput, TryLater, UsageError
 from ..issuer.issuer import Issuer
 from ..issuer.store import KEYSTORE
 from ..keys import passphrase
-from ..member import issuer_visit, joining, joining_files
+from ..member import issuer_visit, joining, joining_files, token_exchange
 from ..member.issuer_visit import VisitReport
 from ..member.joining_files import FileStep
-from ..member.member import Member
+from ..member.state import MemberState
 from ..protocol import card_files, cards
 from ..protocol.invitation import Invitation
 from ..protocol.limits import check_name
@@ -29,7 +29,6 @@ from ..text import count
 from .card_exchange import CARD_PREFIX, STDIN, card_text, check_new_file, deliver
 from .opening import open_member
 from .options import (
-    CardIn,
     CardOut,
     FederationCard,
     Home,
@@ -129,7 +128,7 @@ def _join_with(invitation: Invitation, desk: Desk, out: Path | None) -> None:
         _show_joined(member, report, new, desk)
 
 
-def _member_of(invitation: Invitation, desk: Desk) -> Member:
+def _member_of(invitation: Invitation, desk: Desk) -> MemberState:
     """The identity that this invitation began, or a new one."""
     if joining.has_identity(desk.home):
         member = open_member(desk.home, desk.passphrase_file)
@@ -146,7 +145,7 @@ def _member_of(invitation: Invitation, desk: Desk) -> Member:
     return joining.begin(desk.home, invitation, card, passphrase.obtain(desk.passphrase_file, confirm=True))
 
 
-def _visits(member: Member, desk: Desk) -> VisitReport:
+def _visits(member: MemberState, desk: Desk) -> VisitReport:
     """Go to the issuer, and again soon if it says so; other commands have the keystore meanwhile."""
     tokens: list[tuple[int, int]] = []
     for left in reversed(range(VISITS)):
@@ -168,7 +167,7 @@ def _visits(member: Member, desk: Desk) -> VisitReport:
     return report
 
 
-def _show_joined(member: Member, report: VisitReport, new: bool, desk: Desk) -> None:
+def _show_joined(member: MemberState, report: VisitReport, new: bool, desk: Desk) -> None:
     name, office, home = member.identity.name, member.federation.name, member.federation.home.name
     lines = [
         f"You {'have joined' if new else 'are a member of'} {office} as {name}. Your mailbox is on the relay {home}."
@@ -179,7 +178,7 @@ def _show_joined(member: Member, report: VisitReport, new: bool, desk: Desk) -> 
     show({**result, **_figures(member, report)}, "\n".join(lines), desk.as_json)
 
 
-def _when(member: Member, report: VisitReport) -> str:
+def _when(member: MemberState, report: VisitReport) -> str:
     """When this member can talk, and why not now."""
     moment = issuer_visit.talk_from(member)
     if moment is None:
@@ -190,7 +189,7 @@ def _when(member: Member, report: VisitReport) -> str:
     return f"You can talk from {local_time(moment)} on: access is given out one epoch ahead, to all members alike."
 
 
-def _figures(member: Member, report: VisitReport) -> dict[str, Any]:
+def _figures(member: MemberState, report: VisitReport) -> dict[str, Any]:
     refused = [{"epoch": epoch, "error": error.message, "hint": error.hint} for epoch, error in report.refusals]
     tokens = [{"epoch": epoch, "tokens": number} for epoch, number in report.tokens]
     moments = {"talk_from": issuer_visit.talk_from(member), "access_until": issuer_visit.access_until(member)}
@@ -208,7 +207,7 @@ def _go_on_with(answer: str, desk: Desk, out: Path | None) -> None:
         _deliver_step(member, joining_files.step(member, answer), desk, out)
 
 
-def _deliver_step(member: Member, step: FileStep, desk: Desk, out: Path | None) -> None:
+def _deliver_step(member: MemberState, step: FileStep, desk: Desk, out: Path | None) -> None:
     """Show what a file brought, and write or print the next one."""
     lines = [f"IT writes: {remark}" for remark in step.remarks[1:]]
     lines += [f"{count(number, 'token')} for epoch {epoch}." for epoch, number in step.tokens]
@@ -245,21 +244,9 @@ def member_new(
     def make() -> tuple[str, dict[str, Any], str]:
         federation_card = card_text(federation)
         phrase = passphrase.obtain(passphrase_file, confirm=True)
-        with Member.create(home, name, federation_card, phrase) as member:
+        with MemberState.create(home, name, federation_card, phrase) as member:
             result = {"name": name, "key": member.identity.key, "federation": member.federation.name}
             return member.card(), result, "Give this member card to IT, then: tessera token renew"
-
-    deliver(out, as_json, make)
-
-
-@member_app.command("card")
-def member_card(home: Home, out: CardOut = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
-    """Write the member card for IT once more."""
-
-    def make() -> tuple[str, dict[str, Any], str]:
-        with open_member(home, passphrase_file) as member:
-            result = {"name": member.identity.name, "key": member.identity.key, "federation": member.federation.name}
-            return member.card(), result, "Give this member card to IT."
 
     deliver(out, as_json, make)
 
@@ -305,55 +292,9 @@ def token_fetch(
         open_member(home, passphrase_file) as member,
         Issuer.open(issuer, passphrase.secret_for(issuer / KEYSTORE, issuer_passphrase_file)) as open_issuer,
     ):
-        fetched = member.fetch_tokens(open_issuer, relay)
+        fetched = token_exchange.fetch(member, open_issuer, relay)
     text = "\n".join(f"{count(number, 'token')} for epoch {epoch}" for epoch, number in fetched)
     show({"fetched": [{"epoch": epoch, "tokens": number} for epoch, number in fetched]}, text, as_json)
-
-
-@token_app.command("request", hidden=True)
-def token_request(
-    home: Home,
-    epoch: Annotated[
-        int | None, typer.Option("--epoch", help="The epoch; the first that is wanted if not given.")
-    ] = None,
-    count: Annotated[
-        int | None, typer.Option("--count", min=1, help="How many; as many as possible if not given.")
-    ] = None,
-    relay: HomeRelay = None,
-    out: CardOut = None,
-    passphrase_file: PassphraseFile = None,
-    as_json: Json = False,
-) -> None:
-    """Ask IT for tokens: make the request card."""
-
-    def make() -> tuple[str, dict[str, Any], str]:
-        with open_member(home, passphrase_file) as member:
-            card = member.request_tokens(epoch, relay, count)
-            return card, {}, "Pass it to IT; take what comes back with: tessera token challenge"
-
-    deliver(out, as_json, make)
-
-
-@token_app.command("challenge", hidden=True)
-def token_challenge(
-    card: CardIn, home: Home, out: CardOut = None, passphrase_file: PassphraseFile = None, as_json: Json = False
-) -> None:
-    """Take IT's offer and make the challenge card."""
-
-    def make() -> tuple[str, dict[str, Any], str]:
-        with open_member(home, passphrase_file) as member:
-            challenge = member.challenge_tokens(card_text(card))
-            return challenge, {}, "Pass it to IT; take what comes back with: tessera token finish"
-
-    deliver(out, as_json, make)
-
-
-@token_app.command("finish", hidden=True)
-def token_finish(card: CardIn, home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
-    """Take IT's answer: the tokens are yours."""
-    with open_member(home, passphrase_file) as member:
-        epoch, number = member.finish_tokens(card_text(card))
-    show({"epoch": epoch, "tokens": number}, f"{count(number, 'token')} for epoch {epoch}", as_json)
 
 
 @token_app.command("list")

@@ -17,8 +17,10 @@ from ..errors import TesseraError
 from ..issuer.store import KEYSTORE, KIND
 from ..keys import passphrase, unlocking
 from ..keys.keystore import Keystore
-from ..member import member
-from ..member.member import Member
+from ..member import backup as backups
+from ..member import state
+from ..member.relay_sessions import RelaySessions
+from ..member.state import MemberState
 from ..text import count
 from .options import Home, Json, NewPassphrase, PassphraseFile
 from .output import show
@@ -47,7 +49,7 @@ def unlock(
     of your own. Programs that run as you could ask for it; nobody else.
     """
     seconds = duration.seconds(for_time) if for_time else config.load().unlock_seconds
-    path, kind = home / member.KEYSTORE_NAME, member.KIND
+    path, kind = home / state.KEYSTORE_NAME, state.KIND
     if issuer_directory is not None:
         path, kind = issuer_directory / KEYSTORE, KIND
     with Keystore.open(path, passphrase.obtain(passphrase_file, confirm=False), kind) as store:
@@ -77,8 +79,8 @@ def backup(
     will be written to you, until your contacts make new keys with you. Make a new one from time to time: contacts you
     meet later are not in it.
     """
-    with Member.open(home, passphrase.secret_for(home / member.KEYSTORE_NAME, passphrase_file)) as own:
-        own.back_up(file, passphrase.ask_anew() if new_passphrase else None)
+    with MemberState.open(home, passphrase.secret_for(home / state.KEYSTORE_NAME, passphrase_file)) as own:
+        backups.write(own, file, passphrase.ask_anew() if new_passphrase else None)
         contacts = len(own.contacts.book)
     text = f"{file} written, with {count(contacts, 'contact')}. It opens with {_whose(new_passphrase)}."
     show({"path": str(file), "contacts": contacts}, text, as_json)
@@ -102,8 +104,8 @@ def restore(
     """
     phrase = passphrase.obtain(passphrase_file, confirm=False)
     chosen = passphrase.ask_anew() if new_passphrase else phrase
-    found = Member.restore(file, phrase, home, chosen)
-    with Member.open(home, chosen) as own:
+    found = backups.restore(file, phrase, home, chosen)
+    with MemberState.open(home, chosen) as own:
         reached = _reach_relay(own)
         ends, epoch = own.hold.ends_at() if reached else None, own.epoch()
         earliest = own.hold.earliest(own.now())
@@ -118,10 +120,10 @@ def restore(
     show(result | {"token_epochs": found.token_epochs}, "\n".join(lines), as_json)
 
 
-def _reach_relay(own: Member) -> bool:
+def _reach_relay(own: MemberState) -> bool:
     """A relay confirms the clock; from then on it is known when sending is safe."""
     try:
-        asyncio.run(own.status())
+        asyncio.run(RelaySessions(own).status())
     except TesseraError:
         return False
     return True

@@ -15,13 +15,13 @@ import typer
 
 from .. import files, qr
 from ..errors import IntegrityError, InvalidInput, NotPermitted, TesseraError, UsageError
-from ..member import meeting
+from ..member import address_book, meeting
 from ..member.meeting import ANSWER, CONFIRM, INVITE, Step
-from ..member.member import Member
+from ..member.state import MemberState
 from ..protocol import cards
 from .card_exchange import CARD_PREFIX
 
-OpenMember = Callable[[], AbstractContextManager[Member]]
+OpenMember = Callable[[], AbstractContextManager[MemberState]]
 
 POLL_SECONDS = 1.0
 SETTLE_POLLS = 10  # a shared folder may show a file before all of it is there
@@ -112,7 +112,7 @@ def _is_whole(text: str) -> bool:
 def compare(open_member: OpenMember, name: str) -> None:
     """Show the six words and ask. Only a yes makes the contact a verified one."""
     with open_member() as member:
-        words = member.words(name)
+        words = member.contacts.get(name).words
     say()
     say(f"Six words:  {' '.join(words)}")
     say(f"Call {name}, or meet: read them to each other. Whoever stands between you two has other words.")
@@ -121,7 +121,7 @@ def compare(open_member: OpenMember, name: str) -> None:
         say(f"Not compared yet. When you have: tessera contact verify {name}")
     elif answer:
         with open_member() as member:
-            member.verify(name)
+            address_book.verify(member, name)
         say(f"{name} is verified. Write with: tessera send {name} TEXT")
     else:
         _words_differ(open_member, name)
@@ -134,7 +134,7 @@ def _words_differ(open_member: OpenMember, name: str) -> None:
     )
     if _yes_or_no(f"Forget {name} and these keys? [y/n] "):
         with open_member() as member:
-            member.remove_contact(name)
+            address_book.remove(member, name)
         raise IntegrityError(
             f"the six words were not the same, and {name} is forgotten",
             f"meet again, and pass the cards on another way: tessera contact add {name}",
@@ -176,7 +176,7 @@ class Folder:
             self._clear(step.meeting)
         return step
 
-    def _first_step(self, member: Member, name: str, rekey: bool) -> Step:
+    def _first_step(self, member: MemberState, name: str, rekey: bool) -> Step:
         standing = meeting.under_way(member, name)
         if standing is not None:
             return standing

@@ -8,21 +8,21 @@ from ..issuer.issuer import Issuer
 from ..issuer.store import KEYSTORE
 from ..keys import passphrase
 from ..keys.keystore import Secret
-from ..member.member import KEYSTORE_NAME, Member
+from ..member.state import KEYSTORE_NAME, MemberState
 
 
-def open_member(home: Path, passphrase_file: Path | None) -> Member:
-    return Member.open(home, passphrase.secret_for(home / KEYSTORE_NAME, passphrase_file))
+def open_member(home: Path, passphrase_file: Path | None) -> MemberState:
+    return MemberState.open(home, passphrase.secret_for(home / KEYSTORE_NAME, passphrase_file))
 
 
-def member_opener(home: Path, passphrase_file: Path | None) -> Callable[[], Member]:
+def member_opener(home: Path, passphrase_file: Path | None) -> Callable[[], MemberState]:
     """For commands that open the keystore several times: the passphrase is obtained once, at the first."""
     known: list[Secret] = []
 
-    def opened() -> Member:
+    def opened() -> MemberState:
         if not known:
             known.append(passphrase.secret_for(home / KEYSTORE_NAME, passphrase_file))
-        return Member.open(home, known[0])
+        return MemberState.open(home, known[0])
 
     return opened
 

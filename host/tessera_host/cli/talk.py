@@ -14,6 +14,7 @@ import typer
 from ..agent.client import Client
 from ..agent.link import AgentLink
 from ..clock import short_local_time
+from ..member.relay_sessions import RelaySessions
 from ..text import count
 from .opening import open_member
 from .options import Home, HomeRelay, Json, PassphraseFile
@@ -66,7 +67,7 @@ def first_moment(unix_seconds: int | None) -> str:
 def status(home: Home, relay: HomeRelay = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Ask a relay for its round, parameters and curve tier, and compare clocks."""
     with open_member(home, passphrase_file) as member:
-        found = asyncio.run(member.status(relay))
+        found = asyncio.run(RelaySessions(member).status(relay))
         waiting = len(member.outbox)
     info = asdict(found.info)
     result = {"relay": found.relay, **info, "epoch": found.epoch, "own_round": found.own_round}

@@ -1,6 +1,6 @@
 """The command that brings new code to a relay over the network: `tessera relay update`.
 
-Owns what is typed and shown. The dialog is staging.py's, the connection member.py's.
+Owns what is typed and shown. How the relay gets it is relay_update.py's.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from tessera.release import version_text
 
+from ..member import relay_update as updating
 from ..protocol import releases
 from .opening import open_member
 from .options import Home, Json, PassphraseFile, RelayName
@@ -43,7 +44,7 @@ def relay_update(
         with Progress(disable=not sys.stderr.isatty(), transient=True) as progress:
             task = progress.add_task(f"{name}: code", total=len(artifact))
             wait = asyncio.run(
-                member.update_relay(name, release, artifact, lambda done, _: progress.update(task, completed=done))
+                updating.update(member, name, release, artifact, lambda done, _: progress.update(task, completed=done))
             )
     version = version_text(release.version)
     text = [

@@ -1,7 +1,7 @@
 """The client accountant: what a member's own day of deliveries says to whoever sees every published count.
 
 Owns the count of records that left in the last 24 hours, the office's budget for them and when the next one fits. How
-deliveries add up is `composition`'s, who asks before posting is `sending`'s business.
+deliveries add up is `composition`'s business. Those who post ask before they do.
 
 A record counts as soon as it may have left, also if no answer came: the relay may have published it.
 """

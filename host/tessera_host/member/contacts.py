@@ -8,8 +8,7 @@ few enough to search for a key that makes them agree.
 """
 
 import secrets
-from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -22,6 +21,9 @@ from ..protocol import cards
 from ..protocol.federation import Federation
 from ..protocol.identity import Identity
 from ..protocol.records import ReceivingChain, SendingChain
+from .schema import AnswerMeeting, Contact, Contacts, FinishedMeeting, InviteMeeting, Received
+
+T = TypeVar("T")
 
 WORDS = 6
 WORD_BITS = 11
@@ -84,22 +86,19 @@ def public_x(secret: bytes) -> bytes:
 
 
 class ContactBook:
-    """A view of the keystore's map `{"book", "invites", "answers", "finished"}`: contacts by name, open meetings by the
-    hash of the own card, meetings that made a contact by the hash of the answer."""
+    """A view of the keystore's contacts and meetings."""
 
-    def __init__(self, state: dict[str, Any], identity: Identity, federation: Federation) -> None:
-        state.setdefault("finished", {})
+    def __init__(self, state: Contacts, identity: Identity, federation: Federation) -> None:
         self._state = state
         self._identity = identity
         self._federation = federation
 
     @property
-    def book(self) -> dict[str, dict[str, Any]]:
-        """name → {key, mailbox, relay, words, verified, send, receive}."""
-        contacts: dict[str, dict[str, Any]] = self._state["book"]
-        return contacts
+    def book(self) -> dict[str, Contact]:
+        """By name."""
+        return self._state.book
 
-    def get(self, name: str) -> dict[str, Any]:
+    def get(self, name: str) -> Contact:
         """Raises UsageError."""
         if name not in self.book:
             known = ", ".join(sorted(self.book)) or "none yet; begin with 'tessera contact add NAME'"
@@ -108,28 +107,26 @@ class ContactBook:
 
     def check_recipient(self, name: str) -> None:
         """Raises UsageError for nobody's name, NotPermitted for a contact that is blocked."""
-        if self.get(name).get("blocked"):
+        if self.get(name).blocked:
             raise NotPermitted(f"{name} is blocked", f"'tessera contact unblock {name}' first")
 
     def meetings(self) -> list[dict[str, str]]:
         """For people: whom this member is about to meet, and which card is next."""
-        kinds = (("invites", "answer"), ("answers", "confirm"))
         return [
-            {"name": meeting["name"], "waiting_for": card}
-            for kind, card in kinds
-            for meeting in self._state[kind].values()
+            {"name": meeting.name, "waiting_for": "answer" if isinstance(meeting, InviteMeeting) else "confirm"}
+            for meeting in self.open_meetings()
         ]
 
     def verify(self, name: str) -> None:
         """The user says that the words are the same on both sides."""
-        self.get(name)["verified"] = True
+        self.get(name).verified = True
 
     def block(self, name: str, blocked: bool) -> None:
         """Whether this contact's records are passed over."""
         contact = self.get(name)
-        contact["blocked"] = blocked
+        contact.blocked = blocked
         if not blocked:
-            contact["received"]["resync"] = True  # what came meanwhile is not lost, it was not wanted
+            contact.received.resync = True  # what came meanwhile is not lost, it was not wanted
 
     def rename(self, name: str, new: str) -> None:
         """Call a contact otherwise; nobody else learns of it."""
@@ -137,7 +134,7 @@ class ContactBook:
         self._check_name(new)
         self.book[new] = self.book.pop(name)
         for meeting in [*self.open_meetings(contact=name), *self._finished.values()]:
-            meeting["name"] = new if meeting["name"] == name else meeting["name"]
+            meeting.name = new if meeting.name == name else meeting.name
 
     def remove(self, name: str) -> None:
         """Forget a contact and its keys, and every meeting with it, for good."""
@@ -148,40 +145,35 @@ class ContactBook:
 
     def abandon(self, name: str) -> bool:
         """Forget the meetings under way with this name; whether there were any."""
-        count = 0
-        for kind in ("invites", "answers"):
-            kept = {key: meeting for key, meeting in self._state[kind].items() if meeting["name"] != name}
-            count += len(self._state[kind]) - len(kept)
-            self._state[kind] = kept
-        return count > 0
+        state, found = self._state, bool(self.open_meetings(contact=name))
+        state.invites = {key: meeting for key, meeting in state.invites.items() if meeting.name != name}
+        state.answers = {key: meeting for key, meeting in state.answers.items() if meeting.name != name}
+        return found
 
     # -- what meetings there are, for `meeting`
 
     @property
-    def _finished(self) -> dict[bytes, dict[str, Any]]:
-        finished: dict[bytes, dict[str, Any]] = self._state["finished"]
-        return finished
+    def _finished(self) -> dict[bytes, FinishedMeeting]:
+        return self._state.finished
 
-    def open_meetings(self, contact: str | None = None) -> list[dict[str, Any]]:
-        """The open meetings, with one contact only if one is named: `name`, `payload` of the own card, and `invite`
-        (payload) where that card is an answer."""
-        meetings = [*self._state["invites"].values(), *self._state["answers"].values()]
-        return [meeting for meeting in meetings if contact in (None, meeting["name"])]
+    def open_meetings(self, contact: str | None = None) -> list[InviteMeeting | AnswerMeeting]:
+        """The open meetings, with one contact only if one is named."""
+        meetings: list[InviteMeeting | AnswerMeeting] = [*self._state.invites.values(), *self._state.answers.values()]
+        return [meeting for meeting in meetings if contact in (None, meeting.name)]
 
-    def finished_by_answer(self, answer_hash: bytes) -> dict[str, Any] | None:
-        """`name`, `invite` (hash) and `confirm` (the card this side made; None on the answerer's side)."""
+    def finished_by_answer(self, answer_hash: bytes) -> FinishedMeeting | None:
         return self._finished.get(answer_hash)
 
-    def finished_by_invite(self, invite_hash: bytes) -> dict[str, Any] | None:
-        return next((meeting for meeting in self._finished.values() if meeting["invite"] == invite_hash), None)
+    def finished_by_invite(self, invite_hash: bytes) -> FinishedMeeting | None:
+        return next((meeting for meeting in self._finished.values() if meeting.invite == invite_hash), None)
 
     def _finish(self, name: str, answer_hash: bytes, invite_hash: bytes, confirm: str | None) -> None:
         """Remember it for who passes a card again; one meeting a contact."""
         self._forget_finished(name)
-        self._finished[answer_hash] = {"name": name, "invite": invite_hash, "confirm": confirm}
+        self._finished[answer_hash] = FinishedMeeting(name, invite_hash, confirm)
 
     def _forget_finished(self, name: str) -> None:
-        self._state["finished"] = {key: old for key, old in self._finished.items() if old["name"] != name}
+        self._state.finished = {key: old for key, old in self._finished.items() if old.name != name}
 
     # -- the inviter's side
 
@@ -192,26 +184,27 @@ class ContactBook:
         nonce = secrets.token_bytes(32)
         terms = {"federation": self._federation.id, "digest": self._federation.digest, "epoch": epoch}
         text = cards.encode("invite", {**terms, "commit": commitment(x, nonce), **self._own_fields()})
-        self._remember("invite", text, {"name": name, "x": secret, "nonce": nonce, "rekey": rekey})
+        payload = cards.decode(text).payload
+        self._state.invites[hashes.tagged("invite", payload)] = InviteMeeting(name, payload, secret, nonce, rekey)
         return text
 
     def confirm(self, text: str) -> tuple[str, str]:
         """Take the answer to an invite: (name of the new contact, confirm card)."""
         card = cards.decode(text, "answer")
-        answer, meeting = card.fields, self._meeting("invite", card.fields["invite"])
-        invite = cards.decode_payload("invite", meeting["payload"])
+        answer, meeting = card.fields, _expected("invite", self._state.invites.get(card.fields["invite"]))
+        invite = cards.decode_payload("invite", meeting.payload)
         self._check_same_parameters(invite["digest"])
-        self._check_peer(answer, meeting["name"], meeting.get("rekey", False))
-        first = first_transcript(meeting["payload"], answer)
+        self._check_peer(answer, meeting.name, meeting.rekey)
+        first = first_transcript(meeting.payload, answer)
         _check_signature(answer["sig"], first, answer["key"])
-        x = public_x(meeting["x"])
-        met = Meeting(second_transcript(first, answer, x, meeting["nonce"]), agree(meeting["x"], answer["x"]))
-        confirm = self._confirm_card(card.payload, x, meeting["nonce"], met.transcript)
+        x = public_x(meeting.x)
+        met = Meeting(second_transcript(first, answer, x, meeting.nonce), agree(meeting.x, answer["x"]))
+        confirm = self._confirm_card(card.payload, x, meeting.nonce, met.transcript)
         sending, receiving = met.roots()
-        self._enrol(meeting["name"], answer, met, invite["epoch"], sending, receiving)
-        del self._state["invites"][answer["invite"]]
-        self._finish(meeting["name"], hashes.tagged("answer", card.payload), answer["invite"], confirm)
-        return meeting["name"], confirm
+        self._enrol(meeting.name, answer, met, invite["epoch"], sending, receiving)
+        del self._state.invites[answer["invite"]]
+        self._finish(meeting.name, hashes.tagged("answer", card.payload), answer["invite"], confirm)
+        return meeting.name, confirm
 
     def _confirm_card(self, answer: bytes, x: bytes, nonce: bytes, transcript: bytes) -> str:
         fields = {"answer": hashes.tagged("answer", answer), "x": x, "nonce": nonce}
@@ -227,13 +220,14 @@ class ContactBook:
         name = name or str(invite["name"])
         self._check_invite(invite, epoch)
         self._check_peer(invite, name, rekey)
-        if any(meeting["invite"] == card.payload for meeting in self._state["answers"].values()):
+        if any(meeting.invite == card.payload for meeting in self._state.answers.values()):
             raise InvalidInput("you have answered this invite already", "pass that answer on, or ask for a new invite")
         self._check_name(name, rekey)
         secret, x = _fresh_x()
         answer = self._answer_card(card.payload, x)
-        meeting = {"name": name, "x": secret, "invite": card.payload, "round": round_, "rekey": rekey}
-        self._remember("answer", answer, meeting)
+        payload = cards.decode(answer).payload
+        meeting = AnswerMeeting(name, payload, secret, card.payload, round_, rekey)
+        self._state.answers[hashes.tagged("answer", payload)] = meeting
         return name, answer
 
     def _answer_card(self, invite: bytes, x: bytes) -> str:
@@ -243,25 +237,25 @@ class ContactBook:
     def accept(self, text: str) -> tuple[str, int]:
         """Take the confirm card: (name of the new contact, round from which it may have written)."""
         confirm = cards.decode(text, "confirm").fields
-        meeting = self._meeting("answer", confirm["answer"])
-        invite = cards.decode_payload("invite", meeting["invite"])
-        answer = cards.decode_payload("answer", meeting["payload"])
+        meeting = _expected("answer", self._state.answers.get(confirm["answer"]))
+        invite = cards.decode_payload("invite", meeting.invite)
+        answer = cards.decode_payload("answer", meeting.payload)
         self._check_same_parameters(invite["digest"])
-        self._check_peer(invite, meeting["name"], meeting.get("rekey", False))
+        self._check_peer(invite, meeting.name, meeting.rekey)
         if commitment(confirm["x"], confirm["nonce"]) != invite["commit"]:
             raise IntegrityError(
                 "this confirm card does not fit the invite: one of the two was changed on its way",
                 "start again with a new invite",
             )
-        first = first_transcript(meeting["invite"], answer)
+        first = first_transcript(meeting.invite, answer)
         second = second_transcript(first, answer, confirm["x"], confirm["nonce"])
         _check_signature(confirm["sig"], second, invite["key"])
-        met = Meeting(second, agree(meeting["x"], confirm["x"]))
+        met = Meeting(second, agree(meeting.x, confirm["x"]))
         receiving, sending = met.roots()
-        self._enrol(meeting["name"], invite, met, invite["epoch"], sending, receiving)
-        del self._state["answers"][confirm["answer"]]
-        self._finish(meeting["name"], confirm["answer"], hashes.tagged("invite", meeting["invite"]), None)
-        return meeting["name"], int(meeting["round"])
+        self._enrol(meeting.name, invite, met, invite["epoch"], sending, receiving)
+        del self._state.answers[confirm["answer"]]
+        self._finish(meeting.name, confirm["answer"], hashes.tagged("invite", meeting.invite), None)
+        return meeting.name, meeting.round
 
     # -- both
 
@@ -283,19 +277,6 @@ class ContactBook:
                 f"finish that, or 'tessera contact remove {name} --meeting' first",
             )
 
-    def _remember(self, kind: str, card: str, meeting: dict[str, Any]) -> None:
-        """Keep what the next card of this meeting is checked against, under the hash that card names."""
-        payload = cards.decode(card).payload
-        self._state[kind + "s"][hashes.tagged(kind, payload)] = {**meeting, "payload": payload}
-
-    def _meeting(self, kind: str, card_hash: bytes) -> dict[str, Any]:
-        meeting: dict[str, Any] | None = self._state[kind + "s"].get(card_hash)
-        if meeting is None:
-            raise InvalidInput(
-                f"this card belongs to no open {kind} of yours", "it was used already, or it is for someone else"
-            )
-        return meeting
-
     def _check_invite(self, invite: dict[str, Any], epoch: int) -> None:
         if invite["federation"] != self._federation.id:
             raise InvalidInput("this invite is from another federation", "only members of one federation can meet")
@@ -314,7 +295,7 @@ class ContactBook:
         if peer["key"] == self._identity.key:
             raise InvalidInput("this card is your own", "it is for the other side")
         for known, contact in self.book.items():
-            if contact["key"] == peer["key"] and not (rekey and known == name):
+            if contact.key == peer["key"] and not (rekey and known == name):
                 raise NotPermitted(
                     f"this is your contact '{known}'", f"to make new keys with it: tessera contact rekey {known} CARD"
                 )
@@ -325,17 +306,26 @@ class ContactBook:
         self, name: str, peer: dict[str, Any], met: Meeting, epoch: int, sending: bytes, receiving: bytes
     ) -> None:
         before = self.book.get(name)  # with other keys
-        self.book[name] = {
-            "key": peer["key"],
-            "mailbox": peer["mailbox"],
-            "relay": peer["relay"],
-            "words": met.words(self._federation.digest),
-            "verified": False,
-            "send": asdict(SendingChain.start(epoch, sending)),
-            "next_message": before["next_message"] if before else 0,  # what waits has its number already
-            "receive": asdict(ReceivingChain(epoch, receiving)),
-            "received": {"next": 0, "parts": {}, "text": b"", "lost": 0, "resync": before is not None},
-        }
+        self.book[name] = Contact(
+            key=peer["key"],
+            mailbox=peer["mailbox"],
+            relay=peer["relay"],
+            words=met.words(self._federation.digest),
+            verified=False,
+            blocked=False,
+            send=SendingChain.start(epoch, sending),
+            next_message=before.next_message if before else 0,  # what waits has its number already
+            receive=ReceivingChain(epoch, receiving),
+            received=Received(resync=before is not None),
+        )
+
+
+def _expected(kind: str, meeting: T | None) -> T:
+    if meeting is None:
+        raise InvalidInput(
+            f"this card belongs to no open {kind} of yours", "it was used already, or it is for someone else"
+        )
+    return meeting
 
 
 def _check_signature(signature: bytes, message: bytes, key: bytes) -> None:

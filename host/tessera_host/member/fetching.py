@@ -7,18 +7,16 @@ in what was read is the inbox's business.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from tessera.wire import FETCH_ROUNDS
 
 from ..errors import RelayRefused
 from ..protocol import records
 from ..protocol.relay_connection import Batch
+from .fixed_delay import Settling
 from .inbox import Message
-
-if TYPE_CHECKING:
-    from .fixed_delay import Settling
-    from .member import Member, Session, TokenChoice
+from .relay_sessions import RelaySessions, Session, TokenChoice
+from .state import MemberState
 
 # (rounds read, rounds there are to read)
 Progress = Callable[[int, int], None]
@@ -36,58 +34,59 @@ class FetchReport:
 
 
 class Fetcher:
-    """The fetching side of a member. Its parts of the state are asked for anew every time: they may be stale."""
+    """The fetching side of a state. Its parts of the state are asked for anew every time: they may be stale."""
 
-    def __init__(self, member: "Member") -> None:
-        self._member = member
+    def __init__(self, state: MemberState, sessions: RelaySessions) -> None:
+        self._state = state
+        self._sessions = sessions
         self._fetching = asyncio.Lock()  # two tasks that fetch would use one session twice
 
     async def fetch(self, progress: Progress | None = None, take: bool = True) -> FetchReport:
         """Read from where it was left up to the open round. What was read is saved every 16 rounds, so an interrupted
         call loses nothing: its messages come with the next report. With `take` they count as given out."""
-        member, report = self._member, FetchReport()
-        async with self._fetching, member.session(member.federation.home, member.wallet.for_fetching) as session:
+        state, report = self._state, FetchReport()
+        async with self._fetching, self._sessions.session(state.federation.home, state.wallet.for_fetching) as session:
             open_round = session.info.open_round
-            report.rounds_expired = member.inbox.expect(session.info.first_round, open_round)
-            first = member.inbox.next_round
-            while member.inbox.next_round < open_round:
+            report.rounds_expired = state.inbox.expect(session.info.first_round, open_round)
+            first = state.inbox.next_round
+            while state.inbox.next_round < open_round:
                 self._read(await self._next(session), report)
                 if progress:
-                    progress(member.inbox.next_round - first, open_round - first)
-        member.inbox.forget_read()
-        report.messages = member.inbox.take_unread() if take else []
-        member.save()
+                    progress(state.inbox.next_round - first, open_round - first)
+        state.inbox.forget_read()
+        report.messages = state.inbox.take_unread() if take else []
+        state.save()
         return report
 
-    async def slot(self, choose: "TokenChoice", settling: "Settling", most_requests: int) -> FetchReport:
+    async def slot(self, choose: TokenChoice, settling: Settling, most_requests: int) -> FetchReport:
         """The fetch of a round: at least one request, also if there is nothing new, and only so many. What it brings
         is not counted as read by a person. Each request leaves a fixed time after the answer before it."""
-        member, report = self._member, FetchReport()
-        async with self._fetching, member.session(member.federation.home, choose) as session:
+        state, report = self._state, FetchReport()
+        async with self._fetching, self._sessions.session(state.federation.home, choose) as session:
             settling.begin()
             open_round = session.info.open_round
-            report.rounds_expired = member.inbox.expect(session.info.first_round, open_round)
-            member.inbox.go_back_to(open_round - 1)
-            known = len(member.inbox.messages())
+            report.rounds_expired = state.inbox.expect(session.info.first_round, open_round)
+            state.inbox.go_back_to(open_round - 1)
+            known = len(state.inbox.messages())
             for _ in range(most_requests):
-                if member.inbox.next_round >= open_round:
+                if state.inbox.next_round >= open_round:
                     break
                 await settling.done()
                 batches = await self._next(session)
                 settling.begin()
                 self._read(batches, report)
-        member.inbox.forget_read()
-        report.messages = member.inbox.messages()[known:]
-        member.save()
+        state.inbox.forget_read()
+        report.messages = state.inbox.messages()[known:]
+        state.save()
         return report
 
-    async def _next(self, session: "Session") -> list[Batch]:
+    async def _next(self, session: Session) -> list[Batch]:
         """At most 16 rounds of one epoch: the bucket may be another in the next."""
-        member = self._member
-        start = member.inbox.next_round
-        epoch = member.federation.epoch_of(start)
-        end = min(start + FETCH_ROUNDS, session.info.open_round, member.federation.first_round(epoch + 1))
-        bucket = records.bucket_of(member.identity.mailbox, member.federation.governing(epoch).buckets)
+        state = self._state
+        start = state.inbox.next_round
+        epoch = state.federation.epoch_of(start)
+        end = min(start + FETCH_ROUNDS, session.info.open_round, state.federation.first_round(epoch + 1))
+        bucket = records.bucket_of(state.identity.mailbox, state.federation.governing(epoch).buckets)
         batches = await session.connection.fetch(bucket, start, end)
         if not batches:
             raise RelayRefused("the relay does not serve rounds it says are sealed", "try again; if it recurs, tell IT")
@@ -95,6 +94,6 @@ class Fetcher:
 
     def _read(self, batches: list[Batch], report: FetchReport) -> None:
         for batch in batches:
-            report.records_matched += self._member.inbox.read(batch.round, batch.records)
+            report.records_matched += self._state.inbox.read(batch.round, batch.records)
             report.rounds.append((batch.round, len(batch.records)))
-        self._member.save()
+        self._state.save()

@@ -1,18 +1,18 @@
 """What arrived: sealed rounds in, messages out (PROTOCOL §7, the receiver's side).
 
 Owns the place up to which the bucket was read, finding and opening own records, and putting parts in order. Fetching
-is `member`'s. Senders post in order and wait for each acknowledgement, and a round is read as a whole. So a part that
+is `fetching`'s. Senders post in order and wait for each acknowledgement, and a round is read as a whole. So a part that
 is missing when a later message has a part in a round already read will not come any more, and is reported as lost.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from ..errors import IntegrityError
 from ..protocol import records
 from ..protocol.federation import Federation
-from ..protocol.records import ReceivingChain, Step
+from ..protocol.records import Step
+from .schema import Contact, InboxState, Incoming, Received, Stored
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class _Expected:
 
 
 class Inbox:
-    """A view of the keystore's map `{"next_round", "messages"}` and of the contacts' receiving chains."""
+    """A view of the keystore's messages that arrived and of the contacts' receiving chains."""
 
-    def __init__(self, state: dict[str, Any], contacts: dict[str, dict[str, Any]], federation: Federation) -> None:
+    def __init__(self, state: InboxState, contacts: dict[str, Contact], federation: Federation) -> None:
         self._state = state
         self._contacts = contacts
         self._federation = federation
@@ -51,33 +51,32 @@ class Inbox:
     @property
     def next_round(self) -> int:
         """The first round not read yet."""
-        return int(self._state["next_round"])
+        return self._state.next_round
 
     def go_back_to(self, round_: int) -> None:
         """Read again from here: a new contact may have written before it was known. What was read matches nothing."""
-        self._state["next_round"] = max(0, min(self.next_round, round_))
+        self._state.next_round = max(0, min(self.next_round, round_))
 
     def expect(self, first_round: int, open_round: int) -> int:
         """Get ready to read sealed rounds: skip what the relay no longer keeps (gives how many rounds that is),
         derive the tags of every epoch up to the open one, erase those of epochs read."""
         expired = max(0, first_round - self.next_round)
-        self._state["next_round"] += expired
+        self._state.next_round += expired
         last = self._federation.epoch_of(open_round)
         self._expected = {}
         for name, contact in self._contacts.items():
-            chain = self._reach(contact, last)
-            if contact.get("blocked"):
+            self._reach(contact, last)
+            if contact.blocked:
                 continue
-            self._expected |= {s.tag: _Expected(name, epoch, index, s) for epoch, index, s in chain.unused()}
+            unused = contact.receive.unused()
+            self._expected |= {s.tag: _Expected(name, epoch, index, s) for epoch, index, s in unused}
         return expired
 
-    def _reach(self, contact: dict[str, Any], last_epoch: int) -> ReceivingChain:
-        chain = ReceivingChain(**contact["receive"])
+    def _reach(self, contact: Contact, last_epoch: int) -> None:
+        chain = contact.receive
         chain.forget_before(self._federation.epoch_of(self.next_round))
         for epoch in range(chain.epoch, last_epoch + 1):
             chain.derive(epoch, self._federation.records_per_epoch(epoch))
-        contact["receive"] = asdict(chain)
-        return chain
 
     def read(self, round_: int, batch: Iterable[bytes]) -> int:
         """Take one whole sealed round: how many records were for this member. To be saved before the next request."""
@@ -85,7 +84,7 @@ class Inbox:
         matched = [name for name in found if name is not None]
         for name in dict.fromkeys(matched):
             self._deliver(name, round_)
-        self._state["next_round"] = round_ + 1
+        self._state.next_round = round_ + 1
         return len(matched)
 
     def _open(self, record: bytes) -> str | None:
@@ -96,114 +95,120 @@ class Inbox:
             return None
         contact = self._contacts[expected.contact]
         try:
-            part = records.open_record(expected.step, expected.epoch, expected.index, contact["key"], record)
+            part = records.open_record(expected.step, expected.epoch, expected.index, contact.key, record)
         except IntegrityError:
             return None
         del self._expected[tag]
-        self._erase(contact, expected)
-        self._keep(contact["received"], part)
+        contact.receive.erase(expected.epoch, expected.index)
+        self._keep(contact.received, part)
         return expected.contact
 
-    def _erase(self, contact: dict[str, Any], expected: _Expected) -> None:
-        chain = ReceivingChain(**contact["receive"])
-        chain.erase(expected.epoch, expected.index)
-        contact["receive"] = asdict(chain)
-
-    def _keep(self, received: dict[str, Any], part: records.Part) -> None:
+    def _keep(self, received: Received, part: records.Part) -> None:
         """Store a part unless it, or its whole message, is known."""
-        if part.message < received["next"]:
+        if part.message < received.next:
             return
-        message = received["parts"].setdefault(part.message, {"parts": part.parts, "kind": part.kind, "got": {}})
-        if (message["parts"], message["kind"]) == (part.parts, part.kind):
-            message["got"].setdefault(part.part, part.payload)
+        message = received.parts.setdefault(part.message, Incoming(part.parts, part.kind))
+        if (message.parts, message.kind) == (part.parts, part.kind):
+            message.got.setdefault(part.part, part.payload)
 
     def _deliver(self, name: str, round_: int) -> None:
         """Move what is complete, or will never be, from the parts to the messages, in order."""
-        received = self._contacts[name]["received"]
-        while received["parts"]:
-            number = received["next"]
-            message = received["parts"].get(number)
-            complete = message is not None and len(message["got"]) == message["parts"]
-            if not complete and max(received["parts"]) == number:
+        received = self._contacts[name].received
+        while received.parts:
+            number = received.next
+            message = received.parts.get(number)
+            complete = message is not None and len(message.got) == message.parts
+            if not complete and max(received.parts) == number:
                 return  # the newest one: the rest of it is on its way
-            if complete:
+            if message is not None and complete:
                 self._append(name, received, message, round_)
             else:
                 self._give_up(name, received, message, round_)
 
-    def _append(self, name: str, received: dict[str, Any], message: dict[str, Any], round_: int) -> None:
-        if message["kind"] == records.FILE:
+    def _append(self, name: str, received: Received, message: Incoming, round_: int) -> None:
+        if message.kind == records.FILE:
             self._store_file(name, received, _joined(message), round_)
         else:
-            received["text"] += _joined(message)
-            if message["kind"] == records.TEXT:
-                self._store(name, received, round_)
-        received.pop("resync", None)
-        del received["parts"][received["next"]]
-        received["next"] += 1
+            received.text += _joined(message)
+            if message.kind == records.TEXT:
+                self._store_text(name, received, round_)
+        received.resync = False
+        del received.parts[received.next]
+        received.next += 1
 
-    def _give_up(self, name: str, received: dict[str, Any], message: dict[str, Any] | None, round_: int) -> None:
+    def _give_up(self, name: str, received: Received, message: Incoming | None, round_: int) -> None:
         """A gap: count what is lost and let what arrived around it be read."""
-        following = received["next"] + 1 if message else min(received["parts"])
+        following = received.next + 1 if message else min(received.parts)
         self._count_lost(received, following)
-        received["text"] += _joined(message) if message and message["kind"] != records.FILE else b""
-        if received["text"]:
-            self._store(name, received, round_)
-        received["parts"].pop(received["next"], None)
-        received["next"] = following
+        received.text += _joined(message) if message and message.kind != records.FILE else b""
+        if received.text:
+            self._store_text(name, received, round_)
+        received.parts.pop(received.next, None)
+        received.next = following
 
-    def _count_lost(self, received: dict[str, Any], following: int) -> None:
+    def _count_lost(self, received: Received, following: int) -> None:
         """How many messages a gap in the numbers stands for: none where the numbers jumped for another reason."""
-        if records.generation(following) > records.generation(received["next"]):
-            received["restored"] = True
-        elif not received.pop("resync", False):
-            received["lost"] += following - received["next"]
+        if records.generation(following) > records.generation(received.next):
+            received.restored = True
+            return
+        if not received.resync:
+            received.lost += following - received.next
+        received.resync = False
 
-    def _store(self, name: str, received: dict[str, Any], round_: int) -> None:
-        text = received["text"].decode(errors="replace")
-        received["text"] = b""
-        self._append_message(name, received, {"text": text, "round": round_})
+    def _store_text(self, name: str, received: Received, round_: int) -> None:
+        text = received.text.decode(errors="replace")
+        received.text = b""
+        self._store(name, received, round_, text)
 
-    def _store_file(self, name: str, received: dict[str, Any], data: bytes, round_: int) -> None:
-        if received["text"]:  # its end never came
-            self._store(name, received, round_)
+    def _store_file(self, name: str, received: Received, data: bytes, round_: int) -> None:
+        if received.text:  # its end never came
+            self._store_text(name, received, round_)
         title, content = records.read_file(data)
-        self._append_message(name, received, {"text": "", "round": round_, "file": title, "content": content})
+        self._store(name, received, round_, "", title, content)
 
-    def _append_message(self, name: str, received: dict[str, Any], fields: dict[str, Any]) -> None:
-        restored = received.pop("restored", False)
-        entry = {"contact": name, "message": received["next"], "lost": received["lost"], "restored": restored, **fields}
-        self._state["messages"].append({**entry, "unread": True})
-        received["lost"] = 0
+    def _store(
+        self, name: str, received: Received, round_: int, text: str, file: str | None = None, content: bytes = b""
+    ) -> None:
+        self._state.messages.append(
+            Stored(
+                contact=name,
+                message=received.next,
+                text=text,
+                round=round_,
+                lost=received.lost,
+                file=file,
+                content=content,
+                restored=received.restored,
+                unread=True,
+            )
+        )
+        received.lost, received.restored = 0, False
 
     def forget_read(self) -> None:
         """Erase the keys of epochs that were read to their end."""
         for contact in self._contacts.values():
-            chain = ReceivingChain(**contact["receive"])
-            chain.forget_before(self._federation.epoch_of(self.next_round))
-            contact["receive"] = asdict(chain)
+            contact.receive.forget_before(self._federation.epoch_of(self.next_round))
 
     def rename(self, name: str, new: str) -> None:
         """A contact is called otherwise now."""
-        for entry in self._state["messages"]:
-            entry["contact"] = new if entry["contact"] == name else entry["contact"]
+        for entry in self._state.messages:
+            entry.contact = new if entry.contact == name else entry.contact
 
     def messages(self) -> list[Message]:
         """All that is kept, oldest first."""
-        return [_message(entry) for entry in self._state["messages"]]
+        return [_message(entry) for entry in self._state.messages]
 
     def take_unread(self, contact: str | None = None) -> list[Message]:
         """What was not given out before, of one contact or of all. To be saved before it is shown."""
-        messages = self._state["messages"]
-        unread = [entry for entry in messages if entry["unread"] and contact in (None, entry["contact"])]
+        unread = [entry for entry in self._state.messages if entry.unread and contact in (None, entry.contact)]
         for entry in unread:
-            entry["unread"] = False
+            entry.unread = False
         return [_message(entry) for entry in unread]
 
 
-def _joined(message: dict[str, Any]) -> bytes:
-    return b"".join(payload for _, payload in sorted(message["got"].items()))
+def _joined(message: Incoming) -> bytes:
+    return b"".join(payload for _, payload in sorted(message.got.items()))
 
 
-def _message(entry: dict[str, Any]) -> Message:
-    return Message(**{name: value for name, value in entry.items() if name != "unread"})
+def _message(entry: Stored) -> Message:
+    return Message(**{name: value for name, value in vars(entry).items() if name != "unread"})

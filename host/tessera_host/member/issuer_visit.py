@@ -10,7 +10,8 @@ from ..clock import local_time
 from ..errors import NotOnRoster, NotPermitted, TryLater, UsageError
 from ..protocol.federation import IssuerService
 from ..protocol.issuer_connection import IssuerConnection
-from .member import Member
+from . import token_exchange
+from .state import MemberState
 
 TIMEOUT_SECONDS = 30.0
 
@@ -29,7 +30,7 @@ class VisitReport:
         return next((refusal for _, refusal in self.refusals if isinstance(refusal, TryLater)), None)
 
 
-def service_of(member: Member) -> IssuerService:
+def service_of(member: MemberState) -> IssuerService:
     """Raises UsageError if the office's issuer is on no network."""
     service = member.federation.issuer
     if service is None:
@@ -44,14 +45,14 @@ async def connect(service: IssuerService, access_key: bytes) -> IssuerConnection
     return await IssuerConnection.open(service.host, service.port, service.key, access_key, TIMEOUT_SECONDS)
 
 
-async def visit(member: Member) -> VisitReport:
+async def visit(member: MemberState) -> VisitReport:
     """Fetch what is new and what is lacking. Raises NotOnRoster, Unreachable, IntegrityError; what an issuer refuses
     for an epoch is in the report."""
     async with await connect(service_of(member), member.federation.newest.access_key) as connection:
         return await visit_on(member, connection)
 
 
-async def visit_on(member: Member, connection: IssuerConnection) -> VisitReport:
+async def visit_on(member: MemberState, connection: IssuerConnection) -> VisitReport:
     report = VisitReport()
     report.news = member.federation.refresh(await connection.federation())
     member.save()
@@ -67,7 +68,7 @@ async def visit_on(member: Member, connection: IssuerConnection) -> VisitReport:
     return report
 
 
-def _wanted(member: Member, report: VisitReport) -> list[int]:
+def _wanted(member: MemberState, report: VisitReport) -> list[int]:
     epoch = member.epoch()
     try:
         return member.wallet.wanted(epoch)
@@ -76,8 +77,8 @@ def _wanted(member: Member, report: VisitReport) -> list[int]:
         return []
 
 
-async def _fetch_epoch(member: Member, connection: IssuerConnection, epoch: int) -> int:
-    errand = member.token_errand(epoch)
+async def _fetch_epoch(member: MemberState, connection: IssuerConnection, epoch: int) -> int:
+    errand = token_exchange.errand(member, epoch)
     while card := errand.card():
         try:
             errand.take(await connection.issue(card))
@@ -86,7 +87,7 @@ async def _fetch_epoch(member: Member, connection: IssuerConnection, epoch: int)
     return errand.count
 
 
-def _off_the_roster(member: Member) -> NotOnRoster:
+def _off_the_roster(member: MemberState) -> NotOnRoster:
     end = access_until(member)
     left = f"what you hold lets you send and read until {local_time(end)}" if end else "you can neither send nor read"
     return NotOnRoster(
@@ -95,22 +96,22 @@ def _off_the_roster(member: Member) -> NotOnRoster:
     )
 
 
-def talk_from(member: Member) -> int | None:
+def talk_from(member: MemberState) -> int | None:
     """The second from which the tokens that are there let this member talk, perhaps past; None if there are none."""
     epochs = _epochs_to_come(member)
     return _start(member, min(epochs)) if epochs else None
 
 
-def access_until(member: Member) -> int | None:
+def access_until(member: MemberState) -> int | None:
     """The second at which the last epoch ends that there are tokens for; None if that is over."""
     epochs = _epochs_to_come(member)
     return _start(member, max(epochs) + 1) if epochs else None
 
 
-def _epochs_to_come(member: Member) -> list[int]:
+def _epochs_to_come(member: MemberState) -> list[int]:
     now = member.epoch()
     return [epoch for epoch in member.wallet.epochs(member.federation.home.key) if epoch >= now]
 
 
-def _start(member: Member, epoch: int) -> int:
+def _start(member: MemberState, epoch: int) -> int:
     return member.federation.round_start(member.federation.first_round(epoch))

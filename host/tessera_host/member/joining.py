@@ -12,7 +12,7 @@ from ..errors import NotPermitted, UsageError
 from ..protocol.federation import Federation, read_card
 from ..protocol.invitation import Invitation
 from .issuer_visit import VisitReport, connect, service_of, visit_on
-from .member import KEYSTORE_NAME, Member
+from .state import KEYSTORE_NAME, MemberState
 
 
 def has_identity(home: Path) -> bool:
@@ -34,34 +34,34 @@ async def federation_card(invitation: Invitation, now: int) -> str:
     return card
 
 
-def begin(home: Path, invitation: Invitation, card: str, passphrase: str, clock: Clock = unix_now) -> Member:
+def begin(home: Path, invitation: Invitation, card: str, passphrase: str, clock: Clock = unix_now) -> MemberState:
     """Make the identity. Raises KeystoreError if there is one already."""
-    return Member.create(home, invitation.name, card, passphrase, clock, invitation)
+    return MemberState.create(home, invitation.name, card, passphrase, clock, invitation)
 
 
-def check_same(member: Member, invitation: Invitation) -> None:
+def check_same(member: MemberState, invitation: Invitation) -> None:
     """Raises UsageError if the identity that is there did not begin with this invitation."""
-    if member.joining.get("invitation") != invitation.id:
+    if member.joining is None or member.joining.invitation != invitation.id:
         raise UsageError(
             f"there is another identity here already: {member.identity.name} at {member.federation.name}",
             "name another directory with --home; one identity is one person on one computer",
         )
 
 
-def pending(member: Member) -> Invitation | None:
+def pending(member: MemberState) -> Invitation | None:
     """The invitation that this member was not admitted for yet."""
-    card = member.joining.get("card")
-    return Invitation.read(card) if card else None
+    joining = member.joining
+    return Invitation.read(joining.card) if joining and joining.card else None
 
 
-def admitted(member: Member) -> None:
+def admitted(member: MemberState) -> None:
     """The issuer has this member on its roster: the invitation's secret is of no more use."""
-    if member.joining.get("card"):
-        member.joining["card"] = None
+    if member.joining and member.joining.card:
+        member.joining.card = None
         member.save()
 
 
-async def join(member: Member) -> VisitReport:
+async def join(member: MemberState) -> VisitReport:
     """Be admitted, if that has not happened, and fetch the tokens that can be had. Raises NotPermitted, Unreachable."""
     invitation = pending(member)
     service = (invitation and invitation.service) or service_of(member)

@@ -2,15 +2,15 @@
 
 Owns which cards the next file for IT has: the join card until the issuer has admitted the member, and for every epoch
 that tokens are lacking for the card that is next. Two trips to IT and back, for up to four tokens an epoch. Leaves to
-others: the form of the files (card_files.py), IT's side (files.py), the same over the network (joining.py).
+others: the form of the files (card_files.py), what IT does with them, the same over the network (joining.py).
 """
 
 from dataclasses import dataclass, field
 
 from ..errors import InvalidInput
 from ..protocol import card_files, cards
-from . import joining
-from .member import Member
+from . import joining, token_exchange
+from .state import MemberState
 
 REQUEST_SECONDS = 12 * 3600  # a request that waited longer is made anew: the issuer wants them fresh
 
@@ -23,7 +23,7 @@ class FileStep:
     tokens: list[tuple[int, int]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
-    def text(self, member: Member) -> str:
+    def text(self, member: MemberState) -> str:
         """The file for IT."""
         me, office = member.identity.name, member.federation.name
         return card_files.write(
@@ -31,7 +31,7 @@ class FileStep:
         )
 
 
-def step(member: Member, answer: str | None = None) -> FileStep:
+def step(member: MemberState, answer: str | None = None) -> FileStep:
     """Take a file from IT, if there is one, and make the next. The same file again does no harm. Raises InvalidInput
     for a file that has nothing for this member; NotPermitted if there are no tokens to be had at all."""
     made = FileStep()
@@ -45,7 +45,7 @@ def step(member: Member, answer: str | None = None) -> FileStep:
     return made
 
 
-def _take(member: Member, answer: str, made: FileStep) -> None:
+def _take(member: MemberState, answer: str, made: FileStep) -> None:
     found, made.remarks = card_files.read(answer)
     known = [_take_card(member, cards.decode(text), text, made) for text in found]
     member.save()
@@ -53,7 +53,7 @@ def _take(member: Member, answer: str, made: FileStep) -> None:
         raise InvalidInput("there is nothing from IT in this file", "look for the file that IT gave back")
 
 
-def _take_card(member: Member, card: cards.Card, text: str, made: FileStep) -> bool:
+def _take_card(member: MemberState, card: cards.Card, text: str, made: FileStep) -> bool:
     """Whether it is one of IT's answers, be it taken before."""
     if card.kind == "federation":
         member.federation.refresh(text)
@@ -69,15 +69,15 @@ def _take_card(member: Member, card: cards.Card, text: str, made: FileStep) -> b
     return True
 
 
-def _next_cards(member: Member) -> list[str]:
+def _next_cards(member: MemberState) -> list[str]:
     wanted = member.wallet.wanted(member.epoch())
     return [card for epoch in wanted if (card := _next_card(member, epoch))]
 
 
-def _next_card(member: Member, epoch: int) -> str | None:
+def _next_card(member: MemberState, epoch: int) -> str | None:
     unfinished = member.wallet.unfinished(epoch)
     if unfinished:
         made = cards.decode(unfinished).fields.get("time")
         if made is not None and abs(member.now() - made) > REQUEST_SECONDS:
             member.wallet.abandon(unfinished)
-    return member.token_errand(epoch).card()
+    return token_exchange.errand(member, epoch).card()

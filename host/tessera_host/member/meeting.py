@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 
 from tessera import hashes
 
-from ..errors import InvalidInput
+from ..errors import InvalidInput, UsageError
 from ..protocol import cards
 from ..protocol.cards import Card
-from .member import Member
+from ..protocol.federation import CLOCK_ROUNDS
+from .schema import AnswerMeeting
+from .state import MemberState
 
 INVITE, ANSWER, CONFIRM = "invite", "answer", "confirm"
 MEETING_BYTES = 4
@@ -32,27 +34,27 @@ class Step:
     note: str = ""
 
 
-Maker = Callable[[Member], Step]
+Maker = Callable[[MemberState], Step]
 
 
-def begin(member: Member, name: str, rekey: bool = False) -> Step:
+def begin(member: MemberState, name: str, rekey: bool = False) -> Step:
     """Invite someone. An invite that is open already is the one to go on with."""
     standing = under_way(member, name)
     if standing is not None:
         return standing
-    return _invited(name, member.invite(name, rekey))
+    return _invited(name, invite(member, name, rekey))
 
 
-def under_way(member: Member, name: str) -> Step | None:
+def under_way(member: MemberState, name: str) -> Step | None:
     """The meeting with this name that was begun and not finished."""
     for meeting in member.contacts.open_meetings(contact=name):
-        if "invite" in meeting:
-            return _answered(name, meeting["payload"], meeting["invite"])
-        return _invited(name, _text(INVITE, meeting["payload"]))
+        if isinstance(meeting, AnswerMeeting):
+            return _answered(name, meeting.payload, meeting.invite)
+        return _invited(name, _text(INVITE, meeting.payload))
     return None
 
 
-def take(member: Member, text: str, name: str | None = None, expected: bool = False) -> Step:
+def take(member: MemberState, text: str, name: str | None = None, expected: bool = False) -> Step:
     """Take any card of a meeting and give what follows from it.
 
     `name` is what an inviter is to be called, or the contact whose card is expected here; then an invite is one that
@@ -65,7 +67,7 @@ def take(member: Member, text: str, name: str | None = None, expected: bool = Fa
     return _TAKERS[card.kind](member, card, name, expected)
 
 
-def rekey(member: Member, text: str, name: str) -> Step:
+def rekey(member: MemberState, text: str, name: str) -> Step:
     """Answer the invite of a contact that wants new keys, or go on with such a meeting."""
     card = cards.decode(text)
     if card.kind != INVITE:
@@ -73,16 +75,55 @@ def rekey(member: Member, text: str, name: str) -> Step:
     return _repeated(member, card) or _answer(member, card, name, rekey=True)
 
 
-def is_news(member: Member, text: str) -> bool:
+def is_news(member: MemberState, text: str) -> bool:
     """Whether this invite is somebody else's and was not taken before."""
     card = cards.decode(text, INVITE)
     return card.fields["key"] != member.identity.key and _repeated(member, card) is None
 
 
+# -- the three messages, each durable before its card is passed on
+
+
+def invite(member: MemberState, name: str, rekey: bool = False) -> str:
+    """The invite card for someone to be called `name`. The first of three messages."""
+    card = member.contacts.invite(name, member.epoch(), rekey)
+    member.save()
+    return card
+
+
+def answer(member: MemberState, invite_card: str, name: str | None = None, rekey: bool = False) -> str:
+    """The answer card to an invite. The second of three messages."""
+    _, card = member.contacts.answer(invite_card, name, member.epoch(), member.round(), rekey)
+    member.save()
+    return card
+
+
+def confirm(member: MemberState, answer_card: str) -> tuple[str, str]:
+    """(name of the new contact, confirm card): the third message."""
+    named = member.contacts.confirm(answer_card)
+    member.save()
+    return named
+
+
+def accept(member: MemberState, confirm_card: str) -> str:
+    """Take the third message: the answerer has a new contact, whose name this gives."""
+    name, round_ = member.contacts.accept(confirm_card)
+    member.inbox.go_back_to(round_ - CLOCK_ROUNDS)
+    member.save()
+    return name
+
+
+def abandon(member: MemberState, name: str) -> None:
+    """Forget the meeting under way with this name; a contact of this name stays."""
+    if not member.contacts.abandon(name):
+        raise UsageError(f"no meeting with '{name}' is under way", "see 'tessera contact list'")
+    member.save()
+
+
 # -- what each kind of card can be
 
 
-def _take_invite(member: Member, card: Card, name: str | None, expected: bool) -> Step:
+def _take_invite(member: MemberState, card: Card, name: str | None, expected: bool) -> Step:
     if card.fields["key"] == member.identity.key:
         raise _own(INVITE, _name_of(member, card.payload), ANSWER)
     known = _repeated(member, card)
@@ -94,29 +135,29 @@ def _take_invite(member: Member, card: Card, name: str | None, expected: bool) -
     return _answer(member, card, name, rekey=False)
 
 
-def _take_answer(member: Member, card: Card, name: str | None, expected: bool) -> Step:
+def _take_answer(member: MemberState, card: Card, name: str | None, expected: bool) -> Step:
     if card.fields["key"] == member.identity.key:
         raise _own(ANSWER, _name_of(member, card.payload), CONFIRM)
     known = member.contacts.finished_by_answer(_hash(ANSWER, card.payload))
     if known is not None:
-        again = f"{known['name']}'s answer was taken before; this is the same confirm card once more."
-        return Step(known["name"], _short(card.fields["invite"]), CONFIRM, known["confirm"], None, again)
+        again = f"{known.name}'s answer was taken before; this is the same confirm card once more."
+        return Step(known.name, _short(card.fields["invite"]), CONFIRM, known.confirm, None, again)
     _check_first_answer(member, card, name)
-    found, confirm = member.confirm_named(_text(ANSWER, card.payload))
-    return Step(found, _short(card.fields["invite"]), CONFIRM, confirm)
+    found, made = confirm(member, _text(ANSWER, card.payload))
+    return Step(found, _short(card.fields["invite"]), CONFIRM, made)
 
 
-def _check_first_answer(member: Member, card: Card, expected_name: str | None) -> None:
-    invite = card.fields["invite"]
-    other = member.contacts.finished_by_invite(invite)
+def _check_first_answer(member: MemberState, card: Card, expected_name: str | None) -> None:
+    invited = card.fields["invite"]
+    other = member.contacts.finished_by_invite(invited)
     if other is not None:
         raise InvalidInput(
-            f"this is a second answer to an invite that '{other['name']}' has answered",
-            f"somebody got hold of that invite: compare the six words with {other['name']}, and invite the other anew",
+            f"this is a second answer to an invite that '{other.name}' has answered",
+            f"somebody got hold of that invite: compare the six words with {other.name}, and invite the other anew",
         )
     for meeting in member.contacts.open_meetings():
-        if _hash(INVITE, meeting["payload"]) == invite:
-            _check_name(ANSWER, meeting["name"], expected_name)
+        if _hash(INVITE, meeting.payload) == invited:
+            _check_name(ANSWER, meeting.name, expected_name)
             break
     else:
         raise InvalidInput(
@@ -125,17 +166,17 @@ def _check_first_answer(member: Member, card: Card, expected_name: str | None) -
         )
 
 
-def _take_confirm(member: Member, card: Card, name: str | None, expected: bool) -> Step:
-    answer = card.fields["answer"]
-    known = member.contacts.finished_by_answer(answer)
-    if known is not None and known["confirm"] is not None:
-        raise _own(CONFIRM, known["name"], None)
+def _take_confirm(member: MemberState, card: Card, name: str | None, expected: bool) -> Step:
+    answered = card.fields["answer"]
+    known = member.contacts.finished_by_answer(answered)
+    if known is not None and known.confirm is not None:
+        raise _own(CONFIRM, known.name, None)
     if known is not None:
-        return Step(known["name"], _short(known["invite"]), note="This confirm card was taken before.")
+        return Step(known.name, _short(known.invite), note="This confirm card was taken before.")
     for meeting in member.contacts.open_meetings():
-        if _hash(ANSWER, meeting["payload"]) == answer:
-            _check_name(CONFIRM, meeting["name"], name)
-            return Step(member.accept(_text(CONFIRM, card.payload)), _short(_hash(INVITE, meeting["invite"])))
+        if isinstance(meeting, AnswerMeeting) and _hash(ANSWER, meeting.payload) == answered:
+            _check_name(CONFIRM, meeting.name, name)
+            return Step(accept(member, _text(CONFIRM, card.payload)), _short(_hash(INVITE, meeting.invite)))
     raise InvalidInput(
         "this confirm card is of another meeting: it does not follow from an answer of yours",
         "if you were sent an invite, take that first; if not, this card is for someone else",
@@ -149,32 +190,32 @@ def _check_name(kind: str, name: str, expected: str | None) -> None:
         )
 
 
-_TAKERS: dict[str, Callable[[Member, Card, str | None, bool], Step]] = {
+_TAKERS: dict[str, Callable[[MemberState, Card, str | None, bool], Step]] = {
     INVITE: _take_invite,
     ANSWER: _take_answer,
     CONFIRM: _take_confirm,
 }
 
 
-def _repeated(member: Member, card: Card) -> Step | None:
+def _repeated(member: MemberState, card: Card) -> Step | None:
     """An invite that was taken before: the same answer once more, or what came of it."""
     for meeting in member.contacts.open_meetings():
-        if meeting.get("invite") == card.payload:
+        if isinstance(meeting, AnswerMeeting) and meeting.invite == card.payload:
             note = "This invite was answered before; this is the same answer once more."
-            return _answered(meeting["name"], meeting["payload"], card.payload, note)
+            return _answered(meeting.name, meeting.payload, card.payload, note)
     known = member.contacts.finished_by_invite(_hash(INVITE, card.payload))
     if known is not None:
-        return Step(known["name"], _short(known["invite"]), note="This invite was taken before.")
+        return Step(known.name, _short(known.invite), note="This invite was taken before.")
     return None
 
 
-def _answer(member: Member, card: Card, name: str | None, rekey: bool) -> Step:
+def _answer(member: MemberState, card: Card, name: str | None, rekey: bool) -> Step:
     name = name or str(card.fields["name"])
-    answer = member.answer(_text(INVITE, card.payload), name, rekey)
-    return _answered(name, cards.decode(answer).payload, card.payload)
+    made = answer(member, _text(INVITE, card.payload), name, rekey)
+    return _answered(name, cards.decode(made).payload, card.payload)
 
 
-def _crossed(member: Member, card: Card, own: Step, expected: bool) -> Step:
+def _crossed(member: MemberState, card: Card, own: Step, expected: bool) -> Step:
     """Both sides began. The invite of the one with the greater key counts, so both sides know which without asking."""
     caller = str(card.fields["name"])
     if not expected and caller.casefold() != own.name.casefold():
@@ -185,8 +226,8 @@ def _crossed(member: Member, card: Card, own: Step, expected: bool) -> Step:
         )
     if member.identity.key > card.fields["key"]:
         return replace(own, note=f"You both began, and your invite counts: {own.name} has to take it.")
-    rekeys = any(meeting.get("rekey") for meeting in member.contacts.open_meetings(contact=own.name))
-    member.abandon_meeting(own.name)
+    rekeys = any(meeting.rekey for meeting in member.contacts.open_meetings(contact=own.name))
+    abandon(member, own.name)
     return replace(_answer(member, card, own.name, rekeys), note=f"You both began, and {own.name}'s invite counts.")
 
 
@@ -196,8 +237,8 @@ def _own(kind: str, name: str, next_kind: str | None) -> InvalidInput:
     return InvalidInput(f"this is your own {kind} card", f"give it to {name}; {then}")
 
 
-def _name_of(member: Member, payload: bytes) -> str:
-    return next((m["name"] for m in member.contacts.open_meetings() if m["payload"] == payload), "the other side")
+def _name_of(member: MemberState, payload: bytes) -> str:
+    return next((m.name for m in member.contacts.open_meetings() if m.payload == payload), "the other side")
 
 
 def _invited(name: str, card: str) -> Step:

@@ -6,18 +6,17 @@ the recipient drops the second copy. Saving between `seal` and the first byte is
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Any
 
 from ..errors import NotPermitted
 from ..protocol import records
-from ..protocol.records import Part, SendingChain
+from ..protocol.records import Part
+from .schema import Contact, Outgoing, Seal
 
 
 class Outbox:
-    """A view of the keystore's list of parts (maps) and of the contacts' sending chains."""
+    """A view of the keystore's list of parts and of the contacts' sending chains."""
 
-    def __init__(self, items: list[dict[str, Any]], contacts: dict[str, dict[str, Any]], secret: bytes) -> None:
+    def __init__(self, items: list[Outgoing], contacts: dict[str, Contact], secret: bytes) -> None:
         self._items = items
         self._contacts = contacts
         self._secret = secret
@@ -27,61 +26,57 @@ class Outbox:
 
     def add(self, name: str, text: str) -> list[Part]:
         """Queue a text for a contact; gives its parts."""
-        return self._queue(name, records.split(text, self._contacts[name]["next_message"]))
+        return self._queue(name, records.split(text, self._contacts[name].next_message))
 
     def add_file(self, name: str, title: str, content: bytes) -> list[Part]:
         """Queue a file of this title. Raises InvalidInput if it is too long."""
-        return self._queue(name, records.split_file(title, content, self._contacts[name]["next_message"]))
+        return self._queue(name, records.split_file(title, content, self._contacts[name].next_message))
 
     def _queue(self, name: str, parts: list[Part]) -> list[Part]:
-        self._items += [{"contact": name, "part": list(part), "sealed": None} for part in parts]
-        self._contacts[name]["next_message"] = parts[-1].message + 1
+        self._items += [Outgoing(name, part) for part in parts]
+        self._contacts[name].next_message = parts[-1].message + 1
         return parts
 
     def sealed(self) -> Iterator[tuple[str, int]]:
         """Contact and message of every part that was sealed and not acknowledged."""
-        return ((item["contact"], Part(*item["part"]).message) for item in self._items if item["sealed"])
+        return ((item.contact, item.part.message) for item in self._items if item.sealed)
 
-    def waiting(self, relay: bytes) -> Iterator[dict[str, Any]]:
+    def waiting(self, relay: bytes) -> Iterator[Outgoing]:
         """The parts for contacts on this relay, in order; those for a blocked contact stay where they are."""
-        return (
-            item for item in self._items if self._wanted(item) and self._contacts[item["contact"]]["relay"] == relay
-        )
+        return (item for item in self._items if self._wanted(item) and self._contacts[item.contact].relay == relay)
 
     def relays(self) -> set[bytes]:
         """The relays that something waits for."""
-        return {self._contacts[item["contact"]]["relay"] for item in self._items if self._wanted(item)}
+        return {self._contacts[item.contact].relay for item in self._items if self._wanted(item)}
 
-    def _wanted(self, item: dict[str, Any]) -> bool:
-        return not self._contacts[item["contact"]].get("blocked")
+    def _wanted(self, item: Outgoing) -> bool:
+        return not self._contacts[item.contact].blocked
 
-    def seal(self, item: dict[str, Any], epoch: int, limit: int) -> bytes:
+    def seal(self, item: Outgoing, epoch: int, limit: int) -> bytes:
         """The record for this attempt, under the next index. An earlier seal is dropped with its tag.
 
         Raises NotPermitted if the recipient would not look for another index (`limit` of them) in this epoch.
         """
-        contact = self._contacts[item["contact"]]
-        chain = SendingChain(**contact["send"])
+        chain = self._contacts[item.contact].send
         chain.advance(epoch)
         if chain.index >= limit:
             raise NotPermitted(
-                f"no more records to {item['contact']} in epoch {epoch}", "what waits can be sent in the next epoch"
+                f"no more records to {item.contact} in epoch {epoch}", "what waits can be sent in the next epoch"
             )
         index, step = chain.take()
-        record = records.seal(step, epoch, index, self._secret, Part(*item["part"]))
-        item["sealed"] = {"epoch": epoch, "index": index, "record": record}
-        contact["send"] = asdict(chain)
+        record = records.seal(step, epoch, index, self._secret, item.part)
+        item.sealed = Seal(epoch, index, record)
         return record
 
-    def posted(self, item: dict[str, Any]) -> None:
+    def posted(self, item: Outgoing) -> None:
         """The relay acknowledged the record of this part."""
         self._items.remove(item)
 
     def drop(self, name: str) -> None:
         """Forget what waits for a contact."""
-        self._items[:] = [item for item in self._items if item["contact"] != name]
+        self._items[:] = [item for item in self._items if item.contact != name]
 
     def rename(self, name: str, new: str) -> None:
         """A contact is called otherwise now."""
         for item in self._items:
-            item["contact"] = new if item["contact"] == name else item["contact"]
+            item.contact = new if item.contact == name else item.contact

@@ -7,7 +7,7 @@ round shows everyone on the network how long a message is; `at_once` does that f
 import random
 from dataclasses import dataclass
 
-from .member import Member
+from .state import MemberState
 
 ROUND, DAY = "round", "day"
 
@@ -21,8 +21,9 @@ class Wait:
     reason: str = ""
 
 
-def next_post(member: Member, at_once: bool, dice: random.Random) -> Wait:
-    now, budget = member.now(), member.budget()
+def next_post(member: MemberState, at_once: bool, dice: random.Random) -> Wait:
+    now = member.now()
+    budget = member.accountant.budget(now)
     if budget.next_at is None:
         return Wait(None, DAY)
     if budget.next_at > now:

@@ -11,7 +11,7 @@ import random
 
 from ..errors import NotOnRoster, TesseraError
 from .issuer_visit import VisitReport, visit
-from .member import Member
+from .state import MemberState
 
 LAST_PART = 10  # the last tenth of an epoch is for what failed before
 LEAST_WAIT_SECONDS = 30.0
@@ -20,7 +20,7 @@ LEAST_WAIT_SECONDS = 30.0
 class Renewal:
     """Renews the tokens of one member. `due_at` may be asked while the keystore is another's; `run` needs it held."""
 
-    def __init__(self, member: Member, dice: random.Random | None = None) -> None:
+    def __init__(self, member: MemberState, dice: random.Random | None = None) -> None:
         self._member = member
         self._dice = dice or random.SystemRandom()
         self._epoch: int | None = None

@@ -1,21 +1,22 @@
 """Posting: how what waits in a member's outbox gets to a relay (PROTOCOL §7).
 
 Owns one attempt of one part, in both ways it is made: at once, as often as it takes; and as the one frame that a round
-has for it, whether there is a part or not. When which of the two is done is `pacing`'s and `engine`'s business.
+has for it, whether there is a part or not. When which of the two is done is `client`'s and `engine`'s business.
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple
 
 from ..errors import NotPermitted
 from ..protocol import records, relay_connection
 from ..protocol.federation import Relay
 from ..protocol.records import Part
 from ..protocol.relay_connection import Refusal
-
-if TYPE_CHECKING:
-    from .fixed_delay import Settling
-    from .member import Member, Session, TokenChoice
+from .fixed_delay import Settling
+from .relay_sessions import RelaySessions, Session, TokenChoice
+from .schema import Outgoing
+from .state import MemberState
 
 
 class Posted(NamedTuple):
@@ -27,24 +28,12 @@ class Posted(NamedTuple):
 
 
 class Sender:
-    """The posting side of a member. Its parts of the state are asked for anew every time: they may be stale."""
+    """The posting side of a state. Its parts of the state are asked for anew every time: they may be stale."""
 
-    def __init__(self, member: "Member") -> None:
-        self._member = member
+    def __init__(self, state: MemberState, sessions: RelaySessions) -> None:
+        self._state = state
+        self._sessions = sessions
         self._posting = asyncio.Lock()  # two tasks that post would use one index twice
-
-    async def post_waiting(self, relay: Relay) -> list[int]:
-        """Post all that waits for a relay, on as many tokens as it takes: the round of each record."""
-        rounds: list[int] = []
-        async with self._posting:
-            while self._next(relay):
-                async with self._session(relay) as session:
-                    while session.token.left != 0 and (item := self._next(relay)):
-                        posted = await self._post(session, item)
-                        if posted is None:
-                            break
-                        rounds.append(posted.round)
-        return rounds
 
     async def post_one(self, relay: Relay) -> Posted | None:
         """Post the first part that waits for a relay, on as many tokens as it takes. None if nothing waits."""
@@ -55,13 +44,13 @@ class Sender:
                         return posted
         return None
 
-    async def slot(self, relay: Relay, choose: "TokenChoice", settling: "Settling", may_post: bool) -> Posted | None:
+    async def slot(self, relay: Relay, choose: TokenChoice, settling: Settling, may_post: bool) -> Posted | None:
         """The one frame of a round: the first part that waits for a relay, or VOID. Looks the same from outside.
 
         It leaves a fixed time after the connection is made, which hides how long sealing took. Nothing is asked twice:
         a part that is refused waits for the next slot.
         """
-        async with self._posting, self._member.session(relay, choose) as session:
+        async with self._posting, self._sessions.session(relay, choose) as session:
             settling.begin()
             item = self._next(relay) if may_post and session.token.left != 0 else None
             record = self._sealed(session, item) if item else None
@@ -74,33 +63,33 @@ class Sender:
             except Refusal as refusal:
                 if refusal.code == relay_connection.QUOTA:
                     session.token.spent()
-                    self._member.save()
+                    self._state.save()
                 raise
         return self._acknowledged(session, item, open_round)
 
-    def _session(self, relay: Relay) -> Any:
-        return self._member.session(relay, self._member.wallet.for_posting)
+    def _session(self, relay: Relay) -> AbstractAsyncContextManager[Session]:
+        return self._sessions.session(relay, self._state.wallet.for_posting)
 
-    def _next(self, relay: Relay) -> dict[str, Any] | None:
-        return next(self._member.outbox.waiting(relay.key), None)
+    def _next(self, relay: Relay) -> Outgoing | None:
+        return next(self._state.outbox.waiting(relay.key), None)
 
-    def _sealed(self, session: "Session", item: dict[str, Any]) -> bytes | None:
+    def _sealed(self, session: Session, item: Outgoing) -> bytes | None:
         """The record of a slot; None if none may be sent in this epoch, or the recipient looks for no more."""
         try:
             return self._seal(session, item)
         except NotPermitted:
             return None
 
-    def _seal(self, session: "Session", item: dict[str, Any]) -> bytes:
+    def _seal(self, session: Session, item: Outgoing) -> bytes:
         """Seal under a new index and count it, durably."""
-        member, epoch = self._member, session.token.epoch
-        member.hold.check(epoch)
-        record = member.outbox.seal(item, epoch, member.federation.records_per_epoch(epoch))
-        member.accountant.spend(member.now())
-        member.save()
+        state, epoch = self._state, session.token.epoch
+        state.hold.check(epoch)
+        record = state.outbox.seal(item, epoch, state.federation.records_per_epoch(epoch))
+        state.accountant.spend(state.now())
+        state.save()
         return record
 
-    async def _post(self, session: "Session", item: dict[str, Any]) -> Posted | None:
+    async def _post(self, session: Session, item: Outgoing) -> Posted | None:
         """One attempt: seal under a new index, save, post, save. None if the part still waits."""
         record = self._seal(session, item)
         try:
@@ -110,30 +99,29 @@ class Sender:
             return None
         return self._acknowledged(session, item, open_round)
 
-    def _acknowledged(self, session: "Session", item: dict[str, Any], open_round: int) -> Posted | None:
-        member = self._member
+    def _acknowledged(self, session: Session, item: Outgoing, open_round: int) -> Posted | None:
+        state = self._state
         session.token.posted()
-        part = Part(*item["part"])
-        if member.federation.epoch_of(open_round) != session.token.epoch:
-            member.save()
+        if state.federation.epoch_of(open_round) != session.token.epoch:
+            state.save()
             return None  # it is in a round whose readers look for other tags
-        member.outbox.posted(item)
-        member.history.posted(item["contact"], part, open_round)
-        member.save()
-        return Posted(item["contact"], part, open_round)
+        state.outbox.posted(item)
+        state.history.posted(item.contact, item.part, open_round)
+        state.save()
+        return Posted(item.contact, item.part, open_round)
 
-    async def _look_into(self, refusal: Refusal, session: "Session") -> None:
+    async def _look_into(self, refusal: Refusal, session: Session) -> None:
         """Raise it, unless the token is used up or its epoch has just ended: then another token will do."""
         if refusal.code == relay_connection.QUOTA:
             session.token.spent()
-            self._member.save()
+            self._state.save()
         elif refusal.code != relay_connection.NOT_ADMITTED or not await self._epoch_is_over(session):
             raise refusal
 
-    async def _epoch_is_over(self, session: "Session") -> bool:
-        info = await self._member.checked_info(session.connection)
-        return self._member.federation.epoch_of(info.open_round) != session.token.epoch
+    async def _epoch_is_over(self, session: Session) -> bool:
+        info = await self._sessions.checked_info(session.connection)
+        return self._state.federation.epoch_of(info.open_round) != session.token.epoch
 
-    def _bucket_of(self, item: dict[str, Any], epoch: int) -> int:
-        mailbox = self._member.contacts.get(item["contact"])["mailbox"]
-        return records.bucket_of(mailbox, self._member.federation.governing(epoch).buckets)
+    def _bucket_of(self, item: Outgoing, epoch: int) -> int:
+        mailbox = self._state.contacts.get(item.contact).mailbox
+        return records.bucket_of(mailbox, self._state.federation.governing(epoch).buckets)

@@ -8,20 +8,20 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from .member import Member
+from .state import MemberState
 
 
 class SharedMember:
     """Whoever makes one gives the member to it: it is released at once."""
 
-    def __init__(self, member: Member) -> None:
+    def __init__(self, member: MemberState) -> None:
         self._member = member
         self._users = 0
         self._taking = asyncio.Lock()
         member.release()
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[Member]:
+    async def held(self) -> AsyncIterator[MemberState]:
         """The member, with its keystore held. Nothing that was taken from it may be used afterwards.
 
         Raises KeystoreError if another process has the keystore for longer than a command takes.

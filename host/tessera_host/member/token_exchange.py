@@ -1,12 +1,13 @@
 """Fetching tokens from the issuer, card by card, over whatever carries cards: a connection, files, one process.
 
 Owns the order of the cards: what was begun is finished before something new is asked for, and what the issuer refuses
-is given up or asked for in smaller numbers. Leaves to others: the cards (wallet.py), the carrying
-(joining.py, issuer_connection.py), and the reasons of the issuer (issuance.py).
+is given up or asked for in smaller numbers. Leaves to others: the cards (wallet.py), the carrying over the network
+(issuer_visit.py) and by files (joining_files.py).
 
 An errand may be cut at any place: every card is durable before it goes out, and shown again it gets the same answer.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from ..clock import Clock
 from ..errors import NotPermitted, QuotaUsed, TryLater
 from ..protocol import cards
 from ..protocol.limits import OPEN_SESSIONS_PER_KEY
+from .state import MemberState
 from .wallet import Wallet
 
 
@@ -77,6 +79,38 @@ class TokenErrand:
         if not self.count:
             raise refusal
         self._over = True
+
+
+def errand(member: MemberState, epoch: int, relay: str | None = None) -> TokenErrand:
+    """A visit to the issuer for the tokens of one epoch, for the relays that this member needs them for (or for the
+    one that is named)."""
+
+    def needed() -> list[bytes]:
+        if relay:
+            return [member.federation.relay_named(relay).key] * member.wallet.lacking(epoch)
+        contacts = Counter(contact.relay for contact in member.contacts.book.values())
+        return member.wallet.needed(epoch, contacts)
+
+    return TokenErrand(member.wallet, epoch, needed, member.now, member.save)
+
+
+def fetch(member: MemberState, issuer: TokenIssuer, relay: str | None = None) -> list[tuple[int, int]]:
+    """All tokens that can be had now, from an issuer in this process: (epoch, number) of each epoch.
+
+    Raises NotPermitted if there are none to be had.
+    """
+    wanted = member.wallet.wanted(member.epoch())
+    if not wanted:
+        raise NotPermitted(f"you have the tokens that can be had in epoch {member.epoch()}", "ask again in the next")
+    fetched: list[tuple[int, int]] = []
+    for epoch in wanted:
+        try:
+            fetched.append((epoch, run(errand(member, epoch, relay), issuer)))
+        except NotPermitted as error:
+            refusal = error
+    if not fetched:
+        raise refusal
+    return fetched
 
 
 def run(errand: TokenErrand, issuer: TokenIssuer) -> int:

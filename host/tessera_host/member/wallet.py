@@ -1,8 +1,8 @@
 """A member's tokens: how they are asked for (PROTOCOL §6 and §12, the member's side) and which one is used when.
 
 Owns the token cards as the member makes and takes them, the wallet, and how an epoch's tokens are dealt out to relays.
-In which order cards go to the issuer is `token_exchange`'s. The blinding itself is `blind`'s, the issuer's
-side `issuer`'s, the use of a token on a connection `member`'s.
+In which order cards go to the issuer is `token_exchange`'s business, the blinding is `blind`'s, the use of a token on a
+connection `relay_sessions`'.
 
 The first token of an epoch and relay fetches, the others post, one after the other: a relay that sees both on one
 token would know that a sender is also the owner of a bucket.
@@ -10,7 +10,6 @@ token would know that a sender is also the owner of a bucket.
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -22,51 +21,13 @@ from ..protocol import blind, cards
 from ..protocol.federation import Federation
 from ..protocol.identity import Identity
 from ..protocol.limits import OPEN_SESSIONS_PER_KEY
+from .schema import PendingToken, Token, TokenRequest, Tokens, TokenSession
 
 
-@dataclass
-class Token:
-    """A view of one token in the keystore."""
-
-    state: dict[str, Any]
-
-    def __repr__(self) -> str:
-        return f"Token(epoch={self.epoch}, left={self.left})"
-
-    @property
-    def epoch(self) -> int:
-        return int(self.state["epoch"])
-
-    @property
-    def left(self) -> int | None:
-        """Posts left; None before its first session."""
-        left: int | None = self.state["left"]
-        return left
-
-    @property
-    def resume(self) -> bytes | None:
-        """The resumption secret of its last session, if there may be one to resume."""
-        secret: bytes | None = self.state["resume"]
-        return secret
-
-    def proof(self, handshake_hash: bytes) -> bytes:
-        """Proof of possession for one channel (PROTOCOL §6), 64 bytes."""
-        message = hashes.tagged("session", handshake_hash)
-        return curve.sign(self.state["secret"], message, secrets.token_bytes(32))
-
-    def admitted(self, resume: bytes, left: int) -> None:
-        """What the answer to AUTH said."""
-        self.state["resume"], self.state["left"] = resume, left
-
-    def resumed(self, following: bytes | None) -> None:
-        """Its resumption secret was used up; `following` is the next, None if there is no session to resume."""
-        self.state["resume"] = following
-
-    def posted(self) -> None:
-        self.state["left"] -= 1
-
-    def spent(self) -> None:
-        self.state["left"] = 0
+def proof(token: Token, handshake_hash: bytes) -> bytes:
+    """Proof of possession of a token for one channel (PROTOCOL §6), 64 bytes."""
+    message = hashes.tagged("session", handshake_hash)
+    return curve.sign(token.secret, message, secrets.token_bytes(32))
 
 
 def deal(count: int, home: bytes, relays: Sequence[bytes], contacts: Mapping[bytes, int]) -> list[bytes]:
@@ -90,9 +51,9 @@ def deal(count: int, home: bytes, relays: Sequence[bytes], contacts: Mapping[byt
 
 
 class Wallet:
-    """A view of the keystore's map `{"tokens", "requests", "sessions"}`."""
+    """A view of the keystore's tokens and of those in the making."""
 
-    def __init__(self, state: dict[str, Any], identity: Identity, federation: Federation) -> None:
+    def __init__(self, state: Tokens, identity: Identity, federation: Federation) -> None:
         self._state = state
         self._identity = identity
         self._federation = federation
@@ -100,7 +61,7 @@ class Wallet:
     # -- use
 
     def of(self, epoch: int, relay: bytes) -> list[Token]:
-        return [Token(s) for s in self._state["tokens"] if s["epoch"] == epoch and s["relay"] == relay]
+        return [token for token in self._state.tokens if (token.epoch, token.relay) == (epoch, relay)]
 
     def for_fetching(self, epoch: int, relay: bytes) -> Token:
         """Raises NotPermitted if there are no tokens for this epoch and relay."""
@@ -153,17 +114,17 @@ class Wallet:
 
     def epochs(self, relay: bytes) -> set[int]:
         """The epochs that there are tokens for."""
-        return {state["epoch"] for state in self._state["tokens"] if state["relay"] == relay}
+        return {token.epoch for token in self._state.tokens if token.relay == relay}
 
     def expects(self, card: cards.Card) -> bool:
         """Whether this offer or answer belongs to something that this member asked and that is open still."""
         if card.kind == "tokens-offer":
-            return card.fields["request"] in self._state["requests"]
-        return card.kind == "tokens-answer" and card.fields["session"] in self._state["sessions"]
+            return card.fields["request"] in self._state.requests
+        return card.kind == "tokens-answer" and card.fields["session"] in self._state.sessions
 
     def counts(self) -> list[dict[str, Any]]:
         """For people: tokens and posts left by epoch and relay."""
-        groups = sorted({(state["epoch"], state["relay"]) for state in self._state["tokens"]})
+        groups = sorted({(token.epoch, token.relay) for token in self._state.tokens})
         return [self._count(epoch, relay) for epoch, relay in groups]
 
     def _count(self, epoch: int, relay: bytes) -> dict[str, Any]:
@@ -178,10 +139,10 @@ class Wallet:
 
     def forget_before(self, epoch: int) -> None:
         """Erase what belongs to epochs that are over."""
-        self._state["tokens"] = [state for state in self._state["tokens"] if state["epoch"] >= epoch]
-        for kind in ("requests", "sessions"):
-            open_ = self._state[kind].items()
-            self._state[kind] = {key: state for key, state in open_ if state["epoch"] >= epoch}
+        state = self._state
+        state.tokens = [token for token in state.tokens if token.epoch >= epoch]
+        state.requests = {key: request for key, request in state.requests.items() if request.epoch >= epoch}
+        state.sessions = {key: session for key, session in state.sessions.items() if session.epoch >= epoch}
 
     # -- getting them
 
@@ -202,7 +163,7 @@ class Wallet:
 
     def lacking(self, epoch: int) -> int:
         """How many tokens of an epoch this wallet may still get."""
-        held = len([state for state in self._state["tokens"] if state["epoch"] == epoch])
+        held = len([token for token in self._state.tokens if token.epoch == epoch])
         return max(0, int(self._federation.governing(epoch).tokens_per_epoch) - held)
 
     def needed(self, epoch: int, contacts: Mapping[bytes, int]) -> list[bytes]:
@@ -210,9 +171,9 @@ class Wallet:
         total = int(self._federation.governing(epoch).tokens_per_epoch)
         relays = [relay.key for relay in self._federation.relays]
         dealt = deal(total, self._federation.home.key, relays, contacts)
-        for state in self._state["tokens"]:
-            if state["epoch"] == epoch and state["relay"] in dealt:
-                dealt.remove(state["relay"])
+        for token in self._state.tokens:
+            if token.epoch == epoch and token.relay in dealt:
+                dealt.remove(token.relay)
         return dealt[: self.lacking(epoch)]
 
     def request(self, epoch: int, relays: Sequence[bytes], now: int) -> str:
@@ -223,55 +184,52 @@ class Wallet:
         fields = {"v": cards.VERSION, "member": self._identity.key, "epoch": epoch, "count": count, "time": now}
         text = self._signed("tokens-request", fields)
         key = hashes.tagged("request", cards.decode(text).payload)
-        self._state["requests"][key] = {"epoch": epoch, "relays": list(relays), "count": count, "card": text}
+        self._state.requests[key] = TokenRequest(epoch, list(relays), text)
         return text
 
     def unfinished(self, epoch: int) -> str | None:
         """The card of an epoch that the issuer's answer to is still missing, if there is one: shown again, it gets the
         same answer again."""
-        for kind in ("sessions", "requests"):
-            for state in self._state[kind].values():
-                if state["epoch"] == epoch and "card" in state:
-                    return str(state["card"])
-        return None
+        begun: list[TokenSession | TokenRequest] = [*self._state.sessions.values(), *self._state.requests.values()]
+        return next((each.card for each in begun if each.epoch == epoch), None)
 
     def abandon(self, text: str) -> None:
         """Give up on an unfinished card: the issuer does not answer it any more."""
-        for kind in ("sessions", "requests"):
-            kept = {key: state for key, state in self._state[kind].items() if state.get("card") != text}
-            self._state[kind] = kept
+        state = self._state
+        state.sessions = {key: session for key, session in state.sessions.items() if session.card != text}
+        state.requests = {key: request for key, request in state.requests.items() if request.card != text}
 
     def challenge(self, text: str) -> str:
         """Blind one token for each offer. To be saved before the card is passed on: the answer needs what is kept."""
         offer = cards.decode(text, "tokens-offer").fields
-        request = self._state["requests"].get(offer["request"])
+        request = self._state.requests.get(offer["request"])
         if request is None:
             raise InvalidInput("this offer belongs to no open request of yours", "it was used, or it is another's")
-        if offer["epoch"] != request["epoch"] or len(offer["offers"]) != request["count"]:
+        if offer["epoch"] != request.epoch or len(offer["offers"]) != len(request.relays):
             raise InvalidInput("this offer is not for what was asked", "ask again; tell IT")
-        pairs = zip(_relays_of(request), offer["offers"], strict=True)
-        made = [self._blinded(request["epoch"], relay, (first, second)) for relay, (first, second) in pairs]
+        pairs = zip(request.relays, offer["offers"], strict=True)
+        made = [self._blinded(request.epoch, relay, (first, second)) for relay, (first, second) in pairs]
         challenges = [list(blinded.challenges) for _, blinded in made]
         card = {"v": cards.VERSION, "session": offer["session"], "member": self._identity.key, "challenges": challenges}
         answer = self._signed("tokens-challenge", card)
-        pending = [[secret, blinded.pack()] for secret, blinded in made]
-        self._state["sessions"][offer["session"]] = {**request, "blinded": pending, "card": answer}
-        del self._state["requests"][offer["request"]]
+        pending = [PendingToken(secret, blinded.pack()) for secret, blinded in made]
+        self._state.sessions[offer["session"]] = TokenSession(request.epoch, request.relays, answer, pending)
+        del self._state.requests[offer["request"]]
         return answer
 
     def finish(self, text: str) -> tuple[int, int]:
         """Take the issuer's answer: (epoch, number of tokens). All of them are good, or none is taken."""
         answer = cards.decode(text, "tokens-answer").fields
-        session = self._state["sessions"].get(answer["session"])
+        session = self._state.sessions.get(answer["session"])
         if session is None:
             raise InvalidInput("this answer belongs to no open request of yours", "it was used, or it is another's")
-        if len(answer["answers"]) != len(session["blinded"]):
+        if len(answer["answers"]) != len(session.pending):
             raise IntegrityError("the issuer answered another number of tokens", "ask again; tell IT")
-        epoch, parts = session["epoch"], zip(_relays_of(session), session["blinded"], answer["answers"], strict=True)
-        tokens = [self._unblinded(epoch, relay, *blinded, *answered) for relay, blinded, answered in parts]
-        self._state["tokens"] += tokens
-        del self._state["sessions"][answer["session"]]
-        return int(session["epoch"]), len(tokens)
+        parts = zip(session.relays, session.pending, answer["answers"], strict=True)
+        tokens = [self._unblinded(session.epoch, relay, pending, *answered) for relay, pending, answered in parts]
+        self._state.tokens += tokens
+        del self._state.sessions[answer["session"]]
+        return session.epoch, len(tokens)
 
     def _epoch_key(self, epoch: int) -> bytes | None:
         return self._federation.governing(epoch).epoch_key(epoch)
@@ -288,23 +246,14 @@ class Wallet:
     def _message(self, epoch: int, relay: bytes, secret: bytes) -> bytes:
         return blind.token_message(self._federation.id, epoch, relay, curve.public(secret)[1:])
 
-    def _unblinded(
-        self, epoch: int, relay: bytes, secret: bytes, packed: bytes, bit: int, scalar: bytes
-    ) -> dict[str, Any]:
+    def _unblinded(self, epoch: int, relay: bytes, pending: PendingToken, bit: int, scalar: bytes) -> Token:
         """The token, once its signature verifies as the relay will verify it."""
-        signature = blind.Blinded.unpack(packed).unblind(bit, scalar)
+        signature = blind.Blinded.unpack(pending.blinded).unblind(bit, scalar)
         key = self._epoch_key(epoch)
-        if key is None or not curve.verify(signature, self._message(epoch, relay, secret), key):
+        if key is None or not curve.verify(signature, self._message(epoch, relay, pending.secret), key):
             raise IntegrityError("the issuer's answer does not make a valid token", "ask again; tell IT")
-        token = {"epoch": epoch, "relay": relay, "secret": secret, "signature": signature}
-        return {**token, "key": curve.public(secret)[1:], "left": None, "resume": None}
+        return Token(epoch, relay, pending.secret, curve.public(pending.secret)[1:], signature)
 
     def _signed(self, kind: str, fields: dict[str, Any]) -> str:
         signature = self._identity.sign(hashes.tagged(kind, cards.canonical(fields)))
         return cards.encode(kind, {**fields, "sig": signature})
-
-
-def _relays_of(request: dict[str, Any]) -> list[bytes]:
-    """The relay of each token; keystores of earlier versions name one for all."""
-    relays: list[bytes] = request.get("relays") or [request["relay"]] * request["count"]
-    return relays

@@ -1,12 +1,12 @@
 """What a member knows about its federation: the relays' addresses and the signed parameter sets.
 
 Owns which parameter set is believed and which of two governs an epoch. Reads a relay's answers never by itself: the
-bytes come from `member`, which asked for them.
+bytes come from `relay_sessions`, which asked for them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 from tessera.errors import InvalidObject
 from tessera.params import Parameters
@@ -20,9 +20,6 @@ FIXED = ("federation_id", "root_key", "genesis", "round_seconds", "epoch_rounds"
 # How far a relay's open round may be off this computer's clock (PROTOCOL §3).
 CLOCK_ROUNDS = 1
 
-# What a newer federation card may change besides the parameters.
-_REFRESHED = ("name", "relays", "budget", "issuer")
-
 # A member's day unless the office says otherwise.
 DEFAULT_BUDGET = {"epsilon": "2", "delta": "2e-5"}
 
@@ -33,12 +30,15 @@ _PROMISED = (
 )
 
 
+RelayKey = Annotated[bytes, 33]
+
+
 @dataclass(frozen=True)
 class Relay:
     """Where a relay is and the static key (33 bytes) that it must prove to hold."""
 
     name: str
-    key: bytes
+    key: RelayKey
     host: str
     port: int
 
@@ -49,33 +49,54 @@ class IssuerService:
 
     host: str
     port: int
-    key: bytes
+    key: RelayKey
+
+
+@dataclass
+class FederationState:
+    """What a member keeps of its federation: `params` are the sets believed, oldest first; `budget` as exact decimals;
+    `home` is the home relay's key, None for the first relay."""
+
+    name: str
+    relays: list[Relay]
+    params: list[bytes]
+    budget: dict[str, str]
+    issuer: IssuerService | None = None
+    home: RelayKey | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what no card says."""
+        if not (self.relays and self.params):
+            raise ValueError("it has no relay, or no parameters")
+        if self.budget.keys() != DEFAULT_BUDGET.keys() or not all(map(cards.is_decimal, self.budget.values())):
+            raise ValueError("its budget is none")
 
 
 class Federation:
-    """A view of the keystore's map `{"name", "relays", "params", "budget", "issuer", "home"}`: `params` are the
-    sets believed, oldest first; `home` is the home relay's key."""
+    """A view of a member's `FederationState`. Raises InvalidObject for parameters that are none."""
 
-    def __init__(self, state: dict[str, Any]) -> None:
+    def __init__(self, state: FederationState) -> None:
         self._state = state
-        self._sets = [Parameters(blob) for blob in state["params"]]
-        self.relays = [Relay(**fields) for fields in state["relays"]]
+        self._sets = [Parameters(blob) for blob in state.params]
+
+    @property
+    def relays(self) -> list[Relay]:
+        return self._state.relays
 
     @property
     def name(self) -> str:
-        return str(self._state["name"])
+        return self._state.name
 
     @property
     def budget(self) -> dict[str, str]:
         """`{"epsilon", "delta"}` as exact decimals: what all deliveries of one member within a day may add up to. The
         office's setting."""
-        return dict(self._state.get("budget", DEFAULT_BUDGET))
+        return dict(self._state.budget)
 
     @property
     def issuer(self) -> IssuerService | None:
         """None if the office's issuer is reached by files only."""
-        service = self._state.get("issuer")
-        return IssuerService(**service) if service else None
+        return self._state.issuer
 
     @property
     def id(self) -> bytes:
@@ -94,8 +115,7 @@ class Federation:
     @property
     def home(self) -> Relay:
         """The relay this member's mailbox is on; the first one if IT has taken that out of service."""
-        chosen = self._state.get("home")
-        return next((relay for relay in self.relays if relay.key == chosen), self.relays[0])
+        return next((relay for relay in self.relays if relay.key == self._state.home), self.relays[0])
 
     def governing(self, epoch: int) -> Parameters:
         """The set that governs an epoch."""
@@ -152,7 +172,7 @@ class Federation:
 
     def live_at(self, name: str) -> None:
         """Choose the home relay. Raises UsageError if there is none of this name."""
-        self._state["home"] = self.relay_named(name).key
+        self._state.home = self.relay_named(name).key
 
     def refresh(self, text: str) -> bool:
         """Take over a newer federation card of the same federation: relays, addresses, budget, parameters. Whether
@@ -161,17 +181,17 @@ class Federation:
         Raises InvalidInput or IntegrityError for one that is not this federation's.
         """
         found = read_card(text)
-        serial = parsed(found["params"][0]).serial
+        serial = parsed(found.params[0]).serial
         if serial < self.newest.serial:
             return False
-        before = {name: self._state.get(name) for name in (*_REFRESHED, "params")}
+        before = replace(self._state)
         if serial > self.newest.serial:
-            self.adopt(found["params"][0])
-        elif found["params"][0] != self.newest.blob:
+            self.adopt(found.params[0])
+        elif found.params[0] != self.newest.blob:
             raise IntegrityError("there are two parameter sets of one serial", "do not use this card; tell IT")
-        self._state.update({name: found[name] for name in _REFRESHED})
-        self.relays = [Relay(**fields) for fields in self._state["relays"]]
-        return before != {name: self._state.get(name) for name in (*_REFRESHED, "params")}
+        state = self._state
+        state.name, state.relays, state.budget, state.issuer = found.name, found.relays, found.budget, found.issuer
+        return before != state
 
     def adopt(self, blob: bytes) -> None:
         """Believe a newer parameter set. Raises IntegrityError and changes nothing if it is not one of ours."""
@@ -184,18 +204,19 @@ class Federation:
         if any(getattr(candidate, name) != getattr(self.newest, name) for name in FIXED):
             raise IntegrityError("the relay's parameters are another federation's", "do not use this relay; tell IT")
         self._sets = [*self._sets[-1:], candidate]
-        self._state["params"] = [known.blob for known in self._sets]
+        self._state.params = [known.blob for known in self._sets]
 
 
-def read_card(text: str) -> dict[str, Any]:
-    """The map for `Federation` from a federation card. Raises InvalidInput or IntegrityError."""
+def read_card(text: str) -> FederationState:
+    """What a member keeps of a federation card. Raises InvalidInput or IntegrityError."""
     fields = cards.decode(text, "federation").fields
     parameters = parsed(fields["params"])
     listed = {static_key for static_key, _ in parameters.relays}
     if not fields["relays"] or any(relay["key"] not in listed for relay in fields["relays"]):
         raise InvalidInput("the federation card names a relay its parameters do not know", "ask IT for a new card")
-    kept = {name: fields[name] for name in ("name", "relays", "budget", "issuer")}
-    return {**kept, "params": [fields["params"]]}
+    relays = [Relay(**relay) for relay in fields["relays"]]
+    issuer = IssuerService(**fields["issuer"]) if fields["issuer"] else None
+    return FederationState(str(fields["name"]), relays, [fields["params"]], dict(fields["budget"]), issuer)
 
 
 def parsed(blob: bytes, hint: str = "tell IT") -> Parameters:

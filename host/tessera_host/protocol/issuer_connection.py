@@ -1,7 +1,7 @@
 """A member's connection to the issuer's service (PROTOCOL §15).
 
 Owns the requests. The socket is `encrypted_connection`'s, the frames are `issuer_frames`'; which card is shown when is
-for `joining` and `token_exchange`.
+for the member's side to say (`issuer_visit`).
 """
 
 from typing import Any

@@ -8,7 +8,7 @@ import secrets
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from coincurve import PrivateKey
 from cryptography.exceptions import InvalidTag
@@ -182,8 +182,8 @@ class SendingChain:
 
     epoch: int
     index: int
-    root: bytes = field(repr=False)
-    chain: bytes = field(repr=False)
+    root: Annotated[bytes, 32] = field(repr=False)
+    chain: Annotated[bytes, 32] = field(repr=False)
 
     @classmethod
     def start(cls, epoch: int, root: bytes) -> "SendingChain":
@@ -217,8 +217,13 @@ class ReceivingChain:
     """
 
     epoch: int
-    root: bytes = field(repr=False)
+    root: Annotated[bytes, 32] = field(repr=False)
     steps: dict[int, bytes] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for steps that were cut."""
+        if any(len(steps) % _STEP.size for steps in self.steps.values()):
+            raise ValueError("its steps are not whole")
 
     def derive(self, epoch: int, count: int) -> None:
         """Make the `count` steps of the next epoch, which must be `epoch`. The root before is gone."""

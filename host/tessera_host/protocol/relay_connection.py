@@ -1,7 +1,7 @@
 """One connection to a relay (PROTOCOL §4, §5), from the client's side: resumption, requests.
 
 Owns what a relay's refusal means to a person. The socket is `encrypted_connection`'s. Which token is used, and whether
-what the relay says fits the rounds and parameters, is `member`'s business. Frames are the core's.
+what the relay says fits the rounds and parameters, is `relay_sessions`' business. Frames are the core's.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Bringing new code to a relay: the dialog of PROTOCOL §14, over whatever line.
 
-Owns its order. Leaves to others: the line (client.py: the network; provisioning's console: a cable), what a release is
-and whether it may be used (releases.py; the relay checks again), and what the relay does with it.
+Owns its order. Leaves to others: the line (a relay's connection, or a console on a cable), whether a release may be
+used (callers have checked it; the relay checks again), and what the relay does with it.
 """
 
 import base64

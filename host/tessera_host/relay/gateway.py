@@ -1,7 +1,7 @@
 """The relay core on CPython, for a server instead of a board, with SQLite storage and libsecp256k1.
 
 Owns how a relay directory becomes a running gateway. Leaves to others: the relay and its server (the core), the flash
-(sqlite_device.py), making the directory (relay_directory.py, organisation.py), the command `tessera serve` (cli).
+(sqlite_device.py), making the directory (relay_directory.py), the command `tessera serve` (cli).
 """
 
 import json

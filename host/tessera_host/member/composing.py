@@ -1,0 +1,33 @@
+"""What a member writes: into the outbox and the list of what was sent, durably, before anything is posted.
+
+Owns what may be written to whom, and that both lists are changed together.
+"""
+
+from ..errors import UsageError
+from .history import Sent
+from .state import MemberState
+
+
+def queue(state: MemberState, contact: str, text: str) -> range:
+    """Put a text into the outbox, durably; gives its message numbers."""
+    state.contacts.check_recipient(contact)
+    if not text:
+        raise UsageError("there is nothing to send: the text is empty", "give a text, --file, or standard input")
+    parts = state.outbox.add(contact, text)
+    state.history.add(contact, parts, state.now(), text)
+    state.save()
+    return range(parts[0].message, parts[-1].message + 1)
+
+
+def queue_file(state: MemberState, contact: str, name: str, content: bytes) -> range:
+    """Put a file into the outbox, durably. Raises InvalidInput if it does not fit into one message."""
+    state.contacts.check_recipient(contact)
+    parts = state.outbox.add_file(contact, name, content)
+    state.history.add(contact, parts, state.now(), "", name, len(content))
+    state.save()
+    return range(parts[0].message, parts[-1].message + 1)
+
+
+def sent(state: MemberState, contact: str | None = None) -> list[Sent]:
+    """What was written, oldest first, and how far it got."""
+    return state.history.entries(state.outbox.sealed(), contact)

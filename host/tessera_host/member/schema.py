@@ -1,0 +1,324 @@
+"""What a member's keystore holds: state that lives for years, as dataclasses, with a version.
+
+Owns the layout of the map, its version, the way from an earlier version to this one (`migrate`) and the check of what
+comes from a disk (with `typed`). What the values mean is said here in a line each; what is done with them is the
+business of the views: `contacts`, `wallet`, `outbox`, `inbox`, `history`, `hold`, `accountant`.
+
+Every change of a dataclass here is a new VERSION, a step in `migrate` and a file of the version before among the tests.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from .. import typed
+from ..errors import KeystoreError
+from ..protocol.federation import FederationState, RelayKey
+from ..protocol.records import MAX_PARTS, PAYLOAD_BYTES, Part, ReceivingChain, SendingChain
+
+VERSION = 2
+_SCHEMA = "schema"  # the key of the version; version 1 had none
+
+Bytes16 = Annotated[bytes, 16]
+Bytes32 = Annotated[bytes, 32]
+
+
+# -- contacts
+
+
+@dataclass
+class Incoming:
+    """A message some of whose parts have arrived: payloads by part number."""
+
+    parts: int
+    kind: int
+    got: dict[int, bytes] = field(default_factory=dict)
+
+
+@dataclass
+class Received:
+    """How far a contact's messages were put together. `next` is the first that is not; `text` what messages before it
+    began; `lost` how many never came since the last that was stored. `resync`: a gap before the next one is no loss.
+    `restored`: the contact's device was restored from a backup since the last that was stored."""
+
+    next: int = 0
+    parts: dict[int, Incoming] = field(default_factory=dict)
+    text: bytes = b""
+    lost: int = 0
+    resync: bool = False
+    restored: bool = False
+
+
+@dataclass(repr=False)
+class Contact:
+    """Someone this member has met. `words` are the six to compare, `verified` that they were; the records of one who is
+    `blocked` are passed over. `next_message` is the number of the next message to it."""
+
+    key: Bytes32
+    mailbox: Bytes16
+    relay: RelayKey
+    words: list[str]
+    verified: bool
+    blocked: bool
+    send: SendingChain
+    next_message: int
+    receive: ReceivingChain
+    received: Received
+
+
+@dataclass(repr=False)
+class InviteMeeting:
+    """A meeting that this side began: `payload` of its invite card, and what the card commits to. With `rekey` it is
+    with a contact of that name."""
+
+    name: str
+    payload: bytes
+    x: Bytes32
+    nonce: Bytes32
+    rekey: bool
+
+
+@dataclass(repr=False)
+class AnswerMeeting:
+    """A meeting that this side answered: `payload` of its answer card, of the `invite`, and the round it was in."""
+
+    name: str
+    payload: bytes
+    x: Bytes32
+    invite: bytes
+    round: int
+    rekey: bool
+
+
+@dataclass
+class FinishedMeeting:
+    """The last meeting with a contact: the hash of the invite, and the confirm card if this side made it."""
+
+    name: str
+    invite: Bytes32
+    confirm: str | None
+
+
+@dataclass
+class Contacts:
+    """Contacts by name, open meetings by the hash of the own card, meetings that made a contact by the hash of the
+    answer."""
+
+    book: dict[str, Contact] = field(default_factory=dict)
+    invites: dict[Bytes32, InviteMeeting] = field(default_factory=dict)
+    answers: dict[Bytes32, AnswerMeeting] = field(default_factory=dict)
+    finished: dict[Bytes32, FinishedMeeting] = field(default_factory=dict)
+
+
+# -- tokens
+
+
+@dataclass(repr=False)
+class Token:
+    """A token. `left` are its posts, None before its first session; `resume` is the resumption secret of its last
+    session, if there may be one to resume."""
+
+    epoch: int
+    relay: RelayKey
+    secret: Bytes32
+    key: Bytes32
+    signature: Annotated[bytes, 64]
+    left: int | None = None
+    resume: Bytes32 | None = None
+
+    def __repr__(self) -> str:
+        return f"Token(epoch={self.epoch}, left={self.left})"
+
+    def admitted(self, resume: bytes, left: int) -> None:
+        """What the answer to AUTH said."""
+        self.resume, self.left = resume, left
+
+    def resumed(self, following: bytes | None) -> None:
+        """Its resumption secret was used up; `following` is the next, None if there is no session to resume."""
+        self.resume = following
+
+    def posted(self) -> None:
+        self.left = max(0, (self.left or 0) - 1)
+
+    def spent(self) -> None:
+        self.left = 0
+
+
+@dataclass
+class TokenRequest:
+    """A request card that the issuer's offer is missing for, and the relay that each of its tokens will be for."""
+
+    epoch: int
+    relays: list[RelayKey]
+    card: str
+
+
+@dataclass(repr=False)
+class PendingToken:
+    """A token between challenge and answer: its secret, and `blind.Blinded` packed."""
+
+    secret: Bytes32
+    blinded: Annotated[bytes, 322]
+
+
+@dataclass(repr=False)
+class TokenSession:
+    """A challenge card that the issuer's answer is missing for, and a token in the making for each relay."""
+
+    epoch: int
+    relays: list[RelayKey]
+    card: str
+    pending: list[PendingToken]
+
+    def __post_init__(self) -> None:
+        if len(self.pending) != len(self.relays):
+            raise ValueError("there is not one relay for each token")
+
+
+@dataclass
+class Tokens:
+    """Tokens, requests by the hash of their card, sessions by the issuer's number."""
+
+    tokens: list[Token] = field(default_factory=list)
+    requests: dict[Bytes32, TokenRequest] = field(default_factory=dict)
+    sessions: dict[Bytes16, TokenSession] = field(default_factory=dict)
+
+
+# -- messages
+
+
+@dataclass(repr=False)
+class Seal:
+    """One attempt at a part: where in the chain its record's keys were, and the record."""
+
+    epoch: int
+    index: int
+    record: Annotated[bytes, 240]
+
+
+@dataclass(repr=False)
+class Outgoing:
+    """A part that waits for a contact; `sealed` if it was on its way and no answer came."""
+
+    contact: str
+    part: Part
+    sealed: Seal | None = None
+
+    def __post_init__(self) -> None:
+        part = self.part
+        if not (part.part < part.parts <= MAX_PARTS and len(part.payload) <= PAYLOAD_BYTES):
+            raise ValueError("it is no part of a message")
+
+
+@dataclass(repr=False)
+class Stored:
+    """A message that arrived (`inbox.Message`), and whether it was never given out."""
+
+    contact: str
+    message: int
+    text: str
+    round: int
+    lost: int
+    file: str | None
+    content: bytes
+    restored: bool
+    unread: bool
+
+
+@dataclass
+class InboxState:
+    """`next_round` is the first round not read yet; messages oldest first."""
+
+    next_round: int
+    messages: list[Stored] = field(default_factory=list)
+
+
+@dataclass(repr=False)
+class SentEntry:
+    """A text or file that was written (`history.Sent`): the number of its first message, and the round that each part
+    was posted in."""
+
+    contact: str
+    first: int
+    rounds: list[int | None]
+    queued: int
+    text: str
+    file: str | None
+    bytes: int
+
+
+# -- the member
+
+
+@dataclass
+class HoldState:
+    """A backup was restored at `restored` (unix seconds): nothing is sealed before `epoch`, None while no relay has
+    confirmed the clock."""
+
+    restored: int
+    epoch: int | None = None
+
+
+@dataclass(repr=False)
+class JoiningState:
+    """The number of the invitation that this member began with, and all of it until the issuer has admitted it."""
+
+    invitation: Bytes16
+    card: str | None
+
+
+@dataclass(repr=False)
+class MemberData:
+    """All of it. `newest_round` is the newest open round that a relay named and that fitted the clock; `posts` are the
+    times (unix seconds) at which records left within the last day."""
+
+    name: str
+    secret: Bytes32
+    mailbox: Bytes16
+    federation: FederationState
+    inbox: InboxState
+    newest_round: int = 0
+    contacts: Contacts = field(default_factory=Contacts)
+    tokens: Tokens = field(default_factory=Tokens)
+    outbox: list[Outgoing] = field(default_factory=list)
+    sent: list[SentEntry] = field(default_factory=list)
+    hold: HoldState | None = None
+    posts: list[int] = field(default_factory=list)
+    joining: JoiningState | None = None
+
+    def __post_init__(self) -> None:
+        if strangers := {item.contact for item in self.outbox} - self.contacts.book.keys():
+            raise ValueError(f"parts wait for {', '.join(sorted(strangers))}, who are no contacts")
+
+
+def read(data: dict[str, Any], path: Path) -> MemberData:
+    """What the map of a keystore, or of a backup, says. Raises KeystoreError for one of a version that this program
+    cannot read, or one that no version wrote."""
+    try:
+        return typed.load(MemberData, migrate(data, path))
+    except typed.Mismatch as wrong:
+        message = f"{path} holds what no version of tessera wrote: {wrong}"
+        raise KeystoreError(message, "restore it from a backup") from None
+
+
+def write(data: MemberData) -> dict[str, Any]:
+    """The map that `read` reads."""
+    return {_SCHEMA: VERSION, **typed.dump(data)}
+
+
+def migrate(data: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The map as this version lays it out, without its version. Raises KeystoreError."""
+    version = data.get(_SCHEMA, 1) if isinstance(data, dict) else None
+    if type(version) is not int or version < 1:
+        raise typed.Mismatch(f"its version is {version!r}")
+    if version > VERSION:
+        raise KeystoreError(
+            f"{path} was written by a newer version of tessera (state {version}, this program reads {VERSION})",
+            "update tessera",
+        )
+    if version == 1:
+        raise KeystoreError(
+            f"{path} was written by a tessera from before the first release, which this program cannot read",
+            "ask IT for a new invitation, then join with a new directory: tessera join INVITATION --home DIRECTORY",
+        )
+    return {name: value for name, value in data.items() if name != _SCHEMA}

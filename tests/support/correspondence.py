@@ -1,0 +1,62 @@
+"""What tests do with a member beyond its parts: post all that waits at once, fetch, ask for a status.
+
+Posting here asks no accountant: it is for tests of what is sealed, posted and read. People's messages go through the
+client, which keeps to the day's budget.
+"""
+
+from dataclasses import dataclass
+
+from tessera_host.member import composing
+from tessera_host.member.fetching import Fetcher, FetchReport
+from tessera_host.member.relay_sessions import RelaySessions, Status
+from tessera_host.member.sending import Sender
+from tessera_host.member.state import MemberState
+
+
+@dataclass(frozen=True)
+class SendReport:
+    """What one call posted: the message numbers of its text and the round of every record, in order."""
+
+    messages: list[int]
+    rounds: list[int]
+    waiting: int
+
+    @property
+    def records(self) -> int:
+        return len(self.rounds)
+
+
+def sender(member: MemberState) -> Sender:
+    return Sender(member, RelaySessions(member))
+
+
+def fetcher(member: MemberState) -> Fetcher:
+    return Fetcher(member, RelaySessions(member))
+
+
+async def send(member: MemberState, contact: str, text: str, by: Sender | None = None) -> SendReport:
+    """Post a text at once, after whatever waits for the same relay. What an error interrupts stays in the outbox."""
+    messages = composing.queue(member, contact, text)
+    rounds = await _post_all(member, member.contacts.get(contact).relay, by or sender(member))
+    return SendReport(list(messages), rounds, len(member.outbox))
+
+
+async def resend(member: MemberState) -> SendReport:
+    """Post what waits, at once."""
+    rounds = [round_ for key in member.outbox.relays() for round_ in await _post_all(member, key, sender(member))]
+    return SendReport([], rounds, len(member.outbox))
+
+
+async def _post_all(member: MemberState, relay: bytes, by: Sender) -> list[int]:
+    rounds = []
+    while posted := await by.post_one(member.federation.relay_with_key(relay)):
+        rounds.append(posted.round)
+    return rounds
+
+
+async def fetch(member: MemberState) -> FetchReport:
+    return await fetcher(member).fetch()
+
+
+async def status(member: MemberState) -> Status:
+    return await RelaySessions(member).status()
