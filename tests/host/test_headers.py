@@ -30,7 +30,6 @@ TO_MEND = {
     ("host/tessera_host/issuer/files.py", "joining_files"),
     ("host/tessera_host/member/meeting.py", "contacts"),
     ("host/tessera_host/provisioning/commissioning.py", "batch"),
-    ("host/tessera_host/relay/gateway.py", "organisation"),
     ("host/tessera_host/relay/process.py", "relay_directory"),
 }
 
