@@ -162,7 +162,7 @@ def _take_any_encoding(payload: bytes) -> dict[str, Any]:
 
 def _adopt_anything(self: Any, blob: bytes) -> None:
     self._sets = [*self._sets[-1:], federation.parsed(blob)]
-    self._state["params"] = [known.blob for known in self._sets]
+    self._state.params = [known.blob for known in self._sets]
 
 
 def _unpack_anything(cls: Any, data: bytes) -> Any:
