@@ -14,7 +14,7 @@ from tessera_host.audit.archive import AuditArchive
 from tessera_host.audit.verify import Firmware, LedgerAudit
 from tessera_host.errors import IntegrityError, InvalidInput
 from tessera_host.protocol import parameter_sets
-from tessera_host.protocol.relay_connection import Info, Refusal
+from tessera_host.protocol.relay_connection import ErrorFrame, Info
 from tessera_host.relay import ledger as relay_ledger
 from tests.support.fake_federation import EPOCH_ROUNDS
 from tests.support.fake_ledger import FIRMWARE, FakeLedger, table_fields
@@ -285,7 +285,7 @@ class PaperConnection:
         self.asked.append(epoch)
         found = self.checkpoints.get(epoch, b"")
         if not found:
-            raise Refusal(Refused(relay_ledger.FAULT if found is None else relay_ledger.TOO_OLD, "paper", 0))
+            raise ErrorFrame(Refused(relay_ledger.FAULT if found is None else relay_ledger.TOO_OLD, "paper", 0))
         return found
 
 
@@ -313,10 +313,10 @@ async def test_a_relay_s_damage_and_its_age_bound_the_questions(monkeypatch, led
 
 async def test_another_refusal_ends_the_questions(monkeypatch, ledger):
     async def refuse(*_: object) -> bytes:
-        raise Refusal(Refused(5, "paper", 0))
+        raise ErrorFrame(Refused(5, "paper", 0))
 
     monkeypatch.setattr(PaperConnection, "checkpoint", refuse)
-    with pytest.raises(Refusal):
+    with pytest.raises(ErrorFrame):
         await asked(monkeypatch, ledger, {}, 3)
 
 

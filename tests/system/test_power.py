@@ -18,7 +18,7 @@ from tessera_host.member import composing, relay_sessions, token_exchange
 from tessera_host.member.state import MemberState
 from tessera_host.protocol import relay_connection
 from tessera_host.protocol.encrypted_connection import TIMEOUT_SECONDS
-from tessera_host.protocol.relay_connection import Refusal, RelayConnection
+from tessera_host.protocol.relay_connection import ErrorFrame, RelayConnection
 from tessera_host.relay.process import RelayProcess, binary
 from tests.patience import PATIENCE_SECONDS
 from tests.support import correspondence
@@ -96,7 +96,7 @@ class Traffic:
             await action()
         except (Unreachable, NotPermitted):
             pass
-        except Refusal as refusal:
+        except ErrorFrame as refusal:
             if refusal.code not in (relay_connection.NOT_ADMITTED, relay_connection.BUSY, TOO_OLD):
                 raise
 
