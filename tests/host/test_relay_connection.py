@@ -14,6 +14,7 @@ from tessera.errors import Busy, Fault, QuotaSpent, TooOld
 from tessera_host.errors import IntegrityError, TesseraError, Unreachable
 from tessera_host.protocol import blind, relay_connection
 from tessera_host.protocol.relay_connection import Batch, ErrorFrame, RelayConnection, SessionForgotten
+from tests.patience import PATIENCE_SECONDS
 
 ACCESS_KEY = b"a" * 32
 SECRET = blind.even_secret(blind.random_scalar())
@@ -54,6 +55,7 @@ class ScriptedRelay:
         self.static = (SECRET, KEY)
         self.reply: Callable[[bytes], bytes] = bytes
         self.tamper = False
+        self.pause_seconds = 0.0  # after each answer
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -78,6 +80,9 @@ class ScriptedRelay:
                     return
                 frame = opened.seal(answer)
                 writer.write(frame[:-1] + bytes([frame[-1] ^ self.tamper]))
+                if self.pause_seconds:
+                    await writer.drain()
+                    await asyncio.sleep(self.pause_seconds)
 
     def _greet(self, hello: bytes, nonce: bytes, access_key: bytes) -> tuple[Any, bytes]:
         id_ = channel.resumption_id(hello)
@@ -204,6 +209,19 @@ async def test_relay_that_says_nothing() -> None:
     async with served(relay), await RelayConnection.open("127.0.0.1", relay.port, KEY, ACCESS_KEY, 0.3) as connection:
         with pytest.raises(Unreachable, match="no answer in time"):
             await connection.info()
+
+
+async def test_fetch_that_trickles_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each frame comes within the time that a frame has; all of them would take minutes."""
+    monkeypatch.setattr(relay_connection, "FETCH_SECONDS_PER_ROUND", 0.2 - PATIENCE_SECONDS)
+    frames: list[Answer] = [cell(10, 0xFFFF, at, [bytes(240)] * 4) for at in range(0, 0xFFFC, 4)]
+    relay = ScriptedRelay(frames)
+    relay.pause_seconds = 0.01
+    async with served(relay):
+        opening = RelayConnection.open("127.0.0.1", relay.port, KEY, ACCESS_KEY, PATIENCE_SECONDS)
+        async with await opening as connection:
+            with pytest.raises(Unreachable, match="took longer"):
+                await connection.fetch(0, 10, 11)
 
 
 async def test_relay_that_hangs_up() -> None:

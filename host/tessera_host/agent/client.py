@@ -224,10 +224,11 @@ class Client:
                     return
                 pause = pacing.next_post(member, at_once, self._dice)
                 if pause.seconds == 0:
-                    posted = await self._sender.post_one(relay)
-                    if posted is None:
+                    attempt = await self._sender.post_one(relay)
+                    if attempt is None:
                         return
-                    tell(posted)
+                    if isinstance(attempt, Posted):
+                        tell(attempt)
                     continue
                 if not any(member.outbox.waiting(relay.key)):
                     return

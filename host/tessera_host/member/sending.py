@@ -1,16 +1,17 @@
 """Posting: how what waits in a member's outbox gets to a relay (PROTOCOL §7).
 
-Owns one attempt of one part, in both ways it is made: at once, as often as it takes; and as the one frame that a round
-has for it, whether there is a part or not. When which of the two is done is `client`'s and `engine`'s business.
+Owns one attempt of one part, in both ways it is made: when somebody posts by hand; and as the one frame that a round
+has for it, whether there is a part or not. When which of the two is done, and whether after one attempt there is
+another, is `client`'s and `engine`'s business: no relay's answer makes a member post more than they allow.
 """
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
 
-from ..errors import NotPermitted
+from ..errors import IntegrityError, NotPermitted
 from ..protocol import records, relay_connection
-from ..protocol.federation import Relay
+from ..protocol.federation import CLOCK_ROUNDS, Relay
 from ..protocol.records import Part
 from ..protocol.relay_connection import ErrorFrame
 from .fixed_delay import Settling
@@ -27,6 +28,13 @@ class Posted(NamedTuple):
     round: int
 
 
+class Unposted(NamedTuple):
+    """A part that waits still after an attempt that counts: its token was used up, or the epoch ended meanwhile."""
+
+    contact: str
+    part: Part
+
+
 class Sender:
     """The posting side of a state. Its parts of the state are asked for anew every time: they may be stale."""
 
@@ -35,13 +43,13 @@ class Sender:
         self._sessions = sessions
         self._posting = asyncio.Lock()  # two tasks that post would use one index twice
 
-    async def post_one(self, relay: Relay) -> Posted | None:
-        """Post the first part that waits for a relay, on as many tokens as it takes. None if nothing waits."""
+    async def post_one(self, relay: Relay) -> Posted | Unposted | None:
+        """One attempt to post the first part that waits for a relay. None if nothing waits."""
         async with self._posting:
             while item := self._next(relay):
                 async with self._session(relay) as session:
-                    if session.token.left != 0 and (posted := await self._post(session, item)):
-                        return posted
+                    if session.token.left != 0:  # else the relay says so of a token that had some: take the next one
+                        return await self._post(session, item) or Unposted(item.contact, item.part)
         return None
 
     async def slot(self, relay: Relay, choose: TokenChoice, settling: Settling, may_post: bool) -> Posted | None:
@@ -100,8 +108,15 @@ class Sender:
         return self._acknowledged(session, item, open_round)
 
     def _acknowledged(self, session: Session, item: Outgoing, open_round: int) -> Posted | None:
+        """Raises IntegrityError for a round that no time between INFO and now explains; the part waits then."""
         state = self._state
         session.token.posted()
+        if abs(open_round - session.info.open_round) > CLOCK_ROUNDS:
+            state.save()
+            raise IntegrityError(
+                f"the relay says a record is in round {open_round}, and that round {session.info.open_round} is open",
+                "do not use this relay; tell IT",
+            )
         if state.federation.epoch_of(open_round) != session.token.epoch:
             state.save()
             return None  # it is in a round whose readers look for other tags

@@ -136,6 +136,11 @@ class Federation:
     def first_round(self, epoch: int) -> int:
         return epoch * self.newest.epoch_rounds
 
+    def first_kept(self, open_round: int) -> int:
+        """The first round that a relay keeps while this one is open: a function of the round alone (PROTOCOL §3)."""
+        kept_from = self.epoch_of(open_round) - self.newest.retention_epochs
+        return self.first_round(max(0, kept_from))
+
     def records_per_epoch(self, epoch: int) -> int:
         """How many records one member can post in an epoch at most: the indices of a chain (PROTOCOL §7)."""
         governing = self.governing(epoch)

@@ -19,6 +19,7 @@ from .staging import Step
 
 T = TypeVar("T")
 
+FETCH_SECONDS_PER_ROUND = 15.0  # 240 frames, each on its tick: more than a round has
 BUSY_ATTEMPTS = 6
 BUSY_WAIT_SECONDS = 8  # the relay ends a connection after 10 s without a frame
 
@@ -155,12 +156,13 @@ class RelayConnection(EncryptedConnection):
 
     async def params(self) -> bytes:
         """The relay's newest parameter set; nothing about it is checked."""
-        total, _, data = await self._ask(wire.params(0), wire.PARAMS_ANSWER)
-        blob = bytearray(data)
-        for chunk in range(1, -(-total // wire.CHUNK_BYTES)):
-            _, _, data = await self._ask(wire.params(chunk), wire.PARAMS_ANSWER)
-            blob += data
-        return bytes(blob)
+        async with self._within(self._timeout_seconds):
+            total, _, data = await self._ask(wire.params(0), wire.PARAMS_ANSWER)
+            blob = bytearray(data)
+            for chunk in range(1, -(-total // wire.CHUNK_BYTES)):
+                _, _, data = await self._ask(wire.params(chunk), wire.PARAMS_ANSWER)
+                blob += data
+            return bytes(blob)
 
     async def checkpoint(self, epoch: int) -> bytes:
         """The ledger's checkpoint of an epoch that is over, 250 bytes."""
@@ -191,8 +193,9 @@ class RelayConnection(EncryptedConnection):
         """The sealed batches of start ≤ round < end, at most 16 of them; fewer if the relay has not sealed them all."""
 
         async def once() -> list[Batch]:
-            await self._send(wire.fetch(bucket, start, end))
-            return await self._batches(start, end)
+            async with self._within(self._timeout_seconds + FETCH_SECONDS_PER_ROUND * (end - start)):
+                await self._send(wire.fetch(bucket, start, end))
+                return await self._batches(start, end)
 
         return await _patiently(once)
 
