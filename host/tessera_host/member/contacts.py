@@ -20,6 +20,7 @@ from ..errors import IntegrityError, InvalidInput, NotPermitted, UsageError
 from ..protocol import cards
 from ..protocol.federation import Federation
 from ..protocol.identity import Identity
+from ..protocol.limits import check_name
 from ..protocol.records import ReceivingChain, SendingChain
 from .schema import AnswerMeeting, Contact, Contacts, FinishedMeeting, InviteMeeting, Received
 
@@ -264,6 +265,7 @@ class ContactBook:
         return {"name": me.name, "key": me.key, "mailbox": me.mailbox, "relay": self._federation.home.key}
 
     def _check_name(self, name: str, rekey: bool = False) -> None:
+        check_name("the contact's name", name)
         if rekey:
             self.get(name)
         elif name in self.book:
