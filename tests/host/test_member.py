@@ -26,7 +26,7 @@ from tessera_host.keys import keystore as keystore_module
 from tessera_host.keys.keystore import Keystore
 from tessera_host.member import address_book, composing, meeting, token_exchange
 from tessera_host.member.inbox import Message
-from tessera_host.member.sending import Sender
+from tessera_host.member.sending import RelayBusy, Sender
 from tessera_host.member.state import MemberState
 from tessera_host.protocol import blind, cards
 from tessera_host.protocol.federation import DEFAULT_BUDGET
@@ -328,6 +328,22 @@ def test_lost_request_or_answer_means_a_new_index(at: Setting, where: str) -> No
     asyncio.run(correspondence.resend(at.ann))
     assert len(at.ann.outbox) == 0
     assert at.relay.records[-1][:TAG_BYTES] != tried["record"][:TAG_BYTES]
+    at.assert_tags_are_fresh()
+    assert at.texts() == ["hello"]
+
+
+@pytest.mark.parametrize("how", ["fail_after_store", "busy_after_store"])
+def test_the_bytes_of_a_record_are_in_one_round_only_whatever_the_relay_says(at: Setting, how: str) -> None:
+    setattr(at.relay, how, 3)
+    composing.queue(at.ann, "Bob", "hello")
+    for _ in range(3):
+        with pytest.raises((RelayBusy, Unreachable)) as refused:
+            asyncio.run(correspondence.resend(at.ann))
+        at.clock.next_round()
+    assert how != "busy_after_store" or "tessera resend" in refused.value.hint
+    asyncio.run(correspondence.resend(at.ann))
+    assert len(at.relay.posted) == 4
+    assert len({record for _, _, record in at.relay.posted}) == 4
     at.assert_tags_are_fresh()
     assert at.texts() == ["hello"]
 

@@ -249,13 +249,22 @@ async def test_busy_relay_is_asked_again_with_the_same_frame(monkeypatch: pytest
 
     monkeypatch.setattr("tessera_host.protocol.relay_connection.asyncio.sleep", sleep)
     busy = small(wire.answer_error, Busy("", 7))
-    async with connected([busy], [busy], [small(wire.answer_post, 43)]) as (relay, connection):
-        assert await connection.post(0, bytes(240)) == 43
+    async with connected([busy], [busy], [small(wire.answer_checkpoint, bytes(250))]) as (relay, connection):
+        assert await connection.checkpoint(0) == bytes(250)
     assert waits == [7, 7]
     assert len({bytes(request) for request in relay.requests}) == 1
     async with connected(*[[busy]] * relay_connection.BUSY_ATTEMPTS) as (_, connection):
         with pytest.raises(ErrorFrame, match="busy"):
-            await connection.post(0, bytes(240))
+            await connection.checkpoint(0)
+
+
+async def test_a_record_is_sent_once_and_a_busy_relay_is_not_asked_again() -> None:
+    busy = small(wire.answer_error, Busy("", 1))
+    async with connected([busy], [busy], [small(wire.answer_post, 43)]) as (relay, connection):
+        for request in (connection.post(0, bytes(240)), connection.void()):
+            with pytest.raises(ErrorFrame, match="busy"):
+                await request
+    assert [request[0] for request in relay.requests] == [wire.POST, wire.VOID]
 
 
 async def test_long_wait_is_left_to_the_user() -> None:

@@ -17,7 +17,7 @@ from office import RamDirectory, served
 from ramdevice import RamDevice
 from tessera import channel, curve, wire
 from tessera.clock import Clock
-from tessera.errors import BadFrame, Refusal
+from tessera.errors import BadFrame, Busy, Refusal
 from tessera.hashes import sha256
 from tessera.params import SPARE_PAGES, Parameters
 from tessera.relay import Identity, Relay
@@ -33,6 +33,7 @@ class MemoryRelay:
     """A relay of the parameters' capacity. `serve` has every RelayConnection of a test come here.
 
     fail_before_store, fail_after_store: so many posts from now on are cut off before, or after, the core has them.
+    busy_after_store: so many posts are stored and answered with BUSY, as if they were not.
     fail_fetch: the FETCH of that number from now on is cut off. away: raised instead of connecting.
     rounds_fast, claimed: the round (against the members' clock) and the parameter set that it claims to be at.
     first_round: the first round kept, if it claims another. ack_rounds_off: of every round it acknowledges.
@@ -50,7 +51,7 @@ class MemoryRelay:
         self.posted: list[tuple[int, int, bytes]] = []  # (round, bucket, record), every one that was stored
         self.fetches: list[tuple[int, int, int]] = []  # (bucket, start, end)
         self.handshakes: list[str] = []
-        self.fail_before_store = self.fail_after_store = self.fail_fetch = 0
+        self.fail_before_store = self.fail_after_store = self.fail_fetch = self.busy_after_store = 0
         self.away: TesseraError | None = None
         self.rounds_fast = 0
         self.claimed: Parameters | None = None
@@ -240,6 +241,9 @@ class _Line:
             wire.answer_error(out, refusal)
         if posting and out[0] == wire.ACK and relay.ack_rounds_off:
             wire.answer_post(out, wire.read_answer(bytes(out))[1] + relay.ack_rounds_off)
+        if posting and out[0] == wire.ACK and relay.busy_after_store:
+            relay.busy_after_store -= 1
+            wire.answer_error(out, Busy("no erased sector", 1))
         if posting and out[0] == wire.ACK and relay.fail_after_store:
             relay.fail_after_store -= 1
             self._broken = Unreachable("cut before the answer arrived")

@@ -118,7 +118,7 @@ class Wire:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
         self.seen: list[tuple[float, str]] = []
         self._time = time
-        for name, looks_like in {"info": "small", "auth": "small", "post_once": "small", "void_once": "small"}.items():
+        for name, looks_like in {"info": "small", "auth": "small", "post": "small", "void": "small"}.items():
             self._watch(monkeypatch, RelayConnection, name, looks_like)
         self._watch(monkeypatch, RelayConnection, "fetch", "fetch")
         self._watch(monkeypatch, RelayConnection, "open", "full handshake")

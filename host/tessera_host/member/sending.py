@@ -9,7 +9,8 @@ import asyncio
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
 
-from ..errors import IntegrityError, NotPermitted
+from ..clock import local_time_of_day
+from ..errors import IntegrityError, NotPermitted, RelayRefused
 from ..protocol import records, relay_connection
 from ..protocol.federation import CLOCK_ROUNDS, Relay
 from ..protocol.records import Part
@@ -26,6 +27,10 @@ class Posted(NamedTuple):
     contact: str
     part: Part
     round: int
+
+
+class RelayBusy(RelayRefused):
+    """The relay says that it took no record. Whether it did nobody knows: the part is sealed anew for another round."""
 
 
 class Unposted(NamedTuple):
@@ -64,10 +69,10 @@ class Sender:
             record = self._sealed(session, item) if item else None
             await settling.done()
             if item is None or record is None:
-                await session.connection.void_once()
+                await session.connection.void()
                 return None
             try:
-                open_round = await session.connection.post_once(self._bucket_of(item, session.token.epoch), record)
+                open_round = await session.connection.post(self._bucket_of(item, session.token.epoch), record)
             except ErrorFrame as refusal:
                 if refusal.code == relay_connection.QUOTA:
                     session.token.spent()
@@ -127,6 +132,10 @@ class Sender:
 
     async def _look_into(self, refusal: ErrorFrame, session: Session) -> None:
         """Raise it, unless the token is used up or its epoch has just ended: then another token will do."""
+        if refusal.code == relay_connection.BUSY:
+            state = self._state
+            following = local_time_of_day(state.federation.round_start(state.round() + 1))
+            raise RelayBusy("the relay is busy: it takes no records now", f"from {following} on: tessera resend")
         if refusal.code == relay_connection.QUOTA:
             session.token.spent()
             self._state.save()

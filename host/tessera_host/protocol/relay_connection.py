@@ -128,29 +128,22 @@ class RelayConnection(EncryptedConnection):
     async def status(self) -> RelayFigures:
         return RelayFigures(*await self._ask(wire.status(), wire.STATUS_ANSWER))
 
-    async def void(self) -> None:
-        """A frame that does nothing, answered like a post."""
-        await self._ask(wire.void(), wire.VOIDED)
-
     async def auth(self, epoch: int, key: bytes, signature: bytes, proof: bytes) -> tuple[bytes, int]:
         """Show a token: (resumption secret, posts left)."""
         secret, posts_left = await self._ask(wire.auth(epoch, key, signature, proof), wire.ADMITTED)
         return secret, posts_left
 
-    async def post(self, bucket: int, record: bytes) -> int:
-        """Post a record (240 bytes): the round it will appear in. A busy relay is asked again with the same record,
-        which the session makes harmless; whoever wants another attempt after an error seals it anew."""
-        (open_round,) = await self._ask(wire.post(bucket, record), wire.ACK)
-        return int(open_round)
+    # One frame each, whatever the answer. A record's bytes are sent once: a relay that stored them and says that it is
+    # busy would have them in two rounds, and everybody would know that they are no cover (PROTOCOL §7). And that
+    # a relay is busy with a post, and not with a frame that does nothing, would show in the number of frames.
 
-    # The steady agent's frames: one each, whatever the answer. That a relay is busy with a post, and not with a frame
-    # that does nothing, would show in their number.
-
-    async def void_once(self) -> None:
+    async def void(self) -> None:
+        """A frame that does nothing, answered like a post."""
         await self._ask_once(wire.void(), wire.VOIDED)
 
-    async def post_once(self, bucket: int, record: bytes) -> int:
-        """Post a record (240 bytes): the round it will appear in."""
+    async def post(self, bucket: int, record: bytes) -> int:
+        """Post a record (240 bytes): the round it will appear in. Whoever wants another attempt after an error seals it
+        anew."""
         (open_round,) = await self._ask_once(wire.post(bucket, record), wire.ACK)
         return int(open_round)
 
