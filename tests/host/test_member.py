@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tessera import curve, hashes
+from tessera_host.clock import local_time
 from tessera_host.errors import (
     ClockOff,
     IntegrityError,
@@ -263,6 +264,31 @@ def test_when_all_posts_are_used_the_text_waits_for_the_next_epoch(at: Setting) 
     at.clock.to_epoch(1)
     asyncio.run(correspondence.resend(at.ann))
     assert at.texts()[1:] == ["last", "waits"]
+
+
+def test_after_a_restart_of_the_relay_it_is_said_that_it_restarted_and_until_when(at: Setting) -> None:
+    """Its tokens have one lease each: what was open counts as used."""
+    for _ in range(TOKENS - 1):
+        at.send("a")
+        at.relay.use_up_leases()
+    with pytest.raises(NotPermitted, match=r"the relay relay-0 has restarted: .* in epoch 0 count as used") as no:
+        at.send("waits")
+    end = local_time(GENESIS + EPOCH_ROUNDS * ROUND_SECONDS)
+    assert no.value.hint == f"what waits can be sent from {end} on"
+    with pytest.raises(NotPermitted, match="has restarted"):  # another process says so, too
+        asyncio.run(correspondence.resend(at.reopen("Ann")))
+    assert "has restarted" in correspondence.sender(at.ann).obstacle()
+    at.clock.to_epoch(1)
+    assert correspondence.sender(at.ann).obstacle() == ""
+    asyncio.run(correspondence.resend(at.ann))
+    assert at.texts() == ["a"] * (TOKENS - 1) + ["waits"]
+
+
+def test_who_has_posted_all_there_is_is_not_told_of_a_restart(at: Setting) -> None:
+    at.send("x" * 144 * (TOKENS - 1) * POSTS)
+    with pytest.raises(NotPermitted, match="are used up") as no:
+        at.send("waits")
+    assert no.value.hint == f"what waits can be sent from {local_time(GENESIS + EPOCH_ROUNDS * ROUND_SECONDS)} on"
 
 
 def test_no_tokens_is_said(at: Setting) -> None:

@@ -334,7 +334,7 @@ class Client:
             parameters = member.federation.newest
             if self._state is None:
                 self._state = State(parameters.genesis, parameters.round_seconds)
-            return replace(self._state, waiting=len(member.outbox))
+            return replace(self._state, waiting=len(member.outbox), obstacle=self._sender.obstacle())
 
 
 def default_home() -> Path:

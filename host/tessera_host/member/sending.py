@@ -17,8 +17,9 @@ from ..protocol.records import Part
 from ..protocol.relay_connection import ErrorFrame
 from .fixed_delay import Settling
 from .relay_sessions import RelaySessions, Session, TokenChoice
-from .schema import Outgoing
+from .schema import Outgoing, Token
 from .state import MemberState
+from .wallet import PostsUsedUp
 
 
 class Posted(NamedTuple):
@@ -81,7 +82,36 @@ class Sender:
         return self._acknowledged(session, item, open_round)
 
     def _session(self, relay: Relay) -> AbstractAsyncContextManager[Session]:
-        return self._sessions.session(relay, self._state.wallet.for_posting)
+        return self._sessions.session(relay, self._token)
+
+    def _token(self, epoch: int, relay: bytes) -> Token:
+        """The one to post with. Raises NotPermitted."""
+        try:
+            return self._state.wallet.for_posting(epoch, relay)
+        except PostsUsedUp as used:
+            if self._restarted(epoch, relay):
+                name = self._state.federation.relay_name(relay)
+                message = f"the relay {name} has restarted: the posts that you had left in epoch {epoch} count as used"
+                raise PostsUsedUp(message, used.hint) from None
+            raise
+
+    def _restarted(self, epoch: int, relay: bytes) -> bool:
+        """Whether posts are gone that this member never made: a lease that is open when a relay restarts is used."""
+        state = self._state
+        made = state.accountant.posted_since(state.federation.round_start(state.federation.first_round(epoch)))
+        given = state.wallet.posting_tokens(epoch, relay) * state.federation.governing(epoch).posts_per_token
+        return made is not None and made < given
+
+    def obstacle(self) -> str:
+        """Why what waits cannot leave in this epoch, if there is nothing left to post with; else empty."""
+        for relay in sorted(self._state.outbox.relays()):
+            try:
+                self._token(self._state.epoch(), relay)
+            except PostsUsedUp as used:
+                return str(used)
+            except NotPermitted:
+                pass  # no tokens of this epoch: a slot says so
+        return ""
 
     def _next(self, relay: Relay) -> Outgoing | None:
         return next(self._state.outbox.waiting(relay.key), None)

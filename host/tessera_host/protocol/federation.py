@@ -157,6 +157,10 @@ class Federation:
         error = InvalidInput("this relay is not in the federation card", "ask IT for the newest federation card")
         return self._relay(lambda relay: relay.key == key, error)
 
+    def relay_name(self, key: bytes) -> str:
+        """For people, also for a relay that IT has taken out of service."""
+        return next((known.name for known in self.relays if known.key == key), "(one that is gone)")
+
     def _relay(self, fits: Callable[[Relay], bool], error: Exception) -> Relay:
         for relay in self.relays:
             if fits(relay):
