@@ -9,7 +9,7 @@ import secrets
 import struct
 import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 from unittest import mock
 
@@ -353,6 +353,12 @@ def _fetch_tokens(made: _Meeting, federation: Federation) -> None:
     made.texts["tokens-answer"] = issuance.answer(challenge, lambda key: True, lambda epoch: secret, NOW)
 
 
+def _stays_in_its_folder(name: str) -> bool:
+    """Whether a file of this name is a visible one of the folder that it is put into, on every system."""
+    paths: list[PurePath] = [PurePosixPath(name), PureWindowsPath(name)]
+    return all(path.name == name for path in paths) and name == name.lstrip(".")
+
+
 class Cards(Target):
     """Cards of every kind: text, payloads with a good checksum, and cards whose maker signed any fields.
 
@@ -389,6 +395,8 @@ class Cards(Target):
             for name in ("sig", "proof")
             if name in fields
         ]
+        named = {**self._genuine["member"].fields, "name": "../.config/autostart/Bob"}
+        strange.append(cbor2.dumps(named, canonical=True))
         unread = [*(bytes((1, member)) + payload for payload in strange), b"\0\0tessera:invite:"]
         return [*texts, *payloads, *fields, *one, *forged, *unread]
 
@@ -408,6 +416,8 @@ class Cards(Target):
             must(
                 cards.decode(cards.encode(card.kind, card.fields)) == card, "a card was taken that is encoded otherwise"
             )
+            for name in ("name", "office", "home"):
+                must(_stays_in_its_folder(card.fields.get(name, "x")), f"a {name} was taken that leads elsewhere")
             self._hand_over(card.kind, text)
 
     def _text(self, kind: str, payload: bytes) -> str:

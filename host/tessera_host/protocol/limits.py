@@ -6,7 +6,7 @@ from ..errors import UsageError
 
 OPEN_SESSIONS_PER_KEY = 4  # tokens under one epoch key that may be in the making at a time (PROTOCOL §7)
 NAME_MAX = 64  # characters
-SEPARATORS = "/\\"
+SEPARATORS = "/\\:"  # of folders, and of drives and streams on Windows
 _STAND_IN = "_"
 
 
@@ -23,7 +23,7 @@ def name_fault(name: str) -> str | None:
     if name != name.strip():
         return "begins or ends with a blank"
     if any(separator in name for separator in SEPARATORS):
-        return "has a slash or a backslash"
+        return "has a slash, a backslash or a colon"
     if name.startswith("."):
         return "begins with a full stop"
     if name != unicodedata.normalize("NFC", name):
