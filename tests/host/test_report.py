@@ -247,6 +247,19 @@ def test_a_parameter_change_and_unknown_firmware_are_shown(tmp_path):
     assert any("unknown" in row[2] for row in table(document, "by the digest that the relay reports").rows)
 
 
+def test_two_sets_of_one_serial_stand_at_the_top_of_the_annex(tmp_path):
+    ledger = FakeLedger()
+    shown = ledger.chain(range(2))
+    ledger.parameters = ledger.make_set(1, members=60, buckets=2)
+    document, found = audited(ledger, tmp_path, shown | ledger.chain(range(2, 4)), 4)
+    assert not found.holds and found.verified == []
+    first = document.sections[0].blocks[0]
+    assert isinstance(first, Notice) and first.tone is Tone.BAD
+    assert "the issuer signed 2 different sets of serial 1" in first.text and "members 40 or 60" in first.text
+    rows = [(row[0], row[3], row[4]) for row in table(document, "checkpoints").rows]
+    assert rows == [("0 to 1", "1", "NOT VERIFIED"), ("2 to 3", "1", "NOT VERIFIED")]
+
+
 def test_a_relay_without_checkpoints_is_reported_as_unverified(ledger, tmp_path):
     document, _ = audited(ledger, tmp_path, {}, 2)
     assert any("no checkpoint yet. Nothing was verified" in text for text in notices(document, Tone.REMARK))
