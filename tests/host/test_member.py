@@ -31,7 +31,7 @@ from tessera_host.member.state import MemberState
 from tessera_host.protocol import blind, cards
 from tessera_host.protocol.federation import DEFAULT_BUDGET
 from tessera_host.protocol.records import TAG_BYTES
-from tessera_host.protocol.relay_connection import Refusal, RelayConnection
+from tessera_host.protocol.relay_connection import ErrorFrame, RelayConnection
 from tests.support import correspondence
 from tests.support.fake_federation import (
     EPOCH_ROUNDS,
@@ -546,7 +546,7 @@ def test_not_admitted_within_the_epoch_is_an_error(at: Setting, monkeypatch: pyt
 
     real = RelayConnection.post
     monkeypatch.setattr(RelayConnection, "post", post)
-    with pytest.raises(Refusal, match="did not take the token"):
+    with pytest.raises(ErrorFrame, match="did not take the token"):
         at.send("hello")
 
 
@@ -685,7 +685,7 @@ def test_contact_that_wrote_before_it_was_accepted_is_read(at: Setting) -> None:
     """Ann can write once she has made the confirm card; Bob fetches, then accepts."""
     carl = at.create("Carl")
     token_exchange.fetch(carl, at.issuer)
-    confirm = meeting.confirm(at.ann, meeting.answer(carl, meeting.invite(at.ann, "Carl")))
+    _, confirm = meeting.confirm(at.ann, meeting.answer(carl, meeting.invite(at.ann, "Carl")))
     asyncio.run(correspondence.send(at.ann, "Carl", "early"))
     at.clock.next_round(3)
     assert asyncio.run(correspondence.fetch(carl)).messages == []
