@@ -406,6 +406,25 @@ def test_of_an_ipv6_network_all_addresses_are_one_origin() -> None:
     assert origin(None) == ""  # gone before anybody looked
 
 
+async def test_who_does_not_read_is_not_waited_for_without_end_when_it_is_closed() -> None:
+    aborted = []
+
+    class Deaf:
+        transport = SimpleNamespace(abort=lambda: aborted.append(True))
+
+        def close(self) -> None:
+            pass
+
+        async def wait_closed(self) -> None:
+            await asyncio.Event().wait()
+
+    nothing: Any = None
+    writer: Any = Deaf()
+    with pytest.raises(TimeoutError):
+        await _Line(nothing, writer, 0.01).close()
+    assert aborted == [True]
+
+
 async def test_a_connection_has_so_many_frames_and_no_more(office: Office) -> None:
     async with office.serving(frames=3):
         connection = await office.connect()
