@@ -191,7 +191,7 @@ def test_who_joins_on_another_day_is_told_from_when_on(tessera: Desk) -> None:
 
 def test_invitation_comes_from_standard_input_too(tessera: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     invitation = tessera.json("issuer", "invite", "issuer", "ben")["card"]
-    monkeypatch.setattr(sys, "stdin", io.StringIO(invitation + "\n"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(invitation.encode() + b"\n")))
     with tessera.serving():
         assert tessera.json("join", "-", "--home", "ben")["name"] == "ben"
 

@@ -231,7 +231,7 @@ def test_an_answer_that_could_not_be_written_is_not_made(office):
 
 def test_cards_come_through_stdin_too(office, monkeypatch):
     anna = member(office, "anna")
-    monkeypatch.setattr(sys, "stdin", io.StringIO(anna.card()))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(anna.card().encode())))
     assert office.json("issuer", "admit", "issuer", "-")["admitted"] == "anna"
 
 

@@ -13,6 +13,7 @@ import typer
 
 from .. import __version__
 from ..errors import Interrupted, TesseraError
+from ..protocol import card_finding
 from . import agent, audit, contact, flash, inbox, issuer, join, keystore, operator, send, serve, talk, update
 from .help import Map, exit_codes
 from .output import show
@@ -91,7 +92,8 @@ def _unexpected(arguments: Sequence[str], error: Exception) -> int:
         typer.echo(explain(), err=True)
         return 2
     if callable(explain):
-        return _failed(arguments, 2, str(explain()), "'tessera COMMAND --help' shows what there is")
+        explained = card_finding.without_pieces(str(explain()))  # a card that was not in quotes, and has blanks in it
+        return _failed(arguments, 2, explained, "'tessera COMMAND --help' shows what there is")
     if os.environ.get(DEBUG):
         raise error
     # Not the exception's text: it may hold what must not be shown.
@@ -99,6 +101,7 @@ def _unexpected(arguments: Sequence[str], error: Exception) -> int:
 
 
 def _failed(arguments: Sequence[str], code: int, message: str, hint: str) -> int:
+    message, hint = card_finding.without_cards(message), card_finding.without_cards(hint)
     if "--json" in arguments:
         show({"error": message, "hint": hint, "exit_code": code}, "", True)
     typer.echo(f"error: {message} ; {hint}" if hint else f"error: {message}", err=True)

@@ -14,12 +14,14 @@ from ..member.meeting import Step
 from ..member.state import MemberState
 from ..protocol.limits import check_name
 from . import meeting_dialog
-from .card_exchange import CARD_PREFIX, STDIN, card_text, check_new_file, deliver
+from .card_exchange import card_text, check_new_file, deliver, is_card
 from .opening import member_opener, open_member
 from .options import CardOut, ContactName, Home, Json, PassphraseFile
 from .output import show
 
 contact_app = typer.Typer(help="Meet someone; the people you write to.", no_args_is_help=True)
+
+_KINDS = (meeting.INVITE, meeting.ANSWER, meeting.CONFIRM)  # a later one of them quotes an earlier one
 
 NameOrCard = Annotated[
     str, typer.Argument(metavar="NAME_OR_CARD", help="What you call the person; or the card you were given.")
@@ -93,7 +95,7 @@ def contact_rekey(
     if via is not None:
         _meet_in_folder(opener, via, contact, rekey=True)
         return
-    text = None if card is None else card_text(card)
+    text = None if card is None else card_text(card, *_KINDS)
 
     def make(member: MemberState) -> Step:
         if text is not None:
@@ -105,10 +107,8 @@ def contact_rekey(
 
 def _card_or_none(name_or_card: str) -> str | None:
     """The text of a card, if the argument is one or names its file."""
-    if name_or_card.startswith(CARD_PREFIX) or name_or_card == STDIN or Path(name_or_card).is_file():
-        return card_text(name_or_card)
-    if "/" in name_or_card or "\\" in name_or_card:
-        return card_text(name_or_card)  # no name has these: it says that there is no such file
+    if is_card(name_or_card) or "/" in name_or_card or "\\" in name_or_card:  # no name has these
+        return card_text(name_or_card, *_KINDS)
     return None
 
 

@@ -22,7 +22,7 @@ from ..issuer.files import answer
 from ..issuer.issuer import SERVICE_PORT
 from ..issuer.service import IssuerServer
 from ..protocol.invitation import Invitation
-from .card_exchange import card_text, check_new_file
+from .card_exchange import check_new_file, given_text
 from .opening import open_issuer
 from .options import InvitationOut, IssuerArgument, Json, PassphraseFile, ReplyOut
 from .output import show
@@ -136,7 +136,7 @@ def issuer_answer(
 ) -> None:
     """Answer a file that a member made with `tessera join` or `tessera token renew`."""
     check_new_file(out)
-    text = card_text(file)
+    text = given_text(file)
     with open_issuer(directory, passphrase_file) as issuer:
         answered = answer(issuer, text)
         reply = answered.text(issuer)

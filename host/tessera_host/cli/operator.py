@@ -153,7 +153,7 @@ def issuer_admit(
     directory: IssuerArgument, card: CardIn, passphrase_file: PassphraseFile = None, as_json: Json = False
 ) -> None:
     """Put the owner of a member card on the roster. Make sure first that the card is that person's."""
-    text = card_text(card)
+    text = card_text(card, "member")
     with open_issuer(directory, passphrase_file) as issuer:
         name = issuer.admit(text)
         count, most = len(issuer.roster), issuer.parameters.members
@@ -193,7 +193,7 @@ def issuer_issue(
     as_json: Json = False,
 ) -> None:
     """Answer a tokens-request card with an offer, a tokens-challenge card with the tokens. Each is answered once."""
-    text = card_text(card)
+    text = card_text(card, "tokens-request", "tokens-challenge")
     check_new_file(out)
     with open_issuer(directory, passphrase_file) as issuer:
         answer = issuer.issue(text)
@@ -309,7 +309,7 @@ def relay_status_(
     as_json: Json = False,
 ) -> None:
     """Ask a relay over the network how it does: code, uptime, parameters, round. Public figures, no token needed."""
-    known = Federation(read_card(card_text(federation)))
+    known = Federation(read_card(card_text(federation, "federation")))
     found = asyncio.run(status.ask(known, known.relay_named(name)))
     remarks = status.remarks(found, known, known.round_at(unix_now()))
     rows = [

@@ -10,7 +10,7 @@ import unicodedata
 import warnings
 from pathlib import Path
 
-from .. import config
+from .. import config, files
 from ..errors import UsageError
 from . import unlocking
 from .keystore import Secret, missing
@@ -66,7 +66,7 @@ def _file(path_option: Path | None) -> Path | None:
 def _from_file(path: Path) -> str:
     """The first line of the file; a line break at its end is not part of it."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = files.decoded(path.read_bytes()).splitlines()
     except OSError as error:
         raise UsageError(f"the passphrase file {path} cannot be read: {error.strerror}", "check its name") from None
     except UnicodeDecodeError:

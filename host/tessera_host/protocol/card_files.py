@@ -6,16 +6,16 @@ Owns that form. Which cards go into which file is for `joining_files` (the membe
 from collections.abc import Sequence
 
 from ..text import printable
-from . import cards
+from . import card_finding
 
 MARK = "#"
 
 
 def read(text: str) -> tuple[list[str], list[str]]:
-    """(the cards, the remarks for people), each in order. A card may be broken over several lines, as by mail."""
-    lines = [line.strip() for line in text.splitlines()]
+    """(the cards, the remarks for people), each in order. Mail may have been at them (card_finding)."""
+    lines = [line.strip() for line in card_finding.lines(text)]
     remarks = [printable(line.removeprefix(MARK).strip()) for line in lines if line.startswith(MARK)]
-    return cards.split("\n".join(line for line in lines if not line.startswith(MARK))), remarks
+    return card_finding.find("\n".join(line for line in lines if not line.startswith(MARK))), remarks
 
 
 def write(made: Sequence[str], remarks: Sequence[str]) -> str:
