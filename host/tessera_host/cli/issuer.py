@@ -95,11 +95,12 @@ def _show_code(card: str) -> None:
 
 
 def _what_to_do(invitation: Invitation, place: str | None) -> str:
-    answer = " -o FILE, and brings you that file" if invitation.service is None else ""
+    file = f" {Path(place).name}" if place else ""  # as an argument it would stand in a shell's history
+    by_files, back = (" -o FILE", ", and brings you that file") if invitation.service is None else ("", "")
     return (
         f"Give it to {invitation.name} and to nobody else: until it is used, whoever has it can join in that name.\n"
         f"It works once, until {local_time(invitation.until)}. "
-        f"{invitation.name} types: tessera join {Path(place).name if place else 'INVITATION'}{answer}"
+        f"{invitation.name} types: tessera join{file}{by_files}{'' if file else ', pastes it when asked'}{back}"
     )
 
 
