@@ -1,18 +1,23 @@
 """Talking as it is typed: what leaves and when, what is shown, and what a person is told about cost and waiting."""
 
 import asyncio
+import contextlib
+import io
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
 from tessera import curve
+from tessera_host import cli, files
 from tessera_host.agent.client import Client
 from tessera_host.cli import inbox
+from tessera_host.errors import UsageError
 from tessera_host.member import composing
 from tessera_host.member.state import MemberState
 from tessera_host.text import printable
@@ -255,7 +260,103 @@ def test_a_file_s_name_never_leaves_the_directory_nor_acts_on_the_terminal(ready
     assert "\x1b" not in out + saved.name and ":" not in saved.name
 
 
+def send_file(desk: Desk, name: str, content: bytes) -> None:
+    with MemberState.open(desk.file("ann"), PASSPHRASE) as ann:
+        composing.queue_file(ann, "bob", name, content)
+        asyncio.run(correspondence.resend(ann))
+    desk.clock.next_round()
+
+
+@pytest.mark.parametrize("name", ["\u4e16" * 80, "\U0001f600" * 60 + ".pdf", "e\u0301" * 80, " .. "])
+def test_a_file_of_any_name_that_may_be_sent_is_saved(ready: Desk, name: str) -> None:
+    ready.json("bob", "contact", "rename", "ann", "\u4e16" * 64)
+    send_file(ready, name, b"x")
+    (message,) = ready.json("bob", "inbox", "--save", ready.file("got"))["messages"]
+    (saved,) = ready.file("got").iterdir()
+    assert message["saved"] == str(saved) and saved.read_bytes() == b"x"
+    assert saved.suffix == (".pdf" if name.endswith(".pdf") else "")
+    assert texts(ready) == []
+
+
+def test_what_is_in_the_folder_already_stays_and_is_not_called_saved(ready: Desk) -> None:
+    for at, taken in enumerate((b"other", b"content and more")):
+        ready.file("got").mkdir(exist_ok=True)
+        ready.file(f"got/ann-0-plan{f' ({at + 1})' if at else ''}.txt").write_bytes(taken)
+    ready.file("got/ann-0-plan (3).txt").symlink_to(ready.file("elsewhere"))
+    send_file(ready, "plan.txt", b"content")
+    (message,) = ready.json("bob", "inbox", "--save", ready.file("got"))["messages"]
+    assert message["saved"] == str(ready.file("got/ann-0-plan (4).txt"))
+    assert ready.file("got/ann-0-plan (4).txt").read_bytes() == b"content"
+    assert ready.file("got/ann-0-plan.txt").read_bytes() == b"other"
+    assert not ready.file("elsewhere").exists()
+    (again,) = ready.json("bob", "inbox", "--all", "--save", ready.file("got"))["messages"]
+    assert again["saved"] == message["saved"]
+    assert len(list(ready.file("got").iterdir())) == 4
+
+
+def test_a_file_that_cannot_be_saved_is_one_line_and_stays_new(ready: Desk) -> None:
+    send_file(ready, "first.txt", b"1")
+    send_file(ready, "second.txt", b"2")
+    ready.json("ann", "send", "bob", "hello")
+    ready.clock.next_round()
+    write = files.write
+
+    def full(path: Path, data: bytes) -> None:
+        if data == b"1":
+            raise UsageError(f"{path} cannot be written: No space left on device", "make room")
+        write(path, data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "write", full)
+        code, out, _ = ready.run("bob", "inbox", "--save", ready.file("got"))
+    first, second, text = out.splitlines()
+    assert code == 2
+    assert "file 'first.txt', 1 byte; not saved: " in first and "No space left" in first
+    assert "saved as" in second and text.endswith("ann: hello")
+    ready.file("blocked").write_text("a file where a folder is wanted")
+    code, out, _ = ready.run("bob", "inbox", "--offline", "--save", ready.file("blocked"), "--json")
+    (message,) = json.loads(out)["messages"]
+    assert (code, message["file"], message["saved"]) == (2, "first.txt", None)
+    assert "cannot be written" in message["not_saved"]
+    (message,) = ready.json("bob", "inbox", "--offline", "--save", ready.file("got"))["messages"]
+    assert Path(message["saved"]).read_bytes() == b"1"
+    assert texts(ready, "bob", "--offline") == []
+
+
 # -- reading
+
+
+def unwritable(kind: str) -> TextIO:
+    """Standard output that cannot be written to."""
+    if kind == "full":
+        return open("/dev/full", "w")
+    reading, writing = os.pipe()
+    os.close(reading)
+    return os.fdopen(writing, "w")
+
+
+@pytest.mark.parametrize("command", ["inbox", "fetch"])
+@pytest.mark.parametrize(("kind", "code"), [("full", 2), ("closed", 0)])
+def test_what_could_not_be_shown_is_new_still(ready: Desk, command: str, kind: str, code: int) -> None:
+    ready.json("ann", "send", "bob", "hello")
+    ready.clock.next_round()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", unwritable(kind))
+        assert cli.run([command, "--home", str(ready.file("bob"))]) == code
+        with contextlib.suppress(OSError):  # what could not be written is in its buffer
+            sys.stdout.close()
+    assert texts(ready, "bob", "--offline") == ["hello"]
+    assert texts(ready, "bob", "--offline") == []
+
+
+def test_a_console_of_few_characters_shows_the_others_by_their_codes(ready: Desk) -> None:
+    ready.json("ann", "send", "bob", "Gr\u00fc\u00dfe \U0001f600")
+    ready.clock.next_round()
+    console = io.BytesIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", io.TextIOWrapper(console, encoding="cp1252"))
+        assert cli.run(["inbox", "--home", str(ready.file("bob"))]) == 0
+        assert console.getvalue().decode("cp1252").splitlines()[0].endswith(" ann: Gr\u00fc\u00dfe \\U0001f600")
 
 
 def test_people_see_messages_a_line_each_with_their_time(ready: Desk) -> None:

@@ -16,7 +16,7 @@ from ..errors import Interrupted, TesseraError
 from ..protocol import card_finding
 from . import agent, audit, contact, flash, inbox, issuer, join, keystore, operator, send, serve, talk, update
 from .help import Map, exit_codes
-from .output import show
+from .output import ReaderGone, show, show_every_character
 
 BUG = 70
 INTERRUPTED = Interrupted.exit_code
@@ -69,13 +69,14 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; its exit code. Prints one line to standard error if it fails, never a traceback."""
+    show_every_character()
     try:
         code = app(list(arguments), prog_name="tessera", standalone_mode=False)
     except TesseraError as error:
         return _failed(arguments, error.exit_code, error.message, error.hint)
     except (KeyboardInterrupt, EOFError, typer.Abort):
         code = INTERRUPTED
-    except BrokenPipeError:
+    except ReaderGone:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
         return 0
     except Exception as error:

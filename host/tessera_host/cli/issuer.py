@@ -90,8 +90,8 @@ def issuer_invite(
 
 
 def _show_code(card: str) -> None:
-    lines = qr.lines(card, shutil.get_terminal_size().columns)
-    typer.echo("\n".join(lines) if lines else "(This terminal is too narrow for the QR code.)")
+    lines = qr.lines(card, shutil.get_terminal_size().columns, encoding=sys.stdout.encoding)
+    typer.echo("\n".join(lines) if lines else "(This terminal is too narrow for the QR code, or lacks its characters.)")
 
 
 def _what_to_do(invitation: Invitation, place: str | None) -> str:

@@ -64,7 +64,8 @@ def _show_card(step: Step) -> None:
     assert step.card is not None
     say(f"{_TITLES[str(step.kind)]} {step.name}. Have the code scanned, or copy the line to {step.name}:")
     say()
-    for line in qr.lines(step.card, columns=shutil.get_terminal_size().columns - 1):
+    columns = shutil.get_terminal_size().columns - 1
+    for line in qr.lines(step.card, columns, encoding=sys.stdout.encoding):
         say(line)
     say()
     say(step.card)

@@ -30,6 +30,14 @@ class Message:
     content: bytes = b""
     restored: bool = False
 
+    @property
+    def place(self) -> "Place":
+        """What it is known by. A text without its end and the file after it share theirs: they come together."""
+        return self.contact, self.message, self.round
+
+
+Place = tuple[str, int, int]  # contact, message, round
+
 
 @dataclass(frozen=True)
 class _Expected:
@@ -198,12 +206,21 @@ class Inbox:
         """All that is kept, oldest first."""
         return [_message(entry) for entry in self._state.messages]
 
+    def unread(self, contact: str | None = None) -> list[Message]:
+        """What was not given out before, of one contact or of all."""
+        return [_message(entry) for entry in self._state.messages if entry.unread and contact in (None, entry.contact)]
+
+    def mark_read(self, places: Iterable[Place]) -> None:
+        """These were given out: whoever was to read them has them."""
+        given_out = set(places)
+        for entry in self._state.messages:
+            entry.unread &= (entry.contact, entry.message, entry.round) not in given_out
+
     def take_unread(self, contact: str | None = None) -> list[Message]:
-        """What was not given out before, of one contact or of all. To be saved before it is shown."""
-        unread = [entry for entry in self._state.messages if entry.unread and contact in (None, entry.contact)]
-        for entry in unread:
-            entry.unread = False
-        return [_message(entry) for entry in unread]
+        """What was not given out before, and is now. To be saved before it is given out."""
+        taken = self.unread(contact)
+        self.mark_read(message.place for message in taken)
+        return taken
 
 
 def _joined(message: Incoming) -> bytes:
