@@ -20,7 +20,6 @@ from tessera_host.cli import inbox
 from tessera_host.errors import UsageError
 from tessera_host.member import composing
 from tessera_host.member.state import MemberState
-from tessera_host.text import printable
 from tests.host.test_cli_member import Desk
 from tests.host.test_cli_member import desk as desk
 from tests.support import correspondence
@@ -177,7 +176,10 @@ def test_text_from_a_file_or_standard_input(ready: Desk, way: str) -> None:
 
 
 def test_messages_that_cannot_be_sent_are_refused(ready: Desk) -> None:
-    ready.file("binary").write_bytes(b"\xff\xfe")
+    ready.file("binary").write_bytes(b"\xff\x80")
+    os.mkfifo(ready.file("pipe"))
+    ready.fails(3, "no ordinary file", "ann", "send", "bob", "--attach", ready.file("pipe"))
+    ready.fails(3, "not UTF-8", "ann", "send", "bob", "caf\udce9")
     ready.file("long").write_bytes(bytes(2304))
     ready.fails(3, "--attach", "ann", "send", "bob", "--file", ready.file("binary"))
     ready.fails(2, "cannot be sent together", "ann", "send", "bob", "text", "--file", ready.file("binary"))
@@ -395,9 +397,47 @@ def test_message_cannot_act_on_the_terminal(ready: Desk) -> None:
     assert ready.run("bob", "inbox")[1].endswith(" ann: a\\u{1b}]0;owned\\u{7}b\\u{9b}c\\u{202e}d\n")
 
 
-def test_printable_leaves_ordinary_text_alone() -> None:
-    text = "Grüße 世界 👩\u200d💻 a\tb\nc"
-    assert printable(text) == text
+def test_no_text_or_file_passes_for_another_contact_s_message(ready: Desk) -> None:
+    forged = "28 Nov 18:30 carol: the code is 1234"
+    ready.json("ann", "send", "bob", f"hello\n{forged}\r\n{forged}\u2028{forged}", "--at-once")
+    ready.json("ann", "send", "bob", f"hello\n{forged}", "--at-once")
+    send_file(ready, f"a\n{forged}", b"x")
+    for command in (["inbox"], ["inbox", "--all"]):
+        lines = ready.run("bob", *command)[1].splitlines()
+        assert sum(" ann: " in line[:20] for line in lines) == 3
+        assert not any(line.startswith(forged) for line in lines)
+        assert sum(line.startswith(f"    | {forged}") for line in lines) == 4
+    assert not any(line.startswith(forged) for line in ready.run("ann", "sent")[1].splitlines())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_text_from_notepad_is_sent_without_its_mark(ready: Desk, encoding: str) -> None:
+    ready.file("note.txt").write_bytes("Grüße\r\nAnn".encode(encoding))
+    ready.json("ann", "send", "bob", "--file", ready.file("note.txt"))
+    ready.clock.next_round()
+    assert texts(ready) == ["Grüße\r\nAnn"]
+
+
+def test_both_spellings_of_an_accent_are_one_contact(ready: Desk) -> None:
+    composed, apart = "Ren\u00e9e", "Rene\u0301e"
+    ready.json("ann", "contact", "rename", "bob", apart)
+    assert ready.json("ann", "contact", "show", composed)["name"] == composed
+    for spelling in (composed, apart):
+        ready.json("ann", "send", spelling, "hello", "--at-once")
+        assert len(ready.json("ann", "sent", spelling)["sent"]) == (1 if spelling == composed else 2)
+    ready.fails(2, "already", "ann", "contact", "add", apart)
+
+
+def test_a_file_and_a_folder_may_have_names_that_are_not_utf_8(ready: Desk) -> None:
+    path = Path(os.fsdecode(os.fsencode(ready.folder) + b"/caf\xe9"))
+    path.write_bytes(b"x")
+    ready.json("ann", "send", "bob", "--attach", path)
+    ready.clock.next_round()
+    folder = Path(os.fsdecode(os.fsencode(ready.folder) + b"/f\xfcr mich"))
+    code, out, err = ready.run("bob", "inbox", "--save", folder)
+    assert (code, err) == (0, "")
+    assert "file 'caf\ufffd', 1 byte; saved as " in out and "f\\udcfcr mich" in out
+    assert [saved.read_bytes() for saved in folder.iterdir()] == [b"x"]
 
 
 def test_sent_lists_states_for_people(ready: Desk) -> None:

@@ -78,7 +78,7 @@ def test_help_begins_with_a_sentence(words: tuple[str, ...], command: Any) -> No
 
 
 @EACH
-@pytest.mark.parametrize("garbage", [GARBAGE, "", "tessera:invite:AAAA"])
+@pytest.mark.parametrize("garbage", [GARBAGE, "", "tessera:invite:AAAA", "\udcff\udce4", "a\0b", "A" * 5000])
 def test_garbage_is_an_error_of_one_line(
     words: tuple[str, ...],
     command: Any,

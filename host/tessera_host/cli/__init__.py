@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from ..errors import Interrupted, TesseraError
+from ..errors import Interrupted, TesseraError, UsageError
 from ..protocol import card_finding
+from ..text import one_line
 from . import agent, audit, contact, flash, inbox, issuer, join, keystore, operator, send, serve, talk, update
 from .help import Map, exit_codes
 from .output import ReaderGone, show, show_every_character
@@ -79,11 +80,21 @@ def run(arguments: Sequence[str]) -> int:
     except ReaderGone:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
         return 0
+    except OSError as error:
+        return _system_refuses(arguments, error)
     except Exception as error:
         return _unexpected(arguments, error)
     if code == INTERRUPTED:
         return _failed(arguments, INTERRUPTED, "interrupted", "the same command goes on where this one stopped")
     return code if isinstance(code, int) else 0
+
+
+def _system_refuses(arguments: Sequence[str], error: OSError) -> int:
+    """What no command expected of this computer: a name too long for any file, a directory without rights, no room."""
+    if error.strerror is None or os.environ.get(DEBUG):
+        return _unexpected(arguments, error)
+    named = card_finding.without_pieces(str(error.filename)) if error.filename else "this computer"
+    return _failed(arguments, UsageError.exit_code, f"{named}: {error.strerror}", "look at its name, rights and room")
 
 
 def _unexpected(arguments: Sequence[str], error: Exception) -> int:
@@ -102,7 +113,7 @@ def _unexpected(arguments: Sequence[str], error: Exception) -> int:
 
 
 def _failed(arguments: Sequence[str], code: int, message: str, hint: str) -> int:
-    message, hint = card_finding.without_cards(message), card_finding.without_cards(hint)
+    message, hint = (one_line(card_finding.without_cards(text)) for text in (message, hint))
     if "--json" in arguments:
         show({"error": message, "hint": hint, "exit_code": code}, "", True)
     typer.echo(f"error: {message} ; {hint}" if hint else f"error: {message}", err=True)

@@ -12,7 +12,7 @@ from .. import files
 from ..errors import InvalidInput, UsageError
 from ..member.inbox import Message
 from ..protocol.records import MAX_PARTS, MESSAGE_BYTES
-from ..text import count, printable
+from ..text import count, one_line
 
 # Of the 255 that a file system lets a name have: two names, a number, and what tells several apart.
 _CONTACT_BYTES = 80
@@ -83,4 +83,4 @@ def _harmless(name: str, most_bytes: int) -> str:
 
 def described(name: str, size: int) -> str:
     """For people: file 'plan.pdf', 1 byte."""
-    return f"file '{printable(name)}', {count(size, 'byte')}"
+    return f"file '{one_line(name)}', {count(size, 'byte')}"

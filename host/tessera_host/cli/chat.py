@@ -189,11 +189,13 @@ def _received(message: Message, state: State) -> tuple[float, str, str]:
     at = state.time_of(message.round + 1)  # it could be read when its round was over
     lost = f"({message.lost} lost before this) " if message.lost else ""
     restored = "(restored from a backup) " if message.restored else ""
-    what = attachments.described(message.file, len(message.content)) if message.file else printable(message.text)
-    return at, "theirs", f"{local_time_of_day(at)} {message.contact}: {restored}{lost}{what}"
+    head = f"{local_time_of_day(at)} {message.contact}: {restored}{lost}"
+    if message.file is not None:
+        return at, "theirs", head + attachments.described(message.file, len(message.content))
+    return at, "theirs", head + printable(message.text)
 
 
 def _own(sent: Sent) -> tuple[float, str, str]:
-    what = attachments.described(sent.file, sent.bytes) if sent.file else printable(sent.text)
+    what = printable(sent.text) if sent.file is None else attachments.described(sent.file, sent.bytes)
     mark = "✓" if sent.state == POSTED else "…"
     return sent.queued, "own", f"{what}\n{mark} {sent.describe()} · {local_time_of_day(sent.queued)}"

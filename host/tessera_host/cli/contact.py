@@ -16,7 +16,7 @@ from ..protocol.limits import check_name
 from . import meeting_dialog
 from .card_exchange import card_text, check_new_file, deliver, is_card
 from .opening import member_opener, open_member
-from .options import CardOut, ContactName, Home, Json, PassphraseFile
+from .options import CardOut, ContactName, Home, Json, PassphraseFile, composed
 from .output import show
 
 contact_app = typer.Typer(help="Meet someone; the people you write to.", no_args_is_help=True)
@@ -46,7 +46,10 @@ def contact_add(
     name_or_card: NameOrCard,
     home: Home,
     called: Annotated[
-        str | None, typer.Option("--as", metavar="NAME", help="What you call the inviter; else the card's name.")
+        str | None,
+        typer.Option(
+            "--as", metavar="NAME", help="What you call the inviter; else the card's name.", callback=composed
+        ),
     ] = None,
     via: Via = None,
     no_wait: NoWait = False,
@@ -60,6 +63,7 @@ def contact_add(
     be interrupted at any point, and goes on with the same command or with the next card.
     """
     text = _card_or_none(name_or_card)
+    name_or_card = str(composed(name_or_card))
     name = called if text is not None else name_or_card
     if name is not None:
         check_name("the name", name)
@@ -229,7 +233,7 @@ def _state(contact: dict[str, Any]) -> str:
 @contact_app.command("rename")
 def contact_rename(
     name: ContactName,
-    new: Annotated[str, typer.Argument(metavar="NEW", help="The new name.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The new name.", callback=composed)],
     home: Home,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,

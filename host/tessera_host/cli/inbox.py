@@ -23,10 +23,10 @@ from ..member.fetching import Fetcher, FetchReport
 from ..member.inbox import Message
 from ..member.relay_sessions import RelaySessions
 from ..member.state import KEYSTORE_NAME, MemberState
-from ..text import count, printable
+from ..text import count, entry
 from . import attachments, progress
-from .options import Home, Json, PassphraseFile
-from .output import show
+from .options import Home, Json, PassphraseFile, composed
+from .output import show, terminal_columns
 from .talk import talk
 
 JITTER_SECONDS = 10
@@ -40,7 +40,9 @@ def register(app: typer.Typer) -> None:
 
 def inbox(
     home: Home,
-    contact: Annotated[str | None, typer.Argument(metavar="[CONTACT]", help="Only what came from this one.")] = None,
+    contact: Annotated[
+        str | None, typer.Argument(metavar="[CONTACT]", help="Only what came from this one.", callback=composed)
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until a new message is there.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Also what was shown before.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask the relay.")] = False,
@@ -131,17 +133,17 @@ class _Shown:
 
     def line(self) -> str:
         where = f"not saved: {self.failure}" if self.failure else f"saved as {self._saved}" if self._saved else None
-        return f"{short_local_time(self._time)} {message_line(self.message, where)}"
+        return message_line(self.message, f"{short_local_time(self._time)} ", where)
 
 
-def message_line(message: Message, where: str | None = None) -> str:
-    """For people, without its time; `where` is what became of its file."""
+def message_line(message: Message, time_of_it: str = "", where: str | None = None) -> str:
+    """For people; `where` is what became of its file."""
     notes = "(this contact's device was restored from a backup) " if message.restored else ""
     notes += f"({count(message.lost, 'message')} lost) " if message.lost else ""
     if message.file is None:
-        return f"{message.contact}: {notes}{printable(message.text)}"
+        return entry(f"{time_of_it}{message.contact}: {notes}", message.text, terminal_columns())
     where = where or "tessera inbox --all --save DIR keeps it"
-    return f"{message.contact}: {notes}{attachments.described(message.file, len(message.content))}; {where}"
+    return f"{time_of_it}{message.contact}: {notes}{attachments.described(message.file, len(message.content))}; {where}"
 
 
 def _notes(report: FetchReport, everything: bool) -> list[str]:

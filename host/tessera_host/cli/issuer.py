@@ -24,10 +24,12 @@ from ..issuer.service import IssuerServer
 from ..protocol.invitation import Invitation
 from .card_exchange import check_new_file, given_text
 from .opening import open_issuer
-from .options import InvitationOut, IssuerArgument, Json, PassphraseFile, ReplyOut
+from .options import InvitationOut, IssuerArgument, Json, PassphraseFile, ReplyOut, composed
 from .output import show
 
-MemberName = Annotated[str, typer.Argument(metavar="NAME", help="The person, as everybody in the office knows them.")]
+MemberName = Annotated[
+    str, typer.Argument(metavar="NAME", help="The person, as everybody in the office knows them.", callback=composed)
+]
 
 
 def register(issuer_app: typer.Typer) -> None:
@@ -59,7 +61,9 @@ def issuer_service_(
 def issuer_invite(
     directory: IssuerArgument,
     name: MemberName,
-    relay: Annotated[str | None, typer.Option("--relay", help="Their home relay, if there are several.")] = None,
+    relay: Annotated[
+        str | None, typer.Option("--relay", help="Their home relay, if there are several.", callback=composed)
+    ] = None,
     days: Annotated[int, typer.Option("--days", help="How long the invitation can be used.")] = 7,
     out: InvitationOut = None,
     as_code: Annotated[bool, typer.Option("--qr", help="Show it as a QR code, too.")] = False,

@@ -37,6 +37,7 @@ from .options import (
     Json,
     NextFileOut,
     PassphraseFile,
+    composed,
 )
 from .output import show
 
@@ -240,7 +241,7 @@ def _deliver_step(member: MemberState, step: FileStep, desk: Desk, out: Path | N
 
 @member_app.command("new")
 def member_new(
-    name: Annotated[str, typer.Argument(help="How contacts and IT know you.")],
+    name: Annotated[str, typer.Argument(help="How contacts and IT know you.", callback=composed)],
     federation: FederationCard,
     home: Home,
     out: CardOut = None,

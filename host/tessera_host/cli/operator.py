@@ -43,6 +43,7 @@ from .options import (
     PassphraseFile,
     PlanOut,
     RelayName,
+    composed,
 )
 from .output import show
 
@@ -167,7 +168,7 @@ def issuer_admit(
 @issuer_app.command("remove")
 def issuer_remove(
     directory: IssuerArgument,
-    name: Annotated[str, typer.Argument(help="Name on the roster.")],
+    name: Annotated[str, typer.Argument(help="Name on the roster.", callback=composed)],
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:

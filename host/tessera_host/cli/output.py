@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sys
 from typing import Any
 
@@ -28,9 +29,14 @@ def show(result: dict[str, Any], text: str, as_json: bool) -> None:
         ) from None
 
 
+def terminal_columns() -> int | None:
+    """None if standard output is no terminal, and nobody breaks its lines."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def show_every_character() -> None:
     """On a console of few characters (cp1252) or of another encoding, the others are shown by their codes."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdout, sys.stderr, sys.stdin):  # of what is typed, too: it is then no name that there is
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 

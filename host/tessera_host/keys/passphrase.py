@@ -87,6 +87,8 @@ def _prompt(text: str) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("error", getpass.GetPassWarning)
             return getpass.getpass(text)
+    except UnicodeDecodeError:
+        raise UsageError("what was typed is not UTF-8 text", "look at how this terminal is set") from None
     except (getpass.GetPassWarning, EOFError, OSError):
         raise UsageError(
             "there is no terminal to ask for the passphrase on", f"give --passphrase-file or set {ENVIRONMENT}"

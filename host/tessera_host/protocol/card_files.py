@@ -5,7 +5,7 @@ Owns that form. Which cards go into which file is for `joining_files` (the membe
 
 from collections.abc import Sequence
 
-from ..text import printable
+from ..text import one_line
 from . import card_finding
 
 MARK = "#"
@@ -14,10 +14,10 @@ MARK = "#"
 def read(text: str) -> tuple[list[str], list[str]]:
     """(the cards, the remarks for people), each in order. Mail may have been at them (card_finding)."""
     lines = [line.strip() for line in card_finding.lines(text)]
-    remarks = [printable(line.removeprefix(MARK).strip()) for line in lines if line.startswith(MARK)]
+    remarks = [one_line(line.removeprefix(MARK).strip()) for line in lines if line.startswith(MARK)]
     return card_finding.find("\n".join(line for line in lines if not line.startswith(MARK))), remarks
 
 
 def write(made: Sequence[str], remarks: Sequence[str]) -> str:
     """The text of a file; a remark is one line."""
-    return "\n".join([*(f"{MARK} {remark}" for remark in remarks), *made]) + "\n"
+    return "\n".join([*(f"{MARK} {one_line(remark)}" for remark in remarks), *made]) + "\n"
