@@ -19,6 +19,7 @@ from ..clock import short_local_time
 from ..errors import RelayRefused, Unreachable, UsageError
 from ..keys import passphrase
 from ..keys.keystore import Secret
+from ..keys.memory import keep_out_of_dumps
 from ..member.fetching import Fetcher, FetchReport
 from ..member.inbox import Message
 from ..member.relay_sessions import RelaySessions
@@ -55,6 +56,9 @@ def inbox(
     """Fetch what is new and show it."""
     if wait and offline:
         raise UsageError("--wait and --offline do not go together", "leave one out")
+
+    if wait:
+        keep_out_of_dumps()
 
     async def reading() -> None:
         async with talk(home, passphrase_file) as by:
@@ -164,6 +168,8 @@ def fetch(
     as_json: Json = False,
 ) -> None:
     """Fetch what is new and show the messages and what was read."""
+    if follow:
+        keep_out_of_dumps()
     phrase = passphrase.secret_for(home / KEYSTORE_NAME, passphrase_file)
     if not follow:
         _fetch_once(home, phrase, as_json, always=True)

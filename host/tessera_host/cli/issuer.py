@@ -21,6 +21,7 @@ from ..errors import Unreachable, UsageError
 from ..issuer.files import answer
 from ..issuer.issuer import SERVICE_PORT
 from ..issuer.service import IssuerServer
+from ..keys.memory import keep_out_of_dumps
 from ..protocol.invitation import Invitation
 from .card_exchange import check_new_file, given_text
 from .opening import open_issuer
@@ -166,6 +167,7 @@ def issuer_serve(
     as_json: Json = False,
 ) -> None:
     """Serve members who join and fetch tokens, until stopped. IT's other commands work meanwhile."""
+    keep_out_of_dumps()
     with open_issuer(directory, passphrase_file) as issuer:
         name, service = issuer.name, issuer.service
         server = IssuerServer(issuer)
