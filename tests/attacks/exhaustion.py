@@ -17,7 +17,7 @@ from typing import Any
 from tessera.errors import Refused
 from tessera_host.errors import TesseraError
 from tessera_host.member.state import MemberState
-from tessera_host.protocol.relay_connection import Refusal
+from tessera_host.protocol.relay_connection import ErrorFrame
 from tests.results import Row
 from tests.support import correspondence
 from tests.support.office_on_disk import OfficeOnDisk, admitted
@@ -104,7 +104,7 @@ async def against_one_member(office: OfficeOnDisk) -> list[Row]:
             try:
                 await connection.post(0, secrets.token_bytes(RECORD_BYTES))
                 acknowledged += 1
-            except Refusal as refusal:
+            except ErrorFrame as refusal:
                 refusals.add(refusal.code)
         async with admitted(member) as other:
             await other.post(0, os.urandom(RECORD_BYTES))

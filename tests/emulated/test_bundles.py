@@ -40,12 +40,10 @@ def pico(board_image: Path, tmp_path: Path) -> Pico:
     return Pico(board_image, tmp_path)
 
 
-@pytest.fixture
-def frozen(pico: Pico) -> list[str]:
+@pytest.fixture(scope="module")
+def frozen(board_image: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """What a board without a bundle says."""
-    said = pico.says()
-    pico.flash.unlink()
-    return said
+    return Pico(board_image, tmp_path_factory.mktemp("frozen")).says()
 
 
 def test_a_confirmed_bundle_runs_at_every_start(pico: Pico) -> None:

@@ -26,6 +26,7 @@ def image() -> tuple[Path, dict]:
     return output, build(output)
 
 
+@pytest.mark.long
 def test_a_second_build_elsewhere_is_byte_identical(image: tuple[Path, dict], tmp_path: Path) -> None:
     output, first = image
     second = build(tmp_path / "output", "--again", "--work", tmp_path / "a" / "rather-longer-path")

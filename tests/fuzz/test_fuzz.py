@@ -167,7 +167,7 @@ def _show_the_card(body: str) -> bytes:
 
 def _adopt_anything(self: Any, blob: bytes) -> None:
     self._sets = [*self._sets[-1:], federation.parsed(blob)]
-    self._state["params"] = [known.blob for known in self._sets]
+    self._state.params = [known.blob for known in self._sets]
 
 
 def _unpack_anything(cls: Any, data: bytes) -> Any:
@@ -386,7 +386,7 @@ def test_a_finding_is_told_with_its_file_and_how_to_reproduce_it(
     assert not outcome.good
     fuzz.report(outcome)
     told = capsys.readouterr().out
-    assert "ValueError: the reason" in told and f"fuzz.py --run hello {file}" in told
+    assert "ValueError: the reason" in told and f"tests.fuzz.fuzz --run hello {file}" in told
     file.write_bytes(Hello().seeds()[0])
     fuzz.run_files("hello", [str(file)])
     assert "holds" in capsys.readouterr().out

@@ -24,16 +24,6 @@ COMMAND = "tessera"  # what `tessera` is in a header of the host, and not the co
 ENTRIES = {"_boot", "boot", "main"}  # MicroPython starts these by name, one after the other; nobody imports them
 ELSEWHERE = {"ports/esp32/makeimg.py"}  # MicroPython's own
 
-# Headers that name a module which has nothing to do with theirs, as (file, named). Once mended it goes from here.
-TO_MEND = {
-    ("host/tessera_host/audit/audit.py", "report"),
-    ("host/tessera_host/issuer/files.py", "joining_files"),
-    ("host/tessera_host/member/meeting.py", "contacts"),
-    ("host/tessera_host/provisioning/commissioning.py", "batch"),
-    ("host/tessera_host/relay/gateway.py", "organisation"),
-    ("host/tessera_host/relay/process.py", "relay_directory"),
-}
-
 
 def name_of(path: Path) -> str:
     return path.parent.name if path.name == "__init__.py" else path.stem
@@ -100,26 +90,18 @@ def connected(path: Path, other: Path) -> bool:
 SAID = [(path, name) for path in FILES for name in sorted(set(named(path)) - {name_of(path)})]
 
 
-def mark(path: Path, name: str) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.xfail(reason="to mend", strict=True)] if (where(path), name) in TO_MEND else []
-
-
 def where(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
 @pytest.mark.parametrize(
     ("path", "name"),
-    [pytest.param(path, name, marks=mark(path, name), id=f"{where(path)}-{name}") for path, name in SAID],
+    [pytest.param(path, name, id=f"{where(path)}-{name}") for path, name in SAID],
 )
 def test_a_module_that_a_header_names_exists_and_is_connected(path: Path, name: str) -> None:
     assert name in EXISTING, "there is no such module"
     if PATHS[name] and name not in ENTRIES and not name_of(path).startswith("manifest"):
         assert any(connected(path, other) for other in PATHS[name]), "the two have nothing to do with each other"
-
-
-def test_what_is_to_be_mended_is_still_said() -> None:
-    assert {(where(path), name) for path, name in SAID} >= TO_MEND
 
 
 def test_headers_name_modules_in_the_ways_that_are_looked_for() -> None:

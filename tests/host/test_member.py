@@ -31,7 +31,7 @@ from tessera_host.member.state import MemberState
 from tessera_host.protocol import blind, cards, records
 from tessera_host.protocol.federation import DEFAULT_BUDGET
 from tessera_host.protocol.records import TAG_BYTES
-from tessera_host.protocol.relay_connection import Refusal, RelayConnection
+from tessera_host.protocol.relay_connection import ErrorFrame, RelayConnection
 from tests.support import correspondence
 from tests.support.fake_federation import (
     EPOCH_ROUNDS,
@@ -557,7 +557,7 @@ def test_not_admitted_within_the_epoch_is_an_error(at: Setting, monkeypatch: pyt
 
     real = RelayConnection.post
     monkeypatch.setattr(RelayConnection, "post", post)
-    with pytest.raises(Refusal, match="did not take the token"):
+    with pytest.raises(ErrorFrame, match="did not take the token"):
         at.send("hello")
 
 

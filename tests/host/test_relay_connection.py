@@ -14,7 +14,7 @@ from tessera import channel, curve, wire
 from tessera.errors import Busy, Fault, QuotaSpent, TooOld
 from tessera_host.errors import IntegrityError, TesseraError, Unreachable
 from tessera_host.protocol import blind, relay_connection
-from tessera_host.protocol.relay_connection import Batch, Refusal, RelayConnection, ResumptionRefused
+from tessera_host.protocol.relay_connection import Batch, ErrorFrame, RelayConnection, SessionForgotten
 
 ACCESS_KEY = b"a" * 32
 SECRET = blind.even_secret(blind.random_scalar())
@@ -187,7 +187,7 @@ async def test_session_is_resumed_and_the_next_secret_known_before_the_old_one_i
         async with await RelayConnection.resume(*arguments) as connection:
             assert (await connection.info()).open_round == 42
         assert used == [following]
-        with pytest.raises(ResumptionRefused):
+        with pytest.raises(SessionForgotten):
             await RelayConnection.resume(*arguments)
         assert used == [following] * 2
 
@@ -260,13 +260,13 @@ async def test_busy_relay_is_asked_again_with_the_same_frame(monkeypatch: pytest
     assert waits == [7, 7]
     assert len({bytes(request) for request in relay.requests}) == 1
     async with connected(*[[busy]] * relay_connection.BUSY_ATTEMPTS) as (_, connection):
-        with pytest.raises(Refusal, match="busy"):
+        with pytest.raises(ErrorFrame, match="busy"):
             await connection.post(0, bytes(240))
 
 
 async def test_long_wait_is_left_to_the_user() -> None:
     async with connected([small(wire.answer_error, Busy("", 3600))]) as (_, connection):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(ErrorFrame) as caught:
             await connection.info()
     assert (caught.value.code, caught.value.retry_after) == (6, 3600)
 
@@ -274,7 +274,7 @@ async def test_long_wait_is_left_to_the_user() -> None:
 @pytest.mark.parametrize(("error", "code"), [(QuotaSpent(), 4), (TooOld(), 7), (Fault(), 8)])
 async def test_refusals_have_code_message_and_hint(error: Exception, code: int) -> None:
     async with connected([small(wire.answer_error, error)]) as (_, connection):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(ErrorFrame) as caught:
             await connection.post(0, bytes(240))
     assert caught.value.code == code
     assert caught.value.hint
@@ -364,5 +364,5 @@ async def test_error_in_place_of_a_cell() -> None:
     wire.answer_fetch_error(refusal, TooOld())
     async with connected([refusal], [*cells(10, A), refusal]) as (_, connection):
         for _ in range(2):
-            with pytest.raises(Refusal, match="no longer keeps"):
+            with pytest.raises(ErrorFrame, match="no longer keeps"):
                 await connection.fetch(3, 10, 13)

@@ -1,30 +1,15 @@
 """The console of a relay on an emulated board, for tests: a command and its answer."""
 
 import json
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from tests.support.office_on_disk import OfficeOnDisk
 from tools.emulator.board import Board
-from tools.emulator.provision import provision, wait_until_serving
 
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 120  # of the board
 
 
 class RefusedCommand(Exception):
     """The board answered that it does not do this."""
-
-
-@contextmanager
-def serving_board(image: Path, office: OfficeOnDisk) -> Iterator[Board]:
-    """A board that is switched on, provisioned and serving, without a network."""
-    with Board(image, office.folder / "flash.bin") as board:
-        provision(board, office.relay.directory)
-        wait_until_serving(board)
-        yield board
 
 
 def ask(board: Board, line: str) -> tuple[list[str], dict[str, Any]]:
@@ -48,7 +33,7 @@ def status(board: Board) -> dict[str, Any]:
 
 def until_state(board: Board, state: str) -> None:
     """Waits until the relay is in this state: no-network, no-time, serving, fault."""
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = board.clock.seconds() + PATIENCE_SECONDS
     while (seen := status(board)["state"]) != state:
-        assert time.monotonic() < end, f"still {seen}"
-        time.sleep(0.3)
+        assert board.clock.seconds() < end, f"still {seen}"
+        board.sleep(0.3)

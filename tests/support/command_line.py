@@ -18,10 +18,12 @@ from typing import Any
 from tessera_host.keys.keystore import Keystore
 from tessera_host.protocol import cards
 from tests.patience import PATIENCE_SECONDS
-from tests.system.nursery import Nursery
+from tests.support.nursery import Nursery
+from tools.emulator.clock import Clock
 
 TESSERA = Path(sys.executable).with_name("tessera")
 NURSERY = Nursery()
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def python_module(name: str, *arguments: object) -> list[str]:
@@ -50,15 +52,30 @@ class Said:
 
 
 class CommandLine:
-    """Commands in a folder, with the passphrase in a file that the environment names."""
+    """Commands in a folder, with the passphrase in a file that the environment names.
 
-    def __init__(self, folder: Path, passphrase: str) -> None:
+    With a clock they live in the time of an emulated board (tools.emulator.hostprogram)."""
+
+    def __init__(self, folder: Path, passphrase: str, clock: Clock | None = None) -> None:
         self.folder = folder
+        self._clock = clock
         self.passphrase_file = folder / "passphrase"
         self.passphrase_file.write_text(passphrase + "\n")
         self.transcript: list[str] = []
         own = {"HOME": str(folder), "TESSERA_PASSPHRASE_FILE": str(self.passphrase_file)}
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")} | own
+        if clock:
+            self.environment["PYTHONPATH"] = str(ROOT)
+
+    def module(self, name: str, *arguments: object) -> list[str]:
+        """The command that runs a module."""
+        if self._clock:
+            return python_module("tools.emulator.hostprogram", self._clock.path, name, *arguments)
+        return python_module(name, *arguments)
+
+    def words(self, *arguments: object) -> list[str]:
+        """The command `tessera …`."""
+        return self.module("tessera_host", *arguments) if self._clock else [str(TESSERA), *map(str, arguments)]
 
     def run(self, *command: object, code: int = 0, typed: str | None = None, **environment: str) -> Said:
         """Run a program. `typed` comes from its standard input, `environment` is added to it."""
@@ -76,15 +93,15 @@ class CommandLine:
 
     def tessera(self, *arguments: object, **options: Any) -> str:
         """What `tessera …` printed."""
-        return self.run(TESSERA, *arguments, **options).out
+        return self.run(*self.words(*arguments), **options).out
 
     def json(self, *arguments: object, **options: Any) -> dict[str, Any]:
         """The one object that `tessera … --json` printed."""
-        return one_object(self.run(TESSERA, *arguments, "--json", **options))
+        return one_object(self.run(*self.words(*arguments, "--json"), **options))
 
     def refused(self, code: int, *arguments: object, **options: Any) -> str:
         """The one line on standard error of a command that fails with this exit status; the object says the same."""
-        said = self.run(TESSERA, *arguments, "--json", code=code, **options)
+        said = self.run(*self.words(*arguments, "--json"), code=code, **options)
         answer = one_object(said)
         assert said.error.startswith("error: ") and said.error.count("\n") == 1, said
         assert answer["error"] in said.error and answer["hint"] in said.error

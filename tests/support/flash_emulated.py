@@ -1,6 +1,6 @@
-"""`tessera flash` as it is, on a computer that an emulated Pico (emulator.pico) is plugged into and nothing else.
+"""`tessera flash` as it is, on a computer that an emulated Pico (tools.emulator.pico) is plugged into and nothing else.
 
-Usage: flash_emulated.py FOLDER[:FOLDER...] [argument of `tessera` ...]
+Usage: python -m tests.support.flash_emulated FOLDER[:FOLDER...] [argument of `tessera` ...]
 """
 
 import sys

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from tessera_host.cli.demo import free_port
+from tessera_host.clock import unix_now
 from tessera_host.member.state import MemberState
 from tessera_host.member.wallet import proof
 from tessera_host.protocol.relay_connection import RelayConnection
 from tessera_host.relay.process import RelayProcess
 from tests.support.organisation import Listed, Organisation, new_issuer, planned
+from tools.emulator.clock import Clock
 
 PASSPHRASE = "a passphrase that appears nowhere else"
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,13 +48,17 @@ class OfficeOnDisk(Organisation):
         genesis: int | None = None,
         time_server: str | None = None,
         epochs: int = 30,
+        clock: Clock | None = None,
         **choice: Any,
     ) -> None:
+        """With a clock it lives in the time of an emulated board."""
+        self.board_clock = clock
+        now = clock.unix if clock else unix_now
         self.port = free_port()
         relay = Listed("relay", "127.0.0.1", self.port, time_server)
-        settings: dict[str, Any] = {"epochs": epochs, "genesis": genesis, "budget": ALL_DAY_LONG}
+        settings: dict[str, Any] = {"epochs": epochs, "genesis": genesis, "budget": ALL_DAY_LONG, "clock": now}
         issuer = new_issuer(folder, planned(**QUICK | choice), relay, passphrase=PASSPHRASE, **settings)
-        super().__init__(folder, issuer, passphrase=PASSPHRASE)
+        super().__init__(folder, issuer, now, PASSPHRASE)
         self.relay = RelayProcess(folder / "relay", self.port)
 
     def close(self) -> None:

@@ -5,10 +5,6 @@ The board's time comes by SNTP over the same line, so after a reset it serves ag
 
 import asyncio
 import secrets
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from tessera.wire import RECORD_BYTES
 from tessera_host.errors import TesseraError
@@ -16,30 +12,11 @@ from tessera_host.member.state import MemberState
 from tessera_host.protocol.relay_connection import RelayConnection
 from tests.support import correspondence
 from tests.support.office_on_disk import OfficeOnDisk, admitted, read_all
+from tests.support.ready_board import ReadyRelay, in_board_time
 from tools.emulator.board import Board
-from tools.emulator.bridge import LOCAL
-from tools.emulator.provision import provision, reset, wait_until_serving
+from tools.emulator.provision import reset, wait_until_serving
 
-ROUND_SECONDS = 12  # an emulated board falls behind by seconds while it is busy
-PATIENCE_SECONDS = 120
-CHOICE = {"round_seconds": ROUND_SECONDS, "posts_per_token": 64, "board": "RPI_PICO"}
-
-
-@pytest.fixture
-def office(tmp_path: Path) -> Iterator[OfficeOnDisk]:
-    with OfficeOnDisk(tmp_path, time_server=LOCAL, **CHOICE) as office:
-        yield office
-
-
-@pytest.fixture
-def board(office: OfficeOnDisk, board_image: Path, board_network: None) -> Iterator[Board]:
-    """Switched on, provisioned and serving."""
-    with Board(board_image, office.folder / "flash.bin", guest_port=office.port, port=office.port) as board:
-        provision(board, office.relay.directory)
-        said = wait_until_serving(board)
-        assert "libsecp256k1" in said and "RPI_PICO" in said
-        board.wait_for_link(PATIENCE_SECONDS)
-        yield board
+PATIENCE_SECONDS = 120  # of the board
 
 
 async def until_it_knows_the_time(member: MemberState) -> None:
@@ -72,7 +49,11 @@ async def post(connection: RelayConnection, count: int) -> dict[bytes, int]:
     return acknowledged
 
 
-async def test_members_talk_through_the_board_and_a_reset_loses_nothing(office: OfficeOnDisk, board: Board) -> None:
+@in_board_time
+async def test_members_talk_through_the_board_and_a_reset_loses_nothing(
+    office: OfficeOnDisk, ready: ReadyRelay, board: Board
+) -> None:
+    assert "libsecp256k1" in ready.said and "RPI_PICO" in ready.said
     alice, bob = office.two_who_met()
     await until_it_knows_the_time(alice)
     lines = ["Thursday at ten?", "a longer text " * 25, "ünïcode ✓"]
@@ -86,8 +67,8 @@ async def test_members_talk_through_the_board_and_a_reset_loses_nothing(office: 
         acknowledged = await post(connection, 10)
         before = await read_all(connection)
     reset(board)
-    assert board.counters().boots > 1
     wait_until_serving(board)
+    assert board.counters().boots > 1
     board.wait_for_link(PATIENCE_SECONDS)
     await until_it_knows_the_time(alice)
     last = max(acknowledged.values())

@@ -2,48 +2,54 @@
 
 import base64
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tessera import cover
-from tests.support.board_console import PATIENCE_SECONDS, ask, serving_board
+from tests.support.board_console import PATIENCE_SECONDS, ask
 from tests.support.office_on_disk import OfficeOnDisk
+from tests.support.ready_board import FLASH, ReadyRelay, make_ready
 from tools.emulator.board import Board
+from tools.emulator.clock import Clock
 from tools.emulator.provision import NOT_PROVISIONED, reset, wait_until_serving
 
 EPOCH_ROUNDS = 600
 CHOICE = {"round_seconds": 4, "posts_per_token": 64, "board": "RPI_PICO"}
 
 
-@pytest.fixture
-def office(tmp_path: Path) -> Iterator[OfficeOnDisk]:
-    """An organisation whose first epoch is over."""
-    genesis = int(time.time()) - CHOICE["round_seconds"] * EPOCH_ROUNDS - 8
-    with OfficeOnDisk(tmp_path, genesis=genesis, **CHOICE) as office:
-        yield office
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory, board_image: Path) -> Iterator[ReadyRelay]:
+    """Of an organisation whose first epoch is over."""
+    folder = tmp_path_factory.mktemp("ready")
+    clock = Clock(folder / "clock")
+    genesis = clock.unix() - CHOICE["round_seconds"] * EPOCH_ROUNDS - 8
+    with OfficeOnDisk(folder, genesis=genesis, clock=clock, **CHOICE) as office:
+        yield make_ready(board_image, office)
 
 
 @pytest.fixture
-def board(office: OfficeOnDisk, board_image: Path) -> Iterator[Board]:
-    with serving_board(board_image, office) as board:
+def board(ready: ReadyRelay, tmp_path: Path) -> Iterator[Board]:
+    """Serving, without a network."""
+    with ready.board(tmp_path / FLASH) as board:
+        wait_until_serving(board)
         yield board
 
 
 def test_an_installer_sees_state_and_cover_over_the_cable_and_can_reset_the_board(
-    office: OfficeOnDisk, board: Board
+    ready: ReadyRelay, board: Board
 ) -> None:
+    office = ready.office
     relay = office.issuer.relays[0]
     parameters = office.issuer.parameters
     _, status = ask(board, "status")
     assert (status["state"], status["clock"], status["board"]) == ("no-network", "unknown", "RPI_PICO")
     assert status["static_key"] == relay["key"].hex() and status["parameter_digest"] == parameters.digest.hex()
 
-    ask(board, f"clock {time.time_ns() // 1_000_000}")
+    ask(board, f"clock {board.clock.nanos() // 1_000_000}")
     while ask(board, "status")[1]["open_round"] is None:
-        time.sleep(0.5)
+        board.sleep(0.5)
     _, told = ask(board, "commission")
     assert (told["epoch"], told["first_round"], told["end_round"]) == (0, 0, EPOCH_ROUNDS)
     expected = cover.EpochCover(bytes.fromhex(told["cover_key"]), bytes(parameters.thresholds))

@@ -4,7 +4,6 @@ command in a process of its own, the shipped image, the board's own boot and fla
 import json
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +14,11 @@ from tessera_host.cli.demo import free_port
 from tests.support.command_line import CommandLine, Said, one_object
 from tests.support.office_on_disk import PASSPHRASE
 from tools.emulator.bridge import LOCAL
+from tools.emulator.clock import Clock
 from tools.emulator.pico import Pico
 
-FLASH = Path(__file__).with_name("flash_emulated.py")
-ROUND_SECONDS = 10  # the emulated board's clock falls behind while it is busy
+FLASH = "tests.support.flash_emulated"
+ROUND_SECONDS = 10
 PLAN = {
     "members": 4,
     "epsilon": "1",
@@ -28,7 +28,7 @@ PLAN = {
     "posts-per-token": 64,
     "board": "RPI_PICO",
 }
-PATIENCE_SECONDS = 240
+PATIENCE_SECONDS = 240  # of the board
 NOT_FOUND, SILENT, REJECTED, FAILED, OTHER, WRONG = 10, 14, 15, 16, 19, 12
 
 
@@ -36,7 +36,8 @@ class Desk:
     """IT's folder with an issuer and an approved image, and a Pico out of its box."""
 
     def __init__(self, folder: Path, board_image: Path) -> None:
-        self.command = CommandLine(folder, PASSPHRASE)
+        self.clock = Clock(folder / "clock")
+        self.command = CommandLine(folder, PASSPHRASE, self.clock)
         self.folder, self.port = folder, free_port()
         self.issuer, self.image = folder / "issuer", folder / "image"
         shutil.copytree(board_image.parent, self.image, ignore=shutil.ignore_patterns("*.release"))
@@ -44,10 +45,10 @@ class Desk:
         self.command.json("plan", *options, "--allow-small", "-o", "plan.json")
         self.command.json("issuer", "init", self.issuer, "--plan", "plan.json", "--name", "Office")
         self.command.json("issuer", "approve", self.issuer, self.image)
-        self.pico = Pico(folder / "pico", guest_port=self.port, port=self.port)
+        self.pico = Pico(folder / "pico", guest_port=self.port, port=self.port, clock=self.clock)
 
     def words(self, *arguments: object) -> list[str]:
-        return [str(word) for word in (sys.executable, FLASH, self.pico.console.parent, "flash", *arguments)]
+        return self.command.module(FLASH, self.pico.console.parent, "flash", *arguments)
 
     @property
     def options(self) -> list[object]:
@@ -97,26 +98,22 @@ class Desk:
         self.command.json("contact", "add", cards[2], "--home", theirs)
 
     def until_reached_by(self, home: Path) -> None:
-        end = time.monotonic() + PATIENCE_SECONDS
-        while subprocess.run(_tessera("status", "--home", home), env=self.command.environment).returncode:
-            assert time.monotonic() < end, "the relay is not reached"
-            time.sleep(1)
+        end = self.clock.seconds() + PATIENCE_SECONDS
+        status = self.command.words("status", "--home", home)
+        while subprocess.run(status, env=self.command.environment).returncode:
+            assert self.clock.seconds() < end, "the relay is not reached"
+            self.clock.sleep(1)
 
     def first_message(self, home: Path) -> str:
-        end = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < end:
-            said = self.command.run(*_tessera("fetch", "--home", home, "--json"))
-            if messages := one_object(said)["messages"]:
+        end = self.clock.seconds() + PATIENCE_SECONDS
+        while self.clock.seconds() < end:
+            if messages := self.command.json("fetch", "--home", home)["messages"]:
                 return str(messages[0]["text"])
-            time.sleep(1)
+            self.clock.sleep(1)
         raise AssertionError("no message came")
 
     def inventory(self) -> list[dict]:
         return list(json.loads((self.issuer / "inventory.json").read_text())["relays"])
-
-
-def _tessera(*arguments: object) -> list[object]:
-    return [Path(sys.executable).with_name("tessera"), *arguments]
 
 
 @pytest.fixture

@@ -54,7 +54,8 @@ def sources() -> set[str]:
     """Every file of the packages, as a wheel names it."""
     found = set()
     for name, folder in PACKAGES.items():
-        found |= {f"{name}/{path.relative_to(folder)}" for path in folder.rglob("*.py*") if path.suffix != ".pyc"}
+        kept = [path for path in folder.rglob("*") if path.suffix in (".py", ".pyi") or path.name == "py.typed"]
+        found |= {f"{name}/{path.relative_to(folder)}" for path in kept}
     assert {"tessera_host/py.typed", "tessera/py.typed", "tessera/relay.pyi"} <= found
     return found
 

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,10 +14,11 @@ import pexpect
 import pytest
 
 from tessera_host.cli.demo import free_port
+from tools.emulator.clock import Clock
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RELAY_PORT, SERVICE_PORT, FOLDER = "8100", "8101", "build/office"
-PATIENCE_SECONDS = 200
+PATIENCE_SECONDS = 1200  # of this computer, which may be busy
 PROMPT = "\N{RIGHTWARDS ARROW} "
 
 # What a person answers to what a command asks.
@@ -47,15 +49,23 @@ def test_the_first_conversation_works_through_the_emulated_pico(
     tmp_path: Path, board_image: Path, board_network: None
 ) -> None:
     of_it, of_alice, of_bob, of_board = blocks()
-    assert_conversation(tmp_path, on_the_board(of_it, of_board), of_alice, of_bob)
+    in_time = in_board_time(Clock(tmp_path / "clock"))
+    assert_conversation(tmp_path, on_the_board(of_it, of_board), of_alice, of_bob, **in_time)
 
 
-def assert_conversation(folder: Path, *scripts: str) -> None:
+def in_board_time(clock: Clock) -> dict[str, str]:
+    """What has `make emulate` keep a time of its own, and every `tessera …` live in it: a function of the shell, which
+    goes before the command of this name."""
+    program = f'PYTHONPATH="{ROOT}" "{sys.executable}" -m tools.emulator.hostprogram "{clock.path}" tessera_host'
+    return {"EMULATE": f"--clock {clock.path}", "BASH_FUNC_tessera%%": f'() {{ {program} "$@"\n}}'}
+
+
+def assert_conversation(folder: Path, *scripts: str, **added: str) -> None:
     ports = {port: str(free_port()) for port in (RELAY_PORT, SERVICE_PORT)}
     of_it, *of_members = [placed(script, folder / "office", ports) for script in scripts]
     assert all(commands(script) == 3 for script in of_members), "a member has three commands"
-    with it_at_work(folder, of_it), ThreadPoolExecutor() as people:
-        talks = [people.submit(typed, script) for script in of_members]
+    with it_at_work(folder, of_it, added), ThreadPoolExecutor() as people:
+        talks = [people.submit(typed, script, added) for script in of_members]
         alice, bob = [talk.result() for talk in talks]
     assert re.search(r"alice: Thursday at ten\?", bob), bob
     words = [re.search(r"Six words:  ((?:[a-z]+ ){5}[a-z]+)", said) for said in (alice, bob)]
@@ -75,14 +85,14 @@ def placed(script: str, office: Path, ports: dict[str, str]) -> str:
 
 
 @contextmanager
-def it_at_work(folder: Path, script: str) -> Iterator[None]:
+def it_at_work(folder: Path, script: str, added: dict[str, str]) -> Iterator[None]:
     """IT's terminal until its last command has ended; what it left running goes with the context."""
     log = folder / "it.log"
     with log.open("wb") as output:
         shell = subprocess.Popen(
             ["bash", "-euo", "pipefail", "-c", script + "touch ready\nwait\n"],
             cwd=ROOT,
-            env=environment(),
+            env=environment() | added,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -108,13 +118,13 @@ def wait_until_ready(shell: "subprocess.Popen[bytes]", ready: Path, log: Path) -
     raise AssertionError(f"IT's commands do not end:\n{log.read_text()}")
 
 
-def typed(script: str) -> str:
+def typed(script: str, added: dict[str, str]) -> str:
     """Type a member's lines into a terminal, answer what is asked; all that was shown."""
     shell = pexpect.spawn(
         "bash",
         ["--norc", "--noprofile", "--noediting"],
         cwd=str(ROOT),
-        env=environment() | {"PS1": PROMPT},
+        env=environment() | added | {"PS1": PROMPT},
         encoding="utf-8",
         dimensions=(60, 200),
         timeout=PATIENCE_SECONDS,

@@ -6,8 +6,6 @@ connection, the board's console.
 
 import asyncio
 import json
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,29 +18,12 @@ from tessera_host.protocol import releases, staging
 from tests.support import bundles
 from tests.support.board_console import ask, status
 from tests.support.office_on_disk import OfficeOnDisk, admitted, read_all
-from tests.system.test_board import CHOICE, PATIENCE_SECONDS, post, until_it_knows_the_time
+from tests.support.ready_board import in_board_time
+from tests.system.test_board import PATIENCE_SECONDS, post, until_it_knows_the_time
 from tools.emulator.board import Board
-from tools.emulator.bridge import LOCAL
-from tools.emulator.provision import provision, wait_until_serving
+from tools.emulator.provision import wait_until_serving
 
 NEW = "0.9.1"
-ROUND_SECONDS = 20  # which an emulated board on a busy machine keeps up with
-
-
-@pytest.fixture
-def office(tmp_path: Path) -> Iterator[OfficeOnDisk]:
-    with OfficeOnDisk(tmp_path, time_server=LOCAL, **CHOICE | {"round_seconds": ROUND_SECONDS}) as office:
-        yield office
-
-
-@pytest.fixture
-def board(office: OfficeOnDisk, board_image: Path, board_network: None) -> Iterator[Board]:
-    """Switched on, provisioned and serving."""
-    with Board(board_image, office.folder / "flash.bin", guest_port=office.port, port=office.port) as board:
-        provision(board, office.relay.directory)
-        wait_until_serving(board)
-        board.wait_for_link(PATIENCE_SECONDS)
-        yield board
 
 
 def approve(issuer: Issuer, folder: Path, version: str, kind: str = "good") -> tuple[releases.Release, bytes]:
@@ -78,6 +59,7 @@ async def stage(board: Board, office: OfficeOnDisk, release: releases.Release, b
     await cable.activate_stage()
 
 
+@in_board_time
 async def test_new_code_over_the_network_is_tried_and_kept_and_nothing_is_lost(
     office: OfficeOnDisk, board: Board, tmp_path: Path
 ) -> None:
@@ -112,6 +94,7 @@ async def test_new_code_over_the_network_is_tried_and_kept_and_nothing_is_lost(
 
 
 @pytest.mark.long
+@in_board_time
 async def test_broken_code_goes_by_itself(office: OfficeOnDisk, board: Board, tmp_path: Path) -> None:
     version = status(board)["version"]
     member = office.supply("alice")
@@ -127,6 +110,7 @@ async def test_broken_code_goes_by_itself(office: OfficeOnDisk, board: Board, tm
 
 
 @pytest.mark.long
+@in_board_time
 async def test_refused_releases_leave_the_flash_as_it_is(office: OfficeOnDisk, board: Board, tmp_path: Path) -> None:
     member = office.supply("alice")
     await until_it_knows_the_time(member)
@@ -141,12 +125,12 @@ async def test_refused_releases_leave_the_flash_as_it_is(office: OfficeOnDisk, b
     wrong_board = releases.load(office.issuer.approve(other_board)[0].path)
     async with admitted(member) as connection:
         operations = board.counters().flash_operations
-        begun = time.monotonic()
+        begun = board.clock.seconds()
         for blob in (bytes(tampered), older.blob, wrong_board.blob):
             with pytest.raises(RelayRefused):
                 await connection.begin_stage(blob)
         # A seal writes; none came between.
-        if time.monotonic() - begun < 1:
+        if board.clock.seconds() - begun < 1:
             assert board.counters().flash_operations - operations <= 2
     offset = bundles.boards.read_board(bundles.BOARD).partitions["bundle_a"].offset
     board.stop()

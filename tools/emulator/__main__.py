@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tools.emulator.board import Board
+from tools.emulator.clock import Clock
 from tools.emulator.program import Cut, EmulatorError
 from tools.emulator.provision import is_provisioned, provision, wait_until_serving
 
@@ -30,6 +31,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--cut-at", type=int, help="cut the power in this flash operation")
     parser.add_argument("--cut-bytes", type=int, help="how many bytes of it take effect (half)")
     parser.add_argument("--cut-rest", choices=["old", "blank", "bits", "random"], help="what the other bytes hold")
+    parser.add_argument("--clock", type=Path, help="file for a time of the board's own (clock.mjs)")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
@@ -46,6 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
         console_port=arguments.console_port,
         cut=cut,
         seed=arguments.seed,
+        clock=Clock(arguments.clock) if arguments.clock else None,
+        realtime=arguments.clock is None,
     )
     with board, ExitStack() as stack:
         terminal = board.terminal(arguments.terminal)

@@ -7,8 +7,9 @@ and the flash file.
         board.wait_for_link()
         socket.create_connection(board.address)
 
-The guest's clock follows the host's; for runs that repeat bit for bit see execution.py. Busy code runs two to three
-times slower than on the chip, so time limits of host programs need room.
+Time is the board's (`board.clock`): busy code runs two to three times slower than on the chip, slower still on a busy
+computer, and host programs that live in its time notice neither. For a person as the peer `realtime` has the guest's
+clock follow the host's. For runs that repeat bit for bit see execution.py.
 """
 
 import fcntl
@@ -23,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+from tools.emulator.clock import Clock
 from tools.emulator.network import Network
 from tools.emulator.program import Cut, EmulatorError, command
 from tools.emulator.repl import Repl
@@ -55,17 +57,23 @@ class Board:
         console_port: int | None = None,
         cut: Cut | None = None,
         seed: int = 1,
+        clock: Clock | None = None,
+        realtime: bool = False,
     ) -> None:
         """`flash` is made if it is not there; the image is laid over it at each start.
 
         With a guest_port there is a network: connections to `port` of 127.0.0.1 (0: a free one, see `address`) reach
-        that port of the board. console_port: the console on TCP besides. `cut` is a power cut to come.
+        that port of the board. console_port: the console on TCP besides. `cut` is a power cut to come. Without a
+        `clock` that others share it has one of its own, which begins with this computer's time.
         """
         self.image, self.flash = image, flash
         self._guest_port, self._port = guest_port, port
-        self._options = ["--seed", str(seed), *(cut.options() if cut else [])]
+        self._realtime = realtime
+        self._options = ["--seed", str(seed), *(cut.options() if cut else []), *(["--realtime"] if realtime else [])]
         if console_port is not None:
             self._options += ["--console", str(console_port)]
+        self._clock = clock
+        self._clock_folder: tempfile.TemporaryDirectory[str] | None = None
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._network: Network | None = None
@@ -90,7 +98,8 @@ class Board:
         try:
             self._start_emulator(self._folder)
             if self._guest_port is not None:
-                self._network = Network(self._folder / "uart", self._guest_port, self._port)
+                uart = self._folder / "uart"
+                self._network = Network(uart, self._guest_port, self._port, self.clock, self._realtime)
                 self._port = self._network.port  # the same again when it is switched on again
         except BaseException:
             self.kill()
@@ -111,16 +120,38 @@ class Board:
         self._clean_up()
 
     def wait(self, timeout: float | None = None) -> int:
-        """Until the board goes off by itself; returns the emulator's status (76: the power was cut)."""
+        """Until the board goes off by itself; returns the emulator's status (76: the power was cut). TimeoutError after
+        so many seconds of the board."""
         if not self._process:
             raise EmulatorError("the board is off")
-        status = self._process.wait(timeout)
+        status = self._process.wait() if timeout is None else self.clock.wait_for(self._end, timeout)
+        if status is None:
+            raise TimeoutError(f"the board is still on after {timeout} s")
         self._clean_up()
         return status
+
+    def _end(self, real_seconds: float) -> int | None:
+        assert self._process
+        try:
+            return self._process.wait(real_seconds)
+        except subprocess.TimeoutExpired:
+            return None
 
     def ended(self) -> int | None:
         """The emulator's status if the board went off by itself, None while it is on."""
         return self._process.poll() if self._process else None
+
+    @property
+    def clock(self) -> Clock:
+        """The board's time, which goes on while it is off."""
+        if self._clock is None:
+            self._clock_folder = tempfile.TemporaryDirectory(prefix="tessera-clock-")
+            self._clock = Clock(Path(self._clock_folder.name) / "clock")
+        return self._clock
+
+    def sleep(self, seconds: float) -> None:
+        """Lets the board's time pass; it need not last as long."""
+        self.clock.sleep(seconds)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -146,7 +177,7 @@ class Board:
     def repl(self) -> Repl:
         """The console, for programs; one connection that outlives resets of the board."""
         if self._repl is None:
-            self._repl = Repl(self.console)
+            self._repl = Repl(self.console, self.clock)
         return self._repl
 
     def terminal(self, link: Path | None = None) -> Terminal:
@@ -175,12 +206,17 @@ class Board:
         """Whether the LED is lit."""
         return bool(self._ask("lit")["lit"])
 
+    def light_changes(self) -> list[tuple[bool, float]]:
+        """(lit, guest seconds since the reset) of each change of the LED since this was asked last."""
+        return [(lit, nanos / 1e9) for lit, nanos in self._ask("lights")]
+
     def reset(self) -> None:
         """As the RUN pin does."""
         self._ask("reset")
 
     def _start_emulator(self, folder: Path) -> None:
-        options = ["--realtime", "--lifeline", "--flash", str(self.flash), "--control", str(folder / "control")]
+        options = ["--lifeline", "--clock", str(self.clock.path), "--flash", str(self.flash)]
+        options += ["--control", str(folder / "control")]
         options += ["--console", str(folder / "console"), "--uart", f"{UART}:{folder / 'uart'}"]
         log = folder / "log"
         with log.open("wb") as errors:
@@ -219,6 +255,7 @@ class Board:
             self._network.close()
         if self._process and self._process.stdin:
             self._process.stdin.close()
+        self.clock.switched_off()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
         if self._lock:

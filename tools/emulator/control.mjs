@@ -6,6 +6,7 @@
 //   {"ask": "cut", "after": 3, "bytes": 16, "rest": …}   the power fails in the third flash operation from now
 //   {"ask": "press", "pressed": true}                    the BOOTSEL button, until it is said to be released
 //   {"ask": "lit"}                                       {"lit": true}: the LED
+//   {"ask": "lights"}                                    [[lit, nanos], …]: its changes since this was asked last
 //   {"ask": "reset"}                                     as the RUN pin does
 //   {"ask": "off"}                                       ends the emulator with status 0
 
@@ -47,6 +48,7 @@ const ANSWERS = {
   },
   press: ({ machine }, { pressed }) => machine.press(pressed),
   lit: ({ machine: { lit } }) => ({ lit }),
+  lights: ({ machine }) => machine.lights.splice(0),
   reset: (board) => board.reset(),
   off: (board) => board.off(),
 };

@@ -6,7 +6,8 @@
 //     --console ADDRESS    the USB console listens here: a TCP port of 127.0.0.1 or a Unix socket's path; repeatable
 //     --uart N:ADDRESS     UART N (0 or 1) likewise
 //     --control PATH       a Unix socket for control.mjs
-//     --realtime           guest time follows host time: needed whenever a host program is the peer
+//     --realtime           guest time follows host time, for peers on the host that have its time
+//     --clock FILE         guest time is told in a file, for peers on the host that take theirs from it: clock.mjs
 //     --exec FILE          deterministic: run a Python program through the raw REPL, print its output, end
 //     --cut-at N           the power fails in the N-th flash operation (a 256-byte program or a 4096-byte erase)
 //     --cut-bytes K        how many bytes of that operation take effect (half)
@@ -22,10 +23,11 @@
 
 import fs from 'node:fs';
 import { parseArgs } from 'node:util';
+import { Clock } from './clock.mjs';
 import { counters, listenForControl } from './control.mjs';
 import { Flash, PowerCut } from './flash.mjs';
 import { Bootsel, Halt, Machine, Reset } from './machine.mjs';
-import { NoPace, Pace } from './pace.mjs';
+import { NoPace, OwnPace, Pace } from './pace.mjs';
 import { Random } from './random.mjs';
 import { Script } from './script.mjs';
 import { Line } from './sockets.mjs';
@@ -45,6 +47,7 @@ const OPTIONS = {
   uart: texts,
   control: text,
   realtime: flag,
+  clock: text,
   exec: text,
   'cut-at': text,
   'cut-bytes': text,
@@ -84,6 +87,7 @@ class Board {
     this.random = new Random(seed);
     this.flash = new Flash(options.flash, new Random(seed ^ TEAR_SEED));
     this.boots = 0;
+    this.clock = options.clock ? new Clock(options.clock) : null;
     this.wake = () => {};
     layUf2(this.flash.cells, fs.readFileSync(options.image));
     this.flash.save();
@@ -111,8 +115,14 @@ class Board {
       uart: (index, buffer) => this.uartLines[index].send(buffer),
     };
     const { plain } = this.options;
+    this.clock?.restart(this.machine?.nanos ?? 0);
     this.machine = new Machine({ flash: this.flash, random: this.random, outputs, watchdog, plain });
-    this.pace = this.options.realtime ? new Pace(this.machine) : new NoPace();
+    this.pace = this.choosePace();
+  }
+
+  choosePace() {
+    if (this.options.realtime) return new Pace(this.machine);
+    return this.clock ? new OwnPace(this.machine, () => this.until - this.machine.nanos) : new NoPace();
   }
 
   async listen() {
@@ -133,7 +143,9 @@ class Board {
 
   /** A slice of guest time, then the host's turn, again and again. */
   run() {
+    if (this.clock) this.until = this.machine.nanos + this.clock.awaited();
     const ahead = this.slice();
+    this.clock?.publish(this.machine.nanos);
     const seconds = this.machine.nanos / 1e9;
     if (seconds > Number(this.options['max-seconds'])) this.leave(STATUS.timeOver, 'guest time is over');
     if (ahead) this.sleep();
@@ -171,6 +183,7 @@ class Board {
   leave(status, reason) {
     if (reason) process.stderr.write(`emulator: ${reason}\n`);
     if (this.options.stats) process.stderr.write(JSON.stringify({ status, ...counters(this) }) + '\n');
+    this.clock?.end(this.machine.nanos);
     process.exit(status);
   }
 }

@@ -63,6 +63,8 @@ export class Machine {
     this.mcu.peripherals[PROBE_PAGE] = this.probe;
     this.mcu.peripherals[ROSC_PAGE] = new RingOscillator(this.mcu, random);
     for (const pin of this.mcu.gpio) pin.addListener((state) => readBack(pin, state));
+    this.lights = []; // [lit, nanos] of each change of the LED
+    this.mcu.gpio[LED].addListener((state) => this.lights.push([state === GPIOPinState.High, this.nanos]));
     this.mcu.qspi[CHIP_SELECT].padValue = CHIP_SELECT_PAD;
     this.press(false);
   }

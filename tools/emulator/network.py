@@ -9,16 +9,18 @@ tools.emulator.network` is that process. It ends with its standard input.
 import argparse
 import asyncio
 import os
-import selectors
+import select
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tools.emulator import timeserver
 from tools.emulator.bridge import GUEST, LOCAL, Bridge
+from tools.emulator.clock import Clock
 from tools.emulator.forward import forward
 from tools.emulator.program import EmulatorError
 from tools.emulator.tun import DEVICE, switch_on
@@ -32,13 +34,15 @@ LINK_UP = b"link up\n"
 class Network:
     """Connects the UART's socket to a namespace; `port` of 127.0.0.1 leads to the board's `guest_port`."""
 
-    def __init__(self, uart: Path, guest_port: int, port: int = 0) -> None:
-        """Port 0 takes a free one. EmulatorError if namespaces or TUN devices are not to be had."""
+    def __init__(self, uart: Path, guest_port: int, port: int, clock: Clock, realtime: bool) -> None:
+        """Port 0 takes a free one. The network clock there tells the board's own time, with `realtime` this
+        computer's. EmulatorError if namespaces or TUN devices are not to be had."""
+        self._clock = clock
         listener = socket.create_server(("127.0.0.1", port))
         self.port: int = listener.getsockname()[1]
         with listener:
             self._process = subprocess.Popen(
-                namespace_command() + process_command(uart, listener, guest_port),
+                namespace_command() + process_command(uart, listener, guest_port, None if realtime else clock),
                 env=os.environ | {"PYTHONPATH": str(ROOT)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -47,26 +51,31 @@ class Network:
         self._said = b""
 
     def wait_for_link(self, timeout: float = 60) -> None:
-        """Until the link has come up since this was called last (or since the start). TimeoutError."""
-        end = time.monotonic() + timeout
-        assert self._process.stdout
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stdout, selectors.EVENT_READ)
-            while LINK_UP not in self._said:
-                if not selector.select(max(0, end - time.monotonic())):
-                    raise TimeoutError(f"the board has not brought its network up in {timeout} s")
-                data = os.read(self._process.stdout.fileno(), 4096)
-                if not data:
-                    raise EmulatorError(f"the network ended with status {self._process.wait()}")
-                self._said += data
+        """Until the link has come up since this was called last (or since the start). TimeoutError after so many
+        seconds of the board."""
+        if self._clock.wait_for(self._look, timeout) is None:
+            raise TimeoutError(f"the board has not brought its network up in {timeout} s")
         self._said = self._said.replace(LINK_UP, b"")
+
+    def _look(self, real_seconds: float) -> bool | None:
+        assert self._process.stdout
+        while LINK_UP not in self._said:
+            if not select.select([self._process.stdout], [], [], real_seconds)[0]:
+                return None
+            data = os.read(self._process.stdout.fileno(), 4096)
+            if not data:
+                raise EmulatorError(f"the network ended with status {self._process.wait()}")
+            self._said += data
+        return True
 
     def close(self) -> None:
         self._process.communicate()  # closes its standard input, on which it ends
 
 
-def process_command(uart: Path, listener: socket.socket, guest_port: int) -> list[str]:
+def process_command(uart: Path, listener: socket.socket, guest_port: int, clock: Clock | None) -> list[str]:
     options = ["--listener", str(listener.fileno()), "--guest-port", str(guest_port)]
+    if clock:
+        options += ["--clock", str(clock.path)]
     return [sys.executable, "-m", "tools.emulator.network", str(uart), *options]
 
 
@@ -94,12 +103,12 @@ def why_impossible() -> str | None:
     return f"{DEVICE} cannot be used; as root: modprobe tun && chmod 666 {DEVICE}"
 
 
-async def serve(uart: Path, listener: socket.socket, guest_port: int) -> None:
+async def serve(uart: Path, listener: socket.socket, guest_port: int, unix_nanos: Callable[[], int]) -> None:
     bridge = Bridge(up=lambda: print("link up", flush=True))
     tasks = [
         asyncio.create_task(bridge.run(uart)),
         asyncio.create_task(forward(listener, GUEST, guest_port)),
-        asyncio.create_task(timeserver.serve(LOCAL)),
+        asyncio.create_task(timeserver.serve(LOCAL, unix_nanos)),
         asyncio.create_task(asyncio.to_thread(sys.stdin.buffer.read)),
     ]
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -113,11 +122,14 @@ def main() -> None:
     parser.add_argument("uart", type=Path, help="Unix socket of the board's UART")
     parser.add_argument("--listener", type=int, required=True, help="descriptor of a listening socket")
     parser.add_argument("--guest-port", type=int, required=True)
+    parser.add_argument("--clock", type=Path, help="file with the board's time, which its network clock then tells")
     arguments = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program that started the board
     try:
         switch_on("lo")
-        asyncio.run(serve(arguments.uart, socket.socket(fileno=arguments.listener), arguments.guest_port))
+        unix_nanos = Clock(arguments.clock).nanos if arguments.clock else time.time_ns
+        listener = socket.socket(fileno=arguments.listener)
+        asyncio.run(serve(arguments.uart, listener, arguments.guest_port, unix_nanos))
     except PermissionError as error:
         sys.exit(f"{DEVICE}: {error.strerror}; as root: chmod 666 {DEVICE}")
     except FileNotFoundError as error:

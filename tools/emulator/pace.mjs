@@ -1,13 +1,15 @@
-// Keeps guest time at host time when a program on the host is the guest's peer. The guest may lead by 2 ms, so that its
-// time-outs never fire early. Where it lags (busy code runs slower than on the chip, or the host has other work) 10 ms
-// are made up at once and up to 8 s little by little, idle time running faster by half: a clock that went wrong under
-// load is right again soon, and no time-out fires much too early. What is beyond that is forgiven; 8 s is less than the
-// shortest round of a test with members, so a clock that was set amid such a debt is not a round ahead later.
+// How fast the guest's idle time passes. Busy time lasts as long as the emulator takes for it.
 
 const LEAD_MS = 2;
 const LAG_MS = 10;
 const DEBT_MS = 8000;
 const MADE_UP = 0.5;
+
+// Keeps guest time at host time when a program on the host is the guest's peer. The guest may lead by 2 ms, so that its
+// time-outs never fire early. Where it lags (busy code runs slower than on the chip, or the host has other work) 10 ms
+// are made up at once and up to 8 s little by little, idle time running faster by half: a clock that went wrong under
+// load is right again soon, and no time-out fires much too early. What is beyond that is forgiven; 8 s is less than the
+// shortest round of a test with members, so a clock that was set amid such a debt is not a round ahead later.
 
 export class Pace {
   constructor(machine, hostMs = () => Number(process.hrtime.bigint()) / 1e6) {
@@ -33,6 +35,37 @@ export class Pace {
   forgive(lag) {
     this.forgiven += lag;
     this.debt = Math.min(this.debt + lag, DEBT_MS);
+  }
+}
+
+/**
+ * For peers that take the time from the guest (clock.mjs): a lag is nobody's loss. Idle time passes as on the host, so
+ * that no peer is hurried; up to the time that all of them wait for it passes at once.
+ */
+export class OwnPace {
+  /** `awaited()` says how many nanoseconds that is from now. */
+  constructor(machine, awaited, hostMs = () => Number(process.hrtime.bigint()) / 1e6) {
+    this.machine = machine;
+    this.awaited = awaited;
+    this.hostMs = hostMs;
+    this.begin();
+  }
+
+  begin() {
+    this.start = this.hostMs() - this.machine.nanos / 1e6;
+    this.waiting = false;
+  }
+
+  allowance() {
+    const awaited = this.awaited();
+    if (awaited > 0) {
+      this.waiting = true;
+      return awaited;
+    }
+    if (this.waiting) this.begin();
+    const lead = this.machine.nanos / 1e6 - (this.hostMs() - this.start);
+    if (lead < -LAG_MS) this.start += -LAG_MS - lead;
+    return (LEAD_MS - Math.max(lead, -LAG_MS)) * 1e6;
   }
 }
 

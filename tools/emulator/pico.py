@@ -12,6 +12,7 @@ when the cable is pulled.
 
 import argparse
 import contextlib
+import functools
 import shutil
 import struct
 import sys
@@ -23,6 +24,7 @@ from types import TracebackType
 from typing import Self
 
 from tools.emulator.board import Board
+from tools.emulator.clock import Clock
 from tools.emulator.program import EmulatorError
 from tools.emulator.terminal import Terminal
 
@@ -39,13 +41,21 @@ _FLASH_BASE = 0x10000000
 class Pico:
     """A Pico that is plugged in and pulled out; a context manager that pulls it out in the end."""
 
-    def __init__(self, folder: Path, *, guest_port: int | None = None, port: int = 0) -> None:
-        """A blank one, unless the folder has its flash. guest_port, port: as of a Board."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        guest_port: int | None = None,
+        port: int = 0,
+        clock: Clock | None = None,
+        realtime: bool = False,
+    ) -> None:
+        """A blank one, unless the folder has its flash. The others are as of a Board."""
         self.volume = folder / "volumes" / BOARD_ID
         self.console = folder / "ttyACM0"
         self.flash = folder / "flash.bin"
         self._image = folder / "image.uf2"
-        self._network = {"guest_port": guest_port, "port": port}
+        self._make = functools.partial(Board, guest_port=guest_port, port=port, clock=clock, realtime=realtime)
         self._board: Board | None = None
         self._terminal: Terminal | None = None
         self._lock = threading.RLock()
@@ -130,7 +140,7 @@ class Pico:
     # -- an image
 
     def _run(self) -> None:
-        self._board = Board(self._image, self.flash, **self._network)  # type: ignore[arg-type]
+        self._board = self._make(self._image, self.flash)
         self._board.start()
         self._terminal = self._board.terminal(self.console)
 
@@ -168,9 +178,9 @@ class Pico:
 
 
 @contextlib.contextmanager
-def plugged_in(folder: Path, **network: int) -> Iterator[Pico]:
-    """A blank Pico with BOOTSEL held."""
-    with Pico(folder, **network) as pico:
+def plugged_in(folder: Path, port: int) -> Iterator[Pico]:
+    """A blank Pico with BOOTSEL held, for a person: its clock follows this computer's."""
+    with Pico(folder, guest_port=port, port=port, realtime=True) as pico:
         pico.plug_in(bootsel=True)
         yield pico
 
@@ -181,7 +191,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8100, help="TCP port of the relay, and of 127.0.0.1 (8100)")
     arguments = parser.parse_args()
     try:
-        with plugged_in(arguments.folder, guest_port=arguments.port, port=arguments.port) as pico:
+        with plugged_in(arguments.folder, arguments.port) as pico:
             print(
                 f"volume  {pico.volume}\nconsole {pico.console}, when an image runs\nCtrl-C pulls the cable.",
                 flush=True,

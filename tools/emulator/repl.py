@@ -1,13 +1,19 @@
-"""MicroPython's raw prompt over the socket of the board's console: run programs, read what they print."""
+"""MicroPython's raw prompt over the socket of the board's console: run programs, read what they print.
 
+Time limits are seconds of the board, whose time passes while they are waited for.
+"""
+
+import select
 import socket
-import time
 from pathlib import Path
+
+from tools.emulator.clock import Clock
 
 ENTER = b"\r\x03\x03\r\x01"  # interrupt whatever runs, then the raw prompt
 BANNER = b"raw REPL; CTRL-B to exit\r\n>"
 SOFT_RESET = b"\x04"
 ATTEMPT_SECONDS = 2.0
+READ_BYTES = 65536
 
 
 class GuestError(Exception):
@@ -15,8 +21,9 @@ class GuestError(Exception):
 
 
 class Repl:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Clock) -> None:
         """Connects to the console's Unix socket."""
+        self._clock = clock
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(str(path))
         self._unread = b""
@@ -44,45 +51,46 @@ class Repl:
     def read(self) -> bytes:
         """What the board prints next, as it comes; b"" when it is switched off."""
         if not self._unread:
-            self._socket.settimeout(None)
-            return self._socket.recv(65536)
+            return self._socket.recv(READ_BYTES)
         data, self._unread = self._unread, b""
         return data
 
     def _wait_for(self, tokens: tuple[bytes, ...], timeout: float) -> None:
-        end = time.monotonic() + timeout
-        while not any(token in self._unread for token in tokens):
-            self._socket.settimeout(max(0.001, end - time.monotonic()))
-            try:
-                data = self._socket.recv(65536)
-            except TimeoutError:
-                wanted = " or ".join(map(repr, tokens))
-                raise TimeoutError(f"no {wanted} after {timeout} s: …{self._unread[-300:]!r}") from None
-            if not data:
-                raise ConnectionError("the emulator ended")
-            self._unread += data
+        def look(real_seconds: float) -> bool | None:
+            if any(token in self._unread for token in tokens):
+                return True
+            if select.select([self._socket], [], [], real_seconds)[0]:
+                data = self._socket.recv(READ_BYTES)
+                if not data:
+                    raise ConnectionError("the emulator ended")
+                self._unread += data
+            return None
+
+        if self._clock.wait_for(look, timeout) is None:
+            wanted = " or ".join(map(repr, tokens))
+            raise TimeoutError(f"no {wanted} after {timeout} s: …{self._unread[-300:]!r}")
 
     def interrupt(self, token: bytes, timeout: float = 60) -> bytes:
         """Types Ctrl-C until the token comes; what was printed before it. The port loses one that meets a callback."""
-        end = time.monotonic() + timeout
+        end = self._clock.seconds() + timeout
         while True:
             self._socket.sendall(b"\x03")
             try:
                 return self.until(token, ATTEMPT_SECONDS)
             except TimeoutError:
-                if time.monotonic() > end:
+                if self._clock.seconds() > end:
                     raise
 
     def enter(self, timeout: float = 60) -> None:
         """Interrupts what runs and enters the raw prompt; asks again until the board has booted so far."""
-        end = time.monotonic() + timeout
+        end = self._clock.seconds() + timeout
         while True:
             self._socket.sendall(ENTER)
             try:
                 self.until(BANNER, ATTEMPT_SECONDS)
                 return
             except TimeoutError:
-                if time.monotonic() > end:
+                if self._clock.seconds() > end:
                     raise
 
     def start(self, source: str) -> None:

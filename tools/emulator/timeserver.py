@@ -1,8 +1,8 @@
-"""A network clock for the board, in the board's namespace: answers SNTP (RFC 4330) with this computer's time."""
+"""A network clock for the board, in the board's namespace: answers SNTP (RFC 4330)."""
 
 import asyncio
 import struct
-import time
+from collections.abc import Callable
 from typing import cast
 
 PORT = 123
@@ -15,12 +15,15 @@ VERSION, SERVER, STRATUM = 4, 4, 2
 class TimeServer(asyncio.DatagramProtocol):
     """One answer to each question of the right length."""
 
+    def __init__(self, unix_nanos: Callable[[], int]) -> None:
+        self._unix_nanos = unix_nanos
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
         if len(data) == PACKET_BYTES:
-            self._transport.sendto(answer(data, time.time_ns()), address)
+            self._transport.sendto(answer(data, self._unix_nanos()), address)
 
 
 def answer(question: bytes, unix_nanos: int) -> bytes:
@@ -31,7 +34,8 @@ def answer(question: bytes, unix_nanos: int) -> bytes:
     return head + question[40:48] + now + now
 
 
-async def serve(address: str) -> None:
-    """Answers on the address until cancelled."""
-    await asyncio.get_running_loop().create_datagram_endpoint(TimeServer, local_addr=(address, PORT))
+async def serve(address: str, unix_nanos: Callable[[], int]) -> None:
+    """Answers on the address with this time until cancelled."""
+    loop = asyncio.get_running_loop()
+    await loop.create_datagram_endpoint(lambda: TimeServer(unix_nanos), local_addr=(address, PORT))
     await asyncio.Event().wait()

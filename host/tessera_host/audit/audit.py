@@ -1,7 +1,7 @@
 """An audit of a federation's relays: what is known is gathered, each relay is asked, each ledger judged and archived.
 
 Owns the order. Leaves to others: the questions (ledger.py), the verdict (verify.py), the archive
-(archive.py), the report (report/).
+(archive.py), what is shown of it (host/tessera_host/report).
 """
 
 import importlib.util

@@ -1,7 +1,7 @@
 """Answering files of cards, for offices whose issuer is on no network: IT's side.
 
 Owns what becomes of each card of such a file, and the reply. Leaves to others: the form of the files (card_files.py),
-the member's side (joining_files.py), every rule (issuer.py).
+the member's side (host/tessera_host/member/joining_files.py), every rule (issuer.py).
 """
 
 from dataclasses import dataclass, field

@@ -2,7 +2,7 @@
 
 Owns the order of a meeting as people live it: cards that are repeated, swapped, one's own, someone else's or too early
 are told apart here, and a card that was taken before gives the same answer again. The cards themselves, and whether
-they hold, are `contacts`' business; what is said around them `cli.meeting_dialog`'s.
+they hold, are the contact book's business; what is said around them `cli.meeting_dialog`'s.
 """
 
 from collections.abc import Callable

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..errors import ClockOff, IntegrityError, NotPermitted
 from ..protocol import relay_connection
 from ..protocol.federation import CLOCK_ROUNDS, Relay
-from ..protocol.relay_connection import Info, Refusal, RelayConnection, ResumptionRefused
+from ..protocol.relay_connection import ErrorFrame, Info, RelayConnection, SessionForgotten
 from .schema import Token
 from .state import MemberState
 from .wallet import proof
@@ -122,7 +122,7 @@ class RelaySessions:
             return None
         try:
             connection = await self._resume(relay, token, token.resume)
-        except ResumptionRefused:
+        except SessionForgotten:
             token.resumed(None)
             return None
         async with _closed_on_error(connection):
@@ -143,7 +143,7 @@ class RelaySessions:
     async def _admitted(self, relay: Relay, choose: TokenChoice) -> Session:
         try:
             return await self._admit(relay, choose)
-        except Refusal as refusal:
+        except ErrorFrame as refusal:
             if refusal.code != relay_connection.NOT_ADMITTED:
                 raise
             return await self._admit(relay, choose)  # the epoch may have ended between INFO and AUTH

@@ -12,7 +12,7 @@ from tessera.staging import ACTIVATED, STAGED
 
 from ..errors import RelayRefused
 from ..protocol import relay_connection, staging
-from ..protocol.relay_connection import Refusal
+from ..protocol.relay_connection import ErrorFrame
 from .relay_sessions import RelaySessions
 from .state import MemberState
 
@@ -42,7 +42,7 @@ def _explained() -> Iterator[None]:
     """A relay gives no reasons; these are all it can have for a release that is signed."""
     try:
         yield
-    except Refusal as refusal:
+    except ErrorFrame as refusal:
         if refusal.code != relay_connection.BAD_REQUEST:
             raise
         raise RelayRefused(

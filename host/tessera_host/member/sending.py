@@ -12,7 +12,7 @@ from ..errors import NotPermitted
 from ..protocol import records, relay_connection
 from ..protocol.federation import Relay
 from ..protocol.records import Part
-from ..protocol.relay_connection import Refusal
+from ..protocol.relay_connection import ErrorFrame
 from .fixed_delay import Settling
 from .relay_sessions import RelaySessions, Session, TokenChoice
 from .schema import Outgoing
@@ -60,7 +60,7 @@ class Sender:
                 return None
             try:
                 open_round = await session.connection.post_once(self._bucket_of(item, session.token.epoch), record)
-            except Refusal as refusal:
+            except ErrorFrame as refusal:
                 if refusal.code == relay_connection.QUOTA:
                     session.token.spent()
                     self._state.save()
@@ -94,7 +94,7 @@ class Sender:
         record = self._seal(session, item)
         try:
             open_round = await session.connection.post(self._bucket_of(item, session.token.epoch), record)
-        except Refusal as refusal:
+        except ErrorFrame as refusal:
             await self._look_into(refusal, session)
             return None
         return self._acknowledged(session, item, open_round)
@@ -110,7 +110,7 @@ class Sender:
         state.save()
         return Posted(item.contact, item.part, open_round)
 
-    async def _look_into(self, refusal: Refusal, session: Session) -> None:
+    async def _look_into(self, refusal: ErrorFrame, session: Session) -> None:
         """Raise it, unless the token is used up or its epoch has just ended: then another token will do."""
         if refusal.code == relay_connection.QUOTA:
             session.token.spent()

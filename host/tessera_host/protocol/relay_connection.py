@@ -37,8 +37,9 @@ _REFUSALS = {
 }
 
 
-class Refusal(RelayRefused):
-    """An error frame; `code` as in PROTOCOL §5."""
+class ErrorFrame(RelayRefused):
+    """The relay answered with an error frame: RelayRefused with the `code` (PROTOCOL §5) that it has. The core's own
+    `Refused`, which reading such a frame raises, ends here."""
 
     def __init__(self, refused: Refused) -> None:
         super().__init__(*_REFUSALS.get(refused.code, (f"the relay answered error {refused.code}", "update tessera")))
@@ -46,7 +47,7 @@ class Refusal(RelayRefused):
         self.retry_after = int(refused.retry_after)
 
 
-class ResumptionRefused(Unreachable):
+class SessionForgotten(Unreachable):
     """The relay has forgotten the session: a full handshake will do."""
 
 
@@ -102,7 +103,7 @@ class RelayConnection(EncryptedConnection):
     ) -> Self:
         """Take up a token's session. `using(next secret)` is called before the old one is shown: an id is used once.
 
-        Raises ResumptionRefused if the relay has forgotten it.
+        Raises SessionForgotten if the relay has forgotten it.
         """
 
         def handshake(nonce: bytes) -> Side:
@@ -115,10 +116,10 @@ class RelayConnection(EncryptedConnection):
     @classmethod
     def _hello_refused(cls, side: Side) -> TesseraError:
         if isinstance(side, channel.Resumption):
-            return ResumptionRefused("the relay has forgotten the session")
+            return SessionForgotten("the relay has forgotten the session")
         return super()._hello_refused(side)
 
-    # -- requests; all raise Refusal, Unreachable or IntegrityError
+    # -- requests; all raise ErrorFrame, Unreachable or IntegrityError
 
     async def info(self) -> Info:
         return Info(*await self._ask(wire.info(), wire.INFO_ANSWER))
@@ -258,7 +259,7 @@ def _understood(read: Callable[[bytes], tuple[Any, ...]], plaintext: bytes) -> t
     try:
         return read(plaintext)
     except Refused as refused:
-        raise Refusal(refused) from None
+        raise ErrorFrame(refused) from None
     except (BadFrame, ValueError):
         raise IntegrityError("the relay's answer makes no sense", "update tessera; tell IT") from None
 
@@ -268,7 +269,7 @@ async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
     for _ in range(BUSY_ATTEMPTS - 1):
         try:
             return await attempt()
-        except Refusal as refusal:
+        except ErrorFrame as refusal:
             if refusal.code != BUSY or refusal.retry_after > BUSY_WAIT_SECONDS:
                 raise
             await asyncio.sleep(max(1, refusal.retry_after))

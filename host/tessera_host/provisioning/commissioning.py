@@ -1,7 +1,8 @@
 """Is a relay's cover what its key and the signed table say? Cells of an epoch in which nobody can have posted,
 recomputed here byte for byte (PROTOCOL §8).
 
-Owns which cells are looked at and the comparison. The relay's own part is `commission` and `batch` of its console.
+Owns which cells are looked at and the comparison. The relay's own part is two commands of its
+console, commission and batch.
 """
 
 import base64

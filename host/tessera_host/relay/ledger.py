@@ -11,7 +11,7 @@ from tessera.errors import InvalidObject
 from tessera.ledger import Checkpoint
 
 from ..protocol.federation import Federation, Relay
-from ..protocol.relay_connection import Refusal, RelayConnection, RelayFigures
+from ..protocol.relay_connection import ErrorFrame, RelayConnection, RelayFigures
 
 TOO_OLD, FAULT = 7, 8
 LEDGER_ENTRIES = 512  # at most so many a relay keeps, at least half of them (PROTOCOL §11, ledger.py)
@@ -34,7 +34,7 @@ class LedgerAnswers:
 
 
 async def ask(federation: Federation, relay: Relay, advance: Advance = lambda _: None) -> LedgerAnswers:
-    """Everything a relay's ledger has. Raises Unreachable, Refusal or IntegrityError."""
+    """Everything a relay's ledger has. Raises Unreachable, ErrorFrame or IntegrityError."""
     async with await _connected(federation, relay) as connection:
         info = await connection.info()
         parameters = await connection.params()
@@ -59,7 +59,7 @@ async def _connected(federation: Federation, relay: Relay) -> RelayConnection:
 async def _ask_epoch(connection: RelayConnection, epoch: int, answers: LedgerAnswers) -> None:
     try:
         answers.checkpoints[epoch] = await connection.checkpoint(epoch)
-    except Refusal as refusal:
+    except ErrorFrame as refusal:
         if refusal.code not in (TOO_OLD, FAULT):
             raise
         (answers.absent if refusal.code == TOO_OLD else answers.damaged).append(epoch)

@@ -1,7 +1,8 @@
 """A relay on MicroPython's unix port as a process of this program: start, wait until it serves, stop, kill.
 
-Owns the process. Leaves to others: the relay's directory (relay_directory.py), what the relay does (the core), building
-the binary (tools/build/setup.sh, which says where it is in the variable TESSERA_MICROPYTHON_FROZEN).
+Owns the process. Leaves to others: the relay's directory (host/tessera_host/issuer/relay_directory.py), what the relay
+does (the core), building the binary (tools/build/setup.sh, which says where it is in the variable
+TESSERA_MICROPYTHON_FROZEN).
 """
 
 import json

@@ -29,7 +29,7 @@ class RelayStatus:
 
 
 async def ask(federation: Federation, relay: Relay) -> RelayStatus:
-    """Raises Unreachable, Refusal or IntegrityError."""
+    """Raises Unreachable, ErrorFrame or IntegrityError."""
     access_key = federation.newest.access_key
     async with await RelayConnection.open(relay.host, relay.port, relay.key, access_key) as connection:
         answer = await connection.status()

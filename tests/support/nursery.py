@@ -59,7 +59,7 @@ class Nursery:
     def _address(self) -> str:
         if self._folder is None:
             self._folder = tempfile.mkdtemp()
-            command = [sys.executable, "-m", "tests.system.nursery", self._folder]
+            command = [sys.executable, "-m", "tests.support.nursery", self._folder]
             process = subprocess.Popen(
                 command,
                 cwd=Path(__file__).parents[2],
