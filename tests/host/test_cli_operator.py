@@ -217,7 +217,7 @@ def test_show_tells_how_many_tokens_a_member_had(office):
 
 def test_cards_come_through_stdin_too(office, monkeypatch):
     anna = member(office, "anna")
-    monkeypatch.setattr(sys, "stdin", io.StringIO(anna.card()))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(anna.card().encode())))
     assert office.json("issuer", "admit", "issuer", "-")["admitted"] == "anna"
 
 

@@ -4,6 +4,8 @@ import fcntl
 import json
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -114,6 +116,40 @@ def test_a_dangling_link_is_not_followed_by_create(tmp_path: Path) -> None:
     path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(KeystoreError, match="not overwritten"):
         Keystore.create(path, "phrase", "test", {})
+
+
+def test_behind_a_link_the_file_itself_is_replaced_and_locked(tmp_path: Path) -> None:
+    path = made(tmp_path)
+    link = tmp_path / "b" / "x.keystore"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    with Keystore.open(link, "phrase", "test") as store:
+        store.data["more"] = 1
+        store.save()
+        with pytest.raises(KeystoreError, match="in use"):
+            Keystore.open(path, "phrase", "test", 0)
+        store.release()
+        store.reacquire()
+        store.data["again"] = 2
+        store.save()
+    assert link.is_symlink() and [each.name for each in link.parent.iterdir()] == ["x.keystore"]
+    with Keystore.open(path, "phrase", "test") as store:
+        assert store.data == DATA | {"more": 1, "again": 2}
+
+
+def test_a_file_system_without_locks_is_no_warning(tmp_path: Path) -> None:
+    """On such a one a file is the lock."""
+    program = (
+        "import errno, fcntl, os\n"
+        "def flock(file, how): raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))\n"
+        "fcntl.flock = flock\n"
+        "from tessera_host.keys.keystore import Keystore\n"
+        "from pathlib import Path\n"
+        "Keystore.create(Path('x.keystore'), 'phrase', 'test', {}).close()\n"
+        "with Keystore.open(Path('x.keystore'), 'phrase', 'test') as store: store.save()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_missing_file_and_empty_passphrase(tmp_path: Path) -> None:
@@ -253,6 +289,13 @@ def test_passphrase_is_the_first_line_of_the_file(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("TESSERA_PASSPHRASE_FILE", str(environment))
     assert passphrase.obtain(option, confirm=True) == "from option"
     assert passphrase.obtain(None, confirm=True) == "from environment"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_passphrase_file_may_come_from_notepad(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "passphrase"
+    file.write_bytes("Käse\r\nmore\r\n".encode(encoding))
+    assert passphrase.obtain(file, confirm=False) == "Käse"
 
 
 def test_passphrase_is_one_however_it_was_typed(tmp_path: Path) -> None:

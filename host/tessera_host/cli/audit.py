@@ -68,7 +68,7 @@ def audit_(
     Needs the federation card only, no token. Exit code 8 if something does not hold; the report is still written.
     """
     check_extra(html, pdf)
-    known = Federation(read_card(card_text(federation)))
+    known = Federation(read_card(card_text(federation, "federation")))
     relays = [known.relay_named(name) for name in relay] if relay else known.relays
     place = archive or platformdirs.user_data_path("tessera", appauthor=False) / "audit" / known.id.hex()
     gathered = audit.gather(known, AuditArchive(place), parameters or [], release or [])

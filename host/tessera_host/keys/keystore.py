@@ -112,6 +112,7 @@ class Keystore:
         file is missing, damaged, of another kind or in use."""
         if not path.exists():
             raise missing(path, kind)
+        path = path.resolve()  # behind a symbolic link: what is replaced is the file, not the link to it
         lock = _Lock(path, lock_wait_seconds)
         try:
             line, header, body = _read(path)
