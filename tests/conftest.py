@@ -7,11 +7,16 @@ import signal
 from collections import Counter
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import tests  # noqa: F401 (the folders that it puts on the path)
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# How long an example takes says how busy the computer is.
+hypothesis.settings.register_profile("any-computer", deadline=None)
+hypothesis.settings.load_profile("any-computer")
 
 # Read by esptool when it is imported, by whichever test that is.
 os.environ.setdefault("ESPTOOL_CFGFILE", str(ROOT / "tests" / "host" / "esptool.cfg"))

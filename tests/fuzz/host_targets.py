@@ -659,7 +659,7 @@ class ContactRecords(Target):
         state = copy.deepcopy(made.states["confirm"])
         ContactBook(state, made.bob, self._federation).accept(made.texts["confirm"])
         inbox = InboxState(6 * EPOCH)
-        Inbox(inbox, state.book, self._federation).expect(6 * EPOCH, 6 * EPOCH + 3)
+        Inbox(inbox, state.book, self._federation).expect(6 * EPOCH + 3, 6 * EPOCH + 3)
         self._state = _Reader(inbox, state)
         self._steps = {index: step for _, index, step in state.book["Ann"].receive.unused()}
 
@@ -677,7 +677,7 @@ class ContactRecords(Target):
         state = copy.deepcopy(self._state)
         inbox = Inbox(state.inbox, state.contacts.book, self._federation)
         round_, batch, used, read = 6 * EPOCH, [], set(), 0
-        inbox.expect(round_, round_ + 1)
+        inbox.expect(round_ + 1, round_ + 1)
         while intake and len(used) < 30:
             index, then = intake.number(1) % len(self._steps), intake.number(1)
             body = intake.bytes(self._HEADER)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import pytest
 
 from tessera_host import cli
+from tessera_host.agent import link as link_module
 from tessera_host.agent.client import Client
 from tessera_host.agent.link import PURPOSE, AgentLink
 from tessera_host.agent.server import Agent
-from tessera_host.errors import InvalidInput, KeystoreError, UsageError
+from tessera_host.errors import InvalidInput, KeystoreError, Unreachable, UsageError
 from tessera_host.keys import local_socket
+from tessera_host.keys.local_socket import Connection
 from tessera_host.member import composing
 from tessera_host.member.state import MemberState
 from tests.patience import PATIENCE_SECONDS
@@ -130,7 +133,7 @@ async def test_errors_come_back_as_what_they_are(running: Running) -> None:
 )  # fmt: skip
 async def test_requests_that_make_no_sense_are_answered_and_change_nothing(running: Running, request_: Any) -> None:
     async with running as link:
-        async with await local_socket.connect(local_socket.address(PURPOSE, running.home)) as raw:
+        async with await local_socket.connect_home(PURPOSE, running.home) as raw:
             answer = await raw.ask(request_)
             assert answer["error"] and answer["hint"] and answer["exit_code"] in (2, 3)
             assert "state" in await raw.ask({"do": "status"})
@@ -148,6 +151,51 @@ async def test_one_home_has_one_agent(running: Running) -> None:
         again = Agent(running.client, running.home)
         with pytest.raises(KeystoreError, match="running already"):
             await again.run()
+
+
+async def test_one_home_has_one_agent_and_is_found_whatever_the_environment_says(
+    running: Running, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    async with running:
+        elsewhere = tmp_path_factory.mktemp("run")
+        elsewhere.chmod(0o700)
+        for directory in (str(elsewhere), None):
+            monkeypatch.setenv("XDG_RUNTIME_DIR", directory) if directory else monkeypatch.delenv("XDG_RUNTIME_DIR")
+            with pytest.raises(KeystoreError, match="running already"):
+                await Agent(running.client, running.home).run()
+            found = await AgentLink.find(running.home)
+            assert found is not None
+            async with found:
+                assert (await found.state()).genesis == GENESIS
+    assert await AgentLink.find(running.home) is None
+
+
+async def test_commands_do_not_wait_for_ever_for_an_agent_that_was_stopped(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its socket takes connections still, and nobody answers."""
+
+    async def stopped(_: Connection) -> None:
+        await asyncio.Event().wait()
+
+    async with await local_socket.serve_home(PURPOSE, running.home, stopped):
+        monkeypatch.setattr(link_module, "ANSWER_SECONDS", 0.05)
+        link = await AgentLink.find(running.home)
+        assert link is not None
+        async with link:
+            for question in (link.state(), link.queue("Bob", "hello"), link.stop(), anext(aiter(link.changes()))):
+                with pytest.raises(Unreachable, match=rf"process {os.getpid()}\) does not answer"):
+                    await question
+
+
+@pytest.mark.parametrize("left", [b"", b"{", b"[]", b"{}", b'{"socket": "/nowhere", "process": 1}', b"\xff" * 5000])
+async def test_what_an_agent_that_was_killed_left_in_the_home_is_no_agent(running: Running, left: bytes) -> None:
+    (running.home / "agent.address").write_bytes(left)
+    (running.home / "agent.lock").write_bytes(b"")
+    assert await AgentLink.find(running.home) is None
+    async with running as link:
+        assert (await link.state()).genesis == GENESIS
+    assert not (running.home / "agent.address").exists()
 
 
 async def test_a_stopped_agent_is_gone_and_leaves_the_keystore_free(running: Running) -> None:

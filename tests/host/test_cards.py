@@ -2,6 +2,7 @@
 
 import base64
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tessera import hashes
-from tessera_host.errors import InvalidInput
-from tessera_host.protocol import cards
+from tessera_host.errors import InvalidInput, UsageError
+from tessera_host.protocol import cards, limits
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "contact.json").read_text())
 
@@ -43,7 +44,9 @@ def test_vectors_have_a_card_of_every_kind() -> None:
     assert {vector["kind"] for vector in vector_cards()} == set(cards.FIELDS)
 
 
-names = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=60)
+names = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=60).filter(
+    lambda name: not set("/\\") & {*name} and name[0] != "." and unicodedata.is_normalized("NFC", name)
+)
 
 
 @given(names, st.binary(min_size=32, max_size=32), st.binary(min_size=64, max_size=64))
@@ -114,6 +117,64 @@ def test_a_card_under_another_kind_s_name_is_refused() -> None:
 def test_fields_that_do_not_fit_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         cards.decode(as_text("member", cbor2.dumps({"v": 1, **MEMBER, **change}, canonical=True)))
+
+
+BAD_NAMES = [
+    *("", " ", " Ann", "Ann ", "x" * 65, "a\nb", "a\tb", "a\x00b", "a\x7fb", "\u202eabc", "a\u200bb", "a\xadb"),
+    *("a\u00a0b", "a\u3000b", "a\u2028b", "\ufeffAnn", "\u0378"),
+    *("../.config/autostart/Bob Smith", "a/b", "a\\b", "..", ".", ".bashrc"),
+    *("Zoe\u0308", "A\u030angstro\u0308m"),
+]
+GOOD_NAMES = ["Ann", "Bob Smith", "Zo\u00eb", "\u5f20\u4f1f", "d'Arc", "Jr.", "x" * 64, "Ann (IT) #2", "\U0001f600"]
+
+NAMED = {
+    "member": MEMBER,
+    "invite": {
+        **{"federation": bytes(16), "digest": bytes(32), "epoch": 0, "name": "", "key": bytes(32)},
+        **{"commit": bytes(32), "mailbox": bytes(16), "relay": bytes(33)},
+    },
+    "answer": {
+        **{"invite": bytes(32), "name": "", "key": bytes(32), "x": bytes(32), "mailbox": bytes(16)},
+        **{"relay": bytes(33), "sig": bytes(64)},
+    },
+    "join": {"invitation": bytes(16), "name": "", "key": bytes(32), "sig": bytes(64), "proof": bytes(32)},
+}
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_names_of_people_are_plain_in_every_card(kind: str) -> None:
+    for name in GOOD_NAMES:
+        payload = cbor2.dumps({"v": 1, **NAMED[kind], "name": name}, canonical=True)
+        assert cards.decode(as_text(kind, payload)).fields["name"] == name
+    for name in BAD_NAMES:
+        payload = cbor2.dumps({"v": 1, **NAMED[kind], "name": name}, canonical=True)
+        with pytest.raises(InvalidInput, match="invalid field 'name'"):
+            cards.decode(as_text(kind, payload))
+
+
+@pytest.mark.parametrize("field", ["name", "office", "home"])
+def test_names_in_an_invitation_are_plain(field: str) -> None:
+    fields = {"federation": bytes(16), "root": bytes(32), "access": bytes(32), "secret": bytes(16), "until": 1}
+    fields |= {"name": "Ann", "office": "Office", "home": "berlin", "issuer": None, "card": None}
+    assert cards.decode(cards.encode("invitation", fields)).fields[field] == fields[field]
+    for name in BAD_NAMES:
+        with pytest.raises(InvalidInput, match=f"invalid field '{field}'"):
+            cards.encode("invitation", {**fields, field: name})
+
+
+def test_commands_have_the_same_rule_for_names_and_say_what_is_wrong() -> None:
+    for name in GOOD_NAMES:
+        limits.check_name("the name", name)
+    for name in BAD_NAMES:
+        with pytest.raises(UsageError, match=r"the name (is|has|begins)"):
+            limits.check_name("the name", name)
+
+
+@given(st.text())
+def test_a_name_of_before_is_mended_into_a_good_one(name: str) -> None:
+    assert limits.name_fault(limits.mended_name(name)) is None
+    if limits.name_fault(name) is None:
+        assert limits.mended_name(name) == name
 
 
 def test_a_missing_field_is_refused() -> None:

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 import tessera_host
+from tessera.errors import Refused
 from tessera_host import config
 from tessera_host.agent.client import Client, default_home
 from tessera_host.cli import progress
@@ -20,7 +21,9 @@ from tessera_host.member.history import Sent
 from tessera_host.member.pacing import DAY, ROUND, Wait
 from tessera_host.member.sending import Posted
 from tessera_host.member.state import KEYSTORE_NAME, KIND, MemberState
+from tessera_host.protocol import relay_connection
 from tessera_host.protocol.records import Part
+from tessera_host.protocol.relay_connection import ErrorFrame, RelayConnection
 from tests.patience import PATIENCE_SECONDS
 from tests.support.fake_federation import EPOCH_ROUNDS, PASSPHRASE, ROUND_SECONDS
 from tests.support.talking import Office, Time
@@ -93,6 +96,24 @@ async def test_the_day_s_budget_ends_a_send_and_says_what_is_left(
     assert (sent.posted, sent.parts) == (3, 5)
     assert isinstance(steps[-1], Wait) and steps[-1].reason == DAY
     assert (await pair.ann.budget()).left == 0
+    pair.office.close()
+
+
+async def test_attempts_that_a_relay_makes_fail_are_one_a_round_and_within_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes no post of any token, of which there are more than the budget has records."""
+    pair = Pair(tmp_path, monkeypatch, budget={"epsilon": "3", "delta": "1e-3"})
+    rounds: list[int] = []
+
+    async def refused(*_: Any) -> int:
+        rounds.append(pair.office.ann.round())
+        raise ErrorFrame(Refused(relay_connection.QUOTA, "QUOTA", 0))
+
+    monkeypatch.setattr(RelayConnection, "post", refused)
+    sent = await pair.ann.send("Bob", "hello")
+    assert sent.posted == 0
+    assert len(rounds) == len(set(rounds)) == 3
     pair.office.close()
 
 

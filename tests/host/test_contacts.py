@@ -323,6 +323,51 @@ def test_name_in_use_is_refused(ann: Person, bob: Person, eve: Person) -> None:
     ann.refuses(UsageError, "contact 'Bob' already", ann.answer, eve.contacts.invite("Ann", EPOCH), "Bob")
 
 
+@pytest.mark.parametrize("side", ["inviter", "answerer"])
+def test_new_keys_are_for_the_identity_that_was_met_and_nobody_takes_a_contacts_place(
+    ann: Person, bob: Person, eve: Person, federation: FakeFederation, side: str
+) -> None:
+    """Eve, and Bob with an identity that is new, come with cards in Bob's name to Ann, who makes new keys with Bob."""
+    meet(ann, bob)
+    ann.contacts.verify("Bob")
+    before = copy.deepcopy(ann.contacts.get("Bob"))
+    for stranger in (eve, Person("Bob", federation.card())):
+        if side == "inviter":
+            answer = stranger.answer(ann.contacts.invite("Bob", EPOCH, rekey=True))
+            ann.refuses(NotPermitted, "the identity that signs it is another", ann.contacts.confirm, answer)
+            ann.contacts.abandon("Bob")
+        else:
+            invite = stranger.contacts.invite("Ann", EPOCH)
+            ann.refuses(NotPermitted, "identity", ann.contacts.answer, invite, "Bob", EPOCH, 20, True)
+    assert ann.contacts.get("Bob") == before
+
+
+def test_card_that_names_the_known_identity_and_is_signed_by_another_is_refused(
+    ann: Person, bob: Person, eve: Person
+) -> None:
+    meet(ann, bob)
+    invite = ann.contacts.invite("Bob", EPOCH, rekey=True)
+    forged = changed(eve.answer(invite), key=bob.identity.key)
+    ann.refuses(IntegrityError, "signature", ann.contacts.confirm, forged)
+    ann.contacts.abandon("Bob")
+    eve.contacts.abandon("Ann")
+    invite = changed(eve.contacts.invite("Ann", EPOCH), key=bob.identity.key)
+    (meeting,) = eve.state.invites.values()
+    meeting.payload = cards.decode(invite).payload
+    eve.state.invites = {hashes.tagged("invite", meeting.payload): meeting}
+    _, answer = ann.contacts.answer(invite, "Bob", EPOCH, 20, True)
+    ann.refuses(IntegrityError, "signature", ann.contacts.accept, eve.contacts.confirm(answer)[1])
+
+
+def test_the_one_who_was_met_gets_new_keys_and_message_numbers_go_on(ann: Person, bob: Person) -> None:
+    meet(ann, bob)
+    ann.contacts.get("Bob").next_message = 7
+    answer = bob.contacts.answer(ann.contacts.invite("Bob", EPOCH, rekey=True), "Ann", EPOCH, 20, True)[1]
+    bob.contacts.accept(ann.contacts.confirm(answer)[1])
+    assert ann.contacts.get("Bob").next_message == 7
+    assert ann.contacts.get("Bob").words == bob.contacts.get("Ann").words
+
+
 def test_secret_stays_out_of_the_repr(ann: Person) -> None:
     assert ann.identity.secret.hex() not in repr(ann.identity)
     assert repr(ann.identity.secret) not in repr(ann.identity)

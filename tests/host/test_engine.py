@@ -21,6 +21,7 @@ from tessera_host.member.sending import Posted
 from tessera_host.member.sharing import SharedMember
 from tessera_host.member.state import MemberState
 from tessera_host.protocol.federation import Federation, Relay
+from tessera_host.protocol.relay_connection import RelayConnection
 from tests.support import correspondence
 from tests.support.fake_federation import EPOCH_ROUNDS, EPOCH_SECONDS, GENESIS, PASSPHRASE, ROUND_SECONDS
 from tests.support.talking import LARGE, Office, Time, Wire
@@ -45,6 +46,7 @@ class World:
             now=self.time,
             monotonic=self.time,
             sleep=self.time.sleep,
+            deadline=self.time.within,
             **options,
         )
         engine.listeners.add(self.events.append)
@@ -205,6 +207,51 @@ def test_a_lost_relay_is_told_and_the_next_round_goes_on(world: World) -> None:
     assert [str(event.error).split(" ;")[0] for event in world.of(Trouble)] == ["cut before the record arrived"] * 2
     assert len(world.of(Posted)) == 1
     assert [message.text for message in world.office.fetch("Bob").messages] == ["hello"]
+
+
+@pytest.mark.parametrize("what", ["info", "void", "fetch"])
+def test_a_relay_that_never_finishes_an_answer_costs_its_slot_and_nothing_else(
+    world: World, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    real, stalls = getattr(RelayConnection, what), 0
+
+    async def stall(connection: RelayConnection, *arguments: Any) -> Any:
+        nonlocal stalls
+        stalls += 1
+        if stalls == 1:
+            world.time.expire()
+            await asyncio.Event().wait()
+        return await real(connection, *arguments)
+
+    monkeypatch.setattr(RelayConnection, what, stall)
+    world.run(world.engine(at_once=True), 5)
+    (trouble,) = world.of(Trouble)
+    assert "the relay relay-0 did not finish within" in str(trouble.error)
+    assert len(world.of(Connected)) >= 7  # of the ten, less the first round, in which one token comes into use
+    assert set(world.time.deadline_seconds) == {30.0, 60.0}
+    with MemberState.open(world.office.home("Ann"), PASSPHRASE, world.office.clock):
+        pass  # its keystore is free between slots, as ever
+
+
+def test_a_fetch_that_was_cut_asks_for_fewer_rounds_until_it_gets_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relay that gives no more than two rounds within the time of a slot."""
+    real, asked = RelayConnection.fetch, []
+
+    async def slow(connection: RelayConnection, bucket: int, start: int, end: int) -> Any:
+        asked.append(end - start)
+        if end - start > 2:
+            world.time.expire()
+            await asyncio.Event().wait()
+        return await real(connection, bucket, start, end)
+
+    monkeypatch.setattr(RelayConnection, "fetch", slow)
+    world.office.clock.next_round(EPOCH_ROUNDS - 1)
+    world.time.now = float(world.office.clock.now)
+    world.run(world.engine("Bob", at_once=True), 6)
+    assert asked[:4] == [5, 6, 4, 2]
+    assert world.office.bob.data.inbox.next_round > 2
 
 
 def test_a_computer_that_slept_for_hours_catches_up(world: World) -> None:

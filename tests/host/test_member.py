@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tessera import curve, hashes
+from tessera_host.clock import local_time
 from tessera_host.errors import (
     ClockOff,
     IntegrityError,
@@ -26,7 +27,7 @@ from tessera_host.keys import keystore as keystore_module
 from tessera_host.keys.keystore import Keystore
 from tessera_host.member import address_book, composing, inbox, meeting, token_exchange
 from tessera_host.member.inbox import Message
-from tessera_host.member.sending import Sender
+from tessera_host.member.sending import RelayBusy, Sender
 from tessera_host.member.state import MemberState
 from tessera_host.protocol import blind, cards, records
 from tessera_host.protocol.federation import DEFAULT_BUDGET
@@ -276,6 +277,31 @@ def test_when_all_posts_are_used_the_text_waits_for_the_next_epoch(at: Setting) 
     assert at.texts()[1:] == ["last", "waits"]
 
 
+def test_after_a_restart_of_the_relay_it_is_said_that_it_restarted_and_until_when(at: Setting) -> None:
+    """Its tokens have one lease each: what was open counts as used."""
+    for _ in range(TOKENS - 1):
+        at.send("a")
+        at.relay.use_up_leases()
+    with pytest.raises(NotPermitted, match=r"the relay relay-0 has restarted: .* in epoch 0 count as used") as no:
+        at.send("waits")
+    end = local_time(GENESIS + EPOCH_ROUNDS * ROUND_SECONDS)
+    assert no.value.hint == f"what waits can be sent from {end} on"
+    with pytest.raises(NotPermitted, match="has restarted"):  # another process says so, too
+        asyncio.run(correspondence.resend(at.reopen("Ann")))
+    assert "has restarted" in correspondence.sender(at.ann).obstacle()
+    at.clock.to_epoch(1)
+    assert correspondence.sender(at.ann).obstacle() == ""
+    asyncio.run(correspondence.resend(at.ann))
+    assert at.texts() == ["a"] * (TOKENS - 1) + ["waits"]
+
+
+def test_who_has_posted_all_there_is_is_not_told_of_a_restart(at: Setting) -> None:
+    at.send("x" * 144 * (TOKENS - 1) * POSTS)
+    with pytest.raises(NotPermitted, match="are used up") as no:
+        at.send("waits")
+    assert no.value.hint == f"what waits can be sent from {local_time(GENESIS + EPOCH_ROUNDS * ROUND_SECONDS)} on"
+
+
 def test_no_tokens_is_said(at: Setting) -> None:
     at.clock.to_epoch(2)
     with pytest.raises(NotPermitted, match="no tokens for epoch 2"):
@@ -339,6 +365,22 @@ def test_lost_request_or_answer_means_a_new_index(at: Setting, where: str) -> No
     asyncio.run(correspondence.resend(at.ann))
     assert len(at.ann.outbox) == 0
     assert at.relay.records[-1][:TAG_BYTES] != tried["record"][:TAG_BYTES]
+    at.assert_tags_are_fresh()
+    assert at.texts() == ["hello"]
+
+
+@pytest.mark.parametrize("how", ["fail_after_store", "busy_after_store"])
+def test_the_bytes_of_a_record_are_in_one_round_only_whatever_the_relay_says(at: Setting, how: str) -> None:
+    setattr(at.relay, how, 3)
+    composing.queue(at.ann, "Bob", "hello")
+    for _ in range(3):
+        with pytest.raises((RelayBusy, Unreachable)) as refused:
+            asyncio.run(correspondence.resend(at.ann))
+        at.clock.next_round()
+    assert how != "busy_after_store" or "tessera resend" in refused.value.hint
+    asyncio.run(correspondence.resend(at.ann))
+    assert len(at.relay.posted) == 4
+    assert len({record for _, _, record in at.relay.posted}) == 4
     at.assert_tags_are_fresh()
     assert at.texts() == ["hello"]
 
@@ -536,6 +578,7 @@ def test_epoch_that_ends_during_a_send_is_no_obstacle(at: Setting, monkeypatch: 
 
 def test_record_acknowledged_in_the_next_epoch_is_posted_again(at: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     real = RelayConnection.post
+    at.clock.next_round(EPOCH_ROUNDS - 1)
 
     async def post(connection: RelayConnection, bucket: int, record: bytes) -> int:
         if not at.relay.posted:
@@ -743,6 +786,78 @@ def test_whose_clock_is_wrong_is_told_when_it_can_be_known(at: Setting) -> None:
     at.clock.next_round(-8)
     with pytest.raises(ClockOff, match="this computer's clock is wrong: it is 8 rounds of 10 s behind the relay's"):
         asyncio.run(correspondence.status(at.ann))
+
+
+@pytest.mark.parametrize("lie", [1, EPOCH_ROUNDS, 9 * EPOCH_ROUNDS, 0xFFFF_FFFF])
+def test_first_round_that_does_not_follow_from_the_open_one_is_refused_and_no_key_is_erased(
+    at: Setting, lie: int
+) -> None:
+    at.send("hello")
+    at.clock.to_epoch(1)
+    before = replace(at.bob.contacts.get("Ann").receive)
+    at.relay.first_round = lie
+    for what in (correspondence.status, correspondence.fetch):
+        with pytest.raises(IntegrityError, match="does not follow from its open round"):
+            asyncio.run(what(at.bob))
+    assert at.reopen("Bob").contacts.get("Ann").receive == before
+    at.relay.first_round = None
+    assert at.texts() == ["hello"]
+
+
+def test_first_round_that_is_too_early_is_refused_too(at: Setting) -> None:
+    at.clock.to_epoch(3)
+    assert asyncio.run(correspondence.status(at.ann)).info.first_round == EPOCH_ROUNDS
+    at.relay.first_round = 0
+    with pytest.raises(IntegrityError, match="does not follow from its open round"):
+        asyncio.run(correspondence.status(at.ann))
+
+
+def test_relay_that_runs_into_the_next_epoch_early_costs_no_key(at: Setting) -> None:
+    """In the last round of epoch 2 it says that epoch 3 has begun: epoch 0 would be past."""
+    for epoch in (1, 2):
+        at.clock.to_epoch(epoch)
+        for member in (at.ann, at.bob):
+            token_exchange.fetch(member, at.issuer)
+    at.clock.to_epoch(0)
+    at.send("hello")
+    at.clock.to_epoch(2)
+    at.clock.next_round(EPOCH_ROUNDS - 1)
+    at.relay.rounds_fast = 1
+    tokens = len(at.bob.wallet.of(2, at.relay.key))
+    with pytest.raises(RelayRefused):
+        asyncio.run(correspondence.fetch(at.bob))
+    at.relay.rounds_fast = 0
+    own = at.bob.round()
+    assert at.bob.inbox.expect(own + 1, own) == 0
+    assert set(at.bob.contacts.get("Ann").receive.steps) == {0, 1, 2, 3}
+    assert len(at.reopen("Bob").wallet.of(2, at.relay.key)) == tokens
+    assert [message.text for message in asyncio.run(correspondence.fetch(at.bob)).messages] == ["hello"]
+
+
+@pytest.mark.parametrize("off", [-2, 2, EPOCH_ROUNDS, 1 << 20])
+def test_acknowledgement_of_another_time_is_refused_and_one_message_is_one_attempt(at: Setting, off: int) -> None:
+    at.clock.next_round(3)
+    at.relay.ack_rounds_off = off
+    with pytest.raises(IntegrityError, match="says a record is in round"):
+        at.send("hello")
+    assert len(at.relay.posted) == 1
+    assert at.ann.accountant.budget(at.ann.now()).used == 1
+    at.relay.ack_rounds_off = 0
+    asyncio.run(correspondence.resend(at.reopen("Ann")))
+    at.assert_tags_are_fresh()
+    assert at.texts() == ["hello"]
+
+
+def test_relay_that_gives_a_token_more_posts_than_it_has_is_refused(
+    at: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def auth(connection: Any, *_: Any) -> tuple[bytes, int]:
+        return bytes(32), POSTS + 1
+
+    monkeypatch.setattr(RelayConnection, "auth", auth)
+    with pytest.raises(IntegrityError, match="more posts than"):
+        at.send("hello")
+    assert at.relay.posted == []
 
 
 def test_wrong_clock_does_not_advance_the_chain(at: Setting) -> None:

@@ -72,6 +72,33 @@ def full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> MemberState:
     return ann
 
 
+# -- names
+
+
+def test_names_that_were_taken_before_the_rule_are_mended_wherever_they_stand(ann: MemberState) -> None:
+    old = "../.config/autostart/Bob"
+    data = schema.write(ann.data)
+    text = repr(data)
+    assert text.count("'Bob'") > 3
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {renamed(key): renamed(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [renamed(each) for each in value]
+        return old if value == "Bob" else ".." if value == "Ann" else value
+
+    bad = renamed(data)
+    bad["contacts"]["book"]["_._.config_autostart_Bob"] = copy.deepcopy(data["contacts"]["book"]["Bob"])
+    mended = schema.read(bad, Path("x"))
+    assert mended.name == "_."
+    new = "_._.config_autostart_Bob 2"
+    assert set(mended.contacts.book) == {new, "_._.config_autostart_Bob"}
+    assert old not in repr(schema.write(mended))
+    assert {item.contact for item in mended.outbox} == {new} == {entry.contact for entry in mended.sent}
+    assert {message.contact for message in mended.inbox.messages} == {new}
+
+
 # -- versions
 
 

@@ -15,6 +15,7 @@ from tessera.errors import Busy, Fault, QuotaSpent, TooOld
 from tessera_host.errors import IntegrityError, TesseraError, Unreachable
 from tessera_host.protocol import blind, relay_connection
 from tessera_host.protocol.relay_connection import Batch, ErrorFrame, RelayConnection, SessionForgotten
+from tests.patience import PATIENCE_SECONDS
 
 ACCESS_KEY = b"a" * 32
 SECRET = blind.even_secret(blind.random_scalar())
@@ -55,6 +56,7 @@ class ScriptedRelay:
         self.static = (SECRET, KEY)
         self.reply: Callable[[bytes], bytes] = bytes
         self.tamper = False
+        self.pause_seconds = 0.0  # after each answer
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -79,6 +81,9 @@ class ScriptedRelay:
                     return
                 frame = opened.seal(answer)
                 writer.write(frame[:-1] + bytes([frame[-1] ^ self.tamper]))
+                if self.pause_seconds:
+                    await writer.drain()
+                    await asyncio.sleep(self.pause_seconds)
 
     def _greet(self, hello: bytes, nonce: bytes, access_key: bytes) -> tuple[Any, bytes]:
         id_ = channel.resumption_id(hello)
@@ -230,6 +235,19 @@ async def test_relay_that_says_nothing() -> None:
             await connection.info()
 
 
+async def test_fetch_that_trickles_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each frame comes within the time that a frame has; all of them would take minutes."""
+    monkeypatch.setattr(relay_connection, "FETCH_SECONDS_PER_ROUND", 0.2 - PATIENCE_SECONDS)
+    frames: list[Answer] = [cell(10, 0xFFFF, at, [bytes(240)] * 4) for at in range(0, 0xFFFC, 4)]
+    relay = ScriptedRelay(frames)
+    relay.pause_seconds = 0.01
+    async with served(relay):
+        opening = RelayConnection.open("127.0.0.1", relay.port, KEY, ACCESS_KEY, PATIENCE_SECONDS)
+        async with await opening as connection:
+            with pytest.raises(Unreachable, match="took longer"):
+                await connection.fetch(0, 10, 11)
+
+
 async def test_relay_that_hangs_up() -> None:
     async with connected([None]) as (_, connection):
         with pytest.raises(Unreachable, match="closed the connection"):
@@ -255,13 +273,22 @@ async def test_busy_relay_is_asked_again_with_the_same_frame(monkeypatch: pytest
 
     monkeypatch.setattr("tessera_host.protocol.relay_connection.asyncio.sleep", sleep)
     busy = small(wire.answer_error, Busy("", 7))
-    async with connected([busy], [busy], [small(wire.answer_post, 43)]) as (relay, connection):
-        assert await connection.post(0, bytes(240)) == 43
+    async with connected([busy], [busy], [small(wire.answer_checkpoint, bytes(250))]) as (relay, connection):
+        assert await connection.checkpoint(0) == bytes(250)
     assert waits == [7, 7]
     assert len({bytes(request) for request in relay.requests}) == 1
     async with connected(*[[busy]] * relay_connection.BUSY_ATTEMPTS) as (_, connection):
         with pytest.raises(ErrorFrame, match="busy"):
-            await connection.post(0, bytes(240))
+            await connection.checkpoint(0)
+
+
+async def test_a_record_is_sent_once_and_a_busy_relay_is_not_asked_again() -> None:
+    busy = small(wire.answer_error, Busy("", 1))
+    async with connected([busy], [busy], [small(wire.answer_post, 43)]) as (relay, connection):
+        for request in (connection.post(0, bytes(240)), connection.void()):
+            with pytest.raises(ErrorFrame, match="busy"):
+                await request
+    assert [request[0] for request in relay.requests] == [wire.POST, wire.VOID]
 
 
 async def test_long_wait_is_left_to_the_user() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tessera_host.member import composing
 from tessera_host.member.fetching import Fetcher, FetchReport
 from tessera_host.member.relay_sessions import RelaySessions, Status
-from tessera_host.member.sending import Sender
+from tessera_host.member.sending import Posted, Sender
 from tessera_host.member.state import MemberState
 
 
@@ -49,8 +49,9 @@ async def resend(member: MemberState) -> SendReport:
 
 async def _post_all(member: MemberState, relay: bytes, by: Sender) -> list[int]:
     rounds = []
-    while posted := await by.post_one(member.federation.relay_with_key(relay)):
-        rounds.append(posted.round)
+    while attempt := await by.post_one(member.federation.relay_with_key(relay)):
+        if isinstance(attempt, Posted):
+            rounds.append(attempt.round)
     return rounds
 
 

@@ -17,7 +17,7 @@ from office import RamDirectory, served
 from ramdevice import RamDevice
 from tessera import channel, curve, wire
 from tessera.clock import Clock
-from tessera.errors import BadFrame, Refusal
+from tessera.errors import BadFrame, Busy, Refusal
 from tessera.hashes import sha256
 from tessera.params import SPARE_PAGES, Parameters
 from tessera.relay import Identity, Relay
@@ -33,8 +33,10 @@ class MemoryRelay:
     """A relay of the parameters' capacity. `serve` has every RelayConnection of a test come here.
 
     fail_before_store, fail_after_store: so many posts from now on are cut off before, or after, the core has them.
+    busy_after_store: so many posts are stored and answered with BUSY, as if they were not.
     fail_fetch: the FETCH of that number from now on is cut off. away: raised instead of connecting.
     rounds_fast, claimed: the round (against the members' clock) and the parameter set that it claims to be at.
+    first_round: the first round kept, if it claims another. ack_rounds_off: of every round it acknowledges.
     """
 
     def __init__(self, parameters: Parameters, secret: bytes, now: Callable[[], float]) -> None:
@@ -49,10 +51,12 @@ class MemoryRelay:
         self.posted: list[tuple[int, int, bytes]] = []  # (round, bucket, record), every one that was stored
         self.fetches: list[tuple[int, int, int]] = []  # (bucket, start, end)
         self.handshakes: list[str] = []
-        self.fail_before_store = self.fail_after_store = self.fail_fetch = 0
+        self.fail_before_store = self.fail_after_store = self.fail_fetch = self.busy_after_store = 0
         self.away: TesseraError | None = None
         self.rounds_fast = 0
         self.claimed: Parameters | None = None
+        self.first_round: int | None = None
+        self.ack_rounds_off = 0
 
     def serve(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async def connect(cls: Any, host: str, port: int, handshake: Any, timeout_seconds: float) -> Any:
@@ -235,6 +239,11 @@ class _Line:
                 relay.core.answer(self.session, frame, out)
         except Refusal as refusal:
             wire.answer_error(out, refusal)
+        if posting and out[0] == wire.ACK and relay.ack_rounds_off:
+            wire.answer_post(out, wire.read_answer(bytes(out))[1] + relay.ack_rounds_off)
+        if posting and out[0] == wire.ACK and relay.busy_after_store:
+            relay.busy_after_store -= 1
+            wire.answer_error(out, Busy("no erased sector", 1))
         if posting and out[0] == wire.ACK and relay.fail_after_store:
             relay.fail_after_store -= 1
             self._broken = Unreachable("cut before the answer arrived")
@@ -244,10 +253,12 @@ class _Line:
     def _lies(self, frame: bytes, out: bytearray) -> bool:
         """Answer INFO or PARAMS with what the test has the relay claim, if that is not the truth."""
         relay, (kind, fields) = self._relay, wire.read_request(frame)
-        if kind == wire.INFO and (relay.rounds_fast or relay.claimed):
+        if kind == wire.INFO and (relay.rounds_fast or relay.claimed or relay.first_round is not None):
             named, newest = relay.parameters, relay.core.parameters.newest
             round_ = newest.round_at(int(relay._now())) + relay.rounds_fast
-            wire.answer_info(out, named.digest, named.serial, round_, relay.core.first_round, curve.TIER)
+            first = max(0, newest.epoch_of(round_) - newest.retention_epochs) * newest.epoch_rounds
+            first = first if relay.first_round is None else relay.first_round
+            wire.answer_info(out, named.digest, named.serial, round_, first, curve.TIER)
             return True
         if kind == wire.PARAMS and relay.claimed:
             blob, at = relay.claimed.blob, fields[0] * wire.CHUNK_BYTES

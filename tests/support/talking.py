@@ -4,8 +4,9 @@ Its budget is large unless a test says otherwise: most of them are not about it.
 """
 
 import asyncio
+import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -78,9 +79,24 @@ class Time:
         self.suspend_at: float | None = None
         self.suspend_seconds = 0.0
         self.while_asleep: Callable[[], None] = lambda: None
+        self.deadline: asyncio.Timeout | None = None  # the one that is open
+        self.deadline_seconds: list[float] = []
 
     def __call__(self) -> float:
         return self.now
+
+    @contextlib.asynccontextmanager
+    async def within(self, seconds: float) -> AsyncIterator[None]:
+        """A deadline that comes when a test says so (`expire`): no work takes time here."""
+        self.deadline_seconds.append(seconds)
+        async with asyncio.timeout(None) as self.deadline:
+            yield
+        self.deadline = None
+
+    def expire(self) -> None:
+        """The time of what goes on now is over."""
+        assert self.deadline is not None, "it has no deadline"
+        self.deadline.reschedule(0)
 
     async def sleep(self, seconds: float) -> None:
         if self.now + seconds > self.last:
@@ -102,7 +118,7 @@ class Wire:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
         self.seen: list[tuple[float, str]] = []
         self._time = time
-        for name, looks_like in {"info": "small", "auth": "small", "post_once": "small", "void_once": "small"}.items():
+        for name, looks_like in {"info": "small", "auth": "small", "post": "small", "void": "small"}.items():
             self._watch(monkeypatch, RelayConnection, name, looks_like)
         self._watch(monkeypatch, RelayConnection, "fetch", "fetch")
         self._watch(monkeypatch, RelayConnection, "open", "full handshake")

@@ -237,10 +237,11 @@ class Client:
                     return
                 pause = pacing.next_post(member, at_once, self._dice)
                 if pause.seconds == 0:
-                    posted = await self._sender.post_one(relay)
-                    if posted is None:
+                    attempt = await self._sender.post_one(relay)
+                    if attempt is None:
                         return
-                    tell(posted)
+                    if isinstance(attempt, Posted):
+                        tell(attempt)
                     continue
                 if not any(member.outbox.waiting(relay.key)):
                     return
@@ -346,7 +347,7 @@ class Client:
             parameters = member.federation.newest
             if self._state is None:
                 self._state = State(parameters.genesis, parameters.round_seconds)
-            return replace(self._state, waiting=len(member.outbox))
+            return replace(self._state, waiting=len(member.outbox), obstacle=self._sender.obstacle())
 
 
 def default_home() -> Path:

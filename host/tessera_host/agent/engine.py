@@ -3,17 +3,19 @@
 A round has, for every relay that a contact of this member is on, one frame on a posting session, which carries a record
 or nothing, and one fetch from the home relay: at random moments that were chosen before anybody looked at the outbox.
 Owns the course of rounds and what happens when a relay is away: an answer that does not come, or says no, ends the
-slot, and the next round has another. The moments are `schedule`'s, the frames `sending`'s and `fetching`'s.
+slot, and so does the end of the time that a slot may take; the next round has another. The moments are `schedule`'s,
+the frames `sending`'s and `fetching`'s.
 """
 
 import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..errors import NotPermitted, TesseraError
+from ..errors import NotPermitted, TesseraError, Unreachable
 from ..member.fetching import Fetcher
 from ..member.fixed_delay import Settling, Sleep
 from ..member.inbox import Message
@@ -26,6 +28,9 @@ from .schedule import FETCH, POST, EpochSchedule, Slot, moments
 
 SETTLE_SECONDS = 0.5
 CATCH_UP_REQUESTS = 8  # a round: 128 rounds, or what 10 hours of 5 minutes bring
+# How long a slot may take, whatever a relay sends meanwhile: parts of a round, and at least so many seconds.
+_POST_PART, _FETCH_PART = 4, 2
+_POST_SECONDS, _FETCH_SECONDS = 30.0, 60.0
 _LONGEST_SLEEP_SECONDS = 30.0  # a computer that was suspended notices when it wakes up
 _PAUSE_SECONDS = 5.0
 _SPARE_PART = 8  # of a round, at its end: no slot begins there, so that none ends in the next round
@@ -66,6 +71,9 @@ class CaughtUp:
 Event = Connected | Trouble | CaughtUp | Message | Posted
 Listener = Callable[[Event], None]
 
+# A context manager that raises TimeoutError after so many seconds.
+Deadline = Callable[[float], AbstractAsyncContextManager[object]]
+
 
 class Engine:
     """`run` until cancelled. Everything that happens is told to the listeners; nothing that goes wrong ends it."""
@@ -83,6 +91,7 @@ class Engine:
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
+        deadline: Deadline = asyncio.timeout,
     ) -> None:
         """`slots`: posts a round and relay. `at_once`: a person is waiting, so tokens come into use when needed, not at
         a random time of their epoch. In the epoch in which the engine starts they always do."""
@@ -96,6 +105,7 @@ class Engine:
         self._now = now
         self._monotonic = monotonic
         self._sleep = sleep
+        self._deadline = deadline
         self._schedules: dict[int, EpochSchedule] = {}
         self._fresh_token_round = -1
         self._first_epoch: int | None = None
@@ -157,12 +167,23 @@ class Engine:
             choose = self._chooser(member, slot, round_)
             if choose is None:
                 return
-            settling = Settling(self._settle_seconds(member), self._monotonic, self._sleep)
-            if slot.kind == POST:
-                await self._post(member, slot.relay, choose, settling)
-            else:
-                await self._fetch(member, choose, settling)
+            seconds = _slot_seconds(slot.kind, member)
+            try:
+                async with self._deadline(seconds):
+                    await self._use(member, slot, choose)
+            except TimeoutError:
+                raise Unreachable(
+                    f"the relay {slot.relay.name} did not finish within {seconds:.0f} s",
+                    "the next round has another try; if it recurs, tell IT",
+                ) from None
             self._tell(Connected(slot.relay.name, round_))
+
+    async def _use(self, member: MemberState, slot: Slot, choose: Callable[[int, bytes], Token]) -> None:
+        settling = Settling(self._settle_seconds(member), self._monotonic, self._sleep)
+        if slot.kind == POST:
+            await self._post(member, slot.relay, choose, settling)
+        else:
+            await self._fetch(member, choose, settling)
 
     def _settle_seconds(self, member: MemberState) -> float:
         return float(min(SETTLE_SECONDS, member.federation.newest.round_seconds / 20))
@@ -216,6 +237,12 @@ class Engine:
     async def _renew(self, renewal: TokenRenewal) -> None:
         async with self._shared.held():
             await renewal.run()
+
+
+def _slot_seconds(kind: str, member: MemberState) -> float:
+    """How long a slot may take: no relay keeps the others waiting, however it trickles."""
+    least, part = (_POST_SECONDS, _POST_PART) if kind == POST else (_FETCH_SECONDS, _FETCH_PART)
+    return float(max(least, member.federation.newest.round_seconds / part))
 
 
 def _relays(member: MemberState) -> list[Relay]:

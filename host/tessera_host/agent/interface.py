@@ -29,7 +29,8 @@ class Contact:
 @dataclass
 class State:
     """How the engine does. `connected` is None before its first slot; `behind`: rounds that are still to be read;
-    `waiting`: parts in the outbox. `genesis` and `round_seconds` say when a round is."""
+    `waiting`: parts in the outbox; `obstacle`: why they cannot leave in this epoch, if they cannot. `genesis` and
+    `round_seconds` say when a round is."""
 
     genesis: int
     round_seconds: int
@@ -38,6 +39,7 @@ class State:
     trouble: str = ""
     behind: int = 0
     waiting: int = 0
+    obstacle: str = ""
 
     def time_of(self, round_: int) -> int:
         """Unix seconds at which a round begins."""

@@ -12,13 +12,14 @@ from typing import Any, Self
 from .. import errors
 from ..errors import TesseraError, Unreachable
 from ..keys import local_socket
-from ..keys.local_socket import Connection
+from ..keys.local_socket import Connection, Silent
 from ..member.accountant import Budget
 from ..member.history import Sent
 from ..member.inbox import Message, Place
 from .interface import Change, Contact, State, read_message
 
 PURPOSE = "agent"
+ANSWER_SECONDS = 30.0  # it may have to wait until another command gives the keystore back
 
 
 class AgentLink:
@@ -34,7 +35,7 @@ class AgentLink:
     async def find(cls, home: Path) -> Self | None:
         """None if no agent runs for this home."""
         try:
-            return cls(home, await local_socket.connect(local_socket.address(PURPOSE, home)))
+            return cls(home, await local_socket.connect_home(PURPOSE, home))
         except Unreachable:
             return None
 
@@ -78,14 +79,24 @@ class AgentLink:
 
     async def changes(self) -> AsyncIterator[Change]:
         """What the agent does, from now on, over a conversation of its own; until the agent ends."""
-        async with await local_socket.connect(local_socket.address(PURPOSE, self._home)) as connection:
-            _answer(await connection.ask({"do": "subscribe"}))
+        async with await local_socket.connect_home(PURPOSE, self._home) as connection:
+            await self._asked(connection, {"do": "subscribe"})
             async for found in connection:
                 yield Change(str(found.pop("change", "")), found)
 
     async def _ask(self, what: str, **fields: Any) -> dict[str, Any]:
         async with self._asking:
-            return _answer(await self._connection.ask({"do": what, **fields}))
+            return await self._asked(self._connection, {"do": what, **fields})
+
+    async def _asked(self, connection: Connection, question: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return _answer(await connection.ask(question, ANSWER_SECONDS))
+        except Silent:
+            process = local_socket.process_of(PURPOSE, self._home)
+            raise Unreachable(
+                f"the agent of this home (process {process}) does not answer",
+                "if it was stopped, let it go on, or end it: until then nothing else works with this keystore",
+            ) from None
 
 
 def _answer(found: dict[str, Any]) -> dict[str, Any]:

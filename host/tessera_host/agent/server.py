@@ -53,7 +53,7 @@ class Agent:
         self, renewal: TokenRenewal | None = None, *, slots: int = 1, ready: Callable[[], None] = lambda: None
     ) -> None:
         """Until `stop` is asked for, or cancelled. Raises KeystoreError if an agent runs for this home already."""
-        async with await local_socket.serve(local_socket.address(PURPOSE, self._home), self._converse):
+        async with await local_socket.serve_home(PURPOSE, self._home, self._converse):
             ready()
             engine = asyncio.create_task(self._client.run(renewal, slots=slots))
             stopped = asyncio.create_task(self._stopped.wait())

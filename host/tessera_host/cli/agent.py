@@ -120,6 +120,7 @@ async def _to_the_running(home: Path, stop: bool, as_json: bool) -> None:
 def state_line(state: State) -> str:
     """How the engine does, for people."""
     waiting = f"{count(state.waiting, 'record')} waiting" if state.waiting else "nothing waiting"
+    waiting += f" ({state.obstacle})" if state.obstacle else ""
     behind = f"; {count(state.behind, 'round')} to catch up with" if state.behind > 1 else ""
     if state.connected is None:
         return f"starting; {waiting}"

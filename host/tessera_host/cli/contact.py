@@ -92,8 +92,9 @@ def contact_rekey(
     """Make new keys with a contact.
 
     For after a restored backup, or if you fear that somebody knows the old keys. It is a meeting like the first one,
-    words and all. Name and messages stay; the old keys go when the last card is taken. What either
-    of you sends between is lost to the one who has new keys already, so do it in one sitting.
+    words and all, and only with the one you met: a card that another identity signs is refused. Name and messages stay;
+    the old keys go when the last card is taken. What either of you sends between is lost to the one who has new keys
+    already, so do it in one sitting.
     """
     opener = member_opener(home, passphrase_file)
     if via is not None:

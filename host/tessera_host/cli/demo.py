@@ -33,7 +33,7 @@ from ..issuer.store import FEDERATION_CARD
 from ..member import composing, meeting, token_exchange
 from ..member.fetching import Fetcher, FetchReport
 from ..member.relay_sessions import RelaySessions
-from ..member.sending import Sender
+from ..member.sending import RelayBusy, Sender
 from ..member.state import MemberState
 from ..planning import plan
 from ..relay.process import RelayProcess
@@ -231,6 +231,8 @@ class Talk:
             try:
                 while await posting.post_one(sender.federation.home):
                     pass
+            except RelayBusy:
+                await self._fetch_to(sender.round() + 1)
             except NotPermitted:
                 await self._next_epoch(sender)
 

@@ -3,6 +3,9 @@
 Owns where the socket is, who may connect and how a line is framed. What the objects say belongs to whoever serves:
 `unlocking` (keys of open keystores) and `agent` (everything else).
 
+What serves a home has its lock and the address of its socket in that home: whoever names the home finds it, whatever
+the environment says, and there is one. The socket itself lies elsewhere, because its path may have 100 bytes only.
+
 Unix: a socket of mode 0600 in a directory of mode 0700, and each side asks the kernel who the other one is. Windows
 has neither: there it is a loopback port, and a file that only its user can read holds a cookie. Both sides prove that
 they know it before either believes the other, so whoever got the port after the server's end learns nothing.
@@ -33,6 +36,7 @@ from ..errors import KeystoreError, TesseraError, Unreachable
 MAX_LINE_BYTES = 1 << 22
 MAX_PATH_BYTES = 100  # of a Unix socket: 104 on macOS, 108 on Linux
 ANSWER_SECONDS = 10.0
+ADDRESS_BYTES = 4096  # of the file in a home, at most
 COOKIE_BYTES = NONCE_BYTES = 32
 LOOPBACK = sys.platform == "win32"
 
@@ -41,6 +45,10 @@ Handler = Callable[["Connection"], Awaitable[None]]
 
 class Disconnected(Unreachable):
     """The other side ended the conversation, or sent what is not one."""
+
+
+class Silent(Unreachable):
+    """The other side is there and does not answer: it is stopped, or has too much to do."""
 
 
 def address(purpose: str, home: Path) -> Path:
@@ -53,6 +61,10 @@ def address(purpose: str, home: Path) -> Path:
         path = Path("/tmp", f"tessera-relay-{_user()}", name)
     _own_directory(path.parent)
     return path
+
+
+def _beside(purpose: str, home: Path, what: str) -> Path:
+    return home.resolve() / f"{purpose}.{what}"
 
 
 def _own_directory(directory: Path) -> None:
@@ -101,10 +113,14 @@ class Connection:
             raise Disconnected("a local message is too long", "update tessera") from None
         return _object(line) if line.endswith(b"\n") else None
 
-    async def ask(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Send, and wait for the next line. Raises Disconnected."""
-        await self.send(message)
-        answer = await self.receive()
+    async def ask(self, message: dict[str, Any], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+        """Send, and wait for the next line. Raises Disconnected; Silent if it does not come in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.send(message)
+                answer = await self.receive()
+        except TimeoutError:
+            raise Silent("the service on this computer does not answer", "stop it and start it again") from None
         if answer is None:
             raise _gone()
         return answer
@@ -135,12 +151,19 @@ class Server:
         self._server = server
         self._lock = lock
         self._cut = cut
+        self._files = [path]
+
+    def announce(self, file: Path) -> None:
+        """Write down where it listens, and which process it is, until it is closed."""
+        files.write(file, json.dumps({"socket": str(self.path), "process": os.getpid()}).encode())
+        self._files.insert(0, file)
 
     async def close(self) -> None:
         self._server.close()
         self._cut()
         await self._server.wait_closed()
-        self.path.unlink(missing_ok=True)
+        for file in self._files:
+            file.unlink(missing_ok=True)
         self._lock.release()
 
     async def __aenter__(self) -> Self:
@@ -150,12 +173,44 @@ class Server:
         await self.close()
 
 
-async def serve(path: Path, handler: Handler, loopback: bool = LOOPBACK) -> Server:
+async def serve_home(purpose: str, home: Path, handler: Handler) -> Server:
+    """Serve a home, which has to be there; `handler` has each conversation. Raises KeystoreError if another process
+    does already, wherever it listens."""
+    server = await serve(address(purpose, home), handler, lock_file=_beside(purpose, home, "lock"))
+    try:
+        server.announce(_beside(purpose, home, "address"))
+    except BaseException:
+        await server.close()
+        raise
+    return server
+
+
+async def connect_home(purpose: str, home: Path) -> Connection:
+    """Raises Unreachable if nothing serves this home."""
+    return await connect(Path(_announced(purpose, home)["socket"]))
+
+
+def process_of(purpose: str, home: Path) -> int:
+    """The number of the process that serves this home. Raises Unreachable."""
+    return int(_announced(purpose, home)["process"])
+
+
+def _announced(purpose: str, home: Path) -> dict[str, Any]:
+    try:
+        with _beside(purpose, home, "address").open("rb") as file:
+            found = json.loads(file.read(ADDRESS_BYTES))
+        return {"socket": str(found["socket"]), "process": int(found["process"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise Unreachable("no such service is running on this computer", "start it first") from None
+
+
+async def serve(path: Path, handler: Handler, loopback: bool = LOOPBACK, lock_file: Path | None = None) -> Server:
     """Listen at a path that `address` gave; `handler` has each conversation, which ends when it returns.
 
-    Raises KeystoreError if another process serves there already. What a process that was killed left is replaced.
+    Raises KeystoreError if another process serves there already (or has `lock_file`). What a process that was killed
+    left is replaced.
     """
-    lock = filelock.FileLock(path.with_name(path.name + ".lock"), timeout=0, mode=0o600)
+    lock = filelock.FileLock(lock_file or path.with_name(path.name + ".lock"), timeout=0, mode=0o600)
     try:
         lock.acquire()
     except filelock.Timeout:
@@ -215,13 +270,10 @@ def ask(path: Path, message: dict[str, Any], loopback: bool = LOOPBACK) -> dict[
     """One question, one answer, for callers without an event loop. Raises Unreachable."""
 
     async def conversation() -> dict[str, Any]:
-        async with await connect(path, loopback) as connection, asyncio.timeout(ANSWER_SECONDS):
+        async with await connect(path, loopback) as connection:
             return await connection.ask(message)
 
-    try:
-        return asyncio.run(conversation())
-    except TimeoutError:
-        raise Unreachable("the service on this computer does not answer", "stop it and start it again") from None
+    return asyncio.run(conversation())
 
 
 def _object(line: bytes) -> dict[str, Any]:

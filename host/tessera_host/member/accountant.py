@@ -51,6 +51,12 @@ class Accountant:
         """Whether a record left in the round of this moment, or in a later one."""
         return any(self._federation.round_at(time) >= self._federation.round_at(now) for time in self._times[-1:])
 
+    def posted_since(self, moment: int) -> int | None:
+        """Records that left since then; None if that is longer ago than is counted."""
+        if not self._times or moment <= self._times[-1] - DAY_SECONDS:
+            return None if self._times else 0
+        return sum(time >= moment for time in self._times)
+
     def budget(self, now: int) -> Budget:
         return self.weighed(now)()
 

@@ -20,6 +20,7 @@ from ..errors import IntegrityError, InvalidInput, NotPermitted, UsageError
 from ..protocol import cards
 from ..protocol.federation import Federation
 from ..protocol.identity import Identity
+from ..protocol.limits import check_name
 from ..protocol.records import ReceivingChain, SendingChain
 from .schema import AnswerMeeting, Contact, Contacts, FinishedMeeting, InviteMeeting, Received
 
@@ -178,7 +179,8 @@ class ContactBook:
     # -- the inviter's side
 
     def invite(self, name: str, epoch: int, rekey: bool = False) -> str:
-        """The invite card for someone to be called `name` here; with `rekey` for a contact, who gets new keys."""
+        """The invite card for someone to be called `name` here; with `rekey` for a contact, who gets new keys and has
+        to sign for them with the identity it was met by."""
         self._check_name(name, rekey)
         secret, x = _fresh_x()
         nonce = secrets.token_bytes(32)
@@ -264,6 +266,7 @@ class ContactBook:
         return {"name": me.name, "key": me.key, "mailbox": me.mailbox, "relay": self._federation.home.key}
 
     def _check_name(self, name: str, rekey: bool = False) -> None:
+        check_name("the contact's name", name)
         if rekey:
             self.get(name)
         elif name in self.book:
@@ -301,11 +304,17 @@ class ContactBook:
                 )
         if name in self.book and not rekey:
             raise UsageError(f"you have a contact '{name}' already", "choose another name for the new one, with --as")
+        if rekey and peer["key"] != self.get(name).key:
+            raise NotPermitted(
+                f"this card is not of the '{name}' you met: the identity that signs it is another",
+                f"if {name} has lost the old one, meet anew, by another name: tessera contact add NAME; what waits for "
+                f"{name} stays with the old contact until 'tessera contact remove {name}'",
+            )
 
     def _enrol(
         self, name: str, peer: dict[str, Any], met: Meeting, epoch: int, sending: bytes, receiving: bytes
     ) -> None:
-        before = self.book.get(name)  # with other keys
+        before = self.book.get(name)  # the same identity, with other keys for its records (`_check_peer`)
         self.book[name] = Contact(
             key=peer["key"],
             mailbox=peer["mailbox"],

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tessera.wire import FETCH_ROUNDS
 
-from ..errors import RelayRefused
+from ..errors import RelayRefused, Unreachable
 from ..protocol import records
 from ..protocol.relay_connection import Batch
 from .fixed_delay import Settling
@@ -40,6 +40,7 @@ class Fetcher:
         self._state = state
         self._sessions = sessions
         self._fetching = asyncio.Lock()  # two tasks that fetch would use one session twice
+        self._most_rounds = FETCH_ROUNDS  # of a request; fewer after one that was cut, so that a slow relay gets on
 
     async def fetch(self, progress: Progress | None = None, take: bool = True) -> FetchReport:
         """Read from where it was left up to the open round. What was read is saved every 16 rounds, so an interrupted
@@ -47,13 +48,13 @@ class Fetcher:
         state, report = self._state, FetchReport()
         async with self._fetching, self._sessions.session(state.federation.home, state.wallet.for_fetching) as session:
             open_round = session.info.open_round
-            report.rounds_expired = state.inbox.expect(session.info.first_round, open_round)
+            report.rounds_expired = state.inbox.expect(open_round, state.round())
             first = state.inbox.next_round
             while state.inbox.next_round < open_round:
                 self._read(await self._next(session), report)
                 if progress:
                     progress(state.inbox.next_round - first, open_round - first)
-        state.inbox.forget_read()
+        state.inbox.forget_read(state.round())
         report.messages = state.inbox.take_unread() if take else []
         state.save()
         return report
@@ -65,7 +66,7 @@ class Fetcher:
         async with self._fetching, self._sessions.session(state.federation.home, choose) as session:
             settling.begin()
             open_round = session.info.open_round
-            report.rounds_expired = state.inbox.expect(session.info.first_round, open_round)
+            report.rounds_expired = state.inbox.expect(open_round, state.round())
             state.inbox.go_back_to(open_round - 1)
             known = len(state.inbox.messages())
             for _ in range(most_requests):
@@ -75,7 +76,7 @@ class Fetcher:
                 batches = await self._next(session)
                 settling.begin()
                 self._read(batches, report)
-        state.inbox.forget_read()
+        state.inbox.forget_read(state.round())
         report.messages = state.inbox.messages()[known:]
         state.save()
         return report
@@ -85,9 +86,14 @@ class Fetcher:
         state = self._state
         start = state.inbox.next_round
         epoch = state.federation.epoch_of(start)
-        end = min(start + FETCH_ROUNDS, session.info.open_round, state.federation.first_round(epoch + 1))
+        end = min(start + self._most_rounds, session.info.open_round, state.federation.first_round(epoch + 1))
         bucket = records.bucket_of(state.identity.mailbox, state.federation.governing(epoch).buckets)
-        batches = await session.connection.fetch(bucket, start, end)
+        try:
+            batches = await session.connection.fetch(bucket, start, end)
+        except (Unreachable, asyncio.CancelledError):
+            self._most_rounds = max(1, self._most_rounds // 2)
+            raise
+        self._most_rounds = min(FETCH_ROUNDS, 2 * self._most_rounds)
         if not batches:
             raise RelayRefused("the relay does not serve rounds it says are sealed", "try again; if it recurs, tell IT")
         return batches

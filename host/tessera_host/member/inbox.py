@@ -68,24 +68,25 @@ class Inbox:
         """Read again from here: a new contact may have written before it was known. What was read matches nothing."""
         self._state.next_round = max(0, min(self.next_round, round_))
 
-    def expect(self, first_round: int, open_round: int) -> int:
-        """Get ready to read sealed rounds: skip what the relay no longer keeps (gives how many rounds that is),
-        derive the tags of every epoch up to the open one, erase those of epochs read."""
-        expired = max(0, first_round - self.next_round)
+    def expect(self, open_round: int, own_round: int) -> int:
+        """Get ready to read sealed rounds: skip what no relay keeps any more (gives how many rounds that is), derive
+        the tags of every epoch up to the relay's open round, erase those of epochs read. What is skipped or erased is
+        past by this computer's clock, too: a relay that names a later round costs no key."""
+        expired = max(0, self._federation.first_kept(min(open_round, own_round)) - self.next_round)
         self._state.next_round += expired
         last = self._federation.epoch_of(open_round)
+        self.forget_read(own_round)
         self._expected = {}
         for name, contact in self._contacts.items():
-            self._reach(contact, last)
+            self._derive(contact, last)
             if contact.blocked:
                 continue
             unused = contact.receive.unused()
             self._expected |= {s.tag: _Expected(name, epoch, index, s) for epoch, index, s in unused}
         return expired
 
-    def _reach(self, contact: Contact, last_epoch: int) -> None:
+    def _derive(self, contact: Contact, last_epoch: int) -> None:
         chain = contact.receive
-        chain.forget_before(self._federation.epoch_of(self.next_round))
         for epoch in range(chain.epoch, last_epoch + 1):
             chain.derive(epoch, self._federation.records_per_epoch(epoch))
 
@@ -204,10 +205,11 @@ class Inbox:
         )
         received.lost, received.restored = 0, False
 
-    def forget_read(self) -> None:
-        """Erase the keys of epochs that were read to their end."""
+    def forget_read(self, own_round: int) -> None:
+        """Erase the keys of epochs that were read to their end, and are over by this computer's clock."""
+        epoch = self._federation.epoch_of(min(self.next_round, own_round))
         for contact in self._contacts.values():
-            contact.receive.forget_before(self._federation.epoch_of(self.next_round))
+            contact.receive.forget_before(epoch)
 
     def rename(self, name: str, new: str) -> None:
         """A contact is called otherwise now."""

@@ -4,16 +4,20 @@ Owns what is done on one connection and what is told of it. Leaves to others: th
 (joining.py), when to come again (renewal.py), the cards (token_exchange.py).
 """
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from ..clock import local_time
-from ..errors import NotOnRoster, NotPermitted, TryLater, UsageError
+from ..errors import NotOnRoster, NotPermitted, TryLater, Unreachable, UsageError
 from ..protocol.federation import IssuerService
 from ..protocol.issuer_connection import IssuerConnection
 from . import token_exchange
 from .state import MemberState
 
 TIMEOUT_SECONDS = 30.0
+VISIT_SECONDS = 120.0  # all of it: 17 requests for 64 relays, and the curve's work for them
 
 
 @dataclass
@@ -40,15 +44,27 @@ def service_of(member: MemberState) -> IssuerService:
     return service
 
 
-async def connect(service: IssuerService, access_key: bytes) -> IssuerConnection:
-    """Raises Unreachable or IntegrityError."""
-    return await IssuerConnection.open(service.host, service.port, service.key, access_key, TIMEOUT_SECONDS)
+@asynccontextmanager
+async def connected(
+    service: IssuerService, access_key: bytes, seconds: float = VISIT_SECONDS
+) -> AsyncIterator[IssuerConnection]:
+    """A connection for one visit, which is over after so many seconds whatever the service sends. Raises Unreachable or
+    IntegrityError."""
+    try:
+        async with asyncio.timeout(seconds):
+            opening = IssuerConnection.open(service.host, service.port, service.key, access_key, TIMEOUT_SECONDS)
+            async with await opening as connection:
+                yield connection
+    except TimeoutError:
+        raise Unreachable(
+            f"the issuer's service did not finish within {seconds:.0f} s", "try again later; if it recurs, tell IT"
+        ) from None
 
 
 async def visit(member: MemberState) -> VisitReport:
     """Fetch what is new and what is lacking. Raises NotOnRoster, Unreachable, IntegrityError; what an issuer refuses
     for an epoch is in the report."""
-    async with await connect(service_of(member), member.federation.newest.access_key) as connection:
+    async with connected(service_of(member), member.federation.newest.access_key) as connection:
         return await visit_on(member, connection)
 
 

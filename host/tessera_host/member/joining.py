@@ -11,7 +11,7 @@ from ..clock import Clock, local_time, unix_now
 from ..errors import NotPermitted, UsageError
 from ..protocol.federation import Federation, read_card
 from ..protocol.invitation import Invitation
-from .issuer_visit import VisitReport, connect, service_of, visit_on
+from .issuer_visit import VisitReport, connected, service_of, visit_on
 from .state import KEYSTORE_NAME, MemberState
 
 
@@ -26,7 +26,7 @@ async def federation_card(invitation: Invitation, now: int) -> str:
         raise NotPermitted(f"this invitation has expired on {local_time(invitation.until)}", "ask IT for a new one")
     card = invitation.federation_card
     if invitation.service is not None:
-        async with await connect(invitation.service, invitation.access) as connection:
+        async with connected(invitation.service, invitation.access) as connection:
             card = await connection.federation()
     if card is None:
         raise UsageError("this invitation says neither where the issuer is nor who it is", "ask IT for a new one")
@@ -65,7 +65,7 @@ async def join(member: MemberState) -> VisitReport:
     """Be admitted, if that has not happened, and fetch the tokens that can be had. Raises NotPermitted, Unreachable."""
     invitation = pending(member)
     service = (invitation and invitation.service) or service_of(member)
-    async with await connect(service, member.federation.newest.access_key) as connection:
+    async with connected(service, member.federation.newest.access_key) as connection:
         if invitation:
             await connection.join(invitation.join_card(member.identity))
             admitted(member)

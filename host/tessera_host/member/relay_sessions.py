@@ -68,26 +68,32 @@ class RelaySessions:
     # -- what a relay says of itself
 
     async def checked_info(self, connection: RelayConnection) -> Info:
-        """INFO, once its parameters are the newest this member believes and its open round fits the clock."""
+        """INFO, once its parameters are the newest this member believes, its open round fits the clock, and the first
+        round kept is the one that follows from it."""
         federation = self._state.federation
         info = await connection.info()
         if info.digest != federation.digest:
             blob = await connection.params()
             if federation.lags(blob, info.digest):
-                self._check_round(info.open_round)
+                self._check_rounds(info)
                 return info
             federation.adopt(blob)
             self._state.save()
             info = await connection.info()
         if info.digest != federation.digest:
             raise IntegrityError("the relay names other parameters than it hands out", "do not use it; tell IT")
-        self._check_round(info.open_round)
+        self._check_rounds(info)
         return info
 
-    def _check_round(self, open_round: int) -> None:
-        own = self._state.round()
+    def _check_rounds(self, info: Info) -> None:
+        open_round, own = info.open_round, self._state.round()
         if abs(open_round - own) > CLOCK_ROUNDS:
             raise self._clock_off(open_round, own)
+        if info.first_round != self._state.federation.first_kept(open_round):
+            raise IntegrityError(
+                f"the relay says it keeps rounds from {info.first_round} on, which does not follow from its open round",
+                "do not use it; tell IT",
+            )
         self._state.round_confirmed(open_round)
 
     def _clock_off(self, open_round: int, own: int) -> ClockOff:
@@ -153,12 +159,18 @@ class RelaySessions:
         async with _closed_on_error(connection):
             info = await self.checked_info(connection)
             epoch = self._state.federation.epoch_of(info.open_round)
-            self._state.wallet.forget_before(epoch)
+            self._state.wallet.forget_before(min(epoch, self._state.epoch()))  # a relay may be an epoch ahead
             token = choose(epoch, relay.key)
             shown = proof(token, connection.handshake_hash)
-            token.admitted(*await connection.auth(epoch, token.key, token.signature, shown))
+            token.admitted(*self._checked(epoch, *await connection.auth(epoch, token.key, token.signature, shown)))
             self._state.save()
         return Session(connection, token, info)
+
+    def _checked(self, epoch: int, secret: bytes, posts_left: int) -> tuple[bytes, int]:
+        """The answer to AUTH, unless it gives more than a token has."""
+        if posts_left > self._state.federation.governing(epoch).posts_per_token:
+            raise IntegrityError("the relay says a token has more posts than there are on it", "do not use it; tell IT")
+        return secret, posts_left
 
 
 @asynccontextmanager

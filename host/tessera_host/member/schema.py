@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from .. import typed
 from ..errors import KeystoreError
 from ..protocol.federation import FederationState, RelayKey
+from ..protocol.limits import NAME_MAX, mended_name, name_fault
 from ..protocol.records import MAX_PARTS, PAYLOAD_BYTES, Part, ReceivingChain, SendingChain
 
 VERSION = 2
@@ -295,10 +296,37 @@ def read(data: dict[str, Any], path: Path) -> MemberData:
     """What the map of a keystore, or of a backup, says. Raises KeystoreError for one of a version that this program
     cannot read, or one that no version wrote."""
     try:
-        return typed.load(MemberData, migrate(data, path))
+        found = typed.load(MemberData, migrate(data, path))
+        _mend_names(found)
+        return found
     except typed.Mismatch as wrong:
         message = f"{path} holds what no version of tessera wrote: {wrong}"
         raise KeystoreError(message, "restore it from a backup") from None
+
+
+def _mend_names(data: MemberData) -> None:
+    """Names were taken from cards that today's rule refuses (`limits.name_fault`). Whoever has such a contact keeps it,
+    under a name that does no harm."""
+    contacts = data.contacts
+    meetings: list[InviteMeeting | AnswerMeeting | FinishedMeeting]
+    meetings = [*contacts.invites.values(), *contacts.answers.values(), *contacts.finished.values()]
+    named: list[Any] = [*data.outbox, *data.sent, *data.inbox.messages]
+    used = {*contacts.book, *(each.name for each in meetings), *(each.contact for each in named)}
+    if new := {old: "" for old in sorted(used) if name_fault(old)}:
+        for old in new:
+            new[old] = _unused(mended_name(old), used)
+            used.add(new[old])
+        contacts.book = {new.get(name, name): contact for name, contact in contacts.book.items()}
+        for meeting in meetings:
+            meeting.name = new.get(meeting.name, meeting.name)
+        for each in named:
+            each.contact = new.get(each.contact, each.contact)
+    data.name = mended_name(data.name) if name_fault(data.name) else data.name
+
+
+def _unused(name: str, used: set[str]) -> str:
+    numbered = (f"{name[: NAME_MAX - 5]} {number}" for number in range(2, 10_000))
+    return next(one for one in (name, *numbered) if one not in used)
 
 
 def write(data: MemberData) -> dict[str, Any]:

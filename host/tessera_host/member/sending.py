@@ -1,22 +1,25 @@
 """Posting: how what waits in a member's outbox gets to a relay (PROTOCOL §7).
 
-Owns one attempt of one part, in both ways it is made: at once, as often as it takes; and as the one frame that a round
-has for it, whether there is a part or not. When which of the two is done is `client`'s and `engine`'s business.
+Owns one attempt of one part, in both ways it is made: when somebody posts by hand; and as the one frame that a round
+has for it, whether there is a part or not. When which of the two is done, and whether after one attempt there is
+another, is `client`'s and `engine`'s business: no relay's answer makes a member post more than they allow.
 """
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
 
-from ..errors import NotPermitted
+from ..clock import local_time_of_day
+from ..errors import IntegrityError, NotPermitted, RelayRefused
 from ..protocol import records, relay_connection
-from ..protocol.federation import Relay
+from ..protocol.federation import CLOCK_ROUNDS, Relay
 from ..protocol.records import Part
 from ..protocol.relay_connection import ErrorFrame
 from .fixed_delay import Settling
 from .relay_sessions import RelaySessions, Session, TokenChoice
-from .schema import Outgoing
+from .schema import Outgoing, Token
 from .state import MemberState
+from .wallet import PostsUsedUp
 
 
 class Posted(NamedTuple):
@@ -27,6 +30,17 @@ class Posted(NamedTuple):
     round: int
 
 
+class RelayBusy(RelayRefused):
+    """The relay says that it took no record. Whether it did nobody knows: the part is sealed anew for another round."""
+
+
+class Unposted(NamedTuple):
+    """A part that waits still after an attempt that counts: its token was used up, or the epoch ended meanwhile."""
+
+    contact: str
+    part: Part
+
+
 class Sender:
     """The posting side of a state. Its parts of the state are asked for anew every time: they may be stale."""
 
@@ -35,13 +49,13 @@ class Sender:
         self._sessions = sessions
         self._posting = asyncio.Lock()  # two tasks that post would use one index twice
 
-    async def post_one(self, relay: Relay) -> Posted | None:
-        """Post the first part that waits for a relay, on as many tokens as it takes. None if nothing waits."""
+    async def post_one(self, relay: Relay) -> Posted | Unposted | None:
+        """One attempt to post the first part that waits for a relay. None if nothing waits."""
         async with self._posting:
             while item := self._next(relay):
                 async with self._session(relay) as session:
-                    if session.token.left != 0 and (posted := await self._post(session, item)):
-                        return posted
+                    if session.token.left != 0:  # else the relay says so of a token that had some: take the next one
+                        return await self._post(session, item) or Unposted(item.contact, item.part)
         return None
 
     async def slot(self, relay: Relay, choose: TokenChoice, settling: Settling, may_post: bool) -> Posted | None:
@@ -56,10 +70,10 @@ class Sender:
             record = self._sealed(session, item) if item else None
             await settling.done()
             if item is None or record is None:
-                await session.connection.void_once()
+                await session.connection.void()
                 return None
             try:
-                open_round = await session.connection.post_once(self._bucket_of(item, session.token.epoch), record)
+                open_round = await session.connection.post(self._bucket_of(item, session.token.epoch), record)
             except ErrorFrame as refusal:
                 if refusal.code == relay_connection.QUOTA:
                     session.token.spent()
@@ -68,7 +82,36 @@ class Sender:
         return self._acknowledged(session, item, open_round)
 
     def _session(self, relay: Relay) -> AbstractAsyncContextManager[Session]:
-        return self._sessions.session(relay, self._state.wallet.for_posting)
+        return self._sessions.session(relay, self._token)
+
+    def _token(self, epoch: int, relay: bytes) -> Token:
+        """The one to post with. Raises NotPermitted."""
+        try:
+            return self._state.wallet.for_posting(epoch, relay)
+        except PostsUsedUp as used:
+            if self._restarted(epoch, relay):
+                name = self._state.federation.relay_name(relay)
+                message = f"the relay {name} has restarted: the posts that you had left in epoch {epoch} count as used"
+                raise PostsUsedUp(message, used.hint) from None
+            raise
+
+    def _restarted(self, epoch: int, relay: bytes) -> bool:
+        """Whether posts are gone that this member never made: a lease that is open when a relay restarts is used."""
+        state = self._state
+        made = state.accountant.posted_since(state.federation.round_start(state.federation.first_round(epoch)))
+        given = state.wallet.posting_tokens(epoch, relay) * state.federation.governing(epoch).posts_per_token
+        return made is not None and made < given
+
+    def obstacle(self) -> str:
+        """Why what waits cannot leave in this epoch, if there is nothing left to post with; else empty."""
+        for relay in sorted(self._state.outbox.relays()):
+            try:
+                self._token(self._state.epoch(), relay)
+            except PostsUsedUp as used:
+                return str(used)
+            except NotPermitted:
+                pass  # no tokens of this epoch: a slot says so
+        return ""
 
     def _next(self, relay: Relay) -> Outgoing | None:
         return next(self._state.outbox.waiting(relay.key), None)
@@ -100,8 +143,15 @@ class Sender:
         return self._acknowledged(session, item, open_round)
 
     def _acknowledged(self, session: Session, item: Outgoing, open_round: int) -> Posted | None:
+        """Raises IntegrityError for a round that no time between INFO and now explains; the part waits then."""
         state = self._state
         session.token.posted()
+        if abs(open_round - session.info.open_round) > CLOCK_ROUNDS:
+            state.save()
+            raise IntegrityError(
+                f"the relay says a record is in round {open_round}, and that round {session.info.open_round} is open",
+                "do not use this relay; tell IT",
+            )
         if state.federation.epoch_of(open_round) != session.token.epoch:
             state.save()
             return None  # it is in a round whose readers look for other tags
@@ -112,6 +162,10 @@ class Sender:
 
     async def _look_into(self, refusal: ErrorFrame, session: Session) -> None:
         """Raise it, unless the token is used up or its epoch has just ended: then another token will do."""
+        if refusal.code == relay_connection.BUSY:
+            state = self._state
+            following = local_time_of_day(state.federation.round_start(state.round() + 1))
+            raise RelayBusy("the relay is busy: it takes no records now", f"from {following} on: tessera resend")
         if refusal.code == relay_connection.QUOTA:
             session.token.spent()
             self._state.save()

@@ -24,6 +24,10 @@ from ..protocol.limits import OPEN_SESSIONS_PER_KEY
 from .schema import PendingToken, Token, TokenRequest, Tokens, TokenSession
 
 
+class PostsUsedUp(NotPermitted):
+    """All tokens to post with in this epoch have no posts left."""
+
+
 def proof(token: Token, handshake_hash: bytes) -> bytes:
     """Proof of possession of a token for one channel (PROTOCOL §6), 64 bytes."""
     message = hashes.tagged("session", handshake_hash)
@@ -71,13 +75,15 @@ class Wallet:
         return tokens[0]
 
     def for_posting(self, epoch: int, relay: bytes) -> Token:
-        """The first with posts left. Raises NotPermitted if there is none."""
+        """The first with posts left. Raises PostsUsedUp if there is none, NotPermitted if there are no tokens."""
         self.for_fetching(epoch, relay)
         for token in self._posting(epoch, relay):
             if token.left != 0:
                 return token
-        raise NotPermitted(
-            f"the posts of epoch {epoch}, which is now, are used up", "what waits can be sent in the next"
+        following = self._federation.round_start(self._federation.first_round(epoch + 1))
+        raise PostsUsedUp(
+            f"the posts of epoch {epoch}, which is now, are used up",
+            f"what waits can be sent from {local_time(following)} on",
         )
 
     def posting_tokens(self, epoch: int, relay: bytes) -> int:
@@ -96,7 +102,7 @@ class Wallet:
         federation = self._federation
         if relay != federation.home.key and self.of(epoch, federation.home.key):
             return NotPermitted(
-                f"you have no tokens for epoch {epoch} at the relay {self._name(relay)}",
+                f"you have no tokens for epoch {epoch} at the relay {self._federation.relay_name(relay)}",
                 "you get some for the next epoch; if not, the office has too few tokens for its relays: tell IT",
             )
         later = [held for held in self.epochs(relay) if held > epoch]
@@ -104,9 +110,6 @@ class Wallet:
             return NotPermitted(f"you have no tokens for epoch {epoch}", "'tessera token renew' gets the next epoch's")
         start = federation.round_start(federation.first_round(min(later)))
         return NotPermitted(f"you have no tokens for epoch {epoch}", f"you can talk from {local_time(start)} on")
-
-    def _name(self, relay: bytes) -> str:
-        return next((known.name for known in self._federation.relays if known.key == relay), "(one that is gone)")
 
     def _posting(self, epoch: int, relay: bytes) -> list[Token]:
         """All but the one that fetches; nothing is fetched from other relays than the home relay."""
@@ -132,7 +135,7 @@ class Wallet:
         left = sum(posts if token.left is None else token.left for token in self._posting(epoch, relay))
         return {
             "epoch": epoch,
-            "relay": self._name(relay),
+            "relay": self._federation.relay_name(relay),
             "tokens": len(self.of(epoch, relay)),
             "posts_left": int(left),
         }

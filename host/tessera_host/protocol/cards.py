@@ -16,6 +16,7 @@ import cbor2
 from tessera import hashes
 
 from ..errors import InvalidInput
+from .limits import name_fault
 
 VERSION = 1
 MAX_TEXT = 1 << 20
@@ -35,6 +36,11 @@ def _number(value: Any) -> bool:
 
 def _text(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable()
+
+
+def _name(value: Any) -> bool:
+    """Of a person, a relay or an office."""
+    return isinstance(value, str) and name_fault(value) is None
 
 
 def _list_of(check: Check) -> Check:
@@ -66,38 +72,38 @@ def is_decimal(value: Any) -> bool:
 
 _DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?(e-?[0-9]{1,2})?")
 _KEY, _POINT, _SIGNATURE, _ID = _octets(32), _octets(33), _octets(64), _octets(16)
-_RELAY = _map(name=_text, key=_POINT, host=_text, port=_port)
+_RELAY = _map(name=_name, key=_POINT, host=_text, port=_port)
 _SERVICE = _map(host=_text, port=_port, key=_POINT)
 _BUDGET = _map(epsilon=is_decimal, delta=is_decimal)
 
 # The rows of the table in PROTOCOL §12; `v` is checked for every kind.
 FIELDS: dict[str, dict[str, Check]] = {
     "federation": {
-        "name": _text,
+        "name": _name,
         "params": lambda value: isinstance(value, bytes),
         "relays": _list_of(_RELAY),
         "budget": _BUDGET,
         "issuer": _none_or(_SERVICE),
     },
-    "member": {"name": _text, "key": _KEY, "sig": _SIGNATURE},
+    "member": {"name": _name, "key": _KEY, "sig": _SIGNATURE},
     "invitation": {
-        "name": _text,
-        "office": _text,
+        "name": _name,
+        "office": _name,
         "federation": _ID,
         "root": _KEY,
         "access": _KEY,
-        "home": _text,
+        "home": _name,
         "secret": _ID,
         "until": _number,
         "issuer": _none_or(_SERVICE),
         "card": _none_or(lambda value: isinstance(value, bytes)),
     },
-    "join": {"invitation": _ID, "name": _text, "key": _KEY, "sig": _SIGNATURE, "proof": _KEY},
+    "join": {"invitation": _ID, "name": _name, "key": _KEY, "sig": _SIGNATURE, "proof": _KEY},
     "invite": {
         "federation": _ID,
         "digest": _KEY,
         "epoch": _number,
-        "name": _text,
+        "name": _name,
         "key": _KEY,
         "commit": _KEY,
         "mailbox": _ID,
@@ -105,7 +111,7 @@ FIELDS: dict[str, dict[str, Check]] = {
     },
     "answer": {
         "invite": _KEY,
-        "name": _text,
+        "name": _name,
         "key": _KEY,
         "x": _KEY,
         "mailbox": _ID,

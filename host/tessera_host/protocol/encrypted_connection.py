@@ -7,7 +7,7 @@ encryption is the core's.
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import ClassVar, Self
 
@@ -19,6 +19,7 @@ from . import blind
 
 NEXT_ADDRESS_SECONDS = 0.25  # a name may have several, and the first may be silent for minutes (RFC 8305 §5)
 TIMEOUT_SECONDS = 60.0  # a handshake on the slowest board, behind three others
+CLOSE_SECONDS = 1.0  # for what was not sent yet; nobody waits for an answer to it
 
 Side = channel.Initiator | channel.Resumption  # of a handshake: the client's
 
@@ -59,11 +60,21 @@ class EncryptedConnection:
             ) from None
         connection = cls(reader, writer, timeout_seconds)
         try:
-            await connection._shake_hands(handshake)
+            async with connection._within(timeout_seconds):
+                await connection._shake_hands(handshake)
         except BaseException:
             await connection.close()
             raise
         return connection
+
+    @contextlib.asynccontextmanager
+    async def _within(self, seconds: float) -> AsyncIterator[None]:
+        """A deadline for all that is done inside, however often a byte comes. Raises Unreachable."""
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError:
+            raise Unreachable(f"{self.peer} took longer than {seconds:.0f} s to answer", "try again") from None
 
     async def _shake_hands(self, handshake: Callable[[bytes], Side]) -> None:
         nonce = await self._read(channel.NONCE_BYTES)
@@ -95,8 +106,13 @@ class EncryptedConnection:
 
     async def close(self) -> None:
         self._writer.close()
-        with contextlib.suppress(OSError):  # what the other end thinks of this is of no interest
-            await self._writer.wait_closed()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._writer.wait_closed()
+        except TimeoutError:
+            self._writer.transport.abort()  # the other end does not read
+        except OSError:
+            pass  # what it thinks of this is of no interest
 
     @property
     def handshake_hash(self) -> bytes:
@@ -119,9 +135,10 @@ class EncryptedConnection:
 
     async def _write(self, data: bytes) -> None:
         try:
-            self._writer.write(data)
-            await self._writer.drain()
-        except OSError as error:
+            async with asyncio.timeout(self._timeout_seconds):
+                self._writer.write(data)
+                await self._writer.drain()
+        except (OSError, TimeoutError) as error:
             raise Unreachable(f"the connection to {self.peer} broke: {_reason(error)}", "try again") from None
 
     async def _read(self, length: int) -> bytes:

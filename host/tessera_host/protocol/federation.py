@@ -136,6 +136,11 @@ class Federation:
     def first_round(self, epoch: int) -> int:
         return epoch * self.newest.epoch_rounds
 
+    def first_kept(self, open_round: int) -> int:
+        """The first round that a relay keeps while this one is open: a function of the round alone (PROTOCOL §3)."""
+        kept_from = self.epoch_of(open_round) - self.newest.retention_epochs
+        return self.first_round(max(0, kept_from))
+
     def records_per_epoch(self, epoch: int) -> int:
         """How many records one member can post in an epoch at most: the indices of a chain (PROTOCOL §7)."""
         governing = self.governing(epoch)
@@ -151,6 +156,10 @@ class Federation:
         """Raises InvalidInput."""
         error = InvalidInput("this relay is not in the federation card", "ask IT for the newest federation card")
         return self._relay(lambda relay: relay.key == key, error)
+
+    def relay_name(self, key: bytes) -> str:
+        """For people, also for a relay that IT has taken out of service."""
+        return next((known.name for known in self.relays if known.key == key), "(one that is gone)")
 
     def _relay(self, fits: Callable[[Relay], bool], error: Exception) -> Relay:
         for relay in self.relays:

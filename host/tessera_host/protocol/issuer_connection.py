@@ -41,12 +41,9 @@ class IssuerConnection(EncryptedConnection):
         return card
 
     async def _ask(self, kind: int, text: str) -> str:
-        for frame in issuer_frames.pack(kind, text.encode()):
-            await self._send(frame)
-        assembler = issuer_frames.Assembler(issuer_frames.ANSWER_BYTES)
         try:
-            while (message := assembler.take(await self._receive(CLIENT_FRAME_BYTES))) is None:
-                pass
+            async with self._within(self._timeout_seconds):
+                message = await self._exchange(kind, text)
             answer, body = message
             if answer == issuer_frames.REFUSED:
                 refusal = issuer_frames.read_refusal(body)
@@ -57,3 +54,11 @@ class IssuerConnection(EncryptedConnection):
         except (ValueError, InvalidInput):
             raise IntegrityError("the issuer's answer makes no sense", "update tessera; tell IT") from None
         raise refusal
+
+    async def _exchange(self, kind: int, text: str) -> tuple[int, bytes]:
+        for frame in issuer_frames.pack(kind, text.encode()):
+            await self._send(frame)
+        assembler = issuer_frames.Assembler(issuer_frames.ANSWER_BYTES)
+        while (message := assembler.take(await self._receive(CLIENT_FRAME_BYTES))) is None:
+            pass
+        return message

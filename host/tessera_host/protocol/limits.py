@@ -1,15 +1,45 @@
 """Numbers and names that every side holds to: what an issuer accepts and a member need not try beyond."""
 
+import unicodedata
+
 from ..errors import UsageError
 
 OPEN_SESSIONS_PER_KEY = 4  # tokens under one epoch key that may be in the making at a time (PROTOCOL §7)
 NAME_MAX = 64  # characters
+SEPARATORS = "/\\"
+_STAND_IN = "_"
+
+
+def name_fault(name: str) -> str | None:
+    """What is wrong with a name of a person, a relay or an office (PROTOCOL §12), None for a good one.
+
+    A name stands on one line of a terminal, in commands and in names of files: nothing in it may act there, and what
+    looks like one name is one.
+    """
+    if not 0 < len(name) <= NAME_MAX:
+        return f"is empty or longer than {NAME_MAX} characters"
+    if not name.isprintable():  # of all blanks the ordinary one is
+        return "has control or format characters, or blanks that are none"
+    if name != name.strip():
+        return "begins or ends with a blank"
+    if any(separator in name for separator in SEPARATORS):
+        return "has a slash or a backslash"
+    if name.startswith("."):
+        return "begins with a full stop"
+    if name != unicodedata.normalize("NFC", name):
+        return "is not in Unicode's composed form"
+    return None
 
 
 def check_name(what: str, name: str) -> None:
-    """Names appear on one line of a terminal. Raises UsageError."""
-    if not 0 < len(name) <= NAME_MAX or not name.isprintable() or name != name.strip():
-        raise UsageError(
-            f"{what} is empty, longer than {NAME_MAX} characters or has control characters or outer blanks",
-            "choose a plain one",
-        )
+    """Raises UsageError."""
+    if fault := name_fault(name):
+        raise UsageError(f"{what} {fault}", "choose a plain one")
+
+
+def mended_name(name: str) -> str:
+    """A name that was taken before the rule was as it is, with what is wrong replaced."""
+    kept = unicodedata.normalize("NFC", name)
+    kept = "".join(c if c.isprintable() and c not in SEPARATORS else _STAND_IN for c in kept).strip()
+    kept = _STAND_IN + kept[1:] if kept.startswith(".") else kept
+    return kept[:NAME_MAX].strip() or _STAND_IN

@@ -19,6 +19,7 @@ from .staging import Step
 
 T = TypeVar("T")
 
+FETCH_SECONDS_PER_ROUND = 15.0  # 240 frames, each on its tick: more than a round has
 BUSY_ATTEMPTS = 6
 BUSY_WAIT_SECONDS = 8  # the relay ends a connection after 10 s without a frame
 
@@ -127,40 +128,34 @@ class RelayConnection(EncryptedConnection):
     async def status(self) -> RelayFigures:
         return RelayFigures(*await self._ask(wire.status(), wire.STATUS_ANSWER))
 
-    async def void(self) -> None:
-        """A frame that does nothing, answered like a post."""
-        await self._ask(wire.void(), wire.VOIDED)
-
     async def auth(self, epoch: int, key: bytes, signature: bytes, proof: bytes) -> tuple[bytes, int]:
         """Show a token: (resumption secret, posts left)."""
         secret, posts_left = await self._ask(wire.auth(epoch, key, signature, proof), wire.ADMITTED)
         return secret, posts_left
 
-    async def post(self, bucket: int, record: bytes) -> int:
-        """Post a record (240 bytes): the round it will appear in. A busy relay is asked again with the same record,
-        which the session makes harmless; whoever wants another attempt after an error seals it anew."""
-        (open_round,) = await self._ask(wire.post(bucket, record), wire.ACK)
-        return int(open_round)
+    # One frame each, whatever the answer. A record's bytes are sent once: a relay that stored them and says that it is
+    # busy would have them in two rounds, and everybody would know that they are no cover (PROTOCOL §7). And that
+    # a relay is busy with a post, and not with a frame that does nothing, would show in the number of frames.
 
-    # The steady agent's frames: one each, whatever the answer. That a relay is busy with a post, and not with a frame
-    # that does nothing, would show in their number.
-
-    async def void_once(self) -> None:
+    async def void(self) -> None:
+        """A frame that does nothing, answered like a post."""
         await self._ask_once(wire.void(), wire.VOIDED)
 
-    async def post_once(self, bucket: int, record: bytes) -> int:
-        """Post a record (240 bytes): the round it will appear in."""
+    async def post(self, bucket: int, record: bytes) -> int:
+        """Post a record (240 bytes): the round it will appear in. Whoever wants another attempt after an error seals it
+        anew."""
         (open_round,) = await self._ask_once(wire.post(bucket, record), wire.ACK)
         return int(open_round)
 
     async def params(self) -> bytes:
         """The relay's newest parameter set; nothing about it is checked."""
-        total, _, data = await self._ask(wire.params(0), wire.PARAMS_ANSWER)
-        blob = bytearray(data)
-        for chunk in range(1, -(-total // wire.CHUNK_BYTES)):
-            _, _, data = await self._ask(wire.params(chunk), wire.PARAMS_ANSWER)
-            blob += data
-        return bytes(blob)
+        async with self._within(self._timeout_seconds):
+            total, _, data = await self._ask(wire.params(0), wire.PARAMS_ANSWER)
+            blob = bytearray(data)
+            for chunk in range(1, -(-total // wire.CHUNK_BYTES)):
+                _, _, data = await self._ask(wire.params(chunk), wire.PARAMS_ANSWER)
+                blob += data
+            return bytes(blob)
 
     async def checkpoint(self, epoch: int) -> bytes:
         """The ledger's checkpoint of an epoch that is over, 250 bytes."""
@@ -191,8 +186,9 @@ class RelayConnection(EncryptedConnection):
         """The sealed batches of start ≤ round < end, at most 16 of them; fewer if the relay has not sealed them all."""
 
         async def once() -> list[Batch]:
-            await self._send(wire.fetch(bucket, start, end))
-            return await self._batches(start, end)
+            async with self._within(self._timeout_seconds + FETCH_SECONDS_PER_ROUND * (end - start)):
+                await self._send(wire.fetch(bucket, start, end))
+                return await self._batches(start, end)
 
         return await _patiently(once)
 
