@@ -13,7 +13,7 @@ import sys
 import time
 
 from tessera import curve
-from tessera.announcement import READY, announcement, runtime_name
+from tessera.announcement import READY, address, announcement, runtime_name
 from tessera.clock import follow
 from tessera.errors import Error
 from tessera.filedevice import FileDevice
@@ -83,13 +83,13 @@ async def serve(relay, config, host, port, watch):
     server = Server(relay, Timing(**config.get("timing", {})), config.get("sessions", 4), watch.look)
     clock = asyncio.create_task(follow(relay.clock, unix_ms))
     try:
-        await server.run(host, port, lambda: announce(relay, "{}:{}".format(host, port)))
+        await server.run(host, port, lambda: announce(relay, address(host, port)))
     finally:
         clock.cancel()
 
 
-def announce(relay, address):
-    for line in announcement(relay, address):
+def announce(relay, where):
+    for line in announcement(relay, where):
         print(line)
     print(READY)
 
@@ -110,6 +110,8 @@ def options(arguments):
             raise Error("usage: relay_unix DIRECTORY [--host ADDRESS] [--port N] [--report]")
     if "directory" not in found:
         raise Error("usage: relay_unix DIRECTORY [--host ADDRESS] [--port N] [--report]")
+    if MICROPYTHON and ":" in found["host"]:  # its asyncio makes IPv4 sockets only
+        raise Error("MicroPython listens at IPv4 addresses only, not at {}: use `tessera serve`".format(found["host"]))
     return found
 
 

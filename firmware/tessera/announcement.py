@@ -13,13 +13,18 @@ def runtime_name():
     return "{} {} ({})".format(sys.implementation.name, version, sys.platform)
 
 
-def announcement(relay, address):
-    """Lines of text about a started relay that listens at address (str)."""
+def address(host, port):
+    """Like 127.0.0.1:8100, or [::1]:8100 (RFC 3986 §3.2.2)."""
+    return "{}:{}".format("[{}]".format(host) if ":" in host else host, port)
+
+
+def announcement(relay, where):
+    """Lines of text about a started relay that listens at `where` (str)."""
     parameters = relay.parameters.newest
     open_round = "unknown: no clock yet" if relay.open_round is None else relay.open_round
     lines = [
         "tessera relay {} on {}".format(VERSION, runtime_name()),
-        "  address         {}".format(address),
+        "  address         {}".format(where),
         "  relay key       {}".format(relay.static_key.hex()),
         "  parameters      serial {}, digest {}".format(parameters.serial, parameters.digest.hex()[:16]),
         "  cover traffic   epsilon {}, mu {}".format(_millionths(parameters.epsilon), parameters.mu),

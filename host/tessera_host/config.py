@@ -13,7 +13,7 @@ from typing import Any
 
 import platformdirs
 
-from . import duration
+from . import duration, files
 from .errors import InvalidInput, TesseraError
 
 ENVIRONMENT = "TESSERA_CONFIG"
@@ -42,7 +42,7 @@ def load(file: Path | None = None) -> Config:
     """Raises InvalidInput for a file that cannot be read, or says what nobody understands."""
     file = file or path()
     try:
-        text = file.read_bytes().decode()
+        text = files.decoded(file.read_bytes())
     except FileNotFoundError:
         if os.environ.get(ENVIRONMENT):
             raise InvalidInput(f"there is no file {file}", f"{ENVIRONMENT} names it") from None

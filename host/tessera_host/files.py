@@ -3,6 +3,7 @@
 Owns how a file is replaced; what is in it belongs to the caller. Keystores have their own, locked, file format.
 """
 
+import codecs
 import os
 import secrets
 import sys
@@ -12,29 +13,43 @@ from pathlib import Path
 from .errors import InvalidInput, UsageError
 
 MAX_BYTES = 1 << 22
+# What Windows' programs put before a text. Without one it is UTF-8.
+_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 BINARY: int = getattr(os, "O_BINARY", 0)  # Windows would make two bytes of every line feed
 # On Windows nobody can replace a file that somebody has open, as virus scanners do for a moment.
 REPLACE_PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8) if sys.platform == "win32" else ()
 
 
+def decoded(data: bytes) -> str:
+    """The text in these bytes: UTF-8, or UTF-16 if its mark says so; the mark is no part of it. Raises
+    UnicodeDecodeError."""
+    return data.decode(next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8"))
+
+
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file of at most 4 MiB. Raises InvalidInput."""
+    """The text of a file of at most 4 MiB, as `decoded` reads it. Raises InvalidInput."""
+    try:
+        return decoded(read(path))
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{path} is not a text file", "check the file's name") from None
+
+
+def read(path: Path) -> bytes:
+    """A file of at most 4 MiB. Raises InvalidInput."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be read: {error.strerror}", "check the file's name") from None
-    try:
-        if len(data) <= MAX_BYTES:
-            return data.decode()
-    except UnicodeDecodeError:
-        pass
-    raise InvalidInput(f"{path} is not a text file", "check the file's name")
+    except (OSError, ValueError) as error:  # the second for a name with a zero byte in it
+        reason = getattr(error, "strerror", "no file has such a name")
+        raise InvalidInput(f"{path} cannot be read: {reason}", "check the file's name") from None
+    if len(data) > MAX_BYTES:
+        raise InvalidInput(f"{path} is longer than {MAX_BYTES} bytes", "check the file's name")
+    return data
 
 
 def write(path: Path, data: bytes) -> None:
     """Replace or make the file, mode 0600; durable when it returns. Raises UsageError."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.new")  # not longer than the name, which may be as long as any
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o600), "wb") as stream:
             stream.write(data)

@@ -11,13 +11,18 @@ _PLAIN = "\x1b[0m"
 _HALVES = {(False, False): " ", (True, False): "\u2580", (False, True): "\u2584", (True, True): "\u2588"}
 
 
-def lines(text: str, columns: int | None = None, error: str = "l") -> list[str]:
-    """The code of a text, two modules a character; none if it is wider than `columns`.
+def lines(text: str, columns: int | None = None, error: str = "l", encoding: str = "utf-8") -> list[str]:
+    """The code of a text, two modules a character; none if it is wider than `columns`, or if `encoding`, the console's,
+    has no half blocks.
 
     `error` is the level of error correction: l for a screen, m for paper.
     """
     rows = [[bool(module) for module in row] for row in _code(text, error).matrix_iter(border=QUIET_ZONE)]
     if columns is not None and len(rows[0]) > columns:
+        return []
+    try:
+        "".join(_HALVES.values()).encode(encoding)
+    except UnicodeEncodeError:
         return []
     rows += [[False] * len(rows[0])] * (len(rows) % 2)
     return [_LIGHT + _line(*pair) + _PLAIN for pair in zip(rows[::2], rows[1::2], strict=True)]

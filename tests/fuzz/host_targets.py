@@ -31,7 +31,7 @@ from tessera_host.member.inbox import Inbox
 from tessera_host.member.schema import Contacts, InboxState, Tokens
 from tessera_host.member.wallet import Wallet
 from tessera_host.planning import plan
-from tessera_host.protocol import blind, cards, issuer_frames, records, relay_connection
+from tessera_host.protocol import blind, card_finding, cards, issuer_frames, records, relay_connection
 from tessera_host.protocol.federation import (
     DEFAULT_BUDGET,
     Federation,
@@ -526,6 +526,64 @@ class Cards(Target):
         return issuance.answer(card, lambda key: key == self._meeting.ann.key, lambda epoch: secret, NOW)
 
 
+class CardsInMail(Target):
+    """A genuine card with anything around it and, where mail programs put something, inside it.
+
+    The card is found as it was written and nothing else is, or the refusal shows no part of it. u8 kind, then places:
+    u16 at, u8 what: below 16 something harmless of that number, else u8 length and bytes of a text.
+    """
+
+    name = "cards-in-mail"
+    runs = 1000
+    longest = 512
+    HARMLESS = (
+        *(" ", "\n", "\r\n", "\n> ", "\n>> > ", "\n| ", "=\n", "= \r\n"),
+        *("\u00ad", "\u200b", "\ufeff", "\u00a0", "&shy;", "<br>", "<wbr/>", "=C2=AD"),
+    )
+
+    def __init__(self) -> None:
+        self._texts = list(_meet().texts.values())
+
+    def seeds(self) -> list[bytes]:
+        numbers = range(len(self._texts))
+        harmless = [bytes((number, 0, 20, what, 0, 60, what)) for number in numbers for what in range(16)]
+        around = [
+            b"\0\0" * 2 + b"\x10" + bytes((len(text),)) + text for text in (b"Dear Ben,\n", b"tessera:", b"<", b"&")
+        ]
+        after = [bytes((number, 255, 255, 16, 5)) + b"A9_-z" for number in numbers]
+        return [*harmless, *around, *after, bytes((2, 0, 40, 16, 1)) + b"!"]
+
+    def run(self, data: bytes) -> None:
+        intake = Intake(data)
+        genuine = self._texts[intake.number(1) % len(self._texts)]
+        text, harmless = self._in_mail(genuine, intake)
+        found = allowed(InvalidInput, lambda: card_finding.find(text))
+        whole = [card for card in found if self._is_sound(card)] if isinstance(found, list) else []
+        must(all(card == genuine for card in whole), "a card was found that nobody wrote")
+        must(whole or not harmless, "a card was not found")
+        if not whole:
+            said = str(allowed(InvalidInput, lambda: cards.decode(card_finding.one(text))))
+            must(genuine.split(":")[2][60:90] not in said, "an error shows a card")
+
+    def _in_mail(self, genuine: str, intake: Intake) -> tuple[str, bool]:
+        """The text, and whether all that is in it may stand there."""
+        strays: dict[int, str] = {}
+        harmless = True
+        while intake:
+            at, what = min(intake.number(2), len(genuine)), intake.number(1)
+            if what < len(self.HARMLESS):
+                stray = self.HARMLESS[what]
+            else:
+                stray = intake.bytes(intake.number(1)).decode(errors="replace")
+                harmless &= at == len(genuine)
+            strays[at] = strays.get(at, "") + stray
+        pieces = [strays.get(at, "") + letter for at, letter in enumerate(genuine)]
+        return "".join(pieces) + strays.get(len(genuine), ""), harmless
+
+    def _is_sound(self, card: str) -> bool:
+        return isinstance(allowed(InvalidInput, lambda: cards.decode(card)), cards.Card)
+
+
 class ParameterSets(Target):
     """Parameter sets that a relay hands to a member, signed by the root key with any fields: believed or refused.
 
@@ -803,4 +861,4 @@ class IssuerFrames(Target):
                 must(str(refusal).isprintable(), "a refusal that cannot be printed")
 
 
-TARGETS = (Answers, Client, IssuerFrames, Cards, ParameterSets, ContactRecords, KeystoreFile, JsonFiles)
+TARGETS = (Answers, Client, IssuerFrames, Cards, CardsInMail, ParameterSets, ContactRecords, KeystoreFile, JsonFiles)

@@ -20,7 +20,7 @@ from tessera_host.errors import InvalidInput
 from tessera_host.issuer import invitations, issuance
 from tessera_host.keys import keystore
 from tessera_host.member import contacts
-from tessera_host.protocol import cards, federation, issuer_frames, records, relay_connection
+from tessera_host.protocol import card_finding, cards, federation, issuer_frames, records, relay_connection
 from tessera_host.relay import gateway
 from tests.fuzz import fuzz
 from tests.fuzz.boot_targets import (
@@ -35,6 +35,7 @@ from tests.fuzz.boot_targets import (
 from tests.fuzz.host_targets import (
     Answers,
     Cards,
+    CardsInMail,
     Client,
     ContactRecords,
     IssuerFrames,
@@ -160,6 +161,10 @@ def _take_any_encoding(payload: bytes) -> dict[str, Any]:
     raise InvalidInput("this card is damaged inside")
 
 
+def _show_the_card(body: str) -> bytes:
+    raise InvalidInput(f"this card is damaged: {body}")
+
+
 def _adopt_anything(self: Any, blob: bytes) -> None:
     self._sets = [*self._sets[-1:], federation.parsed(blob)]
     self._state.params = [known.blob for known in self._sets]
@@ -268,6 +273,12 @@ SABOTAGES = {
     ),
     "another federation's parameters": Sabotage(
         federation.Federation, "adopt", _adopt_anything, ParameterSets, "another federation's set was adopted"
+    ),
+    "cards that end where their letters do": Sabotage(
+        card_finding, "_letters_of_card", lambda letters: None, CardsInMail, "a card was not found"
+    ),
+    "cards that are shown when they are damaged": Sabotage(
+        cards, "_unbase64", _show_the_card, CardsInMail, "an error shows a card"
     ),
     "records with any header": Sabotage(
         records.Part, "unpack", classmethod(_unpack_anything), ContactRecords, "records were passed over"

@@ -102,7 +102,13 @@ async def test_received_messages_and_files_come_over_the_socket_as_they_are(runn
         async for change in link.changes():
             if change.kind == "message" and len(await link.inbox()) == 2:
                 break
-        text, file = await link.inbox("Bob", new=True)
+        looked_at = await link.inbox("Bob", new=True, take=False)
+        await link.mark_read([])
+        text, file = await link.inbox("Bob", new=True, take=False)
+        assert looked_at == [text, file]
+        await link.mark_read([text.place])
+        assert await link.inbox("Bob", new=True, take=False) == [file]
+        assert await link.inbox("Bob", new=True) == [file]
         assert (text.text, file.file, file.content) == ("a\n\u2028b", "f.bin", bytes(range(256)))
         assert await link.inbox(new=True) == []
         assert await link.inbox() == [text, file]

@@ -218,7 +218,7 @@ def test_meeting_by_files(desk: Desk) -> None:
 def test_cards_can_be_given_as_text_or_piped(desk: Desk) -> None:
     desk.new("ann", "bob")
     invite = desk.json("ann", "contact", "add", "bob")["card"]
-    desk.monkeypatch.setattr(sys, "stdin", io.StringIO(invite))
+    desk.monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(invite.encode())))
     answer = desk.json("bob", "contact", "add", "-")["card"]
     confirm = desk.json("ann", "contact", "add", answer)["card"]
     assert desk.json("bob", "contact", "add", confirm)["contact"] == "ann"

@@ -191,9 +191,37 @@ def test_who_joins_on_another_day_is_told_from_when_on(tessera: Desk) -> None:
 
 def test_invitation_comes_from_standard_input_too(tessera: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     invitation = tessera.json("issuer", "invite", "issuer", "ben")["card"]
-    monkeypatch.setattr(sys, "stdin", io.StringIO(invitation + "\n"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(invitation.encode() + b"\n")))
     with tessera.serving():
         assert tessera.json("join", "-", "--home", "ben")["name"] == "ben"
+
+
+def test_who_puts_an_invitation_on_the_command_line_is_told_who_sees_it(tessera: Desk) -> None:
+    invitation = tessera.json("issuer", "invite", "issuer", "ben")["card"]
+    tessera.text("issuer", "invite", "issuer", "cleo", "-o", "cleo.invitation")
+    with tessera.serving():
+        _, _, err = tessera("join", invitation, "--home", "ben")
+        assert "seen by other users of this computer" in err
+        assert "'tessera join' asks for it" in err
+        assert "seen by other users" not in tessera.text("join", "cleo.invitation", "--home", "cleo")
+
+
+def test_an_invitation_can_be_pasted_in_several_lines(tessera: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, invitation, told = tessera("issuer", "invite", "issuer", "ben")
+    assert "ben types: tessera join, pastes it when asked" in told
+    lines = iter([f"> {invitation[:70]}", f"> {invitation[70:200]}", f"> {invitation[200:]}"])
+    monkeypatch.setattr("typer.prompt", lambda *_, **__: next(lines))
+    monkeypatch.setattr("builtins.input", lambda _: next(lines))
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    with tessera.serving():
+        assert tessera.json("join", "--home", "ben")["name"] == "ben"
+
+
+def test_an_invitation_is_found_in_a_mail_with_a_signature(tessera: Desk) -> None:
+    invitation = tessera.json("issuer", "invite", "issuer", "ben")["card"]
+    Path("mail").write_bytes(f"\ufeffGrüße, hier ist sie: {invitation}.\r\n-- \r\nIT\r\n".encode("utf-16"))
+    with tessera.serving():
+        assert tessera.json("join", "mail", "--home", "ben")["name"] == "ben"
 
 
 def test_join_that_failed_goes_on_with_the_same_command(tessera: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

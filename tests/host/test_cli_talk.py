@@ -1,21 +1,25 @@
 """Talking as it is typed: what leaves and when, what is shown, and what a person is told about cost and waiting."""
 
 import asyncio
+import contextlib
+import io
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
 from tessera import curve
+from tessera_host import cli, files
 from tessera_host.agent.client import Client
 from tessera_host.cli import inbox
+from tessera_host.errors import UsageError
 from tessera_host.member import composing
 from tessera_host.member.state import MemberState
-from tessera_host.text import printable
 from tests.host.test_cli_member import Desk
 from tests.host.test_cli_member import desk as desk
 from tests.support import correspondence
@@ -172,7 +176,10 @@ def test_text_from_a_file_or_standard_input(ready: Desk, way: str) -> None:
 
 
 def test_messages_that_cannot_be_sent_are_refused(ready: Desk) -> None:
-    ready.file("binary").write_bytes(b"\xff\xfe")
+    ready.file("binary").write_bytes(b"\xff\x80")
+    os.mkfifo(ready.file("pipe"))
+    ready.fails(3, "no ordinary file", "ann", "send", "bob", "--attach", ready.file("pipe"))
+    ready.fails(3, "not UTF-8", "ann", "send", "bob", "caf\udce9")
     ready.file("long").write_bytes(bytes(2304))
     ready.fails(3, "--attach", "ann", "send", "bob", "--file", ready.file("binary"))
     ready.fails(2, "cannot be sent together", "ann", "send", "bob", "text", "--file", ready.file("binary"))
@@ -255,7 +262,103 @@ def test_a_file_s_name_never_leaves_the_directory_nor_acts_on_the_terminal(ready
     assert "\x1b" not in out + saved.name and ":" not in saved.name
 
 
+def send_file(desk: Desk, name: str, content: bytes) -> None:
+    with MemberState.open(desk.file("ann"), PASSPHRASE) as ann:
+        composing.queue_file(ann, "bob", name, content)
+        asyncio.run(correspondence.resend(ann))
+    desk.clock.next_round()
+
+
+@pytest.mark.parametrize("name", ["\u4e16" * 80, "\U0001f600" * 60 + ".pdf", "e\u0301" * 80, " .. "])
+def test_a_file_of_any_name_that_may_be_sent_is_saved(ready: Desk, name: str) -> None:
+    ready.json("bob", "contact", "rename", "ann", "\u4e16" * 64)
+    send_file(ready, name, b"x")
+    (message,) = ready.json("bob", "inbox", "--save", ready.file("got"))["messages"]
+    (saved,) = ready.file("got").iterdir()
+    assert message["saved"] == str(saved) and saved.read_bytes() == b"x"
+    assert saved.suffix == (".pdf" if name.endswith(".pdf") else "")
+    assert texts(ready) == []
+
+
+def test_what_is_in_the_folder_already_stays_and_is_not_called_saved(ready: Desk) -> None:
+    for at, taken in enumerate((b"other", b"content and more")):
+        ready.file("got").mkdir(exist_ok=True)
+        ready.file(f"got/ann-0-plan{f' ({at + 1})' if at else ''}.txt").write_bytes(taken)
+    ready.file("got/ann-0-plan (3).txt").symlink_to(ready.file("elsewhere"))
+    send_file(ready, "plan.txt", b"content")
+    (message,) = ready.json("bob", "inbox", "--save", ready.file("got"))["messages"]
+    assert message["saved"] == str(ready.file("got/ann-0-plan (4).txt"))
+    assert ready.file("got/ann-0-plan (4).txt").read_bytes() == b"content"
+    assert ready.file("got/ann-0-plan.txt").read_bytes() == b"other"
+    assert not ready.file("elsewhere").exists()
+    (again,) = ready.json("bob", "inbox", "--all", "--save", ready.file("got"))["messages"]
+    assert again["saved"] == message["saved"]
+    assert len(list(ready.file("got").iterdir())) == 4
+
+
+def test_a_file_that_cannot_be_saved_is_one_line_and_stays_new(ready: Desk) -> None:
+    send_file(ready, "first.txt", b"1")
+    send_file(ready, "second.txt", b"2")
+    ready.json("ann", "send", "bob", "hello")
+    ready.clock.next_round()
+    write = files.write
+
+    def full(path: Path, data: bytes) -> None:
+        if data == b"1":
+            raise UsageError(f"{path} cannot be written: No space left on device", "make room")
+        write(path, data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "write", full)
+        code, out, _ = ready.run("bob", "inbox", "--save", ready.file("got"))
+    first, second, text = out.splitlines()
+    assert code == 2
+    assert "file 'first.txt', 1 byte; not saved: " in first and "No space left" in first
+    assert "saved as" in second and text.endswith("ann: hello")
+    ready.file("blocked").write_text("a file where a folder is wanted")
+    code, out, _ = ready.run("bob", "inbox", "--offline", "--save", ready.file("blocked"), "--json")
+    (message,) = json.loads(out)["messages"]
+    assert (code, message["file"], message["saved"]) == (2, "first.txt", None)
+    assert "cannot be written" in message["not_saved"]
+    (message,) = ready.json("bob", "inbox", "--offline", "--save", ready.file("got"))["messages"]
+    assert Path(message["saved"]).read_bytes() == b"1"
+    assert texts(ready, "bob", "--offline") == []
+
+
 # -- reading
+
+
+def unwritable(kind: str) -> TextIO:
+    """Standard output that cannot be written to."""
+    if kind == "full":
+        return open("/dev/full", "w")
+    reading, writing = os.pipe()
+    os.close(reading)
+    return os.fdopen(writing, "w")
+
+
+@pytest.mark.parametrize("command", ["inbox", "fetch"])
+@pytest.mark.parametrize(("kind", "code"), [("full", 2), ("closed", 0)])
+def test_what_could_not_be_shown_is_new_still(ready: Desk, command: str, kind: str, code: int) -> None:
+    ready.json("ann", "send", "bob", "hello")
+    ready.clock.next_round()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", unwritable(kind))
+        assert cli.run([command, "--home", str(ready.file("bob"))]) == code
+        with contextlib.suppress(OSError):  # what could not be written is in its buffer
+            sys.stdout.close()
+    assert texts(ready, "bob", "--offline") == ["hello"]
+    assert texts(ready, "bob", "--offline") == []
+
+
+def test_a_console_of_few_characters_shows_the_others_by_their_codes(ready: Desk) -> None:
+    ready.json("ann", "send", "bob", "Gr\u00fc\u00dfe \U0001f600")
+    ready.clock.next_round()
+    console = io.BytesIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", io.TextIOWrapper(console, encoding="cp1252"))
+        assert cli.run(["inbox", "--home", str(ready.file("bob"))]) == 0
+        assert console.getvalue().decode("cp1252").splitlines()[0].endswith(" ann: Gr\u00fc\u00dfe \\U0001f600")
 
 
 def test_people_see_messages_a_line_each_with_their_time(ready: Desk) -> None:
@@ -294,9 +397,47 @@ def test_message_cannot_act_on_the_terminal(ready: Desk) -> None:
     assert ready.run("bob", "inbox")[1].endswith(" ann: a\\u{1b}]0;owned\\u{7}b\\u{9b}c\\u{202e}d\n")
 
 
-def test_printable_leaves_ordinary_text_alone() -> None:
-    text = "Grüße 世界 👩\u200d💻 a\tb\nc"
-    assert printable(text) == text
+def test_no_text_or_file_passes_for_another_contact_s_message(ready: Desk) -> None:
+    forged = "28 Nov 18:30 carol: the code is 1234"
+    ready.json("ann", "send", "bob", f"hello\n{forged}\r\n{forged}\u2028{forged}", "--at-once")
+    ready.json("ann", "send", "bob", f"hello\n{forged}", "--at-once")
+    send_file(ready, f"a\n{forged}", b"x")
+    for command in (["inbox"], ["inbox", "--all"]):
+        lines = ready.run("bob", *command)[1].splitlines()
+        assert sum(" ann: " in line[:20] for line in lines) == 3
+        assert not any(line.startswith(forged) for line in lines)
+        assert sum(line.startswith(f"    | {forged}") for line in lines) == 4
+    assert not any(line.startswith(forged) for line in ready.run("ann", "sent")[1].splitlines())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_text_from_notepad_is_sent_without_its_mark(ready: Desk, encoding: str) -> None:
+    ready.file("note.txt").write_bytes("Grüße\r\nAnn".encode(encoding))
+    ready.json("ann", "send", "bob", "--file", ready.file("note.txt"))
+    ready.clock.next_round()
+    assert texts(ready) == ["Grüße\r\nAnn"]
+
+
+def test_both_spellings_of_an_accent_are_one_contact(ready: Desk) -> None:
+    composed, apart = "Ren\u00e9e", "Rene\u0301e"
+    ready.json("ann", "contact", "rename", "bob", apart)
+    assert ready.json("ann", "contact", "show", composed)["name"] == composed
+    for spelling in (composed, apart):
+        ready.json("ann", "send", spelling, "hello", "--at-once")
+        assert len(ready.json("ann", "sent", spelling)["sent"]) == (1 if spelling == composed else 2)
+    ready.fails(2, "already", "ann", "contact", "add", apart)
+
+
+def test_a_file_and_a_folder_may_have_names_that_are_not_utf_8(ready: Desk) -> None:
+    path = Path(os.fsdecode(os.fsencode(ready.folder) + b"/caf\xe9"))
+    path.write_bytes(b"x")
+    ready.json("ann", "send", "bob", "--attach", path)
+    ready.clock.next_round()
+    folder = Path(os.fsdecode(os.fsencode(ready.folder) + b"/f\xfcr mich"))
+    code, out, err = ready.run("bob", "inbox", "--save", folder)
+    assert (code, err) == (0, "")
+    assert "file 'caf\ufffd', 1 byte; saved as " in out and "f\\udcfcr mich" in out
+    assert [saved.read_bytes() for saved in folder.iterdir()] == [b"x"]
 
 
 def test_sent_lists_states_for_people(ready: Desk) -> None:

@@ -78,7 +78,7 @@ def test_help_begins_with_a_sentence(words: tuple[str, ...], command: Any) -> No
 
 
 @EACH
-@pytest.mark.parametrize("garbage", [GARBAGE, "", "tessera:invite:AAAA"])
+@pytest.mark.parametrize("garbage", [GARBAGE, "", "tessera:invite:AAAA", "\udcff\udce4", "a\0b", "A" * 5000])
 def test_garbage_is_an_error_of_one_line(
     words: tuple[str, ...],
     command: Any,
@@ -89,7 +89,7 @@ def test_garbage_is_an_error_of_one_line(
     """For every argument the same garbage; options that it needs have it, too."""
     if words in RUN_ON:
         pytest.skip("takes no argument, and runs until it is stopped")
-    monkeypatch.setattr("sys.stdin", io.StringIO())
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
     line = [*words, "--json"]
     for parameter in command.params:
         if parameter.param_type_name == "option" and parameter.required:

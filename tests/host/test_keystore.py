@@ -4,6 +4,10 @@ import fcntl
 import json
 import multiprocessing
 import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +116,40 @@ def test_a_dangling_link_is_not_followed_by_create(tmp_path: Path) -> None:
     path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(KeystoreError, match="not overwritten"):
         Keystore.create(path, "phrase", "test", {})
+
+
+def test_behind_a_link_the_file_itself_is_replaced_and_locked(tmp_path: Path) -> None:
+    path = made(tmp_path)
+    link = tmp_path / "b" / "x.keystore"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    with Keystore.open(link, "phrase", "test") as store:
+        store.data["more"] = 1
+        store.save()
+        with pytest.raises(KeystoreError, match="in use"):
+            Keystore.open(path, "phrase", "test", 0)
+        store.release()
+        store.reacquire()
+        store.data["again"] = 2
+        store.save()
+    assert link.is_symlink() and [each.name for each in link.parent.iterdir()] == ["x.keystore"]
+    with Keystore.open(path, "phrase", "test") as store:
+        assert store.data == DATA | {"more": 1, "again": 2}
+
+
+def test_a_file_system_without_locks_is_no_warning(tmp_path: Path) -> None:
+    """On such a one a file is the lock."""
+    program = (
+        "import errno, fcntl, os\n"
+        "def flock(file, how): raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))\n"
+        "fcntl.flock = flock\n"
+        "from tessera_host.keys.keystore import Keystore\n"
+        "from pathlib import Path\n"
+        "Keystore.create(Path('x.keystore'), 'phrase', 'test', {}).close()\n"
+        "with Keystore.open(Path('x.keystore'), 'phrase', 'test') as store: store.save()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_missing_file_and_empty_passphrase(tmp_path: Path) -> None:
@@ -253,6 +291,13 @@ def test_passphrase_is_the_first_line_of_the_file(tmp_path: Path, monkeypatch: p
     assert passphrase.obtain(None, confirm=True) == "from environment"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_passphrase_file_may_come_from_notepad(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "passphrase"
+    file.write_bytes("Käse\r\nmore\r\n".encode(encoding))
+    assert passphrase.obtain(file, confirm=False) == "Käse"
+
+
 def test_passphrase_is_one_however_it_was_typed(tmp_path: Path) -> None:
     path = tmp_path / "phrase"
     path.write_text("Gru\u0308\u00dfe")
@@ -354,3 +399,76 @@ def test_keystore_that_was_replaced_meanwhile_is_not_taken_for_the_same(tmp_path
     Keystore.create(path, "phrase", "test", {"other": 1}).close()
     with pytest.raises(KeystoreError, match="replaced"):
         store.reacquire(0)
+
+
+# -- two threads of one program
+
+
+def test_two_threads_hold_it_one_after_the_other(tmp_path: Path) -> None:
+    """Each counts up in the file; whoever saw what the other had not saved yet, or saved for it, would lose one."""
+    store = Keystore.open(made(tmp_path, {"count": 0}), "phrase", "test")
+    store.release()
+    inside: list[int] = []
+
+    def count() -> None:
+        for _ in range(10):
+            with store.held():
+                inside.append(1)
+                seen = store.data["count"]
+                time.sleep(0.001)
+                assert len(inside) == 1
+                store.data["count"] = seen + 1
+                store.save()
+                inside.clear()
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(count) for _ in range(4)]:
+            done.result()
+    assert not store.is_held
+    with store.held():
+        assert store.data == {"count": 40}
+
+
+def test_who_waited_too_long_for_another_thread_is_refused_and_takes_nothing_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOCK_WAIT_SECONDS", 0.0)
+    store = Keystore.open(made(tmp_path), "phrase", "test")
+    with ThreadPoolExecutor(1) as pool:
+
+        def refused() -> None:
+            with pytest.raises(KeystoreError, match="in use"), store.held():
+                pass
+
+        pool.submit(refused).result()
+    assert store.is_held and store.data == DATA
+
+
+def test_a_lock_is_given_back_after_everything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The moment it is free another thread has it, and what follows would be done to the keystore that it opened."""
+    store = Keystore.open(made(tmp_path), "phrase", "test")
+    release = module._Lock.release
+
+    def released(lock: Any) -> None:
+        release(lock)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(store.reacquire).result()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module._Lock, "release", released)
+        store.release()
+    assert store.is_held and store.data == DATA
+    store.save()
+
+
+def test_what_is_empty_is_not_saved(tmp_path: Path) -> None:
+    path = made(tmp_path)
+    before = path.read_bytes()
+    with Keystore.open(path, "phrase", "test") as store:
+        store.data = {}
+        with pytest.raises(KeystoreError, match="would lose all"):
+            store.save()
+    assert path.read_bytes() == before
+    with pytest.raises(KeystoreError):
+        Keystore.create(tmp_path / "new" / "store", "phrase", "test", {})
+    assert not (tmp_path / "new" / "store").exists()

@@ -25,11 +25,11 @@ from tessera_host.errors import (
 )
 from tessera_host.keys import keystore as keystore_module
 from tessera_host.keys.keystore import Keystore
-from tessera_host.member import address_book, composing, meeting, token_exchange
+from tessera_host.member import address_book, composing, inbox, meeting, token_exchange
 from tessera_host.member.inbox import Message
 from tessera_host.member.sending import RelayBusy, Sender
 from tessera_host.member.state import MemberState
-from tessera_host.protocol import blind, cards
+from tessera_host.protocol import blind, cards, records
 from tessera_host.protocol.federation import DEFAULT_BUDGET
 from tessera_host.protocol.records import TAG_BYTES
 from tessera_host.protocol.relay_connection import ErrorFrame, RelayConnection
@@ -146,6 +146,17 @@ def test_text_of_several_messages_arrives_as_one(at: Setting) -> None:
     assert report.messages == [0, 1, 2]
     assert report.records == -(-len(TEXTS[4]) // 144)
     assert at.texts() == [TEXTS[4]]
+
+
+def test_a_text_without_an_end_is_read_as_it_comes_and_does_not_grow(
+    at: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "CONTINUED_BYTES", records.MESSAGE_BYTES)
+    text = "\u00e9" + "\u4e16\u754c" * 500  # cut within a character
+    assert at.send(text).records == -(-len(text.encode()) // 144)
+    found = at.texts()
+    assert len(found) == 2 and "".join(found) == text
+    assert at.bob.contacts.get("Ann").received.text == b""
 
 
 def test_both_directions_are_independent(at: Setting) -> None:

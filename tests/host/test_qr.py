@@ -36,6 +36,11 @@ def test_code_that_is_too_wide_is_not_drawn() -> None:
     assert len(qr.lines("x", columns=25)) == 13
 
 
+def test_code_is_not_drawn_in_characters_that_the_console_does_not_have() -> None:
+    assert qr.lines("x", encoding="cp1252") == []
+    assert qr.lines("x", encoding="cp850") == qr.lines("x")
+
+
 def test_cards_of_a_meeting_fit_eighty_columns() -> None:
     vectors = json.loads((Path(__file__).parent.parent / "vectors" / "contact.json").read_text())
     for card in ("invite", "answer", "confirm"):

@@ -5,6 +5,7 @@ import secrets
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from socket import AF_INET, IPPROTO_TCP, SOCK_STREAM
 from typing import Any
 
 import pytest
@@ -110,6 +111,29 @@ async def connected(*script: list[Answer], **attributes: Any) -> AsyncIterator[t
 
 
 # -- handshakes
+
+
+async def test_the_next_address_is_tried_while_the_first_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name has several; the first one never answers."""
+    relay = ScriptedRelay([INFO])
+    loop = asyncio.get_running_loop()
+    connect = loop.sock_connect
+    tried: list[str] = []
+
+    async def found(host: str, port: int, **_: Any) -> list[Any]:
+        return [(AF_INET, SOCK_STREAM, IPPROTO_TCP, "", (address, port)) for address in ("127.0.0.99", "127.0.0.1")]
+
+    async def stalled(sock: Any, address: tuple[str, int]) -> None:
+        tried.append(address[0])
+        if address[0] == "127.0.0.99":
+            await asyncio.Event().wait()
+        await connect(sock, address)
+
+    monkeypatch.setattr(loop, "getaddrinfo", found)
+    monkeypatch.setattr(loop, "sock_connect", stalled)
+    async with served(relay), await RelayConnection.open("relay.example", relay.port, KEY, ACCESS_KEY) as connection:
+        assert (await connection.info()).open_round == 42
+    assert tried == ["127.0.0.99", "127.0.0.1"]
 
 
 async def test_requests_and_answers_go_through_the_channel() -> None:

@@ -114,6 +114,24 @@ def test_a_board_that_restarts_before_the_file_is_closed_has_taken_the_image(vol
     rp2.copy(volume.path, content, lambda done, total: None)
 
 
+def test_a_volume_that_can_be_read_for_a_while_after_the_last_block_is_no_failure(volume, monkeypatch):
+    """Of what the system has read of it, that is; the board has restarted."""
+    content, looked = uf2(blocks=4), []
+
+    def restarts(_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    def read(folder):
+        looked.append(folder)
+        return volume if len(looked) < 4 else None
+
+    monkeypatch.setattr(rp2.os, "fsync", restarts)
+    monkeypatch.setattr(rp2, "read_volume", read)
+    monkeypatch.setattr(rp2.time, "sleep", lambda seconds: None)
+    rp2.copy(volume.path, content, lambda done, total: None)
+    assert len(looked) == 4
+
+
 def test_a_board_that_does_not_restart_after_the_copy_is_said_to_be_silent(volume, monkeypatch):
     monkeypatch.setattr(rp2, "_GONE_SECONDS", 0.2)
     with pytest.raises(BoardSilent, match="did not restart"):

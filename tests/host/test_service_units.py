@@ -88,3 +88,10 @@ def test_windows_is_told_what_to_type(tmp_path: Path) -> None:
     assert '\\"C:\\Program Files\\python.exe\\" -m tessera_host' in made.start
     with pytest.raises(UsageError, match="Task Scheduler"):
         service_units.install(made)
+
+
+def test_a_home_whose_name_is_not_utf_8_has_no_service() -> None:
+    home = Path(os.fsdecode(b"/home/caf\xe9"))
+    for platform in ("linux", "darwin", "win32"):
+        with pytest.raises(UsageError, match="UTF-8"):
+            service_units.unit_for(platform, service_units.agent_command(home, None, 1), home, HOME, is_default=False)

@@ -143,7 +143,7 @@ def serving() -> bool:
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl")
 def test_memory_of_the_process_is_closed_to_others(session: Path, tmp_path: Path) -> None:
     code = (
-        "import ctypes, resource; from tessera_host.keys import unlocking; unlocking.keep_out_of_dumps();"
+        "import ctypes, resource; from tessera_host.keys import memory; memory.keep_out_of_dumps();"
         "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), *resource.getrlimit(resource.RLIMIT_CORE))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split() == [
@@ -197,6 +197,13 @@ def test_settings_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_no_settings_are_no_error(tmp_path: Path) -> None:
     assert config.load(tmp_path / "none") == config.Config()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_settings_may_come_from_notepad(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "config.toml"
+    file.write_bytes("unlock = '30m'\r\n".encode(encoding))
+    assert config.load(file).unlock_seconds == 1800
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -199,9 +199,18 @@ def descendants(pid: int) -> list[int]:
 
 
 def visible_to_others(pid: int) -> bytes:
-    """What `ps` shows of a process, and its environment."""
+    """What `ps` shows of a process, and its environment, if it may be read at all."""
     process = Path(f"/proc/{pid}")
-    return process.joinpath("cmdline").read_bytes() + process.joinpath("environ").read_bytes()
+    with suppress(PermissionError):  # kept out of dumps: its environment is closed to others, too
+        return process.joinpath("cmdline").read_bytes() + process.joinpath("environ").read_bytes()
+    return process.joinpath("cmdline").read_bytes()
+
+
+def leaves_no_dump(pid: int) -> bool:
+    """Whether no core dump of a process is made, whatever its user says."""
+    limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    (line,) = [line for line in limits if line.startswith("Max core file size")]
+    return line.split()[4:6] == ["0", "0"]
 
 
 def secrets_of_keystore(path: Path, passphrase: str, kind: str) -> list[bytes]:

@@ -12,7 +12,7 @@ import pytest
 
 from tessera_host.cli.demo import free_port
 from tessera_host.keys.keystore import Keystore
-from tessera_host.protocol import cards
+from tessera_host.protocol import card_finding, cards
 from tessera_host.relay.process import RelayProcess
 from tests.patience import PATIENCE_SECONDS
 from tests.support.command_line import TESSERA, CommandLine, assert_absent, secrets_of_keystore, secrets_of_relay
@@ -185,8 +185,8 @@ def test_cards_in_the_wrong_place_or_a_second_time_are_refused(office: Federatio
         assert (found["tokens"], found["done"]) == ([], True)
     office.refused(NOT_PERMITTED, "issuer", "answer", office.issuer, folder / "alice.request")
     again = office.json("issuer", "answer", office.issuer, folder / "alice.challenges")["reply"]
-    answers = cards.split((folder / "alice.answers").read_text())
-    assert cards.split(again) == answers  # one answer to one challenge, however often
+    answers = card_finding.find((folder / "alice.answers").read_text())
+    assert card_finding.find(again) == answers  # one answer to one challenge, however often
     office.refused(NOT_PERMITTED, "issuer", "admit", office.issuer, folder / "alice.member")
     # Another member's card, a damaged one, and one that is no card.
     assert office.json("join", folder / "alice.answers", "--home", bob)["tokens"] == []

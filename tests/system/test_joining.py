@@ -16,7 +16,7 @@ from tessera_host.member.state import MemberState
 from tessera_host.relay.process import RelayProcess
 from tests.patience import PATIENCE_SECONDS
 from tests.support import correspondence
-from tests.support.command_line import TESSERA, CommandLine, Running
+from tests.support.command_line import TESSERA, CommandLine, Running, leaves_no_dump
 from tests.support.office_on_disk import PASSPHRASE, QUICK
 from tests.support.organisation import Listed, introduce, new_issuer, planned
 
@@ -52,6 +52,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
     made = Office(tmp_path)
     try:
         made.service.wait_for("serving")
+        assert leaves_no_dump(made.service.process.pid)
         yield made
     finally:
         made.service.stop(signal.SIGKILL)

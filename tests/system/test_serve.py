@@ -3,23 +3,27 @@
 import asyncio
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tessera.server import Server
+from tessera_host import cli
 from tessera_host.cli.demo import free_port
 from tessera_host.errors import Unreachable
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.member.state import MemberState
+from tessera_host.relay import sqlite_device
 from tests.support import correspondence
 from tests.support.command_line import (
     TESSERA,
     CommandLine,
     Running,
     assert_absent,
+    leaves_no_dump,
     running,
     secrets_of_relay,
     visible_to_others,
@@ -70,6 +74,44 @@ async def texts(reader: MemberState) -> list[str]:
     """What a fetch after the open round brings."""
     await asyncio.sleep(reader.seconds_to_next_round() + 0.2)
     return [message.text for message in (await correspondence.fetch(reader)).messages]
+
+
+def test_the_address_is_written_as_addresses_are(gateway: Gateway) -> None:
+    with gateway.serving(*COVER, *SHORT, "--host", "::1") as process:
+        assert f"[::1]:{gateway.port}" in "\n".join(process.lines)
+
+
+def test_micropython_says_that_it_has_no_such_addresses(gateway: Gateway, micropython_frozen: Path) -> None:
+    words = [micropython_frozen, "-m", "relay_unix", gateway.storage, "--host", "::1"]
+    said = gateway.command.run(*words, code=1)
+    assert "MicroPython listens at IPv4 addresses only, not at ::1: use `tessera serve`" in said.out
+
+
+def test_no_dump_is_made_of_a_relay(gateway: Gateway) -> None:
+    with gateway.serving() as process:
+        assert leaves_no_dump(process.process.pid)
+
+
+def test_a_full_disk_ends_the_relay_with_what_to_do(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with gateway.serving():
+        pass
+    database = sqlite_device.Database(gateway.storage / "another")
+    device = database.region("ring", 64)
+    (pages,) = database._connection.execute("PRAGMA page_count").fetchone()
+    database._connection.execute(f"PRAGMA max_page_count={pages}")
+
+    async def run(server: Server, host: str, port: int, ready: Callable[[], None]) -> None:
+        ready()
+        for block in range(64):
+            device.writeblocks(block, bytes(4096), 0)
+
+    monkeypatch.setattr(Server, "run", run)
+    assert cli.run([str(word) for word in gateway.words()[1:]]) == 1
+    error = capsys.readouterr().err
+    assert "the relay stopped, its storage cannot be written: database or disk is full" in error
+    assert "make room, and start it again" in error
 
 
 async def test_conversation_goes_on_over_restarts_and_a_power_cut(gateway: Gateway) -> None:

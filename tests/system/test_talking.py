@@ -18,7 +18,7 @@ import pyte
 import pytest
 
 from tests.patience import PATIENCE_SECONDS
-from tests.support.command_line import TESSERA, CommandLine, Running, running
+from tests.support.command_line import TESSERA, CommandLine, Running, leaves_no_dump, running
 from tests.support.office_on_disk import PASSPHRASE, ROOT, OfficeOnDisk
 
 EXAMPLES = ROOT / "host" / "examples"
@@ -94,7 +94,8 @@ def test_a_file_arrives_whole(talkers: Talkers) -> None:
 
 def test_with_an_agent_commands_need_no_passphrase_and_other_commands_work(talkers: Talkers) -> None:
     none = {"TESSERA_PASSPHRASE_FILE": ""}
-    with talkers.agent("alice"):
+    with talkers.agent("alice") as process:
+        assert leaves_no_dump(process.process.pid)
         sent = talkers.json("alice", "send", "bob", "through the agent", **none)
         assert sent["agent"] is True
         assert talkers.read("bob") == ["through the agent"]

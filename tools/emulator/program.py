@@ -32,9 +32,7 @@ def command(image: Path, *options: str | Path, program: str = "emulator.mjs") ->
     link to the tree's files."""
     script = os.environ.get(VARIABLE, "")
     if not Path(script).is_file():
-        raise EmulatorError(
-            f"{VARIABLE} must name emulator.mjs (it is {script!r}). Run `tools/build/setup.sh emulator`."
-        )
+        raise EmulatorError(f"{VARIABLE} must name emulator.mjs (it is {script!r}). Run `make setup-emulator`.")
     node = shutil.which("node")
     if node is None:
         raise EmulatorError("Node.js is missing. Run `make setup-emulator`.")

@@ -19,7 +19,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -33,7 +33,7 @@ from ..member.fetching import Fetcher, FetchReport
 from ..member.fetching import Progress as FetchProgress
 from ..member.fixed_delay import Sleep
 from ..member.history import POSTED, Sent
-from ..member.inbox import Message
+from ..member.inbox import Message, Place
 from ..member.pacing import Wait
 from ..member.relay_sessions import RelaySessions, Status
 from ..member.renewal import Renewal
@@ -41,6 +41,7 @@ from ..member.sending import Posted, Sender
 from ..member.sharing import SharedMember
 from ..member.state import KEYSTORE_NAME, MemberState
 from ..protocol.federation import Relay
+from ..threads import finished
 from .engine import Engine, Event, TokenRenewal
 from .interface import Change, Contact, State, change_of
 
@@ -100,10 +101,11 @@ class Client:
 
         Raises WrongPassphrase or KeystoreError.
         """
-        return cls(await asyncio.to_thread(_opened, home or default_home(), secret, passphrase_file))
+        place = home or default_home()
+        return cls(await finished(lambda: _opened(place, secret, passphrase_file), undo=MemberState.close))
 
     async def close(self) -> None:
-        self.shared.close()
+        await self.shared.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -118,13 +120,23 @@ class Client:
         async with self.shared.held() as member:
             return [_contact(member, name) for name in sorted(member.contacts.book)]
 
-    async def inbox(self, contact: str | None = None, *, new: bool = False) -> list[Message]:
-        """What was received, oldest first; with `new`, what was never given out before, which it now is."""
+    async def inbox(self, contact: str | None = None, *, new: bool = False, take: bool = True) -> list[Message]:
+        """What was received, oldest first; with `new`, what was never given out before, which it now is (with
+        `take=False` only once `mark_read` says so)."""
         async with self.shared.held() as member:
-            messages = member.inbox.take_unread(contact) if new else member.inbox.messages()
-            if new:
-                member.save()
-            return [message for message in messages if contact in (None, message.contact)]
+            if not new:
+                return [message for message in member.inbox.messages() if contact in (None, message.contact)]
+            if not take:
+                return member.inbox.unread(contact)
+            messages = member.inbox.take_unread(contact)
+            member.save()
+            return messages
+
+    async def mark_read(self, places: Iterable[Place]) -> None:
+        """Messages, by their `place`, that were shown and are not new any more."""
+        async with self.shared.held() as member:
+            member.inbox.mark_read(places)
+            member.save()
 
     async def sent(self, contact: str | None = None) -> list[Sent]:
         """What was sent, oldest first, and how far each part got. There is no read receipt."""
@@ -134,7 +146,8 @@ class Client:
     async def budget(self) -> Budget:
         """Today's messages, used and allowed, by the office's setting. Each part of a long message is one."""
         async with self.shared.held() as member:
-            return await asyncio.to_thread(member.accountant.budget, member.now())
+            weigh = member.accountant.weighed(member.now())
+        return await asyncio.to_thread(weigh)  # takes seconds if ε is small; nothing of the keystore is in it
 
     # -- sending
 

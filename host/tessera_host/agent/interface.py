@@ -5,13 +5,13 @@ and the JSON forms that go over the agent's socket.
 """
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from ..member.accountant import Budget
 from ..member.history import Sent
-from ..member.inbox import Message
+from ..member.inbox import Message, Place
 from ..member.sending import Posted
 from .engine import CaughtUp, Connected, Event, Trouble
 
@@ -68,7 +68,9 @@ class Talk(Protocol):
 
     async def contacts(self) -> list[Contact]: ...
 
-    async def inbox(self, contact: str | None = None, *, new: bool = False) -> list[Message]: ...
+    async def inbox(self, contact: str | None = None, *, new: bool = False, take: bool = True) -> list[Message]: ...
+
+    async def mark_read(self, places: Iterable[Place]) -> None: ...
 
     async def sent(self, contact: str | None = None) -> list[Sent]: ...
 

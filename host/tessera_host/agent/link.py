@@ -5,7 +5,7 @@ Owns the requests as they are sent and how the agent's errors come back as error
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +15,7 @@ from ..keys import local_socket
 from ..keys.local_socket import Connection, Silent
 from ..member.accountant import Budget
 from ..member.history import Sent
-from ..member.inbox import Message
+from ..member.inbox import Message, Place
 from .interface import Change, Contact, State, read_message
 
 PURPOSE = "agent"
@@ -51,9 +51,12 @@ class AgentLink:
     async def contacts(self) -> list[Contact]:
         return [Contact(**fields) for fields in (await self._ask("contacts"))["contacts"]]
 
-    async def inbox(self, contact: str | None = None, *, new: bool = False) -> list[Message]:
-        found = await self._ask("messages", contact=contact, new=new)
+    async def inbox(self, contact: str | None = None, *, new: bool = False, take: bool = True) -> list[Message]:
+        found = await self._ask("messages", contact=contact, new=new, take=take)
         return [read_message(fields) for fields in found["messages"]]
+
+    async def mark_read(self, places: Iterable[Place]) -> None:
+        await self._ask("mark-read", places=[list(place) for place in places])
 
     async def sent(self, contact: str | None = None) -> list[Sent]:
         return [Sent(**fields) for fields in (await self._ask("sent", contact=contact))["sent"]]

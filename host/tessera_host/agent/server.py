@@ -4,9 +4,9 @@ Owns what the agent is asked over the socket (one JSON object a request, one an 
 and its end. The engine runs whatever is asked. Whoever may connect, which is the user alone, reads and sends without
 the passphrase: as with an agent for keys, that is what it is for.
 
-Requests, by their field `do`: status · contacts · messages (contact, new) · sent (contact) · send (contact, text) ·
-send-file (contact, name, content in base64) · budget · subscribe · stop. An answer with `error` has `hint` and
-`exit_code`, too.
+Requests, by their field `do`: status · contacts · messages (contact, new, take) · mark-read (places: contact, message
+and round of each) · sent (contact) · send (contact, text) · send-file (contact, name, content in base64) · budget ·
+subscribe · stop. An answer with `error` has `hint` and `exit_code`, too.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from ..errors import InvalidInput, TesseraError, UsageError
 from ..keys import local_socket
 from ..keys.local_socket import Connection
 from ..member.history import Sent
+from ..member.inbox import Place
 from .client import Client
 from .engine import TokenRenewal
 from .interface import Change, message_fields
@@ -40,6 +41,7 @@ class Agent:
             "status": self._status,
             "contacts": self._contacts,
             "messages": self._messages,
+            "mark-read": self._mark_read,
             "sent": self._sent,
             "send": self._send,
             "send-file": self._send_file,
@@ -104,8 +106,13 @@ class Agent:
         return {"contacts": [asdict(contact) for contact in await self._client.contacts()]}
 
     async def _messages(self, request: dict[str, Any]) -> dict[str, Any]:
-        messages = await self._client.inbox(request.get("contact"), new=bool(request.get("new")))
+        new, take = bool(request.get("new")), bool(request.get("take", True))
+        messages = await self._client.inbox(request.get("contact"), new=new, take=take)
         return {"messages": [message_fields(message) for message in messages]}
+
+    async def _mark_read(self, request: dict[str, Any]) -> dict[str, Any]:
+        await self._client.mark_read([_place(place) for place in request["places"]])
+        return {"ok": True}
 
     async def _sent(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"sent": [asdict(sent) for sent in await self._client.sent(request.get("contact"))]}
@@ -132,6 +139,14 @@ async def _forward(changes: Any, connection: Connection) -> None:
     change: Change
     async for change in changes:
         await connection.send({"change": change.kind, **change.fields})
+
+
+def _place(value: Any) -> Place:
+    """Raises TypeError or ValueError."""
+    contact, message, round_ = value
+    if (type(contact), type(message), type(round_)) != (str, int, int):
+        raise TypeError
+    return contact, message, round_
 
 
 def _text(request: dict[str, Any], name: str) -> str:

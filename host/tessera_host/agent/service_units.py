@@ -54,6 +54,10 @@ def agent_command(home: Path, passphrase_file: Path | None, slots: int) -> list[
 
 def unit_for(platform: str, command: list[str], home: Path, user_home: Path, is_default: bool) -> ServiceUnit:
     """`platform` as in sys.platform. A home other than the default one has a service of its own name."""
+    try:
+        " ".join(command).encode()
+    except UnicodeEncodeError:
+        raise UsageError("a service's file is UTF-8, and a name in it would not be", "rename the directory") from None
     suffix = "" if is_default else "-" + hashlib.sha256(str(home.absolute()).encode()).hexdigest()[:8]
     if platform == "darwin":
         return _launchd(command, user_home, suffix)

@@ -12,10 +12,12 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from ..errors import Interrupted, TesseraError
+from ..errors import Interrupted, TesseraError, UsageError
+from ..protocol import card_finding
+from ..text import one_line
 from . import agent, audit, contact, flash, inbox, issuer, join, keystore, operator, send, serve, talk, update
 from .help import Map, exit_codes
-from .output import show
+from .output import ReaderGone, show, show_every_character
 
 BUG = 70
 INTERRUPTED = Interrupted.exit_code
@@ -68,20 +70,31 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; its exit code. Prints one line to standard error if it fails, never a traceback."""
+    show_every_character()
     try:
         code = app(list(arguments), prog_name="tessera", standalone_mode=False)
     except TesseraError as error:
         return _failed(arguments, error.exit_code, error.message, error.hint)
     except (KeyboardInterrupt, EOFError, typer.Abort):
         code = INTERRUPTED
-    except BrokenPipeError:
+    except ReaderGone:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
         return 0
+    except OSError as error:
+        return _system_refuses(arguments, error)
     except Exception as error:
         return _unexpected(arguments, error)
     if code == INTERRUPTED:
         return _failed(arguments, INTERRUPTED, "interrupted", "the same command goes on where this one stopped")
     return code if isinstance(code, int) else 0
+
+
+def _system_refuses(arguments: Sequence[str], error: OSError) -> int:
+    """What no command expected of this computer: a name too long for any file, a directory without rights, no room."""
+    if error.strerror is None or os.environ.get(DEBUG):
+        return _unexpected(arguments, error)
+    named = card_finding.without_pieces(str(error.filename)) if error.filename else "this computer"
+    return _failed(arguments, UsageError.exit_code, f"{named}: {error.strerror}", "look at its name, rights and room")
 
 
 def _unexpected(arguments: Sequence[str], error: Exception) -> int:
@@ -91,7 +104,8 @@ def _unexpected(arguments: Sequence[str], error: Exception) -> int:
         typer.echo(explain(), err=True)
         return 2
     if callable(explain):
-        return _failed(arguments, 2, str(explain()), "'tessera COMMAND --help' shows what there is")
+        explained = card_finding.without_pieces(str(explain()))  # a card that was not in quotes, and has blanks in it
+        return _failed(arguments, 2, explained, "'tessera COMMAND --help' shows what there is")
     if os.environ.get(DEBUG):
         raise error
     # Not the exception's text: it may hold what must not be shown.
@@ -99,6 +113,7 @@ def _unexpected(arguments: Sequence[str], error: Exception) -> int:
 
 
 def _failed(arguments: Sequence[str], code: int, message: str, hint: str) -> int:
+    message, hint = (one_line(card_finding.without_cards(text)) for text in (message, hint))
     if "--json" in arguments:
         show({"error": message, "hint": hint, "exit_code": code}, "", True)
     typer.echo(f"error: {message} ; {hint}" if hint else f"error: {message}", err=True)

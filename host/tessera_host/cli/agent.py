@@ -24,6 +24,7 @@ from ..agent.link import AgentLink
 from ..agent.server import Agent
 from ..agent.service_units import ServiceUnit
 from ..errors import Unreachable, UsageError
+from ..keys.memory import keep_out_of_dumps
 from ..text import count
 from .opening import open_member
 from .options import ContactName, Home, Json, PassphraseFile
@@ -74,6 +75,7 @@ def agent(
 
 
 def _serve(home: Path, passphrase_file: Path | None, slots: int, as_json: bool) -> None:
+    keep_out_of_dumps()
     client = Client(open_member(home, passphrase_file))
 
     def ready() -> None:
@@ -163,6 +165,7 @@ async def _said(home: Path, passphrase_file: Path | None, contact: str) -> None:
 async def _converse(home: Path, passphrase_file: Path | None, contact: str) -> None:
     from .chat import Chat
 
+    keep_out_of_dumps()
     async with talk(home, passphrase_file) as by:
         await _check_contact(by, contact)
         async with _running(by):

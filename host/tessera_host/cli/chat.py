@@ -5,6 +5,7 @@ about the connection. Everything comes from and goes to a `Talk`; this module kn
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import ClassVar
@@ -22,7 +23,7 @@ from ..clock import local_time_of_day
 from ..errors import TesseraError
 from ..member.accountant import Budget
 from ..member.history import POSTED, Sent
-from ..member.inbox import Message
+from ..member.inbox import Message, Place
 from ..protocol.records import PAYLOAD_BYTES
 from ..text import count, printable
 from . import attachments
@@ -59,6 +60,7 @@ class Chat(App[None]):
         self._verified = True
         self._budget: Budget | None = None
         self._lines: list[tuple[str, str]] = []
+        self._on_screen: set[Place] = set()
         self._showing = asyncio.Lock()
         self.failure: Exception | None = None
 
@@ -122,13 +124,26 @@ class Chat(App[None]):
 
     async def _show_all(self) -> None:
         state = await self._talk.state()
-        await self._talk.inbox(self._contact, new=True)  # it is on the screen now
+        new = await self._talk.inbox(self._contact, new=True, take=False)
         entries = [_received(message, state) for message in await self._talk.inbox(self._contact)]
         entries += [_own(sent) for sent in await self._talk.sent(self._contact)]
         await self._show_lines([(kind, text) for _, kind, text in _in_order(entries)[-SHOWN:]])
+        self._on_screen |= {message.place for message in new}
+        await self._mark_read()
         self._budget = await self._talk.budget()
         self._say_cost(self.query_one("#line", Input).value)
         self._say_connection(state)
+
+    async def _mark_read(self) -> None:
+        """What is on the screen is not new any more."""
+        if self._on_screen:
+            await self._talk.mark_read(self._on_screen)
+            self._on_screen = set()
+
+    async def on_unmount(self) -> None:
+        """The screen may be left between showing and marking."""
+        with contextlib.suppress(TesseraError):
+            await self._mark_read()
 
     async def _show_lines(self, lines: list[tuple[str, str]]) -> None:
         """Only if they are others than before: who reads further up is not disturbed without need."""
@@ -174,11 +189,13 @@ def _received(message: Message, state: State) -> tuple[float, str, str]:
     at = state.time_of(message.round + 1)  # it could be read when its round was over
     lost = f"({message.lost} lost before this) " if message.lost else ""
     restored = "(restored from a backup) " if message.restored else ""
-    what = attachments.described(message.file, len(message.content)) if message.file else printable(message.text)
-    return at, "theirs", f"{local_time_of_day(at)} {message.contact}: {restored}{lost}{what}"
+    head = f"{local_time_of_day(at)} {message.contact}: {restored}{lost}"
+    if message.file is not None:
+        return at, "theirs", head + attachments.described(message.file, len(message.content))
+    return at, "theirs", head + printable(message.text)
 
 
 def _own(sent: Sent) -> tuple[float, str, str]:
-    what = attachments.described(sent.file, sent.bytes) if sent.file else printable(sent.text)
+    what = printable(sent.text) if sent.file is None else attachments.described(sent.file, sent.bytes)
     mark = "✓" if sent.state == POSTED else "…"
     return sent.queued, "own", f"{what}\n{mark} {sent.describe()} · {local_time_of_day(sent.queued)}"

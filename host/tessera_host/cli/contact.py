@@ -14,12 +14,14 @@ from ..member.meeting import Step
 from ..member.state import MemberState
 from ..protocol.limits import check_name
 from . import meeting_dialog
-from .card_exchange import CARD_PREFIX, STDIN, card_text, check_new_file, deliver
+from .card_exchange import card_text, check_new_file, deliver, is_card
 from .opening import member_opener, open_member
-from .options import CardOut, ContactName, Home, Json, PassphraseFile
+from .options import CardOut, ContactName, Home, Json, PassphraseFile, composed
 from .output import show
 
 contact_app = typer.Typer(help="Meet someone; the people you write to.", no_args_is_help=True)
+
+_KINDS = (meeting.INVITE, meeting.ANSWER, meeting.CONFIRM)  # a later one of them quotes an earlier one
 
 NameOrCard = Annotated[
     str, typer.Argument(metavar="NAME_OR_CARD", help="What you call the person; or the card you were given.")
@@ -44,7 +46,10 @@ def contact_add(
     name_or_card: NameOrCard,
     home: Home,
     called: Annotated[
-        str | None, typer.Option("--as", metavar="NAME", help="What you call the inviter; else the card's name.")
+        str | None,
+        typer.Option(
+            "--as", metavar="NAME", help="What you call the inviter; else the card's name.", callback=composed
+        ),
     ] = None,
     via: Via = None,
     no_wait: NoWait = False,
@@ -58,6 +63,7 @@ def contact_add(
     be interrupted at any point, and goes on with the same command or with the next card.
     """
     text = _card_or_none(name_or_card)
+    name_or_card = str(composed(name_or_card))
     name = called if text is not None else name_or_card
     if name is not None:
         check_name("the name", name)
@@ -94,7 +100,7 @@ def contact_rekey(
     if via is not None:
         _meet_in_folder(opener, via, contact, rekey=True)
         return
-    text = None if card is None else card_text(card)
+    text = None if card is None else card_text(card, *_KINDS)
 
     def make(member: MemberState) -> Step:
         if text is not None:
@@ -106,10 +112,8 @@ def contact_rekey(
 
 def _card_or_none(name_or_card: str) -> str | None:
     """The text of a card, if the argument is one or names its file."""
-    if name_or_card.startswith(CARD_PREFIX) or name_or_card == STDIN or Path(name_or_card).is_file():
-        return card_text(name_or_card)
-    if "/" in name_or_card or "\\" in name_or_card:
-        return card_text(name_or_card)  # no name has these: it says that there is no such file
+    if is_card(name_or_card) or "/" in name_or_card or "\\" in name_or_card:  # no name has these
+        return card_text(name_or_card, *_KINDS)
     return None
 
 
@@ -230,7 +234,7 @@ def _state(contact: dict[str, Any]) -> str:
 @contact_app.command("rename")
 def contact_rename(
     name: ContactName,
-    new: Annotated[str, typer.Argument(metavar="NEW", help="The new name.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The new name.", callback=composed)],
     home: Home,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,

@@ -19,14 +19,15 @@ from ..clock import short_local_time
 from ..errors import RelayRefused, Unreachable, UsageError
 from ..keys import passphrase
 from ..keys.keystore import Secret
+from ..keys.memory import keep_out_of_dumps
 from ..member.fetching import Fetcher, FetchReport
 from ..member.inbox import Message
 from ..member.relay_sessions import RelaySessions
 from ..member.state import KEYSTORE_NAME, MemberState
-from ..text import count, printable
+from ..text import count, entry
 from . import attachments, progress
-from .options import Home, Json, PassphraseFile
-from .output import show
+from .options import Home, Json, PassphraseFile, composed
+from .output import show, terminal_columns
 from .talk import talk
 
 JITTER_SECONDS = 10
@@ -40,7 +41,9 @@ def register(app: typer.Typer) -> None:
 
 def inbox(
     home: Home,
-    contact: Annotated[str | None, typer.Argument(metavar="[CONTACT]", help="Only what came from this one.")] = None,
+    contact: Annotated[
+        str | None, typer.Argument(metavar="[CONTACT]", help="Only what came from this one.", callback=composed)
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until a new message is there.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Also what was shown before.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask the relay.")] = False,
@@ -54,14 +57,22 @@ def inbox(
     if wait and offline:
         raise UsageError("--wait and --offline do not go together", "leave one out")
 
+    if wait:
+        keep_out_of_dumps()
+
     async def reading() -> None:
         async with talk(home, passphrase_file) as by:
             report = await _new_messages(by, contact, wait, offline, everything)
             state = await by.state()
-        shown = [_Shown(message, state, save) for message in report.messages]
-        result = {"messages": [each.fields() for each in shown], "rounds": len(report.rounds)}
-        result |= {"rounds_expired": report.rounds_expired, "agent": isinstance(by, AgentLink)}
-        show(result, "\n".join([*(each.line() for each in shown), *_notes(report, everything)]), as_json)
+            shown = [_Shown(message, state, save) for message in report.messages]
+            result = {"messages": [each.fields() for each in shown], "rounds": len(report.rounds)}
+            result |= {"rounds_expired": report.rounds_expired, "agent": isinstance(by, AgentLink)}
+            show(result, "\n".join([*(each.line() for each in shown), *_notes(report, everything)]), as_json)
+            delivered = [each.message.place for each in shown if each.failure is None]
+            if delivered:  # only now: what could not be shown or saved is as new as before
+                await by.mark_read(delivered)
+        if len(delivered) < len(shown):
+            raise typer.Exit(UsageError.exit_code)
 
     asyncio.run(reading())
 
@@ -74,7 +85,7 @@ async def _new_messages(
     while True:
         if isinstance(by, Client) and not offline:
             await _fetch_into(by, report, patient=wait)
-        new = await by.inbox(contact, new=True)
+        new = await by.inbox(contact, new=True, take=False)
         if new or not wait:
             report.messages = await by.inbox(contact) if everything else new
             return report
@@ -104,31 +115,39 @@ async def _until_more(by: AgentLink | Client) -> None:
 
 
 class _Shown:
-    """A received message as it is shown; its file is written when it is made."""
+    """A received message as it is shown; its file is written when it is made. `failure` says why it could not be."""
 
     def __init__(self, message: Message, state: State, folder: Path | None) -> None:
-        self._message = message
+        self.message = message
+        self.failure: UsageError | None = None
         self._time = state.time_of(message.round)
-        self._saved = attachments.save(folder, message) if folder and message.file else None
+        self._saved: str | None = None
+        if folder and message.file is not None:
+            try:
+                self._saved = attachments.save(folder, message)
+            except UsageError as error:
+                self.failure = error
 
     def fields(self) -> dict[str, Any]:
-        fields = asdict(self._message)
+        fields = asdict(self.message)
         del fields["content"]
-        size = len(self._message.content) if self._message.file else None
-        return {**fields, "bytes": size, "time": self._time, "saved": self._saved}
+        size = len(self.message.content) if self.message.file is not None else None
+        failure = str(self.failure) if self.failure else None
+        return {**fields, "bytes": size, "time": self._time, "saved": self._saved, "not_saved": failure}
 
     def line(self) -> str:
-        return f"{short_local_time(self._time)} {message_line(self._message, self._saved)}"
+        where = f"not saved: {self.failure}" if self.failure else f"saved as {self._saved}" if self._saved else None
+        return message_line(self.message, f"{short_local_time(self._time)} ", where)
 
 
-def message_line(message: Message, saved: str | None = None) -> str:
-    """For people, without its time."""
+def message_line(message: Message, time_of_it: str = "", where: str | None = None) -> str:
+    """For people; `where` is what became of its file."""
     notes = "(this contact's device was restored from a backup) " if message.restored else ""
     notes += f"({count(message.lost, 'message')} lost) " if message.lost else ""
     if message.file is None:
-        return f"{message.contact}: {notes}{printable(message.text)}"
-    where = f"saved as {saved}" if saved else "tessera inbox --all --save DIR keeps it"
-    return f"{message.contact}: {notes}{attachments.described(message.file, len(message.content))}; {where}"
+        return entry(f"{time_of_it}{message.contact}: {notes}", message.text, terminal_columns())
+    where = where or "tessera inbox --all --save DIR keeps it"
+    return f"{time_of_it}{message.contact}: {notes}{attachments.described(message.file, len(message.content))}; {where}"
 
 
 def _notes(report: FetchReport, everything: bool) -> list[str]:
@@ -149,9 +168,11 @@ def fetch(
     as_json: Json = False,
 ) -> None:
     """Fetch what is new and show the messages and what was read."""
+    if follow:
+        keep_out_of_dumps()
     phrase = passphrase.secret_for(home / KEYSTORE_NAME, passphrase_file)
     if not follow:
-        _show_report(_fetch_once(home, phrase)[0], as_json)
+        _fetch_once(home, phrase, as_json, always=True)
         return
     while True:
         time.sleep(_follow_once(home, phrase, as_json))
@@ -160,21 +181,28 @@ def fetch(
 def _follow_once(home: Path, phrase: Secret, as_json: bool) -> float:
     """Fetch and show; seconds to wait. A relay that is away for a while does not end the following."""
     try:
-        report, wait_seconds = _fetch_once(home, phrase)
+        return _fetch_once(home, phrase, as_json, always=as_json)
     except (Unreachable, RelayRefused) as error:
         typer.echo(f"error: {error}", err=True)
         return JITTER_SECONDS
-    if as_json or report.messages:
-        _show_report(report, as_json)
-    return wait_seconds
 
 
-def _fetch_once(home: Path, phrase: Secret) -> tuple[FetchReport, float]:
-    """The report, and the seconds until some moment soon after the next round is sealed: not all come at once."""
+def _fetch_once(home: Path, phrase: Secret, as_json: bool, always: bool) -> float:
+    """Show what came, with `always` also if nothing did. The seconds until some moment soon after the next round is
+    sealed: not all come at once."""
     with MemberState.open(home, phrase) as member:
-        report = asyncio.run(Fetcher(member, RelaySessions(member)).fetch())
+        report = asyncio.run(Fetcher(member, RelaySessions(member)).fetch(take=False))
+        report.messages = member.inbox.unread()
         jitter = random.uniform(0.5, max(1.0, min(JITTER_SECONDS, member.federation.newest.round_seconds / 4)))
-        return report, member.seconds_to_next_round() + jitter
+        wait_seconds = member.seconds_to_next_round() + jitter
+        member.release()
+        if always or report.messages:
+            _show_report(report, as_json)
+        if report.messages:
+            member.reacquire()
+            member.inbox.mark_read(message.place for message in report.messages)
+            member.save()
+        return wait_seconds
 
 
 def _show_report(report: FetchReport, as_json: bool) -> None:

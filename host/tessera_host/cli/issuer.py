@@ -21,13 +21,16 @@ from ..errors import Unreachable, UsageError
 from ..issuer.files import answer
 from ..issuer.issuer import SERVICE_PORT
 from ..issuer.service import IssuerServer
+from ..keys.memory import keep_out_of_dumps
 from ..protocol.invitation import Invitation
-from .card_exchange import card_text, check_new_file
+from .card_exchange import check_new_file, given_text
 from .opening import open_issuer
-from .options import InvitationOut, IssuerArgument, Json, PassphraseFile, ReplyOut
+from .options import InvitationOut, IssuerArgument, Json, PassphraseFile, ReplyOut, composed
 from .output import show
 
-MemberName = Annotated[str, typer.Argument(metavar="NAME", help="The person, as everybody in the office knows them.")]
+MemberName = Annotated[
+    str, typer.Argument(metavar="NAME", help="The person, as everybody in the office knows them.", callback=composed)
+]
 
 
 def register(issuer_app: typer.Typer) -> None:
@@ -59,7 +62,9 @@ def issuer_service_(
 def issuer_invite(
     directory: IssuerArgument,
     name: MemberName,
-    relay: Annotated[str | None, typer.Option("--relay", help="Their home relay, if there are several.")] = None,
+    relay: Annotated[
+        str | None, typer.Option("--relay", help="Their home relay, if there are several.", callback=composed)
+    ] = None,
     days: Annotated[int, typer.Option("--days", help="How long the invitation can be used.")] = 7,
     out: InvitationOut = None,
     as_code: Annotated[bool, typer.Option("--qr", help="Show it as a QR code, too.")] = False,
@@ -90,16 +95,17 @@ def issuer_invite(
 
 
 def _show_code(card: str) -> None:
-    lines = qr.lines(card, shutil.get_terminal_size().columns)
-    typer.echo("\n".join(lines) if lines else "(This terminal is too narrow for the QR code.)")
+    lines = qr.lines(card, shutil.get_terminal_size().columns, encoding=sys.stdout.encoding)
+    typer.echo("\n".join(lines) if lines else "(This terminal is too narrow for the QR code, or lacks its characters.)")
 
 
 def _what_to_do(invitation: Invitation, place: str | None) -> str:
-    answer = " -o FILE, and brings you that file" if invitation.service is None else ""
+    file = f" {Path(place).name}" if place else ""  # as an argument it would stand in a shell's history
+    by_files, back = (" -o FILE", ", and brings you that file") if invitation.service is None else ("", "")
     return (
         f"Give it to {invitation.name} and to nobody else: until it is used, whoever has it can join in that name.\n"
         f"It works once, until {local_time(invitation.until)}. "
-        f"{invitation.name} types: tessera join {Path(place).name if place else 'INVITATION'}{answer}"
+        f"{invitation.name} types: tessera join{file}{by_files}{'' if file else ', pastes it when asked'}{back}"
     )
 
 
@@ -136,7 +142,7 @@ def issuer_answer(
 ) -> None:
     """Answer a file that a member made with `tessera join` or `tessera token renew`."""
     check_new_file(out)
-    text = card_text(file)
+    text = given_text(file)
     with open_issuer(directory, passphrase_file) as issuer:
         answered = answer(issuer, text)
         reply = answered.text(issuer)
@@ -161,6 +167,7 @@ def issuer_serve(
     as_json: Json = False,
 ) -> None:
     """Serve members who join and fetch tokens, until stopped. IT's other commands work meanwhile."""
+    keep_out_of_dumps()
     with open_issuer(directory, passphrase_file) as issuer:
         name, service = issuer.name, issuer.service
         server = IssuerServer(issuer)

@@ -22,11 +22,11 @@ from ..member import issuer_visit, joining, joining_files, token_exchange
 from ..member.issuer_visit import VisitReport
 from ..member.joining_files import FileStep
 from ..member.state import MemberState
-from ..protocol import card_files, cards
+from ..protocol import card_files, card_finding
 from ..protocol.invitation import Invitation
 from ..protocol.limits import check_name
 from ..text import count
-from .card_exchange import CARD_PREFIX, STDIN, card_text, check_new_file, deliver
+from .card_exchange import card_text, check_new_file, deliver, given_text, pasted
 from .opening import open_member
 from .options import (
     CardOut,
@@ -37,9 +37,11 @@ from .options import (
     Json,
     NextFileOut,
     PassphraseFile,
+    composed,
 )
 from .output import show
 
+INVITATION = "tessera:invitation:"
 VISITS = 3
 LONGEST_WAIT_SECONDS = 90  # a member waits for others at the issuer's service so long
 
@@ -47,6 +49,11 @@ WHO_SEES_WHAT = (
     "Your IT can see that you are a member, and how much access you fetched for which day. The access itself does not\n"
     "say whose it is: neither IT nor the relay, nor both together, can tell from it whom you write to, how often, or\n"
     "what. (Networks show addresses: a relay sees the one that you connect from, as every server does.)"
+)
+
+SEEN_BY_OTHERS = (
+    "An invitation on the command line can be seen by other users of this computer while the command runs, and stays "
+    "in your shell's history. Leave it out the next time: 'tessera join' asks for it, and 'tessera join -' reads it."
 )
 
 member_app = typer.Typer(help="Your identity, made without an invitation.", no_args_is_help=True)
@@ -69,8 +76,9 @@ def join(
         str | None,
         typer.Argument(
             metavar="INVITATION",
-            help="The invitation from IT: its file, '-' for standard input, or its text (other users of this computer "
-            "can see a text meanwhile). Without it you are asked. Joining by files: then what IT gave back.",
+            help="The invitation from IT: its file, or '-' for standard input. Without it you are asked to paste it. "
+            "(Its text works, too, but other users of this computer can see that meanwhile, and your shell keeps it.) "
+            "Joining by files: then what IT gave back.",
         ),
     ] = None,
     out: NextFileOut = None,
@@ -78,15 +86,18 @@ def join(
     as_json: Json = False,
 ) -> None:
     """Join your office with an invitation. Interrupted or failed: the same command goes on."""
+    desk = Desk(home, passphrase_file, as_json)
     text = _invitation_text(invitation)
     check_new_file(out)
     found, _ = card_files.read(text)
     if not found:
-        raise InvalidInput("this is not an invitation", "it is one line that begins with 'tessera:invitation:'")
-    if cards.decode(found[0]).kind == "invitation":
-        _join_with(Invitation.read(found[0]), Desk(home, passphrase_file, as_json), out)
-    else:
-        _go_on_with(text, Desk(home, passphrase_file, as_json), out)
+        raise InvalidInput("this is not an invitation", f"it is one line that begins with '{INVITATION}'")
+    if not any(card.startswith(INVITATION) for card in found):
+        _go_on_with(text, desk, out)
+        return
+    if invitation and card_finding.is_one(invitation):
+        desk.say(SEEN_BY_OTHERS)
+    _join_with(Invitation.read(card_finding.one(text, "invitation")), desk, out)
 
 
 @dataclass(frozen=True)
@@ -107,10 +118,9 @@ def _invitation_text(given: str | None) -> str:
     if given is None:
         if not sys.stdin.isatty():
             raise UsageError("there is no invitation", "name its file: tessera join FILE; '-' reads standard input")
-        given = typer.prompt("Paste the invitation (or a file name)", prompt_suffix=": ").strip()
-    if given != STDIN and not given.startswith((CARD_PREFIX, card_files.MARK)):
-        return files.read_text(Path(given))
-    return card_text(given)
+        first = typer.prompt("Paste the invitation (or a file name)", prompt_suffix=": ").strip()
+        return pasted(first, lambda prompt: input(prompt).strip())
+    return given_text(given)
 
 
 def _join_with(invitation: Invitation, desk: Desk, out: Path | None) -> None:
@@ -231,7 +241,7 @@ def _deliver_step(member: MemberState, step: FileStep, desk: Desk, out: Path | N
 
 @member_app.command("new")
 def member_new(
-    name: Annotated[str, typer.Argument(help="How contacts and IT know you.")],
+    name: Annotated[str, typer.Argument(help="How contacts and IT know you.", callback=composed)],
     federation: FederationCard,
     home: Home,
     out: CardOut = None,
@@ -242,7 +252,7 @@ def member_new(
     check_name("the name", name)
 
     def make() -> tuple[str, dict[str, Any], str]:
-        federation_card = card_text(federation)
+        federation_card = card_text(federation, "federation")
         phrase = passphrase.obtain(passphrase_file, confirm=True)
         with MemberState.create(home, name, federation_card, phrase) as member:
             result = {"name": name, "key": member.identity.key, "federation": member.federation.name}

@@ -18,8 +18,8 @@ from ..errors import IntegrityError, InvalidInput, NotPermitted, TesseraError, U
 from ..member import address_book, meeting
 from ..member.meeting import ANSWER, CONFIRM, INVITE, Step
 from ..member.state import MemberState
-from ..protocol import cards
-from .card_exchange import CARD_PREFIX
+from ..protocol import card_finding, cards
+from .card_exchange import pasted
 
 OpenMember = Callable[[], AbstractContextManager[MemberState]]
 
@@ -64,7 +64,8 @@ def _show_card(step: Step) -> None:
     assert step.card is not None
     say(f"{_TITLES[str(step.kind)]} {step.name}. Have the code scanned, or copy the line to {step.name}:")
     say()
-    for line in qr.lines(step.card, columns=shutil.get_terminal_size().columns - 1):
+    columns = shutil.get_terminal_size().columns - 1
+    for line in qr.lines(step.card, columns, encoding=sys.stdout.encoding):
         say(line)
     say()
     say(step.card)
@@ -82,31 +83,11 @@ def _next_step(open_member: OpenMember, step: Step) -> Step:
             say("Nothing was pasted. Ctrl-C ends this; the same command goes on later.")
             continue
         try:
-            text = _whole_card(typed)
+            text = card_finding.one(pasted(typed, ask), str(step.awaits))
             with open_member() as member:
                 return meeting.take(member, text, step.name)
         except (InvalidInput, UsageError, NotPermitted) as error:
             typer.echo(f"error: {error}", err=True)
-
-
-def _whole_card(typed: str) -> str:
-    """The card in a line, in a file, or in several lines as a mail program breaks it."""
-    if not typed.startswith(CARD_PREFIX):
-        return files.read_text(Path(typed.strip("'\"")).expanduser())
-    while not _is_whole(typed):
-        rest = ask("The card is not whole yet. Paste the rest of it, or press Enter to begin again: ")
-        if not rest:
-            break
-        typed += rest
-    return typed
-
-
-def _is_whole(text: str) -> bool:
-    try:
-        cards.decode(text)
-    except InvalidInput:
-        return False
-    return True
 
 
 def compare(open_member: OpenMember, name: str) -> None:
@@ -240,7 +221,7 @@ class Folder:
 def _card_in(path: Path) -> str | None:
     """None if there is no such file, or not all of it yet."""
     try:
-        text = files.read_text(path)
+        text = card_finding.one(files.read_text(path))
         cards.decode(text)
     except TesseraError:
         return None

@@ -42,6 +42,7 @@ from .options import (
     PassphraseFile,
     PlanOut,
     RelayName,
+    composed,
 )
 from .output import show
 
@@ -152,7 +153,7 @@ def issuer_admit(
     directory: IssuerArgument, card: CardIn, passphrase_file: PassphraseFile = None, as_json: Json = False
 ) -> None:
     """Put the owner of a member card on the roster. Make sure first that the card is that person's."""
-    text = card_text(card)
+    text = card_text(card, "member")
     with open_issuer(directory, passphrase_file) as issuer:
         name = issuer.admit(text)
         count, most = len(issuer.roster), issuer.parameters.members
@@ -166,7 +167,7 @@ def issuer_admit(
 @issuer_app.command("remove")
 def issuer_remove(
     directory: IssuerArgument,
-    name: Annotated[str, typer.Argument(help="Name on the roster.")],
+    name: Annotated[str, typer.Argument(help="Name on the roster.", callback=composed)],
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
@@ -289,7 +290,7 @@ def relay_status_(
     as_json: Json = False,
 ) -> None:
     """Ask a relay over the network how it does: code, uptime, parameters, round. Public figures, no token needed."""
-    known = Federation(read_card(card_text(federation)))
+    known = Federation(read_card(card_text(federation, "federation")))
     found = asyncio.run(status.ask(known, known.relay_named(name)))
     remarks = status.remarks(found, known, known.round_at(unix_now()))
     rows = [

@@ -3,12 +3,19 @@
 Owns no behaviour. What only the commands of one module take stands there.
 """
 
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from .. import config
+
+
+def composed(name: str | None) -> str | None:
+    """A name in the one spelling that is kept: keyboards and file systems write an accent apart from its letter."""
+    return None if name is None else unicodedata.normalize("NFC", name)
+
 
 # -- for everybody
 
@@ -50,8 +57,10 @@ Home = Annotated[
         default_factory=lambda: config.home(),
     ),
 ]
-HomeRelay = Annotated[str | None, typer.Option("--relay", help="Name of the relay; the home relay if not given.")]
-ContactName = Annotated[str, typer.Argument(metavar="CONTACT", help="Name of the contact.")]
+HomeRelay = Annotated[
+    str | None, typer.Option("--relay", help="Name of the relay; the home relay if not given.", callback=composed)
+]
+ContactName = Annotated[str, typer.Argument(metavar="CONTACT", help="Name of the contact.", callback=composed)]
 NewPassphrase = Annotated[
     bool, typer.Option("--new-passphrase", help="Choose another passphrase; it is asked for twice.")
 ]
@@ -62,8 +71,10 @@ IssuerArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The issuer'
 IssuerDirectory = Annotated[
     Path, typer.Option("--issuer", envvar="TESSERA_ISSUER", help="The issuer's directory, with the inventory.")
 ]
-RelayName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the relay.")]
-PluggedInRelay = Annotated[str | None, typer.Option("--relay", help="Name of the relay that is plugged in.")]
+RelayName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the relay.", callback=composed)]
+PluggedInRelay = Annotated[
+    str | None, typer.Option("--relay", help="Name of the relay that is plugged in.", callback=composed)
+]
 Place = Annotated[
     str | None, typer.Option("--port", help="The board's serial port or BOOTSEL volume, if there are several.")
 ]

@@ -1,14 +1,44 @@
 """What a command shows: plain text for people, or with --json exactly one JSON object, on standard output."""
 
+import io
 import json
+import shutil
+import sys
 from typing import Any
 
 import typer
 
+from ..errors import UsageError
+
+
+class ReaderGone(Exception):
+    """Whoever read the output has ended: that is no failure of the command."""
+
 
 def show(result: dict[str, Any], text: str, as_json: bool) -> None:
-    """Print the result of a command: `result` as JSON (bytes as hex), or `text`."""
-    typer.echo(json.dumps(result, default=_hex) if as_json else text)
+    """Print the result of a command: `result` as JSON (bytes as hex), or `text`. It is out when this returns. Raises
+    UsageError if it cannot be written; ReaderGone."""
+    try:
+        typer.echo(json.dumps(result, default=_hex) if as_json else text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # which typer would make an exit code of its own of
+        raise ReaderGone from None
+    except OSError as error:
+        raise UsageError(
+            f"the output cannot be written: {error.strerror}", "make room, or write it elsewhere"
+        ) from None
+
+
+def terminal_columns() -> int | None:
+    """None if standard output is no terminal, and nobody breaks its lines."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def show_every_character() -> None:
+    """On a console of few characters (cp1252) or of another encoding, the others are shown by their codes."""
+    for stream in (sys.stdout, sys.stderr, sys.stdin):  # of what is typed, too: it is then no name that there is
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _hex(value: Any) -> str:

@@ -12,17 +12,17 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import duration
+from .. import duration, files
 from ..agent.client import Client
 from ..agent.interface import Contact, State, Talk
 from ..agent.link import AgentLink
 from ..clock import short_local_time
 from ..errors import Interrupted, InvalidInput, TesseraError, UsageError
 from ..member.history import POSTED, Sent
-from ..text import count, printable
+from ..text import count, entry
 from . import attachments, progress
-from .options import ContactName, Home, Json, PassphraseFile
-from .output import show
+from .options import ContactName, Home, Json, PassphraseFile, composed
+from .output import show, terminal_columns
 from .talk import first_moment, talk
 
 AtOnce = Annotated[
@@ -111,23 +111,28 @@ def _outgoing(text: str | None, file: Path | None, attach: Path | None) -> str |
     if attach is not None:
         return attachments.read(attach)
     if text is not None:
-        return text
-    return _decoded(file.read_bytes) if file is not None else _decoded(_piped)
+        return _checked(lambda: text)
+    if file is not None:
+        return _checked(lambda: files.decoded(file.read_bytes()))
+    return _checked(_piped)
 
 
-def _piped() -> bytes:
+def _piped() -> str:
     if sys.stdin.isatty():
         typer.echo("Type the message; end it with Ctrl-D on a line of its own.", err=True)
-    return sys.stdin.buffer.read().removesuffix(b"\n")
+    return files.decoded(sys.stdin.buffer.read()).removesuffix("\n").removesuffix("\r")
 
 
-def _decoded(read: Callable[[], bytes]) -> str:
+def _checked(read: Callable[[], str]) -> str:
+    """A text that another computer can read: UTF-8, and so no bytes of a command line that are not."""
     try:
-        return read().decode()
+        text = read()
+        text.encode()
     except OSError as error:
         raise InvalidInput(f"the message cannot be read: {error.strerror}", "check the file's name") from None
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise InvalidInput("the message is not UTF-8 text", "send it as a file, with --attach") from None
+    return text
 
 
 def _note(text: str) -> None:
@@ -212,7 +217,9 @@ def resend(
 
 def sent(
     home: Home,
-    contact: Annotated[str | None, typer.Argument(metavar="[CONTACT]", help="Only what was sent to this one.")] = None,
+    contact: Annotated[
+        str | None, typer.Argument(metavar="[CONTACT]", help="Only what was sent to this one.", callback=composed)
+    ] = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
@@ -221,14 +228,15 @@ def sent(
     async def listing() -> None:
         async with talk(home, passphrase_file) as by:
             entries, state = await by.sent(contact), await by.state()
-        result = [{**asdict(entry), "state": entry.state, "parts": entry.parts} for entry in entries]
-        lines = [_sent_line(entry, state) for entry in entries]
+        result = [{**asdict(one), "state": one.state, "parts": one.parts} for one in entries]
+        lines = [_sent_line(one, state) for one in entries]
         show({"sent": result}, "\n".join(lines) or "nothing sent yet", as_json)
 
     asyncio.run(listing())
 
 
-def _sent_line(entry: Sent, state: State) -> str:
-    what = attachments.described(entry.file, entry.bytes) if entry.file else printable(entry.text)
-    posted = f" ({short_local_time(state.time_of(entry.rounds[-1]))})" if entry.rounds[-1] is not None else ""
-    return f"{short_local_time(entry.queued)} to {entry.contact}: {what}\n    {entry.describe()}{posted}"
+def _sent_line(one: Sent, state: State) -> str:
+    head = f"{short_local_time(one.queued)} to {one.contact}: "
+    file = None if one.file is None else head + attachments.described(one.file, one.bytes)
+    posted = f" ({short_local_time(state.time_of(one.rounds[-1]))})" if one.rounds[-1] is not None else ""
+    return f"{file or entry(head, one.text, terminal_columns())}\n    {one.describe()}{posted}"

@@ -19,6 +19,7 @@ from tessera.server import Server, Timing
 
 from ..errors import TesseraError, Unreachable
 from ..issuer import organisation
+from ..keys.memory import keep_out_of_dumps
 from ..planning import plan
 from ..relay import gateway
 from ..relay.gateway import Gateway
@@ -56,6 +57,7 @@ def serve(
         )
         organisation.make(storage, choice, "Organisation", port)
         typer.echo(f"Made an organisation in {storage}. Move issuer and passphrase to another machine.", err=True)
+    keep_out_of_dumps()
     directory = storage if gateway.is_relay(storage) else storage / organisation.RELAY
     gateway.check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)
     opened = gateway.open_gateway(directory)
@@ -63,20 +65,21 @@ def serve(
         asyncio.run(_until_stopped(opened, host, port, as_json))
     except Error as fault:
         raise TesseraError(f"the relay stopped: {fault}", "its records are kept; look at the storage") from None
-    except OSError as error:
-        hint = "another program uses the port, or the address is not this computer's: use --port or --host"
-        raise Unreachable(f"cannot listen at {host}:{port}: {error.strerror}", hint) from None
     finally:
         opened.database.close()
 
 
 async def _until_stopped(opened: Gateway, host: str, port: int, as_json: bool) -> None:
-    """Serve until SIGINT or SIGTERM."""
+    """Serve until SIGINT or SIGTERM. Raises Unreachable if it cannot begin, TesseraError if it cannot go on."""
+    listening = False
 
     def ready() -> None:
-        lines = announcement.announcement(opened.relay, f"{host}:{port}")
+        nonlocal listening
+        listening = True
+        where = announcement.address(host, port)
+        lines = announcement.announcement(opened.relay, where)
         runtime = announcement.runtime_name()
-        typer.echo(json.dumps({"serving": f"{host}:{port}", "runtime": runtime}) if as_json else "\n".join(lines))
+        typer.echo(json.dumps({"serving": where, "runtime": runtime}) if as_json else "\n".join(lines))
         if not as_json:
             typer.echo(announcement.READY)
 
@@ -90,5 +93,11 @@ async def _until_stopped(opened: Gateway, host: str, port: int, as_json: bool) -
         await serving
     except asyncio.CancelledError:
         pass
+    except OSError as error:
+        if listening:
+            hint = "make room, and start it again: what it acknowledged is kept"
+            raise TesseraError(f"the relay stopped, its storage cannot be written: {error.strerror}", hint) from None
+        hint = "another program uses the port, or the address is not this computer's: use --port or --host"
+        raise Unreachable(f"cannot listen at {announcement.address(host, port)}: {error.strerror}", hint) from None
     finally:
         clock.cancel()

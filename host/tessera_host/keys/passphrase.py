@@ -10,7 +10,7 @@ import unicodedata
 import warnings
 from pathlib import Path
 
-from .. import config
+from .. import config, files
 from ..errors import UsageError
 from . import unlocking
 from .keystore import Secret, missing
@@ -66,7 +66,7 @@ def _file(path_option: Path | None) -> Path | None:
 def _from_file(path: Path) -> str:
     """The first line of the file; a line break at its end is not part of it."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = files.decoded(path.read_bytes()).splitlines()
     except OSError as error:
         raise UsageError(f"the passphrase file {path} cannot be read: {error.strerror}", "check its name") from None
     except UnicodeDecodeError:
@@ -87,6 +87,8 @@ def _prompt(text: str) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("error", getpass.GetPassWarning)
             return getpass.getpass(text)
+    except UnicodeDecodeError:
+        raise UsageError("what was typed is not UTF-8 text", "look at how this terminal is set") from None
     except (getpass.GetPassWarning, EOFError, OSError):
         raise UsageError(
             "there is no terminal to ask for the passphrase on", f"give --passphrase-file or set {ENVIRONMENT}"

@@ -8,7 +8,6 @@ against others and against a disk that is read later, not against those.
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import subprocess
 import sys
@@ -21,11 +20,11 @@ from ..errors import TesseraError, Unreachable
 from . import local_socket
 from .keystore import DerivedKey, salt_of
 from .local_socket import Connection
+from .memory import keep_out_of_dumps
 
 START_SECONDS = 15.0
 START_POLL_SECONDS = 0.05
 LOOK_SECONDS = 1.0
-PR_SET_DUMPABLE = 4
 
 
 def address() -> Path:
@@ -153,17 +152,6 @@ async def serve(path: Path, keys: Keys, look_seconds: float = LOOK_SECONDS) -> N
                 await asyncio.wait_for(asked.wait(), look_seconds)
             asked.clear()
             keys.forget_old()
-
-
-def keep_out_of_dumps() -> None:
-    """No core dump of this process, and no other process reads its memory, where the system can do that."""
-    if sys.platform == "win32":
-        return
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def main() -> None:

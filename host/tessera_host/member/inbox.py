@@ -5,6 +5,7 @@ is `fetching`'s. Senders post in order and wait for each acknowledgement, and a 
 is missing when a later message has a part in a round already read will not come any more, and is reported as lost.
 """
 
+import codecs
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from ..protocol import records
 from ..protocol.federation import Federation
 from ..protocol.records import Step
 from .schema import Contact, InboxState, Incoming, Received, Stored
+
+CONTINUED_BYTES = 1 << 16  # of a text whose end is not there yet
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,14 @@ class Message:
     file: str | None = None
     content: bytes = b""
     restored: bool = False
+
+    @property
+    def place(self) -> "Place":
+        """What it is known by. A text without its end and the file after it share theirs: they come together."""
+        return self.contact, self.message, self.round
+
+
+Place = tuple[str, int, int]  # contact, message, round
 
 
 @dataclass(frozen=True)
@@ -133,6 +144,8 @@ class Inbox:
             received.text += _joined(message)
             if message.kind == records.TEXT:
                 self._store_text(name, received, round_)
+            elif len(received.text) >= CONTINUED_BYTES:
+                self._store_so_far(name, received, round_)
         received.resync = False
         del received.parts[received.next]
         received.next += 1
@@ -160,6 +173,13 @@ class Inbox:
         text = received.text.decode(errors="replace")
         received.text = b""
         self._store(name, received, round_, text)
+
+    def _store_so_far(self, name: str, received: Received, round_: int) -> None:
+        """A text that goes on for ever would fill the keystore, unseen: it is read as it comes."""
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        text = decoder.decode(received.text)
+        self._store(name, received, round_, text)
+        received.text = decoder.getstate()[0]  # the first bytes of a character
 
     def _store_file(self, name: str, received: Received, data: bytes, round_: int) -> None:
         if received.text:  # its end never came
@@ -200,12 +220,21 @@ class Inbox:
         """All that is kept, oldest first."""
         return [_message(entry) for entry in self._state.messages]
 
+    def unread(self, contact: str | None = None) -> list[Message]:
+        """What was not given out before, of one contact or of all."""
+        return [_message(entry) for entry in self._state.messages if entry.unread and contact in (None, entry.contact)]
+
+    def mark_read(self, places: Iterable[Place]) -> None:
+        """These were given out: whoever was to read them has them."""
+        given_out = set(places)
+        for entry in self._state.messages:
+            entry.unread &= (entry.contact, entry.message, entry.round) not in given_out
+
     def take_unread(self, contact: str | None = None) -> list[Message]:
-        """What was not given out before, of one contact or of all. To be saved before it is shown."""
-        unread = [entry for entry in self._state.messages if entry.unread and contact in (None, entry.contact)]
-        for entry in unread:
-            entry.unread = False
-        return [_message(entry) for entry in unread]
+        """What was not given out before, and is now. To be saved before it is given out."""
+        taken = self.unread(contact)
+        self.mark_read(message.place for message in taken)
+        return taken
 
 
 def _joined(message: Incoming) -> bytes:

@@ -17,6 +17,7 @@ from tessera.errors import BadFrame
 from ..errors import IntegrityError, TesseraError, Unreachable
 from . import blind
 
+NEXT_ADDRESS_SECONDS = 0.25  # a name may have several, and the first may be silent for minutes (RFC 8305 §5)
 TIMEOUT_SECONDS = 60.0  # a handshake on the slowest board, behind three others
 CLOSE_SECONDS = 1.0  # for what was not sent yet; nobody waits for an answer to it
 
@@ -51,7 +52,7 @@ class EncryptedConnection:
     async def _connect(cls, host: str, port: int, handshake: Callable[[bytes], Side], timeout_seconds: float) -> Self:
         try:
             async with asyncio.timeout(timeout_seconds):
-                reader, writer = await asyncio.open_connection(host, port)
+                reader, writer = await asyncio.open_connection(host, port, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS)
         except (OSError, TimeoutError) as error:
             raise Unreachable(
                 f"{cls.peer} at {host} port {port} cannot be reached: {_reason(error)}",

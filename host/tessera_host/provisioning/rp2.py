@@ -104,8 +104,9 @@ def copy(folder: Path, content: bytes, advance: Advance) -> None:
                 os.fsync(file.fileno())
                 advance(sent, len(content))
     except OSError as error:
-        # After the last block the board restarts and takes the volume with it, before the file is closed.
-        if sent == len(content) and not folder_is_there(folder):
+        # After the last block the board restarts and takes the volume with it, before the file is closed; what the
+        # system has read of the volume can be read for a while longer.
+        if sent == len(content) and _is_gone(folder):
             return
         raise _why_not_written(folder, sent, len(content), error) from None
     _compare(path, content)
@@ -143,8 +144,15 @@ def folder_is_there(folder: Path) -> bool:
 
 def _wait_until_gone(folder: Path) -> None:
     """The ROM restarts into the image when it has all of it."""
+    if not _is_gone(folder):
+        raise BoardSilent("the board did not restart after the image was copied", SAFE)
+
+
+def _is_gone(folder: Path) -> bool:
+    """Whether the volume goes away within the time that a restart takes."""
     end = time.monotonic() + _GONE_SECONDS
     while folder_is_there(folder):
         if time.monotonic() > end:
-            raise BoardSilent("the board did not restart after the image was copied", SAFE)
+            return False
         time.sleep(0.1)
+    return True

@@ -4,6 +4,7 @@ Owns the database. The manners are those of NOR flash, so the relay core is the 
 erase sets a whole sector. Every program is durable when it returns; an erase is as good as the file system lets it be.
 """
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,19 +81,26 @@ class SqliteDevice:
             self._erase(argument)
         return 0
 
+    def _execute(self, statement: str, values: tuple[str | int | bytes, ...] = ()) -> sqlite3.Cursor:
+        """What a block device raises: OSError, if the disk is full or broken."""
+        try:
+            return self._connection.execute(statement, values)
+        except sqlite3.OperationalError as error:
+            raise OSError(errno.EIO, str(error)) from None
+
     def _page(self, number: int) -> bytes:
         query = "SELECT data FROM page WHERE region = ? AND number = ?"
-        row = self._connection.execute(query, (self._name, number)).fetchone()
+        row = self._execute(query, (self._name, number)).fetchone()
         return BLANK_PAGE if row is None else bytes(row[0])
 
     def _program(self, number: int, data: bytes) -> None:
         old = int.from_bytes(self._page(number), "big")
         programmed = (old & int.from_bytes(data, "big")).to_bytes(PAGE_BYTES, "big")
-        self._connection.execute("INSERT OR REPLACE INTO page VALUES (?, ?, ?)", (self._name, number, programmed))
+        self._execute("INSERT OR REPLACE INTO page VALUES (?, ?, ?)", (self._name, number, programmed))
 
     def _erase(self, sector: int) -> None:
         pages = (self._name, sector * PAGES_PER_SECTOR, (sector + 1) * PAGES_PER_SECTOR)
-        self._connection.execute("DELETE FROM page WHERE region = ? AND number >= ? AND number < ?", pages)
+        self._execute("DELETE FROM page WHERE region = ? AND number >= ? AND number < ?", pages)
         if not self._connection.in_transaction:
             # The log of changes would keep what was erased: write it back and cut it off.
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._execute("PRAGMA wal_checkpoint(TRUNCATE)")

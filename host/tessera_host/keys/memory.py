@@ -1,0 +1,18 @@
+"""What others on this computer could see of a process that holds keys in its memory: kept from them."""
+
+import ctypes
+import sys
+
+_PR_SET_DUMPABLE = 4
+
+
+def keep_out_of_dumps() -> None:
+    """No core dump of this process, and no other process reads its memory, where the system can do that. For whatever
+    holds keys for longer than a command takes."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
