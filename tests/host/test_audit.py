@@ -1,5 +1,6 @@
 """The audit of a relay's ledger: what holds, and that everything that does not is found and said."""
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,7 @@ from tessera_host.audit import audit, verify
 from tessera_host.audit.archive import AuditArchive
 from tessera_host.audit.verify import Firmware, LedgerAudit
 from tessera_host.errors import IntegrityError, InvalidInput
-from tessera_host.protocol import parameter_sets
+from tessera_host.protocol import blind, parameter_sets
 from tessera_host.protocol.relay_connection import ErrorFrame, Info
 from tessera_host.relay import ledger as relay_ledger
 from tests.support.fake_federation import EPOCH_ROUNDS
@@ -62,7 +63,7 @@ def test_a_whole_chain_is_verified_and_says_nothing_else(desk, ledger):
     found = desk.judge(ledger.chain(range(2, 9)), 9)
     assert found.holds and found.findings == [] and found.missing == []
     assert found.verified == [2, 3, 4, 5, 6, 7, 8]
-    assert found.serials() == [(1, found.verified)]
+    assert found.parameter_digests() == [(ledger.parameters.digest, found.verified)]
     assert [each.rounds_sealed for each in found.epochs] == [EPOCH_ROUNDS] * 7
 
 
@@ -182,14 +183,67 @@ def test_a_clock_that_is_off_is_a_remark(desk, ledger):
 
 
 def test_a_parameter_change_is_shown_with_what_changed(desk, ledger):
-    shown = ledger.chain(range(2))
+    shown, before = ledger.chain(range(2)), ledger.parameters.digest
     changed = table_fields(Fraction("0.2"), Fraction("1e-6"))
     ledger.parameters = ledger.make_set(2, first_epoch=2, members=60, buckets=2, **changed)
     found = desk.judge(shown | ledger.chain(range(2, 4)), 4)
-    assert found.holds and found.serials() == [(1, [0, 1]), (2, [2, 3])]
+    assert found.holds and found.parameter_digests() == [(before, [0, 1]), (ledger.parameters.digest, [2, 3])]
     (finding,) = found.findings
     assert "from epoch 2 on other parameters govern (serial 1 → 2)" in finding.text
     assert "ε (millionths) 100000 → 200000" in finding.text and "members 40 → 60" in finding.text
+
+
+def test_two_signed_sets_of_one_serial_are_a_finding_against_the_issuer(tmp_path, ledger):
+    """Members were promised ε = 0.1, the relay runs ε = 3, and the root key signed either."""
+    told = ledger.federation.parameters = ledger.make_set(2, first_epoch=2)
+    first = tmp_path / "first.tpr"
+    first.write_bytes(ledger.parameters.blob)
+    shown = ledger.chain(range(2))
+    ledger.parameters = ledger.make_set(2, first_epoch=2, **table_fields(Fraction(3), Fraction("1e-6")))
+    desk = Desk(tmp_path, ledger, [first])
+    gathered = desk.gathered()
+    answers = ledger.answers(shown | ledger.chain(range(2, 4)), 4)
+    found = audit.judge(gathered, ledger.relay(), answers, answers.open_round)
+    assert found.verified == [0, 1]
+    assert "2 sets of serial 2, and epochs 2 to 3 had one" in broken(found)
+    (against,) = verify.issuer_findings(gathered.sets)
+    assert against.broken and "2 different sets of serial 2" in against.text
+    assert "ε (millionths)" in against.text and "100000" in against.text and "3000000" in against.text
+    assert all(each.digest.hex()[:16] in against.text for each in (told, ledger.parameters))
+    # The archive tells it for ever, whatever the relay shows later.
+    ledger.parameters = ledger.federation.parameters
+    assert verify.issuer_findings(Desk(tmp_path, ledger).gathered().sets) == [against]
+
+
+def test_sets_that_differ_in_what_no_member_is_promised_contradict_each_other_too(tmp_path, ledger):
+    """One of them lists a relay that the other does not know."""
+    secret = blind.even_secret(blind.random_scalar())
+    relays = [*ledger.parameters.relays, (curve.public(secret), curve.public(secret)[1:])]
+    twin = ledger.make_set(1, members=40, buckets=2, relays=relays)
+    path = tmp_path / "twin.tpr"
+    path.write_bytes(twin.blob)
+    (against,) = verify.issuer_findings(Desk(tmp_path, ledger, [path]).gathered().sets)
+    assert "differ in nothing that members are promised" in against.text
+
+
+def test_a_set_signed_once_more_is_the_same_set(tmp_path, ledger):
+    again = ledger.parameters.blob[:-64] + curve.sign(ledger.federation.root, ledger.parameters.digest, b"\1" * 32)
+    assert again != ledger.parameters.blob
+    path = tmp_path / "again.tpr"
+    path.write_bytes(again)
+    assert verify.issuer_findings(Desk(tmp_path, ledger, [path]).gathered().sets) == []
+
+
+def test_what_one_relay_shows_is_held_against_what_another_does(desk, ledger):
+    """Each is believed alone; together they are a contradiction, whichever is judged first."""
+    twin = ledger.make_set(1, **table_fields(Fraction(3), Fraction("1e-6")))
+    answers = ledger.answers(ledger.chain(range(2)), 2)
+    other = replace(answers, parameters=twin.blob)
+    gathered = desk.gathered()
+    for each in (answers, other):
+        audit.learn(gathered, each)
+    assert not audit.judge(gathered, ledger.relay(), answers, answers.open_round).holds
+    audit.learn(gathered, replace(answers, parameters=b"nothing"))  # is for judge to say
 
 
 def test_old_parameters_come_from_files_and_then_from_the_archive(tmp_path, ledger):

@@ -14,11 +14,12 @@ from tessera_host import config
 from tessera_host.agent.client import Client, default_home
 from tessera_host.cli import progress
 from tessera_host.errors import InvalidInput, TesseraError, UsageError, WrongPassphrase
+from tessera_host.keys.keystore import Keystore
 from tessera_host.member import composing
 from tessera_host.member.history import Sent
 from tessera_host.member.pacing import DAY, ROUND, Wait
 from tessera_host.member.sending import Posted
-from tessera_host.member.state import MemberState
+from tessera_host.member.state import KEYSTORE_NAME, KIND, MemberState
 from tessera_host.protocol.records import Part
 from tests.patience import PATIENCE_SECONDS
 from tests.support.fake_federation import EPOCH_ROUNDS, PASSPHRASE, ROUND_SECONDS
@@ -148,6 +149,17 @@ async def test_a_client_is_opened_with_a_passphrase(pair: Pair) -> None:
         assert [contact.name for contact in await client.contacts()] == ["Bob"]
     with pytest.raises(WrongPassphrase):
         await Client.open(pair.office.home("Ann"), "another")
+
+
+async def test_opening_that_is_cancelled_leaves_the_keystore_free(pair: Pair) -> None:
+    await pair.ann.close()
+    home = pair.office.home("Ann")
+    opening = asyncio.create_task(Client.open(home, PASSPHRASE))
+    await asyncio.sleep(0)  # its thread begins
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    Keystore.open(home / KEYSTORE_NAME, PASSPHRASE, KIND, 0).close()
 
 
 def test_the_home_is_the_commands_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

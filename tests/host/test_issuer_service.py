@@ -3,8 +3,11 @@
 import asyncio
 import secrets
 import struct
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,9 +26,11 @@ from tessera_host.errors import (
     UsageError,
 )
 from tessera_host.issuer.issuer import Issuer
-from tessera_host.issuer.service import IssuerServer
+from tessera_host.issuer.service import IssuerServer, _Line
+from tessera_host.issuer.standing import Room
 from tessera_host.keys import keystore as keystore_module
 from tessera_host.member import token_exchange
+from tessera_host.member.state import MemberState
 from tessera_host.protocol import blind, cards, issuer_frames
 from tests.patience import PATIENCE_SECONDS
 from tests.support.issuer_office import PASSPHRASE, PLAN, Office
@@ -148,7 +153,6 @@ async def test_while_a_command_has_the_keystore_members_are_asked_to_come_back(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keystore_module, "LOCK_WAIT_SECONDS", 0.0)
-    monkeypatch.setattr(keystore_module.Keystore.reacquire, "__defaults__", (0.0,))
     async with office.serving(), await office.connect() as connection:
         with office.it(), pytest.raises(TryLater) as caught:
             await connection.federation()
@@ -206,14 +210,25 @@ async def ended(reader: asyncio.StreamReader) -> bool:
 async def test_who_does_not_hold_the_access_key_hears_nothing_and_costs_no_curve_work(
     office: Office, monkeypatch: pytest.MonkeyPatch, hello: bytes
 ) -> None:
+    responded: list[Any] = []  # what a task of the service raises, no test sees
+    respond = channel.respond
+
+    def counted(*arguments: Any) -> Any:
+        responded.append(arguments)
+        return respond(*arguments)
+
+    monkeypatch.setattr(channel, "respond", counted)
     async with office.serving():
-        monkeypatch.setattr(channel, "respond", lambda *_: pytest.fail("curve work for a stranger"))
         reader, writer, _ = await raw(office)
         writer.write(hello)
         assert await ended(reader)
         writer.close()
         with pytest.raises(Unreachable, match="closed the connection at the handshake"):
             await office.connect(access_key=bytes(32))
+        assert responded == []
+        async with await office.connect() as connection:
+            assert await connection.federation() == office.card
+        assert len(responded) == 1
 
 
 async def test_another_service_in_its_place_is_noticed(office: Office) -> None:
@@ -280,20 +295,220 @@ async def test_who_says_nothing_is_closed_and_so_is_who_stays_too_long(office: O
         await connection.close()
 
 
-async def test_strangers_make_room_for_strangers_and_never_for_members(office: Office) -> None:
-    async with office.serving(strangers=2, sessions=2):
+async def test_strangers_make_room_for_strangers_and_guests_for_guests_and_never_members_for_either(
+    office: Office,
+) -> None:
+    request = request_of(office)
+    async with office.serving(strangers=2, guests=2):
         members = [await office.connect(), await office.connect()]
+        for member in members:
+            await member.issue(request)
         waiting = [await raw(office) for _ in range(3)]
         assert await ended(waiting[0][0])
+        guests = [await office.connect() for _ in range(3)]
         with pytest.raises(Unreachable):
-            await (await office.connect()).federation()
-        for member in members:
-            assert await member.federation() == office.card
-            await member.close()
+            await guests[0].federation()
+        for one in (*guests[1:], *members):
+            assert await one.federation() == office.card
+            await one.close()
         for _, writer, _ in waiting:
             writer.close()
         async with await office.connect() as connection:
             assert await connection.federation() == office.card
+
+
+def request_of(office: Office) -> str:
+    """The same card gets the same offer, on as many connections as there are."""
+    return office.member.wallet.request(1, [office.federation.home.key], office.member.now())
+
+
+def admitted(office: Office, name: str) -> MemberState:
+    member = office.create(name)
+    with office.it() as issuer:
+        issuer.admit(member.card())
+    return member
+
+
+async def test_who_was_removed_does_not_keep_members_out_however_many_connections_it_has(office: Office) -> None:
+    request, errand = request_of(office), token_exchange.errand(admitted(office, "ben"), 1)
+    _remove(office, "ann")
+    async with office.serving(guests=4, members=4):
+        crowd = [await office.connect() for _ in range(4)]
+        for one in crowd:
+            with pytest.raises(NotOnRoster):
+                await one.issue(request)
+        async with await office.connect() as connection:
+            errand.take(await connection.issue(str(errand.card())))
+            crowd += [await office.connect() for _ in range(8)]
+            while asked := errand.card():
+                errand.take(await connection.issue(asked))
+        for one in crowd:
+            await one.close()
+    assert errand.count == 2
+
+
+async def test_a_member_has_so_many_connections_and_its_oldest_makes_room(office: Office) -> None:
+    request = request_of(office)
+    ben = admitted(office, "ben")
+    async with office.serving(sessions_a_member=2), await office.connect() as other:
+        await other.issue(str(token_exchange.errand(ben, 0).card()))
+        connections = [await office.connect() for _ in range(3)]
+        for connection in connections:
+            await connection.issue(request)
+        await connections[1].issue(request)  # a second card of the same member takes no second place
+        with pytest.raises(Unreachable):
+            await connections[0].federation()
+        for connection in (*connections[1:], other):
+            assert await connection.federation() == office.card
+        for connection in connections:
+            await connection.close()
+
+
+class Present:
+    """A connection's task, of which only the end matters."""
+
+    def __init__(self) -> None:
+        self.gone = False
+
+    def cancel(self) -> None:
+        self.gone = True
+
+
+def test_who_came_first_of_those_with_most_makes_room() -> None:
+    room = Room(4, each=2)
+    present: dict[str, Any] = {name: Present() for name in ("a1", "b1", "b2", "c1", "d1", "b3", "d2", "e1")}
+
+    def gone_after(name: str) -> list[str]:
+        room.enter(present[name], name[0])
+        return [other for other, each in present.items() if each.gone]
+
+    assert [gone_after(name) for name in ("a1", "b1", "b2", "c1")] == [[], [], [], []]
+    assert gone_after("d1") == ["b1"]
+    assert gone_after("b3") == ["a1", "b1"]  # one each: the one that came first
+    assert gone_after("d2") == ["a1", "b1", "b2"]
+    room.leave(present["c1"])
+    assert gone_after("e1") == ["a1", "b1", "b2"]
+
+
+def test_of_an_ipv6_network_all_addresses_are_one_origin() -> None:
+    def origin(peername: Any) -> str:
+        writer: Any = SimpleNamespace(get_extra_info=lambda _: peername)
+        nothing: Any = None
+        return _Line(nothing, writer, 1).origin
+
+    assert (
+        origin(("2001:db8::1:2:3:4", 1, 0, 0))
+        == origin(("2001:db8::ffff", 2, 0, 0))
+        != origin(("2001:db8:1::", 2, 0, 0))
+    )
+    assert origin(("fe80::1%eth0", 1, 0, 2)) == origin(("fe80::2%eth0", 1, 0, 2))
+    assert origin(("192.0.2.1", 1)) != origin(("192.0.2.2", 1))
+    assert origin(None) == ""  # gone before anybody looked
+
+
+async def test_who_does_not_read_is_not_waited_for_without_end_when_it_is_closed() -> None:
+    aborted = []
+
+    class Deaf:
+        transport = SimpleNamespace(abort=lambda: aborted.append(True))
+
+        def close(self) -> None:
+            pass
+
+        async def wait_closed(self) -> None:
+            await asyncio.Event().wait()
+
+    nothing: Any = None
+    writer: Any = Deaf()
+    with pytest.raises(TimeoutError):
+        await _Line(nothing, writer, 0.01).close()
+    assert aborted == [True]
+
+
+async def test_a_connection_has_so_many_frames_and_no_more(office: Office) -> None:
+    async with office.serving(frames=3):
+        connection = await office.connect()
+        for _ in range(3):
+            assert await connection.federation() == office.card
+        with pytest.raises(Unreachable):
+            await connection.federation()
+        await connection.close()
+
+
+class Watched:
+    """How many threads look something up, now and at most; none of them ends before `go`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.go = threading.Event(), threading.Event()
+        self.inside = self.most = 0
+        count, look_up = threading.Lock(), IssuerServer._look_up
+
+        def watched(*arguments: Any) -> Any:
+            with count:
+                self.inside += 1
+                self.most = max(self.most, self.inside)
+            self.begun.set()
+            assert self.go.wait(PATIENCE_SECONDS)
+            try:
+                return look_up(*arguments)
+            finally:
+                with count:
+                    self.inside -= 1
+
+        monkeypatch.setattr(IssuerServer, "_look_up", watched)
+
+    async def until_begun(self) -> None:
+        assert await asyncio.to_thread(self.begun.wait, PATIENCE_SECONDS)
+
+
+async def test_requests_are_answered_one_at_a_time(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Watched(monkeypatch)
+    async with office.serving():
+        connections = [await office.connect() for _ in range(4)]
+        asked = [asyncio.create_task(connection.federation()) for connection in connections]
+        await watched.until_begun()
+        await asyncio.sleep(0.2)  # in which others would begin
+        watched.go.set()
+        assert await asyncio.gather(*asked) == [office.card] * 4
+        for connection in connections:
+            await connection.close()
+    assert watched.most == 1
+
+
+async def test_a_request_outlives_its_connection_and_no_other_begins_before_its_end(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(monkeypatch)
+    async with office.serving(guests=1):
+        first = await office.connect()
+        asked = asyncio.create_task(first.federation())
+        await watched.until_begun()
+        second = await office.connect()  # the first one is sent away
+        later = asyncio.create_task(second.federation())
+        await asyncio.sleep(0.2)  # in which it would begin
+        watched.go.set()
+        assert await later == office.card
+        with pytest.raises(Unreachable):
+            await asked
+        await first.close()
+        await second.close()
+    assert watched.most == 1
+
+
+async def test_a_service_that_is_stopped_leaves_no_thread_at_the_keystore(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(monkeypatch)
+    async with office.serving():
+        connection = await office.connect()
+        asked = asyncio.create_task(connection.federation())
+        await watched.until_begun()
+        asyncio.get_running_loop().call_later(0.2, watched.go.set)
+    assert watched.inside == 0
+    await asyncio.gather(asked, return_exceptions=True)
+    await connection.close()
+    with office.it() as issuer:
+        assert issuer.federation_card == office.card
 
 
 async def test_a_bug_ends_one_connection_and_is_reported_in_one_line(

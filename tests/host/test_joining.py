@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cbor2
 import pytest
 
 from tessera_host import qr
@@ -21,6 +22,7 @@ from tessera_host.errors import (
 )
 from tessera_host.issuer import files
 from tessera_host.issuer.issuer import Issuer
+from tessera_host.keys.keystore import Keystore
 from tessera_host.member import issuer_visit, joining, joining_files, meeting
 from tessera_host.member.state import MemberState
 from tessera_host.protocol import card_files, cards
@@ -307,6 +309,18 @@ def test_invitations_are_read_as_they_were_written(office: Office) -> None:
         invitation = office.invite(f"ben{by_files}", by_files=by_files)
         assert Invitation.read(invitation.card()) == invitation
         assert (invitation.service is None, invitation.federation_card is not None) == (by_files, by_files)
+
+
+def test_a_used_invitation_keeps_who_used_it_and_not_its_secret(office: Office) -> None:
+    """Whoever gets hold of the issuer's keystore, or of a copy of it, has nothing to join with."""
+    invitation, ben = office.invite("ben"), office.create("ben")
+    path = office.folder / "issuer" / "issuer.keystore"
+    with office.it() as issuer:
+        issuer.join(invitation.join_card(ben.identity))
+    with Keystore.open(path, PASSPHRASE, "issuer") as keystore:
+        (entry,) = keystore.data["invitations"]
+        assert (entry["key"], entry["secret"]) == (ben.identity.key, None)
+        assert invitation.secret not in cbor2.dumps(keystore.data)
 
 
 def test_an_invitation_fits_a_terminal_s_qr_code(office: Office) -> None:

@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +145,7 @@ def test_a_file_system_without_locks_is_no_warning(tmp_path: Path) -> None:
         "fcntl.flock = flock\n"
         "from tessera_host.keys.keystore import Keystore\n"
         "from pathlib import Path\n"
-        "Keystore.create(Path('x.keystore'), 'phrase', 'test', {}).close()\n"
+        "Keystore.create(Path('x.keystore'), 'phrase', 'test', {'a': 1}).close()\n"
         "with Keystore.open(Path('x.keystore'), 'phrase', 'test') as store: store.save()\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
@@ -397,3 +399,76 @@ def test_keystore_that_was_replaced_meanwhile_is_not_taken_for_the_same(tmp_path
     Keystore.create(path, "phrase", "test", {"other": 1}).close()
     with pytest.raises(KeystoreError, match="replaced"):
         store.reacquire(0)
+
+
+# -- two threads of one program
+
+
+def test_two_threads_hold_it_one_after_the_other(tmp_path: Path) -> None:
+    """Each counts up in the file; whoever saw what the other had not saved yet, or saved for it, would lose one."""
+    store = Keystore.open(made(tmp_path, {"count": 0}), "phrase", "test")
+    store.release()
+    inside: list[int] = []
+
+    def count() -> None:
+        for _ in range(10):
+            with store.held():
+                inside.append(1)
+                seen = store.data["count"]
+                time.sleep(0.001)
+                assert len(inside) == 1
+                store.data["count"] = seen + 1
+                store.save()
+                inside.clear()
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(count) for _ in range(4)]:
+            done.result()
+    assert not store.is_held
+    with store.held():
+        assert store.data == {"count": 40}
+
+
+def test_who_waited_too_long_for_another_thread_is_refused_and_takes_nothing_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOCK_WAIT_SECONDS", 0.0)
+    store = Keystore.open(made(tmp_path), "phrase", "test")
+    with ThreadPoolExecutor(1) as pool:
+
+        def refused() -> None:
+            with pytest.raises(KeystoreError, match="in use"), store.held():
+                pass
+
+        pool.submit(refused).result()
+    assert store.is_held and store.data == DATA
+
+
+def test_a_lock_is_given_back_after_everything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The moment it is free another thread has it, and what follows would be done to the keystore that it opened."""
+    store = Keystore.open(made(tmp_path), "phrase", "test")
+    release = module._Lock.release
+
+    def released(lock: Any) -> None:
+        release(lock)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(store.reacquire).result()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module._Lock, "release", released)
+        store.release()
+    assert store.is_held and store.data == DATA
+    store.save()
+
+
+def test_what_is_empty_is_not_saved(tmp_path: Path) -> None:
+    path = made(tmp_path)
+    before = path.read_bytes()
+    with Keystore.open(path, "phrase", "test") as store:
+        store.data = {}
+        with pytest.raises(KeystoreError, match="would lose all"):
+            store.save()
+    assert path.read_bytes() == before
+    with pytest.raises(KeystoreError):
+        Keystore.create(tmp_path / "new" / "store", "phrase", "test", {})
+    assert not (tmp_path / "new" / "store").exists()

@@ -176,7 +176,7 @@ def test_plans_of_all_kinds_have_an_annex():
         {"epoch_rounds": 5000},
         {"round_seconds": 10, "board": "GATEWAY", "posts_per_token": 320},
         {"epsilon": Fraction(5), "delta": Fraction("0.1")},
-        {"epsilon": Fraction("0.02"), "delta": Fraction("1e-7")},
+        {"epsilon": Fraction("0.02"), "delta": Fraction("1e-7"), "board": "GATEWAY"},
     ):
         choice = plan.Choice(**({"epsilon": Fraction("0.1"), "delta": Fraction("1e-6"), "members": 24} | changes))
         document = annex.of_plan(Facts.of_plan(plan.make(choice)), MADE)
@@ -245,6 +245,20 @@ def test_a_parameter_change_and_unknown_firmware_are_shown(tmp_path):
     rows = table(document, "parameters in force in verified epochs").rows
     assert [(row[0], row[1]) for row in rows] == [("1", "epochs 0 to 1"), ("2", "epoch 2")]
     assert any("unknown" in row[2] for row in table(document, "by the digest that the relay reports").rows)
+
+
+def test_two_sets_of_one_serial_stand_at_the_top_of_the_annex(tmp_path):
+    ledger = FakeLedger()
+    shown = ledger.chain(range(2))
+    ledger.parameters = ledger.make_set(1, members=60, buckets=2)
+    document, found = audited(ledger, tmp_path, shown | ledger.chain(range(2, 4)), 4)
+    assert not found.holds and found.verified == []
+    first = document.sections[0].blocks[0]
+    assert isinstance(first, Notice) and first.tone is Tone.BAD
+    assert "the issuer signed 2 different sets of serial 1" in first.text
+    assert "members 40 or 60" in first.text or "members 60 or 40" in first.text  # in the order of their digests
+    rows = [(row[0], row[3], row[4]) for row in table(document, "checkpoints").rows]
+    assert rows == [("0 to 1", "1", "NOT VERIFIED"), ("2 to 3", "1", "NOT VERIFIED")]
 
 
 def test_a_relay_without_checkpoints_is_reported_as_unverified(ledger, tmp_path):

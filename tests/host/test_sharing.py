@@ -80,6 +80,22 @@ async def test_who_is_cancelled_while_waiting_leaves_it_free_for_the_next() -> N
     assert not member.is_held
 
 
+async def test_closing_waits_for_who_is_about_to_take_it() -> None:
+    member, shared = made()
+    member.delay = 0.05
+
+    async def hold() -> None:
+        async with shared.held():
+            pass
+
+    taking = asyncio.create_task(hold())
+    await asyncio.sleep(0)
+    await shared.close()
+    assert member.taken == 1
+    await taking
+    assert not member.is_held
+
+
 @pytest.mark.parametrize("seed", range(8))
 async def test_whoever_is_cancelled_when_holders_hold_and_the_end_is_free(seed: int) -> None:
     member, shared = made()

@@ -1,5 +1,6 @@
 """The privacy ledger of a relay on MicroPython, audited by the command as an auditor types it."""
 
+import copy
 import json
 import time
 from collections.abc import Iterator
@@ -90,6 +91,24 @@ def test_what_a_person_reads(auditor: Auditor) -> None:
     card = auditor.folder / "office" / "issuer" / "federation.card"
     said = auditor.command.tessera("audit", "--federation", card, "--archive", "archive")
     assert said.startswith("relay: its ledger holds. Verified: epoch")
+
+
+def test_two_sets_of_one_serial_are_a_finding_against_the_issuer(auditor: Auditor) -> None:
+    auditor.wait_for_epochs(1)
+    issuer = auditor.office.issuer
+    present = copy.copy(issuer.parameters)
+    present.serial, present.epsilon = present.serial - 1, 3_000_000
+    twin = issuer._store.signer.next_set(present, issuer._store.relays.keys())
+    (auditor.folder / "twin.tpr").write_bytes(twin)
+    card = auditor.folder / "office" / "issuer" / "federation.card"
+    words = ("audit", "--federation", card, "--archive", "archive", "--offline", "--parameters", "twin.tpr")
+    said = auditor.command.run(TESSERA, *words, "--html", "twin.html", code=BROKEN)
+    assert said.out.startswith("issuer: CONTRADICTS ITSELF.\n  broken: the issuer signed 2 different sets of serial")
+    assert said.error.startswith("error: the issuer contradicts itself and the ledger of relay does not hold ; ")
+    assert "the issuer signed 2 different sets of serial" in (auditor.folder / "twin.html").read_text()
+    found = json.loads(auditor.command.run(TESSERA, *words, "--json", code=BROKEN).out)
+    assert not found["holds"] and not found["issuer"]["holds"] and found["relays"][0]["verified"] == []
+    assert auditor.audit()["issuer"] == {"holds": True, "findings": []}
 
 
 def test_a_ledger_that_was_cut_is_found_and_reported_all_the_same(auditor: Auditor) -> None:

@@ -41,6 +41,7 @@ from ..member.sending import Posted, Sender
 from ..member.sharing import SharedMember
 from ..member.state import KEYSTORE_NAME, MemberState
 from ..protocol.federation import Relay
+from ..threads import finished
 from .engine import Engine, Event, TokenRenewal
 from .interface import Change, Contact, State, change_of
 
@@ -100,10 +101,11 @@ class Client:
 
         Raises WrongPassphrase or KeystoreError.
         """
-        return cls(await asyncio.to_thread(_opened, home or default_home(), secret, passphrase_file))
+        place = home or default_home()
+        return cls(await finished(lambda: _opened(place, secret, passphrase_file), undo=MemberState.close))
 
     async def close(self) -> None:
-        self.shared.close()
+        await self.shared.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -144,7 +146,8 @@ class Client:
     async def budget(self) -> Budget:
         """Today's messages, used and allowed, by the office's setting. Each part of a long message is one."""
         async with self.shared.held() as member:
-            return await asyncio.to_thread(member.accountant.budget, member.now())
+            weigh = member.accountant.weighed(member.now())
+        return await asyncio.to_thread(weigh)  # takes seconds if ε is small; nothing of the keystore is in it
 
     # -- sending
 

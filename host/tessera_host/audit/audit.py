@@ -4,6 +4,7 @@ Owns the order. Leaves to others: the questions (ledger.py), the verdict (verify
 (archive.py), what is shown of it (host/tessera_host/report).
 """
 
+import contextlib
 import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -50,6 +51,13 @@ def gather(
         gathered.firmware[release.firmware_digest] = Firmware(label, True)
         archive.keep_release(release)
     return gathered
+
+
+def learn(gathered: Gathered, answers: LedgerAnswers) -> None:
+    """The parameters of a relay that answered, before any is judged: one relay's may contradict another's. What cannot
+    be believed is for `judge` to say."""
+    with contextlib.suppress(IntegrityError):
+        gathered.sets.add(answers.parameters)
 
 
 def judge(gathered: Gathered, relay: Relay, answers: LedgerAnswers, own_round: int) -> LedgerAudit:

@@ -76,13 +76,14 @@ class LedgerAudit:
         """The epochs of which everything was verified."""
         return [each.epoch for each in self.epochs if each.whole]
 
-    def serials(self) -> list[tuple[int, list[int]]]:
-        """(serial of the parameters, verified epochs under them), in order."""
-        found: dict[int, list[int]] = {}
-        for each in self.epochs:
-            if each.whole and each.serial is not None:
-                found.setdefault(each.serial, []).append(each.epoch)
-        return sorted(found.items())
+    def parameter_digests(self) -> list[tuple[bytes, list[int]]]:
+        """(digest of the parameters, verified epochs under them), the earliest epoch first."""
+        return list(_by([each.checkpoint for each in self.epochs if each.whole], "parameter_digest").items())
+
+
+def issuer_findings(sets: ParameterSets) -> list[Finding]:
+    """What the issuer signed that cannot all be true, whichever relay or file it came from."""
+    return [Finding(True, _contradiction(alike)) for alike in sets.contradictions()]
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ class Auditor:
         self._check_links(chain)
         self._check_commitments(chain)
         self._check_serials(chain)
+        self._check_contradictions(chain)
         self._check_tables(chain)
         self._check_contents(chain)
         epochs = [self._audited(checkpoint) for checkpoint in chain]
@@ -193,9 +195,21 @@ class Auditor:
             if before is not None and found.serial < before.serial:
                 text = f"in epoch {epoch} the parameters went back from serial {before.serial} to {found.serial}"
                 self._find(True, text, epoch)
-            elif before is not None and found.serial != before.serial:
+            elif before is not None and found.digest != before.digest:
                 self._find(False, _change(epoch, before, found), epoch)
             before = found
+
+    def _check_contradictions(self, chain: list[Checkpoint]) -> None:
+        """Epochs under a set of which there is another with the same serial: what was promised then is not known."""
+        for alike in self._evidence.sets.contradictions():
+            digests = {each.digest for each in alike}
+            epochs = [each.epoch for each in chain if each.parameter_digest in digests]
+            if epochs:
+                text = (
+                    f"the issuer signed {len(alike)} sets of serial {alike[0].serial}, and {in_words(epochs)} had one: "
+                    "which of them members were told is not known"
+                )
+                self._find(True, text, *epochs)
 
     def _check_tables(self, chain: list[Checkpoint]) -> None:
         for found in self._evidence.sets:
@@ -270,6 +284,20 @@ def _verifies(checkpoint: Checkpoint, ledger_key: bytes) -> bool:
 
 def _change(epoch: int, before: Parameters, after: Parameters) -> str:
     """What changed between two sets, of what members are promised."""
+    what = _differences([before, after], " → ")
+    return f"from epoch {epoch} on other parameters govern (serial {before.serial} → {after.serial}): {what}"
+
+
+def _contradiction(alike: list[Parameters]) -> str:
+    named = ", ".join(f"{each.digest.hex()[:16]}…" for each in alike)
+    return (
+        f"the issuer signed {len(alike)} different sets of serial {alike[0].serial} (digests {named}), which differ in "
+        f"{_differences(alike, ' or ')}. Whoever has one of them does not know what others were told"
+    )
+
+
+def _differences(sets: list[Parameters], between: str) -> str:
+    """Of what members are promised."""
     names = {
         "epsilon": "ε (millionths)",
         "delta": "δ (of 2^64)",
@@ -279,13 +307,9 @@ def _change(epoch: int, before: Parameters, after: Parameters) -> str:
         "tokens_per_epoch": "tokens a member",
         "posts_per_token": "posts a token",
     }
-    changed = [
-        f"{words} {getattr(before, name)} → {getattr(after, name)}"
-        for name, words in names.items()
-        if getattr(before, name) != getattr(after, name)
-    ]
-    what = ", ".join(changed) or "nothing that members are promised"
-    return f"from epoch {epoch} on other parameters govern (serial {before.serial} → {after.serial}): {what}"
+    values = {words: [str(getattr(each, name)) for each in sets] for name, words in names.items()}
+    changed = [f"{words} {between.join(found)}" for words, found in values.items() if len(set(found)) > 1]
+    return ", ".join(changed) or "nothing that members are promised"
 
 
 def spans(epochs: Iterable[int]) -> list[tuple[int, int]]:

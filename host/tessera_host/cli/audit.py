@@ -19,7 +19,7 @@ from rich.progress import Progress
 from .. import files
 from ..audit import audit
 from ..audit.archive import AuditArchive
-from ..audit.verify import LedgerAudit, in_words
+from ..audit.verify import Finding, LedgerAudit, in_words, issuer_findings
 from ..clock import unix_now
 from ..errors import IntegrityError, InvalidInput, Unreachable, UsageError
 from ..planning import plan
@@ -72,51 +72,58 @@ def audit_(
     relays = [known.relay_named(name) for name in relay] if relay else known.relays
     place = archive or platformdirs.user_data_path("tessera", appauthor=False) / "audit" / known.id.hex()
     gathered = audit.gather(known, AuditArchive(place), parameters or [], release or [])
-    audits = [_audited(gathered, each, offline) for each in relays]
+    audits = [audit.judge_archived(gathered, each) for each in relays] if offline else _audited(gathered, relays)
+    against_issuer = issuer_findings(gathered.sets)
     written = _write_audit(gathered, audits, html, pdf)
-    holds = all(each.holds for each in audits)
-    text = "\n".join([*(line for each in audits for line in _lines(each)), *(f"{path} written." for path in written)])
+    broken = ["the issuer contradicts itself"] if against_issuer else []
+    if doubtful := [each.relay for each in audits if not each.holds]:
+        broken.append(f"the ledger of {', '.join(doubtful)} does not hold")
+    lines = [f"issuer: CONTRADICTS ITSELF.\n{_found(against_issuer)}"] if against_issuer else []
+    lines += [*map(_text, audits), *(f"{path} written." for path in written)]
     result = {
-        "holds": holds,
+        "holds": not broken,
         "federation": known.name,
         "archive": str(place),
         "written": written,
+        "issuer": {"holds": not against_issuer, "findings": _findings_as_json(against_issuer)},
         "relays": [_as_json(each) for each in audits],
     }
-    show(result, text, as_json)
-    if not holds:
-        broken = ", ".join(each.relay for each in audits if not each.holds)
-        message = f"the ledger of {broken} does not hold"
-        typer.echo(
-            f"error: {message} ; the findings above say what; do not rely on these epochs, and tell IT", err=True
-        )
+    show(result, "\n".join(lines), as_json)
+    if broken:
+        what = "the findings above say what; do not rely on these epochs, and tell IT"
+        typer.echo(f"error: {' and '.join(broken)} ; {what}", err=True)
         raise typer.Exit(IntegrityError.exit_code)
 
 
-def _audited(gathered: audit.Gathered, relay: Relay, offline: bool) -> LedgerAudit:
-    if offline:
-        return audit.judge_archived(gathered, relay)
+def _audited(gathered: audit.Gathered, relays: list[Relay]) -> list[LedgerAudit]:
+    """All are asked before one is judged: what one of them shows may contradict another."""
+    asked = [(relay, _asked(gathered, relay), gathered.federation.round_at(unix_now())) for relay in relays]
+    for _, answers, _ in asked:
+        audit.learn(gathered, answers)
+    return [audit.judge(gathered, relay, answers, round_) for relay, answers, round_ in asked]
+
+
+def _asked(gathered: audit.Gathered, relay: Relay) -> ledger.LedgerAnswers:
     with Progress(disable=not sys.stderr.isatty(), transient=True) as progress:
         task = progress.add_task(f"{relay.name}: checkpoints", total=None)
         try:
-            answers = asyncio.run(
+            return asyncio.run(
                 ledger.ask(gathered.federation, relay, lambda done: progress.update(task, completed=done))
             )
         except Unreachable as error:
             raise Unreachable(error.message, f"{error.hint}; --offline reports on what earlier audits kept") from None
-    return audit.judge(gathered, relay, answers, gathered.federation.round_at(unix_now()))
 
 
-def _lines(found: LedgerAudit) -> list[str]:
+def _text(found: LedgerAudit) -> str:
     """The verdict on a relay, for a terminal."""
     looked = found.last - found.first + 1
     verdict = "holds" if found.holds else "DOES NOT HOLD"
-    lines = [
-        f"{found.relay}: its ledger {verdict}. Verified: {in_words(found.verified)} ({len(found.verified)} of "
-        f"{looked})."
-    ]
-    lines += [f"  {'broken' if finding.broken else 'note'}: {finding.text}" for finding in found.findings]
-    return lines
+    verified = f"Verified: {in_words(found.verified)} ({len(found.verified)} of {looked})."
+    return f"{found.relay}: its ledger {verdict}. {verified}\n{_found(found.findings)}".rstrip()
+
+
+def _found(findings: list[Finding]) -> str:
+    return "\n".join(f"  {'broken' if each.broken else 'note'}: {each.text}" for each in findings)
 
 
 def _as_json(found: LedgerAudit) -> dict[str, Any]:
@@ -128,9 +135,7 @@ def _as_json(found: LedgerAudit) -> dict[str, Any]:
         "last": found.last,
         "verified": found.verified,
         "missing": found.missing,
-        "findings": [
-            {"broken": each.broken, "text": each.text, "epochs": list(each.epochs)} for each in found.findings
-        ],
+        "findings": _findings_as_json(found.findings),
         "checkpoints": [
             {
                 "epoch": each.epoch,
@@ -147,6 +152,10 @@ def _as_json(found: LedgerAudit) -> dict[str, Any]:
             for each in found.epochs
         ],
     }
+
+
+def _findings_as_json(findings: list[Finding]) -> list[dict[str, Any]]:
+    return [{"broken": each.broken, "text": each.text, "epochs": list(each.epochs)} for each in findings]
 
 
 # -- reports

@@ -10,6 +10,7 @@ When a member was here is kept while its sessions are open, and no longer: nobod
 
 import asyncio
 import contextlib
+import ipaddress
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,18 +21,23 @@ from tessera.errors import BadFrame
 from tessera.wire import CLIENT_FRAME_BYTES
 
 from ..errors import InvalidInput, KeystoreError, TesseraError, TryLater
-from ..protocol import blind, issuer_frames
+from ..protocol import blind, cards, issuer_frames
+from ..threads import finished
 from .issuer import Issuer
+from .standing import Room, Visit
 
 KEYSTORE_RETRY_SECONDS = 15
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What strangers and members can take up. A connection costs about 20 KiB."""
+    """What strangers and members can take up. A connection costs about 20 KiB. Whoever is on no roster any more still
+    has the access key: a handshake says little, a card that the issuer accepted says who is there."""
 
-    sessions: int = 32  # after their handshake; another one is closed
-    strangers: int = 16  # before it; the oldest makes room
+    strangers: int = 16  # before their handshake
+    guests: int = 16  # after it
+    members: int = 32  # after a card
+    sessions_a_member: int = 2
     idle_seconds: float = 10
     session_seconds: float = 120
     frames: int = 400  # from one connection
@@ -47,8 +53,9 @@ class IssuerServer:
         secret = issuer.service_secret
         self._static = secret, curve.public(secret)
         self._access_keys = [issuer.parameters.access_key]
-        self._strangers: list[asyncio.Task[None]] = []
-        self._sessions = 0
+        self._strangers = Room(self._limits.strangers)
+        self._guests = Room(self._limits.guests)
+        self._members = Room(self._limits.members, self._limits.sessions_a_member)
         self._handshake = asyncio.Lock()
         self._request = asyncio.Lock()
         self._report: Callable[[str], None] = lambda line: None
@@ -83,36 +90,24 @@ class IssuerServer:
         self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """One connection, to its end: whoever breaks a rule is told nothing but the end."""
+        line, visit = _Line(reader, writer, self._limits.idle_seconds), Visit(task)
         try:
             async with asyncio.timeout(self._limits.session_seconds):
-                await self._converse(task, _Line(reader, writer, self._limits.idle_seconds))
+                await self._converse(visit, line)
         except (BadFrame, ValueError, OSError, EOFError, TimeoutError, asyncio.CancelledError):
             pass
         except Exception as error:  # the others are to be served all the same
             self._report(f"this is a bug: {type(error).__name__}")
         finally:
-            if task in self._strangers:
-                self._strangers.remove(task)
-            writer.close()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
+            with contextlib.suppress(OSError, TimeoutError, asyncio.CancelledError):
+                await line.close()
+            visit.leave()
 
-    async def _converse(self, task: asyncio.Task[None], line: "_Line") -> None:
-        self._make_room(task)
+    async def _converse(self, visit: Visit, line: "_Line") -> None:
+        visit.enter(self._strangers, line.origin)
         sealed = await self._greet(line)
-        if self._sessions >= self._limits.sessions:
-            raise BadFrame("no room")
-        self._strangers.remove(task)
-        self._sessions += 1
-        try:
-            await self._answer_all(line, sealed)
-        finally:
-            self._sessions -= 1
-
-    def _make_room(self, task: asyncio.Task[None]) -> None:
-        if len(self._strangers) >= self._limits.strangers:
-            self._strangers.pop(0).cancel()
-        self._strangers.append(task)
+        visit.enter(self._guests, line.origin)
+        await self._answer_all(visit, line, sealed)
 
     async def _greet(self, line: "_Line") -> Any:
         """The handshake of PROTOCOL §4; the check against the access key comes before any curve work."""
@@ -130,41 +125,45 @@ class IssuerServer:
         await line.send(reply)
         return sealed
 
-    async def _answer_all(self, line: "_Line", sealed: Any) -> None:
+    async def _answer_all(self, visit: Visit, line: "_Line", sealed: Any) -> None:
         assembler = issuer_frames.Assembler(issuer_frames.REQUEST_BYTES)
         for _ in range(self._limits.frames):
             frame = sealed.open(await line.read(CLIENT_FRAME_BYTES))
             message = assembler.take(frame)
             if message is not None:
-                for answer in issuer_frames.pack(*await self._answered(*message)):
+                for answer in issuer_frames.pack(*await self._answered(visit, *message)):
                     await line.send(sealed.seal(answer))
 
-    async def _answered(self, kind: int, body: bytes) -> tuple[int, bytes]:
+    async def _answered(self, visit: Visit, kind: int, body: bytes) -> tuple[int, bytes]:
         """The answer to a request, one at a time. BadFrame for a type that there is not."""
         if kind not in (issuer_frames.JOIN, issuer_frames.CARD, issuer_frames.FEDERATION):
             raise BadFrame("unknown request")
         async with self._request:
             try:
-                answer = await asyncio.to_thread(self._look_up, kind, body)
+                answer, member = await finished(lambda: self._look_up(kind, body))
             except KeystoreError as error:
                 self._report(str(error))
                 busy = TryLater("the issuer is busy", "try again in a minute", KEYSTORE_RETRY_SECONDS)
                 return issuer_frames.REFUSED, issuer_frames.pack_refusal(busy)
             except TesseraError as error:
                 return issuer_frames.REFUSED, issuer_frames.pack_refusal(error)
+        if member is not None:
+            visit.enter(self._members, member)
         return kind + issuer_frames.ANSWER, answer.encode()
 
-    def _look_up(self, kind: int, body: bytes) -> str:
-        """In a thread of its own, because it waits for the keystore and for the disk."""
+    def _look_up(self, kind: int, body: bytes) -> tuple[str, bytes | None]:
+        """In a thread of its own, because it waits for the keystore and for the disk; to its end, whatever becomes of
+        the connection: the next request takes the same keystore. With the answer the key of the member that a
+        card was accepted of."""
         text = _text(body)
         with self._issuer.held():
             self._access_keys = [self._issuer.parameters.access_key]
             if kind == issuer_frames.JOIN:
                 self._issuer.join(text)
-                return ""
+                return "", cards.decode(text).fields["key"]
             if kind == issuer_frames.CARD:
-                return self._issuer.issue(text, online=True)
-            return self._issuer.federation_card
+                return self._issuer.issue(text, online=True), cards.decode(text).fields["member"]
+            return self._issuer.federation_card, None
 
 
 class _Line:
@@ -175,6 +174,12 @@ class _Line:
         self._writer = writer
         self._idle_seconds = idle_seconds
 
+    @property
+    def origin(self) -> str:
+        """Whose computer it may be: an address, or of IPv6 the network, in which one computer has any number."""
+        host = str((self._writer.get_extra_info("peername") or ("",))[0]).partition("%")[0]
+        return str(ipaddress.ip_network((host, 64), strict=False)) if ":" in host else host
+
     async def read(self, length: int) -> bytes:
         async with asyncio.timeout(self._idle_seconds):
             return await self._reader.readexactly(length)
@@ -183,6 +188,15 @@ class _Line:
         self._writer.write(data)
         async with asyncio.timeout(self._idle_seconds):
             await self._writer.drain()
+
+    async def close(self) -> None:
+        """What was said may still go out; who does not read it is not waited for longer than for anything else."""
+        self._writer.close()
+        try:
+            async with asyncio.timeout(self._idle_seconds):
+                await self._writer.wait_closed()
+        finally:
+            self._writer.transport.abort()
 
 
 def _text(body: bytes) -> str:

@@ -126,9 +126,14 @@ class Keystore:
         return cls(path, kind, salt, key, data, lock)
 
     def save(self) -> None:
-        """Replace the file by the present `data`, atomically; durable when it returns. Raises KeystoreError."""
+        """Replace the file by the present `data`, atomically; durable when it returns. Raises KeystoreError, also for
+        `data` that is empty: that is what a keystore is while nobody holds it, and never what somebody made."""
         if self._key is None or self._lock is None:
             raise KeystoreError(f"{self.path} is {'closed' if self._key is None else 'not held'}")
+        if not self.data:
+            raise KeystoreError(
+                f"{self.path} would lose all that is in it", "it is as it was before; stop this program, start it again"
+            )
         content = _sealed(self.kind, self._salt, self._key, self.data)
         try:
             _replace(self.path, content)
@@ -142,18 +147,20 @@ class Keystore:
 
         For programs that run for long. `reacquire` goes on; whatever was taken from `data` before is stale then.
         """
-        if self._lock is not None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
             self.data = {}
-            self._lock.release()
-            self._lock = None
+            lock.release()  # last: from here on another thread of this program may take it
 
     def reacquire(self, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> None:
         """Take the lock again and read the file anew, without the passphrase. `data` is a new map. Changes nothing if
         the lock is held. Raises KeystoreError, also if the file is in use or has another passphrase by now."""
+        if self._lock is None:
+            self._take(lock_wait_seconds)
+
+    def _take(self, lock_wait_seconds: float) -> None:
         if self._key is None:
             raise KeystoreError(f"{self.path} is closed")
-        if self._lock is not None:
-            return
         lock = _Lock(self.path, lock_wait_seconds)
         try:
             self.data = self._read_anew(self._key)
@@ -171,8 +178,9 @@ class Keystore:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """With the lock for a while, for a program that lives without it: `data` is what the file says by now."""
-        self.reacquire()
+        """With the lock for a while, for a program that lives without it: `data` is what the file says by now. Two
+        threads of one program wait for each other like two programs. Raises KeystoreError."""
+        self._take(LOCK_WAIT_SECONDS)
         try:
             yield
         finally:

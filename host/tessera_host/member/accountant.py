@@ -6,6 +6,7 @@ deliveries add up is `composition`'s business. Those who post ask before they do
 A record counts as soon as it may have left, also if no answer came: the relay may have published it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -51,16 +52,19 @@ class Accountant:
         return any(self._federation.round_at(time) >= self._federation.round_at(now) for time in self._times[-1:])
 
     def budget(self, now: int) -> Budget:
-        recent = sorted(time for time in self._times if time > now - DAY_SECONDS)
-        office = self._federation.budget
-        total = Fraction(office["epsilon"]), Fraction(office["delta"])
-        allowed = composition.deliveries_within(*self._delivery(now), *total)
-        return Budget(len(recent), allowed, office["epsilon"], office["delta"], self._next_at(recent, allowed, now))
+        return self.weighed(now)()
 
-    def _next_at(self, recent: list[int], allowed: int, now: int) -> int | None:
-        if allowed == 0:
-            return None
-        return now if len(recent) < allowed else recent[len(recent) - allowed] + DAY_SECONDS
+    def weighed(self, now: int) -> Callable[[], Budget]:
+        """`budget`, with all that it takes from the keystore taken now: the sum may be done in another thread."""
+        recent = sorted(time for time in self._times if time > now - DAY_SECONDS)
+        delivery, office = self._delivery(now), self._federation.budget
+
+        def summed() -> Budget:
+            epsilon, delta = office["epsilon"], office["delta"]
+            allowed = composition.deliveries_within(*delivery, Fraction(epsilon), Fraction(delta))
+            return Budget(len(recent), allowed, epsilon, delta, _next_at(recent, allowed, now))
+
+        return summed
 
     def _delivery(self, now: int) -> tuple[Fraction, Fraction]:
         """ε and δ of one delivery; where parameters changed within the day, the larger of each."""
@@ -70,3 +74,9 @@ class Accountant:
         governing = [federation.governing(epoch) for epoch in range(first, last + 1)]
         epsilon = max(int(one.epsilon) for one in governing) * _EPSILON_UNIT
         return epsilon, max(int(one.delta) for one in governing) * _DELTA_UNIT
+
+
+def _next_at(recent: list[int], allowed: int, now: int) -> int | None:
+    if allowed == 0:
+        return None
+    return now if len(recent) < allowed else recent[len(recent) - allowed] + DAY_SECONDS

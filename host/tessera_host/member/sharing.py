@@ -4,10 +4,10 @@ Owns when the keystore is taken and given back. In between other commands of the
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from ..threads import finished
 from .state import MemberState
 
 
@@ -28,7 +28,7 @@ class SharedMember:
         """
         async with self._taking:
             if self._users == 0:
-                await self._take()
+                await finished(self._member.reacquire, undo=lambda _: self._member.release())
             self._users += 1
         try:
             yield self._member
@@ -37,19 +37,8 @@ class SharedMember:
             if self._users == 0:
                 self._member.release()
 
-    async def _take(self) -> None:
-        """In a thread, as it may have to wait. Who is cancelled meanwhile waits for it, too, and gives back what it
-        got: nobody else may begin before."""
-        taking = asyncio.ensure_future(asyncio.to_thread(self._member.reacquire))
-        try:
-            await asyncio.shield(taking)
-        except asyncio.CancelledError:
-            while not taking.done():
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.wait({taking})
-            if taking.exception() is None:
-                self._member.release()
-            raise
-
-    def close(self) -> None:
-        self._member.close()
+    async def close(self) -> None:
+        """Once whoever is about to take the keystore has it, or is refused: a thread that opened it later would leave
+        it locked."""
+        async with self._taking:
+            self._member.close()

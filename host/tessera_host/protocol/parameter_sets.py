@@ -47,6 +47,13 @@ class ParameterSets:
         self._by_digest[found.digest] = found
         return found
 
+    def contradictions(self) -> list[list[Parameters]]:
+        """The sets of each serial of which there are several: an issuer signs one, and a retry is the same bytes."""
+        by_serial: dict[int, list[Parameters]] = {}
+        for each in self:
+            by_serial.setdefault(int(each.serial), []).append(each)
+        return [alike for alike in by_serial.values() if len(alike) > 1]
+
     def with_digest(self, digest: bytes) -> Parameters | None:
         """The set, None if it is not known."""
         return self._by_digest.get(digest)

@@ -29,7 +29,7 @@ def of_plan(facts: Facts, made: datetime) -> Document:
 def of_audit(facts: Facts, made: datetime, audits: Sequence[LedgerAudit], sets: ParameterSets) -> Document:
     """On relays in service; says of each what was verified."""
     evidence = [*ledger_pages.meaning(), *ledger_pages.pages(audits, sets)]
-    return _document(facts, made, Basis.COMPUTED, ledger_pages.summary(audits), evidence)
+    return _document(facts, made, Basis.COMPUTED, ledger_pages.summary(audits, sets), evidence)
 
 
 def _document(

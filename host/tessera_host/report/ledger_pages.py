@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from ..audit.verify import AuditedEpoch, LedgerAudit, in_words, spans
+from ..audit.verify import AuditedEpoch, LedgerAudit, in_words, issuer_findings, spans
 from ..clock import utc_time
 from ..privacy import noise
 from ..protocol import parameter_sets
@@ -40,9 +40,9 @@ def meaning() -> list[Block]:
             [
                 "Verified here: each signature under the ledger key that the root key listed; each link of the "
                 "chain; that the parameters named are a set that the root key signed, governed that epoch, and "
-                "never went back; that the noise table in them keeps its ε and δ, recomputed from its integers; "
-                "that no two epochs had the same cover; that the firmware is known; that the relay tells the story "
-                "it told at earlier audits.",
+                "never went back; that no two sets of one serial were seen; that the noise table in them keeps its "
+                "ε and δ, recomputed from its integers; that no two epochs had the same cover; that the firmware is "
+                "known; that the relay tells the story it told at earlier audits.",
                 "Not verifiable from afar: that the board does what its firmware should. The firmware digest is the "
                 "relay's own word, under its key. The cover itself is recomputed byte for byte once, when a relay "
                 "is put into service; later its secret is never disclosed, as that would undo it.",
@@ -51,16 +51,20 @@ def meaning() -> list[Block]:
     ]
 
 
-def summary(audits: Sequence[LedgerAudit]) -> list[Block]:
-    """A line a relay, for the top of the report."""
-    return [_verdict(audit) for audit in audits]
+def summary(audits: Sequence[LedgerAudit], sets: ParameterSets) -> list[Block]:
+    """What there is against the issuer, and a line a relay, for the top of the report."""
+    return [*_issuer(sets), *(_verdict(audit) for audit in audits)]
 
 
 def pages(audits: Sequence[LedgerAudit], sets: ParameterSets) -> list[Block]:
-    blocks: list[Block] = []
+    blocks = _issuer(sets)
     for number, audit in enumerate(audits, 1):
         blocks += _relay(number, audit, sets)
     return blocks
+
+
+def _issuer(sets: ParameterSets) -> list[Block]:
+    return [Notice(Tone.BAD, each.text + ".") for each in issuer_findings(sets)]
 
 
 def _verdict(audit: LedgerAudit) -> Notice:
@@ -97,8 +101,8 @@ def _relay(number: int, audit: LedgerAudit, sets: ParameterSets) -> list[Block]:
 
 
 def _parameters(audit: LedgerAudit, sets: ParameterSets) -> Table:
-    by_serial = {int(each.serial): each for each in sets}
-    rows = [_set_row(by_serial[serial], epochs) for serial, epochs in audit.serials()]
+    governed = [(sets.with_digest(digest), epochs) for digest, epochs in audit.parameter_digests()]
+    rows = [_set_row(found, epochs) for found, epochs in governed]
     rows = rows or [("none", "no epoch was verified", "", "")]
     caption = f"Relay {audit.relay}: parameters in force in verified epochs"
     return Table(
@@ -168,12 +172,12 @@ def _checkpoints(audit: LedgerAudit, sets: ParameterSets) -> Table:
 
 def _alike(epochs: Sequence[AuditedEpoch]) -> list[list[AuditedEpoch]]:
     by_epoch = {each.epoch: each for each in epochs}
-    kinds = {(each.serial, each.whole, each.rounds_sealed == each.rounds) for each in epochs}
-    groups = []
-    for serial, whole, full in kinds:
-        alike = [e.epoch for e in epochs if (e.serial, e.whole, e.rounds_sealed == e.rounds) == (serial, whole, full)]
-        groups += [[by_epoch[n] for n in range(first, last + 1)] for first, last in spans(alike)]
-    return sorted(groups, key=lambda group: group[0].epoch)
+    alike: dict[tuple[bytes, bool, bool], list[int]] = {}
+    for each in epochs:
+        said = each.checkpoint.parameter_digest, each.whole, each.rounds_sealed == each.rounds
+        alike.setdefault(said, []).append(each.epoch)
+    runs = [run for group in alike.values() for run in spans(group)]
+    return [[by_epoch[number] for number in range(first, last + 1)] for first, last in sorted(runs)]
 
 
 def _date(sets: ParameterSets, epoch: int) -> str:
