@@ -145,7 +145,7 @@ def test_a_file_system_without_locks_is_no_warning(tmp_path: Path) -> None:
         "fcntl.flock = flock\n"
         "from tessera_host.keys.keystore import Keystore\n"
         "from pathlib import Path\n"
-        "Keystore.create(Path('x.keystore'), 'phrase', 'test', {}).close()\n"
+        "Keystore.create(Path('x.keystore'), 'phrase', 'test', {'a': 1}).close()\n"
         "with Keystore.open(Path('x.keystore'), 'phrase', 'test') as store: store.save()\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
