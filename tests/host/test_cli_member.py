@@ -122,7 +122,7 @@ def test_member_new_refuses_what_it_cannot_use(desk: Desk) -> None:
     )
     desk.fails(2, "the name", "ann", "member", "new", "A\x1bnn", "--federation", federation)
     desk.fails(3, "cannot be read", "ann", "member", "new", "Ann", "--federation", desk.file("none"))
-    desk.fails(3, "not a Tessera card", "ann", "member", "new", "Ann", "--federation", desk.file("passphrase"))
+    desk.fails(3, "no Tessera card", "ann", "member", "new", "Ann", "--federation", desk.file("passphrase"))
     assert not desk.file("ann").exists()
     desk.new("ann")
     desk.fails(4, "not overwritten", "ann", "member", "new", "Ann", "--federation", federation)

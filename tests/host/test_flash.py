@@ -358,6 +358,8 @@ def test_a_full_volume_is_said_to_be_full(desk, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tessera_host.provisioning.rp2.os", type("Os", (), {"fsync": staticmethod(full)}))
+    monkeypatch.setattr("tessera_host.provisioning.rp2._GONE_SECONDS", 1)
+    monkeypatch.setattr(FakeBoard, "_look_at_volume", lambda _: None)  # what did not fit is no image that it could take
     assert "is full" in desk.refused(errors.FlashFailed)
     assert os.fsync is not full
 

@@ -469,7 +469,9 @@ states = st.dictionaries(
 
 
 @repeatable
-@given(states, states, st.text(min_size=1, max_size=20).filter(lambda text: text.isprintable()))
+@given(
+    states.filter(bool), states.filter(bool), st.text(min_size=1, max_size=20).filter(lambda text: text.isprintable())
+)
 def test_keystores(first: dict[str, Any], second: dict[str, Any], passphrase: str) -> None:
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(keystore.SCRYPT, n=2, r=1):
         path = Path(folder, secrets.token_hex(4))
