@@ -7,6 +7,7 @@ Its cable can be pulled at any command, before it takes effect or after, and its
 
 import ast
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -142,7 +143,8 @@ class FakeBoard:
         try:
             while not self._unplugged.is_set():
                 if not self._descriptors:
-                    self._look_at_volume()
+                    with contextlib.suppress(FileNotFoundError):  # it is pulled at this moment
+                        self._look_at_volume()
                     self._unplugged.wait(0.01)
                 elif select.select([self._board_side], [], [], 0.02)[0]:
                     self._received += os.read(self._board_side, 4096)
