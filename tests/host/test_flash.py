@@ -352,6 +352,7 @@ def test_an_image_for_another_chip_or_board_is_not_written_even_if_it_was_approv
 def test_a_full_volume_is_said_to_be_full(desk, monkeypatch):
     import os
 
+    monkeypatch.setattr(FakeBoard, "_look_at_volume", lambda _: None)  # what did not fit is no image that it could take
     desk.board(blank=True)
 
     def full(_):
@@ -359,7 +360,6 @@ def test_a_full_volume_is_said_to_be_full(desk, monkeypatch):
 
     monkeypatch.setattr("tessera_host.provisioning.rp2.os", type("Os", (), {"fsync": staticmethod(full)}))
     monkeypatch.setattr("tessera_host.provisioning.rp2._GONE_SECONDS", 1)
-    monkeypatch.setattr(FakeBoard, "_look_at_volume", lambda _: None)  # what did not fit is no image that it could take
     assert "is full" in desk.refused(errors.FlashFailed)
     assert os.fsync is not full
 
