@@ -293,11 +293,8 @@ def main() -> int:
     found, soak = play(chosen.seed, days, calm_days, epoch_rounds)
     for wrong in soak.course.book.wrong[:20]:
         print(f"FAIL  {wrong}")
-    return (
-        0
-        if publish("soak", "make soak", found, time.monotonic() - start, whole=days >= DAYS and calm_days >= CALM_DAYS)
-        else 1
-    )
+    whole = days >= DAYS and calm_days >= CALM_DAYS
+    return 0 if publish("soak", "make soak", found, time.monotonic() - start, whole=whole) else 1
 
 
 if __name__ == "__main__":

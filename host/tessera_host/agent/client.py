@@ -58,6 +58,7 @@ __all__ = [
     "State",
     "Status",
     "Wait",
+    "default_home",
 ]
 
 JITTER_SECONDS = 10.0  # not all clients come as soon as a round is sealed
