@@ -2,8 +2,8 @@
 # Every other core module imports these names from here and is then the same on both.
 
 import sys
-import time
 
+_EISDIR = 21
 MICROPYTHON = sys.implementation.name == "micropython"
 
 if MICROPYTHON:
@@ -16,8 +16,18 @@ if MICROPYTHON:
     from micropython import const
 
     def sync(file):
-        """Hand what was written to the file system."""
+        """Make what was written survive a power cut: on a computer flush() is fsync(), littlefs does it at close()."""
         file.flush()
+
+    def sync_directory(path):
+        """Make a directory's names survive a power cut. littlefs does so itself, and opens no directories."""
+        if sys.platform in ("linux", "darwin"):
+            try:
+                with open(path, "rb") as directory:
+                    directory.flush()
+            except OSError as error:
+                if error.errno != _EISDIR:  # littlefs, mounted on a computer
+                    raise
 
     def copy_block(buffer, view):
         """Copy 16 bytes to the start of buffer; unlike a slice assignment it allocates nothing."""
@@ -28,64 +38,18 @@ if MICROPYTHON:
         return buffer
 
 else:
-    import asyncio
-    from os import fsync
-
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
-    def const(value):
-        return value
-
-    def collect():
-        """Collect garbage now and not at a moment of the allocator's choice; CPython counts references instead."""
-
-    def ticks_ms():
-        """Milliseconds of a clock that never steps; compare with ticks_diff only."""
-        return time.monotonic_ns() // 1_000_000
-
-    async def sleep_ms(milliseconds):
-        await asyncio.sleep(milliseconds / 1000)
-
-    def ticks_diff(later, earlier):
-        return later - earlier
-
-    def sync(file):
-        """Make what was written survive a power cut."""
-        file.flush()
-        fsync(file.fileno())
-
-    def copy_block(buffer, view):
-        """Copy 16 bytes to the start of buffer."""
-        buffer[:16] = view
-
-    def outgoing(buffer):
-        """What a stream may be given of a buffer that will be used again: a copy, as it keeps a reference."""
-        return bytes(buffer)
-
-    class _aes:
-        """cryptolib.aes over the library `cryptography`: state runs on from call to call, as on MicroPython."""
-
-        def __init__(self, key, mode, iv=None):
-            chaining = modes.CBC(bytes(iv)) if mode == 2 else modes.ECB()
-            self._cipher = Cipher(algorithms.AES(bytes(key)), chaining)
-            self._context = None
-
-        def encrypt(self, data, out=None):
-            if self._context is None:
-                self._context = self._cipher.encryptor()
-            return self._update(data, out)
-
-        def decrypt(self, data, out=None):
-            if self._context is None:
-                self._context = self._cipher.decryptor()
-            return self._update(data, out)
-
-        def _update(self, data, out):
-            result = self._context.update(bytes(data))
-            if out is None:
-                return result
-            memoryview(out)[: len(result)] = result
-            return None
+    from .runtime_cpython import aes as _aes
+    from .runtime_cpython import (  # noqa: F401
+        collect,
+        const,
+        copy_block,
+        outgoing,
+        sleep_ms,
+        sync,
+        sync_directory,
+        ticks_diff,
+        ticks_ms,
+    )
 
 
 _ZERO_IV = bytes(16)
