@@ -109,7 +109,10 @@ class KeyRing:
                 self._used_pages = place + 1
                 self.unreadable += 1
         if self._snapshot_pages > 0:
-            raise Fault("the key ring is damaged, a page of it cannot be read: provision the relay anew")
+            raise Fault(
+                "a page of the key ring cannot be read: restart the relay; if that stays, its keys are lost and it has to"
+                " be provisioned anew"
+            )
         if max(self.boots, self.next_sector, self.sealed_count) > _LARGEST:
             raise _foreign()
         return True
@@ -329,7 +332,7 @@ class KeyRing:
         for sector in range(first, first + self._bank_sectors):
             nor.erase(self._device, sector)
         if not all(nor.is_blank(self._device, sector) for sector in range(first, first + self._bank_sectors)):
-            raise Fault("the key ring does not erase: replace the board")
+            raise _worn()
         self._idle_is_blank = True
 
 
@@ -347,7 +350,9 @@ def _foreign():
 
 
 def _worn():
-    return Fault("the key ring does not keep what is written: replace the board")
+    return Fault(
+        "the key ring does not read back as it was written: restart the relay; if that stays, replace its flash"
+    )
 
 
 def _pages(entries, a_page):

@@ -107,7 +107,7 @@ class RecordLog:
                 return page
             # Never let a page that read back wrong be found whole by a later boot: the record is stored again.
             self._device.writeblocks(page >> 4, ZERO_PAGE, (page & 15) << 8)
-        raise Fault("the flash does not keep what is written: replace the board")
+        raise _unkept()
 
     def _next_page(self, round_):
         full = self._place == PAGES_PER_SECTOR
@@ -120,7 +120,7 @@ class RecordLog:
     def _open_sector(self):
         if self._opened and not self._used(self._sector):
             # A boot skips the number of one sector that keeps nothing, so there must not be two.
-            raise Fault("the flash does not keep what is written: replace the board")
+            raise _unkept()
         if self._number >= _LAST_NUMBER:
             raise Fault("the record ring's numbers are used up: provision the relay anew")
         following = (self._sector + 1) % self.sectors
@@ -293,3 +293,9 @@ class RecordLog:
             if 0 < numbers[sector] < number and (before is None or numbers[sector] > numbers[before]):
                 before = sector
         return before
+
+
+def _unkept():
+    return Fault(
+        "the record ring does not read back as it was written: restart the relay; if that stays, replace its flash"
+    )

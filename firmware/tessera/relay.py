@@ -92,7 +92,10 @@ class Relay:
     def _take_seed(self):
         seed = self._directory.read(_SEED_FILE)
         if seed is None or len(seed) != 32:
-            raise Fault("the key ring is empty and there is no provisioning seed: provision the relay anew")
+            raise Fault(
+                "the key ring is empty and the provisioning seed was used: the keys are in another storage or erased;"
+                " start the relay where it ran before, or provision it anew"
+            )
         self._keyring.begin_life(seed)
 
     def _make_parts(self):

@@ -58,16 +58,13 @@ def serve(
         typer.echo(f"Made an organisation in {storage}. Move issuer and passphrase to another machine.", err=True)
     directory = storage if gateway.is_relay(storage) else storage / organisation.RELAY
     gateway.check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)
-    opened = gateway.open_gateway(directory)
+    opened = Gateway(directory)
     try:
         asyncio.run(_until_stopped(opened, host, port, as_json))
     except Error as fault:
         raise TesseraError(f"the relay stopped: {fault}", "its records are kept; look at the storage") from None
-    except OSError as error:
-        hint = "another program uses the port, or the address is not this computer's: use --port or --host"
-        raise Unreachable(f"cannot listen at {host}:{port}: {error.strerror}", hint) from None
     finally:
-        opened.database.close()
+        opened.close()
 
 
 async def _until_stopped(opened: Gateway, host: str, port: int, as_json: bool) -> None:
@@ -80,8 +77,15 @@ async def _until_stopped(opened: Gateway, host: str, port: int, as_json: bool) -
         if not as_json:
             typer.echo(announcement.READY)
 
+    listening = False
+
+    def begin() -> None:
+        nonlocal listening
+        listening = True
+        opened.start()
+
     server = Server(opened.relay, Timing(), gateway.SESSIONS)
-    serving = asyncio.ensure_future(server.run(host, port, ready))
+    serving = asyncio.ensure_future(server.run(host, port, ready, begin))
     clock = asyncio.ensure_future(follow(opened.relay.clock, gateway.unix_ms))
     if sys.platform != "win32":  # there Ctrl-C cancels this task, and with it what it waits for
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -90,5 +94,10 @@ async def _until_stopped(opened: Gateway, host: str, port: int, as_json: bool) -
         await serving
     except asyncio.CancelledError:
         pass
+    except OSError as error:
+        if listening:
+            raise TesseraError(f"the relay stopped: its storage fails: {error}", "look at the storage") from None
+        hint = "another program uses the port, or the address is not this computer's: use --port or --host"
+        raise Unreachable(f"cannot listen at {host}:{port}: {error.strerror}", hint) from None
     finally:
         clock.cancel()
