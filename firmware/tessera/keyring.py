@@ -110,8 +110,8 @@ class KeyRing:
                 self.unreadable += 1
         if self._snapshot_pages > 0:
             raise Fault(
-                "a page of the key ring cannot be read: restart the relay; if that stays, its keys are lost and it has to"
-                " be provisioned anew"
+                "a page of the key ring cannot be read: restart the relay; if that stays, its keys are lost:"
+                " provision it anew"
             )
         if max(self.boots, self.next_sector, self.sealed_count) > _LARGEST:
             raise _foreign()
@@ -267,6 +267,7 @@ class KeyRing:
             bank = 1 - max((self._generation_of(bank), bank) for bank in (0, 1))[1]  # not the one in use
             self._erase(bank)
             self._device.writeblocks(bank * self._bank_sectors, _condemned_page(), 0)
+            nor.sync(self._device)
             if self._condemned_bank() != bank:
                 raise _worn()
         self._erase(1 - bank)
@@ -321,6 +322,7 @@ class KeyRing:
         struct.pack_into(">IBBH232s", self._page, 0, generation, kind, len(body), 0, body)
         self._page[_DIGEST_AT:] = _digest(page, self._page)
         self._device.writeblocks(page >> 4, self._page, (page & 15) << 8)
+        nor.sync(self._device)
         self._device.readblocks(page >> 4, self._check, (page & 15) << 8)
         if self._check == self._page:
             return True
@@ -331,6 +333,7 @@ class KeyRing:
         first = bank * self._bank_sectors
         for sector in range(first, first + self._bank_sectors):
             nor.erase(self._device, sector)
+        nor.sync(self._device)
         if not all(nor.is_blank(self._device, sector) for sector in range(first, first + self._bank_sectors)):
             raise _worn()
         self._idle_is_blank = True

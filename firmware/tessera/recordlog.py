@@ -53,6 +53,7 @@ class RecordLog:
                 nor.erase(self._device, page >> 4)
             cipher.encrypt(zeros, self._buffer.page)
             self._device.writeblocks(page >> 4, self._buffer.page, (page & 15) << 8)
+        nor.sync(self._device)
 
     def read(self, page, buffer):
         """The raw bytes at the start of a page."""
@@ -101,6 +102,7 @@ class RecordLog:
             page = self._next_page(round_)
             cipher.seal(page, self._number << 4 | page & 15, round_, bucket, kind, record, written)
             self._device.writeblocks(page >> 4, written, (page & 15) << 8)
+            nor.sync(self._device)
             self._device.readblocks(page >> 4, read_back, (page & 15) << 8)
             if read_back == written:
                 self._enter(page, round_, bucket)

@@ -1,6 +1,7 @@
 # board: long
 # The key ring on flash that fails (PROTOCOL §10): after any cut it holds the state before or after, never a mixture.
 
+from cachingdevice import CachingDevice
 from check import raises, share
 from dice import Dice
 from faultydevice import WHOLE, FaultyDevice, PowerCut
@@ -76,6 +77,45 @@ def _cut_everywhere(prepare, change):
             except PowerCut:
                 pass
             yield flash, before, _state(ring), cut
+
+
+def test_every_change_is_durable_when_it_returns_whatever_a_cache_loses():
+    changes = (
+        lambda ring: ring.begin_boot(7, b"seed of the second boot, 32 byte"),
+        lambda ring: (
+            ring.open_epoch(9, {9: (b"k" * 32, b"s" * 32)}, 3, b"seed of the third epoch, 32 byte"),
+            ring.lease(b"token id", 1),
+        ),
+        lambda ring: ring.drop_epochs(4),
+        lambda ring: ring.mark(1 << 20, 5),
+        lambda ring: ring.lease(b"token id", 3),
+        lambda ring: ring.disclose(3),
+        lambda ring: ring.tidy(),
+    )
+    for change in changes:
+        flash = RamDevice(_SECTORS)
+        _written(flash)
+        device = CachingDevice(flash)
+        ring = _loaded(device)
+        change(ring)
+        wanted = _state(ring)
+        device.cut()
+        assert _stored(flash) == wanted
+
+
+def test_keys_that_were_erased_do_not_come_back_from_a_cache():
+    ring, flash = _written()
+    key = ring.epochs[2][0]
+    assert holds(flash, key)
+    device = CachingDevice(flash)
+    ring = _loaded(device)
+    ring.drop_epochs(3)
+    device.cut()
+    assert not holds(flash, key)
+    device = CachingDevice(flash)
+    _loaded(device).condemn()
+    device.cut()
+    assert KeyRing(flash).condemned() and not holds(flash, ring.epochs[5][0])
 
 
 def test_a_rewrite_brings_everything_back():

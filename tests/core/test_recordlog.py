@@ -1,13 +1,14 @@
 # board: long
 # The ring of records on flash that fails (PROTOCOL §10): what was acknowledged is found once, whatever happened.
 
+from cachingdevice import CachingDevice
 from check import raises, share
 from dice import Dice
 from faultydevice import WHOLE, FaultyDevice, PowerCut
 from ramdevice import RamDevice
 from tessera.errors import Busy, Fault
 from tessera.hashes import sha256
-from tessera.nor import PAGE_BYTES
+from tessera.nor import BLANK_PAGE, PAGE_BYTES
 from tessera.page import PageCipher
 from tessera.recordlog import RecordLog
 
@@ -95,6 +96,25 @@ def _assert_stored(ring, log, acknowledged, unacknowledged):
     found = ring.found(log)
     assert found in (_records(acknowledged), _records(acknowledged + [unacknowledged])), (len(found), acknowledged)
     return acknowledged + [unacknowledged] if len(found) > len(acknowledged) else acknowledged
+
+
+def test_a_record_that_was_stored_outlives_a_cut_that_loses_all_that_was_not_synced():
+    ring = _Ring(8)
+    device = CachingDevice(ring.flash)
+    for number in range(4):
+        ring.append(ring.boot(device), number)
+        device.cut()
+    assert ring.found(ring.boot()) == _records(range(4))
+
+
+def test_a_ring_that_was_filled_stays_so_whatever_the_cache_loses():
+    device = CachingDevice(RamDevice(4))
+    RecordLog(device).format(Dice(b"format").bytes)
+    device.cut()
+    page = bytearray(PAGE_BYTES)
+    for place in range(4 * 16):
+        device.readblocks(place >> 4, page, (place & 15) << 8)
+        assert page != BLANK_PAGE
 
 
 def test_acked_record_survives_cut_in_every_program():

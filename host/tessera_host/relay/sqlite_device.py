@@ -35,6 +35,7 @@ class Database:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+        _write_back(self._connection)
 
     def region(self, name: str, sectors: int) -> "SqliteDevice":
         return SqliteDevice(self._connection, name, sectors)
@@ -94,5 +95,9 @@ class SqliteDevice:
         pages = (self._name, sector * PAGES_PER_SECTOR, (sector + 1) * PAGES_PER_SECTOR)
         self._connection.execute("DELETE FROM page WHERE region = ? AND number >= ? AND number < ?", pages)
         if not self._connection.in_transaction:
-            # The log of changes would keep what was erased: write it back and cut it off.
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            _write_back(self._connection)
+
+
+def _write_back(connection: sqlite3.Connection) -> None:
+    """The log of changes would keep what was erased: write it back and cut it off."""
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
