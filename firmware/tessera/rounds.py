@@ -44,6 +44,7 @@ class Rounds:
         open_round = max(min(clock_round, last), self._earliest())
         turned = open_round != self.open_round
         if turned:
+            self._log.settle()
             self._judge(open_round)
             if self._clock.provisional:
                 self._epochs.begin_admission(open_round // parameters.epoch_rounds)
@@ -116,8 +117,8 @@ class Rounds:
         if self._accepted_ms is not None and self._clock.uptime_ms() >= self._accepted_ms:
             self.accept_clock()
         if self._held_until_ms is not None and self._clock.uptime_ms() >= self._held_until_ms:
-            self._held_until_ms = None
             self._epochs.drop_expired()
+            self._held_until_ms = None
 
     # -- what requests ask
 
