@@ -5,6 +5,7 @@
 import gc
 
 from check import heap_only, raises
+from faultydevice import FaultyDevice
 from office import (
     EPOCH_ROUNDS,
     FIRMWARE_DIGEST,
@@ -426,6 +427,29 @@ def test_a_token_of_its_epoch_bears_out_a_clock_far_ahead():
     office.boot()
     assert office.relay.open_round == 20 * EPOCH_ROUNDS + 1
     assert office.relay._keyring.sealed_count == 1  # the rounds it was off for were not sealed
+
+
+def test_an_epoch_whose_keys_did_not_reach_the_flash_is_not_served():
+    record = records(1)[0]
+    for pages in (range(KEYRING_SECTORS * 16), range(32, 64), range(32)):  # of both banks, or of one
+        office = Office()
+        office.keys = FaultyDevice(office.keys)
+        office.pass_time(10_000 * EPOCH_ROUNDS * 20)
+        office.boot()
+        office.keys.worn = pages
+        member = Connection(office.relay)
+        try:
+            member.authenticate(Token(0, 20))  # settles the clock: a mark, then a rewrite with the epoch's keys
+        except Refused as refusal:
+            assert refusal.name == "FAULT"
+        office.keys.worn = ()
+        office.turn()
+        round_ = office.member().post(record)
+        office.sleep()
+        served = office.member().cell(round_)
+        assert served.count(record) == 1
+        office.boot()
+        assert office.member().cell(round_) == served
 
 
 def test_a_clock_far_ahead_is_believed_after_an_epoch_of_uptime():
