@@ -20,6 +20,7 @@ from office import (
     epoch_keys,
     parameters,
     records,
+    table,
 )
 from ramdevice import RamDevice, fingerprint, holds
 from tessera import VERSION, curve, params, wire
@@ -496,6 +497,34 @@ def test_a_push_that_stalls_gives_way_to_another():
     office.pass_time(1_000)
     assert push(member, blob) == 1
     refused("BAD_REQUEST", stalled.call, wire.push(len(blob), 1, blob[240:480]))
+
+
+def test_an_object_of_another_length_than_it_says_holds_no_place():
+    office = Office()
+    first, second = office.member(0), office.member(1)
+    blob = parameters(serial=2, first_epoch=1)
+    statement, message = params.encode_time(b"a small office!!", office.unix_ms // 1000)
+    statement += curve.sign(ROOT, message, bytes(32))
+    for start in (statement, blob[:240], b"x" * 240, statement[:4], blob[:100]):
+        for total in (32768, len(statement) + 1, len(blob) + 16, len(start)):
+            if total != len(statement) or start != statement:
+                refused("BAD_REQUEST", first.call, wire.push(total, 0, start))
+                assert first.session.push is None
+    assert params.whole_bytes(blob[:128]) == len(blob) and params.whole_bytes(statement) == len(statement)
+    assert push(second, blob) == 1
+
+
+def test_a_push_that_trickles_gives_way_after_two_minutes():
+    office = Office()
+    blob = parameters(serial=2, first_epoch=1, thresholds=table() + 240 * table()[-8:])  # 18 chunks
+    trickle, member = office.member(0), office.member(1)
+    started, chunk = office.ticks, 0
+    while office.ticks - started < 120_000:
+        trickle.call(wire.push(len(blob), chunk, blob[240 * chunk : 240 * (chunk + 1)]))
+        refused("BUSY", push, member, blob)
+        office.pass_time(9_000)
+        chunk += 1
+    assert push(member, blob) == 1
 
 
 def read_parameters(member):
