@@ -88,6 +88,7 @@ class Relay:
         keyring.begin_boot(next_sector, self._generator.new_seed())
         self._directory.remove(_SEED_FILE)
         self._log.begin(ciphers, epoch_rounds, self._epochs.first_keyed_round, _BOOT_ERASES)
+        self._rounds.bound_clock()
 
     def _take_seed(self):
         seed = self._directory.read(_SEED_FILE)

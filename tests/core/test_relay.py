@@ -9,6 +9,7 @@ from faultydevice import FaultyDevice
 from office import (
     EPOCH_ROUNDS,
     FIRMWARE_DIGEST,
+    GENESIS,
     KEYRING_SECTORS,
     LEDGER_KEY,
     RETENTION,
@@ -327,12 +328,18 @@ def test_the_seed_changes_at_every_boot_and_the_old_one_is_erased():
 def test_rounds_never_go_back():
     office = Office()
     office.sleep(5)
-    office.unix_ms -= 4 * 10_000
+    office.unix_ms -= 10_000  # a clock that led by a round; one that is earlier is refused
     office.boot()
     assert office.relay.open_round == 5
     office.member().post(records(1)[0])
+    office.unix_ms -= 400
+    office.boot()
+    assert office.relay.open_round == 5
     office.unix_ms -= 10_000
     office.boot()
+    assert office.relay.open_round is None
+    office.relay.clock.correct(office.unix_ms + 10_000)
+    office.turn()
     assert office.relay.open_round == 5
 
 
@@ -525,6 +532,38 @@ def test_a_push_that_trickles_gives_way_after_two_minutes():
         office.pass_time(9_000)
         chunk += 1
     assert push(member, blob) == 1
+
+
+def test_a_clock_before_genesis_or_before_the_last_seal_is_refused_wherever_it_is_set():
+    office = Office()
+    office.boot(clock_known=False)
+    clock = office.relay.clock
+    for early in (0, 1000 * GENESIS - 1):
+        clock.set(early)
+        clock.correct(early)
+        office.turn()
+        assert not clock.known and office.relay.open_round is None
+    clock.set(office.unix_ms)
+    office.turn()
+    office.sleep(5)
+    right = office.unix_ms
+    office.boot(clock_known=False)
+    clock = office.relay.clock
+    for set_clock in (clock.set, clock.correct):
+        set_clock(right - 3 * 1000 * ROUND_SECONDS)
+        assert not clock.known
+    clock.correct(right)  # it is the first that is possible, and so taken as it is
+    office.turn()
+    assert office.relay.open_round == 5 and clock.now_ms() == right
+
+
+def test_a_signed_time_that_is_over_is_refused():
+    office = Office()
+    office.sleep(5)
+    office.boot()
+    member = office.member()
+    body, message = params.encode_time(b"a small office!!", GENESIS + ROUND_SECONDS)
+    refused("BAD_REQUEST", push, member, body + curve.sign(ROOT, message, bytes(32)))
 
 
 def read_parameters(member):
