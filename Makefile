@@ -73,7 +73,7 @@ test-board: image setup-emulator ## core tests on the image in the emulated Pico
 test-system: image setup-emulator ## whole relays: power cuts, attacks, the commands, the emulated Pico
 	@"$(PYTHON)" -m tests.run system
 
-test-emulated: image setup-emulator ## the image itself, built twice, and the emulator
+test-emulated: image setup-emulator ## the image itself, and the emulator
 	@"$(PYTHON)" -m tests.run emulated
 
 test-long: image setup-emulator ## tests that take minutes each: cables pulled at every stage, updates that fail (a quarter of an hour)

@@ -13,7 +13,7 @@ def _work(image: Path, rounds: int, seed: int, leak: bool) -> dict[str, Slope]:
 
 
 def test_work_for_a_cell_does_not_depend_on_how_many_of_its_records_are_real(board_image: Path) -> None:
-    slopes = _work(board_image, 20, 3, leak=False)
+    slopes = _work(board_image, 36, 3, leak=False)
     assert all(slope.holds_zero for slope in slopes.values()), slopes
     assert slopes["first frame"].within(WORK_CYCLES)
     assert slopes["frame after frame"].within(WORK_CYCLES)

@@ -63,7 +63,9 @@ def not_on_a_board(reason):
 def share(items, step):
     """The items, on a board every step-th of them from the first on: for what is tried in very many ways."""
     step = board_step(step)
-    return items[::step] if hasattr(items, "__getitem__") else list(items)[::step]
+    some = items[::step] if hasattr(items, "__getitem__") else list(items)[::step]
+    assert len(some), "a loop over nothing compares nothing"
+    return some
 
 
 def board_step(step):
@@ -78,4 +80,5 @@ def vectors(name):
     if name not in _loaded:
         with open(vectors_folder + "/" + name + ".json") as file:
             _loaded[name] = json.load(file)
+    assert _loaded[name], "a loop over nothing compares nothing"
     return _loaded[name]

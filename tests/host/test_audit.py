@@ -26,7 +26,7 @@ def ledger() -> FakeLedger:
 
 
 class Desk:
-    """An auditor's desk: one archive, the paper firmware known as approved."""
+    """An auditor's desk: one archive, the fake firmware known as approved."""
 
     def __init__(self, folder: Path, ledger: FakeLedger, parameters: list[Path] | None = None) -> None:
         self.folder, self.ledger = folder, ledger
@@ -253,7 +253,7 @@ def test_delta_of_a_set_is_that_of_its_integers(ledger):
 # -- the questions
 
 
-class PaperConnection:
+class FakeConnection:
     """A relay that answers from a dict; an epoch that is None in it is damaged."""
 
     opened = 0
@@ -262,18 +262,18 @@ class PaperConnection:
         self.answers = ledger.answers({}, open_epoch)
         self.checkpoints, self.asked = checkpoints, []
 
-    async def open(self, *_: object) -> "PaperConnection":
+    async def open(self, *_: object) -> "FakeConnection":
         self.opened += 1
         return self
 
-    async def __aenter__(self) -> "PaperConnection":
+    async def __aenter__(self) -> "FakeConnection":
         return self
 
     async def __aexit__(self, *_: object) -> None:
         pass
 
     async def info(self) -> Info:
-        return Info(1, bytes(32), 1, self.answers.open_round, 0, "paper")
+        return Info(1, bytes(32), 1, self.answers.open_round, 0, "fake")
 
     async def params(self) -> bytes:
         return self.answers.parameters
@@ -285,12 +285,12 @@ class PaperConnection:
         self.asked.append(epoch)
         found = self.checkpoints.get(epoch, b"")
         if not found:
-            raise ErrorFrame(Refused(relay_ledger.FAULT if found is None else relay_ledger.TOO_OLD, "paper", 0))
+            raise ErrorFrame(Refused(relay_ledger.FAULT if found is None else relay_ledger.TOO_OLD, "fake", 0))
         return found
 
 
 async def asked(monkeypatch, ledger, checkpoints, open_epoch):
-    relay = PaperConnection(ledger, checkpoints, open_epoch)
+    relay = FakeConnection(ledger, checkpoints, open_epoch)
     monkeypatch.setattr(relay_ledger, "RelayConnection", relay)
     return relay, await relay_ledger.ask(ledger.federation.known(), ledger.relay())
 
@@ -313,9 +313,9 @@ async def test_a_relay_s_damage_and_its_age_bound_the_questions(monkeypatch, led
 
 async def test_another_refusal_ends_the_questions(monkeypatch, ledger):
     async def refuse(*_: object) -> bytes:
-        raise ErrorFrame(Refused(5, "paper", 0))
+        raise ErrorFrame(Refused(5, "fake", 0))
 
-    monkeypatch.setattr(PaperConnection, "checkpoint", refuse)
+    monkeypatch.setattr(FakeConnection, "checkpoint", refuse)
     with pytest.raises(ErrorFrame):
         await asked(monkeypatch, ledger, {}, 3)
 

@@ -26,8 +26,8 @@ from tessera_host.provisioning.setup_steps import (
     ListKeys,
     WaitUntilServing,
 )
+from tests.support.fake_board import FakeBoard, FakeFinder, Pull
 from tests.support.organisation import PASSPHRASE, new_issuer, planned
-from tests.support.paper_board import PaperBoard, PaperFinder, Pull
 
 UF2_BLOCKS = 8
 CHOICE = {"round_seconds": 60, "epoch_rounds": 20, "retention_epochs": 2, "posts_per_token": 32}
@@ -74,14 +74,14 @@ class Desk:
 
     def board(self, name="one", **options):
         """A board that is plugged in."""
-        board = PaperBoard(self.folder / name, **options)
+        board = FakeBoard(self.folder / name, **options)
         board.plug_in()
         self.boards.append(board)
         self.look()
         return board
 
     def look(self, *boards):
-        self._monkeypatch.setattr(cli_flash, "finder", PaperFinder(*(boards or self.boards)))
+        self._monkeypatch.setattr(cli_flash, "finder", FakeFinder(*(boards or self.boards)))
 
     def run(self, *arguments):
         """(exit code, stdout, stderr)"""
@@ -613,7 +613,7 @@ def test_a_batch_goes_on_where_a_pulled_cable_stopped_it(desk):
 
 
 def test_a_batch_with_one_board_at_a_time_asks_for_the_next(desk, monkeypatch):
-    one, two = desk.board("one"), PaperBoard(desk.folder / "two", chip=b"chip-two")
+    one, two = desk.board("one"), FakeBoard(desk.folder / "two", chip=b"chip-two")
     desk.boards.append(two)
     desk.look()
     path = write_batch(desk, "berlin,10.0.0.1,", "potsdam,10.0.0.2,")

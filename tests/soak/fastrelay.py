@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from tessera.errors import Fault
 from tessera.filedevice import FileDevice
 from tessera.keyring import KeyRing
 from tessera_host.cli.demo import free_port
+from tests.soak.office_time import MOST_A_STEP_SECONDS, OfficeTime
 
 SPEED = 5000
 MEMBERS, TOKENS, POSTS = 50, 2, 16
@@ -70,7 +70,7 @@ class FastRelay:
     def __init__(self, folder: Path, epoch_rounds: int) -> None:
         self.folder, self.port, self.epoch_rounds = folder, free_port(), epoch_rounds
         self.day_seconds = ROUND_MS * epoch_rounds / SPEED / 1000  # of ours
-        self.zero_ms = time.time_ns() // 1_000_000
+        self.time = OfficeTime(folder)
         self.start_ms = 1000 * office.GENESIS
         self.thresholds = unhex("".join(vectors("noise_table")[TABLE]["thresholds"]))
         self.starts = 0
@@ -88,13 +88,20 @@ class FastRelay:
 
     def day(self) -> float:
         """Days (epochs) since the first one began, by the office's clock."""
-        return (time.time_ns() // 1_000_000 - self.zero_ms) * SPEED / (ROUND_MS * self.epoch_rounds)
+        return self.time.milliseconds() * SPEED / (ROUND_MS * self.epoch_rounds)
 
     def round(self) -> int:
         return int(self.day() * self.epoch_rounds)
 
     async def until(self, day: float) -> None:
-        await asyncio.sleep(max(0.0, day - self.day()) * self.day_seconds)
+        while (left := day - self.day()) > 0:
+            await asyncio.sleep(min(left * self.day_seconds, MOST_A_STEP_SECONDS))
+
+    async def pass_days(self, days: float) -> None:
+        await self.until(self.day() + days)
+
+    def is_there(self) -> bool:
+        return self.serving and self.process.poll() is None
 
     def misread(self, milliseconds: int) -> None:
         """The network clock is wrong by so much from now on."""
@@ -105,7 +112,7 @@ class FastRelay:
     def begin(self) -> None:
         """Switch it on and do not wait."""
         binary = os.environ["TESSERA_MICROPYTHON_FROZEN"]
-        arguments = map(str, (self.folder, self.port, SPEED, self.start_ms, self.zero_ms))
+        arguments = map(str, (self.folder, self.port, SPEED, self.start_ms))
         self._said_before = self._said_bytes()
         with (self.folder / "said").open("ab") as said:
             said.write(b"\n")  # a power cut may have torn a line

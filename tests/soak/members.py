@@ -20,6 +20,7 @@ class Members:
     def __init__(self, course: Course) -> None:
         self.course = course
         self.epoch = -1
+        self.turns = 0  # visits, and moments at which none was due
 
     def _turn(self) -> None:
         epoch = int(self.course.relay.day())
@@ -41,6 +42,7 @@ class Members:
         while not self.course.over:
             await self.course.doors.wait()
             self._turn()
+            self.turns += 1
             number = self._next()
             if number is None:
                 await asyncio.sleep(0.005)

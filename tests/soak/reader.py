@@ -18,6 +18,7 @@ class Reader:
     def __init__(self, course: Course, members: Members) -> None:
         self.course, self.members = course, members
         self.next_round = 0
+        self.turns = 0
         self.behind_the_cut: list[int] = []  # rounds to read again, as the power failed since
 
     def power_failed(self) -> None:
@@ -27,6 +28,7 @@ class Reader:
     async def read_all_the_time(self) -> None:
         while not self.course.over:
             await self.course.doors.wait()
+            self.turns += 1
             client = Client()
             try:
                 await self.members.enter(client, self.members.any_token())
@@ -43,6 +45,7 @@ class Reader:
         """Read for an hour or a few, until the epoch ends, and perhaps leave in the middle of an answer."""
         epoch = None
         for _ in range(self.course.dice.randrange(10, 80)):
+            self.turns += 1
             _, _, _, _, open_round, first_round, _ = await client.call(wire.info())
             open_epoch = open_round // self.course.relay.epoch_rounds
             epoch = open_epoch if epoch is None else epoch

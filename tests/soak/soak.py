@@ -27,6 +27,7 @@ from tests.soak.book import Book
 from tests.soak.course import Course
 from tests.soak.fastrelay import MEMBERS, POSTS, SPEED, TOKENS, FastRelay, Look, Wear
 from tests.soak.members import Members
+from tests.soak.office_time import MOST_A_STEP_SECONDS, Follower
 from tests.soak.reader import Reader
 from tests.soak.trouble import HalfOpen, NetworkClock, Power, Strangers
 
@@ -57,6 +58,7 @@ class Soak:
 
     async def run(self) -> None:
         course = self.course
+        passing = asyncio.create_task(course.relay.time.run(self._followers()))
         await course.relay.start()
         self._note_wear()
         course.doors.set()
@@ -72,7 +74,7 @@ class Soak:
             )
         ]
         reading = asyncio.create_task(self.reader.read_all_the_time())
-        watch = (power, reading, *members, *others)
+        watch = (passing, power, reading, *members, *others)
         try:
             for day in range(1, self.days + 1):
                 await self._pass_day(day, watch)
@@ -91,6 +93,19 @@ class Soak:
         while self.course.book.check_one():
             pass
         self._judge()
+
+    def _followers(self) -> list[Follower]:
+        """Whom the office's time waits for, so that a busy computer makes the days longer and not emptier."""
+        relay = self.course.relay
+
+        def busy() -> bool:
+            return relay.is_there() and self.course.doors.is_set() and not self.course.over
+
+        return [
+            Follower(relay.time.relay_turns, relay.is_there, MOST_A_STEP_SECONDS),
+            Follower(lambda: self.members.turns, busy, 2 * MOST_A_STEP_SECONDS),
+            Follower(lambda: self.reader.turns, busy, 6 * MOST_A_STEP_SECONDS),
+        ]
 
     async def _pass_day(self, day: int, watch: tuple[asyncio.Task[None], ...], calm: bool = False) -> None:
         """Until the end of a day, the first one is 1; with a calm turn of the epoch if asked for."""

@@ -1,15 +1,16 @@
-# The relay of the soak, on MicroPython with the core frozen in: soak_relay.py FOLDER PORT SPEED START_MS ZERO_MS
+# The relay of the soak, on MicroPython with the core frozen in: soak_relay.py FOLDER PORT SPEED START_MS
 #
-# Everything is the product's but three things: time runs SPEED times as fast (at ZERO_MS of the system's clock it is
-# START_MS), the flash counts what is done to it (FOLDER/wear.*), and the heap is looked at ten times a second, after a
-# collection: a line "look", milliseconds since the start, epoch, tokens in RAM, connections, then what MicroPython says
-# of the heap. The network clock is wrong by what FOLDER/clock_error says, in milliseconds, at the start too.
+# Everything is the product's but three things: time runs SPEED times as fast as FOLDER/time says (at 0 it is START_MS;
+# FOLDER/beat tells that it was looked at), the flash counts what is done to it (FOLDER/wear.*), and the heap is looked
+# at ten times a second, after a collection: a line "look", milliseconds since the start, epoch, tokens in RAM,
+# connections, then what MicroPython says of the heap. The network clock is wrong by what FOLDER/clock_error says, in
+# milliseconds, at the start too.
 
 import asyncio
 import gc
 import os
+import struct
 import sys
-import time
 from array import array
 
 import micropython
@@ -25,7 +26,28 @@ from tessera.server import Server, Timing
 _GC_THRESHOLD_BYTES = 8192
 _LOOK_MS = 100
 _CORRECT_MS = 100
+_LOOK_AT_CLOCK_MS = 5
 _OVERWRITTEN_LEVELS = 30
+
+
+class OfficeTime:
+    """Milliseconds since the office opened, as office_time.py lets them pass."""
+
+    def __init__(self, folder):
+        self._now = open(folder + "/time", "rb", buffering=0)
+        self._beat = open(folder + "/beat", "r+b", buffering=0)
+        self._read, self._beats = bytearray(8), bytearray(4)
+
+    def ms(self):
+        self._now.seek(0)
+        self._now.readinto(self._read)
+        return int.from_bytes(self._read, "little")
+
+    def beat(self):
+        """Tell that the relay is awake: time waits for it."""
+        struct.pack_into("<I", self._beats, 0, (struct.unpack_from("<I", self._beats)[0] + 1) & 0xFFFFFFFF)
+        self._beat.seek(0)
+        self._beat.write(self._beats)
 
 
 class CountingDevice(filedevice.FileDevice):
@@ -60,11 +82,13 @@ class FastServer(Server):
     """A server that looks at its clock as often as the fast rounds ask for."""
 
     speed = 1
+    time = None
 
     def _pause_ms(self):
+        self.time.beat()
         if self._relay.open_round is None:
-            return 5
-        return self._relay.milliseconds_to_next_round() // self.speed + 1
+            return _LOOK_AT_CLOCK_MS
+        return min(_LOOK_AT_CLOCK_MS, self._relay.milliseconds_to_next_round() // self.speed + 1)
 
 
 def overwrite_stack(levels):
@@ -119,14 +143,15 @@ async def serve(relay, port, network_ms):
             task.cancel()
 
 
-def main(folder, port, speed, start_ms, zero_ms):
+def main(folder, port, speed, start_ms):
     gc.threshold(_GC_THRESHOLD_BYTES)
-    port, FastServer.speed, start_ms, zero_ms = int(port), int(speed), int(start_ms), int(zero_ms)
+    port, FastServer.speed, start_ms = int(port), int(speed), int(start_ms)
+    FastServer.time = office_time = OfficeTime(folder)
 
     def network_ms():
-        return start_ms + (time.time_ns() // 1_000_000 - zero_ms) * FastServer.speed + clock_error(folder)
+        return start_ms + office_time.ms() * FastServer.speed + clock_error(folder)
 
-    clock = Clock(ticks_ms, lambda later, earlier: ticks_diff(later, earlier) * FastServer.speed)
+    clock = Clock(office_time.ms, lambda later, earlier: (later - earlier) * FastServer.speed)
     relay = open_relay(folder, clock)
     relay.start()
     clock.set(network_ms())

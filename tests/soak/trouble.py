@@ -34,7 +34,7 @@ class Power:
         dice, relay = self.course.dice, self.course.relay
         self._cut()
         if dice.random() < 0.3:
-            await asyncio.sleep(dice.uniform(0, 0.1) * relay.day_seconds)  # it stays away for hours
+            await relay.pass_days(dice.uniform(0, 0.1))  # it stays away for hours
         while dice.random() < 0.3:
             relay.begin()
             await asyncio.sleep(dice.uniform(0.002, 0.3))
@@ -43,7 +43,7 @@ class Power:
         await self._start(error)
         if error:
             self.course.counts["starts with a wrong clock"] += 1
-            await asyncio.sleep(0.03 * relay.day_seconds)
+            await relay.pass_days(0.03)
             relay.misread(0)
         if error == -_FAR_MS:  # a clock is corrected forward by a round an epoch only: somebody pulls the plug
             self._cut()
@@ -77,7 +77,7 @@ class NetworkClock:
                 self.course.rounds_ahead += 2 * (step > 0)  # one an epoch, and it may reach into the next
                 self.course.counts["wrong clocks while it ran"] += 1
                 relay.misread(step)
-                await asyncio.sleep(dice.uniform(0.02, 0.15) * relay.day_seconds)
+                await relay.pass_days(dice.uniform(0.02, 0.15))
                 relay.misread(0)
             day = max(day + 1, int(relay.day()))
 

@@ -83,6 +83,6 @@ class FakeLedger:
     def answers(self, checkpoints: dict[int, bytes], open_epoch: int) -> LedgerAnswers:
         """What a relay would say that has this ledger."""
         round_ = open_epoch * EPOCH_ROUNDS
-        figures = RelayFigures(1, 0x000100, FIRMWARE, 100, 1, self.parameters.serial, round_, 0, "PAPER")
+        figures = RelayFigures(1, 0x000100, FIRMWARE, 100, 1, self.parameters.serial, round_, 0, "FAKE")
         absent = [epoch for epoch in range(open_epoch) if epoch not in checkpoints]
         return LedgerAnswers(open_epoch, round_, self.parameters.blob, figures, dict(checkpoints), absent)

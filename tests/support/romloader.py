@@ -416,8 +416,8 @@ def plugged_in(monkeypatch, new):
     """A function like new, which makes something with a `device`: it plugs that in. At the end all are pulled."""
     made = []
 
-    def make(*arguments):
-        one = new(*arguments)
+    def make(*arguments, **options):
+        one = new(*arguments, **options)
         wire_reset_lines(monkeypatch, one.device)
         one.device.plug_in("application")
         made.append(one)

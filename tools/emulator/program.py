@@ -33,7 +33,7 @@ def command(image: Path, *options: str | Path, program: str = "emulator.mjs") ->
     script = os.environ.get(VARIABLE, "")
     if not Path(script).is_file():
         raise EmulatorError(
-            f"{VARIABLE} must name emulator.mjs (it is {script!r}). Run `tools/build/setup.sh emulator`."
+            f"{VARIABLE} must name emulator.mjs (it is {script!r}). Run `make setup-emulator`."
         )
     node = shutil.which("node")
     if node is None:

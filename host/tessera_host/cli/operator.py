@@ -24,18 +24,17 @@ from ..keys import passphrase
 from ..planning import plan
 from ..planning.boards import BOARDS
 from ..privacy import loss
-from ..protocol import cards, releases
+from ..protocol import releases
 from ..protocol.federation import DEFAULT_BUDGET, Federation, read_card
 from ..provisioning.inventory import Inventory
 from ..provisioning.journal import Journal
 from ..relay import status
 from ..text import count
 from . import audit
-from .card_exchange import card_text, check_new_file
+from .card_exchange import card_text
 from .opening import open_issuer
 from .options import (
     CardIn,
-    CardOut,
     FederationCard,
     IssuerArgument,
     IssuerDirectory,
@@ -184,25 +183,6 @@ def issuer_remove(
     )
 
 
-@issuer_app.command("issue", hidden=True)
-def issuer_issue(
-    directory: IssuerArgument,
-    card: CardIn,
-    out: CardOut = None,
-    passphrase_file: PassphraseFile = None,
-    as_json: Json = False,
-) -> None:
-    """Answer a tokens-request card with an offer, a tokens-challenge card with the tokens. Each is answered once."""
-    text = card_text(card)
-    check_new_file(out)
-    with open_issuer(directory, passphrase_file) as issuer:
-        answer = issuer.issue(text)
-    kind = cards.decode(answer).kind
-    written = out if out and _written(out, answer) else None
-    text = f"{written} is a {kind} card for the member." if written else answer
-    show({"kind": kind, "card": answer, "out": str(written) if written else None}, text, as_json)
-
-
 @issuer_app.command("abort")
 def issuer_abort(directory: IssuerArgument, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Close open token sessions and void open invitations. Needed after the keystore was restored from a backup."""
@@ -341,16 +321,6 @@ def relay_remove(
         f"Members need the new {issuer_directory / FEDERATION_CARD}; those whose home it was need another relay.",
     ]
     show({"removed": name, "serial": serial} | _paths(issuer_directory), "\n".join(text), as_json)
-
-
-def _written(path: Path, text: str) -> bool:
-    """Whether the card could be written. If not it goes to stdout: it will not be made again."""
-    try:
-        files.write(path, text.encode() + b"\n")
-    except UsageError as error:
-        typer.echo(f"warning: {error}", err=True)
-        return False
-    return True
 
 
 def _unix_seconds(text: str) -> int:

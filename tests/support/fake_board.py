@@ -51,7 +51,7 @@ class Pull:
     after_effect: bool
 
 
-class PaperBoard:
+class FakeBoard:
     """`board` is what its image says it is, None for another MicroPython; blank: it starts in BOOTSEL."""
 
     def __init__(self, folder: Path, board: str | None = "RPI_PICO", *, blank: bool = False, chip: bytes = b"chip-one"):
@@ -348,15 +348,15 @@ class PaperBoard:
         self._ring, self._keyring = RamDevice(RING_SECTORS), RamDevice(KEYRING_SECTORS)
 
 
-class PaperFinder(Finder):
-    """Sees paper boards."""
+class FakeFinder(Finder):
+    """Sees fake boards."""
 
-    def __init__(self, *boards: PaperBoard) -> None:
+    def __init__(self, *boards: FakeBoard) -> None:
         self.boards = boards
         self.picotool_path: str | None = None
 
     def ports(self) -> list[Port]:
-        return [Port(str(board.link), "paper board") for board in self.boards if board.link.exists()]
+        return [Port(str(board.link), "fake board") for board in self.boards if board.link.exists()]
 
     def volumes(self) -> list[Volume]:
         return [volume for board in self.boards if (volume := read_volume(board.volume))]
