@@ -4,6 +4,7 @@
 import sys
 import time
 
+_EISDIR = 21
 MICROPYTHON = sys.implementation.name == "micropython"
 
 if MICROPYTHON:
@@ -22,8 +23,12 @@ if MICROPYTHON:
     def sync_directory(path):
         """Make a directory's names survive a power cut. littlefs does so itself, and opens no directories."""
         if sys.platform in ("linux", "darwin"):
-            with open(path, "rb") as directory:
-                directory.flush()
+            try:
+                with open(path, "rb") as directory:
+                    directory.flush()
+            except OSError as error:
+                if error.errno != _EISDIR:  # littlefs, mounted on a computer
+                    raise
 
     def copy_block(buffer, view):
         """Copy 16 bytes to the start of buffer; unlike a slice assignment it allocates nothing."""
