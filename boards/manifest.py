@@ -14,7 +14,8 @@ for name in ("_boot.py", "boot.py", "main.py", "slots.py", "tessera_build.py"):
     module(name, base_path="../firmware")
 
 # The core, but for what only computers have.
-core = [name for name in python_files("../firmware/tessera") if name not in ("curve_coincurve.py", "filedevice.py")]
+computers = ("curve_coincurve.py", "filedevice.py", "ownership.py")
+core = [name for name in python_files("../firmware/tessera") if name not in computers]
 package("tessera", core, base_path="../firmware")
 
 # Of the device's modules only the network that the board has (options.network: ppp, wlan or lan), and where new code

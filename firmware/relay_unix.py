@@ -12,7 +12,7 @@ import os
 import sys
 import time
 
-from tessera import curve
+from tessera import RELEASED, curve, ownership
 from tessera.announcement import READY, address, announcement, runtime_name
 from tessera.clock import follow
 from tessera.errors import Error
@@ -57,21 +57,28 @@ def firmware_digest(directory):
 
 
 def open_relay(path):
-    """(Relay, its configuration) of a relay directory made by `tessera relay new`."""
+    """(Relay that start() brings up, its configuration) of a relay directory made by `tessera relay new`, which is this
+    program's (ownership.take)."""
     directory = Directory(path)
-    text = directory.read("relay.json")
-    if text is None:
-        raise Error("{} is no relay directory: make one with `tessera relay new`".format(path))
-    config = json.loads(text)
+    try:
+        config = json.loads(directory.read("relay.json") or "")
+        secrets = bytes.fromhex(config["static_secret"]), bytes.fromhex(config["ledger_secret"])
+        sectors = config["ring_sectors"], config["keyring_sectors"]
+    except (ValueError, KeyError, TypeError):
+        raise Error("{}/relay.json cannot be read: it is not what `tessera relay new` wrote".format(path)) from None
     core = __file__.rsplit("/", 1)[0] + "/tessera" if "/" in __file__ else "tessera"
-    secrets = bytes.fromhex(config["static_secret"]), bytes.fromhex(config["ledger_secret"])
     identity = Identity(*secrets, b"unix", firmware_digest(core), "COMPUTER")
-    ring = FileDevice(path + "/ring.flash", config["ring_sectors"])
-    keys = FileDevice(path + "/keys.flash", config["keyring_sectors"])
-    relay = Relay(ring, keys, directory, identity, os.urandom)
+    ring = FileDevice(path + "/ring.flash", sectors[0])
+    keys = FileDevice(path + "/keys.flash", sectors[1])
+    return Relay(ring, keys, directory, identity, os.urandom), config
+
+
+def start(relay):
     relay.start()
+    relay.clock.not_before(1000 * RELEASED)
     relay.clock.set(unix_ms())
-    return relay, config
+    if not relay.clock.known:
+        print("this computer's clock is too early for this relay: set it, the relay looks at it every minute")
 
 
 def report(watch):
@@ -81,11 +88,22 @@ def report(watch):
 
 async def serve(relay, config, host, port, watch):
     server = Server(relay, Timing(**config.get("timing", {})), config.get("sessions", 4), watch.look)
-    clock = asyncio.create_task(follow(relay.clock, unix_ms))
+    where = address(host, port)
+    began = []
+
+    def begin():
+        began.append(asyncio.create_task(follow(relay.clock, unix_ms)))
+        start(relay)
+
     try:
-        await server.run(host, port, lambda: announce(relay, address(host, port)))
+        await server.run(host, port, lambda: announce(relay, where), begin)
+    except OSError as error:
+        if began:
+            raise
+        raise Error("cannot listen at {}: {}; nothing was changed".format(where, error)) from None
     finally:
-        clock.cancel()
+        for clock in began:
+            clock.cancel()
 
 
 def announce(relay, where):
@@ -120,8 +138,10 @@ def main(arguments):
         gc.threshold(_GC_THRESHOLD_BYTES)
         micropython.kbd_intr(3)  # with -m the port leaves SIGINT to the system, which would end us without a report
     watch = HeapWatch()
+    held = None
     try:
         chosen = options(arguments)
+        held = ownership.take(chosen["directory"])
         relay, config = open_relay(chosen["directory"])
         asyncio.run(serve(relay, config, chosen["host"], int(chosen["port"]), watch))
     except KeyboardInterrupt:
@@ -130,6 +150,9 @@ def main(arguments):
     except (Error, OSError) as error:
         print("tessera relay: {}".format(error or type(error).__name__))
         return 1
+    finally:
+        if held is not None:
+            held.close()
     return 0
 
 

@@ -33,6 +33,7 @@ LONG = "# board: long"
 COMPUTERS_ONLY = {
     "test_device_ota.py": "its slots are an ESP32's",
     "test_filedevice.py": "a board's devices are its flash, not files",
+    "test_ownership.py": "a board has neither other programs nor other users",
     "test_memory.py": "it starts other processes",
     "test_server.py": "the board has no loopback",
     "test_server_answers.py": "the board has no loopback",

@@ -1,10 +1,11 @@
 # Flash on a computer: a file behind MicroPython's extended block-device protocol, with the manners of NOR flash:
 # a program only clears bits, only an erase of a whole sector sets them. On a board rp2.Flash or esp32.Partition is
-# here.
+# here. What is programmed and erased survives the process at once, a power cut from the next ioctl(SYNC) on.
 
 import os
 
-from .nor import COUNT, ERASE, SECTOR_BYTES, SIZE
+from .nor import COUNT, ERASE, SECTOR_BYTES, SIZE, SYNC
+from .runtime import sync, sync_directory
 
 _BLANK = b"\xff" * SECTOR_BYTES
 
@@ -14,7 +15,9 @@ def _make_blank(path, sectors):
     with open(path + ".new", "wb") as file:
         for _ in range(sectors):
             file.write(_BLANK)
+        sync(file)
     os.rename(path + ".new", path)
+    sync_directory(path.rsplit("/", 1)[0])
 
 
 class FileDevice:
@@ -52,7 +55,8 @@ class FileDevice:
             return SECTOR_BYTES
         if operation == ERASE:
             self._erase(argument)
-            return 0
+        elif operation == SYNC:
+            sync(self._file)
         return 0
 
     def _erase(self, block):

@@ -3,7 +3,7 @@
 
 import os
 
-from .runtime import sync
+from .runtime import sync, sync_directory
 
 
 class Directory:
@@ -38,19 +38,23 @@ class Directory:
         with open(self._path + name + ".new", "wb") as file:
             file.write(data)
             sync(file)
-        os.rename(self._path + name + ".new", self._path + name)
+        self.rename(name + ".new", name)
 
     def append(self, name, data):
+        """Durable when it returns, as all that changes something is."""
         with open(self._path + name, "ab") as file:
             file.write(data)
             sync(file)
+        sync_directory(self._path)  # the file may be a new one
 
     def rename(self, name, new_name):
         os.rename(self._path + name, self._path + new_name)
+        sync_directory(self._path)
 
     def remove(self, name):
         """Delete the file if it is there."""
         try:
             os.remove(self._path + name)
         except OSError:
-            pass
+            return
+        sync_directory(self._path)

@@ -42,7 +42,7 @@ NEVER = const(0xFFFFFFFF)  # commissioned: no cover key was ever disclosed
 
 class KeyRing:
     """The state as attributes, for others to read; load() reads it. Each method that changes it makes all that belongs
-    to the change durable before it returns.
+    to the change durable before it returns, or takes it back: what is in RAM is on flash.
 
     flags, boots, seed(32), next_sector (record log), sealed_next (first round not sealed), sealed_count (rounds of its
     epoch sealed in time), commissioned (epoch whose cover was disclosed), epochs {epoch: (page_key, cover_state)},
@@ -109,7 +109,10 @@ class KeyRing:
                 self._used_pages = place + 1
                 self.unreadable += 1
         if self._snapshot_pages > 0:
-            raise Fault("the key ring is damaged, a page of it cannot be read: provision the relay anew")
+            raise Fault(
+                "a page of the key ring cannot be read: restart the relay; if that stays, its keys are lost:"
+                " provision it anew"
+            )
         if max(self.boots, self.next_sector, self.sealed_count) > _LARGEST:
             raise _foreign()
         return True
@@ -162,22 +165,16 @@ class KeyRing:
 
     def begin_boot(self, next_sector, seed):
         """Count a boot, which has another seed and opens sectors of the record log from next_sector on."""
-        self.boots += 1
-        self.next_sector = next_sector
-        self.seed = seed
-        self.rewrite()
+        self._change(self.rewrite, boots=self.boots + 1, next_sector=next_sector, seed=seed)
 
     def open_epoch(self, epoch, keys, first, seed):
         """Open an epoch with its keys, those of epochs that were missed, and another seed; keys before first go.
 
         keys: {epoch: (page_key, cover_state)}. No round of the epoch is sealed, no token has a lease.
         """
-        self.epochs.update(keys)
-        self._drop_before(first)
-        self.sealed_count = 0
-        self.lease_epoch, self.leases = epoch, {}
-        self.seed = seed
-        self.rewrite()
+        epochs = self._epochs_from(first)
+        epochs.update({new: keys[new] for new in keys if new >= first})
+        self._change(self.rewrite, epochs=epochs, sealed_count=0, lease_epoch=epoch, leases={}, seed=seed)
 
     def reopen_epoch(self, epoch):
         """Open an epoch that has its keys, after a boot. Leases of another epoch end; that is durable with the next."""
@@ -186,22 +183,28 @@ class KeyRing:
 
     def drop_epochs(self, first):
         """Erase the keys of the epochs before first."""
-        self._drop_before(first)
-        self.rewrite()
+        self._change(self.rewrite, epochs=self._epochs_from(first))
 
-    def _drop_before(self, first):
-        for epoch in [epoch for epoch in self.epochs if epoch < first]:
-            del self.epochs[epoch]
+    def _epochs_from(self, first):
+        return {epoch: self.epochs[epoch] for epoch in self.epochs if epoch >= first}
 
     def mark(self, sealed_next, sealed_count):
         """Make a seal durable: every round before sealed_next is sealed."""
-        self.sealed_next, self.sealed_count = sealed_next, sealed_count
-        self._append(_MARK, struct.pack(">II", sealed_next, sealed_count))
+        page = _MARK, struct.pack(">II", sealed_next, sealed_count)
+        self._change(lambda: self._append(*page), sealed_next=sealed_next, sealed_count=sealed_count)
 
     def lease(self, token_id, leases):
         """Make the number of leases a token took in lease_epoch durable."""
+        before = self.leases.get(token_id)
         self.leases[token_id] = leases
-        self._append(_LEASE, struct.pack(">I8sB", self.lease_epoch, token_id, leases))
+        try:
+            self._append(_LEASE, struct.pack(">I8sB", self.lease_epoch, token_id, leases))
+        except Exception:
+            if before is None:
+                del self.leases[token_id]
+            else:
+                self.leases[token_id] = before
+            raise
 
     def note_member(self):
         """A member comes; after the first no cover key is disclosed any more."""
@@ -219,10 +222,25 @@ class KeyRing:
         return bool(self.flags & ADMITTED)
 
     def _set_flags(self, flags, commissioned):
-        self.flags, self.commissioned = flags, commissioned
-        self._append(_FLAGS, struct.pack(">BI", flags, commissioned))
+        page = _FLAGS, struct.pack(">BI", flags, commissioned)
+        self._change(lambda: self._append(*page), flags=flags, commissioned=commissioned)
 
     # -- writing
+
+    def _change(self, write, **changes):
+        """Set attributes and write() them. If that fails they are as before, unless the new bank is valid already and
+        it is the old one that was not erased."""
+        before = {name: getattr(self, name) for name in changes}
+        generation = self._generation
+        for name in changes:
+            setattr(self, name, changes[name])
+        try:
+            write()
+        except Exception:
+            if self._generation == generation:
+                for name in before:
+                    setattr(self, name, before[name])
+            raise
 
     def rewrite(self, erase_old=True):
         """Write the whole state to the idle bank and make it the one that counts; what is no longer in it is gone.
@@ -264,6 +282,7 @@ class KeyRing:
             bank = 1 - max((self._generation_of(bank), bank) for bank in (0, 1))[1]  # not the one in use
             self._erase(bank)
             self._device.writeblocks(bank * self._bank_sectors, _condemned_page(), 0)
+            nor.sync(self._device)
             if self._condemned_bank() != bank:
                 raise _worn()
         self._erase(1 - bank)
@@ -299,7 +318,7 @@ class KeyRing:
             yield _LEASES, self.lease_epoch.to_bytes(4, "big") + b"".join(leases[at : at + _LEASES_A_PAGE])
 
     def _append(self, kind, body):
-        # The caller changed the attributes already, so a rewrite is as good as the page.
+        # The attributes are changed already, so a rewrite is as good as the page.
         if self._used_pages == self._bank_pages:
             self.rewrite(erase_old=False)
         else:
@@ -318,6 +337,7 @@ class KeyRing:
         struct.pack_into(">IBBH232s", self._page, 0, generation, kind, len(body), 0, body)
         self._page[_DIGEST_AT:] = _digest(page, self._page)
         self._device.writeblocks(page >> 4, self._page, (page & 15) << 8)
+        nor.sync(self._device)
         self._device.readblocks(page >> 4, self._check, (page & 15) << 8)
         if self._check == self._page:
             return True
@@ -328,8 +348,9 @@ class KeyRing:
         first = bank * self._bank_sectors
         for sector in range(first, first + self._bank_sectors):
             nor.erase(self._device, sector)
+        nor.sync(self._device)
         if not all(nor.is_blank(self._device, sector) for sector in range(first, first + self._bank_sectors)):
-            raise Fault("the key ring does not erase: replace the board")
+            raise _worn()
         self._idle_is_blank = True
 
 
@@ -347,7 +368,9 @@ def _foreign():
 
 
 def _worn():
-    return Fault("the key ring does not keep what is written: replace the board")
+    return Fault(
+        "the key ring does not read back as it was written: restart the relay; if that stays, replace its flash"
+    )
 
 
 def _pages(entries, a_page):

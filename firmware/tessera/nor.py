@@ -9,6 +9,7 @@ PAGE_BYTES = const(256)  # programmed at once: bits go from 1 to 0
 SECTOR_BYTES = const(4096)  # erased at once: all bits are 1
 PAGES_PER_SECTOR = const(16)
 COUNT = const(4)  # ioctl: how many sectors there are
+SYNC = const(3)  # ioctl: make durable what was programmed and erased; flash does that at once, a computer's file not
 SIZE = const(5)  # ioctl: bytes of one
 ERASE = const(6)  # ioctl: erase one
 BLANK_PAGE = b"\xff" * PAGE_BYTES
@@ -24,6 +25,11 @@ def sectors(device):
 def erase(device, sector):
     """Erase a sector. Whether it is blank then is_blank() tells."""
     device.ioctl(ERASE, sector)
+
+
+def sync(device):
+    """What was programmed and erased so far survives a power cut from now on."""
+    device.ioctl(SYNC, 0)
 
 
 def is_blank(device, sector):

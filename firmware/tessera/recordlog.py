@@ -36,6 +36,7 @@ class RecordLog:
         self._opened = False  # by this boot
         self._blank_ahead = 0
         self._first_kept_round = 0
+        self._doubtful = None  # a page that was programmed, perhaps, and is not in the index
         self._buffer = PageBuffer()
         self.unreadable = 0  # pages that a boot found torn by a power cut or damaged
 
@@ -53,6 +54,7 @@ class RecordLog:
                 nor.erase(self._device, page >> 4)
             cipher.encrypt(zeros, self._buffer.page)
             self._device.writeblocks(page >> 4, self._buffer.page, (page & 15) << 8)
+        nor.sync(self._device)
 
     def read(self, page, buffer):
         """The raw bytes at the start of a page."""
@@ -98,16 +100,31 @@ class RecordLog:
         """Program a record, read it back, enter it in the index; its page. Busy or Fault if there is no room."""
         written, read_back = self._buffer.page, self._buffer.plain
         for _ in range(_PROGRAM_TRIES):
+            self.settle()
             page = self._next_page(round_)
             cipher.seal(page, self._number << 4 | page & 15, round_, bucket, kind, record, written)
+            self._doubtful = page
             self._device.writeblocks(page >> 4, written, (page & 15) << 8)
+            nor.sync(self._device)
             self._device.readblocks(page >> 4, read_back, (page & 15) << 8)
             if read_back == written:
                 self._enter(page, round_, bucket)
+                self._doubtful = None
                 return page
-            # Never let a page that read back wrong be found whole by a later boot: the record is stored again.
+            self.settle()  # the record is stored again
+        raise _unkept()
+
+    def settle(self):
+        """Make a page unreadable that read back wrong, or of which an exception kept the index from knowing.
+
+        Before the next record, and before the round is sealed: a later boot may find it whole, and its batch would
+        change.
+        """
+        page = self._doubtful
+        if page is not None:
             self._device.writeblocks(page >> 4, ZERO_PAGE, (page & 15) << 8)
-        raise Fault("the flash does not keep what is written: replace the board")
+            nor.sync(self._device)
+            self._doubtful = None
 
     def _next_page(self, round_):
         full = self._place == PAGES_PER_SECTOR
@@ -120,7 +137,7 @@ class RecordLog:
     def _open_sector(self):
         if self._opened and not self._used(self._sector):
             # A boot skips the number of one sector that keeps nothing, so there must not be two.
-            raise Fault("the flash does not keep what is written: replace the board")
+            raise _unkept()
         if self._number >= _LAST_NUMBER:
             raise Fault("the record ring's numbers are used up: provision the relay anew")
         following = (self._sector + 1) % self.sectors
@@ -293,3 +310,9 @@ class RecordLog:
             if 0 < numbers[sector] < number and (before is None or numbers[sector] > numbers[before]):
                 before = sector
         return before
+
+
+def _unkept():
+    return Fault(
+        "the record ring does not read back as it was written: restart the relay; if that stays, replace its flash"
+    )

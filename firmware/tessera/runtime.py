@@ -4,6 +4,7 @@
 import sys
 import time
 
+_EISDIR = 21
 MICROPYTHON = sys.implementation.name == "micropython"
 
 if MICROPYTHON:
@@ -16,8 +17,18 @@ if MICROPYTHON:
     from micropython import const
 
     def sync(file):
-        """Hand what was written to the file system."""
+        """Make what was written survive a power cut: on a computer flush() is fsync(), littlefs does it at close()."""
         file.flush()
+
+    def sync_directory(path):
+        """Make a directory's names survive a power cut. littlefs does so itself, and opens no directories."""
+        if sys.platform in ("linux", "darwin"):
+            try:
+                with open(path, "rb") as directory:
+                    directory.flush()
+            except OSError as error:
+                if error.errno != _EISDIR:  # littlefs, mounted on a computer
+                    raise
 
     def copy_block(buffer, view):
         """Copy 16 bytes to the start of buffer; unlike a slice assignment it allocates nothing."""
@@ -29,7 +40,8 @@ if MICROPYTHON:
 
 else:
     import asyncio
-    from os import fsync
+    from os import O_RDONLY, close, fsync
+    from os import open as open_descriptor
 
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -53,6 +65,15 @@ else:
         """Make what was written survive a power cut."""
         file.flush()
         fsync(file.fileno())
+
+    def sync_directory(path):
+        """Make a directory's names survive a power cut. Windows does so itself, and opens no directories."""
+        if sys.platform != "win32":
+            directory = open_descriptor(path, O_RDONLY)
+            try:
+                fsync(directory)
+            finally:
+                close(directory)
 
     def copy_block(buffer, view):
         """Copy 16 bytes to the start of buffer."""

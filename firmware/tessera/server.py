@@ -85,18 +85,26 @@ class Server:
         self._gate = asyncio.Event()  # closed in the window after a seal
         self._handshake = asyncio.Lock()
 
-    async def run(self, host, port, ready=None):
-        """Serve until cancelled, or until the relay faults (the Fault is raised). ready() is called once it listens."""
-        self._turn()
-        self._gate.set()
+    async def run(self, host, port, ready=None, begin=None):
+        """Serve until cancelled, or until the relay faults (the Fault is raised).
+
+        begin() is called when the port is this program's: a relay that was not started is started there, so that
+        nothing was written if another program has the port. ready() is called once it serves.
+        """
         server = await asyncio.start_server(self._connected, host, port)
-        sweeper = asyncio.create_task(self._sweep())
+        sweeper = None
         try:
+            if begin:
+                begin()
+            self._turn()
+            self._gate.set()
+            sweeper = asyncio.create_task(self._sweep())
             if ready:
                 ready()
             await self._keep_time()
         finally:
-            sweeper.cancel()
+            if sweeper is not None:
+                sweeper.cancel()
             server.close()
             for connection in self._connections:
                 connection.task.cancel()

@@ -24,4 +24,10 @@ class Server:
         observe: Callable[[], None] | None = None,
         alive: Callable[[int], None] | None = None,
     ) -> None: ...
-    async def run(self, host: str, port: int, ready: Callable[[], None] | None = None) -> None: ...
+    async def run(
+        self,
+        host: str,
+        port: int,
+        ready: Callable[[], None] | None = None,
+        begin: Callable[[], None] | None = None,
+    ) -> None: ...

@@ -67,6 +67,7 @@ def make_directory(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         if any(path.iterdir()):
             raise UsageError(f"{path} is not empty", "name a new directory; nothing is ever overwritten")
+        path.chmod(0o700)  # it may have been there
     except OSError as error:
         raise UsageError(f"the directory {path} cannot be made: {error.strerror}", "name another one") from None
 

@@ -5,8 +5,9 @@ import os
 from check import raises
 from dice import Dice
 from ramdevice import RamDevice
+from tessera import filedevice
 from tessera.filedevice import FileDevice
-from tessera.nor import COUNT, ERASE, SECTOR_BYTES, SIZE
+from tessera.nor import COUNT, ERASE, SECTOR_BYTES, SIZE, SYNC
 from workfolder import WorkFolder
 
 _SECTORS = 3
@@ -80,6 +81,26 @@ def test_what_was_programmed_is_in_the_file_at_once():
             file.seek(SECTOR_BYTES + 16)
             assert file.read(7) == b"durable"
         device.close()
+
+
+def test_a_sync_reaches_the_disk():
+    synced = []
+    real = filedevice.sync
+
+    def noting(file):
+        synced.append(file)
+        real(file)
+
+    with WorkFolder() as path:
+        filedevice.sync = noting
+        try:
+            device = _new(path)
+            assert len(synced) == 1  # the blank file, before it gets its name
+            assert device.ioctl(SYNC, 0) == 0
+            assert synced[1:] == [device._file]
+            device.close()
+        finally:
+            filedevice.sync = real
 
 
 def test_a_file_of_another_size_is_refused_and_left_alone():

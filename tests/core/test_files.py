@@ -3,6 +3,7 @@
 import os
 
 from check import raises
+from tessera import files
 from tessera.files import Directory
 from workfolder import WorkFolder
 
@@ -75,3 +76,32 @@ def test_a_replacement_that_was_cut_off_leaves_the_old_file():
         assert directory.read("name") == b"the old content"
         directory.replace("name", b"short")
         assert directory.read("name") == b"short" and os.listdir(path) == ["name"]
+
+
+def test_what_changed_is_synced_and_then_its_name():
+    noted = []
+    real = files.sync, files.sync_directory
+    with WorkFolder() as path:
+        directory = Directory(path)
+
+        def note(what):
+            noted.append((what, directory.read("name"), directory.read("other")))
+
+        files.sync = lambda file: (real[0](file), note("data"))
+        files.sync_directory = lambda of: (real[1](of), note("names"))
+        try:
+            directory.replace("name", b"1")
+            directory.append("name", b"2")
+            directory.rename("name", "other")
+            directory.remove("other")
+            directory.remove("other")  # nothing changes
+        finally:
+            files.sync, files.sync_directory = real
+    assert noted == [
+        ("data", None, None),
+        ("names", b"1", None),
+        ("data", b"12", None),
+        ("names", b"12", None),
+        ("names", None, b"12"),
+        ("names", None, None),
+    ]

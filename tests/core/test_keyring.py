@@ -1,6 +1,7 @@
 # board: long
 # The key ring on flash that fails (PROTOCOL §10): after any cut it holds the state before or after, never a mixture.
 
+from cachingdevice import CachingDevice
 from check import raises, share
 from dice import Dice
 from faultydevice import WHOLE, FaultyDevice, PowerCut
@@ -59,6 +60,11 @@ def _cut_everywhere(prepare, change):
 
     prepare(device) makes the ring; the last yield of each measure is the change without a cut.
     """
+    flash = RamDevice(_SECTORS)
+    prepare(flash)
+    ring = _loaded(flash)
+    change(ring)
+    after = _state(ring)
     for done in share(_DONE, 3):
         operation = 0
         cut = True
@@ -75,7 +81,74 @@ def _cut_everywhere(prepare, change):
                 cut = False
             except PowerCut:
                 pass
-            yield flash, before, _state(ring), cut
+            yield flash, before, dict(after), cut
+
+
+_CHANGES = (
+    lambda ring: ring.begin_boot(7, b"seed of the second boot, 32 byte"),
+    lambda ring: ring.open_epoch(9, {9: (b"k" * 32, b"s" * 32)}, 3, b"seed of the third epoch, 32 byte"),
+    lambda ring: ring.drop_epochs(4),
+    lambda ring: ring.mark(1 << 20, 5),
+    lambda ring: ring.lease(b"token id", 3),
+    lambda ring: ring.lease(next(iter(ring.leases)), 9),
+    lambda ring: ring.disclose(3000),
+    lambda ring: ring.note_member(),
+)
+
+
+def test_every_change_is_durable_when_it_returns_whatever_a_cache_loses():
+    for change in _CHANGES:
+        flash = RamDevice(_SECTORS)
+        _written(flash)
+        device = CachingDevice(flash)
+        ring = _loaded(device)
+        change(ring)
+        wanted = _durable(_state(ring))
+        device.cut()
+        assert _stored(flash) == wanted
+
+
+def test_a_change_that_faults_is_taken_back_and_made_the_next_time():
+    for change in _CHANGES:
+        flash = RamDevice(_SECTORS)
+        _written(flash)
+        device = FaultyDevice(flash)
+        ring = _loaded(device)
+        ring.flags = 0
+        ring.rewrite()
+        before = _state(ring)
+        device.worn = range(_SECTORS * 16)
+        raises(Fault, change, ring)
+        assert _state(ring) == before
+        device.worn = ()
+        change(ring)
+        assert _state(ring) != before
+        assert _durable(_stored(flash)) == _durable(_state(ring))
+
+
+def test_a_change_whose_bank_is_valid_stands_if_the_old_one_does_not_erase():
+    ring, flash = _written()
+    device = FaultyDevice(flash)
+    ring = _loaded(device)
+    ring._erase(1 - ring._bank)
+    device.erases = False
+    raises(Fault, ring.open_epoch, 9, {9: (b"k" * 32, b"s" * 32)}, 3, b"seed of the third epoch, 32 byte")
+    assert 9 in ring.epochs and _stored(flash) == _durable(_state(ring))
+
+
+def test_keys_that_were_erased_do_not_come_back_from_a_cache():
+    ring, flash = _written()
+    key = ring.epochs[2][0]
+    assert holds(flash, key)
+    device = CachingDevice(flash)
+    ring = _loaded(device)
+    ring.drop_epochs(3)
+    device.cut()
+    assert not holds(flash, key)
+    device = CachingDevice(flash)
+    _loaded(device).condemn()
+    device.cut()
+    assert KeyRing(flash).condemned() and not holds(flash, ring.epochs[5][0])
 
 
 def test_a_rewrite_brings_everything_back():

@@ -1,13 +1,14 @@
 # board: long
 # The ring of records on flash that fails (PROTOCOL §10): what was acknowledged is found once, whatever happened.
 
+from cachingdevice import CachingDevice
 from check import raises, share
 from dice import Dice
 from faultydevice import WHOLE, FaultyDevice, PowerCut
 from ramdevice import RamDevice
 from tessera.errors import Busy, Fault
 from tessera.hashes import sha256
-from tessera.nor import PAGE_BYTES
+from tessera.nor import BLANK_PAGE, PAGE_BYTES, SYNC
 from tessera.page import PageCipher
 from tessera.recordlog import RecordLog
 
@@ -95,6 +96,78 @@ def _assert_stored(ring, log, acknowledged, unacknowledged):
     found = ring.found(log)
     assert found in (_records(acknowledged), _records(acknowledged + [unacknowledged])), (len(found), acknowledged)
     return acknowledged + [unacknowledged] if len(found) > len(acknowledged) else acknowledged
+
+
+def test_a_record_that_was_stored_outlives_a_cut_that_loses_all_that_was_not_synced():
+    ring = _Ring(8)
+    device = CachingDevice(ring.flash)
+    for number in range(4):
+        ring.append(ring.boot(device), number)
+        device.cut()
+    assert ring.found(ring.boot()) == _records(range(4))
+
+
+class _Failing(CachingDevice):
+    """Fails once in the operation named: after what it does, as a bus or a disk does."""
+
+    def __init__(self, device, where):
+        super().__init__(device)
+        self.where = where
+
+    def _fail(self, where):
+        if self.where == where:
+            self.where = None
+            raise OSError(5)
+
+    def writeblocks(self, block, buffer, offset=0):
+        super().writeblocks(block, buffer, offset)
+        self._fail("program")
+
+    def readblocks(self, block, buffer, offset=0):
+        super().readblocks(block, buffer, offset)
+        self._fail("read")
+
+    def ioctl(self, operation, argument):
+        answer = super().ioctl(operation, argument)
+        if operation == SYNC:
+            self._fail("sync")
+        return answer
+
+
+def test_a_page_that_an_exception_kept_out_of_the_index_is_never_found():
+    for where in ("program", "sync", "read"):
+        ring = _Ring(8)
+        device = _Failing(ring.flash, None)
+        log = ring.boot(device)
+        ring.append(log, 0)
+        device.where = where
+        raises(OSError, ring.append, log, 1)
+        log.settle()  # as before a seal
+        served = ring.found(log)
+        assert served == _records([0])
+        device.cut()
+        assert ring.found(ring.boot()) == served, where
+
+
+def test_a_record_after_an_exception_is_stored_and_the_other_is_not():
+    ring = _Ring(8)
+    device = _Failing(ring.flash, None)
+    log = ring.boot(device)
+    device.where = "read"
+    raises(OSError, ring.append, log, 1)
+    ring.append(log, 2)
+    device.cut()
+    assert ring.found(log) == ring.found(ring.boot()) == _records([2])
+
+
+def test_a_ring_that_was_filled_stays_so_whatever_the_cache_loses():
+    device = CachingDevice(RamDevice(4))
+    RecordLog(device).format(Dice(b"format").bytes)
+    device.cut()
+    page = bytearray(PAGE_BYTES)
+    for place in range(4 * 16):
+        device.readblocks(place >> 4, page, (place & 15) << 8)
+        assert page != BLANK_PAGE
 
 
 def test_acked_record_survives_cut_in_every_program():

@@ -139,7 +139,7 @@ def test_a_board_freezes_the_core_and_one_network(name, tmp_path):
     modules = boards.frozen_modules(board, boards.stage(board, tmp_path / "stage"), boards.programs()[0])
     names = [name for name, _, _ in modules]
     core = {f"tessera/{path.name}" for path in (ROOT / "firmware" / "tessera").glob("*.py")}
-    assert core - set(names) == {"tessera/curve_coincurve.py", "tessera/filedevice.py"}
+    assert core - set(names) == {"tessera/curve_coincurve.py", "tessera/filedevice.py", "tessera/ownership.py"}
     assert {"_boot.py", "boot.py", "main.py", "board.py", "tessera_build.py"} <= set(names)
     assert len({"device/ppp.py", "device/wlan.py", "device/lan.py"} & set(names)) == 1
     assert len(names) == len(set(names))

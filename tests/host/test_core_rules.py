@@ -20,6 +20,7 @@ ALLOWED_IN = {
     "curve_coincurve.py": {"coincurve"},
     "curve.py": {"secp256k1"},
     "hashes.py": {"mbedcrypto"},
+    "ownership.py": {"fcntl", "ffi", "msvcrt"},
 }
 
 

@@ -69,3 +69,11 @@ def test_file_is_for_its_owner_only_and_written_as_bytes(tmp_path: Path, monkeyp
     files.write(tmp_path / "x", b"\n")
     assert flags[0] & os.O_APPEND
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o600
+
+
+def test_directory_that_others_may_read_is_made_its_owners(tmp_path: Path) -> None:
+    directory = tmp_path / "relay"
+    directory.mkdir()
+    directory.chmod(0o755)
+    files.make_directory(directory)
+    assert directory.stat().st_mode & 0o077 == 0

@@ -150,6 +150,7 @@ async def test_core_on_cpython_opens_the_flash_files_and_makes_the_same_cells(of
 def cells_of(directory: Path, wanted: Batches) -> Batches:
     """The cells as the core makes them in this process, without channel or server."""
     relay, _ = relay_unix.open_relay(str(directory))
+    relay_unix.start(relay)
     relay.turn()
     return {(bucket, round_): batch_of(relay, bucket, round_) for bucket, round_ in wanted}
 

@@ -60,13 +60,13 @@ def serve(
     keep_out_of_dumps()
     directory = storage if gateway.is_relay(storage) else storage / organisation.RELAY
     gateway.check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)
-    opened = gateway.open_gateway(directory)
+    opened = Gateway(directory)
     try:
         asyncio.run(_until_stopped(opened, host, port, as_json))
     except Error as fault:
         raise TesseraError(f"the relay stopped: {fault}", "its records are kept; look at the storage") from None
     finally:
-        opened.database.close()
+        opened.close()
 
 
 async def _until_stopped(opened: Gateway, host: str, port: int, as_json: bool) -> None:
@@ -74,8 +74,6 @@ async def _until_stopped(opened: Gateway, host: str, port: int, as_json: bool) -
     listening = False
 
     def ready() -> None:
-        nonlocal listening
-        listening = True
         where = announcement.address(host, port)
         lines = announcement.announcement(opened.relay, where)
         runtime = announcement.runtime_name()
@@ -83,8 +81,18 @@ async def _until_stopped(opened: Gateway, host: str, port: int, as_json: bool) -
         if not as_json:
             typer.echo(announcement.READY)
 
+    listening = False
+
+    def begin() -> None:
+        nonlocal listening
+        listening = True
+        opened.start()
+        if not opened.relay.clock.known:
+            early = "this computer's clock is too early for this relay: set it, the relay looks at it every minute"
+            typer.echo(f"warning: {early}", err=True)
+
     server = Server(opened.relay, Timing(), gateway.SESSIONS)
-    serving = asyncio.ensure_future(server.run(host, port, ready))
+    serving = asyncio.ensure_future(server.run(host, port, ready, begin))
     clock = asyncio.ensure_future(follow(opened.relay.clock, gateway.unix_ms))
     if sys.platform != "win32":  # there Ctrl-C cancels this task, and with it what it waits for
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -28,6 +28,7 @@ def make(directory: Path, choice: plan.Choice, name: str, port: int) -> None:
     planned = plan.make(choice)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     _remove_unfinished(directory)
+    directory.chmod(0o700)  # it may have been there
     passphrase = secrets.token_urlsafe(16)
     files.write(directory / PASSPHRASE, passphrase.encode() + b"\n")
     with Issuer.create(directory / ISSUER, passphrase, planned, name, epochs=EPOCHS_MAX) as issuer:

@@ -8,11 +8,11 @@ import json
 import os
 import sqlite3
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tessera
+from tessera import RELEASED, ownership
 from tessera.errors import Error, InvalidObject
 from tessera.files import Directory
 from tessera.firmware import digest_of_files
@@ -60,12 +60,6 @@ def read_parameters(directory: Path) -> Parameters:
     return parameters
 
 
-@dataclass(frozen=True)
-class Gateway:
-    relay: Relay
-    database: Database
-
-
 class _RelayFiles(Directory):
     """Files of which one is removed only when what took its place is durable."""
 
@@ -81,24 +75,50 @@ class _RelayFiles(Directory):
             super().remove(name)
 
 
-def open_gateway(directory: Path) -> Gateway:
-    """Start the relay of a directory. Raises InvalidInput if something is wrong with it, Unreachable if it runs."""
-    configuration = read_configuration(directory)
-    try:
-        database = Database(directory / DATABASE)
-        files = _RelayFiles(directory)
-        ring = database.region("ring", configuration["ring_sectors"])
-        keys = database.region("keys", configuration["keyring_sectors"])
-        with database.transaction():
-            relay = Relay(ring, keys, files, identity(configuration), os.urandom)
-            relay.start()
-    except sqlite3.OperationalError as error:
-        raise Unreachable(f"the storage cannot be opened: {error}", "is another relay running on it?") from None
-    except Error as error:
-        raise InvalidInput(f"the relay in {directory} does not start: {error}", "ask who made the directory") from None
-    files.remove_now()
-    relay.clock.set(unix_ms())
-    return Gateway(relay, database)
+class Gateway:
+    """A relay directory that is this program's, with its storage open; start() brings the relay up."""
+
+    def __init__(self, directory: Path) -> None:
+        """Raises Unreachable if another relay runs on the directory, InvalidInput if something is wrong with it."""
+        configuration = read_configuration(directory)
+        self._directory = directory
+        try:
+            self._held = ownership.take(str(directory))
+        except Error as error:
+            raise Unreachable(f"the storage cannot be used: {error}", "nothing was changed in it") from None
+        try:
+            self._database = Database(directory / DATABASE)
+            self._files = _RelayFiles(directory)
+            ring = self._database.region("ring", configuration["ring_sectors"])
+            keys = self._database.region("keys", configuration["keyring_sectors"])
+            self.relay = Relay(ring, keys, self._files, identity(configuration), os.urandom)
+        except sqlite3.Error as error:
+            self._held.close()
+            raise InvalidInput(f"{directory / DATABASE} cannot be opened: {error}", "look at the storage") from None
+        except Error as error:
+            self.close()
+            raise self._not_started(error) from None
+
+    def start(self) -> None:
+        """All of a start becomes durable together. Raises InvalidInput."""
+        try:
+            with self._database.transaction():
+                self.relay.start()
+        except sqlite3.Error as error:
+            raise InvalidInput(f"{self._directory / DATABASE} fails: {error}", "look at the storage") from None
+        except Error as error:
+            raise self._not_started(error) from None
+        self._files.remove_now()
+        self.relay.clock.not_before(1000 * RELEASED)
+        self.relay.clock.set(unix_ms())
+
+    def _not_started(self, error: Error) -> InvalidInput:
+        return InvalidInput(f"the relay in {self._directory} does not start: {error}", "ask who made the directory")
+
+    def close(self) -> None:
+        """Give the storage back, and then the directory."""
+        self._database.close()
+        self._held.close()
 
 
 def read_configuration(directory: Path) -> dict[str, Any]:

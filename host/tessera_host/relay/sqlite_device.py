@@ -36,6 +36,7 @@ class Database:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+        _write_back(self._connection)
 
     def region(self, name: str, sectors: int) -> "SqliteDevice":
         return SqliteDevice(self._connection, name, sectors)
@@ -81,26 +82,33 @@ class SqliteDevice:
             self._erase(argument)
         return 0
 
-    def _execute(self, statement: str, values: tuple[str | int | bytes, ...] = ()) -> sqlite3.Cursor:
-        """What a block device raises: OSError, if the disk is full or broken."""
-        try:
-            return self._connection.execute(statement, values)
-        except sqlite3.OperationalError as error:
-            raise OSError(errno.EIO, str(error)) from None
-
     def _page(self, number: int) -> bytes:
         query = "SELECT data FROM page WHERE region = ? AND number = ?"
-        row = self._execute(query, (self._name, number)).fetchone()
+        row = _execute(self._connection, query, (self._name, number)).fetchone()
         return BLANK_PAGE if row is None else bytes(row[0])
 
     def _program(self, number: int, data: bytes) -> None:
         old = int.from_bytes(self._page(number), "big")
         programmed = (old & int.from_bytes(data, "big")).to_bytes(PAGE_BYTES, "big")
-        self._execute("INSERT OR REPLACE INTO page VALUES (?, ?, ?)", (self._name, number, programmed))
+        _execute(self._connection, "INSERT OR REPLACE INTO page VALUES (?, ?, ?)", (self._name, number, programmed))
 
     def _erase(self, sector: int) -> None:
         pages = (self._name, sector * PAGES_PER_SECTOR, (sector + 1) * PAGES_PER_SECTOR)
-        self._execute("DELETE FROM page WHERE region = ? AND number >= ? AND number < ?", pages)
+        _execute(self._connection, "DELETE FROM page WHERE region = ? AND number >= ? AND number < ?", pages)
         if not self._connection.in_transaction:
-            # The log of changes would keep what was erased: write it back and cut it off.
-            self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            _write_back(self._connection)
+
+
+def _execute(
+    connection: sqlite3.Connection, statement: str, values: tuple[str | int | bytes, ...] = ()
+) -> sqlite3.Cursor:
+    """What a block device raises: OSError, if the disk is full or broken."""
+    try:
+        return connection.execute(statement, values)
+    except sqlite3.OperationalError as error:
+        raise OSError(errno.EIO, str(error)) from None
+
+
+def _write_back(connection: sqlite3.Connection) -> None:
+    """The log of changes would keep what was erased: write it back and cut it off."""
+    _execute(connection, "PRAGMA wal_checkpoint(TRUNCATE)")

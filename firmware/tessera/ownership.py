@@ -1,0 +1,95 @@
+# A relay's directory on a computer: it is one program's at a time, and nobody but its owner reads it. What is in it is
+# the business of filedevice, files and the programs; a board has neither other programs nor other users.
+
+import os
+import sys
+
+from .errors import Error
+from .runtime import MICROPYTHON
+
+_MARK = "relay.json"  # what every relay directory has
+_LOCK = "lock"
+_OTHERS = 0o077
+
+if MICROPYTHON:
+    import ffi
+
+    _libc = ffi.open(None)
+    _flock = _libc.func("i", "flock", "ii")
+    _umask = _libc.func("i", "umask", "i")
+    _chmod_c = _libc.func("i", "chmod", "si")
+
+    def _chmod(path, mode):
+        if _chmod_c(path, mode):
+            raise OSError(os.errno())
+
+    def _lock(file):
+        if _flock(file.fileno(), 2 | 4):  # LOCK_EX | LOCK_NB
+            raise OSError(os.errno())
+
+elif sys.platform == "win32":
+    import msvcrt
+
+    _umask, _chmod = os.umask, os.chmod
+
+    def _lock(file):
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    _umask, _chmod = os.umask, os.chmod
+
+    def _lock(file):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def take(path):
+    """Take a relay directory before anything of it is read: an open file, and until it is closed, or the program ends
+    however it does, no other program takes the directory.
+
+    From now on the program makes files that their owner only may read; a directory that others may read is tightened.
+    Error if it is no relay directory, if another program has it, or if it belongs to somebody else.
+    """
+    if not _exists(path + "/" + _MARK):
+        raise Error("{} is no relay directory: make one with `tessera relay new`".format(path))
+    _umask(_OTHERS)
+    try:
+        file = open(path + "/" + _LOCK, "ab")
+    except OSError as error:
+        raise Error("{} cannot be written to: {}".format(path, error)) from None
+    try:
+        _lock(file)
+    except OSError as error:
+        file.close()
+        raise _not_taken(path, error) from None
+    try:
+        _tighten(path)
+        for name in os.listdir(path):
+            _tighten(path + "/" + name)
+    except OSError as error:
+        file.close()
+        raise Error(
+            "{} may be read by others: take that from them, `chmod -R go= {}` ({})".format(path, path, error)
+        ) from None
+    return file
+
+
+def _exists(path):
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+def _not_taken(path, error):
+    if error.errno in (11, 13, 35):  # EAGAIN, EACCES of Windows, EAGAIN of macOS
+        return Error("another relay runs on this directory: {}; stop that one first".format(path))
+    return Error("{} cannot be locked against other programs: {}".format(path, error))
+
+
+def _tighten(path):
+    mode = os.stat(path)[0]
+    if mode & _OTHERS and sys.platform != "win32":
+        _chmod(path, mode & 0o700)

@@ -1,0 +1,3 @@
+from typing import BinaryIO
+
+def take(path: str) -> BinaryIO: ...
