@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tessera_host.errors import NotPermitted, Unreachable
+from tessera_host.errors import ClockOff, NotPermitted, Unreachable
 from tessera_host.member import composing, relay_sessions, token_exchange
 from tessera_host.member.state import MemberState
 from tessera_host.protocol import relay_connection
@@ -91,10 +91,11 @@ class Traffic:
             await asyncio.sleep(self._dice.uniform(0, 0.1))
 
     async def _attempt(self, action: Callable[[], Awaitable[None]]) -> None:
-        """Whoever talks to a relay that is cut off, or whose epoch changes this moment, tries again later."""
+        """Whoever talks to a relay that is cut off, whose epoch changes this moment, or that gets too little of a busy
+        computer to open its rounds of a second in time, tries again later."""
         try:
             await action()
-        except (Unreachable, NotPermitted):
+        except (Unreachable, NotPermitted, ClockOff):
             pass
         except ErrorFrame as refusal:
             if refusal.code not in (relay_connection.NOT_ADMITTED, relay_connection.BUSY, TOO_OLD):
