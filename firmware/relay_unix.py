@@ -12,7 +12,7 @@ import os
 import sys
 import time
 
-from tessera import curve, ownership
+from tessera import RELEASED, curve, ownership
 from tessera.announcement import READY, address, announcement, runtime_name
 from tessera.clock import follow
 from tessera.errors import Error
@@ -75,7 +75,10 @@ def open_relay(path):
 
 def start(relay):
     relay.start()
+    relay.clock.not_before(1000 * RELEASED)
     relay.clock.set(unix_ms())
+    if not relay.clock.known:
+        print("this computer's clock is too early for this relay: set it, the relay looks at it every minute")
 
 
 def report(watch):

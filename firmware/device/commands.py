@@ -38,6 +38,8 @@ def _numbers(arguments, count, usage):
 def _clock(relay, arguments):
     """The time from whoever holds the line: the relay's first, or a correction within its bounds."""
     (unix_ms,) = _numbers(arguments, 1, "clock MILLISECONDS (unix time)")
+    if not relay.clock.possible(unix_ms):
+        raise BadRequest("this time is over: it is before the federation's genesis, the last seal or this code")
     moved_ms = relay.clock.correct(unix_ms)
     return {"unix_ms": relay.clock.now_ms(), "moved_ms": moved_ms}
 

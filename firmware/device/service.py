@@ -19,7 +19,7 @@ from device.explain import explain
 from device.faultpage import FaultPage, page
 from device.link import Keeper
 from device.starts import SETTLED_SECONDS
-from tessera import nor, selftest
+from tessera import RELEASED, nor, selftest
 from tessera.announcement import READY, announcement
 from tessera.errors import Error
 from tessera.files import Directory
@@ -30,7 +30,6 @@ from tessera.wire import PORT
 
 _EPOCH_SECONDS = 946_684_800 if time.gmtime(0)[0] == 2000 else 0  # where time.time() begins on this port
 _NO_LINK_MS = 100  # how often the link is looked at by what waits for it
-_TIME_SECONDS = 64  # between two questions to a network clock
 _AGAIN_SECONDS = 10  # after which a task beside the server that ended is begun anew
 _CTRL_C = 3
 
@@ -154,6 +153,7 @@ def open_relay(appliance):
     relay = Relay(ring, keys, appliance.directory, identity, os.urandom)
     print("starting; the first start fills the record ring, which takes a while")
     relay.start()
+    relay.clock.not_before(1000 * RELEASED)
     relay.staging = update.staging(relay, lambda: appliance.tested)
     return relay
 
@@ -278,10 +278,8 @@ async def _mind_button(appliance):
 
 
 def _believe_own_clock(relay):
-    """Take the board's own clock if somebody set it (over the prompt, before this start): it then is past genesis."""
-    unix_ms = time.time_ns() // 1_000_000 + 1000 * _EPOCH_SECONDS
-    if unix_ms > 1000 * relay.parameters.newest.genesis:
-        relay.clock.set(unix_ms)
+    """Take the board's own clock if somebody set it (over the prompt, before this start): it then is late enough."""
+    relay.clock.set(time.time_ns() // 1_000_000 + 1000 * _EPOCH_SECONDS)
 
 
 async def _follow(appliance, host):
@@ -292,9 +290,10 @@ async def _follow(appliance, host):
         while keeper.address is None:
             await sleep_ms(_NO_LINK_MS)
         now = await server.unix_ms(relay.random)
-        if now is None:
-            keeper.silent()
-        else:
+        if server.heard:
             keeper.heard()
+        else:
+            keeper.silent()
+        if now is not None:
             relay.clock.correct(now)
-        await asyncio.sleep(_TIME_SECONDS if relay.clock.known else 2)
+        await asyncio.sleep(server.next_wait_seconds(relay.clock.known))

@@ -12,6 +12,9 @@ _MODE, _SERVER = 7, 4
 _TIMEOUT_MS = 2000
 _POLL_MS = 20
 _PATIENCE = 8  # questions without an answer, then the name is looked up again
+_HOUR_SECONDS = 3600  # between two questions once the clock is good, and after an answer that wants none
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 2, 512  # after a question without an answer, each time twice as long
+_KISSES = (b"RATE", b"DENY", b"RSTR")  # what a server says that wants fewer questions, or none (RFC 4330 §8)
 _UNIX_SECONDS = 2_208_988_800  # 1970 in the seconds since 1900
 _ERA_SECONDS = 1 << 32  # ends in 2036; a first bit of 0 means the next one (RFC 4330 §3)
 
@@ -23,16 +26,23 @@ def look_up(host):
 
 class TimeServer:
     """A network clock by name. Its name is looked up rarely, as nobody gets an answer meanwhile: before the first
-    question, and when a few had no answer. look_up(host) gives the address."""
+    question, when a few had no answer, and when a server wants no more. look_up(host) gives the address.
+
+    heard: whether the last question had an answer, be it one without a time.
+    """
 
     def __init__(self, host, look_up=look_up):
         self._host = host
         self._look_up = look_up
         self._address = None
         self._failures = 0
+        self._wait_seconds = 0
+        self._unwanted = False  # the last answer was that there are too many questions
+        self.heard = False
 
     async def unix_ms(self, random):
-        """Unix time in milliseconds; None without a right answer within 2 s. random as for ask()."""
+        """Unix time in milliseconds; None without one within 2 s. random as for ask()."""
+        self._unwanted = self.heard = False
         try:
             if self._address is None or self._failures == _PATIENCE:
                 self._failures = 0
@@ -40,15 +50,31 @@ class TimeServer:
         except OSError:
             return None  # the address from before stays
         found = await ask(self._address, random)
-        self._failures = self._failures + 1 if found is None else 0
-        return found
+        self.heard = found is not None
+        self._failures = 0 if self.heard else self._failures + 1
+        if found not in _KISSES:
+            return found
+        self._unwanted = True
+        if found != _KISSES[0]:
+            self._address = None
+        return None
+
+    def next_wait_seconds(self, content):
+        """How long to wait before the next question; content: whether the clock is good now. Without a time, or with
+        one that the clock did not take, twice as long each time."""
+        if self._unwanted or (content and self.heard):
+            self._wait_seconds = 0
+            return _HOUR_SECONDS
+        self._wait_seconds = min(max(2 * self._wait_seconds, _FIRST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS)
+        return self._wait_seconds
 
 
 async def ask(address, random):
-    """Unix time in milliseconds that the server at an address (of look_up()) tells; None without a right answer within
-    2 s.
+    """Unix time in milliseconds that the server at an address (of look_up()) tells, or which of _KISSES it says; None
+    without a right answer within 2 s.
 
-    random(n) -> bytes makes the question one that an answer must repeat, so that nobody off the path can forge it.
+    random(n) -> bytes makes the question one that an answer must repeat, so that nobody off the path can forge it, nor
+    end it with an answer that is wrong.
     """
     line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
@@ -61,7 +87,9 @@ async def ask(address, random):
             await sleep_ms(_POLL_MS)
             answer = _received(line)
             if answer is not None:
-                return read(answer, nonce)
+                found = read(answer, nonce)
+                if found is not None:
+                    return found
     except OSError:
         pass  # no link, no name server: the clock runs on without
     finally:
@@ -79,12 +107,19 @@ def _received(line):
 
 
 def read(answer, nonce):
-    """Unix time in milliseconds of a server's packet (48 bytes) to the question with this nonce (8); None if wrong."""
+    """Unix time in milliseconds of a server's packet (48 bytes) to the question with this nonce (8), or which of
+    _KISSES it says; None if it is wrong."""
     if len(answer) != _PACKET_BYTES or answer[0] & _MODE != _SERVER or answer[24:32] != nonce:
         return None
-    if answer[0] >> 6 == 3 or not 1 <= answer[1] <= 15:
+    if not answer[1]:
+        kiss = bytes(answer[12:16])
+        return kiss if kiss in _KISSES else None
+    if answer[0] >> 6 == 3 or answer[1] > 15:
         return None  # not synchronised
     seconds = int.from_bytes(answer[40:44], "big")
+    fraction = int.from_bytes(answer[44:48], "big")
+    if not seconds and not fraction:
+        return None  # what a server sends that does not know the time
     if seconds < _ERA_SECONDS >> 1:
         seconds += _ERA_SECONDS
-    return 1000 * (seconds - _UNIX_SECONDS) + (1000 * int.from_bytes(answer[44:48], "big") >> 32)
+    return 1000 * (seconds - _UNIX_SECONDS) + (1000 * fraction >> 32)

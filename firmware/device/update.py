@@ -18,17 +18,17 @@ def staging(relay, self_test):
 
 def handlers(appliance):
     """{name: handler} for Console: code in pieces, and parameters (or a time statement) as members push them."""
-    pushing = _Pushing()
+    cable = _Cable()
     return {
-        "update": lambda arguments: _update(_staging(appliance), appliance.relay, arguments),
-        "put": lambda arguments: _put(_staging(appliance), appliance.relay, arguments),
+        "update": lambda arguments: _update(_staging(appliance), appliance.relay, cable, arguments),
+        "put": lambda arguments: _put(_staging(appliance), appliance.relay, cable, arguments),
         "activate": lambda arguments: _activate(appliance),
-        "push": lambda arguments: _push(appliance.relay, pushing, arguments),
+        "push": lambda arguments: _push(appliance.relay, cable, arguments),
     }
 
 
-class _Pushing:
-    """The cable, as the relay keeps in mind who pushes an object."""
+class _Cable:
+    """As the relay keeps in mind whose session pushes an object or brings code."""
 
     push = None
     push_at = 0
@@ -46,23 +46,23 @@ def _figures(staging, relay):
     return {"state": _STATES[state], "next": at, "wait_s": (wait_ms + 999) // 1000}
 
 
-def _update(staging, relay, arguments):
+def _update(staging, relay, cable, arguments):
     """Begin with a release, or go on with it."""
     if len(arguments) != 1:
         raise BadRequest("usage: update RELEASE_HEX")
-    staging.begin(_decoded(unhexlify, arguments[0]), None, relay.clock.uptime_ms())
+    staging.begin(_decoded(unhexlify, arguments[0]), None, relay.clock.uptime_ms(), cable)
     if relay.open_round is None:  # no windows, and nobody who would see
         staging.erase_all()
     return _figures(staging, relay)
 
 
-def _put(staging, relay, arguments):
+def _put(staging, relay, cable, arguments):
     if len(arguments) != 2 or not arguments[0].isdigit():
         raise BadRequest("usage: put OFFSET BASE64")
     data = _decoded(a2b_base64, arguments[1])
     if len(data) > CHUNK_BYTES:
         raise BadRequest("a piece has {} bytes at most".format(CHUNK_BYTES))
-    staging.put(int(arguments[0]), data, relay.clock.uptime_ms())
+    staging.put(int(arguments[0]), data, relay.clock.uptime_ms(), cable)
     return _figures(staging, relay)
 
 
@@ -74,14 +74,14 @@ def _activate(appliance):
     return _figures(staging, appliance.relay)
 
 
-def _push(relay, pushing, arguments):
+def _push(relay, cable, arguments):
     """A chunk of a signed object, as in PROTOCOL §5."""
     if len(arguments) != 3 or not (arguments[0].isdigit() and arguments[1].isdigit()):
         raise BadRequest("usage: push TOTAL CHUNK BASE64")
     if relay is None or relay.open_round is None:
         raise NotReady("the relay has no clock yet: `clock MILLISECONDS` sets it")
     data = _decoded(a2b_base64, arguments[2])
-    return {"complete": relay.push(pushing, int(arguments[0]), int(arguments[1]), len(data), data)}
+    return {"complete": relay.push(cable, int(arguments[0]), int(arguments[1]), len(data), data)}
 
 
 def _decoded(decode, word):

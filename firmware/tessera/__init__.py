@@ -5,3 +5,4 @@
 # The formats are those of firmware/PROTOCOL.md, quoted as PROTOCOL in the files.
 
 VERSION = "0.1.0"
+RELEASED = 1_767_225_600  # unix seconds before which there was no such code: a clock that says less is wrong

@@ -1,1 +1,2 @@
 VERSION: str
+RELEASED: int

@@ -19,6 +19,7 @@ class Clock:
         self._uptime_ms = 0
         self._offset_ms = None  # unix time less uptime
         self._allowance_ms = 0
+        self._earliest_ms = 0
         self.provisional = False  # nothing rests on it yet: a later reading replaces it
 
     @property
@@ -36,9 +37,18 @@ class Clock:
         """Unix time in milliseconds; only once known."""
         return self.uptime_ms() + self._offset_ms
 
+    def not_before(self, unix_ms):
+        """Refuse every time before this one, from whomever it comes: one that is too early would keep the relay from
+        the right one, as corrections are small."""
+        self._earliest_ms = max(self._earliest_ms, unix_ms)
+
+    def possible(self, unix_ms):
+        """Whether a time is not refused by not_before()."""
+        return unix_ms >= self._earliest_ms
+
     def set(self, unix_ms):
-        """The first time, or one from a signed statement: taken as it is, but never backward."""
-        if not self.known or unix_ms > self.now_ms():
+        """The first time, or one from a signed statement: taken as it is if it is possible, but never backward."""
+        if self.possible(unix_ms) and (not self.known or unix_ms > self.now_ms()):
             self._offset_ms = unix_ms - self.uptime_ms()
 
     def allow(self, milliseconds):
@@ -46,7 +56,10 @@ class Clock:
         self._allowance_ms = milliseconds
 
     def correct(self, unix_ms):
-        """A later reading of a network clock: forward only and within the allowance; by how much it moved."""
+        """A reading of a network clock: the first one that is possible, later forward only and within the allowance; by
+        how much it moved."""
+        if not self.possible(unix_ms):
+            return 0
         if not self.known or self.provisional:
             self._offset_ms = unix_ms - self.uptime_ms()
             return 0

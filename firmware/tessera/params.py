@@ -184,6 +184,16 @@ def encode_time(federation_id, unix_seconds):
     return body, tagged("time", body)
 
 
+def whole_bytes(head):
+    """The length of the object that begins with these bytes (128 of a set), 0 if it is none."""
+    if is_time_statement(head):
+        return _TIME_BYTES
+    if len(head) < HEADER_BYTES or bytes(head[:4]) != _MAGIC:
+        return 0
+    *_, mu, _, epochs, relays = struct.unpack_from(_HEADER, head)
+    return HEADER_BYTES + 16 * mu + 32 * epochs + _RELAY_BYTES * relays + _SIGNATURE_BYTES
+
+
 def is_time_statement(head):
     """Whether an object that begins with these bytes is a time statement."""
     return bytes(head[:4]) == _TIME_MAGIC

@@ -3,10 +3,11 @@
 
 from . import wire
 from .errors import BadRequest, Busy, InvalidObject
-from .params import HEADER_BYTES, MAX_BYTES, TimeStatement, is_time_statement
+from .params import HEADER_BYTES, MAX_BYTES, TimeStatement, is_time_statement, whole_bytes
 from .runtime import const
 
 _PATIENCE_MS = const(10_000)  # without a chunk, then a push gives way to another
+_LONGEST_MS = const(120_000)  # from its first chunk, then too: as long as a session keeps its place
 
 
 class Pushes:
@@ -17,19 +18,21 @@ class Pushes:
         self._parameters = parameters
         self._rounds = rounds
         self._epochs = epochs
-        self._last_ms = 0  # uptime at the last chunk
+        self._first_ms = 0  # uptime at the first chunk
+        self._last_ms = 0  # and at the last
         self.session = None  # whose object it is
 
     def take(self, session, total, chunk, length, data):
         """Take one chunk for a session; whether the object is complete.
 
-        It is looked at after its first 128 bytes and used when it is complete.
+        Its first 128 bytes are looked at before it takes any heap; it is used when it is complete.
         """
         try:
+            if chunk == 0:
+                self._check_first(total, data[:length])
+                self._begin(session, total)
             self._take_chunk(session, total, chunk, length, data)
             complete = session.push_at == total
-            if chunk == 0 and not is_time_statement(data):
-                self._parameters.check_head(session.push[:HEADER_BYTES], self._epochs.epoch)
             if complete:
                 self._install(bytes(session.push))
         except Exception:
@@ -39,9 +42,13 @@ class Pushes:
             self.leave(session)
         return complete
 
+    def _check_first(self, total, data):
+        if total != whole_bytes(data) or total > MAX_BYTES:
+            raise BadRequest("not an object of this length")
+        if not is_time_statement(data):
+            self._parameters.check_head(data[:HEADER_BYTES], self._epochs.epoch)
+
     def _take_chunk(self, session, total, chunk, length, data):
-        if chunk == 0:
-            self._begin(session, total)
         at = chunk * wire.CHUNK_BYTES
         if session.push is None or at != session.push_at or len(session.push) != total:
             raise BadRequest("chunks come in order, from 0")
@@ -52,13 +59,13 @@ class Pushes:
         self._last_ms = self._clock.uptime_ms()
 
     def _begin(self, session, total):
-        if not 0 < total <= MAX_BYTES:
-            raise BadRequest("wrong length")
+        now_ms = self._clock.uptime_ms()
         if self.session not in (None, session):
-            if self._clock.uptime_ms() - self._last_ms < _PATIENCE_MS:
+            if now_ms - self._last_ms < _PATIENCE_MS and now_ms - self._first_ms < _LONGEST_MS:
                 raise Busy("another push is under way", 10)
             self.leave(self.session)  # nobody may hold up IT's parameters by beginning a push
         self.session = session
+        self._first_ms = now_ms
         session.push = bytearray(total)
         session.push_at = 0
 

@@ -88,6 +88,7 @@ class Relay:
         keyring.begin_boot(next_sector, self._generator.new_seed())
         self._directory.remove(_SEED_FILE)
         self._log.begin(ciphers, epoch_rounds, self._epochs.first_keyed_round, _BOOT_ERASES)
+        self._rounds.bound_clock()
 
     def _take_seed(self):
         seed = self._directory.read(_SEED_FILE)
@@ -317,7 +318,7 @@ class Relay:
         try:
             self._require_admitted(session)
         except NotAdmitted:
-            self.leave(session)  # what it began in an epoch that is over
+            self._pushes.leave(session)  # what it began in an epoch that is over
             raise
         wire.answer_push(out, self.push(session, *chunk))
 
@@ -326,8 +327,10 @@ class Relay:
         return self._pushes.take(session, total, chunk, length, data)
 
     def leave(self, session):
-        """Forget what a session was pushing: its connection ended."""
+        """Forget what a session was pushing, and let another go on with the code it brought: its connection ended."""
         self._pushes.leave(session)
+        if self.staging is not None:
+            self.staging.leave(session)
 
     def _stage(self, session, out, step, offset, length, data):
         """New code: a release, a piece of what it is of, or that it is to be tried."""
@@ -338,9 +341,9 @@ class Relay:
             raise BadRequest("a piece has 240 bytes at most")
         now_ms = self.clock.uptime_ms()
         if step == wire.BEGIN:
-            state, at = self.staging.begin(data[:length], self.epoch, now_ms)
+            state, at = self.staging.begin(data[:length], self.epoch, now_ms, session)
         elif step == wire.PUT:
-            state, at = self.staging.put(offset, data[:length], now_ms)
+            state, at = self.staging.put(offset, data[:length], now_ms, session)
         elif step == wire.ACTIVATE:
             state, at = self.staging.activate()
         else:

@@ -1,7 +1,7 @@
 # Which round is open: rounds and epochs turn here, are sealed, and a clock is accepted or not (PROTOCOL §3). What an
 # epoch has is epochs.py's business, what a seal is on flash keyring.py's.
 
-from .errors import NotReady
+from .errors import BadRequest, NotReady
 from .runtime import const
 
 _ROUNDS_OF_A_START = const(1)  # missed by a restart; a clock that is further on after a boot is provisional
@@ -39,8 +39,6 @@ class Rounds:
         last = parameters.end_epoch * parameters.epoch_rounds - 1
         clock_round = parameters.round_at(self._clock.now_ms() // 1000)
         self._schedule_ended = clock_round > last
-        if clock_round < 0:
-            return False
         open_round = max(min(clock_round, last), self._earliest())
         turned = open_round != self.open_round
         if turned:
@@ -73,6 +71,12 @@ class Rounds:
 
     # -- whether the clock is accepted
 
+    def bound_clock(self):
+        """Refuse times before genesis and before the last seal, which a clock may have led by a round."""
+        parameters = self._parameters.newest
+        round_ = max(0, self._keyring.sealed_next - 1)
+        self._clock.not_before(1000 * (parameters.genesis + round_ * parameters.round_seconds))
+
     def _judge(self, open_round):
         """After a boot: whether so late a round is accepted. Until then nothing of it is made durable, so that an
         attacker who forges the time of a start gains nothing that a better reading does not undo (PROTOCOL §3)."""
@@ -96,7 +100,9 @@ class Rounds:
             self.open_round = open_round
 
     def accept_time(self, unix_seconds):
-        """Take a signed time; it ends a soft expiry if it says the same as the clock."""
+        """Take a signed time; it ends a soft expiry if it says the same as the clock. BadRequest for an early one."""
+        if not self._clock.possible(1000 * unix_seconds):
+            raise BadRequest("this time is over: it is before the last seal")
         self._clock.set(1000 * unix_seconds)
         if self._held_until_ms is not None and self._parameters.newest.round_at(unix_seconds) >= self.open_round - 1:
             self._held_until_ms = self._clock.uptime_ms()

@@ -12,8 +12,9 @@ from .runtime import const
 
 WAIT, SEND, STAGED, ACTIVATED = const(0), const(1), const(2), const(3)  # states, as in answers
 
-_RELEASES = const(4)  # begun in an epoch: a member cannot wear the flash with releases that it does not finish
-_PATIENCE_MS = const(10_000)  # without a piece, then a release gives way to another
+_RELEASES = const(4)  # begun with a token: a member cannot wear the flash with releases that it does not finish
+_PATIENCE_MS = const(10_000)  # without a piece that was missing, then a release gives way to another
+_LONGEST_MS = const(3_600_000)  # from its beginning by a session, then too
 _TRIAL_SECONDS = const(900)  # to start, find the network and its clock; two rounds more to serve one
 
 
@@ -33,9 +34,11 @@ class Staging:
         self._at = 0  # bytes of it that were taken
         self._staged = False
         self._due = False  # activated at the next seal
+        self._owner = None  # the session whose pieces are taken
+        self._began_ms = 0  # when it began
         self._heard_ms = 0
         self._epoch = None
-        self._begun = 0  # releases in this epoch
+        self._begun = {}  # {token: releases begun with it in this epoch}, of those who did
         self._page = bytearray(PAGE_BYTES)
         self._dirty = self._look()
 
@@ -49,22 +52,38 @@ class Staging:
             return STAGED, self._at
         return WAIT if self._dirty else SEND, self._at
 
-    def begin(self, blob, epoch, now_ms):
-        """Take a release (bytes), or go on with the one under way: state(). BadRequest for one that may not be staged.
+    def begin(self, blob, epoch, now_ms, session):
+        """Take a release (bytes) from a session, or go on with the one under way: state(). BadRequest for one that may
+        not be staged, Busy while another session brings one.
 
-        epoch bounds how many are begun; None does not count (the console's: who has the cable has the board).
+        epoch bounds how many are begun with the session's token; None does not count (the console's: who has the cable
+        has the board).
         """
-        if self._release is not None and bytes(blob) == self._release.blob:
+        under_way = self._release is not None and bytes(blob) == self._release.blob
+        if under_way and (self._owner is session or self._staged):
             return self.state()
         if self.places.idle is None or self._due:
             raise Busy("new code is about to be tried", self._parameters.newest.round_seconds)
-        if self._release is not None and now_ms - self._heard_ms < _PATIENCE_MS:
+        if self._release is not None and not self._gives_way(under_way, now_ms):
             raise Busy("another release is being staged", _PATIENCE_MS // 1000)
-        release = self._acceptable(blob)
-        self._count(epoch)
-        self._forget()
-        self._release, self._heard_ms = release, now_ms
+        if not under_way:
+            release = self._acceptable(blob)
+            self._count(epoch, session)
+            self._forget()
+            self._release = release
+        self._owner, self._began_ms, self._heard_ms = session, now_ms, now_ms
         return self.state()
+
+    def _gives_way(self, under_way, now_ms):
+        """Whether what is under way may go on from another session, or be given up for another release."""
+        if under_way and self._owner is None:
+            return True
+        return now_ms - self._heard_ms >= _PATIENCE_MS or now_ms - self._began_ms >= _LONGEST_MS
+
+    def leave(self, session):
+        """A session ended: any other may go on with what it was bringing."""
+        if self._owner is session:
+            self._owner = None
 
     def _acceptable(self, blob):
         """The release, if this board may run what it is of; what is cheap to check comes first."""
@@ -86,25 +105,27 @@ class Staging:
             raise BadRequest(str(error)) from None
         return release
 
-    def _count(self, epoch):
+    def _count(self, epoch, session):
         if epoch is None:
             return
         if epoch != self._epoch:
-            self._epoch, self._begun = epoch, 0
-        if self._begun >= _RELEASES:
+            self._epoch, self._begun = epoch, {}
+        begun = self._begun.get(session.token, 0)
+        if begun >= _RELEASES:
             parameters = self._parameters.newest
             raise Busy("too many releases in this epoch", parameters.round_seconds * parameters.epoch_rounds)
-        self._begun += 1
+        self._begun[session.token] = begun + 1
 
-    def put(self, offset, data, now_ms):
-        """Take the artifact's bytes from offset on; state(). What was taken before is not taken again."""
-        if self._release is None:
-            raise BadRequest("begin with a release")
-        self._heard_ms = now_ms
+    def put(self, offset, data, now_ms, session):
+        """Take the artifact's bytes from offset on, of the session that began; state(). What was taken before is not
+        taken again."""
+        if self._release is None or not (self._owner is session or self._staged):
+            raise BadRequest("begin with the release")
         if offset + len(data) <= self._at or self._dirty:
             return self.state()
         if offset != self._at or offset + len(data) > self._release.bytes:
             raise BadRequest("the pieces come in order and end with the artifact")
+        self._heard_ms = now_ms
         self._take(data)
         return self.state()
 
@@ -142,7 +163,7 @@ class Staging:
     def _forget(self):
         """Give up what is under way: its sectors are erased in the windows to come."""
         if self._release is not None:
-            self._release = None
+            self._release = self._owner = None
             self._dirty = self._look()
         self._at, self._staged = 0, False
 

@@ -86,3 +86,18 @@ def test_a_correction_sets_a_clock_that_was_unknown():
     ticks.now += 77
     assert clock.correct(_NOON) == 0
     assert clock.now_ms() == _NOON
+
+
+def test_a_time_that_is_too_early_is_taken_from_nobody():
+    clock, _ = _clock()
+    clock.not_before(_NOON)
+    clock.not_before(_NOON - 5)  # the later of both holds
+    for early in (0, 946_684_800_000, _NOON - 1):
+        assert not clock.possible(early)
+        clock.set(early)
+        assert clock.correct(early) == 0 and not clock.known
+    clock.correct(_NOON)
+    assert clock.known and clock.now_ms() == _NOON
+    clock.provisional = True
+    clock.correct(_NOON - 1)
+    assert clock.now_ms() == _NOON

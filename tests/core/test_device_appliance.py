@@ -2,6 +2,7 @@
 # starts, link, fault page.
 
 import asyncio
+from errno import EAGAIN
 
 from check import not_on_a_board, raises
 from device import button, faultpage, led, sntp, starts, watchdog
@@ -397,6 +398,118 @@ async def test_a_time_server_keeps_its_address_while_its_name_cannot_be_looked_u
     finally:
         sntp.ask = real
     assert len(asked) >= 17 and set(asked) == {("10.0.0.1", 123)}
+
+
+_NONCE = b"a nonce."
+
+
+def _packet(stratum=2, reference=b"GPS\0", seconds=3_900_000_000, fraction=1 << 31, nonce=_NONCE, first=0x24):
+    times = bytes(8) + nonce + bytes(8) + seconds.to_bytes(4, "big") + fraction.to_bytes(4, "big")
+    return bytes((first, stratum)) + bytes(10) + reference + times
+
+
+def test_only_a_servers_right_answer_tells_a_time():
+    assert sntp.read(_packet(), _NONCE) == 1000 * (3_900_000_000 - 2_208_988_800) + 500
+    for wrong in (
+        _packet(seconds=0, fraction=0),
+        _packet(nonce=bytes(8)),
+        _packet(first=0x23),
+        _packet(first=0xE4),
+        _packet(stratum=16),
+        _packet(stratum=0),
+        _packet(stratum=0, reference=b"RATE", nonce=bytes(8)),
+        _packet()[:-1],
+        b"",
+    ):
+        assert sntp.read(wrong, _NONCE) is None
+    for kiss in (b"RATE", b"DENY", b"RSTR"):
+        assert sntp.read(_packet(stratum=0, reference=kiss), _NONCE) == kiss
+
+
+class _Line:
+    """A socket on which datagrams lie, right or wrong."""
+
+    def __init__(self, *datagrams):
+        self.datagrams = list(datagrams)
+
+    def setblocking(self, flag):
+        pass
+
+    connect = send = setblocking
+
+    def close(self):
+        self.datagrams = None
+
+    def recv(self, length):
+        if not self.datagrams:
+            raise OSError(EAGAIN)
+        return self.datagrams.pop(0)
+
+
+class _Sockets:
+    AF_INET = SOCK_DGRAM = 0
+
+    def __init__(self, line):
+        self.line = line
+
+    def socket(self, *_):
+        return self.line
+
+
+async def test_a_wrong_datagram_does_not_end_the_question():
+    line = _Line(b"", _packet(nonce=bytes(8)), _packet(seconds=0, fraction=0), bytes(48), _packet())
+    real, sntp.socket = sntp.socket, _Sockets(line)
+    try:
+        assert await sntp.ask(("10.0.0.1", 123), lambda length: _NONCE) == sntp.read(_packet(), _NONCE)
+    finally:
+        sntp.socket = real
+    assert line.datagrams is None  # closed
+
+
+class _Asking:
+    """A TimeServer that is given its answers, None, a time or a kiss, and how long it waits after each."""
+
+    def __init__(self):
+        self.lookups = []
+        self.server = sntp.TimeServer("clock", self._look_up)
+
+    def _look_up(self, host):
+        self.lookups.append(host)
+        return "10.0.0.1", 123
+
+    async def waits(self, answers, known):
+        async def ask(address, random):
+            return answers.pop(0)
+
+        real, sntp.ask = sntp.ask, ask
+        waits = []
+        try:
+            while answers:
+                await self.server.unix_ms(None)
+                waits.append(self.server.next_wait_seconds(known))
+        finally:
+            sntp.ask = real
+        return waits
+
+
+async def test_questions_become_rarer_without_an_answer_and_are_hourly_with_one():
+    asking = _Asking()
+    assert await asking.waits([None] * 11, False) == [2, 4, 8, 16, 32, 64, 128, 256, 512, 512, 512]
+    assert not asking.server.heard
+    assert await asking.waits([5, 5], True) == [3600, 3600] and asking.server.heard
+    assert await asking.waits([None, None, 5], True) == [2, 4, 3600]
+
+
+async def test_a_time_that_the_clock_does_not_take_is_no_reason_for_haste():
+    assert await _Asking().waits([5] * 4, False) == [2, 4, 8, 16]
+
+
+async def test_a_server_that_wants_no_questions_gets_none_for_an_hour():
+    asking = _Asking()
+    assert await asking.waits([b"RATE", 5], False) == [3600, 2]
+    assert len(asking.lookups) == 1
+    assert await asking.waits([b"DENY", b"RSTR", 5], True) == [3600] * 3
+    assert len(asking.lookups) == 1 + 2 and asking.server.heard
 
 
 # -- faults

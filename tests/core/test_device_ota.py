@@ -85,10 +85,10 @@ class _Board:
 
     def stage(self, version):
         blob = release(version, kind=SLOT, base=bytes(8))
-        while self.staging.begin(blob, None, 0)[0] != SEND:
+        while self.staging.begin(blob, None, 0, None)[0] != SEND:
             self.staging.window(0)
         for at in range(0, len(CONTENT), 240):
-            state = self.staging.put(at, CONTENT[at : at + 240], 0)
+            state = self.staging.put(at, CONTENT[at : at + 240], 0, None)
         assert state == (STAGED, len(CONTENT))
         self.versions[1 - self.chip.running] = version
         self.staging.activate_now()
@@ -164,9 +164,9 @@ def test_an_image_that_came_over_the_cable_amid_its_trial_is_kept():
 
 def test_the_boot_loader_is_not_told_of_other_bytes_than_the_release_is_of():
     board = _Board()
-    assert board.staging.begin(release(257, kind=SLOT, base=bytes(8)), None, 0)[0] == SEND
+    assert board.staging.begin(release(257, kind=SLOT, base=bytes(8)), None, 0, None)[0] == SEND
     for at in range(0, len(CONTENT) - 240, 240):
-        board.staging.put(at, bytes(240), 0)
-    raises(BadRequest, board.staging.put, at + 240, bytes(len(CONTENT) - at - 240), 0)
+        board.staging.put(at, bytes(240), 0, None)
+    raises(BadRequest, board.staging.put, at + 240, bytes(len(CONTENT) - at - 240), 0, None)
     raises(BadRequest, board.staging.activate_now)
     assert board.chip.new is None

@@ -9,6 +9,7 @@ from faultydevice import FaultyDevice
 from office import (
     EPOCH_ROUNDS,
     FIRMWARE_DIGEST,
+    GENESIS,
     KEYRING_SECTORS,
     LEDGER_KEY,
     RETENTION,
@@ -20,6 +21,7 @@ from office import (
     epoch_keys,
     parameters,
     records,
+    table,
 )
 from ramdevice import RamDevice, fingerprint, holds
 from tessera import VERSION, curve, params, wire
@@ -326,12 +328,18 @@ def test_the_seed_changes_at_every_boot_and_the_old_one_is_erased():
 def test_rounds_never_go_back():
     office = Office()
     office.sleep(5)
-    office.unix_ms -= 4 * 10_000
+    office.unix_ms -= 10_000  # a clock that led by a round; one that is earlier is refused
     office.boot()
     assert office.relay.open_round == 5
     office.member().post(records(1)[0])
+    office.unix_ms -= 400
+    office.boot()
+    assert office.relay.open_round == 5
     office.unix_ms -= 10_000
     office.boot()
+    assert office.relay.open_round is None
+    office.relay.clock.correct(office.unix_ms + 10_000)
+    office.turn()
     assert office.relay.open_round == 5
 
 
@@ -496,6 +504,66 @@ def test_a_push_that_stalls_gives_way_to_another():
     office.pass_time(1_000)
     assert push(member, blob) == 1
     refused("BAD_REQUEST", stalled.call, wire.push(len(blob), 1, blob[240:480]))
+
+
+def test_an_object_of_another_length_than_it_says_holds_no_place():
+    office = Office()
+    first, second = office.member(0), office.member(1)
+    blob = parameters(serial=2, first_epoch=1)
+    statement, message = params.encode_time(b"a small office!!", office.unix_ms // 1000)
+    statement += curve.sign(ROOT, message, bytes(32))
+    for start in (statement, blob[:240], b"x" * 240, statement[:4], blob[:100]):
+        for total in (32768, len(statement) + 1, len(blob) + 16, len(start)):
+            if total != len(statement) or start != statement:
+                refused("BAD_REQUEST", first.call, wire.push(total, 0, start))
+                assert first.session.push is None
+    assert params.whole_bytes(blob[:128]) == len(blob) and params.whole_bytes(statement) == len(statement)
+    assert push(second, blob) == 1
+
+
+def test_a_push_that_trickles_gives_way_after_two_minutes():
+    office = Office()
+    blob = parameters(serial=2, first_epoch=1, thresholds=table() + 240 * table()[-8:])  # 18 chunks
+    trickle, member = office.member(0), office.member(1)
+    started, chunk = office.ticks, 0
+    while office.ticks - started < 120_000:
+        trickle.call(wire.push(len(blob), chunk, blob[240 * chunk : 240 * (chunk + 1)]))
+        refused("BUSY", push, member, blob)
+        office.pass_time(9_000)
+        chunk += 1
+    assert push(member, blob) == 1
+
+
+def test_a_clock_before_genesis_or_before_the_last_seal_is_refused_wherever_it_is_set():
+    office = Office()
+    office.boot(clock_known=False)
+    clock = office.relay.clock
+    for early in (0, 1000 * GENESIS - 1):
+        clock.set(early)
+        clock.correct(early)
+        office.turn()
+        assert not clock.known and office.relay.open_round is None
+    clock.set(office.unix_ms)
+    office.turn()
+    office.sleep(5)
+    right = office.unix_ms
+    office.boot(clock_known=False)
+    clock = office.relay.clock
+    for set_clock in (clock.set, clock.correct):
+        set_clock(right - 3 * 1000 * ROUND_SECONDS)
+        assert not clock.known
+    clock.correct(right)  # it is the first that is possible, and so taken as it is
+    office.turn()
+    assert office.relay.open_round == 5 and clock.now_ms() == right
+
+
+def test_a_signed_time_that_is_over_is_refused():
+    office = Office()
+    office.sleep(5)
+    office.boot()
+    member = office.member()
+    body, message = params.encode_time(b"a small office!!", GENESIS + ROUND_SECONDS)
+    refused("BAD_REQUEST", push, member, body + curve.sign(ROOT, message, bytes(32)))
 
 
 def read_parameters(member):

@@ -176,11 +176,46 @@ def test_pieces_come_in_order_and_may_be_repeated():
 
 def test_an_update_goes_on_where_another_connection_left_it():
     board = _Board()
-    _begin(board.member(), release())
-    assert _stage(board.member(1), wire.PUT, 0, CONTENT[:240]) == (SEND, 240)
-    member = board.member(2)
+    first = board.member()
+    _begin(first, release())
+    assert _stage(first, wire.PUT, 0, CONTENT[:240]) == (SEND, 240)
+    board.office.relay.leave(first.session)
+    member = board.member(1)
     assert _begin(member, release()) == (SEND, 240)
     assert _put_all(member, start=240)[0] == STAGED
+
+
+def test_pieces_are_taken_from_the_session_that_began_only():
+    board = _Board()
+    member, other = board.member(), board.member(1)
+    _begin(member, release())
+    assert _stage(member, wire.PUT, 0, CONTENT[:240]) == (SEND, 240)
+    assert raises(Refused, _stage, other, wire.PUT, 240, bytes(240)).name == "BAD_REQUEST"
+    assert raises(Refused, _begin, other, release()).name == "BUSY"
+    assert raises(Refused, _stage, other, wire.PUT, 240, bytes(240)).name == "BAD_REQUEST"
+    assert _put_all(member, start=240)[0] == STAGED
+
+
+def test_pieces_that_were_taken_before_hold_no_place():
+    board = _Board()
+    holder, member = board.member(), board.member(1)
+    _begin(holder, release())
+    _stage(holder, wire.PUT, 0, CONTENT[:240])
+    for _ in range(10):
+        board.office.pass_time(1_000)
+        _stage(holder, wire.PUT, 0, CONTENT[:240])
+    assert _begin(member, release()) == (SEND, 240)
+    assert raises(Refused, _stage, holder, wire.PUT, 240, bytes(240)).name == "BAD_REQUEST"
+
+
+def test_a_release_that_trickles_gives_way_after_an_hour():
+    board = _Board()
+    staging, holder = board.staging, board.member().session
+    staging.begin(release(), 0, 0, holder)
+    for at, now_ms in enumerate(range(0, 3_600_000, 9_000)):
+        staging.put(at, CONTENT[at : at + 1], now_ms, holder)
+        raises(Busy, staging.begin, release(VERSION + 2), None, now_ms, None)
+    assert staging.begin(release(VERSION + 2), None, 3_600_000, None)[0] in (SEND, WAIT)
 
 
 def test_what_is_left_over_is_erased_in_windows_only():
@@ -210,7 +245,7 @@ def test_a_release_gives_way_to_another_only_after_ten_seconds_without_a_piece()
     assert _begin(member, release(VERSION + 3)) == (WAIT, 0)
 
 
-def test_only_so_many_releases_are_begun_in_an_epoch():
+def test_only_so_many_releases_are_begun_with_a_token():
     board = _Board()
     member = board.member()
     for version in range(1, 5):
@@ -218,6 +253,8 @@ def test_only_so_many_releases_are_begun_in_an_epoch():
         board.office.pass_time(10_000)
     assert raises(Refused, _begin, member, release(VERSION + 5)).name == "BUSY"
     assert _begin(member, release(VERSION + 4)) == (SEND, 0)  # the one under way
+    assert raises(Refused, _begin, board.member(), release(VERSION + 5)).name == "BUSY"  # with the same token
+    assert _begin(board.member(1), release(VERSION + 5)) == (SEND, 0)  # nobody else is shut out
     board.office.sleep(EPOCH_ROUNDS)
     assert _begin(board.member(), release(VERSION + 5)) == (SEND, 0)
 
@@ -250,12 +287,12 @@ def test_the_place_of_the_code_before_is_made_ready_for_the_next():
 def test_over_the_cable_code_is_activated_at_once():
     board = _Board(0)
     staging = board.staging
-    assert staging.begin(release(), None, 0)[0] == WAIT
+    assert staging.begin(release(), None, 0, None)[0] == WAIT
     staging.erase(_SECTORS)
     for at in range(0, len(CONTENT), 240):
-        staging.put(at, CONTENT[at : at + 240], 0)
+        staging.put(at, CONTENT[at : at + 240], 0, None)
     staging.activate_now()
-    assert raises(Busy, staging.begin, release(VERSION + 2), None, 20_000).retry_after == ROUND_SECONDS
+    assert raises(Busy, staging.begin, release(VERSION + 2), None, 20_000, None).retry_after == ROUND_SECONDS
     board.start()
     assert board.places.version == VERSION + 1 and board.places.base == BASE
 

@@ -403,6 +403,8 @@ class Requests(Target):
         if self._push(body + curve.sign(ROOT, message, bytes(32)), order):
             must(not foreign, "another office's time was taken")
             must(self._office.relay.clock.now_ms() >= 1000 * seconds, "the time that was pushed is not in force")
+            # It is that time now: a start with an earlier one, after a seal, would be refused.
+            self._office.unix_ms = max(self._office.unix_ms, 1000 * seconds)
             self._office.turn()
 
     def _push(self, blob: bytes, order: int) -> bool:

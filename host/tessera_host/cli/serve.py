@@ -87,6 +87,9 @@ async def _until_stopped(opened: Gateway, host: str, port: int, as_json: bool) -
         nonlocal listening
         listening = True
         opened.start()
+        if not opened.relay.clock.known:
+            early = "this computer's clock is too early for this relay: set it, the relay looks at it every minute"
+            typer.echo(f"warning: {early}", err=True)
 
     server = Server(opened.relay, Timing(), gateway.SESSIONS)
     serving = asyncio.ensure_future(server.run(host, port, ready, begin))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import tessera
-from tessera import ownership
+from tessera import RELEASED, ownership
 from tessera.errors import Error, InvalidObject
 from tessera.files import Directory
 from tessera.firmware import digest_of_files
@@ -109,6 +109,7 @@ class Gateway:
         except Error as error:
             raise self._not_started(error) from None
         self._files.remove_now()
+        self.relay.clock.not_before(1000 * RELEASED)
         self.relay.clock.set(unix_ms())
 
     def _not_started(self, error: Error) -> InvalidInput:
