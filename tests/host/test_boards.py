@@ -53,12 +53,12 @@ def test_planning_knows_these_boards_and_a_server():
         ("partitions.csv", "0x128000, 16K", "0x128000, 12K", "3 sectors in partition 'keyring', 4 in"),
         ("partitions.csv", "0x12c000, 848K", "0x12c000, 852K", "ends behind the flash"),
         ("partitions.csv", "0x12c000, 848K", "0x12c000, 844K", "211 sectors in partition 'ring', 212 in"),
-        ("partitions.csv", "0x0,      856K", "0x800,    854K", "'code' is not in whole units of 4096 bytes"),
+        ("partitions.csv", "0x0,      832K", "0x800,    830K", "'code' is not in whole units of 4096 bytes"),
         ("partitions.csv", "0x100000, 160K", "0x100000, 156K", "do not follow each other"),
         ("partitions.csv", "keyring, ", "keys,    ", "no partition 'keyring'"),
         ("partitions.csv", "bundle_b, ", "bundle_c, ", "no partition 'bundle_b'"),
-        ("partitions.csv", "0xd6000,  84K", "0xd6000,  80K", "do not follow each other"),
-        ("mpconfigboard.h", "(1192 * 1024)", "(1408 * 1024)", "MICROPY_HW_FLASH_STORAGE_BYTES to (1192 * 1024)"),
+        ("partitions.csv", "0xd0000,  96K", "0xd0000,  92K", "do not follow each other"),
+        ("mpconfigboard.h", "(1216 * 1024)", "(1408 * 1024)", "MICROPY_HW_FLASH_STORAGE_BYTES to (1192 * 1024)"),
     ],
 )
 def test_a_wrong_rp2_table_is_refused(change, file, old, new, words):
