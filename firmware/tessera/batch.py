@@ -66,25 +66,24 @@ class Batch:
         # All are read and opened; the dummies' heads then lie over those that were not wanted.
         self._log.read_heads(reads, self._cipher, heads)
         self._dummies.heads(candidates, heads, real)
-        return self._sorted(entries, heads)
+        return self._sorted(entries, heads, reads, pages)
 
-    def _sorted(self, entries, heads):
-        """The entries by the bytes of their records, of which heads holds the first 8 each.
+    def _sorted(self, entries, heads, keys, order):
+        """The entries by the bytes of their records, of which heads holds the first 8 each; in order, which may be
+        longer. keys is room for words to sort: as many bits of the head as fit, and the entry's place.
 
-        Sorted are words: as many bits of the head as fit, and the entry's place.
+        Both are given because they have served by now: a third less at once, of what a large cell takes of the heap.
         """
         count = len(entries)
         place_bits = 1
         while count >> place_bits:
             place_bits += 1
-        keys = array("I", bytes(4 * count))
         native.make_keys(heads, count, place_bits, keys)
         native.sort(keys, count)
         index = native.next_tie(keys, 1, count, place_bits)
         while index < count:
             self._settle(keys, index, place_bits, entries, heads)
             index = native.next_tie(keys, index + 1, count, place_bits)
-        order = array("I", bytes(4 * count))
         native.pick(keys, count, (1 << place_bits) - 1, entries, order)
         return order
 

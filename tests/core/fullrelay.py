@@ -1,6 +1,7 @@
 # A relay whose ring is full, and visitors for it. A program of its own, so that a test can look at a heap that holds
-# the relay alone: `fullrelay.py make FOLDER` writes the flash, `fullrelay.py VISIT PORT FOLDER` plays the members and
-# leaves "ok" in FOLDER/result. Runs on either runtime.
+# the relay alone: `fullrelay.py make FOLDER` writes the flash (`make FOLDER large` one whose newest cell is the largest
+# that is planned), `fullrelay.py VISIT PORT FOLDER` plays the members and leaves "ok" in FOLDER/result. Runs on either
+# runtime.
 
 import asyncio
 import os
@@ -13,6 +14,7 @@ from office import FIRMWARE_DIGEST, LEDGER, STATIC, Token, epoch_keys, parameter
 from socketclient import Client
 from tessera import wire
 from tessera.clock import Clock
+from tessera.errors import Refused
 from tessera.filedevice import FileDevice
 from tessera.files import Directory
 from tessera.hashes import sha256
@@ -24,7 +26,9 @@ ROUND_SECONDS = 600
 EPOCH_ROUNDS = 16
 EPOCHS = 4  # the open one and three more
 POSTS_A_ROUND = 52  # 832 an epoch: 52 tokens of 16 posts
+BUSY_TRIES = 400
 LAST_ROUND = EPOCH_ROUNDS * EPOCHS - 1  # the open one: its posts are the visitors'
+CELL_RECORDS = 1120  # tessera_host.planning.boards.CELL_RECORDS; here all of them are posts, and cover comes on top
 _TABLE = 2  # of noise_table.json: ε = 0.1, δ = 1e-6
 
 
@@ -44,11 +48,11 @@ def _parameters():
 
 
 def _record(round_, place):
-    return b"".join(sha256(bytes((round_, place, part))) for part in range(8))[:240]
+    return b"".join(sha256(bytes((round_, place >> 8, place & 255, part))) for part in range(8))[:240]
 
 
-def make(path):
-    """Fill the ring round by round, as a relay that ran would have."""
+def make(path, large=None):
+    """Fill the ring round by round, as a relay that ran would have; `large`: all posts are in the newest cell."""
     directory = Directory(path)
     blob = _parameters()
     directory.replace("parameters", blob)
@@ -63,7 +67,8 @@ def make(path):
         if relay.turn():
             relay.maintain()
         assert relay.open_round == round_
-        for place in range(POSTS_A_ROUND):
+        posts = POSTS_A_ROUND if not large else CELL_RECORDS if round_ == LAST_ROUND - 1 else 0
+        for place in range(posts):
             relay._log.append(round_, 0, _record(round_, place), relay._epochs.ciphers[relay.epoch])
         ticks[0] += 1000 * ROUND_SECONDS
     directory.replace("identity", STATIC + LEDGER + FIRMWARE_DIGEST)
@@ -111,6 +116,44 @@ async def read(port):
         await client.close()
 
 
+async def largest(port):
+    """Four members fetch the largest cell at once. A relay may let them wait for each other, not for ever."""
+    clients, digests = [], set()
+    for number in range(4):
+        clients.append(await Client().admitted(port, _token(number)))
+    for task in [asyncio.create_task(_all_of(client, LAST_ROUND - 1)) for client in clients]:
+        digests.add(await task)
+    assert len(digests) == 1
+    for client in clients:
+        await client.close()
+
+
+class _Cell:
+    """Keeps a digest of a cell that comes whole, and how many records it had."""
+
+    def __init__(self):
+        self.digest, self.records = b"", 0
+
+    def take(self, _, count, offset, records):
+        assert offset == self.records and count > CELL_RECORDS
+        self.digest = sha256(self.digest, b"".join(records))
+        self.records += len(records)
+
+
+async def _all_of(client, round_):
+    """The digest of a round, as soon as the relay has room for it."""
+    for _ in range(BUSY_TRIES):
+        cell = _Cell()
+        try:
+            await client.fetch_frames(round_, round_ + 1, 0, cell.take)
+        except Refused:
+            await asyncio.sleep(0.5)
+        else:
+            assert cell.records > CELL_RECORDS
+            return cell.digest
+    raise AssertionError("BUSY for ever")
+
+
 async def _visit(port, token, number):
     client = await Client().admitted(port, token)
     assert await client.call(wire.post(0, _record(255, number))) == (wire.ACK, LAST_ROUND)
@@ -132,12 +175,12 @@ async def visits(port):
 
 def main(what, *arguments):
     if what == "make":
-        make(arguments[0])
+        make(*arguments)
         return
     directory = Directory(arguments[1])
     result = b"failed"
     try:
-        asyncio.run({"read": read, "warm": warm, "visits": visits}[what](int(arguments[0])))
+        asyncio.run({"read": read, "largest": largest, "warm": warm, "visits": visits}[what](int(arguments[0])))
         result = b"ok"
     finally:
         directory.replace("result", result)  # once: the reader takes it away, and starts the next visit

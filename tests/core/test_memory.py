@@ -70,12 +70,15 @@ def _admit(admission, epoch_secret, number):
 
 
 class _FullRelay:
-    """`async with _FullRelay() as full:` boots it in a folder of its own and serves it."""
+    """`async with _FullRelay() as full:` boots it in a folder of its own and serves it. kind: fullrelay.py's."""
+
+    def __init__(self, kind=""):
+        self._kind = kind
 
     async def __aenter__(self):
         self._folder = WorkFolder()
         self._path = self._folder.__enter__()
-        assert os.system("%s %s make %s" % (_RUNTIME, _PROGRAM, self._path)) == 0
+        assert os.system("%s %s make %s %s" % (_RUNTIME, _PROGRAM, self._path, self._kind)) == 0
         if MICROPYTHON:
             gc.threshold(8192)  # as relay_unix has it
         self._directory = Directory(self._path)
@@ -129,6 +132,13 @@ async def test_a_full_relay_serves_four_readers_at_once_from_a_small_heap():
         before = _bytes_in_use() if MICROPYTHON else 0
         await full.visitors("read")
         print("heap: %d bytes with nobody there, at most %d with four readers" % (before, full.watch.peak_bytes))
+
+
+async def test_four_members_get_the_largest_cell_that_is_planned():
+    """CELL_RECORDS, which tessera_host.planning holds every board to: all of them posts, and the cover on top."""
+    async with _FullRelay("large") as full:
+        await full.visitors("largest")
+        print("heap: at most %d bytes with four readers of the largest cell" % full.watch.peak_bytes)
 
 
 async def test_fifty_visits_leave_the_heap_as_it_was():

@@ -112,6 +112,7 @@ def test_plan_json_and_file_are_the_same_object(tessera):
     [
         (["--members", "19"], "use --members 20, or accept it with --allow-small"),
         (["--members", "27"], "--members 26"),
+        (["--members", "29", "--retention-epochs", "1"], "heap of RPI_PICO_W has room for 1120 ; use --members 28"),
         (["--buckets", "3"], "use --buckets 2"),
         (["--posts-per-token", "17"], "use --posts-per-token 16"),
         (["--epsilon", "0.001"], "use --epsilon 0.008336 or more"),

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from tessera.nor import SECTOR_BYTES
 from tessera.params import Parameters, encode
 from tessera_host.errors import InvalidInput, UsageError
 from tessera_host.planning import plan
-from tessera_host.planning.boards import BOARDS, KEYRING_SECTORS
+from tessera_host.planning.boards import BOARDS, CELL_RECORDS, KEYRING_SECTORS
 from tessera_host.privacy import noise
 
 BRANCH = plan.Choice(Fraction("0.1"), Fraction("1e-6"), members=24)
@@ -171,8 +172,39 @@ def test_a_value_out_of_range_is_refused_with_the_nearest(changes, option):
     assert option in refusal(**changes).hint
 
 
-def test_leases_must_fit_the_key_ring():
-    """Many tokens of few posts: the record ring would do, the key ring would not."""
+def test_the_largest_cell_must_fit_the_heap():
+    """One member, or all of them, may post everything into one round and bucket."""
+    cover = 2 * noise.table(BRANCH.epsilon, BRANCH.delta).mu
+    assert CELL_RECORDS - cover == 902
+    assert plan.make(replace(BRANCH, members=28, retention_epochs=1))  # 896 posts
+    error = refusal(members=29, retention_epochs=1)  # 928
+    assert "all 928 posts" in error.message and "218 records of cover" in error.message and "1120" in error.message
+    assert {"members": 28} in proposals(error) and {"board": "GATEWAY"} in proposals(error)
+    for change in proposals(error):
+        assert plan.make(replace(BRANCH, **{"members": 29, "retention_epochs": 1} | change))
+    one = refusal(members=1, allow_small=True, posts_per_token=464, retention_epochs=1)
+    assert {"posts_per_token": 448} in proposals(one)
+
+
+def test_cover_alone_may_be_too_much_for_the_heap():
+    """A small ε has thousands of records of cover in every cell."""
+    error = refusal(epsilon=Fraction("0.01"), board="ESP32_GENERIC_S3")
+    assert "records of cover" in error.message and "a larger epsilon or delta" in error.hint
+    assert plan.make(replace(BRANCH, epsilon=Fraction("0.01"), board="GATEWAY"))
+
+
+def test_the_bound_of_a_cell_is_the_one_that_the_core_s_test_serves():
+    """The core's tests run on MicroPython and cannot import this package."""
+    program = (Path(__file__).resolve().parents[1] / "core" / "fullrelay.py").read_text()
+    assert f"\nCELL_RECORDS = {CELL_RECORDS}  #" in program
+    bounds = {name: board.cell_records for name, board in BOARDS.items()}
+    assert bounds.pop("GATEWAY") is None and set(bounds.values()) == {CELL_RECORDS}
+
+
+def test_leases_must_fit_the_key_ring(monkeypatch):
+    """Many tokens of few posts: the record ring would do, the key ring would not; on a board whose heap holds any
+    cell, as that of the others is used up first."""
+    monkeypatch.setitem(BOARDS, "ESP32_GENERIC_S3", replace(BOARDS["ESP32_GENERIC_S3"], cell_records=None))
     error = refusal(board="ESP32_GENERIC_S3", members=60, tokens_per_epoch=6, retention_epochs=1)
     assert "leases" in error.message
     for change in proposals(error):

@@ -176,7 +176,7 @@ def test_plans_of_all_kinds_have_an_annex():
         {"epoch_rounds": 5000},
         {"round_seconds": 10, "board": "GATEWAY", "posts_per_token": 320},
         {"epsilon": Fraction(5), "delta": Fraction("0.1")},
-        {"epsilon": Fraction("0.02"), "delta": Fraction("1e-7")},
+        {"epsilon": Fraction("0.02"), "delta": Fraction("1e-7"), "board": "GATEWAY"},
     ):
         choice = plan.Choice(**({"epsilon": Fraction("0.1"), "delta": Fraction("1e-6"), "members": 24} | changes))
         document = annex.of_plan(Facts.of_plan(plan.make(choice)), MADE)

@@ -16,6 +16,10 @@ from ..errors import UsageError
 
 KEYRING_SECTORS = 4  # two banks of two sectors: an update that removes a key writes one bank and erases the other
 
+# Four members at once get such a cell from a heap of 192 KB, the least that a board has, where objects are twice as
+# large as on one (tests/core/test_memory.py).
+CELL_RECORDS = 1120
+
 
 @dataclass(frozen=True)
 class Board:
@@ -23,7 +27,8 @@ class Board:
 
     mcu: the chip, as board.json names it, "" if there is none. image_offset: the byte of the flash at which the image
     of a board begins; on an ESP32 that is where its chip looks for the boot loader (board.json's flash_offset).
-    network: what it reaches members over, ppp, wlan or lan.
+    network: what it reaches members over, ppp, wlan or lan. cell_records: of one cell, real ones and cover, as many as
+    its heap has room for while four members read; None where memory is no question.
     """
 
     name: str
@@ -34,6 +39,7 @@ class Board:
     network: str = ""
     keyring_sectors: int = KEYRING_SECTORS
     erase_cycles: int = 100_000
+    cell_records: int | None = CELL_RECORDS
 
     @property
     def flash_bytes(self) -> int:
@@ -67,7 +73,7 @@ BOARDS = {
         Board("ESP32_GENERIC_S3", _kib(8192), _kib(3072), "esp32s3", network="wlan"),
         # A server's ring is a file of its own; no code shares it. 16 MiB hold 65536 pages, which the core scans in
         # seconds at start. Its key ring is larger too: the leases of many members' tokens have to fit into one bank.
-        Board("GATEWAY", _kib(16384 + 256), _kib(16384), keyring_sectors=_kib(256)),
+        Board("GATEWAY", _kib(16384 + 256), _kib(16384), keyring_sectors=_kib(256), cell_records=None),
     )
 }
 

@@ -105,7 +105,9 @@ def make(choice: Choice) -> Plan:
     _check_anonymity(choice)
     _check_capacity(choice, chosen)
     _check_keyring(choice, chosen)
-    return Plan(choice, chosen, noise.table(choice.epsilon, choice.delta))
+    table = noise.table(choice.epsilon, choice.delta)
+    _check_cell(choice, chosen, 2 * table.mu)
+    return Plan(choice, chosen, table)
 
 
 def load(path: Path) -> Plan:
@@ -258,6 +260,26 @@ def _check_keyring(choice: Choice, chosen: Board) -> None:
     }
     held = choice.members * choice.tokens_per_epoch
     _refuse(f"the key ring of {chosen.name} keeps leases of {tokens} tokens an epoch, these are {held}", options)
+
+
+def _check_cell(choice: Choice, chosen: Board, cover: int) -> None:
+    """Nobody can be kept from posting all that there is into one round and bucket: that cell, with as many as `cover`
+    records of cover, must fit the heap, or nobody can fetch it."""
+    if chosen.cell_records is None or choice.posts_an_epoch + cover <= chosen.cell_records:
+        return
+    posts = chosen.cell_records - cover
+    options = {
+        "posts_per_token": posts // (choice.members * choice.tokens_per_epoch) // LEASE_POSTS * LEASE_POSTS,
+        "tokens_per_epoch": posts // (choice.members * choice.posts_per_token),
+        "members": _members_at_most(choice, posts // (choice.tokens_per_epoch * choice.posts_per_token)),
+        "board": next(other.name for other in BOARDS.values() if other.cell_records is None),
+    }
+    _refuse(
+        f"all {choice.posts_an_epoch} posts of an epoch may come into one cell, with up to {cover} records of cover: "
+        f"the heap of {chosen.name} has room for {chosen.cell_records}",
+        options,
+        "a larger epsilon or delta" if posts < LEASE_POSTS else "",
+    )
 
 
 def _members_at_most(choice: Choice, members: int) -> int | None:
