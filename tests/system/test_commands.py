@@ -27,7 +27,7 @@ PLAN = {
     "epoch-rounds": 3600,
     "retention-epochs": 1,
     "tokens-per-epoch": 2,
-    "posts-per-token": 160,
+    "posts-per-token": 128,
 }
 
 

@@ -162,7 +162,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def make_short_lived(directory: Path, passphrase: str, port: int, round_seconds: int) -> Issuer:
-    """An organisation of two with short rounds and epochs, and the largest quota that the ring of a Pico W carries."""
+    """An organisation of two with short rounds and epochs, and the largest quota of which a Pico W serves a cell."""
     choice = plan.Choice(
         EPSILON,
         DELTA,
@@ -171,7 +171,7 @@ def make_short_lived(directory: Path, passphrase: str, port: int, round_seconds:
         epoch_rounds=30,
         retention_epochs=2,
         tokens_per_epoch=2,
-        posts_per_token=272,  # 2 members · 2 tokens · 272 posts · 3 epochs = 3264 of 3360 pages
+        posts_per_token=224,  # 2 members · 2 tokens · 224 posts and 218 of cover = 1114 of 1120 records of a cell
         allow_small=True,
     )
     issuer = Issuer.create(directory / "issuer", passphrase, plan.make(choice), "Demonstration", epochs=400)
