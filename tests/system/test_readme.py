@@ -14,11 +14,11 @@ import pexpect
 import pytest
 
 from tessera_host.cli.demo import free_port
+from tests.patience import PATIENCE_SECONDS
 from tools.emulator.clock import Clock
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RELAY_PORT, SERVICE_PORT, FOLDER = "8100", "8101", "build/office"
-PATIENCE_SECONDS = 1200  # of this computer, which may be busy
 PROMPT = "\N{RIGHTWARDS ARROW} "
 
 # What a person answers to what a command asks.
