@@ -106,6 +106,13 @@ async def test_a_line_that_is_too_long_is_refused_whole_and_the_next_one_is_obey
     assert await _typed(handlers, b"add " + b"1" * 508 + b"\n") == ["=add {}"]
 
 
+async def test_a_line_without_an_end_takes_little_memory():
+    listener = console.Console({})
+    for _ in range(100):
+        await listener.take(b"1" * 64)
+    assert len(listener._line) <= 512 + 64
+
+
 class _Appliance:
     def __init__(self, office):
         self.relay = office.relay
