@@ -662,6 +662,14 @@ def test_expired_rounds_are_counted_and_skipped(at: Setting) -> None:
     assert report.rounds[0][0] == 2 * EPOCH_ROUNDS
 
 
+def test_keys_of_a_record_that_was_read_are_erased(at: Setting) -> None:
+    at.send("one")
+    assert at.texts() == ["one"]
+    chain = at.bob.contacts.get("Ann").receive
+    assert (0, 0) not in {(epoch, index) for epoch, index, _ in chain.unused()}
+    assert chain.steps[0][:72] == bytes(72) and any(chain.steps[0][72:144])
+
+
 def test_keys_of_epochs_that_were_read_are_erased(at: Setting) -> None:
     at.send("hello")
     at.fetch("Bob")
