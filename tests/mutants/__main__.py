@@ -20,7 +20,6 @@ from tests import results
 from tests.mutants import mutant
 from tests.mutants.mutant import AREAS, Mutant
 from tests.mutants.trial import Copy, Outcome, Verdict
-from tests.run import set_programs
 
 AT_ONCE = 2
 WHOLE_SECONDS = 1800  # of the tests of one file in the unchanged tree
@@ -118,7 +117,6 @@ def main() -> int:
     if wrong := mutant.faults(mutants):
         print("\n".join(wrong), file=sys.stderr)
         return 1
-    set_programs()
     start = time.monotonic()
     copies: queue.Queue[Copy] = queue.Queue()
     with ExitStack() as stack:
