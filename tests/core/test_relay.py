@@ -193,6 +193,14 @@ def test_a_refused_post_stores_nothing():
     assert fingerprint(office.ring) == flash
 
 
+def test_the_first_post_of_a_lease_has_taken_it():
+    office = Office(members=1, posts_per_token=32)
+    for left in (16, 0):
+        office.member().post(records(1)[0])
+        office.boot()
+        assert Connection(office.relay).authenticate(Token(0, 0)) == left
+
+
 class _Unread:
     """Flash that is read once in vain: a program before that stays without an entry in the index."""
 

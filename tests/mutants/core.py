@@ -282,6 +282,7 @@ CHANGES: Changes = {
             "        if start < self.first_round:\n            raise TooOld",
             "        if False:\n            raise TooOld",
             of("relay", "expired_epochs_are_not_served_and_their_keys_are_gone_from_flash"),
+            alive="epochs.batch() refuses the same rounds with the same answer, before anything of them is served",
         ),
         Change(
             "token-outlives-its-epoch",
@@ -513,11 +514,7 @@ CHANGES: Changes = {
             "lease-is-taken-a-post-late",
             "if token.used == token.leases * LEASE_POSTS:",
             "if token.used > token.leases * LEASE_POSTS:",
-            of(
-                "relay",
-                "quota_is_per_token_across_sessions_and_restarts",
-                "the_last_16_posts_of_a_session_are_known_again",
-            ),
+            of("relay", "the_first_post_of_a_lease_has_taken_it"),
         ),
         Change(
             "quota-is-not-looked-at",
@@ -996,7 +993,6 @@ CHANGES: Changes = {
             "if self.places.idle is None or self._due:",
             "if self._due:",
             of("staging", "nothing_is_staged_while_code_is_activated_or_on_trial"),
-            error=True,
         ),
     ),
     "firmware/tessera/server.py": (

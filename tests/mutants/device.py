@@ -84,7 +84,6 @@ CHANGES: Changes = {
             "    if not keyring.condemned():\n        return False\n",
             "",
             of("device_factory_reset", "a_board_that_was_not_reset_is_left_alone"),
-            error=True,
         ),
         Change(
             "reset-leaves-the-files",
@@ -190,7 +189,7 @@ CHANGES: Changes = {
             "        self._activated = True\n"
             "        slot.set_boot()\n",
             "        slot.set_boot()\n        self._write()\n        self._activated = True\n",
-            of("device_ota", "an_image_that_was_noted_but_not_set_to_boot_counts_as_failed"),
+            of("device_ota", "the_boot_loader_hears_of_an_image_only_once_its_trial_is_noted"),
         ),
         Change(
             "trial-is-forgotten-before-the-boot-loader-is-told",
@@ -204,7 +203,7 @@ CHANGES: Changes = {
             '            self._state = {"trial": None, "failed": None}\n'
             "            self._write()\n"
             "            self._partition.mark_app_valid_cancel_rollback()\n",
-            of("device_ota", "a_confirmation_cut_short_is_done_again"),
+            of("device_ota", "a_trial_is_forgotten_only_once_the_boot_loader_keeps_the_image"),
         ),
         Change(
             "image-from-the-cable-cannot-be-confirmed",
@@ -238,15 +237,13 @@ CHANGES: Changes = {
             "            self._directory.replace(_KEYS, secrets[0] + secrets[1])\n",
             "            self._directory.replace(_KEYS, secrets[0] + secrets[1])\n"
             "            self._directory.replace(_SEED, generator.random(32))\n",
-            of("device_provision", "a_power_cut_between_seed_and_keys_leaves_no_half_relay"),
+            of("device_provision", "where_there_are_keys_there_is_a_seed"),
         ),
         Change(
-            "host-decides-the-keys-alone",
+            "chip-id-does-not-change-the-keys",
             "RelayGenerator(_unhex(host_seed, 32), 0, self._chip_id, self._random_source)",
-            "RelayGenerator(_unhex(host_seed, 32), 0, self._chip_id, os.urandom) if False else "
-            "__import__('tessera.drbg').drbg.HmacDrbg(_unhex(host_seed, 32))",
+            'RelayGenerator(_unhex(host_seed, 32), 0, b"", self._random_source)',
             of("device_provision", "each_of_the_three_sources_changes_the_keys"),
-            error=True,
         ),
         Change(
             "seed-of-any-length",
@@ -454,13 +451,13 @@ CHANGES: Changes = {
             "button-counts-from-the-start",
             "            elif ticks_diff(now, since) >= _HOLD_MS:\n",
             "            elif ticks_diff(now, start_ms) >= _HOLD_MS:\n",
-            of("device_appliance", "a_button_held_long_enough_counts_from_when_it_was_pressed"),
+            of("device_appliance", "a_button_that_was_let_go_of_counts_anew"),
         ),
         Change(
             "button-that-is-released-counts-on",
             "                since = None\n                if ticks_diff",
             "                if ticks_diff",
-            of("device_appliance", "a_button_that_is_released_does_nothing"),
+            of("device_appliance", "a_button_that_was_let_go_of_counts_anew"),
         ),
     ),
     "firmware/device/led.py": (
