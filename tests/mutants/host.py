@@ -146,7 +146,7 @@ CHANGES: Changes = {
             "record-for-a-blocked-contact-leaves",
             "return not self._contacts[item.contact].blocked",
             "return True",
-            of("cli_contact", "blocked_contact_is_not_heard_and_not_written_to"),
+            of("member", "what_waits_for_a_blocked_contact_stays"),
         ),
         Change(
             "message-number-is-used-twice",
@@ -220,7 +220,7 @@ CHANGES: Changes = {
             "relays-word-erases-keys",
             "epoch = self._federation.epoch_of(min(self.next_round, own_round))",
             "epoch = self._federation.epoch_of(self.next_round)",
-            of("member", "relay_that_runs_into_the_next_epoch_early_costs_no_key"),
+            of("member", "epoch_that_is_over_by_the_relays_clock_alone_keeps_its_keys"),
         ),
         Change(
             "relays-word-skips-rounds",
@@ -295,11 +295,7 @@ CHANGES: Changes = {
             "session-of-an-epoch-that-is-over",
             "        if self._state.federation.epoch_of(info.open_round) == token.epoch:\n",
             "        if True:\n",
-            of(
-                "member",
-                "record_is_sealed_for_the_epoch_it_is_posted_in",
-                "epoch_that_ends_during_a_send_is_no_obstacle",
-            ),
+            of("member", "session_that_was_resumed_in_an_epoch_that_is_over_is_not_used"),
         ),
     ),
     f"{_MEMBER}/contacts.py": (
@@ -471,7 +467,7 @@ CHANGES: Changes = {
             "more-tokens-are-asked-for-than-may-be-open",
             "        self._most = OPEN_SESSIONS_PER_KEY\n",
             "        self._most = OPEN_SESSIONS_PER_KEY + 1\n",
-            of("tokens", "no_request_asks_for_more_than_the_issuer_opens_sessions_for"),
+            of("member", "tokens_are_fetched_for_both_epochs_at_first_then_for_the_next"),
         ),
     ),
     f"{_MEMBER}/joining.py": (
