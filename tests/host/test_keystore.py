@@ -256,8 +256,12 @@ def test_closed_keystore_holds_nothing(tmp_path: Path) -> None:
     store.close()
     store.close()
     assert store.data == {}
-    with pytest.raises(KeystoreError, match="closed"):
+    with pytest.raises(KeystoreError, match="is closed"):
         store.save()
+    with pytest.raises(KeystoreError, match="is closed"):
+        _ = store.derived_key
+    with pytest.raises(KeystoreError, match="is closed"):
+        store.reacquire()
 
 
 def test_secrets_stay_out_of_reprs_and_errors(tmp_path: Path) -> None:

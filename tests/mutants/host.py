@@ -759,7 +759,7 @@ CHANGES: Changes = {
             "used-keys-stay",
             "self.steps[epoch] = self.steps[epoch][:at] + _USED + self.steps[epoch][at + _STEP.size :]",
             "pass",
-            of("records", "what_was_used_or_passed_cannot_be_computed_again"),
+            of("records", "the_keys_of_a_record_that_was_received_are_gone_and_no_others"),
         ),
         Change(
             "root-before-stays",
@@ -837,7 +837,7 @@ CHANGES: Changes = {
             "second-set-of-one-serial-is-taken",
             "        elif found.params[0] != self.newest.blob:\n",
             "        elif False:\n",
-            of("joining", "an_older_or_a_foreign_federation_card_changes_nothing"),
+            of("joining", "a_card_with_another_set_of_the_same_serial_changes_nothing"),
         ),
     ),
     f"{_PROTOCOL}/relay_connection.py": (
@@ -986,7 +986,7 @@ CHANGES: Changes = {
             "whoever-was-removed-is-admitted-again",
             '            if entry["key"] == key and admitted(key):\n',
             '            if entry["key"] == key:\n',
-            of("joining", "who_was_taken_off_the_roster_is_told_what_that_means"),
+            of("joining", "who_was_removed_does_not_join_again_by_the_invitation_of_before"),
         ),
         Change(
             "invitations-outlive-a-restored-backup",
