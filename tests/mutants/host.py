@@ -468,6 +468,7 @@ CHANGES: Changes = {
             "        self._most = OPEN_SESSIONS_PER_KEY\n",
             "        self._most = OPEN_SESSIONS_PER_KEY + 1\n",
             of("member", "tokens_are_fetched_for_both_epochs_at_first_then_for_the_next"),
+            error=True,
         ),
     ),
     f"{_MEMBER}/joining.py": (
@@ -1321,10 +1322,10 @@ CHANGES: Changes = {
             of("accountant", "what_is_allowed_keeps_the_office_s_epsilon_and_delta"),
         ),
         Change(
-            "loss-is-rounded-down",
-            "taken = fixed.products(p_high, fixed.one - p_low, up=True)",
-            "taken = fixed.products(p_low, fixed.one - p_high, up=False)",
-            of("composition", "delta_is_the_theorem_s_and_rounded_up"),
+            "delta-of-each-delivery-is-left-out",
+            "kept = fixed.powers(fixed.one - fixed.up(delta), up=False)[deliveries]",
+            "kept = fixed.one",
+            of("composition", "delta_alone_can_be_the_limit"),
         ),
     ),
     "host/tessera_host/planning/plan.py": (
