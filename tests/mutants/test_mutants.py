@@ -138,7 +138,7 @@ def test_a_run_is_good_if_every_mutant_is_what_its_list_says() -> None:
         return [row.good for row in rows(list(outcomes))]
 
     assert good(Outcome(GOOD, Verdict.KILLED, "test")) == [True]
-    assert good(Outcome(GOOD, Verdict.TIMEOUT, "90 s")) == [True, True]
+    assert good(Outcome(GOOD, Verdict.TIMEOUT, "60 s")) == [True, True]
     assert good(Outcome(let_live, Verdict.ALIVE, "1 passed")) == [True, True]
     assert good(Outcome(GOOD, Verdict.ALIVE, "1 passed")) == [False, False]
     assert good(Outcome(GOOD, Verdict.BROKEN, "syntax")) == [False, False]
