@@ -16,7 +16,7 @@ CHANGES: Changes = {
     f"{_MEMBER}/accountant.py": (
         Change(
             "record-counts-for-12-hours",
-            "DAY_SECONDS = 86400\n",
+            "from ..duration import DAY_SECONDS\n",
             "DAY_SECONDS = 43200\n",
             of("accountant", "a_day_is_24_hours"),
         ),
@@ -34,8 +34,8 @@ CHANGES: Changes = {
         ),
         Change(
             "parameters-that-changed-count-as-the-better-ones",
-            "epsilon = max(int(one.epsilon) for one in governing) * _EPSILON_UNIT",
-            "epsilon = min(int(one.epsilon) for one in governing) * _EPSILON_UNIT",
+            "epsilon = max(int(one.epsilon) for one in governing) * noise.EPSILON_UNIT",
+            "epsilon = min(int(one.epsilon) for one in governing) * noise.EPSILON_UNIT",
             of("accountant", "parameters_that_changed_within_the_day_count_as_the_worse_ones"),
         ),
         Change(
@@ -1059,8 +1059,8 @@ CHANGES: Changes = {
         ),
         Change(
             "request-within-12-hours-only",
-            "CLOCK_TOLERANCE_SECONDS = 86400",
-            "CLOCK_TOLERANCE_SECONDS = 43200",
+            "CLOCK_TOLERANCE_SECONDS = DAY_SECONDS",
+            "CLOCK_TOLERANCE_SECONDS = DAY_SECONDS // 2",
             of("issuer", "a_request_is_taken_for_24_hours"),
         ),
         Change(
