@@ -18,14 +18,15 @@ IMAGE ?= build/$(BOARD)/firmware.uf2
 FLASH ?= build/$(BOARD)/flash.bin
 MINUTES ?= 10
 DAYS ?= 30
-# --least: only what shows that a target's programs run (tests/system/test_make_targets.py). FILES: of test-board.
+# --least: only what shows that a target's programs run (tests/system/test_make_targets.py). FILES: of test-board. ONLY: of mutants.
 LEAST ?=
 FILES ?=
+ONLY ?=
 
 # Nothing here prints after a command: the last line of `make demo` is the demo's own. (`make -C DIR` itself announces
 # the folder at the end, unless told --no-print-directory.)
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-powercut test-attacks fuzz soak results bench bench-bundle bench-device c-stack image check-boards emulate vectors clean
+.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-powercut test-attacks fuzz soak mutants results bench bench-bundle bench-device c-stack image check-boards emulate vectors clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -92,7 +93,10 @@ test-attacks: image setup-emulator ## every attack of the suite, with its advant
 soak: setup ## thirty days of an office of 50 in fast motion, with power cuts, then days without: DAYS=30
 	@"$(PYTHON)" -m tests.soak.soak --days "$(DAYS)" $(LEAST)
 
-results: setup ## tests/RESULTS.md from the last whole runs of the four suites above
+mutants: setup ## changes of the code that tests have to notice, each against its own tests (a quarter of an hour): ONLY=name
+	@"$(PYTHON)" -m tests.mutants $(if $(ONLY),--only $(ONLY)) $(LEAST)
+
+results: setup ## tests/RESULTS.md from the last whole runs of the five suites above
 	@"$(PYTHON)" -m tests.results $(if $(LEAST),--dry-run)
 
 bench-device: image setup-emulator ## cycles of everything the relay does on the emulated Pico; heap and stack

@@ -177,6 +177,37 @@ def test_a_handshake_makes_no_key_and_parses_the_members_point_once():
     assert agreed[0][1] is agreed[1][1] and isinstance(agreed[0][1], curve.Point)
 
 
+def test_every_handshake_has_an_ephemeral_of_its_own():
+    relay = Office().relay
+    while relay.prepare():
+        pass
+    points = set()
+    for _ in range(6):  # more than are made in advance
+        hello, nonce = _hello(relay)
+        points.add(relay.greet(hello, nonce, relay.check_hello(hello, nonce))[1][:33])
+    assert len(points) == 6
+
+
+def test_every_resumption_has_randomness_of_the_relay():
+    office = Office()
+    secret, drawn = office.member().secret, set()
+    for _ in range(3):
+        nonce = office.relay.nonce()
+        resumption = channel.Resumption(nonce, ACCESS_KEY, secret, os.urandom(16))
+        hello = resumption.hello()
+        drawn.add(office.relay.greet(hello, nonce, office.relay.check_hello(hello, nonce))[1][:33])
+        secret = resumption.next_secret
+    assert len(drawn) == 3
+
+
+def test_every_connection_has_a_nonce_of_its_own():
+    relay = Office().relay
+    nonces = [relay.nonce() for _ in range(100)]  # more than are drawn at a time
+    relay.prepare()
+    nonces += [relay.nonce() for _ in range(100)]
+    assert len(set(nonces)) == 200
+
+
 def _only_secrets(secret, *_):
     assert isinstance(secret, curve.Secret), "a secret of the relay is of no type of its own"
 

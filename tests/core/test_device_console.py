@@ -106,6 +106,13 @@ async def test_a_line_that_is_too_long_is_refused_whole_and_the_next_one_is_obey
     assert await _typed(handlers, b"add " + b"1" * 508 + b"\n") == ["=add {}"]
 
 
+async def test_a_line_without_an_end_takes_little_memory():
+    listener = console.Console({})
+    for _ in range(100):
+        await listener.take(b"1" * 64)
+    assert len(listener._line) <= 512 + 64
+
+
 class _Appliance:
     def __init__(self, office):
         self.relay = office.relay
@@ -142,11 +149,13 @@ async def test_the_clock_is_set_by_the_first_time_and_corrected_within_bounds():
     office = Office()
     office.boot(clock_known=False)
     appliance = _Appliance(office)
+    early = await _refusal(appliance, b"clock %d" % (office.unix_ms - 3_600_000))
+    assert early.startswith("!clock BAD_REQUEST this time is over") and not office.relay.clock.known
     _, figures = await _ask(appliance, b"clock %d" % office.unix_ms)
     assert figures == {"unix_ms": office.unix_ms, "moved_ms": 0}
     office.turn()
     _, figures = await _ask(appliance, b"clock %d" % (office.unix_ms + 3_600_000))
-    assert figures["moved_ms"] <= 10_000
+    assert figures["moved_ms"] <= 10_000 and figures["unix_ms"] == office.unix_ms + figures["moved_ms"]
     assert (await _refusal(appliance, b"clock")).startswith("!clock BAD_REQUEST usage: ")
     assert (await _refusal(appliance, b"clock -5")).startswith("!clock BAD_REQUEST usage: ")
 

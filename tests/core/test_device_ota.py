@@ -1,6 +1,8 @@
 # Two slots of an ESP32 with its boot loader, as ESP-IDF's documentation of app rollback describes it: an image that was
 # set to boot is started once as "pending verify"; unless it marks itself as valid, the next start is the one before.
 
+import json
+
 from check import raises
 from device.ota import SLOT, OtaSlots
 from office import FEDERATION, ROOT, RamDirectory
@@ -140,6 +142,30 @@ def test_an_image_that_was_noted_but_not_set_to_boot_counts_as_failed():
     assert board.start() == _FROZEN and board.places.report()["failed"] == 257
     board.stage(257)
     assert board.start() == 257 and board.places.on_trial
+
+
+class _PowerCut(Exception):
+    pass
+
+
+def _cut(*_):
+    raise _PowerCut
+
+
+def test_the_boot_loader_hears_of_an_image_only_once_its_trial_is_noted():
+    board = _Board()
+    board.directory.replace = _cut
+    raises(_PowerCut, board.places.activate, Release(release(257, kind=SLOT, base=bytes(8))), 100)
+    assert board.chip.new is None
+
+
+def test_a_trial_is_forgotten_only_once_the_boot_loader_keeps_the_image():
+    board = _Board()
+    board.stage(257)
+    board.start()
+    board.places._partition.mark_app_valid_cancel_rollback = _cut
+    raises(_PowerCut, board.places.confirm)
+    assert json.loads(board.directory.read("code"))["trial"]["version"] == 257
 
 
 def test_a_confirmation_cut_short_is_done_again():

@@ -71,6 +71,20 @@ def test_keys_are_made_once_and_the_same_after_every_interruption():
         assert hexlify(curve.public(bytes.fromhex(kept["ledger_secret"]))[1:]).decode() == made["ledger_key"]
 
 
+def test_where_there_are_keys_there_is_a_seed():
+    with WorkFolder() as path:
+        board, written = _board(path), []
+        replace = board._directory.replace
+
+        def noting(name, data):
+            replace(name, data)
+            written.append(name)
+
+        board._directory.replace = noting
+        board.make_keys(SEED)
+        assert written == ["seed", "keys"]
+
+
 def test_each_of_the_three_sources_changes_the_keys():
     made = []
     for seed, random, chip in ((SEED, 1, b"a"), ("00" * 32, 1, b"a"), (SEED, 2, b"a"), (SEED, 1, b"b")):

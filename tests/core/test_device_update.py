@@ -9,7 +9,7 @@ from device import update
 from office import EPOCH_ROUNDS, Office, parameters
 from ramdevice import RamDevice
 from releasing import CONTENT, VERSION, Places, release
-from tessera.errors import BadRequest, Error
+from tessera.errors import BadRequest, Error, NotReady
 
 _SECTORS = 2
 
@@ -89,6 +89,16 @@ def test_parameters_come_by_the_cable_as_members_push_them():
     raises(BadRequest, appliance.typed, b"push %d 0 " % len(blob) + b2a_base64(blob[:240]))
     appliance.office.sleep(EPOCH_ROUNDS)
     assert appliance.relay.parameters.governing(1).serial == 2
+
+
+def test_parameters_come_by_the_cable_only_once_there_is_a_clock():
+    blob = parameters(serial=2, first_epoch=1)
+    line = b"push %d 0 " % len(blob) + b2a_base64(blob[:240])
+    appliance = _Appliance(clock_known=False)
+    raises(NotReady, appliance.typed, line)
+    appliance.relay.clock.set(appliance.office.unix_ms)
+    appliance.office.turn()
+    assert appliance.typed(line) == {"complete": False}
 
 
 def test_answers_can_be_sent_as_json():

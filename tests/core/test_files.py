@@ -2,9 +2,10 @@
 
 import os
 
-from check import raises
+from check import raises, skip
 from tessera import files
 from tessera.files import Directory
+from tessera.runtime import MICROPYTHON
 from workfolder import WorkFolder
 
 
@@ -105,3 +106,27 @@ def test_what_changed_is_synced_and_then_its_name():
         ("names", None, b"12"),
         ("names", None, None),
     ]
+
+
+def test_on_cpython_a_sync_asks_the_system_for_it():
+    if MICROPYTHON:
+        skip("there it is the runtime's own")
+    from tessera import runtime_cpython as runtime
+
+    sizes, real = [], runtime.fsync
+
+    def noting(descriptor):
+        sizes.append(os.fstat(descriptor).st_size)
+        real(descriptor)
+
+    runtime.fsync = noting
+    try:
+        with WorkFolder() as path:
+            with open(path + "/name", "wb") as file:
+                file.write(b"data")
+                runtime.sync(file)
+            assert sizes == [4], "what was written was not the system's yet"
+            runtime.sync_directory(path)
+    finally:
+        runtime.fsync = real
+    assert len(sizes) == 2

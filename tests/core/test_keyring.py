@@ -370,6 +370,7 @@ def test_a_bank_that_is_half_full_is_rewritten_in_the_window():
         ring.mark(number, 0)
     ring.tidy()
     assert device.get(0, _BANK) == b"\xff" * _BANK or device.get(_BANK, _BANK) == b"\xff" * _BANK
+    assert _loaded(device)._used_pages == 2, "HEAD and one page of epochs: the bank was begun anew"
     device = FaultyDevice(device)
     ring = _loaded(device)
     ring.tidy()

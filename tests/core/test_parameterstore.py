@@ -1,7 +1,19 @@
 # The parameter sets a relay holds: which one governs, and what a power cut between two files leaves (PROTOCOL §2).
 
 from check import raises
-from office import RELAY_KEY, RING_SECTORS, RamDirectory, parameters
+from office import (
+    EPOCH_ROUNDS,
+    GENESIS,
+    RELAY_KEY,
+    RETENTION,
+    RING_SECTORS,
+    ROOT,
+    ROUND_SECONDS,
+    RamDirectory,
+    fields,
+    parameters,
+)
+from tessera import curve, params
 from tessera.errors import BadRequest, Busy, InvalidObject
 from tessera.parameterstore import ParameterStore
 
@@ -125,3 +137,23 @@ def test_files_that_cannot_be_used_are_refused_at_the_start():
         directory = RamDirectory()
         directory.replace("parameters", broken)
         raises(InvalidObject, _store, directory)
+
+
+def test_what_rounds_and_trust_rest_on_is_never_changed_by_a_push():
+    directory = _directory()
+    other = b"\x00" * 31 + b"\x0a"  # another root key, which signs for itself
+    for name, value, root in (
+        ("federation_id", b"another office!!", ROOT),
+        ("root_key", curve.public(other)[1:], other),
+        ("genesis", GENESIS + ROUND_SECONDS, ROOT),
+        ("round_seconds", ROUND_SECONDS + 1, ROOT),
+        ("epoch_rounds", EPOCH_ROUNDS + 1, ROOT),
+        ("retention_epochs", RETENTION - 1, ROOT),
+    ):
+        changes = {"serial": 2, "first_epoch": 3, name: value}
+        body = params.encode(fields(**changes))
+        blob = body + curve.sign(root, params.digest(body), bytes(32))
+        params.Parameters(blob).verify()
+        files = dict(directory.files)
+        assert name in str(raises(BadRequest, _store(directory).install, blob, 1))
+        assert directory.files == files

@@ -25,9 +25,10 @@ from office import (
 )
 from ramdevice import RamDevice, fingerprint, holds
 from tessera import VERSION, curve, params, wire
-from tessera.cover import EpochCover
+from tessera.cover import EpochCover, next_state
 from tessera.errors import BadFrame, BadRequest, Fault, InvalidObject, NotAdmitted, Refused
 from tessera.hashes import sha256, tagged
+from tessera.keyring import KeyRing
 from tessera.ledger import Checkpoint
 
 
@@ -183,10 +184,48 @@ def test_quota_is_per_token_across_sessions_and_restarts():
 def test_a_refused_post_stores_nothing():
     office = Office()
     member = office.member()
+    for record in records(16):
+        member.post(record)
     flash = fingerprint(office.ring)
-    refused("BAD_REQUEST", member.call, wire.post(2, records(1)[0]))
+    refused("QUOTA", member.post, records(17)[16])
+    refused("BAD_REQUEST", office.member(1).call, wire.post(2, records(1)[0]))
     refused("NOT_ADMITTED", Connection(office.relay).post, records(1)[0])
     assert fingerprint(office.ring) == flash
+
+
+def test_the_first_post_of_a_lease_has_taken_it():
+    office = Office(members=1, posts_per_token=32)
+    for left in (16, 0):
+        office.member().post(records(1)[0])
+        office.boot()
+        assert Connection(office.relay).authenticate(Token(0, 0)) == left
+
+
+class _Unread:
+    """Flash that is read once in vain: a program before that stays without an entry in the index."""
+
+    def __init__(self, device):
+        self._device = device
+        self.readblocks = self._fail
+        self.writeblocks = device.writeblocks
+        self.ioctl = device.ioctl
+
+    def _fail(self, *_):
+        self.readblocks = self._device.readblocks
+        raise OSError(5)
+
+
+def test_a_record_that_an_error_left_on_flash_is_in_no_batch_of_its_round():
+    office = Office()
+    member = office.member()
+    member.post(records(1)[0])
+    office.relay._log._device = _Unread(office.ring)
+    raises(OSError, member.post, records(2)[1])
+    office.sleep()
+    batch = office.member(1).cell(0)
+    assert records(2)[1] not in batch
+    office.boot()
+    assert office.member(2).cell(0) == batch
 
 
 def test_nobody_reads_or_posts_without_a_token():
@@ -305,6 +344,7 @@ def test_expired_epochs_are_not_served_and_their_keys_are_gone_from_flash():
     assert holds(office.keys, page_key)
     office.sleep(EPOCH_ROUNDS * (RETENTION + 1))
     assert not holds(office.keys, page_key) and not holds(office.keys, cover_state)
+    assert sorted(office.relay._epochs.ciphers) == [1, 2, 3], "a key is in memory that is not on flash"
     member = office.member()
     first = office.relay.first_round
     assert first == EPOCH_ROUNDS
@@ -323,6 +363,43 @@ def test_the_seed_changes_at_every_boot_and_the_old_one_is_erased():
         seeds.append(seed)
         office.boot()
     assert office.directory.read("seed") is None
+
+
+def test_the_provisioned_seed_goes_once_the_key_ring_has_its_own():
+    office = Office()
+    office.keys = RamDevice(KEYRING_SECTORS)
+    office.directory.replace("seed", sha256(b"provisioned seed"))
+    remove, there = office.directory.remove, []
+
+    def noting(name):
+        there.append(KeyRing(office.keys).load())
+        remove(name)
+
+    office.directory.remove = noting
+    office.boot()
+    assert there == [True] and office.directory.read("seed") is None
+
+
+def test_an_epochs_cover_follows_from_the_one_before_and_from_fresh_randomness():
+    office = Office()
+    generator, drawn = office.relay._generator, []
+    draw = generator.random
+
+    def noting(length):
+        drawn.append(draw(length))
+        return drawn[-1]
+
+    generator.random = noting
+    states, keys = [office.relay._keyring.epochs[0][1]], {office.relay._keyring.epochs[0][0]}
+    for epoch in (1, 2):
+        del drawn[:]
+        office.sleep(EPOCH_ROUNDS)
+        key, state = office.relay._keyring.epochs[epoch]
+        assert state in [next_state(states[-1], fresh) for fresh in drawn]
+        assert key in drawn
+        states.append(state)
+        keys.add(key)
+    assert len(keys) == 3
 
 
 def test_rounds_never_go_back():
@@ -564,6 +641,18 @@ def test_a_signed_time_that_is_over_is_refused():
     member = office.member()
     body, message = params.encode_time(b"a small office!!", GENESIS + ROUND_SECONDS)
     refused("BAD_REQUEST", push, member, body + curve.sign(ROOT, message, bytes(32)))
+
+
+def test_a_signed_time_of_another_federation_is_refused():
+    office = Office()
+    member = office.member()
+    later = office.unix_ms // 1000 + 5 * ROUND_SECONDS
+    body, message = params.encode_time(b"another office!!", later)
+    refused("BAD_REQUEST", push, member, body + curve.sign(ROOT, message, bytes(32)))
+    assert office.relay.clock.now_ms() == office.unix_ms
+    body, message = params.encode_time(b"a small office!!", later)
+    assert push(member, body + curve.sign(ROOT, message, bytes(32))) == 1
+    assert office.relay.clock.now_ms() == 1000 * later
 
 
 def read_parameters(member):

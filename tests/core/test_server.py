@@ -256,7 +256,8 @@ async def test_an_unknown_request_is_answered_and_ends_the_connection():
         request = bytearray(255)
         request[0] = 127
         assert (await async_raises(Refused, member.call(request))).name == "BAD_FRAME"
-        assert await member.closed()
+        await member.send(member.channel.seal(wire.void()))
+        assert await member.closed(), "it went on"
         assert _state(office) == before
 
 

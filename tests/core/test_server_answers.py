@@ -40,6 +40,20 @@ async def test_no_answer_leaves_in_the_window_after_a_seal():
             assert ticks_diff(ticks_ms(), start) >= 399
 
 
+async def test_no_frame_of_a_fetch_leaves_in_the_window_after_a_seal():
+    office = Office()
+    async with Served(office.relay, Timing(ack_ms=1, lead_ms=1, tick_ms=1, window_ms=400)) as served:
+        member = await Client().admitted(served.port, Token(0, 0))
+        for record in records(9):
+            await member.call(wire.post(0, record))
+        start = ticks_ms()
+        office.pass_time(10_000)
+        await until(lambda: not served.server._gate.is_set() and office.relay.open_round == 1)
+        left = []
+        await member.fetch_frames(0, 1, 0, lambda *cell: left.append(ticks_diff(ticks_ms(), start)))
+        assert len(left) >= 3 and min(left) >= 399
+
+
 async def test_a_fetch_is_right_while_another_member_posts_and_the_round_turns():
     office = Office()
     posted = records(14)

@@ -161,7 +161,7 @@ def test_a_start_with_nothing_new_writes_nothing():
 
 
 def test_a_file_that_cannot_be_read_means_the_frozen_code():
-    for text in (b"", b"{", b"\xff"):
+    for text in (b"", b"{", b"\xff", b"null", b"[1, 2, 3]", b'{"confirmed": null}'):
         board = _Board()
         board.directory.replace("code", text)
         assert board.start() is None

@@ -44,6 +44,13 @@ def test_a_record_counts_for_24_hours() -> None:
     assert accountant.budget(NOW + DAY_SECONDS).used == 0
 
 
+def test_a_day_is_24_hours() -> None:
+    accountant = Accountant([], federation())
+    accountant.spend(NOW)
+    assert [accountant.budget(NOW + 3600 * hours - 1).used for hours in (12, 13, 23, 24)] == [1, 1, 1, 1]
+    assert accountant.budget(NOW + 3600 * 24).used == 0
+
+
 def test_next_one_fits_when_enough_have_aged() -> None:
     allowed = used(0).budget(NOW).allowed
     full = used(allowed).budget(NOW)

@@ -160,3 +160,14 @@ def test_epoch_keys_are_independent_of_one_another():
     keys = [int.from_bytes(blind.epoch_secret(b"m" * 32, b"f" * 16, epoch), "big") for epoch in range(20)]
     differences = [(after - before) % blind.ORDER for before, after in pairwise(keys)]
     assert len(set(keys)) == 20 and len(set(differences)) == 19
+
+
+def test_the_two_nonces_of_a_session_are_drawn_apart():
+    """One nonce in both clauses would make two equations of one unknown out of two answers."""
+    drawn = [blind.Nonces.fresh() for _ in range(3)]
+    assert len({nonce for pair in drawn for nonce in (pair.r0, pair.r1)}) == 6
+
+
+def test_either_clause_is_answered():
+    secret = blind.even_secret(7)
+    assert {session(secret, bytes(32))[2] for _ in range(64)} == {0, 1}

@@ -2,12 +2,14 @@
 
 import asyncio
 import io
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
+from scipy.stats import kstest
 
 import tessera_host
 from tessera.errors import Refused
@@ -16,7 +18,7 @@ from tessera_host.agent.client import Client, default_home
 from tessera_host.cli import progress
 from tessera_host.errors import InvalidInput, TesseraError, UsageError, WrongPassphrase
 from tessera_host.keys.keystore import Keystore
-from tessera_host.member import composing
+from tessera_host.member import composing, pacing
 from tessera_host.member.history import Sent
 from tessera_host.member.pacing import DAY, ROUND, Wait
 from tessera_host.member.sending import Posted
@@ -70,6 +72,16 @@ async def test_parts_leave_in_rounds_of_their_own_and_progress_is_told(pair: Pai
     assert kinds == [Posted, Wait, Posted, Wait, Posted]
     waits = [step for step in steps if isinstance(step, Wait)]
     assert all(step.reason == ROUND and 0 < (step.seconds or 0) <= 2 * ROUND_SECONDS for step in waits)
+
+
+def test_the_next_part_leaves_at_any_moment_of_the_next_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the uniform distribution, at a level at which one of 10^6 true samples fails."""
+    office, dice = Office(tmp_path, monkeypatch), random.Random(1)
+    ann = office.ann
+    ann.accountant.spend(ann.now())
+    waits = [pacing.next_post(ann, False, dice).seconds for _ in range(300)]
+    assert kstest(waits, "uniform", args=(ann.seconds_to_next_round(), ROUND_SECONDS)).pvalue > 1e-6
+    office.close()
 
 
 async def test_at_once_and_without_waiting(pair: Pair) -> None:

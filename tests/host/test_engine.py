@@ -13,7 +13,7 @@ from scipy.stats import kstest
 
 from tessera.admission import Admission
 from tessera_host.agent.engine import CaughtUp, Connected, Engine, Event, Trouble
-from tessera_host.agent.schedule import FETCH, POST, EpochSchedule, moments
+from tessera_host.agent.schedule import FETCH, POST, EpochSchedule, Slot, moments
 from tessera_host.errors import KeystoreError, NotPermitted, Unreachable
 from tessera_host.member import composing
 from tessera_host.member.inbox import Message
@@ -102,6 +102,47 @@ def test_a_round_has_one_small_frame_after_the_greeting_and_one_fetch(world: Wor
         assert kinds == ["fetch", "resumption", "resumption", "small", "small", "small"]
 
 
+def at_round(world: World, rounds: int) -> None:
+    """So many rounds later, in which no engine ran."""
+    world.office.clock.next_round(rounds)
+    world.time.now = float(world.office.clock.now)
+
+
+def connections(seen: list[tuple[float, str]]) -> list[list[tuple[float, str]]]:
+    """What left, connection by connection."""
+    found: list[list[tuple[float, str]]] = []
+    for moment, kind in seen:
+        if kind in ("resumption", "full handshake"):
+            found.append([])
+        found[-1].append((moment, kind))
+    return found
+
+
+def test_every_slots_frame_leaves_a_settle_time_after_the_answer_before_it(world: World) -> None:
+    """In a world where only sleeping takes time: the greeting at one moment, then frame after frame half a second
+    apart, a twentieth of a round. Bob is an epoch behind, so one slot has two fetches."""
+    at_round(world, EPOCH_ROUNDS + 2)
+    world.run(world.engine("Bob", at_once=True), 4)
+    seen = connections(world.wire.take())
+    assert {kind for connection in seen for _, kind in connection} == {"resumption", "full handshake", "small", "fetch"}
+    for connection in seen:
+        greeting = 2 if connection[0][1] == "resumption" else 3  # INFO, and AUTH on a new session
+        begun, *later = [moment for moment, _ in connection[greeting - 1 :]]
+        assert [moment for moment, _ in connection[:greeting]] == [begun] * greeting
+        expected = [begun + ROUND_SECONDS / 20 * (1 + number) for number in range(len(later))]
+        assert later == pytest.approx(expected, rel=0, abs=1e-3)
+    assert max(len(connection) for connection in seen) >= 5
+
+
+def test_a_round_has_its_fetch_also_when_nothing_is_new(world: World) -> None:
+    world.office.fetch("Bob")  # all that is sealed
+    world.time.now = float(world.office.clock.now)
+    engine = world.engine("Bob", at_once=True)
+    world.wire.take()
+    world.run(engine, 1)
+    assert [kind for _, kind in world.wire.take()].count("fetch") == 1
+
+
 def seen_of_ann(
     folder: Path, texts: list[str], seed: int, budget: dict[str, str] = LARGE
 ) -> tuple[list[tuple[float, str]], int]:
@@ -180,6 +221,56 @@ def test_tokens_come_into_use_at_random_rounds_of_the_first_part_of_an_epoch_and
         firsts.add((fetch, post))
         assert schedule == EpochSchedule.of(bytes([epoch]) * 32, federation, epoch, {home: 5})
     assert len(firsts) > 5
+
+
+def test_an_epochs_schedule_follows_from_the_members_secret_and_the_epoch(world: World) -> None:
+    federation = Federation(world.office.ann.data.federation)
+    counts = {federation.home.key: 5}
+    by_epoch = [EpochSchedule.of(bytes(32), federation, epoch, counts) for epoch in range(20)]
+    by_member = [EpochSchedule.of(bytes([member]) * 32, federation, 0, counts) for member in range(20)]
+    for schedules in (by_epoch, by_member):
+        assert len({tuple(schedule.first_use.values()) for schedule in schedules}) > 3
+
+
+def fresh_sessions(world: World, engine: Engine, rounds: int) -> list[int]:
+    """How many tokens come into use in each of so many rounds."""
+    found = []
+    for _ in range(rounds):
+        world.wire.take()
+        world.run(engine, 1)
+        found.append([kind for _, kind in world.wire.take()].count("full handshake"))
+    return found
+
+
+def test_no_two_tokens_come_into_use_in_one_round(world: World) -> None:
+    assert fresh_sessions(world, world.engine(at_once=True), 3) == [1, 1, 0]
+
+
+def test_after_an_epochs_change_tokens_wait_for_their_round(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = world.office.ann.federation.home.key
+    monkeypatch.setattr(EpochSchedule, "of", lambda *_: EpochSchedule({(FETCH, home): 2, (POST, home): 4}, {}))
+    found = fresh_sessions(world, world.engine(), 2 * EPOCH_ROUNDS)
+    assert found == [1, 1, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0]
+
+
+def test_a_relay_in_another_epoch_gets_no_token(world: World) -> None:
+    ann, engine = world.office.ann, world.engine(at_once=True)
+    ann.reacquire()
+    home = ann.federation.home
+    for kind in (FETCH, POST):
+        choose = engine._chooser(ann, Slot(0.0, kind, home), 0)
+        engine._fresh_token_round = -1
+        assert choose is not None and choose(0, home.key).epoch == 0
+        with pytest.raises(NotPermitted, match="epoch is another"):
+            choose(1, home.key)
+    ann.release()
+
+
+def test_no_slot_begins_at_the_end_of_a_round(world: World) -> None:
+    engine = world.engine()
+    for _ in range(50):
+        _, end, slots = asyncio.run(engine._plan())
+        assert len(slots) == 2 and max(slot.at for slot in slots) <= end - ROUND_SECONDS / 8
 
 
 def test_every_posting_token_has_its_turn(world: World) -> None:

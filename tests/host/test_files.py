@@ -71,6 +71,27 @@ def test_file_is_for_its_owner_only_and_written_as_bytes(tmp_path: Path, monkeyp
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o600
 
 
+def test_what_is_written_is_synced_before_it_takes_its_place_and_its_name_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, int]] = []
+    real_sync, real_replace = os.fsync, os.replace
+
+    def sync(file: int) -> None:
+        found = os.fstat(file)
+        calls.append(("directory", 0) if stat.S_ISDIR(found.st_mode) else ("file", found.st_size))
+        real_sync(file)
+
+    def replace(*names: Any) -> None:
+        calls.append(("replace", 0))
+        real_replace(*names)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", replace)
+    files.write(tmp_path / "x", b"content")
+    assert calls == [("file", 7), ("replace", 0), ("directory", 0)]
+
+
 def test_directory_that_others_may_read_is_made_its_owners(tmp_path: Path) -> None:
     directory = tmp_path / "relay"
     directory.mkdir()

@@ -332,7 +332,9 @@ def test_the_roster_is_no_longer_than_the_plan_says(tmp_path):
 def test_a_removed_member_gets_no_tokens_even_for_an_open_session(desk):
     anna = desk.fakes["anna"]
     challenge, _ = anna.challenge(desk.offer(anna), desk.key())
+    assert desk.issuer.summary()["open_sessions"] == 2
     desk.issuer.remove("anna")
+    assert desk.issuer.summary()["open_sessions"] == 0
     with pytest.raises(NotPermitted):
         desk.issuer.answer(challenge)
     with pytest.raises(NotPermitted, match="roster"):
@@ -615,6 +617,12 @@ def test_a_request_from_another_day_is_refused(desk, shift):
     anna = desk.fakes["anna"]
     with pytest.raises(NotPermitted, match="clocks"):
         desk.issuer.offer(anna.request(1, 2, desk.clock() + shift))
+
+
+def test_a_request_is_taken_for_24_hours(desk):
+    for name, shift in (("anna", -24 * 3600), ("ben", 24 * 3600)):
+        desk.issuer.offer(desk.fakes[name].request(1, 2, desk.clock() + shift))
+        assert desk.charged(desk.fakes[name]) == 2
 
 
 def test_an_old_request_does_not_use_up_a_later_quota(desk):

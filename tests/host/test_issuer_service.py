@@ -206,11 +206,9 @@ async def ended(reader: asyncio.StreamReader) -> bool:
         return await reader.read() == b""
 
 
-@pytest.mark.parametrize("hello", [bytes(81), b"\2" * 81], ids=["a resumption", "a handshake"])
-async def test_who_does_not_hold_the_access_key_hears_nothing_and_costs_no_curve_work(
-    office: Office, monkeypatch: pytest.MonkeyPatch, hello: bytes
-) -> None:
-    responded: list[Any] = []  # what a task of the service raises, no test sees
+def handshakes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the service answers handshakes with: the arguments of each. What a task of it raises, no test sees."""
+    responded: list[Any] = []
     respond = channel.respond
 
     def counted(*arguments: Any) -> Any:
@@ -218,6 +216,14 @@ async def test_who_does_not_hold_the_access_key_hears_nothing_and_costs_no_curve
         return respond(*arguments)
 
     monkeypatch.setattr(channel, "respond", counted)
+    return responded
+
+
+@pytest.mark.parametrize("hello", [bytes(81), b"\2" * 81], ids=["a resumption", "a handshake"])
+async def test_who_does_not_hold_the_access_key_hears_nothing_and_costs_no_curve_work(
+    office: Office, monkeypatch: pytest.MonkeyPatch, hello: bytes
+) -> None:
+    responded = handshakes(monkeypatch)
     async with office.serving():
         reader, writer, _ = await raw(office)
         writer.write(hello)
@@ -237,13 +243,24 @@ async def test_another_service_in_its_place_is_noticed(office: Office) -> None:
             await office.connect(key=curve.public(b"\5" * 32))
 
 
-async def test_a_relay_s_resumption_gets_nowhere(office: Office) -> None:
+async def test_every_handshake_has_a_key_of_its_own(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    responded = handshakes(monkeypatch)
+    async with office.serving():
+        for _ in range(3):
+            async with await office.connect() as connection:
+                assert await connection.federation() == office.card
+    assert len({ephemeral for *_, (_, ephemeral) in responded}) == 3
+
+
+async def test_a_relay_s_resumption_gets_nowhere(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    responded = handshakes(monkeypatch)
     async with office.serving():
         reader, writer, nonce = await raw(office)
         access_key = office.federation.newest.access_key
         writer.write(channel.Resumption(nonce, access_key, secrets.token_bytes(32), secrets.token_bytes(16)).hello())
         assert await ended(reader)
         writer.close()
+    assert responded == [], "it cost curve work"
 
 
 def _flipped(frame: bytes) -> bytes:

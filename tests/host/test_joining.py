@@ -27,9 +27,10 @@ from tessera_host.member import issuer_visit, joining, joining_files, meeting
 from tessera_host.member.state import MemberState
 from tessera_host.protocol import card_files, cards
 from tessera_host.protocol.federation import Federation, read_card
-from tessera_host.protocol.invitation import Invitation
+from tessera_host.protocol.invitation import Invitation, member_fields
 from tessera_host.protocol.issuer_connection import IssuerConnection
 from tests.support import quick_keystores
+from tests.support.fake_federation import FakeFederation
 from tests.support.issuer_office import PASSPHRASE, PLAN, Office
 from tests.support.issuer_office import office as office
 from tests.support.organisation import planned
@@ -292,6 +293,15 @@ def test_an_older_or_a_foreign_federation_card_changes_nothing(office: Office, t
     assert [relay.name for relay in federation.relays] == ["first", "second"]
 
 
+def test_a_card_with_another_set_of_the_same_serial_changes_nothing() -> None:
+    sample = FakeFederation()
+    federation, digest = sample.known(), sample.parameters.digest
+    sample.parameters = sample.make_set(1, epsilon=2_000_000)
+    with pytest.raises(IntegrityError, match="two parameter sets of one serial"):
+        federation.refresh(sample.card({"epsilon": "9", "delta": "1e-7"}))
+    assert federation.digest == digest and federation.budget["epsilon"] != "9"
+
+
 def test_a_card_that_only_moves_addresses_is_taken_over(office: Office) -> None:
     federation = Federation(read_card(office.card))
     fields = cards.decode(office.card).fields
@@ -380,9 +390,24 @@ def test_a_stolen_proof_is_of_no_use_to_another_key(office: Office) -> None:
     with office.it() as issuer:
         with pytest.raises(InvalidInput, match="does not belong"):
             issuer.join(cards.encode("join", seen | {"key": own["key"], "sig": own["sig"], "name": "eve"}))
+        as_ben = member_fields(eve.identity._replace(name="ben"), ben.federation.id)
+        with pytest.raises(InvalidInput, match="does not belong"):
+            issuer.join(cards.encode("join", seen | as_ben))
         assert issuer.join(invitation.join_card(ben.identity)) == "ben"
     ben.close()
     eve.close()
+
+
+def test_who_was_removed_does_not_join_again_by_the_invitation_of_before(office: Office) -> None:
+    invitation, ben = office.invite("ben"), office.create("ben")
+    card = invitation.join_card(ben.identity)
+    with office.it() as issuer:
+        assert issuer.join(card) == issuer.join(card) == "ben"  # an answer that was lost is given again
+        issuer.remove("ben")
+        with pytest.raises(NotPermitted, match="used already"):
+            issuer.join(card)
+        assert "ben" not in [member["name"] for member in issuer.roster]
+    ben.close()
 
 
 # -- by files

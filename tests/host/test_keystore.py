@@ -64,6 +64,11 @@ def test_every_save_has_its_own_nonce(tmp_path: Path) -> None:
     assert len(nonces) == 20
 
 
+def test_every_keystore_has_its_own_salt(tmp_path: Path) -> None:
+    one, other = made(tmp_path), made(tmp_path / "other")
+    assert len({module.salt_of(one), module.salt_of(other)} - {None}) == 2
+
+
 def test_wrong_passphrase_is_said_to_be_that(tmp_path: Path) -> None:
     with pytest.raises(WrongPassphrase, match="wrong passphrase"):
         Keystore.open(made(tmp_path), "Phrase", "test")
@@ -251,8 +256,12 @@ def test_closed_keystore_holds_nothing(tmp_path: Path) -> None:
     store.close()
     store.close()
     assert store.data == {}
-    with pytest.raises(KeystoreError, match="closed"):
+    with pytest.raises(KeystoreError, match="is closed"):
         store.save()
+    with pytest.raises(KeystoreError, match="is closed"):
+        _ = store.derived_key
+    with pytest.raises(KeystoreError, match="is closed"):
+        store.reacquire()
 
 
 def test_secrets_stay_out_of_reprs_and_errors(tmp_path: Path) -> None:

@@ -27,9 +27,10 @@ from tessera_host.keys import keystore as keystore_module
 from tessera_host.keys.keystore import Keystore
 from tessera_host.member import address_book, composing, inbox, meeting, token_exchange
 from tessera_host.member.inbox import Message
+from tessera_host.member.relay_sessions import RelaySessions
 from tessera_host.member.sending import RelayBusy, Sender
 from tessera_host.member.state import MemberState
-from tessera_host.protocol import blind, cards, records
+from tessera_host.protocol import blind, cards, records, relay_connection
 from tessera_host.protocol.federation import DEFAULT_BUDGET
 from tessera_host.protocol.records import TAG_BYTES
 from tessera_host.protocol.relay_connection import ErrorFrame, RelayConnection
@@ -561,6 +562,23 @@ def test_record_is_sealed_for_the_epoch_it_is_posted_in(at: Setting) -> None:
     assert at.texts() == ["hello"]
 
 
+def test_session_that_was_resumed_in_an_epoch_that_is_over_is_not_used(
+    at: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at.send("one")
+    real, opened = RelaySessions.checked_info, []
+
+    async def checked_info(sessions: RelaySessions, connection: RelayConnection) -> relay_connection.Info:
+        info = await real(sessions, connection)
+        opened.append(info)
+        return replace(info, open_round=EPOCH_ROUNDS) if len(opened) == 1 else info
+
+    monkeypatch.setattr(RelaySessions, "checked_info", checked_info)
+    assert at.send("two").records == 1
+    assert len(opened) == 2, "one of the session that was resumed, one of another with the right token"
+    assert at.texts() == ["one", "two"]
+
+
 def test_epoch_that_ends_during_a_send_is_no_obstacle(at: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     real = RelayConnection.post
 
@@ -662,6 +680,14 @@ def test_expired_rounds_are_counted_and_skipped(at: Setting) -> None:
     assert report.rounds[0][0] == 2 * EPOCH_ROUNDS
 
 
+def test_keys_of_a_record_that_was_read_are_erased(at: Setting) -> None:
+    at.send("one")
+    assert at.texts() == ["one"]
+    chain = at.bob.contacts.get("Ann").receive
+    assert (0, 0) not in {(epoch, index) for epoch, index, _ in chain.unused()}
+    assert chain.steps[0][:72] == bytes(72) and any(chain.steps[0][72:144])
+
+
 def test_keys_of_epochs_that_were_read_are_erased(at: Setting) -> None:
     at.send("hello")
     at.fetch("Bob")
@@ -748,6 +774,16 @@ def test_contact_that_wrote_before_it_was_accepted_is_read(at: Setting) -> None:
     carl.close()
 
 
+def test_what_waits_for_a_blocked_contact_stays(at: Setting) -> None:
+    composing.queue(at.ann, "Bob", "later")
+    address_book.block(at.ann, "Bob")
+    assert at.ann.outbox.relays() == set()
+    assert list(at.ann.outbox.waiting(at.relay.key)) == []
+    assert asyncio.run(correspondence.resend(at.ann)).waiting == 1
+    address_book.block(at.ann, "Bob", blocked=False)
+    assert asyncio.run(correspondence.resend(at.ann)).records == 1
+
+
 def test_removed_contact_takes_what_waits_with_it(at: Setting) -> None:
     composing.queue(at.ann, "Bob", "never")
     address_book.remove(at.ann, "Bob")
@@ -832,6 +868,17 @@ def test_relay_that_runs_into_the_next_epoch_early_costs_no_key(at: Setting) -> 
     assert set(at.bob.contacts.get("Ann").receive.steps) == {0, 1, 2, 3}
     assert len(at.reopen("Bob").wallet.of(2, at.relay.key)) == tokens
     assert [message.text for message in asyncio.run(correspondence.fetch(at.bob)).messages] == ["hello"]
+
+
+def test_epoch_that_is_over_by_the_relays_clock_alone_keeps_its_keys(at: Setting) -> None:
+    found, chain = at.bob.inbox, at.bob.contacts.get("Ann").receive
+    found.expect(EPOCH_ROUNDS, EPOCH_ROUNDS - 1)
+    for round_ in range(EPOCH_ROUNDS):
+        found.read(round_, [])
+    found.forget_read(EPOCH_ROUNDS - 1)
+    assert set(chain.steps) == {0, 1}
+    found.forget_read(EPOCH_ROUNDS)
+    assert set(chain.steps) == {1}
 
 
 @pytest.mark.parametrize("off", [-2, 2, EPOCH_ROUNDS, 1 << 20])

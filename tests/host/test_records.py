@@ -189,6 +189,17 @@ def test_what_was_used_or_passed_cannot_be_computed_again() -> None:
     assert receiver.root == root
 
 
+def test_the_keys_of_a_record_that_was_received_are_gone_and_no_others() -> None:
+    receiver = ReceivingChain(5, bytes(32))
+    receiver.derive(5, 3)
+    steps = {(epoch, index): step for epoch, index, step in receiver.unused()}
+    receiver.erase(5, 1)
+    assert {(epoch, index): step for epoch, index, step in receiver.unused()} == {
+        place: step for place, step in steps.items() if place != (5, 1)
+    }
+    assert not [secret for secret in steps[5, 1] if secret in receiver.steps[5]]
+
+
 def test_epochs_are_derived_in_order() -> None:
     with pytest.raises(ValueError, match="in order"):
         ReceivingChain(5, bytes(32)).derive(6, 1)

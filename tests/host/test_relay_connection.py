@@ -393,3 +393,15 @@ async def test_error_in_place_of_a_cell() -> None:
         for _ in range(2):
             with pytest.raises(ErrorFrame, match="no longer keeps"):
                 await connection.fetch(3, 10, 13)
+
+
+async def test_every_handshake_begins_with_a_key_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    points: set[bytes] = set()
+
+    async def connect(host: str, port: int, handshake: Callable[[bytes], Any], seconds: float) -> None:
+        points.add(handshake(bytes(channel.NONCE_BYTES)).hello()[:33])
+
+    monkeypatch.setattr(RelayConnection, "_connect", connect)
+    for _ in range(3):
+        await RelayConnection.open("relay.example", 8100, KEY, ACCESS_KEY)
+    assert len(points) == 3

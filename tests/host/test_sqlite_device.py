@@ -44,3 +44,15 @@ def test_sync_is_understood_and_every_file_is_its_owners(path: Path) -> None:
     assert len(list(path.parent.iterdir())) > 1
     assert not any(file.stat().st_mode & 0o077 for file in path.parent.iterdir())
     database.close()
+
+
+def test_every_program_is_on_the_disk_when_it_returns(path: Path) -> None:
+    """In this mode of SQLite the log of changes is written before a change counts, and synced at each (2: FULL)."""
+    database = Database(path)
+    asked = ("journal_mode", "synchronous", "secure_delete")
+    found = [database._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in asked]
+    assert found == ["wal", 2, 1]
+    assert not database._connection.in_transaction
+    database.region("keys", 4).writeblocks(0, SECRET, 0)
+    assert not database._connection.in_transaction, "it waits for somebody to commit"
+    database.close()

@@ -1,0 +1,1218 @@
+"""Mutants of the relay's core: what it stores before it answers, whom it believes, what it erases, what it never uses
+twice."""
+
+from tests.mutants.mutant import Change, Changes, tests_in
+
+of = tests_in("core")
+
+_FIXED = '("federation_id", "root_key", "genesis", "round_seconds", "epoch_rounds", "retention_epochs")'
+
+
+def _changeable(name: str) -> Change:
+    """A pushed set may change this."""
+    return Change(
+        f"push-changes-{name.replace('_', '-')}",
+        _FIXED,
+        _FIXED.replace(f'"{name}"', '"round_seconds"' if name != "round_seconds" else '"genesis"'),
+        of("parameterstore", "what_rounds_and_trust_rest_on_is_never_changed_by_a_push"),
+    )
+
+
+CHANGES: Changes = {
+    "firmware/tessera/parameterstore.py": (
+        *(
+            _changeable(name)
+            for name in ("federation_id", "root_key", "genesis", "round_seconds", "epoch_rounds", "retention_epochs")
+        ),
+        Change(
+            "push-of-the-same-serial",
+            'int.from_bytes(head[4:8], "big") <= self.newest.serial',
+            'int.from_bytes(head[4:8], "big") < self.newest.serial',
+            of("parameterstore", "a_head_is_refused_by_its_serial_before_anything_else_is_read"),
+        ),
+        Change(
+            "push-into-the-open-epoch",
+            "if new.first_epoch <= open_epoch:",
+            "if new.first_epoch < open_epoch:",
+            of("relay", "parameters_that_may_not_follow_are_refused_and_change_nothing"),
+        ),
+        Change(
+            "push-replaces-the-newest-set-first",
+            "            self._directory.replace(_PREVIOUS, self.newest.blob)\n"
+            "            self._previous = self.newest\n"
+            "        self._directory.replace(_NEWEST, new.blob)\n",
+            "            before = self.newest.blob\n"
+            "            self._directory.replace(_NEWEST, new.blob)\n"
+            "            self._directory.replace(_PREVIOUS, before)\n"
+            "            self._previous = self.newest\n"
+            "        else:\n"
+            "            self._directory.replace(_NEWEST, new.blob)\n",
+            of("parameterstore", "a_cut_between_the_two_files_leaves_the_set_in_force"),
+        ),
+        Change(
+            "third-set-waits-an-epoch-too-long",
+            "open_epoch - self.newest.retention_epochs < self.newest.first_epoch",
+            "open_epoch - self.newest.retention_epochs <= self.newest.first_epoch",
+            of("parameterstore", "a_third_set_waits_for_the_last_round_of_the_first"),
+        ),
+        Change(
+            "third-set-waits-for-nothing",
+            "if not self._pending(open_epoch) and self._previous_needed(open_epoch):",
+            "if False:",
+            of("parameterstore", "a_third_set_waits_for_the_last_round_of_the_first"),
+        ),
+        Change(
+            "old-set-governs-the-first-epoch-of-the-new",
+            "if self._previous is not None and epoch < self.newest.first_epoch:",
+            "if self._previous is not None and epoch <= self.newest.first_epoch:",
+            of("parameterstore", "each_set_governs_its_own_epochs"),
+        ),
+        Change(
+            "unsigned-set-is-believed",
+            "        parameters.verify()\n        self._check_capacity(parameters)\n",
+            "        self._check_capacity(parameters)\n",
+            of("relay", "parameters_that_may_not_follow_are_refused_and_change_nothing"),
+        ),
+        Change(
+            "set-without-this-relay-is-believed",
+            "if self._relay_key not in [static for static, _ in parameters.relays]:",
+            "if False:",
+            of("relay", "a_relay_that_is_not_in_the_parameters_does_not_start"),
+        ),
+        Change(
+            "set-without-room-is-believed",
+            "        self._check_capacity(parameters)\n        if self._relay_key",
+            "        if self._relay_key",
+            of("relay", "parameters_too_large_for_the_ring_are_refused"),
+        ),
+    ),
+    "firmware/tessera/epochs.py": (
+        Change(
+            "cover-ratchet-without-fresh-randomness",
+            "cover.next_state(state, fresh)",
+            "cover.next_state(state, bytes(32))",
+            of("relay", "an_epochs_cover_follows_from_the_one_before_and_from_fresh_randomness"),
+        ),
+        Change(
+            "cover-ratchet-not-chained",
+            "state = fresh if state is None else cover.next_state(state, fresh)",
+            "state = fresh",
+            of("relay", "an_epochs_cover_follows_from_the_one_before_and_from_fresh_randomness"),
+        ),
+        Change(
+            "page-keys-of-two-epochs-alike",
+            "made[new] = (self._generator.random(32), state)",
+            "made[new] = (kept[newest][0] if kept else self._generator.random(32), state)",
+            of("relay", "an_epochs_cover_follows_from_the_one_before_and_from_fresh_randomness"),
+        ),
+        Change(
+            "keys-kept-an-epoch-too-long",
+            "        first = max(0, epoch - parameters.retention_epochs)\n        kept",
+            "        first = max(0, epoch - parameters.retention_epochs - 1)\n        kept",
+            of("relay", "expired_epochs_are_not_served_and_their_keys_are_gone_from_flash"),
+        ),
+        Change(
+            "expired-keys-stay-in-memory",
+            "for epoch in [epoch for epoch in self.ciphers if epoch not in keys]:",
+            "for epoch in []:",
+            of("relay", "expired_epochs_are_not_served_and_their_keys_are_gone_from_flash"),
+        ),
+        Change(
+            "soft-expiry-holds-nothing",
+            "        if hold:  # a relay",
+            "        if False:  # a relay",
+            of("relay", "a_clock_far_ahead_at_boot_hides_expired_records_but_keeps_their_keys"),
+        ),
+        Change(
+            "no-checkpoint-of-an-epoch-that-is-over",
+            "            self._close(max(keyring.epochs))\n",
+            "            pass\n",
+            of("relay", "checkpoints_are_signed_and_chained_one_an_epoch"),
+        ),
+        Change(
+            "first-round-kept-is-one-epoch-too-early",
+            "return max(0, self.epoch - parameters.retention_epochs) * parameters.epoch_rounds",
+            "return max(0, self.epoch - parameters.retention_epochs - 1) * parameters.epoch_rounds",
+            of("relay", "expired_epochs_are_not_served_and_their_keys_are_gone_from_flash"),
+        ),
+        Change(
+            "cover-of-the-newest-set-for-every-epoch",
+            "self._parameters.thresholds(epoch))",
+            "self._parameters.thresholds(1 << 30))",
+            of("relay", "pushed_parameters_take_effect_with_their_epoch_and_keep_served_cover"),
+        ),
+    ),
+    "firmware/tessera/rounds.py": (
+        Change(
+            "schedule-ends-a-round-early",
+            "self._schedule_ended = clock_round > last",
+            "self._schedule_ended = clock_round >= last",
+            of("relay", "nothing_is_answered_after_the_schedule"),
+        ),
+        Change(
+            "schedule-never-ends",
+            "        if self._schedule_ended:\n",
+            "        if False:\n",
+            of("relay", "nothing_is_answered_after_the_schedule"),
+        ),
+        Change(
+            "rounds-go-back-behind-the-last-seal",
+            "return max(self._keyring.sealed_next, self._log.highest_round)",
+            "return max(0, self._log.highest_round)",
+            of("relay", "rounds_never_go_back"),
+        ),
+        Change(
+            "doubtful-page-stays-over-a-seal",
+            "            self._log.settle()\n",
+            "",
+            of("relay", "a_record_that_an_error_left_on_flash_is_in_no_batch_of_its_round"),
+        ),
+        Change(
+            "seal-is-not-durable",
+            "            self._keyring.mark(open_round, self._keyring.sealed_count + in_time)\n",
+            "",
+            of(
+                "relay",
+                "rounds_never_go_back",
+                "a_clock_before_genesis_or_before_the_last_seal_is_refused_wherever_it_is_set",
+            ),
+        ),
+        Change(
+            "rounds-missed-while-off-count-as-sealed",
+            "in_time = 0 if self.open_round is None else 1",
+            "in_time = 1",
+            of("relay", "rounds_missed_while_off_are_not_counted_as_sealed"),
+        ),
+        Change(
+            "clock-far-ahead-is-believed-at-once",
+            "self._clock.provisional = known and open_round > self._keyring.sealed_next + _ROUNDS_OF_A_START",
+            "self._clock.provisional = False",
+            of("relay", "a_forged_time_at_boot_writes_nothing_and_gives_way_to_the_true_one"),
+        ),
+        Change(
+            "clock-three-rounds-ahead-is-believed",
+            "_ROUNDS_OF_A_START = const(1)",
+            "_ROUNDS_OF_A_START = const(3)",
+            of("relay", "a_forged_time_at_boot_writes_nothing_and_gives_way_to_the_true_one"),
+        ),
+        Change(
+            "clock-before-the-last-seal-is-possible",
+            "round_ = max(0, self._keyring.sealed_next - 1)",
+            "round_ = 0",
+            of("relay", "a_clock_before_genesis_or_before_the_last_seal_is_refused_wherever_it_is_set"),
+        ),
+        Change(
+            "signed-time-that-is-over-is-taken",
+            "if not self._clock.possible(1000 * unix_seconds):",
+            "if False:",
+            of("relay", "a_signed_time_that_is_over_is_refused"),
+        ),
+        Change(
+            "soft-expiry-ends-after-half-an-epoch",
+            "epoch_ms = 1000 * parameters.round_seconds * parameters.epoch_rounds",
+            "epoch_ms = 500 * parameters.round_seconds * parameters.epoch_rounds",
+            of("relay", "a_clock_far_ahead_at_boot_hides_expired_records_but_keeps_their_keys"),
+        ),
+        Change(
+            "power-cut-ends-the-soft-expiry",
+            "if epoch > sealed_epoch + 1 or held_before:",
+            "if epoch > sealed_epoch + 1:",
+            of("relay", "a_clock_far_ahead_at_boot_hides_expired_records_but_keeps_their_keys"),
+        ),
+        Change(
+            "held-keys-are-never-dropped",
+            "            self._epochs.drop_expired()\n            self._held_until_ms = None",
+            "            self._held_until_ms = None",
+            of("relay", "a_signed_time_ends_the_soft_expiry"),
+        ),
+    ),
+    "firmware/tessera/relay.py": (
+        Change(
+            "post-is-stored-before-the-quota-is-looked-at",
+            "            self._epochs.admission.reserve(session.token)\n"
+            "            self._log.append(self.open_round, bucket, record, self._epochs.ciphers[self.epoch])\n",
+            "            self._log.append(self.open_round, bucket, record, self._epochs.ciphers[self.epoch])\n"
+            "            self._epochs.admission.reserve(session.token)\n",
+            of("relay", "a_refused_post_stores_nothing"),
+        ),
+        Change(
+            "post-is-not-charged",
+            "            self._epochs.admission.charge(session.token)\n",
+            "",
+            of("relay", "quota_is_per_token_across_sessions_and_restarts"),
+        ),
+        Change(
+            "post-is-acknowledged-and-not-stored",
+            "            self._log.append(self.open_round, bucket, record, self._epochs.ciphers[self.epoch])\n",
+            "",
+            of("relay", "posted_records_appear_once_in_the_round_the_ack_named"),
+        ),
+        Change(
+            "repeated-post-is-stored-again",
+            "            session.remember(mark)\n",
+            "",
+            of("relay", "a_repeated_post_counts_once_in_its_session_and_round_only"),
+        ),
+        Change(
+            "post-to-one-bucket-too-many",
+            "if bucket >= self.parameters.governing(self.epoch).buckets:",
+            "if bucket > self.parameters.governing(self.epoch).buckets:",
+            of("relay", "a_refused_post_stores_nothing"),
+        ),
+        Change(
+            "fetch-of-no-round",
+            "not 0 < end - start <= wire.FETCH_ROUNDS",
+            "not 0 <= end - start <= wire.FETCH_ROUNDS",
+            of("relay", "fetch_arguments_are_checked"),
+        ),
+        Change(
+            "fetch-of-a-round-too-many",
+            "not 0 < end - start <= wire.FETCH_ROUNDS",
+            "not 0 < end - start <= wire.FETCH_ROUNDS + 1",
+            of("relay", "fetch_arguments_are_checked"),
+        ),
+        Change(
+            "open-round-is-served",
+            "return Delivery(self, bucket, start, min(end, self.open_round))",
+            "return Delivery(self, bucket, start, min(end, self.open_round + 1))",
+            of("relay", "the_open_round_is_not_served"),
+        ),
+        Change(
+            "expired-round-is-no-error",
+            "        if start < self.first_round:\n            raise TooOld",
+            "        if False:\n            raise TooOld",
+            of("relay", "expired_epochs_are_not_served_and_their_keys_are_gone_from_flash"),
+            alive="epochs.batch() refuses the same rounds with the same answer, before anything of them is served",
+        ),
+        Change(
+            "token-outlives-its-epoch",
+            "if session.token is None or session.epoch != self.epoch:",
+            "if session.token is None:",
+            of("relay", "tokens_and_sessions_end_with_their_epoch"),
+        ),
+        Change(
+            "fetch-without-a-token",
+            "        self._rounds.require_open()\n        self._require_admitted(session)\n",
+            "        self._rounds.require_open()\n",
+            of("relay", "nobody_reads_or_posts_without_a_token"),
+        ),
+        Change(
+            "push-without-a-token",
+            "            self._require_admitted(session)\n        except NotAdmitted:",
+            "            pass\n        except NotAdmitted:",
+            of("relay", "nobody_reads_or_posts_without_a_token"),
+        ),
+        Change(
+            "post-without-a-token",
+            "        self._require_admitted(session)\n        if bucket >= self.parameters.governing",
+            "        if bucket >= self.parameters.governing",
+            of("relay", "a_refused_post_stores_nothing"),
+        ),
+        Change(
+            "code-is-staged-without-a-token",
+            "        self._require_admitted(session)\n        if self.staging is None:",
+            "        if self.staging is None:",
+            of("staging", "only_members_may_stage_and_only_where_there_is_a_place"),
+        ),
+        Change(
+            "members-are-admitted-to-a-disclosed-epoch",
+            "        if self._keyring.commissioned == self.epoch:\n            raise NotReady",
+            "        if False:\n            raise NotReady",
+            of("relay", "in_the_first_epoch_the_commissioning_key_is_its_own_and_keeps_members_out"),
+        ),
+        Change(
+            "first-member-is-not-noted",
+            "        self._keyring.note_member()\n",
+            "",
+            of("relay", "the_commissioning_key_of_an_earlier_epoch_keeps_nobody_out_and_admission_ends_it"),
+        ),
+        Change(
+            "cover-key-is-disclosed-after-members-came",
+            "        if keyring.admitted:\n",
+            "        if False:\n",
+            of("relay", "the_commissioning_key_of_an_earlier_epoch_keeps_nobody_out_and_admission_ends_it"),
+        ),
+        Change(
+            "open-epochs-cover-key-is-disclosed",
+            "[epoch for epoch in keyring.epochs if epoch < self.epoch]",
+            "[epoch for epoch in keyring.epochs if epoch <= self.epoch]",
+            of("relay", "the_commissioning_key_of_an_earlier_epoch_keeps_nobody_out_and_admission_ends_it"),
+        ),
+        Change(
+            "open-round-is-shown-for-commissioning",
+            "if bucket >= self.parameters.most_buckets or round_ >= self.open_round:",
+            "if bucket >= self.parameters.most_buckets or round_ > self.open_round:",
+            of("relay", "the_open_round_is_not_shown_for_commissioning"),
+        ),
+        Change(
+            "token-does-not-bear-out-the-clock",
+            "        if self.clock.provisional:  # a token",
+            "        if False:  # a token",
+            of("relay", "a_token_of_its_epoch_bears_out_a_clock_far_ahead"),
+        ),
+        Change(
+            "provisioned-seed-stays",
+            "        self._directory.remove(_SEED_FILE)\n",
+            "",
+            of("relay", "the_seed_changes_at_every_boot_and_the_old_one_is_erased"),
+        ),
+        Change(
+            "provisioned-seed-goes-before-the-key-ring-is-durable",
+            "        keyring.begin_boot(next_sector, self._generator.new_seed())\n"
+            "        self._directory.remove(_SEED_FILE)\n",
+            "        self._directory.remove(_SEED_FILE)\n"
+            "        keyring.begin_boot(next_sector, self._generator.new_seed())\n",
+            of("relay", "the_provisioned_seed_goes_once_the_key_ring_has_its_own"),
+        ),
+        Change(
+            "seed-is-used-for-two-boots",
+            "keyring.begin_boot(next_sector, self._generator.new_seed())",
+            "keyring.begin_boot(next_sector, keyring.seed)",
+            of("relay", "the_seed_changes_at_every_boot_and_the_old_one_is_erased"),
+        ),
+        Change(
+            "keys-of-epochs-to-come-are-used",
+            "if any(epoch > keyring.sealed_next // newest.epoch_rounds for epoch in keyring.epochs):",
+            "if False:",
+            of("hostile_input", "a_key_ring_with_keys_of_epochs_to_come_is_a_fault"),
+        ),
+        Change(
+            "set-with-more-tokens-than-the-key-ring-keeps",
+            "        self._keyring.check_capacity(most_epochs(parameters), parameters.members * "
+            "parameters.tokens_per_epoch)\n",
+            "",
+            of("hostile_input", "pushed_parameters_with_more_tokens_than_the_key_ring_keeps_are_refused"),
+        ),
+        Change(
+            "push-is-not-forgotten-with-its-session",
+            "        self._pushes.leave(session)\n        if self.staging is not None:",
+            "        if self.staging is not None:",
+            of("server_answers", "a_push_ends_with_its_connection"),
+        ),
+    ),
+    "firmware/tessera/handshakes.py": (
+        Change(
+            "one-ephemeral-for-several-handshakes",
+            "self._static, self._ephemerals.pop())",
+            "self._static, self._ephemerals[-1])",
+            of("admission", "every_handshake_has_an_ephemeral_of_its_own"),
+        ),
+        Change(
+            "one-nonce-for-several-connections",
+            "        self._drawn_at = start + length\n",
+            "",
+            of("admission", "every_connection_has_a_nonce_of_its_own"),
+        ),
+        Change(
+            "resumption-without-randomness-of-the-relay",
+            "self._drawn_ahead(channel.RELAY_RANDOM_BYTES))",
+            "bytes(channel.RELAY_RANDOM_BYTES))",
+            of("admission", "every_resumption_has_randomness_of_the_relay"),
+        ),
+        Change(
+            "resumption-id-is-used-again",
+            "        self._epochs.admission.offer_resumption(token, step[2])",
+            "        None",
+            of("relay", "resumption_takes_the_token_along_and_an_id_is_used_once"),
+        ),
+        Change(
+            "fifteen-posts-are-known-again",
+            "_MARKS = const(16)",
+            "_MARKS = const(15)",
+            of("relay", "the_last_16_posts_of_a_session_are_known_again"),
+        ),
+    ),
+    "firmware/tessera/channel.py": (
+        Change(
+            "hello-of-any-access-key",
+            'if _hello_key(access_key).verify(check, b"hello", nonce, start):',
+            "if True:",
+            of("relay", "a_hello_with_another_access_key_is_refused_before_any_curve_work")
+            + of("vectors_channel", "a_changed_byte_of_a_hellos_start_fails_the_check_before_curve_work"),
+        ),
+        Change(
+            "resumption-without-a-proof",
+            'if not equal(hmac_sha256(key, b"proof", nonce, start), hello[_CHECK_END:]):',
+            "if False:",
+            of("vectors_channel", "a_changed_byte_of_a_resumption_is_refused"),
+        ),
+        Change(
+            "resumption-of-a-relay-without-the-key",
+            'if not equal(hmac_sha256(self._key, b"accept", self._nonce, self._start, relay_random), reply[33:]):',
+            "if False:",
+            of("vectors_channel", "a_changed_byte_of_a_resumption_is_refused"),
+        ),
+        Change(
+            "frame-is-taken-again",
+            "        self._received += 1\n",
+            "",
+            of("vectors_channel", "a_frame_again_too_early_or_reflected_is_refused"),
+        ),
+        Change(
+            "frames-sealed-under-one-counter",
+            "        self._sent += 1\n",
+            "",
+            of("vectors_channel", "frames_sealed_in_place_are_the_vectors", "sealed_frames_are_the_vectors"),
+        ),
+        Change(
+            "frame-with-longer-padding",
+            "if len(plaintext) != len(frame) - 1 - TAG_BYTES:",
+            "if False:",
+            of("vectors_channel", "a_frame_of_the_right_size_with_longer_padding_is_refused"),
+        ),
+        Change(
+            "hello-proof-is-not-opened",
+            "        noise.open_empty(hello[_CHECK_END:])\n",
+            "        noise._mix_hash(hello[_CHECK_END:])\n",
+            of("vectors_channel", "a_changed_byte_of_a_hellos_proof_is_refused"),
+        ),
+        Change(
+            "handshake-does-not-name-the-relay",
+            "        self._mix_hash(relay_key)\n",
+            "",
+            of("vectors_channel", "hellos_are_the_vectors"),
+        ),
+    ),
+    "firmware/tessera/admission.py": (
+        Change(
+            "token-of-any-issuer",
+            "if token_id not in self._tokens and not self._signed(key, signature):",
+            "if False:",
+            of("relay", "forged_foreign_and_stale_tokens_are_refused_without_a_trace"),
+        ),
+        Change(
+            "token-without-a-proof",
+            'if not curve.verify(proof, tagged("session", handshake_hash), key):',
+            "if False:",
+            of("relay", "an_auth_frame_cannot_be_replayed_in_another_session"),
+        ),
+        Change(
+            "proof-for-any-session",
+            'tagged("session", handshake_hash), key)',
+            'tagged("session", b""), key)',
+            of("vectors_token", "tokens_are_admitted", "a_proof_for_another_session_or_by_another_key_is_refused"),
+        ),
+        Change(
+            "token-of-another-epoch-costs-curve-work",
+            "if epoch != self.epoch or self._epoch_key is None or handshake_hash is None:",
+            "if self._epoch_key is None or handshake_hash is None:",
+            of("admission", "another_epoch_or_a_resumed_session_is_refused_without_curve_work"),
+        ),
+        Change(
+            "restart-gives-the-quota-back",
+            "self.used = leases * LEASE_POSTS",
+            "self.used = 0",
+            of("relay", "quota_is_per_token_across_sessions_and_restarts"),
+        ),
+        Change(
+            "lease-is-not-durable",
+            "            self._keyring.lease(token.ring_id, token.leases + 1)\n",
+            "",
+            of("relay", "quota_is_per_token_across_sessions_and_restarts"),
+        ),
+        Change(
+            "lease-is-taken-a-post-late",
+            "if token.used == token.leases * LEASE_POSTS:",
+            "if token.used > token.leases * LEASE_POSTS:",
+            of("relay", "the_first_post_of_a_lease_has_taken_it"),
+        ),
+        Change(
+            "quota-is-not-looked-at",
+            "        if not self.posts_left(token):\n",
+            "        if False:\n",
+            of("relay", "a_refused_post_stores_nothing"),
+        ),
+        Change(
+            "only-the-very-next-resumption",
+            "            step = resumption_step(step[2])\n",
+            "            pass\n",
+            of("relay", "resumption_accepts_the_next_id_after_a_lost_answer_but_not_the_one_after"),
+        ),
+    ),
+    "firmware/tessera/keyring.py": (
+        Change(
+            "old-bank-is-not-erased",
+            "        if erase_old:\n",
+            "        if False:\n",
+            of("keyring", "dropped_keys_are_not_in_the_raw_flash"),
+        ),
+        Change(
+            "old-bank-is-erased-before-the-new-one-is-valid",
+            "        if not self._try_page(new * self._bank_pages, generation, _HEAD, self._head(pages)):\n",
+            "        if self._bank is not None:\n"
+            "            self._erase(1 - new)\n"
+            "        if not self._try_page(new * self._bank_pages, generation, _HEAD, self._head(pages)):\n",
+            of("keyring", "a_cut_in_any_operation_of_a_rewrite_leaves_the_old_or_the_new_state"),
+        ),
+        Change(
+            "key-ring-page-without-a-sync",
+            "        nor.sync(self._device)\n        self._device.readblocks(page >> 4, self._check",
+            "        self._device.readblocks(page >> 4, self._check",
+            of("keyring", "every_change_is_durable_when_it_returns_whatever_a_cache_loses"),
+        ),
+        Change(
+            "key-ring-erase-without-a-sync",
+            "            nor.erase(self._device, sector)\n        nor.sync(self._device)\n",
+            "            nor.erase(self._device, sector)\n",
+            of("keyring", "keys_that_were_erased_do_not_come_back_from_a_cache"),
+        ),
+        Change(
+            "bank-that-does-not-erase-is-used",
+            "        if not all(nor.is_blank(self._device, sector) for sector in range(first, first + "
+            "self._bank_sectors)):\n",
+            "        if False:\n",
+            of("keyring", "flash_that_does_not_erase_is_a_fault_and_the_state_stands"),
+        ),
+        Change(
+            "key-ring-page-is-not-read-back",
+            "        if self._check == self._page:\n",
+            "        if True:\n",
+            of("keyring", "pages_that_keep_no_program_are_skipped"),
+        ),
+        Change(
+            "torn-key-ring-page-counts",
+            "return _digest(page, self._page) == self._page[_DIGEST_AT:]",
+            "return self._page != BLANK_PAGE",
+            of("vectors_keyring", "a_page_with_a_changed_byte_does_not_count"),
+        ),
+        Change(
+            "page-of-an-earlier-generation-counts",
+            "if self._read(page) and self._page_generation() == self._generation:",
+            "if self._read(page):",
+            of("vectors_keyring", "a_page_of_another_generation_does_not_count"),
+        ),
+        Change(
+            "lower-generation-counts",
+            "self._generation, self._bank = max(found)",
+            "self._generation, self._bank = min(one for one in found if one[0] >= 0 or max(found)[0] < 0)",
+            of("keyring", "the_higher_generation_counts_in_either_bank"),
+        ),
+        Change(
+            "missing-page-of-a-snapshot-is-no-fault",
+            "        if self._snapshot_pages > 0:\n",
+            "        if False:\n",
+            of("vectors_keyring", "a_page_of_the_snapshot_that_cannot_be_read_is_a_fault"),
+        ),
+        Change(
+            "change-that-faults-stays-in-memory",
+            "            if self._generation == generation:\n",
+            "            if False:\n",
+            of("keyring", "a_change_that_faults_is_taken_back_and_made_the_next_time"),
+        ),
+        Change(
+            "lease-that-faults-stays-in-memory",
+            "                del self.leases[token_id]\n",
+            "                pass\n",
+            of("keyring", "a_change_that_faults_is_taken_back_and_made_the_next_time"),
+        ),
+        Change(
+            "disclosure-goes-on-after-the-first-member",
+            "self._set_flags(self.flags | ADMITTED, NEVER)",
+            "self._set_flags(self.flags | ADMITTED, self.commissioned)",
+            of("keyring", "the_first_member_ends_disclosure_and_each_is_durable_once"),
+        ),
+        Change(
+            "leases-outlive-their-epoch",
+            "lease_epoch=epoch, leases={}, seed=seed",
+            "lease_epoch=epoch, leases=self.leases, seed=seed",
+            of("keyring", "an_epoch_opens_with_its_keys_and_with_nothing_of_the_one_before"),
+        ),
+        Change(
+            "leases-outlive-their-epoch-over-a-boot",
+            "            self.lease_epoch, self.leases = epoch, {}\n",
+            "            self.lease_epoch = epoch\n",
+            of("keyring", "an_epoch_that_opens_again_keeps_its_own_leases_only"),
+        ),
+        Change(
+            "bank-is-filled-to-its-end",
+            "        if self._used_pages > self._bank_pages // 2:\n",
+            "        if False:\n",
+            of("keyring", "a_bank_that_is_half_full_is_rewritten_in_the_window"),
+        ),
+        Change(
+            "factory-reset-forgets-itself-first",
+            "        erase_rest()\n        self._erase(bank)\n",
+            "        self._erase(bank)\n        erase_rest()\n",
+            of("device_factory_reset", "a_power_cut_while_a_reset_is_finished_changes_nothing_of_its_end"),
+        ),
+        Change(
+            "no-spare-pages-in-a-bank",
+            "_SPARE_PAGES = const(4)",
+            "_SPARE_PAGES = const(0)",
+            of("keyring", "more_epochs_or_tokens_than_a_bank_holds_are_refused"),
+        ),
+        Change(
+            "page-of-any-length",
+            "    return length == _LENGTHS.get(kind)\n",
+            "    return True\n",
+            of("hostile_input", "key_ring_pages_of_a_length_no_relay_writes_are_a_fault"),
+        ),
+    ),
+    "firmware/tessera/recordlog.py": (
+        Change(
+            "record-without-a-sync",
+            "            nor.sync(self._device)\n            self._device.readblocks(page >> 4, read_back",
+            "            self._device.readblocks(page >> 4, read_back",
+            of("recordlog", "a_record_that_was_stored_outlives_a_cut_that_loses_all_that_was_not_synced"),
+        ),
+        Change(
+            "doubtful-page-is-blotted-out-without-a-sync",
+            "            self._device.writeblocks(page >> 4, ZERO_PAGE, (page & 15) << 8)\n"
+            "            nor.sync(self._device)\n",
+            "            self._device.writeblocks(page >> 4, ZERO_PAGE, (page & 15) << 8)\n",
+            of("recordlog", "a_page_that_an_exception_kept_out_of_the_index_is_never_found"),
+        ),
+        Change(
+            "doubtful-page-is-not-noted",
+            "            self._doubtful = page\n",
+            "",
+            of("recordlog", "a_page_that_an_exception_kept_out_of_the_index_is_never_found"),
+        ),
+        Change(
+            "record-is-not-read-back",
+            "            if read_back == written:\n",
+            "            if True:\n",
+            of("recordlog", "a_page_that_does_not_read_back_is_skipped_and_never_found"),
+        ),
+        Change(
+            "seq-is-used-twice",
+            "self._number = max(numbers[newest] + 2, next_number + 1) - 1",
+            "self._number = max(numbers[newest] + 1, next_number) - 1",
+            of("recordlog", "no_seq_is_used_twice_under_a_key_whatever_is_torn"),
+        ),
+        Change(
+            "ring-is-filled-without-a-sync",
+            "            self._device.writeblocks(page >> 4, self._buffer.page, (page & 15) << 8)\n"
+            "        nor.sync(self._device)\n",
+            "            self._device.writeblocks(page >> 4, self._buffer.page, (page & 15) << 8)\n",
+            of("recordlog", "a_ring_that_was_filled_stays_so_whatever_the_cache_loses"),
+        ),
+        Change(
+            "sector-spans-a-round-too-many",
+            "_LONGEST_SPAN = const(254)",
+            "_LONGEST_SPAN = const(255)",
+            of("recordlog", "a_gap_of_more_than_254_rounds_opens_a_new_sector"),
+        ),
+        Change(
+            "sector-of-the-first-kept-round-is-erased",
+            "self._last_round[sector] >= self._first_kept_round",
+            "self._last_round[sector] > self._first_kept_round",
+            of("recordlog", "sectors_are_used_again_after_expiry_and_kept_rounds_are_never_touched"),
+        ),
+        Change(
+            "newest-record-is-not-copied",
+            "        if found is None or found[0] < first_kept_round:\n            return\n",
+            "        return\n",
+            of("recordlog", "a_copy_replaces_its_original_and_outlives_it"),
+        ),
+        Change(
+            "record-and-its-copy-are-both-found",
+            "        self._index[original] = _EMPTY\n        return original\n",
+            "        return original\n",
+            of("recordlog", "equal_records_are_kept_as_often_as_they_were_posted"),
+        ),
+        Change(
+            "boots-use-up-the-ring",
+            "            self._give_back(newest << 4, originals.get(newest << 4))\n",
+            "",
+            of("recordlog", "boots_without_posts_use_up_no_sectors"),
+        ),
+        Change(
+            "full-ring-is-busy",
+            "            if self._live(following):\n",
+            "            if False:\n",
+            of("recordlog", "a_full_ring_is_a_fault_and_changes_nothing"),
+        ),
+        Change(
+            "room-for-a-cell-tells-its-records",
+            'pages = array("I", bytes(4 * (count + dummies + 1)))',
+            'pages = array("I", bytes(4 * (count + 1)))',
+            of("recordlog", "room_for_a_cell_depends_on_its_published_count_only"),
+        ),
+    ),
+    "firmware/tessera/files.py": (
+        Change(
+            "replaced-file-without-a-sync",
+            "            file.write(data)\n            sync(file)\n        self.rename(name",
+            "            file.write(data)\n        self.rename(name",
+            of("files", "what_changed_is_synced_and_then_its_name"),
+        ),
+        Change(
+            "appended-file-without-a-sync",
+            "            file.write(data)\n            sync(file)\n        sync_directory",
+            "            file.write(data)\n        sync_directory",
+            of("files", "what_changed_is_synced_and_then_its_name"),
+        ),
+        Change(
+            "renamed-file-without-a-sync",
+            "        os.rename(self._path + name, self._path + new_name)\n        sync_directory(self._path)\n",
+            "        os.rename(self._path + name, self._path + new_name)\n",
+            of("files", "what_changed_is_synced_and_then_its_name"),
+        ),
+    ),
+    "firmware/tessera/runtime_cpython.py": (
+        Change(
+            "sync-is-a-flush",
+            "    file.flush()\n    fsync(file.fileno())\n",
+            "    file.flush()\n",
+            of("files", "on_cpython_a_sync_asks_the_system_for_it"),
+        ),
+        Change(
+            "sync-without-a-flush",
+            "    file.flush()\n    fsync(file.fileno())\n",
+            "    fsync(file.fileno())\n",
+            of("files", "on_cpython_a_sync_asks_the_system_for_it"),
+        ),
+    ),
+    "firmware/tessera/filedevice.py": (
+        Change(
+            "flash-file-without-a-sync",
+            "            sync(self._file)\n",
+            "            pass\n",
+            of("filedevice", "a_sync_reaches_the_disk"),
+        ),
+        Change(
+            "program-sets-bits",
+            'int.from_bytes(old, "big") & int.from_bytes(buffer, "big")',
+            'int.from_bytes(buffer, "big")',
+            of("filedevice", "a_program_only_clears_bits"),
+        ),
+    ),
+    "firmware/tessera/nor.py": (
+        Change(
+            "first-page-tells-whether-a-sector-is-blank",
+            "for offset in range(0, SECTOR_BYTES, PAGE_BYTES):",
+            "for offset in range(0, PAGE_BYTES, PAGE_BYTES):",
+            of("nor", "a_sector_is_blank_until_a_bit_of_it_is_programmed_and_once_it_is_erased"),
+        ),
+    ),
+    "firmware/tessera/ownership.py": (
+        Change(
+            "two-relays-take-one-directory",
+            "        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+            "        pass\n",
+            of("ownership", "a_directory_that_is_taken_is_not_taken_again_until_it_is_free"),
+        ),
+        Change(
+            "others-read-what-was-there",
+            '            _tighten(path + "/" + name)\n',
+            "            pass\n",
+            of("ownership", "what_others_may_read_is_taken_from_them"),
+        ),
+        Change(
+            "others-read-what-is-made",
+            "    _umask(_OTHERS)\n",
+            "",
+            of("ownership", "what_is_made_in_it_is_its_owners_only"),
+        ),
+    ),
+    "firmware/tessera/ledger.py": (
+        Change(
+            "checkpoints-are-not-chained",
+            "body += bytes(32) if last is None else last.link()",
+            "body += bytes(32)",
+            of("relay", "checkpoints_are_signed_and_chained_one_an_epoch"),
+        ),
+        Change(
+            "second-checkpoint-of-an-epoch",
+            "        if epoch <= self.last_epoch:\n",
+            "        if epoch < self.last_epoch:\n",
+            of("ledger", "an_epoch_is_appended_once"),
+        ),
+        Change(
+            "torn-checkpoint-stays",
+            "        if size % CHECKPOINT_BYTES:\n",
+            "        if False:\n",
+            of("ledger", "a_torn_append_is_mended_and_made_again"),
+        ),
+        Change(
+            "checkpoint-of-anybody-holds",
+            '        if not curve.verify(self._signature, tagged("checkpoint", self.blob[:_SIGNED_BYTES]), '
+            "ledger_key):\n",
+            "        if False:\n",
+            of("ledger", "a_changed_or_foreign_checkpoint_is_refused"),
+        ),
+    ),
+    "firmware/tessera/clock.py": (
+        Change(
+            "correction-without-an-allowance",
+            "step = min(max(0, unix_ms - self.now_ms()), self._allowance_ms)",
+            "step = max(0, unix_ms - self.now_ms())",
+            of("clock", "corrections_go_forward_within_the_allowance"),
+        ),
+        Change(
+            "correction-backward",
+            "step = min(max(0, unix_ms - self.now_ms()), self._allowance_ms)",
+            "step = min(unix_ms - self.now_ms(), self._allowance_ms)",
+            of("clock", "corrections_go_forward_within_the_allowance"),
+        ),
+        Change(
+            "allowance-is-not-used-up",
+            "        self._allowance_ms -= step\n",
+            "",
+            of("clock", "corrections_go_forward_within_the_allowance"),
+        ),
+        Change(
+            "allowances-add-up",
+            "        self._allowance_ms = milliseconds\n",
+            "        self._allowance_ms += milliseconds\n",
+            of("clock", "an_allowance_does_not_add_up"),
+        ),
+        Change(
+            "clock-is-set-back",
+            "(not self.known or unix_ms > self.now_ms())",
+            "True",
+            of("clock", "a_set_clock_never_goes_back"),
+        ),
+        Change(
+            "earlier-bound-replaces-a-later-one",
+            "self._earliest_ms = max(self._earliest_ms, unix_ms)",
+            "self._earliest_ms = unix_ms",
+            of("clock", "a_time_that_is_too_early_is_taken_from_nobody"),
+        ),
+        Change(
+            "correction-to-a-time-that-is-too-early",
+            "        if not self.possible(unix_ms):\n            return 0\n",
+            "",
+            of("clock", "a_time_that_is_too_early_is_taken_from_nobody"),
+        ),
+    ),
+    "firmware/tessera/push.py": (
+        Change(
+            "push-that-stalls-stands-for-twenty-seconds",
+            "_PATIENCE_MS = const(10_000)",
+            "_PATIENCE_MS = const(20_000)",
+            of("relay", "a_push_that_stalls_gives_way_to_another"),
+        ),
+        Change(
+            "push-that-trickles-stands-for-ever",
+            "if now_ms - self._last_ms < _PATIENCE_MS and now_ms - self._first_ms < _LONGEST_MS:",
+            "if now_ms - self._last_ms < _PATIENCE_MS:",
+            of("relay", "a_push_that_trickles_gives_way_after_two_minutes"),
+        ),
+        Change(
+            "signed-time-of-anybody",
+            "            statement.verify(self._parameters.newest.root_key)\n",
+            "",
+            of("relay", "a_signed_time_ends_the_soft_expiry"),
+        ),
+        Change(
+            "signed-time-of-another-federation",
+            "if statement.federation_id != self._parameters.newest.federation_id:",
+            "if False:",
+            of("relay", "a_signed_time_of_another_federation_is_refused"),
+        ),
+        Change(
+            "push-of-any-length",
+            "if total != whole_bytes(data) or total > MAX_BYTES:",
+            "if total > MAX_BYTES:",
+            of("relay", "an_object_of_another_length_than_it_says_holds_no_place"),
+        ),
+        Change(
+            "chunks-in-any-order",
+            "if session.push is None or at != session.push_at or len(session.push) != total:",
+            "if session.push is None or len(session.push) != total:",
+            of("relay", "chunks_of_a_push_come_in_order"),
+        ),
+        Change(
+            "push-that-was-refused-holds-its-place",
+            "        except Exception:\n            self.leave(session)\n            raise\n",
+            "        except Exception:\n            raise\n",
+            of("hostile_input", "a_push_that_breaks_the_rules_is_forgotten_and_keeps_nobody_waiting"),
+        ),
+    ),
+    "firmware/tessera/staging.py": (
+        Change(
+            "release-of-anybody",
+            "            release.verify(parameters.root_key)\n",
+            "",
+            of("staging", "what_may_not_be_staged_is_refused_before_the_flash_is_touched"),
+        ),
+        Change(
+            "other-bytes-than-the-release-is-of",
+            "        if self.places.digest(self._release.bytes) != self._release.sha256:\n",
+            "        if False:\n",
+            of("staging", "other_bytes_than_the_release_is_of_are_not_activated"),
+        ),
+        Change(
+            "code-is-put-back",
+            "(release.version > self.places.version, ",
+            "(release.version >= self.places.version, ",
+            of("staging", "what_may_not_be_staged_is_refused_before_the_flash_is_touched"),
+        ),
+        Change(
+            "code-for-another-board",
+            "(release.board == self.places.board, ",
+            "(True, ",
+            of("staging", "what_may_not_be_staged_is_refused_before_the_flash_is_touched"),
+        ),
+        Change(
+            "code-for-another-base",
+            "(release.base == self.places.base, ",
+            "(True, ",
+            of("staging", "what_may_not_be_staged_is_refused_before_the_flash_is_touched"),
+        ),
+        Change(
+            "trial-is-confirmed-without-a-round",
+            "            if rounds_served and self._self_test():\n",
+            "            if self._self_test():\n",
+            of("staging", "staged_code_runs_after_the_next_seal_and_stays_when_it_served_a_round"),
+        ),
+        Change(
+            "trial-is-confirmed-without-a-self-test",
+            "            if rounds_served and self._self_test():\n",
+            "            if rounds_served:\n",
+            of("staging", "a_failed_self_test_keeps_a_trial_from_being_confirmed"),
+        ),
+        Change(
+            "pieces-of-any-session",
+            "if self._release is None or not (self._owner is session or self._staged):",
+            "if self._release is None:",
+            of("staging", "pieces_are_taken_from_the_session_that_began_only"),
+        ),
+        Change(
+            "five-releases-are-begun-with-a-token",
+            "_RELEASES = const(4)",
+            "_RELEASES = const(5)",
+            of("staging", "only_so_many_releases_are_begun_with_a_token"),
+        ),
+        Change(
+            "staged-page-is-not-read-back",
+            "        if back != self._page:\n",
+            "        if False:\n",
+            of("staging", "flash_that_does_not_keep_a_page_is_a_fault"),
+        ),
+        Change(
+            "release-that-trickles-stands-for-ever",
+            "return now_ms - self._heard_ms >= _PATIENCE_MS or now_ms - self._began_ms >= _LONGEST_MS",
+            "return now_ms - self._heard_ms >= _PATIENCE_MS",
+            of("staging", "a_release_that_trickles_gives_way_after_an_hour"),
+        ),
+        Change(
+            "code-is-staged-during-a-trial",
+            "if self.places.idle is None or self._due:",
+            "if self._due:",
+            of("staging", "nothing_is_staged_while_code_is_activated_or_on_trial"),
+        ),
+    ),
+    "firmware/tessera/server.py": (
+        Change(
+            "cells-leave-in-the-window-after-a-seal",
+            "        await _sleep_until(start, due)\n        await self._gate.wait()\n",
+            "        await _sleep_until(start, due)\n",
+            of("server_answers", "no_frame_of_a_fetch_leaves_in_the_window_after_a_seal"),
+        ),
+        Change(
+            "answers-leave-in-the-window-after-a-seal",
+            "        await self._gate.wait()\n        connection.session.channel.seal_in_place(out)\n",
+            "        connection.session.channel.seal_in_place(out)\n",
+            of("server_answers", "no_answer_leaves_in_the_window_after_a_seal"),
+        ),
+        Change(
+            "answers-leave-when-they-are-ready",
+            "        await _sleep_until(arrived, self._timing.ack_ms)\n",
+            "",
+            of("server_answers", "answers_to_post_and_void_leave_a_fixed_time_after_the_frame"),
+        ),
+        Change(
+            "no-window-after-a-seal",
+            "                await _sleep_until(start, self._timing.window_ms)\n",
+            "                pass\n",
+            of("server_answers", "no_answer_leaves_in_the_window_after_a_seal"),
+        ),
+        Change(
+            "fifth-stranger-stays",
+            "_STRANGERS = const(4)",
+            "_STRANGERS = const(5)",
+            of("server", "a_fifth_stranger_evicts_the_oldest_and_no_session"),
+        ),
+        Change(
+            "session-loses-its-place-at-once",
+            "        if ticks_diff(now, oldest.began_ms) < self._timing.slot_ms:\n",
+            "        if False:\n",
+            of("server", "a_fifth_session_is_turned_away_until_one_ends"),
+        ),
+        Change(
+            "connection-goes-on-after-a-bad-frame",
+            "        if isinstance(refusal, BadFrame):\n            raise refusal\n",
+            "",
+            of("server", "an_unknown_request_is_answered_and_ends_the_connection"),
+        ),
+        Change(
+            "storage-that-fails-ends-the-connection",
+            '        return Fault("the storage fails")\n',
+            "        raise error\n",
+            of("server_answers", "storage_that_fails_is_a_fault_and_the_session_goes_on"),
+        ),
+        Change(
+            "relay-does-not-hear-of-a-connections-end",
+            "                self._relay.leave(connection.session)\n",
+            "                pass\n",
+            of("server_answers", "a_push_ends_with_its_connection"),
+        ),
+    ),
+    "firmware/tessera/drbg.py": (
+        Change(
+            "state-stays-after-an-output",
+            "        self._update()\n        return bytes",
+            "        return bytes",
+            of("vectors_drbg", "generator_gives_the_vectors_outputs"),
+        ),
+        Change(
+            "source-that-repeats-a-sample",
+            "        if sample in seen:\n",
+            "        if False:\n",
+            of("drbg", "a_source_that_repeats_a_sample_is_a_fault"),
+        ),
+        Change(
+            "run-of-equal-bytes-is-longer",
+            "_LONGEST_RUN = const(21)",
+            "_LONGEST_RUN = const(22)",
+            of("drbg", "a_run_of_equal_bytes_is_a_fault_from_21_on"),
+        ),
+        Change(
+            "seed-without-the-hardware",
+            'HmacDrbg(bytes(seed) + source(32), nonce, b"tessera/1/drbg")',
+            'HmacDrbg(bytes(seed) + bytes(32), nonce, b"tessera/1/drbg")',
+            of("drbg", "each_source_alone_makes_another_stream"),
+        ),
+        Change(
+            "generator-is-never-due",
+            "        if self._calls >= _RESEED_INTERVAL:\n",
+            "        if False:\n",
+            of("drbg", "a_generator_that_was_not_reseeded_in_time_is_a_fault"),
+        ),
+        Change(
+            "relay-starts-on-a-dead-source",
+            "        check_source(source)\n",
+            "",
+            of("drbg", "no_relay_starts_on_a_dead_source"),
+        ),
+    ),
+    "firmware/tessera/hashes.py": (
+        Change(
+            "last-byte-decides-whether-two-are-equal",
+            "        difference |= left[index] ^ right[index]\n",
+            "        difference = left[index] ^ right[index]\n",
+            of("vectors_hashes", "equal_sees_every_changed_byte_and_every_length"),
+        ),
+    ),
+    "firmware/tessera/aead.py": (
+        Change(
+            "frame-of-any-key",
+            "if not self._mac.verify(view[-TAG_BYTES:], aad, self._iv, body, _bit_length(aad)):",
+            "if False:",
+            of("vectors_aead", "a_changed_byte_is_refused"),
+        ),
+        Change(
+            "iv-is-not-authenticated",
+            "self._mac.verify(view[-TAG_BYTES:], aad, self._iv, body,",
+            "self._mac.verify(view[-TAG_BYTES:], aad, bytes(16), body,",
+            of("vectors_aead", "opening_gives_the_plaintext_back"),
+        ),
+    ),
+    "firmware/tessera/page.py": (
+        Change(
+            "page-of-any-key",
+            "        return self._mac.verify(buffer.mac, buffer.covered, buffer.record)\n",
+            "        return True\n",
+            of("vectors_page", "a_changed_byte_is_no_page"),
+        ),
+        Change(
+            "page-at-any-place",
+            '        struct.pack_into(">I", buffer.indexed_header, 0, page_index)\n',
+            "",
+            of("vectors_page", "opening_gives_head_and_record_back"),
+        ),
+    ),
+    "firmware/tessera/batch.py": (
+        Change(
+            "real-records-come-first",
+            "        native.sort(keys, count)\n",
+            "",
+            of("batch", "batches_of_any_size_are_the_sorted_records_and_dummies"),
+        ),
+        Change(
+            "records-that-begin-alike-are-not-sorted",
+            "            self._settle(keys, index, place_bits, entries, heads)\n",
+            "            pass\n",
+            of("batch", "records_that_begin_like_dummies_or_each_other_are_sorted_by_all_their_bytes"),
+        ),
+        Change(
+            "dummies-read-no-page",
+            "        self._log.read(page, frame.page)\n        self._cipher.decrypt(frame.page, for_page.page)\n",
+            "        if not is_dummy:\n"
+            "            self._log.read(page, frame.page)\n"
+            "            self._cipher.decrypt(frame.page, for_page.page)\n",
+            of("vectors_batch", "each_record_served_costs_one_page_one_decryption_and_one_dummy"),
+        ),
+    ),
+    "firmware/tessera/cover.py": (
+        Change(
+            "noise-and-dummies-under-one-label",
+            'self._cell(b"noise", bucket, round_)[:8]',
+            'self._cell(b"cover", bucket, round_)[:8]',
+            of("vectors_cover", "a_cells_noise_is_that_of_its_draw"),
+        ),
+        Change(
+            "dummies-of-a-cell-alike",
+            "        self._input[15] ^= number & 255\n",
+            "",
+            of("vectors_cover", "a_cells_dummies_are_the_vectors"),
+        ),
+    ),
+    "firmware/tessera/params.py": (
+        Change(
+            "ring-without-the-open-epoch",
+            "self.posts_per_token * (self.retention_epochs + 1)",
+            "self.posts_per_token * self.retention_epochs",
+            of("vectors_params", "a_set_needs_the_pages_that_the_vectors_say"),
+        ),
+        Change(
+            "key-for-an-epoch-past-the-schedule",
+            "if not self.first_epoch <= epoch < self.end_epoch:",
+            "if not self.first_epoch <= epoch <= self.end_epoch:",
+            of("vectors_params", "epoch_keys_are_those_of_the_schedule_and_no_others"),
+        ),
+        Change(
+            "noise-table-decreases",
+            "            if threshold < last:\n",
+            "            if False:\n",
+            of("vectors_params", "invalid_sets_are_refused"),
+        ),
+        Change(
+            "set-is-not-verified",
+            "        if not curve.verify(self.blob[-_SIGNATURE_BYTES:], self.digest, self.root_key):\n",
+            "        if False:\n",
+            of("vectors_params", "a_changed_byte_is_refused"),
+        ),
+    ),
+    "firmware/tessera/release.py": (
+        Change(
+            "release-is-not-verified",
+            "        if not curve.verify(self.blob[-_SIGNATURE_BYTES:], message, root_key):\n",
+            "        if False:\n",
+            of("vectors_release", "a_changed_byte_is_refused"),
+        ),
+    ),
+    "firmware/tessera/wire.py": (
+        Change(
+            "answer-tells-what-stood-there-before",
+            '    struct.pack_into("255s", buffer, 0, b"")\n    buffer[0] = kind\n',
+            "    buffer[0] = kind\n",
+            of("vectors_channel", "answers_are_built_and_read_as_in_the_vectors"),
+        ),
+        Change(
+            "cell-tells-what-stood-there-before",
+            '        struct.pack_into("240s", buffer, CELL_HEADER_BYTES + records * RECORD_BYTES, b"")\n',
+            "",
+            of("vectors_batch", "what_a_frame_does_not_fill_is_zeros"),
+        ),
+        Change(
+            "cell-of-five-records",
+            "    if records > RECORDS_PER_FRAME:\n",
+            "    if False:\n",
+            of("vectors_channel", "a_cell_of_more_records_than_fit_and_unknown_answers_are_bad_frames"),
+        ),
+    ),
+}

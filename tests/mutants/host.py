@@ -1,0 +1,1351 @@
+"""Mutants of the host package: what is saved before it is sent, whom a member and an auditor believe, how much anybody
+may have, what is erased."""
+
+from tests.mutants.mutant import Change, Changes, tests_in
+
+of = tests_in("host")
+
+_MEMBER = "host/tessera_host/member"
+_PROTOCOL = "host/tessera_host/protocol"
+_KEYS = "host/tessera_host/keys"
+_AGENT = "host/tessera_host/agent"
+_ISSUER = "host/tessera_host/issuer"
+
+CHANGES: Changes = {
+    # -- what a member sends and how much of it
+    f"{_MEMBER}/accountant.py": (
+        Change(
+            "record-counts-for-12-hours",
+            "from ..duration import DAY_SECONDS\n",
+            "DAY_SECONDS = 43200\n",
+            of("accountant", "a_day_is_24_hours"),
+        ),
+        Change(
+            "record-counts-a-second-too-long",
+            "recent = sorted(time for time in self._times if time > now - DAY_SECONDS)",
+            "recent = sorted(time for time in self._times if time >= now - DAY_SECONDS)",
+            of("accountant", "a_record_counts_for_24_hours"),
+        ),
+        Change(
+            "one-record-too-many-a-day",
+            "return now if len(recent) < allowed else recent[len(recent) - allowed] + DAY_SECONDS",
+            "return now if len(recent) <= allowed else recent[len(recent) - allowed] + DAY_SECONDS",
+            of("accountant", "next_one_fits_when_enough_have_aged"),
+        ),
+        Change(
+            "parameters-that-changed-count-as-the-better-ones",
+            "epsilon = max(int(one.epsilon) for one in governing) * noise.EPSILON_UNIT",
+            "epsilon = min(int(one.epsilon) for one in governing) * noise.EPSILON_UNIT",
+            of("accountant", "parameters_that_changed_within_the_day_count_as_the_worse_ones"),
+        ),
+        Change(
+            "clock-set-back-gives-another-post",
+            "self._federation.round_at(time) >= self._federation.round_at(now)",
+            "self._federation.round_at(time) == self._federation.round_at(now)",
+            of("accountant", "a_clock_set_back_forgets_nothing"),
+        ),
+    ),
+    f"{_MEMBER}/pacing.py": (
+        Change(
+            "posts-beyond-the-days-budget",
+            "    if budget.next_at > now:\n",
+            "    if False:\n",
+            of("client", "the_day_s_budget_ends_a_send_and_says_what_is_left"),
+        ),
+        Change(
+            "all-parts-in-one-round",
+            "    if at_once or not member.accountant.posted_in_this_round(now):\n",
+            "    if True:\n",
+            of("client", "parts_leave_in_rounds_of_their_own_and_progress_is_told"),
+        ),
+        Change(
+            "next-part-at-the-rounds-first-second",
+            " + dice.random() * member.federation.newest.round_seconds, ROUND)",
+            ", ROUND)",
+            of("client", "the_next_part_leaves_at_any_moment_of_the_next_round"),
+        ),
+    ),
+    f"{_MEMBER}/sending.py": (
+        Change(
+            "no-settle-time-before-a-post",
+            "            await settling.done()\n",
+            "",
+            of("engine", "every_slots_frame_leaves_a_settle_time_after_the_answer_before_it"),
+        ),
+        Change(
+            "record-is-sealed-and-not-saved",
+            "        state.accountant.spend(state.now())\n        state.save()\n        return record\n",
+            "        state.accountant.spend(state.now())\n        return record\n",
+            of("member", "chain_and_record_are_on_disk_before_the_first_byte_leaves"),
+        ),
+        Change(
+            "record-is-not-counted",
+            "        state.accountant.spend(state.now())\n",
+            "",
+            of("engine", "the_day_s_budget_holds_and_what_is_left_waits"),
+        ),
+        Change(
+            "slot-without-a-part-sends-nothing",
+            "                await session.connection.void()\n",
+            "",
+            of("engine", "a_round_has_one_small_frame_after_the_greeting_and_one_fetch"),
+        ),
+        Change(
+            "slot-posts-beyond-the-budget",
+            "if may_post and session.token.left != 0 else None",
+            "if session.token.left != 0 else None",
+            of("engine", "the_day_s_budget_holds_and_what_is_left_waits"),
+        ),
+        Change(
+            "acknowledgement-of-another-time-is-believed",
+            "        if abs(open_round - session.info.open_round) > CLOCK_ROUNDS:\n",
+            "        if False:\n",
+            of("member", "acknowledgement_of_another_time_is_refused_and_one_message_is_one_attempt"),
+        ),
+        Change(
+            "record-in-the-next-epoch-counts-as-read",
+            "        if state.federation.epoch_of(open_round) != session.token.epoch:\n",
+            "        if False:\n",
+            of("member", "record_acknowledged_in_the_next_epoch_is_posted_again"),
+        ),
+        Change(
+            "posted-part-is-not-saved",
+            "        state.history.posted(item.contact, item.part, open_round)\n        state.save()\n",
+            "        state.history.posted(item.contact, item.part, open_round)\n",
+            of("member", "acknowledged_record_is_known_to_be_posted_after_a_crash"),
+        ),
+        Change(
+            "two-posts-at-once",
+            "        async with self._posting:\n            while item",
+            "        if True:\n            while item",
+            of("member", "two_sends_at_once_do_not_use_an_index_twice"),
+        ),
+        Change(
+            "hold-after-a-restore-is-not-asked",
+            "        state.hold.check(epoch)\n",
+            "",
+            of("backup", "nothing_is_sent_in_the_epoch_of_the_restore"),
+        ),
+    ),
+    f"{_MEMBER}/fixed_delay.py": (
+        Change(
+            "settle-time-is-nothing",
+            "        await self._sleep(max(0.0, self._end - self._monotonic()))\n",
+            "        await self._sleep(0.0)\n",
+            of("engine", "every_slots_frame_leaves_a_settle_time_after_the_answer_before_it"),
+        ),
+    ),
+    f"{_MEMBER}/outbox.py": (
+        Change(
+            "index-that-nobody-looks-for",
+            "        if chain.index >= limit:\n",
+            "        if chain.index > limit:\n",
+            of("member", "index_the_recipient_would_not_look_for_is_not_used"),
+        ),
+        Change(
+            "record-for-a-blocked-contact-leaves",
+            "return not self._contacts[item.contact].blocked",
+            "return True",
+            of("member", "what_waits_for_a_blocked_contact_stays"),
+        ),
+        Change(
+            "message-number-is-used-twice",
+            "        self._contacts[name].next_message = parts[-1].message + 1\n",
+            "        self._contacts[name].next_message = parts[-1].message\n",
+            of("member", "texts_arrive_once_in_order_byte_for_byte"),
+        ),
+    ),
+    # -- what a member reads
+    f"{_MEMBER}/fetching.py": (
+        Change(
+            "no-fetch-when-nothing-is-new",
+            "            state.inbox.go_back_to(open_round - 1)\n",
+            "",
+            of("engine", "a_round_has_its_fetch_also_when_nothing_is_new"),
+        ),
+        Change(
+            "no-settle-time-before-a-fetch",
+            "                await settling.done()\n",
+            "",
+            of("engine", "every_slots_frame_leaves_a_settle_time_after_the_answer_before_it"),
+        ),
+        Change(
+            "settle-time-of-a-fetch-begins-before-the-answer",
+            "                batches = await self._next(session)\n                settling.begin()\n",
+            "                batches = await self._next(session)\n",
+            of("engine", "every_slots_frame_leaves_a_settle_time_after_the_answer_before_it"),
+        ),
+        Change(
+            "what-was-read-is-not-saved",
+            "            report.rounds.append((batch.round, len(batch.records)))\n        self._state.save()\n",
+            "            report.rounds.append((batch.round, len(batch.records)))\n",
+            of("member", "interrupted_fetch_goes_on_and_gives_every_message_once"),
+        ),
+        Change(
+            "fetch-that-was-cut-asks-for-as-much",
+            "            self._most_rounds = max(1, self._most_rounds // 2)\n",
+            "",
+            of("engine", "a_fetch_that_was_cut_asks_for_fewer_rounds_until_it_gets_on"),
+        ),
+        Change(
+            "fetch-over-the-end-of-an-epoch",
+            ", session.info.open_round, state.federation.first_round(epoch + 1))",
+            ", session.info.open_round)",
+            of("member", "fetch_asks_for_at_most_16_rounds_of_one_epoch"),
+        ),
+        Change(
+            "relay-that-serves-nothing-is-no-error",
+            "        if not batches:\n            raise RelayRefused",
+            "        if False:\n            raise RelayRefused",
+            of("member", "relay_that_serves_fewer_rounds_than_it_says_is_refused"),
+        ),
+    ),
+    f"{_MEMBER}/inbox.py": (
+        Change(
+            "keys-of-a-record-stay",
+            "        contact.receive.erase(expected.epoch, expected.index)\n",
+            "",
+            of("member", "keys_of_a_record_that_was_read_are_erased"),
+        ),
+        Change(
+            "forged-record-burns-the-true-ones-keys",
+            "        except IntegrityError:\n            return None\n        del self._expected[tag]",
+            "        except IntegrityError:\n"
+            "            contact.receive.erase(expected.epoch, expected.index)\n"
+            "            return None\n"
+            "        del self._expected[tag]",
+            of("member", "keys_outlive_a_forgery_read_in_an_earlier_fetch"),
+        ),
+        Change(
+            "relays-word-erases-keys",
+            "epoch = self._federation.epoch_of(min(self.next_round, own_round))",
+            "epoch = self._federation.epoch_of(self.next_round)",
+            of("member", "epoch_that_is_over_by_the_relays_clock_alone_keeps_its_keys"),
+        ),
+        Change(
+            "relays-word-skips-rounds",
+            "self._federation.first_kept(min(open_round, own_round)) - self.next_round",
+            "self._federation.first_kept(open_round) - self.next_round",
+            of("member", "relay_that_runs_into_the_next_epoch_early_costs_no_key"),
+        ),
+        Change(
+            "blocked-contact-is-read",
+            "            if contact.blocked:\n                continue\n",
+            "",
+            of("cli_contact", "blocked_contact_is_not_heard_and_not_written_to"),
+        ),
+        Change(
+            "lost-messages-are-not-counted",
+            "            received.lost += following - received.next\n",
+            "            pass\n",
+            of("member", "whole_messages_that_vanished_are_counted"),
+        ),
+        Change(
+            "text-without-an-end-grows",
+            "            elif len(received.text) >= CONTINUED_BYTES:\n",
+            "            elif False:\n",
+            of("member", "a_text_without_an_end_is_read_as_it_comes_and_does_not_grow"),
+        ),
+        Change(
+            "what-was-shown-stays-unread",
+            "            entry.unread &= (entry.contact, entry.message, entry.round) not in given_out\n",
+            "            pass\n",
+            of("client", "a_message_and_a_file_arrive_as_they_come"),
+        ),
+    ),
+    # -- whom a member believes
+    f"{_MEMBER}/relay_sessions.py": (
+        Change(
+            "relay-two-rounds-off-is-believed",
+            "        if abs(open_round - own) > CLOCK_ROUNDS:\n",
+            "        if abs(open_round - own) > CLOCK_ROUNDS + 1:\n",
+            of("member", "relay_more_than_a_round_off_is_refused"),
+        ),
+        Change(
+            "first-round-of-a-relay-is-believed",
+            "        if info.first_round != self._state.federation.first_kept(open_round):\n",
+            "        if False:\n",
+            of("member", "first_round_that_does_not_follow_from_the_open_one_is_refused_and_no_key_is_erased"),
+        ),
+        Change(
+            "relay-hands-out-other-parameters-than-it-names",
+            "        if info.digest != federation.digest:\n            raise IntegrityError",
+            "        if False:\n            raise IntegrityError",
+            of("member", "relay_that_hands_out_other_parameters_than_it_names_is_refused"),
+        ),
+        Change(
+            "rounds-are-not-checked",
+            '"do not use it; tell IT")\n        self._check_rounds(info)\n        return info\n',
+            '"do not use it; tell IT")\n        return info\n',
+            of("member", "relay_more_than_a_round_off_is_refused"),
+        ),
+        Change(
+            "resumption-secret-is-shown-before-it-is-spent-on-disk",
+            "            token.resumed(following)\n            self._state.save()\n",
+            "            token.resumed(following)\n",
+            of("member", "resumption_secret_is_spent_on_disk_before_it_is_shown"),
+        ),
+        Change(
+            "relay-gives-a-token-more-posts",
+            "        if posts_left > self._state.federation.governing(epoch).posts_per_token:\n",
+            "        if False:\n",
+            of("member", "relay_that_gives_a_token_more_posts_than_it_has_is_refused"),
+        ),
+        Change(
+            "session-of-an-epoch-that-is-over",
+            "        if self._state.federation.epoch_of(info.open_round) == token.epoch:\n",
+            "        if True:\n",
+            of("member", "session_that_was_resumed_in_an_epoch_that_is_over_is_not_used"),
+        ),
+    ),
+    f"{_MEMBER}/contacts.py": (
+        Change(
+            "answer-of-anybody",
+            '        _check_signature(answer["sig"], first, answer["key"])\n',
+            "",
+            of("contacts", "changed_answer_is_refused"),
+        ),
+        Change(
+            "confirm-of-anybody",
+            '        _check_signature(confirm["sig"], second, invite["key"])\n',
+            "",
+            of("contacts", "changed_confirm_is_refused"),
+        ),
+        Change(
+            "inviter-chooses-its-key-after-the-answer",
+            '        if commitment(confirm["x"], confirm["nonce"]) != invite["commit"]:\n',
+            "        if False:\n",
+            of("contacts", "inviter_that_chooses_its_key_after_the_answer_is_refused"),
+        ),
+        Change(
+            "rekey-by-anybody",
+            '        if rekey and peer["key"] != self.get(name).key:\n',
+            "        if False:\n",
+            of("contacts", "new_keys_are_for_the_identity_that_was_met_and_nobody_takes_a_contacts_place"),
+        ),
+        Change(
+            "one-identity-is-two-contacts",
+            '            if contact.key == peer["key"] and not (rekey and known == name):\n',
+            "            if False:\n",
+            of("contacts", "one_key_is_one_contact"),
+        ),
+        Change(
+            "own-card-is-taken",
+            '        if peer["key"] == self._identity.key:\n',
+            "        if False:\n",
+            of("contacts", "own_cards_are_refused"),
+        ),
+        Change(
+            "words-do-not-cover-the-parameters",
+            'hashes.tagged("contact-words", self.transcript + digest)',
+            'hashes.tagged("contact-words", self.transcript)',
+            of("contacts", "words_cover_the_parameter_digest"),
+        ),
+        Change(
+            "both-directions-under-one-root",
+            "        sending, receiving = met.roots()\n",
+            "        sending, receiving = (met.roots()[0],) * 2\n",
+            of("contacts", "both_sides_hold_the_same_words_and_opposite_chains"),
+        ),
+        Change(
+            "new-contact-is-verified",
+            "            verified=False,\n",
+            "            verified=True,\n",
+            of("contacts", "contact_is_unverified_until_it_is_said_to_be"),
+        ),
+        Change(
+            "contact-of-another-federation",
+            '        if invite["federation"] != self._federation.id:\n',
+            "        if False:\n",
+            of("contacts", "another_federation_is_refused"),
+        ),
+        Change(
+            "meeting-is-used-again",
+            '        del self._state.invites[answer["invite"]]\n',
+            "",
+            of("contacts", "two_answers_to_one_invite_make_one_contact"),
+        ),
+        Change(
+            "rekey-begins-message-numbers-anew",
+            "next_message=before.next_message if before else 0,",
+            "next_message=0,",
+            of("contacts", "the_one_who_was_met_gets_new_keys_and_message_numbers_go_on"),
+        ),
+    ),
+    f"{_MEMBER}/backup.py": (
+        Change(
+            "nothing-holds-after-a-restore",
+            "    data.hold = HoldState(now)\n",
+            "",
+            of("backup", "nothing_is_sent_in_the_epoch_of_the_restore"),
+        ),
+        Change(
+            "resumptions-of-a-backup-are-shown",
+            "        token.resume = None\n",
+            "        pass\n",
+            of("backup", "sessions_are_not_taken_up_again"),
+        ),
+        Change(
+            "backup-has-a-whole-day-left",
+            "    data.posts = [now] * allowed\n",
+            "",
+            of("backup", "day_s_budget_counts_as_used"),
+        ),
+        Change(
+            "numbers-of-a-backup-go-on",
+            "        contact.next_message = max(contact.next_message, first_message(epoch))\n",
+            "",
+            of("backup", "numbers_of_two_restores_of_one_backup_do_not_meet"),
+        ),
+        Change(
+            "meetings-of-a-backup-go-on",
+            "    data.contacts.invites, data.contacts.answers = {}, {}\n",
+            "",
+            of("backup", "meetings_under_way_are_dropped"),
+        ),
+    ),
+    f"{_MEMBER}/hold.py": (
+        Change(
+            "hold-ends-an-epoch-early",
+            "self._state.epoch = self._federation.epoch_of(open_round + RELAYS_APART_ROUNDS) + 1",
+            "self._state.epoch = self._federation.epoch_of(open_round + RELAYS_APART_ROUNDS)",
+            of("backup", "nothing_is_sent_in_the_epoch_of_the_restore"),
+        ),
+        Change(
+            "last-rounds-of-an-epoch-do-not-count-to-the-next",
+            "self._state.epoch = self._federation.epoch_of(open_round + RELAYS_APART_ROUNDS) + 1",
+            "self._state.epoch = self._federation.epoch_of(open_round) + 1",
+            of("backup", "last_rounds_of_an_epoch_count_to_the_next"),
+        ),
+    ),
+    f"{_MEMBER}/wallet.py": (
+        Change(
+            "fetching-token-posts",
+            "return self.of(epoch, relay)[1 if relay == self._federation.home.key else 0 :]",
+            "return self.of(epoch, relay)",
+            of("tokens", "first_token_fetches_and_the_others_post_in_turn"),
+        ),
+        Change(
+            "token-that-does-not-verify-is-taken",
+            "if key is None or not curve.verify(signature, self._message(epoch, relay, pending.secret), key):",
+            "if key is None:",
+            of("tokens", "token_under_a_key_that_was_replaced_meanwhile_is_refused"),
+        ),
+        Change(
+            "offer-is-taken-twice",
+            '        del self._state.requests[offer["request"]]\n',
+            "",
+            of("tokens", "offer_and_answer_serve_once"),
+        ),
+        Change(
+            "answer-is-taken-twice",
+            '        del self._state.sessions[answer["session"]]\n',
+            "",
+            of("tokens", "offer_and_answer_serve_once"),
+        ),
+        Change(
+            "old-tokens-stay",
+            "        state.tokens = [token for token in state.tokens if token.epoch >= epoch]\n",
+            "",
+            of("tokens", "old_epochs_are_erased"),
+        ),
+        Change(
+            "one-token-for-several-blindings",
+            "secret = blind.even_secret(blind.random_scalar())\n        message = self._message",
+            "secret = blind.even_secret(7)\n        message = self._message",
+            of("tokens", "tokens_verify_under_the_epoch_key_for_their_relay_only"),
+        ),
+    ),
+    f"{_MEMBER}/token_exchange.py": (
+        Change(
+            "token-card-goes-out-before-it-is-saved",
+            "        self._fresh = self._wallet.request(self.epoch, relays, self._clock())\n        self._save()\n",
+            "        self._fresh = self._wallet.request(self.epoch, relays, self._clock())\n",
+            of("tokenerrand", "no_token_is_lost_whatever_is_lost_on_the_way"),
+        ),
+        Change(
+            "more-tokens-are-asked-for-than-may-be-open",
+            "        self._most = OPEN_SESSIONS_PER_KEY\n",
+            "        self._most = OPEN_SESSIONS_PER_KEY + 1\n",
+            of("member", "tokens_are_fetched_for_both_epochs_at_first_then_for_the_next"),
+            error=True,
+        ),
+    ),
+    f"{_MEMBER}/joining.py": (
+        Change(
+            "invitations-secret-stays-with-the-member",
+            "        member.joining.card = None\n",
+            "        pass\n",
+            of("joining", "an_invitation_is_all_it_takes"),
+        ),
+        Change(
+            "office-with-another-root-key-is-joined",
+            "    invitation.check(Federation(read_card(card)))\n",
+            "",
+            of("joining", "an_office_with_another_root_key_is_not_joined"),
+        ),
+        Change(
+            "expired-invitation-makes-an-identity",
+            "    if invitation.until < now:\n",
+            "    if False:\n",
+            of("joining", "an_expired_invitation_makes_nothing"),
+        ),
+        Change(
+            "another-invitation-takes-an-identity-over",
+            "    if member.joining is None or member.joining.invitation != invitation.id:\n",
+            "    if False:\n",
+            of("joining", "another_invitation_does_not_touch_an_identity"),
+        ),
+    ),
+    f"{_MEMBER}/joining_files.py": (
+        Change(
+            "request-that-lay-for-a-day-is-shown",
+            "REQUEST_SECONDS = 12 * 3600",
+            "REQUEST_SECONDS = 24 * 3600",
+            of("joining", "a_request_that_lay_for_half_a_day_is_made_anew"),
+        ),
+    ),
+    f"{_MEMBER}/renewal.py": (
+        Change(
+            "renewal-at-a-fixed-moment",
+            "self._at = self._dice.uniform(now, max(now, end - self._epoch_seconds() / LAST_PART))",
+            "self._at = now",
+            of("renewal", "the_moment_is_uniform_over_what_is_left_of_the_epoch_but_its_last_tenth"),
+        ),
+        Change(
+            "visit-that-failed-is-not-made-again",
+            "        except TesseraError:\n            self._at = self._later(0)\n",
+            "        except TesseraError:\n            self._at = None\n",
+            of("renewal", "a_visit_that_fails_is_made_again_in_the_same_epoch_and_hardly_ever_at_once"),
+        ),
+    ),
+    f"{_MEMBER}/sharing.py": (
+        Change(
+            "keystore-is-kept-between-two-steps",
+            "            if self._users == 0:\n                self._member.release()\n",
+            "            pass\n",
+            of("client", "the_keystore_is_free_between_two_calls"),
+        ),
+    ),
+    "host/tessera_host/threads.py": (
+        Change(
+            "thread-is-left-behind",
+            "        while not running.done():\n",
+            "        while False:\n",
+            of("threads", "who_is_cancelled_again_and_again_ends_after_the_thread"),
+        ),
+    ),
+    # -- the agent
+    f"{_AGENT}/engine.py": (
+        Change(
+            "slot-without-a-deadline",
+            "                async with self._deadline(seconds):\n",
+            "                if True:\n",
+            of("engine", "a_relay_that_never_finishes_an_answer_costs_its_slot_and_nothing_else"),
+        ),
+        Change(
+            "settle-time-is-not-that-of-the-round",
+            "return float(min(SETTLE_SECONDS, member.federation.newest.round_seconds / 20))",
+            "return 0.0",
+            of("engine", "every_slots_frame_leaves_a_settle_time_after_the_answer_before_it"),
+        ),
+        Change(
+            "two-tokens-come-into-use-in-one-round",
+            "        if round_ == self._fresh_token_round or (waits and round_ < first):\n",
+            "        if waits and round_ < first:\n",
+            of("engine", "no_two_tokens_come_into_use_in_one_round"),
+        ),
+        Change(
+            "tokens-come-into-use-with-the-epoch",
+            "        if round_ == self._fresh_token_round or (waits and round_ < first):\n",
+            "        if round_ == self._fresh_token_round:\n",
+            of("engine", "after_an_epochs_change_tokens_wait_for_their_round"),
+        ),
+        Change(
+            "relay-of-another-epoch-chooses-the-token",
+            "            if at != epoch:\n",
+            "            if False:\n",
+            of("engine", "a_relay_in_another_epoch_gets_no_token"),
+        ),
+        Change(
+            "slots-to-the-rounds-very-end",
+            "return round_, end, moments(now, end, kinds, self._dice, spare)",
+            "return round_, end, moments(now, end, kinds, self._dice, 0)",
+            of("engine", "no_slot_begins_at_the_end_of_a_round"),
+        ),
+        Change(
+            "trouble-ends-the-engine",
+            "        except TesseraError as error:\n            self._tell(Trouble(error))\n\n    def _tell",
+            "        except ValueError as error:\n            self._tell(Trouble(error))\n\n    def _tell",
+            of("engine", "a_lost_relay_is_told_and_the_next_round_goes_on"),
+        ),
+    ),
+    f"{_AGENT}/schedule.py": (
+        Change(
+            "all-slots-at-once",
+            "return sorted(Slot(dice.uniform(now, last), kind, relay) for kind, relay in kinds)",
+            "return sorted(Slot(now, kind, relay) for kind, relay in kinds)",
+            of("engine", "moments_are_spread_over_the_round_but_its_end"),
+        ),
+        Change(
+            "every-epoch-has-the-same-schedule",
+            'secret + epoch.to_bytes(4, "big")',
+            "secret",
+            of("engine", "an_epochs_schedule_follows_from_the_members_secret_and_the_epoch"),
+        ),
+        Change(
+            "everybody-has-the-same-schedule",
+            'secret + epoch.to_bytes(4, "big")',
+            'epoch.to_bytes(4, "big")',
+            of("engine", "an_epochs_schedule_follows_from_the_members_secret_and_the_epoch"),
+        ),
+    ),
+    # -- keys on disk and in memory
+    f"{_KEYS}/keystore.py": (
+        Change(
+            "one-nonce-for-every-save",
+            "    nonce = secrets.token_bytes(NONCE_BYTES)\n",
+            "    nonce = bytes(NONCE_BYTES)\n",
+            of("keystore", "every_save_has_its_own_nonce"),
+        ),
+        Change(
+            "one-salt-for-every-keystore",
+            "            salt = secrets.token_bytes(SALT_BYTES)\n",
+            "            salt = bytes(SALT_BYTES)\n",
+            of("keystore", "every_keystore_has_its_own_salt"),
+        ),
+        Change(
+            "saved-file-without-a-sync",
+            "        stream.flush()\n        os.fsync(stream.fileno())\n    files.put_in_place",
+            "        stream.flush()\n    files.put_in_place",
+            of("keystore", "save_syncs_the_file_before_it_replaces_and_the_directory_after"),
+        ),
+        Change(
+            "keystore-without-its-header",
+            "AESGCM(key).encrypt(nonce, cbor2.dumps(data), line)",
+            "AESGCM(key).encrypt(nonce, cbor2.dumps(data), None)",
+            of("keystore", "file_is_what_the_format_says"),
+        ),
+        Change(
+            "what-is-empty-is-saved",
+            "        if not self.data:\n",
+            "        if False:\n",
+            of("keystore", "what_is_empty_is_not_saved"),
+        ),
+        Change(
+            "keystore-is-written-over",
+            "            if os.path.lexists(path):\n",
+            "            if False:\n",
+            of("keystore", "nothing_is_overwritten"),
+        ),
+        Change(
+            "others-read-the-keystore",
+            "os.O_TRUNC | files.BINARY, 0o600)",
+            "os.O_TRUNC | files.BINARY, 0o644)",
+            of("keystore", "only_the_owner_can_read"),
+        ),
+        Change(
+            "keystore-of-another-kind-opens",
+            '    if header.get("kind") != kind:\n',
+            "    if False:\n",
+            of("keystore", "another_kind_is_refused"),
+        ),
+        Change(
+            "planted-file-asks-for-any-amount-of-memory",
+            "known = lengths == (SALT_BYTES, NONCE_BYTES) and all(header.get(name) == expected[name] for "
+            "name in expected)",
+            "known = lengths == (SALT_BYTES, NONCE_BYTES)",
+            of("keystore", "costly_parameters_of_a_planted_file_are_not_used"),
+        ),
+        Change(
+            "keystore-that-was-replaced-is-taken-for-the-same",
+            '        if header["salt"] != self._salt:\n',
+            "        if False:\n",
+            of("keystore", "keystore_that_was_replaced_meanwhile_is_not_taken_for_the_same"),
+        ),
+        Change(
+            "closed-keystore-holds-its-key",
+            "        self.release()\n        self._key = None\n",
+            "        self.release()\n",
+            of("keystore", "closed_keystore_holds_nothing"),
+        ),
+        Change(
+            "lock-is-given-back-before-the-data-is-forgotten",
+            "            self.data = {}\n            lock.release()  # last",
+            "            lock.release()\n            self.data = {}  # last",
+            of("keystore", "a_lock_is_given_back_after_everything_else"),
+        ),
+    ),
+    "host/tessera_host/files.py": (
+        Change(
+            "file-without-a-sync",
+            "            stream.flush()\n            os.fsync(stream.fileno())\n        put_in_place",
+            "            stream.flush()\n        put_in_place",
+            of("files", "what_is_written_is_synced_before_it_takes_its_place_and_its_name_after"),
+        ),
+        Change(
+            "rename-without-a-sync",
+            "    sync_directory(path.parent)\n",
+            "",
+            of("files", "what_is_written_is_synced_before_it_takes_its_place_and_its_name_after"),
+        ),
+        Change(
+            "others-read-a-file",
+            "os.O_EXCL | BINARY, 0o600)",
+            "os.O_EXCL | BINARY, 0o644)",
+            of("files", "file_is_for_its_owner_only_and_written_as_bytes"),
+        ),
+    ),
+    f"{_KEYS}/unlocking.py": (
+        Change(
+            "one-clock-tells-when-a-keys-time-is-over",
+            "any(n >= e for n, e in zip(now, ends, strict=True))",
+            "all(n >= e for n, e in zip(now, ends, strict=True))",
+            of("unlocking", "key_is_kept_for_its_time_by_either_clock"),
+        ),
+        Change(
+            "key-of-a-keystore-that-was-replaced",
+            "return found if found.salt == salt_of(keystore) else None",
+            "return found",
+            of("unlocking", "key_of_a_keystore_that_was_replaced_is_of_no_use"),
+        ),
+    ),
+    f"{_KEYS}/local_socket.py": (
+        Change(
+            "other-users-are-answered",
+            'return peer_user(writer.get_extra_info("socket")) == _user()',
+            "return True",
+            of("local_socket", "other_user_is_not_answered"),
+        ),
+        Change(
+            "client-without-the-cookie-is-answered",
+            'return hmac.compare_digest(proof, hmac.digest(cookie, other + terms, "sha256"))',
+            "return True",
+            of("local_socket", "client_without_the_cookie_is_not_answered"),
+        ),
+        Change(
+            "others-use-the-sockets-directory",
+            "if not stat.S_ISDIR(found.st_mode) or found.st_uid != _user() or found.st_mode & 0o077:",
+            "if False:",
+            of("local_socket", "directory_that_others_can_use_is_refused"),
+        ),
+    ),
+    # -- formats
+    f"{_PROTOCOL}/records.py": (
+        Change(
+            "record-of-anybody",
+            "    if not curve.verify(signature, message, blinded_key(key, step, epoch, index)):\n",
+            "    if False:\n",
+            of("records", "nothing_but_the_very_record_at_its_place_opens"),
+        ),
+        Change(
+            "sender-goes-back",
+            "        if epoch < self.epoch:\n            raise InvalidInput",
+            "        if False:\n            raise InvalidInput",
+            of("records", "sender_never_goes_back"),
+        ),
+        Change(
+            "chain-stands-still",
+            "        step, self.chain = next_step(self.chain)\n",
+            "        step, _ = next_step(self.chain)\n",
+            of("records", "receiver_holds_every_step_the_sender_takes"),
+        ),
+        Change(
+            "padding-is-not-looked-at",
+            "        if any(payload[length:]):\n",
+            "        if False:\n",
+            of("records", "padding_that_is_not_zero_is_refused"),
+        ),
+        Change(
+            "used-keys-stay",
+            "self.steps[epoch] = self.steps[epoch][:at] + _USED + self.steps[epoch][at + _STEP.size :]",
+            "pass",
+            of("records", "the_keys_of_a_record_that_was_received_are_gone_and_no_others"),
+        ),
+        Change(
+            "root-before-stays",
+            "        self.root, chain = next_epoch(self.root)\n        steps",
+            "        _, chain = next_epoch(self.root)\n        steps",
+            of("records", "receiver_holds_every_step_the_sender_takes"),
+        ),
+    ),
+    f"{_PROTOCOL}/cards.py": (
+        Change(
+            "damaged-card-is-read",
+            "    if checksum != _checksum(found, payload):\n",
+            "    if False:\n",
+            of("cards", "a_changed_character_is_noticed"),
+        ),
+        Change(
+            "any-encoding-is-read",
+            "        if isinstance(fields, dict) and canonical(fields) == payload:\n",
+            "        if isinstance(fields, dict):\n",
+            of("cards", "only_the_canonical_encoding_is_read"),
+        ),
+        Change(
+            "card-with-other-fields-is-read",
+            '    if fields.keys() != checks.keys() | {"v"}:\n',
+            "    if False:\n",
+            of("cards", "a_missing_field_is_refused", "fields_that_do_not_fit_are_refused"),
+        ),
+    ),
+    f"{_PROTOCOL}/limits.py": (
+        Change(
+            "name-leads-out-of-its-folder",
+            "    if any(separator in name for separator in SEPARATORS):\n",
+            "    if False:\n",
+            of("cards", "names_of_people_are_plain_in_every_card"),
+        ),
+        Change(
+            "name-begins-with-a-full-stop",
+            '    if name.startswith("."):\n',
+            "    if False:\n",
+            of("cards", "names_of_people_are_plain_in_every_card"),
+        ),
+        Change(
+            "name-in-two-forms-is-two-people",
+            '    if name != unicodedata.normalize("NFC", name):\n',
+            "    if False:\n",
+            of("cards", "names_of_people_are_plain_in_every_card"),
+        ),
+    ),
+    f"{_PROTOCOL}/federation.py": (
+        Change(
+            "set-of-another-root-key-is-adopted",
+            'FIXED = ("federation_id", "root_key", ',
+            'FIXED = ("federation_id", ',
+            of("member", "other_parameters_are_refused_and_change_nothing"),
+        ),
+        Change(
+            "older-set-is-adopted",
+            "        if candidate.serial <= self.newest.serial:\n",
+            "        if False:\n",
+            of("member", "other_parameters_are_refused_and_change_nothing"),
+        ),
+        Change(
+            "unsigned-set-of-a-relay-is-adopted",
+            "        parameters.verify()\n    except InvalidObject",
+            "        pass\n    except InvalidObject",
+            of("member", "other_parameters_are_refused_and_change_nothing"),
+        ),
+        Change(
+            "earlier-set-that-promises-less-is-used",
+            "        return same and all(",
+            "        return True or all(",
+            of("member", "relay_with_earlier_parameters_that_promise_less_is_refused"),
+        ),
+        Change(
+            "second-set-of-one-serial-is-taken",
+            "        elif found.params[0] != self.newest.blob:\n",
+            "        elif False:\n",
+            of("joining", "a_card_with_another_set_of_the_same_serial_changes_nothing"),
+        ),
+    ),
+    f"{_PROTOCOL}/relay_connection.py": (
+        Change(
+            "records-in-any-order",
+            "_expect(len(records) == self._count and records == sorted(records))",
+            "_expect(len(records) == self._count)",
+            of("relay_connection", "any_other_order_is_refused"),
+        ),
+        Change(
+            "cell-with-a-record-missing",
+            "_expect(len(records) == self._count and records == sorted(records))",
+            "_expect(records == sorted(records))",
+            of("relay_connection", "any_other_order_is_refused"),
+        ),
+        Change(
+            "busy-relay-gets-the-same-record-again",
+            "(open_round,) = await self._ask_once(wire.post(bucket, record), wire.ACK)",
+            "(open_round,) = await self._ask(wire.post(bucket, record), wire.ACK)",
+            of("relay_connection", "a_record_is_sent_once_and_a_busy_relay_is_not_asked_again"),
+        ),
+        Change(
+            "next-secret-is-saved-after-the-old-one-is-shown",
+            "            using(resumption.next_secret)\n            return resumption\n",
+            "            asyncio.get_running_loop().call_later(0.05, using, resumption.next_secret)\n"
+            "            return resumption\n",
+            of("relay_connection", "session_is_resumed_and_the_next_secret_known_before_the_old_one_is_shown"),
+        ),
+        Change(
+            "answer-to-another-request",
+            "        if answer[0] != wanted:\n",
+            "        if False:\n",
+            of("relay_connection", "answer_to_another_request_is_refused"),
+        ),
+    ),
+    f"{_PROTOCOL}/encrypted_connection.py": (
+        Change(
+            "one-ephemeral-for-every-connection",
+            'ephemeral = blind.random_scalar().to_bytes(32, "big")',
+            'ephemeral = (7).to_bytes(32, "big")',
+            of("relay_connection", "every_handshake_begins_with_a_key_of_its_own"),
+        ),
+        Change(
+            "relay-that-trickles-has-no-end",
+            "            async with asyncio.timeout(seconds):\n                yield\n",
+            "            yield\n",
+            of("relay_connection", "fetch_that_trickles_has_an_end"),
+        ),
+    ),
+    f"{_PROTOCOL}/parameter_sets.py": (
+        Change(
+            "two-sets-of-one-serial-are-no-finding",
+            "return [alike for alike in by_serial.values() if len(alike) > 1]",
+            "return []",
+            of("audit", "two_signed_sets_of_one_serial_are_a_finding_against_the_issuer"),
+        ),
+        Change(
+            "sets-are-compared-by-their-serials",
+            "        self._by_digest[found.digest] = found\n",
+            "        if all(found.serial != known.serial for known in self._by_digest.values()):\n"
+            "            self._by_digest[found.digest] = found\n",
+            of("audit", "two_signed_sets_of_one_serial_are_a_finding_against_the_issuer"),
+        ),
+        Change(
+            "auditor-believes-sets-of-others",
+            "        if any(getattr(found, name) != getattr(self._trusted, name) for name in FIXED):\n",
+            "        if False:\n",
+            of("audit", "parameters_of_others_are_not_taken"),
+        ),
+        Change(
+            "table-is-not-held-against-its-delta",
+            "return bool(exact_delta(parameters) * noise.DRAWS <= parameters.delta)",
+            "return True",
+            of("audit", "a_table_worse_than_it_is_signed_for_is_found"),
+        ),
+    ),
+    f"{_PROTOCOL}/blind.py": (
+        Change(
+            "both-clauses-under-one-nonce",
+            'return cls(draw().to_bytes(32, "big"), draw().to_bytes(32, "big"))',
+            'return cls(*[draw().to_bytes(32, "big")] * 2)',
+            of("blind", "the_two_nonces_of_a_session_are_drawn_apart"),
+        ),
+        Change(
+            "bit-is-always-the-same",
+            "chosen = secrets.randbits(1) if bit is None else bit",
+            "chosen = 0 if bit is None else bit",
+            of("blind", "either_clause_is_answered"),
+        ),
+        Change(
+            "answer-that-does-not-fit-is-unblinded",
+            "        if PrivateKey(scalar).public_key != expected:\n",
+            "        if False:\n",
+            of("tokens", "answer_that_does_not_hold_is_refused_as_a_whole") + of("blind"),
+        ),
+    ),
+    f"{_PROTOCOL}/invitation.py": (
+        Change(
+            "proof-is-not-bound-to-a-key",
+            'return hashes.hmac_sha256(secret, b"join", federation_id, key, name.encode())',
+            'return hashes.hmac_sha256(secret, b"join", federation_id, name.encode())',
+            of("joining", "a_stolen_proof_is_of_no_use_to_another_key"),
+        ),
+    ),
+    f"{_PROTOCOL}/issuer_frames.py": (
+        Change(
+            "request-of-any-length",
+            " and total <= self._most",
+            "",
+            of("issuer_service", "frames_that_do_not_follow_are_refused"),
+        ),
+        Change(
+            "refusal-acts-on-a-terminal",
+            "if not (message + hint).isprintable() or",
+            "if",
+            of("issuer_service", "refusals_that_are_not_for_a_terminal_are_none"),
+        ),
+    ),
+    # -- the issuer
+    f"{_ISSUER}/invitations.py": (
+        Change(
+            "used-invitation-keeps-its-secret",
+            '        entry |= {"key": key, "secret": None}\n',
+            '        entry |= {"key": key}\n',
+            of("joining", "a_used_invitation_keeps_who_used_it_and_not_its_secret"),
+        ),
+        Change(
+            "invitation-works-twice",
+            '        entry |= {"key": key, "secret": None}\n',
+            "",
+            of("joining", "an_invitation_works_once_and_says_so"),
+        ),
+        Change(
+            "join-card-without-a-proof",
+            'if not hmac.compare_digest(fields["proof"], expected) or fields["name"] != name:',
+            'if fields["name"] != name:',
+            of("joining", "a_changed_join_card_admits_nobody_and_uses_nothing_up"),
+        ),
+        Change(
+            "expired-invitation-admits",
+            '        if entry["until"] < now:\n',
+            "        if False:\n",
+            of("joining", "an_expired_invitation_makes_nothing"),
+        ),
+        Change(
+            "whoever-was-removed-is-admitted-again",
+            '            if entry["key"] == key and admitted(key):\n',
+            '            if entry["key"] == key:\n',
+            of("joining", "who_was_removed_does_not_join_again_by_the_invitation_of_before"),
+        ),
+        Change(
+            "invitations-outlive-a-restored-backup",
+            "self._entries[:] = [entry for entry in self._entries if entry not in self.open(now)]",
+            "pass",
+            of("issuer", "after_a_restored_backup_nobody_joins_with_an_invitation_of_before"),
+        ),
+    ),
+    f"{_ISSUER}/issuance.py": (
+        Change(
+            "session-is-answered-before-it-is-spent-on-disk",
+            '        self._state["open"].remove(batch)\n        self._save()\n        secret',
+            '        self._state["open"].remove(batch)\n        secret',
+            of("issuer", "session_is_spent_on_disk_before_the_bit_is_drawn"),
+        ),
+        Change(
+            "session-is-finished-twice",
+            '        self._state["open"].remove(batch)\n        self._save()\n        secret',
+            "        self._save()\n        secret",
+            of("issuer", "other_challenges_for_an_answered_session_are_refused"),
+        ),
+        Change(
+            "offer-that-was-not-saved-is-made-later",
+            '            self._state["open"].remove(batch)  # never offered, so never to be answered\n',
+            "            pass\n",
+            of("issuer", "an_offer_that_was_not_saved_is_not_made_later_either"),
+        ),
+        Change(
+            "old-request-uses-up-a-later-quota",
+            '        if digest in self._state["seen"].get(epoch, []):\n',
+            "        if False:\n",
+            of("issuer", "the_same_request_gets_the_same_offer_while_it_is_open_and_none_later"),
+        ),
+        Change(
+            "session-of-another-member",
+            '        if batch["member"] != fields["member"]:\n',
+            "        if False:\n",
+            of("issuer", "a_member_cannot_use_anothers_session"),
+        ),
+        Change(
+            "five-sessions-are-open",
+            "for batch in others) + count > OPEN_SESSIONS_PER_KEY:",
+            "for batch in others) + count > OPEN_SESSIONS_PER_KEY + 1:",
+            of("issuer", "at_most_four_sessions_are_open_under_one_key"),
+        ),
+        Change(
+            "one-token-too-many",
+            "        if count > left:\n",
+            "        if count > left + 1:\n",
+            of("issuer", "quota_counts_finished_tokens", "quota_counts_aborted_sessions"),
+        ),
+        Change(
+            "aborted-sessions-are-free",
+            "        charged[member] = charged.get(member, 0) + count\n",
+            "        charged[member] = charged.get(member, 0)\n",
+            of("issuer", "quota_counts_aborted_sessions"),
+        ),
+        Change(
+            "roster-that-changes-makes-more-tokens",
+            "        if total + count > self._parameters.members * allowed:\n",
+            "        if False:\n",
+            of("issuer", "a_roster_that_changes_does_not_make_more_tokens"),
+        ),
+        Change(
+            "tokens-of-any-epoch",
+            "        if epoch != current + 1 and not epoch == current == self._made_epoch:\n",
+            "        if False:\n",
+            of("issuer", "tokens_are_issued_for_the_next_epoch_only"),
+        ),
+        Change(
+            "request-within-12-hours-only",
+            "CLOCK_TOLERANCE_SECONDS = DAY_SECONDS",
+            "CLOCK_TOLERANCE_SECONDS = DAY_SECONDS // 2",
+            of("issuer", "a_request_is_taken_for_24_hours"),
+        ),
+        Change(
+            "request-from-another-day",
+            '        if abs(now - fields["time"]) > CLOCK_TOLERANCE_SECONDS:\n',
+            "        if False:\n",
+            of("issuer", "a_request_from_another_day_is_refused"),
+        ),
+        Change(
+            "token-card-of-anybody",
+            '    if not curve.verify(card.fields["sig"], message, card.fields["member"]):\n',
+            "    if False:\n",
+            of("issuer", "strangers_and_forged_cards_are_refused_and_change_nothing"),
+        ),
+        Change(
+            "token-card-of-a-stranger",
+            '    if not is_member(card.fields["member"]):\n',
+            "    if False:\n",
+            of("issuer", "strangers_and_forged_cards_are_refused_and_change_nothing"),
+        ),
+        Change(
+            "challenge-of-the-next-epoch",
+            '        self._check_epoch(batch["epoch"], self._epoch_at(now))\n',
+            "",
+            of("issuer", "a_challenge_that_comes_in_the_next_epoch_is_too_late"),
+        ),
+        Change(
+            "sessions-outlive-a-restored-backup",
+            '        count = self.open_sessions()\n        self._state["open"] = []\n',
+            "        count = self.open_sessions()\n",
+            of("issuer", "restored_backup_answers_nothing_after_abort"),
+        ),
+    ),
+    f"{_ISSUER}/roster.py": (
+        Change(
+            "member-card-of-anybody",
+            '        if not curve.verify(fields["sig"], message, key):\n',
+            "        if False:\n",
+            of("issuer", "a_card_that_was_changed_or_is_for_another_federation_is_refused"),
+        ),
+        Change(
+            "roster-is-one-too-long",
+            "        if len(self._entries) + invited >= most:\n",
+            "        if len(self._entries) + invited > most:\n",
+            of("issuer", "the_roster_is_no_longer_than_the_plan_says"),
+        ),
+    ),
+    f"{_ISSUER}/service.py": (
+        Change(
+            "service-does-not-look-at-the-access-key",
+            "        access_key = channel.hello_access_key(hello, nonce, self._access_keys)\n",
+            "        access_key = self._access_keys[0]\n",
+            of("issuer_service", "who_does_not_hold_the_access_key_hears_nothing_and_costs_no_curve_work"),
+        ),
+        Change(
+            "connection-has-any-number-of-frames",
+            "        for _ in range(self._limits.frames):\n",
+            "        while True:\n",
+            of("issuer_service", "a_connection_has_so_many_frames_and_no_more"),
+        ),
+        Change(
+            "requests-are-answered-side-by-side",
+            "        async with self._request:\n",
+            "        if True:\n",
+            of("issuer_service", "requests_are_answered_one_at_a_time"),
+        ),
+        Change(
+            "request-ends-with-its-connection",
+            "answer, member = await finished(lambda: self._look_up(kind, body))",
+            "answer, member = await asyncio.to_thread(lambda: self._look_up(kind, body))",
+            of("issuer_service", "a_request_outlives_its_connection_and_no_other_begins_before_its_end"),
+        ),
+        Change(
+            "resumption-at-the-issuers-service",
+            "        if channel.resumption_id(hello) is not None:\n",
+            "        if False:\n",
+            of("issuer_service", "a_relay_s_resumption_gets_nowhere"),
+        ),
+        Change(
+            "one-ephemeral-for-the-issuers-service",
+            '            secret = blind.random_scalar().to_bytes(32, "big")\n            ephemeral',
+            '            secret = (7).to_bytes(32, "big")\n            ephemeral',
+            of("issuer_service", "every_handshake_has_a_key_of_its_own"),
+        ),
+        Change(
+            "who-stays-too-long-stays",
+            "            async with asyncio.timeout(self._limits.session_seconds):\n",
+            "            if True:\n",
+            of("issuer_service", "who_says_nothing_is_closed_and_so_is_who_stays_too_long"),
+        ),
+        Change(
+            "keystore-that-is-in-use-is-the-members-fault",
+            '                busy = TryLater("the issuer is busy", "try again in a minute", KEYSTORE_RETRY_SECONDS)\n',
+            '                busy = InvalidInput("the issuer is busy", "try again in a minute")\n',
+            of("issuer_service", "while_a_command_has_the_keystore_members_are_asked_to_come_back"),
+        ),
+    ),
+    f"{_ISSUER}/standing.py": (
+        Change(
+            "whoever-has-one-connection-makes-room",
+            "self._send_away(counts.most_common(1)[0][0])",
+            "self._send_away(counts.most_common()[-1][0])",
+            of("issuer_service", "who_came_first_of_those_with_most_makes_room"),
+        ),
+        Change(
+            "member-has-any-number-of-connections",
+            "        if counts[owner] >= self._each:\n",
+            "        if False:\n",
+            of("issuer_service", "a_member_has_so_many_connections_and_its_oldest_makes_room"),
+        ),
+    ),
+    f"{_ISSUER}/store.py": (
+        Change(
+            "change-that-failed-is-saved-with-the-next",
+            "            self.data.clear()\n            self.data.update(before)\n            raise\n",
+            "            raise\n",
+            of("issuer", "change_that_cannot_be_saved_leaves_nothing_for_the_next_one_to_save"),
+        ),
+    ),
+    f"{_ISSUER}/issuer.py": (
+        Change(
+            "removed-member-finishes-its-sessions",
+            "            self._store.issuance.abort(self._store.roster.remove(name))\n",
+            "            self._store.roster.remove(name)\n",
+            of("issuer", "a_removed_member_gets_no_tokens_even_for_an_open_session"),
+        ),
+    ),
+    # -- the relay on a server
+    "host/tessera_host/relay/sqlite_device.py": (
+        Change(
+            "database-does-not-sync",
+            '"synchronous=FULL"',
+            '"synchronous=NORMAL"',
+            of("sqlite_device", "every_program_is_on_the_disk_when_it_returns"),
+        ),
+        Change(
+            "database-keeps-what-was-erased",
+            '"secure_delete=ON"',
+            '"secure_delete=OFF"',
+            of("sqlite_device", "what_was_erased_is_nowhere"),
+        ),
+        Change(
+            "log-of-changes-keeps-what-was-erased",
+            "        if not self._connection.in_transaction:\n            _write_back(self._connection)\n",
+            "        pass\n",
+            of("sqlite_device", "what_was_erased_is_nowhere"),
+        ),
+        Change(
+            "others-read-the-database",
+            "        path.touch(mode=0o600)  # page keys are in it\n",
+            "        path.touch(mode=0o644)  # page keys are in it\n",
+            of("sqlite_device", "sync_is_understood_and_every_file_is_its_owners"),
+        ),
+    ),
+    # -- the audit
+    "host/tessera_host/audit/verify.py": (
+        Change(
+            "chain-is-not-checked",
+            "            elif after.previous != before.link():\n",
+            "            elif False:\n",
+            of("audit", "a_checkpoint_left_out_is_found_by_the_chain"),
+        ),
+        Change(
+            "checkpoint-of-any-key",
+            "            if not any(_verifies(checkpoint, key) for key in self._ledger_keys):\n",
+            "            if False:\n",
+            of("audit", "a_checkpoint_with_one_bit_changed_is_found", "a_checkpoint_that_says_something_else_is_found"),
+        ),
+        Change(
+            "checkpoint-of-another-epoch",
+            "            if checkpoint.epoch != epoch:\n",
+            "            if False:\n",
+            of("audit", "a_checkpoint_shown_for_another_epoch_is_found"),
+        ),
+        Change(
+            "cover-key-is-used-twice",
+            "            if first != checkpoint.epoch:\n",
+            "            if False:\n",
+            of("audit", "a_cover_key_used_twice_is_found"),
+        ),
+        Change(
+            "relay-tells-another-story-later",
+            "            if epoch in signed and signed[epoch].blob != kept[epoch].blob:\n",
+            "            if False:\n",
+            of("audit", "a_relay_that_tells_another_story_later_is_found"),
+        ),
+        Change(
+            "relay-forgets-what-it-showed",
+            "            if shown and epoch not in shown and newer < KEPT_CHECKPOINTS:\n",
+            "            if False:\n",
+            of("audit", "a_relay_that_forgot_what_it_showed_is_found"),
+        ),
+        Change(
+            "parameters-go-back",
+            "            if before is not None and found.serial < before.serial:\n",
+            "            if False:\n",
+            of("audit", "parameters_that_went_back_or_do_not_govern_are_found"),
+        ),
+        Change(
+            "epochs-of-a-contradicted-set-are-whole",
+            "        self._check_contradictions(chain)\n",
+            "",
+            of("audit", "two_signed_sets_of_one_serial_are_a_finding_against_the_issuer"),
+        ),
+        Change(
+            "unknown-firmware-is-no-finding",
+            "            if digest not in self._evidence.firmware:\n",
+            "            if False:\n",
+            of("audit", "a_checkpoint_that_says_something_else_is_found"),
+        ),
+    ),
+    "host/tessera_host/audit/archive.py": (
+        Change(
+            "archive-that-was-changed-is-believed",
+            "if checkpoint.relay_key != relay_key or not any(_holds(checkpoint, key) for key in ledger_keys):",
+            "if checkpoint.relay_key != relay_key:",
+            of("audit", "an_archive_that_was_damaged_is_said_to_be_not_the_relay"),
+        ),
+    ),
+    # -- arithmetic
+    "host/tessera_host/privacy/noise.py": (
+        Change(
+            "one-side-of-delta",
+            "return max(more, fewer) / DRAWS",
+            "return min(more, fewer) / DRAWS",
+            of("noise", "exact_delta_is_that_of_the_integers_and_meets_what_was_asked")
+            + of("audit", "delta_of_a_set_is_that_of_its_integers"),
+        ),
+        Change(
+            "mu-is-not-the-smallest",
+            "        if formula_at_most(epsilon, middle, delta):\n            high = middle\n",
+            "        if formula_at_most(epsilon, middle - 1, delta):\n            high = middle\n",
+            of("noise", "published_mu_for_epsilon_one_tenth"),
+        ),
+        Change(
+            "delta-is-printed-better-than-true",
+            "mantissa = -(-value * 10 ** (digits - 1) // 1)",
+            "mantissa = value * 10 ** (digits - 1) // 1",
+            of("noise", "printed_delta_is_never_smaller_than_the_true_one"),
+        ),
+    ),
+    "host/tessera_host/privacy/composition.py": (
+        Change(
+            "a-delivery-too-many",
+            "    while high - low > 1:\n"
+            "        middle = (low + high) // 2\n"
+            "        if delta_of(middle, epsilon, delta, total_epsilon) <= total_delta:\n"
+            "            low = middle\n"
+            "        else:\n"
+            "            high = middle\n"
+            "    return low\n",
+            "    while high - low > 1:\n"
+            "        middle = (low + high) // 2\n"
+            "        if delta_of(middle, epsilon, delta, total_epsilon) <= total_delta:\n"
+            "            low = middle\n"
+            "        else:\n"
+            "            high = middle\n"
+            "    return low + 1\n",
+            of("accountant", "what_is_allowed_keeps_the_office_s_epsilon_and_delta"),
+        ),
+        Change(
+            "delta-of-each-delivery-is-left-out",
+            "kept = fixed.powers(fixed.one - fixed.up(delta), up=False)[deliveries]",
+            "kept = fixed.one",
+            of("composition", "delta_alone_can_be_the_limit"),
+        ),
+    ),
+    "host/tessera_host/planning/plan.py": (
+        Change(
+            "ring-is-planned-without-spare-pages",
+            "    room = chosen.ring_pages - SPARE_PAGES\n    epochs = choice",
+            "    room = chosen.ring_pages\n    epochs = choice",
+            of("plan", "capacity_rule_at_its_edge"),
+        ),
+        Change(
+            "nineteen-members-hide-each-other",
+            "MEMBERS_FLOOR = 20",
+            "MEMBERS_FLOOR = 19",
+            of("plan", "fewer_than_twenty_members_a_bucket_need_a_yes"),
+        ),
+        Change(
+            "plan-file-is-believed",
+            '    if recorded != plan.as_json()["table"]["thresholds"]:\n',
+            "    if False:\n",
+            of("plan", "a_spoiled_plan_file_is_refused"),
+        ),
+    ),
+}
