@@ -200,7 +200,7 @@ def _announced(purpose: str, home: Path) -> dict[str, Any]:
         with _beside(purpose, home, "address").open("rb") as file:
             found = json.loads(file.read(ADDRESS_BYTES))
         return {"socket": str(found["socket"]), "process": int(found["process"])}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise Unreachable("no such service is running on this computer", "start it first") from None
 
 
@@ -262,7 +262,7 @@ async def connect(path: Path, loopback: bool = LOOPBACK) -> Connection:
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             return await (_connect_loopback if loopback else _connect_unix)(path)
-    except (OSError, TimeoutError, asyncio.IncompleteReadError):
+    except (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):  # the second for what no path can be
         raise Unreachable("no such service is running on this computer", "start it first") from None
 
 
