@@ -35,7 +35,7 @@ INPUT_SECONDS = 20  # an input that takes longer is a finding
 MEMORY_MB = 2048
 # Loops over words, digests and the library of ciphers: tests hold them to vectors, and counting their branches takes
 # longer than all the rest of a relay's start.
-UNCOUNTED = ["tessera.native", "tessera.hashes", "tessera.runtime_cpython"]
+UNCOUNTED = [f"tessera.{name}" for name in ("native", "hashes", "runtime_cpython", "page", "cover", "drbg")]
 UNCAUGHT = "=== Uncaught Python exception"  # what atheris says before a traceback
 
 
@@ -186,7 +186,9 @@ def run_under_atheris(name: str, limit: Limit, folder: Path) -> None:
 
     os.fsync = lambda descriptor: None  # what targets write is gone with them
     with atheris.instrument_imports(include=["tessera", "tessera_host"], exclude=UNCOUNTED):
+        from tests.fuzz import once
         from tests.fuzz.targets import TARGETS
+    once.use()
     target = TARGETS[name]()
     corpus = folder / name
     corpus.mkdir(parents=True, exist_ok=True)
@@ -195,6 +197,7 @@ def run_under_atheris(name: str, limit: Limit, folder: Path) -> None:
     options = [
         *limit.options(),
         f"-max_len={max(target.longest, *map(len, target.seeds()))}",
+        "-len_control=0",  # inputs as long as the seeds from the start: there are thousands of executions, not millions
         f"-timeout={INPUT_SECONDS}",
         f"-rss_limit_mb={MEMORY_MB}",
         f"-artifact_prefix={folder / FINDINGS / name}-",

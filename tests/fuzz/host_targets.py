@@ -63,6 +63,7 @@ class Answers(Target):
 
     name = "answers"
     runs = 2000
+    multiple = 9
     longest = 1 + wire.CELL_BYTES
 
     def seeds(self) -> list[bytes]:
@@ -151,6 +152,7 @@ class Client(Target):
 
     name = "client"
     runs = 800
+    multiple = 3
     _START = 40
 
     def __init__(self) -> None:
@@ -330,6 +332,7 @@ class Cards(Target):
 
     name = "cards"
     runs = 1500
+    multiple = 2
     longest = 2048
     TEXT, PAYLOAD, FIELDS = 0, 1, 2
     KINDS = tuple(cards.FIELDS)
@@ -776,6 +779,7 @@ class JsonFiles(Target):
 
     name = "json-files"
     runs = 600
+    multiple = 2
     longest = 6000
 
     def __init__(self) -> None:
@@ -826,6 +830,7 @@ class IssuerFrames(Target):
 
     name = "issuer-frames"
     runs = 1500
+    multiple = 8
     longest = 1 + 4 * issuer_frames.FRAME_BYTES
 
     def seeds(self) -> list[bytes]:

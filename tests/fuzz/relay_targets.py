@@ -32,6 +32,7 @@ class Hello(Target):
 
     name = "hello"
     runs = 1500
+    multiple = 4
     longest = 1 + channel.HELLO_BYTES
 
     # First byte of an input: the bytes behind it as they are, or with the check of the access key put in.

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from tessera import channel, curve_plain, hashes, keyring, ledger, params, recordlog, wire
+from tessera import channel, curve, curve_plain, hashes, keyring, ledger, params, recordlog, wire
 from tessera.admission import Admission
 from tessera.errors import TooOld
+from tessera.page import PageBuffer, PageCipher
 from tessera.push import Pushes
 from tessera.relay import Relay
 from tessera.staging import Staging
@@ -25,7 +26,7 @@ from tessera_host.keys import keystore, unlocking
 from tessera_host.member import backup, composing, contacts, inbox, pacing, relay_sessions, sending
 from tessera_host.protocol import card_finding, cards, federation, issuer_frames, records, relay_connection
 from tessera_host.relay import gateway
-from tests.fuzz import fuzz
+from tests.fuzz import fuzz, once
 from tests.fuzz.boot_targets import (
     KeyringFlash,
     KeyringPages,
@@ -447,6 +448,52 @@ def test_a_target_runs_under_atheris_and_its_figures_are_understood(tmp_path: Pa
     assert outcome.good, outcome.output
     assert outcome.executions > 100 and outcome.edges > 10 and outcome.features > 10
     assert outcome.corpus >= len(Answers().seeds())
+
+
+def test_a_target_runs_as_often_as_it_is_told_and_runs_add_up(tmp_path: Path) -> None:
+    for run in (1, 2):
+        outcome = fuzz.fuzz("answers", fuzz.Limit(executions=700), tmp_path)
+        fuzz.add_up(outcome, tmp_path)
+        assert outcome.good, outcome.output
+        assert 700 <= outcome.executions < 900  # an input more for each of the corpus
+        assert outcome.in_all >= run * 700
+        assert f"({outcome.in_all:,} in all runs)" in outcome.row().measured
+        assert f"{outcome.corpus:,} inputs of {outcome.corpus_bytes:,} bytes kept" in outcome.row().measured
+
+
+def test_a_target_that_was_executed_less_often_than_it_should_is_not_good() -> None:
+    outcome = fuzz.Outcome("hello", 1.0, 0, 19_999, 10, 10, 10, [], "", wanted=20_000)
+    assert not outcome.good
+    assert outcome.row().bound == "0 findings, ≥ 20,000 executions"
+
+
+def test_twenty_thousand_executions_of_every_target_are_a_million_in_all() -> None:
+    limits = fuzz.by_number([*TARGETS], 20_000)
+    assert min(limit.executions for limit in limits.values()) == 20_000
+    assert sum(limit.executions for limit in limits.values()) >= 1_000_000
+
+
+def test_what_is_computed_once_is_what_a_relay_computes() -> None:
+    """Every page of the small office's ring, whole, damaged and under each key; signatures that hold and do not."""
+    ring, keyring_ = lived().ring, SmallOffice(lived()).relay._keyring
+    for page_key, _ in keyring_.epochs.values():
+        remembering, buffers = once._PageCipher(page_key), [PageBuffer() for _ in range(2)]
+        for page in [*range(20), *range(20)]:
+            for at, bit in ((0, 0), (0, 1), (200, 1)):
+                for buffer in buffers:
+                    buffer.page[:] = ring[256 * page : 256 * page + 256]
+                    buffer.page[at] ^= bit
+                opened = PageCipher(page_key).open(page, buffers[0])
+                assert remembering.open(page, buffers[1]) == opened
+                if opened:
+                    assert buffers[0].indexed_header == buffers[1].indexed_header
+                    assert buffers[0].record == buffers[1].record
+    secret, message = bytes(31) + b"\7", bytes(32)
+    key, signature = curve.public(secret)[1:], curve.sign(secret, message, bytes(32))
+    for _ in range(2):
+        assert once._verify_once(signature, message, key)
+        assert not once._verify_once(signature, message[1:] + b"\1", key)
+        assert once._verify_once(bytearray(signature), message, curve.PreparedKey(key))
 
 
 def test_a_target_that_does_not_run_is_not_good(tmp_path: Path) -> None:
