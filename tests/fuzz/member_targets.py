@@ -25,6 +25,7 @@ from tessera_host.errors import (
     TesseraError,
     UsageError,
 )
+from tessera_host.issuer.relay_list import RelayList
 from tessera_host.keys import keystore
 from tessera_host.member import address_book, backup, composing, meeting, pacing, schema
 from tessera_host.member.accountant import Accountant
@@ -350,6 +351,7 @@ class InfoAndAck(Target):
             must(isinstance(result, IntegrityError), "an ACK of another time was taken for one")
         must(after.federation == before.federation, "parameters that nobody signed were adopted")
         must(after.newest_round <= relay.own_round() + 1, "a round to come was confirmed")
+        must(after.inbox.next_round <= relay.own_round() + 1, "a round to come counts as read")
         left = {token.left for token in after.tokens.tokens} - {None}
         must(all(number <= POSTS for number in left), "a token has more posts than there are on it")
         epoch = relay.own_round() // EPOCH_ROUNDS
@@ -424,6 +426,11 @@ class Names(Target):
         payload = cards.canonical({"v": 1, **fields})
         read = allowed(InvalidInput, lambda: cards.decode_payload("member", payload))
         must(isinstance(read, dict) == good, "a card's name is judged otherwise than the rule")
+        for kind, checks in cards.FIELDS.items():
+            for field in {"name", "office", "home"} & checks.keys():
+                must(checks[field](name) == good, f"the {field} of a card of kind {kind} is judged otherwise")
+        relay = {"name": name, "key": bytes(33), "host": "relay.example", "port": 8100}
+        must(cards.FIELDS["federation"]["relays"]([relay]) == good, "a relay's name is judged otherwise")
 
     def _in_commands(self, name: str) -> None:
         good, clock = is_name(name), clock_at_epoch()
@@ -435,6 +442,8 @@ class Names(Target):
             if renamed is not None:
                 must(schema.write(state.data) == before, "a refused name changed something")
             invited = allowed(UsageError, lambda: meeting.begin(state, name))
+            added = allowed(UsageError, lambda: RelayList([]).check(name, "relay.example", 8100))
+            must((added is None) == good, "a relay's name is judged otherwise than the rule")
             free = name not in state.contacts.book
             must(isinstance(invited, meeting.Step) == (good and free), "a command's name is judged otherwise")
         if good:
