@@ -1,7 +1,6 @@
 """New code that members bring to a relay over the network: releases, pieces of them, from several sessions at once."""
 
 from office import FEDERATION, Connection, Token, epoch_secret
-from ramdevice import RamDevice
 from releasing import BOARD, CONTENT, VERSION, Places, Restarted, release
 from tessera import wire
 from tessera.errors import BadRequest, Busy, Refusal
@@ -9,7 +8,7 @@ from tessera.hashes import sha256
 from tessera.nor import PAGE_BYTES, SECTOR_BYTES
 from tessera.release import IMAGE
 from tessera.staging import ACTIVATED, SEND, STAGED, WAIT, Staging
-from tests.fuzz.smalloffice import RamDirectory, SmallOffice, lived
+from tests.fuzz.smalloffice import RamDirectory, SmallOffice, WatchedDevice, lived
 from tests.fuzz.target import Intake, Target, must
 
 SECTORS = 2
@@ -68,7 +67,7 @@ class Pieces(Target):
 
     def run(self, data: bytes) -> None:
         self._intake = Intake(data)
-        self._files, self._devices = RamDirectory(), [RamDevice(SECTORS), RamDevice(SECTORS)]
+        self._files, self._devices = RamDirectory(), [WatchedDevice(SECTORS), WatchedDevice(SECTORS)]
         self._start()
         steps = (self._begin, self._next_piece, self._any_piece, self._activate)
         steps += (self._leave, self._seal, self._wait, self._start)
@@ -229,8 +228,9 @@ class Pieces(Target):
             return ACTIVATED if self._due else STAGED, len(self._taken)
         return WAIT if self._dirty else SEND, len(self._taken)
 
-    def _flash(self) -> list[bytes]:
-        return [device.get(0, SECTORS * SECTOR_BYTES) for device in self._devices]
+    def _flash(self) -> list[int]:
+        """Programs and erases so far."""
+        return [device.changes for device in self._devices]
 
     def _judge(self) -> None:
         idle, whole = self._places.idle, len(self._taken) // PAGE_BYTES * PAGE_BYTES
