@@ -561,8 +561,9 @@ class CardsInMail(Target):
         genuine = self._texts[choice % len(self._texts)]
         form = self.FORMS[choice // len(self._texts) % len(self.FORMS)]
         text, harmless = self._in_mail(genuine, form, intake)
-        encoded = text.encode(self._ENCODINGS[len(data) % len(self._ENCODINGS)])
-        must(files.decoded(encoded) == text.removeprefix("\ufeff"), "a file is read as another text than it has")
+        encoding = self._ENCODINGS[len(data) % len(self._ENCODINGS)]
+        unmarked = text.removeprefix("\ufeff") if self._ENCODINGS[0] == encoding else text
+        must(files.decoded(text.encode(encoding)) == unmarked, "a file is read as another text than it has")
         found = allowed(InvalidInput, lambda: card_finding.find(text))
         whole = [card for card in found if self._is_sound(card)] if isinstance(found, list) else []
         must(all(card == genuine for card in whole), "a card was found that nobody wrote")

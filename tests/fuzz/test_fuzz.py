@@ -100,6 +100,14 @@ FINDINGS = {
     "an agent's process of infinite number is none": ("agent-socket", b'\4{"socket": "x", "process": 1e999}'.hex()),
     "an agent's socket with a zero byte is none": ("agent-socket", b'\4{"socket": "x\\u0000y", "process": 7}'.hex()),
     "an agent's address nested without end is none": ("agent-socket", (b"\4" + b"[" * 3000).hex()),
+    "a plan of less than a message a day has figures": (
+        "json-files",
+        (
+            b'\1{"version": 1, "choice": {"epsilon": "2", "delta": "0.001", "members": 24, "round_seconds": 10000, '
+            b'"epoch_rounds": 288, "retention_epochs": 3, "buckets": 1, "tokens_per_epoch": 2, "posts_per_token": 16, '
+            b'"board": "RPI_PICO_W", "allow_small": false}, "table": {"thresholds": []}}'
+        ).hex(),
+    ),
     "relay.json nested without end is refused": ("json-files", (b"\0" + b"[" * 6000).hex()),
     "relay.json with half a sector is refused": (
         "json-files",
