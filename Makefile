@@ -55,7 +55,7 @@ test: image setup-emulator ## every check and every test on three runtimes
 lint: setup ## ruff: rules and formatting; codespell
 	@"$(PYTHON)" -m tests.run lint format spelling
 
-types: setup ## mypy, strict, on the host package
+types: setup ## mypy, strict: host package, emulator; stubs of the core
 	@"$(PYTHON)" -m tests.run types
 
 test-cpython: setup ## core tests on CPython
@@ -70,7 +70,7 @@ test-host: setup ## host tests
 test-board: image setup-emulator ## core tests on the image in the emulated Pico, those that take minutes too
 	@"$(PYTHON)" -m tests.run_on_board "$(IMAGE)" $(FILES)
 
-test-system: image setup-emulator ## whole relays: power cuts, attacks, the commands, the emulated Pico
+test-system: image setup-emulator ## whole relays, killed and attached; the commands as they are typed; the emulated Pico
 	@"$(PYTHON)" -m tests.run system
 
 test-emulated: image setup-emulator ## the image itself, and the emulator

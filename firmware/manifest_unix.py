@@ -1,5 +1,5 @@
 # What is frozen into the unix binary that `make run` serves with: the core, its entry script and their digest, so that
-# a 192 KB heap holds data only. build/setup.sh builds from a copy of this folder and puts tessera_build.py beside it.
+# a 192 KB heap holds data only. tools/build/setup.sh builds from a copy of this folder that has tessera_build.py, too.
 
 from os import listdir
 from platform import machine

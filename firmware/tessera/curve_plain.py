@@ -22,7 +22,6 @@ _B1 = -0xE4437ED6010E88286F547FA90ABFE4C3
 _A2 = 0x114CA50F7A8E2F3F657C1108D9D44CFD8
 _B2 = _A1
 
-_WIDTH = const(5)  # wNAF digits are odd, below 16 in size: 8 points a table
 _HALF_BITS = const(130)
 _OFFSET = int.from_bytes(b"\x11" * 32, "big")  # 1 in each of 64 digits of 4 bits
 
@@ -248,7 +247,7 @@ def _split(k):
 
 
 def _wnaf(k):
-    """Digits of k, lowest first: zero or odd and below 2^(width - 1) in size; k may be negative."""
+    """Digits of k, lowest first: zero or odd and below 16 in size, 8 points a table; k may be negative."""
     sign = -1 if k < 0 else 1
     k = abs(k)
     digits = []

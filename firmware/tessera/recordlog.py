@@ -19,8 +19,8 @@ _PROGRAM_TRIES = const(4)
 class RecordLog:
     """Records by (bucket, round) over a block device.
 
-    RAM: 2 bytes a page and 8 a sector (8.5 KB for the 848 KiB ring of a Pico W). The design's 1 byte a page would
-    have to do without the bucket, and then a fetch would read pages it does not serve.
+    RAM: 2 bytes a page and 8 a sector (8.5 KB for the 848 KiB ring of a Pico W). One byte a page would have
+    to do without the bucket, and then a fetch would read pages it does not serve.
     """
 
     def __init__(self, device):

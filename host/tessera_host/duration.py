@@ -8,9 +8,10 @@ import re
 from .errors import UsageError
 from .text import count
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
-MAX_SECONDS = 366 * 86400
+DAY_SECONDS = 86400
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": DAY_SECONDS}
+_UNITS = (("day", DAY_SECONDS), ("hour", 3600), ("minute", 60), ("second", 1))
+MAX_SECONDS = 366 * DAY_SECONDS
 
 
 def seconds(text: str) -> int:

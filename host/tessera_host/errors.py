@@ -1,7 +1,8 @@
 """The host's one family of exceptions and the exit codes they stand for.
 
-Raised everywhere in tessera_host; printed in one place, `main()` of cli.py, as one line `error: message ; hint`.
-The core has its own family (tessera.errors); where a core error reaches a user, the caller wraps it in one of these.
+Raised everywhere in tessera_host; printed in one place, `main()` of cli/__init__.py, as one line
+`error: message ; hint`. The core has its own family (tessera.errors); where a core error reaches a user, the caller
+wraps it in one of these.
 """
 
 

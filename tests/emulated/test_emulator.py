@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from tools.emulator import timeserver
 from tools.emulator.board import Board
 from tools.emulator.execution import DONE, EXCEPTION, POWER_CUT, Execution, execute
 from tools.emulator.ppp import fcs16
-from tools.emulator.program import Cut, EmulatorError, command
+from tools.emulator.program import Cut, EmulatorError, command, node
 from tools.emulator.testvolume import VECTORS, vector_files
 
 SECTOR, PAGE = 4096, 256
@@ -132,7 +133,8 @@ def test_two_runs_are_equal_in_cycles_and_flash(bench: Bench) -> None:
 
 
 def test_quick_core_takes_the_steps_of_rp2040js(bench: Bench) -> None:
-    """Same cycles, instructions, stack and flash, for arithmetic of all kinds, dictionaries, files, the collector."""
+    """Same cycles, instructions, stack and flash, for arithmetic of all kinds, dictionaries, files, the collector; with
+    translated blocks, too."""
     program = bench.folder / "program.py"
     program.write_text(VARIED)
     runs = []
@@ -146,6 +148,16 @@ def test_quick_core_takes_the_steps_of_rp2040js(bench: Bench) -> None:
         runs.append((process.returncode, process.stdout, process.stderr, bench.flash.read_bytes()))
     assert runs[0] == runs[1]
     assert runs[0][:2] == (DONE, b"done\r\n")
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_translated_blocks_take_the_steps_of_rp2040js(seed: int) -> None:
+    """Random instructions, in flash and in RAM, begun anywhere and given up anywhere."""
+    check = node("blocks_check.mjs", "150", str(seed))
+    run = subprocess.run(check, capture_output=True, text=True, timeout=REAL_SECONDS)
+    assert run.returncode == 0, run.stdout
+    taken, left = map(int, re.findall(r"\d+", run.stdout))
+    assert taken > 10_000 and left > 1_000
 
 
 def test_program_finds_what_an_earlier_one_wrote(bench: Bench) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tessera import keyring
 from tessera.keyring import KeyRing
 from tessera.nor import SECTOR_BYTES
 from tessera.params import Parameters, encode
@@ -299,3 +300,8 @@ def test_a_budget_in_which_nobody_could_send_is_refused():
     for budget in (("0.09", "1e-5"), ("2", "9e-7")):
         with pytest.raises(UsageError, match="nobody could send anything"):
             plan.messages_within(made, *budget)
+
+
+def test_the_key_ring_s_pages_are_the_core_s():
+    assert plan._EPOCHS_A_PAGE == keyring._EPOCHS_A_PAGE
+    assert plan._LEASES_A_PAGE == keyring._LEASES_A_PAGE

@@ -118,6 +118,14 @@ def test_unlocked_keystore_opens_without_its_passphrase(session: Path, tmp_path:
     assert unlocking.key_for(path) is None
 
 
+async def test_an_unlocked_keystore_opens_inside_an_event_loop(session: Path, tmp_path: Path) -> None:
+    """As `send`, `inbox` and `chat` open it."""
+    path = made(tmp_path)
+    unlocking.keep(path, derived(path), 60)
+    assert isinstance(passphrase.secret_for(path, None), DerivedKey)
+    assert unlocking.forget() is True
+
+
 def test_process_ends_when_it_is_locked_or_the_user_logs_out(session: Path, tmp_path: Path) -> None:
     path = made(tmp_path)
     for end in (lambda: unlocking.forget(), lambda: unlocking.address().unlink()):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tessera_host.cli.demo import free_port
+from tests.patience import PATIENCE_SECONDS
 from tests.support.command_line import CommandLine, Said, one_object
 from tests.support.office_on_disk import PASSPHRASE
 from tools.emulator.bridge import LOCAL
@@ -28,7 +29,7 @@ PLAN = {
     "posts-per-token": 64,
     "board": "RPI_PICO",
 }
-PATIENCE_SECONDS = 240  # of the board
+BOARD_SECONDS = 240
 NOT_FOUND, SILENT, REJECTED, FAILED, OTHER, WRONG = 10, 14, 15, 16, 19, 12
 
 
@@ -98,14 +99,14 @@ class Desk:
         self.command.json("contact", "add", cards[2], "--home", theirs)
 
     def until_reached_by(self, home: Path) -> None:
-        end = self.clock.seconds() + PATIENCE_SECONDS
+        end = self.clock.seconds() + BOARD_SECONDS
         status = self.command.words("status", "--home", home)
         while subprocess.run(status, env=self.command.environment).returncode:
             assert self.clock.seconds() < end, "the relay is not reached"
             self.clock.sleep(1)
 
     def first_message(self, home: Path) -> str:
-        end = self.clock.seconds() + PATIENCE_SECONDS
+        end = self.clock.seconds() + BOARD_SECONDS
         while self.clock.seconds() < end:
             if messages := self.command.json("fetch", "--home", home)["messages"]:
                 return str(messages[0]["text"])
@@ -136,7 +137,7 @@ def test_one_command_takes_a_blank_board_to_a_members_first_message(desk: Desk) 
 
     alice, bob = desk.join("alice"), desk.join("bob")
     desk.meet(alice, bob)
-    desk.pico.board.wait_for_link(PATIENCE_SECONDS)
+    desk.pico.board.wait_for_link(BOARD_SECONDS)
     desk.until_reached_by(alice)
     desk.command.json("send", "bob", "Thursday at ten?", "--home", alice)
     assert desk.first_message(bob) == "Thursday at ten?"

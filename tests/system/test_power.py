@@ -26,7 +26,6 @@ from tests.support.office_on_disk import OfficeOnDisk, admitted, read_all
 from tests.support.witness import Testimony, witnessing
 
 CUTS = 50
-TOO_OLD = 7
 SEED = "TESSERA_TEST_SEED"
 EPOCH_ROUNDS = 80
 # The epoch changes in the middle of the test, whose cuts take about 13 s: on a busy computer so much later as it takes
@@ -98,7 +97,7 @@ class Traffic:
         except (Unreachable, NotPermitted, ClockOff):
             pass
         except ErrorFrame as refusal:
-            if refusal.code not in (relay_connection.NOT_ADMITTED, relay_connection.BUSY, TOO_OLD):
+            if refusal.code not in (relay_connection.NOT_ADMITTED, relay_connection.BUSY, relay_connection.TOO_OLD):
                 raise
 
     async def _write(self, sender: MemberState, contact: str) -> None:

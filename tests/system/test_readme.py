@@ -14,11 +14,11 @@ import pexpect
 import pytest
 
 from tessera_host.cli.demo import free_port
+from tests.patience import PATIENCE_SECONDS
 from tools.emulator.clock import Clock
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-RELAY_PORT, SERVICE_PORT, FOLDER = "8100", "8101", "build/office"
-PATIENCE_SECONDS = 1200  # of this computer, which may be busy
+RELAY_PORT, SERVICE_PORT, OFFICE = "8100", "8101", "tessera-office"  # a folder of IT's home
 PROMPT = "\N{RIGHTWARDS ARROW} "
 
 # What a person answers to what a command asks.
@@ -62,7 +62,8 @@ def in_board_time(clock: Clock) -> dict[str, str]:
 
 def assert_conversation(folder: Path, *scripts: str, **added: str) -> None:
     ports = {port: str(free_port()) for port in (RELAY_PORT, SERVICE_PORT)}
-    of_it, *of_members = [placed(script, folder / "office", ports) for script in scripts]
+    of_it, *of_members = [placed(script, ports) for script in scripts]
+    added |= {"HOME": str(folder)}
     assert all(commands(script) == 3 for script in of_members), "a member has three commands"
     with it_at_work(folder, of_it, added), ThreadPoolExecutor() as people:
         talks = [people.submit(typed, script, added) for script in of_members]
@@ -76,9 +77,8 @@ def commands(script: str) -> int:
     return sum(line.startswith("tessera ") for line in script.splitlines())
 
 
-def placed(script: str, office: Path, ports: dict[str, str]) -> str:
-    """The script with a folder and ports of this test's own."""
-    script = script.replace(f'"$PWD/{FOLDER}', f'"{office}').replace(FOLDER, str(office))
+def placed(script: str, ports: dict[str, str]) -> str:
+    """The script with ports of this test's own."""
     for printed, own in ports.items():
         script = re.sub(rf"\b{printed}\b", own, script)
     return script
@@ -99,7 +99,7 @@ def it_at_work(folder: Path, script: str, added: dict[str, str]) -> Iterator[Non
             start_new_session=True,
         )
     try:
-        wait_until_ready(shell, folder / "office" / "ready", log)
+        wait_until_ready(shell, folder / OFFICE / "ready", log)
         yield
     finally:
         os.killpg(shell.pid, signal.SIGKILL)
@@ -159,9 +159,9 @@ def answered(shell: "pexpect.spawn[str]") -> str:
 
 
 def environment() -> dict[str, str]:
-    """This one, without what tests set for themselves; where the set-up's cache is, if the caller moved it."""
+    """This one, without what tests set for themselves; where the set-up's cache is, as the home is another."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TESSERA_")}
-    return kept | {name: os.environ[name] for name in ("TESSERA_CACHE",) if name in os.environ}
+    return kept | {"TESSERA_CACHE": str(Path(sys.prefix).parent.parent)}
 
 
 @pytest.fixture(autouse=True)

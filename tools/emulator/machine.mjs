@@ -4,6 +4,7 @@
 // Cycles are those of an ideal Cortex-M0+: no flash wait states, no XIP cache, one core. Waiting (WFE, WFI) counts.
 
 import { ConsoleLogger, GPIOPinState, LogLevel, Simulator } from 'rp2040js';
+import { Blocks } from './blocks.mjs';
 import { installBootrom } from './bootrom.mjs';
 import { Console } from './console.mjs';
 import { PROBE_PAGE, Probe, RingOscillator } from './probe.mjs';
@@ -17,6 +18,8 @@ const LED = 25;
 const ROSC_PAGE = 0x40060;
 const WATCHDOG_PAGE = 0x40058;
 const STACK_POINTER = 13;
+const PROGRAM_COUNTER = 15;
+const LONGEST_RUN = 1e6; // cycles of blocks
 const STACK_TOP = 0x20041f00;
 const BOOT2 = 0x10000000; // the image's own second stage runs first
 const NO_ALARM_STEP = 1e6;
@@ -46,6 +49,7 @@ export class Machine {
     this.instructions = 0;
     this.charge = installBootrom(this.mcu, this.romActions());
     this.mcu.flash.set(flash.cells);
+    this.blocks = plain ? null : new Blocks(this.mcu, flash.cells.length);
     this.step = plain ? () => this.core.executeInstruction() : quickCore(this.mcu);
     this.connect(random, outputs);
     this.watchdog = this.mcu.peripherals[WATCHDOG_PAGE];
@@ -86,7 +90,10 @@ export class Machine {
 
   // rp2040js reads instructions from cells of its own: each operation is copied there.
   romActions() {
-    const show = (offset, length) => this.mcu.flash.set(this.flash.cells.subarray(offset, offset + length), offset);
+    const show = (offset, length) => {
+      this.mcu.flash.set(this.flash.cells.subarray(offset, offset + length), offset);
+      this.blocks?.changed(offset, length);
+    };
     return {
       erase: (offset, length) => {
         this.flash.erase(offset, length);
@@ -99,6 +106,15 @@ export class Machine {
       usbBoot: () => { throw new Bootsel(); },
       unknownBreakpoint: (number, pc) => { throw new Halt(`breakpoint ${number} at 0x${pc.toString(16)}`); },
     };
+  }
+
+  get lowestStack() {
+    return this.blocks ? this.blocks.lowestStack : this.lowest;
+  }
+
+  set lowestStack(address) {
+    if (this.blocks) this.blocks.lowestStack = address;
+    else this.lowest = address;
   }
 
   get cycles() {
@@ -114,18 +130,35 @@ export class Machine {
    * that is none the run ends early. Returns whether the guest has to wait for the host's clock.
    */
   run(steps, allowance) {
-    const { core, charge, clock, step } = this;
+    const { core, charge, clock, step, blocks } = this;
     const { registers } = core;
     this.console.pump();
-    for (let i = 0, idle = 0; i < steps; i++) {
+    let arrived = blocks !== null; // by a jump, or behind what is for no block: where one may begin
+    for (let i = 0, idle = 0; i < steps;) {
       if (core.waiting) {
         if (!this.skip(allowance())) return true;
         if (++idle > IDLE_STEPS) break;
+        i++;
         continue;
       }
+      if (arrived && !core.interruptsUpdated) {
+        const { nextAlarm } = clock;
+        const free = nextAlarm === null ? LONGEST_RUN : (nextAlarm.nanos - clock.nanosCounter - 1) / NANOS_PER_CYCLE;
+        const done = blocks.run(steps - i, free);
+        if (done) {
+          i += done;
+          this.instructions += done;
+          clock.nanosCounter += blocks.cycles * NANOS_PER_CYCLE;
+          if (i >= steps) break;
+        }
+      }
+      const before = registers[PROGRAM_COUNTER];
       const cycles = step() + charge.cycles;
       charge.cycles = 0;
+      i++;
       this.instructions++;
+      const further = registers[PROGRAM_COUNTER] - before;
+      arrived = blocks !== null && ((further !== 2 && further !== 4) || blocks.left);
       if (registers[STACK_POINTER] < this.lowestStack) this.lowestStack = registers[STACK_POINTER];
       const nanos = cycles * NANOS_PER_CYCLE;
       // clock.tick() would do as well; most instructions end before the next alarm, and this is as often as it gets.

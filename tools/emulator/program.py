@@ -28,15 +28,20 @@ class Cut:
 
 
 def command(image: Path, *options: str | Path, program: str = "emulator.mjs") -> list[str]:
-    """The emulator with an image, or another program beside it. Its module folder lies in the set-up's cache, beside a
-    link to the tree's files."""
+    """The emulator with an image, or another program beside it that takes one."""
+    if not image.is_file():
+        raise EmulatorError(f"no image at {image}. Run `make image`.")
+    return node(program, image, *options)
+
+
+def node(program: str, *arguments: str | Path) -> list[str]:
+    """One of the JavaScript programs of this folder. Its module folder lies in the set-up's cache, beside a link to the
+    tree's files."""
     script = os.environ.get(VARIABLE, "")
     if not Path(script).is_file():
         raise EmulatorError(f"{VARIABLE} must name emulator.mjs (it is {script!r}). Run `make setup-emulator`.")
-    node = shutil.which("node")
-    if node is None:
+    found = shutil.which("node")
+    if found is None:
         raise EmulatorError("Node.js is missing. Run `make setup-emulator`.")
-    if not image.is_file():
-        raise EmulatorError(f"no image at {image}. Run `make image`.")
     links = ("--preserve-symlinks", "--preserve-symlinks-main")
-    return [node, *links, str(Path(script).with_name(program)), str(image), *map(str, options)]
+    return [found, *links, str(Path(script).with_name(program)), *map(str, arguments)]

@@ -26,6 +26,8 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from tessera.wire import PORT
+
 from ..errors import InvalidInput, NotPermitted, TesseraError
 from ..issuer import organisation
 from ..issuer.issuer import Issuer
@@ -38,7 +40,6 @@ from ..member.state import MemberState
 from ..planning import plan
 from ..relay.process import RelayProcess
 
-PORT = 8100
 EPSILON, DELTA = Fraction("0.1"), Fraction("1e-6")
 SHOWN_CHARACTERS = 70
 SHOWN_LINES = 12

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from tessera.wire import PORT
+
 from ..errors import (
     BatchIncomplete,
     BoardNotFound,
@@ -35,7 +37,7 @@ from ..provisioning.desk import Desk, open_desk, write_log
 from ..provisioning.finder import Finder
 from ..provisioning.relay_setup import InService, RelaySetup
 from ..provisioning.report import Bars, Lines, Report, Silent
-from ..provisioning.settings import PORT, Row, Settings, Wifi, fixed_address, read_batch, time_server
+from ..provisioning.settings import Row, Settings, Wifi, fixed_address, read_batch, time_server
 from ..provisioning.setup_steps import Request
 from ..provisioning.update import update_relay
 from ..text import printable

@@ -1,7 +1,7 @@
 """The commands of whoever runs a federation: `tessera plan`, `tessera issuer …`, `tessera relay …`.
 
 Owns their options and what they print. Leaves to others: everything they do (plan.py, issuer.py), members' commands and
-the printing of errors with their exit codes (cli.py).
+the printing of errors with their exit codes (cli/__init__.py).
 """
 
 import asyncio
@@ -14,6 +14,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from tessera.wire import PORT
 
 from .. import duration, files
 from ..clock import local_time, unix_now
@@ -249,7 +251,7 @@ def relay_new(
     relay_directory: Annotated[Path, typer.Argument(metavar="RELAYDIR", help="New directory for the relay.")],
     issuer_directory: IssuerDirectory,
     host: Annotated[str, typer.Option(help="Host name or address that members reach the relay at.")],
-    port: Annotated[int, typer.Option(help="TCP port.")] = 8100,
+    port: Annotated[int, typer.Option(help="TCP port.")] = PORT,
     time_server: Annotated[
         str | None, typer.Option(help="Network clock (SNTP) for a board: host name or address.")
     ] = None,

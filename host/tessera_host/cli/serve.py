@@ -16,6 +16,7 @@ from tessera import announcement
 from tessera.clock import follow
 from tessera.errors import Error
 from tessera.server import Server, Timing
+from tessera.wire import PORT
 
 from ..errors import TesseraError, Unreachable
 from ..issuer import organisation
@@ -33,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     storage: Annotated[Path, typer.Option(help="A relay directory, or a new one: an organisation is then made in it.")],
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8100,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = PORT,
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
     cover_traffic_epsilon: Annotated[str | None, typer.Option(help="ε of the cover traffic, 0.1 in a new one.")] = None,
     cover_traffic_delta: Annotated[str | None, typer.Option(help="δ of the cover traffic, 1e-6 in a new one.")] = None,

@@ -12,12 +12,12 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
+from ..duration import DAY_SECONDS
 from ..errors import InvalidInput, NotPermitted, UsageError
 from ..protocol.invitation import SECRET_BYTES, id_of, proof
 
-KEPT_SECONDS = 30 * 86400
+KEPT_SECONDS = 30 * DAY_SECONDS
 DAYS_MAX = 90
-DAY_SECONDS = 86400
 
 Admit = Callable[[str, bytes], None]
 

@@ -32,13 +32,14 @@ from typing import Any
 
 from tessera import curve, hashes
 
+from ..duration import DAY_SECONDS
 from ..errors import InvalidInput, NotOnRoster, NotPermitted, QuotaUsed, TryLater
 from ..protocol import blind, cards
 from ..protocol.limits import OPEN_SESSIONS_PER_KEY
 
 PATIENCE_SECONDS_MAX = 3600
 ONLINE_PATIENCE_SECONDS = 60
-CLOCK_TOLERANCE_SECONDS = 86400
+CLOCK_TOLERANCE_SECONDS = DAY_SECONDS
 
 EpochSecret = Callable[[int], bytes]
 

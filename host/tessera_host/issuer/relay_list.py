@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from tessera import curve
+from tessera.wire import PORT
 
 from ..errors import InvalidInput, UsageError
 from ..protocol.limits import check_name
@@ -39,7 +40,7 @@ class RelayList:
         if any(relay["name"] == name for relay in self._entries):
             raise UsageError(f"there is a relay '{name}' already", "choose another name")
         check_host(host, "--host relay.example.org")
-        check_port(port, "a relay's usual port is 8100")
+        check_port(port, f"a relay's usual port is {PORT}")
         if time_server is not None:
             check_host(time_server, "--time-server pool.ntp.org")
 

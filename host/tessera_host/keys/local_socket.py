@@ -24,6 +24,7 @@ import struct
 import sys
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -269,13 +270,15 @@ async def connect(path: Path, loopback: bool = LOOPBACK) -> Connection:
 
 
 def ask(path: Path, message: dict[str, Any], loopback: bool = LOOPBACK) -> dict[str, Any]:
-    """One question, one answer, for callers without an event loop. Raises Unreachable."""
+    """One question, one answer, for callers that wait for it: in a thread of its own, as a keystore may be opened
+    inside an event loop, which allows no other. Raises Unreachable."""
 
     async def conversation() -> dict[str, Any]:
         async with await connect(path, loopback) as connection:
             return await connection.ask(message)
 
-    return asyncio.run(conversation())
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, conversation()).result()
 
 
 def _object(line: bytes) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ..privacy import composition
+from ..duration import DAY_SECONDS
+from ..privacy import composition, noise
 from ..protocol.federation import Federation
 
-DAY_SECONDS = 86400
-_EPSILON_UNIT, _DELTA_UNIT = Fraction(1, 10**6), Fraction(1, 2**64)  # PROTOCOL §2
+_DELTA_UNIT = Fraction(1, 2**64)  # PROTOCOL §2
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Accountant:
         last = federation.epoch_of(federation.round_at(now))
         first = federation.epoch_of(federation.round_at(now - DAY_SECONDS))
         governing = [federation.governing(epoch) for epoch in range(first, last + 1)]
-        epsilon = max(int(one.epsilon) for one in governing) * _EPSILON_UNIT
+        epsilon = max(int(one.epsilon) for one in governing) * noise.EPSILON_UNIT
         return epsilon, max(int(one.delta) for one in governing) * _DELTA_UNIT
 
 

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, TypeVar
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from mnemonic import Mnemonic
 
 from tessera import curve, hashes
 
@@ -22,12 +21,10 @@ from ..protocol.federation import Federation
 from ..protocol.identity import Identity
 from ..protocol.limits import check_name
 from ..protocol.records import ReceivingChain, SendingChain
+from ..protocol.words import words
 from .schema import AnswerMeeting, Contact, Contacts, FinishedMeeting, InviteMeeting, Received
 
 T = TypeVar("T")
-
-WORDS = 6
-WORD_BITS = 11
 
 _RAW = (serialization.Encoding.Raw, serialization.PrivateFormat.Raw, serialization.NoEncryption())
 
@@ -45,10 +42,7 @@ class Meeting(NamedTuple):
 
     def words(self, digest: bytes) -> list[str]:
         """The six words to compare; they also cover the parameter digest (32 bytes)."""
-        number = int.from_bytes(hashes.tagged("contact-words", self.transcript + digest), "big")
-        bits = f"{number:0256b}"
-        wordlist = Mnemonic("english").wordlist
-        return [wordlist[int(bits[at : at + WORD_BITS], 2)] for at in range(0, WORDS * WORD_BITS, WORD_BITS)]
+        return words(hashes.tagged("contact-words", self.transcript + digest))
 
 
 def commitment(x: bytes, nonce: bytes) -> bytes:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+from tessera.wire import RECORD_BYTES
+
 from .. import typed
 from ..errors import KeystoreError
 from ..protocol.federation import FederationState, RelayKey
@@ -194,7 +196,7 @@ class Seal:
 
     epoch: int
     index: int
-    record: Annotated[bytes, 240]
+    record: Annotated[bytes, RECORD_BYTES]
 
 
 @dataclass(repr=False)

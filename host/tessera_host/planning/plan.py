@@ -18,6 +18,7 @@ from tessera.nor import PAGES_PER_SECTOR
 from tessera.params import SPARE_PAGES
 from tessera.wire import CELL_FRAME_BYTES, FETCH_ROUNDS, RECORDS_PER_FRAME
 
+from ..duration import DAY_SECONDS
 from ..errors import InvalidInput, UsageError
 from ..files import read_text
 from ..privacy import composition, loss, noise
@@ -26,11 +27,10 @@ from .boards import BOARDS, Board, board
 VERSION = 1
 MEMBERS_FLOOR = 20  # a bucket: fewer hide too little in each other
 MESSAGE_PARTS = 16
-DAY_SECONDS = 86400
 MONTH_DAYS = 30
 YEAR_DAYS = 365
 
-# PROTOCOL §10, key ring
+# PROTOCOL §10, key ring; tessera.keyring has its own, which cost a board no memory.
 _EPOCHS_A_PAGE = 3
 _LEASES_A_PAGE = 25
 _APPEND_PAGES = 4  # with less room for marks and leases a bank would be rewritten at nearly every seal

@@ -1,6 +1,6 @@
 """Files with several cards, for offices whose issuer is on no network: one card a line, remarks after a `#`.
 
-Owns that form. Which cards go into which file is for `joining_files` (the member's) and `issuer_files` (IT's).
+Owns that form. Which cards go into which file is for `joining_files` (the member's) and `issuer.files` (IT's).
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The text form of everything that people pass to each other (PROTOCOL §12): one line, one checksum, one CBOR map.
 
 Owns the text format and which fields a card of each kind has. What the fields mean, and whether their signatures
-hold, is for the modules that make and take the cards (`contacts`, `tokens`, the issuer).
+hold, is for the modules that make and take the cards (`contacts`, `wallet`, the issuer).
 """
 
 import base64

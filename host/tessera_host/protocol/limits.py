@@ -4,7 +4,7 @@ import unicodedata
 
 from ..errors import UsageError
 
-OPEN_SESSIONS_PER_KEY = 4  # tokens under one epoch key that may be in the making at a time (PROTOCOL §7)
+OPEN_SESSIONS_PER_KEY = 4  # tokens under one epoch key that may be in the making at a time (PROTOCOL §6)
 NAME_MAX = 64  # characters
 SEPARATORS = "/\\:"  # of folders, and of drives and streams on Windows
 _STAND_IN = "_"

@@ -24,17 +24,21 @@ BUSY_ATTEMPTS = 6
 BUSY_WAIT_SECONDS = 8  # the relay ends a connection after 10 s without a frame
 
 _CODE = {name: code for code, name, _ in wire.CODES}
-BAD_REQUEST, NOT_ADMITTED, QUOTA, BUSY = (_CODE[name] for name in ("BAD_REQUEST", "NOT_ADMITTED", "QUOTA", "BUSY"))
+BAD_REQUEST, NOT_ADMITTED, QUOTA = _CODE["BAD_REQUEST"], _CODE["NOT_ADMITTED"], _CODE["QUOTA"]
+NOT_READY, BUSY, TOO_OLD, FAULT = _CODE["NOT_READY"], _CODE["BUSY"], _CODE["TOO_OLD"], _CODE["FAULT"]
 
 _REFUSALS = {
     1: ("the relay does not know this request", "update tessera, or the relay"),
     2: ("the relay found an argument out of range", "update tessera; if that does not help, report it"),
     NOT_ADMITTED: ("the relay did not take the token", "'tessera token list' shows which epoch has tokens"),
     QUOTA: ("this token has no posts left", "the next token or the next epoch has"),
-    5: ("the relay has no clock yet, or its key schedule has ended", "try again in a minute; if it stays so, tell IT"),
+    NOT_READY: (
+        "the relay has no clock yet, or its key schedule has ended",
+        "try again in a minute; if it stays so, tell IT",
+    ),
     BUSY: ("the relay is busy", "try again later"),
-    7: ("the relay no longer keeps what was asked for", "try again; if it recurs, tell IT"),
-    8: ("the relay has a fault in its storage", "tell IT"),
+    TOO_OLD: ("the relay no longer keeps what was asked for", "try again; if it recurs, tell IT"),
+    FAULT: ("the relay has a fault in its storage", "tell IT"),
 }
 
 

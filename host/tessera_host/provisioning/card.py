@@ -6,14 +6,10 @@ to compare with.
 
 from dataclasses import dataclass
 
-from mnemonic import Mnemonic
-
 from tessera import hashes
 
 from .. import qr
-
-WORDS = 6
-WORD_BITS = 11
+from ..protocol.words import words
 
 
 @dataclass(frozen=True)
@@ -29,10 +25,7 @@ class RelayCard:
     @property
     def words(self) -> list[str]:
         """A fingerprint of both keys, 66 bits, to read out."""
-        number = int.from_bytes(hashes.tagged("relay-words", self.static_key + self.ledger_key), "big")
-        bits = f"{number:0256b}"
-        wordlist = Mnemonic("english").wordlist
-        return [wordlist[int(bits[at : at + WORD_BITS], 2)] for at in range(0, WORDS * WORD_BITS, WORD_BITS)]
+        return words(hashes.tagged("relay-words", self.static_key + self.ledger_key))
 
     @property
     def text(self) -> str:

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tessera.wire import PORT
+
 from .. import files
 from ..errors import InvalidInput, UsageError
 from ..keys import passphrase
 from ..planning import boards
 
 TIME_SERVER = "pool.ntp.org"
-PORT = 8100
 _SSID_BYTES = 32
 _HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 COLUMNS = (

@@ -11,10 +11,9 @@ from tessera.errors import InvalidObject
 from tessera.ledger import Checkpoint
 
 from ..protocol.federation import Federation, Relay
-from ..protocol.relay_connection import ErrorFrame, RelayConnection, RelayFigures
+from ..protocol.relay_connection import FAULT, TOO_OLD, ErrorFrame, RelayConnection, RelayFigures
 
-TOO_OLD, FAULT = 7, 8
-LEDGER_ENTRIES = 512  # at most so many a relay keeps, at least half of them (PROTOCOL §11, ledger.py)
+LEDGER_ENTRIES = 512  # at most so many a relay keeps, at least half of them (PROTOCOL §11)
 _EPOCHS_A_CONNECTION = 64  # a relay may give a session's place away after two minutes
 
 Advance = Callable[[int], None]  # epochs asked for so far
