@@ -84,8 +84,8 @@ test-powercut: image setup-emulator ## the power cut in every flash operation, a
 	@"$(PYTHON)" -m tests.powercut.powercut $(LEAST) && "$(PYTHON)" -m tests.powercut.boardcuts $(LEAST) && \
 		"$(PYTHON)" -m tests.powercut.updatecuts $(LEAST)
 
-fuzz: setup ## hostile input to every format, coverage-guided: MINUTES=10
-	@"$(PYTHON)" -m tests.fuzz.fuzz --minutes "$(MINUTES)" $(LEAST)
+fuzz: setup ## hostile input to every format, coverage-guided: MINUTES=10, or EXECUTIONS=20000 of every target
+	@"$(PYTHON)" -m tests.fuzz.fuzz $(if $(EXECUTIONS),--executions "$(EXECUTIONS)",--minutes "$(MINUTES)") $(LEAST)
 
 test-attacks: image setup-emulator ## every attack of the suite, with its advantage and bound
 	@"$(PYTHON)" -m tests.attacks.attacks $(LEAST) && "$(PYTHON)" -m tests.attacks.board_timing $(LEAST)

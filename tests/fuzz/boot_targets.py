@@ -328,6 +328,7 @@ class SignedObjects(Target):
 
     name = "signed-objects"
     runs = 1500
+    multiple = 4
     longest = 4000
 
     def seeds(self) -> list[bytes]:

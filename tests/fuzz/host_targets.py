@@ -5,9 +5,11 @@ import base64
 import copy
 import hashlib
 import json
-import secrets
+import quopri
 import struct
 import tempfile
+import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -15,11 +17,10 @@ from unittest import mock
 
 import cbor2
 
-from dice import Dice
 from tessera import curve, hashes, params, wire
 from tessera.errors import BadFrame, InvalidObject, Refused
 from tessera.params import Parameters
-from tessera_host import typed
+from tessera_host import files, typed
 from tessera_host.errors import IntegrityError, InvalidInput, KeystoreError, TesseraError, TryLater, WrongPassphrase
 from tessera_host.issuer.invitations import Invitations
 from tessera_host.issuer.issuance import Issuance
@@ -43,42 +44,15 @@ from tessera_host.protocol.federation import (
 from tessera_host.protocol.identity import Identity
 from tessera_host.protocol.invitation import Invitation
 from tessera_host.relay import gateway
+from tests.fuzz.member_targets import OpenChannel
 from tests.fuzz.relay_targets import fuzzed_set
+from tests.fuzz.smallmember import repeatable
 from tests.fuzz.smalloffice import signed
 from tests.fuzz.target import Intake, Target, Violation, allowed, must
 from tests.support.fake_federation import GENESIS, PASSPHRASE, FakeFederation, identity
 
 EPOCH = 3
 NOW = GENESIS + 60 * EPOCH + 1
-
-
-def repeatable(seed: bytes) -> Any:
-    """A context in which the host package draws its random numbers from a counter."""
-    dice = Dice(seed)
-
-    def fresh_x() -> tuple[bytes, bytes]:
-        secret = dice.bytes(32)
-        return secret, contacts.public_x(secret)
-
-    return _Patches(
-        mock.patch.object(secrets, "token_bytes", dice.bytes),
-        mock.patch.object(secrets, "randbelow", lambda limit: int.from_bytes(dice.bytes(40), "big") % limit),
-        mock.patch.object(secrets, "randbits", lambda count: int.from_bytes(dice.bytes(4), "big") % (1 << count)),
-        mock.patch.object(contacts, "_fresh_x", fresh_x),
-    )
-
-
-class _Patches:
-    def __init__(self, *patches: Any) -> None:
-        self._patches = patches
-
-    def __enter__(self) -> None:
-        for patch in self._patches:
-            patch.start()
-
-    def __exit__(self, *_: object) -> None:
-        for patch in self._patches:
-            patch.stop()
 
 
 class Answers(Target):
@@ -89,6 +63,7 @@ class Answers(Target):
 
     name = "answers"
     runs = 2000
+    multiple = 9
     longest = 1 + wire.CELL_BYTES
 
     def seeds(self) -> list[bytes]:
@@ -153,18 +128,6 @@ class Answers(Target):
         must(wire.read_answer(bytes(again)) == answer, "an answer reads otherwise after it was written again")
 
 
-class _OpenChannel:
-    """A channel without encryption: what the peer may say is anything, once it holds the keys."""
-
-    handshake_hash = bytes(32)
-
-    def seal(self, plaintext: bytes) -> bytes:
-        return bytes(plaintext) + bytes(wire.SEAL_BYTES)
-
-    def open(self, frame: bytes) -> bytes:
-        return frame[: -wire.SEAL_BYTES]
-
-
 class _Sink:
     """Where a client writes to."""
 
@@ -189,6 +152,7 @@ class Client(Target):
 
     name = "client"
     runs = 800
+    multiple = 3
     _START = 40
 
     def __init__(self) -> None:
@@ -236,7 +200,7 @@ class Client(Target):
                 lambda nonce: relay_connection.channel.Initiator(nonce, KEY, b"a" * 32, bytes(31) + b"\5")
             )
             raise Violation("a relay without the key was believed")
-        connection._channel = _OpenChannel()
+        connection._channel = OpenChannel()
         frame_bytes = wire.CELL_FRAME_BYTES if which == 0 else wire.CLIENT_FRAME_BYTES
         frames = []
         while intake:
@@ -368,6 +332,7 @@ class Cards(Target):
 
     name = "cards"
     runs = 1500
+    multiple = 2
     longest = 2048
     TEXT, PAYLOAD, FIELDS = 0, 1, 2
     KINDS = tuple(cards.FIELDS)
@@ -526,11 +491,21 @@ class Cards(Target):
         return issuance.answer(card, lambda key: key == self._meeting.ann.key, lambda epoch: secret, NOW)
 
 
-class CardsInMail(Target):
-    """A genuine card with anything around it and, where mail programs put something, inside it.
+def _every(text: str, letters: int, what: str) -> str:
+    """The text with `what` after each so many letters."""
+    return what.join(text[at : at + letters] for at in range(0, len(text), letters))
 
-    The card is found as it was written and nothing else is, or the refusal shows no part of it. u8 kind, then places:
-    u16 at, u8 what: below 16 something harmless of that number, else u8 length and bytes of a text.
+
+def _wrapped(text: str, start: str = "", end: str = "\n") -> str:
+    return end.join(start + line for line in textwrap.wrap(text, 72, break_on_hyphens=False))
+
+
+class CardsInMail(Target):
+    """A genuine card as mail programs, phones and editors hand it on, with anything around it.
+
+    The card is found as it was written and nothing else is, or the refusal shows no part of it. An input is u8 kind +
+    11 · form, then places: u16 at, u8 what: below 32 something harmless of that number, else u8 length and bytes of a
+    text. In a card of another form than the first all of it stands behind the card.
     """
 
     name = "cards-in-mail"
@@ -539,46 +514,83 @@ class CardsInMail(Target):
     HARMLESS = (
         *(" ", "\n", "\r\n", "\n> ", "\n>> > ", "\n| ", "=\n", "= \r\n"),
         *("\u00ad", "\u200b", "\ufeff", "\u00a0", "&shy;", "<br>", "<wbr/>", "=C2=AD"),
+        *("\t", " \n", "\n    ", "\u2028", "\u2060", "\u200d", "\u202a", "\u202c", "\u200e", "\u3000", "\u202f"),
+        *("&nbsp;", "&#8203;", "<wbr>", "<span class=x>", "=E2=80=8B"),
     )
+    FORMS: tuple[Callable[[str], str], ...] = (
+        lambda card: card,
+        _wrapped,
+        lambda card: _wrapped(card, end="\r\n"),
+        lambda card: _wrapped(card, end=" \n"),
+        lambda card: _wrapped(card, start="    "),
+        lambda card: "On Monday Ann wrote:\n" + _wrapped(card, start="> > "),
+        lambda card: _wrapped(card, start="| "),
+        lambda card: quopri.encodestring(card.encode()).decode(),
+        lambda card: quopri.encodestring(card.encode()).decode().replace("\n", "\r\n"),
+        lambda card: f'<p><a href="{card}">{card}</a></p>',
+        lambda card: _every(card, 40, "&shy;"),
+        lambda card: "\u202a" + _every(card, 50, "\u2060") + "\u202c",
+        lambda card: "T" + card[1:],
+        lambda card: card.replace(":", ": "),
+        lambda card: card.replace("-", "\u2011"),
+        lambda card: card.replace(":", "%3A"),
+        lambda card: f"\u201c{card}\u201d,",
+        lambda card: f"```\n{card}\n```\n-- \nAnn",
+        lambda card: f"{card}\n\n> {card[:60]}\n> [...]\n",
+    )
+    _ENCODINGS = ("utf-8", "utf-8-sig", "utf-16")
 
     def __init__(self) -> None:
         self._texts = list(_meet().texts.values())
 
     def seeds(self) -> list[bytes]:
         numbers = range(len(self._texts))
-        harmless = [bytes((number, 0, 20, what, 0, 60, what)) for number in numbers for what in range(16)]
-        around = [
-            b"\0\0" * 2 + b"\x10" + bytes((len(text),)) + text for text in (b"Dear Ben,\n", b"tessera:", b"<", b"&")
+        harmless = [
+            bytes((number, 0, 20, what, 0, 60, what)) for number in numbers for what in range(len(self.HARMLESS))
         ]
-        after = [bytes((number, 255, 255, 16, 5)) + b"A9_-z" for number in numbers]
-        return [*harmless, *around, *after, bytes((2, 0, 40, 16, 1)) + b"!"]
+        forms = [bytes((number + len(self._texts) * form,)) for number in numbers for form in range(len(self.FORMS))]
+        around = [
+            b"\0\0" * 2 + b"\x20" + bytes((len(text),)) + text for text in (b"Dear Ben,\n", b"tessera:", b"<", b"&")
+        ]
+        after = [bytes((number, 255, 255, 32, 5)) + b"A9_-z" for number in numbers]
+        return [*harmless, *forms, *around, *after, bytes((2, 0, 40, 32, 1)) + b"!"]
 
     def run(self, data: bytes) -> None:
         intake = Intake(data)
-        genuine = self._texts[intake.number(1) % len(self._texts)]
-        text, harmless = self._in_mail(genuine, intake)
+        choice = intake.number(1)
+        genuine = self._texts[choice % len(self._texts)]
+        form = self.FORMS[choice // len(self._texts) % len(self.FORMS)]
+        text, harmless = self._in_mail(genuine, form, intake)
+        encoding = self._ENCODINGS[len(data) % len(self._ENCODINGS)]
+        unmarked = text.removeprefix("\ufeff") if self._ENCODINGS[0] == encoding else text
+        must(files.decoded(text.encode(encoding)) == unmarked, "a file is read as another text than it has")
         found = allowed(InvalidInput, lambda: card_finding.find(text))
         whole = [card for card in found if self._is_sound(card)] if isinstance(found, list) else []
         must(all(card == genuine for card in whole), "a card was found that nobody wrote")
         must(whole or not harmless, "a card was not found")
+        must(card_finding.is_whole(text) == bool(whole), "a card is whole and is not found")
+        must(genuine.split(":")[2][60:90] not in card_finding.without_pieces(text), "an error shows a card")
         if not whole:
             said = str(allowed(InvalidInput, lambda: cards.decode(card_finding.one(text))))
             must(genuine.split(":")[2][60:90] not in said, "an error shows a card")
 
-    def _in_mail(self, genuine: str, intake: Intake) -> tuple[str, bool]:
+    def _in_mail(self, genuine: str, form: Callable[[str], str], intake: Intake) -> tuple[str, bool]:
         """The text, and whether all that is in it may stand there."""
         strays: dict[int, str] = {}
-        harmless = True
+        harmless, plain, end = True, form is self.FORMS[0], len(genuine)
         while intake:
-            at, what = min(intake.number(2), len(genuine)), intake.number(1)
+            at, what = min(intake.number(2), end), intake.number(1)
+            at = at if plain else end
             if what < len(self.HARMLESS):
                 stray = self.HARMLESS[what]
             else:
                 stray = intake.bytes(intake.number(1)).decode(errors="replace")
-                harmless &= at == len(genuine)
+                harmless &= at == end
             strays[at] = strays.get(at, "") + stray
+        if not plain:
+            return form(genuine) + strays.get(end, ""), harmless
         pieces = [strays.get(at, "") + letter for at, letter in enumerate(genuine)]
-        return "".join(pieces) + strays.get(len(genuine), ""), harmless
+        return "".join(pieces) + strays.get(end, ""), harmless
 
     def _is_sound(self, card: str) -> bool:
         return isinstance(allowed(InvalidInput, lambda: cards.decode(card)), cards.Card)
@@ -659,7 +671,7 @@ class ContactRecords(Target):
 
     name = "contact-records"
     runs = 200
-    longest = 400
+    longest = 220  # twenty records: more than the parts of a message
     _HEADER = 8
 
     def __init__(self) -> None:
@@ -768,6 +780,7 @@ class JsonFiles(Target):
 
     name = "json-files"
     runs = 600
+    multiple = 2
     longest = 6000
 
     def __init__(self) -> None:
@@ -818,6 +831,7 @@ class IssuerFrames(Target):
 
     name = "issuer-frames"
     runs = 1500
+    multiple = 8
     longest = 1 + 4 * issuer_frames.FRAME_BYTES
 
     def seeds(self) -> list[bytes]:

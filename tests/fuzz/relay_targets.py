@@ -32,6 +32,7 @@ class Hello(Target):
 
     name = "hello"
     runs = 1500
+    multiple = 4
     longest = 1 + channel.HELLO_BYTES
 
     # First byte of an input: the bytes behind it as they are, or with the check of the access key put in.
@@ -132,7 +133,7 @@ class Stream(Target):
         self._errors.append(context)
 
     def seeds(self) -> list[bytes]:
-        requests = [wire.void(), wire.info(), wire.fetch(0, 6, 14), wire.params(1), wire.checkpoint(0)]
+        requests = [wire.void(), wire.info(), wire.status(), wire.fetch(0, 6, 14), wire.params(1), wire.checkpoint(0)]
         requests += [wire.post(0, bytes(240)), wire.push(92, 0, bytes(92)), b"\x09"]
         frames = b"".join(bytes((2, 0, 40)) + bytes(request[:40]) for request in requests)
         hello = channel.Initiator(NONCE, RELAY_KEY, ACCESS_KEY, EPHEMERAL).hello()
@@ -164,6 +165,9 @@ class Stream(Target):
 
 class _Peer:
     """The other end of a Stream: makes of an input what is sent, and judges what came back."""
+
+    # What needs the channel only (PROTOCOL §5).
+    _PUBLIC = (wire.VOIDED, wire.INFO_ANSWER, wire.PARAMS_ANSWER, wire.CHECKPOINT_ANSWER, wire.STATUS_ANSWER)
 
     def __init__(self, mode: int, intake: Intake) -> None:
         self._mode = mode
@@ -217,7 +221,7 @@ class _Peer:
         try:
             answer = (wire.read_cell if self._fetching else wire.read_answer)(plaintext)
             must(
-                answer[0] in (wire.VOIDED, wire.INFO_ANSWER, wire.PARAMS_ANSWER, wire.CHECKPOINT_ANSWER),
+                answer[0] in self._PUBLIC,
                 "a stranger was served",
             )
         except Refused as refused:

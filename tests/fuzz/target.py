@@ -23,7 +23,8 @@ class Target:
 
     name = ""
     runs = 200  # in `make test`
-    share = 1  # of the time of `make fuzz`
+    share = 1  # of the time of `make fuzz MINUTES=…`
+    multiple = 1  # of the executions of `make fuzz EXECUTIONS=…`: more of what is quick
     longest = 1024  # bytes of an input
 
     def seeds(self) -> list[bytes]:

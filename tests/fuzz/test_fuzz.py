@@ -11,18 +11,22 @@ from typing import Any
 
 import pytest
 
-from tessera import channel, curve_plain, hashes, keyring, ledger, params, recordlog, wire
+from tessera import channel, curve, curve_plain, hashes, keyring, ledger, params, recordlog, wire
 from tessera.admission import Admission
 from tessera.errors import TooOld
+from tessera.page import PageBuffer, PageCipher
 from tessera.push import Pushes
 from tessera.relay import Relay
-from tessera_host.errors import InvalidInput
+from tessera.staging import Staging
+from tessera_host.agent import link
+from tessera_host.cli import attachments
+from tessera_host.errors import InvalidInput, UsageError
 from tessera_host.issuer import invitations, issuance
-from tessera_host.keys import keystore
-from tessera_host.member import contacts
+from tessera_host.keys import keystore, unlocking
+from tessera_host.member import backup, composing, contacts, inbox, pacing, relay_sessions, sending
 from tessera_host.protocol import card_finding, cards, federation, issuer_frames, records, relay_connection
 from tessera_host.relay import gateway
-from tests.fuzz import fuzz
+from tests.fuzz import fuzz, once
 from tests.fuzz.boot_targets import (
     KeyringFlash,
     KeyringPages,
@@ -43,8 +47,11 @@ from tests.fuzz.host_targets import (
     KeystoreFile,
     ParameterSets,
 )
+from tests.fuzz.member_targets import InfoAndAck, Names, Restored
 from tests.fuzz.relay_targets import CurveTiers, Hello, Requests, Stream
 from tests.fuzz.smalloffice import SmallOffice, lived, new, serves
+from tests.fuzz.socket_targets import AgentSocket, UnlockSocket
+from tests.fuzz.staging_targets import Pieces
 from tests.fuzz.target import Target, Violation, mutations
 from tests.fuzz.targets import TARGETS
 
@@ -78,6 +85,28 @@ FINDINGS = {
     "a keystore without a salt is refused": (
         "keystore",
         b'\1{"format": "tessera-keystore", "version": 1, "n": 2, "r": 1, "p": 1}'.hex(),
+    ),
+    "a backup with parameters that are none is refused": ("restored", "0100010104020024"),
+    "a key for no end of time is not kept": (
+        "unlock-socket",
+        (
+            b'\0\0\xa1{"ask":"keep","keystore":"/x","salt":"%b","key":"%b","seconds":1e999}' % (b"07" * 16, b"08" * 32)
+        ).hex(),
+    ),
+    "a key without its salt is none": ("unlock-socket", b'\1{"key": 5}'.hex()),
+    "an agent's answer without what was asked is refused": ("agent-socket", b"\2\0{}".hex()),
+    "an agent's error with any exit code is one": ("agent-socket", b'\2\0{"error": 5, "exit_code": []}'.hex()),
+    "an agent of another version is refused": ("agent-socket", "03000000fe"),
+    "an agent's process of infinite number is none": ("agent-socket", b'\4{"socket": "x", "process": 1e999}'.hex()),
+    "an agent's socket with a zero byte is none": ("agent-socket", b'\4{"socket": "x\\u0000y", "process": 7}'.hex()),
+    "an agent's address nested without end is none": ("agent-socket", (b"\4" + b"[" * 3000).hex()),
+    "a plan of less than a message a day has figures": (
+        "json-files",
+        (
+            b'\1{"version": 1, "choice": {"epsilon": "2", "delta": "0.001", "members": 24, "round_seconds": 10000, '
+            b'"epoch_rounds": 288, "retention_epochs": 3, "buckets": 1, "tokens_per_epoch": 2, "posts_per_token": 16, '
+            b'"board": "RPI_PICO_W", "allow_small": false}, "table": {"thresholds": []}}'
+        ).hex(),
     ),
     "relay.json nested without end is refused": ("json-files", (b"\0" + b"[" * 6000).hex()),
     "relay.json with half a sector is refused": (
@@ -199,6 +228,21 @@ def _assemble_any_length(most: int) -> issuer_frames.Assembler:
 _assembler = issuer_frames.Assembler
 
 
+def _stage_without_looking(self: Any) -> None:
+    self._staged = True
+
+
+def _erase_on_a_relay_s_word(self: Any, own_round: int) -> None:
+    for contact in self._contacts.values():
+        contact.receive.forget_before(self._federation.epoch_of(own_round) + 1)
+
+
+def _queue_before_looking(state: Any, contact: str, text: str) -> range:
+    state.data.posts.append(state.now())
+    state.save()
+    raise UsageError("there is nothing to send", "give a text")
+
+
 @dataclass(frozen=True)
 class Sabotage:
     """A product that does wrong in one place: what is put where, the target that must notice, and what it then says."""
@@ -298,6 +342,47 @@ SABOTAGES = {
     "a relay's settings that are believed": Sabotage(
         gateway, "read_configuration", _believe_the_configuration, JsonFiles, "sectors that are no positive number"
     ),
+    "pieces from a session that did not begin": Sabotage(
+        Staging, "_gives_way", lambda *_: True, Pieces, "a release was taken while another session brings one"
+    ),
+    "pieces that are not what was signed": Sabotage(
+        Staging, "_finish", _stage_without_looking, Pieces, "bytes were staged that the release is not of"
+    ),
+    "a first round that a relay may choose": Sabotage(
+        relay_sessions.RelaySessions, "_check_rounds", lambda *_: None, InfoAndAck, "a relay was used whose INFO"
+    ),
+    "an ACK of any round": Sabotage(
+        sending, "CLOCK_ROUNDS", 1 << 40, InfoAndAck, "an ACK of another time was taken for one"
+    ),
+    "keys that a visit erases": Sabotage(
+        inbox.Inbox, "forget_read", _erase_on_a_relay_s_word, InfoAndAck, "a key was erased of a record that may still"
+    ),
+    "posts that nobody counts": Sabotage(
+        pacing, "next_post", lambda *_: pacing.Wait(), InfoAndAck, "two records left in one round"
+    ),
+    "names of any kind in cards": Sabotage(cards, "name_fault", lambda name: None, Names, "a card's name is judged"),
+    "names of any kind in commands": Sabotage(
+        contacts, "check_name", lambda what, name: None, Names, "a command's name is judged"
+    ),
+    "files of any name": Sabotage(
+        attachments, "_harmless", lambda name, most: name, Names, "a file's name leads elsewhere, or hides it"
+    ),
+    "a day's budget that is there twice": Sabotage(
+        backup, "_use_up_the_day", lambda *_: None, Restored, "the day's budget is there twice"
+    ),
+    "sessions that are taken up twice": Sabotage(
+        backup, "_forget_sessions", lambda state: None, Restored, "an offer may be used twice"
+    ),
+    "requests that count before they are looked at": Sabotage(
+        composing, "queue", _queue_before_looking, AgentSocket, "a request that was refused changed something"
+    ),
+    "an agent's answers that are believed": Sabotage(
+        link, "_understood", lambda read: read(), AgentSocket, "Mismatch came out"
+    ),
+    "keys that stay unlocked": Sabotage(
+        unlocking.Keys, "forget_old", lambda self: None, UnlockSocket, "a key is lost, of another keystore, or there"
+    ),
+    "keys of any length": Sabotage(unlocking, "KEY_BYTES", 0, UnlockSocket, "what is no key of a keystore was kept"),
     "messages without end to the issuer": Sabotage(
         issuer_frames, "Assembler", _assemble_any_length, IssuerFrames, "a message longer than the longest"
     ),
@@ -367,14 +452,60 @@ def _held_by_the_core() -> int:
 
 
 def test_a_target_runs_under_atheris_and_its_figures_are_understood(tmp_path: Path) -> None:
-    outcome = fuzz.fuzz("answers", 1, tmp_path)
+    outcome = fuzz.fuzz("answers", fuzz.Limit(seconds=1), tmp_path)
     assert outcome.good, outcome.output
     assert outcome.executions > 100 and outcome.edges > 10 and outcome.features > 10
     assert outcome.corpus >= len(Answers().seeds())
 
 
+def test_a_target_runs_as_often_as_it_is_told_and_runs_add_up(tmp_path: Path) -> None:
+    for run in (1, 2):
+        outcome = fuzz.fuzz("answers", fuzz.Limit(executions=700), tmp_path)
+        fuzz.add_up(outcome, tmp_path)
+        assert outcome.good, outcome.output
+        assert 700 <= outcome.executions < 900  # an input more for each of the corpus
+        assert outcome.in_all >= run * 700
+        assert f"({outcome.in_all:,} in all runs)" in outcome.row().measured
+        assert f"{outcome.corpus:,} inputs of {outcome.corpus_bytes:,} bytes kept" in outcome.row().measured
+
+
+def test_a_target_that_was_executed_less_often_than_it_should_is_not_good() -> None:
+    outcome = fuzz.Outcome("hello", 1.0, 0, 19_999, 10, 10, 10, [], "", wanted=20_000)
+    assert not outcome.good
+    assert outcome.row().bound == "0 findings, ≥ 20,000 executions"
+
+
+def test_twenty_thousand_executions_of_every_target_are_a_million_in_all() -> None:
+    limits = fuzz.by_number([*TARGETS], 20_000)
+    assert min(limit.executions for limit in limits.values()) == 20_000
+    assert sum(limit.executions for limit in limits.values()) >= 1_000_000
+
+
+def test_what_is_computed_once_is_what_a_relay_computes() -> None:
+    """Every page of the small office's ring, whole, damaged and under each key; signatures that hold and do not."""
+    ring, keyring_ = lived().ring, SmallOffice(lived()).relay._keyring
+    for page_key, _ in keyring_.epochs.values():
+        remembering, buffers = once._PageCipher(page_key), [PageBuffer() for _ in range(2)]
+        for page in [*range(20), *range(20)]:
+            for at, bit in ((0, 0), (0, 1), (200, 1)):
+                for buffer in buffers:
+                    buffer.page[:] = ring[256 * page : 256 * page + 256]
+                    buffer.page[at] ^= bit
+                opened = PageCipher(page_key).open(page, buffers[0])
+                assert remembering.open(page, buffers[1]) == opened
+                if opened:
+                    assert buffers[0].indexed_header == buffers[1].indexed_header
+                    assert buffers[0].record == buffers[1].record
+    secret, message = bytes(31) + b"\7", bytes(32)
+    key, signature = curve.public(secret)[1:], curve.sign(secret, message, bytes(32))
+    for _ in range(2):
+        assert once._verify_once(signature, message, key)
+        assert not once._verify_once(signature, message[1:] + b"\1", key)
+        assert once._verify_once(bytearray(signature), message, curve.PreparedKey(key))
+
+
 def test_a_target_that_does_not_run_is_not_good(tmp_path: Path) -> None:
-    assert not fuzz.fuzz("no such target", 1, tmp_path).good
+    assert not fuzz.fuzz("no such target", fuzz.Limit(seconds=1), tmp_path).good
 
 
 def test_a_finding_is_told_with_its_file_and_how_to_reproduce_it(

@@ -87,6 +87,17 @@ def test_nobody_there_is_said(tmp_path: Path, loopback: bool) -> None:
         local_socket.ask(tmp_path / "s", {}, loopback)
 
 
+@pytest.mark.parametrize(
+    "left",
+    [b"", b"{}", b"[" * 3000, b'{"port": 1e999, "cookie": ""}', b'{"port": 70000, "cookie": ""}', b'{"port": 1}'],
+)
+async def test_a_file_that_says_no_port_is_said(left: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    path.write_bytes(left)
+    with pytest.raises(Unreachable):
+        await local_socket.connect(path, loopback=True)
+
+
 @pytest.mark.parametrize("line", [b"[1]\n", b"{\n", b"\xff\n", b"[" * 100_000 + b"\n", b"x" * (1 << 22) + b"xx\n"])
 async def test_line_that_is_no_object_ends_that_conversation_only(tmp_path: Path, line: bytes) -> None:
     async with await local_socket.serve(tmp_path / "s", echo) as server:

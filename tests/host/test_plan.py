@@ -86,6 +86,16 @@ def test_composition_is_p_times_and_says_that_it_is_a_bound():
     assert [row["deliveries"] for row in figures["composition"]] == [1, 16, 16, 480]
 
 
+def test_a_plan_of_less_than_a_message_a_day_says_nothing_of_a_day():
+    made = plan.make(replace(BRANCH, round_seconds=10_000, tokens_per_epoch=2))  # 16 posts in an epoch of 33 days
+    figures = plan.figures(made)
+    assert figures["messages_a_member_a_day"] == 0
+    assert [(row["deliveries"], row["of"]) for row in figures["composition"]] == [
+        (1, "one delivery"),
+        (16, "longest message"),
+    ]
+
+
 def test_capacity_rule_at_its_edge():
     assert plan.make(replace(BRANCH, members=26)).choice.members == 26  # 26 × 2 × 16 × 4 = 3328 ≤ 3360
     error = refusal(members=27)  # 3456

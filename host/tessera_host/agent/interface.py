@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from .. import typed
 from ..member.accountant import Budget
 from ..member.history import Sent
 from ..member.inbox import Message, Place
@@ -106,4 +107,5 @@ def message_fields(message: Message) -> dict[str, Any]:
 
 
 def read_message(fields: dict[str, Any]) -> Message:
-    return Message(**{**fields, "content": base64.b64decode(fields["content"])})
+    """Raises KeyError, TypeError or ValueError for what is none."""
+    return typed.load(Message, {**fields, "content": base64.b64decode(fields["content"], validate=True)})

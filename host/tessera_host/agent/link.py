@@ -5,18 +5,20 @@ Owns the requests as they are sent and how the agent's errors come back as error
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from .. import errors
-from ..errors import TesseraError, Unreachable
+from .. import errors, typed
+from ..errors import InvalidInput, TesseraError, Unreachable
 from ..keys import local_socket
 from ..keys.local_socket import Connection, Silent
 from ..member.accountant import Budget
 from ..member.history import Sent
 from ..member.inbox import Message, Place
 from .interface import Change, Contact, State, read_message
+
+T = TypeVar("T")
 
 PURPOSE = "agent"
 ANSWER_SECONDS = 30.0  # it may have to wait until another command gives the keystore back
@@ -49,30 +51,30 @@ class AgentLink:
         await self.close()
 
     async def contacts(self) -> list[Contact]:
-        return [Contact(**fields) for fields in (await self._ask("contacts"))["contacts"]]
+        return _read(list[Contact], (await self._ask("contacts")).get("contacts"))
 
     async def inbox(self, contact: str | None = None, *, new: bool = False, take: bool = True) -> list[Message]:
-        found = await self._ask("messages", contact=contact, new=new, take=take)
-        return [read_message(fields) for fields in found["messages"]]
+        answer = await self._ask("messages", contact=contact, new=new, take=take)
+        return _understood(lambda: [read_message(fields) for fields in answer["messages"]])
 
     async def mark_read(self, places: Iterable[Place]) -> None:
         await self._ask("mark-read", places=[list(place) for place in places])
 
     async def sent(self, contact: str | None = None) -> list[Sent]:
-        return [Sent(**fields) for fields in (await self._ask("sent", contact=contact))["sent"]]
+        return _read(list[Sent], (await self._ask("sent", contact=contact)).get("sent"))
 
     async def queue(self, contact: str, text: str) -> Sent:
-        return Sent(**(await self._ask("send", contact=contact, text=text))["sent"])
+        return _read(Sent, (await self._ask("send", contact=contact, text=text)).get("sent"))
 
     async def queue_file(self, contact: str, name: str, content: bytes) -> Sent:
         coded = base64.b64encode(content).decode()
-        return Sent(**(await self._ask("send-file", contact=contact, name=name, content=coded))["sent"])
+        return _read(Sent, (await self._ask("send-file", contact=contact, name=name, content=coded)).get("sent"))
 
     async def budget(self) -> Budget:
-        return Budget(**(await self._ask("budget"))["budget"])
+        return _read(Budget, (await self._ask("budget")).get("budget"))
 
     async def state(self) -> State:
-        return State(**(await self._ask("status"))["state"])
+        return _read(State, (await self._ask("status")).get("state"))
 
     async def stop(self) -> None:
         await self._ask("stop")
@@ -104,7 +106,24 @@ def _answer(found: dict[str, Any]) -> dict[str, Any]:
     if "error" not in found:
         return found
     kinds = {kind.exit_code: kind for kind in vars(errors).values() if _is_error(kind)}
-    raise kinds.get(found.get("exit_code", 1), TesseraError)(str(found["error"]), str(found.get("hint", "")))
+    code = found.get("exit_code")
+    kind = kinds.get(code, TesseraError) if isinstance(code, int) else TesseraError
+    raise kind(str(found["error"]), str(found.get("hint", "")))
+
+
+def _read(kind: type[T], value: Any) -> T:
+    """What an answer says, checked. Raises InvalidInput."""
+    return _understood(lambda: typed.load(kind, value))
+
+
+def _understood(read: Callable[[], T]) -> T:
+    """Raises InvalidInput for an answer that no agent of this version gives."""
+    try:
+        return read()
+    except (KeyError, TypeError, ValueError):
+        raise InvalidInput(
+            "the agent's answer makes no sense here", "stop it and start it again: it may be of another version"
+        ) from None
 
 
 def _is_error(kind: Any) -> bool:

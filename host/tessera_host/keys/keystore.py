@@ -30,6 +30,7 @@ VERSION = 1
 # Only these are read: parameters taken from the file would let a planted file ask for any amount of memory.
 SCRYPT = {"n": 1 << 15, "r": 8, "p": 1}
 SALT_BYTES = 16
+KEY_BYTES = 32
 NONCE_BYTES = 12
 DIGEST_BYTES = 32
 # How one comes to have a keystore of a kind, for who has none.
@@ -251,7 +252,7 @@ def _key_of(secret: Secret, salt: bytes, path: Path) -> bytes:
 
 
 def _derive(passphrase: str, salt: bytes) -> bytes:
-    return Scrypt(salt=salt, length=32, **SCRYPT).derive(passphrase.encode())
+    return Scrypt(salt=salt, length=KEY_BYTES, **SCRYPT).derive(passphrase.encode())
 
 
 def _sealed(kind: str, salt: bytes, key: bytes, data: dict[str, Any]) -> bytes:

@@ -40,6 +40,8 @@ ANSWER_SECONDS = 10.0
 ADDRESS_BYTES = 4096  # of the file in a home, at most
 COOKIE_BYTES = NONCE_BYTES = 32
 LOOPBACK = sys.platform == "win32"
+# What reading values from JSON raises if they are not there, or are others: int(1e999), lists without end.
+_NO_VALUES = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 
 Handler = Callable[["Connection"], Awaitable[None]]
 
@@ -201,7 +203,7 @@ def _announced(purpose: str, home: Path) -> dict[str, Any]:
         with _beside(purpose, home, "address").open("rb") as file:
             found = json.loads(file.read(ADDRESS_BYTES))
         return {"socket": str(found["socket"]), "process": int(found["process"])}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, *_NO_VALUES):
         raise Unreachable("no such service is running on this computer", "start it first") from None
 
 
@@ -263,7 +265,7 @@ async def connect(path: Path, loopback: bool = LOOPBACK) -> Connection:
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             return await (_connect_loopback if loopback else _connect_unix)(path)
-    except (OSError, TimeoutError, asyncio.IncompleteReadError):
+    except (OSError, ValueError, OverflowError, TimeoutError, asyncio.IncompleteReadError):  # no path or port is so
         raise Unreachable("no such service is running on this computer", "start it first") from None
 
 
@@ -355,7 +357,7 @@ async def _connect_loopback(path: Path) -> Connection:
     try:
         found = json.loads(path.read_bytes())
         port, cookie = int(found["port"]), bytes.fromhex(found["cookie"])
-    except (ValueError, KeyError, TypeError):
+    except _NO_VALUES:
         raise Unreachable(f"{path} is damaged", "remove it") from None
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=MAX_LINE_BYTES)
     if not await _greet(reader, writer, cookie, b"client", b"server"):

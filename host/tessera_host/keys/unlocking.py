@@ -16,9 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .. import duration
 from ..errors import TesseraError, Unreachable
 from . import local_socket
-from .keystore import DerivedKey, salt_of
+from .keystore import KEY_BYTES, SALT_BYTES, DerivedKey, salt_of
 from .local_socket import Connection
 from .memory import keep_out_of_dumps
 
@@ -42,16 +43,17 @@ def key_for(keystore: Path) -> DerivedKey | None:
         answer = local_socket.ask(at, {"ask": "key", "keystore": _name(keystore)}) if at.exists() else {}
     except TesseraError:
         return None
-    if "key" not in answer:
+    try:
+        found = _key_in(answer)
+    except (KeyError, TypeError, ValueError):  # it has none, or another version of that process answers
         return None
-    found = DerivedKey(bytes.fromhex(answer["salt"]), bytes.fromhex(answer["key"]))
     return found if found.salt == salt_of(keystore) else None
 
 
 def keep(keystore: Path, derived: DerivedKey, for_seconds: int) -> None:
     """Have the key kept, by a process that is started if there is none. Raises Unreachable."""
     message: dict[str, Any] = {"ask": "keep", "keystore": _name(keystore), "seconds": for_seconds}
-    message |= {"salt": derived.salt.hex(), "key": derived.key.hex()}
+    message |= _fields(derived)
     try:
         local_socket.ask(address(), message)
     except Unreachable:
@@ -70,6 +72,19 @@ def forget(keystore: Path | None = None) -> bool:
 
 def _name(keystore: Path) -> str:
     return str(keystore.resolve())
+
+
+def _fields(derived: DerivedKey) -> dict[str, str]:
+    """A key as it goes over the socket."""
+    return {"salt": derived.salt.hex(), "key": derived.key.hex()}
+
+
+def _key_in(fields: dict[str, Any]) -> DerivedKey:
+    """Raises KeyError, TypeError or ValueError for what is none."""
+    salt, key = (bytes.fromhex(fields[name]) for name in ("salt", "key"))
+    if (len(salt), len(key)) != (SALT_BYTES, KEY_BYTES):
+        raise ValueError("salt or key has another length than any keystore's")
+    return DerivedKey(salt, key)
 
 
 def _start() -> None:
@@ -98,19 +113,23 @@ class Keys:
 
     def __init__(self, clocks: tuple[Callable[[], float], ...] = (time.time, time.monotonic)) -> None:
         self._clocks = clocks
-        self._kept: dict[str, tuple[dict[str, str], list[float]]] = {}
+        self._kept: dict[str, tuple[DerivedKey, list[float]]] = {}
 
     def answer(self, message: dict[str, Any]) -> dict[str, Any]:
         """What one request says. Raises KeyError, TypeError or ValueError for one that makes no sense."""
         self.forget_old()
         if message["ask"] == "keep":
-            key = {name: bytes.fromhex(message[name]).hex() for name in ("salt", "key")}
-            self._kept[message["keystore"]] = key, [clock() + int(message["seconds"]) for clock in self._clocks]
+            self._keep(message["keystore"], _key_in(message), message["seconds"])
         elif message["ask"] == "key" and message["keystore"] in self._kept:
-            return self._kept[message["keystore"]][0]
+            return _fields(self._kept[message["keystore"]][0])
         elif message["ask"] == "lock":
             return {"locked": self._lock(message["keystore"])}
         return {}
+
+    def _keep(self, keystore: Any, derived: DerivedKey, seconds: Any) -> None:
+        if type(keystore) is not str or type(seconds) is not int or not 0 <= seconds <= duration.MAX_SECONDS:
+            raise ValueError("no keystore's name, or no length of time")
+        self._kept[keystore] = derived, [clock() + seconds for clock in self._clocks]
 
     def _lock(self, keystore: str | None) -> bool:
         names = [name for name in self._kept if keystore in (None, name)]

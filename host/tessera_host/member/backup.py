@@ -17,7 +17,7 @@ from ..protocol.records import GENERATION_MESSAGES, MAX_MESSAGE
 from . import schema
 from .accountant import Accountant
 from .schema import HoldState, MemberData, Tokens
-from .state import KEYSTORE_NAME, MemberState
+from .state import KEYSTORE_NAME, MemberState, parsed
 from .state import KIND as MEMBER_KIND
 
 KIND = "member-backup"
@@ -51,13 +51,13 @@ def restore(
     if not (isinstance(content, dict) and isinstance(content.get("state"), dict) and type(content.get("made")) is int):
         raise KeystoreError(f"{path} is no backup that tessera wrote", "look for another one")
     data, made = schema.read(content["state"], path), content["made"]
-    restored = _made_safe(data, made, clock())
+    federation, _ = parsed(data, path)
+    restored = _made_safe(data, federation, made, clock())
     Keystore.create(home / KEYSTORE_NAME, new_passphrase or passphrase, MEMBER_KIND, schema.write(data)).close()
     return restored
 
 
-def _made_safe(data: MemberData, made: int, now: int) -> Restored:
-    federation = Federation(data.federation)
+def _made_safe(data: MemberData, federation: Federation, made: int, now: int) -> Restored:
     round_ = max(federation.round_at(now), data.newest_round)
     epoch = federation.epoch_of(round_)
     data.hold = HoldState(now)

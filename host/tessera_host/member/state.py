@@ -34,6 +34,14 @@ KEYSTORE_NAME = "member.keystore"
 MAILBOX_BYTES = 16
 
 
+def parsed(data: MemberData, path: Path) -> tuple[Federation, bytes]:
+    """The federation that this state is of, and its member's public key (32 bytes). Raises KeystoreError."""
+    try:
+        return Federation(data.federation), curve.public(data.secret)[1:]
+    except (InvalidObject, ValueError):
+        raise KeystoreError(f"{path} holds keys that are none", "restore an earlier backup") from None
+
+
 class MemberState:
     """An open keystore and its views. Use as a context manager, or close it: the keystore is locked meanwhile."""
 
@@ -46,11 +54,7 @@ class MemberState:
     def _look(self) -> None:
         """Make the views anew from what the keystore holds."""
         self.data = data = schema.read(self.store.data, self.store.path)
-        try:
-            self.federation = Federation(data.federation)
-            key = curve.public(data.secret)[1:]
-        except (InvalidObject, ValueError):
-            raise KeystoreError(f"{self.store.path} holds keys that are none", "restore it from a backup") from None
+        self.federation, key = parsed(data, self.store.path)
         self.identity = Identity(data.name, data.secret, key, data.mailbox)
         self.contacts = ContactBook(data.contacts, self.identity, self.federation)
         self.wallet = Wallet(data.tokens, self.identity, self.federation)

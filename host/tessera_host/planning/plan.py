@@ -172,7 +172,7 @@ def composed(plan: Plan) -> list[dict[str, Any]]:
     if not loss.available():
         return []
     day = _messages_a_day(plan.choice)
-    wanted = [(count, what) for count, what in _spans(day) if count > 0]
+    wanted = _spans(day)
     losses = loss.losses_of(plan.table.thresholds, plan.choice.epsilon)
     found = [losses.of(count) for count, _ in wanted]
     return [
@@ -189,12 +189,10 @@ def composed(plan: Plan) -> list[dict[str, Any]]:
 
 
 def _spans(day: int) -> list[tuple[int, str]]:
-    """What is counted: deliveries, and of what."""
-    month = MONTH_DAYS * day
-    return [
-        *((1, "one delivery"), (MESSAGE_PARTS, "longest message")),
-        *((day, "a member's day"), (month, "a member's month")),
-    ]
+    """What is counted: deliveries, and of what. In epochs of weeks there may be less than one a day, which says nothing
+    of a day."""
+    one = [(1, "one delivery"), (MESSAGE_PARTS, "longest message")]
+    return [*one, (day, "a member's day"), (MONTH_DAYS * day, "a member's month")] if day else one
 
 
 def _check_ranges(choice: Choice) -> None:

@@ -172,7 +172,9 @@ def decimal(value: Fraction, digits: int = 12) -> str:
 
 
 def decimal_up(value: Fraction, digits: int = 5) -> str:
-    """A positive value in scientific notation with `digits` significant digits, rounded up: never better than true."""
+    """A value from 0 on in scientific notation with `digits` significant digits, rounded up: never better than true."""
+    if value == 0:
+        return "0"
     exponent = 0
     while value >= 10:
         value, exponent = value / 10, exponent + 1
