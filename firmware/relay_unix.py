@@ -68,8 +68,9 @@ def open_relay(path):
         raise Error("{}/relay.json cannot be read: it is not what `tessera relay new` wrote".format(path)) from None
     core = __file__.rsplit("/", 1)[0] + "/tessera" if "/" in __file__ else "tessera"
     identity = Identity(*secrets, b"unix", firmware_digest(core), "COMPUTER")
-    ring = FileDevice(path + "/ring.flash", sectors[0])
-    keys = FileDevice(path + "/keys.flash", sectors[1])
+    new = directory.read("seed") is not None  # it goes with the first start
+    ring = FileDevice(path + "/ring.flash", sectors[0], new)
+    keys = FileDevice(path + "/keys.flash", sectors[1], new)
     return Relay(ring, keys, directory, identity, os.urandom), config
 
 
