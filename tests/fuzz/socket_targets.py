@@ -50,9 +50,11 @@ class _Out:
         return [json.loads(line) for line in self.data.splitlines()]
 
 
-def conversation(sent: bytes) -> tuple[Connection, _Out]:
-    """A connection over which the other end sent this, then ended it; and what is written to it."""
-    reader, out = asyncio.StreamReader(limit=local_socket.MAX_LINE_BYTES), _Out()
+def conversation(sent: bytes, loop: asyncio.AbstractEventLoop | None = None) -> tuple[Connection, _Out]:
+    """A connection over which the other end sent this, then ended it; and what is written to it. In the running loop,
+    if none is given."""
+    reader = asyncio.StreamReader(limit=local_socket.MAX_LINE_BYTES, loop=loop or asyncio.get_running_loop())
+    out = _Out()
     reader.feed_data(sent)
     reader.feed_eof()
     writer: Any = out
@@ -175,7 +177,7 @@ class AgentSocket(Target):
     def _request(self, ann: MemberState, agent: Agent, line: bytes) -> None:
         store: Any = ann.store
         before, request = store.kept, as_object(line)
-        connection, out = conversation(line)
+        connection, out = conversation(line, self._loop)
         ended = allowed(Disconnected, lambda: self._loop.run_until_complete(agent._converse(connection)))
         answers = out.objects()
         must(isinstance(ended, Disconnected) == (request is None), "a line was taken otherwise than it is")
@@ -194,7 +196,7 @@ class AgentSocket(Target):
         must(not agent._stopped.is_set(), "a request ended the agent before its answer")
 
     def _ask(self, agent: Agent, request: dict[str, Any]) -> dict[str, Any]:
-        connection, out = conversation(json.dumps(request).encode() + b"\n")
+        connection, out = conversation(json.dumps(request).encode() + b"\n", self._loop)
         self._loop.run_until_complete(agent._converse(connection))
         answer: dict[str, Any] = out.objects()[0]
         return answer
@@ -205,7 +207,7 @@ class AgentSocket(Target):
         which = intake.number(1) % len(self._answers)
         changed = edited(self._answers[which], intake, plain=True) if mode == 3 else None
         line = json.dumps(changed).encode() if mode == 3 else intake.rest()
-        connection, _ = conversation(line + b"\n")
+        connection, _ = conversation(line + b"\n", self._loop)
         link = AgentLink(self._home, connection)
         asked = (link.state, link.contacts, link.inbox, link.sent, link.budget)[which]
         answer = allowed(TesseraError, lambda: self._loop.run_until_complete(asked()))
@@ -412,7 +414,7 @@ class UnlockSocket(Target):
         answer = as_object(line + b"\n")
 
         def ask(path: Path, message: dict[str, Any], loopback: bool = False) -> dict[str, Any]:
-            connection, _ = conversation(line + b"\n")
+            connection, _ = conversation(line + b"\n", self._loop)
             return self._loop.run_until_complete(connection.ask(message))
 
         salt = bytes.fromhex(self._key["salt"])

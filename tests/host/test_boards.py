@@ -58,7 +58,7 @@ def test_planning_knows_these_boards_and_a_server():
         ("partitions.csv", "keyring, ", "keys,    ", "no partition 'keyring'"),
         ("partitions.csv", "bundle_b, ", "bundle_c, ", "no partition 'bundle_b'"),
         ("partitions.csv", "0xd0000,  96K", "0xd0000,  92K", "do not follow each other"),
-        ("mpconfigboard.h", "(1216 * 1024)", "(1408 * 1024)", "MICROPY_HW_FLASH_STORAGE_BYTES to (1192 * 1024)"),
+        ("mpconfigboard.h", "(1216 * 1024)", "(1408 * 1024)", "MICROPY_HW_FLASH_STORAGE_BYTES to (1216 * 1024)"),
     ],
 )
 def test_a_wrong_rp2_table_is_refused(change, file, old, new, words):
@@ -120,8 +120,8 @@ def test_the_firmware_gets_the_partitions_and_the_digest_of_what_is_frozen(tmp_p
     exec((tmp_path / "stage" / "firmware" / "tessera_build.py").read_text(), told)
     assert told["BOARD"] == "RPI_PICO"
     assert told["PARTITIONS"] == {
-        "bundle_a": (0xD6000, 84 * 1024),
-        "bundle_b": (0xEB000, 84 * 1024),
+        "bundle_a": (0xD0000, 96 * 1024),
+        "bundle_b": (0xE8000, 96 * 1024),
         "littlefs": (0x100000, 160 * 1024),
         "keyring": (0x128000, 16 * 1024),
         "ring": (0x12C000, 848 * 1024),

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from typing import TypeVar
 
 from tests import results
-from tests.mutants import mutant
+from tests.mutants import lists, mutant
 from tests.mutants.mutant import AREAS, Mutant
 from tests.mutants.trial import Copy, Outcome, Verdict
 
@@ -93,7 +93,7 @@ def rows(outcomes: list[Outcome]) -> list[results.Row]:
 
 
 def chosen(arguments: argparse.Namespace) -> list[Mutant]:
-    mutants = mutant.everything()
+    mutants = lists.everything()
     if arguments.least:
         return [next(each for each in mutants if each.area == area) for area in AREAS]
     unknown = set(arguments.only) - {each.name for each in mutants}

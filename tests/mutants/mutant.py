@@ -1,7 +1,7 @@
-"""What a mutant is: one change of the code that some test has to notice. And all of them, checked against the tree.
+"""What a mutant is: one change of the code that some test has to notice. And what may be wrong with one.
 
-Owns the form of the lists. Leaves to others: the lists (core.py, slots.py, device.py, host.py), trying them
-(trial.py), the command (__main__.py).
+Owns the form of the lists. Leaves to others: the lists (core.py, slots.py, device.py, host.py; all of them: lists.py),
+trying them (trial.py), the command (__main__.py).
 """
 
 import ast
@@ -64,19 +64,6 @@ class Mutant:
         if times != 1 or self.change.new == self.change.old:
             raise ValueError(f"{self.name}: its old text stands {times} times in {self.file}, or nothing is changed")
         return text.replace(self.change.old, self.change.new)
-
-
-def everything() -> list[Mutant]:
-    """All lists, in order."""
-    from tests.mutants import core, device, host, slots
-
-    lists: dict[str, Changes] = {
-        "core": core.CHANGES,
-        "slots": slots.CHANGES,
-        "device": device.CHANGES,
-        "host": host.CHANGES,
-    }
-    return [Mutant(area, file, change) for area in AREAS for file, changes in lists[area].items() for change in changes]
 
 
 def faults(mutants: list[Mutant], root: Path = ROOT) -> list[str]:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants import mutant
+from tests.mutants import lists, mutant
 from tests.mutants.__main__ import rows
 from tests.mutants.mutant import AREAS, ROOT, Change, Mutant
 from tests.mutants.trial import Ended, Outcome, Verdict, judged, read_report
 
-MUTANTS = mutant.everything()
+MUTANTS = lists.everything()
 
 
 def test_every_old_text_stands_once_in_its_file_and_every_named_test_exists() -> None:

@@ -78,7 +78,7 @@ def office(tmp_path_factory: pytest.TempPathFactory, micropython_frozen: Path) -
 
 def set_up(found: Office) -> None:
     it = found.it
-    numbers = ("--members", 20, "--epsilon", 1, "--delta", "1e-6", "--round-seconds", 2, "--posts-per-token", 32)
+    numbers = ("--members", 20, "--epsilon", 1, "--delta", "1e-6", "--round-seconds", 2, "--posts-per-token", 16)
     it.run("plan", *numbers, "--epoch-rounds", 1000, "--retention-epochs", 1, "--out", "plan.json")
     it.read("Written to plan.json")
     it.done()
