@@ -537,6 +537,26 @@ def test_an_epoch_whose_keys_did_not_reach_the_flash_is_not_served():
         assert office.member().cell(round_) == served
 
 
+def test_an_epoch_that_opened_though_the_old_keys_do_not_erase_is_served_when_they_do():
+    record = records(1)[0]
+    office = Office()
+    office.sleep()
+    old = office.relay._keyring.epochs[0][0]
+    office.keys = FaultyDevice(office.keys)
+    office.pass_time(10_000 * EPOCH_ROUNDS * 20)
+    office.boot()
+    office.keys.erases = False
+    refused("FAULT", office.member)
+    office.keys.erases = True
+    office.turn()
+    assert sorted(office.relay._epochs.ciphers) == sorted(office.relay._keyring.epochs)
+    round_ = office.member().post(record)
+    office.sleep()
+    assert office.member().cell(round_).count(record) == 1
+    office.sleep(EPOCH_ROUNDS)
+    assert not holds(office.keys._device, old)
+
+
 def test_a_clock_far_ahead_is_believed_after_an_epoch_of_uptime():
     office = Office()
     office.pass_time(10_000 * EPOCH_ROUNDS * 20)
