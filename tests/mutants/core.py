@@ -38,16 +38,19 @@ CHANGES: Changes = {
         ),
         Change(
             "push-replaces-the-newest-set-first",
-            "            self._directory.replace(_PREVIOUS, self.newest.blob)\n"
-            "            self._previous = self.newest\n"
+            "            self._directory.replace(_PREVIOUS, previous.blob)\n"
             "        self._directory.replace(_NEWEST, new.blob)\n",
-            "            before = self.newest.blob\n"
             "            self._directory.replace(_NEWEST, new.blob)\n"
-            "            self._directory.replace(_PREVIOUS, before)\n"
-            "            self._previous = self.newest\n"
+            "            self._directory.replace(_PREVIOUS, previous.blob)\n"
             "        else:\n"
             "            self._directory.replace(_NEWEST, new.blob)\n",
             of("parameterstore", "a_cut_between_the_two_files_leaves_the_set_in_force"),
+        ),
+        Change(
+            "set-whose-change-failed-counts-as-the-previous",
+            "            previous = self.newest\n",
+            "            previous = self._previous = self.newest\n",
+            of("parameterstore", "a_change_that_failed_is_made_by_the_next_push"),
         ),
         Change(
             "third-set-waits-an-epoch-too-long",
@@ -87,6 +90,12 @@ CHANGES: Changes = {
         ),
     ),
     "firmware/tessera/epochs.py": (
+        Change(
+            "epoch-that-opens-again-has-no-ciphers",
+            "        self._follow_keyring()  # also",
+            "        pass  # also",
+            of("relay", "an_epoch_that_opened_though_the_old_keys_do_not_erase_is_served_when_they_do"),
+        ),
         Change(
             "cover-ratchet-without-fresh-randomness",
             "cover.next_state(state, fresh)",
@@ -824,6 +833,12 @@ CHANGES: Changes = {
             "        if size % CHECKPOINT_BYTES:\n",
             "        if False:\n",
             of("ledger", "a_torn_append_is_mended_and_made_again"),
+        ),
+        Change(
+            "failed-append-is-mended-at-a-start-only",
+            "        if self._unsure:",
+            "        if False:",
+            of("ledger", "an_append_that_failed_is_mended_by_the_next"),
         ),
         Change(
             "checkpoint-of-anybody-holds",
