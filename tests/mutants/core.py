@@ -554,6 +554,12 @@ CHANGES: Changes = {
             of("keyring", "a_cut_in_any_operation_of_a_rewrite_leaves_the_old_or_the_new_state"),
         ),
         Change(
+            "bank-that-may-be-valid-stays-beside-what-is-appended",
+            "        if self._doubtful:",
+            "        if False:",
+            of("keyring", "what_is_appended_after_a_change_that_failed_anywhere_is_stored"),
+        ),
+        Change(
             "key-ring-page-without-a-sync",
             "        nor.sync(self._device)\n        self._device.readblocks(page >> 4, self._check",
             "        self._device.readblocks(page >> 4, self._check",
