@@ -323,7 +323,7 @@ class Relay:
         wire.answer_push(out, self.push(session, *chunk))
 
     def push(self, session, total, chunk, length, data):
-        """Take one chunk for a session (or whatever else has push and push_at); whether the object is complete."""
+        """Take one chunk for a session (or what else has token, push and push_at); whether the object is complete."""
         return self._pushes.take(session, total, chunk, length, data)
 
     def leave(self, session):

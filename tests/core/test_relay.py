@@ -631,6 +631,31 @@ def test_a_push_that_trickles_gives_way_after_two_minutes():
     assert push(member, blob) == 1
 
 
+def test_a_push_that_begins_again_and_again_gives_way_after_two_minutes():
+    blob, newer = [parameters(serial=serial, first_epoch=30, round_seconds=600) for serial in (2, 3)]
+    for reconnects in (False, True):
+        office = Office(round_seconds=600)
+        holder, member = office.member(0), office.member(1)
+        for _ in range(12):
+            holder.call(wire.push(len(blob), 0, blob[:240]))
+            refused("BUSY", member.call, wire.push(len(blob), 0, blob[:240]))
+            office.pass_time(9_000)
+            holder.call(wire.push(len(blob), 1, blob[240:480]))
+            office.pass_time(1_000)
+            if reconnects:
+                office.relay.leave(holder.session)
+                holder = office.member(0)
+        holder.call(wire.push(len(blob), 0, blob[:240]))  # nobody else wants the place
+        member.call(wire.push(len(blob), 0, blob[:240]))
+        refused("BUSY", holder.call, wire.push(len(blob), 0, blob[:240]))
+        assert push(member, blob) == 1
+        office.pass_time(1_000 * EPOCH_ROUNDS * 600)
+        office.turn()
+        holder, member = office.member(0), office.member(1)
+        holder.call(wire.push(len(newer), 0, newer[:240]))
+        refused("BUSY", push, member, newer)  # another epoch, other tokens
+
+
 def test_a_clock_before_genesis_or_before_the_last_seal_is_refused_wherever_it_is_set():
     office = Office()
     office.boot(clock_known=False)

@@ -912,6 +912,18 @@ CHANGES: Changes = {
             of("relay", "a_push_that_trickles_gives_way_after_two_minutes"),
         ),
         Change(
+            "push-that-begins-again-stands-anew",
+            "        if self.session is not session:\n            now_ms",
+            "        if True:\n            now_ms",
+            of("relay", "a_push_that_begins_again_and_again_gives_way_after_two_minutes"),
+        ),
+        Change(
+            "push-from-another-connection-stands-anew",
+            "self._first_ms = now_ms - self._taken_ms.get(self._token, 0)",
+            "self._first_ms = now_ms",
+            of("relay", "a_push_that_begins_again_and_again_gives_way_after_two_minutes"),
+        ),
+        Change(
             "signed-time-of-anybody",
             "            statement.verify(self._parameters.newest.root_key)\n",
             "",
