@@ -163,7 +163,7 @@ class Relay:
         self._log.erase_ahead(_WINDOW_ERASES, self._epochs.first_keyed_round)
         self._keyring.tidy()
         if self.staging is not None:
-            self.staging.window(self._rounds.served)
+            self.staging.window(self._rounds.served, self.clock.uptime_ms())
 
     def milliseconds_to_next_round(self):
         """Until the clock leaves the open round; 0 if it has."""
@@ -327,7 +327,7 @@ class Relay:
         return self._pushes.take(session, total, chunk, length, data)
 
     def leave(self, session):
-        """Forget what a session was pushing, and let another go on with the code it brought: its connection ended."""
+        """Forget what a session was pushing, and let its token go on with the code it brought: its connection ended."""
         self._pushes.leave(session)
         if self.staging is not None:
             self.staging.leave(session)

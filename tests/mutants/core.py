@@ -1004,6 +1004,36 @@ CHANGES: Changes = {
             of("staging", "pieces_are_taken_from_the_session_that_began_only"),
         ),
         Change(
+            "release-goes-on-with-any-token",
+            "if not under_way or token != self._token:",
+            "if not under_way:",
+            of("staging", "another_token_does_not_go_on_with_what_was_taken_but_begins_anew"),
+        ),
+        Change(
+            "release-that-waits-for-windows-gives-way",
+            "        if self._dirty:  # its session",
+            "        if False:  # its session",
+            of("staging", "a_release_that_waits_for_windows_gives_way_to_no_other"),
+        ),
+        Change(
+            "wait-for-windows-counts-as-silence",
+            "            self._began_ms = self._heard_ms = now_ms\n",
+            "            self._began_ms = now_ms\n",
+            of("staging", "a_release_that_waits_for_windows_gives_way_to_no_other"),
+        ),
+        Change(
+            "wait-for-windows-counts-for-the-hour",
+            "            self._began_ms = self._heard_ms = now_ms\n",
+            "            self._heard_ms = now_ms\n",
+            of("staging", "a_wait_for_windows_is_no_part_of_the_hour"),
+        ),
+        Change(
+            "release-that-is-begun-again-stands-anew",
+            "        self._owner, self._heard_ms = session, now_ms\n",
+            "        self._owner, self._heard_ms, self._began_ms = session, now_ms, now_ms\n",
+            of("staging", "a_release_that_is_begun_by_one_connection_after_the_other_gives_way_after_an_hour"),
+        ),
+        Change(
             "five-releases-are-begun-with-a-token",
             "_RELEASES = const(4)",
             "_RELEASES = const(5)",
