@@ -95,7 +95,7 @@ class Pieces(Target):
         self._token: int | None = None  # the token it began with
         self._taken = b""
         idle = self._places.idle
-        self._dirty = idle is not None and any(idle.get(0, SECTORS * SECTOR_BYTES).strip(b"\xff"))
+        self._dirty = idle is not None and idle.get(0, SECTORS * SECTOR_BYTES).strip(b"\xff") != b""
 
     # -- steps, each with what must come of it
 
