@@ -30,6 +30,7 @@ def handlers(appliance):
 class _Cable:
     """As the relay keeps in mind whose session pushes an object or brings code."""
 
+    token = None
     push = None
     push_at = 0
 

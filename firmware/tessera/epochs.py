@@ -37,6 +37,7 @@ class Epochs:
             keyring.reopen_epoch(epoch)
         else:
             self._renew_keys(epoch, hold)
+        self._follow_keyring()  # also where keys were renewed and what came after it failed
         self.begin_admission(epoch)
 
     def begin_admission(self, epoch):
@@ -78,7 +79,6 @@ class Epochs:
         if hold:  # a relay that is restarted again and again while it holds keys must not run out of key ring
             first = sorted(list(kept) + list(made))[-most_epochs(parameters) :][0]
         self._keyring.open_epoch(epoch, made, first, self._generator.new_seed())
-        self._follow_keyring()
 
     def drop_expired(self):
         """Erase the keys past retention that were held."""

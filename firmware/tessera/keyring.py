@@ -58,6 +58,7 @@ class KeyRing:
         self._snapshot_pages = 0  # while a bank is read: those to come
         self._generation = 0
         self._idle_is_blank = False
+        self._doubtful = False  # the idle bank may be valid: its first page was programmed, and that failed
         self.unreadable = 0  # appended pages that were found torn by a power cut or damaged
         self._page = bytearray(PAGE_BYTES)
         self._check = bytearray(PAGE_BYTES)
@@ -260,9 +261,11 @@ class KeyRing:
             place = self._program(new, place, generation, kind, body)
             pages += 1
         # The first page is what makes the bank valid, so it comes last; until then the old bank is the one in use.
+        self._doubtful = True
         if not self._try_page(new * self._bank_pages, generation, _HEAD, self._head(pages)):
             raise _worn()
         self._bank, self._generation, self._used_pages = new, generation, place
+        self._doubtful = False
         if erase_old:
             self._erase(1 - new)
 
@@ -318,6 +321,8 @@ class KeyRing:
             yield _LEASES, self.lease_epoch.to_bytes(4, "big") + b"".join(leases[at : at + _LEASES_A_PAGE])
 
     def _append(self, kind, body):
+        if self._doubtful:  # or the next start would not read what is appended here
+            self._erase(1 - self._bank)
         # The attributes are changed already, so a rewrite is as good as the page.
         if self._used_pages == self._bank_pages:
             self.rewrite(erase_old=False)
@@ -351,7 +356,7 @@ class KeyRing:
         nor.sync(self._device)
         if not all(nor.is_blank(self._device, sector) for sector in range(first, first + self._bank_sectors)):
             raise _worn()
-        self._idle_is_blank = True
+        self._idle_is_blank, self._doubtful = True, False
 
 
 def _fits(kind, length):

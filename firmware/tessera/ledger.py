@@ -53,16 +53,17 @@ class Ledger:
         self._directory = directory
         self._start = struct.pack(">B16s33s", _VERSION, federation_id, relay_key)
         self._secret = ledger_secret
+        self._unsure = False  # what the file ends with
         self._mend()
-        last = self._last()
-        self.last_epoch = -1 if last is None else last.epoch
 
     def _mend(self):
-        """Cut off what an append interrupted by a power cut left."""
+        """Cut off what an append left that a power cut or an error interrupted; find the last epoch."""
         size = self._directory.size(_FILE)
         if size % CHECKPOINT_BYTES:
             whole = self._directory.read_at(_FILE, 0, size - size % CHECKPOINT_BYTES)
             self._directory.replace(_FILE, whole)
+        last = self._last()
+        self.last_epoch = -1 if last is None else last.epoch
 
     def _last(self):
         for name in (_FILE, _OLD_FILE):
@@ -73,16 +74,22 @@ class Ledger:
 
     def append(self, epoch, rounds_sealed, parameter_digest, commitment, firmware_digest, random):
         """Sign and keep the checkpoint of an epoch that is over; random 32 bytes for the signature. Once an epoch."""
+        if self._unsure:  # the append before failed, and is in the file all the same, or a part of it
+            self._mend()
+            self._directory.append(_FILE, b"")  # makes durable what is there
+            self._unsure = False
         if epoch <= self.last_epoch:
             return
         last = self._last()
         body = self._start + struct.pack(">II", epoch, rounds_sealed) + parameter_digest + commitment + firmware_digest
         body += bytes(32) if last is None else last.link()
         signature = curve.sign(self._secret, tagged("checkpoint", body), random)
+        self._unsure = True
         if self._directory.size(_FILE) >= _FILE_ENTRIES * CHECKPOINT_BYTES:
             self._directory.rename(_FILE, _OLD_FILE)
         self._directory.append(_FILE, body + signature)
         self.last_epoch = epoch
+        self._unsure = False
 
     def find(self, epoch):
         """The 250 bytes of an epoch's checkpoint; TooOld if there is none, Fault if it may be one that is damaged."""

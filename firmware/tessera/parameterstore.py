@@ -90,11 +90,12 @@ class ParameterStore:
             new = self._verified(blob)
         except InvalidObject as error:
             raise BadRequest(str(error)) from None
+        previous = self._previous
         if not self._pending(open_epoch):
-            self._directory.replace(_PREVIOUS, self.newest.blob)
-            self._previous = self.newest
+            previous = self.newest
+            self._directory.replace(_PREVIOUS, previous.blob)
         self._directory.replace(_NEWEST, new.blob)
-        self.newest = new
+        self._previous, self.newest = previous, new
         self._note_access_keys()
 
     def _check_follows(self, new, open_epoch):

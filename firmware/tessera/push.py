@@ -7,20 +7,23 @@ from .params import HEADER_BYTES, MAX_BYTES, TimeStatement, is_time_statement, w
 from .runtime import const
 
 _PATIENCE_MS = const(10_000)  # without a chunk, then a push gives way to another
-_LONGEST_MS = const(120_000)  # from its first chunk, then too: as long as a session keeps its place
+_LONGEST_MS = const(120_000)  # when its token's pushes took that long in this epoch, then too
 
 
 class Pushes:
-    """One object at a time, as it takes heap; from a Session, or whatever else has push and push_at."""
+    """One object at a time, as it takes heap; from a Session, or whatever else has token, push and push_at."""
 
     def __init__(self, clock, parameters, rounds, epochs):
         self._clock = clock
         self._parameters = parameters
         self._rounds = rounds
         self._epochs = epochs
-        self._first_ms = 0  # uptime at the first chunk
+        self._first_ms = 0  # uptime at the first chunk, so much earlier as its token's other pushes took
         self._last_ms = 0  # and at the last
         self.session = None  # whose object it is
+        self._token = None  # and by which token
+        self._epoch = None
+        self._taken_ms = {}  # {token: what its pushes took in this epoch}, of those who pushed
 
     def take(self, session, total, chunk, length, data):
         """Take one chunk for a session; whether the object is complete.
@@ -59,13 +62,16 @@ class Pushes:
         self._last_ms = self._clock.uptime_ms()
 
     def _begin(self, session, total):
-        now_ms = self._clock.uptime_ms()
-        if self.session not in (None, session):
-            if now_ms - self._last_ms < _PATIENCE_MS and now_ms - self._first_ms < _LONGEST_MS:
-                raise Busy("another push is under way", 10)
-            self.leave(self.session)  # nobody may hold up IT's parameters by beginning a push
-        self.session = session
-        self._first_ms = now_ms
+        if self.session is not session:
+            now_ms = self._clock.uptime_ms()
+            if self.session is not None:
+                if now_ms - self._last_ms < _PATIENCE_MS and now_ms - self._first_ms < _LONGEST_MS:
+                    raise Busy("another push is under way", 10)
+                self.leave(self.session)  # nobody may hold up IT's parameters by beginning a push
+            if self._epoch != self._epochs.epoch:
+                self._epoch, self._taken_ms = self._epochs.epoch, {}
+            self.session, self._token = session, session.token
+            self._first_ms = now_ms - self._taken_ms.get(self._token, 0)
         session.push = bytearray(total)
         session.push_at = 0
 
@@ -73,6 +79,7 @@ class Pushes:
         """Forget what a session was pushing: it is complete, refused, or its connection ended."""
         session.push = None
         if self.session is session:
+            self._taken_ms[self._token] = self._clock.uptime_ms() - self._first_ms
             self.session = None
 
     def _install(self, blob):

@@ -163,7 +163,7 @@ class Relay:
         self._log.erase_ahead(_WINDOW_ERASES, self._epochs.first_keyed_round)
         self._keyring.tidy()
         if self.staging is not None:
-            self.staging.window(self._rounds.served)
+            self.staging.window(self._rounds.served, self.clock.uptime_ms())
 
     def milliseconds_to_next_round(self):
         """Until the clock leaves the open round; 0 if it has."""
@@ -323,11 +323,11 @@ class Relay:
         wire.answer_push(out, self.push(session, *chunk))
 
     def push(self, session, total, chunk, length, data):
-        """Take one chunk for a session (or whatever else has push and push_at); whether the object is complete."""
+        """Take one chunk for a session (or what else has token, push and push_at); whether the object is complete."""
         return self._pushes.take(session, total, chunk, length, data)
 
     def leave(self, session):
-        """Forget what a session was pushing, and let another go on with the code it brought: its connection ended."""
+        """Forget what a session was pushing, and let its token go on with the code it brought: its connection ended."""
         self._pushes.leave(session)
         if self.staging is not None:
             self.staging.leave(session)

@@ -8,6 +8,7 @@ from faultydevice import WHOLE, FaultyDevice, PowerCut
 from ramdevice import RamDevice, holds
 from tessera.errors import Fault, InvalidObject
 from tessera.keyring import ADMITTED, NEVER, KeyRing
+from tessera.nor import ERASE, SYNC
 
 _SECTORS = 4  # two banks of 32 pages
 _BYTES = _SECTORS * 4096
@@ -134,6 +135,57 @@ def test_a_change_whose_bank_is_valid_stands_if_the_old_one_does_not_erase():
     device.erases = False
     raises(Fault, ring.open_epoch, 9, {9: (b"k" * 32, b"s" * 32)}, 3, b"seed of the third epoch, 32 byte")
     assert 9 in ring.epochs and _stored(flash) == _durable(_state(ring))
+
+
+class _FailsOnce:
+    """In front of a RamDevice: the operation of this number raises an error, before it is done or after."""
+
+    def __init__(self, device, number, done):
+        self._device = device
+        self._left = number
+        self._done = done
+
+    def readblocks(self, *arguments):
+        self._operate(self._device.readblocks, arguments)
+
+    def writeblocks(self, *arguments):
+        self._operate(self._device.writeblocks, arguments)
+
+    def ioctl(self, operation, argument):
+        if operation not in (ERASE, SYNC):
+            return self._device.ioctl(operation, argument)
+        return self._operate(self._device.ioctl, (operation, argument))
+
+    def _operate(self, operation, arguments):
+        self._left -= 1
+        if self._left == 0 and not self._done:
+            raise OSError(5)
+        result = operation(*arguments)
+        if self._left == 0:
+            raise OSError(5)
+        return result
+
+
+def test_what_is_appended_after_a_change_that_failed_anywhere_is_stored():
+    written = RamDevice(_SECTORS)
+    _written(written)
+    for change in (_CHANGES[2], _CHANGES[3], _CHANGES[4]):  # a rewrite, a mark, a lease
+        for done in (False, True):
+            number, failed = 0, True
+            while failed:
+                number += 1
+                flash = RamDevice(_SECTORS)
+                flash.put(0, written.get(0, _BYTES))
+                ring = _loaded(flash)
+                ring._device = _FailsOnce(flash, number, done)
+                try:
+                    change(ring)
+                    failed = False
+                except OSError:
+                    pass
+                ring._device = flash
+                ring.mark(12345, 6)
+                assert _stored(flash) == _durable(_state(ring)), (number, done)
 
 
 def test_keys_that_were_erased_do_not_come_back_from_a_cache():

@@ -80,6 +80,52 @@ def test_a_torn_append_is_mended_and_made_again():
             assert directory.files["ledger"] == whole.files["ledger"], (entries, part)
 
 
+class _Failing(RamDirectory):
+    """Fails when the first `part` bytes of what is appended are in the file, and works again."""
+
+    part = None
+
+    def append(self, name, data):
+        if self.part is None:
+            super().append(name, data)
+            return
+        part, self.part = self.part, None
+        super().append(name, data[:part])
+        raise OSError(28)
+
+
+def test_an_append_that_failed_is_mended_by_the_next():
+    whole = RamDirectory()
+    for epoch in range(3):
+        _append(_ledger(whole), epoch)
+    for part in (0, 1, 100, CHECKPOINT_BYTES - 1, CHECKPOINT_BYTES):
+        for again in (1, 2):  # it is made again, or the epoch is over meanwhile, as after a clock that was corrected
+            directory = _Failing()
+            ledger = _ledger(directory)
+            _append(ledger, 0)
+            directory.part = part
+            raises(OSError, _append, ledger, 1)
+            for epoch in range(again, 3):
+                _append(ledger, epoch)
+            chain = [Checkpoint(ledger.find(epoch)) for epoch in (0, 2)]
+            if again == 1 or part == CHECKPOINT_BYTES:
+                assert directory.files["ledger"] == whole.files["ledger"], (part, again)
+            else:
+                assert directory.size("ledger") == 2 * CHECKPOINT_BYTES and chain[1].previous == chain[0].link(), part
+            assert _ledger(directory).last_epoch == ledger.last_epoch == 2
+
+
+def test_what_a_failed_append_left_whole_is_durable_when_the_next_returns():
+    directory = _Failing()
+    ledger = _ledger(directory)
+    directory.part = CHECKPOINT_BYTES
+    raises(OSError, _append, ledger, 0)
+    directory.part = 0
+    raises(OSError, _append, ledger, 0)  # not yet
+    _append(ledger, 0)
+    assert directory.size("ledger") == CHECKPOINT_BYTES and directory.part is None
+
+
 def test_a_full_file_becomes_the_old_one_and_is_still_searched():
     directory = RamDirectory()
     ledger = _filled(directory, _FILE_ENTRIES)

@@ -76,6 +76,16 @@ def test_a_cut_between_the_two_files_leaves_the_set_in_force():
         assert _serials(_store(directory), range(6)) == [1, 1, 1, 2, 2, 2]
 
 
+def test_a_change_that_failed_is_made_by_the_next_push():
+    new = parameters(serial=2, first_epoch=3)
+    for replacements in (1, 2):
+        store = _store(_CutDirectory(_directory().files, replacements))
+        raises(_PowerCut, store.install, new, 1)  # as an error that passes
+        assert _serials(store, range(6)) == [1] * 6
+        store.install(new, 1)
+        assert _serials(store, range(6)) == [1, 1, 1, 2, 2, 2]
+
+
 def test_a_cut_while_a_second_change_is_stored_keeps_what_kept_rounds_need():
     directory = _directory()
     _store(directory).install(parameters(serial=2, first_epoch=3), 1)

@@ -537,6 +537,26 @@ def test_an_epoch_whose_keys_did_not_reach_the_flash_is_not_served():
         assert office.member().cell(round_) == served
 
 
+def test_an_epoch_that_opened_though_the_old_keys_do_not_erase_is_served_when_they_do():
+    record = records(1)[0]
+    office = Office()
+    office.sleep()
+    old = office.relay._keyring.epochs[0][0]
+    office.keys = FaultyDevice(office.keys)
+    office.pass_time(10_000 * EPOCH_ROUNDS * 20)
+    office.boot()
+    office.keys.erases = False
+    refused("FAULT", office.member)
+    office.keys.erases = True
+    office.turn()
+    assert sorted(office.relay._epochs.ciphers) == sorted(office.relay._keyring.epochs)
+    round_ = office.member().post(record)
+    office.sleep()
+    assert office.member().cell(round_).count(record) == 1
+    office.sleep(EPOCH_ROUNDS)
+    assert not holds(office.keys._device, old)
+
+
 def test_a_clock_far_ahead_is_believed_after_an_epoch_of_uptime():
     office = Office()
     office.pass_time(10_000 * EPOCH_ROUNDS * 20)
@@ -609,6 +629,31 @@ def test_a_push_that_trickles_gives_way_after_two_minutes():
         office.pass_time(9_000)
         chunk += 1
     assert push(member, blob) == 1
+
+
+def test_a_push_that_begins_again_and_again_gives_way_after_two_minutes():
+    blob, newer = [parameters(serial=serial, first_epoch=30, round_seconds=600) for serial in (2, 3)]
+    for reconnects in (False, True):
+        office = Office(round_seconds=600)
+        holder, member = office.member(0), office.member(1)
+        for _ in range(12):
+            holder.call(wire.push(len(blob), 0, blob[:240]))
+            refused("BUSY", member.call, wire.push(len(blob), 0, blob[:240]))
+            office.pass_time(9_000)
+            holder.call(wire.push(len(blob), 1, blob[240:480]))
+            office.pass_time(1_000)
+            if reconnects:
+                office.relay.leave(holder.session)
+                holder = office.member(0)
+        holder.call(wire.push(len(blob), 0, blob[:240]))  # nobody else wants the place
+        member.call(wire.push(len(blob), 0, blob[:240]))
+        refused("BUSY", holder.call, wire.push(len(blob), 0, blob[:240]))
+        assert push(member, blob) == 1
+        office.pass_time(1_000 * EPOCH_ROUNDS * 600)
+        office.turn()
+        holder, member = office.member(0), office.member(1)
+        holder.call(wire.push(len(newer), 0, newer[:240]))
+        refused("BUSY", push, member, newer)  # another epoch, other tokens
 
 
 def test_a_clock_before_genesis_or_before_the_last_seal_is_refused_wherever_it_is_set():

@@ -179,10 +179,38 @@ def test_an_update_goes_on_where_another_connection_left_it():
     first = board.member()
     _begin(first, release())
     assert _stage(first, wire.PUT, 0, CONTENT[:240]) == (SEND, 240)
-    board.office.relay.leave(first.session)
-    member = board.member(1)
+    member = board.member()  # the relay may not know yet that the first one ended
     assert _begin(member, release()) == (SEND, 240)
+    assert raises(Refused, _stage, first, wire.PUT, 240, CONTENT[240:480]).name == "BAD_REQUEST"
     assert _put_all(member, start=240)[0] == STAGED
+
+
+def test_another_token_does_not_go_on_with_what_was_taken_but_begins_anew():
+    board = _Board()
+    first, other = board.member(), board.member(1)
+    _begin(first, release())
+    for at in (0, 240):
+        _stage(first, wire.PUT, at, CONTENT[at : at + 240])
+    board.office.relay.leave(first.session)
+    assert raises(Refused, _begin, other, release()).name == "BUSY"
+    assert raises(Refused, _stage, other, wire.PUT, 480, bytes(240)).name == "BAD_REQUEST"
+    first = board.member()
+    assert _begin(first, release()) == (SEND, 480)
+    board.office.pass_time(10_000)
+    assert _begin(other, release()) == (WAIT, 0)
+    board.office.turn()
+    assert _put_all(other)[0] == STAGED
+
+
+def test_a_release_of_which_nothing_was_taken_goes_on_from_any_session():
+    board = _Board()
+    first, other = board.member(), board.member(1)
+    _begin(first, release())
+    board.office.relay.leave(first.session)
+    for version in range(1, 5):
+        assert _begin(other, release(VERSION + version)) == (SEND, 0)
+        board.office.pass_time(10_000)
+    assert raises(Refused, _begin, other, release(VERSION + 5)).name == "BUSY"  # the first one was counted
 
 
 def test_pieces_are_taken_from_the_session_that_began_only():
@@ -204,7 +232,7 @@ def test_pieces_that_were_taken_before_hold_no_place():
     for _ in range(10):
         board.office.pass_time(1_000)
         _stage(holder, wire.PUT, 0, CONTENT[:240])
-    assert _begin(member, release()) == (SEND, 240)
+    assert _begin(member, release()) == (SEND, 0)
     assert raises(Refused, _stage, holder, wire.PUT, 240, bytes(240)).name == "BAD_REQUEST"
 
 
@@ -216,6 +244,45 @@ def test_a_release_that_trickles_gives_way_after_an_hour():
         staging.put(at, CONTENT[at : at + 1], now_ms, holder)
         raises(Busy, staging.begin, release(VERSION + 2), None, now_ms, None)
     assert staging.begin(release(VERSION + 2), None, 3_600_000, None)[0] in (SEND, WAIT)
+
+
+def test_a_release_that_is_begun_by_one_connection_after_the_other_gives_way_after_an_hour():
+    board = _Board()
+    staging, session = board.staging, board.member().session
+    for now_ms in range(0, 3_600_000, 9_000):
+        assert staging.begin(release(), 0, now_ms, session) == (SEND, 0)
+        raises(Busy, staging.begin, release(VERSION + 2), None, now_ms, None)
+        staging.leave(session)
+    staging.begin(release(), 0, 3_600_000, session)
+    assert staging.begin(release(VERSION + 2), None, 3_600_000, None) == (SEND, 0)
+
+
+def test_a_release_that_waits_for_windows_gives_way_to_no_other():
+    board = _Board(0)
+    first, other = board.member(), board.member(1)
+    assert _begin(first, release()) == (WAIT, 0)
+    board.office.relay.leave(first.session)
+    board.office.pass_time(1000 * ROUND_SECONDS)
+    assert raises(Refused, _begin, other, release(VERSION + 2)).name == "BUSY"
+    board.office.turn()
+    for _ in range(9):  # it has ten seconds to come back
+        board.office.pass_time(1000)
+        assert raises(Refused, _begin, other, release(VERSION + 2)).name == "BUSY"
+    first = board.member()
+    assert _begin(first, release()) == (SEND, 0)
+    board.office.pass_time(10_000)
+    assert _begin(other, release(VERSION + 2)) == (SEND, 0)
+
+
+def test_a_wait_for_windows_is_no_part_of_the_hour():
+    board = _Board(0)
+    staging, session = board.staging, board.member().session
+    assert staging.begin(release(), 0, 0, session) == (WAIT, 0)
+    raises(Busy, staging.begin, release(VERSION + 2), None, 5_000_000, None)
+    staging.window(0, 5_000_000)
+    for at, now_ms in enumerate(range(5_000_000, 8_600_000, 9_000)):
+        staging.put(at, CONTENT[at : at + 1], now_ms, session)
+        raises(Busy, staging.begin, release(VERSION + 2), None, now_ms, None)
 
 
 def test_what_is_left_over_is_erased_in_windows_only():

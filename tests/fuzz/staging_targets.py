@@ -92,9 +92,10 @@ class Pieces(Target):
     def _forget(self) -> None:
         self._number: int | None = None  # of the release under way
         self._owner: int | None = None  # the session whose pieces are taken
+        self._token: int | None = None  # the token it began with
         self._taken = b""
         idle = self._places.idle
-        self._dirty = idle is not None and any(idle.get(0, SECTORS * SECTOR_BYTES).strip(b"\xff"))
+        self._dirty = idle is not None and idle.get(0, SECTORS * SECTOR_BYTES).strip(b"\xff") != b""
 
     # -- steps, each with what must come of it
 
@@ -115,7 +116,9 @@ class Pieces(Target):
         number = self._intake.number(1)
         good = number < 128
         number %= len(self._releases if good else self._refused)
+        token = self._session // 2
         same = good and number == self._number
+        goes_on = same and token == self._token
         blob = (self._releases if good else self._refused)[number]
         before = self._flash()
         answer = self._ask(wire.BEGIN, 0, blob)
@@ -123,27 +126,28 @@ class Pieces(Target):
         if same and (self._owner == self._session or self._is_staged):
             must(answer == self._state(), "a session may not go on with its release")
             return
-        token = self._session // 2
         newer = good and VERSION + 1 + number > self._places.version
-        if self._places.idle is None or self._due or (self._number is not None and not self._gives_way(same)):
+        taken = self._number is not None and not goes_on and not self._gives_way(same)
+        if self._places.idle is None or self._due or taken:
             must(isinstance(answer, Busy), "a release was taken while another session brings one")
-        elif not same and not newer:
+        elif not goes_on and not newer:
             must(isinstance(answer, BadRequest), "a release was taken that this board may not run")
-        elif not same and self._begun[token] >= BEGUN_A_TOKEN:
+        elif not goes_on and self._begun[token] >= BEGUN_A_TOKEN:
             must(isinstance(answer, Busy), "more releases were begun than a token may")
         else:
-            if not same:
+            if not goes_on:
                 self._begun[token] += 1
                 self._forget()
-            self._number, self._owner = number, self._session
-            self._since_ms = self._heard_ms = self._office.ticks
+                self._number, self._token, self._since_ms = number, token, self._office.ticks
+            self._owner, self._heard_ms = self._session, self._office.ticks
             must(answer == self._state(), "a good release was refused, or begins in its middle")
 
     def _gives_way(self, same: bool) -> bool:
-        """Whether another session may go on with what is under way, or begin with another release."""
+        """Whether another token may begin, with the same release or another."""
         now = self._office.ticks
         silent = now - self._heard_ms >= PATIENCE_MS or now - self._since_ms >= LONGEST_MS
-        return silent or (same and self._owner is None)
+        left = same and self._owner is None and not self._taken
+        return left or (silent and not self._dirty)
 
     def _next_piece(self) -> None:
         content = self._contents[self._number or 0]
@@ -196,7 +200,7 @@ class Pieces(Target):
         """The window after it; a restart with the new code if that is due."""
         was_on_trial = self._places.on_trial
         try:
-            self._staging.window(1)
+            self._staging.window(1, self._office.ticks)
         except Restarted:
             must(self._due, "the board restarted into something that nobody activated")
             content = self._contents[self._number or 0]
@@ -207,6 +211,8 @@ class Pieces(Target):
         must(not self._due, "what is due was not tried")
         if was_on_trial:
             self._forget()  # there is an idle place again
+        elif self._dirty:
+            self._since_ms = self._heard_ms = self._office.ticks
         self._dirty = self._dirty and was_on_trial
 
     def _files_place(self) -> int:

@@ -38,16 +38,19 @@ CHANGES: Changes = {
         ),
         Change(
             "push-replaces-the-newest-set-first",
-            "            self._directory.replace(_PREVIOUS, self.newest.blob)\n"
-            "            self._previous = self.newest\n"
+            "            self._directory.replace(_PREVIOUS, previous.blob)\n"
             "        self._directory.replace(_NEWEST, new.blob)\n",
-            "            before = self.newest.blob\n"
             "            self._directory.replace(_NEWEST, new.blob)\n"
-            "            self._directory.replace(_PREVIOUS, before)\n"
-            "            self._previous = self.newest\n"
+            "            self._directory.replace(_PREVIOUS, previous.blob)\n"
             "        else:\n"
             "            self._directory.replace(_NEWEST, new.blob)\n",
             of("parameterstore", "a_cut_between_the_two_files_leaves_the_set_in_force"),
+        ),
+        Change(
+            "set-whose-change-failed-counts-as-the-previous",
+            "            previous = self.newest\n",
+            "            previous = self._previous = self.newest\n",
+            of("parameterstore", "a_change_that_failed_is_made_by_the_next_push"),
         ),
         Change(
             "third-set-waits-an-epoch-too-long",
@@ -87,6 +90,12 @@ CHANGES: Changes = {
         ),
     ),
     "firmware/tessera/epochs.py": (
+        Change(
+            "epoch-that-opens-again-has-no-ciphers",
+            "        self._follow_keyring()  # also",
+            "        pass  # also",
+            of("relay", "an_epoch_that_opened_though_the_old_keys_do_not_erase_is_served_when_they_do"),
+        ),
         Change(
             "cover-ratchet-without-fresh-randomness",
             "cover.next_state(state, fresh)",
@@ -545,6 +554,12 @@ CHANGES: Changes = {
             of("keyring", "a_cut_in_any_operation_of_a_rewrite_leaves_the_old_or_the_new_state"),
         ),
         Change(
+            "bank-that-may-be-valid-stays-beside-what-is-appended",
+            "        if self._doubtful:",
+            "        if False:",
+            of("keyring", "what_is_appended_after_a_change_that_failed_anywhere_is_stored"),
+        ),
+        Change(
             "key-ring-page-without-a-sync",
             "        nor.sync(self._device)\n        self._device.readblocks(page >> 4, self._check",
             "        self._device.readblocks(page >> 4, self._check",
@@ -826,6 +841,12 @@ CHANGES: Changes = {
             of("ledger", "a_torn_append_is_mended_and_made_again"),
         ),
         Change(
+            "failed-append-is-mended-at-a-start-only",
+            "        if self._unsure:",
+            "        if False:",
+            of("ledger", "an_append_that_failed_is_mended_by_the_next"),
+        ),
+        Change(
             "checkpoint-of-anybody-holds",
             '        if not curve.verify(self._signature, tagged("checkpoint", self.blob[:_SIGNED_BYTES]), '
             "ledger_key):\n",
@@ -889,6 +910,18 @@ CHANGES: Changes = {
             "if now_ms - self._last_ms < _PATIENCE_MS and now_ms - self._first_ms < _LONGEST_MS:",
             "if now_ms - self._last_ms < _PATIENCE_MS:",
             of("relay", "a_push_that_trickles_gives_way_after_two_minutes"),
+        ),
+        Change(
+            "push-that-begins-again-stands-anew",
+            "        if self.session is not session:\n            now_ms",
+            "        if True:\n            now_ms",
+            of("relay", "a_push_that_begins_again_and_again_gives_way_after_two_minutes"),
+        ),
+        Change(
+            "push-from-another-connection-stands-anew",
+            "self._first_ms = now_ms - self._taken_ms.get(self._token, 0)",
+            "self._first_ms = now_ms",
+            of("relay", "a_push_that_begins_again_and_again_gives_way_after_two_minutes"),
         ),
         Change(
             "signed-time-of-anybody",
@@ -969,6 +1002,36 @@ CHANGES: Changes = {
             "if self._release is None or not (self._owner is session or self._staged):",
             "if self._release is None:",
             of("staging", "pieces_are_taken_from_the_session_that_began_only"),
+        ),
+        Change(
+            "release-goes-on-with-any-token",
+            "if not under_way or token != self._token:",
+            "if not under_way:",
+            of("staging", "another_token_does_not_go_on_with_what_was_taken_but_begins_anew"),
+        ),
+        Change(
+            "release-that-waits-for-windows-gives-way",
+            "        if self._dirty:  # its session",
+            "        if False:  # its session",
+            of("staging", "a_release_that_waits_for_windows_gives_way_to_no_other"),
+        ),
+        Change(
+            "wait-for-windows-counts-as-silence",
+            "            self._began_ms = self._heard_ms = now_ms\n",
+            "            self._began_ms = now_ms\n",
+            of("staging", "a_release_that_waits_for_windows_gives_way_to_no_other"),
+        ),
+        Change(
+            "wait-for-windows-counts-for-the-hour",
+            "            self._began_ms = self._heard_ms = now_ms\n",
+            "            self._heard_ms = now_ms\n",
+            of("staging", "a_wait_for_windows_is_no_part_of_the_hour"),
+        ),
+        Change(
+            "release-that-is-begun-again-stands-anew",
+            "        self._owner, self._heard_ms = session, now_ms\n",
+            "        self._owner, self._heard_ms, self._began_ms = session, now_ms, now_ms\n",
+            of("staging", "a_release_that_is_begun_by_one_connection_after_the_other_gives_way_after_an_hour"),
         ),
         Change(
             "five-releases-are-begun-with-a-token",
