@@ -143,3 +143,11 @@ def test_a_place_that_is_no_directory_is_said_in_one_line(tmp_path: Path, capsys
     assert starts(tmp_path / "file") == [2, 2]
     said = capsys.readouterr().err
     assert said.count("cannot be used: Not a directory") == said.count("\n") == 2
+
+
+@pytest.mark.parametrize("port", ["0", "99999", "-1"])
+def test_a_port_that_is_none_makes_no_organisation(port: str, tmp_path: Path) -> None:
+    directory = tmp_path / "office"
+    assert cli.run(["serve", "--storage", str(directory), "--port", port]) == 2
+    assert demo.main(["run", "--directory", str(directory), "--port", port]) == 2
+    assert not directory.exists()

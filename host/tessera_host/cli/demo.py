@@ -31,6 +31,7 @@ from tessera.wire import PORT
 from ..errors import InvalidInput, NotPermitted, TesseraError
 from ..issuer import organisation
 from ..issuer.issuer import Issuer
+from ..issuer.relay_list import check_port
 from ..issuer.store import FEDERATION_CARD
 from ..member import composing, meeting, token_exchange
 from ..member.fetching import Fetcher, FetchReport
@@ -52,6 +53,8 @@ console = Console(highlight=False)
 
 def run(directory: Path, port: int) -> None:
     """A relay of a demonstration organisation, until Ctrl-C. Stopping and starting again keeps every record."""
+
+    check_port(port, "name another one with --port")
 
     def choice() -> plan.Choice:
         console.print(f"Making a demonstration organisation in {escape(str(directory))}", soft_wrap=True)
