@@ -79,8 +79,9 @@ def open_relay(path):
         gc.collect()
         if sectors[0] * _SECTOR_HEAP_BYTES > gc.mem_free():
             raise Error("this relay was made for `tessera serve`, its record ring is too large for here: start that")
-    ring = FileDevice(path + "/ring.flash", sectors[0])
-    keys = FileDevice(path + "/keys.flash", sectors[1])
+    new = directory.read("seed") is not None  # it goes with the first start
+    ring = FileDevice(path + "/ring.flash", sectors[0], new)
+    keys = FileDevice(path + "/keys.flash", sectors[1], new)
     return Relay(ring, keys, directory, identity, os.urandom), config
 
 

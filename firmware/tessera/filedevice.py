@@ -3,7 +3,9 @@
 # here. What is programmed and erased survives the process at once, a power cut from the next ioctl(SYNC) on.
 
 import os
+from errno import ENOENT
 
+from .errors import Error
 from .nor import COUNT, ERASE, SECTOR_BYTES, SIZE, SYNC
 from .runtime import sync, sync_directory
 
@@ -21,17 +23,28 @@ def _make_blank(path, sectors):
 
 
 class FileDevice:
-    """A region of so many sectors of 4096 bytes in the file at path; a new file is blank."""
+    """A region of so many sectors of 4096 bytes in the file at path.
 
-    def __init__(self, path, sectors):
+    A file that is not there is made, blank, if `new`: of a relay that has run it holds all that the relay must not
+    forget. Error if it may not be made, cannot be opened or has another size; nothing was changed then.
+    """
+
+    def __init__(self, path, sectors, new=True):
         self.sectors = sectors
         try:
             self._file = open(path, "r+b", buffering=0)
-        except OSError:
+        except OSError as error:
+            if error.errno != ENOENT:
+                raise Error("{} cannot be opened: {}".format(path, error)) from None
+            if not new:
+                raise Error(
+                    "{} is missing, and this relay has run: put the file back, or replace the relay".format(path)
+                ) from None
             _make_blank(path, sectors)
             self._file = open(path, "r+b", buffering=0)
         if self._file.seek(0, 2) != sectors * SECTOR_BYTES:
-            raise OSError("the flash file {} has not the size the relay was made with".format(path))
+            self._file.close()
+            raise Error("the flash file {} has not the size the relay was made with".format(path))
 
     def readblocks(self, block, buffer, offset=0):
         self._seek(block, offset, len(buffer))

@@ -2,8 +2,15 @@
 # What is in them is the business of parameterstore, ledger and the entry script.
 
 import os
+from errno import ENOENT
 
 from .runtime import sync, sync_directory
+
+
+def _absent(error, path):
+    """None if the error says that there is no such file; any other is the caller's caller's, with its name."""
+    if error.errno != ENOENT:
+        raise OSError(error.errno, path)
 
 
 class Directory:
@@ -13,12 +20,12 @@ class Directory:
         self._path = path.rstrip("/") + "/"
 
     def read(self, name):
-        """The content, None if there is no such file."""
+        """The content, None if there is no such file. OSError if there is one that cannot be read."""
         try:
             with open(self._path + name, "rb") as file:
                 return file.read()
-        except OSError:
-            return None
+        except OSError as error:
+            return _absent(error, self._path + name)
 
     def read_at(self, name, offset, length):
         """Up to length bytes from offset."""
@@ -30,8 +37,8 @@ class Directory:
         """Bytes in the file, 0 if there is none."""
         try:
             return os.stat(self._path + name)[6]
-        except OSError:
-            return 0
+        except OSError as error:
+            return _absent(error, self._path + name) or 0
 
     def replace(self, name, data):
         """Write the file anew, atomically."""
@@ -55,6 +62,6 @@ class Directory:
         """Delete the file if it is there."""
         try:
             os.remove(self._path + name)
-        except OSError:
-            return
+        except OSError as error:
+            return _absent(error, self._path + name)
         sync_directory(self._path)

@@ -7,8 +7,8 @@ import sys
 from .errors import Error
 from .runtime import MICROPYTHON
 
-_MARK = "relay.json"  # what every relay directory has
-_LOCK = "lock"
+_MARK = "relay.json"  # what every relay directory has; also what is locked, as nobody replaces it or takes it away
+_WINDOWS_LOCK = "lock"  # Windows keeps a locked file from being read
 _OTHERS = 0o077
 
 if MICROPYTHON:
@@ -18,10 +18,15 @@ if MICROPYTHON:
     _flock = _libc.func("i", "flock", "ii")
     _umask = _libc.func("i", "umask", "i")
     _chmod_c = _libc.func("i", "chmod", "si")
+    _readlink = _libc.func("i", "readlink", "spi")
+    _user = _libc.func("i", "geteuid", "")
 
     def _chmod(path, mode):
         if _chmod_c(path, mode):
             raise OSError(os.errno())
+
+    def _is_link(path):
+        return _readlink(path, bytearray(1), 1) >= 0
 
     def _lock(file):
         if _flock(file.fileno(), 2 | 4):  # LOCK_EX | LOCK_NB
@@ -30,7 +35,7 @@ if MICROPYTHON:
 elif sys.platform == "win32":
     import msvcrt
 
-    _umask, _chmod = os.umask, os.chmod
+    _umask, _chmod, _is_link, _user = os.umask, os.chmod, os.path.islink, None
 
     def _lock(file):
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -38,7 +43,7 @@ elif sys.platform == "win32":
 else:
     import fcntl
 
-    _umask, _chmod = os.umask, os.chmod
+    _umask, _chmod, _is_link, _user = os.umask, os.chmod, os.path.islink, os.geteuid
 
     def _lock(file):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -51,13 +56,19 @@ def take(path):
     From now on the program makes files that their owner only may read; a directory that others may read is tightened.
     Error if it is no relay directory, if another program has it, or if it belongs to somebody else.
     """
-    if not _exists(path + "/" + _MARK):
-        raise Error("{} is no relay directory: make one with `tessera relay new`".format(path))
+    mark = path + "/" + _MARK
+    try:
+        os.stat(mark)
+    except OSError:
+        raise Error("{} is no relay directory: make one with `tessera relay new`".format(path)) from None
+    owner = os.stat(path)[4]
+    if _user and owner != _user():
+        raise Error("{} belongs to another user ({}): start the relay as that one".format(path, owner))
     _umask(_OTHERS)
     try:
-        file = open(path + "/" + _LOCK, "ab")
+        file = open(mark, "rb") if _user else open(path + "/" + _WINDOWS_LOCK, "ab")
     except OSError as error:
-        raise Error("{} cannot be written to: {}".format(path, error)) from None
+        raise Error("{} cannot be used: {}".format(path, error)) from None
     try:
         _lock(file)
     except OSError as error:
@@ -66,21 +77,14 @@ def take(path):
     try:
         _tighten(path)
         for name in os.listdir(path):
-            _tighten(path + "/" + name)
+            if not _is_link(path + "/" + name):  # what it leads to is not the relay's
+                _tighten(path + "/" + name)
     except OSError as error:
         file.close()
         raise Error(
             "{} may be read by others: take that from them, `chmod -R go= {}` ({})".format(path, path, error)
         ) from None
     return file
-
-
-def _exists(path):
-    try:
-        os.stat(path)
-    except OSError:
-        return False
-    return True
 
 
 def _not_taken(path, error):

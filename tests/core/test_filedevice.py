@@ -6,6 +6,7 @@ from check import raises
 from dice import Dice
 from ramdevice import RamDevice
 from tessera import filedevice
+from tessera.errors import Error
 from tessera.filedevice import FileDevice
 from tessera.nor import COUNT, ERASE, SECTOR_BYTES, SIZE, SYNC
 from workfolder import WorkFolder
@@ -107,7 +108,7 @@ def test_a_file_of_another_size_is_refused_and_left_alone():
     with WorkFolder() as path:
         _new(path).close()
         for sectors in (_SECTORS - 1, _SECTORS + 1):
-            raises(OSError, FileDevice, path + "/flash", sectors)
+            raises(Error, FileDevice, path + "/flash", sectors)
         assert os.stat(path + "/flash")[6] == _SECTORS * SECTOR_BYTES
 
 
@@ -126,3 +127,18 @@ def test_it_behaves_as_the_device_in_memory():
         for block in range(_SECTORS):
             assert _read(device, block) == _read(memory, block)
         device.close()
+
+
+def test_a_file_that_cannot_be_opened_is_no_missing_one():
+    """Made anew, it would take all keys and records with it."""
+    with WorkFolder() as path:
+        os.mkdir(path + "/flash")
+        raises(Error, _new, path)
+        assert os.listdir(path) == ["flash"]
+        os.rmdir(path + "/flash")
+
+
+def test_a_missing_file_of_a_relay_that_has_run_is_not_made():
+    with WorkFolder() as path:
+        raises(Error, FileDevice, path + "/flash", _SECTORS, False)
+        assert os.listdir(path) == []

@@ -130,3 +130,12 @@ def test_on_cpython_a_sync_asks_the_system_for_it():
     finally:
         runtime.fsync = real
     assert len(sizes) == 2
+
+
+def test_what_cannot_be_read_is_not_missing():
+    with WorkFolder() as path:
+        os.mkdir(path + "/name")
+        directory = Directory(path)
+        raises(OSError, directory.read, "name")
+        raises(OSError, directory.remove, "name")
+        os.rmdir(path + "/name")
