@@ -28,6 +28,9 @@ if MICROPYTHON:
     import micropython
 
 _GC_THRESHOLD_BYTES = 8192  # collect early: what is in use never exceeds what lives by more than this
+_SECTOR_HEAP_BYTES = 72  # of the record log's index: 40 that stay, and 32 for a moment as it is made
+_GATEWAYS = "storage.sqlite"  # where `tessera serve` keeps what is in ring.flash and keys.flash here
+_USAGE = "usage: relay_unix DIRECTORY [--host ADDRESS] [--port N] [--report]"
 
 
 class HeapWatch:
@@ -58,16 +61,24 @@ def firmware_digest(directory):
 
 def open_relay(path):
     """(Relay that start() brings up, its configuration) of a relay directory made by `tessera relay new`, which is this
-    program's (ownership.take)."""
+    program's (ownership.take). Error before it makes a file if it cannot."""
     directory = Directory(path)
+    core = __file__.rsplit("/", 1)[0] + "/tessera" if "/" in __file__ else "tessera"
     try:
         config = json.loads(directory.read("relay.json") or "")
         secrets = bytes.fromhex(config["static_secret"]), bytes.fromhex(config["ledger_secret"])
         sectors = config["ring_sectors"], config["keyring_sectors"]
+        if not all(isinstance(count, int) and count > 0 for count in sectors):
+            raise ValueError
+        identity = Identity(*secrets, b"unix", firmware_digest(core), "COMPUTER")
     except (ValueError, KeyError, TypeError):
         raise Error("{}/relay.json cannot be read: it is not what `tessera relay new` wrote".format(path)) from None
-    core = __file__.rsplit("/", 1)[0] + "/tessera" if "/" in __file__ else "tessera"
-    identity = Identity(*secrets, b"unix", firmware_digest(core), "COMPUTER")
+    if directory.size(_GATEWAYS) and not directory.size("seed") and not directory.size("keys.flash"):
+        raise Error("{} is a relay of `tessera serve`: start that".format(path))
+    if MICROPYTHON:
+        gc.collect()
+        if sectors[0] * _SECTOR_HEAP_BYTES > gc.mem_free():
+            raise Error("this relay was made for `tessera serve`, its record ring is too large for here: start that")
     new = directory.read("seed") is not None  # it goes with the first start
     ring = FileDevice(path + "/ring.flash", sectors[0], new)
     keys = FileDevice(path + "/keys.flash", sectors[1], new)
@@ -115,7 +126,7 @@ def announce(relay, where):
 
 def options(arguments):
     """{name: value} of the command line: a directory and --name value pairs."""
-    found = {"host": "127.0.0.1", "port": str(PORT), "report": False}
+    found = {"host": "127.0.0.1", "port": PORT, "report": False}
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
@@ -126,12 +137,23 @@ def options(arguments):
         elif not word.startswith("--") and "directory" not in found:
             found["directory"] = word
         else:
-            raise Error("usage: relay_unix DIRECTORY [--host ADDRESS] [--port N] [--report]")
+            raise Error(_USAGE)
     if "directory" not in found:
-        raise Error("usage: relay_unix DIRECTORY [--host ADDRESS] [--port N] [--report]")
+        raise Error(_USAGE)
+    found["port"] = _port(found["port"])
     if MICROPYTHON and ":" in found["host"]:  # its asyncio makes IPv4 sockets only
         raise Error("MicroPython listens at IPv4 addresses only, not at {}: use `tessera serve`".format(found["host"]))
     return found
+
+
+def _port(text):
+    try:
+        port = int(text)
+    except ValueError:
+        port = 0
+    if not 0 < port < 65536:
+        raise Error("{} is no port: `--port N` takes a number from 1 to 65535".format(text))
+    return port
 
 
 def main(arguments):
@@ -144,12 +166,15 @@ def main(arguments):
         chosen = options(arguments)
         held = ownership.take(chosen["directory"])
         relay, config = open_relay(chosen["directory"])
-        asyncio.run(serve(relay, config, chosen["host"], int(chosen["port"]), watch))
+        asyncio.run(serve(relay, config, chosen["host"], chosen["port"], watch))
     except KeyboardInterrupt:
         if chosen["report"]:
             report(watch)
     except (Error, OSError) as error:
         print("tessera relay: {}".format(error or type(error).__name__))
+        return 1
+    except MemoryError:
+        print("tessera relay: its heap is too small: start it with more, `-X heapsize=`, or start `tessera serve`")
         return 1
     finally:
         if held is not None:

@@ -24,12 +24,11 @@ from tessera.announcement import READY, announcement
 from tessera.errors import Error
 from tessera.files import Directory
 from tessera.relay import Identity, Relay
-from tessera.runtime import sleep_ms, ticks_ms
+from tessera.runtime import ticks_ms
 from tessera.server import Server, Timing
 from tessera.wire import PORT
 
 _EPOCH_SECONDS = 946_684_800 if time.gmtime(0)[0] == 2000 else 0  # where time.time() begins on this port
-_NO_LINK_MS = 100  # how often the link is looked at by what waits for it
 _AGAIN_SECONDS = 10  # after which a task beside the server that ended is begun anew
 _CTRL_C = 3
 
@@ -283,17 +282,5 @@ def _believe_own_clock(relay):
 
 
 async def _follow(appliance, host):
-    """Correct the clock by a network clock again and again; its answers also tell that the network lives."""
-    relay, keeper = appliance.relay, appliance.keeper
     server = sntp.TimeServer(host, lambda name: appliance.watchdog.during(sntp.look_up, name))
-    while True:
-        while keeper.address is None:
-            await sleep_ms(_NO_LINK_MS)
-        now = await server.unix_ms(relay.random)
-        if server.heard:
-            keeper.heard()
-        else:
-            keeper.silent()
-        if now is not None:
-            relay.clock.correct(now)
-        await asyncio.sleep(server.next_wait_seconds(relay.clock.known))
+    await sntp.follow(server, appliance.relay, appliance.keeper)

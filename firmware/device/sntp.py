@@ -1,5 +1,6 @@
 # Time from a network clock: SNTP (RFC 4330), one question and one answer.
 
+import asyncio
 import socket
 from errno import EAGAIN
 
@@ -11,10 +12,12 @@ _QUESTION = 0x23  # version 4, client
 _MODE, _SERVER = 7, 4
 _TIMEOUT_MS = 2000
 _POLL_MS = 20
+_NO_LINK_MS = 100  # how often the link is looked at while there is none
 _PATIENCE = 8  # questions without an answer, then the name is looked up again
-_HOUR_SECONDS = 3600  # between two questions once the clock is good, and after an answer that wants none
+_HOUR_SECONDS = 3600  # between two questions once the clock is good
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 2, 512  # after a question without an answer, each time twice as long
-_KISSES = (b"RATE", b"DENY", b"RSTR")  # what a server says that wants fewer questions, or none (RFC 4330 §8)
+_RATE = b"RATE"
+_KISSES = (_RATE, b"DENY", b"RSTR")  # what a server says that wants fewer questions, or none (RFC 4330 §8)
 _UNIX_SECONDS = 2_208_988_800  # 1970 in the seconds since 1900
 _ERA_SECONDS = 1 << 32  # ends in 2036; a first bit of 0 means the next one (RFC 4330 §3)
 
@@ -25,8 +28,9 @@ def look_up(host):
 
 
 class TimeServer:
-    """A network clock by name. Its name is looked up rarely, as nobody gets an answer meanwhile: before the first
-    question, when a few had no answer, and when a server wants no more. look_up(host) gives the address.
+    """A network clock by name, or several of that name. It is looked up rarely, as nobody gets an answer meanwhile:
+    before the first question, when a few had no answer, and when a server wants no more. look_up(host) gives the
+    address.
 
     heard: whether the last question had an answer, be it one without a time.
     """
@@ -37,12 +41,13 @@ class TimeServer:
         self._address = None
         self._failures = 0
         self._wait_seconds = 0
-        self._unwanted = False  # the last answer was that there are too many questions
+        self._unwanted = None  # which of _KISSES the last answer was
         self.heard = False
 
     async def unix_ms(self, random):
         """Unix time in milliseconds; None without one within 2 s. random as for ask()."""
-        self._unwanted = self.heard = False
+        self._unwanted = None
+        self.heard = False
         try:
             if self._address is None or self._failures == _PATIENCE:
                 self._failures = 0
@@ -54,19 +59,37 @@ class TimeServer:
         self._failures = 0 if self.heard else self._failures + 1
         if found not in _KISSES:
             return found
-        self._unwanted = True
-        if found != _KISSES[0]:
-            self._address = None
+        self._unwanted = found
+        if found != _RATE:
+            self._address = None  # another of that name may want them
         return None
 
     def next_wait_seconds(self, content):
-        """How long to wait before the next question; content: whether the clock is good now. Without a time, or with
-        one that the clock did not take, twice as long each time."""
-        if self._unwanted or (content and self.heard):
+        """How long to wait before the next question; content: whether the clock is good now, and no later time may
+        replace it. Until then twice as long each time, and for a server that has too many questions the longest."""
+        if content and self.heard:
             self._wait_seconds = 0
             return _HOUR_SECONDS
         self._wait_seconds = min(max(2 * self._wait_seconds, _FIRST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS)
+        if self._unwanted == _RATE:
+            self._wait_seconds = _LONGEST_WAIT_SECONDS
         return self._wait_seconds
+
+
+async def follow(server, relay, keeper):
+    """Correct a started relay's clock by a TimeServer again and again, while the link's keeper has an address; the
+    answers also tell it that the network lives."""
+    while True:
+        while keeper.address is None:
+            await sleep_ms(_NO_LINK_MS)
+        now = await server.unix_ms(relay.random)
+        if server.heard:
+            keeper.heard()
+        else:
+            keeper.silent()
+        if now is not None:
+            relay.clock.correct(now)
+        await asyncio.sleep(server.next_wait_seconds(relay.clock_accepted))
 
 
 async def ask(address, random):
@@ -118,8 +141,8 @@ def read(answer, nonce):
         return None  # not synchronised
     seconds = int.from_bytes(answer[40:44], "big")
     fraction = int.from_bytes(answer[44:48], "big")
-    if not seconds and not fraction:
-        return None  # what a server sends that does not know the time
+    if not seconds:
+        return None  # what a server sends that does not know the time, be it with the fraction that its clock has
     if seconds < _ERA_SECONDS >> 1:
         seconds += _ERA_SECONDS
     return 1000 * (seconds - _UNIX_SECONDS) + (1000 * fraction >> 32)

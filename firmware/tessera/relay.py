@@ -142,6 +142,11 @@ class Relay:
         return self._rounds.open_round
 
     @property
+    def clock_accepted(self):
+        """Whether the open round rests on the clock: a turn() was made by it, and no later reading replaces it."""
+        return self.open_round is not None and not self.clock.provisional
+
+    @property
     def epoch(self):
         """The open one; None before the clock is known."""
         return self._epochs.epoch

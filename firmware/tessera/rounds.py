@@ -82,8 +82,11 @@ class Rounds:
         attacker who forges the time of a start gains nothing that a better reading does not undo (PROTOCOL §3)."""
         if self.open_round is None or self._clock.provisional:
             parameters = self._parameters.newest
-            known = bool(self._keyring.epochs)
-            self._clock.provisional = known and open_round > self._keyring.sealed_next + _ROUNDS_OF_A_START
+            self._clock.provisional = (
+                open_round > self._keyring.sealed_next + _ROUNDS_OF_A_START
+                if self._keyring.epochs
+                else self._schedule_ended
+            )
             if self._accepted_ms is None:
                 epoch_ms = 1000 * parameters.round_seconds * parameters.epoch_rounds
                 self._accepted_ms = self._clock.uptime_ms() + epoch_ms
@@ -120,7 +123,8 @@ class Rounds:
 
     def _pass_time(self):
         """Accept a clock that was right for an epoch; end a soft expiry whose time has come."""
-        if self._accepted_ms is not None and self._clock.uptime_ms() >= self._accepted_ms:
+        believable = self._keyring.epochs or not self._schedule_ended
+        if believable and self._accepted_ms is not None and self._clock.uptime_ms() >= self._accepted_ms:
             self.accept_clock()
         if self._held_until_ms is not None and self._clock.uptime_ms() >= self._held_until_ms:
             self._epochs.drop_expired()

@@ -5,6 +5,7 @@ Owns how a file is replaced; what is in it belongs to the caller. Keystores have
 
 import codecs
 import os
+import re
 import secrets
 import sys
 import time
@@ -16,6 +17,7 @@ MAX_BYTES = 1 << 22
 # What Windows' programs put before a text. Without one it is UTF-8.
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 BINARY: int = getattr(os, "O_BINARY", 0)  # Windows would make two bytes of every line feed
+_REST = re.compile(r"\.[0-9a-f]{16}\.new")
 # On Windows nobody can replace a file that somebody has open, as virus scanners do for a moment.
 REPLACE_PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8) if sys.platform == "win32" else ()
 
@@ -49,7 +51,8 @@ def read(path: Path) -> bytes:
 
 def write(path: Path, data: bytes) -> None:
     """Replace or make the file, mode 0600; durable when it returns. Raises UsageError."""
-    temporary = path.with_name(f".{secrets.token_hex(8)}.new")  # not longer than the name, which may be as long as any
+    # Not longer than the name, which may be as long as any; _REST knows it again.
+    temporary = path.with_name(f".{secrets.token_hex(8)}.new")
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o600), "wb") as stream:
             stream.write(data)
@@ -59,6 +62,11 @@ def write(path: Path, data: bytes) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise UsageError(f"{path} cannot be written: {error.strerror}", "choose a directory you may write to") from None
+
+
+def is_rest(path: Path) -> bool:
+    """Whether its name is that of what `write` leaves if it is cut short."""
+    return _REST.fullmatch(path.name) is not None
 
 
 def make_directory(path: Path) -> None:

@@ -112,7 +112,7 @@ class RamDirectory:
 class Office:
     """A relay that can be switched off and on; time is what the test says it is."""
 
-    def __init__(self, **changes):
+    def __init__(self, clock_known=True, **changes):
         self.ring = RamDevice(RING_SECTORS)
         self.keys = RamDevice(KEYRING_SECTORS)
         self.directory = RamDirectory()
@@ -120,7 +120,7 @@ class Office:
         self.directory.replace("seed", sha256(b"provisioned seed"))
         self.ticks = 0
         self.unix_ms = 1000 * GENESIS + 500
-        self.boot()
+        self.boot(clock_known)
 
     def boot(self, clock_known=True):
         """Switch the relay on (again): nothing but flash and files survives."""

@@ -9,7 +9,7 @@ from device import button, faultpage, led, sntp, starts, watchdog
 from device.explain import explain
 from device.link import Keeper
 from device.log import Log
-from office import RamDirectory
+from office import Office, RamDirectory
 from tessera.errors import Fault
 from tessera.runtime import ticks_diff, ticks_ms
 from tessera.server import SEAL, SERVE
@@ -430,6 +430,8 @@ def test_only_a_servers_right_answer_tells_a_time():
     assert sntp.read(_packet(seconds=5), _NONCE) == 1000 * ((1 << 32) + 5 - 2_208_988_800) + 500  # in 2036
     for wrong in (
         _packet(seconds=0, fraction=0),
+        _packet(seconds=0, fraction=1),
+        _packet(seconds=0),
         _packet(nonce=bytes(8)),
         _packet(first=0x23),
         _packet(first=0xE4),
@@ -522,12 +524,80 @@ async def test_a_time_that_the_clock_does_not_take_is_no_reason_for_haste():
     assert await _Asking().waits([5] * 4, False) == [2, 4, 8, 16]
 
 
-async def test_a_server_that_wants_no_questions_gets_none_for_an_hour():
+async def test_a_server_that_wants_no_questions_gets_none_for_an_hour_if_the_clock_is_good():
     asking = _Asking()
-    assert await asking.waits([b"RATE", 5], False) == [3600, 2]
+    assert await asking.waits([b"RATE", 5], True) == [3600] * 2
     assert len(asking.lookups) == 1
     assert await asking.waits([b"DENY", b"RSTR", 5], True) == [3600] * 3
     assert len(asking.lookups) == 1 + 2 and asking.server.heard
+
+
+async def test_without_a_good_clock_too_many_questions_become_rare_ones_and_a_denial_leads_to_another_server():
+    asking = _Asking()
+    assert await asking.waits([b"RATE", None], False) == [512, 512]
+    assert await asking.waits([5, 5], True) == [3600] * 2
+    assert len(asking.lookups) == 1
+    assert await asking.waits([b"DENY", b"RSTR", None], False) == [2, 4, 8]
+    assert len(asking.lookups) == 1 + 2
+
+
+class _Enough(Exception):
+    pass
+
+
+class _Answers:
+    """A TimeServer with answers on hand (unix milliseconds, None for none) that notes whether the clock was good."""
+
+    def __init__(self, office, *answers):
+        self._office = office
+        self._answers = list(answers)
+        self.content = []
+        self.heard = False
+
+    async def unix_ms(self, random):
+        self._office.turn()  # as the server does, a few times a second
+        if not self._answers:
+            raise _Enough
+        now = self._answers.pop(0)
+        self.heard = now is not None
+        return now
+
+    def next_wait_seconds(self, content):
+        self.content.append(content)
+        return 0
+
+
+async def _followed(office, *answers):
+    """(whether the clock was good after each answer, what the link's keeper was told)"""
+    told = []
+
+    class _Keeper:
+        address = "10.0.0.7"
+
+        def heard(self):
+            told.append("heard")
+
+        def silent(self):
+            told.append("silent")
+
+    server = _Answers(office, *answers)
+    try:
+        await sntp.follow(server, office.relay, _Keeper())
+    except _Enough:
+        pass
+    return server.content, told
+
+
+async def test_a_clock_is_good_when_a_round_was_opened_by_it_and_it_is_not_provisional():
+    office = Office()
+    office.sleep(3)
+    office.boot(clock_known=False)
+    right = office.unix_ms
+    late = right + 10**9
+    good, told = await _followed(office, None, late, late, None, right, right)
+    assert good == [False] * 5 + [True]
+    assert told == ["silent", "heard", "heard", "silent", "heard", "heard"]
+    assert office.relay.open_round == 3 and office.relay.clock_accepted
 
 
 # -- faults

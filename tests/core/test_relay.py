@@ -438,6 +438,26 @@ def test_nothing_is_answered_after_the_schedule():
     assert office.relay.open_round == 2 * EPOCH_ROUNDS - 1
 
 
+def test_a_first_time_after_the_schedule_leaves_nothing_behind():
+    for heal in ("a later answer", "a later answer after an epoch of uptime", "a reboot"):
+        office = Office(epoch_keys=parameters_keys(2), clock_known=False)
+        keys = fingerprint(office.keys)
+        office.relay.clock.correct(office.unix_ms + 10**12)
+        office.turn()
+        refused("NOT_READY", Connection(office.relay).call, wire.info())
+        assert not office.relay.clock_accepted
+        if heal.endswith("uptime"):
+            office.sleep(EPOCH_ROUNDS + 1)
+        assert fingerprint(office.keys) == keys
+        if heal == "a reboot":
+            office.boot()
+        else:
+            office.relay.clock.correct(office.unix_ms)
+            office.turn()
+        assert office.relay.clock_accepted and office.relay.epoch == int(heal.endswith("uptime"))
+        office.member(epoch=office.relay.epoch).post(records(1)[0])
+
+
 def parameters_keys(epochs):
     from office import epoch_keys
 

@@ -194,9 +194,21 @@ CHANGES: Changes = {
         ),
         Change(
             "clock-far-ahead-is-believed-at-once",
-            "self._clock.provisional = known and open_round > self._keyring.sealed_next + _ROUNDS_OF_A_START",
-            "self._clock.provisional = False",
+            "                open_round > self._keyring.sealed_next + _ROUNDS_OF_A_START\n",
+            "                False\n",
             of("relay", "a_forged_time_at_boot_writes_nothing_and_gives_way_to_the_true_one"),
+        ),
+        Change(
+            "first-time-after-the-schedule-is-believed",
+            "                else self._schedule_ended\n",
+            "                else False\n",
+            of("relay", "a_first_time_after_the_schedule_leaves_nothing_behind"),
+        ),
+        Change(
+            "first-time-after-the-schedule-is-believed-in-the-end",
+            "believable = self._keyring.epochs or not self._schedule_ended",
+            "believable = True",
+            of("relay", "a_first_time_after_the_schedule_leaves_nothing_behind"),
         ),
         Change(
             "clock-three-rounds-ahead-is-believed",

@@ -333,7 +333,7 @@ CHANGES: Changes = {
         ),
         Change(
             "zero-is-a-time",
-            "    if not seconds and not fraction:\n",
+            "    if not seconds:\n",
             "    if False:\n",
             of("device_appliance", "only_a_servers_right_answer_tells_a_time"),
         ),
@@ -357,15 +357,24 @@ CHANGES: Changes = {
         ),
         Change(
             "questions-go-on-once-the-clock-is-good",
-            "if self._unwanted or (content and self.heard):",
-            "if self._unwanted:",
+            "if content and self.heard:",
+            "if False:",
             of("device_appliance", "questions_become_rarer_without_an_answer_and_are_hourly_with_one"),
         ),
         Change(
-            "server-that-wants-no-questions-is-asked",
-            "if self._unwanted or (content and self.heard):",
-            "if content and self.heard:",
-            of("device_appliance", "a_server_that_wants_no_questions_gets_none_for_an_hour"),
+            "server-that-has-too-many-questions-is-asked-as-before",
+            "            self._wait_seconds = _LONGEST_WAIT_SECONDS\n",
+            "            pass\n",
+            of(
+                "device_appliance",
+                "without_a_good_clock_too_many_questions_become_rare_ones_and_a_denial_leads_to_another_server",
+            ),
+        ),
+        Change(
+            "provisional-clock-is-good",
+            "relay.clock_accepted)",
+            "relay.clock.known)",
+            of("device_appliance", "a_clock_is_good_when_a_round_was_opened_by_it_and_it_is_not_provisional"),
         ),
         Change(
             "name-is-looked-up-for-every-question",

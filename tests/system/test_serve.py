@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +186,26 @@ def test_storage_that_is_something_else_is_left_alone(gateway: Gateway) -> None:
     said = gateway.command.run(*gateway.words(), code=USAGE)
     assert said.error.startswith("error: ") and said.error.count("\n") == 1
     assert [path.name for path in gateway.storage.iterdir()] == ["letter.txt"]
+
+
+def test_first_starts_at_once_make_one_organisation(gateway: Gateway) -> None:
+    starts = []
+    for _ in range(4):
+        starts.append(Running(gateway.command, [str(word) for word in (*gateway.words(), *SHORT)]))
+        gateway.port = free_port()
+    try:
+        serving = []
+        for start in starts:
+            with suppress(AssertionError):  # it ended
+                start.wait_for("serving")
+                serving.append(start)
+        assert len(serving) == 1
+    finally:
+        said = [start.stop(signal.SIGTERM) for start in starts]
+    assert sorted(end.code for end in said) == [0, *[UNREACHABLE] * 3]
+    issuer = Issuer.open(gateway.storage / "issuer", gateway.passphrase)
+    assert issuer.parameters.blob == (gateway.storage / "relay" / "parameters").read_bytes()
+    issuer.close()
 
 
 def test_json_is_one_object_when_it_serves(gateway: Gateway) -> None:

@@ -31,6 +31,7 @@ from tessera.wire import PORT
 from ..errors import InvalidInput, NotPermitted, TesseraError
 from ..issuer import organisation
 from ..issuer.issuer import Issuer
+from ..issuer.relay_list import check_port
 from ..issuer.store import FEDERATION_CARD
 from ..member import composing, meeting, token_exchange
 from ..member.fetching import Fetcher, FetchReport
@@ -52,13 +53,17 @@ console = Console(highlight=False)
 
 def run(directory: Path, port: int) -> None:
     """A relay of a demonstration organisation, until Ctrl-C. Stopping and starting again keeps every record."""
-    if not organisation.exists(directory):
+
+    check_port(port, "name another one with --port")
+
+    def choice() -> plan.Choice:
         console.print(f"Making a demonstration organisation in {escape(str(directory))}", soft_wrap=True)
-        choice = plan.Choice(EPSILON, DELTA, members=24, round_seconds=60, epoch_rounds=1440)
-        organisation.make(directory, choice, "Demonstration office", port)
+        return plan.Choice(EPSILON, DELTA, members=24, round_seconds=60, epoch_rounds=1440)
+
     relay = RelayProcess(directory / organisation.RELAY, port)
     with ended_in_order(), relay:
-        relay.start()
+        with organisation.opened(directory, choice, "Demonstration office", port):
+            relay.start()
         console.print("\n".join(relay.lines), markup=False, soft_wrap=True)
         console.print(next_commands(directory), markup=False, soft_wrap=True)
         with contextlib.suppress(KeyboardInterrupt):

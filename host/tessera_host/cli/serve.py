@@ -44,24 +44,31 @@ def serve(
     as_json: Json = False,
 ) -> None:
     """Run a relay on this computer until it is stopped."""
-    if not gateway.is_relay(storage) and not organisation.exists(storage):
-        epsilon = plan.decimal_option("epsilon", cover_traffic_epsilon or gateway.DEFAULT_EPSILON)
-        delta = plan.decimal_option("delta", cover_traffic_delta or gateway.DEFAULT_DELTA)
-        choice = plan.Choice(
-            epsilon,
-            delta,
+
+    def choice() -> plan.Choice:
+        return plan.Choice(
+            plan.decimal_option("epsilon", cover_traffic_epsilon or gateway.DEFAULT_EPSILON),
+            plan.decimal_option("delta", cover_traffic_delta or gateway.DEFAULT_DELTA),
             members,
             round_seconds=round_seconds,
             epoch_rounds=epoch_rounds,
             posts_per_token=64,
             board="GATEWAY",
         )
-        organisation.make(storage, choice, "Organisation", port)
-        typer.echo(f"Made an organisation in {storage}. Move issuer and passphrase to another machine.", err=True)
+
+    def open_gateway(directory: Path) -> Gateway:
+        gateway.check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)
+        return Gateway(directory)
+
     keep_out_of_dumps()
-    directory = storage if gateway.is_relay(storage) else storage / organisation.RELAY
-    gateway.check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)
-    opened = Gateway(directory)
+    if gateway.is_relay(storage):
+        opened = open_gateway(storage)
+    else:
+        with organisation.opened(storage, choice, "Organisation", port) as made:
+            if made:
+                made_it = f"Made an organisation in {storage}. Move issuer and passphrase to another machine."
+                typer.echo(made_it, err=True)
+            opened = open_gateway(storage / organisation.RELAY)
     try:
         asyncio.run(_until_stopped(opened, host, port, as_json))
     except Error as fault:
@@ -81,8 +88,6 @@ async def _until_stopped(opened: Gateway, host: str, port: int, as_json: bool) -
         typer.echo(json.dumps({"serving": where, "runtime": runtime}) if as_json else "\n".join(lines))
         if not as_json:
             typer.echo(announcement.READY)
-
-    listening = False
 
     def begin() -> None:
         nonlocal listening

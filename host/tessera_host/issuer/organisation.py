@@ -1,14 +1,18 @@
 """A whole organisation in one directory, for demonstrations and trials: issuer, one relay, the passphrase in a file.
 
-Owns that layout. Leaves to others: the issuer and the relay in it. Whoever means it makes them apart, with `tessera
-issuer init` on IT's machine and `tessera relay new`.
+Owns that layout, and that one program at a time makes it. Leaves to others: the issuer and the relay in it. Whoever
+means it makes them apart, with `tessera issuer init` on IT's machine and `tessera relay new`.
 """
 
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import filelock
+
 from .. import files
-from ..errors import UsageError
+from ..errors import Unreachable, UsageError
 from ..planning import plan
 from .issuer import Issuer
 from .signer import EPOCHS_MAX
@@ -16,30 +20,83 @@ from .signer import EPOCHS_MAX
 PASSPHRASE = "passphrase"
 ISSUER = "issuer"
 RELAY = "relay"
+LOCK = "lock"
+UNFINISHED = "unfinished"  # is there from before the first file of an organisation until after the last
 
 
-def exists(directory: Path) -> bool:
+@contextmanager
+def opened(directory: Path, choice: Callable[[], plan.Choice], name: str, port: int) -> Iterator[bool]:
+    """The organisation in a directory, made if there is none; whether it was made.
+
+    Until the block ends, in which the caller takes the relay's own lock, no other program makes or opens it. An
+    organisation is made in a directory that is new, empty, or has one whose making was cut short. Raises UsageError if
+    it cannot be made there, Unreachable if another program is at it.
+    """
+    planned = None
+    if not _exists(directory):
+        planned = plan.make(choice())
+        _check_new(directory)
+    with _locked(directory):
+        made = planned is not None and not _exists(directory)
+        if planned is not None and made:
+            _check_new(directory)
+            _make(directory, planned, name, port)
+        (directory / UNFINISHED).unlink(missing_ok=True)
+        yield made
+
+
+def _exists(directory: Path) -> bool:
     """Whether an organisation was made there, wholly: its relay's parameters are written last."""
     return (directory / RELAY / "parameters").exists()
 
 
-def make(directory: Path, choice: plan.Choice, name: str, port: int) -> None:
-    """Make it in a directory that is new, empty, or has one whose making was cut short. Raises UsageError."""
-    planned = plan.make(choice)
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = filelock.FileLock(directory / LOCK, timeout=0, mode=0o600)
+        lock.acquire()  # it ends with the program, however that ends
+    except filelock.Timeout:
+        raise Unreachable(
+            f"another program is making or starting an organisation in {directory}",
+            "leave it to that one, or name another directory",
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{directory} cannot be used: {error.strerror}", "name a directory of your own") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _make(directory: Path, planned: plan.Plan, name: str, port: int) -> None:
     _remove_unfinished(directory)
     directory.chmod(0o700)  # it may have been there
+    files.write(directory / UNFINISHED, b"")
     passphrase = secrets.token_urlsafe(16)
     files.write(directory / PASSPHRASE, passphrase.encode() + b"\n")
     with Issuer.create(directory / ISSUER, passphrase, planned, name, epochs=EPOCHS_MAX) as issuer:
         issuer.add_relay("demonstration", "127.0.0.1", port, directory / RELAY)
 
 
-def _remove_unfinished(directory: Path) -> None:
-    """Nobody can have used what has no parameters yet; anything else that lies there is not ours to touch."""
-    known = {directory / PASSPHRASE, directory / ISSUER, directory / RELAY}
-    strangers = [path.name for path in directory.iterdir() if path not in known]
+def _check_new(directory: Path) -> None:
+    """Raise UsageError if something lies there that is not ours to touch: what a making that was cut short left is
+    ours, an issuer that somebody keeps there is not."""
+    ours = {LOCK, UNFINISHED}
+    if (directory / UNFINISHED).exists():
+        ours |= {PASSPHRASE, ISSUER, RELAY}
+    try:
+        strangers = [path.name for path in directory.iterdir() if path.name not in ours and not files.is_rest(path)]
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(f"{directory} cannot be used: {error.strerror}", "name a new directory") from None
     if strangers:
-        raise UsageError(f"{directory} has something else in it: {strangers[0]}", "name a new directory")
-    for path in (*directory.glob(f"{RELAY}/*"), *directory.glob(f"{ISSUER}/*"), directory / PASSPHRASE):
+        raise UsageError(f"{directory} has something else in it: {min(strangers)}", "name a new directory")
+
+
+def _remove_unfinished(directory: Path) -> None:
+    """Nobody can have used what has no parameters yet."""
+    rests = [path for path in directory.iterdir() if files.is_rest(path)]
+    for path in (*directory.glob(f"{RELAY}/*"), *directory.glob(f"{ISSUER}/*"), directory / PASSPHRASE, *rests):
         path.unlink(missing_ok=True)
