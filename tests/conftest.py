@@ -77,7 +77,7 @@ class Controller:
     """Of a session with workers: tells them how long each file took, and keeps it for the next session."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self._cache = config.cache
+        self._cache = getattr(config, "cache", None)  # none with -p no:cacheprovider
         self._before: dict[str, float] = self._cache.get(FILE_SECONDS, {}) if self._cache else {}
         self._seconds: Counter[str] = Counter()
 
