@@ -20,5 +20,5 @@ def test_work_for_a_cell_does_not_depend_on_how_many_of_its_records_are_real(boa
 
 
 def test_a_relay_that_makes_dummies_only_where_they_are_wanted_is_found(board_image: Path) -> None:
-    slopes = _work(board_image, 8, 2, leak=True)
+    slopes = _work(board_image, 16, 2, leak=True)
     assert slopes["last frame"].cycles < -slopes["last frame"].margin
