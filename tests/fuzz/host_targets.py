@@ -48,7 +48,7 @@ from tests.fuzz.member_targets import OpenChannel
 from tests.fuzz.relay_targets import fuzzed_set
 from tests.fuzz.smallmember import repeatable
 from tests.fuzz.smalloffice import signed
-from tests.fuzz.target import Intake, Target, Violation, allowed, must
+from tests.fuzz.target import Intake, Sink, Target, Violation, allowed, must
 from tests.support.fake_federation import GENESIS, PASSPHRASE, FakeFederation, identity
 
 EPOCH = 3
@@ -128,22 +128,6 @@ class Answers(Target):
         must(wire.read_answer(bytes(again)) == answer, "an answer reads otherwise after it was written again")
 
 
-class _Sink:
-    """Where a client writes to."""
-
-    def write(self, data: bytes) -> None:
-        pass
-
-    async def drain(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    async def wait_closed(self) -> None:
-        pass
-
-
 class Client(Target):
     """A relay that says anything to a member's client: the client understands it or says what is wrong.
 
@@ -192,7 +176,7 @@ class Client(Target):
 
     async def _talk(self, which: int, intake: Intake) -> None:
         reader = asyncio.StreamReader()
-        connection = relay_connection.RelayConnection(reader, _Sink(), 5)
+        connection = relay_connection.RelayConnection(reader, Sink(), 5)
         if which == 8:
             reader.feed_data(intake.rest())
             reader.feed_eof()

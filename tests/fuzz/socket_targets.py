@@ -25,26 +25,11 @@ from tessera_host.keys.local_socket import Connection, Disconnected
 from tessera_host.member import composing, schema
 from tessera_host.member.state import MemberState
 from tests.fuzz.smallmember import client, clock_at_epoch, edited, edits, member, met, repeatable
-from tests.fuzz.target import Intake, Target, allowed, must
+from tests.fuzz.target import Intake, Sink, Target, allowed, must
 
 
-class _Out:
-    """Where a connection writes to."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def write(self, data: bytes) -> None:
-        self.data += data
-
-    async def drain(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    async def wait_closed(self) -> None:
-        pass
+class _Out(Sink):
+    """Where a connection writes to: lines of JSON."""
 
     def objects(self) -> list[Any]:
         return [json.loads(line) for line in self.data.splitlines()]

@@ -14,6 +14,25 @@ def must(holds: object, what: str) -> None:
         raise Violation(what)
 
 
+class Sink:
+    """The writer of a stream of asyncio's that goes nowhere but into `data`."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+    async def drain(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    async def wait_closed(self) -> None:
+        pass
+
+
 class Target:
     """One thing that is fed hostile bytes.
 

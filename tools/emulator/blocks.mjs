@@ -10,6 +10,8 @@
 //
 // Encodings: ARMv6-M Architecture Reference Manual, A5.2.
 
+import { linked } from './quickcore.mjs';
+
 const FLASH = 0x10000000;
 const RAM = 0x20000000;
 const SP = 13;
@@ -199,7 +201,7 @@ class Translation {
       if (next === undefined) return; // it jumped away
       pc = next;
     }
-    if (this.length) this.emit(this.exit(pc, 0, this.length, this.cycles));
+    if (this.length) this.emit(this.exit(pc, 0));
   }
 
   emit(line) {
@@ -224,18 +226,22 @@ class Translation {
     return text;
   }
 
-  /** Out of the block: 1 if the instruction at pc is quickcore's. */
-  exit(pc, left, length = this.length, cycles = this.cycles) {
-    return `${this.flags()}r[15]=${pc | 0};said[0]=c+${cycles};said[1]=n+${length};return ${left};`;
-  }
-
-  exitTo(expression, cycles) {
-    return `${this.flags()}r[15]=${expression};said[0]=c+${cycles};said[1]=n+${this.length};return 0;`;
+  /** Out of the block, to an address or an expression; left: 1 if the instruction there is quickcore's. */
+  exit(target, left, cycles = this.cycles) {
+    const counted = `said[${CYCLES}]=c+${cycles};said[${INSTRUCTIONS}]=n+${this.length};`;
+    return `${this.flags()}r[${PC}]=${typeof target === 'number' ? target | 0 : target};${counted}return ${left};`;
   }
 
   count(cycles) {
     this.length++;
     this.cycles += cycles;
+  }
+
+  /** Emits an instruction of so many cycles, one usually; where the next is. */
+  one(pc, text, cycles = 1) {
+    this.emit(text);
+    this.count(cycles);
+    return pc + 2;
   }
 
   result(expression) {
@@ -296,7 +302,7 @@ class Translation {
   }
 
   stack() {
-    return 'if(a13>>>0<said[2]>>>0)said[2]=a13;';
+    return `if(a${SP}>>>0<said[${LOWEST}]>>>0)said[${LOWEST}]=a${SP};`;
   }
 
   /** Emits one; returns where the next is, undefined after a jump, null if it is none for a block. */
@@ -307,11 +313,7 @@ class Translation {
     const upper = (opcode >> 8) & 7;
     const five = (opcode >> 6) & 0x1f;
     const eight = opcode & 0xff;
-    const plain = (text) => {
-      this.emit(text);
-      this.count(1);
-      return pc + 2;
-    };
+    const plain = (text) => this.one(pc, text);
     switch (opcode >> 11) {
       case 0x00: { // LSLS immediate
         const value = this.reg(middle);
@@ -371,8 +373,8 @@ class Translation {
       case 0x14: return plain(this.set(upper, `${(pc & ~3) + 4 + 4 * eight}`)); // ADR
       case 0x15: return plain(this.set(upper, `(${this.reg(SP)}+${4 * eight})|0`));
       case 0x16: case 0x17: return this.miscellaneous(pc, opcode);
-      case 0x18: return this.storeMany(pc, opcode);
-      case 0x19: return this.loadMany(pc, opcode);
+      case 0x18: return this.many(pc, opcode, false);
+      case 0x19: return this.many(pc, opcode, true);
       case 0x1a: case 0x1b: return this.branch(pc, opcode);
       case 0x1c: { // B
         const target = pc + 4 + (((opcode & 0x7ff) << 21) >> 20);
@@ -445,9 +447,7 @@ class Translation {
       case 14: text = logic(`${a}&~${b}`); break;
       default: text = logic(`~${b}`);
     }
-    this.emit(text);
-    this.count(1);
-    return pc + 2;
+    return this.one(pc, text);
   }
 
   highRegisters(pc, opcode) {
@@ -457,14 +457,9 @@ class Translation {
     if (operation === 3) return this.exchange(pc, opcode, source);
     if (target === PC || (operation === 1 && source === PC)) return null;
     const value = source === PC ? `${pc + 4}` : this.reg(source);
-    if (operation === 1) {
-      this.emit(this.arithmetic('sub', this.reg(target), value));
-    } else {
-      const sum = operation === 0 ? `${this.reg(target)}+${value}` : value;
-      this.emit(target === SP ? this.set(SP, `(${sum})&~3`) + this.stack() : this.set(target, `(${sum})|0`));
-    }
-    this.count(1);
-    return pc + 2;
+    if (operation === 1) return this.one(pc, this.arithmetic('sub', this.reg(target), value));
+    const sum = operation === 0 ? `${this.reg(target)}+${value}` : value;
+    return this.one(pc, target === SP ? this.set(SP, `(${sum})&~3`) + this.stack() : this.set(target, `(${sum})|0`));
   }
 
   /** BX, BLX. A return from an exception is quickcore's. */
@@ -473,11 +468,11 @@ class Translation {
     const target = this.reg(source);
     if (opcode & 0x80) {
       this.count(2);
-      this.emit(`t=${target}&~1;` + this.set(LR, `${(pc + 2) | 1}`) + this.exitTo('t', this.cycles));
+      this.emit(`t=${target}&~1;` + this.set(LR, `${(pc + 2) | 1}`) + this.exit('t', 0));
     } else {
       this.emit(`t=${target};if(t>>>28===15){${this.exit(pc, 1)}}`);
       this.count(2);
-      this.emit(this.exitTo('t&~1', this.cycles));
+      this.emit(this.exit('t&~1', 0));
     }
     return undefined;
   }
@@ -485,11 +480,7 @@ class Translation {
   miscellaneous(pc, opcode) {
     const source = this.reg((opcode >> 3) & 7);
     const target = opcode & 7;
-    const plain = (text) => {
-      this.emit(text);
-      this.count(1);
-      return pc + 2;
-    };
+    const plain = (text) => this.one(pc, text);
     switch (opcode >> 8) {
       case 0xb0: {
         const offset = opcode & 0x80 ? -4 * (opcode & 0x7f) : 4 * (opcode & 0x7f);
@@ -520,9 +511,7 @@ class Translation {
     if (!list.length) return null;
     let text = this.words(pc, `(${this.reg(SP)}-${4 * list.length})|0`, list.length);
     list.forEach((k, i) => { text += `ram32[o+${i}]=${this.reg(k)};`; });
-    this.emit(text + this.set(SP, 'x') + this.stack());
-    this.count(cycles);
-    return pc + 2;
+    return this.one(pc, text + this.set(SP, 'x') + this.stack(), cycles);
   }
 
   pop(pc, opcode) {
@@ -536,32 +525,22 @@ class Translation {
     this.emit(text + this.set(SP, `(x+${4 * count})|0`));
     this.count(1 + list.length + (leaves ? 2 : 0));
     if (!leaves) return pc + 2;
-    this.emit(this.exitTo('t&~1', this.cycles));
+    this.emit(this.exit('t&~1', 0));
     return undefined;
   }
 
-  loadMany(pc, opcode) {
+  /** LDM, STM. */
+  many(pc, opcode, load) {
     const base = (opcode >> 8) & 7;
     const list = this.listed(opcode);
     if (!list.length) return null;
     let text = this.words(pc, this.reg(base), list.length);
-    list.forEach((k, i) => { text += this.set(k, `ram32[o+${i}]`); });
+    list.forEach((k, i) => {
+      const word = `ram32[o+${i}]`;
+      text += load ? this.set(k, word) : `${word}=${this.reg(k)};`;
+    });
     if (!list.includes(base)) text += this.set(base, `(x+${4 * list.length})|0`);
-    this.emit(text);
-    this.count(1 + list.length);
-    return pc + 2;
-  }
-
-  storeMany(pc, opcode) {
-    const base = (opcode >> 8) & 7;
-    const list = this.listed(opcode);
-    if (!list.length) return null;
-    let text = this.words(pc, this.reg(base), list.length);
-    list.forEach((k, i) => { text += `ram32[o+${i}]=${this.reg(k)};`; });
-    if (!list.includes(base)) text += this.set(base, `(x+${4 * list.length})|0`);
-    this.emit(text);
-    this.count(1 + list.length);
-    return pc + 2;
+    return this.one(pc, text, 1 + list.length);
   }
 
   branch(pc, opcode) {
@@ -570,19 +549,15 @@ class Translation {
     const target = pc + 4 + (((opcode & 0xff) << 24) >> 23);
     this.count(1);
     const taken = this.cycles + 1;
-    const text = (target === this.start ? this.again(taken) : '') + this.exit(target, 0, this.length, taken);
+    const text = (target === this.start ? this.again(taken) : '') + this.exit(target, 0, taken);
     this.emit(`if(${this.condition(code)}){${text}}`);
     return pc + 2;
   }
 
   call(pc, opcode, second) {
     if ((second & 0xd000) !== 0xd000) return null;
-    const sign = (opcode >> 10) & 1;
-    const i1 = 1 - (sign ^ ((second >> 13) & 1));
-    const i2 = 1 - (sign ^ ((second >> 11) & 1));
-    const offset = (-sign << 24) | (i1 << 23) | (i2 << 22) | ((opcode & 0x3ff) << 12) | ((second & 0x7ff) << 1);
     this.count(3);
-    this.emit(this.set(LR, `${(pc + 4) | 1}`) + this.exit(pc + 4 + offset, 0));
+    this.emit(this.set(LR, `${(pc + 4) | 1}`) + this.exit(linked(pc, opcode, second), 0));
     return undefined;
   }
 }

@@ -49,7 +49,8 @@ export class Machine {
     this.instructions = 0;
     this.charge = installBootrom(this.mcu, this.romActions());
     this.mcu.flash.set(flash.cells);
-    this.blocks = plain ? null : new Blocks(this.mcu, flash.cells.length);
+    this.blocks = new Blocks(this.mcu, flash.cells.length);
+    this.plain = plain;
     this.step = plain ? () => this.core.executeInstruction() : quickCore(this.mcu);
     this.connect(random, outputs);
     this.watchdog = this.mcu.peripherals[WATCHDOG_PAGE];
@@ -92,7 +93,7 @@ export class Machine {
   romActions() {
     const show = (offset, length) => {
       this.mcu.flash.set(this.flash.cells.subarray(offset, offset + length), offset);
-      this.blocks?.changed(offset, length);
+      this.blocks.changed(offset, length);
     };
     return {
       erase: (offset, length) => {
@@ -109,12 +110,11 @@ export class Machine {
   }
 
   get lowestStack() {
-    return this.blocks ? this.blocks.lowestStack : this.lowest;
+    return this.blocks.lowestStack;
   }
 
   set lowestStack(address) {
-    if (this.blocks) this.blocks.lowestStack = address;
-    else this.lowest = address;
+    this.blocks.lowestStack = address;
   }
 
   get cycles() {
@@ -130,10 +130,10 @@ export class Machine {
    * that is none the run ends early. Returns whether the guest has to wait for the host's clock.
    */
   run(steps, allowance) {
-    const { core, charge, clock, step, blocks } = this;
+    const { core, charge, clock, step, blocks, plain } = this;
     const { registers } = core;
     this.console.pump();
-    let arrived = blocks !== null; // by a jump, or behind what is for no block: where one may begin
+    let arrived = !plain; // by a jump, or behind what is for no block: where one may begin
     for (let i = 0, idle = 0; i < steps;) {
       if (core.waiting) {
         if (!this.skip(allowance())) return true;
@@ -158,7 +158,7 @@ export class Machine {
       i++;
       this.instructions++;
       const further = registers[PROGRAM_COUNTER] - before;
-      arrived = blocks !== null && ((further !== 2 && further !== 4) || blocks.left);
+      arrived = !plain && ((further !== 2 && further !== 4) || blocks.left);
       if (registers[STACK_POINTER] < this.lowestStack) this.lowestStack = registers[STACK_POINTER];
       const nanos = cycles * NANOS_PER_CYCLE;
       // clock.tick() would do as well; most instructions end before the next alarm, and this is as often as it gets.

@@ -11,6 +11,14 @@ const PC = 15;
 const LR = 14;
 const SP = 13;
 
+/** Where a BL at pc leads. */
+export function linked(pc, opcode, second) {
+  const sign = (opcode >> 10) & 1;
+  const i1 = 1 - (sign ^ ((second >> 13) & 1));
+  const i2 = 1 - (sign ^ ((second >> 11) & 1));
+  return pc + 4 + ((-sign << 24) | (i1 << 23) | (i2 << 22) | ((opcode & 0x3ff) << 12) | ((second & 0x7ff) << 1));
+}
+
 /** Returns step(): executes one instruction of the machine's core and returns its cycles. */
 export function quickCore(mcu) {
   const { core } = mcu;
@@ -260,12 +268,8 @@ export function quickCore(mcu) {
   }
 
   function branchLink(pc, opcode, second) {
-    const sign = (opcode >> 10) & 1;
-    const i1 = 1 - (sign ^ ((second >> 13) & 1));
-    const i2 = 1 - (sign ^ ((second >> 11) & 1));
-    const offset = (-sign << 24) | (i1 << 23) | (i2 << 22) | ((opcode & 0x3ff) << 12) | ((second & 0x7ff) << 1);
     r[LR] = (pc + 4) | 1;
-    r[PC] = pc + 4 + offset;
+    r[PC] = linked(pc, opcode, second);
     return 3;
   }
 
