@@ -825,8 +825,8 @@ def member_channel_message(federation_id: bytes, handshake_hash: bytes, key: byt
     return H("member-channel", federation_id + handshake_hash + key)
 
 
-def welcome(card_text: str, reading_keys: Sequence[bytes], time: bytes) -> bytes:
-    return canonical({"card": card_text, "reading": list(reading_keys), "time": time})
+def welcome(card_text: str, reading_keys: Sequence[bytes], time: bytes, before: bytes | None) -> bytes:
+    return canonical({"card": card_text, "reading": list(reading_keys), "time": time, "before": before})
 
 
 def padded_answer(message: bytes) -> bytes:
