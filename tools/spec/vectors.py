@@ -1126,12 +1126,12 @@ def reading_card(label: str, keys: list[bytes]) -> Row:
 
 
 def reading_cards() -> Rows:
-    """Of a member with even y and of one with odd; the second waits for a set with another key."""
+    """Of members with odd y and of one with even; two of them wait for a set with another key."""
     keys = [data("federation/next reading key"), READING_KEY]
     rows = [reading_card("Ada", [READING_KEY]), reading_card("Bjørn", keys), reading_card("Ada", keys)]
     labels = [f"Member {i}" for i in range(8)]
-    odd = next(name for name in labels if ref.point(secret(f"contact/{name}"))[0] == 3)
-    return [*rows, reading_card(odd, [READING_KEY])]
+    even = next(name for name in labels if ref.point(secret(f"contact/{name}"))[0] == 2)
+    return [*rows, reading_card(even, [READING_KEY])]
 
 
 def welcome_row(reading_keys: list[bytes], before: bytes | None) -> Row:
