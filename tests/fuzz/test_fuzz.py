@@ -69,7 +69,7 @@ FINDINGS = {
     "a key ring page of leases too short is a fault": ("keyring-pages", "020005027fffffff02795ee0ff0808000000d6"),
     "a key ring page of half an epoch is a fault": ("keyring-pages", "05000208080000000f00000003"),
     "keys of an epoch to come are a fault": ("keyring-pages", "0f0002444400000005" + "07" * 64),
-    "a page with the last seq is a fault": ("ring-pages", "017f01fffffff00000000e000100"),
+    "a page with the last seq is a fault": ("ring-pages", "017f017ffffff00000000e000000"),
     "a ledger whose entry has no version still answers": ("ledger", "0000" + "00" * 250 + "01" * 250),
     "a relay with parameters of longer epochs is a fault": ("parameter-files", "040102ffffffffffffffff"),
     "a curve tier that is no text is refused": ("answers", "0081" + "ff" * 254),
@@ -269,6 +269,13 @@ SABOTAGES = {
     ),
     "strangers that are served": Sabotage(
         Relay, "_require_admitted", lambda self, session: None, Requests, "served without admission"
+    ),
+    "readers without the key": Sabotage(
+        Relay, "_require_reader", lambda *_: None, Requests, "cells were served without the reading key"
+    ),
+    "heads of sets that nobody signed": Sabotage(params.Head, "verify", lambda self: None, Requests, "a damaged head"),
+    "anybody as the operator": Sabotage(
+        curve, "verify", lambda *_: True, Requests, "somebody who is not IT became the operator"
     ),
     "tokens that nobody signed": Sabotage(
         Admission, "_signed", lambda *_: True, Requests, "a damaged token or proof was admitted"
