@@ -317,7 +317,7 @@ def _reading_seconds(choice: Choice) -> Fraction:
 
 
 def _reading_ms(choice: Choice, chosen: Board, table: noise.NoiseTable) -> Fraction:
-    """Of a board's time for one member and round: a full handshake, and a cell of its bucket with posts as on average."""
+    """Of a board's time for one member and round: a full handshake, and a cell with posts as on average."""
     posts = Fraction(choice.posts_an_epoch, choice.epoch_rounds * choice.buckets * RECORDS_PER_FRAME)
     frames = Fraction(_cell_bytes_mean(table), CELL_FRAME_BYTES) + posts
     return chosen.handshake_ms + frames * chosen.frame_ms

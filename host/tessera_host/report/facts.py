@@ -33,6 +33,7 @@ class Facts:
     tokens_per_epoch: int
     posts_per_token: int
     budget: tuple[str, str]
+    relays: int = 1  # a plan is for one, each has the tokens of its own
 
     @classmethod
     def of_plan(cls, made: plan.Plan) -> "Facts":
@@ -57,6 +58,7 @@ class Facts:
             epsilon=parameter_sets.epsilon(parameters),
             thresholds=tuple(parameter_sets.thresholds(parameters)),
             budget=(federation.budget["epsilon"], federation.budget["delta"]),
+            relays=max(1, len(parameters.relays)),
             **{name: int(getattr(parameters, name)) for name in _SHARED},
         )
 
@@ -82,8 +84,8 @@ class Facts:
 
     @property
     def day_by_tokens(self) -> int:
-        """Deliveries a day that a member's tokens allow."""
-        return plan.deliveries_a_day(self.tokens_per_epoch, self.posts_per_token, self.epoch_seconds)
+        """Deliveries a day that a member's tokens allow, those for all relays."""
+        return plan.deliveries_a_day(self.relays * self.tokens_per_epoch, self.posts_per_token, self.epoch_seconds)
 
     @property
     def day_by_budget(self) -> int:
