@@ -4,11 +4,13 @@
 from . import curve
 from .channel import resumption_step
 from .errors import NotAdmitted, QuotaSpent
-from .hashes import tagged
+from .hashes import hmac_sha256, tagged
 from .keyring import TOKEN_ID_BYTES
 from .runtime import const
 
 LEASE_POSTS = const(16)
+READ_PROOF_BYTES = const(16)
+OPERATOR = const(0xFFFFFFFF)  # the epoch of an operator's AUTH
 
 
 class Token:
@@ -127,6 +129,17 @@ class Admission:
         token = self._resumable.get(_mark(id_))
         step = None if token is None else token.step(id_)
         return None if step is None else (token, step)
+
+
+def read_proof(reading_key, handshake_hash):
+    """What a FETCH shows on the channel with this handshake hash (32 bytes): 16 bytes that only who holds the reading
+    key (32 bytes) can make. It says "a member", not which."""
+    return hmac_sha256(reading_key, b"read", handshake_hash)[:READ_PROOF_BYTES]
+
+
+def operator_message(federation_id, relay_key, handshake_hash):
+    """What the root key signs for a session with a relay (static key, 33 bytes) that is the operator's: 32 bytes."""
+    return tagged("operator", federation_id, relay_key, handshake_hash)
 
 
 def _mark(id_):

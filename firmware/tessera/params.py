@@ -2,134 +2,158 @@
 # their bytes. Choosing good parameters is the planner's business (host), keeping them that of parameterstore.
 
 import struct
+from collections import namedtuple
 
 from . import curve
-from .errors import InvalidObject
-from .hashes import tagged
+from .aead import Aead
+from .errors import BadFrame, InvalidObject
+from .hashes import hkdf, tagged
 from .runtime import const
 
-MAX_BYTES = const(32768)
-HEADER_BYTES = const(128)
+MOST_RELAY_BYTES = const(32768)  # of a set as a relay holds it: with one column
+MOST_CARD_BYTES = const(1 << 20)  # with all columns
+FIRST_BYTES = const(240)  # head and signature: what a push begins with
 SPARE_PAGES = const(32)
-_SIGNATURE_BYTES = const(64)
-_RELAY_BYTES = const(65)
-_TIME_BYTES = const(92)
-_MAGIC = b"TPR1"
+HEAD_BYTES = const(176)
+TIME_BYTES = const(92)
+
+# Kinds of cover (PROTOCOL §8)
+DELIVERY = const(1)
+DAY = const(2)
+CONSTANT = const(3)
+
+_RELAY_BYTES = const(163)
+_GUESTS_AT = const(141)  # in the rest
+_KEY_BYTES = const(32)
+_MAGIC = b"TPR2"
 _TIME_MAGIC = b"TTM1"
 
-_HEADER = ">4sI16s32s32sQHHBBHBHIQHIHB"
+_HEAD = ">4sI16s32s32s32sQHHBBIBHBBHIIQHIIHBBB"
+_REST = ">32s32s32sIQ33s"
+_RELAY = ">H33s32s32s64s"
+
+RelayEntry = namedtuple("RelayEntry", ("id", "static_key", "ledger_key", "column_hash", "sealed"))
 
 
-class Parameters:
-    """One parameter set over its bytes; every field of PROTOCOL §2 is an attribute of that name.
+class Head:
+    """The first 240 bytes of a parameter set: its head, of which every field of PROTOCOL §2 is an attribute of that
+    name, and its signature, which verify() checks. All that can be said of a set before the rest of it is there.
 
-    Raises InvalidObject for wrong lengths and values out of range. The signature is checked by verify().
+    digest (32 bytes) names the set. Raises InvalidObject for values out of range.
     """
 
-    def __init__(self, blob):
-        self.blob = bytes(blob)
-        if not HEADER_BYTES + _SIGNATURE_BYTES <= len(self.blob) <= MAX_BYTES:
-            raise InvalidObject("parameters have a wrong length")
-        self._read_header()
-        self._check_ranges()
-        self._thresholds_end = HEADER_BYTES + 16 * self.mu
-        self._keys_end = self._thresholds_end + 32 * self.epochs
-        if len(self.blob) != self._keys_end + _RELAY_BYTES * self._relay_count + _SIGNATURE_BYTES:
-            raise InvalidObject("parameters have a wrong length")
-        self._check_table()
-        self.digest = digest(memoryview(self.blob)[:-_SIGNATURE_BYTES])
-
-    def _read_header(self):
+    def __init__(self, first):
+        if len(first) < FIRST_BYTES or bytes(first[:4]) != _MAGIC:
+            raise InvalidObject("these are not Tessera parameters of version 2")
+        head = bytes(first[:HEAD_BYTES])
         (
-            magic,
+            _,
             self.serial,
             self.federation_id,
             self.root_key,
-            self.access_key,
+            self.previous,
+            self.rest_hash,
             self.genesis,
             self.round_seconds,
             self.epoch_rounds,
             self.retention_epochs,
-            self.buckets,
+            self.log2_buckets,
             self.members,
             self.tokens_per_epoch,
             self.posts_per_token,
+            self.ahead,
+            self.cover,
+            self.candidates,
+            self.constant,
             self.epsilon,
             self.delta,
-            self.mu,
+            self.deliveries,
+            self.generation,
             self.first_epoch,
             self.epochs,
-            self._relay_count,
-        ) = struct.unpack_from(_HEADER, self.blob)
-        if magic != _MAGIC:
-            raise InvalidObject("these are not Tessera parameters of version 1")
+            self.relay_count,
+            self.guests,
+            self._zero,
+        ) = struct.unpack(_HEAD, head)
+        self.buckets = 1 << self.log2_buckets
+        self.signature = bytes(first[HEAD_BYTES:FIRST_BYTES])
+        self._check_ranges()
+        self._check_cover()
+        self.digest = digest(head)
 
     def _check_ranges(self):
         for name, value, low, high in (
             ("round_seconds", self.round_seconds, 1, 65535),
             ("epoch_rounds", self.epoch_rounds, 2, 65535),
             ("retention_epochs", self.retention_epochs, 1, 14),
-            ("buckets", self.buckets, 1, 128),
-            ("members", self.members, 1, 65535),
-            ("tokens_per_epoch", self.tokens_per_epoch, 2, 255),
-            ("posts_per_token", self.posts_per_token, 16, 4080),
-            ("epsilon", self.epsilon, 1, 0xFFFFFFFF),
-            ("mu", self.mu, 1, 1000),
+            ("log2_buckets", self.log2_buckets, 0, 16),
+            ("members", self.members, 1, 1 << 24),
+            ("tokens_per_epoch", self.tokens_per_epoch, 1, 255),
+            ("posts_per_token", self.posts_per_token, 4, 1020),
+            ("ahead", self.ahead, 1, 32),
+            ("cover", self.cover, DELIVERY, CONSTANT),
             ("epochs", self.epochs, 1, 400),
-            ("relays", self._relay_count, 0, 64),
+            ("relays", self.relay_count, 0, 64),
+            ("guests", self.guests, 0, 3),
+            ("reserved", self._zero, 0, 0),
         ):
             if not low <= value <= high:
                 raise InvalidObject("parameter {} is {}, not in {} to {}".format(name, value, low, high))
-        if self.buckets & (self.buckets - 1):
-            raise InvalidObject("parameter buckets is {}, not a power of two".format(self.buckets))
-        if self.posts_per_token % 16:
-            raise InvalidObject("parameter posts_per_token is {}, not a multiple of 16".format(self.posts_per_token))
+        if self.posts_per_token % 4:
+            raise InvalidObject("parameter posts_per_token is {}, not a multiple of 4".format(self.posts_per_token))
         if (self.first_epoch + self.epochs) * self.epoch_rounds >= 0xFFFFFFFF:
             raise InvalidObject("the key schedule ends after the last round number")
 
-    def _check_table(self):
-        last = b""
-        for at in range(HEADER_BYTES, self._thresholds_end, 8):
-            threshold = self.blob[at : at + 8]
-            if threshold < last:
-                raise InvalidObject("the noise table decreases")
-            last = threshold
-
-    @property
-    def thresholds(self):
-        """The noise table, 2·mu thresholds of 8 bytes."""
-        return memoryview(self.blob)[HEADER_BYTES : self._thresholds_end]
-
-    @property
-    def relays(self):
-        """List of (static key(33), ledger key(32))."""
-        keys = []
-        for at in range(self._keys_end, len(self.blob) - _SIGNATURE_BYTES, _RELAY_BYTES):
-            keys.append((self.blob[at : at + 33], self.blob[at + 33 : at + 65]))
-        return keys
-
-    @property
-    def end_epoch(self):
-        """The first epoch the schedule has no key for."""
-        return self.first_epoch + self.epochs
+    def _check_cover(self):
+        """The fields that belong to the kind of cover, and zeros in those of other kinds."""
+        constant = self.cover == CONSTANT
+        if constant:
+            right = not (self.candidates or self.epsilon or self.delta)
+        else:
+            right = 1 <= self.candidates <= 2000 and self.epsilon
+            if self.cover == DELIVERY:
+                right = right and self.candidates % 2 == 0
+        if not (
+            right
+            and self.constant == (self.members * self.tokens_per_epoch if constant else 0)
+            and (self.deliveries > 0) == (self.cover == DAY)
+        ):
+            raise InvalidObject("the cover's parameters are not those of its kind, {}".format(self.cover))
 
     def verify(self):
         """Raise InvalidObject unless the root key named inside signed this set."""
-        if not curve.verify(self.blob[-_SIGNATURE_BYTES:], self.digest, self.root_key):
+        if not curve.verify(self.signature, self.digest, self.root_key):
             raise InvalidObject("the parameters are not signed by their root key")
+
+    @property
+    def rest_bytes(self):
+        """The length of what stands between signature and columns."""
+        return _GUESTS_AT + _KEY_BYTES * self.guests + 8 * self.candidates + _RELAY_BYTES * self.relay_count
+
+    def size(self, columns):
+        """The length of the set with so many columns of epoch keys: 1 as a relay holds it, relay_count on a card."""
+        return FIRST_BYTES + self.rest_bytes + _KEY_BYTES * self.epochs * columns
+
+    @property
+    def end_epoch(self):
+        """The first epoch the schedule has no keys for."""
+        return self.first_epoch + self.epochs
+
+    @property
+    def posts_per_epoch(self):
+        """What all members together may post at one relay in an epoch."""
+        return self.members * self.tokens_per_epoch * self.posts_per_token
+
+    @property
+    def largest_cell(self):
+        """Records and candidates for cover that the largest sealed batch is made of."""
+        return 2 * self.constant if self.cover == CONSTANT else self.posts_per_epoch + self.candidates
 
     def check_capacity(self, pages):
         """Raise InvalidObject if members could fill a ring of so many pages."""
-        needed = self.members * self.tokens_per_epoch * self.posts_per_token * (self.retention_epochs + 1)
+        needed = self.posts_per_epoch * (self.retention_epochs + 1)
         if needed > pages - SPARE_PAGES:
             raise InvalidObject("members could post {} records, the ring keeps {}".format(needed, pages - SPARE_PAGES))
-
-    def epoch_key(self, epoch):
-        """K_e (32 bytes) for an epoch of the schedule, None for any other."""
-        if not self.first_epoch <= epoch < self.end_epoch:
-            return None
-        at = self._thresholds_end + 32 * (epoch - self.first_epoch)
-        return self.blob[at : at + 32]
 
     def round_at(self, unix_seconds):
         """The round a moment falls in; negative before genesis."""
@@ -139,28 +163,186 @@ class Parameters:
         return round_ // self.epoch_rounds
 
 
-def digest(body):
-    """The digest that names and signs a set; body is everything before the signature."""
-    return tagged("params", body)
+class Parameters(Head):
+    """One whole parameter set over its bytes: with every relay's column of epoch keys, or with one relay's only.
+
+    Beside the head's, every field of the rest of PROTOCOL §2 is an attribute of that name; relays is a list of
+    RelayEntry. Raises InvalidObject for wrong lengths, hashes and values out of range. The signature is checked by
+    verify().
+    """
+
+    def __init__(self, blob):
+        self.blob = bytes(blob)
+        super().__init__(memoryview(self.blob)[:FIRST_BYTES])
+        self._columns_at = FIRST_BYTES + self.rest_bytes
+        self._check_length()
+        view = memoryview(self.blob)
+        if tagged("params-rest", view[FIRST_BYTES : self._columns_at]) != self.rest_hash:
+            raise InvalidObject("the parameters are not those that were signed")
+        (
+            self.access_key,
+            self.reading_hash,
+            self.card_hash,
+            self.day_epsilon,
+            self.day_delta,
+            self.ephemeral,
+        ) = struct.unpack_from(_REST, self.blob, FIRST_BYTES)
+        self._thresholds_at = FIRST_BYTES + _GUESTS_AT + _KEY_BYTES * self.guests
+        self._relays_at = self._thresholds_at + 8 * self.candidates
+        self._check_table()
+        self._find_columns()
+
+    def _check_length(self):
+        if len(self.blob) not in (self.size(min(1, self.relay_count)), self.size(self.relay_count)):
+            raise InvalidObject("parameters have a wrong length")
+        limit = MOST_RELAY_BYTES if len(self.blob) == self.size(1) else MOST_CARD_BYTES
+        if len(self.blob) > limit:
+            raise InvalidObject("parameters have {} bytes, more than {}".format(len(self.blob), limit))
+
+    def _check_table(self):
+        last = b""
+        for at in range(self._thresholds_at, self._relays_at, 8):
+            threshold = self.blob[at : at + 8]
+            if threshold < last:
+                raise InvalidObject("the noise table decreases")
+            last = threshold
+
+    def _find_columns(self):
+        """Which relay each column is of: columns {relay id: where it begins in blob}."""
+        relays = self.relays
+        ids, keys = {relay.id for relay in relays}, {relay.static_key for relay in relays}
+        if min(len(ids), len(keys)) < len(relays):
+            raise InvalidObject("two relays have one id or one key")
+        size = _KEY_BYTES * self.epochs
+        view = memoryview(self.blob)
+        starts = range(self._columns_at, len(self.blob), size)
+        hashes = [column_hash(view[at : at + size]) for at in starts]
+        if len(starts) < len(relays):
+            relays = [relay for relay in relays if relay.column_hash == hashes[0]]
+        if [relay.column_hash for relay in relays] != hashes:
+            raise InvalidObject("the epoch keys are not those that were signed")
+        self._columns = {relay.id: at for relay, at in zip(relays, starts)}
+
+    @property
+    def thresholds(self):
+        """The noise table, 8 bytes for each of so many candidates for cover."""
+        return memoryview(self.blob)[self._thresholds_at : self._relays_at]
+
+    @property
+    def guest_access_keys(self):
+        """A list of up to 3 keys of 32 bytes."""
+        starts = range(FIRST_BYTES + _GUESTS_AT, self._thresholds_at, _KEY_BYTES)
+        return [self.blob[at : at + _KEY_BYTES] for at in starts]
+
+    @property
+    def relays(self):
+        """A list of RelayEntry."""
+        starts = range(self._relays_at, self._columns_at, _RELAY_BYTES)
+        return [RelayEntry(*struct.unpack_from(_RELAY, self.blob, at)) for at in starts]
+
+    def relay_with(self, static_key):
+        """The RelayEntry of the relay with a static key (33 bytes), None if it is not listed."""
+        for relay in self.relays:
+            if relay.static_key == static_key:
+                return relay
+        return None
+
+    def column(self, relay_id):
+        """The epoch keys (32 bytes each, from first_epoch on) of a relay whose column is here, else None."""
+        at = self._columns.get(relay_id)
+        return None if at is None else self.blob[at : at + _KEY_BYTES * self.epochs]
+
+    def epoch_key(self, relay_id, epoch):
+        """K_{e,j} (32 bytes), None outside the schedule and for a relay whose column is not here."""
+        at = self._columns.get(relay_id)
+        if at is None or not self.first_epoch <= epoch < self.end_epoch:
+            return None
+        at += _KEY_BYTES * (epoch - self.first_epoch)
+        return self.blob[at : at + _KEY_BYTES]
+
+    def copy_for(self, relay_id):
+        """The set as this relay holds it, and as it is pushed to it: with its own column only."""
+        column = self.column(relay_id)
+        if column is None:
+            raise InvalidObject("these parameters have no epoch keys of this relay")
+        return self.blob[: self._columns_at] + column
+
+    def reading_key(self, static_secret, relay_id):
+        """The reading key (32 bytes), sealed in the set to a relay; static_secret is that relay's.
+
+        InvalidObject if it is not listed, or if what was sealed is not the key whose hash was signed.
+        """
+        for relay in self.relays:
+            if relay.id == relay_id:
+                try:
+                    aead = _reading_aead(static_secret, self.ephemeral, self.federation_id, self.serial, relay_id)
+                    key = aead.open(0, self.reading_hash, relay.sealed)
+                    if reading_hash(key) == self.reading_hash:
+                        return key
+                except (BadFrame, ValueError):  # ValueError: no point of the curve
+                    pass
+        raise InvalidObject("the reading key cannot be opened with this relay's key")
+
+
+def digest(head):
+    """The digest that names and signs a set, of its first 176 bytes."""
+    return tagged("params", head)
+
+
+def reading_hash(reading_key):
+    """What a set says of its reading key (32 bytes)."""
+    return tagged("reading-key", reading_key)
+
+
+def column_hash(column):
+    """What a set says of a relay's column of epoch keys."""
+    return tagged("epoch-keys", column)
+
+
+def _reading_aead(secret, point, federation_id, serial, relay_id):
+    info = b"reading-key" + federation_id + struct.pack(">IH", serial, relay_id)
+    return Aead(hkdf(b"", curve.dh(secret, point), info, 32))
+
+
+def seal_reading_key(ephemeral_secret, static_key, federation_id, serial, relay_id, reading_key):
+    """A reading key (32 bytes) sealed to a relay's static key (33) for the set with this serial: 64 bytes.
+
+    ephemeral_secret belongs to this set alone; its public key is the set's field ephemeral.
+    """
+    aead = _reading_aead(ephemeral_secret, static_key, federation_id, serial, relay_id)
+    return aead.seal(0, reading_hash(reading_key), reading_key)
+
+
+_HEAD_FIELDS = (
+    "serial federation_id root_key previous rest_hash genesis round_seconds epoch_rounds retention_epochs log2_buckets "
+    "members tokens_per_epoch posts_per_token ahead cover candidates constant epsilon delta deliveries generation "
+    "first_epoch epochs relay_count guests"
+).split()
+_REST_FIELDS = "access_key reading_hash card_hash day_epsilon day_delta ephemeral".split()
 
 
 def encode(fields):
-    """The body (all but the signature) of a set from a dict of fields named as in PROTOCOL §2.
+    """(head, rest, columns) of a set from a dict of fields named as in PROTOCOL §2; head ‖ signature of digest(head)
+    ‖ rest ‖ columns is the set.
 
-    thresholds: bytes, 16·mu of them; epoch_keys: bytes, 32 an epoch; relays: list of (static 33, ledger 32).
-    mu and epochs follow from the lengths.
+    thresholds: bytes, 8 a candidate; guest_access_keys: list; relays: list of (id, static_key, ledger_key, sealed,
+    column). rest_hash, candidates, epochs, relay_count, guests and the hashes of columns follow from these; epochs is
+    a field of its own where there is no relay.
     """
-    names = (
-        "serial federation_id root_key access_key genesis round_seconds epoch_rounds retention_epochs buckets "
-        "members tokens_per_epoch posts_per_token epsilon delta"
-    ).split()
-    values = [fields[name] for name in names]
-    values.append(len(fields["thresholds"]) // 16)
-    values.append(fields["first_epoch"])
-    values.append(len(fields["epoch_keys"]) // 32)
-    values.append(len(fields["relays"]))
-    relays = b"".join(bytes(static) + bytes(ledger) for static, ledger in fields["relays"])
-    return struct.pack(_HEADER, _MAGIC, *values) + fields["thresholds"] + fields["epoch_keys"] + relays
+    columns = [bytes(relay[4]) for relay in fields["relays"]]
+    rest = struct.pack(_REST, *[fields[name] for name in _REST_FIELDS])
+    rest += b"".join(fields["guest_access_keys"]) + bytes(fields["thresholds"])
+    for (id_, static_key, ledger_key, sealed, _), column in zip(fields["relays"], columns):
+        rest += struct.pack(_RELAY, id_, static_key, ledger_key, column_hash(column), sealed)
+    values = dict(fields)
+    values["rest_hash"] = tagged("params-rest", rest)
+    values["candidates"] = len(fields["thresholds"]) // 8
+    values["relay_count"] = len(columns)
+    values["guests"] = len(fields["guest_access_keys"])
+    if columns:
+        values["epochs"] = len(columns[0]) // _KEY_BYTES
+    head = struct.pack(_HEAD, _MAGIC, *([values[name] for name in _HEAD_FIELDS] + [0]))
+    return head, rest, b"".join(columns)
 
 
 class TimeStatement:
@@ -168,7 +350,7 @@ class TimeStatement:
 
     def __init__(self, blob):
         self.blob = bytes(blob)
-        if len(self.blob) != _TIME_BYTES or self.blob[:4] != _TIME_MAGIC:
+        if len(self.blob) != TIME_BYTES or self.blob[:4] != _TIME_MAGIC:
             raise InvalidObject("this is not a time statement")
         self.federation_id, self.unix_seconds = struct.unpack_from(">16sQ", self.blob, 4)
 
@@ -184,16 +366,6 @@ def encode_time(federation_id, unix_seconds):
     return body, tagged("time", body)
 
 
-def whole_bytes(head):
-    """The length of the object that begins with these bytes (128 of a set), 0 if it is none."""
-    if is_time_statement(head):
-        return _TIME_BYTES
-    if len(head) < HEADER_BYTES or bytes(head[:4]) != _MAGIC:
-        return 0
-    *_, mu, _, epochs, relays = struct.unpack_from(_HEADER, head)
-    return HEADER_BYTES + 16 * mu + 32 * epochs + _RELAY_BYTES * relays + _SIGNATURE_BYTES
-
-
-def is_time_statement(head):
+def is_time_statement(first):
     """Whether an object that begins with these bytes is a time statement."""
-    return bytes(head[:4]) == _TIME_MAGIC
+    return bytes(first[:4]) == _TIME_MAGIC
