@@ -162,3 +162,12 @@ class BatchIncomplete(TesseraError):
     """Some relays of a batch are not in service yet; the same command goes on with them."""
 
     exit_code = 20
+
+
+# -- What is well today and will not be
+
+
+class ScheduleEnding(TesseraError):
+    """The schedule of keys ends within 30 days, or has ended: IT has to renew it."""
+
+    exit_code = 21
