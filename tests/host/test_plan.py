@@ -13,7 +13,7 @@ from tessera import keyring
 from tessera.admission import LEASE_POSTS
 from tessera.keyring import KeyRing
 from tessera.nor import SECTOR_BYTES
-from tessera.params import Parameters, encode
+from tessera.params import DELIVERY, Parameters, encode
 from tessera_host.errors import InvalidInput, UsageError
 from tessera_host.planning import plan
 from tessera_host.planning.boards import BOARDS, CELL_RECORDS, KEYRING_SECTORS
@@ -110,12 +110,15 @@ def test_capacity_rule_is_the_cores():
     for members in (26, 27):
         table = noise.table(Fraction(2), Fraction("1e-6"))
         fields = {
-            "serial": 1, "federation_id": bytes(16), "root_key": bytes(32), "access_key": bytes(32), "genesis": 0,
-            "round_seconds": 300, "epoch_rounds": 288, "retention_epochs": 3, "buckets": 1, "members": members,
-            "tokens_per_epoch": 2, "posts_per_token": 16, "epsilon": 2000000, "delta": 1,
-            "thresholds": table.pack(), "first_epoch": 0, "epoch_keys": bytes(32), "relays": [],
+            "serial": 1, "federation_id": bytes(16), "root_key": bytes(32), "previous": bytes(32), "genesis": 0,
+            "round_seconds": 300, "epoch_rounds": 288, "retention_epochs": 3, "log2_buckets": 0, "members": members,
+            "tokens_per_epoch": 1, "posts_per_token": 32, "ahead": 8, "cover": DELIVERY, "constant": 0,
+            "epsilon": 2000000, "delta": 1, "deliveries": 0, "generation": 1, "first_epoch": 0, "epochs": 1,
+            "access_key": bytes(32), "reading_hash": bytes(32), "card_hash": bytes(32), "day_epsilon": 0,
+            "day_delta": 0, "ephemeral": bytes(33), "guest_access_keys": [], "thresholds": table.pack(), "relays": [],
         }  # fmt: skip
-        parameters = Parameters(encode(fields) + bytes(64))
+        head, rest, columns = encode(fields)
+        parameters = Parameters(head + bytes(64) + rest + columns)
         if members == 26:
             parameters.check_capacity(BOARDS["RPI_PICO_W"].ring_pages)
         else:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
-from ..audit.verify import LedgerAudit
+from ..audit.verify import Finding, LedgerAudit
 from ..clock import utc_time
 from ..duration import in_words
 from ..planning import plan
@@ -26,10 +26,16 @@ def of_plan(facts: Facts, made: datetime) -> Document:
     return _document(facts, made, Basis.PLANNED, ledger_pages.not_audited()[:1], ledger_pages.not_audited())
 
 
-def of_audit(facts: Facts, made: datetime, audits: Sequence[LedgerAudit], sets: ParameterSets) -> Document:
-    """On relays in service; says of each what was verified."""
-    evidence = [*ledger_pages.meaning(), *ledger_pages.pages(audits, sets)]
-    return _document(facts, made, Basis.COMPUTED, ledger_pages.summary(audits, sets), evidence)
+def of_audit(
+    facts: Facts,
+    made: datetime,
+    audits: Sequence[LedgerAudit],
+    sets: ParameterSets,
+    against_issuer: Sequence[Finding],
+) -> Document:
+    """On relays in service; says of each what was verified, and of the issuer what was found against it."""
+    evidence = [*ledger_pages.meaning(), *ledger_pages.pages(audits, sets, against_issuer)]
+    return _document(facts, made, Basis.COMPUTED, ledger_pages.summary(audits, against_issuer), evidence)
 
 
 def _document(

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-from tessera.params import Parameters
+from tessera.params import DELIVERY, Parameters
 
+from ..errors import InvalidInput
 from ..planning import plan
 from ..privacy import composition, noise
 from ..protocol import parameter_sets
@@ -50,7 +51,10 @@ class Facts:
 
     @classmethod
     def of_federation(cls, federation: Federation, parameters: Parameters) -> "Facts":
-        """parameters: the verified set that the report is about (tessera.params.Parameters)."""
+        """parameters: the verified set that the report is about. Raises InvalidInput for a kind of cover that this
+        program has no figures of."""
+        if parameters.cover != DELIVERY:
+            raise InvalidInput(f"serial {parameters.serial} has a kind of cover without figures here", "update tessera")
         return cls(
             organisation=federation.name,
             board=None,
