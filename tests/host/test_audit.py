@@ -358,6 +358,14 @@ def test_a_set_that_nobody_brought_to_a_running_relay_is_said_to_be_missing(tmp_
     assert "serial 2 were made for epoch 2 and later" in late.text and "tessera relay push" in late.text
 
 
+def test_a_set_that_never_came_into_force_as_others_replaced_it_is_not_missed(tmp_path, ledger):
+    """Four days in a row somebody left, and each new generation replaced the one that was to begin."""
+    first, *_, last = changed_sets(ledger, tmp_path, 4, 5, 6, 7)
+    shown = signed(ledger, dict.fromkeys(range(7), first) | {7: last})
+    found = Desk(tmp_path, ledger, set_files(tmp_path)).judge(shown, 8)
+    assert found.holds and [each.epochs for each in found.findings] == [(7,)]
+
+
 def test_a_new_relay_has_its_first_set_before_that_set_s_first_epoch(tmp_path, ledger):
     """A new generation begins an epoch later; whoever replaces a relay puts the new one into service at once."""
     other = curve.public(blind.even_secret(blind.random_scalar()))
