@@ -45,7 +45,8 @@ def check_cover(directory: Path, epsilon: str | None, delta: str | None) -> None
     asked = noise.table(asked_epsilon, asked_delta)
     if b"".join(threshold.to_bytes(8, "big") for threshold in asked.thresholds) != bytes(parameters.thresholds):
         raise UsageError(
-            f"this relay's cover traffic is another (epsilon {parameters.epsilon / 10**6}, mu {parameters.mu})",
+            f"this relay's cover traffic is another (epsilon {parameters.epsilon / 10**6}, "
+            f"mu {parameters.candidates // 2})",
             "leave the --cover-traffic options out, or use storage of its own for other parameters",
         )
 
