@@ -37,7 +37,9 @@ def session(secret, message, bit=None):
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
 def test_epoch_key_is_the_references(row):
-    secret = blind.epoch_secret(row["master"], row["federation_id"], row["epoch"])
+    secret = blind.epoch_secret(
+        row["master"], row["federation_id"], row["generation"], row["epoch"], row["relay_id"]
+    )
     assert secret == row["epoch_secret"]
     assert blind.epoch_key(secret) == row["epoch_key"]
     assert (secret != row["raw_epoch_secret"]) == row["negated"]
