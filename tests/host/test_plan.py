@@ -252,9 +252,11 @@ def test_every_proposal_for_readers_cures_it_and_is_the_nearest(members, round_s
 
 
 def test_the_bound_of_a_cell_is_the_one_that_the_core_s_test_serves():
-    """The core's tests run on MicroPython and cannot import this package."""
+    """The core and its tests run on MicroPython and cannot import this package."""
     program = (Path(__file__).resolve().parents[1] / "core" / "fullrelay.py").read_text()
     assert f"\nCELL_RECORDS = {CELL_RECORDS}  #" in program
+    service = (Path(__file__).resolve().parents[2] / "firmware" / "device" / "service.py").read_text()
+    assert f"\n_CELL_RECORDS = {CELL_RECORDS}  #" in service  # a board refuses a set with a larger one
     bounds = {name: board.cell_records for name, board in BOARDS.items()}
     assert bounds.pop("GATEWAY") is None and set(bounds.values()) == {CELL_RECORDS}
 

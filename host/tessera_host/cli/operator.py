@@ -26,7 +26,7 @@ from ..keys import passphrase
 from ..planning import plan
 from ..planning.boards import BOARDS
 from ..privacy import loss
-from ..protocol import releases
+from ..protocol import releases, schedule
 from ..protocol.federation import DEFAULT_BUDGET, Federation, read_card
 from ..provisioning.inventory import Inventory
 from ..provisioning.journal import Journal
@@ -46,7 +46,7 @@ from .options import (
     RelayName,
     composed,
 )
-from .output import show
+from .output import end_with, show
 
 issuer_app = typer.Typer(no_args_is_help=True, help="Keys, roster and tokens of a federation.")
 relay_app = typer.Typer(no_args_is_help=True, help="Relays of a federation.")
@@ -67,8 +67,8 @@ def make_plan(
     epoch_rounds: Annotated[int, typer.Option(help="Rounds in an epoch; tokens and keys change with it.")] = 288,
     retention_epochs: Annotated[int, typer.Option(help="Epochs a record is kept.")] = 3,
     buckets: Annotated[int, typer.Option(help="Buckets, a power of two; a reader downloads one.")] = 1,
-    tokens_per_epoch: Annotated[int, typer.Option(help="Tokens a member an epoch: one fetches, others post.")] = 2,
-    posts_per_token: Annotated[int, typer.Option(help="Posts a token, a multiple of 16.")] = 16,
+    tokens_per_epoch: Annotated[int, typer.Option(help="Tokens a member has for each relay and epoch.")] = 1,
+    posts_per_token: Annotated[int, typer.Option(help="Posts a token, a multiple of 4.")] = 32,
     board: Annotated[str, typer.Option(help=f"One of {', '.join(BOARDS)}.")] = "RPI_PICO_W",
     out: PlanOut = None,
     allow_small: Annotated[bool, typer.Option("--allow-small", help="Accept fewer than 20 members a bucket.")] = False,
@@ -291,19 +291,29 @@ def relay_status_(
     federation: FederationCard,
     as_json: Json = False,
 ) -> None:
-    """Ask a relay over the network how it does: code, uptime, parameters, round. Public figures, no token needed."""
+    """Ask a relay over the network how it does: code, uptime, parameters, round. Public figures, no token needed.
+
+    Exit code 21 if its schedule of keys ends soon.
+    """
     known = Federation(read_card(card_text(federation, "federation")))
     found = asyncio.run(status.ask(known, known.relay_named(name)))
-    remarks = status.remarks(found, known, known.round_at(unix_now()))
+    now = unix_now()
+    remarks = status.remarks(found, known, known.round_at(now))
+    ends, warning = schedule.end(known.newest), status.ending(found, known, now)
+    in_force = f", in force serial {found.serial}" if found.serial is not None else ""
     rows = [
         ("board", found.board),
         ("code", f"{found.version}, digest {found.firmware_digest.hex()}"),
         ("running", f"{duration.in_words(found.uptime_seconds)}, start number {found.boots}"),
-        ("parameters", f"serial {found.serial}"),
+        ("parameters", f"newest serial {found.newest_serial}{in_force}"),
+        ("schedule of keys", f"ends {local_time(ends)}, by this card"),
+        ("clock", "unknown" if found.open_round is None else "provisional" if found.clock_provisional else "good"),
         ("open round", "unknown" if found.open_round is None else str(found.open_round)),
         *(("note", remark) for remark in remarks),
     ]
-    show(asdict(found) | {"remarks": remarks}, _table(name, rows).rstrip(), as_json)
+    show(asdict(found) | {"schedule_ends": ends, "remarks": remarks}, _table(name, rows).rstrip(), as_json)
+    if warning:
+        end_with(warning)
 
 
 @relay_app.command("remove")
@@ -375,7 +385,8 @@ def _plan_table(content: dict[str, Any]) -> str:
             "posts an epoch",
             f"{figures['posts_an_epoch_used']} used by this plan, {figures['posts_an_epoch_board']} fit the board",
         ),
-        ("messages a member", f"{figures['messages_a_member_a_day']} a day, of one part each"),
+        ("messages a member", f"{figures['messages_a_member_a_day']} a day through one relay, of one part each"),
+        ("readers a round", f"{figures['readers_a_round_board_estimate']} at most by the board's time (estimate)"),
         ("retention", f"{duration.in_words(figures['retention_seconds'])} and the open epoch"),
         (
             "flash life, estimate",
