@@ -31,6 +31,7 @@ from tessera.wire import PORT
 _EPOCH_SECONDS = 946_684_800 if time.gmtime(0)[0] == 2000 else 0  # where time.time() begins on this port
 _AGAIN_SECONDS = 10  # after which a task beside the server that ended is begun anew
 _CTRL_C = 3
+_CELL_RECORDS = 1120  # of one cell, as many as four members at once get (tests/core/test_memory.py)
 
 
 def main(observe=None):
@@ -149,7 +150,7 @@ def open_relay(appliance):
     except (KeyError, ValueError):
         raise Error("relay.json cannot be read: provision the relay anew") from None
     identity = Identity(*secrets, _chip_id(), FIRMWARE_DIGEST, BOARD)
-    relay = Relay(ring, keys, appliance.directory, identity, os.urandom)
+    relay = Relay(ring, keys, appliance.directory, identity, os.urandom, cell_records=_CELL_RECORDS)
     print("starting; the first start fills the record ring, which takes a while")
     relay.start()
     relay.clock.not_before(1000 * RELEASED)

@@ -28,11 +28,10 @@ def handlers(appliance):
 
 
 class _Cable:
-    """As the relay keeps in mind whose session pushes an object or brings code."""
+    """As the relay keeps in mind whose session pushes an object or brings code: who has the cable is the operator."""
 
-    token = None
-    push = None
-    push_at = 0
+    operator = True
+    pushed_ms = 0
 
 
 def _staging(appliance):
@@ -51,7 +50,7 @@ def _update(staging, relay, cable, arguments):
     """Begin with a release, or go on with it."""
     if len(arguments) != 1:
         raise BadRequest("usage: update RELEASE_HEX")
-    staging.begin(_decoded(unhexlify, arguments[0]), None, relay.clock.uptime_ms(), cable)
+    staging.begin(_decoded(unhexlify, arguments[0]), cable)
     if relay.open_round is None:  # no windows, and nobody who would see
         staging.erase_all()
     return _figures(staging, relay)
@@ -63,7 +62,7 @@ def _put(staging, relay, cable, arguments):
     data = _decoded(a2b_base64, arguments[1])
     if len(data) > CHUNK_BYTES:
         raise BadRequest("a piece has {} bytes at most".format(CHUNK_BYTES))
-    staging.put(int(arguments[0]), data, relay.clock.uptime_ms(), cable)
+    staging.put(int(arguments[0]), data, cable)
     return _figures(staging, relay)
 
 
@@ -79,8 +78,8 @@ def _push(relay, cable, arguments):
     """A chunk of a signed object, as in PROTOCOL §5."""
     if len(arguments) != 3 or not (arguments[0].isdigit() and arguments[1].isdigit()):
         raise BadRequest("usage: push TOTAL CHUNK BASE64")
-    if relay is None or relay.open_round is None:
-        raise NotReady("the relay has no clock yet: `clock MILLISECONDS` sets it")
+    if relay is None:
+        raise NotReady("the relay does not run: `status` says why")
     data = _decoded(a2b_base64, arguments[2])
     return {"complete": relay.push(cable, int(arguments[0]), int(arguments[1]), len(data), data)}
 

@@ -8,7 +8,7 @@ from .hashes import hmac_sha256, tagged
 from .keyring import TOKEN_ID_BYTES
 from .runtime import const
 
-LEASE_POSTS = const(16)
+LEASE_POSTS = const(4)
 READ_PROOF_BYTES = const(16)
 OPERATOR = const(0xFFFFFFFF)  # the epoch of an operator's AUTH
 
@@ -76,8 +76,10 @@ class Admission:
         What fails cheaply fails first: numbers, then the issuer's signature, unless it was seen before (under the
         prepared key it costs less than the other), then the proof, which has to be new each time.
         """
-        if epoch != self.epoch or self._epoch_key is None or handshake_hash is None:
+        if epoch != self.epoch or handshake_hash is None:
             raise NotAdmitted("not a token of this epoch")
+        if self._epoch_key is None:
+            raise NotAdmitted("no key for this epoch: the schedule has ended")
         token_id = tagged("token-id", key)
         if token_id not in self._tokens and not self._signed(key, signature):
             raise NotAdmitted("the token is not signed by the issuer")

@@ -27,7 +27,7 @@ def announcement(relay, where):
         "  address         {}".format(where),
         "  relay key       {}".format(relay.static_key.hex()),
         "  parameters      serial {}, digest {}".format(parameters.serial, parameters.digest.hex()[:16]),
-        "  cover traffic   epsilon {}, mu {}".format(_millionths(parameters.epsilon), parameters.mu),
+        "  cover traffic   epsilon {}, mu {}".format(_millionths(parameters.epsilon), parameters.candidates // 2),
         "  rounds          {} s, {} to an epoch".format(parameters.round_seconds, parameters.epoch_rounds),
         "  open round      {}".format(open_round),
         "  curve tier      {}".format(curve.TIER),

@@ -20,7 +20,9 @@ class Clock:
         self._offset_ms = None  # unix time less uptime
         self._allowance_ms = 0
         self._earliest_ms = 0
+        self._latest_ms = None
         self.provisional = False  # nothing rests on it yet: a later reading replaces it
+        self.told_since_ms = 0  # uptime since which it tells the time it tells, to a minute
 
     @property
     def known(self):
@@ -42,14 +44,25 @@ class Clock:
         the right one, as corrections are small."""
         self._earliest_ms = max(self._earliest_ms, unix_ms)
 
+    def not_after(self, unix_ms):
+        """Refuse every time after this one."""
+        self._latest_ms = unix_ms
+
     def possible(self, unix_ms):
-        """Whether a time is not refused by not_before()."""
-        return unix_ms >= self._earliest_ms
+        """Whether a time is not refused by not_before() or not_after()."""
+        return unix_ms >= self._earliest_ms and (self._latest_ms is None or unix_ms <= self._latest_ms)
 
     def set(self, unix_ms):
         """The first time, or one from a signed statement: taken as it is if it is possible, but never backward."""
         if self.possible(unix_ms) and (not self.known or unix_ms > self.now_ms()):
-            self._offset_ms = unix_ms - self.uptime_ms()
+            self._start(unix_ms)
+
+    def _start(self, unix_ms):
+        """Tell another time from now on."""
+        offset_ms = unix_ms - self.uptime_ms()
+        if not self.known or abs(offset_ms - self._offset_ms) > 1000 * _FOLLOW_SECONDS:
+            self.told_since_ms = self._uptime_ms
+        self._offset_ms = offset_ms
 
     def allow(self, milliseconds):
         """Start a new allowance for corrections: one round an epoch."""
@@ -61,7 +74,7 @@ class Clock:
         if not self.possible(unix_ms):
             return 0
         if not self.known or self.provisional:
-            self._offset_ms = unix_ms - self.uptime_ms()
+            self._start(unix_ms)
             return 0
         step = min(max(0, unix_ms - self.now_ms()), self._allowance_ms)
         self._offset_ms += step

@@ -49,7 +49,7 @@ class EpochCover:
         return Dummies(self._cell(b"cover", bucket, round_))
 
     def _cell(self, purpose, bucket, round_):
-        return self._key.digest(purpose, struct.pack(">BI", bucket, round_))
+        return self._key.digest(purpose, struct.pack(">HI", bucket, round_))
 
 
 class Dummies:

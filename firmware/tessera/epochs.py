@@ -25,47 +25,55 @@ class Epochs:
         self._covers = {}
         self.epoch = None
         self.admission = None
+        self._rule = None  # of the epoch whose tokens are taken
 
     # -- opening and closing
 
-    def open(self, epoch, hold):
-        """Open an epoch, durably; the ones before are closed. hold: keys past retention are kept all the same."""
+    def open(self, epoch):
+        """Open an epoch, durably; the ones before are closed, and the keys of those past retention are erased."""
         keyring = self._keyring
         if keyring.epochs and max(keyring.epochs) < epoch:
             self._close(max(keyring.epochs))
         if epoch in keyring.epochs:
             keyring.reopen_epoch(epoch)
         else:
-            self._renew_keys(epoch, hold)
+            self._renew_keys(epoch)
         self._follow_keyring()  # also where keys were renewed and what came after it failed
+        self._covers.clear()  # or their tables would keep a set in memory that is given up
+        self._parameters.settle(epoch)
         self.begin_admission(epoch)
 
     def begin_admission(self, epoch):
         """Take an epoch's tokens. Alone it makes nothing durable: of a clock that is provisional there is no more."""
         self.epoch = epoch
-        parameters = self._parameters.governing(epoch)
+        self._rule = rule = self._parameters.rule(epoch)
         self.admission = Admission(
             self._keyring,
             epoch,
-            self._parameters.epoch_key(epoch),
-            parameters.federation_id,
+            rule.epoch_key(epoch),
+            rule.parameters.federation_id,
             self._identity.static[1],
-            parameters.posts_per_token,
+            rule.parameters.posts_per_token,
         )
+
+    def follow_parameters(self):
+        """Another set was taken. Of the open epoch it governs one that a provisional clock names, at most."""
+        if self.epoch is not None and self._rule is not self._parameters.rule(self.epoch):
+            self.begin_admission(self.epoch)
 
     def _close(self, epoch):
         """Sign the checkpoint of an epoch that is over."""
         self._ledger.append(
             epoch,
             self._keyring.sealed_count,
-            self._parameters.governing(epoch).digest,
+            self._parameters.rule(epoch).digest,
             cover.commitment(self.cover_key(epoch)),
             self._identity.firmware_digest,
             self._generator.random(32),
         )
 
-    def _renew_keys(self, epoch, hold):
-        """Keys for every epoch up to this one that has none; those past retention are erased, unless held."""
+    def _renew_keys(self, epoch):
+        """Keys for every epoch up to this one that has none; those past retention are erased."""
         parameters = self._parameters.newest
         first = max(0, epoch - parameters.retention_epochs)
         kept = self._keyring.epochs
@@ -76,14 +84,7 @@ class Epochs:
             fresh = self._generator.random(32)
             state = fresh if state is None else cover.next_state(state, fresh)
             made[new] = (self._generator.random(32), state)
-        if hold:  # a relay that is restarted again and again while it holds keys must not run out of key ring
-            first = sorted(list(kept) + list(made))[-most_epochs(parameters) :][0]
         self._keyring.open_epoch(epoch, made, first, self._generator.new_seed())
-
-    def drop_expired(self):
-        """Erase the keys past retention that were held."""
-        self._keyring.drop_epochs(self.epoch - self._parameters.newest.retention_epochs)
-        self._follow_keyring()
 
     def _follow_keyring(self):
         keys = self._keyring.epochs
@@ -92,7 +93,6 @@ class Epochs:
                 self.ciphers[epoch] = PageCipher(keys[epoch][0])
         for epoch in [epoch for epoch in self.ciphers if epoch not in keys]:
             del self.ciphers[epoch]
-            self._covers.pop(epoch, None)
 
     # -- what is kept
 
@@ -117,10 +117,10 @@ class Epochs:
         if epoch not in self.ciphers or round_ < self.first_round:
             raise TooOld("rounds before the first one kept")
         if epoch not in self._covers:
-            self._covers[epoch] = cover.EpochCover(self.cover_key(epoch), self._parameters.thresholds(epoch))
+            self._covers[epoch] = cover.EpochCover(self.cover_key(epoch), self._parameters.rule(epoch).thresholds)
         return Batch(self._log, self.ciphers[epoch], self._covers[epoch], bucket, round_)
 
 
 def most_epochs(parameters):
-    """Epochs with keys at once: those kept and the open one, and as many again while a soft expiry holds old ones."""
+    """Epochs with keys that a bank of the key ring has to have room for: twice those kept, to spare."""
     return 2 * (parameters.retention_epochs + 2)

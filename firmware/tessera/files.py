@@ -40,10 +40,11 @@ class Directory:
         except OSError as error:
             return _absent(error, self._path + name) or 0
 
-    def replace(self, name, data):
-        """Write the file anew, atomically."""
+    def replace(self, name, *parts):
+        """Write the file anew, atomically, from parts that need not be joined in memory."""
         with open(self._path + name + ".new", "wb") as file:
-            file.write(data)
+            for part in parts:
+                file.write(part)
             sync(file)
         self.rename(name + ".new", name)
 

@@ -5,8 +5,8 @@ from . import channel, curve
 from .errors import BadFrame
 from .runtime import const
 
-_MARK_BYTES = const(17)  # bucket and first 16 bytes of a POST
-_MARKS = const(16)  # remembered in a session: as many as a lease has
+_MARK_BYTES = const(18)  # bucket and first 16 bytes of a POST
+_MARKS = const(16)  # remembered in a session
 _EPHEMERALS = const(4)  # made in advance: one for each session of a Server
 _DRAWN_BYTES = const(512)  # random bytes drawn in advance
 
@@ -18,8 +18,10 @@ class Session:
         self.channel = channel_
         self.epoch = None  # of the token
         self.token = None
-        self.push = None  # object being pushed
-        self.push_at = 0
+        self.operator = False  # it is IT's: for pushes and code, for nothing else
+        self.pushed_ms = 0  # what its pushes took
+        self._fetched_round = None
+        self._fetched = 0  # rounds, while that one was open
         self._posted_round = None
         self._posts = 0  # in it
         # Made with the session and not post by post: how long collector and allocator take for what stays is seen by
@@ -27,11 +29,11 @@ class Session:
         self._marks = bytearray(_MARKS * _MARK_BYTES)
 
     def mark(self, bucket, record):
-        """What a repeated POST is recognised by: 17 bytes."""
-        return bytes((bucket,)) + record[: _MARK_BYTES - 1]
+        """What a repeated POST is recognised by: 18 bytes."""
+        return bucket.to_bytes(2, "big") + record[: _MARK_BYTES - 2]
 
     def repeats(self, round_, mark):
-        """Whether a POST with this mark (17 bytes) is one of the last 16 of this session, in this open round."""
+        """Whether a POST with this mark (18 bytes) is one of the last 16 of this session, in this open round."""
         if self._posted_round != round_:
             self._posted_round, self._posts = round_, 0
         for at in range(0, min(self._posts, _MARKS) * _MARK_BYTES, _MARK_BYTES):
@@ -44,6 +46,13 @@ class Session:
         at = self._posts % _MARKS * _MARK_BYTES
         self._marks[at : at + _MARK_BYTES] = mark
         self._posts += 1
+
+    def fetched(self, round_, more=0):
+        """How many rounds it fetched while this one is open, with so many more."""
+        if self._fetched_round != round_:
+            self._fetched_round, self._fetched = round_, 0
+        self._fetched += more
+        return self._fetched
 
 
 class Handshakes:

@@ -46,7 +46,7 @@ class KeyRing:
 
     flags, boots, seed(32), next_sector (record log), sealed_next (first round not sealed), sealed_count (rounds of its
     epoch sealed in time), commissioned (epoch whose cover was disclosed), epochs {epoch: (page_key, cover_state)},
-    leases {token_id(8): leases of 16 posts} for lease_epoch.
+    leases {token_id(8): leases of 4 posts} for lease_epoch.
     """
 
     def __init__(self, device):
@@ -173,7 +173,7 @@ class KeyRing:
 
         keys: {epoch: (page_key, cover_state)}. No round of the epoch is sealed, no token has a lease.
         """
-        epochs = self._epochs_from(first)
+        epochs = {old: self.epochs[old] for old in self.epochs if old >= first}
         epochs.update({new: keys[new] for new in keys if new >= first})
         self._change(self.rewrite, epochs=epochs, sealed_count=0, lease_epoch=epoch, leases={}, seed=seed)
 
@@ -181,13 +181,6 @@ class KeyRing:
         """Open an epoch that has its keys, after a boot. Leases of another epoch end; that is durable with the next."""
         if self.lease_epoch != epoch:
             self.lease_epoch, self.leases = epoch, {}
-
-    def drop_epochs(self, first):
-        """Erase the keys of the epochs before first."""
-        self._change(self.rewrite, epochs=self._epochs_from(first))
-
-    def _epochs_from(self, first):
-        return {epoch: self.epochs[epoch] for epoch in self.epochs if epoch >= first}
 
     def mark(self, sealed_next, sealed_count):
         """Make a seal durable: every round before sealed_next is sealed."""

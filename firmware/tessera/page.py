@@ -10,11 +10,10 @@ from .runtime import aes_cbc, aes_ecb, const
 
 HEAD_BYTES = const(32)  # the header and the first block of the record
 RECORD_START_BYTES = const(8)  # what a batch is sorted by
-RECORD = const(1)  # kind
-COPY = const(2)  # kind: of the newest record in the sector used before
-ROUND_AT = const(4)  # in the header, as BUCKET_AT and KIND_AT
-BUCKET_AT = const(8)
-KIND_AT = const(9)
+LAST_SEQ = const(0x7FFFFFFF)
+ROUND_AT = const(4)  # in the header, as BUCKET_AT
+BUCKET_AT = const(8)  # two bytes
+_COPY_BIT = const(0x80000000)  # of seq: the page is a copy of the newest record in the sector used before
 _BLOCK = const(16)
 _ZEROS = bytes(_BLOCK)
 _HEADER_BYTES = const(16)
@@ -50,17 +49,17 @@ class PageBuffer:
     @property
     def bucket(self):
         """The bucket in the header."""
-        return self.header[BUCKET_AT]
+        return self.header[BUCKET_AT] << 8 | self.header[BUCKET_AT + 1]
 
     @property
-    def kind(self):
-        """RECORD or COPY."""
-        return self.header[KIND_AT]
+    def is_copy(self):
+        """Whether the page is a copy of the newest record in the sector used before."""
+        return self.header[0] > 127
 
     @property
     def seq(self):
         """The seq in the header."""
-        return native.read_u32(self.header, 0)
+        return native.read_u32(self.header, 0) & LAST_SEQ
 
 
 class PageCipher:
@@ -77,10 +76,12 @@ class PageCipher:
         self._writer = aes_cbc(encryption_key)
         self._chained = bytearray(_BLOCK)
 
-    def seal(self, page_index, seq, round_, bucket, kind, record, page):
+    def seal(self, page_index, seq, round_, bucket, record, page, is_copy=False):
         """Write the page for a record (240 bytes) into page (256 bytes). seq must be new under this key."""
-        mac = self._mac.digest(struct.pack(">IIIBB", page_index, seq, round_, bucket, kind), record)
-        struct.pack_into(">IIBB6s", page, 0, seq, round_, bucket, kind, mac)
+        if is_copy:
+            seq |= _COPY_BIT
+        mac = self._mac.digest(struct.pack(">IIIH", page_index, seq, round_, bucket), record)
+        struct.pack_into(">IIH6s", page, 0, seq, round_, bucket, mac)
         page[_HEADER_BYTES:] = record
         native.add_blocks(page, self._chained, _ZEROS)
         self._writer.encrypt(page, page)

@@ -1,107 +1,249 @@
-# The parameter sets a relay holds: the newest and the one before, which governs its own epochs until they expire
+# The parameter sets a relay holds: the newest, the one in force, and of those before what their kept epochs need
 # (PROTOCOL §2). A set's bytes are params.py's business.
 
-from .errors import BadRequest, Busy, InvalidObject
-from .params import HEADER_BYTES, Parameters
+import struct
 
-_NEWEST = "parameters"
-_PREVIOUS = "parameters.previous"
+from .errors import BadRequest, Busy, InvalidObject
+from .params import FIRST_BYTES, MOST_RELAY_BYTES, Head, Parameters
+from .runtime import const
+
+_FILE = "parameters"
+_TABLES = const(2)  # different noise tables at once, as they take heap
+_NO_TABLE = const(255)
+
+# The file is the newest set as it was provisioned; a set that was pushed has this behind it, then the rules of epochs
+# before the one in force, their tables (u16 candidates, then 8 bytes each) and the set in force. One file, as it is
+# replaced at once: a power cut leaves the old state or the new.
+_STATE = ">I32sIBB"  # epoch of the newest, former access key, epoch of the one in force, rules, tables
+_RULE = ">I32sIBBIB"  # first epoch, digest, serial, log2_buckets, cover, constant, table
+
+
+class Rule:
+    """What governs the cells of the epochs from `first` on, until another does; the set itself only as long as it is
+    needed for more than that: parameters is then None, and reading_key, too.
+    """
+
+    def __init__(self, first, fields, thresholds, parameters=None, relay_id=None, reading_key=None):
+        self.first = first
+        self.digest, self.serial, self.log2_buckets, self.cover, self.constant = fields
+        self.thresholds = thresholds
+        self.parameters = parameters
+        self.reading_key = reading_key
+        self._relay_id = relay_id
+
+    @property
+    def fields(self):
+        return self.digest, self.serial, self.log2_buckets, self.cover, self.constant
+
+    @property
+    def buckets(self):
+        return 1 << self.log2_buckets
+
+    def epoch_key(self, epoch):
+        """K_{e,j} of this relay, None outside the schedule."""
+        return self.parameters.epoch_key(self._relay_id, epoch)
 
 
 class ParameterStore:
-    """Verified sets over a Directory; InvalidObject if the one there cannot be used.
+    """Verified sets over a Directory; InvalidObject if those there cannot be used.
 
-    check_capacity(parameters) raises InvalidObject for a set that this relay has no room for.
+    static: the relay's (curve.Secret, public key). check_capacity(head) raises InvalidObject for a set that this relay
+    has no room for, or that it cannot serve. "Open epoch" is here the one that the last seal opened, durably.
     """
 
-    def __init__(self, directory, relay_key, check_capacity):
+    def __init__(self, directory, static, check_capacity):
         self._directory = directory
-        self._relay_key = relay_key
+        self._static = static
         self._check_capacity = check_capacity
-        blob = directory.read(_NEWEST)
-        if blob is None:
+        self._former = None  # the access key before that of the set in force
+        self._rules = []  # by first; the last is the newest set's
+        self._size = 0  # of the file that is read
+        self._read()
+        self._note()
+
+    # -- the file
+
+    def _read(self):
+        size = self._size = self._directory.size(_FILE)
+        if not size:
             raise InvalidObject("there are no parameters: provision the relay")
-        self.newest = self._verified(blob)
-        self._previous = None
-        blob = directory.read(_PREVIOUS)
-        if blob is not None:
-            previous = self._verified(blob)
-            # A power cut between the two writes of a push leaves the same set twice.
-            self._previous = previous if previous.serial < self.newest.serial else None
-        self._tables = {}
-        self._note_access_keys()
+        newest = self._read_set(0)
+        at = newest.size(1)
+        if at == size:
+            self._rules = [self._rule(0, newest)]
+            return
+        first, self._former, first_in_force, rules, tables = self._read_fields(at, _STATE)
+        at += struct.calcsize(_STATE)
+        places = []
+        for _ in range(rules):
+            epoch, *fields, table = self._read_fields(at, _RULE)
+            self._rules.append(Rule(epoch, fields, b""))
+            places.append(table)
+            at += struct.calcsize(_RULE)
+        for table in range(tables):
+            length = 8 * self._read_fields(at, ">H")[0]
+            thresholds = self._read_bytes(at + 2, length)
+            for rule, place in zip(self._rules, places):
+                rule.thresholds = thresholds if place == table else rule.thresholds
+            at += 2 + length
+        in_force = self._read_set(at)
+        if at + in_force.size(1) != size:
+            raise _damaged()
+        self._rules += [self._rule(first_in_force, in_force), self._rule(first, newest)]
+        for rule in self._rules[:-2]:
+            rule.thresholds = self._shared(rule.thresholds)
+
+    def _read_set(self, at):
+        head = Head(self._read_bytes(at, FIRST_BYTES))
+        return self._verified(self._read_bytes(at, head.size(1)))
+
+    def _read_fields(self, at, layout):
+        return struct.unpack(layout, self._read_bytes(at, struct.calcsize(layout)))
+
+    def _read_bytes(self, at, length):
+        if at + length > self._size:
+            raise _damaged()
+        return self._directory.read_at(_FILE, at, length)
+
+    def _write(self, rules, former):
+        """Make durable: rules of which the last two are those of the set in force and of the newest."""
+        tables, packed = [], []
+        for rule in rules[:-2]:
+            table = bytes(rule.thresholds)
+            if table and table not in tables:
+                tables.append(table)
+            place = tables.index(table) if table else _NO_TABLE
+            packed.append(struct.pack(_RULE, rule.first, *(rule.fields + (place,))))
+        in_force, newest = rules[-2:]
+        state = struct.pack(_STATE, newest.first, former, in_force.first, len(packed), len(tables))
+        for table in tables:
+            packed += [struct.pack(">H", len(table) // 8), table]
+        self._directory.replace(_FILE, newest.parameters.blob, state, *(packed + [in_force.parameters.blob]))
+
+    # -- what a set must be
 
     def _verified(self, blob):
         parameters = Parameters(blob)
         parameters.verify()
         self._check_capacity(parameters)
-        if self._relay_key not in [static for static, _ in parameters.relays]:
+        entry = parameters.relay_with(self._static[1])
+        if entry is None:
             raise InvalidObject("the parameters do not list this relay")
+        if len(parameters.blob) != parameters.size(1) or parameters.column(entry.id) is None:
+            raise InvalidObject("a relay holds the epoch keys of its own, and no others")
         return parameters
 
-    def governing(self, epoch):
-        """The set in force in an epoch."""
-        if self._previous is not None and epoch < self.newest.first_epoch:
-            return self._previous
-        return self.newest
+    def _rule(self, first, parameters):
+        relay_id = parameters.relay_with(self._static[1]).id
+        reading_key = parameters.reading_key(self._static[0], relay_id)
+        fields = parameters.digest, parameters.serial, parameters.log2_buckets, parameters.cover, parameters.constant
+        return Rule(first, fields, parameters.thresholds, parameters, relay_id, reading_key)
 
-    def epoch_key(self, epoch):
-        """K_e, None outside the schedule."""
-        return self.governing(epoch).epoch_key(epoch)
-
-    def thresholds(self, epoch):
-        """The noise table in force in an epoch, bytes; one copy a set."""
-        parameters = self.governing(epoch)
-        if parameters.serial not in self._tables:
-            self._tables[parameters.serial] = bytes(parameters.thresholds)
-        return self._tables[parameters.serial]
-
-    @property
-    def most_buckets(self):
-        """The buckets a kept round may have: the larger number while two sets govern kept rounds."""
-        sets = (self.newest, self._previous or self.newest)
-        return max(parameters.buckets for parameters in sets)
-
-    def _note_access_keys(self):
-        """access_keys: those of the newest and the previous set, which are asked for by every stranger."""
-        self.access_keys = [self.newest.access_key]
-        if self._previous is not None and self._previous.access_key not in self.access_keys:
-            self.access_keys.append(self._previous.access_key)
-
-    def check_head(self, head, open_epoch):
-        """Refuse a set by its first 128 bytes: BadRequest unless its serial is later, Busy if it would be a third."""
-        if len(head) < HEADER_BYTES or int.from_bytes(head[4:8], "big") <= self.newest.serial:
-            raise BadRequest("not newer than the parameters here")
-        if not self._pending(open_epoch) and self._previous_needed(open_epoch):
-            raise Busy("an earlier set still governs kept rounds", self.newest.round_seconds)
-
-    def _pending(self, open_epoch):
-        return self.newest.first_epoch > open_epoch
-
-    def _previous_needed(self, open_epoch):
-        return self._previous is not None and open_epoch - self.newest.retention_epochs < self.newest.first_epoch
-
-    def install(self, blob, open_epoch):
-        """Verify a pushed set and keep it; BadRequest if it may not follow the ones here."""
-        self.check_head(blob[:HEADER_BYTES], open_epoch)
+    def check_head(self, first, total):
+        """The Head of a pushed set of `total` bytes that begins with these 240, before its signature is looked at;
+        BadRequest unless it may follow those here."""
         try:
-            new = Parameters(blob)
-            self._check_follows(new, open_epoch)
-            new = self._verified(blob)
+            head = Head(first)
+            if total != head.size(1) or total > MOST_RELAY_BYTES:
+                raise InvalidObject("a set with these fields has another length: send it with this relay's column only")
+            if head.serial <= self.newest.serial:
+                raise InvalidObject("not newer than the parameters here")
+            for name in ("federation_id", "root_key", "genesis", "round_seconds", "epoch_rounds", "retention_epochs"):
+                if getattr(head, name) != getattr(self.newest, name):
+                    raise InvalidObject("{} cannot be changed in service".format(name))
+            self._check_capacity(head)
         except InvalidObject as error:
             raise BadRequest(str(error)) from None
-        previous = self._previous
-        if not self._pending(open_epoch):
-            previous = self.newest
-            self._directory.replace(_PREVIOUS, previous.blob)
-        self._directory.replace(_NEWEST, new.blob)
-        self._previous, self.newest = previous, new
-        self._note_access_keys()
+        return head
 
-    def _check_follows(self, new, open_epoch):
-        now = self.newest
-        for name in ("federation_id", "root_key", "genesis", "round_seconds", "epoch_rounds", "retention_epochs"):
-            if getattr(new, name) != getattr(now, name):
-                raise InvalidObject("{} cannot be changed in service".format(name))
-        if new.first_epoch <= open_epoch:
-            raise InvalidObject("a new set must begin with a later epoch")
+    # -- what governs
+
+    @property
+    def newest(self):
+        """The newest set, in force or not yet."""
+        return self._rules[-1].parameters
+
+    def rule(self, epoch):
+        """The Rule of an epoch; of the open one and later ones it has the set."""
+        for rule in reversed(self._rules):
+            if rule.first <= epoch:
+                return rule
+        return self._rules[0]
+
+    def _note(self):
+        """access_keys: the newest and the one before, which are asked for by every stranger. most_buckets: of a kept
+        round."""
+        self.access_keys = []
+        held = [rule.parameters.access_key for rule in reversed(self._rules) if rule.parameters is not None]
+        for key in held + [self._former]:
+            if key is not None and key not in self.access_keys and len(self.access_keys) < 2:
+                self.access_keys.append(key)
+        self.most_buckets = max([rule.buckets for rule in self._rules])
+
+    def _kept(self, open_epoch):
+        """The rules of kept epochs, of the open one and of those to come."""
+        first_kept = open_epoch - self.newest.retention_epochs
+        rules = self._rules
+        start = 0
+        while start + 1 < len(rules) and rules[start + 1].first <= first_kept:
+            start += 1
+        return rules[start:]
+
+    def settle(self, open_epoch):
+        """An epoch was opened, durably: give up what neither it nor a kept epoch needs."""
+        self._rules = self._kept(open_epoch)
+        in_force = self.rule(open_epoch)
+        for rule in self._rules:
+            if rule is in_force:
+                break
+            if rule.parameters is not None:
+                if rule.parameters.access_key != in_force.parameters.access_key:
+                    self._former = rule.parameters.access_key
+                rule.parameters = rule.reading_key = None
+                rule.thresholds = self._shared(rule.thresholds)
+        self._note()
+
+    def _shared(self, table):
+        """A table that outlives its set: that of a held set, or of another rule, if it is the same."""
+        for rule in reversed(self._rules):
+            if rule.thresholds is not table and memoryview(rule.thresholds) == memoryview(table):
+                return rule.thresholds
+        return bytes(table)
+
+    # -- taking a set
+
+    def install(self, blob, open_epoch, seconds_until):
+        """Verify a pushed set (bytes) and keep it, durably: it is in force from its first epoch on, or the next one.
+
+        BadRequest if it may not follow those here. Busy if it would take a third noise table at once:
+        seconds_until(epoch) says how long it is until one of them has expired.
+        """
+        self.check_head(blob[:FIRST_BYTES], len(blob))
+        try:
+            new = self._rule(0, self._verified(blob))
+        except InvalidObject as error:
+            raise BadRequest(str(error)) from None
+        new.first = max(new.parameters.first_epoch, open_epoch + 1)
+        epoch = open_epoch
+        while self._tables_beside(new, epoch) > _TABLES:
+            epoch += 1
+        if epoch > open_epoch:
+            raise Busy("earlier cover still governs kept rounds", seconds_until(epoch))
+        self.settle(open_epoch)
+        rules = [rule for rule in self._rules if rule.first <= open_epoch] + [new]
+        self._write(rules, self._former or rules[-2].parameters.access_key)
+        self._rules = rules
+        self._note()
+
+    def _tables_beside(self, new, open_epoch):
+        """How many different tables there are with this rule's, and those that are still needed when an epoch opens."""
+        tables = [new.thresholds] if new.thresholds else []
+        for rule in self._kept(open_epoch):
+            table = memoryview(rule.thresholds)
+            if rule.first <= open_epoch and table and table not in tables:
+                tables.append(table)
+        return len(tables)
+
+
+def _damaged():
+    return InvalidObject("the file with the parameters is damaged: provision the relay anew")

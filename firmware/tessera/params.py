@@ -187,6 +187,8 @@ class Parameters(Head):
             self.day_delta,
             self.ephemeral,
         ) = struct.unpack_from(_REST, self.blob, FIRST_BYTES)
+        if (self.day_epsilon > 0) != (self.cover == DAY) or (self.day_delta and self.cover != DAY):
+            raise InvalidObject("the cover's parameters are not those of its kind, {}".format(self.cover))
         self._thresholds_at = FIRST_BYTES + _GUESTS_AT + _KEY_BYTES * self.guests
         self._relays_at = self._thresholds_at + 8 * self.candidates
         self._check_table()

@@ -6,13 +6,14 @@ from array import array
 from . import native, nor
 from .errors import Busy, Fault
 from .nor import BLANK_PAGE, PAGE_BYTES, PAGES_PER_SECTOR, ZERO_PAGE
-from .page import BUCKET_AT, COPY, KIND_AT, RECORD, RECORD_START_BYTES, ROUND_AT, PageBuffer
+from .page import LAST_SEQ, RECORD_START_BYTES, ROUND_AT, PageBuffer
 from .runtime import aes_cbc, const
 
 _EMPTY = const(0xFFFF)
 _UNUSED = const(0x3FFFFFFF)  # first round of a sector without records: a small integer on every board
 _LONGEST_SPAN = const(254)  # rounds from the first to the last record of a sector: the index keeps them in one byte
-_LAST_NUMBER = const(0xFFFFFFF)  # of a sector in order of use: seq, 16 times as much, has 32 bits
+_LAST_NUMBER = LAST_SEQ >> 4  # of a sector in order of use
+_MOST_BUCKETS = const(256)  # of the index
 _PROGRAM_TRIES = const(4)
 
 
@@ -96,13 +97,13 @@ class RecordLog:
 
     # -- writing
 
-    def append(self, round_, bucket, record, cipher, kind=RECORD):
+    def append(self, round_, bucket, record, cipher, is_copy=False):
         """Program a record, read it back, enter it in the index; its page. Busy or Fault if there is no room."""
         written, read_back = self._buffer.page, self._buffer.plain
         for _ in range(_PROGRAM_TRIES):
             self.settle()
             page = self._next_page(round_)
-            cipher.seal(page, self._number << 4 | page & 15, round_, bucket, kind, record, written)
+            cipher.seal(page, self._number << 4 | page & 15, round_, bucket, record, written, is_copy)
             self._doubtful = page
             self._device.writeblocks(page >> 4, written, (page & 15) << 8)
             nor.sync(self._device)
@@ -207,8 +208,8 @@ class RecordLog:
                 if not self._open(page, ciphers, order):
                     continue
                 opens = ciphers[order[0]].open
-            round_, bucket, sector = read_u32(header, ROUND_AT), header[BUCKET_AT], page >> 4
-            if round_ // epoch_rounds != order[0] or bucket >= 128:
+            round_, bucket, sector = read_u32(header, ROUND_AT), buffer.bucket, page >> 4
+            if round_ // epoch_rounds != order[0] or bucket >= _MOST_BUCKETS:
                 continue
             first = first_rounds[sector]
             if first == _UNUSED:
@@ -218,7 +219,7 @@ class RecordLog:
             index[page] = bucket << 8 | (round_ - first)
             last_rounds[sector] = round_
             numbers[sector] = buffer.seq >> 4
-            if header[KIND_AT] == COPY:
+            if buffer.is_copy:
                 copies.append(page)
         self.unreadable = self._count_unreadable(numbers, min(order, default=0) > 0)
         originals = {page: self._drop_original(page, numbers, ciphers) for page in copies}
@@ -255,7 +256,7 @@ class RecordLog:
         if found is None or found[0] < first_kept_round:
             return
         round_, bucket, record = found
-        self.append(round_, bucket, record, ciphers[round_ // epoch_rounds], COPY)
+        self.append(round_, bucket, record, ciphers[round_ // epoch_rounds], is_copy=True)
         self._index[newest] = _EMPTY
 
     def _newest_page(self, sector):

@@ -6,14 +6,17 @@
 # answer.
 
 from . import VERSION, curve, wire
+from .admission import OPERATOR, operator_message, read_proof
 from .clock import Clock
 from .drbg import RelayGenerator
 from .epochs import Epochs, most_epochs
-from .errors import BadRequest, Fault, NotAdmitted, NotReady, TooOld
+from .errors import BadRequest, Busy, Fault, InvalidObject, NotAdmitted, NotReady, TooOld
 from .handshakes import Handshakes
+from .hashes import equal
 from .keyring import KeyRing
 from .ledger import Ledger
 from .parameterstore import ParameterStore
+from .params import DELIVERY
 from .push import Pushes
 from .recordlog import RecordLog
 from .rounds import Rounds
@@ -23,6 +26,9 @@ from .staging import ACTIVATED, WAIT
 _SEED_FILE = "seed"
 _BOOT_ERASES = const(8)  # sectors erased at boot: room for 128 posts before the first window
 _WINDOW_ERASES = const(8)  # and in each window after a seal
+_MOST_BUCKETS = const(256)  # of the record log's index
+_NOTICE_SECONDS = const(30 * 86400)  # before the schedule of epoch keys ends
+_BORNE_OUT_SECONDS = const(30)  # to come back in, while nothing bore out the clock
 
 
 class Identity:
@@ -42,23 +48,36 @@ class Identity:
 class Relay:
     """A relay over two block devices and a directory of small files; start() brings it up.
 
-    random_source(n) -> bytes is the hardware's source, one of three that feed the generator.
+    random_source(n) -> bytes is the hardware's source, one of three that feed the generator. cell_records: the most of
+    one cell, posts and candidates for cover, that the heap has room for; None without such a limit.
     """
 
-    def __init__(self, ring_device, keyring_device, directory, identity, random_source, clock=None):
+    def __init__(self, ring_device, keyring_device, directory, identity, random_source, clock=None, cell_records=None):
         self._directory = directory
         self._identity = identity
         self._random_source = random_source
         self.clock = clock or Clock()
         self._log = RecordLog(ring_device)
         self._keyring = KeyRing(keyring_device)
-        self.parameters = ParameterStore(directory, identity.static[1], self._check_capacity)
+        self._cell_records = cell_records
+        self.parameters = ParameterStore(directory, identity.static, self._check_capacity)
         self.staging = None  # where new code goes, on a board that has a place for it
 
-    def _check_capacity(self, parameters):
-        """Raise InvalidObject unless ring and key ring have room for all that members of these parameters may do."""
-        parameters.check_capacity(self._log.pages)
-        self._keyring.check_capacity(most_epochs(parameters), parameters.members * parameters.tokens_per_epoch)
+    def _check_capacity(self, head):
+        """Raise InvalidObject unless this program serves such cover, and ring, key ring and heap have room for all that
+        members of these parameters may do."""
+        if head.cover != DELIVERY:
+            raise InvalidObject("cover of kind {} needs a newer program: update the relay first".format(head.cover))
+        head.check_capacity(self._log.pages)
+        self._keyring.check_capacity(most_epochs(head), head.members * head.tokens_per_epoch)
+        if head.buckets > _MOST_BUCKETS:
+            raise InvalidObject("{} buckets, this relay keeps {}".format(head.buckets, _MOST_BUCKETS))
+        if self._cell_records is not None and head.largest_cell > self._cell_records:
+            raise InvalidObject(
+                "a cell could have {} records, this relay's memory takes {}".format(
+                    head.largest_cell, self._cell_records
+                )
+            )
 
     # -- start
 
@@ -168,7 +187,7 @@ class Relay:
         self._log.erase_ahead(_WINDOW_ERASES, self._epochs.first_keyed_round)
         self._keyring.tidy()
         if self.staging is not None:
-            self.staging.window(self._rounds.served, self.clock.uptime_ms())
+            self.staging.window(self._rounds.served)
 
     def milliseconds_to_next_round(self):
         """Until the clock leaves the open round; 0 if it has."""
@@ -196,7 +215,7 @@ class Relay:
         self._rounds.require_open()
         if self._keyring.commissioned != round_ // self.parameters.newest.epoch_rounds:  # NEVER once there was a member
             raise NotAdmitted("only rounds of the commissioning epoch, before a member is admitted")
-        if bucket >= self.parameters.most_buckets or round_ >= self.open_round:
+        if bucket >= self.parameters.most_buckets or round_ >= self._rounds.sealed_next:
             raise BadRequest("no such bucket, or the round is not over")
         return self.batch(bucket, round_)
 
@@ -223,16 +242,11 @@ class Relay:
     def answer(self, session, frame, out):
         """Any request but FETCH: its plaintext (255 bytes) in, the answer's over the start of out; or a Refusal."""
         kind, fields = wire.read_request(frame)
-        if kind == wire.VOID:
-            wire.answer_void(out)
-            return
-        if kind == wire.STATUS:
-            self._status(out)
+        if self._answer_at_any_clock(session, out, kind, fields):
             return
         self._rounds.require_open()
         if kind == wire.INFO:
-            parameters = self.parameters.newest
-            wire.answer_info(out, parameters.digest, parameters.serial, self.open_round, self.first_round, curve.TIER)
+            self._info(out)
         elif kind == wire.AUTH:
             self._auth(session, out, *fields)
         elif kind == wire.POST:
@@ -241,12 +255,30 @@ class Relay:
             self._send_parameters(out, fields[0])
         elif kind == wire.CHECKPOINT:
             wire.answer_checkpoint(out, self._ledger.find(fields[0]))
-        elif kind == wire.PUSH:
-            self._push(session, out, *fields)
-        elif kind == wire.STAGE:
-            self._stage(session, out, *fields)
         else:
             raise BadRequest("not answered here")
+
+    def _answer_at_any_clock(self, session, out, kind, fields):
+        """Answer what needs no clock; False for what does."""
+        if kind == wire.VOID:
+            wire.answer_void(out)
+        elif kind == wire.STATUS:
+            self._status(out)
+        elif kind == wire.PUSH:
+            wire.answer_push(out, self.push(session, *fields))
+        elif kind == wire.STAGE:
+            self._stage(session, out, *fields)
+        elif kind == wire.AUTH and fields[0] == OPERATOR:
+            self._operate(session, out, fields[2])
+        else:
+            return False
+        return True
+
+    def _info(self, out):
+        flags = wire.PROVISIONAL if self.clock.provisional else 0
+        parameters = self.parameters
+        governing = parameters.rule(self.epoch)
+        wire.answer_info(out, flags, parameters.newest, governing, self.open_round, self.first_round, curve.TIER)
 
     def _status(self, out):
         """Public figures, also of a relay that is not ready; none depends on what is stored."""
@@ -262,19 +294,29 @@ class Relay:
             open_round,
             (wire.PROVISIONAL if self.clock.provisional else 0)
             | (wire.COMMISSIONING if commissioning else 0)
-            | (wire.ON_TRIAL if self.on_trial else 0),
+            | (wire.ON_TRIAL if self.on_trial else 0)
+            | (wire.ENDING if self.schedule_ending else 0),
             self._identity.board,
         )
+
+    @property
+    def schedule_ending(self):
+        """Whether the newest schedule of epoch keys ends within 30 days, or has ended."""
+        return self._rounds.seconds_until(self.parameters.newest.end_epoch) <= _NOTICE_SECONDS
 
     def _require_admitted(self, session):
         if session.token is None or session.epoch != self.epoch:
             raise NotAdmitted("no token of this epoch")
 
     def _auth(self, session, out, epoch, key, signature, proof):
+        if session.operator:
+            raise NotAdmitted("this session is the operator's")
+        if self.clock.provisional and not self._rounds.bears_out(self.epoch):
+            raise NotReady("nothing has borne out the clock yet", _BORNE_OUT_SECONDS)
         if self._keyring.commissioned == self.epoch:
-            raise NotReady("commissioning", self._rounds.milliseconds_left_of_epoch() // 1000 + 1)
+            raise NotReady("commissioning", self._rounds.seconds_until(self.epoch + 1))
         token_id = self._epochs.admission.check(epoch, key, signature, proof, session.channel.handshake_hash)
-        if self.clock.provisional:  # a token is issued in its epoch or the one before, so the clock is right by that
+        if self.clock.provisional:
             self._rounds.accept_clock()  # with another Admission, of the same epoch
         token = self._epochs.admission.admit(token_id)
         self._keyring.note_member()
@@ -283,9 +325,20 @@ class Relay:
         session.epoch, session.token = self.epoch, token
         wire.answer_auth(out, secret, self._epochs.admission.posts_left(token))
 
+    def _operate(self, session, out, signature):
+        """Make the session IT's own: for pushes and code, and for nothing else."""
+        newest, handshake_hash = self.parameters.newest, session.channel.handshake_hash
+        if handshake_hash is None:
+            raise NotAdmitted("not in a resumed session")
+        message = operator_message(newest.federation_id, self.static_key, handshake_hash)
+        if not curve.verify(signature, message, newest.root_key):
+            raise NotAdmitted("not signed by the root key for this session")
+        session.operator, session.token = True, None
+        wire.answer_auth(out, bytes(32), 0)
+
     def _post(self, session, out, bucket, record):
         self._require_admitted(session)
-        if bucket >= self.parameters.governing(self.epoch).buckets:
+        if bucket >= self.parameters.rule(self.epoch).buckets:
             raise BadRequest("no such bucket")
         mark = session.mark(bucket, record)
         if not session.repeats(self.open_round, mark):
@@ -297,14 +350,24 @@ class Relay:
 
     def fetch(self, session, frame):
         """Begin a FETCH: a Delivery. A Refusal otherwise."""
-        _, (bucket, start, end) = wire.read_request(frame)
+        _, (bucket, start, end, proof) = wire.read_request(frame)
         self._rounds.require_open()
-        self._require_admitted(session)
+        self._require_reader(session, proof)
         if bucket >= self.parameters.most_buckets or not 0 < end - start <= wire.FETCH_ROUNDS:
             raise BadRequest("no such bucket, or not 1 to 16 rounds")
         if start < self.first_round:
             raise TooOld("rounds before the first one kept")
-        return Delivery(self, bucket, start, min(end, self.open_round))
+        end = max(start, min(end, self._rounds.sealed_next))
+        if session.fetched(self.open_round) + end - start > wire.FETCH_ROUNDS:
+            raise Busy("a session fetches 16 rounds in one", self._rounds.seconds_to_next())
+        return Delivery(self, session, bucket, start, end)
+
+    def _require_reader(self, session, proof):
+        handshake_hash = session.channel.handshake_hash
+        if session.operator or handshake_hash is None:
+            raise NotAdmitted("not in a resumed session, nor in the operator's")
+        if not equal(read_proof(self.parameters.rule(self.epoch).reading_key, handshake_hash), proof):
+            raise NotAdmitted("not by the reading key of the open epoch")
 
     def batch(self, bucket, round_):
         """The sealed batch of a cell; TooOld if its epoch was dropped meanwhile."""
@@ -319,44 +382,31 @@ class Relay:
 
     # -- pushed objects
 
-    def _push(self, session, out, *chunk):
-        try:
-            self._require_admitted(session)
-        except NotAdmitted:
-            self._pushes.leave(session)  # what it began in an epoch that is over
-            raise
-        wire.answer_push(out, self.push(session, *chunk))
-
     def push(self, session, total, chunk, length, data):
-        """Take one chunk for a session (or what else has token, push and push_at); whether the object is complete."""
+        """Take one chunk for a session (or what else has operator and pushed_ms); whether the object is complete."""
         return self._pushes.take(session, total, chunk, length, data)
 
     def leave(self, session):
-        """Forget what a session was pushing, and let its token go on with the code it brought: its connection ended."""
+        """Forget what a session was pushing: its connection ended."""
         self._pushes.leave(session)
-        if self.staging is not None:
-            self.staging.leave(session)
 
     def _stage(self, session, out, step, offset, length, data):
         """New code: a release, a piece of what it is of, or that it is to be tried."""
-        self._require_admitted(session)
+        if not session.operator:
+            raise NotAdmitted("new code comes from the operator")
         if self.staging is None:
             raise BadRequest("this relay takes no code in service")
         if length > wire.CHUNK_BYTES:
             raise BadRequest("a piece has 240 bytes at most")
-        now_ms = self.clock.uptime_ms()
         if step == wire.BEGIN:
-            state, at = self.staging.begin(data[:length], self.epoch, now_ms, session)
+            state, at = self.staging.begin(data[:length], session)
         elif step == wire.PUT:
-            state, at = self.staging.put(offset, data[:length], now_ms, session)
+            state, at = self.staging.put(offset, data[:length], session)
         elif step == wire.ACTIVATE:
             state, at = self.staging.activate()
         else:
             raise BadRequest("no such step")
-        wire.answer_stage(out, state, at, self._seconds_to_next_round() if state in (WAIT, ACTIVATED) else 0)
-
-    def _seconds_to_next_round(self):
-        return self.milliseconds_to_next_round() // 1000 + 1
+        wire.answer_stage(out, state, at, self._rounds.seconds_to_next() if state in (WAIT, ACTIVATED) else 0)
 
 
 def _code_version():
@@ -370,11 +420,12 @@ def _code_version():
 class Delivery:
     """A FETCH under way: next_frame() fills one frame after the other, the last is END."""
 
-    def __init__(self, relay, bucket, start, end):
+    def __init__(self, relay, session, bucket, start, end):
         self._relay = relay
+        self._session = session
         self._bucket = bucket
         self._round = start
-        self._end = max(start, end)
+        self._end = end
         self._batch = None
         self._offset = 0
 
@@ -385,6 +436,7 @@ class Delivery:
             return False
         if self._batch is None:
             self._batch = self._relay.batch(self._bucket, self._round)
+            self._session.fetched(self._relay.open_round, 1)
             self._offset = 0
         elif self._round < self._relay.first_round:
             raise TooOld("the epoch ended")

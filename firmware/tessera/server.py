@@ -16,6 +16,7 @@ _SWEEP_MS = const(500)
 _LONGEST_SLEEP_MS = const(250)
 _PATIENCE_MS = const(500)  # a handshake waits so long for running deliveries
 _STRANGERS = const(4)  # connections before their handshake; the oldest makes room
+_READER_MS = const(30_000)  # how long a session that only reads has its place, while half of the places are such
 
 SEAL, SERVE = const(0), const(1)  # what is alive
 
@@ -42,6 +43,7 @@ class _Connection:
         self.task = asyncio.current_task()
         self.session = None
         self.began_ms = 0  # the session
+        self.reads = False  # it fetched
         self.cells = None
         self.out = None
         self.alive()
@@ -68,7 +70,8 @@ class _Connection:
 
 
 class Server:
-    """A started Relay on TCP. sessions: how many admitted or handshaken connections at once.
+    """A started Relay on TCP. sessions: how many admitted or handshaken connections at once, and the operator's beside
+    them.
 
     observe() is called after every answer and seal, for measurements; alive(SEAL) and alive(SERVE) a few times a second
     while the seal task turns and while answers can leave, for a watchdog.
@@ -204,7 +207,7 @@ class Server:
     def _check_room(self):
         """BadFrame if every slot is taken by a session that keeps it; the session that loses its slot, None if one is
         free."""
-        sessions = [connection for connection in self._connections if connection.session is not None]
+        sessions = [one for one in self._connections if one.session is not None and not one.session.operator]
         if len(sessions) < self._most_sessions:
             return None
         # The oldest, whatever it does: that a session only sends VOID must not show in how it ends (PROTOCOL §4).
@@ -217,9 +220,32 @@ class Server:
     async def _take_slot(self):
         oldest = self._check_room()
         if oldest is not None:
-            oldest.task.cancel()
-            while oldest in self._connections:
-                await sleep_ms(1)
+            await self._end(oldest)
+
+    async def _end(self, connection):
+        connection.task.cancel()
+        while connection in self._connections:
+            await sleep_ms(1)
+
+    async def _take_readers_place(self, connection):
+        """Let a connection fetch: if it has no token it is a reader, of which there are only half as many as places, so
+        that posts find one. Busy if all of them keep theirs."""
+        if connection.session.token is None and not connection.reads:
+            now = ticks_ms()
+            readers = [one for one in self._connections if one.reads and one.session.token is None]
+            if len(readers) >= max(1, self._most_sessions // 2):
+                oldest = max(readers, key=lambda reader: ticks_diff(now, reader.began_ms))
+                if ticks_diff(now, oldest.began_ms) < _READER_MS:
+                    raise Busy("others read", 5)
+                connection.reads = True  # others that come meanwhile see it
+                await self._end(oldest)
+        connection.reads = True
+
+    def _take_operators_place(self, connection):
+        """There is one operator, and the newer one is it."""
+        for other in self._connections:
+            if other is not connection and other.session is not None and other.session.operator:
+                other.task.cancel()
 
     async def _let_deliveries_go_first(self):
         start = ticks_ms()
@@ -243,6 +269,8 @@ class Server:
         refusal = None
         try:
             self._relay.answer(connection.session, frame, out)
+            if connection.session.operator:
+                self._take_operators_place(connection)
         except Exception as error:
             refusal = _refusal(error)
             wire.answer_error(out, refusal)
@@ -267,7 +295,9 @@ class Server:
             delivery = None
             while more:
                 try:
-                    delivery = delivery or self._relay.fetch(connection.session, frame)
+                    if delivery is None:
+                        delivery = self._relay.fetch(connection.session, frame)
+                        await self._take_readers_place(connection)
                     more = delivery.next_frame(cells)
                 except Exception as error:
                     wire.answer_fetch_error(cells.buffer, _refusal(error))

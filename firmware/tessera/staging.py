@@ -1,5 +1,5 @@
 # New code beside the running one (PROTOCOL §14): takes a release, then its artifact piece by piece, and hands it over
-# to be tried. Where it is written and how it is started is the board's (places); who may send it is relay.py's.
+# to be tried. Where it is written and how it is started is the board's (places); that IT alone sends it is relay.py's.
 #
 # Nothing touches the flash before the release's signature was verified. Sectors are erased in the window after a seal,
 # like all others; what is programmed between is a page at a time, like a post. So is what confirms code on trial.
@@ -12,9 +12,6 @@ from .runtime import const
 
 WAIT, SEND, STAGED, ACTIVATED = const(0), const(1), const(2), const(3)  # states, as in answers
 
-_RELEASES = const(4)  # begun with a token: a member cannot wear the flash with releases that it does not finish
-_PATIENCE_MS = const(10_000)  # without a piece that was missing, then a release gives way to another
-_LONGEST_MS = const(3_600_000)  # from its beginning with a token, then too; both from the last erase it waited for
 _TRIAL_SECONDS = const(900)  # to start, find the network and its clock; two rounds more to serve one
 
 
@@ -35,11 +32,6 @@ class Staging:
         self._staged = False
         self._due = False  # activated at the next seal
         self._owner = None  # the session whose pieces are taken
-        self._token = None  # the token it began with; None the console's
-        self._began_ms = 0
-        self._heard_ms = 0
-        self._epoch = None
-        self._begun = {}  # {token: releases begun with it in this epoch}, of those who did
         self._page = bytearray(PAGE_BYTES)
         self._dirty = self._look()
 
@@ -53,41 +45,17 @@ class Staging:
             return STAGED, self._at
         return WAIT if self._dirty else SEND, self._at
 
-    def begin(self, blob, epoch, now_ms, session):
-        """Take a release (bytes) from a session, or go on with the one under way, if its token is the same: state().
-        BadRequest for one that may not be staged, Busy while one is brought with another token.
-
-        epoch bounds how many are begun with the session's token; None does not count (the console's: who has the cable
-        has the board).
-        """
-        under_way = self._release is not None and bytes(blob) == self._release.blob
-        if under_way and (self._owner is session or self._staged):
-            return self.state()
-        if self.places.idle is None or self._due:
-            raise Busy("new code is about to be tried", self._parameters.newest.round_seconds)
-        token = None if epoch is None else session.token
-        if not under_way or token != self._token:  # from the first byte: another could spoil what this one took
-            if self._release is not None and not self._gives_way(under_way, now_ms):
-                raise Busy("another release is being staged", _PATIENCE_MS // 1000)
+    def begin(self, blob, session):
+        """Take a release (bytes) from a session, or go on with the one under way; its pieces are the session's from now
+        on: state(). BadRequest for one that may not be staged."""
+        if self._release is None or bytes(blob) != self._release.blob:
+            if self.places.idle is None or self._due:
+                raise Busy("new code is about to be tried", self._parameters.newest.round_seconds)
             release = self._acceptable(blob)
-            self._count(epoch, token)
             self._forget()
-            self._release, self._token, self._began_ms = release, token, now_ms
-        self._owner, self._heard_ms = session, now_ms
+            self._release = release
+        self._owner = session
         return self.state()
-
-    def _gives_way(self, under_way, now_ms):
-        """Whether what is under way may be given up for another release, or for the same from another token."""
-        if under_way and self._owner is None and not self._at:
-            return True
-        if self._dirty:  # its session waits for windows, without a connection
-            return False
-        return now_ms - self._heard_ms >= _PATIENCE_MS or now_ms - self._began_ms >= _LONGEST_MS
-
-    def leave(self, session):
-        """A session ended: any other may begin with what it was bringing, if nothing was taken."""
-        if self._owner is session:
-            self._owner = None
 
     def _acceptable(self, blob):
         """The release, if this board may run what it is of; what is cheap to check comes first."""
@@ -109,27 +77,15 @@ class Staging:
             raise BadRequest(str(error)) from None
         return release
 
-    def _count(self, epoch, token):
-        if epoch is None:
-            return
-        if epoch != self._epoch:
-            self._epoch, self._begun = epoch, {}
-        begun = self._begun.get(token, 0)
-        if begun >= _RELEASES:
-            parameters = self._parameters.newest
-            raise Busy("too many releases in this epoch", parameters.round_seconds * parameters.epoch_rounds)
-        self._begun[token] = begun + 1
-
-    def put(self, offset, data, now_ms, session):
+    def put(self, offset, data, session):
         """Take the artifact's bytes from offset on, of the session that began; state(). What was taken before is not
         taken again."""
-        if self._release is None or not (self._owner is session or self._staged):
+        if self._release is None or self._owner is not session:
             raise BadRequest("begin with the release")
         if offset + len(data) <= self._at or self._dirty:
             return self.state()
         if offset != self._at or offset + len(data) > self._release.bytes:
             raise BadRequest("the pieces come in order and end with the artifact")
-        self._heard_ms = now_ms
         self._take(data)
         return self.state()
 
@@ -185,7 +141,7 @@ class Staging:
         self.activate()
         self.places.activate(self._release, _TRIAL_SECONDS + 2 * self._parameters.newest.round_seconds)
 
-    def window(self, rounds_served, now_ms):
+    def window(self, rounds_served):
         """What may take flash operations of another length than a post's. rounds_served: since the start."""
         if self.places.on_trial:
             if rounds_served and self._self_test():
@@ -196,7 +152,6 @@ class Staging:
             self.places.restart()
         elif self._dirty:
             self.erase(self.places.window_erases)
-            self._began_ms = self._heard_ms = now_ms
 
     def erase(self, most):
         """Erase up to so many of the sectors that were written to before."""

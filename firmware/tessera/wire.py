@@ -7,7 +7,8 @@ from . import errors
 from .runtime import const
 
 PORT = const(8100)
-PROTOCOL_VERSION = const(1)
+INFO_VERSION = const(2)
+STATUS_VERSION = const(1)
 
 SMALL_BYTES = const(255)  # plaintext of client frames and small answers
 CELL_BYTES = const(1023)  # plaintext of answers to FETCH
@@ -52,10 +53,11 @@ BEGIN = const(0)
 PUT = const(1)
 ACTIVATE = const(2)
 
-# Flags of an answer to STATUS
+# Flags of an answer to STATUS; the first is INFO's, too
 PROVISIONAL = const(1)  # nothing rests on the clock yet
 COMMISSIONING = const(2)  # the cover key of the open epoch was disclosed: AUTH waits
 ON_TRIAL = const(4)  # the running code is
+ENDING = const(8)  # the schedule of epoch keys ends within 30 days, or has ended
 NO_ROUND = const(0xFFFFFFFF)  # open round of a relay without a clock
 
 CODES = (
@@ -95,12 +97,12 @@ def auth(epoch, key, signature, proof):
 
 def post(bucket, record):
     """record of 240 bytes."""
-    return _frame(POST, "B240s", bucket, bytes(record))
+    return _frame(POST, "H240s", bucket, bytes(record))
 
 
-def fetch(bucket, start, end):
-    """Rounds start ≤ r < end, at most 16."""
-    return _frame(FETCH, "BII", bucket, start, end)
+def fetch(bucket, start, end, proof):
+    """Rounds start ≤ r < end, at most 16. proof: admission.read_proof()'s 16 bytes."""
+    return _frame(FETCH, "HII16s", bucket, start, end, bytes(proof))
 
 
 def params(chunk):
@@ -131,8 +133,8 @@ _LAYOUTS = {
     VOID: ">",
     INFO: ">",
     AUTH: ">I32s64s64s",
-    POST: ">B",
-    FETCH: ">BII",
+    POST: ">H",
+    FETCH: ">HII16s",
     PARAMS: ">H",
     CHECKPOINT: ">I",
     PUSH: ">HHB240s",
@@ -142,7 +144,7 @@ _LAYOUTS = {
 
 
 def read_request(frame):
-    """(type, fields in PROTOCOL order); a POST's record stays in frame[2:242]. BadFrame for an unknown type."""
+    """(type, fields in PROTOCOL order); a POST's record stays in frame[3:243]. BadFrame for an unknown type."""
     layout = _LAYOUTS.get(frame[0])
     if layout is None:
         raise errors.BadFrame("unknown request")
@@ -151,7 +153,7 @@ def read_request(frame):
 
 def posted_record(frame):
     """A view of the record in a POST frame."""
-    return memoryview(frame)[2 : 2 + RECORD_BYTES]
+    return memoryview(frame)[3 : 3 + RECORD_BYTES]
 
 
 # -- answers, relay side. Each writes over a buffer whose first bytes are the plaintext and says nothing else. Packing
@@ -168,16 +170,18 @@ def answer_void(buffer):
     _answer(buffer, VOIDED)
 
 
-def answer_info(buffer, digest, serial, open_round, first_round, tier):
+def answer_info(buffer, flags, newest, governing, open_round, first_round, tier):
+    """newest, governing: what has serial and digest, of the newest set and of the one that governs the open epoch."""
     name = tier.encode()
-    fields = (PROTOCOL_VERSION, digest, serial, open_round, first_round, len(name), name)
-    _answer(buffer, INFO_ANSWER, ">B32sIIIB{}s".format(len(name)), *fields)
+    sets = newest.serial, newest.digest, governing.serial, governing.digest
+    fields = (INFO_VERSION, flags) + sets + (open_round, first_round, len(name), name)
+    _answer(buffer, INFO_ANSWER, ">BBI32sI32sIIB{}s".format(len(name)), *fields)
 
 
 def answer_status(buffer, code, firmware_digest, uptime_s, boots, serial, open_round, flags, board):
     """code is the program's version, u8 patch in the lowest byte; board a name (str)."""
     name = board.encode()
-    fields = (PROTOCOL_VERSION, code, firmware_digest, uptime_s, boots, serial, open_round, flags, len(name), name)
+    fields = (STATUS_VERSION, code, firmware_digest, uptime_s, boots, serial, open_round, flags, len(name), name)
     _answer(buffer, STATUS_ANSWER, ">BI32sIIIIBB{}s".format(len(name)), *fields)
 
 
@@ -255,8 +259,8 @@ def read_answer(plaintext):
     if kind == ERROR:
         raise _refused(plaintext)
     if kind == INFO_ANSWER:
-        fields = struct.unpack_from(">B32sIIIB", plaintext, 1)
-        return (kind,) + fields[:-1] + (_name(plaintext, 47, fields[-1]),)
+        fields = struct.unpack_from(">BBI32sI32sIIB", plaintext, 1)
+        return (kind,) + fields[:-1] + (_name(plaintext, 84, fields[-1]),)
     if kind == STATUS_ANSWER:
         fields = struct.unpack_from(">BI32sIIIIBB", plaintext, 1)
         return (kind,) + fields[:-1] + (_name(plaintext, 56, fields[-1]),)

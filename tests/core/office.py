@@ -6,6 +6,7 @@ import os
 from check import unhex, vectors
 from ramdevice import RamDevice
 from tessera import channel, curve, params, wire
+from tessera.admission import OPERATOR, operator_message, read_proof
 from tessera.batch import CellFrame
 from tessera.clock import Clock
 from tessera.errors import Refusal
@@ -21,10 +22,13 @@ GENESIS = 1_000_000
 EPOCHS = 60
 FEDERATION = b"a small office!!"
 ACCESS_KEY = b"access key of the small office.."
+READING_KEY = b"reading key of the small office."
 
 ROOT = b"\x00" * 31 + b"\x07"
 STATIC = b"\x00" * 31 + b"\x08"
 LEDGER = b"\x00" * 31 + b"\x09"
+EPHEMERAL = b"\x00" * 31 + b"\x0b"
+RELAY_ID = 1
 RELAY_KEY = curve.public(STATIC)
 LEDGER_KEY = curve.public(LEDGER)[1:]
 FIRMWARE_DIGEST = sha256(b"firmware")
@@ -50,35 +54,67 @@ def table():
 
 
 def fields(**changes):
-    """The fields of the office's parameters."""
+    """The fields of the office's parameters. reading_key, epoch_keys and relay_key: of its one relay's."""
+    reading_key = changes.pop("reading_key", READING_KEY)
+    column = changes.pop("epoch_keys", None) or epoch_keys()
+    static_key = changes.pop("relay_key", RELAY_KEY)
     result = {
         "serial": 1,
         "federation_id": FEDERATION,
         "root_key": curve.public(ROOT)[1:],
+        "previous": bytes(32),
         "access_key": ACCESS_KEY,
+        "reading_hash": params.reading_hash(reading_key),
+        "card_hash": bytes(32),
+        "day_epsilon": 0,
+        "day_delta": 0,
+        "ephemeral": curve.public(EPHEMERAL),
+        "guest_access_keys": [],
         "genesis": GENESIS,
         "round_seconds": ROUND_SECONDS,
         "epoch_rounds": EPOCH_ROUNDS,
         "retention_epochs": RETENTION,
-        "buckets": 2,
+        "log2_buckets": 1,
         "members": 2,
         "tokens_per_epoch": 2,
         "posts_per_token": 16,
+        "ahead": 8,
+        "cover": params.DELIVERY,
+        "constant": 0,
+        "deliveries": 0,
+        "generation": 0,
         "epsilon": 2_000_000,
         "delta": 1 << 40,
         "thresholds": table(),
         "first_epoch": 0,
-        "epoch_keys": epoch_keys(),
-        "relays": [(RELAY_KEY, LEDGER_KEY)],
     }
     result.update(changes)
+    if "relays" not in changes:
+        result["relays"] = [relay_fields(result["serial"], reading_key, column, static_key)]
     return result
+
+
+def relay_fields(serial, reading_key=READING_KEY, column=None, static_key=RELAY_KEY, relay_id=RELAY_ID):
+    """A relay of the field `relays`."""
+    sealed = params.seal_reading_key(EPHEMERAL, static_key, FEDERATION, serial, relay_id, reading_key)
+    return relay_id, static_key, LEDGER_KEY, sealed, epoch_keys() if column is None else column
 
 
 def parameters(**changes):
     """A signed parameter set."""
-    body = params.encode(fields(**changes))
-    return body + curve.sign(ROOT, params.digest(body), bytes(32))
+    return signed(fields(**changes))
+
+
+def signed(values, root=ROOT):
+    """The set of these fields, with all columns, signed by a root key."""
+    head, rest, columns = params.encode(values)
+    return head + curve.sign(root, params.digest(head), bytes(32)) + rest + columns
+
+
+def time_statement(unix_seconds, root=ROOT, federation_id=FEDERATION):
+    """A signed time."""
+    body, message = params.encode_time(federation_id, unix_seconds)
+    return body + curve.sign(root, message, bytes(32))
 
 
 class RamDirectory:
@@ -96,8 +132,8 @@ class RamDirectory:
     def size(self, name):
         return len(self.files.get(name, b""))
 
-    def replace(self, name, data):
-        self.files[name] = bytes(data)
+    def replace(self, name, *parts):
+        self.files[name] = b"".join([bytes(part) for part in parts])
 
     def append(self, name, data):
         self.files[name] = self.files.get(name, b"") + bytes(data)
@@ -121,6 +157,13 @@ class Office:
         self.ticks = 0
         self.unix_ms = 1000 * GENESIS + 500
         self.boot(clock_known)
+        if clock_known:
+            self.state_time()
+
+    def state_time(self):
+        """IT says what time it is: the clock is borne out."""
+        self.relay.push(Cable(), params.TIME_BYTES, 0, params.TIME_BYTES, time_statement(self.unix_ms // 1000))
+        self.turn()
 
     def boot(self, clock_known=True):
         """Switch the relay on (again): nothing but flash and files survives."""
@@ -156,6 +199,13 @@ class Office:
         connection = Connection(self.relay)
         connection.authenticate(Token(number, self.relay.epoch if epoch is None else epoch))
         return connection
+
+
+class Cable:
+    """The operator without a channel, as on a board's serial line."""
+
+    operator = True
+    pushed_ms = 0
 
 
 class Token:
@@ -208,9 +258,21 @@ class Connection:
         """The round the record will appear in."""
         return self.call(wire.post(bucket, record))[1]
 
-    def fetch(self, start, end, bucket=0):
+    def operate(self, root=ROOT):
+        """Be the operator: IT's root key signs for this session."""
+        message = operator_message(FEDERATION, RELAY_KEY, self.channel.handshake_hash or bytes(32))
+        return self.call(wire.auth(OPERATOR, bytes(32), curve.sign(root, message, bytes(32)), bytes(64)))
+
+    def push(self, blob):
+        """Whether an object that was pushed whole is complete; Refused for an error."""
+        for chunk in range((len(blob) + 239) // 240):
+            answer = self.call(wire.push(len(blob), chunk, blob[240 * chunk : 240 * (chunk + 1)]))
+        return answer[1] == 1
+
+    def fetch(self, start, end, bucket=0, reading_key=READING_KEY):
         """({round: records}, next) of a whole FETCH; Refused for an error."""
-        frame = self.session.channel.open(self.channel.seal(wire.fetch(bucket, start, end)))
+        proof = read_proof(reading_key, self.channel.handshake_hash or bytes(32))
+        frame = self.session.channel.open(self.channel.seal(wire.fetch(bucket, start, end, proof)))
         rounds = {}
         for sealed in served(self.relay, self.session, frame):
             answer = wire.read_cell(self.channel.open(sealed))

@@ -5,28 +5,26 @@
 import gc
 
 from check import heap_only, raises
-from faultydevice import FaultyDevice
 from office import (
     EPOCH_ROUNDS,
     FIRMWARE_DIGEST,
-    GENESIS,
     KEYRING_SECTORS,
     LEDGER_KEY,
+    RELAY_KEY,
     RETENTION,
-    ROOT,
     ROUND_SECONDS,
     Connection,
     Office,
     Token,
     epoch_keys,
+    epoch_secret,
     parameters,
     records,
-    table,
 )
 from ramdevice import RamDevice, fingerprint, holds
 from tessera import VERSION, curve, params, wire
 from tessera.cover import EpochCover, next_state
-from tessera.errors import BadFrame, BadRequest, Fault, InvalidObject, NotAdmitted, Refused
+from tessera.errors import BadFrame, BadRequest, Fault, InvalidObject, NotAdmitted, QuotaSpent, Refused
 from tessera.hashes import sha256, tagged
 from tessera.keyring import KeyRing
 from tessera.ledger import Checkpoint
@@ -171,14 +169,112 @@ def test_remembering_posts_takes_no_memory():
 def test_quota_is_per_token_across_sessions_and_restarts():
     office = Office()
     member = office.member()
-    for record in records(10):
+    for record in records(6):
         member.post(record)
-    assert Connection(office.relay).authenticate(Token(0, 0)) == 6
+    assert Connection(office.relay).authenticate(Token(0, 0)) == 10
     office.boot()
     again = Connection(office.relay)
-    assert again.authenticate(Token(0, 0)) == 0  # the lease of 16 that was open counts as used
+    assert again.authenticate(Token(0, 0)) == 8  # the lease of 4 that was open counts as used
+    for record in records(8, b"after it"):
+        again.post(record)
     refused("QUOTA", again.post, records(1)[0])
     assert office.member(1).post(records(1)[0]) == 0
+
+
+def test_the_first_post_of_a_lease_has_taken_it():
+    office = Office(members=1, posts_per_token=8)
+    for left in (4, 0):
+        office.member().post(records(1)[0])
+        office.boot()
+        assert Connection(office.relay).authenticate(Token(0, 0)) == left
+
+
+def test_a_token_has_as_many_posts_as_its_largest_number_of_leases():
+    """255 leases of 4, which is what one byte of the key ring counts to."""
+    from tessera.admission import LEASE_POSTS, Admission
+
+    office = Office()
+    key = curve.public(epoch_secret(0))[1:]
+    admission = Admission(office.relay._keyring, 0, key, b"a small office!!", RELAY_KEY, 1020)
+    token = admission.admit(sha256(b"a token"))
+    for _ in range(1020):
+        admission.reserve(token)
+        admission.charge(token)
+        office.relay._keyring.tidy()
+    assert (token.leases, LEASE_POSTS, admission.posts_left(token)) == (255, 4, 0)
+    raises(QuotaSpent, admission.reserve, token)
+
+
+def test_nobody_posts_without_a_token_nor_reads_without_the_reading_key():
+    office = Office()
+    office.sleep()
+    stranger = Connection(office.relay)
+    refused("NOT_ADMITTED", stranger.post, records(1)[0])
+    refused("NOT_ADMITTED", stranger.call, wire.stage(wire.BEGIN, 0, b"x"))
+    for wrong in (b"another reading key of an office", bytes(32)):
+        refused("NOT_ADMITTED", stranger.fetch, 0, 1, 0, wrong)
+    assert stranger.call(wire.info())[7] == 1
+    assert stranger.call(wire.void()) == (wire.VOIDED,)
+    assert len(stranger.cell(0)) > 0
+
+
+def test_a_proof_of_the_reading_key_is_good_on_its_own_channel_only():
+    office = Office()
+    office.sleep()
+    one, other = Connection(office.relay), Connection(office.relay)
+    one.channel.handshake_hash = other.channel.handshake_hash
+    refused("NOT_ADMITTED", one.fetch, 0, 1)
+    assert other.cell(0) == Connection(office.relay).cell(0)
+
+
+def test_a_session_fetches_sixteen_rounds_in_one_and_another_sixteen_in_the_next():
+    office = Office(epoch_rounds=60)
+    office.sleep(20)
+    reader = Connection(office.relay)
+    assert reader.fetch(0, 10)[1] == 10
+    error = refused("BUSY", reader.fetch, 10, 17)
+    assert 0 < error.retry_after <= ROUND_SECONDS
+    assert reader.fetch(10, 16)[1] == 16
+    refused("BUSY", reader.fetch, 16, 17)
+    assert reader.fetch(20, 30) == ({}, 20)  # what is not sealed is not counted
+    assert Connection(office.relay).fetch(4, 20)[1] == 20
+    office.sleep()
+    assert reader.fetch(5, 21)[1] == 21
+
+
+def test_tokens_and_resumptions_end_with_their_epoch():
+    office = Office()
+    member = office.member()
+    office.sleep(EPOCH_ROUNDS)
+    refused("NOT_ADMITTED", member.post, records(1)[0])
+    refused("NOT_ADMITTED", Connection(office.relay).authenticate, Token(0, 0))
+    assert member.fetch(0, 1)[1] == 1  # reading needs none
+    assert office.member(0).post(records(1)[0]) == EPOCH_ROUNDS
+
+
+def test_the_operator_pushes_and_brings_code_and_does_nothing_else():
+    office = Office()
+    office.sleep()
+    operator = Connection(office.relay)
+    refused("NOT_ADMITTED", operator.operate, b"\x05" * 32)
+    assert operator.operate() == (wire.ADMITTED, bytes(32), 0)
+    refused("NOT_ADMITTED", operator.post, records(1)[0])
+    refused("NOT_ADMITTED", operator.fetch, 0, 1)
+    refused("NOT_ADMITTED", operator.authenticate, Token(0, 0))
+    refused("BAD_REQUEST", operator.call, wire.stage(wire.BEGIN, 0, b"x"))  # a computer takes no code
+    assert operator.push(parameters(serial=2, first_epoch=1))
+    member = office.member()
+    member.operate()  # the token is given up
+    refused("NOT_ADMITTED", member.post, records(1)[0])
+    refused("NOT_ADMITTED", Connection(office.relay, resumption=member.secret).operate)
+
+
+def test_an_operators_signature_is_good_for_its_own_channel_only():
+    office = Office()
+    one, other = Connection(office.relay), Connection(office.relay)
+    one.channel.handshake_hash = other.channel.handshake_hash
+    refused("NOT_ADMITTED", one.operate)
+    other.operate()
 
 
 def test_a_refused_post_stores_nothing():
@@ -191,14 +287,6 @@ def test_a_refused_post_stores_nothing():
     refused("BAD_REQUEST", office.member(1).call, wire.post(2, records(1)[0]))
     refused("NOT_ADMITTED", Connection(office.relay).post, records(1)[0])
     assert fingerprint(office.ring) == flash
-
-
-def test_the_first_post_of_a_lease_has_taken_it():
-    office = Office(members=1, posts_per_token=32)
-    for left in (16, 0):
-        office.member().post(records(1)[0])
-        office.boot()
-        assert Connection(office.relay).authenticate(Token(0, 0)) == left
 
 
 class _Unread:
@@ -228,16 +316,6 @@ def test_a_record_that_an_error_left_on_flash_is_in_no_batch_of_its_round():
     assert office.member(2).cell(0) == batch
 
 
-def test_nobody_reads_or_posts_without_a_token():
-    office = Office()
-    office.sleep()
-    stranger = Connection(office.relay)
-    refused("NOT_ADMITTED", stranger.fetch, 0, 1)
-    refused("NOT_ADMITTED", stranger.call, wire.push(500, 0, b"x" * 240))
-    assert stranger.call(wire.info())[4] == 1
-    assert stranger.call(wire.void()) == (wire.VOIDED,)
-
-
 def test_forged_foreign_and_stale_tokens_are_refused_without_a_trace():
     office = Office()
     keys = fingerprint(office.keys)
@@ -261,16 +339,6 @@ def test_an_auth_frame_cannot_be_replayed_in_another_session():
     refused("NOT_ADMITTED", Connection(office.relay).call, request)
 
 
-def test_tokens_and_sessions_end_with_their_epoch():
-    office = Office()
-    member = office.member()
-    office.sleep(EPOCH_ROUNDS)
-    refused("NOT_ADMITTED", member.post, records(1)[0])
-    refused("NOT_ADMITTED", member.fetch, 0, 1)
-    refused("NOT_ADMITTED", Connection(office.relay).authenticate, Token(0, 0))
-    assert office.member(0).post(records(1)[0]) == EPOCH_ROUNDS
-
-
 def test_resumption_takes_the_token_along_and_an_id_is_used_once():
     office = Office()
     member = office.member()
@@ -282,7 +350,8 @@ def test_resumption_takes_the_token_along_and_an_id_is_used_once():
     again = Connection(office.relay, resumption=resumed.secret)
     assert again.post(records(3)[2]) == 0
     office.sleep()
-    assert [again.cell(0).count(record) for record in records(3)] == [1] * 3
+    refused("NOT_ADMITTED", again.fetch, 0, 1)  # a resumption would tell who reads
+    assert [Connection(office.relay).cell(0).count(record) for record in records(3)] == [1] * 3
 
 
 def test_resumption_accepts_the_next_id_after_a_lost_answer_but_not_the_one_after():
@@ -402,426 +471,12 @@ def test_an_epochs_cover_follows_from_the_one_before_and_from_fresh_randomness()
     assert len(keys) == 3
 
 
-def test_rounds_never_go_back():
-    office = Office()
-    office.sleep(5)
-    office.unix_ms -= 10_000  # a clock that led by a round; one that is earlier is refused
-    office.boot()
-    assert office.relay.open_round == 5
-    office.member().post(records(1)[0])
-    office.unix_ms -= 400
-    office.boot()
-    assert office.relay.open_round == 5
-    office.unix_ms -= 10_000
-    office.boot()
-    assert office.relay.open_round is None
-    office.relay.clock.correct(office.unix_ms + 10_000)
-    office.turn()
-    assert office.relay.open_round == 5
-
-
 def test_nothing_is_answered_before_the_clock_is_known():
     office = Office()
     office.boot(clock_known=False)
     connection = Connection(office.relay)
     for request in (wire.info(), wire.params(0), wire.checkpoint(0), Token(0, 0).request(bytes(32))):
         refused("NOT_READY", connection.call, request)
-
-
-def test_nothing_is_answered_after_the_schedule():
-    office = Office(epoch_keys=parameters_keys(2))
-    office.sleep(2 * EPOCH_ROUNDS - 1)
-    connection = Connection(office.relay)
-    connection.call(wire.info())
-    office.sleep(2)
-    refused("NOT_READY", connection.call, wire.info())
-    assert office.relay.open_round == 2 * EPOCH_ROUNDS - 1
-
-
-def test_a_first_time_after_the_schedule_leaves_nothing_behind():
-    for heal in ("a later answer", "a later answer after an epoch of uptime", "a reboot"):
-        office = Office(epoch_keys=parameters_keys(2), clock_known=False)
-        keys = fingerprint(office.keys)
-        office.relay.clock.correct(office.unix_ms + 10**12)
-        office.turn()
-        refused("NOT_READY", Connection(office.relay).call, wire.info())
-        assert not office.relay.clock_accepted
-        if heal.endswith("uptime"):
-            office.sleep(EPOCH_ROUNDS + 1)
-        assert fingerprint(office.keys) == keys
-        if heal == "a reboot":
-            office.boot()
-        else:
-            office.relay.clock.correct(office.unix_ms)
-            office.turn()
-        assert office.relay.clock_accepted and office.relay.epoch == int(heal.endswith("uptime"))
-        office.member(epoch=office.relay.epoch).post(records(1)[0])
-
-
-def parameters_keys(epochs):
-    from office import epoch_keys
-
-    return epoch_keys()[: 32 * epochs]
-
-
-def test_a_clock_far_ahead_at_boot_hides_expired_records_but_keeps_their_keys():
-    office = Office()
-    office.member().post(records(1)[0])
-    office.sleep()
-    page_key = office.relay._keyring.epochs[0][0]
-    office.pass_time(10_000 * EPOCH_ROUNDS * 20)
-    office.boot()
-    refused("TOO_OLD", office.member().fetch, 0, 1)
-    assert holds(office.keys, page_key)
-    office.boot()  # a power cut does not shorten it
-    assert holds(office.keys, page_key)
-    office.sleep(EPOCH_ROUNDS - 1)
-    assert holds(office.keys, page_key)
-    office.sleep(2)
-    assert not holds(office.keys, page_key)
-
-
-def _far_ahead(office, rounds):
-    """Boot with a clock that is forged; the true time stays in the office."""
-    true_ms = office.unix_ms
-    office.unix_ms += 10_000 * rounds
-    office.boot()
-    office.unix_ms = true_ms
-
-
-def test_a_forged_time_at_boot_writes_nothing_and_gives_way_to_the_true_one():
-    office = Office()
-    record = records(1)[0]
-    office.member().post(record)
-    office.sleep()
-    for heal, rounds in (("a later answer", 120), ("a reboot", 120), ("a later answer", 3), ("a reboot", 3)):
-        _far_ahead(office, rounds)
-        keys = fingerprint(office.keys)
-        office.turn()
-        assert Connection(office.relay).call(wire.info())[4] == rounds + 1
-        assert fingerprint(office.keys) == keys
-        if heal == "a reboot":
-            office.boot()
-        else:
-            office.relay.clock.correct(office.unix_ms)
-            office.turn()
-        assert office.relay.open_round == 1
-        assert office.member(3).cell(0).count(record) == 1
-
-
-def test_a_clock_that_was_corrected_is_not_provisional_any_more():
-    office = Office()
-    _far_ahead(office, 120)
-    office.relay.clock.correct(office.unix_ms)
-    office.turn()
-    office.relay.clock.correct(office.unix_ms + 10_000 * EPOCH_ROUNDS * 20)
-    office.turn()
-    assert office.relay.open_round <= 1
-
-
-def test_a_token_of_its_epoch_bears_out_a_clock_far_ahead():
-    office = Office()
-    office.pass_time(10_000 * EPOCH_ROUNDS * 20)
-    office.boot()
-    keys = fingerprint(office.keys)
-    member = office.member()
-    assert fingerprint(office.keys) != keys
-    assert member.post(records(1)[0]) == 20 * EPOCH_ROUNDS
-    office.sleep()
-    assert len(member.cell(20 * EPOCH_ROUNDS)) > 0
-    office.boot()
-    assert office.relay.open_round == 20 * EPOCH_ROUNDS + 1
-    assert office.relay._keyring.sealed_count == 1  # the rounds it was off for were not sealed
-
-
-def test_an_epoch_whose_keys_did_not_reach_the_flash_is_not_served():
-    record = records(1)[0]
-    for pages in (range(KEYRING_SECTORS * 16), range(32, 64), range(32)):  # of both banks, or of one
-        office = Office()
-        office.keys = FaultyDevice(office.keys)
-        office.pass_time(10_000 * EPOCH_ROUNDS * 20)
-        office.boot()
-        office.keys.worn = pages
-        member = Connection(office.relay)
-        try:
-            member.authenticate(Token(0, 20))  # settles the clock: a mark, then a rewrite with the epoch's keys
-        except Refused as refusal:
-            assert refusal.name == "FAULT"
-        office.keys.worn = ()
-        office.turn()
-        round_ = office.member().post(record)
-        office.sleep()
-        served = office.member().cell(round_)
-        assert served.count(record) == 1
-        office.boot()
-        assert office.member().cell(round_) == served
-
-
-def test_an_epoch_that_opened_though_the_old_keys_do_not_erase_is_served_when_they_do():
-    record = records(1)[0]
-    office = Office()
-    office.sleep()
-    old = office.relay._keyring.epochs[0][0]
-    office.keys = FaultyDevice(office.keys)
-    office.pass_time(10_000 * EPOCH_ROUNDS * 20)
-    office.boot()
-    office.keys.erases = False
-    refused("FAULT", office.member)
-    office.keys.erases = True
-    office.turn()
-    assert sorted(office.relay._epochs.ciphers) == sorted(office.relay._keyring.epochs)
-    round_ = office.member().post(record)
-    office.sleep()
-    assert office.member().cell(round_).count(record) == 1
-    office.sleep(EPOCH_ROUNDS)
-    assert not holds(office.keys._device, old)
-
-
-def test_a_clock_far_ahead_is_believed_after_an_epoch_of_uptime():
-    office = Office()
-    office.pass_time(10_000 * EPOCH_ROUNDS * 20)
-    office.boot()
-    office.sleep(EPOCH_ROUNDS + 1)
-    office.boot()
-    assert office.relay.open_round == 21 * EPOCH_ROUNDS + 1
-    assert not office.relay.clock.provisional
-
-
-def test_a_signed_time_ends_the_soft_expiry():
-    office = Office()
-    page_key = office.relay._keyring.epochs[0][0]
-    office.pass_time(10_000 * EPOCH_ROUNDS * 20)
-    office.boot()
-    member = office.member()
-    body, message = params.encode_time(b"a small office!!", office.unix_ms // 1000)
-    forged = body + curve.sign(b"\x05" * 32, message, bytes(32))
-    refused("BAD_REQUEST", push, member, forged)
-    office.turn()
-    assert holds(office.keys, page_key)
-    assert push(member, body + curve.sign(ROOT, message, bytes(32))) == 1
-    office.turn()
-    assert not holds(office.keys, page_key)
-
-
-def push(member, blob):
-    """Push a signed object chunk by chunk; the last answer's `complete`."""
-    for chunk, at in enumerate(range(0, len(blob), 240)):
-        complete = member.call(wire.push(len(blob), chunk, blob[at : at + 240]))[1]
-    return complete
-
-
-def test_a_push_that_stalls_gives_way_to_another():
-    office = Office()
-    blob = parameters(serial=2, first_epoch=1, epoch_keys=epoch_keys()[32:])
-    stalled, member = office.member(0), office.member(1)
-    stalled.call(wire.push(len(blob), 0, blob[:240]))
-    refused("BUSY", push, member, blob)
-    office.pass_time(9_000)
-    refused("BUSY", push, member, blob)
-    office.pass_time(1_000)
-    assert push(member, blob) == 1
-    refused("BAD_REQUEST", stalled.call, wire.push(len(blob), 1, blob[240:480]))
-
-
-def test_an_object_of_another_length_than_it_says_holds_no_place():
-    office = Office()
-    first, second = office.member(0), office.member(1)
-    blob = parameters(serial=2, first_epoch=1)
-    statement, message = params.encode_time(b"a small office!!", office.unix_ms // 1000)
-    statement += curve.sign(ROOT, message, bytes(32))
-    for start in (statement, blob[:240], b"x" * 240, statement[:4], blob[:100]):
-        for total in (32768, len(statement) + 1, len(blob) + 16, len(start)):
-            if total != len(statement) or start != statement:
-                refused("BAD_REQUEST", first.call, wire.push(total, 0, start))
-                assert first.session.push is None
-    assert params.whole_bytes(blob[:128]) == len(blob) and params.whole_bytes(statement) == len(statement)
-    assert push(second, blob) == 1
-
-
-def test_a_push_that_trickles_gives_way_after_two_minutes():
-    office = Office()
-    blob = parameters(serial=2, first_epoch=1, thresholds=table() + 240 * table()[-8:])  # 18 chunks
-    trickle, member = office.member(0), office.member(1)
-    started, chunk = office.ticks, 0
-    while office.ticks - started < 120_000:
-        trickle.call(wire.push(len(blob), chunk, blob[240 * chunk : 240 * (chunk + 1)]))
-        refused("BUSY", push, member, blob)
-        office.pass_time(9_000)
-        chunk += 1
-    assert push(member, blob) == 1
-
-
-def test_a_push_that_begins_again_and_again_gives_way_after_two_minutes():
-    blob, newer = [parameters(serial=serial, first_epoch=30, round_seconds=600) for serial in (2, 3)]
-    for reconnects in (False, True):
-        office = Office(round_seconds=600)
-        holder, member = office.member(0), office.member(1)
-        for _ in range(12):
-            holder.call(wire.push(len(blob), 0, blob[:240]))
-            refused("BUSY", member.call, wire.push(len(blob), 0, blob[:240]))
-            office.pass_time(9_000)
-            holder.call(wire.push(len(blob), 1, blob[240:480]))
-            office.pass_time(1_000)
-            if reconnects:
-                office.relay.leave(holder.session)
-                holder = office.member(0)
-        holder.call(wire.push(len(blob), 0, blob[:240]))  # nobody else wants the place
-        member.call(wire.push(len(blob), 0, blob[:240]))
-        refused("BUSY", holder.call, wire.push(len(blob), 0, blob[:240]))
-        assert push(member, blob) == 1
-        office.pass_time(1_000 * EPOCH_ROUNDS * 600)
-        office.turn()
-        holder, member = office.member(0), office.member(1)
-        holder.call(wire.push(len(newer), 0, newer[:240]))
-        refused("BUSY", push, member, newer)  # another epoch, other tokens
-
-
-def test_a_clock_before_genesis_or_before_the_last_seal_is_refused_wherever_it_is_set():
-    office = Office()
-    office.boot(clock_known=False)
-    clock = office.relay.clock
-    for early in (0, 1000 * GENESIS - 1):
-        clock.set(early)
-        clock.correct(early)
-        office.turn()
-        assert not clock.known and office.relay.open_round is None
-    clock.set(office.unix_ms)
-    office.turn()
-    office.sleep(5)
-    right = office.unix_ms
-    office.boot(clock_known=False)
-    clock = office.relay.clock
-    for set_clock in (clock.set, clock.correct):
-        set_clock(right - 3 * 1000 * ROUND_SECONDS)
-        assert not clock.known
-    clock.correct(right)  # it is the first that is possible, and so taken as it is
-    office.turn()
-    assert office.relay.open_round == 5 and clock.now_ms() == right
-
-
-def test_a_signed_time_that_is_over_is_refused():
-    office = Office()
-    office.sleep(5)
-    office.boot()
-    member = office.member()
-    body, message = params.encode_time(b"a small office!!", GENESIS + ROUND_SECONDS)
-    refused("BAD_REQUEST", push, member, body + curve.sign(ROOT, message, bytes(32)))
-
-
-def test_a_signed_time_of_another_federation_is_refused():
-    office = Office()
-    member = office.member()
-    later = office.unix_ms // 1000 + 5 * ROUND_SECONDS
-    body, message = params.encode_time(b"another office!!", later)
-    refused("BAD_REQUEST", push, member, body + curve.sign(ROOT, message, bytes(32)))
-    assert office.relay.clock.now_ms() == office.unix_ms
-    body, message = params.encode_time(b"a small office!!", later)
-    assert push(member, body + curve.sign(ROOT, message, bytes(32))) == 1
-    assert office.relay.clock.now_ms() == 1000 * later
-
-
-def read_parameters(member):
-    _, total, _, data = member.call(wire.params(0))
-    chunk = 0
-    while len(data) < total:
-        chunk += 1
-        data += member.call(wire.params(chunk))[3]
-    return data
-
-
-def test_parameters_are_served_as_they_were_signed():
-    office = Office()
-    member = Connection(office.relay)
-    blob = read_parameters(member)
-    params.Parameters(blob).verify()
-    assert blob == parameters()
-    refused("BAD_REQUEST", member.call, wire.params(1000))
-
-
-def test_pushed_parameters_take_effect_with_their_epoch_and_keep_served_cover():
-    office = Office()
-    office.sleep()
-    before = office.member().fetch(0, 1)
-    bigger = vectors_table(8)  # ε = 1: more noise
-    new = parameters(serial=2, first_epoch=1, thresholds=bigger, access_key=b"\x42" * 32)
-    assert push(office.member(1), new) == 1
-    assert office.member(2).fetch(0, 1) == before
-    office.sleep(EPOCH_ROUNDS + 3)
-    member = Connection(office.relay, access_key=b"\x42" * 32)
-    member.authenticate(Token(0, office.relay.epoch, secret=epoch_secret_of(new, office.relay.epoch)))
-    assert member.fetch(0, 1) == before
-    office.boot()
-    member = Connection(office.relay, access_key=b"\x42" * 32)
-    member.authenticate(Token(0, office.relay.epoch, secret=epoch_secret_of(new, office.relay.epoch)))
-    assert member.fetch(0, 1) == before
-    assert member.call(wire.info())[3] == 2
-
-
-def epoch_secret_of(_blob, epoch):
-    """first_epoch moved by one, so the schedule's keys did too."""
-    from office import epoch_secret
-
-    return epoch_secret(epoch - 1)
-
-
-def vectors_table(index):
-    from check import unhex, vectors
-
-    return unhex("".join(vectors("noise_table")[index]["thresholds"]))
-
-
-def test_a_third_parameter_set_waits_until_the_first_has_expired():
-    office = Office()
-    push(office.member(), parameters(serial=2, first_epoch=1))
-    push(office.member(1), parameters(serial=3, first_epoch=1))  # replaces the one not yet in force
-    office.sleep(EPOCH_ROUNDS)
-    member = Connection(office.relay)
-    member.authenticate(Token(0, 1, secret=epoch_secret_of(None, 1)))
-    refused("BUSY", push, member, parameters(serial=4, first_epoch=9))
-    assert member.call(wire.info())[3] == 3
-
-
-def test_parameters_that_may_not_follow_are_refused_and_change_nothing():
-    office = Office()
-    member = office.member()
-    broken = bytearray(parameters(serial=2, first_epoch=1))
-    broken[-1] ^= 1
-    for blob in (
-        parameters(serial=1, first_epoch=1),
-        parameters(serial=2, first_epoch=0),
-        parameters(serial=2, first_epoch=1, round_seconds=11),
-        parameters(serial=2, first_epoch=1, federation_id=b"another office!!"),
-        parameters(serial=2, first_epoch=1, relays=[]),
-        parameters(serial=2, first_epoch=1, members=200),
-        bytes(broken),
-        b"TPR1" + bytes(60),
-    ):
-        files = dict(office.directory.files)
-        refused("BAD_REQUEST", push, member, blob)
-        assert office.directory.files == files
-    assert member.call(wire.info())[3] == 1
-
-
-def test_chunks_of_a_push_come_in_order():
-    office = Office()
-    member = office.member()
-    blob = parameters(serial=2, first_epoch=1)
-    refused("BAD_REQUEST", member.call, wire.push(len(blob), 1, blob[240:480]))
-    member.call(wire.push(len(blob), 0, blob[:240]))
-    refused("BAD_REQUEST", member.call, wire.push(len(blob), 2, blob[480:720]))
-    refused("BAD_REQUEST", member.call, wire.push(0, 0, b""))
-    refused("BAD_REQUEST", member.call, wire.push(65535, 0, blob[:240]))
-
-
-def test_one_push_at_a_time():
-    office = Office()
-    first, second = office.member(0), office.member(1)
-    blob = parameters(serial=2, first_epoch=1)
-    first.call(wire.push(len(blob), 0, blob[:240]))
-    refused("BUSY", second.call, wire.push(len(blob), 0, blob[:240]))
-    office.relay.leave(first.session)
-    assert push(second, blob) == 1
-    assert push(first, parameters(serial=3, first_epoch=1)) == 1
 
 
 def test_checkpoints_are_signed_and_chained_one_an_epoch():
@@ -877,18 +532,31 @@ def test_status_tells_the_public_figures_also_before_the_clock_is_known():
     office.turn()
     office.sleep(3)
     seen = status(office)
-    assert (seen["open_round"], seen["uptime_s"], seen["flags"]) == (3, 30, 0)
+    assert (seen["open_round"], seen["uptime_s"], seen["flags"] & wire.PROVISIONAL) == (3, 30, 0)
+
+
+def flags(office):
+    return status(office)["flags"] & ~wire.ENDING  # a schedule of an hour always ends soon
 
 
 def test_status_flags_a_provisional_clock_commissioning_and_code_on_trial():
     office = Office()
     office.relay.commissioning_key()
-    assert status(office)["flags"] == wire.COMMISSIONING
+    assert flags(office) == wire.COMMISSIONING
     office.relay.staging = _OnTrial()
-    assert status(office)["flags"] == wire.COMMISSIONING | wire.ON_TRIAL
+    assert flags(office) == wire.COMMISSIONING | wire.ON_TRIAL
     office.pass_time(1000 * ROUND_SECONDS * EPOCH_ROUNDS)
     office.boot()
-    assert status(office)["flags"] == wire.PROVISIONAL
+    assert flags(office) == wire.PROVISIONAL
+
+
+def test_status_says_that_the_schedule_ends_from_thirty_days_before():
+    day_rounds = 86400 // 3600
+    office = Office(round_seconds=3600, epoch_rounds=day_rounds, epoch_keys=epoch_keys()[: 32 * 40])
+    for days in range(40 + 2):
+        assert status(office)["flags"] == (wire.ENDING if days >= 40 - 30 else 0)
+        office.pass_time(1000 * 86400)
+        office.turn()
 
 
 class _OnTrial:
@@ -951,7 +619,7 @@ def test_batches_of_the_commissioning_epoch_alone_are_shown_before_a_member_come
     office.sleep(EPOCH_ROUNDS + 1)
     raises(NotAdmitted, office.relay.commissioning_batch, 0, 0)
     _, key = office.relay.commissioning_key()
-    seen = EpochCover(key, office.relay.parameters.thresholds(0))
+    seen = EpochCover(key, office.relay.parameters.rule(0).thresholds)
     for bucket, round_ in ((0, 0), (1, EPOCH_ROUNDS - 1)):
         assert office.relay.commissioning_batch(bucket, round_).count == seen.noise(bucket, round_)
     raises(NotAdmitted, office.relay.commissioning_batch, 0, EPOCH_ROUNDS)
@@ -980,7 +648,7 @@ def test_a_relay_without_parameters_or_seed_does_not_start():
 
 
 def test_a_relay_that_is_not_in_the_parameters_does_not_start():
-    raises(InvalidObject, Office, relays=[(curve.public(b"\x05" * 32), LEDGER_KEY)])
+    raises(InvalidObject, Office, relay_key=curve.public(b"\x05" * 32))
 
 
 def test_parameters_too_large_for_the_ring_are_refused():
