@@ -30,8 +30,8 @@ class Contact:
 @dataclass
 class State:
     """How the engine does. `connected` is None before its first slot; `behind`: rounds that are still to be read;
-    `waiting`: parts in the outbox; `obstacle`: why they cannot leave in this epoch, if they cannot. `genesis` and
-    `round_seconds` say when a round is."""
+    `waiting`: parts in the outbox; `obstacle`: why they cannot leave in this epoch, if they cannot; `remark`: what to say
+    before something leaves in it. `genesis` and `round_seconds` say when a round is."""
 
     genesis: int
     round_seconds: int
@@ -41,6 +41,7 @@ class State:
     behind: int = 0
     waiting: int = 0
     obstacle: str = ""
+    remark: str = ""
 
     def time_of(self, round_: int) -> int:
         """Unix seconds at which a round begins."""

@@ -220,7 +220,7 @@ def contact_show(name: ContactName, home: Home, passphrase_file: PassphraseFile 
 
 def _contact(member: MemberState, name: str) -> dict[str, Any]:
     contact = member.contacts.get(name)
-    relay = member.federation.relay_with_key(contact.relay).name
+    relay = member.federation.relay_name(contact.relay)
     facts = {"name": name, "verified": contact.verified, "words": contact.words, "key": contact.key}
     return {**facts, "relay": relay, "blocked": contact.blocked}
 

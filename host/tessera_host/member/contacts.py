@@ -312,7 +312,7 @@ class ContactBook:
         self.book[name] = Contact(
             key=peer["key"],
             mailbox=peer["mailbox"],
-            relay=peer["relay"],
+            relay=self._federation.relay_id(peer["relay"]),
             words=met.words(self._federation.digest),
             verified=False,
             blocked=False,

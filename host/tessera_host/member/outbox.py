@@ -41,12 +41,12 @@ class Outbox:
         """Contact and message of every part that was sealed and not acknowledged."""
         return ((item.contact, item.part.message) for item in self._items if item.sealed)
 
-    def waiting(self, relay: bytes) -> Iterator[Outgoing]:
-        """The parts for contacts on this relay, in order; those for a blocked contact stay where they are."""
+    def waiting(self, relay: int) -> Iterator[Outgoing]:
+        """The parts for contacts on the relay of this number, in order; those for a blocked contact stay where they are."""
         return (item for item in self._items if self._wanted(item) and self._contacts[item.contact].relay == relay)
 
-    def relays(self) -> set[bytes]:
-        """The relays that something waits for."""
+    def relays(self) -> set[int]:
+        """The numbers of the relays that something waits for."""
         return {self._contacts[item.contact].relay for item in self._items if self._wanted(item)}
 
     def _wanted(self, item: Outgoing) -> bool:
