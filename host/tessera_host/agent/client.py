@@ -27,7 +27,16 @@ from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
 from .. import config
-from ..errors import InvalidInput, NotOnRoster, NotPermitted, OutOfDate, RelayRefused, TesseraError, Unreachable, UsageError
+from ..errors import (
+    InvalidInput,
+    NotOnRoster,
+    NotPermitted,
+    OutOfDate,
+    RelayRefused,
+    TesseraError,
+    Unreachable,
+    UsageError,
+)
 from ..keys import passphrase
 from ..member import composing, pacing
 from ..member.accountant import Budget

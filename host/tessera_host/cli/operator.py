@@ -143,7 +143,7 @@ def issuer_init(
         summary = issuer.summary()
     text = [
         f"Federation '{name}' is in {directory}; without its passphrase nobody can use it, nor can you.",
-        f"There are keys until {local_time(summary['schedule_ends'])}; the service renews them by itself, and without it"
+        f"There are keys until {local_time(summary['schedule_ends'])}; the service renews them by itself. Without it"
         f" you do: tessera issuer renew {directory}",
         f"A member may send {messages} short messages a day at your setting ε = {day_epsilon}, δ = {day_delta}.",
         f"Next: tessera relay new NAME --issuer {directory} --host HOST RELAYDIR; then tessera issuer invite",

@@ -14,7 +14,7 @@ import typer
 
 from .. import files
 from ..clock import local_time
-from ..errors import TesseraError, UsageError
+from ..errors import UsageError
 from ..issuer.files import Unasked, unasked
 from ..issuer.issuer import Issuer
 from ..issuer.operator import Operator
@@ -38,15 +38,12 @@ OneRelay = Annotated[
 
 def register(issuer_app: typer.Typer, relay_app: typer.Typer) -> None:
     """Add the commands of this module to `tessera issuer` and `tessera relay`."""
-    for name, command in (("renew", issuer_renew), ("restored", issuer_restored)):
-        issuer_app.command(name)(command)
-    for name, command in (
-        ("push", relay_push),
-        ("time", relay_time),
-        ("remove", relay_remove),
-        ("replace", relay_replace),
-    ):
-        relay_app.command(name)(command)
+    issuer_app.command("renew")(issuer_renew)
+    issuer_app.command("restored")(issuer_restored)
+    relay_app.command("push")(relay_push)
+    relay_app.command("time")(relay_time)
+    relay_app.command("remove")(relay_remove)
+    relay_app.command("replace")(relay_replace)
 
 
 def issuer_renew(
@@ -90,7 +87,9 @@ def issuer_renew(
         without = [each["member"] for each in written if not each["tokens"]]
         text.append(f"{count(len(written), 'file')} for members in {out}: each types tessera join FILE -o NEXT.")
         if without:
-            text.append(f"Without tokens, as others fetch theirs: {', '.join(without)}. They type: tessera renew -o FILE")
+            text.append(
+                f"Without tokens, as others fetch theirs: {', '.join(without)}. They type: tessera renew -o FILE"
+            )
     else:
         text.append(_members_get_it(summary, directory))
     text.append(f"Relays get it from members, or at once: tessera relay push --issuer {directory}")

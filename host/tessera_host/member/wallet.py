@@ -106,7 +106,9 @@ class Wallet:
         later = [epoch for epoch in self.epochs(key.relay) if epoch > key.epoch]
         if later:
             start = federation.round_start(federation.first_round(min(later)))
-            return NoTokens(message, f"you can write there from {local_time(start)} on, or once 'tessera renew' got some")
+            return NoTokens(
+                message, f"you can write there from {local_time(start)} on, or once 'tessera renew' got some"
+            )
         return NoTokens(message, "'tessera renew' gets some; if it does not, tell IT")
 
     def epochs(self, relay: int) -> set[int]:

@@ -165,11 +165,6 @@ class Federation:
         return self._sets[self._state.newest]
 
     @property
-    def sets(self) -> list[Parameters]:
-        """All that are kept, oldest first."""
-        return sorted(self._sets.values(), key=lambda known: known.serial)
-
-    @property
     def heard_of(self) -> Parameters:
         """The newest set that was seen signed, be it a relay's copy: if it is not `newest`, there is a newer card."""
         return max(self._sets.values(), key=lambda known: known.serial)
