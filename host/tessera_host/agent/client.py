@@ -27,7 +27,16 @@ from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
 from .. import config
-from ..errors import InvalidInput, NotOnRoster, NotPermitted, OutOfDate, RelayRefused, TesseraError, Unreachable, UsageError
+from ..errors import (
+    InvalidInput,
+    NotOnRoster,
+    NotPermitted,
+    OutOfDate,
+    RelayRefused,
+    TesseraError,
+    Unreachable,
+    UsageError,
+)
 from ..keys import passphrase
 from ..member import composing, pacing
 from ..member.accountant import Budget
@@ -36,9 +45,10 @@ from ..member.fetching import Progress as FetchProgress
 from ..member.fixed_delay import Sleep
 from ..member.history import POSTED, Sent
 from ..member.inbox import Message, Place
+from ..member.issuer_visit import VisitReport
 from ..member.pacing import Wait
 from ..member.relay_sessions import RelaySessions, Status
-from ..member.renewal import Renewal, VisitReport
+from ..member.renewal import Renewal
 from ..member.sending import Posted, Sender
 from ..member.sharing import SharedMember
 from ..member.state import KEYSTORE_NAME, MemberState

@@ -252,6 +252,7 @@ class Engine:
             self._schedules = {epoch: EpochSchedule.of(member.identity.secret, member.federation, epoch, counts)}
         return self._schedules[epoch]
 
+
 def _slot_seconds(kind: str, member: MemberState) -> float:
     """How long a slot may take: no relay keeps the others waiting, however it trickles."""
     least, part = (_POST_SECONDS, _POST_PART) if kind == POST else (_FETCH_SECONDS, _FETCH_PART)
