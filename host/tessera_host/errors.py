@@ -65,7 +65,7 @@ class TryLater(NotPermitted):
 
 
 class OutOfDate(NotPermitted):
-    """What this member holds does not do: no token, no reading key, unknown settings. A visit to the issuer may help."""
+    """What this member holds does not do: no token, reading key or settings. A visit to the issuer may help."""
 
 
 class Unreachable(TesseraError):

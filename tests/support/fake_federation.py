@@ -58,6 +58,7 @@ class FakeFederation:
         self.reading_key = secrets.token_bytes(32)
         self.relay_secrets = [blind.even_secret(blind.random_scalar()) for _ in range(relays)]
         self.relay_keys = [curve.public(secret) for secret in self.relay_secrets]
+        self.reading_keys: dict[bytes, bytes] = {}  # by hash
         self.digests: dict[int, bytes] = {0: bytes(32)}  # of the set last made of each serial
         self._said: dict[bytes, bytes] = {}
         self.parameters = self.make_set(1, **changes)
@@ -99,6 +100,7 @@ class FakeFederation:
             "epochs": EPOCHS,
             "relay_keys": dict(enumerate(self.relay_keys, 1)),
         } | changes
+        self.reading_keys[reading_hash(fields["reading_key"])] = fields["reading_key"]
         made = self._signed(fields, root or self.root)
         self.digests[serial] = made.digest
         self._said[made.digest] = beside
@@ -141,6 +143,11 @@ class FakeFederation:
         }
         return cards.said(fields | changes)
 
+    def time(self, unix_seconds: int) -> bytes:
+        """A time statement."""
+        body, message = encode_time(self.id, unix_seconds)
+        return body + curve.sign(self.root, message, bytes(32))
+
     def relay(self, now: Callable[[], float], number: int = 0) -> MemoryRelay:
         return MemoryRelay(self.parameters, self.relay_secrets[number], now)
 
@@ -167,6 +174,8 @@ class FakeIssuer:
     federation: FakeFederation
     bit: int | None = None
     parameters: Parameters | None = None  # the newest, if it is not the federation's first set
+    before: Parameters | None = None  # the one in force, if it is another
+    now: Callable[[], int] = lambda: GENESIS
     sessions: dict[bytes, list[tuple[int, int, blind.Nonces]]] = field(default_factory=dict)
     charged: Counter[tuple[int, int, int, bytes]] = field(default_factory=Counter)
 
@@ -178,10 +187,10 @@ class FakeIssuer:
     def federation_card(self) -> str:
         return self.federation.card(self.newest)
 
-    def welcome(self, now: int) -> Welcome:
-        body, message = encode_time(self.federation.id, now)
-        statement = body + curve.sign(self.federation.root, message, bytes(32))
-        return Welcome(self.federation_card, None, [self.federation.reading_key], statement)
+    def welcome(self, member: bytes) -> Welcome:
+        before = self.before.blob if self.before else None
+        keys = [self.federation.reading_keys[known.reading_hash] for known in (self.newest, self.before) if known]
+        return Welcome(self.federation_card, before, list(dict.fromkeys(keys)), self.federation.time(self.now()))
 
     def admit(self, card: str) -> None:
         """Anybody is a member."""

@@ -45,9 +45,10 @@ from ..member.fetching import Progress as FetchProgress
 from ..member.fixed_delay import Sleep
 from ..member.history import POSTED, Sent
 from ..member.inbox import Message, Place
+from ..member.issuer_visit import VisitReport
 from ..member.pacing import Wait
 from ..member.relay_sessions import RelaySessions, Status
-from ..member.renewal import Renewal, VisitReport
+from ..member.renewal import Renewal
 from ..member.sending import Posted, Sender
 from ..member.sharing import SharedMember
 from ..member.state import KEYSTORE_NAME, MemberState

@@ -30,8 +30,8 @@ class Contact:
 @dataclass
 class State:
     """How the engine does. `connected` is None before its first slot; `behind`: rounds that are still to be read;
-    `waiting`: parts in the outbox; `obstacle`: why they cannot leave in this epoch, if they cannot; `remark`: what to say
-    before something leaves in it. `genesis` and `round_seconds` say when a round is."""
+    `waiting`: parts in the outbox; `obstacle`: why they cannot leave in this epoch, if they cannot; `remark`: what to
+    say before something leaves in it. `genesis` and `round_seconds` say when a round is."""
 
     genesis: int
     round_seconds: int

@@ -62,6 +62,7 @@ class Chat(App[None]):
         self._lines: list[tuple[str, str]] = []
         self._on_screen: set[Place] = set()
         self._showing = asyncio.Lock()
+        self._remark = ""
         self.failure: Exception | None = None
 
     def compose(self) -> ComposeResult:
@@ -133,6 +134,9 @@ class Chat(App[None]):
         self._budget = await self._talk.budget()
         self._say_cost(self.query_one("#line", Input).value)
         self._say_connection(state)
+        if state.remark not in ("", self._remark):
+            self._remark = state.remark
+            self.notify(state.remark)
 
     async def _mark_read(self) -> None:
         """What is on the screen is not new any more."""

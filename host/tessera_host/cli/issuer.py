@@ -147,7 +147,7 @@ def issuer_answer(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Answer a file that a member made with `tessera join` or `tessera token renew`."""
+    """Answer a file that a member made with `tessera join` or `tessera renew`."""
     check_new_file(out)
     text = given_text(file)
     with open_issuer(directory, passphrase_file) as issuer:

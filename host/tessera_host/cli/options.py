@@ -61,6 +61,14 @@ HomeRelay = Annotated[
     str | None, typer.Option("--relay", help="Name of the relay; the home relay if not given.", callback=composed)
 ]
 ContactName = Annotated[str, typer.Argument(metavar="CONTACT", help="Name of the contact.", callback=composed)]
+NextEpoch = Annotated[
+    bool,
+    typer.Option(
+        "--wait",
+        help="If your access for now was fetched only now, wait until the next epoch begins: before that your IT could "
+        "tell from the moment which connection is yours.",
+    ),
+]
 NewPassphrase = Annotated[
     bool, typer.Option("--new-passphrase", help="Choose another passphrase; it is asked for twice.")
 ]

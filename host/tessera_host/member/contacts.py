@@ -227,7 +227,7 @@ class ContactBook:
         return name, answer
 
     def _answer_card(self, invite: bytes, x: bytes) -> str:
-        answer = {"v": cards.VERSION, "invite": hashes.tagged("invite", invite), "x": x, **self._own_fields()}
+        answer = {"v": cards.version("answer"), "invite": hashes.tagged("invite", invite), "x": x, **self._own_fields()}
         return cards.encode("answer", {**answer, "sig": self._identity.sign(first_transcript(invite, answer))})
 
     def accept(self, text: str) -> tuple[str, int]:

@@ -20,6 +20,7 @@ from ..protocol.federation import Federation, read_card
 from ..protocol.identity import Identity
 from ..protocol.invitation import Invitation
 from .issuer_visit import VisitReport, connected, go_on
+from .renewal import Renewal
 from .schema import Bytes16, Bytes32
 from .state import KEYSTORE_NAME, MemberState, new_identity
 
@@ -84,10 +85,12 @@ class Begun:
                 raise
             member = self._member(welcome.card)
             try:
-                return member, await go_on(member, connection, welcome)
+                report = await go_on(member, connection, welcome)
+                Renewal(member).answered()
             except BaseException:
                 member.close()
                 raise
+            return member, report
 
     def _member(self, card: str) -> MemberState:
         federation, invitation = Federation(read_card(card)), self.invitation

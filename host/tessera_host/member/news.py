@@ -16,7 +16,7 @@ from .state import MemberState
 
 
 def take_set(member: MemberState, blob: bytes) -> Parameters:
-    """A parameter set, whole or a relay's copy. Raises IntegrityError and changes nothing but the proof that is kept."""
+    """A parameter set, whole or a relay's copy. Raises IntegrityError; then nothing changes but the proof kept."""
     _weigh(member, blob)
     found = member.federation.adopt(blob, member.epoch())
     member.evidence.believed([found])
@@ -40,7 +40,7 @@ def take_reading_card(member: MemberState, text: str) -> None:
 
 
 def take_welcome(member: MemberState, welcome: Welcome) -> bool:
-    """All that the issuer's service says to a member: whether the card was new. Raises InvalidInput or IntegrityError."""
+    """All that the issuer's service says to a member: whether the card was new. Raises as `take_card`."""
     if welcome.before is not None:
         take_set(member, welcome.before)
     news = take_card(member, welcome.card)

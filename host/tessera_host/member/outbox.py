@@ -42,7 +42,7 @@ class Outbox:
         return ((item.contact, item.part.message) for item in self._items if item.sealed)
 
     def waiting(self, relay: int) -> Iterator[Outgoing]:
-        """The parts for contacts on the relay of this number, in order; those for a blocked contact stay where they are."""
+        """The parts for contacts on the relay of this number, in order; those for a blocked contact stay."""
         return (item for item in self._items if self._wanted(item) and self._contacts[item.contact].relay == relay)
 
     def relays(self) -> set[int]:

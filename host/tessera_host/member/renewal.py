@@ -71,18 +71,19 @@ class Renewal:
         try:
             report = await visit(self._member)
         except NotOnRoster:
-            self._answered()
+            self.answered()
             raise
         except TesseraError:
             self._failed()
             raise
-        self._answered()
+        self.answered()
         if report.later:
             self._member.data.renewal.due = self._member.now() + report.later.retry_after + self._jitter()
         self._member.save()
         return report
 
-    def _answered(self) -> None:
+    def answered(self) -> None:
+        """The issuer was visited just now: the next visit is at some moment of the epoch from here on."""
         kept, now = self._member.data.renewal, self._member.now()
         kept.visited, kept.failures, self._hastened = now, 0, False
         kept.due = int(self._dice.uniform(now, now + self._epoch_seconds()))

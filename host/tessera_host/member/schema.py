@@ -240,8 +240,8 @@ class Stored:
 
 @dataclass
 class InboxState:
-    """`next_round` is the first round not read yet; messages oldest first. `relay` is the static key of the one that was
-    read last, `rules` the digest of the set that it named for an epoch."""
+    """`next_round` is the first round not read yet; messages oldest first. `relay` is the static key of the one
+    that was read last, `rules` the digest of the set that it named for an epoch."""
 
     next_round: int
     messages: list[Stored] = field(default_factory=list)

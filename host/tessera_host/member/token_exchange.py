@@ -22,7 +22,7 @@ from .state import MemberState
 class TokenIssuer(Protocol):
     """What fetching tokens within one process needs of an issuer: what it says to members, and cards in, cards out."""
 
-    def welcome(self, now: int) -> Welcome: ...
+    def welcome(self, member: bytes) -> Welcome: ...
 
     def offer(self, request: str) -> str: ...
 
@@ -92,7 +92,7 @@ def errands(member: MemberState) -> list[TokenErrand]:
 def fetch(member: MemberState, issuer: TokenIssuer) -> list[tuple[int, int]]:
     """All that can be had now, from an issuer in this process: (epoch, number of tokens) of each epoch. Raises
     NotPermitted if the issuer says no."""
-    news.take_welcome(member, issuer.welcome(member.now()))
+    news.take_welcome(member, issuer.welcome(member.identity.key))
     member.save()
     got: Counter[int] = Counter()
     for errand in errands(member):

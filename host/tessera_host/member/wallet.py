@@ -196,10 +196,9 @@ class Wallet:
         on: the answer needs what is kept."""
         offer = cards.decode(text, "tokens-offer").fields
         request = self._state.requests.get(offer["request"])
-        solicited = request is not None
-        if not solicited and offer["request"] != UNSOLICITED:
+        if request is None and offer["request"] != UNSOLICITED:
             raise InvalidInput("this offer belongs to no open request of yours", "it was used, or it is another's")
-        if solicited and offer["generation"] != request.generation:
+        if request is not None and offer["generation"] != request.generation:
             raise InvalidInput("this offer is not for what was asked", "ask again; tell IT")
         parameters = self._of_generation(offer["generation"])
         pending, challenges = self._blinded_all(parameters, offer["offers"])
@@ -209,11 +208,13 @@ class Wallet:
         card = {"v": 1, "session": offer["session"], "member": self._identity.key, "challenges": challenges}
         answer = self._signed("tokens-challenge", card)
         self._forget_unsolicited()
-        self._state.sessions[offer["session"]] = TokenSession(offer["generation"], answer, solicited, pending)
+        self._state.sessions[offer["session"]] = TokenSession(
+            offer["generation"], answer, request is not None, pending
+        )
         return answer
 
     def _forget_unsolicited(self) -> None:
-        """IT makes an offer by itself when there is a new file for a member: an earlier one is not answered any more."""
+        """IT makes an offer by itself with each file for a member: an earlier one is not answered any more."""
         sessions = self._state.sessions
         self._state.sessions = {key: session for key, session in sessions.items() if session.solicited}
 
