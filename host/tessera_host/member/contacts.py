@@ -284,7 +284,7 @@ class ContactBook:
     def _check_same_parameters(self, digest: bytes) -> None:
         if digest != self._federation.digest:
             raise InvalidInput(
-                "the two sides hold different parameters", "both run 'tessera status', then begin with a new invite"
+                "the two sides hold different parameters", "both run 'tessera renew', then begin with a new invite"
             )
 
     def _check_peer(self, peer: dict[str, Any], name: str, rekey: bool) -> None:
