@@ -1266,10 +1266,62 @@ CHANGES: Changes = {
             of("audit", "two_signed_sets_of_one_serial_are_a_finding_against_the_issuer"),
         ),
         Change(
+            "relay-may-have-a-set-before-its-first-epoch",
+            "            if epoch < found.first_epoch and (before is not None or self._had_one_before(found)):\n",
+            "            if False:\n",
+            of("audit", "parameters_that_went_back_or_do_not_govern_are_found"),
+        ),
+        Change(
+            "new-relay-is-held-to-the-set-s-first-epoch",
+            "(before is not None or self._had_one_before(found)):\n",
+            "True:\n",
+            of("audit", "a_new_relay_has_its_first_set_before_that_set_s_first_epoch"),
+        ),
+        Change(
+            "relay-that-was-off-is-late",
+            "            if found and due and running >= SETTLING_EPOCHS:\n",
+            "            if found and due:\n",
+            of("audit", "a_relay_that_was_off_for_two_sets_keeps_the_old_one_until_it_is_back"),
+        ),
+        Change(
+            "relay-is-never-late",
+            "        self._note_late(chain)\n",
+            "",
+            of("audit", "a_set_that_nobody_brought_to_a_running_relay_is_said_to_be_missing"),
+        ),
+        Change(
+            "set-that-was-replaced-is-due",
+            " and each.digest not in replaced]\n",
+            "]\n",
+            of("audit", "a_set_that_never_came_into_force_as_others_replaced_it_is_not_missed"),
+        ),
+        Change(
+            "unknown-cover-is-judged",
+            "            if epochs and found.cover != DELIVERY:\n",
+            "            if False:\n",
+            of("audit", "a_table_of_a_kind_that_is_not_known_is_not_verified"),
+        ),
+        Change(
             "unknown-firmware-is-no-finding",
             "            if digest not in self._evidence.firmware:\n",
             "            if False:\n",
             of("audit", "a_checkpoint_that_says_something_else_is_found"),
+        ),
+    ),
+    "host/tessera_host/audit/published.py": (
+        Change(
+            "published-digests-are-not-compared",
+            "        if against:\n",
+            "        if False:\n",
+            of("audit", "a_published_list_that_tells_something_else_is_held_against_the_issuer"),
+        ),
+    ),
+    "host/tessera_host/audit/audit.py": (
+        Change(
+            "newest-set-is-not-the-one-that-info-names",
+            "        if found.digest != answers.newest_digest:\n",
+            "        if False:\n",
+            of("audit", "a_relay_that_names_another_set_than_it_shows_is_found"),
         ),
     ),
     "host/tessera_host/audit/archive.py": (
@@ -1334,6 +1386,24 @@ CHANGES: Changes = {
             "    room = chosen.ring_pages - SPARE_PAGES\n    epochs = choice",
             "    room = chosen.ring_pages\n    epochs = choice",
             of("plan", "capacity_rule_at_its_edge"),
+        ),
+        Change(
+            "readers-are-not-counted",
+            "    _check_readers(choice, chosen, table)\n",
+            "",
+            of("plan", "readers_of_every_round_must_fit_a_board_s_time"),
+        ),
+        Change(
+            "half-a-round-is-a-whole-one",
+            "_READING_SHARE = Fraction(1, 2)",
+            "_READING_SHARE = Fraction(1)",
+            of("plan", "readers_of_every_round_must_fit_a_board_s_time"),
+        ),
+        Change(
+            "a-token-fetches",
+            "    return tokens_per_epoch * posts_per_token * DAY_SECONDS // epoch_seconds\n",
+            "    return (tokens_per_epoch - 1) * posts_per_token * DAY_SECONDS // epoch_seconds\n",
+            of("plan", "the_branch_office_plan_is_valid_and_counts_right"),
         ),
         Change(
             "nineteen-members-hide-each-other",

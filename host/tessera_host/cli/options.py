@@ -86,5 +86,13 @@ PluggedInRelay = Annotated[
 Place = Annotated[
     str | None, typer.Option("--port", help="The board's serial port or BOOTSEL volume, if there are several.")
 ]
+AtOnce = Annotated[
+    bool,
+    typer.Option(
+        "--now",
+        help="New keys from the very next epoch on: whoever's program does not fetch its own before can neither read "
+        "nor post until it has.",
+    ),
+]
 EveryCell = Annotated[bool, typer.Option("--every-cell", help="Recompute the cover of every cell, not of sixteen.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before something is overwritten.")]

@@ -14,7 +14,6 @@ from rich.progress import Progress
 from tessera.release import version_text
 
 from ..protocol import releases
-from ..protocol.federation import Federation, read_card
 from ..relay import operating
 from .opening import open_issuer
 from .options import IssuerDirectory, Json, PassphraseFile, RelayName
@@ -40,22 +39,22 @@ def relay_update(
     release = releases.load(release_file)
     artifact = releases.read_artifact(artifact_file or releases.artifact_of(release_file, release))
     with open_issuer(issuer, passphrase_file) as it:
-        federation, parameters = Federation(read_card(it.federation_card)), it.parameters
-        relay = federation.relay_named(name)
-        releases.check(release, artifact, parameters.federation_id, parameters.root_key, release.board)
-        with Progress(disable=not sys.stderr.isatty(), transient=True) as progress:
-            task = progress.add_task(f"{name}: code", total=len(artifact))
-            wait = asyncio.run(
-                operating.update(
-                    relay,
-                    it.access_keys(),
-                    parameters.federation_id,
-                    it.sign_operator,
-                    release,
-                    artifact,
-                    lambda done, _: progress.update(task, completed=done),
-                )
+        operator = it.operator()
+    relay, parameters = operator.relay_named(name), operator.parameters
+    releases.check(release, artifact, parameters.federation_id, parameters.root_key, release.board)
+    with Progress(disable=not sys.stderr.isatty(), transient=True) as progress:
+        task = progress.add_task(f"{name}: code", total=len(artifact))
+        wait = asyncio.run(
+            operating.update(
+                relay,
+                operator.access_keys,
+                parameters.federation_id,
+                operator.sign,
+                release,
+                artifact,
+                lambda done, _: progress.update(task, completed=done),
             )
+        )
     version = version_text(release.version)
     text = [
         f"{name} has version {version} and tries it in about {wait} s. If it does not serve a round with it, it goes",
