@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
 from tessera import channel, curve, curve_plain, hashes, keyring, ledger, params, recordlog, wire
 from tessera.admission import Admission
@@ -199,9 +200,14 @@ def _adopt_anything(self: Any, blob: bytes) -> None:
     self._state.params = [known.blob for known in self._sets]
 
 
-def _unpack_anything(cls: Any, data: bytes) -> Any:
-    *fields, length, payload = records._PART.unpack(data)
-    return cls(*fields, payload[:length])
+def _open_anything(step: Any, epoch: int, index: int, record: bytes) -> Any:
+    plaintext = AESGCMSIV(step.key).decrypt(bytes(12), record[8:], step.tag)
+    *head, length = records._HEAD.unpack_from(plaintext)
+    return records.Part(*head, plaintext[8 : 8 + length]), None
+
+
+def _prove_anything(contact: Any, closing: Any, part: Any, payloads: list[bytes]) -> bool:
+    return True
 
 
 def _believe_the_header(line: bytes) -> dict[str, Any] | None:
@@ -324,8 +330,14 @@ SABOTAGES = {
     "cards that are shown when they are damaged": Sabotage(
         cards, "_unbase64", _show_the_card, CardsInMail, "an error shows a card"
     ),
-    "records with any header": Sabotage(
-        records.Part, "unpack", classmethod(_unpack_anything), ContactRecords, "records were passed over"
+    "records with any head": Sabotage(
+        records, "open_record", _open_anything, ContactRecords, "records were passed over"
+    ),
+    "records that nobody signed": Sabotage(
+        inbox, "_is_signed", _prove_anything, ContactRecords, "records were passed over"
+    ),
+    "messages that are begun and never end": Sabotage(
+        inbox, "BEGUN_MESSAGES", 30, ContactRecords, "begun messages pile up"
     ),
     "batches that lack records": Sabotage(
         relay_connection._Batches, "_close_batch", lambda self: None, Client, "a batch was taken that lacks records"

@@ -79,9 +79,9 @@ async def test_what_arrives_appears_and_counts_as_read(ann: Conversation) -> Non
 async def test_the_cost_of_what_is_written_is_shown_as_it_grows(ann: Conversation) -> None:
     async with ann.app.run_test() as pilot:
         await ann.until(pilot, lambda: ann.line("cost").startswith("today: 0 of "))
-        ann.app.query_one("#line", Input).value = "x" * 144
+        ann.app.query_one("#line", Input).value = "x" * 136
         await ann.until(pilot, lambda: ann.line("cost").startswith("1 part · today: 0 of "))
-        ann.app.query_one("#line", Input).value = "ü" * 73
+        ann.app.query_one("#line", Input).value = "ü" * 69
         await ann.until(pilot, lambda: ann.line("cost").startswith("2 parts · today: 0 of "))
 
 

@@ -68,7 +68,14 @@ class CaughtUp:
     behind: int
 
 
-Event = Connected | Trouble | CaughtUp | Message | Posted
+@dataclass(frozen=True)
+class Split:
+    """A contact was given other settings than this member (`views.alarm`). It is told once."""
+
+    contact: str
+
+
+Event = Connected | Trouble | CaughtUp | Split | Message | Posted
 Listener = Callable[[Event], None]
 
 # A context manager that raises TimeoutError after so many seconds.
@@ -177,6 +184,7 @@ class Engine:
                     "the next round has another try; if it recurs, tell IT",
                 ) from None
             self._tell(Connected(slot.relay.name, round_))
+            self._tell_of_splits(member)
 
     async def _use(self, member: MemberState, slot: Slot, choose: Callable[[int, bytes], Token]) -> None:
         settling = Settling(self._settle_seconds(member), self._monotonic, self._sleep)
@@ -235,8 +243,15 @@ class Engine:
     # -- renewal
 
     async def _renew(self, renewal: TokenRenewal) -> None:
-        async with self._shared.held():
+        async with self._shared.held() as member:
             await renewal.run()
+            self._tell_of_splits(member)
+
+    def _tell_of_splits(self, member: MemberState) -> None:
+        if names := member.views.untold():
+            member.save()
+            for name in names:
+                self._tell(Split(name))
 
 
 def _slot_seconds(kind: str, member: MemberState) -> float:

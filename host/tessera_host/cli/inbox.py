@@ -27,8 +27,8 @@ from ..member.state import KEYSTORE_NAME, MemberState
 from ..text import count, entry
 from . import attachments, progress
 from .options import Home, Json, PassphraseFile, composed
-from .output import show, terminal_columns
-from .talk import talk
+from .output import NEWER, show, terminal_columns
+from .talk import end_with_splits, talk
 
 JITTER_SECONDS = 10
 
@@ -71,6 +71,8 @@ def inbox(
             delivered = [each.message.place for each in shown if each.failure is None]
             if delivered:  # only now: what could not be shown or saved is as new as before
                 await by.mark_read(delivered)
+            split = [each.name for each in await by.contacts() if each.split]
+        end_with_splits(split)
         if len(delivered) < len(shown):
             raise typer.Exit(UsageError.exit_code)
 
@@ -144,6 +146,8 @@ def message_line(message: Message, time_of_it: str = "", where: str | None = Non
     """For people; `where` is what became of its file."""
     notes = "(this contact's device was restored from a backup) " if message.restored else ""
     notes += f"({count(message.lost, 'message')} lost) " if message.lost else ""
+    if message.newer:
+        return f"{time_of_it}{message.contact}: {notes}{NEWER}"
     if message.file is None:
         return entry(f"{time_of_it}{message.contact}: {notes}", message.text, terminal_columns())
     where = where or "tessera inbox --all --save DIR keeps it"
@@ -173,6 +177,9 @@ def fetch(
     phrase = passphrase.secret_for(home / KEYSTORE_NAME, passphrase_file)
     if not follow:
         _fetch_once(home, phrase, as_json, always=True)
+        with MemberState.open(home, phrase) as member:
+            split = member.contacts.split
+        end_with_splits(split)
         return
     while True:
         time.sleep(_follow_once(home, phrase, as_json))

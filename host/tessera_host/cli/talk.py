@@ -1,10 +1,11 @@
 """What the commands of members who talk share, and two small ones: the day's budget, and how the relay does.
 
-Owns by whom a command talks: the agent that runs for this home, which needs no passphrase, or the member itself.
+Owns by whom a command talks: the agent that runs for this home, which needs no passphrase, or the member itself; and
+how a command ends while contacts were given other settings.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,8 @@ import typer
 from ..agent.client import Client
 from ..agent.link import AgentLink
 from ..clock import short_local_time
+from ..errors import IntegrityError
+from ..member import views
 from ..member.relay_sessions import RelaySessions
 from ..text import count
 from .opening import open_member
@@ -37,6 +40,16 @@ async def talk(home: Path, passphrase_file: Path | None) -> AsyncIterator[AgentL
         return
     async with Client(open_member(home, passphrase_file)) as client:
         yield client
+
+
+def end_with_splits(names: Iterable[str]) -> None:
+    """If contacts were given other settings: say so of each, and end the command with the status of an integrity
+    error. What it was to show is shown."""
+    alarms = [views.alarm(name) for name in names]
+    for alarm in alarms:
+        typer.echo(f"error: {alarm}", err=True)
+    if alarms:
+        raise typer.Exit(IntegrityError.exit_code)
 
 
 def budget(home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
@@ -68,7 +81,7 @@ def status(home: Home, relay: HomeRelay = None, passphrase_file: PassphraseFile 
     """Ask a relay for its round, parameters and curve tier, and compare clocks."""
     with open_member(home, passphrase_file) as member:
         found = asyncio.run(RelaySessions(member).status(relay))
-        waiting = len(member.outbox)
+        waiting, split = len(member.outbox), member.contacts.split
     info = asdict(found.info)
     result = {"relay": found.relay, **info, "epoch": found.epoch, "own_round": found.own_round}
     text = (
@@ -76,7 +89,8 @@ def status(home: Home, relay: HomeRelay = None, passphrase_file: PassphraseFile 
         f"parameters {found.info.serial}, digest {found.info.digest.hex()}\n"
         f"clocks: {_clocks(found.rounds_apart)}; {count(waiting, 'record')} in the outbox"
     )
-    show({**result, "rounds_apart": found.rounds_apart, "waiting": waiting}, text, as_json)
+    show({**result, "rounds_apart": found.rounds_apart, "waiting": waiting, "split": split}, text, as_json)
+    end_with_splits(split)
 
 
 def _clocks(rounds_apart: int) -> str:

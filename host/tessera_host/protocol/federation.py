@@ -117,6 +117,11 @@ class Federation:
         """The relay this member's mailbox is on; the first one if IT has taken that out of service."""
         return next((relay for relay in self.relays if relay.key == self._state.home), self.relays[0])
 
+    @property
+    def sets(self) -> list[Parameters]:
+        """The sets believed, oldest first."""
+        return list(self._sets)
+
     def governing(self, epoch: int) -> Parameters:
         """The set that governs an epoch."""
         started = [known for known in self._sets if known.first_epoch <= epoch]
