@@ -17,8 +17,9 @@ from tessera import curve
 from tessera_host import cli, files
 from tessera_host.agent.client import Client
 from tessera_host.cli import inbox
-from tessera_host.errors import UsageError
+from tessera_host.errors import IntegrityError, UsageError
 from tessera_host.member import composing
+from tessera_host.member.schema import SplitView, Stored
 from tessera_host.member.state import MemberState
 from tests.host.test_cli_member import Desk
 from tests.host.test_cli_member import desk as desk
@@ -230,6 +231,57 @@ def test_cost_beyond_the_day_is_said(thrifty: Any) -> None:
     _, _, err = thrifty.run("ann", "send", "bob", "x" * (136 + 4 * 208))
     assert "This takes 5 of today's 3 messages (0 used so far)" in err
     assert "what does not fit today leaves as soon as the day allows" in err
+
+
+# -- other settings, newer programs
+
+
+def alarmed(desk: Desk) -> None:
+    """Ann's keystore says that Bob was given other settings than she."""
+    with MemberState.open(desk.folder / "ann", PASSPHRASE) as ann:
+        ann.contacts.get("bob").split = SplitView(0, False)
+        ann.save()
+
+
+@pytest.mark.parametrize(
+    ("command", "field"),
+    [
+        (("status",), lambda found: found["split"] == ["bob"]),
+        (("contact", "list"), lambda found: found["contacts"][0]["split"] is True),
+        (("contact", "show", "bob"), lambda found: found["split"] is True),
+        (("inbox",), lambda found: [message["text"] for message in found["messages"]] == ["hello"]),
+        (("fetch",), lambda found: [message["text"] for message in found["messages"]] == ["hello"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_while_a_contact_has_other_settings_commands_show_what_they_have_and_end_with_8(
+    ready: Desk, command: tuple[str, ...], field: Any
+) -> None:
+    ready.json("bob", "send", "ann", "hello")
+    ready.clock.next_round()
+    alarmed(ready)
+    for again in (False, True):  # as long as it stands
+        code, out, err = ready.run("ann", *command, "--json")
+        assert code == IntegrityError.exit_code == 8
+        assert "error: your contact bob was given other settings than you" in err
+        assert "tessera contact rekey bob" in err
+        if not again:
+            assert field(json.loads(out))
+
+
+def test_whoever_writes_to_a_contact_with_other_settings_is_told(ready: Desk) -> None:
+    alarmed(ready)
+    code, _, err = ready.run("ann", "send", "bob", "hello")
+    assert code == 0 and "bob was given other settings than you" in err
+
+
+def test_a_message_of_a_newer_program_is_shown_as_one(ready: Desk) -> None:
+    with MemberState.open(ready.folder / "bob", PASSPHRASE) as bob:
+        bob.data.inbox.messages.append(Stored("ann", 0, "", 0, 0, None, b"", False, True, True))
+        bob.save()
+    code, out, _ = ready.run("bob", "inbox", "--offline")
+    assert code == 0
+    assert "ann: (sent with a newer tessera than yours: update yours, then ask for it again)" in out
 
 
 # -- files

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from tessera.admission import Admission
-from tessera_host.agent.engine import CaughtUp, Connected, Engine, Event, Trouble
+from tessera_host.agent.engine import CaughtUp, Connected, Engine, Event, Split, Trouble
 from tessera_host.agent.schedule import FETCH, POST, EpochSchedule, Slot, moments
 from tessera_host.errors import KeystoreError, NotPermitted, Unreachable
 from tessera_host.member import composing
 from tessera_host.member.inbox import Message
+from tessera_host.member.schema import SplitView
 from tessera_host.member.sending import Posted
 from tessera_host.member.sharing import SharedMember
 from tessera_host.member.state import MemberState
@@ -286,6 +287,13 @@ def test_at_an_epoch_s_change_new_tokens_are_used_and_nothing_is_lost(world: Wor
     assert {event.round // EPOCH_ROUNDS for event in world.of(Posted)} == {0, 1}
     assert len(world.of(Posted)) == 8
     assert [len(message.text) for message in world.office.fetch("Bob").messages] == [136 + 7 * 208]
+
+
+def test_that_a_contact_has_other_settings_is_told_once(world: World) -> None:
+    world.office.ann.contacts.get("Bob").split = SplitView(0, False)
+    world.office.ann.save()
+    world.run(world.engine(at_once=True), 3)
+    assert world.of(Split) == [Split("Bob")]
 
 
 # -- trouble
