@@ -93,6 +93,11 @@ class ContactBook:
         """By name."""
         return self._state.book
 
+    @property
+    def split(self) -> list[str]:
+        """The names of those who were given other settings than this member (`views.alarm`)."""
+        return sorted(name for name, contact in self.book.items() if contact.split)
+
     def get(self, name: str) -> Contact:
         """Raises UsageError."""
         if name not in self.book:
