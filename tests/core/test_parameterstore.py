@@ -1,3 +1,4 @@
+# board: long
 # The parameter sets a relay holds: which one governs, and what a power cut between two files leaves (PROTOCOL §2).
 
 from check import raises

@@ -176,7 +176,7 @@ class FakeIssuer:
     parameters: Parameters | None = None  # the newest, if it is not the federation's first set
     before: Parameters | None = None  # the one in force, if it is another
     now: Callable[[], int] = lambda: GENESIS
-    sessions: dict[bytes, list[tuple[int, int, blind.Nonces]]] = field(default_factory=dict)
+    sessions: dict[bytes, list[tuple[int, int, int, blind.Nonces]]] = field(default_factory=dict)
     charged: Counter[tuple[int, int, int, bytes]] = field(default_factory=Counter)
 
     @property
@@ -203,19 +203,24 @@ class FakeIssuer:
         fields, newest = card.fields, self.newest
         signed = hashes.tagged("tokens-request", cards.without_signature(fields))
         assert curve.verify(fields["sig"], signed, fields["member"])
-        assert fields["generation"] == newest.generation
+        generation, made = fields["generation"], newest
+        epochs = range(fields["epoch"], fields["epoch"] + newest.ahead + 1)
+        if generation != newest.generation:
+            made = self.before or newest
+            epochs = range(epochs.start, newest.first_epoch)
+        assert generation == made.generation
         offers = []
-        for epoch in range(fields["epoch"], fields["epoch"] + newest.ahead + 1):
-            for relay in newest.relays if newest.first_epoch <= epoch < newest.end_epoch else ():
-                key = newest.generation, epoch, relay.id, fields["member"]
-                count = min(OPEN_SESSIONS_PER_KEY, newest.tokens_per_epoch - self.charged[key])
+        for epoch in epochs:
+            for relay in made.relays if made.first_epoch <= epoch < made.end_epoch else ():
+                key = generation, epoch, relay.id, fields["member"]
+                count = min(OPEN_SESSIONS_PER_KEY, made.tokens_per_epoch - self.charged[key])
                 self.charged[key] += count
-                offers += [(epoch, relay.id, blind.Nonces.fresh()) for _ in range(count)]
+                offers += [(generation, epoch, relay.id, blind.Nonces.fresh()) for _ in range(count)]
         session = secrets.token_bytes(16)
         self.sessions[session] = offers
-        listed = [[epoch, relay, *nonces.offer()] for epoch, relay, nonces in offers]
+        listed = [[epoch, relay, *nonces.offer()] for _, epoch, relay, nonces in offers]
         request_digest = hashes.tagged("request", card.payload)
-        head = {"request": request_digest, "session": session, "generation": newest.generation}
+        head = {"request": request_digest, "session": session, "generation": generation}
         return cards.encode("tokens-offer", {**head, "offers": listed})
 
     def answer(self, challenge: str) -> str:
@@ -224,11 +229,9 @@ class FakeIssuer:
         assert curve.verify(fields["sig"], signed, fields["member"])
         parts = zip(self.sessions.pop(fields["session"]), fields["challenges"], strict=True)
         answers = [
-            list(blind.answer(self._secret(epoch, relay), nonces, (c0, c1), self.bit))
-            for (epoch, relay, nonces), (c0, c1) in parts
+            list(blind.answer(self._secret(*key), nonces, (c0, c1), self.bit)) for (*key, nonces), (c0, c1) in parts
         ]
         return cards.encode("tokens-answer", {"session": fields["session"], "answers": answers})
 
-    def _secret(self, epoch: int, relay: int) -> bytes:
-        made = self.federation
-        return blind.epoch_secret(made.master, made.id, self.newest.generation, epoch, relay)
+    def _secret(self, generation: int, epoch: int, relay: int) -> bytes:
+        return blind.epoch_secret(self.federation.master, self.federation.id, generation, epoch, relay)

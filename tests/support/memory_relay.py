@@ -102,6 +102,8 @@ class MemoryRelay:
         )
         core.start()
         clock.set(self._ticks_ms())
+        core.turn()
+        core._rounds.accept_clock()  # it was commissioned
         self._watch(core._log)
         return core
 
@@ -158,6 +160,11 @@ class MemoryRelay:
         assert entry is not None, "the set does not list this relay"
         core = self.core
         core.parameters.install(parameters.copy_for(entry.id), core.epoch, core._rounds.seconds_until)
+
+    def doubt_clock(self) -> None:
+        """As after a start that was long after the last seal."""
+        core = self.core
+        core.clock.provisional, core._rounds._stated = True, False
 
     def forget_sessions(self) -> None:
         self.core._epochs.admission._resumable.clear()

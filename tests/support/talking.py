@@ -43,6 +43,7 @@ class Office(Organisation):
         shutil.copytree(prepared, folder, dirs_exist_ok=True)
         self.federation, charged = _issuers[name].federation, _issuers[name].charged.copy()
         clock = RoundClock()
+        self.federation.digests = {0: bytes(32), 1: self.federation.parameters.digest}
         super().__init__(folder, FakeIssuer(self.federation, now=clock, charged=charged), clock)
         self.relay = self.federation.relay(self.clock)
         self.relay.serve(monkeypatch)

@@ -181,7 +181,7 @@ class Client:
             return self._queued(member, contact)
 
     async def queue_file(self, contact: str, name: str, content: bytes) -> Sent:
-        """Put a file into the outbox: name and content together at most 2303 bytes. Raises InvalidInput."""
+        """Put a file into the outbox: name and content together at most 3255 bytes. Raises InvalidInput."""
         async with self.shared.held() as member:
             composing.queue_file(member, contact, name, content)
             return self._queued(member, contact)
@@ -487,7 +487,8 @@ def default_home() -> Path:
 def _contact(member: MemberState, name: str) -> Contact:
     contact = member.contacts.get(name)
     relays = [relay.name for relay in member.federation.relays if relay.id == contact.relay]
-    return Contact(name, contact.verified, relays[0] if relays else "a relay that is gone", list(contact.words))
+    relay = relays[0] if relays else "a relay that is gone"
+    return Contact(name, contact.verified, relay, list(contact.words), contact.split is not None)
 
 
 def _opened(home: Path, secret: str | None, passphrase_file: Path | None) -> MemberState:

@@ -73,7 +73,14 @@ class CaughtUp:
     behind: int
 
 
-Event = Connected | Trouble | CaughtUp | Message | Posted
+@dataclass(frozen=True)
+class Split:
+    """A contact was given other settings than this member (`views.alarm`). It is told once."""
+
+    contact: str
+
+
+Event = Connected | Trouble | CaughtUp | Split | Message | Posted
 Listener = Callable[[Event], None]
 
 # A context manager that raises TimeoutError after so many seconds.
@@ -148,8 +155,9 @@ class Engine:
             due = self._renewal.due_at()
         if due is not None and due <= moment:
             await self._until(due)
-            async with self._shared.held():
+            async with self._shared.held() as member:
                 await self._renewal.run()
+                self._tell_of_splits(member)
 
     async def _plan(self) -> tuple[int, float, list[Slot]]:
         """This round, its end, and the slots in what is left of it."""
@@ -197,6 +205,7 @@ class Engine:
                     "the next round has another try; if it recurs, tell IT",
                 ) from None
             self._tell(Connected(slot.relay.name, round_))
+            self._tell_of_splits(member)
 
     async def _use(self, member: MemberState, slot: Slot, choose: TokenChoice | None) -> None:
         settling = Settling(self._settle_seconds(member), self._monotonic, self._sleep)
@@ -251,6 +260,14 @@ class Engine:
             counts = {relay.id: int(member.federation.governing(epoch).tokens_per_epoch) for relay in _relays(member)}
             self._schedules = {epoch: EpochSchedule.of(member.identity.secret, member.federation, epoch, counts)}
         return self._schedules[epoch]
+
+    # -- what is told besides
+
+    def _tell_of_splits(self, member: MemberState) -> None:
+        if names := member.views.untold():
+            member.save()
+            for name in names:
+                self._tell(Split(name))
 
 
 def _slot_seconds(kind: str, member: MemberState) -> float:

@@ -14,17 +14,19 @@ from ..member.accountant import Budget
 from ..member.history import Sent
 from ..member.inbox import Message, Place
 from ..member.sending import Posted
-from .engine import CaughtUp, Connected, Event, Trouble
+from .engine import CaughtUp, Connected, Event, Split, Trouble
 
 
 @dataclass(frozen=True)
 class Contact:
-    """Someone this member has met. `verified`: the six words were compared."""
+    """Someone this member has met. `verified`: the six words were compared. `split`: was given other settings than this
+    member (`views.alarm`)."""
 
     name: str
     verified: bool
     relay: str
     words: list[str]
+    split: bool
 
 
 @dataclass
@@ -59,7 +61,8 @@ class State:
 
 @dataclass(frozen=True)
 class Change:
-    """Something happened: "message", "posted", "connected", "trouble", "caught-up" or "queued", and what about it."""
+    """Something happened: "message", "posted", "connected", "trouble", "split", "caught-up" or "queued", and what about
+    it."""
 
     kind: str
     fields: dict[str, Any] = field(default_factory=dict)
@@ -97,6 +100,8 @@ def change_of(event: Event) -> Change:
         return Change("posted", {"contact": event.contact, **fields})
     if isinstance(event, Connected):
         return Change("connected", asdict(event))
+    if isinstance(event, Split):
+        return Change("split", asdict(event))
     if isinstance(event, CaughtUp):
         return Change("caught-up", asdict(event))
     return Change("trouble", {"error": event.error.message, "hint": event.error.hint})

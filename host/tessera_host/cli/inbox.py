@@ -22,8 +22,8 @@ from ..text import count, entry
 from . import attachments, progress
 from .opening import open_member
 from .options import Home, Json, PassphraseFile, composed
-from .output import show, terminal_columns
-from .talk import talk, tell_remarks
+from .output import NEWER, show, terminal_columns
+from .talk import end_with_splits, talk, tell_remarks
 
 
 def register(app: typer.Typer) -> None:
@@ -64,6 +64,8 @@ def inbox(
             delivered = [each.message.place for each in shown if each.failure is None]
             if delivered:  # only now: what could not be shown or saved is as new as before
                 await by.mark_read(delivered)
+            split = [each.name for each in await by.contacts() if each.split]
+        end_with_splits(split)
         if len(delivered) < len(shown):
             raise typer.Exit(UsageError.exit_code)
 
@@ -138,6 +140,8 @@ def message_line(message: Message, time_of_it: str = "", where: str | None = Non
     """For people; `where` is what became of its file."""
     notes = "(this contact's device was restored from a backup) " if message.restored else ""
     notes += f"({count(message.lost, 'message')} lost) " if message.lost else ""
+    if message.newer:
+        return f"{time_of_it}{message.contact}: {notes}{NEWER}"
     if message.file is None:
         return entry(f"{time_of_it}{message.contact}: {notes}", message.text, terminal_columns())
     where = where or "tessera inbox --all --save DIR keeps it"
@@ -170,8 +174,11 @@ def fetch(
             while True:
                 await _fetch_once(client, as_json, follow)
                 if not follow:
-                    return
+                    break
                 await client.until_next_fetch()
+            async with client.shared.held() as member:
+                split = member.contacts.split
+        end_with_splits(split)
 
     asyncio.run(fetching())
 

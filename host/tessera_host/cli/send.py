@@ -18,7 +18,9 @@ from ..agent.interface import Contact, State, Talk
 from ..agent.link import AgentLink
 from ..clock import short_local_time
 from ..errors import Interrupted, InvalidInput, TesseraError, UsageError
+from ..member import views
 from ..member.history import POSTED, Sent
+from ..protocol.records import MESSAGE_BYTES
 from ..text import count, entry
 from . import attachments, progress
 from .options import ContactName, Home, Json, NextEpoch, PassphraseFile, composed
@@ -51,7 +53,8 @@ def send(
     text: Annotated[str | None, typer.Argument(metavar="TEXT", help="Without it: --file, or standard input.")] = None,
     file: Annotated[Path | None, typer.Option("--file", help="A UTF-8 file to send as a text.")] = None,
     attach: Annotated[
-        Path | None, typer.Option("--attach", help="A file to send as it is, up to 2303 bytes with its name.")
+        Path | None,
+        typer.Option("--attach", help=f"A file to send as it is, up to {MESSAGE_BYTES - 1} bytes with its name."),
     ] = None,
     at_once: AtOnce = False,
     no_wait: NoWait = False,
@@ -70,7 +73,7 @@ def send(
         async with talk(home, passphrase_file) as by:
             posting.sent = await _queue(by, contact, outgoing)
             if not as_json:
-                _note(_unverified(contact, await by.contacts()))
+                _note(_doubt(contact, await by.contacts()))
                 _note(await _cost(by, posting.sent, at_once))
             if isinstance(by, Client):
                 posting.sent = await posting.through(by)
@@ -150,7 +153,10 @@ def _note(text: str) -> None:
         typer.echo(text, err=True)
 
 
-def _unverified(name: str, contacts: list[Contact]) -> str:
+def _doubt(name: str, contacts: list[Contact]) -> str:
+    """What is to be known of a contact before one writes to it."""
+    if any(contact.name == name and contact.split for contact in contacts):
+        return str(views.alarm(name))
     if any(contact.name == name and not contact.verified for contact in contacts):
         return f"The six words were not compared with {name} yet: tessera contact verify {name}"
     return ""

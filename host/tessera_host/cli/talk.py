@@ -1,11 +1,11 @@
 """What the commands of members who talk share, and two small ones: the day's budget, and how the relay does.
 
 Owns by whom a command talks: the agent that runs for this home, which needs no passphrase, or the member itself; and
-what is said besides what was asked for.
+what is said besides what was asked for, and how a command ends while contacts were given other settings.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +16,7 @@ from ..agent.client import Client
 from ..agent.link import AgentLink
 from ..clock import short_local_time
 from ..errors import IntegrityError
+from ..member import views
 from ..protocol import schedule
 from ..text import count
 from .opening import open_member
@@ -48,6 +49,16 @@ def tell_remarks(client: Client) -> None:
     """On standard error: standard output is for results."""
     for remark in client.take_remarks():
         typer.echo(remark, err=True)
+
+
+def end_with_splits(names: Iterable[str]) -> None:
+    """If contacts were given other settings: say so of each, and end the command with the status of an integrity
+    error. What it was to show is shown."""
+    alarms = [views.alarm(name) for name in names]
+    for alarm in alarms:
+        typer.echo(f"error: {alarm}", err=True)
+    if alarms:
+        raise typer.Exit(IntegrityError.exit_code)
 
 
 def budget(home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
@@ -86,11 +97,12 @@ def status(home: Home, relay: HomeRelay = None, passphrase_file: PassphraseFile 
             finally:
                 tell_remarks(client)
             async with client.shared.held() as member:
-                waiting, proofs = len(member.outbox), member.evidence.contradictions
+                waiting, split = len(member.outbox), member.contacts.split
+                proofs = member.evidence.contradictions
                 warning = schedule.warning(member.federation.heard_of, member.now())
         info = asdict(found.info)
         result = {"relay": found.relay, **info, "epoch": found.epoch, "own_round": found.own_round}
-        result |= {"rounds_apart": found.rounds_apart, "waiting": waiting, "contradictions": proofs}
+        result |= {"rounds_apart": found.rounds_apart, "waiting": waiting, "split": split, "contradictions": proofs}
         text = (
             f"{found.relay}: open round {found.info.open_round} (epoch {found.epoch}), curve tier {found.info.tier}\n"
             f"parameters {found.info.serial} in force, digest {found.info.digest.hex()}\n"
@@ -98,6 +110,7 @@ def status(home: Home, relay: HomeRelay = None, passphrase_file: PassphraseFile 
             f"clocks: {_clocks(found.rounds_apart)}; {count(waiting, 'record')} in the outbox"
         )
         show(result, text, as_json)
+        end_with_splits(split)
         if proofs:
             end_with(
                 IntegrityError(

@@ -93,6 +93,11 @@ class ContactBook:
         """By name."""
         return self._state.book
 
+    @property
+    def split(self) -> list[str]:
+        """The names of those who were given other settings than this member (`views.alarm`)."""
+        return sorted(name for name, contact in self.book.items() if contact.split)
+
     def get(self, name: str) -> Contact:
         """Raises UsageError."""
         if name not in self.book:
@@ -284,7 +289,7 @@ class ContactBook:
     def _check_same_parameters(self, digest: bytes) -> None:
         if digest != self._federation.digest:
             raise InvalidInput(
-                "the two sides hold different parameters", "both run 'tessera status', then begin with a new invite"
+                "the two sides hold different parameters", "both run 'tessera renew', then begin with a new invite"
             )
 
     def _check_peer(self, peer: dict[str, Any], name: str, rekey: bool) -> None:

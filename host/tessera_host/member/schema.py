@@ -2,7 +2,8 @@
 
 Owns the layout of the map, its version, the way from an earlier version to this one (`migrate`) and the check of what
 comes from a disk (with `typed`). What the values mean is said here in a line each; what is done with them is the
-business of the views: `contacts`, `wallet`, `outbox`, `posted`, `inbox`, `history`, `hold`, `accountant`, `evidence`.
+business of the views of this state: `contacts`, `wallet`, `outbox`, `posted`, `inbox`, `views`, `history`, `hold`,
+`accountant`, `evidence`.
 
 Every change of a dataclass here is a new VERSION, a step in `migrate` and a file of the version before among the tests.
 """
@@ -18,7 +19,7 @@ from .. import typed
 from ..errors import KeystoreError
 from ..protocol.federation import FederationState, RelayKey
 from ..protocol.limits import NAME_MAX, mended_name, name_fault
-from ..protocol.records import MAX_PARTS, PAYLOAD_BYTES, Part, ReceivingChain, SendingChain
+from ..protocol.records import MAX_PARTS, VIEW_BYTES, Closing, Part, ReceivingChain, SendingChain
 
 VERSION = 3
 _SCHEMA = "schema"  # the key of the version; version 1 had none
@@ -32,11 +33,13 @@ Bytes32 = Annotated[bytes, 32]
 
 @dataclass
 class Incoming:
-    """A message some of whose parts have arrived: payloads by part number."""
+    """A message some of whose parts have arrived: payloads by part number, and what the last part said of all. None of
+    it counts before the signature in that was checked."""
 
     parts: int
     kind: int
     got: dict[int, bytes] = field(default_factory=dict)
+    closing: Closing | None = None
 
 
 @dataclass
@@ -53,11 +56,41 @@ class Received:
     restored: bool = False
 
 
+@dataclass
+class KnownSet:
+    """A parameter set that this member holds or held."""
+
+    digest: Bytes32
+    serial: int
+    first_epoch: int
+
+
+@dataclass(repr=False)
+class OpenView:
+    """What a contact's record of `epoch` says of its settings, which are none of this member's so far. It was read in
+    epoch `read`; `reached` is the first one after that in which a relay was reached."""
+
+    epoch: int
+    seed: Bytes32
+    view: Annotated[bytes, VIEW_BYTES]
+    read: int
+    reached: int | None
+
+
+@dataclass
+class SplitView:
+    """A contact was given other settings than this member, by its record of `epoch`. Whether that was `told`."""
+
+    epoch: int
+    told: bool
+
+
 @dataclass(repr=False)
 class Contact:
     """Someone this member has met. `words` are the six to compare, `verified` that they were; the records of one who is
-    `blocked` are passed over. `next_message` is the number of the next message to it. `relay` is the number of the one
-    that its mailbox is on, whichever key that has."""
+    `blocked` are passed over. `next_message` is the number of the next message to it; `views` are what it said of its
+    settings that is not explained yet, `split` is what could not be. `relay` is the number of the one that its mailbox
+    is on, whichever key that has."""
 
     key: Bytes32
     mailbox: Bytes16
@@ -69,6 +102,8 @@ class Contact:
     next_message: int
     receive: ReceivingChain
     received: Received
+    views: list[OpenView] = field(default_factory=list)
+    split: SplitView | None = None
 
 
 @dataclass(repr=False)
@@ -211,15 +246,17 @@ class Seal:
 
 @dataclass(repr=False)
 class Outgoing:
-    """A part that waits for a contact; `sealed` if it was on its way and no answer came."""
+    """A part that waits for a contact, and the hash of all parts of its message; `sealed` if it was on its way and no
+    answer came."""
 
     contact: str
     part: Part
+    contents: Bytes32
     sealed: Seal | None = None
 
     def __post_init__(self) -> None:
         part = self.part
-        if not (part.part < part.parts <= MAX_PARTS and len(part.payload) <= PAYLOAD_BYTES):
+        if not (part.part < part.parts <= MAX_PARTS and len(part.payload) <= part.room):
             raise ValueError("it is no part of a message")
 
 
@@ -235,6 +272,7 @@ class Stored:
     file: str | None
     content: bytes
     restored: bool
+    newer: bool
     unread: bool
 
 
@@ -321,15 +359,16 @@ class EvidenceState:
 
 @dataclass(repr=False)
 class MemberData:
-    """All of it. `newest_round` is the newest open round that a relay named and that fitted the clock; `posts` are the
-    times (unix seconds) at which records left within the last day; `posted` are the parts that relays may still have,
-    oldest first."""
+    """All of it. `sets` are those that were held and may matter still, oldest first. `newest_round` is the newest open
+    round that a relay named and that fitted the clock; `posts` are the times (unix seconds) at which records left
+    within the last day; `posted` are the parts that relays may still have, oldest first."""
 
     name: str
     secret: Bytes32
     mailbox: Bytes16
     federation: FederationState
     inbox: InboxState
+    sets: list[KnownSet] = field(default_factory=list)
     newest_round: int = 0
     contacts: Contacts = field(default_factory=Contacts)
     tokens: Tokens = field(default_factory=Tokens)

@@ -29,6 +29,7 @@ from .inbox import Inbox
 from .outbox import Outbox
 from .posted import PostedParts
 from .schema import InboxState, JoiningState, MemberData
+from .views import Views
 from .wallet import Wallet
 
 KIND = "member"
@@ -67,13 +68,14 @@ class MemberState:
         self.identity = Identity(data.name, data.secret, key, data.mailbox)
         self.contacts = ContactBook(data.contacts, self.identity, self.federation)
         self.wallet = Wallet(data.tokens, self.identity, self.federation)
-        self.outbox = Outbox(data.outbox, self.contacts.book, data.secret)
+        self.views = Views(data.sets, self.contacts.book, self.federation)
+        self.outbox = Outbox(data.outbox, self.contacts.book, data.secret, self.views)
         self.posted = PostedParts(data.posted, data.outbox)
         self.evidence = Evidence(data.evidence)
         self.history = History(data.sent)
         self.hold = Hold(data.hold, self.federation)
         self.accountant = Accountant(data.posts, self.federation)
-        self.inbox = Inbox(data.inbox, self.contacts.book, self.federation)
+        self.inbox = Inbox(data.inbox, self.contacts.book, self.federation, self.views)
         self.joining = data.joining
 
     @classmethod
@@ -149,7 +151,9 @@ class MemberState:
         return f"MemberState({self.identity.name!r}, {str(self.store.path)!r})"
 
     def save(self) -> None:
-        """Make the present state durable."""
+        """Make the present state durable. What contacts said of their settings is looked at first: whoever took a set,
+        or reached a relay, saves what came of it."""
+        self.views.look(self.federation.epoch_of(self.newest_round))
         self.store.data = schema.write(self.data)
         self.store.save()
 

@@ -208,9 +208,7 @@ class Wallet:
         card = {"v": 1, "session": offer["session"], "member": self._identity.key, "challenges": challenges}
         answer = self._signed("tokens-challenge", card)
         self._forget_unsolicited()
-        self._state.sessions[offer["session"]] = TokenSession(
-            offer["generation"], answer, request is not None, pending
-        )
+        self._state.sessions[offer["session"]] = TokenSession(offer["generation"], answer, request is not None, pending)
         return answer
 
     def _forget_unsolicited(self) -> None:
