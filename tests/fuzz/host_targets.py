@@ -16,6 +16,7 @@ from typing import Any
 from unittest import mock
 
 import cbor2
+from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
 from tessera import curve, hashes, params, wire
 from tessera.errors import BadFrame, InvalidObject, Refused
@@ -28,8 +29,9 @@ from tessera_host.keys import keystore
 from tessera_host.keys.keystore import Keystore
 from tessera_host.member import contacts
 from tessera_host.member.contacts import ContactBook
-from tessera_host.member.inbox import Inbox
+from tessera_host.member.inbox import BEGUN_MESSAGES, Inbox
 from tessera_host.member.schema import Contacts, InboxState, Tokens
+from tessera_host.member.views import Views
 from tessera_host.member.wallet import Wallet
 from tessera_host.planning import plan
 from tessera_host.protocol import blind, card_finding, cards, issuer_frames, records, relay_connection
@@ -631,13 +633,6 @@ class ParameterSets(Target):
         return new.serial > known.serial and all(getattr(new, name) == getattr(known, name) for name in fixed)
 
 
-class _AnyPart(records.Part):
-    """A part of any 152 bytes."""
-
-    def pack(self) -> bytes:
-        return self.payload
-
-
 @dataclass
 class _Reader:
     """The part of a keystore that reading is about."""
@@ -647,16 +642,17 @@ class _Reader:
 
 
 class ContactRecords(Target):
-    """Records that a contact sealed and signed with anything in them: read or passed over, never more than that.
+    """Records that a contact sealed with anything in them, signed as it should be or not: read or passed over, never
+    more than that, and nothing is read or given up that was not signed.
 
-    An input is records: u8 index, u8 what to do after it (bit 0: end the round), the 8 bytes of the header, u8 of what
-    the payload is filled with.
+    An input is records: u8 index, u8 what to do after it (bit 0: end the round; bit 1: the signature is of other
+    contents), the 8 bytes of the head, u8 of what the payload is filled with.
     """
 
     name = "contact-records"
     runs = 200
     longest = 220  # twenty records: more than the parts of a message
-    _HEADER = 8
+    _HEAD = 8
 
     def __init__(self) -> None:
         made = _meet()
@@ -665,9 +661,13 @@ class ContactRecords(Target):
         state = copy.deepcopy(made.states["confirm"])
         ContactBook(state, made.bob, self._federation).accept(made.texts["confirm"])
         inbox = InboxState(6 * EPOCH)
-        Inbox(inbox, state.book, self._federation).expect(6 * EPOCH + 3, 6 * EPOCH + 3)
+        self._inbox(_Reader(inbox, state)).expect(6 * EPOCH + 3, 6 * EPOCH + 3)
         self._state = _Reader(inbox, state)
         self._steps = {index: step for _, index, step in state.book["Ann"].receive.unused()}
+
+    def _inbox(self, state: _Reader) -> Inbox:
+        book = state.contacts.book
+        return Inbox(state.inbox, book, self._federation, Views([], book, self._federation))
 
     def seeds(self) -> list[bytes]:
         def record(index: int, message: int, part: int, parts: int, kind: int = 1, length: int = 3) -> bytes:
@@ -675,36 +675,59 @@ class ContactRecords(Target):
 
         order = [record(n, n, 0, 1) for n in range(4)]
         parts = [record(n, 0, n, 3) for n in range(3)]
-        strange = [record(0, 0xFFFFFFFF, 0, 1), record(1, 3, 15, 16, 2, 144), record(2, 3, 16, 16), record(3, 0, 0, 0)]
-        return [b"".join(order), b"".join(parts), b"".join(reversed(parts)), b"".join(strange), *strange]
+        strange = [record(0, 0xFFFFFFFF, 0, 1), record(1, 3, 15, 16, 2, 208), record(2, 3, 16, 16), record(3, 0, 0, 0)]
+        newer = [
+            record(4, 0, 0, 1, 128 | 1),
+            record(5, 1, 0, 2, 64 | 1),
+            record(6, 2, 0, 1, 9),
+            record(7, 3, 0, 1, 255),
+        ]
+        begun = [record(n, n, 0, 2, 1, 208) for n in range(8)]
+        return [b"".join(each) for each in (order, parts, reversed(parts), strange, newer, begun)] + strange
 
     def run(self, data: bytes) -> None:
         intake = Intake(data)
         state = copy.deepcopy(self._state)
-        inbox = Inbox(state.inbox, state.contacts.book, self._federation)
+        inbox = self._inbox(state)
         round_, batch, used, read = 6 * EPOCH, [], set(), 0
+        signed: dict[int, dict[int, bytes]] = {}
         inbox.expect(round_ + 1, round_ + 1)
         while intake and len(used) < 30:
             index, then = intake.number(1) % len(self._steps), intake.number(1)
-            body = intake.bytes(self._HEADER)
-            body += bytes((intake.number(1),)) * min(body[7], records.PAYLOAD_BYTES)
-            part = _AnyPart(0, 0, 0, 0, body.ljust(152, b"\0"))
-            batch.append(records.seal(self._steps[index], EPOCH, index, self._sender.secret, part, bytes(32)))
-            if self._good(part.payload):
-                used.add(index)
+            head = intake.bytes(self._HEAD).ljust(self._HEAD, b"\0")
+            payload = bytes((intake.number(1),)) * min(head[7], 208)
+            message, part, parts = int.from_bytes(head[:4], "big"), head[4], head[5]
+            of_it = {} if parts == 1 else signed.get(message, {})
+            of_it = of_it | {part: payload}
+            contents = bytes(32) if then & 2 else records.contents(of_it[each] for each in sorted(of_it))
+            batch.append(self._sealed(index, head, payload, contents))
+            if self._good(head, payload):
+                if parts > 1 or head[6] & 64 or not then & 2:
+                    used.add(index)
+                signed[message] = of_it
             if then & 1:
                 read += inbox.read(round_, batch)
                 round_, batch = round_ + 1, []
         read += inbox.read(round_, batch)
         must(read == len(used), "records were passed over that the contact made, or read that nobody made")
-        must(sum(len(message.text) for message in inbox.messages()) <= 144 * len(used), "more text than was sent")
+        must(sum(len(message.text) for message in inbox.messages()) <= 208 * len(used), "more text than was sent")
+        must(len(state.contacts.book["Ann"].received.parts) <= BEGUN_MESSAGES, "begun messages pile up")
         must(typed.load(_Reader, cbor2.loads(cbor2.dumps(typed.dump(state)))) == state, "the state cannot be stored")
 
-    def _good(self, body: bytes) -> bool:
+    def _sealed(self, index: int, head: bytes, payload: bytes, contents: bytes) -> bytes:
+        """A record of this head, whatever it says."""
+        part = records.Part(int.from_bytes(head[:4], "big"), head[4], head[5], head[6], payload)
+        step = self._steps[index]
+        if part.part >= part.parts or not len(payload) == head[7] <= part.room:
+            plaintext = (head + payload).ljust(216, b"\0")
+            return step.tag + AESGCMSIV(step.key).encrypt(bytes(12), plaintext, step.tag)
+        return records.seal(step, EPOCH, index, self._sender.secret, part, contents, self._federation.digest, bytes(32))
+
+    def _good(self, head: bytes, payload: bytes) -> bool:
         """Whether a sender makes such a plaintext (PROTOCOL §7)."""
-        part, parts, kind, length = body[4:8]
-        padding = body[8 + length :]
-        return part < parts <= 16 and kind in (1, 2, 3) and length <= 144 and not any(padding)
+        part, parts, kind, length = head[4:8]
+        room = 136 if part + 1 == parts else 208
+        return part < parts <= 16 and bool(kind & 64 or length == len(payload) <= room)
 
 
 class KeystoreFile(Target):

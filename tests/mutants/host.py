@@ -209,11 +209,11 @@ CHANGES: Changes = {
         ),
         Change(
             "forged-record-burns-the-true-ones-keys",
-            "        except IntegrityError:\n            return None\n        del self._expected[tag]",
+            "        except IntegrityError:\n            return None\n        if closing",
             "        except IntegrityError:\n"
             "            contact.receive.erase(expected.epoch, expected.index)\n"
             "            return None\n"
-            "        del self._expected[tag]",
+            "        if closing",
             of("member", "keys_outlive_a_forgery_read_in_an_earlier_fetch"),
         ),
         Change(
@@ -247,10 +247,110 @@ CHANGES: Changes = {
             of("member", "a_text_without_an_end_is_read_as_it_comes_and_does_not_grow"),
         ),
         Change(
+            "message-of-one-part-that-nobody-signed",
+            "        if closing and part.parts == 1 and not _is_signed(contact, closing, part, [part.payload]):\n",
+            "        if False:\n",
+            of("inbox", "a_record_that_the_contact_did_not_sign_is_passed_over_and_burns_nothing"),
+        ),
+        Change(
+            "message-of-several-parts-that-nobody-signed",
+            "        if part.parts > 1 and not _is_signed(contact, closing, part, _payloads(message)):",
+            "        if False:",
+            of("inbox", "a_message_with_a_part_of_somebody_else_is_dropped_and_reported_as_lost"),
+        ),
+        Change(
+            "part-that-nobody-signed-gives-up-what-came-before",
+            "    return len(message.got) == message.parts and message.closing is None\n",
+            "    return len(message.got) == message.parts or message.closing is not None\n",
+            of("inbox", "what_is_not_whole_moves_nothing"),
+        ),
+        Change(
+            "begun-messages-pile-up",
+            "        for number in sorted(received.parts)[:-BEGUN_MESSAGES]:\n",
+            "        for number in sorted(received.parts)[:0]:\n",
+            of("inbox", "messages_that_are_begun_do_not_pile_up"),
+        ),
+        Change(
             "what-was-shown-stays-unread",
             "            entry.unread &= (entry.contact, entry.message, entry.round) not in given_out\n",
             "            pass\n",
             of("client", "a_message_and_a_file_arrive_as_they_come"),
+        ),
+    ),
+    f"{_MEMBER}/views.py": (
+        Change(
+            "split-view-is-no-alarm",
+            "                contact.split, contact.views = SplitView(min(split), False), []\n",
+            "                pass\n",
+            of("views", "an_issuer_that_gives_two_members_different_sets_is_noticed_by_both"),
+        ),
+        Change(
+            "alarm-before-the-member-was-renewed",
+            "each.reached is not None and epoch > each.reached]",
+            "each.reached is not None]",
+            of("views", "honest_renewals_raise_no_alarm"),
+        ),
+        Change(
+            "alarm-while-no-relay-is-reached",
+            "                    each.reached = epoch\n",
+            "                    each.reached = each.read + 1\n",
+            of("views", "honest_renewals_raise_no_alarm"),
+        ),
+        Change(
+            "who-is-behind-raises-an-alarm",
+            "        return min(following) + BEHIND_EPOCHS if following else None\n",
+            "        return min(following) if following else None\n",
+            of("views", "honest_renewals_raise_no_alarm"),
+        ),
+        Change(
+            "who-is-behind-for-good-is-believed",
+            "        return end is None or epoch < end\n",
+            "        return True\n",
+            of("views", "who_is_behind_for_longer_than_tokens_last_is_noticed"),
+        ),
+        Change(
+            "set-that-came-and-went-raises-an-alarm",
+            "if not self._is_another_unknown(each.epoch)]",
+            "if True]",
+            of("views", "honest_renewals_raise_no_alarm"),
+        ),
+        Change(
+            "set-that-came-and-went-governs-by-another",
+            "        return newest.digest if missed else begun[-1].digest\n",
+            "        return begun[-1].digest\n",
+            of("views", "honest_renewals_raise_no_alarm"),
+        ),
+        Change(
+            "sets-are-forgotten-too-soon",
+            "max(0, epoch - kept))]",
+            "epoch + 1)]",
+            of("views", "a_set_is_remembered_as_long_as_a_record_under_it_can_be_read_and_no_longer"),
+        ),
+        Change(
+            "sets-are-never-forgotten",
+            "        self._forget_sets(epoch)\n",
+            "",
+            of("views", "a_set_is_remembered_as_long_as_a_record_under_it_can_be_read_and_no_longer"),
+        ),
+        Change(
+            "open-views-pile-up",
+            "and len(contact.views) < KEPT_VIEWS and",
+            "and",
+            of("views", "open_views_do_not_pile_up"),
+        ),
+        Change(
+            "alarm-is-told-again-and-again",
+            "            split.told = True\n",
+            "            pass\n",
+            of("views", "an_alarm_is_told_once_and_stands_until_new_keys"),
+        ),
+    ),
+    f"{_MEMBER}/state.py": (
+        Change(
+            "views-are-not-looked-at-again",
+            "        self.views.look(self.federation.epoch_of(self.newest_round))\n",
+            "",
+            of("views", "an_issuer_that_gives_two_members_different_sets_is_noticed_by_both"),
         ),
     ),
     # -- whom a member believes
@@ -734,9 +834,39 @@ CHANGES: Changes = {
     f"{_PROTOCOL}/records.py": (
         Change(
             "record-of-anybody",
-            "    if not curve.verify(signature, message, blinded_key(key, step, epoch, index)):\n",
+            "    return bool(curve.verify(closing.signature, _signed(closing, part, hashed), signer))\n",
+            "    return True\n",
+            of("records", "a_signature_is_of_the_very_message_its_place_and_its_sender"),
+        ),
+        Change(
+            "view-is-not-signed",
+            "_SAID.pack(closing.received, closing.view) + hashed",
+            "_SAID.pack(closing.received, bytes(VIEW_BYTES)) + hashed",
+            of("records", "a_signature_is_of_the_very_message_its_place_and_its_sender"),
+        ),
+        Change(
+            "contents-without-lengths",
+            'b"".join(bytes([len(payload)]) + payload for payload in payloads)',
+            'b"".join(payloads)',
+            of("records", "contents_tell_where_a_message_was_cut"),
+        ),
+        Change(
+            "view-for-everybody",
+            'hashes.hmac_sha256(seed, b"view", digest)',
+            'hashes.hmac_sha256(bytes(32), b"view", digest)',
+            of("records", "views_and_contents_are_those_of_the_second_implementation"),
+        ),
+        Change(
+            "part-that-there-cannot-be",
+            "    if not part.part < part.parts <= MAX_PARTS:\n",
             "    if False:\n",
-            of("records", "nothing_but_the_very_record_at_its_place_opens"),
+            of("records", "parts_out_of_range_are_refused"),
+        ),
+        Change(
+            "groups-record-is-read-as-ours",
+            "    if part.kind & OF_GROUP:\n        return",
+            "    if False:\n        return",
+            of("records", "nothing_of_a_groups_record_but_its_head_is_looked_at"),
         ),
         Change(
             "sender-goes-back",
@@ -752,8 +882,8 @@ CHANGES: Changes = {
         ),
         Change(
             "padding-is-not-looked-at",
-            "        if any(payload[length:]):\n",
-            "        if False:\n",
+            "    if length > len(rest) or any(rest[length:]):\n",
+            "    if length > len(rest):\n",
             of("records", "padding_that_is_not_zero_is_refused"),
         ),
         Change(
@@ -1266,10 +1396,62 @@ CHANGES: Changes = {
             of("audit", "two_signed_sets_of_one_serial_are_a_finding_against_the_issuer"),
         ),
         Change(
+            "relay-may-have-a-set-before-its-first-epoch",
+            "            if epoch < found.first_epoch and (before is not None or self._had_one_before(found)):\n",
+            "            if False:\n",
+            of("audit", "parameters_that_went_back_or_do_not_govern_are_found"),
+        ),
+        Change(
+            "new-relay-is-held-to-the-set-s-first-epoch",
+            "(before is not None or self._had_one_before(found)):\n",
+            "True:\n",
+            of("audit", "a_new_relay_has_its_first_set_before_that_set_s_first_epoch"),
+        ),
+        Change(
+            "relay-that-was-off-is-late",
+            "            if found and due and running >= SETTLING_EPOCHS:\n",
+            "            if found and due:\n",
+            of("audit", "a_relay_that_was_off_for_two_sets_keeps_the_old_one_until_it_is_back"),
+        ),
+        Change(
+            "relay-is-never-late",
+            "        self._note_late(chain)\n",
+            "",
+            of("audit", "a_set_that_nobody_brought_to_a_running_relay_is_said_to_be_missing"),
+        ),
+        Change(
+            "set-that-was-replaced-is-due",
+            " and each.digest not in replaced]\n",
+            "]\n",
+            of("audit", "a_set_that_never_came_into_force_as_others_replaced_it_is_not_missed"),
+        ),
+        Change(
+            "unknown-cover-is-judged",
+            "            if epochs and found.cover != DELIVERY:\n",
+            "            if False:\n",
+            of("audit", "a_table_of_a_kind_that_is_not_known_is_not_verified"),
+        ),
+        Change(
             "unknown-firmware-is-no-finding",
             "            if digest not in self._evidence.firmware:\n",
             "            if False:\n",
             of("audit", "a_checkpoint_that_says_something_else_is_found"),
+        ),
+    ),
+    "host/tessera_host/audit/published.py": (
+        Change(
+            "published-digests-are-not-compared",
+            "        if against:\n",
+            "        if False:\n",
+            of("audit", "a_published_list_that_tells_something_else_is_held_against_the_issuer"),
+        ),
+    ),
+    "host/tessera_host/audit/audit.py": (
+        Change(
+            "newest-set-is-not-the-one-that-info-names",
+            "        if found.digest != answers.newest_digest:\n",
+            "        if False:\n",
+            of("audit", "a_relay_that_names_another_set_than_it_shows_is_found"),
         ),
     ),
     "host/tessera_host/audit/archive.py": (
@@ -1334,6 +1516,24 @@ CHANGES: Changes = {
             "    room = chosen.ring_pages - SPARE_PAGES\n    epochs = choice",
             "    room = chosen.ring_pages\n    epochs = choice",
             of("plan", "capacity_rule_at_its_edge"),
+        ),
+        Change(
+            "readers-are-not-counted",
+            "    _check_readers(choice, chosen, table)\n",
+            "",
+            of("plan", "readers_of_every_round_must_fit_a_board_s_time"),
+        ),
+        Change(
+            "half-a-round-is-a-whole-one",
+            "_READING_SHARE = Fraction(1, 2)",
+            "_READING_SHARE = Fraction(1)",
+            of("plan", "readers_of_every_round_must_fit_a_board_s_time"),
+        ),
+        Change(
+            "a-token-fetches",
+            "    return tokens_per_epoch * posts_per_token * DAY_SECONDS // epoch_seconds\n",
+            "    return (tokens_per_epoch - 1) * posts_per_token * DAY_SECONDS // epoch_seconds\n",
+            of("plan", "the_branch_office_plan_is_valid_and_counts_right"),
         ),
         Change(
             "nineteen-members-hide-each-other",
