@@ -32,14 +32,18 @@ class IssuerConnection(EncryptedConnection):
             "it is busy, or your invitation is out of date: try again, then ask IT for a new one",
         )
 
-    async def join(self, card: str) -> Welcome:
-        """Show a join card: the issuer has admitted its member, whose the connection is now."""
-        return await self._ask(issuer_frames.JOIN, card.encode(), Welcome.read)
+    async def join(self, card: str, identity: Identity, federation_id: bytes) -> Welcome:
+        """Show a join card of this member: the issuer has admitted it, and the connection is the member's now."""
+        signature = self._claim(identity, federation_id)
+        return await self._ask(issuer_frames.JOIN, signature + card.encode(), Welcome.read)
 
     async def hello(self, identity: Identity, federation_id: bytes) -> Welcome:
         """Say who is there, who is on the roster; the connection is theirs now."""
-        signature = identity.sign(hello_message(federation_id, self.handshake_hash, identity.key))
+        signature = self._claim(identity, federation_id)
         return await self._ask(issuer_frames.HELLO, identity.key + signature, Welcome.read)
+
+    def _claim(self, identity: Identity, federation_id: bytes) -> bytes:
+        return identity.sign(claim(federation_id, self.handshake_hash, identity.key))
 
     async def issue(self, card: str) -> str:
         """A tokens-request or a tokens-challenge of whose the connection is: the card that follows it."""
@@ -69,8 +73,9 @@ class IssuerConnection(EncryptedConnection):
         return message
 
 
-def hello_message(federation_id: bytes, handshake_hash: bytes, key: bytes) -> bytes:
-    """What a member of this x-only key (32 bytes) signs to show that a connection to the service is its own."""
+def claim(federation_id: bytes, handshake_hash: bytes, key: bytes) -> bytes:
+    """What a member of this x-only key (32 bytes) signs (64 bytes) to show that a connection to the service is its
+    own: a card alone might be somebody else's who saw it."""
     return hashes.tagged("member-channel", federation_id + handshake_hash + key)
 
 
