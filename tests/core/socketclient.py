@@ -119,7 +119,7 @@ class Client:
         assert answer[0] == request[0] | wire.VOIDED, "request {} was answered by {}".format(request[0], answer)
         return answer
 
-    async def fetch(self, start, end, bucket=0):
+    async def fetch(self, start, end, bucket=0, reading_key=READING_KEY):
         """({round: records}, next) of a whole FETCH; Refused for an error."""
         rounds = {}
 
@@ -128,12 +128,15 @@ class Client:
             assert offset == len(batch) and offset + len(records) <= count, "frames out of order"
             batch += records
 
-        return rounds, await self.fetch_frames(start, end, bucket, take)
+        return rounds, await self.fetch_frames(start, end, bucket, take, reading_key)
 
-    async def fetch_frames(self, start, end, bucket, take):
+    def fetching(self, start, end, bucket=0, reading_key=READING_KEY):
+        """The request; its proof is this connection's."""
+        return wire.fetch(bucket, start, end, read_proof(reading_key, self.channel.handshake_hash or bytes(32)))
+
+    async def fetch_frames(self, start, end, bucket, take, reading_key=READING_KEY):
         """take(round, count, offset, records) for every CELL frame of a FETCH; the first round not served."""
-        proof = read_proof(READING_KEY, self.channel.handshake_hash or bytes(32))
-        await self.send(self.channel.seal(wire.fetch(bucket, start, end, proof)))
+        await self.send(self.channel.seal(self.fetching(start, end, bucket, reading_key)))
         while True:
             answer = wire.read_cell(self.channel.open(await self.receive(wire.CELL_FRAME_BYTES)))
             if answer[0] == wire.END:

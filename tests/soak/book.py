@@ -5,17 +5,21 @@ Cover is told from real by computing it: whatever is left of a batch must have b
 """
 
 from collections import Counter
+from collections.abc import Mapping
 
 from covering import cover_records
 from office import LEDGER_KEY
 from tessera.cover import EpochCover, commitment
 from tessera.hashes import sha256
 from tessera.ledger import Checkpoint
+from tests.soak.sets import SignedSet
 
 
 class Book:
-    def __init__(self, thresholds: bytes, epoch_rounds: int) -> None:
+    def __init__(self, thresholds: bytes, epoch_rounds: int, signed: Mapping[bytes, SignedSet] | None = None) -> None:
         self.thresholds, self.epoch_rounds = thresholds, epoch_rounds
+        self.signed = signed or {}  # by digest
+        self.in_force: list[tuple[int, int]] = []  # serials of sets that the relay took, and the epoch that has them
         self.sent: Counter[bytes] = Counter()  # how often each record went out
         self.promised: dict[bytes, Counter[int]] = {}  # rounds that acknowledgements named
         self.published: dict[bytes, list[int]] = {}  # rounds that real records were found in
@@ -89,6 +93,10 @@ class Book:
             self.wrong.append(f"the checkpoint of epoch {epoch} does not follow from the one before")
         self.checkpoints[epoch] = checkpoint
 
+    def taken(self, serial: int, epoch: int) -> None:
+        """The relay holds a set: from this epoch on it is in force, or a newer one."""
+        self.in_force.append((serial, epoch))
+
     # -- at the end
 
     def close(self) -> None:
@@ -107,6 +115,16 @@ class Book:
             if len(found) > len(set(found)) or len(set(found) - set(promised)) > unanswered:
                 self.wrong.append(f"a record posted {self.sent[record]} times is in rounds {found}")
         for epoch, checkpoint in self.checkpoints.items():
+            self._compare_set(epoch, self.signed.get(checkpoint.parameter_digest))
             key = self.cover_keys.get(epoch)
             if key is not None and checkpoint.cover_commitment != commitment(key):
                 self.wrong.append(f"the checkpoint of epoch {epoch} commits to another cover")
+
+    def _compare_set(self, epoch: int, found: SignedSet | None) -> None:
+        if found is None:
+            self.wrong.append(f"the checkpoint of epoch {epoch} names a set that nobody signed")
+            return
+        serial = found.parameters.serial
+        least = max((taken for taken, since in self.in_force if since <= epoch), default=1)
+        if serial < least or epoch < found.epoch:
+            self.wrong.append(f"epoch {epoch} had the set of serial {serial}, not {least} or one signed since")

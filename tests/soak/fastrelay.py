@@ -21,6 +21,7 @@ from tessera.filedevice import FileDevice
 from tessera.keyring import KeyRing
 from tessera_host.cli.demo import free_port
 from tests.soak.office_time import MOST_A_STEP_SECONDS, OfficeTime
+from tests.soak.sets import OfficeSets
 
 SPEED = 5000
 MEMBERS, TOKENS, POSTS = 50, 2, 16
@@ -75,10 +76,18 @@ class FastRelay:
         self.thresholds = unhex("".join(vectors("noise_table")[TABLE]["thresholds"]))
         self.starts = 0
         self.serving = False
-        shape: dict[str, Any] = {"members": MEMBERS, "retention_epochs": 1, "posts_per_token": POSTS, "buckets": 1}
-        table: dict[str, Any] = {"thresholds": self.thresholds, "epsilon": 250_000}
-        blob = office.parameters(round_seconds=ROUND_MS // 1000, epoch_rounds=epoch_rounds, **shape, **table)
-        (folder / "parameters").write_bytes(blob)
+        shape: dict[str, Any] = {
+            "members": MEMBERS,
+            "retention_epochs": 1,
+            "posts_per_token": POSTS,
+            "log2_buckets": 0,
+            "thresholds": self.thresholds,
+            "epsilon": 250_000,
+            "round_seconds": ROUND_MS // 1000,
+            "epoch_rounds": epoch_rounds,
+        }
+        self.sets = OfficeSets(shape)
+        (folder / "parameters").write_bytes(self.sets.newest.parameters.blob)
         (folder / "seed").write_bytes(os.urandom(32))
         secrets = {"static_secret": office.STATIC.hex(), "ledger_secret": office.LEDGER.hex()}
         sectors = {"ring_sectors": RING_SECTORS, "keyring_sectors": KEYRING_SECTORS}

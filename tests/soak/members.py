@@ -4,16 +4,29 @@ resumption secrets and quotas; what became of a record is the book's business.
 
 import asyncio
 from collections import Counter
+from dataclasses import dataclass
 
 import office
 from socketclient import Client
 from tessera import wire
+from tessera.admission import LEASE_POSTS
 from tessera.errors import Refused
 from tests.soak.course import LOST, RETRY_SECONDS, Course
 from tests.soak.fastrelay import MEMBERS, POSTS, TOKENS
 
 _ACTIVE = 6  # tokens that are in use at once: a power cut costs what their leases have left
 _BY = 0.95  # of the day all is posted, if nothing fails
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What AUTH told of a token, at which start of the relay; how many of its posts had been acknowledged when the
+    answer was here, and tried when the request left."""
+
+    start: int
+    left: int
+    stored: int
+    tried: int
 
 
 class Members:
@@ -31,7 +44,7 @@ class Members:
             self.left = dict.fromkeys(tokens, POSTS)  # in the order in which they are used
             self.tried: Counter[int] = Counter()
             self.stored: Counter[int] = Counter()
-            self.last_stored: dict[int, int] = {}  # the relay's start at which a token's last post was stored
+            self.told: dict[int, _Told] = {}
             self.secrets: dict[int, bytes] = {}
             self.tokens: dict[int, office.Token] = {}
 
@@ -89,23 +102,27 @@ class Members:
             counts["resumptions"] += 1
         else:
             token = self.tokens.get(number) or self.tokens.setdefault(number, office.Token(number, self.epoch))
-            used, starts = self.stored[number], self.course.relay.starts
+            stored, tried, start = self.stored[number], self.tried[number], self.course.relay.starts
             await client.admitted(self.course.relay.port, token)
             counts["full handshakes"] += 1
-            if (epoch, starts) == (self.epoch, self.course.relay.starts):
-                self._compare_quota(number, used, client.posts_left)
+            if (epoch, start) == (self.epoch, self.course.relay.starts):
+                self._compare_quota(number, stored, client.posts_left)
+                self.told[number] = _Told(start, client.posts_left, self.stored[number], tried)
+                self.left[number] = client.posts_left
         if epoch == self.epoch:
             self.secrets[number] = client.secret
 
-    def _compare_quota(self, number: int, used: int, told: int) -> None:
-        """AUTH tells what is left: all, if nothing was tried; nothing of a lease that was open at a power cut."""
-        cut = self.last_stored.get(number, self.course.relay.starts) != self.course.relay.starts
-        most = 0 if cut else POSTS - used
-        least = POSTS - self.tried[number]
-        # A post without an answer may have been stored, and have taken a lease before a cut.
-        if told > most or (told < least and (told or not self.tried[number])):
+    def _compare_quota(self, number: int, stored: int, told: int) -> None:
+        """AUTH tells what is left: what it told before, less the posts since; of a lease that was open at a power cut
+        nothing. A post without an answer may have been stored, and have taken a lease. stored: before the AUTH, tried
+        by now, as others may use the same token."""
+        before = self.told.get(number) or _Told(self.course.relay.starts, POSTS, 0, 0)
+        most = before.left - (stored - before.stored)
+        least = before.left - (self.tried[number] - before.tried)
+        if before.start != self.course.relay.starts:
+            most, least = (left - left % LEASE_POSTS for left in (most, least))
+        if not max(0, least) <= told <= most:
             self.course.book.wrong.append(f"a token has {told} posts left, not {least} to {most}")
-        self.left[number] = told
 
     async def _post(self, client: Client, number: int) -> None:
         dice, book = self.course.dice, self.course.book
@@ -125,12 +142,10 @@ class Members:
         self.course.book.send(record)
         self.left[number] -= 1
         self.tried[number] += 1
-        start = self.course.relay.starts
         round_ = int((await client.call(wire.post(0, record)))[1])
         self.course.book.acknowledge(record, round_)
         if epoch == self.epoch:
             self.stored[number] += 1
-            self.last_stored[number] = start
         return round_
 
     async def _break_off(self, client: Client, number: int, record: bytes) -> None:

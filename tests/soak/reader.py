@@ -1,5 +1,6 @@
 """A member who reads every round as soon as it is sealed, and many once more: any of them, those of before a power cut,
-those that are about to expire. Owns the order of reading; whether a batch is right is the book's business.
+those that are about to expire; with the reading key of the set that the relay has in force, and no token. Owns the
+order of reading; whether a batch is right is the book's business.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ class Reader:
     def __init__(self, course: Course, members: Members) -> None:
         self.course, self.members = course, members
         self.next_round = 0
+        self.reading_key = b""  # of the set in force, by the relay's last word
         self.turns = 0
         self.behind_the_cut: list[int] = []  # rounds to read again, as the power failed since
 
@@ -31,7 +33,7 @@ class Reader:
             self.turns += 1
             client = Client()
             try:
-                await self.members.enter(client, self.members.any_token())
+                await client.open(self.course.relay.port)
                 await self._stay(client)
             except LOST:
                 await asyncio.sleep(RETRY_SECONDS)
@@ -42,22 +44,26 @@ class Reader:
                 self.members.part(client)
 
     async def _stay(self, client: Client) -> None:
-        """Read for an hour or a few, until the epoch ends, and perhaps leave in the middle of an answer."""
-        epoch = None
+        """Read for an hour or a few, until the epoch ends, and perhaps leave in the middle of an answer. A session has
+        16 rounds while one is open; who needs more comes anew."""
+        epoch, at, left = None, None, 0
         for _ in range(self.course.dice.randrange(10, 80)):
             self.turns += 1
-            _, _, _, _, open_round, first_round, _ = await client.call(wire.info())
+            _, _, _, _, _, _, digest, open_round, first_round, _ = await client.call(wire.info())
+            self.reading_key = self.course.relay.sets.signed[digest].reading_key
             open_epoch = open_round // self.course.relay.epoch_rounds
+            at, left = open_round, left if at == open_round else _MOST_A_FETCH
             epoch = open_epoch if epoch is None else epoch
             if self.course.over or not self.course.doors.is_set() or open_epoch != epoch:
                 return
             self._compare_clock(open_round)
             await self._take_checkpoint(client, epoch - 1)
-            await self._read_something(client, open_round, first_round)
+            left -= await self._read_something(client, open_round, first_round, left)
+            if not left:
+                return
         if self.course.dice.random() < 0.3 and open_round > first_round:
-            await client.send(
-                client.channel.seal(wire.fetch(0, first_round, min(open_round, first_round + _MOST_A_FETCH)))
-            )
+            unread = client.fetching(first_round, min(open_round, first_round + left), 0, self.reading_key)
+            await client.send(client.channel.seal(unread))
             self.course.counts["fetches left unread"] += 1
 
     def _compare_clock(self, open_round: int) -> None:
@@ -71,21 +77,23 @@ class Reader:
             self.course.book.checkpoint(epoch, (await client.call(wire.checkpoint(epoch)))[1])
             self.course.counts["checkpoints"] += 1
 
-    async def _read_something(self, client: Client, open_round: int, first_round: int) -> None:
+    async def _read_something(self, client: Client, open_round: int, first_round: int, most: int) -> int:
+        """How many rounds of at most so many were asked for."""
         if first_round > self.next_round:
             self.course.book.wrong.append(
                 f"rounds {self.next_round} to {first_round - 1} expired before they were read"
             )
             self.next_round = first_round
         if self.next_round < open_round:
-            end = min(open_round, self.next_round + _MOST_A_FETCH)
-            self.next_round = await self._fetch(client, self.next_round, end, "rounds read")
-            return
+            start, end = self.next_round, min(open_round, self.next_round + most)
+            self.next_round = await self._fetch(client, start, end, "rounds read")
+            return end - start
         again, why = self._again(open_round, first_round)
         if again is None:
             await asyncio.sleep(0.01)
-        else:
-            await self._fetch(client, again, again + 1, why)
+            return 0
+        await self._fetch(client, again, again + 1, why)
+        return 1
 
     def _again(self, open_round: int, first_round: int) -> tuple[int | None, str]:
         """A round to read once more, and what it is counted as."""
@@ -103,7 +111,7 @@ class Reader:
 
     async def _fetch(self, client: Client, start: int, end: int, what: str) -> int:
         """Read rounds start to end - 1; the first that was not served."""
-        rounds, following = await client.fetch(start, end)
+        rounds, following = await client.fetch(start, end, reading_key=self.reading_key)
         if sorted(rounds) != list(range(start, following)):
             self.course.book.wrong.append(f"a fetch of {start} to {end} gave {sorted(rounds)} and ended at {following}")
         for round_, batch in rounds.items():

@@ -3,7 +3,8 @@
 Members post all that their quotas allow, by sessions that are made, resumed and dropped in every way a bad Wi-Fi
 knows (members.py); one of them reads every round as soon as it is sealed, and many again (reader.py). Once a day the
 power fails, often twice; the network clock is wrong for hours, at the start too; connections fall silent; strangers
-knock (trouble.py). What must hold (book.py): every acknowledged record is in the round its answer named, once; a batch
+knock (trouble.py). IT signs a new set every few days, which members bring to the relay, and a member comes back after
+days (renewals.py). What must hold (book.py): every acknowledged record is in the round its answer named, once; a batch
 is that and its cover, to the byte; a round that was read stays as it was; a token has the posts left that it should.
 Then days without a power cut follow, with all the rest: the heap does not grow, and does not fall into smaller pieces.
 
@@ -29,6 +30,7 @@ from tests.soak.fastrelay import MEMBERS, POSTS, SPEED, TOKENS, FastRelay, Look,
 from tests.soak.members import Members
 from tests.soak.office_time import MOST_A_STEP_SECONDS, Follower
 from tests.soak.reader import Reader
+from tests.soak.renewals import Away, Renewals
 from tests.soak.trouble import HalfOpen, NetworkClock, Power, Strangers
 
 FOLDER = Path(__file__).resolve().parent
@@ -51,7 +53,8 @@ class Soak:
     def __init__(self, folder: Path, seed: str, days: int, calm_days: int, epoch_rounds: int = EPOCH_ROUNDS) -> None:
         self.days, self.calm_days = days, calm_days
         relay = FastRelay(folder, epoch_rounds)
-        self.course = Course(relay, random.Random(seed), Book(relay.thresholds, epoch_rounds))
+        book = Book(relay.thresholds, epoch_rounds, relay.sets.signed)
+        self.course = Course(relay, random.Random(seed), book)
         self.members = Members(self.course)
         self.reader = Reader(self.course, self.members)
         self.wear: list[dict[str, Wear]] = []  # after the first start, the days with cuts, all days
@@ -70,6 +73,8 @@ class Soak:
                 NetworkClock(course).mislead(),
                 Strangers(course).knock(),
                 HalfOpen(course, self.members).fall_silent(),
+                Renewals(course).renew(),
+                Away(course).come_and_go(),
                 self._check_batches(),
             )
         ]
@@ -250,6 +255,16 @@ def rows(soak: Soak) -> list[Row]:
             ),
         ),
         Row("strangers", say("strangers", "half-open connections ended")),
+        Row(
+            "sets",
+            f"{len(soak.course.relay.sets.signed)} signed; "
+            + say(
+                *("sets taken", "sets brought once more", "pushes broken off"),
+                *("members back", "old reading keys refused"),
+            ),
+            "each taken",
+            counts["sets taken"] >= len(soak.course.relay.sets.signed) - 2,  # the last may still be on its way
+        ),
         Row(
             "trouble",
             say("power cuts", "starts with a wrong clock", "wrong clocks while it ran")

@@ -22,6 +22,7 @@ def test_short_days_with_cuts_and_a_wrong_clock_lose_nothing(micropython_frozen:
     assert soak.course.book.wrong == [] and all(row.good for row in rows)
     counts = soak.course.counts
     assert soak.course.book.looked_for > 500 and counts["rounds read"] > 150 and counts["power cuts"] >= DAYS
+    assert counts["sets taken"]
 
 
 def _one_round(change: Callable[[list[bytes]], object] = lambda batch: None) -> list[str]:
