@@ -288,19 +288,19 @@ CHANGES: Changes = {
             "alarm-before-the-member-was-renewed",
             "each.reached is not None and epoch > each.reached]",
             "each.reached is not None]",
-            of("views", "honest_renewals_raise_no_alarm"),
+            of("views", "two_sets_of_one_serial_are_noticed_by_both_after_an_epoch"),
         ),
         Change(
             "alarm-while-no-relay-is-reached",
             "                    each.reached = epoch\n",
             "                    each.reached = each.read + 1\n",
-            of("views", "honest_renewals_raise_no_alarm"),
+            of("views", "what_passes_while_no_relay_is_reached_does_not_count"),
         ),
         Change(
             "who-is-behind-raises-an-alarm",
             "        return min(following) + BEHIND_EPOCHS if following else None\n",
             "        return min(following) if following else None\n",
-            of("views", "honest_renewals_raise_no_alarm"),
+            of("views", "who_is_behind_for_longer_than_tokens_last_is_noticed"),
         ),
         Change(
             "who-is-behind-for-good-is-believed",
@@ -312,13 +312,13 @@ CHANGES: Changes = {
             "set-that-came-and-went-raises-an-alarm",
             "if not self._is_another_unknown(each.epoch)]",
             "if True]",
-            of("views", "honest_renewals_raise_no_alarm"),
+            of("views", "a_set_that_was_missed_is_no_alarm_while_somebody_may_be_behind"),
         ),
         Change(
             "set-that-came-and-went-governs-by-another",
             "        return newest.digest if missed else begun[-1].digest\n",
             "        return begun[-1].digest\n",
-            of("views", "honest_renewals_raise_no_alarm"),
+            of("views", "somebody_back_after_weeks_who_holds_no_set_that_has_begun_names_the_newest"),
         ),
         Change(
             "sets-are-forgotten-too-soon",
