@@ -1260,7 +1260,7 @@ CHANGES: Changes = {
             "reading-key-of-any-hash",
             "if reading_hash(key) == self.reading_hash:",
             "if True:",
-            of("parameterstore", "a_reading_key_that_does_not_open_or_is_not_the_one_of_the_hash_is_refused"),
+            of("vectors_params", "a_relay_takes_what_is_valid_on_it_and_nothing_else"),
         ),
     ),
     "firmware/tessera/release.py": (
