@@ -423,10 +423,10 @@ CHANGES: Changes = {
             of("device_update", "code_comes_by_the_cable_and_runs_after_a_restart"),
         ),
         Change(
-            "push-without-a-clock",
-            "    if relay is None or relay.open_round is None:\n",
-            "    if relay is None:\n",
-            of("device_update", "parameters_come_by_the_cable_only_once_there_is_a_clock"),
+            "push-without-a-relay",
+            '    if relay is None:\n        raise NotReady("the relay does not run: `status`',
+            '    if False:\n        raise NotReady("the relay does not run: `status`',
+            of("device_update", "parameters_come_by_the_cable_without_a_clock_but_not_without_a_relay"),
         ),
     ),
     "firmware/device/watchdog.py": (
