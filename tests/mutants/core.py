@@ -1130,6 +1130,44 @@ CHANGES: Changes = {
     ),
     "firmware/tessera/server.py": (
         Change(
+            "readers-hold-all-places",
+            "if len(readers) >= max(1, self._most_sessions // 2):",
+            "if len(readers) >= self._most_sessions:",
+            of("server", "readers_have_half_of_the_places_and_the_oldest_makes_room_after_half_a_minute"),
+        ),
+        Change(
+            "reader-keeps-its-place-for-ever",
+            "if ticks_diff(now, oldest.began_ms) < _READER_MS:",
+            "if True:",
+            of("server", "readers_have_half_of_the_places_and_the_oldest_makes_room_after_half_a_minute"),
+        ),
+        Change(
+            "whoever-has-no-key-takes-a-readers-place",
+            "                        delivery = self._relay.fetch(connection.session, frame)\n"
+            "                        await self._take_readers_place(connection)\n",
+            "                        await self._take_readers_place(connection)\n"
+            "                        delivery = self._relay.fetch(connection.session, frame)\n",
+            of("server", "a_session_with_a_token_is_no_reader_and_one_without_the_key_takes_nobodys_place"),
+        ),
+        Change(
+            "member-with-a-token-is-a-reader",
+            "readers = [one for one in self._connections if one.reads and one.session.token is None]",
+            "readers = [one for one in self._connections if one.reads]",
+            of("server", "a_reader_that_is_admitted_makes_room_for_another"),
+        ),
+        Change(
+            "operator-takes-a-members-place",
+            "if one.session is not None and not one.session.operator]",
+            "if one.session is not None]",
+            of("server", "the_operator_has_a_place_beside_the_others_and_the_newer_one_takes_it"),
+        ),
+        Change(
+            "two-operators-at-once",
+            "                self._take_operators_place(connection)\n",
+            "                pass\n",
+            of("server", "the_operator_has_a_place_beside_the_others_and_the_newer_one_takes_it"),
+        ),
+        Change(
             "cells-leave-in-the-window-after-a-seal",
             "        await _sleep_until(start, due)\n        await self._gate.wait()\n",
             "        await _sleep_until(start, due)\n",
