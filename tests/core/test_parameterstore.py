@@ -145,6 +145,14 @@ def test_equal_tables_are_kept_once():
     assert store.rule(1).parameters is None and store.rule(3).parameters is store.newest
 
 
+def test_a_table_that_outlives_its_set_does_not_keep_it_in_memory():
+    store = _store(_directory())
+    _install(store, parameters(serial=2, first_epoch=3, thresholds=_TABLES[1]), 1)
+    assert isinstance(store.rule(1).thresholds, memoryview)  # of the set that is in force
+    store.settle(3)
+    assert isinstance(store.rule(1).thresholds, bytes) and store.rule(1).thresholds == table()
+
+
 def test_a_third_table_waits_until_the_first_is_not_kept_any_more():
     directory = _directory()
     store = _store(directory)

@@ -334,7 +334,7 @@ class Requests(Target):
     _MOST_STEPS = 40
 
     def seeds(self) -> list[bytes]:
-        auth, post, fetch = b"\x03\0\0", b"\x01\0\x01", b"\x02\0\0\x00\x10"
+        auth, post, fetch = b"\x03\0\0", b"\x01\0\x01", b"\x02\0\0\x06\x08"
         push, time = b"\x04\0\0", b"\x05\x00\x00\x00\x00\x00\x00"
         operate, head = b"\x0e\0", b"\x0f\0\0\0"
         small = b"\x04\0\x02\x0c\x80\0\0\x0d\x01\x07"  # another table, fewer epochs
@@ -352,7 +352,7 @@ class Requests(Target):
             auth + b"\x05\x00\x00\x00\x01\x00\x00" + post + b"\x08" + auth + post + b"\x07\x03",
             operate + push + time + post + fetch + auth + b"\x07\x03" + b"\x0e\x05",
             head + b"\x0f\0\0\xf1" + b"\x8f\0\0\0" + b"\x84\0\0" + push + b"\x0f\0\0\x05",
-            fetch * 2 + b"\x02\0\1\x00\x10" + push + b"\x07\x07" + fetch + b"\x04\0\1\x12\7" + b"\x07\x07" + fetch,
+            fetch * 2 + b"\x02\0\1\x06\x08" + push + b"\x07\x07" + fetch + b"\x04\0\1\x12\7" + b"\x07\x07" + fetch,
         ]
 
     def run(self, data: bytes) -> None:

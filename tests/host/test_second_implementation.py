@@ -11,7 +11,7 @@ from tessera import curve
 from tessera.params import Parameters
 from tessera_host.protocol import blind, cards, issuer_frames, sealed_reading_key
 from tessera_host.protocol.identity import Identity
-from tessera_host.protocol.issuer_connection import hello_message
+from tessera_host.protocol.issuer_connection import claim
 from tessera_host.protocol.welcome import Welcome
 
 FOLDER = Path(__file__).parent.parent / "vectors"
@@ -37,7 +37,7 @@ def test_what_a_member_signs_at_the_issuer(row: Row) -> None:
     federation_id, handshake_hash, key, message = octets(
         row, "federation_id", "handshake_hash", "member_key", "member_message"
     )
-    assert hello_message(federation_id, handshake_hash, key) == message
+    assert claim(federation_id, handshake_hash, key) == message
     assert curve.verify(bytes.fromhex(row["member_signature"]), message, key)
 
 

@@ -424,8 +424,8 @@ CHANGES: Changes = {
         ),
         Change(
             "push-without-a-relay",
-            '    if relay is None:\n        raise NotReady("the relay does',
-            '    if False:\n        raise NotReady("the relay does',
+            '    if relay is None:\n        raise NotReady("the relay does not run: `status`',
+            '    if False:\n        raise NotReady("the relay does not run: `status`',
             of("device_update", "parameters_come_by_the_cable_without_a_clock_but_not_without_a_relay"),
         ),
     ),

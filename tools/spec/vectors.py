@@ -759,18 +759,23 @@ def unfit_copies() -> Rows:
     no_point = rest[:108] + b"\x02" + b"\xff" * 32 + rest[141:]
     wrong_key = rest[:at] + other_key.sealed(first) + rest[at + 64 :]
     early = replace(small, serial=1).sealed(first)
+    shared = ref.dh(small.ephemeral_secret, first.static_key)
+    seal_key = ref.reading_seal_key(shared, FEDERATION_ID, small.serial, first.id)
+    unnamed = ref.seal(seal_key, 0, small.reading_hash(), other_key.reading_key)
     cases = [
         ("not listed", ref.relays_copy(ROOT_SECRET, stranger, foreign), "the relay's static key is not in the set"),
         ("another's copy", ref.relays_copy(ROOT_SECRET, small, second), "the column is the other relay's"),
         ("sealed bit", with_rest(small, flipped(rest, at + 63), first.column), "what is sealed does not verify"),
         ("sealed for serial 1", with_rest(small, rest[:at] + early + rest[at + 64 :], first.column), "another serial"),
-        ("another reading key", with_rest(small, wrong_key, first.column), "sealed well, but not of reading_hash"),
+        ("another reading key", with_rest(small, wrong_key, first.column), "sealed for another reading_hash"),
+        ("not of its hash", with_rest(small, rest[:at] + unnamed + rest[at + 64 :], first.column),
+         "sealed for this reading_hash, which is of another key"),
         ("no point", with_rest(small, no_point, first.column), "e is no point"),
         ("another kind", ref.relays_copy(ROOT_SECRET, *day_set()), "cover 2 needs a newer program"),
         ("constant batch", ref.relays_copy(ROOT_SECRET, *constant_set()), "cover 3 needs a newer program"),
         ("buckets", ref.relays_copy(ROOT_SECRET, replace(small, log2_buckets=9), first), "512 buckets are too many"),
         ("wide", ref.relays_copy(ROOT_SECRET, wide, wide.relays[0]), "more records than any ring keeps"),
-    ]
+    ]  # fmt: skip
     row: Row = {"static_secret": RELAY_SECRETS[0], "relay_id": first.id}
     return [row | {"name": name, "blob": blob, "why": why} for name, blob, why in cases]
 
