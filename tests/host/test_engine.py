@@ -91,7 +91,14 @@ def test_parts_go_one_a_round_and_arrive(world: World) -> None:
     assert [message.text for message in world.office.fetch("Bob").messages] == ["x" * 450, "after"]
 
 
-def test_a_round_has_one_small_frame_after_the_greeting_and_one_fetch(world: World) -> None:
+@pytest.fixture
+def one_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A member has one token for each relay and epoch, as by default."""
+    return World(Office(tmp_path, monkeypatch, tokens_per_epoch=1), monkeypatch)
+
+
+def test_a_round_has_one_small_frame_after_the_greeting_and_one_fetch(one_token: World) -> None:
+    world = one_token
     world.run(world.engine(at_once=True), 4)
     world.wire.take()
     world.run(world.engine("Bob", at_once=True), 4)
@@ -244,8 +251,9 @@ def fresh_sessions(world: World, engine: Engine, rounds: int) -> list[int]:
     return found
 
 
-def test_a_token_comes_into_use_once_an_epoch(world: World) -> None:
-    assert fresh_sessions(world, world.engine(at_once=True), 3) == [1, 0, 0]
+def test_a_token_comes_into_use_once_an_epoch(one_token: World) -> None:
+    engine = one_token.engine(at_once=True)
+    assert fresh_sessions(one_token, engine, EPOCH_ROUNDS) == [1] + [0] * (EPOCH_ROUNDS - 1)
 
 
 def test_no_two_tokens_come_into_use_in_one_round(world: World) -> None:
