@@ -543,7 +543,7 @@ class Restored(Target):
             bob.data.tokens.tokens[0].admitted(bytes(32), POSTS)
             meeting.begin(bob, "Carol")
             composing.queue_file(bob, "Ann", "plan.pdf", b"content")
-            bob.wallet.request(1, EPOCH, clock.now)
+            bob.wallet.request(1, bob.epoch(), clock.now)
             received = bob.data.contacts.book["Ann"].received
             received.parts[1] = schema.Incoming(2, records.TEXT, {0: b"half"})
             bob.data.contacts.book["Ann"].views = [schema.OpenView(1, bytes(32), bytes(4), 1, None)]

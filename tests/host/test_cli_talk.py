@@ -16,7 +16,6 @@ import pytest
 from tessera import curve
 from tessera_host import cli, files
 from tessera_host.agent.client import Client
-from tessera_host.cli import inbox
 from tessera_host.errors import IntegrityError, UsageError
 from tessera_host.member import composing
 from tessera_host.member.schema import SplitView, Stored

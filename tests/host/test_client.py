@@ -306,9 +306,11 @@ async def test_who_is_visited_once_is_visited_again_within_an_epoch_or_two_and_n
 
 async def test_a_service_that_is_away_keeps_nobody_from_what_needs_nothing_of_it(pair: Pair, service: Service) -> None:
     service.away = Unreachable("the issuer's service cannot be reached", "try again later")
-    pair.office.ann.data.renewal.due = 0
+    async with pair.ann.shared.held() as member:
+        member.data.renewal.due = 0
+        member.save()
     await pair.ann.send("Bob", "hello")
-    (remark,) = pair.ann.take_remarks()
+    remark, _ = pair.ann.take_remarks()
     assert remark.startswith("Your access was not renewed: the issuer's service cannot be reached")
     await pair.ann.fetch()
     assert service.visits == 1  # the next attempt is later

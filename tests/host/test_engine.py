@@ -252,8 +252,9 @@ def fresh_sessions(world: World, engine: Engine, rounds: int) -> list[int]:
 
 
 def test_a_token_comes_into_use_once_an_epoch(one_token: World) -> None:
+    at_round(one_token, 1)
     engine = one_token.engine(at_once=True)
-    assert fresh_sessions(one_token, engine, EPOCH_ROUNDS) == [1] + [0] * (EPOCH_ROUNDS - 1)
+    assert fresh_sessions(one_token, engine, EPOCH_ROUNDS - 1) == [1] + [0] * (EPOCH_ROUNDS - 2)
 
 
 def test_no_two_tokens_come_into_use_in_one_round(world: World) -> None:

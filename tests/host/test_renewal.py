@@ -1,4 +1,4 @@
-"""When the next epoch's tokens are fetched: once an epoch, at any moment with equal chance, whatever happens."""
+"""When the issuer is visited: at any moment of the epoch after a visit with equal chance, whatever happens."""
 
 import random
 from pathlib import Path
@@ -8,8 +8,10 @@ import pytest
 from scipy import stats
 
 from tessera_host.errors import NotOnRoster, TryLater, Unreachable
-from tessera_host.member.renewal import Renewal
-from tessera_host.member.state import MemberState
+from tessera_host.member import renewal
+from tessera_host.member.issuer_visit import VisitReport
+from tessera_host.member.renewal import HASTENED_PART, LEAST_WAIT_SECONDS, Renewal
+from tessera_host.protocol.federation import Federation
 from tests.support import quick_keystores
 from tests.support.issuer_office import Office
 
@@ -26,91 +28,114 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     made.member.close()
 
 
-def tokens(member: MemberState, epoch: int) -> int:
-    return len(member.wallet.of(epoch, member.federation.home.key))
+def moments_after_a_visit(office: Office) -> list[float]:
+    """Due moments, in parts of an epoch after the visit before."""
+    visits, found = Renewal(office.member, random.Random(1)), []
+    for _ in range(2000):
+        visits.answered()
+        due = office.member.data.renewal.due
+        assert due is not None
+        found.append((due - office.clock()) / DAY)
+    return found
 
 
-def test_the_moment_is_uniform_over_what_is_left_of_the_epoch_but_its_last_tenth(office: Office) -> None:
-    start, dice = office.clock(), random.Random(1)
+def test_the_moment_is_uniform_over_the_epoch_after_a_visit(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(office.member), "save", lambda member: None)
     office.clock.now += DAY // 4
-    moments = [Renewal(office.member, dice).due_at() for _ in range(2000)]
-    scaled = [(moment - office.clock()) / (DAY * 0.9 - DAY / 4) for moment in moments if moment is not None]
-    assert len(scaled) == 2000
-    assert min(moments) >= office.clock()  # type: ignore[type-var]
-    assert max(moments) <= start + DAY * 0.9  # type: ignore[operator, type-var]
-    assert stats.kstest(scaled, "uniform").pvalue > 1e-4
+    moments = moments_after_a_visit(office)
+    assert min(moments) >= 0 and max(moments) <= 1
+    assert stats.kstest(moments, "uniform").pvalue > 1e-4
 
 
-def test_the_moment_stands_and_does_not_look_at_what_the_member_does(office: Office) -> None:
-    """The same dice give the same moment, whether the member writes or not, and whoever has the keystore."""
-    quiet, busy = Renewal(office.member, random.Random(7)), Renewal(office.member, random.Random(7))
-    due = quiet.due_at()
-    office.member.data.posts[:] = [office.clock()] * 5
-    office.member.release()
-    assert busy.due_at() == due
-    office.clock.now += 3600
-    assert (quiet.due_at(), busy.due_at()) == (due, due)
-    office.member.reacquire()
-
-
-async def test_a_visit_gets_the_whole_next_epoch_and_is_made_once_an_epoch(office: Office) -> None:
-    renewal = Renewal(office.member)
+async def test_the_moment_stands_and_does_not_look_at_what_the_member_does(office: Office) -> None:
+    """It is kept: whatever program asks, and whenever, finds the same."""
     async with office.serving():
-        for epoch in (20, 21):
-            assert renewal.due_at() is not None
-            report = await renewal.run()
-            assert report.tokens == [(epoch + 1, 2)]
-            assert renewal.due_at() is None
-            office.clock.now += DAY
-    assert (tokens(office.member, 21), tokens(office.member, 22)) == (2, 2)
+        await Renewal(office.member).run()
+    due = Renewal(office.member).due_at()
+    assert due is not None and due > office.clock() - 1
+    office.member.data.posts[:] = [office.clock()] * 5
+    assert Renewal(office.member).due_at() == due
+    office.member = office.reopen("ann")
+    assert Renewal(office.member, random.Random(5)).due_at() == due
+
+
+async def test_without_tokens_or_the_reading_key_a_visit_is_due_at_once(office: Office) -> None:
+    visits = Renewal(office.member)
+    assert visits.is_urgent() and visits.is_due()
+    async with office.serving():
+        await visits.run()
+    assert not visits.is_urgent()
+    office.member.data.federation.reading_keys.clear()
+    assert not visits.is_urgent()  # a visit of this epoch has shown that there is none
+    office.clock.now += DAY
+    assert visits.is_urgent()
+
+
+async def test_a_visit_gets_all_that_is_new(office: Office) -> None:
+    visits, ahead = Renewal(office.member), office.federation.newest.ahead
+    async with office.serving():
+        first = office.member.epoch()
+        assert [epoch for epoch, _ in (await visits.run()).tokens] == list(range(first, first + ahead + 1))
+        assert (await visits.run()).tokens == []
+        office.clock.now += 2 * DAY
+        assert [epoch for epoch, _ in (await visits.run()).tokens] == [first + ahead + 1, first + ahead + 2]
 
 
 async def test_a_visit_that_fails_is_made_again_in_the_same_epoch_and_hardly_ever_at_once(office: Office) -> None:
-    renewal, end, attempts = Renewal(office.member), office.clock() + DAY, 0
-    while (due := renewal.due_at()) is not None and due < end:
+    visits, end, attempts = Renewal(office.member), office.clock() + DAY, 0
+    while (due := visits.due_at()) is not None and due < end:
         assert due >= office.clock() + (30 if attempts else 0)
         office.clock.now = int(due) + 1
         with pytest.raises(Unreachable):
-            await renewal.run()
+            await visits.run()
         attempts += 1
-    assert 3 <= attempts < 60
-    office.clock.now = end
+    assert 5 <= attempts < 60
     async with office.serving():
-        assert renewal.due_at() is not None
-        assert (await renewal.run()).tokens == [(22, 2)]
+        assert (await visits.run()).tokens
+    assert office.member.data.renewal.failures == 0
 
 
-async def test_when_others_are_served_it_comes_back_after_the_time_it_was_told(office: Office) -> None:
-    other = office.create("ben")
-    with office.it() as issuer:
-        issuer.admit(other.card())
-        for member, count in ((other, 2), (office.member, 2)):
-            issuer.offer(member.wallet.request(21, [member.federation.home.key] * count, office.clock()), online=True)
-        third = office.create("cleo")
-        issuer.admit(third.card())
-    renewal = Renewal(third)
+async def test_when_others_are_served_it_comes_back_after_the_time_it_was_told(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def busy(_: object) -> VisitReport:
+        return VisitReport(refusals=[TryLater("others are served", "try again", 60)])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(renewal, "visit", busy)
+        assert (await Renewal(office.member).run()).later
+    due = Renewal(office.member).due_at()
+    assert due is not None and office.clock() + 60 <= due <= office.clock() + 60 + LEAST_WAIT_SECONDS
+
+
+async def test_who_is_no_member_any_more_comes_again_in_an_epoch(office: Office) -> None:
     async with office.serving():
-        with pytest.raises(TryLater):
-            raise (await renewal.run()).refusals[0][1]
-        due = renewal.due_at()
-        assert due is not None
-        assert due >= office.clock() + 60
-        office.clock.now = int(due) + 1
-        assert (await renewal.run()).tokens == [(21, 2)]
-    third.close()
-    other.close()
-
-
-async def test_who_is_no_member_any_more_does_not_come_again_in_this_epoch(office: Office) -> None:
+        await Renewal(office.member).run()
     with office.it() as issuer:
         issuer.remove("ann")
-    renewal = Renewal(office.member)
+    visits = Renewal(office.member)
     async with office.serving():
         with pytest.raises(NotOnRoster):
-            await renewal.run()
-    assert renewal.due_at() is None
+            await visits.run()
+    due = visits.due_at()
+    assert due is not None and office.clock() <= due <= office.clock() + DAY
 
 
-def test_an_issuer_that_is_on_no_network_is_not_visited(office: Office) -> None:
-    office.member.data.federation.issuer = None
+async def test_what_a_relay_asks_for_hastens_a_visit_but_not_the_next(office: Office) -> None:
+    visits = Renewal(office.member)
+    async with office.serving():
+        await visits.run()
+        office.member.data.renewal.due = office.clock() + DAY
+        visits.hasten()
+        assert not visits.is_due()  # there was one just now
+        office.clock.now += DAY // HASTENED_PART
+        assert visits.is_due()
+        await visits.run()
+        office.member.data.renewal.due = office.clock() + DAY
+        assert not visits.is_due()
+
+
+def test_an_issuer_that_is_on_no_network_is_not_visited(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Federation, "issuer", None)
     assert Renewal(office.member).due_at() is None
+    assert not Renewal(office.member).is_due()

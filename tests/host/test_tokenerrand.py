@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tessera_host.errors import NotPermitted, QuotaUsed, TryLater, Unreachable
+from tessera_host.errors import NotPermitted, Unreachable
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.member import token_exchange
 from tessera_host.member.state import MemberState
+from tessera_host.protocol.limits import OPEN_SESSIONS_PER_KEY
 from tests.support import quick_keystores
 from tests.support.clock import Clock
 from tests.support.organisation import Listed, Organisation, new_issuer, planned
@@ -74,51 +75,60 @@ def test_no_token_is_lost_whatever_is_lost_on_the_way(
         line = Lossy(office.issuer, losses)
         for _ in range(len(losses) + 1):
             try:
-                token_exchange.run(token_exchange.errand(office.member, 1), line)
+                token_exchange.run(errand(office), line)
                 break
             except Unreachable:
                 if data.draw(st.booleans()):
                     office.reopen("ann")
         office.reopen("ann")
-        assert len(office.member.wallet.of(1, office.member.federation.home.key)) == TOKENS
+        assert len(office.member.wallet.of(office.member.wallet.key(epoch(office), 1))) == TOKENS
         office.close()
 
 
-def request(member: MemberState, count: int) -> str:
-    """The request card for so many tokens of epoch 1."""
-    return member.wallet.request(1, [member.federation.home.key] * count, member.now())
+def epoch(office: Office) -> int:
+    """The last one that tokens are to be had for."""
+    return office.member.epoch() + int(office.member.federation.newest.ahead)
+
+
+def errand(office: Office) -> token_exchange.TokenErrand:
+    return token_exchange.errands(office.member)[0]
+
+
+def all_tokens(office: Office) -> int:
+    return TOKENS * (int(office.member.federation.newest.ahead) + 1)
+
+
+def first_card(office: Office) -> str:
+    card = errand(office).card()
+    assert card is not None
+    return card
+
+
+def test_all_is_fetched_at_once_four_of_a_key_at_a_time(office: Office) -> None:
+    got = token_exchange.run(errand(office), office.issuer)
+    assert got.total() == all_tokens(office)
+    assert token_exchange.run(errand(office), office.issuer).total() == 0
 
 
 def test_what_an_aborted_session_cost_is_asked_for_no_more(office: Office) -> None:
-    office.issuer.offer(request(office.member, 3))
-    office.issuer.abort_sessions()
-    assert token_exchange.run(token_exchange.errand(office.member, 1), office.issuer) == TOKENS - 3
-    with pytest.raises(QuotaUsed, match="used up"):
-        token_exchange.run(token_exchange.errand(office.member, 1), office.issuer)
+    office.issuer.offer(first_card(office))
+    office.member.wallet.abandon(first_card(office))
+    got = token_exchange.run(errand(office), office.issuer)  # another request gives up what was open
+    assert got.total() == all_tokens(office) - OPEN_SESSIONS_PER_KEY * (all_tokens(office) // TOKENS)
 
 
 def test_cards_that_the_issuer_forgot_are_given_up(office: Office) -> None:
-    challenge = office.member.wallet.challenge(office.issuer.offer(request(office.member, 1)))
-    office.issuer.abort_sessions()
-    assert office.member.wallet.unfinished(1) == challenge
-    assert token_exchange.run(token_exchange.errand(office.member, 1), office.issuer) == TOKENS - 1
-    assert office.member.wallet.unfinished(1) is None
-
-
-def test_when_others_are_being_served_the_member_comes_later_with_the_same_card(office: Office) -> None:
-    other = office.admit("ben")
-    office.issuer.offer(request(other, 4))
-    with pytest.raises(TryLater) as caught:
-        token_exchange.run(token_exchange.errand(office.member, 1), office.issuer)
-    card = office.member.wallet.unfinished(1)
-    assert card is not None
-    assert office.issuer.summary()["members"][0]["tokens_next_epoch"] == 0
-    office.clock.now += caught.value.retry_after
-    assert token_exchange.run(token_exchange.errand(office.member, 1), office.issuer) == TOKENS
+    challenge = office.member.wallet.challenge(office.issuer.offer(first_card(office)))
+    with office.issuer._store.change():
+        office.issuer._store.issuance.abort(office.member.identity.key)
+    generation = office.member.federation.newest.generation
+    assert office.member.wallet.unfinished(generation) == challenge
+    assert token_exchange.run(errand(office), office.issuer).total() < all_tokens(office)
+    assert office.member.wallet.unfinished(generation) is None
 
 
 def test_who_is_not_on_the_roster_is_told_so(office: Office) -> None:
     office.issuer.remove("ann")
     with pytest.raises(NotPermitted, match="roster"):
-        token_exchange.run(token_exchange.errand(office.member, 1), office.issuer)
-    assert office.member.wallet.unfinished(1) is None
+        token_exchange.run(errand(office), office.issuer)
+    assert office.member.wallet.unfinished(office.member.federation.newest.generation) is None

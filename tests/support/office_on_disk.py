@@ -11,8 +11,8 @@ from typing import Any
 
 from tessera_host.cli.demo import free_port
 from tessera_host.clock import unix_now
-from tessera_host.member.state import MemberState
 from tessera_host.member.relay_sessions import RelaySessions
+from tessera_host.member.state import MemberState
 from tessera_host.member.wallet import proof
 from tessera_host.protocol.relay_connection import RelayConnection
 from tessera_host.relay.process import RelayProcess

@@ -8,11 +8,11 @@ IT's file has the federation card, the reading keys sealed to this member, and o
 challenges go back, the answers come. So who renews needs one file each way, and the last one in.
 """
 
-from collections import Counter
 from dataclasses import dataclass, field
 
 from ..errors import InvalidInput
 from ..protocol import card_files, cards
+from ..protocol.limits import OPEN_SESSIONS_PER_KEY
 from . import joining, news, token_exchange
 from .state import MemberState
 
@@ -24,11 +24,13 @@ _ORDER = ("federation", "reading", "tokens-offer", "tokens-answer")
 
 @dataclass
 class FileStep:
-    """What one file from IT brought, and the cards for the next one to IT; none if nothing is left to ask for."""
+    """What one file from IT brought, and the cards for the next one to IT; none if nothing is left to ask for.
+    `all_given`: IT offered no more of what is lacking."""
 
     cards: list[str] = field(default_factory=list)
     tokens: list[tuple[int, int]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    all_given: bool = False
 
     def text(self, member: MemberState) -> str:
         """The file for IT."""
@@ -47,7 +49,8 @@ def step(member: MemberState, answer: str | None = None) -> FileStep:
     invitation = joining.pending(member)
     if invitation:
         made.cards.append(invitation.join_card(member.identity))
-    made.cards += _next_cards(member, ask=not made.tokens)
+    more = member.federation.newest.tokens_per_epoch > OPEN_SESSIONS_PER_KEY
+    made.cards += _next_cards(member, ask=not made.all_given and (more or not made.tokens))
     member.save()
     return made
 
@@ -55,9 +58,7 @@ def step(member: MemberState, answer: str | None = None) -> FileStep:
 def _take(member: MemberState, answer: str, made: FileStep) -> None:
     found, made.remarks = card_files.read(answer)
     by_kind = sorted(((cards.decode(text), text) for text in found), key=lambda each: _place(each[0].kind))
-    got: Counter[int] = Counter()
-    known = [_take_card(member, card, text, got) for card, text in by_kind]
-    made.tokens = sorted(got.items())
+    known = [_take_card(member, card, text, made) for card, text in by_kind]
     member.save()
     if not any(known):
         raise InvalidInput("there is nothing from IT in this file", "look for the file that IT gave back")
@@ -67,7 +68,7 @@ def _place(kind: str) -> int:
     return _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
 
 
-def _take_card(member: MemberState, card: cards.Card, text: str, got: Counter[int]) -> bool:
+def _take_card(member: MemberState, card: cards.Card, text: str, made: FileStep) -> bool:
     """Whether it is one of IT's answers, be it taken before."""
     if card.kind == "federation":
         news.take_card(member, text)
@@ -79,9 +80,9 @@ def _take_card(member: MemberState, card: cards.Card, text: str, got: Counter[in
     elif member.wallet.expects(card):
         joining.admitted(member)
         if card.kind == "tokens-offer":
-            member.wallet.challenge(text)
+            made.all_given = member.wallet.challenge(text) is None
         else:
-            got.update(dict(member.wallet.finish(text, member.epoch())))
+            made.tokens += member.wallet.finish(text, member.epoch())
     return True
 
 

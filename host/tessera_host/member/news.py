@@ -28,6 +28,8 @@ def take_card(member: MemberState, text: str) -> bool:
     _weigh(member, cards.decode(text, "federation").fields["params"])
     news = member.federation.refresh(text, member.epoch())
     member.evidence.believed(member.federation.sets)
+    if member.federation.newest.first_epoch < member.epoch():
+        _is_in_force(member)  # relays have had the time to take it
     return news
 
 
@@ -44,6 +46,8 @@ def take_welcome(member: MemberState, welcome: Welcome) -> bool:
     if welcome.before is not None:
         take_set(member, welcome.before)
     news = take_card(member, welcome.card)
+    if welcome.before is None and member.federation.newest.first_epoch <= member.epoch():
+        _is_in_force(member)
     member.federation.take_reading_keys(welcome.reading)
     take_time(member, welcome.time)
     return news
@@ -71,6 +75,11 @@ def fresh_time(member: MemberState) -> bytes | None:
 
 def epoch_seconds(federation: Federation) -> int:
     return int(federation.newest.epoch_rounds * federation.newest.round_seconds)
+
+
+def _is_in_force(member: MemberState) -> None:
+    """The newest set is, as far as the office knows; what a relay names in INFO holds there."""
+    member.federation.seen_in_force(member.federation.digest, member.epoch())
 
 
 def _weigh(member: MemberState, blob: bytes) -> None:

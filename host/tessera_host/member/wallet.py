@@ -155,7 +155,8 @@ class Wallet:
         """Of which generations there are tokens to be had while this epoch is open: that of the newest set, and that in
         force if the newest waits for its first epoch."""
         newest, governing = self._federation.newest, self._federation.governing(epoch)
-        return list(dict.fromkeys([newest.generation, governing.generation]))
+        waits = newest.first_epoch > epoch
+        return list(dict.fromkeys([newest.generation, *([governing.generation] if waits else [])]))
 
     def lacking(self, epoch: int) -> int:
         """How many tokens of the open epoch and of those after it this wallet does not have, that the newest set has
