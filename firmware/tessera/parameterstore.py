@@ -90,8 +90,7 @@ class ParameterStore:
         if at + in_force.size(1) != size:
             raise _damaged()
         self._rules += [self._rule(first_in_force, in_force), self._rule(first, newest)]
-        for rule in self._rules[:-2]:
-            rule.thresholds = self._shared(rule.thresholds)
+        self._share_tables(self._rules[-2])
 
     def _read_set(self, at):
         head = Head(self._read_bytes(at, FIRST_BYTES))
@@ -200,15 +199,19 @@ class ParameterStore:
                 if rule.parameters.access_key != in_force.parameters.access_key:
                     self._former = rule.parameters.access_key
                 rule.parameters = rule.reading_key = None
-                rule.thresholds = self._shared(rule.thresholds)
+        self._share_tables(in_force)
         self._note()
 
-    def _shared(self, table):
-        """A table that outlives its set: that of a held set, or of another rule, if it is the same."""
-        for rule in reversed(self._rules):
-            if rule.thresholds is not table and memoryview(rule.thresholds) == memoryview(table):
-                return rule.thresholds
-        return bytes(table)
+    def _share_tables(self, in_force):
+        """Have rules before the one in force its table or each other's if it is the same, and otherwise a copy: what is
+        of a set keeps that set in memory."""
+        tables = [in_force.thresholds]
+        for rule in self._rules[: self._rules.index(in_force)]:
+            equal = [table for table in tables if memoryview(table) == memoryview(rule.thresholds)]
+            if not equal:
+                equal = [bytes(rule.thresholds)]
+                tables += equal
+            rule.thresholds = equal[0]
 
     # -- taking a set
 

@@ -10,7 +10,19 @@ import sys
 if __name__ == "__main__":
     sys.path.append(__file__.rsplit("/", 1)[0] + "/../../firmware")
 
-from office import FIRMWARE_DIGEST, LEDGER, STATIC, Token, epoch_keys, parameters
+from office import (
+    FIRMWARE_DIGEST,
+    LEDGER,
+    STATIC,
+    Cable,
+    Token,
+    epoch_keys,
+    params,
+    relay_fields,
+    signed,
+    time_statement,
+)
+from office import fields as office_fields
 from socketclient import Client
 from tessera import wire
 from tessera.clock import Clock
@@ -29,22 +41,35 @@ POSTS_A_ROUND = 52  # 832 an epoch: 52 tokens of 16 posts
 BUSY_TRIES = 400
 LAST_ROUND = EPOCH_ROUNDS * EPOCHS - 1  # the open one: its posts are the visitors'
 CELL_RECORDS = 1120  # tessera_host.planning.boards.CELL_RECORDS; here all of them are posts, and cover comes on top
+SCHEDULE_EPOCHS = 90
+RELAYS = 5
 _TABLE = 2  # of noise_table.json: ε = 0.1, δ = 1e-6
 
 
-def _parameters():
+def _parameters(serial=1, **changes):
+    """The relay's copy of a set of five relays and ninety epochs; only the first epochs' keys are keys."""
     from check import unhex, vectors
 
-    return parameters(
+    column = epoch_keys()[: 32 * (EPOCHS + 1)] + bytes(32 * (SCHEDULE_EPOCHS - EPOCHS - 1))
+    relays = [relay_fields(serial, column=column)]
+    for number in range(2, RELAYS + 1):
+        static_key = params.curve.public(sha256(bytes((number,))))
+        relays.append(
+            relay_fields(serial, static_key=static_key, relay_id=number, column=bytes((number,)) * len(column))
+        )
+    values = office_fields(
+        serial=serial,
         round_seconds=ROUND_SECONDS,
         epoch_rounds=EPOCH_ROUNDS,
         retention_epochs=EPOCHS - 1,
-        buckets=1,
+        log2_buckets=0,
         members=26,
         epsilon=100_000,
         thresholds=unhex("".join(vectors("noise_table")[_TABLE]["thresholds"])),
-        epoch_keys=epoch_keys()[: 32 * (EPOCHS + 1)],
+        relays=relays,
+        **changes,
     )
+    return params.Parameters(signed(values)).copy_for(1)
 
 
 def _record(round_, place):
@@ -52,7 +77,8 @@ def _record(round_, place):
 
 
 def make(path, large=None):
-    """Fill the ring round by round, as a relay that ran would have; `large`: all posts are in the newest cell."""
+    """Fill the ring round by round, as a relay that ran would have; `large`: all posts are in the newest cell. It holds
+    two sets, one of them not yet in force."""
     directory = Directory(path)
     blob = _parameters()
     directory.replace("parameters", blob)
@@ -63,6 +89,9 @@ def make(path, large=None):
     relay = Relay(ring, keys, directory, Identity(STATIC, LEDGER, b"chip", FIRMWARE_DIGEST), os.urandom, clock)
     relay.start()
     clock.set(1000 * relay.parameters.newest.genesis)
+    relay.turn()
+    _push(relay, time_statement(relay.parameters.newest.genesis))
+    _push(relay, _parameters(2, first_epoch=EPOCHS + 1))
     for round_ in range(LAST_ROUND):
         if relay.turn():
             relay.maintain()
@@ -72,6 +101,14 @@ def make(path, large=None):
             relay._log.append(round_, 0, _record(round_, place), relay._epochs.ciphers[relay.epoch])
         ticks[0] += 1000 * ROUND_SECONDS
     directory.replace("identity", STATIC + LEDGER + FIRMWARE_DIGEST)
+
+
+def _push(relay, blob):
+    cable = Cable()
+    for chunk in range((len(blob) + 239) // 240):
+        data = blob[240 * chunk : 240 * (chunk + 1)]
+        complete = relay.push(cable, len(blob), chunk, len(data), data)
+    assert complete
 
 
 class _Reader:
@@ -102,18 +139,29 @@ def _token(number):
 
 
 async def read(port):
-    """Four members connect, then fetch 16 rounds at once: those of the oldest kept epoch, the newest ones."""
-    clients = []
-    for number in range(4):
-        clients.append(await Client().admitted(port, _token(number)))
+    """Four members connect, then fetch 16 rounds at once: those of the oldest kept epoch; four again the newest ones,
+    as a session fetches no more while one round is open."""
     for start in (0, LAST_ROUND - 16):
+        clients = []
+        for number in range(4):
+            clients.append(await _admitted(port, _token(number)))
         tasks = [asyncio.create_task(_read(client, start, start + 16)) for client in clients]
         digests = []
         for task in tasks:
             digests.append(await task)
         assert digests == [digests[0]] * 4
-    for client in clients:
-        await client.close()
+        for client in clients:
+            await client.close()
+
+
+async def _admitted(port, token):
+    """A session as soon as there is a place: the relay may not know yet that another ended."""
+    for _ in range(BUSY_TRIES):
+        try:
+            return await Client().admitted(port, token)
+        except (OSError, EOFError):
+            await asyncio.sleep(0.1)
+    raise AssertionError("no room for ever")
 
 
 async def largest(port):

@@ -54,9 +54,10 @@ def table():
 
 
 def fields(**changes):
-    """The fields of the office's parameters. reading_key, epoch_keys and relay_key: of its one relay's."""
+    """The fields of the office's parameters. reading_key, epoch_keys and relay_key: of its one relay's; its column goes
+    on to the last of the office's epochs, whatever the first is."""
     reading_key = changes.pop("reading_key", READING_KEY)
-    column = changes.pop("epoch_keys", None) or epoch_keys()
+    column = changes.pop("epoch_keys", None) or epoch_keys()[32 * changes.get("first_epoch", 0) :]
     static_key = changes.pop("relay_key", RELAY_KEY)
     result = {
         "serial": 1,

@@ -4,9 +4,9 @@
 import asyncio
 import os
 
-from office import ACCESS_KEY, READING_KEY, RELAY_KEY
-from tessera import channel, wire
-from tessera.admission import read_proof
+from office import ACCESS_KEY, FEDERATION, READING_KEY, RELAY_KEY, ROOT
+from tessera import channel, curve, wire
+from tessera.admission import OPERATOR, operator_message, read_proof
 from tessera.server import Server, Timing
 
 HOST = "127.0.0.1"
@@ -105,6 +105,13 @@ class Client:
         _, self.secret, self.posts_left = await self.call(token.request(self.channel.handshake_hash))
         return self
 
+    async def operating(self, port):
+        """Connect, make the handshake and be the operator."""
+        await self.open(port)
+        message = operator_message(FEDERATION, RELAY_KEY, self.channel.handshake_hash)
+        await self.call(wire.auth(OPERATOR, bytes(32), curve.sign(ROOT, message, bytes(32)), bytes(64)))
+        return self
+
     async def call(self, request):
         """The answer as wire.read_answer gives it; Refused for an error."""
         await self.send(self.channel.seal(request))
@@ -125,7 +132,7 @@ class Client:
 
     def fetching(self, start, end, bucket=0, reading_key=READING_KEY):
         """The request; its proof is this connection's."""
-        return wire.fetch(bucket, start, end, read_proof(reading_key, self.channel.handshake_hash))
+        return wire.fetch(bucket, start, end, read_proof(reading_key, self.channel.handshake_hash or bytes(32)))
 
     async def fetch_frames(self, start, end, bucket, take, reading_key=READING_KEY):
         """take(round, count, offset, records) for every CELL frame of a FETCH; the first round not served."""

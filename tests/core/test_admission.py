@@ -17,7 +17,7 @@ from office import (
 )
 from tessera import curve
 from tessera.admission import Admission
-from tessera.errors import NotAdmitted
+from tessera.errors import NotAdmitted, Refused
 from tessera.hashes import sha256, tagged
 
 _HASH = sha256(b"a handshake")
@@ -100,6 +100,17 @@ def test_a_new_session_of_a_known_token_costs_its_proof_only():
     assert [arguments[0] for arguments in calls] == [right[3]]
 
 
+def test_under_a_clock_that_no_token_bears_out_a_token_costs_no_curve_work():
+    office = Office()
+    office.pass_time(10_000 * EPOCH_ROUNDS * 8)
+    office.boot()
+    connection = Connection(office.relay)
+    request = Token(0, 8).request(connection.channel.handshake_hash)
+    with _Watched("verify") as calls:
+        raises(Refused, connection.call, request)
+    assert calls == []
+
+
 # -- the table of the epoch's key
 
 
@@ -147,11 +158,11 @@ def test_every_epoch_opens_with_its_own_table():
 
 def test_a_token_that_settles_the_clock_is_verified_once():
     office = Office()
-    office.pass_time(10_000 * EPOCH_ROUNDS * 20)
+    office.pass_time(10_000 * EPOCH_ROUNDS)
     office.boot()
     assert office.relay.clock.provisional
     connection = Connection(office.relay)
-    request = Token(0, 20).request(connection.channel.handshake_hash)
+    request = Token(0, 1).request(connection.channel.handshake_hash)
     with _Watched("verify") as calls:
         connection.call(request)
     assert not office.relay.clock.provisional and len(calls) == 2

@@ -23,7 +23,7 @@ _ALWAYS = bytes(8)
 
 
 def _cell(purpose, bucket):
-    return hmac_sha256(_COVER_KEY, purpose, struct.pack(">BI", bucket, _ROUND))
+    return hmac_sha256(_COVER_KEY, purpose, struct.pack(">HI", bucket, _ROUND))
 
 
 def _dummies(thresholds, bucket):

@@ -87,10 +87,10 @@ class _Board:
 
     def stage(self, version):
         blob = release(version, kind=SLOT, base=bytes(8))
-        while self.staging.begin(blob, None, 0, None)[0] != SEND:
-            self.staging.window(0, 0)
+        while self.staging.begin(blob, None)[0] != SEND:
+            self.staging.window(0)
         for at in range(0, len(CONTENT), 240):
-            state = self.staging.put(at, CONTENT[at : at + 240], 0, None)
+            state = self.staging.put(at, CONTENT[at : at + 240], None)
         assert state == (STAGED, len(CONTENT))
         self.versions[1 - self.chip.running] = version
         self.staging.activate_now()
@@ -101,7 +101,7 @@ def test_an_image_on_trial_that_served_is_kept():
     board.stage(257)
     assert board.start() == 257 and board.places.on_trial and board.places.seconds_left == 1500
     assert board.places.report() == {"code": "ota_1", "on_trial": True, "failed": None}
-    board.staging.window(1, 0)
+    board.staging.window(1)
     assert not board.places.on_trial
     for _ in range(2):
         assert board.start() == 257 and not board.places.on_trial
@@ -111,7 +111,7 @@ def test_an_image_that_did_not_serve_is_gone_at_the_next_start():
     board = _Board()
     board.stage(257)
     assert board.start() == 257
-    board.staging.window(0, 0)
+    board.staging.window(0)
     assert board.start() == _FROZEN
     assert board.places.report() == {"code": "ota_0", "on_trial": False, "failed": 257}
 
@@ -122,7 +122,7 @@ def test_nothing_is_written_while_an_image_is_activated_or_on_trial():
     assert board.places.idle is None
     board.start()
     assert board.places.idle is None
-    board.staging.window(1, 0)
+    board.staging.window(1)
     assert board.places.idle.info()[4] == "ota_0"
 
 
@@ -131,7 +131,7 @@ def test_slots_take_turns():
     for version in (257, 258, 259):
         board.stage(version)
         assert board.start() == version
-        board.staging.window(1, 0)
+        board.staging.window(1)
     assert board.places.report()["code"] == "ota_1"
 
 
@@ -174,7 +174,7 @@ def test_a_confirmation_cut_short_is_done_again():
     board.start()
     board.chip.valid, board.chip.pending = board.chip.running, None  # and then the power failed
     assert board.start() == 257 and board.places.on_trial
-    board.staging.window(1, 0)
+    board.staging.window(1)
     assert board.start() == 257 and not board.places.on_trial
 
 
@@ -184,15 +184,15 @@ def test_an_image_that_came_over_the_cable_amid_its_trial_is_kept():
     board.start()
     board.chip.valid, board.chip.pending, board.chip.otadata = board.chip.running, None, False
     assert board.start() == 257 and board.places.on_trial
-    board.staging.window(1, 0)
+    board.staging.window(1)
     assert board.start() == 257 and not board.places.on_trial
 
 
 def test_the_boot_loader_is_not_told_of_other_bytes_than_the_release_is_of():
     board = _Board()
-    assert board.staging.begin(release(257, kind=SLOT, base=bytes(8)), None, 0, None)[0] == SEND
+    assert board.staging.begin(release(257, kind=SLOT, base=bytes(8)), None)[0] == SEND
     for at in range(0, len(CONTENT) - 240, 240):
-        board.staging.put(at, bytes(240), 0, None)
-    raises(BadRequest, board.staging.put, at + 240, bytes(len(CONTENT) - at - 240), 0, None)
+        board.staging.put(at, bytes(240), None)
+    raises(BadRequest, board.staging.put, at + 240, bytes(len(CONTENT) - at - 240), None)
     raises(BadRequest, board.staging.activate_now)
     assert board.chip.new is None

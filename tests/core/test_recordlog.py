@@ -23,10 +23,10 @@ class _NotingCipher(PageCipher):
         super().__init__(page_key)
         self.sealed = []
 
-    def seal(self, page_index, seq, round_, bucket, kind, record, out):
+    def seal(self, page_index, seq, round_, bucket, record, out, is_copy=False):
         assert seq & 15 == page_index & 15
         self.sealed.append(seq)
-        super().seal(page_index, seq, round_, bucket, kind, record, out)
+        super().seal(page_index, seq, round_, bucket, record, out, is_copy)
 
 
 class _Ring:

@@ -132,7 +132,7 @@ def test_a_relay_that_never_sealed_makes_nothing_durable_before_its_time_is_born
 
 def test_a_relay_that_never_sealed_is_borne_out_in_the_epoch_after_its_first_one_at_the_latest():
     for ahead in (0, 1, 2, 8):
-        office = Office(clock_known=False, first_epoch=3, epoch_keys=epoch_keys()[32 * 3 :])
+        office = Office(clock_known=False, first_epoch=3)
         reading(office, office.unix_ms + EPOCH_MS * (3 + ahead))
         error = bear_witness(office, 3 + ahead)
         assert (error is None) == (ahead <= 1), ahead
@@ -418,7 +418,7 @@ def test_after_the_schedule_rounds_are_sealed_and_served_and_nobody_is_admitted(
 def test_a_set_that_comes_after_the_schedule_admits_from_the_next_epoch_on():
     office = Office(epoch_keys=epoch_keys()[: 32 * 2])
     office.sleep(4 * EPOCH_ROUNDS + 2)
-    assert Connection(office.relay).push(parameters(serial=2, first_epoch=2, epoch_keys=epoch_keys()[32 * 2 :]))
+    assert Connection(office.relay).push(parameters(serial=2, first_epoch=2))
     assert bear_witness(office, 4).name == "NOT_ADMITTED"
     office.sleep(EPOCH_ROUNDS)
     assert office.member().post(records(1)[0]) == office.relay.open_round

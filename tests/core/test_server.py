@@ -68,7 +68,7 @@ async def test_a_whole_session():
         member = await Client().admitted(served.port, Token(0, 0))
         assert member.posts_left == 16
         info = await member.call(wire.info())
-        assert info[4:6] == (0, 0) and info[6] == curve.TIER
+        assert info[7:] == (0, 0, curve.TIER)
         assert await member.call(wire.void()) == (wire.VOIDED,)
         posted = records(5)
         for record in posted:
@@ -81,7 +81,7 @@ async def test_a_whole_session():
         assert (await async_raises(Refused, member.call(wire.params(999)))).name == "BAD_REQUEST"
         assert (await member.call(wire.params(0)))[3] == parameters()[:240]
         resumed = await Client().open(served.port, member.secret)
-        assert await resumed.fetch(0, 1) == (rounds, 1)
+        assert (await async_raises(Refused, resumed.fetch(0, 1))).name == "NOT_ADMITTED"
         assert await resumed.call(wire.post(1, posted[0])) == (wire.ACK, 1)
 
 
@@ -346,6 +346,91 @@ async def test_handshakes_that_wait_for_a_delivery_do_not_exceed_the_sessions():
         await until(lambda: _sessions(served) > 0)
         await asyncio.sleep(0.3)
         assert _sessions(served) == 1
+
+
+# -- readers and the operator
+
+
+def _aged(connection, milliseconds):
+    """Have a session begun so much earlier."""
+    connection.began_ms -= milliseconds
+
+
+async def _readers(served, count):
+    readers = []
+    for _ in range(count):
+        readers.append(await Client().open(served.port))
+        assert (await readers[-1].fetch(0, 1))[1] == 1
+    return readers
+
+
+async def test_readers_have_half_of_the_places_and_the_oldest_makes_room_after_half_a_minute():
+    office = Office()
+    office.sleep()
+    for sessions, half in ((4, 2), (3, 1), (1, 1)):
+        async with Served(office.relay, QUICK, sessions=sessions) as served:
+            readers = await _readers(served, half)
+            if sessions > half:
+                late = await Client().open(served.port)
+                busy = await async_raises(Refused, late.fetch(0, 1))
+                assert (busy.name, busy.retry_after) == ("BUSY", 5)
+                assert await late.call(wire.void()) == (wire.VOIDED,)  # it may post, with a token
+                _aged(served.server._connections[0], 29_000)
+                assert (await async_raises(Refused, late.fetch(0, 1))).name == "BUSY"
+                _aged(served.server._connections[0], 1_000)
+                assert (await late.fetch(0, 1))[1] == 1
+                assert await readers[0].closed()
+                readers = readers[1:] + [late]
+            for reader in readers:
+                assert (await reader.fetch(0, 1))[1] == 1  # who reads goes on
+
+
+async def test_a_session_with_a_token_is_no_reader_and_one_without_the_key_takes_nobodys_place():
+    office = Office()
+    office.sleep()
+    async with Served(office.relay, QUICK) as served:
+        readers = await _readers(served, 2)
+        for connection in served.server._connections:
+            _aged(connection, 60_000)
+        member = await Client().admitted(served.port, Token(0, 0))
+        assert (await member.fetch(0, 1))[1] == 1
+        stranger = await Client().open(served.port)
+        await stranger.send(stranger.channel.seal(wire.fetch(0, 0, 1, bytes(16))))
+        answer = stranger.channel.open(await stranger.receive(wire.CELL_FRAME_BYTES))
+        assert (await async_raises(Refused, _read(answer))).name == "NOT_ADMITTED"
+        for reader in readers:
+            assert (await reader.fetch(0, 1))[1] == 1
+
+
+async def _read(answer):
+    return wire.read_cell(answer)
+
+
+async def test_a_reader_that_is_admitted_makes_room_for_another():
+    office = Office()
+    office.sleep()
+    async with Served(office.relay, QUICK) as served:
+        readers = await _readers(served, 2)
+        await readers[0].call(Token(0, 0).request(readers[0].channel.handshake_hash))
+        await _readers(served, 1)
+        assert (await readers[0].fetch(0, 1))[1] == 1
+
+
+async def test_the_operator_has_a_place_beside_the_others_and_the_newer_one_takes_it():
+    office = Office()
+    async with Served(office.relay, QUICK, sessions=2) as served:
+        operator = await Client().operating(served.port)
+        members = [await Client().open(served.port), await Client().open(served.port)]
+        turned_away = await Client().connect(served.port)
+        await turned_away.send(turned_away.hello())
+        assert await turned_away.closed()
+        await members.pop().close()
+        await served.connections(2)
+        newer = await Client().operating(served.port)
+        assert await operator.closed()
+        members.append(await Client().open(served.port))
+        for session in members + [newer]:
+            assert await session.call(wire.void()) == (wire.VOIDED,)
 
 
 async def test_ended_connections_give_their_descriptors_back():

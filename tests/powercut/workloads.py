@@ -57,20 +57,30 @@ def _lease(world):
     world.pass_rounds()
 
 
-def _push_parameters(world):
-    first_epoch = world.relay.epoch + 1
+def _push(world, serial, first_epoch, **changes):
     blob = office.parameters(
-        serial=2,
+        serial=serial,
         first_epoch=first_epoch,
-        epoch_keys=office.epoch_keys()[32 * first_epoch :],
-        access_key=b"the access key of the second set",
         epoch_rounds=EPOCH_ROUNDS,
         retention_epochs=1,
-        buckets=BUCKETS,
+        log2_buckets=BUCKETS >> 1,
+        **changes,
     )
-    world.push(world.member(2), blob)
-    world.testimony.serial = 2
+    world.push(world.operator(), blob)
+    world.testimony.serial = serial
+
+
+def _push_parameters(world):
+    """A set, one in its place before it is in force, and one that comes late, with another table."""
+    epoch = world.relay.epoch
+    _push(world, 2, epoch + 1, access_key=b"the access key of the second set")
     world.post(world.member(3), world.records(1)[0])
+    _push(world, 3, epoch + 1, access_key=b"the access key of the third set.")
+    world.pass_rounds(EPOCH_ROUNDS)
+    world.post(world.member(4), world.records(1)[0])
+    _push(world, 4, epoch, thresholds=office.table() + 2 * office.table()[-8:], access_key=office.ACCESS_KEY)
+    world.pass_rounds(EPOCH_ROUNDS)
+    world.post(world.member(5), world.records(1)[0])
     world.pass_rounds()
 
 
@@ -107,13 +117,14 @@ def _reboot(world):
 def _long_off():
     world = running()()
     world.skip(4 * EPOCH_ROUNDS)
+    world.states_time = False
     return world
 
 
-def _expire_softly(world):
-    """A start with a clock far ahead: expired keys are held, then erased after an epoch of uptime."""
-    world.post(world.member(2), world.records(1)[0])
+def _last_an_epoch(world):
+    """A start with a clock far ahead: nothing expires until it was up for an epoch, then all does that is over."""
     world.pass_rounds(EPOCH_ROUNDS + 1)
+    world.post(world.member(2), world.records(1)[0])
 
 
 def _commission(world):
@@ -152,13 +163,13 @@ def _restart_by_itself(world):
 
 def _update(world):
     """New code that is kept, then newer code that fails its trial: the next start is with the code before."""
-    world.stage(world.member(2), VERSION + 1)
+    world.stage(world.operator(), VERSION + 1)
     world.post(world.member(3), world.records(1)[0])
     _restart_by_itself(world)
     world.post(world.member(4), world.records(1)[0], 1)
     world.pass_rounds(2)
     assert world.testimony.confirmed == VERSION + 1
-    world.stage(world.member(5), VERSION + 2)
+    world.stage(world.operator(), VERSION + 2)
     _restart_by_itself(world)
     assert world.places.on_trial
     world.boot()
@@ -177,7 +188,7 @@ WORKLOADS = {
     "wrap the ring": Workload(running(), _wrap_ring),
     "first boot": Workload(_provisioned, _first_boot),
     "reboots": Workload(running(), _reboot),
-    "soft expiry": Workload(_long_off, _expire_softly),
+    "long off": Workload(_long_off, _last_an_epoch),
     "commissioning": Workload(_provisioned, _commission),
     "ledger's next file": Workload(_full_ledger, _rotate_ledger),
 }

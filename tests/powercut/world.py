@@ -31,7 +31,7 @@ FILE_SECTORS = 40
 CODE_SECTORS = 2  # of each place for new code
 _MOUNT = "/board"
 _SAMPLED = 16
-_SETTINGS = {"epoch_rounds": EPOCH_ROUNDS, "retention_epochs": RETENTION, "buckets": BUCKETS}
+_SETTINGS = {"epoch_rounds": EPOCH_ROUNDS, "retention_epochs": RETENTION, "log2_buckets": BUCKETS >> 1}
 _CONFIGURATION = {"static_secret": office.STATIC.hex(), "ledger_secret": office.LEDGER.hex()}
 
 
@@ -47,6 +47,7 @@ class Testimony:
         self.secrets = {}  # page keys and cover states -> epoch
         self.sealed = {}  # (page key, seq) of every page that was ever sealed -> its header, the MAC left out
         self.checkpoints = {}  # epoch -> blob
+        self.governed = {}  # epoch that was open, with a round served or not -> digest of the set
         self.serial = 1  # of the newest parameters whose push was acknowledged
         self.confirmed = releasing.VERSION  # of the newest code that was seen to be kept
         self.activated = []  # versions that may be tried
@@ -79,11 +80,11 @@ class _NotingCipher(page.PageCipher):
         super().__init__(page_key)
         self._key = bytes(page_key)
 
-    def seal(self, page_index, seq, round_, bucket, kind, *rest):
+    def seal(self, page_index, seq, round_, bucket, record, out, is_copy=False):
         used = (self._key, seq)
         assert used not in self.testimony.sealed, "seq {} is used twice under one key".format(seq)
-        self.testimony.sealed[used] = struct.pack(">IIBB", seq, round_, bucket, kind)
-        super().seal(page_index, seq, round_, bucket, kind, *rest)
+        self.testimony.sealed[used] = struct.pack(">IIH", seq | is_copy << 31, round_, bucket)
+        super().seal(page_index, seq, round_, bucket, record, out, is_copy)
 
 
 epochs.PageCipher = _NotingCipher
@@ -101,6 +102,7 @@ class World:
         self.ticks = 0
         self.unix_ms = 1000 * office.GENESIS + 500
         self._throws = 0
+        self.states_time = True  # IT tells a relay whose clock is provisional the time
         self.relay = None
         self._mounted = False
         settings = dict(_SETTINGS)
@@ -158,7 +160,15 @@ class World:
         if clock_known:
             clock.set(self.unix_ms)
             self.turn()
+            if clock.provisional and self.states_time:
+                self.state_time()
         return self.relay
+
+    def state_time(self):
+        """IT says what time it is: the clock is borne out."""
+        statement = office.time_statement(self.unix_ms // 1000)
+        self.relay.push(office.Cable(), len(statement), 0, len(statement), statement)
+        self.note()
 
     def _choose_code(self, directory):
         """What boot.py does; what runs is the code before an update or the whole code after it."""
@@ -222,6 +232,11 @@ class World:
         for epoch, secrets in relay._keyring.epochs.items():
             for secret in secrets:
                 seen.secrets[secret] = epoch
+        if relay.clock_accepted:
+            for epoch in range(max(0, relay.epoch - RETENTION), relay.epoch + 1):
+                digest = relay.parameters.rule(epoch).digest
+                assert seen.governed.get(epoch, digest) == digest, "another set governs an epoch that was open"
+                seen.governed[epoch] = digest
         last = relay._ledger.last_epoch
         if last >= 0 and last not in seen.checkpoints:
             seen.checkpoints[last] = relay._ledger.find(last)
@@ -234,6 +249,12 @@ class World:
         left = connection.authenticate(office.Token(number, self.relay.epoch))
         assert left + self.testimony.posted.get((self.relay.epoch, number), 0) <= POSTS_PER_TOKEN, "quota came back"
         connection.number = number
+        return connection
+
+    def operator(self):
+        """A connection that is IT's."""
+        connection = office.Connection(self.relay)
+        connection.operate()
         return connection
 
     def post(self, member, record, bucket=0):
@@ -299,7 +320,7 @@ class World:
     def _cover(self, bucket, round_):
         epoch = round_ // EPOCH_ROUNDS
         key = cover.cover_key(self.relay._keyring.epochs[epoch][1])
-        epoch_cover = cover.EpochCover(key, self.relay.parameters.thresholds(epoch))
+        epoch_cover = cover.EpochCover(key, self.relay.parameters.rule(epoch).thresholds)
         return sorted(cover_records(epoch_cover, bucket, round_))
 
     # -- promises
@@ -307,6 +328,8 @@ class World:
     def check(self):
         """After a boot: everything that must hold, whatever happened before. AssertionError says what does not."""
         self._check_erased()
+        if self.relay.clock.provisional:
+            self.state_time()
         while self.relay._keyring.commissioned == self.relay.epoch:
             self.pass_rounds()  # AUTH has to wait
         for epoch, number in list(self.testimony.posted):
