@@ -64,6 +64,10 @@ class TryLater(NotPermitted):
         self.retry_after = retry_after
 
 
+class OutOfDate(NotPermitted):
+    """What this member holds does not do: no token, reading key or settings. A visit to the issuer may help."""
+
+
 class Unreachable(TesseraError):
     """No relay answers there."""
 

@@ -533,7 +533,8 @@ class Restored(Target):
             bob.wallet.request(2, [bob.federation.home.key], clock.now)
             received = bob.data.contacts.book["Ann"].received
             received.parts[1] = schema.Incoming(2, records.TEXT, {0: b"half"})
-            bob.data.inbox.messages.append(schema.Stored("Ann", 0, "hello", 4, 0, None, b"", False, True))
+            bob.data.contacts.book["Ann"].views = [schema.OpenView(1, bytes(32), bytes(4), 1, None)]
+            bob.data.inbox.messages.append(schema.Stored("Ann", 0, "hello", 4, 0, None, b"", False, False, True))
             bob.data.newest_round = bob.round()
             return schema.write(bob.data)
 

@@ -66,7 +66,7 @@ async def test_a_message_and_a_file_arrive_as_they_come(pair: Pair) -> None:
 
 async def test_parts_leave_in_rounds_of_their_own_and_progress_is_told(pair: Pair) -> None:
     steps: list[Posted | Wait] = []
-    sent = await pair.ann.send("Bob", "x" * 400, progress=steps.append)
+    sent = await pair.ann.send("Bob", "x" * 500, progress=steps.append)
     assert len(set(sent.rounds)) == 3
     kinds = [type(step) for step in steps]
     assert kinds == [Posted, Wait, Posted, Wait, Posted]
@@ -85,10 +85,10 @@ def test_the_next_part_leaves_at_any_moment_of_the_next_round(tmp_path: Path, mo
 
 
 async def test_at_once_and_without_waiting(pair: Pair) -> None:
-    sent = await pair.ann.send("Bob", "x" * 400, wait=False)
+    sent = await pair.ann.send("Bob", "x" * 500, wait=False)
     assert (sent.posted, sent.state) == (1, "waiting")
     assert await pair.ann.resend(at_once=True) == 0
-    again = await pair.ann.send("Bob", "y" * 400, at_once=True)
+    again = await pair.ann.send("Bob", "y" * 500, at_once=True)
     assert again.rounds == [0, 0, 0]
 
 
@@ -104,7 +104,7 @@ async def test_the_day_s_budget_ends_a_send_and_says_what_is_left(
 ) -> None:
     pair = Pair(tmp_path, monkeypatch, budget={"epsilon": "3", "delta": "1e-3"})
     steps: list[Posted | Wait] = []
-    sent = await pair.ann.send("Bob", "x" * 144 * 5, progress=steps.append)
+    sent = await pair.ann.send("Bob", "x" * (136 + 4 * 208), progress=steps.append)
     assert (sent.posted, sent.parts) == (3, 5)
     assert isinstance(steps[-1], Wait) and steps[-1].reason == DAY
     assert (await pair.ann.budget()).left == 0
@@ -171,7 +171,7 @@ async def test_errors_are_the_family_s(pair: Pair) -> None:
     with pytest.raises(UsageError):
         await pair.ann.send("Carl", "hello")
     with pytest.raises(InvalidInput):
-        await pair.ann.send_file("Bob", "f", bytes(3000))
+        await pair.ann.send_file("Bob", "f", bytes(3255))
     assert [contact.name for contact in await pair.ann.contacts()] == ["Bob"]
     assert (await pair.ann.status()).relay == "relay-0"
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from tessera.admission import Admission
-from tessera_host.agent.engine import CaughtUp, Connected, Engine, Event, Trouble
+from tessera_host.agent.engine import CaughtUp, Connected, Engine, Event, Split, Trouble
 from tessera_host.agent.schedule import FETCH, POST, EpochSchedule, Slot, moments
 from tessera_host.errors import KeystoreError, NotPermitted, Unreachable
 from tessera_host.member import composing
 from tessera_host.member.inbox import Message
+from tessera_host.member.schema import SplitView
 from tessera_host.member.sending import Posted
 from tessera_host.member.sharing import SharedMember
 from tessera_host.member.state import MemberState
@@ -82,11 +83,11 @@ def queue(world: World, *texts: str) -> None:
 
 
 def test_parts_go_one_a_round_and_arrive(world: World) -> None:
-    queue(world, "x" * 300, "after")
+    queue(world, "x" * 450, "after")
     world.run(world.engine(at_once=True), 6)
     rounds = [event.round for event in world.of(Posted)]
     assert rounds == sorted(set(rounds)) and len(rounds) == 4
-    assert [message.text for message in world.office.fetch("Bob").messages] == ["x" * 300, "after"]
+    assert [message.text for message in world.office.fetch("Bob").messages] == ["x" * 450, "after"]
 
 
 def test_a_round_has_one_small_frame_after_the_greeting_and_one_fetch(world: World) -> None:
@@ -183,7 +184,7 @@ def test_a_token_that_is_used_up_changes_nothing_in_what_leaves(
     """An epoch has fewer rounds than a token has posts here, so the relay gives it one."""
     silent, _ = seen_of_ann(tmp_path / "silent", [], 3)
     monkeypatch.setattr(Admission, "posts_left", lambda admission, token: max(0, 1 - token.used))
-    talking, posted = seen_of_ann(tmp_path / "talking", ["x" * 144 * 9], 3)
+    talking, posted = seen_of_ann(tmp_path / "talking", ["x" * (136 + 8 * 208)], 3)
     assert talking == silent
     assert 0 < posted < 9
 
@@ -281,11 +282,18 @@ def test_every_posting_token_has_its_turn(world: World) -> None:
 
 
 def test_at_an_epoch_s_change_new_tokens_are_used_and_nothing_is_lost(world: World) -> None:
-    queue(world, "x" * 144 * 8)
+    queue(world, "x" * (136 + 7 * 208))
     world.run(world.engine(at_once=True), 2 * EPOCH_ROUNDS - 2)
     assert {event.round // EPOCH_ROUNDS for event in world.of(Posted)} == {0, 1}
     assert len(world.of(Posted)) == 8
-    assert [len(message.text) for message in world.office.fetch("Bob").messages] == [144 * 8]
+    assert [len(message.text) for message in world.office.fetch("Bob").messages] == [136 + 7 * 208]
+
+
+def test_that_a_contact_has_other_settings_is_told_once(world: World) -> None:
+    world.office.ann.contacts.get("Bob").split = SplitView(0, False)
+    world.office.ann.save()
+    world.run(world.engine(at_once=True), 3)
+    assert world.of(Split) == [Split("Bob")]
 
 
 # -- trouble

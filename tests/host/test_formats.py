@@ -24,6 +24,7 @@ from tessera_host.keys import keystore
 from tessera_host.keys.keystore import Keystore
 from tessera_host.member.inbox import Inbox
 from tessera_host.member.schema import Contact, InboxState, Received
+from tessera_host.member.views import Views
 from tessera_host.protocol import cards, records
 from tessera_host.protocol.limits import name_fault
 from tessera_host.protocol.records import ReceivingChain, SendingChain
@@ -497,7 +498,8 @@ def inbox_for(root: bytes) -> Inbox:
         receive=ReceivingChain(0, root),
         received=Received(),
     )
-    inbox = Inbox(InboxState(0), {"Ann": contact}, FEDERATION)
+    book = {"Ann": contact}
+    inbox = Inbox(InboxState(0), book, FEDERATION, Views([], book, FEDERATION))
     inbox.expect(0, 0)
     return inbox
 
@@ -507,9 +509,11 @@ def inbox_for(root: bytes) -> Inbox:
 def test_texts_arrive_as_they_were_whatever_the_order_in_a_round(root: bytes, texts: list[str], random: Any) -> None:
     chain, batch, message = SendingChain.start(0, root), [], 0
     for text in texts:
-        for part in records.split(text, message):
+        parts = records.split(text, message)
+        hashed = records.contents(part.payload for part in parts)
+        for part in parts:
             index, step = chain.take()
-            batch.append(records.seal(step, 0, index, SENDER, part, bytes(32)))
+            batch.append(records.seal(step, 0, index, SENDER, part, hashed, FEDERATION.digest, bytes(32)))
             message = part.message + 1
     inbox = inbox_for(root)
     random.shuffle(batch)

@@ -28,7 +28,6 @@ from tessera_host.issuer.issuer import Issuer
 from tessera_host.keys.keystore import Keystore
 from tessera_host.protocol import blind, card_files, cards, schedule, sealed_reading_key
 from tessera_host.protocol.federation import Federation, contradict, read_card
-from tessera_host.protocol.identity import Identity
 from tessera_host.protocol.limits import OPEN_SESSIONS_PER_KEY
 from tests.support import quick_keystores
 from tests.support.clock import NOW, Clock
@@ -1174,10 +1173,6 @@ def test_a_set_of_another_federation_is_not_gone_on_after(desk, tmp_path):
 # -- files, for an office without the service
 
 
-def identity_of(member):
-    return Identity(member.name, member.secret, member.key, bytes(16))
-
-
 def test_one_file_a_member_has_all_that_it_says_and_tokens_for_the_epochs_ahead(tmp_path):
     desk = Desk(tmp_path, names=("anna", "ben", "cleo", "dora", "emil"))
     desk.issuer.renew()
@@ -1190,7 +1185,7 @@ def test_one_file_a_member_has_all_that_it_says_and_tokens_for_the_epochs_ahead(
         found = {cards.decode(text).kind: text for text in card_files.read(each.text)[0]}
         federation = Federation(read_card(found["federation"]))
         hash_ = federation.newest.reading_hash
-        keys = sealed_reading_key.opened(found["reading"], identity_of(member), federation.id, [hash_])
+        keys = sealed_reading_key.opened(found["reading"], member.identity, federation.id, [hash_])
         assert [reading_hash(key) for key in keys] == [hash_]
         if each.offered:
             challenge, pending = member.challenge(found["tokens-offer"], federation.newest)
@@ -1198,7 +1193,7 @@ def test_one_file_a_member_has_all_that_it_says_and_tokens_for_the_epochs_ahead(
             assert good_tokens(replied.cards[0], pending) == AHEAD + 1
     reading = next(text for text in card_files.read(made[0].text)[0] if cards.decode(text).kind == "reading")
     with pytest.raises(InvalidInput, match="another member"):
-        sealed_reading_key.opened(reading, identity_of(desk.fakes["ben"]), desk.newest.federation_id, [])
+        sealed_reading_key.opened(reading, desk.fakes["ben"].identity, desk.newest.federation_id, [])
     desk.close()
 
 
@@ -1211,10 +1206,10 @@ def test_an_answer_by_file_has_the_newest_card_and_the_reading_keys(desk):
     assert len(found[1].fields["sealed"]) == 2  # of the newest set, and of the one in force
     wanted = [desk.newest.reading_hash, Parameters(desk.issuer.welcome(anna.key).before).reading_hash]
     text = cards.encode("reading", {name: found[1].fields[name] for name in ("member", "e", "sealed")})
-    keys = sealed_reading_key.opened(text, identity_of(anna), desk.newest.federation_id, wanted)
+    keys = sealed_reading_key.opened(text, anna.identity, desk.newest.federation_id, wanted)
     assert [reading_hash(key) for key in keys] == wanted
     forged = sealed_reading_key.card([bytes(32)], desk.newest.federation_id, anna.key)
-    assert sealed_reading_key.opened(forged, identity_of(anna), desk.newest.federation_id, wanted) == []
+    assert sealed_reading_key.opened(forged, anna.identity, desk.newest.federation_id, wanted) == []
 
 
 # -- the budget of a member's day

@@ -58,6 +58,7 @@ class FakeFederation:
         self.reading_key = secrets.token_bytes(32)
         self.relay_secrets = [blind.even_secret(blind.random_scalar()) for _ in range(relays)]
         self.relay_keys = [curve.public(secret) for secret in self.relay_secrets]
+        self.reading_keys: dict[bytes, bytes] = {}  # by hash
         self.digests: dict[int, bytes] = {0: bytes(32)}  # of the set last made of each serial
         self._said: dict[bytes, bytes] = {}
         self.parameters = self.make_set(1, **changes)
@@ -99,6 +100,7 @@ class FakeFederation:
             "epochs": EPOCHS,
             "relay_keys": dict(enumerate(self.relay_keys, 1)),
         } | changes
+        self.reading_keys[reading_hash(fields["reading_key"])] = fields["reading_key"]
         made = self._signed(fields, root or self.root)
         self.digests[serial] = made.digest
         self._said[made.digest] = beside
@@ -141,6 +143,11 @@ class FakeFederation:
         }
         return cards.said(fields | changes)
 
+    def time(self, unix_seconds: int) -> bytes:
+        """A time statement."""
+        body, message = encode_time(self.id, unix_seconds)
+        return body + curve.sign(self.root, message, bytes(32))
+
     def relay(self, now: Callable[[], float], number: int = 0) -> MemoryRelay:
         return MemoryRelay(self.parameters, self.relay_secrets[number], now)
 
@@ -167,7 +174,9 @@ class FakeIssuer:
     federation: FakeFederation
     bit: int | None = None
     parameters: Parameters | None = None  # the newest, if it is not the federation's first set
-    sessions: dict[bytes, list[tuple[int, int, blind.Nonces]]] = field(default_factory=dict)
+    before: Parameters | None = None  # the one in force, if it is another
+    now: Callable[[], int] = lambda: GENESIS
+    sessions: dict[bytes, list[tuple[int, int, int, blind.Nonces]]] = field(default_factory=dict)
     charged: Counter[tuple[int, int, int, bytes]] = field(default_factory=Counter)
 
     @property
@@ -178,10 +187,10 @@ class FakeIssuer:
     def federation_card(self) -> str:
         return self.federation.card(self.newest)
 
-    def welcome(self, now: int) -> Welcome:
-        body, message = encode_time(self.federation.id, now)
-        statement = body + curve.sign(self.federation.root, message, bytes(32))
-        return Welcome(self.federation_card, None, [self.federation.reading_key], statement)
+    def welcome(self, member: bytes) -> Welcome:
+        before = self.before.blob if self.before else None
+        keys = [self.federation.reading_keys[known.reading_hash] for known in (self.newest, self.before) if known]
+        return Welcome(self.federation_card, before, list(dict.fromkeys(keys)), self.federation.time(self.now()))
 
     def admit(self, card: str) -> None:
         """Anybody is a member."""
@@ -194,19 +203,24 @@ class FakeIssuer:
         fields, newest = card.fields, self.newest
         signed = hashes.tagged("tokens-request", cards.without_signature(fields))
         assert curve.verify(fields["sig"], signed, fields["member"])
-        assert fields["generation"] == newest.generation
+        generation, made = fields["generation"], newest
+        epochs = range(fields["epoch"], fields["epoch"] + newest.ahead + 1)
+        if generation != newest.generation:
+            made = self.before or newest
+            epochs = range(epochs.start, newest.first_epoch)
+        assert generation == made.generation
         offers = []
-        for epoch in range(fields["epoch"], fields["epoch"] + newest.ahead + 1):
-            for relay in newest.relays if newest.first_epoch <= epoch < newest.end_epoch else ():
-                key = newest.generation, epoch, relay.id, fields["member"]
-                count = min(OPEN_SESSIONS_PER_KEY, newest.tokens_per_epoch - self.charged[key])
+        for epoch in epochs:
+            for relay in made.relays if made.first_epoch <= epoch < made.end_epoch else ():
+                key = generation, epoch, relay.id, fields["member"]
+                count = min(OPEN_SESSIONS_PER_KEY, made.tokens_per_epoch - self.charged[key])
                 self.charged[key] += count
-                offers += [(epoch, relay.id, blind.Nonces.fresh()) for _ in range(count)]
+                offers += [(generation, epoch, relay.id, blind.Nonces.fresh()) for _ in range(count)]
         session = secrets.token_bytes(16)
         self.sessions[session] = offers
-        listed = [[epoch, relay, *nonces.offer()] for epoch, relay, nonces in offers]
+        listed = [[epoch, relay, *nonces.offer()] for _, epoch, relay, nonces in offers]
         request_digest = hashes.tagged("request", card.payload)
-        head = {"request": request_digest, "session": session, "generation": newest.generation}
+        head = {"request": request_digest, "session": session, "generation": generation}
         return cards.encode("tokens-offer", {**head, "offers": listed})
 
     def answer(self, challenge: str) -> str:
@@ -215,11 +229,9 @@ class FakeIssuer:
         assert curve.verify(fields["sig"], signed, fields["member"])
         parts = zip(self.sessions.pop(fields["session"]), fields["challenges"], strict=True)
         answers = [
-            list(blind.answer(self._secret(epoch, relay), nonces, (c0, c1), self.bit))
-            for (epoch, relay, nonces), (c0, c1) in parts
+            list(blind.answer(self._secret(*key), nonces, (c0, c1), self.bit)) for (*key, nonces), (c0, c1) in parts
         ]
         return cards.encode("tokens-answer", {"session": fields["session"], "answers": answers})
 
-    def _secret(self, epoch: int, relay: int) -> bytes:
-        made = self.federation
-        return blind.epoch_secret(made.master, made.id, self.newest.generation, epoch, relay)
+    def _secret(self, generation: int, epoch: int, relay: int) -> bytes:
+        return blind.epoch_secret(self.federation.master, self.federation.id, generation, epoch, relay)

@@ -564,13 +564,34 @@ def blinded_point(public_key: bytes, tweak: bytes) -> bytes:
     return add(lift_x(public_key), point(tweak))
 
 
-def message_fields(message: int, part: int, parts: int, kind: int, payload: bytes) -> bytes:
-    """plaintext[64:], the part a delivery's signature covers."""
-    return u32(message) + u8(part) + u8(parts) + u8(kind) + u8(len(payload)) + pad(payload, 144)
+def record_head(message: int, part: int, parts: int, kind: int, payload: bytes) -> bytes:
+    return u32(message) + u8(part) + u8(parts) + u8(kind) + u8(len(payload))
 
 
-def delivery_message(epoch: int, index: int, tag: bytes, fields: bytes) -> bytes:
-    return H("delivery", u32(epoch) + u32(index) + tag + fields)
+def plaintext(head: bytes, payload: bytes) -> bytes:
+    """Of a part that is not the last."""
+    return head + pad(payload, 208)
+
+
+def last_plaintext(head: bytes, received: int, seen: bytes, payload: bytes, signature: bytes) -> bytes:
+    return head + u32(received) + seen + pad(payload, 136) + signature
+
+
+def view(seed: bytes, digest: bytes) -> bytes:
+    return hmac(seed, b"view" + digest)[:4]
+
+
+def contents(payloads: list[bytes]) -> bytes:
+    return H("contents", b"".join(u8(len(payload)) + payload for payload in payloads))
+
+
+def signed_message(
+    place: tuple[int, int, bytes], message: int, parts: int, kind: int, received: int, seen: bytes, hashed: bytes
+) -> bytes:
+    """What a message's signature is over; `place` is epoch, index and tag of the record with its last part."""
+    epoch, index, tag = place
+    fields = u32(message) + u8(parts) + u8(kind) + u32(received) + seen + hashed
+    return H("record", u32(epoch) + u32(index) + tag + fields)
 
 
 def record(key: bytes, tag: bytes, plaintext: bytes) -> bytes:

@@ -270,6 +270,12 @@ class Delivery:
     part: int = 0
     parts: int = 1
     kind: int = 1
+    before: tuple[bytes, ...] = ()  # payloads of the parts before a last one
+    received: int = 0xFFFFFFFF
+
+    @property
+    def is_last(self) -> bool:
+        return self.part + 1 == self.parts
 
 
 def chains(root: bytes, index: int) -> Row:
@@ -289,14 +295,27 @@ def sender_fields(sender: bytes, tweak: bytes) -> Row:
     return row | {"blinded_secret": own, "blinded_point": blinded, "blinded_key": blinded[1:]}
 
 
-def sealed_fields(d: Delivery, key: bytes, tag: bytes, sender: Row) -> Row:
-    fields = ref.message_fields(d.message, d.part, d.parts, d.kind, d.payload)
-    digest = ref.delivery_message(d.epoch, d.index, tag, fields)
-    signature = ref.sign(sender["blinded_secret"], digest)
-    require(ref.verify(sender["blinded_key"], digest, signature), "the delivery's signature")
-    record = ref.record(key, tag, signature + fields)
-    require(len(record) == 240, "the record's size")
-    return {"signed": digest, "signature": signature, "plaintext": signature + fields, "record": record}
+def signed_fields(d: Delivery, tag: bytes, seed: bytes, sender: Row) -> Row:
+    """What a last part says of its message."""
+    settings = data(f"record/{d.label}/digest")
+    seen, hashed = ref.view(seed, settings), ref.contents([*d.before, d.payload])
+    place = d.epoch, d.index, tag
+    signed = ref.signed_message(place, d.message, d.parts, d.kind, d.received, seen, hashed)
+    signature = ref.sign(sender["blinded_secret"], signed)
+    require(ref.verify(sender["blinded_key"], signed, signature), "the message's signature")
+    row = {"digest": settings, "received": d.received, "view": seen, "contents": hashed}
+    return row | {"signed": signed, "signature": signature}
+
+
+def sealed_fields(d: Delivery, key: bytes, tag: bytes, said: Row) -> Row:
+    plaintext = ref.record_head(d.message, d.part, d.parts, d.kind, d.payload)
+    if d.is_last:
+        plaintext = ref.last_plaintext(plaintext, d.received, said["view"], d.payload, said["signature"])
+    else:
+        plaintext = ref.plaintext(plaintext, d.payload)
+    record = ref.record(key, tag, plaintext)
+    require(len(plaintext) == 216 and len(record) == 240, "the record's size")
+    return {"plaintext": plaintext, "record": record}
 
 
 def record_row(d: Delivery) -> Row:
@@ -306,15 +325,20 @@ def record_row(d: Delivery) -> Row:
     row = {"name": d.label, "epoch": d.epoch, "index": d.index} | row | {"key": key, "tag": tag, "seed": seed}
     row |= {"chain_next": chain_next} | sender
     row |= {"message": d.message, "part": d.part, "parts": d.parts, "kind": d.kind, "length": len(d.payload)}
-    return row | {"payload": d.payload} | sealed_fields(d, key, tag, sender)
+    said = signed_fields(d, tag, seed, sender) if d.is_last else {}
+    return row | {"payload": d.payload} | said | sealed_fields(d, key, tag, said)
 
 
 def long_message() -> Iterator[Delivery]:
-    """One text in three parts, cut where it comes, through characters too; the parts share one chain."""
-    text = ("Der Schlüssel liegt unter dem dritten Blumentopf – nicht unter dem zweiten. " * 5).encode()
-    chunks = [text[i : i + 144] for i in range(0, len(text), 144)]
-    for part, chunk in enumerate(chunks):
-        yield Delivery("long", 5 + part, chunk, message=7, part=part, parts=len(chunks))
+    """One text in three parts, cut where it comes, through characters too; the parts share one chain, and the last one
+    is sealed twice."""
+    text = ("Der Schlüssel liegt unter dem dritten Blumentopf – nicht unter dem zweiten. " * 6).encode()
+    chunks = [text[i : i + 208] for i in range(0, len(text), 208)]
+    require(len(chunks) == 3 and len(chunks[-1]) <= 136, "a text of three parts")
+    for part, chunk in enumerate(chunks[:-1]):
+        yield Delivery("long", 5 + part, chunk, message=7, part=part, parts=3)
+    for index in (7, 8):
+        yield Delivery("long", index, chunks[-1], message=7, part=2, parts=3, before=tuple(chunks[:-1]))
 
 
 def record() -> Rows:
@@ -323,10 +347,24 @@ def record() -> Rows:
         Delivery("second", 1, b"hello", message=1),
         Delivery("index 31, odd sender", 31, b"x", odd=True, message=2),
         Delivery("empty", 0, b"", odd=True),
-        Delivery("full", 2, data("record/full", 144), message=0xFFFFFFFF),
-        Delivery("continued", 3, "…".encode() * 48, epoch=0, kind=2, message=3),
+        Delivery("full", 2, data("record/full", 136), message=0xFFFFFFFF),
+        Delivery("continued", 3, "…".encode() * 45, epoch=0, kind=2, message=3),
+        Delivery("full, not the last", 2, data("record/full part", 208), message=8, parts=2),
+        Delivery("not the last, not full", 3, b"begun", message=9, parts=2),
+        Delivery("nothing left for the last", 4, b"", message=9, part=1, parts=2, before=(b"begun",)),
+        Delivery("with a receipt", 6, b"later", message=10, received=4711),
+        Delivery("with a share", 6, data("record/share") + b"later", message=11, kind=128 | 1),
         Delivery("file", 4, b"\x08note.txt" + b"Thursday at ten", kind=3, message=5),
-        Delivery("last part, last epoch", 4, b"end", epoch=0xFFFFFFFF, part=15, parts=16, message=4),
+        Delivery(
+            "last part, last epoch",
+            4,
+            b"end",
+            epoch=0xFFFFFFFF,
+            part=15,
+            parts=16,
+            message=4,
+            before=tuple(data(f"record/last/{i}", 208) for i in range(15)),
+        ),
         *long_message(),
     ]
     rows = [record_row(delivery) for delivery in deliveries]

@@ -10,6 +10,9 @@ import typer
 
 from ..errors import TesseraError, UsageError
 
+# Of a message that this program cannot read.
+NEWER = "(sent with a newer tessera than yours: update yours, then ask for it again)"
+
 
 class ReaderGone(Exception):
     """Whoever read the output has ended: that is no failure of the command."""

@@ -21,11 +21,12 @@ from ..keys.keystore import Secret
 from ..planning import boards
 from ..planning.plan import Plan
 from ..protocol import blind, cards, releases, sealed_reading_key
-from ..protocol.federation import DEFAULT_BUDGET, FIXED, IssuerService, parsed
+from ..protocol.federation import DEFAULT_BUDGET, FIXED, IssuerService, Relay, parsed
 from ..protocol.invitation import Invitation
 from ..protocol.limits import check_name
 from ..protocol.welcome import Welcome
 from . import relay_directory, renewal, summary
+from .operator import Operator
 from .relay_list import check_host, check_port
 from .renewal import Change
 from .signer import LIFELONG, ParameterSigner, planned_rules
@@ -349,9 +350,10 @@ class Issuer:
         """What the time is, signed: 92 bytes."""
         return self._store.signer.time_statement(self.parameters.federation_id, self._now())
 
-    def sign_operator(self, message: bytes) -> bytes:
-        """That IT is at the other end of a connection to a relay (64 bytes)."""
-        return self._store.signer.sign(message)
+    def operator(self) -> Operator:
+        """What it takes to be IT at the relays, also when this issuer is closed."""
+        relays = [Relay(each["name"], each["id"], each["key"], each["host"], each["port"]) for each in self.relays]
+        return Operator(self.parameters, relays, self.access_keys, self._store.signer, self._now)
 
     def welcome(self, member: bytes) -> Welcome:
         """All that IT says, for the member of this key (32 bytes). Raises NotOnRoster."""

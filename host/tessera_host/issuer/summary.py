@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from tessera.params import Parameters
+
 from ..protocol import schedule
 from .store import IssuerStore
 
@@ -18,6 +20,7 @@ def summary(store: IssuerStore, epoch: int, now: int) -> dict[str, Any]:
         "digest": parameters.digest.hex(),
         "previous": parameters.previous.hex(),
         "generation": parameters.generation,
+        "generation_begins": _epoch_start(parameters, store.data["generation"]["first_epoch"]),
         "genesis": parameters.genesis,
         "round_seconds": parameters.round_seconds,
         "epoch_rounds": parameters.epoch_rounds,
@@ -52,3 +55,8 @@ def summary(store: IssuerStore, epoch: int, now: int) -> dict[str, Any]:
             place | {"digest": place["digest"].hex(), "previous": place["previous"].hex()} for place in store.sets.chain
         ],
     }
+
+
+def _epoch_start(parameters: Parameters, epoch: int) -> int:
+    """Unix seconds."""
+    return int(parameters.genesis + epoch * parameters.epoch_rounds * parameters.round_seconds)

@@ -169,6 +169,11 @@ class Federation:
         """The newest set that was seen signed, be it a relay's copy: if it is not `newest`, there is a newer card."""
         return max(self._sets.values(), key=lambda known: known.serial)
 
+    @property
+    def sets(self) -> list[Parameters]:
+        """All that are kept, oldest first."""
+        return sorted(self._sets.values(), key=lambda known: known.serial)
+
     def with_digest(self, digest: bytes) -> Parameters | None:
         """The set of this name, None if it is not known."""
         return self._sets.get(digest)

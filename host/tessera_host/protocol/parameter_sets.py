@@ -65,6 +65,11 @@ class ParameterSets:
         return sorted(listed)
 
 
+def is_set(content: bytes) -> bool:
+    """Whether this is meant to be a parameter set, whatever is in it."""
+    return content[:4] == b"TPR2"
+
+
 def epsilon(parameters: Parameters) -> Fraction:
     return parameters.epsilon * noise.EPSILON_UNIT
 
