@@ -520,7 +520,7 @@ def test_status_shows_round_digest_tier_and_clocks(desk: Desk) -> None:
     desk.clock.next_round(9)
     desk.relay.rounds_fast = -1
     found = desk.json("ann", "status")
-    assert found["digest"] == desk.federation.parameters.digest.hex()
+    assert found["digest"] == found["newest_digest"] == desk.federation.parameters.digest.hex()
     assert (found["open_round"], found["own_round"], found["rounds_apart"], found["epoch"]) == (8, 9, -1, 1)
     assert (found["tier"], found["relay"]) == (curve.TIER, "relay-0")
     _, out, _ = desk.run("ann", "status")
@@ -531,19 +531,19 @@ def test_status_shows_round_digest_tier_and_clocks(desk: Desk) -> None:
 
 def test_follow_goes_on_over_failures_and_holds_no_lock_meanwhile(desk: Desk) -> None:
     desk.ready()
-    naps: list[float] = []
+    naps: list[int] = []
 
-    def nap(seconds: float) -> None:
-        naps.append(seconds)
+    async def nap(client: Client) -> None:
+        naps.append(1)
         if len(naps) == 4:
             raise KeyboardInterrupt
         desk.relay.fail_fetch = len(naps) == 2
-        MemberState.open(desk.file("ann"), PASSPHRASE).close()
+        MemberState.open(desk.file("bob"), PASSPHRASE).close()
         with MemberState.open(desk.file("ann"), PASSPHRASE) as ann:
-            asyncio.run(correspondence.send(ann, "bob", f"number {len(naps)}"))
+            await correspondence.send(ann, "bob", f"number {len(naps)}")
         desk.clock.next_round()
 
-    desk.monkeypatch.setattr(inbox.time, "sleep", nap)
+    desk.monkeypatch.setattr(Client, "until_next_fetch", nap)
     code, out, err = desk.run("bob", "fetch", "--follow")
     assert code == 130
     assert [line for line in out.splitlines() if line.startswith("ann: ")] == [f"ann: number {n}" for n in (1, 2, 3)]

@@ -67,10 +67,9 @@ def full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> MemberState:
     meeting.invite(ann, "Dora")
     meeting.answer(ann, meeting.invite(carl, "Ann"), "Carl")
     clock.to_epoch(1)
-    errand = token_exchange.errand(ann, 2)
+    errand = token_exchange.TokenErrand(ann, 1)
     errand.take(issuer.offer(str(errand.card())))
-    wallet, home = ann.wallet, ann.federation.home.key
-    wallet.request(2, [home], clock())
+    ann.wallet.request(1, 1, clock())
     ann.save()
     bob.close()
     carl.close()

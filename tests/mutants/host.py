@@ -116,8 +116,8 @@ CHANGES: Changes = {
         ),
         Change(
             "two-posts-at-once",
-            "        async with self._posting:\n            while item",
-            "        if True:\n            while item",
+            "        async with self._posting:\n            self._put_back()\n            while item",
+            "        if True:\n            self._put_back()\n            while item",
             of("member", "two_sends_at_once_do_not_use_an_index_twice"),
         ),
         Change(
@@ -165,14 +165,14 @@ CHANGES: Changes = {
         ),
         Change(
             "no-settle-time-before-a-fetch",
-            "                await settling.done()\n",
+            "                    await settling.done()\n",
             "",
             of("engine", "every_slots_frame_leaves_a_settle_time_after_the_answer_before_it"),
         ),
         Change(
             "settle-time-of-a-fetch-begins-before-the-answer",
-            "                batches = await self._next(session)\n                settling.begin()\n",
-            "                batches = await self._next(session)\n",
+            "                    batches = await self._next(reading)\n                settling.begin()\n",
+            "                    batches = await self._next(reading)\n",
             of("engine", "every_slots_frame_leaves_a_settle_time_after_the_answer_before_it"),
         ),
         Change(
@@ -189,9 +189,21 @@ CHANGES: Changes = {
         ),
         Change(
             "fetch-over-the-end-of-an-epoch",
-            ", session.info.open_round, state.federation.first_round(epoch + 1))",
-            ", session.info.open_round)",
+            ", reading.info.open_round, state.federation.first_round(epoch + 1))",
+            ", reading.info.open_round)",
             of("member", "fetch_asks_for_at_most_16_rounds_of_one_epoch"),
+        ),
+        Change(
+            "relay-that-took-anothers-place-goes-on-where-that-ended",
+            "            state.inbox.go_back_to(state.federation.first_round(min(listing)))\n",
+            "            pass\n",
+            of("member", "relay_that_took_anothers_place_is_read_from_its_beginning_and_gets_what_that_may_have_lost"),
+        ),
+        Change(
+            "bucket-is-that-of-the-newest-set-that-has-begun",
+            "        return named or federation.governing(epoch)\n",
+            "        return federation.governing(epoch)\n",
+            of("member", "bucket_is_that_of_the_set_the_relay_named_for_an_epoch"),
         ),
         Change(
             "relay-that-serves-nothing-is-no-error",
@@ -369,14 +381,14 @@ CHANGES: Changes = {
         ),
         Change(
             "relay-hands-out-other-parameters-than-it-names",
-            "        if info.digest != federation.digest:\n            raise IntegrityError",
-            "        if False:\n            raise IntegrityError",
+            'tell IT").digest != info.newest_digest:\n',
+            'tell IT").digest == bytes(32):\n',
             of("member", "relay_that_hands_out_other_parameters_than_it_names_is_refused"),
         ),
         Change(
             "rounds-are-not-checked",
-            '"do not use it; tell IT")\n        self._check_rounds(info)\n        return info\n',
-            '"do not use it; tell IT")\n        return info\n',
+            "        info = await self._info_in_time(connection)\n        self._check_rounds(info)\n",
+            "        info = await self._info_in_time(connection)\n",
             of("member", "relay_more_than_a_round_off_is_refused"),
         ),
         Change(
@@ -387,15 +399,39 @@ CHANGES: Changes = {
         ),
         Change(
             "relay-gives-a-token-more-posts",
-            "        if posts_left > self._state.federation.governing(epoch).posts_per_token:\n",
-            "        if False:\n",
+            "    if posts_left > parameters.posts_per_token:\n",
+            "    if False:\n",
             of("member", "relay_that_gives_a_token_more_posts_than_it_has_is_refused"),
         ),
         Change(
             "session-of-an-epoch-that-is-over",
-            "        if self._state.federation.epoch_of(info.open_round) == token.epoch:\n",
+            "        if key_of(token) == self._key(greeted, relay):\n",
             "        if True:\n",
             of("member", "session_that_was_resumed_in_an_epoch_that_is_over_is_not_used"),
+        ),
+        Change(
+            "old-settings-are-posted-under-for-ever",
+            "        if info.newest_serial < federation.expected(federation.epoch_of(info.open_round)).serial:\n",
+            "        if False:\n",
+            of("member", "from_an_epoch_after_a_set_is_in_force_nothing_is_posted_to_a_relay_that_has_not_taken_it"),
+        ),
+        Change(
+            "newest-set-is-kept-to-oneself",
+            "        if info.newest_serial < self._state.federation.newest.serial and await",
+            "        if False and await",
+            of("member", "newer_parameters_are_brought_to_a_relay_which_then_goes_by_them"),
+        ),
+        Change(
+            "only-the-newest-access-key-is-tried",
+            "        for access_key in dict.fromkeys(newest_first):\n",
+            "        for access_key in newest_first[:1]:\n",
+            of("member", "relay_that_is_two_access_keys_behind_or_ahead_is_reached_with_a_key_that_was_kept"),
+        ),
+        Change(
+            "sentence-about-a-token-of-its-own-epoch-is-not-said",
+            "            if token.left is None and token.early:\n",
+            "            if False:\n",
+            of("member", "sentence_is_said_once_before_a_token_of_its_own_epoch_is_used"),
         ),
     ),
     f"{_MEMBER}/contacts.py": (
@@ -520,20 +556,20 @@ CHANGES: Changes = {
     ),
     f"{_MEMBER}/wallet.py": (
         Change(
-            "fetching-token-posts",
-            "return self.of(epoch, relay)[1 if relay == self._federation.home.key else 0 :]",
-            "return self.of(epoch, relay)",
-            of("tokens", "first_token_fetches_and_the_others_post_in_turn"),
+            "token-of-any-generation-is-used",
+            "        return [token for token in self._state.tokens if key_of(token) == key]\n",
+            "        return [token for token in self._state.tokens if key_of(token)[1:] == key[1:]]\n",
+            of("tokens", "tokens_of_another_epoch_relay_or_generation_are_not_used"),
         ),
         Change(
             "token-that-does-not-verify-is-taken",
-            "if key is None or not curve.verify(signature, self._message(epoch, relay, pending.secret), key):",
+            "if key is None or not curve.verify(signature, self._message(parameters, epoch, relay, secret), key):",
             "if key is None:",
             of("tokens", "token_under_a_key_that_was_replaced_meanwhile_is_refused"),
         ),
         Change(
             "offer-is-taken-twice",
-            '        del self._state.requests[offer["request"]]\n',
+            '        self._state.requests.pop(offer["request"], None)\n',
             "",
             of("tokens", "offer_and_answer_serve_once"),
         ),
@@ -551,24 +587,17 @@ CHANGES: Changes = {
         ),
         Change(
             "one-token-for-several-blindings",
-            "secret = blind.even_secret(blind.random_scalar())\n        message = self._message",
-            "secret = blind.even_secret(7)\n        message = self._message",
-            of("tokens", "tokens_verify_under_the_epoch_key_for_their_relay_only"),
+            "secret = blind.even_secret(blind.random_scalar())\n        key = parameters",
+            "secret = blind.even_secret(7)\n        key = parameters",
+            of("tokens", "tokens_verify_under_the_key_of_their_epoch_and_relay_only"),
         ),
     ),
     f"{_MEMBER}/token_exchange.py": (
         Change(
             "token-card-goes-out-before-it-is-saved",
-            "        self._fresh = self._wallet.request(self.epoch, relays, self._clock())\n        self._save()\n",
-            "        self._fresh = self._wallet.request(self.epoch, relays, self._clock())\n",
+            "member.epoch(), member.now())\n        member.save()\n",
+            "member.epoch(), member.now())\n",
             of("tokenerrand", "no_token_is_lost_whatever_is_lost_on_the_way"),
-        ),
-        Change(
-            "more-tokens-are-asked-for-than-may-be-open",
-            "        self._most = OPEN_SESSIONS_PER_KEY\n",
-            "        self._most = OPEN_SESSIONS_PER_KEY + 1\n",
-            of("member", "tokens_are_fetched_for_both_epochs_at_first_then_for_the_next"),
-            error=True,
         ),
     ),
     f"{_MEMBER}/joining.py": (
@@ -580,8 +609,8 @@ CHANGES: Changes = {
         ),
         Change(
             "office-with-another-root-key-is-joined",
-            "    invitation.check(Federation(read_card(card)))\n",
-            "",
+            "        invitation.check(federation)\n        home = invitation.home\n",
+            "        home = invitation.home\n",
             of("joining", "an_office_with_another_root_key_is_not_joined"),
         ),
         Change(
@@ -608,14 +637,14 @@ CHANGES: Changes = {
     f"{_MEMBER}/renewal.py": (
         Change(
             "renewal-at-a-fixed-moment",
-            "self._at = self._dice.uniform(now, max(now, end - self._epoch_seconds() / LAST_PART))",
-            "self._at = now",
-            of("renewal", "the_moment_is_uniform_over_what_is_left_of_the_epoch_but_its_last_tenth"),
+            "        kept.due = int(self._dice.uniform(now, now + self._epoch_seconds()))\n",
+            "        kept.due = now\n",
+            of("renewal", "the_moment_is_uniform_over_the_epoch_after_a_visit"),
         ),
         Change(
             "visit-that-failed-is-not-made-again",
-            "        except TesseraError:\n            self._at = self._later(0)\n",
-            "        except TesseraError:\n            self._at = None\n",
+            "        except TesseraError:\n            self._failed()\n",
+            "        except TesseraError:\n            self.answered()\n",
             of("renewal", "a_visit_that_fails_is_made_again_in_the_same_epoch_and_hardly_ever_at_once"),
         ),
     ),
@@ -663,7 +692,7 @@ CHANGES: Changes = {
         ),
         Change(
             "relay-of-another-epoch-chooses-the-token",
-            "            if at != epoch:\n",
+            "            if key.epoch != epoch:\n",
             "            if False:\n",
             of("engine", "a_relay_in_another_epoch_gets_no_token"),
         ),
@@ -675,8 +704,8 @@ CHANGES: Changes = {
         ),
         Change(
             "trouble-ends-the-engine",
-            "        except TesseraError as error:\n            self._tell(Trouble(error))\n\n    def _tell",
-            "        except ValueError as error:\n            self._tell(Trouble(error))\n\n    def _tell",
+            "            await step\n        except TesseraError as error:\n",
+            "            await step\n        except ValueError as error:\n",
             of("engine", "a_lost_relay_is_told_and_the_next_round_goes_on"),
         ),
     ),

@@ -72,6 +72,7 @@ class Fetcher:
         is not counted as read by a person. Each leaves a fixed time after the answer before it."""
         state, report = self._state, FetchReport()
         known: int | None = None
+        open_round = 0
         async with self._fetching:
             for _ in range(most_requests):
                 async with self._sessions.reading(state.federation.home) as reading:
@@ -80,6 +81,8 @@ class Fetcher:
                         open_round = self._expect(reading, report)
                         state.inbox.go_back_to(open_round - 1)
                         known = len(state.inbox.messages())
+                    if open_round == 0:
+                        break  # nothing was sealed yet
                     await settling.done()
                     batches = await self._next(reading)
                 settling.begin()

@@ -8,11 +8,13 @@ business of the views of this state: `contacts`, `wallet`, `outbox`, `posted`, `
 Every change of a dataclass here is a new VERSION, a step in `migrate` and a file of the version before among the tests.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from tessera.params import FIRST_BYTES, TIME_BYTES
+from tessera.errors import InvalidObject
+from tessera.params import FIRST_BYTES, TIME_BYTES, Head, TimeStatement
 from tessera.wire import RECORD_BYTES
 
 from .. import typed
@@ -23,6 +25,8 @@ from ..protocol.records import MAX_PARTS, VIEW_BYTES, Closing, Part, ReceivingCh
 
 VERSION = 3
 _SCHEMA = "schema"  # the key of the version; version 1 had none
+
+T = TypeVar("T")
 
 Bytes16 = Annotated[bytes, 16]
 Bytes32 = Annotated[bytes, 32]
@@ -340,6 +344,10 @@ class RenewalState:
     failures: int = 0
     statement: Annotated[bytes, TIME_BYTES] | None = None
 
+    def __post_init__(self) -> None:
+        if self.statement is not None:
+            _checked(TimeStatement, self.statement)
+
 
 @dataclass
 class Contradiction:
@@ -355,6 +363,10 @@ class EvidenceState:
 
     heads: dict[Bytes32, Annotated[bytes, FIRST_BYTES]] = field(default_factory=dict)
     contradictions: list[Contradiction] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if any(_checked(Head, head).digest != digest for digest, head in self.heads.items()):
+            raise ValueError("a set's head is kept under another name")
 
 
 @dataclass(repr=False)
@@ -385,6 +397,14 @@ class MemberData:
         items = [*self.outbox, *(each.item for each in self.posted)]
         if strangers := {item.contact for item in items} - self.contacts.book.keys():
             raise ValueError(f"parts wait for {', '.join(sorted(strangers))}, who are no contacts")
+
+
+def _checked(kind: Callable[[bytes], T], blob: bytes) -> T:
+    """What the core reads of it. Raises ValueError."""
+    try:
+        return kind(blob)
+    except InvalidObject as error:
+        raise ValueError(str(error)) from None
 
 
 def read(data: dict[str, Any], path: Path) -> MemberData:
