@@ -118,6 +118,14 @@ install_packages() {
     step "installing ${missing[*]}" apt_install "${missing[@]}"
 }
 
+# One test skips without it: nobody who may not install, or has no network, is stopped for it.
+install_faketime() {
+    have faketime && return
+    have apt-get && { [ "$(id -u)" = 0 ] || have sudo; } || return 0
+    say "installing faketime …"
+    (apt_install faketime) >>"$log" 2>&1 </dev/null || say "faketime was not installed: a test of years will skip"
+}
+
 # --- Virtual environment ---------------------------------------------------------------------------------------------
 
 # The first Python that is new enough and can make virtual environments (Debian ships ensurepip apart).
@@ -231,6 +239,7 @@ fi
 
 : >"$log"
 install_packages
+install_faketime
 python=$(find_python)
 [ -n "$python" ] || stop "Python 3.11 or later with venv was not found." "Debian 12: apt-get install python3 python3-venv"
 [ -z "${venv_stale-}" ] || step "making the virtual environment" make_venv "$venv_key"
