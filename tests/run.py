@@ -2,7 +2,7 @@
 
 Usage: python -m tests.run [STEP...]    (all without arguments; --list names them)
 
-The test folders of the chosen steps make one pytest session, its files spread over one worker more than there are
+The test folders of the chosen steps make one pytest session, its files spread over two workers more than there are
 processors (many tests wait). The other steps run beside it, one after the other. Every step runs even if another
 failed. At the end: a table of counts by row (its seconds are the tests' own, which overlap), the twenty slowest tests
 of all runtimes, and as the last line `N passed, N failed` (`, N skipped`); a check counts as one. Exit status 1 if
@@ -197,7 +197,7 @@ def run_pytest(folders: list[Folder]) -> dict[str, Tally]:
     say(emphasise(f"== {' '.join(folder.name for folder in folders)}"))
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch, "report.xml")
-        spread = ("-n", str(PROCESSORS + 1), "--dist", "loadfile", "--no-loadscope-reorder")
+        spread = ("-n", str(PROCESSORS + 2), "--dist", "loadfile", "--no-loadscope-reorder")
         options = ("-q", "-m", "not long", *spread, f"--junitxml={report}")
         paths = [folder.path for folder in folders]
         status = run_program(sys.executable, "-m", "pytest", *options, *paths, hear=say).status

@@ -5,6 +5,7 @@ from .errors import NotReady
 from .runtime import const
 
 _ROUNDS_OF_A_START = const(1)  # missed by a restart; a clock that is further on after a boot is provisional
+_PART_LIVED = const(8)  # of the last seal's epoch: so that a token of the next one bears out a clock
 _LAST_ROUND = const(0x3FFFFFFE)  # what the record log can keep
 
 
@@ -89,12 +90,14 @@ class Rounds:
             self.open_round = self._epochs.epoch = None
 
     def bears_out(self, epoch):
-        """Whether a token of this epoch bears out a clock that is in it: tokens are issued ahead, so only the next one
-        does after that of the last seal, or after the first of a relay that never sealed."""
+        """Whether a token of this epoch bears out a clock that is in it: tokens are issued ahead, so only that of the
+        last seal's epoch does, and of the next one if the relay was there for an eighth of the former: otherwise start
+        after start would take it an epoch further. In a relay that never sealed, of the first epoch and the next."""
         last = self.sealed_epoch
         if not self._keyring.epochs:
-            last = self._parameters.rule(last).parameters.first_epoch
-        return epoch <= last + 1
+            return epoch <= self._parameters.rule(last).parameters.first_epoch + 1
+        lived = _PART_LIVED * self._keyring.sealed_count >= self._parameters.newest.epoch_rounds
+        return epoch <= last + (1 if lived else 0)
 
     def _lasted(self):
         """Whether the clock has told this time for an epoch."""

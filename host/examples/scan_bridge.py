@@ -3,7 +3,7 @@
     scan_bridge.py bob --port 2525
 
 The scanner is set to send to this computer and port, without encryption: run it on the scanner's own network only. The
-text of a mail becomes a text, each attachment of at most 2303 bytes (with its name) a file. What is longer is refused
+text of a mail becomes a text, each attachment of at most 3255 bytes (with its name) a file. What is longer is refused
 with a reason that the scanner shows, because a message has 16 parts at most: Tessera carries notes and small forms, not
 photographs. A mail is accepted once it is in the outbox, durably; from there it leaves at one record a round.
 

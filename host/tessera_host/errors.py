@@ -64,6 +64,10 @@ class TryLater(NotPermitted):
         self.retry_after = retry_after
 
 
+class OutOfDate(NotPermitted):
+    """What this member holds does not do: no token, reading key or settings. A visit to the issuer may help."""
+
+
 class Unreachable(TesseraError):
     """No relay answers there."""
 
@@ -162,3 +166,12 @@ class BatchIncomplete(TesseraError):
     """Some relays of a batch are not in service yet; the same command goes on with them."""
 
     exit_code = 20
+
+
+# -- What is well today and will not be
+
+
+class ScheduleEnding(TesseraError):
+    """The schedule of keys ends within 30 days, or has ended: IT has to renew it."""
+
+    exit_code = 21

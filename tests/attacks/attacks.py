@@ -19,6 +19,7 @@ from tests.attacks import (
     noise,
     order,
     probing,
+    removal,
     reposting,
     timeforging,
     tokens,
@@ -34,7 +35,7 @@ SHARDS = 4
 CELLS = 102_400  # whose published count an adversary thresholds
 NOISE_CELLS = 1_000_000
 TOKEN_GAMES = 10_000
-WHOLE: tuple[Any, ...] = (reposting, views, order, probing, wires, issuing, timeforging)
+WHOLE: tuple[Any, ...] = (reposting, views, order, probing, wires, issuing, timeforging, removal)
 
 
 def count_cells(shard: int) -> dict[int, Any]:

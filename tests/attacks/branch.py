@@ -10,9 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import office as office_module
-from office import Connection, Office, Token
+from office import READING_KEY, Connection, Office, Token
 from ramdevice import RamDevice
 from tessera import wire
+from tessera.admission import read_proof
 from tessera.batch import CellFrame
 
 PICO_W_SECTORS = 212
@@ -46,7 +47,8 @@ class Branch(Office):  # type: ignore[misc]
 
 def published_count(member: Any, bucket: int, round_: int) -> int:
     """The count of a sealed batch, from the header of the first sealed frame of a FETCH."""
-    frame = member.session.channel.open(member.channel.seal(wire.fetch(bucket, round_, round_ + 1)))
+    proof = read_proof(READING_KEY, member.channel.handshake_hash)
+    frame = member.session.channel.open(member.channel.seal(wire.fetch(bucket, round_, round_ + 1, proof)))
     cells = CellFrame()
     member.relay.fetch(member.session, frame).next_frame(cells)
     member.session.channel.seal_in_place(cells.buffer)

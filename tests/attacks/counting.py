@@ -9,6 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 from check import unhex, vectors
+from office import Connection
+from tessera import wire
 from tests.attacks.branch import PICO_W_SECTORS, Branch, published_count
 from tests.attacks.game import Game, coin
 from tests.results import Row
@@ -16,7 +18,7 @@ from tests.results import Row
 TABLE = 2  # of noise_table.json: ε = 0.1, δ = 10^-6
 BUCKETS = 128
 SHAPE: dict[str, Any] = {
-    "buckets": BUCKETS,
+    "log2_buckets": BUCKETS.bit_length() - 1,
     "epoch_rounds": 16,
     "retention_epochs": 1,
     "members": 20,
@@ -52,11 +54,9 @@ def play(cells: int, seed: object, noisy: bool = True, table: int = TABLE) -> di
     )
     mu = row["mu"]
     games = {mu + offset: Game() for offset in (-20, -5, 0, 1, 2, 5, 20)}
-    reader = branch.new_member()
     for _ in range(cells // BUCKETS):
-        if reader.session.epoch != branch.relay.epoch:
+        if branch.relay.open_round % SHAPE["epoch_rounds"] == 0:
             branch._token = 0
-            reader = branch.new_member()
         round_ = branch.relay.open_round
         targets = [coin(branch.dice) for _ in range(BUCKETS)]
         inserted = [0] * BUCKETS
@@ -64,10 +64,9 @@ def play(cells: int, seed: object, noisy: bool = True, table: int = TABLE) -> di
             inserted[branch.dice.randrange(BUCKETS)] += 1
         _deliver(branch, [targets[bucket] + inserted[bucket] for bucket in range(BUCKETS)])
         branch.sleep()
-        if reader.session.epoch != branch.relay.epoch:
-            branch._token = 0
-            reader = branch.new_member()
         for bucket in range(BUCKETS):
+            if bucket % wire.FETCH_ROUNDS == 0:  # as many cells as a connection gets in a round
+                reader = Connection(branch.relay)
             count = published_count(reader, bucket, round_) - inserted[bucket]
             if not noisy:
                 count -= branch.relay._epochs._covers[round_ // SHAPE["epoch_rounds"]].noise(bucket, round_) - mu

@@ -1,6 +1,7 @@
 """Probing with refusals. Two worlds: the other members posted nothing, or all their quotas allow. The adversary uses
 up its own quota, posts on, asks for rounds that are too old, for too many, for buckets that are not there, with a
-token of another epoch, before and after seals and restarts, and writes down every answer but the published counts.
+token of another epoch and a reading key of another set, before and after seals and restarts, and writes down every
+answer but the published counts.
 Bound: the two transcripts are the same.
 """
 
@@ -49,13 +50,12 @@ def transcript(seed: object, busy: bool, steps: int) -> list[object]:
         ask(what, member.call, wire.void())
         ask(what, member.call, wire.info())
         ask(what, Connection(branch.relay).authenticate, Token(0, branch.relay.epoch + 1))
+        ask(what, Connection(branch.relay).fetch, first, first + 1, 0, b"another set's reading key, 32 by")
         if step % 4 == 3:
             branch.boot()
         branch.sleep()
         if open_round >= first:
-            reader = Connection(branch.relay)
-            reader.authenticate(Token(1, branch.relay.epoch))
-            what.append(published_count(reader, 0, open_round) > 0)
+            what.append(published_count(Connection(branch.relay), 0, open_round) > 0)
     return what
 
 

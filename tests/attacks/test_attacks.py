@@ -2,6 +2,7 @@
 same adversary must find. All of it is `make test-attacks`.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.attacks import (
     noise,
     order,
     probing,
+    removal,
     reposting,
     timeforging,
     tokens,
@@ -31,6 +33,7 @@ SMALL: dict[str, Callable[[], list[Row]]] = {
     "probing": lambda: probing.run(0.1),
     "issuing": lambda: issuing.run(0.08),
     "timeforging": lambda: timeforging.run(0.1),
+    "removal": lambda: removal.run(0.1),
     "wires": lambda: wires.run(0.05),
     "tokens": lambda: tokens.rows(*tokens.play(200, "small")),
     "counting": lambda: counting.rows(counting.play(10 * counting.BUCKETS, "small")),
@@ -54,6 +57,11 @@ def test_a_relay_that_knows_its_own_records_is_found_by_reposting() -> None:
 
 def test_cover_that_does_not_outlive_an_event_is_found_by_two_views() -> None:
     assert all(different > 0 for _, different in views.play(24, "leak", views.draw_cover_anew).values())
+
+
+def test_a_removed_member_reads_on_where_old_reading_keys_are_taken() -> None:
+    found = sum((removal.play(40, f"leak {seed}", removal.any_reading_key) for seed in range(3)), Counter[str]())
+    assert found["cells read after"] > 0 and found["posts after"] == 0
 
 
 def test_records_in_the_order_of_their_coming_are_found() -> None:

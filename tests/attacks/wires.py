@@ -61,7 +61,6 @@ async def observe(rounds: int, seed: object) -> tuple[Counter[int], list[tuple[i
             round_ = branch.relay.open_round
             await served.turn_round(branch)
             reader = await Observed().open(served.port)
-            await reader.call(Token(9, branch.relay.epoch).request(reader.channel.handshake_hash))
             counts: list[int] = []
             taken = reader.exchange(
                 reader.fetch_frames(round_, round_ + 1, 0, lambda *cell, to=counts: to.append(cell[1]))

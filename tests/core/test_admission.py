@@ -1,4 +1,5 @@
 # heap: 4m
+# board: long
 # What admission and handshakes cost in curve work, in which order it is done, and that the relay's secrets are Secrets.
 
 import os

@@ -1,3 +1,4 @@
+# board: long
 # The console's line protocol, and what its commands say of a relay, without a serial line.
 
 import builtins

@@ -1,3 +1,4 @@
+# board: long
 # The console's commands that bring new code and parameters by the cable.
 
 import json

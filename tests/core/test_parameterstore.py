@@ -1,4 +1,5 @@
 # heap: 8m
+# board: long
 # The parameter sets a relay holds: which one governs which epoch, what is kept of those before, and what a power cut
 # leaves (PROTOCOL §2).
 

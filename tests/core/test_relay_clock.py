@@ -151,16 +151,43 @@ def test_a_start_within_a_round_of_the_last_seal_is_not_provisional():
 def test_a_token_of_the_next_epoch_bears_out_a_clock_and_none_that_was_issued_further_ahead():
     for ahead in range(1, 9):
         office = Office()
+        office.sleep()
         office.pass_time(EPOCH_MS * ahead)
         office.boot()
         keys = fingerprint(office.keys)
         error = bear_witness(office, ahead)
         if ahead == 1:
             assert error is None and not office.relay.clock.provisional
-            assert office.member(1).post(records(1)[0]) == EPOCH_ROUNDS
+            assert office.member(1).post(records(1)[0]) == EPOCH_ROUNDS + 1
         else:
             assert (error.name, error.retry_after) == ("NOT_READY", 30)
             assert office.relay.clock.provisional and fingerprint(office.keys) == keys
+
+
+def test_start_after_start_takes_no_relay_from_epoch_to_epoch():
+    # Each start under a time one epoch further, each with a token of that epoch, as members have them for eight: only
+    # an epoch in which the relay was for an eighth of its rounds is one that the next may follow.
+    office = Office()
+    office.sleep()
+    for epoch in range(1, 9):
+        booted_at(office, office.unix_ms + EPOCH_MS * epoch)
+        error = bear_witness(office, epoch)
+        assert (error is None) == (epoch == 1), epoch
+    assert office.relay._keyring.sealed_next == EPOCH_ROUNDS + 1
+    office.pass_time(EPOCH_MS)  # the epoch has come, and passes
+    office.boot()
+    office.sleep()
+    office.pass_time(EPOCH_MS)
+    office.boot()
+    assert office.relay.clock.provisional and bear_witness(office, 2) is None
+
+
+def test_a_token_of_the_last_seals_epoch_bears_out_a_clock_however_short_the_relay_was_there():
+    office = Office()
+    office.pass_time(3 * ROUND_SECONDS * 1000)
+    office.boot()
+    assert office.relay.clock.provisional and bear_witness(office, 0) is None
+    assert office.relay.clock_accepted
 
 
 def test_a_time_statement_bears_out_a_clock_that_it_is_behind_of_by_an_epoch_at_most():
@@ -385,6 +412,7 @@ def test_a_set_that_came_without_a_clock_governs_no_round_that_was_served():
 
 def test_a_set_that_came_under_a_provisional_clock_admits_its_own_tokens():
     office = Office()
+    office.sleep()
     office.pass_time(EPOCH_MS)
     office.boot()
     shifted = parameters(serial=2, first_epoch=0, epoch_keys=epoch_keys()[32:])
@@ -431,6 +459,7 @@ def test_an_epoch_whose_keys_did_not_reach_the_flash_is_not_served():
     record = records(1)[0]
     for pages in (range(KEYRING_SECTORS * 16), range(32, 64), range(32)):  # of both banks, or of one
         office = Office()
+        office.sleep()
         office.keys = FaultyDevice(office.keys)
         office.pass_time(EPOCH_MS)
         office.boot()
@@ -453,7 +482,7 @@ def test_an_epoch_whose_keys_did_not_reach_the_flash_is_not_served():
 def test_an_epoch_that_opened_though_the_old_keys_do_not_erase_is_served_when_they_do():
     record = records(1)[0]
     office = Office()
-    office.sleep(RETENTION * EPOCH_ROUNDS)
+    office.sleep(RETENTION * EPOCH_ROUNDS + 1)
     old = office.relay._keyring.epochs[0][0]
     office.keys = FaultyDevice(office.keys)
     office.pass_time(EPOCH_MS)

@@ -2,7 +2,8 @@
 
 from check import not_on_a_board, raises, share, unhex, vectors
 from damage import changed, changes
-from tessera import wire
+from tessera import curve, wire
+from tessera.admission import OPERATOR, operator_message, read_proof
 from tessera.aead import Aead
 from tessera.channel import (
     Channel,
@@ -60,7 +61,7 @@ def _resume(row, hello=None):
 
 
 def _sessions():
-    """(name, frames, client's channel, relay's channel) of all four sessions in the file, freshly opened."""
+    """(name, frames, client's channel, relay's channel) of all sessions in the file, freshly opened."""
     _forget_plaintexts()
     for row in _handshakes():
         yield row["name"], row["frames"], _initiator(row).finish(unhex(row["message_2"])), _respond(row)[0]
@@ -132,7 +133,7 @@ def test_an_insider_who_changes_the_hellos_key_is_refused():
 
 
 def test_a_hello_for_another_nonce_access_key_or_relay_is_refused():
-    row, other = _handshakes()
+    row, other, _ = _handshakes()
     raises(BadFrame, _respond, row, nonce=other["nonce"])
     raises(BadFrame, _respond, row, access_key=other["nonce"] * 2)
     raises(BadFrame, _respond, row, relay_secret=row["client_ephemeral_secret"], relay_key=row["client_ephemeral_key"])
@@ -148,7 +149,7 @@ def test_a_changed_byte_of_a_reply_is_refused():
 
 
 def test_a_reply_of_another_session_is_refused():
-    row, other = _handshakes()
+    row, other, _ = _handshakes()
     raises(BadFrame, _initiator(row).finish, unhex(other["message_2"]))
 
 
@@ -285,7 +286,7 @@ def test_a_frame_again_too_early_or_reflected_is_refused():
 
 
 def test_a_frame_of_another_session_is_refused():
-    first, second = _handshakes()
+    first, second, _ = _handshakes()
     relay = _respond(second)[0]
     raises(BadFrame, relay.open, unhex(first["frames"][0]["sealed"]))
 
@@ -315,7 +316,7 @@ def _plaintext(session, sender, number):
     global _plaintexts
     if _plaintexts[0] != session:
         _forget_plaintexts()
-        named = ("admitted", "stranger")
+        named = ("admitted", "stranger", "operator")
         row = _handshakes()[named.index(session)] if session in named else _resumptions()[session]
         _plaintexts = session, {(f["from"], f["number"]): unhex(f["plaintext"]) for f in row["frames"]}
     return _plaintexts[1][(sender, number)]
@@ -323,6 +324,21 @@ def _plaintext(session, sender, number):
 
 def _small():
     return next(row for row in vectors("params")["sets"] if row["name"] == "small")
+
+
+def _typical():
+    return next(row for row in vectors("params")["sets"] if row["name"] == "typical")
+
+
+def _small_copy():
+    return unhex(next(row for row in vectors("params")["copies"] if row["name"] == "small")["blob"])
+
+
+class _Named:
+    """What INFO says of a set."""
+
+    def __init__(self, row):
+        self.serial, self.digest = row["serial"], unhex(row["digest"])
 
 
 def _time_statement():
@@ -333,29 +349,36 @@ def _requests():
     """(plaintext, builder's bytes, what a relay reads) of every request in the file."""
     token = _handshakes()[0]["token"]
     auth = (token["epoch"], unhex(token["token_key"]), unhex(token["signature"]), unhex(token["proof"]))
-    record = _plaintext("admitted", "client", 1)[2:242]
-    again = _plaintext(0, "client", 0)[2:242]
-    time = _time_statement()
+    record = _plaintext("admitted", "client", 1)[3:243]
+    again = _plaintext(0, "client", 0)[3:243]
+    time, proof = _time_statement(), unhex(_handshakes()[0]["reading_proof"])
     yield _plaintext("admitted", "client", 0), wire.auth(*auth), (wire.AUTH, auth)
-    yield _plaintext("admitted", "client", 1), wire.post(1, record), (wire.POST, (1,))
-    yield _plaintext("admitted", "client", 2), wire.fetch(1, 40, 43), (wire.FETCH, (1, 40, 43))
+    yield _plaintext("admitted", "client", 1), wire.post(258, record), (wire.POST, (258,))
+    yield _plaintext("admitted", "client", 2), wire.fetch(258, 40, 43, proof), (wire.FETCH, (258, 40, 43, proof))
     yield _plaintext("admitted", "client", 3), wire.void(), (wire.VOID, ())
     yield _plaintext("stranger", "client", 0), wire.info(), (wire.INFO, ())
     yield _plaintext("stranger", "client", 1), wire.params(1), (wire.PARAMS, (1,))
     yield _plaintext("stranger", "client", 2), wire.checkpoint(30), (wire.CHECKPOINT, (30,))
     yield _plaintext("stranger", "client", 3), wire.post(0, bytes(240)), (wire.POST, (0,))
-    yield _plaintext("stranger", "client", 4), wire.fetch(0, 0, 0), (wire.FETCH, (0, 0, 0))
+    yield _plaintext("stranger", "client", 4), wire.fetch(0, 0, 0, bytes(16)), (wire.FETCH, (0, 0, 0, bytes(16)))
     yield _plaintext("stranger", "client", 5), wire.status(), (wire.STATUS, ())
+    copy = _small_copy()
+    first = wire.PUSH, (len(copy), 0, 240, copy[:240])
+    yield _plaintext("stranger", "client", 6), wire.push(len(copy), 0, copy[:240]), first
     yield _plaintext(0, "client", 0), wire.post(0, again), (wire.POST, (0,))
+    yield _plaintext(1, "client", 0), wire.post(0, bytes(240)), (wire.POST, (0,))
+    yield _plaintext(1, "client", 1), wire.fetch(0, 0, 0, bytes(16)), (wire.FETCH, (0, 0, 0, bytes(16)))
+    signature = unhex(_handshakes()[2]["operator"]["signature"])
+    auth = OPERATOR, bytes(32), signature, bytes(64)
+    yield _plaintext("operator", "client", 0), wire.auth(*auth), (wire.AUTH, auth)
     pushed = wire.PUSH, (len(time), 0, len(time), time + bytes(240 - len(time)))
-    yield _plaintext(1, "client", 0), wire.push(len(time), 0, time), pushed
-    yield _plaintext(1, "client", 1), wire.post(0, bytes(240)), (wire.POST, (0,))
+    yield _plaintext("operator", "client", 1), wire.push(len(time), 0, time), pushed
     row = vectors("release")[0]
     blob, piece = unhex(row["release"]), unhex(row["artifact"])[240:]
     begin, put = (wire.BEGIN, 0, blob), (wire.PUT, 240, piece)
     for number, (step, offset, data) in enumerate((begin, put, (wire.ACTIVATE, 0, b""))):
         read = wire.STAGE, (step, offset, len(data), data + bytes(240 - len(data)))
-        yield _plaintext(1, "client", 2 + number), wire.stage(step, offset, data), read
+        yield _plaintext("operator", "client", 2 + number), wire.stage(step, offset, data), read
 
 
 def test_requests_are_built_and_read_as_in_the_vectors():
@@ -363,7 +386,31 @@ def test_requests_are_built_and_read_as_in_the_vectors():
         assert built == plaintext, read[0]
         assert wire.read_request(plaintext) == read
         if read[0] == wire.POST:
-            assert wire.posted_record(plaintext) == plaintext[2:242]
+            assert wire.posted_record(plaintext) == plaintext[3:243]
+
+
+def test_a_readers_proof_is_the_vectors():
+    row = _handshakes()[0]
+    reading_key, handshake_hash = unhex(row["reading_key"]), unhex(row["handshake_hash"])
+    assert read_proof(reading_key, handshake_hash) == unhex(row["reading_proof"])
+    for row in vectors("admission")["sessions"]:
+        reading_key, handshake_hash = unhex(row["reading_key"]), unhex(row["handshake_hash"])
+        assert read_proof(reading_key, handshake_hash) == unhex(row["reading_proof"])
+        assert read_proof(changed(reading_key, 31), handshake_hash) != unhex(row["reading_proof"])
+        assert read_proof(reading_key, changed(handshake_hash, 0)) != unhex(row["reading_proof"])
+
+
+def test_the_operators_signature_is_the_vectors():
+    session = _handshakes()[2]
+    operator, place = session["operator"], (session["relay_key"], session["handshake_hash"])
+    rows = [(operator, "message", "signature") + place]
+    for row in vectors("admission")["sessions"]:
+        rows.append((row, "operator_message", "operator_signature", row["relay_key"], row["handshake_hash"]))
+    for row, name, signature, relay_key, handshake_hash in rows:
+        message = operator_message(unhex(row["federation_id"]), unhex(relay_key), unhex(handshake_hash))
+        assert message == unhex(row[name])
+        assert curve.sign(unhex(row["root_secret"]), message, bytes(32)) == unhex(row[signature])
+        assert curve.verify(unhex(row[signature]), message, unhex(row["root_key"]))
 
 
 def test_all_requests_of_the_vectors_are_looked_at():
@@ -373,24 +420,25 @@ def test_all_requests_of_the_vectors_are_looked_at():
 
 
 def test_an_unknown_request_is_a_bad_frame():
-    raises(BadFrame, wire.read_request, _plaintext("stranger", "client", 6))
+    raises(BadFrame, wire.read_request, _plaintext("stranger", "client", 7))
     for kind in range(10, 256):
         raises(BadFrame, wire.read_request, bytes((kind,)) + bytes(254))
 
 
 def _answers():
     """(plaintext, builder, its arguments, what a client reads) of every small answer that is no error."""
-    small, blob = _small(), unhex(_small()["blob"])
+    newest, small, blob = _Named(_typical()), _Named(_small()), _small_copy()
     secret, checkpoint = (
         unhex(_handshakes()[0]["secret_0"]),
         unhex(vectors("checkpoint")["checkpoints"][0]["checkpoint"]),
     )
-    info = unhex(small["digest"]), small["serial"], 42, 0, "plain integers"
+    info = wire.PROVISIONAL, newest, small, 42, 0, "plain integers"
+    told = 2, wire.PROVISIONAL, newest.serial, newest.digest, small.serial, small.digest, 42, 0, "plain integers"
     chunk = len(blob), 1, blob[240:480]
     yield _plaintext("admitted", "relay", 0), wire.answer_auth, (secret, 48), (wire.ADMITTED, secret, 48)
     yield _plaintext("admitted", "relay", 1), wire.answer_post, (42,), (wire.ACK, 42)
     yield _plaintext("admitted", "relay", 6), wire.answer_void, (), (wire.VOIDED,)
-    yield _plaintext("stranger", "relay", 0), wire.answer_info, info, (wire.INFO_ANSWER, 1) + info
+    yield _plaintext("stranger", "relay", 0), wire.answer_info, info, (wire.INFO_ANSWER,) + told
     yield _plaintext("stranger", "relay", 1), wire.answer_params, chunk, (wire.PARAMS_ANSWER,) + chunk
     yield (
         _plaintext("stranger", "relay", 2),
@@ -399,20 +447,24 @@ def _answers():
         (wire.CHECKPOINT_ANSWER, checkpoint),
     )
     status = _plaintext("stranger", "relay", 5)
-    figures = 0x010203, status[6:38], 86461, 7, small["serial"], 42, wire.COMMISSIONING | wire.ON_TRIAL, "RPI_PICO_W"
+    flags = wire.COMMISSIONING | wire.ON_TRIAL | wire.ENDING
+    figures = 0x010203, status[6:38], 86461, 7, newest.serial, 42, flags, "RPI_PICO_W"
     yield status, wire.answer_status, figures, (wire.STATUS_ANSWER, 1) + figures
     yield _plaintext(0, "relay", 0), wire.answer_post, (43,), (wire.ACK, 43)
-    yield _plaintext(1, "relay", 0), wire.answer_push, (True,), (wire.PUSHED, 1)
+    yield _plaintext("stranger", "relay", 6), wire.answer_push, (False,), (wire.PUSHED, 0)
+    yield _plaintext("operator", "relay", 0), wire.answer_auth, (bytes(32), 0), (wire.ADMITTED, bytes(32), 0)
+    yield _plaintext("operator", "relay", 1), wire.answer_push, (True,), (wire.PUSHED, 1)
     for number, fields in enumerate(((0, 0, 17), (2, 300, 0), (3, 300, 9))):
-        yield _plaintext(1, "relay", 2 + number), wire.answer_stage, fields, (wire.STAGE_ANSWER,) + fields
+        yield _plaintext("operator", "relay", 2 + number), wire.answer_stage, fields, (wire.STAGE_ANSWER,) + fields
 
 
 def _errors():
     """(plaintext, error, code, name) of every ERROR answer; a size of 1023 is an answer to FETCH."""
     yield _plaintext("stranger", "relay", 3), NotAdmitted("no token"), 3, "NOT_ADMITTED"
     yield _plaintext("stranger", "relay", 4), NotAdmitted("no token"), 3, "NOT_ADMITTED"
-    yield _plaintext("stranger", "relay", 6), BadFrame("unknown"), 1, "BAD_FRAME"
-    yield _plaintext(1, "relay", 1), Busy("come back", 30), 6, "BUSY"
+    yield _plaintext("stranger", "relay", 7), BadFrame("unknown"), 1, "BAD_FRAME"
+    yield _plaintext(1, "relay", 0), Busy("come back", 30), 6, "BUSY"
+    yield _plaintext(1, "relay", 1), NotAdmitted("resumed"), 3, "NOT_ADMITTED"
 
 
 def test_answers_are_built_and_read_as_in_the_vectors():

@@ -1,12 +1,18 @@
 # contact.json: cards and enrolment. The core reads no card; what is replayed is what its hashes and curve have to say
-# in them: checksums, signatures, transcripts, roots and the tokens of an exchange. Words are looked up on CPython only.
+# in them: checksums, signatures, seals, transcripts, roots, the tokens of an exchange, and frames of the service. Words
+# are looked up on CPython only.
 
+import hashlib
+import struct
 from binascii import a2b_base64
 
-from check import unhex, vectors
+from check import raises, unhex, vectors
 from damage import changed
 from tessera import curve
+from tessera.aead import Aead
+from tessera.errors import BadFrame
 from tessera.hashes import hkdf, hmac_sha256, tagged
+from tessera.params import Parameters, TimeStatement, reading_hash
 from tessera.runtime import MICROPYTHON
 
 _N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -95,14 +101,14 @@ def _cards():
         found = found + [row["invite"], row["answer"], row["confirm"]]
     for row in _exchanges():
         found = found + [row["request"], row["offer"], row["challenge"], row["answer"]]
-    return found
+    return found + vectors("contact")["reading_cards"]
 
 
 # -- cards
 
 
 def test_cards_carry_their_payload_and_its_checksum():
-    assert len({card["kind"] for card in _cards()}) == 11
+    assert len({card["kind"] for card in _cards()}) == 12
     for card in _cards():
         start, kind, text = card["text"].split(":")
         assert start == "tessera" and kind == card["kind"]
@@ -112,12 +118,94 @@ def test_cards_carry_their_payload_and_its_checksum():
         assert tagged("card", kind.encode(), changed(payload, 0))[:4] != data[-4:]
 
 
-def test_the_federation_card_carries_a_valid_parameter_set():
-    small = next(row for row in vectors("params")["sets"] if row["name"] == "small")
+def test_the_federation_card_carries_a_valid_parameter_set_that_covers_all_it_says():
     for card in vectors("contact")["federation_cards"]:
         fields = _fields(card)
-        assert fields["params"] == unhex(small["blob"])
-        assert [relay["key"] for relay in fields["relays"]] == [unhex(r["static_key"]) for r in small["relays"]]
+        assert sorted(fields) == ["params", "said", "v"] and fields["v"] == 2
+        found = Parameters(fields["params"])
+        found.verify()
+        assert found.digest == unhex(card["digest"])
+        assert tagged("federation-card", fields["said"]) == found.card_hash == unhex(card["card_hash"])
+        assert fields["said"] == unhex(card["said"])
+        said, end = _read(fields["said"])
+        assert end == len(fields["said"])
+        assert [relay["id"] for relay in said["relays"]] == [relay.id for relay in found.relays]
+
+
+def test_a_federation_card_may_say_more_than_is_known():
+    known, later = [_read(unhex(card["said"]))[0] for card in vectors("contact")["federation_cards"]]
+    assert sorted(set(later) - set(known)) == ["archive", "motto"]
+    for name in known:
+        assert later[name] == known[name], name
+
+
+# -- reading keys
+
+
+def test_reading_cards_open_with_the_members_key():
+    for card in vectors("contact")["reading_cards"]:
+        fields, secret = _fields(card), unhex(card["member_secret"])
+        public = curve.public(secret)
+        assert public[1:] == fields["member"]
+        if public[0] == 3:  # the card is for the point with even y
+            secret = (_N - int.from_bytes(secret, "big")).to_bytes(32, "big")
+        info = b"reading-key" + unhex(card["federation_id"]) + fields["member"]
+        key = hkdf(b"", curve.dh(secret, fields["e"]), info, 32)
+        assert len(fields["sealed"]) == len(card["reading_keys"]) == len(card["reading_hashes"])
+        for place, sealed in enumerate(fields["sealed"]):
+            digest = unhex(card["reading_hashes"][place])
+            opened = Aead(key).open(place, digest, sealed)
+            assert opened == unhex(card["reading_keys"][place]) and reading_hash(opened) == digest
+            raises(BadFrame, Aead(key).open, place + 1, digest, sealed)
+            raises(BadFrame, Aead(key).open, place, changed(digest, 0), sealed)
+        raises(BadFrame, Aead(changed(key, 31)).open, 0, digest, fields["sealed"][0])
+    odd = [curve.public(unhex(card["member_secret"]))[0] for card in vectors("contact")["reading_cards"]]
+    assert set(odd) == {2, 3}
+
+
+# -- the issuer's service
+
+
+def test_welcomes_say_card_reading_keys_time_and_the_set_before():
+    card = vectors("contact")["federation_cards"][0]
+    digest = Parameters(_fields(card)["params"]).reading_hash
+    for row in vectors("contact")["welcomes"]:
+        fields, end = _read(unhex(row["message"]))
+        assert end == len(row["message"]) // 2
+        assert sorted(fields) == ["before", "card", "reading", "time"]
+        assert fields["card"] == card["text"]
+        assert fields["reading"] == [unhex(key) for key in row["reading_keys"]]
+        assert reading_hash(fields["reading"][-1]) == digest
+        TimeStatement(fields["time"]).verify(Parameters(_fields(card)["params"]).root_key)
+        if row["before"] is None:
+            assert fields["before"] is None
+        else:
+            Parameters(fields["before"]).verify()
+
+
+def test_a_welcome_is_padded_and_cut_into_frames():
+    for row in vectors("contact")["welcomes"]:
+        message = unhex(row["message"])
+        padded = (len(message) + 4095) // 4096 * 4096
+        assert row["padded"] == padded
+        message += bytes(padded - len(message))
+        digest = hashlib.sha256()
+        for number in range(row["frames"]):
+            piece = message[240 * number : 240 * number + 240]
+            frame = struct.pack(">BIHB240s7s", 0xA3, padded, number, len(piece), piece, b"")
+            digest.update(frame)
+            assert number or frame == unhex(row["first_frame"])
+        assert frame == unhex(row["last_frame"]) and 240 * row["frames"] >= padded > 240 * (row["frames"] - 1)
+        assert digest.digest() == unhex(row["frames_digest"])
+
+
+def test_a_members_channel_is_signed_for():
+    for row in vectors("admission")["sessions"]:
+        key, place = unhex(row["member_key"]), (unhex(row["federation_id"]), unhex(row["handshake_hash"]))
+        message = tagged("member-channel", *(place + (key,)))
+        assert message == unhex(row["member_message"])
+        assert curve.verify(unhex(row["member_signature"]), message, key) is True
+        assert curve.public(unhex(row["member_secret"]))[1:] == key
 
 
 def test_join_cards_prove_their_invitation():
@@ -189,16 +277,28 @@ def test_token_cards_are_signed_by_the_member():
             assert fields["member"] == curve.public(unhex(row["member_secret"]))[1:]
             assert curve.verify(fields["sig"], tagged(card["kind"], _without_sig(card)), fields["member"]) is True
             assert curve.verify(fields["sig"], tagged("tokens-offer", _without_sig(card)), fields["member"]) is False
-        assert _fields(row["offer"])["request"] == tagged("request", unhex(row["request"]["payload"]))
+    requests = [tagged("request", unhex(row["request"]["payload"])) for row in _exchanges()]
+    named = [_fields(row["offer"])["request"] for row in _exchanges()]
+    assert named == [requests[0], bytes(32), requests[2]], "an offer names its request; zeros: it answers none"
+
+
+def test_requests_say_nothing_of_what_the_member_has():
+    request = _fields(_exchanges()[0]["request"])
+    assert sorted(request) == ["epoch", "generation", "member", "sig", "time", "v"] and request["v"] == 2
+    sizes = {len(row["request"]["payload"]) for row in _exchanges()}
+    assert len(sizes) == 1 and len(_exchanges()) == 3
 
 
 def test_token_cards_carry_the_exchange_and_its_tokens_verify():
     for row in _exchanges():
         offers, challenges = _fields(row["offer"])["offers"], _fields(row["challenge"])["challenges"]
         answers = _fields(row["answer"])["answers"]
-        assert len(row["tokens"]) == len(offers) == len(challenges) == len(answers) == _fields(row["request"])["count"]
+        assert len(row["tokens"]) == len(offers) == len(challenges) == len(answers)
+        assert _fields(row["offer"])["generation"] == _fields(row["request"])["generation"]
         for token, offer, blinded, (b, s) in zip(row["tokens"], offers, challenges, answers):
-            assert offer == [unhex(clause["nonce_point"]) for clause in token["clauses"]]
+            points = [unhex(clause["nonce_point"]) for clause in token["clauses"]]
+            assert offer == [token["epoch"], token["relay_id"]] + points
+            assert _fields(row["offer"])["generation"] == token["generation"]
             assert blinded == [unhex(clause["challenge"]) for clause in token["clauses"]]
             assert (b, s) == (token["b"], unhex(token["s"]))
             clause = token["clauses"][b]

@@ -9,12 +9,12 @@ from tessera.runtime import aes_cbc
 
 
 def _head(row):
-    return row["seq"], row["round"], row["bucket"], row["kind"]
+    return row["seq"], row["copy"], row["round"], row["bucket"]
 
 
 def _sealed(cipher, row):
-    page = bytearray(PAGE_BYTES)
-    cipher.seal(row["page_index"], *_head(row), unhex(row["record"]), page)
+    page, place = bytearray(PAGE_BYTES), (row["page_index"], row["seq"], row["round"], row["bucket"])
+    cipher.seal(*(place + (unhex(row["record"]), page, row["copy"])))
     return page
 
 
@@ -24,7 +24,7 @@ def _opened(cipher, page_index, page):
     buffer.page[:] = page
     if not cipher.open(page_index, buffer):
         return None
-    return (buffer.seq, buffer.round, buffer.bucket, buffer.kind), bytes(buffer.record)
+    return (buffer.seq, buffer.is_copy, buffer.round, buffer.bucket), bytes(buffer.record)
 
 
 def test_sealing_gives_the_vectors_pages():
@@ -91,7 +91,7 @@ def test_every_byte_of_the_mac_counts():
     # Encrypted anew with the right key: a change of the page itself would scramble the whole first block.
     for row in vectors("page"):
         mac, record = unhex(row["mac"]), unhex(row["record"])
-        start = row["seq"].to_bytes(4, "big") + row["round"].to_bytes(4, "big") + bytes((row["bucket"], row["kind"]))
+        start = unhex(row["head"])
         cipher = PageCipher(unhex(row["page_key"]))
         for head in changes(start + mac):
             page = aes_cbc(unhex(row["enc"])).encrypt(head + record)
@@ -105,7 +105,7 @@ def test_a_page_whose_seq_does_not_fit_its_place_is_no_page():
     cipher = PageCipher(unhex(row["page_key"]))
     page = bytearray(PAGE_BYTES)
     for step in range(1, 16):
-        cipher.seal(row["page_index"], row["seq"] + step, row["round"], row["bucket"], row["kind"], bytes(240), page)
+        cipher.seal(row["page_index"], row["seq"] + step, row["round"], row["bucket"], bytes(240), page)
         assert _opened(cipher, row["page_index"], page) is None
 
 

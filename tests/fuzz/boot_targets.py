@@ -16,7 +16,7 @@ from tessera.hashes import tagged
 from tessera.ledger import CHECKPOINT_BYTES, Checkpoint
 from tessera.nor import PAGE_BYTES
 from tessera.page import PageBuffer, PageCipher
-from tessera.params import Parameters, TimeStatement
+from tessera.params import FIRST_BYTES, Head, Parameters, TimeStatement
 from tests.fuzz.relay_targets import fuzzed_set
 from tests.fuzz.smalloffice import (
     EPOCH,
@@ -28,18 +28,19 @@ from tests.fuzz.smalloffice import (
     lived,
     new,
     serves,
-    sign_set,
     signed,
 )
 from tests.fuzz.target import Intake, Target, allowed, must
 
 RING_PAGES = 16 * RING_SECTORS
 KEYRING_PAGES = 16 * KEYRING_SECTORS
+COPY = 1 << 31  # of seq: the page is a copy
 # The fields that are read as they are written.
 SET_NAMES = (
-    *("serial", "federation_id", "root_key", "access_key", "genesis", "round_seconds", "epoch_rounds"),
-    *("retention_epochs", "buckets", "members", "tokens_per_epoch", "posts_per_token", "epsilon", "delta"),
-    *("first_epoch", "relays"),
+    *("serial", "federation_id", "root_key", "previous", "genesis", "round_seconds", "epoch_rounds"),
+    *("retention_epochs", "log2_buckets", "members", "tokens_per_epoch", "posts_per_token", "ahead", "cover"),
+    *("constant", "epsilon", "delta", "deliveries", "generation", "first_epoch", "epochs", "access_key"),
+    *("reading_hash", "card_hash", "day_epsilon", "day_delta", "ephemeral", "guest_access_keys"),
 )
 
 
@@ -181,7 +182,7 @@ class RingFlash(Target):
 class RingPages(Target):
     """Record ring: pages under the relay's own keys, with any header.
 
-    An input is pages: u8 place, u8 epoch, u32 seq, u32 round, u8 bucket, u8 kind, u8 what the record is filled with.
+    An input is pages: u8 place, u8 epoch, u32 seq, u32 round, u16 bucket, u8 what the record is filled with.
     The first byte of all says whether seq is made to fit the place.
     """
 
@@ -196,17 +197,17 @@ class RingPages(Target):
         # Keys stay over restarts, so these are the keys of lived() as well.
 
     def seeds(self) -> list[bytes]:
-        def page(place: int, epoch: int, seq: int, round_: int, bucket: int, kind: int) -> bytes:
-            return struct.pack(">BBIIBBB", place, epoch, seq, round_, bucket, kind, place)
+        def page(place: int, epoch: int, seq: int, round_: int, bucket: int) -> bytes:
+            return struct.pack(">BBIIHB", place, epoch, seq, round_, bucket, place)
 
-        order = [page(place, 1, 800 + place, ROUND, place % 2, 1) for place in range(20)]
-        copies = [page(16 * n, 1, 16 * (60 + n), ROUND, 0, 2) for n in range(6)]
+        order = [page(place, 1, 800 + place, ROUND, place % 2) for place in range(20)]
+        copies = [page(16 * n, 1, COPY | 16 * (60 + n), ROUND, 0) for n in range(6)]
         extremes = [
-            page(31, 1, 0xFFFFFFF0, ROUND, 0, 1),
-            page(0, 1, 0xFFFFFFF0, ROUND, 0, 1),
-            page(5, 1, 0x105, 0xFFFFFFFF, 0, 1),
-            page(95, 0, 0xFFFFFFFF, EPOCH_ROUNDS, 255, 255),
-            page(3, 1, 3, EPOCH * EPOCH_ROUNDS, 127, 2),
+            page(31, 1, 0x7FFFFFF0, ROUND, 0),
+            page(0, 1, 0xFFFFFFF0, ROUND, 0),
+            page(5, 1, 0x105, 0xFFFFFFFF, 0),
+            page(95, 0, 0xFFFFFFFF, EPOCH_ROUNDS, 65535),
+            page(3, 1, COPY | 3, EPOCH * EPOCH_ROUNDS, 256),
         ]
         return [b"\1" + b"".join(order), b"\1" + b"".join(copies), *(b"\1" + e for e in extremes), b"\0" + extremes[3]]
 
@@ -219,10 +220,10 @@ class RingPages(Target):
             if not intake:
                 break
             place, epoch = intake.number(1) % RING_PAGES, intake.number(1)
-            seq, round_, bucket, kind, filler = struct.unpack(">IIBBB", intake.bytes(11))
+            seq, round_, bucket, filler = struct.unpack(">IIHB", intake.bytes(11))
             seq = seq & ~15 | place & 15 if fit else seq
             cipher = self._ciphers[epoch % len(self._ciphers)]
-            cipher.seal(place, seq, round_, bucket, kind, bytes((filler,)) * wire.RECORD_BYTES, page)
+            cipher.seal(place, seq, round_, bucket, bytes((filler,)) * wire.RECORD_BYTES, page)
             ring[place * PAGE_BYTES : (place + 1) * PAGE_BYTES] = page
         boots(replace(lived(), ring=bytes(ring)))
 
@@ -277,21 +278,30 @@ class LedgerFile(Target):
 
 
 class ParameterFiles(Target):
-    """The two parameter files: as bytes, or signed by the root key with any fields, also before a first start.
+    """The file of parameters: as bytes, or signed by the root key with any fields, also before a first start; or the
+    newest set with anything behind it, where rules and the set in force are.
 
-    An input is u8 flags, then the sets.
+    An input is u8 flags, then the set, or what is behind it.
     """
 
     name = "parameter-files"
     share = 2
     runs = 300
     longest = 3000
-    NEVER_RAN, PREVIOUS, FIELDS, UNSIGNED = 1, 2, 4, 8
+    NEVER_RAN, BEHIND, FIELDS, UNSIGNED = 1, 2, 4, 8
+
+    def __init__(self) -> None:
+        content = lived().files["parameters"]
+        at = Head(content).size(1)
+        self._newest, self._behind = content[:at], content[at:]
 
     def seeds(self) -> list[bytes]:
         small = signed(epoch_keys=bytes(range(64)), thresholds=bytes(range(16)))
-        fields = [b"\4\1" + bytes((number,)) + b"\xff" * 8 for number in range(16)]
-        whole = [bytes((flags,)) + small for flags in (0, 1, 2, 8, 9)]
+        fields = [b"\4\1" + bytes((number,)) + b"\xff" * 8 for number in range(28)]
+        behind = b"\2" + self._behind
+        state = behind[:48]  # epochs, former access key, how many rules and tables there are
+        whole = [behind, b"\3" + self._behind, behind[:-1], behind + small, state, behind[:45] + b"\xff\xff" + state]
+        whole += [bytes((flags,)) + small for flags in (0, 1, 8, 9)]
         whole += [bytes((flags,)) + small[:-1] + b"\0" for flags in (8, 9)]
         return [*whole, b"\0", b"\2", b"\0" + small[:-1], b"\5\0", b"\6\0", *fields]
 
@@ -301,23 +311,37 @@ class ParameterFiles(Target):
         if flags & self.FIELDS:
             blob = fuzzed_set(intake, 2, 1)
         else:
-            blob = intake.rest() if flags & self.UNSIGNED else resigned(intake.rest())
+            blob = self._newest if flags & self.BEHIND else b""
+            blob += intake.rest() if flags & (self.UNSIGNED | self.BEHIND) else resigned(intake.rest())
         flash = new() if flags & self.NEVER_RAN else lived()
-        office = boots(flash.with_file("parameters.previous" if flags & self.PREVIOUS else "parameters", blob))
+        office = boots(flash.with_file("parameters", blob))
         if office is not None:
-            must(_is_signed(office.relay.parameters.newest.blob), "parameters that the root key did not sign govern")
+            for rule in office.relay.parameters._rules:
+                if rule.parameters is not None:
+                    must(_is_signed(rule.parameters.blob), "parameters that the root key did not sign govern")
 
 
 def _is_signed(blob: bytes) -> bool:
-    """Whether the root key that the set names signed it."""
-    return curve.verify(blob[-64:], params.digest(blob[:-64]), Parameters(blob).root_key)
+    """Whether the root key that the set names signed it, and what its head names the hash of is in it."""
+    found = Parameters(blob)
+    hashed = found.rest_hash == tagged("params-rest", blob[FIRST_BYTES : FIRST_BYTES + found.rest_bytes])
+    return hashed and curve.verify(blob[176:240], params.digest(blob[:176]), found.root_key)
 
 
 def resigned(blob: bytes) -> bytes:
-    """The blob as the root key would have signed it, if it is long enough to carry its name."""
-    if len(blob) < params.HEADER_BYTES + 64:
+    """The blob as the root key would have signed it, with the hashes of its rest and columns, if it is long enough."""
+    if len(blob) < FIRST_BYTES:
         return blob
-    return sign_set(blob[:24] + curve.public(ROOT)[1:] + blob[56:-64])
+    (thresholds,), (epochs, relays, guests) = struct.unpack_from(">H", blob, 143), struct.unpack_from(">HBB", blob, 171)
+    relays_at = FIRST_BYTES + 141 + 32 * guests + 8 * thresholds
+    end = relays_at + 163 * relays
+    rest, columns = bytearray(blob[FIRST_BYTES:end]), blob[end:]
+    for number in range(relays):
+        at = relays_at - FIRST_BYTES + 163 * number + 67
+        column = columns[32 * epochs * number : 32 * epochs * (number + 1)]
+        rest[at : at + 32] = params.column_hash(column)[: max(0, len(rest) - at)]
+    head = blob[:24] + curve.public(ROOT)[1:] + blob[56:88] + tagged("params-rest", rest) + blob[120:176]
+    return head + curve.sign(ROOT, params.digest(head), bytes(32)) + bytes(rest) + columns
 
 
 class SignedObjects(Target):
@@ -353,12 +377,20 @@ class SignedObjects(Target):
         found = allowed(InvalidObject, lambda: Parameters(blob))
         if not isinstance(found, Parameters):
             return
-        chosen = {name: getattr(found, name) for name in SET_NAMES}
-        keys = b"".join(found.epoch_key(epoch) for epoch in range(found.first_epoch, found.end_epoch))
-        chosen |= {"thresholds": bytes(found.thresholds), "epoch_keys": keys}
-        must(params.encode(chosen) == blob[:-64], "parameters were taken that are encoded otherwise")
-        must(found.epoch_key(found.end_epoch) is None, "a key is given for an epoch without one")
-        self._verified(found.verify, blob[-64:], params.digest(blob[:-64]), found.root_key)
+        columns = [found.column(relay.id) for relay in found.relays]
+        if None in columns:
+            there = [relay.id for relay in found.relays if found.column(relay.id) is not None]
+            must(len(there) == 1 and found.copy_for(there[0]) == blob, "a copy was taken that is no relay's")
+        else:
+            chosen = {name: getattr(found, name) for name in SET_NAMES} | {"thresholds": bytes(found.thresholds)}
+            pairs = zip(found.relays, columns, strict=True)
+            chosen["relays"] = [(each.id, each.static_key, each.ledger_key, each.sealed, keys) for each, keys in pairs]
+            head, rest, keys = params.encode(chosen)
+            must(head + blob[176:240] + rest + keys == blob, "parameters were taken that are encoded otherwise")
+        for relay in found.relays:
+            must(found.epoch_key(relay.id, found.end_epoch) is None, "a key is given for an epoch without one")
+        self._verified(found.verify, blob[176:240], params.digest(blob[:176]), found.root_key)
+        must(Head(blob[:FIRST_BYTES]).digest == found.digest, "a head says something else than its set")
         allowed(InvalidObject, lambda: found.check_capacity(RING_PAGES))
 
     def _time(self, blob: bytes) -> None:

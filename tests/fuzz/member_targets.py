@@ -8,7 +8,7 @@ import tempfile
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import cbor2
@@ -56,6 +56,13 @@ RETENTION = 2  # FakeFederation's
 def first_kept(open_round: int) -> int:
     """PROTOCOL §3: a function of the round."""
     return max(0, open_round // EPOCH_ROUNDS - RETENTION) * EPOCH_ROUNDS
+
+
+class _Named(NamedTuple):
+    """A parameter set, as INFO names it."""
+
+    serial: int
+    digest: bytes
 
 
 class OpenChannel:
@@ -124,7 +131,7 @@ class _Line:
 
     def _info(self, buffer: bytearray, fields: Any, how: int, intake: Intake) -> None:
         own, parameters = self._relay.own_round(), self._relay.parameters
-        digest, open_round = parameters.digest, own
+        flags, digest, open_round = 0, parameters.digest, own
         if how == 1:
             open_round = max(0, own + _signed(intake))
         first = first_kept(open_round)
@@ -132,8 +139,10 @@ class _Line:
             first = max(0, first + _signed(intake))
         if how == 3:
             digest = intake.bytes(1) * 32 if intake.number(1) % 2 else digest
+            flags = intake.number(1) % 2
             open_round, first = intake.number(4), intake.number(4)
-        wire.answer_info(buffer, digest, parameters.serial, open_round, first, "plain")
+        named = _Named(parameters.serial, digest)
+        wire.answer_info(buffer, flags, parameters if how == 2 else named, named, open_round, first, "plain")
 
     def _params(self, buffer: bytearray, fields: Any, how: int, intake: Intake) -> None:
         blob = self._relay.parameters.blob
@@ -152,12 +161,15 @@ class _Line:
         round_ = named if how == 0 else named + _signed(intake) if how == 1 else intake.number(4)
         wire.answer_post(buffer, min(max(0, round_), 0xFFFFFFFF))
 
+    def _push(self, buffer: bytearray, fields: Any, how: int, intake: Intake) -> None:
+        wire.answer_push(buffer, how == 0)
+
     def _void(self, buffer: bytearray, fields: Any, how: int, intake: Intake) -> None:
         wire.answer_void(buffer)
 
     def _fetch(self, buffer: bytearray, fields: Any, how: int, intake: Intake) -> None:
         """All but the last frame go out here."""
-        _, start, end = fields
+        _, start, end, _ = fields
         if how == 1:
             end = max(start, end - intake.number(1) % 4)
         for round_ in range(start, end):
@@ -179,7 +191,7 @@ class _Line:
         except (Refused, BadFrame, ValueError):
             return
         if kind == wire.INFO and answer[0] == wire.INFO_ANSWER:
-            self.info = answer[4], answer[5]
+            self.info = answer[7], answer[8]
         if kind == wire.POST and answer[0] == wire.ACK:
             self.ack = answer[1]
             self._relay.acknowledged(self)
@@ -192,6 +204,7 @@ _ANSWERS = {
     wire.POST: "post",
     wire.VOID: "void",
     wire.FETCH: "fetch",
+    wire.PUSH: "push",
 }
 
 
@@ -242,7 +255,7 @@ class _Relay:
         if kind in (wire.AUTH, wire.POST, wire.FETCH, wire.VOID):
             must(self.is_true(line.info), "a relay was used whose INFO does not hold")
         if kind == wire.POST:
-            self.posts.append((self._clock.now, bytes(data[2 : 2 + wire.RECORD_BYTES])))
+            self.posts.append((self._clock.now, bytes(wire.posted_record(data))))
 
     def acknowledged(self, line: _Line) -> None:
         assert line.info is not None and line.ack is not None
@@ -335,7 +348,7 @@ class InfoAndAck(Target):
 
     async def _read_slot(self, ann: Client, state: MemberState) -> Any:
         async with ann.shared.held():
-            return await ann._fetcher.slot(state.wallet.for_fetching, Settling(0, lambda: 0), 2)
+            return await ann._fetcher.slot(Settling(0, lambda: 0), 2)
 
     # -- what must hold
 
@@ -530,10 +543,11 @@ class Restored(Target):
             bob.data.tokens.tokens[0].admitted(bytes(32), POSTS)
             meeting.begin(bob, "Carol")
             composing.queue_file(bob, "Ann", "plan.pdf", b"content")
-            bob.wallet.request(2, [bob.federation.home.key], clock.now)
+            bob.wallet.request(1, EPOCH, clock.now)
             received = bob.data.contacts.book["Ann"].received
             received.parts[1] = schema.Incoming(2, records.TEXT, {0: b"half"})
-            bob.data.inbox.messages.append(schema.Stored("Ann", 0, "hello", 4, 0, None, b"", False, True))
+            bob.data.contacts.book["Ann"].views = [schema.OpenView(1, bytes(32), bytes(4), 1, None)]
+            bob.data.inbox.messages.append(schema.Stored("Ann", 0, "hello", 4, 0, None, b"", False, False, True))
             bob.data.newest_round = bob.round()
             return schema.write(bob.data)
 

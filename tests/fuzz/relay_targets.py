@@ -5,18 +5,31 @@ import contextlib
 from collections import Counter
 from unittest import mock
 
-from office import ACCESS_KEY, EPOCH_ROUNDS, FEDERATION, RELAY_KEY, ROOT, Connection, Token, records
+from office import (
+    ACCESS_KEY,
+    EPOCH_ROUNDS,
+    FEDERATION,
+    GENESIS,
+    RELAY_KEY,
+    ROOT,
+    ROUND_SECONDS,
+    Connection,
+    Token,
+    records,
+)
 from tessera import channel, curve, curve_coincurve, curve_plain, params, server, wire
+from tessera.admission import OPERATOR, operator_message
 from tessera.batch import CellFrame
 from tessera.errors import BadFrame, BadRequest, Busy, Fault, Refusal, Refused
 from tessera.hashes import hmac_sha256
-from tests.fuzz.smalloffice import SmallOffice, admissions, lived, settings, sign_set
+from tests.fuzz.smalloffice import SmallOffice, admissions, lived, settings, sign_set, signed
 from tests.fuzz.target import Intake, Target, must
 
 NONCE = bytes(range(16))
 EPHEMERAL = bytes(31) + b"\x11"
 SECRET = b"resumption secret of the fuzzers"
 CLIENT_RANDOM = b"client's random "
+_LAST_SECOND = GENESIS + 0x3FFFFFFE * ROUND_SECONDS  # of which there is a round
 
 
 def admitted_token(relay):
@@ -133,8 +146,9 @@ class Stream(Target):
         self._errors.append(context)
 
     def seeds(self) -> list[bytes]:
-        requests = [wire.void(), wire.info(), wire.status(), wire.fetch(0, 6, 14), wire.params(1), wire.checkpoint(0)]
-        requests += [wire.post(0, bytes(240)), wire.push(92, 0, bytes(92)), b"\x09"]
+        requests = [wire.void(), wire.info(), wire.status(), wire.params(1), wire.checkpoint(0), b"\x09"]
+        requests += [wire.fetch(0, 6, 14, bytes(16)), wire.post(0, bytes(240)), wire.push(92, 0, bytes(92))]
+        requests += [wire.auth(OPERATOR, bytes(32), bytes(64), bytes(64)), wire.push(2000, 0, lived_set()[:40])]
         frames = b"".join(bytes((2, 0, 40)) + bytes(request[:40]) for request in requests)
         hello = channel.Initiator(NONCE, RELAY_KEY, ACCESS_KEY, EPHEMERAL).hello()
         broken = bytes((2, 0, 1, 1)) + b"\x01\x05\x01\x01"
@@ -239,14 +253,19 @@ class _Peer:
             must(self._channel is not None, "a good handshake was refused")
 
 
+def lived_set() -> bytes:
+    """The newest set of the relay that has lived."""
+    return SmallOffice(lived()).relay.parameters.newest.blob
+
+
 # The fields of a parameter set that an input may change, and how many bytes it gives for them.
 _FIELDS = (
     ("serial", 4),
     ("first_epoch", 4),
     ("epoch_rounds", 2),
     ("retention_epochs", 1),
-    ("buckets", 1),
-    ("members", 2),
+    ("log2_buckets", 1),
+    ("members", 4),
     ("tokens_per_epoch", 1),
     ("posts_per_token", 2),
     ("genesis", 8),
@@ -259,27 +278,46 @@ _FIELDS = (
     ("federation_id", 1),
     ("access_key", 1),
     ("root_key", 1),
+    ("reading_key", 1),
+    ("cover", 1),
+    ("constant", 4),
+    ("deliveries", 2),
+    ("ahead", 1),
+    ("generation", 4),
+    ("guest_access_keys", 1),
+    ("reading_hash", 1),
+    ("ephemeral", 1),
+    ("previous", 1),
 )
 
 
 def fuzzed_set(intake: Intake, serial: int, first_epoch: int) -> bytes:
-    """A set that follows (serial, first_epoch), signed by the root key, with some fields changed by the input."""
-    chosen = settings(serial=serial, first_epoch=min(first_epoch, 50))
-    chosen["first_epoch"] = first_epoch
+    """A set that follows (serial, first_epoch), signed by the root key, with some fields changed by the input; what is
+    sealed in it is so for what it says."""
+    changes = {"serial": serial, "first_epoch": min(first_epoch, 50)}
+    usual = settings(**changes)
+    changes |= {"first_epoch": first_epoch, "epoch_keys": usual["relays"][0][4]}
+    entries = 1
     for _ in range(intake.number(1) % 5):
         name, width = _FIELDS[intake.number(1) % len(_FIELDS)]
         value = intake.bytes(width)
         if name == "thresholds":
-            chosen[name] = value[:2].ljust(8, b"\0") * 2 * (1 + value[2] % 4)
+            changes[name] = value[:2].ljust(8, b"\0") * 2 * (1 + value[2] % 4)
         elif name == "epoch_keys":
-            chosen[name] = chosen[name][: 32 * value[0]] + value[1:] * 32
+            changes[name] = changes[name][: 32 * value[0]] + value[1:] * 32
         elif name == "relays":
-            chosen[name] = chosen[name] * (value[0] % 3)
-        elif isinstance(chosen[name], bytes):
-            chosen[name] = value * len(chosen[name])
+            entries = value[0] % 3
+        elif name == "guest_access_keys":
+            changes[name] = [bytes(32)] * (value[0] % 5)
+        elif name == "reading_key":
+            changes[name] = value * 32
+        elif isinstance(usual[name], bytes):
+            changes[name] = value * len(usual[name])
         else:
-            chosen[name] = int.from_bytes(value, "big")
-    return sign_set(params.encode(chosen))
+            changes[name] = int.from_bytes(value, "big")
+    chosen = settings(**changes)
+    chosen["relays"] *= entries
+    return sign_set({"epochs": 1} | chosen)
 
 
 class Requests(Target):
@@ -296,8 +334,9 @@ class Requests(Target):
     _MOST_STEPS = 40
 
     def seeds(self) -> list[bytes]:
-        auth, post, fetch = b"\x03\0\0", b"\x01\0\x01", b"\x02\0\x00\x10"
+        auth, post, fetch = b"\x03\0\0", b"\x01\0\x01", b"\x02\0\0\x06\x08"
         push, time = b"\x04\0\0", b"\x05\x00\x00\x00\x00\x00\x00"
+        operate, head = b"\x0e\0", b"\x0f\0\0\0"
         small = b"\x04\0\x02\x0c\x80\0\0\x0d\x01\x07"  # another table, fewer epochs
         return [
             b"\x00\x05" + b"\x01" * 5,
@@ -308,9 +347,12 @@ class Requests(Target):
             auth + small + b"\x07\x06" + post + b"\x09" + auth + post,
             auth + time + time + b"\x0c\0\x01",
             auth + b"\x0a" + post + b"\x0a" + post + b"\x0d" + b"\x0a",
-            auth + b"\x06\x01\0\0\0\xf0TPR1" + b"\x06\x01\0\0\1\xf0abcd" + b"\x06\x01\0\0\5\xf0abcd",
+            auth + b"\x06\x01\0\0\0\xf0TPR2" + b"\x06\x01\0\0\1\xf0abcd" + b"\x06\x01\0\0\5\xf0abcd",
             auth + b"\x83\1\0" + push + b"\x84\0\1" + b"\x04\0\2" + b"\x87\x01",
             auth + b"\x05\x00\x00\x00\x01\x00\x00" + post + b"\x08" + auth + post + b"\x07\x03",
+            operate + push + time + post + fetch + auth + b"\x07\x03" + b"\x0e\x05",
+            head + b"\x0f\0\0\xf1" + b"\x8f\0\0\0" + b"\x84\0\0" + push + b"\x0f\0\0\x05",
+            fetch * 2 + b"\x02\0\1\x06\x08" + push + b"\x07\x07" + fetch + b"\x04\0\1\x12\7" + b"\x07\x07" + fetch,
         ]
 
     def run(self, data: bytes) -> None:
@@ -322,7 +364,7 @@ class Requests(Target):
         steps = (
             *(self._raw, self._post, self._fetch, self._auth, self._push_set, self._push_time, self._push_chunk),
             *(self._pass_rounds, self._restart, self._connect, self._resume, self._parameters, self._checkpoint),
-            self._leave,
+            *(self._leave, self._operate, self._push_head),
         )
         for _ in range(self._MOST_STEPS):
             if not self._intake:
@@ -347,7 +389,7 @@ class Requests(Target):
         connection = self._connections[self._which]
         if connection is not None:
             self._office.relay.leave(connection.session)
-            must(self._office.relay._pushes.session is not connection.session, "a push outlives its connection")
+            must(not self._pushing(connection.session), "a push outlives its connection")
         self._connections[self._which] = None
         self._sent = {mark for mark in self._sent if mark[0] != self._which}
 
@@ -372,9 +414,44 @@ class Requests(Target):
             record = records(1, bytes((number & 3,)))[0][:alike] + record[alike:]
         self._ask(wire.post(bucket, record))
 
+    def _pushing(self, session) -> bool:
+        return any(slot.session is session for slot in self._office.relay._pushes._slots)
+
+    def _reading_proof(self) -> bytes | None:
+        """What FETCH has to show in this session; None if nothing does."""
+        connection, relay = self._connection(), self._office.relay
+        if connection.session.operator or connection.channel.handshake_hash is None:
+            return None
+        key = relay.parameters.rule(relay.epoch).reading_key
+        return hmac_sha256(key, b"read", connection.channel.handshake_hash)[:16]
+
     def _fetch(self) -> None:
-        bucket, start, count = (self._intake.number(1) for _ in range(3))
-        self._ask(wire.fetch(bucket, start, start + count))
+        bucket, flaw, start, count = (self._intake.number(1) for _ in range(4))
+        proof = bytearray(self._reading_proof() or bytes(16))
+        proof[flaw % 16] ^= flaw
+        self._ask(wire.fetch(bucket, start, start + count, proof))
+
+    def _operate(self) -> None:
+        """AUTH of the operator; damage 0 is IT's."""
+        damage = self._intake.number(1)
+        connection = self._connection()
+        handshake_hash = connection.channel.handshake_hash
+        message = operator_message(FEDERATION, RELAY_KEY, handshake_hash or bytes(32))
+        signature = bytearray(curve.sign(ROOT, message, bytes(32)))
+        signature[damage % 64] ^= damage
+        if self._ask(wire.auth(OPERATOR, bytes(32), signature, bytes(64))) is not None:
+            must(not damage and handshake_hash, "somebody who is not IT became the operator")
+
+    def _push_head(self) -> None:
+        """The first chunk of a good set alone, damaged at a place."""
+        damage, at = self._intake.number(1), self._intake.number(2)
+        blob = signed(serial=self._office.relay.parameters.newest.serial + 1, first_epoch=50)
+        first = bytearray(blob[: wire.CHUNK_BYTES])
+        first[at % len(first)] ^= damage
+        session = self._connection().session
+        answer = self._ask(wire.push(len(blob), 0, first))
+        must(answer is None or not damage, "a damaged head was taken")
+        must(self._pushing(session) == (answer is not None), "a push is kept that was not taken")
 
     def _auth(self) -> None:
         number, damage = self._intake.number(1), self._intake.number(1)
@@ -398,7 +475,7 @@ class Requests(Target):
         blob = fuzzed_set(self._intake, newest.serial + 1, self._office.relay.epoch + 1)
         if self._push(blob, order):
             must(self._office.relay.parameters.newest.blob == blob, "what was pushed is not in force")
-            must(self._office.directory.read("parameters") == blob, "what was pushed is not stored")
+            must(self._office.directory.read("parameters").startswith(blob), "what was pushed is not stored")
 
     def _push_time(self) -> None:
         order, foreign = self._intake.number(1), self._intake.number(1)
@@ -406,6 +483,9 @@ class Requests(Target):
         body, message = params.encode_time(b"another office!!" if foreign else FEDERATION, max(0, seconds))
         if self._push(body + curve.sign(ROOT, message, bytes(32)), order):
             must(not foreign, "another office's time was taken")
+            if seconds > _LAST_SECOND:
+                must(self._office.relay.clock.now_ms() < 1000 * seconds, "a time was taken that no round is of")
+                return
             must(self._office.relay.clock.now_ms() >= 1000 * seconds, "the time that was pushed is not in force")
             # It is that time now: a start with an earlier one, after a seal, would be refused.
             self._office.unix_ms = max(self._office.unix_ms, 1000 * seconds)
@@ -453,6 +533,7 @@ class Requests(Target):
         """The answer, None for a refusal."""
         connection = self._connection()
         relay, session = self._office.relay, connection.session
+        proof = self._reading_proof()
         before = self._office.changes, self._state()
         try:
             answer = self._answer(connection, bytes(request))
@@ -461,8 +542,12 @@ class Requests(Target):
             return None
         if request[0] not in (wire.AUTH, wire.POST, wire.PUSH):
             must(before == (self._office.changes, self._state()), "a question changed the relay")
-        if request[0] in (wire.POST, wire.FETCH, wire.PUSH):
+        if request[0] == wire.POST:
             must(session.token is not None and session.epoch == relay.epoch, "served without admission")
+        if request[0] == wire.STAGE:
+            must(session.operator, "code was taken that the operator did not bring")
+        if request[0] == wire.FETCH:
+            must(request[11:27] == proof, "cells were served without the reading key")
         if request[0] == wire.POST:
             self._count(request, answer)
         return answer
@@ -484,7 +569,7 @@ class Requests(Target):
         if request[0] == wire.POST and isinstance(refusal, (Busy, Fault)):
             return  # the lease is durable before there is no room for the record
         if request[0] == wire.PUSH and isinstance(refusal, BadRequest):
-            must(session.push is None and self._office.relay._pushes.session is not session, "not forgotten")
+            must(not self._pushing(session), "not forgotten")
         must(before == (self._office.changes, self._state()), "a refused request changed the relay")
 
     def _state(self):
@@ -492,7 +577,7 @@ class Requests(Target):
         return tokens, resumable, epoch, open_round, self._office.relay.parameters.newest.blob
 
     def _count(self, request: bytes, answer) -> None:
-        round_, bucket, record = answer[1], request[1], bytes(request[2 : 2 + wire.RECORD_BYTES])
+        round_, bucket, record = answer[1], request[1] << 8 | request[2], bytes(request[3 : 3 + wire.RECORD_BYTES])
         must(round_ == self._office.relay.open_round, "acknowledged for another round")
         mark = self._which, round_, bucket, record[:16]
         if mark not in self._sent:

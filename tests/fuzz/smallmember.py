@@ -26,7 +26,7 @@ from tests.fuzz.target import Intake
 from tests.support.fake_federation import FakeFederation, FakeIssuer, RoundClock
 from tests.support.organisation import Organisation
 
-TOKENS = 3  # an epoch: one that fetches, two that post
+TOKENS = 3  # an epoch
 A_DAY = 4  # records that the office's budget allows
 EPOCH = 1  # the open one; of the one before the last round is not read yet
 

@@ -8,22 +8,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from dice import Dice
-from office import (
-    EPOCH_ROUNDS,
-    GENESIS,
-    ROOT,
-    Connection,
-    Office,
-    RamDirectory,
-    Token,
-    epoch_keys,
-    fields,
-    records,
-)
+from office import EPOCH_ROUNDS, GENESIS, Connection, Office, RamDirectory, Token, epoch_keys, fields, records
+from office import signed as sign_set
 from ramdevice import RamDevice
-from tessera import curve, params, wire
+from tessera import wire
 from tessera.batch import CellFrame
 from tessera.errors import Fault, Refused
+from tessera.handshakes import Session
 from tessera.hashes import sha256
 from tessera.nor import SECTOR_BYTES
 from tessera.relay import Delivery, Relay
@@ -48,12 +39,7 @@ def settings(**changes):
 
 def signed(**changes) -> bytes:
     """A parameter set of the small office, signed by its root key."""
-    return sign_set(params.encode(settings(**changes)))
-
-
-def sign_set(body: bytes) -> bytes:
-    """A set of this body (which must name the office's root key to be believed)."""
-    return body + curve.sign(ROOT, params.digest(body), bytes(32))
+    return sign_set(settings(**changes))
 
 
 class WatchedDevice(RamDevice):
@@ -84,9 +70,9 @@ class WatchedDirectory(RamDirectory):
         self.files = dict(files or {})
         self.changes = 0
 
-    def replace(self, name, data):
+    def replace(self, name, *parts):
         self.changes += 1
-        super().replace(name, data)
+        super().replace(name, *parts)
 
     def append(self, name, data):
         self.changes += 1
@@ -140,8 +126,8 @@ class SmallOffice(Office):
 
     def stored(self, bucket: int, start: int, end: int) -> dict[int, list[bytes]]:
         """What the relay serves of sealed rounds, as every member would get it."""
-        start, end = max(start, self.relay.first_round), min(end, self.relay.open_round)
-        delivery, frame, rounds = Delivery(self.relay, bucket, start, end), CellFrame(), {}
+        start, end = max(start, self.relay.first_round), min(end, self.relay._rounds.sealed_next)
+        delivery, frame, rounds = Delivery(self.relay, Session(None), bucket, start, end), CellFrame(), {}
         while delivery.next_frame(frame):
             _, round_, count, offset, found = wire.read_cell(frame.buffer[: wire.CELL_BYTES])
             batch = rounds.setdefault(round_, [])
@@ -154,7 +140,8 @@ def admissions(relay) -> tuple:
     """What the relay remembers of members and pushes: an outsider must not change it."""
     admission = relay._epochs.admission
     tokens = {key: (token.leases, token.used, token.secret, token.marks) for key, token in admission._tokens.items()}
-    return tokens, sorted(admission._resumable), relay._pushes.session, relay.epoch, relay.open_round
+    pushed = [(slot.session, slot.at) for slot in relay._pushes._slots]
+    return tokens, sorted(admission._resumable), pushed, relay.epoch, relay.open_round
 
 
 def serves(office: SmallOffice) -> bool:
@@ -203,7 +190,7 @@ def lived() -> Flash:
     for epoch in range(EPOCH + 1):
         member = office.member(0)
         if epoch == 0:
-            push(member, signed(serial=2, first_epoch=1))
+            member.push(signed(serial=2, first_epoch=1))
         for bucket in (0, 1, 0):
             member.post(next(posted), bucket)
             office.sleep()
@@ -213,11 +200,3 @@ def lived() -> Flash:
             office.member(1).post(next(posted), 1)
     assert (office.relay.epoch, office.relay.open_round) == (EPOCH, ROUND + 1)
     return office.flash()
-
-
-def push(member: Connection, blob: bytes) -> bool:
-    """Whether the relay took it; Refused otherwise."""
-    complete = 0
-    for chunk, at in enumerate(range(0, len(blob), wire.CHUNK_BYTES)):
-        complete = member.call(wire.push(len(blob), chunk, blob[at : at + wire.CHUNK_BYTES]))[1]
-    return bool(complete)

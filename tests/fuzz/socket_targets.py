@@ -88,8 +88,8 @@ class AgentSocket(Target):
         with repeatable(b"lived"):
             ann = member(met().ann, clock_at_epoch())
             composing.queue_file(ann, "Bob", "plan.pdf", b"content")
-            ann.data.inbox.messages.append(schema.Stored("Bob", 0, "hello", 4, 0, None, b"", False, True))
-            ann.data.inbox.messages.append(schema.Stored("Bob", 1, "", 4, 1, "x.pdf", b"\0\xff", True, True))
+            ann.data.inbox.messages.append(schema.Stored("Bob", 0, "hello", 4, 0, None, b"", False, False, True))
+            ann.data.inbox.messages.append(schema.Stored("Bob", 1, "", 4, 1, "x.pdf", b"\0\xff", True, False, True))
             return schema.write(ann.data)
 
     # What commands ask.

@@ -1,9 +1,9 @@
-"""New code that members bring to a relay over the network: releases, pieces of them, from several sessions at once."""
+"""New code that IT brings to a relay over the network: releases, pieces of them, from several sessions at once."""
 
 from office import FEDERATION, Connection, Token, epoch_secret
 from releasing import BOARD, CONTENT, VERSION, Places, Restarted, release
 from tessera import wire
-from tessera.errors import BadRequest, Busy, Refusal
+from tessera.errors import BadRequest, Busy, NotAdmitted, Refusal
 from tessera.hashes import sha256
 from tessera.nor import PAGE_BYTES, SECTOR_BYTES
 from tessera.release import IMAGE
@@ -12,19 +12,17 @@ from tests.fuzz.smalloffice import RamDirectory, SmallOffice, WatchedDevice, liv
 from tests.fuzz.target import Intake, Target, must
 
 SECTORS = 2
-SESSIONS = 3  # the first two are of one member's token
-# PROTOCOL §14
-BEGUN_A_TOKEN = 4
-PATIENCE_MS = 10_000
-LONGEST_MS = 3_600_000
+SESSIONS = 3  # two of the operator's and a member's
+MEMBER = 2
 
 
 class Pieces(Target):
-    """Releases and pieces of them from three sessions of two members, in any order, over rounds and restarts.
+    """Releases and pieces of them from two sessions of the operator and one of a member, in any order, over rounds and
+    restarts.
 
-    Pieces are taken of the session that began, in order; another's change nothing. What is staged is byte for byte what
-    the root key signed, and nothing else is ever tried. Nobody keeps others from bringing code for longer than the
-    patience. An input is steps: u8 which (its two highest bits: the session), then its numbers.
+    Pieces are taken of the session that began, in order; another's change nothing, and a member's never do. What is
+    staged is byte for byte what the root key signed, and nothing else is ever tried. An input is steps: u8 which (its
+    two highest bits: the session), then its numbers.
     """
 
     name = "pieces"
@@ -35,8 +33,9 @@ class Pieces(Target):
     def __init__(self) -> None:
         self._office = SmallOffice(lived())
         self._connections = [Connection(self._office.relay) for _ in range(SESSIONS)]
-        for number, connection in enumerate(self._connections):
-            connection.authenticate(Token(number // 2, self._office.relay.epoch))
+        for connection in self._connections[:MEMBER]:
+            connection.operate()
+        self._connections[MEMBER].authenticate(Token(1, self._office.relay.epoch))
         # Larger than a sector; smaller; smaller than a page; and a few that only count.
         self._contents = [CONTENT, CONTENT[::-1][:700], sha256(b"small")[:20], *(b"%d" % n for n in range(4))]
         self._releases = [release(VERSION + 1 + n, content) for n, content in enumerate(self._contents)]
@@ -85,14 +84,12 @@ class Pieces(Target):
         self._places.choose()
         self._staging = Staging(self._places, self._office.relay.parameters)
         self._office.relay.staging = self._staging
-        self._begun = [0, 0]  # releases, by token
         self._due = False
         self._forget()
 
     def _forget(self) -> None:
         self._number: int | None = None  # of the release under way
         self._owner: int | None = None  # the session whose pieces are taken
-        self._token: int | None = None  # the token it began with
         self._taken = b""
         idle = self._places.idle
         self._dirty = idle is not None and idle.get(0, SECTORS * SECTOR_BYTES).strip(b"\xff") != b""
@@ -112,42 +109,34 @@ class Pieces(Target):
             return refusal
         return wire.read_answer(bytes(out[: wire.SMALL_BYTES]))[1:3]
 
+    def _is_strange(self, answer: object, before: list[int]) -> bool:
+        """Whether the session is the member's; nothing came of what it asked for then."""
+        if self._session != MEMBER:
+            return False
+        must(isinstance(answer, NotAdmitted) and before == self._flash(), "a member brought code")
+        return True
+
     def _begin(self) -> None:
         number = self._intake.number(1)
         good = number < 128
         number %= len(self._releases if good else self._refused)
-        token = self._session // 2
         same = good and number == self._number
-        goes_on = same and token == self._token
         blob = (self._releases if good else self._refused)[number]
         before = self._flash()
         answer = self._ask(wire.BEGIN, 0, blob)
         must(before == self._flash(), "the beginning of a release changed the flash")
-        if same and (self._owner == self._session or self._is_staged):
-            must(answer == self._state(), "a session may not go on with its release")
+        if self._is_strange(answer, before):
             return
-        newer = good and VERSION + 1 + number > self._places.version
-        taken = self._number is not None and not goes_on and not self._gives_way(same)
-        if self._places.idle is None or self._due or taken:
-            must(isinstance(answer, Busy), "a release was taken while another session brings one")
-        elif not goes_on and not newer:
+        if not same and (self._places.idle is None or self._due):
+            must(isinstance(answer, Busy), "a release was taken while other code is about to be tried")
+        elif not same and not (good and VERSION + 1 + number > self._places.version):
             must(isinstance(answer, BadRequest), "a release was taken that this board may not run")
-        elif not goes_on and self._begun[token] >= BEGUN_A_TOKEN:
-            must(isinstance(answer, Busy), "more releases were begun than a token may")
         else:
-            if not goes_on:
-                self._begun[token] += 1
+            if not same:
                 self._forget()
-                self._number, self._token, self._since_ms = number, token, self._office.ticks
-            self._owner, self._heard_ms = self._session, self._office.ticks
+                self._number = number
+            self._owner = self._session
             must(answer == self._state(), "a good release was refused, or begins in its middle")
-
-    def _gives_way(self, same: bool) -> bool:
-        """Whether another token may begin, with the same release or another."""
-        now = self._office.ticks
-        silent = now - self._heard_ms >= PATIENCE_MS or now - self._since_ms >= LONGEST_MS
-        left = same and self._owner is None and not self._taken
-        return left or (silent and not self._dirty)
 
     def _next_piece(self) -> None:
         content = self._contents[self._number or 0]
@@ -161,19 +150,21 @@ class Pieces(Target):
             return
         frame = bytearray(wire.stage(wire.PUT, offset, bytes(wire.CHUNK_BYTES)))
         frame[_LENGTH_AT] = length
-        must(isinstance(self._send(frame), BadRequest), "a piece was taken that no frame holds")
+        refusal = NotAdmitted if self._session == MEMBER else BadRequest
+        must(isinstance(self._send(frame), refusal), "a piece was taken that no frame holds")
 
     def _put(self, offset: int, piece: bytes) -> None:
         before, at, end = self._flash(), len(self._taken), offset + len(piece)
         answer = self._ask(wire.PUT, offset, piece)
-        if self._number is None or not (self._owner == self._session or self._is_staged):
+        if self._is_strange(answer, before):
+            return
+        if self._number is None or self._owner != self._session:
             must(isinstance(answer, BadRequest), "a piece was taken from a session that did not begin")
         elif end <= at or self._dirty:
             must(answer == self._state(), "a piece that is there already changed something")
         elif offset != at or end > len(self._contents[self._number]):
             must(isinstance(answer, BadRequest), "a piece was taken out of its order")
         else:
-            self._heard_ms = self._office.ticks
             self._taken += piece
             if end == len(self._contents[self._number]) and not self._is_staged:
                 must(isinstance(answer, BadRequest), "bytes were staged that the release is not of")
@@ -184,7 +175,10 @@ class Pieces(Target):
         must(before == self._flash(), "a piece that was not taken changed the flash")
 
     def _activate(self) -> None:
+        before = self._flash()
         answer = self._ask(wire.ACTIVATE)
+        if self._is_strange(answer, before):
+            return
         if self._is_staged:
             self._due = True
             must(answer == self._state(), "what is staged cannot be tried")
@@ -192,15 +186,14 @@ class Pieces(Target):
             must(isinstance(answer, BadRequest), "something is tried that is not staged")
 
     def _leave(self) -> None:
+        """The connection ends and another takes its place; what it brought can be gone on with."""
         self._office.relay.leave(self._connections[self._session].session)
-        if self._owner == self._session:
-            self._owner = None
 
     def _seal(self) -> None:
         """The window after it; a restart with the new code if that is due."""
         was_on_trial = self._places.on_trial
         try:
-            self._staging.window(1, self._office.ticks)
+            self._staging.window(1)
         except Restarted:
             must(self._due, "the board restarted into something that nobody activated")
             content = self._contents[self._number or 0]
@@ -211,8 +204,6 @@ class Pieces(Target):
         must(not self._due, "what is due was not tried")
         if was_on_trial:
             self._forget()  # there is an idle place again
-        elif self._dirty:
-            self._since_ms = self._heard_ms = self._office.ticks
         self._dirty = self._dirty and was_on_trial
 
     def _files_place(self) -> int:

@@ -122,7 +122,7 @@ async def test_errors_come_back_as_what_they_are(running: Running) -> None:
         with pytest.raises(UsageError, match="no contact 'Carl'"):
             await link.queue("Carl", "hello")
         with pytest.raises(InvalidInput, match="carries"):
-            await link.queue_file("Bob", "f", bytes(3000))
+            await link.queue_file("Bob", "f", bytes(3255))
         assert (await link.state()).waiting == 0
 
 

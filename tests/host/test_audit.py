@@ -4,13 +4,17 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tessera import curve
 from tessera.errors import Refused
+from tessera.params import Parameters
 from tessera.release import BUNDLE, encode
-from tessera_host.audit import audit, verify
+from tessera_host.audit import audit, published, verify
 from tessera_host.audit.archive import AuditArchive
 from tessera_host.audit.verify import Firmware, LedgerAudit
 from tessera_host.errors import IntegrityError, InvalidInput
@@ -185,7 +189,7 @@ def test_a_clock_that_is_off_is_a_remark(desk, ledger):
 def test_a_parameter_change_is_shown_with_what_changed(desk, ledger):
     shown, before = ledger.chain(range(2)), ledger.parameters.digest
     changed = table_fields(Fraction("0.2"), Fraction("1e-6"))
-    ledger.parameters = ledger.make_set(2, first_epoch=2, members=60, buckets=2, **changed)
+    ledger.parameters = ledger.make_set(2, first_epoch=2, members=60, log2_buckets=1, **changed)
     found = desk.judge(shown | ledger.chain(range(2, 4)), 4)
     assert found.holds and found.parameter_digests() == [(before, [0, 1]), (ledger.parameters.digest, [2, 3])]
     (finding,) = found.findings
@@ -205,9 +209,9 @@ def test_two_signed_sets_of_one_serial_are_a_finding_against_the_issuer(tmp_path
     answers = ledger.answers(shown | ledger.chain(range(2, 4)), 4)
     found = audit.judge(gathered, ledger.relay(), answers, answers.open_round)
     assert found.verified == [0, 1]
-    assert "2 sets of serial 2, and epochs 2 to 3 had one" in broken(found)
+    assert "two different sets of serial 2, and epochs 2 to 3 had one" in broken(found)
     (against,) = verify.issuer_findings(gathered.sets)
-    assert against.broken and "2 different sets of serial 2" in against.text
+    assert against.broken and "two different sets of serial 2" in against.text
     assert "ε (millionths)" in against.text and "100000" in against.text and "3000000" in against.text
     assert all(each.digest.hex()[:16] in against.text for each in (told, ledger.parameters))
     # The archive tells it for ever, whatever the relay shows later.
@@ -218,8 +222,7 @@ def test_two_signed_sets_of_one_serial_are_a_finding_against_the_issuer(tmp_path
 def test_sets_that_differ_in_what_no_member_is_promised_contradict_each_other_too(tmp_path, ledger):
     """One of them lists a relay that the other does not know."""
     secret = blind.even_secret(blind.random_scalar())
-    relays = [*ledger.parameters.relays, (curve.public(secret), curve.public(secret)[1:])]
-    twin = ledger.make_set(1, members=40, buckets=2, relays=relays)
+    twin = ledger.make_set(1, members=40, log2_buckets=1, relay_keys={1: ledger.key, 2: curve.public(secret)})
     path = tmp_path / "twin.tpr"
     path.write_bytes(twin.blob)
     (against,) = verify.issuer_findings(Desk(tmp_path, ledger, [path]).gathered().sets)
@@ -227,8 +230,9 @@ def test_sets_that_differ_in_what_no_member_is_promised_contradict_each_other_to
 
 
 def test_a_set_signed_once_more_is_the_same_set(tmp_path, ledger):
-    again = ledger.parameters.blob[:-64] + curve.sign(ledger.federation.root, ledger.parameters.digest, b"\1" * 32)
-    assert again != ledger.parameters.blob
+    once = ledger.parameters.blob
+    again = once[:176] + curve.sign(ledger.federation.root, ledger.parameters.digest, b"\1" * 32) + once[240:]
+    assert again != once
     path = tmp_path / "again.tpr"
     path.write_bytes(again)
     assert verify.issuer_findings(Desk(tmp_path, ledger, [path]).gathered().sets) == []
@@ -268,6 +272,210 @@ def test_parameters_that_went_back_or_do_not_govern_are_found(desk, ledger):
     assert any("do not govern epoch 1" in text for text in said)
     assert any("went back from serial 2 to 1" in text for text in said)
     assert found.verified == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("serial", "follows", "said"),
+    [
+        (3, 1, "two sets that follow the same one (serials 2 and 3)"),
+        (3, 9, "two sets that are not of one chain (serials 2 and 3)"),
+        (4, 2, "two sets that are not of one chain (serials 2 and 4)"),
+        (4, 3, None),  # the set between is not known here, which is nobody's fault
+    ],
+)
+def test_sets_that_are_not_of_one_chain_are_a_finding_against_the_issuer(tmp_path, ledger, serial, follows, said):
+    ledger.parameters = ledger.federation.parameters = ledger.make_set(2)
+    shown = ledger.chain(range(2))
+    digests = {**ledger.federation.digests, 3: b"3" * 32, 9: b"9" * 32}
+    path = tmp_path / "other.tpr"
+    path.write_bytes(ledger.make_set(serial, previous=digests[follows]).blob)
+    desk = Desk(tmp_path, ledger, [path])
+    found = verify.issuer_findings(desk.gathered().sets)
+    if said is None:
+        assert found == [] and desk.judge(shown, 2).holds
+        return
+    (against,) = found
+    assert against.broken and said in against.text
+    assert f"{said}, and epochs 0 to 1 had one of them" in broken(desk.judge(shown, 2))
+
+
+def test_a_table_of_a_kind_that_is_not_known_is_not_verified(tmp_path, ledger):
+    ledger.parameters = ledger.federation.parameters = ledger.make_set(2, cover=2, deliveries=16, day_epsilon=1)
+    found = Desk(tmp_path, ledger).judge(ledger.chain(range(2)), 2)
+    assert "a kind of cover that this program cannot judge" in broken(found) and found.verified == []
+
+
+# -- sets that come late, and those that end
+
+
+def changed_sets(ledger: FakeLedger, folder: Path, *first_epochs: int) -> list[bytes]:
+    """Digests of the ledger's set and of those that follow it, from these epochs on; all are on the desk of whoever
+    gathers FOLDER's files, the last in the card."""
+    sets = [ledger.parameters, *(ledger.make_set(2 + at, first_epoch=epoch) for at, epoch in enumerate(first_epochs))]
+    for each in sets:
+        (folder / f"{each.serial}.tpr").write_bytes(each.blob)
+    ledger.parameters = ledger.federation.parameters = sets[-1]
+    return [each.digest for each in sets]
+
+
+def signed(ledger: FakeLedger, digests: dict[int, bytes], **changes: object) -> dict[int, bytes]:
+    """A checkpoint of each of these epochs, under the set of that digest."""
+    return {epoch: ledger.sign(epoch, digest=digest, **changes) for epoch, digest in digests.items()}
+
+
+def set_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.tpr"))
+
+
+def test_a_relay_that_was_off_for_two_sets_keeps_the_old_one_until_it_is_back(tmp_path, ledger):
+    """Off from 3 to 7; in 8 it came back and was given the set that was made in 6: it governs from 9 on."""
+    first, _, third = changed_sets(ledger, tmp_path, 4, 6)
+    shown = signed(ledger, dict.fromkeys([0, 1, 2, 8], first) | dict.fromkeys([9, 10], third))
+    found = Desk(tmp_path, ledger, set_files(tmp_path)).judge(shown, 11)
+    assert found.holds and found.verified == [0, 1, 2, 8, 9, 10]
+    assert [each.text.split(":")[0] for each in found.findings] == [
+        "from epoch 9 on other parameters govern (serial 1 → 3)",
+        "there is no checkpoint of epochs 3 to 7",
+    ]
+
+
+def test_a_relay_that_was_off_for_a_part_of_an_epoch_has_another_to_take_the_set(tmp_path, ledger):
+    first, second = changed_sets(ledger, tmp_path, 1)
+    shown = signed(ledger, dict.fromkeys(range(3), first))
+    shown |= signed(ledger, {3: first}, rounds=EPOCH_ROUNDS - 1) | signed(ledger, {4: first, 5: second})
+    found = Desk(tmp_path, ledger, set_files(tmp_path)).judge(shown, 6)
+    assert found.holds and not any("brought" in each.text for each in found.findings)
+
+
+def test_a_set_that_nobody_brought_to_a_running_relay_is_said_to_be_missing(tmp_path, ledger):
+    first, second = changed_sets(ledger, tmp_path, 2)
+    shown = signed(ledger, dict.fromkeys(range(7), first) | {7: second})
+    found = Desk(tmp_path, ledger, set_files(tmp_path)).judge(shown, 8)
+    assert found.holds
+    (late, _) = [each for each in found.findings if "serial 1" in each.text][::-1]
+    assert late.epochs == (4, 5, 6) and not late.broken
+    assert "epochs 4 to 6 still had the parameters of serial 1" in late.text
+    assert "serial 2 were made for epoch 2 and later" in late.text and "tessera relay push" in late.text
+
+
+def test_a_set_that_never_came_into_force_as_others_replaced_it_is_not_missed(tmp_path, ledger):
+    """Four days in a row somebody left, and each new generation replaced the one that was to begin."""
+    first, *_, last = changed_sets(ledger, tmp_path, 4, 5, 6, 7)
+    shown = signed(ledger, dict.fromkeys(range(7), first) | {7: last})
+    found = Desk(tmp_path, ledger, set_files(tmp_path)).judge(shown, 8)
+    assert found.holds and [each.epochs for each in found.findings] == [(7,)]
+
+
+def test_a_new_relay_has_its_first_set_before_that_set_s_first_epoch(tmp_path, ledger):
+    """A new generation begins an epoch later; whoever replaces a relay puts the new one into service at once."""
+    other = curve.public(blind.even_secret(blind.random_scalar()))
+    before = ledger.make_set(2, relay_keys={1: other})
+    ledger.parameters = ledger.federation.parameters = ledger.make_set(3, first_epoch=2)
+    (tmp_path / "before.tpr").write_bytes(before.blob)
+    found = Desk(tmp_path, ledger, [tmp_path / "before.tpr"]).judge(ledger.chain(range(1, 4)), 4)
+    assert found.holds and found.findings == [] and found.verified == [1, 2, 3]
+
+
+def test_epochs_after_the_end_of_the_schedule_are_verified_and_named(desk, ledger):
+    shown = ledger.chain(range(10, 15))  # the set's schedule has 12 epochs
+    found = desk.judge(shown, 15)
+    assert found.holds and found.verified == [10, 11, 12, 13, 14]
+    (finding,) = found.findings
+    assert "in epochs 12 to 14 the schedule of keys had ended" in finding.text
+
+
+def test_a_relay_that_names_another_set_than_it_shows_is_found(desk, ledger):
+    answers = ledger.answers(ledger.chain(range(2)), 2)
+    answers.newest_digest = answers.digest = bytes(32)
+    found = audit.judge(desk.gathered(), ledger.relay(), answers, answers.open_round)
+    assert "names another set than the one that it shows" in broken(found)
+    assert any("in force now" in each.text and not each.broken for each in found.findings)
+
+
+class HonestOffice:
+    """IT signs sets when it likes, a relay is given them within an epoch of running, and keeps a ledger meanwhile."""
+
+    def __init__(self) -> None:
+        self.ledger = FakeLedger()
+        self.sets = [self.ledger.parameters]
+        self.force, self.force_from = self.ledger.parameters, 0
+        self.newest = self.ledger.parameters
+        self.shown: dict[int, bytes] = {}
+
+    def sign_set(self, epoch: int, later: int) -> None:
+        first = max(epoch + later, self.sets[-1].first_epoch)
+        self.sets.append(self.ledger.make_set(len(self.sets) + 1, first_epoch=first, epochs=30))
+
+    def pushed(self, epoch: int, newest: Parameters) -> None:
+        if newest.serial > self.newest.serial:
+            self.newest, self.force_from = newest, max(newest.first_epoch, epoch + 1)
+
+    def open(self, epoch: int) -> None:
+        if epoch >= self.force_from:
+            self.force = self.newest
+
+    def seal(self, epoch: int) -> None:
+        self.shown[epoch] = self.ledger.sign(epoch, digest=self.force.digest)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9), st.integers(0, 2), st.booleans()), min_size=3, max_size=16))
+def test_honest_renewals_raise_no_alarm_whatever_the_relay_missed(history):
+    """Each epoch: whether the relay runs, whether and how far ahead IT signs a set, and whether it is brought at once
+    or an epoch later."""
+    office = HonestOffice()
+    with TemporaryDirectory() as folder:
+        for epoch, (runs, sign, later, at_once) in enumerate(history):
+            known = office.sets[-1]
+            if sign < 4:
+                office.sign_set(epoch, later)
+            if not runs:
+                continue
+            office.open(epoch)
+            office.pushed(epoch, office.sets[-1] if at_once else known)
+            office.seal(epoch)
+        office.ledger.parameters = office.newest
+        office.ledger.federation.parameters = office.sets[-1]
+        for each in office.sets:
+            (Path(folder) / f"{each.serial}.tpr").write_bytes(each.blob)
+        found = Desk(Path(folder), office.ledger, set_files(Path(folder))).judge(office.shown, len(history))
+    assert found.holds and found.verified == sorted(office.shown)
+    assert not any("brought" in each.text for each in found.findings)
+
+
+# -- what others published
+
+
+def test_a_published_list_is_read_back_and_agrees(tmp_path, ledger):
+    changed_sets(ledger, tmp_path, 2, 5)
+    gathered = Desk(tmp_path, ledger, set_files(tmp_path)).gathered()
+    path = tmp_path / "sets.txt"
+    path.write_bytes(published.render(gathered.sets, "Example"))
+    assert published.read(path) == published.of(gathered.sets)
+    assert len(published.read(path)) == 3 and path.read_text().startswith("# Parameter sets of 'Example'")
+    again = audit.gather(ledger.federation.known(), gathered.archive, set_files(tmp_path), [], [path])
+    assert again.against_issuer() == []
+
+
+def test_a_published_list_that_tells_something_else_is_held_against_the_issuer(tmp_path, ledger):
+    """Another auditor was shown another set of serial 2; and a third one, which knows more."""
+    _, mine = changed_sets(ledger, tmp_path, 2)
+    other = published.PublishedSet(2, b"o" * 32, ledger.federation.digests[1], 2)
+    newer = published.PublishedSet(9, b"n" * 32, b"8" * 32, 40)
+    gathered = Desk(tmp_path, ledger, set_files(tmp_path)).gathered()
+    gathered.published = {"berlin.txt": [other], "paris.txt": [newer]}
+    against, later = gathered.against_issuer()
+    assert against.broken and "berlin.txt names a set of serial 2 (digest 6f6f6f6f6f6f6f6f…)" in against.text
+    assert mine.hex()[:16] in against.text
+    assert not later.broken and "paris.txt names sets up to serial 9" in later.text
+
+
+@pytest.mark.parametrize("line", ["1 2 3", "x", "1 " + 2 * ("0" * 63 + " ") + "1", "-1 " + 2 * ("0" * 64 + " ") + "1"])
+def test_what_is_no_list_of_sets_is_refused(tmp_path, line):
+    path = tmp_path / "list.txt"
+    path.write_text(f"# remark\n\n{line}\n")
+    with pytest.raises(InvalidInput, match="line 3"):
+        published.read(path)
 
 
 def test_a_table_worse_than_it_is_signed_for_is_found(tmp_path, ledger):
@@ -327,7 +535,8 @@ class FakeConnection:
         pass
 
     async def info(self) -> Info:
-        return Info(1, bytes(32), 1, self.answers.open_round, 0, "fake")
+        digest = self.answers.digest
+        return Info(2, 0, 1, digest, 1, digest, self.answers.open_round, 0, "fake")
 
     async def params(self) -> bytes:
         return self.answers.parameters

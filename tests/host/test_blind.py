@@ -37,7 +37,8 @@ def session(secret, message, bit=None):
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
 def test_epoch_key_is_the_references(row):
-    secret = blind.epoch_secret(row["master"], row["federation_id"], row["epoch"])
+    place = row["generation"], row["epoch"], row["relay_id"]
+    secret = blind.epoch_secret(row["master"], row["federation_id"], *place)
     assert secret == row["epoch_secret"]
     assert blind.epoch_key(secret) == row["epoch_key"]
     assert (secret != row["raw_epoch_secret"]) == row["negated"]
@@ -156,8 +157,9 @@ def test_what_the_issuer_saw_fits_every_token_alike():
 
 
 def test_epoch_keys_are_independent_of_one_another():
-    """No two epochs' keys differ by what epochs and federation say (DESIGN §6): all differences differ."""
-    keys = [int.from_bytes(blind.epoch_secret(b"m" * 32, b"f" * 16, epoch), "big") for epoch in range(20)]
+    """No two keys differ by what generation, epoch and relay say (DESIGN §6): all differences differ."""
+    places = [(generation, epoch, relay) for generation in range(2) for epoch in range(5) for relay in range(2)]
+    keys = [int.from_bytes(blind.epoch_secret(b"m" * 32, b"f" * 16, *place), "big") for place in places]
     differences = [(after - before) % blind.ORDER for before, after in pairwise(keys)]
     assert len(set(keys)) == 20 and len(set(differences)) == 19
 

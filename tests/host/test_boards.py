@@ -209,3 +209,35 @@ def test_a_board_that_no_package_can_build_says_what_to_give(name, words, monkey
     monkeypatch.delenv("MICROPY_DIR", raising=False)
     with pytest.raises(boards.BoardError, match=re.escape(words)):
         image.micropython_tree(boards.read_board(name))
+
+
+def test_a_finished_image_takes_the_place_of_the_one_before_file_by_file(tmp_path: Path) -> None:
+    """Who uses the image meanwhile misses no file, and image.json never speaks of files that are not there yet."""
+    finished, output = tmp_path / "finished", tmp_path / "output"
+    for folder, content in (finished, "new"), (output, "old"):
+        folder.mkdir()
+        for name in "image.json", "firmware.uf2":
+            (folder / name).write_text(content)
+    (output / "flash.bin").write_text("of somebody's emulated board")
+    seen = []
+    replace = Path.replace
+
+    def watch(path: Path, target: Path) -> Path:
+        there = {each.name: each.read_text() for each in output.iterdir() if not each.name.startswith(".")}
+        seen.append(there)
+        return replace(path, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", watch)
+        image.put_in_place(finished, output)
+    kept = {"flash.bin": "of somebody's emulated board"}
+    assert seen == [
+        {"image.json": "old", "firmware.uf2": "old", **kept},
+        {"image.json": "old", "firmware.uf2": "new", **kept},
+    ]
+    assert {each.name: each.read_text() for each in output.iterdir()} == {
+        "image.json": "new",
+        "firmware.uf2": "new",
+        **kept,
+    }
+    assert not finished.exists()

@@ -14,6 +14,7 @@ from tessera_host.agent.client import Client
 from tessera_host.cli.chat import Chat, Line
 from tessera_host.errors import Unreachable
 from tessera_host.member import composing
+from tessera_host.member.schema import SplitView
 from tests.support import correspondence
 from tests.support.talking import Office, Time
 
@@ -79,10 +80,18 @@ async def test_what_arrives_appears_and_counts_as_read(ann: Conversation) -> Non
 async def test_the_cost_of_what_is_written_is_shown_as_it_grows(ann: Conversation) -> None:
     async with ann.app.run_test() as pilot:
         await ann.until(pilot, lambda: ann.line("cost").startswith("today: 0 of "))
-        ann.app.query_one("#line", Input).value = "x" * 144
+        ann.app.query_one("#line", Input).value = "x" * 136
         await ann.until(pilot, lambda: ann.line("cost").startswith("1 part · today: 0 of "))
-        ann.app.query_one("#line", Input).value = "ü" * 73
+        ann.app.query_one("#line", Input).value = "ü" * 69
         await ann.until(pilot, lambda: ann.line("cost").startswith("2 parts · today: 0 of "))
+
+
+async def test_that_a_contact_has_other_settings_stands_above_the_line(ann: Conversation) -> None:
+    async with ann.client.shared.held() as member:
+        member.contacts.get("Bob").split = SplitView(0, True)
+        member.save()
+    async with ann.app.run_test() as pilot:
+        await ann.until(pilot, lambda: "Bob was given other settings than you" in ann.line("connection"))
 
 
 async def test_a_contact_whose_words_were_not_compared_is_marked(ann: Conversation) -> None:

@@ -33,10 +33,10 @@ class Desk:
         self.capsys = capsys
         self.clock = RoundClock()
         monkeypatch.setattr("tessera_host.clock.time", SimpleNamespace(time=self.clock))
-        self.federation = FakeFederation()
+        self.federation = FakeFederation(said={"budget": budget})
         self.relay = self.federation.relay(self.clock)
         self.relay.serve(monkeypatch)
-        self.issuer = FakeIssuer(self.federation, budget)
+        self.issuer = FakeIssuer(self.federation, now=self.clock)
         self.file("passphrase").write_text(PASSPHRASE + "\n")
         self.file("federation.card").write_text(self.issuer.federation_card)
         monkeypatch.setenv("TESSERA_PASSPHRASE_FILE", str(self.file("passphrase")))

@@ -11,9 +11,10 @@ import pytest
 
 from tessera.params import Parameters
 from tessera_host.cli import run
+from tessera_host.issuer import genesis
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.privacy import noise
-from tessera_host.protocol import cards
+from tessera_host.protocol import card_files, cards
 from tests.support import quick_keystores
 from tests.support.fake_member import FakeMember, good_tokens
 
@@ -93,8 +94,8 @@ def test_plan_prints_epsilon_delta_mu_bytes_and_capacity(tessera, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     code, out, err = tessera(*PLAN_OPTIONS)
     assert (code, err) == (0, "")
-    for words in ("0.1 exactly", "9.2216e-7", "µ = 109", "57,200", "24 members × 2 tokens × 16 posts × 4 epochs = 3072",
-                  "3392 - 32", "768 used", "840 fit", "16 a day", "3 days", "upper bound"):  # fmt: skip
+    for words in ("0.1 exactly", "9.2216e-7", "µ = 109", "57,200", "24 members × 1 tokens × 32 posts × 4 epochs = 3072",
+                  "3392 - 32", "768 used", "840 fit", "32 a day", "3 days", "upper bound"):  # fmt: skip
         assert words in out
 
 
@@ -112,7 +113,10 @@ def test_plan_json_and_file_are_the_same_object(tessera):
     [
         (["--members", "19"], "use --members 20, or accept it with --allow-small"),
         (["--members", "27"], "--members 26"),
-        (["--members", "29", "--retention-epochs", "1"], "heap of RPI_PICO_W has room for 1120 ; use --members 28"),
+        (
+            ["--members", "29", "--retention-epochs", "1"],
+            "heap of RPI_PICO_W has room for 1120 ; use --posts-per-token 28",
+        ),
         (["--buckets", "3"], "use --buckets 2"),
         (["--posts-per-token", "17"], "use --posts-per-token 16"),
         (["--epsilon", "0.001"], "use --epsilon 0.008336 or more"),
@@ -138,11 +142,10 @@ def test_small_federations_need_a_yes(tessera):
 def test_issuer_init_makes_a_federation_that_verifies(office):
     made = parameters(office)
     made.verify()
-    assert (made.serial, made.mu, made.epochs) == (2, 109, 90)
-    assert abs(made.genesis + DAY - time.time()) < 600 and made.genesis % 300 == 0
+    assert (made.serial, made.candidates, made.epochs, made.generation) == (2, 218, 90, 1)
     assert stat.S_IMODE((office.directory / "issuer").stat().st_mode) == 0o700
     fields = cards.decode((office.directory / "issuer" / "federation.card").read_text(), "federation").fields
-    assert fields["name"] == "Berlin office" and fields["params"] == made.blob
+    assert cards.decode_said(fields["said"])["name"] == "Berlin office" and fields["params"] == made.blob
 
 
 def test_issuer_init_does_not_touch_what_is_there(office):
@@ -150,6 +153,30 @@ def test_issuer_init_does_not_touch_what_is_there(office):
     code, line = office.refused("issuer", "init", "issuer", "--plan", "plan.json", "--name", "again")
     assert code == 2 and "there is an issuer in issuer" in line
     assert {path.name: path.read_bytes() for path in (office.directory / "issuer").iterdir()} == before
+
+
+@pytest.mark.parametrize(("option", "hours"), [([], 3), (["--epoch-at", "22:30"], 22.5)])
+def test_epochs_change_at_night_in_winter_time_or_when_told(tessera, plan_file, option, hours):
+    summary = tessera.json("issuer", "init", "issuer", "--plan", plan_file, "--name", "x", *option)
+    assert (summary["genesis"] - time.timezone - hours * 3600) % DAY == 0
+    assert summary["current_epoch"] == summary["first_epoch"] == 1
+
+
+@pytest.mark.parametrize("epoch_at", ["24:00", "3:00", "03:60", "noon"])
+def test_what_is_no_time_of_day_is_refused(tessera, plan_file, epoch_at):
+    options = ["--plan", plan_file, "--name", "x", "--epoch-at", epoch_at]
+    code, line = tessera.refused("issuer", "init", "issuer", *options)
+    assert code == 2 and "03:00" in line
+
+
+@pytest.mark.parametrize("west", [0, -3600, 5 * 3600, -19800])
+@pytest.mark.parametrize("epoch_seconds", [12, 3600, DAY, 7 * DAY])
+@pytest.mark.parametrize("now", [1_800_000_000, 1_800_040_000, 1_800_079_999])
+def test_one_whole_epoch_is_over_when_a_federation_begins(now, epoch_seconds, west):
+    start = genesis.before(now, epoch_seconds, "03:00", west)
+    assert start + epoch_seconds <= now < start + 2 * epoch_seconds
+    if epoch_seconds % DAY == 0:
+        assert (start - west - 3 * 3600) % DAY == 0
 
 
 def test_a_federation_begins_one_epoch_ago_so_that_commissioning_discloses_nothing_a_member_will_use(office):
@@ -185,10 +212,96 @@ def test_relay_new_lists_the_relay_and_names_those_to_update(office):
     configuration = json.loads((office.directory / "relay2" / "relay.json").read_text())
     assert (configuration["ring_sectors"], configuration["keyring_sectors"]) == (212, 4)
     assert (configuration["host"], configuration["port"]) == ("::1", 8101)
-    assert (office.directory / "relay2" / "parameters").read_bytes() == parameters(office).blob
-    assert answer["key"] in [key.hex() for key, _ in parameters(office).relays]
+    assert (office.directory / "relay2" / "parameters").read_bytes() == parameters(office).copy_for(2)
+    assert answer["key"] in [relay.static_key.hex() for relay in parameters(office).relays]
     _, out, _ = office("relay", "new", "third", "--issuer", "issuer", "--host", "h", "relay3")
-    assert "cp issuer/parameters.tpr ITS_RELAYDIR/parameters" in out and "first, second" in out
+    assert "tessera relay push --issuer issuer" in out
+
+
+def test_a_relay_is_replaced_by_another_directory_or_by_a_board_later(office):
+    before = parameters(office)
+    answer = office.json("relay", "replace", "first", "other", "--issuer", "issuer")
+    after = parameters(office)
+    assert (after.generation, after.relays[0].id) == (2, 1)
+    assert after.relays[0].static_key != before.relays[0].static_key
+    assert (office.directory / "other" / "parameters").read_bytes() == after.copy_for(1)
+    assert answer["directory"] == "other" and answer["generation_begins"] > time.time() + DAY / 2 - 600
+    _, out, _ = office("relay", "replace", "first", "--issuer", "issuer")
+    assert "tessera flash --relay 'first' --host localhost --port 8100 --issuer issuer" in out
+    assert parameters(office).relays == [] and parameters(office).generation == 3
+    assert office.json("issuer", "show", "issuer")["relays_to_be_replaced"] == ["first"]
+    assert office.json("relay", "new", "first", "third", "--issuer", "issuer", "--host", "localhost")["serial"] == 5
+    assert parameters(office).relays[0].id == 1
+    assert office.refused("relay", "replace", "nowhere", "--issuer", "issuer")[0] == 2
+
+
+def test_now_begins_the_new_keys_with_the_next_epoch(office):
+    answer = office.json("relay", "remove", "first", "--issuer", "issuer", "--now")
+    assert answer["first_epoch"] == 2 and answer["generation"] == 2
+    _, out, _ = office("issuer", "show", "issuer")
+    assert "first" not in out
+
+
+def test_a_set_is_renewed_with_what_changed(office):
+    before = parameters(office)
+    answer = office.json("issuer", "renew", "issuer", "--days", "200", "--day-delta", "1e-6", "--retention-days", "30")
+    after = parameters(office)
+    assert (answer["serial"], after.serial, after.previous) == (3, 3, before.digest)
+    assert (after.epochs, after.generation, after.access_key) == (200, 1, before.access_key)
+    fields = cards.decode((office.directory / "issuer" / "federation.card").read_text(), "federation").fields
+    said = cards.decode_said(fields["said"])
+    assert said["budget"] == {"epsilon": "2", "delta": "1e-6"} and said["retention_days"] == 30
+    for wrong in (["--days", "401"], ["--day-delta", "2"], ["--retention-days", "0"], ["--plan", "nowhere"]):
+        assert office.refused("issuer", "renew", "issuer", *wrong)[0] in (2, 3)
+    assert parameters(office).serial == 3
+
+
+def test_a_larger_plan_is_for_new_keys_and_one_with_other_rounds_for_no_federation_that_there_is(office):
+    larger = [*PLAN_OPTIONS[:5], "--members", "26", "--board", "RPI_PICO_W"]
+    office(*larger, "--out", "larger.json")
+    assert office.json("issuer", "renew", "issuer", "--plan", "larger.json")["generation"] == 2
+    assert parameters(office).members == 26
+    office(*larger, "--round-seconds", "600", "--out", "slower.json")
+    code, line = office.refused("issuer", "renew", "issuer", "--plan", "slower.json")
+    assert code == 2 and "round_seconds" in line
+
+
+def test_without_the_service_every_member_gets_a_file(office):
+    anna = member(office, "anna")
+    office("issuer", "admit", "issuer", "anna.card")
+    answer = office.json("issuer", "renew", "issuer", "--out", "files")
+    assert answer["files"] == [{"member": "anna", "path": "files/anna.txt", "tokens": True}]
+    found, _ = card_files.read((office.directory / "files" / "anna.txt").read_text())
+    assert [cards.decode(card).kind for card in found] == ["federation", "reading", "tokens-offer"]
+    challenge, pending = anna.challenge(found[2], parameters(office))
+    (office.directory / "from-anna").write_text(challenge)
+    reply = office.json("issuer", "answer", "issuer", "from-anna")["reply"]
+    answered = [card for card in card_files.read(reply)[0] if cards.decode(card).kind == "tokens-answer"]
+    assert good_tokens(answered[0], pending) == 9
+    assert office.refused("issuer", "renew", "issuer", "--out", "files")[0] == 2
+
+
+def test_restored_needs_a_relay_or_the_word_that_there_is_nothing_newer(office):
+    backup = (office.directory / "issuer" / "issuer.keystore").read_bytes()
+    card = office.directory / "newer.card"
+    office("issuer", "renew", "issuer")
+    card.write_bytes((office.directory / "issuer" / "federation.card").read_bytes())
+    newer = parameters(office)
+    (office.directory / "issuer" / "issuer.keystore").write_bytes(backup)
+    code, line = office.refused("issuer", "restored", "issuer")
+    assert code == 2 and "--offline" in line
+    answer = office.json("issuer", "restored", "issuer", "--offline", "--set", "newer.card")
+    assert (answer["serial"], parameters(office).previous) == (newer.serial + 1, newer.digest)
+    assert answer["generation"] == 2
+
+
+def test_show_warns_with_its_exit_status_from_thirty_days_before_the_end(tessera, plan_file):
+    tessera("issuer", "init", "issuer", "--plan", plan_file, "--name", "x", "--days", "33")
+    assert tessera.json("issuer", "show", "issuer")["warning"] is None
+    tessera("issuer", "renew", "issuer", "--days", "29")
+    code, out, err = tessera("issuer", "show", "issuer", "--json")
+    assert code == 21 and err.startswith("warning: the schedule of keys ends on") and "tessera issuer renew" in err
+    assert "ends on" in json.loads(out)["warning"]
 
 
 def test_relay_new_refuses_a_taken_name_and_a_used_directory(office):
@@ -208,11 +321,10 @@ def test_show_tells_how_many_tokens_a_member_had(office):
     anna = member(office, "anna")
     admitted = office.json("issuer", "admit", "issuer", "anna.card")
     assert admitted == {"admitted": "anna", "members": 1, "members_max": 24}
-    key = parameters(office).epoch_key(1)
-    challenge, pending = anna.challenge(issued(office, anna.request(1, 2, int(time.time()))), key)
-    assert good_tokens(issued(office, challenge), pending, key) == 2
+    challenge, pending = anna.challenge(issued(office, anna.request(1, 1, int(time.time()))), parameters(office))
+    assert good_tokens(issued(office, challenge), pending) == 9
     shown = office.json("issuer", "show", "issuer")
-    assert shown["members"] == [{"name": "anna", "key": anna.key.hex(), "tokens_this_epoch": 2, "tokens_next_epoch": 0}]
+    assert shown["members"] == [{"name": "anna", "key": anna.key.hex(), "tokens_this_epoch": 1, "tokens_next_epoch": 1}]
 
 
 def test_cards_come_through_stdin_too(office, monkeypatch):
@@ -228,16 +340,10 @@ def test_admit_and_remove(office):
     assert office.refused("issuer", "admit", "issuer", "anna.card")[0] == 5
     (office.directory / "broken.card").write_text((office.directory / "anna.card").read_text()[:-9])
     assert office.refused("issuer", "admit", "issuer", "broken.card")[0] == 3
-    assert office.json("issuer", "remove", "issuer", "anna")["members"] == 0
+    removed = office.json("issuer", "remove", "issuer", "anna")
+    assert removed["members"] == 0 and removed["generation"] == 2
+    assert removed["access_ends"] == parameters(office).genesis + parameters(office).first_epoch * DAY
     assert office.refused("issuer", "remove", "issuer", "anna")[0] == 5
-
-
-def test_abort_closes_open_sessions(office):
-    anna = member(office, "anna")
-    office("issuer", "admit", "issuer", "anna.card")
-    issued(office, anna.request(1, 2, int(time.time())))
-    assert office.json("issuer", "abort", "issuer") == {"aborted_sessions": 2}
-    assert office.json("issuer", "abort", "issuer") == {"aborted_sessions": 0}
 
 
 def test_show_has_no_secrets_and_needs_the_passphrase(office):

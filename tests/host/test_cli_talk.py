@@ -17,8 +17,9 @@ from tessera import curve
 from tessera_host import cli, files
 from tessera_host.agent.client import Client
 from tessera_host.cli import inbox
-from tessera_host.errors import UsageError
+from tessera_host.errors import IntegrityError, UsageError
 from tessera_host.member import composing
+from tessera_host.member.schema import SplitView, Stored
 from tessera_host.member.state import MemberState
 from tests.host.test_cli_member import Desk
 from tests.host.test_cli_member import desk as desk
@@ -103,7 +104,7 @@ def test_message_is_sent_and_read(ready: Desk) -> None:
 
 
 def test_parts_leave_one_a_round(ready: Any) -> None:
-    sent = ready.json("ann", "send", "bob", "x" * 500)
+    sent = ready.json("ann", "send", "bob", "x" * 600)
     assert sent["rounds"] == sorted(set(sent["rounds"])) and len(sent["rounds"]) == 4
     assert len(ready.slept) == 3
     assert all(0 < seconds <= 2 * ROUND_SECONDS for seconds in ready.slept)
@@ -117,7 +118,7 @@ def test_a_second_message_in_a_round_waits_for_the_next(ready: Any) -> None:
 
 
 def test_at_once_all_parts_leave_in_one_round_and_what_that_costs_is_said(ready: Any) -> None:
-    code, out, err = ready.run("ann", "send", "bob", "x" * 500, "--at-once")
+    code, out, err = ready.run("ann", "send", "bob", "x" * 600, "--at-once")
     assert code == 0
     assert ready.slept == []
     assert "whoever watches your network sees how long your message is" in err
@@ -125,18 +126,18 @@ def test_at_once_all_parts_leave_in_one_round_and_what_that_costs_is_said(ready:
 
 
 def test_without_waiting_the_rest_stays_in_the_outbox(ready: Any) -> None:
-    sent = ready.json("ann", "send", "bob", "x" * 500, "--no-wait")
+    sent = ready.json("ann", "send", "bob", "x" * 600, "--no-wait")
     assert (sent["records"], sent["waiting"], sent["state"]) == (1, 3, "waiting")
     assert ready.slept == []
     assert ready.json("ann", "resend", "--at-once") == {
         "records": 3, "rounds": [0, 0, 0], "waiting": 0, "agent": False,
     }  # fmt: skip
     ready.clock.next_round()
-    assert texts(ready) == ["x" * 500]
+    assert texts(ready) == ["x" * 600]
 
 
 def test_the_cost_of_a_long_message_is_said_before_it_leaves(ready: Any) -> None:
-    _, _, err = ready.run("ann", "send", "bob", "x" * 500)
+    _, _, err = ready.run("ann", "send", "bob", "x" * 600)
     assert "This takes 4 of today's " in err
     assert "one leaves every 10 s, so it takes about 40 s." in err
     assert "This takes" not in ready.run("ann", "send", "bob", "short")[2]
@@ -147,7 +148,7 @@ def test_interrupted_send_leaves_the_rest_in_the_outbox(ready: Any) -> None:
         raise KeyboardInterrupt
 
     ready.sleep_with(interrupted)
-    ready.fails(130, "tessera resend", "ann", "send", "bob", "x" * 500)
+    ready.fails(130, "tessera resend", "ann", "send", "bob", "x" * 600)
     assert ready.json("ann", "status")["waiting"] == 3
 
 
@@ -180,12 +181,12 @@ def test_messages_that_cannot_be_sent_are_refused(ready: Desk) -> None:
     os.mkfifo(ready.file("pipe"))
     ready.fails(3, "no ordinary file", "ann", "send", "bob", "--attach", ready.file("pipe"))
     ready.fails(3, "not UTF-8", "ann", "send", "bob", "caf\udce9")
-    ready.file("long").write_bytes(bytes(2304))
+    ready.file("long").write_bytes(bytes(3256))
     ready.fails(3, "--attach", "ann", "send", "bob", "--file", ready.file("binary"))
     ready.fails(2, "cannot be sent together", "ann", "send", "bob", "text", "--file", ready.file("binary"))
     ready.fails(3, "cannot be read", "ann", "send", "bob", "--file", ready.file("none"))
     ready.fails(3, "cannot be read", "ann", "send", "bob", "--attach", ready.file("none"))
-    ready.fails(3, "carries 2299 bytes", "ann", "send", "bob", "--attach", ready.file("long"))
+    ready.fails(3, "carries 3251 bytes", "ann", "send", "bob", "--attach", ready.file("long"))
     ready.fails(2, "empty", "ann", "send", "bob", "")
     ready.fails(2, "no contact 'carl'", "ann", "send", "carl", "text")
     ready.fails(2, "do not go together", "bob", "inbox", "--wait", "--offline")
@@ -204,7 +205,7 @@ def thrifty(
 
 
 def test_what_exceeds_the_day_s_budget_waits_and_says_so(thrifty: Any) -> None:
-    sent = thrifty.json("ann", "send", "bob", "x" * 144 * 5)
+    sent = thrifty.json("ann", "send", "bob", "x" * (136 + 4 * 208))
     assert (sent["records"], sent["waiting"], sent["used_today"], sent["allowed_today"]) == (3, 2, 3, 3)
     code, out, _ = thrifty.run("ann", "budget")
     assert code == 0
@@ -216,7 +217,7 @@ def test_what_exceeds_the_day_s_budget_waits_and_says_so(thrifty: Any) -> None:
 
 
 def test_the_next_day_what_waited_leaves(thrifty: Any) -> None:
-    thrifty.json("ann", "send", "bob", "x" * 144 * 5)
+    thrifty.json("ann", "send", "bob", "x" * (136 + 4 * 208))
     # The tokens of that day are another test's business: the relay's epochs are short, so only the count is looked at.
     before = thrifty.json("ann", "budget")
     thrifty.clock.now += DAY
@@ -227,9 +228,60 @@ def test_the_next_day_what_waited_leaves(thrifty: Any) -> None:
 
 
 def test_cost_beyond_the_day_is_said(thrifty: Any) -> None:
-    _, _, err = thrifty.run("ann", "send", "bob", "x" * 144 * 5)
+    _, _, err = thrifty.run("ann", "send", "bob", "x" * (136 + 4 * 208))
     assert "This takes 5 of today's 3 messages (0 used so far)" in err
     assert "what does not fit today leaves as soon as the day allows" in err
+
+
+# -- other settings, newer programs
+
+
+def alarmed(desk: Desk) -> None:
+    """Ann's keystore says that Bob was given other settings than she."""
+    with MemberState.open(desk.folder / "ann", PASSPHRASE) as ann:
+        ann.contacts.get("bob").split = SplitView(0, False)
+        ann.save()
+
+
+@pytest.mark.parametrize(
+    ("command", "field"),
+    [
+        (("status",), lambda found: found["split"] == ["bob"]),
+        (("contact", "list"), lambda found: found["contacts"][0]["split"] is True),
+        (("contact", "show", "bob"), lambda found: found["split"] is True),
+        (("inbox",), lambda found: [message["text"] for message in found["messages"]] == ["hello"]),
+        (("fetch",), lambda found: [message["text"] for message in found["messages"]] == ["hello"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_while_a_contact_has_other_settings_commands_show_what_they_have_and_end_with_8(
+    ready: Desk, command: tuple[str, ...], field: Any
+) -> None:
+    ready.json("bob", "send", "ann", "hello")
+    ready.clock.next_round()
+    alarmed(ready)
+    for again in (False, True):  # as long as it stands
+        code, out, err = ready.run("ann", *command, "--json")
+        assert code == IntegrityError.exit_code == 8
+        assert "error: your contact bob was given other settings than you" in err
+        assert "tessera contact rekey bob" in err
+        if not again:
+            assert field(json.loads(out))
+
+
+def test_whoever_writes_to_a_contact_with_other_settings_is_told(ready: Desk) -> None:
+    alarmed(ready)
+    code, _, err = ready.run("ann", "send", "bob", "hello")
+    assert code == 0 and "bob was given other settings than you" in err
+
+
+def test_a_message_of_a_newer_program_is_shown_as_one(ready: Desk) -> None:
+    with MemberState.open(ready.folder / "bob", PASSPHRASE) as bob:
+        bob.data.inbox.messages.append(Stored("ann", 0, "", 0, 0, None, b"", False, True, True))
+        bob.save()
+    code, out, _ = ready.run("bob", "inbox", "--offline")
+    assert code == 0
+    assert "ann: (sent with a newer tessera than yours: update yours, then ask for it again)" in out
 
 
 # -- files
@@ -468,7 +520,7 @@ def test_status_shows_round_digest_tier_and_clocks(desk: Desk) -> None:
     desk.clock.next_round(9)
     desk.relay.rounds_fast = -1
     found = desk.json("ann", "status")
-    assert found["digest"] == desk.federation.parameters.digest.hex()
+    assert found["digest"] == found["newest_digest"] == desk.federation.parameters.digest.hex()
     assert (found["open_round"], found["own_round"], found["rounds_apart"], found["epoch"]) == (8, 9, -1, 1)
     assert (found["tier"], found["relay"]) == (curve.TIER, "relay-0")
     _, out, _ = desk.run("ann", "status")
@@ -479,19 +531,19 @@ def test_status_shows_round_digest_tier_and_clocks(desk: Desk) -> None:
 
 def test_follow_goes_on_over_failures_and_holds_no_lock_meanwhile(desk: Desk) -> None:
     desk.ready()
-    naps: list[float] = []
+    naps: list[int] = []
 
-    def nap(seconds: float) -> None:
-        naps.append(seconds)
+    async def nap(client: Client) -> None:
+        naps.append(1)
         if len(naps) == 4:
             raise KeyboardInterrupt
         desk.relay.fail_fetch = len(naps) == 2
-        MemberState.open(desk.file("ann"), PASSPHRASE).close()
+        MemberState.open(desk.file("bob"), PASSPHRASE).close()
         with MemberState.open(desk.file("ann"), PASSPHRASE) as ann:
-            asyncio.run(correspondence.send(ann, "bob", f"number {len(naps)}"))
+            await correspondence.send(ann, "bob", f"number {len(naps)}")
         desk.clock.next_round()
 
-    desk.monkeypatch.setattr(inbox.time, "sleep", nap)
+    desk.monkeypatch.setattr(Client, "until_next_fetch", nap)
     code, out, err = desk.run("bob", "fetch", "--follow")
     assert code == 130
     assert [line for line in out.splitlines() if line.startswith("ann: ")] == [f"ann: number {n}" for n in (1, 2, 3)]

@@ -16,18 +16,30 @@ from tessera.errors import Refused
 from tessera_host import config
 from tessera_host.agent.client import Client, default_home
 from tessera_host.cli import progress
-from tessera_host.errors import InvalidInput, TesseraError, UsageError, WrongPassphrase
+from tessera_host.errors import (
+    InvalidInput,
+    NotOnRoster,
+    NotPermitted,
+    TesseraError,
+    Unreachable,
+    UsageError,
+    WrongPassphrase,
+)
 from tessera_host.keys.keystore import Keystore
-from tessera_host.member import composing, pacing
+from tessera_host.member import composing, pacing, renewal, token_exchange
 from tessera_host.member.history import Sent
-from tessera_host.member.pacing import DAY, ROUND, Wait
+from tessera_host.member.issuer_visit import VisitReport
+from tessera_host.member.pacing import DAY, EPOCH, ROUND, Wait
 from tessera_host.member.sending import Posted
 from tessera_host.member.state import KEYSTORE_NAME, KIND, MemberState
+from tessera_host.member.wallet import EARLY
 from tessera_host.protocol import relay_connection
+from tessera_host.protocol.federation import Federation, IssuerService
 from tessera_host.protocol.records import Part
 from tessera_host.protocol.relay_connection import ErrorFrame, RelayConnection
 from tests.patience import PATIENCE_SECONDS
-from tests.support.fake_federation import EPOCH_ROUNDS, PASSPHRASE, ROUND_SECONDS
+from tests.support.fake_federation import AHEAD, EPOCH_ROUNDS, PASSPHRASE, ROUND_SECONDS
+from tests.support.organisation import introduce
 from tests.support.talking import Office, Time
 
 
@@ -66,7 +78,7 @@ async def test_a_message_and_a_file_arrive_as_they_come(pair: Pair) -> None:
 
 async def test_parts_leave_in_rounds_of_their_own_and_progress_is_told(pair: Pair) -> None:
     steps: list[Posted | Wait] = []
-    sent = await pair.ann.send("Bob", "x" * 400, progress=steps.append)
+    sent = await pair.ann.send("Bob", "x" * 500, progress=steps.append)
     assert len(set(sent.rounds)) == 3
     kinds = [type(step) for step in steps]
     assert kinds == [Posted, Wait, Posted, Wait, Posted]
@@ -85,10 +97,10 @@ def test_the_next_part_leaves_at_any_moment_of_the_next_round(tmp_path: Path, mo
 
 
 async def test_at_once_and_without_waiting(pair: Pair) -> None:
-    sent = await pair.ann.send("Bob", "x" * 400, wait=False)
+    sent = await pair.ann.send("Bob", "x" * 500, wait=False)
     assert (sent.posted, sent.state) == (1, "waiting")
     assert await pair.ann.resend(at_once=True) == 0
-    again = await pair.ann.send("Bob", "y" * 400, at_once=True)
+    again = await pair.ann.send("Bob", "y" * 500, at_once=True)
     assert again.rounds == [0, 0, 0]
 
 
@@ -104,7 +116,7 @@ async def test_the_day_s_budget_ends_a_send_and_says_what_is_left(
 ) -> None:
     pair = Pair(tmp_path, monkeypatch, budget={"epsilon": "3", "delta": "1e-3"})
     steps: list[Posted | Wait] = []
-    sent = await pair.ann.send("Bob", "x" * 144 * 5, progress=steps.append)
+    sent = await pair.ann.send("Bob", "x" * (136 + 4 * 208), progress=steps.append)
     assert (sent.posted, sent.parts) == (3, 5)
     assert isinstance(steps[-1], Wait) and steps[-1].reason == DAY
     assert (await pair.ann.budget()).left == 0
@@ -171,7 +183,7 @@ async def test_errors_are_the_family_s(pair: Pair) -> None:
     with pytest.raises(UsageError):
         await pair.ann.send("Carl", "hello")
     with pytest.raises(InvalidInput):
-        await pair.ann.send_file("Bob", "f", bytes(3000))
+        await pair.ann.send_file("Bob", "f", bytes(3255))
     assert [contact.name for contact in await pair.ann.contacts()] == ["Bob"]
     assert (await pair.ann.status()).relay == "relay-0"
 
@@ -204,6 +216,128 @@ def test_the_home_is_the_commands_own(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_the_package_is_typed() -> None:
     assert Path(str(tessera_host.__file__)).with_name("py.typed").exists()
+
+
+# -- the issuer
+
+
+class Service:
+    """The issuer's service, in place of a visit over the network; `away` is what it fails with."""
+
+    def __init__(self, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.visits = 0
+        self.away: TesseraError | None = None
+        self._issuer = pair.office.issuer
+        place = IssuerService("issuer.example", 8101, bytes(33))
+        monkeypatch.setattr(Federation, "issuer", place)
+        monkeypatch.setattr(renewal, "visit", self._visit)
+
+    async def _visit(self, member: MemberState) -> VisitReport:
+        self.visits += 1
+        if self.away:
+            raise self.away
+        return VisitReport(token_exchange.fetch(member, self._issuer))
+
+
+@pytest.fixture
+def service(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Service:
+    return Service(pair, monkeypatch)
+
+
+def newcomer(pair: Pair) -> Client:
+    """Carl, on the roster, who has nothing but the federation card, and has met Bob."""
+    carl = pair.office.create("Carl")
+    pair.office.bob.reacquire()
+    introduce(carl, pair.office.bob)
+    pair.office.bob.release()
+    return Client(carl, now=pair.time, sleep=pair.time.sleep)
+
+
+async def test_a_newcomer_writes_in_the_round_of_joining_and_is_told_what_that_means(
+    pair: Pair, service: Service
+) -> None:
+    carl = newcomer(pair)
+    sent = await carl.send("Bob", "hello")
+    assert (sent.state, sent.rounds, service.visits) == ("posted", [0], 1)
+    assert carl.take_remarks() == [EARLY]
+    assert carl.take_remarks() == []
+    await carl.send("Bob", "again", at_once=True)
+    assert (service.visits, carl.take_remarks()) == (1, [])
+
+
+async def test_who_waits_writes_when_the_next_epoch_begins_and_needs_no_telling(pair: Pair, service: Service) -> None:
+    carl = newcomer(pair)
+    steps: list[Posted | Wait] = []
+    sent = await carl.send("Bob", "hello", early=False, progress=steps.append)
+    assert sent.rounds == [EPOCH_ROUNDS]
+    assert isinstance(steps[0], Wait) and steps[0].reason == EPOCH
+    assert carl.take_remarks() == []
+
+
+async def test_away_for_weeks_one_call_brings_a_member_back(pair: Pair, service: Service) -> None:
+    """Over rotations of the access key, the reading key and the generation."""
+    office = pair.office
+    for serial in range(2, 7):
+        office.clock.to_epoch(serial)
+        keys = {"access_key": bytes([serial]) * 32, "reading_key": bytes([serial]) * 32}
+        made = office.federation.make_set(serial, first_epoch=serial, generation=serial, **keys)
+        office.issuer.parameters = made
+        office.relay.install(made)
+    office.clock.to_epoch(8)
+    pair.time.now = float(office.clock.now)
+    assert (await pair.ann.fetch()).rounds
+    assert service.visits == 1
+    sent = await pair.ann.send("Bob", "I am back")
+    assert (sent.state, service.visits) == ("posted", 1)
+    assert [message.text for message in (await pair.bob.fetch()).messages] == []
+    office.clock.next_round()
+    pair.time.now = float(office.clock.now)
+    assert [message.text for message in (await pair.bob.fetch()).messages] == ["I am back"]
+
+
+async def test_who_is_visited_once_is_visited_again_within_an_epoch_or_two_and_not_before(
+    pair: Pair, service: Service
+) -> None:
+    for _ in range(3 * EPOCH_ROUNDS):
+        await pair.ann.fetch()
+        pair.office.clock.next_round()
+    assert 1 <= service.visits <= 1 + 3 * EPOCH_ROUNDS // 2
+
+
+async def test_a_service_that_is_away_keeps_nobody_from_what_needs_nothing_of_it(pair: Pair, service: Service) -> None:
+    service.away = Unreachable("the issuer's service cannot be reached", "try again later")
+    pair.office.ann.data.renewal.due = 0
+    await pair.ann.send("Bob", "hello")
+    (remark,) = pair.ann.take_remarks()
+    assert remark.startswith("Your access was not renewed: the issuer's service cannot be reached")
+    await pair.ann.fetch()
+    assert service.visits == 1  # the next attempt is later
+
+
+async def test_who_was_removed_is_told_and_reads_on_while_the_keys_are_good(pair: Pair, service: Service) -> None:
+    await pair.ann.send("Bob", "hello")
+    pair.office.clock.to_epoch(AHEAD + 1)
+    pair.time.now = float(pair.office.clock.now)
+    service.away = NotOnRoster("IT has taken you off the list of members", "ask IT")
+    await pair.bob.fetch()
+    assert pair.bob.take_remarks() == ["IT has taken you off the list of members ; ask IT"]
+    with pytest.raises(NotPermitted, match="no tokens"):
+        await pair.bob.send("Ann", "no more")
+
+
+async def test_what_waits_leaves_with_what_reaches_the_relay_next(pair: Pair) -> None:
+    await pair.ann.queue("Bob", "x" * 400)
+    await pair.ann.post_what_waits()
+    assert len(pair.office.relay.posted) == 1  # one a round
+    await pair.ann.post_what_waits()
+    assert len(pair.office.relay.posted) == 1
+    pair.office.clock.next_round()
+    await pair.ann.post_what_waits()
+    assert len(pair.office.relay.posted) == 2
+    pair.office.relay.away = Unreachable("the relay cannot be reached", "try again")
+    pair.office.clock.next_round()
+    await pair.ann.post_what_waits()
+    assert pair.ann.take_remarks()[-1].startswith("What you wrote waits still: the relay cannot be reached")
 
 
 # -- bars

@@ -3,6 +3,7 @@
 import secrets
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -18,12 +19,14 @@ from tessera.errors import BadFrame, Busy, Fault, NotAdmitted, Refused, TooOld
 from tessera.keyring import KeyRing
 from tessera.ledger import Checkpoint, Ledger
 from tessera.nor import PAGE_BYTES
-from tessera.page import PageBuffer, PageCipher
+from tessera.page import LAST_SEQ, PageBuffer, PageCipher
 from tessera_host.keys import keystore
 from tessera_host.keys.keystore import Keystore
 from tessera_host.member.inbox import Inbox
 from tessera_host.member.schema import Contact, InboxState, Received
+from tessera_host.member.views import Views
 from tessera_host.protocol import cards, records
+from tessera_host.protocol.limits import name_fault
 from tessera_host.protocol.records import ReceivingChain, SendingChain
 from tests.support.fake_federation import FakeFederation
 
@@ -52,17 +55,18 @@ def read_back(frame: bytearray) -> tuple[Any, ...]:
 
 
 @repeatable
-@given(u8, u32, octets(32), octets(64), octets(64), record)
-def test_requests(byte: int, number: int, key: bytes, signature: bytes, proof: bytes, posted: bytes) -> None:
+@given(u16, u32, octets(32), octets(64), octets(64), record)
+def test_requests(bucket: int, number: int, key: bytes, signature: bytes, proof: bytes, posted: bytes) -> None:
     short = number % (1 << 16)
     assert read_back(wire.void()) == (wire.VOID,)
     assert read_back(wire.info()) == (wire.INFO,)
     assert read_back(wire.auth(number, key, signature, proof)) == (wire.AUTH, number, key, signature, proof)
-    assert read_back(wire.fetch(byte, number, number ^ 5)) == (wire.FETCH, byte, number, number ^ 5)
+    shown = proof[:16]
+    assert read_back(wire.fetch(bucket, number, number ^ 5, shown)) == (wire.FETCH, bucket, number, number ^ 5, shown)
     assert read_back(wire.params(short)) == (wire.PARAMS, short)
     assert read_back(wire.checkpoint(number)) == (wire.CHECKPOINT, number)
-    post = wire.post(byte, posted)
-    assert read_back(post) == (wire.POST, byte)
+    post = wire.post(bucket, posted)
+    assert read_back(post) == (wire.POST, bucket)
     assert wire.posted_record(post) == posted
 
 
@@ -85,11 +89,16 @@ tiers = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60)
 
 
 @repeatable
-@given(octets(32), u32, u32, u32, tiers, st.binary(max_size=wire.CHUNK_BYTES), octets(250))
-def test_answers(digest: bytes, a: int, b: int, c: int, tier: str, data: bytes, checkpoint: bytes) -> None:
+@given(octets(32), octets(32), u32, u32, u32, tiers, st.binary(max_size=wire.CHUNK_BYTES), octets(250))
+def test_answers(
+    digest: bytes, other: bytes, a: int, b: int, c: int, tier: str, data: bytes, checkpoint: bytes
+) -> None:
     short = a % (1 << 16)
     assert answered(wire.answer_void) == (wire.VOIDED,)
-    assert answered(wire.answer_info, digest, a, b, c, tier) == (wire.INFO_ANSWER, 1, digest, a, b, c, tier)
+    newest, governing = (SimpleNamespace(serial=serial, digest=digest) for serial, digest in ((a, digest), (b, other)))
+    sets = a, digest, b, other
+    info = answered(wire.answer_info, short % 256, newest, governing, c, b, tier)
+    assert info == (wire.INFO_ANSWER, 2, short % 256, *sets, c, b, tier)
     assert answered(wire.answer_auth, digest, short) == (wire.ADMITTED, digest, short)
     assert answered(wire.answer_post, a) == (wire.ACK, a)
     assert answered(wire.answer_params, short, b % 99, data) == (wire.PARAMS_ANSWER, short, b % 99, data)
@@ -192,30 +201,58 @@ def test_resumptions_one_after_the_other(
 # -- signed objects
 
 
+def cover_fields(kind: int, members: int, tokens: int) -> st.SearchStrategy[dict[str, Any]]:
+    """The fields that belong to a kind of cover."""
+    none = {"constant": 0, "epsilon": 0, "delta": 0, "deliveries": 0, "day_epsilon": 0, "day_delta": 0}
+    if kind == params.CONSTANT:
+        return st.just({**none, "cover": kind, "constant": members * tokens, "thresholds": b""})
+    sizes = st.integers(1, 12).map(lambda mu: 2 * mu) if kind == params.DELIVERY else st.integers(1, 25)
+    positive = st.integers(1, (1 << 32) - 1)
+    table = sizes.flatmap(lambda size: st.lists(u64, min_size=size, max_size=size)).map(
+        lambda thresholds: b"".join(threshold.to_bytes(8, "big") for threshold in sorted(thresholds))
+    )
+    fields = {"epsilon": positive, "delta": u64, "thresholds": table}
+    if kind == params.DAY:
+        fields |= {"deliveries": st.integers(1, 65535), "day_epsilon": positive, "day_delta": u64}
+    return st.fixed_dictionaries(fields).map(lambda drawn: {**none, "cover": kind, **drawn})
+
+
 @st.composite
 def parameter_fields(draw: Any) -> dict[str, Any]:
-    mu = draw(st.integers(1, 12))
-    thresholds = sorted(draw(st.lists(u64, min_size=2 * mu, max_size=2 * mu)))
-    epochs = draw(st.integers(1, 8))
+    epochs, members, tokens = draw(st.integers(1, 8)), draw(st.integers(1, 1 << 24)), draw(st.integers(1, 255))
+    kind = draw(st.sampled_from([params.DELIVERY, params.DAY, params.CONSTANT]))
+    if kind == params.CONSTANT:
+        members %= ((1 << 32) - 1) // tokens  # C is a u32
+        members += not members
+    ids = draw(st.lists(u16, max_size=5, unique=True))
+    keys = draw(st.lists(octets(33), min_size=len(ids), max_size=len(ids), unique=True))
+    columns = draw(st.lists(octets(32 * epochs), min_size=len(ids), max_size=len(ids), unique=True))
     return {
         "serial": draw(u32),
         "federation_id": draw(octets(16)),
-        "root_key": curve.public(draw(secret))[1:],
-        "access_key": draw(octets(32)),
+        "previous": draw(octets(32)),
         "genesis": draw(u64),
         "round_seconds": draw(st.integers(1, 65535)),
         "epoch_rounds": draw(st.integers(2, 65535)),
         "retention_epochs": draw(st.integers(1, 14)),
-        "buckets": 1 << draw(st.integers(0, 7)),
-        "members": draw(st.integers(1, 65535)),
-        "tokens_per_epoch": draw(st.integers(2, 255)),
-        "posts_per_token": 16 * draw(st.integers(1, 255)),
-        "epsilon": draw(st.integers(1, (1 << 32) - 1)),
-        "delta": draw(u64),
+        "log2_buckets": draw(st.integers(0, 16)),
+        "members": members,
+        "tokens_per_epoch": tokens,
+        "posts_per_token": 4 * draw(st.integers(1, 255)),
+        "ahead": draw(st.integers(1, 32)),
+        "generation": draw(u32),
         "first_epoch": draw(st.integers(0, 65000)),
-        "thresholds": b"".join(threshold.to_bytes(8, "big") for threshold in thresholds),
-        "epoch_keys": draw(octets(32 * epochs)),
-        "relays": draw(st.lists(st.tuples(octets(33), octets(32)), max_size=5)),
+        "epochs": epochs,
+        "access_key": draw(octets(32)),
+        "reading_hash": draw(octets(32)),
+        "card_hash": draw(octets(32)),
+        "ephemeral": draw(octets(33)),
+        "guest_access_keys": draw(st.lists(octets(32), max_size=3)),
+        "relays": [
+            (id_, key, draw(octets(32)), draw(octets(64)), column)
+            for id_, key, column in zip(ids, keys, columns, strict=True)
+        ],
+        **draw(cover_fields(kind, members, tokens)),
     }
 
 
@@ -223,17 +260,32 @@ def parameter_fields(draw: Any) -> dict[str, Any]:
 @given(parameter_fields(), secret)
 def test_parameters(fields: dict[str, Any], root: bytes) -> None:
     fields["root_key"] = curve.public(root)[1:]
-    body = params.encode(fields)
-    found = params.Parameters(body + curve.sign(root, params.digest(body), bytes(32)))
+    head, rest, columns = params.encode(fields)
+    blob = head + curve.sign(root, params.digest(head), bytes(32)) + rest + columns
+    found = params.Parameters(blob)
     found.verify()
-    keys = [found.epoch_key(epoch) for epoch in range(found.first_epoch, found.end_epoch)]
-    assert b"".join(keys) == fields["epoch_keys"]
-    assert found.epoch_key(found.end_epoch) is None
+    params.Head(blob[: params.FIRST_BYTES]).verify()
+    for id_, static_key, ledger_key, sealed, column in fields["relays"]:
+        entry = found.relay_with(static_key)
+        assert entry == (id_, static_key, ledger_key, params.column_hash(column), sealed)
+        keys = [found.epoch_key(id_, epoch) for epoch in range(found.first_epoch, found.end_epoch)]
+        assert b"".join(keys) == found.column(id_) == column
+        copy = params.Parameters(found.copy_for(id_))
+        assert (copy.digest, copy.column(id_)) == (found.digest, column)
     assert bytes(found.thresholds) == fields["thresholds"]
-    same = fields.keys() - {"thresholds", "epoch_keys"}
+    same = fields.keys() - {"thresholds", "relays"}
     assert {name: getattr(found, name) for name in same} == {name: fields[name] for name in same}
-    again = {name: getattr(found, name) for name in same} | {name: fields[name] for name in fields.keys() - same}
-    assert params.encode(again) == found.blob[:-64]
+
+
+@repeatable
+@given(octets(32), secret, secret, octets(16), u32, u16)
+def test_reading_keys_sealed_to_a_relay(
+    key: bytes, ephemeral: bytes, static: bytes, federation: bytes, serial: int, relay_id: int
+) -> None:
+    sealed = params.seal_reading_key(ephemeral, curve.public(static), federation, serial, relay_id, key)
+    assert len(sealed) == 64
+    other = params.seal_reading_key(ephemeral, curve.public(static), federation, serial ^ 1, relay_id, key)
+    assert other != sealed
 
 
 @repeatable
@@ -269,16 +321,16 @@ def test_checkpoints_and_their_chain(
 
 
 @repeatable
-@given(octets(32), st.lists(st.tuples(u16, u32, u32, u8, st.sampled_from([1, 2]), record), min_size=1, max_size=4))
-def test_pages(key: bytes, pages: list[tuple[int, int, int, int, int, bytes]]) -> None:
+@given(octets(32), st.lists(st.tuples(u16, st.integers(0, LAST_SEQ), u32, u16, st.booleans(), record), min_size=1))
+def test_pages(key: bytes, pages: list[tuple[int, int, int, int, bool, bytes]]) -> None:
     writer, reader, buffer = PageCipher(key), PageCipher(key), PageBuffer()
     page = bytearray(PAGE_BYTES)
-    for index, seq, round_, bucket, kind, content in pages:
+    for index, seq, round_, bucket, is_copy, content in pages[:4]:
         seq = seq & ~15 | index & 15  # they agree in the place within a sector
-        writer.seal(index, seq, round_, bucket, kind, content, page)
+        writer.seal(index, seq, round_, bucket, content, page, is_copy)
         buffer.page[:] = page
         assert reader.open(index, buffer)
-        assert (buffer.seq, buffer.round, buffer.bucket, buffer.kind) == (seq, round_, bucket, kind)
+        assert (buffer.seq, buffer.round, buffer.bucket, buffer.is_copy) == (seq, round_, bucket, is_copy)
         assert buffer.record == content
         plain = bytearray(PAGE_BYTES)
         reader.decrypt(page, plain)
@@ -337,18 +389,14 @@ def loaded(device: RamDevice) -> dict[str, Any]:
 
 # -- what people keep and pass on
 
-names = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=60)
+names = st.text(
+    st.characters(categories=["L", "N", "P", "S"], exclude_characters="/\\:"), min_size=1, max_size=60
+).filter(lambda name: name_fault(name) is None)
 decimals = st.from_regex(r"[1-9][0-9]{0,3}(\.[0-9]{1,6})?(e-[0-9])?", fullmatch=True)
 CARD_FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "federation": {
-        "name": names,
         "params": st.binary(max_size=400),
-        "relays": st.lists(
-            st.fixed_dictionaries({"name": names, "key": octets(33), "host": names, "port": st.integers(1, 65535)}),
-            max_size=4,
-        ),
-        "budget": st.fixed_dictionaries({"epsilon": decimals, "delta": decimals}),
-        "issuer": st.none() | st.fixed_dictionaries({"host": names, "port": st.integers(1, 65535), "key": octets(33)}),
+        "said": st.binary(max_size=400),
     },
     "member": {"name": names, "key": octets(32), "sig": octets(64)},
     "invitation": {
@@ -366,10 +414,11 @@ CARD_FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         **{"relay": octets(33), "sig": octets(64)},
     },
     "confirm": {"answer": octets(32), "x": octets(32), "nonce": octets(32), "sig": octets(64)},
-    "tokens-request": {"member": octets(32), "epoch": u64, "count": u64, "time": u64, "sig": octets(64)},
+    "reading": {"member": octets(32), "e": octets(33), "sealed": st.lists(octets(64), max_size=3)},
+    "tokens-request": {"member": octets(32), "generation": u64, "epoch": u64, "time": u64, "sig": octets(64)},
     "tokens-offer": {
-        **{"request": octets(32), "session": octets(16), "epoch": u64},
-        "offers": st.lists(st.lists(octets(33), min_size=2, max_size=2), max_size=5),
+        **{"request": octets(32), "session": octets(16), "generation": u64},
+        "offers": st.lists(st.tuples(u64, u16, octets(33), octets(33)).map(list), max_size=5),
     },
     "tokens-challenge": {
         **{"session": octets(16), "member": octets(32), "sig": octets(64)},
@@ -388,6 +437,35 @@ def test_all_kinds_of_cards_are_tried() -> None:
     }
 
 
+services = st.fixed_dictionaries({"host": names, "port": st.integers(1, 65535), "key": octets(33)})
+said_relays = st.lists(st.tuples(u16, names, names, st.integers(1, 65535)), max_size=4).map(
+    lambda found: [
+        {"id": id_, "name": name, "host": host, "port": port}
+        for id_, name, host, port in {each[1]: each for each in {each[0]: each for each in found}.values()}.values()
+    ]
+)
+said = st.fixed_dictionaries(
+    {
+        "name": names,
+        "relays": said_relays,
+        "budget": st.fixed_dictionaries({"epsilon": decimals, "delta": decimals}),
+        "issuer": st.none() | services,
+        "retention_days": st.integers(1, 3650),
+        "partners": st.just([]),
+        "topology": st.none(),
+    },
+    optional={"of a later program": st.binary(max_size=9) | st.integers(0, 99)},
+)
+
+
+@repeatable
+@given(said)
+def test_what_a_federation_card_says(fields: dict[str, Any]) -> None:
+    packed = cards.said(fields)
+    assert cards.decode_said(packed) == fields
+    assert cards.said_hash(packed) == hashes.tagged("federation-card", packed)
+
+
 @repeatable
 @given(
     st.sampled_from(sorted(CARD_FIELDS)).flatmap(
@@ -398,7 +476,7 @@ def test_cards(card: tuple[str, dict[str, Any]]) -> None:
     kind, fields = card
     text = cards.encode(kind, fields)
     found = cards.decode(text, kind)
-    assert found.fields == {"v": 1, **fields}
+    assert found.fields == {"v": 2 if kind in ("federation", "tokens-request") else 1, **fields}
     assert cards.canonical(found.fields) == found.payload
     assert cards.encode(kind, found.fields) == text
 
@@ -420,7 +498,8 @@ def inbox_for(root: bytes) -> Inbox:
         receive=ReceivingChain(0, root),
         received=Received(),
     )
-    inbox = Inbox(InboxState(0), {"Ann": contact}, FEDERATION)
+    book = {"Ann": contact}
+    inbox = Inbox(InboxState(0), book, FEDERATION, Views([], book, FEDERATION))
     inbox.expect(0, 0)
     return inbox
 
@@ -430,9 +509,11 @@ def inbox_for(root: bytes) -> Inbox:
 def test_texts_arrive_as_they_were_whatever_the_order_in_a_round(root: bytes, texts: list[str], random: Any) -> None:
     chain, batch, message = SendingChain.start(0, root), [], 0
     for text in texts:
-        for part in records.split(text, message):
+        parts = records.split(text, message)
+        hashed = records.contents(part.payload for part in parts)
+        for part in parts:
             index, step = chain.take()
-            batch.append(records.seal(step, 0, index, SENDER, part, bytes(32)))
+            batch.append(records.seal(step, 0, index, SENDER, part, hashed, FEDERATION.digest, bytes(32)))
             message = part.message + 1
     inbox = inbox_for(root)
     random.shuffle(batch)

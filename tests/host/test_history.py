@@ -40,7 +40,7 @@ def test_a_message_waits_is_sealed_and_is_posted(office: Office) -> None:
 
 def test_each_part_has_its_own_round(office: Office) -> None:
     ann = office.ann
-    composing.queue(ann, "Bob", "x" * 300)
+    composing.queue(ann, "Bob", "x" * 450)
     asyncio.run(correspondence.sender(ann).post_one(ann.federation.home))
     office.clock.next_round()
     asyncio.run(correspondence.sender(ann).post_one(ann.federation.home))
@@ -51,7 +51,7 @@ def test_each_part_has_its_own_round(office: Office) -> None:
 
 def test_a_text_of_several_messages_is_one_entry(office: Office) -> None:
     ann = office.ann
-    asyncio.run(correspondence.send(ann, "Bob", "y" * (17 * 144)))
+    asyncio.run(correspondence.send(ann, "Bob", "y" * (3256 + 136)))
     asyncio.run(correspondence.send(ann, "Bob", "next"))
     long, following = composing.sent(ann, "Bob")
     assert (long.messages, long.parts, long.state) == ([0, 1], 17, "posted")
@@ -118,7 +118,7 @@ def test_files_are_cut_and_put_together(name: str, content: bytes) -> None:
 
 
 def test_the_largest_file_fits_and_one_byte_more_does_not() -> None:
-    room = 16 * 144 - 1 - len("f.bin")
+    room = 15 * 208 + 136 - 1 - len("f.bin")
     assert len(records.split_file("f.bin", bytes(room), 0)) == 16
     with pytest.raises(InvalidInput, match=f"carries {room} "):
         records.split_file("f.bin", bytes(room + 1), 0)

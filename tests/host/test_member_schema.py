@@ -14,6 +14,7 @@ from tessera_host.keys import keystore
 from tessera_host.keys.keystore import Keystore
 from tessera_host.member import backup, composing, meeting, schema, token_exchange
 from tessera_host.member.state import MemberState
+from tessera_host.protocol import records
 from tests.support import correspondence, quick_keystores
 from tests.support.fake_federation import PASSPHRASE, FakeFederation, FakeIssuer, RoundClock
 from tests.support.organisation import introduce
@@ -55,17 +56,20 @@ def full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> MemberState:
     clock.next_round()
     asyncio.run(correspondence.fetch(ann))
     asyncio.run(correspondence.send(ann, "Bob", "hello"))
-    composing.queue(ann, "Bob", "waits")
+    composing.queue(ann, "Bob", "w" * 300)
     relay.fail_before_store = 1
     with pytest.raises(Unreachable):
         asyncio.run(correspondence.resend(ann))
+    met = ann.contacts.get("Bob")
+    closing = records.Closing(0, 9, bytes(8), bytes(32), records.NOT_RECEIVED, bytes(4), bytes(64))
+    met.received.parts[5] = schema.Incoming(2, records.TEXT, {1: b"the end"}, closing)
+    met.views, met.split = [schema.OpenView(1, bytes(32), bytes(4), 1, None)], schema.SplitView(0, True)
     meeting.invite(ann, "Dora")
     meeting.answer(ann, meeting.invite(carl, "Ann"), "Carl")
     clock.to_epoch(1)
-    errand = token_exchange.errand(ann, 2)
+    errand = token_exchange.TokenErrand(ann, 1)
     errand.take(issuer.offer(str(errand.card())))
-    wallet, home = ann.wallet, ann.federation.home.key
-    wallet.request(2, [home], clock())
+    ann.wallet.request(1, 1, clock())
     ann.save()
     bob.close()
     carl.close()
@@ -102,24 +106,27 @@ def test_names_that_were_taken_before_the_rule_are_mended_wherever_they_stand(an
 # -- versions
 
 
-def test_version_1_is_refused_with_a_way_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", range(1, schema.VERSION))
+def test_earlier_versions_are_refused_with_a_way_out(tmp_path: Path, version: int) -> None:
     with pytest.raises(KeystoreError, match="from before the first release") as refused:
-        MemberState.open(home_with(1, tmp_path), PASSPHRASE)
+        MemberState.open(home_with(version, tmp_path), PASSPHRASE)
     assert "tessera join INVITATION --home DIRECTORY" in refused.value.hint
-    assert (tmp_path / "member.keystore").read_bytes() == (KEYSTORES / "member-1.keystore").read_bytes()
+    assert (tmp_path / "member.keystore").read_bytes() == (KEYSTORES / f"member-{version}.keystore").read_bytes()
     with pytest.raises(KeystoreError, match="from before the first release"):  # the lock was given back
         MemberState.open(tmp_path, PASSPHRASE)
 
 
-def test_version_2_opens_and_is_written_as_it_was(tmp_path: Path) -> None:
-    home = home_with(2, tmp_path)
+def test_version_3_opens_and_is_written_as_it_was(tmp_path: Path) -> None:
+    home = home_with(3, tmp_path)
     before = keystore.read_apart(home / "member.keystore", PASSPHRASE, "member")
-    assert before["schema"] == schema.VERSION == 2
+    assert before["schema"] == schema.VERSION == 3
     with MemberState.open(home, PASSPHRASE) as ann:
         assert sorted(ann.contacts.book) == ["Bob"]
         assert [message.text for message in ann.inbox.messages()] == ["Grüße", "again", "x" * 300]
         assert [meeting["name"] for meeting in ann.contacts.meetings()] == ["Dora", "Carl"]
-        assert len(ann.outbox) == 1
+        assert [bool(item.sealed) for item in ann.data.outbox] == [True, False]
+        assert len(ann.contacts.get("Bob").received.parts) == len(ann.contacts.get("Bob").views) == 1
+        assert ann.contacts.get("Bob").split and len(ann.data.sets) == 1
         assert ann.wallet.counts()
         ann.save()
     assert keystore.read_apart(home / "member.keystore", PASSPHRASE, "member") == before
@@ -205,6 +212,8 @@ def without(data: dict[str, Any], name: str) -> dict[str, Any]:
         (lambda data: replaced(data, ("contacts", "book", "Bob", "receive", "steps"), {0: b"x"}), "steps are not"),
         (lambda data: replaced(data, ("outbox", 0, "contact"), "Nobody"), "wait for Nobody"),
         (lambda data: replaced(data, ("outbox", 0, "part"), [0, 1, 1, 1, b""]), "no part of a message"),
+        (lambda data: replaced(data, ("outbox", 0, "part"), [0, 0, 1, 1, bytes(137)]), "no part of a message"),
+        (lambda data: replaced(data, ("outbox", 0, "part"), [0, 0, 2, 1, bytes(209)]), "no part of a message"),
         (lambda data: replaced(data, ("outbox", 0, "part"), [0, 0, 1, 1]), "part has 4 fields instead of 5"),
         (
             lambda data: replaced(data, ("federation", "budget"), {"epsilon": "x", "delta": "1e-5"}),

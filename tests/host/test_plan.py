@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tessera import keyring
+from tessera.admission import LEASE_POSTS
 from tessera.keyring import KeyRing
 from tessera.nor import SECTOR_BYTES
-from tessera.params import Parameters, encode
+from tessera.params import DELIVERY, Parameters, encode
 from tessera_host.errors import InvalidInput, UsageError
 from tessera_host.planning import plan
 from tessera_host.planning.boards import BOARDS, CELL_RECORDS, KEYRING_SECTORS
@@ -52,10 +53,10 @@ def test_the_branch_office_plan_is_valid_and_counts_right():
     assert Fraction("9.2215e-7") < Fraction(figures["exact_delta"]) < Fraction("9.2216e-7")
     assert figures["exact_delta_decimal"] == "9.2216e-7"
     assert (figures["ring_pages"], figures["records_kept"]) == (3392, 3360)
-    assert figures["records_needed"] == 24 * 2 * 16 * 4 == 3072
+    assert figures["records_needed"] == 24 * 1 * 32 * 4 == 3072
     assert figures["posts_an_epoch_used"] == 768
     assert figures["posts_an_epoch_board"] == 840
-    assert figures["messages_a_member_a_day"] == 16
+    assert figures["messages_a_member_a_day"] == 32
     assert figures["retention_seconds"] == 3 * 86400
 
 
@@ -83,11 +84,11 @@ def test_composition_is_p_times_and_says_that_it_is_a_bound():
         total = row["deliveries"] * delta
         assert total <= Fraction(row["delta_decimal"]) < total * Fraction("1.001")
         assert "upper bound" in row["bound"]
-    assert [row["deliveries"] for row in figures["composition"]] == [1, 16, 16, 480]
+    assert [row["deliveries"] for row in figures["composition"]] == [1, 16, 32, 960]
 
 
 def test_a_plan_of_less_than_a_message_a_day_says_nothing_of_a_day():
-    made = plan.make(replace(BRANCH, round_seconds=10_000, tokens_per_epoch=2))  # 16 posts in an epoch of 33 days
+    made = plan.make(replace(BRANCH, round_seconds=10_000))  # 32 posts in an epoch of 33 days
     figures = plan.figures(made)
     assert figures["messages_a_member_a_day"] == 0
     assert [(row["deliveries"], row["of"]) for row in figures["composition"]] == [
@@ -97,7 +98,7 @@ def test_a_plan_of_less_than_a_message_a_day_says_nothing_of_a_day():
 
 
 def test_capacity_rule_at_its_edge():
-    assert plan.make(replace(BRANCH, members=26)).choice.members == 26  # 26 × 2 × 16 × 4 = 3328 ≤ 3360
+    assert plan.make(replace(BRANCH, members=26)).choice.members == 26  # 26 × 1 × 32 × 4 = 3328 ≤ 3360
     error = refusal(members=27)  # 3456
     assert "3456" in error.message and "3360" in error.message
     assert {"members": 26} in proposals(error)
@@ -109,12 +110,15 @@ def test_capacity_rule_is_the_cores():
     for members in (26, 27):
         table = noise.table(Fraction(2), Fraction("1e-6"))
         fields = {
-            "serial": 1, "federation_id": bytes(16), "root_key": bytes(32), "access_key": bytes(32), "genesis": 0,
-            "round_seconds": 300, "epoch_rounds": 288, "retention_epochs": 3, "buckets": 1, "members": members,
-            "tokens_per_epoch": 2, "posts_per_token": 16, "epsilon": 2000000, "delta": 1,
-            "thresholds": table.pack(), "first_epoch": 0, "epoch_keys": bytes(32), "relays": [],
+            "serial": 1, "federation_id": bytes(16), "root_key": bytes(32), "previous": bytes(32), "genesis": 0,
+            "round_seconds": 300, "epoch_rounds": 288, "retention_epochs": 3, "log2_buckets": 0, "members": members,
+            "tokens_per_epoch": 1, "posts_per_token": 32, "ahead": 8, "cover": DELIVERY, "constant": 0,
+            "epsilon": 2000000, "delta": 1, "deliveries": 0, "generation": 1, "first_epoch": 0, "epochs": 1,
+            "access_key": bytes(32), "reading_hash": bytes(32), "card_hash": bytes(32), "day_epsilon": 0,
+            "day_delta": 0, "ephemeral": bytes(33), "guest_access_keys": [], "thresholds": table.pack(), "relays": [],
         }  # fmt: skip
-        parameters = Parameters(encode(fields) + bytes(64))
+        head, rest, columns = encode(fields)
+        parameters = Parameters(head + bytes(64) + rest + columns)
         if members == 26:
             parameters.check_capacity(BOARDS["RPI_PICO_W"].ring_pages)
         else:
@@ -125,8 +129,8 @@ def test_capacity_rule_is_the_cores():
 @settings(max_examples=150, deadline=None)
 @given(
     members=st.integers(1, 700),
-    tokens=st.integers(2, 40),
-    posts=st.integers(1, 20).map(lambda leases: 16 * leases),
+    tokens=st.integers(1, 40),
+    posts=st.integers(1, 80).map(lambda leases: 4 * leases),
     retention=st.integers(1, 14),
     board=st.sampled_from(sorted(BOARDS)),
 )
@@ -143,7 +147,7 @@ def test_every_proposal_cures_the_capacity_it_was_made_for(members, tokens, post
         assert fills(replace(choice, **change)) <= 0
         if "board" not in change:  # and it is the nearest: one step more does not fit
             name, value = next(iter(change.items()))
-            assert fills(replace(choice, **{name: value + (16 if name == "posts_per_token" else 1)})) > 0
+            assert fills(replace(choice, **{name: value + (4 if name == "posts_per_token" else 1)})) > 0
 
 
 def test_fewer_than_twenty_members_a_bucket_need_a_yes():
@@ -160,7 +164,7 @@ def test_fewer_than_twenty_members_a_bucket_need_a_yes():
     ("changes", "option"),
     [
         ({"members": 0}, "--members 1"),
-        ({"members": 70000}, "--members 65535"),
+        ({"members": (1 << 24) + 1}, "--members 16777216"),
         ({"round_seconds": 0}, "--round-seconds 1"),
         ({"round_seconds": 65536}, "--round-seconds 65535"),
         ({"epoch_rounds": 1}, "--epoch-rounds 2"),
@@ -168,12 +172,14 @@ def test_fewer_than_twenty_members_a_bucket_need_a_yes():
         ({"retention_epochs": 15}, "--retention-epochs 14"),
         ({"buckets": 3}, "--buckets 2"),
         ({"buckets": 7}, "--buckets 8"),
-        ({"buckets": 129}, "--buckets 128"),
-        ({"tokens_per_epoch": 1}, "--tokens-per-epoch 2"),
+        ({"buckets": 512}, "--buckets 256"),
+        ({"buckets": 255}, "--buckets 256"),
+        ({"tokens_per_epoch": 0}, "--tokens-per-epoch 1"),
         ({"tokens_per_epoch": 256}, "--tokens-per-epoch 255"),
-        ({"posts_per_token": 20}, "--posts-per-token 16"),
-        ({"posts_per_token": 31}, "--posts-per-token 32"),
-        ({"posts_per_token": 4096}, "--posts-per-token 4080"),
+        ({"posts_per_token": 0}, "--posts-per-token 4"),
+        ({"posts_per_token": 17}, "--posts-per-token 16"),
+        ({"posts_per_token": 30}, "--posts-per-token 32"),
+        ({"posts_per_token": 1024}, "--posts-per-token 1020"),
         ({"epsilon": Fraction(0)}, "--epsilon"),
         ({"delta": Fraction(1)}, "--delta"),
         ({"board": "TOASTER"}, "RPI_PICO_W"),
@@ -193,8 +199,8 @@ def test_the_largest_cell_must_fit_the_heap():
     assert {"members": 28} in proposals(error) and {"board": "GATEWAY"} in proposals(error)
     for change in proposals(error):
         assert plan.make(replace(BRANCH, **{"members": 29, "retention_epochs": 1} | change))
-    one = refusal(members=1, allow_small=True, posts_per_token=464, retention_epochs=1)
-    assert {"posts_per_token": 448} in proposals(one)
+    one = refusal(members=1, allow_small=True, posts_per_token=904, retention_epochs=1)
+    assert {"posts_per_token": 900} in proposals(one)
 
 
 def test_cover_alone_may_be_too_much_for_the_heap():
@@ -204,10 +210,53 @@ def test_cover_alone_may_be_too_much_for_the_heap():
     assert plan.make(replace(BRANCH, epsilon=Fraction("0.01"), board="GATEWAY"))
 
 
+def test_readers_of_every_round_must_fit_a_board_s_time():
+    """Each has a full handshake and a cell a round: 81 ms, and 9 ms for each frame, of half a round."""
+    frames = Fraction(plan.figures(plan.make(BRANCH))["cell_bytes_mean"], 1040)
+    assert 27 < frames < 29  # 109 records of cover on average
+    each = 81 + 9 * (frames + Fraction(24 * 32, 288 * 4))
+    assert plan.make(replace(BRANCH, round_seconds=17)) and 24 * each < 17000 / 2
+    error = refusal(round_seconds=16)
+    assert 24 * each > 16000 / 2
+    assert (
+        "24 members" in error.message and "half of a round, 8 s" in error.message and "enough for 23" in error.message
+    )
+    assert f"takes RPI_PICO_W about {-(-each // 1)} ms" in error.message
+    assert proposals(error) == [{"round_seconds": 17}, {"members": 23}, {"board": "GATEWAY"}]
+    for change in proposals(error):
+        assert plan.make(replace(BRANCH, **{"round_seconds": 16} | change))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 225), st.integers(1, 40), st.integers(0, 3), st.sampled_from(sorted(BOARDS)))
+def test_every_proposal_for_readers_cures_it_and_is_the_nearest(members, round_seconds, log2_buckets, board):
+    choice = replace(
+        BRANCH, members=members, round_seconds=round_seconds, buckets=1 << log2_buckets, posts_per_token=4,
+        retention_epochs=2, board=board, epsilon=Fraction(1, 2), allow_small=True,
+    )  # fmt: skip
+    handshake, frame = (1, 1) if board == "GATEWAY" else (81, 9)
+    weights = noise.table(choice.epsilon, choice.delta).weights()
+    frames = Fraction(sum(weight * max(1, -(-count // 4)) for count, weight in enumerate(weights)), 2**64)
+    frames += Fraction(members * 4, 288 * choice.buckets * 4)
+    if members * (handshake + frame * frames) <= 500 * round_seconds:
+        assert plan.figures(plan.make(choice))["readers_a_round_board_estimate"] >= members
+        return
+    with pytest.raises(UsageError, match="handshake") as refused:
+        plan.make(choice)
+    for change in proposals(refused.value):
+        assert plan.make(replace(choice, **change))
+        for name, nearer in (("round_seconds", -1), ("members", 1)):
+            if name in change:
+                with pytest.raises(UsageError, match="handshake"):
+                    plan.make(replace(choice, **{name: change[name] + nearer}))
+
+
 def test_the_bound_of_a_cell_is_the_one_that_the_core_s_test_serves():
-    """The core's tests run on MicroPython and cannot import this package."""
+    """The core and its tests run on MicroPython and cannot import this package."""
     program = (Path(__file__).resolve().parents[1] / "core" / "fullrelay.py").read_text()
     assert f"\nCELL_RECORDS = {CELL_RECORDS}  #" in program
+    service = (Path(__file__).resolve().parents[2] / "firmware" / "device" / "service.py").read_text()
+    assert f"\n_CELL_RECORDS = {CELL_RECORDS}  #" in service  # a board refuses a set with a larger one
     bounds = {name: board.cell_records for name, board in BOARDS.items()}
     assert bounds.pop("GATEWAY") is None and set(bounds.values()) == {CELL_RECORDS}
 
@@ -216,11 +265,17 @@ def test_leases_must_fit_the_key_ring(monkeypatch):
     """Many tokens of few posts: the record ring would do, the key ring would not; on a board whose heap holds any
     cell, as that of the others is used up first."""
     monkeypatch.setitem(BOARDS, "ESP32_GENERIC_S3", replace(BOARDS["ESP32_GENERIC_S3"], cell_records=None))
-    error = refusal(board="ESP32_GENERIC_S3", members=60, tokens_per_epoch=6, retention_epochs=1)
+    many = {
+        "board": "ESP32_GENERIC_S3",
+        "members": 60,
+        "tokens_per_epoch": 6,
+        "posts_per_token": 16,
+        "retention_epochs": 1,
+    }
+    error = refusal(**many)
     assert "leases" in error.message
     for change in proposals(error):
-        assert plan.make(replace(BRANCH, **{"board": "ESP32_GENERIC_S3", "members": 60, "tokens_per_epoch": 6,
-                                            "retention_epochs": 1} | change))  # fmt: skip
+        assert plan.make(replace(BRANCH, **many | change))
 
 
 class _Sectors:
@@ -234,10 +289,10 @@ class _Sectors:
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.sampled_from(sorted(BOARDS)), st.integers(1, 700), st.integers(2, 40), st.integers(1, 14))
+@given(st.sampled_from(sorted(BOARDS)), st.integers(1, 700), st.integers(1, 40), st.integers(1, 14))
 def test_what_plan_accepts_the_cores_key_ring_holds(board, members, tokens, retention):
     choice = replace(BRANCH, board=board, members=members, tokens_per_epoch=tokens, retention_epochs=retention,
-                     epsilon=Fraction(2), allow_small=True)  # fmt: skip
+                     posts_per_token=4, epsilon=Fraction(2), allow_small=True)  # fmt: skip
     try:
         plan.make(choice)
     except UsageError:
@@ -275,7 +330,7 @@ def test_a_plan_file_is_read_back_as_the_same_plan(tmp_path):
         (lambda p: p["choice"].__setitem__("board", []), "not a plan"),
         (lambda p: p["choice"].pop("buckets"), "not a plan"),
         (lambda p: p.pop("table"), "not a plan"),
-        (lambda p: p.__setitem__("version", 2), "version"),
+        (lambda p: p.__setitem__("version", 1), "version"),
         (lambda p: p["choice"].__setitem__("board", "TOASTER"), "TOASTER"),
     ],
 )
@@ -298,7 +353,7 @@ def test_what_is_no_plan_file_is_refused(tmp_path, content):
 
 def test_short_rounds_wear_the_key_ring_out_and_plan_says_so():
     slow = plan.figures(plan.make(BRANCH))
-    fast = plan.figures(plan.make(replace(BRANCH, round_seconds=1, epoch_rounds=60)))
+    fast = plan.figures(plan.make(replace(BRANCH, round_seconds=20, epoch_rounds=60)))
     assert slow["flash_years_estimate"] >= 10
     assert fast["flash_years_estimate"] == 0
 
@@ -324,14 +379,21 @@ def test_boards_with_two_code_slots_have_room_for_them():
 
 
 def test_a_budget_in_which_nobody_could_send_is_refused():
-    """ε = 0.1, δ = 9.22e-7 a message: ten fit δ = 1e-5, and the tokens of this plan allow sixteen a day."""
+    """ε = 0.1, δ = 9.22e-7 a message: ten fit δ = 1e-5, and the tokens of this plan allow 32 a day."""
     made = plan.make(BRANCH)
     assert plan.messages_within(made, "2", "1e-5") == 10
-    assert plan.messages_within(made, "2", "1e-4") == 16
+    assert plan.messages_within(made, "2", "2e-5") == 21
+    assert plan.messages_within(made, "4", "1e-4") == 32
     assert plan.messages_within(made, "0.1", "1e-6") == 1
     for budget in (("0.09", "1e-5"), ("2", "9e-7")):
         with pytest.raises(UsageError, match="nobody could send anything"):
             plan.messages_within(made, *budget)
+
+
+def test_a_token_s_leases_are_counted_in_a_byte():
+    """The core's own: a mark of a token is leases of so many posts, and one byte."""
+    assert LEASE_POSTS == 4
+    assert plan.make(replace(BRANCH, members=20, posts_per_token=1020, retention_epochs=2, board="GATEWAY"))
 
 
 def test_the_key_ring_s_pages_are_the_core_s():

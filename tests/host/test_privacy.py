@@ -124,5 +124,5 @@ def test_without_the_extra_a_plan_still_works_and_says_how_to_get_it(monkeypatch
 
 def test_a_plan_s_rows_are_those_of_its_table():
     rows = plan.composed(plan.make(plan.Choice(EPSILON, DELTA, members=24)))
-    assert [row["deliveries"] for row in rows] == [1, 16, 16, 480]
-    assert [row["epsilon"] for row in rows] == [LOSSES.of(n).epsilon for n in (1, 16, 16, 480)]
+    assert [row["deliveries"] for row in rows] == [1, 16, 32, 960]
+    assert [row["epsilon"] for row in rows] == [LOSSES.of(n).epsilon for n in (1, 16, 32, 960)]

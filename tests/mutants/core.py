@@ -93,6 +93,12 @@ CHANGES: Changes = {
             of("parameterstore", "a_set_without_the_relays_own_columns_is_refused"),
         ),
         Change(
+            "push-of-any-length",
+            "if total != head.size(1) or total > MOST_RELAY_BYTES:",
+            "if total > MOST_RELAY_BYTES:",
+            of("push", "the_first_chunk_has_240_bytes_and_its_total_follows_from_them"),
+        ),
+        Change(
             "pending-set-stays-beside-a-later-one",
             "[rule for rule in self._rules if rule.first <= open_epoch] + [new]",
             "self._rules + [new]",
@@ -234,21 +240,27 @@ CHANGES: Changes = {
         ),
         Change(
             "token-of-any-epoch-bears-out-a-clock",
-            "return epoch <= last + 1",
+            "return epoch <= last + (1 if lived else 0)",
             "return True",
             of("relay_clock", "a_token_of_the_next_epoch_bears_out_a_clock_and_none_that_was_issued_further_ahead"),
         ),
         Change(
             "token-two-epochs-ahead-bears-out-a-clock",
-            "return epoch <= last + 1",
-            "return epoch <= last + 2",
+            "return epoch <= last + (1 if lived else 0)",
+            "return epoch <= last + (2 if lived else 0)",
             of("relay_clock", "a_token_of_the_next_epoch_bears_out_a_clock_and_none_that_was_issued_further_ahead"),
         ),
         Change(
             "first-set-says-nothing-of-the-time",
-            "            last = self._parameters.rule(last).parameters.first_epoch\n",
-            "            pass\n",
+            "return epoch <= self._parameters.rule(last).parameters.first_epoch + 1",
+            "return True",
             of("relay_clock", "a_relay_that_never_sealed_is_borne_out_in_the_epoch_after_its_first_one_at_the_latest"),
+        ),
+        Change(
+            "token-bears-out-start-after-start",
+            "return epoch <= last + (1 if lived else 0)",
+            "return epoch <= last + 1",
+            of("relay_clock", "start_after_start_takes_no_relay_from_epoch_to_epoch"),
         ),
         Change(
             "old-statement-bears-out-a-clock",
@@ -1361,7 +1373,7 @@ CHANGES: Changes = {
             "reading-key-of-another-hash",
             "if reading_hash(key) == self.reading_hash:",
             "if True:",
-            of("parameterstore", "a_reading_key_that_does_not_open_or_is_not_the_one_of_the_hash_is_refused"),
+            of("vectors_params", "a_relay_takes_what_is_valid_on_it_and_nothing_else"),
         ),
     ),
     "firmware/tessera/release.py": (

@@ -116,8 +116,8 @@ CHANGES: Changes = {
         ),
         Change(
             "two-posts-at-once",
-            "        async with self._posting:\n            while item",
-            "        if True:\n            while item",
+            "        async with self._posting:\n            self._put_back()\n            while item",
+            "        if True:\n            self._put_back()\n            while item",
             of("member", "two_sends_at_once_do_not_use_an_index_twice"),
         ),
         Change(
@@ -165,14 +165,14 @@ CHANGES: Changes = {
         ),
         Change(
             "no-settle-time-before-a-fetch",
-            "                await settling.done()\n",
+            "                    await settling.done()\n",
             "",
             of("engine", "every_slots_frame_leaves_a_settle_time_after_the_answer_before_it"),
         ),
         Change(
             "settle-time-of-a-fetch-begins-before-the-answer",
-            "                batches = await self._next(session)\n                settling.begin()\n",
-            "                batches = await self._next(session)\n",
+            "                    batches = await self._next(reading)\n                settling.begin()\n",
+            "                    batches = await self._next(reading)\n",
             of("engine", "every_slots_frame_leaves_a_settle_time_after_the_answer_before_it"),
         ),
         Change(
@@ -189,9 +189,21 @@ CHANGES: Changes = {
         ),
         Change(
             "fetch-over-the-end-of-an-epoch",
-            ", session.info.open_round, state.federation.first_round(epoch + 1))",
-            ", session.info.open_round)",
+            ", reading.info.open_round, state.federation.first_round(epoch + 1))",
+            ", reading.info.open_round)",
             of("member", "fetch_asks_for_at_most_16_rounds_of_one_epoch"),
+        ),
+        Change(
+            "relay-that-took-anothers-place-goes-on-where-that-ended",
+            "            state.inbox.go_back_to(state.federation.first_round(min(listing)))\n",
+            "            pass\n",
+            of("member", "relay_that_took_anothers_place_is_read_from_its_beginning_and_gets_what_that_may_have_lost"),
+        ),
+        Change(
+            "bucket-is-that-of-the-newest-set-that-has-begun",
+            "        return named or federation.governing(epoch)\n",
+            "        return federation.governing(epoch)\n",
+            of("member", "bucket_is_that_of_the_set_the_relay_named_for_an_epoch"),
         ),
         Change(
             "relay-that-serves-nothing-is-no-error",
@@ -209,11 +221,11 @@ CHANGES: Changes = {
         ),
         Change(
             "forged-record-burns-the-true-ones-keys",
-            "        except IntegrityError:\n            return None\n        del self._expected[tag]",
+            "        except IntegrityError:\n            return None\n        if closing",
             "        except IntegrityError:\n"
             "            contact.receive.erase(expected.epoch, expected.index)\n"
             "            return None\n"
-            "        del self._expected[tag]",
+            "        if closing",
             of("member", "keys_outlive_a_forgery_read_in_an_earlier_fetch"),
         ),
         Change(
@@ -247,10 +259,110 @@ CHANGES: Changes = {
             of("member", "a_text_without_an_end_is_read_as_it_comes_and_does_not_grow"),
         ),
         Change(
+            "message-of-one-part-that-nobody-signed",
+            "        if closing and part.parts == 1 and not _is_signed(contact, closing, part, [part.payload]):\n",
+            "        if False:\n",
+            of("inbox", "a_record_that_the_contact_did_not_sign_is_passed_over_and_burns_nothing"),
+        ),
+        Change(
+            "message-of-several-parts-that-nobody-signed",
+            "        if part.parts > 1 and not _is_signed(contact, closing, part, _payloads(message)):",
+            "        if False:",
+            of("inbox", "a_message_with_a_part_of_somebody_else_is_dropped_and_reported_as_lost"),
+        ),
+        Change(
+            "part-that-nobody-signed-gives-up-what-came-before",
+            "    return len(message.got) == message.parts and message.closing is None\n",
+            "    return len(message.got) == message.parts or message.closing is not None\n",
+            of("inbox", "what_is_not_whole_moves_nothing"),
+        ),
+        Change(
+            "begun-messages-pile-up",
+            "        for number in sorted(received.parts)[:-BEGUN_MESSAGES]:\n",
+            "        for number in sorted(received.parts)[:0]:\n",
+            of("inbox", "messages_that_are_begun_do_not_pile_up"),
+        ),
+        Change(
             "what-was-shown-stays-unread",
             "            entry.unread &= (entry.contact, entry.message, entry.round) not in given_out\n",
             "            pass\n",
             of("client", "a_message_and_a_file_arrive_as_they_come"),
+        ),
+    ),
+    f"{_MEMBER}/views.py": (
+        Change(
+            "split-view-is-no-alarm",
+            "                contact.split, contact.views = SplitView(min(split), False), []\n",
+            "                pass\n",
+            of("views", "an_issuer_that_gives_two_members_different_sets_is_noticed_by_both"),
+        ),
+        Change(
+            "alarm-before-the-member-was-renewed",
+            "each.reached is not None and epoch > each.reached]",
+            "each.reached is not None]",
+            of("views", "honest_renewals_raise_no_alarm"),
+        ),
+        Change(
+            "alarm-while-no-relay-is-reached",
+            "                    each.reached = epoch\n",
+            "                    each.reached = each.read + 1\n",
+            of("views", "honest_renewals_raise_no_alarm"),
+        ),
+        Change(
+            "who-is-behind-raises-an-alarm",
+            "        return min(following) + BEHIND_EPOCHS if following else None\n",
+            "        return min(following) if following else None\n",
+            of("views", "honest_renewals_raise_no_alarm"),
+        ),
+        Change(
+            "who-is-behind-for-good-is-believed",
+            "        return end is None or epoch < end\n",
+            "        return True\n",
+            of("views", "who_is_behind_for_longer_than_tokens_last_is_noticed"),
+        ),
+        Change(
+            "set-that-came-and-went-raises-an-alarm",
+            "if not self._is_another_unknown(each.epoch)]",
+            "if True]",
+            of("views", "honest_renewals_raise_no_alarm"),
+        ),
+        Change(
+            "set-that-came-and-went-governs-by-another",
+            "        return newest.digest if missed else begun[-1].digest\n",
+            "        return begun[-1].digest\n",
+            of("views", "honest_renewals_raise_no_alarm"),
+        ),
+        Change(
+            "sets-are-forgotten-too-soon",
+            "max(0, epoch - kept))]",
+            "epoch + 1)]",
+            of("views", "a_set_is_remembered_as_long_as_a_record_under_it_can_be_read_and_no_longer"),
+        ),
+        Change(
+            "sets-are-never-forgotten",
+            "        self._forget_sets(epoch)\n",
+            "",
+            of("views", "a_set_is_remembered_as_long_as_a_record_under_it_can_be_read_and_no_longer"),
+        ),
+        Change(
+            "open-views-pile-up",
+            "and len(contact.views) < KEPT_VIEWS and",
+            "and",
+            of("views", "open_views_do_not_pile_up"),
+        ),
+        Change(
+            "alarm-is-told-again-and-again",
+            "            split.told = True\n",
+            "            pass\n",
+            of("views", "an_alarm_is_told_once_and_stands_until_new_keys"),
+        ),
+    ),
+    f"{_MEMBER}/state.py": (
+        Change(
+            "views-are-not-looked-at-again",
+            "        self.views.look(self.federation.epoch_of(self.newest_round))\n",
+            "",
+            of("views", "an_issuer_that_gives_two_members_different_sets_is_noticed_by_both"),
         ),
     ),
     # -- whom a member believes
@@ -269,14 +381,14 @@ CHANGES: Changes = {
         ),
         Change(
             "relay-hands-out-other-parameters-than-it-names",
-            "        if info.digest != federation.digest:\n            raise IntegrityError",
-            "        if False:\n            raise IntegrityError",
+            'tell IT").digest != info.newest_digest:\n',
+            'tell IT").digest == bytes(32):\n',
             of("member", "relay_that_hands_out_other_parameters_than_it_names_is_refused"),
         ),
         Change(
             "rounds-are-not-checked",
-            '"do not use it; tell IT")\n        self._check_rounds(info)\n        return info\n',
-            '"do not use it; tell IT")\n        return info\n',
+            "        info = await self._info_in_time(connection)\n        self._check_rounds(info)\n",
+            "        info = await self._info_in_time(connection)\n",
             of("member", "relay_more_than_a_round_off_is_refused"),
         ),
         Change(
@@ -287,15 +399,39 @@ CHANGES: Changes = {
         ),
         Change(
             "relay-gives-a-token-more-posts",
-            "        if posts_left > self._state.federation.governing(epoch).posts_per_token:\n",
-            "        if False:\n",
+            "    if posts_left > parameters.posts_per_token:\n",
+            "    if False:\n",
             of("member", "relay_that_gives_a_token_more_posts_than_it_has_is_refused"),
         ),
         Change(
             "session-of-an-epoch-that-is-over",
-            "        if self._state.federation.epoch_of(info.open_round) == token.epoch:\n",
+            "        if key_of(token) == self._key(greeted, relay):\n",
             "        if True:\n",
             of("member", "session_that_was_resumed_in_an_epoch_that_is_over_is_not_used"),
+        ),
+        Change(
+            "old-settings-are-posted-under-for-ever",
+            "        if info.newest_serial < federation.expected(federation.epoch_of(info.open_round)).serial:\n",
+            "        if False:\n",
+            of("member", "from_an_epoch_after_a_set_is_in_force_nothing_is_posted_to_a_relay_that_has_not_taken_it"),
+        ),
+        Change(
+            "newest-set-is-kept-to-oneself",
+            "        if info.newest_serial < self._state.federation.newest.serial and await",
+            "        if False and await",
+            of("member", "newer_parameters_are_brought_to_a_relay_which_then_goes_by_them"),
+        ),
+        Change(
+            "only-the-newest-access-key-is-tried",
+            "        for access_key in dict.fromkeys(newest_first):\n",
+            "        for access_key in newest_first[:1]:\n",
+            of("member", "relay_that_is_two_access_keys_behind_or_ahead_is_reached_with_a_key_that_was_kept"),
+        ),
+        Change(
+            "sentence-about-a-token-of-its-own-epoch-is-not-said",
+            "            if token.left is None and token.early:\n",
+            "            if False:\n",
+            of("member", "sentence_is_said_once_before_a_token_of_its_own_epoch_is_used"),
         ),
     ),
     f"{_MEMBER}/contacts.py": (
@@ -420,20 +556,20 @@ CHANGES: Changes = {
     ),
     f"{_MEMBER}/wallet.py": (
         Change(
-            "fetching-token-posts",
-            "return self.of(epoch, relay)[1 if relay == self._federation.home.key else 0 :]",
-            "return self.of(epoch, relay)",
-            of("tokens", "first_token_fetches_and_the_others_post_in_turn"),
+            "token-of-any-generation-is-used",
+            "        return [token for token in self._state.tokens if key_of(token) == key]\n",
+            "        return [token for token in self._state.tokens if key_of(token)[1:] == key[1:]]\n",
+            of("tokens", "tokens_of_another_epoch_relay_or_generation_are_not_used"),
         ),
         Change(
             "token-that-does-not-verify-is-taken",
-            "if key is None or not curve.verify(signature, self._message(epoch, relay, pending.secret), key):",
+            "if key is None or not curve.verify(signature, self._message(parameters, epoch, relay, secret), key):",
             "if key is None:",
             of("tokens", "token_under_a_key_that_was_replaced_meanwhile_is_refused"),
         ),
         Change(
             "offer-is-taken-twice",
-            '        del self._state.requests[offer["request"]]\n',
+            '        self._state.requests.pop(offer["request"], None)\n',
             "",
             of("tokens", "offer_and_answer_serve_once"),
         ),
@@ -451,24 +587,17 @@ CHANGES: Changes = {
         ),
         Change(
             "one-token-for-several-blindings",
-            "secret = blind.even_secret(blind.random_scalar())\n        message = self._message",
-            "secret = blind.even_secret(7)\n        message = self._message",
-            of("tokens", "tokens_verify_under_the_epoch_key_for_their_relay_only"),
+            "secret = blind.even_secret(blind.random_scalar())\n        key = parameters",
+            "secret = blind.even_secret(7)\n        key = parameters",
+            of("tokens", "tokens_verify_under_the_key_of_their_epoch_and_relay_only"),
         ),
     ),
     f"{_MEMBER}/token_exchange.py": (
         Change(
             "token-card-goes-out-before-it-is-saved",
-            "        self._fresh = self._wallet.request(self.epoch, relays, self._clock())\n        self._save()\n",
-            "        self._fresh = self._wallet.request(self.epoch, relays, self._clock())\n",
+            "member.epoch(), member.now())\n        member.save()\n",
+            "member.epoch(), member.now())\n",
             of("tokenerrand", "no_token_is_lost_whatever_is_lost_on_the_way"),
-        ),
-        Change(
-            "more-tokens-are-asked-for-than-may-be-open",
-            "        self._most = OPEN_SESSIONS_PER_KEY\n",
-            "        self._most = OPEN_SESSIONS_PER_KEY + 1\n",
-            of("member", "tokens_are_fetched_for_both_epochs_at_first_then_for_the_next"),
-            error=True,
         ),
     ),
     f"{_MEMBER}/joining.py": (
@@ -480,8 +609,8 @@ CHANGES: Changes = {
         ),
         Change(
             "office-with-another-root-key-is-joined",
-            "    invitation.check(Federation(read_card(card)))\n",
-            "",
+            "        invitation.check(federation)\n        home = invitation.home\n",
+            "        home = invitation.home\n",
             of("joining", "an_office_with_another_root_key_is_not_joined"),
         ),
         Change(
@@ -508,14 +637,14 @@ CHANGES: Changes = {
     f"{_MEMBER}/renewal.py": (
         Change(
             "renewal-at-a-fixed-moment",
-            "self._at = self._dice.uniform(now, max(now, end - self._epoch_seconds() / LAST_PART))",
-            "self._at = now",
-            of("renewal", "the_moment_is_uniform_over_what_is_left_of_the_epoch_but_its_last_tenth"),
+            "        kept.due = int(self._dice.uniform(now, now + self._epoch_seconds()))\n",
+            "        kept.due = now\n",
+            of("renewal", "the_moment_is_uniform_over_the_epoch_after_a_visit"),
         ),
         Change(
             "visit-that-failed-is-not-made-again",
-            "        except TesseraError:\n            self._at = self._later(0)\n",
-            "        except TesseraError:\n            self._at = None\n",
+            "        except TesseraError:\n            self._failed()\n",
+            "        except TesseraError:\n            self.answered()\n",
             of("renewal", "a_visit_that_fails_is_made_again_in_the_same_epoch_and_hardly_ever_at_once"),
         ),
     ),
@@ -563,7 +692,7 @@ CHANGES: Changes = {
         ),
         Change(
             "relay-of-another-epoch-chooses-the-token",
-            "            if at != epoch:\n",
+            "            if key.epoch != epoch:\n",
             "            if False:\n",
             of("engine", "a_relay_in_another_epoch_gets_no_token"),
         ),
@@ -575,8 +704,8 @@ CHANGES: Changes = {
         ),
         Change(
             "trouble-ends-the-engine",
-            "        except TesseraError as error:\n            self._tell(Trouble(error))\n\n    def _tell",
-            "        except ValueError as error:\n            self._tell(Trouble(error))\n\n    def _tell",
+            "            await step\n        except TesseraError as error:\n",
+            "            await step\n        except ValueError as error:\n",
             of("engine", "a_lost_relay_is_told_and_the_next_round_goes_on"),
         ),
     ),
@@ -734,9 +863,39 @@ CHANGES: Changes = {
     f"{_PROTOCOL}/records.py": (
         Change(
             "record-of-anybody",
-            "    if not curve.verify(signature, message, blinded_key(key, step, epoch, index)):\n",
+            "    return bool(curve.verify(closing.signature, _signed(closing, part, hashed), signer))\n",
+            "    return True\n",
+            of("records", "a_signature_is_of_the_very_message_its_place_and_its_sender"),
+        ),
+        Change(
+            "view-is-not-signed",
+            "_SAID.pack(closing.received, closing.view) + hashed",
+            "_SAID.pack(closing.received, bytes(VIEW_BYTES)) + hashed",
+            of("records", "a_signature_is_of_the_very_message_its_place_and_its_sender"),
+        ),
+        Change(
+            "contents-without-lengths",
+            'b"".join(bytes([len(payload)]) + payload for payload in payloads)',
+            'b"".join(payloads)',
+            of("records", "contents_tell_where_a_message_was_cut"),
+        ),
+        Change(
+            "view-for-everybody",
+            'hashes.hmac_sha256(seed, b"view", digest)',
+            'hashes.hmac_sha256(bytes(32), b"view", digest)',
+            of("records", "views_and_contents_are_those_of_the_second_implementation"),
+        ),
+        Change(
+            "part-that-there-cannot-be",
+            "    if not part.part < part.parts <= MAX_PARTS:\n",
             "    if False:\n",
-            of("records", "nothing_but_the_very_record_at_its_place_opens"),
+            of("records", "parts_out_of_range_are_refused"),
+        ),
+        Change(
+            "groups-record-is-read-as-ours",
+            "    if part.kind & OF_GROUP:\n        return",
+            "    if False:\n        return",
+            of("records", "nothing_of_a_groups_record_but_its_head_is_looked_at"),
         ),
         Change(
             "sender-goes-back",
@@ -752,8 +911,8 @@ CHANGES: Changes = {
         ),
         Change(
             "padding-is-not-looked-at",
-            "        if any(payload[length:]):\n",
-            "        if False:\n",
+            "    if length > len(rest) or any(rest[length:]):\n",
+            "    if length > len(rest):\n",
             of("records", "padding_that_is_not_zero_is_refused"),
         ),
         Change(
@@ -817,28 +976,28 @@ CHANGES: Changes = {
             of("member", "other_parameters_are_refused_and_change_nothing"),
         ),
         Change(
-            "older-set-is-adopted",
-            "        if candidate.serial <= self.newest.serial:\n",
-            "        if False:\n",
-            of("member", "other_parameters_are_refused_and_change_nothing"),
-        ),
-        Change(
             "unsigned-set-of-a-relay-is-adopted",
             "        parameters.verify()\n    except InvalidObject",
             "        pass\n    except InvalidObject",
             of("member", "other_parameters_are_refused_and_change_nothing"),
         ),
         Change(
-            "earlier-set-that-promises-less-is-used",
-            "        return same and all(",
-            "        return True or all(",
-            of("member", "relay_with_earlier_parameters_that_promise_less_is_refused"),
+            "two-sets-that-exclude-each-other-are-believed",
+            "        if any(contradict(link, candidate) for link in self._state.chain):\n",
+            "        if False:\n",
+            of("issuer", "two_sets_after_one_are_a_contradiction"),
         ),
         Change(
-            "second-set-of-one-serial-is-taken",
-            "        elif found.params[0] != self.newest.blob:\n",
-            "        elif False:\n",
-            of("joining", "a_card_with_another_set_of_the_same_serial_changes_nothing"),
+            "two-sets-of-one-serial-are-no-contradiction",
+            "    if earlier.serial == later.serial or earlier.previous == later.previous:\n",
+            "    if False:\n",
+            of("issuer", "two_sets_after_one_are_a_contradiction"),
+        ),
+        Change(
+            "set-that-names-no-predecessor-of-ours-is-of-the-chain",
+            "    return (later.previous == earlier.digest) != (later.serial == earlier.serial + 1)\n",
+            "    return False\n",
+            of("issuer", "two_sets_after_one_are_a_contradiction"),
         ),
     ),
     f"{_PROTOCOL}/relay_connection.py": (
@@ -891,15 +1050,16 @@ CHANGES: Changes = {
     f"{_PROTOCOL}/parameter_sets.py": (
         Change(
             "two-sets-of-one-serial-are-no-finding",
-            "return [alike for alike in by_serial.values() if len(alike) > 1]",
+            "return [[one, other] for one, other in combinations(self, 2) if contradict(one, other)]",
             "return []",
             of("audit", "two_signed_sets_of_one_serial_are_a_finding_against_the_issuer"),
         ),
         Change(
             "sets-are-compared-by-their-serials",
-            "        self._by_digest[found.digest] = found\n",
-            "        if all(found.serial != known.serial for known in self._by_digest.values()):\n"
-            "            self._by_digest[found.digest] = found\n",
+            "        known = self._by_digest.setdefault(found.digest, found)\n",
+            "        known = self._by_digest.setdefault(found.digest, found)\n"
+            "        for other in [each for each in self._by_digest.values() if each.serial == found.serial][1:]:\n"
+            "            del self._by_digest[other.digest]\n",
             of("audit", "two_signed_sets_of_one_serial_are_a_finding_against_the_issuer"),
         ),
         Change(
@@ -946,7 +1106,7 @@ CHANGES: Changes = {
     f"{_PROTOCOL}/issuer_frames.py": (
         Change(
             "request-of-any-length",
-            " and total <= self._most",
+            " and total <= self.most",
             "",
             of("issuer_service", "frames_that_do_not_follow_are_refused"),
         ),
@@ -999,14 +1159,14 @@ CHANGES: Changes = {
     f"{_ISSUER}/issuance.py": (
         Change(
             "session-is-answered-before-it-is-spent-on-disk",
-            '        self._state["open"].remove(batch)\n        self._save()\n        secret',
-            '        self._state["open"].remove(batch)\n        secret',
+            '        self._state["open"].remove(batch)\n        self._save()\n        answers',
+            '        self._state["open"].remove(batch)\n        answers',
             of("issuer", "session_is_spent_on_disk_before_the_bit_is_drawn"),
         ),
         Change(
             "session-is-finished-twice",
-            '        self._state["open"].remove(batch)\n        self._save()\n        secret',
-            "        self._save()\n        secret",
+            '        self._state["open"].remove(batch)\n        self._save()\n        answers',
+            "        self._save()\n        answers",
             of("issuer", "other_challenges_for_an_answered_session_are_refused"),
         ),
         Change(
@@ -1017,9 +1177,15 @@ CHANGES: Changes = {
         ),
         Change(
             "old-request-uses-up-a-later-quota",
-            '        if digest in self._state["seen"].get(epoch, []):\n',
+            '        if any(digest in seen for seen in self._state["seen"].values()):\n',
             "        if False:\n",
             of("issuer", "the_same_request_gets_the_same_offer_while_it_is_open_and_none_later"),
+        ),
+        Change(
+            "requests-are-forgotten-while-they-are-taken",
+            'in state["seen"].items() if each >= epoch - 2}',
+            'in state["seen"].items() if each >= epoch - 1}',
+            of("issuer", "an_old_request_is_not_answered_twice_however_late"),
         ),
         Change(
             "session-of-another-member",
@@ -1029,33 +1195,33 @@ CHANGES: Changes = {
         ),
         Change(
             "five-sessions-are-open",
-            "for batch in others) + count > OPEN_SESSIONS_PER_KEY:",
-            "for batch in others) + count > OPEN_SESSIONS_PER_KEY + 1:",
+            "for batch in of_key) + count > OPEN_SESSIONS_PER_KEY:",
+            "for batch in of_key) + count > OPEN_SESSIONS_PER_KEY + 1:",
             of("issuer", "at_most_four_sessions_are_open_under_one_key"),
         ),
         Change(
-            "one-token-too-many",
-            "        if count > left:\n",
-            "        if count > left + 1:\n",
-            of("issuer", "quota_counts_finished_tokens", "quota_counts_aborted_sessions"),
+            "one-offer-has-five-sessions-of-a-key",
+            "room, OPEN_SESSIONS_PER_KEY)",
+            "room)",
+            of("issuer", "more_tokens_an_epoch_than_may_be_open_come_in_several_offers"),
         ),
         Change(
             "aborted-sessions-are-free",
-            "        charged[member] = charged.get(member, 0) + count\n",
-            "        charged[member] = charged.get(member, 0)\n",
+            "            of_relay[member] = of_relay.get(member, 0) + 1\n",
+            "            of_relay[member] = of_relay.get(member, 0)\n",
             of("issuer", "quota_counts_aborted_sessions"),
         ),
         Change(
             "roster-that-changes-makes-more-tokens",
-            "        if total + count > self._parameters.members * allowed:\n",
-            "        if False:\n",
+            "                room = terms.parameters.members * allowed - sum(of_relay.values())\n",
+            "                room = allowed\n",
             of("issuer", "a_roster_that_changes_does_not_make_more_tokens"),
         ),
         Change(
-            "tokens-of-any-epoch",
-            "        if epoch != current + 1 and not epoch == current == self._made_epoch:\n",
-            "        if False:\n",
-            of("issuer", "tokens_are_issued_for_the_next_epoch_only"),
+            "tokens-of-one-epoch-more",
+            "range(current, current + terms.parameters.ahead + 1)",
+            "range(current, current + terms.parameters.ahead + 2)",
+            of("issuer", "a_visit_has_tokens_for_every_relay_and_the_open_epoch_and_those_ahead"),
         ),
         Change(
             "request-within-12-hours-only",
@@ -1065,7 +1231,7 @@ CHANGES: Changes = {
         ),
         Change(
             "request-from-another-day",
-            '        if abs(now - fields["time"]) > CLOCK_TOLERANCE_SECONDS:\n',
+            "        if abs(now - made) > CLOCK_TOLERANCE_SECONDS:\n",
             "        if False:\n",
             of("issuer", "a_request_from_another_day_is_refused"),
         ),
@@ -1082,16 +1248,82 @@ CHANGES: Changes = {
             of("issuer", "strangers_and_forged_cards_are_refused_and_change_nothing"),
         ),
         Change(
-            "challenge-of-the-next-epoch",
-            '        self._check_epoch(batch["epoch"], self._epoch_at(now))\n',
-            "",
-            of("issuer", "a_challenge_that_comes_in_the_next_epoch_is_too_late"),
+            "sessions-outlive-their-generation",
+            '    state["open"], state["answered"] = [], {}\n',
+            "    pass\n",
+            of("issuer", "sessions_are_aborted_before_a_new_generation_is_shown"),
+        ),
+        Change(
+            "counts-of-every-generation-are-kept",
+            'for each, of in state["charged"].items() if each == kept}',
+            'for each, of in state["charged"].items()}',
+            of("issuer", "an_abandoned_generation_of_a_busy_day_is_nobody_s"),
         ),
         Change(
             "sessions-outlive-a-restored-backup",
-            '        count = self.open_sessions()\n        self._state["open"] = []\n',
-            "        count = self.open_sessions()\n",
-            of("issuer", "restored_backup_answers_nothing_after_abort"),
+            '        self._state |= self.empty() | {"lost": generation}\n',
+            '        self._state |= {"lost": generation}\n',
+            of("issuer", "a_restored_backup_answers_nothing_and_goes_on_in_a_new_generation"),
+        ),
+        Change(
+            "tokens-of-a-generation-whose-counts-are-lost",
+            'if each.generation > state["lost"]]',
+            "]",
+            of("issuer", "a_restored_backup_answers_nothing_and_goes_on_in_a_new_generation"),
+        ),
+    ),
+    f"{_ISSUER}/sets.py": (
+        Change(
+            "access-keys-are-good-for-ever",
+            '    return entry["replaced"] is None or now < entry["replaced"] + ACCESS_KEY_SECONDS\n',
+            "    return True\n",
+            of("issuer", "access_keys_work_for_400_days_after_they_were_replaced"),
+        ),
+        Change(
+            "set-that-nobody-took-is-in-force",
+            'if each["since"] <= epoch]\n        signed.append',
+            "]\n        signed.append",
+            of("issuer", "an_abandoned_generation_of_a_busy_day_is_nobody_s"),
+        ),
+    ),
+    f"{_ISSUER}/renewal.py": (
+        Change(
+            "who-was-taken-out-keeps-the-reading-key",
+            '        sets.replace_access_key(now)\n        data["reading_key"] = secrets.token_bytes(KEY_BYTES)\n',
+            "        sets.replace_access_key(now)\n",
+            of("issuer", "whatever_takes_somebody_out_changes_both_keys_and_the_generation"),
+        ),
+        Change(
+            "who-was-taken-out-keeps-the-access-key",
+            "        sets.replace_access_key(now)\n        data",
+            "        data",
+            of("issuer", "whatever_takes_somebody_out_changes_both_keys_and_the_generation"),
+        ),
+        Change(
+            "new-generation-begins-too-soon",
+            "present.genesis - now - (seconds + 1) // 2",
+            "present.genesis - now",
+            of("issuer", "a_new_generation_begins_at_least_half_an_epoch_later"),
+        ),
+        Change(
+            "schedule-is-renewed-when-it-is-over",
+            "LEFT_PART = 3 ",
+            "LEFT_PART = 90 ",
+            of("issuer", "a_schedule_is_renewed_by_itself_when_a_third_is_left"),
+        ),
+        Change(
+            "set-names-no-predecessor",
+            "    serial, digest = after or (present.serial, present.digest)\n",
+            "    serial, digest = after or (present.serial, bytes(32))\n",
+            of("issuer", "whatever_an_honest_issuer_does_its_sets_are_one_chain"),
+        ),
+    ),
+    f"{_ISSUER}/relay_list.py": (
+        Change(
+            "number-of-a-removed-relay-is-given-again",
+            '        id_ = self._state["vacant"].pop(name, None) or self._fresh_id()\n',
+            '        id_ = self._state["vacant"].pop(name, None) or 1 + len(self._entries)\n',
+            of("issuer", "a_relay_that_was_removed_is_listed_no_more_and_its_number_is_nobodys"),
         ),
     ),
     f"{_ISSUER}/roster.py": (
@@ -1111,7 +1343,7 @@ CHANGES: Changes = {
     f"{_ISSUER}/service.py": (
         Change(
             "service-does-not-look-at-the-access-key",
-            "        access_key = channel.hello_access_key(hello, nonce, self._access_keys)\n",
+            "        access_key = _access_key(hello, nonce, self._access_keys)\n",
             "        access_key = self._access_keys[0]\n",
             of("issuer_service", "who_does_not_hold_the_access_key_hears_nothing_and_costs_no_curve_work"),
         ),
@@ -1123,14 +1355,14 @@ CHANGES: Changes = {
         ),
         Change(
             "requests-are-answered-side-by-side",
-            "        async with self._request:\n",
-            "        if True:\n",
+            "        async with self._request:\n            try:\n                answer",
+            "        if True:\n            try:\n                answer",
             of("issuer_service", "requests_are_answered_one_at_a_time"),
         ),
         Change(
             "request-ends-with-its-connection",
-            "answer, member = await finished(lambda: self._look_up(kind, body))",
-            "answer, member = await asyncio.to_thread(lambda: self._look_up(kind, body))",
+            "answer = await finished(lambda: self._look_up(talk, kind, body))",
+            "answer = await asyncio.to_thread(lambda: self._look_up(talk, kind, body))",
             of("issuer_service", "a_request_outlives_its_connection_and_no_other_begins_before_its_end"),
         ),
         Change(
@@ -1157,6 +1389,52 @@ CHANGES: Changes = {
             '                busy = InvalidInput("the issuer is busy", "try again in a minute")\n',
             of("issuer_service", "while_a_command_has_the_keystore_members_are_asked_to_come_back"),
         ),
+        Change(
+            "whoever-holds-an-access-key-is-told-all",
+            "        if len(signature) != _SIGNATURE_BYTES or len(key) != _KEY_BYTES or not curve.verify(",
+            "        if False and not curve.verify(",
+            of("issuer_service", "what_was_signed_for_another_connection_or_federation_is_no_claim")
+            + of("issuer_service", "a_join_card_that_somebody_saw_is_worth_nothing_without_its_key"),
+        ),
+        Change(
+            "cards-of-others-on-a-members-channel",
+            '        if talk.member is None or fields.get("member") != talk.member:\n',
+            "        if False:\n",
+            of("issuer_service", "a_card_of_another_member_or_before_anybody_said_who_is_there_is_refused"),
+        ),
+        Change(
+            "service-lets-the-schedule-run-out",
+            "            self._issuer.renew_if_due()\n            self._access_keys = self._issuer.access_keys\n"
+            "            if kind",
+            "            self._access_keys = self._issuer.access_keys\n            if kind",
+            of("issuer_service", "a_service_renews_before_it_answers"),
+        ),
+        Change(
+            "schedule-runs-out-where-nobody-comes",
+            "            self._issuer.renew_if_due()\n            self._access_keys = self._issuer.access_keys\n\n",
+            "            self._access_keys = self._issuer.access_keys\n\n",
+            of("issuer_service", "a_service_renews_the_schedule_when_a_third_is_left_though_nobody_comes"),
+        ),
+        Change(
+            "answer-is-as-long-as-its-tokens",
+            "            if kind == issuer_frames.CARD:\n"
+            "                return issuer_frames.padded(self._issue(talk, _text(body)).encode())\n",
+            "            if kind == issuer_frames.CARD:\n"
+            "                return self._issue(talk, _text(body)).encode()\n",
+            of("issuer_service", "answers_say_by_their_length_nothing_of_how_many_tokens_there_were"),
+        ),
+        Change(
+            "newest-access-key-is-answered-sooner",
+            "            found = channel.hello_access_key(hello, nonce, [key])\n",
+            "            return channel.hello_access_key(hello, nonce, [key])\n",
+            of("issuer_service", "the_check_of_a_hello_tries_every_key_whichever_fits"),
+        ),
+        Change(
+            "stranger-sends-long-requests",
+            "                if talk.member is not None:\n                    assembler.most",
+            "                if True:\n                    assembler.most",
+            of("issuer_service", "requests_are_short_until_somebody_has_shown_who_is_there"),
+        ),
     ),
     f"{_ISSUER}/standing.py": (
         Change(
@@ -1182,9 +1460,9 @@ CHANGES: Changes = {
     ),
     f"{_ISSUER}/issuer.py": (
         Change(
-            "removed-member-finishes-its-sessions",
-            "            self._store.issuance.abort(self._store.roster.remove(name))\n",
-            "            self._store.roster.remove(name)\n",
+            "removed-member-is-welcome",
+            "        if not self._store.roster.is_member(key):\n",
+            "        if False:\n",
             of("issuer", "a_removed_member_gets_no_tokens_even_for_an_open_session"),
         ),
     ),
@@ -1266,10 +1544,62 @@ CHANGES: Changes = {
             of("audit", "two_signed_sets_of_one_serial_are_a_finding_against_the_issuer"),
         ),
         Change(
+            "relay-may-have-a-set-before-its-first-epoch",
+            "            if epoch < found.first_epoch and (before is not None or self._had_one_before(found)):\n",
+            "            if False:\n",
+            of("audit", "parameters_that_went_back_or_do_not_govern_are_found"),
+        ),
+        Change(
+            "new-relay-is-held-to-the-set-s-first-epoch",
+            "(before is not None or self._had_one_before(found)):\n",
+            "True:\n",
+            of("audit", "a_new_relay_has_its_first_set_before_that_set_s_first_epoch"),
+        ),
+        Change(
+            "relay-that-was-off-is-late",
+            "            if found and due and running >= SETTLING_EPOCHS:\n",
+            "            if found and due:\n",
+            of("audit", "a_relay_that_was_off_for_two_sets_keeps_the_old_one_until_it_is_back"),
+        ),
+        Change(
+            "relay-is-never-late",
+            "        self._note_late(chain)\n",
+            "",
+            of("audit", "a_set_that_nobody_brought_to_a_running_relay_is_said_to_be_missing"),
+        ),
+        Change(
+            "set-that-was-replaced-is-due",
+            " and each.digest not in replaced]\n",
+            "]\n",
+            of("audit", "a_set_that_never_came_into_force_as_others_replaced_it_is_not_missed"),
+        ),
+        Change(
+            "unknown-cover-is-judged",
+            "            if epochs and found.cover != DELIVERY:\n",
+            "            if False:\n",
+            of("audit", "a_table_of_a_kind_that_is_not_known_is_not_verified"),
+        ),
+        Change(
             "unknown-firmware-is-no-finding",
             "            if digest not in self._evidence.firmware:\n",
             "            if False:\n",
             of("audit", "a_checkpoint_that_says_something_else_is_found"),
+        ),
+    ),
+    "host/tessera_host/audit/published.py": (
+        Change(
+            "published-digests-are-not-compared",
+            "        if against:\n",
+            "        if False:\n",
+            of("audit", "a_published_list_that_tells_something_else_is_held_against_the_issuer"),
+        ),
+    ),
+    "host/tessera_host/audit/audit.py": (
+        Change(
+            "newest-set-is-not-the-one-that-info-names",
+            "        if found.digest != answers.newest_digest:\n",
+            "        if False:\n",
+            of("audit", "a_relay_that_names_another_set_than_it_shows_is_found"),
         ),
     ),
     "host/tessera_host/audit/archive.py": (
@@ -1334,6 +1664,24 @@ CHANGES: Changes = {
             "    room = chosen.ring_pages - SPARE_PAGES\n    epochs = choice",
             "    room = chosen.ring_pages\n    epochs = choice",
             of("plan", "capacity_rule_at_its_edge"),
+        ),
+        Change(
+            "readers-are-not-counted",
+            "    _check_readers(choice, chosen, table)\n",
+            "",
+            of("plan", "readers_of_every_round_must_fit_a_board_s_time"),
+        ),
+        Change(
+            "half-a-round-is-a-whole-one",
+            "_READING_SHARE = Fraction(1, 2)",
+            "_READING_SHARE = Fraction(1)",
+            of("plan", "readers_of_every_round_must_fit_a_board_s_time"),
+        ),
+        Change(
+            "a-token-fetches",
+            "    return tokens_per_epoch * posts_per_token * DAY_SECONDS // epoch_seconds\n",
+            "    return (tokens_per_epoch - 1) * posts_per_token * DAY_SECONDS // epoch_seconds\n",
+            of("plan", "the_branch_office_plan_is_valid_and_counts_right"),
         ),
         Change(
             "nineteen-members-hide-each-other",

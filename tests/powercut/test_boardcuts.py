@@ -1,4 +1,4 @@
-"""A few cuts of the emulated Pico; one in every operation is `make test-powercut`."""
+"""A cut of the emulated Pico, and a few more in `make test-long`; one in every operation is `make test-powercut`."""
 
 from pathlib import Path
 
@@ -11,11 +11,13 @@ from tests.powercut.updatecuts import UpdateCuts
 CASES = 4
 
 
-def test_every_promise_survives_cuts_of_the_emulated_board(board_image: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cases_tried", [1, pytest.param(CASES, marks=pytest.mark.long)])
+def test_every_promise_survives_cuts_of_the_emulated_board(board_image: Path, tmp_path: Path, cases_tried: int) -> None:
+    """Every day all operations of every workload are cut on MicroPython (test_powercut)."""
     cuts = Cuts(board_image, tmp_path)
     cases = every_operation(cuts)
     assert len(cases) > 60
-    assert not cut_all(cuts, cases[5 :: len(cases) // CASES])
+    assert not cut_all(cuts, cases[5 :: len(cases) // cases_tried])
 
 
 @pytest.mark.long

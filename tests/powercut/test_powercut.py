@@ -11,7 +11,7 @@ from broken import BROKEN
 from tests.powercut.powercut import cut, flip, total, workloads
 
 STEP = 5  # every fifth operation, at depth 1
-DEEP_STEP = 20
+DEEP_STEP = 40
 FLIPS = 200
 
 
@@ -28,7 +28,7 @@ def test_every_promise_survives_cuts_in_the_operations_of(workload: str, pool: T
     assert counts["operations"] >= 15 and counts["cuts"] > counts["cases"] > 5
 
 
-@pytest.mark.parametrize("workload", ["change of epoch", "push parameters"])
+@pytest.mark.parametrize("workload", [pytest.param("change of epoch", marks=pytest.mark.long), "push parameters"])
 def test_every_promise_survives_a_cut_recovery_from_a_cut(workload: str, pool: ThreadPoolExecutor) -> None:
     counts = total(cut(workload, 2, DEEP_STEP, 1, pool))
     assert counts["failures"] == 0

@@ -47,9 +47,9 @@ async def resend(member: MemberState) -> SendReport:
     return SendReport([], rounds, len(member.outbox))
 
 
-async def _post_all(member: MemberState, relay: bytes, by: Sender) -> list[int]:
+async def _post_all(member: MemberState, relay: int, by: Sender) -> list[int]:
     rounds = []
-    while attempt := await by.post_one(member.federation.relay_with_key(relay)):
+    while attempt := await by.post_one(member.federation.relay_with_id(relay)):
         if isinstance(attempt, Posted):
             rounds.append(attempt.round)
     return rounds

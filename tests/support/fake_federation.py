@@ -4,15 +4,18 @@ Owns the fixed numbers that tests of the members' side count with. For an issuer
 """
 
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from tessera import curve, hashes
-from tessera.params import Parameters, digest, encode
+from tessera.params import DELIVERY, Parameters, digest, encode, encode_time, reading_hash, seal_reading_key
 from tessera_host.protocol import blind, cards
-from tessera_host.protocol.federation import Federation, read_card
+from tessera_host.protocol.federation import DEFAULT_BUDGET, DEFAULT_RETENTION_DAYS, Federation, read_card
 from tessera_host.protocol.identity import Identity
+from tessera_host.protocol.limits import OPEN_SESSIONS_PER_KEY
+from tessera_host.protocol.welcome import Welcome
 
 from .clock import Clock
 from .memory_relay import MemoryRelay
@@ -24,6 +27,8 @@ EPOCH_ROUNDS = 6
 EPOCH_SECONDS = ROUND_SECONDS * EPOCH_ROUNDS
 TOKENS = 6  # more than one request may ask for
 POSTS = 16
+EPOCHS = 12
+AHEAD = 3
 NOISE = 3  # dummies in every cell: a table that has one outcome
 
 
@@ -41,42 +46,107 @@ class RoundClock(Clock):
 
 
 class FakeFederation:
-    """Keys, parameter sets and the federation card. A relay's ledger key is its static one."""
+    """Keys, parameter sets and the federation card. A relay's ledger key is its static one; the first one's number is
+    1."""
 
     def __init__(self, relays: int = 1, **changes: Any) -> None:
+        """changes: of the first set, as make_set takes them."""
         self.root = blind.even_secret(blind.random_scalar())
         self.master = secrets.token_bytes(32)
         self.id = secrets.token_bytes(16)
         self.access_key = secrets.token_bytes(32)
+        self.reading_key = secrets.token_bytes(32)
         self.relay_secrets = [blind.even_secret(blind.random_scalar()) for _ in range(relays)]
         self.relay_keys = [curve.public(secret) for secret in self.relay_secrets]
+        self.reading_keys: dict[bytes, bytes] = {}  # by hash
+        self.digests: dict[int, bytes] = {0: bytes(32)}  # of the set last made of each serial
+        self._said: dict[bytes, bytes] = {}
         self.parameters = self.make_set(1, **changes)
 
-    def make_set(self, serial: int, root: bytes | None = None, **changes: Any) -> Parameters:
-        """A signed parameter set."""
+    def make_set(
+        self, serial: int, root: bytes | None = None, said: dict[str, Any] | None = None, **changes: Any
+    ) -> Parameters:
+        """A signed parameter set, whole; `said` are changes of what the card says beside it, `reading_key` is the key
+        itself."""
+        beside = self.said(said or {})
         fields: dict[str, Any] = {
             "serial": serial,
             "federation_id": self.id,
             "root_key": curve.public(root or self.root)[1:],
+            "previous": self.digests.get(serial - 1, serial.to_bytes(32, "big")),
             "access_key": self.access_key,
+            "reading_key": self.reading_key,
+            "card_hash": cards.said_hash(beside),
             "genesis": GENESIS,
             "round_seconds": ROUND_SECONDS,
             "epoch_rounds": EPOCH_ROUNDS,
             "retention_epochs": 2,
-            "buckets": 4,
+            "log2_buckets": 2,
             "members": 8,
             "tokens_per_epoch": TOKENS,
             "posts_per_token": POSTS,
+            "ahead": AHEAD,
+            "cover": DELIVERY,
+            "constant": 0,
             "epsilon": 1_000_000,
             "delta": 1,
+            "deliveries": 0,
+            "day_epsilon": 0,
+            "day_delta": 0,
+            "guest_access_keys": [],
             "thresholds": bytes(8 * NOISE) + b"\xff" * 8,
+            "generation": 1,
             "first_epoch": 0,
-            "relays": [(key, key[1:]) for key in self.relay_keys],
+            "epochs": EPOCHS,
+            "relay_keys": dict(enumerate(self.relay_keys, 1)),
         } | changes
-        first = fields["first_epoch"]
-        secrets_ = [blind.epoch_secret(self.master, fields["federation_id"], e) for e in range(first, first + 12)]
-        body = encode(fields | {"epoch_keys": b"".join(blind.epoch_key(secret) for secret in secrets_)})
-        return Parameters(body + curve.sign(root or self.root, digest(body), bytes(32)))
+        self.reading_keys[reading_hash(fields["reading_key"])] = fields["reading_key"]
+        made = self._signed(fields, root or self.root)
+        self.digests[serial] = made.digest
+        self._said[made.digest] = beside
+        return made
+
+    def _signed(self, fields: dict[str, Any], root: bytes) -> Parameters:
+        ephemeral = blind.random_scalar().to_bytes(32, "big")
+        reading_key = fields["reading_key"]
+        of_set = fields["federation_id"], fields["serial"]
+        relays = [
+            (id_, key, key[1:], seal_reading_key(ephemeral, key, *of_set, id_, reading_key), self._column(fields, id_))
+            for id_, key in fields["relay_keys"].items()
+        ]
+        more = {"relays": relays, "ephemeral": curve.public(ephemeral), "reading_hash": reading_hash(reading_key)}
+        head, rest, columns = encode(fields | more)
+        return Parameters(head + curve.sign(root, digest(head), bytes(32)) + rest + columns)
+
+    def _column(self, fields: dict[str, Any], relay_id: int) -> bytes:
+        epochs = range(fields["first_epoch"], fields["first_epoch"] + fields["epochs"])
+        secrets_ = (
+            blind.epoch_secret(self.master, fields["federation_id"], fields["generation"], epoch, relay_id)
+            for epoch in epochs
+        )
+        return b"".join(map(blind.epoch_key, secrets_))
+
+    def said(self, changes: dict[str, Any]) -> bytes:
+        """What a card says beside its set."""
+        relays = [
+            {"id": number, "name": f"relay-{number - 1}", "host": "relay.example", "port": 8099 + number}
+            for number in range(1, len(self.relay_keys) + 1)
+        ]
+        fields = {
+            "name": "Example",
+            "relays": relays,
+            "budget": DEFAULT_BUDGET,
+            "issuer": None,
+            "retention_days": DEFAULT_RETENTION_DAYS,
+            "partners": [],
+            "topology": None,
+        }
+        return cards.said(fields | changes)
+
+    def time(self, unix_seconds: int) -> bytes:
+        """A time statement."""
+        body, message = encode_time(self.id, unix_seconds)
+        return body + curve.sign(self.root, message, bytes(32))
 
     def relay(self, now: Callable[[], float], number: int = 0) -> MemoryRelay:
         return MemoryRelay(self.parameters, self.relay_secrets[number], now)
@@ -85,15 +155,10 @@ class FakeFederation:
         """What a member knows of it who has the card."""
         return Federation(read_card(self.card()))
 
-    def card(self, budget: dict[str, str] | None = None) -> str:
-        relays = [
-            {"name": f"relay-{number}", "key": key, "host": "relay.example", "port": 8100 + number}
-            for number, key in enumerate(self.relay_keys)
-        ]
-        fields = {"name": "Example", "params": self.parameters.blob, "relays": relays}
-        return cards.encode(
-            "federation", {**fields, "budget": budget or {"epsilon": "2", "delta": "2e-5"}, "issuer": None}
-        )
+    def card(self, parameters: Parameters | None = None) -> str:
+        """The federation card of a set, of the first one if it is not given."""
+        parameters = parameters or self.parameters
+        return cards.encode("federation", {"params": parameters.blob, "said": self._said[parameters.digest]})
 
 
 def identity(name: str, number: int | None = None) -> Identity:
@@ -104,16 +169,28 @@ def identity(name: str, number: int | None = None) -> Identity:
 
 @dataclass
 class FakeIssuer:
-    """The issuer's side of token cards without any of its rules."""
+    """The issuer's side of token cards, with one of its rules: what was offered to a member is not offered again."""
 
     federation: FakeFederation
-    budget: dict[str, str] | None = None
     bit: int | None = None
-    sessions: dict[bytes, tuple[int, list[blind.Nonces]]] = field(default_factory=dict)
+    parameters: Parameters | None = None  # the newest, if it is not the federation's first set
+    before: Parameters | None = None  # the one in force, if it is another
+    now: Callable[[], int] = lambda: GENESIS
+    sessions: dict[bytes, list[tuple[int, int, int, blind.Nonces]]] = field(default_factory=dict)
+    charged: Counter[tuple[int, int, int, bytes]] = field(default_factory=Counter)
+
+    @property
+    def newest(self) -> Parameters:
+        return self.parameters or self.federation.parameters
 
     @property
     def federation_card(self) -> str:
-        return self.federation.card(self.budget)
+        return self.federation.card(self.newest)
+
+    def welcome(self, member: bytes) -> Welcome:
+        before = self.before.blob if self.before else None
+        keys = [self.federation.reading_keys[known.reading_hash] for known in (self.newest, self.before) if known]
+        return Welcome(self.federation_card, before, list(dict.fromkeys(keys)), self.federation.time(self.now()))
 
     def admit(self, card: str) -> None:
         """Anybody is a member."""
@@ -123,20 +200,38 @@ class FakeIssuer:
 
     def offer(self, request: str) -> str:
         card = cards.decode(request, "tokens-request")
-        signed = hashes.tagged("tokens-request", cards.without_signature(card.fields))
-        assert curve.verify(card.fields["sig"], signed, card.fields["member"])
-        nonces = [blind.Nonces.fresh() for _ in range(card.fields["count"])]
+        fields, newest = card.fields, self.newest
+        signed = hashes.tagged("tokens-request", cards.without_signature(fields))
+        assert curve.verify(fields["sig"], signed, fields["member"])
+        generation, made = fields["generation"], newest
+        epochs = range(fields["epoch"], fields["epoch"] + newest.ahead + 1)
+        if generation != newest.generation:
+            made = self.before or newest
+            epochs = range(epochs.start, newest.first_epoch)
+        assert generation == made.generation
+        offers = []
+        for epoch in epochs:
+            for relay in made.relays if made.first_epoch <= epoch < made.end_epoch else ():
+                key = generation, epoch, relay.id, fields["member"]
+                count = min(OPEN_SESSIONS_PER_KEY, made.tokens_per_epoch - self.charged[key])
+                self.charged[key] += count
+                offers += [(generation, epoch, relay.id, blind.Nonces.fresh()) for _ in range(count)]
         session = secrets.token_bytes(16)
-        self.sessions[session] = card.fields["epoch"], nonces
-        fields = {"request": hashes.tagged("request", card.payload), "session": session, "epoch": card.fields["epoch"]}
-        return cards.encode("tokens-offer", {**fields, "offers": [list(pair.offer()) for pair in nonces]})
+        self.sessions[session] = offers
+        listed = [[epoch, relay, *nonces.offer()] for _, epoch, relay, nonces in offers]
+        request_digest = hashes.tagged("request", card.payload)
+        head = {"request": request_digest, "session": session, "generation": generation}
+        return cards.encode("tokens-offer", {**head, "offers": listed})
 
     def answer(self, challenge: str) -> str:
         fields = cards.decode(challenge, "tokens-challenge").fields
         signed = hashes.tagged("tokens-challenge", cards.without_signature(fields))
         assert curve.verify(fields["sig"], signed, fields["member"])
-        epoch, nonces = self.sessions.pop(fields["session"])
-        secret = blind.epoch_secret(self.federation.master, self.federation.id, epoch)
-        pairs = zip(nonces, fields["challenges"], strict=True)
-        answers = [list(blind.answer(secret, pair, (c0, c1), self.bit)) for pair, (c0, c1) in pairs]
+        parts = zip(self.sessions.pop(fields["session"]), fields["challenges"], strict=True)
+        answers = [
+            list(blind.answer(self._secret(*key), nonces, (c0, c1), self.bit)) for (*key, nonces), (c0, c1) in parts
+        ]
         return cards.encode("tokens-answer", {"session": fields["session"], "answers": answers})
+
+    def _secret(self, generation: int, epoch: int, relay: int) -> bytes:
+        return blind.epoch_secret(self.federation.master, self.federation.id, generation, epoch, relay)

@@ -11,7 +11,6 @@ from fractions import Fraction
 from tessera import curve
 from tessera.params import Parameters
 from tessera_host.privacy import noise
-from tessera_host.protocol import blind
 from tessera_host.protocol.federation import Relay
 from tessera_host.protocol.relay_connection import RelayFigures
 from tessera_host.relay.ledger import LedgerAnswers
@@ -36,24 +35,23 @@ def table_fields(epsilon: Fraction = EPSILON, delta: Fraction = DELTA) -> dict[s
 
 @dataclass
 class FakeLedger:
-    """A federation with one relay, and what the relay signs."""
+    """A federation with one relay, and what the relay signs: with its only key, as FakeFederation's do."""
 
-    federation: FakeFederation = field(default_factory=lambda: FakeFederation(**table_fields(), members=40, buckets=2))
-    ledger_secret: bytes = field(default_factory=lambda: blind.even_secret(blind.random_scalar()))
+    federation: FakeFederation = field(
+        default_factory=lambda: FakeFederation(**table_fields(), members=40, log2_buckets=1)
+    )
     last: bytes | None = None
 
     def __post_init__(self) -> None:
-        self.parameters = self.make_set(1, members=40, buckets=2)
-        self.federation.parameters = self.parameters
+        self.parameters = self.federation.parameters
 
     @property
     def key(self) -> bytes:
         return self.federation.relay_keys[0]
 
     def make_set(self, serial: int, **changes: object) -> Parameters:
-        """A set with a real table that lists the relay."""
-        relays = [(self.key, curve.public(self.ledger_secret)[1:])]
-        return self.federation.make_set(serial, **(table_fields() | {"relays": relays} | changes))
+        """A set with a real table that lists the relay and follows the last one made of the serial before."""
+        return self.federation.make_set(serial, **(table_fields() | changes))
 
     def relay(self) -> Relay:
         return self.federation.known().relays[0]
@@ -68,7 +66,7 @@ class FakeLedger:
             "cover": tagged("cover-commit", b"cover of %d" % epoch),
             "firmware": FIRMWARE,
             "previous": bytes(32) if self.last is None else tagged("checkpoint-link", self.last),
-            "secret": self.ledger_secret,
+            "secret": self.federation.relay_secrets[0],
         } | changes
         body = struct.pack(
             ">B16s33sII32s32s32s32s", 1, fields["federation"], fields["key"], epoch, fields["rounds"], fields["digest"],
@@ -85,4 +83,5 @@ class FakeLedger:
         round_ = open_epoch * EPOCH_ROUNDS
         figures = RelayFigures(1, 0x000100, FIRMWARE, 100, 1, self.parameters.serial, round_, 0, "FAKE")
         absent = [epoch for epoch in range(open_epoch) if epoch not in checkpoints]
-        return LedgerAnswers(open_epoch, round_, self.parameters.blob, figures, dict(checkpoints), absent)
+        copy, digest = self.parameters.copy_for(1), self.parameters.digest
+        return LedgerAnswers(open_epoch, round_, copy, digest, digest, figures, dict(checkpoints), absent)

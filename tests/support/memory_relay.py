@@ -16,6 +16,7 @@ import pytest
 from office import RamDirectory, served
 from ramdevice import RamDevice
 from tessera import channel, curve, wire
+from tessera.admission import LEASE_POSTS
 from tessera.clock import Clock
 from tessera.errors import BadFrame, Busy, Refusal
 from tessera.hashes import sha256
@@ -36,6 +37,7 @@ class MemoryRelay:
     busy_after_store: so many posts are stored and answered with BUSY, as if they were not.
     fail_fetch: the FETCH of that number from now on is cut off. away: raised instead of connecting.
     rounds_fast, claimed: the round (against the members' clock) and the parameter set that it claims to be at.
+    takes_pushes: whether it takes what is pushed; `pushed` are the first bytes of what was.
     first_round: the first round kept, if it claims another. ack_rounds_off: of every round it acknowledges.
     """
 
@@ -50,6 +52,8 @@ class MemoryRelay:
         self._pages: list[int] = []
         self.posted: list[tuple[int, int, bytes]] = []  # (round, bucket, record), every one that was stored
         self.fetches: list[tuple[int, int, int]] = []  # (bucket, start, end)
+        self.takes_pushes = True
+        self.pushed: list[bytes] = []
         self.handshakes: list[str] = []
         self.fail_before_store = self.fail_after_store = self.fail_fetch = self.busy_after_store = 0
         self.away: TesseraError | None = None
@@ -81,10 +85,11 @@ class MemoryRelay:
         return self._core
 
     def _switched_on(self) -> Relay:
-        needed = self._first.members * self._first.tokens_per_epoch * self._first.posts_per_token
-        pages = needed * (self._first.retention_epochs + 1) + SPARE_PAGES
+        pages = self._first.posts_per_epoch * (self._first.retention_epochs + 1) + SPARE_PAGES
         files = RamDirectory()
-        files.replace("parameters", self._first.blob)
+        entry = self._first.relay_with(self.key)
+        assert entry is not None, "the set does not list this relay"
+        files.replace("parameters", self._first.copy_for(entry.id))
         files.replace("seed", sha256(b"provisioned seed"))
         clock = Clock(self._ticks_ms, lambda later, earlier: later - earlier)
         core = Relay(
@@ -97,6 +102,8 @@ class MemoryRelay:
         )
         core.start()
         clock.set(self._ticks_ms())
+        core.turn()
+        core._rounds.accept_clock()  # it was commissioned
         self._watch(core._log)
         return core
 
@@ -149,7 +156,15 @@ class MemoryRelay:
 
     def install(self, parameters: Parameters) -> None:
         """A newer set, as by PUSH."""
-        self.core.parameters.install(parameters.blob, self.core.epoch)
+        entry = parameters.relay_with(self.key)
+        assert entry is not None, "the set does not list this relay"
+        core = self.core
+        core.parameters.install(parameters.copy_for(entry.id), core.epoch, core._rounds.seconds_until)
+
+    def doubt_clock(self) -> None:
+        """As after a start that was long after the last seal."""
+        core = self.core
+        core.clock.provisional, core._rounds._stated = True, False
 
     def forget_sessions(self) -> None:
         self.core._epochs.admission._resumable.clear()
@@ -159,7 +174,7 @@ class MemoryRelay:
     def use_up_leases(self) -> None:
         """As after a restart: what a token had open counts as used."""
         for token in self._tokens().values():
-            token.used = token.leases * 16
+            token.used = token.leases * LEASE_POSTS
 
     def put(self, bucket: int, record: bytes) -> int:
         """Store what somebody else posts: the round."""
@@ -234,7 +249,11 @@ class _Line:
             relay.fail_before_store -= 1
             raise Unreachable("cut before the record arrived")
         out = bytearray(wire.CLIENT_FRAME_BYTES)
+        if frame[0] == wire.PUSH:
+            relay.pushed.append(bytes(frame[6:10]))
         try:
+            if frame[0] == wire.PUSH and not relay.takes_pushes:
+                raise Busy("another is pushing", 5)
             if not self._lies(frame, out):
                 relay.core.answer(self.session, frame, out)
         except Refusal as refusal:
@@ -258,10 +277,11 @@ class _Line:
             round_ = newest.round_at(int(relay._now())) + relay.rounds_fast
             first = max(0, newest.epoch_of(round_) - newest.retention_epochs) * newest.epoch_rounds
             first = first if relay.first_round is None else relay.first_round
-            wire.answer_info(out, named.digest, named.serial, round_, first, curve.TIER)
+            wire.answer_info(out, 0, named, named, round_, first, curve.TIER)
             return True
         if kind == wire.PARAMS and relay.claimed:
-            blob, at = relay.claimed.blob, fields[0] * wire.CHUNK_BYTES
+            at = fields[0] * wire.CHUNK_BYTES
+            blob = relay.claimed.blob
             wire.answer_params(out, len(blob), fields[0], blob[at : at + wire.CHUNK_BYTES])
             return True
         return False
@@ -272,6 +292,7 @@ class _Line:
             relay.fail_fetch -= 1
             if not relay.fail_fetch:
                 raise Unreachable("cut in a fetch")
-        relay.fetches.append(tuple(wire.read_request(frame)[1]))
+        bucket, start, end, _ = wire.read_request(frame)[1]
+        relay.fetches.append((bucket, start, end))
         for sealed in served(relay.core, self.session, frame):
             self._out += sealed

@@ -12,6 +12,7 @@ from typing import Any
 from tessera_host.cli.demo import free_port
 from tessera_host.clock import unix_now
 from tessera_host.member.state import MemberState
+from tessera_host.member.relay_sessions import RelaySessions
 from tessera_host.member.wallet import proof
 from tessera_host.protocol.relay_connection import RelayConnection
 from tessera_host.relay.process import RelayProcess
@@ -68,23 +69,25 @@ class OfficeOnDisk(Organisation):
 
 @asynccontextmanager
 async def admitted(member: MemberState, connections: type[RelayConnection] = RelayConnection) -> AsyncIterator[Any]:
-    """A connection of its own on a member's fetching token, to ask the relay what the member would not."""
+    """A connection of its own on a member's token, to ask the relay what the member would not."""
     relay = member.federation.home
     async with await connections.open(relay.host, relay.port, relay.key, member.federation.newest.access_key) as found:
         epoch = member.federation.epoch_of((await found.info()).open_round)
-        token = member.wallet.for_fetching(epoch, relay.key)
+        token = member.wallet.for_posting(member.wallet.key(epoch, relay.id))
         key, signature = token.key, token.signature
         await found.auth(epoch, key, signature, proof(token, found.handshake_hash))
         yield found
 
 
-async def read_all(connection: RelayConnection, end: int | None = None, bucket: int = 0) -> dict[int, list[bytes]]:
-    """The sealed batches of every round the relay keeps, up to `end` if it is given."""
-    info = await connection.info()
+async def read_all(member: MemberState, end: int | None = None, bucket: int = 0) -> dict[int, list[bytes]]:
+    """The sealed batches of every round the home relay keeps, up to `end` if it is given."""
+    sessions, home = RelaySessions(member), member.federation.home
+    info = (await sessions.status()).info
     end = info.open_round if end is None else end
     batches: dict[int, list[bytes]] = {}
     for start in range(info.first_round, end, 16):
-        found = await connection.fetch(bucket, start, min(start + 16, end))
+        async with sessions.reading(home) as reading:
+            found = await reading.connection.fetch(bucket, start, min(start + 16, end), reading.key)
         batches |= {batch.round: batch.records for batch in found}
     assert sorted(batches) == list(range(info.first_round, end))
     return batches

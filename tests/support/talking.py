@@ -25,7 +25,7 @@ LARGE = {"epsilon": "50", "delta": "0.5"}
 
 
 _PREPARED = TemporaryDirectory(prefix="tessera-office-")
-_federations: dict[str, FakeFederation] = {}
+_issuers: dict[str, FakeIssuer] = {}
 
 
 class Office(Organisation):
@@ -38,11 +38,13 @@ class Office(Organisation):
         quick_keystores.use(monkeypatch)
         name = hashes.sha256(repr((budget, changes)).encode()).hex()[:16]
         prepared = Path(_PREPARED.name, name)
-        if name not in _federations:
-            _federations[name] = _prepare(prepared, budget, changes)
+        if name not in _issuers:
+            _issuers[name] = _prepare(prepared, budget, changes)
         shutil.copytree(prepared, folder, dirs_exist_ok=True)
-        self.federation = _federations[name]
-        super().__init__(folder, FakeIssuer(self.federation, budget), RoundClock())
+        self.federation, charged = _issuers[name].federation, _issuers[name].charged.copy()
+        clock = RoundClock()
+        self.federation.digests = {0: bytes(32), 1: self.federation.parameters.digest}
+        super().__init__(folder, FakeIssuer(self.federation, now=clock, charged=charged), clock)
         self.relay = self.federation.relay(self.clock)
         self.relay.serve(monkeypatch)
         self.open("Ann")
@@ -62,11 +64,11 @@ class Office(Organisation):
         return asyncio.run(correspondence.fetch(self.members[name]))
 
 
-def _prepare(folder: Path, budget: dict[str, str], changes: dict[str, Any]) -> FakeFederation:
-    federation = FakeFederation(**changes)
-    with Organisation(folder, FakeIssuer(federation, budget), RoundClock()) as prepared:
+def _prepare(folder: Path, budget: dict[str, str], changes: dict[str, Any]) -> FakeIssuer:
+    issuer = FakeIssuer(FakeFederation(said={"budget": budget}, **changes))
+    with Organisation(folder, issuer, RoundClock()) as prepared:
         prepared.two_who_met("Ann", "Bob")
-    return federation
+    return issuer
 
 
 class Time:

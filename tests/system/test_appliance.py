@@ -78,7 +78,10 @@ def test_the_led_flashes_once_without_a_network_and_a_fault_has_long_flashes(boa
     assert 2 <= len(flashes) <= 4 and min(flashes) > 0.6
 
 
-@pytest.mark.parametrize("part", HANGS)
+# The loop's hang daily: what feeds the watchdog, and when, is core/test_device_appliance.py's on all runtimes.
+@pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=[] if part == "loop" else pytest.mark.long) for part in HANGS]
+)
 def test_a_hang_of_the_seal_the_server_or_the_loop_restarts_the_board(prompt: Board, part: str) -> None:
     board = prompt
     boots = board.counters().boots
@@ -90,6 +93,7 @@ def test_a_hang_of_the_seal_the_server_or_the_loop_restarts_the_board(prompt: Bo
     assert "watchdog" in "".join(lines)
 
 
+@pytest.mark.long  # daily: every other test of an emulated board that serves for longer than the watchdog waits
 def test_neither_a_relay_that_serves_nor_the_prompt_is_restarted(board: Board) -> None:
     boots = board.counters().boots
     board.sleep(2 * WATCHDOG_SECONDS)
@@ -155,6 +159,7 @@ def test_a_fault_is_shown_to_a_browser_and_mended_without_a_restart_loop(
         wait_until_serving(board)
 
 
+@pytest.mark.long  # daily: core/test_device_appliance.py
 def test_storage_that_fails_in_service_is_a_fault_that_ends_in_a_restart(prompt: Board) -> None:
     board = prompt
     boots = board.counters().boots
@@ -169,6 +174,7 @@ def test_storage_that_fails_in_service_is_a_fault_that_ends_in_a_restart(prompt:
     assert any("fault: the storage" in line for line in lines)
 
 
+@pytest.mark.long  # daily: core/test_device_console.py
 def test_a_closed_prompt_gives_nothing_but_the_console(ready: ReadyRelay, tmp_path: Path) -> None:
     path = ready.office.relay.directory / "relay.json"
     closed = json.dumps(json.loads(path.read_text()) | {"repl": "closed"}).encode()

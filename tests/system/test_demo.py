@@ -22,19 +22,20 @@ KEYS = [
     "heap_peak_bytes",
     "curve_tier",
 ]
-PART_BYTES = 144
+PART_BYTES, LAST_PART_BYTES = 208, 136
+MESSAGE_BYTES = 15 * PART_BYTES + LAST_PART_BYTES
 MU = 109  # of ε = 0.1, δ = 1e-6: at most twice as many cover records a round
 
 ODD_LINES = [
     "a",
-    "x" * 144,
-    "y" * 145,
+    "x" * 136,
+    "y" * 137,
     "the same line",
     "the same line",
     "the same line",
-    "z" * (16 * 144),
-    "long " * 500,  # 2500 bytes: more than one message of 16 parts
-    "e" * 142 + "👋🏽" + "e" * 141 + "東",  # characters of 8 and 3 bytes across the ends of parts
+    "z" * MESSAGE_BYTES,
+    "long " * 700,  # 3500 bytes: more than one message of 16 parts
+    "e" * 206 + "👋🏽" + "e" * 201 + "東",  # characters of 8 and 3 bytes across the ends of parts
     "  blanks around  ",
     "\t",
     "[bold]no markup[/] [/red] \\[",
@@ -68,8 +69,11 @@ def tell(command: CommandLine, file: Path, *options: str) -> dict[str, Any]:
 
 
 def parts(lines: list[str]) -> int:
-    """Records of these lines: 144 bytes each, and 16 of them make a message, which costs none more."""
-    return sum(-(-len(line.encode()) // PART_BYTES) for line in lines)
+    """Records of these lines: one for 136 bytes, one more for each 208 beyond, and 16 of them make a message."""
+    messages = [divmod(len(line.encode()), MESSAGE_BYTES) for line in lines]
+    rests = [rest for _, rest in messages if rest]
+    more = sum(-(-max(0, rest - LAST_PART_BYTES) // PART_BYTES) for rest in rests)
+    return sum(16 * whole for whole, _ in messages) + len(rests) + more
 
 
 def test_the_text_in_the_repository_arrives_whole(command: CommandLine) -> None:

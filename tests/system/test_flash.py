@@ -190,7 +190,11 @@ def test_a_cable_pulled_at_every_stage_costs_that_stage_only(desk: Desk) -> None
     assert one_object(desk.flash("--relay", "berlin", "--json"))["inventory"]["key"] != said["inventory"]["key"]
 
 
-@pytest.mark.parametrize("damage", ["image", "release", "another's release"])
+# Daily one of them; the others, too, in host/test_flash.py with a board that is none.
+DAMAGES = [pytest.param("image", marks=pytest.mark.long), pytest.param("release", marks=pytest.mark.long)]
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, "another's release"])
 def test_a_tampered_image_is_rejected_before_the_board_is_touched(desk: Desk, damage: str) -> None:
     desk.pico.plug_in(bootsel=True)
     if damage == "another's release":

@@ -108,7 +108,7 @@ class Traffic:
         """A text of one to three records, then whatever an earlier cut left in the outbox."""
         self._renew_tokens(sender)
         if not len(sender.outbox):
-            text = f"{len(self.sent[sender.identity.name])} " + "x" * self._dice.choice((0, 100, 143, 300))
+            text = f"{len(self.sent[sender.identity.name])} " + "x" * self._dice.choice((0, 100, 135, 300))
             self.sent[sender.identity.name].append(text)
             composing.queue(sender, contact, text)
         await correspondence.resend(sender)

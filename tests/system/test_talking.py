@@ -219,7 +219,7 @@ def test_a_scanner_s_mail_becomes_a_text_and_a_file(talkers: Talkers) -> None:
             port = int(bridge.lines[-1].split(":")[1].split()[0])
             with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE_SECONDS) as scanner:
                 scanner.send_message(mail)
-                mail.add_attachment(bytes(3000), maintype="application", subtype="pdf", filename="photo.pdf")
+                mail.add_attachment(bytes(3255), maintype="application", subtype="pdf", filename="photo.pdf")
                 with pytest.raises(smtplib.SMTPDataError, match="carries"):
                     scanner.send_message(mail)
             found: list[str] = []

@@ -59,6 +59,8 @@ async def stage(board: Board, office: OfficeOnDisk, release: releases.Release, b
     await cable.activate_stage()
 
 
+# Daily: core/test_staging.py, test_slots.py, test_device_update.py; emulated/test_bundles.py; host/test_updating.py.
+@pytest.mark.long
 @in_board_time
 async def test_new_code_over_the_network_is_tried_and_kept_and_nothing_is_lost(
     office: OfficeOnDisk, board: Board, tmp_path: Path

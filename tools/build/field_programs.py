@@ -11,6 +11,7 @@ needs none of them. What operations cost in instructions: field_counts.py.
 """
 
 import argparse
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from tools.build import boards
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "firmware" / "modules" / "secp256k1"
 PROGRAMS = Path(__file__).with_name("bare")
+LIBRARY_TESTS = PROGRAMS / "library_tests.c"
 SEED = "00" * 16  # of the library's tests: the same run every time
 
 # Which field the library computes with, as library.c knows it.
@@ -47,16 +49,33 @@ class Machine:
     def compile(self, source: Path, program: Path, *options: str | Path, field: str | None = None) -> None:
         """One source file, which includes all others, to a program that runs on this machine."""
         field = field or self.field
-        folders = (f"-I{MODULE}", f"-I{library()}", f"-I{library()}/src")
         # One file has functions of the library that it does not use.
         quiet = ("-Wall", "-Wno-unused-function", "-Wno-unknown-pragmas")
         sources: list[str | Path] = [source]
         if field == "m0":
             sources.append(program.with_suffix(".s"))
             subprocess.run([sys.executable, MODULE / "field_m0.py", sources[-1]], check=True)
-        command = [*self.compiler, "-O2", "-fomit-frame-pointer", "-DUSE_FORCE_WIDEMUL_INT64", *FIELDS[field]]
-        need(command[0])
-        subprocess.run([*command, *folders, *quiet, *options, *sources, *self.linking, "-o", program], check=True)
+        need(self.compiler[0])
+        command = [*self._compilation(field), *quiet, *options, *sources, *self.linking]
+        subprocess.run([*command, "-o", program], check=True)
+
+    def _compilation(self, field: str) -> list[str]:
+        folders = (f"-I{MODULE}", f"-I{library()}", f"-I{library()}/src")
+        return [*self.compiler, "-O2", "-fomit-frame-pointer", "-DUSE_FORCE_WIDEMUL_INT64", *FIELDS[field], *folders]
+
+    def content(self, source: Path, *options: str) -> str:
+        """SHA-256 over all that a program of this source is made of on this machine: every file that it includes, the
+        compiler's version, the options. Not for the field `m0`, which has a source of its own."""
+        need(self.compiler[0])
+        command = [*self._compilation(self.field), *options]
+        version = subprocess.run([self.compiler[0], "--version"], capture_output=True, text=True, check=True).stdout
+        listed = subprocess.run([*command, "-M", source], capture_output=True, text=True, check=True).stdout
+        content = hashlib.sha256(version.encode())
+        for option in options:
+            content.update(b"\0" + option.encode())
+        for name in listed.replace("\\\n", " ").split()[1:]:
+            content.update(hashlib.sha256(Path(name).read_bytes()).digest())
+        return content.hexdigest()
 
     def run(
         self, program: Path, *arguments: str, options: Sequence[str] = (), capture: bool = False
@@ -122,10 +141,14 @@ def compile_tests(
     machine: Machine, program: Path, exhaustive: bool, field: str | None = None, options: Sequence[str] = ()
 ) -> None:
     """The library's test program for a machine, with its internal checks and whatever else the options say."""
+    machine.compile(LIBRARY_TESTS, program, *library_options(exhaustive), *options, field=field)
+
+
+def library_options(exhaustive: bool) -> list[str]:
+    """What makes LIBRARY_TESTS the library's test program, or its exhaustive tests."""
     tests = "src/tests_exhaustive.c" if exhaustive else "src/tests.c"
     configuration = ["-DEXHAUSTIVE_TEST_ORDER=13"] if exhaustive else OPTIONS
-    chosen = (f'-DTESTS="{tests}"', "-DVERIFY", *configuration, *options)
-    machine.compile(PROGRAMS / "library_tests.c", program, *chosen, field=field)
+    return [f'-DTESTS="{tests}"', "-DVERIFY", *configuration]
 
 
 def digest_of_cases(machine: Machine, cases: int, scratch: Path) -> str:

@@ -278,35 +278,50 @@ def make_image(
         # The same content may by now be another commit's.
         write_description({**json.loads(stamp.read_text()), "versions": versions(tree)}, stamp)
         return f"{board.name}: {output / 'firmware.bin'} is up to date"
-    shutil.rmtree(output, ignore_errors=True)
+    finished = work / "finished"
+    shutil.rmtree(finished, ignore_errors=True)
     if not again and is_made_of(key, BUILT / key):
-        shutil.copytree(BUILT / key, output)
-        write_description({**json.loads(stamp.read_text()), "versions": versions(tree)}, stamp)
+        shutil.copytree(BUILT / key, finished)
+        described = json.loads((finished / "image.json").read_text())
+        write_description({**described, "versions": versions(tree)}, finished / "image.json")
+        put_in_place(finished, output)
         return f"{board.name}: {output} holds the image, which was built before"
-    output.mkdir(parents=True)
+    finished.mkdir(parents=True)
     forget_other_configuration(stage, build)
     compile_image(board, stage, manifest, build)
-    shutil.copyfile(build / "firmware.bin", output / "firmware.bin")
+    shutil.copyfile(build / "firmware.bin", finished / "firmware.bin")
     if not extra:
-        image_guard.check_bytes((output / "firmware.bin").read_bytes(), "the image")
+        image_guard.check_bytes((finished / "firmware.bin").read_bytes(), "the image")
     if board.port == "rp2":
-        make_uf2(board, tree, output / "firmware.bin", output / "firmware.uf2")
-        (output / "bundle.bin").write_bytes(bundle.make(board, modules, boards.programs()[1]))
+        make_uf2(board, tree, finished / "firmware.bin", finished / "firmware.uf2")
+        (finished / "bundle.bin").write_bytes(bundle.make(board, modules, boards.programs()[1]))
     else:
-        shutil.copyfile(build / "micropython.bin", output / "slot.bin")
+        shutil.copyfile(build / "micropython.bin", finished / "slot.bin")
     development = bool(extra) or library_field
-    described = describe_image(board, tree, work, output, [name for name, _, _ in modules], development)
-    write_description({**described, "content": key}, stamp)
-    keep(output, key)
+    described = describe_image(board, tree, work, finished, [name for name, _, _ in modules], development)
+    write_description({**described, "content": key}, finished / "image.json")
+    keep(finished, key)
+    put_in_place(finished, output)
     flash = described["flash"]
     used = flash["code_bytes"] - flash["code_free_bytes"]
     return f"{board.name}: {output} holds the image: {used} bytes, {flash['code_free_bytes']} free"
 
 
-def keep(output: Path, key: str) -> None:
+def put_in_place(finished: Path, output: Path) -> None:
+    """Replace file by file, image.json last: whoever uses the image while another is built never misses one."""
+    output.mkdir(parents=True, exist_ok=True)
+    names = sorted((path.name for path in finished.iterdir()), key=lambda name: (name == "image.json", name))
+    for name in names:
+        beside = output / f".{name}.new"  # the work may lie on another volume
+        shutil.copyfile(finished / name, beside)
+        beside.replace(output / name)
+    shutil.rmtree(finished)
+
+
+def keep(finished: Path, key: str) -> None:
     """Put a finished image where other trees find it; the oldest ones make room."""
     copy = BUILT / f"{key}.{os.getpid()}"
-    shutil.copytree(output, copy)
+    shutil.copytree(finished, copy)
     shutil.rmtree(BUILT / key, ignore_errors=True)
     copy.rename(BUILT / key)
     for old in sorted(BUILT.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEPT]:
@@ -314,7 +329,9 @@ def keep(output: Path, key: str) -> None:
 
 
 def write_description(described: dict, path: Path) -> None:
-    path.write_text(json.dumps(described, indent=2) + "\n")
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(json.dumps(described, indent=2) + "\n")
+    beside.replace(path)
 
 
 def is_made_of(key: str, output: Path) -> bool:

@@ -188,74 +188,137 @@ class HmacDrbg:
 
 # --- 2. Parameters ----------------------------------------------------------------------------------------------------
 
+DELIVERY, DAY, CONSTANT = 1, 2, 3  # kinds of cover
+
 
 @dataclass(frozen=True)
 class Relay:
+    """What a set says of one relay; `column` is its epoch keys, joined."""
+
+    id: int
     static_key: bytes
     ledger_key: bytes
+    column: bytes
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """The signed fields in their order on the wire; `mu`, `epochs` and `relays` follow from the lists' lengths."""
+    """The fields of a set; what is a count, a hash or sealed follows from them."""
 
     serial: int
     federation_id: bytes
     root_key: bytes
-    access_key: bytes
+    previous: bytes
     genesis: int
     round_seconds: int
     epoch_rounds: int
     retention_epochs: int
-    buckets: int
+    log2_buckets: int
     members: int
     tokens_per_epoch: int
     posts_per_token: int
+    ahead: int
+    cover: int
+    constant: int
     epsilon: int
     delta: int
+    deliveries: int
+    generation: int
     first_epoch: int
+    epochs: int
+    access_key: bytes
+    reading_key: bytes
+    said: bytes
+    day_epsilon: int
+    day_delta: int
+    ephemeral_secret: bytes
+    guest_access_keys: Sequence[bytes]
     thresholds: Sequence[int]
-    epoch_keys: Sequence[bytes]
     relays: Sequence[Relay]
-
-    @property
-    def mu(self) -> int:
-        return len(self.thresholds) // 2
-
-    def encode_identity(self) -> bytes:
-        return b"TPR1" + u32(self.serial) + self.federation_id + self.root_key + self.access_key
 
     def encode_time(self) -> bytes:
         return u64(self.genesis) + u16(self.round_seconds) + u16(self.epoch_rounds) + u8(self.retention_epochs)
 
     def encode_limits(self) -> bytes:
-        return u8(self.buckets) + u16(self.members) + u8(self.tokens_per_epoch) + u16(self.posts_per_token)
+        limits = u8(self.log2_buckets) + u32(self.members) + u8(self.tokens_per_epoch) + u16(self.posts_per_token)
+        return limits + u8(self.ahead)
 
-    def encode_privacy(self) -> bytes:
-        return u32(self.epsilon) + u64(self.delta) + u16(self.mu)
+    def encode_cover(self) -> bytes:
+        kind = u8(self.cover) + u16(len(self.thresholds)) + u32(self.constant)
+        return kind + u32(self.epsilon) + u64(self.delta) + u16(self.deliveries)
 
-    def encode_lists(self) -> bytes:
-        lengths = u32(self.first_epoch) + u16(len(self.epoch_keys)) + u8(len(self.relays))
-        relays = b"".join(relay.static_key + relay.ledger_key for relay in self.relays)
-        return lengths + b"".join(map(u64, self.thresholds)) + b"".join(self.epoch_keys) + relays
+    def encode_schedule(self) -> bytes:
+        schedule = u32(self.generation) + u32(self.first_epoch) + u16(self.epochs)
+        return schedule + u8(len(self.relays)) + u8(len(self.guest_access_keys)) + u8(0)
 
-    def encode(self) -> bytes:
-        """Everything before the signature."""
-        fixed = self.encode_identity() + self.encode_time() + self.encode_limits() + self.encode_privacy()
-        return fixed + self.encode_lists()
+    def head(self, rest: bytes | None = None) -> bytes:
+        """The 176 bytes that the digest is of; over another rest than this set's, if one is given."""
+        start = b"TPR2" + u32(self.serial) + self.federation_id + self.root_key + self.previous
+        start += H("params-rest", self.rest() if rest is None else rest)
+        return start + self.encode_time() + self.encode_limits() + self.encode_cover() + self.encode_schedule()
+
+    def reading_hash(self) -> bytes:
+        return H("reading-key", self.reading_key)
+
+    def sealed(self, relay: Relay) -> bytes:
+        """The reading key for one relay."""
+        shared = dh(self.ephemeral_secret, relay.static_key)
+        key = reading_seal_key(shared, self.federation_id, self.serial, relay.id)
+        return seal(key, 0, self.reading_hash(), self.reading_key)
+
+    def encode_relay(self, relay: Relay) -> bytes:
+        return u16(relay.id) + relay.static_key + relay.ledger_key + column_hash(relay.column) + self.sealed(relay)
+
+    def rest(self) -> bytes:
+        keys = self.access_key + self.reading_hash() + H("federation-card", self.said)
+        keys += u32(self.day_epsilon) + u64(self.day_delta) + point(self.ephemeral_secret)
+        lists = b"".join(self.guest_access_keys) + b"".join(map(u64, self.thresholds))
+        return keys + lists + b"".join(map(self.encode_relay, self.relays))
+
+    def columns(self) -> bytes:
+        return b"".join(relay.column for relay in self.relays)
 
 
-def params_digest(unsigned: bytes) -> bytes:
-    return H("params", unsigned)
+def params_digest(head: bytes) -> bytes:
+    return H("params", head)
 
 
-def sign_params(root_secret: bytes, unsigned: bytes) -> bytes:
-    return unsigned + sign(root_secret, params_digest(unsigned))
+def column_hash(column: bytes) -> bytes:
+    return H("epoch-keys", column)
+
+
+def reading_seal_key(shared: bytes, federation_id: bytes, serial: int, relay_id: int) -> bytes:
+    return hkdf(b"", shared, b"reading-key" + federation_id + u32(serial) + u16(relay_id), 32)
+
+
+def sign_params(root_secret: bytes, head: bytes, tail: bytes) -> bytes:
+    """A set; `tail` is its rest and columns."""
+    return head + sign(root_secret, params_digest(head)) + tail
+
+
+def whole_set(root_secret: bytes, p: Parameters) -> bytes:
+    return sign_params(root_secret, p.head(), p.rest() + p.columns())
+
+
+def relays_copy(root_secret: bytes, p: Parameters, relay: Relay) -> bytes:
+    return sign_params(root_secret, p.head(), p.rest() + relay.column)
 
 
 def pages_needed(p: Parameters) -> int:
     """The smallest ring, in pages, these parameters are valid on."""
     return p.members * p.tokens_per_epoch * p.posts_per_token * (p.retention_epochs + 1) + 32
+
+
+def largest_cell(p: Parameters) -> int:
+    """Records of one cell, if every post of an epoch comes into it."""
+    if p.cover == CONSTANT:
+        return 2 * p.constant
+    return p.members * p.tokens_per_epoch * p.posts_per_token + len(p.thresholds)
+
+
+def takes_effect(p: Parameters, open_epoch: int) -> int:
+    """The first epoch that a set taken in this epoch governs."""
+    return max(p.first_epoch, open_epoch + 1)
 
 
 def time_statement(root_secret: bytes, federation_id: bytes, unix_seconds: int) -> bytes:
@@ -420,16 +483,27 @@ def cell_frames(round_: int, batch: Sequence[bytes]) -> list[bytes]:
     ]
 
 
+def reading_proof(reading_key: bytes, handshake_hash: bytes) -> bytes:
+    """What FETCH shows."""
+    return hmac(reading_key, b"read" + handshake_hash)[:16]
+
+
 # --- 6. Admission -----------------------------------------------------------------------------------------------------
 
-
-def raw_epoch_secret(master: bytes, federation_id: bytes, epoch: int) -> bytes:
-    """k_e before it is negated for an even K_e."""
-    return scalar(integer(hkdf(b"", master, federation_id + u32(epoch), 48)))
+OPERATOR = 0xFFFFFFFF  # the epoch that AUTH names for the operator
 
 
-def epoch_secret(master: bytes, federation_id: bytes, epoch: int) -> bytes:
-    return even_secret(raw_epoch_secret(master, federation_id, epoch))
+def raw_epoch_secret(master: bytes, federation_id: bytes, generation: int, epoch: int, relay_id: int) -> bytes:
+    """k_{e,j} before it is negated for an even K_{e,j}."""
+    return scalar(integer(hkdf(b"", master, federation_id + u32(generation) + u32(epoch) + u16(relay_id), 48)))
+
+
+def epoch_secret(master: bytes, federation_id: bytes, generation: int, epoch: int, relay_id: int) -> bytes:
+    return even_secret(raw_epoch_secret(master, federation_id, generation, epoch, relay_id))
+
+
+def operator_message(federation_id: bytes, relay_key: bytes, handshake_hash: bytes) -> bytes:
+    return H("operator", federation_id + relay_key + handshake_hash)
 
 
 def token_message(federation_id: bytes, epoch: int, relay_key: bytes, token_key: bytes) -> bytes:
@@ -490,13 +564,34 @@ def blinded_point(public_key: bytes, tweak: bytes) -> bytes:
     return add(lift_x(public_key), point(tweak))
 
 
-def message_fields(message: int, part: int, parts: int, kind: int, payload: bytes) -> bytes:
-    """plaintext[64:], the part a delivery's signature covers."""
-    return u32(message) + u8(part) + u8(parts) + u8(kind) + u8(len(payload)) + pad(payload, 144)
+def record_head(message: int, part: int, parts: int, kind: int, payload: bytes) -> bytes:
+    return u32(message) + u8(part) + u8(parts) + u8(kind) + u8(len(payload))
 
 
-def delivery_message(epoch: int, index: int, tag: bytes, fields: bytes) -> bytes:
-    return H("delivery", u32(epoch) + u32(index) + tag + fields)
+def plaintext(head: bytes, payload: bytes) -> bytes:
+    """Of a part that is not the last."""
+    return head + pad(payload, 208)
+
+
+def last_plaintext(head: bytes, received: int, seen: bytes, payload: bytes, signature: bytes) -> bytes:
+    return head + u32(received) + seen + pad(payload, 136) + signature
+
+
+def view(seed: bytes, digest: bytes) -> bytes:
+    return hmac(seed, b"view" + digest)[:4]
+
+
+def contents(payloads: list[bytes]) -> bytes:
+    return H("contents", b"".join(u8(len(payload)) + payload for payload in payloads))
+
+
+def signed_message(
+    place: tuple[int, int, bytes], message: int, parts: int, kind: int, received: int, seen: bytes, hashed: bytes
+) -> bytes:
+    """What a message's signature is over; `place` is epoch, index and tag of the record with its last part."""
+    epoch, index, tag = place
+    fields = u32(message) + u8(parts) + u8(kind) + u32(received) + seen + hashed
+    return H("record", u32(epoch) + u32(index) + tag + fields)
 
 
 def record(key: bytes, tag: bytes, plaintext: bytes) -> bytes:
@@ -601,11 +696,11 @@ def cover_key(state: bytes) -> bytes:
 
 
 def noise_draw(key: bytes, bucket_: int, round_: int) -> int:
-    return integer(hmac(key, b"noise" + u8(bucket_) + u32(round_))[:8])
+    return integer(hmac(key, b"noise" + u16(bucket_) + u32(round_))[:8])
 
 
 def dummy(key: bytes, bucket_: int, round_: int, j: int) -> bytes:
-    return aes_cbc(hmac(key, b"cover" + u8(bucket_) + u32(round_)), u128(j), bytes(240))
+    return aes_cbc(hmac(key, b"cover" + u16(bucket_) + u32(round_)), u128(j), bytes(240))
 
 
 def dummies(key: bytes, bucket_: int, round_: int, noise: int) -> list[bytes]:
@@ -624,9 +719,9 @@ def page_mac(mac_key: bytes, page_index: int, head: bytes, record_: bytes) -> by
     return hmac(mac_key, u32(page_index) + head + record_)[:6]
 
 
-def page_head(seq: int, round_: int, bucket_: int, kind: int) -> bytes:
+def page_head(seq: int, copy: bool, round_: int, bucket_: int) -> bytes:
     """The first 10 bytes of a page's header; the MAC is the other six."""
-    return u32(seq) + u32(round_) + u8(bucket_) + u8(kind)
+    return u32(copy << 31 | seq) + u32(round_) + u16(bucket_)
 
 
 def key_ring_page(generation: int, page_index: int, kind: int, body: bytes) -> bytes:
@@ -674,6 +769,15 @@ def card(kind: str, payload: bytes) -> str:
 
 def member_message(federation_id: bytes, key: bytes, name: str) -> bytes:
     return H("member", federation_id + key + name.encode())
+
+
+def sealed_reading_keys(
+    ephemeral_secret: bytes, federation_id: bytes, member_key: bytes, keys: Sequence[bytes]
+) -> list[bytes]:
+    """`sealed` of a `reading` card."""
+    shared = dh(ephemeral_secret, lift_x(member_key))
+    key = hkdf(b"", shared, b"reading-key" + federation_id + member_key, 32)
+    return [seal(key, i, H("reading-key", reading), reading) for i, reading in enumerate(keys)]
 
 
 def x25519_public(secret: bytes) -> bytes:
@@ -731,3 +835,27 @@ class Release:
 
 def sign_release(root_secret: bytes, body: bytes) -> bytes:
     return body + sign(root_secret, H("release", body))
+
+
+# --- 15. The issuer's service -----------------------------------------------------------------------------------------
+
+ANSWER_BLOCK = 4096  # answers to JOIN, HELLO and CARD are a multiple of it
+
+
+def member_channel_message(federation_id: bytes, handshake_hash: bytes, key: bytes) -> bytes:
+    return H("member-channel", federation_id + handshake_hash + key)
+
+
+def welcome(card_text: str, reading_keys: Sequence[bytes], time: bytes, before: bytes | None) -> bytes:
+    return canonical({"card": card_text, "reading": list(reading_keys), "time": time, "before": before})
+
+
+def padded_answer(message: bytes) -> bytes:
+    return pad(message, -(-len(message) // ANSWER_BLOCK) * ANSWER_BLOCK)
+
+
+def service_frames(kind: int, message: bytes) -> list[bytes]:
+    """A message as its frames, in plaintext."""
+    total = u8(kind) + u32(len(message))
+    pieces = [message[at : at + 240] for at in range(0, max(1, len(message)), 240)]
+    return [pad(total + u16(i) + u8(len(piece)) + piece, SMALL) for i, piece in enumerate(pieces)]

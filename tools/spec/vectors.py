@@ -247,7 +247,7 @@ def batch_rows() -> Rows:
 
 def cover() -> dict[str, Rows]:
     rounds = (0, 1, 288, 0xFFFFFFFF)
-    places = [(index, bucket, round_) for index in (1, 2, 8, 10) for bucket in (0, 1, 7, 127) for round_ in rounds]
+    places = [(index, bucket, round_) for index in (1, 2, 8, 10) for bucket in (0, 1, 255, 65535) for round_ in rounds]
     return {
         "draws": [row for index in range(len(TABLES)) for row in draw_rows(index)],
         "cells": [cell_row(*place) for place in places],
@@ -270,6 +270,12 @@ class Delivery:
     part: int = 0
     parts: int = 1
     kind: int = 1
+    before: tuple[bytes, ...] = ()  # payloads of the parts before a last one
+    received: int = 0xFFFFFFFF
+
+    @property
+    def is_last(self) -> bool:
+        return self.part + 1 == self.parts
 
 
 def chains(root: bytes, index: int) -> Row:
@@ -289,14 +295,27 @@ def sender_fields(sender: bytes, tweak: bytes) -> Row:
     return row | {"blinded_secret": own, "blinded_point": blinded, "blinded_key": blinded[1:]}
 
 
-def sealed_fields(d: Delivery, key: bytes, tag: bytes, sender: Row) -> Row:
-    fields = ref.message_fields(d.message, d.part, d.parts, d.kind, d.payload)
-    digest = ref.delivery_message(d.epoch, d.index, tag, fields)
-    signature = ref.sign(sender["blinded_secret"], digest)
-    require(ref.verify(sender["blinded_key"], digest, signature), "the delivery's signature")
-    record = ref.record(key, tag, signature + fields)
-    require(len(record) == 240, "the record's size")
-    return {"signed": digest, "signature": signature, "plaintext": signature + fields, "record": record}
+def signed_fields(d: Delivery, tag: bytes, seed: bytes, sender: Row) -> Row:
+    """What a last part says of its message."""
+    settings = data(f"record/{d.label}/digest")
+    seen, hashed = ref.view(seed, settings), ref.contents([*d.before, d.payload])
+    place = d.epoch, d.index, tag
+    signed = ref.signed_message(place, d.message, d.parts, d.kind, d.received, seen, hashed)
+    signature = ref.sign(sender["blinded_secret"], signed)
+    require(ref.verify(sender["blinded_key"], signed, signature), "the message's signature")
+    row = {"digest": settings, "received": d.received, "view": seen, "contents": hashed}
+    return row | {"signed": signed, "signature": signature}
+
+
+def sealed_fields(d: Delivery, key: bytes, tag: bytes, said: Row) -> Row:
+    plaintext = ref.record_head(d.message, d.part, d.parts, d.kind, d.payload)
+    if d.is_last:
+        plaintext = ref.last_plaintext(plaintext, d.received, said["view"], d.payload, said["signature"])
+    else:
+        plaintext = ref.plaintext(plaintext, d.payload)
+    record = ref.record(key, tag, plaintext)
+    require(len(plaintext) == 216 and len(record) == 240, "the record's size")
+    return {"plaintext": plaintext, "record": record}
 
 
 def record_row(d: Delivery) -> Row:
@@ -306,15 +325,20 @@ def record_row(d: Delivery) -> Row:
     row = {"name": d.label, "epoch": d.epoch, "index": d.index} | row | {"key": key, "tag": tag, "seed": seed}
     row |= {"chain_next": chain_next} | sender
     row |= {"message": d.message, "part": d.part, "parts": d.parts, "kind": d.kind, "length": len(d.payload)}
-    return row | {"payload": d.payload} | sealed_fields(d, key, tag, sender)
+    said = signed_fields(d, tag, seed, sender) if d.is_last else {}
+    return row | {"payload": d.payload} | said | sealed_fields(d, key, tag, said)
 
 
 def long_message() -> Iterator[Delivery]:
-    """One text in three parts, cut where it comes, through characters too; the parts share one chain."""
-    text = ("Der Schlüssel liegt unter dem dritten Blumentopf – nicht unter dem zweiten. " * 5).encode()
-    chunks = [text[i : i + 144] for i in range(0, len(text), 144)]
-    for part, chunk in enumerate(chunks):
-        yield Delivery("long", 5 + part, chunk, message=7, part=part, parts=len(chunks))
+    """One text in three parts, cut where it comes, through characters too; the parts share one chain, and the last one
+    is sealed twice."""
+    text = ("Der Schlüssel liegt unter dem dritten Blumentopf – nicht unter dem zweiten. " * 6).encode()
+    chunks = [text[i : i + 208] for i in range(0, len(text), 208)]
+    require(len(chunks) == 3 and len(chunks[-1]) <= 136, "a text of three parts")
+    for part, chunk in enumerate(chunks[:-1]):
+        yield Delivery("long", 5 + part, chunk, message=7, part=part, parts=3)
+    for index in (7, 8):
+        yield Delivery("long", index, chunks[-1], message=7, part=2, parts=3, before=tuple(chunks[:-1]))
 
 
 def record() -> Rows:
@@ -323,10 +347,24 @@ def record() -> Rows:
         Delivery("second", 1, b"hello", message=1),
         Delivery("index 31, odd sender", 31, b"x", odd=True, message=2),
         Delivery("empty", 0, b"", odd=True),
-        Delivery("full", 2, data("record/full", 144), message=0xFFFFFFFF),
-        Delivery("continued", 3, "…".encode() * 48, epoch=0, kind=2, message=3),
+        Delivery("full", 2, data("record/full", 136), message=0xFFFFFFFF),
+        Delivery("continued", 3, "…".encode() * 45, epoch=0, kind=2, message=3),
+        Delivery("full, not the last", 2, data("record/full part", 208), message=8, parts=2),
+        Delivery("not the last, not full", 3, b"begun", message=9, parts=2),
+        Delivery("nothing left for the last", 4, b"", message=9, part=1, parts=2, before=(b"begun",)),
+        Delivery("with a receipt", 6, b"later", message=10, received=4711),
+        Delivery("with a share", 6, data("record/share") + b"later", message=11, kind=128 | 1),
         Delivery("file", 4, b"\x08note.txt" + b"Thursday at ten", kind=3, message=5),
-        Delivery("last part, last epoch", 4, b"end", epoch=0xFFFFFFFF, part=15, parts=16, message=4),
+        Delivery(
+            "last part, last epoch",
+            4,
+            b"end",
+            epoch=0xFFFFFFFF,
+            part=15,
+            parts=16,
+            message=4,
+            before=tuple(data(f"record/last/{i}", 208) for i in range(15)),
+        ),
         *long_message(),
     ]
     rows = [record_row(delivery) for delivery in deliveries]
@@ -336,7 +374,7 @@ def record() -> Rows:
 
 def bucket() -> Rows:
     mailboxes = [bytes(16), b"\xff" * 16, *(data(f"bucket/{i}", 16) for i in range(6))]
-    sizes = [1 << k for k in range(8)]
+    sizes = [1 << k for k in (0, 1, 2, 3, 5, 7, 8, 11, 16)]
     return [{"mailbox_id": m, "buckets": n, "bucket": ref.bucket(m, n)} for m in mailboxes for n in sizes]
 
 
@@ -346,14 +384,21 @@ MASTER = data("federation/master")
 FEDERATION_ID = data("federation/id", 16)
 ROOT_SECRET = secret("federation/root")
 ACCESS_KEY = data("federation/access_key")
-RELAY_SECRETS = [secret(f"federation/relay/{i}") for i in range(2)]
-LEDGER_SECRETS = [secret(f"federation/ledger/{i}") for i in range(2)]
+READING_KEY = data("federation/reading_key")
+RELAY_IDS = [1, 515, 0]
+RELAY_SECRETS = [secret(f"federation/relay/{i}") for i in range(3)]
+LEDGER_SECRETS = [secret(f"federation/ledger/{i}") for i in range(3)]
+GENERATION = 5
 NAMES = ("first", "second")  # clauses, in labels
 
 
-def odd_epoch(odd: bool) -> int:
-    """The first epoch whose k_e is (not) negated."""
-    return next(e for e in range(99) if (ref.point(ref.raw_epoch_secret(MASTER, FEDERATION_ID, e))[0] == 3) == odd)
+def raw_epoch_secret(epoch: int, relay: int, generation: int = GENERATION) -> bytes:
+    return ref.raw_epoch_secret(MASTER, FEDERATION_ID, generation, epoch, RELAY_IDS[relay])
+
+
+def odd_epoch(odd: bool, relay: int = 0) -> int:
+    """The first epoch whose k_{e,j} is (not) negated."""
+    return next(e for e in range(99) if (ref.point(raw_epoch_secret(e, relay))[0] == 3) == odd)
 
 
 def clause(label: str, epoch_key: bytes, message: bytes) -> Row:
@@ -377,15 +422,17 @@ def finish(b: int, chosen: Row, epoch_secret: bytes, message: bytes) -> Row:
     return {"b": b, "s": s, "signature": signature}
 
 
-def epoch_fields(epoch: int) -> Row:
-    raw, own = (f(MASTER, FEDERATION_ID, epoch) for f in (ref.raw_epoch_secret, ref.epoch_secret))
-    row = {"master": MASTER, "federation_id": FEDERATION_ID, "epoch": epoch, "raw_epoch_secret": raw}
+def epoch_fields(epoch: int, relay: int, generation: int = GENERATION) -> Row:
+    raw = raw_epoch_secret(epoch, relay, generation)
+    own = ref.epoch_secret(MASTER, FEDERATION_ID, generation, epoch, RELAY_IDS[relay])
+    row: Row = {"master": MASTER, "federation_id": FEDERATION_ID, "generation": generation, "epoch": epoch}
+    row |= {"relay_id": RELAY_IDS[relay], "raw_epoch_secret": raw}
     return row | {"negated": raw != own, "epoch_secret": own, "epoch_key": ref.x_only(own)}
 
 
 def token(label: str, epoch: int, b: int, relay: int = 0) -> Row:
     """A whole issuing session."""
-    row, own = epoch_fields(epoch), secret(f"token/{label}/A")
+    row, own = epoch_fields(epoch, relay), secret(f"token/{label}/A")
     key, relay_key = ref.x_only(own), ref.point(RELAY_SECRETS[relay])
     message = ref.token_message(FEDERATION_ID, epoch, relay_key, key)
     clauses = [clause(f"token/{label}/{name}", row["epoch_key"], message) for name in NAMES]
@@ -407,64 +454,165 @@ def proof(row: Row, handshake_hash: bytes) -> Row:
 
 def token_rows() -> Rows:
     cases = [("even, b = 0", False, 0), ("even, b = 1", False, 1), ("odd, b = 0", True, 0), ("odd, b = 1", True, 1)]
-    rows = [{"name": name} | token(name, odd_epoch(odd), b, relay=b) for name, odd, b in cases]
+    rows = [{"name": name} | token(name, odd_epoch(odd, b), b, relay=b) for name, odd, b in cases]
     return [row | proof(row, data(f"token/{row['name']}/handshake_hash")) for row in rows]
+
+
+def epoch_key_rows() -> Rows:
+    """Keys that differ in one of generation, epoch and relay; none is another's."""
+    places = [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0), (GENERATION, 30, 1), (0xFFFFFFFF, 0xFFFFFFFF, 2)]
+    rows = [epoch_fields(epoch, relay, generation) for generation, epoch, relay in places]
+    require(len({row["epoch_key"] for row in rows}) == len(rows), "every epoch key differs")
+    return rows
+
+
+def session_rows() -> Rows:
+    """What a session's handshake_hash is proved by, but for tokens: as a reader, as the operator, at the issuer's."""
+    rows: Rows = []
+    for i in range(2):
+        handshake_hash, relay_key = data(f"session/{i}/handshake_hash"), ref.point(RELAY_SECRETS[i])
+        message = ref.operator_message(FEDERATION_ID, relay_key, handshake_hash)
+        member = secret("contact/Ada")
+        channel_message = ref.member_channel_message(FEDERATION_ID, handshake_hash, ref.x_only(member))
+        row: Row = {"federation_id": FEDERATION_ID, "relay_key": relay_key, "handshake_hash": handshake_hash}
+        row |= {"reading_key": READING_KEY, "reading_proof": ref.reading_proof(READING_KEY, handshake_hash)}
+        row |= {"root_secret": ROOT_SECRET, "root_key": ref.x_only(ROOT_SECRET), "operator_message": message}
+        row |= {"operator_signature": ref.sign(ROOT_SECRET, message), "member_secret": member}
+        row |= {"member_key": ref.x_only(member), "member_message": channel_message}
+        rows.append(row | {"member_signature": ref.sign(member, channel_message)})
+    return rows
+
+
+def admission() -> dict[str, Rows]:
+    return {"epoch_keys": epoch_key_rows(), "sessions": session_rows()}
 
 
 # --- 2. Parameters ----------------------------------------------------------------------------------------------------
 
 
-def parameters(index: int, epochs: int, relays: int, **fields: Any) -> ref.Parameters:
-    """A set on noise table `index`; δ is that of the table, rounded up, as the page asks."""
+def column(first_epoch: int, epochs: int, relay: int, generation: int) -> bytes:
+    return b"".join(
+        epoch_fields(epoch, relay, generation)["epoch_key"] for epoch in range(first_epoch, first_epoch + epochs)
+    )
+
+
+def set_relays(first_epoch: int, epochs: int, count: int, generation: int) -> list[ref.Relay]:
+    return [
+        ref.Relay(
+            RELAY_IDS[relay],
+            ref.point(RELAY_SECRETS[relay]),
+            ref.x_only(LEDGER_SECRETS[relay]),
+            column(first_epoch, epochs, relay, generation),
+        )
+        for relay in range(count)
+    ]
+
+
+def table_fields(index: int) -> Row:
+    """Kind, thresholds, ε and δ of noise table `index`; δ is that of the table, rounded up, as the page asks."""
     thresholds, exact_delta = table(index)
-    epsilon = Fraction(TABLES[index][0]) * 1_000_000
-    first_epoch: int = fields["first_epoch"]
-    keys = [epoch_fields(e)["epoch_key"] for e in range(first_epoch, first_epoch + epochs)]
-    pairs = list(zip(RELAY_SECRETS, LEDGER_SECRETS, strict=True))[:relays]
-    return ref.Parameters(
-        federation_id=FEDERATION_ID, root_key=ref.x_only(ROOT_SECRET), access_key=ACCESS_KEY, thresholds=thresholds,
-        epsilon=int(epsilon), delta=-int(-exact_delta * 2**64 // 1), epoch_keys=keys,
-        relays=[ref.Relay(ref.point(static), ref.x_only(ledger)) for static, ledger in pairs], **fields,
-    )  # fmt: skip
+    epsilon = int(Fraction(TABLES[index][0]) * 1_000_000)
+    delta = -int(-exact_delta * 2**64 // 1)
+    return {"cover": ref.DELIVERY, "thresholds": thresholds, "epsilon": epsilon, "delta": delta}
+
+
+def parameters(label: str, relays: int, **fields: Any) -> ref.Parameters:
+    """A set of `relays` relays; what is not given is zero, or of the one federation."""
+    names = ("constant", "epsilon", "delta", "deliveries", "day_epsilon", "day_delta", "log2_buckets")
+    known: Row = dict.fromkeys(names, 0) | {"thresholds": [], "guest_access_keys": [], "generation": GENERATION}
+    known |= {"federation_id": FEDERATION_ID, "root_key": ref.x_only(ROOT_SECRET), "previous": bytes(32)}
+    known |= {"access_key": ACCESS_KEY, "reading_key": READING_KEY, "said": said(relays)}
+    known |= {"genesis": 1_750_000_000, "ephemeral_secret": secret(f"params/{label}/ephemeral")} | fields
+    entries = set_relays(known["first_epoch"], known["epochs"], relays, known["generation"])
+    return ref.Parameters(**(known | {"relays": entries}))
 
 
 @cache
-def parameter_sets() -> dict[str, tuple[int, ref.Parameters]]:
-    """Name to table index and set. `typical` and `wide` fit the 848 KiB ring, `wide` to the page."""
+def parameter_sets() -> dict[str, ref.Parameters]:
+    """`typical` fits a ring of 848 KiB; `wide` has the largest numbers, and fits none; `day` and `constant` have the
+    other kinds of cover."""
     minimal = parameters(
-        8, 1, 0, serial=1, genesis=0, round_seconds=1, epoch_rounds=2, retention_epochs=1, buckets=1,
-        members=1, tokens_per_epoch=2, posts_per_token=16, first_epoch=0,
+        "minimal", 0, serial=1, genesis=0, round_seconds=1, epoch_rounds=2, retention_epochs=1, members=1,
+        tokens_per_epoch=1, posts_per_token=4, ahead=1, generation=0, first_epoch=0, epochs=1, **table_fields(8),
     )  # fmt: skip
     small = parameters(
-        10, 4, 2, serial=2, genesis=1_750_000_000, round_seconds=2, epoch_rounds=30, retention_epochs=2, buckets=2,
-        members=2, tokens_per_epoch=2, posts_per_token=48, first_epoch=0,
+        "small", 2, serial=2, previous=ref.params_digest(minimal.head()), round_seconds=2, epoch_rounds=30,
+        retention_epochs=2, log2_buckets=1, members=2, tokens_per_epoch=1, posts_per_token=48, ahead=1, first_epoch=0,
+        epochs=4, guest_access_keys=[data("params/guest/0")], **table_fields(10),
     )  # fmt: skip
     typical = parameters(
-        2, 30, 2, serial=3, genesis=1_750_000_000, round_seconds=300, epoch_rounds=288, retention_epochs=3, buckets=4,
-        members=12, tokens_per_epoch=2, posts_per_token=32, first_epoch=30,
+        "typical", 2, serial=3, previous=ref.params_digest(small.head()), round_seconds=300, epoch_rounds=288,
+        retention_epochs=3, log2_buckets=2, members=12, tokens_per_epoch=1, posts_per_token=64, ahead=8,
+        first_epoch=30, epochs=30, **table_fields(2),
     )  # fmt: skip
     wide = parameters(
-        11, 7, 2, serial=0xFFFFFFFF, genesis=1 << 33, round_seconds=65535, epoch_rounds=65535, retention_epochs=14,
-        buckets=128, members=7, tokens_per_epoch=2, posts_per_token=16, first_epoch=65000,
+        "wide", 3, serial=0xFFFFFFFF, genesis=1 << 33, previous=b"\xff" * 32, round_seconds=65535, epoch_rounds=65535,
+        retention_epochs=14, log2_buckets=16, members=1 << 24, tokens_per_epoch=255, posts_per_token=1020, ahead=32,
+        generation=0xFFFFFFFF, first_epoch=65000, epochs=7,
+        guest_access_keys=[data(f"params/guest/{i}") for i in range(3)], **table_fields(11),
     )  # fmt: skip
-    return {"minimal": (8, minimal), "small": (10, small), "typical": (2, typical), "wide": (11, wide)}
+    office: Row = {"round_seconds": 120, "epoch_rounds": 720, "retention_epochs": 3, "members": 24, "ahead": 8}
+    office |= {"tokens_per_epoch": 1, "posts_per_token": 24, "first_epoch": 1, "epochs": 3}
+    shaped = {"thresholds": [1 << 20, 1 << 50, 1 << 62, 1 << 63, (1 << 64) - 1], "epsilon": 850_000, "delta": 7}
+    day = parameters(
+        "day", 1, serial=4, cover=ref.DAY, deliveries=21, day_epsilon=2_000_000, day_delta=368934881474192, **office,
+        **shaped,
+    )  # fmt: skip
+    constant = parameters("constant", 1, serial=4, cover=ref.CONSTANT, constant=24, **office)
+    return {"minimal": minimal, "small": small, "typical": typical, "wide": wide, "day": day, "constant": constant}
 
 
-def params_row(name: str, index: int, p: ref.Parameters) -> Row:
-    unsigned, lists = p.encode(), ("thresholds", "relays")
-    row: Row = {"name": name, "root_secret": ROOT_SECRET, "table": index}
-    row |= {key: value for key, value in vars(p).items() if key not in lists}
-    row |= {"mu": p.mu, "epochs": len(p.epoch_keys), "relays": [vars(relay) for relay in p.relays]}
-    row |= {"pages_needed": ref.pages_needed(p), "digest": ref.params_digest(unsigned)}
-    return row | {"blob": ref.sign_params(ROOT_SECRET, unsigned)}
+def relay_row(p: ref.Parameters, relay: ref.Relay) -> Row:
+    row: Row = vars(relay) | {"column_hash": ref.column_hash(relay.column)}
+    shared = ref.dh(p.ephemeral_secret, relay.static_key)
+    row |= {"seal_key": ref.reading_seal_key(shared, p.federation_id, p.serial, relay.id)}
+    return row | {"sealed": p.sealed(relay)}
 
 
-def resigned(unsigned: bytes) -> bytes:
-    return ref.sign_params(ROOT_SECRET, unsigned)
+def params_row(name: str, p: ref.Parameters) -> Row:
+    row: Row = {"name": name, "root_secret": ROOT_SECRET}
+    row |= {key: value for key, value in vars(p).items() if key not in ("thresholds", "relays")}
+    row |= {"thresholds": b"".join(map(ref.u64, p.thresholds)), "relays": [relay_row(p, relay) for relay in p.relays]}
+    row |= {"ephemeral": ref.point(p.ephemeral_secret), "reading_hash": p.reading_hash()}
+    row |= {"card_hash": ref.H("federation-card", p.said), "rest_hash": ref.H("params-rest", p.rest())}
+    row |= {"pages_needed": ref.pages_needed(p), "largest_cell": ref.largest_cell(p)}
+    head, blob = p.head(), whole(p)
+    require(len(head) == 176, "the length of a head")
+    tables = 240 + 141 + 32 * len(p.guest_access_keys) + 8 * len(p.thresholds)
+    require(len(blob) == tables + (163 + 32 * p.epochs) * len(p.relays), "the length of a set")
+    return row | {"head": head, "digest": ref.params_digest(head), "blob": blob}
 
 
-def small_blob() -> bytes:
-    return resigned(parameter_sets()["small"][1].encode())
+def copy_rows() -> Iterator[Row]:
+    """Each set as its relays hold it."""
+    for name, p in parameter_sets().items():
+        for i, relay in enumerate(p.relays):
+            blob = ref.relays_copy(ROOT_SECRET, p, relay)
+            require((blob == whole(p)) == (len(p.relays) == 1), "a copy has one column")
+            row: Row = {"name": name, "relay_id": relay.id, "static_secret": RELAY_SECRETS[i]}
+            yield row | {"reading_key": p.reading_key, "column": relay.column, "blob": blob}
+
+
+def whole(p: ref.Parameters) -> bytes:
+    return ref.whole_set(ROOT_SECRET, p)
+
+
+def resigned(head: bytes, tail: bytes) -> bytes:
+    return ref.sign_params(ROOT_SECRET, head, tail)
+
+
+def with_rest(p: ref.Parameters, rest: bytes, columns: bytes) -> bytes:
+    """A set whose rest is not what its fields make, but signed."""
+    return resigned(p.head(rest), rest + columns)
+
+
+def small_set() -> ref.Parameters:
+    return parameter_sets()["small"]
+
+
+def small_copy() -> bytes:
+    """As the first relay holds it."""
+    return ref.relays_copy(ROOT_SECRET, small_set(), small_set().relays[0])
 
 
 def flipped(blob: bytes, offset: int) -> bytes:
@@ -473,69 +621,201 @@ def flipped(blob: bytes, offset: int) -> bytes:
     return bytes(changed)
 
 
-def damaged_sets() -> list[tuple[str, bytes, str]]:
-    """Sets whose signature or framing is what is broken."""
-    blob, other = small_blob(), secret("params/other root")
-    one_more_mu = blob[:119] + ref.u16(parameter_sets()["small"][1].mu + 1) + blob[121:-64]
+def damaged_sets() -> list[tuple[str, str, bytes, str]]:
+    """Sets of which signature, framing or a hash is what is broken."""
+    p = small_set()
+    blob, other, relay, second = whole(p), secret("params/other root"), *p.relays
+    head, rest, columns = p.head(), p.rest(), p.columns()
+    more = dict(zip(("head", "rest", "columns"), (head, rest, columns), strict=True))
+    foreign = ref.relays_copy(ROOT_SECRET, p, replace(relay, column=column(9, 4, 0, GENERATION)))
+    minimal = parameter_sets()["minimal"]
     return [
-        ("signature bit", flipped(blob, -1), "the last bit of the signature is flipped"),
-        ("content bit", flipped(blob, 7), "serial changed after signing"),
-        ("other signer", ref.sign_params(other, blob[:-64]), "signed by another key than root_key"),
-        ("truncated", blob[:-1], "one byte short"),
-        ("fixed part only", blob[:128], "ends before the thresholds"),
-        ("empty", b"", "no bytes"),
-        ("one byte longer", blob + b"\x00", "a byte follows the signature"),
-        ("longer and signed", resigned(blob[:-64] + b"\x00"), "a signed byte follows the last relay"),
-        ("magic", resigned(b"TPR2" + blob[4:-64]), "unknown version"),
-        ("mu and length differ", resigned(one_more_mu), "µ counts one more than there is"),
-    ]
+        ("signature bit", "signature", flipped(blob, 239), "the last bit of the signature is flipped"),
+        ("content bit", "signature", flipped(blob, 7), "serial changed after signing"),
+        ("other signer", "signature", ref.sign_params(other, head, rest + columns), "signed by another than root_key"),
+        ("digest of all", "signature", head + ref.sign(ROOT_SECRET, ref.params_digest(head + rest + columns))
+         + rest + columns, "signed over more than the head"),
+        ("rest bit", "rest", flipped(blob, 240 + 141), "the rest is not that of rest_hash"),
+        ("last bit of the rest", "rest", flipped(blob, 239 + len(rest)), "the rest is not that of rest_hash"),
+        ("column bit", "rest", flipped(blob, -1), "the second column is not that of its column_hash"),
+        ("columns swapped", "rest", resigned(head, rest + second.column + relay.column), "columns in another order"),
+        ("one column twice", "rest", resigned(head, rest + relay.column * 2), "two columns of one relay"),
+        ("column of nobody", "rest", foreign, "one column, whose hash no relay has"),
+        ("no column", "rest", resigned(head, rest), "no column"),
+        ("three columns", "rest", resigned(head, more["rest"] + columns + relay.column), "more columns than relays"),
+        ("column without a relay", "rest", whole(minimal) + bytes(32), "a column, but no relay"),
+        ("truncated", "rest", blob[:-1], "one byte short"),
+        ("head only", "rest", blob[:240], "ends behind the signature"),
+        ("head without signature", "head", blob[:176], "ends before the signature"),
+        ("empty", "head", b"", "no bytes"),
+        ("one byte longer", "rest", blob + b"\x00", "a byte follows the last column"),
+        ("magic", "head", resigned(b"TPR1" + head[4:], rest + columns), "unknown version"),
+        ("byte 175", "head", resigned(head[:175] + b"\x01", rest + columns), "the last byte of the head has to be 0"),
+        ("thresholds and length differ", "rest", resigned(
+            head[:143] + ref.u16(len(p.thresholds) + 2) + head[145:], rest + columns), "two thresholds too few"),
+    ]  # fmt: skip
 
 
-OUT_OF_RANGE = [
+OUT_OF_RANGE: list[tuple[str, int, str]] = [
     ("round_seconds", 0, "at least 1"),
     ("epoch_rounds", 1, "at least 2"),
     ("retention_epochs", 0, "at least 1"),
     ("retention_epochs", 15, "at most 14"),
-    ("buckets", 0, "at least 1"),
-    ("buckets", 3, "a power of two"),
-    ("buckets", 192, "a power of two, at most 128"),
+    ("log2_buckets", 17, "at most 16"),
     ("members", 0, "at least 1"),
-    ("tokens_per_epoch", 1, "at least 2"),
-    ("posts_per_token", 0, "positive"),
-    ("posts_per_token", 24, "a multiple of 16"),
-    ("posts_per_token", 4096, "at most 4080"),
+    ("members", (1 << 24) + 1, "at most 2^24"),
+    ("tokens_per_epoch", 0, "at least 1"),
+    ("posts_per_token", 0, "at least 4"),
+    ("posts_per_token", 50, "a multiple of 4"),
+    ("posts_per_token", 1024, "at most 1020"),
+    ("ahead", 0, "at least 1"),
+    ("ahead", 33, "at most 32"),
+    ("cover", 0, "at least 1"),
+    ("cover", 4, "at most 3"),
+    ("constant", 2, "0 unless cover is 3"),
+    ("epsilon", 0, "at least 1 unless cover is 3"),
+    ("deliveries", 1, "0 unless cover is 2"),
+    ("epochs", 0, "at least 1"),
+    ("epochs", 401, "at most 400"),
+    ("first_epoch", 0xFFFFFFFF // 30 - 3, "so that the last round of the schedule fits u32"),
 ]
 
 
-def wrong_lists() -> list[tuple[str, Row, str]]:
-    """Lists of a length, or in an order, that no set may have."""
-    p = parameter_sets()["small"][1]
-    swapped = [*p.thresholds[:4], p.thresholds[5], p.thresholds[4], *p.thresholds[6:]]
+def other_kinds() -> list[tuple[str, ref.Parameters, Row, str]]:
+    """Cover fields that do not belong together."""
+    small, day, constant = (parameter_sets()[name] for name in ("small", "day", "constant"))
     return [
-        ("mu 0", {"thresholds": []}, "µ has to be at least 1"),
-        ("mu 1001", {"thresholds": [i << 50 for i in range(2002)]}, "µ has to be at most 1000"),
-        ("thresholds", {"thresholds": swapped}, "thresholds decrease once"),
-        ("epochs 0", {"epoch_keys": []}, "at least one epoch key"),
-        ("epochs 401", {"epoch_keys": [p.epoch_keys[0]] * 401}, "at most 400 epoch keys"),
-        ("relays 65", {"relays": [p.relays[0]] * 65}, "at most 64 relays"),
+        ("thresholds 0", small, {"thresholds": []}, "a table for one delivery has at least two thresholds"),
+        ("thresholds odd", small, {"thresholds": small.thresholds[:-1]}, "of a table for one delivery they are even"),
+        ("thresholds 2002", small, {"thresholds": [i << 50 for i in range(2002)]}, "at most 2000 thresholds"),
+        ("day without thresholds", day, {"thresholds": []}, "a table for a day has at least one threshold"),
+        ("day with 2001", day, {"thresholds": [i << 50 for i in range(2001)]}, "at most 2000 thresholds"),
+        ("day without deliveries", day, {"deliveries": 0}, "a table for a day says for how many deliveries"),
+        ("day without epsilon", day, {"epsilon": 0}, "ε of one delivery has to be at least 1"),
+        ("day with a constant", day, {"constant": 24}, "the constant is that of cover 3"),
+        ("constant with thresholds", constant, {"thresholds": [1 << 60, 1 << 61]}, "a constant batch has no table"),
+        ("constant with epsilon", constant, {"epsilon": 1}, "ε of a constant batch is 0"),
+        ("constant with delta", constant, {"delta": 1}, "δ of a constant batch is 0"),
+        ("constant with deliveries", constant, {"deliveries": 1}, "deliveries are those of cover 2"),
+        ("constant of 23", constant, {"constant": 23}, "the constant is members × tokens_per_epoch"),
+        ("constant of 0", constant, {"constant": 0}, "the constant is members × tokens_per_epoch"),
     ]
 
 
-def changed_sets() -> list[tuple[str, bytes, str]]:
+def wrong_lists() -> list[tuple[str, ref.Parameters, Row, str]]:
+    """Lists in an order, or with entries, that no set may have."""
+    small, day, constant = (parameter_sets()[name] for name in ("small", "day", "constant"))
+    first, second = small.relays
+    swapped = [*small.thresholds[:4], small.thresholds[5], small.thresholds[4], *small.thresholds[6:]]
+    return [
+        ("thresholds decrease", small, {"thresholds": swapped}, "thresholds decrease once"),
+        ("ids", small, {"relays": [first, replace(second, id=first.id)]}, "two relays have one id"),
+        ("static keys", small, {"relays": [first, replace(second, static_key=first.static_key)]}, "one key, twice"),
+        ("day epsilon of a delivery's table", small, {"day_epsilon": 1}, "0 unless cover is 2"),
+        ("day delta of a constant batch", constant, {"day_delta": 1}, "0 unless cover is 2"),
+        ("day epsilon 0", day, {"day_epsilon": 0}, "at least 1 if cover is 2"),
+    ]
+
+
+def counted_sets() -> list[tuple[str, str, bytes, str]]:
+    """Counts of relays and guests out of range; the lists are as long as they say."""
+    p = small_set()
+    many = [replace(p.relays[0], id=i) for i in range(65)]
+    blobs = [whole(replace(p, **changes)) for changes in ({"relays": many}, {"guest_access_keys": [bytes(32)] * 4})]
+    return [("relays 65", "head", blobs[0], "at most 64 relays"), ("guests 4", "head", blobs[1], "at most 3 guests")]
+
+
+def changed_sets() -> list[tuple[str, str, bytes, str]]:
     """Sets that break one rule but are signed and have the length they state."""
-    fields = [(f"{name} {value}", {name: value}, f"{name} has to be {why}") for name, value, why in OUT_OF_RANGE]
-    small = parameter_sets()["small"][1]
-    return [
-        (name, resigned(replace(small, **changes).encode()), why) for name, changes, why in [*fields, *wrong_lists()]
-    ]
+    small = small_set()
+    fields = [(f"{name} {value}", small, {name: value}, f"{name} has to be {why}") for name, value, why in OUT_OF_RANGE]
+    found = []
+    for where, cases in (("head", [*fields, *other_kinds()]), ("rest", wrong_lists())):
+        for name, p, changes, why in cases:
+            if "epochs" in changes:
+                columns = [(relay.column * 101)[: 32 * changes["epochs"]] for relay in p.relays]
+                changes |= {"relays": [replace(r, column=c) for r, c in zip(p.relays, columns, strict=True)]}
+            found.append((name, where, whole(replace(p, **changes)), why))
+    return found
 
 
 def invalid_sets() -> Iterator[Row]:
-    seen = {small_blob()}
-    for name, blob, why in [*damaged_sets(), *changed_sets()]:
+    """`where` says what of a set is enough to refuse it: its head (in 240 bytes), their signature, or the rest."""
+    seen = {whole(p) for p in parameter_sets().values()}
+    for name, where, blob, why in [*damaged_sets(), *changed_sets(), *counted_sets()]:
         require(blob not in seen, f"invalid set {name} differs from every other")
         seen.add(blob)
-        yield {"name": name, "blob": blob, "why": why}
+        yield {"name": name, "where": where, "blob": blob, "why": why}
+
+
+def unfit_copies() -> Rows:
+    """Sets that are valid, but not on the first relay of the small one."""
+    small, wide = small_set(), parameter_sets()["wide"]
+    first, second = small.relays
+    foreign = replace(first, static_key=ref.point(secret("params/stranger")))
+    stranger = replace(small, relays=[foreign, second])
+    rest, at = small.rest(), 141 + 32 + 8 * len(small.thresholds) + 99
+    other_key = replace(small, reading_key=data("params/other reading key"))
+    no_point = rest[:108] + b"\x02" + b"\xff" * 32 + rest[141:]
+    wrong_key = rest[:at] + other_key.sealed(first) + rest[at + 64 :]
+    early = replace(small, serial=1).sealed(first)
+    shared = ref.dh(small.ephemeral_secret, first.static_key)
+    seal_key = ref.reading_seal_key(shared, FEDERATION_ID, small.serial, first.id)
+    unnamed = ref.seal(seal_key, 0, small.reading_hash(), other_key.reading_key)
+    cases = [
+        ("not listed", ref.relays_copy(ROOT_SECRET, stranger, foreign), "the relay's static key is not in the set"),
+        ("another's copy", ref.relays_copy(ROOT_SECRET, small, second), "the column is the other relay's"),
+        ("sealed bit", with_rest(small, flipped(rest, at + 63), first.column), "what is sealed does not verify"),
+        ("sealed for serial 1", with_rest(small, rest[:at] + early + rest[at + 64 :], first.column), "another serial"),
+        ("another reading key", with_rest(small, wrong_key, first.column), "sealed for another reading_hash"),
+        ("not of its hash", with_rest(small, rest[:at] + unnamed + rest[at + 64 :], first.column),
+         "sealed for this reading_hash, which is of another key"),
+        ("no point", with_rest(small, no_point, first.column), "e is no point"),
+        ("another kind", ref.relays_copy(ROOT_SECRET, *day_set()), "cover 2 needs a newer program"),
+        ("constant batch", ref.relays_copy(ROOT_SECRET, *constant_set()), "cover 3 needs a newer program"),
+        ("buckets", ref.relays_copy(ROOT_SECRET, replace(small, log2_buckets=9), first), "512 buckets are too many"),
+        ("wide", ref.relays_copy(ROOT_SECRET, wide, wide.relays[0]), "more records than any ring keeps"),
+    ]  # fmt: skip
+    row: Row = {"static_secret": RELAY_SECRETS[0], "relay_id": first.id}
+    return [row | {"name": name, "blob": blob, "why": why} for name, blob, why in cases]
+
+
+def day_set() -> tuple[ref.Parameters, ref.Relay]:
+    day = parameter_sets()["day"]
+    return day, day.relays[0]
+
+
+def constant_set() -> tuple[ref.Parameters, ref.Relay]:
+    constant = parameter_sets()["constant"]
+    return constant, constant.relays[0]
+
+
+def successors() -> Iterator[Row]:
+    """Copies pushed to the first relay while it holds the small set, `open_epoch` is open: taken or refused."""
+    small, other = small_set(), secret("params/other root")
+    following = replace(small, serial=3, previous=ref.params_digest(small.head()))
+    cases: list[tuple[str, int, Row, str]] = [
+        ("next", 1, {"first_epoch": 2}, "the next set, in time"),
+        ("far", 1, {"first_epoch": 9}, "a set that waits"),
+        ("late", 3, {"first_epoch": 1}, "its first epoch is over: it governs from the next one on"),
+        ("in the open epoch", 1, {"first_epoch": 1}, "its first epoch is open: it governs from the next one on"),
+        ("after a gap", 1, {"serial": 9, "previous": data("params/missed")}, "its predecessor never came here"),
+        ("same serial", 1, {"serial": 2}, "serial has to grow"),
+        ("older", 1, {"serial": 1, "previous": bytes(32)}, "serial has to grow"),
+        ("federation_id", 1, {"federation_id": data("other federation", 16)}, "of another federation"),
+        ("root_key", 1, {"root_key": ref.x_only(other)}, "another root key, which signed it"),
+        ("genesis", 1, {"genesis": small.genesis + 1}, "genesis stays"),
+        ("round_seconds", 1, {"round_seconds": 3}, "round_seconds stay"),
+        ("epoch_rounds", 1, {"epoch_rounds": 31}, "epoch_rounds stay"),
+        ("retention_epochs", 1, {"retention_epochs": 3}, "retention_epochs stay"),
+    ]
+    for name, open_epoch, changes, why in cases:
+        p = replace(following, **changes)
+        p = replace(p, relays=set_relays(p.first_epoch, p.epochs, 2, p.generation))
+        blob = ref.relays_copy(other if name == "root_key" else ROOT_SECRET, p, p.relays[0])
+        taken = cases.index((name, open_epoch, changes, why)) < 5
+        row: Row = {"name": name, "open_epoch": open_epoch, "blob": blob, "why": why, "taken": taken}
+        yield row | ({"takes_effect": ref.takes_effect(p, open_epoch)} if taken else {})
 
 
 def time_row(unix: int) -> Row:
@@ -561,8 +841,11 @@ def invalid_times() -> Rows:
 
 def params() -> dict[str, Rows]:
     return {
-        "sets": [params_row(name, *entry) for name, entry in parameter_sets().items()],
+        "sets": [params_row(name, p) for name, p in parameter_sets().items()],
+        "copies": list(copy_rows()),
         "invalid": list(invalid_sets()),
+        "unfit": unfit_copies(),
+        "successors": list(successors()),
         "time_statements": [time_row(unix) for unix in (0, 1_760_000_000, 1 << 33)],
         "invalid_time_statements": invalid_times(),
     }
@@ -598,35 +881,37 @@ def error(code: int, retry_after: int = 0, size: int = ref.SMALL) -> bytes:
     return ref.frame(0xFF, ref.u8(code) + ref.u32(retry_after), size)
 
 
-def admitted(session: Session, auth: Row, secret_0: bytes) -> None:
+def admitted(session: Session, auth: Row, secret_0: bytes, reading_proof: bytes) -> None:
     """AUTH, POST, and a FETCH of one round of five records and one empty one."""
     body = ref.u32(auth["epoch"]) + auth["token_key"] + auth["signature"] + auth["proof"]
     session.exchange("AUTH", ref.frame(2, body), ref.frame(0x82, secret_0 + ref.u16(48)))
-    post = ref.frame(3, ref.u8(1) + data("channel/posted", 240))
+    post = ref.frame(3, ref.u16(0x0102) + data("channel/posted", 240))
     session.exchange("POST", post, ref.frame(0x83, ref.u32(42)))
     batch = sorted(data(f"channel/record/{i}", 240) for i in range(5))
     cells = [*ref.cell_frames(40, batch), *ref.cell_frames(41, [])]
-    fetch = ref.frame(4, ref.u8(1) + ref.u32(40) + ref.u32(43))
+    fetch = ref.frame(4, ref.u16(0x0102) + ref.u32(40) + ref.u32(43) + reading_proof)
     session.exchange("FETCH", fetch, *cells, ref.frame(0x94, ref.u32(42), ref.LARGE))
     session.exchange("VOID", ref.frame(0), ref.frame(0x80))
 
 
 def stranger(session: Session) -> None:
     """What the channel alone allows, and the refusals of what it does not."""
-    p = parameter_sets()["small"][1]
-    digest, tier = ref.params_digest(p.encode()), b"plain integers"
-    info = ref.u8(1) + digest + ref.u32(p.serial) + ref.u32(42) + ref.u32(0) + ref.u8(len(tier)) + tier
+    newest, p, tier = parameter_sets()["typical"], small_set(), b"plain integers"
+    sets = b"".join(ref.u32(s.serial) + ref.params_digest(s.head()) for s in (newest, p))
+    info = ref.u8(2) + ref.u8(1) + sets + ref.u32(42) + ref.u32(0) + ref.u8(len(tier)) + tier
     session.exchange("INFO", ref.frame(1), ref.frame(0x81, info))
-    blob = small_blob()
+    blob = small_copy()
     chunk = ref.u16(len(blob)) + ref.u16(1) + ref.u8(240) + blob[240:480]
     session.exchange("PARAMS", ref.frame(5, ref.u16(1)), ref.frame(0x85, chunk))
     session.exchange("CHECKPOINT", ref.frame(6, ref.u32(30)), ref.frame(0x86, checkpoint_chain()[0]["checkpoint"]))
-    session.exchange("POST", ref.frame(3, bytes(241)), error(3))
-    session.exchange("FETCH", ref.frame(4, bytes(9)), error(3, size=ref.LARGE))
+    session.exchange("POST", ref.frame(3, bytes(242)), error(3))
+    session.exchange("FETCH", ref.frame(4, bytes(26)), error(3, size=ref.LARGE))
     board = b"RPI_PICO_W"
     status = ref.u8(1) + ref.u32(0x010203) + data("channel/firmware digest", 32) + ref.u32(86461) + ref.u32(7)
-    status += ref.u32(p.serial) + ref.u32(42) + ref.u8(6) + ref.u8(len(board)) + board
+    status += ref.u32(newest.serial) + ref.u32(42) + ref.u8(14) + ref.u8(len(board)) + board
     session.exchange("STATUS", ref.frame(8), ref.frame(0x88, status))
+    push = ref.u16(len(blob)) + ref.u16(0) + ref.u8(240) + blob[:240]
+    session.exchange("PUSH", ref.frame(7, push), ref.frame(0x87, ref.u8(0)))
     session.exchange("unknown", ref.frame(127), error(1))
 
 
@@ -648,15 +933,32 @@ def admitted_row(secret_0: bytes) -> Row:
     row, session = handshake_row("admitted")
     auth = token("channel", odd_epoch(True), 1)
     auth |= proof(auth, row["handshake_hash"])
-    admitted(session, auth, secret_0)
+    reading = {"reading_key": READING_KEY, "reading_proof": ref.reading_proof(READING_KEY, row["handshake_hash"])}
+    admitted(session, auth, secret_0, reading["reading_proof"])
     names = ("epoch", "epoch_key", "token_secret", "token_key", "signature", "session_message", "proof")
-    return row | {"token": {name: auth[name] for name in names}, "secret_0": secret_0, "frames": session.frames}
+    row |= {"token": {name: auth[name] for name in names}, "secret_0": secret_0} | reading
+    return row | {"frames": session.frames}
 
 
 def stranger_row() -> Row:
     row, session = handshake_row("stranger")
     stranger(session)
     return row | {"frames": session.frames}
+
+
+def operator_row() -> Row:
+    """IT as itself: a time statement, and a release with a piece of what it is of."""
+    row, session = handshake_row("operator")
+    message = ref.operator_message(FEDERATION_ID, row["relay_key"], row["handshake_hash"])
+    signature = ref.sign(ROOT_SECRET, message)
+    auth = ref.u32(ref.OPERATOR) + bytes(32) + signature + bytes(64)
+    session.exchange("AUTH", ref.frame(2, auth), ref.frame(0x82, bytes(34)))
+    statement = ref.time_statement(ROOT_SECRET, FEDERATION_ID, 1_760_000_000)
+    push = ref.u16(len(statement)) + ref.u16(0) + ref.u8(len(statement)) + statement
+    session.exchange("PUSH", ref.frame(7, push), ref.frame(0x87, ref.u8(1)))
+    stage_frames(session)
+    operator = {"federation_id": FEDERATION_ID, "root_secret": ROOT_SECRET, "root_key": ref.x_only(ROOT_SECRET)}
+    return row | {"operator": operator | {"message": message, "signature": signature}, "frames": session.frames}
 
 
 def resumption_row(j: int, resumption_secret: bytes) -> tuple[Row, Session]:
@@ -682,48 +984,49 @@ def stage_frames(session: Session) -> None:
 
 def resumption_rows(secret_0: bytes) -> Rows:
     first, session = resumption_row(0, secret_0)
-    session.exchange("POST", ref.frame(3, ref.u8(0) + data("channel/posted again", 240)), ref.frame(0x83, ref.u32(43)))
+    again = ref.frame(3, ref.u16(0) + data("channel/posted again", 240))
+    session.exchange("POST", again, ref.frame(0x83, ref.u32(43)))
     first["frames"] = session.frames
     second, session = resumption_row(1, first["secret_next"])
-    statement = ref.time_statement(ROOT_SECRET, FEDERATION_ID, 1_760_000_000)
-    push = ref.u16(len(statement)) + ref.u16(0) + ref.u8(len(statement)) + statement
-    session.exchange("PUSH", ref.frame(7, push), ref.frame(0x87, ref.u8(1)))
-    session.exchange("POST", ref.frame(3, ref.u8(0) + bytes(240)), error(6, 30))
-    stage_frames(session)
+    session.exchange("POST", ref.frame(3, bytes(242)), error(6, 30))
+    session.exchange("FETCH", ref.frame(4, bytes(26)), error(3, size=ref.LARGE))
     return [first, second | {"frames": session.frames}]
 
 
 def channel() -> dict[str, Rows]:
     secret_0 = data("channel/secret_0")
-    return {"handshakes": [admitted_row(secret_0), stranger_row()], "resumptions": resumption_rows(secret_0)}
+    handshakes = [admitted_row(secret_0), stranger_row(), operator_row()]
+    return {"handshakes": handshakes, "resumptions": resumption_rows(secret_0)}
 
 
 # --- 10. Flash --------------------------------------------------------------------------------------------------------
 
 
-def page_row(page_index: int, sector: int, round_: int, bucket_: int, kind: int) -> Row:
+def page_row(page_index: int, sector: int, round_: int, bucket_: int, copy: bool = False) -> Row:
     """`sector` is the sector's number in order of use, so seq is 16 × sector + the place in it."""
-    label = f"page/{page_index}/{kind}"
+    label = f"page/{page_index}/{2 if copy else 1}"
     page_key, record_ = data(label + "/key"), data(label + "/record", 240)
     enc, mac_key = ref.page_keys(page_key)
-    head = ref.page_head(16 * sector + page_index % 16, round_, bucket_, kind)
+    seq = 16 * sector + page_index % 16
+    head = ref.page_head(seq, copy, round_, bucket_)
     mac = ref.page_mac(mac_key, page_index, head, record_)
     row: Row = {"page_key": page_key, "enc": enc, "mac_key": mac_key, "page_index": page_index}
-    row |= {"seq": 16 * sector + page_index % 16, "round": round_, "bucket": bucket_, "kind": kind, "mac": mac}
+    row |= {"seq": seq, "copy": copy, "round": round_, "bucket": bucket_, "head": head, "mac": mac}
     return row | {"record": record_, "page": ref.aes_cbc(enc, bytes(16), head + mac + record_)}
 
 
 def page() -> Rows:
     return [
-        page_row(0, 0, 0, 0, 1),
-        page_row(1, 0, 1, 1, 1),
-        page_row(31, 1, 288, 7, 1),
-        page_row(3391, 211, 8640, 127, 1),
-        page_row(3375, (1 << 28) - 1, 0xFFFFFFFF, 127, 1),
+        page_row(0, 0, 0, 0),
+        page_row(1, 0, 1, 1),
+        page_row(31, 1, 288, 7),
+        page_row(3391, 211, 8640, 255),
+        page_row(3375, (1 << 27) - 1, 0xFFFFFFFF, 65535),
         # Copies stand on the first page of a sector: of the first, a middle and the last record of the one before.
-        page_row(16, 1, 5, 3, 2),
-        page_row(32, 2, 6, 3, 2),
-        page_row(0, 212, 8641, 0, 2),
+        page_row(16, 1, 5, 3, copy=True),
+        page_row(32, 2, 6, 3, copy=True),
+        page_row(0, 212, 8641, 0, copy=True),
+        page_row(48, (1 << 27) - 1, 8642, 256, copy=True),
     ]
 
 
@@ -789,7 +1092,7 @@ FIRMWARE = {
 
 
 def checkpoint_row(epoch: int, rounds_sealed: int, firmware: bytes, previous: bytes) -> Row:
-    key, digest = data(f"checkpoint/cover_key/{epoch}"), ref.params_digest(parameter_sets()["typical"][1].encode())
+    key, digest = data(f"checkpoint/cover_key/{epoch}"), ref.params_digest(parameter_sets()["typical"].head())
     commitment, relay_key = ref.cover_commitment(key), ref.point(RELAY_SECRETS[0])
     head = ref.u8(1) + FEDERATION_ID + relay_key + ref.u32(epoch) + ref.u32(rounds_sealed)
     blob = ref.sign_checkpoint(LEDGER_SECRETS[0], head + digest + commitment + firmware + previous)
@@ -829,14 +1132,67 @@ def signed(own: bytes, digest: bytes, fields: Row) -> Row:
     return fields | {"sig": ref.sign(own, digest)}
 
 
-def federation_card() -> Row:
-    relays = [
-        {"name": name, "key": ref.point(static), "host": f"{name}.example", "port": 8100}
-        for name, static in zip(("cellar", "attic"), RELAY_SECRETS, strict=True)
+RELAY_NAMES = ("cellar", "attic", "loft")
+
+
+def said(relays: int, **more: Any) -> bytes:
+    """What the federation's card says beside its set."""
+    entries = [
+        {"id": id_, "name": name, "host": f"{name}.example", "port": 8100}
+        for id_, name in list(zip(RELAY_IDS, RELAY_NAMES, strict=True))[:relays]
     ]
-    fields: Row = {"v": 1, "name": "Beispielbund", "params": small_blob(), "relays": relays}
-    budget: Row = {"epsilon": "2", "delta": "1e-5"}
-    return card("federation", fields | {"budget": budget, "issuer": issuer_service()})
+    fields: Row = {"name": "Beispielbund", "relays": entries, "budget": {"epsilon": "2", "delta": "1e-5"}}
+    fields |= {"issuer": issuer_service(), "retention_days": 90, "partners": [], "topology": None}
+    return ref.canonical(fields | more)
+
+
+def federation_card(p: ref.Parameters) -> Row:
+    row: Row = {"digest": ref.params_digest(p.head()), "said": p.said, "card_hash": ref.H("federation-card", p.said)}
+    return row | card("federation", {"v": 2, "params": whole(p), "said": p.said})
+
+
+@cache
+def federation_cards() -> Rows:
+    """The small set's; and one of a later program, which says more."""
+    p = small_set()
+    later = replace(p, said=said(2, archive={"key": data("contact/archive")}, motto="Füße trocken halten"))
+    return [federation_card(p), federation_card(later)]
+
+
+def reading_card(label: str, keys: list[bytes]) -> Row:
+    own, ephemeral = secret(f"contact/{label}"), secret(f"contact/{label}/reading")
+    sealed = ref.sealed_reading_keys(ephemeral, FEDERATION_ID, ref.x_only(own), keys)
+    fields = {"v": 1, "member": ref.x_only(own), "e": ref.point(ephemeral), "sealed": sealed}
+    row: Row = {"member_secret": own, "ephemeral_secret": ephemeral, "reading_keys": keys}
+    row |= {"reading_hashes": [ref.H("reading-key", key) for key in keys], "federation_id": FEDERATION_ID}
+    return row | card("reading", fields)
+
+
+def reading_cards() -> Rows:
+    """Of members with odd y and of one with even; two of them wait for a set with another key."""
+    keys = [data("federation/next reading key"), READING_KEY]
+    rows = [reading_card("Ada", [READING_KEY]), reading_card("Bjørn", keys), reading_card("Ada", keys)]
+    labels = [f"Member {i}" for i in range(8)]
+    even = next(name for name in labels if ref.point(secret(f"contact/{name}"))[0] == 2)
+    return [*rows, reading_card(even, [READING_KEY])]
+
+
+def welcome_row(reading_keys: list[bytes], before: bytes | None) -> Row:
+    """The answer to JOIN and HELLO."""
+    text_ = federation_cards()[0]["text"]
+    time = ref.time_statement(ROOT_SECRET, FEDERATION_ID, 1_760_000_000)
+    message = ref.welcome(text_, reading_keys, time, before)
+    padded = ref.padded_answer(message)
+    require(len(padded) % 4096 == 0 and 0 <= len(padded) - len(message) < 4096, "the size of an answer")
+    frames = ref.service_frames(0xA3, padded)
+    row: Row = {"reading_keys": reading_keys, "time": time, "before": before, "message": message}
+    row |= {"padded": len(padded), "frames": len(frames), "first_frame": frames[0], "last_frame": frames[-1]}
+    return row | {"frames_digest": ref.sha256(b"".join(frames))}
+
+
+def welcomes() -> Rows:
+    before = whole(parameter_sets()["minimal"])
+    return [welcome_row([READING_KEY], None), welcome_row([data("federation/next reading key"), READING_KEY], before)]
 
 
 def issuer_service() -> Row:
@@ -849,7 +1205,7 @@ def joining(name: str, by_files: bool) -> Row:
     fields: Row = {"v": 1, "name": name, "office": "Beispielbund", "federation": FEDERATION_ID, "home": "cellar"}
     fields |= {"root": ref.x_only(ROOT_SECRET), "access": ACCESS_KEY, "secret": one_time, "until": 1_800_000_000}
     fields |= {"issuer": None if by_files else issuer_service()}
-    fields |= {"card": federation_card()["payload"] if by_files else None}
+    fields |= {"card": federation_cards()[0]["payload"] if by_files else None}
     key = ref.x_only(own)
     shown: Row = {"v": 1, "invitation": ref.H("invitation", one_time)[:16], "name": name, "key": key}
     shown |= {"proof": ref.hmac(one_time, b"join" + FEDERATION_ID + key + name.encode())}
@@ -896,7 +1252,7 @@ def agreement(t2: bytes, x_secret_a: bytes, x_secret_b: bytes, digest: bytes) ->
 def enrolment() -> Row:
     """Ada invites Bjørn."""
     x_secret_a, x_secret_b, nonce = (data(f"contact/{name}") for name in ("X_A", "X_B", "nonce"))
-    x_a, digest = ref.x25519_public(x_secret_a), ref.params_digest(parameter_sets()["small"][1].encode())
+    x_a, digest = ref.x25519_public(x_secret_a), ref.params_digest(small_set().head())
     invite = invite_card(x_a, nonce, digest)
     answer, t1, answer_sig = answer_card(invite["payload"], ref.x25519_public(x_secret_b))
     t2 = ref.contact_t2(t1, answer_sig, x_a, nonce)
@@ -907,8 +1263,8 @@ def enrolment() -> Row:
     return row | agreement(t2, x_secret_a, x_secret_b, digest)
 
 
-def request_card(own: bytes, epoch: int, count: int) -> Row:
-    fields: Row = {"v": 1, "member": ref.x_only(own), "epoch": epoch, "count": count, "time": 1_760_000_000}
+def request_card(own: bytes, epoch: int) -> Row:
+    fields: Row = {"v": 2, "member": ref.x_only(own), "generation": GENERATION, "epoch": epoch, "time": 1_760_000_000}
     return card("tokens-request", signed(own, ref.H("tokens-request", ref.without_sig(fields)), fields))
 
 
@@ -918,32 +1274,44 @@ def challenge_card(own: bytes, session: bytes, tokens: Rows) -> Row:
     return card("tokens-challenge", signed(own, ref.H("tokens-challenge", ref.without_sig(fields)), fields))
 
 
-def token_cards() -> Row:
-    """Two tokens for two relays in one exchange; the tokens are described as in token.json."""
-    own, session, epoch = secret("contact/Ada"), data("contact/session", 16), 2
-    tokens = [token(f"card/{relay}", epoch, b=relay, relay=relay) for relay in range(2)]
-    request = request_card(own, epoch, len(tokens))
-    offers = [[c["nonce_point"] for c in t["clauses"]] for t in tokens]
-    offer: Row = {"v": 1, "request": ref.H("request", request["payload"]), "session": session, "epoch": epoch}
+def token_cards(session_label: str, places: list[tuple[int, int]], asked: bool = True) -> Row:
+    """The tokens for these (epoch, relay) in one exchange; each is described as in token.json."""
+    own, session = secret("contact/Ada"), data(session_label, 16)
+    tokens = [token(f"card/{epoch}/{relay}", epoch, b=relay, relay=relay) for epoch, relay in places]
+    request = request_card(own, 2)
+    offers = [[t["epoch"], t["relay_id"], *(c["nonce_point"] for c in t["clauses"])] for t in tokens]
+    answered = ref.H("request", request["payload"]) if asked else bytes(32)
+    offer: Row = {"v": 1, "request": answered, "session": session, "generation": GENERATION, "offers": offers}
     answers = [[t["b"], t["s"]] for t in tokens]
     return {
         "member_secret": own,
         "session": session,
         "request": request,
-        "offer": card("tokens-offer", offer | {"offers": offers}),
+        "offer": card("tokens-offer", offer),
         "challenge": challenge_card(own, session, tokens),
         "answer": card("tokens-answer", {"v": 1, "session": session, "answers": answers}),
         "tokens": tokens,
     }
 
 
+def token_exchanges() -> Rows:
+    """All that a member may have under the small set, from epoch 2 on; only what was not given before; nothing."""
+    return [
+        token_cards("contact/session", [(2, 0), (2, 1), (3, 0), (3, 1)]),
+        token_cards("contact/second session", [(3, 1)], asked=False),
+        token_cards("contact/third session", []),
+    ]
+
+
 def contact() -> dict[str, Rows]:
     return {
-        "federation_cards": [federation_card()],
+        "federation_cards": federation_cards(),
         "member_cards": [member_card(name) for name in ("Ada", "Bjørn")],
         "joinings": [joining("Ada", False), joining("Bjørn", True)],
         "enrolments": [enrolment()],
-        "token_exchanges": [token_cards()],
+        "token_exchanges": token_exchanges(),
+        "reading_cards": reading_cards(),
+        "welcomes": welcomes(),
     }
 
 
@@ -987,6 +1355,7 @@ FILES: dict[str, Callable[[], Any]] = {
     "record": record,
     "bucket": bucket,
     "token": token_rows,
+    "admission": admission,
     "channel": channel,
     "page": page,
     "keyring": keyring,

@@ -10,7 +10,9 @@ keystore is free, so the commands work beside it. Everything raises TesseraError
 text says what is wrong and what to do.
 
 What leaves, and when: `send` posts one record a round, at random moments, and no more a day than the office's budget
-allows; what has to wait stays in the outbox, durably. Who sees this computer's network sees that it posted. `run` hides
+allows; what has to wait stays in the outbox, durably, and leaves with whatever reaches the relay next. Whatever reaches
+the network visits the issuer when that is due (`renewal`); a visit that fails is told in `remarks`, and ends what was
+asked for only if that needs it. Who sees this computer's network sees that it posted. `run` hides
 that: it sends the same frames every round, whether there is something to say or not, and then everything goes through
 it. Worked examples are in `host/examples`.
 """
@@ -19,13 +21,22 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self, TypeVar
 
 from .. import config
-from ..errors import RelayRefused, TesseraError, Unreachable
+from ..errors import (
+    InvalidInput,
+    NotOnRoster,
+    NotPermitted,
+    OutOfDate,
+    RelayRefused,
+    TesseraError,
+    Unreachable,
+    UsageError,
+)
 from ..keys import passphrase
 from ..member import composing, pacing
 from ..member.accountant import Budget
@@ -34,13 +45,16 @@ from ..member.fetching import Progress as FetchProgress
 from ..member.fixed_delay import Sleep
 from ..member.history import POSTED, Sent
 from ..member.inbox import Message, Place
+from ..member.issuer_visit import VisitReport
 from ..member.pacing import Wait
 from ..member.relay_sessions import RelaySessions, Status
 from ..member.renewal import Renewal
 from ..member.sending import Posted, Sender
 from ..member.sharing import SharedMember
 from ..member.state import KEYSTORE_NAME, MemberState
+from ..member.wallet import EARLY, PostsUsedUp
 from ..protocol.federation import Relay
+from ..protocol.relay_connection import HelloRefused
 from ..threads import finished
 from .engine import Engine, Event, TokenRenewal
 from .interface import Change, Contact, State, change_of
@@ -63,6 +77,8 @@ __all__ = [
 
 JITTER_SECONDS = 10.0  # not all clients come as soon as a round is sealed
 _LEAST_WAIT_SECONDS = 0.5
+
+T = TypeVar("T")
 
 # Told after each record that left, and before each wait for the next.
 SendProgress = Callable[[Posted | Wait], None]
@@ -91,6 +107,7 @@ class Client:
         self._engine: Engine | None = None
         self._state: State | None = None
         self._subscriptions: set[asyncio.Queue[Change]] = set()
+        self._remarks = member.remarks
 
     @classmethod
     async def open(
@@ -113,6 +130,11 @@ class Client:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    def take_remarks(self) -> list[str]:
+        """What the person is to be told besides what was asked for; each once."""
+        taken, self._remarks[:] = list(self._remarks), []
+        return taken
 
     # -- what is known, without a relay
 
@@ -159,7 +181,7 @@ class Client:
             return self._queued(member, contact)
 
     async def queue_file(self, contact: str, name: str, content: bytes) -> Sent:
-        """Put a file into the outbox: name and content together at most 2303 bytes. Raises InvalidInput."""
+        """Put a file into the outbox: name and content together at most 3255 bytes. Raises InvalidInput."""
         async with self.shared.held() as member:
             composing.queue_file(member, contact, name, content)
             return self._queued(member, contact)
@@ -175,15 +197,17 @@ class Client:
         *,
         wait: bool = True,
         at_once: bool = False,
+        early: bool = True,
         progress: SendProgress | None = None,
     ) -> Sent:
         """Send a text: returned once all of it is posted, or as much as the day's budget allows.
 
         `wait=False`: post only what may leave in this round, and return. `at_once`: all parts in this round; everyone
-        on the network then sees how many there are. What an error interrupts stays in the outbox.
+        on the network then sees how many there are. `early=False`: with access that was fetched in this epoch, wait for
+        the next one (`wallet.EARLY` says why). What an error interrupts stays in the outbox.
         """
         sent = await self.queue(contact, text)
-        return await self.deliver(sent, wait=wait, at_once=at_once, progress=progress)
+        return await self.deliver(sent, wait=wait, at_once=at_once, early=early, progress=progress)
 
     async def send_file(
         self,
@@ -193,41 +217,62 @@ class Client:
         *,
         wait: bool = True,
         at_once: bool = False,
+        early: bool = True,
         progress: SendProgress | None = None,
     ) -> Sent:
         """Send a file as one message, like `send`. Raises InvalidInput if it does not fit."""
         sent = await self.queue_file(contact, name, content)
-        return await self.deliver(sent, wait=wait, at_once=at_once, progress=progress)
+        return await self.deliver(sent, wait=wait, at_once=at_once, early=early, progress=progress)
 
     async def deliver(
-        self, sent: Sent, *, wait: bool = True, at_once: bool = False, progress: SendProgress | None = None
+        self,
+        sent: Sent,
+        *,
+        wait: bool = True,
+        at_once: bool = False,
+        early: bool = True,
+        progress: SendProgress | None = None,
     ) -> Sent:
         """Post what `queue` put into the outbox, after what waited for the same relay before: as `send` does."""
 
         def finished(member: MemberState) -> bool:
             return self._again(member, sent).state == POSTED
 
+        await self._renewed()
         async with self.shared.held() as member:
-            relay = member.federation.relay_with_key(member.contacts.get(sent.contact).relay)
-        await self._post(relay, finished, wait, at_once, progress)
+            relay = member.contacts.get(sent.contact).relay
+        await self._post(relay, finished, _Manner(wait, at_once, early), progress)
         async with self.shared.held() as member:
             return self._again(member, sent)
 
-    async def resend(self, *, wait: bool = True, at_once: bool = False, progress: SendProgress | None = None) -> int:
+    async def resend(
+        self, *, wait: bool = True, at_once: bool = False, early: bool = True, progress: SendProgress | None = None
+    ) -> int:
         """Post what waits in the outbox: how many parts wait still."""
+        await self._renewed()
         async with self.shared.held() as member:
-            relays = [member.federation.relay_with_key(key) for key in sorted(member.outbox.relays())]
+            relays = sorted(member.outbox.relays())
         for relay in relays:
-            await self._post(relay, lambda _: False, wait, at_once, progress)
+            await self._post(relay, lambda _: False, _Manner(wait, at_once, early), progress)
         async with self.shared.held() as member:
             return len(member.outbox)
 
+    async def post_what_waits(self) -> None:
+        """Post what may leave at this moment, for a command that was for something else: what does not leave waits on,
+        and why is among the remarks."""
+        async with self.shared.held() as member:
+            relays = sorted(member.outbox.relays())
+        for relay in relays:
+            try:
+                await self._post(relay, lambda _: False, _Manner(wait=False), None)
+            except TesseraError as error:
+                self._remark(f"What you wrote waits still: {error}")
+
     async def _post(
         self,
-        relay: Relay,
+        relay_id: int,
         finished: Callable[[MemberState], bool],
-        wait: bool,
-        at_once: bool,
+        manner: "_Manner",
         progress: SendProgress | None,
     ) -> None:
         """Post record after record until it is finished, nothing waits, or waiting would be for the day's budget."""
@@ -236,20 +281,32 @@ class Client:
             async with self.shared.held() as member:
                 if finished(member):
                     return
-                pause = pacing.next_post(member, at_once, self._dice)
+                pause = self._pause(member, relay_id, manner)
                 if pause.seconds == 0:
-                    attempt = await self._sender.post_one(relay)
+                    attempt = await self._with_access(lambda: self._sender.post_one(_relay(member, relay_id)))
                     if attempt is None:
                         return
                     if isinstance(attempt, Posted):
                         tell(attempt)
                     continue
-                if not any(member.outbox.waiting(relay.key)):
+                if not any(member.outbox.waiting(relay_id)):
                     return
             tell(pause)
-            if not wait or pause.seconds is None or pause.reason == pacing.DAY:
+            if not manner.wait or pause.seconds is None or pause.reason == pacing.DAY:
                 return
             await self._sleep(pause.seconds)
+
+    def _pause(self, member: MemberState, relay_id: int, manner: "_Manner") -> Wait:
+        pause = pacing.next_post(member, manner.at_once, self._dice)
+        if manner.early or pause.reason == pacing.DAY:
+            return pause
+        try:
+            token = member.wallet.for_posting(member.wallet.key(member.epoch(), relay_id))
+        except PostsUsedUp:
+            return pause
+        except NotPermitted:
+            return pacing.next_epoch(member, self._dice)  # one that it fetched now would be early
+        return pacing.next_epoch(member, self._dice) if token.early and token.left is None else pause
 
     def _again(self, member: MemberState, sent: Sent) -> Sent:
         """How far it got by now. What is gone, because the contact is, is as it was."""
@@ -262,8 +319,9 @@ class Client:
         """Read what the home relay has sealed since the last time; the report has the messages not given out before,
         which count as given out now (with `take=False` `inbox(new=True)` still has them).
         `progress(rounds read, rounds in all)` is called in between."""
+        await self._renewed()
         async with self.shared.held():
-            return await self._fetcher.fetch(progress, take)
+            return await self._with_access(lambda: self._fetcher.fetch(progress, take))
 
     async def messages(self, trouble: Callable[[TesseraError], None] | None = None) -> AsyncIterator[Message]:
         """Every new message, as it comes, for ever. Fetches once a round, or looks at what `run` has fetched. A relay
@@ -271,6 +329,8 @@ class Client:
         while True:
             try:
                 found = await self.inbox(new=True) if self._engine else (await self.fetch()).messages
+                if not self._engine:
+                    await self.post_what_waits()
             except (Unreachable, RelayRefused) as error:
                 found = []
                 if trouble:
@@ -289,16 +349,60 @@ class Client:
     async def status(self, relay: str | None = None) -> Status:
         """Ask a relay, by default the home relay, for its round, parameters and curve tier. Raises IntegrityError if
         it is not to be used."""
+        await self._renewed()
         async with self.shared.held():
-            return await self._sessions.status(relay)
+            return await self._with_access(lambda: self._sessions.status(relay))
+
+    # -- the issuer
+
+    async def renew(self) -> VisitReport:
+        """Visit the issuer now. Raises UsageError if it is on no network, NotOnRoster, Unreachable, IntegrityError."""
+        async with self.shared.held():
+            return await self._renewal.run()
+
+    async def _renewed(self) -> None:
+        """Visit the issuer if that is due. That it failed is no reason not to go on with what there is."""
+        async with self.shared.held():
+            if self._renewal.is_due():
+                await self._tried_renewal()
+
+    async def _tried_renewal(self) -> bool:
+        try:
+            report = await self._renewal.run()
+        except NotOnRoster as error:
+            self._remark(str(error))
+            return False
+        except TesseraError as error:
+            self._remark(f"Your access was not renewed: {error}")
+            return False
+        for refusal in report.refusals:
+            self._remark(f"Your access was not renewed: {refusal}")
+        return not report.refusals
+
+    async def _with_access(self, step: Callable[[], Awaitable[T]]) -> T:
+        """With the member held: a step that reaches a relay. If what this member holds does not do there, the issuer is
+        visited at once and the step tried again."""
+        try:
+            return await step()
+        except (OutOfDate, HelloRefused):
+            if not (self._renewal.is_possible() and await self._tried_renewal()):
+                raise
+        return await step()
+
+    def _remark(self, text: str) -> None:
+        if text not in self._remarks:
+            self._remarks.append(text)
 
     # -- the steady engine
 
-    async def run(self, renewal: TokenRenewal | None = None, *, slots: int = 1, at_once: bool = False) -> None:
+    async def run(
+        self, renewal: TokenRenewal | None = None, *, slots: int = 1, at_once: bool = False, early: bool = True
+    ) -> None:
         """Run the steady engine until cancelled: it posts what `queue` was given, fetches what comes (`engine`) and
         gets each epoch's tokens from the issuer's service, if the office has one (`renewal`).
 
         `at_once`: a person is waiting, so an epoch's tokens come into use when needed, not at a random time.
+        `early=False`: those that were fetched in their own epoch are not used (`wallet.EARLY` says why).
         """
         engine = Engine(
             self.shared,
@@ -307,6 +411,7 @@ class Client:
             renewal or self._renewal,
             slots=slots,
             at_once=at_once,
+            early=early,
             dice=self._dice,
             now=self._now,
             sleep=self._sleep,
@@ -348,7 +453,29 @@ class Client:
             parameters = member.federation.newest
             if self._state is None:
                 self._state = State(parameters.genesis, parameters.round_seconds)
-            return replace(self._state, waiting=len(member.outbox), obstacle=self._sender.obstacle())
+            early = any(token.early and token.left is None for token in member.wallet.for_epoch(member.epoch()))
+            remark = EARLY if early else ""
+            obstacle = self._sender.obstacle()
+            return replace(self._state, waiting=len(member.outbox), obstacle=obstacle, remark=remark)
+
+
+class _Manner(NamedTuple):
+    """How what waits is posted: `send` says what each means."""
+
+    wait: bool = True
+    at_once: bool = False
+    early: bool = True
+
+
+def _relay(member: MemberState, id_: int) -> Relay:
+    """Raises UsageError for a relay that IT took out of service."""
+    try:
+        return member.federation.relay_with_id(id_)
+    except InvalidInput:
+        raise UsageError(
+            "the relay that this contact's mailbox was on is out of service",
+            "meet anew once your contact has a mailbox on another relay",
+        ) from None
 
 
 def default_home() -> Path:
@@ -359,8 +486,9 @@ def default_home() -> Path:
 
 def _contact(member: MemberState, name: str) -> Contact:
     contact = member.contacts.get(name)
-    relays = [relay.name for relay in member.federation.relays if relay.key == contact.relay]
-    return Contact(name, contact.verified, relays[0] if relays else "a relay that is gone", list(contact.words))
+    relays = [relay.name for relay in member.federation.relays if relay.id == contact.relay]
+    relay = relays[0] if relays else "a relay that is gone"
+    return Contact(name, contact.verified, relay, list(contact.words), contact.split is not None)
 
 
 def _opened(home: Path, secret: str | None, passphrase_file: Path | None) -> MemberState:

@@ -15,15 +15,18 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..errors import NotPermitted, TesseraError, Unreachable
+from ..errors import NotPermitted, OutOfDate, TesseraError, Unreachable
 from ..member.fetching import Fetcher
 from ..member.fixed_delay import Settling, Sleep
 from ..member.inbox import Message
+from ..member.relay_sessions import TokenChoice
 from ..member.schema import Token
 from ..member.sending import Posted, Sender
 from ..member.sharing import SharedMember
 from ..member.state import MemberState
+from ..member.wallet import TokenKey
 from ..protocol.federation import Relay
+from ..protocol.relay_connection import HelloRefused
 from .schedule import FETCH, POST, EpochSchedule, Slot, moments
 
 SETTLE_SECONDS = 0.5
@@ -38,9 +41,11 @@ _MOST_SPARE_SECONDS = 20.0
 
 
 class TokenRenewal(Protocol):
-    """What gets the next epoch's tokens (`renewal.Renewal`)."""
+    """What visits the issuer (`renewal.Renewal`)."""
 
     def due_at(self) -> float | None: ...
+
+    def hasten(self) -> None: ...
 
     async def run(self) -> object: ...
 
@@ -68,7 +73,14 @@ class CaughtUp:
     behind: int
 
 
-Event = Connected | Trouble | CaughtUp | Message | Posted
+@dataclass(frozen=True)
+class Split:
+    """A contact was given other settings than this member (`views.alarm`). It is told once."""
+
+    contact: str
+
+
+Event = Connected | Trouble | CaughtUp | Split | Message | Posted
 Listener = Callable[[Event], None]
 
 # A context manager that raises TimeoutError after so many seconds.
@@ -87,6 +99,7 @@ class Engine:
         *,
         slots: int = 1,
         at_once: bool = False,
+        early: bool = True,
         dice: random.Random | None = None,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -94,13 +107,15 @@ class Engine:
         deadline: Deadline = asyncio.timeout,
     ) -> None:
         """`slots`: posts a round and relay. `at_once`: a person is waiting, so tokens come into use when needed, not at
-        a random time of their epoch. In the epoch in which the engine starts they always do."""
+        a random time of their epoch. In the epoch in which the engine starts they always do. `early`: also those that
+        were fetched in the epoch they are for."""
         self._shared = shared
         self._sender = sender
         self._fetcher = fetcher
         self._renewal = renewal
         self._slots = slots
         self._at_once = at_once
+        self._early = early
         self._dice = dice or random.SystemRandom()
         self._now = now
         self._monotonic = monotonic
@@ -123,15 +138,26 @@ class Engine:
             await self._go_through(round_, end, planned)
 
     async def _go_through(self, round_: int, end: float, planned: list[Slot]) -> None:
+        await self._try(self._renew_before(self._now()))  # what is overdue: perhaps the slots need what it brings
         for slot in planned:
             await self._until(slot.at)
             if self._now() >= end:
                 return  # suspended meanwhile, or the relay took its time
             await self._try(self._slot(slot, round_))
-        if self._renewal and (due := self._renewal.due_at()) is not None and due < end:
-            await self._until(due)
-            await self._try(self._renew(self._renewal))
+        await self._try(self._renew_before(end))
         await self._until(end)
+
+    async def _renew_before(self, moment: float) -> None:
+        """Visit the issuer if that is due by this moment."""
+        if self._renewal is None:
+            return
+        async with self._shared.held():
+            due = self._renewal.due_at()
+        if due is not None and due <= moment:
+            await self._until(due)
+            async with self._shared.held() as member:
+                await self._renewal.run()
+                self._tell_of_splits(member)
 
     async def _plan(self) -> tuple[int, float, list[Slot]]:
         """This round, its end, and the slots in what is left of it."""
@@ -155,6 +181,8 @@ class Engine:
             await step
         except TesseraError as error:
             self._tell(Trouble(error))
+            if self._renewal and isinstance(error, OutOfDate | HelloRefused):
+                self._renewal.hasten()
 
     def _tell(self, event: Event) -> None:
         for listener in list(self.listeners):
@@ -164,8 +192,8 @@ class Engine:
 
     async def _slot(self, slot: Slot, round_: int) -> None:
         async with self._shared.held() as member:
-            choose = self._chooser(member, slot, round_)
-            if choose is None:
+            choose = self._chooser(member, slot.relay, round_) if slot.kind == POST else None
+            if slot.kind == POST and choose is None:
                 return
             seconds = _slot_seconds(slot.kind, member)
             try:
@@ -177,49 +205,50 @@ class Engine:
                     "the next round has another try; if it recurs, tell IT",
                 ) from None
             self._tell(Connected(slot.relay.name, round_))
+            self._tell_of_splits(member)
 
-    async def _use(self, member: MemberState, slot: Slot, choose: Callable[[int, bytes], Token]) -> None:
+    async def _use(self, member: MemberState, slot: Slot, choose: TokenChoice | None) -> None:
         settling = Settling(self._settle_seconds(member), self._monotonic, self._sleep)
-        if slot.kind == POST:
+        if choose:
             await self._post(member, slot.relay, choose, settling)
         else:
-            await self._fetch(member, choose, settling)
+            await self._fetch(member, settling)
 
     def _settle_seconds(self, member: MemberState) -> float:
         return float(min(SETTLE_SECONDS, member.federation.newest.round_seconds / 20))
 
-    async def _post(
-        self, member: MemberState, relay: Relay, choose: Callable[[int, bytes], Token], settling: Settling
-    ) -> None:
+    async def _post(self, member: MemberState, relay: Relay, choose: TokenChoice, settling: Settling) -> None:
         may_post = member.accountant.budget(member.now()).left > 0
         posted = await self._sender.slot(relay, choose, settling, may_post)
         if posted:
             self._tell(posted)
 
-    async def _fetch(self, member: MemberState, choose: Callable[[int, bytes], Token], settling: Settling) -> None:
-        report = await self._fetcher.slot(choose, settling, CATCH_UP_REQUESTS)
+    async def _fetch(self, member: MemberState, settling: Settling) -> None:
+        report = await self._fetcher.slot(settling, CATCH_UP_REQUESTS)
         for message in report.messages:
             self._tell(message)
         self._tell(CaughtUp(len(report.rounds), max(0, member.round() - member.inbox.next_round)))
 
     # -- tokens
 
-    def _chooser(self, member: MemberState, slot: Slot, round_: int) -> Callable[[int, bytes], Token] | None:
-        """How the slot chooses its token; None while its token is not in use yet. No two come into use in one round."""
+    def _chooser(self, member: MemberState, relay: Relay, round_: int) -> TokenChoice | None:
+        """How a slot to post chooses its token; None while its token is not in use yet. No two come into use in one
+        round."""
         epoch = member.federation.epoch_of(round_)
         schedule = self._schedule(member, epoch)
 
-        def choose(at: int, relay: bytes) -> Token:
-            if at != epoch:
+        def choose(key: TokenKey) -> Token:
+            if key.epoch != epoch:
                 raise NotPermitted("the relay's epoch is another than this computer's", "it passes within a round")
-            if slot.kind == FETCH:
-                return member.wallet.for_fetching(at, relay)
-            turn = schedule.turn(relay, round_ - member.federation.first_round(epoch))
-            return member.wallet.for_posting_turn(at, relay, turn)
+            turn = schedule.turn(key.relay, round_ - member.federation.first_round(epoch))
+            return member.wallet.for_posting_turn(key, turn)
 
-        if choose(epoch, slot.relay.key).left is not None:
+        token = choose(member.wallet.key(epoch, relay.id))
+        if token.left is not None:
             return choose
-        first = schedule.first_use.get((slot.kind, slot.relay.key), 0) + member.federation.first_round(epoch)
+        if token.early and not self._early:
+            return None
+        first = schedule.first_use.get(relay.id, 0) + member.federation.first_round(epoch)
         waits = not self._at_once and epoch != self._first_epoch
         if round_ == self._fresh_token_round or (waits and round_ < first):
             return None
@@ -228,15 +257,17 @@ class Engine:
 
     def _schedule(self, member: MemberState, epoch: int) -> EpochSchedule:
         if epoch not in self._schedules:
-            counts = {relay.key: member.wallet.posting_tokens(epoch, relay.key) for relay in _relays(member)}
+            counts = {relay.id: int(member.federation.governing(epoch).tokens_per_epoch) for relay in _relays(member)}
             self._schedules = {epoch: EpochSchedule.of(member.identity.secret, member.federation, epoch, counts)}
         return self._schedules[epoch]
 
-    # -- renewal
+    # -- what is told besides
 
-    async def _renew(self, renewal: TokenRenewal) -> None:
-        async with self._shared.held():
-            await renewal.run()
+    def _tell_of_splits(self, member: MemberState) -> None:
+        if names := member.views.untold():
+            member.save()
+            for name in names:
+                self._tell(Split(name))
 
 
 def _slot_seconds(kind: str, member: MemberState) -> float:
@@ -246,6 +277,6 @@ def _slot_seconds(kind: str, member: MemberState) -> float:
 
 
 def _relays(member: MemberState) -> list[Relay]:
-    """The home relay, and those that contacts are on, if there is a token to post with."""
-    keys = {contact.relay for contact in member.contacts.book.values()} | {member.federation.home.key}
-    return [relay for relay in member.federation.relays if relay.key in keys]
+    """The home relay, and those that contacts are on."""
+    ids = {contact.relay for contact in member.contacts.book.values()} | {member.federation.home.id}
+    return [relay for relay in member.federation.relays if relay.id in ids]

@@ -14,24 +14,26 @@ from ..member.accountant import Budget
 from ..member.history import Sent
 from ..member.inbox import Message, Place
 from ..member.sending import Posted
-from .engine import CaughtUp, Connected, Event, Trouble
+from .engine import CaughtUp, Connected, Event, Split, Trouble
 
 
 @dataclass(frozen=True)
 class Contact:
-    """Someone this member has met. `verified`: the six words were compared."""
+    """Someone this member has met. `verified`: the six words were compared. `split`: was given other settings than this
+    member (`views.alarm`)."""
 
     name: str
     verified: bool
     relay: str
     words: list[str]
+    split: bool
 
 
 @dataclass
 class State:
     """How the engine does. `connected` is None before its first slot; `behind`: rounds that are still to be read;
-    `waiting`: parts in the outbox; `obstacle`: why they cannot leave in this epoch, if they cannot. `genesis` and
-    `round_seconds` say when a round is."""
+    `waiting`: parts in the outbox; `obstacle`: why they cannot leave in this epoch, if they cannot; `remark`: what to
+    say before something leaves in it. `genesis` and `round_seconds` say when a round is."""
 
     genesis: int
     round_seconds: int
@@ -41,6 +43,7 @@ class State:
     behind: int = 0
     waiting: int = 0
     obstacle: str = ""
+    remark: str = ""
 
     def time_of(self, round_: int) -> int:
         """Unix seconds at which a round begins."""
@@ -58,7 +61,8 @@ class State:
 
 @dataclass(frozen=True)
 class Change:
-    """Something happened: "message", "posted", "connected", "trouble", "caught-up" or "queued", and what about it."""
+    """Something happened: "message", "posted", "connected", "trouble", "split", "caught-up" or "queued", and what about
+    it."""
 
     kind: str
     fields: dict[str, Any] = field(default_factory=dict)
@@ -96,6 +100,8 @@ def change_of(event: Event) -> Change:
         return Change("posted", {"contact": event.contact, **fields})
     if isinstance(event, Connected):
         return Change("connected", asdict(event))
+    if isinstance(event, Split):
+        return Change("split", asdict(event))
     if isinstance(event, CaughtUp):
         return Change("caught-up", asdict(event))
     return Change("trouble", {"error": event.error.message, "hint": event.error.hint})

@@ -36,30 +36,30 @@ def moments(
 
 @dataclass(frozen=True)
 class EpochSchedule:
-    """Which round of an epoch a kind of token comes into use in, and the rounds at which posting moves on to the next
-    token. Rounds are counted from the epoch's first."""
+    """Which round of an epoch the first token for a relay (its number) comes into use in, and the rounds at which
+    posting moves on to the next token. Rounds are counted from the epoch's first."""
 
-    first_use: dict[tuple[str, bytes], int]
-    changes: dict[bytes, list[int]]
+    first_use: dict[int, int]
+    changes: dict[int, list[int]]
 
     @classmethod
-    def of(cls, secret: bytes, federation: Federation, epoch: int, posting_tokens: dict[bytes, int]) -> "EpochSchedule":
-        """`posting_tokens`: how many there are, by relay key. No two come into use in one round, if the epoch is long
+    def of(cls, secret: bytes, federation: Federation, epoch: int, tokens: dict[int, int]) -> "EpochSchedule":
+        """`tokens`: how many there are, by the relay's number. No two come into use in one round, if the epoch is long
         enough."""
         dice = random.Random(hashes.tagged("agent-schedule", secret + epoch.to_bytes(4, "big")))
-        uses = [(FETCH, federation.home.key), *((POST, key) for key in sorted(posting_tokens))]
+        relays = sorted(tokens)
         rounds = federation.newest.epoch_rounds
-        window = min(rounds, max(rounds // _WINDOW_PART, 2 * len(uses)))
-        first = dict(zip(uses, _sample(dice, range(window), len(uses)), strict=True))
+        window = min(rounds, max(rounds // _WINDOW_PART, 2 * len(relays)))
+        first = dict(zip(relays, _sample(dice, range(window), len(relays)), strict=True))
         changes = {}
-        later = _sample(dice, range(window, rounds), sum(max(0, count - 1) for count in posting_tokens.values()))
-        for key in sorted(posting_tokens):
-            count = max(0, posting_tokens[key] - 1)
-            changes[key], later = sorted(later[:count]), later[count:]
+        later = _sample(dice, range(window, rounds), sum(max(0, count - 1) for count in tokens.values()))
+        for relay in relays:
+            count = max(0, tokens[relay] - 1)
+            changes[relay], later = sorted(later[:count]), later[count:]
         return cls(first, changes)
 
-    def turn(self, relay: bytes, round_of_epoch: int) -> int:
-        """The number of the posting token whose turn it is."""
+    def turn(self, relay: int, round_of_epoch: int) -> int:
+        """The number of the token whose turn it is."""
         return sum(change <= round_of_epoch for change in self.changes.get(relay, []))
 
 

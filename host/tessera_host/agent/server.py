@@ -50,12 +50,17 @@ class Agent:
         }
 
     async def run(
-        self, renewal: TokenRenewal | None = None, *, slots: int = 1, ready: Callable[[], None] = lambda: None
+        self,
+        renewal: TokenRenewal | None = None,
+        *,
+        slots: int = 1,
+        early: bool = True,
+        ready: Callable[[], None] = lambda: None,
     ) -> None:
         """Until `stop` is asked for, or cancelled. Raises KeystoreError if an agent runs for this home already."""
         async with await local_socket.serve_home(PURPOSE, self._home, self._converse):
             ready()
-            engine = asyncio.create_task(self._client.run(renewal, slots=slots))
+            engine = asyncio.create_task(self._client.run(renewal, slots=slots, early=early))
             stopped = asyncio.create_task(self._stopped.wait())
             try:
                 await asyncio.wait({engine, stopped}, return_when=asyncio.FIRST_COMPLETED)

@@ -6,6 +6,7 @@ Owns the order. Leaves to others: the questions (ledger.py), the verdict (verify
 
 import contextlib
 import importlib.util
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,28 +20,42 @@ from ..protocol import releases
 from ..protocol.federation import CLOCK_ROUNDS, Federation, Relay
 from ..protocol.parameter_sets import ParameterSets
 from ..relay.ledger import LedgerAnswers
+from . import published
 from .archive import AuditArchive
-from .verify import Auditor, Evidence, Finding, Firmware, LedgerAudit
+from .published import PublishedSet
+from .verify import Auditor, Evidence, Finding, Firmware, LedgerAudit, issuer_findings
 
 
 @dataclass
 class Gathered:
-    """What an audit begins with: a federation card that is believed, an archive, and files that were given."""
+    """What an audit begins with: a federation card that is believed, an archive, and files that were given; `published`
+    are lists of sets that others made, by where each came from."""
 
     federation: Federation
     archive: AuditArchive
     sets: ParameterSets
     firmware: dict[bytes, Firmware] = field(default_factory=dict)
+    published: dict[str, list[PublishedSet]] = field(default_factory=dict)
+
+    def against_issuer(self) -> list[Finding]:
+        """What the issuer signed that cannot all be true, and what others' lists say against it."""
+        compared = [published.compare(self.sets, lines, source) for source, lines in self.published.items()]
+        return [*issuer_findings(self.sets), *itertools.chain.from_iterable(compared)]
 
     def evidence(self) -> Evidence:
         return Evidence(self.sets, self.firmware)
 
 
 def gather(
-    federation: Federation, archive: AuditArchive, parameter_files: Iterable[Path], release_paths: Iterable[Path]
+    federation: Federation,
+    archive: AuditArchive,
+    parameter_files: Iterable[Path],
+    release_paths: Iterable[Path],
+    published_lists: Iterable[Path] = (),
 ) -> Gathered:
     """Read and verify what is at hand. Raises InvalidInput, IntegrityError naming the file that is not believed."""
-    gathered = Gathered(federation, archive, ParameterSets(federation.newest))
+    lists = {str(path): published.read(path) for path in published_lists}
+    gathered = Gathered(federation, archive, ParameterSets(federation.newest), published=lists)
     archive.add_parameters(gathered.sets)
     for path in parameter_files:
         gathered.sets.add(releases.read_artifact(path))
@@ -86,12 +101,21 @@ def judge_archived(gathered: Gathered, relay: Relay) -> LedgerAudit:
 
 
 def _take_parameters(sets: ParameterSets, answers: LedgerAnswers, own_round: int) -> list[Finding]:
-    """The relay's newest set, if the root key signed it; and whether its clock is ours."""
+    """The relay's newest set, if the root key signed it; whether it is what the relay names, as is the one in force;
+    and whether its clock is ours."""
     findings = []
     try:
-        sets.add(answers.parameters)
+        found = sets.add(answers.parameters)
     except IntegrityError as error:
         findings.append(Finding(True, f"the relay's parameters: {error.message}"))
+    else:
+        if found.digest != answers.newest_digest:
+            findings.append(Finding(True, "the relay names another set than the one that it shows as its newest"))
+    if sets.with_digest(answers.digest) is None:
+        text = (
+            f"the set that the relay has in force now (digest {answers.digest.hex()[:16]}…) is none that is known here"
+        )
+        findings.append(Finding(False, text))
     apart = answers.open_round - own_round
     if abs(apart) > CLOCK_ROUNDS:
         findings.append(Finding(False, f"the relay's clock is {abs(apart)} rounds off this computer's: check both"))

@@ -5,16 +5,20 @@ archive of earlier audits (archive.py), parameter sets and releases from whoever
 the root key only. What could not be verified is named, never assumed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tessera.errors import InvalidObject
 from tessera.ledger import Checkpoint
-from tessera.params import Parameters
+from tessera.params import DELIVERY, Parameters
 
 from ..protocol.parameter_sets import ParameterSets, honest
 
 KEPT_CHECKPOINTS = 256  # a relay keeps at least so many
+
+# A set is made with the open epoch as its first, or one up to two later. It governs from the epoch after that in which
+# a relay got it, and within an epoch every member meets it: so it is everywhere two epochs after its first.
+SETTLING_EPOCHS = 2
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class LedgerAudit:
 
 def issuer_findings(sets: ParameterSets) -> list[Finding]:
     """What the issuer signed that cannot all be true, whichever relay or file it came from."""
-    return [Finding(True, _contradiction(alike)) for alike in sets.contradictions()]
+    return [Finding(True, _contradiction(pair)) for pair in sets.contradictions()]
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ class Auditor:
         self._check_links(chain)
         self._check_commitments(chain)
         self._check_serials(chain)
+        self._note_late(chain)
         self._check_contradictions(chain)
         self._check_tables(chain)
         self._check_contents(chain)
@@ -182,39 +187,90 @@ class Auditor:
                 self._find(True, text, first, checkpoint.epoch)
 
     def _check_serials(self, chain: list[Checkpoint]) -> None:
-        """Parameters are verified sets of this federation, govern the epoch, and never go back; changes are shown."""
+        """Parameters are verified sets of this federation, govern the epoch, and never go back; changes are shown.
+
+        A relay has no other for the epochs before its first set's than that set.
+        """
         before = None
+        after_end: list[int] = []
         for checkpoint in chain:
             epoch = checkpoint.epoch
             found = self._evidence.sets.with_digest(checkpoint.parameter_digest)
             if found is None:
                 continue
-            if not found.first_epoch <= epoch < found.end_epoch:
+            if epoch < found.first_epoch and (before is not None or self._had_one_before(found)):
                 text = f"the parameters of serial {found.serial} do not govern epoch {epoch}, which names them"
                 self._find(True, text, epoch)
+            if epoch >= found.end_epoch:
+                after_end.append(epoch)
             if before is not None and found.serial < before.serial:
                 text = f"in epoch {epoch} the parameters went back from serial {before.serial} to {found.serial}"
                 self._find(True, text, epoch)
             elif before is not None and found.digest != before.digest:
                 self._find(False, _change(epoch, before, found), epoch)
             before = found
+        if after_end:
+            text = (
+                f"in {in_words(after_end)} the schedule of keys had ended: what was there was kept, nobody could post"
+            )
+            self._find(False, text, *after_end)
+
+    def _had_one_before(self, found: Parameters) -> bool:
+        """Whether the relay was listed in an earlier set."""
+        return any(each.serial < found.serial and each.relay_with(self._key) for each in self._evidence.sets)
+
+    def _note_late(self, chain: list[Checkpoint]) -> None:
+        """Epochs under a set when a later one was everywhere else; not those in which the relay came back after it had
+        been off, and was given that set."""
+        late: dict[tuple[int, int, int], list[int]] = {}
+        running = 0  # epochs since it was off
+        for before, checkpoint in zip([None, *chain], chain, strict=False):
+            epoch = checkpoint.epoch
+            whole = checkpoint.rounds_sealed >= self._evidence.sets.newest.epoch_rounds
+            running = running + 1 if whole and before is not None and before.epoch == epoch - 1 else 0
+            found = self._evidence.sets.with_digest(checkpoint.parameter_digest)
+            due = self._due(found, epoch) if found else None
+            if found and due and running >= SETTLING_EPOCHS:
+                late.setdefault((found.serial, due.serial, due.first_epoch), []).append(epoch)
+        for (serial, newer, first), epochs in late.items():
+            text = (
+                f"{in_words(epochs)} still had the parameters of serial {serial}, though those of serial {newer} were "
+                f"made for epoch {first} and later: nobody brought them to the relay (tessera relay push)"
+            )
+            self._find(False, text, *epochs)
+
+    def _due(self, found: Parameters, epoch: int) -> Parameters | None:
+        """The newest set that was to govern this epoch everywhere, if it is newer than this one. One that another
+        replaced before it came into force says nothing."""
+        newer = [each for each in self._evidence.sets if each.serial > found.serial and each.relay_with(self._key)]
+        replaced = {
+            each.digest
+            for each in newer
+            for later in newer
+            if later.serial > each.serial and later.first_epoch - each.first_epoch <= SETTLING_EPOCHS + 1
+        }
+        due = [each for each in newer if each.first_epoch + SETTLING_EPOCHS <= epoch and each.digest not in replaced]
+        return due[-1] if due else None
 
     def _check_contradictions(self, chain: list[Checkpoint]) -> None:
-        """Epochs under a set of which there is another with the same serial: what was promised then is not known."""
-        for alike in self._evidence.sets.contradictions():
-            digests = {each.digest for each in alike}
+        """Epochs under a set that another of the issuer's contradicts: what was promised then is not known."""
+        for pair in self._evidence.sets.contradictions():
+            digests = {each.digest for each in pair}
             epochs = [each.epoch for each in chain if each.parameter_digest in digests]
             if epochs:
                 text = (
-                    f"the issuer signed {len(alike)} sets of serial {alike[0].serial}, and {in_words(epochs)} had one: "
-                    "which of them members were told is not known"
+                    f"the issuer signed {_how_they_contradict(pair)}, and {in_words(epochs)} had one of them: which of "
+                    "them members were told is not known"
                 )
                 self._find(True, text, *epochs)
 
     def _check_tables(self, chain: list[Checkpoint]) -> None:
         for found in self._evidence.sets:
             epochs = [each.epoch for each in chain if each.parameter_digest == found.digest]
-            if epochs and not honest(found):
+            if epochs and found.cover != DELIVERY:
+                text = f"serial {found.serial} has a kind of cover that this program cannot judge: update tessera"
+                self._find(True, text, *epochs)
+            elif epochs and not honest(found):
                 text = f"the noise table of serial {found.serial} does not keep the ε and δ that it was signed with"
                 self._find(True, text, *epochs)
 
@@ -288,26 +344,37 @@ def _change(epoch: int, before: Parameters, after: Parameters) -> str:
     return f"from epoch {epoch} on other parameters govern (serial {before.serial} → {after.serial}): {what}"
 
 
-def _contradiction(alike: list[Parameters]) -> str:
-    named = ", ".join(f"{each.digest.hex()[:16]}…" for each in alike)
+def _contradiction(pair: Sequence[Parameters]) -> str:
+    named = " and ".join(f"{each.digest.hex()[:16]}…" for each in pair)
     return (
-        f"the issuer signed {len(alike)} different sets of serial {alike[0].serial} (digests {named}), which differ in "
-        f"{_differences(alike, ' or ')}. Whoever has one of them does not know what others were told"
+        f"the issuer signed {_how_they_contradict(pair)} (digests {named}), which differ in "
+        f"{_differences(pair, ' or ')}. Whoever has one of them does not know what others were told"
     )
 
 
-def _differences(sets: list[Parameters], between: str) -> str:
-    """Of what members are promised."""
+def _how_they_contradict(pair: Sequence[Parameters]) -> str:
+    one, other = pair
+    if one.serial == other.serial:
+        return f"two different sets of serial {one.serial}"
+    serials = f"serials {one.serial} and {other.serial}"
+    if one.previous == other.previous:
+        return f"two sets that follow the same one ({serials})"
+    return f"two sets that are not of one chain ({serials})"
+
+
+def _differences(sets: Sequence[Parameters], between: str) -> str:
+    """Of what members are promised and told."""
     names = {
         "epsilon": "ε (millionths)",
         "delta": "δ (of 2^64)",
-        "mu": "µ",
+        "candidates": "cover records at most",
         "buckets": "buckets",
         "members": "members",
         "tokens_per_epoch": "tokens a member",
         "posts_per_token": "posts a token",
     }
     values = {words: [str(getattr(each, name)) for each in sets] for name, words in names.items()}
+    values["what cards say besides (names, addresses, budget)"] = [f"{each.card_hash.hex()[:16]}…" for each in sets]
     changed = [f"{words} {between.join(found)}" for words, found in values.items() if len(set(found)) > 1]
     return ", ".join(changed) or "nothing that members are promised"
 

@@ -27,7 +27,7 @@ from ..errors import Unreachable, UsageError
 from ..keys.memory import keep_out_of_dumps
 from ..text import count
 from .opening import open_member
-from .options import ContactName, Home, Json, PassphraseFile
+from .options import ContactName, Home, Json, NextEpoch, PassphraseFile
 from .output import show
 from .talk import talk
 
@@ -56,6 +56,7 @@ def agent(
         bool, typer.Option("--install", help="Have it start at every login (systemd, launchd).")
     ] = False,
     print_unit: Annotated[bool, typer.Option("--print", help="Show what --install would write.")] = False,
+    next_epoch: NextEpoch = False,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
@@ -71,10 +72,10 @@ def agent(
     elif install or print_unit:
         _unit(_service_unit(home, passphrase_file, slots), install, as_json)
     else:
-        _serve(home, passphrase_file, slots, as_json)
+        _serve(home, passphrase_file, slots, not next_epoch, as_json)
 
 
-def _serve(home: Path, passphrase_file: Path | None, slots: int, as_json: bool) -> None:
+def _serve(home: Path, passphrase_file: Path | None, slots: int, early: bool, as_json: bool) -> None:
     keep_out_of_dumps()
     client = Client(open_member(home, passphrase_file))
 
@@ -87,7 +88,7 @@ def _serve(home: Path, passphrase_file: Path | None, slots: int, as_json: bool) 
         async with client:
             running = Agent(client, home)
             with _stopped_by_signals(running.stop):
-                await running.run(slots=slots, ready=ready)
+                await running.run(slots=slots, early=early, ready=ready)
 
     asyncio.run(serving())
 

@@ -8,6 +8,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,18 +18,19 @@ import typer
 from rich.progress import Progress
 
 from .. import files
-from ..audit import audit
+from ..audit import audit, published
 from ..audit.archive import AuditArchive
-from ..audit.verify import Finding, LedgerAudit, in_words, issuer_findings
+from ..audit.verify import Finding, LedgerAudit, in_words
 from ..clock import unix_now
 from ..errors import IntegrityError, InvalidInput, Unreachable, UsageError
 from ..planning import plan
 from ..privacy import loss
+from ..protocol import schedule
 from ..protocol.federation import Federation, Relay, read_card
 from ..relay import ledger
 from .card_exchange import card_text
 from .options import FederationCard, Json
-from .output import show
+from .output import end_with, show
 
 if TYPE_CHECKING:
     from ..report.document import Document
@@ -55,6 +57,12 @@ def audit_(
     parameters: Annotated[
         list[Path] | None, typer.Option("--parameters", help="An earlier parameters.tpr; may be repeated.")
     ] = None,
+    compare: Annotated[
+        list[Path] | None, typer.Option("--compare", help="A list of sets that another audit wrote; may be repeated.")
+    ] = None,
+    publish: Annotated[
+        Path | None, typer.Option("--publish", help="Write the list of all sets here, for others to compare.")
+    ] = None,
     release: Annotated[
         list[Path] | None, typer.Option("--release", help="An approved release, or a folder of them; may be repeated.")
     ] = None,
@@ -65,27 +73,35 @@ def audit_(
 ) -> None:
     """Verify the relays' privacy ledgers, and write the annex for a data protection impact assessment.
 
-    Needs the federation card only, no token. Exit code 8 if something does not hold; the report is still written.
+    Needs the federation card only, no token. Exit code 8 if something does not hold, 21 if the schedule of keys ends
+    soon; the report is still written.
     """
     check_extra(html, pdf)
     known = Federation(read_card(card_text(federation, "federation")))
     relays = [known.relay_named(name) for name in relay] if relay else known.relays
     place = archive or platformdirs.user_data_path("tessera", appauthor=False) / "audit" / known.id.hex()
-    gathered = audit.gather(known, AuditArchive(place), parameters or [], release or [])
+    gathered = audit.gather(known, AuditArchive(place), parameters or [], release or [], compare or [])
     audits = [audit.judge_archived(gathered, each) for each in relays] if offline else _audited(gathered, relays)
-    against_issuer = issuer_findings(gathered.sets)
-    written = _write_audit(gathered, audits, html, pdf)
-    broken = ["the issuer contradicts itself"] if against_issuer else []
+    against_issuer = gathered.against_issuer()
+    written = _write_audit(gathered, audits, against_issuer, html, pdf)
+    if publish:
+        files.write(publish, published.render(gathered.sets, known.name))
+        written.append(str(publish))
+    contradicted = any(each.broken for each in against_issuer)
+    broken = ["the issuer contradicts itself"] if contradicted else []
     if doubtful := [each.relay for each in audits if not each.holds]:
         broken.append(f"the ledger of {', '.join(doubtful)} does not hold")
-    lines = [f"issuer: CONTRADICTS ITSELF.\n{_found(against_issuer)}"] if against_issuer else []
+    verdict = "issuer: CONTRADICTS ITSELF." if contradicted else "issuer:"
+    lines = [f"{verdict}\n{_found(against_issuer)}"] if against_issuer else []
     lines += [*map(_text, audits), *(f"{path} written." for path in written)]
     result = {
         "holds": not broken,
         "federation": known.name,
         "archive": str(place),
         "written": written,
-        "issuer": {"holds": not against_issuer, "findings": _findings_as_json(against_issuer)},
+        "issuer": {"holds": not contradicted, "findings": _findings_as_json(against_issuer)},
+        "sets": [asdict(each) for each in published.of(gathered.sets)],
+        "schedule_ends": schedule.end(gathered.sets.newest),
         "relays": [_as_json(each) for each in audits],
     }
     show(result, "\n".join(lines), as_json)
@@ -93,6 +109,8 @@ def audit_(
         what = "the findings above say what; do not rely on these epochs, and tell IT"
         typer.echo(f"error: {' and '.join(broken)} ; {what}", err=True)
         raise typer.Exit(IntegrityError.exit_code)
+    if ending := schedule.warning(gathered.sets.newest, unix_now()):
+        end_with(ending)
 
 
 def _audited(gathered: audit.Gathered, relays: list[Relay]) -> list[LedgerAudit]:
@@ -179,7 +197,13 @@ def write_plan(made: plan.Plan, html: Path | None, pdf: Path | None) -> list[str
     return _write(annex.of_plan(Facts.of_plan(made), moment), moment, html, pdf)
 
 
-def _write_audit(gathered: audit.Gathered, audits: list[LedgerAudit], html: Path | None, pdf: Path | None) -> list[str]:
+def _write_audit(
+    gathered: audit.Gathered,
+    audits: list[LedgerAudit],
+    against_issuer: list[Finding],
+    html: Path | None,
+    pdf: Path | None,
+) -> list[str]:
     if not (html or pdf):
         return []
     from ..report import annex
@@ -187,7 +211,7 @@ def _write_audit(gathered: audit.Gathered, audits: list[LedgerAudit], html: Path
 
     moment = _moment()
     facts = Facts.of_federation(gathered.federation, _reported(gathered, audits))
-    return _write(annex.of_audit(facts, moment, audits, gathered.sets), moment, html, pdf)
+    return _write(annex.of_audit(facts, moment, audits, gathered.sets, against_issuer), moment, html, pdf)
 
 
 def _reported(gathered: audit.Gathered, audits: list[LedgerAudit]) -> Any:

@@ -21,12 +21,14 @@ from textual.widgets import Input, Static
 from ..agent.interface import State, Talk
 from ..clock import local_time_of_day
 from ..errors import TesseraError
+from ..member import views
 from ..member.accountant import Budget
 from ..member.history import POSTED, Sent
 from ..member.inbox import Message, Place
-from ..protocol.records import PAYLOAD_BYTES
+from ..protocol.records import records_of
 from ..text import count, printable
 from . import attachments
+from .output import NEWER
 
 SHOWN = 200  # the newest of a long conversation
 
@@ -57,11 +59,12 @@ class Chat(App[None]):
         self._talk = talk
         self._contact = contact
         self._now = now
-        self._verified = True
+        self._verified, self._split = True, False
         self._budget: Budget | None = None
         self._lines: list[tuple[str, str]] = []
         self._on_screen: set[Place] = set()
         self._showing = asyncio.Lock()
+        self._remark = ""
         self.failure: Exception | None = None
 
     def compose(self) -> ComposeResult:
@@ -72,7 +75,6 @@ class Chat(App[None]):
 
     async def on_mount(self) -> None:
         self.title = f"Tessera: {self._contact}"
-        self._verified = any(c.name == self._contact and c.verified for c in await self._talk.contacts())
         await self._show()
         self.query_one("#line", Input).focus()
         self._follow()
@@ -124,6 +126,8 @@ class Chat(App[None]):
 
     async def _show_all(self) -> None:
         state = await self._talk.state()
+        met = [contact for contact in await self._talk.contacts() if contact.name == self._contact]
+        self._verified, self._split = any(each.verified for each in met), any(each.split for each in met)
         new = await self._talk.inbox(self._contact, new=True, take=False)
         entries = [_received(message, state) for message in await self._talk.inbox(self._contact)]
         entries += [_own(sent) for sent in await self._talk.sent(self._contact)]
@@ -133,6 +137,9 @@ class Chat(App[None]):
         self._budget = await self._talk.budget()
         self._say_cost(self.query_one("#line", Input).value)
         self._say_connection(state)
+        if state.remark not in ("", self._remark):
+            self._remark = state.remark
+            self.notify(state.remark)
 
     async def _mark_read(self) -> None:
         """What is on the screen is not new any more."""
@@ -159,13 +166,12 @@ class Chat(App[None]):
             self.call_after_refresh(said.scroll_end, animate=False)
 
     def _say_cost(self, text: str) -> None:
-        parts = -(-len(text.encode()) // PAYLOAD_BYTES)
-        cost = f"{count(parts, 'part')} · " if parts else ""
+        cost = f"{count(records_of(len(text.encode())), 'part')} · " if text else ""
         self.query_one("#cost", Static).update(Content(f"{cost}{self._budget or ''}"))
 
     def _say_connection(self, state: State) -> None:
-        if state.trouble:
-            self._say_trouble(state.trouble)
+        if self._split or state.trouble:
+            self._say_trouble(str(views.alarm(self._contact)) if self._split else state.trouble)
             return
         words = "connecting" if state.connected is None else f"connected to {state.relay}"
         waiting = f" · {state.waiting} waiting" if state.waiting else ""
@@ -190,6 +196,8 @@ def _received(message: Message, state: State) -> tuple[float, str, str]:
     lost = f"({message.lost} lost before this) " if message.lost else ""
     restored = "(restored from a backup) " if message.restored else ""
     head = f"{local_time_of_day(at)} {message.contact}: {restored}{lost}"
+    if message.newer:
+        return at, "theirs", head + NEWER
     if message.file is not None:
         return at, "theirs", head + attachments.described(message.file, len(message.content))
     return at, "theirs", head + printable(message.text)

@@ -18,6 +18,7 @@ from .card_exchange import card_text, check_new_file, deliver, is_card
 from .opening import member_opener, open_member
 from .options import CardOut, ContactName, Home, Json, PassphraseFile, composed
 from .output import show
+from .talk import end_with_splits
 
 contact_app = typer.Typer(help="Meet someone; the people you write to.", no_args_is_help=True)
 
@@ -202,11 +203,12 @@ def contact_list(home: Home, passphrase_file: PassphraseFile = None, as_json: Js
     """Contacts, and meetings under way."""
     with open_member(home, passphrase_file) as member:
         contacts = [_contact(member, name) for name in sorted(member.contacts.book)]
-        meetings = member.contacts.meetings()
+        meetings, split = member.contacts.meetings(), member.contacts.split
     lines = [f"{c['name']}  {_state(c)}  {c['relay']}" for c in contacts]
     lines += [f"{meeting['name']}  waiting for the {meeting['waiting_for']} card" for meeting in meetings]
     text = "\n".join(lines) or "no contacts yet; begin with: tessera contact add NAME"
     show({"contacts": contacts, "meetings": meetings}, text, as_json)
+    end_with_splits(split)
 
 
 @contact_app.command("show")
@@ -216,18 +218,21 @@ def contact_show(name: ContactName, home: Home, passphrase_file: PassphraseFile 
         found = _contact(member, name)
     text = f"{name}  {_state(found)}\nSix words  {' '.join(found['words'])}\nKey        {found['key'].hex()}"
     show(found, f"{text}\nRelay      {found['relay']}", as_json)
+    end_with_splits([name] if found["split"] else [])
 
 
 def _contact(member: MemberState, name: str) -> dict[str, Any]:
     contact = member.contacts.get(name)
-    relay = member.federation.relay_with_key(contact.relay).name
+    relay = member.federation.relay_name(contact.relay)
     facts = {"name": name, "verified": contact.verified, "words": contact.words, "key": contact.key}
-    return {**facts, "relay": relay, "blocked": contact.blocked}
+    return {**facts, "relay": relay, "blocked": contact.blocked, "split": contact.split is not None}
 
 
 def _state(contact: dict[str, Any]) -> str:
     if contact["blocked"]:
         return "blocked"
+    if contact["split"]:
+        return "GIVEN OTHER SETTINGS THAN YOU"
     return "verified" if contact["verified"] else "words not compared yet"
 
 

@@ -176,8 +176,7 @@ def make_short_lived(directory: Path, passphrase: str, port: int, round_seconds:
         round_seconds=round_seconds,
         epoch_rounds=30,
         retention_epochs=2,
-        tokens_per_epoch=2,
-        posts_per_token=224,  # 2 members · 2 tokens · 224 posts and 218 of cover = 1114 of 1120 records of a cell
+        posts_per_token=448,  # 2 members · 448 posts and 218 of cover = 1114 of 1120 records of a cell
         allow_small=True,
     )
     issuer = Issuer.create(directory / "issuer", passphrase, plan.make(choice), "Demonstration", epochs=400)

@@ -175,7 +175,8 @@ def verify(
     else:
         text.append("Members use it: its cover is not disclosed any more.")
     if not told["newest_parameters"]:
-        text.append("Its parameters are not the issuer's newest; that is well if only relays were added since.")
+        push = f"tessera relay push {told['relay']} --issuer {issuer_directory}"
+        text.append(f"Its parameters are not the issuer's newest; members bring them, and so does: {push}")
     show(told, "\n".join(text), as_json)
 
 

@@ -4,8 +4,6 @@ Owns what is typed and how a message that came is shown. What is fetched when is
 """
 
 import asyncio
-import random
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,20 +15,15 @@ from ..agent.interface import State
 from ..agent.link import AgentLink
 from ..clock import short_local_time
 from ..errors import RelayRefused, Unreachable, UsageError
-from ..keys import passphrase
-from ..keys.keystore import Secret
 from ..keys.memory import keep_out_of_dumps
-from ..member.fetching import Fetcher, FetchReport
+from ..member.fetching import FetchReport
 from ..member.inbox import Message
-from ..member.relay_sessions import RelaySessions
-from ..member.state import KEYSTORE_NAME, MemberState
 from ..text import count, entry
 from . import attachments, progress
+from .opening import open_member
 from .options import Home, Json, PassphraseFile, composed
-from .output import show, terminal_columns
-from .talk import talk
-
-JITTER_SECONDS = 10
+from .output import NEWER, show, terminal_columns
+from .talk import end_with_splits, talk, tell_remarks
 
 
 def register(app: typer.Typer) -> None:
@@ -71,6 +64,8 @@ def inbox(
             delivered = [each.message.place for each in shown if each.failure is None]
             if delivered:  # only now: what could not be shown or saved is as new as before
                 await by.mark_read(delivered)
+            split = [each.name for each in await by.contacts() if each.split]
+        end_with_splits(split)
         if len(delivered) < len(shown):
             raise typer.Exit(UsageError.exit_code)
 
@@ -85,6 +80,7 @@ async def _new_messages(
     while True:
         if isinstance(by, Client) and not offline:
             await _fetch_into(by, report, patient=wait)
+            await by.post_what_waits()
         new = await by.inbox(contact, new=True, take=False)
         if new or not wait:
             report.messages = await by.inbox(contact) if everything else new
@@ -144,6 +140,8 @@ def message_line(message: Message, time_of_it: str = "", where: str | None = Non
     """For people; `where` is what became of its file."""
     notes = "(this contact's device was restored from a backup) " if message.restored else ""
     notes += f"({count(message.lost, 'message')} lost) " if message.lost else ""
+    if message.newer:
+        return f"{time_of_it}{message.contact}: {notes}{NEWER}"
     if message.file is None:
         return entry(f"{time_of_it}{message.contact}: {notes}", message.text, terminal_columns())
     where = where or "tessera inbox --all --save DIR keeps it"
@@ -170,39 +168,38 @@ def fetch(
     """Fetch what is new and show the messages and what was read."""
     if follow:
         keep_out_of_dumps()
-    phrase = passphrase.secret_for(home / KEYSTORE_NAME, passphrase_file)
-    if not follow:
-        _fetch_once(home, phrase, as_json, always=True)
-        return
-    while True:
-        time.sleep(_follow_once(home, phrase, as_json))
+
+    async def fetching() -> None:
+        async with Client(open_member(home, passphrase_file)) as client:
+            while True:
+                await _fetch_once(client, as_json, follow)
+                if not follow:
+                    break
+                await client.until_next_fetch()
+            async with client.shared.held() as member:
+                split = member.contacts.split
+        end_with_splits(split)
+
+    asyncio.run(fetching())
 
 
-def _follow_once(home: Path, phrase: Secret, as_json: bool) -> float:
-    """Fetch and show; seconds to wait. A relay that is away for a while does not end the following."""
+async def _fetch_once(client: Client, as_json: bool, follow: bool) -> None:
+    """Show what came; while following, nothing if nothing did, and a relay that is away for a while does not end it."""
     try:
-        return _fetch_once(home, phrase, as_json, always=as_json)
+        report = await client.fetch(take=False)
+        await client.post_what_waits()
     except (Unreachable, RelayRefused) as error:
+        if not follow:
+            raise
         typer.echo(f"error: {error}", err=True)
-        return JITTER_SECONDS
-
-
-def _fetch_once(home: Path, phrase: Secret, as_json: bool, always: bool) -> float:
-    """Show what came, with `always` also if nothing did. The seconds until some moment soon after the next round is
-    sealed: not all come at once."""
-    with MemberState.open(home, phrase) as member:
-        report = asyncio.run(Fetcher(member, RelaySessions(member)).fetch(take=False))
-        report.messages = member.inbox.unread()
-        jitter = random.uniform(0.5, max(1.0, min(JITTER_SECONDS, member.federation.newest.round_seconds / 4)))
-        wait_seconds = member.seconds_to_next_round() + jitter
-        member.release()
-        if always or report.messages:
-            _show_report(report, as_json)
-        if report.messages:
-            member.reacquire()
-            member.inbox.mark_read(message.place for message in report.messages)
-            member.save()
-        return wait_seconds
+        return
+    finally:
+        tell_remarks(client)
+    report.messages = await client.inbox(new=True, take=False)
+    if report.messages or as_json or not follow:
+        _show_report(report, as_json)
+    if report.messages:
+        await client.mark_read(message.place for message in report.messages)
 
 
 def _show_report(report: FetchReport, as_json: bool) -> None:

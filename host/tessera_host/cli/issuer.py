@@ -25,8 +25,9 @@ from ..keys.memory import keep_out_of_dumps
 from ..protocol.invitation import Invitation
 from .card_exchange import check_new_file, given_text
 from .opening import open_issuer
-from .options import InvitationOut, IssuerArgument, Json, PassphraseFile, ReplyOut, composed
+from .options import AtOnce, InvitationOut, IssuerArgument, Json, PassphraseFile, ReplyOut, composed
 from .output import show
+from .renewing import generation_text
 
 MemberName = Annotated[
     str, typer.Argument(metavar="NAME", help="The person, as everybody in the office knows them.", callback=composed)
@@ -53,7 +54,7 @@ def issuer_service_(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Say where members reach the issuer's service: invitations and the federation card name it from now on."""
+    """Say where members reach the issuer's service: invitations and the next federation card name it from now on."""
     with open_issuer(directory, passphrase_file) as issuer:
         issuer.set_service(host, port)
     show({"host": host, "port": port}, f"Members are sent to {host} port {port}. Run: tessera issuer serve", as_json)
@@ -125,12 +126,18 @@ def issuer_invitations(
 
 
 def issuer_revoke(
-    directory: IssuerArgument, name: MemberName, passphrase_file: PassphraseFile = None, as_json: Json = False
+    directory: IssuerArgument,
+    name: MemberName,
+    at_once: AtOnce = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
-    """Take back an invitation that was not used yet."""
+    """Take back an invitation that was not used yet, with the keys that it names."""
     with open_issuer(directory, passphrase_file) as issuer:
-        issuer.revoke(name)
-    show({"revoked": name}, f"The invitation for {name} is void: nobody joins with it.", as_json)
+        issuer.revoke(name, at_once)
+        summary = issuer.summary()
+    text = [f"The invitation for {name} is void: nobody joins with it.", *generation_text(summary, at_once)]
+    show({"revoked": name, "serial": summary["serial"]}, "\n".join(text), as_json)
 
 
 def issuer_answer(
@@ -140,7 +147,7 @@ def issuer_answer(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Answer a file that a member made with `tessera join` or `tessera token renew`."""
+    """Answer a file that a member made with `tessera join` or `tessera renew`."""
     check_new_file(out)
     text = given_text(file)
     with open_issuer(directory, passphrase_file) as issuer:

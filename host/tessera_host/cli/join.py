@@ -1,4 +1,4 @@
-"""The commands by which a member comes to belong: `tessera join`, and the tokens afterwards.
+"""The commands by which a member comes to belong and goes on to: `tessera join`, `tessera renew`, and the tokens.
 
 Owns what is asked, printed and said about who sees what. The order of joining is `joining`'s and `joining_files`'.
 """
@@ -6,23 +6,27 @@ Owns what is asked, printed and said about who sees what. The order of joining i
 import asyncio
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from .. import files
-from ..clock import local_time, unix_now
-from ..errors import InvalidInput, TryLater, UsageError
+from ..agent.client import Client
+from ..clock import local_time
+from ..errors import InvalidInput, ScheduleEnding, TryLater, UsageError
 from ..issuer.issuer import Issuer
 from ..issuer.store import KEYSTORE
 from ..keys import passphrase
 from ..member import issuer_visit, joining, joining_files, token_exchange
 from ..member.issuer_visit import VisitReport
 from ..member.joining_files import FileStep
+from ..member.renewal import Renewal
 from ..member.state import MemberState
-from ..protocol import card_files, card_finding
+from ..protocol import card_files, card_finding, schedule
 from ..protocol.invitation import Invitation
 from ..protocol.limits import check_name
 from ..text import count
@@ -32,23 +36,25 @@ from .options import (
     CardOut,
     FederationCard,
     Home,
-    HomeRelay,
     IssuerDirectory,
     Json,
     NextFileOut,
     PassphraseFile,
     composed,
 )
-from .output import show
+from .output import end_with, show
+from .talk import tell_remarks
+
+T = TypeVar("T")
 
 INVITATION = "tessera:invitation:"
 VISITS = 3
 LONGEST_WAIT_SECONDS = 90  # a member waits for others at the issuer's service so long
 
 WHO_SEES_WHAT = (
-    "Your IT can see that you are a member, and how much access you fetched for which day. The access itself does not\n"
-    "say whose it is: neither IT nor the relay, nor both together, can tell from it whom you write to, how often, or\n"
-    "what. (Networks show addresses: a relay sees the one that you connect from, as every server does.)"
+    "Your IT can see that you are a member; all members fetch the same access. The access itself does not say whose\n"
+    "it is: neither IT nor the relay, nor both together, can tell from it whom you write to, how often, or what.\n"
+    "(Networks show addresses: a relay sees the one that you connect from, as every server does.)"
 )
 
 SEEN_BY_OTHERS = (
@@ -57,12 +63,13 @@ SEEN_BY_OTHERS = (
 )
 
 member_app = typer.Typer(help="Your identity, made without an invitation.", no_args_is_help=True)
-token_app = typer.Typer(help="Tokens let you post and fetch without saying who you are.", no_args_is_help=True)
+token_app = typer.Typer(help="Tokens let you post without saying who you are.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command("join")(join)
+    app.command("renew")(renew)
     app.add_typer(member_app, name="member", hidden=True)
     app.add_typer(token_app, name="token")
 
@@ -129,52 +136,76 @@ def _join_with(invitation: Invitation, desk: Desk, out: Path | None) -> None:
         raise UsageError(
             "this invitation is for joining by files", "say where what goes to IT is to be written: -o FILE"
         )
-    with _member_of(invitation, desk) as member:
-        if by_files:
+    if joining.has_identity(desk.home):
+        _go_on_as_member(invitation, desk, out)
+    elif by_files:
+        with joining.begin_by_files(desk.home, invitation, _new_passphrase(invitation, desk)) as member:
+            _deliver_step(member, joining_files.step(member), desk, out)
+    else:
+        _enter(invitation, desk)
+
+
+def _go_on_as_member(invitation: Invitation, desk: Desk, out: Path | None) -> None:
+    """The invitation that this identity began with, again."""
+    with open_member(desk.home, desk.passphrase_file) as member:
+        joining.check_same(member, invitation)
+        if invitation.service is None:
             _deliver_step(member, joining_files.step(member), desk, out)
             return
-        new = joining.pending(member) is not None
-        report = _visits(member, desk)
-        _show_joined(member, report, new, desk)
+        _show_joined(member, _visits(member, desk, VisitReport()), False, desk)
 
 
-def _member_of(invitation: Invitation, desk: Desk) -> MemberState:
-    """The identity that this invitation began, or a new one."""
-    if joining.has_identity(desk.home):
-        member = open_member(desk.home, desk.passphrase_file)
-        try:
-            joining.check_same(member, invitation)
-        except BaseException:
-            member.close()
-            raise
-        return member
-    card = asyncio.run(joining.federation_card(invitation, unix_now()))
-    if not passphrase.is_in_file(desk.passphrase_file):
+def _enter(invitation: Invitation, desk: Desk) -> None:
+    """Join over the network."""
+    with joining.begin(desk.home, invitation, _new_passphrase(invitation, desk)) as begun:
+        member, report = _patiently(lambda: asyncio.run(begun.enter()), desk)
+    with member:
+        _show_joined(member, _visits(member, desk, report), True, desk)
+        for remark in member.remarks:
+            desk.say(remark)
+
+
+def _new_passphrase(invitation: Invitation, desk: Desk) -> str:
+    begun = joining.has_begun(desk.home)
+    if not begun and not passphrase.is_in_file(desk.passphrase_file):
         desk.say(f"You are joining {invitation.office} as {invitation.name}.")
         desk.say("Choose a passphrase: it protects your messages on this computer. Nobody can give it back to you.")
-    return joining.begin(desk.home, invitation, card, passphrase.obtain(desk.passphrase_file, confirm=True))
+    return passphrase.obtain(desk.passphrase_file, confirm=not begun)
 
 
-def _visits(member: MemberState, desk: Desk) -> VisitReport:
-    """Go to the issuer, and again soon if it says so; other commands have the keystore meanwhile."""
-    tokens: list[tuple[int, int]] = []
+def _patiently(visit: Callable[[], T], desk: Desk) -> T:
+    """Come back soon if the issuer says so: it serves some at a time."""
     for left in reversed(range(VISITS)):
         try:
-            report = asyncio.run(joining.join(member))
-            later = report.later
+            return visit()
         except TryLater as busy:
             if not left or busy.retry_after > LONGEST_WAIT_SECONDS:
                 raise
-            report, later = VisitReport(), busy
-        tokens += report.tokens
-        if later is None or later.retry_after > LONGEST_WAIT_SECONDS or not left:
+            _wait(busy, desk)
+    raise AssertionError
+
+
+def _wait(busy: TryLater, desk: Desk) -> None:
+    desk.say(f"Others are at the issuer's service at this moment: waiting {count(busy.retry_after, 'second')}.")
+    time.sleep(busy.retry_after)
+
+
+def _visits(member: MemberState, desk: Desk, report: VisitReport | None = None) -> VisitReport:
+    """Go to the issuer (unless there is the report of a visit), and again soon if it says so; other commands have the
+    keystore meanwhile."""
+    tokens: Counter[int] = Counter()
+    renewal, news = Renewal(member), False
+    for left in reversed(range(VISITS)):
+        report = report if report and (report.tokens or report.refusals) else asyncio.run(renewal.run())
+        tokens.update(dict(report.tokens))
+        news = news or report.news
+        if report.later is None or report.later.retry_after > LONGEST_WAIT_SECONDS or not left:
             break
-        desk.say(f"Others are at the issuer's service at this moment: waiting {count(later.retry_after, 'second')}.")
         member.release()
-        time.sleep(later.retry_after)
+        _wait(report.later, desk)
         member.reacquire()
-    report.tokens = tokens
-    return report
+        report = None
+    return VisitReport(sorted(tokens.items()), report.refusals if report else [], news)
 
 
 def _show_joined(member: MemberState, report: VisitReport, new: bool, desk: Desk) -> None:
@@ -192,18 +223,27 @@ def _when(member: MemberState, report: VisitReport) -> str:
     """When this member can talk, and why not now."""
     moment = issuer_visit.talk_from(member)
     if moment is None:
-        reason = f": {report.refusals[0][1]}" if report.refusals else ""
-        return f"You cannot talk yet{reason}. Later: tessera token renew"
+        reason = f": {report.refusals[0]}" if report.refusals else ""
+        return f"You cannot write yet{reason}. The next command tries again; so does: tessera renew"
     if moment <= member.now():
         return "You can talk now."
-    return f"You can talk from {local_time(moment)} on: access is given out one epoch ahead, to all members alike."
+    return f"You can write from {local_time(moment)} on."
 
 
 def _figures(member: MemberState, report: VisitReport) -> dict[str, Any]:
-    refused = [{"epoch": epoch, "error": error.message, "hint": error.hint} for epoch, error in report.refusals]
+    refused = [{"error": error.message, "hint": error.hint} for error in report.refusals]
     tokens = [{"epoch": epoch, "tokens": number} for epoch, number in report.tokens]
     moments = {"talk_from": issuer_visit.talk_from(member), "access_until": issuer_visit.access_until(member)}
     return {"tokens": tokens, "refused": refused, **moments}
+
+
+def _tokens_text(tokens: list[tuple[int, int]]) -> list[str]:
+    """Nothing, or one line."""
+    if not tokens:
+        return []
+    epochs = [epoch for epoch, _ in tokens]
+    span = f"epoch {epochs[0]}" if len(epochs) == 1 else f"epochs {epochs[0]} to {epochs[-1]}"
+    return [f"{count(sum(number for _, number in tokens), 'token')} for {span}."]
 
 
 # -- by files
@@ -220,11 +260,11 @@ def _go_on_with(answer: str, desk: Desk, out: Path | None) -> None:
 def _deliver_step(member: MemberState, step: FileStep, desk: Desk, out: Path | None) -> None:
     """Show what a file brought, and write or print the next one."""
     lines = [f"IT writes: {remark}" for remark in step.remarks[1:]]
-    lines += [f"{count(number, 'token')} for epoch {epoch}." for epoch, number in step.tokens]
+    lines += _tokens_text(step.tokens)
     text = step.text(member) if step.cards else None
     if text and out:
         files.write(out, text.encode())
-        lines.append(f"{out} written. Give it to IT; take what comes back with: tessera join FILE -o NEXT")
+        lines.append(f"{out} written. Give it to IT; take what comes back with: tessera renew FILE -o NEXT")
     elif text is None:
         lines += [_when(member, VisitReport()), WHO_SEES_WHAT, "Next, meet somebody: tessera contact add NAME"]
     place = str(out) if out and text else None
@@ -233,7 +273,7 @@ def _deliver_step(member: MemberState, step: FileStep, desk: Desk, out: Path | N
     result |= _figures(member, VisitReport(tokens=step.tokens))
     show(result, "\n".join(lines) if place or text is None else text.rstrip("\n"), desk.as_json)
     if text and not place:
-        desk.say("\n".join([*lines, "Give this to IT; take what comes back with: tessera join FILE -o NEXT"]))
+        desk.say("\n".join([*lines, "Give this to IT; take what comes back with: tessera renew FILE -o NEXT"]))
 
 
 # -- member
@@ -256,34 +296,59 @@ def member_new(
         phrase = passphrase.obtain(passphrase_file, confirm=True)
         with MemberState.create(home, name, federation_card, phrase) as member:
             result = {"name": name, "key": member.identity.key, "federation": member.federation.name}
-            return member.card(), result, "Give this member card to IT, then: tessera token renew"
+            return member.card(), result, "Give this member card to IT, then: tessera renew"
 
     deliver(out, as_json, make)
 
 
-# -- token
+# -- renewing
 
 
-@token_app.command("renew")
-def token_renew(
+def renew(
     home: Home,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="By files: what IT gave you. Without it: over the network.")
+    ] = None,
     out: NextFileOut = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Get what the issuer has for you: tokens for the next epoch, new relays. The agent does it by itself."""
+    """Get what IT has for you: the office's newest settings, and access. Every command does it when it is due."""
     check_new_file(out)
     desk = Desk(home, passphrase_file, as_json)
+    text = given_text(str(file)) if file else None
     with open_member(home, passphrase_file) as member:
-        if out is not None:
-            _deliver_step(member, joining_files.step(member), desk, out)
+        if text is not None or out is not None:
+            _deliver_step(member, joining_files.step(member, text), desk, out)
             return
         report = _visits(member, desk)
-        lines = [f"{count(number, 'token')} for epoch {epoch}." for epoch, number in report.tokens]
-        lines += [f"None for epoch {epoch}: {error}" for epoch, error in report.refusals]
+        lines = [*_tokens_text(report.tokens), *(f"No more: {error}" for error in report.refusals)]
         lines += ["The office's relays or settings have changed."] if report.news else []
-        text = "\n".join([*(lines or ["You have all tokens that can be had by now."]), _when(member, report)])
-        show({**_figures(member, report), "news": report.news}, text, as_json)
+        lines = [*(lines or ["You have all that can be had by now."]), _when(member, report)]
+        result, warning = {**_figures(member, report), "news": report.news}, _schedule_warning(member)
+        _post_what_waits(member)
+    show(result, "\n".join(lines), as_json)
+    if warning:
+        end_with(warning)
+
+
+def _schedule_warning(member: MemberState) -> ScheduleEnding | None:
+    return schedule.warning(member.federation.heard_of, member.now())
+
+
+def _post_what_waits(member: MemberState) -> None:
+    if not len(member.outbox):
+        return
+
+    async def posting() -> None:
+        client = Client(member)
+        await client.post_what_waits()
+        tell_remarks(client)
+
+    asyncio.run(posting())
+
+
+# -- tokens
 
 
 @token_app.command("fetch", hidden=True)
@@ -293,7 +358,6 @@ def token_fetch(
     issuer_passphrase_file: Annotated[
         Path | None, typer.Option("--issuer-passphrase-file", help="File with the issuer's passphrase.")
     ] = None,
-    relay: HomeRelay = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
@@ -302,8 +366,8 @@ def token_fetch(
         open_member(home, passphrase_file) as member,
         Issuer.open(issuer, passphrase.secret_for(issuer / KEYSTORE, issuer_passphrase_file)) as open_issuer,
     ):
-        fetched = token_exchange.fetch(member, open_issuer, relay)
-    text = "\n".join(f"{count(number, 'token')} for epoch {epoch}" for epoch, number in fetched)
+        fetched = token_exchange.fetch(member, open_issuer)
+    text = "\n".join(_tokens_text(fetched) or ["You have all that can be had by now."])
     show({"fetched": [{"epoch": epoch, "tokens": number} for epoch, number in fetched]}, text, as_json)
 
 

@@ -99,7 +99,7 @@ def restore(
 ) -> None:
     """Go on from a backup on this computer. Do not use the old one any more: one identity is on one device.
 
-    You can read at once, if the backup has tokens for today. Nothing is sent before the next epoch: the lost computer
+    You can read at once. Nothing is sent before the next epoch: the lost computer
     may have used the keys of this one.
     """
     phrase = passphrase.obtain(passphrase_file, confirm=False)
@@ -107,12 +107,12 @@ def restore(
     found = backups.restore(file, phrase, home, chosen)
     with MemberState.open(home, chosen) as own:
         reached = _reach_relay(own)
-        ends, epoch = own.hold.ends_at() if reached else None, own.epoch()
+        ends = own.hold.ends_at() if reached else None
         earliest = own.hold.earliest(own.now())
         contacts = len(own.contacts.book)
-    result = {"name": found.name, "made": found.made, "contacts": contacts, "send_from": ends, "epoch": epoch}
+    result = {"name": found.name, "made": found.made, "contacts": contacts, "send_from": ends}
     lines = [f"{found.name} is restored from {local_time(found.made)}, with {count(contacts, 'contact')}."]
-    lines += [_when_to_send(ends, earliest), _when_to_read(found.token_epochs, epoch)]
+    lines += [_when_to_send(ends, earliest), "You can read what came since: tessera inbox"]
     if found.meetings_dropped:
         lines.append(f"{count(found.meetings_dropped, 'meeting')} under way were dropped: begin anew.")
     lines.append("Contacts you met, or made new keys with, since then: tessera contact add, tessera contact rekey.")
@@ -136,9 +136,3 @@ def _when_to_send(ends: int | None, earliest: int) -> str:
         f"Your relay cannot be reached now. You can send again from {local_time(earliest)} if it is reached before "
         "(tessera status), else a day after it was."
     )
-
-
-def _when_to_read(token_epochs: list[int], epoch: int) -> str:
-    if epoch in token_epochs:
-        return "You can read what came since: tessera inbox"
-    return "The backup has no tokens for now: you can read and send once you have new ones, tessera token renew."

@@ -1,7 +1,7 @@
 """The commands of whoever runs a federation: `tessera plan`, `tessera issuer …`, `tessera relay …`.
 
-Owns their options and what they print. Leaves to others: everything they do (plan.py, issuer.py), members' commands and
-the printing of errors with their exit codes (cli/__init__.py).
+Owns their options and what they print. Leaves to others: everything they do (plan.py, issuer.py), the commands that
+sign a new set (renewing.py), members' commands and the printing of errors with their exit codes (cli/__init__.py).
 """
 
 import asyncio
@@ -20,22 +20,21 @@ from tessera.wire import PORT
 from .. import duration, files
 from ..clock import local_time, unix_now
 from ..errors import UsageError
+from ..issuer.genesis import EPOCH_AT, before
 from ..issuer.issuer import EPOCHS_DEFAULT, SERVICE_PORT, Issuer
 from ..issuer.store import FEDERATION_CARD, KEYSTORE, PARAMETERS
 from ..keys import passphrase
 from ..planning import plan
 from ..planning.boards import BOARDS
 from ..privacy import loss
-from ..protocol import releases
+from ..protocol import releases, schedule
 from ..protocol.federation import DEFAULT_BUDGET, Federation, read_card
-from ..provisioning.inventory import Inventory
-from ..provisioning.journal import Journal
 from ..relay import status
-from ..text import count
-from . import audit
+from . import audit, renewing
 from .card_exchange import card_text
 from .opening import open_issuer
 from .options import (
+    AtOnce,
     CardIn,
     FederationCard,
     IssuerArgument,
@@ -46,7 +45,7 @@ from .options import (
     RelayName,
     composed,
 )
-from .output import show
+from .output import end_with, show
 
 issuer_app = typer.Typer(no_args_is_help=True, help="Keys, roster and tokens of a federation.")
 relay_app = typer.Typer(no_args_is_help=True, help="Relays of a federation.")
@@ -67,8 +66,8 @@ def make_plan(
     epoch_rounds: Annotated[int, typer.Option(help="Rounds in an epoch; tokens and keys change with it.")] = 288,
     retention_epochs: Annotated[int, typer.Option(help="Epochs a record is kept.")] = 3,
     buckets: Annotated[int, typer.Option(help="Buckets, a power of two; a reader downloads one.")] = 1,
-    tokens_per_epoch: Annotated[int, typer.Option(help="Tokens a member an epoch: one fetches, others post.")] = 2,
-    posts_per_token: Annotated[int, typer.Option(help="Posts a token, a multiple of 16.")] = 16,
+    tokens_per_epoch: Annotated[int, typer.Option(help="Tokens a member has for each relay and epoch.")] = 1,
+    posts_per_token: Annotated[int, typer.Option(help="Posts a token, a multiple of 4.")] = 32,
     board: Annotated[str, typer.Option(help=f"One of {', '.join(BOARDS)}.")] = "RPI_PICO_W",
     out: PlanOut = None,
     allow_small: Annotated[bool, typer.Option("--allow-small", help="Accept fewer than 20 members a bucket.")] = False,
@@ -110,9 +109,12 @@ def issuer_init(
     plan_file: Annotated[Path, typer.Option("--plan", help="The file tessera plan --out wrote.")],
     name: Annotated[str, typer.Option(help="Name of the federation, for people.")],
     epochs: Annotated[int, typer.Option("--epochs", "--days", help="Length of the key schedule.")] = EPOCHS_DEFAULT,
+    epoch_at: Annotated[
+        str, typer.Option("--epoch-at", metavar="HH:MM", help="When an epoch ends and the next begins, in winter time.")
+    ] = EPOCH_AT,
     genesis: Annotated[
         str | None,
-        typer.Option(help="Start of round 0: unix seconds or ISO 8601. One epoch ago if left out, for commissioning."),
+        typer.Option(help="Start of round 0, if --epoch-at does not say: unix seconds or ISO 8601."),
     ] = None,
     day_epsilon: Annotated[
         str, typer.Option(help="Privacy loss that members' programs keep a day of messages within, a decimal.")
@@ -129,9 +131,7 @@ def issuer_init(
 ) -> None:
     """Make a federation: its keys, encrypted, and signed parameters of serial 1."""
     made = plan.load(plan_file)
-    # An epoch in which nobody can have posted: new relays disclose its cover to whoever commissions them (PROTOCOL §8).
-    start = unix_now() - made.choice.epoch_seconds if genesis is None else _unix_seconds(genesis)
-    start -= start % made.choice.round_seconds if genesis is None else 0
+    start = before(unix_now(), made.choice.epoch_seconds, epoch_at) if genesis is None else _unix_seconds(genesis)
     if (directory / KEYSTORE).exists():
         raise UsageError(f"there is an issuer in {directory}", "name a new directory; nothing is ever overwritten")
     messages = plan.messages_within(made, day_epsilon, day_delta)
@@ -143,7 +143,8 @@ def issuer_init(
         summary = issuer.summary()
     text = [
         f"Federation '{name}' is in {directory}; without its passphrase nobody can use it, nor can you.",
-        f"Tokens can be issued for epochs {summary['first_epoch']} to {summary['last_epoch']}.",
+        f"There are keys until {local_time(summary['schedule_ends'])}; the service renews them by itself. Without it"
+        f" you do: tessera issuer renew {directory}",
         f"A member may send {messages} short messages a day at your setting ε = {day_epsilon}, δ = {day_delta}.",
         f"Next: tessera relay new NAME --issuer {directory} --host HOST RELAYDIR; then tessera issuer invite",
     ]
@@ -170,29 +171,23 @@ def issuer_admit(
 def issuer_remove(
     directory: IssuerArgument,
     name: Annotated[str, typer.Argument(help="Name on the roster.", callback=composed)],
+    at_once: AtOnce = False,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Take a member off the roster: no tokens from now on, no access after the next epoch."""
+    """Take a member off the roster: no tokens or keys from now on, and none of what they hold is good for long."""
     with open_issuer(directory, passphrase_file) as issuer:
-        issuer.remove(name)
-        count, last = len(issuer.roster), issuer.current_epoch + 1
-        ends = issuer.epoch_end(last)
-    show(
-        {"removed": name, "members": count, "access_ends_with_epoch": last, "access_ends": ends},
-        f"{name} is off the roster: no more tokens. Those issued before cannot be told from others', and let {name}\n"
-        f"send and read until epoch {last} is over: {local_time(ends)}.",
-        as_json,
-    )
-
-
-@issuer_app.command("abort")
-def issuer_abort(directory: IssuerArgument, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
-    """Close open token sessions and void open invitations. Needed after the keystore was restored from a backup."""
-    with open_issuer(directory, passphrase_file) as issuer:
-        closed = issuer.abort_sessions()
-    text = f"{count(closed, 'open session')} closed; they stay charged to their members. No invitation is open."
-    show({"aborted_sessions": closed}, text, as_json)
+        issuer.remove(name, at_once)
+        summary = issuer.summary()
+    begins = summary["generation_begins"]
+    text = [
+        f"{name} is off the roster. What {name} holds cannot be told from others' and lets them send and read until",
+        f"{local_time(begins)}, when all keys are others. Parameters have serial {summary['serial']} now.",
+        *renewing.generation_text(summary, at_once),
+        f"Relays get them from members, or at once: tessera relay push --issuer {directory}",
+    ]
+    answer = {"removed": name, "members": len(summary["members"]), "access_ends": begins}
+    show(answer | {"serial": summary["serial"], "generation": summary["generation"]}, "\n".join(text), as_json)
 
 
 @issuer_app.command("approve")
@@ -223,19 +218,21 @@ def issuer_approve(
 
 @issuer_app.command("show")
 def issuer_show(directory: IssuerArgument, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
-    """Show relays, roster and schedule; nothing secret."""
+    """Show relays, roster and schedule; nothing secret. Exit code 21 if the schedule of keys ends soon."""
     with open_issuer(directory, passphrase_file) as issuer:
-        summary = issuer.summary()
+        summary, warning = issuer.summary(), schedule.warning(issuer.parameters, unix_now())
     rows = [
         ("federation", f"{summary['name']} ({summary['federation_id']})"),
         ("parameters", f"serial {summary['serial']}, digest {summary['digest']}"),
         ("epoch", f"{summary['current_epoch']}; schedule {summary['first_epoch']} to {summary['last_epoch']}"),
+        ("keys until", local_time(summary["schedule_ends"])),
         ("board", summary["board"]),
         ("a member's day", f"ε = {summary['budget']['epsilon']}, δ = {summary['budget']['delta']}"),
     ]
     if summary["service"]:
         rows.append(("service", f"{summary['service']['host']} port {summary['service']['port']}"))
     rows += [("relay", f"{relay['name']}  {relay['host']} port {relay['port']}") for relay in summary["relays"]]
+    rows += [("", f"{name}  to be replaced: tessera flash --relay") for name in summary["relays_to_be_replaced"]]
     waiting = sum(entry["state"] == "open" for entry in summary["invitations"])
     rows += [("invitations", f"{waiting} open")] if waiting else []
     rows.append(("members", f"{len(summary['members'])} of {summary['members_max']}"))
@@ -243,6 +240,8 @@ def issuer_show(directory: IssuerArgument, passphrase_file: PassphraseFile = Non
         counts = f"tokens: {member['tokens_this_epoch']} this epoch, {member['tokens_next_epoch']} next"
         rows.append(("", f"{member['name']}  {counts}"))
     show(summary | _paths(directory), _table(summary["name"], rows).rstrip(), as_json)
+    if warning:
+        end_with(warning)
 
 
 @relay_app.command("new")
@@ -263,23 +262,18 @@ def relay_new(
         earlier = [relay["name"] for relay in issuer.relays]
         relay = issuer.add_relay(name, host, port, relay_directory, time_server)
         serial, digest = issuer.parameters.serial, issuer.parameters.digest.hex()
-        tokens = issuer.parameters.tokens_per_epoch
-    parameters = issuer_directory / PARAMETERS
+        service = issuer.service
     text = [
         f"Relay '{name}' is in {relay_directory}; its secrets are nowhere else. Parameters have serial {serial} now.",
-        f"Members need the new {issuer_directory / FEDERATION_CARD}.",
+        "Members' programs get the new card from the issuer's service."
+        if service
+        else f"Members need the new {issuer_directory / FEDERATION_CARD}.",
     ]
-    if tokens <= len(earlier) + 1 and earlier:
-        text.append(
-            f"Members have {tokens} tokens an epoch: too few to post at all {len(earlier) + 1} relays. They can write"
-            f" to those where most of their contacts live; for all, plan with --tokens-per-epoch {len(earlier) + 2}."
-        )
     if earlier:
-        text += [
-            f"Relays made earlier need the new parameters too: {', '.join(earlier)}.",
-            f"Each that was never started: cp {parameters} ITS_RELAYDIR/parameters",
-            "One that has run takes new parameters over the network only, and only with a later first epoch.",
-        ]
+        text.append(
+            f"The other relays get the new parameters from members, or at once: tessera relay push --issuer "
+            f"{issuer_directory}"
+        )
     answer = {"relay": name, "key": relay.key, "directory": str(relay_directory), "host": host, "port": port}
     answer |= {"serial": serial, "digest": digest, "relays_to_update": earlier}
     show(answer | _paths(issuer_directory), "\n".join(text), as_json)
@@ -291,39 +285,29 @@ def relay_status_(
     federation: FederationCard,
     as_json: Json = False,
 ) -> None:
-    """Ask a relay over the network how it does: code, uptime, parameters, round. Public figures, no token needed."""
+    """Ask a relay over the network how it does: code, uptime, parameters, round. Public figures, no token needed.
+
+    Exit code 21 if its schedule of keys ends soon.
+    """
     known = Federation(read_card(card_text(federation, "federation")))
     found = asyncio.run(status.ask(known, known.relay_named(name)))
-    remarks = status.remarks(found, known, known.round_at(unix_now()))
+    now = unix_now()
+    remarks = status.remarks(found, known, known.round_at(now))
+    ends, warning = schedule.end(known.newest), status.ending(found, known, now)
+    in_force = f", in force serial {found.serial}" if found.serial is not None else ""
     rows = [
         ("board", found.board),
         ("code", f"{found.version}, digest {found.firmware_digest.hex()}"),
         ("running", f"{duration.in_words(found.uptime_seconds)}, start number {found.boots}"),
-        ("parameters", f"serial {found.serial}"),
+        ("parameters", f"newest serial {found.newest_serial}{in_force}"),
+        ("schedule of keys", f"ends {local_time(ends)}, by this card"),
+        ("clock", "unknown" if found.open_round is None else "provisional" if found.clock_provisional else "good"),
         ("open round", "unknown" if found.open_round is None else str(found.open_round)),
         *(("note", remark) for remark in remarks),
     ]
-    show(asdict(found) | {"remarks": remarks}, _table(name, rows).rstrip(), as_json)
-
-
-@relay_app.command("remove")
-def relay_remove(
-    name: RelayName,
-    issuer_directory: IssuerDirectory,
-    passphrase_file: PassphraseFile = None,
-    as_json: Json = False,
-) -> None:
-    """List a relay no more: it was erased, broke, or was stolen. Its name may be used again."""
-    with open_issuer(issuer_directory, passphrase_file) as issuer:
-        issuer.remove_relay(name)
-        serial = issuer.parameters.serial
-        Journal(issuer_directory).forget(name)
-        Inventory(issuer_directory).remove(name)
-    text = [
-        f"Relay '{name}' is listed no more. Parameters have serial {serial} now.",
-        f"Members need the new {issuer_directory / FEDERATION_CARD}; those whose home it was need another relay.",
-    ]
-    show({"removed": name, "serial": serial} | _paths(issuer_directory), "\n".join(text), as_json)
+    show(asdict(found) | {"schedule_ends": ends, "remarks": remarks}, _table(name, rows).rstrip(), as_json)
+    if warning:
+        end_with(warning)
 
 
 def _unix_seconds(text: str) -> int:
@@ -375,7 +359,8 @@ def _plan_table(content: dict[str, Any]) -> str:
             "posts an epoch",
             f"{figures['posts_an_epoch_used']} used by this plan, {figures['posts_an_epoch_board']} fit the board",
         ),
-        ("messages a member", f"{figures['messages_a_member_a_day']} a day, of one part each"),
+        ("messages a member", f"{figures['messages_a_member_a_day']} a day through one relay, of one part each"),
+        ("readers a round", f"{figures['readers_a_round_board_estimate']} at most by the board's time (estimate)"),
         ("retention", f"{duration.in_words(figures['retention_seconds'])} and the open epoch"),
         (
             "flash life, estimate",

@@ -61,6 +61,14 @@ HomeRelay = Annotated[
     str | None, typer.Option("--relay", help="Name of the relay; the home relay if not given.", callback=composed)
 ]
 ContactName = Annotated[str, typer.Argument(metavar="CONTACT", help="Name of the contact.", callback=composed)]
+NextEpoch = Annotated[
+    bool,
+    typer.Option(
+        "--wait",
+        help="If your access for now was fetched only now, wait until the next epoch begins: before that your IT could "
+        "tell from the moment which connection is yours.",
+    ),
+]
 NewPassphrase = Annotated[
     bool, typer.Option("--new-passphrase", help="Choose another passphrase; it is asked for twice.")
 ]
@@ -77,6 +85,14 @@ PluggedInRelay = Annotated[
 ]
 Place = Annotated[
     str | None, typer.Option("--port", help="The board's serial port or BOOTSEL volume, if there are several.")
+]
+AtOnce = Annotated[
+    bool,
+    typer.Option(
+        "--now",
+        help="New keys from the very next epoch on: whoever's program does not fetch its own before can neither read "
+        "nor post until it has.",
+    ),
 ]
 EveryCell = Annotated[bool, typer.Option("--every-cell", help="Recompute the cover of every cell, not of sixteen.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before something is overwritten.")]

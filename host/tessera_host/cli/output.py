@@ -4,11 +4,14 @@ import io
 import json
 import shutil
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
-from ..errors import UsageError
+from ..errors import TesseraError, UsageError
+
+# Of a message that this program cannot read.
+NEWER = "(sent with a newer tessera than yours: update yours, then ask for it again)"
 
 
 class ReaderGone(Exception):
@@ -27,6 +30,12 @@ def show(result: dict[str, Any], text: str, as_json: bool) -> None:
         raise UsageError(
             f"the output cannot be written: {error.strerror}", "make room, or write it elsewhere"
         ) from None
+
+
+def end_with(warning: TesseraError) -> NoReturn:
+    """End a command that did what it was asked for, and showed it, with a warning and its exit code."""
+    typer.echo(f"warning: {warning.message}" + (f" ; {warning.hint}" if warning.hint else ""), err=True)
+    raise typer.Exit(warning.exit_code)
 
 
 def terminal_columns() -> int | None:

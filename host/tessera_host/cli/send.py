@@ -18,10 +18,12 @@ from ..agent.interface import Contact, State, Talk
 from ..agent.link import AgentLink
 from ..clock import short_local_time
 from ..errors import Interrupted, InvalidInput, TesseraError, UsageError
+from ..member import views
 from ..member.history import POSTED, Sent
+from ..protocol.records import MESSAGE_BYTES
 from ..text import count, entry
 from . import attachments, progress
-from .options import ContactName, Home, Json, PassphraseFile, composed
+from .options import ContactName, Home, Json, NextEpoch, PassphraseFile, composed
 from .output import show, terminal_columns
 from .talk import first_moment, talk
 
@@ -32,7 +34,10 @@ AtOnce = Annotated[
     ),
 ]
 NoWait = Annotated[
-    bool, typer.Option("--no-wait", help="Post what may leave now; the rest stays in the outbox for 'tessera resend'.")
+    bool,
+    typer.Option(
+        "--no-wait", help="Post what may leave now; the rest stays in the outbox and leaves with the next command."
+    ),
 ]
 
 
@@ -48,10 +53,12 @@ def send(
     text: Annotated[str | None, typer.Argument(metavar="TEXT", help="Without it: --file, or standard input.")] = None,
     file: Annotated[Path | None, typer.Option("--file", help="A UTF-8 file to send as a text.")] = None,
     attach: Annotated[
-        Path | None, typer.Option("--attach", help="A file to send as it is, up to 2303 bytes with its name.")
+        Path | None,
+        typer.Option("--attach", help=f"A file to send as it is, up to {MESSAGE_BYTES - 1} bytes with its name."),
     ] = None,
     at_once: AtOnce = False,
     no_wait: NoWait = False,
+    next_epoch: NextEpoch = False,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
@@ -60,16 +67,19 @@ def send(
     Other users of this computer can see TEXT while the command runs; --file and standard input they cannot.
     """
     outgoing = _outgoing(text, file, attach)
-    posting = _Posting(at_once, not no_wait)
+    posting = _Posting(at_once, not no_wait, early=not next_epoch)
 
     async def sending() -> None:
         async with talk(home, passphrase_file) as by:
             posting.sent = await _queue(by, contact, outgoing)
             if not as_json:
-                _note(_unverified(contact, await by.contacts()))
+                _note(_doubt(contact, await by.contacts()))
                 _note(await _cost(by, posting.sent, at_once))
             if isinstance(by, Client):
                 posting.sent = await posting.through(by)
+                await by.post_what_waits()
+            elif not as_json:
+                _note((await by.state()).remark)
             _show_sent(posting.sent, by, await by.budget(), as_json)
 
     posting.run(sending)
@@ -78,15 +88,18 @@ def send(
 class _Posting:
     """One `send`: how it is done, what became of it so far, and what is said if it is interrupted."""
 
-    def __init__(self, at_once: bool, wait: bool) -> None:
+    def __init__(self, at_once: bool, wait: bool, early: bool) -> None:
         self._at_once = at_once
         self._wait = wait
+        self._early = early
         self.sent: Sent | None = None
 
     async def through(self, client: Client) -> Sent:
         assert self.sent is not None
         with progress.of_parts(self.sent) as told:
-            return await client.deliver(self.sent, wait=self._wait, at_once=self._at_once, progress=told)
+            return await client.deliver(
+                self.sent, wait=self._wait, at_once=self._at_once, early=self._early, progress=told
+            )
 
     def run(self, sending: Callable[[], Any]) -> None:
         try:
@@ -100,7 +113,7 @@ class _Posting:
             ) from None
         except TesseraError as error:
             if self.sent is not None:
-                error.hint = f"{error.hint}; the message waits in the outbox: tessera resend"
+                error.hint = f"{error.hint}; the message waits in the outbox and leaves with the next command that can"
             raise
 
 
@@ -140,7 +153,10 @@ def _note(text: str) -> None:
         typer.echo(text, err=True)
 
 
-def _unverified(name: str, contacts: list[Contact]) -> str:
+def _doubt(name: str, contacts: list[Contact]) -> str:
+    """What is to be known of a contact before one writes to it."""
+    if any(contact.name == name and contact.split for contact in contacts):
+        return str(views.alarm(name))
     if any(contact.name == name and not contact.verified for contact in contacts):
         return f"The six words were not compared with {name} yet: tessera contact verify {name}"
     return ""
@@ -182,14 +198,15 @@ def _outcome(sent: Sent, by: Talk, waiting: int, today: Any) -> str:
         return f"For {sent.contact}: {count(waiting, 'record')} wait for the agent, which posts one a round."
     text = f"For {sent.contact}: {count(waiting, 'record')} of {sent.parts} wait in the outbox"
     if today.left:
-        return f"{text}: tessera resend goes on with it."
-    return f"{text}: today's messages are used up. From {first_moment(today.next_at)} on: tessera resend."
+        return f"{text} and leave with the next commands, one a round; tessera resend goes on with them."
+    return f"{text}: today's messages are used up. From {first_moment(today.next_at)} on the next command posts them."
 
 
 def resend(
     home: Home,
     at_once: AtOnce = False,
     no_wait: NoWait = False,
+    next_epoch: NextEpoch = False,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
@@ -205,7 +222,7 @@ def resend(
                         rounds.extend([step.round] if hasattr(step, "round") else [])
                         told(step)
 
-                    await by.resend(wait=not no_wait, at_once=at_once, progress=noted)
+                    await by.resend(wait=not no_wait, at_once=at_once, early=not next_epoch, progress=noted)
             waiting, today = (await by.state()).waiting, await by.budget()
             agent = isinstance(by, AgentLink)
             text = "The agent posts what waits, one a round" if agent else f"Posted {count(len(rounds), 'record')}"

@@ -1,10 +1,11 @@
 """What the commands of members who talk share, and two small ones: the day's budget, and how the relay does.
 
-Owns by whom a command talks: the agent that runs for this home, which needs no passphrase, or the member itself.
+Owns by whom a command talks: the agent that runs for this home, which needs no passphrase, or the member itself; and
+what is said besides what was asked for, and how a command ends while contacts were given other settings.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,11 +15,13 @@ import typer
 from ..agent.client import Client
 from ..agent.link import AgentLink
 from ..clock import short_local_time
-from ..member.relay_sessions import RelaySessions
+from ..errors import IntegrityError
+from ..member import views
+from ..protocol import schedule
 from ..text import count
 from .opening import open_member
 from .options import Home, HomeRelay, Json, PassphraseFile
-from .output import show
+from .output import end_with, show
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +39,26 @@ async def talk(home: Path, passphrase_file: Path | None) -> AsyncIterator[AgentL
             yield link
         return
     async with Client(open_member(home, passphrase_file)) as client:
-        yield client
+        try:
+            yield client
+        finally:
+            tell_remarks(client)
+
+
+def tell_remarks(client: Client) -> None:
+    """On standard error: standard output is for results."""
+    for remark in client.take_remarks():
+        typer.echo(remark, err=True)
+
+
+def end_with_splits(names: Iterable[str]) -> None:
+    """If contacts were given other settings: say so of each, and end the command with the status of an integrity
+    error. What it was to show is shown."""
+    alarms = [views.alarm(name) for name in names]
+    for alarm in alarms:
+        typer.echo(f"error: {alarm}", err=True)
+    if alarms:
+        raise typer.Exit(IntegrityError.exit_code)
 
 
 def budget(home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
@@ -65,18 +87,41 @@ def first_moment(unix_seconds: int | None) -> str:
 
 
 def status(home: Home, relay: HomeRelay = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
-    """Ask a relay for its round, parameters and curve tier, and compare clocks."""
-    with open_member(home, passphrase_file) as member:
-        found = asyncio.run(RelaySessions(member).status(relay))
-        waiting = len(member.outbox)
-    info = asdict(found.info)
-    result = {"relay": found.relay, **info, "epoch": found.epoch, "own_round": found.own_round}
-    text = (
-        f"{found.relay}: open round {found.info.open_round} (epoch {found.epoch}), curve tier {found.info.tier}\n"
-        f"parameters {found.info.serial}, digest {found.info.digest.hex()}\n"
-        f"clocks: {_clocks(found.rounds_apart)}; {count(waiting, 'record')} in the outbox"
-    )
-    show({**result, "rounds_apart": found.rounds_apart, "waiting": waiting}, text, as_json)
+    """Ask a relay for its round, parameters and curve tier, and compare clocks. Says if the schedule of keys ends."""
+
+    async def asking() -> None:
+        async with Client(open_member(home, passphrase_file)) as client:
+            try:
+                found = await client.status(relay)
+                await client.post_what_waits()
+            finally:
+                tell_remarks(client)
+            async with client.shared.held() as member:
+                waiting, split = len(member.outbox), member.contacts.split
+                proofs = member.evidence.contradictions
+                warning = schedule.warning(member.federation.heard_of, member.now())
+        info = asdict(found.info)
+        result = {"relay": found.relay, **info, "epoch": found.epoch, "own_round": found.own_round}
+        result |= {"rounds_apart": found.rounds_apart, "waiting": waiting, "split": split, "contradictions": proofs}
+        text = (
+            f"{found.relay}: open round {found.info.open_round} (epoch {found.epoch}), curve tier {found.info.tier}\n"
+            f"parameters {found.info.serial} in force, digest {found.info.digest.hex()}\n"
+            f"newest {found.info.newest_serial}, digest {found.info.newest_digest.hex()}\n"
+            f"clocks: {_clocks(found.rounds_apart)}; {count(waiting, 'record')} in the outbox"
+        )
+        show(result, text, as_json)
+        end_with_splits(split)
+        if proofs:
+            end_with(
+                IntegrityError(
+                    "the office signed parameter sets that exclude each other: somebody was told other things than you",
+                    "the proof is in 'tessera status --json' (contradictions); show it to your colleagues and to IT",
+                )
+            )
+        if warning:
+            end_with(warning)
+
+    asyncio.run(asking())
 
 
 def _clocks(rounds_apart: int) -> str:

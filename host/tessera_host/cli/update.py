@@ -1,6 +1,6 @@
 """The command that brings new code to a relay over the network: `tessera relay update`.
 
-Owns what is typed and shown. How the relay gets it is relay_update.py's.
+Owns what is typed and shown. How the relay gets it is relay/operating.py's.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from rich.progress import Progress
 
 from tessera.release import version_text
 
-from ..member import relay_update as updating
 from ..protocol import releases
-from .opening import open_member
-from .options import Home, Json, PassphraseFile, RelayName
+from ..relay import operating
+from .opening import open_issuer
+from .options import IssuerDirectory, Json, PassphraseFile, RelayName
 from .output import show
 
 
@@ -28,7 +28,7 @@ def register(relay_app: typer.Typer) -> None:
 def relay_update(
     name: RelayName,
     release_file: Annotated[Path, typer.Option("--release", help="bundle.release or slot.release, from IT.")],
-    home: Home,
+    issuer: IssuerDirectory,
     artifact_file: Annotated[
         Path | None, typer.Option("--artifact", help="bundle.bin or slot.bin; by default beside the release.")
     ] = None,
@@ -38,14 +38,23 @@ def relay_update(
     """Bring new code to a relay in service. It tries it after a seal, and keeps it if it serves a round."""
     release = releases.load(release_file)
     artifact = releases.read_artifact(artifact_file or releases.artifact_of(release_file, release))
-    with open_member(home, passphrase_file) as member:
-        parameters = member.federation.newest
-        releases.check(release, artifact, parameters.federation_id, parameters.root_key, release.board)
-        with Progress(disable=not sys.stderr.isatty(), transient=True) as progress:
-            task = progress.add_task(f"{name}: code", total=len(artifact))
-            wait = asyncio.run(
-                updating.update(member, name, release, artifact, lambda done, _: progress.update(task, completed=done))
+    with open_issuer(issuer, passphrase_file) as it:
+        operator = it.operator()
+    relay, parameters = operator.relay_named(name), operator.parameters
+    releases.check(release, artifact, parameters.federation_id, parameters.root_key, release.board)
+    with Progress(disable=not sys.stderr.isatty(), transient=True) as progress:
+        task = progress.add_task(f"{name}: code", total=len(artifact))
+        wait = asyncio.run(
+            operating.update(
+                relay,
+                operator.access_keys,
+                parameters.federation_id,
+                operator.sign,
+                release,
+                artifact,
+                lambda done, _: progress.update(task, completed=done),
             )
+        )
     version = version_text(release.version)
     text = [
         f"{name} has version {version} and tries it in about {wait} s. If it does not serve a round with it, it goes",

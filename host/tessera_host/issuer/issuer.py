@@ -1,30 +1,35 @@
 """The issuer: what IT and members may ask of a federation's keys, roster and relays (DESIGN §6, §10).
 
-Owns which change belongs to which request: each is one transaction of the directory (store.py), saved and published
-when the method returns. Leaves to others: the rules of each part (roster.py, relay_list.py, invitations.py), what is
-signed (signer.py), who gets tokens (issuance.py), which numbers are good (plan.py), a relay's directory
-(relay_directory.py).
+Owns which change belongs to which request, and which needs which kind of new set: each is one transaction of the
+directory (store.py), saved and published when the method returns. Leaves to others: the rules of each part (roster.py,
+relay_list.py, invitations.py), what the next set is (renewal.py) and what is signed (signer.py), who gets tokens
+(issuance.py), which numbers are good (plan.py), a relay's directory (relay_directory.py).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
 
+from tessera.params import Parameters
+
 from .. import files
 from ..clock import Clock, unix_now
-from ..errors import InvalidInput, UsageError
+from ..errors import IntegrityError, InvalidInput, NotOnRoster, UsageError
 from ..keys.keystore import Secret
 from ..planning import boards
 from ..planning.plan import Plan
-from ..protocol import blind, cards, releases
-from ..protocol.federation import DEFAULT_BUDGET, IssuerService
+from ..protocol import blind, cards, releases, sealed_reading_key
+from ..protocol.federation import DEFAULT_BUDGET, FIXED, IssuerService, Relay, parsed
 from ..protocol.invitation import Invitation
 from ..protocol.limits import check_name
-from . import relay_directory, summary
+from ..protocol.welcome import Welcome
+from . import relay_directory, renewal, summary
+from .operator import Operator
 from .relay_list import check_host, check_port
-from .signer import ParameterSigner
+from .renewal import Change
+from .signer import LIFELONG, ParameterSigner, planned_rules
 from .store import IssuerStore, new_data
 
 EPOCHS_DEFAULT = 90
@@ -70,16 +75,16 @@ class Issuer:
         start = moment - moment % plan.choice.round_seconds if genesis is None else genesis
         if not 0 <= start < _GENESIS_END:
             raise UsageError(f"genesis {start} is not a time in unix seconds", f"use --genesis {moment}, which is now")
-        made_epoch = max(0, (moment - start) // plan.choice.epoch_seconds)
         signer = ParameterSigner.fresh()
-        parameters = signer.first_set(plan, start, made_epoch, epochs)
-        data = new_data(name, signer, parameters, made_epoch, plan.board.name, dict(budget))
-        return cls(IssuerStore.create(directory, passphrase, data), now)
+        data = new_data(name, signer, epochs, plan.board.name, dict(budget))
+        epoch = max(0, (moment - start) // plan.choice.epoch_seconds)
+        renewal.sign_first(data, signer.first_rules(plan, start), epoch, moment)
+        return cls(IssuerStore.create(directory, passphrase, data, _open_epoch(now)), now)
 
     @classmethod
     def open(cls, directory: Path, secret: Secret, now: Clock = unix_now) -> Self:
         """Raises KeystoreError, WrongPassphrase."""
-        return cls(IssuerStore.open(directory, secret), now)
+        return cls(IssuerStore.open(directory, secret, _open_epoch(now)), now)
 
     def close(self) -> None:
         self._store.close()
@@ -107,15 +112,14 @@ class Issuer:
         return str(self._store.data["name"])
 
     @property
-    def parameters(self) -> Any:
-        """The newest parameter set (tessera.params.Parameters)."""
+    def parameters(self) -> Parameters:
+        """The newest parameter set."""
         return self._store.parameters
 
     @property
     def current_epoch(self) -> int:
-        """Negative before genesis."""
-        parameters = self.parameters
-        return int(parameters.epoch_of(parameters.round_at(self._now())))
+        """0 before genesis."""
+        return _open_epoch(self._now)(self.parameters)
 
     def epoch_end(self, epoch: int) -> int:
         """Unix seconds."""
@@ -129,7 +133,7 @@ class Issuer:
 
     @property
     def relays(self) -> list[dict[str, Any]]:
-        """Relays as `{name, key(33), ledger(32), host, port}`."""
+        """Relays as `{id, name, key(33), ledger(32), host, port}`."""
         return self._store.relays.listed()
 
     @property
@@ -139,7 +143,8 @@ class Issuer:
 
     @property
     def federation_card(self) -> str:
-        """The card every member gets. It carries the access key: for members, not for the notice board."""
+        """The card every member gets. It carries the access key: for members, not for the notice board. The reading
+        key is not in it."""
         return self._store.federation_card
 
     @property
@@ -155,7 +160,7 @@ class Issuer:
     @property
     def service_secret(self) -> bytes:
         """The service's static secret (32 bytes). Raises UsageError if there is no service."""
-        known = self._store.data.get("service")
+        known = self._store.data["service"]
         if not known:
             raise UsageError(
                 "members were never told where this service is", "say it once: tessera issuer service DIR HOST"
@@ -177,8 +182,9 @@ class Issuer:
         check_port(port, f"the usual one is {SERVICE_PORT}")
         with self._store.change():
             data = self._store.data
-            known = data.get("service") or {"secret": blind.random_scalar().to_bytes(32, "big")}
+            known = data["service"] or {"secret": blind.random_scalar().to_bytes(32, "big")}
             data["service"] = known | {"host": host, "port": port}
+            self._sign(Change())
 
     def check_relay(self, name: str, host: str, port: int, time_server: str | None = None) -> None:
         """Raises UsageError unless a relay may be added under this name and address."""
@@ -187,45 +193,190 @@ class Issuer:
     def add_relay(
         self, name: str, host: str, port: int, directory: Path, time_server: str | None = None
     ) -> relay_directory.RelaySecrets:
-        """Make a relay's keys, write its directory (new or empty), list it in a parameter set with the next serial.
+        """Make a relay's keys, write its directory (new or empty), list it in a parameter set with the next serial; in
+        the place of the one that was vacated under its name, if one was.
 
         time_server: host name or address of the network clock (SNTP) that a board asks.
 
         Nothing is listed unless the relay's secrets are on disk. Raises UsageError.
         """
         self.check_relay(name, host, port, time_server)
+        return self._add_relay(name, host, port, directory, time_server, Change())
+
+    def replace_relay(
+        self, name: str, directory: Path, at_once: bool = False, time_server: str | None = None
+    ) -> relay_directory.RelaySecrets:
+        """Put another relay, with keys and a directory of its own, into the place of one that broke or was stolen: it
+        has its number, name and address. Nobody reads or posts any more with what that one held. Raises UsageError."""
+        change = Change(generation=True, rotate=True, at_once=at_once)
+        before = self._store.relays.named(name)
+        return self._add_relay(name, before["host"], before["port"], directory, time_server, change, vacate=True)
+
+    def _add_relay(
+        self,
+        name: str,
+        host: str,
+        port: int,
+        directory: Path,
+        time_server: str | None,
+        change: Change,
+        vacate: bool = False,
+    ) -> relay_directory.RelaySecrets:
         board = boards.board(self._store.data["board"])
         relay = relay_directory.RelaySecrets.fresh(name, host, port, board, time_server)
         with self._store.change():
-            self._store.relays.add(_entry(name, host, port, relay.key, relay.ledger_key))
-            self._sign_relays()
+            if vacate:
+                self._store.relays.vacate(name)
+            self._store.relays.add(name, host, port, relay.key, relay.ledger_key)
+            self._sign(change)
             files.make_directory(directory)
             relay.write(directory)
-        relay_directory.write_parameters(directory, self.parameters.blob)
+        relay_directory.write_parameters(directory, self.copy_for(name))
         return relay
 
     def add_relay_keys(self, name: str, host: str, port: int, static_key: bytes, ledger_key: bytes) -> bool:
-        """List a relay that made its keys itself: static_key (33 bytes), ledger_key (x-only, 32). False if it is listed
-        so already: listing it again changes nothing. Raises UsageError, InvalidInput for what are no keys.
+        """List a relay that made its keys itself: static_key (33 bytes), ledger_key (x-only, 32); in the place of the
+        one that was vacated under its name, if one was. False if it is listed so already: listing it again changes
+        nothing. Raises UsageError, InvalidInput for what are no keys.
         """
-        entry = _entry(name, host, port, static_key, ledger_key)
-        if entry in self.relays:
-            return False
         with self._store.change():
-            self._store.relays.add(entry)
-            self._sign_relays()
-        return True
+            added = self._store.relays.add(name, host, port, static_key, ledger_key)
+            if added:
+                self._sign(Change())
+        return added
 
-    def remove_relay(self, name: str) -> None:
+    def remove_relay(self, name: str, at_once: bool = False) -> None:
         """List a relay no more: it was reset, broke, or was stolen. Raises UsageError if there is none of that name."""
         with self._store.change():
             self._store.relays.remove(name)
-            self._sign_relays()
+            self._sign(Change(generation=True, rotate=True, at_once=at_once))
 
-    def _sign_relays(self) -> None:
-        """A parameter set with the next serial that lists the relays as they are; within a change."""
-        store = self._store
-        store.data["parameters"] = store.signer.next_set(store.parameters, store.relays.keys())
+    def vacate_relay(self, name: str, at_once: bool = False) -> dict[str, Any]:
+        """As remove_relay, but the next relay of this name takes its place, with its number; its entry. Raises
+        UsageError."""
+        with self._store.change():
+            gone = self._store.relays.vacate(name)
+            self._sign(Change(generation=True, rotate=True, at_once=at_once))
+        return gone
+
+    def copy_for(self, name: str) -> bytes:
+        """The newest set as the relay of this name takes it. Raises UsageError."""
+        return self.parameters.copy_for(self._store.relays.named(name)["id"])
+
+    # -- sets
+
+    def renew(
+        self,
+        plan: Plan | None = None,
+        epochs: int | None = None,
+        budget: Mapping[str, str] | None = None,
+        retention_days: int | None = None,
+        at_once: bool = False,
+    ) -> None:
+        """Sign the next set: its schedule of keys begins with the open epoch. With a plan its rules are that plan's; if
+        it has other numbers of members or tokens, there is a new generation of keys. Raises UsageError."""
+        data, rules = self._store.data, None
+        if budget is not None:
+            _check_budget(budget)
+        if retention_days is not None and not 1 <= retention_days <= cards.RETENTION_DAYS_MAX:
+            raise UsageError(f"{retention_days} days are not in 1 to {cards.RETENTION_DAYS_MAX}", "use 90 or the like")
+        if plan is not None:
+            rules = self._rules(plan)
+        counted = ("members", "tokens_per_epoch")
+        generation = rules is not None and any(rules[name] != getattr(self.parameters, name) for name in counted)
+        with self._store.change():
+            data["budget"] = dict(budget or data["budget"])
+            data["retention_days"] = retention_days or data["retention_days"]
+            self._sign(Change(generation=generation, at_once=at_once, rules=rules, epochs=epochs))
+
+    def _rules(self, plan: Plan) -> dict[str, Any]:
+        for name in LIFELONG:
+            wanted, present = getattr(plan.choice, name), getattr(self.parameters, name)
+            if wanted != present:
+                option = name.replace("_", "-")
+                raise UsageError(
+                    f"the plan's {name} is {wanted}, this federation's {present} for life",
+                    f"plan with --{option} {present}, or make a new federation",
+                )
+        if len(self.roster) > plan.choice.members:
+            raise UsageError(
+                f"the plan is for {plan.choice.members} members, and {len(self.roster)} are on the roster",
+                "plan for more, or remove somebody first",
+            )
+        return planned_rules(plan)
+
+    def renew_if_due(self) -> bool:
+        """Sign the next set if a third of the schedule is left, or less; whether there is one now."""
+        due = renewal.is_due(self.parameters, self.current_epoch)
+        if due:
+            with self._store.change():
+                self._sign(Change())
+        return due
+
+    def restored(self, known: Iterable[bytes] = ()) -> int:
+        """The keystore was restored from a backup: what it says of sessions, tokens and invitations may be less than
+        was said since, and there may be sets that it does not know. Go on after the newest of `known` (sets, or
+        relays' copies of them): a new generation, new access and reading keys, no open session or invitation. How many
+        sessions there were. Raises IntegrityError for a set that is not this federation's."""
+        newest = max((self._own(blob) for blob in (self.parameters.blob, *known)), key=lambda each: each.serial)
+        with self._store.change():
+            store, now = self._store, self._now()
+            store.sets.accept_access_key(newest.access_key, now)
+            number = store.data["generation"]["number"] = max(newest.generation, store.data["generation"]["number"])
+            count = store.issuance.restored(number)
+            store.invitations.revoke_all(now)
+            change = Change(generation=True, rotate=True)
+            renewal.sign_next(store.data, change, self.current_epoch, now, after=(newest.serial, newest.digest))
+        return count
+
+    def _own(self, blob: bytes) -> Parameters:
+        found = parsed(blob, "take it from a relay or a member of this federation")
+        if any(getattr(found, name) != getattr(self.parameters, name) for name in FIXED):
+            raise IntegrityError("this set is another federation's", "take it from a relay or a member of this one")
+        return found
+
+    def _sign(self, change: Change) -> None:
+        """The next set; within a change."""
+        renewal.sign_next(self._store.data, change, self.current_epoch, self._now())
+
+    # -- what relays and members are told
+
+    @property
+    def access_keys(self) -> list[bytes]:
+        """Those of the last 400 days, newest first."""
+        return self._store.sets.accepted_access_keys(self._now())
+
+    def time_statement(self) -> bytes:
+        """What the time is, signed: 92 bytes."""
+        return self._store.signer.time_statement(self.parameters.federation_id, self._now())
+
+    def operator(self) -> Operator:
+        """What it takes to be IT at the relays, also when this issuer is closed."""
+        relays = [Relay(each["name"], each["id"], each["key"], each["host"], each["port"]) for each in self.relays]
+        return Operator(self.parameters, relays, self.access_keys, self._store.signer, self._now)
+
+    def welcome(self, member: bytes) -> Welcome:
+        """All that IT says, for the member of this key (32 bytes). Raises NotOnRoster."""
+        self._check_member(member)
+        newest, in_force = self._store.sets.newest, self._store.sets.in_force(self.current_epoch)
+        before = in_force.parameters.blob if in_force.parameters.digest != newest.parameters.digest else None
+        return Welcome(self.federation_card, before, self._reading_keys(), self.time_statement())
+
+    def reading_card(self, member: bytes) -> str:
+        """The reading keys for the member of this key (32 bytes), sealed to it. Raises NotOnRoster."""
+        self._check_member(member)
+        return sealed_reading_key.card(self._reading_keys(), self.parameters.federation_id, member)
+
+    def _reading_keys(self) -> list[bytes]:
+        sets = self._store.sets
+        keys = [sets.newest.reading_key, sets.in_force(self.current_epoch).reading_key]
+        return list(dict.fromkeys(keys))
+
+    def _check_member(self, key: bytes) -> None:
+        if not self._store.roster.is_member(key):
+            raise NotOnRoster(
+                "this member is not on the roster", "tessera issuer invite DIR NAME, for who is to be one"
+            )
 
     # -- code
 
@@ -275,14 +426,16 @@ class Issuer:
             federation_card=self.federation_card if by_files else None,
         )
 
-    def revoke(self, name: str) -> None:
-        """Take an invitation back before it is used. Raises NotPermitted if there is none."""
+    def revoke(self, name: str, at_once: bool = False) -> None:
+        """Take an invitation back before it is used; the keys that it names are none any more. Raises NotPermitted if
+        there is none."""
         with self._store.change():
             self._store.invitations.revoke(name)
+            self._sign(Change(generation=True, rotate=True, at_once=at_once))
 
     def join(self, card_text: str) -> str:
         """Admit the member of a join card, whose invitation is used up then; its name. The same card again changes
-        nothing. Raises InvalidInput, NotPermitted."""
+        nothing. That who shows it has its key is for the caller to see. Raises InvalidInput, NotPermitted."""
         fields = cards.decode(card_text, "join").fields
         roster = self._store.roster
         roster.check_card(fields)
@@ -290,13 +443,15 @@ class Issuer:
             self._store.invitations.take(fields, roster.is_member, roster.add, self._now())
         return str(fields["name"])
 
-    def remove(self, name: str) -> None:
-        """Take a member off the roster: no new tokens from now on, so no access after the next epoch.
+    def remove(self, name: str, at_once: bool = False) -> None:
+        """Take a member off the roster: no new tokens or keys from now on, and none of what they hold is good for
+        anything from the first epoch of the new generation on, which begins at the earliest half an epoch from now.
 
-        Tokens that were issued cannot be told from others and stay valid in their epoch. Raises NotPermitted.
+        Tokens that were issued cannot be told from others and stay valid until then. Raises NotPermitted.
         """
         with self._store.change():
             self._store.issuance.abort(self._store.roster.remove(name))
+            self._sign(Change(generation=True, rotate=True, at_once=at_once))
 
     # -- tokens
 
@@ -323,22 +478,19 @@ class Issuer:
         store = self._store
         signer, federation_id = store.signer, store.parameters.federation_id
 
-        def epoch_secret(epoch: int) -> bytes:
-            return signer.epoch_secret(federation_id, epoch)
+        def epoch_secret(generation: int, epoch: int, relay_id: int) -> bytes:
+            return signer.epoch_secret(federation_id, generation, epoch, relay_id)
 
         return store.issuance.answer(card, store.roster.is_member, epoch_secret, self._now())
 
-    def abort_sessions(self) -> int:
-        """Close every open session (they stay charged) and void every open invitation (it may have been used since), as
-        after a restore from a backup; how many sessions there were."""
-        with self._store.change():
-            count = self._store.issuance.abort_all()
-            self._store.invitations.revoke_all(self._now())
-        return count
+    def offer_unasked(self, member: bytes) -> str:
+        """A tokens-offer for the member of this key (32 bytes) who has not asked. Raises NotPermitted."""
+        self._check_member(member)
+        return self._store.issuance.offer_unasked(member, self._now())
 
 
-def _entry(name: str, host: str, port: int, static_key: bytes, ledger_key: bytes) -> dict[str, Any]:
-    return {"name": name, "key": static_key, "ledger": ledger_key, "host": host, "port": port}
+def _open_epoch(now: Clock) -> Callable[[Parameters], int]:
+    return lambda parameters: max(0, int(parameters.epoch_of(parameters.round_at(now()))))
 
 
 def _check_budget(budget: Mapping[str, str]) -> None:

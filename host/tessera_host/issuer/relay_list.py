@@ -1,6 +1,7 @@
-"""The issuer's list of relays: their names, keys and addresses, and what an address may look like.
+"""The issuer's list of relays: their numbers, names, keys and addresses, and what an address may look like.
 
-Owns that list. Leaves to others: the parameter set that lists them too (signer.py), a relay's own directory
+Owns that list, and that a number is never another relay's: who is replaced leaves its number to its successor, who is
+removed to nobody. Leaves to others: the parameter set that lists them too (signer.py), a relay's own directory
 (relay_directory.py).
 """
 
@@ -12,55 +13,100 @@ from tessera.wire import PORT
 
 from ..errors import InvalidInput, UsageError
 from ..protocol.limits import check_name
+from .signer import ListedRelay
 
 _HOST = re.compile(r"[0-9A-Za-z][0-9A-Za-z.:_%-]{0,252}|:[0-9A-Fa-f:.]{1,44}")
 
 
 class RelayList:
-    """A view of the issuer keystore's list of `{"name", "key", "ledger", "host", "port"}` (keys of 33 and 32 bytes);
-    saves nothing."""
+    """A view of the issuer keystore's map `{"listed", "vacant", "next_id"}`; saves nothing.
 
-    def __init__(self, entries: list[dict[str, Any]]) -> None:
-        self._entries = entries
+    `listed` has `{"id", "name", "key", "ledger", "host", "port"}` (keys of 33 and 32 bytes); `vacant` the numbers by
+    the names of relays that were taken out and will be replaced.
+    """
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self._state = state
+
+    @staticmethod
+    def empty() -> dict[str, Any]:
+        return {"listed": [], "vacant": {}, "next_id": 1}
+
+    @property
+    def _entries(self) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = self._state["listed"]
+        return entries
 
     def listed(self) -> list[dict[str, Any]]:
         return [dict(entry) for entry in self._entries]
 
-    def keys(self) -> list[tuple[bytes, bytes]]:
-        """(static key, ledger key) of each: what a parameter set says."""
-        return [(relay["key"], relay["ledger"]) for relay in self._entries]
+    def vacant(self) -> list[str]:
+        """The names of relays that will be replaced, and of which none is listed now."""
+        return list(self._state["vacant"])
+
+    def keys(self) -> list[ListedRelay]:
+        """What a parameter set says."""
+        return [ListedRelay(relay["id"], relay["key"], relay["ledger"]) for relay in self._entries]
 
     def addresses(self) -> list[dict[str, Any]]:
         """What a federation card says."""
-        return [{name: relay[name] for name in ("name", "key", "host", "port")} for relay in self._entries]
+        return [{name: relay[name] for name in ("id", "name", "host", "port")} for relay in self._entries]
+
+    def named(self, name: str) -> dict[str, Any]:
+        """Raises UsageError if there is none of that name."""
+        for relay in self._entries:
+            if relay["name"] == name:
+                return dict(relay)
+        raise UsageError(f"there is no relay '{name}'", "tessera issuer show lists them")
 
     def check(self, name: str, host: str, port: int, time_server: str | None = None) -> None:
         """Raises UsageError unless a relay may be added under this name and address."""
         check_name("the relay's name", name)
         if any(relay["name"] == name for relay in self._entries):
-            raise UsageError(f"there is a relay '{name}' already", "choose another name")
+            raise UsageError(
+                f"there is a relay '{name}' already",
+                f"choose another name; if it is to take that one's place: tessera relay replace '{name}'",
+            )
         check_host(host, "--host relay.example.org")
         check_port(port, f"a relay's usual port is {PORT}")
         if time_server is not None:
             check_host(time_server, "--time-server pool.ntp.org")
 
-    def add(self, entry: dict[str, Any]) -> bool:
-        """False if it is listed so already. Raises UsageError, InvalidInput for what are no keys."""
-        if entry in self._entries:
+    def add(self, name: str, host: str, port: int, static_key: bytes, ledger_key: bytes) -> bool:
+        """A relay with these keys (33 and 32 bytes), in the place of the one that was taken out under its name, if one
+        was. False if it is listed so already. Raises UsageError, InvalidInput for what are no keys."""
+        entry = {"name": name, "key": static_key, "ledger": ledger_key, "host": host, "port": port}
+        if any(relay | entry == relay for relay in self._entries):
             return False
-        self.check(entry["name"], entry["host"], entry["port"])
-        _check_keys(entry["key"], entry["ledger"])
-        if any(relay["key"] == entry["key"] for relay in self._entries):
+        self.check(name, host, port)
+        _check_keys(static_key, ledger_key)
+        if any(relay["key"] == static_key for relay in self._entries):
             raise UsageError("this board's relay is listed under another name", "tessera issuer show lists them")
-        self._entries.append(entry)
+        id_ = self._state["vacant"].pop(name, None) or self._fresh_id()
+        self._entries.append({"id": id_} | entry)
+        self._entries.sort(key=lambda relay: int(relay["id"]))
         return True
 
+    def _fresh_id(self) -> int:
+        id_ = int(self._state["next_id"])
+        if id_ > 0xFFFF:
+            raise UsageError("this federation has had 65535 relays", "make a new one")
+        self._state["next_id"] = id_ + 1
+        return id_
+
     def remove(self, name: str) -> None:
-        """Raises UsageError if there is none of that name."""
-        gone = [relay for relay in self._entries if relay["name"] == name]
-        if not gone:
-            raise UsageError(f"there is no relay '{name}'", "tessera issuer show lists them")
-        self._entries.remove(gone[0])
+        """For good: a later relay of the name is another one. Raises UsageError if there is none of that name."""
+        if self._state["vacant"].pop(name, None) is None:
+            gone = self.named(name)
+            self._entries.remove(gone)
+
+    def vacate(self, name: str) -> dict[str, Any]:
+        """Take a relay out whose place another one will take under its name; what was listed. Raises UsageError if
+        there is none of that name."""
+        gone = self.named(name)
+        self._entries.remove(gone)
+        self._state["vacant"][name] = gone["id"]
+        return gone
 
     def home(self, name: str | None) -> str:
         """The relay on which a new member's mailbox is; `name` may be None if there is only one. Raises UsageError."""

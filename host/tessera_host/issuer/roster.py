@@ -7,6 +7,7 @@ Owns that list and what a member card has to prove. Leaves to others: invitation
 from typing import Any
 
 from tessera import curve, hashes
+from tessera.params import Parameters
 
 from ..errors import InvalidInput, NotPermitted
 from ..protocol.limits import check_name
@@ -15,8 +16,8 @@ from ..protocol.limits import check_name
 class Roster:
     """A view of the issuer keystore's list of `{"name", "key"}` (key of 32 bytes); saves nothing."""
 
-    def __init__(self, entries: list[dict[str, Any]], parameters: Any) -> None:
-        """parameters: the set in force (tessera.params.Parameters)."""
+    def __init__(self, entries: list[dict[str, Any]], parameters: Parameters) -> None:
+        """parameters: the newest set."""
         self._entries = entries
         self._parameters = parameters
 

@@ -1,7 +1,12 @@
-"""`tessera issuer serve`: the issuer on a network, for members who join and fetch tokens (PROTOCOL §15).
+"""`tessera issuer serve`: the issuer on a network, for members who join and fetch what IT says (PROTOCOL §15).
 
-Owns who is let in, the limits, and which request goes where. Leaves to others: the handshake and its frames (the core's
-channel, issuer_frames.py), every rule about members, invitations and tokens (issuer.py).
+Owns who is let in, the limits, which request goes where, and that the schedule of keys is renewed in time. Leaves to
+others: the handshake and its frames (the core's channel, issuer_frames.py), every rule about members, invitations,
+tokens and sets (issuer.py).
+
+An access key of the last 400 days opens a channel, so that whoever was away comes back; it says that somebody was a
+member once, and gets nothing. Whoever shows with a signature over this channel that it has a key on the roster is told
+all.
 
 The keystore is taken for one request at a time and given back, so that IT's commands work meanwhile. Nothing is logged
 about a request: all that is kept is in the keystore (who is on the roster, how many tokens of an epoch each has had).
@@ -12,7 +17,7 @@ import asyncio
 import contextlib
 import ipaddress
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +25,17 @@ from tessera import channel, curve
 from tessera.errors import BadFrame
 from tessera.wire import CLIENT_FRAME_BYTES
 
-from ..errors import InvalidInput, KeystoreError, TesseraError, TryLater
+from ..errors import InvalidInput, KeystoreError, NotOnRoster, TesseraError, TryLater
 from ..protocol import blind, cards, issuer_frames
+from ..protocol.issuer_connection import claim
 from ..threads import finished
 from .issuer import Issuer
 from .standing import Room, Visit
 
 KEYSTORE_RETRY_SECONDS = 15
+RENEWAL_SECONDS = 3600  # between two looks whether the schedule has to be renewed
+_KEY_BYTES = 32
+_SIGNATURE_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Limits:
     sessions_a_member: int = 2
     idle_seconds: float = 10
     session_seconds: float = 120
-    frames: int = 400  # from one connection
+    frames: int = 5000  # from one connection: challenges for 64 relays and 33 epochs are most of them
 
 
 class IssuerServer:
@@ -52,7 +61,8 @@ class IssuerServer:
         self._limits = limits or Limits()
         secret = issuer.service_secret
         self._static = secret, curve.public(secret)
-        self._access_keys = [issuer.parameters.access_key]
+        self._federation_id = issuer.parameters.federation_id
+        self._access_keys = issuer.access_keys
         self._strangers = Room(self._limits.strangers)
         self._guests = Room(self._limits.guests)
         self._members = Room(self._limits.members, self._limits.sessions_a_member)
@@ -77,6 +87,8 @@ class IssuerServer:
                 tasks.discard(task)
 
         server = await asyncio.start_server(connected, host, port, limit=1 << 12)
+        renewing = asyncio.create_task(self._keep_renewed())
+        tasks.add(renewing)
         try:
             ready()
             await asyncio.get_running_loop().create_future()
@@ -85,6 +97,23 @@ class IssuerServer:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _keep_renewed(self) -> None:
+        """Also where nobody comes for weeks."""
+        while True:
+            async with self._request:
+                try:
+                    await finished(self._renew)
+                except TesseraError as error:
+                    self._report(str(error))
+                except Exception as error:  # the next look may do what this one did not
+                    self._report(f"this is a bug: {type(error).__name__}")
+            await asyncio.sleep(RENEWAL_SECONDS)
+
+    def _renew(self) -> None:
+        with self._issuer.held():
+            self._issuer.renew_if_due()
+            self._access_keys = self._issuer.access_keys
 
     async def _connected(
         self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -114,7 +143,7 @@ class IssuerServer:
         nonce = secrets.token_bytes(channel.NONCE_BYTES)
         await line.send(nonce)
         hello = await line.read(channel.HELLO_BYTES)
-        access_key = channel.hello_access_key(hello, nonce, self._access_keys)
+        access_key = _access_key(hello, nonce, self._access_keys)
         if channel.resumption_id(hello) is not None:
             raise BadFrame("there is nothing to resume here")
         async with self._handshake:
@@ -126,44 +155,80 @@ class IssuerServer:
         return sealed
 
     async def _answer_all(self, visit: Visit, line: "_Line", sealed: Any) -> None:
-        assembler = issuer_frames.Assembler(issuer_frames.REQUEST_BYTES)
+        assembler, talk = issuer_frames.Assembler(issuer_frames.REQUEST_BYTES), _Talk(sealed.handshake_hash)
         for _ in range(self._limits.frames):
             frame = sealed.open(await line.read(CLIENT_FRAME_BYTES))
             message = assembler.take(frame)
             if message is not None:
-                for answer in issuer_frames.pack(*await self._answered(visit, *message)):
+                for answer in issuer_frames.pack(*await self._answered(visit, talk, *message)):
                     await line.send(sealed.seal(answer))
+                if talk.member is not None:
+                    assembler.most = issuer_frames.MEMBER_REQUEST_BYTES
 
-    async def _answered(self, visit: Visit, kind: int, body: bytes) -> tuple[int, bytes]:
+    async def _answered(self, visit: Visit, talk: "_Talk", kind: int, body: bytes) -> tuple[int, bytes]:
         """The answer to a request, one at a time. BadFrame for a type that there is not."""
-        if kind not in (issuer_frames.JOIN, issuer_frames.CARD, issuer_frames.FEDERATION):
+        if kind not in (issuer_frames.JOIN, issuer_frames.CARD, issuer_frames.HELLO):
             raise BadFrame("unknown request")
         async with self._request:
             try:
-                answer, member = await finished(lambda: self._look_up(kind, body))
+                answer = await finished(lambda: self._look_up(talk, kind, body))
             except KeystoreError as error:
                 self._report(str(error))
                 busy = TryLater("the issuer is busy", "try again in a minute", KEYSTORE_RETRY_SECONDS)
                 return issuer_frames.REFUSED, issuer_frames.pack_refusal(busy)
             except TesseraError as error:
                 return issuer_frames.REFUSED, issuer_frames.pack_refusal(error)
-        if member is not None:
-            visit.enter(self._members, member)
-        return kind + issuer_frames.ANSWER, answer.encode()
+        if talk.member is not None:
+            visit.enter(self._members, talk.member)
+        return kind + issuer_frames.ANSWER, answer
 
-    def _look_up(self, kind: int, body: bytes) -> tuple[str, bytes | None]:
+    def _look_up(self, talk: "_Talk", kind: int, body: bytes) -> bytes:
         """In a thread of its own, because it waits for the keystore and for the disk; to its end, whatever becomes of
-        the connection: the next request takes the same keystore. With the answer the key of the member that a
-        card was accepted of."""
-        text = _text(body)
+        the connection: the next request takes the same keystore. Says to `talk` whose the channel is."""
         with self._issuer.held():
-            self._access_keys = [self._issuer.parameters.access_key]
-            if kind == issuer_frames.JOIN:
-                self._issuer.join(text)
-                return "", cards.decode(text).fields["key"]
+            self._issuer.renew_if_due()
+            self._access_keys = self._issuer.access_keys
             if kind == issuer_frames.CARD:
-                return self._issuer.issue(text, online=True), cards.decode(text).fields["member"]
-            return self._issuer.federation_card, None
+                return issuer_frames.padded(self._issue(talk, _text(body)).encode())
+            key = self._joined(talk, body) if kind == issuer_frames.JOIN else self._greeted(talk, body)
+            welcome = self._issuer.welcome(key).pack()
+            talk.member = key
+            return welcome
+
+    def _joined(self, talk: "_Talk", body: bytes) -> bytes:
+        """The key of a member who joined, here or before."""
+        text = _text(body[_SIGNATURE_BYTES:])
+        key: bytes = cards.decode(text, "join").fields["key"]
+        self._check_claim(talk, key, body[:_SIGNATURE_BYTES])
+        self._issuer.join(text)
+        return key
+
+    def _greeted(self, talk: "_Talk", body: bytes) -> bytes:
+        """The key of whoever says that it is a member's."""
+        key = body[:_KEY_BYTES]
+        self._check_claim(talk, key, body[_KEY_BYTES:])
+        return key
+
+    def _check_claim(self, talk: "_Talk", key: bytes, signature: bytes) -> None:
+        """Raises InvalidInput unless whoever is on this channel has the key."""
+        message = claim(self._federation_id, talk.handshake_hash, key)
+        if len(signature) != _SIGNATURE_BYTES or len(key) != _KEY_BYTES or not curve.verify(signature, message, key):
+            raise InvalidInput("this is not signed by its member for this connection", "update tessera")
+
+    def _issue(self, talk: "_Talk", text: str) -> str:
+        """The card that follows this one of the member whose the channel is."""
+        fields = cards.decode(text).fields
+        if talk.member is None or fields.get("member") != talk.member:
+            raise NotOnRoster("nobody has said on this connection who is asking", "update tessera")
+        return self._issuer.issue(text, online=True)
+
+
+@dataclass
+class _Talk:
+    """A channel after its handshake: `member` is the key (32 bytes) of whose it is, None as long as nobody showed."""
+
+    handshake_hash: bytes
+    member: bytes | None = None
 
 
 class _Line:
@@ -197,6 +262,17 @@ class _Line:
                 await self._writer.wait_closed()
         finally:
             self._writer.transport.abort()
+
+
+def _access_key(hello: bytes, nonce: bytes, keys: Sequence[bytes]) -> bytes:
+    """The one that a hello was made with; BadFrame if none. All are tried: the time says nothing of how old it is."""
+    found = None
+    for key in keys:
+        with contextlib.suppress(BadFrame):
+            found = channel.hello_access_key(hello, nonce, [key])
+    if found is None:
+        raise BadFrame("hello check failed")
+    return found
 
 
 def _text(body: bytes) -> str:

@@ -1,54 +1,78 @@
-"""What the federation's two secrets sign: parameter sets with their schedule of epoch keys, and releases (DESIGN §6).
+"""What the federation's two secrets sign: parameter sets with their keys, time statements, releases, and that IT is IT
+(DESIGN §6).
 
-Owns which fields a set takes from a plan and which a later set keeps. Leaves to others: where the secrets are kept
-(store.py), which numbers are good (plan.py), what a release says (releases.py). Nothing here reads or writes a file.
-
-A relay added later needs a set with a larger serial that lists it. Before any relay runs, first_epoch may stay as it
-is and the file is simply copied; a relay that runs takes a set by PUSH, and only if first_epoch lies ahead (PROTOCOL
-§2): renewing the set of running relays is a job of its own, with a new first_epoch.
+Owns which fields a set takes from a plan, and that every set can be taken by the relays it lists. Leaves to others:
+where the secrets are kept (store.py), when there is a new set and what is in it (renewal.py), which numbers are good
+(plan.py), what a release says (releases.py). Nothing here reads or writes a file.
 """
 
 import secrets
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import Any, Self
 
-from tessera import curve
+from tessera import curve, params
 from tessera.errors import InvalidObject
-from tessera.params import Parameters, digest, encode
+from tessera.params import Parameters, digest, encode, encode_time, reading_hash, seal_reading_key
 
 from ..errors import UsageError
 from ..planning.plan import Plan
 from ..privacy import noise
-from ..protocol import blind
+from ..protocol import blind, cards
 
 EPOCHS_MAX = 400
+AHEAD = 8  # epochs that members have tokens for beside the open one
 
-# Fields of PROTOCOL §2 that a plan decides, and those that a set with another list of relays takes over.
-_PLANNED_FIELDS = (
-    "round_seconds",
-    "epoch_rounds",
-    "retention_epochs",
-    "buckets",
-    "members",
-    "tokens_per_epoch",
-    "posts_per_token",
-)
-_KEPT_FIELDS = (
+# Fields of PROTOCOL §2 that a plan decides: for life, and until the next plan.
+LIFELONG = ("round_seconds", "epoch_rounds", "retention_epochs")
+_PLANNED = ("members", "tokens_per_epoch", "posts_per_token")
+
+_KEPT = (
     "federation_id",
     "root_key",
-    "access_key",
     "genesis",
-    *_PLANNED_FIELDS,
+    "log2_buckets",
+    "ahead",
+    "cover",
+    "constant",
     "epsilon",
     "delta",
-    "first_epoch",
+    "deliveries",
+    "day_epsilon",
+    "day_delta",
+    "guest_access_keys",
+    *LIFELONG,
+    *_PLANNED,
 )
+
+
+@dataclass(frozen=True)
+class ListedRelay:
+    """A relay as a set lists it: its number, its static key (33 bytes) and its ledger key (32)."""
+
+    id: int
+    key: bytes
+    ledger: bytes
+
+
+@dataclass(frozen=True)
+class Content:
+    """All of a set that is not a rule: what differs from one to the next."""
+
+    serial: int
+    previous: bytes  # digest of the set before, zeros for the first
+    generation: int
+    first_epoch: int
+    epochs: int
+    access_key: bytes
+    reading_key: bytes
+    said: bytes  # what the card says beside the set
+    relays: list[ListedRelay]
 
 
 class ParameterSigner:
-    """root_secret signs (32 bytes, of an even key); from master (32 bytes) every epoch's secret follows."""
+    """root_secret signs (32 bytes, of an even key); from master (32 bytes) every epoch key's secret follows."""
 
     def __init__(self, root_secret: bytes, master: bytes) -> None:
         self.root_secret = root_secret
@@ -59,56 +83,44 @@ class ParameterSigner:
         """The secrets of a new federation."""
         return cls(blind.even_secret(blind.random_scalar()), secrets.token_bytes(32))
 
+    @property
+    def root_key(self) -> bytes:
+        """x-only, 32 bytes."""
+        return curve.public(self.root_secret)[1:]
+
     def sign(self, message: bytes) -> bytes:
         """BIP-340 over a digest of 32 bytes, by the root key: 64 bytes."""
         signature: bytes = curve.sign(self.root_secret, message, secrets.token_bytes(32))
         return signature
 
-    def epoch_secret(self, federation_id: bytes, epoch: int) -> bytes:
-        """k_e: what the tokens of an epoch are signed with."""
-        return blind.epoch_secret(self.master, federation_id, epoch)
+    def time_statement(self, federation_id: bytes, unix_seconds: int) -> bytes:
+        """92 bytes that a relay which lost its clock believes."""
+        body, message = encode_time(federation_id, unix_seconds)
+        return body + self.sign(message)
 
-    def first_set(self, plan: Plan, genesis: int, first_epoch: int, epochs: int) -> bytes:
-        """A new federation's set: serial 1, no relays, keys for so many epochs. Raises UsageError."""
-        federation_id = secrets.token_bytes(16)
-        return self._signed(
-            _fields_of_plan(plan)
-            | {
-                "serial": 1,
-                "federation_id": federation_id,
-                "root_key": curve.public(self.root_secret)[1:],
-                "access_key": secrets.token_bytes(32),
-                "genesis": genesis,
-                "first_epoch": first_epoch,
-                "epoch_keys": self._schedule(federation_id, first_epoch, epochs),
-                "relays": [],
-            }
-        )
+    def epoch_secret(self, federation_id: bytes, generation: int, epoch: int, relay_id: int) -> bytes:
+        """k_{e,j}: what the tokens of an epoch at a relay are signed with."""
+        return blind.epoch_secret(self.master, federation_id, generation, epoch, relay_id)
 
-    def next_set(self, present: Any, relays: list[tuple[bytes, bytes]]) -> bytes:
-        """The set after `present` (tessera.params.Parameters): the next serial, and these relays as (static key of 33
-        bytes, ledger key of 32). Raises UsageError."""
-        fields = {name: getattr(present, name) for name in _KEPT_FIELDS}
-        keys = b"".join(present.epoch_key(epoch) for epoch in range(present.first_epoch, present.end_epoch))
-        changed = {"serial": present.serial + 1, "relays": relays}
-        return self._signed(fields | {"thresholds": bytes(present.thresholds), "epoch_keys": keys} | changed)
+    def first_rules(self, plan: Plan, genesis: int) -> dict[str, Any]:
+        """The rules of a new federation."""
+        identity = {"federation_id": secrets.token_bytes(16), "root_key": self.root_key, "genesis": genesis}
+        lifelong = {name: getattr(plan.choice, name) for name in LIFELONG}
+        return identity | lifelong | {"ahead": AHEAD, "guest_access_keys": []} | planned_rules(plan)
 
-    def _schedule(self, federation_id: bytes, first_epoch: int, epochs: int) -> bytes:
-        """K_e of every epoch of the schedule, 32 bytes each. Raises UsageError."""
-        if not 1 <= epochs <= EPOCHS_MAX:
+    def signed(self, rules: Mapping[str, Any], content: Content) -> bytes:
+        """A parameter set, whole, that every relay in it can take. Raises UsageError."""
+        if not 1 <= content.epochs <= EPOCHS_MAX:
             raise UsageError(
-                f"a schedule of {epochs} epochs is not in 1 to {EPOCHS_MAX}",
-                f"use --epochs {1 if epochs < 1 else EPOCHS_MAX}",
+                f"a schedule of {content.epochs} epochs is not in 1 to {EPOCHS_MAX}",
+                f"use --epochs {1 if content.epochs < 1 else EPOCHS_MAX}",
             )
-        all_epochs = range(first_epoch, first_epoch + epochs)
-        return b"".join(blind.epoch_key(self.epoch_secret(federation_id, epoch)) for epoch in all_epochs)
-
-    def _signed(self, fields: Mapping[str, Any]) -> bytes:
-        """A parameter set that a relay will take. Raises UsageError if it would not."""
         try:
-            body: bytes = encode(dict(fields))
-            parameters = Parameters(body + self.sign(digest(body)))
+            head, rest, columns = encode(self._fields(rules, content))
+            parameters = Parameters(head + self.sign(digest(head)) + rest + columns)
             parameters.verify()
+            if parameters.size(1) > params.MOST_RELAY_BYTES:
+                raise InvalidObject(f"they have {parameters.size(1)} bytes, a relay has room for 32768")
         except (InvalidObject, ValueError, struct.error) as error:
             raise UsageError(
                 f"these are not valid parameters: {error}", "plan for less, or shorten the schedule"
@@ -116,11 +128,55 @@ class ParameterSigner:
         blob: bytes = parameters.blob
         return blob
 
+    def _fields(self, rules: Mapping[str, Any], content: Content) -> dict[str, Any]:
+        federation_id, ephemeral = rules["federation_id"], blind.random_scalar().to_bytes(32, "big")
+        relays = [
+            (
+                relay.id,
+                relay.key,
+                relay.ledger,
+                seal_reading_key(ephemeral, relay.key, federation_id, content.serial, relay.id, content.reading_key),
+                self._column(federation_id, content, relay.id),
+            )
+            for relay in content.relays
+        ]
+        return dict(rules) | {
+            "serial": content.serial,
+            "previous": content.previous,
+            "generation": content.generation,
+            "first_epoch": content.first_epoch,
+            "epochs": content.epochs,
+            "access_key": content.access_key,
+            "reading_hash": reading_hash(content.reading_key),
+            "card_hash": cards.said_hash(content.said),
+            "ephemeral": curve.public(ephemeral),
+            "relays": relays,
+        }
 
-def _fields_of_plan(plan: Plan) -> dict[str, Any]:
-    choice = asdict(plan.choice)
-    return {name: choice[name] for name in _PLANNED_FIELDS} | {
-        "epsilon": int(plan.choice.epsilon / noise.EPSILON_UNIT),
+    def _column(self, federation_id: bytes, content: Content, relay_id: int) -> bytes:
+        """K_{e,j} of every epoch of the schedule for one relay, 32 bytes each."""
+        epochs = range(content.first_epoch, content.first_epoch + content.epochs)
+        each = (self.epoch_secret(federation_id, content.generation, epoch, relay_id) for epoch in epochs)
+        return b"".join(map(blind.epoch_key, each))
+
+
+def rules_of(present: Parameters) -> dict[str, Any]:
+    """The rules that a set has, for the set after it."""
+    kept = {name: getattr(present, name) for name in _KEPT}
+    return kept | {"thresholds": bytes(present.thresholds)}
+
+
+def planned_rules(plan: Plan) -> dict[str, Any]:
+    """The rules that a plan decides, but those for life."""
+    choice = plan.choice
+    return {name: getattr(choice, name) for name in _PLANNED} | {
+        "log2_buckets": choice.buckets.bit_length() - 1,
+        "cover": params.DELIVERY,
+        "constant": 0,
+        "epsilon": int(choice.epsilon / noise.EPSILON_UNIT),
         "delta": -(-plan.table.exact_delta * noise.DRAWS // 1),
+        "deliveries": 0,
+        "day_epsilon": 0,
+        "day_delta": 0,
         "thresholds": plan.table.pack(),
     }

@@ -1,12 +1,13 @@
-"""The issuer's directory: issuer.keystore, and beside it parameters.tpr and federation.card, which follow from it.
+"""The issuer's directory: issuer.keystore, and beside it what follows from it and is for others: parameters.tpr,
+federation.card, and the digests of all sets.
 
 Owns what the keystore's map holds, and the one transaction: what was changed is saved, and what was saved is published.
-Leaves to others: the rules of each part (roster.py, relay_list.py, invitations.py, issuance.py), what is signed
-(signer.py), the file itself (keystore.py).
+Leaves to others: the rules of each part (roster.py, relay_list.py, invitations.py, issuance.py, sets.py), what is
+signed (signer.py), when (renewal.py), the file itself (keystore.py).
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -19,38 +20,39 @@ from .. import files
 from ..errors import UsageError
 from ..keys.keystore import Keystore, Secret
 from ..protocol import cards
-from ..protocol.federation import DEFAULT_BUDGET, IssuerService
+from ..protocol.federation import DEFAULT_RETENTION_DAYS, IssuerService
 from .invitations import Invitations
-from .issuance import Issuance
+from .issuance import Issuance, Terms
 from .relay_list import RelayList
 from .roster import Roster
+from .sets import Sets
 from .signer import ParameterSigner
 
-VERSION = 1
+VERSION = 2
 KIND = "issuer"
 KEYSTORE = "issuer.keystore"
 PARAMETERS = "parameters.tpr"
 FEDERATION_CARD = "federation.card"
+DIGESTS = "digests.txt"
 
 
-def new_data(
-    name: str, signer: ParameterSigner, parameters: bytes, made_epoch: int, board: str, budget: dict[str, str]
-) -> dict[str, Any]:
-    """What the keystore of a new federation holds."""
+def new_data(name: str, signer: ParameterSigner, epochs: int, board: str, budget: dict[str, str]) -> dict[str, Any]:
+    """What the keystore of a new federation holds before its first set is signed."""
     return {
         "version": VERSION,
         "name": name,
         "root_secret": signer.root_secret,
         "master": signer.master,
-        "made_epoch": made_epoch,
         "board": board,
-        "relays": [],
+        "epochs": epochs,
+        "relays": RelayList.empty(),
         "roster": [],
         "issuance": Issuance.empty(),
         "budget": budget,
+        "retention_days": DEFAULT_RETENTION_DAYS,
         "service": None,
         "invitations": [],
-        "parameters": parameters,
+        "sets": Sets.empty(),
     }
 
 
@@ -58,29 +60,30 @@ class IssuerStore:
     """An open issuer directory. It holds the keystore's lock. The views that it gives are of `data` as it is now: they
     are taken anew after `change` and `held`."""
 
-    def __init__(self, directory: Path, keystore: Keystore) -> None:
-        """Not for callers: use `create` or `open`."""
+    def __init__(self, directory: Path, keystore: Keystore, epoch: Callable[[Parameters], int]) -> None:
+        """Not for callers: use `create` or `open`. epoch() is the open one."""
         self.directory = directory
         self._keystore = keystore
+        self._epoch = epoch
 
     @staticmethod
     def check_new(directory: Path) -> None:
         """Raises UsageError if files of another issuer would be written over."""
-        for stale in (PARAMETERS, FEDERATION_CARD):
+        for stale in (PARAMETERS, FEDERATION_CARD, DIGESTS):
             if (directory / stale).exists() and not (directory / KEYSTORE).exists():
                 raise UsageError(f"{directory / stale} is there without its issuer", "name a new directory")
 
     @classmethod
-    def create(cls, directory: Path, passphrase: str, data: dict[str, Any]) -> Self:
-        """Raises KeystoreError if there is an issuer in the directory already."""
-        store = cls(directory, Keystore.create(directory / KEYSTORE, passphrase, KIND, data))
+    def create(cls, directory: Path, passphrase: str, data: dict[str, Any], epoch: Callable[[Parameters], int]) -> Self:
+        """`data` has a signed set. Raises KeystoreError if there is an issuer in the directory already."""
+        store = cls(directory, Keystore.create(directory / KEYSTORE, passphrase, KIND, data), epoch)
         store._publish()
         return store
 
     @classmethod
-    def open(cls, directory: Path, secret: Secret) -> Self:
+    def open(cls, directory: Path, secret: Secret, epoch: Callable[[Parameters], int]) -> Self:
         """Raises KeystoreError, WrongPassphrase."""
-        store = cls(directory, Keystore.open(directory / KEYSTORE, secret, KIND))
+        store = cls(directory, Keystore.open(directory / KEYSTORE, secret, KIND), epoch)
         try:
             store._publish()
         except BaseException:
@@ -124,8 +127,12 @@ class IssuerStore:
         self._keystore.save()
 
     def _publish(self) -> None:
-        """Bring the two files beside the keystore up to date, if they are not."""
-        published = {PARAMETERS: self.parameters.blob, FEDERATION_CARD: self.federation_card.encode() + b"\n"}
+        """Bring the files beside the keystore up to date, if they are not."""
+        published = {
+            PARAMETERS: self.parameters.blob,
+            FEDERATION_CARD: self.federation_card.encode() + b"\n",
+            DIGESTS: self._digests().encode(),
+        }
         for name, content in published.items():
             path = self.directory / name
             try:
@@ -135,6 +142,11 @@ class IssuerStore:
             if current != content:
                 files.write(path, content)
 
+    def _digests(self) -> str:
+        """A line for every set ever signed: its serial and its digest. For a notice board: who was told of another set
+        than everybody finds it missing."""
+        return "".join(f"{place['serial']} {place['digest'].hex()}\n" for place in self.sets.chain)
+
     # -- what it holds
 
     @property
@@ -142,9 +154,13 @@ class IssuerStore:
         return self._keystore.data
 
     @property
-    def parameters(self) -> Any:
-        """The newest parameter set (tessera.params.Parameters)."""
-        return Parameters(self.data["parameters"])
+    def sets(self) -> Sets:
+        return Sets(self.data["sets"])
+
+    @property
+    def parameters(self) -> Parameters:
+        """The newest parameter set."""
+        return self.sets.newest.parameters
 
     @property
     def signer(self) -> ParameterSigner:
@@ -160,23 +176,50 @@ class IssuerStore:
 
     @property
     def invitations(self) -> Invitations:
-        return Invitations(self.data.setdefault("invitations", []), self.parameters.federation_id)
+        return Invitations(self.data["invitations"], self.parameters.federation_id)
 
     @property
     def issuance(self) -> Issuance:
-        return Issuance(self.data["issuance"], self.parameters, self.data["made_epoch"], self.save)
+        return Issuance(self.data["issuance"], self._terms(), self.save)
+
+    def _terms(self) -> list[Terms]:
+        """The newest set's generation; until that begins, that of the set in force."""
+        newest, first = self.parameters, self.data["generation"]["first_epoch"]
+        terms = [Terms(newest, range(max(first, newest.first_epoch), newest.end_epoch))]
+        before = self.sets.in_force(self._epoch(newest)).parameters
+        if before.generation != newest.generation:
+            terms.append(Terms(before, range(before.first_epoch, min(first, before.end_epoch))))
+        return terms
 
     @property
     def budget(self) -> dict[str, str]:
-        return dict(self.data.get("budget", DEFAULT_BUDGET))
+        return dict(self.data["budget"])
 
     @property
     def service(self) -> IssuerService | None:
-        known = self.data.get("service")
-        return IssuerService(known["host"], known["port"], curve.public(known["secret"])) if known else None
+        return _service(self.data)
 
     @property
     def federation_card(self) -> str:
-        fields = {"name": self.data["name"], "params": self.parameters.blob, "relays": self.relays.addresses()}
-        service = asdict(self.service) if self.service else None
-        return cards.encode("federation", fields | {"budget": self.budget, "issuer": service})
+        return cards.encode("federation", {"params": self.parameters.blob, "said": said(self.data)})
+
+
+def said(data: dict[str, Any]) -> bytes:
+    """What a federation card says beside its set, from what the keystore holds."""
+    service = _service(data)
+    return cards.said(
+        {
+            "name": data["name"],
+            "relays": RelayList(data["relays"]).addresses(),
+            "budget": data["budget"],
+            "issuer": asdict(service) if service else None,
+            "retention_days": data["retention_days"],
+            "partners": [],
+            "topology": None,
+        }
+    )
+
+
+def _service(data: dict[str, Any]) -> IssuerService | None:
+    known = data["service"]
+    return IssuerService(known["host"], known["port"], curve.public(known["secret"])) if known else None

@@ -16,6 +16,7 @@ def remove(state: MemberState, name: str) -> None:
     """Forget a contact, its keys and what waits for it."""
     state.contacts.remove(name)
     state.outbox.drop(name)
+    state.posted.drop(name)
     state.history.drop(name)
     state.save()
 
@@ -24,6 +25,7 @@ def rename(state: MemberState, name: str, new: str) -> None:
     """Call a contact otherwise, in everything that is kept."""
     state.contacts.rename(name, new)
     state.outbox.rename(name, new)
+    state.posted.rename(name, new)
     state.inbox.rename(name, new)
     state.history.rename(name, new)
     state.save()

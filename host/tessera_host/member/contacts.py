@@ -93,6 +93,11 @@ class ContactBook:
         """By name."""
         return self._state.book
 
+    @property
+    def split(self) -> list[str]:
+        """The names of those who were given other settings than this member (`views.alarm`)."""
+        return sorted(name for name, contact in self.book.items() if contact.split)
+
     def get(self, name: str) -> Contact:
         """Raises UsageError."""
         if name not in self.book:
@@ -227,7 +232,7 @@ class ContactBook:
         return name, answer
 
     def _answer_card(self, invite: bytes, x: bytes) -> str:
-        answer = {"v": cards.VERSION, "invite": hashes.tagged("invite", invite), "x": x, **self._own_fields()}
+        answer = {"v": cards.version("answer"), "invite": hashes.tagged("invite", invite), "x": x, **self._own_fields()}
         return cards.encode("answer", {**answer, "sig": self._identity.sign(first_transcript(invite, answer))})
 
     def accept(self, text: str) -> tuple[str, int]:
@@ -284,7 +289,7 @@ class ContactBook:
     def _check_same_parameters(self, digest: bytes) -> None:
         if digest != self._federation.digest:
             raise InvalidInput(
-                "the two sides hold different parameters", "both run 'tessera status', then begin with a new invite"
+                "the two sides hold different parameters", "both run 'tessera renew', then begin with a new invite"
             )
 
     def _check_peer(self, peer: dict[str, Any], name: str, rekey: bool) -> None:
@@ -312,7 +317,7 @@ class ContactBook:
         self.book[name] = Contact(
             key=peer["key"],
             mailbox=peer["mailbox"],
-            relay=peer["relay"],
+            relay=self._federation.relay_id(peer["relay"]),
             words=met.words(self._federation.digest),
             verified=False,
             blocked=False,

@@ -1,8 +1,9 @@
 """What arrived: sealed rounds in, messages out (PROTOCOL §7, the receiver's side).
 
-Owns the place up to which the bucket was read, finding and opening own records, and putting parts in order. Fetching
-is `fetching`'s. Senders post in order and wait for each acknowledgement, and a round is read as a whole. So a part that
-is missing when a later message has a part in a round already read will not come any more, and is reported as lost.
+Owns the place up to which the bucket was read, finding and opening own records, putting parts together and the rule
+that only a message whose signature holds is read, or moves anything. Fetching is `fetching`'s. Senders post in order
+and wait for each acknowledgement, and a round is read as a whole. So what is missing of a message when a later one is
+whole in a round already read will not come any more, and is reported as lost.
 """
 
 import codecs
@@ -12,17 +13,20 @@ from dataclasses import dataclass
 from ..errors import IntegrityError
 from ..protocol import records
 from ..protocol.federation import Federation
-from ..protocol.records import Step
+from ..protocol.records import Closing, Part, Step
 from .schema import Contact, InboxState, Incoming, Received, Stored
+from .views import Views
 
 CONTINUED_BYTES = 1 << 16  # of a text whose end is not there yet
+BEGUN_MESSAGES = 4  # of a contact, of which parts are missing: an older one is waited for no longer
 
 
 @dataclass(frozen=True)
 class Message:
     """A text from a contact, or a file: then `file` is the name the sender gave it, and `content` what is in it.
     `lost` messages before or inside it never arrived; the text is what did. `restored`: it is the first since the
-    contact's device was restored from a backup; nobody knows whether messages from before are missing."""
+    contact's device was restored from a backup; nobody knows whether messages from before are missing. `newer`: it was
+    sent by a newer program, and this one does not know what it says."""
 
     contact: str
     message: int
@@ -32,6 +36,7 @@ class Message:
     file: str | None = None
     content: bytes = b""
     restored: bool = False
+    newer: bool = False
 
     @property
     def place(self) -> "Place":
@@ -53,10 +58,12 @@ class _Expected:
 class Inbox:
     """A view of the keystore's messages that arrived and of the contacts' receiving chains."""
 
-    def __init__(self, state: InboxState, contacts: dict[str, Contact], federation: Federation) -> None:
+    def __init__(self, state: InboxState, contacts: dict[str, Contact], federation: Federation, views: Views) -> None:
         self._state = state
         self._contacts = contacts
         self._federation = federation
+        self._views = views
+        self._epoch = 0  # in which is read
         self._expected: dict[bytes, _Expected] = {}
 
     @property
@@ -75,6 +82,7 @@ class Inbox:
         expired = max(0, self._federation.first_kept(min(open_round, own_round)) - self.next_round)
         self._state.next_round += expired
         last = self._federation.epoch_of(open_round)
+        self._epoch = self._federation.epoch_of(max(open_round, own_round))
         self.forget_read(own_round)
         self._expected = {}
         for name, contact in self._contacts.items():
@@ -92,72 +100,93 @@ class Inbox:
 
     def read(self, round_: int, batch: Iterable[bytes]) -> int:
         """Take one whole sealed round: how many records were for this member. To be saved before the next request."""
-        found = [self._open(record) for record in batch if record[: records.TAG_BYTES] in self._expected]
+        found = [self._open(record, round_) for record in batch if record[: records.TAG_BYTES] in self._expected]
         matched = [name for name in found if name is not None]
         for name in dict.fromkeys(matched):
             self._deliver(name, round_)
         self._state.next_round = round_ + 1
         return len(matched)
 
-    def _open(self, record: bytes) -> str | None:
+    def _open(self, record: bytes, round_: int) -> str | None:
         """The contact this record is from, None if only its tag fits; then the keys are kept for the true one."""
         tag = record[: records.TAG_BYTES]
         expected = self._expected.get(tag)
         if expected is None:  # the second copy in this round
             return None
-        contact = self._contacts[expected.contact]
+        name = expected.contact
+        contact = self._contacts[name]
         try:
-            part = records.open_record(expected.step, expected.epoch, expected.index, contact.key, record)
+            part, closing = records.open_record(expected.step, expected.epoch, expected.index, record)
         except IntegrityError:
+            return None
+        if closing and part.parts == 1 and not _is_signed(contact, closing, part, [part.payload]):
             return None
         del self._expected[tag]
         contact.receive.erase(expected.epoch, expected.index)
-        self._keep(contact.received, part)
-        return expected.contact
+        if part.kind & records.OF_GROUP:
+            self._store(name, contact.received, round_, "", newer=True)
+        else:
+            self._keep(name, part, closing)
+        return name
 
-    def _keep(self, received: Received, part: records.Part) -> None:
+    def _keep(self, name: str, part: Part, closing: Closing | None) -> None:
         """Store a part unless it, or its whole message, is known."""
-        if part.message < received.next:
+        contact = self._contacts[name]
+        begun = contact.received.parts
+        if part.message < contact.received.next:
             return
-        message = received.parts.setdefault(part.message, Incoming(part.parts, part.kind))
-        if (message.parts, message.kind) == (part.parts, part.kind):
-            message.got.setdefault(part.part, part.payload)
+        message = begun.setdefault(part.message, Incoming(part.parts, part.kind))
+        if (message.parts, message.kind) != (part.parts, part.kind) or part.part in message.got:
+            return
+        message.got[part.part] = part.payload
+        message.closing = closing or message.closing
+        if len(message.got) == message.parts and message.closing:
+            self._prove(name, part, message, message.closing)
+
+    def _prove(self, name: str, part: Part, message: Incoming, closing: Closing) -> None:
+        """A message is whole: it counts from here, or is dropped and reported as lost when another one comes."""
+        contact = self._contacts[name]
+        if part.parts > 1 and not _is_signed(contact, closing, part, _payloads(message)):  # one part was looked at
+            del contact.received.parts[part.message]
+            return
+        message.closing = None
+        self._views.saw(name, closing, self._epoch)
 
     def _deliver(self, name: str, round_: int) -> None:
-        """Move what is complete, or will never be, from the parts to the messages, in order."""
+        """Move what is whole from the parts to the messages, in order, and forget what will never be."""
         received = self._contacts[name].received
-        while received.parts:
-            number = received.next
-            message = received.parts.get(number)
-            complete = message is not None and len(message.got) == message.parts
-            if not complete and max(received.parts) == number:
-                return  # the newest one: the rest of it is on its way
-            if message is not None and complete:
-                self._append(name, received, message, round_)
-            else:
-                self._give_up(name, received, message, round_)
+        while whole := [number for number, message in received.parts.items() if _is_whole(message)]:
+            number = min(whole)
+            if number > received.next:
+                self._give_up(name, received, number, round_)
+            self._append(name, received, received.parts[number], round_)
+        for number in sorted(received.parts)[:-BEGUN_MESSAGES]:
+            del received.parts[number]
 
     def _append(self, name: str, received: Received, message: Incoming, round_: int) -> None:
-        if message.kind == records.FILE:
-            self._store_file(name, received, _joined(message), round_)
-        else:
-            received.text += _joined(message)
+        data = b"".join(_payloads(message))
+        if message.kind in (records.TEXT, records.TEXT_CONTINUED):
+            received.text += data
             if message.kind == records.TEXT:
                 self._store_text(name, received, round_)
             elif len(received.text) >= CONTINUED_BYTES:
                 self._store_so_far(name, received, round_)
+        else:
+            self._store_text_without_end(name, received, round_)
+            if message.kind == records.FILE:
+                self._store(name, received, round_, "", *records.read_file(data))
+            else:
+                self._store(name, received, round_, "", newer=True)
         received.resync = False
         del received.parts[received.next]
         received.next += 1
 
-    def _give_up(self, name: str, received: Received, message: Incoming | None, round_: int) -> None:
-        """A gap: count what is lost and let what arrived around it be read."""
-        following = received.next + 1 if message else min(received.parts)
+    def _give_up(self, name: str, received: Received, following: int, round_: int) -> None:
+        """A gap: count what is lost and let what came before it be read. What came of a message that is not whole is
+        nobody's word."""
         self._count_lost(received, following)
-        received.text += _joined(message) if message and message.kind != records.FILE else b""
-        if received.text:
-            self._store_text(name, received, round_)
-        received.parts.pop(received.next, None)
+        self._store_text_without_end(name, received, round_)
+        received.parts = {number: begun for number, begun in received.parts.items() if number >= following}
         received.next = following
 
     def _count_lost(self, received: Received, following: int) -> None:
@@ -181,14 +210,20 @@ class Inbox:
         self._store(name, received, round_, text)
         received.text = decoder.getstate()[0]  # the first bytes of a character
 
-    def _store_file(self, name: str, received: Received, data: bytes, round_: int) -> None:
-        if received.text:  # its end never came
+    def _store_text_without_end(self, name: str, received: Received, round_: int) -> None:
+        """Its end never came."""
+        if received.text:
             self._store_text(name, received, round_)
-        title, content = records.read_file(data)
-        self._store(name, received, round_, "", title, content)
 
     def _store(
-        self, name: str, received: Received, round_: int, text: str, file: str | None = None, content: bytes = b""
+        self,
+        name: str,
+        received: Received,
+        round_: int,
+        text: str,
+        file: str | None = None,
+        content: bytes = b"",
+        newer: bool = False,
     ) -> None:
         self._state.messages.append(
             Stored(
@@ -200,6 +235,7 @@ class Inbox:
                 file=file,
                 content=content,
                 restored=received.restored,
+                newer=newer,
                 unread=True,
             )
         )
@@ -237,8 +273,17 @@ class Inbox:
         return taken
 
 
-def _joined(message: Incoming) -> bytes:
-    return b"".join(payload for _, payload in sorted(message.got.items()))
+def _payloads(message: Incoming) -> list[bytes]:
+    return [payload for _, payload in sorted(message.got.items())]
+
+
+def _is_whole(message: Incoming) -> bool:
+    """Whether all of it is there and the signature was found to hold."""
+    return len(message.got) == message.parts and message.closing is None
+
+
+def _is_signed(contact: Contact, closing: Closing, part: Part, payloads: list[bytes]) -> bool:
+    return records.is_signed(closing, contact.key, part, records.contents(payloads))
 
 
 def _message(entry: Stored) -> Message:

@@ -1,37 +1,40 @@
-"""A visit of a member to the issuer's service: the newest federation card, and the tokens that can be had.
+"""A visit of a member to the issuer's service: what the office says by now, and the tokens that can be had.
 
 Owns what is done on one connection and what is told of it. Leaves to others: the order of a member's joining
-(joining.py), when to come again (renewal.py), the cards (token_exchange.py).
+(joining.py), when to come again (renewal.py), the cards (token_exchange.py), what is believed (news.py).
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from ..clock import local_time
-from ..errors import NotOnRoster, NotPermitted, TryLater, Unreachable, UsageError
+from ..errors import NotOnRoster, NotPermitted, OutOfDate, TryLater, Unreachable, UsageError
 from ..protocol.federation import IssuerService
 from ..protocol.issuer_connection import IssuerConnection
-from . import token_exchange
+from ..protocol.welcome import Welcome
+from . import news, token_exchange
 from .state import MemberState
+from .token_exchange import TokenErrand
 
 TIMEOUT_SECONDS = 30.0
-VISIT_SECONDS = 120.0  # all of it: 17 requests for 64 relays, and the curve's work for them
+VISIT_SECONDS = 120.0  # all of it: tokens for 64 relays and the epochs ahead, and the curve's work for them
 
 
 @dataclass
 class VisitReport:
-    """Tokens got by epoch, the reasons why there are none for an epoch, and whether the federation card was new."""
+    """Tokens got by epoch, the reasons why there were none, and whether the federation card was new."""
 
     tokens: list[tuple[int, int]] = field(default_factory=list)
-    refusals: list[tuple[int, NotPermitted]] = field(default_factory=list)
+    refusals: list[NotPermitted] = field(default_factory=list)
     news: bool = False
 
     @property
     def later(self) -> TryLater | None:
         """If the issuer asks to come back soon."""
-        return next((refusal for _, refusal in self.refusals if isinstance(refusal, TryLater)), None)
+        return next((refusal for refusal in self.refusals if isinstance(refusal, TryLater)), None)
 
 
 def service_of(member: MemberState) -> IssuerService:
@@ -39,7 +42,7 @@ def service_of(member: MemberState) -> IssuerService:
     service = member.federation.issuer
     if service is None:
         raise UsageError(
-            "your office's issuer is on no network", "make a file for IT instead: tessera token renew -o FILE"
+            "your office's issuer is on no network", "give IT's file to 'tessera renew FILE', or ask IT for one"
         )
     return service
 
@@ -62,52 +65,46 @@ async def connected(
 
 
 async def visit(member: MemberState) -> VisitReport:
-    """Fetch what is new and what is lacking. Raises NotOnRoster, Unreachable, IntegrityError; what an issuer refuses
-    for an epoch is in the report."""
+    """Fetch what is new and what there is. Raises NotOnRoster, Unreachable, IntegrityError; other refusals are in the
+    report."""
     async with connected(service_of(member), member.federation.newest.access_key) as connection:
-        return await visit_on(member, connection)
-
-
-async def visit_on(member: MemberState, connection: IssuerConnection) -> VisitReport:
-    report = VisitReport()
-    report.news = member.federation.refresh(await connection.federation())
-    member.save()
-    for epoch in _wanted(member, report):
         try:
-            count = await _fetch_epoch(member, connection, epoch)
+            welcome = await connection.hello(member.identity, member.federation.id)
         except NotOnRoster as refusal:
             raise _off_the_roster(member) from refusal
-        except NotPermitted as refusal:
-            report.refusals.append((epoch, refusal))
-        else:
-            report.tokens.append((epoch, count))
+        return await go_on(member, connection, welcome)
+
+
+async def go_on(member: MemberState, connection: IssuerConnection, welcome: Welcome) -> VisitReport:
+    """The rest of a visit, on a connection that is the member's: take what the office says, and fetch tokens."""
+    report = VisitReport(news=news.take_welcome(member, welcome))
+    member.save()
+    got: Counter[int] = Counter()
+    for errand in token_exchange.errands(member):
+        try:
+            got += await _run(errand, connection)
+        except NotOnRoster as refusal:
+            raise _off_the_roster(member) from refusal
+        except (NotPermitted, OutOfDate) as refusal:
+            report.refusals.append(refusal)
+    report.tokens = sorted(got.items())
     return report
 
 
-def _wanted(member: MemberState, report: VisitReport) -> list[int]:
-    epoch = member.epoch()
-    try:
-        return member.wallet.wanted(epoch)
-    except NotPermitted as refusal:  # the key schedule is over
-        report.refusals.append((epoch + 1, refusal))
-        return []
-
-
-async def _fetch_epoch(member: MemberState, connection: IssuerConnection, epoch: int) -> int:
-    errand = token_exchange.errand(member, epoch)
+async def _run(errand: TokenErrand, connection: IssuerConnection) -> Counter[int]:
     while card := errand.card():
         try:
             errand.take(await connection.issue(card))
         except NotPermitted as refusal:
             errand.refused(card, refusal)
-    return errand.count
+    return errand.got
 
 
 def _off_the_roster(member: MemberState) -> NotOnRoster:
     end = access_until(member)
-    left = f"what you hold lets you send and read until {local_time(end)}" if end else "you can neither send nor read"
+    left = f"what you hold lets you write until {local_time(end)} at most" if end else "you can write no more"
     return NotOnRoster(
-        "IT has taken you off the list of members: there are no new tokens for you",
+        "IT has taken you off the list of members: there is no new access for you",
         f"{left}; if this is a mistake, ask IT for a new invitation",
     )
 
@@ -126,7 +123,7 @@ def access_until(member: MemberState) -> int | None:
 
 def _epochs_to_come(member: MemberState) -> list[int]:
     now = member.epoch()
-    return [epoch for epoch in member.wallet.epochs(member.federation.home.key) if epoch >= now]
+    return [epoch for epoch in member.wallet.epochs(member.federation.home.id) if epoch >= now]
 
 
 def _start(member: MemberState, epoch: int) -> int:

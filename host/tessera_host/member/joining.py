@@ -1,42 +1,159 @@
 """How a member comes to belong (PROTOCOL §12, §15): from an invitation to tokens, over the network.
 
 Owns the order of the steps and what of the invitation is kept: all of it until the issuer has admitted the member, then
-only its number. Whatever is interrupted, the same command goes on: the identity is kept. Leaves to others: the visit to
-the issuer (issuer_visit.py), the same by files (joining_files.py).
+only its number. Keys come first, on the disk, as the office says who it is only to who has shown them: whatever is
+interrupted, the same command goes on with the same keys. Leaves to others: the rest of the visit (issuer_visit.py), the
+same by files (joining_files.py).
 """
 
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
+from tessera import curve
+
+from .. import typed
 from ..clock import Clock, local_time, unix_now
-from ..errors import NotPermitted, UsageError
+from ..errors import InvalidInput, KeystoreError, NotPermitted, TryLater, UsageError
+from ..keys.keystore import Keystore
 from ..protocol.federation import Federation, read_card
+from ..protocol.identity import Identity
 from ..protocol.invitation import Invitation
-from .issuer_visit import VisitReport, connected, service_of, visit_on
-from .state import KEYSTORE_NAME, MemberState
+from .issuer_visit import VisitReport, connected, go_on
+from .renewal import Renewal
+from .schema import Bytes16, Bytes32
+from .state import KEYSTORE_NAME, MemberState, new_identity
+
+BEGUN_NAME = "joining.keystore"
+BEGUN_KIND = "joining"
+
+
+@dataclass(repr=False)
+class BegunData:
+    """What is kept of somebody who does not know the office yet."""
+
+    secret: Bytes32
+    mailbox: Bytes16
+    invitation: str
 
 
 def has_identity(home: Path) -> bool:
     return (home / KEYSTORE_NAME).exists()
 
 
-async def federation_card(invitation: Invitation, now: int) -> str:
-    """The office's card: fetched, or out of the invitation; it is the one that IT meant. Raises NotPermitted for an
-    invitation that has expired, Unreachable, IntegrityError."""
-    if invitation.until < now:
-        raise NotPermitted(f"this invitation has expired on {local_time(invitation.until)}", "ask IT for a new one")
+def has_begun(home: Path) -> bool:
+    """Whether keys were made here for an invitation that the issuer has not answered yet."""
+    return (home / BEGUN_NAME).exists()
+
+
+class Begun:
+    """Somebody with keys and an invitation. Use as a context manager, or close it."""
+
+    def __init__(self, home: Path, store: Keystore, passphrase: str, clock: Clock) -> None:
+        """Not for callers: use `begin`. Raises KeystoreError for what no version wrote."""
+        self._home = home
+        self._store = store
+        self._passphrase = passphrase
+        self._clock = clock
+        try:
+            data = typed.load(BegunData, store.data)
+            self.invitation = Invitation.read(data.invitation)
+            key = curve.public(data.secret)[1:]
+        except (typed.Mismatch, InvalidInput, ValueError):
+            raise KeystoreError(f"{store.path} holds what no version of tessera wrote", "remove it") from None
+        self.identity = Identity(self.invitation.name, data.secret, key, data.mailbox)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._store.close()
+
+    async def enter(self) -> tuple[MemberState, VisitReport]:
+        """Be admitted, learn who the office is, and fetch the tokens that can be had: what `begin` made becomes a
+        member's keystore. Raises NotPermitted, Unreachable, IntegrityError."""
+        invitation = self.invitation
+        service = invitation.service
+        assert service is not None, "this invitation is for joining by files"
+        async with connected(service, invitation.access) as connection:
+            card = invitation.join_card(self.identity)
+            try:
+                welcome = await connection.join(card, self.identity, invitation.federation)
+            except NotPermitted as refusal:
+                if not isinstance(refusal, TryLater):
+                    self.forget()  # these keys will never be a member's
+                raise
+            member = self._member(welcome.card)
+            try:
+                report = await go_on(member, connection, welcome)
+                Renewal(member).answered()
+            except BaseException:
+                member.close()
+                raise
+            return member, report
+
+    def _member(self, card: str) -> MemberState:
+        federation, invitation = Federation(read_card(card)), self.invitation
+        invitation.check(federation)
+        home = invitation.home
+        if all(relay.name != home for relay in federation.relays):
+            invitation = replace(invitation, home=federation.relays[0].name)
+        name, clock = self.identity.name, self._clock
+        member = MemberState.create(self._home, name, card, self._passphrase, clock, invitation, self.identity)
+        admitted(member)
+        self.forget()
+        if invitation.home != home:
+            member.remark(f"The relay {home} of your invitation is gone: your mailbox is on {invitation.home}.")
+        return member
+
+    def forget(self) -> None:
+        """Nothing is left of it."""
+        self._store.path.unlink(missing_ok=True)
+
+
+def begin(home: Path, invitation: Invitation, passphrase: str, clock: Clock = unix_now) -> Begun:
+    """Make keys for an invitation over the network, or go on with those that were made for it. Raises UsageError if
+    those that are there are for another one, NotPermitted for an invitation that has expired."""
+    _check_time(invitation, clock())
+    path = home / BEGUN_NAME
+    if path.exists():
+        store = Keystore.open(path, passphrase, BEGUN_KIND)
+    else:
+        identity = new_identity(invitation.name)
+        data = BegunData(identity.secret, identity.mailbox, invitation.card())
+        store = Keystore.create(path, passphrase, BEGUN_KIND, typed.dump(data))
+    try:
+        begun = Begun(home, store, passphrase, clock)
+        if begun.invitation.id != invitation.id:
+            raise UsageError(
+                "somebody began to join here with another invitation",
+                f"go on with that one, or name another directory with --home; to give it up, remove {path}",
+            )
+    except BaseException:
+        store.close()
+        raise
+    return begun
+
+
+def begin_by_files(home: Path, invitation: Invitation, passphrase: str, clock: Clock = unix_now) -> MemberState:
+    """Make the identity for an invitation that says who the office is. Raises KeystoreError if there is one already."""
+    _check_time(invitation, clock())
     card = invitation.federation_card
-    if invitation.service is not None:
-        async with connected(invitation.service, invitation.access) as connection:
-            card = await connection.federation()
     if card is None:
         raise UsageError("this invitation says neither where the issuer is nor who it is", "ask IT for a new one")
-    invitation.check(Federation(read_card(card)))
-    return card
-
-
-def begin(home: Path, invitation: Invitation, card: str, passphrase: str, clock: Clock = unix_now) -> MemberState:
-    """Make the identity. Raises KeystoreError if there is one already."""
+    federation = Federation(read_card(card))
+    invitation.check(federation)
+    if all(relay.name != invitation.home for relay in federation.relays):
+        raise InvalidInput(
+            f"the relay '{invitation.home}' of this invitation is not in service any more",
+            "ask IT for a new invitation",
+        )
     return MemberState.create(home, invitation.name, card, passphrase, clock, invitation)
+
+
+def _check_time(invitation: Invitation, now: int) -> None:
+    if invitation.until < now:
+        raise NotPermitted(f"this invitation has expired on {local_time(invitation.until)}", "ask IT for a new one")
 
 
 def check_same(member: MemberState, invitation: Invitation) -> None:
@@ -46,6 +163,7 @@ def check_same(member: MemberState, invitation: Invitation) -> None:
             f"there is another identity here already: {member.identity.name} at {member.federation.name}",
             "name another directory with --home; one identity is one person on one computer",
         )
+    (member.store.path.parent / BEGUN_NAME).unlink(missing_ok=True)  # of a joining that was cut at its end
 
 
 def pending(member: MemberState) -> Invitation | None:
@@ -59,14 +177,3 @@ def admitted(member: MemberState) -> None:
     if member.joining and member.joining.card:
         member.joining.card = None
         member.save()
-
-
-async def join(member: MemberState) -> VisitReport:
-    """Be admitted, if that has not happened, and fetch the tokens that can be had. Raises NotPermitted, Unreachable."""
-    invitation = pending(member)
-    service = (invitation and invitation.service) or service_of(member)
-    async with connected(service, member.federation.newest.access_key) as connection:
-        if invitation:
-            await connection.join(invitation.join_card(member.identity))
-            admitted(member)
-        return await visit_on(member, connection)

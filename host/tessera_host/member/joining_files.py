@@ -1,18 +1,25 @@
 """Joining and renewing by files, for offices whose issuer is on no network: the member's side.
 
-Owns which cards the next file for IT has: the join card until the issuer has admitted the member, and for every epoch
-that tokens are lacking for the card that is next. Two trips to IT and back, for up to four tokens an epoch. Leaves to
-others: the form of the files (card_files.py), what IT does with them, the same over the network (joining.py).
+Owns which cards the next file for IT has: the join card until the issuer has admitted the member, and for the tokens
+the card that is next. Leaves to others: the form of the files (card_files.py), what IT does with them, the same over
+the network (joining.py), what is believed (news.py).
+
+IT's file has the federation card, the reading keys sealed to this member, and offers of tokens, asked for or not; the
+challenges go back, the answers come. So who renews needs one file each way, and the last one in.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from ..errors import InvalidInput
 from ..protocol import card_files, cards
-from . import joining, token_exchange
+from . import joining, news, token_exchange
 from .state import MemberState
 
 REQUEST_SECONDS = 12 * 3600  # a request that waited longer is made anew: the issuer wants them fresh
+
+# First who the office is, then its keys, then what is made with them.
+_ORDER = ("federation", "reading", "tokens-offer", "tokens-answer")
 
 
 @dataclass
@@ -33,51 +40,64 @@ class FileStep:
 
 def step(member: MemberState, answer: str | None = None) -> FileStep:
     """Take a file from IT, if there is one, and make the next. The same file again does no harm. Raises InvalidInput
-    for a file that has nothing for this member; NotPermitted if there are no tokens to be had at all."""
+    for a file that has nothing for this member."""
     made = FileStep()
     if answer is not None:
         _take(member, answer, made)
     invitation = joining.pending(member)
     if invitation:
         made.cards.append(invitation.join_card(member.identity))
-    made.cards += _next_cards(member)
+    made.cards += _next_cards(member, ask=not made.tokens)
     member.save()
     return made
 
 
 def _take(member: MemberState, answer: str, made: FileStep) -> None:
     found, made.remarks = card_files.read(answer)
-    known = [_take_card(member, cards.decode(text), text, made) for text in found]
+    by_kind = sorted(((cards.decode(text), text) for text in found), key=lambda each: _place(each[0].kind))
+    got: Counter[int] = Counter()
+    known = [_take_card(member, card, text, got) for card, text in by_kind]
+    made.tokens = sorted(got.items())
     member.save()
     if not any(known):
         raise InvalidInput("there is nothing from IT in this file", "look for the file that IT gave back")
 
 
-def _take_card(member: MemberState, card: cards.Card, text: str, made: FileStep) -> bool:
+def _place(kind: str) -> int:
+    return _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
+
+
+def _take_card(member: MemberState, card: cards.Card, text: str, got: Counter[int]) -> bool:
     """Whether it is one of IT's answers, be it taken before."""
     if card.kind == "federation":
-        member.federation.refresh(text)
-        return True
-    if card.kind not in ("tokens-offer", "tokens-answer"):
+        news.take_card(member, text)
+    elif card.kind == "reading":
+        news.take_reading_card(member, text)
+        joining.admitted(member)
+    elif card.kind not in _ORDER:
         return False
-    if member.wallet.expects(card):
+    elif member.wallet.expects(card):
         joining.admitted(member)
         if card.kind == "tokens-offer":
             member.wallet.challenge(text)
         else:
-            made.tokens.append(member.wallet.finish(text))
+            got.update(dict(member.wallet.finish(text, member.epoch())))
     return True
 
 
-def _next_cards(member: MemberState) -> list[str]:
-    wanted = member.wallet.wanted(member.epoch())
-    return [card for epoch in wanted if (card := _next_card(member, epoch))]
+def _next_cards(member: MemberState, ask: bool) -> list[str]:
+    """What is open is finished first; otherwise new tokens are asked for, if some are lacking: a file goes through
+    people's hands."""
+    return [card for errand in token_exchange.errands(member) if (card := _next_card(member, errand, ask))]
 
 
-def _next_card(member: MemberState, epoch: int) -> str | None:
-    unfinished = member.wallet.unfinished(epoch)
+def _next_card(member: MemberState, errand: token_exchange.TokenErrand, ask: bool) -> str | None:
+    unfinished = member.wallet.unfinished(errand.generation)
     if unfinished:
         made = cards.decode(unfinished).fields.get("time")
         if made is not None and abs(member.now() - made) > REQUEST_SECONDS:
             member.wallet.abandon(unfinished)
-    return token_exchange.errand(member, epoch).card()
+            unfinished = None
+    if unfinished:
+        return unfinished
+    return errand.card() if ask and member.wallet.lacking(member.epoch()) else None

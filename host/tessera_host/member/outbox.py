@@ -1,25 +1,29 @@
 """What waits to be sent (PROTOCOL §7): parts in order, each sealed just before it is posted, under an index of its own.
 
 Owns the order, the message numbers and the rule that an index serves one attempt. A part that carries a seal when it
-is looked at again was on its way when something went wrong: nobody knows whether the relay has it. It is sealed anew;
-the recipient drops the second copy. Saving between `seal` and the first byte is the caller's duty.
+is looked at again was on its way when something went wrong: nobody knows whether the relay has it. It is sealed anew,
+and the last part of a message is then signed anew; the recipient drops the second copy. Saving between `seal` and the
+first byte is the caller's duty.
 """
 
 from collections.abc import Iterator
+from itertools import groupby
 
 from ..errors import NotPermitted
 from ..protocol import records
 from ..protocol.records import Part
 from .schema import Contact, Outgoing, Seal
+from .views import Views
 
 
 class Outbox:
     """A view of the keystore's list of parts and of the contacts' sending chains."""
 
-    def __init__(self, items: list[Outgoing], contacts: dict[str, Contact], secret: bytes) -> None:
+    def __init__(self, items: list[Outgoing], contacts: dict[str, Contact], secret: bytes, views: Views) -> None:
         self._items = items
         self._contacts = contacts
         self._secret = secret
+        self._views = views
 
     def __len__(self) -> int:
         return len(self._items)
@@ -33,7 +37,10 @@ class Outbox:
         return self._queue(name, records.split_file(title, content, self._contacts[name].next_message))
 
     def _queue(self, name: str, parts: list[Part]) -> list[Part]:
-        self._items += [Outgoing(name, part) for part in parts]
+        for _, message in groupby(parts, lambda part: part.message):
+            of_one = list(message)
+            hashed = records.contents(part.payload for part in of_one)
+            self._items += [Outgoing(name, part, hashed) for part in of_one]
         self._contacts[name].next_message = parts[-1].message + 1
         return parts
 
@@ -41,12 +48,12 @@ class Outbox:
         """Contact and message of every part that was sealed and not acknowledged."""
         return ((item.contact, item.part.message) for item in self._items if item.sealed)
 
-    def waiting(self, relay: bytes) -> Iterator[Outgoing]:
-        """The parts for contacts on this relay, in order; those for a blocked contact stay where they are."""
+    def waiting(self, relay: int) -> Iterator[Outgoing]:
+        """The parts for contacts on the relay of this number, in order; those for a blocked contact stay."""
         return (item for item in self._items if self._wanted(item) and self._contacts[item.contact].relay == relay)
 
-    def relays(self) -> set[bytes]:
-        """The relays that something waits for."""
+    def relays(self) -> set[int]:
+        """The numbers of the relays that something waits for."""
         return {self._contacts[item.contact].relay for item in self._items if self._wanted(item)}
 
     def _wanted(self, item: Outgoing) -> bool:
@@ -64,7 +71,8 @@ class Outbox:
                 f"no more records to {item.contact} in epoch {epoch}", "what waits can be sent in the next epoch"
             )
         index, step = chain.take()
-        record = records.seal(step, epoch, index, self._secret, item.part)
+        digest = self._views.digest_for(epoch)
+        record = records.seal(step, epoch, index, self._secret, item.part, item.contents, digest)
         item.sealed = Seal(epoch, index, record)
         return record
 

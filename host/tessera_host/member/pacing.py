@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from .state import MemberState
 
-ROUND, DAY = "round", "day"
+ROUND, DAY, EPOCH = "round", "day", "epoch"
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Seconds until the next record may leave, 0 for now, and what is waited for: the next "round", or the "day" whose
-    budget is used up (None seconds if it never suffices)."""
+    """Seconds until the next record may leave, 0 for now, and what is waited for: the next "round", the next "epoch",
+    or the "day" whose budget is used up (None seconds if it never suffices)."""
 
     seconds: float | None = 0.0
     reason: str = ""
@@ -32,3 +32,10 @@ def next_post(member: MemberState, at_once: bool, dice: random.Random) -> Wait:
         return Wait()
     following = member.federation.round_start(member.round() + 1)
     return Wait(following - now + dice.random() * member.federation.newest.round_seconds, ROUND)
+
+
+def next_epoch(member: MemberState, dice: random.Random) -> Wait:
+    """For who does not want to use access of the epoch in which it was fetched: a random moment of the next epoch's
+    first round."""
+    following = member.federation.round_start(member.federation.first_round(member.epoch() + 1))
+    return Wait(following - member.now() + dice.random() * member.federation.newest.round_seconds, EPOCH)

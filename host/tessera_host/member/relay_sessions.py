@@ -1,24 +1,30 @@
-"""A member's connections to relays: which relay is believed, and which token a connection uses (PROTOCOL §4, §6).
+"""A member's connections to relays: which relay is believed, and how a connection begins (PROTOCOL §3, §4, §6).
 
-Owns the check of what a relay says of itself, taking up a token's earlier session, and admission with a token. A
-resumption secret is saved before it is shown: an id is used once. What is asked on a session is `sending`'s,
-`fetching`'s and `relay_update`'s business; the frames are `relay_connection`'s.
+Owns the check of what a relay says of itself, what this member tells it besides (newer settings, the time), taking up a
+token's earlier session, and admission with a token. A resumption secret is saved before it is shown: an id is used
+once. What is asked on a session is `sending`'s and `fetching`'s business; the frames are `relay_connection`'s.
+
+A session that posts continues its token's earlier one; one that reads has no token, and is a full handshake every time:
+whatever it continued would say whose it is.
 """
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from ..errors import ClockOff, IntegrityError, NotPermitted
+from tessera.params import Parameters
+
+from ..errors import ClockOff, IntegrityError, NotPermitted, OutOfDate, RelayRefused
 from ..protocol import relay_connection
-from ..protocol.federation import CLOCK_ROUNDS, Relay
-from ..protocol.relay_connection import ErrorFrame, Info, RelayConnection, SessionForgotten
+from ..protocol.federation import CLOCK_ROUNDS, Relay, parsed
+from ..protocol.relay_connection import ErrorFrame, HelloRefused, Info, RelayConnection, SessionForgotten
+from . import news
 from .schema import Token
 from .state import MemberState
-from .wallet import proof
+from .wallet import EARLY, TokenKey, key_of, proof
 
-# (epoch, relay's static key) → the token to use; raises NotPermitted if there is none.
-TokenChoice = Callable[[int, bytes], Token]
+# The token to use of those that are good here; raises NotPermitted if there is none.
+TokenChoice = Callable[[TokenKey], Token]
 
 
 @dataclass(frozen=True)
@@ -33,12 +39,26 @@ class Status:
 
 
 @dataclass(frozen=True)
-class Session:
-    """An admitted connection: the token it runs on, what the relay said of itself when it began."""
+class Greeted:
+    """A connection to a relay that is believed: what it says of itself, and the set that governs its open epoch."""
 
     connection: RelayConnection
-    token: Token
     info: Info
+    parameters: Parameters
+
+
+@dataclass(frozen=True)
+class Session(Greeted):
+    """An admitted connection: the token it runs on."""
+
+    token: Token
+
+
+@dataclass(frozen=True)
+class Reading(Greeted):
+    """A connection to read from: the key (32 bytes) that says that a member reads."""
+
+    key: bytes
 
 
 class RelaySessions:
@@ -53,7 +73,7 @@ class RelaySessions:
         state = self._state
         relay = state.federation.relay_named(relay_name) if relay_name else state.federation.home
         async with await self._connect(relay) as connection:
-            info = await self.checked_info(connection)
+            info = await self._believed_info(connection, relay)
         state.save()
         apart = info.open_round - state.round()
         return Status(relay.name, info, state.round(), apart, state.federation.epoch_of(info.open_round))
@@ -65,25 +85,73 @@ class RelaySessions:
         async with session.connection:
             yield session
 
+    @asynccontextmanager
+    async def reading(self, relay: Relay) -> AsyncIterator[Reading]:
+        """A connection to read from. Raises OutOfDate without the reading key in force."""
+        async with await self._connect(relay) as connection:
+            greeted = await self.greet(connection, relay)
+            key = self._state.federation.reading_key(greeted.parameters)
+            if key is None:
+                raise OutOfDate("your program does not have the office's present key to read with", "tessera renew")
+            yield Reading(connection, greeted.info, greeted.parameters, key)
+
     # -- what a relay says of itself
 
-    async def checked_info(self, connection: RelayConnection) -> Info:
-        """INFO, once its parameters are the newest this member believes, its open round fits the clock, and the first
-        round kept is the one that follows from it."""
+    async def greet(self, connection: RelayConnection, relay: Relay) -> Greeted:
+        """What the relay says of itself, once it is believed. Raises OutOfDate if the set in force there is none that
+        this member has."""
+        info = await self._believed_info(connection, relay)
         federation = self._state.federation
-        info = await connection.info()
-        if info.digest != federation.digest:
-            blob = await connection.params()
-            if federation.lags(blob, info.digest):
-                self._check_rounds(info)
-                return info
-            federation.adopt(blob)
-            self._state.save()
-            info = await connection.info()
-        if info.digest != federation.digest:
-            raise IntegrityError("the relay names other parameters than it hands out", "do not use it; tell IT")
+        parameters = federation.with_digest(info.digest)
+        if parameters is None:
+            raise OutOfDate(
+                f"the relay {relay.name} goes by settings of the office that your program does not have",
+                "'tessera renew' gets them; if it does not, tell IT",
+            )
+        federation.seen_in_force(info.digest, federation.epoch_of(info.open_round))
+        return Greeted(connection, info, parameters)
+
+    async def _believed_info(self, connection: RelayConnection, relay: Relay) -> Info:
+        """INFO, once its open round fits the clock, the first round kept follows from it, and its newest set is one of
+        the office's. A relay with older settings, or without the time, is told on the way."""
+        info = await self._info_in_time(connection)
         self._check_rounds(info)
+        if self._state.federation.with_digest(info.newest_digest) is None:
+            await self._take_newer(connection, info)
+        if info.newest_serial < self._state.federation.newest.serial and await self._push_newest(connection, relay):
+            info = await connection.info()
+            self._check_rounds(info)
         return info
+
+    async def _info_in_time(self, connection: RelayConnection) -> Info:
+        """INFO; a relay that does not know the time, or is behind, gets the office's word for it first, if this member
+        has one that is fresh."""
+        try:
+            info = await connection.info()
+        except ErrorFrame as refusal:
+            if refusal.code != relay_connection.NOT_READY or not await self._push_time(connection):
+                raise
+            return await connection.info()
+        behind = info.open_round < self._state.round() - CLOCK_ROUNDS
+        if (info.provisional or behind) and await self._push_time(connection):
+            return await connection.info()
+        return info
+
+    async def _push_time(self, connection: RelayConnection) -> bool:
+        statement = news.fresh_time(self._state)
+        return statement is not None and await _pushed(connection, statement)
+
+    async def _push_newest(self, connection: RelayConnection, relay: Relay) -> bool:
+        """The newest set, with the relay's own column of epoch keys; whether the relay took it. Others do so, too."""
+        newest = self._state.federation.newest
+        return newest.relay_with(relay.key) is not None and await _pushed(connection, newest.copy_for(relay.id))
+
+    async def _take_newer(self, connection: RelayConnection, info: Info) -> None:
+        blob = await connection.params()
+        if parsed(blob, "do not use this relay; tell IT").digest != info.newest_digest:
+            raise IntegrityError("the relay names other parameters than it hands out", "do not use it; tell IT")
+        news.take_set(self._state, blob)
+        self._state.save()
 
     def _check_rounds(self, info: Info) -> None:
         open_round, own = info.open_round, self._state.round()
@@ -115,13 +183,20 @@ class RelaySessions:
     # -- how a session begins
 
     async def _connect(self, relay: Relay) -> RelayConnection:
-        access_key = self._state.federation.newest.access_key
-        return await RelayConnection.open(relay.host, relay.port, relay.key, access_key)
+        """A full handshake. A relay may have the access key of an earlier set still, or of a later one already."""
+        newest_first = [known.access_key for known in reversed(self._state.federation.sets)]
+        for access_key in dict.fromkeys(newest_first):
+            try:
+                return await RelayConnection.open(relay.host, relay.port, relay.key, access_key)
+            except HelloRefused as refused:
+                refusal = refused
+        raise refusal
 
     async def _resumed(self, relay: Relay, choose: TokenChoice) -> Session | None:
         """None if there is nothing to resume, the relay has forgotten it, or its epoch is over."""
+        state = self._state
         try:
-            token = choose(self._state.epoch(), relay.key)
+            token = choose(state.wallet.key(state.epoch(), relay.id))
         except NotPermitted:
             return None  # the relay may be a round, and so an epoch, ahead
         if token.resume is None:
@@ -132,9 +207,10 @@ class RelaySessions:
             token.resumed(None)
             return None
         async with _closed_on_error(connection):
-            info = await self.checked_info(connection)
-        if self._state.federation.epoch_of(info.open_round) == token.epoch:
-            return Session(connection, token, info)
+            greeted = await self.greet(connection, relay)
+            self._check_settings(greeted.info, relay)
+        if key_of(token) == self._key(greeted, relay):
+            return Session(connection, greeted.info, greeted.parameters, token)
         await connection.close()
         return None
 
@@ -155,22 +231,60 @@ class RelaySessions:
             return await self._admit(relay, choose)  # the epoch may have ended between INFO and AUTH
 
     async def _admit(self, relay: Relay, choose: TokenChoice) -> Session:
+        state = self._state
         connection = await self._connect(relay)
         async with _closed_on_error(connection):
-            info = await self.checked_info(connection)
-            epoch = self._state.federation.epoch_of(info.open_round)
-            self._state.wallet.forget_before(min(epoch, self._state.epoch()))  # a relay may be an epoch ahead
-            token = choose(epoch, relay.key)
+            greeted = await self.greet(connection, relay)
+            self._check_settings(greeted.info, relay)
+            key = self._key(greeted, relay)
+            self._forget_before(min(key.epoch, state.epoch()))  # a relay may be an epoch ahead
+            token = choose(key)
+            if token.left is None and token.early:
+                state.remark(EARLY)
             shown = proof(token, connection.handshake_hash)
-            token.admitted(*self._checked(epoch, *await connection.auth(epoch, token.key, token.signature, shown)))
-            self._state.save()
-        return Session(connection, token, info)
+            admitted = await connection.auth(key.epoch, token.key, token.signature, shown)
+            token.admitted(*_checked(greeted.parameters, *admitted))
+            state.save()
+        return Session(connection, greeted.info, greeted.parameters, token)
 
-    def _checked(self, epoch: int, secret: bytes, posts_left: int) -> tuple[bytes, int]:
-        """The answer to AUTH, unless it gives more than a token has."""
-        if posts_left > self._state.federation.governing(epoch).posts_per_token:
-            raise IntegrityError("the relay says a token has more posts than there are on it", "do not use it; tell IT")
-        return secret, posts_left
+    def _key(self, greeted: Greeted, relay: Relay) -> TokenKey:
+        """What a token has to be good for to be admitted there."""
+        epoch = self._state.federation.epoch_of(greeted.info.open_round)
+        return TokenKey(greeted.parameters.generation, epoch, relay.id)
+
+    def _check_settings(self, info: Info, relay: Relay) -> None:
+        """Raises RelayRefused for a relay that has had an epoch's time to take the settings in force and has not: what
+        is posted there would be covered as the office does not want it any more."""
+        federation = self._state.federation
+        if info.newest_serial < federation.expected(federation.epoch_of(info.open_round)).serial:
+            raise RelayRefused(
+                f"the relay {relay.name} has old settings of the office still: nothing is posted to it",
+                f"what waits leaves once it has the new ones; tell IT: tessera relay push {relay.name}",
+            )
+
+    def _forget_before(self, epoch: int) -> None:
+        """What belongs to epochs that are over by both clocks."""
+        state, federation = self._state, self._state.federation
+        first = federation.first_kept(federation.first_round(epoch))
+        state.wallet.forget_before(epoch)
+        federation.forget_before(federation.epoch_of(first))
+        state.posted.forget_before(first)
+
+
+def _checked(parameters: Parameters, secret: bytes, posts_left: int) -> tuple[bytes, int]:
+    """The answer to AUTH, unless it gives more than a token has."""
+    if posts_left > parameters.posts_per_token:
+        raise IntegrityError("the relay says a token has more posts than there are on it", "do not use it; tell IT")
+    return secret, posts_left
+
+
+async def _pushed(connection: RelayConnection, blob: bytes) -> bool:
+    """Whether the relay took it. That it did not is no trouble of this member's: it is busy with another's, or needs
+    IT."""
+    try:
+        return await connection.push(blob, patient=False)
+    except ErrorFrame:
+        return False
 
 
 @asynccontextmanager

@@ -1,68 +1,109 @@
-"""When a member's program goes to the issuer for the next epoch's tokens: once an epoch, at a random moment.
+"""When a member's program goes to the issuer: at a random moment of the epoch after the last visit, or at once without
+what one needs to talk.
 
-Owns that moment. The visit is issuer_visit.py's.
+Owns that moment, which is kept with the member: commands that end at once share it with the agent. The visit is
+issuer_visit.py's.
 
-The moment is uniform over what is left of the epoch when the program first looks, less a tenth at the end for further
-attempts, and is drawn without regard to anything that the member does. One that kept away from the member's own posts
+The moment is drawn without regard to anything that the member does. One that kept away from the member's own posts
 would tell an issuer and a relay who compare notes that whoever renewed at the time of a post did not post it.
 """
 
 import random
 
 from ..errors import NotOnRoster, TesseraError
+from . import news
 from .issuer_visit import VisitReport, visit
 from .state import MemberState
 
-LAST_PART = 10  # the last tenth of an epoch is for what failed before
-LEAST_WAIT_SECONDS = 30.0
+LEAST_WAIT_SECONDS = 30.0  # after a visit that failed; twice as long after each that follows
+LAST_PART = 4  # and no longer than this part of an epoch
+HASTENED_PART = 24  # of an epoch: no visit that a relay caused comes sooner after another
 
 
 class Renewal:
-    """Renews the tokens of one member. `due_at` may be asked while the keystore is another's; `run` needs it held."""
+    """The visits of one member. Its keystore is to be held meanwhile, but for `hasten`."""
 
     def __init__(self, member: MemberState, dice: random.Random | None = None) -> None:
         self._member = member
         self._dice = dice or random.SystemRandom()
-        self._epoch: int | None = None
-        self._at: float | None = None
+        self._hastened = False
 
     def due_at(self) -> float | None:
-        """The moment (unix seconds) of this epoch's visit to the issuer. None if none is to come: ask again in the next
-        epoch."""
-        member = self._member
-        if member.federation.issuer is None:
+        """The moment (unix seconds) of the next visit to the issuer, perhaps past. None if it is on no network."""
+        member, kept = self._member, self._member.data.renewal
+        if not self.is_possible():
             return None
-        if self._epoch != member.epoch():
-            self._epoch = member.epoch()
-            now, end = float(member.now()), self._end()
-            self._at = self._dice.uniform(now, max(now, end - self._epoch_seconds() / LAST_PART))
-        return self._at
+        if kept.due is None:
+            kept.due = int(self._dice.uniform(member.now(), member.now() + self._epoch_seconds()))
+            member.save()
+        return float(min(kept.due, member.now()) if self._hurries() or self.is_urgent() else kept.due)
+
+    def hasten(self) -> None:
+        """What the member holds did not do for a relay: a visit is due, unless there was one just now."""
+        self._hastened = True
+
+    def _hurries(self) -> bool:
+        kept, pause = self._member.data.renewal, self._epoch_seconds() / HASTENED_PART
+        return self._hastened and not kept.failures and (kept.visited or 0) + pause <= self._member.now()
+
+    def is_possible(self) -> bool:
+        """Whether the office's issuer is on a network."""
+        return self._member.federation.issuer is not None
+
+    def is_due(self) -> bool:
+        due = self.due_at()
+        return due is not None and due <= self._member.now()
+
+    def is_urgent(self) -> bool:
+        """Whether there is no token for the open epoch, or no key to read with, and no visit of this epoch has shown
+        that there is none to be had."""
+        member, kept = self._member, self._member.data.renewal
+        epoch = member.epoch()
+        if kept.visited is not None and member.federation.epoch_of(member.federation.round_at(kept.visited)) == epoch:
+            return False
+        if kept.failures and kept.due is not None and kept.due > member.now():
+            return False
+        return lacks(member, epoch)
 
     async def run(self) -> VisitReport:
-        """Make the visit. If it fails for now there is another moment in this epoch, later and later; if the issuer
-        says no there is none. Raises what failed."""
-        self._epoch = self._member.epoch()
+        """Make the visit. If it fails for now there is another moment soon, later and later; whoever the issuer does
+        not know comes again in an epoch. Raises what failed."""
         try:
             report = await visit(self._member)
         except NotOnRoster:
-            self._at = None
+            self.answered()
             raise
         except TesseraError:
-            self._at = self._later(0)
+            self._failed()
             raise
-        self._at = self._later(report.later.retry_after) if report.later else None
+        self.answered()
+        if report.later:
+            self._member.data.renewal.due = self._member.now() + report.later.retry_after + self._jitter()
+        self._member.save()
         return report
 
-    def _later(self, least_seconds: float) -> float | None:
-        """Somewhere in the first half of what is left of the epoch; None if hardly anything is."""
-        earliest = self._member.now() + max(least_seconds, LEAST_WAIT_SECONDS)
-        left = self._end() - earliest
-        return self._dice.uniform(earliest, earliest + left / 2) if left > 0 else None
+    def answered(self) -> None:
+        """The issuer was visited just now: the next visit is at some moment of the epoch from here on."""
+        kept, now = self._member.data.renewal, self._member.now()
+        kept.visited, kept.failures, self._hastened = now, 0, False
+        kept.due = int(self._dice.uniform(now, now + self._epoch_seconds()))
+        self._member.save()
 
-    def _end(self) -> float:
-        federation = self._member.federation
-        return float(federation.round_start(federation.first_round(self._member.epoch() + 1)))
+    def _failed(self) -> None:
+        kept = self._member.data.renewal
+        most = min(self._epoch_seconds() / LAST_PART, LEAST_WAIT_SECONDS * 2.0**kept.failures)
+        kept.failures += 1
+        kept.due = self._member.now() + int(max(LEAST_WAIT_SECONDS, self._dice.uniform(most / 2, most)))
+        self._member.save()
+
+    def _jitter(self) -> int:
+        return int(self._dice.uniform(0, LEAST_WAIT_SECONDS))
 
     def _epoch_seconds(self) -> int:
-        newest = self._member.federation.newest
-        return newest.epoch_rounds * newest.round_seconds
+        return news.epoch_seconds(self._member.federation)
+
+
+def lacks(member: MemberState, epoch: int) -> bool:
+    """Whether this member lacks what it needs to write, or to read, in an epoch."""
+    governing = member.federation.governing(epoch)
+    return not member.wallet.for_epoch(epoch) or member.federation.reading_key(governing) is None

@@ -2,25 +2,31 @@
 
 Owns the layout of the map, its version, the way from an earlier version to this one (`migrate`) and the check of what
 comes from a disk (with `typed`). What the values mean is said here in a line each; what is done with them is the
-business of the views: `contacts`, `wallet`, `outbox`, `inbox`, `history`, `hold`, `accountant`.
+business of the views of this state: `contacts`, `wallet`, `outbox`, `posted`, `inbox`, `views`, `history`, `hold`,
+`accountant`, `evidence`.
 
 Every change of a dataclass here is a new VERSION, a step in `migrate` and a file of the version before among the tests.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
+from tessera.errors import InvalidObject
+from tessera.params import FIRST_BYTES, TIME_BYTES, Head, TimeStatement
 from tessera.wire import RECORD_BYTES
 
 from .. import typed
 from ..errors import KeystoreError
 from ..protocol.federation import FederationState, RelayKey
 from ..protocol.limits import NAME_MAX, mended_name, name_fault
-from ..protocol.records import MAX_PARTS, PAYLOAD_BYTES, Part, ReceivingChain, SendingChain
+from ..protocol.records import MAX_PARTS, VIEW_BYTES, Closing, Part, ReceivingChain, SendingChain
 
-VERSION = 2
+VERSION = 3
 _SCHEMA = "schema"  # the key of the version; version 1 had none
+
+T = TypeVar("T")
 
 Bytes16 = Annotated[bytes, 16]
 Bytes32 = Annotated[bytes, 32]
@@ -31,11 +37,13 @@ Bytes32 = Annotated[bytes, 32]
 
 @dataclass
 class Incoming:
-    """A message some of whose parts have arrived: payloads by part number."""
+    """A message some of whose parts have arrived: payloads by part number, and what the last part said of all. None of
+    it counts before the signature in that was checked."""
 
     parts: int
     kind: int
     got: dict[int, bytes] = field(default_factory=dict)
+    closing: Closing | None = None
 
 
 @dataclass
@@ -52,14 +60,45 @@ class Received:
     restored: bool = False
 
 
+@dataclass
+class KnownSet:
+    """A parameter set that this member holds or held."""
+
+    digest: Bytes32
+    serial: int
+    first_epoch: int
+
+
+@dataclass(repr=False)
+class OpenView:
+    """What a contact's record of `epoch` says of its settings, which are none of this member's so far. It was read in
+    epoch `read`; `reached` is the first one after that in which a relay was reached."""
+
+    epoch: int
+    seed: Bytes32
+    view: Annotated[bytes, VIEW_BYTES]
+    read: int
+    reached: int | None
+
+
+@dataclass
+class SplitView:
+    """A contact was given other settings than this member, by its record of `epoch`. Whether that was `told`."""
+
+    epoch: int
+    told: bool
+
+
 @dataclass(repr=False)
 class Contact:
     """Someone this member has met. `words` are the six to compare, `verified` that they were; the records of one who is
-    `blocked` are passed over. `next_message` is the number of the next message to it."""
+    `blocked` are passed over. `next_message` is the number of the next message to it; `views` are what it said of its
+    settings that is not explained yet, `split` is what could not be. `relay` is the number of the one that its mailbox
+    is on, whichever key that has."""
 
     key: Bytes32
     mailbox: Bytes16
-    relay: RelayKey
+    relay: int
     words: list[str]
     verified: bool
     blocked: bool
@@ -67,6 +106,8 @@ class Contact:
     next_message: int
     receive: ReceivingChain
     received: Received
+    views: list[OpenView] = field(default_factory=list)
+    split: SplitView | None = None
 
 
 @dataclass(repr=False)
@@ -118,11 +159,14 @@ class Contacts:
 
 @dataclass(repr=False)
 class Token:
-    """A token. `left` are its posts, None before its first session; `resume` is the resumption secret of its last
-    session, if there may be one to resume."""
+    """A token under the key that a generation has for an epoch and a relay (its number), fetched in epoch `fetched`.
+    `left` are its posts, None before its first session; `resume` is the resumption secret of its last session, if there
+    may be one to resume."""
 
+    generation: int
     epoch: int
-    relay: RelayKey
+    relay: int
+    fetched: int
     secret: Bytes32
     key: Bytes32
     signature: Annotated[bytes, 64]
@@ -131,6 +175,12 @@ class Token:
 
     def __repr__(self) -> str:
         return f"Token(epoch={self.epoch}, left={self.left})"
+
+    @property
+    def early(self) -> bool:
+        """Fetched in the epoch that it is for: until that ends, whoever compares the moments of the visit and of the
+        first use can guess whose it is."""
+        return self.fetched >= self.epoch
 
     def admitted(self, resume: bytes, left: int) -> None:
         """What the answer to AUTH said."""
@@ -149,33 +199,32 @@ class Token:
 
 @dataclass
 class TokenRequest:
-    """A request card that the issuer's offer is missing for, and the relay that each of its tokens will be for."""
+    """A request card, of an epoch and under a generation, that the issuer's offer is missing for."""
 
+    generation: int
     epoch: int
-    relays: list[RelayKey]
     card: str
 
 
 @dataclass(repr=False)
 class PendingToken:
-    """A token between challenge and answer: its secret, and `blind.Blinded` packed."""
+    """A token between challenge and answer: its epoch, its relay's number, its secret, and `blind.Blinded` packed."""
 
+    epoch: int
+    relay: int
     secret: Bytes32
     blinded: Annotated[bytes, 322]
 
 
 @dataclass(repr=False)
 class TokenSession:
-    """A challenge card that the issuer's answer is missing for, and a token in the making for each relay."""
+    """A challenge card that the issuer's answer is missing for, and the tokens in the making. `solicited`: it follows a
+    request of this member, not an offer that IT made by itself."""
 
-    epoch: int
-    relays: list[RelayKey]
+    generation: int
     card: str
+    solicited: bool
     pending: list[PendingToken]
-
-    def __post_init__(self) -> None:
-        if len(self.pending) != len(self.relays):
-            raise ValueError("there is not one relay for each token")
 
 
 @dataclass
@@ -201,15 +250,17 @@ class Seal:
 
 @dataclass(repr=False)
 class Outgoing:
-    """A part that waits for a contact; `sealed` if it was on its way and no answer came."""
+    """A part that waits for a contact, and the hash of all parts of its message; `sealed` if it was on its way and no
+    answer came."""
 
     contact: str
     part: Part
+    contents: Bytes32
     sealed: Seal | None = None
 
     def __post_init__(self) -> None:
         part = self.part
-        if not (part.part < part.parts <= MAX_PARTS and len(part.payload) <= PAYLOAD_BYTES):
+        if not (part.part < part.parts <= MAX_PARTS and len(part.payload) <= part.room):
             raise ValueError("it is no part of a message")
 
 
@@ -225,15 +276,19 @@ class Stored:
     file: str | None
     content: bytes
     restored: bool
+    newer: bool
     unread: bool
 
 
 @dataclass
 class InboxState:
-    """`next_round` is the first round not read yet; messages oldest first."""
+    """`next_round` is the first round not read yet; messages oldest first. `relay` is the static key of the one
+    that was read last, `rules` the digest of the set that it named for an epoch."""
 
     next_round: int
     messages: list[Stored] = field(default_factory=list)
+    relay: RelayKey | None = None
+    rules: dict[int, Bytes32] = field(default_factory=dict)
 
 
 @dataclass(repr=False)
@@ -248,6 +303,15 @@ class SentEntry:
     text: str
     file: str | None
     bytes: int
+
+
+@dataclass(repr=False)
+class PostedPart:
+    """A part that a relay acknowledged: the relay's static key, and the round the record is in."""
+
+    item: Outgoing
+    relay: RelayKey
+    round: int
 
 
 # -- the member
@@ -270,16 +334,53 @@ class JoiningState:
     card: str | None
 
 
+@dataclass
+class RenewalState:
+    """When the issuer is visited next (unix seconds, None before this was drawn), when it answered last, how many
+    visits failed since; `statement` is the newest time statement it gave."""
+
+    due: int | None = None
+    visited: int | None = None
+    failures: int = 0
+    statement: Annotated[bytes, TIME_BYTES] | None = None
+
+    def __post_init__(self) -> None:
+        if self.statement is not None:
+            _checked(TimeStatement, self.statement)
+
+
+@dataclass
+class Contradiction:
+    """The signed heads of two parameter sets of which an honest issuer signs one only."""
+
+    one: Annotated[bytes, FIRST_BYTES]
+    other: Annotated[bytes, FIRST_BYTES]
+
+
+@dataclass
+class EvidenceState:
+    """The signed heads of all parameter sets that were believed, by digest, and what was seen that contradicts them."""
+
+    heads: dict[Bytes32, Annotated[bytes, FIRST_BYTES]] = field(default_factory=dict)
+    contradictions: list[Contradiction] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if any(_checked(Head, head).digest != digest for digest, head in self.heads.items()):
+            raise ValueError("a set's head is kept under another name")
+
+
 @dataclass(repr=False)
 class MemberData:
-    """All of it. `newest_round` is the newest open round that a relay named and that fitted the clock; `posts` are the
-    times (unix seconds) at which records left within the last day."""
+    """All of it. `sets` are those that were held and may matter still, oldest first. `newest_round` is the newest open
+    round that a relay named and that fitted the clock; `posts` are the times (unix seconds) at which records left
+    within the last day; `posted` are the parts that relays may still have, oldest first."""
 
     name: str
     secret: Bytes32
     mailbox: Bytes16
     federation: FederationState
     inbox: InboxState
+    sets: list[KnownSet] = field(default_factory=list)
     newest_round: int = 0
     contacts: Contacts = field(default_factory=Contacts)
     tokens: Tokens = field(default_factory=Tokens)
@@ -287,11 +388,23 @@ class MemberData:
     sent: list[SentEntry] = field(default_factory=list)
     hold: HoldState | None = None
     posts: list[int] = field(default_factory=list)
+    posted: list[PostedPart] = field(default_factory=list)
     joining: JoiningState | None = None
+    renewal: RenewalState = field(default_factory=RenewalState)
+    evidence: EvidenceState = field(default_factory=EvidenceState)
 
     def __post_init__(self) -> None:
-        if strangers := {item.contact for item in self.outbox} - self.contacts.book.keys():
+        items = [*self.outbox, *(each.item for each in self.posted)]
+        if strangers := {item.contact for item in items} - self.contacts.book.keys():
             raise ValueError(f"parts wait for {', '.join(sorted(strangers))}, who are no contacts")
+
+
+def _checked(kind: Callable[[bytes], T], blob: bytes) -> T:
+    """What the core reads of it. Raises ValueError."""
+    try:
+        return kind(blob)
+    except InvalidObject as error:
+        raise ValueError(str(error)) from None
 
 
 def read(data: dict[str, Any], path: Path) -> MemberData:
@@ -312,7 +425,7 @@ def _mend_names(data: MemberData) -> None:
     contacts = data.contacts
     meetings: list[InviteMeeting | AnswerMeeting | FinishedMeeting]
     meetings = [*contacts.invites.values(), *contacts.answers.values(), *contacts.finished.values()]
-    named: list[Any] = [*data.outbox, *data.sent, *data.inbox.messages]
+    named: list[Any] = [*data.outbox, *(each.item for each in data.posted), *data.sent, *data.inbox.messages]
     used = {*contacts.book, *(each.name for each in meetings), *(each.contact for each in named)}
     if new := {old: "" for old in sorted(used) if name_fault(old)}:
         for old in new:
@@ -346,7 +459,7 @@ def migrate(data: dict[str, Any], path: Path) -> dict[str, Any]:
             f"{path} was written by a newer version of tessera (state {version}, this program reads {VERSION})",
             "update tessera",
         )
-    if version == 1:
+    if version < VERSION:
         raise KeystoreError(
             f"{path} was written by a tessera from before the first release, which this program cannot read",
             "ask IT for a new invitation, then join with a new directory: tessera join INVITATION --home DIRECTORY",

@@ -3,6 +3,9 @@
 Owns one attempt of one part, in both ways it is made: when somebody posts by hand; and as the one frame that a round
 has for it, whether there is a part or not. When which of the two is done, and whether after one attempt there is
 another, is `client`'s and `engine`'s business: no relay's answer makes a member post more than they allow.
+
+The bytes of a record are sent once (PROTOCOL §5): whatever another attempt is for, it has a connection of its own and
+the part is sealed anew.
 """
 
 import asyncio
@@ -19,7 +22,7 @@ from .fixed_delay import Settling
 from .relay_sessions import RelaySessions, Session, TokenChoice
 from .schema import Outgoing, Token
 from .state import MemberState
-from .wallet import PostsUsedUp
+from .wallet import PostsUsedUp, TokenKey
 
 
 class Posted(NamedTuple):
@@ -52,6 +55,7 @@ class Sender:
     async def post_one(self, relay: Relay) -> Posted | Unposted | None:
         """One attempt to post the first part that waits for a relay. None if nothing waits."""
         async with self._posting:
+            self._put_back()
             while item := self._next(relay):
                 async with self._session(relay) as session:
                     if session.token.left != 0:  # else the relay says so of a token that had some: take the next one
@@ -66,6 +70,7 @@ class Sender:
         """
         async with self._posting, self._sessions.session(relay, choose) as session:
             settling.begin()
+            self._put_back()
             item = self._next(relay) if may_post and session.token.left != 0 else None
             record = self._sealed(session, item) if item else None
             await settling.done()
@@ -73,7 +78,7 @@ class Sender:
                 await session.connection.void()
                 return None
             try:
-                open_round = await session.connection.post(self._bucket_of(item, session.token.epoch), record)
+                open_round = await session.connection.post(self._bucket_of(item, session), record)
             except ErrorFrame as refusal:
                 if refusal.code == relay_connection.QUOTA:
                     session.token.spent()
@@ -84,29 +89,40 @@ class Sender:
     def _session(self, relay: Relay) -> AbstractAsyncContextManager[Session]:
         return self._sessions.session(relay, self._token)
 
-    def _token(self, epoch: int, relay: bytes) -> Token:
+    def _put_back(self) -> None:
+        """Into the outbox, what was posted to relays that others have taken the place of since."""
+        state = self._state
+        if state.posted.send_again(self._relay_key_of):
+            state.save()
+
+    def _relay_key_of(self, contact: str) -> bytes | None:
+        """The static key of the relay that a contact's mailbox is on now."""
+        id_ = self._state.contacts.get(contact).relay
+        return next((relay.key for relay in self._state.federation.relays if relay.id == id_), None)
+
+    def _token(self, key: TokenKey) -> Token:
         """The one to post with. Raises NotPermitted."""
         try:
-            return self._state.wallet.for_posting(epoch, relay)
+            return self._state.wallet.for_posting(key)
         except PostsUsedUp as used:
-            if self._restarted(epoch, relay):
-                name = self._state.federation.relay_name(relay)
-                message = f"the relay {name} has restarted: the posts that you had left in epoch {epoch} count as used"
+            if self._restarted(key):
+                name = self._state.federation.relay_name(key.relay)
+                message = f"the relay {name} has restarted: the posts you had left in epoch {key.epoch} count as used"
                 raise PostsUsedUp(message, used.hint) from None
             raise
 
-    def _restarted(self, epoch: int, relay: bytes) -> bool:
+    def _restarted(self, key: TokenKey) -> bool:
         """Whether posts are gone that this member never made: a lease that is open when a relay restarts is used."""
         state = self._state
-        made = state.accountant.posted_since(state.federation.round_start(state.federation.first_round(epoch)))
-        given = state.wallet.posting_tokens(epoch, relay) * state.federation.governing(epoch).posts_per_token
+        made = state.accountant.posted_since(state.federation.round_start(state.federation.first_round(key.epoch)))
+        given = len(state.wallet.of(key)) * state.federation.governing(key.epoch).posts_per_token
         return made is not None and made < given
 
     def obstacle(self) -> str:
         """Why what waits cannot leave in this epoch, if there is nothing left to post with; else empty."""
         for relay in sorted(self._state.outbox.relays()):
             try:
-                self._token(self._state.epoch(), relay)
+                self._token(self._state.wallet.key(self._state.epoch(), relay))
             except PostsUsedUp as used:
                 return str(used)
             except NotPermitted:
@@ -114,7 +130,7 @@ class Sender:
         return ""
 
     def _next(self, relay: Relay) -> Outgoing | None:
-        return next(self._state.outbox.waiting(relay.key), None)
+        return next(self._state.outbox.waiting(relay.id), None)
 
     def _sealed(self, session: Session, item: Outgoing) -> bytes | None:
         """The record of a slot; None if none may be sent in this epoch, or the recipient looks for no more."""
@@ -127,7 +143,8 @@ class Sender:
         """Seal under a new index and count it, durably."""
         state, epoch = self._state, session.token.epoch
         state.hold.check(epoch)
-        record = state.outbox.seal(item, epoch, state.federation.records_per_epoch(epoch))
+        limit = session.parameters.tokens_per_epoch * session.parameters.posts_per_token
+        record = state.outbox.seal(item, epoch, limit)
         state.accountant.spend(state.now())
         state.save()
         return record
@@ -136,7 +153,7 @@ class Sender:
         """One attempt: seal under a new index, save, post, save. None if the part still waits."""
         record = self._seal(session, item)
         try:
-            open_round = await session.connection.post(self._bucket_of(item, session.token.epoch), record)
+            open_round = await session.connection.post(self._bucket_of(item, session), record)
         except ErrorFrame as refusal:
             await self._look_into(refusal, session)
             return None
@@ -156,6 +173,7 @@ class Sender:
             state.save()
             return None  # it is in a round whose readers look for other tags
         state.outbox.posted(item)
+        state.posted.add(item, state.federation.relay_with_id(session.token.relay).key, open_round)
         state.history.posted(item.contact, item.part, open_round)
         state.save()
         return Posted(item.contact, item.part, open_round)
@@ -164,8 +182,11 @@ class Sender:
         """Raise it, unless the token is used up or its epoch has just ended: then another token will do."""
         if refusal.code == relay_connection.BUSY:
             state = self._state
-            following = local_time_of_day(state.federation.round_start(state.round() + 1))
-            raise RelayBusy("the relay is busy: it takes no records now", f"from {following} on: tessera resend")
+            following = max(state.federation.round_start(state.round() + 1), state.now() + refusal.retry_after)
+            raise RelayBusy(
+                "the relay is busy: it takes no records now",
+                f"what waits can leave from {local_time_of_day(following)} on, with whatever you type then",
+            )
         if refusal.code == relay_connection.QUOTA:
             session.token.spent()
             self._state.save()
@@ -173,9 +194,9 @@ class Sender:
             raise refusal
 
     async def _epoch_is_over(self, session: Session) -> bool:
-        info = await self._sessions.checked_info(session.connection)
-        return self._state.federation.epoch_of(info.open_round) != session.token.epoch
+        relay = self._state.federation.relay_with_id(session.token.relay)
+        greeted = await self._sessions.greet(session.connection, relay)
+        return self._state.federation.epoch_of(greeted.info.open_round) != session.token.epoch
 
-    def _bucket_of(self, item: Outgoing, epoch: int) -> int:
-        mailbox = self._state.contacts.get(item.contact).mailbox
-        return records.bucket_of(mailbox, self._state.federation.governing(epoch).buckets)
+    def _bucket_of(self, item: Outgoing, session: Session) -> int:
+        return records.bucket_of(self._state.contacts.get(item.contact).mailbox, session.parameters.buckets)

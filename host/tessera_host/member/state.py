@@ -22,16 +22,25 @@ from ..protocol.invitation import Invitation, member_fields
 from . import schema
 from .accountant import Accountant
 from .contacts import ContactBook
+from .evidence import Evidence
 from .history import History
 from .hold import Hold
 from .inbox import Inbox
 from .outbox import Outbox
+from .posted import PostedParts
 from .schema import InboxState, JoiningState, MemberData
+from .views import Views
 from .wallet import Wallet
 
 KIND = "member"
 KEYSTORE_NAME = "member.keystore"
 MAILBOX_BYTES = 16
+
+
+def new_identity(name: str) -> Identity:
+    """Fresh keys and a fresh mailbox."""
+    secret = blind.even_secret(blind.random_scalar())
+    return Identity(name, secret, curve.public(secret)[1:], secrets.token_bytes(MAILBOX_BYTES))
 
 
 def parsed(data: MemberData, path: Path) -> tuple[Federation, bytes]:
@@ -49,6 +58,7 @@ class MemberState:
         """Not for callers: use `create` or `open`."""
         self.store = store
         self._clock = clock
+        self.remarks: list[str] = []  # what the person is to be told besides, in order; not kept
         self._look()
 
     def _look(self) -> None:
@@ -58,11 +68,14 @@ class MemberState:
         self.identity = Identity(data.name, data.secret, key, data.mailbox)
         self.contacts = ContactBook(data.contacts, self.identity, self.federation)
         self.wallet = Wallet(data.tokens, self.identity, self.federation)
-        self.outbox = Outbox(data.outbox, self.contacts.book, data.secret)
+        self.views = Views(data.sets, self.contacts.book, self.federation)
+        self.outbox = Outbox(data.outbox, self.contacts.book, data.secret, self.views)
+        self.posted = PostedParts(data.posted, data.outbox)
+        self.evidence = Evidence(data.evidence)
         self.history = History(data.sent)
         self.hold = Hold(data.hold, self.federation)
         self.accountant = Accountant(data.posts, self.federation)
-        self.inbox = Inbox(data.inbox, self.contacts.book, self.federation)
+        self.inbox = Inbox(data.inbox, self.contacts.book, self.federation, self.views)
         self.joining = data.joining
 
     @classmethod
@@ -74,22 +87,27 @@ class MemberState:
         passphrase: str,
         clock: Clock = unix_now,
         invitation: Invitation | None = None,
+        identity: Identity | None = None,
     ) -> Self:
-        """A new identity in the directory `home`; its mailbox is on the relay that the invitation names, else on the
-        first. Raises KeystoreError if there is one already, UsageError if the relay is gone."""
+        """A new identity, or one that was made before, in the directory `home`; its mailbox is on the relay that the
+        invitation names, else on the first. Raises KeystoreError if there is one already, UsageError if the relay is
+        gone."""
         federation = read_card(federation_card)
+        view = Federation(federation)
         if invitation:
-            Federation(federation).live_at(invitation.home)
+            view.live_at(invitation.home)
+        identity = identity or new_identity(name)
         # Nothing earlier can be for this member; one round back, as the relay's clock may be.
-        now = Federation(federation).round_at(clock())
+        now = view.round_at(clock())
         data = MemberData(
             name=name,
-            secret=blind.even_secret(blind.random_scalar()),
-            mailbox=secrets.token_bytes(MAILBOX_BYTES),
+            secret=identity.secret,
+            mailbox=identity.mailbox,
             federation=federation,
             inbox=InboxState(max(0, now - CLOCK_ROUNDS)),
             joining=JoiningState(invitation.id, invitation.card()) if invitation else None,
         )
+        Evidence(data.evidence).believed(view.sets)
         return cls(Keystore.create(home / KEYSTORE_NAME, passphrase, KIND, schema.write(data)), clock)
 
     @classmethod
@@ -133,7 +151,9 @@ class MemberState:
         return f"MemberState({self.identity.name!r}, {str(self.store.path)!r})"
 
     def save(self) -> None:
-        """Make the present state durable."""
+        """Make the present state durable. What contacts said of their settings is looked at first: whoever took a set,
+        or reached a relay, saves what came of it."""
+        self.views.look(self.federation.epoch_of(self.newest_round))
         self.store.data = schema.write(self.data)
         self.store.save()
 
@@ -155,6 +175,11 @@ class MemberState:
 
     def seconds_to_next_round(self) -> float:
         return max(0, self.federation.round_start(self.round() + 1) - self.now())
+
+    def remark(self, text: str) -> None:
+        """Something that the person at this program is to be told once, besides what it was asked for."""
+        if text not in self.remarks:
+            self.remarks.append(text)
 
     # -- the newest round a relay has confirmed
 

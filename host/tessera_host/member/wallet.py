@@ -1,27 +1,45 @@
 """A member's tokens: how they are asked for (PROTOCOL §6 and §12, the member's side) and which one is used when.
 
-Owns the token cards as the member makes and takes them, the wallet, and how an epoch's tokens are dealt out to relays.
-In which order cards go to the issuer is `token_exchange`'s business, the blinding is `blind`'s, the use of a token on a
-connection `relay_sessions`'.
+Owns the token cards as the member makes and takes them, and the wallet. In which order cards go to the issuer is
+`token_exchange`'s business, the blinding is `blind`'s, the use of a token on a connection `relay_sessions`'.
 
-The first token of an epoch and relay fetches, the others post, one after the other: a relay that sees both on one
-token would know that a sender is also the owner of a bucket.
+Every member asks for the same, and gets what it has not had yet: so many tokens for every relay and every epoch from
+the open one on. All of them post; reading needs none.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
-from fractions import Fraction
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from tessera import curve, hashes
+from tessera.params import Parameters
 
 from ..clock import local_time
-from ..errors import IntegrityError, InvalidInput, NotPermitted, UsageError
+from ..errors import IntegrityError, InvalidInput, NotPermitted, OutOfDate
 from ..protocol import blind, cards
-from ..protocol.federation import Federation
+from ..protocol.federation import Federation, is_whole
 from ..protocol.identity import Identity
-from ..protocol.limits import OPEN_SESSIONS_PER_KEY
 from .schema import PendingToken, Token, TokenRequest, Tokens, TokenSession
+
+UNSOLICITED = bytes(32)  # what an offer names instead of a request that IT made by itself
+
+# What to say before a token of the epoch in which it was fetched is used for the first time.
+EARLY = (
+    "Your access for now was fetched only now: until the epoch ends, your IT could tell from the moment of first use "
+    "which connection is yours, never what you write or to whom. With --wait it leaves when the next epoch begins."
+)
+
+
+class TokenKey(NamedTuple):
+    """What a token is good for: a generation of epoch keys, an epoch, a relay's number."""
+
+    generation: int
+    epoch: int
+    relay: int
+
+
+class NoTokens(OutOfDate):
+    """There is none for this epoch and relay; the issuer may have some."""
 
 
 class PostsUsedUp(NotPermitted):
@@ -34,24 +52,8 @@ def proof(token: Token, handshake_hash: bytes) -> bytes:
     return curve.sign(token.secret, message, secrets.token_bytes(32))
 
 
-def deal(count: int, home: bytes, relays: Sequence[bytes], contacts: Mapping[bytes, int]) -> list[bytes]:
-    """Which relay each of an epoch's tokens is for: the home relay's to fetch with first, then those to post with.
-
-    Every relay of the office gets one to post with, as far as they go round, so that whoever is met during an epoch can
-    be written to in the next, wherever the mailbox is: first the relays with the most contacts, then the home relay,
-    then the others as the office lists them. What is left goes where the contacts are, by highest averages (D'Hondt).
-    `contacts` counts those on each relay. The issuer does not learn any of this.
-    """
-    order = sorted(relays, key=lambda relay: (-contacts.get(relay, 0), relay != home))
-    dealt = [home, *order][:count]
-    weights = {relay: contacts.get(relay, 0) for relay in order}
-    weights[home] = max(1, weights.get(home, 0))
-    given = dict.fromkeys(order, 1)
-    while len(dealt) < count:
-        best = max(order, key=lambda relay: (Fraction(weights[relay], given[relay] + 1), -order.index(relay)))
-        given[best] += 1
-        dealt.append(best)
-    return dealt
+def key_of(token: Token) -> TokenKey:
+    return TokenKey(token.generation, token.epoch, token.relay)
 
 
 class Wallet:
@@ -64,79 +66,75 @@ class Wallet:
 
     # -- use
 
-    def of(self, epoch: int, relay: bytes) -> list[Token]:
-        return [token for token in self._state.tokens if (token.epoch, token.relay) == (epoch, relay)]
+    def of(self, key: TokenKey) -> list[Token]:
+        return [token for token in self._state.tokens if key_of(token) == key]
 
-    def for_fetching(self, epoch: int, relay: bytes) -> Token:
-        """Raises NotPermitted if there are no tokens for this epoch and relay."""
-        tokens = self.of(epoch, relay)
+    def for_epoch(self, epoch: int) -> list[Token]:
+        """Those of the generation that is in force in an epoch, as far as is known here: for all relays."""
+        generation = self._federation.governing(epoch).generation
+        return [token for token in self._state.tokens if (token.generation, token.epoch) == (generation, epoch)]
+
+    def key(self, epoch: int, relay: int) -> TokenKey:
+        """Of the generation that is in force in the epoch, as far as is known here."""
+        return TokenKey(self._federation.governing(epoch).generation, epoch, relay)
+
+    def for_posting(self, key: TokenKey) -> Token:
+        """The first with posts left. Raises PostsUsedUp if there is none, NoTokens if there are no tokens."""
+        tokens = self.of(key)
         if not tokens:
-            raise self._none(epoch, relay)
-        return tokens[0]
-
-    def for_posting(self, epoch: int, relay: bytes) -> Token:
-        """The first with posts left. Raises PostsUsedUp if there is none, NotPermitted if there are no tokens."""
-        self.for_fetching(epoch, relay)
-        for token in self._posting(epoch, relay):
+            raise self._none(key)
+        for token in tokens:
             if token.left != 0:
                 return token
-        following = self._federation.round_start(self._federation.first_round(epoch + 1))
+        following = self._federation.round_start(self._federation.first_round(key.epoch + 1))
         raise PostsUsedUp(
-            f"the posts of epoch {epoch}, which is now, are used up",
+            f"the posts of epoch {key.epoch}, which is now, are used up",
             f"what waits can be sent from {local_time(following)} on",
         )
 
-    def posting_tokens(self, epoch: int, relay: bytes) -> int:
-        """How many there are, used up or not."""
-        return len(self._posting(epoch, relay))
-
-    def for_posting_turn(self, epoch: int, relay: bytes, turn: int) -> Token:
-        """The posting token of that number, whatever it has left; the last one if there are fewer."""
-        tokens = self._posting(epoch, relay)
+    def for_posting_turn(self, key: TokenKey, turn: int) -> Token:
+        """The token of that number, whatever it has left; the last one if there are fewer. Raises NoTokens."""
+        tokens = self.of(key)
         if not tokens:
-            raise self._none(epoch, relay)
+            raise self._none(key)
         return tokens[min(turn, len(tokens) - 1)]
 
-    def _none(self, epoch: int, relay: bytes) -> NotPermitted:
+    def _none(self, key: TokenKey) -> NoTokens:
         """Why there are none, and from when on there are some."""
-        federation = self._federation
-        if relay != federation.home.key and self.of(epoch, federation.home.key):
-            return NotPermitted(
-                f"you have no tokens for epoch {epoch} at the relay {self._federation.relay_name(relay)}",
-                "you get some for the next epoch; if not, the office has too few tokens for its relays: tell IT",
+        federation, relay = self._federation, self._federation.relay_name(key.relay)
+        message = f"you have no tokens for epoch {key.epoch} at the relay {relay}"
+        later = [epoch for epoch in self.epochs(key.relay) if epoch > key.epoch]
+        if later:
+            start = federation.round_start(federation.first_round(min(later)))
+            return NoTokens(
+                message, f"you can write there from {local_time(start)} on, or once 'tessera renew' got some"
             )
-        later = [held for held in self.epochs(relay) if held > epoch]
-        if not later:
-            return NotPermitted(f"you have no tokens for epoch {epoch}", "'tessera token renew' gets the next epoch's")
-        start = federation.round_start(federation.first_round(min(later)))
-        return NotPermitted(f"you have no tokens for epoch {epoch}", f"you can talk from {local_time(start)} on")
+        return NoTokens(message, "'tessera renew' gets some; if it does not, tell IT")
 
-    def _posting(self, epoch: int, relay: bytes) -> list[Token]:
-        """All but the one that fetches; nothing is fetched from other relays than the home relay."""
-        return self.of(epoch, relay)[1 if relay == self._federation.home.key else 0 :]
-
-    def epochs(self, relay: bytes) -> set[int]:
-        """The epochs that there are tokens for."""
-        return {token.epoch for token in self._state.tokens if token.relay == relay}
+    def epochs(self, relay: int) -> set[int]:
+        """The epochs that there are tokens for, of the generation in force in each."""
+        return {token.epoch for token in self._state.tokens if key_of(token) == self.key(token.epoch, relay)}
 
     def expects(self, card: cards.Card) -> bool:
-        """Whether this offer or answer belongs to something that this member asked and that is open still."""
+        """Whether this offer or answer belongs to something that is open: what this member asked, or an offer that IT
+        made by itself and that was not taken yet."""
         if card.kind == "tokens-offer":
-            return card.fields["request"] in self._state.requests
+            request, session = card.fields["request"], card.fields["session"]
+            return request in self._state.requests or (request == UNSOLICITED and session not in self._state.sessions)
         return card.kind == "tokens-answer" and card.fields["session"] in self._state.sessions
 
     def counts(self) -> list[dict[str, Any]]:
         """For people: tokens and posts left by epoch and relay."""
         groups = sorted({(token.epoch, token.relay) for token in self._state.tokens})
-        return [self._count(epoch, relay) for epoch, relay in groups]
+        return [self._count(epoch, relay) for epoch, relay in groups if self.of(self.key(epoch, relay))]
 
-    def _count(self, epoch: int, relay: bytes) -> dict[str, Any]:
-        posts = self._federation.governing(epoch).posts_per_token
-        left = sum(posts if token.left is None else token.left for token in self._posting(epoch, relay))
+    def _count(self, epoch: int, relay: int) -> dict[str, Any]:
+        tokens, posts = self.of(self.key(epoch, relay)), self._federation.governing(epoch).posts_per_token
+        left = sum(posts if token.left is None else token.left for token in tokens)
         return {
             "epoch": epoch,
             "relay": self._federation.relay_name(relay),
-            "tokens": len(self.of(epoch, relay)),
+            "tokens": len(tokens),
             "posts_left": int(left),
         }
 
@@ -144,57 +142,48 @@ class Wallet:
         """Erase what belongs to epochs that are over."""
         state = self._state
         state.tokens = [token for token in state.tokens if token.epoch >= epoch]
-        state.requests = {key: request for key, request in state.requests.items() if request.epoch >= epoch}
-        state.sessions = {key: session for key, session in state.sessions.items() if session.epoch >= epoch}
+        state.requests = {key: request for key, request in state.requests.items() if request.epoch >= epoch - 1}
+        state.sessions = {
+            key: session
+            for key, session in state.sessions.items()
+            if any(pending.epoch >= epoch for pending in session.pending)
+        }
 
     # -- getting them
 
-    def wanted(self, epoch: int) -> list[int]:
-        """The epochs the issuer gives tokens for while `epoch` is open, less those this wallet has all tokens for.
-
-        The next one; also this one if it is the schedule's first. Raises NotPermitted if there is none at all.
-        """
-        schedule = range(self._federation.newest.first_epoch, self._federation.newest.end_epoch)
-        offered = [epoch, epoch + 1] if epoch == schedule.start else [epoch + 1]
-        known = [wanted for wanted in offered if self._epoch_key(wanted)]
-        if not known:
-            raise NotPermitted(
-                f"there are no token keys for epoch {epoch + 1}",
-                f"the schedule covers epochs {schedule.start} to {schedule.stop - 1}; ask IT for new parameters",
-            )
-        return [wanted for wanted in known if self.lacking(wanted)]
+    def generations(self, epoch: int) -> list[int]:
+        """Of which generations there are tokens to be had while this epoch is open: that of the newest set, and that in
+        force if the newest waits for its first epoch."""
+        newest, governing = self._federation.newest, self._federation.governing(epoch)
+        return list(dict.fromkeys([newest.generation, governing.generation]))
 
     def lacking(self, epoch: int) -> int:
-        """How many tokens of an epoch this wallet may still get."""
-        held = len([token for token in self._state.tokens if token.epoch == epoch])
-        return max(0, int(self._federation.governing(epoch).tokens_per_epoch) - held)
+        """How many tokens of the open epoch and of those after it this wallet does not have, that the newest set has
+        keys for."""
+        newest = self._federation.newest
+        epochs = range(max(epoch, newest.first_epoch), min(epoch + newest.ahead + 1, newest.end_epoch))
+        keys = [TokenKey(newest.generation, each, relay.id) for each in epochs for relay in newest.relays]
+        return sum(max(0, newest.tokens_per_epoch - len(self.of(key))) for key in keys)
 
-    def needed(self, epoch: int, contacts: Mapping[bytes, int]) -> list[bytes]:
-        """The relays of the tokens that are lacking for an epoch, in the order in which they matter."""
-        total = int(self._federation.governing(epoch).tokens_per_epoch)
-        relays = [relay.key for relay in self._federation.relays]
-        dealt = deal(total, self._federation.home.key, relays, contacts)
-        for token in self._state.tokens:
-            if token.epoch == epoch and token.relay in dealt:
-                dealt.remove(token.relay)
-        return dealt[: self.lacking(epoch)]
-
-    def request(self, epoch: int, relays: Sequence[bytes], now: int) -> str:
-        """The card that asks for a token of an epoch for each of these relays (they are not in it)."""
-        if not 1 <= len(relays) <= OPEN_SESSIONS_PER_KEY:
-            raise UsageError(f"{len(relays)} tokens cannot be asked for at once", f"1 to {OPEN_SESSIONS_PER_KEY} can")
-        count = len(relays)
-        fields = {"v": cards.VERSION, "member": self._identity.key, "epoch": epoch, "count": count, "time": now}
+    def request(self, generation: int, epoch: int, now: int) -> str:
+        """The card that asks for all that a member may have while this epoch is open."""
+        fields = {
+            "v": cards.version("tokens-request"),
+            "member": self._identity.key,
+            "generation": generation,
+            "epoch": epoch,
+            "time": now,
+        }
         text = self._signed("tokens-request", fields)
         key = hashes.tagged("request", cards.decode(text).payload)
-        self._state.requests[key] = TokenRequest(epoch, list(relays), text)
+        self._state.requests[key] = TokenRequest(generation, epoch, text)
         return text
 
-    def unfinished(self, epoch: int) -> str | None:
-        """The card of an epoch that the issuer's answer to is still missing, if there is one: shown again, it gets the
-        same answer again."""
+    def unfinished(self, generation: int) -> str | None:
+        """The card of a generation that the issuer's answer to is still missing, if there is one: shown again, it gets
+        the same answer again."""
         begun: list[TokenSession | TokenRequest] = [*self._state.sessions.values(), *self._state.requests.values()]
-        return next((each.card for each in begun if each.epoch == epoch), None)
+        return next((each.card for each in begun if each.generation == generation), None)
 
     def abandon(self, text: str) -> None:
         """Give up on an unfinished card: the issuer does not answer it any more."""
@@ -202,60 +191,92 @@ class Wallet:
         state.sessions = {key: session for key, session in state.sessions.items() if session.card != text}
         state.requests = {key: request for key, request in state.requests.items() if request.card != text}
 
-    def challenge(self, text: str) -> str:
-        """Blind one token for each offer. To be saved before the card is passed on: the answer needs what is kept."""
+    def challenge(self, text: str) -> str | None:
+        """Blind one token for each offer; None if there is none: all was given. To be saved before the card is passed
+        on: the answer needs what is kept."""
         offer = cards.decode(text, "tokens-offer").fields
         request = self._state.requests.get(offer["request"])
-        if request is None:
+        if request is None and offer["request"] != UNSOLICITED:
             raise InvalidInput("this offer belongs to no open request of yours", "it was used, or it is another's")
-        if offer["epoch"] != request.epoch or len(offer["offers"]) != len(request.relays):
+        if request is not None and offer["generation"] != request.generation:
             raise InvalidInput("this offer is not for what was asked", "ask again; tell IT")
-        pairs = zip(request.relays, offer["offers"], strict=True)
-        made = [self._blinded(request.epoch, relay, (first, second)) for relay, (first, second) in pairs]
-        challenges = [list(blinded.challenges) for _, blinded in made]
-        card = {"v": cards.VERSION, "session": offer["session"], "member": self._identity.key, "challenges": challenges}
+        parameters = self._of_generation(offer["generation"])
+        pending, challenges = self._blinded_all(parameters, offer["offers"])
+        self._state.requests.pop(offer["request"], None)
+        if not pending:
+            return None
+        card = {"v": 1, "session": offer["session"], "member": self._identity.key, "challenges": challenges}
         answer = self._signed("tokens-challenge", card)
-        pending = [PendingToken(secret, blinded.pack()) for secret, blinded in made]
-        self._state.sessions[offer["session"]] = TokenSession(request.epoch, request.relays, answer, pending)
-        del self._state.requests[offer["request"]]
+        self._forget_unsolicited()
+        self._state.sessions[offer["session"]] = TokenSession(offer["generation"], answer, request is not None, pending)
         return answer
 
-    def finish(self, text: str) -> tuple[int, int]:
-        """Take the issuer's answer: (epoch, number of tokens). All of them are good, or none is taken."""
+    def _forget_unsolicited(self) -> None:
+        """IT makes an offer by itself with each file for a member: an earlier one is not answered any more."""
+        sessions = self._state.sessions
+        self._state.sessions = {key: session for key, session in sessions.items() if session.solicited}
+
+    def _of_generation(self, generation: int) -> Parameters:
+        """The newest set that is known whole and has these keys. Raises OutOfDate."""
+        sets = [known for known in self._federation.sets if known.generation == generation and is_whole(known)]
+        if not sets:
+            raise OutOfDate("these tokens are for settings of the office that you do not have", "run 'tessera renew'")
+        return sets[-1]
+
+    def _blinded_all(
+        self, parameters: Parameters, offers: Iterable[tuple[int, int, bytes, bytes]]
+    ) -> tuple[list[PendingToken], list[list[bytes]]]:
+        pending, challenges, held = [], [], set()
+        for epoch, relay, first, second in offers:
+            held.add((epoch, relay))
+            secret, blinded = self._blinded(parameters, epoch, relay, (first, second))
+            pending.append(PendingToken(epoch, relay, secret, blinded.pack()))
+            challenges.append(list(blinded.challenges))
+        if len(pending) > len(held) * parameters.tokens_per_epoch:
+            raise InvalidInput("this offer is for more tokens than there are", "ask again; tell IT")
+        return pending, challenges
+
+    def finish(self, text: str, now_epoch: int) -> list[tuple[int, int]]:
+        """Take the issuer's answer in this epoch: (epoch, number of tokens) for each epoch. All of them are good, or
+        none is taken."""
         answer = cards.decode(text, "tokens-answer").fields
         session = self._state.sessions.get(answer["session"])
         if session is None:
             raise InvalidInput("this answer belongs to no open request of yours", "it was used, or it is another's")
         if len(answer["answers"]) != len(session.pending):
             raise IntegrityError("the issuer answered another number of tokens", "ask again; tell IT")
-        parts = zip(session.relays, session.pending, answer["answers"], strict=True)
-        tokens = [self._unblinded(session.epoch, relay, pending, *answered) for relay, pending, answered in parts]
+        parameters = self._of_generation(session.generation)
+        parts = zip(session.pending, answer["answers"], strict=True)
+        tokens = [self._unblinded(parameters, pending, now_epoch, *answered) for pending, answered in parts]
         self._state.tokens += tokens
         del self._state.sessions[answer["session"]]
-        return session.epoch, len(tokens)
+        epochs = sorted({token.epoch for token in tokens})
+        return [(epoch, sum(token.epoch == epoch for token in tokens)) for epoch in epochs]
 
-    def _epoch_key(self, epoch: int) -> bytes | None:
-        return self._federation.governing(epoch).epoch_key(epoch)
-
-    def _blinded(self, epoch: int, relay: bytes, offer: tuple[bytes, bytes]) -> tuple[bytes, blind.Blinded]:
+    def _blinded(
+        self, parameters: Parameters, epoch: int, relay: int, offer: tuple[bytes, bytes]
+    ) -> tuple[bytes, blind.Blinded]:
         """A fresh token secret, and its key blinded for both clauses."""
         secret = blind.even_secret(blind.random_scalar())
-        message = self._message(epoch, relay, secret)
-        key = self._epoch_key(epoch)
+        key = parameters.epoch_key(relay, epoch)
         if key is None:
-            raise NotPermitted(f"there is no token key for epoch {epoch}", "run 'tessera status', ask again")
-        return secret, blind.blind(key, message, offer)
+            raise InvalidInput("this offer is for an epoch or a relay without a key", "ask again; tell IT")
+        return secret, blind.blind(key, self._message(parameters, epoch, relay, secret), offer)
 
-    def _message(self, epoch: int, relay: bytes, secret: bytes) -> bytes:
-        return blind.token_message(self._federation.id, epoch, relay, curve.public(secret)[1:])
+    def _message(self, parameters: Parameters, epoch: int, relay: int, secret: bytes) -> bytes:
+        static_key = next(each.static_key for each in parameters.relays if each.id == relay)
+        return blind.token_message(self._federation.id, epoch, static_key, curve.public(secret)[1:])
 
-    def _unblinded(self, epoch: int, relay: bytes, pending: PendingToken, bit: int, scalar: bytes) -> Token:
+    def _unblinded(
+        self, parameters: Parameters, pending: PendingToken, now_epoch: int, bit: int, scalar: bytes
+    ) -> Token:
         """The token, once its signature verifies as the relay will verify it."""
         signature = blind.Blinded.unpack(pending.blinded).unblind(bit, scalar)
-        key = self._epoch_key(epoch)
-        if key is None or not curve.verify(signature, self._message(epoch, relay, pending.secret), key):
+        epoch, relay, secret = pending.epoch, pending.relay, pending.secret
+        key = parameters.epoch_key(relay, epoch)
+        if key is None or not curve.verify(signature, self._message(parameters, epoch, relay, secret), key):
             raise IntegrityError("the issuer's answer does not make a valid token", "ask again; tell IT")
-        return Token(epoch, relay, pending.secret, curve.public(pending.secret)[1:], signature)
+        return Token(parameters.generation, epoch, relay, now_epoch, secret, curve.public(secret)[1:], signature)
 
     def _signed(self, kind: str, fields: dict[str, Any]) -> str:
         signature = self._identity.sign(hashes.tagged(kind, cards.canonical(fields)))

@@ -1,6 +1,6 @@
-"""Figures per board: its chip, its flash, and how much of that the record ring and the key ring get.
+"""Figures per board: its chip, its flash, how much of that the record ring and the key ring get, and how fast it is.
 
-Owns the sizes that plans are checked against and that relay.json carries, and what a board is told by when an image is
+Owns what plans are checked against and the sizes that relay.json carries, and what a board is told by when an image is
 flashed. Leaves to others: offsets and partition tables (the board folders, which are checked against this), what is
 stored in the rings (the core).
 
@@ -20,6 +20,12 @@ KEYRING_SECTORS = 4  # two banks of two sectors: an update that removes a key wr
 # large as on one (tests/core/test_memory.py).
 CELL_RECORDS = 1120
 
+# Of a Raspberry Pi Pico's time (`make bench-device`, README "What was measured", rounded up): a full handshake with the
+# ephemeral that it uses up, and a frame of 1,040 bytes from a cell's request to what can be sent. No other board's
+# processor does less in a second.
+HANDSHAKE_MS = 81
+FRAME_MS = 9
+
 
 @dataclass(frozen=True)
 class Board:
@@ -28,7 +34,8 @@ class Board:
     mcu: the chip, as board.json names it, "" if there is none. image_offset: the byte of the flash at which the image
     of a board begins; on an ESP32 that is where its chip looks for the boot loader (board.json's flash_offset).
     network: what it reaches members over, ppp, wlan or lan. cell_records: of one cell, real ones and cover, as many as
-    its heap has room for while four members read; None where memory is no question.
+    its heap has room for while four members read; None where memory is no question. handshake_ms, frame_ms: of its
+    time, for a reader's full handshake and for a frame of a cell.
     """
 
     name: str
@@ -40,6 +47,8 @@ class Board:
     keyring_sectors: int = KEYRING_SECTORS
     erase_cycles: int = 100_000
     cell_records: int | None = CELL_RECORDS
+    handshake_ms: int = HANDSHAKE_MS
+    frame_ms: int = FRAME_MS
 
     @property
     def flash_bytes(self) -> int:
@@ -73,7 +82,16 @@ BOARDS = {
         Board("ESP32_GENERIC_S3", _kib(8192), _kib(3072), "esp32s3", network="wlan"),
         # A server's ring is a file of its own; no code shares it. 16 MiB hold 65536 pages, which the core scans in
         # seconds at start. Its key ring is larger too: the leases of many members' tokens have to fit into one bank.
-        Board("GATEWAY", _kib(16384 + 256), _kib(16384), keyring_sectors=_kib(256), cell_records=None),
+        # Its processor does both in less than a millisecond (`make bench`).
+        Board(
+            "GATEWAY",
+            _kib(16384 + 256),
+            _kib(16384),
+            keyring_sectors=_kib(256),
+            cell_records=None,
+            handshake_ms=1,
+            frame_ms=1,
+        ),
     )
 }
 

@@ -1,15 +1,18 @@
 """Parameter planning: the gate in front of every parameter set (PROTOCOL §2, DESIGN §9).
 
 Owns which sets are valid for which board, what each of them costs and promises, and the plan file. Leaves to others:
-the noise table (noise.py), flash sizes (boards.py), signing a set (signer.py). Every figure is exact unless its name
-says estimate; fractions stay fractions until they are printed.
+the noise table (noise.py), sizes and speed of boards (boards.py), signing a set (signer.py). Every figure is exact
+unless its name says estimate; fractions stay fractions until they are printed. All of them are one relay's: how many
+relays there will be no plan knows, and each has the tokens of its own.
 """
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ from ..files import read_text
 from ..privacy import composition, loss, noise
 from .boards import BOARDS, Board, board
 
-VERSION = 1
+VERSION = 2
 MEMBERS_FLOOR = 20  # a bucket: fewer hide too little in each other
 MESSAGE_PARTS = 16
 MONTH_DAYS = 30
@@ -35,14 +38,20 @@ _EPOCHS_A_PAGE = 3
 _LEASES_A_PAGE = 25
 _APPEND_PAGES = 4  # with less room for marks and leases a bank would be rewritten at nearly every seal
 
+BUCKETS_MOST = 256  # the index of a relay has a byte for the bucket of a page
+
+# Of a board's time in a round, what its readers may take if every member reads: the other half is for posts and their
+# tokens, the seal, and who comes twice.
+_READING_SHARE = Fraction(1, 2)
+
 _RANGES = {
-    "members": (1, 65535),
+    "members": (1, 1 << 24),
     "round_seconds": (1, 65535),
     "epoch_rounds": (2, 65535),
     "retention_epochs": (1, 14),
-    "buckets": (1, 128),
-    "tokens_per_epoch": (2, 255),
-    "posts_per_token": (16, 4080),
+    "buckets": (1, BUCKETS_MOST),
+    "tokens_per_epoch": (1, 255),
+    "posts_per_token": (LEASE_POSTS, 255 * LEASE_POSTS),  # a key ring counts a token's leases in a byte
 }
 
 _DECIMAL = re.compile(r"\d{1,9}(\.\d{1,40})?([eE][+-]?\d{1,2})?|\d{1,30}/[1-9]\d{0,29}", re.ASCII)
@@ -50,7 +59,7 @@ _DECIMAL = re.compile(r"\d{1,9}(\.\d{1,40})?([eE][+-]?\d{1,2})?|\d{1,30}/[1-9]\d
 
 @dataclass(frozen=True)
 class Choice:
-    """What whoever plans decides. The defaults are DESIGN §3's."""
+    """What whoever plans decides; tokens are a member's for each relay. The defaults are DESIGN §3's."""
 
     epsilon: Fraction
     delta: Fraction
@@ -59,8 +68,8 @@ class Choice:
     epoch_rounds: int = 288
     retention_epochs: int = 3
     buckets: int = 1
-    tokens_per_epoch: int = 2
-    posts_per_token: int = 16
+    tokens_per_epoch: int = 1
+    posts_per_token: int = 32
     board: str = "RPI_PICO_W"
     allow_small: bool = False
 
@@ -70,7 +79,7 @@ class Choice:
 
     @property
     def posts_an_epoch(self) -> int:
-        """What all members together may post in one epoch."""
+        """What all members together may post to one relay in an epoch."""
         return self.members * self.tokens_per_epoch * self.posts_per_token
 
 
@@ -107,6 +116,7 @@ def make(choice: Choice) -> Plan:
     _check_keyring(choice, chosen)
     table = noise.table(choice.epsilon, choice.delta)
     _check_cell(choice, chosen, 2 * table.mu)
+    _check_readers(choice, chosen, table)
     return Plan(choice, chosen, table)
 
 
@@ -206,7 +216,8 @@ def _check_ranges(choice: Choice) -> None:
         _refuse(f"buckets is {choice.buckets}, not a power of two", {"buckets": nearest})
     if choice.posts_per_token % LEASE_POSTS:
         nearest = (choice.posts_per_token + LEASE_POSTS // 2) // LEASE_POSTS * LEASE_POSTS
-        _refuse(f"posts_per_token is {choice.posts_per_token}, not a multiple of 16", {"posts_per_token": nearest})
+        wrong = f"posts_per_token is {choice.posts_per_token}, not a multiple of {LEASE_POSTS}"
+        _refuse(wrong, {"posts_per_token": nearest})
 
 
 def _check_anonymity(choice: Choice) -> None:
@@ -280,6 +291,48 @@ def _check_cell(choice: Choice, chosen: Board, cover: int) -> None:
     )
 
 
+def _check_readers(choice: Choice, chosen: Board, table: noise.NoiseTable) -> None:
+    """Whoever reads makes a full handshake a round (a resumption would be a pseudonym), and everybody may be at home on
+    this relay and read in every round."""
+    room = _readers_a_round(choice, chosen, table)
+    if choice.members <= room:
+        return
+    each = _reading_ms(choice, chosen, table)
+    fitting = [other for other in BOARDS.values() if _readers_a_round(choice, other, table) >= choice.members]
+    options = {
+        "round_seconds": _up(choice.members * each / (1000 * _READING_SHARE), 0),
+        "members": _members_at_most(choice, room),
+        "board": fitting[0].name if fitting else None,
+    }
+    _refuse(
+        f"{choice.members} members read in every round, each with a handshake of its own and a cell, which takes "
+        f"{chosen.name} about {_up(each, 0)} ms: half of a round, {noise.decimal(_reading_seconds(choice))} s, is "
+        f"enough for {room}",
+        options,
+    )
+
+
+def _reading_seconds(choice: Choice) -> Fraction:
+    return choice.round_seconds * _READING_SHARE
+
+
+def _reading_ms(choice: Choice, chosen: Board, table: noise.NoiseTable) -> Fraction:
+    """Of a board's time for one member and round: a full handshake, and a cell with posts as on average."""
+    posts = Fraction(choice.posts_an_epoch, choice.epoch_rounds * choice.buckets * RECORDS_PER_FRAME)
+    frames = Fraction(_cell_bytes_mean(table), CELL_FRAME_BYTES) + posts
+    return chosen.handshake_ms + frames * chosen.frame_ms
+
+
+def _readers_a_round(choice: Choice, chosen: Board, table: noise.NoiseTable) -> int:
+    """How many members a board serves so; fewer of them post less, too."""
+    room = 1000 * _reading_seconds(choice)
+
+    def taken(members: int) -> Fraction:
+        return members * _reading_ms(replace(choice, members=members), chosen, table)
+
+    return bisect_right(range(_RANGES["members"][1] + 1), room, key=taken) - 1
+
+
 def _members_at_most(choice: Choice, members: int) -> int | None:
     """A number of members to propose, unless the anonymity floor would refuse it next."""
     return members if choice.allow_small or members >= MEMBERS_FLOOR * choice.buckets else None
@@ -289,7 +342,7 @@ def _refuse(message: str, options: Mapping[str, Any], otherwise: str = "") -> No
     """Raise UsageError, proposing the options whose value is one that can be given."""
     proposals = []
     for name, value in options.items():
-        if isinstance(value, str) or (value is not None and value >= _RANGES[name][0]):
+        if isinstance(value, str) or (value is not None and _RANGES[name][0] <= value <= _RANGES[name][1]):
             proposals.append(f"--{name.replace('_', '-')} {value}")
     hint = "use " + ", or ".join(proposals) if proposals else ""
     raise UsageError(message, ", or ".join(part for part in (hint, otherwise) if part) or "choose smaller numbers")
@@ -320,7 +373,7 @@ def _privacy(plan: Plan) -> dict[str, Any]:
 
 def _traffic(plan: Plan) -> dict[str, Any]:
     choice, table = plan.choice, plan.table
-    mean = Fraction(sum(w * cell_bytes(k) for k, w in enumerate(table.weights())), noise.DRAWS)
+    mean = _cell_bytes_mean(table)
     rounds = Fraction(DAY_SECONDS, choice.round_seconds)
     idle = rounds * (mean + Fraction(CELL_FRAME_BYTES, FETCH_ROUNDS))
     steady = rounds * (mean + CELL_FRAME_BYTES)
@@ -336,6 +389,12 @@ def _traffic(plan: Plan) -> dict[str, Any]:
             idle + records * Fraction(CELL_FRAME_BYTES, RECORDS_PER_FRAME), 0
         ),
     }
+
+
+@cache
+def _cell_bytes_mean(table: noise.NoiseTable) -> Fraction:
+    """Of a cell in which nobody posted."""
+    return Fraction(sum(w * cell_bytes(k) for k, w in enumerate(table.weights())), noise.DRAWS)
 
 
 def cell_bytes(records: int) -> int:
@@ -355,14 +414,15 @@ def _capacity(plan: Plan) -> dict[str, Any]:
         "records_needed": choice.posts_an_epoch * epochs,
         "records_kept": room,
         "messages_a_member_a_day": _messages_a_day(choice),
+        "readers_a_round_board_estimate": _readers_a_round(choice, plan.board, plan.table),
         "epoch_seconds": choice.epoch_seconds,
         "retention_seconds": choice.retention_epochs * choice.epoch_seconds,
     }
 
 
 def deliveries_a_day(tokens_per_epoch: int, posts_per_token: int, epoch_seconds: int) -> int:
-    """Messages of one part that a member's tokens allow: one of the tokens is for fetching."""
-    return (tokens_per_epoch - 1) * posts_per_token * DAY_SECONDS // epoch_seconds
+    """Messages of one part that a member's tokens for one relay allow."""
+    return tokens_per_epoch * posts_per_token * DAY_SECONDS // epoch_seconds
 
 
 def _messages_a_day(choice: Choice) -> int:

@@ -50,6 +50,7 @@ class Losses:
         self._exact_delta = noise.exact_delta(list(thresholds), noise.exp_lower(epsilon))
         self._one = self._distribution(_library())
         self._found: dict[int, Composition] = {}
+        self._epsilons: dict[tuple[int, Fraction], float] = {}  # what was asked: a composition takes a second
 
     def _distribution(self, library: ModuleType) -> Any:
         """Of one delivery, both directions: N or N + 1 records, the one that is likelier or the other."""
@@ -78,7 +79,10 @@ class Losses:
 
     def epsilon(self, deliveries: int, delta: Fraction) -> float:
         """The smallest ε so that deliveries are (ε, delta) indistinguishable; infinite if there is none."""
-        return float(self._composed(deliveries).get_epsilon_for_delta(float(delta)))
+        if (deliveries, delta) not in self._epsilons:
+            found = float(self._composed(deliveries).get_epsilon_for_delta(float(delta)))
+            self._epsilons[deliveries, delta] = found
+        return self._epsilons[deliveries, delta]
 
     def delta(self, deliveries: int, epsilon: float) -> float:
         """The smallest δ for this ε."""

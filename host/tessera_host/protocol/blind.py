@@ -9,6 +9,7 @@ values, which protect nobody once the token is shown.
 """
 
 import secrets
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -31,10 +32,11 @@ def random_scalar() -> int:
     return secrets.randbelow(ORDER - 1) + 1
 
 
-def epoch_secret(master: bytes, federation_id: bytes, epoch: int) -> bytes:
-    """k_e (32 bytes), already normalised to even Y. Every epoch's key is derived from the master alone: a blind signer
+def epoch_secret(master: bytes, federation_id: bytes, generation: int, epoch: int, relay_id: int) -> bytes:
+    """k_{e,j} (32 bytes), already normalised to even Y. Every key is derived from the master alone: a blind signer
     under keys that differ by a known amount would sign for all of them."""
-    wide = hashes.hkdf(b"", master, federation_id + epoch.to_bytes(4, "big"), 48)
+    info = federation_id + struct.pack(">IIH", generation, epoch, relay_id)
+    wide = hashes.hkdf(b"", master, info, 48)
     return even_secret(int.from_bytes(wide, "big") % ORDER)
 
 
@@ -45,7 +47,7 @@ def even_secret(secret: int) -> bytes:
 
 
 def epoch_key(secret: bytes) -> bytes:
-    """K_e = x(k_e·G), 32 bytes."""
+    """K_{e,j} = x(k_{e,j}·G), 32 bytes."""
     return PrivateKey(secret).public_key.format()[1:]
 
 
@@ -80,7 +82,7 @@ def check_challenge(challenge: bytes) -> None:
 
 
 def answer(secret: bytes, nonces: Nonces, challenges: tuple[bytes, bytes], bit: int | None = None) -> tuple[int, bytes]:
-    """Finish a session: (b, s) with s = r_b + c_b·k_e, 32 bytes. The caller must have marked the session spent durably:
+    """Finish a session: (b, s) with s = r_b + c_b·k, 32 bytes. The caller must have marked the session spent durably:
     b is drawn here, and a second call with the same nonces gives the key away. `bit` is for test vectors only."""
     for challenge in challenges:
         check_challenge(challenge)
@@ -94,7 +96,7 @@ class Blinded:
     """The member's half of one session between challenge and answer. All of it is kept secret until the answer is in;
     `pack` and `unpack` are for keeping it in a keystore meanwhile (322 bytes)."""
 
-    key: bytes  # K_e
+    key: bytes  # K_{e,j}
     offer: tuple[bytes, bytes]  # R0, R1
     challenges: tuple[bytes, bytes]  # c0, c1, to be sent
     blinded_x: tuple[bytes, bytes]  # x(R'0), x(R'1)
@@ -114,8 +116,8 @@ class Blinded:
         return cls(part[0], (part[1], part[2]), (part[3], part[4]), (part[5], part[6]), (part[7], part[8]), part[9])
 
     def unblind(self, bit: int, scalar: bytes) -> bytes:
-        """σ (64 bytes): a BIP-340 signature under K_e over the message. Raises IntegrityError if the issuer's answer
-        does not satisfy s·G = R_b + c_b·K."""
+        """σ (64 bytes): a BIP-340 signature under K_{e,j} over the message. Raises IntegrityError if the issuer's
+        answer does not satisfy s·G = R_b + c_b·K."""
         if bit not in (0, 1) or len(scalar) != 32 or not 0 < int.from_bytes(scalar, "big") < ORDER:
             raise IntegrityError("the issuer's answer is malformed", "ask for new tokens; tell IT")
         expected = _sum(_point(self.offer[bit]), _lift_x(self.key).multiply(self.challenges[bit]))
@@ -126,7 +128,7 @@ class Blinded:
 
 
 def blind(key: bytes, message: bytes, offer: tuple[bytes, bytes], draw: Draw = random_scalar) -> Blinded:
-    """Blind one message (32 bytes) for both clauses of a session: key is K_e (32), offer is R0, R1 (33 each).
+    """Blind one message (32 bytes) for both clauses of a session: key is K_{e,j} (32), offer is R0, R1 (33 each).
 
     Draws β, then α until R' has even y; clause 0 first. Raises InvalidInput if the offer or the key is off the curve.
     """

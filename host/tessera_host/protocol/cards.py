@@ -18,9 +18,9 @@ from tessera import hashes
 from ..errors import InvalidInput
 from .limits import name_fault
 
-VERSION = 1
-MAX_TEXT = 1 << 20
+MAX_TEXT = 1 << 21  # a set of 64 relays and 400 epochs, whole
 CHECKSUM_BYTES = 4
+RETENTION_DAYS_MAX = 3650  # of messages at members
 START = "tessera:"
 
 Check = Callable[[Any], bool]
@@ -57,12 +57,31 @@ def _map(**checks: Check) -> Check:
     )
 
 
+def _at_least(**checks: Check) -> Check:
+    """A map that may have more: what later programs say beside what this one knows."""
+    return lambda value: isinstance(value, dict) and all(k in value and f(value[k]) for k, f in checks.items())
+
+
 def _none_or(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
 
 def _port(value: Any) -> bool:
     return _number(value) and 0 < value < 65536
+
+
+def _relay_id(value: Any) -> bool:
+    return _number(value) and value < 65536
+
+
+def _offer(value: Any) -> bool:
+    """`[epoch, relay id, R0, R1]`."""
+    checks = (_number, _relay_id, _POINT, _POINT)
+    return isinstance(value, list) and len(value) == len(checks) and all(map(_holds, checks, value))
+
+
+def _holds(check: Check, value: Any) -> bool:
+    return check(value)
 
 
 def is_decimal(value: Any) -> bool:
@@ -72,18 +91,17 @@ def is_decimal(value: Any) -> bool:
 
 _DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?(e-?[0-9]{1,2})?")
 _KEY, _POINT, _SIGNATURE, _ID = _octets(32), _octets(33), _octets(64), _octets(16)
-_RELAY = _map(name=_name, key=_POINT, host=_text, port=_port)
+_RELAY = _at_least(id=_relay_id, name=_name, host=_text, port=_port)
 _SERVICE = _map(host=_text, port=_port, key=_POINT)
 _BUDGET = _map(epsilon=is_decimal, delta=is_decimal)
+
+VERSIONS = {"federation": 2, "tokens-request": 2}  # of the others 1
 
 # The rows of the table in PROTOCOL §12; `v` is checked for every kind.
 FIELDS: dict[str, dict[str, Check]] = {
     "federation": {
-        "name": _name,
         "params": lambda value: isinstance(value, bytes),
-        "relays": _list_of(_RELAY),
-        "budget": _BUDGET,
-        "issuer": _none_or(_SERVICE),
+        "said": lambda value: isinstance(value, bytes),
     },
     "member": {"name": _name, "key": _KEY, "sig": _SIGNATURE},
     "invitation": {
@@ -119,8 +137,15 @@ FIELDS: dict[str, dict[str, Check]] = {
         "sig": _SIGNATURE,
     },
     "confirm": {"answer": _KEY, "x": _KEY, "nonce": _KEY, "sig": _SIGNATURE},
-    "tokens-request": {"member": _KEY, "epoch": _number, "count": _number, "time": _number, "sig": _SIGNATURE},
-    "tokens-offer": {"request": _KEY, "session": _ID, "epoch": _number, "offers": _list_of(_pair(_POINT, _POINT))},
+    "reading": {"member": _KEY, "e": _POINT, "sealed": _list_of(_octets(64))},
+    "tokens-request": {
+        "member": _KEY,
+        "generation": _number,
+        "epoch": _number,
+        "time": _number,
+        "sig": _SIGNATURE,
+    },
+    "tokens-offer": {"request": _KEY, "session": _ID, "generation": _number, "offers": _list_of(_offer)},
     "tokens-challenge": {
         "session": _ID,
         "member": _KEY,
@@ -128,6 +153,18 @@ FIELDS: dict[str, dict[str, Check]] = {
         "sig": _SIGNATURE,
     },
     "tokens-answer": {"session": _ID, "answers": _list_of(_pair(lambda value: _number(value) and value < 2, _KEY))},
+}
+
+# What a federation card says beside its set, which has the hash of all of it (PROTOCOL §12). Of later programs there
+# may be more.
+_SAID: dict[str, Check] = {
+    "name": _name,
+    "relays": _list_of(_RELAY),
+    "budget": _BUDGET,
+    "issuer": _none_or(_SERVICE),
+    "retention_days": lambda value: _number(value) and 0 < value <= RETENTION_DAYS_MAX,
+    "partners": lambda value: isinstance(value, list),
+    "topology": lambda value: True,
 }
 
 
@@ -138,6 +175,11 @@ class Card:
     kind: str
     payload: bytes
     fields: dict[str, Any]
+
+
+def version(kind: str) -> int:
+    """`v` of the cards of this kind."""
+    return VERSIONS.get(kind, 1)
 
 
 def canonical(fields: dict[str, Any]) -> bytes:
@@ -152,7 +194,7 @@ def without_signature(fields: dict[str, Any]) -> bytes:
 
 def encode(kind: str, fields: dict[str, Any]) -> str:
     """One line of text. `v` need not be given. Raises InvalidInput if these are not the fields of that kind."""
-    fields = {"v": VERSION, **fields}
+    fields = {"v": version(kind), **fields}
     _check_fields(kind, fields)
     payload = canonical(fields)
     body = base64.urlsafe_b64encode(payload + _checksum(kind, payload)).decode().rstrip("=")
@@ -178,6 +220,25 @@ def decode_payload(kind: str, payload: bytes) -> dict[str, Any]:
     fields = _uncbor(payload)
     _check_fields(kind, fields)
     return fields
+
+
+def said(fields: dict[str, Any]) -> bytes:
+    """What a federation card says beside its set, as it is hashed. Raises InvalidInput."""
+    _check_said(fields)
+    return canonical(fields)
+
+
+def decode_said(payload: bytes) -> dict[str, Any]:
+    """The fields of what a federation card says beside its set; there may be more than are known. Raises
+    InvalidInput."""
+    fields = _uncbor(payload)
+    _check_said(fields)
+    return fields
+
+
+def said_hash(payload: bytes) -> bytes:
+    """What a parameter set names it by, 32 bytes."""
+    return hashes.tagged("federation-card", payload)
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -220,10 +281,19 @@ def _uncbor(payload: bytes) -> dict[str, Any]:
 
 def _check_fields(kind: str, fields: dict[str, Any]) -> None:
     checks = FIELDS[kind]
-    if type(fields.get("v")) is not int or fields["v"] != VERSION:  # True and 1.0 equal 1 here, not in CBOR
+    if type(fields.get("v")) is not int or fields["v"] != version(kind):  # True and 1.0 equal 1 here, not in CBOR
         raise InvalidInput(f"this {kind} card has a version this program does not know", "update tessera")
     if fields.keys() != checks.keys() | {"v"}:
         raise InvalidInput(f"this {kind} card has other fields than a {kind} card", "ask its sender for a new one")
     for name, check in checks.items():
         if not check(fields[name]):
             raise InvalidInput(f"this {kind} card has an invalid field '{name}'", "ask its sender for a new one")
+
+
+def _check_said(fields: dict[str, Any]) -> None:
+    for name, check in _SAID.items():
+        if name not in fields or not check(fields[name]):
+            raise InvalidInput(f"the federation card says no valid '{name}'", "ask IT for a new card")
+    for unique in ("id", "name"):
+        if len({relay[unique] for relay in fields["relays"]}) < len(fields["relays"]):
+            raise InvalidInput(f"the federation card has two relays of one {unique}", "ask IT for a new card")

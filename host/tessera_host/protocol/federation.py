@@ -1,15 +1,19 @@
-"""What a member knows about its federation: the relays' addresses and the signed parameter sets.
+"""What a member knows about its federation: the signed parameter sets, and what its card says beside them.
 
-Owns which parameter set is believed and which of two governs an epoch. Reads a relay's answers never by itself: the
-bytes come from `relay_sessions`, which asked for them.
+Owns which sets are believed, which of them governs an epoch, and what two sets of one issuer cannot say. Reads a
+relay's answers never by itself: the bytes come from `relay_sessions`, which asked for them.
+
+A set is believed by its signature, and its digest names it. IT's program signs one chain: each set has the serial after
+that of the set before and names its digest. Two that are not of one chain prove that somebody was told other things.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Annotated
+from collections.abc import Callable, Iterable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Protocol
 
 from tessera.errors import InvalidObject
-from tessera.params import Parameters
+from tessera.params import Parameters, reading_hash
 
 from ..errors import IntegrityError, InvalidInput, UsageError
 from . import cards
@@ -23,21 +27,19 @@ CLOCK_ROUNDS = 1
 # A member's day unless the office says otherwise.
 DEFAULT_BUDGET = {"epsilon": "2", "delta": "2e-5"}
 
-# What a member is promised, or posts by; the rest of a set is its serial and the list of relays.
-_PROMISED = (
-    *("thresholds", "epsilon", "delta", "buckets", "members", "tokens_per_epoch", "posts_per_token"),
-    *("access_key", "first_epoch", "epochs"),
-)
-
+# How long messages are kept at members unless the office says otherwise.
+DEFAULT_RETENTION_DAYS = 90
 
 RelayKey = Annotated[bytes, 33]
+Digest = Annotated[bytes, 32]
 
 
 @dataclass(frozen=True)
 class Relay:
-    """Where a relay is and the static key (33 bytes) that it must prove to hold."""
+    """Where a relay is, its number in all sets, and the static key (33 bytes) that it must prove to hold."""
 
     name: str
+    id: int
     key: RelayKey
     host: str
     port: int
@@ -52,51 +54,101 @@ class IssuerService:
     key: RelayKey
 
 
+class Signed(Protocol):
+    """What places a set in its issuer's chain."""
+
+    @property
+    def serial(self) -> int: ...
+    @property
+    def digest(self) -> bytes: ...
+    @property
+    def previous(self) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Link:
+    """A set's place in the chain; kept of every set that was ever believed."""
+
+    serial: int
+    digest: Digest
+    previous: Digest
+
+
+@dataclass
+class KnownSet:
+    """A set, whole or as one relay has it; `since` is the first epoch that it governs, as far as is known here."""
+
+    blob: bytes
+    since: int
+
+
 @dataclass
 class FederationState:
-    """What a member keeps of its federation: `params` are the sets believed, oldest first; `budget` as exact decimals;
-    `home` is the home relay's key, None for the first relay."""
+    """What a member keeps of its federation.
 
-    name: str
-    relays: list[Relay]
-    params: list[bytes]
-    budget: dict[str, str]
-    issuer: IssuerService | None = None
-    home: RelayKey | None = None
+    `newest` is the digest of the set of the newest card, `said` what that card says beside it; `sets` are the newest
+    and those that governed an epoch still kept, by digest; `reading_keys` are by their hash, of which a set says one;
+    `chain` has the places of all sets ever believed; `home` is the home relay's number, None for the first relay.
+    """
+
+    newest: Digest
+    said: bytes
+    sets: dict[Digest, KnownSet]
+    chain: list[Link]
+    reading_keys: dict[Digest, Digest] = field(default_factory=dict)
+    home: int | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError for what no card says."""
-        if not (self.relays and self.params):
-            raise ValueError("it has no relay, or no parameters")
-        if self.budget.keys() != DEFAULT_BUDGET.keys() or not all(map(cards.is_decimal, self.budget.values())):
-            raise ValueError("its budget is none")
+        if self.newest not in self.sets:
+            raise ValueError("it has no newest parameters")
 
 
 class Federation:
-    """A view of a member's `FederationState`. Raises InvalidObject for parameters that are none."""
+    """A view of a member's `FederationState`. Raises InvalidObject for parameters that are none, or a card that is not
+    theirs."""
 
     def __init__(self, state: FederationState) -> None:
         self._state = state
-        self._sets = [Parameters(blob) for blob in state.params]
+        self._sets = {digest: Parameters(known.blob) for digest, known in state.sets.items()}
+        if any(known.digest != digest for digest, known in self._sets.items()):
+            raise InvalidObject("parameters are kept under another name")
+        self._read_said()
 
-    @property
-    def relays(self) -> list[Relay]:
-        return self._state.relays
+    def _read_said(self) -> None:
+        try:
+            self._said = _said_of(self.newest, self._state.said)
+        except (InvalidInput, IntegrityError) as error:
+            raise InvalidObject(error.message) from None
+
+    # -- what the card says
 
     @property
     def name(self) -> str:
-        return self._state.name
+        return str(self._said["name"])
+
+    @property
+    def relays(self) -> list[Relay]:
+        """Those that are in service, with their present keys."""
+        return _relays(self.newest, self._said)
 
     @property
     def budget(self) -> dict[str, str]:
         """`{"epsilon", "delta"}` as exact decimals: what all deliveries of one member within a day may add up to. The
         office's setting."""
-        return dict(self._state.budget)
+        return dict(self._said["budget"])
 
     @property
     def issuer(self) -> IssuerService | None:
         """None if the office's issuer is reached by files only."""
-        return self._state.issuer
+        return IssuerService(**self._said["issuer"]) if self._said["issuer"] else None
+
+    @property
+    def retention_days(self) -> int:
+        """How long the office wants messages kept at members."""
+        return int(self._said["retention_days"])
+
+    # -- sets
 
     @property
     def id(self) -> bytes:
@@ -104,23 +156,52 @@ class Federation:
 
     @property
     def digest(self) -> bytes:
-        """Of the newest set: what relays and contacts must agree on."""
+        """Of the newest set: what contacts must agree on."""
         return self.newest.digest
 
     @property
     def newest(self) -> Parameters:
-        """The newest set, also while the one before still governs."""
-        return self._sets[-1]
+        """The newest set that came whole, with its card; also while one before still governs."""
+        return self._sets[self._state.newest]
 
     @property
-    def home(self) -> Relay:
-        """The relay this member's mailbox is on; the first one if IT has taken that out of service."""
-        return next((relay for relay in self.relays if relay.key == self._state.home), self.relays[0])
+    def heard_of(self) -> Parameters:
+        """The newest set that was seen signed, be it a relay's copy: if it is not `newest`, there is a newer card."""
+        return max(self._sets.values(), key=lambda known: known.serial)
+
+    @property
+    def sets(self) -> list[Parameters]:
+        """All that are kept, oldest first."""
+        return sorted(self._sets.values(), key=lambda known: known.serial)
+
+    def with_digest(self, digest: bytes) -> Parameters | None:
+        """The set of this name, None if it is not known."""
+        return self._sets.get(digest)
 
     def governing(self, epoch: int) -> Parameters:
-        """The set that governs an epoch."""
-        started = [known for known in self._sets if known.first_epoch <= epoch]
-        return started[-1] if started else self._sets[0]
+        """The set that governs an epoch, as far as is known here: a relay that was given it late names an earlier one
+        in INFO, and what it names holds."""
+        state = self._state.sets
+        started = [known for digest, known in self._sets.items() if state[digest].since <= epoch]
+        if started:
+            return max(started, key=lambda known: known.serial)
+        return min(self._sets.values(), key=lambda known: known.serial)
+
+    def expected(self, epoch: int) -> Parameters:
+        """The set that every relay has had an epoch's time to take when this epoch is open: to one that names an older
+        one nothing is posted (PROTOCOL §2)."""
+        return self.governing(epoch - 1)
+
+    def reading_key(self, parameters: Parameters) -> bytes | None:
+        """The key (32 bytes) to fetch with where this set is in force; None if it is not known."""
+        return self._state.reading_keys.get(parameters.reading_hash)
+
+    def seen_in_force(self, digest: bytes, epoch: int) -> None:
+        """A relay names this set, which is known, for this epoch."""
+        known = self._state.sets[digest]
+        known.since = min(known.since, epoch)
+
+    # -- rounds
 
     def round_at(self, unix_seconds: int) -> int:
         """The round of this moment; 0 before the first one."""
@@ -142,9 +223,21 @@ class Federation:
         return self.first_round(max(0, kept_from))
 
     def records_per_epoch(self, epoch: int) -> int:
-        """How many records one member can post in an epoch at most: the indices of a chain (PROTOCOL §7)."""
+        """How many records one member can post in an epoch at most, at one relay: the indices of a chain (PROTOCOL
+        §7)."""
         governing = self.governing(epoch)
         return int(governing.tokens_per_epoch * governing.posts_per_token)
+
+    # -- relays
+
+    @property
+    def home(self) -> Relay:
+        """The relay this member's mailbox is on; the first one if IT has taken that out of service."""
+        return next((relay for relay in self.relays if relay.id == self._state.home), self.relays[0])
+
+    def live_at(self, name: str) -> None:
+        """Choose the home relay. Raises UsageError if there is none of this name."""
+        self._state.home = self.relay_named(name).id
 
     def relay_named(self, name: str) -> Relay:
         """Raises UsageError."""
@@ -152,14 +245,27 @@ class Federation:
         error = UsageError(f"there is no relay '{name}'", f"known: {names}")
         return self._relay(lambda relay: relay.name == name, error)
 
-    def relay_with_key(self, key: bytes) -> Relay:
+    def relay_with_id(self, id_: int) -> Relay:
         """Raises InvalidInput."""
-        error = InvalidInput("this relay is not in the federation card", "ask IT for the newest federation card")
-        return self._relay(lambda relay: relay.key == key, error)
+        return self._relay(lambda relay: relay.id == id_, _unlisted())
 
-    def relay_name(self, key: bytes) -> str:
+    def relay_with_key(self, key: bytes) -> Relay:
+        """The relay that has this static key, or had it before it was replaced. Raises InvalidInput."""
+        return self.relay_with_id(self.relay_id(key))
+
+    def relay_id(self, key: bytes) -> int:
+        """The number of the relay that has or had this static key, as far as the sets say that are kept. Raises
+        InvalidInput."""
+        newest_first = sorted(self._sets.values(), key=lambda known: -known.serial)
+        listed = (relay.id for known in newest_first for relay in known.relays if relay.static_key == key)
+        found = next(listed, None)
+        if found is None:
+            raise _unlisted()
+        return found
+
+    def relay_name(self, id_: int) -> str:
         """For people, also for a relay that IT has taken out of service."""
-        return next((known.name for known in self.relays if known.key == key), "(one that is gone)")
+        return next((known.name for known in self.relays if known.id == id_), "(one that is gone)")
 
     def _relay(self, fits: Callable[[Relay], bool], error: Exception) -> Relay:
         for relay in self.relays:
@@ -167,65 +273,126 @@ class Federation:
                 return relay
         raise error
 
-    def lags(self, blob: bytes, digest: bytes) -> bool:
-        """Whether the set a relay names is an earlier one that promises the same: relays were added or removed since.
+    # -- what is new
 
-        Raises IntegrityError if it is not signed.
+    def refresh(self, text: str, epoch: int) -> bool:
+        """Take over a newer federation card of the same federation while `epoch` is open: its set, relays, addresses,
+        budget. Whether anything is different now. An older card changes nothing but that its set is known.
+
+        Raises InvalidInput or IntegrityError for one that is not this federation's; then nothing changes.
         """
-        candidate = parsed(blob)
-        if candidate.serial >= self.newest.serial or candidate.digest != digest:
+        parameters, said = _card(text)
+        self._check(parameters)
+        if parameters.serial < self.newest.serial:
             return False
-        same = all(getattr(candidate, name) == getattr(self.newest, name) for name in (*FIXED, *_PROMISED))
-        schedule = range(candidate.first_epoch, candidate.end_epoch)
-        return same and all(candidate.epoch_key(epoch) == self.newest.epoch_key(epoch) for epoch in schedule)
+        before = deepcopy(self._state)
+        self._keep(parameters, epoch)
+        self._state.newest, self._state.said = parameters.digest, said
+        self._read_said()
+        return self._state != before
 
-    def live_at(self, name: str) -> None:
-        """Choose the home relay. Raises UsageError if there is none of this name."""
-        self._state.home = self.relay_named(name).key
-
-    def refresh(self, text: str) -> bool:
-        """Take over a newer federation card of the same federation: relays, addresses, budget, parameters. Whether
-        anything is different now. An older card changes nothing.
-
-        Raises InvalidInput or IntegrityError for one that is not this federation's.
-        """
-        found = read_card(text)
-        serial = parsed(found.params[0]).serial
-        if serial < self.newest.serial:
-            return False
-        before = replace(self._state)
-        if serial > self.newest.serial:
-            self.adopt(found.params[0])
-        elif found.params[0] != self.newest.blob:
-            raise IntegrityError("there are two parameter sets of one serial", "do not use this card; tell IT")
-        state = self._state
-        state.name, state.relays, state.budget, state.issuer = found.name, found.relays, found.budget, found.issuer
-        return before != state
-
-    def adopt(self, blob: bytes) -> None:
-        """Believe a newer parameter set. Raises IntegrityError and changes nothing if it is not one of ours."""
+    def adopt(self, blob: bytes, epoch: int) -> Parameters:
+        """Believe a set that a relay answered or the service sent, older or newer than the newest, while `epoch` is
+        open. Raises IntegrityError and changes nothing if it is not one of ours, or contradicts one that is known."""
         candidate = parsed(blob)
-        if candidate.serial <= self.newest.serial:
-            raise IntegrityError(
-                f"the relay's parameters have serial {candidate.serial}, this member's have {self.newest.serial}",
-                "do not use this relay; tell IT",
-            )
+        self._check(candidate)
+        self._keep(candidate, epoch)
+        return candidate
+
+    def take_reading_keys(self, keys: Iterable[bytes]) -> None:
+        """Keep keys (32 bytes each) that are the issuer's word, or whose hash is in a set that is known."""
+        self._state.reading_keys |= {reading_hash(key): key for key in keys}
+
+    def knows_reading_hash(self, hash_: bytes) -> bool:
+        """Whether a set that is known names a reading key of this hash."""
+        return any(known.reading_hash == hash_ for known in self._sets.values())
+
+    def forget_before(self, epoch: int) -> None:
+        """Forget the sets that govern no epoch from this one on, with the reading keys that no other names."""
+        kept = {self._state.newest, self.heard_of.digest}
+        kept |= {self.governing(each).digest for each in range(epoch, self._last_start(epoch) + 1)}
+        self._sets = {digest: known for digest, known in self._sets.items() if digest in kept}
+        self._state.sets = {digest: known for digest, known in self._state.sets.items() if digest in kept}
+        hashes_ = {known.reading_hash for known in self._sets.values()}
+        self._state.reading_keys = {hash_: key for hash_, key in self._state.reading_keys.items() if hash_ in hashes_}
+
+    def _last_start(self, epoch: int) -> int:
+        return max(epoch, *(known.since for known in self._state.sets.values()))
+
+    def _check(self, candidate: Parameters) -> None:
         if any(getattr(candidate, name) != getattr(self.newest, name) for name in FIXED):
-            raise IntegrityError("the relay's parameters are another federation's", "do not use this relay; tell IT")
-        self._sets = [*self._sets[-1:], candidate]
-        self._state.params = [known.blob for known in self._sets]
+            raise IntegrityError("these parameters are another federation's", "do not use this relay or card; tell IT")
+        if any(contradict(link, candidate) for link in self._state.chain):
+            raise IntegrityError(
+                "the office signed two sets of parameters that exclude each other: somebody is told other things than "
+                "you",
+                "do not use this relay or card; show this to your colleagues and to IT",
+            )
+
+    def _keep(self, parameters: Parameters, epoch: int) -> None:
+        """Of a set that is known whole and as a relay's copy the whole one stays."""
+        state, digest = self._state, parameters.digest
+        known = state.sets.get(digest)
+        if known is None:
+            state.sets[digest] = KnownSet(parameters.blob, max(parameters.first_epoch, epoch + 1))
+            self._sets[digest] = parameters
+        elif len(parameters.blob) > len(known.blob):
+            known.blob = parameters.blob
+            self._sets[digest] = parameters
+        if all(link.digest != digest for link in state.chain):
+            state.chain.append(Link(parameters.serial, digest, parameters.previous))
+
+
+def contradict(one: Signed, other: Signed) -> bool:
+    """Whether no honest issuer can have signed both: it signs one set of a serial, and one after each."""
+    if one.digest == other.digest:
+        return False
+    earlier, later = (one, other) if one.serial <= other.serial else (other, one)
+    if earlier.serial == later.serial or earlier.previous == later.previous:
+        return True
+    return (later.previous == earlier.digest) != (later.serial == earlier.serial + 1)
+
+
+def is_whole(parameters: Parameters) -> bool:
+    """Whether the epoch keys of all relays are there, not of one only."""
+    return len(parameters.blob) == parameters.size(parameters.relay_count)
 
 
 def read_card(text: str) -> FederationState:
-    """What a member keeps of a federation card. Raises InvalidInput or IntegrityError."""
+    """What a new member keeps of a federation card. Raises InvalidInput or IntegrityError."""
+    parameters, said = _card(text)
+    digest = parameters.digest
+    known = {digest: KnownSet(parameters.blob, parameters.first_epoch)}
+    return FederationState(digest, said, known, [Link(parameters.serial, digest, parameters.previous)])
+
+
+def _card(text: str) -> tuple[Parameters, bytes]:
+    """A card's set, whole, and what it says beside it. Raises InvalidInput or IntegrityError."""
     fields = cards.decode(text, "federation").fields
     parameters = parsed(fields["params"])
-    listed = {static_key for static_key, _ in parameters.relays}
-    if not fields["relays"] or any(relay["key"] not in listed for relay in fields["relays"]):
+    if not is_whole(parameters):
+        raise InvalidInput("this federation card is for one relay only", "ask IT for the office's card")
+    _relays(parameters, _said_of(parameters, fields["said"]))
+    return parameters, fields["said"]
+
+
+def _said_of(parameters: Parameters, said: bytes) -> dict[str, Any]:
+    """What a card says beside its set, of which the set has the hash. Raises InvalidInput or IntegrityError."""
+    if cards.said_hash(said) != parameters.card_hash:
+        raise IntegrityError("the federation card says what its parameters do not name", "do not use it; tell IT")
+    return cards.decode_said(said)
+
+
+def _relays(parameters: Parameters, said: dict[str, Any]) -> list[Relay]:
+    """The relays of a card with their keys. Raises InvalidInput if there is none, or one that the set does not list."""
+    keys = {relay.id: relay.static_key for relay in parameters.relays}
+    if not said["relays"] or any(relay["id"] not in keys for relay in said["relays"]):
         raise InvalidInput("the federation card names a relay its parameters do not know", "ask IT for a new card")
-    relays = [Relay(**relay) for relay in fields["relays"]]
-    issuer = IssuerService(**fields["issuer"]) if fields["issuer"] else None
-    return FederationState(str(fields["name"]), relays, [fields["params"]], dict(fields["budget"]), issuer)
+    return [Relay(each["name"], each["id"], keys[each["id"]], each["host"], each["port"]) for each in said["relays"]]
+
+
+def _unlisted() -> InvalidInput:
+    return InvalidInput("this relay is not in the federation card", "ask IT for the newest federation card")
 
 
 def parsed(blob: bytes, hint: str = "tell IT") -> Parameters:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from tessera import hashes
 
-from ..errors import IntegrityError, InvalidInput
+from ..errors import IntegrityError
 from . import cards
 from .federation import Federation, IssuerService
 from .identity import Identity
@@ -58,15 +58,10 @@ class Invitation:
         return cls(**kept, service=service, federation_card=federation_card)
 
     def check(self, federation: Federation) -> None:
-        """Raises IntegrityError unless this is the federation that the invitation is to, InvalidInput if its relay is
-        gone."""
+        """Raises IntegrityError unless this is the federation that the invitation is to."""
         if (federation.id, federation.newest.root_key) != (self.federation, self.root):
             raise IntegrityError(
                 "the office's parameters are not those of this invitation", "do not go on; tell IT, and show them this"
-            )
-        if all(relay.name != self.home for relay in federation.relays):
-            raise InvalidInput(
-                f"the relay '{self.home}' of this invitation is not in service any more", "ask IT for a new invitation"
             )
 
     def join_card(self, identity: Identity) -> str:

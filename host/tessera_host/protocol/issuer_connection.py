@@ -4,13 +4,19 @@ Owns the requests. The socket is `encrypted_connection`'s, the frames are `issue
 for the member's side to say (`issuer_visit`).
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+from tessera import hashes
 from tessera.wire import CLIENT_FRAME_BYTES
 
 from ..errors import IntegrityError, InvalidInput, TesseraError, Unreachable
-from . import cards, issuer_frames
+from . import issuer_frames
 from .encrypted_connection import EncryptedConnection
+from .identity import Identity
+from .welcome import Welcome
+
+T = TypeVar("T")
 
 
 class IssuerConnection(EncryptedConnection):
@@ -26,39 +32,52 @@ class IssuerConnection(EncryptedConnection):
             "it is busy, or your invitation is out of date: try again, then ask IT for a new one",
         )
 
-    async def join(self, card: str) -> None:
-        """Show a join card: the issuer has admitted its member."""
-        await self._ask(issuer_frames.JOIN, card)
+    async def join(self, card: str, identity: Identity, federation_id: bytes) -> Welcome:
+        """Show a join card of this member: the issuer has admitted it, and the connection is the member's now."""
+        signature = self._claim(identity, federation_id)
+        return await self._ask(issuer_frames.JOIN, signature + card.encode(), Welcome.read)
+
+    async def hello(self, identity: Identity, federation_id: bytes) -> Welcome:
+        """Say who is there, who is on the roster; the connection is theirs now."""
+        signature = self._claim(identity, federation_id)
+        return await self._ask(issuer_frames.HELLO, identity.key + signature, Welcome.read)
+
+    def _claim(self, identity: Identity, federation_id: bytes) -> bytes:
+        return identity.sign(claim(federation_id, self.handshake_hash, identity.key))
 
     async def issue(self, card: str) -> str:
-        """A tokens-request or a tokens-challenge: the card that follows it."""
-        return await self._ask(issuer_frames.CARD, card)
+        """A tokens-request or a tokens-challenge of whose the connection is: the card that follows it."""
+        return await self._ask(issuer_frames.CARD, card.encode(), _text)
 
-    async def federation(self) -> str:
-        """The newest federation card."""
-        card = await self._ask(issuer_frames.FEDERATION, "")
-        cards.decode(card, "federation")
-        return card
-
-    async def _ask(self, kind: int, text: str) -> str:
+    async def _ask(self, kind: int, body: bytes, read: Callable[[bytes], T]) -> T:
         try:
             async with self._within(self._timeout_seconds):
-                message = await self._exchange(kind, text)
-            answer, body = message
+                message = await self._exchange(kind, body)
+            answer, said = message
             if answer == issuer_frames.REFUSED:
-                refusal = issuer_frames.read_refusal(body)
+                refusal = issuer_frames.read_refusal(said)
             elif answer == kind + issuer_frames.ANSWER:
-                return body.decode()
+                return read(said)
             else:
                 raise ValueError("an answer to another request")
         except (ValueError, InvalidInput):
             raise IntegrityError("the issuer's answer makes no sense", "update tessera; tell IT") from None
         raise refusal
 
-    async def _exchange(self, kind: int, text: str) -> tuple[int, bytes]:
-        for frame in issuer_frames.pack(kind, text.encode()):
+    async def _exchange(self, kind: int, body: bytes) -> tuple[int, bytes]:
+        for frame in issuer_frames.pack(kind, body):
             await self._send(frame)
         assembler = issuer_frames.Assembler(issuer_frames.ANSWER_BYTES)
         while (message := assembler.take(await self._receive(CLIENT_FRAME_BYTES))) is None:
             pass
         return message
+
+
+def claim(federation_id: bytes, handshake_hash: bytes, key: bytes) -> bytes:
+    """What a member of this x-only key (32 bytes) signs (64 bytes) to show that a connection to the service is its
+    own: a card alone might be somebody else's who saw it."""
+    return hashes.tagged("member-channel", federation_id + handshake_hash + key)
+
+
+def _text(body: bytes) -> str:
+    return body.rstrip(b"\0").decode()

@@ -15,10 +15,12 @@ from .relay_connection import BAD_REQUEST, BUSY, NOT_ADMITTED, QUOTA
 FRAME_BYTES = wire.SMALL_BYTES  # plaintext; 272 on the wire
 PIECE_BYTES = 240
 REQUEST_BYTES = 8192
-ANSWER_BYTES = 1 << 20
+MEMBER_REQUEST_BYTES = 1 << 20  # once the channel is a member's: challenges for all relays and epochs
+ANSWER_BYTES = 1 << 21
+PADDED_BYTES = 4096  # answers are so long, or a multiple: not how many tokens there were for whom
 REFUSAL_TEXT = 400  # characters of message and of hint
 
-JOIN, CARD, FEDERATION = 32, 33, 34
+JOIN, CARD, HELLO = 0x20, 0x21, 0x23
 ANSWER = 0x80  # added to the request's type
 REFUSED = 0xFF
 
@@ -42,11 +44,16 @@ def pack(kind: int, body: bytes) -> Iterator[bytes]:
         yield (_HEAD.pack(kind, len(body), number, len(piece)) + piece).ljust(FRAME_BYTES, b"\0")
 
 
+def padded(body: bytes) -> bytes:
+    """An answer as it is sent: with zeros up to a multiple of 4,096 bytes."""
+    return body + bytes(-len(body) % PADDED_BYTES)
+
+
 class Assembler:
     """Puts the frames of one direction together again, in order, a message at a time, up to `most` bytes each."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self._message: tuple[int, int] | None = None  # type and length of the one under way
         self._body = bytearray()
         self._pieces = 0
@@ -57,7 +64,7 @@ class Assembler:
         if self._message is None:
             self._message = kind, total
         missing = total - len(self._body)
-        in_order = ((kind, total), number) == (self._message, self._pieces) and total <= self._most
+        in_order = ((kind, total), number) == (self._message, self._pieces) and total <= self.most
         if not in_order or length != min(PIECE_BYTES, missing):
             raise ValueError("a frame out of order")
         self._body += frame[_HEAD.size : _HEAD.size + length]

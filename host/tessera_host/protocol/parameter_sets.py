@@ -6,12 +6,13 @@ integers, whatever the set says of itself.
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import combinations
 
 from tessera.params import Parameters
 
 from ..errors import IntegrityError
 from ..privacy import noise
-from .federation import FIXED, parsed
+from .federation import FIXED, contradict, parsed
 
 _HINT = "ask IT for the right file"
 
@@ -44,15 +45,15 @@ class ParameterSets:
         found = parsed(blob, _HINT)
         if any(getattr(found, name) != getattr(self._trusted, name) for name in FIXED):
             raise IntegrityError("these parameters are another federation's", _HINT)
-        self._by_digest[found.digest] = found
+        known = self._by_digest.setdefault(found.digest, found)
+        if len(found.blob) > len(known.blob):  # with the epoch keys of all relays, not of one
+            self._by_digest[found.digest] = found
         return found
 
     def contradictions(self) -> list[list[Parameters]]:
-        """The sets of each serial of which there are several: an issuer signs one, and a retry is the same bytes."""
-        by_serial: dict[int, list[Parameters]] = {}
-        for each in self:
-            by_serial.setdefault(int(each.serial), []).append(each)
-        return [alike for alike in by_serial.values() if len(alike) > 1]
+        """Every two sets that no honest issuer has signed both: each names the one before, and there is one of each
+        serial (a retry is the same bytes)."""
+        return [[one, other] for one, other in combinations(self, 2) if contradict(one, other)]
 
     def with_digest(self, digest: bytes) -> Parameters | None:
         """The set, None if it is not known."""
@@ -60,8 +61,13 @@ class ParameterSets:
 
     def ledger_keys(self, relay_key: bytes) -> list[bytes]:
         """The ledger keys that any set lists for a relay (one, unless something is odd)."""
-        listed = {ledger for each in self for static, ledger in each.relays if static == relay_key}
+        listed = {relay.ledger_key for each in self for relay in each.relays if relay.static_key == relay_key}
         return sorted(listed)
+
+
+def is_set(content: bytes) -> bool:
+    """Whether this is meant to be a parameter set, whatever is in it."""
+    return content[:4] == b"TPR2"
 
 
 def epsilon(parameters: Parameters) -> Fraction:

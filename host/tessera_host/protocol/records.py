@@ -1,12 +1,13 @@
 """Records and the chains that key them (PROTOCOL §7): 240 bytes that only the contact can read, and only once.
 
-Owns the record format, the key chains of both directions and how a text is cut into parts. What is sent when is
-`outbox`'s business, what arrived `inbox`'s; neither is known here.
+Owns the record format, what the signature of a message is over, the key chains of both directions, and how much a
+message carries and how it is cut into parts. What is sent when is `outbox`'s business, what arrived `inbox`'s; neither
+is known here. Which settings a `view` is of is `views`'.
 """
 
 import secrets
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
@@ -21,18 +22,29 @@ from .blind import ORDER, even_secret
 
 TAG_BYTES = 8
 SIGNATURE_BYTES = 64
-PAYLOAD_BYTES = 144
+VIEW_BYTES = 4
+PAYLOAD_BYTES = 208  # of a part that is not the last
+LAST_PAYLOAD_BYTES = 136  # the rest of the last one is for the message as a whole
 MAX_PARTS = 16
+MESSAGE_BYTES = PAYLOAD_BYTES * (MAX_PARTS - 1) + LAST_PAYLOAD_BYTES
+
 TEXT = 1
 TEXT_CONTINUED = 2
 FILE = 3
-MESSAGE_BYTES = PAYLOAD_BYTES * MAX_PARTS
+KINDS = (TEXT, TEXT_CONTINUED, FILE)
+# Bits of a kind that later versions give a meaning to: the payload begins with a share of 32 bytes; the record is a
+# group's, and laid out otherwise.
+WITH_SHARE = 128
+OF_GROUP = 64
+
+NOT_RECEIVED = (1 << 32) - 1  # `received` of who says nothing of what arrived
 
 GENERATION_MESSAGES = 1 << 18
 MAX_MESSAGE = (1 << 32) - 1
 
 _NONCE = bytes(12)  # every key seals one record
-_PART = struct.Struct(f">IBBBB{PAYLOAD_BYTES}s")
+_HEAD = struct.Struct(">IBBBB")
+_SAID = struct.Struct(f">I{VIEW_BYTES}s")
 _STEP = struct.Struct(f"32s{TAG_BYTES}s32s")
 _USED = bytes(_STEP.size)
 
@@ -51,20 +63,38 @@ class Part(NamedTuple):
     kind: int
     payload: bytes
 
-    def pack(self) -> bytes:
-        """The 152 bytes behind the signature."""
-        payload = self.payload + bytes(PAYLOAD_BYTES - len(self.payload))
-        return _PART.pack(self.message, self.part, self.parts, self.kind, len(self.payload), payload)
+    @property
+    def is_last(self) -> bool:
+        return self.part + 1 == self.parts
 
-    @classmethod
-    def unpack(cls, data: bytes) -> "Part":
-        """Raises IntegrityError for what no sender of this version makes."""
-        message, part, parts, kind, length, payload = _PART.unpack(data)
-        if not (part < parts <= MAX_PARTS and kind in (TEXT, TEXT_CONTINUED, FILE) and length <= PAYLOAD_BYTES):
-            raise IntegrityError("a record from this contact has fields this program does not know", "update tessera")
-        if any(payload[length:]):
-            raise IntegrityError("a record from this contact is not zero padded")
-        return cls(message, part, parts, kind, payload[:length])
+    @property
+    def is_known(self) -> bool:
+        """Whether this version knows what such a message says; if not it was made by a newer one."""
+        return self.kind in KINDS
+
+    @property
+    def room(self) -> int:
+        """Bytes of payload that such a part carries at most."""
+        return LAST_PAYLOAD_BYTES if self.is_last else PAYLOAD_BYTES
+
+    def pack(self) -> bytes:
+        """The head (8 bytes) and the payload, zero padded: the beginning of a plaintext."""
+        head = _HEAD.pack(self.message, self.part, self.parts, self.kind, len(self.payload))
+        return head + self.payload.ljust(self.room, b"\0")
+
+
+@dataclass(frozen=True)
+class Closing:
+    """What the last part of a message says of the message as a whole, and the record that said it: its place, tag and
+    seed. `received` is kept for receipts, which there are none of yet. A claim, until `is_signed`."""
+
+    epoch: int
+    index: int
+    tag: Annotated[bytes, TAG_BYTES]
+    seed: Annotated[bytes, 32] = field(repr=False)
+    received: int
+    view: Annotated[bytes, VIEW_BYTES]
+    signature: Annotated[bytes, SIGNATURE_BYTES]
 
 
 class Step(NamedTuple):
@@ -75,19 +105,29 @@ class Step(NamedTuple):
     seed: bytes
 
 
+def records_of(size: int) -> int:
+    """How many records a text of so many bytes takes: one for 136 bytes, one more for each further 208, and 16 for a
+    message that is continued in the next."""
+    messages, rest = divmod(max(0, size - 1), MESSAGE_BYTES)
+    return messages * MAX_PARTS + 1 + -(-max(0, rest + 1 - LAST_PAYLOAD_BYTES) // PAYLOAD_BYTES)
+
+
 def _pieces(data: bytes) -> list[bytes]:
-    return [data[at : at + PAYLOAD_BYTES] for at in range(0, len(data), PAYLOAD_BYTES)] or [b""]
+    """Of one message: as much as fits into each part, in order; little or nothing may be left for the last."""
+    return [data[at : at + PAYLOAD_BYTES] for at in range(0, records_of(len(data)) * PAYLOAD_BYTES, PAYLOAD_BYTES)]
+
+
+def _parts(data: bytes, message: int, kind: int) -> list[Part]:
+    pieces = _pieces(data)
+    return [Part(message, number, len(pieces), kind, piece) for number, piece in enumerate(pieces)]
 
 
 def split(text: str, first_message: int) -> list[Part]:
     """The parts of a text in the order they are sent; messages after the first continue it."""
-    pieces = _pieces(text.encode())
-    groups = [pieces[at : at + MAX_PARTS] for at in range(0, len(pieces), MAX_PARTS)]
-    return [
-        Part(first_message + number, part, len(group), TEXT if number + 1 == len(groups) else TEXT_CONTINUED, payload)
-        for number, group in enumerate(groups)
-        for part, payload in enumerate(group)
-    ]
+    data = text.encode()
+    *continued, last = [data[at : at + MESSAGE_BYTES] for at in range(0, max(1, len(data)), MESSAGE_BYTES)]
+    made = [part for n, each in enumerate(continued) for part in _parts(each, first_message + n, TEXT_CONTINUED)]
+    return made + _parts(last, first_message + len(continued), TEXT)
 
 
 def split_file(name: str, content: bytes, message: int) -> list[Part]:
@@ -101,8 +141,7 @@ def split_file(name: str, content: bytes, message: int) -> list[Part]:
             f"{name} has {len(content)} bytes, and a message carries {room} beside this name",
             "send a shorter file, or text, which may take several messages",
         )
-    pieces = _pieces(bytes([len(title)]) + title + content)
-    return [Part(message, number, len(pieces), FILE, piece) for number, piece in enumerate(pieces)]
+    return _parts(bytes([len(title)]) + title + content, message, FILE)
 
 
 def read_file(data: bytes) -> tuple[str, bytes]:
@@ -148,29 +187,81 @@ def blinded_key(key: bytes, step: Step, epoch: int, index: int) -> bytes:
     return point[1:]
 
 
-def _delivery(step: Step, epoch: int, index: int, body: bytes) -> bytes:
-    return hashes.tagged("delivery", _place(epoch, index) + step.tag + body)
+def contents(payloads: Iterable[bytes]) -> bytes:
+    """The hash (32 bytes) of all that a message carries: its payloads, in order, with their lengths."""
+    return hashes.tagged("contents", b"".join(bytes([len(payload)]) + payload for payload in payloads))
 
 
-def seal(step: Step, epoch: int, index: int, secret: bytes, part: Part, randomness: bytes | None = None) -> bytes:
-    """The record (240 bytes). `randomness` (32 bytes, for test vectors) is BIP-340's auxiliary input."""
-    body = part.pack()
-    signer = blinded_secret(secret, step, epoch, index)
-    signature = curve.sign(signer, _delivery(step, epoch, index, body), randomness or secrets.token_bytes(32))
-    return step.tag + AESGCMSIV(step.key).encrypt(_NONCE, signature + body, step.tag)
+def view(seed: bytes, digest: bytes) -> bytes:
+    """What the last record of a message says (4 bytes) of the settings, by their digest (32 bytes), that its sender
+    holds for the record's epoch. The seed is the record's: nobody else can make a view, or tell what it is of."""
+    return hashes.hmac_sha256(seed, b"view", digest)[:VIEW_BYTES]
 
 
-def open_record(step: Step, epoch: int, index: int, key: bytes, record: bytes) -> Part:
-    """What a record with this step's tag carries. Raises IntegrityError if it is not from the owner of `key`."""
+def _signed(closing: Closing, part: Part, hashed: bytes) -> bytes:
+    """What the signature of a message is over: 62 bytes that its last part has, and the hash of all parts."""
+    place = _place(closing.epoch, closing.index) + closing.tag
+    head = struct.pack(">IBB", part.message, part.parts, part.kind)
+    return hashes.tagged("record", place + head + _SAID.pack(closing.received, closing.view) + hashed)
+
+
+def seal(
+    step: Step,
+    epoch: int,
+    index: int,
+    secret: bytes,
+    part: Part,
+    hashed: bytes,
+    digest: bytes,
+    randomness: bytes | None = None,
+) -> bytes:
+    """The record (240 bytes). `hashed` are the message's `contents`, `digest` (32 bytes) names the settings that govern
+    the epoch; only the last part says anything of them. `randomness` (32 bytes, for test vectors) is BIP-340's
+    auxiliary input."""
+    plaintext = part.pack()
+    if part.is_last:
+        said = NOT_RECEIVED, view(step.seed, digest)
+        closing = Closing(epoch, index, step.tag, step.seed, *said, bytes(SIGNATURE_BYTES))
+        signer = blinded_secret(secret, step, epoch, index)
+        signature = curve.sign(signer, _signed(closing, part, hashed), randomness or secrets.token_bytes(32))
+        plaintext = plaintext[: _HEAD.size] + _SAID.pack(*said) + plaintext[_HEAD.size :] + signature
+    return step.tag + AESGCMSIV(step.key).encrypt(_NONCE, plaintext, step.tag)
+
+
+def open_record(step: Step, epoch: int, index: int, record: bytes) -> tuple[Part, Closing | None]:
+    """What a record with this step's tag carries, and what it says of its message if it is the last part.
+
+    The keys are the two contacts' alone, so it is from the contact or from who has stolen them; only a message whose
+    parts are all there is proved to be the contact's (`is_signed`). Raises IntegrityError for what does not decrypt,
+    or what no version makes. Of a group's record nothing but the head is read.
+    """
     try:
         plaintext = AESGCMSIV(step.key).decrypt(_NONCE, record[TAG_BYTES:], step.tag)
     except InvalidTag:
         raise IntegrityError("a record with a known tag does not decrypt") from None
-    signature, body = plaintext[:SIGNATURE_BYTES], plaintext[SIGNATURE_BYTES:]
-    message = _delivery(step, epoch, index, body)
-    if not curve.verify(signature, message, blinded_key(key, step, epoch, index)):
-        raise IntegrityError("a record with a known tag is not signed by the contact")
-    return Part.unpack(body)
+    message, number, parts, kind, length = _HEAD.unpack_from(plaintext)
+    part = Part(message, number, parts, kind, b"")
+    if not part.part < part.parts <= MAX_PARTS:
+        raise IntegrityError("a record from this contact is a part that there cannot be", "update tessera")
+    if part.kind & OF_GROUP:
+        return part, None
+    rest, closing = plaintext[_HEAD.size :], None
+    if part.is_last:
+        received, seen = _SAID.unpack_from(rest)
+        signature = rest[-SIGNATURE_BYTES:]
+        closing = Closing(epoch, index, step.tag, step.seed, received, seen, signature)
+        rest = rest[_SAID.size : -SIGNATURE_BYTES]
+    if length > len(rest) or any(rest[length:]):
+        raise IntegrityError("a record from this contact is not zero padded")
+    return part._replace(payload=rest[:length]), closing
+
+
+def is_signed(closing: Closing, key: bytes, part: Part, hashed: bytes) -> bool:
+    """Whether the owner of `key` (32 bytes) signed the message: its number, parts and kind are those of `part`, any of
+    its parts; its `contents` are `hashed`."""
+    step = Step(b"", closing.tag, closing.seed)
+    signer = blinded_key(key, step, closing.epoch, closing.index)
+    return bool(curve.verify(closing.signature, _signed(closing, part, hashed), signer))
 
 
 @dataclass

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-from tessera import channel, wire
+from tessera import admission, channel, wire
 from tessera.errors import BadFrame, Refused
 
 from ..errors import IntegrityError, RelayRefused, TesseraError, Unreachable
@@ -30,10 +30,10 @@ NOT_READY, BUSY, TOO_OLD, FAULT = _CODE["NOT_READY"], _CODE["BUSY"], _CODE["TOO_
 _REFUSALS = {
     1: ("the relay does not know this request", "update tessera, or the relay"),
     2: ("the relay found an argument out of range", "update tessera; if that does not help, report it"),
-    NOT_ADMITTED: ("the relay did not take the token", "'tessera token list' shows which epoch has tokens"),
+    NOT_ADMITTED: ("the relay did not take what was shown to it", "'tessera renew' gets what is good now"),
     QUOTA: ("this token has no posts left", "the next token or the next epoch has"),
     NOT_READY: (
-        "the relay has no clock yet, or its key schedule has ended",
+        "the relay has no clock yet, or none that is borne out",
         "try again in a minute; if it stays so, tell IT",
     ),
     BUSY: ("the relay is busy", "try again later"),
@@ -56,16 +56,29 @@ class SessionForgotten(Unreachable):
     """The relay has forgotten the session: a full handshake will do."""
 
 
+class HelloRefused(Unreachable):
+    """The relay closed the connection at the handshake: it is busy, or its access key is another."""
+
+
 @dataclass(frozen=True)
 class Info:
-    """The answer to INFO: digest of 32 bytes, rounds by number, the curve tier by name."""
+    """The answer to INFO: serial and digest (32 bytes) of the newest set and of the one that governs the open epoch,
+    rounds by number, the curve tier by name."""
 
     version: int
-    digest: bytes
+    flags: int
+    newest_serial: int
+    newest_digest: bytes
     serial: int
+    digest: bytes
     open_round: int
     first_round: int
     tier: str
+
+    @property
+    def provisional(self) -> bool:
+        """Nothing rests on the relay's clock yet: a time statement helps."""
+        return bool(self.flags & wire.PROVISIONAL)
 
 
 @dataclass(frozen=True)
@@ -122,7 +135,10 @@ class RelayConnection(EncryptedConnection):
     def _hello_refused(cls, side: Side) -> TesseraError:
         if isinstance(side, channel.Resumption):
             return SessionForgotten("the relay has forgotten the session")
-        return super()._hello_refused(side)
+        return HelloRefused(
+            f"{cls.peer} closed the connection at the handshake",
+            "it is busy, or the office has another access key by now: try again, then 'tessera renew'",
+        )
 
     # -- requests; all raise ErrorFrame, Unreachable or IntegrityError
 
@@ -136,6 +152,12 @@ class RelayConnection(EncryptedConnection):
         """Show a token: (resumption secret, posts left)."""
         secret, posts_left = await self._ask(wire.auth(epoch, key, signature, proof), wire.ADMITTED)
         return secret, posts_left
+
+    async def operate(self, federation_id: bytes, relay_key: bytes, sign: Callable[[bytes], bytes]) -> None:
+        """Be the operator on this connection, a full handshake: it may push in a place of its own, and bring code.
+        sign: the root key's signature (64 bytes) over 32 bytes."""
+        message = admission.operator_message(federation_id, relay_key, self.handshake_hash)
+        await self.auth(admission.OPERATOR, bytes(32), sign(message), bytes(64))
 
     # One frame each, whatever the answer. A record's bytes are sent once: a relay that stored them and says that it is
     # busy would have them in two rounds, and everybody would know that they are no cover (PROTOCOL §7). And that
@@ -166,12 +188,14 @@ class RelayConnection(EncryptedConnection):
         (data,) = await self._ask(wire.checkpoint(epoch), wire.CHECKPOINT_ANSWER)
         return bytes(data)
 
-    async def push(self, blob: bytes) -> bool:
-        """Hand a signed object to the relay; True once it is verified and stored."""
+    async def push(self, blob: bytes, patient: bool = True) -> bool:
+        """Hand a signed object to the relay; True once it is verified and stored. Who is not patient does not come back
+        to a relay that is busy."""
+        ask = self._ask if patient else self._ask_once
         complete = 0
         for chunk, at in enumerate(range(0, len(blob), wire.CHUNK_BYTES)):
             data = blob[at : at + wire.CHUNK_BYTES]
-            (complete,) = await self._ask(wire.push(len(blob), chunk, data), wire.PUSHED)
+            (complete,) = await ask(wire.push(len(blob), chunk, data), wire.PUSHED)
         return bool(complete)
 
     async def begin_stage(self, release: bytes) -> Step:
@@ -186,12 +210,14 @@ class RelayConnection(EncryptedConnection):
         """Have the relay try it after the next seal."""
         return Step(*await self._ask(wire.stage(wire.ACTIVATE), wire.STAGE_ANSWER))
 
-    async def fetch(self, bucket: int, start: int, end: int) -> list[Batch]:
-        """The sealed batches of start ≤ round < end, at most 16 of them; fewer if the relay has not sealed them all."""
+    async def fetch(self, bucket: int, start: int, end: int, reading_key: bytes) -> list[Batch]:
+        """The sealed batches of start ≤ round < end, at most 16 of them; fewer if the relay has not sealed them all.
+        Full handshakes only: the reading key (32 bytes) is shown for this channel."""
+        proof = admission.read_proof(reading_key, self.handshake_hash)
 
         async def once() -> list[Batch]:
             async with self._within(self._timeout_seconds + FETCH_SECONDS_PER_ROUND * (end - start)):
-                await self._send(wire.fetch(bucket, start, end))
+                await self._send(wire.fetch(bucket, start, end, proof))
                 return await self._batches(start, end)
 
         return await _patiently(once)

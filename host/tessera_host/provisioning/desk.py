@@ -6,7 +6,6 @@ issuer itself, which lists relays.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tessera.errors import InvalidObject
 from tessera.params import Parameters
@@ -34,8 +33,8 @@ class Desk:
     finished: set[str] = field(default_factory=set)  # places of boards that this command is done with
 
     @property
-    def parameters(self) -> Any:
-        """The newest signed set. Raises UsageError, IntegrityError."""
+    def parameters(self) -> Parameters:
+        """The newest signed set, whole. Raises UsageError, IntegrityError."""
         return self.issuer.parameters if self.issuer else read_parameters(self.directory)
 
 
@@ -44,7 +43,7 @@ def open_desk(directory: Path, finder: Finder, report: Report, issuer: Issuer | 
     return Desk(directory, finder, report, Inventory(directory), Journal(directory), issuer)
 
 
-def read_parameters(directory: Path) -> Any:
+def read_parameters(directory: Path) -> Parameters:
     """What the issuer published last."""
     path = directory / PARAMETERS
     if not path.is_file():

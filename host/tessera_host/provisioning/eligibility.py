@@ -52,14 +52,21 @@ def check_name(desk: Desk, settings: Settings, found: Found) -> None:
 
 
 def check_capacity(desk: Desk, board: str) -> None:
-    """The parameters were planned for a board; another one may have a smaller ring. Raises WrongBoard."""
-    needed = desk.parameters
-    most = needed.members * needed.tokens_per_epoch * needed.posts_per_token * (needed.retention_epochs + 1)
-    room = boards.board(board).ring_pages - SPARE_PAGES
+    """The parameters were planned for a board; another one may have a smaller ring, or a smaller heap. Raises
+    WrongBoard."""
+    needed, chosen = desk.parameters, boards.board(board)
+    most = needed.posts_per_epoch * (needed.retention_epochs + 1)
+    room = chosen.ring_pages - SPARE_PAGES
     if most > room:
         raise WrongBoard(
             f"a {board} keeps {room} records, these members may post {most}",
             "use a board with more flash, or plan for this one",
+        )
+    if chosen.cell_records is not None and needed.largest_cell > chosen.cell_records:
+        raise WrongBoard(
+            f"the heap of a {board} has room for a cell of {chosen.cell_records} records, these members' may have "
+            f"{needed.largest_cell}",
+            "plan for this one, or use a relay on a computer: tessera relay new",
         )
 
 

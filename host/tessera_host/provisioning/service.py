@@ -69,8 +69,8 @@ def verify(desk: Desk, place: str | None, name: str | None, every_cell: bool) ->
 
 
 def _listed(parameters: Parameters, status: dict[str, Any]) -> dict[str, Any] | None:
-    keys = [{"key": key, "ledger": ledger} for key, ledger in parameters.relays]
-    return next((each for each in keys if each["key"].hex() == status["static_key"]), None)
+    entry = parameters.relay_with(bytes.fromhex(status["static_key"]))
+    return {"key": entry.static_key, "ledger": entry.ledger_key} if entry else None
 
 
 def log(desk: Desk, place: str | None, name: str | None) -> tuple[str, list[str]]:

@@ -207,13 +207,22 @@ class HandOver(SetupStep):
 
     def run(self) -> None:
         work = self.work
-        prompt, parameters = work.prompt(), work.desk.parameters.blob
+        prompt, parameters = work.prompt(), self._own_copy()
         work.say(f"handing over {len(parameters)} bytes of parameters")
         self._put(prompt, "parameters", parameters)
         prompt.call("configure", json.dumps(work.settings.configuration(), ensure_ascii=False))
         work.say("reading everything back")
         self._compare(prompt, parameters)
         work.desk.journal.note(work.name, "configured")
+
+    def _own_copy(self) -> bytes:
+        """The newest set with the epoch keys of this relay; what it reads with is sealed to its key in it."""
+        assert self.work.keys is not None
+        parameters = self.work.desk.parameters
+        listed = parameters.relay_with(bytes.fromhex(self.work.keys["key"]))
+        if listed is None:
+            raise ProvisioningFailed(f"'{self.work.name}' is not in the newest parameters", "repeat the command")
+        return parameters.copy_for(listed.id)
 
     def _put(self, prompt: Prompt, name: str, content: bytes) -> None:
         for at in range(0, len(content), CHUNK_BYTES):

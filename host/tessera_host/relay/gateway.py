@@ -16,7 +16,7 @@ from tessera import RELEASED, ownership
 from tessera.errors import Error, InvalidObject
 from tessera.files import Directory
 from tessera.firmware import digest_of_files
-from tessera.params import Parameters
+from tessera.params import Head, Parameters
 from tessera.relay import Identity, Relay
 
 from ..errors import InvalidInput, Unreachable, UsageError
@@ -45,15 +45,17 @@ def check_cover(directory: Path, epsilon: str | None, delta: str | None) -> None
     asked = noise.table(asked_epsilon, asked_delta)
     if b"".join(threshold.to_bytes(8, "big") for threshold in asked.thresholds) != bytes(parameters.thresholds):
         raise UsageError(
-            f"this relay's cover traffic is another (epsilon {parameters.epsilon / 10**6}, mu {parameters.mu})",
+            f"this relay's cover traffic is another (epsilon {parameters.epsilon / 10**6}, "
+            f"mu {parameters.candidates // 2})",
             "leave the --cover-traffic options out, or use storage of its own for other parameters",
         )
 
 
 def read_parameters(directory: Path) -> Parameters:
-    """The signed parameters in a relay directory. Raises InvalidInput."""
+    """The newest signed parameters in a relay directory. Raises InvalidInput."""
     try:
-        parameters = Parameters((directory / PARAMETERS).read_bytes())
+        content = (directory / PARAMETERS).read_bytes()
+        parameters = Parameters(content[: Head(content).size(1)])  # behind them is what a relay that ran keeps besides
         parameters.verify()
     except (OSError, InvalidObject) as error:
         raise InvalidInput(f"{directory / PARAMETERS}: {error}", "make the relay with 'tessera relay new'") from None

@@ -21,11 +21,14 @@ Advance = Callable[[int], None]  # epochs asked for so far
 
 @dataclass
 class LedgerAnswers:
-    """What a relay said: `checkpoints` by the epoch asked for (250 bytes each, unverified), and what it had none of."""
+    """What a relay said: `checkpoints` by the epoch asked for (250 bytes each, unverified), and what it had none of.
+    `parameters` is its copy of its newest set, `digest` (32 bytes) names the set that is in force."""
 
     open_epoch: int
     open_round: int
     parameters: bytes
+    newest_digest: bytes
+    digest: bytes
     figures: RelayFigures
     checkpoints: dict[int, bytes] = field(default_factory=dict)
     absent: list[int] = field(default_factory=list)
@@ -38,7 +41,8 @@ async def ask(federation: Federation, relay: Relay, advance: Advance = lambda _:
         info = await connection.info()
         parameters = await connection.params()
         figures = await connection.status()
-    answers = LedgerAnswers(federation.epoch_of(info.open_round), info.open_round, parameters, figures)
+    named = info.newest_digest, info.digest
+    answers = LedgerAnswers(federation.epoch_of(info.open_round), info.open_round, parameters, *named, figures)
     epoch = answers.open_epoch - 1
     last = max(0, answers.open_epoch - LEDGER_ENTRIES)
     while epoch >= last and not _begun(answers):

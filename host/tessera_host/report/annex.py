@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
-from ..audit.verify import LedgerAudit
+from ..audit.verify import Finding, LedgerAudit
 from ..clock import utc_time
 from ..duration import in_words
 from ..planning import plan
@@ -26,10 +26,16 @@ def of_plan(facts: Facts, made: datetime) -> Document:
     return _document(facts, made, Basis.PLANNED, ledger_pages.not_audited()[:1], ledger_pages.not_audited())
 
 
-def of_audit(facts: Facts, made: datetime, audits: Sequence[LedgerAudit], sets: ParameterSets) -> Document:
-    """On relays in service; says of each what was verified."""
-    evidence = [*ledger_pages.meaning(), *ledger_pages.pages(audits, sets)]
-    return _document(facts, made, Basis.COMPUTED, ledger_pages.summary(audits, sets), evidence)
+def of_audit(
+    facts: Facts,
+    made: datetime,
+    audits: Sequence[LedgerAudit],
+    sets: ParameterSets,
+    against_issuer: Sequence[Finding],
+) -> Document:
+    """On relays in service; says of each what was verified, and of the issuer what was found against it."""
+    evidence = [*ledger_pages.meaning(), *ledger_pages.pages(audits, sets, against_issuer)]
+    return _document(facts, made, Basis.COMPUTED, ledger_pages.summary(audits, against_issuer), evidence)
 
 
 def _document(
@@ -75,8 +81,9 @@ def _summary(facts: Facts) -> list[Block]:
     return [
         Paragraph(
             "Members of the organisation send each other short end-to-end encrypted messages through a relay that "
-            "does not learn who talks to whom. The relay admits members by tokens that name nobody, keeps messages "
-            "in shared buckets that are read whole, and hides their number behind random cover records, always."
+            "does not learn who talks to whom. The relay takes messages for tokens that name nobody, keeps them in "
+            "shared buckets that are read whole, by whoever proves a key that all members hold, and hides their number "
+            "behind random cover records, always."
         ),
         Bullets(
             [
@@ -107,6 +114,11 @@ def _reading(facts: Facts) -> list[Block]:
         (
             "Epoch",
             f"{facts.epoch_rounds} rounds ({in_words(facts.epoch_seconds)}); keys and tokens change with it",
+        ),
+        (
+            "Parameters",
+            "what IT says, in one signed set: the rules of the relays, their keys, and by its hash all else on the "
+            "card that members hold. Each set names the one before it",
         ),
         ("Bucket, cell", "the shared place that records are posted to; a cell is one bucket in one round"),
         ("Record, delivery", "240 bytes: one part of a message (a short message is one part) on its way to one member"),
@@ -165,6 +177,7 @@ def _retention(facts: Facts, basis: Basis) -> list[Block]:
         ("A record is at most this old", in_words(longest)),
         ("Keys of records and cover", "with the records: random keys, one an epoch, physically erased"),
         ("Use of tokens", f"the open epoch, {in_words(facts.epoch_seconds)}"),
+        ("Use of the key to read", "not kept"),
         ("Log of a board", "about 2 KB: starts, faults, updates"),
         ("Checkpoints", "at least 256 epochs on the relay; in an auditor's archive as long as the auditor wishes"),
     ]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-from tessera.params import Parameters
+from tessera.params import DELIVERY, Parameters
 
+from ..errors import InvalidInput
 from ..planning import plan
 from ..privacy import composition, noise
 from ..protocol import parameter_sets
@@ -33,6 +34,7 @@ class Facts:
     tokens_per_epoch: int
     posts_per_token: int
     budget: tuple[str, str]
+    relays: int = 1  # a plan is for one, each has the tokens of its own
 
     @classmethod
     def of_plan(cls, made: plan.Plan) -> "Facts":
@@ -49,7 +51,10 @@ class Facts:
 
     @classmethod
     def of_federation(cls, federation: Federation, parameters: Parameters) -> "Facts":
-        """parameters: the verified set that the report is about (tessera.params.Parameters)."""
+        """parameters: the verified set that the report is about. Raises InvalidInput for a kind of cover that this
+        program has no figures of."""
+        if parameters.cover != DELIVERY:
+            raise InvalidInput(f"serial {parameters.serial} has a kind of cover without figures here", "update tessera")
         return cls(
             organisation=federation.name,
             board=None,
@@ -57,6 +62,7 @@ class Facts:
             epsilon=parameter_sets.epsilon(parameters),
             thresholds=tuple(parameter_sets.thresholds(parameters)),
             budget=(federation.budget["epsilon"], federation.budget["delta"]),
+            relays=max(1, len(parameters.relays)),
             **{name: int(getattr(parameters, name)) for name in _SHARED},
         )
 
@@ -82,8 +88,8 @@ class Facts:
 
     @property
     def day_by_tokens(self) -> int:
-        """Deliveries a day that a member's tokens allow."""
-        return plan.deliveries_a_day(self.tokens_per_epoch, self.posts_per_token, self.epoch_seconds)
+        """Deliveries a day that a member's tokens allow, those for all relays."""
+        return plan.deliveries_a_day(self.relays * self.tokens_per_epoch, self.posts_per_token, self.epoch_seconds)
 
     @property
     def day_by_budget(self) -> int:

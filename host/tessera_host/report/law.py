@@ -16,8 +16,9 @@ def mapping(facts: Facts) -> list[Block]:
         (
             "GDPR Art. 5(1)(c) data minimisation",
             "data “limited to what is necessary”",
-            "Records name no sender and no recipient; buckets are read whole; tokens name no member; the relay "
-            "keeps no addresses. What a message needs to arrive is not stored as data about persons",
+            "Records name no sender and no recipient; buckets are read whole; neither tokens nor the key to read name "
+            "a member; the relay keeps no addresses. What a message needs to arrive is not stored as data about "
+            "persons",
         ),
         (
             "GDPR Art. 25(1) data protection by design",

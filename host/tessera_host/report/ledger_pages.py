@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from ..audit.verify import AuditedEpoch, LedgerAudit, in_words, issuer_findings, spans
+from ..audit.verify import AuditedEpoch, Finding, LedgerAudit, in_words, spans
 from ..clock import utc_time
 from ..privacy import noise
 from ..protocol import parameter_sets
@@ -32,17 +32,21 @@ def meaning() -> list[Block]:
     return [
         Paragraph(
             "After every epoch a relay signs a checkpoint: how many rounds it sealed, the digest of the parameters "
-            "in force (and with them the noise table, ε and δ), a commitment to the secret that its cover was made "
-            "from, and the digest of its firmware. Each checkpoint contains a hash of the one before, so that none "
-            "can be changed, left out or put in later without that being found."
+            "that governed it (and with them the noise table, ε and δ), a commitment to the secret that its cover was "
+            "made from, and the digest of its firmware. Each checkpoint contains a hash of the one before, so that "
+            "none can be changed, left out or put in later without that being found."
         ),
         Bullets(
             [
                 "Verified here: each signature under the ledger key that the root key listed; each link of the "
-                "chain; that the parameters named are a set that the root key signed, governed that epoch, and "
-                "never went back; that no two sets of one serial were seen; that the noise table in them keeps its "
-                "ε and δ, recomputed from its integers; that no two epochs had the same cover; that the firmware is "
-                "known; that the relay tells the story it told at earlier audits.",
+                "chain; that the parameters named are a set that the root key signed, made for that epoch or one "
+                "before it, and never went back; that all sets seen are of one chain, in which each names the one "
+                "before it, so that members were told the same; that the noise table in them keeps its ε and δ, "
+                "recomputed from its integers; that no two epochs had the same cover; that the firmware is known; "
+                "that the relay tells the story it told at earlier audits.",
+                "A relay that was off when a set was made gets it when it is back, and has it in force from the next "
+                "epoch on; until then it keeps the rules of the set before. Past the end of a schedule of keys nothing "
+                "is posted; what is there is kept and served as before.",
                 "Not verifiable from afar: that the board does what its firmware should. The firmware digest is the "
                 "relay's own word, under its key. The cover itself is recomputed byte for byte once, when a relay "
                 "is put into service; later its secret is never disclosed, as that would undo it.",
@@ -51,20 +55,20 @@ def meaning() -> list[Block]:
     ]
 
 
-def summary(audits: Sequence[LedgerAudit], sets: ParameterSets) -> list[Block]:
+def summary(audits: Sequence[LedgerAudit], against_issuer: Sequence[Finding]) -> list[Block]:
     """What there is against the issuer, and a line a relay, for the top of the report."""
-    return [*_issuer(sets), *(_verdict(audit) for audit in audits)]
+    return [*_issuer(against_issuer), *(_verdict(audit) for audit in audits)]
 
 
-def pages(audits: Sequence[LedgerAudit], sets: ParameterSets) -> list[Block]:
-    blocks = _issuer(sets)
+def pages(audits: Sequence[LedgerAudit], sets: ParameterSets, against_issuer: Sequence[Finding]) -> list[Block]:
+    blocks = _issuer(against_issuer)
     for number, audit in enumerate(audits, 1):
         blocks += _relay(number, audit, sets)
     return blocks
 
 
-def _issuer(sets: ParameterSets) -> list[Block]:
-    return [Notice(Tone.BAD, each.text + ".") for each in issuer_findings(sets)]
+def _issuer(against_issuer: Sequence[Finding]) -> list[Block]:
+    return [Notice(Tone.BAD if each.broken else Tone.REMARK, each.text + ".") for each in against_issuer]
 
 
 def _verdict(audit: LedgerAudit) -> Notice:
@@ -116,7 +120,7 @@ def _set_row(found: Any, epochs: list[int]) -> tuple[str, str, str, str]:
     return (
         str(found.serial),
         in_words(epochs),
-        f"ε = {noise.decimal(epsilon)}, δ = {noise.decimal_up(delta)}, µ = {found.mu}",
+        f"ε = {noise.decimal(epsilon)}, δ = {noise.decimal_up(delta)}, µ = {found.candidates // 2}",
         f"{found.members} in {found.buckets}: {share} each",
     )
 

@@ -28,7 +28,8 @@ def inventory(facts: Facts) -> list[Block]:
         (
             "Use of tokens",
             "relay",
-            "8 bytes of a hash of each token and how much of its quota was used. Tokens are blind: they name no member",
+            "8 bytes of a hash of each token that posted and how much of its quota was used. Tokens are blind: they "
+            "name no member. Reading leaves nothing",
             f"the open epoch ({epoch})",
         ),
         ("Internet addresses", "relay, in memory", "of connections that are open", "the connection; written nowhere"),
@@ -54,14 +55,14 @@ def inventory(facts: Facts) -> list[Block]:
         (
             "Token counts",
             "issuer",
-            "how many tokens each member was given for an epoch; not which",
+            "for each epoch and relay whether a member was given its tokens; not which, and every member gets the same",
             "until that epoch is over",
         ),
         (
             "Identity, contacts, messages",
             "the member's own device",
-            "keys, tokens, names of contacts, messages sent and received, times of own posts within a day; encrypted "
-            "with a passphrase",
+            "keys, tokens, the office's signed settings, names of contacts, messages sent and received, times of own "
+            "posts within a day; encrypted with a passphrase",
             "as the member wishes",
         ),
     ]
@@ -87,31 +88,46 @@ def views(facts: Facts) -> list[Block]:
         ),
         (
             "Another member",
-            "the published counts of the buckets it reads: noisy, see the next section; the messages addressed to it",
+            "the published counts of the buckets it reads, which may be all of them: noisy, see the next section; the "
+            "messages addressed to it",
             "others' messages, who wrote to whom, exact numbers, even if it knows or inserts every other message",
         ),
         (
             "Operator of the relay, with live access",
-            "addresses and times of connections; that a connection posts a record, and into which bucket",
-            "which member a token belongs to (blind signatures), which recipient a record is for, any content. It "
-            "can see past the cover: the noise protects against everyone else",
+            "addresses and times of connections; that a connection posts a record, and into which bucket; that one "
+            "reads, and which bucket",
+            "which member a token belongs to (blind signatures), which member reads (all prove the same key, and come "
+            "anew each round), which recipient a record is for, any content. It can see past the cover: the noise "
+            "protects against everyone else",
         ),
         (
             "Issuer (IT)",
-            "who is a member; when and how many tokens a member asks for",
-            "which tokens those are, what they are used for, any message",
+            "who is a member; when, and from which address, a member's program renews what it holds: at moments drawn "
+            "without regard to what the member does, but for a newcomer or somebody who was away and needs a token for "
+            "the epoch that is open",
+            "which tokens those are, from which relay one is wanted, how long somebody was away (every visit asks for "
+            "the same), what tokens are used for, any message. It could give one member other settings than the rest: "
+            "the first two who talk notice, as every message carries a mark of the settings, and so does an audit",
         ),
         (
             "Operator and issuer together",
-            "both of the above, and the coincidence of times: who asked for tokens when, and when tokens are used",
+            "both of the above, and the coincidence of times: who asked for tokens when, and when tokens are used. Of "
+            "a member who got a token for the open epoch they could guess, until it ends, which connection is theirs",
             "a link between a token and the member it was issued to: the blindness holds against any computing power. "
-            "Times are answered by clients that fetch tokens an epoch ahead and use them at random times",
+            "Times are answered by programs that fetch for epochs ahead and use tokens at random times",
         ),
         (
             "Thief of the relay, switched off",
-            "ciphertext, bucket and round of records still kept, the relay's keys and its Wi-Fi password",
+            "ciphertext, bucket and round of records still kept, the relay's keys and its Wi-Fi password; with the key "
+            "to read, the published counts, until IT takes the relay off the list, which changes that key",
             f"senders, recipients, content, anything older than {facts.retention_epochs + 1} epochs "
             f"({in_words((facts.retention_epochs + 1) * facts.epoch_seconds)})",
+        ),
+        (
+            "Somebody who was a member",
+            "what came to them while they were; that relays and service are there",
+            "anything sealed after the epoch in which their membership ended: keys to read, to post and to renew "
+            "change with a removal, however much of the old ones they kept",
         ),
     ]
     return [

@@ -1,0 +1,294 @@
+"""IT's commands that sign and bring out a new set, and what follows from one: renewal, what a relay is told, and
+relays that are taken out or replaced.
+
+Owns their options and what they print. What they do is `issuer`'s, `issuer.files`' and `relay.pushing`'s. The other
+commands of the groups are in `cli.operator`, `cli.issuer` and `cli.update`.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import files
+from ..clock import local_time
+from ..errors import UsageError
+from ..issuer.files import Unasked, unasked
+from ..issuer.issuer import Issuer
+from ..issuer.operator import Operator
+from ..issuer.store import FEDERATION_CARD, PARAMETERS
+from ..planning import plan
+from ..protocol import cards, schedule
+from ..protocol.parameter_sets import is_set
+from ..provisioning.inventory import Inventory
+from ..provisioning.journal import Journal
+from ..relay import pushing
+from ..text import count
+from .card_exchange import card_text
+from .opening import open_issuer
+from .options import AtOnce, IssuerArgument, IssuerDirectory, Json, PassphraseFile, RelayName, composed
+from .output import show
+
+OneRelay = Annotated[
+    str | None, typer.Argument(metavar="NAME", help="Name of the relay; all, if not given.", callback=composed)
+]
+
+
+def register(issuer_app: typer.Typer, relay_app: typer.Typer) -> None:
+    """Add the commands of this module to `tessera issuer` and `tessera relay`."""
+    issuer_app.command("renew")(issuer_renew)
+    issuer_app.command("restored")(issuer_restored)
+    relay_app.command("push")(relay_push)
+    relay_app.command("time")(relay_time)
+    relay_app.command("remove")(relay_remove)
+    relay_app.command("replace")(relay_replace)
+
+
+def issuer_renew(
+    directory: IssuerArgument,
+    plan_file: Annotated[
+        Path | None, typer.Option("--plan", help="The file of a new plan: its rules, from the next epoch on.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", "--days", help="Length of the key schedule from now on.")
+    ] = None,
+    day_epsilon: Annotated[str | None, typer.Option(help="Another privacy loss of a member's day, a decimal.")] = None,
+    day_delta: Annotated[str | None, typer.Option(help="Another probability of a larger loss in a day.")] = None,
+    retention_days: Annotated[
+        int | None, typer.Option("--retention-days", help="How long members keep messages from now on.")
+    ] = None,
+    at_once: AtOnce = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="For an office without the service: new directory for a file for every member."
+        ),
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Sign the next set: a schedule of keys from now on, and whatever you change. The service does it by itself."""
+    made = plan.load(plan_file) if plan_file else None
+    if out is not None:
+        files.make_directory(out)
+    with open_issuer(directory, passphrase_file) as issuer:
+        before = issuer.parameters
+        budget = _budget(issuer, day_epsilon, day_delta)
+        issuer.renew(made, epochs, budget, retention_days, at_once)
+        after, summary = issuer.parameters, issuer.summary()
+        written = _write(out, unasked(issuer)) if out else []
+    text = [
+        f"Parameters have serial {after.serial} now; there are keys until {local_time(schedule.end(after))}.",
+        *(generation_text(summary, at_once) if after.generation != before.generation else []),
+    ]
+    if written:
+        without = [each["member"] for each in written if not each["tokens"]]
+        text.append(f"{count(len(written), 'file')} for members in {out}: each types tessera join FILE -o NEXT.")
+        if without:
+            text.append(
+                f"Without tokens, as others fetch theirs: {', '.join(without)}. They type: tessera renew -o FILE"
+            )
+    else:
+        text.append(_members_get_it(summary, directory))
+    text.append(f"Relays get it from members, or at once: tessera relay push --issuer {directory}")
+    show(_facts(summary, directory) | {"files": written}, "\n".join(text), as_json)
+
+
+def _budget(issuer: Issuer, epsilon: str | None, delta: str | None) -> dict[str, str] | None:
+    given = {name: value for name, value in (("epsilon", epsilon), ("delta", delta)) if value is not None}
+    return issuer.budget | given if given else None
+
+
+def _write(out: Path, made: Sequence[Unasked]) -> list[dict[str, Any]]:
+    for each in made:
+        files.write(out / f"{each.member}.txt", each.text.encode())
+    return [{"member": each.member, "path": str(out / f"{each.member}.txt"), "tokens": each.offered} for each in made]
+
+
+def issuer_restored(
+    directory: IssuerArgument,
+    sets: Annotated[
+        list[Path] | None,
+        typer.Option("--set", help="File of a newer set, or of a newer federation card; several may be given."),
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the relays for newer sets.")] = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Go on after the keystore was restored from a backup: with new keys, after the newest set that anybody has."""
+    known = [_set_in(path) for path in sets or ()]
+    with open_issuer(directory, passphrase_file) as issuer:
+        asked = [] if offline else asyncio.run(pushing.newest_sets(issuer.operator(), known))
+        found = [answer for _, answer in asked if isinstance(answer, bytes)]
+        silent = [relay.name for relay, answer in asked if not isinstance(answer, bytes)]
+        if asked and not found and not known:
+            raise UsageError(
+                "no relay answers, so nobody knows whether there are newer sets than in this backup",
+                "bring one onto the network; or say that there are none: --offline",
+            )
+        closed = issuer.restored([*known, *found])
+        summary = issuer.summary()
+    text = [
+        f"Parameters have serial {summary['serial']} now. {count(closed, 'open session')} closed; no invitation is "
+        "open any more.",
+        *generation_text(summary, at_once=False),
+        "What was changed since the backup is to be done again: members, relays, settings. Look: tessera issuer show",
+        *([f"Not asked, as they do not answer: {', '.join(silent)}."] if silent else []),
+        f"Relays get it from members, or at once: tessera relay push --issuer {directory}",
+    ]
+    show(_facts(summary, directory) | {"closed_sessions": closed, "silent": silent}, "\n".join(text), as_json)
+
+
+def _set_in(path: Path) -> bytes:
+    """The set of a file, or of the federation card in it. Raises InvalidInput."""
+    content = files.read(path)
+    if is_set(content):
+        return content
+    blob: bytes = cards.decode(card_text(str(path), "federation"), "federation").fields["params"]
+    return blob
+
+
+def relay_push(
+    issuer_directory: IssuerDirectory,
+    name: OneRelay = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Bring the newest parameters to relays now, as IT; members' programs do it too, when they meet one without."""
+    operator, relays = _operator(issuer_directory, passphrase_file, name)
+    _report(asyncio.run(pushing.push(operator, relays)), "has parameters of serial {now}", as_json)
+
+
+def relay_time(
+    issuer_directory: IssuerDirectory,
+    name: OneRelay = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Tell relays the time, signed: for one that has no network clock, or does not rely on it after a long rest."""
+    operator, relays = _operator(issuer_directory, passphrase_file, name)
+    _report(asyncio.run(pushing.push_time(operator, relays)), "was told the time", as_json)
+
+
+def _operator(directory: Path, passphrase_file: Path | None, name: str | None) -> tuple[Operator, list[Any]]:
+    """The keystore is not held while relays are spoken to."""
+    with open_issuer(directory, passphrase_file) as issuer:
+        operator = issuer.operator()
+    return operator, operator.relays_named(name)
+
+
+def _report(outcomes: list[pushing.Outcome], done: str, as_json: bool) -> None:
+    """Raises the first refusal if there was one: what the others did is shown."""
+    rows = [
+        {
+            "relay": each.relay,
+            "serial_before": each.before,
+            "serial": each.now,
+            "error": str(each.refusal) if each.refusal else None,
+        }
+        for each in outcomes
+    ]
+    lines = [f"{each.relay}: {each.refusal or done.format(now=each.now)}" for each in outcomes]
+    refusals = [each.refusal for each in outcomes if each.refusal]
+    if len(outcomes) == 1 and refusals:
+        raise refusals[0]
+    show({"relays": rows}, "\n".join(lines), as_json)
+    if refusals:
+        raise typer.Exit(refusals[0].exit_code)
+
+
+def relay_remove(
+    name: RelayName,
+    issuer_directory: IssuerDirectory,
+    at_once: AtOnce = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """List a relay no more, for good. If another one is to take its place: tessera relay replace."""
+    with open_issuer(issuer_directory, passphrase_file) as issuer:
+        issuer.remove_relay(name, at_once)
+        summary = issuer.summary()
+        _forget_board(issuer_directory, name)
+    text = [
+        f"Relay '{name}' is listed no more. Parameters have serial {summary['serial']} now.",
+        *generation_text(summary, at_once),
+        _members_get_it(summary, issuer_directory),
+        "Those whose home it was choose another one.",
+    ]
+    show({"removed": name} | _facts(summary, issuer_directory), "\n".join(text), as_json)
+
+
+def relay_replace(
+    name: RelayName,
+    issuer_directory: IssuerDirectory,
+    relay_directory: Annotated[
+        Path | None,
+        typer.Argument(metavar="RELAYDIR", help="New directory for a relay on a computer; left out for a board."),
+    ] = None,
+    time_server: Annotated[
+        str | None, typer.Option(help="Network clock (SNTP) for a board: host name or address.")
+    ] = None,
+    at_once: AtOnce = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Put another relay into the place of one that broke or was stolen. Members, contacts and mailboxes stay."""
+    with open_issuer(issuer_directory, passphrase_file) as issuer:
+        if relay_directory is None:
+            gone = issuer.vacate_relay(name, at_once)
+            address = f"--host {gone['host']} --port {gone['port']}"
+            steps = [
+                f"Now plug the new board in and type: tessera flash --relay '{name}' {address} --issuer "
+                f"{issuer_directory}",
+                "Its words, which the command shows, are others than those of the old one: put up the new ones.",
+            ]
+        else:
+            issuer.replace_relay(name, relay_directory, at_once, time_server)
+            steps = [f"Start the new relay: tessera serve {relay_directory}"]
+        summary = issuer.summary()
+        _forget_board(issuer_directory, name)
+    text = [
+        f"The old relay '{name}' is listed no more, and reads and signs for nobody. Parameters have serial "
+        f"{summary['serial']} now.",
+        *steps,
+        *generation_text(summary, at_once),
+        _members_get_it(summary, issuer_directory),
+        "What the old one had stored and somebody had not read yet, its sender's program sends again.",
+        f"The other relays get the new parameters from members, or at once: tessera relay push --issuer "
+        f"{issuer_directory}",
+    ]
+    answer = {"replaced": name, "directory": str(relay_directory) if relay_directory else None}
+    show(answer | _facts(summary, issuer_directory), "\n".join(text), as_json)
+
+
+def _forget_board(directory: Path, name: str) -> None:
+    Journal(directory).forget(name)
+    Inventory(directory).remove(name)
+
+
+# -- what every new set comes to; generation_text also for the commands of other modules
+
+
+def generation_text(summary: dict[str, Any], at_once: bool) -> list[str]:
+    """From when on what was given out before is worth nothing, and what that asks of members."""
+    begins = local_time(summary["generation_begins"])
+    if at_once:
+        return [
+            f"All keys are new from {begins} on. Whoever's program does not reach the issuer before has to do so then, "
+            "and until it has cannot read or post."
+        ]
+    return [f"All keys are new from {begins} on; members' programs fetch theirs by themselves before."]
+
+
+def _members_get_it(summary: dict[str, Any], directory: Path) -> str:
+    if summary["service"]:
+        return "Members' programs get it from the issuer's service."
+    return f"Members need a file each: tessera issuer renew {directory} --out NEWDIR"
+
+
+def _facts(summary: dict[str, Any], directory: Path) -> dict[str, Any]:
+    names = ("serial", "digest", "generation", "generation_begins", "first_epoch", "last_epoch", "schedule_ends")
+    paths = {"parameters": str(directory / PARAMETERS), "federation_card": str(directory / FEDERATION_CARD)}
+    return {name: summary[name] for name in names} | paths

@@ -1,0 +1,100 @@
+"""The next parameter set: from which epoch on it governs, and which keys are new in it (PROTOCOL §2, §15).
+
+Owns that arithmetic and the order within one change: sessions under keys that go are aborted before a set is shown.
+Leaves to others: which request needs which kind of set (issuer.py), the bytes (signer.py), where sets are kept
+(sets.py).
+
+A set of the same generation begins with the open epoch: its keys are the same keys, and more of them. A new generation
+of keys begins later, so that everybody has fetched tokens when it does.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tessera.params import Parameters
+
+from .issuance import new_generation
+from .relay_list import RelayList
+from .sets import KEY_BYTES, Sets
+from .signer import Content, ParameterSigner, rules_of
+from .store import said
+
+LEFT_PART = 3  # a schedule is renewed by itself when a third of it is left
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is new in a set beside its schedule.
+
+    generation: its epoch keys are others, so tokens that were issued are worth nothing from its first epoch on. rotate:
+    access key and reading key are others. at_once: a new generation begins with the next epoch, whoever has fetched
+    tokens by then or not. rules: those of a new plan. epochs: the schedule's length from now on.
+    """
+
+    generation: bool = False
+    rotate: bool = False
+    at_once: bool = False
+    rules: Mapping[str, Any] | None = None
+    epochs: int | None = None
+
+
+def sign_first(data: dict[str, Any], rules: Mapping[str, Any], epoch: int, now: int) -> None:
+    """The set of a new federation, whose keystore holds `data`, while `epoch` is open. Raises UsageError."""
+    data["generation"] = {"number": 1, "first_epoch": epoch}
+    data["reading_key"] = secrets.token_bytes(KEY_BYTES)
+    _sign(data, rules, (1, bytes(32)), epoch, epoch, now)
+
+
+def sign_next(
+    data: dict[str, Any], change: Change, epoch: int, now: int, after: tuple[int, bytes] | None = None
+) -> None:
+    """The set after the newest, of what the keystore holds by now, while `epoch` is open. Within a change of the store.
+    `after` is (serial, digest) of the one before, if that is not the newest here. Raises UsageError."""
+    sets = Sets(data["sets"])
+    present = sets.newest.parameters
+    if change.epochs is not None:
+        data["epochs"] = change.epochs
+    if change.rotate:
+        sets.replace_access_key(now)
+        data["reading_key"] = secrets.token_bytes(KEY_BYTES)
+    if change.generation:
+        first = epoch + 1 if change.at_once else first_epoch_of_a_generation(present, now)
+        data["generation"] = {"number": data["generation"]["number"] + 1, "first_epoch": first}
+        new_generation(data["issuance"], kept=sets.in_force(epoch).parameters.generation)
+    rules = rules_of(present) | dict(change.rules or {})
+    first = max(epoch, data["generation"]["first_epoch"])
+    since = max(first, epoch + 1) if present.relay_count else first  # without relays nobody has the one before
+    serial, digest = after or (present.serial, present.digest)
+    _sign(data, rules, (serial + 1, digest), epoch, since, now)
+
+
+def _sign(
+    data: dict[str, Any], rules: Mapping[str, Any], place: tuple[int, bytes], epoch: int, since: int, now: int
+) -> None:
+    """place: serial, and the digest of the set before."""
+    sets, signer = Sets(data["sets"]), ParameterSigner(data["root_secret"], data["master"])
+    content = Content(
+        serial=place[0],
+        previous=place[1],
+        generation=data["generation"]["number"],
+        first_epoch=max(epoch, data["generation"]["first_epoch"]),
+        epochs=data["epochs"],
+        access_key=sets.access_key,
+        reading_key=data["reading_key"],
+        said=said(data),
+        relays=RelayList(data["relays"]).keys(),
+    )
+    sets.add(signer.signed(rules, content), data["reading_key"], since, epoch, now)
+
+
+def first_epoch_of_a_generation(present: Parameters, now: int) -> int:
+    """The first epoch that begins at least half an epoch from now."""
+    seconds = present.epoch_rounds * present.round_seconds
+    return max(0, -((present.genesis - now - (seconds + 1) // 2) // seconds))
+
+
+def is_due(present: Parameters, epoch: int) -> bool:
+    """Whether a third of the schedule is left, or less."""
+    return (present.end_epoch - epoch) * LEFT_PART <= present.epochs

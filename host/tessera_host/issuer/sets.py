@@ -1,0 +1,109 @@
+"""The parameter sets that an issuer signed: the newest, the one in force, and the places of all in the chain.
+
+Owns which of them governs which epoch as the issuer sees it, and the keys that go with each: reading keys, and the
+access keys of the last 400 days. Leaves to others: what the next set is (renewal.py), its bytes (signer.py), the
+keystore that holds this (store.py).
+"""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from tessera.params import Parameters
+
+from ..duration import DAY_SECONDS
+
+ACCESS_KEY_SECONDS = 400 * DAY_SECONDS  # how long whoever was away still gets to the service
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True)
+class SignedSet:
+    """A set, the reading key (32 bytes) that it has the hash of, and the first epoch that it governs if every relay
+    gets it in time."""
+
+    parameters: Parameters
+    reading_key: bytes
+    since: int
+
+
+class Sets:
+    """A view of the issuer keystore's map `{"signed", "chain", "access_keys"}`; saves nothing.
+
+    `signed` has the sets, oldest first, whose epochs are not over; `chain` the place of every set ever signed;
+    `access_keys` has `{"key", "replaced"}`, newest last, `replaced` in unix seconds, None for the one in use.
+    """
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self._state = state
+
+    @staticmethod
+    def empty() -> dict[str, Any]:
+        fresh = {"key": secrets.token_bytes(KEY_BYTES), "replaced": None}
+        return {"signed": [], "chain": [], "access_keys": [fresh]}
+
+    # -- sets
+
+    @property
+    def newest(self) -> SignedSet:
+        return _read(self._state["signed"][-1])
+
+    def in_force(self, epoch: int) -> SignedSet:
+        """The set that governs an epoch; before the first one's, that."""
+        signed = self._state["signed"]
+        started = [each for each in signed if each["since"] <= epoch]
+        return _read(started[-1] if started else signed[0])
+
+    @property
+    def chain(self) -> list[dict[str, Any]]:
+        """`{serial, digest, previous, generation, first_epoch, signed}` of every set, oldest first; `signed` in unix
+        seconds."""
+        return [dict(place) for place in self._state["chain"]]
+
+    def add(self, blob: bytes, reading_key: bytes, since: int, epoch: int, now: int) -> None:
+        """A set was signed while `epoch` is open; those whose epochs are over go. One that waits for its first epoch
+        is no use any more: the new one takes its place."""
+        signed = [each for each in self._state["signed"] if each["since"] <= epoch]
+        signed.append({"blob": blob, "reading_key": reading_key, "since": since})
+        self._state["signed"] = signed
+        self.forget(epoch)
+        made = Parameters(blob)
+        place = {name: getattr(made, name) for name in ("serial", "digest", "previous", "generation", "first_epoch")}
+        self._state["chain"].append(place | {"signed": now})
+
+    def forget(self, epoch: int) -> None:
+        """The sets that a later one governs instead, from this epoch on."""
+        signed = self._state["signed"]
+        started = [each for each in signed if each["since"] <= epoch]
+        self._state["signed"] = started[-1:] + [each for each in signed if each["since"] > epoch]
+
+    # -- access keys
+
+    @property
+    def access_key(self) -> bytes:
+        """What new sets name."""
+        key: bytes = self._state["access_keys"][-1]["key"]
+        return key
+
+    def accepted_access_keys(self, now: int) -> list[bytes]:
+        """Those that open a channel to the service, newest first."""
+        return [each["key"] for each in reversed(self._state["access_keys"]) if _accepted(each, now)]
+
+    def replace_access_key(self, now: int) -> None:
+        known = [each for each in self._state["access_keys"] if _accepted(each, now)]
+        known[-1] = known[-1] | {"replaced": now}
+        known.append({"key": secrets.token_bytes(KEY_BYTES), "replaced": None})
+        self._state["access_keys"] = known
+
+    def accept_access_key(self, key: bytes, now: int) -> None:
+        """A key that an issuer of a later state gave out, which this one does not know since it was restored."""
+        if all(each["key"] != key for each in self._state["access_keys"]):
+            self._state["access_keys"].insert(-1, {"key": key, "replaced": now})
+
+
+def _read(entry: dict[str, Any]) -> SignedSet:
+    return SignedSet(Parameters(entry["blob"]), entry["reading_key"], entry["since"])
+
+
+def _accepted(entry: dict[str, Any], now: int) -> bool:
+    return entry["replaced"] is None or now < entry["replaced"] + ACCESS_KEY_SECONDS

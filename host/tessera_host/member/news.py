@@ -1,0 +1,82 @@
+"""What the office says and this member takes over, wherever it comes from: the issuer's service, a file, a relay.
+
+Owns that nothing of it is believed before it was weighed against what was believed before, and that proof is kept where
+the two exclude each other. What is believed, and which set governs what, is said in `protocol.federation`; who asks
+whom, in `issuer_visit`, `joining_files` and `relay_sessions`.
+"""
+
+from tessera.errors import InvalidObject
+from tessera.params import Parameters, TimeStatement
+
+from ..errors import IntegrityError
+from ..protocol import cards, sealed_reading_key
+from ..protocol.federation import Federation
+from ..protocol.welcome import Welcome
+from .state import MemberState
+
+
+def take_set(member: MemberState, blob: bytes) -> Parameters:
+    """A parameter set, whole or a relay's copy. Raises IntegrityError; then nothing changes but the proof kept."""
+    _weigh(member, blob)
+    found = member.federation.adopt(blob, member.epoch())
+    member.evidence.believed([found])
+    return found
+
+
+def take_card(member: MemberState, text: str) -> bool:
+    """A federation card: whether anything is different now. Raises InvalidInput or IntegrityError, as `take_set`."""
+    _weigh(member, cards.decode(text, "federation").fields["params"])
+    news = member.federation.refresh(text, member.epoch())
+    member.evidence.believed(member.federation.sets)
+    return news
+
+
+def take_reading_card(member: MemberState, text: str) -> None:
+    """Reading keys that were sealed to this member. Raises InvalidInput."""
+    hashes = [known.reading_hash for known in member.federation.sets]
+    member.federation.take_reading_keys(
+        sealed_reading_key.opened(text, member.identity, member.federation.id, list(dict.fromkeys(hashes)))
+    )
+
+
+def take_welcome(member: MemberState, welcome: Welcome) -> bool:
+    """All that the issuer's service says to a member: whether the card was new. Raises as `take_card`."""
+    if welcome.before is not None:
+        take_set(member, welcome.before)
+    news = take_card(member, welcome.card)
+    member.federation.take_reading_keys(welcome.reading)
+    take_time(member, welcome.time)
+    return news
+
+
+def take_time(member: MemberState, blob: bytes) -> None:
+    """A time statement, to be handed to relays that do not know the time. Raises IntegrityError."""
+    try:
+        statement = TimeStatement(blob)
+        statement.verify(member.federation.newest.root_key)
+    except InvalidObject as error:
+        raise IntegrityError(f"what the office says of the time cannot be believed: {error}", "tell IT") from None
+    if statement.federation_id != member.federation.id:
+        raise IntegrityError("what the office says of the time is another federation's", "tell IT")
+    member.data.renewal.statement = blob
+
+
+def fresh_time(member: MemberState) -> bytes | None:
+    """The time statement that is at hand (92 bytes), None if it is older, or later, than an epoch."""
+    blob = member.data.renewal.statement
+    if blob is None:
+        return None
+    return blob if abs(TimeStatement(blob).unix_seconds - member.now()) <= epoch_seconds(member.federation) else None
+
+
+def epoch_seconds(federation: Federation) -> int:
+    return int(federation.newest.epoch_rounds * federation.newest.round_seconds)
+
+
+def _weigh(member: MemberState, blob: bytes) -> None:
+    if member.evidence.weigh(blob):
+        member.save()
+        raise IntegrityError(
+            "the office signed two sets of parameters that exclude each other: somebody is told other things than you",
+            "both are kept as proof ('tessera status' has them); show it to your colleagues and to IT",
+        )
