@@ -1142,6 +1142,12 @@ CHANGES: Changes = {
             of("server", "readers_have_half_of_the_places_and_the_oldest_makes_room_after_half_a_minute"),
         ),
         Change(
+            "reader-without-a-place-waits-in-another",
+            "        if isinstance(refusal, _NoPlace):\n",
+            "        if False:\n",
+            of("server", "readers_have_half_of_the_places_and_the_oldest_makes_room_after_half_a_minute"),
+        ),
+        Change(
             "whoever-has-no-key-takes-a-readers-place",
             "                        delivery = self._relay.fetch(connection.session, frame)\n"
             "                        await self._take_readers_place(connection)\n",
