@@ -39,7 +39,7 @@ class Epochs:
         else:
             self._renew_keys(epoch)
         self._follow_keyring()  # also where keys were renewed and what came after it failed
-        self._covers.clear()  # or their tables would keep a set in memory that is given up
+        self._covers.clear()  # of expired epochs, too
         self._parameters.settle(epoch)
         self.begin_admission(epoch)
 

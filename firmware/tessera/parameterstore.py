@@ -20,10 +20,10 @@ _RULE = ">I32sIBBIB"  # first epoch, digest, serial, log2_buckets, cover, consta
 
 class Rule:
     """What governs the cells of the epochs from `first` on, until another does; the set itself only as long as it is
-    needed for more than that: parameters is then None, and reading_key, too.
+    needed for more than that: parameters is then None, and reading_key, too. thresholds are bytes.
     """
 
-    def __init__(self, first, fields, thresholds, parameters=None, relay_id=None, reading_key=None):
+    def __init__(self, first, fields, thresholds=b"", parameters=None, relay_id=None, reading_key=None):
         self.first = first
         self.digest, self.serial, self.log2_buckets, self.cover, self.constant = fields
         self.thresholds = thresholds
@@ -68,16 +68,16 @@ class ParameterStore:
         if not size:
             raise InvalidObject("there are no parameters: provision the relay")
         newest = self._read_set(0)
-        at = newest.size(1)
+        at = newest.parameters.length
         if at == size:
-            self._rules = [self._rule(0, newest)]
+            self._rules = [newest]
             return
-        first, self._former, first_in_force, rules, tables = self._read_fields(at, _STATE)
+        newest.first, self._former, first_in_force, rules, tables = self._read_fields(at, _STATE)
         at += struct.calcsize(_STATE)
         places = []
         for _ in range(rules):
             epoch, *fields, table = self._read_fields(at, _RULE)
-            self._rules.append(Rule(epoch, fields, b""))
+            self._rules.append(Rule(epoch, fields))
             places.append(table)
             at += struct.calcsize(_RULE)
         for table in range(tables):
@@ -87,14 +87,21 @@ class ParameterStore:
                 rule.thresholds = thresholds if place == table else rule.thresholds
             at += 2 + length
         in_force = self._read_set(at)
-        if at + in_force.size(1) != size:
+        in_force.first = first_in_force
+        if at + in_force.parameters.length != size:
             raise _damaged()
-        self._rules += [self._rule(first_in_force, in_force), self._rule(first, newest)]
-        self._share_tables(self._rules[-2])
+        self._rules += [in_force, newest]
+        self._share_tables()
 
     def _read_set(self, at):
+        """The Rule of the set that is in the file from there on, with its bytes left to the file."""
         head = Head(self._read_bytes(at, FIRST_BYTES))
-        return self._verified(self._read_bytes(at, head.size(1)))
+        rule = self._rule(self._read_bytes(at, head.size(1)))
+        self._leave_to_file(rule.parameters, at)
+        return rule
+
+    def _leave_to_file(self, parameters, at):
+        parameters.part = lambda start, end: self._directory.read_at(_FILE, at + start, end - start)
 
     def _read_fields(self, at, layout):
         return struct.unpack(layout, self._read_bytes(at, struct.calcsize(layout)))
@@ -108,7 +115,7 @@ class ParameterStore:
         """Make durable: rules of which the last two are those of the set in force and of the newest."""
         tables, packed = [], []
         for rule in rules[:-2]:
-            table = bytes(rule.thresholds)
+            table = rule.thresholds
             if table and table not in tables:
                 tables.append(table)
             place = tables.index(table) if table else _NO_TABLE
@@ -117,26 +124,26 @@ class ParameterStore:
         state = struct.pack(_STATE, newest.first, former, in_force.first, len(packed), len(tables))
         for table in tables:
             packed += [struct.pack(">H", len(table) // 8), table]
-        self._directory.replace(_FILE, newest.parameters.blob, state, *(packed + [in_force.parameters.blob]))
+        parts = [newest.parameters.blob, state] + packed
+        self._directory.replace(_FILE, *(parts + [in_force.parameters.blob]))
+        self._leave_to_file(newest.parameters, 0)
+        self._leave_to_file(in_force.parameters, sum([len(part) for part in parts]))
 
     # -- what a set must be
 
-    def _verified(self, blob):
+    def _rule(self, blob):
+        """The Rule of a set (bytes), from epoch 0 on. InvalidObject if a relay cannot use it."""
         parameters = Parameters(blob)
         parameters.verify()
         self._check_capacity(parameters)
         entry = parameters.relay_with(self._static[1])
         if entry is None:
             raise InvalidObject("the parameters do not list this relay")
-        if len(parameters.blob) != parameters.size(1) or parameters.column(entry.id) is None:
+        if parameters.length != parameters.size(1) or parameters.column(entry.id) is None:
             raise InvalidObject("a relay holds the epoch keys of its own, and no others")
-        return parameters
-
-    def _rule(self, first, parameters):
-        relay_id = parameters.relay_with(self._static[1]).id
-        reading_key = parameters.reading_key(self._static[0], relay_id)
+        reading_key = parameters.reading_key(self._static[0], entry.id)
         fields = parameters.digest, parameters.serial, parameters.log2_buckets, parameters.cover, parameters.constant
-        return Rule(first, fields, parameters.thresholds, parameters, relay_id, reading_key)
+        return Rule(0, fields, parameters.thresholds, parameters, entry.id, reading_key)
 
     def check_head(self, first, total):
         """The Head of a pushed set of `total` bytes that begins with these 240, before its signature is looked at;
@@ -199,19 +206,15 @@ class ParameterStore:
                 if rule.parameters.access_key != in_force.parameters.access_key:
                     self._former = rule.parameters.access_key
                 rule.parameters = rule.reading_key = None
-        self._share_tables(in_force)
         self._note()
 
-    def _share_tables(self, in_force):
-        """Have rules before the one in force its table or each other's if it is the same, and otherwise a copy: what is
-        of a set keeps that set in memory."""
-        tables = [in_force.thresholds]
-        for rule in self._rules[: self._rules.index(in_force)]:
-            equal = [table for table in tables if memoryview(table) == memoryview(rule.thresholds)]
-            if not equal:
-                equal = [bytes(rule.thresholds)]
-                tables += equal
-            rule.thresholds = equal[0]
+    def _share_tables(self):
+        """Have rules one table if they have the same."""
+        tables = []
+        for rule in self._rules:
+            if rule.thresholds not in tables:
+                tables.append(rule.thresholds)
+            rule.thresholds = tables[tables.index(rule.thresholds)]
 
     # -- taking a set
 
@@ -223,7 +226,7 @@ class ParameterStore:
         """
         self.check_head(blob[:FIRST_BYTES], len(blob))
         try:
-            new = self._rule(0, self._verified(blob))
+            new = self._rule(blob)
         except InvalidObject as error:
             raise BadRequest(str(error)) from None
         new.first = max(new.parameters.first_epoch, open_epoch + 1)
@@ -236,15 +239,15 @@ class ParameterStore:
         rules = [rule for rule in self._rules if rule.first <= open_epoch] + [new]
         self._write(rules, self._former or rules[-2].parameters.access_key)
         self._rules = rules
+        self._share_tables()
         self._note()
 
     def _tables_beside(self, new, open_epoch):
         """How many different tables there are with this rule's, and those that are still needed when an epoch opens."""
         tables = [new.thresholds] if new.thresholds else []
         for rule in self._kept(open_epoch):
-            table = memoryview(rule.thresholds)
-            if rule.first <= open_epoch and table and table not in tables:
-                tables.append(table)
+            if rule.first <= open_epoch and rule.thresholds and rule.thresholds not in tables:
+                tables.append(rule.thresholds)
         return len(tables)
 
 

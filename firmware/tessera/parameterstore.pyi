@@ -11,14 +11,14 @@ class Rule:
     log2_buckets: int
     cover: int
     constant: int
-    thresholds: bytes | memoryview
+    thresholds: bytes
     parameters: Parameters | None
     reading_key: bytes | None
     def __init__(
         self,
         first: int,
         fields: tuple[bytes, int, int, int, int],
-        thresholds: bytes | memoryview,
+        thresholds: bytes = b"",
         parameters: Parameters | None = None,
         relay_id: int | None = None,
         reading_key: bytes | None = None,

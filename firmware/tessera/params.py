@@ -164,7 +164,8 @@ class Head:
 
 
 class Parameters(Head):
-    """One whole parameter set over its bytes: with every relay's column of epoch keys, or with one relay's only.
+    """One whole parameter set over its bytes: with every relay's column of epoch keys, or with one relay's only. part()
+    reads them from where they are kept: a relay leaves them to its flash, as heap is scarce.
 
     Beside the head's, every field of the rest of PROTOCOL §2 is an attribute of that name; relays is a list of
     RelayEntry. Raises InvalidObject for wrong lengths, hashes and values out of range. The signature is checked by
@@ -172,12 +173,13 @@ class Parameters(Head):
     """
 
     def __init__(self, blob):
-        self.blob = bytes(blob)
-        super().__init__(memoryview(self.blob)[:FIRST_BYTES])
+        blob = bytes(blob)
+        super().__init__(memoryview(blob)[:FIRST_BYTES])
+        self.length = len(blob)
+        self.part = lambda start, end: blob[start:end]
         self._columns_at = FIRST_BYTES + self.rest_bytes
         self._check_length()
-        view = memoryview(self.blob)
-        if tagged("params-rest", view[FIRST_BYTES : self._columns_at]) != self.rest_hash:
+        if tagged("params-rest", memoryview(blob)[FIRST_BYTES : self._columns_at]) != self.rest_hash:
             raise InvalidObject("the parameters are not those that were signed")
         (
             self.access_key,
@@ -186,7 +188,7 @@ class Parameters(Head):
             self.day_epsilon,
             self.day_delta,
             self.ephemeral,
-        ) = struct.unpack_from(_REST, self.blob, FIRST_BYTES)
+        ) = struct.unpack_from(_REST, blob, FIRST_BYTES)
         if (self.day_epsilon > 0) != (self.cover == DAY) or (self.day_delta and self.cover != DAY):
             raise InvalidObject("the cover's parameters are not those of its kind, {}".format(self.cover))
         self._thresholds_at = FIRST_BYTES + _GUESTS_AT + _KEY_BYTES * self.guests
@@ -195,16 +197,16 @@ class Parameters(Head):
         self._find_columns()
 
     def _check_length(self):
-        if len(self.blob) not in (self.size(min(1, self.relay_count)), self.size(self.relay_count)):
+        if self.length not in (self.size(min(1, self.relay_count)), self.size(self.relay_count)):
             raise InvalidObject("parameters have a wrong length")
-        limit = MOST_RELAY_BYTES if len(self.blob) == self.size(1) else MOST_CARD_BYTES
-        if len(self.blob) > limit:
-            raise InvalidObject("parameters have {} bytes, more than {}".format(len(self.blob), limit))
+        limit = MOST_RELAY_BYTES if self.length == self.size(1) else MOST_CARD_BYTES
+        if self.length > limit:
+            raise InvalidObject("parameters have {} bytes, more than {}".format(self.length, limit))
 
     def _check_table(self):
         last = b""
         for at in range(self._thresholds_at, self._relays_at, 8):
-            threshold = self.blob[at : at + 8]
+            threshold = self.part(at, at + 8)
             if threshold < last:
                 raise InvalidObject("the noise table decreases")
             last = threshold
@@ -216,9 +218,8 @@ class Parameters(Head):
         if min(len(ids), len(keys)) < len(relays):
             raise InvalidObject("two relays have one id or one key")
         size = _KEY_BYTES * self.epochs
-        view = memoryview(self.blob)
-        starts = range(self._columns_at, len(self.blob), size)
-        hashes = [column_hash(view[at : at + size]) for at in starts]
+        starts = range(self._columns_at, self.length, size)
+        hashes = [column_hash(self.part(at, at + size)) for at in starts]
         if len(starts) < len(relays):
             relays = [relay for relay in relays if relay.column_hash == hashes[0]]
         if [relay.column_hash for relay in relays] != hashes:
@@ -226,21 +227,26 @@ class Parameters(Head):
         self._columns = {relay.id: at for relay, at in zip(relays, starts)}
 
     @property
+    def blob(self):
+        """All of its bytes."""
+        return self.part(0, self.length)
+
+    @property
     def thresholds(self):
         """The noise table, 8 bytes for each of so many candidates for cover."""
-        return memoryview(self.blob)[self._thresholds_at : self._relays_at]
+        return self.part(self._thresholds_at, self._relays_at)
 
     @property
     def guest_access_keys(self):
         """A list of up to 3 keys of 32 bytes."""
         starts = range(FIRST_BYTES + _GUESTS_AT, self._thresholds_at, _KEY_BYTES)
-        return [self.blob[at : at + _KEY_BYTES] for at in starts]
+        return [self.part(at, at + _KEY_BYTES) for at in starts]
 
     @property
     def relays(self):
         """A list of RelayEntry."""
         starts = range(self._relays_at, self._columns_at, _RELAY_BYTES)
-        return [RelayEntry(*struct.unpack_from(_RELAY, self.blob, at)) for at in starts]
+        return [RelayEntry(*struct.unpack(_RELAY, self.part(at, at + _RELAY_BYTES))) for at in starts]
 
     def relay_with(self, static_key):
         """The RelayEntry of the relay with a static key (33 bytes), None if it is not listed."""
@@ -252,7 +258,7 @@ class Parameters(Head):
     def column(self, relay_id):
         """The epoch keys (32 bytes each, from first_epoch on) of a relay whose column is here, else None."""
         at = self._columns.get(relay_id)
-        return None if at is None else self.blob[at : at + _KEY_BYTES * self.epochs]
+        return None if at is None else self.part(at, at + _KEY_BYTES * self.epochs)
 
     def epoch_key(self, relay_id, epoch):
         """K_{e,j} (32 bytes), None outside the schedule and for a relay whose column is not here."""
@@ -260,14 +266,14 @@ class Parameters(Head):
         if at is None or not self.first_epoch <= epoch < self.end_epoch:
             return None
         at += _KEY_BYTES * (epoch - self.first_epoch)
-        return self.blob[at : at + _KEY_BYTES]
+        return self.part(at, at + _KEY_BYTES)
 
     def copy_for(self, relay_id):
         """The set as this relay holds it, and as it is pushed to it: with its own column only."""
         column = self.column(relay_id)
         if column is None:
             raise InvalidObject("these parameters have no epoch keys of this relay")
-        return self.blob[: self._columns_at] + column
+        return self.part(0, self._columns_at) + column
 
     def reading_key(self, static_secret, relay_id):
         """The reading key (32 bytes), sealed in the set to a relay; static_secret is that relay's.
@@ -315,14 +321,6 @@ def seal_reading_key(ephemeral_secret, static_key, federation_id, serial, relay_
     return aead.seal(0, reading_hash(reading_key), reading_key)
 
 
-_HEAD_FIELDS = (
-    "serial federation_id root_key previous rest_hash genesis round_seconds epoch_rounds retention_epochs log2_buckets "
-    "members tokens_per_epoch posts_per_token ahead cover candidates constant epsilon delta deliveries generation "
-    "first_epoch epochs relay_count guests"
-).split()
-_REST_FIELDS = "access_key reading_hash card_hash day_epsilon day_delta ephemeral".split()
-
-
 def encode(fields):
     """(head, rest, columns) of a set from a dict of fields named as in PROTOCOL §2; head ‖ signature of digest(head)
     ‖ rest ‖ columns is the set.
@@ -331,8 +329,14 @@ def encode(fields):
     column). rest_hash, candidates, epochs, relay_count, guests and the hashes of columns follow from these; epochs is
     a field of its own where there is no relay.
     """
+    head_fields = (
+        "serial federation_id root_key previous rest_hash genesis round_seconds epoch_rounds retention_epochs "
+        "log2_buckets members tokens_per_epoch posts_per_token ahead cover candidates constant epsilon delta "
+        "deliveries generation first_epoch epochs relay_count guests"
+    ).split()
+    rest_fields = "access_key reading_hash card_hash day_epsilon day_delta ephemeral".split()
     columns = [bytes(relay[4]) for relay in fields["relays"]]
-    rest = struct.pack(_REST, *[fields[name] for name in _REST_FIELDS])
+    rest = struct.pack(_REST, *[fields[name] for name in rest_fields])
     rest += b"".join(fields["guest_access_keys"]) + bytes(fields["thresholds"])
     for (id_, static_key, ledger_key, sealed, _), column in zip(fields["relays"], columns):
         rest += struct.pack(_RELAY, id_, static_key, ledger_key, column_hash(column), sealed)
@@ -343,7 +347,7 @@ def encode(fields):
     values["guests"] = len(fields["guest_access_keys"])
     if columns:
         values["epochs"] = len(columns[0]) // _KEY_BYTES
-    head = struct.pack(_HEAD, _MAGIC, *([values[name] for name in _HEAD_FIELDS] + [0]))
+    head = struct.pack(_HEAD, _MAGIC, *([values[name] for name in head_fields] + [0]))
     return head, rest, b"".join(columns)
 
 

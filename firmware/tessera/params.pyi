@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from typing_extensions import Buffer
@@ -67,7 +67,8 @@ class Head:
     def epoch_of(self, round_: int) -> int: ...
 
 class Parameters(Head):
-    blob: bytes
+    length: int
+    part: Callable[[int, int], bytes]  # of its bytes, from start to end
     access_key: bytes
     reading_hash: bytes
     card_hash: bytes
@@ -76,7 +77,9 @@ class Parameters(Head):
     ephemeral: bytes
     def __init__(self, blob: Buffer) -> None: ...
     @property
-    def thresholds(self) -> memoryview: ...
+    def blob(self) -> bytes: ...
+    @property
+    def thresholds(self) -> bytes: ...
     @property
     def guest_access_keys(self) -> list[bytes]: ...
     @property

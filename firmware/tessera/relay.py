@@ -374,11 +374,12 @@ class Relay:
         return self._epochs.batch(bucket, round_)
 
     def _send_parameters(self, out, chunk):
-        blob = self.parameters.newest.blob
+        newest = self.parameters.newest
         start = chunk * wire.CHUNK_BYTES
-        if start >= len(blob):
+        if start >= newest.length:
             raise BadRequest("no such chunk")
-        wire.answer_params(out, len(blob), chunk, blob[start : start + wire.CHUNK_BYTES])
+        data = newest.part(start, min(start + wire.CHUNK_BYTES, newest.length))
+        wire.answer_params(out, newest.length, chunk, data)
 
     # -- pushed objects
 

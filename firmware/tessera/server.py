@@ -36,6 +36,10 @@ class Timing:
         self.slot_ms = slot_ms
 
 
+class _NoPlace(Busy):
+    """No place for another reader. It is told and its connection ends: who waits has no place that posts need."""
+
+
 class _Connection:
     def __init__(self, reader, writer):
         self.reader = reader
@@ -175,7 +179,7 @@ class Server:
             await self._greet(connection)
             while True:
                 await self._exchange(connection)
-        except (BadFrame, OSError, EOFError, MemoryError, asyncio.CancelledError):
+        except (BadFrame, _NoPlace, OSError, EOFError, MemoryError, asyncio.CancelledError):
             pass  # the peer is told nothing but the end
         finally:
             self._connections.remove(connection)
@@ -229,14 +233,14 @@ class Server:
 
     async def _take_readers_place(self, connection):
         """Let a connection fetch: if it has no token it is a reader, of which there are only half as many as places, so
-        that posts find one. Busy if all of them keep theirs."""
+        that posts find one. _NoPlace if all of them keep theirs."""
         if connection.session.token is None and not connection.reads:
             now = ticks_ms()
             readers = [one for one in self._connections if one.reads and one.session.token is None]
             if len(readers) >= max(1, self._most_sessions // 2):
                 oldest = max(readers, key=lambda reader: ticks_diff(now, reader.began_ms))
                 if ticks_diff(now, oldest.began_ms) < _READER_MS:
-                    raise Busy("others read", 5)
+                    raise _NoPlace("others read", 5)
                 connection.reads = True  # others that come meanwhile see it
                 await self._end(oldest)
         connection.reads = True
@@ -292,7 +296,7 @@ class Server:
         try:
             due = self._timing.lead_ms
             more = True
-            delivery = None
+            delivery = refusal = None
             while more:
                 try:
                     if delivery is None:
@@ -300,13 +304,16 @@ class Server:
                         await self._take_readers_place(connection)
                     more = delivery.next_frame(cells)
                 except Exception as error:
-                    wire.answer_fetch_error(cells.buffer, _refusal(error))
+                    refusal = _refusal(error)
+                    wire.answer_fetch_error(cells.buffer, refusal)
                     more = False
                 connection.session.channel.seal_in_place(cells.buffer)
                 due = await self._tick(arrived, due)
                 await connection.send(cells.buffer)
         finally:
             self._deliveries -= 1
+        if isinstance(refusal, _NoPlace):
+            raise refusal
 
     async def _tick(self, start, due):
         """Wait for `due` ms after start, or the first tick after now if that is over; what is due next."""

@@ -12,6 +12,7 @@ from office import (
     GENESIS,
     LEDGER_KEY,
     READING_KEY,
+    RELAY_ID,
     RELAY_KEY,
     RETENTION,
     RING_SECTORS,
@@ -145,12 +146,22 @@ def test_equal_tables_are_kept_once():
     assert store.rule(1).parameters is None and store.rule(3).parameters is store.newest
 
 
-def test_a_table_that_outlives_its_set_does_not_keep_it_in_memory():
-    store = _store(_directory())
-    _install(store, parameters(serial=2, first_epoch=3, thresholds=_TABLES[1]), 1)
-    assert isinstance(store.rule(1).thresholds, memoryview)  # of the set that is in force
-    store.settle(3)
-    assert isinstance(store.rule(1).thresholds, bytes) and store.rule(1).thresholds == table()
+def test_the_bytes_of_the_sets_are_left_to_the_file():
+    directory = _directory()
+    blobs = (
+        parameters(),
+        parameters(serial=2, first_epoch=3, thresholds=_TABLES[1]),
+        parameters(serial=3, first_epoch=3),
+    )
+    store = _store(directory)
+    for newest in (1, 2):
+        _install(store, blobs[newest], 1)
+        for one in (store, _store(directory)):
+            directory.reads = []
+            assert one.newest.blob == blobs[newest] and one.rule(1).parameters.blob == blobs[0]
+            assert one.rule(4).epoch_key(4) == one.rule(1).epoch_key(4) == epoch_keys()[128:160]
+            lengths = [length for _, length in directory.reads]
+            assert lengths == [len(blobs[newest]), len(blobs[0]), 32, 32]
 
 
 def test_a_third_table_waits_until_the_first_is_not_kept_any_more():
@@ -319,8 +330,12 @@ def test_a_reading_key_that_does_not_open_or_is_not_the_one_of_the_hash_is_refus
     for relay in (wrong_key, wrong_serial):
         _refused(parameters(serial=2, relays=[relay]), "reading key")
     _refused(parameters(serial=2, ephemeral=b"\x02" + b"\xff" * 32), "reading key")
-    sealed = params.seal_reading_key(EPHEMERAL, RELAY_KEY, FEDERATION, 2, 9, READING_KEY)
-    _refused(parameters(serial=2, relays=[(1, RELAY_KEY, LEDGER_KEY, sealed, epoch_keys())]), "reading key")
+    to_another_id = params.seal_reading_key(EPHEMERAL, RELAY_KEY, FEDERATION, 2, 9, READING_KEY)
+    aead = params._reading_aead(EPHEMERAL, RELAY_KEY, FEDERATION, 2, RELAY_ID)
+    another = aead.seal(0, params.reading_hash(READING_KEY), b"sealed under the hash of another")
+    for sealed in (to_another_id, another):
+        relay = RELAY_ID, RELAY_KEY, LEDGER_KEY, sealed, epoch_keys()
+        _refused(parameters(serial=2, relays=[relay]), "reading key")
 
 
 def test_a_set_that_is_not_signed_or_altered_behind_its_signature_is_refused():

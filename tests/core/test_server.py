@@ -371,13 +371,15 @@ async def test_readers_have_half_of_the_places_and_the_oldest_makes_room_after_h
         async with Served(office.relay, QUICK, sessions=sessions) as served:
             readers = await _readers(served, half)
             if sessions > half:
-                late = await Client().open(served.port)
-                busy = await async_raises(Refused, late.fetch(0, 1))
-                assert (busy.name, busy.retry_after) == ("BUSY", 5)
-                assert await late.call(wire.void()) == (wire.VOIDED,)  # it may post, with a token
-                _aged(served.server._connections[0], 29_000)
-                assert (await async_raises(Refused, late.fetch(0, 1))).name == "BUSY"
+                for milliseconds in (0, 29_000):
+                    _aged(served.server._connections[0], milliseconds)
+                    late = await Client().open(served.port)
+                    busy = await async_raises(Refused, late.fetch(0, 1))
+                    assert (busy.name, busy.retry_after) == ("BUSY", 5)
+                    assert await late.closed()  # a place that who posts may need
+                    await served.connections(half)
                 _aged(served.server._connections[0], 1_000)
+                late = await Client().open(served.port)
                 assert (await late.fetch(0, 1))[1] == 1
                 assert await readers[0].closed()
                 readers = readers[1:] + [late]
