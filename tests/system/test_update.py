@@ -87,8 +87,7 @@ async def test_new_code_over_the_network_is_tried_and_kept_and_nothing_is_lost(
     figures = await until(board, state="serving")
     assert (figures["version"], figures["code"], figures["on_trial"]) == (NEW, "bundle_a", False)
     last = max(acknowledged.values())
-    async with admitted(member) as connection:
-        rounds = await read_all(connection, last + 1)
+    rounds = await read_all(member, last + 1)
     for record, round_ in acknowledged.items():
         assert [each for each, records in rounds.items() if record in records] == [round_]
     with pytest.raises(RelayRefused, match="does not take this release"):
