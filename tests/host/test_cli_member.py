@@ -66,8 +66,8 @@ class Desk:
         return found
 
     def fails(self, code: int, match: str, who: str, *arguments: object) -> None:
-        """One line on standard error, the same as one JSON object, and the exit code. What is said of a token of its own
-        epoch is no error."""
+        """One line on standard error, the same as one JSON object, and the exit code. What is said of a token of its
+        own epoch is no error."""
         found, out, err = self.run(who, *arguments, "--json")
         assert found == code, err
         err = err.replace(EARLY + "\n", "")
