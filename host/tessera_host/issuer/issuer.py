@@ -93,6 +93,11 @@ class Issuer:
         """Let other commands use the keystore; `held` takes it for one request. For the service."""
         self._store.release()
 
+    @property
+    def stamp(self) -> tuple[int, ...]:
+        """Another one whenever anything was changed, also while this issuer is released."""
+        return self._store.stamp
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Raises KeystoreError if a command has the keystore for longer than usual."""
