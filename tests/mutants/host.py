@@ -1463,6 +1463,12 @@ CHANGES: Changes = {
     ),
     f"{_ISSUER}/issuer.py": (
         Change(
+            "restored-keystore-goes-on-as-if-nothing-was",
+            "        if self._store.newer_set() is not None:\n            raise",
+            "        if False:\n            raise",
+            of("issuer", "a_keystore_that_is_older_than_what_was_published_says_nothing_until_it_is_told"),
+        ),
+        Change(
             "removed-member-is-welcome",
             "        if not self._store.roster.is_member(key):\n",
             "        if False:\n",

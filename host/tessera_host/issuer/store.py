@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from tessera import curve
-from tessera.params import Parameters
+from tessera.errors import InvalidObject
+from tessera.params import Head, Parameters
 
 from .. import files
 from ..errors import UsageError
@@ -136,7 +137,9 @@ class IssuerStore:
         self._keystore.save()
 
     def _publish(self) -> None:
-        """Bring the files beside the keystore up to date, if they are not."""
+        """Bring the files beside the keystore up to date, if they are not; but those of a newer state stay."""
+        if self.newer_set() is not None:
+            return
         published = {
             PARAMETERS: self.parameters.blob,
             FEDERATION_CARD: self.federation_card.encode() + b"\n",
@@ -150,6 +153,21 @@ class IssuerStore:
                 current = None
             if current != content:
                 files.write(path, content)
+
+    def newer_set(self) -> bytes | None:
+        """A set of this federation that was published and that the keystore does not know: then that was restored from
+        a backup."""
+        present = self.parameters
+        try:
+            blob = (self.directory / PARAMETERS).read_bytes()
+            found = Head(blob)
+            if found.serial <= present.serial:
+                return None
+            found.verify()
+        except (OSError, InvalidObject):
+            return None
+        ours = (found.federation_id, found.root_key) == (present.federation_id, present.root_key)
+        return blob if ours else None
 
     def _digests(self) -> str:
         """A line for every set ever signed: its serial and its digest. For a notice board: who was told of another set
