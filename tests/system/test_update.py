@@ -136,7 +136,7 @@ async def test_refused_releases_leave_the_flash_as_it_is(office: OfficeOnDisk, b
     bundles.image_folder(other_board, NEW)
     (other_board / "image.json").write_text(json.dumps(described | {"board": "RPI_PICO_W"}))
     wrong_board = releases.load(office.issuer.approve(other_board)[0].path)
-    async with admitted(member) as connection:
+    async with operating.operator(*line(office.issuer)) as connection:
         operations = board.counters().flash_operations
         begun = board.clock.seconds()
         for blob in (bytes(tampered), older.blob, wrong_board.blob):
