@@ -24,7 +24,7 @@ from tessera.params import Parameters
 from tessera_host import files, typed
 from tessera_host.errors import IntegrityError, InvalidInput, KeystoreError, TesseraError, TryLater, WrongPassphrase
 from tessera_host.issuer.invitations import Invitations
-from tessera_host.issuer.issuance import Issuance
+from tessera_host.issuer.issuance import EpochSecret, Issuance, Terms
 from tessera_host.keys import keystore
 from tessera_host.keys.keystore import Keystore
 from tessera_host.member import contacts
@@ -34,22 +34,22 @@ from tessera_host.member.schema import Contacts, InboxState, Tokens
 from tessera_host.member.views import Views
 from tessera_host.member.wallet import Wallet
 from tessera_host.planning import plan
-from tessera_host.protocol import blind, card_finding, cards, issuer_frames, records, relay_connection
-from tessera_host.protocol.federation import (
-    DEFAULT_BUDGET,
-    Federation,
-    FederationState,
-    IssuerService,
-    Relay,
-    read_card,
+from tessera_host.protocol import (
+    blind,
+    card_finding,
+    cards,
+    issuer_frames,
+    records,
+    relay_connection,
+    sealed_reading_key,
 )
+from tessera_host.protocol.federation import Federation, IssuerService, read_card
 from tessera_host.protocol.identity import Identity
 from tessera_host.protocol.invitation import Invitation
+from tessera_host.protocol.welcome import Welcome
 from tessera_host.relay import gateway
 from tests.fuzz.member_targets import OpenChannel
-from tests.fuzz.relay_targets import fuzzed_set
 from tests.fuzz.smallmember import repeatable
-from tests.fuzz.smalloffice import signed
 from tests.fuzz.target import Intake, Sink, Target, Violation, allowed, must
 from tests.support.fake_federation import GENESIS, PASSPHRASE, FakeFederation, identity
 
@@ -253,7 +253,7 @@ def _invited(invitation: Invitation) -> dict[str, Any]:
 def _meet() -> _Meeting:
     """Ann invites Bob, they meet; Ann fetches tokens."""
     with repeatable(b"cards"):
-        made = _Meeting(FakeFederation(relays=2))
+        made = _Meeting(FakeFederation(relays=2, tokens_per_epoch=1, ahead=1))
         made.ann, made.bob = identity("Ann", 1001), identity("Bob", 1002)
         federation = made.federation.known()
         made.texts["federation"], made.states["federation"] = made.federation.card(), {}
@@ -270,6 +270,8 @@ def _meet() -> _Meeting:
         )
         made.texts["invitation"], made.states["invitation"] = invitation.card(), {}
         made.texts["join"], made.states["join"] = invitation.join_card(made.ann), _invited(invitation)
+        made.texts["reading"] = sealed_reading_key.card([made.federation.reading_key], federation.id, made.ann.key)
+        made.states["reading"] = {}
         _meet_contacts(made, federation)
         _fetch_tokens(made, federation)
     assert made.texts.keys() == made.states.keys() == cards.FIELDS.keys()
@@ -289,18 +291,29 @@ def _fetch_tokens(made: _Meeting, federation: Federation) -> None:
     of_ann = Tokens()
     of_issuer = Issuance.empty()
     wallet = Wallet(of_ann, made.ann, federation)
-    issuance = Issuance(of_issuer, made.federation.parameters, 0, lambda: None)
+    issuance = _issuance(made, of_issuer)
     made.states["tokens-request"] = copy.deepcopy(of_issuer)
-    made.texts["tokens-request"] = wallet.request(EPOCH + 1, [federation.home.key] * 2, NOW)
+    made.texts["tokens-request"] = wallet.request(1, EPOCH, NOW)
     request = cards.decode(made.texts["tokens-request"])
     made.states["tokens-offer"] = copy.deepcopy(of_ann)
     made.texts["tokens-offer"] = issuance.offer(request, lambda key: True, NOW)
     made.states["tokens-challenge"] = copy.deepcopy(of_issuer)
-    made.texts["tokens-challenge"] = wallet.challenge(made.texts["tokens-offer"])
+    challenge = wallet.challenge(made.texts["tokens-offer"])
+    assert challenge is not None
+    made.texts["tokens-challenge"] = challenge
     made.states["tokens-answer"] = copy.deepcopy(of_ann)
-    secret = blind.epoch_secret(made.federation.master, made.federation.id, EPOCH + 1)
-    challenge = cards.decode(made.texts["tokens-challenge"])
-    made.texts["tokens-answer"] = issuance.answer(challenge, lambda key: True, lambda epoch: secret, NOW)
+    decoded = cards.decode(challenge)
+    made.texts["tokens-answer"] = issuance.answer(decoded, lambda key: True, _epoch_secret(made), NOW)
+
+
+def _issuance(made: _Meeting, state: dict[str, Any]) -> Issuance:
+    newest = made.federation.parameters
+    return Issuance(state, [Terms(newest, range(newest.first_epoch, newest.end_epoch))], lambda: None)
+
+
+def _epoch_secret(made: _Meeting) -> EpochSecret:
+    issuer = made.federation
+    return lambda *which: blind.epoch_secret(issuer.master, issuer.id, *which)
 
 
 def _stays_in_its_folder(name: str) -> bool:
@@ -443,7 +456,7 @@ class Cards(Target):
         return True  # what a card of this kind says is checked elsewhere, or its secrets prove it
 
     def _is_signed_by_its_root(self, blob: bytes) -> bool:
-        return bool(curve.verify(blob[-64:], params.digest(blob[:-64]), Parameters(blob).root_key))
+        return bool(curve.verify(blob[176:240], params.digest(blob[:176]), Parameters(blob).root_key))
 
     def _take(self, kind: str, text: str, state: Any) -> object:
         meeting, federation = self._meeting, self._federation
@@ -451,6 +464,10 @@ class Cards(Target):
             return Federation(read_card(text))
         if kind == "member":
             return None
+        if kind == "reading":
+            found = sealed_reading_key.opened(text, meeting.ann, federation.id, [federation.newest.reading_hash])
+            must(set(found) <= {meeting.federation.reading_key}, "a reading key that no set names was believed")
+            return found
         if kind == "invitation":
             return Invitation.read(text)
         if kind == "join":
@@ -466,15 +483,13 @@ class Cards(Target):
         if kind in ("tokens-request", "tokens-challenge"):
             return self._issue(kind, cards.decode(text), state)
         wallet = Wallet(state, meeting.ann, federation)
-        return wallet.challenge(text) if kind == "tokens-offer" else wallet.finish(text)
+        return wallet.challenge(text) if kind == "tokens-offer" else wallet.finish(text, EPOCH)
 
     def _issue(self, kind: str, card: cards.Card, state: dict[str, Any]) -> object:
-        issuer = self._meeting.federation
-        issuance = Issuance(state, issuer.parameters, 0, lambda: None)
+        issuance = _issuance(self._meeting, state)
         if kind == "tokens-request":
             return issuance.offer(card, lambda key: key == self._meeting.ann.key, NOW)
-        secret = blind.epoch_secret(issuer.master, issuer.id, EPOCH + 1)
-        return issuance.answer(card, lambda key: key == self._meeting.ann.key, lambda epoch: secret, NOW)
+        return issuance.answer(card, lambda key: key == self._meeting.ann.key, _epoch_secret(self._meeting), NOW)
 
 
 def _every(text: str, letters: int, what: str) -> str:
@@ -585,52 +600,87 @@ class CardsInMail(Target):
 class ParameterSets(Target):
     """Parameter sets that a relay hands to a member, signed by the root key with any fields: believed or refused.
 
-    The first byte: 0 newer ones, 1 those of a relay that may lag behind; then as for fuzzed_set.
+    The first byte: 0 one of any fields (which u8, then its value, again and again), 1 one of any bytes (where u16, then
+    one), 2 a relay's copy of any fields.
     """
 
     name = "parameter-sets"
     runs = 400
     longest = 64
+    SIGNED, BYTES, COPY = range(3)
+    _FIELDS = (
+        *(("serial", 4), ("previous", 0), ("federation_id", 0), ("genesis", 8), ("round_seconds", 2)),
+        *(("epoch_rounds", 2), ("retention_epochs", 1), ("log2_buckets", 1), ("members", 4), ("tokens_per_epoch", 1)),
+        *(("posts_per_token", 2), ("ahead", 1), ("cover", 1), ("constant", 4), ("epsilon", 4), ("delta", 8)),
+        *(("deliveries", 2), ("generation", 4), ("first_epoch", 4), ("epochs", 2), ("thresholds", 0)),
+        *(("access_key", 0), ("reading_key", 0), ("day_epsilon", 4)),
+    )
+
+    def __init__(self) -> None:
+        with repeatable(b"sets"):
+            self._made = FakeFederation(relays=2, epochs=3)
+            self._newest = self._made.make_set(2, epochs=3)
+            self._card = self._made.card(self._newest)
+            self._next = self._made.make_set(3, epochs=3).blob
 
     def seeds(self) -> list[bytes]:
-        return [bytes((mode, 1, at)) + value for mode in (0, 1) for at in range(18) for value in (b"", b"\0\0\0\1")]
+        fields = [bytes((mode, at)) + b"\0\0\0\4" for mode in (0, 2) for at in range(len(self._FIELDS))]
+        places = [b"\1" + at.to_bytes(2, "big") + b"\1" for at in (0, 4, 60, 175, 176, 239, 240, 272, 400, 900)]
+        return [b"\0", b"\1", b"\2", *fields, *places]
 
     def run(self, data: bytes) -> None:
         intake = Intake(data)
-        lagging = intake.number(1) % 2
-        relays = [Relay("relay", bytes(33), "relay.example", 8100)]
-        known = FederationState("x", relays, [signed(serial=5, first_epoch=2)], dict(DEFAULT_BUDGET))
+        mode = intake.number(1) % 3
+        blob = self._any_bytes(intake) if mode == self.BYTES else self._signed(intake, mode)
+        if blob is None:
+            return
+        known = read_card(self._card)
         federation, before = Federation(known), copy.deepcopy(known)
-        blob = fuzzed_set(intake, 4 if lagging else 6, 2 if lagging else 3)
-        if lagging:
-            digest = Parameters(blob).digest if self._sound(blob) else bytes(32)
-            allowed(IntegrityError, lambda: federation.lags(blob, digest))
-            must(known == before, "a set that may lag changed what is believed")
+        refused = allowed(IntegrityError, lambda: federation.adopt(blob, EPOCH))
+        must(federation.newest.digest == self._newest.digest, "a set without its card became the newest")
+        if isinstance(refused, IntegrityError):
+            must(known == before, "a refused set changed what is believed")
             return
-        refused = allowed(IntegrityError, lambda: federation.adopt(blob))
-        if refused is not None:
-            must(
-                known == before and federation.newest.blob == before.params[-1],
-                "a refused set changed what is believed",
-            )
-            return
-        must(self._follows(blob), "another federation's set was adopted")
-        must(known.params == [*before.params, blob], "a set was adopted and not kept")
-        must(
-            Federation(known).newest.digest == federation.digest == Parameters(blob).digest,
-            "what was adopted is not what governs",
-        )
+        new = Parameters(blob)
+        must(federation.with_digest(new.digest) is not None, "a set was adopted and not kept")
+        must(self._follows(new), "another federation's set was adopted, or one beside the chain")
         for epoch in range(2 + 60):
             must(federation.governing(epoch) is not None, "an epoch without a set")
+        federation.forget_before(EPOCH)
+        must(Federation(known).newest.digest == self._newest.digest, "what is kept does not fit together")
 
-    def _sound(self, blob: bytes) -> bool:
-        return isinstance(allowed(InvalidObject, lambda: Parameters(blob)), Parameters)
+    def _signed(self, intake: Intake, mode: int) -> bytes | None:
+        """None for what no issuer's program can write."""
+        changes: dict[str, Any] = {}
+        while intake:
+            name, width = self._FIELDS[intake.number(1) % len(self._FIELDS)]
+            value = intake.bytes(width or 1)
+            changes[name] = int.from_bytes(value, "big") if width else value * (16 if name == "federation_id" else 32)
+        changes["epochs"] = min(changes.get("epochs", 3), 8)
+        try:
+            made = self._made.make_set(changes.pop("serial", 3), **changes)
+        except (InvalidObject, struct.error, OverflowError):
+            return None
+        return made.copy_for(1) if mode == self.COPY else made.blob
 
-    def _follows(self, blob: bytes) -> bool:
-        """Whether a set of this kind may follow the one that is known: newer, and of the same federation and rounds."""
-        known, new = Parameters(signed(serial=5, first_epoch=2)), Parameters(blob)
+    def _any_bytes(self, intake: Intake) -> bytes:
+        blob = bytearray(self._next)
+        while intake:
+            at = intake.number(2) % len(blob)
+            blob[at] = intake.number(1)
+        return bytes(blob)
+
+    def _follows(self, new: Parameters) -> bool:
+        """Whether a set may be known beside the newest: of the same federation and rounds, and of one chain."""
+        known = self._newest
         fixed = ("federation_id", "root_key", "genesis", "round_seconds", "epoch_rounds", "retention_epochs")
-        return new.serial > known.serial and all(getattr(new, name) == getattr(known, name) for name in fixed)
+        if any(getattr(new, name) != getattr(known, name) for name in fixed):
+            return False
+        if new.digest == known.digest:
+            return True
+        is_after, names_known = new.serial == known.serial + 1, new.previous == known.digest
+        is_before, is_named = new.serial == known.serial - 1, new.digest == known.previous
+        return new.serial != known.serial and is_after == names_known and is_before == is_named
 
 
 @dataclass
@@ -846,7 +896,11 @@ class IssuerFrames(Target):
         messages = [
             (issuer_frames.JOIN, bytes(700)),
             (issuer_frames.CARD, b"tessera:"),
-            (issuer_frames.FEDERATION, b""),
+            (issuer_frames.HELLO, bytes(96)),
+            (
+                issuer_frames.HELLO + issuer_frames.ANSWER,
+                Welcome("tessera:", None, [bytes(32)], bytes(92)).pack()[:700],
+            ),
         ]
         messages.append((issuer_frames.JOIN, bytes(issuer_frames.REQUEST_BYTES + 1)))
         messages += [(issuer_frames.REFUSED, refusal), (issuer_frames.REFUSED, b"\6\0\0"), (0, b"\xff" * 240)]
@@ -876,6 +930,10 @@ class IssuerFrames(Target):
             "frames were put together otherwise than they were cut",
         )
         must(packed[-1][:length] == frames[-1][:length], "the last frame was put together otherwise than it was cut")
+        if kind == issuer_frames.HELLO + issuer_frames.ANSWER:
+            welcome = allowed((ValueError,), lambda: Welcome.read(body))
+            if isinstance(welcome, Welcome):
+                must(Welcome.read(welcome.pack()) == welcome, "a welcome was read that is said otherwise")
         if kind == issuer_frames.REFUSED:
             refusal = allowed((ValueError,), lambda: issuer_frames.read_refusal(body))
             if isinstance(refusal, TesseraError):

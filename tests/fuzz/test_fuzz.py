@@ -195,9 +195,8 @@ def _show_the_card(body: str) -> bytes:
     raise InvalidInput(f"this card is damaged: {body}")
 
 
-def _adopt_anything(self: Any, blob: bytes) -> None:
-    self._sets = [*self._sets[-1:], federation.parsed(blob)]
-    self._state.params = [known.blob for known in self._sets]
+def _adopt_anything(self: Any, blob: bytes, epoch: int) -> None:
+    self._keep(federation.parsed(blob), epoch)
 
 
 def _open_anything(step: Any, epoch: int, index: int, record: bytes) -> Any:

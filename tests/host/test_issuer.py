@@ -28,7 +28,6 @@ from tessera_host.issuer.issuer import Issuer
 from tessera_host.keys.keystore import Keystore
 from tessera_host.protocol import blind, card_files, cards, schedule, sealed_reading_key
 from tessera_host.protocol.federation import Federation, contradict, read_card
-from tessera_host.protocol.identity import Identity
 from tessera_host.protocol.limits import OPEN_SESSIONS_PER_KEY
 from tests.support import quick_keystores
 from tests.support.clock import NOW, Clock
@@ -1008,17 +1007,23 @@ def test_three_who_leave_in_one_week_are_out_one_after_the_other(tmp_path):
 
 
 def test_an_abandoned_generation_of_a_busy_day_is_nobody_s(desk):
-    """Two leave on one day: the set of the first, which nobody took yet, is replaced by that of the second."""
+    """Two leave on one day: the set of the first, which nobody took yet, is replaced by that of the second, which is
+    for one epoch later; until then the one of before is in force."""
     desk.to_epoch(5)
     desk.issuer.remove("ben")
+    assert desk.newest.first_epoch == 6
     desk.fetch(desk.fakes["anna"])
+    desk.clock.now += 19 * 3600
     desk.issuer.remove("anna")
+    assert desk.newest.first_epoch == 7
     cleo = desk.admit_fake("cleo")
-    assert desk.fetch(cleo, generation=1) == epochs(5, 5)
-    assert desk.fetch(cleo) == epochs(6, 5 + AHEAD)
+    assert desk.fetch(cleo, generation=1) == epochs(5, 6)
+    assert desk.fetch(cleo) == epochs(7, 5 + AHEAD)
     with pytest.raises(NotPermitted, match="generation"):
         desk.offer(cleo, generation=2)
     assert set(state_on_disk(desk)["charged"]) == {1, 3}
+    desk.to_epoch(6)
+    assert Parameters(desk.issuer.welcome(cleo.key).before).generation == 1
 
 
 def test_sessions_are_aborted_before_a_new_generation_is_shown(desk, monkeypatch):
@@ -1113,6 +1118,7 @@ def test_two_sets_after_one_are_a_contradiction(desk, tmp_path):
     one, card = desk.newest, desk.issuer.federation_card
     desk.issuer.close()
     (desk.path / "issuer.keystore").write_bytes(backup)
+    (desk.path / "parameters.tpr").unlink()  # by which an honest one would notice it
     desk.issuer = desk.open_issuer()
     desk.issuer.renew(budget={"epsilon": "99", "delta": "0.5"})
     other = desk.newest
@@ -1161,6 +1167,34 @@ def test_a_restored_backup_goes_on_after_the_newest_set_that_a_relay_has(desk):
     assert newest.access_key in desk.issuer.access_keys and not contradict(newest, after)
 
 
+def test_a_keystore_that_is_older_than_what_was_published_says_nothing_until_it_is_told(desk):
+    """Somebody put a backup back and does not think of more: no second set of a serial, no second answer."""
+    anna = desk.fakes["anna"]
+    offer = desk.offer(anna)
+    challenge, _ = anna.challenge(offer, desk.newest)
+    backup = (desk.path / "issuer.keystore").read_bytes()
+    desk.issuer.answer(challenge)
+    desk.issuer.renew()
+    newest, card = desk.newest, (desk.path / "federation.card").read_bytes()
+    desk.issuer.close()
+    (desk.path / "issuer.keystore").write_bytes(backup)
+    desk.issuer = desk.open_issuer()
+    for attempt in (
+        desk.issuer.renew,
+        lambda: desk.issuer.remove("ben"),
+        lambda: desk.offer(anna),
+        lambda: desk.issuer.answer(challenge),
+        lambda: desk.issuer.offer_unasked(anna.key),
+        lambda: desk.issuer.welcome(anna.key),
+    ):
+        with pytest.raises(KeystoreError, match="tessera issuer restored"):
+            attempt()
+    assert (desk.path / "federation.card").read_bytes() == card and len(desk.issuer.roster) == 2
+    desk.issuer.restored()
+    assert desk.newest.previous == newest.digest
+    assert Parameters((desk.path / "parameters.tpr").read_bytes()).digest == desk.newest.digest
+
+
 def test_a_set_of_another_federation_is_not_gone_on_after(desk, tmp_path):
     (tmp_path / "other").mkdir()
     other = Desk(tmp_path / "other")
@@ -1172,10 +1206,6 @@ def test_a_set_of_another_federation_is_not_gone_on_after(desk, tmp_path):
 
 
 # -- files, for an office without the service
-
-
-def identity_of(member):
-    return Identity(member.name, member.secret, member.key, bytes(16))
 
 
 def test_one_file_a_member_has_all_that_it_says_and_tokens_for_the_epochs_ahead(tmp_path):
@@ -1190,7 +1220,7 @@ def test_one_file_a_member_has_all_that_it_says_and_tokens_for_the_epochs_ahead(
         found = {cards.decode(text).kind: text for text in card_files.read(each.text)[0]}
         federation = Federation(read_card(found["federation"]))
         hash_ = federation.newest.reading_hash
-        keys = sealed_reading_key.opened(found["reading"], identity_of(member), federation.id, [hash_])
+        keys = sealed_reading_key.opened(found["reading"], member.identity, federation.id, [hash_])
         assert [reading_hash(key) for key in keys] == [hash_]
         if each.offered:
             challenge, pending = member.challenge(found["tokens-offer"], federation.newest)
@@ -1198,7 +1228,7 @@ def test_one_file_a_member_has_all_that_it_says_and_tokens_for_the_epochs_ahead(
             assert good_tokens(replied.cards[0], pending) == AHEAD + 1
     reading = next(text for text in card_files.read(made[0].text)[0] if cards.decode(text).kind == "reading")
     with pytest.raises(InvalidInput, match="another member"):
-        sealed_reading_key.opened(reading, identity_of(desk.fakes["ben"]), desk.newest.federation_id, [])
+        sealed_reading_key.opened(reading, desk.fakes["ben"].identity, desk.newest.federation_id, [])
     desk.close()
 
 
@@ -1211,10 +1241,10 @@ def test_an_answer_by_file_has_the_newest_card_and_the_reading_keys(desk):
     assert len(found[1].fields["sealed"]) == 2  # of the newest set, and of the one in force
     wanted = [desk.newest.reading_hash, Parameters(desk.issuer.welcome(anna.key).before).reading_hash]
     text = cards.encode("reading", {name: found[1].fields[name] for name in ("member", "e", "sealed")})
-    keys = sealed_reading_key.opened(text, identity_of(anna), desk.newest.federation_id, wanted)
+    keys = sealed_reading_key.opened(text, anna.identity, desk.newest.federation_id, wanted)
     assert [reading_hash(key) for key in keys] == wanted
     forged = sealed_reading_key.card([bytes(32)], desk.newest.federation_id, anna.key)
-    assert sealed_reading_key.opened(forged, identity_of(anna), desk.newest.federation_id, wanted) == []
+    assert sealed_reading_key.opened(forged, anna.identity, desk.newest.federation_id, wanted) == []
 
 
 # -- the budget of a member's day

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tessera import channel, curve
+from tessera.params import Parameters, TimeStatement, reading_hash
 from tessera_host.errors import (
     IntegrityError,
     InvalidInput,
@@ -25,16 +26,21 @@ from tessera_host.errors import (
     Unreachable,
     UsageError,
 )
+from tessera_host.issuer import service
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.issuer.service import IssuerServer, _Line
 from tessera_host.issuer.standing import Room
 from tessera_host.keys import keystore as keystore_module
-from tessera_host.member import token_exchange
-from tessera_host.member.state import MemberState
 from tessera_host.protocol import blind, cards, issuer_frames
+from tessera_host.protocol.federation import Federation, read_card
+from tessera_host.protocol.issuer_connection import IssuerConnection, claim
 from tests.patience import PATIENCE_SECONDS
+from tests.support.fake_member import FakeMember, good_tokens
 from tests.support.issuer_office import PASSPHRASE, PLAN, Office
 from tests.support.issuer_office import office as office
+
+DAY = 86400
+AHEAD = 8
 
 # -- frames
 
@@ -113,35 +119,236 @@ def test_refusals_that_are_not_for_a_terminal_are_none(body: bytes) -> None:
 # -- requests
 
 
-async def test_somebody_joins_and_has_tokens(office: Office) -> None:
+async def alive(connection: IssuerConnection) -> None:
+    """The connection is there: it refuses what is no card."""
+    with pytest.raises(InvalidInput, match="not a Tessera card"):
+        await connection.issue("hello")
+
+
+async def fetched(connection: IssuerConnection, member: FakeMember, request: str, newest: Parameters) -> int:
+    """A whole exchange; the number of tokens, all of which verify."""
+    challenge, pending = member.challenge(await connection.issue(request), newest)
+    return good_tokens(await connection.issue(challenge), pending)
+
+
+async def test_somebody_joins_and_is_told_all_and_has_tokens(office: Office) -> None:
     invitation = office.invite("ben")
-    ben = office.create("ben")
+    ben = office.newcomer("ben")
     async with office.serving(), await office.connect() as connection:
-        assert await connection.federation() == office.card
         card = invitation.join_card(ben.identity)
-        await connection.join(card)
-        await connection.join(card)  # the answer was lost: again
-        errand = token_exchange.errand(ben, 1)
-        while asked := errand.card():
-            errand.take(await connection.issue(asked))
-    assert errand.count == 2
+        welcome = await connection.join(card, ben.identity, ben.federation_id)
+        again = await connection.join(card, ben.identity, ben.federation_id)  # the answer was lost
+        assert (again.card, again.reading, again.before) == (welcome.card, welcome.reading, welcome.before)
+        assert await fetched(connection, ben, office.request(ben), office.federation.newest) == AHEAD + 1
+    assert welcome.card == office.card
+    assert [reading_hash(key) for key in welcome.reading] == [office.federation.newest.reading_hash]
+    statement = TimeStatement(welcome.time)
+    statement.verify(office.federation.newest.root_key)
+    assert statement.unix_seconds == office.clock()
     with office.it() as issuer:
         assert [member["name"] for member in issuer.roster] == ["ann", "ben"]
         assert [invited["state"] for invited in issuer.invitations] == ["used"]
-        assert [member["tokens_next_epoch"] for member in issuer.summary()["members"]] == [0, 2]
-    ben.close()
+        assert [member["tokens_next_epoch"] for member in issuer.summary()["members"]] == [0, 1]
+
+
+async def test_whoever_is_on_the_roster_says_so_and_is_told_all(office: Office) -> None:
+    async with office.serving(), await office.connect() as connection:
+        welcome = await connection.hello(office.member.identity, office.federation.id)
+        assert welcome.card == office.card and len(welcome.reading) == 1
+        assert await fetched(connection, office.ann, office.request(office.ann), office.federation.newest) == AHEAD + 1
+        empty = await connection.issue(office.request(office.ann))
+        assert cards.decode(empty).fields["offers"] == []
+
+
+async def test_a_card_of_another_member_or_before_anybody_said_who_is_there_is_refused(office: Office) -> None:
+    ben = office.admit_in_the_service("ben")
+    async with office.serving(), await office.connect() as connection:
+        with pytest.raises(NotOnRoster):
+            await connection.issue(office.request(office.ann))
+        await connection.hello(office.member.identity, office.federation.id)
+        with pytest.raises(NotOnRoster):
+            await connection.issue(office.request(ben))
+        offer = await connection.issue(office.request(office.ann))
+        assert len(cards.decode(offer).fields["offers"]) == AHEAD + 1
+
+
+async def test_what_was_signed_for_another_connection_or_federation_is_no_claim(office: Office) -> None:
+    ann = office.member.identity
+    async with office.serving(), await office.connect() as first, await office.connect() as second:
+        stolen = ann.sign(claim(office.federation.id, first.handshake_hash, ann.key))
+        for body in (ann.key + stolen, ann.key + bytes(64), ann.key, b"", ann.key + stolen + b"\0"):
+            with pytest.raises(InvalidInput, match="not signed"):
+                await second._ask(issuer_frames.HELLO, body, bytes)
+        with pytest.raises(InvalidInput, match="not signed"):
+            await second.hello(ann, bytes(16))
+        stranger = office.newcomer("eve")
+        with pytest.raises(NotOnRoster):
+            await second.hello(stranger.identity, office.federation.id)
+        await first.hello(ann, office.federation.id)
+
+
+async def test_a_join_card_that_somebody_saw_is_worth_nothing_without_its_key(office: Office) -> None:
+    """It may have lain in a file: neither before its member shows it nor after."""
+    card = office.invite("ben").join_card((ben := office.newcomer("ben")).identity)
+    eve = office.newcomer("eve")
+    async with office.serving(), await office.connect() as thief, await office.connect() as own:
+        for _ in range(2):
+            with pytest.raises(InvalidInput, match="not signed"):
+                await thief.join(card, eve.identity, office.federation.id)
+            await own.join(card, ben.identity, office.federation.id)
+
+
+async def test_who_was_removed_gets_nothing_with_all_it_ever_held_however_often_keys_change(office: Office) -> None:
+    """Its access keys, its join card, its requests and challenges; a channel is all that they open."""
+    invitation = office.invite("ben")
+    ben = office.newcomer("ben")
+    join_card = invitation.join_card(ben.identity)
+    async with office.serving():
+        async with await office.connect() as connection:
+            await connection.join(join_card, ben.identity, ben.federation_id)
+            unanswered = office.request(ben)
+            challenge, _ = ben.challenge(await connection.issue(unanswered), office.federation.newest)
+            await asyncio.to_thread(_remove, office, "ben")
+            for card in (challenge, unanswered, office.request(ben)):  # on the channel that is its own
+                with pytest.raises(NotPermitted):
+                    await connection.issue(card)
+        access_keys = [office.federation.newest.access_key]
+        for rotation in range(4):
+            with office.it() as issuer:
+                access_keys.append(issuer.parameters.access_key)
+                generation = issuer.parameters.generation
+            for access_key in access_keys:
+                async with await office.connect(access_key) as connection:
+                    with pytest.raises(NotOnRoster):
+                        await connection.hello(ben.identity, ben.federation_id)
+                    with pytest.raises(NotPermitted, match="used already"):
+                        await connection.join(join_card, ben.identity, ben.federation_id)
+                    again = ben.request(generation, office.issuer_epoch(), office.clock())
+                    for card in (challenge, unanswered, again):
+                        with pytest.raises(NotOnRoster):
+                            await connection.issue(card)
+            await asyncio.to_thread(_rotate, office, f"guest {rotation}")
+            office.clock.now += 7 * DAY
+        async with await office.connect(access_keys[0]) as connection:  # and ann, who was away for all of it, is back
+            welcome = await connection.hello(office.member.identity, office.federation.id)
+    assert read_card(welcome.card).newest != office.federation.digest
+
+
+def _rotate(office: Office, name: str) -> None:
+    """Somebody comes and goes."""
+    office.admit_in_the_service(name)
+    _remove(office, name)
+
+
+async def test_an_access_key_opens_a_channel_for_400_days_after_it_was_replaced(office: Office) -> None:
+    old = office.federation.newest.access_key
+    _rotate(office, "ben")
+    async with office.serving():
+        office.clock.now += 400 * DAY - 1
+        async with await office.connect(old) as connection:
+            await connection.hello(office.member.identity, office.federation.id)
+        office.clock.now += 1
+        async with await office.connect(old) as connection:  # what the service holds is of its last request
+            await connection.hello(office.member.identity, office.federation.id)
+        with pytest.raises(Unreachable, match="handshake"):
+            await office.connect(old)
+
+
+async def test_the_check_of_a_hello_tries_every_key_whichever_fits(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [office.federation.newest.access_key]
+    for name in ("ben", "cleo"):
+        _rotate(office, name)
+        with office.it() as issuer:
+            keys.append(issuer.parameters.access_key)
+    tried: list[list[bytes]] = []
+    check = channel.hello_access_key
+
+    def counted(hello: bytes, nonce: bytes, access_keys: list[bytes]) -> bytes:
+        tried[-1] += access_keys
+        return check(hello, nonce, access_keys)
+
+    monkeypatch.setattr(channel, "hello_access_key", counted)
+    async with office.serving():
+        for key in keys:
+            tried.append([])
+            await (await office.connect(key)).close()
+    assert [sorted(each) for each in tried] == [sorted(keys)] * 3
+
+
+async def test_answers_say_by_their_length_nothing_of_how_many_tokens_there_were(office: Office) -> None:
+    """Of one who was here an hour ago, and of one who comes back after weeks."""
+    ben = office.admit_in_the_service("ben")
+    lengths: list[list[int]] = []
+    async with office.serving():
+        for member in (office.ann, ben):
+            async with await office.connect() as connection:
+                await connection.hello(member.identity, office.federation.id)
+                if member is ben:
+                    await fetched(connection, ben, office.request(ben), office.federation.newest)
+                    office.clock.now += 1
+                lengths.append([])
+                kind = issuer_frames.CARD
+                for card in (office.request(member),):
+                    _, body = await connection._exchange(kind, card.encode())
+                    lengths[-1].append(len(body))
+    assert lengths == [[4096], [4096]]
+
+
+async def test_requests_are_short_until_somebody_has_shown_who_is_there(office: Office) -> None:
+    long = b"x" * (issuer_frames.REQUEST_BYTES + 1)
+    async with office.serving():
+        async with await office.connect() as connection:
+            with pytest.raises(Unreachable):
+                await connection._exchange(issuer_frames.CARD, long)
+        async with await office.connect() as connection:
+            await connection.hello(office.member.identity, office.federation.id)
+            with pytest.raises(InvalidInput):
+                await connection.issue("x" * len(long))
+
+
+async def test_a_service_renews_the_schedule_when_a_third_is_left_though_nobody_comes(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renewed, due = asyncio.Event(), Issuer.renew_if_due
+    loop = asyncio.get_running_loop()
+
+    def noticed(issuer: Issuer) -> bool:
+        done = due(issuer)
+        if done:
+            loop.call_soon_threadsafe(renewed.set)
+        return done
+
+    monkeypatch.setattr(Issuer, "renew_if_due", noticed)
+    monkeypatch.setattr(service, "RENEWAL_SECONDS", 0.01)
+    async with office.serving():
+        office.clock.now += 60 * DAY
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await renewed.wait()
+    with office.it() as issuer:
+        assert issuer.parameters.serial == office.federation.newest.serial + 1
+        assert issuer.parameters.end_epoch == 60 + 90
+
+
+async def test_a_service_renews_before_it_answers(office: Office) -> None:
+    async with office.serving(), await office.connect() as connection:
+        office.clock.now += 400 * DAY
+        welcome = await connection.hello(office.member.identity, office.federation.id)
+    federation = Federation(read_card(welcome.card))
+    assert federation.newest.serial == office.federation.newest.serial + 1
+    assert federation.newest.first_epoch == 400
 
 
 async def test_it_works_at_the_same_keystore_between_requests(office: Office) -> None:
     async with office.serving(), await office.connect() as connection:
-        await connection.federation()
+        await alive(connection)
         invitation = await asyncio.to_thread(office.invite, "ben")
-        ben = office.create("ben")
-        await connection.join(invitation.join_card(ben.identity))
+        ben = office.newcomer("ben")
+        await connection.join(invitation.join_card(ben.identity), ben.identity, ben.federation_id)
         await asyncio.to_thread(_remove, office, "ben")
         with pytest.raises(NotOnRoster):
-            await connection.issue(str(token_exchange.errand(ben, 0).card()))
-        ben.close()
+            await connection.issue(office.request(ben))
 
 
 def _remove(office: Office, name: str) -> None:
@@ -154,24 +361,26 @@ async def test_while_a_command_has_the_keystore_members_are_asked_to_come_back(
 ) -> None:
     monkeypatch.setattr(keystore_module, "LOCK_WAIT_SECONDS", 0.0)
     async with office.serving(), await office.connect() as connection:
+        await alive(connection)  # the service's own look at the schedule is over
         with office.it(), pytest.raises(TryLater) as caught:
-            await connection.federation()
+            await connection.hello(office.member.identity, office.federation.id)
         assert caught.value.retry_after > 0
-        assert await connection.federation() == office.card  # the connection goes on
+        await connection.hello(office.member.identity, office.federation.id)  # the connection goes on
     assert "in use" in office.reports.pop()
 
 
 async def test_refusals_come_with_their_words_and_the_connection_goes_on(office: Office) -> None:
     async with office.serving(), await office.connect() as connection:
         with pytest.raises(NotPermitted, match="does not know this invitation"):
-            await connection.join(_join_card(office))
-        with pytest.raises(InvalidInput, match="not a Tessera card"):
-            await connection.issue("hello")
-        with pytest.raises(InvalidInput, match="kind 'member'"):
-            await connection.issue(office.member.card())
-        with pytest.raises(NotPermitted, match="not issued in epoch"):
-            await connection.issue(office.member.wallet.request(5, [office.federation.home.key], office.member.now()))
-        assert await connection.federation() == office.card
+            await connection.join(_join_card(office), office.member.identity, office.federation.id)
+        await alive(connection)
+        await connection.hello(office.member.identity, office.federation.id)
+        for card in (office.member.card(), office.ann.challenge_card(bytes(16), [])):
+            with pytest.raises((InvalidInput, NotPermitted)):
+                await connection.issue(card)
+        with pytest.raises(NotPermitted, match="generation"):
+            await connection.issue(office.ann.request(9, 0, office.clock()))
+        await alive(connection)
 
 
 def _join_card(office: Office) -> str:
@@ -180,17 +389,16 @@ def _join_card(office: Office) -> str:
 
 
 async def test_the_lost_answer_to_a_challenge_is_given_again(office: Office) -> None:
-    member = office.member
+    identity, newest = office.member.identity, office.federation.newest
     async with office.serving():
         async with await office.connect() as connection:
-            errand = token_exchange.errand(member, 1)
-            errand.take(await connection.issue(str(errand.card())))
-            challenge = str(errand.card())
+            await connection.hello(identity, office.federation.id)
+            challenge, pending = office.ann.challenge(await connection.issue(office.request(office.ann)), newest)
             answer = await connection.issue(challenge)
         async with await office.connect() as connection:
+            await connection.hello(identity, office.federation.id)
             assert await connection.issue(challenge) == answer
-    errand.take(answer)
-    assert (errand.epoch, errand.count) == (1, 2)
+    assert good_tokens(answer, pending) == AHEAD + 1
 
 
 # -- strangers
@@ -233,7 +441,7 @@ async def test_who_does_not_hold_the_access_key_hears_nothing_and_costs_no_curve
             await office.connect(access_key=bytes(32))
         assert responded == []
         async with await office.connect() as connection:
-            assert await connection.federation() == office.card
+            await alive(connection)
         assert len(responded) == 1
 
 
@@ -248,7 +456,7 @@ async def test_every_handshake_has_a_key_of_its_own(office: Office, monkeypatch:
     async with office.serving():
         for _ in range(3):
             async with await office.connect() as connection:
-                assert await connection.federation() == office.card
+                await alive(connection)
     assert len({ephemeral for *_, (_, ephemeral) in responded}) == 3
 
 
@@ -270,8 +478,8 @@ def _flipped(frame: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("frame", "damage"),
     [
-        (next(issuer_frames.pack(34, b"")), _flipped),
-        (next(issuer_frames.pack(35, b"")), bytes),
+        (next(issuer_frames.pack(33, b"")), _flipped),
+        (next(issuer_frames.pack(34, b"")), bytes),
         (next(issuer_frames.pack(1, b"")), bytes),
         (struct.pack(">BIHB", 33, 9000, 0, 240).ljust(255, b"\0"), bytes),
     ],
@@ -282,10 +490,10 @@ async def test_a_malformed_frame_ends_the_connection(
 ) -> None:
     async with office.serving():
         reader, writer, nonce = await raw(office)
-        service = office.federation.issuer
-        assert service is not None
+        at = office.federation.issuer
+        assert at is not None
         secret = blind.random_scalar().to_bytes(32, "big")
-        side = channel.Initiator(nonce, service.key, office.federation.newest.access_key, secret)
+        side = channel.Initiator(nonce, at.key, office.federation.newest.access_key, secret)
         writer.write(side.hello())
         sealed = side.finish(await reader.readexactly(65))
         writer.write(damage(sealed.seal(frame)))
@@ -301,82 +509,72 @@ async def test_who_says_nothing_is_closed_and_so_is_who_stays_too_long(office: O
         connection = await office.connect()
         await asyncio.sleep(0.3)
         with pytest.raises(Unreachable):
-            await connection.federation()
+            await connection.issue("hello")
         await connection.close()
     async with office.serving(session_seconds=0.2):
         connection = await office.connect()
-        assert await connection.federation() == office.card
         await asyncio.sleep(0.3)
         with pytest.raises(Unreachable):
-            await connection.federation()
+            await connection.issue("hello")
         await connection.close()
+
+
+async def hello(office: Office, connection: IssuerConnection, member: FakeMember | None = None) -> None:
+    await connection.hello((member or office.ann).identity, office.federation.id)
 
 
 async def test_strangers_make_room_for_strangers_and_guests_for_guests_and_never_members_for_either(
     office: Office,
 ) -> None:
-    request = request_of(office)
     async with office.serving(strangers=2, guests=2):
         members = [await office.connect(), await office.connect()]
         for member in members:
-            await member.issue(request)
+            await hello(office, member)
         waiting = [await raw(office) for _ in range(3)]
         assert await ended(waiting[0][0])
         guests = [await office.connect() for _ in range(3)]
         with pytest.raises(Unreachable):
-            await guests[0].federation()
+            await guests[0].issue("hello")
         for one in (*guests[1:], *members):
-            assert await one.federation() == office.card
+            await alive(one)
             await one.close()
         for _, writer, _ in waiting:
             writer.close()
         async with await office.connect() as connection:
-            assert await connection.federation() == office.card
-
-
-def request_of(office: Office) -> str:
-    """The same card gets the same offer, on as many connections as there are."""
-    return office.member.wallet.request(1, [office.federation.home.key], office.member.now())
-
-
-def admitted(office: Office, name: str) -> MemberState:
-    member = office.create(name)
-    with office.it() as issuer:
-        issuer.admit(member.card())
-    return member
+            await alive(connection)
 
 
 async def test_who_was_removed_does_not_keep_members_out_however_many_connections_it_has(office: Office) -> None:
-    request, errand = request_of(office), token_exchange.errand(admitted(office, "ben"), 1)
+    ben = office.admit_in_the_service("ben")
     _remove(office, "ann")
+    with office.it() as issuer:
+        newest = issuer.parameters
     async with office.serving(guests=4, members=4):
         crowd = [await office.connect() for _ in range(4)]
         for one in crowd:
             with pytest.raises(NotOnRoster):
-                await one.issue(request)
+                await hello(office, one)
         async with await office.connect() as connection:
-            errand.take(await connection.issue(str(errand.card())))
+            await hello(office, connection, ben)
             crowd += [await office.connect() for _ in range(8)]
-            while asked := errand.card():
-                errand.take(await connection.issue(asked))
+            request = ben.request(newest.generation, office.issuer_epoch(), office.clock())
+            assert await fetched(connection, ben, request, newest) == AHEAD
         for one in crowd:
             await one.close()
-    assert errand.count == 2
 
 
 async def test_a_member_has_so_many_connections_and_its_oldest_makes_room(office: Office) -> None:
-    request = request_of(office)
-    ben = admitted(office, "ben")
+    ben = office.admit_in_the_service("ben")
     async with office.serving(sessions_a_member=2), await office.connect() as other:
-        await other.issue(str(token_exchange.errand(ben, 0).card()))
+        await hello(office, other, ben)
         connections = [await office.connect() for _ in range(3)]
         for connection in connections:
-            await connection.issue(request)
-        await connections[1].issue(request)  # a second card of the same member takes no second place
+            await hello(office, connection)
+        await hello(office, connections[1])  # once more takes no second place
         with pytest.raises(Unreachable):
-            await connections[0].federation()
+            await connections[0].issue("hello")
         for connection in (*connections[1:], other):
-            assert await connection.federation() == office.card
+            await alive(connection)
         for connection in connections:
             await connection.close()
 
@@ -446,9 +644,9 @@ async def test_a_connection_has_so_many_frames_and_no_more(office: Office) -> No
     async with office.serving(frames=3):
         connection = await office.connect()
         for _ in range(3):
-            assert await connection.federation() == office.card
+            await alive(connection)
         with pytest.raises(Unreachable):
-            await connection.federation()
+            await connection.issue("hello")
         await connection.close()
 
 
@@ -482,11 +680,11 @@ async def test_requests_are_answered_one_at_a_time(office: Office, monkeypatch: 
     watched = Watched(monkeypatch)
     async with office.serving():
         connections = [await office.connect() for _ in range(4)]
-        asked = [asyncio.create_task(connection.federation()) for connection in connections]
+        asked = [asyncio.create_task(alive(connection)) for connection in connections]
         await watched.until_begun()
         await asyncio.sleep(0.2)  # in which others would begin
         watched.go.set()
-        assert await asyncio.gather(*asked) == [office.card] * 4
+        await asyncio.gather(*asked)
         for connection in connections:
             await connection.close()
     assert watched.most == 1
@@ -498,13 +696,13 @@ async def test_a_request_outlives_its_connection_and_no_other_begins_before_its_
     watched = Watched(monkeypatch)
     async with office.serving(guests=1):
         first = await office.connect()
-        asked = asyncio.create_task(first.federation())
+        asked = asyncio.create_task(alive(first))
         await watched.until_begun()
         second = await office.connect()  # the first one is sent away
-        later = asyncio.create_task(second.federation())
+        later = asyncio.create_task(alive(second))
         await asyncio.sleep(0.2)  # in which it would begin
         watched.go.set()
-        assert await later == office.card
+        await later
         with pytest.raises(Unreachable):
             await asked
         await first.close()
@@ -518,7 +716,7 @@ async def test_a_service_that_is_stopped_leaves_no_thread_at_the_keystore(
     watched = Watched(monkeypatch)
     async with office.serving():
         connection = await office.connect()
-        asked = asyncio.create_task(connection.federation())
+        asked = asyncio.create_task(alive(connection))
         await watched.until_begun()
         asyncio.get_running_loop().call_later(0.2, watched.go.set)
     assert watched.inside == 0
@@ -534,11 +732,12 @@ async def test_a_bug_ends_one_connection_and_is_reported_in_one_line(
     async with office.serving():
         async with await office.connect() as connection:
             monkeypatch.setattr(Issuer, "issue", lambda *_, **__: 1 // 0)
+            await hello(office, connection)
             with pytest.raises(Unreachable):
-                await connection.issue(office.member.card())
+                await connection.issue(office.request(office.ann))
         assert office.reports.pop() == "this is a bug: ZeroDivisionError"
         async with await office.connect() as connection:
-            assert await connection.federation() == office.card
+            await alive(connection)
 
 
 def test_there_is_nothing_to_serve_before_members_were_told_where(tmp_path: Path) -> None:

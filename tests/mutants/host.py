@@ -976,28 +976,28 @@ CHANGES: Changes = {
             of("member", "other_parameters_are_refused_and_change_nothing"),
         ),
         Change(
-            "older-set-is-adopted",
-            "        if candidate.serial <= self.newest.serial:\n",
-            "        if False:\n",
-            of("member", "other_parameters_are_refused_and_change_nothing"),
-        ),
-        Change(
             "unsigned-set-of-a-relay-is-adopted",
             "        parameters.verify()\n    except InvalidObject",
             "        pass\n    except InvalidObject",
             of("member", "other_parameters_are_refused_and_change_nothing"),
         ),
         Change(
-            "earlier-set-that-promises-less-is-used",
-            "        return same and all(",
-            "        return True or all(",
-            of("member", "relay_with_earlier_parameters_that_promise_less_is_refused"),
+            "two-sets-that-exclude-each-other-are-believed",
+            "        if any(contradict(link, candidate) for link in self._state.chain):\n",
+            "        if False:\n",
+            of("issuer", "two_sets_after_one_are_a_contradiction"),
         ),
         Change(
-            "second-set-of-one-serial-is-taken",
-            "        elif found.params[0] != self.newest.blob:\n",
-            "        elif False:\n",
-            of("joining", "a_card_with_another_set_of_the_same_serial_changes_nothing"),
+            "two-sets-of-one-serial-are-no-contradiction",
+            "    if earlier.serial == later.serial or earlier.previous == later.previous:\n",
+            "    if False:\n",
+            of("issuer", "two_sets_after_one_are_a_contradiction"),
+        ),
+        Change(
+            "set-that-names-no-predecessor-of-ours-is-of-the-chain",
+            "    return (later.previous == earlier.digest) != (later.serial == earlier.serial + 1)\n",
+            "    return False\n",
+            of("issuer", "two_sets_after_one_are_a_contradiction"),
         ),
     ),
     f"{_PROTOCOL}/relay_connection.py": (
@@ -1050,15 +1050,16 @@ CHANGES: Changes = {
     f"{_PROTOCOL}/parameter_sets.py": (
         Change(
             "two-sets-of-one-serial-are-no-finding",
-            "return [alike for alike in by_serial.values() if len(alike) > 1]",
+            "return [[one, other] for one, other in combinations(self, 2) if contradict(one, other)]",
             "return []",
             of("audit", "two_signed_sets_of_one_serial_are_a_finding_against_the_issuer"),
         ),
         Change(
             "sets-are-compared-by-their-serials",
-            "        self._by_digest[found.digest] = found\n",
-            "        if all(found.serial != known.serial for known in self._by_digest.values()):\n"
-            "            self._by_digest[found.digest] = found\n",
+            "        known = self._by_digest.setdefault(found.digest, found)\n",
+            "        known = self._by_digest.setdefault(found.digest, found)\n"
+            "        for other in [each for each in self._by_digest.values() if each.serial == found.serial][1:]:\n"
+            "            del self._by_digest[other.digest]\n",
             of("audit", "two_signed_sets_of_one_serial_are_a_finding_against_the_issuer"),
         ),
         Change(
@@ -1105,7 +1106,7 @@ CHANGES: Changes = {
     f"{_PROTOCOL}/issuer_frames.py": (
         Change(
             "request-of-any-length",
-            " and total <= self._most",
+            " and total <= self.most",
             "",
             of("issuer_service", "frames_that_do_not_follow_are_refused"),
         ),
@@ -1158,14 +1159,14 @@ CHANGES: Changes = {
     f"{_ISSUER}/issuance.py": (
         Change(
             "session-is-answered-before-it-is-spent-on-disk",
-            '        self._state["open"].remove(batch)\n        self._save()\n        secret',
-            '        self._state["open"].remove(batch)\n        secret',
+            '        self._state["open"].remove(batch)\n        self._save()\n        answers',
+            '        self._state["open"].remove(batch)\n        answers',
             of("issuer", "session_is_spent_on_disk_before_the_bit_is_drawn"),
         ),
         Change(
             "session-is-finished-twice",
-            '        self._state["open"].remove(batch)\n        self._save()\n        secret',
-            "        self._save()\n        secret",
+            '        self._state["open"].remove(batch)\n        self._save()\n        answers',
+            "        self._save()\n        answers",
             of("issuer", "other_challenges_for_an_answered_session_are_refused"),
         ),
         Change(
@@ -1176,9 +1177,15 @@ CHANGES: Changes = {
         ),
         Change(
             "old-request-uses-up-a-later-quota",
-            '        if digest in self._state["seen"].get(epoch, []):\n',
+            '        if any(digest in seen for seen in self._state["seen"].values()):\n',
             "        if False:\n",
             of("issuer", "the_same_request_gets_the_same_offer_while_it_is_open_and_none_later"),
+        ),
+        Change(
+            "requests-are-forgotten-while-they-are-taken",
+            'in state["seen"].items() if each >= epoch - 2}',
+            'in state["seen"].items() if each >= epoch - 1}',
+            of("issuer", "an_old_request_is_not_answered_twice_however_late"),
         ),
         Change(
             "session-of-another-member",
@@ -1188,33 +1195,33 @@ CHANGES: Changes = {
         ),
         Change(
             "five-sessions-are-open",
-            "for batch in others) + count > OPEN_SESSIONS_PER_KEY:",
-            "for batch in others) + count > OPEN_SESSIONS_PER_KEY + 1:",
+            "for batch in of_key) + count > OPEN_SESSIONS_PER_KEY:",
+            "for batch in of_key) + count > OPEN_SESSIONS_PER_KEY + 1:",
             of("issuer", "at_most_four_sessions_are_open_under_one_key"),
         ),
         Change(
-            "one-token-too-many",
-            "        if count > left:\n",
-            "        if count > left + 1:\n",
-            of("issuer", "quota_counts_finished_tokens", "quota_counts_aborted_sessions"),
+            "one-offer-has-five-sessions-of-a-key",
+            "room, OPEN_SESSIONS_PER_KEY)",
+            "room)",
+            of("issuer", "more_tokens_an_epoch_than_may_be_open_come_in_several_offers"),
         ),
         Change(
             "aborted-sessions-are-free",
-            "        charged[member] = charged.get(member, 0) + count\n",
-            "        charged[member] = charged.get(member, 0)\n",
+            "            of_relay[member] = of_relay.get(member, 0) + 1\n",
+            "            of_relay[member] = of_relay.get(member, 0)\n",
             of("issuer", "quota_counts_aborted_sessions"),
         ),
         Change(
             "roster-that-changes-makes-more-tokens",
-            "        if total + count > self._parameters.members * allowed:\n",
-            "        if False:\n",
+            "                room = terms.parameters.members * allowed - sum(of_relay.values())\n",
+            "                room = allowed\n",
             of("issuer", "a_roster_that_changes_does_not_make_more_tokens"),
         ),
         Change(
-            "tokens-of-any-epoch",
-            "        if epoch != current + 1 and not epoch == current == self._made_epoch:\n",
-            "        if False:\n",
-            of("issuer", "tokens_are_issued_for_the_next_epoch_only"),
+            "tokens-of-one-epoch-more",
+            "range(current, current + terms.parameters.ahead + 1)",
+            "range(current, current + terms.parameters.ahead + 2)",
+            of("issuer", "a_visit_has_tokens_for_every_relay_and_the_open_epoch_and_those_ahead"),
         ),
         Change(
             "request-within-12-hours-only",
@@ -1224,7 +1231,7 @@ CHANGES: Changes = {
         ),
         Change(
             "request-from-another-day",
-            '        if abs(now - fields["time"]) > CLOCK_TOLERANCE_SECONDS:\n',
+            "        if abs(now - made) > CLOCK_TOLERANCE_SECONDS:\n",
             "        if False:\n",
             of("issuer", "a_request_from_another_day_is_refused"),
         ),
@@ -1241,16 +1248,82 @@ CHANGES: Changes = {
             of("issuer", "strangers_and_forged_cards_are_refused_and_change_nothing"),
         ),
         Change(
-            "challenge-of-the-next-epoch",
-            '        self._check_epoch(batch["epoch"], self._epoch_at(now))\n',
-            "",
-            of("issuer", "a_challenge_that_comes_in_the_next_epoch_is_too_late"),
+            "sessions-outlive-their-generation",
+            '    state["open"], state["answered"] = [], {}\n',
+            "    pass\n",
+            of("issuer", "sessions_are_aborted_before_a_new_generation_is_shown"),
+        ),
+        Change(
+            "counts-of-every-generation-are-kept",
+            'for each, of in state["charged"].items() if each == kept}',
+            'for each, of in state["charged"].items()}',
+            of("issuer", "an_abandoned_generation_of_a_busy_day_is_nobody_s"),
         ),
         Change(
             "sessions-outlive-a-restored-backup",
-            '        count = self.open_sessions()\n        self._state["open"] = []\n',
-            "        count = self.open_sessions()\n",
-            of("issuer", "restored_backup_answers_nothing_after_abort"),
+            '        self._state |= self.empty() | {"lost": generation}\n',
+            '        self._state |= {"lost": generation}\n',
+            of("issuer", "a_restored_backup_answers_nothing_and_goes_on_in_a_new_generation"),
+        ),
+        Change(
+            "tokens-of-a-generation-whose-counts-are-lost",
+            'if each.generation > state["lost"]]',
+            "]",
+            of("issuer", "a_restored_backup_answers_nothing_and_goes_on_in_a_new_generation"),
+        ),
+    ),
+    f"{_ISSUER}/sets.py": (
+        Change(
+            "access-keys-are-good-for-ever",
+            '    return entry["replaced"] is None or now < entry["replaced"] + ACCESS_KEY_SECONDS\n',
+            "    return True\n",
+            of("issuer", "access_keys_work_for_400_days_after_they_were_replaced"),
+        ),
+        Change(
+            "set-that-nobody-took-is-in-force",
+            'if each["since"] <= epoch]\n        signed.append',
+            "]\n        signed.append",
+            of("issuer", "an_abandoned_generation_of_a_busy_day_is_nobody_s"),
+        ),
+    ),
+    f"{_ISSUER}/renewal.py": (
+        Change(
+            "who-was-taken-out-keeps-the-reading-key",
+            '        sets.replace_access_key(now)\n        data["reading_key"] = secrets.token_bytes(KEY_BYTES)\n',
+            "        sets.replace_access_key(now)\n",
+            of("issuer", "whatever_takes_somebody_out_changes_both_keys_and_the_generation"),
+        ),
+        Change(
+            "who-was-taken-out-keeps-the-access-key",
+            "        sets.replace_access_key(now)\n        data",
+            "        data",
+            of("issuer", "whatever_takes_somebody_out_changes_both_keys_and_the_generation"),
+        ),
+        Change(
+            "new-generation-begins-too-soon",
+            "present.genesis - now - (seconds + 1) // 2",
+            "present.genesis - now",
+            of("issuer", "a_new_generation_begins_at_least_half_an_epoch_later"),
+        ),
+        Change(
+            "schedule-is-renewed-when-it-is-over",
+            "LEFT_PART = 3 ",
+            "LEFT_PART = 90 ",
+            of("issuer", "a_schedule_is_renewed_by_itself_when_a_third_is_left"),
+        ),
+        Change(
+            "set-names-no-predecessor",
+            "    serial, digest = after or (present.serial, present.digest)\n",
+            "    serial, digest = after or (present.serial, bytes(32))\n",
+            of("issuer", "whatever_an_honest_issuer_does_its_sets_are_one_chain"),
+        ),
+    ),
+    f"{_ISSUER}/relay_list.py": (
+        Change(
+            "number-of-a-removed-relay-is-given-again",
+            '        id_ = self._state["vacant"].pop(name, None) or self._fresh_id()\n',
+            '        id_ = self._state["vacant"].pop(name, None) or 1 + len(self._entries)\n',
+            of("issuer", "a_relay_that_was_removed_is_listed_no_more_and_its_number_is_nobodys"),
         ),
     ),
     f"{_ISSUER}/roster.py": (
@@ -1270,7 +1343,7 @@ CHANGES: Changes = {
     f"{_ISSUER}/service.py": (
         Change(
             "service-does-not-look-at-the-access-key",
-            "        access_key = channel.hello_access_key(hello, nonce, self._access_keys)\n",
+            "        access_key = _access_key(hello, nonce, self._access_keys)\n",
             "        access_key = self._access_keys[0]\n",
             of("issuer_service", "who_does_not_hold_the_access_key_hears_nothing_and_costs_no_curve_work"),
         ),
@@ -1282,14 +1355,14 @@ CHANGES: Changes = {
         ),
         Change(
             "requests-are-answered-side-by-side",
-            "        async with self._request:\n",
-            "        if True:\n",
+            "        async with self._request:\n            try:\n                answer",
+            "        if True:\n            try:\n                answer",
             of("issuer_service", "requests_are_answered_one_at_a_time"),
         ),
         Change(
             "request-ends-with-its-connection",
-            "answer, member = await finished(lambda: self._look_up(kind, body))",
-            "answer, member = await asyncio.to_thread(lambda: self._look_up(kind, body))",
+            "answer = await finished(lambda: self._look_up(talk, kind, body))",
+            "answer = await asyncio.to_thread(lambda: self._look_up(talk, kind, body))",
             of("issuer_service", "a_request_outlives_its_connection_and_no_other_begins_before_its_end"),
         ),
         Change(
@@ -1316,6 +1389,55 @@ CHANGES: Changes = {
             '                busy = InvalidInput("the issuer is busy", "try again in a minute")\n',
             of("issuer_service", "while_a_command_has_the_keystore_members_are_asked_to_come_back"),
         ),
+        Change(
+            "whoever-holds-an-access-key-is-told-all",
+            "        if len(signature) != _SIGNATURE_BYTES or len(key) != _KEY_BYTES or not curve.verify(",
+            "        if False and not curve.verify(",
+            of("issuer_service", "what_was_signed_for_another_connection_or_federation_is_no_claim")
+            + of("issuer_service", "a_join_card_that_somebody_saw_is_worth_nothing_without_its_key"),
+        ),
+        Change(
+            "cards-of-others-on-a-members-channel",
+            '        if talk.member is None or fields.get("member") != talk.member:\n',
+            "        if False:\n",
+            of("issuer_service", "a_card_of_another_member_or_before_anybody_said_who_is_there_is_refused"),
+        ),
+        Change(
+            "service-lets-the-schedule-run-out",
+            "            self._issuer.renew_if_due()\n            try:\n",
+            "            try:\n",
+            of("issuer_service", "a_service_renews_before_it_answers"),
+        ),
+        Change(
+            "schedule-runs-out-where-nobody-comes",
+            "            self._issuer.renew_if_due()\n            self._note_access_keys()\n",
+            "            self._note_access_keys()\n",
+            of("issuer_service", "a_service_renews_the_schedule_when_a_third_is_left_though_nobody_comes"),
+        ),
+        Change(
+            "answer-is-as-long-as-its-tokens",
+            "            return issuer_frames.padded(self._issue(talk, _text(body)).encode())\n",
+            "            return self._issue(talk, _text(body)).encode()\n",
+            of("issuer_service", "answers_say_by_their_length_nothing_of_how_many_tokens_there_were"),
+        ),
+        Change(
+            "access-keys-are-those-of-the-last-request",
+            "        await self._look_at_access_keys()\n",
+            "",
+            of("leaving", "an_invitation_that_was_made_before_rotations_is_good_until_its_date"),
+        ),
+        Change(
+            "newest-access-key-is-answered-sooner",
+            "            found = channel.hello_access_key(hello, nonce, [key])\n",
+            "            return channel.hello_access_key(hello, nonce, [key])\n",
+            of("issuer_service", "the_check_of_a_hello_tries_every_key_whichever_fits"),
+        ),
+        Change(
+            "stranger-sends-long-requests",
+            "                if talk.member is not None:\n                    assembler.most",
+            "                if True:\n                    assembler.most",
+            of("issuer_service", "requests_are_short_until_somebody_has_shown_who_is_there"),
+        ),
     ),
     f"{_ISSUER}/standing.py": (
         Change(
@@ -1341,9 +1463,15 @@ CHANGES: Changes = {
     ),
     f"{_ISSUER}/issuer.py": (
         Change(
-            "removed-member-finishes-its-sessions",
-            "            self._store.issuance.abort(self._store.roster.remove(name))\n",
-            "            self._store.roster.remove(name)\n",
+            "restored-keystore-goes-on-as-if-nothing-was",
+            "        if self._store.newer_set() is not None:\n            raise",
+            "        if False:\n            raise",
+            of("issuer", "a_keystore_that_is_older_than_what_was_published_says_nothing_until_it_is_told"),
+        ),
+        Change(
+            "removed-member-is-welcome",
+            "        if not self._store.roster.is_member(key):\n",
+            "        if False:\n",
             of("issuer", "a_removed_member_gets_no_tokens_even_for_an_open_session"),
         ),
     ),

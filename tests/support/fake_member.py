@@ -9,6 +9,7 @@ from coincurve import PrivateKey, PublicKeyXOnly
 from tessera import hashes
 from tessera.params import Parameters
 from tessera_host.protocol import blind, cards
+from tessera_host.protocol.identity import Identity
 
 
 @dataclass(frozen=True)
@@ -23,16 +24,18 @@ class Pending:
 
 
 class FakeMember:
-    def __init__(self, name: str, federation_id: bytes) -> None:
+    def __init__(self, name: str, federation_id: bytes, secret: bytes | None = None) -> None:
+        """With a secret (32 bytes) it is the member that has it."""
         self.name = name
         self.federation_id = federation_id
-        self._private = PrivateKey(secrets.token_bytes(32))
+        self._private = PrivateKey(secret or secrets.token_bytes(32))
         self.key = self._private.public_key.format()[1:]
 
     @property
-    def secret(self) -> bytes:
-        """Of an even key (32 bytes)."""
-        return blind.even_secret(int.from_bytes(self._private.secret, "big"))
+    def identity(self) -> Identity:
+        """As the product's code has it."""
+        secret = blind.even_secret(int.from_bytes(self._private.secret, "big"))
+        return Identity(self.name, secret, self.key, bytes(16))
 
     def sign(self, name: str, data: bytes) -> bytes:
         return self._private.sign_schnorr(hashes.tagged(name, data))

@@ -16,10 +16,12 @@ from tessera_host.issuer.issuer import Issuer
 from tessera_host.issuer.service import IssuerServer, Limits
 from tessera_host.planning import plan
 from tessera_host.protocol.federation import Federation, read_card
+from tessera_host.protocol.identity import Identity
 from tessera_host.protocol.invitation import Invitation
 from tessera_host.protocol.issuer_connection import IssuerConnection
 from tests.support import quick_keystores
 from tests.support.clock import Clock
+from tests.support.fake_member import FakeMember
 from tests.support.organisation import PASSPHRASE as PASSPHRASE
 from tests.support.organisation import Listed, Organisation, new_issuer, planned
 
@@ -38,10 +40,34 @@ class Office(Organisation):
         self.member = self.admit("ann")
         self.issuer.close()
         self.federation = Federation(read_card(self.card))
+        self.ann = self.cards_of(self.member.identity)
 
     @property
     def federation_card(self) -> str:
         return self.card
+
+    def cards_of(self, identity: Identity) -> FakeMember:
+        """Of a member only what it signs."""
+        return FakeMember(identity.name, self.federation.id, identity.secret)
+
+    def newcomer(self, name: str) -> FakeMember:
+        """On no roster yet."""
+        return FakeMember(name, self.federation.id)
+
+    def admit_in_the_service(self, name: str) -> FakeMember:
+        """On the roster."""
+        made = self.newcomer(name)
+        with self.it() as issuer:
+            issuer.admit(made.card())
+        return made
+
+    def issuer_epoch(self) -> int:
+        newest = self.federation.newest
+        return newest.epoch_of(newest.round_at(self.clock()))
+
+    def request(self, member: FakeMember) -> str:
+        """A tokens-request of now, under the federation card that members have."""
+        return member.request(self.federation.newest.generation, self.issuer_epoch(), self.clock())
 
     def it(self) -> Issuer:
         """IT's own commands, beside the service."""

@@ -1,6 +1,6 @@
 """Reading keys sealed to one member in a card, for joining and renewing by files (PROTOCOL §12).
 
-Owns that form. Leaves to others: which keys these are (the issuer), which hashes sets name (federation.py), the keys
+Owns that form. Leaves to others: which keys these are (the issuer), which hashes sets name (who opens one), the keys
 that sets have for relays (the core).
 """
 

@@ -1,6 +1,6 @@
 """What the issuer's service tells a member who showed who it is: all that IT says, in one answer (PROTOCOL §15).
 
-Owns its form. What of it is believed is for `federation` and the relays to say; how it travels, `issuer_frames`'.
+Owns its form. What of it is believed is for whoever is welcome to say; how it travels is `issuer_frames`'.
 """
 
 import io
