@@ -197,7 +197,7 @@ class Client(Target):
 
     async def _request(self, which: int, connection: Any, frames: list[bytes]) -> None:
         if which == 0:
-            self._judge(await connection.fetch(1, self._START, self._START + 4), frames)
+            self._judge(await connection.fetch(1, self._START, self._START + 4, bytes(32)), frames)
         elif which == 1:
             must((await connection.info()).tier.isascii(), "a tier that is no ASCII was believed")
         elif which == 2:

@@ -442,8 +442,11 @@ class Names(Target):
         for kind, checks in cards.FIELDS.items():
             for field in {"name", "office", "home"} & checks.keys():
                 must(checks[field](name) == good, f"the {field} of a card of kind {kind} is judged otherwise")
-        relay = {"name": name, "key": bytes(33), "host": "relay.example", "port": 8100}
-        must(cards.FIELDS["federation"]["relays"]([relay]) == good, "a relay's name is judged otherwise")
+        said = cards.decode_said(met().federation.said({}))
+        relays = [{"id": 1, "name": name, "host": "relay.example", "port": 8100}]
+        for what, change in (("relay", {"relays": relays}), ("office", {"name": name})):
+            read = allowed(InvalidInput, lambda change=change: cards.decode_said(cards.canonical(said | change)))
+            must(isinstance(read, dict) == good, f"the name of a card's {what} is judged otherwise")
 
     def _in_commands(self, name: str) -> None:
         good, clock = is_name(name), clock_at_epoch()
@@ -455,7 +458,7 @@ class Names(Target):
             if renamed is not None:
                 must(schema.write(state.data) == before, "a refused name changed something")
             invited = allowed(UsageError, lambda: meeting.begin(state, name))
-            added = allowed(UsageError, lambda: RelayList([]).check(name, "relay.example", 8100))
+            added = allowed(UsageError, lambda: RelayList(RelayList.empty()).check(name, "relay.example", 8100))
             must((added is None) == good, "a relay's name is judged otherwise than the rule")
             free = name not in state.contacts.book
             must(isinstance(invited, meeting.Step) == (good and free), "a command's name is judged otherwise")

@@ -1,6 +1,5 @@
 """The client accountant: which records count, for how long, and when the next one fits."""
 
-from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -9,15 +8,15 @@ from hypothesis import strategies as st
 
 from tessera_host.member.accountant import DAY_SECONDS, Accountant, Budget
 from tessera_host.privacy.composition import delta_of
-from tessera_host.protocol.federation import Federation, read_card
+from tessera_host.protocol.federation import Federation
 from tests.support.fake_federation import EPOCH_SECONDS, GENESIS, ROUND_SECONDS, FakeFederation
 
 NOW = GENESIS + 10 * DAY_SECONDS
 
 
 def federation(each: str = "0.1", **budget: str) -> Federation:
-    sample = FakeFederation(epsilon=int(Fraction(each) * 10**6), delta=2**34)
-    return Federation(replace(read_card(sample.card()), budget={"epsilon": "2", "delta": "1e-5"} | budget))
+    said = {"budget": {"epsilon": "2", "delta": "1e-5"} | budget}
+    return FakeFederation(said=said, epsilon=int(Fraction(each) * 10**6), delta=2**34).known()
 
 
 def used(count: int, now: int = NOW) -> Accountant:
@@ -100,8 +99,8 @@ def test_parameters_that_changed_within_the_day_count_as_the_worse_ones(first_ep
     """ε = 2 a delivery until epoch 5, 0.1 from then on; a day later the earlier set no longer matters."""
     sample = FakeFederation(epsilon=2_000_000, delta=1)
     later = sample.make_set(2, epsilon=100_000, delta=1, first_epoch=5)
-    state = read_card(sample.card())
-    state.params.append(later.blob)
+    known = sample.known()
+    known.adopt(later.blob, 0)
     now = GENESIS + (5 + first_epoch) * EPOCH_SECONDS + (DAY_SECONDS if first_epoch else 0)
-    found = Accountant([], Federation(state)).budget(now).allowed
+    found = Accountant([], known).budget(now).allowed
     assert found == allowed if allowed == 1 else found >= allowed

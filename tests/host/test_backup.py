@@ -163,6 +163,7 @@ def test_numbers_of_two_restores_of_one_backup_do_not_meet(at: Setting) -> None:
     backup.write(at.ann, file)
     for epoch in (1, 3):
         restored(at, file)
+        at.issuer.charged.clear()  # what was given to the lost computer is lost otherwise until IT makes a generation
         to_epoch(at, epoch)
         with pytest.raises(NotPermitted):
             at.send(f"restored in {epoch}")
@@ -226,7 +227,7 @@ def test_backup_and_restore_as_commands(desk: Desk) -> None:
     desk.fails(4, "there is no file", "new", "restore", desk.file("none"))
     desk.fails(4, "not overwritten", "bob", "restore", desk.file("backup"))
     found = desk.json("new", "restore", desk.file("backup"))
-    assert (found["name"], found["contacts"], found["epoch"]) == ("ann", 1, 0)
+    assert (found["name"], found["contacts"]) == ("ann", 1)
     assert found["send_from"] == desk.federation.parameters.genesis + EPOCH_ROUNDS * 10
     code, out, _ = desk.run("newer", "restore", desk.file("backup"))
     assert code == 0

@@ -14,16 +14,18 @@ from typing import Any, TextIO
 import pytest
 
 from tessera import curve
+from tessera.params import Head
 from tessera_host import cli, files
 from tessera_host.agent.client import Client
-from tessera_host.errors import IntegrityError, UsageError
+from tessera_host.errors import IntegrityError, ScheduleEnding, UsageError
 from tessera_host.member import composing
 from tessera_host.member.schema import SplitView, Stored
 from tessera_host.member.state import MemberState
+from tessera_host.protocol import schedule
 from tests.host.test_cli_member import Desk
 from tests.host.test_cli_member import desk as desk
 from tests.support import correspondence
-from tests.support.fake_federation import PASSPHRASE, ROUND_SECONDS
+from tests.support.fake_federation import EPOCH_ROUNDS, PASSPHRASE, ROUND_SECONDS
 from tests.support.talking import LARGE
 
 DAY = 86400
@@ -153,7 +155,7 @@ def test_interrupted_send_leaves_the_rest_in_the_outbox(ready: Any) -> None:
 
 def test_unreachable_relay_leaves_the_message_in_the_outbox(ready: Desk) -> None:
     ready.relay.fail_before_store = 1
-    ready.fails(6, "tessera resend", "ann", "send", "bob", "hello")
+    ready.fails(6, "leaves with the next command", "ann", "send", "bob", "hello")
     assert ready.json("ann", "status")["waiting"] == 1
     assert [entry["state"] for entry in ready.json("ann", "sent")["sent"]] == ["sealed"]
     assert ready.json("ann", "resend")["waiting"] == 0
@@ -495,7 +497,7 @@ def test_sent_lists_states_for_people(ready: Desk) -> None:
     assert ready.run("ann", "sent")[1] == "nothing sent yet\n"
     ready.json("ann", "send", "bob", "hello")
     ready.relay.fail_before_store = 1
-    ready.fails(6, "resend", "ann", "send", "bob", "again", "--at-once")
+    ready.fails(6, "leaves with the next command", "ann", "send", "bob", "again", "--at-once")
     _, out, _ = ready.run("ann", "sent", "bob")
     assert " to bob: hello\n    posted in round 0 (" in out
     assert out.endswith(" to bob: again\n    sealed, not posted yet\n")
@@ -526,6 +528,40 @@ def test_status_shows_round_digest_tier_and_clocks(desk: Desk) -> None:
     assert "the relay is 1 round behind" in out
     desk.relay.rounds_fast = 7
     desk.fails(9, "clock", "ann", "status")
+
+
+def test_status_warns_before_the_schedule_ends(desk: Desk) -> None:
+    desk.new("ann")
+    desk.monkeypatch.setattr(schedule, "WARNING_SECONDS", 30 * 86400)
+    code, out, err = desk.run("ann", "status", "--json")
+    assert code == ScheduleEnding.exit_code
+    assert json.loads(out)["relay"] == "relay-0"
+    assert err.startswith("warning: the schedule of keys ends on ") and "tessera issuer renew" in err
+
+
+def test_status_has_the_proof_of_two_sets_that_exclude_each_other(desk: Desk) -> None:
+    desk.new("ann")
+    desk.relay.claimed = desk.federation.make_set(1, epsilon=2_000_000)
+    desk.fails(8, "exclude each other", "ann", "status")
+    desk.relay.claimed = None
+    code, out, err = desk.run("ann", "status", "--json")
+    assert code == IntegrityError.exit_code and "show it to your colleagues" in err
+    ((one, other),) = json.loads(out)["contradictions"]
+    assert Head(bytes.fromhex(one)).serial == Head(bytes.fromhex(other)).serial == 1
+
+
+def test_what_waits_leaves_with_the_next_command_that_reaches_the_relay(ready: Desk) -> None:
+    ready.relay.fail_before_store = 1
+    ready.fails(6, "cut", "ann", "send", "bob", "hello", "--at-once")
+    ready.clock.next_round()
+    ready.json("ann", "inbox")
+    ready.clock.next_round()
+    assert [message["text"] for message in ready.json("bob", "inbox")["messages"]] == ["hello"]
+
+
+def test_who_waits_for_the_next_epoch_posts_nothing_before(ready: Desk) -> None:
+    sent = ready.json("ann", "send", "bob", "hello", "--wait")
+    assert sent["rounds"] == [EPOCH_ROUNDS]
 
 
 def test_follow_goes_on_over_failures_and_holds_no_lock_meanwhile(desk: Desk) -> None:

@@ -249,7 +249,7 @@ def test_another_federation_is_refused(ann: Person) -> None:
 def test_other_parameters_are_refused(ann: Person, bob: Person, federation: FakeFederation) -> None:
     invite = ann.contacts.invite("Bob", EPOCH)
     answer = bob.answer(invite)
-    bob.federation.adopt(federation.make_set(2).blob)
+    bob.federation.refresh(federation.card(federation.make_set(2)), EPOCH)
     _, confirm = ann.contacts.confirm(answer)
     bob.refuses(InvalidInput, "different parameters", bob.contacts.accept, confirm)
     bob.contacts.remove("Ann")

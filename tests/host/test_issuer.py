@@ -1118,6 +1118,7 @@ def test_two_sets_after_one_are_a_contradiction(desk, tmp_path):
     one, card = desk.newest, desk.issuer.federation_card
     desk.issuer.close()
     (desk.path / "issuer.keystore").write_bytes(backup)
+    (desk.path / "parameters.tpr").unlink()  # by which an honest one would notice it
     desk.issuer = desk.open_issuer()
     desk.issuer.renew(budget={"epsilon": "99", "delta": "0.5"})
     other = desk.newest
@@ -1164,6 +1165,34 @@ def test_a_restored_backup_goes_on_after_the_newest_set_that_a_relay_has(desk):
     after = desk.newest
     assert (after.serial, after.previous, after.generation) == (newest.serial + 1, newest.digest, newest.generation + 1)
     assert newest.access_key in desk.issuer.access_keys and not contradict(newest, after)
+
+
+def test_a_keystore_that_is_older_than_what_was_published_says_nothing_until_it_is_told(desk):
+    """Somebody put a backup back and does not think of more: no second set of a serial, no second answer."""
+    anna = desk.fakes["anna"]
+    offer = desk.offer(anna)
+    challenge, _ = anna.challenge(offer, desk.newest)
+    backup = (desk.path / "issuer.keystore").read_bytes()
+    desk.issuer.answer(challenge)
+    desk.issuer.renew()
+    newest, card = desk.newest, (desk.path / "federation.card").read_bytes()
+    desk.issuer.close()
+    (desk.path / "issuer.keystore").write_bytes(backup)
+    desk.issuer = desk.open_issuer()
+    for attempt in (
+        desk.issuer.renew,
+        lambda: desk.issuer.remove("ben"),
+        lambda: desk.offer(anna),
+        lambda: desk.issuer.answer(challenge),
+        lambda: desk.issuer.offer_unasked(anna.key),
+        lambda: desk.issuer.welcome(anna.key),
+    ):
+        with pytest.raises(KeystoreError, match="tessera issuer restored"):
+            attempt()
+    assert (desk.path / "federation.card").read_bytes() == card and len(desk.issuer.roster) == 2
+    desk.issuer.restored()
+    assert desk.newest.previous == newest.digest
+    assert Parameters((desk.path / "parameters.tpr").read_bytes()).digest == desk.newest.digest
 
 
 def test_a_set_of_another_federation_is_not_gone_on_after(desk, tmp_path):

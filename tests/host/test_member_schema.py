@@ -215,11 +215,10 @@ def without(data: dict[str, Any], name: str) -> dict[str, Any]:
         (lambda data: replaced(data, ("outbox", 0, "part"), [0, 0, 1, 1, bytes(137)]), "no part of a message"),
         (lambda data: replaced(data, ("outbox", 0, "part"), [0, 0, 2, 1, bytes(209)]), "no part of a message"),
         (lambda data: replaced(data, ("outbox", 0, "part"), [0, 0, 1, 1]), "part has 4 fields instead of 5"),
-        (
-            lambda data: replaced(data, ("federation", "budget"), {"epsilon": "x", "delta": "1e-5"}),
-            "its budget is none",
-        ),
-        (lambda data: replaced(data, ("federation", "relays"), []), "no relay"),
+        (lambda data: replaced(data, ("federation", "newest"), bytes(32)), "no newest parameters"),
+        (lambda data: replaced(data, ("federation", "sets"), {}), "no newest parameters"),
+        (lambda data: replaced(data, ("renewal", "statement"), bytes(92)), "not a time statement"),
+        (lambda data: replaced(data, ("evidence", "heads"), {bytes(32): bytes(240)}), "heads"),
         (lambda data: data | {"schema": "2"}, "version"),
     ],
 )
@@ -231,7 +230,7 @@ def test_damage_is_named_with_its_place(ann: MemberState, damage: Callable[[Any]
 
 def test_keys_that_are_none_are_refused_and_the_lock_is_given_back(tmp_path: Path, ann: MemberState) -> None:
     for number, wrong in enumerate(
-        ({"secret": bytes(32)}, {"federation": schema.write(ann.data)["federation"] | {"params": [b"TPR1"]}})
+        ({"secret": bytes(32)}, {"federation": schema.write(ann.data)["federation"] | {"said": b""}})
     ):
         home = tmp_path / str(number)
         Keystore.create(home / "member.keystore", PASSPHRASE, "member", schema.write(ann.data) | wrong).close()

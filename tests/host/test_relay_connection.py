@@ -6,11 +6,12 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from socket import AF_INET, IPPROTO_TCP, SOCK_STREAM
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from tessera import channel, curve, wire
+from tessera.admission import read_proof
 from tessera.errors import Busy, Fault, QuotaSpent, TooOld
 from tessera_host.errors import IntegrityError, TesseraError, Unreachable
 from tessera_host.protocol import blind, relay_connection
@@ -18,6 +19,7 @@ from tessera_host.protocol.relay_connection import Batch, ErrorFrame, RelayConne
 from tests.patience import PATIENCE_SECONDS
 
 ACCESS_KEY = b"a" * 32
+READING_KEY = b"r" * 32
 SECRET = blind.even_secret(blind.random_scalar())
 KEY = curve.public(SECRET)
 
@@ -42,7 +44,14 @@ def end(next_round: int) -> bytearray:
     return buffer
 
 
-INFO = small(wire.answer_info, b"d" * 32, 7, 42, 12, "plain")
+class Named(NamedTuple):
+    """A parameter set, as INFO names it."""
+
+    serial: int
+    digest: bytes
+
+
+INFO = small(wire.answer_info, wire.PROVISIONAL, Named(8, b"n" * 32), Named(7, b"d" * 32), 42, 12, "plain")
 
 
 class ScriptedRelay:
@@ -147,7 +156,9 @@ async def test_requests_and_answers_go_through_the_channel() -> None:
         [small(wire.answer_status, 0x000102, b"f" * 32, 3600, 9, 7, 42, wire.ON_TRIAL, "RPI_PICO_W")],
     ]
     async with connected(*script) as (relay, connection):
-        assert await connection.info() == relay_connection.Info(1, b"d" * 32, 7, 42, 12, "plain")
+        assert await connection.info() == relay_connection.Info(
+            2, wire.PROVISIONAL, 8, b"n" * 32, 7, b"d" * 32, 42, 12, "plain"
+        )
         assert len(connection.handshake_hash) == 32
         assert await connection.auth(3, b"k" * 32, b"s" * 64, b"p" * 64) == (b"s" * 32, 16)
         assert await connection.post(5, record) == 43
@@ -245,7 +256,7 @@ async def test_fetch_that_trickles_has_an_end(monkeypatch: pytest.MonkeyPatch) -
         opening = RelayConnection.open("127.0.0.1", relay.port, KEY, ACCESS_KEY, PATIENCE_SECONDS)
         async with await opening as connection:
             with pytest.raises(Unreachable, match="took longer"):
-                await connection.fetch(0, 10, 11)
+                await connection.fetch(0, 10, 11, READING_KEY)
 
 
 async def test_relay_that_hangs_up() -> None:
@@ -352,9 +363,10 @@ async def test_batches_are_put_together() -> None:
     batches = [batch(count, seed) for seed, count in enumerate((0, 1, 4, 5, 9))]
     script = [answer for number, records in enumerate(batches) for answer in cells(10 + number, records)]
     async with connected([*script, end(15)]) as (relay, connection):
-        fetched = await connection.fetch(3, 10, 16)
+        fetched = await connection.fetch(3, 10, 16, READING_KEY)
+        proof = read_proof(READING_KEY, connection.handshake_hash)
     assert fetched == [Batch(10 + number, records) for number, records in enumerate(batches)]
-    assert relay.requests == [bytes(wire.fetch(3, 10, 16))]
+    assert relay.requests == [bytes(wire.fetch(3, 10, 16, proof))]
 
 
 A, B = batch(6, 1), batch(2, 2)
@@ -383,7 +395,7 @@ A, B = batch(6, 1), batch(2, 2)
 async def test_any_other_order_is_refused(answers: list[Answer]) -> None:
     async with connected(answers) as (_, connection):
         with pytest.raises(IntegrityError, match="out of order"):
-            await connection.fetch(3, 10, 13)
+            await connection.fetch(3, 10, 13, READING_KEY)
 
 
 async def test_error_in_place_of_a_cell() -> None:
@@ -392,7 +404,7 @@ async def test_error_in_place_of_a_cell() -> None:
     async with connected([refusal], [*cells(10, A), refusal]) as (_, connection):
         for _ in range(2):
             with pytest.raises(ErrorFrame, match="no longer keeps"):
-                await connection.fetch(3, 10, 13)
+                await connection.fetch(3, 10, 13, READING_KEY)
 
 
 async def test_every_handshake_begins_with_a_key_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1404,24 +1404,27 @@ CHANGES: Changes = {
         ),
         Change(
             "service-lets-the-schedule-run-out",
-            "            self._issuer.renew_if_due()\n            self._access_keys = self._issuer.access_keys\n"
-            "            if kind",
-            "            self._access_keys = self._issuer.access_keys\n            if kind",
+            "            self._issuer.renew_if_due()\n            try:\n",
+            "            try:\n",
             of("issuer_service", "a_service_renews_before_it_answers"),
         ),
         Change(
             "schedule-runs-out-where-nobody-comes",
-            "            self._issuer.renew_if_due()\n            self._access_keys = self._issuer.access_keys\n\n",
-            "            self._access_keys = self._issuer.access_keys\n\n",
+            "            self._issuer.renew_if_due()\n            self._note_access_keys()\n",
+            "            self._note_access_keys()\n",
             of("issuer_service", "a_service_renews_the_schedule_when_a_third_is_left_though_nobody_comes"),
         ),
         Change(
             "answer-is-as-long-as-its-tokens",
-            "            if kind == issuer_frames.CARD:\n"
-            "                return issuer_frames.padded(self._issue(talk, _text(body)).encode())\n",
-            "            if kind == issuer_frames.CARD:\n"
-            "                return self._issue(talk, _text(body)).encode()\n",
+            "            return issuer_frames.padded(self._issue(talk, _text(body)).encode())\n",
+            "            return self._issue(talk, _text(body)).encode()\n",
             of("issuer_service", "answers_say_by_their_length_nothing_of_how_many_tokens_there_were"),
+        ),
+        Change(
+            "access-keys-are-those-of-the-last-request",
+            "        await self._look_at_access_keys()\n",
+            "",
+            of("leaving", "an_invitation_that_was_made_before_rotations_is_good_until_its_date"),
         ),
         Change(
             "newest-access-key-is-answered-sooner",
@@ -1459,6 +1462,12 @@ CHANGES: Changes = {
         ),
     ),
     f"{_ISSUER}/issuer.py": (
+        Change(
+            "restored-keystore-goes-on-as-if-nothing-was",
+            "        if self._store.newer_set() is not None:\n            raise",
+            "        if False:\n            raise",
+            of("issuer", "a_keystore_that_is_older_than_what_was_published_says_nothing_until_it_is_told"),
+        ),
         Change(
             "removed-member-is-welcome",
             "        if not self._store.roster.is_member(key):\n",

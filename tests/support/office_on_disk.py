@@ -11,7 +11,6 @@ from typing import Any
 
 from tessera_host.cli.demo import free_port
 from tessera_host.clock import unix_now
-from tessera_host.member.relay_sessions import RelaySessions
 from tessera_host.member.state import MemberState
 from tessera_host.member.wallet import proof
 from tessera_host.protocol.relay_connection import RelayConnection
@@ -79,15 +78,28 @@ async def admitted(member: MemberState, connections: type[RelayConnection] = Rel
         yield found
 
 
-async def read_all(member: MemberState, end: int | None = None, bucket: int = 0) -> dict[int, list[bytes]]:
-    """The sealed batches of every round the home relay keeps, up to `end` if it is given."""
-    sessions, home = RelaySessions(member), member.federation.home
-    info = (await sessions.status()).info
+async def read_all(
+    member: MemberState,
+    end: int | None = None,
+    bucket: int = 0,
+    connections: type[RelayConnection] = RelayConnection,
+) -> dict[int, list[bytes]]:
+    """The sealed batches of every round the home relay keeps, up to `end` if it is given: a connection for every 16."""
+    async with await _connected(member, connections) as connection:
+        info = await connection.info()
+    parameters = member.federation.with_digest(info.digest)
+    key = member.federation.reading_key(parameters) if parameters else None
+    assert key is not None, "the member is not up to date"
     end = info.open_round if end is None else end
     batches: dict[int, list[bytes]] = {}
     for start in range(info.first_round, end, 16):
-        async with sessions.reading(home) as reading:
-            found = await reading.connection.fetch(bucket, start, min(start + 16, end), reading.key)
+        async with await _connected(member, connections) as connection:
+            found = await connection.fetch(bucket, start, min(start + 16, end), key)
         batches |= {batch.round: batch.records for batch in found}
     assert sorted(batches) == list(range(info.first_round, end))
     return batches
+
+
+async def _connected(member: MemberState, connections: type[RelayConnection]) -> RelayConnection:
+    relay = member.federation.home
+    return await connections.open(relay.host, relay.port, relay.key, member.federation.newest.access_key)

@@ -65,7 +65,7 @@ async def test_members_talk_through_the_board_and_a_reset_loses_nothing(
 
     async with admitted(alice) as connection:
         acknowledged = await post(connection, 10)
-        before = await read_all(connection)
+    before = await read_all(alice)
     reset(board)
     wait_until_serving(board)
     assert board.counters().boots > 1
@@ -74,8 +74,7 @@ async def test_members_talk_through_the_board_and_a_reset_loses_nothing(
     last = max(acknowledged.values())
     while alice.round() <= last:
         await asyncio.sleep(alice.seconds_to_next_round() + 0.5)
-    async with admitted(alice) as connection:
-        after = await read_all(connection, last + 1)
+    after = await read_all(alice, last + 1)
     assert {round_: after[round_] for round_ in before} == before
     for record, round_ in acknowledged.items():
         assert [each for each, records in after.items() if record in records] == [round_]

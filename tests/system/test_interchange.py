@@ -42,11 +42,11 @@ def office(tmp_path: Path, micropython_frozen: Path) -> Iterator[OfficeOnDisk]:
 Batches = dict[tuple[int, int], list[bytes]]
 
 
-async def everything(connection: RelayConnection, end: int) -> Batches:
+async def everything(member: MemberState, end: int) -> Batches:
     """Every cell of every bucket before round `end`."""
     cells: Batches = {}
     for bucket in range(BUCKETS):
-        cells |= {(bucket, round_): found for round_, found in (await read_all(connection, end, bucket)).items()}
+        cells |= {(bucket, round_): found for round_, found in (await read_all(member, end, bucket)).items()}
     return cells
 
 
@@ -89,8 +89,7 @@ async def visit(member: MemberState, posts: int, seen: Batches, posted: Batches,
             posted.setdefault(cell, []).extend(found)
     newest = max(round_ for _, round_ in posted)
     await until_sealed(member, newest)
-    async with admitted(member) as connection:
-        cells = await everything(connection, newest + 1)
+    cells = await everything(member, newest + 1)
     assert {cell: cells[cell] for cell in seen} == seen
     seen |= cells
     for cell, found in posted.items():

@@ -189,8 +189,7 @@ async def test_acked_records_survive_50_power_cuts_and_no_round_is_rewritten(
         for task in tasks:
             task.cancel()
     await traffic.finish()
-    async with admitted(traffic.alice, connections) as connection:
-        await read_all(connection)
+    await read_all(traffic.alice, connections=connections)
 
     lost = {record: at for record, at in testimony.acknowledged.items() if testimony.batches[at].count(record) != 1}
     assert not lost

@@ -28,7 +28,7 @@ from tests.support.command_line import (
     secrets_of_relay,
     visible_to_others,
 )
-from tests.support.office_on_disk import admitted, read_all
+from tests.support.office_on_disk import read_all
 from tests.support.organisation import Organisation
 
 COVER = ("--cover-traffic-epsilon", "0.1", "--cover-traffic-delta", "1e-6")
@@ -140,12 +140,10 @@ async def test_every_round_is_served_alike_before_and_after_a_restart(gateway: G
     with gateway.serving() as process, gateway.members() as (alice, _):
         await correspondence.send(alice, "bob", "x" * 1000)
         await asyncio.sleep(alice.seconds_to_next_round() + 0.2)
-        async with admitted(alice) as connection:
-            before = await read_all(connection)
+        before = await read_all(alice)
         process.stop(signal.SIGTERM)
         with gateway.serving():
-            async with admitted(alice) as connection:
-                after = await read_all(connection)
+            after = await read_all(alice)
     assert {round_: after[round_] for round_ in before} == before
     assert sum(map(len, before.values())) > 7
 

@@ -13,8 +13,9 @@ import pytest
 from tessera.release import version_number
 from tessera_host.errors import RelayRefused
 from tessera_host.issuer.issuer import Issuer
-from tessera_host.member import relay_update
 from tessera_host.protocol import releases, staging
+from tessera_host.protocol.federation import Relay
+from tessera_host.relay import operating
 from tests.support import bundles
 from tests.support.board_console import ask, status
 from tests.support.office_on_disk import OfficeOnDisk, admitted, read_all
@@ -53,10 +54,21 @@ async def stage(board: Board, office: OfficeOnDisk, release: releases.Release, b
     for _ in range(3):
         step = await cable.put_stage(step.next, bundle[step.next : step.next + 240])
     assert step.next == 720
-    async with admitted(office.members["alice"]) as connection:
+    async with operating.operator(*line(office.issuer)) as connection:
         step = await staging.stage(connection, release, bundle, lambda *_: None)
     assert step.state == staging.STAGED
     await cable.activate_stage()
+
+
+def line(issuer: Issuer) -> tuple[Relay, list[bytes], bytes, operating.Sign]:
+    """What it takes to be the operator at the office's relay."""
+    it = issuer.operator()
+    return it.relays[0], it.access_keys, it.parameters.federation_id, it.sign
+
+
+async def update(issuer: Issuer, release: releases.Release, bundle: bytes) -> int:
+    """As `tessera relay update` does it."""
+    return await operating.update(*line(issuer), release, bundle, lambda *_: None)
 
 
 # Daily: core/test_staging.py, test_slots.py, test_device_update.py; emulated/test_bundles.py; host/test_updating.py.
@@ -73,7 +85,7 @@ async def test_new_code_over_the_network_is_tried_and_kept_and_nothing_is_lost(
     before = status(board)
     assert (before["code"], before["on_trial"]) == ("frozen", False)
 
-    await relay_update.update(member, "relay", release, bundle, lambda *_: None)
+    await update(office.issuer, release, bundle)
     await asyncio.to_thread(wait_until_serving, board)
     assert (status(board)["version"], status(board)["code"]) == (NEW, "bundle_a")
     board.wait_for_link(PATIENCE_SECONDS)
@@ -87,12 +99,11 @@ async def test_new_code_over_the_network_is_tried_and_kept_and_nothing_is_lost(
     figures = await until(board, state="serving")
     assert (figures["version"], figures["code"], figures["on_trial"]) == (NEW, "bundle_a", False)
     last = max(acknowledged.values())
-    async with admitted(member) as connection:
-        rounds = await read_all(connection, last + 1)
+    rounds = await read_all(member, last + 1)
     for record, round_ in acknowledged.items():
         assert [each for each, records in rounds.items() if record in records] == [round_]
     with pytest.raises(RelayRefused, match="does not take this release"):
-        await relay_update.update(member, "relay", release, bundle, lambda *_: None)
+        await update(office.issuer, release, bundle)
 
 
 @pytest.mark.long
@@ -125,7 +136,7 @@ async def test_refused_releases_leave_the_flash_as_it_is(office: OfficeOnDisk, b
     bundles.image_folder(other_board, NEW)
     (other_board / "image.json").write_text(json.dumps(described | {"board": "RPI_PICO_W"}))
     wrong_board = releases.load(office.issuer.approve(other_board)[0].path)
-    async with admitted(member) as connection:
+    async with operating.operator(*line(office.issuer)) as connection:
         operations = board.counters().flash_operations
         begun = board.clock.seconds()
         for blob in (bytes(tampered), older.blob, wrong_board.blob):

@@ -19,6 +19,7 @@ from .output import show
 SECTIONS = {
     "Join, meet, talk": (
         "join",
+        "renew",
         "contact",
         "send",
         "inbox",

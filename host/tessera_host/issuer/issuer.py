@@ -16,7 +16,7 @@ from tessera.params import Parameters
 
 from .. import files
 from ..clock import Clock, unix_now
-from ..errors import IntegrityError, InvalidInput, NotOnRoster, UsageError
+from ..errors import IntegrityError, InvalidInput, KeystoreError, NotOnRoster, UsageError
 from ..keys.keystore import Secret
 from ..planning import boards
 from ..planning.plan import Plan
@@ -92,6 +92,11 @@ class Issuer:
     def release(self) -> None:
         """Let other commands use the keystore; `held` takes it for one request. For the service."""
         self._store.release()
+
+    @property
+    def stamp(self) -> tuple[int, ...]:
+        """Another one whenever anything was changed, also while this issuer is released."""
+        return self._store.stamp
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -318,7 +323,9 @@ class Issuer:
         was said since, and there may be sets that it does not know. Go on after the newest of `known` (sets, or
         relays' copies of them): a new generation, new access and reading keys, no open session or invitation. How many
         sessions there were. Raises IntegrityError for a set that is not this federation's."""
-        newest = max((self._own(blob) for blob in (self.parameters.blob, *known)), key=lambda each: each.serial)
+        beside = self._store.newer_set()
+        sets = [self.parameters.blob, *known, *([beside] if beside else [])]
+        newest = max(map(self._own, sets), key=lambda each: each.serial)
         with self._store.change():
             store, now = self._store, self._now()
             store.sets.accept_access_key(newest.access_key, now)
@@ -336,8 +343,17 @@ class Issuer:
         return found
 
     def _sign(self, change: Change) -> None:
-        """The next set; within a change."""
+        """The next set; within a change. Raises KeystoreError if the keystore was restored."""
+        self._check_not_restored()
         renewal.sign_next(self._store.data, change, self.current_epoch, self._now())
+
+    def _check_not_restored(self) -> None:
+        """Raises KeystoreError if there is a newer set beside the keystore: what it would say now was said already."""
+        if self._store.newer_set() is not None:
+            raise KeystoreError(
+                "this keystore is older than the parameters beside it: it was restored from a backup",
+                f"before anything else: tessera issuer restored {self._store.directory}",
+            )
 
     # -- what relays and members are told
 
@@ -357,6 +373,7 @@ class Issuer:
 
     def welcome(self, member: bytes) -> Welcome:
         """All that IT says, for the member of this key (32 bytes). Raises NotOnRoster."""
+        self._check_not_restored()
         self._check_member(member)
         newest, in_force = self._store.sets.newest, self._store.sets.in_force(self.current_epoch)
         before = in_force.parameters.blob if in_force.parameters.digest != newest.parameters.digest else None
@@ -469,11 +486,13 @@ class Issuer:
 
     def offer(self, card_text: str, online: bool = False) -> str:
         """tokens-request → tokens-offer, by the rules of issuance.py. Raises InvalidInput, NotPermitted."""
+        self._check_not_restored()
         card = cards.decode(card_text, "tokens-request")
         return self._store.issuance.offer(card, self._store.roster.is_member, self._now(), online)
 
     def answer(self, card_text: str) -> str:
         """tokens-challenge → tokens-answer, once. Raises InvalidInput, NotPermitted."""
+        self._check_not_restored()
         card = cards.decode(card_text, "tokens-challenge")
         store = self._store
         signer, federation_id = store.signer, store.parameters.federation_id
@@ -485,6 +504,7 @@ class Issuer:
 
     def offer_unasked(self, member: bytes) -> str:
         """A tokens-offer for the member of this key (32 bytes) who has not asked. Raises NotPermitted."""
+        self._check_not_restored()
         self._check_member(member)
         return self._store.issuance.offer_unasked(member, self._now())
 

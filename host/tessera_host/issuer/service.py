@@ -62,7 +62,7 @@ class IssuerServer:
         secret = issuer.service_secret
         self._static = secret, curve.public(secret)
         self._federation_id = issuer.parameters.federation_id
-        self._access_keys = issuer.access_keys
+        self._note_access_keys()
         self._strangers = Room(self._limits.strangers)
         self._guests = Room(self._limits.guests)
         self._members = Room(self._limits.members, self._limits.sessions_a_member)
@@ -113,7 +113,20 @@ class IssuerServer:
     def _renew(self) -> None:
         with self._issuer.held():
             self._issuer.renew_if_due()
-            self._access_keys = self._issuer.access_keys
+            self._note_access_keys()
+
+    def _note_access_keys(self) -> None:
+        """Those by which a channel may be opened, and of which state of the keystore they are; it is held."""
+        self._access_keys, self._noted = self._issuer.access_keys, self._issuer.stamp
+
+    async def _look_at_access_keys(self) -> None:
+        """IT's commands change them while nobody asks for anything here."""
+        if self._noted == self._issuer.stamp:
+            return
+        async with self._request:  # which may be what saved the keystore, and notes them at its end
+            if self._noted != self._issuer.stamp:
+                with contextlib.suppress(KeystoreError):  # a command has it: those of before are good still
+                    await finished(self._renew)
 
     async def _connected(
         self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -143,6 +156,7 @@ class IssuerServer:
         nonce = secrets.token_bytes(channel.NONCE_BYTES)
         await line.send(nonce)
         hello = await line.read(channel.HELLO_BYTES)
+        await self._look_at_access_keys()
         access_key = _access_key(hello, nonce, self._access_keys)
         if channel.resumption_id(hello) is not None:
             raise BadFrame("there is nothing to resume here")
@@ -187,13 +201,18 @@ class IssuerServer:
         the connection: the next request takes the same keystore. Says to `talk` whose the channel is."""
         with self._issuer.held():
             self._issuer.renew_if_due()
-            self._access_keys = self._issuer.access_keys
-            if kind == issuer_frames.CARD:
-                return issuer_frames.padded(self._issue(talk, _text(body)).encode())
-            key = self._joined(talk, body) if kind == issuer_frames.JOIN else self._greeted(talk, body)
-            welcome = self._issuer.welcome(key).pack()
-            talk.member = key
-            return welcome
+            try:
+                return self._answer(talk, kind, body)
+            finally:
+                self._note_access_keys()
+
+    def _answer(self, talk: "_Talk", kind: int, body: bytes) -> bytes:
+        if kind == issuer_frames.CARD:
+            return issuer_frames.padded(self._issue(talk, _text(body)).encode())
+        key = self._joined(talk, body) if kind == issuer_frames.JOIN else self._greeted(talk, body)
+        welcome = self._issuer.welcome(key).pack()
+        talk.member = key
+        return welcome
 
     def _joined(self, talk: "_Talk", body: bytes) -> bytes:
         """The key of a member who joined, here or before."""

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from tessera import curve
-from tessera.params import Parameters
+from tessera.errors import InvalidObject
+from tessera.params import Head, Parameters
 
 from .. import files
 from ..errors import UsageError
@@ -98,6 +99,15 @@ class IssuerStore:
         """Let other commands use the keystore; `held` takes it for one request."""
         self._keystore.release()
 
+    @property
+    def stamp(self) -> tuple[int, ...]:
+        """Another one whenever the keystore was saved, by whomever; without a look into it."""
+        try:
+            found = self._keystore.path.stat()
+        except OSError:
+            return ()
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Raises KeystoreError if a command has the keystore for longer than usual."""
@@ -127,7 +137,9 @@ class IssuerStore:
         self._keystore.save()
 
     def _publish(self) -> None:
-        """Bring the files beside the keystore up to date, if they are not."""
+        """Bring the files beside the keystore up to date, if they are not; but those of a newer state stay."""
+        if self.newer_set() is not None:
+            return
         published = {
             PARAMETERS: self.parameters.blob,
             FEDERATION_CARD: self.federation_card.encode() + b"\n",
@@ -141,6 +153,21 @@ class IssuerStore:
                 current = None
             if current != content:
                 files.write(path, content)
+
+    def newer_set(self) -> bytes | None:
+        """A set of this federation that was published and that the keystore does not know: then that was restored from
+        a backup."""
+        present = self.parameters
+        try:
+            blob = (self.directory / PARAMETERS).read_bytes()
+            found = Head(blob)
+            if found.serial <= present.serial:
+                return None
+            found.verify()
+        except (OSError, InvalidObject):
+            return None
+        ours = (found.federation_id, found.root_key) == (present.federation_id, present.root_key)
+        return blob if ours else None
 
     def _digests(self) -> str:
         """A line for every set ever signed: its serial and its digest. For a notice board: who was told of another set

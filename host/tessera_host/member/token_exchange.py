@@ -1,8 +1,8 @@
 """Fetching tokens from the issuer, card by card, over whatever carries cards: a connection, files, one process.
 
 Owns the order of the cards: what was begun is finished before something new is asked for, and what the issuer does not
-answer any more is given up. Leaves to others: the cards (wallet.py), the carrying over the network (issuer_visit.py)
-and by files (joining_files.py).
+answer any more is given up. Leaves to others: the cards themselves (the member's wallet), the carrying over the network
+(issuer_visit.py) and by files (joining_files.py).
 
 An errand may be cut at any place: every card is durable before it goes out, and shown again it gets the same answer.
 What is asked for is the same whatever the wallet holds.

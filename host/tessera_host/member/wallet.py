@@ -1,7 +1,7 @@
 """A member's tokens: how they are asked for (PROTOCOL §6 and §12, the member's side) and which one is used when.
 
 Owns the token cards as the member makes and takes them, and the wallet. In which order cards go to the issuer is
-`token_exchange`'s business, the blinding is `blind`'s, the use of a token on a connection `relay_sessions`'.
+not said here; the blinding is `blind`'s, the use of a token on a connection `relay_sessions`'.
 
 Every member asks for the same, and gets what it has not had yet: so many tokens for every relay and every epoch from
 the open one on. All of them post; reading needs none.
