@@ -1595,6 +1595,14 @@ CHANGES: Changes = {
             of("audit", "a_checkpoint_that_says_something_else_is_found"),
         ),
     ),
+    "host/tessera_host/provisioning/eligibility.py": (
+        Change(
+            "board-takes-cells-that-its-heap-has-no-room-for",
+            "    if chosen.cell_records is not None and needed.largest_cell > chosen.cell_records:\n",
+            "    if False:\n",
+            of("eligibility", "a_heap_that_is_too_small_is_refused_with_numbers"),
+        ),
+    ),
     "host/tessera_host/audit/published.py": (
         Change(
             "published-digests-are-not-compared",

@@ -8,9 +8,8 @@ relays there will be no plan knows, and each has the tokens of its own.
 
 import json
 import re
-from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -40,8 +39,8 @@ _APPEND_PAGES = 4  # with less room for marks and leases a bank would be rewritt
 
 BUCKETS_MOST = 256  # the index of a relay has a byte for the bucket of a page
 
-# Of a board's time in a round, what its readers may take if every member reads: the other half is for posts and their
-# tokens, the seal, and who comes twice.
+# Of a board's time in a round, what its readers may take if every member reads: the other half is for what is posted,
+# for tokens, the seal, and who comes twice.
 _READING_SHARE = Fraction(1, 2)
 
 _RANGES = {
@@ -294,43 +293,31 @@ def _check_cell(choice: Choice, chosen: Board, cover: int) -> None:
 def _check_readers(choice: Choice, chosen: Board, table: noise.NoiseTable) -> None:
     """Whoever reads makes a full handshake a round (a resumption would be a pseudonym), and everybody may be at home on
     this relay and read in every round."""
+    each = _reading_ms(chosen, table)
     room = _readers_a_round(choice, chosen, table)
     if choice.members <= room:
         return
-    each = _reading_ms(choice, chosen, table)
     fitting = [other for other in BOARDS.values() if _readers_a_round(choice, other, table) >= choice.members]
     options = {
         "round_seconds": _up(choice.members * each / (1000 * _READING_SHARE), 0),
         "members": _members_at_most(choice, room),
         "board": fitting[0].name if fitting else None,
     }
+    share = noise.decimal(choice.round_seconds * _READING_SHARE)
     _refuse(
         f"{choice.members} members read in every round, each with a handshake of its own and a cell, which takes "
-        f"{chosen.name} about {_up(each, 0)} ms: half of a round, {noise.decimal(_reading_seconds(choice))} s, is "
-        f"enough for {room}",
+        f"{chosen.name} about {_up(each, 0)} ms: half of a round, {share} s, is enough for {room}",
         options,
     )
 
 
-def _reading_seconds(choice: Choice) -> Fraction:
-    return choice.round_seconds * _READING_SHARE
-
-
-def _reading_ms(choice: Choice, chosen: Board, table: noise.NoiseTable) -> Fraction:
-    """Of a board's time for one member and round: a full handshake, and a cell with posts as on average."""
-    posts = Fraction(choice.posts_an_epoch, choice.epoch_rounds * choice.buckets * RECORDS_PER_FRAME)
-    frames = Fraction(_cell_bytes_mean(table), CELL_FRAME_BYTES) + posts
-    return chosen.handshake_ms + frames * chosen.frame_ms
+def _reading_ms(chosen: Board, table: noise.NoiseTable) -> Fraction:
+    """Of a board's time for one member and round: a full handshake, and a cell in which nobody posted."""
+    return chosen.handshake_ms + chosen.frame_ms * Fraction(_cell_bytes_mean(table), CELL_FRAME_BYTES)
 
 
 def _readers_a_round(choice: Choice, chosen: Board, table: noise.NoiseTable) -> int:
-    """How many members a board serves so; fewer of them post less, too."""
-    room = 1000 * _reading_seconds(choice)
-
-    def taken(members: int) -> Fraction:
-        return members * _reading_ms(replace(choice, members=members), chosen, table)
-
-    return bisect_right(range(_RANGES["members"][1] + 1), room, key=taken) - 1
+    return int(1000 * choice.round_seconds * _READING_SHARE / _reading_ms(chosen, table))
 
 
 def _members_at_most(choice: Choice, members: int) -> int | None:
