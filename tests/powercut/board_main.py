@@ -122,19 +122,20 @@ def tell_code():
 def stage(now_ms):
     """Posts, and in between a bundle (files release and bundle.bin) is staged; the seal restarts the board into it."""
     board = _code_board(now_ms)
-    member = board.member(0)
+    member, operator = board.member(0), office.Connection(board.relay)
+    operator.operate()
     with open("/release", "rb") as file:
-        member.call(wire.stage(wire.BEGIN, 0, file.read()))
+        operator.call(wire.stage(wire.BEGIN, 0, file.read()))
     at = 0
     with open("/bundle.bin", "rb") as file:
         for number in range(4):
             board.post(member, 0, number)
         while piece := file.read(wire.CHUNK_BYTES):
-            state = member.call(wire.stage(wire.PUT, at, piece))[1]
+            state = operator.call(wire.stage(wire.PUT, at, piece))[1]
             at += len(piece)
     assert state == STAGED
     print("staged")
-    member.call(wire.stage(wire.ACTIVATE))
+    operator.call(wire.stage(wire.ACTIVATE))
     board.pass_round()
 
 

@@ -16,9 +16,9 @@ def _acknowledge_before_programming():
         if arguments:
             append(self, *arguments)
 
-    def late(self, *arguments):
+    def late(self, round_, bucket, record, cipher, is_copy=False):
         program(self)
-        self.waiting = arguments
+        self.waiting = round_, bucket, record, cipher, is_copy
         return 0
 
     def in_time(method):

@@ -3,7 +3,7 @@
 # Each trial flips 1 to 8 bits of one page that keeps a record, boots, and reads everything: all other records must be
 # there, the damage must be reported, and no page may come back as something else. The same is done to pages of the key
 # ring, where the relay must serve as before and report it, or fault. (A flip in the page of a lease cannot be told from
-# a lease that a cut tore: its 16 posts come back.) The last line is JSON: trials, records lost,
+# a lease that a cut tore: its 4 posts come back.) The last line is JSON: trials, records lost,
 # reported, key ring trials, of them faults, and failures.
 
 import json
