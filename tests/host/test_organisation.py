@@ -12,7 +12,7 @@ import pytest
 from tessera.params import Parameters
 from tessera_host import cli, files
 from tessera_host.cli import demo
-from tessera_host.errors import UsageError
+from tessera_host.errors import Unreachable, UsageError
 from tessera_host.issuer import organisation
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.planning import plan
@@ -111,6 +111,27 @@ def test_a_second_start_leaves_alone_what_another_program_is_making(
         assert first.wait() == 0
     assert_whole(directory)
     assert not make(directory)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["half made", "made"])
+def test_what_another_start_made_between_two_looks_is_no_stranger(tmp_path: Path, whole: bool) -> None:
+    """The first look finds nothing; then the other start makes a part of it, or all."""
+    directory = tmp_path / "office"
+    with maker(directory) as first:
+
+        def meanwhile() -> plan.Choice:
+            until_here(first)
+            if whole:
+                go_on(first)
+                until_here(first)
+            return choice()
+
+        with pytest.raises(Unreachable, match=AT_IT), organisation.opened(directory, meanwhile, "Office", 8100):
+            pass
+        first.stdin.write("\n\n")  # type: ignore[union-attr]
+        first.stdin.flush()  # type: ignore[union-attr]
+        assert first.wait() == 0
+    assert_whole(directory)
 
 
 def test_what_a_killed_program_was_making_is_made_anew(tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ def opened(directory: Path, choice: Callable[[], plan.Choice], name: str, port: 
     planned = None
     if not _exists(directory):
         planned = plan.make(choice())
-        _check_new(directory)
+        if not (directory / LOCK).exists():  # else what lies there may be another start's, which is at it or done
+            _check_new(directory)
     with _locked(directory):
         made = planned is not None and not _exists(directory)
         if planned is not None and made:
