@@ -83,7 +83,7 @@ def unasked(issuer: Issuer) -> list[Unasked]:
             remarks = []
         except NotPermitted:
             offer = []
-            remarks = ["Others are given tokens at this time. Yours: tessera token renew -o FILE"]
+            remarks = ["Others are given tokens at this time. Yours: tessera renew -o FILE"]
         made.append(Unasked(member["name"], _file(issuer, [*said, *offer], remarks), bool(offer)))
     return made
 
