@@ -127,10 +127,11 @@ def connections(seen: list[tuple[float, str]]) -> list[list[tuple[float, str]]]:
     return found
 
 
-def test_every_slots_frame_leaves_a_settle_time_after_the_answer_before_it(world: World) -> None:
+def test_every_slots_frame_leaves_a_settle_time_after_the_answer_before_it(one_token: World) -> None:
     """In a world where only sleeping takes time: the greeting at one moment, then the frame half a second later, a
     twentieth of a round; and so long after a fetch the next one's greeting. Bob is an epoch behind, so one slot has two
     fetches."""
+    world = one_token
     at_round(world, EPOCH_ROUNDS + 2)
     world.run(world.engine("Bob", at_once=True), 4)
     seen = connections(world.wire.take())

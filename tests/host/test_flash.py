@@ -7,6 +7,7 @@ import struct
 import time
 from hashlib import sha256
 
+import cbor2
 import pytest
 
 from tessera import VERSION
@@ -16,7 +17,7 @@ from tessera_host import cli, errors
 from tessera_host.cli import flash as cli_flash
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.keys import keystore
-from tessera_host.protocol.federation import Federation, read_card
+from tessera_host.protocol import cards
 from tessera_host.provisioning import detection, flashing, serving
 from tessera_host.provisioning.finder import Port
 from tessera_host.provisioning.setup_steps import (
@@ -107,8 +108,8 @@ class Desk:
         return self.run(name, *arguments)
 
     def listed(self):
-        card = (self.issuer / "federation.card").read_text()
-        return [relay.name for relay in Federation(read_card(card)).relays]
+        fields = cards.decode((self.issuer / "federation.card").read_text(), "federation").fields
+        return [relay["name"] for relay in cbor2.loads(fields["said"])["relays"]]
 
     def inventory(self):
         return json.loads((self.issuer / "inventory.json").read_text())["relays"]

@@ -218,7 +218,7 @@ def without(data: dict[str, Any], name: str) -> dict[str, Any]:
         (lambda data: replaced(data, ("federation", "newest"), bytes(32)), "no newest parameters"),
         (lambda data: replaced(data, ("federation", "sets"), {}), "no newest parameters"),
         (lambda data: replaced(data, ("renewal", "statement"), bytes(92)), "not a time statement"),
-        (lambda data: replaced(data, ("evidence", "heads"), {bytes(32): bytes(240)}), "heads"),
+        (lambda data: replaced(data, ("evidence", "heads"), {bytes(32): bytes(240)}), "evidence is wrong in itself"),
         (lambda data: data | {"schema": "2"}, "version"),
     ],
 )
