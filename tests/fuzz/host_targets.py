@@ -57,6 +57,18 @@ EPOCH = 3
 NOW = GENESIS + 60 * EPOCH + 1
 
 
+@dataclass(frozen=True)
+class _Named:
+    """What INFO says of a set."""
+
+    serial: int
+    digest: bytes
+
+
+def _answer_info(buffer: bytearray, _: int, flags: int, *fields: Any) -> None:
+    wire.answer_info(buffer, flags, _Named(*fields[:2]), _Named(*fields[2:4]), *fields[4:])
+
+
 class Answers(Target):
     """Plaintexts of a relay's answers: read or refused, and what is read says all that is in them.
 
@@ -72,7 +84,7 @@ class Answers(Target):
         made = []
         for fill, fields in (
             (wire.answer_void, ()),
-            (wire.answer_info, (bytes(range(32)), 7, 42, 12, "plain")),
+            (wire.answer_info, (1, _Named(7, bytes(range(32))), _Named(6, bytes(32)), 42, 12, "plain")),
             (wire.answer_auth, (bytes(range(32)), 16)),
             (wire.answer_post, (42,)),
             (wire.answer_params, (500, 1, bytes(range(240)))),
@@ -121,9 +133,9 @@ class Answers(Target):
             wire.ACK: wire.answer_post,
             wire.CHECKPOINT_ANSWER: wire.answer_checkpoint,
             wire.PARAMS_ANSWER: lambda buffer, total, chunk, data: wire.answer_params(buffer, total, chunk, data),
-            wire.INFO_ANSWER: lambda buffer, _, *fields: wire.answer_info(buffer, *fields),
+            wire.INFO_ANSWER: _answer_info,
         }.get(answer[0])
-        if fill is None or (answer[0] == wire.INFO_ANSWER and answer[1] != wire.PROTOCOL_VERSION):
+        if fill is None or (answer[0] == wire.INFO_ANSWER and answer[1] != wire.INFO_VERSION):
             return
         again = bytearray(wire.SMALL_BYTES)
         fill(again, *answer[1:])
@@ -156,7 +168,7 @@ class Client(Target):
         short = cell(40, 5, 0, 4) + cell(41, 0, 0, 0) + end
         chunk = bytes((6, wire.PARAMS_ANSWER)) + b"\1\0\0\0\xf0"
         last = bytes((6, wire.PARAMS_ANSWER)) + b"\1\0\0\1\x10"
-        info = bytes((47, wire.INFO_ANSWER, 1)) + bytes(40) + b"\5plain"
+        info = bytes((89, wire.INFO_ANSWER, wire.INFO_VERSION)) + bytes(81) + b"\5plain"
         return [
             *(
                 b"\0" + batches,

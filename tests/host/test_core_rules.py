@@ -13,7 +13,7 @@ FILES = sorted(CORE.glob("*.py"))
 MODULES = {path.stem: path for path in [*FIRMWARE.glob("*.py"), *FIRMWARE.glob("device/*.py"), *FILES]}
 
 # What MicroPython has, with what only the two thin layers may use on CPython.
-ALLOWED = {"array", "asyncio", "binascii", "errno", "hashlib", "os", "struct", "sys"}
+ALLOWED = {"array", "asyncio", "binascii", "collections", "errno", "hashlib", "os", "struct", "sys"}
 RUNTIME = {"runtime", "runtime_cpython"}  # what differs between MicroPython and CPython
 ALLOWED_IN = {
     "runtime.py": {"time", "gc", "cryptolib", "micropython"},

@@ -151,6 +151,7 @@ def test_a_round_has_its_fetch_also_when_nothing_is_new(world: World) -> None:
     world.wire.take()
     world.run(engine, 1)
     assert [kind for _, kind in world.wire.take()].count("fetch") == 1
+    assert not world.of(Trouble)  # the relay served it: it asked for a round
 
 
 def seen_of_ann(

@@ -159,7 +159,7 @@ CHANGES: Changes = {
     f"{_MEMBER}/fetching.py": (
         Change(
             "no-fetch-when-nothing-is-new",
-            "            state.inbox.go_back_to(open_round - 1)\n",
+            "                        state.inbox.go_back_to(open_round - 1)\n",
             "",
             of("engine", "a_round_has_its_fetch_also_when_nothing_is_new"),
         ),
