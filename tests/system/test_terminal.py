@@ -78,11 +78,8 @@ def office(tmp_path_factory: pytest.TempPathFactory, micropython_frozen: Path) -
 
 def set_up(found: Office) -> None:
     it = found.it
-    # After a restart of the relay a member goes on with the second lease of 16.
-    numbers = ("--members", 17, "--allow-small", "--epsilon", 1, "--delta", "1e-6", "--round-seconds", 2)
-    it.run(
-        "plan", *numbers, "--posts-per-token", 32, "--epoch-rounds", 1000, "--retention-epochs", 1, "--out", "plan.json"
-    )
+    numbers = ("--members", 4, "--allow-small", "--epsilon", 1, "--delta", "1e-6", "--round-seconds", 2)
+    it.run("plan", *numbers, "--epoch-rounds", 43_200, "--retention-epochs", 1, "--out", "plan.json")
     it.read("Written to plan.json")
     it.done()
     it.run("issuer", "init", "issuer", "--plan", "plan.json", "--name", "Berlin office", *DAY)
