@@ -147,7 +147,7 @@ def test_message_waits_while_the_relay_is_away(office: Federation) -> None:
     office.relay.stop()
     try:
         said = office.command.run(TESSERA, "send", "bob", "later", "--home", alice, code=UNREACHABLE)
-        assert "cannot be reached" in said.error and "tessera resend" in said.error
+        assert "cannot be reached" in said.error and "leaves with the next command that can" in said.error
         office.refused(UNREACHABLE, "fetch", "--home", office.home("bob"))
         office.refused(UNREACHABLE, "status", "--home", alice)
         office.refused(UNREACHABLE, "resend", "--home", alice)
@@ -187,8 +187,8 @@ def test_cards_in_the_wrong_place_or_a_second_time_are_refused(office: Federatio
         assert (found["tokens"], found["done"]) == ([], True)
     office.refused(NOT_PERMITTED, "issuer", "answer", office.issuer, folder / "alice.request")
     again = office.json("issuer", "answer", office.issuer, folder / "alice.challenges")["reply"]
-    answers = card_finding.find((folder / "alice.answers").read_text())
-    assert card_finding.find(again) == answers  # one answer to one challenge, however often
+    answers = tokens_answers((folder / "alice.answers").read_text())
+    assert len(answers) == 1 and tokens_answers(again) == answers  # one answer to one challenge, however often
     office.refused(NOT_PERMITTED, "issuer", "admit", office.issuer, folder / "alice.member")
     # Another member's card, a damaged one, and one that is no card.
     assert office.json("join", folder / "alice.answers", "--home", bob)["tokens"] == []
@@ -201,9 +201,14 @@ def test_cards_in_the_wrong_place_or_a_second_time_are_refused(office: Federatio
     office.refused(INVALID, "contact", "add", folder / "no such file", "--home", bob)
 
 
+def tokens_answers(text: str) -> list[str]:
+    return [card for card in card_finding.find(text) if card.startswith("tessera:tokens-answer:")]
+
+
 def test_more_tokens_than_the_quota_are_not_to_be_had(office: Federation) -> None:
     assert office.json("renew", "--home", office.home("alice"), "-o", office.folder / "more")["done"] is True
-    office.refused(NOT_PERMITTED, "token", "fetch", "--home", office.home("alice"), "--issuer", office.issuer)
+    more = office.json("token", "fetch", "--home", office.home("alice"), "--issuer", office.issuer)
+    assert more["fetched"] == []
 
 
 def test_tokens_that_are_forged_or_for_another_epoch_are_refused_by_the_relay(office: Federation) -> None:
@@ -243,7 +248,8 @@ def carol_with_other_tokens(office: Federation, name: str, change: Callable[[Any
     (home / "member.keystore").write_bytes((office.home("carol") / "member.keystore").read_bytes())
     with Keystore.open(home / "member.keystore", PASSPHRASE, "member") as store:
         now, later = ([t for t in store.data["tokens"]["tokens"] if t["epoch"] == epoch] for epoch in (1, 2))
-        store.data["tokens"]["tokens"] = change(now, later)
+        # Not fetched in this epoch, which a command that posts would remark on.
+        store.data["tokens"]["tokens"] = [token | {"early": False} for token in change(now, later)]
         store.save()
     yield home
 
@@ -269,7 +275,7 @@ def test_federation_card_that_was_changed_is_refused(office: Federation) -> None
     blob = bytearray(fields["params"])
     blob[-1] ^= 1
     changed = office.folder / "changed.card"
-    changed.write_text(cards.encode("federation", {**fields, "v": 1, "params": bytes(blob)}))
+    changed.write_text(cards.encode("federation", {**fields, "v": 2, "params": bytes(blob)}))
     home = office.home("frank")
     error = office.refused(INTEGRITY, "member", "new", "frank", "--home", home, "--federation", changed)
     assert "cannot be believed" in error
