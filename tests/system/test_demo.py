@@ -89,14 +89,14 @@ def test_odd_lines_arrive_whole(command: CommandLine) -> None:
     ends = ["\r\n", "\n", "\n\n", "\r\n\r\n", "\n\r\n\n"]
     text = "".join(line + ends[number % len(ends)] for number, line in enumerate(ODD_LINES))
     file.write_bytes(b"\n\r\n" + text.rstrip("\r\n").encode())
-    outcome = tell(command, file, "--round-seconds", "1")
+    outcome = tell(command, file)
     assert (outcome["sent"], outcome["records"]) == (len(ODD_LINES), parts(ODD_LINES))
 
 
 def test_one_line_is_enough(command: CommandLine) -> None:
     file = command.folder / "short.txt"
     file.write_text("only this")
-    outcome = tell(command, file, "--round-seconds", "1")
+    outcome = tell(command, file)
     assert (outcome["sent"], outcome["records"]) == (1, 1)
 
 
@@ -123,7 +123,7 @@ def test_directory_is_not_a_file(command: CommandLine) -> None:
 def test_interrupted_demo_leaves_no_process_behind(command: CommandLine, number: int, code: int) -> None:
     file = command.folder / "long.txt"
     file.write_text("a line\n" * 500)
-    running = Running(command, demo(file, "--round-seconds", "1"))
+    running = Running(command, demo(file))
     running.wait_for("alice reads")
     processes = descendants(running.process.pid)
     assert len(processes) == 2
@@ -136,7 +136,7 @@ def test_demo_whose_relay_dies_says_so_in_one_line(command: CommandLine) -> None
     """What was not seen to arrive is no success."""
     file = command.folder / "long.txt"
     file.write_text("a line\n" * 500)
-    running = Running(command, demo(file, "--round-seconds", "1"))
+    running = Running(command, demo(file))
     running.wait_for("alice reads")
     (relay,) = descendants(running.process.pid)[1:]
     os.kill(relay, signal.SIGKILL)

@@ -24,7 +24,7 @@ PLAN = {
     "members": 4,
     "epsilon": "1",
     "round-seconds": ROUND_SECONDS,
-    "epoch-rounds": 600,
+    "epoch-rounds": 8640,  # a day: a schedule of keys that ends within a month is warned of
     "retention-epochs": 2,
     "posts-per-token": 64,
     "board": "RPI_PICO",
