@@ -25,7 +25,7 @@ _KEYRING_SECTORS = 8
 _LAST_ROUND = 63
 _UNIX_MS = 1000 * (1_000_000 + 600 * _LAST_ROUND)
 _TOLERANCE_BYTES = 1024
-_PATIENCE_SECONDS = 240
+_PATIENCE_SECONDS = 1200
 _TOKEN_BYTES = 600  # of heap, with its leases and resumptions, where an object is twice as large as on a board
 _PROGRAM = (__file__.rsplit("/", 1)[0] if "/" in __file__ else ".") + "/fullrelay.py"
 _RUNTIME = os.getenv("TESSERA_MICROPYTHON") + " -X heapsize=8m" if MICROPYTHON else sys.executable
