@@ -1,4 +1,5 @@
-"""Core tests as a file system for a board: their modules and the helpers of tests/core, compiled, and every vector.
+"""Core tests as a file system for a board: their modules and the helpers of tests/core, compiled, and the vectors that
+they read.
 
 It lies at the end of the flash, where a relay has its record ring, so the image under test is the very one that is
 shipped; the rest of a relay's storage is what the tests' simulated flash is made of. What an image has frozen in comes
@@ -7,6 +8,7 @@ first, so tests may as well be frozen.
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -23,6 +25,7 @@ ARCHITECTURE = "armv6m"
 SIZE = 704 << 10  # at the end of the record ring
 OFFSET = FLASH_BYTES - SIZE
 MOUNT = "/core"
+NAMED = re.compile(r'vectors\("(\w+)"\)')  # as tests name the vectors that they read
 
 # Runs on the board before a test module. Flash counts from the start of the image's storage, which ends with the flash;
 # it is taken from the port's C module, as an image need not have the Python part.
@@ -48,7 +51,9 @@ def make_test_volume(tests: Iterable[Path], with_core: bool) -> bytes:
     sources |= {test.name: test for test in tests}
     if with_core:
         sources |= {f"tessera/{path.name}": path for path in sorted((FIRMWARE / "tessera").glob("*.py"))}
-    return make_littlefs(compiled(sources) | dict(vector_files(sorted(VECTORS.glob("*.json")))), SIZE)
+    named = {name for source in sources.values() for name in NAMED.findall(source.read_text())}
+    files = [VECTORS / f"{name}.json" for name in sorted(named)]
+    return make_littlefs(compiled(sources) | dict(vector_files(files)), SIZE)
 
 
 def compiled(sources: dict[str, Path]) -> dict[str, bytes]:
