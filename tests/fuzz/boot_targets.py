@@ -44,11 +44,12 @@ SET_NAMES = (
 )
 
 
-def boots(flash: Flash) -> SmallOffice | None:
-    """The office on this flash, which then works, or None if it does not start and says why."""
+def boots(flash: Flash, judge: Callable[[SmallOffice], None] = lambda office: None) -> SmallOffice | None:
+    """The office on this flash, which is judged and then works, or None if it does not start and says why."""
     office = allowed((Fault, InvalidObject), lambda: SmallOffice(flash))
     if not isinstance(office, SmallOffice):
         return None
+    judge(office)
     serves(office)
     return office
 
@@ -204,6 +205,7 @@ class RingPages(Target):
         copies = [page(16 * n, 1, COPY | 16 * (60 + n), ROUND, 0) for n in range(6)]
         extremes = [
             page(31, 1, 0x7FFFFFF0, ROUND, 0),
+            page(63, 1, 0x7FFFFFF0, ROUND, 0),  # the last number, and a sector that can be opened behind it
             page(0, 1, 0xFFFFFFF0, ROUND, 0),
             page(5, 1, 0x105, 0xFFFFFFFF, 0),
             page(95, 0, 0xFFFFFFFF, EPOCH_ROUNDS, 65535),
@@ -225,7 +227,12 @@ class RingPages(Target):
             cipher = self._ciphers[epoch % len(self._ciphers)]
             cipher.seal(place, seq, round_, bucket, bytes((filler,)) * wire.RECORD_BYTES, page)
             ring[place * PAGE_BYTES : (place + 1) * PAGE_BYTES] = page
-        boots(replace(lived(), ring=bytes(ring)))
+        boots(replace(lived(), ring=bytes(ring)), self._judge)
+
+    def _judge(self, office: SmallOffice) -> None:
+        log = office.relay._log
+        last = log._number << 4 | 15 if log._opened else 0
+        must(last < COPY, "a sector's number reaches into what says that a page is a copy")
 
 
 class LedgerFile(Target):

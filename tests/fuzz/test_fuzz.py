@@ -149,7 +149,7 @@ def _wear_the_flash(self: Any, hello: bytes, nonce: bytes) -> bytes:
     return channel.hello_access_key(hello, nonce, self.parameters.access_keys)
 
 
-def _store_nothing(self: Any, round_: int, bucket: int, record: bytes, cipher: Any, kind: int = 1) -> int:
+def _store_nothing(self: Any, round_: int, bucket: int, record: bytes, cipher: Any, is_copy: bool = False) -> int:
     return 0
 
 
@@ -233,6 +233,14 @@ def _assemble_any_length(most: int) -> issuer_frames.Assembler:
 _assembler = issuer_frames.Assembler
 
 
+def _put_of_any_session(self: Any, offset: int, data: bytes, session: Any) -> tuple[int, int]:
+    self._owner = session
+    return _put(self, offset, data, session)
+
+
+_put = Staging.put
+
+
 def _stage_without_looking(self: Any) -> None:
     self._staged = True
 
@@ -298,7 +306,9 @@ SABOTAGES = {
     "key ring pages of any length": Sabotage(
         keyring, "_fits", lambda kind, length: True, KeyringPages, "IndexError came out"
     ),
-    "sectors numbered without end": Sabotage(recordlog, "_LAST_NUMBER", 1 << 40, RingPages, "error came out"),
+    "sectors numbered without end": Sabotage(
+        recordlog, "_LAST_NUMBER", 1 << 40, RingPages, "a sector's number reaches into what says that a page is a copy"
+    ),
     "a boot that loses a sector": Sabotage(
         recordlog.RecordLog, "_open", _forget_a_sector, RingFlash, "an intact record is lost"
     ),
@@ -361,7 +371,7 @@ SABOTAGES = {
         gateway, "read_configuration", _believe_the_configuration, JsonFiles, "sectors that are no positive number"
     ),
     "pieces from a session that did not begin": Sabotage(
-        Staging, "_gives_way", lambda *_: True, Pieces, "a release was taken while another session brings one"
+        Staging, "put", _put_of_any_session, Pieces, "a piece was taken from a session that did not begin"
     ),
     "pieces that are not what was signed": Sabotage(
         Staging, "_finish", _stage_without_looking, Pieces, "bytes were staged that the release is not of"

@@ -310,14 +310,12 @@ class Federation:
     def forget_before(self, epoch: int) -> None:
         """Forget the sets that govern no epoch from this one on, with the reading keys that no other names."""
         kept = {self._state.newest, self.heard_of.digest}
-        kept |= {self.governing(each).digest for each in range(epoch, self._last_start(epoch) + 1)}
+        starts = {known.since for known in self._state.sets.values() if known.since > epoch}
+        kept |= {self.governing(each).digest for each in {epoch} | starts}
         self._sets = {digest: known for digest, known in self._sets.items() if digest in kept}
         self._state.sets = {digest: known for digest, known in self._state.sets.items() if digest in kept}
         hashes_ = {known.reading_hash for known in self._sets.values()}
         self._state.reading_keys = {hash_: key for hash_, key in self._state.reading_keys.items() if hash_ in hashes_}
-
-    def _last_start(self, epoch: int) -> int:
-        return max(epoch, *(known.since for known in self._state.sets.values()))
 
     def _check(self, candidate: Parameters) -> None:
         if any(getattr(candidate, name) != getattr(self.newest, name) for name in FIXED):
