@@ -191,7 +191,7 @@ def test_cards_in_the_wrong_place_or_a_second_time_are_refused(office: Federatio
     assert len(answers) == 1 and tokens_answers(again) == answers  # one answer to one challenge, however often
     office.refused(NOT_PERMITTED, "issuer", "admit", office.issuer, folder / "alice.member")
     # Another member's card, a damaged one, and one that is no card.
-    assert office.json("join", folder / "alice.answers", "--home", bob)["tokens"] == []
+    office.refused(INVALID, "join", folder / "alice.answers", "--home", bob)
     damaged = folder / "damaged"
     text = (folder / "alice-bob.invite").read_text()
     damaged.write_text(text[:100] + ("A" if text[100] != "A" else "B") + text[101:])
@@ -249,7 +249,7 @@ def carol_with_other_tokens(office: Federation, name: str, change: Callable[[Any
     with Keystore.open(home / "member.keystore", PASSPHRASE, "member") as store:
         now, later = ([t for t in store.data["tokens"]["tokens"] if t["epoch"] == epoch] for epoch in (1, 2))
         # Not fetched in this epoch, which a command that posts would remark on.
-        store.data["tokens"]["tokens"] = [token | {"early": False} for token in change(now, later)]
+        store.data["tokens"]["tokens"] = [token | {"fetched": 0} for token in change(now, later)]
         store.save()
     yield home
 

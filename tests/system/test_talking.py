@@ -28,7 +28,7 @@ class Talkers:
     """Alice and Bob, who met, with their keystores closed, and a relay that serves; commands in its folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.office = OfficeOnDisk(folder, epochs=400, epoch_rounds=36_000, posts_per_token=128)
+        self.office = OfficeOnDisk(folder, epochs=400, round_seconds=2, epoch_rounds=36_000, posts_per_token=128)
         self.office.two_who_met()
         for member in self.office.members.values():
             member.close()
