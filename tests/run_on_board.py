@@ -27,7 +27,7 @@ from tools.emulator.program import EmulatorError
 from tools.emulator.testvolume import CORE_TESTS, OFFSET, PROLOGUE, make_test_volume
 
 GUEST_SECONDS = 1800  # a file
-FILES_PER_BOOT = 8  # a boot and V8's warming up cost as much as a short file; the file system holds no more than these
+FILES_PER_BOOT = 5  # a boot and V8's warming up cost as much as a short file; the file system holds no more than these
 LONG = "# board: long"
 # What only computers have.
 COMPUTERS_ONLY = {

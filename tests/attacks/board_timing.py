@@ -125,6 +125,8 @@ def make_relay(folder: Path, rounds: int, seed: int) -> tuple[dict[int, int], in
     relay.start()
     start_ms = 1000 * office.GENESIS + 500
     clock.set(start_ms)
+    statement = office.time_statement(start_ms // 1000)
+    assert relay.push(office.Cable(), len(statement), 0, len(statement), statement)
     real: dict[int, int] = {}
     while len(real) < rounds:
         if relay.turn():

@@ -140,6 +140,8 @@ def _run_two_epochs(folder: Path) -> tuple[int, set[bytes]]:
     relay.start()
     start = 1000 * office.GENESIS + 500
     clock.set(start)
+    statement = office.time_statement(start // 1000)
+    assert relay.push(office.Cable(), len(statement), 0, len(statement), statement)
     for round_ in range(EPOCH_ROUNDS + 1):
         if relay.turn():
             relay.maintain()
