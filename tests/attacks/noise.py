@@ -29,7 +29,7 @@ def play(first_round: int, cells: int) -> tuple[Counter[int], int]:
     for cell in range(cells):
         bucket, round_ = cell % BUCKETS, first_round + cell // BUCKETS
         noise = cover.noise(bucket, round_)
-        draw = hmac.digest(KEY, b"noise" + bytes((bucket,)) + round_.to_bytes(4, "big"), "sha256")[:8]
+        draw = hmac.digest(KEY, b"noise" + bucket.to_bytes(2, "big") + round_.to_bytes(4, "big"), "sha256")[:8]
         different += noise != bisect_right(integers, int.from_bytes(draw, "big"))
         counts[noise] += 1
     return counts, different
