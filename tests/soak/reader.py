@@ -49,14 +49,15 @@ class Reader:
         epoch, at, left = None, None, 0
         for _ in range(self.course.dice.randrange(10, 80)):
             self.turns += 1
-            _, _, _, _, _, _, digest, open_round, first_round, _ = await client.call(wire.info())
+            _, _, flags, _, _, _, digest, open_round, first_round, _ = await client.call(wire.info())
             self.reading_key = self.course.relay.sets.signed[digest].reading_key
             open_epoch = open_round // self.course.relay.epoch_rounds
             at, left = open_round, left if at == open_round else _MOST_A_FETCH
             epoch = open_epoch if epoch is None else epoch
             if self.course.over or not self.course.doors.is_set() or open_epoch != epoch:
                 return
-            self._compare_clock(open_round)
+            if not flags & wire.PROVISIONAL:  # nothing rests on such a round yet
+                self._compare_clock(open_round)
             await self._take_checkpoint(client, epoch - 1)
             left -= await self._read_something(client, open_round, first_round, left)
             if not left:

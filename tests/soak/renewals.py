@@ -11,7 +11,7 @@ from tessera.errors import Refused
 from tests.soak.course import LOST, RETRY_SECONDS, Course
 from tests.soak.sets import SignedSet
 
-_EVERY_DAYS = (0.8, 4)
+_EVERY_DAYS = (0.8, 3)
 _AWAY_DAYS = (1, 6)
 
 
