@@ -25,6 +25,7 @@ ARCHITECTURE = "armv6m"
 SIZE = 704 << 10  # at the end of the record ring
 OFFSET = FLASH_BYTES - SIZE
 MOUNT = "/core"
+ROW_BYTES = 16 << 10  # a longer row is for computers: it would be most of a board's heap, and of this volume
 NAMED = re.compile(r'vectors\("(\w+)"\)')  # as tests name the vectors that they read
 
 # Runs on the board before a test module. Flash counts from the start of the image's storage, which ends with the flash;
@@ -53,7 +54,7 @@ def make_test_volume(tests: Iterable[Path], with_core: bool) -> bytes:
         sources |= {f"tessera/{path.name}": path for path in sorted((FIRMWARE / "tessera").glob("*.py"))}
     named = {name for source in sources.values() for name in NAMED.findall(source.read_text())}
     files = [VECTORS / f"{name}.json" for name in sorted(named)]
-    return make_littlefs(compiled(sources) | dict(vector_files(files)), SIZE)
+    return make_littlefs(compiled(sources) | dict(vector_files(files, ROW_BYTES)), SIZE)
 
 
 def compiled(sources: dict[str, Path]) -> dict[str, bytes]:
@@ -75,16 +76,17 @@ def compile_module(name: str, source: Path) -> bytes:
         return Path(output.name).read_bytes()
 
 
-def vector_files(paths: Iterable[Path]) -> Iterable[tuple[str, bytes]]:
-    """As tests/core/flashvectors.py reads them: one row a line, a file for each list."""
+def vector_files(paths: Iterable[Path], row_bytes: int | None = None) -> Iterable[tuple[str, bytes]]:
+    """As tests/core/flashvectors.py reads them: one row a line, a file for each list. Without rows of more bytes."""
     for path in paths:
         content = json.loads(path.read_text())
         if isinstance(content, list):
-            yield f"vectors/{path.stem}", rows(content)
+            yield f"vectors/{path.stem}", rows(content, row_bytes)
         else:
             for key, value in content.items():
-                yield f"vectors/{path.stem}/{key}", rows(value)
+                yield f"vectors/{path.stem}/{key}", rows(value, row_bytes)
 
 
-def rows(content: list[object]) -> bytes:
-    return b"".join(json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in content)
+def rows(content: list[object], row_bytes: int | None = None) -> bytes:
+    lines = (json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in content)
+    return b"".join(line for line in lines if row_bytes is None or len(line) <= row_bytes)
