@@ -101,7 +101,7 @@ def _cards():
         found = found + [row["invite"], row["answer"], row["confirm"]]
     for row in _exchanges():
         found = found + [row["request"], row["offer"], row["challenge"], row["answer"]]
-    return found + vectors("contact")["reading_cards"]
+    return found + list(vectors("contact")["reading_cards"])
 
 
 # -- cards

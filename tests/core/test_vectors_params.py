@@ -1,5 +1,6 @@
 # params.json: parameter sets and time statements, the right ones and the wrong ones.
 
+import check
 from check import raises, share, unhex, vectors
 from damage import changes
 from office import RamDirectory
@@ -165,9 +166,9 @@ def test_signing_gives_the_vectors_signatures():
 
 
 def test_copies_are_the_vectors_and_are_read_like_the_whole_set():
-    wholes = {row["name"]: row for row in _sets()}
     for row in _copies():
-        whole, copy = Parameters(unhex(wholes[row["name"]]["blob"])), unhex(row["blob"])
+        (blob,) = [each["blob"] for each in _sets() if each["name"] == row["name"]]  # one at a time: a board's heap
+        whole, copy = Parameters(unhex(blob)), unhex(row["blob"])
         assert whole.copy_for(row["relay_id"]) == copy, row["name"]
         found = _read(copy)
         assert found.digest == whole.digest and found.relays == whole.relays, row["name"]
@@ -250,7 +251,7 @@ def test_every_other_length_is_refused():
             assert blob[:length] == unhex(_small_copy()["blob"])
         else:
             raises(InvalidObject, Parameters, blob[:length])
-    for more in (1, 8, 16, 32, 64, 65, 40000):
+    for more in (1, 8, 16, 32, 64, 65, 8000 if check.board else 40000):
         raises(InvalidObject, Parameters, blob + bytes(more))
 
 

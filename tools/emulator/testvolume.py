@@ -25,7 +25,7 @@ ARCHITECTURE = "armv6m"
 SIZE = 704 << 10  # at the end of the record ring
 OFFSET = FLASH_BYTES - SIZE
 MOUNT = "/core"
-ROW_BYTES = 16 << 10  # a longer row is for computers: it would be most of a board's heap, and of this volume
+ROW_BYTES = 32 << 10  # a longer row is for computers: it would be most of a board's heap, and of this volume
 NAMED = re.compile(r'vectors\("(\w+)"\)')  # as tests name the vectors that they read
 
 # Runs on the board before a test module. Flash counts from the start of the image's storage, which ends with the flash;
