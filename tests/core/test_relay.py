@@ -438,6 +438,15 @@ def test_nothing_is_answered_after_the_schedule():
     assert office.relay.open_round == 2 * EPOCH_ROUNDS - 1
 
 
+def _heal(office, how):
+    """Another start, or a better reading of the clock."""
+    if how == "a reboot":
+        office.boot()
+    else:
+        office.relay.clock.correct(office.unix_ms)
+        office.turn()
+
+
 def test_a_first_time_after_the_schedule_leaves_nothing_behind():
     for heal in ("a later answer", "a later answer after an epoch of uptime", "a reboot"):
         office = Office(epoch_keys=parameters_keys(2), clock_known=False)
@@ -449,11 +458,7 @@ def test_a_first_time_after_the_schedule_leaves_nothing_behind():
         if heal.endswith("uptime"):
             office.sleep(EPOCH_ROUNDS + 1)
         assert fingerprint(office.keys) == keys
-        if heal == "a reboot":
-            office.boot()
-        else:
-            office.relay.clock.correct(office.unix_ms)
-            office.turn()
+        _heal(office, heal)
         assert office.relay.clock_accepted and office.relay.epoch == int(heal.endswith("uptime"))
         office.member(epoch=office.relay.epoch).post(records(1)[0])
 
@@ -500,11 +505,7 @@ def test_a_forged_time_at_boot_writes_nothing_and_gives_way_to_the_true_one():
         office.turn()
         assert Connection(office.relay).call(wire.info())[4] == rounds + 1
         assert fingerprint(office.keys) == keys
-        if heal == "a reboot":
-            office.boot()
-        else:
-            office.relay.clock.correct(office.unix_ms)
-            office.turn()
+        _heal(office, heal)
         assert office.relay.open_round == 1
         assert office.member(3).cell(0).count(record) == 1
 
