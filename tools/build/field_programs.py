@@ -65,14 +65,14 @@ class Machine:
 
     def content(self, source: Path, *options: str) -> str:
         """SHA-256 over all that a program of this source is made of on this machine: every file that it includes, the
-        compiler's version, the options. Not for the field `m0`, which has a source of its own."""
+        compiler's version, the command. Not for the field `m0`, which has a source of its own."""
         need(self.compiler[0])
         command = [*self._compilation(self.field), *options]
         version = subprocess.run([self.compiler[0], "--version"], capture_output=True, text=True, check=True).stdout
         listed = subprocess.run([*command, "-M", source], capture_output=True, text=True, check=True).stdout
         content = hashlib.sha256(version.encode())
-        for option in options:
-            content.update(b"\0" + option.encode())
+        for word in command:
+            content.update(b"\0" + word.encode())
         for name in listed.replace("\\\n", " ").split()[1:]:
             content.update(hashlib.sha256(Path(name).read_bytes()).digest())
         return content.hexdigest()

@@ -275,15 +275,13 @@ def make_image(
     key = content_key(stage, sources, tree)
     stamp = output / "image.json"
     if not again and is_made_of(key, output):
-        # The same content may by now be another commit's.
-        write_description({**json.loads(stamp.read_text()), "versions": versions(tree)}, stamp)
+        renew_versions(stamp, tree)
         return f"{board.name}: {output / 'firmware.bin'} is up to date"
     finished = work / "finished"
     shutil.rmtree(finished, ignore_errors=True)
     if not again and is_made_of(key, BUILT / key):
         shutil.copytree(BUILT / key, finished)
-        described = json.loads((finished / "image.json").read_text())
-        write_description({**described, "versions": versions(tree)}, finished / "image.json")
+        renew_versions(finished / "image.json", tree)
         put_in_place(finished, output)
         return f"{board.name}: {output} holds the image, which was built before"
     finished.mkdir(parents=True)
@@ -312,9 +310,7 @@ def put_in_place(finished: Path, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     names = sorted((path.name for path in finished.iterdir()), key=lambda name: (name == "image.json", name))
     for name in names:
-        beside = output / f".{name}.new"  # the work may lie on another volume
-        shutil.copyfile(finished / name, beside)
-        beside.replace(output / name)
+        replace(output / name, (finished / name).read_bytes())
     shutil.rmtree(finished)
 
 
@@ -329,8 +325,18 @@ def keep(finished: Path, key: str) -> None:
 
 
 def write_description(described: dict, path: Path) -> None:
+    replace(path, (json.dumps(described, indent=2) + "\n").encode())
+
+
+def renew_versions(path: Path, tree: Path) -> None:
+    """In the description of an image that was made: the same content may by now be another commit's."""
+    write_description({**json.loads(path.read_text()), "versions": versions(tree)}, path)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Whoever reads the file has the old content or the new one."""
     beside = path.with_name(f".{path.name}.new")
-    beside.write_text(json.dumps(described, indent=2) + "\n")
+    beside.write_bytes(content)
     beside.replace(path)
 
 

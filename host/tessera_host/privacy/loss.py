@@ -49,7 +49,6 @@ class Losses:
         self._epsilon = epsilon
         self._exact_delta = noise.exact_delta(list(thresholds), noise.exp_lower(epsilon))
         self._one = self._distribution(_library())
-        self._found: dict[int, Composition] = {}
         self._epsilons: dict[tuple[int, Fraction], float] = {}  # what was asked: a composition takes a second
 
     def _distribution(self, library: ModuleType) -> Any:
@@ -66,11 +65,6 @@ class Losses:
 
     def of(self, deliveries: int) -> Composition:
         """The figures of so many deliveries, at a δ that leaves the distribution room: twice the sum, made round."""
-        if deliveries not in self._found:
-            self._found[deliveries] = self._compose(deliveries)
-        return self._found[deliveries]
-
-    def _compose(self, deliveries: int) -> Composition:
         basic = min(deliveries * self._exact_delta, Fraction(1))
         delta = _round_delta(2 * basic)
         worth = deliveries <= DELIVERIES_MAX and delta < DELTA_WORTH_NAMING
