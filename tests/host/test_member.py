@@ -34,7 +34,7 @@ from tessera_host.member.relay_sessions import Greeted, RelaySessions
 from tessera_host.member.sending import RelayBusy, Sender
 from tessera_host.member.state import MemberState
 from tessera_host.member.wallet import EARLY
-from tessera_host.protocol import blind, cards, records
+from tessera_host.protocol import blind, cards, records, relay_connection
 from tessera_host.protocol.federation import DEFAULT_BUDGET, Relay
 from tessera_host.protocol.limits import OPEN_SESSIONS_PER_KEY
 from tessera_host.protocol.records import TAG_BYTES
@@ -677,6 +677,29 @@ def test_interrupted_fetch_goes_on_and_gives_every_message_once(at: Setting) -> 
     assert at.relay.fetches[0][1] == EPOCH_ROUNDS
     assert asyncio.run(correspondence.fetch(at.bob)).messages == []
     assert [message.text for message in at.bob.inbox.messages()] == ["one", "two"]
+
+
+def test_relay_that_is_busy_with_other_readers_is_asked_again_on_another_connection(
+    at: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at.send("one")
+    at.clock.next_round()
+    waits = list[float]()
+
+    async def sleep(seconds: float, real: Any = asyncio.sleep) -> None:
+        waits.append(seconds)
+        await real(0)
+
+    monkeypatch.setattr(relay_connection.asyncio, "sleep", sleep)
+    at.relay.busy_readers, before = 2, len(at.relay.handshakes)
+    report = asyncio.run(correspondence.fetch(at.bob))
+    assert [message.text for message in report.messages] == ["one"]
+    assert [seconds for seconds in waits if seconds] == [5, 5]
+    assert at.relay.handshakes[before:] == ["full"] * 3
+    at.clock.next_round()
+    at.relay.busy_readers = relay_connection.BUSY_ATTEMPTS
+    with pytest.raises(RelayRefused, match="busy"):
+        asyncio.run(correspondence.fetch(at.bob))
 
 
 @pytest.mark.parametrize("after", [False, True])

@@ -35,6 +35,7 @@ class MemoryRelay:
 
     fail_before_store, fail_after_store: so many posts from now on are cut off before, or after, the core has them.
     busy_after_store: so many posts are stored and answered with BUSY, as if they were not.
+    busy_readers: so many fetches find no reader's place: BUSY, and the connection ends.
     fail_fetch: the FETCH of that number from now on is cut off. away: raised instead of connecting.
     rounds_fast, claimed: the round (against the members' clock) and the parameter set that it claims to be at.
     takes_pushes: whether it takes what is pushed; `pushed` are the first bytes of what was.
@@ -56,6 +57,7 @@ class MemoryRelay:
         self.pushed: list[bytes] = []
         self.handshakes: list[str] = []
         self.fail_before_store = self.fail_after_store = self.fail_fetch = self.busy_after_store = 0
+        self.busy_readers = 0
         self.away: TesseraError | None = None
         self.rounds_fast = 0
         self.claimed: Parameters | None = None
@@ -195,12 +197,15 @@ class _Line:
         self._nonce = relay.core.nonce()
         self._out = bytearray(self._nonce)
         self._broken: TesseraError | None = None
+        self._ended = False
         self.session: Any = None
 
     # -- what EncryptedConnection asks of its streams
 
     def write(self, data: bytes) -> None:
-        if self.session is None:
+        if self._ended:
+            self._broken = Unreachable("the relay ended this connection")
+        elif self.session is None:
             self._greet(data)
         else:
             self._take(data)
@@ -288,6 +293,14 @@ class _Line:
 
     def _serve_fetch(self, frame: bytes) -> None:
         relay = self._relay
+        if relay.busy_readers:
+            relay.busy_readers -= 1
+            out = bytearray(wire.CELL_FRAME_BYTES)
+            wire.answer_error(out, Busy("no place for another reader", 5))
+            self.session.channel.seal_in_place(out)
+            self._out += out
+            self._ended = True
+            return
         if relay.fail_fetch:
             relay.fail_fetch -= 1
             if not relay.fail_fetch:

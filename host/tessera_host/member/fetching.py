@@ -16,7 +16,7 @@ from tessera.wire import FETCH_ROUNDS
 from ..errors import RelayRefused, Unreachable
 from ..protocol import records
 from ..protocol.federation import Relay
-from ..protocol.relay_connection import Batch
+from ..protocol.relay_connection import Batch, patiently
 from .fixed_delay import Settling
 from .inbox import Message
 from .relay_sessions import Reading, RelaySessions
@@ -50,18 +50,23 @@ class Fetcher:
         """Read from where it was left up to the open round. What was read is saved every 16 rounds, so an interrupted
         call loses nothing: its messages come with the next report. With `take` they count as given out."""
         state, report = self._state, FetchReport()
+        first: int | None = None
+        open_round = 0
+
+        async def request() -> None:
+            nonlocal first, open_round
+            async with self._sessions.reading(state.federation.home) as reading:
+                if first is None:
+                    open_round = self._expect(reading, report)
+                    first = state.inbox.next_round
+                if state.inbox.next_round < open_round:
+                    self._read(await self._next(reading), report)
+                    if progress:
+                        progress(state.inbox.next_round - first, open_round - first)
+
         async with self._fetching:
-            first: int | None = None
-            open_round = 0
             while first is None or state.inbox.next_round < open_round:
-                async with self._sessions.reading(state.federation.home) as reading:
-                    if first is None:
-                        open_round = self._expect(reading, report)
-                        first = state.inbox.next_round
-                    if state.inbox.next_round < open_round:
-                        self._read(await self._next(reading), report)
-                        if progress:
-                            progress(state.inbox.next_round - first, open_round - first)
+                await patiently(request)
         state.inbox.forget_read(state.round())
         report.messages = state.inbox.take_unread() if take else []
         state.save()
@@ -69,7 +74,8 @@ class Fetcher:
 
     async def slot(self, settling: Settling, most_requests: int) -> FetchReport:
         """The fetch of a round: at least one request, also if there is nothing new, and only so many. What it brings
-        is not counted as read by a person. Each leaves a fixed time after the answer before it."""
+        is not counted as read by a person. Each leaves a fixed time after the answer before it. A relay that is busy
+        with other readers is asked again in the next round, as the posts of this one do not wait."""
         state, report = self._state, FetchReport()
         known: int | None = None
         open_round = 0

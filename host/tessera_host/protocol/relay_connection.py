@@ -212,15 +212,12 @@ class RelayConnection(EncryptedConnection):
 
     async def fetch(self, bucket: int, start: int, end: int, reading_key: bytes) -> list[Batch]:
         """The sealed batches of start ≤ round < end, at most 16 of them; fewer if the relay has not sealed them all.
-        Full handshakes only: the reading key (32 bytes) is shown for this channel."""
+        Full handshakes only: the reading key (32 bytes) is shown for this channel. A relay that is busy with other
+        readers ends the connection: `patiently` with another."""
         proof = admission.read_proof(reading_key, self.handshake_hash)
-
-        async def once() -> list[Batch]:
-            async with self._within(self._timeout_seconds + FETCH_SECONDS_PER_ROUND * (end - start)):
-                await self._send(wire.fetch(bucket, start, end, proof))
-                return await self._batches(start, end)
-
-        return await _patiently(once)
+        async with self._within(self._timeout_seconds + FETCH_SECONDS_PER_ROUND * (end - start)):
+            await self._send(wire.fetch(bucket, start, end, proof))
+            return await self._batches(start, end)
 
     async def _batches(self, start: int, end: int) -> list[Batch]:
         batches = _Batches(start, end)
@@ -234,7 +231,7 @@ class RelayConnection(EncryptedConnection):
 
     async def _ask(self, request: bytes | bytearray, wanted: int) -> tuple[Any, ...]:
         """The fields of the answer to a request."""
-        return await _patiently(lambda: self._ask_once(request, wanted))
+        return await patiently(lambda: self._ask_once(request, wanted))
 
     async def _ask_once(self, request: bytes | bytearray, wanted: int) -> tuple[Any, ...]:
         await self._send(request)
@@ -290,7 +287,7 @@ def _understood(read: Callable[[bytes], tuple[Any, ...]], plaintext: bytes) -> t
         raise IntegrityError("the relay's answer makes no sense", "update tessera; tell IT") from None
 
 
-async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
     """Come back as often as a busy relay asks to, a few times."""
     for _ in range(BUSY_ATTEMPTS - 1):
         try:
