@@ -17,7 +17,7 @@ from tessera import curve, hashes
 from tessera.params import Parameters
 from tessera_host.member import address_book, meeting, token_exchange, views
 from tessera_host.member.schema import Contact, KnownSet, OpenView, Received, SplitView
-from tessera_host.member.views import BEHIND_EPOCHS, KEPT_VIEWS, Views
+from tessera_host.member.views import KEPT_VIEWS, Views
 from tessera_host.protocol import records
 from tessera_host.protocol.records import Closing, ReceivingChain, SendingChain
 from tests.support import correspondence
@@ -25,6 +25,7 @@ from tests.support.fake_federation import EPOCH_ROUNDS
 from tests.support.talking import Office
 
 RETENTION = 3
+AHEAD = 8
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Set:
     first_epoch: int
     fork: int = 0
     retention_epochs: int = RETENTION
+    ahead: int = AHEAD
 
     @property
     def digest(self) -> bytes:
@@ -147,7 +149,7 @@ class World:
             elif what == "relay" and self.dice.random() < 0.6:
                 member.reaches_a_relay(epoch)
                 self._read(number, member, epoch)
-                if member.visited >= epoch - BEHIND_EPOCHS and epoch >= member.held_until:
+                if member.visited >= epoch - AHEAD and epoch >= member.held_until:
                     seed = self.dice.randbytes(32)
                     self.posted[1 - number].append((epoch, member.says(epoch), seed))
 
@@ -242,7 +244,7 @@ def test_of_two_sets_of_different_serials_the_holder_of_the_smaller_one_notices(
         reader.reads(20, writer.says(20), 20)
         passes(reader, 21, 22)
     assert ann.contact.split is not None and bob.contact.split is None
-    later = 20 + BEHIND_EPOCHS
+    later = 20 + AHEAD
     passes(bob, later)
     bob.reads(later, ann.says(later), later)
     passes(bob, later + 1, later + 2)
@@ -252,11 +254,22 @@ def test_of_two_sets_of_different_serials_the_holder_of_the_smaller_one_notices(
 def test_who_is_behind_for_longer_than_tokens_last_is_noticed() -> None:
     ann, bob = two_members(Set(1, 0))
     bob.visit(Set(2, 20), 19)
-    for epoch, noticed in ((20 + BEHIND_EPOCHS - 1, False), (20 + BEHIND_EPOCHS, True)):
+    for epoch, noticed in ((20 + AHEAD - 1, False), (20 + AHEAD, True)):
         passes(bob, epoch)
         bob.reads(epoch, ann.says(epoch), epoch)
         passes(bob, epoch + 1, epoch + 2)
         assert (bob.contact.split is not None) == noticed
+
+
+def test_for_how_long_somebody_may_be_behind_is_what_the_set_that_they_hold_says() -> None:
+    for ahead, after in ((3, 12), (12, 3)):
+        ann, bob = two_members(Set(1, 0, ahead=ahead))
+        bob.visit(Set(2, 20, ahead=after), 19)
+        for epoch, noticed in ((20 + ahead - 1, False), (20 + ahead, True)):
+            passes(bob, epoch)
+            bob.reads(epoch, ann.says(epoch), epoch)
+            passes(bob, epoch + 1, epoch + 2)
+            assert (bob.contact.split is not None) == noticed
 
 
 def test_a_receiver_that_is_behind_is_content_once_it_was_renewed() -> None:
@@ -298,7 +311,7 @@ def test_somebody_back_after_weeks_who_holds_no_set_that_has_begun_names_the_new
 def test_a_newcomer_cannot_tell_who_is_behind_for_eight_epochs() -> None:
     ann = two_members(Set(1, 0))[0]
     carl = Member(Held([Set(2, 20)]), 21)
-    for epoch, noticed in ((20 + BEHIND_EPOCHS - 1, False), (20 + BEHIND_EPOCHS, True)):
+    for epoch, noticed in ((20 + AHEAD - 1, False), (20 + AHEAD, True)):
         passes(carl, epoch)
         carl.reads(epoch, ann.says(epoch), epoch)
         passes(carl, epoch + 1, epoch + 2)
@@ -325,10 +338,10 @@ def test_open_views_do_not_pile_up() -> None:
 def test_a_set_is_remembered_as_long_as_a_record_under_it_can_be_read_and_no_longer() -> None:
     bob = two_members(Set(1, 0))[1]
     bob.visit(Set(2, 20), 19)
-    last = 20 + BEHIND_EPOCHS - 1 + RETENTION  # in which a record of the last epoch that set 1 is used in is kept
+    last = 20 + AHEAD - 1 + RETENTION  # in which a record of the last epoch that set 1 is used in is kept
     passes(bob, last)
     assert [known.serial for known in bob.known] == [1, 2]
-    bob.reads(20 + BEHIND_EPOCHS - 1, Set(1, 0).digest, last)
+    bob.reads(20 + AHEAD - 1, Set(1, 0).digest, last)
     assert bob.contact.views == []
     passes(bob, last + 1)
     assert [known.serial for known in bob.known] == [2]

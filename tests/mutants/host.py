@@ -310,13 +310,13 @@ CHANGES: Changes = {
         ),
         Change(
             "who-is-behind-raises-an-alarm",
-            "        return min(following) + BEHIND_EPOCHS if following else None\n",
-            "        return min(following) if following else None\n",
+            "epoch < min(following) + ahead\n",
+            "epoch < min(following)\n",
             of("views", "who_is_behind_for_longer_than_tokens_last_is_noticed"),
         ),
         Change(
             "who-is-behind-for-good-is-believed",
-            "        return end is None or epoch < end\n",
+            "        return not following or epoch < min(following) + ahead\n",
             "        return True\n",
             of("views", "who_is_behind_for_longer_than_tokens_last_is_noticed"),
         ),

@@ -62,11 +62,12 @@ class Received:
 
 @dataclass
 class KnownSet:
-    """A parameter set that this member holds or held."""
+    """A parameter set that this member holds or held; `ahead` is for how many epochs it lets members have tokens."""
 
     digest: Bytes32
     serial: int
     first_epoch: int
+    ahead: int
 
 
 @dataclass(repr=False)

@@ -16,9 +16,6 @@ from ..protocol.federation import Federation
 from ..protocol.records import Closing
 from .schema import Contact, KnownSet, OpenView, SplitView
 
-# How long somebody may post who was not given a set that is in force: for that long a member has tokens without a visit
-# to the issuer, and a visit brings the newest set.
-BEHIND_EPOCHS = 8
 KEPT_VIEWS = 32  # a contact: more of them are of the same few epochs and say the same
 
 
@@ -57,21 +54,19 @@ class Views:
         last = self._known[-1].serial if self._known else 0
         for each in self._federation.sets:
             if each.serial > last:
-                self._known.append(KnownSet(each.digest, int(each.serial), int(each.first_epoch)))
+                self._known.append(KnownSet(each.digest, int(each.serial), int(each.first_epoch), int(each.ahead)))
 
-    def _end(self, serial: int) -> int | None:
-        """The first epoch that nobody honest posts in who holds the set of this serial and none after it."""
+    def _is_used(self, serial: int, ahead: int, epoch: int) -> bool:
+        """Whether somebody honest may post in an epoch who holds the set of this serial and none after it: for `ahead`
+        epochs a member has tokens without a visit to the issuer, and a visit brings the newest set."""
         following = [each.first_epoch for each in self._known if each.serial > serial]
-        return min(following) + BEHIND_EPOCHS if following else None
-
-    def _is_used(self, serial: int, epoch: int) -> bool:
-        end = self._end(serial)
-        return end is None or epoch < end
+        return not following or epoch < min(following) + ahead
 
     def _forget_sets(self, epoch: int) -> None:
         """Those that no record which can still be read in this epoch was posted under."""
         kept = int(self._federation.newest.retention_epochs)
-        self._known[:] = [each for each in self._known if self._is_used(each.serial, max(0, epoch - kept))]
+        first = max(0, epoch - kept)
+        self._known[:] = [each for each in self._known if self._is_used(each.serial, each.ahead, first)]
 
     # -- what contacts said
 
@@ -109,12 +104,13 @@ class Views:
     def _fits(self, found: OpenView) -> bool:
         """Whether it is of a set that was held here and may be used in its epoch by somebody who is behind, or who
         holds one that has not begun and no other."""
-        used = (each for each in self._known if self._is_used(each.serial, found.epoch))
+        used = (each for each in self._known if self._is_used(each.serial, each.ahead, found.epoch))
         return any(records.view(found.seed, each.digest) == found.view for each in used)
 
     def _is_another_unknown(self, epoch: int) -> bool:
         """Whether a set that was never held here may be used in the epoch by somebody who is behind: one between two
-        that were held, or before the first of them."""
+        that were held, or before the first of them. What it let members have is not known: as much as the one after it,
+        at least."""
         serials = {each.serial for each in self._known}
-        gaps = (serial - 1 for serial in serials if serial > 1 and serial - 1 not in serials)
-        return any(self._is_used(before, epoch) for before in gaps)
+        gaps = (each for each in self._known if each.serial > 1 and each.serial - 1 not in serials)
+        return any(self._is_used(after.serial - 1, after.ahead, epoch) for after in gaps)
