@@ -258,6 +258,10 @@ def test_old_parameters_come_from_files_and_then_from_the_archive(tmp_path, ledg
     shown |= ledger.chain(range(2, 3))
     without = Desk(tmp_path / "without", ledger).judge(shown, 3)
     assert without.verified == [2] and all("in no set that was given" in each.text for each in without.findings)
+    assert all("folder 'sets'" in each.text for each in without.findings)
+    assert Desk(tmp_path / "folder", ledger, [tmp_path]).judge(shown, 3).verified == [0, 1, 2]
+    with pytest.raises(InvalidInput, match="no parameter set in"):
+        Desk(tmp_path / "empty", ledger, [Path(__file__).parent]).judge(shown, 3)
     assert Desk(tmp_path, ledger, [old]).judge(shown, 3).verified == [0, 1, 2]
     assert Desk(tmp_path, ledger).judge(shown, 3).verified == [0, 1, 2]
 

@@ -203,6 +203,20 @@ def test_the_digests_of_all_sets_are_published(desk):
     assert lines[-1] == f"{desk.newest.serial} {desk.newest.digest.hex()}"
 
 
+def test_every_set_ever_signed_is_kept_for_auditors(desk):
+    """Also one that never came into force, and after a start that found it unpublished."""
+    for days in (0, 0, 30, 30):
+        desk.clock.now += days * DAY
+        desk.issuer.renew()
+    newest = max((desk.path / "sets").iterdir())
+    newest.unlink()
+    desk.restart_issuer()
+    kept = [Parameters(path.read_bytes()) for path in sorted((desk.path / "sets").iterdir())]
+    chain = desk.issuer._store.sets.chain
+    assert [made.digest for made in kept] == [place["digest"] for place in chain]
+    assert len(desk.issuer._store.data["sets"]["signed"]) < len(kept)
+
+
 def test_no_two_federations_share_anything(tmp_path):
     sets = []
     for name in "ab":

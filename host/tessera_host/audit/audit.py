@@ -57,10 +57,11 @@ def gather(
     lists = {str(path): published.read(path) for path in published_lists}
     gathered = Gathered(federation, archive, ParameterSets(federation.newest), published=lists)
     archive.add_parameters(gathered.sets)
-    for path in parameter_files:
+    for path in _inside(parameter_files, "*.tpr", "parameter set", "name IT's folder 'sets'"):
         gathered.sets.add(releases.read_artifact(path))
     gathered.firmware |= _installed()
-    for path in [*archive.releases(), *_release_files(release_paths)]:
+    approved = _inside(release_paths, "*.release", "release", "name build/BOARD after tessera issuer approve")
+    for path in [*archive.releases(), *approved]:
         release = _approved(path, gathered.sets)
         label = f"version {version_text(release.version)} for {release.board}, approved by the issuer"
         gathered.firmware[release.firmware_digest] = Firmware(label, True)
@@ -132,13 +133,13 @@ def _installed() -> dict[bytes, Firmware]:
     return {digest_of_files(folders[0]): Firmware(label, False)}
 
 
-def _release_files(paths: Iterable[Path]) -> list[Path]:
-    """Files as they are, of a folder every release in it."""
+def _inside(paths: Iterable[Path], pattern: str, what: str, hint: str) -> list[Path]:
+    """Files as they are, of a folder every one in it that fits the pattern."""
     found: list[Path] = []
     for path in paths:
-        inside = sorted(path.glob("*.release")) if path.is_dir() else [path]
+        inside = sorted(path.glob(pattern)) if path.is_dir() else [path]
         if not inside:
-            raise InvalidInput(f"there is no release in {path}", "name build/BOARD after tessera issuer approve")
+            raise InvalidInput(f"there is no {what} in {path}", hint)
         found += inside
     return found
 

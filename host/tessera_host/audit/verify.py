@@ -281,7 +281,7 @@ class Auditor:
             if self._evidence.sets.with_digest(digest) is None:
                 text = (
                     f"the parameters of {in_words(epochs)} (digest {digest.hex()[:16]}…) are in no set that was given: "
-                    "nothing is said of its noise"
+                    "nothing is said of its noise; IT has them all: --parameters with the folder 'sets' beside its card"
                 )
                 self._find(True, text, *epochs)
         for digest, epochs in _by(chain, "firmware_digest").items():

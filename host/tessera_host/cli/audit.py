@@ -55,7 +55,10 @@ def audit_(
         Path | None, typer.Option("--archive", help="Directory of what audits verified; one per federation by default.")
     ] = None,
     parameters: Annotated[
-        list[Path] | None, typer.Option("--parameters", help="An earlier parameters.tpr; may be repeated.")
+        list[Path] | None,
+        typer.Option(
+            "--parameters", help="The sets before the card's: a parameters.tpr, or IT's folder 'sets'; may be repeated."
+        ),
     ] = None,
     compare: Annotated[
         list[Path] | None, typer.Option("--compare", help="A list of sets that another audit wrote; may be repeated.")

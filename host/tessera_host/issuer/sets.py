@@ -60,6 +60,11 @@ class Sets:
         seconds."""
         return [dict(place) for place in self._state["chain"]]
 
+    def files(self) -> dict[str, bytes]:
+        """The sets that are here, by the name of a file that has this set and never another."""
+        sets = (Parameters(each["blob"]) for each in self._state["signed"])
+        return {f"{found.serial:05}-{found.digest.hex()[:8]}.tpr": found.blob for found in sets}
+
     def add(self, blob: bytes, reading_key: bytes, since: int, epoch: int, now: int) -> None:
         """A set was signed while `epoch` is open; those whose epochs are over go. One that waits for its first epoch
         is no use any more: the new one takes its place."""

@@ -1,5 +1,5 @@
 """The issuer's directory: issuer.keystore, and beside it what follows from it and is for others: parameters.tpr,
-federation.card, and the digests of all sets.
+federation.card, the digests of all sets, and the sets themselves, which auditors need for as long as there are relays.
 
 Owns what the keystore's map holds, and the one transaction: what was changed is saved, and what was saved is published.
 Leaves to others: the rules of each part (roster.py, relay_list.py, invitations.py, issuance.py, sets.py), what is
@@ -35,6 +35,7 @@ KEYSTORE = "issuer.keystore"
 PARAMETERS = "parameters.tpr"
 FEDERATION_CARD = "federation.card"
 DIGESTS = "digests.txt"
+SETS = "sets"
 
 
 def new_data(name: str, signer: ParameterSigner, epochs: int, board: str, budget: dict[str, str]) -> dict[str, Any]:
@@ -70,7 +71,7 @@ class IssuerStore:
     @staticmethod
     def check_new(directory: Path) -> None:
         """Raises UsageError if files of another issuer would be written over."""
-        for stale in (PARAMETERS, FEDERATION_CARD, DIGESTS):
+        for stale in (PARAMETERS, FEDERATION_CARD, DIGESTS, SETS):
             if (directory / stale).exists() and not (directory / KEYSTORE).exists():
                 raise UsageError(f"{directory / stale} is there without its issuer", "name a new directory")
 
@@ -141,6 +142,7 @@ class IssuerStore:
         if self.newer_set() is not None:
             return
         published = {
+            **{f"{SETS}/{name}": blob for name, blob in self.sets.files().items()},
             PARAMETERS: self.parameters.blob,
             FEDERATION_CARD: self.federation_card.encode() + b"\n",
             DIGESTS: self._digests().encode(),
@@ -152,6 +154,7 @@ class IssuerStore:
             except OSError:
                 current = None
             if current != content:
+                path.parent.mkdir(exist_ok=True, mode=0o700)
                 files.write(path, content)
 
     def newer_set(self) -> bytes | None:
