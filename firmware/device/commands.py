@@ -57,7 +57,9 @@ def _commission(relay):
     epoch, key = relay.commissioning_key()
     rounds = relay.parameters.newest.epoch_rounds
     end = min((epoch + 1) * rounds, relay.open_round)
-    return {"epoch": epoch, "cover_key": key.hex(), "first_round": epoch * rounds, "end_round": end}
+    digest = bytes(relay.parameters.rule(epoch).digest).hex()
+    rounds_of = {"first_round": epoch * rounds, "end_round": end}
+    return {"epoch": epoch, "cover_key": key.hex(), "parameter_digest": digest, **rounds_of}
 
 
 async def _batch(relay, arguments):

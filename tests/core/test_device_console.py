@@ -168,6 +168,7 @@ async def test_commissioning_shows_what_the_cover_key_gives():
     await _refusal(appliance, b"batch 0 0")
     _, figures = await _ask(appliance, b"commission")
     assert (figures["epoch"], figures["first_round"], figures["end_round"]) == (0, 0, EPOCH_ROUNDS)
+    assert unhexlify(figures["parameter_digest"]) == bytes(office.relay.parameters.rule(0).digest)
     cover = EpochCover(unhexlify(figures["cover_key"]), office.relay.parameters.rule(0).thresholds)
     lines, figures = await _ask(appliance, b"batch 1 2")
     batch = [a2b_base64(line) for line in lines]

@@ -5,6 +5,7 @@ import itertools
 import json
 import struct
 import time
+from fractions import Fraction
 from hashlib import sha256
 
 import cbor2
@@ -466,6 +467,23 @@ def test_what_the_board_did_not_keep_is_found(desk, monkeypatch):
 # -- a relay in service
 
 
+def test_verify_recomputes_cover_by_the_set_that_governed_it(desk):
+    """Not by the newest: its table may be another."""
+    desk.board()
+    desk.flash()
+    with Issuer.open(desk.issuer, PASSPHRASE) as issuer:
+        issuer.renew(planned(**CHOICE, epsilon=Fraction(1, 2), board="RPI_PICO"))
+    code, out, err = desk.service("verify", "--every-cell", "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert not told["newest_parameters"] and told["cells_compared"] == CHOICE["epoch_rounds"]
+    earlier = sorted((desk.issuer / "sets").iterdir())[:-1]
+    for path in earlier:
+        path.unlink()
+    code, _, err = desk.service("verify")
+    assert code == errors.IntegrityError.exit_code and "is not among those in" in err
+
+
 def test_verify_compares_a_relay_with_everything_that_is_known_of_it(desk):
     board = desk.board()
     assert desk.flash()[0] == 0
@@ -673,7 +691,9 @@ def test_a_wifi_password_comes_from_a_file_and_is_in_nothing_that_is_kept_or_sho
     assert code == 0, err
     kept = json.loads((board.files / "relay.json").read_text())
     assert kept["wifi"] == {"ssid": "office", "password": "hunter2 hunter2"}
-    everything = out + err + "".join(path.read_text(errors="replace") for path in desk.issuer.iterdir())
+    everything = (
+        out + err + "".join(path.read_text(errors="replace") for path in desk.issuer.rglob("*") if path.is_file())
+    )
     assert "hunter2" not in everything and kept["static_secret"] not in everything
     assert "hunter2" not in repr(cli_flash.Wifi("office", password="hunter2 hunter2"))
 

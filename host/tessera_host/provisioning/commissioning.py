@@ -31,6 +31,7 @@ MEMBER_ADMITTED = refusal_name(NotAdmitted)  # the code of `commission` once not
 DO_NOT_USE = "do not use this board as a relay; flash it anew, and report it if that does not help"
 
 Advance = Callable[[int, int], None]
+SetNamed = Callable[[bytes], Parameters]
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,19 @@ class Commissioned:
         return {**figures, "at": utc_now()}
 
 
-def check(console: Console, parameters: Parameters, every_cell: bool, advance: Advance) -> Commissioned | None:
+def check(console: Console, set_named: SetNamed, every_cell: bool, advance: Advance) -> Commissioned | None:
     """Compare cells of the commissioning epoch: all of them, or the first, the last and some drawn at random.
 
-    None if the relay discloses nothing any more, because a member was admitted. Raises CommissioningFailed.
+    set_named: the signed set of a digest (32 bytes); the relay says by which one it went in that epoch. None if the
+    relay discloses nothing any more, because a member was admitted. Raises CommissioningFailed.
     """
-    check_table(parameters)
     try:
-        epoch, first, end, key = _disclosed(console, parameters)
+        parameters, epoch, first, end, key = _disclosed(console, set_named)
     except CommandRefused as refusal:
         if refusal.code == MEMBER_ADMITTED:
             return None
         raise
+    check_table(parameters)
     expected = cover.EpochCover(key, bytes(parameters.thresholds))
     every = [(bucket, round_) for round_ in range(first, end) for bucket in range(parameters.buckets)]
     cells = every if every_cell else sample(every, SAMPLED_CELLS)
@@ -99,17 +101,18 @@ def dummies(expected: EpochCover, bucket: int, round_: int) -> list[bytes]:
     return sorted(records)
 
 
-def _disclosed(console: Console, parameters: Parameters) -> tuple[int, int, int, bytes]:
-    """(epoch, first round, round after the last, cover key). A damaged line is asked for once more."""
+def _disclosed(console: Console, set_named: SetNamed) -> tuple[Parameters, int, int, int, bytes]:
+    """(set, epoch, first round, round after the last, cover key). A damaged line is asked for once more."""
     for _ in range(ATTEMPTS):
         told = console.ask("commission").result
         try:
             epoch, first, end = int(told["epoch"]), int(told["first_round"]), int(told["end_round"])
-            key = bytes.fromhex(told["cover_key"])
+            key, digest = bytes.fromhex(told["cover_key"]), bytes.fromhex(told["parameter_digest"])
         except (KeyError, TypeError, ValueError):
             continue
+        parameters = set_named(digest)
         if len(key) == 32 and epoch * parameters.epoch_rounds == first < end <= first + parameters.epoch_rounds:
-            return epoch, first, end, key
+            return parameters, epoch, first, end, key
     raise CommissioningFailed("what the relay tells of its commissioning epoch makes no sense", DO_NOT_USE)
 
 

@@ -13,7 +13,7 @@ from tessera.params import Parameters
 from .. import files
 from ..errors import IntegrityError, UsageError
 from ..issuer.issuer import Issuer
-from ..issuer.store import PARAMETERS
+from ..issuer.store import PARAMETERS, SETS
 from .finder import Finder
 from .inventory import Inventory
 from .journal import Journal
@@ -37,6 +37,17 @@ class Desk:
         """The newest signed set, whole. Raises UsageError, IntegrityError."""
         return self.issuer.parameters if self.issuer else read_parameters(self.directory)
 
+    def set_named(self, digest: bytes) -> Parameters:
+        """The signed set of a digest (32 bytes). Raises IntegrityError if there is none beside the issuer."""
+        newest = self.parameters
+        for found in [newest, *map(_read, sorted((self.directory / SETS).glob("*.tpr")))]:
+            if found.digest == digest and found.root_key == newest.root_key:
+                return found
+        raise IntegrityError(
+            f"the relay went by a set (digest {digest.hex()[:16]}…) that is not among those in {self.directory / SETS}",
+            "name the issuer's own directory with --issuer; if this is it, do not use the board, and report it",
+        )
+
 
 def open_desk(directory: Path, finder: Finder, report: Report, issuer: Issuer | None = None) -> Desk:
     """Raises UsageError, InvalidInput."""
@@ -48,6 +59,10 @@ def read_parameters(directory: Path) -> Parameters:
     path = directory / PARAMETERS
     if not path.is_file():
         raise UsageError(f"there is no issuer in {directory}", "tessera issuer init makes one; name it with --issuer")
+    return _read(path)
+
+
+def _read(path: Path) -> Parameters:
     try:
         parameters = Parameters(path.read_bytes())
         parameters.verify()

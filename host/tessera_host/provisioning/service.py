@@ -52,7 +52,7 @@ def verify(desk: Desk, place: str | None, name: str | None, every_cell: bool) ->
     current = status["parameter_digest"] == parameters.digest.hex()
     desk.report.step("recomputing its cover")
     with Console(found.place) as console:
-        done = commissioning.check(console, parameters, every_cell, desk.report.advance)
+        done = commissioning.check(console, desk.set_named, every_cell, desk.report.advance)
     if entry:
         told = {"commissioned": done.told()} if done else {}
         desk.inventory.record(name, verified=utc_now(), **told)

@@ -296,7 +296,7 @@ class Commission(SetupStep):
         work, desk = self.work, self.work.desk
         work.say("recomputing its cover")
         with Console(work.found.place) as console:
-            compared = commissioning.check(console, desk.parameters, work.request.every_cell, desk.report.advance)
+            compared = commissioning.check(console, desk.set_named, work.request.every_cell, desk.report.advance)
         if compared is None:
             desk.report.note("a member uses the relay already: its cover is not disclosed any more")
         desk.journal.note(work.name, "commissioned", commissioned=compared.told() if compared else None)
