@@ -134,6 +134,17 @@ def test_what_another_start_made_between_two_looks_is_no_stranger(tmp_path: Path
     assert_whole(directory)
 
 
+def test_what_an_older_version_made_is_not_started_and_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    relay = tmp_path / "old" / "relay"
+    relay.mkdir(parents=True)
+    (relay / "parameters").write_bytes(b"TPR1" + bytes(300))
+    assert cli.run(["serve", "--storage", str(tmp_path / "old")]) == UsageError.exit_code
+    assert "remove it or name another directory" in capsys.readouterr().err
+    assert [path.name for path in relay.iterdir()] == ["parameters"]
+
+
 def test_what_a_killed_program_was_making_is_made_anew(tmp_path: Path) -> None:
     directory = tmp_path / "office"
     with maker(directory) as first:

@@ -115,7 +115,7 @@ def _serves(target: str, says: str, *variables: str, **environment: str) -> None
     with subprocess.Popen(
         command,
         cwd=ROOT,
-        env=_environment(),
+        env=_environment() | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

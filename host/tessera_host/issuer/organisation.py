@@ -11,10 +11,14 @@ from pathlib import Path
 
 import filelock
 
+from tessera.errors import InvalidObject
+from tessera.params import Head
+
 from .. import files
 from ..errors import Unreachable, UsageError
 from ..planning import plan
 from .issuer import Issuer
+from .relay_directory import PARAMETERS
 from .signer import EPOCHS_MAX
 
 PASSPHRASE = "passphrase"
@@ -42,13 +46,25 @@ def opened(directory: Path, choice: Callable[[], plan.Choice], name: str, port: 
         if planned is not None and made:
             _check_new(directory)
             _make(directory, planned, name, port)
+        _check_version(directory)
         (directory / UNFINISHED).unlink(missing_ok=True)
         yield made
 
 
 def _exists(directory: Path) -> bool:
     """Whether an organisation was made there, wholly: its relay's parameters are written last."""
-    return (directory / RELAY / "parameters").exists()
+    return (directory / RELAY / PARAMETERS).exists()
+
+
+def _check_version(directory: Path) -> None:
+    """Raise UsageError for what an older version of tessera made."""
+    try:
+        Head((directory / RELAY / PARAMETERS).read_bytes())
+    except (OSError, InvalidObject) as error:
+        raise UsageError(
+            f"{directory} has no organisation that this version of tessera can start: {error}",
+            "if an older version made it, remove it or name another directory: the next start makes a new one",
+        ) from None
 
 
 @contextmanager
