@@ -17,6 +17,7 @@ from ..errors import TesseraError
 from ..issuer.store import KEYSTORE, KIND
 from ..keys import passphrase, unlocking
 from ..keys.keystore import Keystore
+from ..keys.keystore_database import KeystoreDatabase
 from ..member import backup as backups
 from ..member import state
 from ..member.relay_sessions import RelaySessions
@@ -49,11 +50,15 @@ def unlock(
     of your own. Programs that run as you could ask for it; nobody else.
     """
     seconds = duration.seconds(for_time) if for_time else config.load().unlock_seconds
-    path, kind = home / state.KEYSTORE_NAME, state.KIND
-    if issuer_directory is not None:
-        path, kind = issuer_directory / KEYSTORE, KIND
-    with Keystore.open(path, passphrase.obtain(passphrase_file, confirm=False), kind) as store:
-        derived = store.derived_key
+    phrase = passphrase.obtain(passphrase_file, confirm=False)
+    path = home / state.KEYSTORE_NAME
+    if issuer_directory is None:
+        with Keystore.open(path, phrase, state.KIND) as store:
+            derived = store.derived_key
+    else:
+        path = issuer_directory / KEYSTORE
+        with KeystoreDatabase.open(path, phrase, KIND) as database:
+            derived = database.derived_key
     unlocking.keep(path, derived, seconds)
     until = time.time() + seconds
     text = f"Unlocked until {local_time(until)} ({duration.text(seconds)}). Lock it again with: tessera lock"
