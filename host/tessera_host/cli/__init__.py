@@ -16,6 +16,7 @@ from ..errors import Interrupted, TesseraError, UsageError
 from ..protocol import card_finding
 from ..text import one_line
 from . import (
+    admission,
     agent,
     audit,
     contact,
@@ -75,6 +76,7 @@ operator.register(app)
 issuer.register(operator.issuer_app)
 renewing.register(operator.issuer_app, operator.relay_app)
 safekeeping.register(operator.issuer_app)
+admission.register(operator.relay_app)
 update.register(operator.relay_app)
 audit.register(app)
 serve.register(app)
