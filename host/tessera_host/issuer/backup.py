@@ -1,4 +1,4 @@
-"""Backups of an issuer's keystore, and what becomes of one that is restored (PROTOCOL §15).
+"""Backups of an issuer's keystore, and what becomes of one that is restored (PROTOCOL §12).
 
 Owns the backup file: rows as in the keystore, sealed under the same key, so it opens with the passphrase that the
 keystore had. It has what nobody could make again: keys, relays, roster, invitations and the sets that auditors need.
