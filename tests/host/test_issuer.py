@@ -130,12 +130,13 @@ def state_on_disk(desk):
     desk.issuer.close()
     with KeystoreDatabase.open(desk.path / "issuer.keystore", PASSPHRASE, "issuer") as keystore:
         tables = {name: keystore.table(name) for name in Issuance.TABLES}
-        members, charged = keystore.table("roster").values(), {}
-        for generation, member in itertools.product(range(1, 5), members):
-            kept = tables["charged"].get(generation.to_bytes(4, "big") + member["key"]) or {}
+        on_roster = [member["key"] for member in keystore.table("roster").values()]
+        keys, charged = {*on_roster, *(member.key for member in desk.fakes.values())}, {}
+        for generation, key in itertools.product(range(1, 5), keys):
+            kept = tables["charged"].get(generation.to_bytes(4, "big") + key) or {}
             for epoch, relay in ((epoch, relay) for epoch, counts in kept.items() for relay in counts):
                 of_epoch = charged.setdefault(generation, {}).setdefault(epoch, {})
-                of_epoch.setdefault(relay, {})[member["key"]] = kept[epoch][relay]
+                of_epoch.setdefault(relay, {})[key] = kept[epoch][relay]
         with sqlite3.connect(desk.path / "issuer.keystore") as connection:
             seen = [until - 3 for (until,) in connection.execute("SELECT until FROM seen ORDER BY until")]
         connection.close()

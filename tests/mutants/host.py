@@ -1263,7 +1263,7 @@ CHANGES: Changes = {
             "sessions-outlive-a-restored-backup",
             "            table.clear()\n",
             "            pass\n",
-            of("issuer", "a_restored_backup_answers_nothing_and_goes_on_in_a_new_generation"),
+            of("issuer_cuts", "what_it_does_is_done_or_not"),
         ),
         Change(
             "tokens-of-a-generation-whose-counts-are-lost",
