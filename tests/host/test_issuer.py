@@ -85,7 +85,7 @@ class Desk(Organisation):
         return [(each.epoch, each.relay) for each in pending]
 
     def charged(self, member, epoch=1):
-        return self.issuer._store.issuance.charged(member.key, epoch)
+        return self.issuer._store.issuance.charged(member.key, epoch)[0]
 
     def to_epoch(self, epoch):
         """An hour into it."""

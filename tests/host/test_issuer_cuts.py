@@ -104,7 +104,7 @@ def test_an_offer_is_charged_before_it_is_said_and_made_once(desk: Desk) -> None
             assert offer in (None, again)
             challenge, pending = desk.ann.challenge(again, desk.parameters)
             assert good_tokens(issuer.answer(challenge), pending) == 1
-            assert issuer._store.issuance.charged(desk.ann.key, pending[0].epoch) == 1
+            assert issuer._store.issuance.charged(desk.ann.key, pending[0].epoch) == [1]
     assert seen == {False, True}
 
 

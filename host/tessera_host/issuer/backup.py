@@ -67,7 +67,7 @@ def _check_place(backup: KeystoreDatabase, directory: Path) -> None:
     if (directory / KEYSTORE).exists():
         raise UsageError(
             f"there is an issuer in {directory}",
-            "name a new directory; or move this one's issuer.keystore away if it is no use any more",
+            "name a new directory; or, if this one's is no use any more, move all its files issuer.keystore* away",
         )
     try:
         found = Head((directory / PARAMETERS).read_bytes())

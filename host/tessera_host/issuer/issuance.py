@@ -116,11 +116,16 @@ class Issuance:
     def patience_seconds(self) -> int:
         return int(min(PATIENCE_SECONDS_MAX, max(1, self._epoch_seconds // 4)))
 
-    def charged(self, member: bytes, epoch: int) -> int:
-        """Sessions of this epoch the member has had at all relays, open ones included; of the newest generation that
-        has this epoch."""
-        terms = next((each for each in self._terms if epoch in each.epochs), None)
-        return sum(self._counts(terms.generation, member).get(epoch, {}).values()) if terms else 0
+    def charged(self, member: bytes, *epochs: int) -> list[int]:
+        """Sessions of each of these epochs that the member has had at all relays, open ones included; of the newest
+        generation that has the epoch."""
+        found: list[int] = []
+        counts = {each.generation: self._counts(each.generation, member) for each in self._terms}
+        for epoch in epochs:
+            generation = next((each.generation for each in self._terms if epoch in each.epochs), None)
+            of_epoch = counts[generation].get(epoch) if generation is not None else None
+            found.append(sum(of_epoch.values()) if of_epoch else 0)
+        return found
 
     def open_sessions(self, key: Key | None = None) -> int:
         """Under one key of the newest terms, or all."""
