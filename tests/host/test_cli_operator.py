@@ -13,6 +13,7 @@ from tessera.params import Parameters
 from tessera_host.cli import run
 from tessera_host.issuer import genesis
 from tessera_host.issuer.issuer import Issuer
+from tessera_host.keys.keystore import Keystore
 from tessera_host.privacy import noise
 from tessera_host.protocol import card_files, cards
 from tests.support import quick_keystores
@@ -361,3 +362,17 @@ def test_no_command_takes_a_passphrase_as_an_argument(tessera):
     for command in (["issuer", "init"], ["issuer", "admit"], ["issuer", "show"], ["relay", "new"]):
         _, out, _ = tessera(*command, "--help")
         assert "--passphrase-file" in out and "--passphrase " not in out
+
+
+def test_an_issuer_of_an_older_version_is_refused_with_a_way_out(tessera):
+    Keystore.create(tessera.directory / "issuer" / "issuer.keystore", "correct horse", "issuer", {"version": 2}).close()
+    before = (tessera.directory / "issuer" / "issuer.keystore").read_bytes()
+    for command in (
+        ("issuer", "show", "issuer"),
+        ("issuer", "serve", "issuer"),
+        ("issuer", "backup", "issuer", "one.backup"),
+        ("unlock", "--issuer", "issuer"),
+    ):
+        code, line = tessera.refused(*command)
+        assert code == 4 and "made by an older version of tessera" in line and "begin anew in another directory" in line
+    assert (tessera.directory / "issuer" / "issuer.keystore").read_bytes() == before
