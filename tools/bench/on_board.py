@@ -304,7 +304,7 @@ def fetch(relay, session, proof, round_):
         now = mem32[_CYCLES]
         frames.append((now - start & 0xFFFFFFFF) - _overhead)
         start = now
-    return count, relay._log.pages_of(0, round_)[1], frames
+    return count, relay._log.count_of(0, round_), frames
 
 
 def fetches(relay):
