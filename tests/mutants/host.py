@@ -334,8 +334,8 @@ CHANGES: Changes = {
         ),
         Change(
             "sets-are-forgotten-too-soon",
-            "max(0, epoch - kept))]",
-            "epoch + 1)]",
+            "        first = max(0, epoch - kept)\n",
+            "        first = epoch + 1\n",
             of("views", "a_set_is_remembered_as_long_as_a_record_under_it_can_be_read_and_no_longer"),
         ),
         Change(
