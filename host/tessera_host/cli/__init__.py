@@ -15,7 +15,23 @@ from .. import __version__
 from ..errors import Interrupted, TesseraError, UsageError
 from ..protocol import card_finding
 from ..text import one_line
-from . import agent, audit, contact, flash, inbox, issuer, join, keystore, operator, renewing, send, serve, talk, update
+from . import (
+    agent,
+    audit,
+    contact,
+    flash,
+    inbox,
+    issuer,
+    join,
+    keystore,
+    operator,
+    relay_status,
+    renewing,
+    send,
+    serve,
+    talk,
+    update,
+)
 from .help import Map, exit_codes
 from .output import ReaderGone, show, show_every_character
 
@@ -58,6 +74,7 @@ keystore.register(app)
 operator.register(app)
 issuer.register(operator.issuer_app)
 renewing.register(operator.issuer_app, operator.relay_app)
+relay_status.register(operator.relay_app)
 update.register(operator.relay_app)
 audit.register(app)
 serve.register(app)

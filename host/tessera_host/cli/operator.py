@@ -1,12 +1,11 @@
 """The commands of whoever runs a federation: `tessera plan`, `tessera issuer …`, `tessera relay …`.
 
 Owns their options and what they print. Leaves to others: everything they do (plan.py, issuer.py), the commands that
-sign a new set (renewing.py), members' commands and the printing of errors with their exit codes (cli/__init__.py).
+sign a new set (renewing.py), how relays do (relay_status.py), members' commands and the printing of errors with their
+exit codes (cli/__init__.py).
 """
 
-import asyncio
 import json
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,21 +27,18 @@ from ..planning import plan
 from ..planning.boards import BOARDS
 from ..privacy import loss
 from ..protocol import releases, schedule
-from ..protocol.federation import DEFAULT_BUDGET, Federation, read_card
-from ..relay import status
+from ..protocol.federation import DEFAULT_BUDGET
 from . import audit, renewing
 from .card_exchange import card_text
 from .opening import open_issuer
 from .options import (
     AtOnce,
     CardIn,
-    FederationCard,
     IssuerArgument,
     IssuerDirectory,
     Json,
     PassphraseFile,
     PlanOut,
-    RelayName,
     composed,
 )
 from .output import end_with, show
@@ -277,37 +273,6 @@ def relay_new(
     answer = {"relay": name, "key": relay.key, "directory": str(relay_directory), "host": host, "port": port}
     answer |= {"serial": serial, "digest": digest, "relays_to_update": earlier}
     show(answer | _paths(issuer_directory), "\n".join(text), as_json)
-
-
-@relay_app.command("status")
-def relay_status_(
-    name: RelayName,
-    federation: FederationCard,
-    as_json: Json = False,
-) -> None:
-    """Ask a relay over the network how it does: code, uptime, parameters, round. Public figures, no token needed.
-
-    Exit code 21 if its schedule of keys ends soon.
-    """
-    known = Federation(read_card(card_text(federation, "federation")))
-    found = asyncio.run(status.ask(known, known.relay_named(name)))
-    now = unix_now()
-    remarks = status.remarks(found, known, known.round_at(now))
-    ends, warning = schedule.end(known.newest), status.ending(found, known, now)
-    in_force = f", in force serial {found.serial}" if found.serial is not None else ""
-    rows = [
-        ("board", found.board),
-        ("code", f"{found.version}, digest {found.firmware_digest.hex()}"),
-        ("running", f"{duration.in_words(found.uptime_seconds)}, start number {found.boots}"),
-        ("parameters", f"newest serial {found.newest_serial}{in_force}"),
-        ("schedule of keys", f"ends {local_time(ends)}, by this card"),
-        ("clock", "unknown" if found.open_round is None else "provisional" if found.clock_provisional else "good"),
-        ("open round", "unknown" if found.open_round is None else str(found.open_round)),
-        *(("note", remark) for remark in remarks),
-    ]
-    show(asdict(found) | {"schedule_ends": ends, "remarks": remarks}, _table(name, rows).rstrip(), as_json)
-    if warning:
-        end_with(warning)
 
 
 def _unix_seconds(text: str) -> int:
