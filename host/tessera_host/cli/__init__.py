@@ -18,8 +18,8 @@ from ..text import one_line
 from . import (
     agent,
     audit,
+    boards,
     contact,
-    flash,
     inbox,
     issuer,
     join,
@@ -78,7 +78,7 @@ relay_status.register(operator.relay_app)
 update.register(operator.relay_app)
 audit.register(app)
 serve.register(app)
-flash.register(app)
+boards.register(app)
 
 
 def main() -> None:

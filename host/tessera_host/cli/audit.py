@@ -17,12 +17,12 @@ import platformdirs
 import typer
 from rich.progress import Progress
 
-from .. import files
+from .. import extras, files
 from ..audit import audit, published
 from ..audit.archive import AuditArchive
 from ..audit.verify import Finding, LedgerAudit, in_words
 from ..clock import unix_now
-from ..errors import IntegrityError, InvalidInput, Unreachable, UsageError
+from ..errors import IntegrityError, InvalidInput, Unreachable
 from ..planning import plan
 from ..privacy import loss
 from ..protocol import schedule
@@ -245,9 +245,9 @@ def _report_modules() -> None:
         import fpdf  # noqa: F401
         import matplotlib  # noqa: F401
     except ImportError:
-        raise UsageError("reports need more than tessera itself", f"install it: {loss.EXTRA}") from None
+        raise extras.missing("reports need", extras.REPORT) from None
     if not loss.available():
-        raise UsageError("reports need more than tessera itself", f"install it: {loss.EXTRA}")
+        raise extras.missing("reports need", extras.REPORT)
 
 
 def _moment() -> datetime:

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from tessera.wire import PORT
 
-from .. import duration, files
+from .. import duration, extras, files
 from ..clock import local_time, unix_now
 from ..errors import UsageError
 from ..issuer.genesis import EPOCH_AT, before
@@ -25,7 +25,6 @@ from ..issuer.store import FEDERATION_CARD, KEYSTORE, PARAMETERS
 from ..keys import passphrase
 from ..planning import plan
 from ..planning.boards import BOARDS
-from ..privacy import loss
 from ..protocol import releases, schedule
 from ..protocol.federation import DEFAULT_BUDGET
 from . import audit, renewing
@@ -309,7 +308,7 @@ def _plan_table(content: dict[str, Any]) -> str:
             if better["of"] == row["of"]
         ]
     if not figures["losses"]:
-        rows.append(("", f"tighter, by privacy loss distributions: {loss.EXTRA}"))
+        rows.append(("", f"tighter, by privacy loss distributions: {extras.command(extras.REPORT)}"))
     rows += [
         ("noise", f"µ = {figures['mu']}: 0 to {2 * figures['mu']} cover records a cell, {figures['mu']} on average"),
         ("a cell of cover", f"{figures['cell_bytes_mean']:,} bytes on average, {figures['cell_bytes_max']:,} at most"),

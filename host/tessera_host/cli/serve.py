@@ -100,8 +100,8 @@ def serve(
         opened = open_gateway(storage)
     else:
         with organisation.opened(storage, choice, "Organisation", port or PORT) as made:
-            typer.echo(_about_the_trial(storage, made), err=True)
             opened = open_gateway(storage / organisation.RELAY)
+            typer.echo(_about_the_trial(storage, made), err=True)
     at, listening = host or opened.told.host, port or opened.told.port
     if host is None:
         warn_if_nobody_else_comes(at)
