@@ -171,6 +171,10 @@ def test_a_directory_from_the_issuer_s_machine_is_served_where_members_were_told
         assert f"localhost:{port}" in "\n".join(relay.lines)
         tessera("relay", "time", "berlin", "--issuer", "issuer")
         assert gateway.command.json("relay", "status", "--federation", "issuer/federation.card")["relays"][0]["reached"]
+        audit = ("audit", "--federation", "issuer/federation.card", "--archive", "archive")
+        assert "berlin: nothing to verify yet" in tessera(*audit) and "holds" not in tessera(*audit)
+        found = gateway.command.json(*audit)
+        assert found["holds"] is None and found["relays"][0]["holds"] is None
         assert relay.stop(signal.SIGTERM).error == ""
     assert [path.name for path in (tmp_path / "server").iterdir()] == ["berlin"]
     names = {path.name for path in (tmp_path / "server" / "berlin").iterdir()}

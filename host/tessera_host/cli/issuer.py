@@ -71,14 +71,21 @@ def issuer_service_(
     """Say where members reach the issuer's service: invitations and the next federation card name it from now on."""
     with open_issuer(directory, passphrase_file) as issuer:
         issuer.set_service(host, port)
-    show({"host": host, "port": port}, f"Members are sent to {host} port {port}. Run: tessera issuer serve", as_json)
+    show(
+        {"host": host, "port": port},
+        f"Members are sent to {host} port {port}. Run: tessera issuer serve {directory}",
+        as_json,
+    )
 
 
 def issuer_invite(
     directory: IssuerArgument,
     name: MemberName,
     relay: Annotated[
-        str | None, typer.Option("--relay", help="Their home relay, if there are several.", callback=composed)
+        str | None,
+        typer.Option(
+            "--relay", help="Their home relay; that of everybody invited lately, if not given.", callback=composed
+        ),
     ] = None,
     days: Annotated[int, typer.Option("--days", help="How long the invitation can be used.")] = 7,
     out: InvitationOut = None,
@@ -119,7 +126,7 @@ def _what_to_do(invitation: Invitation, place: str | None) -> str:
     by_files, back = (" -o FILE", ", and brings you that file") if invitation.service is None else ("", "")
     return (
         f"Give it to {invitation.name} and to nobody else: until it is used, whoever has it can join in that name.\n"
-        f"It works once, until {local_time(invitation.until)}. "
+        f"Mailbox on the relay {invitation.home}. It works once, until {local_time(invitation.until)}. "
         f"{invitation.name} types: tessera join{file}{by_files}{'' if file else ', pastes it when asked'}{back}"
     )
 

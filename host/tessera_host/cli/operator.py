@@ -141,7 +141,12 @@ def issuer_init(
         f"There are keys until {local_time(summary['schedule_ends'])}; the service renews them by itself. Without it"
         f" you do: tessera issuer renew {directory}",
         f"A member may send {messages} short messages a day at your setting ε = {day_epsilon}, δ = {day_delta}.",
-        f"Next: tessera relay new NAME --issuer {directory} --host HOST RELAYDIR; then tessera issuer invite",
+        "Next, in this order (HOST: a name or address that members reach; PERSON: who is to join):",
+        *([] if service else [f"  tessera issuer service {directory} HOST"]),
+        f"  tessera relay new RELAY RELAYDIR --issuer {directory} --host HOST   (a board: tessera flash --relay RELAY "
+        f"--issuer {directory} --host HOST)",
+        f"  tessera issuer serve {directory}",
+        f"  tessera issuer invite {directory} PERSON",
     ]
     show(summary | _paths(directory), "\n".join(text), as_json)
 
