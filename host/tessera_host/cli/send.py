@@ -48,7 +48,7 @@ def send(
     contact: ContactName,
     home: Home,
     text: Annotated[
-        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Without it: --file, or standard input.")
+        list[str] | None, typer.Argument(metavar="TEXT", help="Without it: --file, or standard input.")
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", help="A UTF-8 file to send as a text.")] = None,
     attach: Annotated[

@@ -5,8 +5,8 @@ has for it, whether there is a part or not. When which of the two is done, and w
 another, is `client`'s and `engine`'s business: no relay's answer makes a member post more than they allow.
 
 The bytes of a record are sent once (PROTOCOL §5): whatever another attempt is for, it has a connection of its own and
-the part is sealed anew. And no two records are sent into one cell (the state's ledger), whatever a relay answered to the
-first.
+the part is sealed anew. And no two records are sent into one cell (the state's ledger), whatever a relay answered to
+the first.
 """
 
 import asyncio
