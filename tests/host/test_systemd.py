@@ -221,7 +221,7 @@ def test_an_address_of_a_nat_is_not_ours_to_listen_at(say: Say, tmp_path: Path) 
     file = both(tmp_path)[1][-2:]
     say("issuer", "service", "issuer", NOT_OURS, "--port", "8201", *file)
     code, _, error = say(*both(tmp_path)[1])
-    assert code == 6 and NOT_OURS in error and "--host says where to listen" in error and error.count("\n") == 1
+    assert code == 6 and NOT_OURS in error and "--host says where to listen" in error and error.count("\n") == 2
 
 
 def test_a_name_that_only_this_computer_reaches_is_warned_of(

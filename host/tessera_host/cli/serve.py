@@ -40,6 +40,7 @@ from .listening import (
     warn_if_nobody_else_comes,
 )
 from .options import Json
+from .output import say_wrong
 
 MEMBERS, ROUND_SECONDS, EPOCH_ROUNDS = 24, 300, 288  # of a trial
 
@@ -161,8 +162,8 @@ async def _until_stopped(opened: Gateway, host: str, port: int, told: bool, as_j
         listening = True
         opened.start()
         if not opened.relay.clock.known:
-            early = "this computer's clock is too early for this relay: set it, the relay looks at it every minute"
-            typer.echo(f"warning: {early}", err=True)
+            early = "this computer's clock is too early for this relay"
+            say_wrong(early, "set it: the relay looks at it every minute", "warning")
 
     server = Server(opened.relay, Timing(), gateway.SESSIONS)
     serving = asyncio.ensure_future(server.run(host, port, ready, begin))

@@ -6,6 +6,7 @@ A command line and an environment are visible to other processes; a file's name 
 
 import getpass
 import os
+import sys
 import unicodedata
 import warnings
 from pathlib import Path
@@ -16,6 +17,7 @@ from . import unlocking
 from .keystore import Secret, missing
 
 ENVIRONMENT = "TESSERA_PASSPHRASE_FILE"
+_TRIES = 3
 
 
 def secret_for(keystore: Path, path_option: Path | None) -> Secret:
@@ -76,9 +78,16 @@ def _from_file(path: Path) -> str:
 
 
 def _asked(confirm: bool) -> str:
-    phrase = _prompt("Passphrase: ")
-    if confirm and phrase and _prompt("Passphrase again: ") != phrase:
-        raise UsageError("the two passphrases differ", "try again")
+    """What was typed; an empty one, or two that differ, are asked for again, a few times."""
+    for left in reversed(range(_TRIES)):
+        phrase = _prompt("Passphrase: ")
+        differs = confirm and phrase and _prompt("Passphrase again: ") != phrase
+        if phrase and not differs:
+            break
+        if left:
+            print("The two differ." if differs else "Nothing was typed.", "Once more.", file=sys.stderr)
+        elif differs:
+            raise UsageError("the two passphrases differ", "try again")
     return phrase
 
 
