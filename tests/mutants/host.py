@@ -821,6 +821,12 @@ CHANGES: Changes = {
     ),
     "host/tessera_host/files.py": (
         Change(
+            "root-keeps-what-it-writes-for-a-service",
+            "        if owner.st_uid != 0:\n",
+            "        if False:\n",
+            of("systemd", "what_root_writes_into_a_service_s_state_is_the_service_s"),
+        ),
+        Change(
             "file-without-a-sync",
             "            stream.flush()\n            os.fsync(stream.fileno())\n        put_in_place",
             "            stream.flush()\n        put_in_place",
@@ -1725,6 +1731,49 @@ CHANGES: Changes = {
             '    if recorded != plan.as_json()["table"]["thresholds"]:\n',
             "    if False:\n",
             of("plan", "a_spoiled_plan_file_is_refused"),
+        ),
+    ),
+    # -- IT and its servers
+    "host/tessera_host/relay/status.py": (
+        Change(
+            "an-ended-schedule-is-the-clock-s-fault",
+            "    if status.clock_provisional and not _may_be_over(status, federation, now):\n",
+            "    if status.clock_provisional:\n",
+            of("relay_status", "an_ended_schedule_is_never_called_a_clock_error"),
+        ),
+        Change(
+            "one-silent-relay-hides-the-others",
+            "        except TesseraError as error:\n            return relay, None, [_failure(error)]\n",
+            "        except ValueError:\n            raise\n",
+            of("relay_status", "all_relays_of_a_card_are_asked_at_once_and_a_silent_one_hides_no_other"),
+        ),
+    ),
+    "host/tessera_host/systemd.py": (
+        Change(
+            "service-writes-everywhere",
+            "ProtectSystem=strict\n",
+            "ProtectSystem=no\n",
+            of("systemd", "a_unit_may_write_its_state_and_listen_at_its_port_and_nothing_else"),
+        ),
+        Change(
+            "unit-with-the-passphrase-s-file-as-an-argument",
+            "        secret = _SECRET.format(",
+            '        arguments = [*arguments, "--passphrase-file", "x"]\n        secret = _SECRET.format(',
+            of("systemd", "the_passphrase_comes_by_a_credential_and_is_in_no_unit"),
+        ),
+        Change(
+            "state-anywhere",
+            "    if place.parent != STATES or not",
+            "    if not",
+            of("systemd", "state_elsewhere_is_refused_with_where_it_belongs"),
+        ),
+    ),
+    "host/tessera_host/cli/issuer.py": (
+        Change(
+            "service-listens-at-all-addresses",
+            "        at, listening = host or service.host, port or service.port\n",
+            '        at, listening = host or "0.0.0.0", port or service.port\n',
+            of("systemd", "the_service_listens_where_members_were_told_that_it_is"),
         ),
     ),
 }

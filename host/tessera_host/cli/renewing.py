@@ -256,7 +256,7 @@ def relay_replace(
             ]
         else:
             issuer.replace_relay(name, relay_directory, at_once, time_server)
-            steps = [f"Start the new relay: tessera serve {relay_directory}"]
+            steps = [f"Start the new relay: tessera serve --storage {relay_directory}"]
         summary = issuer.summary()
         _forget_board(issuer_directory, name)
     text = [
