@@ -34,8 +34,8 @@ help: ## list the commands
 setup: ## install what is missing; everything it makes lies in a cache outside the tree
 	@tools/build/setup.sh
 
-run: setup ## start a relay on MicroPython, port 8100
-	@"$(PYTHON)" -m tessera_host.cli.demo run
+run: setup ## start a relay on MicroPython, PORT=8100
+	@"$(PYTHON)" -m tessera_host.cli.demo run --port "$(PORT)"
 
 demo: setup ## two members exchange the lines of INPUT=file through a relay on MicroPython
 	@"$(PYTHON)" -m tessera_host.cli.demo demo --input "$(INPUT)"

@@ -212,7 +212,7 @@ class AgentSocket(Target):
             must(all(isinstance(one.text, str) and isinstance(one.round, int) for one in answer), "no message")
         elif which == 3:
             must({"sent": [asdict(one) for one in answer]} == genuine, "an answer was read otherwise than it is")
-            must(all(one.describe() for one in answer), "a message without a state")
+            must(all(one.state for one in answer), "a message without a state")
         else:
             must({"budget": asdict(answer)} == genuine, "an answer was read otherwise than it is")
             must(str(answer) and answer.left >= 0, "no budget")

@@ -492,7 +492,7 @@ def test_tokens_are_renewed_when_due_and_again_if_that_failed(world: World) -> N
     first, second = renewal.ran_at
     assert first >= GENESIS + 2.4 * ROUND_SECONDS
     assert second > first
-    assert [str(event.error) for event in world.of(Trouble)] == ["the issuer cannot be reached ; later"]
+    assert [str(event.error) for event in world.of(Trouble)] == ["the issuer cannot be reached; later"]
 
 
 def test_what_is_overdue_is_fetched_before_the_slots_that_may_need_it(world: World) -> None:
