@@ -120,7 +120,7 @@ def issuer_restored(
     """Go on after the keystore was restored from a backup: with new keys, after the newest set that anybody has."""
     known = [_set_in(path) for path in sets or ()]
     with open_issuer(directory, passphrase_file) as issuer:
-        asked = [] if offline else asyncio.run(pushing.newest_sets(issuer.operator(), known))
+        asked = [] if offline else asyncio.run(pushing.newest_sets(issuer.operator(restored=True), known))
         found = [answer for _, answer in asked if isinstance(answer, bytes)]
         silent = [relay.name for relay, answer in asked if not isinstance(answer, bytes)]
         if asked and not found and not known:

@@ -8,16 +8,16 @@ A set of the same generation begins with the open epoch: its keys are the same k
 of keys begins later, so that everybody has fetched tokens when it does.
 """
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tessera.params import Parameters
 
 from .issuance import new_generation
 from .relay_list import RelayList
-from .sets import KEY_BYTES, Sets
+from .sets import KeyOf, Sets
 from .signer import Content, ParameterSigner, rules_of
 from .store import said
 
@@ -43,7 +43,7 @@ class Change:
 def sign_first(data: dict[str, Any], rules: Mapping[str, Any], epoch: int, now: int) -> None:
     """The set of a new federation, whose keystore holds `data`, while `epoch` is open. Raises UsageError."""
     data["generation"] = {"number": 1, "first_epoch": epoch}
-    data["reading_key"] = secrets.token_bytes(KEY_BYTES)
+    _rotate(data, rules["federation_id"], now)
     _sign(data, rules, (1, bytes(32)), epoch, epoch, now)
 
 
@@ -57,8 +57,7 @@ def sign_next(
     if change.epochs is not None:
         data["epochs"] = change.epochs
     if change.rotate:
-        sets.replace_access_key(now)
-        data["reading_key"] = secrets.token_bytes(KEY_BYTES)
+        _rotate(data, present.federation_id, now)
     if change.generation:
         first = epoch + 1 if change.at_once else first_epoch_of_a_generation(present, now)
         data["generation"] = {"number": data["generation"]["number"] + 1, "first_epoch": first}
@@ -87,6 +86,19 @@ def _sign(
         relays=RelayList(data["relays"]).keys(),
     )
     sets.add(signer.signed(rules, content), data["reading_key"], since, epoch, now)
+
+
+def _rotate(data: dict[str, Any], federation_id: bytes, now: int) -> None:
+    """New access and reading keys."""
+    sets = Sets(data["sets"])
+    sets.replace_access_key(access_key_of(data, federation_id), now)
+    signer = ParameterSigner(data["root_secret"], data["master"])
+    data["reading_key"] = signer.reading_key(federation_id, sets.rotations)
+
+
+def access_key_of(data: dict[str, Any], federation_id: bytes) -> KeyOf:
+    """Which access key has which number."""
+    return partial(ParameterSigner(data["root_secret"], data["master"]).access_key, federation_id)
 
 
 def first_epoch_of_a_generation(present: Parameters, now: int) -> int:
