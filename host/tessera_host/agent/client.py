@@ -377,7 +377,7 @@ class Client:
             return False
         for refusal in report.refusals:
             self._remark(f"Your access was not renewed: {refusal}")
-        return not report.refusals
+        return report.news or not report.refusals
 
     async def _with_access(self, step: Callable[[], Awaitable[T]]) -> T:
         """With the member held: a step that reaches a relay. If what this member holds does not do there, the issuer is
