@@ -1021,23 +1021,24 @@ def test_three_who_leave_in_one_week_are_out_one_after_the_other(tmp_path):
 
 
 def test_an_abandoned_generation_of_a_busy_day_is_nobody_s(desk):
-    """Two leave on one day: the set of the first, which nobody took yet, is replaced by that of the second, which is
-    for one epoch later; until then the one of before is in force."""
+    """Two leave on one day: the set of the first, which nobody took yet, is replaced by that of the second, which
+    begins when that was to: the first is out when IT was told, however many follow."""
     desk.to_epoch(5)
     desk.issuer.remove("ben")
     assert desk.newest.first_epoch == 6
     desk.fetch(desk.fakes["anna"])
     desk.clock.now += 19 * 3600
     desk.issuer.remove("anna")
-    assert desk.newest.first_epoch == 7
+    assert desk.newest.first_epoch == 6
     cleo = desk.admit_fake("cleo")
-    assert desk.fetch(cleo, generation=1) == epochs(5, 6)
-    assert desk.fetch(cleo) == epochs(7, 5 + AHEAD)
+    assert desk.fetch(cleo, generation=1) == epochs(5, 5)
+    assert desk.fetch(cleo) == epochs(6, 5 + AHEAD)
     with pytest.raises(NotPermitted, match="generation"):
         desk.offer(cleo, generation=2)
     assert set(state_on_disk(desk)["charged"]) == {1, 3}
-    desk.to_epoch(6)
     assert Parameters(desk.issuer.welcome(cleo.key).before).generation == 1
+    desk.to_epoch(6)
+    assert desk.issuer.welcome(cleo.key).before is None
 
 
 def test_sessions_are_aborted_before_a_new_generation_is_shown(desk, monkeypatch):

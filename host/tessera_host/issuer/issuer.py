@@ -333,6 +333,7 @@ class Issuer:
             reading_key = store.signer.reading_key(newest.federation_id, store.sets.rotations)
             store.sets.take_found(newest.blob, reading_key)
             number = store.data["generation"]["number"] = max(newest.generation, store.data["generation"]["number"])
+            store.data["generation"]["first_epoch"] = int(newest.first_epoch)
             count = store.issuance.restored(number)
             store.invitations.revoke_all(now)
             change = Change(generation=True, rotate=True)

@@ -5,7 +5,8 @@ Leaves to others: which request needs which kind of set (issuer.py), the bytes (
 (sets.py).
 
 A set of the same generation begins with the open epoch: its keys are the same keys, and more of them. A new generation
-of keys begins later, so that everybody has fetched tokens when it does.
+of keys begins later, so that everybody has fetched tokens when it does; but where another waits to begin, in its place
+and then: whoever that one takes out is out when IT was told, however many follow.
 """
 
 from collections.abc import Mapping
@@ -60,6 +61,8 @@ def sign_next(
         _rotate(data, present.federation_id, now)
     if change.generation:
         first = epoch + 1 if change.at_once else first_epoch_of_a_generation(present, now)
+        if (waiting := data["generation"]["first_epoch"]) > epoch:  # it takes the place of one that has not begun
+            first = min(first, waiting)
         data["generation"] = {"number": data["generation"]["number"] + 1, "first_epoch": first}
         new_generation(data["issuance"], kept=sets.in_force(epoch).parameters.generation)
     rules = rules_of(present) | dict(change.rules or {})
