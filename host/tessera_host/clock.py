@@ -37,6 +37,11 @@ def short_local_time(unix_seconds: float) -> str:
     return f"{datetime.fromtimestamp(unix_seconds):%d %b %H:%M}"
 
 
+def local_day(unix_seconds: float) -> str:
+    """Fri 27 Nov 2026."""
+    return f"{datetime.fromtimestamp(unix_seconds):%a %d %b %Y}"
+
+
 def local_time_of_day(unix_seconds: float) -> str:
     """14:05."""
     return f"{datetime.fromtimestamp(unix_seconds):%H:%M}"

@@ -45,7 +45,7 @@ class Shell:
     def refused(self, *arguments):
         """(exit code, the one line) of a command that must fail, without and with --json."""
         code, out, err = self(*arguments)
-        assert code != 0 and out == "" and err.startswith("error: ") and err.count("\n") == 1
+        assert code != 0 and out == "" and err.startswith("error: ") and err.count("\n") == 2
         again, out, _ = self(*arguments, "--json")
         assert again == code == json.loads(out)["exit_code"]
         return code, err
@@ -115,7 +115,7 @@ def test_plan_json_and_file_are_the_same_object(tessera):
         (["--members", "27"], "--members 26"),
         (
             ["--members", "29", "--retention-epochs", "1"],
-            "heap of RPI_PICO_W has room for 1120 ; use --posts-per-token 28",
+            "heap of RPI_PICO_W has room for 1120\nhint: use --posts-per-token 28",
         ),
         (["--buckets", "3"], "use --buckets 2"),
         (["--posts-per-token", "17"], "use --posts-per-token 16"),

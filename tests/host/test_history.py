@@ -26,7 +26,7 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
 def test_a_message_waits_is_sealed_and_is_posted(office: Office) -> None:
     ann = office.ann
     composing.queue(ann, "Bob", "hello")
-    assert [(sent.state, sent.describe()) for sent in composing.sent(ann)] == [("waiting", "waiting")]
+    assert [(sent.state, sent.waiting) for sent in composing.sent(ann)] == [("waiting", 1)]
     office.relay.fail_before_store = 1
     with pytest.raises(Unreachable):
         asyncio.run(correspondence.resend(ann))
@@ -34,7 +34,7 @@ def test_a_message_waits_is_sealed_and_is_posted(office: Office) -> None:
     office.clock.next_round(2)
     asyncio.run(correspondence.resend(ann))
     (sent,) = composing.sent(ann)
-    assert (sent.state, sent.rounds, sent.describe()) == ("posted", [2], "posted in round 2")
+    assert (sent.state, sent.rounds, sent.last_round) == ("posted", [2], 2)
     assert (sent.contact, sent.text, sent.bytes, sent.messages) == ("Bob", "hello", 5, [0])
 
 
@@ -46,7 +46,7 @@ def test_each_part_has_its_own_round(office: Office) -> None:
     asyncio.run(correspondence.sender(ann).post_one(ann.federation.home))
     (sent,) = composing.sent(ann)
     assert (sent.rounds, sent.state) == ([0, 1, None], "waiting")
-    assert sent.describe() == "part 2 of 3 posted in round 1, the rest waits"
+    assert (sent.last_round, sent.waiting) == (1, 1)
 
 
 def test_a_text_of_several_messages_is_one_entry(office: Office) -> None:

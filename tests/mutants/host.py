@@ -54,15 +54,23 @@ CHANGES: Changes = {
         ),
         Change(
             "all-parts-in-one-round",
-            "    if at_once or not member.accountant.posted_in_this_round(now):\n",
+            "    if free <= member.round():\n",
             "    if True:\n",
             of("client", "parts_leave_in_rounds_of_their_own_and_progress_is_told"),
         ),
         Change(
             "next-part-at-the-rounds-first-second",
-            " + dice.random() * member.federation.newest.round_seconds, ROUND)",
-            ", ROUND)",
+            " - now + a_round(member, dice), ROUND)",
+            " - now, ROUND)",
             of("client", "the_next_part_leaves_at_any_moment_of_the_next_round"),
+        ),
+    ),
+    f"{_MEMBER}/ledger.py": (
+        Change(
+            "record-without-an-answer-is-in-one-round",
+            "open_round + 1))",
+            "open_round))",
+            of("ledger", "a_record_without_an_answer_may_be_in_the_next_round_too"),
         ),
     ),
     f"{_MEMBER}/sending.py": (
@@ -74,8 +82,8 @@ CHANGES: Changes = {
         ),
         Change(
             "record-is-sealed-and-not-saved",
-            "        state.accountant.spend(state.now())\n        state.save()\n        return record\n",
-            "        state.accountant.spend(state.now())\n        return record\n",
+            "session.info.open_round)\n        state.save()\n        return record\n",
+            "session.info.open_round)\n        return record\n",
             of("member", "chain_and_record_are_on_disk_before_the_first_byte_leaves"),
         ),
         Change(
@@ -116,9 +124,15 @@ CHANGES: Changes = {
         ),
         Change(
             "two-posts-at-once",
-            "        async with self._posting:\n            self._put_back()\n            while item",
-            "        if True:\n            self._put_back()\n            while item",
+            "        async with self._posting:\n            self._put_back()\n            while any",
+            "        if True:\n            self._put_back()\n            while any",
             of("member", "two_sends_at_once_do_not_use_an_index_twice"),
+        ),
+        Change(
+            "cell-with-a-record-takes-another",
+            "            if state.ledger.free_from(relay, self._bucket_of(item, session)) <= open_round:\n",
+            "            if True:\n",
+            of("ledger", "a_round_that_is_open_still_by_the_relay_s_clock_gets_no_second_record"),
         ),
         Change(
             "hold-after-a-restore-is-not-asked",
@@ -334,8 +348,8 @@ CHANGES: Changes = {
         ),
         Change(
             "sets-are-forgotten-too-soon",
-            "max(0, epoch - kept))]",
-            "epoch + 1)]",
+            "        first = max(0, epoch - kept)\n",
+            "        first = epoch + 1\n",
             of("views", "a_set_is_remembered_as_long_as_a_record_under_it_can_be_read_and_no_longer"),
         ),
         Change(

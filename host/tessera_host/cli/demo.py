@@ -40,6 +40,7 @@ from ..member.sending import RelayBusy, Sender
 from ..member.state import MemberState
 from ..planning import plan
 from ..relay.process import RelayProcess
+from .output import say_wrong
 
 EPSILON, DELTA = Fraction("0.1"), Fraction("1e-6")
 SHOWN_CHARACTERS = 70
@@ -228,14 +229,15 @@ class Talk:
         await self._fetch_to(max(member.round() for member in self._members) + 2)
 
     async def _send(self, sender: MemberState, contact: str, line: str) -> None:
-        """All at once, whatever the day's budget says: nobody has to be hidden here."""
+        """All at once, whatever the day's budget and the ledger of cells say: nobody has to be hidden here."""
         composing.queue(sender, contact, line)
         posting = Sender(sender, RelaySessions(sender))
         while len(sender.outbox):
             self._renew_tokens()
+            sender.data.cells.clear()
             try:
                 while await posting.post_one(sender.federation.home):
-                    pass
+                    sender.data.cells.clear()
             except RelayBusy:
                 await self._fetch_to(sender.round() + 1)
             except NotPermitted:
@@ -346,7 +348,7 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         return demo(options.input, options.round_seconds)
     except TesseraError as error:
-        print(f"error: {error.message}" + (f" ; {error.hint}" if error.hint else ""), file=sys.stderr)
+        say_wrong(error.message, error.hint)
         return error.exit_code
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -43,9 +43,10 @@ from .options import (
     PassphraseFile,
     PlanOut,
     RelayName,
+    Yes,
     composed,
 )
-from .output import end_with, show
+from .output import check_sure, end_with, show
 
 issuer_app = typer.Typer(no_args_is_help=True, help="Keys, roster and tokens of a federation.")
 relay_app = typer.Typer(no_args_is_help=True, help="Relays of a federation.")
@@ -172,10 +173,13 @@ def issuer_remove(
     directory: IssuerArgument,
     name: Annotated[str, typer.Argument(help="Name on the roster.", callback=composed)],
     at_once: AtOnce = False,
+    yes: Yes = False,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
     """Take a member off the roster: no tokens or keys from now on, and none of what they hold is good for long."""
+    question = f"Take {name} off the roster? Coming back takes a new invitation, and all keys become others."
+    check_sure(question, yes, as_json)
     with open_issuer(directory, passphrase_file) as issuer:
         issuer.remove(name, at_once)
         summary = issuer.summary()

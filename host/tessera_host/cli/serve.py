@@ -25,6 +25,7 @@ from ..planning import plan
 from ..relay import gateway
 from ..relay.gateway import Gateway
 from .options import Json
+from .output import say_wrong
 
 
 def register(app: typer.Typer) -> None:
@@ -94,8 +95,8 @@ async def _until_stopped(opened: Gateway, host: str, port: int, as_json: bool) -
         listening = True
         opened.start()
         if not opened.relay.clock.known:
-            early = "this computer's clock is too early for this relay: set it, the relay looks at it every minute"
-            typer.echo(f"warning: {early}", err=True)
+            early = "this computer's clock is too early for this relay"
+            say_wrong(early, "set it: the relay looks at it every minute", "warning")
 
     server = Server(opened.relay, Timing(), gateway.SESSIONS)
     serving = asyncio.ensure_future(server.run(host, port, ready, begin))

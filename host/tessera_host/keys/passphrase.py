@@ -6,16 +6,19 @@ A command line and an environment are visible to other processes; a file's name 
 
 import getpass
 import os
+import sys
 import unicodedata
 import warnings
 from pathlib import Path
 
 from .. import config, files
 from ..errors import UsageError
+from ..prompting import interruptible
 from . import unlocking
 from .keystore import Secret, missing
 
 ENVIRONMENT = "TESSERA_PASSPHRASE_FILE"
+_TRIES = 3
 
 
 def secret_for(keystore: Path, path_option: Path | None) -> Secret:
@@ -75,9 +78,16 @@ def _from_file(path: Path) -> str:
 
 
 def _asked(confirm: bool) -> str:
-    phrase = _prompt("Passphrase: ")
-    if confirm and phrase and _prompt("Passphrase again: ") != phrase:
-        raise UsageError("the two passphrases differ", "try again")
+    """What was typed; an empty one, or two that differ, are asked for again, a few times."""
+    for left in reversed(range(_TRIES)):
+        phrase = _prompt("Passphrase: ")
+        differs = confirm and phrase and _prompt("Passphrase again: ") != phrase
+        if phrase and not differs:
+            break
+        if left:
+            print("The two differ." if differs else "Nothing was typed.", "Once more.", file=sys.stderr)
+        elif differs:
+            raise UsageError("the two passphrases differ", "try again")
     return phrase
 
 
@@ -86,7 +96,8 @@ def _prompt(text: str) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", getpass.GetPassWarning)
-            return getpass.getpass(text)
+            with interruptible():
+                return getpass.getpass(text)
     except UnicodeDecodeError:
         raise UsageError("what was typed is not UTF-8 text", "look at how this terminal is set") from None
     except (getpass.GetPassWarning, EOFError, OSError):

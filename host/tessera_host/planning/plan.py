@@ -23,7 +23,7 @@ from tessera.wire import CELL_FRAME_BYTES, FETCH_ROUNDS, RECORDS_PER_FRAME
 from ..duration import DAY_SECONDS
 from ..errors import InvalidInput, UsageError
 from ..files import read_text
-from ..privacy import composition, loss, noise
+from ..privacy import allowance, loss, noise
 from .boards import BOARDS, Board, board
 
 VERSION = 2
@@ -166,14 +166,16 @@ def messages_within(plan: Plan, day_epsilon: str, day_delta: str) -> int:
     """Messages of one part that a member's program sends in a day of that budget. Raises UsageError if it is none."""
     budget = decimal_option("day-epsilon", day_epsilon), decimal_option("day-delta", day_delta)
     delta = Fraction(-(-plan.table.exact_delta * noise.DRAWS // 1), noise.DRAWS)
-    fitting = composition.deliveries_within(plan.choice.epsilon, delta, *budget)
+    choice = plan.choice
+    tokens = allowance.by_tokens(choice.tokens_per_epoch, choice.posts_per_token, choice.epoch_seconds)
+    fitting = allowance.of_a_day((choice.epsilon, delta), budget, tokens, choice.round_seconds)
     if not fitting:
         raise UsageError(
             f"a single message (ε = {noise.decimal(plan.choice.epsilon)}, δ = {noise.decimal_up(delta)}) does not "
             f"fit a member's day of ε = {day_epsilon}, δ = {day_delta}: nobody could send anything",
             "plan with a smaller epsilon and delta, or allow more: --day-epsilon, --day-delta",
         )
-    return min(fitting, _messages_a_day(plan.choice))
+    return fitting
 
 
 def composed(plan: Plan) -> list[dict[str, Any]]:
