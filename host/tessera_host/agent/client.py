@@ -161,6 +161,13 @@ class Client:
             member.save()
             return messages
 
+    async def take_expired(self) -> int:
+        """How many rounds expired before `run` read them, if nobody was told of them yet; now somebody is."""
+        if self._state is None:
+            return 0
+        taken, self._state.expired = self._state.expired, 0
+        return taken
+
     async def mark_read(self, places: Iterable[Place]) -> None:
         """Messages, by their `place`, that were shown and are not new any more."""
         async with self.shared.held() as member:
