@@ -191,10 +191,12 @@ def test_code_is_shown_where_it_fits(terminal: Terminal, monkeypatch: pytest.Mon
     def ctrl_d() -> str:
         raise EOFError
 
-    for columns, shown in ((120, True), (40, False)):
+    for columns, lines, shown in ((120, 80, True), (40, 80, False), (120, 24, False)):
         monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("LINES", str(lines))
         _, out, _ = terminal.run("ann", "contact", "add", "bob", script=[(PASTE_ANSWER, ctrl_d)])
         assert ("█" in out) is shown
+        assert ("this terminal needs " in out) is (lines == 24)
         assert max(len(line) for line in out.splitlines() if "tessera:" not in line) < 130
 
 

@@ -132,7 +132,7 @@ CHANGES: Changes = {
             "cell-with-a-record-takes-another",
             "            if state.ledger.free_from(relay, self._bucket_of(item, session)) <= open_round:\n",
             "            if True:\n",
-            of("ledger", "no_cell_gets_a_second_record_whatever_became_of_the_first"),
+            of("ledger", "a_round_that_is_open_still_by_the_relay_s_clock_gets_no_second_record"),
         ),
         Change(
             "hold-after-a-restore-is-not-asked",
@@ -1352,14 +1352,14 @@ CHANGES: Changes = {
     f"{_ISSUER}/renewal.py": (
         Change(
             "who-was-taken-out-keeps-the-reading-key",
-            '        sets.replace_access_key(now)\n        data["reading_key"] = secrets.token_bytes(KEY_BYTES)\n',
-            "        sets.replace_access_key(now)\n",
+            'data["reading_key"] = signer.reading_key(federation_id, sets.rotations)',
+            'data.setdefault("reading_key", signer.reading_key(federation_id, sets.rotations))',
             of("issuer", "whatever_takes_somebody_out_changes_both_keys_and_the_generation"),
         ),
         Change(
             "who-was-taken-out-keeps-the-access-key",
-            "        sets.replace_access_key(now)\n        data",
-            "        data",
+            "    sets.replace_access_key(access_key_of(data, federation_id), now)\n    signer",
+            "    signer",
             of("issuer", "whatever_takes_somebody_out_changes_both_keys_and_the_generation"),
         ),
         Change(

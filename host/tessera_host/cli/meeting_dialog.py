@@ -28,6 +28,8 @@ OpenMember = Callable[[], AbstractContextManager[MemberState]]
 POLL_SECONDS = 1.0
 SETTLE_POLLS = 10  # a shared folder may show a file before all of it is there
 
+_LINES_BESIDE = 12  # what is said around a code, with a card broken into a few lines
+
 _TITLES = {INVITE: "Your invite for", ANSWER: "Your answer to", CONFIRM: "The last card, for"}
 
 
@@ -61,9 +63,13 @@ def _show_card(step: Step) -> None:
     assert step.card is not None
     say(f"{_TITLES[str(step.kind)]} {step.name}. Have the code scanned, or copy the line to {step.name}:")
     say()
-    columns = shutil.get_terminal_size().columns - 1
-    for line in qr.lines(step.card, columns, encoding=sys.stdout.encoding):
-        say(line)
+    columns, lines = shutil.get_terminal_size()
+    code = qr.lines(step.card, columns - 1, encoding=sys.stdout.encoding)
+    if len(code) + _LINES_BESIDE > lines:
+        say(f"(To show the code this terminal needs {len(code) + _LINES_BESIDE} lines. It has {lines}.)")
+    else:
+        for line in code:
+            say(line)
     say()
     say(step.card)
     say()
