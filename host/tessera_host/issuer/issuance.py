@@ -301,7 +301,7 @@ class Issuance:
         for terms in self._terms:
             if terms.generation == generation:
                 return terms
-        if 0 < generation <= self._state["lost"]:
+        if 0 < generation <= self._data["lost"]:
             newest = self._newest
             begins = newest.genesis + newest.first_epoch * newest.epoch_rounds * newest.round_seconds
             raise NotPermitted(
