@@ -52,7 +52,13 @@ def make_relay(directory: Path, genesis: int) -> FullRelay:
     table = unhex("".join(vectors("noise_table")[NOISE_TABLE]["thresholds"]))
     shape = {"round_seconds": ROUND_SECONDS, "epoch_rounds": EPOCH_ROUNDS, "retention_epochs": RETENTION}
     blob = office.parameters(
-        genesis=genesis, members=MEMBERS, posts_per_token=POSTS, buckets=1, thresholds=table, epsilon=100_000, **shape
+        genesis=genesis,
+        members=MEMBERS,
+        posts_per_token=POSTS,
+        log2_buckets=0,
+        thresholds=table,
+        epsilon=100_000,
+        **shape,
     )
     (directory / "parameters").write_bytes(blob)
     (directory / "seed").write_bytes(os.urandom(32))

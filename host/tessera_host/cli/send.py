@@ -141,6 +141,8 @@ def _checked(read: Callable[[], str]) -> str:
     try:
         text = read()
         text.encode()
+        if text and not text.strip():
+            raise UsageError("there is nothing to send: the text is empty, but for blanks", "give a text, or --file")
     except OSError as error:
         raise InvalidInput(f"the message cannot be read: {error.strerror}", "check the file's name") from None
     except UnicodeError:
