@@ -58,8 +58,13 @@ def _commission(relay):
     rounds = relay.parameters.newest.epoch_rounds
     end = min((epoch + 1) * rounds, relay.open_round)
     digest = bytes(relay.parameters.rule(epoch).digest).hex()
-    rounds_of = {"first_round": epoch * rounds, "end_round": end}
-    return {"epoch": epoch, "cover_key": key.hex(), "parameter_digest": digest, **rounds_of}
+    return {
+        "epoch": epoch,
+        "parameter_digest": digest,
+        "cover_key": key.hex(),
+        "first_round": epoch * rounds,
+        "end_round": end,
+    }
 
 
 async def _batch(relay, arguments):

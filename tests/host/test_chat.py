@@ -85,7 +85,7 @@ async def test_the_cost_of_what_is_written_is_shown_as_it_grows(ann: Conversatio
         ann.app.query_one("#line", Input).value = "x" * 136
         await ann.until(pilot, lambda: ann.line("cost").startswith("1 part · Today: 0 of "))
         ann.app.query_one("#line", Input).value = "ü" * 69
-        await ann.until(pilot, lambda: ann.line("cost").startswith("2 parts · Today: 0 of "))
+        await ann.until(pilot, lambda: ann.line("cost").startswith("2 parts, about 20 s · Today: 0 of "))
 
 
 async def test_what_takes_much_of_the_day_is_sent_by_a_second_enter(ann: Conversation) -> None:

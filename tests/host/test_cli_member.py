@@ -54,7 +54,7 @@ class Desk:
         async def sleep(seconds: float) -> None:
             if seconds > 0:
                 self.slept.append(seconds)
-                self.clock.now += -(-int(seconds * 1000) // 1000)
+                self.clock.now += max(1, int(seconds))
             await asyncio.sleep(0)
 
         self.sleep_with(sleep)

@@ -91,6 +91,16 @@ def test_parts_go_one_a_round_and_arrive(world: World) -> None:
     assert [message.text for message in world.office.fetch("Bob").messages] == ["x" * 450, "after"]
 
 
+def test_a_relay_whose_clock_is_behind_gets_one_record_a_round_of_its_own(world: World) -> None:
+    """The slots of two rounds by this computer's clock may be in one of the relay's."""
+    relay, clock = world.office.relay, world.office.clock
+    relay._now = lambda: clock() - ROUND_SECONDS * 0.4
+    queue(world, *(str(number) for number in range(12)))
+    world.run(world.engine(at_once=True), 24)
+    cells = [(round_, bucket) for round_, bucket, _ in relay.posted]
+    assert len(cells) == len(set(cells)) == 12
+
+
 @pytest.fixture
 def one_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A member has one token for each relay and epoch, as by default."""

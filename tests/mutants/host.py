@@ -132,7 +132,7 @@ CHANGES: Changes = {
             "cell-with-a-record-takes-another",
             "            if state.ledger.free_from(relay, self._bucket_of(item, session)) <= open_round:\n",
             "            if True:\n",
-            of("ledger", "no_cell_gets_a_second_record_whatever_became_of_the_first"),
+            of("ledger", "a_round_that_is_open_still_by_the_relay_s_clock_gets_no_second_record"),
         ),
         Change(
             "hold-after-a-restore-is-not-asked",

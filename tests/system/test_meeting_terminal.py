@@ -24,7 +24,7 @@ def homes(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def terminal(home: Path, *arguments: object) -> "pexpect.spawn[str]":
-    environment = {**os.environ, "TESSERA_PASSPHRASE_FILE": "", "COLUMNS": "100", "LINES": "60"}
+    environment = {**os.environ, "TESSERA_PASSPHRASE_FILE": "", "COLUMNS": "100", "LINES": "80"}
     line = [*(str(argument) for argument in arguments), "--home", str(home)]
     child = pexpect.spawn(
         str(TESSERA),

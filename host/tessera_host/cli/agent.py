@@ -26,6 +26,7 @@ from ..agent.server import Agent
 from ..agent.service_units import ServiceUnit
 from ..errors import Unreachable, UsageError
 from ..keys.memory import keep_out_of_dumps
+from ..member.names import known_name
 from ..text import count
 from . import output
 from .opening import open_member
@@ -159,7 +160,7 @@ def chat(contact: ContactName, home: Home, passphrase_file: PassphraseFile = Non
 
 async def _said(home: Path, passphrase_file: Path | None, contact: str) -> None:
     async with talk(home, passphrase_file) as by:
-        await _check_contact(by, contact)
+        contact = await _meant(by, contact)
         received = [message_fields(message) for message in await by.inbox(contact)]
         sent = [{**asdict(entry), "state": entry.state} for entry in await by.sent(contact)]
     show({"contact": contact, "received": received, "sent": sent}, "", True)
@@ -170,7 +171,7 @@ async def _converse(home: Path, passphrase_file: Path | None, contact: str) -> N
 
     keep_out_of_dumps()
     async with talk(home, passphrase_file) as by:
-        await _check_contact(by, contact)
+        contact = await _meant(by, contact)
         async with _running(by):
             screen = Chat(by, contact)
             await screen.run_async()
@@ -178,12 +179,9 @@ async def _converse(home: Path, passphrase_file: Path | None, contact: str) -> N
                 raise screen.failure
 
 
-async def _check_contact(by: Talk, name: str) -> None:
-    names = [contact.name for contact in await by.contacts()]
-    if name not in names:
-        raise UsageError(
-            f"there is no contact '{name}'", f"known: {', '.join(names) or 'none yet; tessera contact add'}"
-        )
+async def _meant(by: Talk, typed: str) -> str:
+    """The contact's name. Raises UsageError."""
+    return known_name(typed, [contact.name for contact in await by.contacts()])
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from textual.content import Content
 from textual.css.query import NoMatches
 from textual.widgets import Input, Static
 
+from .. import duration
 from ..agent.interface import State, Talk
 from ..clock import local_day, local_time_of_day
 from ..errors import TesseraError
@@ -72,6 +73,7 @@ class Chat(App[None]):
         self._on_screen: set[Place] = set()
         self._showing = asyncio.Lock()
         self._remark = ""
+        self._round_seconds = 0
         self._meant = ""  # a text that takes much of the day, of which this was said
         self.failure: Exception | None = None
 
@@ -144,6 +146,7 @@ class Chat(App[None]):
 
     async def _show_all(self) -> None:
         state = await self._talk.state()
+        self._round_seconds = state.round_seconds
         met = [contact for contact in await self._talk.contacts() if contact.name == self._contact]
         self._verified, self._split = any(each.verified for each in met), any(each.split for each in met)
         new = await self._talk.inbox(self._contact, new=True, take=False)
@@ -189,7 +192,9 @@ class Chat(App[None]):
             self.call_after_refresh(said.scroll_end, animate=False)
 
     def _say_cost(self, text: str) -> None:
-        cost = f"{count(records_of(len(text.encode())), 'part')} · " if text else ""
+        parts = records_of(len(text.encode()))
+        takes = f", about {duration.about(parts * self._round_seconds)}" if parts > 1 else ""
+        cost = f"{count(parts, 'part')}{takes} · " if text else ""
         self.query_one("#cost", Static).update(Content(f"{cost}{self._budget or ''}"))
 
     def _say_connection(self, state: State) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import typer
 
 from ..errors import NotPermitted, TesseraError, UsageError
+from ..prompting import interruptible
 
 # Of a message that this program cannot read.
 NEWER = "(sent with a newer tessera than yours: update yours, then ask for it again)"
@@ -52,8 +53,14 @@ def check_sure(question: str, yes: bool, as_json: bool) -> None:
     """Before something is gone for good a person is asked; a script means what it says. Raises NotPermitted."""
     if yes or as_json or not has_terminal():
         return
-    if not typer.confirm(question, err=True):
+    if not confirmed(question):
         raise NotPermitted("nothing was changed", "--yes does it without a question")
+
+
+def confirmed(question: str) -> bool:
+    """What the person at the terminal says."""
+    with interruptible():
+        return typer.confirm(question, err=True)
 
 
 def terminal_columns() -> int | None:

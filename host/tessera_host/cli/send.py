@@ -141,6 +141,8 @@ def _checked(read: Callable[[], str]) -> str:
     try:
         text = read()
         text.encode()
+        if text and not text.strip():
+            raise UsageError("there is nothing to send: the text is empty, but for blanks", "give a text, or --file")
     except OSError as error:
         raise InvalidInput(f"the message cannot be read: {error.strerror}", "check the file's name") from None
     except UnicodeError:
@@ -184,7 +186,7 @@ async def _weigh(by: Talk, parts: int, yes: bool | None) -> None:
     left = f"{today.left} of today's {count(today.allowed, 'message')}"
     cost = f"This takes {count(parts, 'message')} of a day, and there are {left} left"
     if yes is None and output.has_terminal():
-        if not typer.confirm(f"{cost}. Send it?", err=True):
+        if not output.confirmed(f"{cost}. Send it?"):
             raise NotPermitted("nothing was sent", "a shorter text takes fewer; a text of 136 bytes takes one")
         return
     raise NotPermitted(cost[0].lower() + cost[1:], "shorten it, or say that it is meant: --yes")
@@ -301,7 +303,7 @@ async def _take_back(by: Talk, contact: str | None, as_json: bool) -> None:
     taken: list[Sent] = []
     waiting = [one for one in await by.sent(contact) if one.waiting]
     for one in reversed(waiting):
-        if as_json or not output.has_terminal() or typer.confirm(f"{_head(one)}\n    Take it back?", err=True):
+        if as_json or not output.has_terminal() or output.confirmed(f"{_head(one)}\n    Take it back?"):
             taken.append(await by.cancel(one.contact, one.messages[0]))
     result = [{"contact": one.contact, "messages": one.messages, "posted": one.posted} for one in taken]
     lines = [f"{_head(one)}\n    {_taken_back(one)}" for one in taken]

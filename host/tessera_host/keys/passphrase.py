@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .. import config, files
 from ..errors import UsageError
+from ..prompting import interruptible
 from . import unlocking
 from .keystore import Secret, missing
 
@@ -96,7 +97,8 @@ def _prompt(text: str) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", getpass.GetPassWarning)
-            return getpass.getpass(text)
+            with interruptible():
+                return getpass.getpass(text)
     except UnicodeDecodeError:
         raise UsageError("what was typed is not UTF-8 text", "look at how this terminal is set") from None
     except (getpass.GetPassWarning, EOFError, OSError):
