@@ -64,6 +64,22 @@ def write(path: Path, data: bytes) -> None:
         raise UsageError(f"{path} cannot be written: {error.strerror}", "choose a directory you may write to") from None
 
 
+def write_new(path: Path, data: bytes) -> None:
+    """As `write`, but nothing is replaced: of several programs that write it at one moment one does, and the others get
+    UsageError."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        raise UsageError(f"{path} exists already and is not overwritten", "choose another name") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}", "choose a directory you may write to") from None
+    try:
+        write(path, data)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
 def is_rest(path: Path) -> bool:
     """Whether its name is that of what `write` leaves if it is cut short."""
     return _REST.fullmatch(path.name) is not None

@@ -14,6 +14,7 @@ from tessera_host.cli import run
 from tessera_host.issuer import genesis
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.issuer.service import IssuerServer
+from tessera_host.keys.keystore import Keystore
 from tessera_host.privacy import noise
 from tessera_host.protocol import card_files, cards
 from tests.support import quick_keystores
@@ -422,3 +423,17 @@ def test_a_second_relay_has_to_be_named_only_as_long_as_no_custom_is_clear(offic
     assert office.json("issuer", "invite", "issuer", "cleo", "--relay", "second")["home_relay"] == "second"
     code, line = office.refused("issuer", "invite", "issuer", "dora")
     assert code == 2 and "first, second" in line
+
+
+def test_an_issuer_of_an_older_version_is_refused_with_a_way_out(tessera):
+    Keystore.create(tessera.directory / "issuer" / "issuer.keystore", "correct horse", "issuer", {"version": 2}).close()
+    before = (tessera.directory / "issuer" / "issuer.keystore").read_bytes()
+    for command in (
+        ("issuer", "show", "issuer"),
+        ("issuer", "serve", "issuer"),
+        ("issuer", "backup", "issuer", "one.backup"),
+        ("unlock", "--issuer", "issuer"),
+    ):
+        code, line = tessera.refused(*command)
+        assert code == 4 and "made by an older version of tessera" in line and "begin anew in another directory" in line
+    assert (tessera.directory / "issuer" / "issuer.keystore").read_bytes() == before

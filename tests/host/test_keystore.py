@@ -456,7 +456,7 @@ def test_who_waited_too_long_for_another_thread_is_refused_and_takes_nothing_fro
 def test_a_lock_is_given_back_after_everything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The moment it is free another thread has it, and what follows would be done to the keystore that it opened."""
     store = Keystore.open(made(tmp_path), "phrase", "test")
-    release = module._Lock.release
+    release = module.Lock.release
 
     def released(lock: Any) -> None:
         release(lock)
@@ -464,7 +464,7 @@ def test_a_lock_is_given_back_after_everything_else(tmp_path: Path, monkeypatch:
             pool.submit(store.reacquire).result()
 
     with monkeypatch.context() as patch:
-        patch.setattr(module._Lock, "release", released)
+        patch.setattr(module.Lock, "release", released)
         store.release()
     assert store.is_held and store.data == DATA
     store.save()

@@ -17,6 +17,7 @@ from ..errors import Interrupted, TesseraError, UsageError
 from ..protocol import card_finding
 from ..text import one_line
 from . import (
+    admission,
     agent,
     audit,
     boards,
@@ -28,6 +29,7 @@ from . import (
     operator,
     relay_status,
     renewing,
+    safekeeping,
     send,
     serve,
     talk,
@@ -97,6 +99,8 @@ operator.register(app)
 issuer.register(operator.issuer_app)
 renewing.register(operator.issuer_app, operator.relay_app)
 relay_status.register(operator.relay_app)
+safekeeping.register(operator.issuer_app)
+admission.register(operator.relay_app)
 update.register(operator.relay_app)
 audit.register(app)
 serve.register(app)

@@ -160,7 +160,7 @@ def issuer_admit(
     text = card_text(card, "member")
     with open_issuer(directory, passphrase_file) as issuer:
         name = issuer.admit(text)
-        count, most = len(issuer.roster), issuer.parameters.members
+        count, most = issuer.members_count, issuer.parameters.members
     show(
         {"admitted": name, "members": count, "members_max": most},
         f"{name} is on the roster, {count} of {most}. Hand over {directory / FEDERATION_CARD}, if not done yet.",

@@ -128,27 +128,42 @@ def issuer_restored(
     as_json: Json = False,
 ) -> None:
     """Go on after the keystore was restored from a backup: with new keys, after the newest set that anybody has."""
-    known = [_set_in(path) for path in sets or ()]
     with open_issuer(directory, passphrase_file) as issuer:
-        asked = [] if offline else asyncio.run(pushing.newest_sets(issuer.operator(), known))
-        found = [answer for _, answer in asked if isinstance(answer, bytes)]
-        silent = [relay.name for relay, answer in asked if not isinstance(answer, bytes)]
-        if asked and not found and not known:
-            raise UsageError(
-                "no relay answers, so nobody knows whether there are newer sets than in this backup",
-                "bring one onto the network; or say that there are none: --offline",
-            )
-        closed = issuer.restored([*known, *found])
-        summary = issuer.summary()
+        go_on_after_a_restore(issuer, directory, sets, offline, as_json)
+
+
+def go_on_after_a_restore(
+    issuer: Issuer, directory: Path, sets: Sequence[Path] | None, offline: bool, as_json: bool
+) -> None:
+    """What has to happen before a restored issuer says anything, and what IT is to do again. Also for
+    `tessera issuer restore`."""
+    known = [_set_in(path) for path in sets or ()]
+    asked = [] if offline else asyncio.run(pushing.newest_sets(issuer.operator(), known))
+    found = [answer for _, answer in asked if isinstance(answer, bytes)]
+    silent = [relay.name for relay, answer in asked if not isinstance(answer, bytes)]
+    if asked and not found and not known:
+        raise UsageError(
+            "no relay answers, so nobody knows whether there are newer sets than in this backup",
+            f"bring one onto the network, then: tessera issuer restored {directory}; or, if there are none:"
+            f" tessera issuer restored {directory} --offline",
+        )
+    restored = issuer.restored([*known, *found])
+    summary = issuer.summary()
+    since = local_time(restored.made) if restored.made else "the backup"
     text = [
-        f"Parameters have serial {summary['serial']} now. {count(closed, 'open session')} closed; no invitation is "
-        "open any more.",
+        f"Parameters have serial {summary['serial']} now. {count(restored.closed_sessions, 'open session')} closed; no "
+        "invitation is open any more.",
         *generation_text(summary, at_once=False),
-        "What was changed since the backup is to be done again: members, relays, settings. Look: tessera issuer show",
+        "Until then nobody is given new access; what members have of the keys in force works on.",
+        *([f"Invite again: {', '.join(restored.void_invitations)}."] if restored.void_invitations else []),
+        f"What was changed after {since} is to be done again: invite who was invited or joined since, take off who "
+        f"left, relays, settings. Look: tessera issuer show {directory}",
         *([f"Not asked, as they do not answer: {', '.join(silent)}."] if silent else []),
         f"Relays get it from members, or at once: tessera relay push --issuer {directory}",
     ]
-    show(_facts(summary, directory) | {"closed_sessions": closed, "silent": silent}, "\n".join(text), as_json)
+    facts = {"closed_sessions": restored.closed_sessions, "silent": silent, "made": restored.made}
+    facts |= {"invite_again": restored.void_invitations}
+    show(_facts(summary, directory) | facts, "\n".join(text), as_json)
 
 
 def _set_in(path: Path) -> bytes:

@@ -8,6 +8,7 @@ relay_list.py, invitations.py), what the next set is (renewal.py) and what is si
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
@@ -26,7 +27,7 @@ from ..protocol.federation import DEFAULT_BUDGET, FIXED, IssuerService, Relay, p
 from ..protocol.invitation import Invitation
 from ..protocol.limits import check_name
 from ..protocol.welcome import Welcome
-from . import relay_directory, renewal, summary
+from . import backup, relay_directory, renewal, summary
 from .operator import Operator
 from .relay_list import check_host, check_port
 from .renewal import Change
@@ -37,6 +38,16 @@ EPOCHS_DEFAULT = 90
 SERVICE_PORT = 8101
 
 _GENESIS_END = 1 << 40
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restored keystore came to: when the backup was made (unix seconds; None if somebody copied the file), how
+    many sessions were closed, and whose invitations are void."""
+
+    made: int | None
+    closed_sessions: int
+    void_invitations: list[str]
 
 
 class Issuer:
@@ -136,6 +147,10 @@ class Issuer:
     def roster(self) -> list[dict[str, Any]]:
         """Members as `{name, key(32)}`."""
         return self._store.roster.listed()
+
+    @property
+    def members_count(self) -> int:
+        return len(self._store.roster)
 
     @property
     def relays(self) -> list[dict[str, Any]]:
@@ -326,9 +341,9 @@ class Issuer:
                     f"the plan's {name} is {wanted}, this federation's {present} for life",
                     f"plan with --{option} {present}, or make a new federation",
                 )
-        if len(self.roster) > plan.choice.members:
+        if (present := len(self._store.roster)) > plan.choice.members:
             raise UsageError(
-                f"the plan is for {plan.choice.members} members, and {len(self.roster)} are on the roster",
+                f"the plan is for {plan.choice.members} members, and {present} are on the roster",
                 "plan for more, or remove somebody first",
             )
         return planned_rules(plan)
@@ -341,11 +356,17 @@ class Issuer:
                 self._sign(Change())
         return due
 
-    def restored(self, known: Iterable[bytes] = ()) -> int:
+    def back_up(self, path: Path) -> None:
+        """A new file with all that is worth keeping, which opens with the keystore's passphrase. Raises
+        KeystoreError."""
+        self.check_not_restored()
+        backup.write(self._store.keystore, self._store.directory, path, self._now())
+
+    def restored(self, known: Iterable[bytes] = ()) -> "Restored":
         """The keystore was restored from a backup: what it says of sessions, tokens and invitations may be less than
         was said since, and there may be sets that it does not know. Go on after the newest of `known` (sets, or
-        relays' copies of them): a new generation, new access and reading keys, no open session or invitation. How many
-        sessions there were. Raises IntegrityError for a set that is not this federation's."""
+        relays' copies of them): a new generation, new access and reading keys, no open session or invitation. Raises
+        IntegrityError for a set that is not this federation's."""
         beside = self._store.newer_set()
         sets = [self.parameters.blob, *known, *([beside] if beside else [])]
         newest = max(map(self._own, sets), key=lambda each: each.serial)
@@ -353,11 +374,11 @@ class Issuer:
             store, now = self._store, self._now()
             store.sets.accept_access_key(newest.access_key, now)
             number = store.data["generation"]["number"] = max(newest.generation, store.data["generation"]["number"])
-            count = store.issuance.restored(number)
-            store.invitations.revoke_all(now)
+            made, store.data["restored"] = store.data["restored"], None
+            found = Restored(made, store.issuance.restored(number), store.invitations.revoke_all(now))
             change = Change(generation=True, rotate=True)
-            renewal.sign_next(store.data, change, self.current_epoch, now, after=(newest.serial, newest.digest))
-        return count
+            renewal.sign_next(store, change, self.current_epoch, now, after=(newest.serial, newest.digest))
+        return found
 
     def _own(self, blob: bytes) -> Parameters:
         found = parsed(blob, "take it from a relay or a member of this federation")
@@ -367,14 +388,15 @@ class Issuer:
 
     def _sign(self, change: Change) -> None:
         """The next set; within a change. Raises KeystoreError if the keystore was restored."""
-        self._check_not_restored()
-        renewal.sign_next(self._store.data, change, self.current_epoch, self._now())
+        self.check_not_restored()
+        renewal.sign_next(self._store, change, self.current_epoch, self._now())
 
-    def _check_not_restored(self) -> None:
-        """Raises KeystoreError if there is a newer set beside the keystore: what it would say now was said already."""
-        if self._store.newer_set() is not None:
+    def check_not_restored(self) -> None:
+        """Raises KeystoreError if it was restored from a backup and nobody has said so yet, or there is a newer set
+        beside it: what it would say now was said already."""
+        if self._store.was_restored:
             raise KeystoreError(
-                "this keystore is older than the parameters beside it: it was restored from a backup",
+                "this keystore was restored from a backup: it is older than what relays and members were told since",
                 f"before anything else: tessera issuer restored {self._store.directory}",
             )
 
@@ -396,7 +418,7 @@ class Issuer:
 
     def welcome(self, member: bytes) -> Welcome:
         """All that IT says, for the member of this key (32 bytes). Raises NotOnRoster."""
-        self._check_not_restored()
+        self.check_not_restored()
         self._check_member(member)
         newest, in_force = self._store.sets.newest, self._store.sets.in_force(self.current_epoch)
         before = in_force.parameters.blob if in_force.parameters.digest != newest.parameters.digest else None
@@ -442,6 +464,7 @@ class Issuer:
 
         by_files: for a person whose computer cannot reach the issuer's service, or an office without one.
         """
+        self.check_not_restored()
         check_name("the member's name", name)
         relay = self._store.relays.home(home or self._usual_home())
         if not by_files and self.service is None:
@@ -483,6 +506,7 @@ class Issuer:
     def join(self, card_text: str) -> str:
         """Admit the member of a join card, whose invitation is used up then; its name. The same card again changes
         nothing. That who shows it has its key is for the caller to see. Raises InvalidInput, NotPermitted."""
+        self.check_not_restored()
         fields = cards.decode(card_text, "join").fields
         roster = self._store.roster
         roster.check_card(fields)
@@ -516,13 +540,13 @@ class Issuer:
 
     def offer(self, card_text: str, online: bool = False) -> str:
         """tokens-request → tokens-offer, by the rules of issuance.py. Raises InvalidInput, NotPermitted."""
-        self._check_not_restored()
+        self.check_not_restored()
         card = cards.decode(card_text, "tokens-request")
         return self._store.issuance.offer(card, self._store.roster.is_member, self._now(), online)
 
     def answer(self, card_text: str) -> str:
         """tokens-challenge → tokens-answer, once. Raises InvalidInput, NotPermitted."""
-        self._check_not_restored()
+        self.check_not_restored()
         card = cards.decode(card_text, "tokens-challenge")
         store = self._store
         signer, federation_id = store.signer, store.parameters.federation_id
@@ -534,7 +558,7 @@ class Issuer:
 
     def offer_unasked(self, member: bytes) -> str:
         """A tokens-offer for the member of this key (32 bytes) who has not asked. Raises NotPermitted."""
-        self._check_not_restored()
+        self.check_not_restored()
         self._check_member(member)
         return self._store.issuance.offer_unasked(member, self._now())
 

@@ -15,11 +15,10 @@ from typing import Any
 
 from tessera.params import Parameters
 
-from .issuance import new_generation
 from .relay_list import RelayList
-from .sets import KEY_BYTES, Sets
+from .sets import KEY_BYTES, Kept, Sets
 from .signer import Content, ParameterSigner, rules_of
-from .store import said
+from .store import IssuerStore, said
 
 LEFT_PART = 3  # a schedule is renewed by itself when a third of it is left
 
@@ -40,19 +39,17 @@ class Change:
     epochs: int | None = None
 
 
-def sign_first(data: dict[str, Any], rules: Mapping[str, Any], epoch: int, now: int) -> None:
+def sign_first(data: Kept, rules: Mapping[str, Any], epoch: int, now: int) -> None:
     """The set of a new federation, whose keystore holds `data`, while `epoch` is open. Raises UsageError."""
     data["generation"] = {"number": 1, "first_epoch": epoch}
     data["reading_key"] = secrets.token_bytes(KEY_BYTES)
     _sign(data, rules, (1, bytes(32)), epoch, epoch, now)
 
 
-def sign_next(
-    data: dict[str, Any], change: Change, epoch: int, now: int, after: tuple[int, bytes] | None = None
-) -> None:
+def sign_next(store: IssuerStore, change: Change, epoch: int, now: int, after: tuple[int, bytes] | None = None) -> None:
     """The set after the newest, of what the keystore holds by now, while `epoch` is open. Within a change of the store.
     `after` is (serial, digest) of the one before, if that is not the newest here. Raises UsageError."""
-    sets = Sets(data["sets"])
+    data, sets = store.data, store.sets
     present = sets.newest.parameters
     if change.epochs is not None:
         data["epochs"] = change.epochs
@@ -62,7 +59,7 @@ def sign_next(
     if change.generation:
         first = epoch + 1 if change.at_once else first_epoch_of_a_generation(present, now)
         data["generation"] = {"number": data["generation"]["number"] + 1, "first_epoch": first}
-        new_generation(data["issuance"], kept=sets.in_force(epoch).parameters.generation)
+        store.issuance.new_generation(kept=sets.in_force(epoch).parameters.generation)
     rules = rules_of(present) | dict(change.rules or {})
     first = max(epoch, data["generation"]["first_epoch"])
     since = max(first, epoch + 1) if present.relay_count else first  # without relays nobody has the one before
@@ -70,11 +67,9 @@ def sign_next(
     _sign(data, rules, (serial + 1, digest), epoch, since, now)
 
 
-def _sign(
-    data: dict[str, Any], rules: Mapping[str, Any], place: tuple[int, bytes], epoch: int, since: int, now: int
-) -> None:
+def _sign(data: Kept, rules: Mapping[str, Any], place: tuple[int, bytes], epoch: int, since: int, now: int) -> None:
     """place: serial, and the digest of the set before."""
-    sets, signer = Sets(data["sets"]), ParameterSigner(data["root_secret"], data["master"])
+    sets, signer = Sets(data), ParameterSigner(data["root_secret"], data["master"])
     content = Content(
         serial=place[0],
         previous=place[1],

@@ -7,7 +7,8 @@ keystore that holds this (store.py).
 
 import secrets
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Protocol
 
 from tessera.params import Parameters
 
@@ -15,6 +16,14 @@ from ..duration import DAY_SECONDS
 
 ACCESS_KEY_SECONDS = 400 * DAY_SECONDS  # how long whoever was away still gets to the service
 KEY_BYTES = 32
+
+
+class Kept(Protocol):
+    """What the issuer's keystore holds once, by name."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+    def __setitem__(self, name: str, value: Any, /) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -28,19 +37,20 @@ class SignedSet:
 
 
 class Sets:
-    """A view of the issuer keystore's map `{"signed", "chain", "access_keys"}`; saves nothing.
+    """A view of what the issuer's keystore holds as `sets`, `{"signed", "access_keys"}`, and as `chain`; saves nothing.
 
-    `signed` has the sets, oldest first, whose epochs are not over; `chain` the place of every set ever signed;
-    `access_keys` has `{"key", "replaced"}`, newest last, `replaced` in unix seconds, None for the one in use.
+    `signed` has the sets, oldest first, whose epochs are not over; `access_keys` has `{"key", "replaced"}`, newest
+    last, `replaced` in unix seconds, None for the one in use; the chain is the place of every set ever signed, which
+    requests do not read.
     """
 
-    def __init__(self, state: dict[str, Any]) -> None:
-        self._state = state
+    def __init__(self, data: Kept) -> None:
+        self._data = data
+        self._state: dict[str, Any] = data["sets"]
 
     @staticmethod
     def empty() -> dict[str, Any]:
-        fresh = {"key": secrets.token_bytes(KEY_BYTES), "replaced": None}
-        return {"signed": [], "chain": [], "access_keys": [fresh]}
+        return {"signed": [], "access_keys": [{"key": secrets.token_bytes(KEY_BYTES), "replaced": None}]}
 
     # -- sets
 
@@ -58,7 +68,7 @@ class Sets:
     def chain(self) -> list[dict[str, Any]]:
         """`{serial, digest, previous, generation, first_epoch, signed}` of every set, oldest first; `signed` in unix
         seconds."""
-        return [dict(place) for place in self._state["chain"]]
+        return [dict(place) for place in self._data["chain"]]
 
     def files(self) -> dict[str, bytes]:
         """The sets that are here, by the name of a file that has this set and never another."""
@@ -74,7 +84,7 @@ class Sets:
         self.forget(epoch)
         made = Parameters(blob)
         place = {name: getattr(made, name) for name in ("serial", "digest", "previous", "generation", "first_epoch")}
-        self._state["chain"].append(place | {"signed": now})
+        self._data["chain"].append(place | {"signed": now})
 
     def forget(self, epoch: int) -> None:
         """The sets that a later one governs instead, from this epoch on."""
@@ -107,7 +117,13 @@ class Sets:
 
 
 def _read(entry: dict[str, Any]) -> SignedSet:
-    return SignedSet(Parameters(entry["blob"]), entry["reading_key"], entry["since"])
+    return SignedSet(_parsed(entry["blob"]), entry["reading_key"], entry["since"])
+
+
+@lru_cache(maxsize=4)
+def _parsed(blob: bytes) -> Parameters:
+    """A request looks at the newest set a dozen times; nobody changes one."""
+    return Parameters(blob)
 
 
 def _accepted(entry: dict[str, Any], now: int) -> bool:

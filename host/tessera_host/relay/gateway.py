@@ -129,6 +129,12 @@ class Gateway:
         self.relay.clock.set(unix_ms())
 
     def _not_started(self, error: Error) -> InvalidInput:
+        if not (self._directory / PARAMETERS).exists():
+            return InvalidInput(
+                f"the relay in {self._directory} has no parameters yet",
+                f"what IT sends back for its request: tessera relay accept {self._directory} FILE; without one make it "
+                "anew: tessera relay new",
+            )
         return InvalidInput(f"the relay in {self._directory} does not start: {error}", "ask who made the directory")
 
     def close(self) -> None:
