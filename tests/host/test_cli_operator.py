@@ -97,7 +97,7 @@ def test_plan_prints_epsilon_delta_mu_bytes_and_capacity(tessera, monkeypatch):
     code, out, err = tessera(*PLAN_OPTIONS)
     assert (code, err) == (0, "")
     for words in ("0.1 exactly", "9.2216e-7", "µ = 109", "57,200", "24 members × 1 tokens × 32 posts × 4 epochs = 3072",
-                  "3392 - 32", "768 used", "840 fit", "32 a day", "3 days", "upper bound"):  # fmt: skip
+                  "3392 - 32", "768 used", "840 fit", "21 a day", "3 days", "upper bound"):  # fmt: skip
         assert words in out
 
 
@@ -108,6 +108,16 @@ def test_plan_json_and_file_are_the_same_object(tessera):
     thresholds = [int(threshold, 16) for threshold in printed["table"]["thresholds"]]
     e_lower = noise.exp_lower(noise.Fraction("0.1"))
     assert noise.Fraction(printed["table"]["exact_delta"]) == noise.exact_delta(thresholds, e_lower)
+
+
+def test_the_plan_names_the_number_of_messages_that_members_programs_go_by(tessera, tmp_path):
+    out = tmp_path / "named.json"
+    planned = tessera.json("plan", "--members", "24", "-o", out)["figures"]["messages_a_member_a_day"]
+    assert planned == 21
+    code, shown, _ = tessera("plan", "--members", "24")
+    assert code == 0 and "21 a day, of one part each" in " ".join(shown.replace("│", " ").split())
+    made = tessera("issuer", "init", tmp_path / "issuer", "--plan", out, "--name", "Office")[1]
+    assert f"A member may send {planned} short messages a day" in made
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,7 @@ def test_a_relay_that_is_away_keeps_the_message_waiting(office: Office) -> None:
     office.relay.start()
     alice.run("resend")
     asked(alice, ALICE_PHRASE)
-    alice.read("Posted 1 record; 0 wait.")
+    alice.read("Posted 1 record; nothing waits.")
     alice.done()
     hear(bob, "bob", "alice", "Are you there?")
 

@@ -91,6 +91,8 @@ def make_plan(
     made = plan.make(choice)
     content = made.as_json()
     content["figures"]["losses"] = plan.composed(made)
+    day = {name: plan.decimal_option(name, text) for name, text in DEFAULT_BUDGET.items()}
+    content["figures"]["messages_a_member_a_day"] = plan.messages_of_a_day(made, day["epsilon"], day["delta"])
     if out:
         files.write(out, json.dumps(content, indent=2).encode() + b"\n")
     written = audit.write_plan(made, report, pdf)
@@ -299,6 +301,12 @@ def _paths(directory: Path) -> dict[str, str]:
     return {"parameters": str(directory / PARAMETERS), "federation_card": str(directory / FEDERATION_CARD)}
 
 
+def _messages(figures: dict[str, Any]) -> str:
+    """The number that members' programs go by, if the office sets nothing else."""
+    day = f"ε = {DEFAULT_BUDGET['epsilon']}, δ = {DEFAULT_BUDGET['delta']}"
+    return f"{figures['messages_a_member_a_day']} a day, of one part each, at {day} a day (issuer init: --day-epsilon)"
+
+
 def _plan_table(content: dict[str, Any]) -> str:
     choice, figures = content["choice"], content["figures"]
     rows = [
@@ -332,7 +340,7 @@ def _plan_table(content: dict[str, Any]) -> str:
             "posts an epoch",
             f"{figures['posts_an_epoch_used']} used by this plan, {figures['posts_an_epoch_board']} fit the board",
         ),
-        ("messages a member", f"{figures['messages_a_member_a_day']} a day through one relay, of one part each"),
+        ("messages a member", _messages(figures)),
         ("readers a round", f"{figures['readers_a_round_board_estimate']} at most by the board's time (estimate)"),
         ("retention", f"{duration.in_words(figures['retention_seconds'])} and the open epoch"),
         (
