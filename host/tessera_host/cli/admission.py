@@ -19,7 +19,7 @@ from ..relay.admission import RelayRequest
 from .card_exchange import check_new_file
 from .opening import open_issuer
 from .options import IssuerDirectory, Json, PassphraseFile, Yes, composed
-from .output import check_sure, has_terminal, show
+from .output import confirmation, show
 
 NewFile = Annotated[Path, typer.Option("--out", "-o", help="New file for what goes back to who asked.")]
 
@@ -75,11 +75,10 @@ def relay_admit(
     question = f"'{asked.name}' at {asked.host} port {asked.port}. Do its operators read you these words: {words}?"
     with open_issuer(issuer_directory, passphrase_file) as issuer:
         issuer.check_not_restored()
-        if not yes and (as_json or not has_terminal()):
+        if not confirmation(yes, as_json)(question):
             raise NotPermitted(
                 f"'{asked.name}' is not listed: nobody said that its words are right", "compare them, then: --yes"
             )
-        check_sure(question, yes, as_json)
         added = issuer.add_relay_keys(asked.name, asked.host, asked.port, asked.static_key, asked.ledger_key)
         files.write(out, issuer.copy_for(asked.name))
         serial, service = issuer.parameters.serial, issuer.service
