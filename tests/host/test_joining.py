@@ -21,7 +21,8 @@ from tessera_host.errors import (
 )
 from tessera_host.issuer import files
 from tessera_host.issuer.issuer import Issuer
-from tessera_host.keys.keystore import Keystore
+from tessera_host.issuer.store import TABLES
+from tessera_host.keys.keystore_database import VALUES, KeystoreDatabase
 from tessera_host.member import issuer_visit, joining, joining_files, meeting
 from tessera_host.member.issuer_visit import VisitReport
 from tessera_host.member.state import MemberState
@@ -94,7 +95,7 @@ async def test_an_invitation_is_all_it_takes(office: Office) -> None:
     assert issuer_visit.talk_from(ben) == ben.federation.round_start(0) <= office.clock()
     assert ben.federation.home.name == "first"
     assert ben.federation.reading_key(ben.federation.newest) is not None
-    assert joining.pending(ben) is None and not joining.has_begun(office.folder / "ben")
+    assert joining.pending(ben) is None and not joining.has_begun(office.folder / "ben", invitation)
     assert invitation.secret not in _everything(ben.store.data)
     ben.close()
 
@@ -156,7 +157,7 @@ async def test_join_answer_lost_on_its_way_does_not_use_the_invitation_up(
     async with office.serving():
         with cut_at(monkeypatch, "join", after=True), pytest.raises(Unreachable, match="cut"):
             await enter(office, invitation)
-        assert joining.has_begun(office.folder / "ben")
+        assert joining.has_begun(office.folder / "ben", invitation)
         ben, report = await enter(office, invitation)
         assert report.tokens == one_each(0, AHEAD)
     ben.close()
@@ -386,10 +387,11 @@ def test_a_used_invitation_keeps_who_used_it_and_not_its_secret(office: Office) 
     path = office.folder / "issuer" / "issuer.keystore"
     with office.it() as issuer:
         issuer.join(invitation.join_card(ben.identity))
-    with Keystore.open(path, PASSPHRASE, "issuer") as keystore:
-        (entry,) = keystore.data["invitations"]
+    with KeystoreDatabase.open(path, PASSPHRASE, "issuer") as keystore:
+        (entry,) = keystore.table("invitations").values()
         assert (entry["key"], entry["secret"]) == (ben.identity.key, None)
-        assert invitation.secret not in cbor2.dumps(keystore.data)
+        everything = [keystore.table(name).values() for name in (VALUES, *TABLES)]
+        assert invitation.secret not in cbor2.dumps(everything)
 
 
 def test_an_invitation_fits_a_terminal_s_qr_code(office: Office) -> None:

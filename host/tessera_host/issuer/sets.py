@@ -5,16 +5,29 @@ access keys of the last 400 days. Leaves to others: what the next set is (renewa
 keystore that holds this (store.py).
 """
 
-import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Protocol
 
 from tessera.params import Parameters
 
 from ..duration import DAY_SECONDS
+from ..protocol.federation import is_whole
 
 ACCESS_KEY_SECONDS = 400 * DAY_SECONDS  # how long whoever was away still gets to the service
-KEY_BYTES = 32
+MOST_SINCE_A_BACKUP = 256  # rotations of access keys that an issuer looks for after it was restored
+
+
+KeyOf = Callable[[int], bytes]  # the access key of a number
+
+
+class Kept(Protocol):
+    """What the issuer's keystore holds once, by name."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+    def __setitem__(self, name: str, value: Any, /) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -28,19 +41,20 @@ class SignedSet:
 
 
 class Sets:
-    """A view of the issuer keystore's map `{"signed", "chain", "access_keys"}`; saves nothing.
+    """A view of what the issuer's keystore holds as `sets`, `{"signed", "access_keys"}`, and as `chain`; saves nothing.
 
-    `signed` has the sets, oldest first, whose epochs are not over; `chain` the place of every set ever signed;
-    `access_keys` has `{"key", "replaced"}`, newest last, `replaced` in unix seconds, None for the one in use.
+    `signed` has the sets, oldest first, whose epochs are not over; `access_keys` has `{"number", "key", "replaced"}`,
+    newest last, `replaced` in unix seconds, None for the one in use; the chain is the place of every set ever signed,
+    which requests do not read.
     """
 
-    def __init__(self, state: dict[str, Any]) -> None:
-        self._state = state
+    def __init__(self, data: Kept) -> None:
+        self._data = data
+        self._state: dict[str, Any] = data["sets"]
 
     @staticmethod
     def empty() -> dict[str, Any]:
-        fresh = {"key": secrets.token_bytes(KEY_BYTES), "replaced": None}
-        return {"signed": [], "chain": [], "access_keys": [fresh]}
+        return {"signed": [], "access_keys": []}
 
     # -- sets
 
@@ -58,12 +72,12 @@ class Sets:
     def chain(self) -> list[dict[str, Any]]:
         """`{serial, digest, previous, generation, first_epoch, signed}` of every set, oldest first; `signed` in unix
         seconds."""
-        return [dict(place) for place in self._state["chain"]]
+        return [dict(place) for place in self._data["chain"]]
 
     def files(self) -> dict[str, bytes]:
-        """The sets that are here, by the name of a file that has this set and never another."""
+        """The sets that are here whole, by the name of a file that has this set and never another."""
         sets = (Parameters(each["blob"]) for each in self._state["signed"])
-        return {f"{found.serial:05}-{found.digest.hex()[:8]}.tpr": found.blob for found in sets}
+        return {f"{found.serial:05}-{found.digest.hex()[:8]}.tpr": found.blob for found in sets if is_whole(found)}
 
     def add(self, blob: bytes, reading_key: bytes, since: int, epoch: int, now: int) -> None:
         """A set was signed while `epoch` is open; those whose epochs are over go. One that waits for its first epoch
@@ -74,7 +88,7 @@ class Sets:
         self.forget(epoch)
         made = Parameters(blob)
         place = {name: getattr(made, name) for name in ("serial", "digest", "previous", "generation", "first_epoch")}
-        self._state["chain"].append(place | {"signed": now})
+        self._data["chain"].append(place | {"signed": now})
 
     def forget(self, epoch: int) -> None:
         """The sets that a later one governs instead, from this epoch on."""
@@ -94,20 +108,50 @@ class Sets:
         """Those that open a channel to the service, newest first."""
         return [each["key"] for each in reversed(self._state["access_keys"]) if _accepted(each, now)]
 
-    def replace_access_key(self, now: int) -> None:
+    def replace_access_key(self, key_of: KeyOf, now: int) -> None:
+        """By the next number's; the first, if there is none."""
         known = [each for each in self._state["access_keys"] if _accepted(each, now)]
-        known[-1] = known[-1] | {"replaced": now}
-        known.append({"key": secrets.token_bytes(KEY_BYTES), "replaced": None})
+        if known:
+            known[-1] = known[-1] | {"replaced": known[-1]["replaced"] or now}
+        number = self.rotations + 1
+        known.append({"number": number, "key": key_of(number), "replaced": None})
         self._state["access_keys"] = known
 
-    def accept_access_key(self, key: bytes, now: int) -> None:
-        """A key that an issuer of a later state gave out, which this one does not know since it was restored."""
-        if all(each["key"] != key for each in self._state["access_keys"]):
-            self._state["access_keys"].insert(-1, {"key": key, "replaced": now})
+    def accept_access_keys(self, newest: bytes, key_of: KeyOf, now: int) -> None:
+        """Up to this one: those that an issuer of a later state gave out, which this one does not know since it was
+        restored."""
+        if newest in (each["key"] for each in self._state["access_keys"]):
+            return
+        later = self.later_access_keys(key_of)
+        for number, key in enumerate(later[: later.index(newest) + 1], self.rotations + 1):
+            self._state["access_keys"].append({"number": number, "key": key, "replaced": now})
+
+    def later_access_keys(self, key_of: KeyOf) -> list[bytes]:
+        """Those that would follow, oldest first."""
+        return [key_of(self.rotations + each) for each in range(1, MOST_SINCE_A_BACKUP + 1)]
+
+    def take_found(self, blob: bytes, reading_key: bytes) -> None:
+        """A set, perhaps a relay's copy, that an issuer of a later state signed: it is in force, or will be, until the
+        next one is."""
+        found = Parameters(blob)
+        if found.serial > self.newest.parameters.serial:
+            entry = {"blob": blob, "reading_key": reading_key, "since": int(found.first_epoch)}
+            self._state["signed"].append(entry)
+
+    @property
+    def rotations(self) -> int:
+        """The number of the newest access key."""
+        return max((each["number"] for each in self._state["access_keys"]), default=0)
 
 
 def _read(entry: dict[str, Any]) -> SignedSet:
-    return SignedSet(Parameters(entry["blob"]), entry["reading_key"], entry["since"])
+    return SignedSet(_parsed(entry["blob"]), entry["reading_key"], entry["since"])
+
+
+@lru_cache(maxsize=4)
+def _parsed(blob: bytes) -> Parameters:
+    """A request looks at the newest set a dozen times; nobody changes one."""
+    return Parameters(blob)
 
 
 def _accepted(entry: dict[str, Any], now: int) -> bool:
