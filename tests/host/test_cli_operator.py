@@ -148,11 +148,15 @@ def test_issuer_init_makes_a_federation_that_verifies(office):
     assert cards.decode_said(fields["said"])["name"] == "Berlin office" and fields["params"] == made.blob
 
 
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_issuer_init_does_not_touch_what_is_there(office):
-    before = {path.name: path.read_bytes() for path in (office.directory / "issuer").iterdir()}
+    before = contents(office.directory / "issuer")
     code, line = office.refused("issuer", "init", "issuer", "--plan", "plan.json", "--name", "again")
     assert code == 2 and "there is an issuer in issuer" in line
-    assert {path.name: path.read_bytes() for path in (office.directory / "issuer").iterdir()} == before
+    assert contents(office.directory / "issuer") == before
 
 
 @pytest.mark.parametrize(("option", "hours"), [([], 3), (["--epoch-at", "22:30"], 22.5)])
