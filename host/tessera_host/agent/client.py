@@ -265,8 +265,8 @@ class Client:
     async def resend(self, *, wait: bool = True, early: bool = True, progress: SendProgress | None = None) -> int:
         """Post what waits in the outbox: how many parts wait still."""
         await self._renewed()
-        async with self.shared.held() as member:
-            relays = sorted(member.outbox.relays())
+        async with self.shared.held():
+            relays = self._sender.relays()
         for relay in relays:
             await self._post(relay, lambda _: False, _Manner(wait, early), progress)
         async with self.shared.held() as member:
@@ -275,8 +275,8 @@ class Client:
     async def post_what_waits(self) -> None:
         """Post what may leave at this moment, for a command that was for something else: what does not leave waits on,
         and why is among the remarks."""
-        async with self.shared.held() as member:
-            relays = sorted(member.outbox.relays())
+        async with self.shared.held():
+            relays = self._sender.relays()
         for relay in relays:
             try:
                 await self._post(relay, lambda _: False, _Manner(wait=False), None)

@@ -14,7 +14,7 @@ from tests.soak.years.people import Person
 _OFFICE_HOUR = 10.0  # of IT
 _FRIENDS = 3  # whom a newcomer meets
 _HOLIDAY_DAYS = 21
-_AGENTS_PART = 8  # every so manyth has one
+_AGENTS_PART = 12  # every so manyth has one
 
 
 class Happenings:

@@ -11,7 +11,7 @@ import random
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ BUDGET = {"epsilon": "99", "delta": "0.5"}
 _BOARD_SECTORS = 212  # of a Pico W's ring
 _SERVICE = "issuer.example", 8101
 _TAG_BYTES = 8
+_CELLS = 512  # of four epochs and as many buckets
 _LONGEST_SPAN = 254  # rounds from a sector's first one to its last
 _RETENTION_DAYS = 30  # of messages at members: a year says as much as three
 
@@ -50,7 +51,7 @@ def plan(members: int) -> Plan:
         round_seconds=ROUND_SECONDS,
         epoch_rounds=EPOCH_ROUNDS,
         retention_epochs=RETENTION_EPOCHS,
-        posts_per_token=20,
+        posts_per_token=8,
     )
 
 
@@ -68,7 +69,7 @@ class OfficeRelay(MemoryRelay):
         core = super()._booted()
         put_together = core.batch
 
-        @cache
+        @lru_cache(maxsize=_CELLS)
         def batch(bucket: int, round_: int, epoch: int) -> Any:
             return put_together(bucket, round_)
 

@@ -24,6 +24,7 @@ from tests.support.virtual_time import VirtualTimeLoop
 DAYS = 3 * 365
 MEMBERS, GROWN = 24, 40
 _SCHEDULE_EPOCHS = 60  # so that it is renewed by itself between two leavers, and warnings come
+_LOOKS = "looks at the schedule's end"
 _EARLY_DAY, _LATE_DAY = 100, 1000  # between which nothing may grow
 
 
@@ -98,15 +99,28 @@ def growth(played: Played) -> list[str]:
 
 def rows(played: Played) -> list[Row]:
     counts, book = played.book.counts, played.book
-    return [
+
+    def say(*names: str) -> str:
+        return ", ".join(f"{counts[name]:,} {name}" for name in names)
+
+    waits = sorted(name for name in counts if name.startswith("waited: "))
+    found = [
         Row(
-            f"{played.days} days of an office of {MEMBERS}, then {GROWN}",
-            f"{counts['letters']:,} letters, {counts['read']:,} read, {counts['expired unread']:,} expired unread; "
-            f"{len(book.wrong)} things wrong",
+            f"{played.days:,} days of an office of {MEMBERS}, then {GROWN}",
+            f"{say('letters', 'records', 'read', 'expired unread', 'never read')}; {len(book.wrong)} things wrong",
             "0 wrong",
             not book.wrong,
         ),
+        Row("people", say("people who left", "leavers turned away", "computers restored from a backup", "read again")),
+        Row("relays", say("stolen relays replaced", "letters on stolen relays", "letters sent again", "relay off")),
+        Row("who waited to write", say("times somebody waited to write", *waits), "each told until when"),
+        Row("sets", f"{played.sets} signed; {say(_LOOKS, 'warnings of it')}"),
     ]
+    if played.days >= _LATE_DAY:
+        early, late = played.sizes[_EARLY_DAY], played.sizes[_LATE_DAY]
+        text = "; ".join(f"{name}: {early[name]:,} and {late[name]:,} bytes" for name in early)
+        found.append(Row(f"state on day {_EARLY_DAY} and on day {_LATE_DAY:,}", text, "half as much again at most"))
+    return found
 
 
 def main() -> int:
