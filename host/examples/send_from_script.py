@@ -17,9 +17,11 @@ async def send(contact: str, text: str) -> str:
     agent = await AgentLink.find(default_home())
     if agent:
         async with agent:
-            return f"queued with the agent: {(await agent.queue(contact, text)).describe()}"
+            await agent.queue(contact, text)
+            return "queued with the agent"
     async with await Client.open() as client:
-        return (await client.send(contact, text)).describe()
+        sent = await client.send(contact, text)
+        return f"{sent.state} in round {sent.last_round}" if sent.posted else sent.state
 
 
 def main() -> int:

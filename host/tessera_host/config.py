@@ -18,18 +18,15 @@ from .errors import InvalidInput, TesseraError
 
 ENVIRONMENT = "TESSERA_CONFIG"
 NAME = "config.toml"
-MOST_SLOTS = 16
 
 
 @dataclass(frozen=True)
 class Config:
-    """`unlock_seconds` is for how long `tessera unlock` unlocks, `agent_slots` how many records a round and relay
-    `tessera agent` makes place for."""
+    """`unlock_seconds` is for how long `tessera unlock` unlocks."""
 
     home: Path | None = None
     passphrase_file: Path | None = None
     unlock_seconds: int = 8 * 3600
-    agent_slots: int = 1
 
 
 def path() -> Path:
@@ -88,17 +85,8 @@ def _path(value: Any) -> Path:
     return Path(value).expanduser()
 
 
-def _agent_slots(value: Any) -> int:
-    if not isinstance(value, dict) or value.keys() != {"slots"} or type(value["slots"]) is not int:
-        raise TypeError
-    if not 1 <= value["slots"] <= MOST_SLOTS:
-        raise ValueError
-    return int(value["slots"])
-
-
 _SETTINGS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
     "home": ("home", _path, "home = '~/tessera'"),
     "passphrase_file": ("passphrase_file", _path, "passphrase_file = '/run/secrets/tessera'"),
     "unlock": ("unlock_seconds", duration.seconds, "unlock = '8h'"),
-    "agent": ("agent_slots", _agent_slots, f"[agent] on a line, slots = 1 (to {MOST_SLOTS}) on the next"),
 }

@@ -1,13 +1,13 @@
 """The host's one family of exceptions and the exit codes they stand for.
 
-Raised everywhere in tessera_host; printed in one place, `main()` of cli/__init__.py, as one line
-`error: message ; hint`. The core has its own family (tessera.errors); where a core error reaches a user, the caller
+Raised everywhere in tessera_host; printed in one place, `run` of cli/__init__.py: `error: message`, and `hint: hint`
+on a line of its own. The core has its own family (tessera.errors); where a core error reaches a user, the caller
 wraps it in one of these.
 """
 
 
 class TesseraError(Exception):
-    """Something the user can be told in one line: what is wrong, and what to do about it."""
+    """Something the user can be told in a line each: what is wrong, and what to do about it."""
 
     exit_code = 1
 
@@ -17,7 +17,7 @@ class TesseraError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} ; {self.hint}" if self.hint else self.message
+        return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
 class UsageError(TesseraError):
@@ -86,10 +86,14 @@ class IntegrityError(TesseraError):
     exit_code = 8
 
 
-class ClockOff(TesseraError):
-    """This computer's clock and a relay's do not agree; the message says which of them is off and by how much."""
+class RelayUnwell(TesseraError):
+    """Something about a relay is to be looked at, or its clock and this computer's do not agree."""
 
     exit_code = 9
+
+
+class ClockOff(RelayUnwell):
+    """This computer's clock and a relay's do not agree; the message says which of them is off and by how much."""
 
 
 class Interrupted(TesseraError):

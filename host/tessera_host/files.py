@@ -98,6 +98,7 @@ def make_directory(path: Path) -> None:
 
 def put_in_place(temporary: Path, path: Path) -> None:
     """Rename over what is there, durably. Raises OSError."""
+    _give_to_owner(temporary)
     for pause_seconds in REPLACE_PAUSES_SECONDS:
         try:
             os.replace(temporary, path)
@@ -107,6 +108,15 @@ def put_in_place(temporary: Path, path: Path) -> None:
     else:
         os.replace(temporary, path)
     sync_directory(path.parent)
+
+
+def _give_to_owner(temporary: Path) -> None:
+    """What root writes into the directory of a service's user is that user's, as SQLite does it: the service goes on
+    reading what IT's commands changed."""
+    if sys.platform != "win32" and os.geteuid() == 0:
+        owner = temporary.parent.stat()
+        if owner.st_uid != 0:
+            os.chown(temporary, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def sync_directory(path: Path) -> None:

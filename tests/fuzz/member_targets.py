@@ -626,7 +626,7 @@ class Restored(Target):
         must(schema.read(schema.write(state.data), state.store.path) == state.data, "it reads otherwise than it was")
         cbor2.dumps(schema.write(state.data))
         for entry in composing.sent(state):
-            must(entry.describe(), "a message without a state")
+            must(entry.state, "a message without a state")
         state.inbox.messages()
         state.wallet.counts()
         state.contacts.meetings()

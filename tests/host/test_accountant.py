@@ -32,7 +32,7 @@ def test_what_is_allowed_keeps_the_office_s_epsilon_and_delta() -> None:
 
 def test_budget_is_told_in_plain_words() -> None:
     allowed = used(0).budget(NOW).allowed
-    assert str(used(7).budget(NOW)) == f"today: 7 of {allowed} messages at your office's setting ε=2"
+    assert str(used(7).budget(NOW)) == f"Today: 7 of {allowed} messages."
 
 
 def test_a_record_counts_for_24_hours() -> None:

@@ -14,7 +14,7 @@ from tessera_host.agent import link as link_module
 from tessera_host.agent.client import Client
 from tessera_host.agent.link import PURPOSE, AgentLink
 from tessera_host.agent.server import Agent
-from tessera_host.errors import InvalidInput, KeystoreError, Unreachable, UsageError
+from tessera_host.errors import InvalidInput, KeystoreError, NotPermitted, Unreachable, UsageError
 from tessera_host.keys import local_socket
 from tessera_host.keys.local_socket import Connection
 from tessera_host.member import composing
@@ -214,6 +214,31 @@ async def test_a_subscriber_that_leaves_disturbs_nobody(running: Running) -> Non
             await anext(aiter(changes))
             await changes.aclose()
         assert (await link.state()).genesis == GENESIS
+
+
+async def test_whoever_asks_an_agent_that_reaches_no_relay_is_not_told_that_all_is_read(
+    running: Running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running.office.relay.away = Unreachable("the relay cannot be reached", "wait")
+    async with running as link:
+        async for change in link.changes():
+            if change.kind == "trouble":
+                break
+        code = await asyncio.to_thread(cli.run, ["inbox", "--home", str(running.home), "--json"])
+        out, err = capsys.readouterr()
+        assert code == 6 and json.loads(out)["messages"] == []
+        assert "the agent does not reach the relay: the relay cannot be reached" in err
+        assert await asyncio.to_thread(cli.run, ["inbox", "--offline", "--home", str(running.home), "--json"]) == 0
+
+
+async def test_what_waits_for_the_agent_can_be_taken_back(running: Running) -> None:
+    running.office.relay.away = Unreachable("the relay cannot be reached", "wait")
+    async with running as link:
+        sent = await link.queue("Bob", "too much")
+        assert (await link.cancel("Bob", sent.messages[0])).text == "too much"
+        assert await link.sent() == [] and (await link.state()).waiting == 0
+        with pytest.raises(NotPermitted, match="nothing to take back"):
+            await link.cancel("Bob", sent.messages[0])
 
 
 async def test_commands_go_through_the_agent_without_the_passphrase(

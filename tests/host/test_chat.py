@@ -11,7 +11,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from tessera_host.agent.client import Client
-from tessera_host.cli.chat import Chat, Line
+from tessera_host.cli.chat import Chat, Day, Line
+from tessera_host.clock import local_day, short_local_time
 from tessera_host.errors import Unreachable
 from tessera_host.member import composing
 from tessera_host.member.schema import SplitView
@@ -57,12 +58,13 @@ def ann(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Conversatio
 
 async def test_what_is_typed_is_posted_and_its_state_is_shown(ann: Conversation) -> None:
     engine = None
+    leaves = f"leaves from {short_local_time(ann.office.clock())} on"
     async with ann.app.run_test() as pilot:
         await pilot.press(*"Hi Bob", "enter")
         await ann.until(pilot, lambda: ann.lines())
-        await ann.until(pilot, lambda: [line.split(" ·")[0] for line in ann.lines()] == ["Hi Bob\n… waiting"])
+        await ann.until(pilot, lambda: [line.split(" ·")[0] for line in ann.lines()] == [f"Hi Bob\n… {leaves}"])
         engine = asyncio.create_task(ann.client.run(at_once=True))
-        await ann.until(pilot, lambda: any("✓ posted in round" in line for line in ann.lines()))
+        await ann.until(pilot, lambda: any("✓ posted, can be read from " in line for line in ann.lines()))
         assert ann.app.query_one("#line", Input).value == ""
     engine.cancel()
 
@@ -72,18 +74,41 @@ async def test_what_arrives_appears_and_counts_as_read(ann: Conversation) -> Non
     engine = asyncio.create_task(ann.client.run(at_once=True))
     async with ann.app.run_test() as pilot:
         await ann.until(pilot, lambda: any(line.endswith(" Bob: Hello Ann") for line in ann.lines()))
-        await ann.until(pilot, lambda: ann.line("connection").startswith("connected to relay-0"))
+        await ann.until(pilot, lambda: "connected to relay-0" in ann.line("connection"))
     engine.cancel()
     assert await ann.client.inbox(new=True) == []
 
 
 async def test_the_cost_of_what_is_written_is_shown_as_it_grows(ann: Conversation) -> None:
     async with ann.app.run_test() as pilot:
-        await ann.until(pilot, lambda: ann.line("cost").startswith("today: 0 of "))
+        await ann.until(pilot, lambda: ann.line("cost").startswith("Today: 0 of "))
         ann.app.query_one("#line", Input).value = "x" * 136
-        await ann.until(pilot, lambda: ann.line("cost").startswith("1 part · today: 0 of "))
+        await ann.until(pilot, lambda: ann.line("cost").startswith("1 part · Today: 0 of "))
         ann.app.query_one("#line", Input).value = "ü" * 69
-        await ann.until(pilot, lambda: ann.line("cost").startswith("2 parts · today: 0 of "))
+        await ann.until(pilot, lambda: ann.line("cost").startswith("2 parts, about 20 s · Today: 0 of "))
+
+
+async def test_what_takes_much_of_the_day_is_sent_by_a_second_enter(ann: Conversation) -> None:
+    async with ann.app.run_test() as pilot:
+        await ann.until(pilot, lambda: ann.line("cost").startswith("Today: 0 of "))
+        left = (await ann.client.budget()).left
+        text = "x" * (136 + (left // 3 + 1) * 208)
+        ann.app.query_one("#line", Input).value = text
+        await pilot.press("enter")
+        await pilot.pause()
+        assert ann.lines() == [] and ann.app.query_one("#line", Input).value == text
+        await pilot.press("enter")
+        await ann.until(pilot, lambda: len(ann.lines()) == 1)
+
+
+async def test_each_day_has_a_line_of_its_own(ann: Conversation) -> None:
+    await correspondence.send(ann.office.bob, "Ann", "Hello Ann")
+    ann.office.clock.next_round(2)
+    await ann.client.fetch()
+    async with ann.app.run_test() as pilot:
+        await ann.until(pilot, lambda: len(ann.lines()) == 1)
+        (day,) = ann.app.query(Day)
+        assert str(day.content) == local_day(ann.office.clock())
 
 
 async def test_that_a_contact_has_other_settings_stands_above_the_line(ann: Conversation) -> None:

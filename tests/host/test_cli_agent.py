@@ -40,21 +40,21 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 def test_the_unit_is_shown_or_written(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
-    code, shown = typed("agent", "--print", "--slots", "2")
+    code, shown = typed("agent", "--print")
     assert (code, shown["written"]) == (0, False)
-    assert "--slots" in shown["text"] and not Path(shown["path"]).exists()
+    assert '"agent" "--home"' in shown["text"] and not Path(shown["path"]).exists()
     code, written = typed("agent", "--install")
     assert Path(written["path"]).read_text() == written["text"]
     assert written["start"].startswith("systemctl --user ")
 
 
-def test_settings_are_used_and_mistakes_explained(typed: Typed) -> None:
+def test_nobody_sends_more_than_one_frame_a_relay_and_round(typed: Typed) -> None:
+    """Several records of a member in one cell are worth far more than their number."""
+    assert typed("agent", "--print", "--slots", "2")[0] == 2
+    assert typed("send", "bob", "text", "--at-once")[0] == 2
     typed.settings("[agent]\nslots = 3\n")
-    assert '"--slots" "3"' in typed("agent", "--print")[1]["text"]
-    for wrong in ("slots = 0", "slots = 17", "slots = 'x'", "speed = 1"):
-        typed.settings(f"[agent]\n{wrong}\n")
-        code, found = typed("agent", "--print")
-        assert code == 3 and "slots = " in found["hint"]
+    code, found = typed("agent", "--print")
+    assert code == 3 and "'agent' that there is not" in found["error"]
 
 
 def test_options_that_do_not_go_together_are_refused(typed: Typed) -> None:
@@ -81,7 +81,7 @@ def test_without_a_member_neither_agent_nor_chat_begins(typed: Typed, monkeypatc
         (State(0, 1), "starting; nothing waiting"),
         (State(0, 1, "cellar", True, "", 1, 2), "connected to cellar; 2 records waiting"),
         (State(0, 1, "cellar", True, "", 40), "connected to cellar; nothing waiting; 40 rounds to catch up with"),
-        (State(0, 1, "cellar", False, "the relay is away ; wait", 0, 1), "the relay is away ; wait; 1 record waiting"),
+        (State(0, 1, "cellar", False, "the relay is away; wait", 0, 1), "the relay is away; wait; 1 record waiting"),
     ],
 )
 def test_the_state_is_one_line_for_people(state: State, line: str) -> None:

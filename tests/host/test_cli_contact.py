@@ -5,8 +5,11 @@ import sys
 from collections.abc import Callable
 
 import pytest
+import typer
 
-from tessera_host.cli import meeting_dialog
+from tessera_host.cli import meeting_dialog, output
+from tessera_host.member.issuer_visit import VisitReport
+from tessera_host.member.renewal import Renewal
 from tessera_host.member.state import MemberState
 from tessera_host.privacy import composition
 from tessera_host.protocol import cards
@@ -36,7 +39,7 @@ class Terminal:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        desk.monkeypatch.setattr(meeting_dialog, "has_terminal", lambda: True)
+        desk.monkeypatch.setattr(output, "has_terminal", lambda: True)
 
     def run(
         self, who: str, *arguments: object, script: list[tuple[str, str | Callable[[], str]]]
@@ -144,8 +147,8 @@ def test_wrong_pastes_are_explained_and_asked_for_again(terminal: Terminal) -> N
         ],
     )
     assert code == 0
-    own, not_bob, no_file, damaged = err.splitlines()
-    assert own.startswith("error: this is your own invite card ; give it to bob")
+    own, hint, not_bob, _, no_file, _, damaged, _ = err.splitlines()
+    assert (own, hint[:20]) == ("error: this is your own invite card", "hint: give it to bob")
     assert not_bob.startswith("error: this is the answer card of carl, not of bob")
     assert "cannot be read" in no_file
     assert "damaged" in damaged
@@ -190,10 +193,12 @@ def test_code_is_shown_where_it_fits(terminal: Terminal, monkeypatch: pytest.Mon
     def ctrl_d() -> str:
         raise EOFError
 
-    for columns, shown in ((120, True), (40, False)):
+    for columns, lines, shown in ((120, 80, True), (40, 80, False), (120, 24, False)):
         monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("LINES", str(lines))
         _, out, _ = terminal.run("ann", "contact", "add", "bob", script=[(PASTE_ANSWER, ctrl_d)])
         assert ("█" in out) is shown
+        assert ("this terminal needs " in out) is (lines == 24)
         assert max(len(line) for line in out.splitlines() if "tessera:" not in line) < 130
 
 
@@ -352,6 +357,133 @@ def test_two_meet_through_a_folder(desk: Desk, crossed: bool) -> None:
     assert desk.json("ann", "contact", "show", "bob")["verified"] is False
 
 
+class Folders:
+    """Several who meet in one folder; each command goes on until it would wait."""
+
+    class Waits(Exception):
+        pass
+
+    def __init__(self, desk: Desk, *names: str) -> None:
+        self.desk = desk
+        desk.new(*names)
+        desk.file("shared").mkdir()
+
+    def turn(self, who: str, other: str) -> bool:
+        """Whether it has met."""
+
+        def sleep(_: float) -> None:
+            raise self.Waits
+
+        folder = meeting_dialog.Folder(self.desk.file("shared"), sleep)
+        try:
+            folder.meet(lambda: MemberState.open(self.desk.file(who), PASSPHRASE, self.desk.clock), other)
+        except self.Waits:
+            return False
+        return True
+
+    def contacts(self, who: str) -> dict[str, str]:
+        """Name here, and whose key it is."""
+        keys = {self.key(name): name for name in self.names()}
+        return {each["name"]: keys[each["key"]] for each in self.desk.json(who, "contact", "list")["contacts"]}
+
+    def names(self) -> list[str]:
+        return [path.parent.name for path in self.desk.folder.glob("*/member.keystore")]
+
+    def key(self, name: str) -> str:
+        with MemberState.open(self.desk.file(name), PASSPHRASE, self.desk.clock) as member:
+            return member.identity.key.hex()
+
+
+def test_in_a_shared_folder_nobody_becomes_somebody_else_s_contact(desk: Desk) -> None:
+    """Eve waits for Hans, and Carol adds Gus: both meetings are made, and neither in the other's place."""
+    folders = Folders(desk, "eve", "hans", "carol", "gus")
+    pairs = (("eve", "hans"), ("carol", "gus"), ("hans", "eve"), ("gus", "carol"))
+    done: set[tuple[str, str]] = set()
+    for _ in range(4):
+        for pair in pairs:
+            if pair not in done and folders.turn(*pair):
+                done.add(pair)
+    assert done == set(pairs)
+    assert {who: folders.contacts(who) for who, _ in pairs} == {who: {other: other} for who, other in pairs}
+    assert list(desk.file("shared").iterdir()) == []
+
+
+def test_a_name_that_does_not_fit_is_asked_about(desk: Desk) -> None:
+    folders = Folders(desk, "hans", "ann")
+    assert not folders.turn("hans", "anna")
+    asked: list[str] = []
+
+    def answered(prompt: str) -> str:
+        asked.append(prompt)
+        return "y"
+
+    desk.monkeypatch.setattr(output, "has_terminal", lambda: True)
+    desk.monkeypatch.setattr("builtins.input", answered)
+    assert not folders.turn("ann", "my boss")
+    assert asked == [f"An invite from 'hans' lies in {desk.file('shared')}. Is that my boss? [y/n] "]
+    assert folders.turn("hans", "anna")
+    assert asked[1:] == ["The answer is from 'ann'. Is that anna? [y/n] "]
+    assert folders.turn("ann", "my boss")
+    assert folders.contacts("ann") == {"my boss": "hans"} and folders.contacts("hans") == {"anna": "ann"}
+
+
+def test_an_answer_of_another_name_makes_no_contact_where_nobody_can_be_asked(desk: Desk) -> None:
+    folders = Folders(desk, "eve", "carol")
+    assert not folders.turn("eve", "hans")
+    (invite,) = desk.file("shared").iterdir()
+    desk.json("carol", "contact", "add", invite, "-o", str(invite).replace("invite", "answer"))
+    code, _, err = desk.run("eve", "contact", "add", "hans", "--via", desk.file("shared"))
+    assert code == 5 and "is from 'carol', not from hans" in err
+    assert folders.contacts("eve") == {}
+
+
+def test_who_is_behind_the_other_side_s_settings_gets_them_and_goes_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IT made a new set, as it does for every newcomer in a growing office."""
+    desk.new("ann", "bob")
+    card = desk.federation.card(desk.federation.make_set(2))
+    with MemberState.open(desk.file("bob"), PASSPHRASE, desk.clock) as bob:
+        bob.federation.refresh(card, 0)
+        bob.save()
+    invite = desk.json("bob", "contact", "add", "ann", "-o", desk.file("invite"))["path"]
+    desk.fails(3, "different settings", "ann", "contact", "add", invite)  # the office is on no network
+
+    async def visit(member: MemberState) -> VisitReport:
+        member.federation.refresh(card, 0)
+        return VisitReport(news=True)
+
+    monkeypatch.setattr("tessera_host.member.renewal.visit", visit)
+    monkeypatch.setattr(Renewal, "is_possible", lambda _: True)
+    assert desk.json("ann", "contact", "add", invite)["waiting_for"] == "confirm"
+
+
+def test_an_invite_of_settings_that_are_over_is_made_anew(desk: Desk) -> None:
+    desk.new("ann")
+    first = desk.json("ann", "contact", "add", "bob")["card"]
+    with MemberState.open(desk.file("ann"), PASSPHRASE, desk.clock) as ann:
+        ann.federation.refresh(desk.federation.card(desk.federation.make_set(2)), 0)
+        ann.save()
+    again = desk.json("ann", "contact", "add", "bob")["card"]
+    digests = [cards.decode(card, "invite").fields["digest"] for card in (first, again)]
+    assert digests[0] != digests[1]
+    assert desk.json("ann", "contact", "add", "bob")["card"] == again
+    assert len(desk.json("ann", "contact", "list")["meetings"]) == 1
+
+
+@pytest.mark.parametrize(("answer", "code"), [(True, 0), (False, 5)])
+def test_at_a_terminal_a_contact_is_not_forgotten_without_a_question(met: Desk, answer: bool, code: int) -> None:
+    asked: list[str] = []
+    met.monkeypatch.setattr(output, "has_terminal", lambda: True)
+    met.monkeypatch.setattr(typer, "confirm", lambda question, **_: [asked.append(question), answer][1])
+    assert met.run("ann", "contact", "remove", "bob")[0] == code
+    assert asked[0].startswith("Forget bob, the keys and what you wrote to bob, for good?")
+    assert (met.json("ann", "contact", "list")["contacts"] == []) is answer
+    if not answer:
+        assert met.run("ann", "contact", "remove", "bob", "--yes")[0] == 0
+        assert len(asked) == 1
+
+
 def test_folder_command_says_what_comes_next(met: Desk) -> None:
     met.new("carl")
     met.fails(2, "no folder", "ann", "contact", "add", "carl", "--via", met.file("none"))
@@ -380,17 +512,17 @@ def test_contact_is_removed(met: Desk) -> None:
 
 def test_rename_keeps_messages_and_what_waits(desk: Desk) -> None:
     desk.ready()
-    desk.json("bob", "send", "ann", "hello", "--at-once")
+    desk.json("bob", "send", "ann", "hello")
     desk.clock.next_round()
     assert desk.json("ann", "inbox")["messages"][0]["contact"] == "bob"
     desk.relay.fail_before_store = 1
-    desk.run("ann", "send", "bob", "waits", "--at-once")
+    desk.run("ann", "send", "bob", "waits")
     desk.json("ann", "contact", "rename", "bob", "Robert")
     assert desk.json("ann", "inbox", "--all", "--offline")["messages"][0]["contact"] == "Robert"
-    desk.json("ann", "resend", "--at-once")
+    desk.json("ann", "resend")
     desk.clock.next_round()
     assert [message["text"] for message in desk.json("bob", "inbox")["messages"]] == ["waits"]
-    desk.json("ann", "send", "Robert", "again", "--at-once")
+    desk.json("ann", "send", "Robert", "again")
     desk.fails(2, "no contact 'bob'", "ann", "send", "bob", "x")
     desk.fails(2, "a contact 'Robert' already", "ann", "contact", "rename", "Robert", "Robert")
 
@@ -398,12 +530,12 @@ def test_rename_keeps_messages_and_what_waits(desk: Desk) -> None:
 def test_blocked_contact_is_not_heard_and_not_written_to(desk: Desk) -> None:
     desk.ready()
     desk.json("ann", "contact", "block", "bob")
-    desk.json("bob", "send", "ann", "unwanted", "--at-once")
+    desk.json("bob", "send", "ann", "unwanted")
     desk.clock.next_round()
     assert desk.json("ann", "inbox")["messages"] == []
     desk.fails(5, "bob is blocked", "ann", "send", "bob", "x")
     desk.json("ann", "contact", "unblock", "bob")
-    desk.json("bob", "send", "ann", "wanted", "--at-once")
+    desk.json("bob", "send", "ann", "wanted")
     desk.clock.next_round()
     (message,) = desk.json("ann", "inbox")["messages"]
     assert (message["text"], message["lost"]) == ("wanted", 0)
@@ -411,12 +543,12 @@ def test_blocked_contact_is_not_heard_and_not_written_to(desk: Desk) -> None:
 
 def test_rekey_keeps_name_messages_and_what_waits(desk: Desk) -> None:
     desk.ready()
-    desk.json("bob", "send", "ann", "old keys", "--at-once")
+    desk.json("bob", "send", "ann", "old keys")
     desk.clock.next_round()
     desk.json("ann", "inbox")
     words = desk.json("ann", "contact", "show", "bob")["words"]
     desk.relay.fail_before_store = 1
-    desk.run("ann", "send", "bob", "waits", "--at-once")
+    desk.run("ann", "send", "bob", "waits")
     invite = desk.json("ann", "contact", "rekey", "bob")["card"]
     answer = desk.json("bob", "contact", "rekey", "ann", invite)["card"]
     confirm = desk.json("ann", "contact", "add", answer)
@@ -424,8 +556,8 @@ def test_rekey_keeps_name_messages_and_what_waits(desk: Desk) -> None:
     desk.json("bob", "contact", "add", confirm["card"])
     found = desk.json("ann", "contact", "show", "bob")
     assert (found["words"], found["verified"]) == (confirm["words"], False)
-    desk.json("ann", "resend", "--at-once")
-    desk.json("bob", "send", "ann", "new keys", "--at-once")
+    desk.json("ann", "resend")
+    desk.json("bob", "send", "ann", "new keys")
     desk.clock.next_round()
     assert [m["text"] for m in desk.json("bob", "inbox")["messages"]] == ["waits"]
     (new,) = desk.json("ann", "inbox")["messages"]
@@ -436,7 +568,7 @@ def test_rekey_keeps_name_messages_and_what_waits(desk: Desk) -> None:
 def test_until_a_rekey_is_finished_the_old_keys_hold(desk: Desk) -> None:
     desk.ready()
     desk.json("ann", "contact", "rekey", "bob")
-    desk.json("ann", "send", "bob", "as before", "--at-once")
+    desk.json("ann", "send", "bob", "as before")
     desk.clock.next_round()
     assert [message["text"] for message in desk.json("bob", "inbox")["messages"]] == ["as before"]
     desk.json("ann", "contact", "remove", "bob", "--meeting")

@@ -17,7 +17,7 @@ import pytest
 from tessera_host import cli
 from tessera_host.cli import join
 from tessera_host.clock import local_time
-from tessera_host.errors import TryLater
+from tessera_host.errors import NotPermitted, TryLater
 from tessera_host.issuer.service import IssuerServer
 from tessera_host.member import news
 from tessera_host.member.issuer_visit import VisitReport
@@ -67,12 +67,12 @@ class Desk:
         return found
 
     def refused(self, code: int, *arguments: object) -> str:
-        """The one line of a command that fails with this code."""
+        """Error and hint, in one line, of a command that fails with this code."""
         found, out, err = self(*arguments, "--json")
         assert found == code, err
-        *before, line = err.splitlines()
-        assert line.startswith("error: ")
-        assert " ; " in line
+        *before, error, hint = err.splitlines()
+        assert error.startswith("error: ") and hint.startswith("hint: ")
+        line = f"{error}; {hint.removeprefix('hint: ')}"
         assert not [other for other in before if other.startswith("error")]
         assert json.loads(out)["exit_code"] == code
         return line
@@ -231,15 +231,54 @@ def test_an_invitation_is_found_in_a_mail_with_a_signature(tessera: Desk) -> Non
 def test_join_that_failed_goes_on_with_the_same_command(tessera: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     tessera.text("issuer", "invite", "issuer", "ben", "-o", "ben.invitation")
     assert "the issuer's service at 127.0.0.1" in tessera.refused(6, "join", "ben.invitation", "--home", "ben")
-    key = Path("ben/joining.keystore").read_bytes()
+    (begun,) = Path("ben").glob("joining-*.keystore")
+    key = begun.read_bytes()
     with tessera.serving(), monkeypatch.context() as cut:
         cut.setattr(join.joining.Begun, "enter", _interrupted)
         assert tessera("join", "ben.invitation", "--home", "ben")[0] == 130
-    assert Path("ben/joining.keystore").read_bytes() == key
+    assert begun.read_bytes() == key
     with tessera.serving():
         assert "You have joined" in tessera.text("join", "ben.invitation", "--home", "ben")
         assert "You are a member of" in tessera.text("join", "ben.invitation", "--home", "ben")
-    assert not Path("ben/joining.keystore").exists()
+    assert not begun.exists()
+
+
+def test_an_invitation_that_came_to_nothing_is_in_no_other_s_way(tessera: Desk) -> None:
+    tessera.text("issuer", "invite", "issuer", "ben", "-o", "first.invitation")
+    tessera.refused(6, "join", "first.invitation", "--home", "ben")
+    tessera.text("issuer", "invite", "issuer", "benjamin", "-o", "second.invitation")
+    with tessera.serving():
+        assert tessera.json("join", "second.invitation", "--home", "ben")["name"] == "benjamin"
+    assert [*Path("ben").glob("joining-*.keystore")] == []
+
+
+def test_who_joins_and_gets_nothing_to_write_with_is_not_told_that_all_is_well(
+    tessera: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit status and words say what is."""
+    tessera.text("issuer", "invite", "issuer", "ben", "-o", "ben.invitation")
+    refusal = NotPermitted("no tokens today", "ask IT")
+
+    async def refused(*_: object) -> None:
+        raise refusal
+
+    with tessera.serving(), monkeypatch.context() as patch:
+        patch.setattr("tessera_host.member.issuer_visit._run", refused)
+        for words in (("join", "ben.invitation"), ("renew",)):
+            code, out, err = tessera(*words, "--home", "ben")
+            assert code == 5 and "You cannot write yet: no tokens today" in out
+            assert "warning: no tokens today\nhint: ask IT" in err
+    with tessera.serving():
+        assert tessera.json("renew", "--home", "ben")["tokens"]
+
+
+def test_a_clock_that_is_hours_off_is_said_by_join(tessera: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    tessera.text("issuer", "invite", "issuer", "ben", "-o", "ben.invitation")
+    fast = SimpleNamespace(time=lambda: tessera.office.clock() + 2 * 3600)
+    with tessera.serving(), monkeypatch.context() as patch:
+        patch.setattr("tessera_host.clock.time", fast)
+        code, _, err = tessera("join", "ben.invitation", "--home", "ben")
+    assert code == 9 and "this computer's clock is 2 h ahead of your office's" in err
 
 
 async def _interrupted(begun: object) -> None:

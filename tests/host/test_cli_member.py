@@ -1,5 +1,6 @@
 """The member's commands as they are typed: what they print, what they write, how they fail."""
 
+import asyncio
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from tessera_host import cli
+from tessera_host.agent.client import Client
 from tessera_host.errors import RelayRefused, Unreachable
 from tessera_host.member import token_exchange
 from tessera_host.member.state import MemberState
@@ -43,6 +45,22 @@ class Desk:
         monkeypatch.setenv("TESSERA_PASSPHRASE_FILE", str(self.file("passphrase")))
         monkeypatch.delenv("TESSERA_HOME", raising=False)
         monkeypatch.setattr(schedule, "WARNING_SECONDS", 0)  # the schedule is one of minutes
+        self._let_time_pass()
+
+    def _let_time_pass(self) -> None:
+        """When a command sleeps; `slept` has how long."""
+        self.slept: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            if seconds > 0:
+                self.slept.append(seconds)
+                self.clock.now += max(1, int(seconds))
+            await asyncio.sleep(0)
+
+        self.sleep_with(sleep)
+
+    def sleep_with(self, sleep: Any) -> None:
+        self.monkeypatch.setitem(Client.__init__.__kwdefaults__, "sleep", sleep)
 
     def file(self, name: str) -> Path:
         return self.folder / name
@@ -73,7 +91,7 @@ class Desk:
         err = err.replace(EARLY + "\n", "")
         assert match in err
         assert err.startswith("error: ")
-        assert err.count("\n") == 1
+        assert err.count("\n") == 2
         answer = json.loads(out)
         assert answer["exit_code"] == code
         assert match in answer["error"] + answer["hint"]
@@ -175,7 +193,7 @@ def test_errors_of_the_command_line_are_one_line(desk: Desk) -> None:
         code, out, err = desk.run("", *arguments)
         assert (code, out) == (2, "")
         assert err.startswith("error: ")
-        assert err.count("\n") == 1
+        assert err.count("\n") == 2
 
 
 def test_bare_command_shows_help(desk: Desk) -> None:

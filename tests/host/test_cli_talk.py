@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -12,11 +13,14 @@ from types import SimpleNamespace
 from typing import Any, TextIO
 
 import pytest
+import typer
 
 from tessera import curve
 from tessera.params import Head
 from tessera_host import cli, files
 from tessera_host.agent.client import Client
+from tessera_host.cli import output
+from tessera_host.clock import short_local_time
 from tessera_host.errors import IntegrityError, ScheduleEnding, UsageError
 from tessera_host.member import composing
 from tessera_host.member.schema import SplitView, Stored
@@ -25,7 +29,7 @@ from tessera_host.protocol import schedule
 from tests.host.test_cli_member import Desk
 from tests.host.test_cli_member import desk as desk
 from tests.support import correspondence
-from tests.support.fake_federation import EPOCH_ROUNDS, PASSPHRASE, ROUND_SECONDS
+from tests.support.fake_federation import EPOCH_ROUNDS, GENESIS, PASSPHRASE, ROUND_SECONDS
 from tests.support.talking import LARGE
 
 DAY = 86400
@@ -50,11 +54,10 @@ def _desk(
     folders: pytest.TempPathFactory, folder: Path, patch: pytest.MonkeyPatch, capsys: Capsys, budget: dict[str, str]
 ) -> Any:
     prepared, federation = _prepared(folders, capsys, budget)
-    desk = Waiting(folder, patch, capsys, budget)
+    desk = Desk(folder, patch, capsys, budget)
     shutil.copytree(prepared, folder, dirs_exist_ok=True)
     desk.federation, desk.relay = federation, federation.relay(desk.clock)
     desk.relay.serve(patch)
-    desk.let_time_pass()
     return desk
 
 
@@ -62,24 +65,8 @@ def _desk(
 def ready(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys
 ) -> Any:
-    """Two who met, with time that passes when a command sleeps; `slept` has how long."""
+    """Two who met."""
     return _desk(tmp_path_factory, tmp_path, monkeypatch, capsys, LARGE)
-
-
-class Waiting(Desk):
-    def let_time_pass(self) -> None:
-        self.slept: list[float] = []
-
-        async def sleep(seconds: float) -> None:
-            if seconds > 0:
-                self.slept.append(seconds)
-                self.clock.now += -(-int(seconds * 1000) // 1000)
-            await asyncio.sleep(0)
-
-        self.sleep_with(sleep)
-
-    def sleep_with(self, sleep: Any) -> None:
-        self.monkeypatch.setitem(Client.__init__.__kwdefaults__, "sleep", sleep)
 
 
 def texts(desk: Desk, who: str = "bob", *options: str) -> list[str]:
@@ -118,21 +105,13 @@ def test_a_second_message_in_a_round_waits_for_the_next(ready: Any) -> None:
     assert len(ready.slept) == 1
 
 
-def test_at_once_all_parts_leave_in_one_round_and_what_that_costs_is_said(ready: Any) -> None:
-    code, out, err = ready.run("ann", "send", "bob", "x" * 600, "--at-once")
-    assert code == 0
-    assert ready.slept == []
-    assert "whoever watches your network sees how long your message is" in err
-    assert out.startswith("Sent to bob: 4 records, posted in round 0.\ntoday: 4 of ")
-
-
 def test_without_waiting_the_rest_stays_in_the_outbox(ready: Any) -> None:
     sent = ready.json("ann", "send", "bob", "x" * 600, "--no-wait")
     assert (sent["records"], sent["waiting"], sent["state"]) == (1, 3, "waiting")
     assert ready.slept == []
-    assert ready.json("ann", "resend", "--at-once") == {
-        "records": 3, "rounds": [0, 0, 0], "waiting": 0, "agent": False,
-    }  # fmt: skip
+    resent = ready.json("ann", "resend")
+    assert (resent["records"], resent["waiting"], resent["agent"]) == (3, 0, False)
+    assert resent["rounds"] == sorted(set(resent["rounds"])) and resent["rounds"][0] > sent["rounds"][0]
     ready.clock.next_round()
     assert texts(ready) == ["x" * 600]
 
@@ -140,7 +119,7 @@ def test_without_waiting_the_rest_stays_in_the_outbox(ready: Any) -> None:
 def test_the_cost_of_a_long_message_is_said_before_it_leaves(ready: Any) -> None:
     _, _, err = ready.run("ann", "send", "bob", "x" * 600)
     assert "This takes 4 of today's " in err
-    assert "one leaves every 10 s, so it takes about 40 s." in err
+    assert "one leaves every 10 s, so it takes about 40 s: from " in err
     assert "This takes" not in ready.run("ann", "send", "bob", "short")[2]
 
 
@@ -168,11 +147,11 @@ def test_text_from_a_file_or_standard_input(ready: Desk, way: str) -> None:
     text = "Grüße\n" * 50
     ready.file("text").write_text(text + "\n" * (way != "--file"))
     if way == "--file":
-        ready.json("ann", "send", "bob", "--at-once", "--file", ready.file("text"))
+        ready.json("ann", "send", "bob", "--file", ready.file("text"))
     else:
         stdin = SimpleNamespace(isatty=lambda: False, buffer=ready.file("text").open("rb"))
         ready.monkeypatch.setattr(sys, "stdin", stdin)
-        ready.json("ann", "send", "bob", "--at-once")
+        ready.json("ann", "send", "bob")
     ready.clock.next_round()
     assert texts(ready) == [text]
 
@@ -206,19 +185,21 @@ def thrifty(
 
 
 def test_what_exceeds_the_day_s_budget_waits_and_says_so(thrifty: Any) -> None:
-    sent = thrifty.json("ann", "send", "bob", "x" * (136 + 4 * 208))
+    sent = thrifty.json("ann", "send", "bob", "x" * (136 + 4 * 208), "--yes")
     assert (sent["records"], sent["waiting"], sent["used_today"], sent["allowed_today"]) == (3, 2, 3, 3)
     code, out, _ = thrifty.run("ann", "budget")
     assert code == 0
-    assert out.startswith("today: 3 of 3 messages at your office's setting ε=3\n")
-    assert "The next one can leave from " in out and "2 records in the outbox" in out
+    assert out.startswith("Today: 3 of 3 messages.\n") and "(3, 1e-3)-differentially private" in out
+    assert "The next one can leave from " in out and "2 records of what you wrote to go, from " in out
+    tomorrow = short_local_time(thrifty.json("ann", "budget")["next_at"])
     _, out, _ = thrifty.run("ann", "send", "bob", "more")
-    assert "today's messages are used up" in out
-    assert thrifty.json("ann", "resend", "--at-once")["records"] == 0
+    assert f"For bob, with the next command that reaches the relay: leaves from {later(tomorrow, out)} on" in out
+    assert f"3 of 5 parts posted, the rest leaves from {tomorrow} on" in thrifty.run("ann", "sent")[1]
+    assert thrifty.json("ann", "resend")["records"] == 0
 
 
 def test_the_next_day_what_waited_leaves(thrifty: Any) -> None:
-    thrifty.json("ann", "send", "bob", "x" * (136 + 4 * 208))
+    thrifty.json("ann", "send", "bob", "x" * (136 + 4 * 208), "--yes")
     # The tokens of that day are another test's business: the relay's epochs are short, so only the count is looked at.
     before = thrifty.json("ann", "budget")
     thrifty.clock.now += DAY
@@ -228,10 +209,106 @@ def test_the_next_day_what_waited_leaves(thrifty: Any) -> None:
     assert after["waiting"] == 2
 
 
-def test_cost_beyond_the_day_is_said(thrifty: Any) -> None:
-    _, _, err = thrifty.run("ann", "send", "bob", "x" * (136 + 4 * 208))
-    assert "This takes 5 of today's 3 messages (0 used so far)" in err
-    assert "what does not fit today leaves as soon as the day allows" in err
+def later(first: str, out: str) -> str:
+    """What waits behind two records leaves two rounds later: perhaps in another minute."""
+    found = re.search(r"leaves from (.*) on", out)
+    assert found and found[1] >= first
+    return found[1]
+
+
+def test_what_takes_much_of_the_day_is_asked_about(thrifty: Any) -> None:
+    cost = "this takes 2 messages of a day, and there are 3 of today's 3 messages left"
+    thrifty.fails(5, cost, "ann", "send", "bob", "x" * 200)
+    assert thrifty.json("ann", "budget")["waiting"] == 0
+    code, _, err = thrifty.run("ann", "send", "bob", "x" * 200, "--yes", "--no-wait")
+    assert code == 0 and "This takes 2 of today's 3 messages (0 used so far); one leaves every 10 s" in err
+    assert thrifty.json("ann", "send", "bob", "x" * 136, "--no-wait")["parts"] == 1  # a single one is never asked about
+
+
+@pytest.mark.parametrize(("answer", "code", "waiting"), [(True, 0, 1), (False, 5, 0)])
+def test_at_a_terminal_it_is_a_question(thrifty: Any, answer: bool, code: int, waiting: int) -> None:
+    asked: list[str] = []
+    thrifty.monkeypatch.setattr(output, "has_terminal", lambda: True)
+    thrifty.monkeypatch.setattr(typer, "confirm", lambda question, **_: [asked.append(question), answer][1])
+    assert thrifty.run("ann", "send", "bob", "x" * 200, "--no-wait")[0] == code
+    assert asked == ["This takes 2 messages of a day, and there are 3 of today's 3 messages left. Send it?"]
+    assert thrifty.json("ann", "budget")["waiting"] == waiting
+
+
+# -- taking back
+
+
+def test_what_has_not_left_is_taken_back_and_nobody_misses_it(thrifty: Any) -> None:
+    thrifty.json("ann", "send", "bob", "x" * 336, "--yes", "--no-wait")  # the first of two parts leaves
+    thrifty.json("ann", "send", "bob", "one too many", "--no-wait")
+    thrifty.json("ann", "send", "bob", "wanted", "--no-wait")
+    texts_of = [one["text"] for one in thrifty.json("ann", "sent")["sent"]]
+    assert texts_of == ["x" * 336, "one too many", "wanted"]
+    thrifty.monkeypatch.setattr(output, "has_terminal", lambda: True)
+    thrifty.monkeypatch.setattr(typer, "confirm", lambda question, **_: "one too many" in question)
+    code, out, _ = thrifty.run("ann", "sent", "--cancel")
+    assert code == 0 and out.endswith("one too many\n    taken back, nothing had left\n")
+    assert [one["text"] for one in thrifty.json("ann", "sent")["sent"]] == ["x" * 336, "wanted"]
+    thrifty.clock.next_round()
+    assert thrifty.json("ann", "resend")["waiting"] == 0
+    thrifty.clock.next_round()
+    found = thrifty.json("bob", "inbox")["messages"]
+    assert [(message["text"], message["lost"]) for message in found] == [("x" * 336, 0), ("wanted", 0)]
+
+
+def test_of_what_has_left_in_part_the_rest_is_taken_back(ready: Any) -> None:
+    ready.json("ann", "send", "bob", "x" * 600, "--no-wait")
+    assert ready.json("ann", "sent", "bob", "--cancel")["cancelled"] == [
+        {"contact": "bob", "messages": [0], "posted": 1}
+    ]
+    (entry,) = ready.json("ann", "sent")["sent"]
+    assert (entry["state"], entry["leaves_from"]) == ("cancelled", None)
+    assert "1 of 4 parts posted, the rest taken back" in ready.run("ann", "sent")[1]
+    assert ready.json("ann", "budget")["waiting"] == 0
+    assert ready.run("ann", "sent", "--cancel")[1] == "nothing waits: all of it has left\n"
+    ready.json("ann", "send", "bob", "after")
+    ready.clock.next_round()
+    (message,) = ready.json("bob", "inbox")["messages"]
+    assert (message["text"], message["lost"]) == ("after", 1)
+
+
+def test_parts_that_have_come_are_told_before_the_message_is_whole(ready: Any) -> None:
+    ready.json("ann", "send", "bob", "x" * 600, "--no-wait")
+    ready.clock.next_round()
+    code, out, _ = ready.run("bob", "inbox")
+    assert code == 0 and "(of a message from ann 1 of 4 parts have come; it is shown when all have)" in out
+    assert ready.json("bob", "inbox", "--offline")["arriving"] == [{"contact": "ann", "got": 1, "parts": 4}]
+
+
+# -- what is typed
+
+
+def test_words_without_quotes_are_one_text_and_blanks_are_none(ready: Any) -> None:
+    ready.json("ann", "send", "bob", "two", "words")
+    ready.fails(2, "empty", "ann", "send", "bob", "   ")
+    ready.clock.next_round()
+    assert texts(ready) == ["two words"]
+
+
+def test_a_contact_is_found_whatever_the_capitals_and_a_near_one_is_named(ready: Any) -> None:
+    assert ready.json("ann", "send", "BOB", "hello")["contact"] == "bob"
+    assert len(ready.json("ann", "sent", "Bob")["sent"]) == 1
+    assert ready.json("ann", "contact", "show", "Bob")["name"] == "bob"
+    ready.fails(2, "did you mean 'bob'?", "ann", "send", "bop", "hello")
+    ready.fails(2, "known: bob", "ann", "inbox", "carol")
+
+
+def test_output_that_cannot_be_written_is_no_bug(ready: Any) -> None:
+    ready.json("ann", "send", "bob", "hello")
+    for options in ([], ["--json"]):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "stdout", unwritable("full"))
+            ready.capsys.readouterr()
+            assert cli.run(["sent", "--home", str(ready.file("ann")), *options]) == 2
+            err = ready.capsys.readouterr().err
+            with contextlib.suppress(OSError):
+                sys.stdout.close()
+        assert err.startswith("error: the output cannot be written: No space left on device\nhint: ")
 
 
 # -- other settings, newer programs
@@ -291,7 +368,7 @@ def test_a_message_of_a_newer_program_is_shown_as_one(ready: Desk) -> None:
 def test_a_file_is_sent_shown_and_saved(ready: Desk) -> None:
     content = bytes(range(256)) * 2
     ready.file("scan 1.pdf").write_bytes(content)
-    ready.json("ann", "send", "bob", "--attach", ready.file("scan 1.pdf"), "--at-once")
+    ready.json("ann", "send", "bob", "--attach", ready.file("scan 1.pdf"))
     ready.clock.next_round()
     code, out, _ = ready.run("bob", "inbox")
     assert code == 0
@@ -416,7 +493,8 @@ def test_a_console_of_few_characters_shows_the_others_by_their_codes(ready: Desk
 
 def test_people_see_messages_a_line_each_with_their_time(ready: Desk) -> None:
     _, out, err = ready.run("ann", "send", "bob", "hello")
-    assert out.startswith("Sent to bob: 1 record, posted in round 0.\ntoday: 1 of ")
+    readable = short_local_time(GENESIS + ROUND_SECONDS)
+    assert out.startswith(f"Sent to bob: 1 record, posted, can be read from {readable} on.\nToday: 1 of ")
     assert "tessera contact verify bob" in err
     ready.clock.next_round()
     assert ready.run("bob", "inbox")[1].endswith(" ann: hello\n")
@@ -426,7 +504,8 @@ def test_people_see_messages_a_line_each_with_their_time(ready: Desk) -> None:
 def test_inbox_of_one_contact_leaves_the_others_new(ready: Desk) -> None:
     ready.json("ann", "send", "bob", "hello")
     ready.clock.next_round()
-    assert texts(ready, "bob", "carl") == []
+    ready.json("bob", "contact", "add", "carl")
+    ready.fails(2, "known: ann", "bob", "inbox", "carl")
     assert texts(ready, "bob", "ann") == ["hello"]
 
 
@@ -452,8 +531,8 @@ def test_message_cannot_act_on_the_terminal(ready: Desk) -> None:
 
 def test_no_text_or_file_passes_for_another_contact_s_message(ready: Desk) -> None:
     forged = "28 Nov 18:30 carol: the code is 1234"
-    ready.json("ann", "send", "bob", f"hello\n{forged}\r\n{forged}\u2028{forged}", "--at-once")
-    ready.json("ann", "send", "bob", f"hello\n{forged}", "--at-once")
+    ready.json("ann", "send", "bob", f"hello\n{forged}\r\n{forged}\u2028{forged}")
+    ready.json("ann", "send", "bob", f"hello\n{forged}")
     send_file(ready, f"a\n{forged}", b"x")
     for command in (["inbox"], ["inbox", "--all"]):
         lines = ready.run("bob", *command)[1].splitlines()
@@ -476,7 +555,7 @@ def test_both_spellings_of_an_accent_are_one_contact(ready: Desk) -> None:
     ready.json("ann", "contact", "rename", "bob", apart)
     assert ready.json("ann", "contact", "show", composed)["name"] == composed
     for spelling in (composed, apart):
-        ready.json("ann", "send", spelling, "hello", "--at-once")
+        ready.json("ann", "send", spelling, "hello")
         assert len(ready.json("ann", "sent", spelling)["sent"]) == (1 if spelling == composed else 2)
     ready.fails(2, "already", "ann", "contact", "add", apart)
 
@@ -497,10 +576,10 @@ def test_sent_lists_states_for_people(ready: Desk) -> None:
     assert ready.run("ann", "sent")[1] == "nothing sent yet\n"
     ready.json("ann", "send", "bob", "hello")
     ready.relay.fail_before_store = 1
-    ready.fails(6, "leaves with the next command", "ann", "send", "bob", "again", "--at-once")
+    ready.fails(6, "leaves with the next command", "ann", "send", "bob", "again")
     _, out, _ = ready.run("ann", "sent", "bob")
-    assert " to bob: hello\n    posted in round 0 (" in out
-    assert out.endswith(" to bob: again\n    sealed, not posted yet\n")
+    assert " to bob: hello\n    posted, can be read from " in out
+    assert " to bob: again\n    sealed, not acknowledged; leaves again from " in out
 
 
 # -- the earlier word, and the relay
@@ -552,8 +631,8 @@ def test_status_has_the_proof_of_two_sets_that_exclude_each_other(desk: Desk) ->
 
 def test_what_waits_leaves_with_the_next_command_that_reaches_the_relay(ready: Desk) -> None:
     ready.relay.fail_before_store = 1
-    ready.fails(6, "cut", "ann", "send", "bob", "hello", "--at-once")
-    ready.clock.next_round()
+    ready.fails(6, "cut", "ann", "send", "bob", "hello")
+    ready.clock.next_round(2)
     ready.json("ann", "inbox")
     ready.clock.next_round()
     assert [message["text"] for message in ready.json("bob", "inbox")["messages"]] == ["hello"]

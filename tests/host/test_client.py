@@ -91,17 +91,16 @@ def test_the_next_part_leaves_at_any_moment_of_the_next_round(tmp_path: Path, mo
     office, dice = Office(tmp_path, monkeypatch), random.Random(1)
     ann = office.ann
     ann.accountant.spend(ann.now())
-    waits = [pacing.next_post(ann, False, dice).seconds for _ in range(300)]
+    waits = [pacing.next_post(ann, ann.federation.home.id, dice).seconds for _ in range(300)]
     assert kstest(waits, "uniform", args=(ann.seconds_to_next_round(), ROUND_SECONDS)).pvalue > 1e-6
     office.close()
 
 
-async def test_at_once_and_without_waiting(pair: Pair) -> None:
+async def test_without_waiting_one_record_leaves_a_round(pair: Pair) -> None:
     sent = await pair.ann.send("Bob", "x" * 500, wait=False)
     assert (sent.posted, sent.state) == (1, "waiting")
-    assert await pair.ann.resend(at_once=True) == 0
-    again = await pair.ann.send("Bob", "y" * 500, at_once=True)
-    assert again.rounds == [0, 0, 0]
+    assert await pair.ann.resend(wait=False) == 2
+    assert await pair.ann.resend() == 0
 
 
 async def test_messages_wait_in_order_behind_what_waited_before(pair: Pair) -> None:
@@ -261,7 +260,7 @@ async def test_a_newcomer_writes_in_the_round_of_joining_and_is_told_what_that_m
     assert (sent.state, sent.rounds, service.visits) == ("posted", [0], 1)
     assert carl.take_remarks() == [EARLY]
     assert carl.take_remarks() == []
-    await carl.send("Bob", "again", at_once=True)
+    await carl.send("Bob", "again")
     assert (service.visits, carl.take_remarks()) == (1, [])
 
 
@@ -322,7 +321,7 @@ async def test_who_was_removed_is_told_and_reads_on_while_the_keys_are_good(pair
     pair.time.now = float(pair.office.clock.now)
     service.away = NotOnRoster("IT has taken you off the list of members", "ask IT")
     await pair.bob.fetch()
-    assert pair.bob.take_remarks() == ["IT has taken you off the list of members ; ask IT"]
+    assert pair.bob.take_remarks() == ["IT has taken you off the list of members; ask IT"]
     with pytest.raises(NotPermitted, match="no tokens"):
         await pair.bob.send("Ann", "no more")
 

@@ -1,10 +1,16 @@
 """What holds for every command: it is on the map, has --help and --json, and no input makes it show a traceback."""
 
+import asyncio
 import io
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +19,11 @@ import typer.main
 
 from tessera_host import cli, errors
 from tessera_host.cli import help as cli_help
+from tessera_host.keys import unlocking
+from tessera_host.keys.keystore import Keystore
+from tests.host.test_cli_member import Desk
+from tests.host.test_cli_member import desk as desk
+from tests.support.fake_federation import PASSPHRASE
 
 GARBAGE = "\x1b]0;\u202e{garbage}\n\\"
 RUN_ON = {("serve",)}
@@ -113,6 +124,99 @@ def test_option_that_there_is_not_is_an_error(
 ) -> None:
     assert cli.run([*words, "--no-such-option"]) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+# -- locked and unlocked
+
+
+class Homes:
+    """Ann's home, who has met Bob and can write to him, and a small process that keeps keys unlocked."""
+
+    def __init__(self, desk: Desk, keys: Path) -> None:
+        desk.ready()
+        desk.json("ann", "send", "bob", "hello", "--no-wait")
+        self.desk = desk
+        self._made = desk.folder / "made"
+        shutil.copytree(desk.file("ann"), self._made)
+        desk.monkeypatch.setattr(unlocking, "address", lambda: keys)
+
+    def run(self, line: list[str]) -> tuple[int, str, str]:
+        """With everything as it was before."""
+        shutil.rmtree(self.desk.file("ann"))
+        shutil.copytree(self._made, self.desk.file("ann"))
+        self.desk.capsys.readouterr()
+        code = cli.run(line)
+        out, err = self.desk.capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+
+@pytest.fixture
+def homes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Homes]:
+    with tempfile.TemporaryDirectory(prefix="tessera-") as folder:
+        yield Homes(desk, Path(folder, "s"))
+
+
+@contextmanager
+def unlocked(homes: Homes) -> Iterator[None]:
+    """The keystore is unlocked, and there is nobody to ask and no file with its passphrase."""
+    path, kept = unlocking.address(), unlocking.Keys()
+    serving = threading.Thread(target=lambda: asyncio.run(unlocking.serve(path, kept, look_seconds=0.01)))
+    serving.start()
+    try:
+        while not path.exists():
+            time.sleep(0.01)
+        keystore = homes.desk.file("ann") / "member.keystore"
+        with Keystore.open(keystore, PASSPHRASE, "member") as store:
+            unlocking.keep(keystore, store.derived_key, 3600)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("TESSERA_PASSPHRASE_FILE")
+            patch.setattr("getpass.getpass", lambda *_: pytest.fail("asked for the passphrase"))
+            yield
+    finally:
+        unlocking.forget()
+        serving.join()
+
+
+OF_MEMBERS = [(words, command) for words, command in ALL if any("--home" in each.opts for each in command.params)]
+# They make a keystore, or ask for the passphrase of another than the one at home.
+NEW_KEYS = {("join",), ("restore",), ("member", "new"), ("token", "fetch"), ("unlock",), ("agent",)}
+TALKS = {("send",), ("inbox",), ("sent",), ("budget",), ("resend",), ("chat",), ("status",), ("fetch",)}
+
+
+@pytest.mark.parametrize(("words", "command"), OF_MEMBERS, ids=[" ".join(words) for words, _ in OF_MEMBERS])
+def test_command_does_the_same_locked_and_unlocked(words: tuple[str, ...], command: Any, homes: Homes) -> None:
+    """With a contact's name for every argument. Who unlocked is asked for nothing."""
+    if words in NEW_KEYS:
+        pytest.skip("makes keys, or asks for others")
+    line = [*words, "--home", str(homes.desk.file("ann")), "--json"]
+    for parameter in command.params:
+        if parameter.param_type_name == "option" and parameter.required:
+            line += [parameter.opts[0], "bob"]
+    line += ["--", *["bob" for parameter in command.params if parameter.param_type_name == "argument"]]
+    homes.run(line)
+    locked = homes.run(line)
+    with unlocked(homes):
+        code, out, err = homes.run(line)
+    assert code == locked[0] != cli.BUG, (err, locked)
+    assert json.loads(out).keys() == json.loads(locked[1]).keys()
+    if words in TALKS:
+        assert code == 0, err
+
+
+def test_nobody_is_asked_for_the_passphrase_of_what_is_not_there(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TESSERA_PASSPHRASE_FILE")
+    monkeypatch.setattr("getpass.getpass", lambda *_: pytest.fail("asked for the passphrase"))
+    desk.fails(4, "there is no member at", "nobody", "unlock")
+    desk.fails(4, "there is no file", "nobody", "restore", desk.file("none"))
+
+
+@pytest.mark.parametrize("words", [["-h"], ["help"], ["send", "-h"], ["help", "send"], ["help", "contact", "add"]])
+def test_help_is_found_however_it_is_asked_for(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(words) == 0
+    out = capsys.readouterr().out
+    assert "Usage: tessera" in out and "(dynamic)" not in out
+    assert cli.run(["help", "sedn"]) == 2
 
 
 # -- the map

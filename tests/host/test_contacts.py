@@ -251,9 +251,9 @@ def test_other_parameters_are_refused(ann: Person, bob: Person, federation: Fake
     answer = bob.answer(invite)
     bob.federation.refresh(federation.card(federation.make_set(2)), EPOCH)
     _, confirm = ann.contacts.confirm(answer)
-    bob.refuses(InvalidInput, "different parameters", bob.contacts.accept, confirm)
+    bob.refuses(InvalidInput, "different settings", bob.contacts.accept, confirm)
     bob.contacts.remove("Ann")
-    bob.refuses(InvalidInput, "different parameters", bob.answer, invite, "Ann")
+    bob.refuses(InvalidInput, "different settings", bob.answer, invite, "Ann")
 
 
 def test_relay_that_is_not_in_the_card_is_refused(ann: Person, bob: Person) -> None:

@@ -13,6 +13,7 @@ from scipy.stats import kstest
 
 from tessera.admission import Admission
 from tessera_host.agent.engine import CaughtUp, Connected, Engine, Event, Split, Trouble
+from tessera_host.agent.interface import State
 from tessera_host.agent.schedule import FETCH, POST, EpochSchedule, moments
 from tessera_host.errors import KeystoreError, NotPermitted, Unreachable
 from tessera_host.member import composing
@@ -89,6 +90,16 @@ def test_parts_go_one_a_round_and_arrive(world: World) -> None:
     rounds = [event.round for event in world.of(Posted)]
     assert rounds == sorted(set(rounds)) and len(rounds) == 4
     assert [message.text for message in world.office.fetch("Bob").messages] == ["x" * 450, "after"]
+
+
+def test_a_relay_whose_clock_is_behind_gets_one_record_a_round_of_its_own(world: World) -> None:
+    """The slots of two rounds by this computer's clock may be in one of the relay's."""
+    relay, clock = world.office.relay, world.office.clock
+    relay._now = lambda: clock() - ROUND_SECONDS * 0.4
+    queue(world, *(str(number) for number in range(12)))
+    world.run(world.engine(at_once=True), 24)
+    cells = [(round_, bucket) for round_, bucket, _ in relay.posted]
+    assert len(cells) == len(set(cells)) == 12
 
 
 @pytest.fixture
@@ -492,7 +503,7 @@ def test_tokens_are_renewed_when_due_and_again_if_that_failed(world: World) -> N
     first, second = renewal.ran_at
     assert first >= GENESIS + 2.4 * ROUND_SECONDS
     assert second > first
-    assert [str(event.error) for event in world.of(Trouble)] == ["the issuer cannot be reached ; later"]
+    assert [str(event.error) for event in world.of(Trouble)] == ["the issuer cannot be reached; later"]
 
 
 def test_what_is_overdue_is_fetched_before_the_slots_that_may_need_it(world: World) -> None:
@@ -508,3 +519,15 @@ def test_a_relay_that_needs_what_this_member_lacks_hastens_the_visit(world: Worl
     world.office.clock.now = int(world.time.now)
     world.run(world.engine(renewal=renewal, at_once=True), 2)
     assert renewal.hastened == 2
+
+
+def test_rounds_that_expired_unread_are_told_once(world: World) -> None:
+    world.run(world.engine("Bob", at_once=True), 1)
+    at_round(world, 4 * EPOCH_ROUNDS)
+    world.run(world.engine("Bob", at_once=True), 2)
+    told = [event.expired for event in world.of(CaughtUp) if event.expired]
+    assert len(told) == 1 and told[0] > EPOCH_ROUNDS
+    state = State(GENESIS, ROUND_SECONDS)
+    for event in world.events:
+        state.note(event)
+    assert state.expired == told[0]

@@ -98,12 +98,12 @@ class Desk:
         return self.run("--relay", relay, "--host", "10.0.0.7", "--image", self.image, *arguments)
 
     def refused(self, error, *arguments, **options):
-        """The one line of a command that fails with the exit code of this class."""
+        """Error and hint, in one line, of a command that fails with the exit code of this class."""
         code, out, err = self.flash(*arguments, **options)
         assert code == error.exit_code, (code, out, err)
-        line = err.splitlines()[-1]
-        assert line.startswith("error: ") and " ; " in line
-        return line
+        error, hint = err.splitlines()[-2:]
+        assert error.startswith("error: ") and hint.startswith("hint: ")
+        return f"{error}; {hint}"
 
     def service(self, name, *arguments):
         return self.run(name, *arguments)

@@ -26,7 +26,7 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
 def test_a_message_waits_is_sealed_and_is_posted(office: Office) -> None:
     ann = office.ann
     composing.queue(ann, "Bob", "hello")
-    assert [(sent.state, sent.describe()) for sent in composing.sent(ann)] == [("waiting", "waiting")]
+    assert [(sent.state, sent.waiting) for sent in composing.sent(ann)] == [("waiting", 1)]
     office.relay.fail_before_store = 1
     with pytest.raises(Unreachable):
         asyncio.run(correspondence.resend(ann))
@@ -34,7 +34,7 @@ def test_a_message_waits_is_sealed_and_is_posted(office: Office) -> None:
     office.clock.next_round(2)
     asyncio.run(correspondence.resend(ann))
     (sent,) = composing.sent(ann)
-    assert (sent.state, sent.rounds, sent.describe()) == ("posted", [2], "posted in round 2")
+    assert (sent.state, sent.rounds, sent.last_round) == ("posted", [2], 2)
     assert (sent.contact, sent.text, sent.bytes, sent.messages) == ("Bob", "hello", 5, [0])
 
 
@@ -46,7 +46,7 @@ def test_each_part_has_its_own_round(office: Office) -> None:
     asyncio.run(correspondence.sender(ann).post_one(ann.federation.home))
     (sent,) = composing.sent(ann)
     assert (sent.rounds, sent.state) == ([0, 1, None], "waiting")
-    assert sent.describe() == "part 2 of 3 posted in round 1, the rest waits"
+    assert (sent.last_round, sent.waiting) == (1, 1)
 
 
 def test_a_text_of_several_messages_is_one_entry(office: Office) -> None:
@@ -143,3 +143,23 @@ def test_a_file_between_texts_keeps_the_order(office: Office) -> None:
         b"inside",
         "after",
     ]
+
+
+DAY = 86400
+
+
+def test_what_is_older_than_the_office_wants_is_erased_on_both_sides_once_it_was_given_out(office: Office) -> None:
+    ann, bob = office.ann, office.bob
+    asyncio.run(correspondence.send(ann, "Bob", "read"))
+    assert [message.text for message in office.fetch("Bob").messages] == ["read"]
+    asyncio.run(correspondence.send(ann, "Bob", "not read"))
+    office.clock.next_round()
+    asyncio.run(correspondence.fetcher(bob).fetch(take=False))
+    composing.queue(ann, "Bob", "waits")
+    for days, kept, sent in ((89, ["read", "not read"], ["read", "not read", "waits"]), (2, ["not read"], ["waits"])):
+        office.clock.now += days * DAY
+        for member in (ann, bob):
+            asyncio.run(correspondence.fetcher(member).fetch(take=False))
+        assert [message.text for message in bob.inbox.messages()] == kept
+        assert [each.text for each in composing.sent(ann)] == sent
+    assert [message.text for message in office.fetch("Bob").messages] == ["not read"]

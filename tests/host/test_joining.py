@@ -95,7 +95,7 @@ async def test_an_invitation_is_all_it_takes(office: Office) -> None:
     assert issuer_visit.talk_from(ben) == ben.federation.round_start(0) <= office.clock()
     assert ben.federation.home.name == "first"
     assert ben.federation.reading_key(ben.federation.newest) is not None
-    assert joining.pending(ben) is None and not joining.has_begun(office.folder / "ben")
+    assert joining.pending(ben) is None and not joining.has_begun(office.folder / "ben", invitation)
     assert invitation.secret not in _everything(ben.store.data)
     ben.close()
 
@@ -157,7 +157,7 @@ async def test_join_answer_lost_on_its_way_does_not_use_the_invitation_up(
     async with office.serving():
         with cut_at(monkeypatch, "join", after=True), pytest.raises(Unreachable, match="cut"):
             await enter(office, invitation)
-        assert joining.has_begun(office.folder / "ben")
+        assert joining.has_begun(office.folder / "ben", invitation)
         ben, report = await enter(office, invitation)
         assert report.tokens == one_each(0, AHEAD)
     ben.close()

@@ -21,13 +21,13 @@ def unit(platform: str, command: list[str], folder: Path, is_default: bool = Tru
 
 
 def test_the_command_names_the_home_and_no_secret() -> None:
-    command = service_units.agent_command(HOME, Path("/run/phrase"), 2)
+    command = service_units.agent_command(HOME, Path("/run/phrase"))
     assert command[1:4] == ["-m", "tessera_host", "agent"]
-    assert command[4:] == ["--home", str(HOME), "--passphrase-file", "/run/phrase", "--slots", "2"]
+    assert command[4:] == ["--home", str(HOME), "--passphrase-file", "/run/phrase"]
 
 
 def test_launchd_reads_the_command_as_it_is(tmp_path: Path) -> None:
-    command = service_units.agent_command(HOME, None, 1)
+    command = service_units.agent_command(HOME, None)
     made = unit("darwin", command, tmp_path)
     fields = plistlib.loads(made.text.encode())
     assert fields["ProgramArguments"] == command
@@ -94,4 +94,23 @@ def test_a_home_whose_name_is_not_utf_8_has_no_service() -> None:
     home = Path(os.fsdecode(b"/home/caf\xe9"))
     for platform in ("linux", "darwin", "win32"):
         with pytest.raises(UsageError, match="UTF-8"):
-            service_units.unit_for(platform, service_units.agent_command(home, None, 1), home, HOME, is_default=False)
+            service_units.unit_for(platform, service_units.agent_command(home, None), home, HOME, is_default=False)
+
+
+def test_what_is_installed_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = tmp_path / "called"
+    program = tmp_path / "systemctl"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {called}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    made = unit("linux", ["/bin/true"], tmp_path)
+    assert service_units.enable(made) is None
+    assert called.read_text().splitlines() == ["--user daemon-reload", "--user enable --now tessera-agent.service"]
+    assert made.start == "systemctl --user daemon-reload && systemctl --user enable --now tessera-agent.service"
+
+
+def test_what_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for platform, program in (("linux", "systemctl"), ("darwin", "launchctl")):
+        found = service_units.enable(unit(platform, ["/bin/true"], tmp_path))
+        assert found is not None and found.startswith(f"{program}: No such file")

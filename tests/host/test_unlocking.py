@@ -197,9 +197,9 @@ async def test_process_without_a_key_ends(tmp_path: Path, monkeypatch: pytest.Mo
 def test_settings_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "config.toml"
     monkeypatch.setenv(config.ENVIRONMENT, str(file))
-    file.write_text("home = '/srv/t'\npassphrase_file = '~/p'\nunlock = '30m'\n[agent]\nslots = 2\n")
+    file.write_text("home = '/srv/t'\npassphrase_file = '~/p'\nunlock = '30m'\n")
     found = config.load()
-    assert found == config.Config(Path("/srv/t"), Path.home() / "p", 1800, 2)
+    assert found == config.Config(Path("/srv/t"), Path.home() / "p", 1800)
     assert config.home() == Path("/srv/t")
 
 
@@ -217,13 +217,10 @@ def test_settings_may_come_from_notepad(tmp_path: Path, encoding: str) -> None:
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("hmoe = '/x'", "'hmoe' that there is not ; there are: home, passphrase_file, unlock, agent"),
+        ("hmoe = '/x'", "'hmoe' that there is not; there are: home, passphrase_file, unlock"),
         ("unlock = 8", "for example: unlock = '8h'"),
         ("unlock = '8 hours'", "for example: unlock"),
         ("home = 3", "for example: home"),
-        ("agent = 1", "\\[agent\\]"),
-        ("[agent]\nslots = 17", "slots = 1 \\(to 16\\)"),
-        ("[agent]\nslot = 1", "\\[agent\\]"),
         ("home = ", "is not TOML"),
         ("\udcff", "cannot be read"),
     ],

@@ -54,15 +54,23 @@ CHANGES: Changes = {
         ),
         Change(
             "all-parts-in-one-round",
-            "    if at_once or not member.accountant.posted_in_this_round(now):\n",
+            "    if free <= member.round():\n",
             "    if True:\n",
             of("client", "parts_leave_in_rounds_of_their_own_and_progress_is_told"),
         ),
         Change(
             "next-part-at-the-rounds-first-second",
-            " + dice.random() * member.federation.newest.round_seconds, ROUND)",
-            ", ROUND)",
+            " - now + a_round(member, dice), ROUND)",
+            " - now, ROUND)",
             of("client", "the_next_part_leaves_at_any_moment_of_the_next_round"),
+        ),
+    ),
+    f"{_MEMBER}/ledger.py": (
+        Change(
+            "record-without-an-answer-is-in-one-round",
+            "open_round + 1))",
+            "open_round))",
+            of("ledger", "a_record_without_an_answer_may_be_in_the_next_round_too"),
         ),
     ),
     f"{_MEMBER}/sending.py": (
@@ -74,8 +82,8 @@ CHANGES: Changes = {
         ),
         Change(
             "record-is-sealed-and-not-saved",
-            "        state.accountant.spend(state.now())\n        state.save()\n        return record\n",
-            "        state.accountant.spend(state.now())\n        return record\n",
+            "session.info.open_round)\n        state.save()\n        return record\n",
+            "session.info.open_round)\n        return record\n",
             of("member", "chain_and_record_are_on_disk_before_the_first_byte_leaves"),
         ),
         Change(
@@ -116,9 +124,15 @@ CHANGES: Changes = {
         ),
         Change(
             "two-posts-at-once",
-            "        async with self._posting:\n            self._put_back()\n            while item",
-            "        if True:\n            self._put_back()\n            while item",
+            "        async with self._posting:\n            self._put_back()\n            while any",
+            "        if True:\n            self._put_back()\n            while any",
             of("member", "two_sends_at_once_do_not_use_an_index_twice"),
+        ),
+        Change(
+            "cell-with-a-record-takes-another",
+            "            if state.ledger.free_from(relay, self._bucket_of(item, session)) <= open_round:\n",
+            "            if True:\n",
+            of("ledger", "a_round_that_is_open_still_by_the_relay_s_clock_gets_no_second_record"),
         ),
         Change(
             "hold-after-a-restore-is-not-asked",
@@ -807,6 +821,12 @@ CHANGES: Changes = {
     ),
     "host/tessera_host/files.py": (
         Change(
+            "root-keeps-what-it-writes-for-a-service",
+            "        if owner.st_uid != 0:\n",
+            "        if False:\n",
+            of("systemd", "what_root_writes_into_a_service_s_state_is_the_service_s"),
+        ),
+        Change(
             "file-without-a-sync",
             "            stream.flush()\n            os.fsync(stream.fileno())\n        put_in_place",
             "            stream.flush()\n        put_in_place",
@@ -1332,14 +1352,14 @@ CHANGES: Changes = {
     f"{_ISSUER}/renewal.py": (
         Change(
             "who-was-taken-out-keeps-the-reading-key",
-            '        sets.replace_access_key(now)\n        data["reading_key"] = secrets.token_bytes(KEY_BYTES)\n',
-            "        sets.replace_access_key(now)\n",
+            'data["reading_key"] = signer.reading_key(federation_id, sets.rotations)',
+            'data.setdefault("reading_key", signer.reading_key(federation_id, sets.rotations))',
             of("issuer", "whatever_takes_somebody_out_changes_both_keys_and_the_generation"),
         ),
         Change(
             "who-was-taken-out-keeps-the-access-key",
-            "        sets.replace_access_key(now)\n        data",
-            "        data",
+            "    sets.replace_access_key(access_key_of(data, federation_id), now)\n    signer",
+            "    signer",
             of("issuer", "whatever_takes_somebody_out_changes_both_keys_and_the_generation"),
         ),
         Change(
@@ -1746,6 +1766,49 @@ CHANGES: Changes = {
             '    if recorded != plan.as_json()["table"]["thresholds"]:\n',
             "    if False:\n",
             of("plan", "a_spoiled_plan_file_is_refused"),
+        ),
+    ),
+    # -- IT and its servers
+    "host/tessera_host/relay/status.py": (
+        Change(
+            "an-ended-schedule-is-the-clock-s-fault",
+            "    if status.clock_provisional and not _may_be_over(status, federation, now):\n",
+            "    if status.clock_provisional:\n",
+            of("relay_status", "an_ended_schedule_is_never_called_a_clock_error"),
+        ),
+        Change(
+            "one-silent-relay-hides-the-others",
+            "        except TesseraError as error:\n            return relay, None, [_failure(error)]\n",
+            "        except ValueError:\n            raise\n",
+            of("relay_status", "all_relays_of_a_card_are_asked_at_once_and_a_silent_one_hides_no_other"),
+        ),
+    ),
+    "host/tessera_host/systemd.py": (
+        Change(
+            "service-writes-everywhere",
+            "ProtectSystem=strict\n",
+            "ProtectSystem=no\n",
+            of("systemd", "a_unit_may_write_its_state_and_listen_at_its_port_and_nothing_else"),
+        ),
+        Change(
+            "unit-with-the-passphrase-s-file-as-an-argument",
+            "        secret = _SECRET.format(",
+            '        arguments = [*arguments, "--passphrase-file", "x"]\n        secret = _SECRET.format(',
+            of("systemd", "the_passphrase_comes_by_a_credential_and_is_in_no_unit"),
+        ),
+        Change(
+            "state-anywhere",
+            "    if place.parent != STATES or not",
+            "    if not",
+            of("systemd", "state_elsewhere_is_refused_with_where_it_belongs"),
+        ),
+    ),
+    "host/tessera_host/cli/issuer.py": (
+        Change(
+            "service-listens-at-all-addresses",
+            "        at, listening = host or service.host, port or service.port\n",
+            '        at, listening = host or "0.0.0.0", port or service.port\n',
+            of("systemd", "the_service_listens_where_members_were_told_that_it_is"),
         ),
     ),
 }

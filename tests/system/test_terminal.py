@@ -118,8 +118,8 @@ def test_two_people_who_joined_and_met_talk(office: Office) -> None:
 def say(terminal: Terminal, name: str, other: str, text: str) -> None:
     terminal.run("send", other, text)
     asked(terminal, PHRASES[name])
-    terminal.read(f"Sent to {other}: 1 record, posted in round ")
-    terminal.read("today: ")
+    terminal.read(f"Sent to {other}: 1 record, posted, can be read from ")
+    terminal.read("Today: ")
     terminal.done()
 
 
@@ -204,7 +204,8 @@ def test_a_contact_that_is_none_is_named(office: Office) -> None:
     alice = office.people["alice"]
     alice.run("send", "carol", "hello")
     asked(alice, ALICE_PHRASE)
-    alice.read("error: there is no contact 'carol' ; known: bob")
+    alice.read("error: there is no contact 'carol'")
+    alice.read("hint: known: bob")
     alice.done(USAGE)
 
 
@@ -215,13 +216,12 @@ def test_a_relay_that_is_away_keeps_the_message_waiting(office: Office) -> None:
     asked(alice, ALICE_PHRASE)
     alice.read("cannot be reached")
     alice.done(UNREACHABLE)
-    assert "the message waits in the outbox and leaves with the next command that can" in " ".join(
-        alice.screen().split()
-    )
+    said = "the message waits in the outbox and leaves with the next command that can"
+    assert said.replace(" ", "") in "".join(alice.screen().split())  # a terminal breaks lines within words
     office.relay.start()
     alice.run("resend")
     asked(alice, ALICE_PHRASE)
-    alice.read("Posted 1 record; 0 wait.")
+    alice.read("Posted 1 record; nothing waits.")
     alice.done()
     hear(bob, "bob", "alice", "Are you there?")
 

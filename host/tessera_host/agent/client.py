@@ -49,7 +49,7 @@ from ..member.issuer_visit import VisitReport
 from ..member.pacing import Wait
 from ..member.relay_sessions import RelaySessions, Status
 from ..member.renewal import Renewal
-from ..member.sending import Posted, Sender
+from ..member.sending import CellTaken, Posted, Sender
 from ..member.sharing import SharedMember
 from ..member.state import KEYSTORE_NAME, MemberState
 from ..member.wallet import EARLY, PostsUsedUp
@@ -57,7 +57,7 @@ from ..protocol.federation import Relay
 from ..protocol.relay_connection import HelloRefused
 from ..threads import finished
 from .engine import Engine, Event, TokenRenewal
-from .interface import Change, Contact, State, change_of
+from .interface import Change, Contact, Meeting, State, change_of
 
 __all__ = [
     "Budget",
@@ -65,6 +65,7 @@ __all__ = [
     "Client",
     "Contact",
     "FetchReport",
+    "Meeting",
     "Message",
     "Posted",
     "SendProgress",
@@ -143,6 +144,11 @@ class Client:
         async with self.shared.held() as member:
             return [_contact(member, name) for name in sorted(member.contacts.book)]
 
+    async def meetings(self) -> list[Meeting]:
+        """Those under way."""
+        async with self.shared.held() as member:
+            return [Meeting(**each) for each in member.contacts.meetings()]
+
     async def inbox(self, contact: str | None = None, *, new: bool = False, take: bool = True) -> list[Message]:
         """What was received, oldest first; with `new`, what was never given out before, which it now is (with
         `take=False` only once `mark_read` says so)."""
@@ -155,6 +161,13 @@ class Client:
             member.save()
             return messages
 
+    async def take_expired(self) -> int:
+        """How many rounds expired before `run` read them, if nobody was told of them yet; now somebody is."""
+        if self._state is None:
+            return 0
+        taken, self._state.expired = self._state.expired, 0
+        return taken
+
     async def mark_read(self, places: Iterable[Place]) -> None:
         """Messages, by their `place`, that were shown and are not new any more."""
         async with self.shared.held() as member:
@@ -165,6 +178,14 @@ class Client:
         """What was sent, oldest first, and how far each part got. There is no read receipt."""
         async with self.shared.held() as member:
             return composing.sent(member, contact)
+
+    async def cancel(self, contact: str, first: int) -> Sent:
+        """Take back what has not left of a message, by the number of its first one (`Sent.messages`): what it was.
+        Raises NotPermitted if all of it has left."""
+        async with self.shared.held() as member, self._sender.between_posts():
+            taken = composing.cancel(member, contact, first)
+            self._tell(Change("queued", {"contact": contact}))
+            return taken
 
     async def budget(self) -> Budget:
         """Today's messages, used and allowed, by the office's setting. Each part of a long message is one."""
@@ -196,18 +217,16 @@ class Client:
         text: str,
         *,
         wait: bool = True,
-        at_once: bool = False,
         early: bool = True,
         progress: SendProgress | None = None,
     ) -> Sent:
         """Send a text: returned once all of it is posted, or as much as the day's budget allows.
 
-        `wait=False`: post only what may leave in this round, and return. `at_once`: all parts in this round; everyone
-        on the network then sees how many there are. `early=False`: with access that was fetched in this epoch, wait for
-        the next one (`wallet.EARLY` says why). What an error interrupts stays in the outbox.
+        `wait=False`: post only what may leave in this round, and return. `early=False`: with access that was fetched in
+        this epoch, wait for the next one (`wallet.EARLY` says why). What an error interrupts stays in the outbox.
         """
         sent = await self.queue(contact, text)
-        return await self.deliver(sent, wait=wait, at_once=at_once, early=early, progress=progress)
+        return await self.deliver(sent, wait=wait, early=early, progress=progress)
 
     async def send_file(
         self,
@@ -216,20 +235,18 @@ class Client:
         content: bytes,
         *,
         wait: bool = True,
-        at_once: bool = False,
         early: bool = True,
         progress: SendProgress | None = None,
     ) -> Sent:
         """Send a file as one message, like `send`. Raises InvalidInput if it does not fit."""
         sent = await self.queue_file(contact, name, content)
-        return await self.deliver(sent, wait=wait, at_once=at_once, early=early, progress=progress)
+        return await self.deliver(sent, wait=wait, early=early, progress=progress)
 
     async def deliver(
         self,
         sent: Sent,
         *,
         wait: bool = True,
-        at_once: bool = False,
         early: bool = True,
         progress: SendProgress | None = None,
     ) -> Sent:
@@ -241,27 +258,25 @@ class Client:
         await self._renewed()
         async with self.shared.held() as member:
             relay = member.contacts.get(sent.contact).relay
-        await self._post(relay, finished, _Manner(wait, at_once, early), progress)
+        await self._post(relay, finished, _Manner(wait, early), progress)
         async with self.shared.held() as member:
             return self._again(member, sent)
 
-    async def resend(
-        self, *, wait: bool = True, at_once: bool = False, early: bool = True, progress: SendProgress | None = None
-    ) -> int:
+    async def resend(self, *, wait: bool = True, early: bool = True, progress: SendProgress | None = None) -> int:
         """Post what waits in the outbox: how many parts wait still."""
         await self._renewed()
-        async with self.shared.held() as member:
-            relays = sorted(member.outbox.relays())
+        async with self.shared.held():
+            relays = self._sender.relays()
         for relay in relays:
-            await self._post(relay, lambda _: False, _Manner(wait, at_once, early), progress)
+            await self._post(relay, lambda _: False, _Manner(wait, early), progress)
         async with self.shared.held() as member:
             return len(member.outbox)
 
     async def post_what_waits(self) -> None:
         """Post what may leave at this moment, for a command that was for something else: what does not leave waits on,
         and why is among the remarks."""
-        async with self.shared.held() as member:
-            relays = sorted(member.outbox.relays())
+        async with self.shared.held():
+            relays = self._sender.relays()
         for relay in relays:
             try:
                 await self._post(relay, lambda _: False, _Manner(wait=False), None)
@@ -288,7 +303,9 @@ class Client:
                         return
                     if isinstance(attempt, Posted):
                         tell(attempt)
-                    continue
+                    if not isinstance(attempt, CellTaken):
+                        continue
+                    pause = pacing.cell_taken(member, self._dice)
                 if not any(member.outbox.waiting(relay_id)):
                     return
             tell(pause)
@@ -297,7 +314,7 @@ class Client:
             await self._sleep(pause.seconds)
 
     def _pause(self, member: MemberState, relay_id: int, manner: "_Manner") -> Wait:
-        pause = pacing.next_post(member, manner.at_once, self._dice)
+        pause = pacing.next_post(member, relay_id, self._dice)
         if manner.early or pause.reason == pacing.DAY:
             return pause
         try:
@@ -377,7 +394,7 @@ class Client:
             return False
         for refusal in report.refusals:
             self._remark(f"Your access was not renewed: {refusal}")
-        return not report.refusals
+        return report.news or not report.refusals
 
     async def _with_access(self, step: Callable[[], Awaitable[T]]) -> T:
         """With the member held: a step that reaches a relay. If what this member holds does not do there, the issuer is
@@ -395,9 +412,7 @@ class Client:
 
     # -- the steady engine
 
-    async def run(
-        self, renewal: TokenRenewal | None = None, *, slots: int = 1, at_once: bool = False, early: bool = True
-    ) -> None:
+    async def run(self, renewal: TokenRenewal | None = None, *, at_once: bool = False, early: bool = True) -> None:
         """Run the steady engine until cancelled: it posts what `queue` was given, fetches what comes (`engine`) and
         gets each epoch's tokens from the issuer's service, if the office has one (`renewal`).
 
@@ -409,7 +424,6 @@ class Client:
             self._sender,
             self._fetcher,
             renewal or self._renewal,
-            slots=slots,
             at_once=at_once,
             early=early,
             dice=self._dice,
@@ -454,16 +468,20 @@ class Client:
             if self._state is None:
                 self._state = State(parameters.genesis, parameters.round_seconds)
             early = any(token.early and token.left is None for token in member.wallet.for_epoch(member.epoch()))
-            remark = EARLY if early else ""
-            obstacle = self._sender.obstacle()
-            return replace(self._state, waiting=len(member.outbox), obstacle=obstacle, remark=remark)
+            found = replace(self._state, waiting=len(member.outbox), remark=EARLY if early else "")
+            found.arriving = member.inbox.arriving()
+            found.obstacle, found.next_at = self._sender.obstacle(), pacing.earliest(member)
+            weigh = member.accountant.weighed(member.now()) if found.waiting else None
+        if weigh:
+            day = (await asyncio.to_thread(weigh)).next_at
+            found.next_at = None if day is None or found.next_at is None else max(day, found.next_at)
+        return found
 
 
 class _Manner(NamedTuple):
     """How what waits is posted: `send` says what each means."""
 
     wait: bool = True
-    at_once: bool = False
     early: bool = True
 
 
@@ -488,7 +506,8 @@ def _contact(member: MemberState, name: str) -> Contact:
     contact = member.contacts.get(name)
     relays = [relay.name for relay in member.federation.relays if relay.id == contact.relay]
     relay = relays[0] if relays else "a relay that is gone"
-    return Contact(name, contact.verified, relay, list(contact.words), contact.split is not None)
+    split = contact.split is not None
+    return Contact(name, contact.verified, relay, list(contact.words), split, contact.blocked, contact.key.hex())
 
 
 def _opened(home: Path, secret: str | None, passphrase_file: Path | None) -> MemberState:

@@ -67,10 +67,11 @@ class Trouble:
 
 @dataclass(frozen=True)
 class CaughtUp:
-    """Rounds read in one slot, and how many are still to be read."""
+    """Rounds read in one slot, how many are still to be read, and how many had expired before they were."""
 
     rounds: int
     behind: int
+    expired: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,6 @@ class Engine:
         fetcher: Fetcher,
         renewal: TokenRenewal | None = None,
         *,
-        slots: int = 1,
         at_once: bool = False,
         early: bool = True,
         dice: random.Random | None = None,
@@ -106,14 +106,13 @@ class Engine:
         sleep: Sleep = asyncio.sleep,
         deadline: Deadline = asyncio.timeout,
     ) -> None:
-        """`slots`: posts a round and relay. `at_once`: a person is waiting, so tokens come into use when needed, not at
-        a random time of their epoch. In the epoch in which the engine starts they always do. `early`: also those that
-        were fetched in the epoch they are for."""
+        """`at_once`: a person is waiting, so tokens come into use when needed, not at a random time of their epoch. In
+        the epoch in which the engine starts they always do. `early`: also those that were fetched in the epoch they are
+        for."""
         self._shared = shared
         self._sender = sender
         self._fetcher = fetcher
         self._renewal = renewal
-        self._slots = slots
         self._at_once = at_once
         self._early = early
         self._dice = dice or random.SystemRandom()
@@ -168,7 +167,7 @@ class Engine:
             self._first_epoch = federation.epoch_of(round_) if self._first_epoch is None else self._first_epoch
             end = federation.round_start(round_ + 1)
             kinds = [(FETCH, federation.home)]
-            kinds += [(POST, relay) for relay in _relays(member) for _ in range(self._slots)]
+            kinds += [(POST, relay) for relay in _relays(member)]
             spare = min(_MOST_SPARE_SECONDS, federation.newest.round_seconds / _SPARE_PART)
             return round_, end, moments(now, end, kinds, self._dice, spare)
 
@@ -227,7 +226,8 @@ class Engine:
         report = await self._fetcher.slot(settling, CATCH_UP_REQUESTS)
         for message in report.messages:
             self._tell(message)
-        self._tell(CaughtUp(len(report.rounds), max(0, member.round() - member.inbox.next_round)))
+        behind = max(0, member.round() - member.inbox.next_round)
+        self._tell(CaughtUp(len(report.rounds), behind, report.rounds_expired))
 
     # -- tokens
 

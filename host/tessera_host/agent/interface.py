@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from .. import typed
 from ..member.accountant import Budget
 from ..member.history import Sent
-from ..member.inbox import Message, Place
+from ..member.inbox import Arriving, Message, Place
 from ..member.sending import Posted
 from .engine import CaughtUp, Connected, Event, Split, Trouble
 
@@ -20,20 +20,32 @@ from .engine import CaughtUp, Connected, Event, Split, Trouble
 @dataclass(frozen=True)
 class Contact:
     """Someone this member has met. `verified`: the six words were compared. `split`: was given other settings than this
-    member (`views.alarm`)."""
+    member (`views.alarm`). `key` is its identity's, in hex."""
 
     name: str
     verified: bool
     relay: str
     words: list[str]
     split: bool
+    blocked: bool
+    key: str
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """One that is under way, and the kind of card that it waits for."""
+
+    name: str
+    waiting_for: str
 
 
 @dataclass
 class State:
     """How the engine does. `connected` is None before its first slot; `behind`: rounds that are still to be read;
-    `waiting`: parts in the outbox; `obstacle`: why they cannot leave in this epoch, if they cannot; `remark`: what to
-    say before something leaves in it. `genesis` and `round_seconds` say when a round is."""
+    `expired`: rounds that had expired before they were read, and nobody was told of;
+    `waiting`: parts in the outbox; `next_at`: from when on (unix seconds) one of them may leave, None if never;
+    `obstacle`: why they cannot leave in this epoch, if they cannot; `remark`: what to say before something leaves in
+    it; `arriving`: messages that are not whole yet. `genesis` and `round_seconds` say when a round is."""
 
     genesis: int
     round_seconds: int
@@ -41,9 +53,12 @@ class State:
     connected: bool | None = None
     trouble: str = ""
     behind: int = 0
+    expired: int = 0
     waiting: int = 0
+    next_at: int | None = 0
     obstacle: str = ""
     remark: str = ""
+    arriving: list[Arriving] = field(default_factory=list)
 
     def time_of(self, round_: int) -> int:
         """Unix seconds at which a round begins."""
@@ -57,6 +72,7 @@ class State:
             self.connected, self.trouble = False, str(event.error)
         elif isinstance(event, CaughtUp):
             self.behind = event.behind
+            self.expired += event.expired
 
 
 @dataclass(frozen=True)
@@ -73,7 +89,11 @@ class Talk(Protocol):
 
     async def contacts(self) -> list[Contact]: ...
 
+    async def meetings(self) -> list[Meeting]: ...
+
     async def inbox(self, contact: str | None = None, *, new: bool = False, take: bool = True) -> list[Message]: ...
+
+    async def take_expired(self) -> int: ...
 
     async def mark_read(self, places: Iterable[Place]) -> None: ...
 
@@ -82,6 +102,8 @@ class Talk(Protocol):
     async def queue(self, contact: str, text: str) -> Sent: ...
 
     async def queue_file(self, contact: str, name: str, content: bytes) -> Sent: ...
+
+    async def cancel(self, contact: str, first: int) -> Sent: ...
 
     async def budget(self) -> Budget: ...
 

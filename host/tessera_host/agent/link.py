@@ -16,7 +16,7 @@ from ..keys.local_socket import Connection, Silent
 from ..member.accountant import Budget
 from ..member.history import Sent
 from ..member.inbox import Message, Place
-from .interface import Change, Contact, State, read_message
+from .interface import Change, Contact, Meeting, State, read_message
 
 T = TypeVar("T")
 
@@ -53,9 +53,15 @@ class AgentLink:
     async def contacts(self) -> list[Contact]:
         return _read(list[Contact], (await self._ask("contacts")).get("contacts"))
 
+    async def meetings(self) -> list[Meeting]:
+        return _read(list[Meeting], (await self._ask("contacts")).get("meetings"))
+
     async def inbox(self, contact: str | None = None, *, new: bool = False, take: bool = True) -> list[Message]:
         answer = await self._ask("messages", contact=contact, new=new, take=take)
         return _understood(lambda: [read_message(fields) for fields in answer["messages"]])
+
+    async def take_expired(self) -> int:
+        return _read(int, (await self._ask("take-expired")).get("expired"))
 
     async def mark_read(self, places: Iterable[Place]) -> None:
         await self._ask("mark-read", places=[list(place) for place in places])
@@ -69,6 +75,9 @@ class AgentLink:
     async def queue_file(self, contact: str, name: str, content: bytes) -> Sent:
         coded = base64.b64encode(content).decode()
         return _read(Sent, (await self._ask("send-file", contact=contact, name=name, content=coded)).get("sent"))
+
+    async def cancel(self, contact: str, first: int) -> Sent:
+        return _read(Sent, (await self._ask("cancel", contact=contact, first=first)).get("sent"))
 
     async def budget(self) -> Budget:
         return _read(Budget, (await self._ask("budget")).get("budget"))

@@ -5,8 +5,9 @@ and its end. The engine runs whatever is asked. Whoever may connect, which is th
 the passphrase: as with an agent for keys, that is what it is for.
 
 Requests, by their field `do`: status · contacts · messages (contact, new, take) · mark-read (places: contact, message
-and round of each) · sent (contact) · send (contact, text) · send-file (contact, name, content in base64) · budget ·
-subscribe · stop. An answer with `error` has `hint` and `exit_code`, too.
+and round of each) · sent (contact) · send (contact, text) · send-file (contact, name, content in base64) · cancel
+(contact, first: a message's number) · budget · subscribe · stop. An answer with `error` has `hint` and `exit_code`,
+too.
 """
 
 import asyncio
@@ -42,9 +43,11 @@ class Agent:
             "contacts": self._contacts,
             "messages": self._messages,
             "mark-read": self._mark_read,
+            "take-expired": self._take_expired,
             "sent": self._sent,
             "send": self._send,
             "send-file": self._send_file,
+            "cancel": self._cancel,
             "budget": self._budget,
             "stop": self._stop,
         }
@@ -53,14 +56,13 @@ class Agent:
         self,
         renewal: TokenRenewal | None = None,
         *,
-        slots: int = 1,
         early: bool = True,
         ready: Callable[[], None] = lambda: None,
     ) -> None:
         """Until `stop` is asked for, or cancelled. Raises KeystoreError if an agent runs for this home already."""
         async with await local_socket.serve_home(PURPOSE, self._home, self._converse):
             ready()
-            engine = asyncio.create_task(self._client.run(renewal, slots=slots, early=early))
+            engine = asyncio.create_task(self._client.run(renewal, early=early))
             stopped = asyncio.create_task(self._stopped.wait())
             try:
                 await asyncio.wait({engine, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -108,12 +110,16 @@ class Agent:
         return {"state": asdict(await self._client.state())}
 
     async def _contacts(self, _: dict[str, Any]) -> dict[str, Any]:
-        return {"contacts": [asdict(contact) for contact in await self._client.contacts()]}
+        contacts, meetings = await self._client.contacts(), await self._client.meetings()
+        return {"contacts": [asdict(each) for each in contacts], "meetings": [asdict(each) for each in meetings]}
 
     async def _messages(self, request: dict[str, Any]) -> dict[str, Any]:
         new, take = bool(request.get("new")), bool(request.get("take", True))
         messages = await self._client.inbox(request.get("contact"), new=new, take=take)
         return {"messages": [message_fields(message) for message in messages]}
+
+    async def _take_expired(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"expired": await self._client.take_expired()}
 
     async def _mark_read(self, request: dict[str, Any]) -> dict[str, Any]:
         await self._client.mark_read([_place(place) for place in request["places"]])
@@ -131,6 +137,12 @@ class Agent:
 
     def _queued(self, sent: Sent) -> dict[str, Any]:
         return {"sent": asdict(sent)}
+
+    async def _cancel(self, request: dict[str, Any]) -> dict[str, Any]:
+        first = request["first"]
+        if type(first) is not int:
+            raise TypeError
+        return self._queued(await self._client.cancel(_text(request, "contact"), first))
 
     async def _budget(self, _: dict[str, Any]) -> dict[str, Any]:
         return {"budget": asdict(await self._client.budget())}

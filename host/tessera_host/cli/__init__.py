@@ -4,10 +4,11 @@ Owns the exit codes of what is not a TesseraError: 2 for a command line that mak
 interrupted. The others are in `errors`.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,13 +20,14 @@ from . import (
     admission,
     agent,
     audit,
+    boards,
     contact,
-    flash,
     inbox,
     issuer,
     join,
     keystore,
     operator,
+    relay_status,
     renewing,
     safekeeping,
     send,
@@ -34,7 +36,8 @@ from . import (
     update,
 )
 from .help import Map, exit_codes
-from .output import ReaderGone, show, show_every_character
+from .options import Json
+from .output import ReaderGone, say_wrong, show, show_every_character
 
 BUG = 70
 INTERRUPTED = Interrupted.exit_code
@@ -44,6 +47,7 @@ app = typer.Typer(
     name="tessera",
     cls=Map,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -64,6 +68,25 @@ def main_options(
     """Messages within an organisation, through a relay that does not learn who talks to whom."""
 
 
+@app.command("help", hidden=True)
+def help_(
+    context: typer.Context,
+    words: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...", help="A command; all, if none.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What there is, or what a command does: the same as its --help."""
+    parent = context.parent
+    assert parent is not None
+    found: Any = parent
+    for word in words or ():
+        command = getattr(found.command, "commands", {}).get(word)
+        if command is None:
+            raise UsageError(f"there is no command '{' '.join(words or ())}'", "'tessera help' shows what there is")
+        found = type(parent)(command, info_name=word, parent=found)
+    text = found.get_help()
+    show({"help": text}, text, as_json)
+
+
 app.command("exit-codes")(exit_codes)
 join.register(app)
 contact.register(app)
@@ -75,12 +98,13 @@ keystore.register(app)
 operator.register(app)
 issuer.register(operator.issuer_app)
 renewing.register(operator.issuer_app, operator.relay_app)
+relay_status.register(operator.relay_app)
 safekeeping.register(operator.issuer_app)
 admission.register(operator.relay_app)
 update.register(operator.relay_app)
 audit.register(app)
 serve.register(app)
-flash.register(app)
+boards.register(app)
 
 
 def main() -> None:
@@ -89,7 +113,8 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command; its exit code. Prints one line to standard error if it fails, never a traceback."""
+    """Run one command; its exit code. Prints what is wrong and what to do to standard error if it fails, never a
+    traceback."""
     show_every_character()
     try:
         code = app(list(arguments), prog_name="tessera", standalone_mode=False)
@@ -105,6 +130,8 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         return _unexpected(arguments, error)
     if code == INTERRUPTED:
+        if sys.stderr.isatty():
+            typer.echo(err=True)  # the prompt, or ^C, stands on the line
         return _failed(arguments, INTERRUPTED, "interrupted", "the same command goes on where this one stopped")
     return code if isinstance(code, int) else 0
 
@@ -135,6 +162,17 @@ def _unexpected(arguments: Sequence[str], error: Exception) -> int:
 def _failed(arguments: Sequence[str], code: int, message: str, hint: str) -> int:
     message, hint = (one_line(card_finding.without_cards(text)) for text in (message, hint))
     if "--json" in arguments:
-        show({"error": message, "hint": hint, "exit_code": code}, "", True)
-    typer.echo(f"error: {message} ; {hint}" if hint else f"error: {message}", err=True)
+        with contextlib.suppress(TesseraError, ReaderGone):  # it is said on standard error
+            show({"error": message, "hint": hint, "exit_code": code}, "", True)
+    say_wrong(message, hint)
+    _forget_what_was_not_written()
     return code
+
+
+def _forget_what_was_not_written() -> None:
+    """Where standard output is full the interpreter would complain at its end, with a status of its own."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -17,10 +17,9 @@ from ..provisioning.card import RelayCard
 from ..relay import admission
 from ..relay.admission import RelayRequest
 from .card_exchange import check_new_file
-from .flash import confirmation
 from .opening import open_issuer
 from .options import IssuerDirectory, Json, PassphraseFile, Yes, composed
-from .output import show
+from .output import confirmation, show
 
 NewFile = Annotated[Path, typer.Option("--out", "-o", help="New file for what goes back to who asked.")]
 

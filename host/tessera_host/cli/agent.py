@@ -6,6 +6,7 @@ it is wanted.
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +26,9 @@ from ..agent.server import Agent
 from ..agent.service_units import ServiceUnit
 from ..errors import Unreachable, UsageError
 from ..keys.memory import keep_out_of_dumps
+from ..member.names import known_name
 from ..text import count
+from . import output
 from .opening import open_member
 from .options import ContactName, Home, Json, NextEpoch, PassphraseFile
 from .output import show
@@ -40,16 +43,6 @@ def register(app: typer.Typer) -> None:
 
 def agent(
     home: Home,
-    slots: Annotated[
-        int,
-        typer.Option(
-            "--slots",
-            min=1,
-            max=config.MOST_SLOTS,
-            help="Records a round and relay.",
-            default_factory=lambda: config.load().agent_slots,
-        ),
-    ],
     show_status: Annotated[bool, typer.Option("--status", help="How the agent that runs does.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the agent that runs.")] = False,
     install: Annotated[
@@ -70,25 +63,25 @@ def agent(
     if show_status or stop:
         asyncio.run(_to_the_running(home, stop, as_json))
     elif install or print_unit:
-        _unit(_service_unit(home, passphrase_file, slots), install, as_json)
+        _unit(_service_unit(home, passphrase_file), install, as_json)
     else:
-        _serve(home, passphrase_file, slots, not next_epoch, as_json)
+        _serve(home, passphrase_file, not next_epoch, as_json)
 
 
-def _serve(home: Path, passphrase_file: Path | None, slots: int, early: bool, as_json: bool) -> None:
+def _serve(home: Path, passphrase_file: Path | None, early: bool, as_json: bool) -> None:
     keep_out_of_dumps()
     client = Client(open_member(home, passphrase_file))
 
     def ready() -> None:
-        text = f"The agent runs. Each round it posts {count(slots, 'frame')} a relay and fetches once. Ctrl-C stops it."
-        show({"serving": True, "slots": slots, "home": str(home)}, text, as_json)
+        text = "The agent runs. Each round it posts one frame a relay and fetches once. Ctrl-C stops it."
+        show({"serving": True, "home": str(home)}, text, as_json)
         sys.stdout.flush()
 
     async def serving() -> None:
         async with client:
             running = Agent(client, home)
             with _stopped_by_signals(running.stop):
-                await running.run(slots=slots, early=early, ready=ready)
+                await running.run(early=early, ready=ready)
 
     asyncio.run(serving())
 
@@ -128,18 +121,28 @@ def state_line(state: State) -> str:
     return f"{'connected to ' + state.relay if state.connected else state.trouble}; {waiting}{behind}"
 
 
-def _service_unit(home: Path, passphrase_file: Path | None, slots: int) -> ServiceUnit:
-    command = service_units.agent_command(home, passphrase_file, slots)
+def _service_unit(home: Path, passphrase_file: Path | None) -> ServiceUnit:
+    command = service_units.agent_command(home, passphrase_file)
     is_default = home.absolute() == config.home().absolute()
     return service_units.unit_for(sys.platform, command, home, Path.home(), is_default)
 
 
 def _unit(unit: ServiceUnit, install: bool, as_json: bool) -> None:
     path = service_units.install(unit) if install else unit.path
+    missing = service_units.enable(unit) if install else None
     result = {"path": str(path) if path else None, "text": unit.text, "start": unit.start, "written": install}
+    show(result | {"running": install and missing is None}, _about_unit(unit, install, missing), as_json)
+
+
+def _about_unit(unit: ServiceUnit, install: bool, missing: str | None) -> str:
+    if not install:
+        return f"{unit.text}\n# {unit.start}"
+    if missing:
+        started = f"It does not run yet: {missing}. Start it with:\n  {unit.start}"
+    else:
+        started = "It runs, and starts at every login: tessera agent --status"
     hint = "Without --passphrase-file it begins its work once the keystore is unlocked: tessera unlock"
-    text = f"{path} written. Start it with:\n  {unit.start}\n{hint}" if install else f"{unit.text}\n# {unit.start}"
-    show(result, text, as_json)
+    return f"{unit.path} written. {started}\n{hint}"
 
 
 # -- chat
@@ -150,14 +153,14 @@ def chat(contact: ContactName, home: Home, passphrase_file: PassphraseFile = Non
     if as_json:
         asyncio.run(_said(home, passphrase_file, contact))
         return
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not output.has_terminal() or (os.environ.get("TERM", "dumb") == "dumb" and sys.platform != "win32"):
         raise UsageError("a conversation needs a terminal", "use tessera send and tessera inbox in scripts")
     asyncio.run(_converse(home, passphrase_file, contact))
 
 
 async def _said(home: Path, passphrase_file: Path | None, contact: str) -> None:
     async with talk(home, passphrase_file) as by:
-        await _check_contact(by, contact)
+        contact = await _meant(by, contact)
         received = [message_fields(message) for message in await by.inbox(contact)]
         sent = [{**asdict(entry), "state": entry.state} for entry in await by.sent(contact)]
     show({"contact": contact, "received": received, "sent": sent}, "", True)
@@ -168,7 +171,7 @@ async def _converse(home: Path, passphrase_file: Path | None, contact: str) -> N
 
     keep_out_of_dumps()
     async with talk(home, passphrase_file) as by:
-        await _check_contact(by, contact)
+        contact = await _meant(by, contact)
         async with _running(by):
             screen = Chat(by, contact)
             await screen.run_async()
@@ -176,12 +179,9 @@ async def _converse(home: Path, passphrase_file: Path | None, contact: str) -> N
                 raise screen.failure
 
 
-async def _check_contact(by: Talk, name: str) -> None:
-    names = [contact.name for contact in await by.contacts()]
-    if name not in names:
-        raise UsageError(
-            f"there is no contact '{name}'", f"known: {', '.join(names) or 'none yet; tessera contact add'}"
-        )
+async def _meant(by: Talk, typed: str) -> str:
+    """The contact's name. Raises UsageError."""
+    return known_name(typed, [contact.name for contact in await by.contacts()])
 
 
 @asynccontextmanager

@@ -18,8 +18,9 @@ from textual.content import Content
 from textual.css.query import NoMatches
 from textual.widgets import Input, Static
 
+from .. import duration
 from ..agent.interface import State, Talk
-from ..clock import local_time_of_day
+from ..clock import local_day, local_time_of_day
 from ..errors import TesseraError
 from ..member import views
 from ..member.accountant import Budget
@@ -29,6 +30,7 @@ from ..protocol.records import records_of
 from ..text import count, printable
 from . import attachments
 from .output import NEWER
+from .sent_text import in_words, takes_much, waiting_before, waits_until
 
 SHOWN = 200  # the newest of a long conversation
 
@@ -37,17 +39,23 @@ class Line(Static):
     """One message, own or the contact's."""
 
 
+class Day(Static):
+    """What comes after it was said on this day."""
+
+
 class Chat(App[None]):
     """The conversation with one contact."""
 
     CSS = """
     #said { height: 1fr; padding: 0 1; }
-    Line { margin: 0 0 1 0; width: auto; max-width: 80%; }
-    Line.own { text-align: right; color: $text-success; }
+    Line { margin: 0 8 1 0; width: 100%; }
+    Line.own { margin: 0 0 1 8; text-align: right; color: $text-success; }
+    Day { margin: 0 0 1 0; text-align: center; color: $text-muted; }
     #line { dock: bottom; }
-    #cost, #connection { height: 1; padding: 0 1; color: $text-muted; }
+    #cost, #connection { height: 1; padding: 0 1; color: $text-muted; text-wrap: nowrap; text-overflow: ellipsis; }
     #connection.trouble { color: $text-error; }
     """
+    ENABLE_COMMAND_PALETTE = False  # it would offer a picture of what was said
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c,escape", "quit", "Leave", priority=True),
         Binding("pageup", "older", "Older"),
@@ -65,6 +73,8 @@ class Chat(App[None]):
         self._on_screen: set[Place] = set()
         self._showing = asyncio.Lock()
         self._remark = ""
+        self._round_seconds = 0
+        self._meant = ""  # a text that takes much of the day, of which this was said
         self.failure: Exception | None = None
 
     def compose(self) -> ComposeResult:
@@ -93,7 +103,7 @@ class Chat(App[None]):
 
     async def on_input_submitted(self, event: Input.Submitted) -> None:
         text = event.value
-        if not text.strip():
+        if not text.strip() or not self._is_meant(text):
             return
         event.input.clear()
         try:
@@ -103,6 +113,16 @@ class Chat(App[None]):
             self.notify(str(error), severity="error")
             return
         await self._show()
+
+    def _is_meant(self, text: str) -> bool:
+        """Of what takes much of the day it is said first; the next Enter sends it."""
+        parts = records_of(len(text.encode()))
+        if self._budget is None or not takes_much(parts, self._budget) or text == self._meant:
+            return True
+        self._meant = text
+        left = f"{self._budget.left} of today's {count(self._budget.allowed, 'message')}"
+        self.notify(f"This takes {parts} of the {left} that are left. Enter once more sends it.", severity="warning")
+        return False
 
     def on_input_changed(self, event: Input.Changed) -> None:
         self._say_cost(event.value)
@@ -126,12 +146,17 @@ class Chat(App[None]):
 
     async def _show_all(self) -> None:
         state = await self._talk.state()
+        self._round_seconds = state.round_seconds
         met = [contact for contact in await self._talk.contacts() if contact.name == self._contact]
         self._verified, self._split = any(each.verified for each in met), any(each.split for each in met)
         new = await self._talk.inbox(self._contact, new=True, take=False)
         entries = [_received(message, state) for message in await self._talk.inbox(self._contact)]
-        entries += [_own(sent) for sent in await self._talk.sent(self._contact)]
-        await self._show_lines([(kind, text) for _, kind, text in _in_order(entries)[-SHOWN:]])
+        own = await self._talk.sent()
+        before = waiting_before(own)
+        entries += [
+            _own(sent, state, parts) for sent, parts in zip(own, before, strict=True) if sent.contact == self._contact
+        ]
+        await self._show_lines(_with_days(_in_order(entries)[-SHOWN:]))
         self._on_screen |= {message.place for message in new}
         await self._mark_read()
         self._budget = await self._talk.budget()
@@ -161,12 +186,15 @@ class Chat(App[None]):
         at_end = said.max_scroll_y - said.scroll_y < 2
         with self.batch_update():
             await said.remove_children()
-            await said.mount(*(Line(Content(text), classes=kind) for kind, text in lines))
+            made = (Day(text) if kind == "day" else Line(Content(text), classes=kind) for kind, text in lines)
+            await said.mount(*made)
         if at_end:
             self.call_after_refresh(said.scroll_end, animate=False)
 
     def _say_cost(self, text: str) -> None:
-        cost = f"{count(records_of(len(text.encode())), 'part')} · " if text else ""
+        parts = records_of(len(text.encode()))
+        takes = f", about {duration.about(parts * self._round_seconds)}" if parts > 1 else ""
+        cost = f"{count(parts, 'part')}{takes} · " if text else ""
         self.query_one("#cost", Static).update(Content(f"{cost}{self._budget or ''}"))
 
     def _say_connection(self, state: State) -> None:
@@ -174,11 +202,11 @@ class Chat(App[None]):
             self._say_trouble(str(views.alarm(self._contact)) if self._split else state.trouble)
             return
         words = "connecting" if state.connected is None else f"connected to {state.relay}"
-        waiting = f" · {state.waiting} waiting" if state.waiting else ""
-        unverified = "" if self._verified else f" · words not compared yet: tessera contact verify {self._contact}"
+        waiting = f" · {state.waiting} to go, {waits_until(state, 0, state.waiting)}" if state.waiting else ""
+        unverified = "" if self._verified else f"words not compared yet: tessera contact verify {self._contact} · "
         line = self.query_one("#connection", Static)
         line.remove_class("trouble")
-        line.update(Content(words + waiting + unverified))
+        line.update(Content(unverified + words + waiting))
 
     def _say_trouble(self, text: str) -> None:
         line = self.query_one("#connection", Static)
@@ -189,6 +217,17 @@ class Chat(App[None]):
 def _in_order(entries: list[tuple[float, str, str]]) -> list[tuple[float, str, str]]:
     """By time; what has the same time stays in its order."""
     return sorted(entries, key=lambda entry: entry[0])
+
+
+def _with_days(entries: list[tuple[float, str, str]]) -> list[tuple[str, str]]:
+    """What is shown, with a line of its own before the first of each day."""
+    lines, day = [], ""
+    for at, kind, text in entries:
+        if local_day(at) != day:
+            day = local_day(at)
+            lines.append(("day", day))
+        lines.append((kind, text))
+    return lines
 
 
 def _received(message: Message, state: State) -> tuple[float, str, str]:
@@ -203,7 +242,7 @@ def _received(message: Message, state: State) -> tuple[float, str, str]:
     return at, "theirs", head + printable(message.text)
 
 
-def _own(sent: Sent) -> tuple[float, str, str]:
+def _own(sent: Sent, state: State, before: int) -> tuple[float, str, str]:
     what = printable(sent.text) if sent.file is None else attachments.described(sent.file, sent.bytes)
     mark = "✓" if sent.state == POSTED else "…"
-    return sent.queued, "own", f"{what}\n{mark} {sent.describe()} · {local_time_of_day(sent.queued)}"
+    return sent.queued, "own", f"{what}\n{mark} {in_words(sent, state, before)} · {local_time_of_day(sent.queued)}"

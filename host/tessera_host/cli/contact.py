@@ -3,22 +3,25 @@
 Owns what is typed and how results are shown. The conversation of a meeting is `meeting_dialog`'s.
 """
 
+import asyncio
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ..errors import IntegrityError, UsageError
-from ..member import address_book, meeting
+from ..member import address_book, composing, meeting
 from ..member.meeting import Step
 from ..member.state import MemberState
 from ..protocol.limits import check_name
-from . import meeting_dialog
+from ..text import count
+from . import meeting_dialog, output
 from .card_exchange import card_text, check_new_file, deliver, is_card
 from .opening import member_opener, open_member
-from .options import CardOut, ContactName, Home, Json, PassphraseFile, composed
-from .output import show
-from .talk import end_with_splits
+from .options import CardOut, ContactName, Home, Json, PassphraseFile, Yes, composed
+from .output import check_sure, show
+from .talk import end_with_splits, talk
 
 contact_app = typer.Typer(help="Meet someone; the people you write to.", no_args_is_help=True)
 
@@ -127,7 +130,7 @@ def _a_name(name_or_card: str, text: str | None) -> str:
 def _meet_in_folder(opener: meeting_dialog.OpenMember, via: Path, name: str, rekey: bool) -> None:
     step = meeting_dialog.Folder(via).meet(opener, name, rekey)
     meeting_dialog.say(f"{step.name} is a contact now.")
-    if meeting_dialog.has_terminal():
+    if output.has_terminal():
         meeting_dialog.compare(opener, step.name)
     else:
         meeting_dialog.say(f"Compare the six words: tessera contact verify {step.name}")
@@ -137,14 +140,12 @@ def _go_on(
     opener: meeting_dialog.OpenMember, make: meeting.Maker, no_wait: bool, out: Path | None, as_json: bool
 ) -> None:
     """One step, and at a terminal all that follow."""
-    if not (no_wait or out is not None or as_json) and meeting_dialog.has_terminal():
-        with opener() as member:
-            step = make(member)
-        meeting_dialog.meet_at_terminal(opener, step)
+    if not (no_wait or out is not None or as_json) and output.has_terminal():
+        meeting_dialog.meet_at_terminal(opener, meeting_dialog.step_with(opener, make))
         return
     check_new_file(out)
+    step = meeting_dialog.step_with(opener, make)
     with opener() as member:
-        step = make(member)
         words = None if step.awaits else list(member.contacts.get(step.name).words)
     _show_step(step, words, out, as_json)
 
@@ -178,10 +179,11 @@ def contact_verify(
 ) -> None:
     """Compare the six words with a contact, by voice or in person."""
     opener = member_opener(home, passphrase_file)
-    if words is None and not as_json and meeting_dialog.has_terminal():
+    if words is None and not as_json and output.has_terminal():
         meeting_dialog.compare(opener, name)
         return
     with opener() as member:
+        name = member.contacts.meant(name)
         own = list(member.contacts.get(name).words)
         if words is None:
             raise UsageError(
@@ -201,20 +203,24 @@ def contact_verify(
 @contact_app.command("list")
 def contact_list(home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Contacts, and meetings under way."""
-    with open_member(home, passphrase_file) as member:
-        contacts = [_contact(member, name) for name in sorted(member.contacts.book)]
-        meetings, split = member.contacts.meetings(), member.contacts.split
+
+    async def known() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        async with talk(home, passphrase_file) as by:
+            return [asdict(each) for each in await by.contacts()], [asdict(each) for each in await by.meetings()]
+
+    contacts, meetings = asyncio.run(known())
     lines = [f"{c['name']}  {_state(c)}  {c['relay']}" for c in contacts]
     lines += [f"{meeting['name']}  waiting for the {meeting['waiting_for']} card" for meeting in meetings]
     text = "\n".join(lines) or "no contacts yet; begin with: tessera contact add NAME"
     show({"contacts": contacts, "meetings": meetings}, text, as_json)
-    end_with_splits(split)
+    end_with_splits([each["name"] for each in contacts if each["split"]])
 
 
 @contact_app.command("show")
 def contact_show(name: ContactName, home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """One contact: its six words, its key, its relay."""
     with open_member(home, passphrase_file) as member:
+        name = member.contacts.meant(name)
         found = _contact(member, name)
     text = f"{name}  {_state(found)}\nSix words  {' '.join(found['words'])}\nKey        {found['key'].hex()}"
     show(found, f"{text}\nRelay      {found['relay']}", as_json)
@@ -247,6 +253,7 @@ def contact_rename(
     """Call a contact otherwise. The name is yours: nobody else sees it."""
     check_name("the name", new)
     with open_member(home, passphrase_file) as member:
+        name = member.contacts.meant(name)
         address_book.rename(member, name, new)
     show({"contact": new, "was": name}, f"{name} is called {new} now.", as_json)
 
@@ -255,6 +262,7 @@ def contact_rename(
 def contact_block(name: ContactName, home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Pass over what a contact sends, and send it nothing. It does not notice."""
     with open_member(home, passphrase_file) as member:
+        name = member.contacts.meant(name)
         address_book.block(member, name)
     show({"contact": name, "blocked": True}, f"{name} is blocked. Undo: tessera contact unblock {name}", as_json)
 
@@ -265,6 +273,7 @@ def contact_unblock(
 ) -> None:
     """Listen to a contact again. What it sent meanwhile stays unread."""
     with open_member(home, passphrase_file) as member:
+        name = member.contacts.meant(name)
         address_book.block(member, name, blocked=False)
     show({"contact": name, "blocked": False}, f"{name} is not blocked any more.", as_json)
 
@@ -276,14 +285,29 @@ def contact_remove(
     only_meeting: Annotated[
         bool, typer.Option("--meeting", help="Only the meeting that is under way; a contact of this name stays.")
     ] = False,
+    yes: Yes = False,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
     """Forget a contact, its keys and what waits for it, for good."""
-    with open_member(home, passphrase_file) as member:
+    opener = member_opener(home, passphrase_file)
+    with opener() as member:
+        if not only_meeting:
+            name = _meant_or_met(member, name)
+            waiting = sum(one.waiting for one in composing.sent(member, name))
+    if not only_meeting:
+        question = f"Forget {name}, the keys and what you wrote to {name}, for good? Writing again takes a new meeting."
+        waits = f" {count(waiting, 'part')} of what you wrote would never leave." if waiting else ""
+        check_sure(question + waits, yes, as_json)
+    with opener() as member:
         if only_meeting:
             meeting.abandon(member, name)
         else:
             address_book.remove(member, name)
     what = f"The meeting with {name}" if only_meeting else name
     show({"contact": name, "removed": True}, f"{what} is forgotten.", as_json)
+
+
+def _meant_or_met(member: MemberState, typed: str) -> str:
+    """The name of a contact, or of somebody whom this member is about to meet. Raises UsageError."""
+    return typed if member.contacts.open_meetings(contact=typed) else member.contacts.meant(typed)

@@ -28,7 +28,7 @@ from rich.table import Table
 
 from tessera.wire import PORT
 
-from ..errors import InvalidInput, NotPermitted, TesseraError
+from ..errors import InvalidInput, NotPermitted, TesseraError, Unreachable
 from ..issuer import organisation
 from ..issuer.issuer import Issuer
 from ..issuer.relay_list import check_port
@@ -40,6 +40,7 @@ from ..member.sending import RelayBusy, Sender
 from ..member.state import MemberState
 from ..planning import plan
 from ..relay.process import RelayProcess
+from .output import say_wrong
 
 EPSILON, DELTA = Fraction("0.1"), Fraction("1e-6")
 SHOWN_CHARACTERS = 70
@@ -54,7 +55,8 @@ console = Console(highlight=False)
 def run(directory: Path, port: int) -> None:
     """A relay of a demonstration organisation, until Ctrl-C. Stopping and starting again keeps every record."""
 
-    check_port(port, "name another one with --port")
+    check_port(port, "name another one: make run PORT=8200")
+    check_free(port)
 
     def choice() -> plan.Choice:
         console.print(f"Making a demonstration organisation in {escape(str(directory))}", soft_wrap=True)
@@ -228,14 +230,15 @@ class Talk:
         await self._fetch_to(max(member.round() for member in self._members) + 2)
 
     async def _send(self, sender: MemberState, contact: str, line: str) -> None:
-        """All at once, whatever the day's budget says: nobody has to be hidden here."""
+        """All at once, whatever the day's budget and the ledger of cells say: nobody has to be hidden here."""
         composing.queue(sender, contact, line)
         posting = Sender(sender, RelaySessions(sender))
         while len(sender.outbox):
             self._renew_tokens()
+            sender.data.cells.clear()
             try:
                 while await posting.post_one(sender.federation.home):
-                    pass
+                    sender.data.cells.clear()
             except RelayBusy:
                 await self._fetch_to(sender.round() + 1)
             except NotPermitted:
@@ -316,6 +319,19 @@ def free_port() -> int:
         return port
 
 
+def check_free(port: int) -> None:
+    """Raises Unreachable if another program listens at this port, before anything is made or started."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the relay does: what has ended is no program
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise Unreachable(
+                f"port {port} of this computer cannot be listened at: {error.strerror}",
+                "is another relay running? Stop it, or name another port: make run PORT=8200",
+            ) from None
+
+
 @contextlib.contextmanager
 def ended_in_order() -> Iterator[None]:
     """SIGTERM is like Ctrl-C: what was started is stopped."""
@@ -327,7 +343,8 @@ def ended_in_order() -> Iterator[None]:
 
 
 def default_directory() -> Path:
-    return platformdirs.user_data_path("tessera") / "demonstration"
+    """Not where members keep their keys and messages: it is there to be thrown away."""
+    return platformdirs.user_cache_path("tessera") / "demonstration"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -346,7 +363,7 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         return demo(options.input, options.round_seconds)
     except TesseraError as error:
-        print(f"error: {error.message}" + (f" ; {error.hint}" if error.hint else ""), file=sys.stderr)
+        say_wrong(error.message, error.hint)
         return error.exit_code
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

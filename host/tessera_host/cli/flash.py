@@ -42,7 +42,7 @@ from ..provisioning.setup_steps import Request
 from ..provisioning.update import update_relay
 from ..text import printable
 from .options import EveryCell, IssuerDirectory, Json, LogOut, PassphraseFile, Place, PluggedInRelay, Yes
-from .output import show
+from .output import confirmation, show
 
 BATCH_PATIENCE_SECONDS = 600.0
 
@@ -263,19 +263,6 @@ def _report(as_json: bool) -> Iterator[Report]:
             yield bars
     else:
         yield Lines()
-
-
-def confirmation(yes: bool, as_json: bool) -> Callable[[str], bool]:
-    """Asks a person; no where there is none to ask. Also for `tessera relay admit`."""
-
-    def confirm(question: str) -> bool:
-        if yes:
-            return True
-        if as_json or not sys.stdin.isatty():
-            return False
-        return typer.confirm(question, err=True)
-
-    return confirm
 
 
 def _question(as_json: bool) -> Callable[[str], str | None]:

@@ -34,7 +34,7 @@ SECTIONS = {
     "Your keys": ("unlock", "lock", "backup", "restore", "token", "member"),
     "IT": ("plan", "issuer", "relay", "flash", "serve"),
     "Data protection": ("audit",),
-    "More": ("exit-codes",),
+    "More": ("exit-codes", "help"),
 }
 
 EXAMPLES = """\
@@ -47,6 +47,8 @@ Examples:
 Every command has --help and --json. Settings: config.toml in {config}
 Your keys and messages: {home}, or TESSERA_HOME
 Exit status 0 is success; the others: tessera exit-codes"""
+
+_WHOLE = 200  # characters: a sentence is broken where the terminal ends, and never cut
 
 # What is no TesseraError: see `cli`.
 OTHER_CODES = {
@@ -71,9 +73,8 @@ class Map(TyperGroup):
         for heading, names in (*SECTIONS.items(), ("Other", others)):
             shown = [self.commands[name] for name in names if name in self.commands and not self.commands[name].hidden]
             if shown:
-                limit = formatter.width - 6 - max(len(str(command.name)) for command in shown)
                 with formatter.section(heading):
-                    formatter.write_dl([(command.name, command.get_short_help_str(limit)) for command in shown])
+                    formatter.write_dl([(command.name, command.get_short_help_str(_WHOLE)) for command in shown])
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         formatter.write_paragraph()

@@ -17,12 +17,13 @@ from ..clock import short_local_time
 from ..errors import RelayRefused, Unreachable, UsageError
 from ..keys.memory import keep_out_of_dumps
 from ..member.fetching import FetchReport
-from ..member.inbox import Message
+from ..member.inbox import Arriving, Message
+from ..member.names import known_name
 from ..text import count, entry
 from . import attachments, progress
 from .opening import open_member
 from .options import Home, Json, PassphraseFile, composed
-from .output import NEWER, show, terminal_columns
+from .output import NEWER, end_with, say_wrong, show, terminal_columns
 from .talk import end_with_splits, talk, tell_remarks
 
 
@@ -55,12 +56,16 @@ def inbox(
 
     async def reading() -> None:
         async with talk(home, passphrase_file) as by:
-            report = await _new_messages(by, contact, wait, offline, everything)
+            name = contact and known_name(contact, [each.name for each in await by.contacts()])
+            report = await _new_messages(by, name, wait, offline, everything)
             state = await by.state()
             shown = [_Shown(message, state, save) for message in report.messages]
             result = {"messages": [each.fields() for each in shown], "rounds": len(report.rounds)}
             result |= {"rounds_expired": report.rounds_expired, "agent": isinstance(by, AgentLink)}
-            show(result, "\n".join([*(each.line() for each in shown), *_notes(report, everything)]), as_json)
+            arriving = [each for each in state.arriving if name in (None, each.contact)]
+            result |= {"arriving": [asdict(each) for each in arriving]}
+            notes = [*_notes(report, everything), *map(_arriving_line, arriving)]
+            show(result, "\n".join([*(each.line() for each in shown), *notes]), as_json)
             delivered = [each.message.place for each in shown if each.failure is None]
             if delivered:  # only now: what could not be shown or saved is as new as before
                 await by.mark_read(delivered)
@@ -68,6 +73,8 @@ def inbox(
         end_with_splits(split)
         if len(delivered) < len(shown):
             raise typer.Exit(UsageError.exit_code)
+        if state.connected is False and not offline:  # the agent's relay is away: who asks is not to think all is read
+            end_with(Unreachable(f"the agent does not reach the relay: {state.trouble}"))
 
     asyncio.run(reading())
 
@@ -82,6 +89,7 @@ async def _new_messages(
             await _fetch_into(by, report, patient=wait)
             await by.post_what_waits()
         new = await by.inbox(contact, new=True, take=False)
+        report.rounds_expired += await by.take_expired()
         if new or not wait:
             report.messages = await by.inbox(contact) if everything else new
             return report
@@ -95,7 +103,7 @@ async def _fetch_into(client: Client, report: FetchReport, patient: bool) -> Non
     except (Unreachable, RelayRefused) as error:
         if not patient:
             raise
-        typer.echo(f"error: {error}", err=True)
+        say_wrong(error.message, error.hint)
         return
     report.rounds += fetched.rounds
     report.rounds_expired += fetched.rounds_expired
@@ -148,6 +156,11 @@ def message_line(message: Message, time_of_it: str = "", where: str | None = Non
     return f"{time_of_it}{message.contact}: {notes}{attachments.described(message.file, len(message.content))}; {where}"
 
 
+def _arriving_line(each: Arriving) -> str:
+    come = f"{each.got} of {count(each.parts, 'part')} have come"
+    return f"(of a message from {each.contact} {come}; it is shown when all have)"
+
+
 def _notes(report: FetchReport, everything: bool) -> list[str]:
     notes = []
     if report.rounds_expired:
@@ -191,7 +204,7 @@ async def _fetch_once(client: Client, as_json: bool, follow: bool) -> None:
     except (Unreachable, RelayRefused) as error:
         if not follow:
             raise
-        typer.echo(f"error: {error}", err=True)
+        say_wrong(error.message, error.hint)
         return
     finally:
         tell_remarks(client)

@@ -21,11 +21,12 @@ from ..errors import InvalidInput, ScheduleEnding, TryLater, UsageError
 from ..issuer.issuer import Issuer
 from ..issuer.store import KEYSTORE
 from ..keys import passphrase
-from ..member import issuer_visit, joining, joining_files, token_exchange
+from ..member import issuer_visit, joining, joining_files, news, token_exchange
 from ..member.issuer_visit import VisitReport
 from ..member.joining_files import FileStep
 from ..member.renewal import Renewal
 from ..member.state import MemberState
+from ..member.wallet import NoTokens
 from ..protocol import card_files, card_finding, schedule
 from ..protocol.invitation import Invitation
 from ..protocol.limits import check_name
@@ -52,8 +53,8 @@ VISITS = 3
 LONGEST_WAIT_SECONDS = 90  # a member waits for others at the issuer's service so long
 
 WHO_SEES_WHAT = (
-    "Your IT can see that you are a member; all members fetch the same access. The access itself does not say whose\n"
-    "it is: neither IT nor the relay, nor both together, can tell from it whom you write to, how often, or what.\n"
+    "Your IT can see that you are a member; all members fetch the same access. The access itself does not say whose "
+    "it is: neither IT nor the relay, nor both together, can tell from it whom you write to, how often, or what. "
     "(Networks show addresses: a relay sees the one that you connect from, as every server does.)"
 )
 
@@ -152,7 +153,9 @@ def _go_on_as_member(invitation: Invitation, desk: Desk, out: Path | None) -> No
         if invitation.service is None:
             _deliver_step(member, joining_files.step(member), desk, out)
             return
-        _show_joined(member, _visits(member, desk, VisitReport()), False, desk)
+        report = _visits(member, desk, VisitReport())
+        _show_joined(member, report, False, desk)
+    _end_with_what_is_not_well(member, report)
 
 
 def _enter(invitation: Invitation, desk: Desk) -> None:
@@ -160,13 +163,15 @@ def _enter(invitation: Invitation, desk: Desk) -> None:
     with joining.begin(desk.home, invitation, _new_passphrase(invitation, desk)) as begun:
         member, report = _patiently(lambda: asyncio.run(begun.enter()), desk)
     with member:
-        _show_joined(member, _visits(member, desk, report), True, desk)
+        report = _visits(member, desk, report)
+        _show_joined(member, report, True, desk)
         for remark in member.remarks:
             desk.say(remark)
+    _end_with_what_is_not_well(member, report)
 
 
 def _new_passphrase(invitation: Invitation, desk: Desk) -> str:
-    begun = joining.has_begun(desk.home)
+    begun = joining.has_begun(desk.home, invitation)
     if not begun and not passphrase.is_in_file(desk.passphrase_file):
         desk.say(f"You are joining {invitation.office} as {invitation.name}.")
         desk.say("Choose a passphrase: it protects your messages on this computer. Nobody can give it back to you.")
@@ -194,18 +199,18 @@ def _visits(member: MemberState, desk: Desk, report: VisitReport | None = None) 
     """Go to the issuer (unless there is the report of a visit), and again soon if it says so; other commands have the
     keystore meanwhile."""
     tokens: Counter[int] = Counter()
-    renewal, news = Renewal(member), False
+    renewal, is_news = Renewal(member), False
     for left in reversed(range(VISITS)):
         report = report if report and (report.tokens or report.refusals) else asyncio.run(renewal.run())
         tokens.update(dict(report.tokens))
-        news = news or report.news
+        is_news = is_news or report.news
         if report.later is None or report.later.retry_after > LONGEST_WAIT_SECONDS or not left:
             break
         member.release()
         _wait(report.later, desk)
         member.reacquire()
         report = None
-    return VisitReport(sorted(tokens.items()), report.refusals if report else [], news)
+    return VisitReport(sorted(tokens.items()), report.refusals if report else [], is_news)
 
 
 def _show_joined(member: MemberState, report: VisitReport, new: bool, desk: Desk) -> None:
@@ -217,6 +222,16 @@ def _show_joined(member: MemberState, report: VisitReport, new: bool, desk: Desk
     lines += [WHO_SEES_WHAT, "Next, meet somebody: tessera contact add NAME"]
     result = {"name": name, "key": member.identity.key, "federation": office, "home_relay": home, "joined": True}
     show({**result, **_figures(member, report)}, "\n".join(lines), desk.as_json)
+
+
+def _end_with_what_is_not_well(member: MemberState, report: VisitReport) -> None:
+    """A visit that brought nothing to talk with, or was refused, is none that went well, whatever was shown."""
+    if apart := news.clock_apart(member):
+        end_with(apart)
+    if issuer_visit.talk_from(member) is None or (report.refusals and not report.tokens):
+        end_with(report.refusals[0] if report.refusals else NoTokens("you have no access to write with", "tell IT"))
+    if warning := _schedule_warning(member):
+        end_with(warning)
 
 
 def _when(member: MemberState, report: VisitReport) -> str:
@@ -322,14 +337,14 @@ def renew(
             _deliver_step(member, joining_files.step(member, text), desk, out)
             return
         report = _visits(member, desk)
-        lines = [*_tokens_text(report.tokens), *(f"No more: {error}" for error in report.refusals)]
+        refused = [error for error in report.refusals if isinstance(error, TryLater) or not report.tokens]
+        lines = [*_tokens_text(report.tokens), *(f"No more: {error}" for error in refused)]
         lines += ["The office's relays or settings have changed."] if report.news else []
         lines = [*(lines or ["You have all that can be had by now."]), _when(member, report)]
-        result, warning = {**_figures(member, report), "news": report.news}, _schedule_warning(member)
+        result = {**_figures(member, report), "news": report.news}
         _post_what_waits(member)
     show(result, "\n".join(lines), as_json)
-    if warning:
-        end_with(warning)
+    _end_with_what_is_not_well(member, report)
 
 
 def _schedule_warning(member: MemberState) -> ScheduleEnding | None:

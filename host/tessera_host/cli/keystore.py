@@ -16,10 +16,10 @@ from ..clock import local_time
 from ..errors import TesseraError
 from ..issuer.store import KEYSTORE, KIND
 from ..keys import passphrase, unlocking
-from ..keys.keystore import Keystore
+from ..keys.keystore import Keystore, missing
 from ..keys.keystore_database import KeystoreDatabase
 from ..member import backup as backups
-from ..member import state
+from ..member import pacing, state
 from ..member.relay_sessions import RelaySessions
 from ..member.state import MemberState
 from ..text import count
@@ -50,14 +50,17 @@ def unlock(
     of your own. Programs that run as you could ask for it; nobody else.
     """
     seconds = duration.seconds(for_time) if for_time else config.load().unlock_seconds
+    path, kind = home / state.KEYSTORE_NAME, state.KIND
+    if issuer_directory is not None:
+        path, kind = issuer_directory / KEYSTORE, KIND
+    if not path.exists():
+        raise missing(path, kind)
     phrase = passphrase.obtain(passphrase_file, confirm=False)
-    path = home / state.KEYSTORE_NAME
     if issuer_directory is None:
-        with Keystore.open(path, phrase, state.KIND) as store:
+        with Keystore.open(path, phrase, kind) as store:
             derived = store.derived_key
     else:
-        path = issuer_directory / KEYSTORE
-        with KeystoreDatabase.open(path, phrase, KIND) as database:
+        with KeystoreDatabase.open(path, phrase, kind) as database:
             derived = database.derived_key
     unlocking.keep(path, derived, seconds)
     until = time.time() + seconds
@@ -107,13 +110,14 @@ def restore(
     You can read at once. Nothing is sent before the next epoch: the lost computer
     may have used the keys of this one.
     """
+    backups.check_places(file, home)
     phrase = passphrase.obtain(passphrase_file, confirm=False)
     chosen = passphrase.ask_anew() if new_passphrase else phrase
     found = backups.restore(file, phrase, home, chosen)
     with MemberState.open(home, chosen) as own:
         reached = _reach_relay(own)
-        ends = own.hold.ends_at() if reached else None
-        earliest = own.hold.earliest(own.now())
+        earliest = max(pacing.earliest(own), own.accountant.budget(own.now()).next_at or 0)
+        ends = earliest if reached else None
         contacts = len(own.contacts.book)
     result = {"name": found.name, "made": found.made, "contacts": contacts, "send_from": ends}
     lines = [f"{found.name} is restored from {local_time(found.made)}, with {count(contacts, 'contact')}."]

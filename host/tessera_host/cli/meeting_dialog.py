@@ -4,6 +4,8 @@ Owns what a person reads and types between `tessera contact add` and a contact. 
 business. The keystore is open only while a card is taken, never while somebody types.
 """
 
+import asyncio
+import contextlib
 import shutil
 import sys
 import time
@@ -16,22 +18,23 @@ import typer
 from .. import files, qr
 from ..errors import IntegrityError, InvalidInput, NotPermitted, TesseraError, UsageError
 from ..member import address_book, meeting
+from ..member.contacts import OtherSettings
 from ..member.meeting import ANSWER, CONFIRM, INVITE, Step
+from ..member.renewal import Renewal
 from ..member.state import MemberState
 from ..protocol import card_finding, cards
+from . import output
 from .card_exchange import pasted
+from .output import say_wrong
 
 OpenMember = Callable[[], AbstractContextManager[MemberState]]
 
 POLL_SECONDS = 1.0
 SETTLE_POLLS = 10  # a shared folder may show a file before all of it is there
 
+_LINES_BESIDE = 12  # what is said around a code, with a card broken into a few lines
+
 _TITLES = {INVITE: "Your invite for", ANSWER: "Your answer to", CONFIRM: "The last card, for"}
-
-
-def has_terminal() -> bool:
-    """Whether there is somebody to ask."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def ask(prompt: str) -> str:
@@ -41,6 +44,31 @@ def ask(prompt: str) -> str:
 
 def say(text: str = "") -> None:
     typer.echo(text)
+
+
+def step_with(open_member: OpenMember, make: meeting.Maker) -> Step:
+    """Make a step. If the two sides hold different settings this one gets the newest, if it can, and tries again."""
+    with open_member() as member:
+        try:
+            return make(member)
+        except OtherSettings as differ:
+            if not _got_settings(member):
+                raise differ from None
+        return make(member)
+
+
+def _taking(text: str, name: str, expected: bool = False) -> meeting.Maker:
+    return lambda member: meeting.take(member, text, name, expected)
+
+
+def _got_settings(member: MemberState) -> bool:
+    """Whether the issuer had newer ones."""
+    renewal, before = Renewal(member), member.federation.digest
+    if not renewal.is_possible():
+        return False
+    with contextlib.suppress(TesseraError):
+        asyncio.run(renewal.run())
+    return bool(member.federation.digest != before)
 
 
 # -- at the terminal
@@ -64,9 +92,13 @@ def _show_card(step: Step) -> None:
     assert step.card is not None
     say(f"{_TITLES[str(step.kind)]} {step.name}. Have the code scanned, or copy the line to {step.name}:")
     say()
-    columns = shutil.get_terminal_size().columns - 1
-    for line in qr.lines(step.card, columns, encoding=sys.stdout.encoding):
-        say(line)
+    columns, lines = shutil.get_terminal_size()
+    code = qr.lines(step.card, columns - 1, encoding=sys.stdout.encoding)
+    if len(code) + _LINES_BESIDE > lines:
+        say(f"(To show the code this terminal needs {len(code) + _LINES_BESIDE} lines. It has {lines}.)")
+    else:
+        for line in code:
+            say(line)
     say()
     say(step.card)
     say()
@@ -84,10 +116,9 @@ def _next_step(open_member: OpenMember, step: Step) -> Step:
             continue
         try:
             text = card_finding.one(pasted(typed, ask), str(step.awaits))
-            with open_member() as member:
-                return meeting.take(member, text, step.name)
+            return step_with(open_member, _taking(text, step.name))
         except (InvalidInput, UsageError, NotPermitted) as error:
-            typer.echo(f"error: {error}", err=True)
+            say_wrong(error.message, error.hint)
 
 
 def compare(open_member: OpenMember, name: str) -> None:
@@ -146,8 +177,7 @@ class Folder:
 
     def meet(self, open_member: OpenMember, name: str, rekey: bool = False) -> Step:
         """From wherever the meeting stands until the two have met."""
-        with open_member() as member:
-            step = self._first_step(member, name, rekey)
+        step = step_with(open_member, lambda member: self._first_step(member, name, rekey))
         while step.awaits is not None:
             self._write(step)
             step = self._wait(open_member, step)
@@ -162,14 +192,25 @@ class Folder:
         if standing is not None:
             return standing
         invites = [card for card in self._new_invites() if meeting.is_news(member, card)]
-        if not invites:
+        meant = self._meant(name, invites)
+        if meant is None:
             return meeting.begin(member, name, rekey)
-        if len(invites) > 1:
-            callers = ", ".join(str(cards.decode(text).fields["name"]) for text in invites)
-            raise UsageError(
-                f"several invites lie in {self._path}: from {callers}", "take the right one: tessera contact add FILE"
-            )
-        return meeting.rekey(member, invites[0], name) if rekey else meeting.take(member, invites[0], name)
+        return meeting.rekey(member, meant, name) if rekey else meeting.take(member, meant, name)
+
+    def _meant(self, name: str, invites: list[str]) -> str | None:
+        """The invite of whom `name` is to be the name of. Others meet here, too: one that has another name is asked
+        about; where there is nobody to ask it is left where it is, and said how it could be taken."""
+        named = {card: str(cards.decode(card).fields["name"]) for card in invites}
+        fitting = [card for card in invites if meeting.is_called(name, named[card])]
+        if len(fitting) == 1:
+            return fitting[0]
+        for card in fitting or invites:
+            if output.has_terminal():
+                if _yes_or_no(f"An invite from '{named[card]}' lies in {self._path}. Is that {name}? [y/n] "):
+                    return card
+            else:
+                say(f"An invite from '{named[card]}' lies in {self._path}; if that is {name}: tessera contact add FILE")
+        return None
 
     def _new_invites(self) -> list[str]:
         """Those that were not looked at before."""
@@ -183,8 +224,8 @@ class Folder:
         path, polls = self._file(step.meeting, str(step.awaits)), 0
         while True:
             if (text := _card_in(path)) is not None:
-                with open_member() as member:
-                    return meeting.take(member, text, step.name)
+                self._check_who(step, text)
+                return step_with(open_member, _taking(text, step.name))
             polls += path.exists()
             if polls > SETTLE_POLLS:
                 raise InvalidInput(f"{path} is damaged", "remove it, and have the other side run its command again")
@@ -192,15 +233,31 @@ class Folder:
                 return crossed
             self._sleep(POLL_SECONDS)
 
+    def _check_who(self, step: Step, text: str) -> None:
+        """An answer of somebody who has another name is asked about before it makes a contact. Raises NotPermitted."""
+        found = str(cards.decode(text).fields.get("name", step.name)) if step.awaits == ANSWER else step.name
+        if meeting.is_called(step.name, found):
+            return
+        if output.has_terminal() and _yes_or_no(f"The answer is from '{found}'. Is that {step.name}? [y/n] "):
+            return
+        raise NotPermitted(
+            f"the answer in {self._path} is from '{found}', not from {step.name}",
+            f"if that is whom you mean: tessera contact add {self._file(step.meeting, ANSWER)}; else remove that file, "
+            f"and have {step.name} run the command again",
+        )
+
     def _crossed(self, open_member: OpenMember, step: Step) -> Step | None:
         """Both sides may have begun at the same time; then one of them answers instead."""
-        for text in self._new_invites() if step.kind == INVITE else []:
-            with open_member() as member:
-                taken = meeting.take(member, text, step.name, expected=True) if meeting.is_news(member, text) else step
-            if taken.meeting != step.meeting:
-                self._clear(step.meeting)
-                return taken
-        return None
+        invites = self._new_invites() if step.kind == INVITE else []
+        with open_member() as member:
+            invites = [text for text in invites if meeting.is_news(member, text)]
+        if (text := self._meant(step.name, invites)) is None:
+            return None
+        taken = step_with(open_member, _taking(text, step.name, expected=True))
+        if taken.meeting == step.meeting:
+            return None
+        self._clear(step.meeting)
+        return taken
 
     def _write(self, step: Step) -> None:
         assert step.card is not None

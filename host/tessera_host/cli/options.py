@@ -53,8 +53,9 @@ Home = Annotated[
     typer.Option(
         "--home",
         envvar="TESSERA_HOME",
-        help="Directory of the member's keystore.",
+        help="Directory of your keystore; else the one of your settings.",
         default_factory=lambda: config.home(),
+        show_default=False,
     ),
 ]
 HomeRelay = Annotated[
@@ -95,4 +96,4 @@ AtOnce = Annotated[
     ),
 ]
 EveryCell = Annotated[bool, typer.Option("--every-cell", help="Recompute the cover of every cell, not of sixteen.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before something is overwritten.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before something is overwritten or forgotten.")]

@@ -4,11 +4,13 @@ import io
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import typer
 
-from ..errors import TesseraError, UsageError
+from ..errors import NotPermitted, TesseraError, UsageError
+from ..prompting import interruptible
 
 # Of a message that this program cannot read.
 NEWER = "(sent with a newer tessera than yours: update yours, then ask for it again)"
@@ -34,8 +36,45 @@ def show(result: dict[str, Any], text: str, as_json: bool) -> None:
 
 def end_with(warning: TesseraError) -> NoReturn:
     """End a command that did what it was asked for, and showed it, with a warning and its exit code."""
-    typer.echo(f"warning: {warning.message}" + (f" ; {warning.hint}" if warning.hint else ""), err=True)
+    say_wrong(warning.message, warning.hint, "warning")
     raise typer.Exit(warning.exit_code)
+
+
+def say_wrong(message: str, hint: str, kind: str = "error") -> None:
+    """On standard error: what is wrong, and on a line of its own what to do."""
+    typer.echo(f"{kind}: {message}" + (f"\nhint: {hint}" if hint else ""), err=True)
+
+
+def has_terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def check_sure(question: str, yes: bool, as_json: bool) -> None:
+    """Before something is gone for good a person is asked; a script means what it says. Raises NotPermitted."""
+    if yes or as_json or not has_terminal():
+        return
+    if not confirmed(question):
+        raise NotPermitted("nothing was changed", "--yes does it without a question")
+
+
+def confirmed(question: str) -> bool:
+    """What the person at the terminal says."""
+    with interruptible():
+        return typer.confirm(question, err=True)
+
+
+def confirmation(yes: bool, as_json: bool) -> Callable[[str], bool]:
+    """Asks a person; no where there is none to ask."""
+
+    def confirm(question: str) -> bool:
+        if yes:
+            return True
+        if as_json or not sys.stdin.isatty():
+            return False
+        return typer.confirm(question, err=True)
+
+    return confirm
 
 
 def terminal_columns() -> int | None:

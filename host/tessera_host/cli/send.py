@@ -5,6 +5,7 @@ Owns what is typed, what is said about cost before a message leaves, and what be
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -17,22 +18,18 @@ from ..agent.client import Client
 from ..agent.interface import Contact, State, Talk
 from ..agent.link import AgentLink
 from ..clock import short_local_time
-from ..errors import Interrupted, InvalidInput, TesseraError, UsageError
-from ..member import views
+from ..errors import Interrupted, InvalidInput, NotPermitted, TesseraError, UsageError
+from ..member import composing, views
 from ..member.history import POSTED, Sent
-from ..protocol.records import MESSAGE_BYTES
+from ..member.names import known_name
+from ..protocol.records import MESSAGE_BYTES, records_of
 from ..text import count, entry
-from . import attachments, progress
+from . import attachments, output, progress
 from .options import ContactName, Home, Json, NextEpoch, PassphraseFile, composed
 from .output import show, terminal_columns
-from .talk import first_moment, talk
+from .sent_text import in_words, takes_much, waiting_before, waits_until
+from .talk import talk
 
-AtOnce = Annotated[
-    bool,
-    typer.Option(
-        "--at-once", help="All parts in this round. Whoever watches your network then sees how long the message is."
-    ),
-]
 NoWait = Annotated[
     bool,
     typer.Option(
@@ -50,15 +47,19 @@ def register(app: typer.Typer) -> None:
 def send(
     contact: ContactName,
     home: Home,
-    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="Without it: --file, or standard input.")] = None,
+    text: Annotated[
+        list[str] | None, typer.Argument(metavar="TEXT", help="Without it: --file, or standard input.")
+    ] = None,
     file: Annotated[Path | None, typer.Option("--file", help="A UTF-8 file to send as a text.")] = None,
     attach: Annotated[
         Path | None,
         typer.Option("--attach", help=f"A file to send as it is, up to {MESSAGE_BYTES - 1} bytes with its name."),
     ] = None,
-    at_once: AtOnce = False,
     no_wait: NoWait = False,
     next_epoch: NextEpoch = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask before a message takes more than a third of what is left today.")
+    ] = False,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
@@ -66,21 +67,24 @@ def send(
 
     Other users of this computer can see TEXT while the command runs; --file and standard input they cannot.
     """
-    outgoing = _outgoing(text, file, attach)
-    posting = _Posting(at_once, not no_wait, early=not next_epoch)
+    outgoing = _outgoing(" ".join(text) if text else None, file, attach)
+    posting = _Posting(not no_wait, early=not next_epoch)
 
     async def sending() -> None:
         async with talk(home, passphrase_file) as by:
-            posting.sent = await _queue(by, contact, outgoing)
+            name = known_name(contact, [known.name for known in await by.contacts()])
+            if not yes:
+                await _weigh(by, _records(outgoing), as_json)
+            posting.sent = await _queue(by, name, outgoing)
             if not as_json:
-                _note(_doubt(contact, await by.contacts()))
-                _note(await _cost(by, posting.sent, at_once))
+                _note(_doubt(name, await by.contacts()))
+                _note(await _pace(by, posting.sent))
             if isinstance(by, Client):
                 posting.sent = await posting.through(by)
                 await by.post_what_waits()
             elif not as_json:
                 _note((await by.state()).remark)
-            _show_sent(posting.sent, by, await by.budget(), as_json)
+            await _show_sent(posting.sent, by, as_json)
 
     posting.run(sending)
 
@@ -88,8 +92,7 @@ def send(
 class _Posting:
     """One `send`: how it is done, what became of it so far, and what is said if it is interrupted."""
 
-    def __init__(self, at_once: bool, wait: bool, early: bool) -> None:
-        self._at_once = at_once
+    def __init__(self, wait: bool, early: bool) -> None:
         self._wait = wait
         self._early = early
         self.sent: Sent | None = None
@@ -97,9 +100,7 @@ class _Posting:
     async def through(self, client: Client) -> Sent:
         assert self.sent is not None
         with progress.of_parts(self.sent) as told:
-            return await client.deliver(
-                self.sent, wait=self._wait, at_once=self._at_once, early=self._early, progress=told
-            )
+            return await client.deliver(self.sent, wait=self._wait, early=self._early, progress=told)
 
     def run(self, sending: Callable[[], Any]) -> None:
         try:
@@ -141,6 +142,8 @@ def _checked(read: Callable[[], str]) -> str:
     try:
         text = read()
         text.encode()
+        if text and not text.strip():
+            raise UsageError("there is nothing to send: the text is empty, but for blanks", "give a text, or --file")
     except OSError as error:
         raise InvalidInput(f"the message cannot be read: {error.strerror}", "check the file's name") from None
     except UnicodeError:
@@ -168,43 +171,72 @@ async def _queue(by: Talk, contact: str, outgoing: str | tuple[str, bytes]) -> S
     return await by.queue_file(contact, *outgoing)
 
 
-async def _cost(by: Talk, sent: Sent, at_once: bool) -> str:
-    """What a message of several parts costs, before it leaves; nothing for others."""
-    if sent.parts == 1:
-        return ""
+def _records(outgoing: str | tuple[str, bytes]) -> int:
+    if isinstance(outgoing, str):
+        return records_of(len(outgoing.encode()))
+    return composing.records_of_file(*outgoing)
+
+
+async def _weigh(by: Talk, parts: int, as_json: bool) -> None:
+    """Before a message takes much of the day its writer is asked. Raises NotPermitted for a no, or if there is nobody
+    to ask."""
+    if parts == 1:
+        return
+    today = await by.budget()
+    if not takes_much(parts, today):
+        return
+    left = f"{today.left} of today's {count(today.allowed, 'message')}"
+    cost = f"takes {count(parts, 'message')} of a day, and there are {left} left"
+    if as_json or not output.has_terminal():
+        raise NotPermitted(f"this {cost}", "shorten it, or say that it is meant: --yes")
+    if not output.confirmed(f"This {cost}. Send it?"):
+        raise NotPermitted("nothing was sent", "a shorter text takes fewer; a text of 136 bytes takes one")
+
+
+async def _pace(by: Talk, sent: Sent) -> str:
+    """What a message of several parts costs and when they leave, before the first does; of one, when it leaves if that
+    is not now."""
     today, state = await by.budget(), await by.state()
-    cost = f"This takes {sent.parts} of today's {today.allowed} messages ({today.used} used so far)"
-    if at_once and isinstance(by, Client):
-        return f"{cost}. All leave in this round: whoever watches your network sees how long your message is."
-    pace = f"; one leaves every {duration.about(state.round_seconds)}"
-    if sent.parts > today.left:
-        return f"{cost}{pace}, and what does not fit today leaves as soon as the day allows."
-    return f"{cost}{pace}, so it takes about {duration.about(sent.parts * state.round_seconds)}."
+    before = await _before(by, sent)
+    when = waits_until(state, before, sent.parts)
+    if sent.parts > 1:
+        takes = f"This takes {sent.parts} of today's {count(today.allowed, 'message')} ({today.used} used so far)"
+        span = duration.about(sent.parts * state.round_seconds)
+        return f"{takes}; one leaves every {duration.about(state.round_seconds)}, so it takes about {span}: {when}."
+    is_later = before or state.next_at is None or state.next_at > time.time() + 1
+    return f"It leaves {when}." if is_later else ""
 
 
-def _show_sent(sent: Sent, by: Talk, today: Any, as_json: bool) -> None:
-    waiting = sent.parts - sent.posted
+async def _before(by: Talk, sent: Sent) -> int:
+    entries = await by.sent()
+    before = dict(zip((_key(each) for each in entries), waiting_before(entries), strict=True))
+    return before.get(_key(sent), 0)
+
+
+def _key(sent: Sent) -> tuple[str, int, int]:
+    return sent.contact, sent.messages[0], sent.queued
+
+
+async def _show_sent(sent: Sent, by: Talk, as_json: bool) -> None:
+    today, state = await by.budget(), await by.state()
     rounds = [round_ for round_ in sent.rounds if round_ is not None]
     result = {"contact": sent.contact, "messages": sent.messages, "records": sent.posted, "rounds": rounds}
-    result |= {"waiting": waiting, "state": sent.state, "parts": sent.parts, "agent": isinstance(by, AgentLink)}
-    result |= {"used_today": today.used, "allowed_today": today.allowed}
-    show(result, f"{_outcome(sent, by, waiting, today)}\n{today}", as_json)
+    result |= {"waiting": sent.waiting, "state": sent.state, "parts": sent.parts, "agent": isinstance(by, AgentLink)}
+    result |= {"used_today": today.used, "allowed_today": today.allowed, "next_at": state.next_at}
+    show(result, f"{_outcome(sent, by, state, await _before(by, sent))}\n{today}", as_json)
 
 
-def _outcome(sent: Sent, by: Talk, waiting: int, today: Any) -> str:
+def _outcome(sent: Sent, by: Talk, state: State, before: int) -> str:
+    words = in_words(sent, state, before)
     if sent.state == POSTED:
-        return f"Sent to {sent.contact}: {count(sent.posted, 'record')}, {sent.describe()}."
+        return f"Sent to {sent.contact}: {count(sent.posted, 'record')}, {words}."
     if isinstance(by, AgentLink):
-        return f"For {sent.contact}: {count(waiting, 'record')} wait for the agent, which posts one a round."
-    text = f"For {sent.contact}: {count(waiting, 'record')} of {sent.parts} wait in the outbox"
-    if today.left:
-        return f"{text} and leave with the next commands, one a round; tessera resend goes on with them."
-    return f"{text}: today's messages are used up. From {first_moment(today.next_at)} on the next command posts them."
+        return f"For {sent.contact}, by the agent: {words}."
+    return f"For {sent.contact}, with the next command that reaches the relay: {words}."
 
 
 def resend(
     home: Home,
-    at_once: AtOnce = False,
     no_wait: NoWait = False,
     next_epoch: NextEpoch = False,
     passphrase_file: PassphraseFile = None,
@@ -222,14 +254,20 @@ def resend(
                         rounds.extend([step.round] if hasattr(step, "round") else [])
                         told(step)
 
-                    await by.resend(wait=not no_wait, at_once=at_once, early=not next_epoch, progress=noted)
-            waiting, today = (await by.state()).waiting, await by.budget()
+                    await by.resend(wait=not no_wait, early=not next_epoch, progress=noted)
+            state, today = await by.state(), await by.budget()
             agent = isinstance(by, AgentLink)
             text = "The agent posts what waits, one a round" if agent else f"Posted {count(len(rounds), 'record')}"
-            result = {"records": len(rounds), "rounds": rounds, "waiting": waiting, "agent": agent}
-            show(result, f"{text}; {waiting} wait.\n{today}", as_json)
+            result = {"records": len(rounds), "rounds": rounds, "waiting": state.waiting, "agent": agent}
+            show(result | {"next_at": state.next_at}, f"{text}; {_waiting(state)}.\n{today}", as_json)
 
     asyncio.run(resending())
+
+
+def _waiting(state: State) -> str:
+    if not state.waiting:
+        return "nothing waits"
+    return f"{count(state.waiting, 'record')} to go, {waits_until(state, 0, state.waiting)}"
 
 
 def sent(
@@ -237,6 +275,9 @@ def sent(
     contact: Annotated[
         str | None, typer.Argument(metavar="[CONTACT]", help="Only what was sent to this one.", callback=composed)
     ] = None,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Take back what has not left yet; at a terminal you are asked for each.")
+    ] = False,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
@@ -244,16 +285,53 @@ def sent(
 
     async def listing() -> None:
         async with talk(home, passphrase_file) as by:
-            entries, state = await by.sent(contact), await by.state()
-        result = [{**asdict(one), "state": one.state, "parts": one.parts} for one in entries]
-        lines = [_sent_line(one, state) for one in entries]
+            name = contact and known_name(contact, [known.name for known in await by.contacts()])
+            if cancel:
+                await _take_back(by, name, as_json)
+                return
+            entries, state = await by.sent(), await by.state()
+        before = waiting_before(entries)
+        chosen = [(one, parts) for one, parts in zip(entries, before, strict=True) if name in (None, one.contact)]
+        result = [_sent_fields(one, state, parts) for one, parts in chosen]
+        lines = [_sent_line(one, state, parts) for one, parts in chosen]
         show({"sent": result}, "\n".join(lines) or "nothing sent yet", as_json)
 
     asyncio.run(listing())
 
 
-def _sent_line(one: Sent, state: State) -> str:
+async def _take_back(by: Talk, contact: str | None, as_json: bool) -> None:
+    """The newest first: whoever takes something back has just written it."""
+    taken: list[Sent] = []
+    waiting = [one for one in await by.sent(contact) if one.waiting]
+    for one in reversed(waiting):
+        if as_json or not output.has_terminal() or output.confirmed(f"{_head(one)}\n    Take it back?"):
+            taken.append(await by.cancel(one.contact, one.messages[0]))
+    result = [{"contact": one.contact, "messages": one.messages, "posted": one.posted} for one in taken]
+    lines = [f"{_head(one)}\n    {_taken_back(one)}" for one in taken]
+    none = "nothing was taken back" if waiting else "nothing waits: all of it has left"
+    show({"cancelled": result}, "\n".join(lines) or none, as_json)
+
+
+def _taken_back(one: Sent) -> str:
+    if one.posted:
+        return f"taken back but for {count(one.posted, 'part')} of {one.parts}, which had left and cannot be read alone"
+    return "taken back; whether its first part had left nobody knows" if one.sealed else "taken back, nothing had left"
+
+
+def _sent_fields(one: Sent, state: State, before: int) -> dict[str, Any]:
+    last, waits = one.last_round, one.waiting and state.next_at is not None
+    times = {
+        "leaves_from": state.next_at + before * state.round_seconds if waits and state.next_at is not None else None,
+        "read_from": state.time_of(last + 1) if last is not None else None,
+    }
+    return {**asdict(one), "state": one.state, "parts": one.parts, **times}
+
+
+def _sent_line(one: Sent, state: State, before: int) -> str:
+    return f"{_head(one)}\n    {in_words(one, state, before)}"
+
+
+def _head(one: Sent) -> str:
     head = f"{short_local_time(one.queued)} to {one.contact}: "
     file = None if one.file is None else head + attachments.described(one.file, one.bytes)
-    posted = f" ({short_local_time(state.time_of(one.rounds[-1]))})" if one.rounds[-1] is not None else ""
-    return f"{file or entry(head, one.text, terminal_columns())}\n    {one.describe()}{posted}"
+    return file or entry(head, one.text, terminal_columns())

@@ -21,7 +21,8 @@ from ..protocol import schedule
 from ..text import count
 from .opening import open_member
 from .options import Home, HomeRelay, Json, PassphraseFile
-from .output import end_with, show
+from .output import end_with, say_wrong, show
+from .sent_text import NEVER, waits_until
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +57,7 @@ def end_with_splits(names: Iterable[str]) -> None:
     error. What it was to show is shown."""
     alarms = [views.alarm(name) for name in names]
     for alarm in alarms:
-        typer.echo(f"error: {alarm}", err=True)
+        say_wrong(alarm.message, alarm.hint)
     if alarms:
         raise typer.Exit(IntegrityError.exit_code)
 
@@ -69,21 +70,19 @@ def budget(home: Home, passphrase_file: PassphraseFile = None, as_json: Json = F
             today, state = await by.budget(), await by.state()
         lines = [
             str(today),
-            "Each part of a long message or a file counts as one. In any 24 hours what leaves is, to whoever sees "
-            f"every published number, ({today.epsilon}, {today.delta})-differentially private.",
+            "Each part of a long message or a file counts as one, for 24 hours. What leaves in any 24 hours is, to "
+            f"whoever sees every published number, ({today.epsilon}, {today.delta})-differentially private.",
         ]
         if not today.left:
-            lines.append(f"The next one can leave from {first_moment(today.next_at)} on.")
+            when = f"from {short_local_time(today.next_at)} on" if today.next_at else NEVER
+            lines.append(f"The next one can leave {when}.")
         if state.waiting:
-            lines.append(f"{count(state.waiting, 'record')} in the outbox: tessera resend, or the agent, posts them.")
-        show({**asdict(today), "left": today.left, "waiting": state.waiting}, "\n".join(lines), as_json)
+            waits = f"{count(state.waiting, 'record')} of what you wrote to go"
+            lines.append(f"{waits}, {waits_until(state, 0, state.waiting)}: with the agent, or the next command.")
+        result = {**asdict(today), "left": today.left, "waiting": state.waiting, "may_leave_at": state.next_at}
+        show(result, "\n".join(lines), as_json)
 
     asyncio.run(telling())
-
-
-def first_moment(unix_seconds: int | None) -> str:
-    """From when on the day allows the next message."""
-    return short_local_time(unix_seconds) if unix_seconds else "the day the office allows more"
 
 
 def status(home: Home, relay: HomeRelay = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:

@@ -20,7 +20,8 @@ from ..clock import Clock, unix_now
 from ..errors import IntegrityError, InvalidInput, KeystoreError, NotOnRoster, UsageError
 from ..keys.keystore import Secret
 from ..planning import boards
-from ..planning.plan import Plan
+from ..planning.plan import MEMBERS_FLOOR, Choice, Plan, make
+from ..privacy import noise
 from ..protocol import blind, cards, releases, sealed_reading_key
 from ..protocol.federation import DEFAULT_BUDGET, FIXED, IssuerService, Relay, parsed
 from ..protocol.invitation import Invitation
@@ -30,6 +31,7 @@ from . import backup, relay_directory, renewal, summary
 from .operator import Operator
 from .relay_list import check_host, check_port
 from .renewal import Change
+from .sets import KeyOf
 from .signer import LIFELONG, ParameterSigner, planned_rules
 from .store import IssuerStore, new_data
 
@@ -292,9 +294,11 @@ class Issuer:
         budget: Mapping[str, str] | None = None,
         retention_days: int | None = None,
         at_once: bool = False,
+        new_keys: bool = False,
     ) -> None:
         """Sign the next set: its schedule of keys begins with the open epoch. With a plan its rules are that plan's; if
-        it has other numbers of members or tokens, there is a new generation of keys. Raises UsageError."""
+        it has other numbers of members or tokens, there is a new generation of keys. new_keys: access key, reading key
+        and epoch keys are all others. Raises UsageError."""
         data, rules = self._store.data, None
         if budget is not None:
             _check_budget(budget)
@@ -303,11 +307,31 @@ class Issuer:
         if plan is not None:
             rules = self._rules(plan)
         counted = ("members", "tokens_per_epoch")
-        generation = rules is not None and any(rules[name] != getattr(self.parameters, name) for name in counted)
+        changed = rules is not None and any(rules[name] != getattr(self.parameters, name) for name in counted)
         with self._store.change():
             data["budget"] = dict(budget or data["budget"])
             data["retention_days"] = retention_days or data["retention_days"]
-            self._sign(Change(generation=generation, at_once=at_once, rules=rules, epochs=epochs))
+            generation = changed or new_keys
+            change = Change(generation=generation, rotate=new_keys, at_once=at_once, rules=rules, epochs=epochs)
+            self._sign(change)
+
+    def plan_for(self, members: int) -> Plan:
+        """The plan of the newest set, for so many members. Raises UsageError if its board does not bear them."""
+        present = self.parameters
+        floor = MEMBERS_FLOOR << present.log2_buckets
+        return make(
+            Choice(
+                present.epsilon * noise.EPSILON_UNIT,
+                Fraction(present.delta, noise.DRAWS),
+                members,
+                buckets=1 << present.log2_buckets,
+                tokens_per_epoch=present.tokens_per_epoch,
+                posts_per_token=present.posts_per_token,
+                board=self._store.data["board"],
+                allow_small=present.members < floor,  # who planned it accepted that
+                **{name: getattr(present, name) for name in LIFELONG},
+            )
+        )
 
     def _rules(self, plan: Plan) -> dict[str, Any]:
         for name in LIFELONG:
@@ -349,8 +373,11 @@ class Issuer:
         newest = max(map(self._own, sets), key=lambda each: each.serial)
         with self._store.change():
             store, now = self._store, self._now()
-            store.sets.accept_access_key(newest.access_key, now)
+            store.sets.accept_access_keys(newest.access_key, self._access_key_of(), now)
+            reading_key = store.signer.reading_key(newest.federation_id, store.sets.rotations)
+            store.sets.take_found(newest.blob, reading_key)
             number = store.data["generation"]["number"] = max(newest.generation, store.data["generation"]["number"])
+            store.data["generation"]["first_epoch"] = int(newest.first_epoch)
             made, store.data["restored"] = store.data["restored"], None
             found = Restored(made, store.issuance.restored(number), store.invitations.revoke_all(now))
             change = Change(generation=True, rotate=True)
@@ -388,10 +415,15 @@ class Issuer:
         """What the time is, signed: 92 bytes."""
         return self._store.signer.time_statement(self.parameters.federation_id, self._now())
 
-    def operator(self) -> Operator:
-        """What it takes to be IT at the relays, also when this issuer is closed."""
+    def operator(self, restored: bool = False) -> Operator:
+        """What it takes to be IT at the relays, also when this issuer is closed. restored: from a backup; then relays
+        may have access keys that follow those of the backup."""
         relays = [Relay(each["name"], each["id"], each["key"], each["host"], each["port"]) for each in self.relays]
-        return Operator(self.parameters, relays, self.access_keys, self._store.signer, self._now)
+        later = self._store.sets.later_access_keys(self._access_key_of()) if restored else []
+        return Operator(self.parameters, relays, [*self.access_keys, *later], self._store.signer, self._now)
+
+    def _access_key_of(self) -> KeyOf:
+        return renewal.access_key_of(self._store.data, self.parameters.federation_id)
 
     def welcome(self, member: bytes) -> Welcome:
         """All that IT says, for the member of this key (32 bytes). Raises NotOnRoster."""
@@ -436,13 +468,14 @@ class Issuer:
 
     def invite(self, name: str, home: str | None = None, days: int = 7, by_files: bool = False) -> Invitation:
         """An invitation for one person, who will be called `name` on the roster and have its mailbox on the relay
-        `home` (which need not be named if there is only one). Raises UsageError, NotPermitted.
+        `home`, which need not be named if there is only one, or all who were invited lately have the same. Raises
+        UsageError, NotPermitted.
 
         by_files: for a person whose computer cannot reach the issuer's service, or an office without one.
         """
         self.check_not_restored()
         check_name("the member's name", name)
-        relay = self._store.relays.home(home)
+        relay = self._store.relays.home(home or self._usual_home())
         if not by_files and self.service is None:
             raise UsageError(
                 "members were not told yet where the issuer's service is",
@@ -465,6 +498,12 @@ class Issuer:
             service=None if by_files else self.service,
             federation_card=self.federation_card if by_files else None,
         )
+
+    def _usual_home(self) -> str | None:
+        """The relay of everybody who was invited lately, if it is one and in service."""
+        homes = {str(each["home"]) for each in self.invitations}
+        named = {str(relay["name"]) for relay in self.relays}
+        return homes.pop() if len(homes) == 1 and homes <= named else None
 
     def revoke(self, name: str, at_once: bool = False) -> None:
         """Take an invitation back before it is used; the keys that it names are none any more. Raises NotPermitted if

@@ -63,7 +63,7 @@ class Roster:
             waiting = f", {invited} of them for open invitations" if invited else ""
             raise NotPermitted(
                 f"the roster is full: all {most} places of the parameters are taken{waiting}",
-                "remove someone, revoke an invitation, or plan for more",
+                "make room: tessera issuer renew DIR --members N; or remove someone, or revoke an invitation",
             )
 
     def add(self, name: str, key: bytes) -> None:

@@ -6,16 +6,19 @@ A command line and an environment are visible to other processes; a file's name 
 
 import getpass
 import os
+import sys
 import unicodedata
 import warnings
 from pathlib import Path
 
 from .. import config, files
 from ..errors import UsageError
+from ..prompting import interruptible
 from . import unlocking
 from .keystore import Secret, missing
 
 ENVIRONMENT = "TESSERA_PASSPHRASE_FILE"
+_TRIES = 3
 
 
 def secret_for(keystore: Path, path_option: Path | None) -> Secret:
@@ -24,7 +27,7 @@ def secret_for(keystore: Path, path_option: Path | None) -> Secret:
     there is no keystore, before anything is asked."""
     if not keystore.exists():
         raise missing(keystore, keystore.stem)
-    if _file(path_option) is None:
+    if file_of(path_option) is None:
         derived = unlocking.key_for(keystore)
         if derived is not None:
             return derived
@@ -38,7 +41,7 @@ def obtain(path_option: Path | None, confirm: bool) -> str:
     `confirm`: asked for twice, for a passphrase that is new. Raises UsageError if there is none, if it is empty, or if
     the two entries differ.
     """
-    path = _file(path_option)
+    path = file_of(path_option)
     phrase = unicodedata.normalize("NFC", _from_file(path) if path else _asked(confirm))
     if not phrase:
         raise UsageError("the passphrase is empty", f"put one line into the file{f' {path}' if path else ''}")
@@ -47,7 +50,7 @@ def obtain(path_option: Path | None, confirm: bool) -> str:
 
 def is_in_file(path_option: Path | None) -> bool:
     """Whether `obtain` reads it from a file, and asks nobody."""
-    return _file(path_option) is not None
+    return file_of(path_option) is not None
 
 
 def ask_anew() -> str:
@@ -58,7 +61,8 @@ def ask_anew() -> str:
     return phrase
 
 
-def _file(path_option: Path | None) -> Path | None:
+def file_of(path_option: Path | None) -> Path | None:
+    """The file that `obtain` reads it from; None if it is asked for."""
     named = os.environ.get(ENVIRONMENT)
     return path_option or (Path(named) if named else config.load().passphrase_file)
 
@@ -75,9 +79,16 @@ def _from_file(path: Path) -> str:
 
 
 def _asked(confirm: bool) -> str:
-    phrase = _prompt("Passphrase: ")
-    if confirm and phrase and _prompt("Passphrase again: ") != phrase:
-        raise UsageError("the two passphrases differ", "try again")
+    """What was typed; an empty one, or two that differ, are asked for again, a few times."""
+    for left in reversed(range(_TRIES)):
+        phrase = _prompt("Passphrase: ")
+        differs = confirm and phrase and _prompt("Passphrase again: ") != phrase
+        if phrase and not differs:
+            break
+        if left:
+            print("The two differ." if differs else "Nothing was typed.", "Once more.", file=sys.stderr)
+        elif differs:
+            raise UsageError("the two passphrases differ", "try again")
     return phrase
 
 
@@ -86,7 +97,8 @@ def _prompt(text: str) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", getpass.GetPassWarning)
-            return getpass.getpass(text)
+            with interruptible():
+                return getpass.getpass(text)
     except UnicodeDecodeError:
         raise UsageError("what was typed is not UTF-8 text", "look at how this terminal is set") from None
     except (getpass.GetPassWarning, EOFError, OSError):

@@ -1,7 +1,7 @@
 """The client accountant: what a member's own day of deliveries says to whoever sees every published count.
 
-Owns the count of records that left in the last 24 hours, the office's budget for them and when the next one fits. How
-deliveries add up is `composition`'s business. Those who post ask before they do.
+Owns the count of records that left in the last 24 hours and when the next one fits. How many may is `allowance`'s
+business. Those who post ask before they do.
 
 A record counts as soon as it may have left, also if no answer came: the relay may have published it.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ..duration import DAY_SECONDS
-from ..privacy import composition, noise
+from ..privacy import allowance, noise
 from ..protocol.federation import Federation
 
 _DELTA_UNIT = Fraction(1, 2**64)  # PROTOCOL §2
@@ -19,8 +19,8 @@ _DELTA_UNIT = Fraction(1, 2**64)  # PROTOCOL §2
 
 @dataclass(frozen=True)
 class Budget:
-    """A member's day: records used in the last 24 hours and allowed in any 24 hours by the office's ε and δ; the unix
-    time from which the next one fits (not later than now if one fits now; None if none ever does)."""
+    """A member's day: records used in the last 24 hours and allowed in any 24 hours (`allowance`); the unix time from
+    which the next one fits (not later than now if one fits now; None if none ever does)."""
 
     used: int
     allowed: int
@@ -33,7 +33,7 @@ class Budget:
         return max(0, self.allowed - self.used)
 
     def __str__(self) -> str:
-        return f"today: {self.used} of {self.allowed} messages at your office's setting ε={self.epsilon}"
+        return f"Today: {self.used} of {self.allowed} messages."
 
 
 class Accountant:
@@ -63,14 +63,21 @@ class Accountant:
     def weighed(self, now: int) -> Callable[[], Budget]:
         """`budget`, with all that it takes from the keystore taken now: the sum may be done in another thread."""
         recent = sorted(time for time in self._times if time > now - DAY_SECONDS)
-        delivery, office = self._delivery(now), self._federation.budget
+        delivery, office, tokens = self._delivery(now), self._federation.budget, self._by_tokens(now)
+        round_seconds = int(self._federation.newest.round_seconds)
 
         def summed() -> Budget:
             epsilon, delta = office["epsilon"], office["delta"]
-            allowed = composition.deliveries_within(*delivery, Fraction(epsilon), Fraction(delta))
+            allowed = allowance.of_a_day(delivery, (Fraction(epsilon), Fraction(delta)), tokens, round_seconds)
             return Budget(len(recent), allowed, epsilon, delta, _next_at(recent, allowed, now))
 
         return summed
+
+    def _by_tokens(self, now: int) -> int:
+        federation = self._federation
+        known = federation.governing(federation.epoch_of(federation.round_at(now)))
+        each = len(federation.relays) * known.tokens_per_epoch
+        return allowance.by_tokens(each, known.posts_per_token, known.round_seconds * known.epoch_rounds)
 
     def _delivery(self, now: int) -> tuple[Fraction, Fraction]:
         """ε and δ of one delivery; where parameters changed within the day, the larger of each."""

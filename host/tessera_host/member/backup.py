@@ -43,6 +43,16 @@ def write(state: MemberState, path: Path, passphrase: str | None = None) -> None
     keystore.write_apart(path, secret, KIND, {"made": state.now(), "state": schema.write(state.data)})
 
 
+def check_places(path: Path, home: Path) -> None:
+    """Before anything is asked: there is a backup, and no keystore yet. Raises KeystoreError."""
+    if not path.is_file():
+        raise KeystoreError(f"there is no file {path}", "check its name")
+    if (home / KEYSTORE_NAME).exists():
+        raise KeystoreError(
+            f"{home / KEYSTORE_NAME} exists already and is not overwritten", "restore into another directory: --home"
+        )
+
+
 def restore(
     path: Path, passphrase: str, home: Path, new_passphrase: str | None = None, clock: Clock = unix_now
 ) -> Restored:

@@ -3,7 +3,8 @@
 Owns what may be written to whom, and that both lists are changed together.
 """
 
-from ..errors import UsageError
+from ..errors import NotPermitted, UsageError
+from ..protocol import records
 from .history import Sent
 from .state import MemberState
 
@@ -26,6 +27,27 @@ def queue_file(state: MemberState, contact: str, name: str, content: bytes) -> r
     state.history.add(contact, parts, state.now(), "", name, len(content))
     state.save()
     return range(parts[0].message, parts[-1].message + 1)
+
+
+def records_of_file(name: str, content: bytes) -> int:
+    """How many records a file takes. Raises InvalidInput if it does not fit into one message."""
+    return len(records.split_file(name, content, 0))
+
+
+def cancel(state: MemberState, contact: str, first: int) -> Sent:
+    """Take back what has not left of the message of this number, durably; gives what it was. Raises NotPermitted if all
+    of it has left."""
+    found = next((each for each in sent(state, contact) if each.messages[0] == first and each.waiting), None)
+    if found is None:
+        raise NotPermitted("there is nothing to take back: all of it has left", "see 'tessera sent'")
+    state.outbox.cancel(contact, found.messages)
+    if found.posted or found.sealed:
+        state.history.cancel(contact, first)
+    else:
+        state.outbox.close_gap(contact, found.messages)
+        state.history.take_out(contact, first, len(found.messages))
+    state.save()
+    return found
 
 
 def sent(state: MemberState, contact: str | None = None) -> list[Sent]:

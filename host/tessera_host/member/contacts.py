@@ -22,11 +22,16 @@ from ..protocol.identity import Identity
 from ..protocol.limits import check_name
 from ..protocol.records import ReceivingChain, SendingChain
 from ..protocol.words import words
+from .names import known_name, unknown
 from .schema import AnswerMeeting, Contact, Contacts, FinishedMeeting, InviteMeeting, Received
 
 T = TypeVar("T")
 
 _RAW = (serialization.Encoding.Raw, serialization.PrivateFormat.Raw, serialization.NoEncryption())
+
+
+class OtherSettings(InvalidInput):
+    """One of the two sides does not have the office's newest settings. A visit to the issuer may help."""
 
 
 class Meeting(NamedTuple):
@@ -101,9 +106,12 @@ class ContactBook:
     def get(self, name: str) -> Contact:
         """Raises UsageError."""
         if name not in self.book:
-            known = ", ".join(sorted(self.book)) or "none yet; begin with 'tessera contact add NAME'"
-            raise UsageError(f"there is no contact '{name}'", f"known: {known}")
+            raise unknown(name, self.book)
         return self.book[name]
+
+    def meant(self, typed: str) -> str:
+        """The name of the contact that is meant, whatever the capitals. Raises UsageError."""
+        return known_name(typed, self.book)
 
     def check_recipient(self, name: str) -> None:
         """Raises UsageError for nobody's name, NotPermitted for a contact that is blocked."""
@@ -288,8 +296,9 @@ class ContactBook:
 
     def _check_same_parameters(self, digest: bytes) -> None:
         if digest != self._federation.digest:
-            raise InvalidInput(
-                "the two sides hold different parameters", "both run 'tessera renew', then begin with a new invite"
+            raise OtherSettings(
+                "the two sides hold different settings of the office",
+                "both run 'tessera renew', then tessera contact add NAME, which makes a new invite",
             )
 
     def _check_peer(self, peer: dict[str, Any], name: str, rekey: bool) -> None:

@@ -1,4 +1,4 @@
-"""What this member sent, and how far each part of it got: waiting, sealed, posted in a round.
+"""What this member sent, and how far each part of it got: waiting, sealed, posted in a round, or taken back.
 
 Owns the list that `tessera sent` shows. There is no state after "posted": nobody tells who has read what. The parts
 that still have to go are the outbox's; a file's content is not kept here, only its name and size.
@@ -12,13 +12,14 @@ from .schema import SentEntry
 
 KEPT = 1000  # messages that are posted; what waits is always kept
 
-WAITING, SEALED, POSTED = "waiting", "sealed", "posted"
+WAITING, SEALED, POSTED, CANCELLED = "waiting", "sealed", "posted", "cancelled"
 
 
 @dataclass(frozen=True)
 class Sent:
     """A text or file to a contact. `rounds` has, a part, the round it was posted in, or None; `sealed` is how many of
-    the others were sealed once and wait for another attempt. `queued` is in unix seconds."""
+    the others were sealed once and wait for another attempt. `queued` is in unix seconds. `cancelled`: no part leaves
+    any more."""
 
     contact: str
     messages: list[int]
@@ -28,6 +29,7 @@ class Sent:
     queued: int
     rounds: list[int | None]
     sealed: int
+    cancelled: bool = False
 
     @property
     def parts(self) -> int:
@@ -43,16 +45,19 @@ class Sent:
         """Of the whole message: `posted` once all of it is."""
         if self.posted == self.parts:
             return POSTED
+        if self.cancelled:
+            return CANCELLED
         return SEALED if self.sealed else WAITING
 
-    def describe(self) -> str:
-        """How far it got, for people."""
-        last = max((round_ for round_ in self.rounds if round_ is not None), default=None)
-        if self.state == POSTED:
-            return f"posted in round {last}"
-        if self.posted:
-            return f"part {self.posted} of {self.parts} posted in round {last}, the rest waits"
-        return "sealed, not posted yet" if self.state == SEALED else "waiting"
+    @property
+    def waiting(self) -> int:
+        """Parts that are still to leave."""
+        return 0 if self.cancelled else self.parts - self.posted
+
+    @property
+    def last_round(self) -> int | None:
+        """The last one that a part was posted in."""
+        return max((round_ for round_ in self.rounds if round_ is not None), default=None)
 
 
 class History:
@@ -77,17 +82,36 @@ class History:
         self._forget_old()
 
     def _forget_old(self) -> None:
-        finished = [entry for entry in self._entries if None not in entry.rounds]
+        finished = [entry for entry in self._entries if _is_finished(entry)]
         for entry in finished[:-KEPT]:
             self._entries.remove(entry)
+
+    def forget_before(self, moment: int) -> None:
+        """Erase what was written earlier (unix seconds), but what is still to leave."""
+        self._entries[:] = [entry for entry in self._entries if entry.queued >= moment or not _is_finished(entry)]
 
     def posted(self, contact: str, part: Part, round_: int) -> None:
         """A relay acknowledged this part. One that was queued by an earlier version is in no entry."""
         for entry in reversed(self._entries):
             place = (part.message - entry.first) * MAX_PARTS + part.part
-            if entry.contact == contact and 0 <= place < len(entry.rounds) and entry.rounds[place] is None:
+            waits = not entry.cancelled and 0 <= place < len(entry.rounds) and entry.rounds[place] is None
+            if entry.contact == contact and waits:
                 entry.rounds[place] = round_
                 return
+
+    def cancel(self, contact: str, first: int) -> None:
+        """Of the message of this number nothing more leaves; what has stays in the list."""
+        self._find(contact, first).cancelled = True
+
+    def take_out(self, contact: str, first: int, messages: int) -> None:
+        """Nothing of it has left, nor of those after it, which take its numbers."""
+        self._entries.remove(self._find(contact, first))
+        for entry in self._entries:
+            if entry.contact == contact and entry.first > first and not entry.cancelled and None in entry.rounds:
+                entry.first -= messages
+
+    def _find(self, contact: str, first: int) -> SentEntry:
+        return next(each for each in reversed(self._entries) if (each.contact, each.first) == (contact, first))
 
     def drop(self, contact: str) -> None:
         """Forget what was sent to a contact."""
@@ -104,6 +128,10 @@ class History:
         return [_sent(entry, again) for entry in self._entries if contact in (None, entry.contact)]
 
 
+def _is_finished(entry: SentEntry) -> bool:
+    return entry.cancelled or None not in entry.rounds
+
+
 def _sent(entry: SentEntry, sealed: list[tuple[str, int]]) -> Sent:
     count = -(-len(entry.rounds) // MAX_PARTS)
     messages = list(range(entry.first, entry.first + count))
@@ -117,4 +145,5 @@ def _sent(entry: SentEntry, sealed: list[tuple[str, int]]) -> Sent:
         queued=entry.queued,
         rounds=entry.rounds,
         sealed=again if None in entry.rounds else 0,
+        cancelled=entry.cancelled,
     )

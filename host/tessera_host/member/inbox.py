@@ -44,6 +44,15 @@ class Message:
         return self.contact, self.message, self.round
 
 
+@dataclass(frozen=True)
+class Arriving:
+    """A message from a contact of which some parts are there. What it says counts, and is shown, once all are."""
+
+    contact: str
+    got: int
+    parts: int
+
+
 Place = tuple[str, int, int]  # contact, message, round
 
 
@@ -247,10 +256,23 @@ class Inbox:
         for contact in self._contacts.values():
             contact.receive.forget_before(epoch)
 
+    def forget_before(self, round_: int) -> None:
+        """Erase the messages of earlier rounds that were given out."""
+        self._state.messages[:] = [each for each in self._state.messages if each.unread or each.round >= round_]
+
     def rename(self, name: str, new: str) -> None:
         """A contact is called otherwise now."""
         for entry in self._state.messages:
             entry.contact = new if entry.contact == name else entry.contact
+
+    def arriving(self) -> list[Arriving]:
+        """Messages that are not whole yet, by contact and number."""
+        return [
+            Arriving(name, len(message.got), message.parts)
+            for name, contact in sorted(self._contacts.items())
+            for _, message in sorted(contact.received.parts.items())
+            if not contact.blocked
+        ]
 
     def messages(self) -> list[Message]:
         """All that is kept, oldest first."""

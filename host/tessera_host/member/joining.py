@@ -24,7 +24,7 @@ from .renewal import Renewal
 from .schema import Bytes16, Bytes32
 from .state import KEYSTORE_NAME, MemberState, new_identity
 
-BEGUN_NAME = "joining.keystore"
+_BEGUN_NAME = "joining-{}.keystore"  # of each invitation: one that came to nothing is in no other's way
 BEGUN_KIND = "joining"
 
 
@@ -41,9 +41,19 @@ def has_identity(home: Path) -> bool:
     return (home / KEYSTORE_NAME).exists()
 
 
-def has_begun(home: Path) -> bool:
-    """Whether keys were made here for an invitation that the issuer has not answered yet."""
-    return (home / BEGUN_NAME).exists()
+def has_begun(home: Path, invitation: Invitation) -> bool:
+    """Whether keys were made here for this invitation, which the issuer has not answered yet."""
+    return _begun_path(home, invitation).exists()
+
+
+def _begun_path(home: Path, invitation: Invitation) -> Path:
+    return home / _BEGUN_NAME.format(invitation.id.hex())
+
+
+def _forget_begun(home: Path) -> None:
+    """Whoever is a member joins with no other invitation."""
+    for path in home.glob(_BEGUN_NAME.format("*")):
+        path.unlink(missing_ok=True)
 
 
 class Begun:
@@ -101,7 +111,7 @@ class Begun:
         name, clock = self.identity.name, self._clock
         member = MemberState.create(self._home, name, card, self._passphrase, clock, invitation, self.identity)
         admitted(member)
-        self.forget()
+        _forget_begun(self._home)
         if invitation.home != home:
             member.remark(f"The relay {home} of your invitation is gone: your mailbox is on {invitation.home}.")
         return member
@@ -112,10 +122,10 @@ class Begun:
 
 
 def begin(home: Path, invitation: Invitation, passphrase: str, clock: Clock = unix_now) -> Begun:
-    """Make keys for an invitation over the network, or go on with those that were made for it. Raises UsageError if
-    those that are there are for another one, NotPermitted for an invitation that has expired."""
+    """Make keys for an invitation over the network, or go on with those that were made for it. Raises NotPermitted for
+    an invitation that has expired."""
     _check_time(invitation, clock())
-    path = home / BEGUN_NAME
+    path = _begun_path(home, invitation)
     if path.exists():
         store = Keystore.open(path, passphrase, BEGUN_KIND)
     else:
@@ -123,16 +133,10 @@ def begin(home: Path, invitation: Invitation, passphrase: str, clock: Clock = un
         data = BegunData(identity.secret, identity.mailbox, invitation.card())
         store = Keystore.create(path, passphrase, BEGUN_KIND, typed.dump(data))
     try:
-        begun = Begun(home, store, passphrase, clock)
-        if begun.invitation.id != invitation.id:
-            raise UsageError(
-                "somebody began to join here with another invitation",
-                f"go on with that one, or name another directory with --home; to give it up, remove {path}",
-            )
+        return Begun(home, store, passphrase, clock)
     except BaseException:
         store.close()
         raise
-    return begun
 
 
 def begin_by_files(home: Path, invitation: Invitation, passphrase: str, clock: Clock = unix_now) -> MemberState:
@@ -159,11 +163,13 @@ def _check_time(invitation: Invitation, now: int) -> None:
 def check_same(member: MemberState, invitation: Invitation) -> None:
     """Raises UsageError if the identity that is there did not begin with this invitation."""
     if member.joining is None or member.joining.invitation != invitation.id:
+        hint = "name another directory with --home; one identity is one person on one computer"
+        if pending(member):
+            hint = f"IT has not admitted it yet; to give it up and begin anew, remove {member.store.path}"
         raise UsageError(
-            f"there is another identity here already: {member.identity.name} at {member.federation.name}",
-            "name another directory with --home; one identity is one person on one computer",
+            f"there is another identity here already: {member.identity.name} at {member.federation.name}", hint
         )
-    (member.store.path.parent / BEGUN_NAME).unlink(missing_ok=True)  # of a joining that was cut at its end
+    _forget_begun(member.store.path.parent)  # of a joining that was cut at its end
 
 
 def pending(member: MemberState) -> Invitation | None:

@@ -40,9 +40,25 @@ Maker = Callable[[MemberState], Step]
 def begin(member: MemberState, name: str, rekey: bool = False) -> Step:
     """Invite someone. An invite that is open already is the one to go on with."""
     standing = under_way(member, name)
-    if standing is not None:
+    if standing is not None and not (standing.kind == INVITE and _is_outdated(member, str(standing.card))):
         return standing
+    if standing is not None:
+        member.contacts.abandon(name)
+        step = _invited(name, invite(member, name, rekey))
+        return replace(step, note="The office's settings have changed since your last invite: here is a new one.")
     return _invited(name, invite(member, name, rekey))
+
+
+def _is_outdated(member: MemberState, card: str) -> bool:
+    """Whether an own invite names settings that are not the office's any more: nobody can answer it."""
+    return bool(cards.decode(card, INVITE).fields["digest"] != member.federation.digest)
+
+
+def is_called(name: str, card_name: str) -> bool:
+    """Whether somebody who is called `name` here may well call themself so: one of the two, word by word, is in the
+    other."""
+    one, other = ({*text.casefold().split()} for text in (name, card_name))
+    return one <= other or other <= one
 
 
 def under_way(member: MemberState, name: str) -> Step | None:
@@ -144,7 +160,14 @@ def _take_answer(member: MemberState, card: Card, name: str | None, expected: bo
         return Step(known.name, _short(card.fields["invite"]), CONFIRM, known.confirm, None, again)
     _check_first_answer(member, card, name)
     found, made = confirm(member, _text(ANSWER, card.payload))
-    return Step(found, _short(card.fields["invite"]), CONFIRM, made)
+    return Step(found, _short(card.fields["invite"]), CONFIRM, made, None, _other_name(found, card.fields["name"]))
+
+
+def _other_name(name: str, card_name: str) -> str:
+    """What to say where the card of somebody has another name than they have here."""
+    if is_called(name, card_name):
+        return ""
+    return f"You call {name} who calls themself '{card_name}': the six words say whether that is who you mean."
 
 
 def _check_first_answer(member: MemberState, card: Card, expected_name: str | None) -> None:

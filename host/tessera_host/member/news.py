@@ -8,9 +8,10 @@ whom, in `issuer_visit`, `joining_files` and `relay_sessions`.
 from tessera.errors import InvalidObject
 from tessera.params import Parameters, TimeStatement
 
-from ..errors import IntegrityError
+from .. import duration
+from ..errors import ClockOff, IntegrityError
 from ..protocol import cards, sealed_reading_key
-from ..protocol.federation import Federation
+from ..protocol.federation import CLOCK_ROUNDS, Federation
 from ..protocol.welcome import Welcome
 from .state import MemberState
 
@@ -63,6 +64,21 @@ def take_time(member: MemberState, blob: bytes) -> None:
     if statement.federation_id != member.federation.id:
         raise IntegrityError("what the office says of the time is another federation's", "tell IT")
     member.data.renewal.statement = blob
+
+
+def clock_apart(member: MemberState) -> ClockOff | None:
+    """What to say if this computer's clock is off, by the word of the office in a visit that was just made."""
+    blob, visited = member.data.renewal.statement, member.data.renewal.visited
+    if blob is None or visited is None:
+        return None
+    seconds = visited - TimeStatement(blob).unix_seconds
+    if abs(seconds) <= CLOCK_ROUNDS * member.federation.newest.round_seconds:
+        return None
+    side = "ahead of" if seconds > 0 else "behind"
+    return ClockOff(
+        f"this computer's clock is {duration.about(abs(seconds))} {side} your office's",
+        "set it: relays and contacts go by the time; if it is right, tell IT",
+    )
 
 
 def fresh_time(member: MemberState) -> bytes | None:

@@ -80,6 +80,18 @@ class Outbox:
         """The relay acknowledged the record of this part."""
         self._items.remove(item)
 
+    def cancel(self, name: str, messages: list[int]) -> None:
+        """Take these messages out."""
+        self._items[:] = [item for item in self._items if item.contact != name or item.part.message not in messages]
+
+    def close_gap(self, name: str, messages: list[int]) -> None:
+        """Nothing of these has left, nor of those after them, as all leave in order: those take their numbers, and the
+        recipient misses none."""
+        for item in self._items:
+            if item.contact == name and item.part.message > messages[-1]:
+                item.part = item.part._replace(message=item.part.message - len(messages))
+        self._contacts[name].next_message -= len(messages)
+
     def drop(self, name: str) -> None:
         """Forget what waits for a contact."""
         self._items[:] = [item for item in self._items if item.contact != name]

@@ -1,12 +1,13 @@
 """When the next record may leave: one a round, at a random moment of it, and as many a day as the accountant allows.
 
 Owns that moment for whoever posts by hand; the steady agent (`engine`) has slots of its own. A burst of records in one
-round shows everyone on the network how long a message is; `at_once` does that for those who ask for it.
+round would show everyone on the network how long a message is.
 """
 
 import random
 from dataclasses import dataclass
 
+from ..protocol import records
 from .state import MemberState
 
 ROUND, DAY, EPOCH = "round", "day", "epoch"
@@ -21,17 +22,47 @@ class Wait:
     reason: str = ""
 
 
-def next_post(member: MemberState, at_once: bool, dice: random.Random) -> Wait:
+def next_post(member: MemberState, relay: int, dice: random.Random) -> Wait:
+    """For the relay of this number."""
     now = member.now()
     budget = member.accountant.budget(now)
     if budget.next_at is None:
         return Wait(None, DAY)
     if budget.next_at > now:
         return Wait(budget.next_at - now, DAY)
-    if at_once or not member.accountant.posted_in_this_round(now):
+    free = _free_round(member, relay)
+    if free <= member.round():
         return Wait()
-    following = member.federation.round_start(member.round() + 1)
-    return Wait(following - now + dice.random() * member.federation.newest.round_seconds, ROUND)
+    return Wait(member.federation.round_start(free) - now + a_round(member, dice), ROUND)
+
+
+def earliest(member: MemberState) -> int:
+    """Unix seconds from which something that waits may leave, as far as rounds and a restored backup are concerned:
+    now, or later. The day's budget is asked for apart: its sum takes time."""
+    held = member.hold.ends_at()
+    end = member.hold.earliest(member.now()) if held is None else held
+    rounds = [_free_round(member, relay) for relay in member.outbox.relays()]
+    free = min(rounds, default=member.round())
+    return max(member.now(), end, member.federation.round_start(free))
+
+
+def cell_taken(member: MemberState, dice: random.Random) -> Wait:
+    """By a relay whose clock is a little behind this computer's the round before is open still."""
+    return Wait(a_round(member, dice), ROUND)
+
+
+def a_round(member: MemberState, dice: random.Random) -> float:
+    """Any part of one, in seconds."""
+    return dice.random() * float(member.federation.newest.round_seconds)
+
+
+def _free_round(member: MemberState, relay: int) -> int:
+    """The first round, from the open one on, in which a record of ours may go there."""
+    here = member.round() + member.accountant.posted_in_this_round(member.now())
+    buckets = member.federation.governing(member.epoch()).buckets
+    mailboxes = {member.contacts.get(item.contact).mailbox for item in member.outbox.waiting(relay)}
+    cells = [member.ledger.free_from(relay, records.bucket_of(mailbox, buckets)) for mailbox in mailboxes]
+    return max(here, min(cells, default=here))
 
 
 def next_epoch(member: MemberState, dice: random.Random) -> Wait:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from tessera.params import Parameters
 
+from .. import duration
 from ..errors import ClockOff, IntegrityError, NotPermitted, OutOfDate, RelayRefused
 from ..protocol import relay_connection
 from ..protocol.federation import CLOCK_ROUNDS, Relay, parsed
@@ -167,7 +168,7 @@ class RelaySessions:
     def _clock_off(self, open_round: int, own: int) -> ClockOff:
         """Rounds never go back: a side that is behind what was seen before is the one that is wrong."""
         seen, seconds = self._state.newest_round, self._state.federation.newest.round_seconds
-        apart = f"{abs(open_round - own)} rounds of {seconds} s"
+        apart = f"about {duration.about(abs(open_round - own) * seconds)}"
         rounds = f"the open round is {own} by this computer, {open_round} by the relay"
         relays_side = "behind" if open_round < own else "ahead of"
         if own < seen - CLOCK_ROUNDS:

@@ -3,7 +3,7 @@
 Owns the layout of the map, its version, the way from an earlier version to this one (`migrate`) and the check of what
 comes from a disk (with `typed`). What the values mean is said here in a line each; what is done with them is the
 business of the views of this state: `contacts`, `wallet`, `outbox`, `posted`, `inbox`, `views`, `history`, `hold`,
-`accountant`, `evidence`.
+`accountant`, `ledger`, `evidence`.
 
 Every change of a dataclass here is a new VERSION, a step in `migrate` and a file of the version before among the tests.
 """
@@ -23,7 +23,7 @@ from ..protocol.federation import FederationState, RelayKey
 from ..protocol.limits import NAME_MAX, mended_name, name_fault
 from ..protocol.records import MAX_PARTS, VIEW_BYTES, Closing, Part, ReceivingChain, SendingChain
 
-VERSION = 3
+VERSION = 4
 _SCHEMA = "schema"  # the key of the version; version 1 had none
 
 T = TypeVar("T")
@@ -295,7 +295,7 @@ class InboxState:
 @dataclass(repr=False)
 class SentEntry:
     """A text or file that was written (`history.Sent`): the number of its first message, and the round that each part
-    was posted in."""
+    was posted in. `cancelled`: what had not left by then was taken back."""
 
     contact: str
     first: int
@@ -304,6 +304,7 @@ class SentEntry:
     text: str
     file: str | None
     bytes: int
+    cancelled: bool = False
 
 
 @dataclass(repr=False)
@@ -313,6 +314,15 @@ class PostedPart:
     item: Outgoing
     relay: RelayKey
     round: int
+
+
+@dataclass
+class Cell:
+    """Of a bucket of a relay (its number): the last round that may have a record of this member's."""
+
+    relay: int
+    bucket: int
+    last: int
 
 
 # -- the member
@@ -374,7 +384,8 @@ class EvidenceState:
 class MemberData:
     """All of it. `sets` are those that were held and may matter still, oldest first. `newest_round` is the newest open
     round that a relay named and that fitted the clock; `posts` are the times (unix seconds) at which records left
-    within the last day; `posted` are the parts that relays may still have, oldest first."""
+    within the last day, `cells` say where such records may be; `posted` are the parts that relays may still have,
+    oldest first."""
 
     name: str
     secret: Bytes32
@@ -389,6 +400,7 @@ class MemberData:
     sent: list[SentEntry] = field(default_factory=list)
     hold: HoldState | None = None
     posts: list[int] = field(default_factory=list)
+    cells: list[Cell] = field(default_factory=list)
     posted: list[PostedPart] = field(default_factory=list)
     joining: JoiningState | None = None
     renewal: RenewalState = field(default_factory=RenewalState)

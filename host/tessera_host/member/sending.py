@@ -5,7 +5,8 @@ has for it, whether there is a part or not. When which of the two is done, and w
 another, is `client`'s and `engine`'s business: no relay's answer makes a member post more than they allow.
 
 The bytes of a record are sent once (PROTOCOL §5): whatever another attempt is for, it has a connection of its own and
-the part is sealed anew.
+the part is sealed anew. And no two records are sent into one cell (the state's ledger), whatever a relay answered to
+the first.
 """
 
 import asyncio
@@ -37,6 +38,13 @@ class RelayBusy(RelayRefused):
     """The relay says that it took no record. Whether it did nobody knows: the part is sealed anew for another round."""
 
 
+class CellTaken(NamedTuple):
+    """By the relay's clock its open round has a record of this member's already, in every bucket that something waits
+    for."""
+
+    open_round: int
+
+
 class Unposted(NamedTuple):
     """A part that waits still after an attempt that counts: its token was used up, or the epoch ended meanwhile."""
 
@@ -52,12 +60,21 @@ class Sender:
         self._sessions = sessions
         self._posting = asyncio.Lock()  # two tasks that post would use one index twice
 
-    async def post_one(self, relay: Relay) -> Posted | Unposted | None:
-        """One attempt to post the first part that waits for a relay. None if nothing waits."""
+    def relays(self) -> list[int]:
+        """The numbers of the relays that something is to be posted to: what waits, and what a relay had whose place
+        another has taken since."""
+        self._put_back()
+        return sorted(self._state.outbox.relays())
+
+    async def post_one(self, relay: Relay) -> Posted | Unposted | CellTaken | None:
+        """One attempt to post the first part that waits for a relay and may leave. None if nothing waits."""
         async with self._posting:
             self._put_back()
-            while item := self._next(relay):
+            while any(self._state.outbox.waiting(relay.id)):
                 async with self._session(relay) as session:
+                    item = self._next(session)
+                    if item is None:
+                        return CellTaken(session.info.open_round)
                     if session.token.left != 0:  # else the relay says so of a token that had some: take the next one
                         return await self._post(session, item) or Unposted(item.contact, item.part)
         return None
@@ -71,7 +88,7 @@ class Sender:
         async with self._posting, self._sessions.session(relay, choose) as session:
             settling.begin()
             self._put_back()
-            item = self._next(relay) if may_post and session.token.left != 0 else None
+            item = self._next(session) if may_post and session.token.left != 0 else None
             record = self._sealed(session, item) if item else None
             await settling.done()
             if item is None or record is None:
@@ -85,6 +102,10 @@ class Sender:
                     self._state.save()
                 raise
         return self._acknowledged(session, item, open_round)
+
+    def between_posts(self) -> AbstractAsyncContextManager[None]:
+        """No record is on its way meanwhile."""
+        return self._posting
 
     def _session(self, relay: Relay) -> AbstractAsyncContextManager[Session]:
         return self._sessions.session(relay, self._token)
@@ -129,8 +150,13 @@ class Sender:
                 pass  # no tokens of this epoch: a slot says so
         return ""
 
-    def _next(self, relay: Relay) -> Outgoing | None:
-        return next(self._state.outbox.waiting(relay.id), None)
+    def _next(self, session: Session) -> Outgoing | None:
+        """The first part whose cell has no record of ours yet."""
+        state, relay, open_round = self._state, session.token.relay, session.info.open_round
+        for item in state.outbox.waiting(relay):
+            if state.ledger.free_from(relay, self._bucket_of(item, session)) <= open_round:
+                return item
+        return None
 
     def _sealed(self, session: Session, item: Outgoing) -> bytes | None:
         """The record of a slot; None if none may be sent in this epoch, or the recipient looks for no more."""
@@ -140,12 +166,13 @@ class Sender:
             return None
 
     def _seal(self, session: Session, item: Outgoing) -> bytes:
-        """Seal under a new index and count it, durably."""
+        """Seal under a new index and count it, by the day and by the cell, durably."""
         state, epoch = self._state, session.token.epoch
         state.hold.check(epoch)
         limit = session.parameters.tokens_per_epoch * session.parameters.posts_per_token
         record = state.outbox.seal(item, epoch, limit)
         state.accountant.spend(state.now())
+        state.ledger.take(session.token.relay, self._bucket_of(item, session), session.info.open_round)
         state.save()
         return record
 
@@ -169,6 +196,9 @@ class Sender:
                 f"the relay says a record is in round {open_round}, and that round {session.info.open_round} is open",
                 "do not use this relay; tell IT",
             )
+        state.ledger.acknowledged(
+            session.token.relay, self._bucket_of(item, session), session.info.open_round, open_round
+        )
         if state.federation.epoch_of(open_round) != session.token.epoch:
             state.save()
             return None  # it is in a round whose readers look for other tags

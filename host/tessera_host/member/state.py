@@ -26,6 +26,7 @@ from .evidence import Evidence
 from .history import History
 from .hold import Hold
 from .inbox import Inbox
+from .ledger import Ledger
 from .outbox import Outbox
 from .posted import PostedParts
 from .schema import InboxState, JoiningState, MemberData
@@ -75,6 +76,7 @@ class MemberState:
         self.history = History(data.sent)
         self.hold = Hold(data.hold, self.federation)
         self.accountant = Accountant(data.posts, self.federation)
+        self.ledger = Ledger(data.cells)
         self.inbox = Inbox(data.inbox, self.contacts.book, self.federation, self.views)
         self.joining = data.joining
 

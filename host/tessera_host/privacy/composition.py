@@ -1,6 +1,6 @@
 """How many deliveries fit into a privacy budget, exactly: the optimal composition of (ε, δ)-private counts.
 
-Owns the theorem and its arithmetic. What is counted, since when and for whom is `accountant`'s business.
+Owns the theorem and its arithmetic. How many a member's day may have is `allowance`'s business.
 
 k mechanisms that are (ε, δ)-differentially private each are together (E, D)-private for every E, with
 `D = 1 - (1-δ)^k (1-d)`, `d = Σ_i max(0, C(k,i) (p^(k-i) q^i - e^E p^i q^(k-i)))`, `p = e^ε / (1 + e^ε)`, `q = 1 - p`;

@@ -12,7 +12,7 @@ from tessera.params import DELIVERY, Parameters
 
 from ..errors import InvalidInput
 from ..planning import plan
-from ..privacy import composition, noise
+from ..privacy import allowance, noise
 from ..protocol import parameter_sets
 from ..protocol.federation import DEFAULT_BUDGET, Federation
 
@@ -93,10 +93,12 @@ class Facts:
 
     @property
     def day_by_budget(self) -> int:
-        """Deliveries a day that members' programs allow: as they count (accountant.py), no more than the tokens do."""
+        """Deliveries a day that members' programs allow."""
         delta = Fraction(-(-self.exact_delta * noise.DRAWS // 1), noise.DRAWS)
         epsilon_a_day, delta_a_day = (Fraction(text) for text in self.budget)
-        return min(self.day_by_tokens, composition.deliveries_within(self.epsilon, delta, epsilon_a_day, delta_a_day))
+        tokens = allowance.by_tokens(self.relays * self.tokens_per_epoch, self.posts_per_token, self.epoch_seconds)
+        budget = epsilon_a_day, delta_a_day
+        return allowance.of_a_day((self.epsilon, delta), budget, tokens, self.round_seconds)
 
 
 _SHARED = (

@@ -151,7 +151,7 @@ def limits() -> list[Block]:
                 "A relay that is switched off or unplugged: messages wait at their senders.",
                 "Deniability: the recipient of a message can prove who signed it.",
                 "Several records of one member in one round and bucket: they shift one count together. The programs "
-                "send one a round unless told otherwise (--at-once).",
+                "send one at most; a program that somebody changed could send more.",
                 "Power and radiation of a board that somebody measures from nearby.",
                 "Erasure on a server (tessera serve) is as good as its file system and disk; on a board, the key is "
                 "physically erased.",

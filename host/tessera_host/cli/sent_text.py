@@ -1,0 +1,56 @@
+"""How far a message got, in words with times in them: when it leaves, from when on it can be read.
+
+Owns these words, for the list of what was sent and for the conversation on the screen. No word says more than is known:
+nobody tells whether something was read.
+"""
+
+from collections.abc import Iterable
+
+from ..agent.interface import State
+from ..clock import short_local_time
+from ..member.accountant import Budget
+from ..member.history import CANCELLED, POSTED, Sent
+from ..text import count
+
+_MUCH = 3  # more than this part of what is left of the day is much
+
+NEVER = "not before your office allows more"
+
+
+def in_words(sent: Sent, state: State, before: int = 0) -> str:
+    """`before`: parts that wait and leave before those of this message."""
+    last = sent.last_round
+    readable = "" if last is None else short_local_time(state.time_of(last + 1))
+    if sent.state == POSTED:
+        return f"posted, can be read from {readable} on"
+    some = f"{sent.posted} of {count(sent.parts, 'part')} posted" if sent.posted else ""
+    if sent.state == CANCELLED:
+        return f"{some}, the rest taken back" if some else "taken back; nobody knows whether a part had left"
+    when = waits_until(state, before, sent.waiting)
+    if some:
+        return f"{some}, the rest leaves {when}"
+    return f"sealed, not acknowledged; leaves again {when}" if sent.sealed else f"leaves {when}"
+
+
+def waits_until(state: State, before: int, parts: int) -> str:
+    """From when on so many parts leave, one a round after those before them, if nothing holds them up."""
+    if state.next_at is None:
+        return NEVER
+    first = state.next_at + before * state.round_seconds
+    last = first + (parts - 1) * state.round_seconds
+    until = f", the last part from {short_local_time(last)}" if parts > 1 else ""
+    return f"from {short_local_time(first)} on{until}"
+
+
+def takes_much(parts: int, today: Budget) -> bool:
+    """Whether a message of so many parts is asked about before it is sent. A single record never is."""
+    return parts > 1 and parts * _MUCH > today.left
+
+
+def waiting_before(entries: Iterable[Sent]) -> list[int]:
+    """Of each message, how many parts of those before it wait."""
+    found, waiting = [], 0
+    for entry in entries:
+        found.append(waiting)
+        waiting += entry.waiting
+    return found

@@ -1,0 +1,26 @@
+"""Which contact somebody means by what was typed."""
+
+import difflib
+from collections.abc import Iterable
+
+from ..errors import UsageError
+
+
+def known_name(typed: str, names: Iterable[str]) -> str:
+    """The contact of this name, or of the one name that is the same but for capitals. Raises UsageError."""
+    known = list(names)
+    if typed in known:
+        return typed
+    folded = [name for name in known if name.casefold() == typed.casefold()]
+    if len(folded) != 1:
+        raise unknown(typed, known)
+    return folded[0]
+
+
+def unknown(typed: str, names: Iterable[str]) -> UsageError:
+    """What is said of a name that no contact has, with the one that is near."""
+    known = sorted(names)
+    folded = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(typed.casefold(), folded, 1)
+    there_are = f"known: {', '.join(known)}" if known else "known: none yet; begin with 'tessera contact add NAME'"
+    return UsageError(f"there is no contact '{typed}'", f"did you mean '{folded[near[0]]}'?" if near else there_are)
