@@ -20,6 +20,7 @@ import pytest
 from tessera import native, wire
 from tessera.params import Parameters
 from tessera_host.errors import TesseraError
+from tessera_host.issuer import backup
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.issuer.relay_directory import RelaySecrets
 from tessera_host.issuer.service import IssuerServer
@@ -229,17 +230,17 @@ class Office:
     # -- backups
 
     async def back_up(self) -> None:
-        """A copy of IT's folder."""
-        copy = self.folder / "issuer-backup"
-        shutil.rmtree(copy, ignore_errors=True)
-        with self.issuer():
-            shutil.copytree(self.folder / "issuer", copy, ignore=shutil.ignore_patterns("*.lock"))
+        """As `tessera issuer backup`, while the service runs."""
+        path = self.folder / "issuer.backup"
+        path.unlink(missing_ok=True)
+        with self.issuer() as issuer:
+            issuer.back_up(path)
 
     async def restore(self) -> None:
         """IT's machine is lost; another one has the backup, and goes on after what the relays know."""
         await self.stop_serving()
         shutil.rmtree(self.folder / "issuer")
-        shutil.copytree(self.folder / "issuer-backup", self.folder / "issuer")
+        backup.restore(self.folder / "issuer.backup", PASSPHRASE, self.folder / "issuer")
         with self.issuer() as issuer:
             asked = await pushing.newest_sets(issuer.operator(restored=True), [])
             found = [answer for _, answer in asked if isinstance(answer, bytes)]
