@@ -326,6 +326,19 @@ def seal(relay, clock, config):
         say(name + "_window", [timed(relay.maintain)[0]])
 
 
+def takes_a_set(relay):
+    """From the first chunk to the last, without what brings them."""
+    with open("/next.set", "rb") as file:
+        blob = file.read()
+    cable, cycles = office.Cable(), []
+    for chunk, at in enumerate(range(0, len(blob), wire.CHUNK_BYTES)):
+        data = blob[at : at + wire.CHUNK_BYTES]
+        taken, complete = timed(relay.push, cable, len(blob), chunk, len(data), data)
+        cycles.append(taken)
+    assert complete
+    say("set", cycles)
+
+
 def main():
     with open("/bench.json") as file:
         config = json.load(file)
@@ -347,6 +360,7 @@ def main():
     posts(relay)
     fetches(relay)
     seal(relay, clock, config)
+    takes_a_set(relay)
     say("stack", _STACK_TOP - mem32[_LOWEST_STACK])
     gc.collect()
     say("heap_total", gc.mem_alloc() + gc.mem_free())
