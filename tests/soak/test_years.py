@@ -37,9 +37,9 @@ def _does_nothing(*_: Any, **__: Any) -> None:
     pass
 
 
-def _keeps_keys(data: Any, change: renewal.Change, *rest: Any) -> None:
+def _keeps_keys(data: Any, change: renewal.Change, *rest: Any, **named: Any) -> None:
     """A leaver costs nobody a key, and ends nobody's tokens."""
-    return _sign_next(data, replace(change, generation=False, rotate=False), *rest)
+    return _sign_next(data, replace(change, generation=False, rotate=False), *rest, **named)
 
 
 _sign_next = renewal.sign_next
