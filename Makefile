@@ -35,8 +35,8 @@ help: ## list the commands
 setup: ## install what is missing; everything it makes lies in a cache outside the tree
 	@tools/build/setup.sh
 
-run: setup ## start a relay on MicroPython, port 8100
-	@"$(PYTHON)" -m tessera_host.cli.demo run
+run: setup ## start a relay on MicroPython, PORT=8100
+	@"$(PYTHON)" -m tessera_host.cli.demo run --port "$(PORT)"
 
 demo: setup ## two members exchange the lines of INPUT=file through a relay on MicroPython
 	@"$(PYTHON)" -m tessera_host.cli.demo demo --input "$(INPUT)"
@@ -110,7 +110,7 @@ bench-device: image setup-emulator ## cycles of everything the relay does on the
 bench-bundle: image setup-emulator ## heap and start of code that runs as a bundle, beside the same frozen
 	@"$(PYTHON)" -m tools.bench.bundle_cost
 
-bench: setup ## rates and peak heap on both runtimes
+bench: setup ## rates and peak heap on both runtimes; what a request costs the issuer of a large office
 	@"$(PYTHON)" -m tools.bench.runtimes
 
 c-stack: setup ## the C stack that each function of the C modules takes at most

@@ -7,7 +7,7 @@ text of a mail becomes a text, each attachment of at most 3255 bytes (with its n
 with a reason that the scanner shows, because a message has 16 parts at most: Tessera carries notes and small forms, not
 photographs. A mail is accepted once it is in the outbox, durably; from there it leaves at one record a round.
 
-Needs `pip install 'tessera-relay[bridge]'` for aiosmtpd.
+Needs aiosmtpd: `pip install aiosmtpd`, or '.[bridge]' in the folder with tessera's source.
 """
 
 import argparse

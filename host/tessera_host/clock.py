@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 Clock = Callable[[], int]
 
+_ZONE_LETTERS = 5
+
 
 def unix_now() -> int:
     return int(time.time())
@@ -28,8 +30,11 @@ def utc_time(unix_seconds: float) -> str:
 
 
 def local_time(unix_seconds: float) -> str:
-    """2026-11-27 14:05."""
-    return f"{datetime.fromtimestamp(unix_seconds):%Y-%m-%d %H:%M}"
+    """With its zone, as people in several places pass it on: 2026-11-27 14:05 CET."""
+    moment = datetime.fromtimestamp(unix_seconds).astimezone()
+    name = moment.tzname() or ""
+    short = name if name.isalpha() and len(name) <= _ZONE_LETTERS else f"UTC{moment:%z}"  # Windows has long ones
+    return f"{moment:%Y-%m-%d %H:%M} {short}"
 
 
 def short_local_time(unix_seconds: float) -> str:

@@ -86,10 +86,14 @@ class IntegrityError(TesseraError):
     exit_code = 8
 
 
-class ClockOff(TesseraError):
-    """This computer's clock and a relay's do not agree; the message says which of them is off and by how much."""
+class RelayUnwell(TesseraError):
+    """Something about a relay is to be looked at, or its clock and this computer's do not agree."""
 
     exit_code = 9
+
+
+class ClockOff(RelayUnwell):
+    """This computer's clock and a relay's do not agree; the message says which of them is off and by how much."""
 
 
 class Interrupted(TesseraError):

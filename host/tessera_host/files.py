@@ -64,6 +64,22 @@ def write(path: Path, data: bytes) -> None:
         raise UsageError(f"{path} cannot be written: {error.strerror}", "choose a directory you may write to") from None
 
 
+def write_new(path: Path, data: bytes) -> None:
+    """As `write`, but nothing is replaced: of several programs that write it at one moment one does, and the others get
+    UsageError."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        raise UsageError(f"{path} exists already and is not overwritten", "choose another name") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}", "choose a directory you may write to") from None
+    try:
+        write(path, data)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
 def is_rest(path: Path) -> bool:
     """Whether its name is that of what `write` leaves if it is cut short."""
     return _REST.fullmatch(path.name) is not None
@@ -82,6 +98,7 @@ def make_directory(path: Path) -> None:
 
 def put_in_place(temporary: Path, path: Path) -> None:
     """Rename over what is there, durably. Raises OSError."""
+    _give_to_owner(temporary)
     for pause_seconds in REPLACE_PAUSES_SECONDS:
         try:
             os.replace(temporary, path)
@@ -91,6 +108,15 @@ def put_in_place(temporary: Path, path: Path) -> None:
     else:
         os.replace(temporary, path)
     sync_directory(path.parent)
+
+
+def _give_to_owner(temporary: Path) -> None:
+    """What root writes into the directory of a service's user is that user's, as SQLite does it: the service goes on
+    reading what IT's commands changed."""
+    if sys.platform != "win32" and os.geteuid() == 0:
+        owner = temporary.parent.stat()
+        if owner.st_uid != 0:
+            os.chown(temporary, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def sync_directory(path: Path) -> None:

@@ -78,7 +78,7 @@ def play(rounds: int) -> tuple[Counter[str], bool]:
                     found["restarts"] += 1
             open_and_leave(desk, members[8:], found)
             issuance = desk.issuer._store.issuance
-            charged &= all(issuance.charged(member.key, 1) == 1 for member in members[:8])
+            charged &= all(issuance.charged(member.key, 1) == [1] for member in members[:8])
             desk.issuer.close()
     return found, charged
 

@@ -52,6 +52,7 @@ from tests.fuzz.member_targets import OpenChannel
 from tests.fuzz.smallmember import repeatable
 from tests.fuzz.target import Intake, Sink, Target, Violation, allowed, must
 from tests.support.fake_federation import GENESIS, PASSPHRASE, FakeFederation, identity
+from tests.support.memory_rows import MemoryRows
 
 EPOCH = 3
 NOW = GENESIS + 60 * EPOCH + 1
@@ -251,15 +252,17 @@ class _Meeting:
 
     federation: FakeFederation
     texts: dict[str, str] = field(default_factory=dict)
-    states: dict[str, dict[str, Any]] = field(default_factory=dict)
+    states: dict[str, Any] = field(default_factory=dict)
     ann: Identity = None  # type: ignore[assignment]
     bob: Identity = None  # type: ignore[assignment]
 
 
-def _invited(invitation: Invitation) -> dict[str, Any]:
-    """The issuer's list with this invitation in it, open."""
-    entry = {"name": invitation.name, "home": invitation.home, "until": invitation.until, "key": None}
-    return {"invitations": [entry | {"id": invitation.id, "secret": invitation.secret}], "roster": []}
+def _invited(invitation: Invitation) -> MemoryRows:
+    """The issuer's keystore with this invitation in it, open."""
+    entry = {"name": invitation.name, "home": invitation.home, "made": 0, "until": invitation.until, "key": None}
+    made = MemoryRows()
+    made.table("invitations").put(invitation.id, entry | {"id": invitation.id, "secret": invitation.secret})
+    return made
 
 
 def _meet() -> _Meeting:
@@ -301,7 +304,7 @@ def _meet_contacts(made: _Meeting, federation: Federation) -> None:
 
 def _fetch_tokens(made: _Meeting, federation: Federation) -> None:
     of_ann = Tokens()
-    of_issuer = Issuance.empty()
+    of_issuer = MemoryRows({"lost": 0})
     wallet = Wallet(of_ann, made.ann, federation)
     issuance = _issuance(made, of_issuer)
     made.states["tokens-request"] = copy.deepcopy(of_issuer)
@@ -318,9 +321,9 @@ def _fetch_tokens(made: _Meeting, federation: Federation) -> None:
     made.texts["tokens-answer"] = issuance.answer(decoded, lambda key: True, _epoch_secret(made), NOW)
 
 
-def _issuance(made: _Meeting, state: dict[str, Any]) -> Issuance:
+def _issuance(made: _Meeting, state: MemoryRows) -> Issuance:
     newest = made.federation.parameters
-    return Issuance(state, [Terms(newest, range(newest.first_epoch, newest.end_epoch))], lambda: None)
+    return Issuance(state, [Terms(newest, range(newest.first_epoch, newest.end_epoch))])
 
 
 def _epoch_secret(made: _Meeting) -> EpochSecret:
@@ -460,7 +463,8 @@ class Cards(Target):
             message = contacts.second_transcript(first, answer, fields["x"], fields["nonce"])
             return bool(curve.verify(fields["sig"], message, ann))
         if kind == "join":
-            secret, federation = self._meeting.states["join"]["invitations"][0]["secret"], self._federation.id
+            (entry,) = self._meeting.states["join"].table("invitations").values()
+            secret, federation = entry["secret"], self._federation.id
             proof = hashes.hmac_sha256(secret, b"join", federation, fields["key"], fields["name"].encode())
             return bool(fields["proof"] == proof)
         if kind == "federation":
@@ -484,8 +488,7 @@ class Cards(Target):
             return Invitation.read(text)
         if kind == "join":
             fields = cards.decode(text, "join").fields
-            invitations = Invitations(state["invitations"], federation.id)
-            return invitations.take(fields, lambda key: key in state["roster"], lambda _, key: None, NOW)
+            return Invitations(state.table, federation.id).take(fields, lambda key: False, lambda _, key: None, NOW)
         if kind == "invite":
             return ContactBook(state, meeting.bob, federation).answer(text, None, EPOCH, 20)
         if kind == "answer":
@@ -497,7 +500,7 @@ class Cards(Target):
         wallet = Wallet(state, meeting.ann, federation)
         return wallet.challenge(text) if kind == "tokens-offer" else wallet.finish(text, EPOCH)
 
-    def _issue(self, kind: str, card: cards.Card, state: dict[str, Any]) -> object:
+    def _issue(self, kind: str, card: cards.Card, state: MemoryRows) -> object:
         issuance = _issuance(self._meeting, state)
         if kind == "tokens-request":
             return issuance.offer(card, lambda key: key == self._meeting.ann.key, NOW)

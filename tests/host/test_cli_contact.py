@@ -8,6 +8,8 @@ import pytest
 import typer
 
 from tessera_host.cli import meeting_dialog, output
+from tessera_host.member.issuer_visit import VisitReport
+from tessera_host.member.renewal import Renewal
 from tessera_host.member.state import MemberState
 from tessera_host.privacy import composition
 from tessera_host.protocol import cards
@@ -433,6 +435,27 @@ def test_an_answer_of_another_name_makes_no_contact_where_nobody_can_be_asked(de
     code, _, err = desk.run("eve", "contact", "add", "hans", "--via", desk.file("shared"))
     assert code == 5 and "is from 'carol', not from hans" in err
     assert folders.contacts("eve") == {}
+
+
+def test_who_is_behind_the_other_side_s_settings_gets_them_and_goes_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IT made a new set, as it does for every newcomer in a growing office."""
+    desk.new("ann", "bob")
+    card = desk.federation.card(desk.federation.make_set(2))
+    with MemberState.open(desk.file("bob"), PASSPHRASE, desk.clock) as bob:
+        bob.federation.refresh(card, 0)
+        bob.save()
+    invite = desk.json("bob", "contact", "add", "ann", "-o", desk.file("invite"))["path"]
+    desk.fails(3, "different settings", "ann", "contact", "add", invite)  # the office is on no network
+
+    async def visit(member: MemberState) -> VisitReport:
+        member.federation.refresh(card, 0)
+        return VisitReport(news=True)
+
+    monkeypatch.setattr("tessera_host.member.renewal.visit", visit)
+    monkeypatch.setattr(Renewal, "is_possible", lambda _: True)
+    assert desk.json("ann", "contact", "add", invite)["waiting_for"] == "confirm"
 
 
 def test_an_invite_of_settings_that_are_over_is_made_anew(desk: Desk) -> None:

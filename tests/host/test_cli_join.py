@@ -152,9 +152,8 @@ def test_an_invitation_that_could_not_be_written_is_not_made(tessera: Desk) -> N
 
 
 def test_an_office_without_a_service_is_told_how_to_have_one(tessera: Desk) -> None:
-    with tessera.office.it() as issuer:
+    with tessera.office.it() as issuer, issuer._store.change():
         issuer._store.data["service"] = None
-        issuer._store.save()
     line = tessera.refused(2, "issuer", "invite", "issuer", "ben")
     assert "tessera issuer service DIR HOST" in line
     assert "--files" in line

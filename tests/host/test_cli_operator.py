@@ -13,6 +13,8 @@ from tessera.params import Parameters
 from tessera_host.cli import run
 from tessera_host.issuer import genesis
 from tessera_host.issuer.issuer import Issuer
+from tessera_host.issuer.service import IssuerServer
+from tessera_host.keys.keystore import Keystore
 from tessera_host.privacy import noise
 from tessera_host.protocol import card_files, cards
 from tests.support import quick_keystores
@@ -95,7 +97,7 @@ def test_plan_prints_epsilon_delta_mu_bytes_and_capacity(tessera, monkeypatch):
     code, out, err = tessera(*PLAN_OPTIONS)
     assert (code, err) == (0, "")
     for words in ("0.1 exactly", "9.2216e-7", "µ = 109", "57,200", "24 members × 1 tokens × 32 posts × 4 epochs = 3072",
-                  "3392 - 32", "768 used", "840 fit", "32 a day", "3 days", "upper bound"):  # fmt: skip
+                  "3392 - 32", "768 used", "840 fit", "21 a day", "3 days", "upper bound"):  # fmt: skip
         assert words in out
 
 
@@ -106,6 +108,16 @@ def test_plan_json_and_file_are_the_same_object(tessera):
     thresholds = [int(threshold, 16) for threshold in printed["table"]["thresholds"]]
     e_lower = noise.exp_lower(noise.Fraction("0.1"))
     assert noise.Fraction(printed["table"]["exact_delta"]) == noise.exact_delta(thresholds, e_lower)
+
+
+def test_the_plan_names_the_number_of_messages_that_members_programs_go_by(tessera, tmp_path):
+    out = tmp_path / "named.json"
+    planned = tessera.json("plan", "--members", "24", "-o", out)["figures"]["messages_a_member_a_day"]
+    assert planned == 21
+    code, shown, _ = tessera("plan", "--members", "24")
+    assert code == 0 and "21 a day, of one part each" in " ".join(shown.replace("│", " ").split())
+    made = tessera("issuer", "init", tmp_path / "issuer", "--plan", out, "--name", "Office")[1]
+    assert f"A member may send {planned} short messages a day" in made
 
 
 @pytest.mark.parametrize(
@@ -363,3 +375,78 @@ def test_no_command_takes_a_passphrase_as_an_argument(tessera):
     for command in (["issuer", "init"], ["issuer", "admit"], ["issuer", "show"], ["relay", "new"]):
         _, out, _ = tessera(*command, "--help")
         assert "--passphrase-file" in out and "--passphrase " not in out
+
+
+def test_an_issuer_of_an_older_version_is_refused_with_a_way_out(tessera):
+    Keystore.create(tessera.directory / "issuer" / "issuer.keystore", "correct horse", "issuer", {"version": 2}).close()
+    before = (tessera.directory / "issuer" / "issuer.keystore").read_bytes()
+    for command in (
+        ("issuer", "show", "issuer"),
+        ("issuer", "serve", "issuer"),
+        ("issuer", "backup", "issuer", "one.backup"),
+        ("unlock", "--issuer", "issuer"),
+    ):
+        code, line = tessera.refused(*command)
+        assert code == 4 and "made by an older version of tessera" in line and "begin anew in another directory" in line
+    assert (tessera.directory / "issuer" / "issuer.keystore").read_bytes() == before
+
+
+# -- what an office does later, one command each
+
+
+def test_what_init_proposes_next_works_as_it_stands(tessera, plan_file, monkeypatch):
+    async def run(server, host, port, ready, report):
+        ready()
+
+    monkeypatch.setattr(IssuerServer, "run", run)
+    _, out, _ = tessera("issuer", "init", "issuer", "--plan", plan_file, "--name", "Office")
+    lines = [line.partition("   (")[0].strip() for line in out.splitlines() if line.startswith("  tessera ")]
+    for placeholder, value in (("HOST", "127.0.0.1"), ("RELAYDIR", "berlin"), ("RELAY", "berlin"), ("PERSON", "ann")):
+        lines = [line.replace(placeholder, value) for line in lines]
+    assert [line.split()[1:3] for line in lines] == [
+        ["issuer", "service"],
+        ["relay", "new"],
+        ["issuer", "serve"],
+        ["issuer", "invite"],
+    ]
+    for line in lines:
+        code, _, err = tessera(*line.split()[1:])
+        assert code == 0, err
+
+
+def test_a_25th_member_is_one_command(office):
+    before = parameters(office)
+    office("issuer", "service", "issuer", "127.0.0.1")
+    for number in range(24):
+        member(office, f"m{number}")
+        office("issuer", "admit", "issuer", f"m{number}.card")
+    code, line = office.refused("issuer", "invite", "issuer", "zoe")
+    assert code == 5 and "tessera issuer renew DIR --members N" in line
+    answer = office.json("issuer", "renew", "issuer", "--members", "26")
+    after = parameters(office)
+    assert (answer["serial"], after.members, after.generation) == (before.serial + 2, 26, 2)
+    assert bytes(after.thresholds) == bytes(before.thresholds) and after.posts_per_token == before.posts_per_token
+    assert office("issuer", "invite", "issuer", "zoe")[0] == 0
+    for wrong in (["--members", "99999999"], ["--members", "27", "--plan", "plan.json"], ["--members", "20"]):
+        assert office.refused("issuer", "renew", "issuer", *wrong)[0] == 2
+    assert parameters(office).members == 26
+
+
+def test_a_new_access_key_is_one_command(office):
+    before = parameters(office)
+    _, out, _ = office("issuer", "renew", "issuer", "--new-keys")
+    after = parameters(office)
+    assert "All keys are new from" in out
+    assert after.access_key != before.access_key and after.reading_hash != before.reading_hash
+    assert after.generation == before.generation + 1 and after.members == before.members
+
+
+def test_a_second_relay_has_to_be_named_only_as_long_as_no_custom_is_clear(office):
+    office("issuer", "service", "issuer", "127.0.0.1")
+    assert office.json("issuer", "invite", "issuer", "ann")["home_relay"] == "first"
+    office("relay", "new", "second", "--issuer", "issuer", "--host", "localhost", "second")
+    _, _, err = office("issuer", "invite", "issuer", "ben")
+    assert "Mailbox on the relay first." in err
+    assert office.json("issuer", "invite", "issuer", "cleo", "--relay", "second")["home_relay"] == "second"
+    code, line = office.refused("issuer", "invite", "issuer", "dora")
+    assert code == 2 and "first, second" in line

@@ -1,7 +1,9 @@
 """The issuer: what it signs, who gets tokens, and the games of members who want more than theirs."""
 
+import itertools
 import json
 import random
+import sqlite3
 import stat
 from fractions import Fraction
 
@@ -23,16 +25,16 @@ from tessera_host.errors import (
     WrongPassphrase,
 )
 from tessera_host.issuer import files as answering
-from tessera_host.issuer.issuance import Key
+from tessera_host.issuer.issuance import Issuance, Key
 from tessera_host.issuer.issuer import Issuer
-from tessera_host.keys.keystore import Keystore
+from tessera_host.keys.keystore_database import KeystoreDatabase
 from tessera_host.protocol import blind, card_files, cards, schedule, sealed_reading_key
 from tessera_host.protocol.federation import Federation, contradict, read_card
 from tessera_host.protocol.limits import OPEN_SESSIONS_PER_KEY
 from tests.support import quick_keystores
 from tests.support.clock import NOW, Clock
 from tests.support.fake_member import FakeMember, good_tokens
-from tests.support.organisation import PASSPHRASE, Organisation, new_issuer, planned
+from tests.support.organisation import PASSPHRASE, Organisation, keystore_content, new_issuer, planned
 
 DAY = 86400
 AHEAD = 8
@@ -63,6 +65,10 @@ class Desk(Organisation):
     def offer(self, member, generation=None, epoch=None, online=False):
         return self.issuer.offer(self.request(member, generation, epoch), online)
 
+    def content(self):
+        """Of the keystore's file, with all that was written."""
+        return keystore_content(self.path / "issuer.keystore")
+
     def challenge(self, member, generation=None):
         """A challenge for a new offer, and what is pending."""
         return member.challenge(self.offer(member, generation), self.of_generation(generation))
@@ -79,7 +85,7 @@ class Desk(Organisation):
         return [(each.epoch, each.relay) for each in pending]
 
     def charged(self, member, epoch=1):
-        return self.issuer._store.issuance.charged(member.key, epoch)
+        return self.issuer._store.issuance.charged(member.key, epoch)[0]
 
     def to_epoch(self, epoch):
         """An hour into it."""
@@ -118,12 +124,27 @@ def big_desk(tmp_path):
 
 
 def state_on_disk(desk):
-    """The issuance state as another process would find it."""
+    """The issuance state as another process would find it: how many rows each of its tables has; what was charged, by
+    generation, epoch, relay and member; digests of requests by the epoch in which they were answered; open batches, and
+    answers by session. Rows have no names for who reads a table: those that are here are looked up."""
     desk.issuer.close()
-    with Keystore.open(desk.path / "issuer.keystore", PASSPHRASE, "issuer") as keystore:
-        state = cbor2.loads(cbor2.dumps(keystore.data["issuance"]))
+    with KeystoreDatabase.open(desk.path / "issuer.keystore", PASSPHRASE, "issuer") as keystore:
+        tables = {name: keystore.table(name) for name in Issuance.TABLES}
+        on_roster = [member["key"] for member in keystore.table("roster").values()]
+        keys, charged = {*on_roster, *(member.key for member in desk.fakes.values())}, {}
+        for generation, key in itertools.product(range(1, 5), keys):
+            kept = tables["charged"].get(generation.to_bytes(4, "big") + key) or {}
+            for epoch, relay in ((epoch, relay) for epoch, counts in kept.items() for relay in counts):
+                of_epoch = charged.setdefault(generation, {}).setdefault(epoch, {})
+                of_epoch.setdefault(relay, {})[key] = kept[epoch][relay]
+        with sqlite3.connect(desk.path / "issuer.keystore") as connection:
+            seen = [until - 3 for (until,) in connection.execute("SELECT until FROM seen ORDER BY until")]
+        connection.close()
+        rows = {name: len(table) for name, table in tables.items()}
+        content = {"open": tables["open"].values(), "answered": tables["answered"].values()}
+        lost = keystore.data["lost"]
     desk.issuer = desk.open_issuer()
-    return state
+    return {"charged": charged, "seen": seen, "lost": lost, "rows": rows} | content
 
 
 # -- the federation
@@ -227,20 +248,20 @@ def test_no_two_federations_share_anything(tmp_path):
 
 
 def test_an_issuer_is_never_overwritten(desk):
-    before = (desk.path / "issuer.keystore").read_bytes()
+    before = desk.content()
     desk.issuer.close()
     with pytest.raises(KeystoreError):
         Issuer.create(desk.path, PASSPHRASE, PLAN, "another", now=desk.clock)
-    assert (desk.path / "issuer.keystore").read_bytes() == before
+    assert desk.content() == before
     (desk.path / "issuer.keystore").rename(desk.path / "elsewhere")
     with pytest.raises(UsageError, match="without its issuer"):
         Issuer.create(desk.path, PASSPHRASE, PLAN, "another", now=desk.clock)
 
 
 def test_the_directory_tells_nothing_without_the_passphrase(desk):
-    content = (desk.path / "issuer.keystore").read_bytes()
+    content = desk.content()
     with pytest.raises(KeystoreError, match="in use"):
-        Keystore.open(desk.path / "issuer.keystore", PASSPHRASE, "issuer", lock_wait_seconds=0)
+        KeystoreDatabase.open(desk.path / "issuer.keystore", PASSPHRASE, "issuer", lock_wait_seconds=0)
     for secret in ("root_secret", "master"):
         assert desk.issuer._store.data[secret] not in content
     for name in ("issuer.keystore", "federation.card", "parameters.tpr", "digests.txt"):
@@ -627,9 +648,11 @@ def test_after_finishing_only_counts_and_what_was_said_are_kept(desk):
     digest = hashes.tagged("request", cards.decode(request).payload)
     state, said = state_on_disk(desk), cards.decode(challenge).fields
     shown = hashes.tagged("tokens-challenge", cards.without_signature(said))
-    assert state.pop("answered") == {said["session"]: {"epoch": AHEAD, "challenge": shown, "answer": answer}}
+    assert state.pop("answered") == [{"challenge": shown, "answer": answer}]
     counts = {epoch: {1: {anna.key: 1}} for epoch in range(AHEAD + 1)}
-    assert state == {"charged": {1: counts}, "seen": {0: [digest]}, "open": [], "lost": 0}
+    rows = {"charged": 2, "seen": 1, "open": 0, "answered": 1}  # of charged also the sum of all
+    assert state == {"charged": {1: counts}, "seen": [0], "open": [], "lost": 0, "rows": rows}
+    assert desk.issuer._store.keystore.table("seen").get(digest)
 
 
 # -- games
@@ -673,58 +696,69 @@ def test_other_challenges_for_an_answered_session_are_refused(desk):
         desk.issuer.answer(second)
 
 
-def test_session_is_spent_on_disk_before_the_bit_is_drawn(desk, monkeypatch):
+def test_session_is_spent_on_disk_before_anything_of_its_answer_is_said(desk):
+    """What the disk has when the method returns is what another process finds, without this one's end."""
     anna = desk.fakes["anna"]
     challenge, _ = desk.challenge(anna)
-    before = (desk.path / "issuer.keystore").read_bytes()
-    seen = []
+    answer = desk.issuer.answer(challenge)
+    with sqlite3.connect(f"file:{desk.path / 'issuer.keystore'}?mode=ro", uri=True) as another:
+        counts = [another.execute(f"SELECT COUNT(*) FROM {name}").fetchone() for name in ("open", "answered")]
+    another.close()
+    assert counts == [(0,), (1,)]
+    state = state_on_disk(desk)
+    assert state["open"] == [] and [each["answer"] for each in state["answered"]] == [answer]
+    assert desk.charged(anna) == 1
+
+
+def test_an_answer_that_was_cut_short_was_never_said_and_its_session_is_as_it_was(desk, monkeypatch):
+    anna = desk.fakes["anna"]
+    challenge, pending = desk.challenge(anna)
+    before = state_on_disk(desk)
 
     def drawing(*arguments):
-        seen.append((desk.path / "issuer.keystore").read_bytes())
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr(blind, "answer", drawing)
-    with pytest.raises(RuntimeError):
-        desk.issuer.answer(challenge)
-    monkeypatch.undo()
-    assert seen and seen[0] != before
-    desk.restart_issuer()
-    assert state_on_disk(desk)["open"] == []
-    with pytest.raises(NotPermitted, match="no session"):
-        desk.issuer.answer(challenge)
+    with monkeypatch.context() as patch:
+        patch.setattr(blind, "answer", drawing)
+        with pytest.raises(RuntimeError):
+            desk.issuer.answer(challenge)
+    assert state_on_disk(desk) == before and len(before["open"]) == 1
+    assert good_tokens(desk.issuer.answer(challenge), pending) == AHEAD + 1
     assert desk.charged(anna) == 1
 
 
 def test_nothing_is_answered_if_the_keystore_cannot_be_saved(desk, monkeypatch):
     anna = desk.fakes["anna"]
     challenge, pending = desk.challenge(anna)
-    drawn = []
+    before = state_on_disk(desk)
 
     def failing(_):
         raise KeystoreError("disk full")
 
-    monkeypatch.setattr(Keystore, "save", failing)
-    monkeypatch.setattr(blind, "answer", lambda *arguments: drawn.append(arguments))
-    with pytest.raises(KeystoreError):
-        desk.issuer.answer(challenge)
-    with pytest.raises(KeystoreError):
-        desk.offer(desk.fakes["ben"])
-    assert drawn == []
-    monkeypatch.undo()
-    desk.restart_issuer()
+    with monkeypatch.context() as patch:
+        patch.setattr(KeystoreDatabase, "_commit", failing)
+        with pytest.raises(KeystoreError):
+            desk.issuer.answer(challenge)
+        with pytest.raises(KeystoreError):
+            desk.offer(desk.fakes["ben"])
+    assert state_on_disk(desk) == before
     assert good_tokens(desk.issuer.answer(challenge), pending) == AHEAD + 1
     assert desk.charged(desk.fakes["ben"]) == 0
 
 
 def test_an_offer_that_was_not_saved_is_not_made_later_either(desk, monkeypatch):
-    request = desk.request(desk.fakes["ben"])
+    """The same request gets another one, under nonces that nobody had."""
+    request, drawn, fresh = desk.request(desk.fakes["ben"]), [], blind.Nonces.fresh
+    monkeypatch.setattr(blind.Nonces, "fresh", lambda: (drawn.append(fresh()), drawn[-1])[1])
     with monkeypatch.context() as patch:
-        patch.setattr(Keystore, "save", lambda _: (_ for _ in ()).throw(KeystoreError("disk full")))
+        patch.setattr(KeystoreDatabase, "_commit", lambda _: (_ for _ in ()).throw(KeystoreError("disk full")))
         with pytest.raises(KeystoreError):
             desk.issuer.offer(request)
-    with pytest.raises(NotPermitted):
-        desk.issuer.offer(request)
-    assert desk.issuer._store.issuance.open_sessions() == 0
+    assert desk.issuer._store.issuance.open_sessions() == 0 and desk.charged(desk.fakes["ben"]) == 0
+    unsaved = {nonce.offer() for nonce in drawn}
+    offered = {(r0, r1) for *_, r0, r1 in cards.decode(desk.issuer.offer(request)).fields["offers"]}
+    assert len(unsaved) == len(offered) == AHEAD + 1 and not unsaved & offered
+    assert desk.charged(desk.fakes["ben"]) == 1
 
 
 def test_the_same_request_gets_the_same_offer_while_it_is_open_and_none_later(desk):
@@ -753,7 +787,7 @@ def test_a_member_cannot_use_anothers_session(desk):
 
 def test_strangers_and_forged_cards_are_refused_and_change_nothing(desk):
     anna = desk.fakes["anna"]
-    before = (desk.path / "issuer.keystore").read_bytes()
+    before = desk.content()
     stranger = FakeMember("mallory", anna.federation_id)
     with pytest.raises(NotPermitted, match="roster"):
         desk.offer(stranger)
@@ -761,13 +795,13 @@ def test_strangers_and_forged_cards_are_refused_and_change_nothing(desk):
     for change in ({"generation": 2}, {"epoch": 1}, {"time": fields["time"] + 1}, {"member": desk.fakes["ben"].key}):
         with pytest.raises(InvalidInput, match="signature"):
             desk.issuer.offer(cards.encode("tokens-request", fields | change))
-    assert (desk.path / "issuer.keystore").read_bytes() == before
+    assert desk.content() == before
     fields = cards.decode(desk.challenge(anna)[0]).fields
-    before = (desk.path / "issuer.keystore").read_bytes()
+    before = desk.content()
     for change in ({"challenges": fields["challenges"][::-1]}, {"sig": bytes(64)}):
         with pytest.raises(InvalidInput, match="signature"):
             desk.issuer.answer(cards.encode("tokens-challenge", fields | change))
-    assert (desk.path / "issuer.keystore").read_bytes() == before
+    assert desk.content() == before
 
 
 def test_malformed_challenges_are_refused_and_spend_nothing(desk):
@@ -1049,7 +1083,7 @@ def test_sessions_are_aborted_before_a_new_generation_is_shown(desk, monkeypatch
     monkeypatch.setattr(
         type(desk.issuer._store),
         "_publish",
-        lambda store: (published.append(len(store.data["issuance"]["open"])), publish(store))[1],
+        lambda store: (published.append(len(store.keystore.table("open"))), publish(store))[1],
     )
     desk.issuer.remove("ben")
     assert published == [0] and desk.issuer.summary()["open_sessions"] == 0
@@ -1104,7 +1138,7 @@ def test_whatever_an_honest_issuer_does_its_sets_are_one_chain(tmp_path, seed):
         elif what == 2:
             desk.issuer.replace_relay("relay-0", tmp_path / f"relay {number}")
         elif what == 3:
-            backups.append((desk.path / "issuer.keystore").read_bytes())
+            backups.append(desk.content())
         elif what == 4 and backups:
             newest = desk.newest.copy_for(desk.newest.relays[0].id)
             desk.issuer.close()
@@ -1127,7 +1161,7 @@ def test_whatever_an_honest_issuer_does_its_sets_are_one_chain(tmp_path, seed):
 
 def test_two_sets_after_one_are_a_contradiction(desk, tmp_path):
     """An issuer that tells two members different things."""
-    backup = (desk.path / "issuer.keystore").read_bytes()
+    backup = desk.content()
     federation = Federation(read_card(desk.issuer.federation_card))
     desk.issuer.renew()
     one, card = desk.newest, desk.issuer.federation_card
@@ -1153,13 +1187,13 @@ def test_two_sets_after_one_are_a_contradiction(desk, tmp_path):
 def test_a_restored_backup_answers_nothing_and_goes_on_in_a_new_generation(desk):
     anna = desk.fakes["anna"]
     offer = desk.offer(anna)
-    backup = (desk.path / "issuer.keystore").read_bytes()
+    backup = desk.content()
     desk.issuer.answer(anna.challenge(offer, desk.newest)[0])
     desk.issuer.close()
     (desk.path / "issuer.keystore").write_bytes(backup)
     desk.issuer = desk.open_issuer()
     old = desk.newest
-    assert desk.issuer.restored() == AHEAD + 1
+    assert desk.issuer.restored().closed_sessions == AHEAD + 1
     desk.restart_issuer()
     with pytest.raises(NotPermitted, match="no session"):
         desk.issuer.answer(anna.challenge(offer, old)[0])
@@ -1169,7 +1203,7 @@ def test_a_restored_backup_answers_nothing_and_goes_on_in_a_new_generation(desk)
 
 
 def test_a_restored_backup_goes_on_after_the_newest_set_that_a_relay_has(desk):
-    backup = (desk.path / "issuer.keystore").read_bytes()
+    backup = desk.content()
     desk.issuer.remove("ben")
     between = desk.newest.access_key  # of members who were away when the next one came
     desk.issuer.remove("anna")
@@ -1189,7 +1223,7 @@ def test_a_keystore_that_is_older_than_what_was_published_says_nothing_until_it_
     anna = desk.fakes["anna"]
     offer = desk.offer(anna)
     challenge, _ = anna.challenge(offer, desk.newest)
-    backup = (desk.path / "issuer.keystore").read_bytes()
+    backup = desk.content()
     desk.issuer.answer(challenge)
     desk.issuer.renew()
     newest, card = desk.newest, (desk.path / "federation.card").read_bytes()
@@ -1312,7 +1346,7 @@ def test_change_that_cannot_be_saved_leaves_nothing_for_the_next_one_to_save(des
         raise KeystoreError("the disk is full")
 
     with monkeypatch.context() as broken:
-        broken.setattr(Keystore, "save", full)
+        broken.setattr(KeystoreDatabase, "_commit", full)
         for change in (
             lambda: desk.issuer.admit(cleo.card()),
             lambda: desk.issuer.remove("anna"),

@@ -21,7 +21,8 @@ from tessera_host.errors import (
 )
 from tessera_host.issuer import files
 from tessera_host.issuer.issuer import Issuer
-from tessera_host.keys.keystore import Keystore
+from tessera_host.issuer.store import TABLES
+from tessera_host.keys.keystore_database import VALUES, KeystoreDatabase
 from tessera_host.member import issuer_visit, joining, joining_files, meeting
 from tessera_host.member.issuer_visit import VisitReport
 from tessera_host.member.state import MemberState
@@ -386,10 +387,11 @@ def test_a_used_invitation_keeps_who_used_it_and_not_its_secret(office: Office) 
     path = office.folder / "issuer" / "issuer.keystore"
     with office.it() as issuer:
         issuer.join(invitation.join_card(ben.identity))
-    with Keystore.open(path, PASSPHRASE, "issuer") as keystore:
-        (entry,) = keystore.data["invitations"]
+    with KeystoreDatabase.open(path, PASSPHRASE, "issuer") as keystore:
+        (entry,) = keystore.table("invitations").values()
         assert (entry["key"], entry["secret"]) == (ben.identity.key, None)
-        assert invitation.secret not in cbor2.dumps(keystore.data)
+        everything = [keystore.table(name).values() for name in (VALUES, *TABLES)]
+        assert invitation.secret not in cbor2.dumps(everything)
 
 
 def test_an_invitation_fits_a_terminal_s_qr_code(office: Office) -> None:

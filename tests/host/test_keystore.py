@@ -325,12 +325,27 @@ def test_file_without_a_passphrase_is_refused(tmp_path: Path, content: bytes) ->
 
 def test_passphrase_is_asked_for_twice_if_it_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TESSERA_PASSPHRASE_FILE", raising=False)
-    answers = iter(["one", "one", "one", "two", "three"])
+    answers = iter(["one", "one", "three"])
     monkeypatch.setattr("getpass.getpass", lambda _: next(answers))
     assert passphrase.obtain(None, confirm=True) == "one"
-    with pytest.raises(UsageError, match="differ"):
-        passphrase.obtain(None, confirm=True)
     assert passphrase.obtain(None, confirm=False) == "three"
+
+
+@pytest.mark.parametrize(
+    ("typed", "wrong"),
+    [(["one", "two"], "differ"), ([""], "is empty")],
+    ids=["two that differ", "an empty one"],
+)
+def test_a_passphrase_that_was_typed_wrong_is_asked_for_again_a_few_times(
+    monkeypatch: pytest.MonkeyPatch, typed: list[str], wrong: str
+) -> None:
+    monkeypatch.delenv("TESSERA_PASSPHRASE_FILE", raising=False)
+    answers = iter([*typed, "three", "three", *(3 * typed)])
+    monkeypatch.setattr("getpass.getpass", lambda _: next(answers))
+    assert passphrase.obtain(None, confirm=True) == "three"
+    with pytest.raises(UsageError, match=wrong):
+        passphrase.obtain(None, confirm=True)
+    assert next(answers, None) is None
 
 
 def test_without_a_terminal_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -456,7 +471,7 @@ def test_who_waited_too_long_for_another_thread_is_refused_and_takes_nothing_fro
 def test_a_lock_is_given_back_after_everything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The moment it is free another thread has it, and what follows would be done to the keystore that it opened."""
     store = Keystore.open(made(tmp_path), "phrase", "test")
-    release = module._Lock.release
+    release = module.Lock.release
 
     def released(lock: Any) -> None:
         release(lock)
@@ -464,7 +479,7 @@ def test_a_lock_is_given_back_after_everything_else(tmp_path: Path, monkeypatch:
             pool.submit(store.reacquire).result()
 
     with monkeypatch.context() as patch:
-        patch.setattr(module._Lock, "release", released)
+        patch.setattr(module.Lock, "release", released)
         store.release()
     assert store.is_held and store.data == DATA
     store.save()

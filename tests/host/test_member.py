@@ -31,6 +31,7 @@ from tessera_host.keys import keystore as keystore_module
 from tessera_host.keys.keystore import Keystore
 from tessera_host.member import address_book, composing, inbox, meeting, token_exchange
 from tessera_host.member.inbox import Message
+from tessera_host.member.ledger import Ledger
 from tessera_host.member.relay_sessions import Greeted, RelaySessions
 from tessera_host.member.sending import RelayBusy, Sender
 from tessera_host.member.state import MemberState
@@ -230,7 +231,10 @@ def test_empty_text_and_unknown_contact_are_refused(at: Setting) -> None:
     assert len(at.ann.outbox) == 0
 
 
-def test_two_sends_at_once_do_not_use_an_index_twice(at: Setting) -> None:
+def test_two_sends_at_once_do_not_use_an_index_twice(at: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where the ledger of cells would let both go."""
+    monkeypatch.setattr(Ledger, "free_from", lambda *_: 0)
+
     async def both() -> None:
         by = correspondence.sender(at.ann)
         await asyncio.gather(*(correspondence.send(at.ann, "Bob", text, by) for text in ("one", "two")))

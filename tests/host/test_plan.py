@@ -56,7 +56,7 @@ def test_the_branch_office_plan_is_valid_and_counts_right():
     assert figures["records_needed"] == 24 * 1 * 32 * 4 == 3072
     assert figures["posts_an_epoch_used"] == 768
     assert figures["posts_an_epoch_board"] == 840
-    assert figures["messages_a_member_a_day"] == 32
+    assert figures["posts_a_member_a_day"] == 32
     assert figures["retention_seconds"] == 3 * 86400
 
 
@@ -90,7 +90,7 @@ def test_composition_is_p_times_and_says_that_it_is_a_bound():
 def test_a_plan_of_less_than_a_message_a_day_says_nothing_of_a_day():
     made = plan.make(replace(BRANCH, round_seconds=10_000))  # 32 posts in an epoch of 33 days
     figures = plan.figures(made)
-    assert figures["messages_a_member_a_day"] == 0
+    assert figures["posts_a_member_a_day"] == 0
     assert [(row["deliveries"], row["of"]) for row in figures["composition"]] == [
         (1, "one delivery"),
         (16, "longest message"),

@@ -16,7 +16,7 @@ from tests.support import quick_keystores
 from tests.support.clock import Clock
 from tests.support.fake_member import FakeMember
 from tests.support.memory_relay import MemoryRelay
-from tests.support.organisation import PASSPHRASE, Organisation, new_issuer, planned
+from tests.support.organisation import PASSPHRASE, Organisation, keystore_content, new_issuer, planned
 
 DAY = 86400
 SECRET = blind.even_secret(4711)
@@ -105,7 +105,7 @@ async def test_another_key_than_the_root_s_is_not_the_operator(office: Office) -
 
 async def test_an_issuer_whose_relay_has_a_newer_set_was_restored_and_goes_on_after_that(office: Office) -> None:
     keystore = office.folder / "issuer" / "issuer.keystore"
-    backup = keystore.read_bytes()
+    backup = keystore_content(keystore)
     for _ in range(3):
         newest = office.rotate()
         await office.push()

@@ -95,3 +95,22 @@ def test_a_home_whose_name_is_not_utf_8_has_no_service() -> None:
     for platform in ("linux", "darwin", "win32"):
         with pytest.raises(UsageError, match="UTF-8"):
             service_units.unit_for(platform, service_units.agent_command(home, None), home, HOME, is_default=False)
+
+
+def test_what_is_installed_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = tmp_path / "called"
+    program = tmp_path / "systemctl"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {called}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    made = unit("linux", ["/bin/true"], tmp_path)
+    assert service_units.enable(made) is None
+    assert called.read_text().splitlines() == ["--user daemon-reload", "--user enable --now tessera-agent.service"]
+    assert made.start == "systemctl --user daemon-reload && systemctl --user enable --now tessera-agent.service"
+
+
+def test_what_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for platform, program in (("linux", "systemctl"), ("darwin", "launchctl")):
+        found = service_units.enable(unit(platform, ["/bin/true"], tmp_path))
+        assert found is not None and found.startswith(f"{program}: No such file")

@@ -821,6 +821,12 @@ CHANGES: Changes = {
     ),
     "host/tessera_host/files.py": (
         Change(
+            "root-keeps-what-it-writes-for-a-service",
+            "        if owner.st_uid != 0:\n",
+            "        if False:\n",
+            of("systemd", "what_root_writes_into_a_service_s_state_is_the_service_s"),
+        ),
+        Change(
             "file-without-a-sync",
             "            stream.flush()\n            os.fsync(stream.fileno())\n        put_in_place",
             "            stream.flush()\n        put_in_place",
@@ -1135,13 +1141,13 @@ CHANGES: Changes = {
     f"{_ISSUER}/invitations.py": (
         Change(
             "used-invitation-keeps-its-secret",
-            '        entry |= {"key": key, "secret": None}\n',
-            '        entry |= {"key": key}\n',
+            '        self._put(entry | {"key": key, "secret": None})\n',
+            '        self._put(entry | {"key": key})\n',
             of("joining", "a_used_invitation_keeps_who_used_it_and_not_its_secret"),
         ),
         Change(
             "invitation-works-twice",
-            '        entry |= {"key": key, "secret": None}\n',
+            '        self._put(entry | {"key": key, "secret": None})\n',
             "",
             of("joining", "an_invitation_works_once_and_says_so"),
         ),
@@ -1165,40 +1171,40 @@ CHANGES: Changes = {
         ),
         Change(
             "invitations-outlive-a-restored-backup",
-            "self._entries[:] = [entry for entry in self._entries if entry not in self.open(now)]",
-            "pass",
+            '        for entry in gone:\n            self._table.delete(entry["id"])\n        return [',
+            "        return [",
             of("issuer", "after_a_restored_backup_nobody_joins_with_an_invitation_of_before"),
         ),
     ),
     f"{_ISSUER}/issuance.py": (
         Change(
             "session-is-answered-before-it-is-spent-on-disk",
-            '        self._state["open"].remove(batch)\n        self._save()\n        answers',
-            '        self._state["open"].remove(batch)\n        answers',
-            of("issuer", "session_is_spent_on_disk_before_the_bit_is_drawn"),
+            "        with self._change():  # nothing of an answer",
+            "        if True:  # nothing of an answer",
+            of("issuer", "session_is_spent_on_disk_before_anything_of_its_answer_is_said"),
         ),
         Change(
             "session-is-finished-twice",
-            '        self._state["open"].remove(batch)\n        self._save()\n        answers',
-            "        self._save()\n        answers",
+            '            self._open.delete(fields["session"])\n            answers',
+            "            answers",
             of("issuer", "other_challenges_for_an_answered_session_are_refused"),
         ),
         Change(
             "offer-that-was-not-saved-is-made-later",
-            '            self._state["open"].remove(batch)  # never offered, so never to be answered\n',
-            "            pass\n",
+            "            with self._change():  # what cannot be written",
+            "            if True:  # what cannot be written",
             of("issuer", "an_offer_that_was_not_saved_is_not_made_later_either"),
         ),
         Change(
             "old-request-uses-up-a-later-quota",
-            '        if any(digest in seen for seen in self._state["seen"].values()):\n',
+            "        if self._seen.get(digest) is not None:\n",
             "        if False:\n",
             of("issuer", "the_same_request_gets_the_same_offer_while_it_is_open_and_none_later"),
         ),
         Change(
             "requests-are-forgotten-while-they-are-taken",
-            'in state["seen"].items() if each >= epoch - 2}',
-            'in state["seen"].items() if each >= epoch - 1}',
+            "SEEN_EPOCHS = 3 ",
+            "SEEN_EPOCHS = 2 ",
             of("issuer", "an_old_request_is_not_answered_twice_however_late"),
         ),
         Change(
@@ -1221,13 +1227,13 @@ CHANGES: Changes = {
         ),
         Change(
             "aborted-sessions-are-free",
-            "            of_relay[member] = of_relay.get(member, 0) + 1\n",
-            "            of_relay[member] = of_relay.get(member, 0)\n",
+            "                counts.setdefault(epoch, Counter())[relay] += 1\n",
+            "                counts.setdefault(epoch, Counter())[relay] += 0\n",
             of("issuer", "quota_counts_aborted_sessions"),
         ),
         Change(
             "roster-that-changes-makes-more-tokens",
-            "                room = terms.parameters.members * allowed - sum(of_relay.values())\n",
+            "                room = terms.parameters.members * allowed - of_all.get(epoch, nothing)[relay.id]\n",
             "                room = allowed\n",
             of("issuer", "a_roster_that_changes_does_not_make_more_tokens"),
         ),
@@ -1263,27 +1269,70 @@ CHANGES: Changes = {
         ),
         Change(
             "sessions-outlive-their-generation",
-            '    state["open"], state["answered"] = [], {}\n',
-            "    pass\n",
+            "        self._open.clear()\n        self._answered.clear()\n",
+            "",
             of("issuer", "sessions_are_aborted_before_a_new_generation_is_shown"),
         ),
         Change(
             "counts-of-every-generation-are-kept",
-            'for each, of in state["charged"].items() if each == kept}',
-            'for each, of in state["charged"].items()}',
+            "        self._charged.keep_part(kept)\n",
+            "",
             of("issuer", "an_abandoned_generation_of_a_busy_day_is_nobody_s"),
         ),
         Change(
             "sessions-outlive-a-restored-backup",
-            '        self._state |= self.empty() | {"lost": generation}\n',
-            '        self._state |= {"lost": generation}\n',
-            of("issuer", "a_restored_backup_answers_nothing_and_goes_on_in_a_new_generation"),
+            "            table.clear()\n",
+            "            pass\n",
+            of("issuer_cuts", "what_it_does_is_done_or_not"),
         ),
         Change(
             "tokens-of-a-generation-whose-counts-are-lost",
-            'if each.generation > state["lost"]]',
+            'if each.generation > self._data["lost"]]',
             "]",
             of("issuer", "a_restored_backup_answers_nothing_and_goes_on_in_a_new_generation"),
+        ),
+    ),
+    f"{_ISSUER}/store.py": (
+        Change(
+            "restored-backup-goes-on-as-if-nothing-was",
+            '        if self.data["restored"] is not None:\n            return True\n',
+            "",
+            of("issuer_backup", "a_restored_issuer_says_nothing_before_it_was_told"),
+        ),
+    ),
+    "host/tessera_host/keys/sealed_tables.py": (
+        Change(
+            "row-passes-for-another",
+            '    return b"%s\\0%s%016x%016x" % (table.encode(), row, until, part)\n',
+            '    return b"a row"\n',
+            of("keystore_database", "a_row_that_somebody_put_in_another_s_place_is_not_believed"),
+        ),
+        Change(
+            "names-of-rows-are-to-be-seen",
+            '        return hmac.digest(self._names, table.encode() + b"\\0" + name, "sha256")\n',
+            "        return name\n",
+            of("keystore_database", "the_file_tells_neither_names_nor_values_and_is_its_owner_s"),
+        ),
+    ),
+    "host/tessera_host/keys/keystore_database.py": (
+        Change(
+            "issuer-s-keystore-does-not-sync",
+            '"synchronous=FULL"',
+            '"synchronous=NORMAL"',
+            of("keystore_database", "every_change_is_on_the_disk_when_it_ends"),
+        ),
+        Change(
+            "what-failed-is-written-with-the-next-change",
+            "            self.data.forget()\n            if self",
+            "            if self",
+            of("keystore_database", "what_a_change_that_failed_did_is_nowhere")
+            + of("issuer", "change_that_cannot_be_saved_leaves_nothing_for_the_next_one_to_save"),
+        ),
+        Change(
+            "replaced-file-goes-unnoticed",
+            "            if self._connection is None or _file(self.path) != self._file:\n",
+            "            if self._connection is None:\n",
+            of("keystore_database", "a_file_that_was_replaced_meanwhile_is_noticed"),
         ),
     ),
     f"{_ISSUER}/sets.py": (
@@ -1349,8 +1398,8 @@ CHANGES: Changes = {
         ),
         Change(
             "roster-is-one-too-long",
-            "        if len(self._entries) + invited >= most:\n",
-            "        if len(self._entries) + invited > most:\n",
+            "        if len(self) + invited >= most:\n",
+            "        if len(self) + invited > most:\n",
             of("issuer", "the_roster_is_no_longer_than_the_plan_says"),
         ),
     ),
@@ -1467,18 +1516,10 @@ CHANGES: Changes = {
             of("issuer_service", "a_member_has_so_many_connections_and_its_oldest_makes_room"),
         ),
     ),
-    f"{_ISSUER}/store.py": (
-        Change(
-            "change-that-failed-is-saved-with-the-next",
-            "            self.data.clear()\n            self.data.update(before)\n            raise\n",
-            "            raise\n",
-            of("issuer", "change_that_cannot_be_saved_leaves_nothing_for_the_next_one_to_save"),
-        ),
-    ),
     f"{_ISSUER}/issuer.py": (
         Change(
             "restored-keystore-goes-on-as-if-nothing-was",
-            "        if self._store.newer_set() is not None:\n            raise",
+            "        if self._store.was_restored:\n            raise",
             "        if False:\n            raise",
             of("issuer", "a_keystore_that_is_older_than_what_was_published_says_nothing_until_it_is_told"),
         ),
@@ -1725,6 +1766,49 @@ CHANGES: Changes = {
             '    if recorded != plan.as_json()["table"]["thresholds"]:\n',
             "    if False:\n",
             of("plan", "a_spoiled_plan_file_is_refused"),
+        ),
+    ),
+    # -- IT and its servers
+    "host/tessera_host/relay/status.py": (
+        Change(
+            "an-ended-schedule-is-the-clock-s-fault",
+            "    if status.clock_provisional and not _may_be_over(status, federation, now):\n",
+            "    if status.clock_provisional:\n",
+            of("relay_status", "an_ended_schedule_is_never_called_a_clock_error"),
+        ),
+        Change(
+            "one-silent-relay-hides-the-others",
+            "        except TesseraError as error:\n            return relay, None, [_failure(error)]\n",
+            "        except ValueError:\n            raise\n",
+            of("relay_status", "all_relays_of_a_card_are_asked_at_once_and_a_silent_one_hides_no_other"),
+        ),
+    ),
+    "host/tessera_host/systemd.py": (
+        Change(
+            "service-writes-everywhere",
+            "ProtectSystem=strict\n",
+            "ProtectSystem=no\n",
+            of("systemd", "a_unit_may_write_its_state_and_listen_at_its_port_and_nothing_else"),
+        ),
+        Change(
+            "unit-with-the-passphrase-s-file-as-an-argument",
+            "        secret = _SECRET.format(",
+            '        arguments = [*arguments, "--passphrase-file", "x"]\n        secret = _SECRET.format(',
+            of("systemd", "the_passphrase_comes_by_a_credential_and_is_in_no_unit"),
+        ),
+        Change(
+            "state-anywhere",
+            "    if place.parent != STATES or not",
+            "    if not",
+            of("systemd", "state_elsewhere_is_refused_with_where_it_belongs"),
+        ),
+    ),
+    "host/tessera_host/cli/issuer.py": (
+        Change(
+            "service-listens-at-all-addresses",
+            "        at, listening = host or service.host, port or service.port\n",
+            '        at, listening = host or "0.0.0.0", port or service.port\n',
+            of("systemd", "the_service_listens_where_members_were_told_that_it_is"),
         ),
     ),
 }

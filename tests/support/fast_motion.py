@@ -149,6 +149,12 @@ class FastOffice:
         self.pass_time(ROUND_SECONDS)
         assert text in self.read(receiver)
 
+    def open_round(self) -> int:
+        """The relay's, as IT sees it; IT told it the time, as after a rest of days."""
+        self.json("relay", "time", "berlin", "--issuer", "issuer")
+        (relay,) = self.json("relay", "status", "--federation", self.card)["relays"]
+        return int(relay["open_round"])
+
     def fails(self, *arguments: object) -> str:
         """What a command says that does not do what it was asked for, and is no bug."""
         done = subprocess.run(

@@ -5,6 +5,7 @@ issuer (the product's on disk, by `new_issuer`, or fake_federation's without rul
 Leaves to others: relays that run (memory_relay.py, and the processes of tests/system).
 """
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -57,6 +58,14 @@ def new_issuer(
     if service_port is not None:
         issuer.set_service("127.0.0.1", service_port)
     return issuer
+
+
+def keystore_content(path: Path) -> bytes:
+    """Of the issuer's keystore as a backup of the file would have it when nobody has it open."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    connection.close()
+    return path.read_bytes()
 
 
 class Organisation:

@@ -134,7 +134,8 @@ def test_every_command_that_only_shows_gives_one_json_object(office: Federation)
     status = office.json("status", "--home", alice)
     assert abs(status["rounds_apart"]) <= 1
     assert status["tier"].startswith("libsecp256k1")
-    relay = office.json("relay", "status", "relay", "--federation", office.issuer / "federation.card")
+    (relay,) = office.json("relay", "status", "--federation", office.issuer / "federation.card")["relays"]
+    assert relay["remarks"] == []
     assert relay["relay"] == "relay" and relay["board"] == "COMPUTER" and relay["boots"] == 1
     assert relay["open_round"] >= status["open_round"]
     shown = office.json("issuer", "show", office.issuer)

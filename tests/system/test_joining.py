@@ -12,6 +12,7 @@ import pytest
 
 from tessera_host.cli.demo import free_port
 from tessera_host.keys.keystore import Keystore
+from tessera_host.keys.keystore_database import KeystoreDatabase
 from tessera_host.member.state import MemberState
 from tessera_host.relay.process import RelayProcess
 from tests.patience import PATIENCE_SECONDS
@@ -155,8 +156,9 @@ async def _exchange(ann: MemberState, ben: MemberState) -> None:
 
 def test_secrets_of_joining_stay_where_they_belong(office: Office) -> None:
     office.command.tessera("issuer", "invite", "issuer", "ben", "--relay", "berlin", "-o", "ben.invitation")
-    with Keystore.open(office.folder / "issuer" / "issuer.keystore", PASSPHRASE, "issuer") as store:
-        one_time, service = store.data["invitations"][0]["secret"], store.data["service"]["secret"]
+    with KeystoreDatabase.open(office.folder / "issuer" / "issuer.keystore", PASSPHRASE, "issuer") as issuer:
+        one_time = issuer.table("invitations").values()[0]["secret"]
+        service = issuer.data["service"]["secret"]
     office.command.tessera("join", "ben.invitation", "--home", "ben")
     said = "".join(office.command.transcript) + office.stop()
     for secret in (one_time, service):
@@ -165,5 +167,5 @@ def test_secrets_of_joining_stay_where_they_belong(office: Office) -> None:
             assert not path.is_file() or secret not in path.read_bytes(), path
     with Keystore.open(office.folder / "ben" / "member.keystore", PASSPHRASE, "member") as store:
         assert store.data["joining"]["card"] is None
-    with Keystore.open(office.folder / "issuer" / "issuer.keystore", PASSPHRASE, "issuer") as store:
-        assert store.data["invitations"][0]["secret"] is None
+    with KeystoreDatabase.open(office.folder / "issuer" / "issuer.keystore", PASSPHRASE, "issuer") as issuer:
+        assert issuer.table("invitations").values()[0]["secret"] is None

@@ -7,22 +7,42 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import tomllib
 import venv
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from email.message import Message
+from importlib.metadata import distribution as metadata_of
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+BASE = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
 PACKAGES = {"tessera_host": ROOT / "host" / "tessera_host", "tessera": ROOT / "firmware" / "tessera"}
 
 
 def run(*command: object, cwd: Path, **environment: str) -> str:
     """What it printed; it has to succeed."""
+    done = ended(*command, cwd=cwd, **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def refused(*command: object, cwd: Path, **environment: str) -> str:
+    """What it said to standard error; it has to be a matter of usage."""
+    done = ended(*command, cwd=cwd, **environment)
+    assert done.returncode == 2, done.stdout + done.stderr
+    return done.stderr
+
+
+def ended(*command: object, cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "TESSERA"))}
     done = subprocess.run(
         [str(word) for word in command],
@@ -32,9 +52,8 @@ def run(*command: object, cwd: Path, **environment: str) -> str:
         text=True,
         timeout=PATIENCE_SECONDS,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-    return done.stdout
+    return done
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +146,8 @@ def test_metadata_says_what_it_is(built: Path) -> None:
     assert "Typing :: Typed" in found.get_all("Classifier", [])
     needed = {line.partition(";")[0].strip() for line in found.get_all("Requires-Dist", []) if "extra" not in line}
     assert {"cbor2", "cryptography>=44", "typer", "textual"} <= needed
-    assert not any(name in " ".join(needed) for name in ("matplotlib", "pytest", "dp-accounting"))
+    others = ("matplotlib", "pytest", "dp-accounting", "esptool", "mpremote", "pyserial", "aiosmtpd")
+    assert not any(name in " ".join(needed) for name in others)
 
 
 # -- what works when it is installed
@@ -168,3 +188,72 @@ def test_completion_scripts_are_given(installed: Installed, shell: str) -> None:
     assert f"complete_{shell}" in script
     if shutil.which(shell):
         run(shell, "-n", "-c", script, cwd=installed.folder)
+
+
+# -- what a member has: no extra
+
+
+def required(names: Iterable[str]) -> set[str]:
+    """These distributions and all that they need, in normal form; extras are asked for as name[extra]."""
+    found: set[str] = set()
+    waiting = [Requirement(name) for name in names]
+    while waiting:
+        wanted = waiting.pop()
+        if (whole := f"{canonicalize_name(wanted.name)}{sorted(wanted.extras)}") in found:
+            continue
+        found |= {whole, canonicalize_name(wanted.name)}
+        for line in metadata_of(wanted.name).requires or []:
+            inner = Requirement(line)
+            if inner.marker is None or any(inner.marker.evaluate({"extra": extra}) for extra in ("", *wanted.extras)):
+                waiting.append(inner)
+    return found
+
+
+@pytest.fixture(scope="module")
+def members(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a member's program: nothing can be imported but what `pip install .` would have brought."""
+    kept = required(each.partition(";")[0] for each in BASE)
+    modules = {
+        module
+        for module, owners in packages_distributions().items()
+        if not any(canonicalize_name(owner) in kept for owner in owners)
+    }
+    assert {"esptool", "serial", "mpremote", "matplotlib", "dp_accounting", "pytest", "numpy"} <= modules
+    modules -= PACKAGES.keys()  # of the tree; the wheel's are there
+    assert not {"typer", "rich", "textual", "coincurve"} & modules
+    folder = tmp_path_factory.mktemp("absent")
+    (folder / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name.partition('.')[0] in {modules!r}:\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+    )
+    return {"PYTHONPATH": str(folder)}
+
+
+def test_without_extras_all_of_a_member_s_programs_are_there(
+    installed: Installed, members: dict[str, str], tmp_path: Path
+) -> None:
+    assert "From a board on a USB cable" in installed.tessera("--help", **members)
+    of_it = ("provisioning.", "report.", "cli.flash", "__main__")
+    files = [name.removesuffix("/__init__.py").removesuffix(".py") for name in sources() if name.endswith(".py")]
+    modules = [name.replace("/", ".") for name in files if name.startswith("tessera_host/")]
+    wanted = [name for name in modules if not name.partition(".")[2].startswith(of_it)]
+    assert len(wanted) > 120
+    code = f"import importlib\nfor name in {sorted(wanted)}:\n    importlib.import_module(name)"
+    run(installed.commands / "python", "-c", code, cwd=tmp_path, **members)
+
+
+def test_who_lacks_an_extra_is_told_what_to_install_by_names_that_there_are(
+    installed: Installed, members: dict[str, str], tmp_path: Path
+) -> None:
+    python = installed.commands / "python"
+    for words, packages in (
+        (("flash", "--relay", "berlin"), "'esptool>=5' mpremote pyserial"),
+        (("plan", "--members", "24", "--report", "annex.html"), "dp-accounting fpdf2 matplotlib"),
+    ):
+        said = refused(installed.commands / "tessera", *words, cwd=tmp_path, **members)
+        assert said.endswith(f"install it: {python} -m pip install {packages}\n") and said.count("\n") == 2
+    assert list(tmp_path.iterdir()) == []

@@ -1,7 +1,9 @@
-"""The README's first conversation, typed as printed: with a relay on this computer, and on the emulated Pico."""
+"""The README's first conversation, typed as printed in a fresh clone: with a relay on this computer, and on an emulated
+Pico. Nothing of it may lie in the working tree afterwards."""
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,17 +42,46 @@ def on_the_board(of_it: str, of_board: str) -> str:
     return changed
 
 
-def test_the_first_conversation_works_as_printed(tmp_path: Path) -> None:
+@pytest.fixture
+def clone(tmp_path: Path) -> Iterator[Path]:
+    """This tree as somebody would clone it, with what is not committed yet. `make setup` finds there what this tree's
+    has made, as the contents are the same."""
+    subprocess.run([ROOT / "tools" / "build" / "setup.sh"], check=True)
+    folder = tmp_path / "tessera-relay"
+    git("clone", "--quiet", "--shared", ROOT, folder)
+    names = git("-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0")
+    for name in filter(None, names):
+        (folder / name).unlink(missing_ok=True)
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    where = [folder / "tools" / "build" / "setup.sh", "--where"]
+    told = subprocess.run(where, env=environment(), check=True, capture_output=True, text=True).stdout
+    state = Path(told.strip())
+    state.symlink_to(Path(sys.prefix).parent)
+    before = git("-C", folder, "status", "--porcelain")
+    try:
+        yield folder
+        assert git("-C", folder, "status", "--porcelain") == before, "keys or passphrases lie in the working tree"
+    finally:
+        state.unlink()
+
+
+def git(*words: object) -> str:
+    return subprocess.run(["git", *map(str, words)], check=True, capture_output=True, text=True).stdout
+
+
+def test_the_first_conversation_works_as_printed(tmp_path: Path, clone: Path) -> None:
     of_it, of_alice, of_bob, _ = blocks()
-    assert_conversation(tmp_path, of_it, of_alice, of_bob)
+    assert_conversation(tmp_path, clone, of_it, of_alice, of_bob)
 
 
 def test_the_first_conversation_works_through_the_emulated_pico(
-    tmp_path: Path, board_image: Path, board_network: None
+    tmp_path: Path, clone: Path, board_image: Path, board_network: None
 ) -> None:
     of_it, of_alice, of_bob, of_board = blocks()
     in_time = in_board_time(Clock(tmp_path / "clock"))
-    assert_conversation(tmp_path, on_the_board(of_it, of_board), of_alice, of_bob, **in_time)
+    assert_conversation(tmp_path, clone, on_the_board(of_it, of_board), of_alice, of_bob, **in_time)
 
 
 def in_board_time(clock: Clock) -> dict[str, str]:
@@ -60,13 +91,14 @@ def in_board_time(clock: Clock) -> dict[str, str]:
     return {"EMULATE": f"--clock {clock.path}", "BASH_FUNC_tessera%%": f'() {{ {program} "$@"\n}}'}
 
 
-def assert_conversation(folder: Path, *scripts: str, **added: str) -> None:
+def assert_conversation(folder: Path, clone: Path, *scripts: str, **added: str) -> None:
+    """`folder` is everybody's home."""
     ports = {port: str(free_port()) for port in (RELAY_PORT, SERVICE_PORT)}
     of_it, *of_members = [placed(script, ports) for script in scripts]
     added |= {"HOME": str(folder)}
     assert all(commands(script) == 3 for script in of_members), "a member has three commands"
-    with it_at_work(folder, of_it, added), ThreadPoolExecutor() as people:
-        talks = [people.submit(typed, script, added) for script in of_members]
+    with it_at_work(folder, clone, of_it, added), ThreadPoolExecutor() as people:
+        talks = [people.submit(typed, clone, script, added) for script in of_members]
         alice, bob = [talk.result() for talk in talks]
     assert re.search(r"alice: Thursday at ten\?", bob), bob
     words = [re.search(r"Six words:  ((?:[a-z]+ ){5}[a-z]+)", said) for said in (alice, bob)]
@@ -85,13 +117,13 @@ def placed(script: str, ports: dict[str, str]) -> str:
 
 
 @contextmanager
-def it_at_work(folder: Path, script: str, added: dict[str, str]) -> Iterator[None]:
+def it_at_work(folder: Path, clone: Path, script: str, added: dict[str, str]) -> Iterator[None]:
     """IT's terminal until its last command has ended; what it left running goes with the context."""
     log = folder / "it.log"
     with log.open("wb") as output:
         shell = subprocess.Popen(
             ["bash", "-euo", "pipefail", "-c", script + "touch ready\nwait\n"],
-            cwd=ROOT,
+            cwd=clone,
             env=environment() | added,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -118,12 +150,12 @@ def wait_until_ready(shell: "subprocess.Popen[bytes]", ready: Path, log: Path) -
     raise AssertionError(f"IT's commands do not end:\n{log.read_text()}")
 
 
-def typed(script: str, added: dict[str, str]) -> str:
+def typed(clone: Path, script: str, added: dict[str, str]) -> str:
     """Type a member's lines into a terminal, answer what is asked; all that was shown."""
     shell = pexpect.spawn(
         "bash",
         ["--norc", "--noprofile", "--noediting"],
-        cwd=str(ROOT),
+        cwd=str(clone),
         env=environment() | added | {"PS1": PROMPT},
         encoding="utf-8",
         dimensions=(60, 200),

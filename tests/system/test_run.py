@@ -3,6 +3,7 @@
 import os
 import shlex
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -127,10 +128,11 @@ def test_relay_that_ends_by_itself_is_an_error(command: CommandLine) -> None:
     assert said.error.startswith("error: the relay ended") and said.error.count("\n") == 2
 
 
-def test_port_in_use_is_said_in_one_line(command: CommandLine) -> None:
-    port = free_port()
-    run = python_module("tessera_host.cli.demo", "run", "--port", port, "--directory")
-    with relay_of(command, command.folder / "one", port):
+def test_a_port_in_use_is_named_with_the_way_out_before_anything_is_made(command: CommandLine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        run = python_module("tessera_host.cli.demo", "run", "--port", port, "--directory")
         said = command.run(*run, command.folder / "two", code=6)
-    assert said.error.startswith("error: ") and said.error.count("\n") == 2
-    assert "EADDRINUSE" in said.error or "in use" in said.error
+    assert said.error.startswith(f"error: port {port} of this computer") and said.error.count("\n") == 2
+    assert "Address already in use" in said.error and "make run PORT=" in said.error
+    assert not (command.folder / "two").exists() and said.out == ""

@@ -159,6 +159,38 @@ def test_other_cover_traffic_than_the_parameters_promise_is_refused(gateway: Gat
         pass
 
 
+def test_a_directory_from_the_issuer_s_machine_is_served_where_members_were_told_and_nothing_is_made_beside_it(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    """As IT does it: `relay new` on one machine, `serve` on the other, in a directory that has nothing else in it."""
+    tessera, port = gateway.command.tessera, free_port()
+    tessera("plan", "--members", "24", "--board", "GATEWAY", "-o", "plan.json")
+    tessera("issuer", "init", "issuer", "--plan", "plan.json", "--name", "Office")
+    tessera("relay", "new", "berlin", "--issuer", "issuer", "--host", "localhost", "--port", port, "server/berlin")
+    with running(gateway.command, TESSERA, "serve", "--storage", "server/berlin", until="serving") as relay:
+        assert f"localhost:{port}" in "\n".join(relay.lines)
+        tessera("relay", "time", "berlin", "--issuer", "issuer")
+        assert gateway.command.json("relay", "status", "--federation", "issuer/federation.card")["relays"][0]["reached"]
+        audit = ("audit", "--federation", "issuer/federation.card", "--archive", "archive")
+        assert "berlin: nothing to verify yet" in tessera(*audit) and "holds" not in tessera(*audit)
+        found = gateway.command.json(*audit)
+        assert found["holds"] is None and found["relays"][0]["holds"] is None
+        assert relay.stop(signal.SIGTERM).error == ""
+    assert [path.name for path in (tmp_path / "server").iterdir()] == ["berlin"]
+    names = {path.name for path in (tmp_path / "server" / "berlin").iterdir()}
+    assert {"relay.json", "parameters"} <= names and not {"passphrase", "issuer"} & names
+
+
+def test_a_server_without_a_relay_makes_no_keys_unless_a_trial_is_asked_for(gateway: Gateway) -> None:
+    said = gateway.command.run(TESSERA, "serve", "--storage", gateway.storage, code=USAGE)
+    assert "there is no relay in" in said.error and "tessera relay new" in said.error and COVER[0] in said.error
+    assert not gateway.storage.exists()
+    with gateway.serving() as process:
+        assert process.stop(signal.SIGTERM).error.startswith("Made a trial: the issuer, its passphrase and the relay")
+    with gateway.serving("--host", "127.0.0.1") as process:
+        assert process.stop(signal.SIGTERM).error.startswith("This is a trial: ")
+
+
 def test_numbers_that_are_none_make_no_storage(gateway: Gateway) -> None:
     for wrong in (("--cover-traffic-epsilon", "0"), ("--cover-traffic-delta", "x"), ("--members", "3")):
         gateway.command.run(*gateway.words(), *wrong, code=USAGE)

@@ -216,13 +216,12 @@ def test_a_relay_that_is_away_keeps_the_message_waiting(office: Office) -> None:
     asked(alice, ALICE_PHRASE)
     alice.read("cannot be reached")
     alice.done(UNREACHABLE)
-    assert "the message waits in the outbox and leaves with the next command that can" in " ".join(
-        alice.screen().split()
-    )
+    said = "the message waits in the outbox and leaves with the next command that can"
+    assert said.replace(" ", "") in "".join(alice.screen().split())  # a terminal breaks lines within words
     office.relay.start()
     alice.run("resend")
     asked(alice, ALICE_PHRASE)
-    alice.read("Posted 1 record; 0 wait.")
+    alice.read("Posted 1 record; nothing waits.")
     alice.done()
     hear(bob, "bob", "alice", "Are you there?")
 

@@ -22,7 +22,7 @@ def newcomer_writes_at_once(office: FastOffice, name: str) -> None:
     """In the round in which she joined: she has a token for the epoch that is open."""
     office.join(name)
     office.meet(name, "alice")
-    before = office.json("relay", "status", "berlin", "--federation", office.card)["open_round"]
+    before = office.open_round()
     assert office.send(name, "alice", f"I am {name}") == before
 
 

@@ -1,6 +1,7 @@
-"""`make bench`: what the relay core does in a second on both runtimes, and the heap it takes with a full ring.
+"""`make bench`: what the relay core does in a second on both runtimes, and the heap it takes with a full ring; and what
+a request costs the issuer (issuing.py).
 
-Owns the measurements, which are figures and not assertions. Prints a table and writes build/bench.json.
+Owns the measurements, which are figures and not assertions. Prints tables and writes build/bench.json.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from tessera import channel, wire
 from tessera.admission import read_proof
 from tessera_host.cli.demo import free_port
 from tessera_host.relay.process import HEAP_KIB, RelayProcess
-from tools.bench import ROOT
+from tools.bench import ROOT, issuing
 from tools.bench.full_relay import (
     EPOCH_ROUNDS,
     EPOCH_SECONDS,
@@ -155,9 +156,11 @@ def main() -> None:
     runtimes = [core_figures(sys.executable), core_figures(os.environ["TESSERA_MICROPYTHON"], "-X", "heapsize=16m")]
     relay = heap_figures()
     show(runtimes, relay)
+    issuer = issuing.figures()
+    issuing.show(issuer)
     output = ROOT / "build" / "bench.json"
     output.parent.mkdir(exist_ok=True)
-    output.write_text(json.dumps({"core": runtimes, "relay": relay}, indent=2) + "\n")
+    output.write_text(json.dumps({"core": runtimes, "relay": relay, "issuer": issuer}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

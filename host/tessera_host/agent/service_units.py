@@ -1,16 +1,17 @@
 """How the agent starts with the user's session: a systemd user unit, a launchd property list, or what to type.
 
-Owns these texts and where they belong. Nothing is started here: that is one command, which is shown.
+Owns these texts, where they belong, and that what is written is started, now and at every login.
 """
 
 import hashlib
+import os
 import plistlib
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import files
+from .. import files, systemd
 from ..errors import UsageError
 
 NAME = "tessera-agent"
@@ -37,11 +38,12 @@ WantedBy=default.target
 
 @dataclass(frozen=True)
 class ServiceUnit:
-    """A file that describes the service, its place, and the command that starts it now and at every login."""
+    """A file that describes the service, its place, and the commands that start it now and at every login."""
 
     path: Path | None
     text: str
     start: str
+    steps: tuple[tuple[str, ...], ...] = ()
 
 
 def agent_command(home: Path, passphrase_file: Path | None) -> list[str]:
@@ -78,18 +80,19 @@ def install(unit: ServiceUnit) -> Path:
     return unit.path
 
 
+def enable(unit: ServiceUnit) -> str | None:
+    """Start what was installed, now and at every login. None if that is done, else why it is not: then `unit.start` is
+    to be typed."""
+    return systemd.run(unit.steps)
+
+
 def _systemd(command: list[str], home: Path, user_home: Path, suffix: str) -> ServiceUnit:
     name = f"{NAME}{suffix}.service"
     shown = str(home).replace("%", "%%").replace("\n", " ")
-    text = _UNIT.format(home_comment=shown, command=" ".join(map(_systemd_word, command)), retry=RETRY_SECONDS)
+    text = _UNIT.format(home_comment=shown, command=" ".join(map(systemd.word, command)), retry=RETRY_SECONDS)
     path = user_home / ".config" / "systemd" / "user" / name
-    return ServiceUnit(path, text, f"systemctl --user daemon-reload && systemctl --user enable --now {name}")
-
-
-def _systemd_word(word: str) -> str:
-    """A word of ExecStart: quoted, and nothing in it is a specifier or a variable."""
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return '"' + escaped.replace("%", "%%").replace("$", "$$") + '"'
+    steps = systemd.steps(name, "--user")
+    return ServiceUnit(path, text, systemd.line(steps), steps)
 
 
 def _launchd(command: list[str], user_home: Path, suffix: str) -> ServiceUnit:
@@ -105,7 +108,8 @@ def _launchd(command: list[str], user_home: Path, suffix: str) -> ServiceUnit:
         "HardResourceLimits": {"Core": 0},
     }
     path = user_home / "Library" / "LaunchAgents" / f"{label}.plist"
-    return ServiceUnit(path, plistlib.dumps(fields).decode(), f"launchctl bootstrap gui/$(id -u) '{path}'")
+    steps = (("launchctl", "bootstrap", f"gui/{os.getuid() if hasattr(os, 'getuid') else ''}", str(path)),)
+    return ServiceUnit(path, plistlib.dumps(fields).decode(), systemd.line(steps), steps)
 
 
 def _task_scheduler(command: list[str], suffix: str) -> ServiceUnit:

@@ -16,7 +16,25 @@ from .. import __version__
 from ..errors import Interrupted, TesseraError, UsageError
 from ..protocol import card_finding
 from ..text import one_line
-from . import agent, audit, contact, flash, inbox, issuer, join, keystore, operator, renewing, send, serve, talk, update
+from . import (
+    admission,
+    agent,
+    audit,
+    boards,
+    contact,
+    inbox,
+    issuer,
+    join,
+    keystore,
+    operator,
+    relay_status,
+    renewing,
+    safekeeping,
+    send,
+    serve,
+    talk,
+    update,
+)
 from .help import Map, exit_codes
 from .options import Json
 from .output import ReaderGone, say_wrong, show, show_every_character
@@ -80,10 +98,13 @@ keystore.register(app)
 operator.register(app)
 issuer.register(operator.issuer_app)
 renewing.register(operator.issuer_app, operator.relay_app)
+relay_status.register(operator.relay_app)
+safekeeping.register(operator.issuer_app)
+admission.register(operator.relay_app)
 update.register(operator.relay_app)
 audit.register(app)
 serve.register(app)
-flash.register(app)
+boards.register(app)
 
 
 def main() -> None:

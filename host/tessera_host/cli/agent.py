@@ -129,10 +129,20 @@ def _service_unit(home: Path, passphrase_file: Path | None) -> ServiceUnit:
 
 def _unit(unit: ServiceUnit, install: bool, as_json: bool) -> None:
     path = service_units.install(unit) if install else unit.path
+    missing = service_units.enable(unit) if install else None
     result = {"path": str(path) if path else None, "text": unit.text, "start": unit.start, "written": install}
+    show(result | {"running": install and missing is None}, _about_unit(unit, install, missing), as_json)
+
+
+def _about_unit(unit: ServiceUnit, install: bool, missing: str | None) -> str:
+    if not install:
+        return f"{unit.text}\n# {unit.start}"
+    if missing:
+        started = f"It does not run yet: {missing}. Start it with:\n  {unit.start}"
+    else:
+        started = "It runs, and starts at every login: tessera agent --status"
     hint = "Without --passphrase-file it begins its work once the keystore is unlocked: tessera unlock"
-    text = f"{path} written. Start it with:\n  {unit.start}\n{hint}" if install else f"{unit.text}\n# {unit.start}"
-    show(result, text, as_json)
+    return f"{unit.path} written. {started}\n{hint}"
 
 
 # -- chat

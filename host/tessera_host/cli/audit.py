@@ -17,12 +17,12 @@ import platformdirs
 import typer
 from rich.progress import Progress
 
-from .. import files
+from .. import extras, files
 from ..audit import audit, published
 from ..audit.archive import AuditArchive
 from ..audit.verify import Finding, LedgerAudit, in_words
 from ..clock import unix_now
-from ..errors import IntegrityError, InvalidInput, Unreachable, UsageError
+from ..errors import IntegrityError, InvalidInput, Unreachable
 from ..planning import plan
 from ..privacy import loss
 from ..protocol import schedule
@@ -98,7 +98,7 @@ def audit_(
     lines = [f"{verdict}\n{_found(against_issuer)}"] if against_issuer else []
     lines += [*map(_text, audits), *(f"{path} written." for path in written)]
     result = {
-        "holds": not broken,
+        "holds": None if not broken and all(map(_nothing_yet, audits)) else not broken,
         "federation": known.name,
         "archive": str(place),
         "written": written,
@@ -138,9 +138,17 @@ def _asked(gathered: audit.Gathered, relay: Relay) -> ledger.LedgerAnswers:
 def _text(found: LedgerAudit) -> str:
     """The verdict on a relay, for a terminal."""
     looked = found.last - found.first + 1
+    if _nothing_yet(found):
+        return f"{found.relay}: nothing to verify yet, as no epoch is over since it began. Come back after this one."
     verdict = "holds" if found.holds else "DOES NOT HOLD"
     verified = f"Verified: {in_words(found.verified)} ({len(found.verified)} of {looked})."
     return f"{found.relay}: its ledger {verdict}. {verified}\n{_found(found.findings)}".rstrip()
+
+
+def _nothing_yet(found: LedgerAudit) -> bool:
+    """In its first epoch a relay has no ledger, and nothing is known of it: neither that it holds nor that it does
+    not."""
+    return not (found.verified or found.missing or found.findings)
 
 
 def _found(findings: list[Finding]) -> str:
@@ -151,7 +159,7 @@ def _as_json(found: LedgerAudit) -> dict[str, Any]:
     return {
         "relay": found.relay,
         "key": found.key,
-        "holds": found.holds,
+        "holds": None if _nothing_yet(found) else found.holds,
         "first": found.first,
         "last": found.last,
         "verified": found.verified,
@@ -245,9 +253,9 @@ def _report_modules() -> None:
         import fpdf  # noqa: F401
         import matplotlib  # noqa: F401
     except ImportError:
-        raise UsageError("reports need more than tessera itself", f"install it: {loss.EXTRA}") from None
+        raise extras.missing("reports need", extras.REPORT) from None
     if not loss.available():
-        raise UsageError("reports need more than tessera itself", f"install it: {loss.EXTRA}")
+        raise extras.missing("reports need", extras.REPORT)
 
 
 def _moment() -> datetime:

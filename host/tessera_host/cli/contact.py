@@ -141,13 +141,11 @@ def _go_on(
 ) -> None:
     """One step, and at a terminal all that follow."""
     if not (no_wait or out is not None or as_json) and output.has_terminal():
-        with opener() as member:
-            step = make(member)
-        meeting_dialog.meet_at_terminal(opener, step)
+        meeting_dialog.meet_at_terminal(opener, meeting_dialog.step_with(opener, make))
         return
     check_new_file(out)
+    step = meeting_dialog.step_with(opener, make)
     with opener() as member:
-        step = make(member)
         words = None if step.awaits else list(member.contacts.get(step.name).words)
     _show_step(step, words, out, as_json)
 

@@ -28,7 +28,7 @@ from rich.table import Table
 
 from tessera.wire import PORT
 
-from ..errors import InvalidInput, NotPermitted, TesseraError
+from ..errors import InvalidInput, NotPermitted, TesseraError, Unreachable
 from ..issuer import organisation
 from ..issuer.issuer import Issuer
 from ..issuer.relay_list import check_port
@@ -55,7 +55,8 @@ console = Console(highlight=False)
 def run(directory: Path, port: int) -> None:
     """A relay of a demonstration organisation, until Ctrl-C. Stopping and starting again keeps every record."""
 
-    check_port(port, "name another one with --port")
+    check_port(port, "name another one: make run PORT=8200")
+    check_free(port)
 
     def choice() -> plan.Choice:
         console.print(f"Making a demonstration organisation in {escape(str(directory))}", soft_wrap=True)
@@ -318,6 +319,19 @@ def free_port() -> int:
         return port
 
 
+def check_free(port: int) -> None:
+    """Raises Unreachable if another program listens at this port, before anything is made or started."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the relay does: what has ended is no program
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise Unreachable(
+                f"port {port} of this computer cannot be listened at: {error.strerror}",
+                "is another relay running? Stop it, or name another port: make run PORT=8200",
+            ) from None
+
+
 @contextlib.contextmanager
 def ended_in_order() -> Iterator[None]:
     """SIGTERM is like Ctrl-C: what was started is stopped."""
@@ -329,7 +343,8 @@ def ended_in_order() -> Iterator[None]:
 
 
 def default_directory() -> Path:
-    return platformdirs.user_data_path("tessera") / "demonstration"
+    """Not where members keep their keys and messages: it is there to be thrown away."""
+    return platformdirs.user_cache_path("tessera") / "demonstration"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -42,7 +42,7 @@ from ..provisioning.setup_steps import Request
 from ..provisioning.update import update_relay
 from ..text import printable
 from .options import EveryCell, IssuerDirectory, Json, LogOut, PassphraseFile, Place, PluggedInRelay, Yes
-from .output import show
+from .output import confirmation, show
 
 BATCH_PATIENCE_SECONDS = 600.0
 
@@ -109,7 +109,7 @@ def flash(
         return
     if (relay is None) == (batch is None):
         raise UsageError("name one relay, or a batch", "tessera flash --relay berlin, or --batch relays.csv")
-    confirm, ask = _confirmation(yes, as_json), _question(as_json)
+    confirm, ask = confirmation(yes, as_json), _question(as_json)
     if batch is not None:
         template = Request(Settings("", ""), board, place, image, every_cell, confirm, ask)
         _flash_batch(batch, template, issuer_directory, passphrase_file, dry_run, as_json)
@@ -226,7 +226,7 @@ def factory_reset(
     """Erase a relay for good: its keys, and with them every record, then the rest. The firmware stays."""
     with _desk(issuer_directory, None, as_json) as desk:
         with desk.report.paused():
-            if not _confirmation(yes, as_json)(f"Erase the relay '{relay}' with all its records?"):
+            if not confirmation(yes, as_json)(f"Erase the relay '{relay}' with all its records?"):
                 raise NotPermitted(f"'{relay}' is left as it is", "--yes erases it")
         after = service.factory_reset(desk, place, relay)
     remove = f"tessera relay remove {relay} --issuer {issuer_directory}"
@@ -263,17 +263,6 @@ def _report(as_json: bool) -> Iterator[Report]:
             yield bars
     else:
         yield Lines()
-
-
-def _confirmation(yes: bool, as_json: bool) -> Callable[[str], bool]:
-    def confirm(question: str) -> bool:
-        if yes:
-            return True
-        if as_json or not sys.stdin.isatty():
-            return False
-        return typer.confirm(question, err=True)
-
-    return confirm
 
 
 def _question(as_json: bool) -> Callable[[str], str | None]:

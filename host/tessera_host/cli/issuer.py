@@ -15,15 +15,29 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import files, qr
+from .. import files, qr, systemd
 from ..clock import local_time
-from ..errors import Unreachable, UsageError
+from ..errors import UsageError
 from ..issuer.files import answer
-from ..issuer.issuer import SERVICE_PORT
+from ..issuer.issuer import SERVICE_PORT, Issuer
 from ..issuer.service import IssuerServer
+from ..keys import passphrase
 from ..keys.memory import keep_out_of_dumps
+from ..protocol.federation import IssuerService
 from ..protocol.invitation import Invitation
+from ..systemd import Unit
 from .card_exchange import check_new_file, given_text
+from .listening import (
+    Install,
+    ListenHost,
+    ListenPort,
+    PrintUnit,
+    cannot_listen,
+    check_choice,
+    given,
+    unit,
+    warn_if_nobody_else_comes,
+)
 from .opening import open_issuer
 from .options import AtOnce, InvitationOut, IssuerArgument, Json, PassphraseFile, ReplyOut, composed
 from .output import show
@@ -57,14 +71,21 @@ def issuer_service_(
     """Say where members reach the issuer's service: invitations and the next federation card name it from now on."""
     with open_issuer(directory, passphrase_file) as issuer:
         issuer.set_service(host, port)
-    show({"host": host, "port": port}, f"Members are sent to {host} port {port}. Run: tessera issuer serve", as_json)
+    show(
+        {"host": host, "port": port},
+        f"Members are sent to {host} port {port}. Run: tessera issuer serve {directory}",
+        as_json,
+    )
 
 
 def issuer_invite(
     directory: IssuerArgument,
     name: MemberName,
     relay: Annotated[
-        str | None, typer.Option("--relay", help="Their home relay, if there are several.", callback=composed)
+        str | None,
+        typer.Option(
+            "--relay", help="Their home relay; that of everybody invited lately, if not given.", callback=composed
+        ),
     ] = None,
     days: Annotated[int, typer.Option("--days", help="How long the invitation can be used.")] = 7,
     out: InvitationOut = None,
@@ -105,7 +126,7 @@ def _what_to_do(invitation: Invitation, place: str | None) -> str:
     by_files, back = (" -o FILE", ", and brings you that file") if invitation.service is None else ("", "")
     return (
         f"Give it to {invitation.name} and to nobody else: until it is used, whoever has it can join in that name.\n"
-        f"It works once, until {local_time(invitation.until)}. "
+        f"Mailbox on the relay {invitation.home}. It works once, until {local_time(invitation.until)}. "
         f"{invitation.name} types: tessera join{file}{by_files}{'' if file else ', pastes it when asked'}{back}"
     )
 
@@ -168,28 +189,60 @@ def issuer_answer(
 
 def issuer_serve(
     directory: IssuerArgument,
-    host: Annotated[str | None, typer.Option("--host", help="The address to listen at; all, if not given.")] = None,
-    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="TCP port; the service's own.")] = None,
+    host: ListenHost = None,
+    port: ListenPort = None,
+    install: Install = False,
+    print_unit: PrintUnit = False,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Serve members who join and fetch tokens, until stopped. IT's other commands work meanwhile."""
+    """Serve members who join and fetch tokens, until stopped. IT's other commands work meanwhile.
+
+    It listens where members were told that the service is (`tessera issuer service`), and nowhere else.
+    """
+    if check_choice(install, print_unit):
+        with open_issuer(directory, passphrase_file) as issuer:  # what the unit names is good
+            listening = port or _service(issuer).port
+        unit(lambda: _unit(directory, host, port, listening, passphrase_file), install, as_json)
+        return
     keep_out_of_dumps()
     with open_issuer(directory, passphrase_file) as issuer:
-        name, service = issuer.name, issuer.service
+        name, service = issuer.name, _service(issuer)
         server = IssuerServer(issuer)
-        listening = port or (service.port if service else SERVICE_PORT)
-        where = f"{host or 'all addresses'}, port {listening}"
+        at, listening = host or service.host, port or service.port
+        where = f"{at}, port {listening}"
+        if host is None:
+            warn_if_nobody_else_comes(at)
 
         def ready() -> None:
             show({"serving": where}, f"The issuer of {name} serves at {where}. Stop it with Ctrl-C.", as_json)
             sys.stdout.flush()
 
         try:
-            asyncio.run(_until_stopped(server.run(host, listening, ready, _report)))
+            asyncio.run(_until_stopped(server.run(at, listening, ready, _report)))
         except OSError as error:
-            hint = "another program uses the port, or the address is not this computer's: use --port or --host"
-            raise Unreachable(f"cannot listen at {where}: {error.strerror}", hint) from None
+            raise cannot_listen(at, listening, error, told=host is None) from None
+
+
+def _service(issuer: Issuer) -> IssuerService:
+    """Raises UsageError."""
+    if issuer.service is None:
+        raise UsageError(
+            "members were never told where this service is", "say it once: tessera issuer service DIR HOST"
+        )
+    return issuer.service
+
+
+def _unit(directory: Path, host: str | None, port: int | None, listening: int, passphrase_file: Path | None) -> Unit:
+    """Raises UsageError."""
+    file = passphrase.file_of(passphrase_file)
+    if file is None:
+        raise UsageError(
+            "a service has nobody to ask for the passphrase",
+            "put it into a file that root alone can read, and give --passphrase-file /etc/tessera/issuer.passphrase",
+        )
+    words = ["issuer", "serve", str(directory.absolute()), *given(host, port)]
+    return systemd.server_unit(directory, words, f"Tessera issuer ({directory.name})", listening, file)
 
 
 def _report(line: str) -> None:

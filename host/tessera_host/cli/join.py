@@ -337,7 +337,8 @@ def renew(
             _deliver_step(member, joining_files.step(member, text), desk, out)
             return
         report = _visits(member, desk)
-        lines = [*_tokens_text(report.tokens), *(f"No more: {error}" for error in report.refusals)]
+        refused = [error for error in report.refusals if isinstance(error, TryLater) or not report.tokens]
+        lines = [*_tokens_text(report.tokens), *(f"No more: {error}" for error in refused)]
         lines += ["The office's relays or settings have changed."] if report.news else []
         lines = [*(lines or ["You have all that can be had by now."]), _when(member, report)]
         result = {**_figures(member, report), "news": report.news}

@@ -17,6 +17,7 @@ from ..errors import TesseraError
 from ..issuer.store import KEYSTORE, KIND
 from ..keys import passphrase, unlocking
 from ..keys.keystore import Keystore, missing
+from ..keys.keystore_database import KeystoreDatabase
 from ..member import backup as backups
 from ..member import pacing, state
 from ..member.relay_sessions import RelaySessions
@@ -54,8 +55,13 @@ def unlock(
         path, kind = issuer_directory / KEYSTORE, KIND
     if not path.exists():
         raise missing(path, kind)
-    with Keystore.open(path, passphrase.obtain(passphrase_file, confirm=False), kind) as store:
-        derived = store.derived_key
+    phrase = passphrase.obtain(passphrase_file, confirm=False)
+    if issuer_directory is None:
+        with Keystore.open(path, phrase, kind) as store:
+            derived = store.derived_key
+    else:
+        with KeystoreDatabase.open(path, phrase, kind) as database:
+            derived = database.derived_key
     unlocking.keep(path, derived, seconds)
     until = time.time() + seconds
     text = f"Unlocked until {local_time(until)} ({duration.text(seconds)}). Lock it again with: tessera lock"

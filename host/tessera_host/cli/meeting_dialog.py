@@ -4,6 +4,8 @@ Owns what a person reads and types between `tessera contact add` and a contact. 
 business. The keystore is open only while a card is taken, never while somebody types.
 """
 
+import asyncio
+import contextlib
 import shutil
 import sys
 import time
@@ -16,7 +18,9 @@ import typer
 from .. import files, qr
 from ..errors import IntegrityError, InvalidInput, NotPermitted, TesseraError, UsageError
 from ..member import address_book, meeting
+from ..member.contacts import OtherSettings
 from ..member.meeting import ANSWER, CONFIRM, INVITE, Step
+from ..member.renewal import Renewal
 from ..member.state import MemberState
 from ..protocol import card_finding, cards
 from . import output
@@ -40,6 +44,31 @@ def ask(prompt: str) -> str:
 
 def say(text: str = "") -> None:
     typer.echo(text)
+
+
+def step_with(open_member: OpenMember, make: meeting.Maker) -> Step:
+    """Make a step. If the two sides hold different settings this one gets the newest, if it can, and tries again."""
+    with open_member() as member:
+        try:
+            return make(member)
+        except OtherSettings as differ:
+            if not _got_settings(member):
+                raise differ from None
+        return make(member)
+
+
+def _taking(text: str, name: str, expected: bool = False) -> meeting.Maker:
+    return lambda member: meeting.take(member, text, name, expected)
+
+
+def _got_settings(member: MemberState) -> bool:
+    """Whether the issuer had newer ones."""
+    renewal, before = Renewal(member), member.federation.digest
+    if not renewal.is_possible():
+        return False
+    with contextlib.suppress(TesseraError):
+        asyncio.run(renewal.run())
+    return bool(member.federation.digest != before)
 
 
 # -- at the terminal
@@ -87,8 +116,7 @@ def _next_step(open_member: OpenMember, step: Step) -> Step:
             continue
         try:
             text = card_finding.one(pasted(typed, ask), str(step.awaits))
-            with open_member() as member:
-                return meeting.take(member, text, step.name)
+            return step_with(open_member, _taking(text, step.name))
         except (InvalidInput, UsageError, NotPermitted) as error:
             say_wrong(error.message, error.hint)
 
@@ -149,8 +177,7 @@ class Folder:
 
     def meet(self, open_member: OpenMember, name: str, rekey: bool = False) -> Step:
         """From wherever the meeting stands until the two have met."""
-        with open_member() as member:
-            step = self._first_step(member, name, rekey)
+        step = step_with(open_member, lambda member: self._first_step(member, name, rekey))
         while step.awaits is not None:
             self._write(step)
             step = self._wait(open_member, step)
@@ -198,8 +225,7 @@ class Folder:
         while True:
             if (text := _card_in(path)) is not None:
                 self._check_who(step, text)
-                with open_member() as member:
-                    return meeting.take(member, text, step.name)
+                return step_with(open_member, _taking(text, step.name))
             polls += path.exists()
             if polls > SETTLE_POLLS:
                 raise InvalidInput(f"{path} is damaged", "remove it, and have the other side run its command again")
@@ -227,8 +253,7 @@ class Folder:
             invites = [text for text in invites if meeting.is_news(member, text)]
         if (text := self._meant(step.name, invites)) is None:
             return None
-        with open_member() as member:
-            taken = meeting.take(member, text, step.name, expected=True)
+        taken = step_with(open_member, _taking(text, step.name, expected=True))
         if taken.meeting == step.meeting:
             return None
         self._clear(step.meeting)

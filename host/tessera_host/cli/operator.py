@@ -1,12 +1,11 @@
 """The commands of whoever runs a federation: `tessera plan`, `tessera issuer …`, `tessera relay …`.
 
 Owns their options and what they print. Leaves to others: everything they do (plan.py, issuer.py), the commands that
-sign a new set (renewing.py), members' commands and the printing of errors with their exit codes (cli/__init__.py).
+sign a new set (renewing.py), how relays do (relay_status.py), members' commands and the printing of errors with their
+exit codes (cli/__init__.py).
 """
 
-import asyncio
 import json
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +16,7 @@ from rich.table import Table
 
 from tessera.wire import PORT
 
-from .. import duration, files
+from .. import duration, extras, files
 from ..clock import local_time, unix_now
 from ..errors import UsageError
 from ..issuer.genesis import EPOCH_AT, before
@@ -26,23 +25,19 @@ from ..issuer.store import FEDERATION_CARD, KEYSTORE, PARAMETERS
 from ..keys import passphrase
 from ..planning import plan
 from ..planning.boards import BOARDS
-from ..privacy import loss
 from ..protocol import releases, schedule
-from ..protocol.federation import DEFAULT_BUDGET, Federation, read_card
-from ..relay import status
+from ..protocol.federation import DEFAULT_BUDGET
 from . import audit, renewing
 from .card_exchange import card_text
 from .opening import open_issuer
 from .options import (
     AtOnce,
     CardIn,
-    FederationCard,
     IssuerArgument,
     IssuerDirectory,
     Json,
     PassphraseFile,
     PlanOut,
-    RelayName,
     Yes,
     composed,
 )
@@ -96,6 +91,8 @@ def make_plan(
     made = plan.make(choice)
     content = made.as_json()
     content["figures"]["losses"] = plan.composed(made)
+    day = {name: plan.decimal_option(name, text) for name, text in DEFAULT_BUDGET.items()}
+    content["figures"]["messages_a_member_a_day"] = plan.messages_of_a_day(made, day["epsilon"], day["delta"])
     if out:
         files.write(out, json.dumps(content, indent=2).encode() + b"\n")
     written = audit.write_plan(made, report, pdf)
@@ -147,7 +144,12 @@ def issuer_init(
         f"There are keys until {local_time(summary['schedule_ends'])}; the service renews them by itself. Without it"
         f" you do: tessera issuer renew {directory}",
         f"A member may send {messages} short messages a day at your setting ε = {day_epsilon}, δ = {day_delta}.",
-        f"Next: tessera relay new NAME --issuer {directory} --host HOST RELAYDIR; then tessera issuer invite",
+        "Next, in this order (HOST: a name or address that members reach; PERSON: who is to join):",
+        *([] if service else [f"  tessera issuer service {directory} HOST"]),
+        f"  tessera relay new RELAY RELAYDIR --issuer {directory} --host HOST   (a board: tessera flash --relay RELAY "
+        f"--issuer {directory} --host HOST)",
+        f"  tessera issuer serve {directory}",
+        f"  tessera issuer invite {directory} PERSON",
     ]
     show(summary | _paths(directory), "\n".join(text), as_json)
 
@@ -160,7 +162,7 @@ def issuer_admit(
     text = card_text(card, "member")
     with open_issuer(directory, passphrase_file) as issuer:
         name = issuer.admit(text)
-        count, most = len(issuer.roster), issuer.parameters.members
+        count, most = issuer.members_count, issuer.parameters.members
     show(
         {"admitted": name, "members": count, "members_max": most},
         f"{name} is on the roster, {count} of {most}. Hand over {directory / FEDERATION_CARD}, if not done yet.",
@@ -283,37 +285,6 @@ def relay_new(
     show(answer | _paths(issuer_directory), "\n".join(text), as_json)
 
 
-@relay_app.command("status")
-def relay_status_(
-    name: RelayName,
-    federation: FederationCard,
-    as_json: Json = False,
-) -> None:
-    """Ask a relay over the network how it does: code, uptime, parameters, round. Public figures, no token needed.
-
-    Exit code 21 if its schedule of keys ends soon.
-    """
-    known = Federation(read_card(card_text(federation, "federation")))
-    found = asyncio.run(status.ask(known, known.relay_named(name)))
-    now = unix_now()
-    remarks = status.remarks(found, known, known.round_at(now))
-    ends, warning = schedule.end(known.newest), status.ending(found, known, now)
-    in_force = f", in force serial {found.serial}" if found.serial is not None else ""
-    rows = [
-        ("board", found.board),
-        ("code", f"{found.version}, digest {found.firmware_digest.hex()}"),
-        ("running", f"{duration.in_words(found.uptime_seconds)}, start number {found.boots}"),
-        ("parameters", f"newest serial {found.newest_serial}{in_force}"),
-        ("schedule of keys", f"ends {local_time(ends)}, by this card"),
-        ("clock", "unknown" if found.open_round is None else "provisional" if found.clock_provisional else "good"),
-        ("open round", "unknown" if found.open_round is None else str(found.open_round)),
-        *(("note", remark) for remark in remarks),
-    ]
-    show(asdict(found) | {"schedule_ends": ends, "remarks": remarks}, _table(name, rows).rstrip(), as_json)
-    if warning:
-        end_with(warning)
-
-
 def _unix_seconds(text: str) -> int:
     if text.isascii() and text.isdigit() and len(text) < 16:
         return int(text)
@@ -328,6 +299,12 @@ def _unix_seconds(text: str) -> int:
 
 def _paths(directory: Path) -> dict[str, str]:
     return {"parameters": str(directory / PARAMETERS), "federation_card": str(directory / FEDERATION_CARD)}
+
+
+def _messages(figures: dict[str, Any]) -> str:
+    """The number that members' programs go by, if the office sets nothing else."""
+    day = f"ε = {DEFAULT_BUDGET['epsilon']}, δ = {DEFAULT_BUDGET['delta']}"
+    return f"{figures['messages_a_member_a_day']} a day, of one part each, at {day} a day (issuer init: --day-epsilon)"
 
 
 def _plan_table(content: dict[str, Any]) -> str:
@@ -348,7 +325,7 @@ def _plan_table(content: dict[str, Any]) -> str:
             if better["of"] == row["of"]
         ]
     if not figures["losses"]:
-        rows.append(("", f"tighter, by privacy loss distributions: {loss.EXTRA}"))
+        rows.append(("", f"tighter, by privacy loss distributions: {extras.command(extras.REPORT)}"))
     rows += [
         ("noise", f"µ = {figures['mu']}: 0 to {2 * figures['mu']} cover records a cell, {figures['mu']} on average"),
         ("a cell of cover", f"{figures['cell_bytes_mean']:,} bytes on average, {figures['cell_bytes_max']:,} at most"),
@@ -363,7 +340,7 @@ def _plan_table(content: dict[str, Any]) -> str:
             "posts an epoch",
             f"{figures['posts_an_epoch_used']} used by this plan, {figures['posts_an_epoch_board']} fit the board",
         ),
-        ("messages a member", f"{figures['messages_a_member_a_day']} a day through one relay, of one part each"),
+        ("messages a member", _messages(figures)),
         ("readers a round", f"{figures['readers_a_round_board_estimate']} at most by the board's time (estimate)"),
         ("retention", f"{duration.in_words(figures['retention_seconds'])} and the open epoch"),
         (

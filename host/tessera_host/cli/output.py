@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import typer
@@ -61,6 +62,19 @@ def confirmed(question: str) -> bool:
     """What the person at the terminal says."""
     with interruptible():
         return typer.confirm(question, err=True)
+
+
+def confirmation(yes: bool, as_json: bool) -> Callable[[str], bool]:
+    """Asks a person; no where there is none to ask."""
+
+    def confirm(question: str) -> bool:
+        if yes:
+            return True
+        if as_json or not sys.stdin.isatty():
+            return False
+        return typer.confirm(question, err=True)
+
+    return confirm
 
 
 def terminal_columns() -> int | None:

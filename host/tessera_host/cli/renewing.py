@@ -51,6 +51,12 @@ def issuer_renew(
     plan_file: Annotated[
         Path | None, typer.Option("--plan", help="The file of a new plan: its rules, from the next epoch on.")
     ] = None,
+    members: Annotated[
+        int | None, typer.Option("--members", help="For so many members, with all other rules as they are.")
+    ] = None,
+    new_keys: Annotated[
+        bool, typer.Option("--new-keys", help="Other access and reading keys: those that there are got around.")
+    ] = False,
     epochs: Annotated[
         int | None, typer.Option("--epochs", "--days", help="Length of the key schedule from now on.")
     ] = None,
@@ -70,17 +76,21 @@ def issuer_renew(
     as_json: Json = False,
 ) -> None:
     """Sign the next set: a schedule of keys from now on, and whatever you change. The service does it by itself."""
+    if plan_file and members is not None:
+        raise UsageError("a plan says for how many members it is", "leave --members out, or --plan")
     made = plan.load(plan_file) if plan_file else None
     if out is not None:
         files.make_directory(out)
     with open_issuer(directory, passphrase_file) as issuer:
         before = issuer.parameters
         budget = _budget(issuer, day_epsilon, day_delta)
-        issuer.renew(made, epochs, budget, retention_days, at_once)
+        made = issuer.plan_for(members) if members is not None else made
+        issuer.renew(made, epochs, budget, retention_days, at_once, new_keys)
         after, summary = issuer.parameters, issuer.summary()
         written = _write(out, unasked(issuer)) if out else []
     text = [
         f"Parameters have serial {after.serial} now; there are keys until {local_time(schedule.end(after))}.",
+        *([f"They are for {after.members} members; whom you invite now can join at once."] if made else []),
         *(generation_text(summary, at_once) if after.generation != before.generation else []),
     ]
     if written:
@@ -118,27 +128,42 @@ def issuer_restored(
     as_json: Json = False,
 ) -> None:
     """Go on after the keystore was restored from a backup: with new keys, after the newest set that anybody has."""
-    known = [_set_in(path) for path in sets or ()]
     with open_issuer(directory, passphrase_file) as issuer:
-        asked = [] if offline else asyncio.run(pushing.newest_sets(issuer.operator(restored=True), known))
-        found = [answer for _, answer in asked if isinstance(answer, bytes)]
-        silent = [relay.name for relay, answer in asked if not isinstance(answer, bytes)]
-        if asked and not found and not known:
-            raise UsageError(
-                "no relay answers, so nobody knows whether there are newer sets than in this backup",
-                "bring one onto the network; or say that there are none: --offline",
-            )
-        closed = issuer.restored([*known, *found])
-        summary = issuer.summary()
+        go_on_after_a_restore(issuer, directory, sets, offline, as_json)
+
+
+def go_on_after_a_restore(
+    issuer: Issuer, directory: Path, sets: Sequence[Path] | None, offline: bool, as_json: bool
+) -> None:
+    """What has to happen before a restored issuer says anything, and what IT is to do again. Also for
+    `tessera issuer restore`."""
+    known = [_set_in(path) for path in sets or ()]
+    asked = [] if offline else asyncio.run(pushing.newest_sets(issuer.operator(restored=True), known))
+    found = [answer for _, answer in asked if isinstance(answer, bytes)]
+    silent = [relay.name for relay, answer in asked if not isinstance(answer, bytes)]
+    if asked and not found and not known:
+        raise UsageError(
+            "no relay answers, so nobody knows whether there are newer sets than in this backup",
+            f"bring one onto the network, then: tessera issuer restored {directory}; or, if there are none:"
+            f" tessera issuer restored {directory} --offline",
+        )
+    restored = issuer.restored([*known, *found])
+    summary = issuer.summary()
+    since = local_time(restored.made) if restored.made else "the backup"
     text = [
-        f"Parameters have serial {summary['serial']} now. {count(closed, 'open session')} closed; no invitation is "
-        "open any more.",
+        f"Parameters have serial {summary['serial']} now. {count(restored.closed_sessions, 'open session')} closed; no "
+        "invitation is open any more.",
         *generation_text(summary, at_once=False),
-        "What was changed since the backup is to be done again: members, relays, settings. Look: tessera issuer show",
+        "Until then nobody is given new access; what members have of the keys in force works on.",
+        *([f"Invite again: {', '.join(restored.void_invitations)}."] if restored.void_invitations else []),
+        f"What was changed after {since} is to be done again: invite who was invited or joined since, take off who "
+        f"left, relays, settings. Look: tessera issuer show {directory}",
         *([f"Not asked, as they do not answer: {', '.join(silent)}."] if silent else []),
         f"Relays get it from members, or at once: tessera relay push --issuer {directory}",
     ]
-    show(_facts(summary, directory) | {"closed_sessions": closed, "silent": silent}, "\n".join(text), as_json)
+    facts = {"closed_sessions": restored.closed_sessions, "silent": silent, "made": restored.made}
+    facts |= {"invite_again": restored.void_invitations}
+    show(_facts(summary, directory) | facts, "\n".join(text), as_json)
 
 
 def _set_in(path: Path) -> bytes:
@@ -246,7 +271,7 @@ def relay_replace(
             ]
         else:
             issuer.replace_relay(name, relay_directory, at_once, time_server)
-            steps = [f"Start the new relay: tessera serve {relay_directory}"]
+            steps = [f"Start the new relay: tessera serve --storage {relay_directory}"]
         summary = issuer.summary()
         _forget_board(issuer_directory, name)
     text = [

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..duration import DAY_SECONDS
 from ..errors import InvalidInput, NotPermitted, UsageError
+from ..keys.sealed_tables import Table
 from ..protocol.invitation import SECRET_BYTES, id_of, proof
 
 KEPT_SECONDS = 30 * DAY_SECONDS
@@ -23,14 +24,26 @@ Admit = Callable[[str, bytes], None]
 
 
 class Invitations:
-    """A view of the issuer keystore's list of `{"name", "id", "secret", "home", "until", "key"}`; saves nothing.
+    """A view of one of the issuer keystore's tables, to be changed within a transaction: by id,
+    `{"name", "id", "secret", "home", "made", "until", "key"}`.
 
-    `key` is the member's (32 bytes) once the invitation was used, until then None; then `secret` is None.
+    `key` is the member's (32 bytes) once the invitation was used, until then None; then `secret` is None. Who joins is
+    looked up; what IT asks reads all of them.
     """
 
-    def __init__(self, entries: list[dict[str, Any]], federation_id: bytes) -> None:
-        self._entries = entries
+    TABLES = ("invitations",)
+
+    def __init__(self, table: Callable[[str], Table], federation_id: bytes) -> None:
+        self._table = table(*self.TABLES)
         self._federation_id = federation_id
+
+    @property
+    def _entries(self) -> list[dict[str, Any]]:
+        """Oldest first; of those of one second, in the order of names."""
+        return sorted(self._table.values(), key=lambda entry: (entry["made"], entry["name"], entry["id"]))
+
+    def _put(self, entry: dict[str, Any]) -> None:
+        self._table.put(entry["id"], entry)
 
     def open(self, now: int) -> list[dict[str, Any]]:
         """Those that somebody can still join with."""
@@ -54,9 +67,11 @@ class Invitations:
             )
         self._forget(now)
         secret, until = secrets.token_bytes(SECRET_BYTES), now + days * DAY_SECONDS
-        self._entries[:] = [entry for entry in self._entries if entry["name"] != name or entry["key"]]
-        fresh = {"name": name, "id": id_of(secret), "secret": secret, "home": home, "until": until, "key": None}
-        self._entries.append(fresh)
+        for entry in self._entries:
+            if entry["name"] == name and not entry["key"]:
+                self._table.delete(entry["id"])
+        fresh = {"name": name, "id": id_of(secret), "secret": secret, "home": home, "made": now, "until": until}
+        self._put(fresh | {"key": None})
         return secret, until
 
     def revoke(self, name: str) -> None:
@@ -68,11 +83,14 @@ class Invitations:
                 "tessera issuer invitations lists them; for who has joined: tessera issuer remove",
             )
         for entry in gone:
-            self._entries.remove(entry)
+            self._table.delete(entry["id"])
 
-    def revoke_all(self, now: int) -> None:
-        """Void every open one."""
-        self._entries[:] = [entry for entry in self._entries if entry not in self.open(now)]
+    def revoke_all(self, now: int) -> list[str]:
+        """Void every open one; whose they were."""
+        gone = self.open(now)
+        for entry in gone:
+            self._table.delete(entry["id"])
+        return [str(entry["name"]) for entry in gone]
 
     def take(self, fields: dict[str, Any], admitted: Callable[[bytes], bool], admit: Admit, now: int) -> bool:
         """Admit the member of a join card, once; False if it was admitted for this invitation before.
@@ -94,19 +112,21 @@ class Invitations:
         if entry["until"] < now:
             raise NotPermitted("this invitation has expired", "ask IT for a new one")
         admit(name, key)
-        entry |= {"key": key, "secret": None}
+        self._put(entry | {"key": key, "secret": None})
         return True
 
     def _entry(self, id_: bytes) -> dict[str, Any]:
-        for entry in self._entries:
-            if entry["id"] == id_:
-                return entry
-        raise NotPermitted(
-            "the issuer does not know this invitation: it was revoked, or expired long ago", "ask IT for a new one"
-        )
+        entry: dict[str, Any] | None = self._table.get(id_)
+        if entry is None:
+            raise NotPermitted(
+                "the issuer does not know this invitation: it was revoked, or expired long ago", "ask IT for a new one"
+            )
+        return entry
 
     def _forget(self, now: int) -> None:
-        self._entries[:] = [entry for entry in self._entries if entry["until"] + KEPT_SECONDS >= now]
+        for entry in self._entries:
+            if entry["until"] + KEPT_SECONDS < now:
+                self._table.delete(entry["id"])
 
 
 def _state(entry: dict[str, Any], now: int) -> str:

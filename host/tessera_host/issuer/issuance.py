@@ -1,7 +1,8 @@
 """Who may have tokens, how many, and that no session is ever finished twice (PROTOCOL §6, DESIGN §6).
 
-Owns the issuer's open sessions and its counts. Leaves to others: the arithmetic (blind.py), the keystore that holds
-this state and saves it (store.py), the form of the cards (cards.py).
+Owns the issuer's open sessions and its counts. Leaves to others: the arithmetic (blind.py), the keystore whose tables
+hold this state (store.py), the form of the cards (cards.py). What a request reads and writes is a few rows, however
+many members there are.
 
 The rules, in the order they are checked:
 - the member is on the roster and the card's signature is the member's;
@@ -18,8 +19,10 @@ The rules, in the order they are checked:
   2^55 at w = 15. So that nobody can keep others out by opening sessions and leaving them, a batch older than
   `patience_seconds` gives way when its place is wanted, and only then: a member may answer by mail hours later. One
   that was opened over the network gives way after ONLINE_PATIENCE_SECONDS: its challenge follows at once or never;
-- a session is spent, and that is durable, before b is drawn. The same challenge shown again gets the same answer again
-  (nothing new is said: an answer that was lost on its way costs nobody a token); another one finds no session.
+- a session is spent and its answer kept in one transaction, and that is durable before anything of the answer leaves:
+  what was cut short before was never said, and the session is as it was. The same challenge shown again gets the same
+  answer again (nothing new is said: an answer that was lost on its way costs nobody a token); another one finds no
+  session.
 
 Kept after a session is over: the numbers charged, the digests of the requests, and the answers with the digests of
 their challenges, until the last of their epochs is over or their generation ends. None says anything about a token:
@@ -29,10 +32,12 @@ give an epoch key away; from then on only a new generation has tokens.
 """
 
 import secrets
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from tessera import curve, hashes
 from tessera.params import Parameters
@@ -40,13 +45,17 @@ from tessera.params import Parameters
 from ..clock import local_time
 from ..duration import DAY_SECONDS
 from ..errors import InvalidInput, NotOnRoster, NotPermitted, TryLater
+from ..keys.sealed_tables import Table
 from ..protocol import blind, cards
 from ..protocol.limits import OPEN_SESSIONS_PER_KEY
 
 PATIENCE_SECONDS_MAX = 3600
 ONLINE_PATIENCE_SECONDS = 60
 CLOCK_TOLERANCE_SECONDS = DAY_SECONDS
+EVERYBODY = b""  # in the place of a member: the sum of all
 UNASKED = bytes(32)  # of an offer that no request asked for
+SEEN_EPOCHS = 3  # a request is taken a day from its making, and in an epoch next to its own
+FORGOTTEN_AT_ONCE = 200  # rows of a table whose time is over that one request deletes: more than it adds
 
 EpochSecret = Callable[[int, int, int], bytes]  # of (generation, epoch, relay id)
 IsMember = Callable[[bytes], bool]
@@ -72,39 +81,56 @@ class Key:
     relay: int
 
 
-class Issuance:
-    """A view of the issuer keystore's map `{"charged", "seen", "open", "answered", "lost"}`; `save` makes changes
-    durable.
+class State(Protocol):
+    """What an issuer's keystore gives: what is kept once, tables, and a transaction."""
 
-    `charged` counts by generation, epoch, relay and member; `seen` has digests of requests by the epoch in which they
-    were answered, which is at most one off their own; generations up to `lost` have no counts to be relied on.
+    @property
+    def data(self) -> Any: ...
+
+    def table(self, name: str) -> Table: ...
+
+    def change(self) -> AbstractContextManager[None]: ...
+
+
+class Issuance:
+    """A view of four of the issuer keystore's tables.
+
+    `charged` counts by generation and member, and by generation of all, `{epoch: {relay: count}}` each; `seen` has the
+    digests of requests, for as long as they would be taken, by the epoch in which they were answered, which is at most
+    one off their own; `open` has batches and `answered` answers, by session. Generations up to `lost` have no counts to
+    be relied on.
+
+    `offer` and `answer` change the keystore in transactions of their own; the methods under "ends" are called within
+    one.
     """
 
-    def __init__(self, state: dict[str, Any], terms: Sequence[Terms], save: Callable[[], None]) -> None:
-        """terms: of the newest set first."""
-        self._state = state
-        self._terms = [each for each in terms if each.generation > state["lost"]]
-        self._newest = terms[0].parameters
-        self._save = save
+    TABLES = ("charged", "seen", "open", "answered")
 
-    @staticmethod
-    def empty() -> dict[str, Any]:
-        return {"charged": {}, "seen": {}, "open": [], "answered": {}, "lost": 0}
+    def __init__(self, keystore: State, terms: Sequence[Terms]) -> None:
+        """terms: of the newest set first."""
+        self._data, self._change = keystore.data, keystore.change
+        self._charged, self._seen, self._open, self._answered = map(keystore.table, self.TABLES)
+        self._terms = [each for each in terms if each.generation > self._data["lost"]]
+        self._newest = terms[0].parameters
 
     @property
     def patience_seconds(self) -> int:
         return int(min(PATIENCE_SECONDS_MAX, max(1, self._epoch_seconds // 4)))
 
-    def charged(self, member: bytes, epoch: int) -> int:
-        """Sessions of this epoch the member has had at all relays, open ones included; of the newest generation that
-        has this epoch."""
-        terms = next((each for each in self._terms if epoch in each.epochs), None)
-        counts = self._counts(terms, epoch).values() if terms else ()
-        return sum(int(of_relay.get(member, 0)) for of_relay in counts)
+    def charged(self, member: bytes, *epochs: int) -> list[int]:
+        """Sessions of each of these epochs that the member has had at all relays, open ones included; of the newest
+        generation that has the epoch."""
+        found: list[int] = []
+        counts = {each.generation: self._counts(each.generation, member) for each in self._terms}
+        for epoch in epochs:
+            generation = next((each.generation for each in self._terms if epoch in each.epochs), None)
+            of_epoch = counts[generation].get(epoch) if generation is not None else None
+            found.append(sum(of_epoch.values()) if of_epoch else 0)
+        return found
 
     def open_sessions(self, key: Key | None = None) -> int:
         """Under one key of the newest terms, or all."""
-        return sum(len(_under(batch, key)) for batch in self._state["open"])
+        return sum(len(_under(batch, key)) for batch in self._batches())
 
     # -- requests
 
@@ -115,10 +141,10 @@ class Issuance:
         self._check_time(fields["time"], fields["epoch"], now)
         terms = self._terms_of(fields["generation"])
         digest = hashes.tagged("request", card.payload)
-        for batch in self._state["open"]:
+        for batch in self._batches():
             if batch["request"] == digest:
                 return _offer_card(batch)
-        if any(digest in seen for seen in self._state["seen"].values()):
+        if self._seen.get(digest) is not None:
             raise NotPermitted("this request was answered before", "make a new one; what it opened stays charged")
         return self._offered(fields["member"], terms, digest, now, online)
 
@@ -129,48 +155,46 @@ class Issuance:
 
     def _offered(self, member: bytes, terms: Terms, digest: bytes, now: int, online: bool) -> str:
         current = self._epoch_at(now)
-        self._forget_before(current)
         lacking = list(self._lacking(member, terms, max(0, current)))
-        if not lacking:
-            return _offer_card(_batch(member, terms.generation, lacking, digest, now, online))
-        self._make_room(member, terms.generation, Counter(lacking), now)
         batch = _batch(member, terms.generation, lacking, digest, now, online)
-        self._state["open"].append(batch)
-        self._state["seen"].setdefault(current, []).append(digest)
-        self._charge(batch)
-        try:
-            self._save()
-        except BaseException:
-            self._state["open"].remove(batch)  # never offered, so never to be answered
-            raise
+        if lacking:
+            with self._change():  # what cannot be written was never offered, so it is never answered
+                self._forget(current)
+                batch["number"] = self._make_room(member, terms.generation, Counter(lacking), now)
+                self._open.put(batch["session"], batch, _end_epoch(batch))
+                self._seen.put(digest, True, max(0, current) + SEEN_EPOCHS)
+                self._charge(batch, current)
         return _offer_card(batch)
 
     def _lacking(self, member: bytes, terms: Terms, current: int) -> Iterator[Key]:
         """A key for each token that the member may have now: at most 4 a key, and never more in all than the relays
         have room for (PROTOCOL §2, capacity): the roster may change within a generation."""
-        allowed = int(terms.parameters.tokens_per_epoch)
+        allowed, nothing = int(terms.parameters.tokens_per_epoch), Counter[int]()
+        of_all, of_member = self._counts(terms.generation), self._counts(terms.generation, member)
         for epoch in range(current, current + terms.parameters.ahead + 1):
             if epoch not in terms.epochs:
                 continue
-            counts = self._counts(terms, epoch)
             for relay in terms.parameters.relays:
-                of_relay = counts.get(relay.id, {})
-                room = terms.parameters.members * allowed - sum(of_relay.values())
-                count = min(allowed - of_relay.get(member, 0), room, OPEN_SESSIONS_PER_KEY)
+                room = terms.parameters.members * allowed - of_all.get(epoch, nothing)[relay.id]
+                count = min(allowed - of_member.get(epoch, nothing)[relay.id], room, OPEN_SESSIONS_PER_KEY)
                 yield from [Key(epoch, relay.id)] * count
 
-    def _charge(self, batch: dict[str, Any]) -> None:
-        charged, member = self._state["charged"].setdefault(batch["generation"], {}), batch["member"]
-        for epoch, relay, *_ in batch["offers"]:
-            of_relay = charged.setdefault(epoch, {}).setdefault(relay, {})
-            of_relay[member] = of_relay.get(member, 0) + 1
+    def _charge(self, batch: dict[str, Any], current: int) -> None:
+        """Counts of epochs before the current one go."""
+        generation = batch["generation"]
+        for whose in (EVERYBODY, batch["member"]):
+            counts = {epoch: each for epoch, each in self._counts(generation, whose).items() if epoch >= current}
+            for epoch, relay, *_ in batch["offers"]:
+                counts.setdefault(epoch, Counter())[relay] += 1
+            kept = {epoch: dict(each) for epoch, each in counts.items()}
+            self._charged.put(_counter(generation, whose), kept, max(kept) + 1, generation)
 
-    def _make_room(self, member: bytes, generation: int, wanted: Counter[Key], now: int) -> None:
-        """Abort the member's own batch, then the oldest of others that had their time, until the sessions fit."""
-        aborted = [batch for batch in self._state["open"] if batch["member"] == member]
-        others = [
-            batch for batch in self._state["open"] if batch["member"] != member
-        ]  # oldest first: they are appended
+    def _make_room(self, member: bytes, generation: int, wanted: Counter[Key], now: int) -> int:
+        """Abort the member's own batch, then the oldest of others that had their time, until the sessions fit. The
+        number of the batch that comes: one more than any that is open."""
+        batches = self._batches()
+        aborted = [batch for batch in batches if batch["member"] == member]
+        others = [batch for batch in batches if batch["member"] != member]  # oldest first
         for key, count in wanted.items():
             of_key = [batch for batch in others if batch["generation"] == generation and _under(batch, key)]
             while sum(len(_under(batch, key)) for batch in of_key) + count > OPEN_SESSIONS_PER_KEY:
@@ -179,18 +203,25 @@ class Issuance:
                     raise TryLater("others are fetching tokens at this moment", f"try again in {wait} seconds", wait)
                 others.remove(of_key[0])
                 aborted.append(of_key.pop(0))
-        self._state["open"] = [batch for batch in self._state["open"] if batch not in aborted]
+        for batch in aborted:
+            self._open.delete(batch["session"])
+        return max((int(batch["number"]) for batch in batches), default=0) + 1
+
+    def _batches(self) -> list[dict[str, Any]]:
+        """All that are open, oldest first: there are few, as four sessions may be open under a key."""
+        return sorted(self._open.values(), key=lambda batch: int(batch["number"]))
 
     # -- challenges
 
     def answer(self, card: cards.Card, is_member: IsMember, epoch_secret: EpochSecret, now: int) -> str:
-        """Finish the sessions of a tokens-challenge; the tokens-answer. They are spent, durably, before b is drawn.
+        """Finish the sessions of a tokens-challenge; the tokens-answer. They are spent, durably, before it is said.
 
         The same challenge again gets the same answer. Raises NotPermitted, InvalidInput; a refused card spends nothing.
         """
         fields = card.fields
         digest = hashes.tagged(card.kind, cards.without_signature(fields))
-        if (earlier := self._state["answered"].get(fields["session"])) and earlier["challenge"] == digest:
+        earlier = self._answered.get(fields["session"])
+        if earlier is not None and earlier["challenge"] == digest:
             _check_signature(card, is_member)
             return str(earlier["answer"])
         batch = self._batch(fields["session"])
@@ -204,50 +235,56 @@ class Issuance:
         for pair in fields["challenges"]:
             for challenge in pair:
                 blind.check_challenge(challenge)
-        self._state["open"].remove(batch)
-        self._save()
-        answers = []
-        for (epoch, relay, *nonces), (c0, c1) in zip(batch["offers"], fields["challenges"], strict=True):
-            secret = epoch_secret(batch["generation"], epoch, relay)
-            answers.append(list(blind.answer(secret, blind.Nonces(*nonces), (c0, c1))))
-        answer = cards.encode("tokens-answer", {"session": fields["session"], "answers": answers})
-        kept = {"epoch": _last_epoch(batch), "challenge": digest, "answer": answer}
-        self._forget_before(self._epoch_at(now))
-        self._state["answered"][fields["session"]] = kept
-        self._save()
+        with self._change():  # nothing of an answer leaves before it and that its session is spent are durable
+            self._forget(self._epoch_at(now))
+            self._open.delete(fields["session"])
+            answers = []
+            for (epoch, relay, *nonces), (c0, c1) in zip(batch["offers"], fields["challenges"], strict=True):
+                secret = epoch_secret(batch["generation"], epoch, relay)
+                answers.append(list(blind.answer(secret, blind.Nonces(*nonces), (c0, c1))))
+            answer = cards.encode("tokens-answer", {"session": fields["session"], "answers": answers})
+            self._answered.put(fields["session"], {"challenge": digest, "answer": answer}, _end_epoch(batch))
         return answer
 
     def _batch(self, session: bytes) -> dict[str, Any]:
-        for batch in self._state["open"]:
-            if batch["session"] == session:
-                found: dict[str, Any] = batch
-                return found
-        raise NotPermitted(
-            "no session of this number is open: it was answered, given up, or is another issuer's", "make a new request"
-        )
+        found: dict[str, Any] | None = self._open.get(session)
+        if found is None:
+            raise NotPermitted(
+                "no session of this number is open: it was answered, given up, or is another issuer's",
+                "make a new request",
+            )
+        return found
 
-    # -- ends; nothing is saved here
+    # -- ends; within a transaction of the caller's
 
     def abort(self, member: bytes) -> None:
         """Close a member's sessions for good; they stay charged."""
-        self._state["open"] = [batch for batch in self._state["open"] if batch["member"] != member]
+        for batch in self._batches():
+            if batch["member"] == member:
+                self._open.delete(batch["session"])
+
+    def new_generation(self, kept: int) -> None:
+        """Before a set is shown whose keys are others: close all sessions and forget all answers, as nothing is said
+        any more under keys that go. Of counts those of the generation `kept`, which is in force until the new one
+        begins, stay."""
+        self._open.clear()
+        self._answered.clear()
+        self._charged.keep_part(kept)
 
     def restored(self, generation: int) -> int:
         """After a restore from a backup: how many sessions were closed. Generations up to this one have no tokens any
         more, as nobody knows how many of theirs were issued since."""
         count = self.open_sessions()
-        self._state |= self.empty() | {"lost": generation}
+        for table in (self._charged, self._seen, self._open, self._answered):
+            table.clear()
+        self._data["lost"] = generation
         return count
 
-    def _forget_before(self, epoch: int) -> None:
-        state = self._state
-        state["charged"] = {
-            generation: {each: of for each, of in epochs.items() if each >= epoch}
-            for generation, epochs in state["charged"].items()
-        }
-        state["seen"] = {each: of for each, of in state["seen"].items() if each >= epoch - 2}
-        state["open"] = [batch for batch in state["open"] if _last_epoch(batch) >= epoch]
-        state["answered"] = {session: each for session, each in state["answered"].items() if each["epoch"] >= epoch}
+    def _forget(self, epoch: int) -> None:
+        """What nobody needs any more, a share of it: a day's rows of a large office go in as many requests as made
+        them."""
+        for table in (self._charged, self._seen, self._open, self._answered):
+            table.forget(epoch, FORGOTTEN_AT_ONCE)
 
     # -- what holds
 
@@ -264,7 +301,7 @@ class Issuance:
         for terms in self._terms:
             if terms.generation == generation:
                 return terms
-        if 0 < generation <= self._state["lost"]:
+        if 0 < generation <= self._data["lost"]:
             newest = self._newest
             begins = newest.genesis + newest.first_epoch * newest.epoch_rounds * newest.round_seconds
             raise NotPermitted(
@@ -276,9 +313,10 @@ class Issuance:
             "fetch the newest card and ask again",
         )
 
-    def _counts(self, terms: Terms, epoch: int) -> dict[int, dict[bytes, int]]:
-        counts: dict[int, dict[bytes, int]] = self._state["charged"].get(terms.generation, {}).get(epoch, {})
-        return counts
+    def _counts(self, generation: int, member: bytes = EVERYBODY) -> dict[int, Counter[int]]:
+        """By epoch and relay: what a member was charged, or all were."""
+        kept = self._charged.get(_counter(generation, member)) or {}
+        return {epoch: Counter(each) for epoch, each in kept.items()}
 
     def _epoch_at(self, now: int) -> int:
         return int(self._newest.epoch_of(self._newest.round_at(now)))
@@ -292,12 +330,8 @@ class Issuance:
         return min(ONLINE_PATIENCE_SECONDS, most) if batch["online"] else most
 
 
-def new_generation(state: dict[str, Any], kept: int) -> None:
-    """Before a set is shown whose keys are others: close all sessions and forget all answers, as nothing is said any
-    more under keys that go. Of counts those of the generation `kept`, which is in force until the new one begins, stay.
-    """
-    state["open"], state["answered"] = [], {}
-    state["charged"] = {each: of for each, of in state["charged"].items() if each == kept}
+def _counter(generation: int, member: bytes) -> bytes:
+    return struct.pack(">I", generation) + member
 
 
 def _batch(
@@ -321,8 +355,9 @@ def _under(batch: dict[str, Any], key: Key | None) -> list[list[Any]]:
     return [offer for offer in batch["offers"] if key in (None, Key(offer[0], offer[1]))]
 
 
-def _last_epoch(batch: dict[str, Any]) -> int:
-    return max((int(offer[0]) for offer in batch["offers"]), default=-1)
+def _end_epoch(batch: dict[str, Any]) -> int:
+    """The first in which none of its sessions is any use."""
+    return max(int(offer[0]) for offer in batch["offers"]) + 1
 
 
 def _offer_card(batch: dict[str, Any]) -> str:

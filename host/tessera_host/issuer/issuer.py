@@ -8,6 +8,7 @@ relay_list.py, invitations.py), what the next set is (renewal.py) and what is si
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
@@ -19,13 +20,14 @@ from ..clock import Clock, unix_now
 from ..errors import IntegrityError, InvalidInput, KeystoreError, NotOnRoster, UsageError
 from ..keys.keystore import Secret
 from ..planning import boards
-from ..planning.plan import Plan
+from ..planning.plan import MEMBERS_FLOOR, Choice, Plan, make
+from ..privacy import noise
 from ..protocol import blind, cards, releases, sealed_reading_key
 from ..protocol.federation import DEFAULT_BUDGET, FIXED, IssuerService, Relay, parsed
 from ..protocol.invitation import Invitation
 from ..protocol.limits import check_name
 from ..protocol.welcome import Welcome
-from . import relay_directory, renewal, summary
+from . import backup, relay_directory, renewal, summary
 from .operator import Operator
 from .relay_list import check_host, check_port
 from .renewal import Change
@@ -37,6 +39,16 @@ EPOCHS_DEFAULT = 90
 SERVICE_PORT = 8101
 
 _GENESIS_END = 1 << 40
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restored keystore came to: when the backup was made (unix seconds; None if somebody copied the file), how
+    many sessions were closed, and whose invitations are void."""
+
+    made: int | None
+    closed_sessions: int
+    void_invitations: list[str]
 
 
 class Issuer:
@@ -136,6 +148,10 @@ class Issuer:
     def roster(self) -> list[dict[str, Any]]:
         """Members as `{name, key(32)}`."""
         return self._store.roster.listed()
+
+    @property
+    def members_count(self) -> int:
+        return len(self._store.roster)
 
     @property
     def relays(self) -> list[dict[str, Any]]:
@@ -278,9 +294,11 @@ class Issuer:
         budget: Mapping[str, str] | None = None,
         retention_days: int | None = None,
         at_once: bool = False,
+        new_keys: bool = False,
     ) -> None:
         """Sign the next set: its schedule of keys begins with the open epoch. With a plan its rules are that plan's; if
-        it has other numbers of members or tokens, there is a new generation of keys. Raises UsageError."""
+        it has other numbers of members or tokens, there is a new generation of keys. new_keys: access key, reading key
+        and epoch keys are all others. Raises UsageError."""
         data, rules = self._store.data, None
         if budget is not None:
             _check_budget(budget)
@@ -289,11 +307,31 @@ class Issuer:
         if plan is not None:
             rules = self._rules(plan)
         counted = ("members", "tokens_per_epoch")
-        generation = rules is not None and any(rules[name] != getattr(self.parameters, name) for name in counted)
+        changed = rules is not None and any(rules[name] != getattr(self.parameters, name) for name in counted)
         with self._store.change():
             data["budget"] = dict(budget or data["budget"])
             data["retention_days"] = retention_days or data["retention_days"]
-            self._sign(Change(generation=generation, at_once=at_once, rules=rules, epochs=epochs))
+            generation = changed or new_keys
+            change = Change(generation=generation, rotate=new_keys, at_once=at_once, rules=rules, epochs=epochs)
+            self._sign(change)
+
+    def plan_for(self, members: int) -> Plan:
+        """The plan of the newest set, for so many members. Raises UsageError if its board does not bear them."""
+        present = self.parameters
+        floor = MEMBERS_FLOOR << present.log2_buckets
+        return make(
+            Choice(
+                present.epsilon * noise.EPSILON_UNIT,
+                Fraction(present.delta, noise.DRAWS),
+                members,
+                buckets=1 << present.log2_buckets,
+                tokens_per_epoch=present.tokens_per_epoch,
+                posts_per_token=present.posts_per_token,
+                board=self._store.data["board"],
+                allow_small=present.members < floor,  # who planned it accepted that
+                **{name: getattr(present, name) for name in LIFELONG},
+            )
+        )
 
     def _rules(self, plan: Plan) -> dict[str, Any]:
         for name in LIFELONG:
@@ -304,9 +342,9 @@ class Issuer:
                     f"the plan's {name} is {wanted}, this federation's {present} for life",
                     f"plan with --{option} {present}, or make a new federation",
                 )
-        if len(self.roster) > plan.choice.members:
+        if (present := len(self._store.roster)) > plan.choice.members:
             raise UsageError(
-                f"the plan is for {plan.choice.members} members, and {len(self.roster)} are on the roster",
+                f"the plan is for {plan.choice.members} members, and {present} are on the roster",
                 "plan for more, or remove somebody first",
             )
         return planned_rules(plan)
@@ -319,11 +357,17 @@ class Issuer:
                 self._sign(Change())
         return due
 
-    def restored(self, known: Iterable[bytes] = ()) -> int:
+    def back_up(self, path: Path) -> None:
+        """A new file with all that is worth keeping, which opens with the keystore's passphrase. Raises
+        KeystoreError."""
+        self.check_not_restored()
+        backup.write(self._store.keystore, self._store.directory, path, self._now())
+
+    def restored(self, known: Iterable[bytes] = ()) -> "Restored":
         """The keystore was restored from a backup: what it says of sessions, tokens and invitations may be less than
         was said since, and there may be sets that it does not know. Go on after the newest of `known` (sets, or
-        relays' copies of them): a new generation, new access and reading keys, no open session or invitation. How many
-        sessions there were. Raises IntegrityError for a set that is not this federation's."""
+        relays' copies of them): a new generation, new access and reading keys, no open session or invitation. Raises
+        IntegrityError for a set that is not this federation's."""
         beside = self._store.newer_set()
         sets = [self.parameters.blob, *known, *([beside] if beside else [])]
         newest = max(map(self._own, sets), key=lambda each: each.serial)
@@ -334,11 +378,11 @@ class Issuer:
             store.sets.take_found(newest.blob, reading_key)
             number = store.data["generation"]["number"] = max(newest.generation, store.data["generation"]["number"])
             store.data["generation"]["first_epoch"] = int(newest.first_epoch)
-            count = store.issuance.restored(number)
-            store.invitations.revoke_all(now)
+            made, store.data["restored"] = store.data["restored"], None
+            found = Restored(made, store.issuance.restored(number), store.invitations.revoke_all(now))
             change = Change(generation=True, rotate=True)
-            renewal.sign_next(store.data, change, self.current_epoch, now, after=(newest.serial, newest.digest))
-        return count
+            renewal.sign_next(store, change, self.current_epoch, now, after=(newest.serial, newest.digest))
+        return found
 
     def _own(self, blob: bytes) -> Parameters:
         found = parsed(blob, "take it from a relay or a member of this federation")
@@ -348,14 +392,15 @@ class Issuer:
 
     def _sign(self, change: Change) -> None:
         """The next set; within a change. Raises KeystoreError if the keystore was restored."""
-        self._check_not_restored()
-        renewal.sign_next(self._store.data, change, self.current_epoch, self._now())
+        self.check_not_restored()
+        renewal.sign_next(self._store, change, self.current_epoch, self._now())
 
-    def _check_not_restored(self) -> None:
-        """Raises KeystoreError if there is a newer set beside the keystore: what it would say now was said already."""
-        if self._store.newer_set() is not None:
+    def check_not_restored(self) -> None:
+        """Raises KeystoreError if it was restored from a backup and nobody has said so yet, or there is a newer set
+        beside it: what it would say now was said already."""
+        if self._store.was_restored:
             raise KeystoreError(
-                "this keystore is older than the parameters beside it: it was restored from a backup",
+                "this keystore was restored from a backup: it is older than what relays and members were told since",
                 f"before anything else: tessera issuer restored {self._store.directory}",
             )
 
@@ -382,7 +427,7 @@ class Issuer:
 
     def welcome(self, member: bytes) -> Welcome:
         """All that IT says, for the member of this key (32 bytes). Raises NotOnRoster."""
-        self._check_not_restored()
+        self.check_not_restored()
         self._check_member(member)
         newest, in_force = self._store.sets.newest, self._store.sets.in_force(self.current_epoch)
         before = in_force.parameters.blob if in_force.parameters.digest != newest.parameters.digest else None
@@ -423,12 +468,14 @@ class Issuer:
 
     def invite(self, name: str, home: str | None = None, days: int = 7, by_files: bool = False) -> Invitation:
         """An invitation for one person, who will be called `name` on the roster and have its mailbox on the relay
-        `home` (which need not be named if there is only one). Raises UsageError, NotPermitted.
+        `home`, which need not be named if there is only one, or all who were invited lately have the same. Raises
+        UsageError, NotPermitted.
 
         by_files: for a person whose computer cannot reach the issuer's service, or an office without one.
         """
+        self.check_not_restored()
         check_name("the member's name", name)
-        relay = self._store.relays.home(home)
+        relay = self._store.relays.home(home or self._usual_home())
         if not by_files and self.service is None:
             raise UsageError(
                 "members were not told yet where the issuer's service is",
@@ -452,6 +499,12 @@ class Issuer:
             federation_card=self.federation_card if by_files else None,
         )
 
+    def _usual_home(self) -> str | None:
+        """The relay of everybody who was invited lately, if it is one and in service."""
+        homes = {str(each["home"]) for each in self.invitations}
+        named = {str(relay["name"]) for relay in self.relays}
+        return homes.pop() if len(homes) == 1 and homes <= named else None
+
     def revoke(self, name: str, at_once: bool = False) -> None:
         """Take an invitation back before it is used; the keys that it names are none any more. Raises NotPermitted if
         there is none."""
@@ -462,6 +515,7 @@ class Issuer:
     def join(self, card_text: str) -> str:
         """Admit the member of a join card, whose invitation is used up then; its name. The same card again changes
         nothing. That who shows it has its key is for the caller to see. Raises InvalidInput, NotPermitted."""
+        self.check_not_restored()
         fields = cards.decode(card_text, "join").fields
         roster = self._store.roster
         roster.check_card(fields)
@@ -495,13 +549,13 @@ class Issuer:
 
     def offer(self, card_text: str, online: bool = False) -> str:
         """tokens-request → tokens-offer, by the rules of issuance.py. Raises InvalidInput, NotPermitted."""
-        self._check_not_restored()
+        self.check_not_restored()
         card = cards.decode(card_text, "tokens-request")
         return self._store.issuance.offer(card, self._store.roster.is_member, self._now(), online)
 
     def answer(self, card_text: str) -> str:
         """tokens-challenge → tokens-answer, once. Raises InvalidInput, NotPermitted."""
-        self._check_not_restored()
+        self.check_not_restored()
         card = cards.decode(card_text, "tokens-challenge")
         store = self._store
         signer, federation_id = store.signer, store.parameters.federation_id
@@ -513,7 +567,7 @@ class Issuer:
 
     def offer_unasked(self, member: bytes) -> str:
         """A tokens-offer for the member of this key (32 bytes) who has not asked. Raises NotPermitted."""
-        self._check_not_restored()
+        self.check_not_restored()
         self._check_member(member)
         return self._store.issuance.offer_unasked(member, self._now())
 

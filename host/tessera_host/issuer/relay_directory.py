@@ -54,7 +54,8 @@ class RelaySecrets:
         return point[1:]
 
     def write(self, directory: Path) -> None:
-        """relay.json and seed, mode 0600, into a directory that exists."""
+        """relay.json and seed, mode 0600, into a directory that exists. Raises UsageError if there is a relay in it by
+        now: whoever writes relay.json has the directory."""
         configuration = {
             "version": VERSION,
             "name": self.name,
@@ -67,7 +68,7 @@ class RelaySecrets:
         }
         if self.time_server:
             configuration["sntp"] = self.time_server
-        files.write(directory / CONFIGURATION, json.dumps(configuration, indent=2).encode() + b"\n")
+        files.write_new(directory / CONFIGURATION, json.dumps(configuration, indent=2).encode() + b"\n")
         files.write(directory / SEED, self.seed)
 
 

@@ -16,11 +16,10 @@ from typing import Any
 
 from tessera.params import Parameters
 
-from .issuance import new_generation
 from .relay_list import RelayList
-from .sets import KeyOf, Sets
+from .sets import Kept, KeyOf, Sets
 from .signer import Content, ParameterSigner, rules_of
-from .store import said
+from .store import IssuerStore, said
 
 LEFT_PART = 3  # a schedule is renewed by itself when a third of it is left
 
@@ -41,19 +40,17 @@ class Change:
     epochs: int | None = None
 
 
-def sign_first(data: dict[str, Any], rules: Mapping[str, Any], epoch: int, now: int) -> None:
+def sign_first(data: Kept, rules: Mapping[str, Any], epoch: int, now: int) -> None:
     """The set of a new federation, whose keystore holds `data`, while `epoch` is open. Raises UsageError."""
     data["generation"] = {"number": 1, "first_epoch": epoch}
     _rotate(data, rules["federation_id"], now)
     _sign(data, rules, (1, bytes(32)), epoch, epoch, now)
 
 
-def sign_next(
-    data: dict[str, Any], change: Change, epoch: int, now: int, after: tuple[int, bytes] | None = None
-) -> None:
+def sign_next(store: IssuerStore, change: Change, epoch: int, now: int, after: tuple[int, bytes] | None = None) -> None:
     """The set after the newest, of what the keystore holds by now, while `epoch` is open. Within a change of the store.
     `after` is (serial, digest) of the one before, if that is not the newest here. Raises UsageError."""
-    sets = Sets(data["sets"])
+    data, sets = store.data, store.sets
     present = sets.newest.parameters
     if change.epochs is not None:
         data["epochs"] = change.epochs
@@ -64,7 +61,7 @@ def sign_next(
         if (waiting := data["generation"]["first_epoch"]) > epoch:  # it takes the place of one that has not begun
             first = min(first, waiting)
         data["generation"] = {"number": data["generation"]["number"] + 1, "first_epoch": first}
-        new_generation(data["issuance"], kept=sets.in_force(epoch).parameters.generation)
+        store.issuance.new_generation(kept=sets.in_force(epoch).parameters.generation)
     rules = rules_of(present) | dict(change.rules or {})
     first = max(epoch, data["generation"]["first_epoch"])
     since = max(first, epoch + 1) if present.relay_count else first  # without relays nobody has the one before
@@ -72,11 +69,9 @@ def sign_next(
     _sign(data, rules, (serial + 1, digest), epoch, since, now)
 
 
-def _sign(
-    data: dict[str, Any], rules: Mapping[str, Any], place: tuple[int, bytes], epoch: int, since: int, now: int
-) -> None:
+def _sign(data: Kept, rules: Mapping[str, Any], place: tuple[int, bytes], epoch: int, since: int, now: int) -> None:
     """place: serial, and the digest of the set before."""
-    sets, signer = Sets(data["sets"]), ParameterSigner(data["root_secret"], data["master"])
+    sets, signer = Sets(data), ParameterSigner(data["root_secret"], data["master"])
     content = Content(
         serial=place[0],
         previous=place[1],
@@ -91,15 +86,15 @@ def _sign(
     sets.add(signer.signed(rules, content), data["reading_key"], since, epoch, now)
 
 
-def _rotate(data: dict[str, Any], federation_id: bytes, now: int) -> None:
+def _rotate(data: Kept, federation_id: bytes, now: int) -> None:
     """New access and reading keys."""
-    sets = Sets(data["sets"])
+    sets = Sets(data)
     sets.replace_access_key(access_key_of(data, federation_id), now)
     signer = ParameterSigner(data["root_secret"], data["master"])
     data["reading_key"] = signer.reading_key(federation_id, sets.rotations)
 
 
-def access_key_of(data: dict[str, Any], federation_id: bytes) -> KeyOf:
+def access_key_of(data: Kept, federation_id: bytes) -> KeyOf:
     """Which access key has which number."""
     return partial(ParameterSigner(data["root_secret"], data["master"]).access_key, federation_id)
 

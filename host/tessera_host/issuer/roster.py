@@ -4,28 +4,45 @@ Owns that list and what a member card has to prove. Leaves to others: invitation
 (issuance.py), the keystore (store.py).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from tessera import curve, hashes
 from tessera.params import Parameters
 
 from ..errors import InvalidInput, NotPermitted
+from ..keys.sealed_tables import Table
 from ..protocol.limits import check_name
 
 
 class Roster:
-    """A view of the issuer keystore's list of `{"name", "key"}` (key of 32 bytes); saves nothing."""
+    """A view of two of the issuer keystore's tables, to be changed within a transaction: `roster` has, by key (32
+    bytes), `{"name", "key", "number"}`, `roster_names` the key by the name. Members have numbers in the order in which
+    they came. `counts` is `{"members", "ever"}`: how many there are, and were in all.
+    """
 
-    def __init__(self, entries: list[dict[str, Any]], parameters: Parameters) -> None:
+    TABLES = ("roster", "roster_names")
+
+    def __init__(self, counts: dict[str, int], table: Callable[[str], Table], parameters: Parameters) -> None:
         """parameters: the newest set."""
-        self._entries = entries
+        self._counts = counts
+        self._members, self._names = map(table, self.TABLES)
         self._parameters = parameters
 
+    @staticmethod
+    def empty() -> dict[str, int]:
+        return {"members": 0, "ever": 0}
+
+    def __len__(self) -> int:
+        return self._counts["members"]
+
     def listed(self) -> list[dict[str, Any]]:
-        return [dict(entry) for entry in self._entries]
+        """`{"name", "key"}` of all; it reads all of them."""
+        entries = sorted(self._members.values(), key=lambda member: int(member["number"]))
+        return [{"name": member["name"], "key": member["key"]} for member in entries]
 
     def is_member(self, key: bytes) -> bool:
-        return any(member["key"] == key for member in self._entries)
+        return self._members.get(key) is not None
 
     def check_card(self, fields: dict[str, Any]) -> None:
         """Raises InvalidInput unless the owner of the key signed its name for this federation."""
@@ -39,29 +56,32 @@ class Roster:
 
     def check_new(self, name: str, invited: int) -> None:
         """Raises NotPermitted unless a member of this name may be added beside those who were invited."""
-        if any(member["name"] == name for member in self._entries):
+        if self._names.get(name.encode()) is not None:
             raise NotPermitted(f"there is another member '{name}'", "choose another name, or remove the old entry")
         most = self._parameters.members
-        if len(self._entries) + invited >= most:
+        if len(self) + invited >= most:
             waiting = f", {invited} of them for open invitations" if invited else ""
             raise NotPermitted(
                 f"the roster is full: all {most} places of the parameters are taken{waiting}",
-                "remove someone, revoke an invitation, or plan for more",
+                "make room: tessera issuer renew DIR --members N; or remove someone, or revoke an invitation",
             )
 
     def add(self, name: str, key: bytes) -> None:
         """Raises NotPermitted."""
-        for member in self._entries:
-            if member["key"] == key:
-                raise NotPermitted(f"this key is on the roster already, as '{member['name']}'", "nothing to do")
+        if (known := self._members.get(key)) is not None:
+            raise NotPermitted(f"this key is on the roster already, as '{known['name']}'", "nothing to do")
         self.check_new(name, 0)
-        self._entries.append({"name": name, "key": key})
+        self._counts["members"] += 1
+        self._counts["ever"] += 1
+        self._members.put(key, {"name": name, "key": key, "number": self._counts["ever"]})
+        self._names.put(name.encode(), key)
 
     def remove(self, name: str) -> bytes:
         """The key (32 bytes) of the member that was removed. Raises NotPermitted if there is none of that name."""
-        for member in self._entries:
-            if member["name"] == name:
-                self._entries.remove(member)
-                key: bytes = member["key"]
-                return key
-        raise NotPermitted(f"there is no member '{name}'", "tessera issuer show lists them")
+        key: bytes | None = self._names.get(name.encode())
+        if key is None:
+            raise NotPermitted(f"there is no member '{name}'", "tessera issuer show lists them")
+        self._counts["members"] -= 1
+        self._names.delete(name.encode())
+        self._members.delete(key)
+        return key

@@ -71,7 +71,7 @@ class IssuerServer:
         self._report: Callable[[str], None] = lambda line: None
         issuer.release()
 
-    async def run(self, host: str | None, port: int, ready: Callable[[], None], report: Callable[[str], None]) -> None:
+    async def run(self, host: str, port: int, ready: Callable[[], None], report: Callable[[str], None]) -> None:
         """Serve until cancelled. ready() is called once it listens, report() with a line about what IT should look
         into. Raises OSError if it cannot listen."""
         self._report = report

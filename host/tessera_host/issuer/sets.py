@@ -7,7 +7,8 @@ keystore that holds this (store.py).
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Protocol
 
 from tessera.params import Parameters
 
@@ -21,6 +22,14 @@ MOST_SINCE_A_BACKUP = 256  # rotations of access keys that an issuer looks for a
 KeyOf = Callable[[int], bytes]  # the access key of a number
 
 
+class Kept(Protocol):
+    """What the issuer's keystore holds once, by name."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+    def __setitem__(self, name: str, value: Any, /) -> None: ...
+
+
 @dataclass(frozen=True)
 class SignedSet:
     """A set, the reading key (32 bytes) that it has the hash of, and the first epoch that it governs if every relay
@@ -32,18 +41,20 @@ class SignedSet:
 
 
 class Sets:
-    """A view of the issuer keystore's map `{"signed", "chain", "access_keys"}`; saves nothing.
+    """A view of what the issuer's keystore holds as `sets`, `{"signed", "access_keys"}`, and as `chain`; saves nothing.
 
-    `signed` has the sets, oldest first, whose epochs are not over; `chain` the place of every set ever signed;
-    `access_keys` has `{"number", "key", "replaced"}`, newest last, `replaced` in unix seconds, None for the one in use.
+    `signed` has the sets, oldest first, whose epochs are not over; `access_keys` has `{"number", "key", "replaced"}`,
+    newest last, `replaced` in unix seconds, None for the one in use; the chain is the place of every set ever signed,
+    which requests do not read.
     """
 
-    def __init__(self, state: dict[str, Any]) -> None:
-        self._state = state
+    def __init__(self, data: Kept) -> None:
+        self._data = data
+        self._state: dict[str, Any] = data["sets"]
 
     @staticmethod
     def empty() -> dict[str, Any]:
-        return {"signed": [], "chain": [], "access_keys": []}
+        return {"signed": [], "access_keys": []}
 
     # -- sets
 
@@ -61,7 +72,7 @@ class Sets:
     def chain(self) -> list[dict[str, Any]]:
         """`{serial, digest, previous, generation, first_epoch, signed}` of every set, oldest first; `signed` in unix
         seconds."""
-        return [dict(place) for place in self._state["chain"]]
+        return [dict(place) for place in self._data["chain"]]
 
     def files(self) -> dict[str, bytes]:
         """The sets that are here whole, by the name of a file that has this set and never another."""
@@ -77,7 +88,7 @@ class Sets:
         self.forget(epoch)
         made = Parameters(blob)
         place = {name: getattr(made, name) for name in ("serial", "digest", "previous", "generation", "first_epoch")}
-        self._state["chain"].append(place | {"signed": now})
+        self._data["chain"].append(place | {"signed": now})
 
     def forget(self, epoch: int) -> None:
         """The sets that a later one governs instead, from this epoch on."""
@@ -134,7 +145,13 @@ class Sets:
 
 
 def _read(entry: dict[str, Any]) -> SignedSet:
-    return SignedSet(Parameters(entry["blob"]), entry["reading_key"], entry["since"])
+    return SignedSet(_parsed(entry["blob"]), entry["reading_key"], entry["since"])
+
+
+@lru_cache(maxsize=4)
+def _parsed(blob: bytes) -> Parameters:
+    """A request looks at the newest set a dozen times; nobody changes one."""
+    return Parameters(blob)
 
 
 def _accepted(entry: dict[str, Any], now: int) -> bool:

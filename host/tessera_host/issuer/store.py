@@ -1,12 +1,14 @@
 """The issuer's directory: issuer.keystore, and beside it what follows from it and is for others: parameters.tpr,
 federation.card, the digests of all sets, and the sets themselves, which auditors need for as long as there are relays.
 
-Owns what the keystore's map holds, and the one transaction: what was changed is saved, and what was saved is published.
+Owns what the keystore holds, and the one transaction: what was changed is durable, and what is durable is published.
 Leaves to others: the rules of each part (roster.py, relay_list.py, invitations.py, issuance.py, sets.py), what is
-signed (signer.py), when (renewal.py), the file itself (keystore.py).
+signed (signer.py), when (renewal.py), the file itself (keystore_database.py), copies of it (backup.py).
+
+What grows with members is in rows, so that a request costs as much in an office of a hundred thousand as in one of
+ten: the roster, invitations, counts, requests that were answered, sessions and answers. All else is kept once.
 """
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -19,27 +21,29 @@ from tessera.params import Head, Parameters
 
 from .. import files
 from ..errors import UsageError
-from ..keys.keystore import Keystore, Secret
+from ..keys.keystore import Secret
+from ..keys.keystore_database import KeystoreDatabase
 from ..protocol import cards
 from ..protocol.federation import DEFAULT_RETENTION_DAYS, IssuerService
 from .invitations import Invitations
 from .issuance import Issuance, Terms
 from .relay_list import RelayList
 from .roster import Roster
-from .sets import Sets
+from .sets import Kept, Sets
 from .signer import ParameterSigner
 
-VERSION = 2
+VERSION = 3
 KIND = "issuer"
 KEYSTORE = "issuer.keystore"
 PARAMETERS = "parameters.tpr"
 FEDERATION_CARD = "federation.card"
 DIGESTS = "digests.txt"
 SETS = "sets"
+TABLES = (*Roster.TABLES, *Invitations.TABLES, *Issuance.TABLES)
 
 
 def new_data(name: str, signer: ParameterSigner, epochs: int, board: str, budget: dict[str, str]) -> dict[str, Any]:
-    """What the keystore of a new federation holds before its first set is signed."""
+    """What the keystore of a new federation holds once, before its first set is signed."""
     return {
         "version": VERSION,
         "name": name,
@@ -48,25 +52,27 @@ def new_data(name: str, signer: ParameterSigner, epochs: int, board: str, budget
         "board": board,
         "epochs": epochs,
         "relays": RelayList.empty(),
-        "roster": [],
-        "issuance": Issuance.empty(),
+        "roster": Roster.empty(),
+        "lost": 0,
         "budget": budget,
         "retention_days": DEFAULT_RETENTION_DAYS,
         "service": None,
-        "invitations": [],
         "sets": Sets.empty(),
+        "chain": [],
+        "restored": None,
     }
 
 
 class IssuerStore:
-    """An open issuer directory. It holds the keystore's lock. The views that it gives are of `data` as it is now: they
-    are taken anew after `change` and `held`."""
+    """An open issuer directory. It holds the keystore's lock. The views that it gives are of the keystore as it is now:
+    they are taken anew after `change` and `held`."""
 
-    def __init__(self, directory: Path, keystore: Keystore, epoch: Callable[[Parameters], int]) -> None:
+    def __init__(self, directory: Path, keystore: KeystoreDatabase, epoch: Callable[[Parameters], int]) -> None:
         """Not for callers: use `create` or `open`. epoch() is the open one."""
         self.directory = directory
-        self._keystore = keystore
+        self.keystore = keystore
         self._epoch = epoch
+        self._published: tuple[bytes, tuple[int, ...]] | None = None
 
     @staticmethod
     def check_new(directory: Path) -> None:
@@ -78,14 +84,19 @@ class IssuerStore:
     @classmethod
     def create(cls, directory: Path, passphrase: str, data: dict[str, Any], epoch: Callable[[Parameters], int]) -> Self:
         """`data` has a signed set. Raises KeystoreError if there is an issuer in the directory already."""
-        store = cls(directory, Keystore.create(directory / KEYSTORE, passphrase, KIND, data), epoch)
+
+        def fill(keystore: KeystoreDatabase) -> None:
+            for name, value in data.items():
+                keystore.data[name] = value
+
+        store = cls(directory, KeystoreDatabase.create(directory / KEYSTORE, passphrase, KIND, TABLES, fill), epoch)
         store._publish()
         return store
 
     @classmethod
     def open(cls, directory: Path, secret: Secret, epoch: Callable[[Parameters], int]) -> Self:
         """Raises KeystoreError, WrongPassphrase."""
-        store = cls(directory, Keystore.open(directory / KEYSTORE, secret, KIND), epoch)
+        store = cls(directory, KeystoreDatabase.open(directory / KEYSTORE, secret, KIND), epoch)
         try:
             store._publish()
         except BaseException:
@@ -94,17 +105,18 @@ class IssuerStore:
         return store
 
     def close(self) -> None:
-        self._keystore.close()
+        self.keystore.close()
 
     def release(self) -> None:
         """Let other commands use the keystore; `held` takes it for one request."""
-        self._keystore.release()
+        self.keystore.release()
 
     @property
     def stamp(self) -> tuple[int, ...]:
-        """Another one whenever the keystore was saved, by whomever; without a look into it."""
+        """Another one whenever a set was published, by whomever; without a look into the keystore. It is the published
+        file's, which is replaced as a whole: times of a database's file may be the same for two changes."""
         try:
-            found = self._keystore.path.stat()
+            found = (self.directory / PARAMETERS).stat()
         except OSError:
             return ()
         return found.st_mtime_ns, found.st_ino, found.st_size
@@ -112,7 +124,7 @@ class IssuerStore:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Raises KeystoreError if a command has the keystore for longer than usual."""
-        with self._keystore.held():
+        with self.keystore.held():
             self._publish()
             yield
 
@@ -120,27 +132,21 @@ class IssuerStore:
 
     @contextmanager
     def change(self) -> Iterator[None]:
-        """What the block changes is saved, then published. If the block or saving fails, `data` is as it was before:
-        no later change saves half of this one."""
-        before = copy.deepcopy(self.data)
-        try:
+        """What the block changes is durable when it ends, and then published. If the block fails, or what it changed
+        cannot be written, nothing of it is left for a later change."""
+        with self.keystore.change():
             yield
-            if self.data != before:
-                self.save()
-        except BaseException:
-            self.data.clear()
-            self.data.update(before)
-            raise
         self._publish()
 
-    def save(self) -> None:
-        """For what has to be durable in the middle of an answer: issuance spends a session before it answers."""
-        self._keystore.save()
-
     def _publish(self) -> None:
-        """Bring the files beside the keystore up to date, if they are not; but those of a newer state stay."""
-        if self.newer_set() is not None:
-            return
+        """Bring the files beside the keystore up to date, if they are not; but those of a newer state stay. All of them
+        are what the newest set says, or what is signed with it."""
+        present = self.parameters.digest, self.stamp
+        if present != self._published and not self.was_restored:
+            self._publish_all()
+            self._published = self.parameters.digest, self.stamp
+
+    def _publish_all(self) -> None:
         published = {
             **{f"{SETS}/{name}": blob for name, blob in self.sets.files().items()},
             PARAMETERS: self.parameters.blob,
@@ -156,6 +162,14 @@ class IssuerStore:
             if current != content:
                 path.parent.mkdir(exist_ok=True, mode=0o700)
                 files.write(path, content)
+
+    @property
+    def was_restored(self) -> bool:
+        """Whether this is an older state than one that there was: what it says of sessions and tokens is not to be
+        relied on, and none of its sets is the newest."""
+        if self.data["restored"] is not None:
+            return True
+        return (self.parameters.digest, self.stamp) != self._published and self.newer_set() is not None
 
     def newer_set(self) -> bytes | None:
         """A set of this federation that was published and that the keystore does not know: then that was restored from
@@ -180,12 +194,12 @@ class IssuerStore:
     # -- what it holds
 
     @property
-    def data(self) -> dict[str, Any]:
-        return self._keystore.data
+    def data(self) -> Kept:
+        return self.keystore.data
 
     @property
     def sets(self) -> Sets:
-        return Sets(self.data["sets"])
+        return Sets(self.data)
 
     @property
     def parameters(self) -> Parameters:
@@ -198,7 +212,7 @@ class IssuerStore:
 
     @property
     def roster(self) -> Roster:
-        return Roster(self.data["roster"], self.parameters)
+        return Roster(self.data["roster"], self.keystore.table, self.parameters)
 
     @property
     def relays(self) -> RelayList:
@@ -206,11 +220,11 @@ class IssuerStore:
 
     @property
     def invitations(self) -> Invitations:
-        return Invitations(self.data["invitations"], self.parameters.federation_id)
+        return Invitations(self.keystore.table, self.parameters.federation_id)
 
     @property
     def issuance(self) -> Issuance:
-        return Issuance(self.data["issuance"], self._terms(), self.save)
+        return Issuance(self.keystore, self._terms())
 
     def _terms(self) -> list[Terms]:
         """The newest set's generation; until that begins, that of the set in force."""
@@ -234,7 +248,7 @@ class IssuerStore:
         return cards.encode("federation", {"params": self.parameters.blob, "said": said(self.data)})
 
 
-def said(data: dict[str, Any]) -> bytes:
+def said(data: Kept) -> bytes:
     """What a federation card says beside its set, from what the keystore holds."""
     service = _service(data)
     return cards.said(
@@ -250,6 +264,6 @@ def said(data: dict[str, Any]) -> bytes:
     )
 
 
-def _service(data: dict[str, Any]) -> IssuerService | None:
+def _service(data: Kept) -> IssuerService | None:
     known = data["service"]
     return IssuerService(known["host"], known["port"], curve.public(known["secret"])) if known else None

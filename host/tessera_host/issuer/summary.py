@@ -37,10 +37,11 @@ def summary(store: IssuerStore, epoch: int, now: int) -> dict[str, Any]:
             {
                 "name": member["name"],
                 "key": member["key"].hex(),
-                "tokens_this_epoch": issuance.charged(member["key"], epoch),
-                "tokens_next_epoch": issuance.charged(member["key"], epoch + 1),
+                "tokens_this_epoch": this,
+                "tokens_next_epoch": following,
             }
             for member in store.roster.listed()
+            for this, following in [issuance.charged(member["key"], epoch, epoch + 1)]
         ],
         "relays": [
             relay | {"key": relay["key"].hex(), "ledger": relay["ledger"].hex()} for relay in store.relays.listed()

@@ -58,7 +58,7 @@ def missing(path: Path, kind: str) -> KeystoreError:
     return KeystoreError(f"there is no {kind} at {path.parent}", _BEGINNINGS.get(kind, "check its name"))
 
 
-class _Lock:
+class Lock:
     """An exclusive lock on a file beside the keystore (the keystore itself is replaced at every save)."""
 
     def __init__(self, path: Path, wait_seconds: float) -> None:
@@ -78,14 +78,14 @@ class _Lock:
 class Keystore:
     """An open keystore. `data` is the decrypted map; changes to it last once `save()` has returned."""
 
-    def __init__(self, path: Path, kind: str, salt: bytes, key: bytes, data: dict[str, Any], lock: _Lock) -> None:
+    def __init__(self, path: Path, kind: str, salt: bytes, key: bytes, data: dict[str, Any], lock: Lock) -> None:
         """Not for callers: use `create` or `open`."""
         self.path = path
         self.kind = kind
         self.data = data
         self._salt = salt
         self._key: bytes | None = key
-        self._lock: _Lock | None = lock
+        self._lock: Lock | None = lock
 
     @classmethod
     def create(
@@ -94,8 +94,8 @@ class Keystore:
         """A new file, mode 0600. Raises KeystoreError if there is one already: nothing is ever overwritten."""
         if not passphrase:
             raise KeystoreError("an empty passphrase protects nothing", "choose one")
-        _make_directory(path.parent)
-        lock = _Lock(path, lock_wait_seconds)
+        make_directory(path.parent)
+        lock = Lock(path, lock_wait_seconds)
         try:
             if os.path.lexists(path):
                 raise KeystoreError(f"{path} exists already and is not overwritten", "choose another place")
@@ -114,12 +114,12 @@ class Keystore:
         if not path.exists():
             raise missing(path, kind)
         path = path.resolve()  # behind a symbolic link: what is replaced is the file, not the link to it
-        lock = _Lock(path, lock_wait_seconds)
+        lock = Lock(path, lock_wait_seconds)
         try:
             line, header, body = _read(path)
             _check_kind(path, header, kind)
             salt = header["salt"]
-            key = _key_of(secret, salt, path)
+            key = key_of(secret, salt, path)
             data = _decrypt(path, key, header, line, body)
         except BaseException:
             lock.release()
@@ -162,7 +162,7 @@ class Keystore:
     def _take(self, lock_wait_seconds: float) -> None:
         if self._key is None:
             raise KeystoreError(f"{self.path} is closed")
-        lock = _Lock(self.path, lock_wait_seconds)
+        lock = Lock(self.path, lock_wait_seconds)
         try:
             self.data = self._read_anew(self._key)
         except BaseException:
@@ -221,7 +221,7 @@ def write_apart(path: Path, secret: Secret, kind: str, data: dict[str, Any]) -> 
     if os.path.lexists(path):
         raise KeystoreError(f"{path} exists already and is not overwritten", "choose another name")
     salt = secrets.token_bytes(SALT_BYTES) if isinstance(secret, str) else secret.salt
-    content = _sealed(kind, salt, _key_of(secret, salt, path), data)
+    content = _sealed(kind, salt, key_of(secret, salt, path), data)
     files.write(path, content)
 
 
@@ -231,7 +231,7 @@ def read_apart(path: Path, secret: Secret, kind: str) -> dict[str, Any]:
         raise KeystoreError(f"there is no file {path}", "check its name")
     line, header, body = _read(path)
     _check_kind(path, header, kind)
-    return _decrypt(path, _key_of(secret, header["salt"], path), header, line, body)
+    return _decrypt(path, key_of(secret, header["salt"], path), header, line, body)
 
 
 def salt_of(path: Path) -> bytes | None:
@@ -243,7 +243,8 @@ def salt_of(path: Path) -> bytes | None:
     return salt
 
 
-def _key_of(secret: Secret, salt: bytes, path: Path) -> bytes:
+def key_of(secret: Secret, salt: bytes, path: Path) -> bytes:
+    """What opens a keystore with this salt. Raises WrongPassphrase for a key that was derived with another one."""
     if isinstance(secret, str):
         return _derive(secret, salt)
     if secret.salt != salt:
@@ -316,7 +317,8 @@ def _decrypt(path: Path, key: bytes, header: dict[str, Any], line: bytes, body: 
     return data
 
 
-def _make_directory(path: Path) -> None:
+def make_directory(path: Path) -> None:
+    """For a keystore, if it is not there. Raises KeystoreError."""
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

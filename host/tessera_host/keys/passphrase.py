@@ -27,7 +27,7 @@ def secret_for(keystore: Path, path_option: Path | None) -> Secret:
     there is no keystore, before anything is asked."""
     if not keystore.exists():
         raise missing(keystore, keystore.stem)
-    if _file(path_option) is None:
+    if file_of(path_option) is None:
         derived = unlocking.key_for(keystore)
         if derived is not None:
             return derived
@@ -41,7 +41,7 @@ def obtain(path_option: Path | None, confirm: bool) -> str:
     `confirm`: asked for twice, for a passphrase that is new. Raises UsageError if there is none, if it is empty, or if
     the two entries differ.
     """
-    path = _file(path_option)
+    path = file_of(path_option)
     phrase = unicodedata.normalize("NFC", _from_file(path) if path else _asked(confirm))
     if not phrase:
         raise UsageError("the passphrase is empty", f"put one line into the file{f' {path}' if path else ''}")
@@ -50,7 +50,7 @@ def obtain(path_option: Path | None, confirm: bool) -> str:
 
 def is_in_file(path_option: Path | None) -> bool:
     """Whether `obtain` reads it from a file, and asks nobody."""
-    return _file(path_option) is not None
+    return file_of(path_option) is not None
 
 
 def ask_anew() -> str:
@@ -61,7 +61,8 @@ def ask_anew() -> str:
     return phrase
 
 
-def _file(path_option: Path | None) -> Path | None:
+def file_of(path_option: Path | None) -> Path | None:
+    """The file that `obtain` reads it from; None if it is asked for."""
     named = os.environ.get(ENVIRONMENT)
     return path_option or (Path(named) if named else config.load().passphrase_file)
 

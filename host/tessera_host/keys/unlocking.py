@@ -19,7 +19,8 @@ from typing import Any
 from .. import duration
 from ..errors import TesseraError, Unreachable
 from . import local_socket
-from .keystore import KEY_BYTES, SALT_BYTES, DerivedKey, salt_of
+from .keystore import KEY_BYTES, SALT_BYTES, DerivedKey
+from .keystore_database import salt_of
 from .local_socket import Connection
 from .memory import keep_out_of_dumps
 

@@ -12,7 +12,7 @@ from .state import MemberState
 def queue(state: MemberState, contact: str, text: str) -> range:
     """Put a text into the outbox, durably; gives its message numbers."""
     state.contacts.check_recipient(contact)
-    if not text.strip():
+    if not text:
         raise UsageError("there is nothing to send: the text is empty", "give a text, --file, or standard input")
     parts = state.outbox.add(contact, text)
     state.history.add(contact, parts, state.now(), text)

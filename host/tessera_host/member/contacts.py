@@ -30,6 +30,10 @@ T = TypeVar("T")
 _RAW = (serialization.Encoding.Raw, serialization.PrivateFormat.Raw, serialization.NoEncryption())
 
 
+class OtherSettings(InvalidInput):
+    """One of the two sides does not have the office's newest settings. A visit to the issuer may help."""
+
+
 class Meeting(NamedTuple):
     """What both sides know once the confirm card is made: all that the roots and the words follow from."""
 
@@ -292,7 +296,7 @@ class ContactBook:
 
     def _check_same_parameters(self, digest: bytes) -> None:
         if digest != self._federation.digest:
-            raise InvalidInput(
+            raise OtherSettings(
                 "the two sides hold different settings of the office",
                 "both run 'tessera renew', then tessera contact add NAME, which makes a new invite",
             )

@@ -162,13 +162,23 @@ def figures(plan: Plan) -> dict[str, Any]:
     return _privacy(plan) | _traffic(plan) | _capacity(plan) | _wear(plan)
 
 
-def messages_within(plan: Plan, day_epsilon: str, day_delta: str) -> int:
-    """Messages of one part that a member's program sends in a day of that budget. Raises UsageError if it is none."""
-    budget = decimal_option("day-epsilon", day_epsilon), decimal_option("day-delta", day_delta)
-    delta = Fraction(-(-plan.table.exact_delta * noise.DRAWS // 1), noise.DRAWS)
+def messages_of_a_day(plan: Plan, day_epsilon: Fraction, day_delta: Fraction) -> int:
+    """Messages of one part that a member's program sends in a day of that budget: none, if not one fits."""
     choice = plan.choice
     tokens = allowance.by_tokens(choice.tokens_per_epoch, choice.posts_per_token, choice.epoch_seconds)
-    fitting = allowance.of_a_day((choice.epsilon, delta), budget, tokens, choice.round_seconds)
+    delivery = choice.epsilon, _delta(plan)
+    return allowance.of_a_day(delivery, (day_epsilon, day_delta), tokens, choice.round_seconds)
+
+
+def _delta(plan: Plan) -> Fraction:
+    """Of one delivery, as a set says it: rounded up."""
+    return Fraction(-(-plan.table.exact_delta * noise.DRAWS // 1), noise.DRAWS)
+
+
+def messages_within(plan: Plan, day_epsilon: str, day_delta: str) -> int:
+    """`messages_of_a_day` of the options of a command. Raises UsageError if it is none."""
+    budget = decimal_option("day-epsilon", day_epsilon), decimal_option("day-delta", day_delta)
+    fitting, delta = messages_of_a_day(plan, *budget), _delta(plan)
     if not fitting:
         raise UsageError(
             f"a single message (ε = {noise.decimal(plan.choice.epsilon)}, δ = {noise.decimal_up(delta)}) does not "
@@ -402,7 +412,7 @@ def _capacity(plan: Plan) -> dict[str, Any]:
         "posts_an_epoch_used": choice.posts_an_epoch,
         "records_needed": choice.posts_an_epoch * epochs,
         "records_kept": room,
-        "messages_a_member_a_day": _messages_a_day(choice),
+        "posts_a_member_a_day": _messages_a_day(choice),
         "readers_a_round_board_estimate": _readers_a_round(choice, plan.board, plan.table),
         "epoch_seconds": choice.epoch_seconds,
         "retention_seconds": choice.retention_epochs * choice.epoch_seconds,

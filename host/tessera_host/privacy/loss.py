@@ -17,10 +17,9 @@ from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
+from .. import extras
 from ..errors import UsageError
 from . import noise
-
-EXTRA = "pip install 'tessera-relay[report]'"
 
 # Losses are rounded up to a grid this much finer than ε. Nearly all are ε or -ε but for the floors of the table; the
 # grid is a little wider than that, so that ε itself is not rounded to the next point.
@@ -130,7 +129,7 @@ def _library() -> ModuleType:
     try:
         from dp_accounting.pld import privacy_loss_distribution
     except ImportError:
-        raise UsageError("privacy loss distributions are not installed", EXTRA) from None
+        raise extras.missing("privacy loss distributions need", extras.REPORT) from None
     library: ModuleType = privacy_loss_distribution
     return library
 

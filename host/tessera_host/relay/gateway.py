@@ -8,6 +8,7 @@ import json
 import os
 import sqlite3
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,18 @@ def read_parameters(directory: Path) -> Parameters:
     return parameters
 
 
+@dataclass(frozen=True)
+class Told:
+    """Where members were told that a relay is."""
+
+    host: str
+    port: int
+
+
+def told(configuration: dict[str, Any]) -> Told:
+    return Told(configuration["host"], configuration["port"])
+
+
 class _RelayFiles(Directory):
     """Files of which one is removed only when what took its place is durable."""
 
@@ -83,6 +96,7 @@ class Gateway:
     def __init__(self, directory: Path) -> None:
         """Raises Unreachable if another relay runs on the directory, InvalidInput if something is wrong with it."""
         configuration = read_configuration(directory)
+        self.told = told(configuration)
         self._directory = directory
         try:
             self._held = ownership.take(str(directory))
@@ -115,6 +129,12 @@ class Gateway:
         self.relay.clock.set(unix_ms())
 
     def _not_started(self, error: Error) -> InvalidInput:
+        if not (self._directory / PARAMETERS).exists():
+            return InvalidInput(
+                f"the relay in {self._directory} has no parameters yet",
+                f"what IT sends back for its request: tessera relay accept {self._directory} FILE; without one make it "
+                "anew: tessera relay new",
+            )
         return InvalidInput(f"the relay in {self._directory} does not start: {error}", "ask who made the directory")
 
     def close(self) -> None:
@@ -130,7 +150,9 @@ def read_configuration(directory: Path) -> dict[str, Any]:
         configuration = json.loads(read_text(path))
         identity(configuration)
         sectors = configuration["ring_sectors"], configuration["keyring_sectors"]
-        if configuration["version"] == 1 and all(type(count) is int and count > 0 for count in sectors):
+        numbers = (*sectors, configuration["port"])
+        known = configuration["version"] == 1 and isinstance(configuration["host"], str)
+        if known and all(type(number) is int and number > 0 for number in numbers):
             return dict(configuration)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass

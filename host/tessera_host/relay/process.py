@@ -61,7 +61,11 @@ class RelayProcess:
         self._process, self._reader = process, reader  # whoever ends it from another thread finds both
         if not self._serving.wait(START_SECONDS) or not self.started:
             self.kill()
-            raise Unreachable("the relay did not start: " + (self.lines[-1] if self.lines else "it said nothing"))
+            said = self.lines[-1] if self.lines else "it said nothing"
+            raise Unreachable(
+                f"the relay did not start at port {self.port}: {said}",
+                "if another program uses this port, choose another one: --port",
+            )
         return self
 
     def _command(self) -> list[str]:

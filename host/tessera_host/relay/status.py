@@ -1,16 +1,34 @@
-"""How a relay does, asked from afar: the public figures of STATUS and INFO (PROTOCOL §5), for who looks after it.
+"""How relays do, asked from afar: the public figures of STATUS and INFO (PROTOCOL §5), for who looks after them.
 
-Owns the question and what the figures mean. It needs the federation card only: no token, no keystore.
+Owns the question, and what the figures mean: remarks, each with a code that scripts can rely on. It needs the
+federation card only: no token, no keystore.
 """
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tessera import wire
 
-from ..errors import ScheduleEnding
+from .. import duration
+from ..clock import local_time
+from ..errors import IntegrityError, RelayRefused, TesseraError, Unreachable
 from ..protocol import schedule
 from ..protocol.federation import Federation, Relay
-from ..protocol.relay_connection import RelayConnection
+from ..protocol.relay_connection import HelloRefused, RelayConnection
+
+# What a remark is about; in `--json`. Those of a relay that nobody has to look at have none.
+CLOCK = "clock"
+PARAMETERS_BEHIND = "parameters-behind"
+CARD_BEHIND = "card-behind"
+SCHEDULE_ENDS = "schedule-ends"
+UNREACHABLE = "unreachable"
+REFUSED = "refused"
+INTEGRITY = "integrity"
+COMMISSIONING = "commissioning"
+ON_TRIAL = "on-trial"
+
+_FAILURES = ((Unreachable, UNREACHABLE), (RelayRefused, REFUSED), (IntegrityError, INTEGRITY))
 
 
 @dataclass(frozen=True)
@@ -31,6 +49,38 @@ class RelayStatus:
     commissioning: bool
     on_trial: bool
     schedule_ending: bool
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What a person should know, and what to do about it. Without a code: nobody has to do anything."""
+
+    text: str
+    code: str | None = None
+
+
+async def ask_all(
+    federation: Federation, relays: Sequence[Relay], now: int
+) -> list[tuple[Relay, RelayStatus | None, list[Remark]]]:
+    """Every relay with its figures (None if they were not to be had) and remarks; all are asked at once, so one that is
+    silent delays nobody's answer."""
+
+    async def one(relay: Relay) -> tuple[Relay, RelayStatus | None, list[Remark]]:
+        try:
+            status = await ask(federation, relay)
+        except TesseraError as error:
+            return relay, None, [_failure(error)]
+        return relay, status, remarks(status, federation, now)
+
+    return await asyncio.gather(*map(one, relays))
+
+
+def _failure(error: TesseraError) -> Remark:
+    code = next(code for kind, code in _FAILURES if isinstance(error, kind))
+    hint = error.hint
+    if isinstance(error, HelloRefused):
+        hint = "it is busy, or has no newer parameters than of a former access key: tessera relay push; try again"
+    return Remark(f"{error.message}; {hint}", code)
 
 
 async def ask(federation: Federation, relay: Relay) -> RelayStatus:
@@ -57,41 +107,62 @@ async def ask(federation: Federation, relay: Relay) -> RelayStatus:
     )
 
 
-def remarks(status: RelayStatus, federation: Federation, own_round: int) -> list[str]:
-    """What a person should know of these figures, each with what to do about it; nothing if all is well."""
-    found = []
-    if status.open_round is None:
-        found.append(
-            "it has no clock yet: if that stays, check its time server and its network, or give it the time: tessera "
-            "relay time"
-        )
-    elif abs(status.open_round - own_round) > 1:
-        found.append(f"its clock is {abs(status.open_round - own_round)} rounds off this computer's: check both")
-    if status.clock_provisional:
-        found.append("its clock is not borne out yet: a member who comes does that, or tessera relay time")
+def remarks(status: RelayStatus, federation: Federation, now: int) -> list[Remark]:
+    """Nothing if all is well."""
+    found = [*_of_the_schedule(status, federation, now), *_of_the_clock(status, federation, now)]
     if status.commissioning:
-        found.append("it was commissioned in this epoch: members are admitted from the next one on")
+        found.append(Remark("it was commissioned in this epoch: members are admitted from the next on", COMMISSIONING))
     if status.on_trial:
-        found.append("its code is on trial: it goes back to the one before unless it proves itself")
-    newest = federation.newest.serial
-    if status.newest_serial < newest:
-        found.append(
-            f"its newest parameters have serial {status.newest_serial}, the card's {newest}: members bring those, and "
-            "so does tessera relay push"
-        )
-    if status.newest_serial > newest:
-        found.append(f"its newest parameters have serial {status.newest_serial}: this card is out of date")
-    if status.serial is not None and status.serial < status.newest_serial:
-        found.append(f"those in force have serial {status.serial}: the newest begin with a later epoch")
+        found.append(Remark("its code is on trial: it goes back to the one before unless it proves itself", ON_TRIAL))
+    return [*found, *_of_the_parameters(status, federation)]
+
+
+def _of_the_schedule(status: RelayStatus, federation: Federation, now: int) -> list[Remark]:
+    """The card's schedule, or only that of the set which the relay holds."""
+    if warning := schedule.warning(federation.newest, now):
+        return [Remark(f"{warning.message}. {warning.hint}", SCHEDULE_ENDS)]
+    if status.schedule_ending:
+        text = f"the schedule of keys in its parameters (serial {status.newest_serial}) ends soon, or has ended: bring"
+        return [Remark(f"{text} it the newest with tessera relay push", SCHEDULE_ENDS)]
+    return []
+
+
+def _of_the_clock(status: RelayStatus, federation: Federation, now: int) -> list[Remark]:
+    """Where a schedule is over no member can bear a clock out: that is not the clock's fault."""
+    own = federation.round_at(now)
+    if status.open_round is None:
+        text = "it has no clock yet: if that stays, check its time server and its network, or give it the time"
+        return [Remark(f"{text}: tessera relay time", CLOCK)]
+    found, rounds = [], status.open_round - own
+    if abs(rounds) > 1:
+        length = duration.in_words(abs(rounds) * federation.newest.round_seconds)
+        side = "ahead of" if rounds > 0 else "behind"
+        text = f"its clock is about {length} {side} this computer's, which says {local_time(now)}: check both"
+        found.append(Remark(text, CLOCK))
+    if status.clock_provisional and not _may_be_over(status, federation, now):
+        text = "its clock is not borne out yet: a member who comes does that, or tessera relay time"
+        found.append(Remark(text, CLOCK))
     return found
 
 
-def ending(status: RelayStatus, federation: Federation, now: float) -> ScheduleEnding | None:
-    """What to say if the schedule of keys ends soon: the card's, or only that of the set which the relay holds."""
-    found = schedule.warning(federation.newest, now)
-    if found is None and status.schedule_ending:
-        found = ScheduleEnding(
-            f"the schedule of keys that '{status.relay}' holds (serial {status.newest_serial}) ends soon, or has ended",
-            "bring it the newest parameters: tessera relay push",
+def _may_be_over(status: RelayStatus, federation: Federation, now: int) -> bool:
+    """Whether the schedule that the relay goes by has ended, for all that is known here."""
+    if status.newest_serial == federation.newest.serial:
+        return now >= schedule.end(federation.newest)
+    return status.schedule_ending
+
+
+def _of_the_parameters(status: RelayStatus, federation: Federation) -> list[Remark]:
+    newest = federation.newest.serial
+    found = []
+    if status.newest_serial < newest:
+        text = f"its newest parameters have serial {status.newest_serial}, the card's {newest}: members bring those"
+        found.append(Remark(f"{text}, and so does tessera relay push", PARAMETERS_BEHIND))
+    if status.newest_serial > newest:
+        text = (
+            f"its newest parameters have serial {status.newest_serial}: this card, of serial {newest}, is out of date"
         )
+        found.append(Remark(text, CARD_BEHIND))
+    if status.serial is not None and status.serial < status.newest_serial:
+        found.append(Remark(f"those in force have serial {status.serial}: the newest begin with a later epoch"))
     return found

@@ -1,0 +1,114 @@
+"""The commands by which somebody else's relay comes into a federation: `tessera relay request` and `accept` on its
+machine, `tessera relay admit` on IT's.
+
+Owns what is typed and shown. The request and its answer are `relay.admission`'s, the list of relays `issuer`'s.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tessera.wire import PORT
+
+from .. import files
+from ..errors import NotPermitted
+from ..provisioning.card import RelayCard
+from ..relay import admission
+from ..relay.admission import RelayRequest
+from .card_exchange import check_new_file
+from .opening import open_issuer
+from .options import IssuerDirectory, Json, PassphraseFile, Yes, composed
+from .output import confirmation, show
+
+NewFile = Annotated[Path, typer.Option("--out", "-o", help="New file for what goes back to who asked.")]
+
+
+def register(relay_app: typer.Typer) -> None:
+    """Add the commands of this module to `tessera relay`."""
+    relay_app.command("request")(relay_request)
+    relay_app.command("admit")(relay_admit)
+    relay_app.command("accept")(relay_accept)
+
+
+def relay_request(
+    name: Annotated[str, typer.Argument(help="Name of the relay, for people.", callback=composed)],
+    relay_directory: Annotated[Path, typer.Argument(metavar="RELAYDIR", help="New directory for the relay.")],
+    host: Annotated[str, typer.Option(help="Host name or address that members reach the relay at.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="New file for the request, which goes to IT.")],
+    port: Annotated[int, typer.Option(help="TCP port.")] = PORT,
+    as_json: Json = False,
+) -> None:
+    """Ask IT of an office to list a relay that you run: its keys are made here, and leave this computer for nobody.
+
+    The request has public keys only. IT answers with a file, which `tessera relay accept` takes.
+    """
+    check_new_file(out)
+    made = admission.request(name, host, port, relay_directory)
+    files.write(out, made.text().encode())
+    words = _card(made).words
+    text = [
+        f"Relay '{name}' is in {relay_directory}; its secrets are nowhere else. {out} goes to IT of the office.",
+        f"Read these words to them, by telephone or in person: {' '.join(words)}",
+        f"What they send back: tessera relay accept {relay_directory} FILE",
+    ]
+    result = {"relay": name, "directory": str(relay_directory), "path": str(out), "key": made.static_key.hex()}
+    show(result | {"words": words}, "\n".join(text), as_json)
+
+
+def relay_admit(
+    request: Annotated[Path, typer.Argument(metavar="REQUEST", help="The file that tessera relay request wrote.")],
+    issuer_directory: IssuerDirectory,
+    out: NewFile,
+    yes: Yes = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """List a relay that somebody else runs, by its request, and write what it needs to begin.
+
+    The same request again changes nothing and writes the newest set. Under the name of a relay that was taken out to be
+    replaced it takes that one's place.
+    """
+    check_new_file(out)
+    asked = RelayRequest.read(files.read_text(request))
+    words = " ".join(_card(asked).words)
+    question = f"'{asked.name}' at {asked.host} port {asked.port}. Do its operators read you these words: {words}?"
+    with open_issuer(issuer_directory, passphrase_file) as issuer:
+        issuer.check_not_restored()
+        if not confirmation(yes, as_json)(question):
+            raise NotPermitted(
+                f"'{asked.name}' is not listed: nobody said that its words are right", "compare them, then: --yes"
+            )
+        added = issuer.add_relay_keys(asked.name, asked.host, asked.port, asked.static_key, asked.ledger_key)
+        files.write(out, issuer.copy_for(asked.name))
+        serial, service = issuer.parameters.serial, issuer.service
+    text = [
+        f"Relay '{asked.name}' is listed{'' if added else ' already'}. Parameters have serial {serial} now.",
+        f"{out} is for its operators, and for nobody else, who type: tessera relay accept RELAYDIR {out.name}",
+        "Members' programs get the new card from the issuer's service."
+        if service
+        else f"Members need a file each: tessera issuer renew {issuer_directory} --out NEWDIR",
+        f"The other relays get the new parameters from members, or at once: tessera relay push --issuer "
+        f"{issuer_directory}",
+    ]
+    result = {"relay": asked.name, "host": asked.host, "port": asked.port, "key": asked.static_key.hex()}
+    show(result | {"added": added, "serial": serial, "path": str(out), "words": words}, "\n".join(text), as_json)
+
+
+def relay_accept(
+    relay_directory: Annotated[Path, typer.Argument(metavar="RELAYDIR", help="The relay's directory.")],
+    answer: Annotated[Path, typer.Argument(metavar="FILE", help="What tessera relay admit wrote.")],
+    as_json: Json = False,
+) -> None:
+    """Complete a relay by what IT gave back for its request; then it can be started."""
+    found = admission.accept(relay_directory, files.read(answer))
+    text = (
+        f"The relay in {relay_directory} is one of federation {found.federation_id.hex()} now, by parameters of serial "
+        f"{found.serial}.\nStart it: tessera serve --storage {relay_directory} --host ADDRESS"
+    )
+    result = {"directory": str(relay_directory), "federation_id": found.federation_id.hex(), "serial": found.serial}
+    show(result | {"root_key": found.root_key.hex()}, text, as_json)
+
+
+def _card(asked: RelayRequest) -> RelayCard:
+    return RelayCard(asked.name, asked.host, asked.port, asked.static_key, asked.ledger_key)

@@ -1,0 +1,79 @@
+"""Backups of an issuer's keystore, and what becomes of one that is restored (PROTOCOL §12).
+
+Owns the backup file: rows as in the keystore, sealed under the same key, so it opens with the passphrase that the
+keystore had. It has what nobody could make again: keys, relays, roster, invitations and the sets that auditors need.
+Counts, open sessions and answers are not in it, as they are no use after a restore. Leaves to others: what has to
+happen before a restored issuer says anything (issuer.py: restored).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tessera.errors import InvalidObject
+from tessera.params import Head
+
+from .. import files
+from ..errors import UsageError
+from ..keys.keystore import Secret, make_directory
+from ..keys.keystore_database import Content, KeystoreDatabase
+from .invitations import Invitations
+from .roster import Roster
+from .sets import Sets
+from .store import KEYSTORE, PARAMETERS, SETS, TABLES
+from .store import KIND as ISSUER_KIND
+
+KIND = "issuer-backup"
+_COPIED = (*Roster.TABLES, *Invitations.TABLES)
+_FILES = "files"  # the table of those beside the keystore, by name
+
+
+def write(keystore: KeystoreDatabase, directory: Path, path: Path, now: int) -> None:
+    """A new file, mode 0600, with all that is worth keeping of the issuer in the directory, whose keystore is held.
+    Raises KeystoreError."""
+
+    def change(copy: KeystoreDatabase) -> None:
+        copy.data["made"] = now
+        for name, content in _sets_in(directory):
+            copy.table(_FILES).put(name.encode(), [name, content])
+
+    keystore.copy_apart(path, KIND, (*_COPIED, _FILES), Content(_COPIED, change))
+
+
+def _sets_in(directory: Path) -> Iterator[tuple[str, bytes]]:
+    for path in sorted((directory / SETS).glob("*.tpr")):
+        yield path.name, path.read_bytes()
+
+
+def restore(path: Path, secret: Secret, directory: Path) -> None:
+    """Make an issuer's keystore of a backup: it says nothing before it was told what was said since. Raises
+    KeystoreError, WrongPassphrase; UsageError for a directory with another federation's files."""
+    with KeystoreDatabase.read_apart(path, secret, KIND) as backup:
+        _check_place(backup, directory)
+        made = backup.data["made"]
+
+        def change(copy: KeystoreDatabase) -> None:
+            copy.data["restored"] = made
+
+        make_directory(directory)
+        for name, content in backup.table(_FILES).values():
+            if not (directory / SETS / Path(name).name).exists():
+                (directory / SETS).mkdir(exist_ok=True, mode=0o700)
+                files.write(directory / SETS / Path(name).name, content)
+        backup.copy(directory / KEYSTORE, ISSUER_KIND, TABLES, Content(_COPIED, change))
+
+
+def _check_place(backup: KeystoreDatabase, directory: Path) -> None:
+    """What the same issuer published in the directory stays, and is gone on after."""
+    if (directory / KEYSTORE).exists():
+        raise UsageError(
+            f"there is an issuer in {directory}",
+            "name a new directory; or, if this one's is no use any more, move all its files issuer.keystore* away",
+        )
+    try:
+        found = Head((directory / PARAMETERS).read_bytes())
+    except FileNotFoundError:
+        return
+    except (OSError, InvalidObject):
+        raise UsageError(f"{directory / PARAMETERS} is none of this issuer's files", "name a new directory") from None
+    if found.federation_id != Sets(backup.data).newest.parameters.federation_id:
+        raise UsageError(f"{directory} has another federation's files in it", "name a new directory")

@@ -1,0 +1,126 @@
+"""A relay that somebody else runs, another department or a third party: its keys are made where it runs, and stay.
+
+Owns the request that leaves that machine, a file of JSON with public keys only, and what the set that comes back has to
+be. Leaves to others: the relay's directory (issuer/relay_directory.py), listing it (issuer.py: add_relay_keys), the
+relay that runs (gateway.py). Boards do the same over their cable.
+
+Whoever asks proves that it has the ledger key: the signature is BIP-340's, over everything else. That the request comes
+from whom it says two people compare, by the words of its keys.
+"""
+
+import json
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from tessera import curve, hashes
+from tessera.errors import InvalidObject
+from tessera.params import Parameters
+
+from .. import files
+from ..errors import IntegrityError, InvalidInput, UsageError
+from ..issuer.relay_directory import CONFIGURATION, PARAMETERS, RelaySecrets, write_parameters
+from ..issuer.relay_list import check_host, check_port
+from ..planning import boards
+from ..protocol.limits import check_name
+from .gateway import identity, read_configuration
+
+VERSION = 1
+KIND = "tessera-relay-request"
+_FIELDS = ("format", "version", "name", "host", "port", "static_key", "ledger_key", "signature")
+
+
+@dataclass(frozen=True)
+class RelayRequest:
+    """static_key has 33 bytes, ledger_key (x-only) 32, signature 64."""
+
+    name: str
+    host: str
+    port: int
+    static_key: bytes
+    ledger_key: bytes
+    signature: bytes
+
+    def text(self) -> str:
+        """The file."""
+        said = _said(self.name, self.host, self.port, self.static_key, self.ledger_key)
+        return json.dumps(said | {"signature": self.signature.hex()}, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Raises InvalidInput."""
+        try:
+            said = json.loads(text)
+            fields = [said[name] for name in _FIELDS]
+            static_key, ledger_key, signature = (bytes.fromhex(said[name]) for name in _FIELDS[5:])
+            found = cls(said["name"], said["host"], said["port"], static_key, ledger_key, signature)
+            known = fields[:2] == [KIND, VERSION] and len(said) == len(_FIELDS)
+            typed = list(map(type, fields[2:5])) == [str, str, int]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            known = typed = False
+        if not (known and typed):
+            raise InvalidInput(
+                "this is no request of a relay", "tessera relay request makes one, on the relay's machine"
+            )
+        if (len(static_key), len(ledger_key), len(signature)) != (33, 32, 64) or not curve.verify(
+            signature, found._message, ledger_key
+        ):
+            raise InvalidInput("this request was changed on its way", "have it sent again, as a file")
+        return found
+
+    @property
+    def _message(self) -> bytes:
+        return _message(_said(self.name, self.host, self.port, self.static_key, self.ledger_key))
+
+
+def request(name: str, host: str, port: int, directory: Path) -> RelayRequest:
+    """Make a relay's directory (new or empty) with its keys, and what asks for its place in a federation. Raises
+    UsageError."""
+    check_name("the relay's name", name)
+    check_host(host, "--host relay.example.org")
+    check_port(port, "use --port 8100 or the like")
+    files.make_directory(directory)
+    relay = RelaySecrets.fresh(name, host, port, boards.board("GATEWAY"))
+    relay.write(directory)
+    return _signed(relay.name, relay.host, relay.port, relay.static_secret, relay.ledger_secret)
+
+
+def _signed(name: str, host: str, port: int, static_secret: bytes, ledger_secret: bytes) -> RelayRequest:
+    static_key, ledger_key = curve.public(static_secret), curve.public(ledger_secret)[1:]
+    message = _message(_said(name, host, port, static_key, ledger_key))
+    signature = curve.sign(ledger_secret, message, secrets.token_bytes(32))
+    return RelayRequest(name, host, port, static_key, ledger_key, signature)
+
+
+def _said(name: str, host: str, port: int, static_key: bytes, ledger_key: bytes) -> dict[str, Any]:
+    keys = {"static_key": static_key.hex(), "ledger_key": ledger_key.hex()}
+    return {"format": KIND, "version": VERSION, "name": name, "host": host, "port": port} | keys
+
+
+def _message(said: dict[str, Any]) -> bytes:
+    digest: bytes = hashes.tagged("relay-request", json.dumps(said, sort_keys=True, separators=(",", ":")).encode())
+    return digest
+
+
+def accept(directory: Path, blob: bytes) -> Parameters:
+    """Complete a relay's directory by the set that IT gave back: from then on it can be started. Raises InvalidInput,
+    IntegrityError; UsageError if it was completed before: from then on a relay gets its sets over the network."""
+    if not (directory / CONFIGURATION).is_file():
+        raise UsageError(f"there is no relay in {directory}", "tessera relay request makes one")
+    own = identity(read_configuration(directory))
+    if (directory / PARAMETERS).exists():
+        raise UsageError(
+            f"the relay in {directory} was admitted before", f"start it: tessera serve --storage {directory}"
+        )
+    try:
+        found = Parameters(blob)
+        found.verify()
+    except InvalidObject as error:
+        raise InvalidInput(f"this is not what tessera relay admit wrote: {error}", "have it sent again") from None
+    keys = own.static[1], own.ledger_key
+    places = [place.id for place in found.relays if (place.static_key, place.ledger_key) == keys]
+    if not places or found.column(places[0]) is None:
+        raise IntegrityError("this set is not for this relay", "send IT this relay's own request, and take its answer")
+    write_parameters(directory, blob)
+    return found

@@ -1,0 +1,198 @@
+"""systemd on this computer: how a word is written in a unit, the hardened unit of a server's service, and what puts a
+unit into service.
+
+Owns these texts and the call of systemctl. What a service runs is the commands' business; the agent's unit, of a user's
+own session, is agent/service_units.py's.
+"""
+
+import re
+import shlex
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import files
+from .errors import UsageError
+
+UNITS = Path("/etc/systemd/system")
+STATES = Path("/var/lib")  # what StateDirectory= is relative to
+RUNNING = Path("/run/systemd/system")  # sd_booted(3)
+PASSPHRASE_VARIABLE = "TESSERA_PASSPHRASE_FILE"
+PRIVILEGED_PORTS = 1024
+# ProtectHome= and PrivateTmp= hide what lies there.
+_HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))
+
+# Its user exists while it runs and owns nothing but the state; `systemd-analyze security --offline=true` has the rest.
+_UNIT = """\
+[Unit]
+Description={description}
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+ExecStart={command}
+Restart=on-failure
+RestartSec=10
+
+# A user of its own, who may write its state and nothing else.
+DynamicUser=yes
+StateDirectory={state}
+StateDirectoryMode=0700
+UMask=0077
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+PrivateMounts=yes
+DevicePolicy=closed
+{secret}
+# Nothing of this computer but its network, and there one port.
+RestrictAddressFamilies=AF_INET AF_INET6
+SocketBindDeny=any
+SocketBindAllow=tcp:{port}
+{capabilities}
+NoNewPrivileges=yes
+LimitCORE=0
+KeyringMode=private
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+ProcSubset=pid
+ProtectProc=invisible
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RemoveIPC=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+
+[Install]
+WantedBy=multi-user.target
+"""
+_NO_CAPABILITY = "CapabilityBoundingSet=\nPrivateUsers=yes"
+_LOW_PORT = "CapabilityBoundingSet=CAP_NET_BIND_SERVICE\nAmbientCapabilities=CAP_NET_BIND_SERVICE"
+# systemd hands the passphrase over in memory: the service's user need not be able to read its file.
+_SECRET = """\
+LoadCredential=passphrase:{file}
+Environment={variable}=%d/passphrase
+"""
+
+
+Steps = tuple[tuple[str, ...], ...]  # commands, one after the other
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit's name, text and place."""
+
+    name: str
+    text: str
+    path: Path
+
+    @property
+    def start(self) -> str:
+        """The line that starts it, now and with the computer."""
+        return line(steps(self.name))
+
+
+def steps(name: str, *options: str) -> Steps:
+    """What starts a unit that was written, now and from now on; `--user`: of the user's own session."""
+    return (("systemctl", *options, "daemon-reload"), ("systemctl", *options, "enable", "--now", name))
+
+
+def line(steps: Steps) -> str:
+    """The same to type."""
+    return " && ".join(map(shlex.join, steps))
+
+
+def server_unit(
+    state: Path, arguments: Sequence[str], description: str, port: int, passphrase_file: Path | None = None
+) -> Unit:
+    """The unit of `tessera ARGUMENTS` on a server, with what it keeps in `state`, a directory right under /var/lib.
+    Raises UsageError."""
+    place = state.absolute()
+    if place.parent != STATES or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", place.name):
+        raise UsageError(
+            f"a service keeps its state in {STATES}, and {place} is not right under it",
+            f"put it there: mv '{state}' {STATES}/tessera-NAME",
+        )
+    _check_text(str(passphrase_file or ""))
+    secret = ""
+    if passphrase_file:
+        secret = _SECRET.format(file=_path(passphrase_file.absolute()), variable=PASSPHRASE_VARIABLE)
+    text = _UNIT.format(
+        description=description.replace("%", "%%").replace("\n", " "),
+        command=" ".join(map(word, [sys.executable, "-m", "tessera_host", *arguments])),
+        state=place.name,
+        secret=secret,
+        port=port,
+        capabilities=_LOW_PORT if port < PRIVILEGED_PORTS else _NO_CAPABILITY,
+    )
+    name = f"{place.name if place.name.startswith('tessera') else f'tessera-{place.name}'}.service"
+    return Unit(name, text, UNITS / name)
+
+
+def word(text: str) -> str:
+    """A word of ExecStart: quoted, and nothing in it is a specifier or a variable."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return '"' + escaped.replace("%", "%%").replace("$", "$$") + '"'
+
+
+def _path(path: Path) -> str:
+    return str(path).replace("%", "%%")
+
+
+def _check_text(name: str) -> None:
+    if not name.isprintable():
+        raise UsageError("a unit has lines of text, and a name in it would be none", "rename the file")
+
+
+# -- putting it into service
+
+
+def check_visible() -> None:
+    """Raises UsageError if this program lies where a hardened service sees nothing."""
+    for place in (Path(sys.executable), Path(sysconfig.get_path("purelib")), Path(__file__)):
+        if any(place.is_relative_to(hidden) for hidden in _HIDDEN):
+            raise UsageError(
+                f"tessera lies in {place.parent}, which a service with a user of its own does not see",
+                "install it for the whole computer: python3 -m venv /opt/tessera, then /opt/tessera/bin/pip install "
+                "what you installed here, and type this with /opt/tessera/bin/tessera",
+            )
+
+
+def write(unit: Unit) -> None:
+    """Raises UsageError."""
+    try:
+        unit.path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{unit.path.parent} cannot be made: {error.strerror}", "see --print") from None
+    files.write(unit.path, unit.text.encode())
+    unit.path.chmod(0o644)  # nothing in it is secret
+
+
+def enable(unit: Unit) -> str | None:
+    """Start it, now and with the computer. None if that is done, else why it is not: then `unit.start` is to be
+    typed."""
+    return run(steps(unit.name)) if RUNNING.is_dir() else "systemd does not run here"
+
+
+def run(steps: Steps) -> str | None:
+    """None if all of them succeed, else what the first that does not says."""
+    for step in steps:
+        try:
+            done = subprocess.run(step, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        except OSError as error:
+            return f"{step[0]}: {error.strerror}"
+        if done.returncode != 0:
+            return (done.stderr.strip().splitlines() or [f"{shlex.join(step)} failed"])[-1]
+    return None
