@@ -22,6 +22,7 @@ from tests.soak.years.dates import ROUND_SECONDS, is_workday
 from tests.soak.years.office import PASSPHRASE, Office
 
 _COMES, _GOES = 8.0, 17.0  # hours of a day
+_PRESENT = 0.7  # of workdays: some travel, some have them off
 _PART_BYTES = 136  # of a letter's last part, and more before it
 
 
@@ -231,10 +232,9 @@ class Person:
             await dates.until(day)
             if self.is_away(day) or self.has_left:
                 continue
-            if is_workday(day) and self.has_agent:
-                await self._day_with_agent(day)
-            elif is_workday(day):
-                await self._day(day)
+            if not is_workday(day) or self.dice.random() >= _PRESENT:
+                continue
+            await (self._day_with_agent(day) if self.has_agent else self._day(day))
         await self._after()
 
     async def _day(self, day: int) -> None:
