@@ -91,7 +91,8 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 def starts(directory: Path) -> list[int]:
     """What the two programs that make an organisation return."""
-    serve = ["serve", "--storage", str(directory), "--port", "8100"]
+    trial = ["--cover-traffic-epsilon", "0.1", "--cover-traffic-delta", "1e-6"]
+    serve = ["serve", "--storage", str(directory), "--port", "8100", *trial]
     return [cli.run(serve), demo.main(["run", "--directory", str(directory)])]
 
 
