@@ -18,6 +18,7 @@ IMAGE ?= build/$(BOARD)/firmware.uf2
 FLASH ?= build/$(BOARD)/flash.bin
 MINUTES ?= 10
 DAYS ?= 30
+YEARS_DAYS ?= 1095
 # --least: only what shows that a target's programs run (tests/system/test_make_targets.py). FILES: of test-board. ONLY: of mutants.
 LEAST ?=
 FILES ?=
@@ -26,7 +27,7 @@ ONLY ?=
 # Nothing here prints after a command: the last line of `make demo` is the demo's own. (`make -C DIR` itself announces
 # the folder at the end, unless told --no-print-directory.)
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-powercut test-attacks fuzz soak mutants results bench bench-bundle bench-device c-stack image check-boards emulate vectors clean
+.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-powercut test-attacks fuzz soak soak-years mutants results bench bench-bundle bench-device c-stack image check-boards emulate vectors clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -92,6 +93,9 @@ test-attacks: image setup-emulator ## every attack of the suite, with its advant
 
 soak: setup ## thirty days of an office of 50 in fast motion, with power cuts, then days without: DAYS=30
 	@"$(PYTHON)" -m tests.soak.soak --days "$(DAYS)" $(LEAST)
+
+soak-years: setup ## three years of an office of 24, then 40, in virtual time, by the programs' own rules (half an hour): YEARS_DAYS=1095
+	@"$(PYTHON)" -m tests.soak.years.play --days "$(YEARS_DAYS)" $(LEAST)
 
 mutants: setup ## changes of the code that tests have to notice, each against its own tests (a quarter of an hour): ONLY=name
 	@"$(PYTHON)" -m tests.mutants $(if $(ONLY),--only $(ONLY)) $(LEAST)

@@ -31,6 +31,7 @@ SUITES = {
     "attacks": ("Attacks", "tests/attacks"),
     "attacks-board": ("Attacks on the emulated Pico", "tests/attacks"),
     "soak": ("Thirty days", "tests/soak"),
+    "soak-years": ("Three years", "tests/soak"),
     "mutants": ("Mutants", "tests/mutants"),
 }
 HEADING = "## "

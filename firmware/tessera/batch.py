@@ -4,8 +4,6 @@
 # decrypted and one dummy is made, and the one that is wanted lands in the frame; the work before that depends on the
 # count alone.
 
-from array import array
-
 from . import native
 from .nor import PAGE_BYTES
 from .page import RECORD_START_BYTES
@@ -53,28 +51,28 @@ class Batch:
         self.round = round_
         self._dummies = cover.dummies(bucket, round_)
         noise = cover.noise(bucket, round_)
-        pages, real = log.pages_of(bucket, round_, noise)
+        real = log.count_of(bucket, round_)
         self.count = real + noise
-        self._order = self._ordered(pages, real, cover.candidates)
+        # The largest first: the others would take the room between what stays, and in a full heap none be left for it.
+        heads = bytearray(RECORD_START_BYTES * (self.count + cover.candidates))
+        self._order = self._ordered(log.pages_of(bucket, round_, real, noise), real, cover.candidates, heads)
 
-    def _ordered(self, pages, real, candidates):
+    def _ordered(self, pages, real, candidates, heads):
         """Pages and dummy numbers in the order of their records' bytes. The work depends on the count only."""
-        count = self.count
-        reads, entries = array("I", bytes(4 * count)), array("I", bytes(4 * count))
-        native.plan(pages, real, count, self._log.pages, reads, entries)
-        heads = bytearray(RECORD_START_BYTES * (count + candidates))
+        reads = pages[: self.count]  # room for as many; what is in it is written over
+        native.plan(pages, real, self.count, self._log.pages, reads, pages)
         # All are read and opened; the dummies' heads then lie over those that were not wanted.
         self._log.read_heads(reads, self._cipher, heads)
         self._dummies.heads(candidates, heads, real)
-        return self._sorted(entries, heads, reads, pages)
+        return self._sorted(pages, heads, reads)
 
-    def _sorted(self, entries, heads, keys, order):
-        """The entries by the bytes of their records, of which heads holds the first 8 each; in order, which may be
-        longer. keys is room for words to sort: as many bits of the head as fit, and the entry's place.
+    def _sorted(self, entries, heads, keys):
+        """The entries by the bytes of their records, of which heads holds the first 8 each; in keys, which is room for
+        words to sort before: as many bits of the head as fit, and the entry's place.
 
-        Both are given because they have served by now: a third less at once, of what a large cell takes of the heap.
+        One array serves three times, and the entries lie over the pages: a large cell takes much of the heap.
         """
-        count = len(entries)
+        count = len(keys)
         place_bits = 1
         while count >> place_bits:
             place_bits += 1
@@ -84,8 +82,8 @@ class Batch:
         while index < count:
             self._settle(keys, index, place_bits, entries, heads)
             index = native.next_tie(keys, index + 1, count, place_bits)
-        native.pick(keys, count, (1 << place_bits) - 1, entries, order)
-        return order
+        native.pick(keys, count, (1 << place_bits) - 1, entries, keys)
+        return keys
 
     def _settle(self, keys, index, place_bits, entries, heads):
         """Sink keys[index] to its place among those before it that have the same head bits (insertion sort)."""

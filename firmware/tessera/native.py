@@ -27,7 +27,7 @@ def plain_plan(pages, real, count, ring_pages, reads, entries):
     """What is read for a batch's order, and what is sorted: arrays of count u32.
 
     pages (at least one entry, whatever it is) holds the real ones. reads: those, then pages of no interest; entries:
-    those, then the numbers of dummies. The time depends on the count only.
+    those, then the numbers of dummies; may be pages itself. The time depends on the count only.
     """
     for place in range(count):
         reads[place] = pages[place] if place < real else place % ring_pages
@@ -69,7 +69,7 @@ def plain_next_tie(keys, start, count, place_bits):
 
 
 def plain_pick(keys, count, mask, entries, order):
-    """order[i] = entries[place of keys[i]]"""
+    """order[i] = entries[place of keys[i]]; order may be keys itself"""
     for index in range(count):
         order[index] = entries[keys[index] & mask]
 

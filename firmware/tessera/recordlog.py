@@ -72,17 +72,22 @@ class RecordLog:
                 highest = max(highest, self._last_round[sector])
         return highest
 
-    def pages_of(self, bucket, round_, dummies=0):
-        """(pages of a cell, in no promised order and with unused entries behind them; how many there are).
+    def count_of(self, bucket, round_):
+        """How many records a cell has."""
+        return self._search(bucket, round_, array("I", (0,)), 0)
+
+    def pages_of(self, bucket, round_, count, dummies=0):
+        """The pages of a cell that has so many records, in no promised order and with unused entries behind them.
 
         Time and memory depend on the sum with `dummies` only, the published count: when the collector next runs is
-        seen by whoever fetches. So all the index is searched, and first for the number alone.
+        seen by whoever fetches. So all the index is searched, here and for the number.
         """
-        cell = (self._index, self._first_round, self.sectors, bucket, round_)
-        count = native.find_pages(*cell, array("I", (0,)), 0)
         pages = array("I", bytes(4 * (count + dummies + 1)))
-        native.find_pages(*cell, pages, count)
-        return pages, count
+        self._search(bucket, round_, pages, count)
+        return pages
+
+    def _search(self, bucket, round_, found, room):
+        return native.find_pages(self._index, self._first_round, self.sectors, bucket, round_, found, room)
 
     def read_heads(self, pages, cipher, heads):
         """Write the first 8 bytes of each page's record to heads, one after the other."""

@@ -64,6 +64,10 @@ def test_plans_hold_pages_and_then_dummies():
         native.plan(pages, real, count, 20, reads, entries)
         assert list(entries) == list(pages)[:real] + [1 << native.DUMMY_BIT | n for n in range(count - real)]
         assert list(reads)[:real] == list(pages)[:real] and all(page < 3392 for page in reads)
+        again, over = array("I", bytes(4 * count)), array("I", list(pages)[:real] + [7] * (count - real))
+        _both("plan", over, real, count, 20, again, over)
+        native.plan(over, real, count, 20, again, over)
+        assert list(over) == list(entries) and list(again) == list(reads)
 
 
 def test_blocks_are_numbered_and_heads_gathered():
@@ -89,7 +93,11 @@ def test_keys_are_sorted_with_their_places():
         assert list(keys) == sorted(keys)
         entries = _words(count, dice)
         mask = (1 << place_bits) - 1
-        _both("pick", keys, count, mask, entries, array("I", bytes(4 * count)))
+        picked, over = array("I", bytes(4 * count)), array("I", keys)
+        _both("pick", keys, count, mask, entries, picked)
+        native.pick(keys, count, mask, entries, picked)
+        native.pick(over, count, mask, entries, over)
+        assert list(over) == list(picked) == [entries[key & mask] for key in keys]
 
 
 def test_sort_is_right_on_equal_and_ordered_words():

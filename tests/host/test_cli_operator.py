@@ -160,12 +160,15 @@ def test_issuer_init_makes_a_federation_that_verifies(office):
     assert cards.decode_said(fields["said"])["name"] == "Berlin office" and fields["params"] == made.blob
 
 
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_issuer_init_does_not_touch_what_is_there(office):
-    before = {path: path.read_bytes() for path in (office.directory / "issuer").rglob("*") if path.is_file()}
+    before = contents(office.directory / "issuer")
     code, line = office.refused("issuer", "init", "issuer", "--plan", "plan.json", "--name", "again")
     assert code == 2 and "there is an issuer in issuer" in line
-    after = {path: path.read_bytes() for path in (office.directory / "issuer").rglob("*") if path.is_file()}
-    assert after == before
+    assert contents(office.directory / "issuer") == before
 
 
 @pytest.mark.parametrize(("option", "hours"), [([], 3), (["--epoch-at", "22:30"], 22.5)])
@@ -374,6 +377,20 @@ def test_no_command_takes_a_passphrase_as_an_argument(tessera):
         assert "--passphrase-file" in out and "--passphrase " not in out
 
 
+def test_an_issuer_of_an_older_version_is_refused_with_a_way_out(tessera):
+    Keystore.create(tessera.directory / "issuer" / "issuer.keystore", "correct horse", "issuer", {"version": 2}).close()
+    before = (tessera.directory / "issuer" / "issuer.keystore").read_bytes()
+    for command in (
+        ("issuer", "show", "issuer"),
+        ("issuer", "serve", "issuer"),
+        ("issuer", "backup", "issuer", "one.backup"),
+        ("unlock", "--issuer", "issuer"),
+    ):
+        code, line = tessera.refused(*command)
+        assert code == 4 and "made by an older version of tessera" in line and "begin anew in another directory" in line
+    assert (tessera.directory / "issuer" / "issuer.keystore").read_bytes() == before
+
+
 # -- what an office does later, one command each
 
 
@@ -433,17 +450,3 @@ def test_a_second_relay_has_to_be_named_only_as_long_as_no_custom_is_clear(offic
     assert office.json("issuer", "invite", "issuer", "cleo", "--relay", "second")["home_relay"] == "second"
     code, line = office.refused("issuer", "invite", "issuer", "dora")
     assert code == 2 and "first, second" in line
-
-
-def test_an_issuer_of_an_older_version_is_refused_with_a_way_out(tessera):
-    Keystore.create(tessera.directory / "issuer" / "issuer.keystore", "correct horse", "issuer", {"version": 2}).close()
-    before = (tessera.directory / "issuer" / "issuer.keystore").read_bytes()
-    for command in (
-        ("issuer", "show", "issuer"),
-        ("issuer", "serve", "issuer"),
-        ("issuer", "backup", "issuer", "one.backup"),
-        ("unlock", "--issuer", "issuer"),
-    ):
-        code, line = tessera.refused(*command)
-        assert code == 4 and "made by an older version of tessera" in line and "begin anew in another directory" in line
-    assert (tessera.directory / "issuer" / "issuer.keystore").read_bytes() == before

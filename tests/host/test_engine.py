@@ -13,6 +13,7 @@ from scipy.stats import kstest
 
 from tessera.admission import Admission
 from tessera_host.agent.engine import CaughtUp, Connected, Engine, Event, Split, Trouble
+from tessera_host.agent.interface import State
 from tessera_host.agent.schedule import FETCH, POST, EpochSchedule, moments
 from tessera_host.errors import KeystoreError, NotPermitted, Unreachable
 from tessera_host.member import composing
@@ -518,3 +519,15 @@ def test_a_relay_that_needs_what_this_member_lacks_hastens_the_visit(world: Worl
     world.office.clock.now = int(world.time.now)
     world.run(world.engine(renewal=renewal, at_once=True), 2)
     assert renewal.hastened == 2
+
+
+def test_rounds_that_expired_unread_are_told_once(world: World) -> None:
+    world.run(world.engine("Bob", at_once=True), 1)
+    at_round(world, 4 * EPOCH_ROUNDS)
+    world.run(world.engine("Bob", at_once=True), 2)
+    told = [event.expired for event in world.of(CaughtUp) if event.expired]
+    assert len(told) == 1 and told[0] > EPOCH_ROUNDS
+    state = State(GENESIS, ROUND_SECONDS)
+    for event in world.events:
+        state.note(event)
+    assert state.expired == told[0]

@@ -143,3 +143,23 @@ def test_a_file_between_texts_keeps_the_order(office: Office) -> None:
         b"inside",
         "after",
     ]
+
+
+DAY = 86400
+
+
+def test_what_is_older_than_the_office_wants_is_erased_on_both_sides_once_it_was_given_out(office: Office) -> None:
+    ann, bob = office.ann, office.bob
+    asyncio.run(correspondence.send(ann, "Bob", "read"))
+    assert [message.text for message in office.fetch("Bob").messages] == ["read"]
+    asyncio.run(correspondence.send(ann, "Bob", "not read"))
+    office.clock.next_round()
+    asyncio.run(correspondence.fetcher(bob).fetch(take=False))
+    composing.queue(ann, "Bob", "waits")
+    for days, kept, sent in ((89, ["read", "not read"], ["read", "not read", "waits"]), (2, ["not read"], ["waits"])):
+        office.clock.now += days * DAY
+        for member in (ann, bob):
+            asyncio.run(correspondence.fetcher(member).fetch(take=False))
+        assert [message.text for message in bob.inbox.messages()] == kept
+        assert [each.text for each in composing.sent(ann)] == sent
+    assert [message.text for message in office.fetch("Bob").messages] == ["not read"]

@@ -325,12 +325,27 @@ def test_file_without_a_passphrase_is_refused(tmp_path: Path, content: bytes) ->
 
 def test_passphrase_is_asked_for_twice_if_it_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TESSERA_PASSPHRASE_FILE", raising=False)
-    answers = iter(["one", "one", "one", "two", "three"])
+    answers = iter(["one", "one", "three"])
     monkeypatch.setattr("getpass.getpass", lambda _: next(answers))
     assert passphrase.obtain(None, confirm=True) == "one"
-    with pytest.raises(UsageError, match="differ"):
-        passphrase.obtain(None, confirm=True)
     assert passphrase.obtain(None, confirm=False) == "three"
+
+
+@pytest.mark.parametrize(
+    ("typed", "wrong"),
+    [(["one", "two"], "differ"), ([""], "is empty")],
+    ids=["two that differ", "an empty one"],
+)
+def test_a_passphrase_that_was_typed_wrong_is_asked_for_again_a_few_times(
+    monkeypatch: pytest.MonkeyPatch, typed: list[str], wrong: str
+) -> None:
+    monkeypatch.delenv("TESSERA_PASSPHRASE_FILE", raising=False)
+    answers = iter([*typed, "three", "three", *(3 * typed)])
+    monkeypatch.setattr("getpass.getpass", lambda _: next(answers))
+    assert passphrase.obtain(None, confirm=True) == "three"
+    with pytest.raises(UsageError, match=wrong):
+        passphrase.obtain(None, confirm=True)
+    assert next(answers, None) is None
 
 
 def test_without_a_terminal_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

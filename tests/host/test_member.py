@@ -1170,6 +1170,23 @@ def test_relay_that_took_anothers_place_is_read_from_its_beginning_and_gets_what
     assert at.ann.contacts.get("Bob").words == words
 
 
+def test_what_a_replaced_relay_had_leaves_also_if_nothing_else_waits(
+    at: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at.send("not read")
+    secret = blind.even_secret(blind.random_scalar())
+    made = renewed(at, first_epoch=1, generation=2, relay_keys={RELAY: curve.public(secret)})
+    by = correspondence.sender(at.ann)
+    assert by.relays() == []
+    token_exchange.fetch(at.ann, at.issuer)
+    at.clock.to_epoch(1)
+    new = MemoryRelay(made, secret, at.clock)
+    new.serve(monkeypatch)
+    assert by.relays() == [RELAY] and len(at.reopen("Ann").outbox) == 1
+    asyncio.run(correspondence.resend(at.ann))
+    assert len(new.posted) == 1 and correspondence.sender(at.ann).relays() == []
+
+
 def test_what_was_posted_is_kept_as_long_as_the_relay_keeps_it(at: Setting) -> None:
     at.send("hello")
     assert len(at.ann.data.posted) == 1

@@ -1352,14 +1352,14 @@ CHANGES: Changes = {
     f"{_ISSUER}/renewal.py": (
         Change(
             "who-was-taken-out-keeps-the-reading-key",
-            '        sets.replace_access_key(now)\n        data["reading_key"] = secrets.token_bytes(KEY_BYTES)\n',
-            "        sets.replace_access_key(now)\n",
+            'data["reading_key"] = signer.reading_key(federation_id, sets.rotations)',
+            'data.setdefault("reading_key", signer.reading_key(federation_id, sets.rotations))',
             of("issuer", "whatever_takes_somebody_out_changes_both_keys_and_the_generation"),
         ),
         Change(
             "who-was-taken-out-keeps-the-access-key",
-            "        sets.replace_access_key(now)\n        data",
-            "        data",
+            "    sets.replace_access_key(access_key_of(data, federation_id), now)\n    signer",
+            "    signer",
             of("issuer", "whatever_takes_somebody_out_changes_both_keys_and_the_generation"),
         ),
         Change(

@@ -35,8 +35,8 @@ class Trials:
         pages = []
         for round_ in range(relay.first_round, relay.open_round + 1):
             for bucket in range(BUCKETS):
-                found, count = relay._log.pages_of(bucket, round_)
-                pages += found[:count]
+                count = relay._log.count_of(bucket, round_)
+                pages += relay._log.pages_of(bucket, round_, count)[:count]
         pages.sort()
         return pages[1:]
 
@@ -71,7 +71,8 @@ class Trials:
 
     def _records(self, bucket, round_):
         relay = self._world.relay
-        pages, count = relay._log.pages_of(bucket, round_)
+        count = relay._log.count_of(bucket, round_)
+        pages = relay._log.pages_of(bucket, round_, count)
         cipher = relay._epochs.ciphers[round_ // relay.parameters.newest.epoch_rounds]
         for page in pages[:count]:
             raw, plain = bytearray(PAGE_BYTES), bytearray(PAGE_BYTES)

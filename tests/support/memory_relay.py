@@ -42,11 +42,22 @@ class MemoryRelay:
     first_round: the first round kept, if it claims another. ack_rounds_off: of every round it acknowledges.
     """
 
-    def __init__(self, parameters: Parameters, secret: bytes, now: Callable[[], float]) -> None:
-        """secret: of its static key and of its ledger (32 bytes, of an even key)."""
+    def __init__(
+        self,
+        parameters: Parameters,
+        secret: bytes,
+        now: Callable[[], float],
+        ledger_secret: bytes | None = None,
+        ring_sectors: int | None = None,
+    ) -> None:
+        """secret: of its static key (32 bytes) and, if ledger_secret does not say another, of its ledger: then of an
+        even key. ring_sectors: what the parameters need if it is not given."""
         self.key = curve.public(secret)
         self._first = parameters
         self._secret = secret
+        self._ledger_secret = ledger_secret or secret
+        pages = parameters.posts_per_epoch * (parameters.retention_epochs + 1) + SPARE_PAGES
+        self._ring_sectors = ring_sectors or -(-pages // PAGES_PER_SECTOR)
         self._now = now
         self._latest_ms = 0
         self._core: Relay | None = None
@@ -68,12 +79,16 @@ class MemoryRelay:
         async def connect(cls: Any, host: str, port: int, handshake: Any, timeout_seconds: float) -> Any:
             if self.away:
                 raise self.away
-            line = _Line(self)
-            connection = cls(line, line, timeout_seconds)
+            connection = cls(*self.connected(), timeout_seconds)
             await connection._shake_hands(handshake)
             return connection
 
         monkeypatch.setattr(RelayConnection, "_connect", classmethod(connect))
+
+    def connected(self) -> tuple[Any, Any]:
+        """The two streams of a new connection."""
+        line = _Line(self)
+        return line, line
 
     # -- the core
 
@@ -86,26 +101,30 @@ class MemoryRelay:
             self._core.maintain()
         return self._core
 
+    def restart(self) -> None:
+        """Switch it on again: only what is on flash and in files counts, and the clock, which is right, has to be borne
+        out."""
+        self._core = self._booted()
+
     def _switched_on(self) -> Relay:
-        pages = self._first.posts_per_epoch * (self._first.retention_epochs + 1) + SPARE_PAGES
-        files = RamDirectory()
+        """For the first time."""
+        self._files = RamDirectory()
+        self._ring, self._keys = RamDevice(self._ring_sectors), RamDevice(KEYRING_SECTORS)
         entry = self._first.relay_with(self.key)
         assert entry is not None, "the set does not list this relay"
-        files.replace("parameters", self._first.copy_for(entry.id))
-        files.replace("seed", sha256(b"provisioned seed"))
+        self._files.replace("parameters", self._first.copy_for(entry.id))
+        self._files.replace("seed", sha256(b"provisioned seed"))
+        core = self._booted()
+        core._rounds.accept_clock()  # it was commissioned
+        return core
+
+    def _booted(self) -> Relay:
         clock = Clock(self._ticks_ms, lambda later, earlier: later - earlier)
-        core = Relay(
-            RamDevice(-(-pages // PAGES_PER_SECTOR)),
-            RamDevice(KEYRING_SECTORS),
-            files,
-            Identity(self._secret, self._secret, b"chip", sha256(b"firmware")),
-            os.urandom,
-            clock,
-        )
+        identity = Identity(self._secret, self._ledger_secret, b"chip", sha256(b"firmware"))
+        core = Relay(self._ring, self._keys, self._files, identity, os.urandom, clock)
         core.start()
         clock.set(self._ticks_ms())
         core.turn()
-        core._rounds.accept_clock()  # it was commissioned
         self._watch(core._log)
         return core
 

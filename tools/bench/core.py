@@ -11,6 +11,7 @@ import os  # noqa: E402
 import office  # noqa: E402
 from check import unhex, vectors  # noqa: E402
 from tessera import curve, curve_plain, wire  # noqa: E402
+from tessera.admission import read_proof  # noqa: E402
 from tessera.announcement import runtime_name  # noqa: E402
 from tessera.batch import CellFrame  # noqa: E402
 from tessera.runtime import MICROPYTHON  # noqa: E402
@@ -94,9 +95,10 @@ def fetch(place):
     member = place.member(252)
     cells = CellFrame()
     counts = []
+    proof = read_proof(office.READING_KEY, member.channel.handshake_hash)
 
     def serve():
-        delivery = place.relay.fetch(member.session, wire.fetch(0, 0, 1))
+        delivery = place.relay.fetch(member.session, wire.fetch(0, 0, 1, proof))
         frames = 0
         while delivery.next_frame(cells):
             member.session.channel.seal_in_place(cells.buffer)

@@ -28,7 +28,7 @@ from rich.table import Table
 
 from tessera import wire
 from tools.bench import ROOT
-from tools.bench.full_relay import EPOCH_ROUNDS, ROUND_SECONDS, FullRelay, make_full_relay, make_relay
+from tools.bench.full_relay import EPOCH_ROUNDS, ROUND_SECONDS, FullRelay, make_full_relay, make_relay, next_set
 from tools.bench.runtimes import CONNECTIONS, one_member
 from tools.build.boards import read_board
 from tools.emulator.board import Board
@@ -43,6 +43,7 @@ LIBRARY_IMAGE = ROOT / "build" / f"{BOARD}-library-field" / "firmware.uf2"  # im
 CYCLES_PER_MS = 125_000
 CYCLES_PER_MS_AT_200_MHZ = 200_000  # the RP2040 is rated for it; MicroPython leaves it at 125
 GENESIS = 1_767_225_600  # 2026-01-01
+SET_EPOCHS, SET_RELAYS = 90, 5
 PARTS = {"on_board": Path(__file__).with_name("on_board.py")} | {
     name: CORE_TESTS / f"{name}.py" for name in ("office", "check", "ramdevice", "flashvectors")
 }
@@ -87,7 +88,8 @@ def core_figures(folder: Path, relay: FullRelay) -> Figures:
         "round_seconds": ROUND_SECONDS,
         "rounds_left": EPOCH_ROUNDS - relay.open_round % EPOCH_ROUNDS - 1,
     }
-    programs = PARTS | {"bench.json": json.dumps(config).encode()}
+    pushed = next_set(relay.genesis, relay.epoch, SET_EPOCHS, SET_RELAYS)
+    programs = PARTS | {"bench.json": json.dumps(config).encode(), "next.set": pushed}
     # A board that finds relay.json serves, and its watchdog's and LED's work would be measured, too.
     office = Path(shutil.copytree(relay.directory, folder / "office"))
     (office / "relay.json").rename(office / "office.json")
@@ -215,6 +217,7 @@ def summary(core: Figures, boot: Figures, service: Figures) -> list[tuple[str, f
     fetch_rows(core, time_of, say)
     median("seal of a round", "seal")
     median("seal of an epoch, keys erased", "seal_of_epoch")
+    time_of(f"a set of {SET_EPOCHS} epochs and {SET_RELAYS} relays, taken", sum(core["set"]))
     say("heap of a board", f"{service['heap_bytes']:,} bytes")
     say("heap in use, nobody there", f"{core['heap_of_relay']:,} bytes")
     say(f"heap in use, peak with {CONNECTIONS} connections", f"{service['heap_peak_bytes']:,} bytes")

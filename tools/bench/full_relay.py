@@ -8,12 +8,15 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import office
 from check import unhex, vectors
+from tessera import curve
 from tessera.clock import Clock
 from tessera.filedevice import FileDevice
 from tessera.files import Directory
+from tessera.params import Parameters
 from tessera.relay import Identity, Relay
 
 RING_SECTORS, KEYRING_SECTORS = 212, 4  # the 848 KiB of a Pico W
@@ -47,13 +50,36 @@ class FullRelay:
         return self.open_round // EPOCH_ROUNDS
 
 
-def make_relay(directory: Path, genesis: int) -> FullRelay:
-    """A relay that was provisioned and never ran."""
+def _parameters(genesis: int, **changes: Any) -> bytes:
     table = unhex("".join(vectors("noise_table")[NOISE_TABLE]["thresholds"]))
     shape = {"round_seconds": ROUND_SECONDS, "epoch_rounds": EPOCH_ROUNDS, "retention_epochs": RETENTION}
-    blob = office.parameters(
-        genesis=genesis, members=MEMBERS, posts_per_token=POSTS, buckets=1, thresholds=table, epsilon=100_000, **shape
+    return office.parameters(
+        genesis=genesis,
+        members=MEMBERS,
+        posts_per_token=POSTS,
+        log2_buckets=0,
+        thresholds=table,
+        epsilon=100_000,
+        **shape,
+        **changes,
     )
+
+
+def next_set(genesis: int, open_epoch: int, epochs: int, relays: int) -> bytes:
+    """What is pushed to the relay next: the set after its own, of so many epochs and relays."""
+    filling = [bytes([number]) * 32 * epochs for number in range(relays)]
+    ours = (office.epoch_keys()[32 * open_epoch :] + filling[0])[: 32 * epochs]
+    listed = [office.relay_fields(2, column=ours)]
+    for number in range(1, relays):
+        key = curve.public((1000 + number).to_bytes(32, "big"))
+        listed.append(office.relay_fields(2, static_key=key, relay_id=office.RELAY_ID + number, column=filling[number]))
+    blob = _parameters(genesis, serial=2, first_epoch=open_epoch, relays=listed)
+    return bytes(Parameters(blob).copy_for(office.RELAY_ID))
+
+
+def make_relay(directory: Path, genesis: int) -> FullRelay:
+    """A relay that was provisioned and never ran."""
+    blob = _parameters(genesis)
     (directory / "parameters").write_bytes(blob)
     (directory / "seed").write_bytes(os.urandom(32))
     secrets = {"static_secret": office.STATIC.hex(), "ledger_secret": office.LEDGER.hex()}
@@ -79,6 +105,9 @@ def _fill(directory: Path, genesis: int, rounds: int) -> None:
     relay = Relay(ring, keys, Directory(str(directory)), identity, os.urandom, clock)
     relay.start()
     clock.set(1000 * genesis)
+    relay.turn()
+    statement = office.time_statement(genesis)
+    relay.push(office.Cable(), len(statement), 0, len(statement), statement)  # else nothing is sealed under this clock
     per_round = RECORDS_AN_EPOCH / EPOCH_ROUNDS
     for round_ in range(rounds):
         relay.turn()

@@ -12,6 +12,7 @@ from machine import mem32
 import office
 from device import flash, give_room
 from tessera import curve, wire
+from tessera.admission import read_proof
 from tessera.batch import CellFrame
 from tessera.clock import Clock
 from tessera.errors import BadFrame
@@ -267,7 +268,6 @@ def handshakes(relay):
     say("handshake", handshake)
     say("auth", auth)
     say("resumed_handshake", resumed)
-    return session
 
 
 def ephemeral(relay):
@@ -290,12 +290,12 @@ def posts(relay):
     say("void", [exchange(relay, session, channel, wire.void())[0] for _ in range(5)])
 
 
-def fetch(relay, session, round_):
+def fetch(relay, session, proof, round_):
     """(records, those that are real, cycles of each frame) of one cell, from the request to frames that can be sent."""
     cells = CellFrame()
     frames = []
     start = mem32[_CYCLES]
-    delivery = relay.fetch(session, wire.fetch(0, round_, round_ + 1))
+    delivery = relay.fetch(session, wire.fetch(0, round_, round_ + 1, proof))
     count = None
     while delivery.next_frame(cells):
         if count is None:
@@ -304,13 +304,15 @@ def fetch(relay, session, round_):
         now = mem32[_CYCLES]
         frames.append((now - start & 0xFFFFFFFF) - _overhead)
         start = now
-    return count, relay._log.pages_of(0, round_)[1], frames
+    return count, relay._log.count_of(0, round_), frames
 
 
-def fetches(relay, session):
-    say("candidates", len(relay.parameters.thresholds(relay.epoch)) // 8)
+def fetches(relay):
+    _, session, _, channel = full_handshake(relay)
+    proof = read_proof(office.READING_KEY, channel.handshake_hash)
+    say("candidates", len(relay.parameters.rule(relay.epoch).thresholds) // 8)
     for round_ in range(relay.first_round, relay.first_round + _CELLS):
-        count, real, frames = fetch(relay, session, round_)
+        count, real, frames = fetch(relay, session, proof, round_)
         say("cell", {"records": count, "real": real, "first_frame": frames[0], "frames": frames[1:]})
 
 
@@ -322,6 +324,19 @@ def seal(relay, clock, config):
         assert turned
         say(name, [cycles])
         say(name + "_window", [timed(relay.maintain)[0]])
+
+
+def takes_a_set(relay):
+    """From the first chunk to the last, without what brings them."""
+    with open("/next.set", "rb") as file:
+        blob = file.read()
+    cable, cycles = office.Cable(), []
+    for chunk, at in enumerate(range(0, len(blob), wire.CHUNK_BYTES)):
+        data = blob[at : at + wire.CHUNK_BYTES]
+        taken, complete = timed(relay.push, cable, len(blob), chunk, len(data), data)
+        cycles.append(taken)
+    assert complete
+    say("set", cycles)
 
 
 def main():
@@ -341,10 +356,11 @@ def main():
     say("collection", cycles_of(2, gc.collect))
     mem32[_LOWEST_STACK] = 0
     strangers(relay)
-    session = handshakes(relay)
+    handshakes(relay)
     posts(relay)
-    fetches(relay, session)
+    fetches(relay)
     seal(relay, clock, config)
+    takes_a_set(relay)
     say("stack", _STACK_TOP - mem32[_LOWEST_STACK])
     gc.collect()
     say("heap_total", gc.mem_alloc() + gc.mem_free())

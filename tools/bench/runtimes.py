@@ -21,6 +21,7 @@ from rich.table import Table
 
 import office
 from tessera import channel, wire
+from tessera.admission import read_proof
 from tessera_host.cli.demo import free_port
 from tessera_host.relay.process import HEAP_KIB, RelayProcess
 from tools.bench import ROOT, issuing
@@ -78,7 +79,8 @@ class Client:
 
     async def fetch(self, start: int, end: int) -> int:
         """Bytes of records."""
-        self.writer.write(self.channel.seal(wire.fetch(0, start, end)))
+        proof = read_proof(office.READING_KEY, self.channel.handshake_hash)
+        self.writer.write(self.channel.seal(wire.fetch(0, start, end, proof)))
         got = 0
         while True:
             answer = wire.read_cell(self.channel.open(await self.reader.readexactly(wire.CELL_FRAME_BYTES)))
@@ -91,7 +93,8 @@ async def one_member(port: int, number: int) -> dict[str, float]:
     """What a member sees of the relay: fixed delays and ticks included."""
     client = await Client(port).open()
     info = await client.call(wire.info())
-    open_round, epoch = info[4], info[4] // EPOCH_ROUNDS
+    open_round = info[7]
+    epoch = open_round // EPOCH_ROUNDS
     secret = (await client.call(office.Token(number, epoch).request(client.channel.handshake_hash)))[1]
     start = time.perf_counter()
     await client.call(wire.post(0, os.urandom(240)))

@@ -161,6 +161,13 @@ class Client:
             member.save()
             return messages
 
+    async def take_expired(self) -> int:
+        """How many rounds expired before `run` read them, if nobody was told of them yet; now somebody is."""
+        if self._state is None:
+            return 0
+        taken, self._state.expired = self._state.expired, 0
+        return taken
+
     async def mark_read(self, places: Iterable[Place]) -> None:
         """Messages, by their `place`, that were shown and are not new any more."""
         async with self.shared.held() as member:
@@ -258,8 +265,8 @@ class Client:
     async def resend(self, *, wait: bool = True, early: bool = True, progress: SendProgress | None = None) -> int:
         """Post what waits in the outbox: how many parts wait still."""
         await self._renewed()
-        async with self.shared.held() as member:
-            relays = sorted(member.outbox.relays())
+        async with self.shared.held():
+            relays = self._sender.relays()
         for relay in relays:
             await self._post(relay, lambda _: False, _Manner(wait, early), progress)
         async with self.shared.held() as member:
@@ -268,8 +275,8 @@ class Client:
     async def post_what_waits(self) -> None:
         """Post what may leave at this moment, for a command that was for something else: what does not leave waits on,
         and why is among the remarks."""
-        async with self.shared.held() as member:
-            relays = sorted(member.outbox.relays())
+        async with self.shared.held():
+            relays = self._sender.relays()
         for relay in relays:
             try:
                 await self._post(relay, lambda _: False, _Manner(wait=False), None)
@@ -387,7 +394,7 @@ class Client:
             return False
         for refusal in report.refusals:
             self._remark(f"Your access was not renewed: {refusal}")
-        return not report.refusals
+        return report.news or not report.refusals
 
     async def _with_access(self, step: Callable[[], Awaitable[T]]) -> T:
         """With the member held: a step that reaches a relay. If what this member holds does not do there, the issuer is

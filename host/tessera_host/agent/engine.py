@@ -67,10 +67,11 @@ class Trouble:
 
 @dataclass(frozen=True)
 class CaughtUp:
-    """Rounds read in one slot, and how many are still to be read."""
+    """Rounds read in one slot, how many are still to be read, and how many had expired before they were."""
 
     rounds: int
     behind: int
+    expired: int = 0
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,8 @@ class Engine:
         report = await self._fetcher.slot(settling, CATCH_UP_REQUESTS)
         for message in report.messages:
             self._tell(message)
-        self._tell(CaughtUp(len(report.rounds), max(0, member.round() - member.inbox.next_round)))
+        behind = max(0, member.round() - member.inbox.next_round)
+        self._tell(CaughtUp(len(report.rounds), behind, report.rounds_expired))
 
     # -- tokens
 

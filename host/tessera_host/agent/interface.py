@@ -42,6 +42,7 @@ class Meeting:
 @dataclass
 class State:
     """How the engine does. `connected` is None before its first slot; `behind`: rounds that are still to be read;
+    `expired`: rounds that had expired before they were read, and nobody was told of;
     `waiting`: parts in the outbox; `next_at`: from when on (unix seconds) one of them may leave, None if never;
     `obstacle`: why they cannot leave in this epoch, if they cannot; `remark`: what to say before something leaves in
     it; `arriving`: messages that are not whole yet. `genesis` and `round_seconds` say when a round is."""
@@ -52,6 +53,7 @@ class State:
     connected: bool | None = None
     trouble: str = ""
     behind: int = 0
+    expired: int = 0
     waiting: int = 0
     next_at: int | None = 0
     obstacle: str = ""
@@ -70,6 +72,7 @@ class State:
             self.connected, self.trouble = False, str(event.error)
         elif isinstance(event, CaughtUp):
             self.behind = event.behind
+            self.expired += event.expired
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ class Talk(Protocol):
     async def meetings(self) -> list[Meeting]: ...
 
     async def inbox(self, contact: str | None = None, *, new: bool = False, take: bool = True) -> list[Message]: ...
+
+    async def take_expired(self) -> int: ...
 
     async def mark_read(self, places: Iterable[Place]) -> None: ...
 

@@ -60,6 +60,9 @@ class AgentLink:
         answer = await self._ask("messages", contact=contact, new=new, take=take)
         return _understood(lambda: [read_message(fields) for fields in answer["messages"]])
 
+    async def take_expired(self) -> int:
+        return _read(int, (await self._ask("take-expired")).get("expired"))
+
     async def mark_read(self, places: Iterable[Place]) -> None:
         await self._ask("mark-read", places=[list(place) for place in places])
 

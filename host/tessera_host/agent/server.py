@@ -43,6 +43,7 @@ class Agent:
             "contacts": self._contacts,
             "messages": self._messages,
             "mark-read": self._mark_read,
+            "take-expired": self._take_expired,
             "sent": self._sent,
             "send": self._send,
             "send-file": self._send_file,
@@ -116,6 +117,9 @@ class Agent:
         new, take = bool(request.get("new")), bool(request.get("take", True))
         messages = await self._client.inbox(request.get("contact"), new=new, take=take)
         return {"messages": [message_fields(message) for message in messages]}
+
+    async def _take_expired(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"expired": await self._client.take_expired()}
 
     async def _mark_read(self, request: dict[str, Any]) -> dict[str, Any]:
         await self._client.mark_read([_place(place) for place in request["places"]])

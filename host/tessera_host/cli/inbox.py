@@ -89,6 +89,7 @@ async def _new_messages(
             await _fetch_into(by, report, patient=wait)
             await by.post_what_waits()
         new = await by.inbox(contact, new=True, take=False)
+        report.rounds_expired += await by.take_expired()
         if new or not wait:
             report.messages = await by.inbox(contact) if everything else new
             return report

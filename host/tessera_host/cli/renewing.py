@@ -138,7 +138,7 @@ def go_on_after_a_restore(
     """What has to happen before a restored issuer says anything, and what IT is to do again. Also for
     `tessera issuer restore`."""
     known = [_set_in(path) for path in sets or ()]
-    asked = [] if offline else asyncio.run(pushing.newest_sets(issuer.operator(), known))
+    asked = [] if offline else asyncio.run(pushing.newest_sets(issuer.operator(restored=True), known))
     found = [answer for _, answer in asked if isinstance(answer, bytes)]
     silent = [relay.name for relay, answer in asked if not isinstance(answer, bytes)]
     if asked and not found and not known:

@@ -73,7 +73,8 @@ def send(
     async def sending() -> None:
         async with talk(home, passphrase_file) as by:
             name = known_name(contact, [known.name for known in await by.contacts()])
-            await _weigh(by, _records(outgoing), True if yes else False if as_json else None)
+            if not yes:
+                await _weigh(by, _records(outgoing), as_json)
             posting.sent = await _queue(by, name, outgoing)
             if not as_json:
                 _note(_doubt(name, await by.contacts()))
@@ -176,20 +177,20 @@ def _records(outgoing: str | tuple[str, bytes]) -> int:
     return composing.records_of_file(*outgoing)
 
 
-async def _weigh(by: Talk, parts: int, yes: bool | None) -> None:
-    """Before a message takes much of the day its writer is asked; yes: what the command line says, None if nothing."""
-    if parts == 1 or yes:
+async def _weigh(by: Talk, parts: int, as_json: bool) -> None:
+    """Before a message takes much of the day its writer is asked. Raises NotPermitted for a no, or if there is nobody
+    to ask."""
+    if parts == 1:
         return
     today = await by.budget()
     if not takes_much(parts, today):
         return
     left = f"{today.left} of today's {count(today.allowed, 'message')}"
-    cost = f"This takes {count(parts, 'message')} of a day, and there are {left} left"
-    if yes is None and output.has_terminal():
-        if not output.confirmed(f"{cost}. Send it?"):
-            raise NotPermitted("nothing was sent", "a shorter text takes fewer; a text of 136 bytes takes one")
-        return
-    raise NotPermitted(cost[0].lower() + cost[1:], "shorten it, or say that it is meant: --yes")
+    cost = f"takes {count(parts, 'message')} of a day, and there are {left} left"
+    if as_json or not output.has_terminal():
+        raise NotPermitted(f"this {cost}", "shorten it, or say that it is meant: --yes")
+    if not output.confirmed(f"This {cost}. Send it?"):
+        raise NotPermitted("nothing was sent", "a shorter text takes fewer; a text of 136 bytes takes one")
 
 
 async def _pace(by: Talk, sent: Sent) -> str:

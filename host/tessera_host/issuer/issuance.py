@@ -42,6 +42,7 @@ from typing import Any, Protocol
 from tessera import curve, hashes
 from tessera.params import Parameters
 
+from ..clock import local_time
 from ..duration import DAY_SECONDS
 from ..errors import InvalidInput, NotOnRoster, NotPermitted, TryLater
 from ..keys.sealed_tables import Table
@@ -300,6 +301,13 @@ class Issuance:
         for terms in self._terms:
             if terms.generation == generation:
                 return terms
+        if 0 < generation <= self._data["lost"]:
+            newest = self._newest
+            begins = newest.genesis + newest.first_epoch * newest.epoch_rounds * newest.round_seconds
+            raise NotPermitted(
+                "IT's computer was restored from a backup: there is no more access for the epochs before the next keys",
+                f"what you do not have by now you get from {local_time(begins)} on",
+            )
         raise NotPermitted(
             f"there are no tokens of generation {generation} of the office's keys",
             "fetch the newest card and ask again",

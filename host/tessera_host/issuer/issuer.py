@@ -31,6 +31,7 @@ from . import backup, relay_directory, renewal, summary
 from .operator import Operator
 from .relay_list import check_host, check_port
 from .renewal import Change
+from .sets import KeyOf
 from .signer import LIFELONG, ParameterSigner, planned_rules
 from .store import IssuerStore, new_data
 
@@ -372,8 +373,11 @@ class Issuer:
         newest = max(map(self._own, sets), key=lambda each: each.serial)
         with self._store.change():
             store, now = self._store, self._now()
-            store.sets.accept_access_key(newest.access_key, now)
+            store.sets.accept_access_keys(newest.access_key, self._access_key_of(), now)
+            reading_key = store.signer.reading_key(newest.federation_id, store.sets.rotations)
+            store.sets.take_found(newest.blob, reading_key)
             number = store.data["generation"]["number"] = max(newest.generation, store.data["generation"]["number"])
+            store.data["generation"]["first_epoch"] = int(newest.first_epoch)
             made, store.data["restored"] = store.data["restored"], None
             found = Restored(made, store.issuance.restored(number), store.invitations.revoke_all(now))
             change = Change(generation=True, rotate=True)
@@ -411,10 +415,15 @@ class Issuer:
         """What the time is, signed: 92 bytes."""
         return self._store.signer.time_statement(self.parameters.federation_id, self._now())
 
-    def operator(self) -> Operator:
-        """What it takes to be IT at the relays, also when this issuer is closed."""
+    def operator(self, restored: bool = False) -> Operator:
+        """What it takes to be IT at the relays, also when this issuer is closed. restored: from a backup; then relays
+        may have access keys that follow those of the backup."""
         relays = [Relay(each["name"], each["id"], each["key"], each["host"], each["port"]) for each in self.relays]
-        return Operator(self.parameters, relays, self.access_keys, self._store.signer, self._now)
+        later = self._store.sets.later_access_keys(self._access_key_of()) if restored else []
+        return Operator(self.parameters, relays, [*self.access_keys, *later], self._store.signer, self._now)
+
+    def _access_key_of(self) -> KeyOf:
+        return renewal.access_key_of(self._store.data, self.parameters.federation_id)
 
     def welcome(self, member: bytes) -> Welcome:
         """All that IT says, for the member of this key (32 bytes). Raises NotOnRoster."""

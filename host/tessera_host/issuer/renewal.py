@@ -5,18 +5,19 @@ Leaves to others: which request needs which kind of set (issuer.py), the bytes (
 (sets.py).
 
 A set of the same generation begins with the open epoch: its keys are the same keys, and more of them. A new generation
-of keys begins later, so that everybody has fetched tokens when it does.
+of keys begins later, so that everybody has fetched tokens when it does; but where another waits to begin, in its place
+and then: whoever that one takes out is out when IT was told, however many follow.
 """
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tessera.params import Parameters
 
 from .relay_list import RelayList
-from .sets import KEY_BYTES, Kept, Sets
+from .sets import Kept, KeyOf, Sets
 from .signer import Content, ParameterSigner, rules_of
 from .store import IssuerStore, said
 
@@ -42,7 +43,7 @@ class Change:
 def sign_first(data: Kept, rules: Mapping[str, Any], epoch: int, now: int) -> None:
     """The set of a new federation, whose keystore holds `data`, while `epoch` is open. Raises UsageError."""
     data["generation"] = {"number": 1, "first_epoch": epoch}
-    data["reading_key"] = secrets.token_bytes(KEY_BYTES)
+    _rotate(data, rules["federation_id"], now)
     _sign(data, rules, (1, bytes(32)), epoch, epoch, now)
 
 
@@ -54,10 +55,11 @@ def sign_next(store: IssuerStore, change: Change, epoch: int, now: int, after: t
     if change.epochs is not None:
         data["epochs"] = change.epochs
     if change.rotate:
-        sets.replace_access_key(now)
-        data["reading_key"] = secrets.token_bytes(KEY_BYTES)
+        _rotate(data, present.federation_id, now)
     if change.generation:
         first = epoch + 1 if change.at_once else first_epoch_of_a_generation(present, now)
+        if (waiting := data["generation"]["first_epoch"]) > epoch:  # it takes the place of one that has not begun
+            first = min(first, waiting)
         data["generation"] = {"number": data["generation"]["number"] + 1, "first_epoch": first}
         store.issuance.new_generation(kept=sets.in_force(epoch).parameters.generation)
     rules = rules_of(present) | dict(change.rules or {})
@@ -82,6 +84,19 @@ def _sign(data: Kept, rules: Mapping[str, Any], place: tuple[int, bytes], epoch:
         relays=RelayList(data["relays"]).keys(),
     )
     sets.add(signer.signed(rules, content), data["reading_key"], since, epoch, now)
+
+
+def _rotate(data: Kept, federation_id: bytes, now: int) -> None:
+    """New access and reading keys."""
+    sets = Sets(data)
+    sets.replace_access_key(access_key_of(data, federation_id), now)
+    signer = ParameterSigner(data["root_secret"], data["master"])
+    data["reading_key"] = signer.reading_key(federation_id, sets.rotations)
+
+
+def access_key_of(data: Kept, federation_id: bytes) -> KeyOf:
+    """Which access key has which number."""
+    return partial(ParameterSigner(data["root_secret"], data["master"]).access_key, federation_id)
 
 
 def first_epoch_of_a_generation(present: Parameters, now: int) -> int:

@@ -5,7 +5,7 @@ access keys of the last 400 days. Leaves to others: what the next set is (renewa
 keystore that holds this (store.py).
 """
 
-import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -13,9 +13,13 @@ from typing import Any, Protocol
 from tessera.params import Parameters
 
 from ..duration import DAY_SECONDS
+from ..protocol.federation import is_whole
 
 ACCESS_KEY_SECONDS = 400 * DAY_SECONDS  # how long whoever was away still gets to the service
-KEY_BYTES = 32
+MOST_SINCE_A_BACKUP = 256  # rotations of access keys that an issuer looks for after it was restored
+
+
+KeyOf = Callable[[int], bytes]  # the access key of a number
 
 
 class Kept(Protocol):
@@ -39,9 +43,9 @@ class SignedSet:
 class Sets:
     """A view of what the issuer's keystore holds as `sets`, `{"signed", "access_keys"}`, and as `chain`; saves nothing.
 
-    `signed` has the sets, oldest first, whose epochs are not over; `access_keys` has `{"key", "replaced"}`, newest
-    last, `replaced` in unix seconds, None for the one in use; the chain is the place of every set ever signed, which
-    requests do not read.
+    `signed` has the sets, oldest first, whose epochs are not over; `access_keys` has `{"number", "key", "replaced"}`,
+    newest last, `replaced` in unix seconds, None for the one in use; the chain is the place of every set ever signed,
+    which requests do not read.
     """
 
     def __init__(self, data: Kept) -> None:
@@ -50,7 +54,7 @@ class Sets:
 
     @staticmethod
     def empty() -> dict[str, Any]:
-        return {"signed": [], "access_keys": [{"key": secrets.token_bytes(KEY_BYTES), "replaced": None}]}
+        return {"signed": [], "access_keys": []}
 
     # -- sets
 
@@ -71,9 +75,9 @@ class Sets:
         return [dict(place) for place in self._data["chain"]]
 
     def files(self) -> dict[str, bytes]:
-        """The sets that are here, by the name of a file that has this set and never another."""
+        """The sets that are here whole, by the name of a file that has this set and never another."""
         sets = (Parameters(each["blob"]) for each in self._state["signed"])
-        return {f"{found.serial:05}-{found.digest.hex()[:8]}.tpr": found.blob for found in sets}
+        return {f"{found.serial:05}-{found.digest.hex()[:8]}.tpr": found.blob for found in sets if is_whole(found)}
 
     def add(self, blob: bytes, reading_key: bytes, since: int, epoch: int, now: int) -> None:
         """A set was signed while `epoch` is open; those whose epochs are over go. One that waits for its first epoch
@@ -104,16 +108,40 @@ class Sets:
         """Those that open a channel to the service, newest first."""
         return [each["key"] for each in reversed(self._state["access_keys"]) if _accepted(each, now)]
 
-    def replace_access_key(self, now: int) -> None:
+    def replace_access_key(self, key_of: KeyOf, now: int) -> None:
+        """By the next number's; the first, if there is none."""
         known = [each for each in self._state["access_keys"] if _accepted(each, now)]
-        known[-1] = known[-1] | {"replaced": now}
-        known.append({"key": secrets.token_bytes(KEY_BYTES), "replaced": None})
+        if known:
+            known[-1] = known[-1] | {"replaced": known[-1]["replaced"] or now}
+        number = self.rotations + 1
+        known.append({"number": number, "key": key_of(number), "replaced": None})
         self._state["access_keys"] = known
 
-    def accept_access_key(self, key: bytes, now: int) -> None:
-        """A key that an issuer of a later state gave out, which this one does not know since it was restored."""
-        if all(each["key"] != key for each in self._state["access_keys"]):
-            self._state["access_keys"].insert(-1, {"key": key, "replaced": now})
+    def accept_access_keys(self, newest: bytes, key_of: KeyOf, now: int) -> None:
+        """Up to this one: those that an issuer of a later state gave out, which this one does not know since it was
+        restored."""
+        if newest in (each["key"] for each in self._state["access_keys"]):
+            return
+        later = self.later_access_keys(key_of)
+        for number, key in enumerate(later[: later.index(newest) + 1], self.rotations + 1):
+            self._state["access_keys"].append({"number": number, "key": key, "replaced": now})
+
+    def later_access_keys(self, key_of: KeyOf) -> list[bytes]:
+        """Those that would follow, oldest first."""
+        return [key_of(self.rotations + each) for each in range(1, MOST_SINCE_A_BACKUP + 1)]
+
+    def take_found(self, blob: bytes, reading_key: bytes) -> None:
+        """A set, perhaps a relay's copy, that an issuer of a later state signed: it is in force, or will be, until the
+        next one is."""
+        found = Parameters(blob)
+        if found.serial > self.newest.parameters.serial:
+            entry = {"blob": blob, "reading_key": reading_key, "since": int(found.first_epoch)}
+            self._state["signed"].append(entry)
+
+    @property
+    def rotations(self) -> int:
+        """The number of the newest access key."""
+        return max((each["number"] for each in self._state["access_keys"]), default=0)
 
 
 def _read(entry: dict[str, Any]) -> SignedSet:

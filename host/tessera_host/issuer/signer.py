@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from tessera import curve, params
+from tessera import curve, hashes, params
 from tessera.errors import InvalidObject
 from tessera.params import Parameters, digest, encode, encode_time, reading_hash, seal_reading_key
 
@@ -101,6 +101,19 @@ class ParameterSigner:
     def epoch_secret(self, federation_id: bytes, generation: int, epoch: int, relay_id: int) -> bytes:
         """k_{e,j}: what the tokens of an epoch at a relay are signed with."""
         return blind.epoch_secret(self.master, federation_id, generation, epoch, relay_id)
+
+    def access_key(self, federation_id: bytes, number: int) -> bytes:
+        """The access key (32 bytes) after so many rotations, the first is 1 (PROTOCOL §2): an issuer that was restored
+        from a backup knows those that were given out since."""
+        return self._key_of_rotation(b"access-key", federation_id, number)
+
+    def reading_key(self, federation_id: bytes, number: int) -> bytes:
+        """The reading key (32 bytes) that came with it."""
+        return self._key_of_rotation(b"reading-key", federation_id, number)
+
+    def _key_of_rotation(self, label: bytes, federation_id: bytes, number: int) -> bytes:
+        key: bytes = hashes.hkdf(b"", self.master, label + federation_id + struct.pack(">I", number), 32)
+        return key
 
     def first_rules(self, plan: Plan, genesis: int) -> dict[str, Any]:
         """The rules of a new federation."""

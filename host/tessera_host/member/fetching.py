@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from tessera.params import Parameters
 from tessera.wire import FETCH_ROUNDS
 
+from ..duration import DAY_SECONDS
 from ..errors import RelayRefused, Unreachable
 from ..protocol import records
 from ..protocol.federation import Relay
@@ -67,7 +68,7 @@ class Fetcher:
         async with self._fetching:
             while first is None or state.inbox.next_round < open_round:
                 await patiently(request)
-        state.inbox.forget_read(state.round())
+        self._forget_old()
         report.messages = state.inbox.take_unread() if take else []
         state.save()
         return report
@@ -96,10 +97,18 @@ class Fetcher:
                 if state.inbox.next_round >= open_round:
                     break
                 await settling.done()
-        state.inbox.forget_read(state.round())
         report.messages = state.inbox.messages()[known:]
+        self._forget_old()
         state.save()
         return report
+
+    def _forget_old(self) -> None:
+        """Keys of what was read, and the messages, in and out, that the office does not want kept any longer."""
+        state = self._state
+        state.inbox.forget_read(state.round())
+        oldest = state.now() - state.federation.retention_days * DAY_SECONDS
+        state.inbox.forget_before(state.federation.round_at(oldest))
+        state.history.forget_before(oldest)
 
     def _expect(self, reading: Reading, report: FetchReport) -> int:
         """Get ready to read what is sealed: the open round."""

@@ -82,9 +82,13 @@ class History:
         self._forget_old()
 
     def _forget_old(self) -> None:
-        finished = [entry for entry in self._entries if entry.cancelled or None not in entry.rounds]
+        finished = [entry for entry in self._entries if _is_finished(entry)]
         for entry in finished[:-KEPT]:
             self._entries.remove(entry)
+
+    def forget_before(self, moment: int) -> None:
+        """Erase what was written earlier (unix seconds), but what is still to leave."""
+        self._entries[:] = [entry for entry in self._entries if entry.queued >= moment or not _is_finished(entry)]
 
     def posted(self, contact: str, part: Part, round_: int) -> None:
         """A relay acknowledged this part. One that was queued by an earlier version is in no entry."""
@@ -122,6 +126,10 @@ class History:
         """All that is kept, oldest first. `sealed`: contact and message of every part in the outbox with a seal."""
         again = list(sealed)
         return [_sent(entry, again) for entry in self._entries if contact in (None, entry.contact)]
+
+
+def _is_finished(entry: SentEntry) -> bool:
+    return entry.cancelled or None not in entry.rounds
 
 
 def _sent(entry: SentEntry, sealed: list[tuple[str, int]]) -> Sent:

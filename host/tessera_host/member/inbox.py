@@ -256,6 +256,10 @@ class Inbox:
         for contact in self._contacts.values():
             contact.receive.forget_before(epoch)
 
+    def forget_before(self, round_: int) -> None:
+        """Erase the messages of earlier rounds that were given out."""
+        self._state.messages[:] = [each for each in self._state.messages if each.unread or each.round >= round_]
+
     def rename(self, name: str, new: str) -> None:
         """A contact is called otherwise now."""
         for entry in self._state.messages:

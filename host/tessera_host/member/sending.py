@@ -60,6 +60,12 @@ class Sender:
         self._sessions = sessions
         self._posting = asyncio.Lock()  # two tasks that post would use one index twice
 
+    def relays(self) -> list[int]:
+        """The numbers of the relays that something is to be posted to: what waits, and what a relay had whose place
+        another has taken since."""
+        self._put_back()
+        return sorted(self._state.outbox.relays())
+
     async def post_one(self, relay: Relay) -> Posted | Unposted | CellTaken | None:
         """One attempt to post the first part that waits for a relay and may leave. None if nothing waits."""
         async with self._posting:
