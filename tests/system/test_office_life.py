@@ -14,7 +14,7 @@ import pytest
 from tessera_host.cli.demo import free_port
 from tests.patience import PATIENCE_SECONDS
 from tests.support.command_line import Running, python_module
-from tests.support.fast_motion import FastOffice
+from tests.support.fast_motion import ROUND_SECONDS, FastOffice
 
 ROOT = Path(__file__).resolve().parents[2]
 MUNICH = "relay-munich.example.org"
@@ -156,6 +156,9 @@ def test_a_relay_is_stolen_and_keys_get_around(office: Life) -> None:
     assert (after["id"], after["host"], after["port"]) == (before["id"], before["host"], before["port"])
     assert after["key"] != before["key"]
     office.until_day(2)
+    office.read("alice")  # her program hears of it, and sends again what nobody had read
+    office.pass_time(ROUND_SECONDS)
+    assert "before the theft" in office.read("carol")
     office.talk("alice", "carol")
 
     office.type("Another budget, other keys.")
