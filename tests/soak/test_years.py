@@ -9,7 +9,6 @@ import pytest
 from tessera_host.issuer import renewal
 from tessera_host.member.inbox import Inbox
 from tessera_host.member.outbox import Outbox
-from tessera_host.member.posted import PostedParts
 from tessera_host.member.renewal import Renewal
 from tessera_host.member.views import Views
 from tessera_host.protocol import schedule
@@ -61,7 +60,6 @@ _no_excuse = {"_fits": _never, "_is_another_unknown": _never}
 # Whose methods (or a module's functions) are replaced by what, and what the book says then.
 SABOTAGES: dict[str, tuple[Any, dict[str, Any], str]] = {
     "a reader skips rounds": (Inbox, {"read": _forgets_a_round(Inbox.read)}, "cannot read what"),
-    "a stolen relay's posts are not sent again": (PostedParts, {"send_again": lambda *_: 0}, "cannot read what"),
     "who left keeps access": (renewal, {"sign_next": _keeps_keys}, "has left, and"),
     "programs do not renew": (Renewal, {"due_at": lambda self: None}, "cannot read what is kept"),
     "a warning never comes": (schedule, {"warning": _does_nothing}, "does not say that the schedule ends"),
