@@ -118,7 +118,7 @@ def test_without_the_extra_a_plan_still_works_and_says_how_to_get_it(monkeypatch
     monkeypatch.setitem(sys.modules, "dp_accounting.pld", None)
     made = plan.make(plan.Choice(EPSILON, DELTA, members=24))
     assert plan.composed(made) == []
-    with pytest.raises(UsageError, match="pip install .*dp-accounting"):
+    with pytest.raises(UsageError, match=r"pip install .*dp-accounting"):
         privacy.Losses(TABLE.thresholds, EPSILON)
 
 
