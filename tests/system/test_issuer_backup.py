@@ -15,7 +15,7 @@ from tessera_host.cli.demo import free_port
 from tests.support.command_line import TESSERA, CommandLine, Running, running
 
 PASSPHRASE = "correct horse"
-CONTRADICTED, NOT_PERMITTED = 8, 5
+NOT_PERMITTED, REMARKS = 5, 9
 
 
 class Office:
@@ -99,8 +99,10 @@ def test_a_relay_of_somebody_else_serves_from_its_request_on(office: Office) -> 
         office.relay("admit", "munich.request", "-o", "for-munich", "--yes")
         office.tessera("relay", "accept", "theirs", "for-munich")
         with office.serving_relay("theirs", port):
-            status = office.command.json("relay", "status", "munich", "--federation", "issuer/federation.card")
+            asked = ("relay", "status", "munich", "--federation", "issuer/federation.card")
+            (status,) = office.command.json(*asked, code=REMARKS)["relays"]
             assert status["newest_serial"] == office.newest("issuer").serial
+            assert status["remarks"] == ["clock"]  # until somebody bears it out
             office.relay("push", "munich")
             office.tessera("renew", "--home", "ann")
             said = office.tessera("token", "list", "--home", "ann")
