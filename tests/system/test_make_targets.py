@@ -29,6 +29,7 @@ QUICK = {
 # The soak and the bench hold a relay to seconds of the clock on the wall, which a busy computer misses.
 SLOW = {
     "soak": [LEAST],
+    "soak-years": [LEAST],
     "mutants": [LEAST],
     "bench": [],
     "test-powercut": [LEAST],

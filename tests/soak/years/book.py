@@ -50,6 +50,7 @@ class Book:
         self.wrong: list[str] = []
         self._letters: dict[str, Letter] = {}  # by text, which says whose and which it is
         self._owed: dict[str, dict[str, Letter]] = {}  # by receiver: what is not read
+        self._expired: set[str] = set()  # what its reader was told of
         self._waiting: dict[str, dict[str, Letter]] = {}  # by sender: what is not acknowledged whole
         self._relays: dict[str, _Relay] = {}
         self._restored: dict[str, int] = {}  # the last round in which somebody's computer was restored
@@ -156,14 +157,17 @@ class Book:
         letter = self._letters.get(text)
         if letter is None or (letter.receiver, letter.sender) != (reader, sender):
             self.fault(f"{reader} has something from {sender} that was not written so: {text[:60]!r}")
-        elif self._owed.get(reader, {}).pop(text, None) is None:
-            if reader not in self._restored and reader not in self._left:
-                self.fault(f"{reader} has twice what {sender} wrote once: {text[:60]!r}")
-            self.counts["read again"] += 1
-        else:
+        elif self._owed.get(reader, {}).pop(text, None) is not None:
             self.counts["read"] += 1
             if letter.orphaned is not None and letter.kept:
                 self._waiting.get(letter.sender, {}).pop(text, None)
+        elif text in self._expired:  # its sender was away when the relay was stolen, and sent it again
+            self._expired.remove(text)
+            self.counts["read after it had expired"] += 1
+        else:
+            if reader not in self._restored and reader not in self._left:
+                self.fault(f"{reader} has twice what {sender} wrote once: {text[:60]!r}")
+            self.counts["read again"] += 1
 
     def read(self, reader: str, relay: str, open_round: int, expired: int) -> None:
         """Somebody has read all that their relay has up to the open round, which is said to be open; so many rounds
@@ -181,6 +185,7 @@ class Book:
                 self.counts["expired unread"] += 1
                 if not expired:
                     self.fault(f"{reader} is not told that what {letter.sender} wrote in {places} expired unread")
+                self._expired.add(text)
             else:
                 continue
             del self._owed[reader][text]
