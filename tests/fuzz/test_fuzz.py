@@ -486,6 +486,7 @@ def test_a_target_runs_under_atheris_and_its_figures_are_understood(tmp_path: Pa
     assert outcome.corpus >= len(Answers().seeds())
 
 
+@pytest.mark.long
 def test_a_target_runs_as_often_as_it_is_told_and_runs_add_up(tmp_path: Path) -> None:
     for run in (1, 2):
         outcome = fuzz.fuzz("answers", fuzz.Limit(executions=250), tmp_path)

@@ -11,7 +11,7 @@ from broken import BROKEN
 from tests.powercut.powercut import cut, flip, total, workloads
 
 STEP = 5  # every fifth operation, at depth 1
-DEEP_STEP = 40
+DEEP_STEP = 120
 FLIPS = 200
 
 
