@@ -20,6 +20,7 @@ from tessera_host.issuer.issuer import Issuer
 from tessera_host.keys import keystore
 from tessera_host.protocol import cards
 from tessera_host.provisioning import detection, flashing, serving
+from tessera_host.provisioning.console import Console
 from tessera_host.provisioning.finder import Port
 from tessera_host.provisioning.setup_steps import (
     STEPS,
@@ -482,6 +483,23 @@ def test_verify_recomputes_cover_by_the_set_that_governed_it(desk):
         path.unlink()
     code, _, err = desk.service("verify")
     assert code == errors.IntegrityError.exit_code and "is not among those in" in err
+
+
+def test_a_damaged_line_about_the_set_is_asked_for_once_more(desk, monkeypatch):
+    desk.board()
+    desk.flash()
+    asked, ask = [], Console.ask
+
+    def damaged(console, command, *arguments, **options):
+        answer = ask(console, command, *arguments, **options)
+        if command == "commission" and not asked:
+            answer.result["parameter_digest"] = "00" + answer.result["parameter_digest"][2:]
+        asked.extend([command] if command == "commission" else [])
+        return answer
+
+    monkeypatch.setattr(Console, "ask", damaged)
+    code, _, err = desk.service("verify")
+    assert code == 0 and asked == ["commission"] * 2, err
 
 
 def test_verify_compares_a_relay_with_everything_that_is_known_of_it(desk):

@@ -76,8 +76,8 @@ class Sets:
 
     def files(self) -> dict[str, bytes]:
         """The sets that are here whole, by the name of a file that has this set and never another."""
-        sets = (Parameters(each["blob"]) for each in self._state["signed"])
-        return {f"{found.serial:05}-{found.digest.hex()[:8]}.tpr": found.blob for found in sets if is_whole(found)}
+        sets = (_parsed(each["blob"]) for each in self._state["signed"])
+        return {f"{found.serial:05}-{_short(found.digest)}.tpr": found.blob for found in sets if is_whole(found)}
 
     def add(self, blob: bytes, reading_key: bytes, since: int, epoch: int, now: int) -> None:
         """A set was signed while `epoch` is open; those whose epochs are over go. One that waits for its first epoch
@@ -142,6 +142,15 @@ class Sets:
     def rotations(self) -> int:
         """The number of the newest access key."""
         return max((each["number"] for each in self._state["access_keys"]), default=0)
+
+
+def pattern_of(digest: bytes) -> str:
+    """Of the names that `files` gives, those of sets with this digest (32 bytes)."""
+    return f"*-{_short(digest)}.tpr"
+
+
+def _short(digest: bytes) -> str:
+    return digest.hex()[:8]
 
 
 def _read(entry: dict[str, Any]) -> SignedSet:

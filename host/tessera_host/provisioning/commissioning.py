@@ -20,7 +20,7 @@ from tessera.params import Parameters
 from tessera.wire import RECORD_BYTES, refusal_name
 
 from ..clock import utc_now
-from ..errors import CommissioningFailed
+from ..errors import CommissioningFailed, IntegrityError, TesseraError
 from ..privacy import noise
 from .console import CommandRefused, Console
 
@@ -103,6 +103,9 @@ def dummies(expected: EpochCover, bucket: int, round_: int) -> list[bytes]:
 
 def _disclosed(console: Console, set_named: SetNamed) -> tuple[Parameters, int, int, int, bytes]:
     """(set, epoch, first round, round after the last, cover key). A damaged line is asked for once more."""
+    failure: TesseraError = CommissioningFailed(
+        "what the relay tells of its commissioning epoch makes no sense", DO_NOT_USE
+    )
     for _ in range(ATTEMPTS):
         told = console.ask("commission").result
         try:
@@ -110,10 +113,14 @@ def _disclosed(console: Console, set_named: SetNamed) -> tuple[Parameters, int, 
             key, digest = bytes.fromhex(told["cover_key"]), bytes.fromhex(told["parameter_digest"])
         except (KeyError, TypeError, ValueError):
             continue
-        parameters = set_named(digest)
+        try:
+            parameters = set_named(digest)
+        except IntegrityError as unknown:
+            failure = unknown
+            continue
         if len(key) == 32 and epoch * parameters.epoch_rounds == first < end <= first + parameters.epoch_rounds:
             return parameters, epoch, first, end, key
-    raise CommissioningFailed("what the relay tells of its commissioning epoch makes no sense", DO_NOT_USE)
+    raise failure
 
 
 def _compare(console: Console, expected: EpochCover, bucket: int, round_: int) -> int:

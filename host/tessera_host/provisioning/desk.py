@@ -13,6 +13,7 @@ from tessera.params import Parameters
 from .. import files
 from ..errors import IntegrityError, UsageError
 from ..issuer.issuer import Issuer
+from ..issuer.sets import pattern_of
 from ..issuer.store import PARAMETERS, SETS
 from .finder import Finder
 from .inventory import Inventory
@@ -40,7 +41,9 @@ class Desk:
     def set_named(self, digest: bytes) -> Parameters:
         """The signed set of a digest (32 bytes). Raises IntegrityError if there is none beside the issuer."""
         newest = self.parameters
-        for found in [newest, *map(_read, sorted((self.directory / SETS).glob("*.tpr")))]:
+        if digest == newest.digest:
+            return newest
+        for found in map(_read, (self.directory / SETS).glob(pattern_of(digest))):
             if found.digest == digest and found.root_key == newest.root_key:
                 return found
         raise IntegrityError(
