@@ -5,9 +5,9 @@ and its end. The engine runs whatever is asked. Whoever may connect, which is th
 the passphrase: as with an agent for keys, that is what it is for.
 
 Requests, by their field `do`: status · contacts · messages (contact, new, take) · mark-read (places: contact, message
-and round of each) · sent (contact) · send (contact, text) · send-file (contact, name, content in base64) · cancel
-(contact, first: a message's number) · budget · subscribe · stop. An answer with `error` has `hint` and `exit_code`,
-too.
+and round of each) · take-expired · sent (contact) · send (contact, text) · send-file (contact, name, content in base64)
+· cancel (contact, first: a message's number) · budget · subscribe · stop. An answer with `error` has `hint` and
+`exit_code`, too.
 """
 
 import asyncio

@@ -19,11 +19,10 @@ from .. import files, qr, systemd
 from ..clock import local_time
 from ..errors import UsageError
 from ..issuer.files import answer
-from ..issuer.issuer import SERVICE_PORT, Issuer
+from ..issuer.issuer import SERVICE_PORT
 from ..issuer.service import IssuerServer
 from ..keys import passphrase
 from ..keys.memory import keep_out_of_dumps
-from ..protocol.federation import IssuerService
 from ..protocol.invitation import Invitation
 from ..systemd import Unit
 from .card_exchange import check_new_file, given_text
@@ -202,12 +201,12 @@ def issuer_serve(
     """
     if check_choice(install, print_unit):
         with open_issuer(directory, passphrase_file) as issuer:  # what the unit names is good
-            listening = port or _service(issuer).port
+            listening = port or issuer.told_service().port
         unit(lambda: _unit(directory, host, port, listening, passphrase_file), install, as_json)
         return
     keep_out_of_dumps()
     with open_issuer(directory, passphrase_file) as issuer:
-        name, service = issuer.name, _service(issuer)
+        name, service = issuer.name, issuer.told_service()
         server = IssuerServer(issuer)
         at, listening = host or service.host, port or service.port
         where = f"{at}, port {listening}"
@@ -222,15 +221,6 @@ def issuer_serve(
             asyncio.run(_until_stopped(server.run(at, listening, ready, _report)))
         except OSError as error:
             raise cannot_listen(at, listening, error, told=host is None) from None
-
-
-def _service(issuer: Issuer) -> IssuerService:
-    """Raises UsageError."""
-    if issuer.service is None:
-        raise UsageError(
-            "members were never told where this service is", "say it once: tessera issuer service DIR HOST"
-        )
-    return issuer.service
 
 
 def _unit(directory: Path, host: str | None, port: int | None, listening: int, passphrase_file: Path | None) -> Unit:

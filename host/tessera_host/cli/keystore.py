@@ -56,12 +56,9 @@ def unlock(
     if not path.exists():
         raise missing(path, kind)
     phrase = passphrase.obtain(passphrase_file, confirm=False)
-    if issuer_directory is None:
-        with Keystore.open(path, phrase, kind) as store:
-            derived = store.derived_key
-    else:
-        with KeystoreDatabase.open(path, phrase, kind) as database:
-            derived = database.derived_key
+    opened = Keystore.open if issuer_directory is None else KeystoreDatabase.open
+    with opened(path, phrase, kind) as store:
+        derived = store.derived_key
     unlocking.keep(path, derived, seconds)
     until = time.time() + seconds
     text = f"Unlocked until {local_time(until)} ({duration.text(seconds)}). Lock it again with: tessera lock"

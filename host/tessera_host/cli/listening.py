@@ -14,7 +14,7 @@ import typer
 from .. import systemd
 from ..errors import Unreachable, UsageError
 from ..systemd import Unit
-from .output import show
+from .output import say_wrong, show
 
 ListenHost = Annotated[
     str | None,
@@ -54,10 +54,8 @@ def warn_if_nobody_else_comes(host: str) -> None:
     except OSError:
         return  # listening will fail, too, and say so
     if found and all(map(_is_loopback, found)):
-        text = (
-            f"on this computer {host} is {min(found)}, which no other computer reaches: see /etc/hosts, or use --host"
-        )
-        typer.echo(f"warning: {text}", err=True)
+        nobody = f"on this computer {host} is {min(found)}, which no other computer reaches"
+        say_wrong(nobody, "see /etc/hosts, or use --host", "warning")
 
 
 def _is_loopback(address: str) -> bool:

@@ -70,9 +70,7 @@ def confirmation(yes: bool, as_json: bool) -> Callable[[str], bool]:
     def confirm(question: str) -> bool:
         if yes:
             return True
-        if as_json or not sys.stdin.isatty():
-            return False
-        return typer.confirm(question, err=True)
+        return not as_json and sys.stdin.isatty() and confirmed(question)
 
     return confirm
 

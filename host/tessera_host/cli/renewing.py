@@ -36,6 +36,13 @@ OneRelay = Annotated[
 ]
 
 
+NewerSets = Annotated[
+    list[Path] | None,
+    typer.Option("--set", help="File of a newer set, or of a newer federation card; several may be given."),
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Do not ask the relays for newer sets.")]
+
+
 def register(issuer_app: typer.Typer, relay_app: typer.Typer) -> None:
     """Add the commands of this module to `tessera issuer` and `tessera relay`."""
     issuer_app.command("renew")(issuer_renew)
@@ -119,11 +126,8 @@ def _write(out: Path, made: Sequence[Unasked]) -> list[dict[str, Any]]:
 
 def issuer_restored(
     directory: IssuerArgument,
-    sets: Annotated[
-        list[Path] | None,
-        typer.Option("--set", help="File of a newer set, or of a newer federation card; several may be given."),
-    ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the relays for newer sets.")] = False,
+    sets: NewerSets = None,
+    offline: Offline = False,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:

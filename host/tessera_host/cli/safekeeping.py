@@ -50,11 +50,8 @@ def issuer_backup(
 def issuer_restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What 'tessera issuer backup' wrote.")],
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="New directory for the issuer.")],
-    sets: Annotated[
-        list[Path] | None,
-        typer.Option("--set", help="File of a newer set, or of a newer federation card; several may be given."),
-    ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the relays for newer sets.")] = False,
+    sets: renewing.NewerSets = None,
+    offline: renewing.Offline = False,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:

@@ -319,9 +319,9 @@ def _taken_back(one: Sent) -> str:
 
 
 def _sent_fields(one: Sent, state: State, before: int) -> dict[str, Any]:
-    last, waits = one.last_round, one.waiting and state.next_at is not None
+    last, first = one.last_round, state.next_at if one.waiting else None
     times = {
-        "leaves_from": state.next_at + before * state.round_seconds if waits and state.next_at is not None else None,
+        "leaves_from": first + before * state.round_seconds if first is not None else None,
         "read_from": state.time_of(last + 1) if last is not None else None,
     }
     return {**asdict(one), "state": one.state, "parts": one.parts, **times}

@@ -179,15 +179,20 @@ class Issuer:
         """Where members reach `tessera issuer serve`; None until IT has said so."""
         return self._store.service
 
-    @property
-    def service_secret(self) -> bytes:
-        """The service's static secret (32 bytes). Raises UsageError if there is no service."""
-        known = self._store.data["service"]
-        if not known:
+    def told_service(self) -> IssuerService:
+        """`service`, for whoever needs one. Raises UsageError if there is none."""
+        found = self.service
+        if found is None:
             raise UsageError(
                 "members were never told where this service is", "say it once: tessera issuer service DIR HOST"
             )
-        return bytes(known["secret"])
+        return found
+
+    @property
+    def service_secret(self) -> bytes:
+        """The service's static secret (32 bytes). Raises UsageError if there is no service."""
+        self.told_service()
+        return bytes(self._store.data["service"]["secret"])
 
     def summary(self) -> dict[str, Any]:
         """For people and --json: everything that is not secret."""
@@ -363,7 +368,7 @@ class Issuer:
         self.check_not_restored()
         backup.write(self._store.keystore, self._store.directory, path, self._now())
 
-    def restored(self, known: Iterable[bytes] = ()) -> "Restored":
+    def restored(self, known: Iterable[bytes] = ()) -> Restored:
         """The keystore was restored from a backup: what it says of sessions, tokens and invitations may be less than
         was said since, and there may be sets that it does not know. Go on after the newest of `known` (sets, or
         relays' copies of them): a new generation, new access and reading keys, no open session or invitation. Raises

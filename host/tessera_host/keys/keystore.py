@@ -75,7 +75,38 @@ class Lock:
         self._lock.release()
 
 
-class Keystore:
+class Opened:
+    """What is the same of every open keystore, in one file or in rows: its path, key and lock. A context manager."""
+
+    path: Path
+    _salt: bytes
+    _key: bytes | None
+    _lock: Lock | None
+
+    @property
+    def derived_key(self) -> DerivedKey:
+        """Opens this file for as long as its passphrase is the same."""
+        if self._key is None:
+            raise KeystoreError(f"{self.path} is closed")
+        return DerivedKey(self._salt, self._key)
+
+    @property
+    def is_held(self) -> bool:
+        return self._lock is not None
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Keystore(Opened):
     """An open keystore. `data` is the decrypted map; changes to it last once `save()` has returned."""
 
     def __init__(self, path: Path, kind: str, salt: bytes, key: bytes, data: dict[str, Any], lock: Lock) -> None:
@@ -187,29 +218,10 @@ class Keystore:
         finally:
             self.release()
 
-    @property
-    def derived_key(self) -> DerivedKey:
-        """Opens this file for as long as its passphrase is the same."""
-        if self._key is None:
-            raise KeystoreError(f"{self.path} is closed")
-        return DerivedKey(self._salt, self._key)
-
-    @property
-    def is_held(self) -> bool:
-        return self._lock is not None
-
     def close(self) -> None:
         """Give the lock back and forget key and data. Does not save."""
         self.release()
         self._key = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"Keystore({str(self.path)!r}, kind={self.kind!r})"

@@ -32,7 +32,18 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from .. import files
 from ..errors import KeystoreError, WrongPassphrase
 from . import keystore
-from .keystore import LOCK_WAIT_SECONDS, SALT_BYTES, SCRYPT, DerivedKey, Lock, Secret, key_of, make_directory, missing
+from .keystore import (
+    LOCK_WAIT_SECONDS,
+    SALT_BYTES,
+    SCRYPT,
+    DerivedKey,
+    Lock,
+    Opened,
+    Secret,
+    key_of,
+    make_directory,
+    missing,
+)
 from .sealed_tables import NONCE_BYTES, Seal, Table, Values, damaged
 
 FORMAT = "tessera-keystore-database"
@@ -44,7 +55,7 @@ _BUSY_SECONDS = 5.0  # for another program to be done with opening or closing it
 _BESIDE = ("-journal", "-wal", "-shm")
 
 
-class KeystoreDatabase:
+class KeystoreDatabase(Opened):
     """An open keystore of rows. `data` has what is kept once, `table` gives the others; changes to both are made within
     `change`, and last when that has ended."""
 
@@ -265,17 +276,6 @@ class KeystoreDatabase:
             raise
         self._lock = lock
 
-    @property
-    def derived_key(self) -> DerivedKey:
-        """Opens this file for as long as its passphrase is the same."""
-        if self._key is None:
-            raise KeystoreError(f"{self.path} is closed")
-        return DerivedKey(self._salt, self._key)
-
-    @property
-    def is_held(self) -> bool:
-        return self._lock is not None
-
     def close(self) -> None:
         """Give the lock back and forget key and data."""
         self._disconnect()
@@ -286,12 +286,6 @@ class KeystoreDatabase:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"KeystoreDatabase({str(self.path)!r}, kind={self.kind!r})"

@@ -83,14 +83,9 @@ def request(name: str, host: str, port: int, directory: Path) -> RelayRequest:
     files.make_directory(directory)
     relay = RelaySecrets.fresh(name, host, port, boards.board("GATEWAY"))
     relay.write(directory)
-    return _signed(relay.name, relay.host, relay.port, relay.static_secret, relay.ledger_secret)
-
-
-def _signed(name: str, host: str, port: int, static_secret: bytes, ledger_secret: bytes) -> RelayRequest:
-    static_key, ledger_key = curve.public(static_secret), curve.public(ledger_secret)[1:]
-    message = _message(_said(name, host, port, static_key, ledger_key))
-    signature = curve.sign(ledger_secret, message, secrets.token_bytes(32))
-    return RelayRequest(name, host, port, static_key, ledger_key, signature)
+    message = _message(_said(name, host, port, relay.key, relay.ledger_key))
+    signature = curve.sign(relay.ledger_secret, message, secrets.token_bytes(32))
+    return RelayRequest(name, host, port, relay.key, relay.ledger_key, signature)
 
 
 def _said(name: str, host: str, port: int, static_key: bytes, ledger_key: bytes) -> dict[str, Any]:
