@@ -9,6 +9,7 @@ with its standard input.
 
 import atexit
 import contextlib
+import gc
 import json
 import os
 import select
@@ -99,6 +100,7 @@ def serve(address: str) -> None:
 
     typer.main.get_command = functools.cache(typer.main.get_command)
     load(typer.main.get_command(cli.app))
+    gc.freeze()  # or the collector's marks have every fork copy all of it
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(address)
     listener.listen(16)
@@ -118,7 +120,10 @@ def serve(address: str) -> None:
 
 
 def load(command: Any) -> None:
-    """A command, and all that are in it if it is a group, so that none that is forked has to."""
+    """A command, and all that are in it if it is a group, so that none that is forked has to: typer makes what
+    understands an option when one is given."""
+    for parameter in command.params:
+        parameter.get_runtime_param()
     for each in getattr(command, "commands", {}).values():
         load(each)
 
