@@ -6,6 +6,7 @@ looked up as the interpreters would: beside the importer, then in the folders th
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ def sources() -> list[Path]:
     return [path for path in found if "node_modules" not in path.parts]
 
 
+@cache
 def file_of(place: Path) -> Path | None:
     """The source of the module or package at this path without a suffix."""
     candidates = (place.with_name(place.name + ".py"), place / "__init__.py")
@@ -48,6 +50,7 @@ def imported(source: str, importer: Path) -> Iterator[Path]:
                 yield from list(filter(None, found))[:1]
 
 
+@cache
 def graph() -> Graph:
     return {path: set(imported(path.read_text(), path)) - {path} for path in sources()}
 

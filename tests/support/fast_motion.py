@@ -16,7 +16,6 @@ import pytest
 
 from tessera_host.cli.demo import free_port
 from tessera_host.relay.process import RelayProcess
-from tests.patience import PATIENCE_SECONDS
 from tests.support.command_line import CommandLine, Running
 from tests.support.nursery import Nursery
 from tests.support.office_on_disk import ALL_DAY_LONG, PASSPHRASE
@@ -152,17 +151,10 @@ class FastOffice:
 
     def fails(self, *arguments: object) -> str:
         """What a command says that does not do what it was asked for, and is no bug."""
-        done = subprocess.run(
-            self.command.words(*arguments),
-            cwd=self.folder,
-            env=self.command.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-        )
-        assert done.returncode not in (0, 70) and "Traceback" not in done.stderr, done
-        return done.stderr
+        _, *words = self.command.words(*arguments)
+        status, out, error = self._nursery.run(words, self.folder, self.command.environment, "")
+        assert status not in (0, 70) and "Traceback" not in error, (words, status, out, error)
+        return error
 
     def audit(self) -> None:
         """Whoever audits comes now and then, as sets are kept by nobody else; all holds."""

@@ -10,9 +10,11 @@ with its standard input.
 import atexit
 import contextlib
 import gc
+import hashlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -32,9 +34,10 @@ REQUEST_BYTES = 1 << 17
 class Nursery:
     """Starts the process at the first command; ends it with this one, or before."""
 
-    def __init__(self, **environment: str) -> None:
-        """What the process needs that forks, such as a library that is loaded at its start."""
-        self._environment = environment
+    def __init__(self, *modules: str, **environment: str) -> None:
+        """Modules that commands load later than at their start; what the process needs that forks, such as a library of
+        C's."""
+        self._modules, self._environment = modules, environment
         self._folder: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -65,7 +68,7 @@ class Nursery:
     def _address(self) -> str:
         if self._folder is None:
             self._folder = tempfile.mkdtemp()
-            command = [sys.executable, "-m", "tests.support.nursery", self._folder]
+            command = [sys.executable, "-m", "tests.support.nursery", self._folder, *self._modules]
             self._process = process = subprocess.Popen(
                 command,
                 cwd=Path(__file__).parents[2],
@@ -86,13 +89,13 @@ class Nursery:
         atexit.unregister(self.end)
         self._process.communicate()
         assert self._folder is not None
-        Path(self._folder, "socket").unlink()
-        os.rmdir(self._folder)
+        shutil.rmtree(self._folder)
         self._folder = self._process = None
 
 
-def serve(address: str) -> None:
+def serve(folder: str, modules: Sequence[str]) -> None:
     import functools
+    import importlib
 
     import typer.main
 
@@ -100,9 +103,12 @@ def serve(address: str) -> None:
 
     typer.main.get_command = functools.cache(typer.main.get_command)
     load(typer.main.get_command(cli.app))
+    derive_once(Path(folder))
+    for name in modules:
+        importlib.import_module(name)
     gc.freeze()  # or the collector's marks have every fork copy all of it
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener.bind(address)
+    listener.bind(f"{folder}/socket")
     listener.listen(16)
     print("ready", flush=True)
     while True:
@@ -126,6 +132,24 @@ def load(command: Any) -> None:
         parameter.get_runtime_param()
     for each in getattr(command, "commands", {}).values():
         load(each)
+
+
+def derive_once(folder: Path) -> None:
+    """What a passphrase and a salt come to is kept in this folder: scrypt is run by the first command that needs it;
+    each of those after it would take a tenth of a second for the same."""
+    from tessera_host.keys import keystore
+
+    derive = keystore._derive
+
+    def derived(phrase: str, salt: bytes) -> bytes:
+        kept = folder / hashlib.sha256(salt + phrase.encode()).hexdigest()
+        if not kept.exists():
+            whole = kept.with_suffix(f".{os.getpid()}")
+            whole.write_bytes(derive(phrase, salt))
+            whole.rename(kept)
+        return kept.read_bytes()
+
+    keystore._derive = derived
 
 
 def reap() -> None:
@@ -177,4 +201,4 @@ def be_command(words: list[str], folder: str, environment: dict[str, str], strea
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1] + "/socket")
+    serve(sys.argv[1], sys.argv[2:])

@@ -12,10 +12,12 @@ import pytest
 from tessera_host.issuer.signer import Content, ListedRelay, ParameterSigner, rules_of
 from tests.patience import PATIENCE_SECONDS
 from tests.support.command_line import TESSERA, CommandLine, one_object
+from tests.support.nursery import Nursery
 from tests.support.office_on_disk import PASSPHRASE, OfficeOnDisk
 
 EPOCH_ROUNDS = 3  # seconds
 BROKEN, UNREACHABLE = 8, 6
+REPORTS = ("annex", "html", "pdf")  # modules that draw: each command that reports would load them anew, for seconds
 ENDING = 21  # all is well, but for a schedule of keys that has twenty minutes
 
 
@@ -24,7 +26,9 @@ class Auditor:
 
     def __init__(self, folder: Path) -> None:
         self.office = OfficeOnDisk(folder / "office", epochs=400, epoch_rounds=EPOCH_ROUNDS)
-        self.command = CommandLine(folder, PASSPHRASE)
+        drawing = (f"tessera_host.report.{name}" for name in REPORTS)
+        self.nursery = Nursery(*drawing, "matplotlib.figure", "matplotlib.backends.backend_agg")
+        self.command = CommandLine(folder, PASSPHRASE, nursery=self.nursery)
         self.folder = folder
 
     def audit(self, *options: object, code: int = ENDING, **environment: str) -> dict[str, Any]:
@@ -55,6 +59,7 @@ def auditor(tmp_path_factory: pytest.TempPathFactory, micropython_frozen: Path) 
         with found.office.relay.start():
             time.sleep(1.5 * EPOCH_ROUNDS)
             yield found
+    found.nursery.end()
 
 
 def test_a_ledger_is_verified_reported_and_archived(auditor: Auditor) -> None:
