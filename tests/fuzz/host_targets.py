@@ -46,6 +46,7 @@ from tessera_host.protocol import (
 from tessera_host.protocol.federation import Federation, IssuerService, read_card
 from tessera_host.protocol.identity import Identity
 from tessera_host.protocol.invitation import Invitation
+from tessera_host.protocol.sets_beside import SetsBeside
 from tessera_host.protocol.welcome import Welcome
 from tessera_host.relay import gateway
 from tests.fuzz.member_targets import OpenChannel
@@ -914,7 +915,7 @@ class IssuerFrames(Target):
             (issuer_frames.HELLO, bytes(96)),
             (
                 issuer_frames.HELLO + issuer_frames.ANSWER,
-                Welcome("tessera:", None, [bytes(32)], bytes(92)).pack()[:700],
+                Welcome("tessera:", SetsBeside(bytes(32), 0, []), [bytes(32)], bytes(92)).pack()[:700],
             ),
         ]
         messages.append((issuer_frames.JOIN, bytes(issuer_frames.REQUEST_BYTES + 1)))

@@ -514,7 +514,7 @@ def test_two_trips_and_the_member_is_there(trips: Trips) -> None:
     assert first is not None
     assert kinds(first) == ["join", "tokens-request"]
     offers = trips.it(first)
-    assert kinds(offers) == ["federation", "reading", "tokens-offer"]
+    assert kinds(offers) == ["federation", "sets", "reading", "tokens-offer"]
     second = trips.step(offers)
     assert second is not None
     assert kinds(second) == ["tokens-challenge"]
@@ -592,12 +592,12 @@ def test_what_it_refuses_of_a_file_is_written_into_the_reply(trips: Trips) -> No
     assert first is not None
     trips.office.clock.now += DAY + 1  # a request is not taken so late
     reply = trips.it(first)
-    assert kinds(reply) == ["federation", "reading"]
+    assert kinds(reply) == ["federation", "sets", "reading"]
     assert sum("Refused: the request was made more than a day" in line for line in reply.splitlines()) == 1
     made = joining_files.step(trips.member, reply)
     assert [remark.split(":")[0] for remark in made.remarks[1:]] == ["Refused"]
     assert kinds(made.text(trips.member)) == ["tokens-request"]
-    assert kinds(trips.it(made.text(trips.member))) == ["federation", "reading", "tokens-offer"]
+    assert kinds(trips.it(made.text(trips.member))) == ["federation", "sets", "reading", "tokens-offer"]
 
 
 def test_a_card_that_mail_has_broken_into_lines_is_read(trips: Trips) -> None:
@@ -605,7 +605,7 @@ def test_a_card_that_mail_has_broken_into_lines_is_read(trips: Trips) -> None:
     assert first is not None
     lines = first.splitlines()[1:]
     broken = "\n".join(line[at : at + 70] for line in lines for at in range(0, len(line), 70))
-    assert kinds(trips.it(broken)) == ["federation", "reading", "tokens-offer"]
+    assert kinds(trips.it(broken)) == ["federation", "sets", "reading", "tokens-offer"]
 
 
 def test_a_request_that_lay_for_half_a_day_is_made_anew(trips: Trips) -> None:

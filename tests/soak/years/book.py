@@ -88,7 +88,7 @@ class Book:
             if letter.orphaned is None:
                 del self._waiting[sender][text]
 
-    def must_leave(self, who: str, relay: str, left: bool, said: str, round_: int, excuse: str) -> None:
+    def must_leave(self, who: str, left: bool, said: str, round_: int, excuse: str) -> None:
         """Somebody wrote: something of theirs left in the open round, or there is a reason; whoever waits is told until
         when."""
         if left:
@@ -96,24 +96,21 @@ class Book:
         self.counts["times somebody waited to write"] += 1
         if excuse:
             self.counts[f"waited: {excuse}"] += 1
-        elif reason := self._reason(who, relay, round_):
+        elif reason := self._reason(who, round_):
             self.counts[f"waited: {reason}"] += 1
             if not _MOMENT.search(said):
                 self.fault(f"{who} waits to write in round {round_}, {reason}, and is not told until when: {said}")
         else:
             self.fault(f"{who} waits to write in round {round_}: {said or 'nothing was said'}")
 
-    def _reason(self, who: str, relay: str, round_: int) -> str:
+    def _reason(self, who: str, round_: int) -> str:
         """The lost computer may have had all tokens of the epochs ahead; a restored issuer gives none for the open
-        epoch; the relay in a stolen one's place has no keys before the next generation's, which begins with an epoch
-        half an epoch later or more."""
+        epoch."""
         own, office = (self._restored.get(each, -(1 << 30)) for each in (who, "IT"))
         if round_ - own <= (AHEAD_EPOCHS + 2) * EPOCH_ROUNDS:
             return "after a restore"
         if round_ - office <= 2 * EPOCH_ROUNDS:
             return "after the issuer's restore"
-        if 0 <= round_ - self._relays.setdefault(relay, _Relay()).replaced <= 3 * EPOCH_ROUNDS // 2:
-            return "the relay is new in its place"
         return ""
 
     # -- relays
