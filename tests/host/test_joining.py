@@ -569,6 +569,21 @@ def test_with_a_new_set_it_is_one_file_each_way(trips: Trips) -> None:
     assert {(newest.generation, epoch) for epoch in range(6, 6 + AHEAD)} <= held
 
 
+def test_who_joins_by_files_while_new_keys_wait_reads_and_writes_at_once(trips: Trips) -> None:
+    trips.office.clock.now += 5 * DAY
+    with trips.office.it() as issuer:
+        issuer.remove("ann")
+        newest = issuer.parameters
+    text = trips.step()
+    while text:
+        text = trips.step(trips.it(text))
+    federation, held = trips.member.federation, trips.member.data.tokens.tokens
+    in_force = federation.governing(5)
+    assert (newest.first_epoch, in_force.serial, federation.digest) == (6, newest.serial - 1, newest.digest)
+    assert None not in (federation.reading_key(in_force), federation.reading_key(newest))
+    assert {(1, 5), (2, 6)} <= {(token.generation, token.epoch) for token in held}
+
+
 def test_files_in_the_wrong_hands_are_named(trips: Trips) -> None:
     first = trips.step()
     assert first is not None

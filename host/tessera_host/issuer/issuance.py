@@ -12,7 +12,7 @@ The rules, in the order they are checked:
 - a request is offered sessions once. The same card shown again while they are open gets the same offer again (the same
   R0, R1: nothing new is said); shown later it is refused, so nobody can use up a member's quota with an old card;
 - every session is charged to the member when it is opened, finished or not, by generation, epoch and relay;
-- a member has one open batch; a new request aborts the one before;
+- a member has one open batch of a generation; a new request aborts the one before;
 - at most 4 sessions are open under one epoch key, of all members together. Clause blind Schnorr is as strong as the
   modified ROS problem is hard: with w sessions open at once the best known forgery of one more token (Wagner's
   k-list algorithm) costs (w+1)·2^(256/(1+⌊log2(w+1)⌋)) steps and succeeds with probability 2^-w: 2^87 steps at w = 4,
@@ -199,13 +199,14 @@ class Issuance:
             self._charged.put(_counter(generation, whose), kept, max(kept) + 1, generation)
 
     def _make_room(self, member: bytes, generation: int, wanted: Counter[Key], now: int) -> int:
-        """Abort the member's own batch, then the oldest of others that had their time, until the sessions fit. The
-        number of the batch that comes: one more than any that is open."""
+        """Abort the member's own batch of the generation, then the oldest of others that had their time, until the
+        sessions fit. The number of the batch that comes: one more than any that is open."""
         batches = self._batches()
-        aborted = [batch for batch in batches if batch["member"] == member]
-        others = [batch for batch in batches if batch["member"] != member]  # oldest first
+        of_generation = [batch for batch in batches if batch["generation"] == generation]
+        aborted = [batch for batch in of_generation if batch["member"] == member]
+        others = [batch for batch in of_generation if batch["member"] != member]  # oldest first
         for key, count in wanted.items():
-            of_key = [batch for batch in others if batch["generation"] == generation and _under(batch, key)]
+            of_key = [batch for batch in others if _under(batch, key)]
             while sum(len(_under(batch, key)) for batch in of_key) + count > OPEN_SESSIONS_PER_KEY:
                 wait = of_key[0]["opened"] + self._patience(of_key[0]) - now
                 if wait > 0:
