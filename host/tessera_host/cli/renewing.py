@@ -43,10 +43,14 @@ NewerSets = Annotated[
 Offline = Annotated[bool, typer.Option("--offline", help="Do not ask the relays for newer sets.")]
 
 
-def register(issuer_app: typer.Typer, relay_app: typer.Typer) -> None:
-    """Add the commands of this module to `tessera issuer` and `tessera relay`."""
+def register_issuer(issuer_app: typer.Typer) -> None:
+    """Add the commands of this module to `tessera issuer`."""
     issuer_app.command("renew")(issuer_renew)
     issuer_app.command("restored")(issuer_restored)
+
+
+def register_relay(relay_app: typer.Typer) -> None:
+    """Add the commands of this module to `tessera relay`."""
     relay_app.command("push")(relay_push)
     relay_app.command("time")(relay_time)
     relay_app.command("remove")(relay_remove)

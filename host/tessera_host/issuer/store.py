@@ -39,6 +39,7 @@ PARAMETERS = "parameters.tpr"
 FEDERATION_CARD = "federation.card"
 DIGESTS = "digests.txt"
 SETS = "sets"
+INVENTORY = "inventory.json"  # which relay is on which board: `provisioning` writes it
 TABLES = (*Roster.TABLES, *Invitations.TABLES, *Issuance.TABLES)
 
 
