@@ -50,7 +50,7 @@ class Played:
 
 
 async def _course(length: Length, office: Office, played: Played, seed: str, tell: bool) -> None:
-    dates, book, told = office.dates, played.book, 0
+    dates, book = office.dates, played.book
     await office.found(length.members, length.epochs)
     happenings = Happenings(office, length.days, length.members, length.grown, random.Random(seed))
     for _ in range(length.members):
@@ -65,9 +65,6 @@ async def _course(length: Length, office: Office, played: Played, seed: str, tel
                 if task.done():
                     task.result()
             played.sizes[day] = office.sizes()
-            for wrong in book.wrong[told:] if tell else ():
-                print(f"day {day}: WRONG: {wrong}", flush=True)
-            told = len(book.wrong)
             if tell and day % 10 == 0:
                 counts = ", ".join(f"{number:,} {name}" for name, number in sorted(book.counts.items()))
                 print(f"day {day}: {counts}; {len(book.wrong)} wrong; {played.sizes[day]}", flush=True)
