@@ -577,9 +577,21 @@ CHANGES: Changes = {
         ),
         Change(
             "token-that-does-not-verify-is-taken",
-            "if key is None or not curve.verify(signature, self._message(parameters, epoch, relay, secret), key):",
-            "if key is None:",
+            "            if key and curve.verify(signature, self._message(parameters, epoch, relay, secret), key):\n",
+            "            if key:\n",
+            of("tokens", "answer_that_does_not_hold_is_refused_as_a_whole"),
+        ),
+        Change(
+            "token-under-a-key-that-is-gone-is-taken",
+            "                if key == newest.epoch_key(relay, epoch):\n",
+            "                if key:\n",
             of("tokens", "token_under_a_key_that_was_replaced_meanwhile_is_refused"),
+        ),
+        Change(
+            "tokens-of-a-relay-that-is-gone-are-tried",
+            "        gone = set(ids)\n",
+            "        gone: set[int] = set()\n",
+            of("member", "a_relay_in_anothers_place_is_written_to_and_read_in_the_same_epoch"),
         ),
         Change(
             "offer-is-taken-twice",
@@ -990,6 +1002,12 @@ CHANGES: Changes = {
     ),
     f"{_PROTOCOL}/federation.py": (
         Change(
+            "set-of-a-relay-that-is-late-is-forgotten",
+            "SETTLING_EPOCHS = 2\n",
+            "SETTLING_EPOCHS = 0\n",
+            of("member", "the_set_of_a_relay_that_began_while_another_waits_is_kept_until_it_is_over"),
+        ),
+        Change(
             "set-of-another-root-key-is-adopted",
             'FIXED = ("federation_id", "root_key", ',
             'FIXED = ("federation_id", ',
@@ -1227,15 +1245,21 @@ CHANGES: Changes = {
         ),
         Change(
             "aborted-sessions-are-free",
-            "                counts.setdefault(epoch, Counter())[relay] += 1\n",
-            "                counts.setdefault(epoch, Counter())[relay] += 0\n",
+            'counts.setdefault(epoch, Counter())[_tag(batch["keys"][relay])] += 1\n',
+            'counts.setdefault(epoch, Counter())[_tag(batch["keys"][relay])] += 0\n',
             of("issuer", "quota_counts_aborted_sessions"),
         ),
         Change(
             "roster-that-changes-makes-more-tokens",
-            "                room = terms.parameters.members * allowed - of_all.get(epoch, nothing)[relay.id]\n",
+            "                room = terms.parameters.members * allowed - of_all.get(epoch, nothing)[key.tag]\n",
             "                room = allowed\n",
             of("issuer", "a_roster_that_changes_does_not_make_more_tokens"),
+        ),
+        Change(
+            "who-had-tokens-of-a-relay-has-none-of-the-one-in-its-place",
+            "    return static_key[1 : 1 + _TAG_BYTES]\n",
+            "    return bytes(_TAG_BYTES)\n",
+            of("issuer", "a_relay_in_anothers_place_is_written_to_in_the_open_epoch"),
         ),
         Change(
             "tokens-of-one-epoch-more",
@@ -1344,9 +1368,15 @@ CHANGES: Changes = {
         ),
         Change(
             "set-that-nobody-took-is-in-force",
-            'if each["since"] <= epoch]\n        signed.append',
-            "]\n        signed.append",
+            '        started = [each for each in signed if each["since"] <= epoch]\n        return _read(',
+            "        started = signed\n        return _read(",
             of("issuer", "an_abandoned_generation_of_a_busy_day_is_nobody_s"),
+        ),
+        Change(
+            "set-that-a-late-relay-has-is-not-said",
+            ".retention_epochs + LATE_EPOCHS\n",
+            ".retention_epochs\n",
+            of("issuer", "until_a_new_generation_begins_there_are_tokens_of_the_one_in_force"),
         ),
     ),
     f"{_ISSUER}/renewal.py": (
@@ -1376,9 +1406,15 @@ CHANGES: Changes = {
         ),
         Change(
             "set-names-no-predecessor",
-            "    serial, digest = after or (present.serial, present.digest)\n",
-            "    serial, digest = after or (present.serial, bytes(32))\n",
+            "    place = after or (present.serial, present.digest)\n",
+            "    place = after or (present.serial, bytes(32))\n",
             of("issuer", "whatever_an_honest_issuer_does_its_sets_are_one_chain"),
+        ),
+        Change(
+            "new-relay-waits-with-the-new-keys",
+            "    if change.relay and newest.first_epoch > epoch >= running.first_epoch:\n",
+            "    if False:\n",
+            of("issuer", "a_new_relay_is_written_to_at_once_also_while_new_keys_wait"),
         ),
     ),
     f"{_ISSUER}/relay_list.py": (
