@@ -579,7 +579,7 @@ CHANGES: Changes = {
             "token-that-does-not-verify-is-taken",
             "            if key and curve.verify(signature, self._message(parameters, epoch, relay, secret), key):\n",
             "            if key:\n",
-            of("tokens", "answer_that_does_not_hold_is_refused_as_a_whole"),
+            of("tokens", "token_under_a_key_that_was_replaced_meanwhile_is_refused"),
         ),
         Change(
             "token-under-a-key-that-is-gone-is-taken",
