@@ -88,7 +88,7 @@ CHANGES: Changes = {
         ),
         Change(
             "record-is-not-counted",
-            "        state.accountant.spend(state.now())\n",
+            "        state.accountant.spend(Departure(state.now(), *cell, session.parameters.digest))\n",
             "",
             of("engine", "the_day_s_budget_holds_and_what_is_left_waits"),
         ),
@@ -537,7 +537,7 @@ CHANGES: Changes = {
         ),
         Change(
             "backup-has-a-whole-day-left",
-            "    data.posts = [now] * allowed\n",
+            "    Accountant(data.departures, federation).use_up(now)\n",
             "",
             of("backup", "day_s_budget_counts_as_used"),
         ),
@@ -1743,27 +1743,67 @@ CHANGES: Changes = {
     "host/tessera_host/privacy/composition.py": (
         Change(
             "a-delivery-too-many",
-            "    while high - low > 1:\n"
-            "        middle = (low + high) // 2\n"
-            "        if delta_of(middle, epsilon, delta, total_epsilon) <= total_delta:\n"
-            "            low = middle\n"
-            "        else:\n"
-            "            high = middle\n"
-            "    return low\n",
-            "    while high - low > 1:\n"
-            "        middle = (low + high) // 2\n"
-            "        if delta_of(middle, epsilon, delta, total_epsilon) <= total_delta:\n"
-            "            low = middle\n"
-            "        else:\n"
-            "            high = middle\n"
-            "    return low + 1\n",
+            "    while found < MOST and fits(found + 1):\n        found += 1\n    return found\n",
+            "    return found + 1\n",
             of("accountant", "what_is_allowed_keeps_the_office_s_epsilon_and_delta"),
         ),
         Change(
-            "delta-of-each-delivery-is-left-out",
-            "kept = fixed.powers(fixed.one - fixed.up(delta), up=False)[deliveries]",
-            "kept = fixed.one",
-            of("composition", "delta_alone_can_be_the_limit"),
+            "what-only-one-story-shows-is-left-out",
+            "    kept = Fraction((_ONE - one.only_here) * (_ONE - other.only_here), _ONE * _ONE)\n",
+            "    kept = Fraction(1)\n",
+            of("composition", "never_below_the_sum_over_all_that_can_be_seen"),
+        ),
+        Change(
+            "one-way-is-enough",
+            "    return min(Fraction(1), max(here, there))\n",
+            "    return min(Fraction(1), here)\n",
+            of("composition", "never_below_the_sum_over_all_that_can_be_seen"),
+        ),
+        Change(
+            "products-are-rounded-down",
+            '        -(-int.from_bytes(product[at : at + _SLOT_BYTES], "little") >> _BITS)\n',
+            '        int.from_bytes(product[at : at + _SLOT_BYTES], "little") >> _BITS\n',
+            of("composition", "rounding_goes_one_way"),
+        ),
+        Change(
+            "ends-are-forgotten",
+            "    lost = lost_below + lost_above\n",
+            "    lost = 0\n",
+            of("composition", "rounding_goes_one_way"),
+        ),
+        Change(
+            "far-losses-are-forgotten",
+            "            only_here += p * _DRAW\n            only_there += q * _DRAW\n",
+            "            pass\n",
+            of("composition", "never_below_the_sum_over_all_that_can_be_seen"),
+        ),
+    ),
+    "host/tessera_host/privacy/shaping.py": (
+        Change(
+            "a-day-may-be-a-little-over",
+            "delta_of([Part(thresholds, 1, self._deliveries)], self._epsilon) > self._delta",
+            "delta_of([Part(thresholds, 1, self._deliveries)], self._epsilon) > 2 * self._delta",
+            of("shaping", "a_day_is_within_its_bounds_and_no_record_more"),
+        ),
+        Change(
+            "one-delivery-is-not-looked-at",
+            "            if noise.exact_delta(thresholds, noise.exp_lower(epsilon)) > delta:\n                return None\n",
+            "            pass\n",
+            of("shaping", "both_bounds_hold_where_both_are_wanted"),
+        ),
+    ),
+    "host/tessera_host/member/accountant.py": (
+        Change(
+            "a-record-counts-by-the-newest-table",
+            "        known = self._federation.with_digest(departure.digest)\n",
+            "        known = self._federation.newest\n",
+            of("accountant", "a_record_counts_by_the_table_under_which_it_left"),
+        ),
+        Change(
+            "a-cell-is-counted-once",
+            "        shifts = Counter(self.cells[aged:])\n",
+            "        shifts = Counter({cell: 1 for cell in self.cells[aged:]})\n",
+            of("accountant", "several_records_in_one_cell_count_as_one_large_shift"),
         ),
     ),
     "host/tessera_host/planning/plan.py": (
