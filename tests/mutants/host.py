@@ -1090,9 +1090,15 @@ CHANGES: Changes = {
         ),
         Change(
             "table-is-not-held-against-its-delta",
-            "return bool(exact_delta(parameters) * noise.DRAWS <= parameters.delta)",
-            "return True",
+            "if exact_delta(parameters) * noise.DRAWS > parameters.delta:",
+            "if False:",
             of("audit", "a_table_worse_than_it_is_signed_for_is_found"),
+        ),
+        Change(
+            "table-is-not-held-against-its-day",
+            "return parameters.cover != DAY or bool(",
+            "return True or bool(",
+            of("audit", "a_table_that_does_not_keep_its_day_is_found"),
         ),
     ),
     f"{_PROTOCOL}/blind.py": (
@@ -1638,12 +1644,6 @@ CHANGES: Changes = {
             of("audit", "a_set_that_never_came_into_force_as_others_replaced_it_is_not_missed"),
         ),
         Change(
-            "unknown-cover-is-judged",
-            "            if epochs and found.cover != DELIVERY:\n",
-            "            if False:\n",
-            of("audit", "a_table_of_a_kind_that_is_not_known_is_not_verified"),
-        ),
-        Change(
             "unknown-firmware-is-no-finding",
             "            if digest not in self._evidence.firmware:\n",
             "            if False:\n",
@@ -1769,6 +1769,14 @@ CHANGES: Changes = {
         ),
     ),
     # -- IT and its servers
+    "host/tessera_host/member/fetching.py": (
+        Change(
+            "constant-batches-are-not-counted",
+            "            self._count(batch)\n",
+            "            pass\n",
+            of("member", "constant_batches_are_counted_by_who_reads_them"),
+        ),
+    ),
     "host/tessera_host/relay/status.py": (
         Change(
             "an-ended-schedule-is-the-clock-s-fault",
