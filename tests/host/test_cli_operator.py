@@ -96,7 +96,7 @@ def test_plan_shows_three_kinds_side_by_side_and_says_why_it_takes_one(tessera, 
     monkeypatch.setenv("COLUMNS", "120")
     code, out, err = tessera("plan", "--members", "24")
     assert (code, err) == (0, "")
-    assert out.startswith("Constant batches, as that is cheapest (24 records a round;")
+    assert out.startswith("Constant batches, as that is cheapest (24 records a round if everybody sends all;")
     rows = {}
     for line in out.split("\n"):
         if line.startswith(("│", "┃")):

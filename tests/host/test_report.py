@@ -166,8 +166,8 @@ def grown(prior: float, epsilon: str) -> float:
 
 
 def says(percent: float, said: str) -> bool:
-    """Whether it is said rounded up to a tenth."""
-    return percent > 99.9 if said == "over 99.9 %" else percent <= float(said.split()[0]) + 1e-9 < percent + 0.1 + 1e-9
+    """Whether it is said rounded up to a tenth; `percent` is of an ε that was rounded up to a thousandth itself."""
+    return percent > 99.9 if said == "over 99.9 %" else percent - 0.026 <= float(said.split()[0]) < percent + 0.1 + 1e-9
 
 
 def test_suspicions_are_bayes_rule(planned):

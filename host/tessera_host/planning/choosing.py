@@ -252,8 +252,7 @@ def _why(best: Kind, kinds: tuple[Kind, ...]) -> str:
     """In one line."""
     made = _planned(best)
     others = [f"{_NAMES[kind.cover]} {_records(kind.plan)}" for kind in kinds if kind.plan and kind.cover != best.cover]
-    average = " on average" if made.table else ""
-    costs = "; ".join([f"{_records(made)} records a round{average}", *others])
+    costs = "; ".join([f"{_records(made)} records a round if everybody sends all", *others])
     if best.cover == CONSTANT:
         kept = "and privacy sets no daily limit"
     else:
@@ -263,7 +262,7 @@ def _why(best: Kind, kinds: tuple[Kind, ...]) -> str:
 
 
 def _records(made: Plan) -> str:
-    return _decimals(made.cover_mean)
+    return _decimals(figures.records_a_cell(made))
 
 
 _NAMES = {CONSTANT: "constant batches", DAY: "a table for a day", DELIVERY: "a table for one delivery"}
