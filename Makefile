@@ -45,8 +45,7 @@ demo: setup ## two members exchange the lines of INPUT=file through a relay on M
 	@"$(PYTHON)" -m tessera_host.cli.demo demo --input "$(INPUT)"
 
 serve: setup ## start a relay on CPython, PORT=8100 STORAGE=folder
-	@"$(VENV)/bin/tessera" serve --port "$(PORT)" --storage "$(STORAGE)" \
-		--cover-traffic-epsilon 0.1 --cover-traffic-delta 1e-6
+	@"$(VENV)/bin/tessera" serve --port "$(PORT)" --storage "$(STORAGE)" --members 24
 
 setup-emulator:
 	@tools/build/setup.sh emulator

@@ -1108,9 +1108,15 @@ CHANGES: Changes = {
         ),
         Change(
             "table-is-not-held-against-its-delta",
-            "return bool(exact_delta(parameters) * noise.DRAWS <= parameters.delta)",
-            "return True",
+            "if exact_delta(parameters) * noise.DRAWS > parameters.delta:",
+            "if False:",
             of("audit", "a_table_worse_than_it_is_signed_for_is_found"),
+        ),
+        Change(
+            "table-is-not-held-against-its-day",
+            "return parameters.cover != DAY or bool(",
+            "return True or bool(",
+            of("audit", "a_table_that_does_not_keep_its_day_is_found"),
         ),
     ),
     f"{_PROTOCOL}/blind.py": (
@@ -1674,12 +1680,6 @@ CHANGES: Changes = {
             of("audit", "a_set_that_never_came_into_force_as_others_replaced_it_is_not_missed"),
         ),
         Change(
-            "unknown-cover-is-judged",
-            "            if epochs and found.cover != DELIVERY:\n",
-            "            if False:\n",
-            of("audit", "a_table_of_a_kind_that_is_not_known_is_not_verified"),
-        ),
-        Change(
             "unknown-firmware-is-no-finding",
             "            if digest not in self._evidence.firmware:\n",
             "            if False:\n",
@@ -1815,7 +1815,7 @@ CHANGES: Changes = {
         ),
         Change(
             "readers-are-not-counted",
-            "    _check_readers(choice, chosen, table)\n",
+            "    _check_readers(made)\n",
             "",
             of("plan", "readers_of_every_round_must_fit_a_board_s_time"),
         ),
@@ -1826,12 +1826,6 @@ CHANGES: Changes = {
             of("plan", "readers_of_every_round_must_fit_a_board_s_time"),
         ),
         Change(
-            "a-token-fetches",
-            "    return tokens_per_epoch * posts_per_token * DAY_SECONDS // epoch_seconds\n",
-            "    return (tokens_per_epoch - 1) * posts_per_token * DAY_SECONDS // epoch_seconds\n",
-            of("plan", "the_branch_office_plan_is_valid_and_counts_right"),
-        ),
-        Change(
             "nineteen-members-hide-each-other",
             "MEMBERS_FLOOR = 20",
             "MEMBERS_FLOOR = 19",
@@ -1839,12 +1833,20 @@ CHANGES: Changes = {
         ),
         Change(
             "plan-file-is-believed",
-            '    if recorded != plan.as_json()["table"]["thresholds"]:\n',
+            '    if recorded != plan.as_json()["thresholds"]:\n',
             "    if False:\n",
             of("plan", "a_spoiled_plan_file_is_refused"),
         ),
     ),
     # -- IT and its servers
+    "host/tessera_host/member/fetching.py": (
+        Change(
+            "constant-batches-are-not-counted",
+            "            self._count(batch)\n",
+            "            pass\n",
+            of("member", "constant_batches_are_counted_by_who_reads_them"),
+        ),
+    ),
     "host/tessera_host/relay/status.py": (
         Change(
             "an-ended-schedule-is-the-clock-s-fault",

@@ -16,7 +16,7 @@ from tessera.params import Head
 
 from .. import files
 from ..errors import Unreachable, UsageError
-from ..planning import plan
+from ..planning.plan import Plan
 from .issuer import Issuer
 from .relay_directory import PARAMETERS
 from .signer import EPOCHS_MAX
@@ -29,7 +29,7 @@ UNFINISHED = "unfinished"  # is there from before the first file of an organisat
 
 
 @contextmanager
-def opened(directory: Path, choice: Callable[[], plan.Choice], name: str, port: int) -> Iterator[bool]:
+def opened(directory: Path, planning: Callable[[], Plan], name: str, port: int) -> Iterator[bool]:
     """The organisation in a directory, made if there is none; whether it was made.
 
     Until the block ends, in which the caller takes the relay's own lock, no other program makes or opens it. An
@@ -38,7 +38,7 @@ def opened(directory: Path, choice: Callable[[], plan.Choice], name: str, port: 
     """
     planned = None
     if not _exists(directory):
-        planned = plan.make(choice())
+        planned = planning()
         if not (directory / LOCK).exists():  # else what lies there may be another start's, which is at it or done
             _check_new(directory)
     with _locked(directory):
@@ -86,7 +86,7 @@ def _locked(directory: Path) -> Iterator[None]:
         lock.release()
 
 
-def _make(directory: Path, planned: plan.Plan, name: str, port: int) -> None:
+def _make(directory: Path, planned: Plan, name: str, port: int) -> None:
     _remove_unfinished(directory)
     directory.chmod(0o700)  # it may have been there
     files.write(directory / UNFINISHED, b"")
