@@ -15,7 +15,9 @@ from ..errors import UsageError
 
 _NAME = re.compile(r"[0-9A-Za-z]([0-9A-Za-z._-]{0,251}[0-9A-Za-z.])?")
 _PATH = re.compile(r"(/[0-9A-Za-z._~!$&'()*+,;=:@%-]*)*")
-_TYPED = re.compile(r"(wss?://)?(\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._-]+)?\]|[^/\[\]:]+)(?::([0-9]{1,5}))?(/.*)?")
+_TYPED = re.compile(
+    r"(wss?://)?(\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[0-9A-Za-z._-]+)?\]|[^/\[\]:]+)(?::([0-9]{1,5}))?(/.*)?"
+)
 _URL_PORTS = {"ws": 80, "wss": 443}
 HOST_CHARACTERS = 255  # what a card has room for
 

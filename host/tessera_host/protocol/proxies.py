@@ -21,6 +21,7 @@ from tessera import announcement
 
 from .. import config
 from ..errors import UsageError
+from .addresses import is_host
 
 ENVIRONMENT = "TESSERA_PROXY"
 USUAL = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")  # as curl has them, for what is encrypted
@@ -50,9 +51,10 @@ class Proxy:
             return None
         try:
             url = urlsplit(text if "://" in text else f"http://{text}")
-            scheme, host = url.scheme.lower(), url.hostname
-            port = _SCHEMES[scheme] if url.port is None else url.port
-            if not host or not 0 < port < 65536 or url.path not in ("", "/") or url.query or url.fragment:
+            scheme, host = url.scheme.lower(), url.hostname or ""
+            usual_port = _SCHEMES[scheme]
+            port = usual_port if url.port is None else url.port
+            if not is_host(host) or not port or url.path not in ("", "/") or url.query or url.fragment:
                 raise ValueError
         except (ValueError, KeyError):
             raise UsageError(

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
-from websockets.frames import CloseCode, Opcode
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import CONNECTING, OPEN
 from websockets.server import ServerProtocol
@@ -26,8 +26,10 @@ MESSAGE_BYTES = 2048  # the longest that a channel sends at once has 1040
 PIECE_BYTES = 4096  # read from the network at once
 TLS_SECONDS = 10.0  # for its handshake: as long as a connection may say nothing
 CLOSE_SECONDS = 1.0  # for what was not sent yet, and for the end of TLS, which asyncio waits 30 s for
+BARREN_FRAMES = 8  # pings, say, of what stands between: more come from nobody who has something to say
 HEAD_BYTES = 8192  # of the opening handshake: names of a proxy are in it, and nothing of ours
 
+_DATA = (Opcode.BINARY, Opcode.CONT)
 _SILENT = logging.getLogger("tessera.websocket")
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
@@ -61,6 +63,7 @@ class WebSocket:
         self._unsent: list[bytes] = []
         self._head: Request | Response | None = None
         self._origin: tuple[Any, ...] | None = None
+        self._barren = 0  # frames since the last with data
         self._ended = False
 
     @classmethod
@@ -112,13 +115,22 @@ class WebSocket:
         for event in self._protocol.events_received():
             if isinstance(event, Request | Response):
                 self._head = event
-            elif event.opcode is Opcode.TEXT:
-                self._protocol.fail(CloseCode.UNSUPPORTED_DATA)
+            elif code := self._fault(event):
+                self._protocol.fail(code)
                 self._ended = True
                 break
-            elif event.opcode in (Opcode.BINARY, Opcode.CONT):
+            elif event.opcode in _DATA:
                 self._found += event.data
         return len(piece)
+
+    def _fault(self, frame: Frame) -> CloseCode | None:
+        """What is wrong with a frame that keeps the protocol's rules: it costs work, and brings the channel nothing."""
+        self._barren = 0 if frame.opcode in _DATA else self._barren + 1
+        if frame.opcode is Opcode.TEXT:
+            return CloseCode.UNSUPPORTED_DATA
+        if self._barren > BARREN_FRAMES or (frame.opcode in _DATA and not frame.data):
+            return CloseCode.POLICY_VIOLATION
+        return None
 
     # -- writing
 
