@@ -5,6 +5,9 @@ STATE := $(shell tools/build/setup.sh --where)
 VENV := $(STATE)/venv
 PYTHON := $(VENV)/bin/python
 
+# Many of the targets start thousands of interpreters: none compiles what another has compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 export TESSERA_MICROPYTHON := $(STATE)/bin/micropython
 export TESSERA_MICROPYTHON_FROZEN := $(STATE)/bin/micropython-tessera
 export TESSERA_MPY_CROSS := $(STATE)/bin/mpy-cross

@@ -279,6 +279,7 @@ def print_table(rows: dict[str, Tally]) -> None:
 
 
 def set_programs() -> None:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as in the Makefile: tests start thousands of interpreters
     folder = Path(sys.prefix).parent / "bin"
     for variable, program in PROGRAMS.items():
         path = os.environ.setdefault(variable, str(folder / program))

@@ -303,10 +303,17 @@ def test_sets_that_are_not_of_one_chain_are_a_finding_against_the_issuer(tmp_pat
     assert f"{said}, and epochs 0 to 1 had one of them" in broken(desk.judge(shown, 2))
 
 
-def test_a_table_of_a_kind_that_is_not_known_is_not_verified(tmp_path, ledger):
-    ledger.parameters = ledger.federation.parameters = ledger.make_set(2, cover=2, deliveries=16, day_epsilon=1)
-    found = Desk(tmp_path, ledger).judge(ledger.chain(range(2)), 2)
-    assert "a kind of cover that this program cannot judge" in broken(found) and found.verified == []
+def test_a_table_that_does_not_keep_its_day_is_found(tmp_path, ledger):
+    one = Fraction(ledger.parameters.epsilon, 10**6), Fraction(ledger.parameters.delta, 1 << 64)
+    for deliveries, delta, holds in ((1, one[1], True), (4, 4 * one[1], True), (5, 4 * one[1], False)):
+        day = {"deliveries": deliveries, "day_epsilon": int(deliveries * one[0] * 10**6), "day_delta": up(delta)}
+        if not holds:
+            day["day_epsilon"] = int(4 * one[0] * 10**6) // 2
+        ledger.parameters = ledger.federation.parameters = ledger.make_set(2, cover=DAY, **day)
+        found = Desk(tmp_path, ledger).judge(ledger.chain(range(2)), 2)
+        assert found.holds == holds, deliveries
+        ledger.last = None
+    assert "does not keep the ε and δ" in broken(found) and found.verified == []
 
 
 # -- sets that come late, and those that end

@@ -45,15 +45,22 @@ from .options import (
 )
 from .output import check_sure, end_with, show
 
-issuer_app = typer.Typer(no_args_is_help=True, help="Keys, roster and tokens of a federation.")
-relay_app = typer.Typer(no_args_is_help=True, help="Relays of a federation.")
+issuer_app, relay_app = typer.Typer(), typer.Typer()
 
 
 def register(app: typer.Typer) -> None:
-    """Add the operator's commands to the main app."""
+    """Add `plan` to the main app."""
     app.command("plan")(make_plan)
-    app.add_typer(issuer_app, name="issuer")
-    app.add_typer(relay_app, name="relay")
+
+
+def register_issuer(app: typer.Typer) -> None:
+    """Add the commands of this module to `tessera issuer`."""
+    app.add_typer(issuer_app)
+
+
+def register_relay(app: typer.Typer) -> None:
+    """Add the commands of this module to `tessera relay`."""
+    app.add_typer(relay_app)
 
 
 def make_plan(
