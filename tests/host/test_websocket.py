@@ -6,9 +6,7 @@ The other end is made of bytes by hand, as RFC 6455 has them, so that it can bre
 import asyncio
 import base64
 import hashlib
-import os
 import struct
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -22,25 +20,11 @@ from tessera_host.errors import UsageError
 from tessera_host.protocol import dialling, websocket
 from tessera_host.protocol.listening import CannotListen, Place, at, tls_context
 from tests.patience import PATIENCE_SECONDS
+from tests.support.certificate import make_certificate
+from tests.support.raw_websocket import BINARY, CLOSE, CONT, KEY, PING, PONG, REQUEST, TEXT, frame
 
-BINARY, TEXT, CONT, CLOSE, PING, PONG = 2, 1, 0, 8, 9, 10
-KEY = base64.b64encode(bytes(range(16))).decode()
-REQUEST = (
-    "GET /berlin HTTP/1.1\r\nHost: relay\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n"
-)
 LONG = REQUEST.encode() + b"A: %s\r\n" % (b"b" * 500) * 20 + b"\r\n"
 UNIT = b"unit"
-
-
-def frame(opcode: int, data: bytes = b"", *, fin: bool = True, masked: bool = True, bits: int = 0) -> bytes:
-    """RFC 6455 §5.2."""
-    length = len(data)
-    size = bytes([length]) if length < 126 else b"\x7e" + struct.pack(">H", length)
-    size = size if length < 1 << 16 else b"\x7f" + struct.pack(">Q", length)
-    mask = os.urandom(4) if masked else b""
-    body = bytes(byte ^ mask[i % 4] for i, byte in enumerate(data)) if masked else data
-    return bytes([fin << 7 | bits | opcode, size[0] | masked << 7]) + size[1:] + mask + body
 
 
 class Server:
@@ -331,15 +315,6 @@ async def test_a_client_s_frames_are_one_each(monkeypatch: pytest.MonkeyPatch) -
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("certificate")
     return make_certificate(folder, "DNS:localhost")
-
-
-def make_certificate(folder: Path, names: str) -> tuple[Path, Path]:
-    """A certificate that signs itself, and its key."""
-    made = folder / "fullchain.pem", folder / "privkey.pem"
-    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    words += ["-days", "2", "-subj", "/CN=relay", "-addext", f"subjectAltName={names}"]
-    subprocess.run([*words, "-out", made[0], "-keyout", made[1]], check=True, capture_output=True)
-    return made
 
 
 async def test_tls_that_is_believed_and_tls_that_is_not(

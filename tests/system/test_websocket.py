@@ -20,12 +20,13 @@ import pytest
 
 from tessera import server
 from tessera_host.cli.demo import free_port
-from tests.host.test_websocket import BINARY, PING, REQUEST, frame, make_certificate
 from tests.patience import PATIENCE_SECONDS
 from tests.support import correspondence
+from tests.support.certificate import make_certificate
 from tests.support.command_line import TESSERA, CommandLine, Running, running
 from tests.support.office_on_disk import PASSPHRASE
 from tests.support.organisation import Listed, Organisation, new_issuer, planned
+from tests.support.raw_websocket import BINARY, CONT, PING, REQUEST, frame
 
 ROOT = Path(__file__).resolve().parents[2]
 UNREACHABLE = 6
@@ -201,7 +202,7 @@ STRANGERS: dict[str, tuple[bytes, bytes]] = {  # what comes first, and what come
     "a header": (REQUEST.encode(), b"A: " + b"b" * 1_000_000),
     "a message without an end": (b"upgraded", frame(BINARY, b"x", fin=False) + GARBAGE),
     "messages": (b"upgraded", frame(BINARY, bytes(2000)) * 500),
-    "fragments of nothing": (b"upgraded", frame(BINARY, b"x", fin=False) + frame(0, fin=False) * 100_000),
+    "fragments of nothing": (b"upgraded", frame(BINARY, b"x", fin=False) + frame(CONT, fin=False) * 100_000),
     "pings": (b"upgraded", frame(PING, bytes(125)) * 5_000),
 }
 

@@ -199,7 +199,10 @@ def _unexpected(arguments: Sequence[str], error: Exception) -> int:
         return 2
     if callable(explain):
         explained = card_finding.without_pieces(str(explain()))  # a card that was not in quotes, and has blanks in it
-        return _failed(arguments, 2, explained, "'tessera COMMAND --help' shows what there is")
+        hint = "'tessera COMMAND --help' shows what there is"
+        if explained == "No such option: --proxy":
+            hint = "it comes before the command: tessera --proxy URL COMMAND"
+        return _failed(arguments, 2, explained, hint)
     if os.environ.get(DEBUG):
         raise error
     # Not the exception's text: it may hold what must not be shown.
