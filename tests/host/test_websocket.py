@@ -8,7 +8,7 @@ import base64
 import hashlib
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,12 @@ import pytest
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
+from office import ACCESS_KEY, RELAY_KEY, Office
+from tessera import server
 from tessera_host.errors import UsageError
 from tessera_host.protocol import dialling, websocket
 from tessera_host.protocol.listening import CannotListen, Place, at, tls_context
+from tessera_host.protocol.relay_connection import RelayConnection
 from tests.patience import PATIENCE_SECONDS
 from tests.support.certificate import make_certificate
 from tests.support.raw_websocket import BINARY, CLOSE, CONT, KEY, PING, PONG, REQUEST, TEXT, frame
@@ -246,6 +249,41 @@ def test_nothing_is_logged_of_who_came(caplog: pytest.LogCaptureFixture) -> None
     with caplog.at_level("DEBUG"):
         asyncio.run(come())
     assert [record.name for record in caplog.records if record.name != "asyncio"] == []
+
+
+# -- a relay
+
+
+async def test_strangers_have_as_few_places_as_on_tcp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever says nothing, or half an opening handshake, or a whole one and nothing in it, makes room for who comes
+    later, wherever they came in; and a member finds in."""
+    monkeypatch.setattr(server, "_IDLE_MS", 1 << 30)  # so that nothing else ends them
+    relay, listening = server.Server(Office().relay), asyncio.get_running_loop().create_future()
+
+    async def listen(connected: Any, host: str, port: int) -> Any:
+        found = await at([Place(host, port), Place(host, port, websocket=True)])(connected, host, port)
+        listening.set_result([each.sockets[0].getsockname()[1] for each in found._servers])
+        return found
+
+    serving_ = asyncio.create_task(relay.run("127.0.0.1", 0, listen=listen))
+    tcp, port = await listening
+    async with AsyncExitStack() as stack:
+        coming: list[Client] = []
+        for number in range(20):
+            for way in (port, tcp):
+                coming.append(await stack.enter_async_context(connected(way)))
+            coming[-2].writer.write(REQUEST.encode()[: None if number % 2 else 50])
+            coming.append(await stack.enter_async_context(connected(port)))
+            await coming[-1].upgrade()
+        for gone in coming[: -server._STRANGERS - 2]:
+            with suppress(ConnectionResetError):
+                await gone.reader.read()  # to its end
+        assert len(relay._connections) <= server._STRANGERS
+        opening = RelayConnection.open("ws://127.0.0.1/berlin", port, RELAY_KEY, ACCESS_KEY, PATIENCE_SECONDS)
+        async with await opening as member:
+            assert (await member.info()).open_round == 0
+    serving_.cancel()
+    await asyncio.gather(serving_, return_exceptions=True)
 
 
 # -- the client's side

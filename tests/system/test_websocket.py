@@ -18,7 +18,6 @@ from pathlib import Path
 
 import pytest
 
-from tessera import server
 from tessera_host.cli.demo import free_port
 from tests.patience import PATIENCE_SECONDS
 from tests.support import correspondence
@@ -223,26 +222,8 @@ def test_a_hundred_megabytes_of_whatever_take_no_memory(office: Office) -> None:
     assert "berlin" in office.command.tessera(*STATUS)
 
 
-def test_strangers_have_as_few_places_as_on_tcp(office: Office) -> None:
-    """Whoever says nothing, or half a handshake, or a whole one and nothing in it, makes room for who comes later."""
-    half = socket.create_connection(("127.0.0.1", office.berlin), timeout=PATIENCE_SECONDS)
-    half.sendall(REQUEST.encode())
-    silent = [socket.create_connection(("127.0.0.1", office.berlin), timeout=PATIENCE_SECONDS) for _ in range(20)]
-    greeted = [upgraded(office.berlin) for _ in range(20)]
-    coming = [half, *silent, *greeted]
-    for gone in coming[: -server._STRANGERS]:
-        assert gone.recv(4096) in (b"", b"\x88\x02\x03\xe8")  # or a close frame first
-    for stays in coming[-server._STRANGERS :]:
-        stays.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            stays.recv(1)
-    for connection in coming:
-        connection.close()
-    assert "berlin" in office.command.tessera(*STATUS)
-
-
 def test_servers_say_nothing_of_who_came(office: Office) -> None:
     """The last test here: what they said when they began is all, whatever came since."""
-    for server_ in office.servers.values():
-        said = server_.stop(signal.SIGTERM)
+    for server in office.servers.values():
+        said = server.stop(signal.SIGTERM)
         assert (said.code, said.out, said.error) == (0, "", "")
