@@ -274,7 +274,7 @@ def test_a_relay_is_replaced_by_another_directory_or_by_a_board_later(office):
     assert (office.directory / "other" / "parameters").read_bytes() == after.copy_for(1)
     assert answer["directory"] == "other" and answer["first_epoch"] == after.first_epoch == 1, "the open one"
     _, out, _ = office("relay", "replace", "first", "--issuer", "issuer")
-    assert "tessera flash --relay 'first' --host localhost --port 8100 --issuer issuer" in out
+    assert "tessera flash --relay 'first' --host localhost:8100 --issuer issuer" in out
     assert "Members can write there once it is on" in out
     assert parameters(office).relays == [] and parameters(office).generation == 1
     assert office.json("issuer", "show", "issuer")["relays_to_be_replaced"] == ["first"]
@@ -427,7 +427,7 @@ def test_an_issuer_of_an_older_version_is_refused_with_a_way_out(tessera):
 
 
 def test_what_init_proposes_next_works_as_it_stands(tessera, plan_file, monkeypatch):
-    async def run(server, host, port, ready, report):
+    async def run(server, host, port, ready, report, listen):
         ready()
 
     monkeypatch.setattr(IssuerServer, "run", run)

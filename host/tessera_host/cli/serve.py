@@ -26,17 +26,21 @@ from ..issuer import organisation
 from ..issuer.relay_directory import CONFIGURATION
 from ..keys.memory import keep_out_of_dumps
 from ..planning import choosing, plan
+from ..protocol.listening import CannotListen, Place, at
 from ..relay import gateway
 from ..relay.gateway import Gateway
 from ..systemd import Unit
 from .listening import (
+    Certificate,
+    CertificateKey,
     Install,
     ListenHost,
+    Listening,
     ListenPort,
+    ListenWebSocket,
     PrintUnit,
     cannot_listen,
     check_choice,
-    given,
     unit,
     warn_if_nobody_else_comes,
 )
@@ -57,6 +61,9 @@ def serve(
     ],
     port: ListenPort = None,
     host: ListenHost = None,
+    websocket: ListenWebSocket = None,
+    certificate: Certificate = None,
+    certificate_key: CertificateKey = None,
     cover_traffic_epsilon: Annotated[
         str | None, typer.Option(help="ε of one delivery, for a new trial with a table for deliveries (tessera plan).")
     ] = None,
@@ -77,8 +84,9 @@ def serve(
     --cover-traffic-epsilon and --cover-traffic-delta do, too, with cover for one delivery of that ε and δ.
     """
     keep_out_of_dumps()
+    options = Listening(host, port, websocket, certificate, certificate_key)
     if check_choice(install, print_unit):
-        unit(lambda: _unit(storage, host, port), install, as_json)
+        unit(lambda: _unit(storage, options), install, as_json)
         return
     of_trial = (cover_traffic_epsilon, cover_traffic_delta, members, round_seconds, epoch_rounds)
 
@@ -107,11 +115,10 @@ def serve(
         with organisation.opened(storage, planned, "Organisation", port or PORT) as made:
             opened = open_gateway(storage / organisation.RELAY)
             typer.echo(_about_the_trial(storage, made), err=True)
-    at, listening = host or opened.told.host, port or opened.told.port
-    if host is None:
-        warn_if_nobody_else_comes(at)
     try:
-        asyncio.run(_until_stopped(opened, at, listening, host is None, as_json))
+        places = options.places(opened.told)
+        warn_if_nobody_else_comes(places, opened.told)
+        asyncio.run(_until_stopped(opened, places, as_json))
     except Error as fault:
         raise TesseraError(f"the relay stopped: {fault}", "its records are kept; look at the storage") from None
     finally:
@@ -134,7 +141,7 @@ def _about_the_trial(storage: Path, made: bool) -> str:
     )
 
 
-def _unit(storage: Path, host: str | None, port: int | None) -> Unit:
+def _unit(storage: Path, options: Listening) -> Unit:
     """Raises UsageError, InvalidInput."""
     if (storage / organisation.RELAY / CONFIGURATION).exists():
         raise UsageError(
@@ -144,16 +151,16 @@ def _unit(storage: Path, host: str | None, port: int | None) -> Unit:
         raise _no_relay(storage)
     gateway.read_parameters(storage)
     told = gateway.told(gateway.read_configuration(storage))
-    words = ["serve", "--storage", str(storage.absolute()), *given(host, port)]
-    return systemd.server_unit(storage, words, f"Tessera relay ({storage.name})", port or told.port)
+    words = ["serve", "--storage", str(storage.absolute()), *options.words()]
+    ports = [place.port for place in options.places(told)]
+    return systemd.server_unit(storage, words, f"Tessera relay ({storage.name})", ports, options.credentials())
 
 
-async def _until_stopped(opened: Gateway, host: str, port: int, told: bool, as_json: bool) -> None:
+async def _until_stopped(opened: Gateway, places: list[Place], as_json: bool) -> None:
     """Serve until SIGINT or SIGTERM. Raises Unreachable if it cannot begin, TesseraError if it cannot go on."""
-    listening = False
 
     def ready() -> None:
-        where = announcement.address(host, port)
+        where = ", ".join(map(str, places))
         lines = announcement.announcement(opened.relay, where)
         runtime = announcement.runtime_name()
         typer.echo(json.dumps({"serving": where, "runtime": runtime}) if as_json else "\n".join(lines))
@@ -161,15 +168,14 @@ async def _until_stopped(opened: Gateway, host: str, port: int, told: bool, as_j
             typer.echo(announcement.READY)
 
     def begin() -> None:
-        nonlocal listening
-        listening = True
         opened.start()
         if not opened.relay.clock.known:
             early = "this computer's clock is too early for this relay"
             say_wrong(early, "set it: the relay looks at it every minute", "warning")
 
     server = Server(opened.relay, Timing(), gateway.SESSIONS)
-    serving = asyncio.ensure_future(server.run(host, port, ready, begin))
+    told = opened.told
+    serving = asyncio.ensure_future(server.run(told.name, told.port, ready, begin, at(places)))
     clock = asyncio.ensure_future(follow(opened.relay.clock, gateway.unix_ms))
     if sys.platform != "win32":  # there Ctrl-C cancels this task, and with it what it waits for
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -178,10 +184,10 @@ async def _until_stopped(opened: Gateway, host: str, port: int, told: bool, as_j
         await serving
     except asyncio.CancelledError:
         pass
+    except CannotListen as error:
+        raise cannot_listen(error, told) from None
     except OSError as error:
-        if listening:
-            hint = "make room, and start it again: what it acknowledged is kept"
-            raise TesseraError(f"the relay stopped, its storage cannot be written: {error.strerror}", hint) from None
-        raise cannot_listen(host, port, error, told) from None
+        hint = "make room, and start it again: what it acknowledged is kept"
+        raise TesseraError(f"the relay stopped, its storage cannot be written: {error.strerror}", hint) from None
     finally:
         clock.cancel()

@@ -8,7 +8,6 @@ import json
 import os
 import sqlite3
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from ..files import read_text
 from ..issuer.relay_directory import CONFIGURATION, PARAMETERS
 from ..planning import plan
 from ..privacy import noise
+from ..protocol.addresses import Address, is_host
 from .sqlite_device import Database
 
 DATABASE = "storage.sqlite"
@@ -68,16 +68,9 @@ def read_parameters(directory: Path) -> Parameters:
     return parameters
 
 
-@dataclass(frozen=True)
-class Told:
+def told(configuration: dict[str, Any]) -> Address:
     """Where members were told that a relay is."""
-
-    host: str
-    port: int
-
-
-def told(configuration: dict[str, Any]) -> Told:
-    return Told(configuration["host"], configuration["port"])
+    return Address.of(configuration["host"], configuration["port"])
 
 
 class _RelayFiles(Directory):
@@ -156,7 +149,7 @@ def read_configuration(directory: Path) -> dict[str, Any]:
         identity(configuration)
         sectors = configuration["ring_sectors"], configuration["keyring_sectors"]
         numbers = (*sectors, configuration["port"])
-        known = configuration["version"] == 1 and isinstance(configuration["host"], str)
+        known = configuration["version"] == 1 and is_host(configuration["host"])
         if known and all(type(number) is int and number > 0 for number in numbers):
             return dict(configuration)
     except (ValueError, KeyError, TypeError, RecursionError):
