@@ -16,7 +16,7 @@ import typer
 from tessera import announcement
 from tessera.clock import follow
 from tessera.errors import Error
-from tessera.server import Server, Timing
+from tessera.server import Server
 from tessera.wire import PORT
 
 from .. import systemd
@@ -65,6 +65,9 @@ def serve(
     members: Annotated[int | None, typer.Option(help=f"Members of a new trial, {MEMBERS}.")] = None,
     round_seconds: Annotated[int | None, typer.Option(help=f"Seconds a round of a new trial, {ROUND_SECONDS}.")] = None,
     epoch_rounds: Annotated[int | None, typer.Option(help=f"Rounds an epoch of a new trial, {EPOCH_ROUNDS}.")] = None,
+    sessions: Annotated[
+        int, typer.Option(min=1, help="Members at once; one more is told that the relay is busy.")
+    ] = gateway.SESSIONS,
     install: Install = False,
     print_unit: PrintUnit = False,
     as_json: Json = False,
@@ -95,7 +98,7 @@ def serve(
 
     def open_gateway(directory: Path) -> Gateway:
         gateway.check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)
-        return Gateway(directory)
+        return Gateway(directory, sessions)
 
     if gateway.is_relay(storage):
         opened = open_gateway(storage)
@@ -165,7 +168,7 @@ async def _until_stopped(opened: Gateway, host: str, port: int, told: bool, as_j
             early = "this computer's clock is too early for this relay"
             say_wrong(early, "set it: the relay looks at it every minute", "warning")
 
-    server = Server(opened.relay, Timing(), gateway.SESSIONS)
+    server = Server(opened.relay)
     serving = asyncio.ensure_future(server.run(host, port, ready, begin))
     clock = asyncio.ensure_future(follow(opened.relay.clock, gateway.unix_ms))
     if sys.platform != "win32":  # there Ctrl-C cancels this task, and with it what it waits for

@@ -18,17 +18,19 @@ from tessera.errors import Error, InvalidObject
 from tessera.files import Directory
 from tessera.firmware import digest_of_files
 from tessera.params import Head, Parameters
+from tessera.handshakes import Session
 from tessera.relay import Identity, Relay
+from tessera.wire import POST
 
 from ..errors import InvalidInput, Unreachable, UsageError
 from ..files import read_text
 from ..issuer.relay_directory import CONFIGURATION, PARAMETERS
 from ..planning import plan
 from ..privacy import noise
+from .machine import SESSIONS, ServerMachine
 from .sqlite_device import Database
 
 DATABASE = "storage.sqlite"
-SESSIONS = 64
 DEFAULT_EPSILON, DEFAULT_DELTA = "0.1", "1e-6"
 
 
@@ -90,10 +92,35 @@ class _RelayFiles(Directory):
             super().remove(name)
 
 
+class _CommittingRelay(Relay):
+    """What a turn of rounds writes is durable, all together, before anything of it is served; what a POST writes before
+    it is answered: the server waits for ServerMachine.commits."""
+
+    def __init__(self, database: Database, *parts: Any, machine: ServerMachine) -> None:
+        self._database = database
+        super().__init__(*parts, machine=machine)
+
+    def turn(self) -> bool:
+        with self._database.held():
+            return super().turn()
+
+    def maintain(self) -> None:
+        with self._database.held():
+            super().maintain()
+
+    def answer(self, session: Session, frame: bytes, out: bytearray) -> None:
+        if frame[0] != POST:
+            super().answer(session, frame, out)
+            return
+        self._database.require()
+        with self._database.deferred():
+            super().answer(session, frame, out)
+
+
 class Gateway:
     """A relay directory that is this program's, with its storage open; start() brings the relay up."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, sessions: int = SESSIONS) -> None:
         """Raises Unreachable if another relay runs on the directory, InvalidInput if something is wrong with it."""
         configuration = read_configuration(directory)
         self.told = told(configuration)
@@ -107,7 +134,9 @@ class Gateway:
             self._files = _RelayFiles(directory)
             ring = self._database.region("ring", configuration["ring_sectors"])
             keys = self._database.region("keys", configuration["keyring_sectors"])
-            self.relay = Relay(ring, keys, self._files, identity(configuration), os.urandom)
+            self._machine = machine = ServerMachine(sessions, self._database)
+            parts = ring, keys, self._files, identity(configuration), os.urandom
+            self.relay = _CommittingRelay(self._database, *parts, machine=machine)
         except sqlite3.Error as error:
             self._held.close()
             raise InvalidInput(f"{directory / DATABASE} cannot be opened: {error}", "look at the storage") from None
@@ -118,9 +147,10 @@ class Gateway:
     def start(self) -> None:
         """All of a start becomes durable together. Raises InvalidInput."""
         try:
-            with self._database.transaction():
+            with self._database.held():
                 self.relay.start()
-        except sqlite3.Error as error:
+            self._machine.index.cells()
+        except OSError as error:
             raise InvalidInput(f"{self._directory / DATABASE} fails: {error}", "look at the storage") from None
         except Error as error:
             raise self._not_started(error) from None
