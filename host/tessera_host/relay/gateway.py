@@ -4,6 +4,7 @@ Owns how a relay directory becomes a running gateway. Leaves to others: the rela
 (sqlite_device.py), making the directory (relay_directory.py), the command `tessera serve` (cli).
 """
 
+import errno
 import json
 import os
 import sqlite3
@@ -18,16 +19,18 @@ from tessera.errors import Error, InvalidObject
 from tessera.files import Directory
 from tessera.firmware import digest_of_files
 from tessera.params import Head, Parameters
-from tessera.relay import Identity, Relay
+from tessera.relay import Identity
 
 from ..errors import InvalidInput, Unreachable, UsageError
 from ..files import read_text
-from ..issuer.relay_directory import CONFIGURATION, PARAMETERS
+from ..issuer.relay_directory import CONFIGURATION, PARAMETERS, SEED
 from ..planning import plan
 from ..privacy import noise
-from .sqlite_device import Database
+from . import sqlite_device
+from .sqlite_device import Database, NotThisRelays
+from .storage import DATABASE
+from .watched_relay import WatchedRelay
 
-DATABASE = "storage.sqlite"
 SESSIONS = 64
 DEFAULT_EPSILON, DEFAULT_DELTA = "0.1", "1e-6"
 
@@ -93,35 +96,65 @@ class _RelayFiles(Directory):
 class Gateway:
     """A relay directory that is this program's, with its storage open; start() brings the relay up."""
 
-    def __init__(self, directory: Path) -> None:
-        """Raises Unreachable if another relay runs on the directory, InvalidInput if something is wrong with it."""
+    def __init__(self, directory: Path, database: Path | None = None) -> None:
+        """database: where it is, if not in the directory. Raises Unreachable if another relay runs on either,
+        InvalidInput if something is wrong with them."""
         configuration = read_configuration(directory)
         self.told = told(configuration)
         self._directory = directory
+        self.database_path = database or directory / DATABASE
         try:
             self._held = ownership.take(str(directory))
         except Error as error:
             raise Unreachable(f"the storage cannot be used: {error}", "nothing was changed in it") from None
         try:
-            self._database = Database(directory / DATABASE)
-            self._files = _RelayFiles(directory)
-            ring = self._database.region("ring", configuration["ring_sectors"])
-            keys = self._database.region("keys", configuration["keyring_sectors"])
-            self.relay = Relay(ring, keys, self._files, identity(configuration), os.urandom)
-        except sqlite3.Error as error:
+            self._check_there()
+            owner = identity(configuration)
+            self.database = self._opened(owner.static[1])
+        except BaseException:
             self._held.close()
-            raise InvalidInput(f"{directory / DATABASE} cannot be opened: {error}", "look at the storage") from None
+            raise
+        try:
+            self._files = _RelayFiles(directory)
+            ring = self.database.region("ring", configuration["ring_sectors"])
+            keys = self.database.region("keys", configuration["keyring_sectors"])
+            self.relay = WatchedRelay(ring, keys, self._files, owner, os.urandom)
         except Error as error:
             self.close()
             raise self._not_started(error) from None
 
-    def start(self) -> None:
-        """All of a start becomes durable together. Raises InvalidInput."""
+    def _check_there(self) -> None:
+        """Raise InvalidInput if the database is missing that the relay ran with: a new one has none of its records."""
+        if not self.database_path.exists() and not (self._directory / SEED).exists():
+            raise InvalidInput(
+                f"{self.database_path} is missing, and this relay has run",
+                "put the file back, or name the one it ran with: --storage sqlite:///DIR/NAME; if it is lost: tessera "
+                "relay replace, on the issuer's machine",
+            )
+
+    def _opened(self, static_key: bytes) -> Database:
+        """Raises InvalidInput, Unreachable."""
         try:
-            with self._database.transaction():
-                self.relay.start()
+            return Database(self.database_path, static_key)
+        except NotThisRelays as error:
+            raise InvalidInput(
+                f"{self.database_path} cannot be used: {error}", "name the one that this relay ran with, or a new file"
+            ) from None
+        except OSError as error:
+            raise InvalidInput(
+                f"{self.database_path} cannot be opened: {error.strerror}", "look at its rights"
+            ) from None
         except sqlite3.Error as error:
-            raise InvalidInput(f"{self._directory / DATABASE} fails: {error}", "look at the storage") from None
+            number = sqlite_device.number(error)
+            kind = Unreachable if number == errno.EBUSY else InvalidInput
+            hint = sqlite_device.what_to_do(number)
+            raise kind(f"{self.database_path} cannot be opened: {error}", hint) from None
+
+    def start(self) -> None:
+        """All of a start becomes durable together. Raises InvalidInput, or OSError if the storage cannot be written."""
+        try:
+            with self.database.transaction():
+                self.relay.start()
         except Error as error:
             raise self._not_started(error) from None
         self._files.remove_now()
@@ -139,7 +172,7 @@ class Gateway:
 
     def close(self) -> None:
         """Give the storage back, and then the directory."""
-        self._database.close()
+        self.database.close()
         self._held.close()
 
 
