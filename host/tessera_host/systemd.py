@@ -49,10 +49,10 @@ PrivateDevices=yes
 PrivateMounts=yes
 DevicePolicy=closed
 {secret}
-# Nothing of this computer but its network, and there one port.
+# Nothing of this computer but its network, and there its own ports.
 RestrictAddressFamilies=AF_INET AF_INET6
 SocketBindDeny=any
-SocketBindAllow=tcp:{port}
+{ports}
 {capabilities}
 NoNewPrivileges=yes
 LimitCORE=0
@@ -115,7 +115,11 @@ def line(steps: Steps) -> str:
 
 
 def server_unit(
-    state: Path, arguments: Sequence[str], description: str, port: int, passphrase_file: Path | None = None
+    state: Path,
+    arguments: Sequence[str],
+    description: str,
+    ports: Sequence[int],
+    passphrase_file: Path | None = None,
 ) -> Unit:
     """The unit of `tessera ARGUMENTS` on a server, with what it keeps in `state`, a directory right under /var/lib.
     Raises UsageError."""
@@ -134,8 +138,8 @@ def server_unit(
         command=" ".join(map(word, [sys.executable, "-m", "tessera_host", *arguments])),
         state=place.name,
         secret=secret,
-        port=port,
-        capabilities=_LOW_PORT if port < PRIVILEGED_PORTS else _NO_CAPABILITY,
+        ports="\n".join(f"SocketBindAllow=tcp:{port}" for port in ports),
+        capabilities=_LOW_PORT if min(ports) < PRIVILEGED_PORTS else _NO_CAPABILITY,
     )
     name = f"{place.name if place.name.startswith('tessera') else f'tessera-{place.name}'}.service"
     return Unit(name, text, UNITS / name)

@@ -178,7 +178,7 @@ def test_a_program_that_a_service_does_not_see_is_not_installed(
 
 def test_a_name_that_would_be_another_line_of_the_unit_is_refused() -> None:
     with pytest.raises(UsageError, match="rename"):
-        systemd.server_unit(systemd.STATES / "x", [], "x", 8100, Path("/etc/a\nUser=root"))
+        systemd.server_unit(systemd.STATES / "x", [], "x", [8100], Path("/etc/a\nUser=root"))
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="nobody else gives files away")

@@ -1546,8 +1546,8 @@ CHANGES: Changes = {
         ),
         Change(
             "log-of-changes-keeps-what-was-erased",
-            "            self._write_back()\n",
-            "            pass\n",
+            "            if self._committing.erased:",
+            "            if False:",
             of("sqlite_device", "what_was_erased_is_nowhere"),
         ),
         Change(
@@ -1573,6 +1573,18 @@ CHANGES: Changes = {
             "        path.touch(mode=0o600)  # page keys are in it\n",
             "        path.touch(mode=0o644)  # page keys are in it\n",
             of("sqlite_device", "sync_is_understood_and_every_file_is_its_owners"),
+        ),
+        Change(
+            "storage-of-another-relay-is-taken",
+            '            raise NotThisRelays("it is the storage of another relay")\n',
+            "            pass\n",
+            of("sqlite_device", "the_storage_of_another_relay_is_refused_and_left_as_it_is"),
+        ),
+        Change(
+            "database-of-another-program-is-taken",
+            "        if application != _APPLICATION and tables:\n",
+            "        if False:\n",
+            of("sqlite_device", "somebody_else_s_database_is_refused_and_left_as_it_is"),
         ),
     ),
     # -- the audit

@@ -232,7 +232,7 @@ def _unit(directory: Path, host: str | None, port: int | None, listening: int, p
             "put it into a file that root alone can read, and give --passphrase-file /etc/tessera/issuer.passphrase",
         )
     words = ["issuer", "serve", str(directory.absolute()), *given(host, port)]
-    return systemd.server_unit(directory, words, f"Tessera issuer ({directory.name})", listening, file)
+    return systemd.server_unit(directory, words, f"Tessera issuer ({directory.name})", [listening], file)
 
 
 def _report(line: str) -> None:

@@ -1,16 +1,17 @@
 """Flash in an SQLite database: MicroPython's extended block-device protocol for a relay on a server.
 
-Owns the database, and what is written together. The manners are those of NOR flash, so the relay core is the same: a
-program only clears bits, an erase sets a whole sector, and both are durable from the next ioctl(SYNC) on. Where that
-may wait, as in the answers of one tick, one commit makes all of it durable, on a thread of its own; until then it is in
-memory, where whoever reads finds it.
+Owns the database, whose it is, what is written together, and what a failure of it is called. The manners are those of
+NOR flash, so the relay core is the same: a program only clears bits, an erase sets a whole sector, and both are durable
+from the next ioctl(SYNC) on. Where that may wait, as in the answers of one tick, one commit makes all of it durable, on
+a thread of its own; until then it is in memory, where whoever reads finds it.
 """
 
 import asyncio
 import errno
 import sqlite3
 import time
-from collections.abc import Iterator
+from array import array
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import groupby
@@ -20,6 +21,40 @@ from tessera.nor import BLANK_PAGE, COUNT, ERASE, PAGE_BYTES, PAGES_PER_SECTOR, 
 
 GATHER_SECONDS = 0.004  # what comes in the meantime is committed together
 _VOIDS = "void"  # the region of answers that stored nothing
+_APPLICATION = int.from_bytes(b"TESR", "big")  # PRAGMA application_id of a relay's database
+_PRAGMAS = (
+    "locking_mode=EXCLUSIVE",
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "fullfsync=ON",  # on macOS fsync() alone is not durable
+    "checkpoint_fullfsync=ON",
+    "secure_delete=ON",
+)
+_TABLES = (
+    "CREATE TABLE page (region TEXT, number INTEGER, data BLOB, PRIMARY KEY (region, number)) WITHOUT ROWID",
+    "CREATE TABLE owner (static_key BLOB)",
+    f"PRAGMA application_id={_APPLICATION}",
+)
+# What is said besides "the storage fails": SQLite's primary result codes, of which the low byte is one.
+_ERRNO = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_BUSY: errno.EBUSY,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+    sqlite3.SQLITE_NOTADB: errno.EINVAL,
+}
+_HINTS = {
+    errno.ENOSPC: "make room, and start it again: what it acknowledged is kept",
+    errno.EROFS: "it is mounted read-only, or is another user's: mend that, and start it again: what it acknowledged is"
+    " kept",
+    errno.EBUSY: "another program has it open: end that one first",
+    errno.EACCES: "look at its rights and those of its directory",
+    errno.EINVAL: "it is something else: name the database that the relay ran with",
+}
+
+
+class NotThisRelays(Exception):
+    """The database is another relay's, or none of a relay."""
 
 
 class _Changes:
@@ -63,7 +98,7 @@ class Tick:
     def __init__(self) -> None:
         self.answers = 0
         self.done = asyncio.Event()
-        self.error: BaseException | None = None
+        self.error: BaseException | None = OSError(errno.EIO, "it was not tried")
         self.task: asyncio.Task[None] | None = None
 
     async def wait(self) -> None:
@@ -74,51 +109,82 @@ class Tick:
 
 
 class Database:
-    """The file with all regions of one relay. Raises sqlite3.Error if it cannot be used.
+    """The file with all regions of one relay, whose static key (33 bytes) is in it from its first day on.
 
-    commits, commit_seconds: how many there were since it was opened, and how long the last one took.
+    Raises sqlite3.Error if it cannot be used, NotThisRelays if it is another's; it is as it was then.
+    `committed`, if it is set, is called after every commit with the seconds that it took; `failed` after one that
+    failed for the answers of a tick.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, static_key: bytes) -> None:
         path.touch(mode=0o600)  # page keys are in it
-        self._writer = sqlite3.connect(path, isolation_level=None, timeout=1, check_same_thread=False)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
-            self._writer.execute(f"PRAGMA {pragma}")
-        self._writer.execute(
-            "CREATE TABLE IF NOT EXISTS page (region TEXT, number INTEGER, data BLOB, PRIMARY KEY (region, number))"
-            " WITHOUT ROWID"
-        )
-        self._reader = sqlite3.connect(path, isolation_level=None, timeout=1)
+        self.path = path
+        self.committed: Callable[[float], None] | None = None
+        self.failed: Callable[[], None] | None = None
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=1, check_same_thread=False)
+        try:
+            self._check_kind()
+            for pragma in _PRAGMAS:
+                self._connection.execute(f"PRAGMA {pragma}")
+            self._connection.execute("BEGIN IMMEDIATE")  # takes the lock, which is kept
+            self._check_owner(static_key)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._connection.close()
+            raise
         self._thread = ThreadPoolExecutor(1, "commit")
         self._pending = _Changes()
         self._committing = _Changes()
-        self._running: Future[None] | None = None  # a commit on the thread
+        self._running: Future[float] | None = None  # a commit under way
         self._last: Tick | None = None  # of the newest commit that began
         self._next: Tick | None = None  # of the one that is to begin
         self._holding = 0
         self._asked = False  # for durability, while it was held back
         self._failure: OSError | None = None  # of the last commit
-        self._unchecked = False  # the log of changes may have what was erased
-        self.commits = 0
-        self.commit_seconds = 0.0
+
+    def _check_kind(self) -> None:
+        (application,) = self._connection.execute("PRAGMA application_id").fetchone()
+        (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if application != _APPLICATION and tables:
+            raise NotThisRelays("it is no database of a relay")
+
+    def _check_owner(self, static_key: bytes) -> None:
+        if not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            for statement in _TABLES:
+                self._connection.execute(statement)
+            self._connection.execute("INSERT INTO owner VALUES (?)", (static_key,))
+        if self._connection.execute("SELECT static_key FROM owner").fetchall() != [(static_key,)]:
+            raise NotThisRelays("it is the storage of another relay")
 
     def region(self, name: str, sectors: int) -> "SqliteDevice":
+        """Raises OSError if the file is damaged."""
         return SqliteDevice(self, name, sectors)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of its files: the database, and the log of changes."""
+        log = self.path.with_name(self.path.name + "-wal")
+        return {"database": self.path.stat().st_size, "log": log.stat().st_size if log.exists() else 0}
 
     def close(self) -> None:
         self._thread.shutdown()
-        self._reader.close()
-        self._writer.close()
+        self._connection.close()
 
     # -- what is durable when
 
     @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside becomes durable together, or not at all. Raises OSError."""
+        with self.deferred():
+            yield
+        self.commit()
+
+    @contextmanager
     def held(self) -> Iterator[None]:
-        """Everything inside becomes durable together at the end, or not at all. Raises OSError."""
+        """What asks for durability inside has it at the end, all together. Raises OSError."""
         self._asked = False
         with self.deferred():
             yield
-        if self._asked or self._pending.erased:
+        if self._asked:
             self.commit()
 
     @contextmanager
@@ -176,7 +242,7 @@ class Database:
             if self._running is not None:
                 self._settle(self._running)
             self._begin()
-            self._running = running = Future[None]()
+            self._running = running = Future[float]()
             self._thread.submit(self._end, running)
             await asyncio.wait((asyncio.wrap_future(running),))
             self._settle(running)
@@ -185,39 +251,37 @@ class Database:
             tick.error = error
         finally:
             tick.done.set()
+            if tick.error is not None and self.failed:
+                self.failed()
 
     def _begin(self) -> None:
         """Hand all changes to SQLite. Raises OSError."""
         self._committing, self._pending = self._pending, _Changes()
         changes = self._committing
         try:
-            self._writer.execute("BEGIN IMMEDIATE")
+            self._connection.execute("BEGIN IMMEDIATE")
             query = "DELETE FROM page WHERE region = ? AND number >= ? AND number < ?"
-            self._writer.executemany(query, changes.ranges())
+            self._connection.executemany(query, changes.ranges())
             rows = ((region, number, data) for (region, number), data in changes.pages.items())
-            self._writer.executemany("INSERT OR REPLACE INTO page VALUES (?, ?, ?)", rows)
+            self._connection.executemany("INSERT OR REPLACE INTO page VALUES (?, ?, ?)", rows)
         except sqlite3.Error as error:
-            raise self._take_back(error) from None
+            raise self._take_back(failure(error)) from None
 
-    def _end(self, done: "Future[None]") -> None:
+    def _end(self, done: "Future[float]") -> None:
         """COMMIT, on any thread."""
-        start = time.monotonic()
+        start = time.perf_counter()
         try:
-            self._writer.execute("COMMIT")
-            self._write_back()
+            self._connection.execute("COMMIT")
+            seconds = time.perf_counter() - start
+            if self._committing.erased:  # the log of changes would keep that: it is written back and cut off
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            done.set_result(seconds)
         except sqlite3.Error as error:
-            done.set_exception(OSError(errno.EIO, str(error)))
-        else:
-            done.set_result(None)
-        self.commit_seconds = time.monotonic() - start
+            done.set_exception(failure(error))
+        except BaseException as error:  # whoever waits must not wait for ever
+            done.set_exception(error)
 
-    def _write_back(self) -> None:
-        """The log of changes would keep what was erased: write it back and cut it off, now or with the next commit."""
-        self._unchecked = self._unchecked or bool(self._committing.erased)
-        if self._unchecked:
-            self._unchecked = bool(self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
-
-    def _settle(self, running: "Future[None]") -> None:
+    def _settle(self, running: "Future[float]") -> None:
         """Wait for a commit and take note of how it ended, once."""
         error = running.exception()
         if self._running is not running:
@@ -227,15 +291,16 @@ class Database:
             self._take_back(error)
             return
         self._committing, self._failure = _Changes(), None
-        self.commits += 1
+        if self.committed:
+            self.committed(running.result())
 
     def _take_back(self, error: BaseException) -> OSError:
-        """Keep what was not written for the next commit; why it was not."""
-        if self._writer.in_transaction:
-            self._writer.execute("ROLLBACK")
+        """Keep what was not written for the next commit; the OSError that says why it was not."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
         self._committing.add(self._pending)
         self._pending, self._committing = self._committing, _Changes()
-        self._failure = OSError(errno.EIO, str(error))
+        self._failure = error if isinstance(error, OSError) else OSError(errno.EIO, str(error))
         return self._failure
 
     # -- pages
@@ -247,16 +312,23 @@ class Database:
             if found is not None:
                 return found
         query = "SELECT data FROM page WHERE region = ? AND number = ?"
-        try:
-            row = self._reader.execute(query, (region, number)).fetchone()
-        except sqlite3.Error as error:
-            raise OSError(errno.EIO, str(error)) from None
+        row = self._execute(query, (region, number)).fetchone()
         return BLANK_PAGE if row is None else bytes(row[0])
 
     def numbers(self, region: str) -> list[int]:
-        """The pages of a region that a commit wrote, in order."""
+        """The pages of a region that commits wrote, in order. Raises OSError."""
         query = "SELECT number FROM page WHERE region = ? ORDER BY number"
-        return [number for (number,) in self._reader.execute(query, (region,))]
+        try:
+            return [number for (number,) in self._execute(query, (region,))]
+        except sqlite3.DatabaseError as error:
+            raise failure(error) from None
+
+    def _execute(self, statement: str, values: tuple[str | int | bytes, ...] = ()) -> sqlite3.Cursor:
+        """What a block device raises: OSError, if the disk is full or broken."""
+        try:
+            return self._connection.execute(statement, values)
+        except sqlite3.DatabaseError as error:
+            raise failure(error) from None
 
     def program(self, region: str, number: int, data: bytes) -> None:
         self._pending.pages[region, number] = data
@@ -272,10 +344,10 @@ class SqliteDevice:
         self._database = database
         self._name = name
         self.sectors = sectors
-        self._programmed = bytearray(sectors)  # whether a sector has rows
+        self._programmed = array("H", bytes(2 * sectors))  # a bit for each page of a sector that is not blank
         for number in database.numbers(name):
             if number < sectors * PAGES_PER_SECTOR:
-                self._programmed[number // PAGES_PER_SECTOR] = 1
+                self._programmed[number // PAGES_PER_SECTOR] |= 1 << number % PAGES_PER_SECTOR
 
     def programmed(self) -> list[int]:
         """The numbers of the pages that are not blank, of a device that was just opened."""
@@ -313,7 +385,7 @@ class SqliteDevice:
         return 0
 
     def _page(self, number: int) -> bytes:
-        if not self._programmed[number // PAGES_PER_SECTOR]:
+        if not self._programmed[number // PAGES_PER_SECTOR] >> number % PAGES_PER_SECTOR & 1:
             return BLANK_PAGE
         return self._database.page(self._name, number)
 
@@ -323,9 +395,25 @@ class SqliteDevice:
             programmed = int.from_bytes(old, "big") & int.from_bytes(data, "big")
             data = programmed.to_bytes(PAGE_BYTES, "big")
         self._database.program(self._name, number, data)
-        self._programmed[number // PAGES_PER_SECTOR] = 1
+        self._programmed[number // PAGES_PER_SECTOR] |= 1 << number % PAGES_PER_SECTOR
 
     def _erase(self, sector: int) -> None:
         if self._programmed[sector]:
             self._database.erase(self._name, sector)
             self._programmed[sector] = 0
+
+
+def failure(error: sqlite3.Error) -> OSError:
+    """What a block device raises for an error of SQLite's."""
+    return OSError(number(error), str(error))
+
+
+def number(error: sqlite3.Error) -> int:
+    """The errno of an error of SQLite's."""
+    code = getattr(error, "sqlite_errorcode", 0)  # an error of Python's own module has none
+    return _ERRNO.get(code & 0xFF, errno.EIO)
+
+
+def what_to_do(number: int) -> str:
+    """A hint for an errno."""
+    return _HINTS.get(number, "look at the disk and its file system; its records are kept")
