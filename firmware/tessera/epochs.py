@@ -57,6 +57,7 @@ class Epochs:
             rule.parameters.federation_id,
             self._identity.static[1],
             rule.parameters.posts_per_token,
+            rule.constant,
         )
 
     def follow_parameters(self):
@@ -120,7 +121,8 @@ class Epochs:
         if epoch not in self.ciphers or round_ < self.first_round:
             raise TooOld("rounds before the first one kept")
         if epoch not in self._covers:
-            self._covers[epoch] = cover.EpochCover(self.cover_key(epoch), self._parameters.rule(epoch).thresholds)
+            rule = self._parameters.rule(epoch)
+            self._covers[epoch] = cover.EpochCover(self.cover_key(epoch), rule.thresholds, rule.constant)
 
         def make():
             return Batch(self._log, self.ciphers[epoch], self._covers[epoch], bucket, round_)

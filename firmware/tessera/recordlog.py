@@ -50,6 +50,8 @@ class RecordLog:
         self._doubtful = None  # a page that was programmed, perhaps, and is not in the index
         self._buffer = PageBuffer()
         self.unreadable = 0  # pages that a boot found torn by a power cut or damaged
+        self.damaged = 0  # of them those that were whole once, as later ones were written
+        self.lost = []  # of those the pages of the index, whose records dummies stand for (batch.py)
 
     # -- device
 
@@ -184,6 +186,7 @@ class RecordLog:
                 for page in range(sector << 4, (sector + 1) << 4):
                     self._index[page] = _EMPTY
                 self._first_round[sector] = _UNUSED
+                self.lost = [page for page in self.lost if page >> 4 != sector]
             nor.erase(self._device, sector)
             self._blank_ahead += 1
             erased += 1
@@ -226,11 +229,11 @@ class RecordLog:
                 continue
             index[page] = bucket << 8 | (round_ - first)
             last_rounds[sector] = round_
-            self.highest_round = max(self.highest_round, round_)
             numbers[sector] = buffer.seq >> 4
             if buffer.is_copy:
                 copies.append(page)
-        self.unreadable = self._count_unreadable(numbers, min(order, default=0) > 0)
+        self.highest_round = max([last_rounds[sector] for sector in range(self.sectors) if self._used(sector)], default=-1)
+        self._look_at_unreadable(numbers, ciphers, epoch_rounds)
         originals = {page: self._drop_original(page, numbers, ciphers) for page in copies}
         newest = max(range(self.sectors), key=lambda sector: numbers[sector])
         if numbers[newest]:
@@ -240,20 +243,52 @@ class RecordLog:
         self._number = max(numbers[newest] + 2, next_number + 1) - 1
         return self._number + 1
 
-    def _count_unreadable(self, numbers, some_expired):
-        """Pages that were programmed and cannot be read, in sectors that keep others. Expired ones do not count: if
-        there are some, they stand in the oldest sector, before all that can be read."""
+    def _look_at_unreadable(self, numbers, ciphers, epoch_rounds):
+        """Count the pages that were programmed and cannot be read, in sectors that keep others, and keep those in the
+        index that were whole once: what a sealed cell has must not change.
+
+        Expired ones do not count: if there are some, they stand in the oldest sector, before all that can be read.
+        """
+        some_expired = min(ciphers, default=0) > 0
         oldest = min([number for number in numbers if number], default=0)
-        count = 0
+        buffer = self._buffer
         for sector in range(self.sectors):
             expired = some_expired and numbers[sector] == oldest
             for page in range(sector << 4, (sector + 1) << 4 if numbers[sector] else 0):
                 if self._index[page] != _EMPTY:
                     expired = False
-                elif not expired:
-                    self.read(page, self._buffer.page)
-                    count += self._buffer.page not in (BLANK_PAGE, ZERO_PAGE)
-        return count
+                    continue
+                self.read(page, buffer.page)
+                if buffer.page in (BLANK_PAGE, ZERO_PAGE):
+                    continue
+                was_whole = page < self._newest_page(sector) or numbers[sector] + 1 in list(numbers)
+                lost = was_whole and self._enter_lost(page, numbers[sector], ciphers, epoch_rounds)
+                if lost or not expired:
+                    self.unreadable += 1
+                    self.damaged += was_whole
+
+    def _enter_lost(self, page, number, ciphers, epoch_rounds):
+        """Enter the page in the buffer in the index by its header alone; False if that is damaged, too.
+
+        A page was whole if one was programmed after it by the same boot, in its sector or the next: a torn one is a
+        boot's last, and copies are of such. What a copy lost its original still has.
+        """
+        sector = page >> 4
+        for epoch in ciphers:
+            buffer = self._buffer
+            ciphers[epoch].open(page, buffer)  # it does not, but the header is there then
+            round_, first, last = buffer.round, self._first_round[sector], self._last_round[sector]
+            if buffer.is_copy or buffer.seq != (number << 4 | page & 15) or round_ // epoch_rounds != epoch:
+                continue
+            if last - _LONGEST_SPAN <= round_ <= last and buffer.bucket < self._buckets:
+                for other in range(sector << 4, (sector + 1) << 4):
+                    if round_ < first and self._index[other] != _EMPTY:
+                        self._index[other] += first - round_
+                self._first_round[sector] = min(first, round_)
+                self._index[page] = buffer.bucket << 8 | (round_ - self._first_round[sector])
+                self.lost.append(page)
+                return True
+        return False
 
     def begin(self, ciphers, epoch_rounds, first_kept_round, erase):
         """Erase sectors ahead and copy the newest record, which may have been programmed as power failed."""

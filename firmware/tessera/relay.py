@@ -16,8 +16,8 @@ from .hashes import equal
 from .keyring import KeyRing
 from .ledger import Ledger
 from .machine import Machine
+from .nor import PAGES_PER_SECTOR
 from .parameterstore import ParameterStore
-from .params import DELIVERY
 from .push import Pushes
 from .recordlog import RecordLog
 from .rounds import Rounds
@@ -25,6 +25,7 @@ from .runtime import const
 from .staging import ACTIVATED, WAIT
 
 _SEED_FILE = "seed"
+_MOST_RECORDS = const(0xFFFF)  # of a cell: a frame's fields
 _NOTICE_SECONDS = const(30 * 86400)  # before the schedule of epoch keys ends
 _BORNE_OUT_SECONDS = const(30)  # to come back in, while nothing bore out the clock
 
@@ -61,10 +62,12 @@ class Relay:
         self.staging = None  # where new code goes, on a board that has a place for it
 
     def _check_capacity(self, head):
-        """Raise InvalidObject unless this program serves such cover, and ring, key ring and heap have room for all that
-        members of these parameters may do."""
-        if head.cover != DELIVERY:
-            raise InvalidObject("cover of kind {} needs a newer program: update the relay first".format(head.cover))
+        """Raise InvalidObject unless ring, key ring and heap have room for all that members of these parameters may
+        do."""
+        # A round's posts fit into what a window erased, with a sector more for pages that fail.
+        constant = min((self.machine.window_erases - 1) * PAGES_PER_SECTOR, _MOST_RECORDS)
+        if head.constant > constant:
+            raise InvalidObject("a constant batch of {}, this relay makes {}".format(head.constant, constant))
         head.check_capacity(self._log.pages)
         self._keyring.check_capacity(most_epochs(head), head.members * head.tokens_per_epoch)
         buckets, cell_records = self.machine.buckets, self.machine.cell_records
@@ -278,7 +281,8 @@ class Relay:
         wire.answer_info(out, flags, parameters.newest, governing, self.open_round, self.first_round, curve.TIER)
 
     def _status(self, out):
-        """Public figures, also of a relay that is not ready; none depends on what is stored."""
+        """Public figures, also of a relay that is not ready; none depends on what is stored, but that some of it was
+        damaged."""
         open_round = wire.NO_ROUND if self.open_round is None else self.open_round
         commissioning = self.epoch is not None and self._keyring.commissioned == self.epoch
         wire.answer_status(
@@ -292,6 +296,7 @@ class Relay:
             (wire.PROVISIONAL if self.clock.provisional else 0)
             | (wire.COMMISSIONING if commissioning else 0)
             | (wire.ON_TRIAL if self.on_trial else 0)
+            | (wire.DAMAGED if self._log.damaged else 0)
             | (wire.ENDING if self.schedule_ending else 0),
             self._identity.board,
         )
@@ -339,11 +344,20 @@ class Relay:
             raise BadRequest("no such bucket")
         mark = session.mark(bucket, record)
         if not session.repeats(self.open_round, mark):
+            if self.parameters.rule(self.epoch).constant:
+                self._require_place(session.token)
             self._epochs.admission.reserve(session.token)
+            session.token.round = self.open_round  # before anything is programmed
             self._log.append(self.open_round, bucket, record, self._epochs.ciphers[self.epoch])
             self._epochs.admission.charge(session.token)
             session.remember(mark)
         wire.answer_post(out, self.open_round)
+
+    def _require_place(self, token):
+        """Busy unless a constant batch has a place for what this token posts in the open round: it has one for each,
+        and none in the round of a start, as nobody knows who took it before. What is stored is not looked at."""
+        if token.round == self.open_round or not self._rounds.served:
+            raise Busy("one record a token and round", self._rounds.seconds_to_next())
 
     def fetch(self, session, frame):
         """Begin a FETCH: a Delivery. A Refusal otherwise."""

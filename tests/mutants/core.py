@@ -168,9 +168,9 @@ CHANGES: Changes = {
         ),
         Change(
             "cover-of-the-newest-set-for-every-epoch",
-            "self._parameters.rule(epoch).thresholds)",
-            "self._parameters.newest.thresholds)",
-            of("push", "pushed_parameters_take_effect_with_their_epoch_and_keep_served_cover"),
+            "            rule = self._parameters.rule(epoch)\n            self._covers",
+            "            rule = self._parameters.rule(1 << 30)\n            self._covers",
+            of("constant", "the_kind_changes_from_one_set_to_the_next_and_kept_cells_stay"),
         ),
         Change(
             "checkpoint-names-the-newest-set",
@@ -285,7 +285,9 @@ CHANGES: Changes = {
         Change(
             "post-is-stored-before-the-quota-is-looked-at",
             "            self._epochs.admission.reserve(session.token)\n"
+            "            session.token.round = self.open_round  # before anything is programmed\n"
             "            self._log.append(self.open_round, bucket, record, self._epochs.ciphers[self.epoch])\n",
+            "            session.token.round = self.open_round\n"
             "            self._log.append(self.open_round, bucket, record, self._epochs.ciphers[self.epoch])\n"
             "            self._epochs.admission.reserve(session.token)\n",
             of("relay", "a_refused_post_stores_nothing"),
@@ -481,10 +483,48 @@ CHANGES: Changes = {
             of("relay", "a_session_fetches_sixteen_rounds_in_one_and_another_sixteen_in_the_next"),
         ),
         Change(
-            "cover-of-any-kind-is-served",
-            "if head.cover != DELIVERY:",
+            "constant-batches-of-any-size",
+            "if head.constant > constant:",
             "if False:",
-            of("push", "other_kinds_of_cover_need_a_newer_program_and_say_so"),
+            of("constant", "more_places_than_a_window_makes_room_for_are_refused"),
+        ),
+        Change(
+            "token-posts-twice-a-round",
+            "if token.round == self.open_round or not",
+            "if not",
+            of("constant", "a_token_posts_once_a_round_whatever_its_sessions_and_buckets"),
+        ),
+        Change(
+            "round-of-a-start-takes-posts",
+            "if token.round == self.open_round or not self._rounds.served:",
+            "if token.round == self.open_round:",
+            of("constant", "nobody_posts_in_the_round_of_a_start_whatever_was_posted_in_it"),
+        ),
+        Change(
+            "wait-after-a-start-ends-with-the-seal-of-missed-rounds",
+            "not self._rounds.served:",
+            "self._rounds.sealed_next != self.open_round:",
+            of("constant", "the_seal_of_rounds_that_were_missed_ends_no_wait"),
+        ),
+        Change(
+            "token-is-marked-behind-its-page",
+            "            session.token.round = self.open_round  # before anything is programmed\n"
+            "            self._log.append(self.open_round, bucket, record, self._epochs.ciphers[self.epoch])\n",
+            "            self._log.append(self.open_round, bucket, record, self._epochs.ciphers[self.epoch])\n"
+            "            session.token.round = self.open_round\n",
+            of("constant", "a_post_that_the_storage_lost_has_had_its_round"),
+        ),
+        Change(
+            "rules-of-constant-batches-with-tables",
+            "            if self.parameters.rule(self.epoch).constant:\n                self._require_place",
+            "            if True:\n                self._require_place",
+            of("constant", "with_a_table_a_token_posts_as_often_as_it_likes_and_from_the_start_on"),
+        ),
+        Change(
+            "status-hides-damage",
+            "            | (wire.DAMAGED if self._log.damaged else 0)\n",
+            "",
+            of("constant", "a_damaged_record_leaves_a_batch_its_size_and_status_says_so"),
         ),
         Change(
             "set-with-a-cell-too-large-for-the-memory",
@@ -583,6 +623,18 @@ CHANGES: Changes = {
         ),
     ),
     "firmware/tessera/admission.py": (
+        Change(
+            "more-tokens-than-places-have-leases",
+            "if not token.leases and len(self._keyring.leases) == self._most_tokens:",
+            "if False:",
+            of("constant", "no_more_tokens_than_places_have_leases_in_an_epoch"),
+        ),
+        Change(
+            "second-leases-need-a-place-again",
+            "if not token.leases and len(",
+            "if len(",
+            of("constant", "no_more_tokens_than_places_have_leases_in_an_epoch"),
+        ),
         Change(
             "token-of-any-issuer",
             "if token_id not in self._tokens and not self._signed(key, signature):",
@@ -764,6 +816,30 @@ CHANGES: Changes = {
         ),
     ),
     "firmware/tessera/recordlog.py": (
+        Change(
+            "damaged-record-leaves-its-cell",
+            "was_whole and self._enter_lost(",
+            "False and self._enter_lost(",
+            of("recordlog", "a_flipped_bit_costs_that_record_only_and_the_cell_keeps_its_count"),
+        ),
+        Change(
+            "torn-page-is-a-record",
+            "was_whole = page < self._newest_page(sector) or numbers[sector] + 1 in list(numbers)",
+            "was_whole = True",
+            of("recordlog", "the_last_page_of_a_boot_may_be_torn_and_is_no_record"),
+        ),
+        Change(
+            "lost-copy-is-a-record-beside-its-original",
+            "if buffer.is_copy or buffer.seq != (number",
+            "if buffer.seq != (number",
+            of("recordlog", "a_lost_copy_leaves_the_count_to_its_original"),
+        ),
+        Change(
+            "lost-page-outlives-its-sector",
+            "            self.lost = [page for page in self.lost if page >> 4 != sector]\n",
+            "",
+            of("recordlog", "lost_pages_go_with_their_sector"),
+        ),
         Change(
             "record-without-a-sync",
             "            nor.sync(self._device)\n            self._device.readblocks(page >> 4, read_back",
@@ -1322,6 +1398,18 @@ CHANGES: Changes = {
     ),
     "firmware/tessera/batch.py": (
         Change(
+            "damaged-record-is-served",
+            "        if self._log.lost:\n            self._replace_lost(pages, heads)\n",
+            "",
+            of("vectors_constant", "a_dummy_stands_for_what_was_damaged_and_all_else_stays"),
+        ),
+        Change(
+            "dummy-for-a-page-has-a-number-of-the-cells",
+            "entry = 1 << _DUMMY_BIT | _LOST | page",
+            "entry = 1 << _DUMMY_BIT | page",
+            of("vectors_constant", "a_dummy_stands_for_what_was_damaged_and_all_else_stays"),
+        ),
+        Change(
             "real-records-come-first",
             "        native.sort(keys, count)\n",
             "",
@@ -1343,6 +1431,24 @@ CHANGES: Changes = {
         ),
     ),
     "firmware/tessera/cover.py": (
+        Change(
+            "constant-cover-beside-what-is-real",
+            "return self._constant - real",
+            "return self._constant",
+            of("vectors_constant", "batches_are_the_vectors"),
+        ),
+        Change(
+            "heads-of-the-dummies-that-are-served-alone",
+            "self.candidates = constant or len(thresholds) // 8",
+            "self.candidates = len(thresholds) // 8",
+            of("vectors_batch", "the_work_for_a_constant_batchs_order_is_the_same_whatever_is_real"),
+        ),
+        Change(
+            "constant-batch-with-more-than-its-size",
+            "if real > self._constant:",
+            "if False:",
+            of("constant", "a_cell_with_more_records_than_places_is_a_fault_and_not_served"),
+        ),
         Change(
             "noise-and-dummies-under-one-label",
             'self._cell(b"noise", bucket, round_)[:8]',
