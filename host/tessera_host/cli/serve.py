@@ -33,6 +33,7 @@ from ..protocol import addresses
 from ..relay import gateway, sqlite_device, storage
 from ..relay.gateway import Gateway
 from ..relay.log import Log
+from ..relay.machine import SESSIONS
 from ..relay.metrics import Health, Watch
 from ..relay.storage import Storage
 from ..systemd import Unit
@@ -88,7 +89,7 @@ def serve(
     epoch_rounds: Annotated[int | None, typer.Option(help=f"Rounds an epoch of a new trial, {EPOCH_ROUNDS}.")] = None,
     sessions: Annotated[
         int, typer.Option(min=1, help="Members at once; one more is told that the relay is busy.")
-    ] = gateway.SESSIONS,
+    ] = SESSIONS,
     metrics: Annotated[
         str | None,
         typer.Option(

@@ -20,8 +20,8 @@ from tessera import RELEASED, ownership
 from tessera.errors import Error, InvalidObject
 from tessera.files import Directory
 from tessera.firmware import digest_of_files
-from tessera.params import Head, Parameters
 from tessera.handshakes import Session
+from tessera.params import Head, Parameters
 from tessera.relay import Identity
 from tessera.wire import POST
 

@@ -14,7 +14,7 @@ from tessera.server import Timing
 from tessera.wire import CELL_FRAME_BYTES, RECORDS_PER_FRAME
 
 if TYPE_CHECKING:
-    from tessera.machine import Commits
+    from tessera.machine import _Commits
 
 SESSIONS = 1024
 BATCH_BYTES = 64 << 20  # of batches that are kept
@@ -35,7 +35,7 @@ class ServerMachine(Machine):
     fills = False
     buckets = 1 << 16
 
-    def __init__(self, sessions: int, commits: "Commits") -> None:
+    def __init__(self, sessions: int, commits: "_Commits") -> None:
         self.sessions = sessions
         self.strangers = max(64, sessions // 2)
         self.surplus = max(16, sessions // 16)
