@@ -88,7 +88,8 @@ class PageCipher:
         self._chained[:] = page[-_BLOCK:]
 
     def open(self, page_index, buffer):
-        """Whether the page in buffer (PageBuffer) was written under this key at this place; if so it is decrypted."""
+        """Whether the page in buffer (PageBuffer) was written under this key at this place; if so it is decrypted. Its
+        header is in any case."""
         self._first_block.decrypt(buffer.first_block, buffer.header)
         if (buffer.indexed_header[_PLACE_AT] ^ page_index) & 15:  # seq and page agree in it: spares the MAC
             return False

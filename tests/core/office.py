@@ -217,7 +217,7 @@ class Token:
 
     def __init__(self, number, epoch, relay_key=RELAY_KEY, secret=None):
         self.epoch = epoch
-        self.secret = sha256(b"token", bytes((number,)), epoch.to_bytes(4, "big"))
+        self.secret = sha256(b"token", number.to_bytes(4, "big"), epoch.to_bytes(4, "big"))
         self.key = curve.public(self.secret)[1:]
         message = tagged("token", FEDERATION, epoch.to_bytes(4, "big"), relay_key, self.key)
         self.signature = curve.sign(secret or epoch_secret(epoch), message, bytes(32))

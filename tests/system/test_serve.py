@@ -107,6 +107,7 @@ def test_a_full_disk_ends_the_relay_with_what_to_do(
         ready()
         for block in range(64):
             device.writeblocks(block, bytes(4096), 0)
+        database.commit()
 
     monkeypatch.setattr(Server, "run", run)
     assert cli.run([str(word) for word in gateway.words()[1:]]) == 1

@@ -707,6 +707,18 @@ def dummies(key: bytes, bucket_: int, round_: int, noise: int) -> list[bytes]:
     return [dummy(key, bucket_, round_, j) for j in range(noise)]
 
 
+def constant_noise(constant: int, real: int) -> int:
+    """N of a cell of a constant batch."""
+    if real > constant:
+        raise ValueError("FAULT: no such cell comes about")
+    return constant - real
+
+
+def replacement(key: bytes, bucket_: int, round_: int, page_index: int) -> bytes:
+    """What a batch has in the place of a page that cannot be read any more."""
+    return dummy(key, bucket_, round_, (1 << 27) + page_index)
+
+
 # --- 10. Flash --------------------------------------------------------------------------------------------------------
 
 

@@ -245,6 +245,36 @@ def batch_rows() -> Rows:
     ]
 
 
+def constant_row(label: str, constant: int, records: list[bytes], real: list[int]) -> Row:
+    """A constant batch; `real` are places in records."""
+    key, bucket, round_ = data(f"constant/{label}"), 3, 4711
+    cover = ref.dummies(key, bucket, round_, ref.constant_noise(constant, len(real)))
+    batch = sorted([records[place] for place in real] + cover)
+    require(len(batch) == constant, f"constant batch {label}")
+    row: Row = {"name": label, "cover_key": key, "bucket": bucket, "round": round_, "constant": constant}
+    return row | {"real": real, "batch": ref.sha256(b"".join(batch))}
+
+
+def replaced_row(page: int) -> Row:
+    """The dummy in the place of a page that cannot be read."""
+    key, bucket, round_ = data("constant/replaced"), 3, 4711
+    row: Row = {"cover_key": key, "bucket": bucket, "round": round_, "page": page}
+    return row | {"dummy": ref.replacement(key, bucket, round_, page)}
+
+
+def constant() -> dict[str, Any]:
+    """Cells of offices with 1, 4 and 24 places. The last records begin like a dummy of the tie's cell, or another."""
+    ties = "records share 8 bytes, with a dummy and with each other"
+    records = [data(f"constant/record/{i}", 240) for i in range(32)]
+    start = ref.dummy(data(f"constant/{ties}"), 3, 4711, 0)[:8]
+    records[24:] = [(start if i < 4 else records[0][:8]) + each[8:] for i, each in enumerate(records[24:])]
+    counts = [(of, real) for of in (1, 4, 24) for real in sorted({0, 1, of - 1, of})]
+    rows = [constant_row(f"{real} real records of {of}", of, records, list(range(real))) for of, real in counts]
+    rows.append(constant_row("two identical real records", 24, records, [0, 1, 0]))
+    rows.append(constant_row(ties, 24, records, [0, 1, *range(24, 32)]))
+    return {"records": records, "batches": rows, "replaced": [replaced_row(page) for page in (0, 255, 3327, 65535)]}
+
+
 def cover() -> dict[str, Rows]:
     rounds = (0, 1, 288, 0xFFFFFFFF)
     places = [(index, bucket, round_) for index in (1, 2, 8, 10) for bucket in (0, 1, 255, 65535) for round_ in rounds]
@@ -771,23 +801,11 @@ def unfit_copies() -> Rows:
         ("not of its hash", with_rest(small, rest[:at] + unnamed + rest[at + 64 :], first.column),
          "sealed for this reading_hash, which is of another key"),
         ("no point", with_rest(small, no_point, first.column), "e is no point"),
-        ("another kind", ref.relays_copy(ROOT_SECRET, *day_set()), "cover 2 needs a newer program"),
-        ("constant batch", ref.relays_copy(ROOT_SECRET, *constant_set()), "cover 3 needs a newer program"),
         ("buckets", ref.relays_copy(ROOT_SECRET, replace(small, log2_buckets=9), first), "512 buckets are too many"),
         ("wide", ref.relays_copy(ROOT_SECRET, wide, wide.relays[0]), "more records than any ring keeps"),
     ]  # fmt: skip
     row: Row = {"static_secret": RELAY_SECRETS[0], "relay_id": first.id}
     return [row | {"name": name, "blob": blob, "why": why} for name, blob, why in cases]
-
-
-def day_set() -> tuple[ref.Parameters, ref.Relay]:
-    day = parameter_sets()["day"]
-    return day, day.relays[0]
-
-
-def constant_set() -> tuple[ref.Parameters, ref.Relay]:
-    constant = parameter_sets()["constant"]
-    return constant, constant.relays[0]
 
 
 def successors() -> Iterator[Row]:
@@ -1352,6 +1370,7 @@ FILES: dict[str, Callable[[], Any]] = {
     "drbg": drbg,
     "noise_table": noise_table,
     "cover": cover,
+    "constant": constant,
     "record": record,
     "bucket": bucket,
     "token": token_rows,

@@ -20,7 +20,7 @@ import typer
 from tessera import announcement
 from tessera.clock import follow
 from tessera.errors import Error
-from tessera.server import Server, Timing
+from tessera.server import Server
 from tessera.wire import PORT
 
 from .. import __version__, duration, systemd
@@ -86,6 +86,9 @@ def serve(
     members: Annotated[int | None, typer.Option(help=f"Members of a new trial, {MEMBERS}.")] = None,
     round_seconds: Annotated[int | None, typer.Option(help=f"Seconds a round of a new trial, {ROUND_SECONDS}.")] = None,
     epoch_rounds: Annotated[int | None, typer.Option(help=f"Rounds an epoch of a new trial, {EPOCH_ROUNDS}.")] = None,
+    sessions: Annotated[
+        int, typer.Option(min=1, help="Members at once; one more is told that the relay is busy.")
+    ] = gateway.SESSIONS,
     metrics: Annotated[
         str | None,
         typer.Option(
@@ -136,7 +139,7 @@ def serve(
 
     def open_gateway(directory: Path) -> Gateway:
         gateway.check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)
-        return Gateway(directory, place.named)
+        return Gateway(directory, place.named, sessions)
 
     log_ = Log(log is LogForm.JSON)
     with _failures_logged(log_):
@@ -246,7 +249,7 @@ async def _until_stopped(
             early = "this computer's clock is too early for this relay"
             _warn(log, "clock", early, "set it: the relay looks at it every minute")
 
-    server = Server(opened.relay, Timing(), gateway.SESSIONS)
+    server = Server(opened.relay)
     async with contextlib.AsyncExitStack() as beside:
         if watched_at:
             await beside.enter_async_context(Watch(opened, *watched_at, load=metrics_load))

@@ -9,6 +9,8 @@ import json
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ from tessera.errors import Error, InvalidObject
 from tessera.files import Directory
 from tessera.firmware import digest_of_files
 from tessera.params import Head, Parameters
+from tessera.handshakes import Session
 from tessera.relay import Identity
+from tessera.wire import POST
 
 from ..errors import InvalidInput, Unreachable, UsageError
 from ..files import read_text
@@ -27,11 +31,11 @@ from ..issuer.relay_directory import CONFIGURATION, PARAMETERS, SEED
 from ..planning import plan
 from ..privacy import noise
 from . import sqlite_device
+from .machine import SESSIONS, ServerMachine
 from .sqlite_device import Database, NotThisRelays
 from .storage import DATABASE
 from .watched_relay import WatchedRelay
 
-SESSIONS = 64
 DEFAULT_EPSILON, DEFAULT_DELTA = "0.1", "1e-6"
 
 
@@ -93,12 +97,47 @@ class _RelayFiles(Directory):
             super().remove(name)
 
 
+class _CommittingRelay(WatchedRelay):
+    """What a turn of rounds writes is durable, all together, before anything of it is served; what a POST writes before
+    it is answered: the server waits for ServerMachine.commits."""
+
+    def __init__(self, database: Database, *parts: Any, machine: ServerMachine) -> None:
+        self._database = database
+        super().__init__(*parts, machine=machine)
+        database.failed = self._storage_failed
+
+    def turn(self) -> bool:
+        with self._failures(), self._database.held():
+            return super().turn()
+
+    def maintain(self) -> None:
+        with self._failures(), self._database.transaction():
+            super().maintain()
+
+    def answer(self, session: Session, frame: bytes, out: bytearray) -> None:
+        if frame[0] != POST:
+            super().answer(session, frame, out)
+            return
+        with self._failures():
+            self._database.require()
+        with self._database.deferred():
+            super().answer(session, frame, out)
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self._storage_failed()
+            raise
+
+
 class Gateway:
     """A relay directory that is this program's, with its storage open; start() brings the relay up."""
 
-    def __init__(self, directory: Path, database: Path | None = None) -> None:
-        """database: where it is, if not in the directory. Raises Unreachable if another relay runs on either,
-        InvalidInput if something is wrong with them."""
+    def __init__(self, directory: Path, database: Path | None = None, sessions: int = SESSIONS) -> None:
+        """database: where it is, if not in the directory; sessions: at once. Raises Unreachable if another relay runs
+        on either, InvalidInput if something is wrong with them."""
         configuration = read_configuration(directory)
         self.told = told(configuration)
         self._directory = directory
@@ -118,7 +157,13 @@ class Gateway:
             self._files = _RelayFiles(directory)
             ring = self.database.region("ring", configuration["ring_sectors"])
             keys = self.database.region("keys", configuration["keyring_sectors"])
-            self.relay = WatchedRelay(ring, keys, self._files, owner, os.urandom)
+            self._machine = machine = ServerMachine(sessions, self.database)
+            parts = ring, keys, self._files, owner, os.urandom
+            self.relay = _CommittingRelay(self.database, *parts, machine=machine)
+        except OSError as error:
+            self.close()
+            hint = sqlite_device.what_to_do(error.errno or errno.EIO)
+            raise InvalidInput(f"{self.database_path} cannot be read: {error.strerror}", hint) from None
         except Error as error:
             self.close()
             raise self._not_started(error) from None
@@ -155,6 +200,7 @@ class Gateway:
         try:
             with self.database.transaction():
                 self.relay.start()
+            self._machine.index.cells()
         except Error as error:
             raise self._not_started(error) from None
         self._files.remove_now()

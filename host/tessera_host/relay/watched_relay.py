@@ -108,12 +108,8 @@ class WatchedRelay(Relay):
         super().leave(session)
 
     def turn(self) -> bool:
-        try:
-            before = self.open_round
-            sealed = super().turn()
-        except OSError:
-            self._storage_failed()
-            raise
+        before = self.open_round
+        sealed = super().turn()
         if sealed:
             self.figures.sealed_rounds += 1
             self.notice("sealed", round=self.open_round)
