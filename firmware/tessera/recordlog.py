@@ -232,7 +232,9 @@ class RecordLog:
             numbers[sector] = buffer.seq >> 4
             if buffer.is_copy:
                 copies.append(page)
-        self.highest_round = max([last_rounds[sector] for sector in range(self.sectors) if self._used(sector)], default=-1)
+        self.highest_round = max(
+            [last_rounds[sector] for sector in range(self.sectors) if self._used(sector)], default=-1
+        )
         self._look_at_unreadable(numbers, ciphers, epoch_rounds)
         originals = {page: self._drop_original(page, numbers, ciphers) for page in copies}
         newest = max(range(self.sectors), key=lambda sector: numbers[sector])

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from ramdevice import RamDevice
-
 from tessera import nor
 from tessera.nor import BLANK_PAGE, PAGE_BYTES, SECTOR_BYTES
 from tessera_host.relay import sqlite_device

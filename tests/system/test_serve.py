@@ -102,7 +102,9 @@ def test_a_full_disk_ends_the_relay_with_what_to_do(
     (pages,) = database._connection.execute("PRAGMA page_count").fetchone()
     database._connection.execute(f"PRAGMA max_page_count={pages}")
 
-    async def run(server: Server, host: str, port: int, ready: Callable[[], None], begin: Callable[[], None]) -> None:
+    async def run(
+        server: Server, host: str, port: int, ready: Callable[[], None], begin: Callable[[], None], listen: Any
+    ) -> None:
         begin()
         ready()
         for block in range(64):
