@@ -31,6 +31,7 @@ from ..issuer.relay_directory import CONFIGURATION
 from ..keys.memory import keep_out_of_dumps
 from ..planning import plan
 from ..protocol import addresses
+from ..protocol.addresses import Address
 from ..protocol.listening import CannotListen, Place, at
 from ..relay import gateway, sqlite_device, storage
 from ..relay.gateway import Gateway
@@ -136,6 +137,7 @@ def serve(
     log: Annotated[
         LogForm, typer.Option(help="json: a line for each event to standard error, without addresses.")
     ] = LogForm.TEXT,
+    by_websocket: Annotated[bool, typer.Option("--by-websocket", hidden=True)] = False,
     install: Install = False,
     print_unit: PrintUnit = False,
     as_json: Json = False,
@@ -147,6 +149,8 @@ def serve(
     """
     keep_out_of_dumps()
     place = storage.read(storage_)
+    if by_websocket and websocket is None:
+        port, websocket = None, port and str(port)
     options = Listening(host, port, websocket, certificate, certificate_key)
     watching = _Watching(metrics, metrics_load, log)
     if check_choice(install, print_unit):
@@ -176,7 +180,8 @@ def serve(
         if gateway.is_relay(place.directory):
             opened = open_gateway(place.directory)
         else:
-            with organisation.opened(place.directory, choice, "Organisation", port or PORT) as made:
+            where = _trial_address(port, websocket, by_websocket)
+            with organisation.opened(place.directory, choice, "Organisation", *where) as made:
                 opened = open_gateway(place.directory / organisation.RELAY)
                 if log_.as_json:
                     log_.event("trial", level="warning", made=made)
@@ -184,6 +189,8 @@ def serve(
                     typer.echo(_about_the_trial(place, made), err=True)
         opened.relay.notice = log_.event
         try:
+            if by_websocket and not opened.told.scheme:
+                raise _not_by_websocket(place, opened.told)
             places = options.places(opened.told)
             warn_if_nobody_else_comes(places, opened.told)
             asyncio.run(_until_stopped(opened, places, watching, log_, as_json))
@@ -212,6 +219,20 @@ def _no_relay(place: Storage) -> UsageError:
         f"on the issuer's machine: tessera relay new NAME --issuer DIR --host HOST NEWDIR, and bring NEWDIR here; a "
         f"trial with issuer and relay in one place: --cover-traffic-epsilon {gateway.DEFAULT_EPSILON} "
         f"--cover-traffic-delta {gateway.DEFAULT_DELTA}",
+    )
+
+
+def _trial_address(port: int | None, websocket: str | None, by_websocket: bool) -> tuple[int, str]:
+    """The port and host that members of a new trial are told."""
+    if not by_websocket:
+        return port or PORT, "127.0.0.1"
+    return addresses.listening(websocket or str(PORT), "127.0.0.1")[1], "ws://127.0.0.1"
+
+
+def _not_by_websocket(place: Storage, told: Address) -> UsageError:
+    return UsageError(
+        f"members were told {told}, and come there by TCP",
+        f"serve it there: tessera serve --storage {place}; for WebSockets besides: --websocket PORT",
     )
 
 
