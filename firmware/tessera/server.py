@@ -98,13 +98,14 @@ class Server:
         self._gate = asyncio.Event()  # closed in the window after a seal
         self._handshake = asyncio.Lock()
 
-    async def run(self, host, port, ready=None, begin=None):
+    async def run(self, host, port, ready=None, begin=None, listen=None):
         """Serve until cancelled, or until the relay faults (the Fault is raised).
 
-        begin() is called when the port is this program's: a relay that was not started is started there, so that
-        nothing was written if another program has the port. ready() is called once it serves.
+        listen() has connections served instead of start_server. begin() is called when the port is this program's: a
+        relay that was not started is started there, so that nothing was written if another program has the port.
+        ready() is called once it serves.
         """
-        server = await asyncio.start_server(self._connected, host, port)
+        server = await (listen or asyncio.start_server)(self._connected, host, port)
         sweeper = None
         try:
             if begin:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 from .relay import Relay
 
@@ -30,4 +31,5 @@ class Server:
         port: int,
         ready: Callable[[], None] | None = None,
         begin: Callable[[], None] | None = None,
+        listen: Callable[..., Any] | None = None,
     ) -> None: ...

@@ -49,7 +49,7 @@ PrivateDevices=yes
 PrivateMounts=yes
 DevicePolicy=closed
 {secret}
-# Nothing of this computer but its network, and there its own ports.
+# Nothing of this computer but its network, and there its ports.
 RestrictAddressFamilies=AF_INET AF_INET6
 SocketBindDeny=any
 {ports}
@@ -80,10 +80,10 @@ WantedBy=multi-user.target
 """
 _NO_CAPABILITY = "CapabilityBoundingSet=\nPrivateUsers=yes"
 _LOW_PORT = "CapabilityBoundingSet=CAP_NET_BIND_SERVICE\nAmbientCapabilities=CAP_NET_BIND_SERVICE"
-# systemd hands the passphrase over in memory: the service's user need not be able to read its file.
+# systemd hands secrets over in memory: the service's user need not be able to read their files.
 _SECRET = """\
-LoadCredential=passphrase:{file}
-Environment={variable}=%d/passphrase
+LoadCredential={name}:{file}
+Environment={variable}=%d/{name}
 """
 
 
@@ -114,12 +114,21 @@ def line(steps: Steps) -> str:
     return " && ".join(map(shlex.join, steps))
 
 
+@dataclass(frozen=True)
+class Credential:
+    """A file that a service is handed, whoever may read it, and the variable that names it there."""
+
+    name: str
+    file: Path
+    variable: str
+
+
 def server_unit(
     state: Path,
     arguments: Sequence[str],
     description: str,
     ports: Sequence[int],
-    passphrase_file: Path | None = None,
+    credentials: Sequence[Credential] = (),
 ) -> Unit:
     """The unit of `tessera ARGUMENTS` on a server, with what it keeps in `state`, a directory right under /var/lib.
     Raises UsageError."""
@@ -129,15 +138,16 @@ def server_unit(
             f"a service keeps its state in {STATES}, and {place} is not right under it",
             f"put it there: mv '{state}' {STATES}/tessera-NAME",
         )
-    _check_text(str(passphrase_file or ""))
-    secret = ""
-    if passphrase_file:
-        secret = _SECRET.format(file=_path(passphrase_file.absolute()), variable=PASSPHRASE_VARIABLE)
+    for each in credentials:
+        _check_text(str(each.file))
+    secrets = [
+        _SECRET.format(name=each.name, file=_path(each.file.absolute()), variable=each.variable) for each in credentials
+    ]
     text = _UNIT.format(
         description=description.replace("%", "%%").replace("\n", " "),
         command=" ".join(map(word, [sys.executable, "-m", "tessera_host", *arguments])),
         state=place.name,
-        secret=secret,
+        secret="".join(secrets),
         ports="\n".join(f"SocketBindAllow=tcp:{port}" for port in ports),
         capabilities=_LOW_PORT if min(ports) < PRIVILEGED_PORTS else _NO_CAPABILITY,
     )

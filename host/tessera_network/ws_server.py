@@ -1,6 +1,6 @@
-"""`python -m tessera.network.ws_server`: the relay on a server, by its first name; `tessera serve` is the same thing.
+"""`python -m tessera.network.ws_server`: a relay on a server that members reach by WebSocket, by its first name.
 
-Owns nothing: options, storage and what is said are `tessera serve`'s.
+Owns nothing: it is `tessera serve`, but that --port is the WebSocket's, and that a new trial's members are told ws://.
 """
 
 import sys
@@ -9,7 +9,7 @@ from tessera_host.cli import run
 
 
 def main() -> None:
-    sys.exit(run(["serve", *sys.argv[1:]]))
+    sys.exit(run(["serve", "--by-websocket", *sys.argv[1:]]))
 
 
 if __name__ == "__main__":

@@ -243,7 +243,7 @@ def test_a_relay_is_replaced_by_another_directory_or_by_a_board_later(office):
     assert (office.directory / "other" / "parameters").read_bytes() == after.copy_for(1)
     assert answer["directory"] == "other" and answer["generation_begins"] > time.time() + DAY / 2 - 600
     _, out, _ = office("relay", "replace", "first", "--issuer", "issuer")
-    assert "tessera flash --relay 'first' --host localhost --port 8100 --issuer issuer" in out
+    assert "tessera flash --relay 'first' --host localhost:8100 --issuer issuer" in out
     assert parameters(office).relays == [] and parameters(office).generation == 3
     assert office.json("issuer", "show", "issuer")["relays_to_be_replaced"] == ["first"]
     assert office.json("relay", "new", "first", "third", "--issuer", "issuer", "--host", "localhost")["serial"] == 5
@@ -395,7 +395,7 @@ def test_an_issuer_of_an_older_version_is_refused_with_a_way_out(tessera):
 
 
 def test_what_init_proposes_next_works_as_it_stands(tessera, plan_file, monkeypatch):
-    async def run(server, host, port, ready, report):
+    async def run(server, host, port, ready, report, listen):
         ready()
 
     monkeypatch.setattr(IssuerServer, "run", run)

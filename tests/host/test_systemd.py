@@ -1,6 +1,7 @@
 """The services of a server: the units that `tessera serve` and `tessera issuer serve` write, read by systemd itself,
 and where they listen."""
 
+import asyncio
 import json
 import os
 import re
@@ -9,12 +10,14 @@ import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tessera_host import cli, files, systemd
 from tessera_host.errors import UsageError
 from tessera_host.issuer.service import IssuerServer
+from tessera_host.systemd import Credential
 from tests.support import quick_keystores
 from tests.support.organisation import PASSPHRASE, Listed, new_issuer, planned
 
@@ -178,7 +181,7 @@ def test_a_program_that_a_service_does_not_see_is_not_installed(
 
 def test_a_name_that_would_be_another_line_of_the_unit_is_refused() -> None:
     with pytest.raises(UsageError, match="rename"):
-        systemd.server_unit(systemd.STATES / "x", [], "x", [8100], Path("/etc/a\nUser=root"))
+        systemd.server_unit(systemd.STATES / "x", [], "x", [8100], [Credential("x", Path("/etc/a\nUser=root"), "X")])
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="nobody else gives files away")
@@ -199,12 +202,16 @@ def listened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     places: list[tuple[str, int]] = []
 
     async def run(
-        server: IssuerServer, host: str, port: int, ready: Callable[[], None], report: Callable[[str], None]
+        server: IssuerServer, host: str, port: int, ready: Callable[[], None], report: Any, listen: Any
     ) -> None:
-        places.append((host, port))
+        await listen(None, host, port)
         ready()
 
+    async def start_server(connected: Any, host: str, port: int, **_: Any) -> None:
+        places.append((host, port))
+
     monkeypatch.setattr(IssuerServer, "run", run)
+    monkeypatch.setattr(asyncio, "start_server", start_server)
     return places
 
 

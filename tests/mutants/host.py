@@ -1822,8 +1822,8 @@ CHANGES: Changes = {
         ),
         Change(
             "unit-with-the-passphrase-s-file-as-an-argument",
-            "        secret = _SECRET.format(",
-            '        arguments = [*arguments, "--passphrase-file", "x"]\n        secret = _SECRET.format(',
+            "    secrets = [\n",
+            '    arguments = [*arguments, "--passphrase-file", "x"]\n    secrets = [\n',
             of("systemd", "the_passphrase_comes_by_a_credential_and_is_in_no_unit"),
         ),
         Change(
@@ -1836,8 +1836,8 @@ CHANGES: Changes = {
     "host/tessera_host/cli/issuer.py": (
         Change(
             "service-listens-at-all-addresses",
-            "        at, listening = host or service.host, port or service.port\n",
-            '        at, listening = host or "0.0.0.0", port or service.port\n',
+            "        places = options.places(told)\n",
+            '        places = Listening("0.0.0.0", port).places(told)\n',
             of("systemd", "the_service_listens_where_members_were_told_that_it_is"),
         ),
     ),

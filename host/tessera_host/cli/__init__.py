@@ -14,7 +14,7 @@ import typer
 
 from .. import __version__
 from ..errors import Interrupted, TesseraError, UsageError
-from ..protocol import card_finding
+from ..protocol import card_finding, proxies
 from ..text import one_line
 from . import (
     admission,
@@ -61,11 +61,21 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def main_options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    proxy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Reach relays and the issuer's service through this proxy: http://HOST:PORT, socks5://HOST:PORT, or "
+            "none; else TESSERA_PROXY, your settings, or what HTTPS_PROXY and ALL_PROXY say.",
+        ),
+    ] = None,
 ) -> None:
     """Messages within an organisation, through a relay that does not learn who talks to whom."""
+    context.with_resource(proxies.using(proxy))
 
 
 @app.command("help", hidden=True)

@@ -20,7 +20,7 @@ from ..issuer.issuer import Issuer
 from ..issuer.operator import Operator
 from ..issuer.store import FEDERATION_CARD, PARAMETERS
 from ..planning import plan
-from ..protocol import cards, schedule
+from ..protocol import addresses, cards, schedule
 from ..protocol.parameter_sets import is_set
 from ..provisioning.inventory import Inventory
 from ..provisioning.journal import Journal
@@ -267,7 +267,7 @@ def relay_replace(
     with open_issuer(issuer_directory, passphrase_file) as issuer:
         if relay_directory is None:
             gone = issuer.vacate_relay(name, at_once)
-            address = f"--host {gone['host']} --port {gone['port']}"
+            address = f"--host {addresses.shown(gone['host'], gone['port'])}"
             steps = [
                 f"Now plug the new board in and type: tessera flash --relay '{name}' {address} --issuer "
                 f"{issuer_directory}",

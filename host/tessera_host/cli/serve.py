@@ -12,6 +12,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,8 @@ from ..issuer.relay_directory import CONFIGURATION
 from ..keys.memory import keep_out_of_dumps
 from ..planning import plan
 from ..protocol import addresses
+from ..protocol.addresses import Address
+from ..protocol.listening import CannotListen, Place, at
 from ..relay import gateway, sqlite_device, storage
 from ..relay.gateway import Gateway
 from ..relay.log import Log
@@ -38,13 +41,16 @@ from ..relay.metrics import Health, Watch
 from ..relay.storage import Storage
 from ..systemd import Unit
 from .listening import (
+    Certificate,
+    CertificateKey,
     Install,
     ListenHost,
+    Listening,
     ListenPort,
+    ListenWebSocket,
     PrintUnit,
     cannot_listen,
     check_choice,
-    given,
     unit,
     warn_if_nobody_else_comes,
 )
@@ -59,6 +65,28 @@ class LogForm(enum.StrEnum):
 
     TEXT = "text"
     JSON = "json"
+
+
+@dataclass(frozen=True)
+class _Watching:
+    """How it is watched, by its options. Raises UsageError."""
+
+    metrics: str | None
+    load: bool
+    log: LogForm
+
+    def __post_init__(self) -> None:
+        if self.load and self.at is None:
+            raise UsageError("--metrics-load says what --metrics shows", "give --metrics 127.0.0.1:9100, too")
+
+    @property
+    def at(self) -> tuple[str, int] | None:
+        return None if self.metrics is None else addresses.listening(self.metrics, "127.0.0.1")
+
+    def words(self) -> list[str]:
+        """The options again, as they were given."""
+        shown = [] if self.metrics is None else ["--metrics", self.metrics]
+        return [*shown, *["--metrics-load"] * self.load, *(["--log", self.log] if self.log is not LogForm.TEXT else [])]
 
 
 def register(app: typer.Typer) -> None:
@@ -78,6 +106,9 @@ def serve(
     ],
     port: ListenPort = None,
     host: ListenHost = None,
+    websocket: ListenWebSocket = None,
+    certificate: Certificate = None,
+    certificate_key: CertificateKey = None,
     cover_traffic_epsilon: Annotated[
         str | None, typer.Option(help=f"ε of the cover traffic; of a new trial {gateway.DEFAULT_EPSILON}.")
     ] = None,
@@ -106,6 +137,7 @@ def serve(
     log: Annotated[
         LogForm, typer.Option(help="json: a line for each event to standard error, without addresses.")
     ] = LogForm.TEXT,
+    by_websocket: Annotated[bool, typer.Option("--by-websocket", hidden=True)] = False,
     install: Install = False,
     print_unit: PrintUnit = False,
     as_json: Json = False,
@@ -117,11 +149,12 @@ def serve(
     """
     keep_out_of_dumps()
     place = storage.read(storage_)
-    watched_at = None if metrics is None else addresses.listening(metrics, "127.0.0.1")
-    if metrics_load and watched_at is None:
-        raise UsageError("--metrics-load says what --metrics shows", "give --metrics 127.0.0.1:9100, too")
+    if by_websocket and websocket is None:
+        port, websocket = None, port and str(port)
+    options = Listening(host, port, websocket, certificate, certificate_key)
+    watching = _Watching(metrics, metrics_load, log)
     if check_choice(install, print_unit):
-        unit(lambda: _unit(place, host, port, metrics, metrics_load, log), install, as_json)
+        unit(lambda: _unit(place, options, watching, sessions), install, as_json)
         return
     of_trial = (cover_traffic_epsilon, cover_traffic_delta, members, round_seconds, epoch_rounds)
 
@@ -147,18 +180,20 @@ def serve(
         if gateway.is_relay(place.directory):
             opened = open_gateway(place.directory)
         else:
-            with organisation.opened(place.directory, choice, "Organisation", port or PORT) as made:
+            where = _trial_address(port, websocket, by_websocket)
+            with organisation.opened(place.directory, choice, "Organisation", *where) as made:
                 opened = open_gateway(place.directory / organisation.RELAY)
                 if log_.as_json:
                     log_.event("trial", level="warning", made=made)
                 else:
                     typer.echo(_about_the_trial(place, made), err=True)
         opened.relay.notice = log_.event
-        at, listening = host or opened.told.host, port or opened.told.port
-        if host is None:
-            warn_if_nobody_else_comes(at)
         try:
-            asyncio.run(_until_stopped(opened, at, listening, host is None, watched_at, metrics_load, log_, as_json))
+            if by_websocket and not opened.told.scheme:
+                raise _not_by_websocket(place, opened.told)
+            places = options.places(opened.told)
+            warn_if_nobody_else_comes(places, opened.told)
+            asyncio.run(_until_stopped(opened, places, watching, log_, as_json))
         except Error as fault:
             raise TesseraError(f"the relay stopped: {fault}", "its records are kept; look at the storage") from None
         finally:
@@ -187,6 +222,20 @@ def _no_relay(place: Storage) -> UsageError:
     )
 
 
+def _trial_address(port: int | None, websocket: str | None, by_websocket: bool) -> tuple[int, str]:
+    """The port and host that members of a new trial are told."""
+    if not by_websocket:
+        return port or PORT, "127.0.0.1"
+    return addresses.listening(websocket or str(PORT), "127.0.0.1")[1], "ws://127.0.0.1"
+
+
+def _not_by_websocket(place: Storage, told: Address) -> UsageError:
+    return UsageError(
+        f"members were told {told}, and come there by TCP",
+        f"serve it there: tessera serve --storage {place}; for WebSockets besides: --websocket PORT",
+    )
+
+
 def _about_the_trial(place: Storage, made: bool) -> str:
     return (
         f"{'Made a trial' if made else 'This is a trial'}: the issuer, its passphrase and the relay lie together in "
@@ -195,9 +244,7 @@ def _about_the_trial(place: Storage, made: bool) -> str:
     )
 
 
-def _unit(
-    place: Storage, host: str | None, port: int | None, metrics: str | None, metrics_load: bool, log: LogForm
-) -> Unit:
+def _unit(place: Storage, options: Listening, watching: _Watching, sessions: int) -> Unit:
     """Raises UsageError, InvalidInput."""
     directory = place.directory
     if (directory / organisation.RELAY / CONFIGURATION).exists():
@@ -208,34 +255,27 @@ def _unit(
         raise _no_relay(place)
     gateway.read_parameters(directory)
     told = gateway.told(gateway.read_configuration(directory))
-    words = ["serve", "--storage", str(place.absolute()), *given(host, port)]
-    ports = [port or told.port]
-    if metrics is not None:
-        words += ["--metrics", metrics, *(["--metrics-load"] if metrics_load else [])]
-        ports.append(addresses.listening(metrics, "127.0.0.1")[1])
-    if log is not LogForm.TEXT:
-        words += ["--log", log]
-    return systemd.server_unit(directory, words, f"Tessera relay ({directory.name})", ports)
+    words = ["serve", "--storage", str(place.absolute()), *options.words(), *watching.words()]
+    if sessions != SESSIONS:
+        words += ["--sessions", str(sessions)]
+    ports = [place.port for place in options.places(told)] + ([watching.at[1]] if watching.at else [])
+    return systemd.server_unit(directory, words, f"Tessera relay ({directory.name})", ports, options.credentials())
 
 
-async def _until_stopped(
-    opened: Gateway,
-    host: str,
-    port: int,
-    told: bool,
-    watched_at: tuple[str, int] | None,
-    metrics_load: bool,
-    log: Log,
-    as_json: bool,
-) -> None:
+async def _until_stopped(opened: Gateway, places: list[Place], watching: _Watching, log: Log, as_json: bool) -> None:
     """Serve until SIGINT or SIGTERM. Raises Unreachable if it cannot begin, TesseraError if it cannot go on."""
-    listening = False
 
     def ready() -> None:
-        where = announcement.address(host, port)
+        where = ", ".join(map(str, places))
         lines = announcement.announcement(opened.relay, where)
         runtime = announcement.runtime_name()
-        log.event("serving", port=port, runtime=runtime, version=__version__, starts=opened.relay.boots)
+        log.event(
+            "serving",
+            ports=[place.port for place in places],
+            runtime=runtime,
+            version=__version__,
+            starts=opened.relay.boots,
+        )
         if as_json:
             typer.echo(json.dumps({"serving": where, "runtime": runtime}))
         elif not log.as_json:
@@ -243,8 +283,6 @@ async def _until_stopped(
             typer.echo(announcement.READY)
 
     def begin() -> None:
-        nonlocal listening
-        listening = True
         opened.start()
         if not opened.relay.clock.known:
             early = "this computer's clock is too early for this relay"
@@ -252,9 +290,10 @@ async def _until_stopped(
 
     server = Server(opened.relay)
     async with contextlib.AsyncExitStack() as beside:
-        if watched_at:
-            await beside.enter_async_context(Watch(opened, *watched_at, load=metrics_load))
-        serving = asyncio.ensure_future(server.run(host, port, ready, begin))
+        if watching.at:
+            await beside.enter_async_context(Watch(opened, *watching.at, load=watching.load))
+        told = opened.told
+        serving = asyncio.ensure_future(server.run(told.name, told.port, ready, begin, at(places)))
         clock = asyncio.ensure_future(follow(opened.relay.clock, _looked_at(opened, log)))
         beside.callback(clock.cancel)
         if sys.platform != "win32":  # there Ctrl-C cancels this task, and with it what it waits for
@@ -264,12 +303,12 @@ async def _until_stopped(
             await serving
         except asyncio.CancelledError:
             pass
+        except CannotListen as error:
+            raise cannot_listen(error, told) from None
         except OSError as error:
-            if listening:
-                hint = sqlite_device.what_to_do(error.errno or errno.EIO)
-                wrong = f"the relay stopped, its storage cannot be written: {error.strerror}"
-                raise TesseraError(wrong, hint) from None
-            raise cannot_listen(host, port, error, told) from None
+            hint = sqlite_device.what_to_do(error.errno or errno.EIO)
+            wrong = f"the relay stopped, its storage cannot be written: {error.strerror}"
+            raise TesseraError(wrong, hint) from None
 
 
 def _looked_at(opened: Gateway, log: Log) -> Callable[[], int]:

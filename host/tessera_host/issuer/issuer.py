@@ -22,14 +22,13 @@ from ..keys.keystore import Secret
 from ..planning import boards
 from ..planning.plan import MEMBERS_FLOOR, Choice, Plan, make
 from ..privacy import noise
-from ..protocol import blind, cards, releases, sealed_reading_key
+from ..protocol import addresses, blind, cards, releases, sealed_reading_key
 from ..protocol.federation import DEFAULT_BUDGET, FIXED, IssuerService, Relay, parsed
 from ..protocol.invitation import Invitation
 from ..protocol.limits import check_name
 from ..protocol.welcome import Welcome
 from . import backup, relay_directory, renewal, summary
 from .operator import Operator
-from .relay_list import check_host, check_port
 from .renewal import Change
 from .sets import KeyOf
 from .signer import LIFELONG, ParameterSigner, planned_rules
@@ -205,8 +204,7 @@ class Issuer:
 
         Raises UsageError.
         """
-        check_host(host, "issuer.example.org")
-        check_port(port, f"the usual one is {SERVICE_PORT}")
+        addresses.check(host, port, "tessera issuer service", SERVICE_PORT)
         with self._store.change():
             data = self._store.data
             known = data["service"] or {"secret": blind.random_scalar().to_bytes(32, "big")}

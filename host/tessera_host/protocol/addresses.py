@@ -15,6 +15,9 @@ from ..errors import UsageError
 
 _NAME = re.compile(r"[0-9A-Za-z]([0-9A-Za-z._-]{0,251}[0-9A-Za-z.])?")
 _PATH = re.compile(r"(/[0-9A-Za-z._~!$&'()*+,;=:@%-]*)*")
+_TYPED = re.compile(
+    r"(wss?://)?(\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[0-9A-Za-z._-]+)?\]|[^/\[\]:]+)(?::([0-9]{1,5}))?(/.*)?"
+)
 _URL_PORTS = {"ws": 80, "wss": 443}
 HOST_CHARACTERS = 255  # what a card has room for
 
@@ -111,16 +114,12 @@ def listening(text: str, usual_host: str) -> tuple[str, int]:
 
 def _parted(text: str) -> tuple[str, int | None]:
     """What was typed without its port, and the port if there is one."""
-    found = re.fullmatch(
-        r"(wss?://)?(\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._-]+)?\]|[^/\[\]:]+)(?::([0-9]{1,5}))?(/.*)?", text
-    )
+    found = _TYPED.fullmatch(text)
     if not found:
         return text, None  # an IPv6 address without brackets, or nothing that there is
-    scheme, place, port, path = found.groups()
-    if not scheme:
-        place = place.strip("[]") + (path or "")
-        return place, int(port) if port else None
-    return f"{scheme}{place}{'' if path == '/' else path or ''}", int(port) if port else None
+    scheme, place, digits, path = found.groups(default="")
+    host = f"{scheme}{place}{'' if path == '/' else path}" if scheme else place.strip("[]") + path
+    return host, int(digits) if digits else None
 
 
 def _split(host: str) -> tuple[str, str, str]:

@@ -11,7 +11,6 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from ..files import read_text
 from ..issuer.relay_directory import CONFIGURATION, PARAMETERS, SEED
 from ..planning import plan
 from ..privacy import noise
+from ..protocol.addresses import Address, is_host
 from . import sqlite_device
 from .machine import SESSIONS, ServerMachine
 from .sqlite_device import Database, NotThisRelays
@@ -70,16 +70,9 @@ def read_parameters(directory: Path) -> Parameters:
     return parameters
 
 
-@dataclass(frozen=True)
-class Told:
+def told(configuration: dict[str, Any]) -> Address:
     """Where members were told that a relay is."""
-
-    host: str
-    port: int
-
-
-def told(configuration: dict[str, Any]) -> Told:
-    return Told(configuration["host"], configuration["port"])
+    return Address.of(configuration["host"], configuration["port"])
 
 
 class _RelayFiles(Directory):
@@ -230,7 +223,7 @@ def read_configuration(directory: Path) -> dict[str, Any]:
         identity(configuration)
         sectors = configuration["ring_sectors"], configuration["keyring_sectors"]
         numbers = (*sectors, configuration["port"])
-        known = configuration["version"] == 1 and isinstance(configuration["host"], str)
+        known = configuration["version"] == 1 and is_host(configuration["host"])
         if known and all(type(number) is int and number > 0 for number in numbers):
             return dict(configuration)
     except (ValueError, KeyError, TypeError, RecursionError):
