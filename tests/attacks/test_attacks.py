@@ -11,6 +11,7 @@ import pytest
 
 from tessera.cover import EpochCover
 from tests.attacks import (
+    constant,
     counting,
     exhaustion,
     issuing,
@@ -28,6 +29,7 @@ from tests.results import Row
 
 SMALL: dict[str, Callable[[], list[Row]]] = {
     "reposting": lambda: reposting.run(0.1),
+    "constant": lambda: constant.run(0.05),
     "views": lambda: views.run(0.1),
     "order": lambda: order.run(0.1),
     "probing": lambda: probing.run(0.1),
@@ -95,8 +97,8 @@ def test_busy_offices_are_told_from_idle_ones_by_a_relay_whose_quota_is_shared(m
 def test_noise_of_a_biased_sampler_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = EpochCover.noise
 
-    def biased(self: EpochCover, bucket: int, round_: int) -> int:
-        found: int = honest(self, bucket, round_)
+    def biased(self: EpochCover, bucket: int, round_: int, real: int = 0) -> int:
+        found: int = honest(self, bucket, round_, real)
         return found + (bucket % 2)
 
     monkeypatch.setattr(EpochCover, "noise", biased)

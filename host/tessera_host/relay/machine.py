@@ -53,7 +53,8 @@ class CellIndex:
 
     def __init__(self, pages: int, first_rounds: "array[int]") -> None:
         # Zeros of the system's take no memory before they are written over, so an entry is kept as its difference.
-        self._entries = memoryview(mmap.mmap(-1, _ENTRY_BYTES * pages)).cast("I")
+        self._entries = memoryview(mmap.mmap(-1, _ENTRY_BYTES * (pages + 1))).cast("I")
+        self._pages = pages
         self._first_rounds = first_rounds
         self._cells: dict[int, bytes] | None = None  # round << 16 | bucket -> numbers of pages, u32 each
         self._entered: list[int] = []  # before there were cells
@@ -107,7 +108,7 @@ class CellIndex:
         if self._cells is None:
             cells: dict[int, bytes] = {}
             for page in sorted(set(self._entered)):
-                if self[page] != _EMPTY:
+                if page < self._pages and self[page] != _EMPTY:
                     self._enter(cells, self._cell(page, self[page]), page)
             self._cells, self._entered = cells, []
         return self._cells
