@@ -3,25 +3,42 @@ an index that finds cells without a search, and the sealed batches of the last r
 """
 
 import mmap
+import sys
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from tessera.batch import Batch, CellFrame
 from tessera.machine import Machine
 from tessera.server import Timing
 from tessera.wire import CELL_FRAME_BYTES, RECORDS_PER_FRAME
 
-if TYPE_CHECKING:
-    from tessera.machine import _Commits
+from ..errors import UsageError
 
 SESSIONS = 1024
 BATCH_BYTES = 64 << 20  # of batches that are kept
+_OTHER_FILES = 64  # the storage's, and who asks for figures
 _EMPTY = 0xFFFF  # recordlog's
 _ENTRY_BYTES = 4
 _KEPT_BYTES = 4096  # a batch beside its frames
 _FRAME_BYTES = CELL_FRAME_BYTES + 48  # an object of Python's
+
+
+def allow_connections(machine: "ServerMachine") -> None:
+    """Have the system let this process open as many files as the machine bears connections. Raises UsageError."""
+    if sys.platform == "win32":  # no such limit there
+        return
+    import resource
+
+    needed = machine.sessions + machine.surplus + machine.strangers + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise UsageError(
+            f"{machine.sessions} sessions need {needed} open files, and this system allows {hard}",
+            "choose fewer with --sessions, or allow more (ulimit -Hn; LimitNOFILE= of a unit)",
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 class ServerMachine(Machine):
@@ -35,12 +52,11 @@ class ServerMachine(Machine):
     fills = False
     buckets = 1 << 16
 
-    def __init__(self, sessions: int, commits: "_Commits") -> None:
+    def __init__(self, sessions: int = SESSIONS) -> None:
         self.sessions = sessions
         self.strangers = max(64, sessions // 2)
         self.surplus = max(16, sessions // 16)
         self.batches = KeptBatches(BATCH_BYTES)
-        self.commits = commits
 
     def cells(self, pages: int, first_rounds: "array[int]") -> "CellIndex":
         self.index = CellIndex(pages, first_rounds)
