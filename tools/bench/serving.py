@@ -2,7 +2,7 @@
 against, in the same run.
 
 Owns the measurements and the limits. The server is the command, in a process of its own; its members are another
-process (load.py); `python -m tools.bench.serving --members 20000 --rhythm 300 --seconds 600` is the long one.
+process (load.py). The long one: `python -m tools.bench.serving --members 100 1000 10000 20000 --seconds 600 --plot F`.
 """
 
 import argparse
@@ -34,8 +34,7 @@ from tools.bench.full_relay import NOISE_TABLE
 SECONDS = 4.0  # of each measurement
 EPOCH_ROUNDS, ROUND_SECONDS, RETENTION = 100, 300, 3
 PAGE_BYTES = 256
-MEMBERS = (100, 1000, 10_000, 20_000)
-GROUPS = (64, 256)
+GROUPS = (64, 256)  # connections
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -242,14 +241,39 @@ def show_growth(rows: list[dict[str, Any]]) -> None:
     Console(width=110).print(table)
 
 
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    """Cores, memory and latency over members."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    members = [row["members"] for row in rows]
+    figure, axes = pyplot.subplots(1, 3, figsize=(10, 3), layout="constrained")
+    drawn = (
+        ("cores", ("cores",)),
+        ("memory, MiB", ("memory_mib",)),
+        ("latency, ms (p50, p99)", ("p50_ms", "p99_ms")),
+    )
+    for ax, (title, names) in zip(axes, drawn, strict=True):
+        for name in names:
+            ax.plot(members, [row[name] for row in rows], marker="o")
+        ax.set(title=title, xscale="log", xlabel="members", ylim=(0, None))
+    figure.savefig(path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="A server under load, and how that grows with its members.")
     parser.add_argument("--members", type=int, nargs="*", default=[], help="only these, at their rhythm")
     parser.add_argument("--rhythm", type=float, default=300, help="seconds of a round")
     parser.add_argument("--seconds", type=float, default=None, help="of each measurement")
+    parser.add_argument("--plot", type=Path, help="a file for the curves over members")
     chosen = parser.parse_args()
     if chosen.members:
-        show_growth(growth(tuple(chosen.members), chosen.rhythm, chosen.seconds or chosen.rhythm))
+        rows = growth(tuple(chosen.members), chosen.rhythm, chosen.seconds or chosen.rhythm)
+        show_growth(rows)
+        if chosen.plot:
+            plot(rows, chosen.plot)
     else:
         show(figures(chosen.seconds or SECONDS))
 
