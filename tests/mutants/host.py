@@ -1578,7 +1578,7 @@ CHANGES: Changes = {
             "database-does-not-sync",
             '"synchronous=FULL"',
             '"synchronous=NORMAL"',
-            of("sqlite_device", "every_program_is_on_the_disk_when_it_returns"),
+            of("sqlite_device", "what_was_programmed_is_on_the_disk_when_a_sync_returns"),
         ),
         Change(
             "database-keeps-what-was-erased",
@@ -1588,15 +1588,45 @@ CHANGES: Changes = {
         ),
         Change(
             "log-of-changes-keeps-what-was-erased",
-            "        if not self._connection.in_transaction:\n            _write_back(self._connection)\n",
-            "        pass\n",
+            "            if self._committing.erased:",
+            "            if False:",
             of("sqlite_device", "what_was_erased_is_nowhere"),
+        ),
+        Change(
+            "commit-that-failed-loses-its-pages",
+            "        self._committing.add(self._pending)\n        self._pending, self._committing",
+            "        self._pending, self._committing",
+            of("sqlite_device", "a_commit_that_fails_is_told_to_all_of_its_tick_and_what_it_had_is_in_the_next"),
+        ),
+        Change(
+            "pages-of-a-commit-under-way-are-not-read",
+            "for changes in (self._pending, self._committing):",
+            "for changes in (self._pending,):",
+            of("sqlite_device", "a_seal_in_the_middle_of_a_commit_finds_its_pages_and_both_are_durable"),
+        ),
+        Change(
+            "answer-that-stored-nothing-writes-nothing",
+            "for number in range(tick.answers - records):",
+            "for number in range(0):",
+            of("sqlite_device", "answers_for_which_nothing_is_stored_wait_as_long_and_have_as_much_written_for_them"),
         ),
         Change(
             "others-read-the-database",
             "        path.touch(mode=0o600)  # page keys are in it\n",
             "        path.touch(mode=0o644)  # page keys are in it\n",
             of("sqlite_device", "sync_is_understood_and_every_file_is_its_owners"),
+        ),
+        Change(
+            "storage-of-another-relay-is-taken",
+            '            raise NotThisRelays("it is the storage of another relay")\n',
+            "            pass\n",
+            of("sqlite_device", "the_storage_of_another_relay_is_refused_and_left_as_it_is"),
+        ),
+        Change(
+            "database-of-another-program-is-taken",
+            "        if application != _APPLICATION and tables:\n",
+            "        if False:\n",
+            of("sqlite_device", "somebody_else_s_database_is_refused_and_left_as_it_is"),
         ),
     ),
     # -- the audit
