@@ -32,10 +32,11 @@ from tessera.wire import PORT
 _EPOCH_SECONDS = 946_684_800 if time.gmtime(0)[0] == 2000 else 0  # where time.time() begins on this port
 _AGAIN_SECONDS = 10  # after which a task beside the server that ended is begun anew
 _CTRL_C = 3
+_CELL_RECORDS = 1120  # of one cell, as many as four members at once get (tests/core/test_memory.py)
 
 
 class _Board(Machine):
-    cell_records = 1120  # as many as four members at once get (tests/core/test_memory.py)
+    cell_records = _CELL_RECORDS
 
 
 def main(observe=None):

@@ -5,21 +5,21 @@ from typing import Any, Protocol
 from .batch import Batch
 from .server import Timing
 
-class Served(Protocol):
+class _Served(Protocol):
     """A sealed batch as it is served."""
 
     count: int
     def fill(self, frame: Any, offset: int) -> int: ...
 
-class Batches(Protocol):
-    def get(self, bucket: int, round_: int, make: Callable[[], Batch]) -> Served: ...
+class _Batches(Protocol):
+    def get(self, bucket: int, round_: int, make: Callable[[], Batch]) -> _Served: ...
     def clear(self) -> None: ...
 
-class Commit(Protocol):
+class _Commit(Protocol):
     async def wait(self) -> None: ...
 
-class Commits(Protocol):
-    def next(self) -> Commit: ...
+class _Commits(Protocol):
+    def next(self) -> _Commit: ...
 
 class Machine:
     sessions: int
@@ -34,5 +34,5 @@ class Machine:
     buckets: int
     cell_records: int | None
     cells: Callable[[int, array[int]], Any] | None
-    batches: Batches | None
-    commits: Commits | None
+    batches: _Batches | None
+    commits: _Commits | None

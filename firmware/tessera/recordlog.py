@@ -7,7 +7,7 @@ from . import native, nor
 from .errors import Busy, Fault
 from .machine import Machine
 from .nor import BLANK_PAGE, PAGE_BYTES, PAGES_PER_SECTOR, ZERO_PAGE
-from .page import LAST_SEQ, RECORD_START_BYTES, ROUND_AT, PageBuffer
+from .page import BUCKET_AT, LAST_SEQ, RECORD_START_BYTES, ROUND_AT, PageBuffer
 from .runtime import aes_cbc, const
 
 _EMPTY = const(0xFFFF)
@@ -31,15 +31,16 @@ class RecordLog:
         self._device = device
         self.sectors = nor.sectors(device)
         self.pages = self.sectors * PAGES_PER_SECTOR
-        self._first_round = array("I", [_UNUSED] * self.sectors)
+        # One place more than there are, for what a boot finds where there is no record.
+        self._first_round = array("I", [_UNUSED] * (self.sectors + 1))
+        self._last_round = array("I", bytes(4 * (self.sectors + 1)))
         if machine.cells is None:
-            self._index = array("H", b"\xff\xff" * self.pages)  # bucket << 8 | round - first round of the sector
+            self._index = array("H", b"\xff\xff" * (self.pages + 1))  # bucket << 8 | round - first round of the sector
             self._find_pages = native.find_pages
         else:
             self._index = machine.cells(self.pages, self._first_round)
             self._find_pages = self._index.find_pages
         self._buckets = machine.buckets
-        self._last_round = array("I", bytes(4 * self.sectors))
         self._sector = self.sectors - 1  # the one being filled
         self._place = PAGES_PER_SECTOR  # of the next page in it
         self._number = 0  # of that sector in order of use
@@ -205,33 +206,42 @@ class RecordLog:
         ciphers: {epoch: PageCipher}; next_number: what the boot before was given. The caller makes the result
         durable, then calls begin().
         """
-        numbers = array("I", bytes(4 * self.sectors))
+        numbers = array("I", bytes(4 * (self.sectors + 1)))
         copies = []
-        # Every page of the ring is decrypted and checked here, while members wait: names are looked up once.
+        # Every page of the ring is decrypted and checked here, while members wait: names are looked up once. It is the
+        # same work for one that is no record, or the time of a start would tell how many there are.
         buffer, readblocks, read_u32 = self._buffer, self._device.readblocks, native.read_u32
         index, first_rounds, last_rounds = self._index, self._first_round, self._last_round
         page_bytes, header = buffer.page, buffer.header
-        order = list(ciphers)
-        opens = ciphers[order[0]].open if order else None
-        for page in nor.programmed(self._device) if order else ():
+        epochs = [(epoch, ciphers[epoch].fits, ciphers[epoch].open) for epoch in ciphers]
+        spare = PageBuffer()  # what there is of no record, for the place behind the last page
+        spare.header[ROUND_AT:BUCKET_AT] = (epoch_rounds * epochs[0][0] if epochs else 0).to_bytes(4, "big")
+        for page in nor.programmed(self._device) if epochs else ():
             readblocks(page >> 4, page_bytes, (page & 15) << 8)
-            if not opens(page, buffer):
-                if not self._open(page, ciphers, order):
-                    continue
-                opens = ciphers[order[0]].open
-            round_, bucket, sector = read_u32(header, ROUND_AT), buffer.bucket, page >> 4
-            if round_ // epoch_rounds != order[0] or bucket >= self._buckets:
+            found = 0
+            epoch, _, opens = epochs[0]
+            for each, fits, its_open in epochs:
+                if fits(page, buffer) and read_u32(header, ROUND_AT) // epoch_rounds == each:
+                    epoch, opens = each, its_open
+                    found += 1
+            whole = opens(page, buffer)
+            if found > 1 and not whole:  # of noise that looks like a header there is some in four billion pages
+                epoch = self._opened_by(page, ciphers)
+                whole = epoch is not None
+            source, at, epoch = (buffer, page, epoch) if whole else (spare, self.pages, epochs[0][0])
+            round_, bucket, sector = read_u32(source.header, ROUND_AT), source.bucket, at >> 4
+            if round_ // epoch_rounds != epoch or bucket >= self._buckets:
                 continue
             first = first_rounds[sector]
             if first == _UNUSED:
                 first_rounds[sector] = first = round_
             elif not 0 <= round_ - first <= _LONGEST_SPAN:
                 continue
-            index[page] = bucket << 8 | (round_ - first)
+            index[at] = bucket << 8 | (round_ - first)
             last_rounds[sector] = round_
-            numbers[sector] = buffer.seq >> 4
-            if buffer.is_copy:
-                copies.append(page)
+            numbers[sector] = source.seq >> 4
+            if source.is_copy:
+                copies.append(at)
         self.highest_round = max(
             [last_rounds[sector] for sector in range(self.sectors) if self._used(sector)], default=-1
         )
@@ -256,8 +266,8 @@ class RecordLog:
         buffer = self._buffer
         for sector in range(self.sectors):
             expired = some_expired and numbers[sector] == oldest
-            for page in range(sector << 4, (sector + 1) << 4 if numbers[sector] else 0):
-                if self._index[page] != _EMPTY:
+            for page in range(sector << 4, (sector + 1) << 4):
+                if self._index[page] != _EMPTY or not numbers[sector]:
                     expired = False
                     continue
                 self.read(page, buffer.page)
@@ -311,20 +321,20 @@ class RecordLog:
                 return page
         return None
 
-    def _open(self, page, ciphers, order):
-        """Whether the page in the buffer is of one of the epochs, which then comes first in order."""
-        for epoch in order:
+    def _opened_by(self, page, ciphers):
+        """The epoch of the page in the buffer, None if it is of none of them."""
+        for epoch in ciphers:
             if ciphers[epoch].open(page, self._buffer):
-                order.remove(epoch)
-                order.insert(0, epoch)
-                return True
-        return False
+                return epoch
+        return None
 
     def _find(self, page, ciphers):
         """(round, bucket, record) of a page in the index, None if it cannot be read any more."""
         buffer = self._buffer
         self._device.readblocks(page >> 4, buffer.page, (page & 15) << 8)
-        return (buffer.round, buffer.bucket, bytes(buffer.record)) if self._open(page, ciphers, list(ciphers)) else None
+        if self._opened_by(page, ciphers) is None:
+            return None
+        return buffer.round, buffer.bucket, bytes(buffer.record)
 
     def _drop_original(self, copy_page, numbers, ciphers):
         """Take the page that copy_page is a copy of out of the index and return it; None if it cannot be read."""

@@ -35,10 +35,13 @@ class _Commits:
     def __init__(self):
         self.done = asyncio.Event()
         self.error = None
-        self.waiting = 0
+        self._waiting = 0
+
+    def asked(self):
+        return self._waiting == 1
 
     def next(self):
-        self.waiting += 1
+        self._waiting += 1
         return self
 
     async def wait(self):
@@ -47,16 +50,21 @@ class _Commits:
             raise self.error
 
 
+class _Committing(Machine):
+    def __init__(self, commits):
+        self.commits = commits
+
+
 async def test_an_answer_leaves_after_its_commit_and_is_a_fault_if_that_fails():
     office = Office()
     async with Served(office.relay, QUICK) as served:
         member = await Client().admitted(served.port, Token(0, 0))
         for request in (wire.post(0, records(1)[0]), wire.void(), wire.post(9, records(1)[0])):
             for error in (None, OSError(5)):
-                served.server._machine = machine = Machine()
-                machine.commits = commits = _Commits()
+                commits = _Commits()
+                served.server._machine = _Committing(commits)
                 called = asyncio.create_task(_said(member, request))
-                await until(lambda: commits.waiting == 1)
+                await until(commits.asked)
                 await asyncio.sleep(0.05)
                 assert not called.done(), "it did not wait"
                 commits.error = error

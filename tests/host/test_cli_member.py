@@ -16,8 +16,7 @@ from tessera_host.member.state import MemberState
 from tessera_host.member.wallet import EARLY
 from tessera_host.protocol import cards, schedule
 from tests.support import quick_keystores
-from tests.support.fake_federation import AHEAD, PASSPHRASE, TOKENS, FakeFederation, FakeIssuer, RoundClock
-from tests.support.talking import LARGE
+from tests.support.fake_federation import AHEAD, LARGE, PASSPHRASE, TOKENS, FakeFederation, FakeIssuer, RoundClock
 
 
 class Desk:

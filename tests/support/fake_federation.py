@@ -7,12 +7,14 @@ import secrets
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from tessera import curve, hashes
 from tessera.params import DELIVERY, Parameters, digest, encode, encode_time, reading_hash, seal_reading_key
+from tessera_host.privacy import noise
 from tessera_host.protocol import blind, cards
-from tessera_host.protocol.federation import DEFAULT_BUDGET, DEFAULT_RETENTION_DAYS, Federation, read_card
+from tessera_host.protocol.federation import DEFAULT_RETENTION_DAYS, Federation, read_card
 from tessera_host.protocol.identity import Identity
 from tessera_host.protocol.limits import OPEN_SESSIONS_PER_KEY
 from tessera_host.protocol.welcome import Welcome
@@ -29,7 +31,8 @@ TOKENS = 6  # more than one request may ask for
 POSTS = 16
 EPOCHS = 12
 AHEAD = 3
-NOISE = 3  # dummies in every cell: a table that has one outcome
+NOISE = noise.table(Fraction(1), Fraction("3e-4"))  # few dummies: three records are within ε = 3, δ = 1e-3
+LARGE = {"epsilon": "50", "delta": "0.5"}  # a day's budget, for the many tests that are not about it
 
 
 class RoundClock(Clock):
@@ -88,13 +91,13 @@ class FakeFederation:
             "ahead": AHEAD,
             "cover": DELIVERY,
             "constant": 0,
-            "epsilon": 1_000_000,
-            "delta": 1,
+            "epsilon": int(NOISE.epsilon * 10**6),
+            "delta": -(-NOISE.exact_delta * noise.DRAWS // 1),
             "deliveries": 0,
             "day_epsilon": 0,
             "day_delta": 0,
             "guest_access_keys": [],
-            "thresholds": bytes(8 * NOISE) + b"\xff" * 8,
+            "thresholds": NOISE.pack(),
             "generation": 1,
             "first_epoch": 0,
             "epochs": EPOCHS,
@@ -135,7 +138,7 @@ class FakeFederation:
         fields = {
             "name": "Example",
             "relays": relays,
-            "budget": DEFAULT_BUDGET,
+            "budget": LARGE,
             "issuer": None,
             "retention_days": DEFAULT_RETENTION_DAYS,
             "partners": [],

@@ -26,6 +26,7 @@ from tessera.admission import read_proof
 
 PAUSE_SECONDS = 0.5  # of an agent between INFO and its post
 ROUNDS = 16  # of a FETCH
+BUCKETS = 2  # of the office's set
 
 
 class Peer(asyncio.Protocol):
@@ -82,22 +83,28 @@ class Peer(asyncio.Protocol):
     async def auth(self, number: int, epoch: int) -> None:
         await self.call(office.Token(number, epoch).request(self.channel.handshake_hash))
 
-    async def fetch(self, bucket: int, start: int, end: int, known: dict[tuple[int, int, int], int]) -> int:
-        """Bytes that came. The frames of cells that were read before are counted and not opened."""
+    async def fetch(self, bucket: int, start: int, end: int, load: "Load") -> None:
+        """The frames of cells that were read before are counted and not opened."""
         proof = read_proof(office.READING_KEY, self.channel.handshake_hash)
         self.transport.write(self.channel.seal(wire.fetch(bucket, start, end, proof)))
-        frames = known.get((bucket, start, end))
-        if frames is not None:
-            for _ in range(frames):
-                await self.receive(wire.CELL_FRAME_BYTES)
-            return frames * int(wire.CELL_FRAME_BYTES)
+        left = load.known.get((bucket, start, end))
+        while left:
+            here = min(left, 64)
+            load.count(len(await self.receive(here * wire.CELL_FRAME_BYTES)))
+            left -= here
+        if left is not None:
+            return
         frames = 0
         while True:
-            answer = wire.read_cell(self.channel.open(await self.receive(wire.CELL_FRAME_BYTES)))
+            sealed = await self.receive(wire.CELL_FRAME_BYTES)
+            load.count(len(sealed))
+            answer = wire.read_cell(self.channel.open(sealed))
             frames += 1
+            if answer[0] == wire.ERROR:
+                raise ConnectionError(f"refused: {answer}")
             if answer[0] == wire.END:
-                known[bucket, start, end] = frames
-                return frames * int(wire.CELL_FRAME_BYTES)
+                load.known[bucket, start, end] = frames
+                return
 
 
 class Load:
@@ -111,6 +118,9 @@ class Load:
         self.failed: dict[str, int] = {}
         self.counting = False
         self.known: dict[tuple[int, int, int], int] = {}
+
+    def count(self, length: int) -> None:
+        self.bytes += length if self.counting else 0
 
     async def open(self) -> Peer:
         _, peer = await asyncio.get_running_loop().create_connection(Peer, "127.0.0.1", self.port)
@@ -174,7 +184,7 @@ async def talk(load: Load, kind: str, number: int, epoch: int, end: float, rate:
         await asyncio.sleep(random.random() / rate)
 
     async def one() -> None:
-        request = wire.post(number % 2, os.urandom(240)) if kind == "post" else wire.void()
+        request = wire.post(number % BUCKETS, os.urandom(240)) if kind == "post" else wire.void()
         await load.timed(peer.call(request))
 
     if kind != "idle":
@@ -189,8 +199,7 @@ async def talk(load: Load, kind: str, number: int, epoch: int, end: float, rate:
 async def read(load: Load, number: int, open_round: int, end: float) -> None:
     async def one() -> None:
         peer = await load.open()
-        got = await load.timed(peer.fetch(number % 2, open_round - ROUNDS, open_round, load.known))
-        load.bytes += (got or 0) if load.counting else 0
+        await load.timed(peer.fetch(number % BUCKETS, open_round - ROUNDS, open_round, load))
         peer.transport.close()
 
     await until(end, one, None)
@@ -205,7 +214,7 @@ async def greet(load: Load, end: float) -> None:
     await until(end, one, None)
 
 
-async def member(load: Load, number: int, epoch: int, rhythm: float, genesis_round: int, end: float) -> None:
+async def member(load: Load, number: int, epoch: int, rhythm: float, open_round: int, end: float) -> None:
     """An agent: once a round a frame (VOID) and once a cell, at moments of its own; never late for the next."""
     began = time.monotonic()
 
@@ -222,7 +231,7 @@ async def member(load: Load, number: int, epoch: int, rhythm: float, genesis_rou
     async def fetch() -> None:
         peer = await load.open()
         try:
-            load.bytes += await peer.fetch(number % 2, genesis_round - 1, genesis_round, load.known)
+            await peer.fetch(number % BUCKETS, open_round - 1, open_round, load)
         finally:
             peer.transport.close()
 

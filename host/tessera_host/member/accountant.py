@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ..duration import DAY_SECONDS
-from ..privacy import allowance, noise
+from ..privacy import allowance
+from ..protocol import parameter_sets
 from ..protocol.federation import Federation
-
-_DELTA_UNIT = Fraction(1, 2**64)  # PROTOCOL §2
 
 
 @dataclass(frozen=True)
@@ -63,12 +62,13 @@ class Accountant:
     def weighed(self, now: int) -> Callable[[], Budget]:
         """`budget`, with all that it takes from the keystore taken now: the sum may be done in another thread."""
         recent = sorted(time for time in self._times if time > now - DAY_SECONDS)
-        delivery, office, tokens = self._delivery(now), self._federation.budget, self._by_tokens(now)
+        tables, office, tokens = self._tables(now), self._federation.budget, self._by_tokens(now)
         round_seconds = int(self._federation.newest.round_seconds)
 
         def summed() -> Budget:
             epsilon, delta = office["epsilon"], office["delta"]
-            allowed = allowance.of_a_day(delivery, (Fraction(epsilon), Fraction(delta)), tokens, round_seconds)
+            budget = Fraction(epsilon), Fraction(delta)
+            allowed = min(allowance.of_a_day(each, budget, tokens, round_seconds) for each in tables)
             return Budget(len(recent), allowed, epsilon, delta, _next_at(recent, allowed, now))
 
         return summed
@@ -79,14 +79,12 @@ class Accountant:
         each = len(federation.relays) * known.tokens_per_epoch
         return allowance.by_tokens(each, known.posts_per_token, known.round_seconds * known.epoch_rounds)
 
-    def _delivery(self, now: int) -> tuple[Fraction, Fraction]:
-        """ε and δ of one delivery; where parameters changed within the day, the larger of each."""
+    def _tables(self, now: int) -> set[tuple[int, ...]]:
+        """The noise tables that governed the day."""
         federation = self._federation
         last = federation.epoch_of(federation.round_at(now))
         first = federation.epoch_of(federation.round_at(now - DAY_SECONDS))
-        governing = [federation.governing(epoch) for epoch in range(first, last + 1)]
-        epsilon = max(int(one.epsilon) for one in governing) * noise.EPSILON_UNIT
-        return epsilon, max(int(one.delta) for one in governing) * _DELTA_UNIT
+        return {tuple(parameter_sets.thresholds(federation.governing(epoch))) for epoch in range(first, last + 1)}
 
 
 def _next_at(recent: list[int], allowed: int, now: int) -> int | None:

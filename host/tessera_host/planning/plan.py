@@ -166,8 +166,7 @@ def messages_of_a_day(plan: Plan, day_epsilon: Fraction, day_delta: Fraction) ->
     """Messages of one part that a member's program sends in a day of that budget: none, if not one fits."""
     choice = plan.choice
     tokens = allowance.by_tokens(choice.tokens_per_epoch, choice.posts_per_token, choice.epoch_seconds)
-    delivery = choice.epsilon, _delta(plan)
-    return allowance.of_a_day(delivery, (day_epsilon, day_delta), tokens, choice.round_seconds)
+    return allowance.of_a_day(plan.table.thresholds, (day_epsilon, day_delta), tokens, choice.round_seconds)
 
 
 def _delta(plan: Plan) -> Fraction:
@@ -189,9 +188,7 @@ def messages_within(plan: Plan, day_epsilon: str, day_delta: str) -> int:
 
 
 def composed(plan: Plan) -> list[dict[str, Any]]:
-    """The rows of `composition` by privacy loss distributions; empty without the extra `report`."""
-    if not loss.available():
-        return []
+    """The rows of `composition` by privacy loss distributions."""
     day = _messages_a_day(plan.choice)
     wanted = _spans(day)
     losses = loss.losses_of(plan.table.thresholds, plan.choice.epsilon)
@@ -200,7 +197,7 @@ def composed(plan: Plan) -> list[dict[str, Any]]:
         {
             "deliveries": each.deliveries,
             "of": what,
-            "epsilon": each.epsilon,
+            "epsilon": None if each.epsilon is None else float(each.epsilon),
             "delta_decimal": noise.decimal_up(each.delta),
             "bound": "upper bound by privacy loss distribution",
             "text": loss.in_words(each),

@@ -31,7 +31,7 @@ from ..planning import plan
 from ..privacy import noise
 from ..protocol.addresses import Address, is_host
 from . import sqlite_device
-from .machine import SESSIONS, ServerMachine
+from .machine import SESSIONS, ServerMachine, allow_connections
 from .sqlite_device import Database, NotThisRelays
 from .storage import DATABASE
 from .watched_relay import WatchedRelay
@@ -131,6 +131,8 @@ class Gateway:
     def __init__(self, directory: Path, database: Path | None = None, sessions: int = SESSIONS) -> None:
         """database: where it is, if not in the directory; sessions: at once. Raises Unreachable if another relay runs
         on either, InvalidInput if something is wrong with them."""
+        machine = ServerMachine(sessions)
+        allow_connections(machine)
         configuration = read_configuration(directory)
         self.told = told(configuration)
         self._directory = directory
@@ -150,7 +152,7 @@ class Gateway:
             self._files = _RelayFiles(directory)
             ring = self.database.region("ring", configuration["ring_sectors"])
             keys = self.database.region("keys", configuration["keyring_sectors"])
-            self._machine = machine = ServerMachine(sessions, self.database)
+            self._machine, machine.commits = machine, self.database
             parts = ring, keys, self._files, owner, os.urandom
             self.relay = _CommittingRelay(self.database, *parts, machine=machine)
         except OSError as error:

@@ -3,25 +3,42 @@ an index that finds cells without a search, and the sealed batches of the last r
 """
 
 import mmap
+import sys
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from tessera.batch import Batch, CellFrame
 from tessera.machine import Machine
 from tessera.server import Timing
 from tessera.wire import CELL_FRAME_BYTES, RECORDS_PER_FRAME
 
-if TYPE_CHECKING:
-    from tessera.machine import Commits
+from ..errors import UsageError
 
 SESSIONS = 1024
 BATCH_BYTES = 64 << 20  # of batches that are kept
+_OTHER_FILES = 64  # the storage's, and who asks for figures
 _EMPTY = 0xFFFF  # recordlog's
 _ENTRY_BYTES = 4
 _KEPT_BYTES = 4096  # a batch beside its frames
 _FRAME_BYTES = CELL_FRAME_BYTES + 48  # an object of Python's
+
+
+def allow_connections(machine: "ServerMachine") -> None:
+    """Have the system let this process open as many files as the machine bears connections. Raises UsageError."""
+    if sys.platform == "win32":  # no such limit there
+        return
+    import resource
+
+    needed = machine.sessions + machine.surplus + machine.strangers + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise UsageError(
+            f"{machine.sessions} sessions need {needed} open files, and this system allows {hard}",
+            "choose fewer with --sessions, or allow more (ulimit -Hn; LimitNOFILE= of a unit)",
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 class ServerMachine(Machine):
@@ -35,12 +52,11 @@ class ServerMachine(Machine):
     fills = False
     buckets = 1 << 16
 
-    def __init__(self, sessions: int, commits: "Commits") -> None:
+    def __init__(self, sessions: int = SESSIONS) -> None:
         self.sessions = sessions
         self.strangers = max(64, sessions // 2)
         self.surplus = max(16, sessions // 16)
         self.batches = KeptBatches(BATCH_BYTES)
-        self.commits = commits
 
     def cells(self, pages: int, first_rounds: "array[int]") -> "CellIndex":
         self.index = CellIndex(pages, first_rounds)
@@ -53,7 +69,8 @@ class CellIndex:
 
     def __init__(self, pages: int, first_rounds: "array[int]") -> None:
         # Zeros of the system's take no memory before they are written over, so an entry is kept as its difference.
-        self._entries = memoryview(mmap.mmap(-1, _ENTRY_BYTES * pages)).cast("I")
+        self._entries = memoryview(mmap.mmap(-1, _ENTRY_BYTES * (pages + 1))).cast("I")
+        self._pages = pages
         self._first_rounds = first_rounds
         self._cells: dict[int, bytes] | None = None  # round << 16 | bucket -> numbers of pages, u32 each
         self._entered: list[int] = []  # before there were cells
@@ -107,7 +124,7 @@ class CellIndex:
         if self._cells is None:
             cells: dict[int, bytes] = {}
             for page in sorted(set(self._entered)):
-                if self[page] != _EMPTY:
+                if page < self._pages and self[page] != _EMPTY:
                     self._enter(cells, self._cell(page, self[page]), page)
             self._cells, self._entered = cells, []
         return self._cells

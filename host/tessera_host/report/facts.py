@@ -94,11 +94,10 @@ class Facts:
     @property
     def day_by_budget(self) -> int:
         """Deliveries a day that members' programs allow."""
-        delta = Fraction(-(-self.exact_delta * noise.DRAWS // 1), noise.DRAWS)
         epsilon_a_day, delta_a_day = (Fraction(text) for text in self.budget)
         tokens = allowance.by_tokens(self.relays * self.tokens_per_epoch, self.posts_per_token, self.epoch_seconds)
         budget = epsilon_a_day, delta_a_day
-        return allowance.of_a_day((self.epsilon, delta), budget, tokens, self.round_seconds)
+        return allowance.of_a_day(self.thresholds, budget, tokens, self.round_seconds)
 
 
 _SHARED = (

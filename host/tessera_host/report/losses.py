@@ -139,8 +139,8 @@ def _suspicion(
 
 
 def _smaller(composition: loss.Composition) -> float:
-    basic = float(composition.basic_epsilon)
-    return basic if composition.epsilon is None else min(basic, composition.epsilon)
+    basic = composition.basic_epsilon
+    return float(basic if composition.epsilon is None else min(basic, composition.epsilon))
 
 
 def _pictures(facts: Facts, basis: Basis, losses: loss.Losses) -> list[Block]:
@@ -178,7 +178,7 @@ def _composition_picture(facts: Facts, basis: Basis, losses: loss.Losses) -> Fig
         last //= 2
     delta = losses.of(last).delta
     steps = sorted({max(1, last * part // _STEPS) for part in range(_STEPS + 1)})
-    rows = [(n, float(n * facts.epsilon), losses.epsilon(n, delta)) for n in steps]
+    rows = [(n, float(n * facts.epsilon), float(losses.epsilon(n, delta) or 0)) for n in steps]
     marks = [(within, "a day's budget")] if within else []
     description = (
         f"Adding up grows in proportion, to {noise.decimal(last * facts.epsilon)} at {last} deliveries; by privacy "
