@@ -8,6 +8,7 @@ PYTHON := $(VENV)/bin/python
 export TESSERA_MICROPYTHON := $(STATE)/bin/micropython
 export TESSERA_MICROPYTHON_FROZEN := $(STATE)/bin/micropython-tessera
 export TESSERA_MPY_CROSS := $(STATE)/bin/mpy-cross
+export TESSERA_PROXIES := $(abspath $(STATE)/../proxies)
 export TESSERA_EMULATOR := $(STATE)/emulator/source/emulator.mjs
 
 INPUT ?= tests/demo.txt

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.datastructures import Headers
+from websockets.http11 import Request
 
 from tessera_host.errors import UsageError
 from tessera_host.protocol import dialling, websocket
@@ -28,6 +30,7 @@ REQUEST = (
     "GET /berlin HTTP/1.1\r\nHost: relay\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n"
 )
+LONG = REQUEST.encode() + b"A: %s\r\n" % (b"b" * 500) * 20 + b"\r\n"
 UNIT = b"unit"
 
 
@@ -174,6 +177,12 @@ async def test_a_reverse_proxy_of_this_computer_says_whom_it_came_for() -> None:
         assert server.origins == ["203.0.113.9", "127.0.0.1", "127.0.0.1"]
 
 
+def test_nobody_else_says_whom_it_came_for() -> None:
+    request = Request("/", Headers({"X-Forwarded-For": "203.0.113.9"}))
+    assert websocket._forwarded(("198.51.100.7", 1), request) is None
+    assert websocket._forwarded(("::1", 1), request) == ("203.0.113.9", 0)
+
+
 # -- what is not
 
 
@@ -200,6 +209,7 @@ async def test_a_reverse_proxy_of_this_computer_says_whom_it_came_for() -> None:
 async def test_what_is_no_channel_s_ends_the_connection(said: bytes, code: int) -> None:
     async with serving() as (server, port), upgraded(port) as client:
         client.writer.write(said)
+        client.writer.write_eof()
         opcode, body = await client.receive()
         assert (opcode, struct.unpack(">H", body[:2])[0]) == (CLOSE, code)
         assert await client.reader.read() == b""
@@ -217,6 +227,7 @@ async def test_what_is_no_channel_s_ends_the_connection(said: bytes, code: int) 
         pytest.param(b"x" * 20_000, b"", id="a line without an end"),
         pytest.param(REQUEST.encode() + b"A: b\r\n" * 4000, b"", id="headers without an end"),
         pytest.param(REQUEST.encode() + b"A: " + b"b" * 20_000, b"", id="a header without an end"),
+        pytest.param(LONG, b"", id="10,000 bytes of headers"),
         pytest.param(REQUEST.encode(), b"", id="half of a handshake"),
         pytest.param(b"", b"", id="nothing"),
     ],

@@ -1841,4 +1841,68 @@ CHANGES: Changes = {
             of("systemd", "the_service_listens_where_members_were_told_that_it_is"),
         ),
     ),
+    "host/tessera_host/protocol/websocket.py": (
+        Change(
+            "websocket-fragments-of-nothing",
+            "        if self._barren > BARREN_FRAMES or (frame.opcode in _DATA and not frame.data):\n",
+            "        if self._barren > BARREN_FRAMES:\n",
+            of("websocket", "what_is_no_channel_s_ends_the_connection"),
+        ),
+        Change(
+            "websocket-pings-without-end",
+            "        if self._barren > BARREN_FRAMES or (frame.opcode in _DATA and not frame.data):\n",
+            "        if frame.opcode in _DATA and not frame.data:\n",
+            of("websocket", "what_is_no_channel_s_ends_the_connection"),
+        ),
+        Change(
+            "websocket-text",
+            "        if frame.opcode is Opcode.TEXT:\n",
+            "        if False:\n",
+            of("websocket", "what_is_no_channel_s_ends_the_connection"),
+        ),
+        Change(
+            "websocket-long-messages",
+            "        return cls(ServerProtocol(max_size=MESSAGE_BYTES, logger=_SILENT), reader, writer, tls)\n",
+            "        return cls(ServerProtocol(logger=_SILENT), reader, writer, tls)\n",
+            of("websocket", "what_is_no_channel_s_ends_the_connection"),
+        ),
+        Change(
+            "websocket-answers-nobody-reads",
+            "        await self._writer.drain()  # who does not read is not read\n",
+            "",
+            of("websocket", "who_does_not_read_is_not_read"),
+        ),
+        Change(
+            "websocket-long-heads",
+            "not self._ended and left > 0:\n",
+            "not self._ended:\n",
+            of("websocket", "no_handshake_no_channel"),
+        ),
+        Change(
+            "websocket-forwarded-by-anybody",
+            '        if named and ipaddress.ip_address(str(peer[0]).partition("%")[0]).is_loopback:\n',
+            "        if named:\n",
+            of("websocket", "nobody_else_says_whom_it_came_for"),
+        ),
+        Change(
+            "websocket-logs",
+            "_SILENT.setLevel(logging.CRITICAL + 1)\n",
+            "_SILENT.propagate = True\n",
+            of("websocket", "nothing_is_logged_of_who_came"),
+        ),
+    ),
+    "host/tessera_host/protocol/proxies.py": (
+        Change(
+            "proxy-for-this-computer",
+            '    if host == "localhost" or _is_loopback(host):\n',
+            "    if False:\n",
+            of("proxies", "a_usual_variable_is_not_meant_for_this_computer_or_for_exceptions"),
+        ),
+        Change(
+            "proxy-answer-read-on",
+            '        _check_answer(await reader.readuntil(b"\\r\\n\\r\\n"))\n',
+            "        _check_answer(await reader.read(65536))\n",
+            of("proxies", "nothing_that_a_relay_says_first_is_lost"),
+        ),
+    ),
 }
