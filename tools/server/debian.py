@@ -166,6 +166,11 @@ def moved(place: Path, tree: Path) -> None:
             path.unlink()
     for path in (place / "bin" / "tessera", place / "pyvenv.cfg"):
         path.write_text(path.read_text().replace(str(tree), ""))
+    for path in place.rglob("*.dist-info/direct_url.json"):  # where our wheel lay while this was built
+        path.unlink()
+    for path in place.rglob("*.dist-info/RECORD"):
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(line for line in lines if "/bin/" not in line and "direct_url.json" not in line))
 
 
 def units() -> dict[Path, str]:
