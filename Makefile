@@ -31,7 +31,7 @@ ONLY ?=
 # Nothing here prints after a command: the last line of `make demo` is the demo's own. (`make -C DIR` itself announces
 # the folder at the end, unless told --no-print-directory.)
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-powercut test-attacks fuzz soak soak-years mutants results bench bench-bundle bench-device c-stack image check-boards emulate vectors clean
+.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-powercut test-attacks fuzz soak soak-years mutants results bench bench-bundle bench-device c-stack image check-boards emulate vectors deb clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -131,6 +131,9 @@ check-boards: setup ## partitions, manifests and frozen modules of every board
 
 vectors: setup ## write tests/vectors anew
 	@"$(PYTHON)" -m tools.spec.vectors $(if $(LEAST),--check)
+
+deb: setup ## a Debian package of all commands and services, for servers; into build/
+	@"$(PYTHON)" -m tools.server.debian --out build
 
 clean: ## remove this tree's part of the cache
 	@rm -rf "$(STATE)"

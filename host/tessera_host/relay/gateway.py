@@ -186,9 +186,8 @@ class Gateway:
                 f"{self.database_path} cannot be used: {error}", "name the one that this relay ran with, or a new file"
             ) from None
         except OSError as error:
-            raise InvalidInput(
-                f"{self.database_path} cannot be opened: {error.strerror}", "look at its rights"
-            ) from None
+            hint = sqlite_device.what_to_do(error.errno or errno.EACCES)
+            raise InvalidInput(f"{self.database_path} cannot be opened: {error.strerror}", hint) from None
         except sqlite3.Error as error:
             number = sqlite_device.number(error)
             kind = Unreachable if number == errno.EBUSY else InvalidInput
