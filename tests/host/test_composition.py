@@ -1,91 +1,67 @@
-"""Exact composition against sums of exact fractions, dp-accounting's privacy losses, and basic composition."""
+"""What deliveries reveal together, against sums of exact fractions, a reckoning of its own in fractions, and Google's
+dp-accounting."""
 
-import math
+from collections import Counter
 from fractions import Fraction
+from functools import lru_cache
 from itertools import pairwise
 
-import pytest
-from dp_accounting.pld import privacy_loss_distribution as pld
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tessera_host.privacy import noise
-from tessera_host.privacy.composition import MOST, deliveries_within, delta_of
+from tessera_host.privacy import noise, shaping
+from tessera_host.privacy.composition import Part, delta_of
 
-EPSILON, DELTA = Fraction("0.1"), Fraction("1e-9")
-
-
-def exact_bounds(k: int, epsilon: Fraction, delta: Fraction, total: Fraction) -> tuple[Fraction, Fraction]:
-    """The theorem written down term by term with fractions: a lower and an upper bound of D."""
-    found = []
-    (low, high), (total_low, total_high) = noise.exp_bounds(epsilon, 200), noise.exp_bounds(total, 200)
-    for above, below, scale in ((low, high, total_high), (high, low, total_low)):
-        tail = sum(
-            math.comb(k, i)
-            * max(Fraction(0), above ** (k - i) / (1 + below) ** k - scale * below**i / (1 + above) ** k)
-            for i in range(k + 1)
-        )
-        found.append(1 - (1 - delta) ** k * (1 - Fraction(tail)))
-    return found[0], found[1]
+EPSILON, DELTA = Fraction(2), Fraction("2e-5")
+ALIKE = noise.table(Fraction("0.1"), Fraction("1e-6")).thresholds
+STEEP = noise.table(Fraction(1), Fraction("1e-3")).thresholds
 
 
-@settings(max_examples=40, deadline=None)
+@lru_cache(maxsize=8)
+def day_table(deliveries: int) -> tuple[int, ...]:
+    return shaping.day_table(deliveries, EPSILON, DELTA).thresholds
+
+
+def outcomes(thresholds: tuple[int, ...], shift: int) -> list[tuple[Fraction, Fraction]]:
+    """(P, Q) of every count, without and with so many records."""
+    weights = [after - before for before, after in pairwise([0, *thresholds, 2**64])]
+    padding = [0] * shift
+    pairs = zip([*weights, *padding], [*padding, *weights], strict=True)
+    return [(Fraction(p, 2**64), Fraction(q, 2**64)) for p, q in pairs]
+
+
+def exact_delta(parts: list[Part], epsilon: Fraction, exchange: bool = False) -> Fraction:
+    """Every combination of counts, one by one. A lower bound, below the truth by the last digits of e^ε alone."""
+    cells = [outcomes(table, shift) for table, shift, times in parts for _ in range(times)]
+    if exchange:
+        cells += [[(q, p) for p, q in cell] for cell in cells]
+    joint = Counter({(Fraction(1), Fraction(1)): 1})
+    for cell in cells:
+        following: Counter[tuple[Fraction, Fraction]] = Counter()
+        for (p, q), times in joint.items():
+            for more_p, more_q in cell:
+                following[p * more_p, q * more_q] += times
+        joint = following
+    _, e_high = noise.exp_bounds(epsilon, 200)
+    here = sum(times * max(Fraction(0), p - e_high * q) for (p, q), times in joint.items())
+    there = sum(times * max(Fraction(0), q - e_high * p) for (p, q), times in joint.items())
+    return max(here, there)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[int, ...]:
+    """Of a few counts with any weights, also none."""
+    cuts = draw(st.lists(st.integers(0, 40), min_size=1, max_size=4))
+    scaled = [cut * (2**64 - 1) // 40 for cut in sorted(cuts)]
+    return tuple(scaled)
+
+
+@settings(max_examples=60, deadline=None)
 @given(
-    k=st.integers(1, 30),
-    epsilon=st.fractions(Fraction(1, 1000), 3, max_denominator=1000),
-    delta=st.fractions(0, Fraction(1, 1000), max_denominator=10**9),
-    total=st.fractions(Fraction(1, 100), 8, max_denominator=100),
+    parts=st.lists(st.builds(Part, tables(), st.integers(1, 3), st.integers(1, 2)), min_size=1, max_size=2),
+    epsilon=st.fractions(0, 4, max_denominator=50),
+    exchange=st.booleans(),
 )
-def test_delta_is_the_theorem_s_and_rounded_up(k: int, epsilon: Fraction, delta: Fraction, total: Fraction) -> None:
-    low, high = exact_bounds(k, epsilon, delta, total)
-    found = delta_of(k, epsilon, delta, total)
-    assert low <= found <= high + Fraction(1, 2**180)
-
-
-def test_randomised_response_composed_by_dp_accounting_gives_the_same() -> None:
-    """A mechanism that attains the theorem, composed by numerical convolution of its privacy losses."""
-    epsilon = 0.5
-    loss = pld.from_privacy_parameters(
-        pld.common.DifferentialPrivacyParameters(epsilon, 1e-7), value_discretization_interval=1e-4
-    )
-    for k in (1, 5, 12, 40):
-        composed = loss.self_compose(k)
-        for total in (1.0, 2.0, 4.0):
-            ours = float(delta_of(k, Fraction(1, 2), Fraction(1, 10**7), Fraction(total)))
-            assert composed.get_delta_for_epsilon(total) == pytest.approx(ours, rel=2e-2, abs=1e-12)
-
-
-def test_never_less_than_basic_composition() -> None:
-    for total_epsilon, total_delta in ((Fraction(2), Fraction("1e-5")), (Fraction(1), Fraction("1e-6"))):
-        basic = min(total_epsilon / EPSILON, total_delta / DELTA)
-        assert deliveries_within(EPSILON, DELTA, total_epsilon, total_delta) >= int(basic)
-
-
-def test_more_than_basic_where_delta_leaves_room() -> None:
-    """ε = 0.1 a delivery and 2 a day: 20 by adding up, more because losses seldom all fall one way."""
-    found = deliveries_within(EPSILON, DELTA, Fraction(2), Fraction("1e-5"))
-    assert found > 20
-    _, high = exact_bounds(found, EPSILON, DELTA, Fraction(2))
-    low, _ = exact_bounds(found + 1, EPSILON, DELTA, Fraction(2))
-    assert high <= Fraction("1e-5") < low
-
-
-def test_delta_alone_can_be_the_limit() -> None:
-    """1 - (1 - 1e-6)^k ≤ 1e-5 for k ≤ 10."""
-    assert deliveries_within(EPSILON, Fraction("1e-6"), Fraction(2), Fraction("1e-5")) == 10
-
-
-def test_nothing_fits_into_a_budget_smaller_than_one_delivery() -> None:
-    assert deliveries_within(Fraction(1), Fraction(0), Fraction("0.5"), Fraction("1e-5")) == 0
-    assert deliveries_within(EPSILON, Fraction("1e-4"), Fraction(2), Fraction("1e-5")) == 0
-
-
-def test_counting_ends_at_its_limit() -> None:
-    assert deliveries_within(Fraction("0.0001"), Fraction(0), Fraction(10), Fraction("1e-3")) == MOST
-
-
-def test_delta_rises_with_deliveries_and_falls_with_epsilon() -> None:
-    by_number = [delta_of(k, EPSILON, DELTA, Fraction(1)) for k in range(1, 120, 7)]
-    by_total = [delta_of(60, EPSILON, DELTA, Fraction(n, 4)) for n in range(1, 20)]
-    assert all(one <= other for one, other in pairwise(by_number))
-    assert all(one >= other for one, other in pairwise(by_total))
+def test_never_below_the_sum_over_all_that_can_be_seen(parts: list[Part], epsilon: Fraction, exchange: bool) -> None:
+    exact = exact_delta(parts, epsilon, exchange)
+    assert exact <= delta_of(parts, epsilon, exchange) <= exact + Fraction(1, 20)

@@ -59,11 +59,12 @@ class Testimony:
             setattr(other, name, value.copy() if hasattr(value, "copy") else value)
         return other
 
-    def forget(self, record):
-        """A record that damage took: it is in no batch from now on."""
+    def forget(self, record, instead):
+        """A record that damage took: it is in no batch from now on; instead (a list) is what is there."""
         self.acknowledged.pop(record)
         for cell, batch in self.batches.items():
-            self.batches[cell] = [other for other in batch if other != record]
+            if record in batch:
+                self.batches[cell] = sorted([other for other in batch if other != record] + instead)
 
     def signature(self):
         """Two moments with this and the flash alike are one case."""
@@ -340,10 +341,24 @@ class World:
                 assert record in real, "an acknowledged record is lost"
 
     def _cover(self, bucket, round_):
+        return sorted(cover_records(self._epoch_cover(round_), bucket, round_, self.lost(bucket, round_)))
+
+    def _epoch_cover(self, round_):
         epoch = round_ // EPOCH_ROUNDS
         key = cover.cover_key(self.relay._keyring.epochs[epoch][1])
-        epoch_cover = cover.EpochCover(key, self.relay.parameters.rule(epoch).thresholds)
-        return sorted(cover_records(epoch_cover, bucket, round_))
+        return cover.EpochCover(key, self.relay.parameters.rule(epoch).thresholds)
+
+    def lost(self, bucket, round_):
+        """The pages of a cell that cannot be read any more."""
+        log = self.relay._log
+        count = log.count_of(bucket, round_)
+        return [page for page in log.pages_of(bucket, round_, count)[:count] if page in log.lost]
+
+    def replacements(self, bucket, round_):
+        """What a cell has in their place."""
+        lost = self.lost(bucket, round_)
+        made = cover_records(self._epoch_cover(round_), bucket, round_, lost)
+        return made[len(made) - len(lost) :]
 
     # -- promises
 

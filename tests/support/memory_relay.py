@@ -18,6 +18,7 @@ from ramdevice import RamDevice
 from tessera import channel, curve, wire
 from tessera.admission import LEASE_POSTS
 from tessera.clock import Clock
+from tessera.cover import EpochCover
 from tessera.errors import BadFrame, Busy, Refusal
 from tessera.hashes import sha256
 from tessera.params import SPARE_PAGES, Parameters
@@ -172,6 +173,13 @@ class MemoryRelay:
     def _tokens(self) -> dict[bytes, Any]:
         tokens: dict[bytes, Any] = self.core._epochs.admission._tokens
         return tokens
+
+    def cover(self, bucket: int, round_: int) -> int:
+        """Dummies in a cell."""
+        core = self.core
+        epoch = core.parameters.newest.epoch_of(round_)
+        table = core.parameters.rule(epoch).thresholds
+        return int(EpochCover(core._epochs.cover_key(epoch), table).noise(bucket, round_))
 
     # -- what a test may do to it
 

@@ -18,11 +18,8 @@ from tessera_host.member.fetching import FetchReport
 from tessera_host.member.state import MemberState
 from tessera_host.protocol.relay_connection import RelayConnection
 from tests.support import correspondence, quick_keystores
-from tests.support.fake_federation import FakeFederation, FakeIssuer, RoundClock
+from tests.support.fake_federation import LARGE, FakeFederation, FakeIssuer, RoundClock
 from tests.support.organisation import Organisation
-
-LARGE = {"epsilon": "50", "delta": "0.5"}
-
 
 _PREPARED = TemporaryDirectory(prefix="tessera-office-")
 _issuers: dict[str, FakeIssuer] = {}

@@ -14,7 +14,7 @@ import typer
 
 from .. import __version__
 from ..errors import Interrupted, TesseraError, UsageError
-from ..protocol import card_finding
+from ..protocol import card_finding, proxies
 from ..text import one_line
 from .help import Map, exit_codes
 from .loading import Group
@@ -45,7 +45,7 @@ COMMANDS = {
     "lock": "keystore:register",
     "backup": "keystore:register",
     "restore": "keystore:register",
-    "plan": "operator:register",
+    "plan": "plan:register",
     "audit": "audit:register",
     "serve": "serve:register",
     "flash": "boards:register",
@@ -111,11 +111,21 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def main_options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    proxy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Reach relays and the issuer's service through this proxy: http://HOST:PORT, socks5://HOST:PORT, or "
+            "none; else TESSERA_PROXY, your settings, or what HTTPS_PROXY and ALL_PROXY say.",
+        ),
+    ] = None,
 ) -> None:
     """Messages within an organisation, through a relay that does not learn who talks to whom."""
+    context.with_resource(proxies.using(proxy))
 
 
 @app.command("help", hidden=True)
@@ -189,7 +199,10 @@ def _unexpected(arguments: Sequence[str], error: Exception) -> int:
         return 2
     if callable(explain):
         explained = card_finding.without_pieces(str(explain()))  # a card that was not in quotes, and has blanks in it
-        return _failed(arguments, 2, explained, "'tessera COMMAND --help' shows what there is")
+        hint = "'tessera COMMAND --help' shows what there is"
+        if explained == "No such option: --proxy":
+            hint = "it comes before the command: tessera --proxy URL COMMAND"
+        return _failed(arguments, 2, explained, hint)
     if os.environ.get(DEBUG):
         raise error
     # Not the exception's text: it may hold what must not be shown.

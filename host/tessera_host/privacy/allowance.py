@@ -1,7 +1,7 @@
 """How many records of one part a member's program lets leave in any 24 hours: one number, whoever names it.
 
 Owns what bounds it: the office's budget for a member's day, the posts that the tokens have, a round for each record.
-Counting what has left is `accountant`'s business.
+Counting what has left is `accountant`'s business, what records reveal together `composition`'s.
 """
 
 from fractions import Fraction
@@ -15,8 +15,13 @@ def by_tokens(tokens_per_epoch: int, posts_per_token: int, epoch_seconds: int) -
     return tokens_per_epoch * posts_per_token * max(DAY_SECONDS, epoch_seconds) // epoch_seconds
 
 
-def of_a_day(
-    delivery: tuple[Fraction, Fraction], budget: tuple[Fraction, Fraction], tokens: int, round_seconds: int
-) -> int:
-    """`delivery` and `budget` are (ε, δ) of one delivery and of a day; `tokens` is what `by_tokens` gives."""
-    return min(composition.deliveries_within(*delivery, *budget), tokens, DAY_SECONDS // round_seconds)
+def by_rounds(tokens: int, round_seconds: int) -> int:
+    """What no privacy limits: `tokens` is what `by_tokens` gives, and in a round one record leaves."""
+    return min(tokens, DAY_SECONDS // round_seconds)
+
+
+def of_a_day(thresholds: tuple[int, ...], budget: tuple[Fraction, Fraction], tokens: int, round_seconds: int) -> int:
+    """Of an office with this noise table, none (constant batches, which reveal nothing) if it is empty; `budget` is
+    the (ε, δ) of a day."""
+    most = by_rounds(tokens, round_seconds)
+    return min(composition.deliveries_within(thresholds, *budget), most) if thresholds else most

@@ -1,7 +1,8 @@
-"""The noise table of PROTOCOL §8, computed with integers and fractions only.
+"""Noise tables of PROTOCOL §8, computed with integers and fractions only.
 
-Owns: the smallest µ for a wanted (ε, δ), the 64-bit thresholds, and the exact δ of the integer table itself. Leaves to
-others: what a table costs (plan.py), how a relay draws from it (the core), that a parameter set carries it (signer.py).
+Owns: what a table is, the exact δ that its integers have for one delivery, and the table for one delivery: the smallest
+µ for a wanted (ε, δ) and its 64-bit thresholds. Leaves to others: tables for a day (shaping.py), what a table costs
+(plan.py), how a relay draws from it (the core), that a parameter set carries it (signer.py).
 
 e^ε is irrational, so it is enclosed by rationals that are made narrower until every comparison and every floor is
 certain. That always ends: for rational ε ≠ 0, e^ε is transcendental (Lindemann), so no comparison here is ever a tie.
@@ -10,6 +11,7 @@ certain. That always ends: for rational ε ≠ 0, e^ε is transcendental (Lindem
 from bisect import bisect_left
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import pairwise
 
 from ..errors import UsageError
@@ -28,23 +30,39 @@ _START_BITS = 256
 
 @dataclass(frozen=True)
 class NoiseTable:
-    """µ, T_0 … T_{2µ-1}, the exact δ those integers have, and the rational E ≤ e^ε it was computed with."""
+    """T_0 … T_{n-1}, an ε, the exact δ those integers have for one delivery, and the rational E ≤ e^ε it was computed
+    with."""
 
-    mu: int
     thresholds: tuple[int, ...]
+    epsilon: Fraction
     exact_delta: Fraction
     e_lower: Fraction
 
+    @classmethod
+    def of(cls, thresholds: tuple[int, ...], epsilon: Fraction) -> "NoiseTable":
+        e_lower = exp_lower(epsilon)
+        return cls(thresholds, epsilon, exact_delta(thresholds, e_lower), e_lower)
+
+    @property
+    def most(self) -> int:
+        """The most that a draw gives: n."""
+        return len(self.thresholds)
+
+    @property
+    def mu(self) -> int:
+        """Of a table for one delivery, which has its middle here."""
+        return self.most // 2
+
     def pack(self) -> bytes:
-        """The thresholds as PROTOCOL §2 carries them: 16·µ bytes."""
+        """The thresholds as PROTOCOL §2 carries them: 8·n bytes."""
         return b"".join(threshold.to_bytes(8, "big") for threshold in self.thresholds)
 
     def weights(self) -> list[int]:
-        """w_0 … w_{2µ}: how many of the 2^64 draws give k; they add up to 2^64."""
+        """w_0 … w_n: how many of the 2^64 draws give k; they add up to 2^64."""
         return weights(self.thresholds)
 
     def mean(self) -> Fraction:
-        """The exact mean of a draw (close to µ, not µ: the floors pull it up by less than 2µ/2^64)."""
+        """The exact mean of a draw."""
         return Fraction(sum(k * weight for k, weight in enumerate(self.weights())), DRAWS)
 
 
@@ -67,30 +85,28 @@ def table(epsilon: Fraction, delta: Fraction) -> NoiseTable:
 def _search(epsilon: Fraction, delta: Fraction) -> tuple[NoiseTable | None, Fraction]:
     """The table, or None and the smallest exact δ seen."""
     mu = smallest_mu(epsilon, delta)
-    e_lower = exp_lower(epsilon)
     reached = Fraction(1)
     # Each step of µ shrinks δ by e^-ε; where three do not help, the 2^-64 granularity of the table is the limit.
     for candidate in range(mu, min(mu + 3, MU_MAX) + 1):
-        thresholds = _thresholds(epsilon, candidate)
-        exact = exact_delta(thresholds, e_lower)
-        if exact <= delta:
-            return NoiseTable(candidate, thresholds, exact, e_lower), exact
-        reached = min(reached, exact)
+        found = NoiseTable.of(_thresholds(epsilon, candidate), epsilon)
+        if found.exact_delta <= delta:
+            return found, found.exact_delta
+        reached = min(reached, found.exact_delta)
     return None, reached
 
 
-def check_range(epsilon: Fraction, delta: Fraction) -> None:
-    """0 < ε ≤ 10 in whole millionths, 2^-64 ≤ δ < 1."""
+def check_range(epsilon: Fraction, delta: Fraction, of: str = "") -> None:
+    """0 < ε ≤ 10 in whole millionths, 2^-64 ≤ δ < 1; `of` is what the names of both options begin with."""
     if epsilon <= 0:
-        raise UsageError("epsilon must be positive", "use --epsilon 0.000001 or more; 0.1 is usual")
+        raise UsageError(f"{of}epsilon must be positive", f"use --{of}epsilon 0.000001 or more; 0.1 is usual")
     if epsilon > EPSILON_MAX:
-        raise UsageError(f"epsilon {decimal(epsilon)} hides nothing", f"use --epsilon {EPSILON_MAX} or less")
+        raise UsageError(f"{of}epsilon {decimal(epsilon)} hides nothing", f"use --{of}epsilon {EPSILON_MAX} or less")
     if epsilon % EPSILON_UNIT:
         nearest = max(round(epsilon / EPSILON_UNIT), 1) * EPSILON_UNIT
-        raise UsageError("epsilon has more than six decimals", f"use --epsilon {decimal(nearest)}")
+        raise UsageError(f"{of}epsilon has more than six decimals", f"use --{of}epsilon {decimal(nearest)}")
     if not Fraction(1, DRAWS) <= delta < 1:
         nearest_delta = "0.000001" if delta >= 1 else decimal_up(Fraction(1, DRAWS))
-        raise UsageError("delta must be at least 2^-64 and less than 1", f"use --delta {nearest_delta}")
+        raise UsageError(f"{of}delta must be at least 2^-64 and less than 1", f"use --{of}delta {nearest_delta}")
 
 
 def smallest_mu(epsilon: Fraction, delta: Fraction) -> int:
@@ -147,10 +163,11 @@ def exact_delta(thresholds: tuple[int, ...] | list[int], e_lower: Fraction) -> F
 
 
 def weights(thresholds: tuple[int, ...] | list[int]) -> list[int]:
-    """w_k = T_k - T_{k-1} for k = 0 … 2µ."""
+    """w_k = T_k - T_{k-1} for k = 0 … n."""
     return [after - before for before, after in pairwise([0, *thresholds, DRAWS])]
 
 
+@lru_cache(maxsize=256)
 def exp_lower(epsilon: Fraction) -> Fraction:
     """⌊2^80·e^ε⌋ / 2^80: a rational lower bound of e^ε."""
     bits = _START_BITS
@@ -225,16 +242,19 @@ def _alpha(epsilon: Fraction, bits: int) -> tuple[int, int]:
 
 
 def exp_bounds(x: Fraction, bits: int) -> tuple[Fraction, Fraction]:
-    """Bounds of e^x for x > 0, at most 2^-bits·e^x apart or so: the Taylor series up to n and, for the rest, a
-    geometric series of ratio x/(n+2) ≤ 1/2."""
-    term = total = Fraction(1)
+    """Bounds of e^x for x ≥ 0, at most 2^-bits·e^x apart or so: the Taylor series up to n in fixed point and, for the
+    rest, a geometric series of ratio x/(n+2) ≤ 1/2."""
+    places = bits + 32
+    low = high = total_low = total_high = 1 << places
     n = 0
-    limit = Fraction(1, 1 << (bits + 8))
-    while n + 2 < 2 * x or term > limit:
+    while n + 2 < 2 * x or high > 1 << 16:
         n += 1
-        term = term * x / n
-        total += term
-    return total, total + 2 * term * x / (n + 1)
+        low = low * x.numerator // (x.denominator * n)
+        high = -(-high * x.numerator // (x.denominator * n))
+        total_low += low
+        total_high += high
+    rest = -(-2 * high * x.numerator // (x.denominator * (n + 1)))
+    return Fraction(total_low, 1 << places), Fraction(total_high + rest, 1 << places)
 
 
 def _smallest_epsilon(delta: Fraction) -> Fraction:

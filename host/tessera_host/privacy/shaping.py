@@ -1,0 +1,257 @@
+"""Noise tables for a day (PROTOCOL §8, kind 2): the least cover under which a member's day stays within (ε, δ).
+
+Owns the shape and the search for it. Leaves to others: what a table reveals (composition.py), what it costs (plan.py).
+
+What counts against a member is how steep the noise is where it is drawn, and how steep at the left end, where it has to
+begin. `(X · exp((1 - X^fall) / fall))^rise` with `X = (k + shift) / (middle + shift)` serves both: it is steep where
+little is drawn, flat in the middle, and is cut where what is beyond counts less than δ allows. With rise 2 and fall 1.5
+it is nearly the square of an Airy function, which has the least mean of all noise on 0, 1, 2, … of one Fisher
+information, and so is best for days without end. For 16 records a day within (2, 2e-5) free weights, one variable for
+each, came to a mean of 32.47, this shape to 32.5.
+
+The search goes from shape to neighbouring shape, downhill; for each the middle is found that just keeps the bounds, on
+a coarse grid of losses, and for the last one on the fine grid by which days are counted. Where single deliveries are
+bounded, too, the logarithm's slope is held at their ε.
+
+All is decided by integers and by decimal arithmetic of 30 digits, whose logarithm and exponential are correctly rounded
+(General Decimal Arithmetic): the same numbers make the same table everywhere.
+"""
+
+from collections.abc import Iterator
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from fractions import Fraction
+from functools import lru_cache
+from itertools import accumulate
+from typing import NamedTuple
+
+from ..errors import UsageError
+from . import noise
+from .composition import MOST, Part, delta_of, delta_roughly, epsilon_of
+from .noise import NoiseTable
+
+_THRESHOLDS_MOST = 2000  # PROTOCOL §2
+_CONTEXT = Context(prec=30, rounding=ROUND_HALF_EVEN)
+_WEIGHT = Decimal(1 << 96)
+_NO_WEIGHT = Decimal(-48)  # e^-48 < 2^-64
+_UNIT = 64  # parts of one, of the middle
+
+# Of the search for a middle: by how much the logarithm of δ usually falls with that of the middle, and when it ends.
+_USUAL_SLOPE, _LEAST_SLOPE = Decimal(-12), Decimal(-1)
+_STEP_MOST, _NEAR = Decimal("0.7"), Decimal("0.05")
+_TRIES = 20
+
+
+class _Shape(NamedTuple):
+    """How often shift, rise and fall are a sixteenth more (or, negative, less) than those of `_FIRST`."""
+
+    shift: int
+    rise: int
+    fall: int
+
+
+_FIRST = (4000, 7000, 2000)  # shift, rise and fall, in thousandths
+_BEGIN, _BEGIN_OF_MANY, _MANY = _Shape(0, 0, 0), _Shape(0, 0, -5), 24
+_STEPS = (4, 2, 1)
+
+
+@lru_cache(maxsize=32)
+def day_table(
+    deliveries: int, epsilon: Fraction, delta: Fraction, delivery: tuple[Fraction, Fraction] | None = None
+) -> NoiseTable:
+    """The table for so many records a day, each in a cell of its own, within (ε, δ) together; and, if `delivery` is
+    given, every one of them within that (ε, δ). Its `epsilon` is that of one delivery, given, or at an even share of δ.
+
+    Raises UsageError if a value is out of range or no table of 2000 thresholds is enough.
+    """
+    if not 1 <= deliveries <= MOST:
+        raise UsageError(f"a day of {deliveries} messages cannot be planned", f"use --messages 1 to {MOST}")
+    noise.check_range(epsilon, delta, "day-")
+    if delivery:
+        noise.check_range(*delivery)
+    with localcontext(_CONTEXT):
+        found = _Search(deliveries, epsilon, delta, delivery).best()
+    if not found:
+        raise UsageError(
+            f"no table of {_THRESHOLDS_MOST} thresholds hides {deliveries} messages a day",
+            "plan for fewer messages, or a larger --day-epsilon or --day-delta",
+        )
+    return NoiseTable.of(found, delivery[0] if delivery else _epsilon_of_one(found, delta / deliveries))
+
+
+def _epsilon_of_one(thresholds: tuple[int, ...], delta: Fraction) -> Fraction:
+    """In millionths; for a δ that is no less than what an end of the table gives away."""
+    weights = noise.weights(thresholds)
+    enough = max(delta, Fraction(2 * max(weights[0], weights[-1]), noise.DRAWS))
+    found = epsilon_of([Part(thresholds, 1, 1)], enough)
+    assert found is not None
+    return max(found, noise.EPSILON_UNIT)
+
+
+class _Search:
+    """For the least mean under the wanted bounds."""
+
+    def __init__(
+        self, deliveries: int, epsilon: Fraction, delta: Fraction, delivery: tuple[Fraction, Fraction] | None
+    ) -> None:
+        self._deliveries = deliveries
+        self._epsilon, self._delta = epsilon, delta
+        self._delivery = delivery
+        self._slope = _decimal(delivery[0]) if delivery else None
+        self._end = min(delta / (2 * deliveries), delivery[1] / 2 if delivery else Fraction(1))
+
+    def best(self) -> tuple[int, ...] | None:
+        """None if there is none of 2000 thresholds."""
+        best = self._weighed(_BEGIN_OF_MANY if self._deliveries >= _MANY else _BEGIN, 16 * _UNIT)
+        if best is None:
+            return None
+        tried = {best.shape}
+        for step in _STEPS:
+            while untried := [shape for shape in _neighbours(best.shape, step) if shape not in tried]:
+                tried.add(untried[0])
+                found = self._weighed(untried[0], best.middle)
+                if found and found.mean < best.mean:
+                    best = found
+        return self._exactly(best)
+
+    def _weighed(self, shape: _Shape, middle: int) -> "_Weighed | None":
+        """Roughly: the middle at which the bounds are just kept, looked for from one that may be near."""
+        before: tuple[Decimal, Decimal] | None = None  # the logarithm of a middle, and the excess there
+        slope = _USUAL_SLOPE
+        for _ in range(_TRIES):
+            thresholds = _thresholds(shape, middle, self._end, self._slope)
+            if thresholds is None:
+                return None
+            place, excess = Decimal(middle).ln(), self._excess(thresholds)
+            if before and place != before[0]:
+                slope = min((excess - before[1]) / (place - before[0]), _LEAST_SLOPE)
+            step = max(-_STEP_MOST, min(-excess / slope, _STEP_MOST))
+            if abs(excess) < _NEAR:
+                return _Weighed(_mean(thresholds) * (1 + step), shape, int(middle * step.exp()))
+            before = place, excess
+            middle = max(1, int(middle * step.exp()))
+        return None
+
+    def _excess(self, thresholds: tuple[int, ...]) -> Decimal:
+        """The logarithm of the worst δ over that wanted."""
+        worst = delta_roughly([Part(thresholds, 1, self._deliveries)], self._epsilon) / self._delta
+        if self._delivery:
+            epsilon, delta = self._delivery
+            worst = max(worst, noise.exact_delta(thresholds, noise.exp_lower(epsilon)) / delta)
+        return _decimal(worst).ln()
+
+    def _exactly(self, found: "_Weighed") -> tuple[int, ...] | None:
+        """The least middle near it that keeps the bounds."""
+        low, high, step = 0, found.middle, 1  # low does not keep them, high does
+        while not (kept := self._kept(found.shape, high)):
+            low, high, step = high, high + step, 2 * step
+            if high > _UNIT * _THRESHOLDS_MOST:
+                return None
+        step = 1
+        while low < high - step and (tried := self._kept(found.shape, high - step)):
+            kept, high, step = tried, high - step, 2 * step
+        low = max(low, high - step)
+        while high - low > 1:
+            middle = (low + high) // 2
+            if tried := self._kept(found.shape, middle):
+                kept, high = tried, middle
+            else:
+                low = middle
+        return kept
+
+    def _kept(self, shape: _Shape, middle: int) -> tuple[int, ...] | None:
+        """The table, if it keeps the bounds."""
+        thresholds = _thresholds(shape, middle, self._end, self._slope)
+        if not thresholds or delta_of([Part(thresholds, 1, self._deliveries)], self._epsilon) > self._delta:
+            return None
+        if self._delivery:
+            epsilon, delta = self._delivery
+            if noise.exact_delta(thresholds, noise.exp_lower(epsilon)) > delta:
+                return None
+        return thresholds
+
+
+class _Weighed(NamedTuple):
+    mean: Decimal
+    shape: _Shape
+    middle: int
+
+
+def _neighbours(shape: _Shape, step: int) -> Iterator[_Shape]:
+    for name, value in shape._asdict().items():
+        for changed in (value + step, value - step):
+            yield shape._replace(**{name: changed})
+
+
+def _values(shape: _Shape) -> tuple[int, int, int]:
+    """Shift, rise and fall, in thousandths."""
+    shift, rise, fall = (int(first * Fraction(17, 16) ** power) for first, power in zip(_FIRST, shape, strict=True))
+    return shift, rise, fall
+
+
+def _thresholds(shape: _Shape, middle: int, end: Fraction, slope: Decimal | None) -> tuple[int, ...] | None:
+    """Of a shape around a middle (in units of 1/64), as far as a weight is more than `end` of all; None if that is more
+    than a set holds."""
+    logs = _logs(shape, middle)
+    if slope is not None:
+        logs = _held(logs, slope)
+    weights = [int(log.exp() * _WEIGHT) for log in logs]
+    least = sum(weights) * end.numerator // end.denominator
+    last = len(weights) - 1
+    while last > 1 and weights[last - 1] <= least:
+        last -= 1
+    if last > _THRESHOLDS_MOST:
+        return None
+    sums = [*accumulate(weights[: last + 1])]
+    return tuple((each << noise.DRAW_BITS) // sums[-1] for each in sums[:-1])
+
+
+def _logs(shape: _Shape, middle: int) -> list[Decimal]:
+    """Of the weights, 0 at the middle; as far as they matter."""
+    shift, rise, fall = (Decimal(value) / 1000 for value in _values(shape))
+    centre = (Decimal(middle) / _UNIT + shift).ln()
+    lessening = (-fall * centre).exp() / fall
+    logs: list[Decimal] = []
+    for log, power in _points(shift, fall):
+        here = rise * (log - centre + 1 / fall - power * lessening)
+        if log > centre and here < _NO_WEIGHT:
+            break
+        logs.append(here)
+    return logs
+
+
+def _held(logs: list[Decimal], slope: Decimal) -> list[Decimal]:
+    """With no step of more than the slope, from the largest on to both sides."""
+    top = max(range(len(logs)), key=logs.__getitem__)
+    held = [*logs]
+    for k in range(top - 1, -1, -1):
+        held[k] = max(logs[k] - logs[k + 1], -slope) + held[k + 1]
+    for k in range(top + 1, len(logs)):
+        held[k] = max(logs[k] - logs[k - 1], -slope) + held[k - 1]
+    while held[-1] > _NO_WEIGHT and len(held) <= 2 * _THRESHOLDS_MOST:
+        held.append(held[-1] - slope)
+    return held
+
+
+def _points(shift: Decimal, fall: Decimal) -> Iterator[tuple[Decimal, Decimal]]:
+    """ln(k + shift) and (k + shift)^fall, for every k that a table may have, and more."""
+    for k in range(2 * _THRESHOLDS_MOST):
+        log = _log(k + shift)
+        yield log, _exp(log * fall)
+
+
+@lru_cache(maxsize=1 << 16)
+def _log(value: Decimal) -> Decimal:
+    return value.ln()
+
+
+@lru_cache(maxsize=1 << 16)
+def _exp(value: Decimal) -> Decimal:
+    return value.exp()
+
+
+def _mean(thresholds: tuple[int, ...]) -> Decimal:
+    return Decimal(sum(k * weight for k, weight in enumerate(noise.weights(thresholds)))) / noise.DRAWS
+
+
+def _decimal(value: Fraction) -> Decimal:
+    return Decimal(value.numerator) / value.denominator
