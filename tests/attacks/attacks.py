@@ -15,6 +15,7 @@ from typing import Any
 from tests.attacks import (
     constant,
     counting,
+    days,
     exhaustion,
     issuing,
     noise,
@@ -36,6 +37,7 @@ SHARDS = 4
 CELLS = 102_400  # whose published count an adversary thresholds
 NOISE_CELLS = 1_000_000
 TOKEN_GAMES = 10_000
+DAYS = 10_240  # of members, under a table for a day
 WHOLE: tuple[Any, ...] = (reposting, views, order, probing, wires, issuing, timeforging, removal, constant)
 
 
@@ -46,6 +48,10 @@ def count_cells(shard: int) -> dict[int, Any]:
 def sample_noise(shard: int) -> tuple[Counter[int], int]:
     cells = NOISE_CELLS // SHARDS
     return noise.play(shard * cells // noise.BUCKETS, cells)
+
+
+def guess_days(shard: int) -> dict[float, Any]:
+    return days.play(DAYS // SHARDS, f"shard {shard}")
 
 
 def link_tokens(shard: int) -> tuple[dict[str, Any], int, int]:
@@ -63,10 +69,12 @@ def sum_of_games(parts: list[dict[Any, Any]]) -> dict[Any, Any]:
 
 def everything(pool: ProcessPoolExecutor) -> list[Row]:
     counted = [pool.submit(count_cells, shard) for shard in range(SHARDS)]
+    guessed = [pool.submit(guess_days, shard) for shard in range(SHARDS)]
     linked = [pool.submit(link_tokens, shard) for shard in range(SHARDS)]
     sampled = [pool.submit(sample_noise, shard) for shard in range(SHARDS)]
     whole = [pool.submit(run_whole, number) for number in range(len(WHOLE))]
     rows = counting.rows(sum_of_games([job.result() for job in counted]))
+    rows += days.rows(sum_of_games([job.result() for job in guessed]))
     tallies = [job.result() for job in sampled]
     rows += noise.rows(sum((tally for tally, _ in tallies), Counter()), sum(different for _, different in tallies))
     games = [job.result() for job in linked]

@@ -62,7 +62,7 @@ def play(cells: int, seed: object, noisy: bool = True, table: int = TABLE) -> di
         inserted = [0] * BUCKETS
         for _ in range(OTHERS):
             inserted[branch.dice.randrange(BUCKETS)] += 1
-        _deliver(branch, [targets[bucket] + inserted[bucket] for bucket in range(BUCKETS)])
+        deliver(branch, [targets[bucket] + inserted[bucket] for bucket in range(BUCKETS)])
         branch.sleep()
         for bucket in range(BUCKETS):
             if bucket % wire.FETCH_ROUNDS == 0:  # as many cells as a connection gets in a round
@@ -75,7 +75,7 @@ def play(cells: int, seed: object, noisy: bool = True, table: int = TABLE) -> di
     return games
 
 
-def _deliver(branch: Branch, wanted: list[int]) -> None:
+def deliver(branch: Branch, wanted: list[int]) -> None:
     """Post so many records to each bucket, through as few tokens as their quota takes."""
     member, left = branch.new_member(), 16
     for bucket, count in enumerate(wanted):

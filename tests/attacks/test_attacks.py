@@ -14,6 +14,7 @@ from tessera_host.relay.machine import ServerMachine
 from tests.attacks import (
     constant,
     counting,
+    days,
     exhaustion,
     issuing,
     noise,
@@ -41,6 +42,7 @@ SMALL: dict[str, Callable[[], list[Row]]] = {
     "wires": lambda: wires.run(0.05),
     "tokens": lambda: tokens.rows(*tokens.play(200, "small")),
     "counting": lambda: counting.rows(counting.play(10 * counting.BUCKETS, "small")),
+    "days": lambda: days.rows(days.play(2 * counting.BUCKETS, "small")),
     "noise": lambda: noise.rows(*noise.play(0, 30_000)),
 }
 
@@ -90,6 +92,12 @@ def test_counts_without_noise_give_every_delivery_away() -> None:
     games = counting.play(4 * counting.BUCKETS, "leak", noisy=False)
     assert not all(row.good for row in counting.rows(games))
     assert max(game.interval()[0] for game in games.values()) > 0.9
+
+
+def test_a_day_without_noise_gives_itself_away() -> None:
+    games = days.play(counting.BUCKETS, "leak", noisy=False)
+    assert not all(row.good for row in days.rows(games))
+    assert min(game.interval()[0] for game in games.values()) > days.exact()["advantage"]
 
 
 def test_tokens_without_blinding_are_linked() -> None:
