@@ -1,15 +1,19 @@
 """What deliveries reveal together, against sums of exact fractions, a reckoning of its own in fractions, and Google's
 dp-accounting."""
 
+import math
 from collections import Counter
 from fractions import Fraction
 from itertools import pairwise
 
+import pytest
+from dp_accounting.pld import privacy_loss_distribution as pld
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tessera_host.privacy import composition, noise
-from tessera_host.privacy.composition import Part, delta_of
+from tessera_host.privacy.composition import MOST, Part, deliveries_within, delta_of, epsilon_of, more_within
+from tests.support import day_tables
 
 EPSILON, DELTA = Fraction(2), Fraction("2e-5")
 ALIKE = noise.table(Fraction("0.1"), Fraction("1e-6")).thresholds
@@ -62,7 +66,7 @@ def test_never_below_the_sum_over_all_that_can_be_seen(parts: list[Part], epsilo
     assert exact <= delta_of(parts, epsilon, exchange) <= exact + Fraction(1, 20)
 
 
-@pytest.mark.parametrize("deliveries", [2, 7, 40, 300])
+@pytest.mark.parametrize("deliveries", [2, 7, 40])
 @pytest.mark.parametrize("epsilon", ["0.05", "0.5", "2", "4.03"])
 def test_losses_that_are_all_alike_add_up_to_a_binomial_sum(deliveries: int, epsilon: str) -> None:
     """Under a table for one delivery nearly every count has the loss ε or -ε; where it has not, the sum here is too
@@ -195,7 +199,10 @@ def test_a_month_is_counted() -> None:
     assert delta_of(month, found) <= Fraction("1e-2") < delta_of(month, found - Fraction("0.1"))
 
 
-@pytest.mark.parametrize(("thresholds", "epsilon", "delta"), [(ALIKE, "2", "2e-5"), (DAY_TABLES[21], "2", "2e-5"), (ALIKE, "1", "1e-6"), (DAY_TABLES[200], "1", "1e-4")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("thresholds", "epsilon", "delta"),
+    [(ALIKE, "2", "2e-5"), (DAY_TABLES[21], "2", "2e-5"), (ALIKE, "1", "1e-5"), (DAY_TABLES[200], "1", "1e-4")],
+)
 def test_as_many_fit_as_keep_the_bounds_and_no_more(thresholds: tuple[int, ...], epsilon: str, delta: str) -> None:
     bounds = Fraction(epsilon), Fraction(delta)
     found = deliveries_within(thresholds, *bounds)
@@ -221,4 +228,4 @@ def test_one_delivery_alone_is_counted_to_the_last_digit() -> None:
 
 def test_counting_ends_at_its_limit() -> None:
     flat = noise.table(Fraction("0.01"), Fraction("1e-3")).thresholds
-    assert deliveries_within(flat, Fraction(10), Fraction("0.9999")) <= MOST
+    assert deliveries_within(flat, Fraction(10), Fraction("0.9999")) == MOST

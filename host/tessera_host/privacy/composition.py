@@ -106,7 +106,7 @@ def more_within(before: Iterable[Part], thresholds: tuple[int, ...], epsilon: Fr
         return _delta(_merged([*day, (cell, count)]), epsilon) <= delta
 
     found = _roughly_within(day, cell, epsilon, delta)
-    found += found // 100  # by so much, about, the coarse grid says too little
+    found = min(MOST, found + found // 100)  # by so much, about, the coarse grid says too little
     while found and not fits(found):
         found -= 1
     while found < MOST and fits(found + 1):
@@ -184,6 +184,8 @@ _NOTHING = _Losses(0, [_ONE], 0, 0)
 
 
 def _delta(day: _Day, epsilon: Fraction, steps: int = _FINE) -> Fraction:
+    if not day:
+        return Fraction(0)
     if _is_one_cell(day):
         return _delta_of_one(day[0][0], epsilon)
     grid = _grid(day, epsilon, steps)
@@ -192,6 +194,8 @@ def _delta(day: _Day, epsilon: Fraction, steps: int = _FINE) -> Fraction:
 
 def _curve(day: _Day, reach: Fraction) -> Callable[[Fraction], Fraction]:
     """δ as a function of ε, at its best up to `reach`."""
+    if not day:
+        return lambda epsilon: Fraction(0)
     if _is_one_cell(day):
         return lambda epsilon: _delta_of_one(day[0][0], epsilon)
     grid = _grid(day, reach, _FINE)
