@@ -24,6 +24,7 @@ class Token:
         self.ring_id = ring_id
         self.leases = leases
         self.used = leases * LEASE_POSTS  # what an earlier boot had open counts as used
+        self.round = None  # the last one it posted in
         self.secret = None  # of the next resumption
         self.marks = ()  # of its id and of the one after it
 
@@ -38,16 +39,18 @@ class Token:
 class Admission:
     """The tokens of one epoch.
 
-    epoch_key K_e (32 bytes), posts_per_token from the parameters; leases are read from and written to the key ring.
+    epoch_key K_e (32 bytes), posts_per_token and constant from the parameters; leases are read from and written to the
+    key ring.
     """
 
-    def __init__(self, keyring, epoch, epoch_key, federation_id, relay_key, posts_per_token):
+    def __init__(self, keyring, epoch, epoch_key, federation_id, relay_key, posts_per_token, constant=0):
         self.epoch = epoch
         self._keyring = keyring
         self._epoch_key = epoch_key  # prepare() makes a PreparedKey of it
         self._prepared = epoch_key is None
         self._token_start = federation_id + epoch.to_bytes(4, "big") + relay_key
         self._posts_per_token = posts_per_token
+        self._most_tokens = constant or None  # that may post: of a constant batch, as it has room for one record each
         self._tokens = {}  # by H("token-id", A)
         self._resumable = {}  # mark of a resumption id -> token: the next two ids of each
 
@@ -103,10 +106,13 @@ class Admission:
         return max(0, self._posts_per_token - token.used)
 
     def reserve(self, token):
-        """Make sure that a lease covers one more post, durably; QuotaSpent if the token has none left."""
+        """Make sure that a lease covers one more post, durably; QuotaSpent if the token has none left, or if as many
+        others have a lease as a constant batch has room for."""
         if not self.posts_left(token):
             raise QuotaSpent("this token has no posts left")
         if token.used == token.leases * LEASE_POSTS:
+            if not token.leases and len(self._keyring.leases) == self._most_tokens:
+                raise QuotaSpent("as many tokens have posted as there are places")
             self._keyring.lease(token.ring_id, token.leases + 1)
             token.leases += 1
 

@@ -8,6 +8,7 @@ class Token:
     ring_id: bytes
     leases: int
     used: int
+    round: int | None
     secret: bytes | None
     marks: tuple[int, ...]
     def __init__(self, ring_id: bytes, leases: int) -> None: ...
@@ -23,6 +24,7 @@ class Admission:
         federation_id: bytes,
         relay_key: bytes,
         posts_per_token: int,
+        constant: int = 0,
     ) -> None: ...
     def prepare(self) -> bool: ...
     def authenticate(

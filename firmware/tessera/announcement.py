@@ -3,6 +3,7 @@
 import sys
 
 from . import VERSION, curve
+from .params import CONSTANT
 
 READY = "serving"  # the line after these: programs that started the relay wait for it
 
@@ -27,7 +28,7 @@ def announcement(relay, where):
         "  address         {}".format(where),
         "  relay key       {}".format(relay.static_key.hex()),
         "  parameters      serial {}, digest {}".format(parameters.serial, parameters.digest.hex()[:16]),
-        "  cover traffic   epsilon {}, mu {}".format(_millionths(parameters.epsilon), parameters.candidates // 2),
+        "  cover traffic   {}".format(_cover(parameters)),
         "  rounds          {} s, {} to an epoch".format(parameters.round_seconds, parameters.epoch_rounds),
         "  open round      {}".format(open_round),
         "  curve tier      {}".format(curve.TIER),
@@ -35,6 +36,13 @@ def announcement(relay, where):
     if relay.unreadable_pages:
         lines.append("  unreadable      {} pages, torn by a power cut or damaged".format(relay.unreadable_pages))
     return lines
+
+
+def _cover(parameters):
+    """What kind of cover a set has, and what a delivery loses by it."""
+    if parameters.cover == CONSTANT:
+        return "constant, {} records a batch".format(parameters.constant)
+    return "epsilon {}, {} records at most".format(_millionths(parameters.epsilon), parameters.candidates)
 
 
 def _millionths(number):

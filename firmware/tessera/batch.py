@@ -12,6 +12,7 @@ from .wire import CELL_FRAME_BYTES, CELL_HEADER_BYTES, RECORD_BYTES, RECORDS_PER
 
 _DUMMY_BIT = const(28)  # native.DUMMY_BIT: marks an entry of the order as a dummy's number; other entries are pages
 _NUMBER = const((1 << 28) - 1)
+_LOST = const(1 << 27)  # added to the number of a page that cannot be read: the dummy's that is served for it
 
 
 class Slot:
@@ -50,8 +51,8 @@ class Batch:
         self._cipher = cipher
         self.round = round_
         self._dummies = cover.dummies(bucket, round_)
-        noise = cover.noise(bucket, round_)
         real = log.count_of(bucket, round_)
+        noise = cover.noise(bucket, round_, real)
         self.count = real + noise
         # The largest first: the others would take the room between what stays, and in a full heap none be left for it.
         heads = bytearray(RECORD_START_BYTES * (self.count + cover.candidates))
@@ -64,7 +65,19 @@ class Batch:
         # All are read and opened; the dummies' heads then lie over those that were not wanted.
         self._log.read_heads(reads, self._cipher, heads)
         self._dummies.heads(candidates, heads, real)
+        if self._log.lost:
+            self._replace_lost(pages, heads)
         return self._sorted(pages, heads, reads)
+
+    def _replace_lost(self, entries, heads):
+        """Have dummies stand for the pages that cannot be read any more: the count of a cell stays."""
+        for page in self._log.lost:
+            entry = 1 << _DUMMY_BIT | _LOST | page
+            head = self._whole(entry)[:RECORD_START_BYTES]  # whether the page is in this cell or not
+            for place in range(self.count):
+                if entries[place] == page:
+                    entries[place] = entry
+                    heads[RECORD_START_BYTES * place : RECORD_START_BYTES * (place + 1)] = head
 
     def _sorted(self, entries, heads, keys):
         """The entries by the bytes of their records, of which heads holds the first 8 each; in keys, which is room for

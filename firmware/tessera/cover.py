@@ -5,6 +5,7 @@
 import struct
 
 from . import native
+from .errors import Fault
 from .hashes import HmacKey, tagged
 from .runtime import aes_cbc, aes_ecb, const, copy_block
 
@@ -34,16 +35,23 @@ def sample(thresholds, draw):
 
 
 class EpochCover:
-    """The cover of one epoch: cover_e (32 bytes) and the noise table of the parameters that govern it (bytes)."""
+    """The cover of one epoch: cover_e (32 bytes) and, of the parameters that govern it, the noise table (bytes) or C,
+    the constant size of its cells."""
 
-    def __init__(self, key, thresholds):
+    def __init__(self, key, thresholds, constant=0):
         self._key = HmacKey(key)
         self._thresholds = thresholds
-        self.candidates = len(thresholds) // 8  # 2·mu, the most dummies a cell can have
+        self._constant = constant
+        self.candidates = constant or len(thresholds) // 8  # the most dummies a cell can have
 
-    def noise(self, bucket, round_):
-        """N, the number of dummies of a cell."""
-        return sample(self._thresholds, self._cell(b"noise", bucket, round_)[:8])
+    def noise(self, bucket, round_, real=0):
+        """N, the number of dummies of a cell that has so many real records; Fault if they are more than a constant
+        batch can have."""
+        if not self._constant:
+            return sample(self._thresholds, self._cell(b"noise", bucket, round_)[:8])
+        if real > self._constant:
+            raise Fault("a cell has more records than its constant batch: erase the relay and provision it anew")
+        return self._constant - real
 
     def dummies(self, bucket, round_):
         return Dummies(self._cell(b"cover", bucket, round_))
@@ -62,13 +70,15 @@ class Dummies:
         self._chained = bytearray(_BLOCK)
 
     def make(self, number, out, out_tail):
-        """Write dummy `number` into out (240 bytes); out_tail views its last 16 bytes. Allocates nothing.
+        """Write dummy `number` (below 2^28) into out (240 bytes); out_tail views its last 16. Allocates nothing.
 
         One cipher makes them all, as a new one would cost a key schedule and 300 bytes of heap a dummy: its chain goes
         on from the dummy before, which is cancelled by adding that dummy's last block to the first block of input.
         """
         copy_block(self._input, self._chained)
-        self._input[14] ^= number >> 8
+        self._input[12] ^= number >> 24
+        self._input[13] ^= number >> 16 & 255
+        self._input[14] ^= number >> 8 & 255
         self._input[15] ^= number & 255
         self._cipher.encrypt(self._input, out)
         copy_block(self._chained, out_tail)

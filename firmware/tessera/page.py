@@ -87,14 +87,19 @@ class PageCipher:
         self._writer.encrypt(page, page)
         self._chained[:] = page[-_BLOCK:]
 
-    def open(self, page_index, buffer):
-        """Whether the page in buffer (PageBuffer) was written under this key at this place; if so it is decrypted."""
+    def fits(self, page_index, buffer):
+        """Whether the page in buffer (PageBuffer) may have been written under this key at this place, as seq and page
+        agree in one. Its header is decrypted in any case."""
         self._first_block.decrypt(buffer.first_block, buffer.header)
-        if (buffer.indexed_header[_PLACE_AT] ^ page_index) & 15:  # seq and page agree in it: spares the MAC
-            return False
+        return not (buffer.indexed_header[_PLACE_AT] ^ page_index) & 15
+
+    def open(self, page_index, buffer):
+        """Whether the page in buffer (PageBuffer) was written under this key at this place; if so it is decrypted. Its
+        header is in any case; and the time is the same."""
+        fits = self.fits(page_index, buffer)
         self._reader.decrypt(buffer.page, buffer.plain)
         struct.pack_into(">I", buffer.indexed_header, 0, page_index)
-        return self._mac.verify(buffer.mac, buffer.covered, buffer.record)
+        return self._mac.verify(buffer.mac, buffer.covered, buffer.record) and fits
 
     def decrypt(self, data, out):
         """Decrypt a page, or the first bytes of one, without its header: out[16:] is right, out[:16] is noise.

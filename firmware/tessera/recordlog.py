@@ -5,15 +5,15 @@ from array import array
 
 from . import native, nor
 from .errors import Busy, Fault
+from .machine import Machine
 from .nor import BLANK_PAGE, PAGE_BYTES, PAGES_PER_SECTOR, ZERO_PAGE
-from .page import LAST_SEQ, RECORD_START_BYTES, ROUND_AT, PageBuffer
+from .page import BUCKET_AT, LAST_SEQ, RECORD_START_BYTES, ROUND_AT, PageBuffer
 from .runtime import aes_cbc, const
 
 _EMPTY = const(0xFFFF)
 _UNUSED = const(0x3FFFFFFF)  # first round of a sector without records: a small integer on every board
 _LONGEST_SPAN = const(254)  # rounds from the first to the last record of a sector: the index keeps them in one byte
 _LAST_NUMBER = LAST_SEQ >> 4  # of a sector in order of use
-_MOST_BUCKETS = const(256)  # of the index
 _PROGRAM_TRIES = const(4)
 
 
@@ -21,25 +21,38 @@ class RecordLog:
     """Records by (bucket, round) over a block device.
 
     RAM: 2 bytes a page and 8 a sector (8.5 KB for the 848 KiB ring of a Pico W). One byte a page would have
-    to do without the bucket, and then a fetch would read pages it does not serve.
+    to do without the bucket, and then a fetch would read pages it does not serve. Where the machine has an index of
+    cells that takes the array's place, and finds them without a search.
+
+    highest_round: the highest on flash, -1 with no record.
     """
 
-    def __init__(self, device):
+    def __init__(self, device, machine=Machine):
         self._device = device
         self.sectors = nor.sectors(device)
         self.pages = self.sectors * PAGES_PER_SECTOR
-        self._index = array("H", b"\xff\xff" * self.pages)  # bucket << 8 | round - first round of the sector
-        self._first_round = array("I", [_UNUSED] * self.sectors)
-        self._last_round = array("I", bytes(4 * self.sectors))
+        # One place more than there are, for what a boot finds where there is no record.
+        self._first_round = array("I", [_UNUSED] * (self.sectors + 1))
+        self._last_round = array("I", bytes(4 * (self.sectors + 1)))
+        if machine.cells is None:
+            self._index = array("H", b"\xff\xff" * (self.pages + 1))  # bucket << 8 | round - first round of the sector
+            self._find_pages = native.find_pages
+        else:
+            self._index = machine.cells(self.pages, self._first_round)
+            self._find_pages = self._index.find_pages
+        self._buckets = machine.buckets
         self._sector = self.sectors - 1  # the one being filled
         self._place = PAGES_PER_SECTOR  # of the next page in it
         self._number = 0  # of that sector in order of use
         self._opened = False  # by this boot
         self._blank_ahead = 0
         self._first_kept_round = 0
+        self.highest_round = -1
         self._doubtful = None  # a page that was programmed, perhaps, and is not in the index
         self._buffer = PageBuffer()
         self.unreadable = 0  # pages that a boot found torn by a power cut or damaged
+        self.damaged = 0  # of them those that were whole once, as later ones were written
+        self.lost = []  # of those the pages of the index, whose records dummies stand for (batch.py)
 
     # -- device
 
@@ -63,15 +76,6 @@ class RecordLog:
 
     # -- reading cells
 
-    @property
-    def highest_round(self):
-        """The highest round on flash, -1 with no record."""
-        highest = -1
-        for sector in range(self.sectors):
-            if self._used(sector):
-                highest = max(highest, self._last_round[sector])
-        return highest
-
     def count_of(self, bucket, round_):
         """How many records a cell has."""
         return self._search(bucket, round_, array("I", (0,)), 0)
@@ -87,7 +91,7 @@ class RecordLog:
         return pages
 
     def _search(self, bucket, round_, found, room):
-        return native.find_pages(self._index, self._first_round, self.sectors, bucket, round_, found, room)
+        return self._find_pages(self._index, self._first_round, self.sectors, bucket, round_, found, room)
 
     def read_heads(self, pages, cipher, heads):
         """Write the first 8 bytes of each page's record to heads, one after the other."""
@@ -163,6 +167,7 @@ class RecordLog:
             self._first_round[sector] = round_
         self._index[page] = bucket << 8 | (round_ - self._first_round[sector])
         self._last_round[sector] = round_
+        self.highest_round = max(self.highest_round, round_)
 
     def _live(self, sector):
         return self._used(sector) and self._last_round[sector] >= self._first_kept_round
@@ -176,11 +181,13 @@ class RecordLog:
         erased = 0
         while erased < limit and self._blank_ahead < self.sectors - 1:
             sector = (self._sector + 1 + self._blank_ahead) % self.sectors
-            if self._live(sector):
-                break
-            for page in range(sector << 4, (sector + 1) << 4):
-                self._index[page] = _EMPTY
-            self._first_round[sector] = _UNUSED
+            if self._used(sector):
+                if self._live(sector):
+                    break
+                for page in range(sector << 4, (sector + 1) << 4):
+                    self._index[page] = _EMPTY
+                self._first_round[sector] = _UNUSED
+                self.lost = [page for page in self.lost if page >> 4 != sector]
             nor.erase(self._device, sector)
             self._blank_ahead += 1
             erased += 1
@@ -199,34 +206,46 @@ class RecordLog:
         ciphers: {epoch: PageCipher}; next_number: what the boot before was given. The caller makes the result
         durable, then calls begin().
         """
-        numbers = array("I", bytes(4 * self.sectors))
+        numbers = array("I", bytes(4 * (self.sectors + 1)))
         copies = []
-        # Every page of the ring is decrypted and checked here, while members wait: names are looked up once.
+        # Every page of the ring is decrypted and checked here, while members wait: names are looked up once. It is the
+        # same work for one that is no record, or the time of a start would tell how many there are.
         buffer, readblocks, read_u32 = self._buffer, self._device.readblocks, native.read_u32
         index, first_rounds, last_rounds = self._index, self._first_round, self._last_round
         page_bytes, header = buffer.page, buffer.header
-        order = list(ciphers)
-        opens = ciphers[order[0]].open if order else None
-        for page in range(self.pages if order else 0):
+        epochs = [(epoch, ciphers[epoch].fits, ciphers[epoch].open) for epoch in ciphers]
+        spare = PageBuffer()  # what there is of no record, for the place behind the last page
+        spare.header[ROUND_AT:BUCKET_AT] = (epoch_rounds * epochs[0][0] if epochs else 0).to_bytes(4, "big")
+        for page in nor.programmed(self._device) if epochs else ():
             readblocks(page >> 4, page_bytes, (page & 15) << 8)
-            if not opens(page, buffer):
-                if not self._open(page, ciphers, order):
-                    continue
-                opens = ciphers[order[0]].open
-            round_, bucket, sector = read_u32(header, ROUND_AT), buffer.bucket, page >> 4
-            if round_ // epoch_rounds != order[0] or bucket >= _MOST_BUCKETS:
+            found = 0
+            epoch, _, opens = epochs[0]
+            for each, fits, its_open in epochs:
+                if fits(page, buffer) and read_u32(header, ROUND_AT) // epoch_rounds == each:
+                    epoch, opens = each, its_open
+                    found += 1
+            whole = opens(page, buffer)
+            if found > 1 and not whole:  # of noise that looks like a header there is some in four billion pages
+                epoch = self._opened_by(page, ciphers)
+                whole = epoch is not None
+            source, at, epoch = (buffer, page, epoch) if whole else (spare, self.pages, epochs[0][0])
+            round_, bucket, sector = read_u32(source.header, ROUND_AT), source.bucket, at >> 4
+            if round_ // epoch_rounds != epoch or bucket >= self._buckets:
                 continue
             first = first_rounds[sector]
             if first == _UNUSED:
                 first_rounds[sector] = first = round_
             elif not 0 <= round_ - first <= _LONGEST_SPAN:
                 continue
-            index[page] = bucket << 8 | (round_ - first)
+            index[at] = bucket << 8 | (round_ - first)
             last_rounds[sector] = round_
-            numbers[sector] = buffer.seq >> 4
-            if buffer.is_copy:
-                copies.append(page)
-        self.unreadable = self._count_unreadable(numbers, min(order, default=0) > 0)
+            numbers[sector] = source.seq >> 4
+            if source.is_copy:
+                copies.append(at)
+        self.highest_round = max(
+            [last_rounds[sector] for sector in range(self.sectors) if self._used(sector)], default=-1
+        )
+        self._look_at_unreadable(numbers, ciphers, epoch_rounds)
         originals = {page: self._drop_original(page, numbers, ciphers) for page in copies}
         newest = max(range(self.sectors), key=lambda sector: numbers[sector])
         if numbers[newest]:
@@ -236,20 +255,52 @@ class RecordLog:
         self._number = max(numbers[newest] + 2, next_number + 1) - 1
         return self._number + 1
 
-    def _count_unreadable(self, numbers, some_expired):
-        """Pages that were programmed and cannot be read, in sectors that keep others. Expired ones do not count: if
-        there are some, they stand in the oldest sector, before all that can be read."""
+    def _look_at_unreadable(self, numbers, ciphers, epoch_rounds):
+        """Count the pages that were programmed and cannot be read, in sectors that keep others, and keep those in the
+        index that were whole once: what a sealed cell has must not change.
+
+        Expired ones do not count: if there are some, they stand in the oldest sector, before all that can be read.
+        """
+        some_expired = min(ciphers, default=0) > 0
         oldest = min([number for number in numbers if number], default=0)
-        count = 0
+        buffer = self._buffer
         for sector in range(self.sectors):
             expired = some_expired and numbers[sector] == oldest
-            for page in range(sector << 4, (sector + 1) << 4 if numbers[sector] else 0):
-                if self._index[page] != _EMPTY:
+            for page in range(sector << 4, (sector + 1) << 4):
+                if self._index[page] != _EMPTY or not numbers[sector]:
                     expired = False
-                elif not expired:
-                    self.read(page, self._buffer.page)
-                    count += self._buffer.page not in (BLANK_PAGE, ZERO_PAGE)
-        return count
+                    continue
+                self.read(page, buffer.page)
+                if buffer.page in (BLANK_PAGE, ZERO_PAGE):
+                    continue
+                was_whole = page < self._newest_page(sector) or numbers[sector] + 1 in list(numbers)
+                lost = was_whole and self._enter_lost(page, numbers[sector], ciphers, epoch_rounds)
+                if lost or not expired:
+                    self.unreadable += 1
+                    self.damaged += was_whole
+
+    def _enter_lost(self, page, number, ciphers, epoch_rounds):
+        """Enter the page in the buffer in the index by its header alone; False if that is damaged, too.
+
+        A page was whole if one was programmed after it by the same boot, in its sector or the next: a torn one is a
+        boot's last, and copies are of such. What a copy lost its original still has.
+        """
+        sector = page >> 4
+        for epoch in ciphers:
+            buffer = self._buffer
+            ciphers[epoch].open(page, buffer)  # it does not, but the header is there then
+            round_, first, last = buffer.round, self._first_round[sector], self._last_round[sector]
+            if buffer.is_copy or buffer.seq != (number << 4 | page & 15) or round_ // epoch_rounds != epoch:
+                continue
+            if last - _LONGEST_SPAN <= round_ <= last and buffer.bucket < self._buckets:
+                for other in range(sector << 4, (sector + 1) << 4):
+                    if round_ < first and self._index[other] != _EMPTY:
+                        self._index[other] += first - round_
+                self._first_round[sector] = min(first, round_)
+                self._index[page] = buffer.bucket << 8 | (round_ - self._first_round[sector])
+                self.lost.append(page)
+                return True
+        return False
 
     def begin(self, ciphers, epoch_rounds, first_kept_round, erase):
         """Erase sectors ahead and copy the newest record, which may have been programmed as power failed."""
@@ -270,20 +321,20 @@ class RecordLog:
                 return page
         return None
 
-    def _open(self, page, ciphers, order):
-        """Whether the page in the buffer is of one of the epochs, which then comes first in order."""
-        for epoch in order:
+    def _opened_by(self, page, ciphers):
+        """The epoch of the page in the buffer, None if it is of none of them."""
+        for epoch in ciphers:
             if ciphers[epoch].open(page, self._buffer):
-                order.remove(epoch)
-                order.insert(0, epoch)
-                return True
-        return False
+                return epoch
+        return None
 
     def _find(self, page, ciphers):
         """(round, bucket, record) of a page in the index, None if it cannot be read any more."""
         buffer = self._buffer
         self._device.readblocks(page >> 4, buffer.page, (page & 15) << 8)
-        return (buffer.round, buffer.bucket, bytes(buffer.record)) if self._open(page, ciphers, list(ciphers)) else None
+        if self._opened_by(page, ciphers) is None:
+            return None
+        return buffer.round, buffer.bucket, bytes(buffer.record)
 
     def _drop_original(self, copy_page, numbers, ciphers):
         """Take the page that copy_page is a copy of out of the index and return it; None if it cannot be read."""

@@ -58,6 +58,7 @@ PROVISIONAL = const(1)  # nothing rests on the clock yet
 COMMISSIONING = const(2)  # the cover key of the open epoch was disclosed: AUTH waits
 ON_TRIAL = const(4)  # the running code is
 ENDING = const(8)  # the schedule of epoch keys ends within 30 days, or has ended
+DAMAGED = const(16)  # a record of a kept round cannot be read any more
 NO_ROUND = const(0xFFFFFFFF)  # open round of a relay without a clock
 
 CODES = (

@@ -52,6 +52,7 @@ PROVISIONAL: int
 COMMISSIONING: int
 ON_TRIAL: int
 ENDING: int
+DAMAGED: int
 NO_ROUND: int
 
 CODES: tuple[tuple[int, str, type[Refusal]], ...]

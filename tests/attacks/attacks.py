@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.attacks import (
+    constant,
     counting,
     exhaustion,
     issuing,
@@ -35,7 +36,7 @@ SHARDS = 4
 CELLS = 102_400  # whose published count an adversary thresholds
 NOISE_CELLS = 1_000_000
 TOKEN_GAMES = 10_000
-WHOLE: tuple[Any, ...] = (reposting, views, order, probing, wires, issuing, timeforging, removal)
+WHOLE: tuple[Any, ...] = (reposting, views, order, probing, wires, issuing, timeforging, removal, constant)
 
 
 def count_cells(shard: int) -> dict[int, Any]:

@@ -26,6 +26,7 @@ import numpy as np
 from scipy import stats
 
 import office
+from tessera import params
 from tessera.clock import Clock
 from tessera.filedevice import FileDevice
 from tessera.files import Directory
@@ -46,12 +47,13 @@ EPOCH_ROUNDS = 400
 MOST_DUMMIES = 40
 PUBLISHED = 44  # records of each cell, real ones and cover
 CONFIDENCE = 0.99  # that no interval of so many misses its slope
-FITS = 40
+FITS = 60
 # What an interval must lie within, a record: what the experiment can tell apart. A tick takes 500,000 cycles, a dummy
 # 45,000. Another member's requests move frames by whole ticks and leave the heap another, which is to be averaged away.
 DELAYED_CYCLES = 40_000
 OTHERS_CYCLES = 80_000
 RING_CYCLES = 100
+START_CYCLES = 1_000
 WORK_CYCLES = 1_000
 BESIDE_WORK_CYCLES = 4_000
 OTHERS_WORK_CYCLES = 12_000
@@ -108,12 +110,21 @@ def fit(real: Sequence[int], observed: Sequence[float], *public: Sequence[float]
     return Slope(float(found[1]), margin, float(variance**0.5), len(real))
 
 
-def make_relay(folder: Path, rounds: int, seed: int) -> tuple[dict[int, int], int]:
+def tabled() -> dict[str, Any]:
+    thresholds = b"".join(((k + 1 << 64) // (MOST_DUMMIES + 1)).to_bytes(8, "big") for k in range(MOST_DUMMIES))
+    return {"thresholds": thresholds, "members": 1, "posts_per_token": 256}
+
+
+def constant() -> dict[str, Any]:
+    batch = {"cover": params.CONSTANT, "constant": PUBLISHED, "thresholds": b"", "epsilon": 0, "delta": 0}
+    return batch | {"members": PUBLISHED, "tokens_per_epoch": 1, "posts_per_token": 36}
+
+
+def make_relay(folder: Path, rounds: int, seed: int, cover: dict[str, Any]) -> tuple[dict[int, int], int]:
     """A relay of so many rounds with PUBLISHED records: (their real counts, its time in ms)."""
     dice = random.Random(seed)
-    thresholds = b"".join(((k + 1 << 64) // (MOST_DUMMIES + 1)).to_bytes(8, "big") for k in range(MOST_DUMMIES))
-    shape: dict[str, Any] = {"epoch_rounds": EPOCH_ROUNDS, "retention_epochs": 1, "buckets": 1, "members": 1}
-    (folder / "parameters").write_bytes(office.parameters(thresholds=thresholds, posts_per_token=256, **shape))
+    shape: dict[str, Any] = {"epoch_rounds": EPOCH_ROUNDS, "retention_epochs": 1, "buckets": 1}
+    (folder / "parameters").write_bytes(office.parameters(**shape, **cover))
     (folder / "seed").write_bytes(dice.randbytes(32))
     partitions = read_board(BOARD).partitions
     sectors = {name: partitions[name].length // SECTOR_BYTES for name in RINGS}
@@ -132,7 +143,7 @@ def make_relay(folder: Path, rounds: int, seed: int) -> tuple[dict[int, int], in
         if relay.turn():
             relay.maintain()
         round_ = relay.open_round
-        real[round_] = PUBLISHED - relay.batch(0, round_).count
+        real[round_] = PUBLISHED - relay.batch(0, round_).count or dice.randrange(PUBLISHED + 1)
         for _ in range(real[round_]):
             relay._log.append(round_, 0, dice.randbytes(240), relay._epochs.ciphers[relay.epoch])
         now[0] += 1000 * office.ROUND_SECONDS
@@ -153,13 +164,16 @@ class Experiment:
     seed: int = 1
     leak: bool = False
     kinds: tuple[str, ...] = ("", UNDELAYED)
+    constant: bool = False  # batches
 
     def run(self, image: Path) -> tuple[dict[int, int], list[Observation]]:
         """(real counts by round, what the members on the board saw)"""
         with tempfile.TemporaryDirectory(prefix="tessera-timing-") as name:
             folder = Path(name)
             (folder / "relay").mkdir()
-            real, now_ms = make_relay(folder / "relay", self.rounds, self.seed)
+            real, now_ms = make_relay(
+                folder / "relay", self.rounds, self.seed, constant() if self.constant else tabled()
+            )
             config: dict[str, Any] = {"static_secret": office.STATIC.hex(), "ledger_secret": office.LEDGER.hex()}
             config |= {"now_ms": now_ms, "rounds": list(real), "beside": self.beside}
             config |= {"bursts": self.bursts(), "leak": self.leak, "kinds": self.kinds}
@@ -220,6 +234,13 @@ def ring_slopes(relays: list[tuple[dict[int, int], list[Observation]]]) -> dict[
     return slopes
 
 
+def start_slope(relays: list[tuple[dict[int, int], list[Observation]]]) -> float:
+    """Cycles of a start for one record more, between the relays with the fewest and the most."""
+    starts = sorted((sum(real.values()), each["times"][0]) for real, seen in relays for each in seen[:1])
+    (fewest, least), *_, (most, cycles) = starts
+    return (cycles - least) / (most - fewest)
+
+
 def judged(title: str, slopes: dict[str, Slope], resolution: int) -> list[Row]:
     bound = f"holds 0, within ± {resolution:,}"
     return [
@@ -244,7 +265,15 @@ def rows(image: Path) -> list[Row]:
     leaked = fetch_slopes(UNDELAYED + "fetch", *control)["last frame"]
     found.append(Row("control, work: last frame", str(leaked), "does not hold 0", not leaked.holds_zero))
     leaked = fetch_slopes("fetch", *control)["last frame"]
-    return [*found, Row("control: last frame", str(leaked), "told")]
+    found.append(Row("control: last frame", str(leaked), "told"))
+    batches = Experiment(rounds=100, pings=60, seed=4, constant=True).run(image)
+    found += judged("constant batches, FETCH", fetch_slopes("fetch", *batches), DELAYED_CYCLES)
+    found += judged("constant batches, FETCH, work", fetch_slopes(UNDELAYED + "fetch", *batches), WORK_CYCLES)
+    found += judged("constant batches, open round fills", ping_slopes("", batches[1]), OTHERS_CYCLES)
+    found += judged("constant batches, open round fills, work", ping_slopes(UNDELAYED, batches[1]), OTHERS_WORK_CYCLES)
+    cycles = start_slope([product, batches, Experiment(rounds=4, seed=5, kinds=()).run(image)])
+    good = abs(cycles) <= START_CYCLES
+    return [*found, Row("restart", f"{cycles:+.0f} cycles a record in the ring", f"within ± {START_CYCLES:,}", good)]
 
 
 def least_rows(image: Path) -> list[Row]:

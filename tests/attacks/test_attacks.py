@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from tessera.cover import EpochCover
+from tessera_host.relay.machine import ServerMachine
 from tests.attacks import (
+    constant,
     counting,
     exhaustion,
     issuing,
@@ -24,10 +26,12 @@ from tests.attacks import (
     views,
     wires,
 )
+from tests.attacks.branch import Branch
 from tests.results import Row
 
 SMALL: dict[str, Callable[[], list[Row]]] = {
     "reposting": lambda: reposting.run(0.1),
+    "constant": lambda: constant.run(0.05),
     "views": lambda: views.run(0.1),
     "order": lambda: order.run(0.1),
     "probing": lambda: probing.run(0.1),
@@ -40,10 +44,23 @@ SMALL: dict[str, Callable[[], list[Row]]] = {
     "noise": lambda: noise.rows(*noise.play(0, 30_000)),
 }
 
+ON_A_SERVER: dict[str, Callable[[], list[Row]]] = {
+    "views": lambda: views.run(0.02),
+    "order": lambda: order.run(0.05),
+    "probing": lambda: probing.run(0.05),
+    "wires": lambda: wires.run(0.03),
+}
+
 
 @pytest.mark.parametrize("attack", SMALL)
 def test_bounds_hold_against(attack: str) -> None:
     assert [row for row in SMALL[attack]() if not row.good] == []
+
+
+@pytest.mark.parametrize("attack", ["views", "order", "probing", "wires"])
+def test_bounds_hold_on_a_server_against(attack: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Branch, "machine", ServerMachine)
+    assert [row for row in ON_A_SERVER[attack]() if not row.good] == []
 
 
 def test_bounds_hold_against_exhaustion(micropython_frozen: Path) -> None:
@@ -95,8 +112,8 @@ def test_busy_offices_are_told_from_idle_ones_by_a_relay_whose_quota_is_shared(m
 def test_noise_of_a_biased_sampler_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = EpochCover.noise
 
-    def biased(self: EpochCover, bucket: int, round_: int) -> int:
-        found: int = honest(self, bucket, round_)
+    def biased(self: EpochCover, bucket: int, round_: int, real: int = 0) -> int:
+        found: int = honest(self, bucket, round_, real)
         return found + (bucket % 2)
 
     monkeypatch.setattr(EpochCover, "noise", biased)

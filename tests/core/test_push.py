@@ -28,6 +28,7 @@ from office import (
 )
 from tessera import curve, params, wire
 from tessera.errors import BadFrame, BadRequest, Refused
+from tessera.machine import Machine
 
 LONGER = table() + 240 * table()[-8:]  # a table that takes eight chunks more
 
@@ -213,8 +214,6 @@ def test_what_may_not_follow_is_refused_with_the_reason_and_changes_nothing():
         parameters(serial=6, relays=[two[1]]),
         parameters(serial=6, reading_key=b"x" * 32, reading_hash=params.reading_hash(READING_KEY)),
         parameters(serial=6, log2_buckets=9),
-        parameters(serial=6, cover=params.DAY, deliveries=8, day_epsilon=1),
-        parameters(serial=6, cover=params.CONSTANT, constant=4, thresholds=b"", epsilon=0, delta=0),
     ):
         params.Parameters(blob).verify()
         files = dict(office.directory.files)
@@ -230,21 +229,12 @@ def test_a_cell_that_the_memory_has_no_room_for_is_refused():
     assert largest == 2 * 2 * 16 + len(table()) // 8
     for records_, taken in ((largest, True), (largest - 1, False)):
         office = Office()
-        office.relay._cell_records = records_
+        office.relay.machine = Machine()
+        office.relay.machine.cell_records = records_
         if taken:
             assert Connection(office.relay).push(blob)
         else:
             refused("BAD_REQUEST", Connection(office.relay).call, chunk(blob, 0))
-
-
-def test_other_kinds_of_cover_need_a_newer_program_and_say_so():
-    office = Office()
-    constant = {"cover": params.CONSTANT, "constant": 4, "thresholds": b"", "epsilon": 0, "delta": 0}
-    for changes in (constant, {"cover": params.DAY, "deliveries": 8, "day_epsilon": 2_000_000}):
-        blob = parameters(serial=2, first_epoch=1, **changes)
-        params.Parameters(blob).verify()
-        error = raises(BadRequest, office.relay.push, Cable(), len(blob), 0, 240, blob[:240])
-        assert "newer program" in str(error)
 
 
 # -- who holds a place

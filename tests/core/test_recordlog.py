@@ -57,18 +57,22 @@ class _Ring:
 
     def found(self, log, round_=0, bucket=0):
         """The records of a cell as the log has them, sorted."""
-        records = []
-        page, plain = bytearray(PAGE_BYTES), bytearray(PAGE_BYTES)
-        for index in _pages(log, bucket, round_):
-            log.read(index, page)
-            self.ciphers[round_ // self.epoch_rounds].decrypt(page, plain)
-            records.append(bytes(plain[16:]))
-        return sorted(records)
+        return _read(self.ciphers[round_ // self.epoch_rounds], log, _pages(log, bucket, round_))
 
 
 def _pages(log, bucket=0, round_=0):
     count = log.count_of(bucket, round_)
     return list(log.pages_of(bucket, round_, count)[:count])
+
+
+def _read(cipher, log, pages):
+    """The records of pages, sorted."""
+    page, plain, found = bytearray(PAGE_BYTES), bytearray(PAGE_BYTES), []
+    for number in pages:
+        log.read(number, page)
+        cipher.decrypt(page, plain)
+        found.append(bytes(plain[16:]))
+    return sorted(found)
 
 
 def _record(number):
@@ -403,7 +407,7 @@ def test_a_gap_of_more_than_254_rounds_opens_a_new_sector():
         log = ring.boot()
 
 
-def test_a_flipped_bit_costs_that_record_only():
+def test_a_flipped_bit_costs_that_record_only_and_the_cell_keeps_its_count():
     ring = _Ring(4)
     log = ring.boot()
     pages = [ring.append(log, number) for number in range(20)]
@@ -416,9 +420,73 @@ def test_a_flipped_bit_costs_that_record_only():
         page[at] ^= 1 << at % 8
         ring.flash.put(pages[number] * PAGE_BYTES, page)
         log = ring.boot()
-        assert ring.found(log) == _records([other for other in range(20) if other != number]), at
-        assert log.unreadable == 1
+        told = at >= 16  # by the header, which of the 16 bytes none may be another
+        assert log.lost == ([pages[number]] if told else []), at
+        left = [page for page in _pages(log) if page not in log.lost]
+        assert len(left) == 19 and log.count_of(0, 0) == (20 if told else 19), at
+        assert _read(ring.ciphers[0], log, left) == _records([other for other in range(20) if other != number]), at
+        assert (log.unreadable, log.damaged) == (1, 1)
         ring.flash.put(0, flash)
+
+
+def test_a_lost_page_keeps_its_place_whatever_its_sector_has_besides():
+    # The first of its sector, whose round the others are told from; the last, with the same boot's next sector behind.
+    ring = _Ring(6)
+    log = ring.boot()
+    rounds = [5, 5, 7, 7, 7] + [9] * 13 + [260, 260]
+    pages = [ring.append(log, number, round_) for number, round_ in enumerate(rounds)]
+    flash = ring.flash.get(0, 6 * 4096)
+    for number in (0, 1, 2, 15, 16):
+        _damage(ring, pages[number])
+        log = ring.boot()
+        assert log.lost == [pages[number]]
+        for round_ in (5, 7, 9, 260):
+            assert log.count_of(0, round_) == rounds.count(round_), (number, round_)
+            assert log.count_of(1, round_) == 0
+        ring.flash.put(0, flash)
+
+
+def test_the_last_page_of_a_boot_may_be_torn_and_is_no_record():
+    ring = _Ring(6)
+    log = ring.boot()
+    pages = [ring.append(log, number) for number in range(5)]
+    ring.boot()  # which copies the newest
+    _damage(ring, pages[4])
+    log = ring.boot()
+    assert log.lost == [] and (log.unreadable, log.damaged) == (1, 0)
+    assert log.count_of(0, 0) == 5
+
+
+def test_a_lost_copy_leaves_the_count_to_its_original():
+    ring = _Ring(6)
+    log = ring.boot()
+    for number in range(5):
+        ring.append(log, number)
+    log = ring.boot()
+    copy = max(_pages(log))
+    ring.append(log, 5)
+    _damage(ring, copy)
+    log = ring.boot()
+    assert log.lost == [] and log.damaged == 1
+    assert ring.found(log) == _records(range(6))
+
+
+def test_lost_pages_go_with_their_sector():
+    ring = _Ring(4)
+    log = ring.boot()
+    pages = [ring.append(log, number, round_=number) for number in range(20)]
+    _damage(ring, pages[3])
+    log = ring.boot()
+    assert log.lost == [pages[3]]
+    log.erase_ahead(4, 18)
+    assert log.lost == [] and log.count_of(0, 3) == 0
+
+
+def _damage(ring, page):
+    """Flip a bit of a page's record."""
+    content = bytearray(ring.flash.get(page * PAGE_BYTES, PAGE_BYTES))
+    content[100] ^= 4
+    ring.flash.put(page * PAGE_BYTES, content)
 
 
 def test_room_for_a_cell_depends_on_its_published_count_only():

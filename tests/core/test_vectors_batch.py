@@ -191,9 +191,9 @@ class _Watched:
 
     # cover and its dummies
 
-    def noise(self, bucket, round_):
+    def noise(self, bucket, round_, real):
         self.notes.append("noise")
-        return self._cover.noise(bucket, round_)
+        return self._cover.noise(bucket, round_, real)
 
     def dummies(self, bucket, round_):
         self.notes.append("dummies")
@@ -213,9 +213,18 @@ class _Watched:
         return notes
 
 
-def _watched_batch(real, noise, candidates):
-    """A batch of so many real records and dummies, and what was asked for until it stood."""
-    cover = EpochCover(b"cover key of a test, 32 bytes lo", _ALWAYS * noise + _NEVER * (candidates - noise))
+def _tabled(noise, candidates):
+    """A cover by which every cell has this noise."""
+    return EpochCover(b"cover key of a test, 32 bytes lo", _ALWAYS * noise + _NEVER * (candidates - noise))
+
+
+def _constant(size):
+    """That of constant batches."""
+    return EpochCover(b"cover key of a test, 32 bytes lo", b"", size)
+
+
+def _watched_batch(real, cover):
+    """A batch with so many real records, and what was asked for until it stood."""
     cipher = PageCipher(_PAGE_KEY)
     watched = _Watched(RamDevice(_SECTORS), cipher, cover)
     log = RecordLog(watched)
@@ -229,7 +238,7 @@ def _watched_batch(real, noise, candidates):
 def test_the_work_for_a_batchs_order_depends_on_its_count_alone():
     traces = []
     for real in share(range(23), 1):
-        batch, watched = _watched_batch(real, 22 - real, 30)
+        batch, watched = _watched_batch(real, _tabled(22 - real, 30))
         assert batch.count == 22
         traces.append(watched.take_notes())
     assert traces[0].count("read 32") == traces[0].count("decrypt 32") == 22
@@ -239,14 +248,26 @@ def test_the_work_for_a_batchs_order_depends_on_its_count_alone():
         assert trace == traces[0]
 
 
+def test_the_work_for_a_constant_batchs_order_is_the_same_whatever_is_real():
+    traces = []
+    for real in share(range(23), 1):
+        batch, watched = _watched_batch(real, _constant(22))
+        assert batch.count == 22
+        traces.append(watched.take_notes())
+    assert traces[0].count("read 32") == traces[0].count("decrypt 32") == traces[0].count("heads 22") * 22 == 22
+    for trace in traces:
+        assert trace == traces[0]
+
+
 def test_each_record_served_costs_one_page_one_decryption_and_one_dummy():
     for real in share(range(23), 1):
-        batch, watched = _watched_batch(real, 22 - real, 30)
-        watched.take_notes()
-        frame = CellFrame()
-        for offset in range(0, batch.count, 4):
-            here = batch.fill(frame, offset)
-            assert watched.take_notes() == ["read 256", "decrypt 256", "make 240"] * here, (real, offset)
+        for cover in (_tabled(22 - real, 30), _constant(22)):
+            batch, watched = _watched_batch(real, cover)
+            watched.take_notes()
+            frame = CellFrame()
+            for offset in range(0, batch.count, 4):
+                here = batch.fill(frame, offset)
+                assert watched.take_notes() == ["read 256", "decrypt 256", "make 240"] * here, (real, offset)
 
 
 def test_the_vectors_batches_cost_the_same_work_a_record():

@@ -41,6 +41,7 @@ WELL = RelayStatus(
     commissioning=False,
     on_trial=False,
     schedule_ending=False,
+    damaged=False,
 )
 
 
@@ -68,6 +69,7 @@ def test_a_relay_that_is_well_needs_no_remark(federation: Federation) -> None:
         ({"commissioning": True}, "commissioning", "the next on"),
         ({"on_trial": True}, "on-trial", "on trial"),
         ({"schedule_ending": True}, "schedule-ends", "tessera relay push"),
+        ({"damaged": True}, "damaged", "tessera relay replace"),
         ({"newest_serial": 0, "serial": 0}, "parameters-behind", "tessera relay push"),
         ({"newest_serial": 99, "serial": 99}, "card-behind", "out of date"),
         ({"serial": 0}, None, "begin with a later epoch"),

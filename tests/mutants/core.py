@@ -168,9 +168,9 @@ CHANGES: Changes = {
         ),
         Change(
             "cover-of-the-newest-set-for-every-epoch",
-            "self._parameters.rule(epoch).thresholds)",
-            "self._parameters.newest.thresholds)",
-            of("push", "pushed_parameters_take_effect_with_their_epoch_and_keep_served_cover"),
+            "            rule = self._parameters.rule(epoch)\n            self._covers",
+            "            rule = self._parameters.rule(1 << 30)\n            self._covers",
+            of("constant", "the_kind_changes_from_one_set_to_the_next_and_kept_cells_stay"),
         ),
         Change(
             "checkpoint-names-the-newest-set",
@@ -285,7 +285,9 @@ CHANGES: Changes = {
         Change(
             "post-is-stored-before-the-quota-is-looked-at",
             "            self._epochs.admission.reserve(session.token)\n"
+            "            session.token.round = self.open_round  # before anything is programmed\n"
             "            self._log.append(self.open_round, bucket, record, self._epochs.ciphers[self.epoch])\n",
+            "            session.token.round = self.open_round\n"
             "            self._log.append(self.open_round, bucket, record, self._epochs.ciphers[self.epoch])\n"
             "            self._epochs.admission.reserve(session.token)\n",
             of("relay", "a_refused_post_stores_nothing"),
@@ -481,20 +483,58 @@ CHANGES: Changes = {
             of("relay", "a_session_fetches_sixteen_rounds_in_one_and_another_sixteen_in_the_next"),
         ),
         Change(
-            "cover-of-any-kind-is-served",
-            "if head.cover != DELIVERY:",
+            "constant-batches-of-any-size",
+            "if head.constant > constant:",
             "if False:",
-            of("push", "other_kinds_of_cover_need_a_newer_program_and_say_so"),
+            of("constant", "more_places_than_a_window_makes_room_for_are_refused"),
+        ),
+        Change(
+            "token-posts-twice-a-round",
+            "if token.round == self.open_round or not",
+            "if not",
+            of("constant", "a_token_posts_once_a_round_whatever_its_sessions_and_buckets"),
+        ),
+        Change(
+            "round-of-a-start-takes-posts",
+            "if token.round == self.open_round or not self._rounds.served:",
+            "if token.round == self.open_round:",
+            of("constant", "nobody_posts_in_the_round_of_a_start_whatever_was_posted_in_it"),
+        ),
+        Change(
+            "wait-after-a-start-ends-with-the-seal-of-missed-rounds",
+            "not self._rounds.served:",
+            "self._rounds.sealed_next != self.open_round:",
+            of("constant", "the_seal_of_rounds_that_were_missed_ends_no_wait"),
+        ),
+        Change(
+            "token-is-marked-behind-its-page",
+            "            session.token.round = self.open_round  # before anything is programmed\n"
+            "            self._log.append(self.open_round, bucket, record, self._epochs.ciphers[self.epoch])\n",
+            "            self._log.append(self.open_round, bucket, record, self._epochs.ciphers[self.epoch])\n"
+            "            session.token.round = self.open_round\n",
+            of("constant", "a_post_that_the_storage_lost_has_had_its_round"),
+        ),
+        Change(
+            "rules-of-constant-batches-with-tables",
+            "            if self.parameters.rule(self.epoch).constant:\n                self._require_place",
+            "            if True:\n                self._require_place",
+            of("constant", "with_a_table_a_token_posts_as_often_as_it_likes_and_from_the_start_on"),
+        ),
+        Change(
+            "status-hides-damage",
+            "            | (wire.DAMAGED if self._log.damaged else 0)\n",
+            "",
+            of("constant", "a_damaged_record_leaves_a_batch_its_size_and_status_says_so"),
         ),
         Change(
             "set-with-a-cell-too-large-for-the-memory",
-            "if self._cell_records is not None and",
+            "if cell_records is not None and",
             "if False and",
             of("push", "a_cell_that_the_memory_has_no_room_for_is_refused"),
         ),
         Change(
             "set-with-more-buckets-than-the-index-keeps",
-            "if head.buckets > _MOST_BUCKETS:",
+            "if head.buckets > buckets:",
             "if False:",
             of("push", "what_may_not_follow_is_refused_with_the_reason_and_changes_nothing"),
         ),
@@ -583,6 +623,18 @@ CHANGES: Changes = {
         ),
     ),
     "firmware/tessera/admission.py": (
+        Change(
+            "more-tokens-than-places-have-leases",
+            "if not token.leases and len(self._keyring.leases) == self._most_tokens:",
+            "if False:",
+            of("constant", "no_more_tokens_than_places_have_leases_in_an_epoch"),
+        ),
+        Change(
+            "second-leases-need-a-place-again",
+            "if not token.leases and len(",
+            "if len(",
+            of("constant", "no_more_tokens_than_places_have_leases_in_an_epoch"),
+        ),
         Change(
             "token-of-any-issuer",
             "if token_id not in self._tokens and not self._signed(key, signature):",
@@ -764,6 +816,30 @@ CHANGES: Changes = {
         ),
     ),
     "firmware/tessera/recordlog.py": (
+        Change(
+            "damaged-record-leaves-its-cell",
+            "was_whole and self._enter_lost(",
+            "False and self._enter_lost(",
+            of("recordlog", "a_flipped_bit_costs_that_record_only_and_the_cell_keeps_its_count"),
+        ),
+        Change(
+            "torn-page-is-a-record",
+            "was_whole = page < self._newest_page(sector) or numbers[sector] + 1 in list(numbers)",
+            "was_whole = True",
+            of("recordlog", "the_last_page_of_a_boot_may_be_torn_and_is_no_record"),
+        ),
+        Change(
+            "lost-copy-is-a-record-beside-its-original",
+            "if buffer.is_copy or buffer.seq != (number",
+            "if buffer.seq != (number",
+            of("recordlog", "a_lost_copy_leaves_the_count_to_its_original"),
+        ),
+        Change(
+            "lost-page-outlives-its-sector",
+            "            self.lost = [page for page in self.lost if page >> 4 != sector]\n",
+            "",
+            of("recordlog", "lost_pages_go_with_their_sector"),
+        ),
         Change(
             "record-without-a-sync",
             "            nor.sync(self._device)\n            self._device.readblocks(page >> 4, read_back",
@@ -1143,8 +1219,8 @@ CHANGES: Changes = {
         ),
         Change(
             "reader-without-a-place-waits-in-another",
-            "        if isinstance(refusal, _NoPlace):\n",
-            "        if False:\n",
+            "            self._deliveries -= 1\n        if isinstance(refusal, _NoPlace):\n",
+            "            self._deliveries -= 1\n        if False:\n",
             of("server", "readers_have_half_of_the_places_and_the_oldest_makes_room_after_half_a_minute"),
         ),
         Change(
@@ -1199,9 +1275,27 @@ CHANGES: Changes = {
         ),
         Change(
             "fifth-stranger-stays",
-            "_STRANGERS = const(4)",
-            "_STRANGERS = const(5)",
+            "most = self._machine.strangers",
+            "most = 5",
             of("server", "a_fifth_stranger_evicts_the_oldest_and_no_session"),
+        ),
+        Change(
+            "strangers-that-come-at-once-are-let-in",
+            "one.session is None and not one.ending]",
+            "one.session is None]",
+            of("server", "of_many_strangers_at_once_the_oldest_are_ended_and_each_once"),
+        ),
+        Change(
+            "surplus-session-is-served",
+            "            if connection.surplus:\n                raise _NoPlace",
+            "            if False:\n                raise _NoPlace",
+            of("server", "on_a_machine_with_room_for_it_who_finds_no_place_is_told"),
+        ),
+        Change(
+            "answer-leaves-before-its-commit",
+            "                await commit.wait()\n",
+            "                pass\n",
+            of("server_answers", "an_answer_leaves_after_its_commit_and_is_a_fault_if_that_fails"),
         ),
         Change(
             "session-loses-its-place-at-once",
@@ -1291,8 +1385,8 @@ CHANGES: Changes = {
     "firmware/tessera/page.py": (
         Change(
             "page-of-any-key",
-            "        return self._mac.verify(buffer.mac, buffer.covered, buffer.record)\n",
-            "        return True\n",
+            "        return self._mac.verify(buffer.mac, buffer.covered, buffer.record) and fits\n",
+            "        return fits\n",
             of("vectors_page", "a_changed_byte_is_no_page"),
         ),
         Change(
@@ -1303,6 +1397,18 @@ CHANGES: Changes = {
         ),
     ),
     "firmware/tessera/batch.py": (
+        Change(
+            "damaged-record-is-served",
+            "        if self._log.lost:\n            self._replace_lost(pages, heads)\n",
+            "",
+            of("vectors_constant", "a_dummy_stands_for_what_was_damaged_and_all_else_stays"),
+        ),
+        Change(
+            "dummy-for-a-page-has-a-number-of-the-cells",
+            "entry = 1 << _DUMMY_BIT | _LOST | page",
+            "entry = 1 << _DUMMY_BIT | page",
+            of("vectors_constant", "a_dummy_stands_for_what_was_damaged_and_all_else_stays"),
+        ),
         Change(
             "real-records-come-first",
             "        native.sort(keys, count)\n",
@@ -1325,6 +1431,24 @@ CHANGES: Changes = {
         ),
     ),
     "firmware/tessera/cover.py": (
+        Change(
+            "constant-cover-beside-what-is-real",
+            "return self._constant - real",
+            "return self._constant",
+            of("vectors_constant", "batches_are_the_vectors"),
+        ),
+        Change(
+            "heads-of-the-dummies-that-are-served-alone",
+            "self.candidates = constant or len(thresholds) // 8",
+            "self.candidates = len(thresholds) // 8",
+            of("vectors_batch", "the_work_for_a_constant_batchs_order_is_the_same_whatever_is_real"),
+        ),
+        Change(
+            "constant-batch-with-more-than-its-size",
+            "if real > self._constant:",
+            "if False:",
+            of("constant", "a_cell_with_more_records_than_places_is_a_fault_and_not_served"),
+        ),
         Change(
             "noise-and-dummies-under-one-label",
             'self._cell(b"noise", bucket, round_)[:8]',

@@ -245,6 +245,36 @@ def batch_rows() -> Rows:
     ]
 
 
+def constant_row(label: str, constant: int, records: list[bytes], real: list[int]) -> Row:
+    """A constant batch; `real` are places in records."""
+    key, bucket, round_ = data(f"constant/{label}"), 3, 4711
+    cover = ref.dummies(key, bucket, round_, ref.constant_noise(constant, len(real)))
+    batch = sorted([records[place] for place in real] + cover)
+    require(len(batch) == constant, f"constant batch {label}")
+    row: Row = {"name": label, "cover_key": key, "bucket": bucket, "round": round_, "constant": constant}
+    return row | {"real": real, "batch": ref.sha256(b"".join(batch))}
+
+
+def replaced_row(page: int) -> Row:
+    """The dummy in the place of a page that cannot be read."""
+    key, bucket, round_ = data("constant/replaced"), 3, 4711
+    row: Row = {"cover_key": key, "bucket": bucket, "round": round_, "page": page}
+    return row | {"dummy": ref.replacement(key, bucket, round_, page)}
+
+
+def constant() -> dict[str, Any]:
+    """Cells of offices with 1, 4 and 24 places. The last records begin like a dummy of the tie's cell, or another."""
+    ties = "records share 8 bytes, with a dummy and with each other"
+    records = [data(f"constant/record/{i}", 240) for i in range(32)]
+    start = ref.dummy(data(f"constant/{ties}"), 3, 4711, 0)[:8]
+    records[24:] = [(start if i < 4 else records[0][:8]) + each[8:] for i, each in enumerate(records[24:])]
+    counts = [(of, real) for of in (1, 4, 24) for real in sorted({0, 1, of - 1, of})]
+    rows = [constant_row(f"{real} real records of {of}", of, records, list(range(real))) for of, real in counts]
+    rows.append(constant_row("two identical real records", 24, records, [0, 1, 0]))
+    rows.append(constant_row(ties, 24, records, [0, 1, *range(24, 32)]))
+    return {"records": records, "batches": rows, "replaced": [replaced_row(page) for page in (0, 255, 3327, 65535)]}
+
+
 def cover() -> dict[str, Rows]:
     rounds = (0, 1, 288, 0xFFFFFFFF)
     places = [(index, bucket, round_) for index in (1, 2, 8, 10) for bucket in (0, 1, 255, 65535) for round_ in rounds]
@@ -387,13 +417,14 @@ ACCESS_KEY = data("federation/access_key")
 READING_KEY = data("federation/reading_key")
 RELAY_IDS = [1, 515, 0]
 RELAY_SECRETS = [secret(f"federation/relay/{i}") for i in range(3)]
+RELAY_KEYS = [ref.point(each) for each in RELAY_SECRETS]
 LEDGER_SECRETS = [secret(f"federation/ledger/{i}") for i in range(3)]
 GENERATION = 5
 NAMES = ("first", "second")  # clauses, in labels
 
 
 def raw_epoch_secret(epoch: int, relay: int, generation: int = GENERATION) -> bytes:
-    return ref.raw_epoch_secret(MASTER, FEDERATION_ID, generation, epoch, RELAY_IDS[relay])
+    return ref.raw_epoch_secret(MASTER, FEDERATION_ID, generation, epoch, RELAY_IDS[relay], RELAY_KEYS[relay])
 
 
 def odd_epoch(odd: bool, relay: int = 0) -> int:
@@ -424,19 +455,19 @@ def finish(b: int, chosen: Row, epoch_secret: bytes, message: bytes) -> Row:
 
 def epoch_fields(epoch: int, relay: int, generation: int = GENERATION) -> Row:
     raw = raw_epoch_secret(epoch, relay, generation)
-    own = ref.epoch_secret(MASTER, FEDERATION_ID, generation, epoch, RELAY_IDS[relay])
+    own = ref.epoch_secret(MASTER, FEDERATION_ID, generation, epoch, RELAY_IDS[relay], RELAY_KEYS[relay])
     row: Row = {"master": MASTER, "federation_id": FEDERATION_ID, "generation": generation, "epoch": epoch}
-    row |= {"relay_id": RELAY_IDS[relay], "raw_epoch_secret": raw}
+    row |= {"relay_id": RELAY_IDS[relay], "relay_key": RELAY_KEYS[relay], "raw_epoch_secret": raw}
     return row | {"negated": raw != own, "epoch_secret": own, "epoch_key": ref.x_only(own)}
 
 
 def token(label: str, epoch: int, b: int, relay: int = 0) -> Row:
     """A whole issuing session."""
     row, own = epoch_fields(epoch, relay), secret(f"token/{label}/A")
-    key, relay_key = ref.x_only(own), ref.point(RELAY_SECRETS[relay])
-    message = ref.token_message(FEDERATION_ID, epoch, relay_key, key)
+    key = ref.x_only(own)
+    message = ref.token_message(FEDERATION_ID, epoch, RELAY_KEYS[relay], key)
     clauses = [clause(f"token/{label}/{name}", row["epoch_key"], message) for name in NAMES]
-    row |= {"relay_key": relay_key, "token_secret": own, "token_key": key, "message": message}
+    row |= {"token_secret": own, "token_key": key, "message": message}
     return (
         row
         | {"clauses": clauses}
@@ -771,23 +802,11 @@ def unfit_copies() -> Rows:
         ("not of its hash", with_rest(small, rest[:at] + unnamed + rest[at + 64 :], first.column),
          "sealed for this reading_hash, which is of another key"),
         ("no point", with_rest(small, no_point, first.column), "e is no point"),
-        ("another kind", ref.relays_copy(ROOT_SECRET, *day_set()), "cover 2 needs a newer program"),
-        ("constant batch", ref.relays_copy(ROOT_SECRET, *constant_set()), "cover 3 needs a newer program"),
         ("buckets", ref.relays_copy(ROOT_SECRET, replace(small, log2_buckets=9), first), "512 buckets are too many"),
         ("wide", ref.relays_copy(ROOT_SECRET, wide, wide.relays[0]), "more records than any ring keeps"),
     ]  # fmt: skip
     row: Row = {"static_secret": RELAY_SECRETS[0], "relay_id": first.id}
     return [row | {"name": name, "blob": blob, "why": why} for name, blob, why in cases]
-
-
-def day_set() -> tuple[ref.Parameters, ref.Relay]:
-    day = parameter_sets()["day"]
-    return day, day.relays[0]
-
-
-def constant_set() -> tuple[ref.Parameters, ref.Relay]:
-    constant = parameter_sets()["constant"]
-    return constant, constant.relays[0]
 
 
 def successors() -> Iterator[Row]:
@@ -1177,22 +1196,27 @@ def reading_cards() -> Rows:
     return [*rows, reading_card(even, [READING_KEY])]
 
 
-def welcome_row(reading_keys: list[bytes], before: bytes | None) -> Row:
-    """The answer to JOIN and HELLO."""
+def welcome_row(reading_keys: list[bytes], since: int, before: list[tuple[int, bytes]]) -> Row:
+    """The answer to JOIN and HELLO; the same of the sets in a file for a member."""
     text_ = federation_cards()[0]["text"]
+    digest = ref.params_digest(small_set().head())
     time = ref.time_statement(ROOT_SECRET, FEDERATION_ID, 1_760_000_000)
-    message = ref.welcome(text_, reading_keys, time, before)
+    sets = ref.sets_beside(digest, since, before)
+    message = ref.welcome(text_, sets, reading_keys, time)
     padded = ref.padded_answer(message)
     require(len(padded) % 4096 == 0 and 0 <= len(padded) - len(message) < 4096, "the size of an answer")
     frames = ref.service_frames(0xA3, padded)
-    row: Row = {"reading_keys": reading_keys, "time": time, "before": before, "message": message}
+    row: Row = {"reading_keys": reading_keys, "time": time, "digest": digest, "since": since, "message": message}
+    row |= {"before": [{"since": since, "set": blob} for since, blob in before], "sets": card("sets", {"v": 1} | sets)}
     row |= {"padded": len(padded), "frames": len(frames), "first_frame": frames[0], "last_frame": frames[-1]}
     return row | {"frames_digest": ref.sha256(b"".join(frames))}
 
 
 def welcomes() -> Rows:
-    before = whole(parameter_sets()["minimal"])
-    return [welcome_row([READING_KEY], None), welcome_row([data("federation/next reading key"), READING_KEY], before)]
+    sets = parameter_sets()
+    before = [(0, whole(sets["minimal"])), (0xFFFFFFFF, whole(sets["typical"]))]
+    next_key = data("federation/next reading key")
+    return [welcome_row([READING_KEY], 0, []), welcome_row([next_key, READING_KEY], 41, before)]
 
 
 def issuer_service() -> Row:
@@ -1352,6 +1376,7 @@ FILES: dict[str, Callable[[], Any]] = {
     "drbg": drbg,
     "noise_table": noise_table,
     "cover": cover,
+    "constant": constant,
     "record": record,
     "bucket": bucket,
     "token": token_rows,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tessera.errors import InvalidObject
 from tessera.ledger import Checkpoint
-from tessera.params import DELIVERY, Parameters
+from tessera.params import CONSTANT, DAY, DELIVERY, Parameters
 
 from ..protocol.parameter_sets import ParameterSets, honest
 
@@ -19,6 +19,8 @@ KEPT_CHECKPOINTS = 256  # a relay keeps at least so many
 # A set is made with the open epoch as its first, or one up to two later. It governs from the epoch after that in which
 # a relay got it, and within an epoch every member meets it: so it is everywhere two epochs after its first.
 SETTLING_EPOCHS = 2
+
+_KINDS = {DELIVERY: "a table for one delivery", DAY: "a table for a day", CONSTANT: "constant batches"}
 
 
 @dataclass(frozen=True)
@@ -267,10 +269,7 @@ class Auditor:
     def _check_tables(self, chain: list[Checkpoint]) -> None:
         for found in self._evidence.sets:
             epochs = [each.epoch for each in chain if each.parameter_digest == found.digest]
-            if epochs and found.cover != DELIVERY:
-                text = f"serial {found.serial} has a kind of cover that this program cannot judge: update tessera"
-                self._find(True, text, *epochs)
-            elif epochs and not honest(found):
+            if epochs and not honest(found):
                 text = f"the noise table of serial {found.serial} does not keep the ε and δ that it was signed with"
                 self._find(True, text, *epochs)
 
@@ -368,12 +367,17 @@ def _differences(sets: Sequence[Parameters], between: str) -> str:
         "epsilon": "ε (millionths)",
         "delta": "δ (of 2^64)",
         "candidates": "cover records at most",
+        "constant": "records a constant batch",
+        "deliveries": "records a day",
+        "day_epsilon": "ε of a day (millionths)",
+        "day_delta": "δ of a day (of 2^64)",
         "buckets": "buckets",
         "members": "members",
         "tokens_per_epoch": "tokens a member",
         "posts_per_token": "posts a token",
     }
     values = {words: [str(getattr(each, name)) for each in sets] for name, words in names.items()}
+    values["kind of cover"] = [_KINDS[each.cover] for each in sets]
     values["what cards say besides (names, addresses, budget)"] = [f"{each.card_hash.hex()[:16]}…" for each in sets]
     changed = [f"{words} {between.join(found)}" for words, found in values.items() if len(set(found)) > 1]
     return ", ".join(changed) or "nothing that members are promised"

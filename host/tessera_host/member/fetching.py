@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tessera.params import Parameters
+from tessera.params import CONSTANT, Parameters
 from tessera.wire import FETCH_ROUNDS
 
 from ..duration import DAY_SECONDS
-from ..errors import RelayRefused, Unreachable
+from ..errors import IntegrityError, RelayRefused, Unreachable
 from ..protocol import records
 from ..protocol.federation import Relay
 from ..protocol.relay_connection import Batch, patiently
@@ -163,3 +163,18 @@ class Fetcher:
             report.records_matched += self._state.inbox.read(batch.round, batch.records)
             report.rounds.append((batch.round, len(batch.records)))
         self._state.save()
+        for batch in batches:
+            self._count(batch)
+
+    def _count(self, batch: Batch) -> None:
+        """Whoever counts records audits constant batches. What was read stays read: another size is the relay's fault,
+        not the senders'."""
+        federation = self._state.federation
+        digest = self._state.data.inbox.rules.get(federation.epoch_of(batch.round))
+        named = federation.with_digest(digest) if digest else None
+        if named and named.cover == CONSTANT and len(batch.records) != named.constant:
+            raise IntegrityError(
+                f"{federation.home.name} served {len(batch.records)} records in round {batch.round}, and every round "
+                f"of this office has {named.constant}: how much is posted there can be seen",
+                "tell IT: the relay does not keep to the parameters; stop posting to it until that is explained",
+            )

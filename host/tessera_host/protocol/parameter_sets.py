@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import combinations
 
-from tessera.params import Parameters
+from tessera.params import CONSTANT, DAY, Parameters
 
 from ..errors import IntegrityError
-from ..privacy import noise
+from ..privacy import composition, noise
 from .federation import FIXED, contradict, parsed
 
 _HINT = "ask IT for the right file"
@@ -80,8 +80,20 @@ def thresholds(parameters: Parameters) -> list[int]:
 
 
 def honest(parameters: Parameters) -> bool:
-    """Whether the table's integers keep the ε and δ that the set names."""
-    return bool(exact_delta(parameters) * noise.DRAWS <= parameters.delta)
+    """Whether the table's integers keep the ε and δ that the set names, those of a day, too. A constant batch has no
+    table: its size is what its members can post, or the set is none."""
+    if parameters.cover == CONSTANT:
+        return True
+    if exact_delta(parameters) * noise.DRAWS > parameters.delta:
+        return False
+    return parameters.cover != DAY or bool(day_delta(parameters) * noise.DRAWS <= parameters.day_delta)
+
+
+def day_delta(parameters: Parameters) -> Fraction:
+    """δ, never below the truth, that the set's number of deliveries composes to for the ε of its day, each in a cell of
+    its own."""
+    day = composition.Part(tuple(thresholds(parameters)), 1, parameters.deliveries)
+    return composition.delta_of([day], parameters.day_epsilon * noise.EPSILON_UNIT)
 
 
 def exact_delta(parameters: Parameters) -> Fraction:

@@ -1,4 +1,4 @@
-"""Is a relay's cover what its key and the signed table say? Cells of an epoch in which nobody can have posted,
+"""Is a relay's cover what its key and the signed parameters say? Cells of an epoch in which nobody can have posted,
 recomputed here byte for byte (PROTOCOL §8).
 
 Owns which cells are looked at and the comparison. The relay's own part is two commands of its
@@ -10,7 +10,6 @@ import binascii
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 from tessera import cover
@@ -21,7 +20,7 @@ from tessera.wire import RECORD_BYTES, refusal_name
 
 from ..clock import utc_now
 from ..errors import CommissioningFailed, IntegrityError, TesseraError
-from ..privacy import noise
+from ..protocol.parameter_sets import honest
 from .console import CommandRefused, Console
 
 SAMPLED_CELLS = 16
@@ -61,8 +60,9 @@ def check(console: Console, set_named: SetNamed, every_cell: bool, advance: Adva
         if refusal.code == MEMBER_ADMITTED:
             return None
         raise
-    check_table(parameters)
-    expected = cover.EpochCover(key, bytes(parameters.thresholds))
+    if not honest(parameters):
+        raise CommissioningFailed("the noise table does not have the δ that the parameters claim", "plan and sign anew")
+    expected = cover.EpochCover(key, bytes(parameters.thresholds), parameters.constant)
     every = [(bucket, round_) for round_ in range(first, end) for bucket in range(parameters.buckets)]
     cells = every if every_cell else sample(every, SAMPLED_CELLS)
     records = 0
@@ -70,15 +70,6 @@ def check(console: Console, set_named: SetNamed, every_cell: bool, advance: Adva
         records += _compare(console, expected, *cell)
         advance(number + 1, len(cells))
     return Commissioned(epoch, len(cells), len(every), records)
-
-
-def check_table(parameters: Parameters) -> None:
-    """The noise table must have the (ε, δ) that the parameters claim: recomputed exactly from its integers."""
-    table = bytes(parameters.thresholds)
-    thresholds = [int.from_bytes(table[at : at + 8], "big") for at in range(0, len(table), 8)]
-    exact = noise.exact_delta(thresholds, noise.exp_lower(Fraction(parameters.epsilon, 1_000_000)))
-    if exact > Fraction(parameters.delta, 1 << 64):
-        raise CommissioningFailed("the noise table does not have the δ that the parameters claim", "plan and sign anew")
 
 
 def sample(cells: list[tuple[int, int]], count: int) -> list[tuple[int, int]]:

@@ -27,6 +27,7 @@ REFUSED = "refused"
 INTEGRITY = "integrity"
 COMMISSIONING = "commissioning"
 ON_TRIAL = "on-trial"
+DAMAGED = "damaged"
 
 _FAILURES = ((Unreachable, UNREACHABLE), (RelayRefused, REFUSED), (IntegrityError, INTEGRITY))
 
@@ -49,6 +50,7 @@ class RelayStatus:
     commissioning: bool
     on_trial: bool
     schedule_ending: bool
+    damaged: bool
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ async def ask(federation: Federation, relay: Relay) -> RelayStatus:
         commissioning=bool(answer.flags & wire.COMMISSIONING),
         on_trial=bool(answer.flags & wire.ON_TRIAL),
         schedule_ending=bool(answer.flags & wire.ENDING),
+        damaged=bool(answer.flags & wire.DAMAGED),
     )
 
 
@@ -114,6 +117,12 @@ def remarks(status: RelayStatus, federation: Federation, now: int) -> list[Remar
         found.append(Remark("it was commissioned in this epoch: members are admitted from the next on", COMMISSIONING))
     if status.on_trial:
         found.append(Remark("its code is on trial: it goes back to the one before unless it proves itself", ON_TRIAL))
+    if status.damaged:
+        text = (
+            "a record that it kept cannot be read any more, and nobody else knows: if that happens again its flash is "
+            "worn, and another relay has to take its place: tessera relay replace"
+        )
+        found.append(Remark(text, DAMAGED))
     return [*found, *_of_the_parameters(status, federation)]
 
 
