@@ -47,6 +47,7 @@ _SLOT_BYTES = (2 * _BITS + 8) // 8  # the masses of a distribution add up to 1 a
 _POWER_BITS = 128
 _POWER_ONE = 1 << _POWER_BITS
 _POINTS_MOST = 1 << 13  # of the grid, on either side of 0, for one cell
+_BELOW = 1 << 20
 _EPSILON_MOST = 64
 _SIGMA_BITS = 32
 _COARSE, _FINE = 3, 6  # steps of the grid to the standard deviation of a cell's loss
@@ -105,6 +106,7 @@ def more_within(before: Iterable[Part], thresholds: tuple[int, ...], epsilon: Fr
         return _delta(_merged([*day, (cell, count)]), epsilon) <= delta
 
     found = _roughly_within(day, cell, epsilon, delta)
+    found = min(MOST, found + found // 100)  # by so much, about, the coarse grid says too little
     while found and not fits(found):
         found -= 1
     while found < MOST and fits(found + 1):
@@ -113,20 +115,22 @@ def more_within(before: Iterable[Part], thresholds: tuple[int, ...], epsilon: Fr
 
 
 def _roughly_within(day: "_Day", cell: "_Cell", epsilon: Fraction, delta: Fraction) -> int:
-    """On a coarse grid, which says too little by one or two, and with one product for each binary digit."""
+    """On a coarse grid, which says too little if anything, and with one product for each binary digit that is 1."""
     grid = _grid(_merged([*day, (cell, 1)]), epsilon, _COARSE, _ROUGHLY)
-    so_far, found, doublings = _composed(*_two_factors(day, grid), grid), 0, 0
+    so_far = _composed(*_two_factors(day, grid), grid)
 
     def fits() -> bool:
         return _delta_of_two(_power(cell, doublings, grid), so_far, grid, epsilon) <= delta
 
-    while fits() and found + (1 << doublings) < MOST:
+    found = doublings = 0
+    while 1 << doublings < MOST and fits():
         doublings += 1
     while doublings:
         doublings -= 1
         if fits():
             found += 1 << doublings
-            so_far = _composed(so_far, _power(cell, doublings, grid), grid)
+            if doublings:
+                so_far = _composed(so_far, _power(cell, doublings, grid), grid)
     return found
 
 
@@ -180,6 +184,8 @@ _NOTHING = _Losses(0, [_ONE], 0, 0)
 
 
 def _delta(day: _Day, epsilon: Fraction, steps: int = _FINE) -> Fraction:
+    if not day:
+        return Fraction(0)
     if _is_one_cell(day):
         return _delta_of_one(day[0][0], epsilon)
     grid = _grid(day, epsilon, steps)
@@ -188,6 +194,8 @@ def _delta(day: _Day, epsilon: Fraction, steps: int = _FINE) -> Fraction:
 
 def _curve(day: _Day, reach: Fraction) -> Callable[[Fraction], Fraction]:
     """δ as a function of ε, at its best up to `reach`."""
+    if not day:
+        return lambda epsilon: Fraction(0)
     if _is_one_cell(day):
         return lambda epsilon: _delta_of_one(day[0][0], epsilon)
     grid = _grid(day, reach, _FINE)
@@ -272,7 +280,7 @@ def _of_one_cell(cell: _Cell, grid: _Grid) -> _Losses:
     for p, q in _outcomes(cell):
         point = powers.nearest(p, q, far) if p and q else far
         if -far < point < far:
-            lower, upper = _split(p, q, point, powers)
+            lower, upper = powers.split(p, q, point)
             points[point] += lower
             points[point + 1] += upper
         else:
@@ -281,18 +289,6 @@ def _of_one_cell(cell: _Cell, grid: _Grid) -> _Losses:
     first = min(points, default=0)
     masses = [points[point] for point in range(first, max(points, default=0) + 1)]
     return _cut(_Losses(first, masses, only_here, only_there), grid)
-
-
-def _split(p: int, q: int, point: int, powers: "_Powers") -> Iterator[int]:
-    """√(p q) at point and at point + 1 of two outcomes that have together p and q draws, or a little more.
-
-    From x ρ^n + y ρ^(n+1) = p and x ρ^-n + y ρ^-(n+1) = q.
-    """
-    ratio, square = powers.ratio, powers.ratio * powers.ratio >> _POWER_BITS
-    lower = powers.times(-q, point) * (square + 1) + powers.times(p, -point) * _POWER_ONE
-    upper = (powers.times(-p, -point) + powers.times(q, point)) * ratio
-    shift = _POWER_BITS + noise.DRAW_BITS - _BITS
-    return (max(0, -(each // (square - _POWER_ONE) >> shift)) for each in (lower, upper))
 
 
 def _composed(one: _Losses, other: _Losses, grid: _Grid) -> _Losses:
@@ -337,36 +333,39 @@ def _cut(losses: _Losses, grid: _Grid) -> _Losses:
 def _grid(day: _Day, epsilon: Fraction, steps: int, cells: int = 0) -> _Grid:
     """So many steps to the standard deviation of the loss of one cell, more where few cells do not smooth it.
 
-    Days of about as many cells (`cells`, if given) share a grid, and the powers that were made on it.
+    Days of about as many cells (`cells`, if that is more) share a grid, and the powers that were made on it.
     """
     times = sum(each for _, each in day)
     if not times:
         return _Grid(2 * _POWER_ONE, 1)
     sigma = max(1, isqrt(sum(_variance(cell) * each for cell, each in day) // times))
-    about = 1 << ((cells or times) - 1).bit_length()
+    about = 1 << (max(times, cells) - 1).bit_length()
     ratio = _ratio(max(day, key=lambda each: each[1])[0], sigma, steps + _STEPS_OF_FEW // about)
     reach = epsilon + _FAR + Fraction(5 * sigma * isqrt(about), 1 << _SIGMA_BITS)
     return _Grid(ratio, reach * ratio // (2 * (ratio - _POWER_ONE)) + 1)
 
 
 def _ratio(cell: _Cell, sigma: int, steps: int) -> int:
-    """ρ. A common loss of a cell is a whole number of steps: where nearly all counts have the same loss, up or down, as
-    under a table for one delivery, sums of losses are on the grid, too."""
-    p, q = _quartile(cell)
-    least = sigma << (_POWER_BITS - _SIGMA_BITS)
-    ratio = (max(p, q) << _POWER_BITS) // min(p, q) if p and q else 0
-    if 4 * (ratio - _POWER_ONE) < least:
-        ratio = _POWER_ONE + least
-    while 2 * steps * (ratio - _POWER_ONE) > least:
+    """ρ. Where most draws have the same loss, up or down, as under a table for one delivery, that loss is a whole
+    number of steps: then sums of losses are on the grid, too, and not a step beyond an ε that is a multiple of it."""
+    least = (sigma << (_POWER_BITS - _SIGMA_BITS)) // (2 * steps)
+    ratio = _common(cell)
+    if not ratio:
+        return _POWER_ONE + least
+    while ratio - _POWER_ONE > least:
         ratio = isqrt(ratio << _POWER_BITS) + 1
     return ratio
 
 
 @lru_cache(maxsize=64)
-def _quartile(cell: _Cell) -> tuple[int, int]:
-    """The count up to which a quarter of the draws of the first story lie."""
+def _common(cell: _Cell) -> int:
+    """max(p / q, q / p), in units of 2^-128, of the count at which a quarter of the draws are reached, if it is that of
+    most draws; else 0."""
     outcomes = [*_outcomes(cell)]
-    return outcomes[bisect_left([*accumulate(p for p, _ in outcomes)], noise.DRAWS // 4)]
+    ratios = [(max(p, q) << _POWER_BITS) // min(p, q) if p and q else 0 for p, q in outcomes]
+    ratio = ratios[bisect_left([*accumulate(p for p, _ in outcomes)], noise.DRAWS // 4)]
+    alike = sum(p for (p, _), each in zip(outcomes, ratios, strict=True) if abs(each - ratio) < ratio >> 32)
+    return ratio if 2 * alike > noise.DRAWS and ratio > _POWER_ONE else 0
 
 
 @lru_cache(maxsize=64)
@@ -390,18 +389,26 @@ class _Powers:
     def __init__(self, ratio: int) -> None:
         self.ratio = ratio
         self._up, self._down = [_POWER_ONE], [_POWER_ONE]
+        self._square = (ratio * ratio >> _POWER_BITS) + 1
+        # 1 / (ρ² - 1), rounded up
+        self._share = -(-_POWER_ONE * _POWER_ONE // ((ratio * ratio >> _POWER_BITS) - _POWER_ONE))
 
-    def times(self, value: int, step: int) -> int:
-        """value · ρ^step · 2^128, rounded down (of a negative value, too)."""
-        self._reach(abs(step))
-        power = self._up[abs(step)]
-        if (value < 0) == (step >= 0):
-            power = _above(power)
-        return value * power if step >= 0 else (value << 2 * _POWER_BITS) // power
+    def split(self, p: int, q: int, point: int) -> tuple[int, int]:
+        """√(p q) at point and at point + 1, x and y, of two outcomes that have together p and q draws or a little more:
+        from x ρ^n + y ρ^(n+1) = p and x ρ^-n + y ρ^-(n+1) = q."""
+        rising, falling = self._power(point), self._power(-point)
+        x = q * _above(rising) * self._square - p * falling * _POWER_ONE
+        y = (p * _above(falling) - q * rising) * self.ratio
+        shift = 3 * _POWER_BITS + noise.DRAW_BITS - _BITS
+        return (max(0, -(-x * self._share >> shift)), max(0, -(-y * self._share >> shift)))
 
     def up(self, value: int, step: int) -> int:
         """value · ρ^step, rounded up."""
-        return -(self.times(-value, step) >> _POWER_BITS)
+        return -(-value * _above(self._power(step)) >> _POWER_BITS)
+
+    def _power(self, step: int) -> int:
+        self._reach(abs(step))
+        return self._up[step] if step >= 0 else self._down[-step]
 
     def end(self, masses: Iterable[int], first: int) -> tuple[int, int]:
         """How many of the masses, at points that are `first`, `first` - 1, … away from 0, are together next to nothing;
@@ -421,7 +428,7 @@ class _Powers:
         self._reach(max(abs(first), abs(first + len(masses))))
         rising = [self._up[at] if at >= 0 else self._down[-at] for at in range(first, first + len(masses))]
         falling = [self._down[at] if at >= 0 else self._up[-at] for at in range(first, first + len(masses))]
-        p = [mass * (power + (power >> 100) + 1) for mass, power in zip(masses, rising, strict=True)]
+        p = [mass * (power + (power >> 100) + _BELOW) for mass, power in zip(masses, rising, strict=True)]
         return p, [mass * power for mass, power in zip(masses, falling, strict=True)]
 
     def nearest(self, p: int, q: int, far: int) -> int:
@@ -433,7 +440,7 @@ class _Powers:
     def first_above(self, value: Fraction, limit: int) -> int:
         """The first point p / q of which is value (from 1 on) or more, or so close below that rounding does not tell;
         limit if there is none before."""
-        least = self._index(value.numerator * (_POWER_ONE - (1 << 30)) // value.denominator, 2 * limit)
+        least = self._index(value.numerator * (_POWER_ONE - (1 << 40)) // value.denominator, 2 * limit)
         return (least + 1) // 2
 
     def _index(self, scaled: int, limit: int) -> int:
@@ -449,8 +456,9 @@ class _Powers:
 
 
 def _above(power: int) -> int:
-    """An upper bound of it: the roundings of 2^16 steps take less."""
-    return power + (power >> 100) + 1
+    """An upper bound of what was rounded down to this, in less than 2^20 steps, each of which took less than a unit; of
+    powers that rise, less than 2^-128 of them."""
+    return power + (power >> 100) + _BELOW
 
 
 @lru_cache(maxsize=32)
