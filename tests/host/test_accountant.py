@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tessera.params import CONSTANT, Parameters
+from tessera_host.cli import talk
 from tessera_host.member.accountant import DAY_SECONDS, Accountant, Budget
 from tessera_host.member.schema import Departure
 from tessera_host.privacy import noise
@@ -149,7 +150,15 @@ def test_constant_batches_are_limited_by_rounds_and_tokens_alone() -> None:
     rounds = DAY_SECONDS // ROUND_SECONDS
     assert Accountant([], known).budget(NOW).allowed == rounds
     many = [departure(NOW - number * ROUND_SECONDS, known) for number in range(100)][::-1]
-    assert Accountant(many, known).budget(NOW).left == rounds - 100
+    found = Accountant(many, known).budget(NOW)
+    assert found.left == rounds - 100
+    assert (found.epsilon, found.delta) == ("0", "0") and talk._shown_of(found) == ""
+
+
+def test_where_a_table_shows_something_of_a_day_it_is_said() -> None:
+    found = used(1).budget(NOW)
+    assert (found.epsilon, found.delta) == ("2", "1e-5")
+    assert "(2, 1e-5)-differentially private" in talk._shown_of(found)
 
 
 @pytest.mark.parametrize("count", [0, 5])

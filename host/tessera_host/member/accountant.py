@@ -27,7 +27,8 @@ from .schema import Departure
 @dataclass(frozen=True)
 class Budget:
     """A member's day: records used in the last 24 hours and allowed in any 24 hours (`allowance`); the unix time from
-    which the next one fits (not later than now if one fits now; None if none ever does)."""
+    which the next one fits (not later than now if one fits now; None if none ever does). epsilon and delta are those of
+    the day's deliveries that the office wants, "0" where nothing shows of them: in constant batches."""
 
     used: int
     allowed: int
@@ -84,7 +85,8 @@ class Accountant:
 
         def summed() -> Budget:
             allowed = len(recent) + day.room(0)
-            return Budget(len(recent), allowed, office["epsilon"], office["delta"], day.next_at(now))
+            epsilon, delta = (office["epsilon"], office["delta"]) if day.shows else ("0", "0")
+            return Budget(len(recent), allowed, epsilon, delta, day.next_at(now))
 
         return summed
 
@@ -126,6 +128,11 @@ class _Day:
     table: tuple[int, ...]
     budget: tuple[Fraction, Fraction]
     most: int
+
+    @property
+    def shows(self) -> bool:
+        """Whether anything that is published depends on what left, or leaves now."""
+        return bool(self.table) or any(table for _, table in self.cells)
 
     def room(self, aged: int) -> int:
         """How many records more fit when so many of the oldest no longer count."""

@@ -23,6 +23,10 @@ KEYRING_SECTORS = 8
 # large as on one (tests/core/test_memory.py).
 CELL_RECORDS = 1120
 
+# Of a constant batch: what fits the sectors that a board erases in the window before a round, less one for pages that
+# fail (tessera.machine, tessera.relay).
+CONSTANT_RECORDS = 112
+
 # Of a Raspberry Pi Pico's time (`make bench-device`, README "What was measured", rounded up): a full handshake with the
 # ephemeral that it uses up, and a frame of 1,040 bytes from a cell's request to what can be sent. No other board's
 # processor does less in a second.
@@ -37,8 +41,8 @@ class Board:
     mcu: the chip, as board.json names it, "" if there is none. image_offset: the byte of the flash at which the image
     of a board begins; on an ESP32 that is where its chip looks for the boot loader (board.json's flash_offset).
     network: what it reaches members over, ppp, wlan or lan. cell_records: of one cell, real ones and cover, as many as
-    its heap has room for while four members read; None where memory is no question. handshake_ms, frame_ms: of its
-    time, for a reader's full handshake and for a frame of a cell.
+    its heap has room for while four members read; None where memory is no question. constant_records: of a constant
+    batch. handshake_ms, frame_ms: of its time, for a reader's full handshake and for a frame of a cell.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Board:
     keyring_sectors: int = KEYRING_SECTORS
     erase_cycles: int = 100_000
     cell_records: int | None = CELL_RECORDS
+    constant_records: int = CONSTANT_RECORDS
     handshake_ms: Fraction = HANDSHAKE_MS
     frame_ms: Fraction = FRAME_MS
 
@@ -92,6 +97,7 @@ BOARDS = {
             _kib(1048576),
             keyring_sectors=_kib(8192),
             cell_records=None,
+            constant_records=0xFFFF,  # what the frames of a cell count
             handshake_ms=Fraction(1),
             frame_ms=Fraction(1, 10),
         ),
