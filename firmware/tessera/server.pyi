@@ -21,7 +21,7 @@ class Server:
         self,
         relay: Relay,
         timing: Timing | None = None,
-        sessions: int = 4,
+        sessions: int | None = None,
         observe: Callable[[], None] | None = None,
         alive: Callable[[int], None] | None = None,
     ) -> None: ...

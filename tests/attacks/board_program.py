@@ -18,6 +18,7 @@ from device import flash, give_room
 from tessera import batch, handshakes, wire
 from tessera.admission import read_proof
 from tessera.clock import Clock
+from tessera.errors import Refused
 from tessera.files import Directory
 from tessera.hashes import sha256
 from tessera.relay import Identity, Relay
@@ -111,7 +112,7 @@ class Member:
         return wire.fetch(0, round_, round_ + 1, read_proof(office.READING_KEY, self.channel.handshake_hash))
 
     async def ask(self, request, beside=None):
-        """(answer to a request, cycles from the request to each of its frames).
+        """(answer to a request, None for a refusal; cycles from the request to each of its frames).
 
         beside: (another member, its request), sent at once too; its times are added behind.
         """
@@ -133,9 +134,11 @@ class Member:
 
     async def _receive(self):
         first, cycles = await self._wire.answer()
-        answer = (wire.read_cell if len(first) > wire.CLIENT_FRAME_BYTES else wire.read_answer)(
-            self.channel.open(first)
-        )
+        plain = self.channel.open(first)
+        try:
+            answer = (wire.read_cell if len(first) > wire.CLIENT_FRAME_BYTES else wire.read_answer)(plain)
+        except Refused:
+            answer = None
         self.channel._received += len(cycles) - 1
         return answer, [cycle - self._start[0] & 0xFFFFFFFF for cycle in cycles]
 
@@ -241,7 +244,8 @@ async def pings(kind, relay, members, bursts, round_):
             ("same fetch", members[1].fetch(round_)),
         )
         for name, request in requests:
-            _, times = await members[1].ask(request)
+            answer, times = await members[1].ask(request)
+            assert (answer is None) == (bool(constant) and name == "post"), name
             print(json.dumps({"kind": kind + name, "others": others, "step": step, "times": times}))
 
 

@@ -1,9 +1,8 @@
-"""Constant batches (PROTOCOL §6, §8). An office of 24 places; ten members are the adversary's, and the others post, some
-of them or none. The ten post, post again (in the same session, in another, in a resumed one, into another bucket, the
-same bytes), after a restart in the middle of the round, too, and write down every answer, every count, how many frames
-a cell has, what STATUS says and what their quota is. Worlds: how many of the others have something to say; who has
-nothing sends VOID. Bound: all transcripts are the same; and in which places of a batch their own records stand says
-nothing, either.
+"""Constant batches (PROTOCOL §6, §8). An office of 24 places; ten members are the adversary's, and the others post,
+some of them or none. The ten post, post again (in the same session, in another, in a resumed one, into another bucket,
+the same bytes), after a restart in the middle of the round, too, and write down every answer, every count, what STATUS
+says and what their quota is. Worlds: how many of the others have something to say; who has nothing sends VOID. Bound:
+all transcripts are the same; and in which places of a batch their own records stand says nothing, either.
 
 The last game gives the ten what a dishonest issuer can: a token more for each place. Bound: no cell has more records
 than places. (The issuer then learns from QUOTA how many others' tokens posted in the epoch, which PROTOCOL §6 says.)

@@ -865,7 +865,8 @@ class JsonFiles(Target):
         self._path = Path(self._folder.name, gateway.CONFIGURATION)
         relay = {"version": 1, "name": "x", "static_secret": "07" * 32, "ledger_secret": "08" * 32}
         self._relay = relay | {"ring_sectors": 16, "keyring_sectors": 4, "host": "127.0.0.1", "port": 8100}
-        choice = plan.Choice(plan.decimal_option("epsilon", "2"), plan.decimal_option("delta", "1e-3"), 24)
+        numbers = {name: plan.decimal_option(name, text) for name, text in (("epsilon", "2"), ("delta", "1e-3"))}
+        choice = plan.Choice(cover=plan.DELIVERY, members=24, round_seconds=300, epoch_rounds=288, **numbers)
         self._plan = json.loads(json.dumps(plan.make(choice).as_json()))
 
     def seeds(self) -> list[bytes]:
@@ -876,9 +877,9 @@ class JsonFiles(Target):
             for name in self._plan["choice"]
             for value in wrong
         ]
-        short = [{"version": 1, "choice": self._plan["choice"], "table": {"thresholds": []}}, {}, [], 1, None]
+        short = [{"version": 1, "choice": self._plan["choice"], "thresholds": []}, {}, [], 1, None]
         files = [(0, self._relay), *((0, value) for value in [*relay, *short]), (1, self._plan)]
-        files += [(1, {**value, "figures": 0, "table": {"thresholds": []}}) for value in chosen]
+        files += [(1, {**value, "thresholds": []}) for value in chosen]
         files += [(1, value) for value in short]
         deep = [b"\0" + b"[" * 5000, b"\1" + b'{"a":' * 5000, b"\0\xff", b'\0{"version": 1e999}', b"\0" + b"9" * 5000]
         return [bytes((which,)) + json.dumps(value).encode() for which, value in files] + deep

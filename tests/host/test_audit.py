@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tessera import curve
+from tessera import curve, params
 from tessera.errors import Refused
 from tessera.params import Parameters
 from tessera.release import BUNDLE, encode
@@ -303,17 +303,28 @@ def test_sets_that_are_not_of_one_chain_are_a_finding_against_the_issuer(tmp_pat
     assert f"{said}, and epochs 0 to 1 had one of them" in broken(desk.judge(shown, 2))
 
 
-def test_a_table_that_does_not_keep_its_day_is_found(tmp_path, ledger):
-    one = Fraction(ledger.parameters.epsilon, 10**6), Fraction(ledger.parameters.delta, 1 << 64)
-    for deliveries, delta, holds in ((1, one[1], True), (4, 4 * one[1], True), (5, 4 * one[1], False)):
-        day = {"deliveries": deliveries, "day_epsilon": int(deliveries * one[0] * 10**6), "day_delta": up(delta)}
-        if not holds:
-            day["day_epsilon"] = int(4 * one[0] * 10**6) // 2
-        ledger.parameters = ledger.federation.parameters = ledger.make_set(2, cover=DAY, **day)
-        found = Desk(tmp_path, ledger).judge(ledger.chain(range(2)), 2)
-        assert found.holds == holds, deliveries
-        ledger.last = None
-    assert "does not keep the ε and δ" in broken(found) and found.verified == []
+@pytest.mark.parametrize(("of_epsilon", "of_delta", "holds"), [(4, 4, True), (Fraction(1, 2), 0, False)])
+def test_a_table_that_does_not_keep_its_day_is_found(tmp_path, ledger, of_epsilon, of_delta, holds):
+    """Four deliveries keep 4 ε and 4 δ, whatever the table; half the ε of one, and no δ, nothing keeps."""
+    epsilon, delta = int(of_epsilon * ledger.parameters.epsilon), of_delta * ledger.parameters.delta
+    day = {"cover": params.DAY, "deliveries": 4, "day_epsilon": epsilon, "day_delta": delta}
+    ledger.parameters = ledger.federation.parameters = ledger.make_set(2, **day)
+    found = Desk(tmp_path, ledger).judge(ledger.chain(range(2)), 2)
+    assert found.holds == holds
+    if not holds:
+        assert "does not keep the ε and δ" in broken(found) and found.verified == []
+
+
+def test_constant_batches_have_no_table_to_judge_and_the_change_is_named(desk, ledger):
+    shown = ledger.chain(range(2))
+    batch = {"cover": params.CONSTANT, "constant": 24, "thresholds": b"", "epsilon": 0, "delta": 0}
+    batch |= {"members": 24, "tokens_per_epoch": 1}
+    ledger.parameters = ledger.make_set(2, first_epoch=2, **batch)
+    found = desk.judge(shown | ledger.chain(range(2, 4)), 4)
+    assert found.holds and found.verified == [0, 1, 2, 3]
+    said = " ".join(each.text for each in found.findings)
+    assert "kind of cover a table for one delivery → constant batches" in said
+    assert "records a constant batch 0 → 24" in said
 
 
 # -- sets that come late, and those that end

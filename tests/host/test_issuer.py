@@ -318,8 +318,8 @@ def test_relay_directory_and_parameters_belong_together(tmp_path):
         "name": "first",
         "static_secret": relay.static_secret.hex(),
         "ledger_secret": relay.ledger_secret.hex(),
-        "ring_sectors": 212,
-        "keyring_sectors": 4,
+        "ring_sectors": 208,
+        "keyring_sectors": 8,
         "host": "relay.example.org",
         "port": 8100,
     }
@@ -1026,8 +1026,8 @@ def test_what_takes_nobody_out_changes_neither(desk, tmp_path, what):
 
 def test_a_plan_with_more_members_makes_a_new_generation_with_room_for_them(desk):
     desk.fetch(desk.fakes["anna"])
-    desk.issuer.renew(planned(epsilon=Fraction("0.1"), members=26, allow_small=False))
-    assert (desk.newest.members, desk.newest.generation, desk.newest.first_epoch) == (26, 2, 1)
+    desk.issuer.renew(planned(epsilon=Fraction("0.1"), members=25, allow_small=False))
+    assert (desk.newest.members, desk.newest.generation, desk.newest.first_epoch) == (25, 2, 1)
     assert desk.fetch(desk.fakes["anna"]) == epochs(1, AHEAD)
 
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tessera import curve, hashes
+from tessera import curve, hashes, params
 from tessera.admission import LEASE_POSTS
+from tessera.cover import EpochCover
 from tessera.params import Head, Parameters
 from tessera_host import duration
 from tessera_host.clock import local_time
@@ -208,6 +209,38 @@ def test_report_names_every_round_and_its_published_count(at: Setting) -> None:
     cover = [at.relay.cover(at.relay.posted[0][1], round_) for round_ in range(3)]
     assert [count for _, count in report.rounds] == [cover[0] + 1, *cover[1:]]
     assert report.rounds_expired == 0
+
+
+BATCH: dict[str, Any] = {
+    "cover": params.CONSTANT,
+    "members": 8,
+    "tokens_per_epoch": 1,
+    "constant": 8,
+    "thresholds": b"",
+    "epsilon": 0,
+    "delta": 0,
+}
+
+
+def test_constant_batches_are_counted_by_who_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = Setting(tmp_path, monkeypatch, **BATCH)
+    honest = EpochCover.noise
+
+    def one_less(self: EpochCover, bucket: int, round_: int, real: int = 0) -> int:
+        return honest(self, bucket, round_, real) - (round_ == 3)
+
+    at.fetch("Bob")
+    at.clock.next_round()  # nobody posts in the round of a start
+    at.send("hello")
+    at.clock.next_round(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochCover, "noise", one_less)
+        with pytest.raises(IntegrityError, match="served 7 records in round 3, and every round of this office has 8"):
+            at.fetch("Bob")
+    assert [message.text for message in at.bob.inbox.messages()] == ["hello"]  # what was read stays read
+    report = at.fetch("Bob")
+    assert {count for _, count in report.rounds} == {8}
+    at.close()
 
 
 def test_open_round_is_not_fetched_and_sealed_ones_only_once(at: Setting) -> None:

@@ -22,6 +22,7 @@ from tessera_host.errors import UsageError
 from tessera_host.protocol import dialling, websocket
 from tessera_host.protocol.listening import CannotListen, Place, at, tls_context
 from tessera_host.protocol.relay_connection import RelayConnection
+from tessera_host.protocol.websocket import WebSocket
 from tests.patience import PATIENCE_SECONDS
 from tests.support.certificate import make_certificate
 from tests.support.raw_websocket import BINARY, CLOSE, CONT, KEY, PING, PONG, REQUEST, TEXT, frame
@@ -126,6 +127,18 @@ async def test_messages_are_the_bytes_whatever_their_boundaries() -> None:
         assert sorted(got[:2]) == [(BINARY, b"one."), (BINARY, b"two.")] or (PONG, b"alive?") in got
         assert b"".join(data for opcode, data in got if opcode == BINARY) == b"one.two.threefour..."
         assert [data for opcode, data in got if opcode == PONG] == [b"alive?"]
+
+
+def test_what_a_server_sends_at_once_is_no_longer_than_a_message_may_be() -> None:
+    """A burst is 8 frames of 1040 bytes; a client takes messages of 2048."""
+    nobody: Any = None
+    socket = WebSocket.accepted(nobody, nobody)
+    burst = bytes(range(208)) * 40
+    socket.write(burst)
+    socket.write(burst[:1040])
+    assert b"".join(socket._unsent) == burst + burst[:1040]
+    assert max(map(len, socket._unsent)) <= websocket.MESSAGE_BYTES
+    assert socket._unsent[-1] == burst[:1040]
 
 
 async def test_no_extension_is_agreed_on() -> None:

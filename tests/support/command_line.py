@@ -58,9 +58,7 @@ class CommandLine:
 
     With a clock they live in the time of an emulated board (tools.emulator.hostprogram)."""
 
-    def __init__(
-        self, folder: Path, passphrase: str, clock: Clock | None = None, nursery: Nursery = NURSERY
-    ) -> None:
+    def __init__(self, folder: Path, passphrase: str, clock: Clock | None = None, nursery: Nursery = NURSERY) -> None:
         self.folder = folder
         self._clock, self._nursery = clock, nursery
         self.passphrase_file = folder / "passphrase"

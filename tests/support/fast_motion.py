@@ -25,6 +25,7 @@ DAY_SECONDS = 86400
 ROUND_SECONDS = 3600
 PLAN = {
     "members": 8,
+    "cover": "delivery",
     "epsilon": "1",
     "round-seconds": ROUND_SECONDS,
     "epoch-rounds": DAY_SECONDS // ROUND_SECONDS,
@@ -70,9 +71,9 @@ class FastOffice:
 
     def _found(self, service_port: int) -> None:
         options = [word for option, value in PLAN.items() for word in (f"--{option}", value)]
-        self.json("plan", *options, "--allow-small", "-o", "plan.json")
         day = ("--day-epsilon", ALL_DAY_LONG["epsilon"], "--day-delta", ALL_DAY_LONG["delta"])
-        self.json("issuer", "init", "issuer", "--plan", "plan.json", "--name", "Office", *day)
+        self.json("plan", *options, *day, "--allow-small", "-o", "plan.json")
+        self.json("issuer", "init", "issuer", "--plan", "plan.json", "--name", "Office")
         self.json("issuer", "service", "issuer", "127.0.0.1", "--port", service_port)
         self._relay_port = free_port()
         address = ("--host", "127.0.0.1", "--port", self._relay_port)

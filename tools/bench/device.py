@@ -1,6 +1,9 @@
 """`make bench-device`: what the image for the Raspberry Pi Pico costs in cycles, on the emulated board.
 
-Usage: python -m tools.bench.device [--curve]    --curve: only the first table, in two minutes; nothing is written
+Usage: python -m tools.bench.device [--curve | --cells]
+
+--curve: only the first table, in two minutes; --cells: only what readers cost, with a table for one delivery (µ = 109)
+and with the constant batches of 24 places. Both write nothing.
 
 Owns the measurements, which are figures and not assertions. Cycles are those of an ideal Cortex-M0+ (no XIP misses, one
 core) with the flash chip's typical times; milliseconds are at 125 MHz. Prints two tables: curve work, beside that of an
@@ -26,9 +29,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tessera import wire
+from tessera import params, wire
 from tools.bench import ROOT
-from tools.bench.full_relay import EPOCH_ROUNDS, ROUND_SECONDS, FullRelay, make_full_relay, make_relay, next_set
+from tools.bench.full_relay import (
+    EPOCH_ROUNDS,
+    ROUND_SECONDS,
+    FullRelay,
+    make_cells,
+    make_full_relay,
+    make_relay,
+    next_set,
+)
 from tools.bench.runtimes import CONNECTIONS, one_member
 from tools.build.boards import read_board
 from tools.emulator.board import Board
@@ -44,6 +55,7 @@ CYCLES_PER_MS = 125_000
 CYCLES_PER_MS_AT_200_MHZ = 200_000  # the RP2040 is rated for it; MicroPython leaves it at 125
 GENESIS = 1_767_225_600  # 2026-01-01
 SET_EPOCHS, SET_RELAYS = 90, 5
+MEAN_COVER, PLACES, CELL_RECORDS, CELLS = 109, 24, 5, 20  # of --cells: records are those that are real
 PARTS = {"on_board": Path(__file__).with_name("on_board.py")} | {
     name: CORE_TESTS / f"{name}.py" for name in ("office", "check", "ramdevice", "flashvectors")
 }
@@ -81,7 +93,7 @@ def scratch() -> Iterator[Path]:
 # -- on the board, in deterministic mode
 
 
-def core_figures(folder: Path, relay: FullRelay) -> Figures:
+def core_figures(folder: Path, relay: FullRelay, function: str = "main") -> Figures:
     """What on_board.py says of a relay, by name; "cells" is the list of those it fetched."""
     config = {
         "now": relay.now,
@@ -94,7 +106,7 @@ def core_figures(folder: Path, relay: FullRelay) -> Figures:
     office = Path(shutil.copytree(relay.directory, folder / "office"))
     (office / "relay.json").rename(office / "office.json")
     write_board(folder / "flash.bin", office, programs)
-    return run_on_board(IMAGE, folder / "flash.bin", "main")
+    return run_on_board(IMAGE, folder / "flash.bin", function)
 
 
 def curve_figures(folder: Path, image: Path) -> Figures:
@@ -313,6 +325,27 @@ def only_curve() -> None:
     show_curve(curve_rows(ours, library), cost_rows(ours))
 
 
+def only_cells() -> None:
+    """Cells of today's mean size, and constant ones. The former have a table by which each has 109 dummies."""
+    always, never = bytes(8), b"\xff" * 8
+    tabled = {"thresholds": always * (MEAN_COVER - CELL_RECORDS) + never * (MEAN_COVER + CELL_RECORDS)}
+    batch = {"cover": params.CONSTANT, "constant": PLACES, "thresholds": b"", "epsilon": 0, "delta": 0}
+    batch |= {"members": PLACES, "tokens_per_epoch": 1}
+    table = Table("cells", "records", "first frame", "all frames", "at 125 MHz", title=f"Readers of {BOARD}, emulated")
+    cycles = []
+    for label, changes in (("a table for one delivery", tabled), ("a constant batch", batch)):
+        with scratch() as folder:
+            (folder / "made").mkdir()
+            relay = make_cells(folder / "made", GENESIS, [CELL_RECORDS] * CELLS, **changes)
+            found = core_figures(folder, relay, "cells")["cells"]
+        firsts = statistics.median(cell["first_frame"] for cell in found)
+        wholes = statistics.median(cell["first_frame"] + sum(cell["frames"]) for cell in found)
+        records = {cell["records"] for cell in found}
+        cycles.append(wholes)
+        table.add_row(label, str(*records), f"{firsts:,.0f}", f"{wholes:,.0f}", f"{wholes / CYCLES_PER_MS:.1f} ms")
+    Console(width=110).print(table, f"a constant batch is served {cycles[0] / cycles[1]:.1f} times faster")
+
+
 def whole() -> None:
     with scratch() as folder:
         (folder / "full").mkdir()
@@ -340,8 +373,11 @@ def whole() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the image on the emulated board.")
-    parser.add_argument("--curve", action="store_true", help="only the curve's work")
-    only_curve() if parser.parse_args().curve else whole()
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--curve", action="store_true", help="only the curve's work")
+    only.add_argument("--cells", action="store_true", help="only what readers cost, by kind of cover")
+    options = parser.parse_args()
+    (only_curve if options.curve else only_cells if options.cells else whole)()
 
 
 if __name__ == "__main__":

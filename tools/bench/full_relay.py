@@ -53,16 +53,9 @@ class FullRelay:
 def _parameters(genesis: int, **changes: Any) -> bytes:
     table = unhex("".join(vectors("noise_table")[NOISE_TABLE]["thresholds"]))
     shape = {"round_seconds": ROUND_SECONDS, "epoch_rounds": EPOCH_ROUNDS, "retention_epochs": RETENTION}
-    return office.parameters(
-        genesis=genesis,
-        members=MEMBERS,
-        posts_per_token=POSTS,
-        log2_buckets=0,
-        thresholds=table,
-        epsilon=100_000,
-        **shape,
-        **changes,
-    )
+    members = {"members": MEMBERS, "posts_per_token": POSTS, "log2_buckets": 0}
+    cover = {"thresholds": table, "epsilon": 100_000}
+    return office.parameters(**({"genesis": genesis} | shape | members | cover | changes))
 
 
 def next_set(genesis: int, open_epoch: int, epochs: int, relays: int) -> bytes:
@@ -77,9 +70,9 @@ def next_set(genesis: int, open_epoch: int, epochs: int, relays: int) -> bytes:
     return bytes(Parameters(blob).copy_for(office.RELAY_ID))
 
 
-def make_relay(directory: Path, genesis: int) -> FullRelay:
-    """A relay that was provisioned and never ran."""
-    blob = _parameters(genesis)
+def make_relay(directory: Path, genesis: int, **changes: Any) -> FullRelay:
+    """A relay that was provisioned, with these changes of its parameters, and never ran."""
+    blob = _parameters(genesis, **changes)
     (directory / "parameters").write_bytes(blob)
     (directory / "seed").write_bytes(os.urandom(32))
     secrets = {"static_secret": office.STATIC.hex(), "ledger_secret": office.LEDGER.hex()}
@@ -92,11 +85,22 @@ def make_full_relay(directory: Path, genesis: int) -> FullRelay:
     """A relay in the middle of its fourth epoch, every record of the four posted."""
     make_relay(directory, genesis)
     rounds = RETENTION * EPOCH_ROUNDS + EPOCH_ROUNDS // 2 - 2
-    _fill(directory, genesis, rounds)
-    return FullRelay(directory, genesis, (rounds + 1) * ROUND_SECONDS + ROUND_SECONDS // 2)
+    per_round = RECORDS_AN_EPOCH / EPOCH_ROUNDS
+    full = [  # the last epoch's records fit into its first half
+        int((round_ + 1) * per_round * share) - int(round_ * per_round * share)
+        for round_ in range(rounds)
+        for share in (2 if round_ >= RETENTION * EPOCH_ROUNDS else 1,)
+    ]
+    return _fill(directory, genesis, full)
 
 
-def _fill(directory: Path, genesis: int, rounds: int) -> None:
+def make_cells(directory: Path, genesis: int, records: list[int], **changes: Any) -> FullRelay:
+    """A relay with these changes of its parameters and so many records in its first rounds."""
+    make_relay(directory, genesis, **changes)
+    return _fill(directory, genesis, records)
+
+
+def _fill(directory: Path, genesis: int, records: list[int]) -> FullRelay:
     now = [0]
     ring = FileDevice(f"{directory}/ring.flash", RING_SECTORS)
     keys = FileDevice(f"{directory}/keys.flash", KEYRING_SECTORS)
@@ -108,13 +112,12 @@ def _fill(directory: Path, genesis: int, rounds: int) -> None:
     relay.turn()
     statement = office.time_statement(genesis)
     relay.push(office.Cable(), len(statement), 0, len(statement), statement)  # else nothing is sealed under this clock
-    per_round = RECORDS_AN_EPOCH / EPOCH_ROUNDS
-    for round_ in range(rounds):
+    for count in records:
         relay.turn()
         relay.maintain()
-        share = 2 if round_ >= RETENTION * EPOCH_ROUNDS else 1  # the last epoch's records fit into its first half
-        for _ in range(int((round_ + 1) * per_round * share) - int(round_ * per_round * share)):
+        for _ in range(count):
             relay._log.append(relay.open_round, 0, os.urandom(240), relay._epochs.ciphers[relay.epoch])
         now[0] += 1000 * ROUND_SECONDS
     ring.close()
     keys.close()
+    return FullRelay(directory, genesis, (len(records) + 1) * ROUND_SECONDS + ROUND_SECONDS // 2)

@@ -310,7 +310,8 @@ def fetch(relay, session, proof, round_):
 def fetches(relay):
     _, session, _, channel = full_handshake(relay)
     proof = read_proof(office.READING_KEY, channel.handshake_hash)
-    say("candidates", len(relay.parameters.rule(relay.epoch).thresholds) // 8)
+    rule = relay.parameters.rule(relay.epoch)
+    say("candidates", rule.constant or len(rule.thresholds) // 8)
     for round_ in range(relay.first_round, relay.first_round + _CELLS):
         count, real, frames = fetch(relay, session, proof, round_)
         say("cell", {"records": count, "real": real, "first_frame": frames[0], "frames": frames[1:]})
@@ -337,6 +338,21 @@ def takes_a_set(relay):
         cycles.append(taken)
     assert complete
     say("set", cycles)
+
+
+def cells():
+    """A reader's cells alone."""
+    with open("/bench.json") as file:
+        config = json.load(file)
+    calibrate()
+    with open("/office.json") as file:
+        relay, clock = boot(json.load(file))
+    give_room()
+    clock.set(1000 * config["now"])
+    relay.turn()
+    relay.maintain()
+    gc.collect()
+    fetches(relay)
 
 
 def main():

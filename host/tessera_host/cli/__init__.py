@@ -45,7 +45,7 @@ COMMANDS = {
     "lock": "keystore:register",
     "backup": "keystore:register",
     "restore": "keystore:register",
-    "plan": "operator:register",
+    "plan": "plan:register",
     "audit": "audit:register",
     "serve": "serve:register",
     "flash": "boards:register",

@@ -7,6 +7,7 @@ commands of the groups are in `cli.operator`, `cli.issuer` and `cli.update`.
 
 import asyncio
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from ..issuer.files import Unasked, unasked
 from ..issuer.issuer import Issuer
 from ..issuer.operator import Operator
 from ..issuer.store import FEDERATION_CARD, PARAMETERS
-from ..planning import plan
+from ..planning import figures, plan
 from ..protocol import addresses, cards, schedule
 from ..protocol.parameter_sets import is_set
 from ..provisioning.inventory import Inventory
@@ -94,14 +95,21 @@ def issuer_renew(
         files.make_directory(out)
     with open_issuer(directory, passphrase_file) as issuer:
         before = issuer.parameters
-        budget = _budget(issuer, day_epsilon, day_delta)
-        made = issuer.plan_for(members) if members is not None else made
-        issuer.renew(made, epochs, budget, retention_days, at_once, new_keys)
+        day = _day(issuer, day_epsilon, day_delta)
+        if day and plan_file:
+            raise UsageError("a plan says what a member's day is", "leave --day-epsilon and --day-delta out, or --plan")
+        made = issuer.plan_for(members, day) if day or members is not None else made
+        issuer.renew(made, epochs, retention_days=retention_days, at_once=at_once, new_keys=new_keys)
         after, summary = issuer.parameters, issuer.summary()
         written = _write(out, unasked(issuer)) if out else []
     text = [
         f"Parameters have serial {after.serial} now; there are keys until {local_time(schedule.end(after))}.",
-        *([f"They are for {after.members} members; whom you invite now can join at once."] if made else []),
+        *(
+            [f"They are for {after.members} members; whom you invite now can join at once."]
+            if after.members != before.members
+            else []
+        ),
+        *([f"A member may send {figures.messages_a_day(made)} short messages a day."] if made else []),
         *(generation_text(summary, at_once) if after.generation != before.generation else []),
     ]
     if written:
@@ -117,9 +125,14 @@ def issuer_renew(
     show(_facts(summary, directory) | {"files": written}, "\n".join(text), as_json)
 
 
-def _budget(issuer: Issuer, epsilon: str | None, delta: str | None) -> dict[str, str] | None:
-    given = {name: value for name, value in (("epsilon", epsilon), ("delta", delta)) if value is not None}
-    return issuer.budget | given if given else None
+def _day(issuer: Issuer, epsilon: str | None, delta: str | None) -> tuple[Fraction, Fraction] | None:
+    if epsilon is None and delta is None:
+        return None
+    present = issuer.budget
+    return (
+        plan.decimal_option("day-epsilon", epsilon or present["epsilon"]),
+        plan.decimal_option("day-delta", delta or present["delta"]),
+    )
 
 
 def _write(out: Path, made: Sequence[Unasked]) -> list[dict[str, Any]]:

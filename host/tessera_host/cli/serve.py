@@ -1,13 +1,18 @@
 """`tessera serve`: a relay on this computer, until it is stopped.
 
 Owns what is typed and shown, and the signals that end it. The gateway itself is relay.gateway's, the whole organisation
-of a trial issuer.organisation's.
+of a trial issuer.organisation's, what may be watched relay.metrics's.
 """
 
 import asyncio
+import contextlib
+import enum
+import errno
 import json
 import signal
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,18 +21,24 @@ import typer
 from tessera import announcement
 from tessera.clock import follow
 from tessera.errors import Error
-from tessera.server import Server, Timing
+from tessera.server import Server
 from tessera.wire import PORT
 
-from .. import systemd
+from .. import __version__, duration, systemd
 from ..errors import TesseraError, UsageError
 from ..issuer import organisation
 from ..issuer.relay_directory import CONFIGURATION
 from ..keys.memory import keep_out_of_dumps
-from ..planning import plan
+from ..planning import choosing, plan
+from ..protocol import addresses
+from ..protocol.addresses import Address
 from ..protocol.listening import CannotListen, Place, at
-from ..relay import gateway
+from ..relay import gateway, sqlite_device, storage
 from ..relay.gateway import Gateway
+from ..relay.log import Log
+from ..relay.machine import SESSIONS
+from ..relay.metrics import Health, Watch
+from ..relay.storage import Storage
 from ..systemd import Unit
 from .listening import (
     Certificate,
@@ -46,7 +57,36 @@ from .listening import (
 from .options import Json
 from .output import say_wrong
 
-MEMBERS, ROUND_SECONDS, EPOCH_ROUNDS = 24, 300, 288  # of a trial
+MEMBERS = 24  # of a trial
+
+
+class LogForm(enum.StrEnum):
+    """How what happens is told."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@dataclass(frozen=True)
+class _Watching:
+    """How it is watched, by its options. Raises UsageError."""
+
+    metrics: str | None
+    load: bool
+    log: LogForm
+
+    def __post_init__(self) -> None:
+        if self.load and self.at is None:
+            raise UsageError("--metrics-load says what --metrics shows", "give --metrics 127.0.0.1:9100, too")
+
+    @property
+    def at(self) -> tuple[str, int] | None:
+        return None if self.metrics is None else addresses.listening(self.metrics, "127.0.0.1")
+
+    def words(self) -> list[str]:
+        """The options again, as they were given."""
+        shown = [] if self.metrics is None else ["--metrics", self.metrics]
+        return [*shown, *["--metrics-load"] * self.load, *(["--log", self.log] if self.log is not LogForm.TEXT else [])]
 
 
 def register(app: typer.Typer) -> None:
@@ -55,8 +95,14 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    storage: Annotated[
-        Path, typer.Option(help="The directory that `tessera relay new` made; for a trial, also a new one.")
+    storage_: Annotated[
+        str,
+        typer.Option(
+            "--storage",
+            metavar="DIR|sqlite:///PATH",
+            help="The directory that `tessera relay new` made; for a trial, also a new one. sqlite:///DIR/NAME.db is "
+            "the same with a name for the database.",
+        ),
     ],
     port: ListenPort = None,
     host: ListenHost = None,
@@ -64,14 +110,34 @@ def serve(
     certificate: Certificate = None,
     certificate_key: CertificateKey = None,
     cover_traffic_epsilon: Annotated[
-        str | None, typer.Option(help=f"ε of the cover traffic; of a new trial {gateway.DEFAULT_EPSILON}.")
+        str | None, typer.Option(help="ε of one delivery, for a new trial with a table for deliveries (tessera plan).")
     ] = None,
-    cover_traffic_delta: Annotated[
-        str | None, typer.Option(help=f"δ of the cover traffic; of a new trial {gateway.DEFAULT_DELTA}.")
+    cover_traffic_delta: Annotated[str | None, typer.Option(help="δ of one delivery, likewise.")] = None,
+    members: Annotated[
+        int | None, typer.Option(help=f"Members of a new trial, {MEMBERS}; the planner chooses all else.")
     ] = None,
-    members: Annotated[int | None, typer.Option(help=f"Members of a new trial, {MEMBERS}.")] = None,
-    round_seconds: Annotated[int | None, typer.Option(help=f"Seconds a round of a new trial, {ROUND_SECONDS}.")] = None,
-    epoch_rounds: Annotated[int | None, typer.Option(help=f"Rounds an epoch of a new trial, {EPOCH_ROUNDS}.")] = None,
+    round_seconds: Annotated[int | None, typer.Option(help="Seconds a round of a new trial.")] = None,
+    epoch_rounds: Annotated[int | None, typer.Option(help="Rounds an epoch of a new trial.")] = None,
+    sessions: Annotated[
+        int, typer.Option(min=1, help="Members at once; one more is told that the relay is busy.")
+    ] = SESSIONS,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Show figures for Prometheus there at /metrics, and at /healthz whether it is well.",
+        ),
+    ] = None,
+    metrics_load: Annotated[
+        bool,
+        typer.Option(
+            "--metrics-load", help="Also figures that tell how much members write: commits, storage, processor, memory."
+        ),
+    ] = False,
+    log: Annotated[
+        LogForm, typer.Option(help="json: a line for each event to standard error, without addresses.")
+    ] = LogForm.TEXT,
+    by_websocket: Annotated[bool, typer.Option("--by-websocket", hidden=True)] = False,
     install: Install = False,
     print_unit: PrintUnit = False,
     as_json: Json = False,
@@ -79,112 +145,195 @@ def serve(
     """Run a relay on this computer until it is stopped.
 
     Its directory comes from the issuer's machine (`tessera relay new`); here no key and no passphrase is made. Where
-    none is, --cover-traffic-epsilon and --cover-traffic-delta make a whole organisation: a trial, on one computer.
+    none is, --members makes a whole organisation: a trial, on one computer, with the cover that `tessera plan` chooses.
+    --cover-traffic-epsilon and --cover-traffic-delta do, too, with cover for one delivery of that ε and δ.
     """
     keep_out_of_dumps()
+    place = storage.read(storage_)
+    if by_websocket and websocket is None:
+        port, websocket = None, port and str(port)
     options = Listening(host, port, websocket, certificate, certificate_key)
+    watching = _Watching(metrics, metrics_load, log)
     if check_choice(install, print_unit):
-        unit(lambda: _unit(storage, options), install, as_json)
+        unit(lambda: _unit(place, options, watching, sessions), install, as_json)
         return
     of_trial = (cover_traffic_epsilon, cover_traffic_delta, members, round_seconds, epoch_rounds)
 
-    def choice() -> plan.Choice:
+    def planned() -> plan.Plan:
         if all(option is None for option in of_trial):
-            raise _no_relay(storage)
-        return plan.Choice(
-            plan.decimal_option("epsilon", cover_traffic_epsilon or gateway.DEFAULT_EPSILON),
-            plan.decimal_option("delta", cover_traffic_delta or gateway.DEFAULT_DELTA),
-            MEMBERS if members is None else members,
-            round_seconds=ROUND_SECONDS if round_seconds is None else round_seconds,
-            epoch_rounds=EPOCH_ROUNDS if epoch_rounds is None else epoch_rounds,
-            posts_per_token=64,
+            raise _no_relay(place)
+        wish = choosing.Wish(
+            members=MEMBERS if members is None else members,
+            round_seconds=round_seconds,
+            epoch_rounds=epoch_rounds,
             board="GATEWAY",
         )
+        if cover_traffic_epsilon is not None or cover_traffic_delta is not None:
+            epsilon = plan.decimal_option("epsilon", cover_traffic_epsilon or gateway.DEFAULT_EPSILON)
+            delta = plan.decimal_option("delta", cover_traffic_delta or gateway.DEFAULT_DELTA)
+            wish = replace(wish, cover=plan.DELIVERY, epsilon=epsilon, delta=delta)
+        return choosing.choose(wish).plan
 
     def open_gateway(directory: Path) -> Gateway:
         gateway.check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)
-        return Gateway(directory)
+        return Gateway(directory, place.named, sessions)
 
-    if gateway.is_relay(storage):
-        opened = open_gateway(storage)
-    else:
-        with organisation.opened(storage, choice, "Organisation", port or PORT) as made:
-            opened = open_gateway(storage / organisation.RELAY)
-            typer.echo(_about_the_trial(storage, made), err=True)
+    log_ = Log(log is LogForm.JSON)
+    with _failures_logged(log_):
+        if gateway.is_relay(place.directory):
+            opened = open_gateway(place.directory)
+        else:
+            where = _trial_address(port, websocket, by_websocket)
+            with organisation.opened(place.directory, planned, "Organisation", *where) as made:
+                opened = open_gateway(place.directory / organisation.RELAY)
+                if log_.as_json:
+                    log_.event("trial", level="warning", made=made)
+                else:
+                    typer.echo(_about_the_trial(place, made), err=True)
+        opened.relay.notice = log_.event
+        try:
+            if by_websocket and not opened.told.scheme:
+                raise _not_by_websocket(place, opened.told)
+            places = options.places(opened.told)
+            warn_if_nobody_else_comes(places, opened.told)
+            asyncio.run(_until_stopped(opened, places, watching, log_, as_json))
+        except Error as fault:
+            raise TesseraError(f"the relay stopped: {fault}", "its records are kept; look at the storage") from None
+        finally:
+            opened.close()
+        log_.event("stopped")
+
+
+@contextlib.contextmanager
+def _failures_logged(log: Log) -> Iterator[None]:
+    """With lines of JSON on standard error the end of a relay is one, too."""
     try:
-        places = options.places(opened.told)
-        warn_if_nobody_else_comes(places, opened.told)
-        asyncio.run(_until_stopped(opened, places, as_json))
-    except Error as fault:
-        raise TesseraError(f"the relay stopped: {fault}", "its records are kept; look at the storage") from None
-    finally:
-        opened.close()
+        yield
+    except TesseraError as error:
+        if not log.as_json:
+            raise
+        log.event("failed", level="error", message=error.message, hint=error.hint, exit_code=error.exit_code)
+        raise typer.Exit(error.exit_code) from None
 
 
-def _no_relay(storage: Path) -> UsageError:
+def _no_relay(place: Storage) -> UsageError:
     return UsageError(
-        f"there is no relay in {storage}",
+        f"there is no relay in {place.directory}",
         f"on the issuer's machine: tessera relay new NAME --issuer DIR --host HOST NEWDIR, and bring NEWDIR here; a "
-        f"trial with issuer and relay in one place: --cover-traffic-epsilon {gateway.DEFAULT_EPSILON} "
-        f"--cover-traffic-delta {gateway.DEFAULT_DELTA}",
+        f"trial with issuer and relay in one place: --members {MEMBERS}",
     )
 
 
-def _about_the_trial(storage: Path, made: bool) -> str:
+def _trial_address(port: int | None, websocket: str | None, by_websocket: bool) -> tuple[int, str]:
+    """The port and host that members of a new trial are told."""
+    if not by_websocket:
+        return port or PORT, "127.0.0.1"
+    return addresses.listening(websocket or str(PORT), "127.0.0.1")[1], "ws://127.0.0.1"
+
+
+def _not_by_websocket(place: Storage, told: Address) -> UsageError:
+    return UsageError(
+        f"members were told {told}, and come there by TCP",
+        f"serve it there: tessera serve --storage {place}; for WebSockets besides: --websocket PORT",
+    )
+
+
+def _about_the_trial(place: Storage, made: bool) -> str:
     return (
         f"{'Made a trial' if made else 'This is a trial'}: the issuer, its passphrase and the relay lie together in "
-        f"{storage}, and who reads that is IT.\nFor an office: tessera issuer init and tessera relay new on IT's "
-        "machine; here tessera serve --storage with the directory that relay new made."
+        f"{place.directory}, and who reads that is IT.\nFor an office: tessera issuer init and tessera relay new on "
+        "IT's machine; here tessera serve --storage with the directory that relay new made."
     )
 
 
-def _unit(storage: Path, options: Listening) -> Unit:
+def _unit(place: Storage, options: Listening, watching: _Watching, sessions: int) -> Unit:
     """Raises UsageError, InvalidInput."""
-    if (storage / organisation.RELAY / CONFIGURATION).exists():
+    directory = place.directory
+    if (directory / organisation.RELAY / CONFIGURATION).exists():
         raise UsageError(
-            f"{storage} is a trial: its issuer and passphrase would lie beside the relay", _no_relay(storage).hint
+            f"{directory} is a trial: its issuer and passphrase would lie beside the relay", _no_relay(place).hint
         )
-    if not gateway.is_relay(storage):
-        raise _no_relay(storage)
-    gateway.read_parameters(storage)
-    told = gateway.told(gateway.read_configuration(storage))
-    words = ["serve", "--storage", str(storage.absolute()), *options.words()]
-    ports = [place.port for place in options.places(told)]
-    return systemd.server_unit(storage, words, f"Tessera relay ({storage.name})", ports, options.credentials())
+    if not gateway.is_relay(directory):
+        raise _no_relay(place)
+    gateway.read_parameters(directory)
+    told = gateway.told(gateway.read_configuration(directory))
+    words = ["serve", "--storage", str(place.absolute()), *options.words(), *watching.words()]
+    if sessions != SESSIONS:
+        words += ["--sessions", str(sessions)]
+    ports = [place.port for place in options.places(told)] + ([watching.at[1]] if watching.at else [])
+    return systemd.server_unit(directory, words, f"Tessera relay ({directory.name})", ports, options.credentials())
 
 
-async def _until_stopped(opened: Gateway, places: list[Place], as_json: bool) -> None:
+async def _until_stopped(opened: Gateway, places: list[Place], watching: _Watching, log: Log, as_json: bool) -> None:
     """Serve until SIGINT or SIGTERM. Raises Unreachable if it cannot begin, TesseraError if it cannot go on."""
 
     def ready() -> None:
         where = ", ".join(map(str, places))
         lines = announcement.announcement(opened.relay, where)
         runtime = announcement.runtime_name()
-        typer.echo(json.dumps({"serving": where, "runtime": runtime}) if as_json else "\n".join(lines))
-        if not as_json:
+        log.event(
+            "serving",
+            ports=[place.port for place in places],
+            runtime=runtime,
+            version=__version__,
+            starts=opened.relay.boots,
+        )
+        if as_json:
+            typer.echo(json.dumps({"serving": where, "runtime": runtime}))
+        elif not log.as_json:
+            typer.echo("\n".join(lines))
             typer.echo(announcement.READY)
 
     def begin() -> None:
         opened.start()
         if not opened.relay.clock.known:
             early = "this computer's clock is too early for this relay"
-            say_wrong(early, "set it: the relay looks at it every minute", "warning")
+            _warn(log, "clock", early, "set it: the relay looks at it every minute")
 
-    server = Server(opened.relay, Timing(), gateway.SESSIONS)
-    told = opened.told
-    serving = asyncio.ensure_future(server.run(told.name, told.port, ready, begin, at(places)))
-    clock = asyncio.ensure_future(follow(opened.relay.clock, gateway.unix_ms))
-    if sys.platform != "win32":  # there Ctrl-C cancels this task, and with it what it waits for
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
-    try:
-        await serving
-    except asyncio.CancelledError:
-        pass
-    except CannotListen as error:
-        raise cannot_listen(error, told) from None
-    except OSError as error:
-        hint = "make room, and start it again: what it acknowledged is kept"
-        raise TesseraError(f"the relay stopped, its storage cannot be written: {error.strerror}", hint) from None
-    finally:
-        clock.cancel()
+    server = Server(opened.relay)
+    async with contextlib.AsyncExitStack() as beside:
+        if watching.at:
+            await beside.enter_async_context(Watch(opened, *watching.at, load=watching.load))
+        told = opened.told
+        serving = asyncio.ensure_future(server.run(told.name, told.port, ready, begin, at(places)))
+        clock = asyncio.ensure_future(follow(opened.relay.clock, _looked_at(opened, log)))
+        beside.callback(clock.cancel)
+        if sys.platform != "win32":  # there Ctrl-C cancels this task, and with it what it waits for
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
+        try:
+            await serving
+        except asyncio.CancelledError:
+            pass
+        except CannotListen as error:
+            raise cannot_listen(error, told) from None
+        except OSError as error:
+            hint = sqlite_device.what_to_do(error.errno or errno.EIO)
+            wrong = f"the relay stopped, its storage cannot be written: {error.strerror}"
+            raise TesseraError(wrong, hint) from None
+
+
+def _looked_at(opened: Gateway, log: Log) -> Callable[[], int]:
+    """This computer's time for the relay's clock, which warns once when the two do not agree any more."""
+    health = Health(opened)
+    warned = False
+
+    def look() -> int:
+        nonlocal warned
+        off = health.clock_off_seconds
+        far = off is not None and abs(off) > opened.relay.parameters.newest.round_seconds
+        if far and not warned and off is not None:
+            which = f"{duration.about(abs(off))} {'ahead of' if off > 0 else 'behind'} the relay's"
+            hint = "members refuse a relay whose clock is wrong: set this computer's, then start the relay again"
+            _warn(log, "clock", f"this computer's clock is {which}", hint)
+        warned = far
+        return gateway.unix_ms()
+
+    return look
+
+
+def _warn(log: Log, event: str, message: str, hint: str) -> None:
+    if log.as_json:
+        log.event(event, level="warning", message=message, hint=hint)
+    else:
+        say_wrong(message, hint, "warning")

@@ -20,7 +20,7 @@ from ..clock import Clock, unix_now
 from ..errors import IntegrityError, InvalidInput, KeystoreError, NotOnRoster, UsageError
 from ..keys.keystore import Secret
 from ..planning import boards
-from ..planning.plan import MEMBERS_FLOOR, Choice, Plan, make
+from ..planning.plan import CONSTANT, DELIVERY, MEMBERS_FLOOR, Choice, Plan, kind_of, make
 from ..privacy import noise
 from ..protocol import addresses, blind, cards, releases, sealed_reading_key
 from ..protocol.federation import DEFAULT_BUDGET, FIXED, IssuerService, Relay, parsed
@@ -72,16 +72,17 @@ class Issuer:
         *,
         epochs: int = EPOCHS_DEFAULT,
         genesis: int | None = None,
-        budget: Mapping[str, str] = DEFAULT_BUDGET,
+        budget: Mapping[str, str] | None = None,
         now: Clock = unix_now,
     ) -> Self:
         """A new federation: its keys, and parameters of serial 1 without relays.
 
         epochs is the length of the key schedule; genesis (unix seconds) is the start of round 0, by default now rounded
-        down to a whole round; budget is `{"epsilon", "delta"}` of a member's day, as decimals.
+        down to a whole round; budget is `{"epsilon", "delta"}` of a member's day, as decimals, if not the plan's.
         Raises UsageError; KeystoreError if there is an issuer in the directory already.
         """
         check_name("the federation's name", name)
+        budget = _budget_of(plan) if budget is None else budget
         _check_budget(budget)
         IssuerStore.check_new(directory)
         moment = now()
@@ -312,6 +313,8 @@ class Issuer:
         it has other numbers of members or tokens, there is a new generation of keys. new_keys: access key, reading key
         and epoch keys are all others. Raises UsageError."""
         data, rules = self._store.data, None
+        if budget is None and plan is not None:
+            budget = _budget_of(plan)
         if budget is not None:
             _check_budget(budget)
         if retention_days is not None and not 1 <= retention_days <= cards.RETENTION_DAYS_MAX:
@@ -327,15 +330,28 @@ class Issuer:
             change = Change(generation=generation, rotate=new_keys, at_once=at_once, rules=rules, epochs=epochs)
             self._sign(change)
 
-    def plan_for(self, members: int) -> Plan:
-        """The plan of the newest set, for so many members. Raises UsageError if its board does not bear them."""
+    def plan_for(self, members: int | None = None, day: tuple[Fraction, Fraction] | None = None) -> Plan:
+        """The plan of the newest set, for so many members or another day (ε, δ) of each. Raises UsageError if its board
+        does not bear it, or nothing shows of a day."""
         present = self.parameters
+        kind = kind_of(present)
+        if day and kind == CONSTANT:
+            raise UsageError(
+                "in constant batches nothing shows of a member's day: there is no ε or δ to set",
+                "leave --day-epsilon and --day-delta out",
+            )
+        day_epsilon, day_delta = day or (Fraction(self.budget["epsilon"]), Fraction(self.budget["delta"]))
+        one = present.epsilon * noise.EPSILON_UNIT, Fraction(present.delta, noise.DRAWS)
         floor = MEMBERS_FLOOR << present.log2_buckets
         return make(
             Choice(
-                present.epsilon * noise.EPSILON_UNIT,
-                Fraction(present.delta, noise.DRAWS),
-                members,
+                members=members or present.members,
+                cover=kind,
+                epsilon=one[0] if kind == DELIVERY else None,
+                delta=one[1] if kind == DELIVERY else None,
+                deliveries=present.deliveries,
+                day_epsilon=day_epsilon,
+                day_delta=day_delta,
                 buckets=1 << present.log2_buckets,
                 tokens_per_epoch=present.tokens_per_epoch,
                 posts_per_token=present.posts_per_token,
@@ -594,6 +610,19 @@ class Issuer:
 
 def _open_epoch(now: Clock) -> Callable[[Parameters], int]:
     return lambda parameters: max(0, int(parameters.epoch_of(parameters.round_at(now()))))
+
+
+def _budget_of(plan: Plan) -> dict[str, str]:
+    """A member's day as the federation card says it."""
+    return {"epsilon": _decimal(plan.choice.day_epsilon), "delta": _decimal(plan.choice.day_delta)}
+
+
+def _decimal(value: Fraction) -> str:
+    """Below one with an exponent, as PROTOCOL §12 has it."""
+    exponent = 0
+    while value < 1:
+        value, exponent = 10 * value, exponent + 1
+    return noise.decimal(value) + (f"e-{exponent}" if exponent else "")
 
 
 def _check_budget(budget: Mapping[str, str]) -> None:

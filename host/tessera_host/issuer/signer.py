@@ -10,6 +10,7 @@ import secrets
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Self
 
 from tessera import curve, hashes, params
@@ -17,7 +18,7 @@ from tessera.errors import InvalidObject
 from tessera.params import Parameters, digest, encode, encode_time, reading_hash, seal_reading_key
 
 from ..errors import UsageError
-from ..planning.plan import Plan
+from ..planning.plan import COVER_NUMBERS, DAY, Plan
 from ..privacy import noise
 from ..protocol import blind, cards
 
@@ -184,15 +185,21 @@ def rules_of(present: Parameters) -> dict[str, Any]:
 
 def planned_rules(plan: Plan) -> dict[str, Any]:
     """The rules that a plan decides, but those for life."""
-    choice = plan.choice
+    choice, (epsilon, delta) = plan.choice, plan.delivery
+    day = (choice.day_epsilon, choice.day_delta) if choice.cover == DAY else (Fraction(0), Fraction(0))
     return {name: getattr(choice, name) for name in _PLANNED} | {
         "log2_buckets": choice.buckets.bit_length() - 1,
-        "cover": params.DELIVERY,
-        "constant": 0,
-        "epsilon": int(choice.epsilon / noise.EPSILON_UNIT),
-        "delta": -(-plan.table.exact_delta * noise.DRAWS // 1),
-        "deliveries": 0,
-        "day_epsilon": 0,
-        "day_delta": 0,
-        "thresholds": plan.table.pack(),
+        "cover": COVER_NUMBERS[choice.cover],
+        "constant": plan.constant,
+        "epsilon": int(epsilon / noise.EPSILON_UNIT),
+        "delta": _units(delta),
+        "deliveries": choice.deliveries,
+        "day_epsilon": int(day[0] / noise.EPSILON_UNIT),
+        "day_delta": _units(day[1]),
+        "thresholds": plan.table.pack() if plan.table else b"",
     }
+
+
+def _units(delta: Fraction) -> int:
+    """In units of 2^-64, rounded up."""
+    return -(-delta * noise.DRAWS // 1)

@@ -16,6 +16,7 @@ from tessera import announcement
 from ..errors import UsageError
 
 BUFFER_BYTES = 1 << 12  # of what a connection sends unasked
+BACKLOG = 1024  # connections that come at once
 
 # What is called with a connection's two ends, asyncio's or a WebSocket's.
 Connected = Callable[[Any, Any], Coroutine[Any, Any, None]]
@@ -54,7 +55,7 @@ class Listeners:
         """Raises CannotListen."""
         way_in = self._websocket(place, connected) if place.websocket else connected
         try:
-            server = await asyncio.start_server(way_in, place.host, place.port, limit=BUFFER_BYTES)
+            server = await asyncio.start_server(way_in, place.host, place.port, limit=BUFFER_BYTES, backlog=BACKLOG)
         except OSError as error:
             raise CannotListen(place, error) from None
         self._servers.append(server)

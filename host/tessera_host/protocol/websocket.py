@@ -22,7 +22,7 @@ from websockets.uri import parse_uri
 
 from .addresses import Address
 
-MESSAGE_BYTES = 2048  # the longest that a channel sends at once has 1040
+MESSAGE_BYTES = 2048  # the longest frame of a channel has 1040
 PIECE_BYTES = 4096  # read from the network at once
 TLS_SECONDS = 10.0  # for its handshake: as long as a connection may say nothing
 CLOSE_SECONDS = 1.0  # for what was not sent yet, and for the end of TLS, which asyncio waits 30 s for
@@ -135,8 +135,9 @@ class WebSocket:
     # -- writing
 
     def write(self, data: bytes) -> None:
-        """One message of one frame; it leaves with drain()."""
-        self._unsent.append(data)
+        """One message of one frame; what is longer than any message may be (a burst of a server) becomes several. It
+        leaves with drain()."""
+        self._unsent += [data[at : at + MESSAGE_BYTES] for at in range(0, len(data), MESSAGE_BYTES)]
 
     async def drain(self) -> None:
         if isinstance(self._protocol, ServerProtocol) and self._protocol.state is CONNECTING:

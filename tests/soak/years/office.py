@@ -38,7 +38,7 @@ from tests.support.organisation import planned
 PASSPHRASE = "correct horse"
 # Letters are what this is about; the day's budget has tests of its own.
 BUDGET = {"epsilon": "99", "delta": "0.5"}
-_BOARD_SECTORS = 212  # of a Pico W's ring
+_BOARD_SECTORS = 208  # of a Pico W's ring
 _SERVICE = "issuer.example", 8101
 _TAG_BYTES = 8
 _CELLS = 512  # of four epochs and as many buckets
