@@ -95,6 +95,7 @@ class Server:
         self._alive = alive or (lambda who: None)
         self._connections = []
         self._deliveries = 0
+        self.turned_away = 0  # who was told that there is no place
         self._gate = asyncio.Event()  # closed in the window after a seal
         self._handshake = asyncio.Lock()
 
@@ -186,7 +187,9 @@ class Server:
             await self._greet(connection)
             while True:
                 await self._exchange(connection)
-        except (BadFrame, _NoPlace, OSError, EOFError, MemoryError, asyncio.CancelledError):
+        except _NoPlace:
+            self.turned_away += 1
+        except (BadFrame, OSError, EOFError, MemoryError, asyncio.CancelledError):
             pass  # the peer is told nothing but the end
         finally:
             self._connections.remove(connection)

@@ -17,6 +17,7 @@ class Timing:
     ) -> None: ...
 
 class Server:
+    turned_away: int
     def __init__(
         self,
         relay: Relay,

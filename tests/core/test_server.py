@@ -323,6 +323,7 @@ async def test_on_a_machine_with_room_for_it_who_finds_no_place_is_told():
         assert (refusal.name, refusal.retry_after) == ("BUSY", 5) and await waiting.closed()
         reader = await Client().open(served.port)
         assert (await async_raises(Refused, reader.fetch(0, 1))).name == "BUSY" and await reader.closed()
+        assert served.server.turned_away == 2
         for member in members:
             assert await member.call(wire.void()) == (wire.VOIDED,)
         await members[0].close()

@@ -41,6 +41,7 @@ class Server:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder.mkdir(exist_ok=True)
+        self.served: Any = None  # by the core's Server
         self.database = Database(folder / "storage.sqlite", RELAY_KEY)
         names = {KEYRING_SECTORS: "keys"}
 
@@ -64,7 +65,7 @@ class Server:
 
     @property
     def gateway(self) -> Any:
-        return SimpleNamespace(relay=self.relay, database=self.database)
+        return SimpleNamespace(relay=self.relay, database=self.database, server=self.served)
 
 
 def parsed(text: bytes) -> dict[str, float]:
@@ -194,6 +195,8 @@ def test_refusals_are_counted_up_to_auth_and_no_further(server: Server) -> None:
         member.post(kept[16])
     found = {name: value for name, value in server.figures().items() if name.startswith("tessera_refusals_total")}
     assert found == {"tessera_refusals_total{code=BAD_FRAME}": 1, "tessera_refusals_total{code=NOT_ADMITTED}": 1}
+    server.served = SimpleNamespace(turned_away=3)  # who found no place
+    assert server.figures()["tessera_refusals_total{code=BUSY}"] == 3
 
 
 def test_the_dashboard_asks_for_figures_that_there_are(server: Server) -> None:

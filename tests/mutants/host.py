@@ -1629,6 +1629,58 @@ CHANGES: Changes = {
             of("sqlite_device", "somebody_else_s_database_is_refused_and_left_as_it_is"),
         ),
     ),
+    "host/tessera_host/relay/storage.py": (
+        Change(
+            "unknown-scheme-is-a-folder",
+            '    if scheme != "sqlite":\n',
+            "    if False:\n",
+            of("storage", "an_unknown_scheme_is_refused_and_nothing_is_made"),
+        ),
+    ),
+    "host/tessera_host/relay/gateway.py": (
+        Change(
+            "relay-that-ran-gets-a-new-storage",
+            "        if not self.database_path.exists() and not (self._directory / SEED).exists():\n",
+            "        if False:\n",
+            of("gateway", "a_relay_that_ran_gets_no_new_storage"),
+        ),
+    ),
+    "host/tessera_host/relay/metrics.py": (
+        Change(
+            "load-is-shown-to-everybody",
+            "        if load:\n",
+            "        if True:\n",
+            of("metrics", "an_idle_office_and_a_busy_one_show_the_same_figures"),
+        ),
+        Change(
+            "storage-is-shown-to-everybody",
+            "        if self._load:\n",
+            "        if True:\n",
+            of("metrics", "an_idle_office_and_a_busy_one_show_the_same_figures"),
+        ),
+        Change(
+            "a-wrong-clock-is-well",
+            "        if abs(off) > relay.parameters.newest.round_seconds:\n",
+            "        if False:\n",
+            of("metrics", "a_clock_that_is_stepped_by_an_hour_is_told_once_and_nothing_is_lost"),
+        ),
+    ),
+    "host/tessera_host/relay/watched_relay.py": (
+        Change(
+            "what-members-are-refused-is-counted",
+            "        elif isinstance(error, Refusal) and session.token is None:\n",
+            "        elif isinstance(error, Refusal):\n",
+            of("metrics", "refusals_are_counted_up_to_auth_and_no_further"),
+        ),
+    ),
+    "host/tessera_host/relay/log.py": (
+        Change(
+            "what-others-log-is-written",
+            '        line |= {"event": "internal", "part": record.name}\n',
+            '        line |= {"event": record.getMessage(), "part": record.name}\n',
+            of("metrics", "no_line_has_an_address_or_names_anybody"),
+        ),
+    ),
     # -- the audit
     "host/tessera_host/audit/verify.py": (
         Change(

@@ -290,7 +290,7 @@ async def _until_stopped(opened: Gateway, places: list[Place], watching: _Watchi
             early = "this computer's clock is too early for this relay"
             _warn(log, "clock", early, "set it: the relay looks at it every minute")
 
-    server = Server(opened.relay)
+    opened.server = server = Server(opened.relay)
     async with contextlib.AsyncExitStack() as beside:
         if watching.at:
             await beside.enter_async_context(Watch(opened, *watching.at, load=watching.load))

@@ -22,6 +22,7 @@ from tessera.firmware import digest_of_files
 from tessera.handshakes import Session
 from tessera.params import Head, Parameters
 from tessera.relay import Identity
+from tessera.server import Server
 from tessera.wire import POST
 
 from ..errors import InvalidInput, Unreachable, UsageError
@@ -141,6 +142,7 @@ class Gateway:
         configuration = read_configuration(directory)
         self.told = told(configuration)
         self._directory = directory
+        self.server: Server | None = None  # that serves it, for whoever watches
         self.database_path = database or directory / DATABASE
         try:
             self._held = ownership.take(str(directory))

@@ -9,6 +9,7 @@ import asyncio
 import json
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from socketserver import TCPServer
 from typing import Any, Self
@@ -133,7 +134,8 @@ class Figures:
             handshakes.add_metric([kind], figures.handshakes[kind])
         yield handshakes
         refusals = CounterMetricFamily("tessera_refusals", "Refusals before AUTH, by their code.", labels=["code"])
-        for code, number in sorted(figures.refusals.items()):
+        away = self._gateway.server.turned_away if self._gateway.server else 0
+        for code, number in sorted((figures.refusals + Counter(BUSY=away)).items()):
             refusals.add_metric([code], number)
         yield refusals
         sessions = GaugeMetricFamily("tessera_sessions", "Sessions now.", labels=["state"])
