@@ -5,9 +5,13 @@ STATE := $(shell tools/build/setup.sh --where)
 VENV := $(STATE)/venv
 PYTHON := $(VENV)/bin/python
 
+# Many of the targets start thousands of interpreters: none compiles what another has compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 export TESSERA_MICROPYTHON := $(STATE)/bin/micropython
 export TESSERA_MICROPYTHON_FROZEN := $(STATE)/bin/micropython-tessera
 export TESSERA_MPY_CROSS := $(STATE)/bin/mpy-cross
+export TESSERA_PROXIES := $(abspath $(STATE)/../proxies)
 export TESSERA_EMULATOR := $(STATE)/emulator/source/emulator.mjs
 
 INPUT ?= tests/demo.txt
@@ -27,7 +31,7 @@ ONLY ?=
 # Nothing here prints after a command: the last line of `make demo` is the demo's own. (`make -C DIR` itself announces
 # the folder at the end, unless told --no-print-directory.)
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-powercut test-attacks fuzz soak soak-years mutants results bench bench-bundle bench-device c-stack image check-boards emulate vectors clean
+.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-powercut test-attacks fuzz soak soak-years mutants results bench bench-bundle bench-device c-stack image check-boards emulate vectors deb clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -42,8 +46,7 @@ demo: setup ## two members exchange the lines of INPUT=file through a relay on M
 	@"$(PYTHON)" -m tessera_host.cli.demo demo --input "$(INPUT)"
 
 serve: setup ## start a relay on CPython, PORT=8100 STORAGE=folder
-	@"$(VENV)/bin/tessera" serve --port "$(PORT)" --storage "$(STORAGE)" \
-		--cover-traffic-epsilon 0.1 --cover-traffic-delta 1e-6
+	@"$(VENV)/bin/tessera" serve --port "$(PORT)" --storage "$(STORAGE)" --members 24
 
 setup-emulator:
 	@tools/build/setup.sh emulator
@@ -128,6 +131,9 @@ check-boards: setup ## partitions, manifests and frozen modules of every board
 
 vectors: setup ## write tests/vectors anew
 	@"$(PYTHON)" -m tools.spec.vectors $(if $(LEAST),--check)
+
+deb: setup ## a Debian package of all commands and services, for servers; into build/
+	@"$(PYTHON)" -m tools.server.debian --out build
 
 clean: ## remove this tree's part of the cache
 	@rm -rf "$(STATE)"

@@ -85,6 +85,10 @@ _SECRET = """\
 LoadCredential={name}:{file}
 Environment={variable}=%d/{name}
 """
+# Of a package's unit, which is the same on every computer.
+_OPTIONS = """\
+EnvironmentFile=-/etc/default/{name}
+"""
 
 
 Steps = tuple[tuple[str, ...], ...]  # commands, one after the other
@@ -143,16 +147,47 @@ def server_unit(
     secrets = [
         _SECRET.format(name=each.name, file=_path(each.file.absolute()), variable=each.variable) for each in credentials
     ]
-    text = _UNIT.format(
-        description=description.replace("%", "%%").replace("\n", " "),
-        command=" ".join(map(word, [sys.executable, "-m", "tessera_host", *arguments])),
-        state=place.name,
-        secret="".join(secrets),
+    command = " ".join(map(word, [sys.executable, "-m", "tessera_host", *arguments]))
+    name = f"{place.name if place.name.startswith('tessera') else f'tessera-{place.name}'}.service"
+    text = _text(description.replace("%", "%%").replace("\n", " "), command, place.name, "".join(secrets), ports)
+    return Unit(name, text, UNITS / name)
+
+
+def packaged(python: Path, ports: tuple[int, int, int]) -> list[Unit]:
+    """The units of a package whose program is run by this python: tessera-relay@NAME serves /var/lib/tessera-NAME,
+    tessera-issuer /var/lib/tessera-issuer. ports: of relays, of their figures, of the issuer. Options besides are
+    OPTIONS= in a file of /etc/default."""
+    relay, figures, issuer = ports
+    program = f"{word(str(python))} -m tessera_host"
+    passphrase = _SECRET.format(name="passphrase", file="/etc/tessera/issuer.passphrase", variable=PASSPHRASE_VARIABLE)
+    found = {
+        "tessera-relay@.service": _text(
+            "Tessera relay (%i)",
+            f"{program} serve --storage {STATES}/tessera-%i $OPTIONS",
+            "tessera-%i",
+            _OPTIONS.format(name="tessera-%i"),
+            [relay, figures],
+        ),
+        "tessera-issuer.service": _text(
+            "Tessera issuer",
+            f"{program} issuer serve {STATES}/tessera-issuer $OPTIONS",
+            "tessera-issuer",
+            _OPTIONS.format(name="tessera-issuer") + passphrase,
+            [issuer],
+        ),
+    }
+    return [Unit(name, text, UNITS / name) for name, text in found.items()]
+
+
+def _text(description: str, command: str, state: str, environment: str, ports: Sequence[int]) -> str:
+    return _UNIT.format(
+        description=description,
+        command=command,
+        state=state,
+        secret=environment,
         ports="\n".join(f"SocketBindAllow=tcp:{port}" for port in ports),
         capabilities=_LOW_PORT if min(ports) < PRIVILEGED_PORTS else _NO_CAPABILITY,
     )
-    name = f"{place.name if place.name.startswith('tessera') else f'tessera-{place.name}'}.service"
-    return Unit(name, text, UNITS / name)
 
 
 def word(text: str) -> str:

@@ -1,5 +1,7 @@
 """A relay's directory and its database: what does not belong together is refused before anything is changed."""
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -73,10 +75,21 @@ def test_what_is_no_database_or_cannot_be_made_is_said(relays: Path) -> None:
     with pytest.raises(InvalidInput, match="cannot be opened: file is not a database") as refused:
         Gateway(berlin)
     assert "name the database that the relay ran with" in refused.value.hint
-    with pytest.raises(InvalidInput, match="cannot be opened: No such file"):
+    with pytest.raises(InvalidInput, match="cannot be opened: No such file") as refused:
         Gateway(berlin, relays / "nowhere" / "relay.db")
+    assert "make its directory first" in refused.value.hint
     (berlin / "storage.sqlite").unlink()
     Gateway(berlin).close()
+
+
+def test_storage_that_may_only_be_read_says_so(relays: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def touch(path: Path, mode: int) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "touch", touch)
+    with pytest.raises(InvalidInput, match="cannot be opened: Read-only file system") as refused:
+        Gateway(relays / "berlin")
+    assert "mounted read-only" in refused.value.hint
 
 
 def test_a_database_of_another_name_is_the_same(relays: Path) -> None:

@@ -49,6 +49,7 @@ _HINTS = {
     " kept",
     errno.EBUSY: "another program has it open: end that one first",
     errno.EACCES: "look at its rights and those of its directory",
+    errno.ENOENT: "make its directory first, or name another place",
     errno.EINVAL: "it is something else: name the database that the relay ran with",
 }
 
