@@ -13,8 +13,8 @@ class Machine:
     used look used. buckets: that the index of records can tell apart. cell_records: the most of one cell, posts and
     candidates for cover, that the heap has room for; None without such a limit.
     cells(pages, first_rounds): another index than the array, see RecordLog. batches: keeps sealed batches, get(bucket,
-    round, make) and clear(). commits: where writes wait for others before they are durable; next() has a wait() to be
-    awaited before an answer leaves, OSError if they failed.
+    round, make) and clear(). commits: where writes wait for others before they are durable; next().wait() is to be
+    awaited before an answer leaves, OSError if they failed; over says whether there is nothing to wait for.
     """
 
     sessions = 4

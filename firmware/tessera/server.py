@@ -301,14 +301,17 @@ class Server:
         commit = self._machine.commits and self._machine.commits.next()  # also of what stores nothing: it takes as long
         collect()
         # Not only what stores: how long the collector takes grows with all that is remembered of posts.
-        await self._leave(arrived, self._timing.ack_ms, 0)
+        await _sleep_until(arrived, self._timing.ack_ms)
         if commit:
+            late = not commit.over
             try:
                 await commit.wait()
             except OSError as error:
                 refusal = _refusal(error)
                 wire.answer_error(out, refusal)
-            await self._leave(arrived, self._timing.ack_ms, self._timing.ack_ms)
+            if late:
+                await self._leave(arrived, self._timing.ack_ms, self._timing.ack_ms)
+        await self._gate.wait()
         connection.session.channel.seal_in_place(out)
         await connection.send(out)
         if isinstance(refusal, (BadFrame, _NoPlace)):
@@ -352,10 +355,10 @@ class Server:
             raise refusal
 
     async def _leave(self, start, due, step):
-        """Wait for `due` ms after start; if that is over until the first whole step (ms) after it, 0 for not at all.
-        When it was due."""
+        """Wait for `due` ms after start, or if that is over until the first whole step (ms) after it; when it was
+        due."""
         late = ticks_diff(ticks_ms(), start) - due
-        if late > 0 and step:
+        if late > 0:
             due += (late + step - 1) // step * step
         await _sleep_until(start, due)
         await self._gate.wait()

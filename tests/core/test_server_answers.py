@@ -37,6 +37,10 @@ class _Commits:
         self.error = None
         self._waiting = 0
 
+    @property
+    def over(self):
+        return self.done.is_set()
+
     def asked(self):
         return self._waiting == 1
 

@@ -234,6 +234,25 @@ async def test_a_commit_that_fails_is_told_to_all_of_its_tick_and_what_it_had_is
     database.close()
 
 
+async def test_what_came_while_a_commit_failed_is_in_the_next_with_it(path: Path) -> None:
+    database = Database(path, KEY)
+    device = database.region("ring", 4)
+    database._connection = failing = Failing(database._connection)  # type: ignore[assignment]
+    failing.why = "COMMIT"
+    task = asyncio.create_task(answered(database, device, 1))
+    while database._running is None:
+        await asyncio.sleep(0)
+    with database.deferred():
+        device.writeblocks(0, page(2), 2 * PAGE_BYTES)
+    with pytest.raises(OSError, match="disk is full"):
+        await task
+    assert [read(device, number) for number in (1, 2)] == [page(1), page(2)]
+    failing.why = None
+    database.commit()
+    assert [number for region, number in on_disk(path) if region == "ring"] == [1, 2]
+    database.close()
+
+
 async def test_what_was_erased_goes_with_the_commit_of_a_tick_too(path: Path) -> None:
     database = Database(path, KEY)
     device = database.region("keys", 4)

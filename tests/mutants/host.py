@@ -1596,7 +1596,7 @@ CHANGES: Changes = {
             "commit-that-failed-loses-its-pages",
             "        self._committing.add(self._pending)\n        self._pending, self._committing",
             "        self._pending, self._committing",
-            of("sqlite_device", "a_commit_that_fails_is_told_to_all_of_its_tick_and_what_it_had_is_in_the_next"),
+            of("sqlite_device", "what_came_while_a_commit_failed_is_in_the_next_with_it"),
         ),
         Change(
             "pages-of-a-commit-under-way-are-not-read",

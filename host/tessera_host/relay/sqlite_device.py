@@ -102,6 +102,10 @@ class Tick:
         self.error: BaseException | None = OSError(errno.EIO, "it was not tried")
         self.task: asyncio.Task[None] | None = None
 
+    @property
+    def over(self) -> bool:
+        return self.done.is_set()
+
     async def wait(self) -> None:
         """Raises OSError if it could not be written."""
         await self.done.wait()
@@ -245,9 +249,10 @@ class Database:
             self._begin()
             self._running = running = Future[float]()
             self._thread.submit(self._end, running)
-            await asyncio.wait((asyncio.wrap_future(running),))
+            finished = asyncio.wrap_future(running)
+            await asyncio.wait((finished,))
+            tick.error = finished.exception()
             self._settle(running)
-            tick.error = running.exception()
         except OSError as error:
             tick.error = error
         finally:
