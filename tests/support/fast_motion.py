@@ -26,6 +26,7 @@ PLAN = {
     "members": 8,
     "cover": "delivery",
     "epsilon": "1",
+    "delta": "1e-6",
     "round-seconds": ROUND_SECONDS,
     "epoch-rounds": DAY_SECONDS // ROUND_SECONDS,
     "retention-epochs": 3,
