@@ -5,9 +5,13 @@ STATE := $(shell tools/build/setup.sh --where)
 VENV := $(STATE)/venv
 PYTHON := $(VENV)/bin/python
 
+# Many of the targets start thousands of interpreters: none compiles what another has compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 export TESSERA_MICROPYTHON := $(STATE)/bin/micropython
 export TESSERA_MICROPYTHON_FROZEN := $(STATE)/bin/micropython-tessera
 export TESSERA_MPY_CROSS := $(STATE)/bin/mpy-cross
+export TESSERA_PROXIES := $(abspath $(STATE)/../proxies)
 export TESSERA_EMULATOR := $(STATE)/emulator/source/emulator.mjs
 
 INPUT ?= tests/demo.txt
@@ -27,7 +31,7 @@ ONLY ?=
 # Nothing here prints after a command: the last line of `make demo` is the demo's own. (`make -C DIR` itself announces
 # the folder at the end, unless told --no-print-directory.)
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-powercut test-attacks fuzz soak soak-years mutants results bench bench-bundle bench-device c-stack image check-boards emulate vectors clean
+.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-powercut test-attacks fuzz soak soak-years mutants results bench bench-bundle bench-device c-stack image check-boards emulate vectors deb clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -109,7 +113,7 @@ bench-device: image setup-emulator ## cycles of everything the relay does on the
 bench-bundle: image setup-emulator ## heap and start of code that runs as a bundle, beside the same frozen
 	@"$(PYTHON)" -m tools.bench.bundle_cost
 
-bench: setup ## rates and peak heap on both runtimes; what a request costs the issuer of a large office
+bench: setup ## rates and peak heap on both runtimes; what a request costs the issuer of a large office; a busy server
 	@"$(PYTHON)" -m tools.bench.runtimes
 
 c-stack: setup ## the C stack that each function of the C modules takes at most
@@ -127,6 +131,9 @@ check-boards: setup ## partitions, manifests and frozen modules of every board
 
 vectors: setup ## write tests/vectors anew
 	@"$(PYTHON)" -m tools.spec.vectors $(if $(LEAST),--check)
+
+deb: setup ## a Debian package of all commands and services, for servers; into build/
+	@"$(PYTHON)" -m tools.server.debian --out build
 
 clean: ## remove this tree's part of the cache
 	@rm -rf "$(STATE)"

@@ -99,7 +99,7 @@ def report(watch):
 
 
 async def serve(relay, config, host, port, watch):
-    server = Server(relay, Timing(**config.get("timing", {})), config.get("sessions", 4), watch.look)
+    server = Server(relay, Timing(**config.get("timing", {})), config.get("sessions"), watch.look)
     where = address(host, port)
     began = []
 

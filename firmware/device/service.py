@@ -23,6 +23,7 @@ from tessera import RELEASED, nor, selftest
 from tessera.announcement import READY, announcement
 from tessera.errors import Error
 from tessera.files import Directory
+from tessera.machine import Machine
 from tessera.relay import Identity, Relay
 from tessera.runtime import ticks_ms
 from tessera.server import Server, Timing
@@ -32,6 +33,10 @@ _EPOCH_SECONDS = 946_684_800 if time.gmtime(0)[0] == 2000 else 0  # where time.t
 _AGAIN_SECONDS = 10  # after which a task beside the server that ended is begun anew
 _CTRL_C = 3
 _CELL_RECORDS = 1120  # of one cell, as many as four members at once get (tests/core/test_memory.py)
+
+
+class _Board(Machine):
+    cell_records = _CELL_RECORDS
 
 
 def main(observe=None):
@@ -150,7 +155,7 @@ def open_relay(appliance):
     except (KeyError, ValueError):
         raise Error("relay.json cannot be read: provision the relay anew") from None
     identity = Identity(*secrets, _chip_id(), FIRMWARE_DIGEST, BOARD)
-    relay = Relay(ring, keys, appliance.directory, identity, os.urandom, cell_records=_CELL_RECORDS)
+    relay = Relay(ring, keys, appliance.directory, identity, os.urandom, machine=_Board)
     print("starting; the first start fills the record ring, which takes a while")
     relay.start()
     relay.clock.not_before(1000 * RELEASED)
@@ -196,7 +201,7 @@ async def _serve(appliance, observe):
             observe()
 
     timing = Timing(**config.get("timing", {}))
-    server = Server(relay, timing, config.get("sessions", 4), seen, appliance.watchdog.report)
+    server = Server(relay, timing, config.get("sessions"), seen, appliance.watchdog.report)
     _believe_own_clock(relay)
     tasks = [asyncio.create_task(_always(appliance.log, work)) for work in _with_network(appliance)]
     try:

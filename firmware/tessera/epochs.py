@@ -23,6 +23,7 @@ class Epochs:
         self._identity = identity
         self.ciphers = {epoch: PageCipher(keys[0]) for epoch, keys in keyring.epochs.items()}
         self._covers = {}
+        self.batches = None  # that were made and are kept, on a machine that has room for them
         self.epoch = None
         self.admission = None
         self._rule = None  # of the epoch whose tokens are taken
@@ -40,6 +41,8 @@ class Epochs:
             self._renew_keys(epoch)
         self._follow_keyring()  # also where keys were renewed and what came after it failed
         self._covers.clear()  # of expired epochs, too
+        if self.batches is not None:
+            self.batches.clear()
         self._parameters.settle(epoch)
         self.begin_admission(epoch)
 
@@ -120,7 +123,11 @@ class Epochs:
         if epoch not in self._covers:
             rule = self._parameters.rule(epoch)
             self._covers[epoch] = cover.EpochCover(self.cover_key(epoch), rule.thresholds, rule.constant)
-        return Batch(self._log, self.ciphers[epoch], self._covers[epoch], bucket, round_)
+
+        def make():
+            return Batch(self._log, self.ciphers[epoch], self._covers[epoch], bucket, round_)
+
+        return make() if self.batches is None else self.batches.get(bucket, round_, make)
 
 
 def most_epochs(parameters):

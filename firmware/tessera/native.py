@@ -89,8 +89,8 @@ def plain_read_u32(data, at):
 
 def plain_add_blocks(data, one, other):
     """Add (exclusive or) two blocks of 16 bytes to the first 16 bytes of data."""
-    for at in range(_BLOCK_BYTES):
-        data[at] ^= one[at] ^ other[at]
+    added = int.from_bytes(one, "big") ^ int.from_bytes(other, "big")
+    data[:_BLOCK_BYTES] = (int.from_bytes(data[:_BLOCK_BYTES], "big") ^ added).to_bytes(_BLOCK_BYTES, "big")
 
 
 try:

@@ -22,6 +22,12 @@ def sectors(device):
     return device.ioctl(COUNT, 0)
 
 
+def programmed(device):
+    """The numbers of the pages that may hold something: all, unless the device says which were programmed."""
+    known = getattr(device, "programmed", None)
+    return range(sectors(device) * PAGES_PER_SECTOR) if known is None else known()
+
+
 def erase(device, sector):
     """Erase a sector. Whether it is blank then is_blank() tells."""
     device.ioctl(ERASE, sector)

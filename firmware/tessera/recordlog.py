@@ -5,6 +5,7 @@ from array import array
 
 from . import native, nor
 from .errors import Busy, Fault
+from .machine import Machine
 from .nor import BLANK_PAGE, PAGE_BYTES, PAGES_PER_SECTOR, ZERO_PAGE
 from .page import BUCKET_AT, LAST_SEQ, RECORD_START_BYTES, ROUND_AT, PageBuffer
 from .runtime import aes_cbc, const
@@ -13,7 +14,6 @@ _EMPTY = const(0xFFFF)
 _UNUSED = const(0x3FFFFFFF)  # first round of a sector without records: a small integer on every board
 _LONGEST_SPAN = const(254)  # rounds from the first to the last record of a sector: the index keeps them in one byte
 _LAST_NUMBER = LAST_SEQ >> 4  # of a sector in order of use
-_MOST_BUCKETS = const(256)  # of the index
 _PROGRAM_TRIES = const(4)
 
 
@@ -21,23 +21,33 @@ class RecordLog:
     """Records by (bucket, round) over a block device.
 
     RAM: 2 bytes a page and 8 a sector (8.5 KB for the 848 KiB ring of a Pico W). One byte a page would have
-    to do without the bucket, and then a fetch would read pages it does not serve.
+    to do without the bucket, and then a fetch would read pages it does not serve. Where the machine has an index of
+    cells that takes the array's place, and finds them without a search.
+
+    highest_round: the highest on flash, -1 with no record.
     """
 
-    def __init__(self, device):
+    def __init__(self, device, machine=Machine):
         self._device = device
         self.sectors = nor.sectors(device)
         self.pages = self.sectors * PAGES_PER_SECTOR
         # One place more than there are, for what a boot finds where there is no record.
-        self._index = array("H", b"\xff\xff" * (self.pages + 1))  # bucket << 8 | round - first round of the sector
         self._first_round = array("I", [_UNUSED] * (self.sectors + 1))
         self._last_round = array("I", bytes(4 * (self.sectors + 1)))
+        if machine.cells is None:
+            self._index = array("H", b"\xff\xff" * (self.pages + 1))  # bucket << 8 | round - first round of the sector
+            self._find_pages = native.find_pages
+        else:
+            self._index = machine.cells(self.pages, self._first_round)
+            self._find_pages = self._index.find_pages
+        self._buckets = machine.buckets
         self._sector = self.sectors - 1  # the one being filled
         self._place = PAGES_PER_SECTOR  # of the next page in it
         self._number = 0  # of that sector in order of use
         self._opened = False  # by this boot
         self._blank_ahead = 0
         self._first_kept_round = 0
+        self.highest_round = -1
         self._doubtful = None  # a page that was programmed, perhaps, and is not in the index
         self._buffer = PageBuffer()
         self.unreadable = 0  # pages that a boot found torn by a power cut or damaged
@@ -66,15 +76,6 @@ class RecordLog:
 
     # -- reading cells
 
-    @property
-    def highest_round(self):
-        """The highest round on flash, -1 with no record."""
-        highest = -1
-        for sector in range(self.sectors):
-            if self._used(sector):
-                highest = max(highest, self._last_round[sector])
-        return highest
-
     def count_of(self, bucket, round_):
         """How many records a cell has."""
         return self._search(bucket, round_, array("I", (0,)), 0)
@@ -90,7 +91,7 @@ class RecordLog:
         return pages
 
     def _search(self, bucket, round_, found, room):
-        return native.find_pages(self._index, self._first_round, self.sectors, bucket, round_, found, room)
+        return self._find_pages(self._index, self._first_round, self.sectors, bucket, round_, found, room)
 
     def read_heads(self, pages, cipher, heads):
         """Write the first 8 bytes of each page's record to heads, one after the other."""
@@ -166,6 +167,7 @@ class RecordLog:
             self._first_round[sector] = round_
         self._index[page] = bucket << 8 | (round_ - self._first_round[sector])
         self._last_round[sector] = round_
+        self.highest_round = max(self.highest_round, round_)
 
     def _live(self, sector):
         return self._used(sector) and self._last_round[sector] >= self._first_kept_round
@@ -179,12 +181,13 @@ class RecordLog:
         erased = 0
         while erased < limit and self._blank_ahead < self.sectors - 1:
             sector = (self._sector + 1 + self._blank_ahead) % self.sectors
-            if self._live(sector):
-                break
-            for page in range(sector << 4, (sector + 1) << 4):
-                self._index[page] = _EMPTY
-            self.lost = [page for page in self.lost if page >> 4 != sector]
-            self._first_round[sector] = _UNUSED
+            if self._used(sector):
+                if self._live(sector):
+                    break
+                for page in range(sector << 4, (sector + 1) << 4):
+                    self._index[page] = _EMPTY
+                self._first_round[sector] = _UNUSED
+                self.lost = [page for page in self.lost if page >> 4 != sector]
             nor.erase(self._device, sector)
             self._blank_ahead += 1
             erased += 1
@@ -213,7 +216,7 @@ class RecordLog:
         epochs = [(epoch, ciphers[epoch].fits, ciphers[epoch].open) for epoch in ciphers]
         spare = PageBuffer()  # what there is of no record, for the place behind the last page
         spare.header[ROUND_AT:BUCKET_AT] = (epoch_rounds * epochs[0][0] if epochs else 0).to_bytes(4, "big")
-        for page in range(self.pages if epochs else 0):
+        for page in nor.programmed(self._device) if epochs else ():
             readblocks(page >> 4, page_bytes, (page & 15) << 8)
             found = 0
             epoch, _, opens = epochs[0]
@@ -227,7 +230,7 @@ class RecordLog:
                 whole = epoch is not None
             source, at, epoch = (buffer, page, epoch) if whole else (spare, self.pages, epochs[0][0])
             round_, bucket, sector = read_u32(source.header, ROUND_AT), source.bucket, at >> 4
-            if round_ // epoch_rounds != epoch or bucket >= _MOST_BUCKETS:
+            if round_ // epoch_rounds != epoch or bucket >= self._buckets:
                 continue
             first = first_rounds[sector]
             if first == _UNUSED:
@@ -239,6 +242,9 @@ class RecordLog:
             numbers[sector] = source.seq >> 4
             if source.is_copy:
                 copies.append(at)
+        self.highest_round = max(
+            [last_rounds[sector] for sector in range(self.sectors) if self._used(sector)], default=-1
+        )
         self._look_at_unreadable(numbers, ciphers, epoch_rounds)
         originals = {page: self._drop_original(page, numbers, ciphers) for page in copies}
         newest = max(range(self.sectors), key=lambda sector: numbers[sector])
@@ -286,7 +292,7 @@ class RecordLog:
             round_, first, last = buffer.round, self._first_round[sector], self._last_round[sector]
             if buffer.is_copy or buffer.seq != (number << 4 | page & 15) or round_ // epoch_rounds != epoch:
                 continue
-            if last - _LONGEST_SPAN <= round_ <= last and buffer.bucket < _MOST_BUCKETS:
+            if last - _LONGEST_SPAN <= round_ <= last and buffer.bucket < self._buckets:
                 for other in range(sector << 4, (sector + 1) << 4):
                     if round_ < first and self._index[other] != _EMPTY:
                         self._index[other] += first - round_

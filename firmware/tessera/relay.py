@@ -15,6 +15,7 @@ from .handshakes import Handshakes
 from .hashes import equal
 from .keyring import KeyRing
 from .ledger import Ledger
+from .machine import Machine
 from .nor import PAGES_PER_SECTOR
 from .parameterstore import ParameterStore
 from .push import Pushes
@@ -24,10 +25,7 @@ from .runtime import const
 from .staging import ACTIVATED, WAIT
 
 _SEED_FILE = "seed"
-_BOOT_ERASES = const(8)  # sectors erased at boot: room for 128 posts before the first window
-_WINDOW_ERASES = const(8)  # and in each window after a seal
-_MOST_CONSTANT = (_WINDOW_ERASES - 1) * PAGES_PER_SECTOR  # a round's posts: one sector more, for pages that fail
-_MOST_BUCKETS = const(256)  # of the record log's index
+_MOST_RECORDS = const(0xFFFF)  # of a cell: a frame's fields
 _NOTICE_SECONDS = const(30 * 86400)  # before the schedule of epoch keys ends
 _BORNE_OUT_SECONDS = const(30)  # to come back in, while nothing bore out the clock
 
@@ -49,35 +47,35 @@ class Identity:
 class Relay:
     """A relay over two block devices and a directory of small files; start() brings it up.
 
-    random_source(n) -> bytes is the hardware's source, one of three that feed the generator. cell_records: the most of
-    one cell, posts and candidates for cover, that the heap has room for; None without such a limit.
+    random_source(n) -> bytes is the hardware's source, one of three that feed the generator. machine: what it runs on.
     """
 
-    def __init__(self, ring_device, keyring_device, directory, identity, random_source, clock=None, cell_records=None):
+    def __init__(self, ring_device, keyring_device, directory, identity, random_source, clock=None, machine=Machine):
         self._directory = directory
         self._identity = identity
         self._random_source = random_source
         self.clock = clock or Clock()
-        self._log = RecordLog(ring_device)
+        self.machine = machine
+        self._log = RecordLog(ring_device, machine)
         self._keyring = KeyRing(keyring_device)
-        self._cell_records = cell_records
         self.parameters = ParameterStore(directory, identity.static, self._check_capacity)
         self.staging = None  # where new code goes, on a board that has a place for it
 
     def _check_capacity(self, head):
         """Raise InvalidObject unless ring, key ring and heap have room for all that members of these parameters may
         do."""
-        if head.constant > _MOST_CONSTANT:
-            raise InvalidObject("a constant batch of {}, a relay makes {}".format(head.constant, _MOST_CONSTANT))
+        # A round's posts fit into what a window erased, with a sector more for pages that fail.
+        constant = min((self.machine.window_erases - 1) * PAGES_PER_SECTOR, _MOST_RECORDS)
+        if head.constant > constant:
+            raise InvalidObject("a constant batch of {}, this relay makes {}".format(head.constant, constant))
         head.check_capacity(self._log.pages)
         self._keyring.check_capacity(most_epochs(head), head.members * head.tokens_per_epoch)
-        if head.buckets > _MOST_BUCKETS:
-            raise InvalidObject("{} buckets, this relay keeps {}".format(head.buckets, _MOST_BUCKETS))
-        if self._cell_records is not None and head.largest_cell > self._cell_records:
+        buckets, cell_records = self.machine.buckets, self.machine.cell_records
+        if head.buckets > buckets:
+            raise InvalidObject("{} buckets, this relay keeps {}".format(head.buckets, buckets))
+        if cell_records is not None and head.largest_cell > cell_records:
             raise InvalidObject(
-                "a cell could have {} records, this relay's memory takes {}".format(
-                    head.largest_cell, self._cell_records
-                )
+                "a cell could have {} records, this relay's memory takes {}".format(head.largest_cell, cell_records)
             )
 
     # -- start
@@ -100,14 +98,14 @@ class Relay:
             raise Fault("the key ring has keys of epochs to come: it does not belong to these parameters")
         self._generator = RelayGenerator(keyring.seed, keyring.boots, self._identity.chip_id, self._random_source)
         curve.randomize(self._generator.random(32))
-        if not formatted:
+        if not formatted and self.machine.fills:
             self._log.format(self._generator.random)
         self._make_parts()
         ciphers, epoch_rounds = self._epochs.ciphers, newest.epoch_rounds
         next_sector = self._log.recover(ciphers, epoch_rounds, keyring.next_sector)
         keyring.begin_boot(next_sector, self._generator.new_seed())
         self._directory.remove(_SEED_FILE)
-        self._log.begin(ciphers, epoch_rounds, self._epochs.first_keyed_round, _BOOT_ERASES)
+        self._log.begin(ciphers, epoch_rounds, self._epochs.first_keyed_round, self.machine.boot_erases)
         self._rounds.bound_clock()
 
     def _take_seed(self):
@@ -122,6 +120,7 @@ class Relay:
     def _make_parts(self):
         parameters, keyring, log = self.parameters, self._keyring, self._log
         self._epochs = Epochs(parameters, keyring, log, self._ledger, self._generator, self._identity)
+        self._epochs.batches = self.machine.batches
         self._rounds = Rounds(self.clock, parameters, keyring, log, self._epochs)
         self._handshakes = Handshakes(self._generator, self._identity.static, parameters, self._epochs)
         self._pushes = Pushes(self.clock, parameters, self._rounds, self._epochs)
@@ -185,7 +184,7 @@ class Relay:
 
     def maintain(self):
         """The erases of a window: expired sectors, and the key ring's."""
-        self._log.erase_ahead(_WINDOW_ERASES, self._epochs.first_keyed_round)
+        self._log.erase_ahead(self.machine.window_erases, self._epochs.first_keyed_round)
         self._keyring.tidy()
         if self.staging is not None:
             self.staging.window(self._rounds.served)

@@ -8,6 +8,7 @@ from .clock import Clock
 from .curve import Secret
 from .files import Directory
 from .handshakes import Session
+from .machine import Machine
 from .parameterstore import ParameterStore
 from .staging import Staging
 
@@ -37,6 +38,7 @@ class Relay:
     clock: Clock
     parameters: ParameterStore
     staging: Staging | None
+    machine: Machine | type[Machine]
     def __init__(
         self,
         ring_device: _Device,
@@ -45,7 +47,7 @@ class Relay:
         identity: Identity,
         random_source: Callable[[int], bytes],
         clock: Clock | None = None,
-        cell_records: int | None = None,
+        machine: Machine | type[Machine] = ...,
     ) -> None: ...
     def start(self) -> None: ...
     @property

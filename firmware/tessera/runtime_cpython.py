@@ -75,8 +75,8 @@ class aes:
         return self._update(data, out)
 
     def _update(self, data, out):
-        result = self._context.update(bytes(data))
+        result = self._context.update(data)
         if out is None:
             return result
-        memoryview(out)[: len(result)] = result
+        out[: len(result)] = result
         return None

@@ -14,8 +14,7 @@ _IDLE_MS = const(10_000)
 _STUCK_MS = const(30_000)  # a connection that is still there was cancelled in vain
 _SWEEP_MS = const(500)
 _LONGEST_SLEEP_MS = const(250)
-_PATIENCE_MS = const(500)  # a handshake waits so long for running deliveries
-_STRANGERS = const(4)  # connections before their handshake; the oldest makes room
+_LATER_SECONDS = const(5)  # who found no place may try again
 _READER_MS = const(30_000)  # how long a session that only reads has its place, while half of the places are such
 
 SEAL, SERVE = const(0), const(1)  # what is alive
@@ -37,7 +36,8 @@ class Timing:
 
 
 class _NoPlace(Busy):
-    """No place for another reader. It is told and its connection ends: who waits has no place that posts need."""
+    """No place for another session or reader. It is told and its connection ends: who waits has no place that posts
+    need."""
 
 
 class _Connection:
@@ -48,6 +48,8 @@ class _Connection:
         self.session = None
         self.began_ms = 0  # the session
         self.reads = False  # it fetched
+        self.surplus = False  # it has a session only to be told that there is no place
+        self.ending = False
         self.cells = None
         self.out = None
         self.alive()
@@ -65,6 +67,10 @@ class _Connection:
         await self.writer.drain()
         self.alive()
 
+    def end(self):
+        self.ending = True
+        self.task.cancel()
+
     async def close(self):
         self.writer.close()
         try:
@@ -74,17 +80,17 @@ class _Connection:
 
 
 class Server:
-    """A started Relay on TCP. sessions: how many admitted or handshaken connections at once, and the operator's beside
-    them.
+    """A started Relay on TCP. timing, sessions: other ones than the relay's machine has.
 
     observe() is called after every answer and seal, for measurements; alive(SEAL) and alive(SERVE) a few times a second
     while the seal task turns and while answers can leave, for a watchdog.
     """
 
-    def __init__(self, relay, timing=None, sessions=4, observe=None, alive=None):
+    def __init__(self, relay, timing=None, sessions=None, observe=None, alive=None):
         self._relay = relay
-        self._timing = timing or Timing()
-        self._most_sessions = sessions
+        self._machine = machine = relay.machine
+        self._timing = timing or machine.timing or Timing()
+        self._most_sessions = sessions or machine.sessions
         self._observe = observe or (lambda: None)
         self._alive = alive or (lambda who: None)
         self._connections = []
@@ -92,13 +98,14 @@ class Server:
         self._gate = asyncio.Event()  # closed in the window after a seal
         self._handshake = asyncio.Lock()
 
-    async def run(self, host, port, ready=None, begin=None):
+    async def run(self, host, port, ready=None, begin=None, listen=None):
         """Serve until cancelled, or until the relay faults (the Fault is raised).
 
-        begin() is called when the port is this program's: a relay that was not started is started there, so that
-        nothing was written if another program has the port. ready() is called once it serves.
+        listen() has connections served instead of start_server. begin() is called when the port is this program's: a
+        relay that was not started is started there, so that nothing was written if another program has the port.
+        ready() is called once it serves.
         """
-        server = await asyncio.start_server(self._connected, host, port)
+        server = await (listen or asyncio.start_server)(self._connected, host, port)
         sweeper = None
         try:
             if begin:
@@ -166,7 +173,7 @@ class Server:
             idle = ticks_diff(now, connection.last_ms)
             longest = max(longest, idle)
             if idle > _IDLE_MS:
-                connection.task.cancel()
+                connection.end()
         return longest < _STUCK_MS
 
     # -- connections
@@ -188,46 +195,54 @@ class Server:
             await connection.close()
 
     def _make_room(self):
-        if len(self._connections) < _STRANGERS:
+        most = self._machine.strangers
+        if len(self._connections) < most:
             return
-        strangers = [connection for connection in self._connections if connection.session is None]
-        if len(strangers) >= _STRANGERS:
-            strangers[0].task.cancel()
+        strangers = [one for one in self._connections if one.session is None and not one.ending]
+        if len(strangers) >= most:
+            strangers[0].end()
 
     async def _greet(self, connection):
         nonce = self._relay.nonce()
         await connection.send(nonce)
         hello = await connection.receive(HELLO_BYTES)
         access_key = self._relay.check_hello(hello, nonce)
-        self._check_room()  # before the queue for the handshake, and after it
+        self._check_room(connection)  # before the queue for the handshake, and after it
         async with self._handshake:
             await self._let_deliveries_go_first()
-            await self._take_slot()
+            await self._take_slot(connection)
             connection.session, reply = self._relay.greet(hello, nonce, access_key)
             connection.began_ms = ticks_ms()
         await connection.send(reply)
         collect()
 
-    def _check_room(self):
-        """BadFrame if every slot is taken by a session that keeps it; the session that loses its slot, None if one is
-        free."""
+    def _check_room(self, connection):
+        """BadFrame if every slot is taken by a session that keeps it, and there is none to tell that in either; the
+        session that loses its slot, None if one is free."""
+        connection.surplus = False
+        if len(self._connections) <= self._most_sessions:
+            return None
         sessions = [one for one in self._connections if one.session is not None and not one.session.operator]
-        if len(sessions) < self._most_sessions:
+        surplus = len([one for one in sessions if one.surplus])
+        if len(sessions) - surplus < self._most_sessions:
             return None
         # The oldest, whatever it does: that a session only sends VOID must not show in how it ends (PROTOCOL §4).
         now = ticks_ms()
         oldest = max(sessions, key=lambda connection: ticks_diff(now, connection.began_ms))
         if ticks_diff(now, oldest.began_ms) < self._timing.slot_ms:
-            raise BadFrame("no room")
+            if surplus >= self._machine.surplus:
+                raise BadFrame("no room")
+            connection.surplus = True
+            return None
         return oldest
 
-    async def _take_slot(self):
-        oldest = self._check_room()
+    async def _take_slot(self, connection):
+        oldest = self._check_room(connection)
         if oldest is not None:
             await self._end(oldest)
 
     async def _end(self, connection):
-        connection.task.cancel()
+        connection.end()
         while connection in self._connections:
             await sleep_ms(1)
 
@@ -240,7 +255,7 @@ class Server:
             if len(readers) >= max(1, self._most_sessions // 2):
                 oldest = max(readers, key=lambda reader: ticks_diff(now, reader.began_ms))
                 if ticks_diff(now, oldest.began_ms) < _READER_MS:
-                    raise _NoPlace("others read", 5)
+                    raise _NoPlace("others read", _LATER_SECONDS)
                 connection.reads = True  # others that come meanwhile see it
                 await self._end(oldest)
         connection.reads = True
@@ -249,11 +264,11 @@ class Server:
         """There is one operator, and the newer one is it."""
         for other in self._connections:
             if other is not connection and other.session is not None and other.session.operator:
-                other.task.cancel()
+                other.end()
 
     async def _let_deliveries_go_first(self):
         start = ticks_ms()
-        while self._deliveries and ticks_diff(ticks_ms(), start) < _PATIENCE_MS:
+        while self._deliveries and ticks_diff(ticks_ms(), start) < self._machine.patience_ms:
             await sleep_ms(5)
 
     async def _exchange(self, connection):
@@ -272,19 +287,28 @@ class Server:
         out = connection.out
         refusal = None
         try:
+            if connection.surplus:
+                raise _NoPlace("no session is free", _LATER_SECONDS)
             self._relay.answer(connection.session, frame, out)
             if connection.session.operator:
                 self._take_operators_place(connection)
         except Exception as error:
             refusal = _refusal(error)
             wire.answer_error(out, refusal)
+        commit = self._machine.commits and self._machine.commits.next()  # also of what stores nothing: it takes as long
         collect()
         # Not only what stores: how long the collector takes grows with all that is remembered of posts.
-        await _sleep_until(arrived, self._timing.ack_ms)
-        await self._gate.wait()
+        await self._leave(arrived, self._timing.ack_ms, 0)
+        if commit:
+            try:
+                await commit.wait()
+            except OSError as error:
+                refusal = _refusal(error)
+                wire.answer_error(out, refusal)
+            await self._leave(arrived, self._timing.ack_ms, self._timing.ack_ms)
         connection.session.channel.seal_in_place(out)
         await connection.send(out)
-        if isinstance(refusal, BadFrame):
+        if isinstance(refusal, (BadFrame, _NoPlace)):
             raise refusal
 
     async def _deliver(self, connection, frame, arrived):
@@ -296,9 +320,12 @@ class Server:
         try:
             due = self._timing.lead_ms
             more = True
+            burst, waiting = self._machine.burst, b""
             delivery = refusal = None
             while more:
                 try:
+                    if connection.surplus:
+                        raise _NoPlace("no session is free", _LATER_SECONDS)
                     if delivery is None:
                         delivery = self._relay.fetch(connection.session, frame)
                         await self._take_readers_place(connection)
@@ -307,23 +334,29 @@ class Server:
                     refusal = _refusal(error)
                     wire.answer_fetch_error(cells.buffer, refusal)
                     more = False
-                connection.session.channel.seal_in_place(cells.buffer)
-                due = await self._tick(arrived, due)
-                await connection.send(cells.buffer)
+                sealed = cells.buffer
+                connection.session.channel.seal_in_place(sealed)
+                if burst > 1:
+                    waiting += sealed
+                    if more and len(waiting) < burst * len(sealed):
+                        continue
+                    sealed, waiting = waiting, b""
+                due = await self._leave(arrived, due, self._timing.tick_ms) + self._timing.tick_ms
+                await connection.send(sealed)
         finally:
             self._deliveries -= 1
         if isinstance(refusal, _NoPlace):
             raise refusal
 
-    async def _tick(self, start, due):
-        """Wait for `due` ms after start, or the first tick after now if that is over; what is due next."""
-        tick = self._timing.tick_ms
+    async def _leave(self, start, due, step):
+        """Wait for `due` ms after start; if that is over until the first whole step (ms) after it, 0 for not at all.
+        When it was due."""
         late = ticks_diff(ticks_ms(), start) - due
-        if late > 0:
-            due += (late + tick - 1) // tick * tick
+        if late > 0 and step:
+            due += (late + step - 1) // step * step
         await _sleep_until(start, due)
         await self._gate.wait()
-        return due + tick
+        return due
 
 
 def _refusal(error):

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 from .relay import Relay
 
@@ -20,7 +21,7 @@ class Server:
         self,
         relay: Relay,
         timing: Timing | None = None,
-        sessions: int = 4,
+        sessions: int | None = None,
         observe: Callable[[], None] | None = None,
         alive: Callable[[int], None] | None = None,
     ) -> None: ...
@@ -30,4 +31,5 @@ class Server:
         port: int,
         ready: Callable[[], None] | None = None,
         begin: Callable[[], None] | None = None,
+        listen: Callable[..., Any] | None = None,
     ) -> None: ...

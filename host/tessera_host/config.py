@@ -1,7 +1,7 @@
 """The user's settings: config.toml in the platform's directory for such files, or where TESSERA_CONFIG says.
 
 Owns which settings there are and what they may be. Everything has a default, and most people have no such file. Options
-on the command line come first, then the environment, then this.
+on the command line come first, then variables of tessera's own, then this, then what other programs' variables say.
 """
 
 import os
@@ -22,11 +22,12 @@ NAME = "config.toml"
 
 @dataclass(frozen=True)
 class Config:
-    """`unlock_seconds` is for how long `tessera unlock` unlocks."""
+    """`unlock_seconds` is for how long `tessera unlock` unlocks, `proxy` a proxy's URL, or `none`."""
 
     home: Path | None = None
     passphrase_file: Path | None = None
     unlock_seconds: int = 8 * 3600
+    proxy: str | None = None
 
 
 def path() -> Path:
@@ -85,8 +86,15 @@ def _path(value: Any) -> Path:
     return Path(value).expanduser()
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError
+    return value
+
+
 _SETTINGS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
     "home": ("home", _path, "home = '~/tessera'"),
     "passphrase_file": ("passphrase_file", _path, "passphrase_file = '/run/secrets/tessera'"),
+    "proxy": ("proxy", _text, "proxy = 'socks5://127.0.0.1:1080', or 'none'"),
     "unlock": ("unlock_seconds", duration.seconds, "unlock = '8h'"),
 }

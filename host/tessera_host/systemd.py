@@ -49,10 +49,10 @@ PrivateDevices=yes
 PrivateMounts=yes
 DevicePolicy=closed
 {secret}
-# Nothing of this computer but its network, and there one port.
+# Nothing of this computer but its network, and there its ports.
 RestrictAddressFamilies=AF_INET AF_INET6
 SocketBindDeny=any
-SocketBindAllow=tcp:{port}
+{ports}
 {capabilities}
 NoNewPrivileges=yes
 LimitCORE=0
@@ -80,10 +80,14 @@ WantedBy=multi-user.target
 """
 _NO_CAPABILITY = "CapabilityBoundingSet=\nPrivateUsers=yes"
 _LOW_PORT = "CapabilityBoundingSet=CAP_NET_BIND_SERVICE\nAmbientCapabilities=CAP_NET_BIND_SERVICE"
-# systemd hands the passphrase over in memory: the service's user need not be able to read its file.
+# systemd hands secrets over in memory: the service's user need not be able to read their files.
 _SECRET = """\
-LoadCredential=passphrase:{file}
-Environment={variable}=%d/passphrase
+LoadCredential={name}:{file}
+Environment={variable}=%d/{name}
+"""
+# Of a package's unit, which is the same on every computer.
+_OPTIONS = """\
+EnvironmentFile=-/etc/default/{name}
 """
 
 
@@ -114,8 +118,21 @@ def line(steps: Steps) -> str:
     return " && ".join(map(shlex.join, steps))
 
 
+@dataclass(frozen=True)
+class Credential:
+    """A file that a service is handed, whoever may read it, and the variable that names it there."""
+
+    name: str
+    file: Path
+    variable: str
+
+
 def server_unit(
-    state: Path, arguments: Sequence[str], description: str, port: int, passphrase_file: Path | None = None
+    state: Path,
+    arguments: Sequence[str],
+    description: str,
+    ports: Sequence[int],
+    credentials: Sequence[Credential] = (),
 ) -> Unit:
     """The unit of `tessera ARGUMENTS` on a server, with what it keeps in `state`, a directory right under /var/lib.
     Raises UsageError."""
@@ -125,20 +142,52 @@ def server_unit(
             f"a service keeps its state in {STATES}, and {place} is not right under it",
             f"put it there: mv '{state}' {STATES}/tessera-NAME",
         )
-    _check_text(str(passphrase_file or ""))
-    secret = ""
-    if passphrase_file:
-        secret = _SECRET.format(file=_path(passphrase_file.absolute()), variable=PASSPHRASE_VARIABLE)
-    text = _UNIT.format(
-        description=description.replace("%", "%%").replace("\n", " "),
-        command=" ".join(map(word, [sys.executable, "-m", "tessera_host", *arguments])),
-        state=place.name,
-        secret=secret,
-        port=port,
-        capabilities=_LOW_PORT if port < PRIVILEGED_PORTS else _NO_CAPABILITY,
-    )
+    for each in credentials:
+        _check_text(str(each.file))
+    secrets = [
+        _SECRET.format(name=each.name, file=_path(each.file.absolute()), variable=each.variable) for each in credentials
+    ]
+    command = " ".join(map(word, [sys.executable, "-m", "tessera_host", *arguments]))
     name = f"{place.name if place.name.startswith('tessera') else f'tessera-{place.name}'}.service"
+    text = _text(description.replace("%", "%%").replace("\n", " "), command, place.name, "".join(secrets), ports)
     return Unit(name, text, UNITS / name)
+
+
+def packaged(python: Path, ports: tuple[int, int, int]) -> list[Unit]:
+    """The units of a package whose program is run by this python: tessera-relay@NAME serves /var/lib/tessera-NAME,
+    tessera-issuer /var/lib/tessera-issuer. ports: of relays, of their figures, of the issuer. Options besides are
+    OPTIONS= in a file of /etc/default."""
+    relay, figures, issuer = ports
+    program = f"{word(str(python))} -m tessera_host"
+    passphrase = _SECRET.format(name="passphrase", file="/etc/tessera/issuer.passphrase", variable=PASSPHRASE_VARIABLE)
+    found = {
+        "tessera-relay@.service": _text(
+            "Tessera relay (%i)",
+            f"{program} serve --storage {STATES}/tessera-%i $OPTIONS",
+            "tessera-%i",
+            _OPTIONS.format(name="tessera-%i"),
+            [relay, figures],
+        ),
+        "tessera-issuer.service": _text(
+            "Tessera issuer",
+            f"{program} issuer serve {STATES}/tessera-issuer $OPTIONS",
+            "tessera-issuer",
+            _OPTIONS.format(name="tessera-issuer") + passphrase,
+            [issuer],
+        ),
+    }
+    return [Unit(name, text, UNITS / name) for name, text in found.items()]
+
+
+def _text(description: str, command: str, state: str, environment: str, ports: Sequence[int]) -> str:
+    return _UNIT.format(
+        description=description,
+        command=command,
+        state=state,
+        secret=environment,
+        ports="\n".join(f"SocketBindAllow=tcp:{port}" for port in ports),
+        capabilities=_LOW_PORT if min(ports) < PRIVILEGED_PORTS else _NO_CAPABILITY,
+    )
 
 
 def word(text: str) -> str:

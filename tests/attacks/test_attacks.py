@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tessera.cover import EpochCover
+from tessera_host.relay.machine import ServerMachine
 from tests.attacks import (
     constant,
     counting,
@@ -26,6 +27,7 @@ from tests.attacks import (
     views,
     wires,
 )
+from tests.attacks.branch import Branch
 from tests.results import Row
 
 SMALL: dict[str, Callable[[], list[Row]]] = {
@@ -44,10 +46,23 @@ SMALL: dict[str, Callable[[], list[Row]]] = {
     "noise": lambda: noise.rows(*noise.play(0, 30_000)),
 }
 
+ON_A_SERVER: dict[str, Callable[[], list[Row]]] = {
+    "views": lambda: views.run(0.02),
+    "order": lambda: order.run(0.05),
+    "probing": lambda: probing.run(0.05),
+    "wires": lambda: wires.run(0.03),
+}
+
 
 @pytest.mark.parametrize("attack", SMALL)
 def test_bounds_hold_against(attack: str) -> None:
     assert [row for row in SMALL[attack]() if not row.good] == []
+
+
+@pytest.mark.parametrize("attack", ["views", "order", "probing", "wires"])
+def test_bounds_hold_on_a_server_against(attack: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Branch, "machine", ServerMachine)
+    assert [row for row in ON_A_SERVER[attack]() if not row.good] == []
 
 
 def test_bounds_hold_against_exhaustion(micropython_frozen: Path) -> None:

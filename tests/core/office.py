@@ -11,6 +11,7 @@ from tessera.batch import CellFrame
 from tessera.clock import Clock
 from tessera.errors import Refusal
 from tessera.hashes import sha256, tagged
+from tessera.machine import Machine
 from tessera.relay import Identity, Relay
 
 ROUND_SECONDS = 10
@@ -152,6 +153,8 @@ class RamDirectory:
 class Office:
     """A relay that can be switched off and on; time is what the test says it is."""
 
+    machine = Machine  # that it runs on, made anew for each boot
+
     def __init__(self, clock_known=True, **changes):
         self.ring = RamDevice(RING_SECTORS)
         self.keys = RamDevice(KEYRING_SECTORS)
@@ -173,7 +176,7 @@ class Office:
         """Switch the relay on (again): nothing but flash and files survives."""
         clock = Clock(lambda: self.ticks, lambda later, earlier: later - earlier)
         identity = Identity(STATIC, LEDGER, b"chip", FIRMWARE_DIGEST)
-        self.relay = Relay(self.ring, self.keys, self.directory, identity, self.random_source(), clock)
+        self.relay = Relay(self.ring, self.keys, self.directory, identity, self.random_source(), clock, self.machine())
         self.relay.start()
         if clock_known:
             clock.set(self.unix_ms)
@@ -217,7 +220,7 @@ class Token:
 
     def __init__(self, number, epoch, relay_key=RELAY_KEY, secret=None):
         self.epoch = epoch
-        self.secret = sha256(b"token", bytes((number,)), epoch.to_bytes(4, "big"))
+        self.secret = sha256(b"token", number.to_bytes(4, "big"), epoch.to_bytes(4, "big"))
         self.key = curve.public(self.secret)[1:]
         message = tagged("token", FEDERATION, epoch.to_bytes(4, "big"), relay_key, self.key)
         self.signature = curve.sign(secret or epoch_secret(epoch), message, bytes(32))

@@ -17,7 +17,7 @@ QUICK = Timing(ack_ms=2, lead_ms=2, tick_ms=1, window_ms=5)
 class Served:
     """`async with Served(relay) as served:` serves it on a free port until the end."""
 
-    def __init__(self, relay, timing=None, sessions=4, observe=None):
+    def __init__(self, relay, timing=None, sessions=None, observe=None):
         self.server = Server(relay, timing, sessions, observe)
 
     async def __aenter__(self):

@@ -28,6 +28,7 @@ from office import (
 )
 from tessera import curve, params, wire
 from tessera.errors import BadFrame, BadRequest, Refused
+from tessera.machine import Machine
 
 LONGER = table() + 240 * table()[-8:]  # a table that takes eight chunks more
 
@@ -228,7 +229,8 @@ def test_a_cell_that_the_memory_has_no_room_for_is_refused():
     assert largest == 2 * 2 * 16 + len(table()) // 8
     for records_, taken in ((largest, True), (largest - 1, False)):
         office = Office()
-        office.relay._cell_records = records_
+        office.relay.machine = Machine()
+        office.relay.machine.cell_records = records_
         if taken:
             assert Connection(office.relay).push(blob)
         else:

@@ -11,6 +11,7 @@ from office import Office, Token, parameters, records
 from socketclient import QUICK, Client, Served, until
 from tessera import curve, wire
 from tessera.errors import Fault, Refused
+from tessera.machine import Machine
 from tessera.runtime import ticks_ms
 from tessera.server import SEAL, SERVE, Timing
 
@@ -287,6 +288,58 @@ async def test_a_fifth_stranger_evicts_the_oldest_and_no_session():
         assert await member.call(wire.void()) == (wire.VOIDED,)
         await strangers[1].send(strangers[1].hello())
         await strangers[1].finish()
+
+
+async def test_of_many_strangers_at_once_the_oldest_are_ended_and_each_once():
+    office = Office()
+    async with Served(office.relay, QUICK) as served:
+        strangers = await _strangers(served, 4)
+        newcomers = await asyncio.gather(*[Client().connect(served.port) for _ in range(3)])
+        for stranger in strangers[:3]:
+            assert await stranger.closed()
+        for stranger in (strangers[3], newcomers[0], newcomers[1], newcomers[2]):
+            await stranger.send(stranger.hello())
+            await stranger.finish()
+
+
+class _Roomy(Machine):
+    """A machine that has room for two sessions, and one to be told so."""
+
+    sessions = 2
+    surplus = 1
+    burst = 3
+
+
+async def test_on_a_machine_with_room_for_it_who_finds_no_place_is_told():
+    office = Office()
+    office.relay.machine = _Roomy
+    async with Served(office.relay, QUICK) as served:
+        members = [await Client().open(served.port), await Client().admitted(served.port, Token(0, 0))]
+        waiting = await Client().open(served.port)
+        unheard = await Client().connect(served.port)
+        await unheard.send(unheard.hello())
+        assert await unheard.closed()
+        refusal = await async_raises(Refused, waiting.call(Token(1, 0).request(waiting.channel.handshake_hash)))
+        assert (refusal.name, refusal.retry_after) == ("BUSY", 5) and await waiting.closed()
+        reader = await Client().open(served.port)
+        assert (await async_raises(Refused, reader.fetch(0, 1))).name == "BUSY" and await reader.closed()
+        for member in members:
+            assert await member.call(wire.void()) == (wire.VOIDED,)
+        await members[0].close()
+        await served.connections(1)
+        await (await Client().admitted(served.port, Token(1, 0))).call(wire.post(0, records(1)[0]))
+
+
+async def test_frames_that_leave_together_are_the_same():
+    office = Office()
+    for record in records(14):
+        office.member(0).post(record)
+    office.sleep(2)
+    expected = office.member(0).fetch(0, 2)
+    office.relay.machine = _Roomy
+    async with Served(office.relay, QUICK) as served:
+        assert await (await Client().open(served.port)).fetch(0, 2) == expected
+        assert await (await Client().open(served.port)).fetch(2, 3) == ({}, 2)
 
 
 async def test_a_fifth_session_is_turned_away_until_one_ends():

@@ -8,6 +8,7 @@ from office import EPOCH_ROUNDS, Office, Token, parameters, records
 from socketclient import QUICK, Client, Served, until
 from tessera import wire
 from tessera.errors import Fault, Refused
+from tessera.machine import Machine
 from tessera.runtime import ticks_diff, ticks_ms
 from tessera.server import Timing
 
@@ -26,6 +27,60 @@ async def test_answers_to_post_and_void_leave_a_fixed_time_after_the_frame():
         start = ticks_ms()
         assert await member.fetch(0, 1) == ({}, 0)
         assert ticks_diff(ticks_ms(), start) >= 99
+
+
+class _Commits:
+    """A machine's commits that end when and how a test says."""
+
+    def __init__(self):
+        self.done = asyncio.Event()
+        self.error = None
+        self._waiting = 0
+
+    def asked(self):
+        return self._waiting == 1
+
+    def next(self):
+        self._waiting += 1
+        return self
+
+    async def wait(self):
+        await self.done.wait()
+        if self.error:
+            raise self.error
+
+
+class _Committing(Machine):
+    def __init__(self, commits):
+        self.commits = commits
+
+
+async def test_an_answer_leaves_after_its_commit_and_is_a_fault_if_that_fails():
+    office = Office()
+    async with Served(office.relay, QUICK) as served:
+        member = await Client().admitted(served.port, Token(0, 0))
+        for request in (wire.post(0, records(1)[0]), wire.void(), wire.post(9, records(1)[0])):
+            for error in (None, OSError(5)):
+                commits = _Commits()
+                served.server._machine = _Committing(commits)
+                called = asyncio.create_task(_said(member, request))
+                await until(commits.asked)
+                await asyncio.sleep(0.05)
+                assert not called.done(), "it did not wait"
+                commits.error = error
+                commits.done.set()
+                if error:
+                    assert await called == "FAULT"
+                else:
+                    assert await called == ("BAD_REQUEST" if request[2] == 9 else request[0])
+
+
+async def _said(member, request):
+    """The kind of the request that was answered, or the name of the refusal."""
+    try:
+        return (await member.call(request))[0] & ~wire.VOIDED
+    except Refused as refused:
+        return refused.name
 
 
 async def test_no_answer_leaves_in_the_window_after_a_seal():

@@ -46,6 +46,7 @@ from tessera_host.protocol import (
 from tessera_host.protocol.federation import Federation, IssuerService, read_card
 from tessera_host.protocol.identity import Identity
 from tessera_host.protocol.invitation import Invitation
+from tessera_host.protocol.sets_beside import SetBeside, SetsBeside
 from tessera_host.protocol.welcome import Welcome
 from tessera_host.relay import gateway
 from tests.fuzz.member_targets import OpenChannel
@@ -286,7 +287,9 @@ def _meet() -> _Meeting:
         made.texts["invitation"], made.states["invitation"] = invitation.card(), {}
         made.texts["join"], made.states["join"] = invitation.join_card(made.ann), _invited(invitation)
         made.texts["reading"] = sealed_reading_key.card([made.federation.reading_key], federation.id, made.ann.key)
-        made.states["reading"] = {}
+        before = made.federation.make_set(0).copy_for(1)
+        made.texts["sets"] = SetsBeside(federation.digest, EPOCH, [SetBeside(0, before)]).card()
+        made.states["reading"], made.states["sets"] = {}, {}
         _meet_contacts(made, federation)
         _fetch_tokens(made, federation)
     assert made.texts.keys() == made.states.keys() == cards.FIELDS.keys()
@@ -486,6 +489,8 @@ class Cards(Target):
             return found
         if kind == "invitation":
             return Invitation.read(text)
+        if kind == "sets":
+            return SetsBeside.read(text)
         if kind == "join":
             fields = cards.decode(text, "join").fields
             return Invitations(state.table, federation.id).take(fields, lambda key: False, lambda _, key: None, NOW)
@@ -915,7 +920,7 @@ class IssuerFrames(Target):
             (issuer_frames.HELLO, bytes(96)),
             (
                 issuer_frames.HELLO + issuer_frames.ANSWER,
-                Welcome("tessera:", None, [bytes(32)], bytes(92)).pack()[:700],
+                Welcome("tessera:", SetsBeside(bytes(32), 0, []), [bytes(32)], bytes(92)).pack()[:700],
             ),
         ]
         messages.append((issuer_frames.JOIN, bytes(issuer_frames.REQUEST_BYTES + 1)))

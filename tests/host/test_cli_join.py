@@ -158,7 +158,7 @@ def test_an_office_without_a_service_is_told_how_to_have_one(tessera: Desk) -> N
     assert "tessera issuer service DIR HOST" in line
     assert "--files" in line
     tessera.refused(2, "issuer", "serve", "issuer")
-    assert "issuer.example.org port 8101" in tessera.text("issuer", "service", "issuer", "issuer.example.org")
+    assert "issuer.example.org:8101" in tessera.text("issuer", "service", "issuer", "issuer.example.org")
     service = Federation(read_card(Path("issuer/federation.card").read_text())).issuer
     assert service is not None and (service.host, service.port) == ("issuer.example.org", 8101)
     assert "not a host name" in tessera.refused(2, "issuer", "service", "issuer", "no host")

@@ -142,7 +142,7 @@ def test_a_blank_pico_becomes_a_relay_in_service(desk):
     board = desk.board(blank=True)
     code, out, err = desk.flash()
     assert code == 0, err
-    assert "'berlin' is in service" in out and "byte for byte" in out and "10.0.0.7 port 8100" in out
+    assert "'berlin' is in service" in out and "byte for byte" in out and "10.0.0.7:8100" in out
     (entry,) = desk.inventory()
     assert entry["name"] == "berlin" and entry["commissioned"]["cells"] == 16 and len(entry["words"].split()) == 6
     assert desk.listed() == ["berlin"] and board.commands.count("make_keys") == 1

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from tessera import keyring
 from tessera.admission import LEASE_POSTS
 from tessera.keyring import KeyRing
-from tessera.nor import SECTOR_BYTES
+from tessera.machine import Machine
+from tessera.nor import PAGES_PER_SECTOR, SECTOR_BYTES
 from tessera.params import DELIVERY, Parameters, encode
 from tessera_host.errors import InvalidInput, UsageError
 from tessera_host.planning import figures, plan
-from tessera_host.planning.boards import BOARDS, CELL_RECORDS, KEYRING_SECTORS
+from tessera_host.planning.boards import BOARDS, CELL_RECORDS, CONSTANT_RECORDS, KEYRING_SECTORS
 from tessera_host.privacy import composition, noise
 from tessera_host.privacy.composition import Part
 
@@ -450,6 +451,11 @@ def test_a_token_s_leases_are_counted_in_a_byte():
     """The core's own: a mark of a token is leases of so many posts, and one byte."""
     assert LEASE_POSTS == 4
     assert plan.make(replace(BRANCH, members=20, posts_per_token=1020, retention_epochs=2, board="GATEWAY"))
+
+
+def test_the_records_of_a_constant_batch_are_those_that_the_core_takes():
+    assert (Machine.window_erases - 1) * PAGES_PER_SECTOR == CONSTANT_RECORDS == BOARDS["RPI_PICO_W"].constant_records
+    assert plan.make(replace(CONSTANT, members=1000, board="GATEWAY")).constant == 1000
 
 
 def test_the_key_ring_s_pages_are_the_core_s():

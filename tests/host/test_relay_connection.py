@@ -235,7 +235,7 @@ async def _note_hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 async def test_no_relay_there() -> None:
     async with served(ScriptedRelay()) as relay:
         port = relay.port
-    with pytest.raises(Unreachable, match=f"port {port} cannot be reached"):
+    with pytest.raises(Unreachable, match=f"the relay at 127.0.0.1:{port} cannot be reached"):
         await RelayConnection.open("127.0.0.1", port, KEY, ACCESS_KEY, 5)
 
 

@@ -1,6 +1,7 @@
 """The services of a server: the units that `tessera serve` and `tessera issuer serve` write, read by systemd itself,
 and where they listen."""
 
+import asyncio
 import json
 import os
 import re
@@ -9,13 +10,16 @@ import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tessera_host import cli, files, systemd
 from tessera_host.errors import UsageError
 from tessera_host.issuer.service import IssuerServer
+from tessera_host.systemd import Credential
 from tests.support import quick_keystores
+from tests.support.certificate import make_certificate
 from tests.support.organisation import PASSPHRASE, Listed, new_issuer, planned
 
 ANALYZE = shutil.which("systemd-analyze")
@@ -176,9 +180,23 @@ def test_a_program_that_a_service_does_not_see_is_not_installed(
     assert not (tmp_path / "units").exists()
 
 
+def test_a_certificate_is_handed_over_and_every_port_is_let_through(say: Say, tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path, "DNS:relay.example.org")
+    words = (*both(tmp_path)[0], "--websocket", "443", "--certificate", certificate, "--certificate-key", key)
+    unit = settings(json.loads(say(*words, "--print", "--json")[1])["text"])
+    assert sorted(unit["SocketBindAllow"]) == ["tcp:443", "tcp:8200"]
+    assert "CAP_NET_BIND_SERVICE" in unit["CapabilityBoundingSet"]
+    assert unit["LoadCredential"] == [
+        f"certificate:{tmp_path}/fullchain.pem",
+        f"certificate-key:{tmp_path}/privkey.pem",
+    ]
+    assert unit["Environment"] == ["TESSERA_CERTIFICATE=%d/certificate", "TESSERA_CERTIFICATE_KEY=%d/certificate-key"]
+    assert unit["ExecStart"][0].endswith('"--websocket" "443"')
+
+
 def test_a_name_that_would_be_another_line_of_the_unit_is_refused() -> None:
     with pytest.raises(UsageError, match="rename"):
-        systemd.server_unit(systemd.STATES / "x", [], "x", 8100, Path("/etc/a\nUser=root"))
+        systemd.server_unit(systemd.STATES / "x", [], "x", [8100], [Credential("x", Path("/etc/a\nUser=root"), "X")])
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="nobody else gives files away")
@@ -199,12 +217,16 @@ def listened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     places: list[tuple[str, int]] = []
 
     async def run(
-        server: IssuerServer, host: str, port: int, ready: Callable[[], None], report: Callable[[str], None]
+        server: IssuerServer, host: str, port: int, ready: Callable[[], None], report: Any, listen: Any
     ) -> None:
-        places.append((host, port))
+        await listen(None, host, port)
         ready()
 
+    async def start_server(connected: Any, host: str, port: int, **_: Any) -> None:
+        places.append((host, port))
+
     monkeypatch.setattr(IssuerServer, "run", run)
+    monkeypatch.setattr(asyncio, "start_server", start_server)
     return places
 
 

@@ -484,7 +484,7 @@ CHANGES: Changes = {
         ),
         Change(
             "constant-batches-of-any-size",
-            "if head.constant > _MOST_CONSTANT:",
+            "if head.constant > constant:",
             "if False:",
             of("constant", "more_places_than_a_window_makes_room_for_are_refused"),
         ),
@@ -528,13 +528,13 @@ CHANGES: Changes = {
         ),
         Change(
             "set-with-a-cell-too-large-for-the-memory",
-            "if self._cell_records is not None and",
+            "if cell_records is not None and",
             "if False and",
             of("push", "a_cell_that_the_memory_has_no_room_for_is_refused"),
         ),
         Change(
             "set-with-more-buckets-than-the-index-keeps",
-            "if head.buckets > _MOST_BUCKETS:",
+            "if head.buckets > buckets:",
             "if False:",
             of("push", "what_may_not_follow_is_refused_with_the_reason_and_changes_nothing"),
         ),
@@ -1219,8 +1219,8 @@ CHANGES: Changes = {
         ),
         Change(
             "reader-without-a-place-waits-in-another",
-            "        if isinstance(refusal, _NoPlace):\n",
-            "        if False:\n",
+            "            self._deliveries -= 1\n        if isinstance(refusal, _NoPlace):\n",
+            "            self._deliveries -= 1\n        if False:\n",
             of("server", "readers_have_half_of_the_places_and_the_oldest_makes_room_after_half_a_minute"),
         ),
         Change(
@@ -1275,9 +1275,27 @@ CHANGES: Changes = {
         ),
         Change(
             "fifth-stranger-stays",
-            "_STRANGERS = const(4)",
-            "_STRANGERS = const(5)",
+            "most = self._machine.strangers",
+            "most = 5",
             of("server", "a_fifth_stranger_evicts_the_oldest_and_no_session"),
+        ),
+        Change(
+            "strangers-that-come-at-once-are-let-in",
+            "one.session is None and not one.ending]",
+            "one.session is None]",
+            of("server", "of_many_strangers_at_once_the_oldest_are_ended_and_each_once"),
+        ),
+        Change(
+            "surplus-session-is-served",
+            "            if connection.surplus:\n                raise _NoPlace",
+            "            if False:\n                raise _NoPlace",
+            of("server", "on_a_machine_with_room_for_it_who_finds_no_place_is_told"),
+        ),
+        Change(
+            "answer-leaves-before-its-commit",
+            "                await commit.wait()\n",
+            "                pass\n",
+            of("server_answers", "an_answer_leaves_after_its_commit_and_is_a_fault_if_that_fails"),
         ),
         Change(
             "session-loses-its-place-at-once",

@@ -88,7 +88,7 @@ CHANGES: Changes = {
         ),
         Change(
             "record-is-not-counted",
-            "        state.accountant.spend(state.now())\n",
+            "        state.accountant.spend(Departure(state.now(), *cell, session.parameters.digest))\n",
             "",
             of("engine", "the_day_s_budget_holds_and_what_is_left_waits"),
         ),
@@ -537,7 +537,7 @@ CHANGES: Changes = {
         ),
         Change(
             "backup-has-a-whole-day-left",
-            "    data.posts = [now] * allowed\n",
+            "    Accountant(data.departures, federation).use_up(now)\n",
             "",
             of("backup", "day_s_budget_counts_as_used"),
         ),
@@ -577,9 +577,21 @@ CHANGES: Changes = {
         ),
         Change(
             "token-that-does-not-verify-is-taken",
-            "if key is None or not curve.verify(signature, self._message(parameters, epoch, relay, secret), key):",
-            "if key is None:",
+            "            if key and curve.verify(signature, self._message(parameters, epoch, relay, secret), key):\n",
+            "            if key:\n",
             of("tokens", "token_under_a_key_that_was_replaced_meanwhile_is_refused"),
+        ),
+        Change(
+            "token-under-a-key-that-is-gone-is-taken",
+            "                if key == newest.epoch_key(relay, epoch):\n",
+            "                if key:\n",
+            of("tokens", "token_under_a_key_that_was_replaced_meanwhile_is_refused"),
+        ),
+        Change(
+            "tokens-of-a-relay-that-is-gone-are-tried",
+            "        gone = set(ids)\n",
+            "        gone: set[int] = set()\n",
+            of("member", "a_relay_in_anothers_place_is_written_to_and_read_in_the_same_epoch"),
         ),
         Change(
             "offer-is-taken-twice",
@@ -990,6 +1002,12 @@ CHANGES: Changes = {
     ),
     f"{_PROTOCOL}/federation.py": (
         Change(
+            "set-of-a-relay-that-is-late-is-forgotten",
+            "SETTLING_EPOCHS = 2\n",
+            "SETTLING_EPOCHS = 0\n",
+            of("member", "the_set_of_a_relay_that_began_while_another_waits_is_kept_until_it_is_over"),
+        ),
+        Change(
             "set-of-another-root-key-is-adopted",
             'FIXED = ("federation_id", "root_key", ',
             'FIXED = ("federation_id", ',
@@ -1233,15 +1251,21 @@ CHANGES: Changes = {
         ),
         Change(
             "aborted-sessions-are-free",
-            "                counts.setdefault(epoch, Counter())[relay] += 1\n",
-            "                counts.setdefault(epoch, Counter())[relay] += 0\n",
+            'counts.setdefault(epoch, Counter())[_tag(batch["keys"][relay])] += 1\n',
+            'counts.setdefault(epoch, Counter())[_tag(batch["keys"][relay])] += 0\n',
             of("issuer", "quota_counts_aborted_sessions"),
         ),
         Change(
             "roster-that-changes-makes-more-tokens",
-            "                room = terms.parameters.members * allowed - of_all.get(epoch, nothing)[relay.id]\n",
+            "                room = terms.parameters.members * allowed - of_all.get(epoch, nothing)[key.tag]\n",
             "                room = allowed\n",
             of("issuer", "a_roster_that_changes_does_not_make_more_tokens"),
+        ),
+        Change(
+            "who-had-tokens-of-a-relay-has-none-of-the-one-in-its-place",
+            "    return static_key[1 : 1 + _TAG_BYTES]\n",
+            "    return bytes(_TAG_BYTES)\n",
+            of("issuer", "a_relay_in_anothers_place_is_written_to_in_the_open_epoch"),
         ),
         Change(
             "tokens-of-one-epoch-more",
@@ -1350,9 +1374,15 @@ CHANGES: Changes = {
         ),
         Change(
             "set-that-nobody-took-is-in-force",
-            'if each["since"] <= epoch]\n        signed.append',
-            "]\n        signed.append",
+            '        started = [each for each in signed if each["since"] <= epoch]\n        return _read(',
+            "        started = signed\n        return _read(",
             of("issuer", "an_abandoned_generation_of_a_busy_day_is_nobody_s"),
+        ),
+        Change(
+            "set-that-a-late-relay-has-is-not-said",
+            ".retention_epochs + LATE_EPOCHS\n",
+            ".retention_epochs\n",
+            of("issuer", "until_a_new_generation_begins_there_are_tokens_of_the_one_in_force"),
         ),
     ),
     f"{_ISSUER}/renewal.py": (
@@ -1382,9 +1412,15 @@ CHANGES: Changes = {
         ),
         Change(
             "set-names-no-predecessor",
-            "    serial, digest = after or (present.serial, present.digest)\n",
-            "    serial, digest = after or (present.serial, bytes(32))\n",
+            "    place = after or (present.serial, present.digest)\n",
+            "    place = after or (present.serial, bytes(32))\n",
             of("issuer", "whatever_an_honest_issuer_does_its_sets_are_one_chain"),
+        ),
+        Change(
+            "new-relay-waits-with-the-new-keys",
+            "    if change.relay and newest.first_epoch > epoch >= running.first_epoch:\n",
+            "    if False:\n",
+            of("issuer", "a_new_relay_is_written_to_at_once_also_while_new_keys_wait"),
         ),
     ),
     f"{_ISSUER}/relay_list.py": (
@@ -1542,7 +1578,7 @@ CHANGES: Changes = {
             "database-does-not-sync",
             '"synchronous=FULL"',
             '"synchronous=NORMAL"',
-            of("sqlite_device", "every_program_is_on_the_disk_when_it_returns"),
+            of("sqlite_device", "what_was_programmed_is_on_the_disk_when_a_sync_returns"),
         ),
         Change(
             "database-keeps-what-was-erased",
@@ -1552,15 +1588,45 @@ CHANGES: Changes = {
         ),
         Change(
             "log-of-changes-keeps-what-was-erased",
-            "        if not self._connection.in_transaction:\n            _write_back(self._connection)\n",
-            "        pass\n",
+            "            if self._committing.erased:",
+            "            if False:",
             of("sqlite_device", "what_was_erased_is_nowhere"),
+        ),
+        Change(
+            "commit-that-failed-loses-its-pages",
+            "        self._committing.add(self._pending)\n        self._pending, self._committing",
+            "        self._pending, self._committing",
+            of("sqlite_device", "a_commit_that_fails_is_told_to_all_of_its_tick_and_what_it_had_is_in_the_next"),
+        ),
+        Change(
+            "pages-of-a-commit-under-way-are-not-read",
+            "for changes in (self._pending, self._committing):",
+            "for changes in (self._pending,):",
+            of("sqlite_device", "a_seal_in_the_middle_of_a_commit_finds_its_pages_and_both_are_durable"),
+        ),
+        Change(
+            "answer-that-stored-nothing-writes-nothing",
+            "for number in range(tick.answers - records):",
+            "for number in range(0):",
+            of("sqlite_device", "answers_for_which_nothing_is_stored_wait_as_long_and_have_as_much_written_for_them"),
         ),
         Change(
             "others-read-the-database",
             "        path.touch(mode=0o600)  # page keys are in it\n",
             "        path.touch(mode=0o644)  # page keys are in it\n",
             of("sqlite_device", "sync_is_understood_and_every_file_is_its_owners"),
+        ),
+        Change(
+            "storage-of-another-relay-is-taken",
+            '            raise NotThisRelays("it is the storage of another relay")\n',
+            "            pass\n",
+            of("sqlite_device", "the_storage_of_another_relay_is_refused_and_left_as_it_is"),
+        ),
+        Change(
+            "database-of-another-program-is-taken",
+            "        if application != _APPLICATION and tables:\n",
+            "        if False:\n",
+            of("sqlite_device", "somebody_else_s_database_is_refused_and_left_as_it_is"),
         ),
     ),
     # -- the audit
@@ -1707,27 +1773,67 @@ CHANGES: Changes = {
     "host/tessera_host/privacy/composition.py": (
         Change(
             "a-delivery-too-many",
-            "    while high - low > 1:\n"
-            "        middle = (low + high) // 2\n"
-            "        if delta_of(middle, epsilon, delta, total_epsilon) <= total_delta:\n"
-            "            low = middle\n"
-            "        else:\n"
-            "            high = middle\n"
-            "    return low\n",
-            "    while high - low > 1:\n"
-            "        middle = (low + high) // 2\n"
-            "        if delta_of(middle, epsilon, delta, total_epsilon) <= total_delta:\n"
-            "            low = middle\n"
-            "        else:\n"
-            "            high = middle\n"
-            "    return low + 1\n",
+            "    while found < MOST and fits(found + 1):\n        found += 1\n    return found\n",
+            "    return found + 1\n",
             of("accountant", "what_is_allowed_keeps_the_office_s_epsilon_and_delta"),
         ),
         Change(
-            "delta-of-each-delivery-is-left-out",
-            "kept = fixed.powers(fixed.one - fixed.up(delta), up=False)[deliveries]",
-            "kept = fixed.one",
-            of("composition", "delta_alone_can_be_the_limit"),
+            "what-only-one-story-shows-is-left-out",
+            "    kept = Fraction((_ONE - one.only_here) * (_ONE - other.only_here), _ONE * _ONE)\n",
+            "    kept = Fraction(1)\n",
+            of("composition", "never_below_the_sum_over_all_that_can_be_seen"),
+        ),
+        Change(
+            "one-way-is-enough",
+            "    return min(Fraction(1), max(here, there))\n",
+            "    return min(Fraction(1), here)\n",
+            of("composition", "never_below_the_sum_over_all_that_can_be_seen"),
+        ),
+        Change(
+            "products-are-rounded-down",
+            '        -(-int.from_bytes(product[at : at + _SLOT_BYTES], "little") >> _BITS)\n',
+            '        int.from_bytes(product[at : at + _SLOT_BYTES], "little") >> _BITS\n',
+            of("composition", "rounding_goes_one_way"),
+        ),
+        Change(
+            "ends-are-forgotten",
+            "    lost = lost_below + lost_above\n",
+            "    lost = 0\n",
+            of("composition", "rounding_goes_one_way"),
+        ),
+        Change(
+            "far-losses-are-forgotten",
+            "            only_here += p * _DRAW\n            only_there += q * _DRAW\n",
+            "            pass\n",
+            of("composition", "never_below_the_sum_over_all_that_can_be_seen"),
+        ),
+    ),
+    "host/tessera_host/privacy/shaping.py": (
+        Change(
+            "a-day-may-be-a-little-over",
+            "delta_of([Part(thresholds, 1, self._deliveries)], self._epsilon) > self._delta",
+            "delta_of([Part(thresholds, 1, self._deliveries)], self._epsilon) > 2 * self._delta",
+            of("shaping", "a_day_is_within_its_bounds_and_no_record_more"),
+        ),
+        Change(
+            "one-delivery-is-not-looked-at",
+            "            if noise.exact_delta(thresholds, noise.exp_lower(epsilon)) > delta:\n                return None\n",
+            "            pass\n",
+            of("shaping", "both_bounds_hold_where_both_are_wanted"),
+        ),
+    ),
+    "host/tessera_host/member/accountant.py": (
+        Change(
+            "a-record-counts-by-the-newest-table",
+            "        known = self._federation.with_digest(departure.digest)\n",
+            "        known = self._federation.newest\n",
+            of("accountant", "a_record_counts_by_the_table_under_which_it_left"),
+        ),
+        Change(
+            "a-cell-is-counted-once",
+            "        shifts = Counter(self.cells[aged:])\n",
+            "        shifts = Counter({cell: 1 for cell in self.cells[aged:]})\n",
+            of("accountant", "several_records_in_one_cell_count_as_one_large_shift"),
         ),
     ),
     "host/tessera_host/planning/plan.py": (
@@ -1794,8 +1900,8 @@ CHANGES: Changes = {
         ),
         Change(
             "unit-with-the-passphrase-s-file-as-an-argument",
-            "        secret = _SECRET.format(",
-            '        arguments = [*arguments, "--passphrase-file", "x"]\n        secret = _SECRET.format(',
+            "    secrets = [\n",
+            '    arguments = [*arguments, "--passphrase-file", "x"]\n    secrets = [\n',
             of("systemd", "the_passphrase_comes_by_a_credential_and_is_in_no_unit"),
         ),
         Change(
@@ -1808,9 +1914,73 @@ CHANGES: Changes = {
     "host/tessera_host/cli/issuer.py": (
         Change(
             "service-listens-at-all-addresses",
-            "        at, listening = host or service.host, port or service.port\n",
-            '        at, listening = host or "0.0.0.0", port or service.port\n',
+            "        places = options.places(told)\n",
+            '        places = Listening("0.0.0.0", port).places(told)\n',
             of("systemd", "the_service_listens_where_members_were_told_that_it_is"),
+        ),
+    ),
+    "host/tessera_host/protocol/websocket.py": (
+        Change(
+            "websocket-fragments-of-nothing",
+            "        if self._barren > BARREN_FRAMES or (frame.opcode in _DATA and not frame.data):\n",
+            "        if self._barren > BARREN_FRAMES:\n",
+            of("websocket", "what_is_no_channel_s_ends_the_connection"),
+        ),
+        Change(
+            "websocket-pings-without-end",
+            "        if self._barren > BARREN_FRAMES or (frame.opcode in _DATA and not frame.data):\n",
+            "        if frame.opcode in _DATA and not frame.data:\n",
+            of("websocket", "what_is_no_channel_s_ends_the_connection"),
+        ),
+        Change(
+            "websocket-text",
+            "        if frame.opcode is Opcode.TEXT:\n",
+            "        if False:\n",
+            of("websocket", "what_is_no_channel_s_ends_the_connection"),
+        ),
+        Change(
+            "websocket-long-messages",
+            "        return cls(ServerProtocol(max_size=MESSAGE_BYTES, logger=_SILENT), reader, writer, tls)\n",
+            "        return cls(ServerProtocol(logger=_SILENT), reader, writer, tls)\n",
+            of("websocket", "what_is_no_channel_s_ends_the_connection"),
+        ),
+        Change(
+            "websocket-answers-nobody-reads",
+            "        await self._writer.drain()  # who does not read is not read\n",
+            "",
+            of("websocket", "who_does_not_read_is_not_read"),
+        ),
+        Change(
+            "websocket-long-heads",
+            "not self._ended and left > 0:\n",
+            "not self._ended:\n",
+            of("websocket", "no_handshake_no_channel"),
+        ),
+        Change(
+            "websocket-forwarded-by-anybody",
+            '        if named and ipaddress.ip_address(str(peer[0]).partition("%")[0]).is_loopback:\n',
+            "        if named:\n",
+            of("websocket", "nobody_else_says_whom_it_came_for"),
+        ),
+        Change(
+            "websocket-logs",
+            "_SILENT.setLevel(logging.CRITICAL + 1)\n",
+            "_SILENT.propagate = True\n",
+            of("websocket", "nothing_is_logged_of_who_came"),
+        ),
+    ),
+    "host/tessera_host/protocol/proxies.py": (
+        Change(
+            "proxy-for-this-computer",
+            '    if host == "localhost" or _is_loopback(host):\n',
+            "    if False:\n",
+            of("proxies", "a_usual_variable_is_not_meant_for_this_computer_or_for_exceptions"),
+        ),
+        Change(
+            "proxy-answer-read-on",
+            '        _check_answer(await reader.readuntil(b"\\r\\n\\r\\n"))\n',
+            "        _check_answer(await reader.read(65536))\n",
+            of("proxies", "nothing_that_a_relay_says_first_is_lost"),
         ),
     ),
 }

@@ -11,7 +11,7 @@ import office
 import releasing
 from covering import cover_records
 from dice import Dice
-from power import Flash, Power, PoweredDevice
+from power import FileSystemDevice, Flash, Power, PowerCut, PoweredDevice
 from tessera import cover, epochs, nor, page, wire
 from tessera.clock import Clock
 from tessera.errors import Refused
@@ -91,6 +91,29 @@ class _NotingCipher(page.PageCipher):
 epochs.PageCipher = _NotingCipher
 
 
+class _Files(Directory):
+    """What the power's failing ends is ended by PowerCut, once littlefs has closed its files."""
+
+    def __init__(self, path, power):
+        super().__init__(path)
+        self._power = power
+
+
+def _ended_by_the_cut(method):
+    def with_power(self, *arguments):
+        try:
+            return method(self, *arguments)
+        finally:
+            if self._power.failed:
+                raise PowerCut
+
+    return with_power
+
+
+for _name in ("read", "read_at", "size", "replace", "append", "rename", "remove"):
+    setattr(_Files, _name, _ended_by_the_cut(getattr(Directory, _name)))
+
+
 class World:
     """A provisioned board that is off, and its members. Time stands still unless it is told to pass."""
 
@@ -111,7 +134,7 @@ class World:
         self._provision(office.parameters(**settings))
 
     def _provision(self, parameters):
-        device = PoweredDevice(self.files, self.power)
+        device = FileSystemDevice(self.files, self.power)
         vfs.VfsLfs2.mkfs(device, progsize=256)
         directory = self._mount()
         directory.replace("relay.json", json.dumps(_CONFIGURATION).encode())
@@ -131,7 +154,6 @@ class World:
         for flash, sectors in zip(self._flashes, flashes):
             flash.sectors = sectors[:]
         self.testimony = testimony.copy()
-        self.power.off = True
         self.power = Power()
         self.relay = None
 
@@ -188,9 +210,9 @@ class World:
 
     def _mount(self):
         self.unmount()
-        vfs.mount(vfs.VfsLfs2(PoweredDevice(self.files, self.power), progsize=256), _MOUNT)
+        vfs.mount(vfs.VfsLfs2(FileSystemDevice(self.files, self.power), progsize=256), _MOUNT)
         self._mounted = True
-        return Directory(_MOUNT)
+        return _Files(_MOUNT, self.power)
 
     def unmount(self):
         """Needed before another World is made."""

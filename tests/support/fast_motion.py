@@ -17,7 +17,8 @@ import pytest
 from tessera_host.cli.demo import free_port
 from tessera_host.relay.process import RelayProcess
 from tests.patience import PATIENCE_SECONDS
-from tests.support.command_line import CommandLine, Running, python_module
+from tests.support.command_line import CommandLine, Running
+from tests.support.nursery import Nursery
 from tests.support.office_on_disk import ALL_DAY_LONG, PASSPHRASE
 
 DAY_SECONDS = 86400
@@ -43,13 +44,6 @@ def faketime_environment(offset: Path) -> dict[str, str]:
     return {"LD_PRELOAD": found[1], **own}
 
 
-class _Commands(CommandLine):
-    """Commands that start anew, so that the library is in them."""
-
-    def words(self, *arguments: object) -> list[str]:
-        return python_module("tessera_host", *arguments)
-
-
 class _Relay(RelayProcess):
     environment: dict[str, str]
 
@@ -64,7 +58,8 @@ class FastOffice:
         self.folder, self._offset, self._passed = folder, folder / "offset", 0
         self._offset.write_text("+0\n")
         environment = faketime_environment(self._offset)
-        self.command = _Commands(folder, PASSPHRASE)
+        self._nursery = Nursery(**environment)
+        self.command = CommandLine(folder, PASSPHRASE, nursery=self._nursery)
         self.command.environment |= environment
         self.json, self.tessera = self.command.json, self.command.tessera
         self.card = folder / "issuer" / "federation.card"
@@ -182,6 +177,7 @@ class FastOffice:
     def close(self) -> None:
         self.relay.kill()
         self.service.stop(signal.SIGKILL)
+        self._nursery.end()
 
     def __enter__(self) -> "FastOffice":
         return self

@@ -45,6 +45,7 @@ SLOW_SERVING = {"emulate": "Ctrl-C switches it off."}
 NOT_STARTED = {
     "setup": "every other target starts with it",
     "image": "test-powercut and the others that need one start with it",
+    "deb": "tests/system/test_debian.py builds the package and installs it; its program answers --help",
     "clean": "it removes what these tests run from",
     "test": "it runs these tests",
     "bench-device": "it builds a second image and measures for minutes; its program answers --help",

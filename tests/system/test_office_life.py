@@ -156,8 +156,9 @@ def test_a_relay_is_stolen_and_keys_get_around(office: Life) -> None:
     after = office.shown()["relays"][1]
     assert (after["id"], after["host"], after["port"]) == (before["id"], before["host"], before["port"])
     assert after["key"] != before["key"]
-    office.until_day(2)
-    for _ in range(_COMMANDS):  # her program hears of it at a visit, and sends again what nobody had read
+    day = office.day
+    office.json("renew", "--home", "alice")
+    for _ in range(_COMMANDS):  # her program has heard of it, and sends again what nobody had read
         office.read("alice")
         office.pass_time(ROUND_SECONDS)
         if "before the theft" in office.read("carol"):
@@ -165,6 +166,8 @@ def test_a_relay_is_stolen_and_keys_get_around(office: Life) -> None:
     else:
         pytest.fail("what the stolen relay had did not come again")
     office.talk("alice", "carol")
+    assert office.day == day, "the new one is written to on the day on which it came"
+    office.until_day(2)
 
     office.type("Other keys.")
     office.json("issuer", "renew", "issuer", "--day-epsilon", "3")

@@ -73,7 +73,7 @@ def test_serve_changes_nothing_if_its_port_is_taken(office: OfficeOnDisk) -> Non
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         code, said = started(starts(directory, port)["serve"])
-    assert code == UNREACHABLE and f"cannot listen at 127.0.0.1, port {port}" in said
+    assert code == UNREACHABLE and f"cannot listen at 127.0.0.1:{port}" in said
     assert (directory / "seed").exists()  # it goes with the first start that is durable
 
 

@@ -25,7 +25,11 @@ from tests.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BASE = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-PACKAGES = {"tessera_host": ROOT / "host" / "tessera_host", "tessera": ROOT / "firmware" / "tessera"}
+PACKAGES = {
+    "tessera_host": ROOT / "host" / "tessera_host",
+    "tessera": ROOT / "firmware" / "tessera",
+    "tessera/network": ROOT / "host" / "tessera_network",
+}
 
 
 def run(*command: object, cwd: Path, **environment: str) -> str:
@@ -69,13 +73,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "dist"
 
 
-def sources() -> set[str]:
-    """Every file of the packages, as a wheel names it."""
-    found = set()
+def sources() -> dict[str, Path]:
+    """Every file of the packages, by the name that it has in a wheel."""
+    found = {}
     for name, folder in PACKAGES.items():
         kept = [path for path in folder.rglob("*") if path.suffix in (".py", ".pyi") or path.name == "py.typed"]
-        found |= {f"{name}/{path.relative_to(folder)}" for path in kept}
-    assert {"tessera_host/py.typed", "tessera/py.typed", "tessera/relay.pyi"} <= found
+        found |= {f"{name}/{path.relative_to(folder)}": path for path in kept}
+    assert {"tessera_host/py.typed", "tessera/py.typed", "tessera/relay.pyi"} <= found.keys()
     return found
 
 
@@ -113,7 +117,7 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
 def test_wheel_has_every_module_and_nothing_else(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {name for name in names if ".dist-info/" not in name} == sources()
+    assert {name for name in names if ".dist-info/" not in name} == sources().keys()
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
@@ -121,9 +125,7 @@ def test_sdist_builds_the_wheel_and_has_no_tests(built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    in_tree = {"tessera_host": "host/tessera_host", "tessera": "firmware/tessera"}
-    wanted = {f"{in_tree[name.partition('/')[0]]}/{name.partition('/')[2]}" for name in sources()}
-    assert wanted <= names
+    assert {str(path.relative_to(ROOT)) for path in sources().values()} <= names
     assert {"README.md", "LICENSE", "pyproject.toml"} <= names
     assert not [name for name in names if "tests" in name.split("/") or name.rpartition("/")[2].startswith("test_")]
 
@@ -219,7 +221,7 @@ def members(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> d
         if not any(canonicalize_name(owner) in kept for owner in owners)
     }
     assert {"esptool", "serial", "mpremote", "matplotlib", "dp_accounting", "pytest", "numpy"} <= modules
-    modules -= PACKAGES.keys()  # of the tree; the wheel's are there
+    modules -= {"tessera", "tessera_host"}  # of the tree; the wheel's are there
     assert not {"typer", "rich", "textual", "coincurve"} & modules
     folder = tmp_path_factory.mktemp("absent")
     (folder / "sitecustomize.py").write_text(

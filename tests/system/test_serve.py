@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.support.command_line import (
     Running,
     assert_absent,
     leaves_no_dump,
+    python_module,
     running,
     secrets_of_relay,
     visible_to_others,
@@ -33,7 +35,7 @@ from tests.support.organisation import Organisation
 
 COVER = ("--cover-traffic-epsilon", "0.1", "--cover-traffic-delta", "1e-6")
 SHORT = ("--round-seconds", "1", "--epoch-rounds", "600")
-USAGE, UNREACHABLE = 2, 6
+USAGE, INVALID, UNREACHABLE = 2, 3, 6
 
 
 class Gateway:
@@ -65,9 +67,22 @@ class Gateway:
             yield pair
 
 
+class Announced(Gateway):
+    """The command of the founding announcement, as it is printed there."""
+
+    def words(self) -> list[object]:
+        url = f"sqlite://{self.storage}/relay.db"
+        return [*python_module("tessera.network.ws_server", "--port", self.port, "--storage", url)]
+
+
 @pytest.fixture
 def gateway(tmp_path: Path) -> Gateway:
     return Gateway(tmp_path)
+
+
+@pytest.fixture
+def announced(tmp_path: Path) -> Announced:
+    return Announced(tmp_path)
 
 
 async def texts(reader: MemberState) -> list[str]:
@@ -97,16 +112,19 @@ def test_a_full_disk_ends_the_relay_with_what_to_do(
 ) -> None:
     with gateway.serving():
         pass
-    database = sqlite_device.Database(gateway.storage / "another")
+    database = sqlite_device.Database(gateway.storage / "another", b"key")
     device = database.region("ring", 64)
     (pages,) = database._connection.execute("PRAGMA page_count").fetchone()
     database._connection.execute(f"PRAGMA max_page_count={pages}")
 
-    async def run(server: Server, host: str, port: int, ready: Callable[[], None], begin: Callable[[], None]) -> None:
+    async def run(
+        server: Server, host: str, port: int, ready: Callable[[], None], begin: Callable[[], None], listen: Any
+    ) -> None:
         begin()
         ready()
         for block in range(64):
             device.writeblocks(block, bytes(4096), 0)
+        database.commit()
 
     monkeypatch.setattr(Server, "run", run)
     assert cli.run([str(word) for word in gateway.words()[1:]]) == 1
@@ -115,10 +133,17 @@ def test_a_full_disk_ends_the_relay_with_what_to_do(
     assert "make room, and start it again" in error
 
 
-async def test_conversation_goes_on_over_restarts_and_a_power_cut(gateway: Gateway) -> None:
+async def test_conversation_goes_on_over_restarts_and_a_power_cut(announced: Announced) -> None:
+    gateway = announced
     with gateway.serving() as process:
         text = "\n".join(process.lines)
-        for wanted in ("on cpython", f"127.0.0.1:{gateway.port}", "epsilon 0.1", "coincurve", "1 s, 600 to an epoch"):
+        for wanted in (
+            "on cpython",
+            f"ws://127.0.0.1:{gateway.port}",
+            "epsilon 0.1",
+            "coincurve",
+            "1 s, 600 to an epoch",
+        ):
             assert wanted in text
         with gateway.members() as (alice, bob):
             await correspondence.send(alice, "bob", "first " * 100)
@@ -134,6 +159,31 @@ async def test_conversation_goes_on_over_restarts_and_a_power_cut(gateway: Gatew
             with gateway.serving() as once_more:
                 assert await texts(bob) == ["first " * 100, "third"]
                 assert once_more.stop(signal.SIGINT).code == 0
+    assert (gateway.storage / "relay.db").exists() and not (gateway.storage / "relay" / "storage.sqlite").exists()
+    said = gateway.command.run(TESSERA, "serve", "--storage", gateway.storage, code=INVALID)
+    assert "is missing, and this relay has run" in said.error and "sqlite:///DIR/NAME" in said.error
+
+
+def test_a_server_is_watched(gateway: Gateway) -> None:
+    """Figures and health over HTTP, and a line of JSON for each event, the last one for its end."""
+    port = free_port()
+    options = ("--metrics", f"127.0.0.1:{port}", "--log", "json", "--json")
+    with gateway.serving(*COVER, *SHORT, *options) as process:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz") as answer:
+            assert json.load(answer) == {"status": "ok", "complaints": []}
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            figures = answer.read().decode()
+        assert "\ntessera_round_seconds 1.0\n" in figures
+        assert "process_" not in figures and "commit" not in figures
+        said = process.stop(signal.SIGTERM)
+    events = [json.loads(line) for line in said.error.splitlines()]
+    names = [event["event"] for event in events]
+    assert [names[0], names[-1]] == ["trial", "stopped"] and {"serving", "set", "epoch"} <= set(names)
+    assert "127.0.0.1" not in said.error
+    refused = gateway.command.run(*gateway.words(), *options, "--cover-traffic-epsilon", "2", code=USAGE)
+    (failed,) = [json.loads(line) for line in refused.error.splitlines()]
+    assert (failed["event"], failed["level"], failed["exit_code"]) == ("failed", "error", USAGE)
+    assert "cover traffic is another" in failed["message"]
 
 
 async def test_every_round_is_served_alike_before_and_after_a_restart(gateway: Gateway) -> None:
@@ -149,9 +199,13 @@ async def test_every_round_is_served_alike_before_and_after_a_restart(gateway: G
     assert sum(map(len, before.values())) > 7
 
 
-def test_other_cover_traffic_than_the_parameters_promise_is_refused(gateway: Gateway) -> None:
+def test_another_cover_traffic_or_way_in_than_members_were_told_is_refused(gateway: Gateway) -> None:
     with gateway.serving():
         pass
+    words = python_module("tessera.network.ws_server", "--storage", gateway.storage, "--port", gateway.port)
+    said = gateway.command.run(*words, code=USAGE)
+    assert f"members were told 127.0.0.1:{gateway.port}, and come there by TCP" in said.error
+    assert f"tessera serve --storage {gateway.storage}" in said.error
     for other in (("--cover-traffic-epsilon", "0.2"), (*COVER[:3], "1e-9")):
         said = gateway.command.run(*gateway.words(), *other, code=USAGE)
         assert said.error.startswith("error: ") and said.error.count("\n") == 2

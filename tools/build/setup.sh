@@ -9,6 +9,7 @@
 #
 # Cache: $TESSERA_CACHE, else $XDG_CACHE_HOME/tessera, else ~/.cache/tessera
 #   micropython/         sources and build, shared by all trees
+#   proxies/             nginx and microsocks, unpacked from Debian's packages, shared by all trees
 #   NAME-HASH/venv       this tree's virtual environment, the project installed editable
 #   NAME-HASH/bin        mpy-cross, micropython (this tree's C modules), micropython-tessera (its core frozen in as well)
 #   NAME-HASH/callgraph  what the compiler says of the C modules' stack (tools/build/c_stack.py)
@@ -100,12 +101,16 @@ missing_emulator_packages() {
     have unshare || echo util-linux
 }
 
-apt_install() {
+apt_get() {
     local -a as_root=(env DEBIAN_FRONTEND=noninteractive)
     [ "$(id -u)" = 0 ] || as_root=(sudo "${as_root[@]}")
+    "${as_root[@]}" apt-get -q "$@"
+}
+
+apt_install() {
     # A third party's broken repository must not stop what Debian's can deliver: the install decides.
-    "${as_root[@]}" apt-get -q update || true
-    "${as_root[@]}" apt-get -q -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"
+    apt_get update || true
+    apt_get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"
 }
 
 install_packages() {
@@ -125,6 +130,19 @@ install_faketime() {
     say "installing faketime …"
     (apt_install faketime) >>"$log" 2>&1 </dev/null || say "faketime was not installed: a test of years will skip"
 }
+
+# A reverse proxy and a SOCKS server that tests go through. Unpacked, not installed: Debian's would serve from then on.
+# Tests that lack one skip, as above.
+unpack_proxies() {
+    [ -x "$cache/proxies/usr/sbin/nginx" ] && [ -x "$cache/proxies/usr/bin/microsocks" ] && return
+    have apt-get && have dpkg || return 0
+    say "fetching nginx and microsocks …"
+    mkdir -p "$cache/proxies"
+    (cd "$cache/proxies" && { download || { apt_get update && download; }; } && ls ./*.deb | xargs -n 1 -I {} dpkg -x {} .) \
+        >>"$log" 2>&1 </dev/null || say "nginx and microsocks were not fetched: tests of proxies will skip"
+}
+
+download() { rm -f ./*.deb && apt-get -q download nginx microsocks; }
 
 # --- Virtual environment ---------------------------------------------------------------------------------------------
 
@@ -240,6 +258,7 @@ fi
 : >"$log"
 install_packages
 install_faketime
+unpack_proxies
 python=$(find_python)
 [ -n "$python" ] || stop "Python 3.11 or later with venv was not found." "Debian 12: apt-get install python3 python3-venv"
 [ -z "${venv_stale-}" ] || step "making the virtual environment" make_venv "$venv_key"

@@ -13,12 +13,13 @@ from tessera.wire import PORT
 
 from .. import files
 from ..errors import NotPermitted
+from ..protocol import addresses
 from ..provisioning.card import RelayCard
 from ..relay import admission
 from ..relay.admission import RelayRequest
 from .card_exchange import check_new_file
 from .opening import open_issuer
-from .options import IssuerDirectory, Json, PassphraseFile, Yes, composed
+from .options import IssuerDirectory, Json, PassphraseFile, ReachedHost, ReachedPort, Yes, composed
 from .output import confirmation, show
 
 NewFile = Annotated[Path, typer.Option("--out", "-o", help="New file for what goes back to who asked.")]
@@ -34,9 +35,9 @@ def register(relay_app: typer.Typer) -> None:
 def relay_request(
     name: Annotated[str, typer.Argument(help="Name of the relay, for people.", callback=composed)],
     relay_directory: Annotated[Path, typer.Argument(metavar="RELAYDIR", help="New directory for the relay.")],
-    host: Annotated[str, typer.Option(help="Host name or address that members reach the relay at.")],
+    host: ReachedHost,
     out: Annotated[Path, typer.Option("--out", "-o", help="New file for the request, which goes to IT.")],
-    port: Annotated[int, typer.Option(help="TCP port.")] = PORT,
+    port: ReachedPort = None,
     as_json: Json = False,
 ) -> None:
     """Ask IT of an office to list a relay that you run: its keys are made here, and leave this computer for nobody.
@@ -44,7 +45,7 @@ def relay_request(
     The request has public keys only. IT answers with a file, which `tessera relay accept` takes.
     """
     check_new_file(out)
-    made = admission.request(name, host, port, relay_directory)
+    made = admission.request(name, *addresses.typed(host, port, PORT), relay_directory)
     files.write(out, made.text().encode())
     words = _card(made).words
     text = [
@@ -72,7 +73,9 @@ def relay_admit(
     check_new_file(out)
     asked = RelayRequest.read(files.read_text(request))
     words = " ".join(_card(asked).words)
-    question = f"'{asked.name}' at {asked.host} port {asked.port}. Do its operators read you these words: {words}?"
+    question = (
+        f"'{asked.name}' at {addresses.shown(asked.host, asked.port)}. Do its operators read you these words: {words}?"
+    )
     with open_issuer(issuer_directory, passphrase_file) as issuer:
         issuer.check_not_restored()
         if not confirmation(yes, as_json)(question):

@@ -31,7 +31,6 @@ from tessera.wire import PORT
 from ..errors import InvalidInput, NotPermitted, TesseraError, Unreachable
 from ..issuer import organisation
 from ..issuer.issuer import Issuer
-from ..issuer.relay_list import check_port
 from ..issuer.store import FEDERATION_CARD
 from ..member import composing, meeting, token_exchange
 from ..member.fetching import Fetcher, FetchReport
@@ -39,6 +38,7 @@ from ..member.relay_sessions import RelaySessions
 from ..member.sending import RelayBusy, Sender
 from ..member.state import MemberState
 from ..planning import choosing, plan
+from ..protocol.addresses import check_port
 from ..relay.process import RelayProcess
 from .output import say_wrong
 

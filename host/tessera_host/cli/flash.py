@@ -31,6 +31,7 @@ from ..errors import (
 from ..issuer.issuer import Issuer
 from ..issuer.store import KEYSTORE
 from ..keys import passphrase
+from ..protocol import addresses
 from ..provisioning import service
 from ..provisioning.batch import Batch, summary
 from ..provisioning.desk import Desk, open_desk, write_log
@@ -81,7 +82,7 @@ def flash(
     batch: Annotated[Path | None, typer.Option("--batch", help="CSV file with a line for each relay.")] = None,
     issuer_directory: IssuerDirectory = Path("issuer"),
     host: Annotated[str | None, typer.Option(help="Host name or address that members reach the relay at.")] = None,
-    relay_port: Annotated[int, typer.Option(help="TCP port of the relay.")] = PORT,
+    relay_port: Annotated[int | None, typer.Option(help=f"TCP port of the relay, {PORT} as a rule.")] = None,
     place: Place = None,
     board: Annotated[str | None, typer.Option(help="The board, if it does not say so itself.")] = None,
     image: Annotated[Path | None, typer.Option(help="Folder of the image. Default: build/<BOARD>.")] = None,
@@ -119,8 +120,7 @@ def flash(
     with _desk(issuer_directory, passphrase_file, as_json, for_listing=True) as desk:
         settings = Settings(
             relay,
-            host or _host_of(desk, relay, as_json),
-            relay_port if host else _port_of(desk, relay, relay_port),
+            *_reached(desk, relay, host, relay_port, as_json),
             time_server(clock),
             wifi,
             fixed_address(address, gateway, dns),
@@ -272,22 +272,18 @@ def _question(as_json: bool) -> Callable[[str], str | None]:
     return lambda question: str(typer.prompt(question, err=True))
 
 
-def _host_of(desk: Desk, relay: str, as_json: bool) -> str:
-    """The address of a relay that is listed already; else asked for."""
+def _reached(desk: Desk, relay: str, host: str | None, port: int | None, as_json: bool) -> tuple[str, int]:
+    """The address that is given, or that of a relay that is listed already; else it is asked for."""
     assert desk.issuer is not None
-    for listed in desk.issuer.relays:
-        if listed["name"] == relay:
-            return str(listed["host"])
-    with desk.report.paused():
-        answer = _question(as_json)(f"Host name or address that members reach '{relay}' at")
-    if answer is None:
+    if host is None:
+        for listed in desk.issuer.relays:
+            if listed["name"] == relay:
+                return str(listed["host"]), int(listed["port"])
+        with desk.report.paused():
+            host = _question(as_json)(f"Host name or address that members reach '{relay}' at")
+    if host is None:
         raise UsageError(f"where will members reach '{relay}'?", "name its address with --host")
-    return answer
-
-
-def _port_of(desk: Desk, relay: str, default: int) -> int:
-    assert desk.issuer is not None
-    return next((int(listed["port"]) for listed in desk.issuer.relays if listed["name"] == relay), default)
+    return addresses.typed(host, port, PORT)
 
 
 def _ask_for(row: Row, desk: Desk) -> None:

@@ -19,26 +19,32 @@ from .. import files, qr, systemd
 from ..clock import local_time
 from ..errors import UsageError
 from ..issuer.files import answer
-from ..issuer.issuer import SERVICE_PORT
+from ..issuer.issuer import SERVICE_PORT, Issuer
 from ..issuer.service import IssuerServer
 from ..keys import passphrase
 from ..keys.memory import keep_out_of_dumps
+from ..protocol import addresses
+from ..protocol.addresses import Address
 from ..protocol.invitation import Invitation
-from ..systemd import Unit
+from ..protocol.listening import CannotListen, at
+from ..systemd import Credential, Unit
 from .card_exchange import check_new_file, given_text
 from .listening import (
+    Certificate,
+    CertificateKey,
     Install,
     ListenHost,
+    Listening,
     ListenPort,
+    ListenWebSocket,
     PrintUnit,
     cannot_listen,
     check_choice,
-    given,
     unit,
     warn_if_nobody_else_comes,
 )
 from .opening import open_issuer
-from .options import AtOnce, InvitationOut, IssuerArgument, Json, PassphraseFile, ReplyOut, composed
+from .options import AtOnce, InvitationOut, IssuerArgument, Json, PassphraseFile, ReachedPort, ReplyOut, composed
 from .output import show
 from .renewing import generation_text
 
@@ -62,17 +68,21 @@ def register(issuer_app: typer.Typer) -> None:
 
 def issuer_service_(
     directory: IssuerArgument,
-    host: Annotated[str, typer.Argument(help="Host name or address that members reach this computer at.")],
-    port: Annotated[int, typer.Option(help="TCP port.")] = SERVICE_PORT,
+    host: Annotated[
+        str,
+        typer.Argument(help="Host name or address that members reach this computer at, or wss://HOST/PATH."),
+    ],
+    port: ReachedPort = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
     """Say where members reach the issuer's service: invitations and the next federation card name it from now on."""
+    host, at = addresses.typed(host, port, SERVICE_PORT, "tessera issuer service DIR")
     with open_issuer(directory, passphrase_file) as issuer:
-        issuer.set_service(host, port)
+        issuer.set_service(host, at)
     show(
-        {"host": host, "port": port},
-        f"Members are sent to {host} port {port}. Run: tessera issuer serve {directory}",
+        {"host": host, "port": at},
+        f"Members are sent to {addresses.shown(host, at)}. Run: tessera issuer serve {directory}",
         as_json,
     )
 
@@ -190,6 +200,9 @@ def issuer_serve(
     directory: IssuerArgument,
     host: ListenHost = None,
     port: ListenPort = None,
+    websocket: ListenWebSocket = None,
+    certificate: Certificate = None,
+    certificate_key: CertificateKey = None,
     install: Install = False,
     print_unit: PrintUnit = False,
     passphrase_file: PassphraseFile = None,
@@ -199,31 +212,36 @@ def issuer_serve(
 
     It listens where members were told that the service is (`tessera issuer service`), and nowhere else.
     """
+    options = Listening(host, port, websocket, certificate, certificate_key)
     if check_choice(install, print_unit):
         with open_issuer(directory, passphrase_file) as issuer:  # what the unit names is good
-            listening = port or issuer.told_service().port
-        unit(lambda: _unit(directory, host, port, listening, passphrase_file), install, as_json)
+            ports = [place.port for place in options.places(_told(issuer))]
+        unit(lambda: _unit(directory, options, ports, passphrase_file), install, as_json)
         return
     keep_out_of_dumps()
     with open_issuer(directory, passphrase_file) as issuer:
-        name, service = issuer.name, issuer.told_service()
+        name, told = issuer.name, _told(issuer)
+        places = options.places(told)
         server = IssuerServer(issuer)
-        at, listening = host or service.host, port or service.port
-        where = f"{at}, port {listening}"
-        if host is None:
-            warn_if_nobody_else_comes(at)
+        where = ", ".join(map(str, places))
+        warn_if_nobody_else_comes(places, told)
 
         def ready() -> None:
             show({"serving": where}, f"The issuer of {name} serves at {where}. Stop it with Ctrl-C.", as_json)
             sys.stdout.flush()
 
         try:
-            asyncio.run(_until_stopped(server.run(at, listening, ready, _report)))
-        except OSError as error:
-            raise cannot_listen(at, listening, error, told=host is None) from None
+            asyncio.run(_until_stopped(server.run(told.name, told.port, ready, _report, at(places))))
+        except CannotListen as error:
+            raise cannot_listen(error, told) from None
 
 
-def _unit(directory: Path, host: str | None, port: int | None, listening: int, passphrase_file: Path | None) -> Unit:
+def _told(issuer: Issuer) -> Address:
+    service = issuer.told_service()
+    return Address.of(service.host, service.port)
+
+
+def _unit(directory: Path, options: Listening, ports: list[int], passphrase_file: Path | None) -> Unit:
     """Raises UsageError."""
     file = passphrase.file_of(passphrase_file)
     if file is None:
@@ -231,8 +249,9 @@ def _unit(directory: Path, host: str | None, port: int | None, listening: int, p
             "a service has nobody to ask for the passphrase",
             "put it into a file that root alone can read, and give --passphrase-file /etc/tessera/issuer.passphrase",
         )
-    words = ["issuer", "serve", str(directory.absolute()), *given(host, port)]
-    return systemd.server_unit(directory, words, f"Tessera issuer ({directory.name})", listening, file)
+    words = ["issuer", "serve", str(directory.absolute()), *options.words()]
+    secrets = [Credential("passphrase", file, systemd.PASSPHRASE_VARIABLE), *options.credentials()]
+    return systemd.server_unit(directory, words, f"Tessera issuer ({directory.name})", ports, secrets)
 
 
 def _report(line: str) -> None:

@@ -1,20 +1,27 @@
 """Where a server of this computer listens: at the address that members were told, or elsewhere if that is said.
 
-Owns the two options, what is to be done if that address is not this computer's, and the units that start such a server
+Owns the options, what is to be done if that address is not this computer's, and the units that start such a server
 with the computer. What the servers do is `serve`'s and `issuer`'s.
 """
 
 import ipaddress
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .. import systemd
 from ..errors import Unreachable, UsageError
-from ..systemd import Unit
+from ..protocol import addresses
+from ..protocol.addresses import Address
+from ..protocol.listening import CannotListen, Place, tls_context
+from ..systemd import Credential, Unit
 from .output import say_wrong, show
+
+CERTIFICATE_VARIABLE, CERTIFICATE_KEY_VARIABLE = "TESSERA_CERTIFICATE", "TESSERA_CERTIFICATE_KEY"
 
 ListenHost = Annotated[
     str | None,
@@ -28,26 +35,98 @@ ListenPort = Annotated[
     int | None,
     typer.Option("--port", min=1, max=65535, help="The TCP port to listen at, if it is not the one members were told."),
 ]
+ListenWebSocket = Annotated[
+    str | None,
+    typer.Option(
+        "--websocket",
+        metavar="[HOST:]PORT",
+        help="Serve WebSockets there, for networks that let only HTTP pass. Without HOST and a certificate it is for "
+        "this computer's reverse proxy: 127.0.0.1.",
+    ),
+]
+Certificate = Annotated[
+    Path | None,
+    typer.Option(
+        envvar=CERTIFICATE_VARIABLE,
+        help="For wss:// without a reverse proxy: the certificate and those above it, PEM.",
+    ),
+]
+CertificateKey = Annotated[
+    Path | None,
+    typer.Option(envvar=CERTIFICATE_KEY_VARIABLE, help="Its key, if that is in another file. PEM, no passphrase."),
+]
 Install = Annotated[
     bool, typer.Option("--install", help="Have systemd start it with this computer, as a user of its own, hardened.")
 ]
 PrintUnit = Annotated[bool, typer.Option("--print", help="Show the unit that --install would write.")]
 
 
-def cannot_listen(host: str, port: int, error: OSError, told: bool) -> Unreachable:
-    """`told`: it is the address that members were told."""
-    hint = "another program uses the port, or the address is not this computer's: use --port or --host"
-    if told:
+@dataclass(frozen=True)
+class Listening:
+    """Where a server is to listen, by its options, if it is not where members were told that it is."""
+
+    host: str | None = None
+    port: int | None = None
+    websocket: str | None = None
+    certificate: Path | None = None
+    certificate_key: Path | None = None
+
+    def places(self, told: Address) -> list[Place]:
+        """Raises UsageError."""
+        tcp, websocket = self._tcp(told), self._websocket(told)
+        if not websocket and (self.certificate or self.certificate_key):
+            raise UsageError("TCP needs no certificate", "say where WebSockets are to be served: --websocket 443")
+        return [*tcp, *websocket]
+
+    def _tcp(self, told: Address) -> list[Place]:
+        if told.scheme and self.port is None:
+            return []
+        return [Place(self.host or told.name, self.port or told.port)]
+
+    def _websocket(self, told: Address) -> list[Place]:
+        if self.websocket is None and not told.scheme:
+            return []
+        tls = tls_context(self.certificate, self.certificate_key) if self.certificate else None
+        if self.websocket is not None:
+            usual = self.host or (told.name if tls else "127.0.0.1")
+            return [Place(*addresses.listening(self.websocket, usual), websocket=True, tls=tls)]
+        if told.scheme == "wss" and tls is None:
+            raise UsageError(
+                f"members were told {told}, and nothing here speaks TLS",
+                "behind a reverse proxy on this computer: --websocket 8180; without one: --certificate FILE",
+            )
+        return [Place(self.host or told.name, told.port, websocket=True, tls=tls)]
+
+    def words(self) -> list[str]:
+        """The options again, as they were given, but for files: a unit has those handed over."""
+        given = (("--host", self.host), ("--port", self.port), ("--websocket", self.websocket))
+        return [str(word) for option, value in given if value is not None for word in (option, value)]
+
+    def credentials(self) -> list[Credential]:
+        """The files that a unit's service is handed."""
+        files = (
+            ("certificate", self.certificate, CERTIFICATE_VARIABLE),
+            ("certificate-key", self.certificate_key, CERTIFICATE_KEY_VARIABLE),
+        )
+        return [Credential(name, file, variable) for name, file, variable in files if file is not None]
+
+
+def cannot_listen(error: CannotListen, told: Address) -> Unreachable:
+    """`told`: what members were told."""
+    place = error.place
+    hint = "another program uses the port, or the address is not this computer's: use --port, --host or --websocket"
+    if (place.host, place.port) == (told.name, told.port):
         hint = (
             "another program uses the port, or this is the address of a NAT or proxy that members come through: --host "
             "says where to listen then, 0.0.0.0 at all addresses"
         )
-    return Unreachable(f"cannot listen at {host}, port {port}: {error.strerror}", hint)
+    return Unreachable(f"cannot listen at {place}: {error.strerror}", hint)
 
 
-def warn_if_nobody_else_comes(host: str) -> None:
+def warn_if_nobody_else_comes(places: list[Place], told: Address) -> None:
     """Many computers know their own name as an address that only they can reach."""
-    if host == "localhost" or _is_loopback(host):
+    host = told.name
+    if all(place.host != host for place in places) or host == "localhost" or _is_loopback(host):
         return  # whoever said so meant it
     try:
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
@@ -66,11 +145,6 @@ def _is_loopback(address: str) -> bool:
 
 
 # -- with the computer
-
-
-def given(host: str | None, port: int | None) -> list[str]:
-    """The options again, as they were given."""
-    return [*(["--host", host] if host else []), *(["--port", str(port)] if port else [])]
 
 
 def check_choice(install: bool, print_unit: bool) -> bool:

@@ -23,8 +23,7 @@ from ..issuer.store import FEDERATION_CARD, KEYSTORE, PARAMETERS
 from ..keys import passphrase
 from ..planning import figures, plan
 from ..privacy import noise
-from ..protocol import releases, schedule
-from . import plan as plan_command
+from ..protocol import addresses, releases, schedule
 from . import renewing
 from .card_exchange import card_text
 from .opening import open_issuer
@@ -35,20 +34,24 @@ from .options import (
     IssuerDirectory,
     Json,
     PassphraseFile,
+    ReachedHost,
+    ReachedPort,
     Yes,
     composed,
 )
 from .output import check_sure, end_with, show
 
-issuer_app = typer.Typer(no_args_is_help=True, help="Keys, roster and tokens of a federation.")
-relay_app = typer.Typer(no_args_is_help=True, help="Relays of a federation.")
+issuer_app, relay_app = typer.Typer(), typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the operator's commands to the main app."""
-    plan_command.register(app)
-    app.add_typer(issuer_app, name="issuer")
-    app.add_typer(relay_app, name="relay")
+def register_issuer(app: typer.Typer) -> None:
+    """Add the commands of this module to `tessera issuer`."""
+    app.add_typer(issuer_app)
+
+
+def register_relay(app: typer.Typer) -> None:
+    """Add the commands of this module to `tessera relay`."""
+    app.add_typer(relay_app)
 
 
 @issuer_app.command("init")
@@ -80,7 +83,7 @@ def issuer_init(
     phrase = passphrase.obtain(passphrase_file, confirm=True)
     with Issuer.create(directory, phrase, made, name, epochs=epochs, genesis=start) as issuer:
         if service:
-            issuer.set_service(service, SERVICE_PORT)
+            issuer.set_service(*addresses.typed(service, None, SERVICE_PORT, "--service"))
         summary = issuer.summary()
     text = [
         f"Federation '{name}' is in {directory}; without its passphrase nobody can use it, nor can you.",
@@ -179,8 +182,10 @@ def issuer_show(directory: IssuerArgument, passphrase_file: PassphraseFile = Non
         *_day(summary),
     ]
     if summary["service"]:
-        rows.append(("service", f"{summary['service']['host']} port {summary['service']['port']}"))
-    rows += [("relay", f"{relay['name']}  {relay['host']} port {relay['port']}") for relay in summary["relays"]]
+        rows.append(("service", addresses.shown(**summary["service"])))
+    rows += [
+        ("relay", f"{relay['name']}  {addresses.shown(relay['host'], relay['port'])}") for relay in summary["relays"]
+    ]
     rows += [("", f"{name}  to be replaced: tessera flash --relay") for name in summary["relays_to_be_replaced"]]
     waiting = sum(entry["state"] == "open" for entry in summary["invitations"])
     rows += [("invitations", f"{waiting} open")] if waiting else []
@@ -198,8 +203,8 @@ def relay_new(
     name: Annotated[str, typer.Argument(help="Name of the relay, for people.")],
     relay_directory: Annotated[Path, typer.Argument(metavar="RELAYDIR", help="New directory for the relay.")],
     issuer_directory: IssuerDirectory,
-    host: Annotated[str, typer.Option(help="Host name or address that members reach the relay at.")],
-    port: Annotated[int, typer.Option(help="TCP port.")] = PORT,
+    host: ReachedHost,
+    port: ReachedPort = None,
     time_server: Annotated[
         str | None, typer.Option(help="Network clock (SNTP) for a board: host name or address.")
     ] = None,
@@ -207,9 +212,10 @@ def relay_new(
     as_json: Json = False,
 ) -> None:
     """Make a relay's keys and directory, and list it in a parameter set with the next serial."""
+    host, at = addresses.typed(host, port, PORT)
     with open_issuer(issuer_directory, passphrase_file) as issuer:
         earlier = [relay["name"] for relay in issuer.relays]
-        relay = issuer.add_relay(name, host, port, relay_directory, time_server)
+        relay = issuer.add_relay(name, host, at, relay_directory, time_server)
         serial, digest = issuer.parameters.serial, issuer.parameters.digest.hex()
         service = issuer.service
     text = [
@@ -223,7 +229,7 @@ def relay_new(
             f"The other relays get the new parameters from members, or at once: tessera relay push --issuer "
             f"{issuer_directory}"
         )
-    answer = {"relay": name, "key": relay.key, "directory": str(relay_directory), "host": host, "port": port}
+    answer = {"relay": name, "key": relay.key, "directory": str(relay_directory), "host": host, "port": at}
     answer |= {"serial": serial, "digest": digest, "relays_to_update": earlier}
     show(answer | _paths(issuer_directory), "\n".join(text), as_json)
 

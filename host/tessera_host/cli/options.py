@@ -80,6 +80,16 @@ IssuerArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The issuer'
 IssuerDirectory = Annotated[
     Path, typer.Option("--issuer", envvar="TESSERA_ISSUER", help="The issuer's directory, with the inventory.")
 ]
+ReachedHost = Annotated[
+    str,
+    typer.Option(
+        "--host",
+        help="Host name or address that members reach the relay at, or wss://HOST/PATH where only HTTP passes.",
+    ),
+]
+ReachedPort = Annotated[
+    int | None, typer.Option("--port", help="The port that members reach it at, if it is not the usual one.")
+]
 RelayName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the relay.", callback=composed)]
 PluggedInRelay = Annotated[
     str | None, typer.Option("--relay", help="Name of the relay that is plugged in.", callback=composed)

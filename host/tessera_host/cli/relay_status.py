@@ -14,7 +14,7 @@ from rich.table import Table
 from .. import duration
 from ..clock import local_time, unix_now
 from ..errors import RelayUnwell
-from ..protocol import schedule
+from ..protocol import addresses, schedule
 from ..protocol.federation import Federation, Relay, read_card
 from ..relay import status
 from ..relay.status import RelayStatus, Remark
@@ -90,7 +90,7 @@ def _table(answers: list[Answer], serial: int, ends: int) -> str:
 
 def _at_a_glance(relay: Relay, found: RelayStatus | None, remarks: list[Remark]) -> str:
     codes = ", ".join(_codes(remarks)) or "well"
-    return f"{codes}; {relay.host} port {relay.port}" + (f", {found.board}" if found else "")
+    return f"{codes}; {addresses.shown(relay.host, relay.port)}" + (f", {found.board}" if found else "")
 
 
 def _figures(found: RelayStatus) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ from ..issuer.issuer import Issuer
 from ..issuer.operator import Operator
 from ..issuer.store import FEDERATION_CARD, PARAMETERS
 from ..planning import figures, plan
-from ..protocol import cards, schedule
+from ..protocol import addresses, cards, schedule
 from ..protocol.parameter_sets import is_set
 from ..provisioning.inventory import Inventory
 from ..provisioning.journal import Journal
@@ -44,10 +44,14 @@ NewerSets = Annotated[
 Offline = Annotated[bool, typer.Option("--offline", help="Do not ask the relays for newer sets.")]
 
 
-def register(issuer_app: typer.Typer, relay_app: typer.Typer) -> None:
-    """Add the commands of this module to `tessera issuer` and `tessera relay`."""
+def register_issuer(issuer_app: typer.Typer) -> None:
+    """Add the commands of this module to `tessera issuer`."""
     issuer_app.command("renew")(issuer_renew)
     issuer_app.command("restored")(issuer_restored)
+
+
+def register_relay(relay_app: typer.Typer) -> None:
+    """Add the commands of this module to `tessera relay`."""
     relay_app.command("push")(relay_push)
     relay_app.command("time")(relay_time)
     relay_app.command("remove")(relay_remove)
@@ -272,22 +276,21 @@ def relay_replace(
     time_server: Annotated[
         str | None, typer.Option(help="Network clock (SNTP) for a board: host name or address.")
     ] = None,
-    at_once: AtOnce = False,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
     """Put another relay into the place of one that broke or was stolen. Members, contacts and mailboxes stay."""
     with open_issuer(issuer_directory, passphrase_file) as issuer:
         if relay_directory is None:
-            gone = issuer.vacate_relay(name, at_once)
-            address = f"--host {gone['host']} --port {gone['port']}"
+            gone = issuer.vacate_relay(name)
+            address = f"--host {addresses.shown(gone['host'], gone['port'])}"
             steps = [
                 f"Now plug the new board in and type: tessera flash --relay '{name}' {address} --issuer "
                 f"{issuer_directory}",
                 "Its words, which the command shows, are others than those of the old one: put up the new ones.",
             ]
         else:
-            issuer.replace_relay(name, relay_directory, at_once, time_server)
+            issuer.replace_relay(name, relay_directory, time_server)
             steps = [f"Start the new relay: tessera serve --storage {relay_directory}"]
         summary = issuer.summary()
         _forget_board(issuer_directory, name)
@@ -295,7 +298,8 @@ def relay_replace(
         f"The old relay '{name}' is listed no more, and reads and signs for nobody. Parameters have serial "
         f"{summary['serial']} now.",
         *steps,
-        *generation_text(summary, at_once),
+        "Members can write there once it is on and their programs know of it: they look by themselves, or at once with "
+        "tessera renew.",
         _members_get_it(summary, issuer_directory),
         "What the old one had stored and somebody had not read yet, its sender's program sends again.",
         f"The other relays get the new parameters from members, or at once: tessera relay push --issuer "

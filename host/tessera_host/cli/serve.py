@@ -1,14 +1,18 @@
 """`tessera serve`: a relay on this computer, until it is stopped.
 
 Owns what is typed and shown, and the signals that end it. The gateway itself is relay.gateway's, the whole organisation
-of a trial issuer.organisation's.
+of a trial issuer.organisation's, what may be watched relay.metrics's.
 """
 
 import asyncio
+import contextlib
+import enum
+import errno
 import json
 import signal
 import sys
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -17,26 +21,36 @@ import typer
 from tessera import announcement
 from tessera.clock import follow
 from tessera.errors import Error
-from tessera.server import Server, Timing
+from tessera.server import Server
 from tessera.wire import PORT
 
-from .. import systemd
+from .. import __version__, duration, systemd
 from ..errors import TesseraError, UsageError
 from ..issuer import organisation
 from ..issuer.relay_directory import CONFIGURATION
 from ..keys.memory import keep_out_of_dumps
 from ..planning import choosing, plan
-from ..relay import gateway
+from ..protocol import addresses
+from ..protocol.addresses import Address
+from ..protocol.listening import CannotListen, Place, at
+from ..relay import gateway, sqlite_device, storage
 from ..relay.gateway import Gateway
+from ..relay.log import Log
+from ..relay.machine import SESSIONS
+from ..relay.metrics import Health, Watch
+from ..relay.storage import Storage
 from ..systemd import Unit
 from .listening import (
+    Certificate,
+    CertificateKey,
     Install,
     ListenHost,
+    Listening,
     ListenPort,
+    ListenWebSocket,
     PrintUnit,
     cannot_listen,
     check_choice,
-    given,
     unit,
     warn_if_nobody_else_comes,
 )
@@ -46,17 +60,55 @@ from .output import say_wrong
 MEMBERS = 24  # of a trial
 
 
+class LogForm(enum.StrEnum):
+    """How what happens is told."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@dataclass(frozen=True)
+class _Watching:
+    """How it is watched, by its options. Raises UsageError."""
+
+    metrics: str | None
+    load: bool
+    log: LogForm
+
+    def __post_init__(self) -> None:
+        if self.load and self.at is None:
+            raise UsageError("--metrics-load says what --metrics shows", "give --metrics 127.0.0.1:9100, too")
+
+    @property
+    def at(self) -> tuple[str, int] | None:
+        return None if self.metrics is None else addresses.listening(self.metrics, "127.0.0.1")
+
+    def words(self) -> list[str]:
+        """The options again, as they were given."""
+        shown = [] if self.metrics is None else ["--metrics", self.metrics]
+        return [*shown, *["--metrics-load"] * self.load, *(["--log", self.log] if self.log is not LogForm.TEXT else [])]
+
+
 def register(app: typer.Typer) -> None:
     """Add `serve` to the main app."""
     app.command("serve")(serve)
 
 
 def serve(
-    storage: Annotated[
-        Path, typer.Option(help="The directory that `tessera relay new` made; for a trial, also a new one.")
+    storage_: Annotated[
+        str,
+        typer.Option(
+            "--storage",
+            metavar="DIR|sqlite:///PATH",
+            help="The directory that `tessera relay new` made; for a trial, also a new one. sqlite:///DIR/NAME.db is "
+            "the same with a name for the database.",
+        ),
     ],
     port: ListenPort = None,
     host: ListenHost = None,
+    websocket: ListenWebSocket = None,
+    certificate: Certificate = None,
+    certificate_key: CertificateKey = None,
     cover_traffic_epsilon: Annotated[
         str | None, typer.Option(help="ε of one delivery, for a new trial with a table for deliveries (tessera plan).")
     ] = None,
@@ -66,6 +118,26 @@ def serve(
     ] = None,
     round_seconds: Annotated[int | None, typer.Option(help="Seconds a round of a new trial.")] = None,
     epoch_rounds: Annotated[int | None, typer.Option(help="Rounds an epoch of a new trial.")] = None,
+    sessions: Annotated[
+        int, typer.Option(min=1, help="Members at once; one more is told that the relay is busy.")
+    ] = SESSIONS,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Show figures for Prometheus there at /metrics, and at /healthz whether it is well.",
+        ),
+    ] = None,
+    metrics_load: Annotated[
+        bool,
+        typer.Option(
+            "--metrics-load", help="Also figures that tell how much members write: commits, storage, processor, memory."
+        ),
+    ] = False,
+    log: Annotated[
+        LogForm, typer.Option(help="json: a line for each event to standard error, without addresses.")
+    ] = LogForm.TEXT,
+    by_websocket: Annotated[bool, typer.Option("--by-websocket", hidden=True)] = False,
     install: Install = False,
     print_unit: PrintUnit = False,
     as_json: Json = False,
@@ -77,14 +149,19 @@ def serve(
     --cover-traffic-epsilon and --cover-traffic-delta do, too, with cover for one delivery of that ε and δ.
     """
     keep_out_of_dumps()
+    place = storage.read(storage_)
+    if by_websocket and websocket is None:
+        port, websocket = None, port and str(port)
+    options = Listening(host, port, websocket, certificate, certificate_key)
+    watching = _Watching(metrics, metrics_load, log)
     if check_choice(install, print_unit):
-        unit(lambda: _unit(storage, host, port), install, as_json)
+        unit(lambda: _unit(place, options, watching, sessions), install, as_json)
         return
     of_trial = (cover_traffic_epsilon, cover_traffic_delta, members, round_seconds, epoch_rounds)
 
     def planned() -> plan.Plan:
         if all(option is None for option in of_trial):
-            raise _no_relay(storage)
+            raise _no_relay(place)
         wish = choosing.Wish(
             members=MEMBERS if members is None else members,
             round_seconds=round_seconds,
@@ -99,89 +176,164 @@ def serve(
 
     def open_gateway(directory: Path) -> Gateway:
         gateway.check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)
-        return Gateway(directory)
+        return Gateway(directory, place.named, sessions)
 
-    if gateway.is_relay(storage):
-        opened = open_gateway(storage)
-    else:
-        with organisation.opened(storage, planned, "Organisation", port or PORT) as made:
-            opened = open_gateway(storage / organisation.RELAY)
-            typer.echo(_about_the_trial(storage, made), err=True)
-    at, listening = host or opened.told.host, port or opened.told.port
-    if host is None:
-        warn_if_nobody_else_comes(at)
+    log_ = Log(log is LogForm.JSON)
+    with _failures_logged(log_):
+        if gateway.is_relay(place.directory):
+            opened = open_gateway(place.directory)
+        else:
+            where = _trial_address(port, websocket, by_websocket)
+            with organisation.opened(place.directory, planned, "Organisation", *where) as made:
+                opened = open_gateway(place.directory / organisation.RELAY)
+                if log_.as_json:
+                    log_.event("trial", level="warning", made=made)
+                else:
+                    typer.echo(_about_the_trial(place, made), err=True)
+        opened.relay.notice = log_.event
+        try:
+            if by_websocket and not opened.told.scheme:
+                raise _not_by_websocket(place, opened.told)
+            places = options.places(opened.told)
+            warn_if_nobody_else_comes(places, opened.told)
+            asyncio.run(_until_stopped(opened, places, watching, log_, as_json))
+        except Error as fault:
+            raise TesseraError(f"the relay stopped: {fault}", "its records are kept; look at the storage") from None
+        finally:
+            opened.close()
+        log_.event("stopped")
+
+
+@contextlib.contextmanager
+def _failures_logged(log: Log) -> Iterator[None]:
+    """With lines of JSON on standard error the end of a relay is one, too."""
     try:
-        asyncio.run(_until_stopped(opened, at, listening, host is None, as_json))
-    except Error as fault:
-        raise TesseraError(f"the relay stopped: {fault}", "its records are kept; look at the storage") from None
-    finally:
-        opened.close()
+        yield
+    except TesseraError as error:
+        if not log.as_json:
+            raise
+        log.event("failed", level="error", message=error.message, hint=error.hint, exit_code=error.exit_code)
+        raise typer.Exit(error.exit_code) from None
 
 
-def _no_relay(storage: Path) -> UsageError:
+def _no_relay(place: Storage) -> UsageError:
     return UsageError(
-        f"there is no relay in {storage}",
+        f"there is no relay in {place.directory}",
         f"on the issuer's machine: tessera relay new NAME --issuer DIR --host HOST NEWDIR, and bring NEWDIR here; a "
         f"trial with issuer and relay in one place: --members {MEMBERS}",
     )
 
 
-def _about_the_trial(storage: Path, made: bool) -> str:
-    return (
-        f"{'Made a trial' if made else 'This is a trial'}: the issuer, its passphrase and the relay lie together in "
-        f"{storage}, and who reads that is IT.\nFor an office: tessera issuer init and tessera relay new on IT's "
-        "machine; here tessera serve --storage with the directory that relay new made."
+def _trial_address(port: int | None, websocket: str | None, by_websocket: bool) -> tuple[int, str]:
+    """The port and host that members of a new trial are told."""
+    if not by_websocket:
+        return port or PORT, "127.0.0.1"
+    return addresses.listening(websocket or str(PORT), "127.0.0.1")[1], "ws://127.0.0.1"
+
+
+def _not_by_websocket(place: Storage, told: Address) -> UsageError:
+    return UsageError(
+        f"members were told {told}, and come there by TCP",
+        f"serve it there: tessera serve --storage {place}; for WebSockets besides: --websocket PORT",
     )
 
 
-def _unit(storage: Path, host: str | None, port: int | None) -> Unit:
+def _about_the_trial(place: Storage, made: bool) -> str:
+    return (
+        f"{'Made a trial' if made else 'This is a trial'}: the issuer, its passphrase and the relay lie together in "
+        f"{place.directory}, and who reads that is IT.\nFor an office: tessera issuer init and tessera relay new on "
+        "IT's machine; here tessera serve --storage with the directory that relay new made."
+    )
+
+
+def _unit(place: Storage, options: Listening, watching: _Watching, sessions: int) -> Unit:
     """Raises UsageError, InvalidInput."""
-    if (storage / organisation.RELAY / CONFIGURATION).exists():
+    directory = place.directory
+    if (directory / organisation.RELAY / CONFIGURATION).exists():
         raise UsageError(
-            f"{storage} is a trial: its issuer and passphrase would lie beside the relay", _no_relay(storage).hint
+            f"{directory} is a trial: its issuer and passphrase would lie beside the relay", _no_relay(place).hint
         )
-    if not gateway.is_relay(storage):
-        raise _no_relay(storage)
-    gateway.read_parameters(storage)
-    told = gateway.told(gateway.read_configuration(storage))
-    words = ["serve", "--storage", str(storage.absolute()), *given(host, port)]
-    return systemd.server_unit(storage, words, f"Tessera relay ({storage.name})", port or told.port)
+    if not gateway.is_relay(directory):
+        raise _no_relay(place)
+    gateway.read_parameters(directory)
+    told = gateway.told(gateway.read_configuration(directory))
+    words = ["serve", "--storage", str(place.absolute()), *options.words(), *watching.words()]
+    if sessions != SESSIONS:
+        words += ["--sessions", str(sessions)]
+    ports = [place.port for place in options.places(told)] + ([watching.at[1]] if watching.at else [])
+    return systemd.server_unit(directory, words, f"Tessera relay ({directory.name})", ports, options.credentials())
 
 
-async def _until_stopped(opened: Gateway, host: str, port: int, told: bool, as_json: bool) -> None:
+async def _until_stopped(opened: Gateway, places: list[Place], watching: _Watching, log: Log, as_json: bool) -> None:
     """Serve until SIGINT or SIGTERM. Raises Unreachable if it cannot begin, TesseraError if it cannot go on."""
-    listening = False
 
     def ready() -> None:
-        where = announcement.address(host, port)
+        where = ", ".join(map(str, places))
         lines = announcement.announcement(opened.relay, where)
         runtime = announcement.runtime_name()
-        typer.echo(json.dumps({"serving": where, "runtime": runtime}) if as_json else "\n".join(lines))
-        if not as_json:
+        log.event(
+            "serving",
+            ports=[place.port for place in places],
+            runtime=runtime,
+            version=__version__,
+            starts=opened.relay.boots,
+        )
+        if as_json:
+            typer.echo(json.dumps({"serving": where, "runtime": runtime}))
+        elif not log.as_json:
+            typer.echo("\n".join(lines))
             typer.echo(announcement.READY)
 
     def begin() -> None:
-        nonlocal listening
-        listening = True
         opened.start()
         if not opened.relay.clock.known:
             early = "this computer's clock is too early for this relay"
-            say_wrong(early, "set it: the relay looks at it every minute", "warning")
+            _warn(log, "clock", early, "set it: the relay looks at it every minute")
 
-    server = Server(opened.relay, Timing(), gateway.SESSIONS)
-    serving = asyncio.ensure_future(server.run(host, port, ready, begin))
-    clock = asyncio.ensure_future(follow(opened.relay.clock, gateway.unix_ms))
-    if sys.platform != "win32":  # there Ctrl-C cancels this task, and with it what it waits for
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
-    try:
-        await serving
-    except asyncio.CancelledError:
-        pass
-    except OSError as error:
-        if listening:
-            hint = "make room, and start it again: what it acknowledged is kept"
-            raise TesseraError(f"the relay stopped, its storage cannot be written: {error.strerror}", hint) from None
-        raise cannot_listen(host, port, error, told) from None
-    finally:
-        clock.cancel()
+    server = Server(opened.relay)
+    async with contextlib.AsyncExitStack() as beside:
+        if watching.at:
+            await beside.enter_async_context(Watch(opened, *watching.at, load=watching.load))
+        told = opened.told
+        serving = asyncio.ensure_future(server.run(told.name, told.port, ready, begin, at(places)))
+        clock = asyncio.ensure_future(follow(opened.relay.clock, _looked_at(opened, log)))
+        beside.callback(clock.cancel)
+        if sys.platform != "win32":  # there Ctrl-C cancels this task, and with it what it waits for
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
+        try:
+            await serving
+        except asyncio.CancelledError:
+            pass
+        except CannotListen as error:
+            raise cannot_listen(error, told) from None
+        except OSError as error:
+            hint = sqlite_device.what_to_do(error.errno or errno.EIO)
+            wrong = f"the relay stopped, its storage cannot be written: {error.strerror}"
+            raise TesseraError(wrong, hint) from None
+
+
+def _looked_at(opened: Gateway, log: Log) -> Callable[[], int]:
+    """This computer's time for the relay's clock, which warns once when the two do not agree any more."""
+    health = Health(opened)
+    warned = False
+
+    def look() -> int:
+        nonlocal warned
+        off = health.clock_off_seconds
+        far = off is not None and abs(off) > opened.relay.parameters.newest.round_seconds
+        if far and not warned and off is not None:
+            which = f"{duration.about(abs(off))} {'ahead of' if off > 0 else 'behind'} the relay's"
+            hint = "members refuse a relay whose clock is wrong: set this computer's, then start the relay again"
+            _warn(log, "clock", f"this computer's clock is {which}", hint)
+        warned = far
+        return gateway.unix_ms()
+
+    return look
+
+
+def _warn(log: Log, event: str, message: str, hint: str) -> None:
+    if log.as_json:
+        log.event(event, level="warning", message=message, hint=hint)
+    else:
+        say_wrong(message, hint, "warning")

@@ -22,14 +22,14 @@ from ..keys.keystore import Secret
 from ..planning import boards
 from ..planning.plan import CONSTANT, DELIVERY, MEMBERS_FLOOR, Choice, Plan, kind_of, make
 from ..privacy import noise
-from ..protocol import blind, cards, releases, sealed_reading_key
+from ..protocol import addresses, blind, cards, releases, sealed_reading_key
 from ..protocol.federation import DEFAULT_BUDGET, FIXED, IssuerService, Relay, parsed
 from ..protocol.invitation import Invitation
 from ..protocol.limits import check_name
+from ..protocol.sets_beside import SetBeside, SetsBeside
 from ..protocol.welcome import Welcome
 from . import backup, relay_directory, renewal, summary
 from .operator import Operator
-from .relay_list import check_host, check_port
 from .renewal import Change
 from .sets import KeyOf
 from .signer import LIFELONG, ParameterSigner, planned_rules
@@ -206,8 +206,7 @@ class Issuer:
 
         Raises UsageError.
         """
-        check_host(host, "issuer.example.org")
-        check_port(port, f"the usual one is {SERVICE_PORT}")
+        addresses.check(host, port, "tessera issuer service", SERVICE_PORT)
         with self._store.change():
             data = self._store.data
             known = data["service"] or {"secret": blind.random_scalar().to_bytes(32, "big")}
@@ -221,22 +220,21 @@ class Issuer:
     def add_relay(
         self, name: str, host: str, port: int, directory: Path, time_server: str | None = None
     ) -> relay_directory.RelaySecrets:
-        """Make a relay's keys, write its directory (new or empty), list it in a parameter set with the next serial; in
-        the place of the one that was vacated under its name, if one was.
+        """Make a relay's keys, write its directory (new or empty), list it in the next parameter set; in the place of
+        the one that was vacated under its name, if one was. Members can write there in the open epoch.
 
         time_server: host name or address of the network clock (SNTP) that a board asks.
 
         Nothing is listed unless the relay's secrets are on disk. Raises UsageError.
         """
         self.check_relay(name, host, port, time_server)
-        return self._add_relay(name, host, port, directory, time_server, Change())
+        return self._add_relay(name, host, port, directory, time_server, Change(relay=True))
 
-    def replace_relay(
-        self, name: str, directory: Path, at_once: bool = False, time_server: str | None = None
-    ) -> relay_directory.RelaySecrets:
+    def replace_relay(self, name: str, directory: Path, time_server: str | None = None) -> relay_directory.RelaySecrets:
         """Put another relay, with keys and a directory of its own, into the place of one that broke or was stolen: it
-        has its number, name and address. Nobody reads or posts any more with what that one held. Raises UsageError."""
-        change = Change(generation=True, rotate=True, at_once=at_once)
+        has its number, name and address. Members can write there in the open epoch; nobody reads any more with what
+        that one held, at the others from the next epoch on. Raises UsageError."""
+        change = Change(rotate=True, relay=True)
         before = self._store.relays.named(name)
         return self._add_relay(name, before["host"], before["port"], directory, time_server, change, vacate=True)
 
@@ -270,7 +268,7 @@ class Issuer:
         with self._store.change():
             added = self._store.relays.add(name, host, port, static_key, ledger_key)
             if added:
-                self._sign(Change())
+                self._sign(Change(relay=True))
         return added
 
     def remove_relay(self, name: str, at_once: bool = False) -> None:
@@ -279,17 +277,26 @@ class Issuer:
             self._store.relays.remove(name)
             self._sign(Change(generation=True, rotate=True, at_once=at_once))
 
-    def vacate_relay(self, name: str, at_once: bool = False) -> dict[str, Any]:
-        """As remove_relay, but the next relay of this name takes its place, with its number; its entry. Raises
-        UsageError."""
+    def vacate_relay(self, name: str) -> dict[str, Any]:
+        """List a relay no more, but so that the next one of this name takes its place, with its number; its entry.
+        Raises UsageError."""
         with self._store.change():
             gone = self._store.relays.vacate(name)
-            self._sign(Change(generation=True, rotate=True, at_once=at_once))
+            self._sign(Change(rotate=True))
         return gone
 
     def copy_for(self, name: str) -> bytes:
-        """The newest set as the relay of this name takes it. Raises UsageError."""
-        return self.parameters.copy_for(self._store.relays.named(name)["id"])
+        """The set that the relay of this name begins with: the newest that has keys for the open epoch. Raises
+        UsageError."""
+        return self.begins_with(self._store.relays.named(name)["key"])
+
+    def begins_with(self, static_key: bytes) -> bytes:
+        """The same, for the relay of this static key (33 bytes). Raises UsageError."""
+        for found in (self._store.sets.running(self.current_epoch).parameters, self.parameters):
+            entry = found.relay_with(static_key)
+            if entry is not None and found.column(entry.id) is not None:
+                return bytes(found.copy_for(entry.id))
+        raise UsageError("this relay is not in the newest parameters", "repeat the command")
 
     # -- sets
 
@@ -450,9 +457,17 @@ class Issuer:
         """All that IT says, for the member of this key (32 bytes). Raises NotOnRoster."""
         self.check_not_restored()
         self._check_member(member)
-        newest, in_force = self._store.sets.newest, self._store.sets.in_force(self.current_epoch)
-        before = in_force.parameters.blob if in_force.parameters.digest != newest.parameters.digest else None
-        return Welcome(self.federation_card, before, self._reading_keys(), self.time_statement())
+        return Welcome(self.federation_card, self._chain_of_sets(), self._reading_keys(), self.time_statement())
+
+    @property
+    def sets_card(self) -> str:
+        """What goes with the federation card: since when its set governs, and what others relays may go by."""
+        return self._chain_of_sets().card()
+
+    def _chain_of_sets(self) -> SetsBeside:
+        sets = self._store.sets
+        beside = [SetBeside(each.since, each.parameters.blob) for each in sets.beside_newest(self.current_epoch)]
+        return SetsBeside(self.parameters.digest, sets.newest.since, beside)
 
     def reading_card(self, member: bytes) -> str:
         """The reading keys for the member of this key (32 bytes), sealed to it. Raises NotOnRoster."""
@@ -461,8 +476,8 @@ class Issuer:
 
     def _reading_keys(self) -> list[bytes]:
         sets = self._store.sets
-        keys = [sets.newest.reading_key, sets.in_force(self.current_epoch).reading_key]
-        return list(dict.fromkeys(keys))
+        newest_first = [sets.newest, *reversed(sets.beside_newest(self.current_epoch))]
+        return list(dict.fromkeys(each.reading_key for each in newest_first))
 
     def _check_member(self, key: bytes) -> None:
         if not self._store.roster.is_member(key):
@@ -581,8 +596,8 @@ class Issuer:
         store = self._store
         signer, federation_id = store.signer, store.parameters.federation_id
 
-        def epoch_secret(generation: int, epoch: int, relay_id: int) -> bytes:
-            return signer.epoch_secret(federation_id, generation, epoch, relay_id)
+        def epoch_secret(generation: int, epoch: int, relay_id: int, static_key: bytes) -> bytes:
+            return signer.epoch_secret(federation_id, generation, epoch, relay_id, static_key)
 
         return store.issuance.answer(card, store.roster.is_member, epoch_secret, self._now())
 

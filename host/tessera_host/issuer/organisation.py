@@ -29,8 +29,11 @@ UNFINISHED = "unfinished"  # is there from before the first file of an organisat
 
 
 @contextmanager
-def opened(directory: Path, planning: Callable[[], Plan], name: str, port: int) -> Iterator[bool]:
-    """The organisation in a directory, made if there is none; whether it was made.
+def opened(
+    directory: Path, planning: Callable[[], Plan], name: str, port: int, host: str = "127.0.0.1"
+) -> Iterator[bool]:
+    """The organisation in a directory, made if there is none; whether it was made. host, port: where its members are
+    told that the relay is.
 
     Until the block ends, in which the caller takes the relay's own lock, no other program makes or opens it. An
     organisation is made in a directory that is new, empty, or has one whose making was cut short. Raises UsageError if
@@ -45,7 +48,7 @@ def opened(directory: Path, planning: Callable[[], Plan], name: str, port: int) 
         made = planned is not None and not _exists(directory)
         if planned is not None and made:
             _check_new(directory)
-            _make(directory, planned, name, port)
+            _make(directory, planned, name, host, port)
         _check_version(directory)
         (directory / UNFINISHED).unlink(missing_ok=True)
         yield made
@@ -86,14 +89,14 @@ def _locked(directory: Path) -> Iterator[None]:
         lock.release()
 
 
-def _make(directory: Path, planned: Plan, name: str, port: int) -> None:
+def _make(directory: Path, planned: Plan, name: str, host: str, port: int) -> None:
     _remove_unfinished(directory)
     directory.chmod(0o700)  # it may have been there
     files.write(directory / UNFINISHED, b"")
     passphrase = secrets.token_urlsafe(16)
     files.write(directory / PASSPHRASE, passphrase.encode() + b"\n")
     with Issuer.create(directory / ISSUER, passphrase, planned, name, epochs=EPOCHS_MAX) as issuer:
-        issuer.add_relay("demonstration", "127.0.0.1", port, directory / RELAY)
+        issuer.add_relay("demonstration", host, port, directory / RELAY)
 
 
 def _check_new(directory: Path) -> None:

@@ -1,21 +1,19 @@
-"""The issuer's list of relays: their numbers, names, keys and addresses, and what an address may look like.
+"""The issuer's list of relays: their numbers, names, keys and addresses.
 
 Owns that list, and that a number is never another relay's: who is replaced leaves its number to its successor, who is
 removed to nobody. Leaves to others: the parameter set that lists them too (signer.py), a relay's own directory
 (relay_directory.py).
 """
 
-import re
 from typing import Any
 
 from tessera import curve
 from tessera.wire import PORT
 
 from ..errors import InvalidInput, UsageError
+from ..protocol import addresses
 from ..protocol.limits import check_name
 from .signer import ListedRelay
-
-_HOST = re.compile(r"[0-9A-Za-z][0-9A-Za-z.:_%-]{0,252}|:[0-9A-Fa-f:.]{1,44}")
 
 
 class RelayList:
@@ -67,10 +65,9 @@ class RelayList:
                 f"there is a relay '{name}' already",
                 f"choose another name; if it is to take that one's place: tessera relay replace '{name}'",
             )
-        check_host(host, "--host relay.example.org")
-        check_port(port, f"a relay's usual port is {PORT}")
+        addresses.check(host, port, "--host", PORT)
         if time_server is not None:
-            check_host(time_server, "--time-server pool.ntp.org")
+            addresses.check_name(time_server, "--time-server pool.ntp.org")
 
     def add(self, name: str, host: str, port: int, static_key: bytes, ledger_key: bytes) -> bool:
         """A relay with these keys (33 and 32 bytes), in the place of the one that was taken out under its name, if one
@@ -118,18 +115,6 @@ class RelayList:
         if name is not None and name not in names:
             raise UsageError(f"there is no relay '{name}'", f"known: {', '.join(names)}")
         return name or names[0]
-
-
-def check_host(host: str, example: str) -> None:
-    """Raises UsageError."""
-    if not _HOST.fullmatch(host):
-        raise UsageError(f"'{host[:40]}' is not a host name or address", f"use {example} or the like")
-
-
-def check_port(port: int, hint: str) -> None:
-    """Raises UsageError."""
-    if not 1 <= port <= 65535:
-        raise UsageError(f"port {port} is not in 1 to 65535", hint)
 
 
 def _check_keys(static_key: bytes, ledger_key: bytes) -> None:

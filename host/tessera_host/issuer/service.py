@@ -26,8 +26,9 @@ from tessera.errors import BadFrame
 from tessera.wire import CLIENT_FRAME_BYTES
 
 from ..errors import InvalidInput, KeystoreError, NotOnRoster, TesseraError, TryLater
-from ..protocol import blind, cards, issuer_frames
+from ..protocol import blind, cards, issuer_frames, listening
 from ..protocol.issuer_connection import claim
+from ..protocol.listening import Listen
 from ..threads import finished
 from .issuer import Issuer
 from .standing import Room, Visit
@@ -71,13 +72,20 @@ class IssuerServer:
         self._report: Callable[[str], None] = lambda line: None
         issuer.release()
 
-    async def run(self, host: str, port: int, ready: Callable[[], None], report: Callable[[str], None]) -> None:
+    async def run(
+        self,
+        host: str,
+        port: int,
+        ready: Callable[[], None],
+        report: Callable[[str], None],
+        listen: Listen = listening.listen,
+    ) -> None:
         """Serve until cancelled. ready() is called once it listens, report() with a line about what IT should look
-        into. Raises OSError if it cannot listen."""
+        into. Raises CannotListen."""
         self._report = report
         tasks: set[asyncio.Task[None]] = set()
 
-        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def connected(reader: Any, writer: Any) -> None:
             task = asyncio.current_task()
             assert task is not None
             tasks.add(task)
@@ -86,7 +94,7 @@ class IssuerServer:
             finally:
                 tasks.discard(task)
 
-        server = await asyncio.start_server(connected, host, port, limit=1 << 12)
+        server = await listen(connected, host, port)
         renewing = asyncio.create_task(self._keep_renewed())
         tasks.add(renewing)
         try:
@@ -128,9 +136,7 @@ class IssuerServer:
                 with contextlib.suppress(KeystoreError):  # a command has it: those of before are good still
                     await finished(self._renew)
 
-    async def _connected(
-        self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _connected(self, task: asyncio.Task[None], reader: Any, writer: Any) -> None:
         """One connection, to its end: whoever breaks a rule is told nothing but the end."""
         line, visit = _Line(reader, writer, self._limits.idle_seconds), Visit(task)
         try:
@@ -147,14 +153,15 @@ class IssuerServer:
 
     async def _converse(self, visit: Visit, line: "_Line") -> None:
         visit.enter(self._strangers, line.origin)
-        sealed = await self._greet(line)
+        sealed = await self._greet(visit, line)
         visit.enter(self._guests, line.origin)
         await self._answer_all(visit, line, sealed)
 
-    async def _greet(self, line: "_Line") -> Any:
+    async def _greet(self, visit: Visit, line: "_Line") -> Any:
         """The handshake of PROTOCOL §4; the check against the access key comes before any curve work."""
         nonce = secrets.token_bytes(channel.NONCE_BYTES)
         await line.send(nonce)
+        visit.enter(self._strangers, line.origin)  # a reverse proxy has said by now for whom it came
         hello = await line.read(channel.HELLO_BYTES)
         await self._look_at_access_keys()
         access_key = _access_key(hello, nonce, self._access_keys)
@@ -251,9 +258,9 @@ class _Talk:
 
 
 class _Line:
-    """A socket that is read and written within the idle limit."""
+    """A connection, of TCP or a WebSocket, that is read and written within the idle limit."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, idle_seconds: float) -> None:
+    def __init__(self, reader: Any, writer: Any, idle_seconds: float) -> None:
         self._reader = reader
         self._writer = writer
         self._idle_seconds = idle_seconds
@@ -266,7 +273,7 @@ class _Line:
 
     async def read(self, length: int) -> bytes:
         async with asyncio.timeout(self._idle_seconds):
-            return await self._reader.readexactly(length)
+            return bytes(await self._reader.readexactly(length))
 
     async def send(self, data: bytes) -> None:
         self._writer.write(data)

@@ -99,9 +99,11 @@ class ParameterSigner:
         body, message = encode_time(federation_id, unix_seconds)
         return body + self.sign(message)
 
-    def epoch_secret(self, federation_id: bytes, generation: int, epoch: int, relay_id: int) -> bytes:
+    def epoch_secret(
+        self, federation_id: bytes, generation: int, epoch: int, relay_id: int, static_key: bytes
+    ) -> bytes:
         """k_{e,j}: what the tokens of an epoch at a relay are signed with."""
-        return blind.epoch_secret(self.master, federation_id, generation, epoch, relay_id)
+        return blind.epoch_secret(self.master, federation_id, generation, epoch, relay_id, static_key)
 
     def access_key(self, federation_id: bytes, number: int) -> bytes:
         """The access key (32 bytes) after so many rotations, the first is 1 (PROTOCOL §2): an issuer that was restored
@@ -150,7 +152,7 @@ class ParameterSigner:
                 relay.key,
                 relay.ledger,
                 seal_reading_key(ephemeral, relay.key, federation_id, content.serial, relay.id, content.reading_key),
-                self._column(federation_id, content, relay.id),
+                self._column(federation_id, content, relay),
             )
             for relay in content.relays
         ]
@@ -167,10 +169,11 @@ class ParameterSigner:
             "relays": relays,
         }
 
-    def _column(self, federation_id: bytes, content: Content, relay_id: int) -> bytes:
+    def _column(self, federation_id: bytes, content: Content, relay: ListedRelay) -> bytes:
         """K_{e,j} of every epoch of the schedule for one relay, 32 bytes each."""
         epochs = range(content.first_epoch, content.first_epoch + content.epochs)
-        each = (self.epoch_secret(federation_id, content.generation, epoch, relay_id) for epoch in epochs)
+        place = relay.id, relay.key
+        each = (self.epoch_secret(federation_id, content.generation, epoch, *place) for epoch in epochs)
         return b"".join(map(blind.epoch_key, each))
 
 

@@ -23,6 +23,10 @@ KEYRING_SECTORS = 8
 # large as on one (tests/core/test_memory.py).
 CELL_RECORDS = 1120
 
+# Of a constant batch: what fits the sectors that a board erases in the window before a round, less one for pages that
+# fail (tessera.machine, tessera.relay).
+CONSTANT_RECORDS = 112
+
 # Of a Raspberry Pi Pico's time (`make bench-device`, README "What was measured", rounded up): a full handshake with the
 # ephemeral that it uses up, and a frame of 1,040 bytes from a cell's request to what can be sent. No other board's
 # processor does less in a second.
@@ -37,8 +41,8 @@ class Board:
     mcu: the chip, as board.json names it, "" if there is none. image_offset: the byte of the flash at which the image
     of a board begins; on an ESP32 that is where its chip looks for the boot loader (board.json's flash_offset).
     network: what it reaches members over, ppp, wlan or lan. cell_records: of one cell, real ones and cover, as many as
-    its heap has room for while four members read; None where memory is no question. handshake_ms, frame_ms: of its
-    time, for a reader's full handshake and for a frame of a cell.
+    its heap has room for while four members read; None where memory is no question. constant_records: of a constant
+    batch. handshake_ms, frame_ms: of its time, for a reader's full handshake and for a frame of a cell.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Board:
     keyring_sectors: int = KEYRING_SECTORS
     erase_cycles: int = 100_000
     cell_records: int | None = CELL_RECORDS
+    constant_records: int = CONSTANT_RECORDS
     handshake_ms: Fraction = HANDSHAKE_MS
     frame_ms: Fraction = FRAME_MS
 
@@ -83,15 +88,16 @@ BOARDS = {
         Board("OLIMEX_ESP32_POE", _kib(4096), _kib(768), "esp32", 0x1000, network="lan"),
         # 8192 KiB = 64 + 2 × 2048 code + 512 littlefs + 32 key ring + 3072 ring, and 416 to spare: 30 KiB of index.
         Board("ESP32_GENERIC_S3", _kib(8192), _kib(3072), "esp32s3", network="wlan"),
-        # A server's ring is a file of its own; no code shares it. 16 MiB hold 65536 pages, which the core scans in
-        # seconds at start. Its key ring is larger too: the leases of many members' tokens have to fit into one bank.
+        # A server's rings are rows of a database, of which blank pages take no disk, no memory and no time at a start:
+        # 1 GiB keeps what 32,000 members post in four days of 32 records each, 8 MiB the leases of their tokens.
         # `make bench`: 0.3 ms of both ends' 0.56 ms, and 0.04 ms.
         Board(
             "GATEWAY",
-            _kib(16384 + 256),
-            _kib(16384),
-            keyring_sectors=_kib(256),
+            _kib(1048576 + 8192),
+            _kib(1048576),
+            keyring_sectors=_kib(8192),
             cell_records=None,
+            constant_records=0xFFFF,  # what the frames of a cell count
             handshake_ms=Fraction(1),
             frame_ms=Fraction(1, 10),
         ),

@@ -86,7 +86,7 @@ def losses(
 
 @cache
 def loss_of(
-    thresholds: tuple[int, ...], deliveries: int, delta: Fraction, exchanged: bool = False
+    thresholds: tuple[int, ...], deliveries: int, delta: Fraction, exchanged: bool
 ) -> tuple[Fraction, Fraction]:
     """(ε, δ) of so many deliveries: at this δ, or at the next tenfold that any ε has; (0, 0) without thresholds."""
     if not thresholds:

@@ -38,8 +38,6 @@ COVER_NUMBERS = {CONSTANT: params.CONSTANT, DAY: params.DAY, DELIVERY: params.DE
 DAY_EPSILON, DAY_DELTA = Fraction(2), Fraction("2e-5")
 _DAY_EPSILON_MOST = 100
 
-CONSTANT_MOST = 112  # records of a constant batch: what the sectors hold that a relay has erased before a round begins
-
 MEMBERS_FLOOR = 20  # a bucket: fewer hide too little in each other
 
 # PROTOCOL §10, key ring; tessera.keyring has its own, which cost a board no memory.
@@ -347,14 +345,15 @@ def _check_constant(choice: Choice, chosen: Board) -> None:
     """A batch has a record of every token; with several buckets each would have such a one."""
     if choice.buckets > 1:
         raise UsageError("constant batches are for one bucket: each would have all tokens' records", "use --buckets 1")
-    if choice.tokens <= CONSTANT_MOST:
+    most = chosen.constant_records
+    if choice.tokens <= most:
         return
     _refuse(
-        f"constant batches of {choice.tokens} records, one of every token, are more than the {CONSTANT_MOST} that a "
-        "relay has erased sectors for",
+        f"constant batches of {choice.tokens} records, one of every token, are more than the {most} that {chosen.name} "
+        "has erased sectors for",
         {
-            "tokens_per_epoch": CONSTANT_MOST // choice.members,
-            "members": _members_at_most(choice, CONSTANT_MOST // choice.tokens_per_epoch),
+            "tokens_per_epoch": most // choice.members,
+            "members": _members_at_most(choice, most // choice.tokens_per_epoch),
         },
         "use --cover day",
     )

@@ -1,23 +1,21 @@
 """The client's side of an encrypted connection (PROTOCOL §4), whoever the other end is: handshake, frames, time limits.
 
-Owns the socket. What the frames say is for whoever derives from it: `relay_connection`, `issuer_connection`. Their
-encryption is the core's.
+Owns what goes over the socket, which `dialling` makes. What the frames say is for whoever derives from it:
+`relay_connection`, `issuer_connection`. Their encryption is the core's.
 """
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from tessera import channel
 from tessera.errors import BadFrame
 
 from ..errors import IntegrityError, TesseraError, Unreachable
-from . import blind
+from . import blind, dialling
 
-NEXT_ADDRESS_SECONDS = 0.25  # a name may have several, and the first may be silent for minutes (RFC 8305 §5)
 TIMEOUT_SECONDS = 60.0  # a handshake on the slowest board, behind three others
 CLOSE_SECONDS = 1.0  # for what was not sent yet; nobody waits for an answer to it
 
@@ -29,8 +27,8 @@ class EncryptedConnection:
 
     peer: ClassVar[str]  # who is at the other end, for people
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout_seconds: float) -> None:
-        """Not for callers: use `open`."""
+    def __init__(self, reader: Any, writer: Any, timeout_seconds: float) -> None:
+        """Not for callers: use `open`. Reader and writer as asyncio's, or a WebSocket's."""
         self._reader = reader
         self._writer = writer
         self._timeout_seconds = timeout_seconds
@@ -40,7 +38,8 @@ class EncryptedConnection:
     async def open(
         cls, host: str, port: int, static_key: bytes, access_key: bytes, timeout_seconds: float = TIMEOUT_SECONDS
     ) -> Self:
-        """A full handshake with who holds `static_key` (33 bytes). Raises Unreachable or IntegrityError."""
+        """A full handshake with who holds `static_key` (33 bytes), at what a card names. Raises Unreachable or
+        IntegrityError."""
         ephemeral = blind.random_scalar().to_bytes(32, "big")
 
         def handshake(nonce: bytes) -> Side:
@@ -50,14 +49,7 @@ class EncryptedConnection:
 
     @classmethod
     async def _connect(cls, host: str, port: int, handshake: Callable[[bytes], Side], timeout_seconds: float) -> Self:
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                reader, writer = await asyncio.open_connection(host, port, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS)
-        except (OSError, TimeoutError) as error:
-            raise Unreachable(
-                f"{cls.peer} at {host} port {port} cannot be reached: {_reason(error)}",
-                "check the network and try again",
-            ) from None
+        reader, writer = await cls._dial(host, port, timeout_seconds)
         connection = cls(reader, writer, timeout_seconds)
         try:
             async with connection._within(timeout_seconds):
@@ -66,6 +58,18 @@ class EncryptedConnection:
             await connection.close()
             raise
         return connection
+
+    @classmethod
+    async def _dial(cls, host: str, port: int, timeout_seconds: float) -> tuple[Any, Any]:
+        way = dialling.way(host, port)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return await way.dial()
+        except (OSError, EOFError, TimeoutError) as error:
+            hint = "check the network and try again"
+            if way.proxy:
+                hint = f"check the proxy, which {way.proxy.origin} names; --proxy none goes without"
+            raise Unreachable(f"{cls.peer} at {way} cannot be reached: {dialling.reason(error)}", hint) from None
 
     @contextlib.asynccontextmanager
     async def _within(self, seconds: float) -> AsyncIterator[None]:
@@ -139,20 +143,13 @@ class EncryptedConnection:
                 self._writer.write(data)
                 await self._writer.drain()
         except (OSError, TimeoutError) as error:
-            raise Unreachable(f"the connection to {self.peer} broke: {_reason(error)}", "try again") from None
+            raise Unreachable(f"the connection to {self.peer} broke: {dialling.reason(error)}", "try again") from None
 
     async def _read(self, length: int) -> bytes:
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                return await self._reader.readexactly(length)
+                return bytes(await self._reader.readexactly(length))
         except asyncio.IncompleteReadError:
             raise Unreachable(f"{self.peer} closed the connection", "try again") from None
         except (OSError, TimeoutError) as error:
-            raise Unreachable(f"{self.peer} does not answer: {_reason(error)}", "try again") from None
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    number = getattr(error, "errno", None)
-    return os.strerror(number) if number and number > 0 else str(error) or type(error).__name__
+            raise Unreachable(f"{self.peer} does not answer: {dialling.reason(error)}", "try again") from None

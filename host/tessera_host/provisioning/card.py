@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tessera import hashes
 
 from .. import qr
+from ..protocol import addresses
 from ..protocol.words import words
 
 
@@ -30,13 +31,13 @@ class RelayCard:
     @property
     def text(self) -> str:
         """What the QR code holds."""
-        return f"tessera relay {self.name} {self.host}:{self.port} {self.static_key.hex()}"
+        return f"tessera relay {self.name} {addresses.shown(self.host, self.port)} {self.static_key.hex()}"
 
     def lines(self, with_code: bool) -> list[str]:
         """For a terminal."""
         shown = [
             f"Relay       {self.name}",
-            f"Address     {self.host} port {self.port}",
+            f"Address     {addresses.shown(self.host, self.port)}",
             f"Static key  {self.static_key.hex()}",
             f"Words       {' '.join(self.words)}",
         ]

@@ -10,6 +10,7 @@ from tessera.params import SPARE_PAGES
 
 from ..errors import OtherRelay, ProvisioningFailed, UsageError, WrongBoard
 from ..planning import boards
+from ..protocol import addresses
 from .desk import Desk
 from .detection import Found
 from .settings import Settings
@@ -46,8 +47,8 @@ def check_name(desk: Desk, settings: Settings, found: Found) -> None:
         desk.issuer.check_relay(settings.name, settings.host, settings.port, settings.time_server)
     elif (entry["host"], entry["port"]) != (settings.host, settings.port):
         raise UsageError(
-            f"'{settings.name}' is listed at {entry['host']} port {entry['port']}",
-            f"repeat with --host {entry['host']} --relay-port {entry['port']}, or choose another name",
+            f"'{settings.name}' is listed at {addresses.shown(entry['host'], entry['port'])}",
+            f"repeat with --host {addresses.shown(entry['host'], entry['port'])}, or choose another name",
         )
 
 

@@ -17,6 +17,7 @@ from .. import files
 from ..errors import InvalidInput, UsageError
 from ..keys import passphrase
 from ..planning import boards
+from ..protocol.addresses import is_websocket, typed
 
 TIME_SERVER = "pool.ntp.org"
 _SSID_BYTES = 32
@@ -72,6 +73,8 @@ class Settings:
             raise UsageError("the name of a Wi-Fi network has 1 to 32 bytes", "check --ssid")
         if self.wifi and self.wifi.country and not re.fullmatch(r"[A-Z]{2}", self.wifi.country):
             raise UsageError(f"'{self.wifi.country}' is not a country", "write two letters, like --country DE")
+        if is_websocket(self.host):
+            raise UsageError("a board speaks TCP, and no WebSocket", "name it like --host relay.example.org")
         if self.hostname and not _HOSTNAME.fullmatch(self.hostname):
             raise UsageError(f"'{self.hostname}' is not a host name", "use letters a to z, digits and hyphens")
         if self.repl not in ("open", "closed"):
@@ -153,10 +156,12 @@ def _row(cells: dict[str, Any], folder: Path) -> Row:
     if ssid := cell.get("ssid"):
         file = cell.get("wifi_password_file")
         wifi = Wifi(ssid, cell.get("country"), folder / file if file else None)
+    port = cell.get("port")
+    host, at = typed(cell["host"], int(port) if port else None, PORT)
     settings = Settings(
         name=cell["relay"],
-        host=cell["host"],
-        port=int(cell.get("port") or PORT),
+        host=host,
+        port=at,
         time_server=time_server(cell.get("time_server")),
         wifi=wifi,
         address=fixed_address(cell.get("address"), cell.get("gateway"), cell.get("dns")),

@@ -17,12 +17,13 @@ from typing import Any, Self
 from tessera import curve, hashes
 from tessera.errors import InvalidObject
 from tessera.params import Parameters
+from tessera.wire import PORT
 
 from .. import files
 from ..errors import IntegrityError, InvalidInput, UsageError
 from ..issuer.relay_directory import CONFIGURATION, PARAMETERS, RelaySecrets, write_parameters
-from ..issuer.relay_list import check_host, check_port
 from ..planning import boards
+from ..protocol import addresses
 from ..protocol.limits import check_name
 from .gateway import identity, read_configuration
 
@@ -78,8 +79,7 @@ def request(name: str, host: str, port: int, directory: Path) -> RelayRequest:
     """Make a relay's directory (new or empty) with its keys, and what asks for its place in a federation. Raises
     UsageError."""
     check_name("the relay's name", name)
-    check_host(host, "--host relay.example.org")
-    check_port(port, "use --port 8100 or the like")
+    addresses.check(host, port, "--host", PORT)
     files.make_directory(directory)
     relay = RelaySecrets.fresh(name, host, port, boards.board("GATEWAY"))
     relay.write(directory)

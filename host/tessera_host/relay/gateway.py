@@ -4,11 +4,13 @@ Owns how a relay directory becomes a running gateway. Leaves to others: the rela
 (sqlite_device.py), making the directory (relay_directory.py), the command `tessera serve` (cli).
 """
 
+import errno
 import json
 import os
 import sqlite3
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +19,23 @@ from tessera import RELEASED, ownership, params
 from tessera.errors import Error, InvalidObject
 from tessera.files import Directory
 from tessera.firmware import digest_of_files
+from tessera.handshakes import Session
 from tessera.params import Head, Parameters
-from tessera.relay import Identity, Relay
+from tessera.relay import Identity
+from tessera.wire import POST
 
 from ..errors import InvalidInput, Unreachable, UsageError
 from ..files import read_text
-from ..issuer.relay_directory import CONFIGURATION, PARAMETERS
+from ..issuer.relay_directory import CONFIGURATION, PARAMETERS, SEED
 from ..planning import plan
 from ..privacy import noise
-from .sqlite_device import Database
+from ..protocol.addresses import Address, is_host
+from . import sqlite_device
+from .machine import SESSIONS, ServerMachine, allow_connections
+from .sqlite_device import Database, NotThisRelays
+from .storage import DATABASE
+from .watched_relay import WatchedRelay
 
-DATABASE = "storage.sqlite"
-SESSIONS = 64
 DEFAULT_EPSILON, DEFAULT_DELTA = "0.1", "1e-6"
 
 
@@ -68,16 +75,9 @@ def read_parameters(directory: Path) -> Parameters:
     return parameters
 
 
-@dataclass(frozen=True)
-class Told:
+def told(configuration: dict[str, Any]) -> Address:
     """Where members were told that a relay is."""
-
-    host: str
-    port: int
-
-
-def told(configuration: dict[str, Any]) -> Told:
-    return Told(configuration["host"], configuration["port"])
+    return Address.of(configuration["host"], configuration["port"])
 
 
 class _RelayFiles(Directory):
@@ -95,38 +95,111 @@ class _RelayFiles(Directory):
             super().remove(name)
 
 
+class _CommittingRelay(WatchedRelay):
+    """What a turn of rounds writes is durable, all together, before anything of it is served; what a POST writes before
+    it is answered: the server waits for ServerMachine.commits."""
+
+    def __init__(self, database: Database, *parts: Any, machine: ServerMachine) -> None:
+        self._database = database
+        super().__init__(*parts, machine=machine)
+        database.failed = self._storage_failed
+
+    def turn(self) -> bool:
+        with self._failures(), self._database.held():
+            return super().turn()
+
+    def maintain(self) -> None:
+        with self._failures(), self._database.transaction():
+            super().maintain()
+
+    def answer(self, session: Session, frame: bytes, out: bytearray) -> None:
+        if frame[0] != POST:
+            super().answer(session, frame, out)
+            return
+        with self._failures():
+            self._database.require()
+        with self._database.deferred():
+            super().answer(session, frame, out)
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self._storage_failed()
+            raise
+
+
 class Gateway:
     """A relay directory that is this program's, with its storage open; start() brings the relay up."""
 
-    def __init__(self, directory: Path) -> None:
-        """Raises Unreachable if another relay runs on the directory, InvalidInput if something is wrong with it."""
+    def __init__(self, directory: Path, database: Path | None = None, sessions: int = SESSIONS) -> None:
+        """database: where it is, if not in the directory; sessions: at once. Raises Unreachable if another relay runs
+        on either, InvalidInput if something is wrong with them."""
+        machine = ServerMachine(sessions)
+        allow_connections(machine)
         configuration = read_configuration(directory)
         self.told = told(configuration)
         self._directory = directory
+        self.database_path = database or directory / DATABASE
         try:
             self._held = ownership.take(str(directory))
         except Error as error:
             raise Unreachable(f"the storage cannot be used: {error}", "nothing was changed in it") from None
         try:
-            self._database = Database(directory / DATABASE)
-            self._files = _RelayFiles(directory)
-            ring = self._database.region("ring", configuration["ring_sectors"])
-            keys = self._database.region("keys", configuration["keyring_sectors"])
-            self.relay = Relay(ring, keys, self._files, identity(configuration), os.urandom)
-        except sqlite3.Error as error:
+            self._check_there()
+            owner = identity(configuration)
+            self.database = self._opened(owner.static[1])
+        except BaseException:
             self._held.close()
-            raise InvalidInput(f"{directory / DATABASE} cannot be opened: {error}", "look at the storage") from None
+            raise
+        try:
+            self._files = _RelayFiles(directory)
+            ring = self.database.region("ring", configuration["ring_sectors"])
+            keys = self.database.region("keys", configuration["keyring_sectors"])
+            self._machine, machine.commits = machine, self.database
+            parts = ring, keys, self._files, owner, os.urandom
+            self.relay = _CommittingRelay(self.database, *parts, machine=machine)
+        except OSError as error:
+            self.close()
+            hint = sqlite_device.what_to_do(error.errno or errno.EIO)
+            raise InvalidInput(f"{self.database_path} cannot be read: {error.strerror}", hint) from None
         except Error as error:
             self.close()
             raise self._not_started(error) from None
 
-    def start(self) -> None:
-        """All of a start becomes durable together. Raises InvalidInput."""
+    def _check_there(self) -> None:
+        """Raise InvalidInput if the database is missing that the relay ran with: a new one has none of its records."""
+        if not self.database_path.exists() and not (self._directory / SEED).exists():
+            raise InvalidInput(
+                f"{self.database_path} is missing, and this relay has run",
+                "put the file back, or name the one it ran with: --storage sqlite:///DIR/NAME; if it is lost: tessera "
+                "relay replace, on the issuer's machine",
+            )
+
+    def _opened(self, static_key: bytes) -> Database:
+        """Raises InvalidInput, Unreachable."""
         try:
-            with self._database.transaction():
-                self.relay.start()
+            return Database(self.database_path, static_key)
+        except NotThisRelays as error:
+            raise InvalidInput(
+                f"{self.database_path} cannot be used: {error}", "name the one that this relay ran with, or a new file"
+            ) from None
+        except OSError as error:
+            hint = sqlite_device.what_to_do(error.errno or errno.EACCES)
+            raise InvalidInput(f"{self.database_path} cannot be opened: {error.strerror}", hint) from None
         except sqlite3.Error as error:
-            raise InvalidInput(f"{self._directory / DATABASE} fails: {error}", "look at the storage") from None
+            number = sqlite_device.number(error)
+            kind = Unreachable if number == errno.EBUSY else InvalidInput
+            hint = sqlite_device.what_to_do(number)
+            raise kind(f"{self.database_path} cannot be opened: {error}", hint) from None
+
+    def start(self) -> None:
+        """All of a start becomes durable together. Raises InvalidInput, or OSError if the storage cannot be written."""
+        try:
+            with self.database.transaction():
+                self.relay.start()
+            self._machine.index.cells()
         except Error as error:
             raise self._not_started(error) from None
         self._files.remove_now()
@@ -144,7 +217,7 @@ class Gateway:
 
     def close(self) -> None:
         """Give the storage back, and then the directory."""
-        self._database.close()
+        self.database.close()
         self._held.close()
 
 
@@ -156,7 +229,7 @@ def read_configuration(directory: Path) -> dict[str, Any]:
         identity(configuration)
         sectors = configuration["ring_sectors"], configuration["keyring_sectors"]
         numbers = (*sectors, configuration["port"])
-        known = configuration["version"] == 1 and isinstance(configuration["host"], str)
+        known = configuration["version"] == 1 and is_host(configuration["host"])
         if known and all(type(number) is int and number > 0 for number in numbers):
             return dict(configuration)
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -19,7 +19,7 @@ from .facts import Facts
 
 _PRIORS = (GUESS, 0.1, 0.5)
 _SHOWN_PRIOR = 0.5
-_DAYS_SHOWN = (1, 2, 4, 7, 14, 21, 30)
+_DAYS_SHOWN = (1, 3, 7, 14, figures.MONTH_DAYS)
 _RECEIVED = 100
 _FLOORS = 1e-9  # the floors of a table's integers move what a suspicion becomes by less
 
@@ -120,7 +120,7 @@ def _suspicion(facts: Facts, basis: Basis) -> list[Block]:
 
 def _one_delivery(facts: Facts, basis: Basis) -> list[Block]:
     epsilon, delta = facts.delivery
-    (moved,) = [figures.loss_of(facts.thresholds, 1, max(delta, Fraction(1, noise.DRAWS)), exchanged=True)]
+    moved = figures.loss_of(facts.thresholds, 1, max(delta, Fraction(1, noise.DRAWS)), True)
     rows = [
         ("ε of one delivery", noise.decimal(epsilon)),
         (
@@ -166,7 +166,7 @@ def _guess_picture(facts: Facts, basis: Basis) -> Figure:
     rows = []
     for days in _DAYS_SHOWN:
         delta = min(days * facts.day[1], Fraction(1))
-        epsilon, _ = figures.loss_of(facts.thresholds, days * max(facts.messages_a_day, 1), delta)
+        epsilon, _ = figures.loss_of(facts.thresholds, days * max(facts.messages_a_day, 1), delta, False)
         rows.append((days, loss.posterior(GUESS, float(epsilon))))
     if facts.thresholds:
         description = (

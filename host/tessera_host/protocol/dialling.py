@@ -1,0 +1,73 @@
+"""How a client's connection gets to a relay or the issuer's service: straight or through a proxy, TCP or WebSocket.
+
+Owns the sockets until a channel has them. Which proxy it is, is `proxies`'; what a place means, `addresses`'.
+"""
+
+import asyncio
+import os
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InvalidInput
+from . import proxies
+from .addresses import Address
+from .proxies import Proxy
+
+NEXT_ADDRESS_SECONDS = 0.25  # a name may have several, and the first may be silent for minutes (RFC 8305 §5)
+
+
+@dataclass(frozen=True)
+class Way:
+    """To where a card sends, and through which proxy if through one."""
+
+    address: Address
+    proxy: Proxy | None
+
+    def __str__(self) -> str:
+        return f"{self.address}{f' through the proxy {self.proxy}' if self.proxy else ''}"
+
+    async def dial(self) -> tuple[Any, Any]:
+        """The two ends of a connection, as asyncio's StreamReader and StreamWriter. Raises OSError, EOFError."""
+        reader, writer = await self._connect()
+        if not self.address.scheme:
+            return reader, writer
+        try:
+            if self.address.scheme == "wss":
+                await writer.start_tls(ssl.create_default_context(), server_hostname=self.address.name)
+            from .websocket import WebSocket  # who has TCP alone does not need the library
+
+            socket = await WebSocket.opened(self.address, reader, writer)
+            return socket, socket
+        except BaseException:
+            writer.transport.abort()
+            raise
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        name, port = self.address.name, self.address.port
+        if self.proxy:
+            return await proxies.connect(self.proxy, name, port)
+        return await asyncio.open_connection(name, port, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS)
+
+
+def way(host: str, port: int) -> Way:
+    """To what a card names. Raises UsageError and InvalidInput for a proxy that cannot be."""
+    try:
+        address = Address.of(host, port)
+    except ValueError:
+        raise InvalidInput(f"'{host[:40]}' is no address", "ask IT for the newest federation card") from None
+    return Way(address, proxies.chosen(address.name))
+
+
+def reason(error: Exception) -> str:
+    """What an error of the network means, for people."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not good for this name: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"it does not speak TLS as it should ({error.reason})"
+    if isinstance(error, EOFError):
+        return "it closed the connection"
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number and number > 0 else str(error) or type(error).__name__

@@ -1,0 +1,115 @@
+"""Where a server accepts connections: any number of places, TCP or WebSocket, with or without TLS.
+
+Owns the sockets. What is said on a connection is the server's, which is handed the same two ends whatever the way in.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tessera import announcement
+
+from ..errors import UsageError
+
+BUFFER_BYTES = 1 << 12  # of what a connection sends unasked
+BACKLOG = 1024  # connections that come at once
+
+# What is called with a connection's two ends, asyncio's or a WebSocket's.
+Connected = Callable[[Any, Any], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where connections are accepted. `tls` is for WebSockets only: the channel of TCP has its own encryption."""
+
+    host: str
+    port: int
+    websocket: bool = False
+    tls: ssl.SSLContext | None = None
+
+    def __str__(self) -> str:
+        where: str = announcement.address(self.host, self.port)
+        return f"{'wss' if self.tls else 'ws'}://{where}" if self.websocket else where
+
+
+class CannotListen(OSError):
+    """At this place."""
+
+    def __init__(self, place: Place, error: OSError) -> None:
+        super().__init__(error.errno, error.strerror or str(error))
+        self.place = place
+
+
+class Listeners:
+    """What accepts at all of the places, like asyncio's Server of one."""
+
+    def __init__(self) -> None:
+        self._servers: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self, place: Place, connected: Connected) -> None:
+        """Raises CannotListen."""
+        way_in = self._websocket(place, connected) if place.websocket else connected
+        try:
+            server = await asyncio.start_server(way_in, place.host, place.port, limit=BUFFER_BYTES, backlog=BACKLOG)
+        except OSError as error:
+            raise CannotListen(place, error) from None
+        self._servers.append(server)
+
+    def _websocket(self, place: Place, connected: Connected) -> Callable[..., None]:
+        from .websocket import WebSocket  # who listens at TCP alone does not need the library
+
+        def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            socket = WebSocket.accepted(reader, writer, place.tls)
+            task = asyncio.create_task(connected(socket, socket))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        return accepted
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.close()
+
+
+# What has connections served that come to a host and port, or to where else it knows.
+Listen = Callable[[Connected, str, int], Awaitable[Listeners]]
+
+
+def at(places: Sequence[Place]) -> Listen:
+    """What listens at all of the places instead of a host and a port, or raises CannotListen and listens nowhere."""
+
+    async def listen(connected: Connected, _host: str, _port: int) -> Listeners:
+        found = Listeners()
+        try:
+            for place in places:
+                await found.open(place, connected)
+        except OSError:
+            found.close()
+            raise
+        return found
+
+    return listen
+
+
+async def listen(connected: Connected, host: str, port: int) -> Listeners:
+    """At one port of TCP. Raises CannotListen."""
+    return await at([Place(host, port)])(connected, host, port)
+
+
+def tls_context(certificate: Path, key: Path | None = None) -> ssl.SSLContext:
+    """Of a file in PEM with the certificate and those up to its root, and the key there or in a file of its own. Raises
+    UsageError."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    with suppress(OSError, ValueError):  # ssl.SSLError is an OSError
+        context.load_cert_chain(certificate, key, password="")
+        return context
+    where = f"{certificate}{f' and {key}' if key else ''}"
+    raise UsageError(
+        f"{where}: no certificate with its key that could be used",
+        "name files in PEM, the key without a passphrase: --certificate fullchain.pem --certificate-key privkey.pem",
+    )

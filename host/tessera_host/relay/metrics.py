@@ -1,0 +1,251 @@
+"""What anybody may watch of a relay on a server: figures for Prometheus, and whether it is well.
+
+Owns the figures' names and the small HTTP server beside the relay. By default they are public: an office in which
+nobody writes shows the same ones as a busy one. Those that tell the two apart (how often something was committed, how
+large the database is, what the process uses) come with `load` only. What is counted stands in the gateway's relay.
+"""
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from socketserver import TCPServer
+from typing import Any, Self
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from tessera import curve
+from tessera.announcement import runtime_name
+
+from .. import __version__
+from ..errors import Unreachable
+from .gateway import Gateway, unix_ms
+
+PATH, HEALTH = "/metrics", "/healthz"
+ANSWER_SECONDS = 5  # the relay's own loop that long without an answer is not well
+_REQUEST_SECONDS = 2  # for a request to come in whole: one is served at a time
+_COMMITS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)  # seconds
+
+
+class Health:
+    """Whether a relay does what it is there for."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    @property
+    def clock_off_seconds(self) -> float | None:
+        """By how much this computer's clock is before the relay's, which is never set back; None if it has none."""
+        clock = self._gateway.relay.clock
+        return (unix_ms() - clock.now_ms()) / 1000 if clock.known else None
+
+    def complaints(self) -> list[str]:
+        """What is wrong, in words of this program's only."""
+        relay = self._gateway.relay
+        off = self.clock_off_seconds
+        if off is None or relay.open_round is None:
+            return ["the relay has no clock"]
+        found = []
+        if abs(off) > relay.parameters.newest.round_seconds:
+            found.append("this computer's clock and the relay's do not agree")
+        if relay.figures.storage_faults:
+            found.append("the storage fails")
+        if relay.epoch is not None and relay.epoch >= relay.parameters.newest.end_epoch:
+            found.append("the schedule of keys has ended")
+        return found
+
+
+class Figures:
+    """A registry of prometheus_client's with all figures of one gateway."""
+
+    def __init__(self, gateway: Gateway, load: bool = False) -> None:
+        self._gateway = gateway
+        self._health = Health(gateway)
+        self._load = load
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        if load:
+            ProcessCollector(registry=self.registry)
+            commits = Histogram(
+                "tessera_commit_seconds", "Until a change is durable.", buckets=_COMMITS, registry=self.registry
+            )
+            gateway.database.committed = commits.observe
+
+    def text(self) -> bytes:
+        """In Prometheus's text format."""
+        return generate_latest(self.registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """What prometheus_client asks for."""
+        yield from self._fixed()
+        yield from self._time()
+        yield from self._counted()
+        if self._load:
+            yield self._storage()
+
+    def _fixed(self) -> Iterator[Metric]:
+        relay = self._gateway.relay
+        about = {"version": __version__, "runtime": runtime_name(), "curve": curve.TIER}
+        yield InfoMetricFamily("tessera_relay", "What runs.", about)
+        newest = relay.parameters.newest
+        sets = [("newest", newest.serial, newest.digest)]
+        if relay.epoch is not None:
+            rule = relay.parameters.rule(relay.epoch)
+            sets.append(("in_force", rule.serial, rule.digest))
+        serials = GaugeMetricFamily("tessera_set_serial", "Serial of a parameter set.", labels=["set", "digest"])
+        for which, serial, digest in sets:
+            serials.add_metric([which, digest.hex()], serial)
+        yield serials
+        yield _gauge("tessera_round_seconds", "Length of a round.", newest.round_seconds)
+        yield _gauge("tessera_epoch_rounds", "Rounds of an epoch.", newest.epoch_rounds)
+        yield _gauge("tessera_starts", "Starts of this relay since it was made.", relay.boots)
+        yield _gauge("tessera_unreadable_pages", "Pages that the start found damaged.", relay.unreadable_pages)
+
+    def _time(self) -> Iterator[Metric]:
+        relay = self._gateway.relay
+        clock, off = relay.clock, self._health.clock_off_seconds
+        yield _gauge("tessera_uptime_seconds", "Since the start.", clock.uptime_ms() / 1000)
+        yield _gauge("tessera_clock_known", "Whether the relay has a clock.", clock.known)
+        yield _gauge("tessera_clock_provisional", "Whether nothing has borne it out yet.", clock.provisional)
+        if off is not None:
+            yield _gauge("tessera_clock_off_seconds", "This computer's clock less the relay's.", off)
+        if relay.open_round is None or relay.epoch is None:
+            return
+        yield _gauge("tessera_round", "The open round.", relay.open_round)
+        yield _gauge("tessera_first_round", "The first round kept.", relay.first_round)
+        yield _gauge("tessera_epoch", "The open epoch.", relay.epoch)
+        left = relay.parameters.newest.end_epoch - relay.epoch
+        yield _gauge("tessera_schedule_epochs_left", "Epochs with keys, the open one with them.", max(0, left))
+
+    def _counted(self) -> Iterator[Metric]:
+        relay = self._gateway.relay
+        figures = relay.figures
+        yield _counter("tessera_sealed_rounds", "Rounds sealed since the start.", figures.sealed_rounds)
+        yield _counter("tessera_connections", "Connections that came.", figures.connections)
+        yield _counter("tessera_sent_bytes", "Sent, without what TCP adds.", figures.sent_bytes)
+        yield _counter("tessera_storage_faults", "Times that the storage failed.", figures.storage_faults)
+        handshakes = CounterMetricFamily("tessera_handshakes", "Handshakes done.", labels=["kind"])
+        for kind in ("full", "resumed"):
+            handshakes.add_metric([kind], figures.handshakes[kind])
+        yield handshakes
+        refusals = CounterMetricFamily("tessera_refusals", "Refusals before AUTH, by their code.", labels=["code"])
+        for code, number in sorted(figures.refusals.items()):
+            refusals.add_metric([code], number)
+        yield refusals
+        sessions = GaugeMetricFamily("tessera_sessions", "Sessions now.", labels=["state"])
+        for state, number in relay.sessions.items():
+            sessions.add_metric([state], number)
+        yield sessions
+
+    def _storage(self) -> Metric:
+        used = GaugeMetricFamily("tessera_storage_bytes", "Of the database and its log.", labels=["file"])
+        for name, size in self._gateway.database.sizes().items():
+            used.add_metric([name], size)
+        return used
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value)
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(name, text, value)
+
+
+# -- over HTTP
+
+
+Answer = tuple[str, str, bytes]  # status, content type, body
+
+
+class Watch:
+    """The HTTP server of the figures; an asynchronous context manager, inside of which it answers.
+
+    It has a thread of its own and asks the relay's loop, so that an answer shows that the loop is alive, and nothing is
+    read while it changes."""
+
+    def __init__(self, gateway: Gateway, host: str, port: int, load: bool = False) -> None:
+        """Raises Unreachable if it cannot listen there."""
+        self._figures = Figures(gateway, load)
+        self._health = Health(gateway)
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._server = _bound(host, port)
+        except OSError as error:
+            raise Unreachable(
+                f"--metrics cannot listen at {host}, port {port}: {error.strerror}", "name another address or port"
+            ) from None
+        self._server.set_app(self._application)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
+
+    async def __aenter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self._end)  # its last request may wait for this loop
+
+    def _end(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _application(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        status, kind, body = self._answer(environ["REQUEST_METHOD"], environ["PATH_INFO"])
+        start(status, [("Content-Type", kind), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+    def _answer(self, method: str, path: str) -> Answer:
+        if path not in (PATH, HEALTH):
+            return "404 Not Found", "text/plain", f"There are {PATH} and {HEALTH}.\n".encode()
+        if method not in ("GET", "HEAD"):
+            return "405 Method Not Allowed", "text/plain", b"GET is understood.\n"
+        made = asyncio.run_coroutine_threadsafe(self._made(path), self._loop)
+        try:
+            return made.result(ANSWER_SECONDS)
+        except TimeoutError:
+            made.cancel()
+            return _health(["the relay does not answer"])
+
+    async def _made(self, path: str) -> Answer:
+        if path == HEALTH:
+            return _health(self._health.complaints())
+        return "200 OK", CONTENT_TYPE_LATEST, self._figures.text()
+
+
+def _health(complaints: list[str]) -> Answer:
+    status = "503 Service Unavailable" if complaints else "200 OK"
+    said = {"status": "unwell" if complaints else "ok", "complaints": complaints}
+    return status, "application/json", json.dumps(said).encode() + b"\n"
+
+
+class _Server(WSGIServer):
+    """One request at a time, each with little time: whoever opens many connections takes no memory."""
+
+    def server_bind(self) -> None:
+        """Without looking up this computer's name, which may take as long as a name server that is away."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.setup_environ()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever asks and goes away is no news."""
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = _REQUEST_SECONDS
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """No addresses in any log."""
+
+
+def _bound(host: str, port: int) -> _Server:
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+
+    class Bound(_Server):
+        address_family = family
+
+    return Bound((host, port), _Handler)

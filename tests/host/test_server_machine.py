@@ -1,0 +1,209 @@
+"""What a server has that a board has not: an index of cells, batches that are kept, writes that wait for each other.
+Held against the core as boards run it, and against a kill.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import time
+from array import array
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import office
+from ramdevice import RamDevice
+from socketclient import Client
+from tessera import wire
+from tessera.batch import CellFrame
+from tessera.errors import TooOld
+from tessera.machine import Machine
+from tessera.page import PageCipher
+from tessera.recordlog import RecordLog
+from tessera_host.cli.demo import free_port
+from tessera_host.relay.gateway import Gateway
+from tessera_host.relay.machine import CellIndex, KeptBatches, ServerMachine
+from tests.support.command_line import TESSERA
+from tests.support.server_on_disk import make_server
+
+EPOCH_ROUNDS = 40
+
+
+class Indexed(Machine):
+    cells = CellIndex
+    window_erases = boot_erases = 8
+
+
+# -- the index of cells
+
+
+def test_cells_are_found_in_the_index_as_by_a_search_whatever_expires_and_restarts() -> None:
+    dice = random.Random(181)
+    ciphers = {epoch: PageCipher(bytes([epoch]) * 32) for epoch in range(12)}
+    devices = [RamDevice(24), RamDevice(24)]
+    logs = [RecordLog(devices[0]), RecordLog(devices[1], Indexed)]
+    for log in logs:
+        log.recover(ciphers, EPOCH_ROUNDS, 0)
+        log.begin(ciphers, EPOCH_ROUNDS, 0, 8)
+    cells = set()
+    for round_ in range(0, 12 * EPOCH_ROUNDS, 3):
+        first = max(0, round_ // EPOCH_ROUNDS - 2) * EPOCH_ROUNDS
+        kept = {epoch: cipher for epoch, cipher in ciphers.items() if epoch * EPOCH_ROUNDS >= first}
+        for _ in range(dice.randrange(5)):
+            bucket, record = dice.choice((0, 1, 200, 255)), dice.randbytes(240)
+            cells.add((bucket, round_))
+            assert len({log.append(round_, bucket, record, ciphers[round_ // EPOCH_ROUNDS]) for log in logs}) == 1
+        for log in logs:
+            log.erase_ahead(8, first)
+        if dice.randrange(20) == 0:
+            logs = [RecordLog(devices[0]), RecordLog(devices[1], Indexed)]
+            for log in logs:
+                log.begin(kept, EPOCH_ROUNDS, first, 8 if log.recover(kept, EPOCH_ROUNDS, 10 * round_) else 0)
+        for bucket, other in (*dice.sample(sorted(cells), min(5, len(cells))), (7, round_)):
+            counts = [log.count_of(bucket, other) for log in logs]
+            assert counts[0] == counts[1]
+            found = [sorted(log.pages_of(bucket, other, counts[0], 3)[: counts[0]]) for log in logs]
+            assert found[0] == found[1]
+    assert logs[0].highest_round == logs[1].highest_round
+
+
+def test_the_index_keeps_buckets_and_pages_that_a_boards_array_has_no_room_for() -> None:
+    first_rounds = array("I", [1000] * 70000)
+    index = CellIndex(16 * 70000, first_rounds)
+    places = {(65535, 1254): [16 * 69999 + 15, 3], (255, 1254): [4], (65535, 1000): [5]}
+    for (bucket, round_), pages in places.items():
+        for page in pages:
+            index[page] = bucket << 8 | (round_ - 1000)
+    for (bucket, round_), pages in places.items():
+        found = array("I", bytes(4 * 6))
+        assert index.find_pages(index, first_rounds, 0, bucket, round_, found, 5) == len(pages)
+        assert sorted(found) == sorted([*pages, *[0] * (6 - len(pages))])
+        assert index.find_pages(index, first_rounds, 0, bucket, round_, array("I", [0]), 0) == len(pages)
+
+
+# -- batches that are kept
+
+
+def frames(batch: Any) -> list[bytes]:
+    frame, made, offset = CellFrame(), [], 0
+    while offset < max(1, batch.count):
+        offset += max(1, batch.fill(frame, offset))
+        made.append(bytes(frame.buffer[:-17]))
+        frame.buffer[:] = os.urandom(len(frame.buffer))  # as sealing leaves it
+    return made
+
+
+def an_office_with_posts() -> office.Office:
+    small = office.Office()
+    for round_ in range(3):
+        for record in office.records(5 + round_):
+            small.member(round_).post(record)
+        small.sleep()
+    return small
+
+
+def test_a_kept_batch_is_served_as_it_was_made() -> None:
+    small = an_office_with_posts()
+    cells = [(bucket, round_) for bucket in (0, 1) for round_ in range(3)]
+    expected = {cell: frames(small.relay.batch(*cell)) for cell in cells}
+    kept = small.relay._epochs.batches = KeptBatches(1 << 20)
+    for _ in range(3):
+        assert {cell: frames(small.relay.batch(*cell)) for cell in cells} == expected
+    once = {id(kept.get(*cell, lambda: pytest.fail("it was made again"))) for cell in cells}
+    assert len(once) == len(cells)
+
+
+def test_what_is_kept_is_bounded_in_bytes_and_who_reads_on_is_served() -> None:
+    small = an_office_with_posts()
+    expected = frames(small.relay.batch(0, 0))
+    kept = small.relay._epochs.batches = KeptBatches(30_000)
+    reading, frame = small.relay.batch(0, 0), CellFrame()
+    offset = reading.fill(frame, 0)
+    for bucket in (0, 1):
+        for round_ in range(3):
+            frames(small.relay.batch(bucket, round_))
+            assert 0 < kept.bytes <= 30_000
+    assert not reading._frames, "it is kept yet"
+    rest = []
+    while offset < reading.count:
+        offset += reading.fill(frame, offset)
+        rest.append(bytes(frame.buffer[:-17]))
+    assert rest == expected[1:]
+    kept = small.relay._epochs.batches = KeptBatches(1)
+    assert frames(small.relay.batch(0, 0)) == expected and kept.bytes == 0
+
+
+def test_kept_batches_go_with_their_epoch() -> None:
+    small = an_office_with_posts()
+    kept = small.relay._epochs.batches = KeptBatches(1 << 20)
+    frames(small.relay.batch(0, 0))
+    small.sleep(office.EPOCH_ROUNDS)
+    assert kept.bytes == 0
+    frames(small.relay.batch(0, 0))
+    small.sleep(office.EPOCH_ROUNDS * office.RETENTION)
+    with pytest.raises(TooOld):
+        small.relay.batch(0, 0)
+    assert kept.bytes == 0
+
+
+# -- a server
+
+
+def test_a_server_starts_soon_and_keeps_what_a_board_does_not(tmp_path: Path) -> None:
+    make_server(tmp_path, 1, genesis=int(time.time()) - 5, round_seconds=10, log2_buckets=16)
+    gateway = Gateway(tmp_path)
+    gateway.start()
+    assert gateway.relay.parameters.newest.buckets == 1 << 16
+    assert isinstance(gateway.relay.machine, ServerMachine) and gateway.relay.machine.sessions == 1024
+    gateway.close()
+    assert (tmp_path / "storage.sqlite").stat().st_size < 200_000, "blank pages take room"
+
+
+async def post_until_it_ends(port: int, number: int, epoch: int, acknowledged: list[bytes]) -> None:
+    try:
+        client = await Client().admitted(port, office.Token(number, epoch))
+        while True:
+            record = os.urandom(240)
+            await client.call(wire.post(number % 2, record))
+            acknowledged.append(record)
+    except (OSError, EOFError):
+        pass
+
+
+async def test_nothing_that_was_acknowledged_is_lost_by_a_kill(tmp_path: Path) -> None:
+    """Sixteen members post at once, so that there are answers waiting for a commit at whatever moment it comes."""
+    port, dice = free_port(), random.Random()
+    make_server(tmp_path, port, genesis=int(time.time()) - 3000, round_seconds=3600, members=64, posts_per_token=1020)
+    words = [TESSERA, "serve", "--storage", str(tmp_path), "--port", str(port)]
+    acknowledged: list[bytes] = []
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    while process.stdout.readline() not in ("serving\n", ""):
+        pass
+    operator = await Client().open(port)
+    statement = office.time_statement(int(time.time()))
+    await operator.call(wire.push(len(statement), 0, statement))
+    posting = [asyncio.create_task(post_until_it_ends(port, number, 0, acknowledged)) for number in range(16)]
+    while len(acknowledged) < 64 + dice.randrange(64):
+        await asyncio.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    await asyncio.gather(*posting)
+    process.wait()
+    process.stdout.close()
+    gateway = Gateway(tmp_path)
+    gateway.start()
+    log, cipher = gateway.relay._log, gateway.relay._epochs.ciphers[0]
+    found = set()
+    for bucket in (0, 1):
+        count = log.count_of(bucket, 0)
+        for page in log.pages_of(bucket, 0, count)[:count]:
+            plain = bytearray(256)
+            raw = bytearray(256)
+            log.read(page, raw)
+            cipher.decrypt(raw, plain)
+            found.add(bytes(plain[16:]))
+    gateway.close()
+    assert len(acknowledged) >= 64 and set(acknowledged) <= found
