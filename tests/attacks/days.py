@@ -23,7 +23,7 @@ from tests.attacks.game import Game, coin
 from tests.results import Row
 
 DELIVERIES = 8  # a day
-MIDDLE = 29
+MIDDLE = 32
 OTHERS = 30
 DAY = Fraction(2), Fraction("2e-5")
 LIMITS = (0.0, 1.0, 2.0)  # of the sum, from which on the adversary says yes
