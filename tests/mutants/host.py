@@ -82,8 +82,8 @@ CHANGES: Changes = {
         ),
         Change(
             "record-is-sealed-and-not-saved",
-            "session.info.open_round)\n        state.save()\n        return record\n",
-            "session.info.open_round)\n        return record\n",
+            "        state.ledger.take(*cell)\n        state.save()\n        return record\n",
+            "        state.ledger.take(*cell)\n        return record\n",
             of("member", "chain_and_record_are_on_disk_before_the_first_byte_leaves"),
         ),
         Change(
@@ -1865,7 +1865,7 @@ CHANGES: Changes = {
             "a-day-may-be-a-little-over",
             "delta_of([Part(thresholds, 1, self._deliveries)], self._epsilon) > self._delta",
             "delta_of([Part(thresholds, 1, self._deliveries)], self._epsilon) > 2 * self._delta",
-            of("shaping", "a_day_is_within_its_bounds_and_no_record_more"),
+            of("shaping", "the_same_numbers_make_the_same_table"),
         ),
         Change(
             "one-delivery-is-not-looked-at",

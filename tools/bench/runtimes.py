@@ -1,5 +1,5 @@
 """`make bench`: what the relay core does in a second on both runtimes, and the heap it takes with a full ring; and what
-a request costs the issuer (issuing.py), what a server serves (serving.py).
+a request costs the issuer (issuing.py), a count of a member's day (accounting.py), what a server serves (serving.py).
 
 Owns the measurements, which are figures and not assertions. Prints tables and writes build/bench.json.
 """
@@ -24,7 +24,7 @@ from tessera import channel, wire
 from tessera.admission import read_proof
 from tessera_host.cli.demo import free_port
 from tessera_host.relay.process import HEAP_KIB, RelayProcess
-from tools.bench import ROOT, issuing, serving
+from tools.bench import ROOT, accounting, issuing, serving
 from tools.bench.full_relay import (
     EPOCH_ROUNDS,
     EPOCH_SECONDS,
@@ -158,12 +158,15 @@ def main() -> None:
     show(runtimes, relay)
     issuer = issuing.figures()
     issuing.show(issuer)
+    days = accounting.figures()
+    accounting.show(days)
     server = serving.figures()
     serving.show(server)
     output = ROOT / "build" / "bench.json"
     output.parent.mkdir(exist_ok=True)
     output.write_text(
-        json.dumps({"core": runtimes, "relay": relay, "issuer": issuer, "server": server}, indent=2) + "\n"
+        json.dumps({"core": runtimes, "relay": relay, "issuer": issuer, "days": days, "server": server}, indent=2)
+        + "\n"
     )
 
 

@@ -52,7 +52,10 @@ _EPSILON_MOST = 64
 _SIGMA_BITS = 32
 _COARSE, _FINE = 3, 6  # steps of the grid to the standard deviation of a cell's loss
 _STEPS_OF_FEW = 192
-_ROUGHLY = 256
+
+# A count begins on a grid of so many steps, for as many cells; it says so small a share too little, about.
+_ROUGH, _ROUGH_CELLS, _TOO_LITTLE = 2, 256, Fraction(1, 30)
+
 _FAR = 6
 
 
@@ -106,7 +109,7 @@ def more_within(before: Iterable[Part], thresholds: tuple[int, ...], epsilon: Fr
         return _delta(_merged([*day, (cell, count)]), epsilon) <= delta
 
     found = _roughly_within(day, cell, epsilon, delta)
-    found = min(MOST, found + found // 100)  # by so much, about, the coarse grid says too little
+    found = min(MOST, found + int(found * _TOO_LITTLE))
     while found and not fits(found):
         found -= 1
     while found < MOST and fits(found + 1):
@@ -116,7 +119,7 @@ def more_within(before: Iterable[Part], thresholds: tuple[int, ...], epsilon: Fr
 
 def _roughly_within(day: "_Day", cell: "_Cell", epsilon: Fraction, delta: Fraction) -> int:
     """On a coarse grid, which says too little if anything, and with one product for each binary digit that is 1."""
-    grid = _grid(_merged([*day, (cell, 1)]), epsilon, _COARSE, _ROUGHLY)
+    grid = _grid(_merged([*day, (cell, 1)]), epsilon, _ROUGH, _ROUGH_CELLS)
     so_far = _composed(*_two_factors(day, grid), grid)
 
     def fits() -> bool:
