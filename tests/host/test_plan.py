@@ -135,6 +135,14 @@ def test_losses_are_those_of_the_composition_at_the_day_s_delta():
     assert rows[figures.A_MONTH].delta == Fraction("6e-4")
 
 
+def test_what_no_table_hides_is_said_to_have_no_bound():
+    made = plan.make(replace(BRANCH, epsilon=Fraction(5), delta=Fraction("0.1"), day_epsilon=Fraction(99),
+                             day_delta=Fraction("0.5")))  # fmt: skip
+    month = next(each for each in figures.loss_rows(made) if each.of == figures.A_MONTH)
+    assert not month.bounded and (month.epsilon, month.delta) == (figures.NO_BOUND, 1)
+    assert month.as_json()["epsilon"] is None
+
+
 def test_a_plan_of_less_than_a_message_a_day_says_nothing_of_a_day():
     made = plan.make(replace(BRANCH, epoch_rounds=40_000, day_epsilon=Fraction("0.01")))  # nothing fits the day
     assert figures.messages_a_day(made) == 0

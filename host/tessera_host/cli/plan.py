@@ -5,6 +5,7 @@ Owns its options and the table it prints. The planner is planning.choosing; the 
 
 import json
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,9 +49,12 @@ def make_plan(
         str, typer.Option(help="Probability of a larger loss in a day, a decimal.")
     ] = noise.decimal_up(Wish.day_delta),
     epsilon: Annotated[
-        str | None, typer.Option(help="Privacy loss of one delivery, a decimal, if the office promises that, too.")
+        str | None,
+        typer.Option(help="Privacy loss of one delivery, a decimal, if the office promises that, too; usual is 0.1."),
     ] = None,
-    delta: Annotated[str | None, typer.Option(help="Probability of a larger loss in one delivery.")] = None,
+    delta: Annotated[
+        str | None, typer.Option(help="Probability of a larger loss in one delivery; usual is 1e-6.")
+    ] = None,
     megabytes: Annotated[
         str | None,
         typer.Option(
@@ -84,12 +88,13 @@ def make_plan(
     as_json: Json = False,
 ) -> None:
     """Choose the rules of an office, and say what they cost and promise: three kinds of cover side by side."""
+    one = _one_delivery(epsilon, delta)
     wish = Wish(
         members=members,
         cover=cover,
         messages=messages,
-        epsilon=None if epsilon is None else decimal_option("epsilon", epsilon),
-        delta=None if delta is None else decimal_option("delta", delta),
+        epsilon=one[0],
+        delta=one[1],
         day_epsilon=decimal_option("day-epsilon", day_epsilon),
         day_delta=decimal_option("day-delta", day_delta),
         megabytes=None if megabytes is None else decimal_option("megabytes", megabytes),
@@ -110,6 +115,16 @@ def make_plan(
     kept = f"Written to {out}. Next: tessera issuer init DIR --plan {out} --name NAME" if out else "Keep it: --out FILE"
     text = [found.why, "", _kinds(found), _rest(found.plan), *(f"{path} written." for path in written), kept]
     show(_as_json(found) | ({"written": written} if written else {}), "\n".join(text), as_json)
+
+
+def _one_delivery(epsilon: str | None, delta: str | None) -> tuple[Fraction, Fraction] | tuple[None, None]:
+    """What is asked of one delivery; of which only one is given, the other is the usual one."""
+    if epsilon is None and delta is None:
+        return None, None
+    return (
+        choosing.DELIVERY_EPSILON if epsilon is None else decimal_option("epsilon", epsilon),
+        choosing.DELIVERY_DELTA if delta is None else decimal_option("delta", delta),
+    )
 
 
 def _as_json(found: Planned) -> dict[str, Any]:
@@ -179,7 +194,9 @@ def _loss(of: str) -> Callable[[Plan], str]:
         if not plan.table:
             return "0"
         found = next((each for each in figures.loss_rows(plan) if each.of == of), None)
-        return f"{_number(float(found.epsilon), 3)} (δ {noise.decimal_up(found.delta, 2)})" if found else ""
+        if found is None:
+            return ""
+        return f"{_number(float(found.epsilon), 3)} (δ {noise.decimal_up(found.delta, 2)})" if found.bounded else "any"
 
     return cell
 

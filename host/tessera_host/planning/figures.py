@@ -28,6 +28,7 @@ GUESS = 0.01  # what somebody thinks before watching, of which is said what it b
 MONTH_DAYS = 30
 YEAR_DAYS = 365
 MEGABYTE = 1_000_000
+NO_BOUND = Fraction(64)  # with this ε, and a δ of 1, nothing is promised
 
 # A record waits for its moment in a round, and is read by an agent in the round after it.
 LATENCY_ROUNDS = 2
@@ -48,12 +49,16 @@ class Loss:
     delta: Fraction
     exchanged: bool = False
 
+    @property
+    def bounded(self) -> bool:
+        return self.delta < 1
+
     def as_json(self) -> dict[str, Any]:
         return {
             "of": self.of,
             "deliveries": self.deliveries,
             "exchanged": self.exchanged,
-            "epsilon": float(self.epsilon),
+            "epsilon": float(self.epsilon) if self.bounded else None,
             "delta": noise.decimal_up(self.delta),
         }
 
@@ -88,7 +93,8 @@ def losses(
 def loss_of(
     thresholds: tuple[int, ...], deliveries: int, delta: Fraction, exchanged: bool
 ) -> tuple[Fraction, Fraction]:
-    """(ε, δ) of so many deliveries: at this δ, or at the next tenfold that any ε has; (0, 0) without thresholds."""
+    """(ε, δ) of so many deliveries: at this δ, or at the next tenfold that any ε has; (NO_BOUND, 1) if none has,
+    (0, 0) without thresholds."""
     if not thresholds:
         return Fraction(0), Fraction(0)
     parts = [Part(thresholds, 1, deliveries)]
@@ -97,7 +103,7 @@ def loss_of(
         if epsilon is not None:
             return epsilon, delta
         delta *= 10
-    return Fraction(0), Fraction(1)
+    return NO_BOUND, Fraction(1)
 
 
 def messages_a_day(plan: Plan) -> int:

@@ -12,6 +12,7 @@ from ..audit.verify import Finding, LedgerAudit
 from ..clock import utc_time
 from ..duration import in_words
 from ..planning import figures, plan
+from ..planning.figures import Loss
 from ..planning.plan import DAY
 from ..privacy import noise
 from ..protocol.parameter_sets import ParameterSets
@@ -100,12 +101,15 @@ def _shown(facts: Facts) -> str:
         return "A member sends less than one message a day."
     return (
         f"In a day of {count(day.deliveries, 'message')}, the most that a member's program sends, what is published "
-        f"can take a guess of 1 % to {losses.becomes(facts, figures.A_DAY)} (ε = {_up(day.epsilon)}, δ = "
-        f"{noise.decimal_up(day.delta)}); in a month of such days to {losses.becomes(facts, figures.A_MONTH)} (ε = "
-        f"{_up(month.epsilon)}, δ = {noise.decimal_up(month.delta)}). For a single message it is "
+        f"can take a guess of 1 % to {losses.becomes(facts, figures.A_DAY)} ({_bound(day)}); in a month of such days "
+        f"to {losses.becomes(facts, figures.A_MONTH)} ({_bound(month)}). For a single message it is "
         f"{losses.becomes(facts, figures.ONE)} (ε = {noise.decimal(facts.delivery[0])}, δ = "
         f"{noise.decimal_up(facts.delivery[1])})."
     )
+
+
+def _bound(found: Loss) -> str:
+    return f"ε = {_up(found.epsilon)}, δ = {noise.decimal_up(found.delta)}" if found.bounded else "no bound"
 
 
 def _up(epsilon: Fraction) -> str:

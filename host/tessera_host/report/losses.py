@@ -99,7 +99,7 @@ def _what(facts: Facts, each: Loss) -> str:
 
 
 def _epsilon(each: Loss) -> str:
-    return f"{math.ceil(each.epsilon * 1000) / 1000:g}"
+    return f"{math.ceil(each.epsilon * 1000) / 1000:g}" if each.bounded else "no bound"
 
 
 def _suspicion(facts: Facts, basis: Basis) -> list[Block]:
