@@ -271,7 +271,8 @@ async def test_strangers_have_as_few_places_as_on_tcp(monkeypatch: pytest.Monkey
     """Whoever says nothing, or half an opening handshake, or a whole one and nothing in it, makes room for who comes
     later, wherever they came in; and a member finds in."""
     monkeypatch.setattr(server, "_IDLE_MS", 1 << 30)  # so that nothing else ends them
-    relay, listening = server.Server(Office().relay), asyncio.get_running_loop().create_future()
+    made = Office().relay
+    relay, listening = server.Server(made), asyncio.get_running_loop().create_future()
 
     async def listen(connected: Any, host: str, port: int) -> Any:
         found = await at([Place(host, port), Place(host, port, websocket=True)])(connected, host, port)
@@ -288,10 +289,10 @@ async def test_strangers_have_as_few_places_as_on_tcp(monkeypatch: pytest.Monkey
             coming[-2].writer.write(REQUEST.encode()[: None if number % 2 else 50])
             coming.append(await stack.enter_async_context(connected(port)))
             await coming[-1].upgrade()
-        for gone in coming[: -server._STRANGERS - 2]:
+        for gone in coming[: -made.machine.strangers - 2]:
             with suppress(ConnectionResetError):
                 await gone.reader.read()  # to its end
-        assert len(relay._connections) <= server._STRANGERS
+        assert len(relay._connections) <= made.machine.strangers
         opening = RelayConnection.open("ws://127.0.0.1/berlin", port, RELAY_KEY, ACCESS_KEY, PATIENCE_SECONDS)
         async with await opening as member:
             assert (await member.info()).open_round == 0
