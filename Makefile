@@ -5,6 +5,9 @@ STATE := $(shell tools/build/setup.sh --where)
 VENV := $(STATE)/venv
 PYTHON := $(VENV)/bin/python
 
+# Many of the targets start thousands of interpreters: none compiles what another has compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 export TESSERA_MICROPYTHON := $(STATE)/bin/micropython
 export TESSERA_MICROPYTHON_FROZEN := $(STATE)/bin/micropython-tessera
 export TESSERA_MPY_CROSS := $(STATE)/bin/mpy-cross
@@ -43,8 +46,7 @@ demo: setup ## two members exchange the lines of INPUT=file through a relay on M
 	@"$(PYTHON)" -m tessera_host.cli.demo demo --input "$(INPUT)"
 
 serve: setup ## start a relay on CPython, PORT=8100 STORAGE=folder
-	@"$(VENV)/bin/tessera" serve --port "$(PORT)" --storage "$(STORAGE)" \
-		--cover-traffic-epsilon 0.1 --cover-traffic-delta 1e-6
+	@"$(VENV)/bin/tessera" serve --port "$(PORT)" --storage "$(STORAGE)" --members 24
 
 setup-emulator:
 	@tools/build/setup.sh emulator

@@ -2,6 +2,7 @@
 # workers share the tests: a file is one worker's, so that what it builds for its tests is built once, and the file that
 # took longest the last time begins first, so that at the end no worker waits for another.
 
+import gc
 import os
 import signal
 from collections import Counter
@@ -96,6 +97,10 @@ class Controller:
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput") and config.getoption("numprocesses", None):
         config.pluginmanager.register(Controller(config))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # thousands of tests, which the collector need not look at again and again
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -10,13 +10,15 @@ anything failed. Run it with the virtual environment's Python (`make test` does)
 the suites are laid out.
 """
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +42,10 @@ PROGRAMS = {
     "TESSERA_EMULATOR": "../emulator/source/emulator.mjs",
 }
 IMAGE = ROOT / "build" / "RPI_PICO" / "firmware.uf2"  # `make image` makes it
+
+# Where tests have their files, if there is room and programs may be run from there: they replace and sync thousands.
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 4 << 30  # far above what they make
 
 _output = threading.Lock()
 _stopped = threading.Event()  # by Ctrl-C: no further program is started
@@ -198,7 +204,7 @@ def run_pytest(folders: list[Folder]) -> dict[str, Tally]:
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch, "report.xml")
         spread = ("-n", str(PROCESSORS + 2), "--dist", "loadfile", "--no-loadscope-reorder")
-        options = ("-q", "-m", "not long", *spread, f"--junitxml={report}")
+        options = ("-q", "-m", "not long", *spread, f"--junitxml={report}", *own_folder())
         paths = [folder.path for folder in folders]
         status = run_program(sys.executable, "-m", "pytest", *options, *paths, hear=say).status
         rows = read_junit(report, folders) if report.exists() else {folder.row: Tally() for folder in folders}
@@ -278,7 +284,28 @@ def print_table(rows: dict[str, Tally]) -> None:
         print(f"{name:22}{tally.passed:8}{tally.failed:8}{tally.skipped:9}{sum(tally.seconds.values()):9.1f}")
 
 
+@contextlib.contextmanager
+def files_in_memory() -> Iterator[None]:
+    """What is temporary lies in memory, if there is such a place; it goes at the end."""
+    usable = os.access(MEMORY, os.W_OK) and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
+    if not usable or shutil.disk_usage(MEMORY).free < MEMORY_BYTES:
+        yield
+        return
+    with tempfile.TemporaryDirectory(dir=MEMORY, prefix="t-", ignore_cleanup_errors=True) as folder:
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        yield
+        del os.environ["TMPDIR"]
+        tempfile.tempdir = None
+
+
+def own_folder() -> Iterator[str]:
+    """The option of pytest for short paths there: sockets lie in them, whose names have a hundred bytes at most."""
+    if Path(tempfile.gettempdir()).is_relative_to(MEMORY):
+        yield f"--basetemp={tempfile.gettempdir()}/p"
+
+
 def set_programs() -> None:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as in the Makefile: tests start thousands of interpreters
     folder = Path(sys.prefix).parent / "bin"
     for variable, program in PROGRAMS.items():
         path = os.environ.setdefault(variable, str(folder / program))
@@ -302,7 +329,8 @@ def main() -> int:
     steps = choose_steps(names)
     set_programs()
     start = time.monotonic()
-    rows = run_steps(steps)
+    with files_in_memory():
+        rows = run_steps(steps)
     print_table(rows)
     times = {f"{row}: {test}": duration for row, tally in rows.items() for test, duration in tally.seconds.items()}
     print(f"\nslowest, of {time.monotonic() - start:.0f} s in all:\n{slowest(times, SLOWEST)}")

@@ -1,7 +1,7 @@
 #define MICROPY_HW_BOARD_NAME                   "Tessera Relay, Raspberry Pi Pico 2 W"
 
 // From the bundles to the end of the flash: partitions.csv, which tools/build/boards.py compares.
-#define MICROPY_HW_FLASH_STORAGE_BYTES          (1680 * 1024)
+#define MICROPY_HW_FLASH_STORAGE_BYTES          (2816 * 1024)
 
 #define MICROPY_PY_NETWORK                      (1)
 #define MICROPY_PY_NETWORK_HOSTNAME_DEFAULT     "tessera-relay"

@@ -3,11 +3,11 @@
 from tessera.wire import RECORD_BYTES
 
 
-def cover_records(epoch_cover, bucket, round_):
-    """The dummies of a cell, by an EpochCover."""
+def cover_records(epoch_cover, bucket, round_, lost=()):
+    """The dummies of a cell, by an EpochCover: its own, and those in the place of lost pages."""
     dummies = epoch_cover.dummies(bucket, round_)
     made = []
-    for number in range(epoch_cover.noise(bucket, round_)):
+    for number in list(range(epoch_cover.noise(bucket, round_))) + [(1 << 27) + page for page in lost]:
         out = bytearray(RECORD_BYTES)
         dummies.make(number, out, memoryview(out)[-16:])
         made.append(bytes(out))

@@ -77,7 +77,8 @@ def test_batches_of_any_size_are_the_sorted_records_and_dummies():
 
 def test_empty_and_single_cells_are_sorted():
     dice = Dice(b"small")
-    for bucket, (real, noise) in enumerate(((0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (0, 2), (4, 4), (3, 0), (0, 5))):
+    cells = ((0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (0, 2), (4, 4), (3, 0), (0, 5))
+    for bucket, (real, noise) in enumerate(share(cells, 1)):
         _assert_sorted([dice.bytes(240) for _ in range(real)], _fixed(noise, 6), bucket)
 
 
@@ -114,7 +115,7 @@ def test_records_that_share_all_but_one_bit_are_sorted():
 
 def test_equal_records_stand_side_by_side_as_often_as_they_were_posted():
     dice = Dice(b"equal")
-    for bucket in range(4):
+    for bucket in share(range(4), 1):
         kinds = [dice.bytes(240) for _ in range(3)] + _dummies(_fixed(9, 9), bucket)[:2]
         real = [kinds[dice.below(5)] for _ in range(40)]
         _assert_sorted(real, _fixed(9, 9), bucket)

@@ -166,21 +166,26 @@ def test_reading_cards_open_with_the_members_key():
 # -- the issuer's service
 
 
-def test_welcomes_say_card_reading_keys_time_and_the_set_before():
+def test_welcomes_say_card_reading_keys_time_and_the_sets_beside_its_own():
     card = vectors("contact")["federation_cards"][0]
     digest = Parameters(_fields(card)["params"]).reading_hash
     for row in vectors("contact")["welcomes"]:
         fields, end = _read(unhex(row["message"]))
         assert end == len(row["message"]) // 2
-        assert sorted(fields) == ["before", "card", "reading", "time"]
+        assert sorted(fields) == ["before", "card", "digest", "reading", "since", "time"]
+        assert fields["digest"] == unhex(row["digest"]) == Parameters(_fields(card)["params"]).digest
+        assert fields["since"] == row["since"]
+        assert fields["before"] == [[each["since"], unhex(each["set"])] for each in row["before"]]
+        for _, blob in fields["before"]:
+            Parameters(blob).verify()
+        in_a_file = _fields(row["sets"])
+        assert [in_a_file[name] for name in ("digest", "since", "before")] == [
+            fields[name] for name in ("digest", "since", "before")
+        ]
         assert fields["card"] == card["text"]
         assert fields["reading"] == [unhex(key) for key in row["reading_keys"]]
         assert reading_hash(fields["reading"][-1]) == digest
         TimeStatement(fields["time"]).verify(Parameters(_fields(card)["params"]).root_key)
-        if row["before"] is None:
-            assert fields["before"] is None
-        else:
-            Parameters(fields["before"]).verify()
 
 
 def test_a_welcome_is_padded_and_cut_into_frames():

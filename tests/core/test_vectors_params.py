@@ -1,3 +1,4 @@
+# board: long
 # params.json: parameter sets and time statements, the right ones and the wrong ones.
 
 import check

@@ -46,6 +46,7 @@ from tessera_host.protocol import (
 from tessera_host.protocol.federation import Federation, IssuerService, read_card
 from tessera_host.protocol.identity import Identity
 from tessera_host.protocol.invitation import Invitation
+from tessera_host.protocol.sets_beside import SetBeside, SetsBeside
 from tessera_host.protocol.welcome import Welcome
 from tessera_host.relay import gateway
 from tests.fuzz.member_targets import OpenChannel
@@ -286,7 +287,9 @@ def _meet() -> _Meeting:
         made.texts["invitation"], made.states["invitation"] = invitation.card(), {}
         made.texts["join"], made.states["join"] = invitation.join_card(made.ann), _invited(invitation)
         made.texts["reading"] = sealed_reading_key.card([made.federation.reading_key], federation.id, made.ann.key)
-        made.states["reading"] = {}
+        before = made.federation.make_set(0).copy_for(1)
+        made.texts["sets"] = SetsBeside(federation.digest, EPOCH, [SetBeside(0, before)]).card()
+        made.states["reading"], made.states["sets"] = {}, {}
         _meet_contacts(made, federation)
         _fetch_tokens(made, federation)
     assert made.texts.keys() == made.states.keys() == cards.FIELDS.keys()
@@ -486,6 +489,8 @@ class Cards(Target):
             return found
         if kind == "invitation":
             return Invitation.read(text)
+        if kind == "sets":
+            return SetsBeside.read(text)
         if kind == "join":
             fields = cards.decode(text, "join").fields
             return Invitations(state.table, federation.id).take(fields, lambda key: False, lambda _, key: None, NOW)
@@ -860,7 +865,8 @@ class JsonFiles(Target):
         self._path = Path(self._folder.name, gateway.CONFIGURATION)
         relay = {"version": 1, "name": "x", "static_secret": "07" * 32, "ledger_secret": "08" * 32}
         self._relay = relay | {"ring_sectors": 16, "keyring_sectors": 4, "host": "127.0.0.1", "port": 8100}
-        choice = plan.Choice(plan.decimal_option("epsilon", "2"), plan.decimal_option("delta", "1e-3"), 24)
+        numbers = {name: plan.decimal_option(name, text) for name, text in (("epsilon", "2"), ("delta", "1e-3"))}
+        choice = plan.Choice(cover=plan.DELIVERY, members=24, round_seconds=300, epoch_rounds=288, **numbers)
         self._plan = json.loads(json.dumps(plan.make(choice).as_json()))
 
     def seeds(self) -> list[bytes]:
@@ -871,9 +877,9 @@ class JsonFiles(Target):
             for name in self._plan["choice"]
             for value in wrong
         ]
-        short = [{"version": 1, "choice": self._plan["choice"], "table": {"thresholds": []}}, {}, [], 1, None]
+        short = [{"version": 1, "choice": self._plan["choice"], "thresholds": []}, {}, [], 1, None]
         files = [(0, self._relay), *((0, value) for value in [*relay, *short]), (1, self._plan)]
-        files += [(1, {**value, "figures": 0, "table": {"thresholds": []}}) for value in chosen]
+        files += [(1, {**value, "thresholds": []}) for value in chosen]
         files += [(1, value) for value in short]
         deep = [b"\0" + b"[" * 5000, b"\1" + b'{"a":' * 5000, b"\0\xff", b'\0{"version": 1e999}', b"\0" + b"9" * 5000]
         return [bytes((which,)) + json.dumps(value).encode() for which, value in files] + deep
@@ -914,7 +920,7 @@ class IssuerFrames(Target):
             (issuer_frames.HELLO, bytes(96)),
             (
                 issuer_frames.HELLO + issuer_frames.ANSWER,
-                Welcome("tessera:", None, [bytes(32)], bytes(92)).pack()[:700],
+                Welcome("tessera:", SetsBeside(bytes(32), 0, []), [bytes(32)], bytes(92)).pack()[:700],
             ),
         ]
         messages.append((issuer_frames.JOIN, bytes(issuer_frames.REQUEST_BYTES + 1)))

@@ -377,7 +377,7 @@ class InfoAndAck(Target):
         must(len(posts) <= A_DAY, "more records left than the day's budget allows")  # all within a day
         rounds = [(second - GENESIS) // ROUND_SECONDS for second, _ in posts]
         must(len(set(rounds)) == len(rounds), "two records left in one round")
-        must(len(kept.posts) == len(posts), "records left that are not counted")
+        must(len(kept.departures) == len(posts), "records left that are not counted")
         posted = {round_ for entry in kept.sent for round_ in entry.rounds if round_ is not None}
         must(posted <= relay.good_acks, "a message counts as posted in a round that no relay acknowledged in time")
         waiting = sum(round_ is None for entry in kept.sent for round_ in entry.rounds)
@@ -608,7 +608,9 @@ class Restored(Target):
         must(not state.contacts.meetings(), "a meeting of the lost computer goes on")
         must(not state.data.tokens.requests, "an offer may be used twice")
         must(all(token.resume is None for token in state.data.tokens.tokens), "a session may be taken up twice")
-        must(Accountant(state.data.posts, state.federation).budget(now).left == 0, "the day's budget is there twice")
+        must(
+            Accountant(state.data.departures, state.federation).budget(now).left == 0, "the day's budget is there twice"
+        )
         must(isinstance(allowed(NotPermitted, lambda: state.hold.check(epoch)), NotPermitted), "nothing is held")
         state.round_confirmed(state.round())
         held = allowed(NotPermitted, lambda: state.hold.check(state.epoch()))

@@ -25,6 +25,7 @@ from tessera_host.errors import InvalidInput, UsageError
 from tessera_host.issuer import invitations, issuance
 from tessera_host.keys import keystore, unlocking
 from tessera_host.member import backup, composing, contacts, inbox, pacing, relay_sessions, sending
+from tessera_host.member.schema import Departure
 from tessera_host.protocol import card_finding, cards, federation, issuer_frames, records, relay_connection
 from tessera_host.relay import gateway
 from tests.fuzz import fuzz, once
@@ -251,7 +252,7 @@ def _erase_on_a_relay_s_word(self: Any, own_round: int) -> None:
 
 
 def _queue_before_looking(state: Any, contact: str, text: str) -> range:
-    state.data.posts.append(state.now())
+    state.data.departures.append(Departure(state.now(), 1, 0, state.round(), bytes(32)))
     state.save()
     raise UsageError("there is nothing to send", "give a text")
 

@@ -8,7 +8,7 @@ from tessera_host.cli.listening import Listening
 from tessera_host.errors import UsageError
 from tessera_host.protocol import addresses
 from tessera_host.protocol.addresses import Address
-from tests.host.test_websocket import make_certificate
+from tests.support.certificate import make_certificate
 
 TCP = Address("relay.example.org", 8100)
 WSS = Address.of("wss://relay.example.org/berlin", 443)

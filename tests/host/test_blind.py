@@ -37,7 +37,7 @@ def session(secret, message, bit=None):
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
 def test_epoch_key_is_the_references(row):
-    place = row["generation"], row["epoch"], row["relay_id"]
+    place = row["generation"], row["epoch"], row["relay_id"], row["relay_key"]
     secret = blind.epoch_secret(row["master"], row["federation_id"], *place)
     assert secret == row["epoch_secret"]
     assert blind.epoch_key(secret) == row["epoch_key"]
@@ -157,11 +157,13 @@ def test_what_the_issuer_saw_fits_every_token_alike():
 
 
 def test_epoch_keys_are_independent_of_one_another():
-    """No two keys differ by what generation, epoch and relay say (DESIGN §6): all differences differ."""
-    places = [(generation, epoch, relay) for generation in range(2) for epoch in range(5) for relay in range(2)]
+    """No two keys differ by what generation, epoch and relay say (DESIGN §6): all differences differ; one that takes
+    another relay's place has others."""
+    relays = [(0, b"\2" * 33), (1, b"\3" * 33), (1, b"\2" * 33)]
+    places = [(generation, epoch, *relay) for generation in range(2) for epoch in range(5) for relay in relays]
     keys = [int.from_bytes(blind.epoch_secret(b"m" * 32, b"f" * 16, *place), "big") for place in places]
     differences = [(after - before) % blind.ORDER for before, after in pairwise(keys)]
-    assert len(set(keys)) == 20 and len(set(differences)) == 19
+    assert len(set(keys)) == 30 and len(set(differences)) == 29
 
 
 def test_the_two_nonces_of_a_session_are_drawn_apart():

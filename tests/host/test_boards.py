@@ -49,10 +49,10 @@ def test_planning_knows_these_boards_and_a_server():
 @pytest.mark.parametrize(
     ("file", "old", "new", "words"),
     [
-        ("partitions.csv", "0x128000, 16K", "0x127000, 16K", "'keyring' begins before 'littlefs' ends"),
-        ("partitions.csv", "0x128000, 16K", "0x128000, 12K", "3 sectors in partition 'keyring', 4 in"),
-        ("partitions.csv", "0x12c000, 848K", "0x12c000, 852K", "ends behind the flash"),
-        ("partitions.csv", "0x12c000, 848K", "0x12c000, 844K", "211 sectors in partition 'ring', 212 in"),
+        ("partitions.csv", "0x128000, 32K", "0x127000, 32K", "'keyring' begins before 'littlefs' ends"),
+        ("partitions.csv", "0x128000, 32K", "0x128000, 28K", "7 sectors in partition 'keyring', 8 in"),
+        ("partitions.csv", "0x130000, 832K", "0x130000, 836K", "ends behind the flash"),
+        ("partitions.csv", "0x130000, 832K", "0x130000, 828K", "207 sectors in partition 'ring', 208 in"),
         ("partitions.csv", "0x0,      832K", "0x800,    830K", "'code' is not in whole units of 4096 bytes"),
         ("partitions.csv", "0x100000, 160K", "0x100000, 156K", "do not follow each other"),
         ("partitions.csv", "keyring, ", "keys,    ", "no partition 'keyring'"),
@@ -70,7 +70,7 @@ def test_a_wrong_rp2_table_is_refused(change, file, old, new, words):
     [
         ("partitions.csv", "0x190000, 1536K", "0x191000, 1532K", "'ota_1' is not in whole units of 65536 bytes"),
         ("partitions.csv", "0x9000,   16K", "0x8000,   16K", "over the boot loader"),
-        ("partitions.csv", "0x33c000, 784K", "0x33c000, 788K", "ends behind the flash"),
+        ("partitions.csv", "0x340000, 768K", "0x340000, 772K", "ends behind the flash"),
         ("sdkconfig.board", "FLASHSIZE_4MB=y", "FLASHSIZE_8MB=y", "does not set a flash of 4 MB"),
         ("board.json", '"0x1000"', '"0"', "flash_offset 0x0 in board.json, 0x1000 in"),
         ("board.json", '"esp32"', '"esp32s3"', "the mcu 'esp32s3', planning.boards 'esp32'"),
@@ -123,8 +123,8 @@ def test_the_firmware_gets_the_partitions_and_the_digest_of_what_is_frozen(tmp_p
         "bundle_a": (0xD0000, 96 * 1024),
         "bundle_b": (0xE8000, 96 * 1024),
         "littlefs": (0x100000, 160 * 1024),
-        "keyring": (0x128000, 16 * 1024),
-        "ring": (0x12C000, 848 * 1024),
+        "keyring": (0x128000, 32 * 1024),
+        "ring": (0x130000, 832 * 1024),
     }
     core = tmp_path / "stage" / "firmware" / "tessera"
     before = told["FIRMWARE_DIGEST"]

@@ -22,7 +22,7 @@ MEMBER = {"name": "Ann", "key": bytes(32), "sig": bytes(64)}
 
 def vector_cards() -> list[dict[str, str]]:
     found = [*VECTORS["federation_cards"], *VECTORS["member_cards"], *VECTORS["reading_cards"]]
-    groups = [*VECTORS["joinings"], *VECTORS["enrolments"], *VECTORS["token_exchanges"]]
+    groups = [*VECTORS["joinings"], *VECTORS["enrolments"], *VECTORS["token_exchanges"], *VECTORS["welcomes"]]
     return found + [card for group in groups for card in group.values() if isinstance(card, dict) and "text" in card]
 
 

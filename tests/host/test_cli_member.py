@@ -171,7 +171,7 @@ def test_token_list_counts_tokens_by_epoch(desk: Desk) -> None:
 def test_tokens_from_an_issuer_s_directory(desk: Desk) -> None:
     """The real issuer: the operator's commands make the federation."""
     issuer, plan, relay = desk.file("issuer"), desk.file("plan.json"), desk.file("relay")
-    desk.json("", "plan", "--members", 20, "--epsilon", 2, "--out", plan)
+    desk.json("", "plan", "--members", 20, "--out", plan)
     desk.json("", "issuer", "init", issuer, "--plan", plan, "--name", "Real")
     desk.json("", "relay", "new", "cellar", relay, "--issuer", issuer, "--host", "relay.example")
     card = issuer / "federation.card"

@@ -20,8 +20,8 @@ from tessera_host.protocol import card_files, cards
 from tests.support import quick_keystores
 from tests.support.fake_member import FakeMember, good_tokens
 
-PLAN_OPTIONS = ["plan", "--epsilon", "0.1", "--delta", "1e-6", "--members", "24", "--round-seconds", "300",
-                "--board", "RPI_PICO_W"]  # fmt: skip
+PLAN_OPTIONS = ["plan", "--cover", "delivery", "--members", "24", "--round-seconds", "300", "--retention-epochs", "3",
+                "--posts-per-token", "32", "--epsilon", "0.1", "--delta", "1e-6", "--board", "RPI_PICO_W"]  # fmt: skip
 
 
 class Shell:
@@ -92,39 +92,70 @@ def member(shell, name):
     return made
 
 
-def test_plan_prints_epsilon_delta_mu_bytes_and_capacity(tessera, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-    code, out, err = tessera(*PLAN_OPTIONS)
+def test_plan_shows_three_kinds_side_by_side_and_says_why_it_takes_one(tessera, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    code, out, err = tessera("plan", "--members", "24")
     assert (code, err) == (0, "")
-    for words in ("0.1 exactly", "9.2216e-7", "µ = 109", "57,200", "24 members × 1 tokens × 32 posts × 4 epochs = 3072",
-                  "3392 - 32", "768 used", "840 fit", "21 a day", "3 days", "upper bound"):  # fmt: skip
-        assert words in out
+    assert out.startswith("Constant batches, as that is cheapest (24 records a round if everybody sends all;")
+    rows = {}
+    for line in out.split("\n"):
+        if line.startswith(("│", "┃")):
+            name, *cells = (cell.strip() for cell in line.strip("│┃").replace("┃", "│").split("│"))
+            rows[name] = cells
+    assert rows[""] == ["constant ✓", "day", "delivery"]
+    assert [cells[0] for cells in rows.values() if len(cells) == 3].count(
+        "0"
+    ) == 4  # ε of a delivery, two days, a month
+    assert rows["records a batch"][0] == "24, always" and rows["MB a day, a member"][0] == "5.3"
+    assert rows["messages a day"] == ["32", "32", "21"]
+    assert rows["bounded by"] == ["record ring", "record ring", "the day's ε, δ"]
+    assert rows["ε of a delivery"][2] == "0.1 (δ 9.3e-7)" and rows["ε of a day"][1].endswith("(δ 2e-5)")
+    assert rows["1 % guess, after a day"][0] == rows["after a month"][0] == "1 %"
+    assert "24 members × 1 tokens × 32 posts × 4 epochs are 3,072 records; the ring of RPI_PICO_W keeps 3,296" in out
 
 
-def test_plan_json_and_file_are_the_same_object(tessera):
+def test_plan_s_file_is_what_it_prints_but_for_figures(tessera):
     printed = tessera.json(*PLAN_OPTIONS, "--out", "plan.json")
-    assert printed == json.loads((tessera.directory / "plan.json").read_text())
-    assert printed["choice"]["epsilon"] == "0.1"
-    thresholds = [int(threshold, 16) for threshold in printed["table"]["thresholds"]]
+    kept = json.loads((tessera.directory / "plan.json").read_text())
+    assert kept == {name: value for name, value in printed.items() if name not in ("figures", "kinds", "why")}
+    assert printed["choice"]["epsilon"] == "0.1" and printed["kinds"]["constant"]["figures"]["epsilon"] == "0"
+    thresholds = [int(threshold, 16) for threshold in printed["thresholds"]]
     e_lower = noise.exp_lower(noise.Fraction("0.1"))
-    assert noise.Fraction(printed["table"]["exact_delta"]) == noise.exact_delta(thresholds, e_lower)
+    assert noise.Fraction(printed["figures"]["exact_delta"]) == noise.exact_delta(thresholds, e_lower)
 
 
-def test_the_plan_names_the_number_of_messages_that_members_programs_go_by(tessera, tmp_path):
+@pytest.mark.parametrize(("cover", "messages"), [("constant", 32), ("day", 32), ("delivery", 21)])
+def test_the_plan_names_the_number_of_messages_that_members_programs_go_by(tessera, tmp_path, cover, messages):
     out = tmp_path / "named.json"
-    planned = tessera.json("plan", "--members", "24", "-o", out)["figures"]["messages_a_member_a_day"]
-    assert planned == 21
-    code, shown, _ = tessera("plan", "--members", "24")
-    assert code == 0 and "21 a day, of one part each" in " ".join(shown.replace("│", " ").split())
+    planned = tessera.json("plan", "--members", "24", "--cover", cover, "-o", out)["figures"]["messages_a_member_a_day"]
+    assert planned == messages
     made = tessera("issuer", "init", tmp_path / "issuer", "--plan", out, "--name", "Office")[1]
+    shown = tessera("issuer", "show", tmp_path / "issuer")[1]
     assert f"A member may send {planned} short messages a day" in made
+    assert ("ε" in made, "ε" in shown) == ((False, False) if cover == "constant" else (True, True))
+
+
+def test_another_day_is_another_table_or_another_budget_and_nothing_in_constant_batches(tessera):
+    for cover in ("constant", "day", "delivery"):
+        tessera("plan", "--members", "24", "--cover", cover, "-o", f"{cover}.json")
+        assert tessera("issuer", "init", cover, "--plan", f"{cover}.json", "--name", "Office")[0] == 0
+    code, line = tessera.refused("issuer", "renew", "constant", "--day-epsilon", "3")
+    assert code == 2 and "nothing shows of a member's day" in line
+    said = tessera("issuer", "renew", "delivery", "--day-epsilon", "3", "--day-delta", "1e-4")[1]
+    assert "A member may send 32 short messages a day." in said
+    before = Parameters((tessera.directory / "day" / "parameters.tpr").read_bytes())
+    assert tessera("issuer", "renew", "day", "--day-epsilon", "3")[0] == 0
+    after = Parameters((tessera.directory / "day" / "parameters.tpr").read_bytes())
+    assert (after.day_epsilon, after.deliveries, after.generation) == (3_000_000, 32, before.generation)
+    assert 0 < after.candidates < before.candidates
+    assert tessera.json("issuer", "show", "day")["budget"] == {"epsilon": "3", "delta": "2e-5"}
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         (["--members", "19"], "use --members 20, or accept it with --allow-small"),
-        (["--members", "27"], "--members 26"),
+        (["--members", "26"], "--members 25"),
         (
             ["--members", "29", "--retention-epochs", "1"],
             "heap of RPI_PICO_W has room for 1120\nhint: use --posts-per-token 28",
@@ -215,7 +246,7 @@ def test_issuer_init_takes_genesis_and_schedule_length(tessera):
 def test_a_plan_that_was_edited_is_refused(tessera):
     tessera(*PLAN_OPTIONS, "--out", "plan.json")
     content = json.loads((tessera.directory / "plan.json").read_text())
-    content["table"]["thresholds"][0] = "0000000000000000"
+    content["thresholds"][0] = "0000000000000000"
     (tessera.directory / "plan.json").write_text(json.dumps(content))
     code, line = tessera.refused("issuer", "init", "issuer", "--plan", "plan.json", "--name", "x")
     assert code == 3 and "noise table" in line
@@ -226,7 +257,7 @@ def test_relay_new_lists_the_relay_and_names_those_to_update(office):
     answer = office.json("relay", "new", "second", "--issuer", "issuer", "--host", "::1", "--port", "8101", "relay2")
     assert answer["serial"] == 3 and answer["relays_to_update"] == ["first"]
     configuration = json.loads((office.directory / "relay2" / "relay.json").read_text())
-    assert (configuration["ring_sectors"], configuration["keyring_sectors"]) == (212, 4)
+    assert (configuration["ring_sectors"], configuration["keyring_sectors"]) == (208, 8)
     assert (configuration["host"], configuration["port"]) == ("::1", 8101)
     assert (office.directory / "relay2" / "parameters").read_bytes() == parameters(office).copy_for(2)
     assert answer["key"] in [relay.static_key.hex() for relay in parameters(office).relays]
@@ -238,13 +269,14 @@ def test_a_relay_is_replaced_by_another_directory_or_by_a_board_later(office):
     before = parameters(office)
     answer = office.json("relay", "replace", "first", "other", "--issuer", "issuer")
     after = parameters(office)
-    assert (after.generation, after.relays[0].id) == (2, 1)
+    assert (after.generation, after.relays[0].id) == (1, 1)
     assert after.relays[0].static_key != before.relays[0].static_key
     assert (office.directory / "other" / "parameters").read_bytes() == after.copy_for(1)
-    assert answer["directory"] == "other" and answer["generation_begins"] > time.time() + DAY / 2 - 600
+    assert answer["directory"] == "other" and answer["first_epoch"] == after.first_epoch == 1, "the open one"
     _, out, _ = office("relay", "replace", "first", "--issuer", "issuer")
     assert "tessera flash --relay 'first' --host localhost:8100 --issuer issuer" in out
-    assert parameters(office).relays == [] and parameters(office).generation == 3
+    assert "Members can write there once it is on" in out
+    assert parameters(office).relays == [] and parameters(office).generation == 1
     assert office.json("issuer", "show", "issuer")["relays_to_be_replaced"] == ["first"]
     assert office.json("relay", "new", "first", "third", "--issuer", "issuer", "--host", "localhost")["serial"] == 5
     assert parameters(office).relays[0].id == 1
@@ -273,10 +305,10 @@ def test_a_set_is_renewed_with_what_changed(office):
 
 
 def test_a_larger_plan_is_for_new_keys_and_one_with_other_rounds_for_no_federation_that_there_is(office):
-    larger = [*PLAN_OPTIONS[:5], "--members", "26", "--board", "RPI_PICO_W"]
+    larger = [*PLAN_OPTIONS, "--members", "25"]
     office(*larger, "--out", "larger.json")
     assert office.json("issuer", "renew", "issuer", "--plan", "larger.json")["generation"] == 2
-    assert parameters(office).members == 26
+    assert parameters(office).members == 25
     office(*larger, "--round-seconds", "600", "--out", "slower.json")
     code, line = office.refused("issuer", "renew", "issuer", "--plan", "slower.json")
     assert code == 2 and "round_seconds" in line
@@ -288,8 +320,8 @@ def test_without_the_service_every_member_gets_a_file(office):
     answer = office.json("issuer", "renew", "issuer", "--out", "files")
     assert answer["files"] == [{"member": "anna", "path": "files/anna.txt", "tokens": True}]
     found, _ = card_files.read((office.directory / "files" / "anna.txt").read_text())
-    assert [cards.decode(card).kind for card in found] == ["federation", "reading", "tokens-offer"]
-    challenge, pending = anna.challenge(found[2], parameters(office))
+    assert [cards.decode(card).kind for card in found] == ["federation", "sets", "reading", "tokens-offer"]
+    challenge, pending = anna.challenge(found[3], parameters(office))
     (office.directory / "from-anna").write_text(challenge)
     reply = office.json("issuer", "answer", "issuer", "from-anna")["reply"]
     answered = [card for card in card_files.read(reply)[0] if cards.decode(card).kind == "tokens-answer"]
@@ -422,14 +454,14 @@ def test_a_25th_member_is_one_command(office):
         office("issuer", "admit", "issuer", f"m{number}.card")
     code, line = office.refused("issuer", "invite", "issuer", "zoe")
     assert code == 5 and "tessera issuer renew DIR --members N" in line
-    answer = office.json("issuer", "renew", "issuer", "--members", "26")
+    answer = office.json("issuer", "renew", "issuer", "--members", "25")
     after = parameters(office)
-    assert (answer["serial"], after.members, after.generation) == (before.serial + 2, 26, 2)
+    assert (answer["serial"], after.members, after.generation) == (before.serial + 2, 25, 2)
     assert bytes(after.thresholds) == bytes(before.thresholds) and after.posts_per_token == before.posts_per_token
     assert office("issuer", "invite", "issuer", "zoe")[0] == 0
     for wrong in (["--members", "99999999"], ["--members", "27", "--plan", "plan.json"], ["--members", "20"]):
         assert office.refused("issuer", "renew", "issuer", *wrong)[0] == 2
-    assert parameters(office).members == 26
+    assert parameters(office).members == 25
 
 
 def test_a_new_access_key_is_one_command(office):

@@ -30,6 +30,7 @@ from tessera_host.member import composing, pacing, renewal, token_exchange
 from tessera_host.member.history import Sent
 from tessera_host.member.issuer_visit import VisitReport
 from tessera_host.member.pacing import DAY, EPOCH, ROUND, Wait
+from tessera_host.member.schema import Departure
 from tessera_host.member.sending import Posted
 from tessera_host.member.state import KEYSTORE_NAME, KIND, MemberState
 from tessera_host.member.wallet import EARLY
@@ -90,7 +91,7 @@ def test_the_next_part_leaves_at_any_moment_of_the_next_round(tmp_path: Path, mo
     """Against the uniform distribution, at a level at which one of 10^6 true samples fails."""
     office, dice = Office(tmp_path, monkeypatch), random.Random(1)
     ann = office.ann
-    ann.accountant.spend(ann.now())
+    ann.accountant.spend(Departure(ann.now(), 1, 0, ann.round(), ann.federation.newest.digest))
     waits = [pacing.next_post(ann, ann.federation.home.id, dice).seconds for _ in range(300)]
     assert kstest(waits, "uniform", args=(ann.seconds_to_next_round(), ROUND_SECONDS)).pvalue > 1e-6
     office.close()

@@ -19,6 +19,7 @@ import typer.main
 
 from tessera_host import cli, errors
 from tessera_host.cli import help as cli_help
+from tessera_host.cli import loading
 from tessera_host.keys import unlocking
 from tessera_host.keys.keystore import Keystore
 from tests.host.test_cli_member import Desk
@@ -276,6 +277,18 @@ def test_start_loads_nothing_that_only_some_commands_need() -> None:
     """Completion starts the program at every press of the key."""
     code = f"import sys, tessera_host.cli; print([name for name in {HEAVY} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_a_command_is_loaded_alone_and_each_is_where_the_tables_say() -> None:
+    code = (
+        "import sys, tessera_host.cli; print(*(name for name in sys.modules if name.startswith('tessera_host.cli.')))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
+    assert loaded and not {"inbox", "send", "operator"} & {name.rpartition(".")[2] for name in loaded}
+    for group in (TESSERA, TESSERA.commands["issuer"], TESSERA.commands["relay"]):
+        for name, place in group.places.items():
+            assert name in loading.added_by(place), (name, place)
+            assert loading.added_by(place).keys() <= group.places.keys(), place
 
 
 # -- completion

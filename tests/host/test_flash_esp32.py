@@ -15,7 +15,7 @@ from tests.support import esp32parts, romloader
 from tests.support.romloader import Fault
 from tools.build import boards as board_folders
 
-PLAN = ["--epsilon", "1", "--delta", "1e-6", "--members", "4", "--allow-small", "--board", "ESP32_GENERIC"]
+PLAN = ["--cover", "delivery", "--epsilon", "1", "--members", "4", "--allow-small", "--board", "ESP32_GENERIC"]
 WRONG_BOARD, SILENT, REJECTED = 12, 14, 15
 WRITING = {romloader.FLASH_BEGIN, romloader.FLASH_DEFL_BEGIN}
 

@@ -26,7 +26,7 @@ from tessera_host.member.inbox import Inbox
 from tessera_host.member.schema import Contact, InboxState, Received
 from tessera_host.member.views import Views
 from tessera_host.protocol import cards, records
-from tessera_host.protocol.limits import name_fault
+from tessera_host.protocol.limits import MOST_SETS_BESIDE, name_fault
 from tessera_host.protocol.records import ReceivingChain, SendingChain
 from tests.support.fake_federation import FakeFederation
 
@@ -415,6 +415,10 @@ CARD_FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     },
     "confirm": {"answer": octets(32), "x": octets(32), "nonce": octets(32), "sig": octets(64)},
     "reading": {"member": octets(32), "e": octets(33), "sealed": st.lists(octets(64), max_size=3)},
+    "sets": {
+        **{"digest": octets(32), "since": u32},
+        "before": st.lists(st.tuples(u32, st.binary(max_size=40)).map(list), max_size=MOST_SETS_BESIDE),
+    },
     "tokens-request": {"member": octets(32), "generation": u64, "epoch": u64, "time": u64, "sig": octets(64)},
     "tokens-offer": {
         **{"request": octets(32), "session": octets(16), "generation": u64},

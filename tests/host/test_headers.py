@@ -20,6 +20,7 @@ FILES = sorted(path for folder in (FIRMWARE, HOST) for path in folder.rglob("*.p
 FILE = re.compile(r"(?<![\w/<.])((?:[a-z]\w*/)*[a-z_]\w*\.py)\b")
 PACKAGE = re.compile(r"(?<![\w/<.])([a-z]\w*)/(?![\w<])")
 QUOTED = re.compile(r"`([a-z_][a-z_.]*)`")
+PLACE = re.compile(r"([a-z_]+):[a-z_]+")  # a module that is loaded when a command is used
 COMMAND = "tessera"  # what `tessera` is in a header of the host, and not the core
 ENTRIES = {"_boot", "boot", "main"}  # MicroPython starts these by name, one after the other; nobody imports them
 ELSEWHERE = {"ports/esp32/makeimg.py"}  # MicroPython's own
@@ -35,7 +36,7 @@ for _path in FILES:
 
 
 def imports(path: Path) -> set[str]:
-    """The last names of what a module imports: at its top, in functions, for types."""
+    """The last names of what a module imports: at its top, in functions, for types; and `module:function` (cli)."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -43,6 +44,8 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             names.add((node.module or path.parent.name).split(".")[-1])
             names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.Constant) and (place := PLACE.fullmatch(str(node.value))):
+            names.add(place[1])
     return names
 
 

@@ -29,8 +29,10 @@ from tessera_host.issuer.issuance import Issuance, Key
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.keys.keystore_database import KeystoreDatabase
 from tessera_host.protocol import blind, card_files, cards, schedule, sealed_reading_key
-from tessera_host.protocol.federation import Federation, contradict, read_card
-from tessera_host.protocol.limits import OPEN_SESSIONS_PER_KEY
+from tessera_host.protocol.federation import Federation, contradict, is_whole, read_card
+from tessera_host.protocol.limits import MOST_SETS_BESIDE, OPEN_SESSIONS_PER_KEY
+from tessera_host.protocol.sets_beside import SetsBeside
+from tessera_host.protocol.welcome import Welcome
 from tests.support import quick_keystores
 from tests.support.clock import NOW, Clock
 from tests.support.fake_member import FakeMember, good_tokens
@@ -74,7 +76,7 @@ class Desk(Organisation):
         return member.challenge(self.offer(member, generation), self.of_generation(generation))
 
     def of_generation(self, generation):
-        before = self.issuer._store.sets.in_force(self.issuer.current_epoch).parameters
+        before = self.issuer._store.sets.running(self.issuer.current_epoch).parameters
         return before if generation == before.generation else self.newest
 
     def fetch(self, member, generation=None):
@@ -90,6 +92,11 @@ class Desk(Organisation):
     def to_epoch(self, epoch):
         """An hour into it."""
         self.clock.now = self.newest.genesis + epoch * DAY + 3600
+
+
+def tag(desk, place):
+    """As which a relay of the newest set is counted."""
+    return desk.newest.relays[place].static_key[1:9]
 
 
 def own_keys(number):
@@ -171,9 +178,9 @@ def test_epoch_keys_are_those_tokens_are_signed_under_one_for_each_relay(tmp_pat
     parameters, signer = desk.newest, desk.issuer._store.signer
     seen = set()
     for epoch in (0, 1, 89):
-        for relay in (1, 2):
-            secret = signer.epoch_secret(parameters.federation_id, 1, epoch, relay)
-            assert parameters.epoch_key(relay, epoch) == blind.epoch_key(secret)
+        for relay in parameters.relays:
+            secret = signer.epoch_secret(parameters.federation_id, 1, epoch, relay.id, relay.static_key)
+            assert parameters.epoch_key(relay.id, epoch) == blind.epoch_key(secret)
             seen.add(secret)
     assert len(seen) == 6
     assert parameters.epoch_key(1, 90) is None
@@ -311,8 +318,8 @@ def test_relay_directory_and_parameters_belong_together(tmp_path):
         "name": "first",
         "static_secret": relay.static_secret.hex(),
         "ledger_secret": relay.ledger_secret.hex(),
-        "ring_sectors": 212,
-        "keyring_sectors": 4,
+        "ring_sectors": 208,
+        "keyring_sectors": 8,
         "host": "relay.example.org",
         "port": 8100,
     }
@@ -404,7 +411,7 @@ def test_a_replaced_relay_leaves_its_number_name_and_address_to_its_successor(de
     relay = desk.issuer.replace_relay("relay-0", tmp_path / "new")
     after = desk.newest
     assert listed(after) == [(1, relay.key, relay.ledger_key)] != listed(before)
-    assert after.generation == before.generation + 1
+    assert after.generation == before.generation
     assert after.access_key != before.access_key and after.reading_hash != before.reading_hash
     assert after.epoch_key(1, after.first_epoch) != before.epoch_key(1, after.first_epoch)
     found = Federation(read_card(desk.issuer.federation_card)).relay_named("relay-0")
@@ -419,7 +426,8 @@ def test_a_board_takes_the_place_of_one_that_was_vacated_and_nobody_reads_with_i
     assert desk.issuer.summary()["relays_to_be_replaced"] == ["relay-0"]
     desk.issuer.add_relay_keys("relay-0", "10.0.0.9", 8100, *own_keys(9))
     assert listed(desk.newest) == [(1, *own_keys(9))]
-    assert desk.newest.generation == vacated.generation == before.generation + 1
+    assert desk.newest.generation == vacated.generation == before.generation
+    assert desk.newest.epoch_key(1, 0) not in (None, before.epoch_key(1, 0))
     assert desk.issuer.summary()["relays_to_be_replaced"] == []
 
 
@@ -649,7 +657,7 @@ def test_after_finishing_only_counts_and_what_was_said_are_kept(desk):
     state, said = state_on_disk(desk), cards.decode(challenge).fields
     shown = hashes.tagged("tokens-challenge", cards.without_signature(said))
     assert state.pop("answered") == [{"challenge": shown, "answer": answer}]
-    counts = {epoch: {1: {anna.key: 1}} for epoch in range(AHEAD + 1)}
+    counts = {epoch: {tag(desk, 0): {anna.key: 1}} for epoch in range(AHEAD + 1)}
     rows = {"charged": 2, "seen": 1, "open": 0, "answered": 1}  # of charged also the sum of all
     assert state == {"charged": {1: counts}, "seen": [0], "open": [], "lost": 0, "rows": rows}
     assert desk.issuer._store.keystore.table("seen").get(digest)
@@ -854,7 +862,9 @@ def test_at_most_four_sessions_are_open_under_one_key(tmp_path):
     for member in four:
         desk.offer(member)
     issuance = desk.issuer._store.issuance
-    assert issuance.open_sessions(Key(0, 1)) == issuance.open_sessions(Key(AHEAD, 1)) == OPEN_SESSIONS_PER_KEY == 4
+    relay = desk.newest.relays[0]
+    first, last = (issuance.open_sessions(Key(epoch, relay.id, relay.static_key)) for epoch in (0, AHEAD))
+    assert first == last == OPEN_SESSIONS_PER_KEY == 4
     with pytest.raises(TryLater, match="others"):
         desk.offer(emil)
     assert desk.charged(emil) == 0
@@ -981,6 +991,7 @@ def test_at_once_means_the_next_epoch(desk):
 
 @pytest.mark.parametrize("what", ["remove", "revoke", "remove_relay", "replace_relay", "vacate_relay", "restored"])
 def test_whatever_takes_somebody_out_changes_both_keys_and_the_generation(desk, tmp_path, what):
+    """But a relay whose place another takes: that one has epoch keys of its own."""
     desk.issuer.invite("cleo", by_files=True)
     desk.issuer.add_relay_keys("two", "10.0.0.2", 8100, *own_keys(9))
     before = desk.newest
@@ -994,7 +1005,8 @@ def test_whatever_takes_somebody_out_changes_both_keys_and_the_generation(desk, 
     }[what]()
     after = desk.newest
     assert after.access_key != before.access_key and after.reading_hash != before.reading_hash
-    assert (after.generation, after.serial) == (before.generation + 1, before.serial + 1)
+    generations = 0 if what in ("replace_relay", "vacate_relay") else 1
+    assert (after.generation, after.serial) == (before.generation + generations, before.serial + 1)
 
 
 @pytest.mark.parametrize("what", ["renew", "add_relay", "service", "rules"])
@@ -1014,8 +1026,8 @@ def test_what_takes_nobody_out_changes_neither(desk, tmp_path, what):
 
 def test_a_plan_with_more_members_makes_a_new_generation_with_room_for_them(desk):
     desk.fetch(desk.fakes["anna"])
-    desk.issuer.renew(planned(epsilon=Fraction("0.1"), members=26, allow_small=False))
-    assert (desk.newest.members, desk.newest.generation, desk.newest.first_epoch) == (26, 2, 1)
+    desk.issuer.renew(planned(epsilon=Fraction("0.1"), members=25, allow_small=False))
+    assert (desk.newest.members, desk.newest.generation, desk.newest.first_epoch) == (25, 2, 1)
     assert desk.fetch(desk.fakes["anna"]) == epochs(1, AHEAD)
 
 
@@ -1030,15 +1042,100 @@ def test_until_a_new_generation_begins_there_are_tokens_of_the_one_in_force(desk
     assert desk.fetch(cleo) == epochs(7, 5 + AHEAD)
     assert desk.fetch(desk.fakes["anna"], generation=1) == epochs(5, 6)
     welcome = desk.issuer.welcome(cleo.key)
-    before = Parameters(welcome.before)
+    before = Parameters(welcome.sets.others[-1].blob)
     assert (before.generation, before.serial) == (1, 2)
+    assert welcome.sets.since == 7 and is_whole(before)
     assert [reading_hash(key) for key in welcome.reading] == [desk.newest.reading_hash, before.reading_hash]
     desk.to_epoch(7)
     with pytest.raises(NotPermitted, match="generation"):
         desk.offer(cleo, generation=1)
+    assert desk.issuer.welcome(cleo.key).sets.others == welcome.sets.others, "a relay may have been told late"
+    desk.to_epoch(7 + desk.newest.retention_epochs)
+    assert desk.issuer.welcome(cleo.key).sets.others == welcome.sets.others, "its rounds are kept"
+    desk.to_epoch(8 + desk.newest.retention_epochs)
     welcome = desk.issuer.welcome(cleo.key)
-    assert welcome.before is None
+    assert welcome.sets == SetsBeside(desk.newest.digest, 7)
     assert [reading_hash(key) for key in welcome.reading] == [desk.newest.reading_hash]
+
+
+def test_a_relay_in_anothers_place_is_written_to_in_the_open_epoch(desk, tmp_path):
+    """It has keys that nobody has had tokens of; those of the other relay are what they were."""
+    desk.issuer.add_relay_keys("two", "10.0.0.2", 8100, *own_keys(9))
+    desk.to_epoch(5)
+    anna, cleo = desk.fakes["anna"], desk.admit_fake("cleo")
+    assert len(desk.fetch(anna)) == 2 * (1 + AHEAD) and desk.fetch(anna) == []
+    before = desk.newest
+    desk.issuer.replace_relay("relay-0", tmp_path / "again")
+    assert (desk.newest.first_epoch, desk.newest.generation) == (5, before.generation)
+    assert [desk.newest.epoch_key(id_, 5) == before.epoch_key(id_, 5) for id_ in (1, 2)] == [False, True]
+    assert desk.fetch(anna) == epochs(5, 5 + AHEAD) and desk.fetch(anna) == []
+    assert len(desk.fetch(cleo)) == 2 * (1 + AHEAD)
+    assert desk.issuer.copy_for("relay-0") == desk.newest.copy_for(1)
+    counted = state_on_disk(desk)["charged"][1][5]
+    assert [len(counted[tag(desk, place)]) for place in (0, 1)] == [2, 2]
+
+
+def test_what_was_begun_before_a_relay_was_replaced_is_finished_under_the_keys_it_was_offered_for(desk, tmp_path):
+    """Charged is charged: whoever is in the midst of it is not to lose what is for the other relays."""
+    desk.issuer.add_relay_keys("two", "10.0.0.2", 8100, *own_keys(9))
+    anna = desk.fakes["anna"]
+    challenge, pending = desk.challenge(anna)
+    desk.issuer.replace_relay("relay-0", tmp_path / "again")
+    assert good_tokens(desk.issuer.answer(challenge), pending) == len(pending) == 2 * (1 + AHEAD)
+    assert [each.relay for each in desk.challenge(anna)[1]] == [1] * (1 + AHEAD)
+
+
+@pytest.mark.parametrize("how", ["replaced", "added", "vacated"])
+def test_a_new_relay_is_written_to_at_once_also_while_new_keys_wait(desk, tmp_path, how):
+    """Two sets are signed: the relay begins with the running generation's. Whoever left has nothing of it."""
+    desk.to_epoch(5)
+    desk.clock.now += 20 * 3600
+    ben, anna = desk.fakes["ben"], desk.fakes["anna"]
+    desk.fetch(anna)
+    desk.fetch(ben)
+    desk.issuer.remove("ben")
+    assert desk.newest.first_epoch == 7
+    if how == "replaced":
+        desk.issuer.replace_relay("relay-0", tmp_path / "again")
+    elif how == "added":
+        desk.issuer.add_relay("two", "10.0.0.2", 8100, tmp_path / "again")
+    else:
+        desk.issuer.vacate_relay("relay-0")
+        desk.issuer.add_relay_keys("relay-0", "10.0.0.1", 8100, *own_keys(9))
+    new = desk.newest.relays[-1]
+    running, waiting = desk.issuer._store.sets.running(5).parameters, desk.newest
+    assert (running.first_epoch, running.generation, running.serial) == (5, 1, waiting.serial - 1)
+    assert (waiting.first_epoch, waiting.generation, waiting.previous) == (7, 2, running.digest)
+    assert (running.access_key, running.reading_hash) == (waiting.access_key, waiting.reading_hash)
+    assert running.relay_with(new.static_key).id == new.id
+    assert desk.issuer.begins_with(new.static_key) == running.copy_for(new.id)
+    assert desk.fetch(anna, generation=1) == [(5, new.id), (6, new.id)]
+    assert set(desk.fetch(anna)) >= {(7, new.id)}
+    for generation in (1, 2):
+        with pytest.raises(NotPermitted, match="roster"):
+            desk.offer(ben, generation)
+    sets = desk.issuer.welcome(anna.key).sets
+    assert [is_whole(Parameters(each.blob)) for each in sets.others][-1], "its token keys are needed"
+    assert Parameters(sets.others[-1].blob).digest == running.digest
+    assert running.digest in {Parameters(blob).digest for blob in desk.issuer._store.sets.files().values()}
+    desk.to_epoch(7)
+    assert desk.issuer.begins_with(new.static_key) == waiting.copy_for(new.id)
+
+
+def test_of_many_sets_the_newest_and_the_one_in_force_are_said(desk):
+    desk.issuer.add_relay_keys("two", "10.0.0.2", 8100, *own_keys(9))
+    desk.to_epoch(5)
+    in_force = desk.newest
+    for _ in range(2 * MOST_SETS_BESIDE):
+        desk.issuer.renew(new_keys=True)
+    welcome = desk.issuer.welcome(desk.fakes["anna"].key)
+    serials = [Parameters(each.blob).serial for each in welcome.sets.others]
+    assert serials[1:] == list(range(desk.newest.serial - MOST_SETS_BESIDE + 1, desk.newest.serial))
+    assert serials[0] == in_force.serial and len(serials) == MOST_SETS_BESIDE
+    assert is_whole(Parameters(welcome.sets.others[0].blob)), "there are tokens of it"
+    assert not any(is_whole(Parameters(each.blob)) for each in welcome.sets.others[1:])
+    assert len(welcome.reading) == 1 + MOST_SETS_BESIDE
+    assert Welcome.read(welcome.pack()) == welcome
 
 
 def test_three_who_leave_in_one_week_are_out_one_after_the_other(tmp_path):
@@ -1070,9 +1167,9 @@ def test_an_abandoned_generation_of_a_busy_day_is_nobody_s(desk):
     with pytest.raises(NotPermitted, match="generation"):
         desk.offer(cleo, generation=2)
     assert set(state_on_disk(desk)["charged"]) == {1, 3}
-    assert Parameters(desk.issuer.welcome(cleo.key).before).generation == 1
-    desk.to_epoch(6)
-    assert desk.issuer.welcome(cleo.key).before is None
+    sets = desk.issuer.welcome(cleo.key).sets
+    assert [(each.since, Parameters(each.blob).generation) for each in sets.others] == [(0, 1), (6, 2)]
+    assert sets.since == 6
 
 
 def test_sessions_are_aborted_before_a_new_generation_is_shown(desk, monkeypatch):
@@ -1126,7 +1223,8 @@ def test_whatever_an_honest_issuer_does_its_sets_are_one_chain(tmp_path, seed):
     """And a member who sees any of them, in their order, finds no contradiction."""
     dice = random.Random(seed)
     desk = Desk(tmp_path, names=("anna", "ben", "cleo", "dora"))
-    seen, texts, backups = [desk.newest], [desk.issuer.federation_card], []
+    seen, backups = [desk.newest], []
+    cards_of = {desk.newest.serial: desk.issuer.federation_card}
     for number in range(12):
         desk.clock.now += dice.randrange(3 * DAY)
         what = dice.randrange(6)
@@ -1147,15 +1245,15 @@ def test_whatever_an_honest_issuer_does_its_sets_are_one_chain(tmp_path, seed):
             desk.issuer.restored([newest])
         else:
             desk.issuer.renew()
-        if desk.newest.digest != seen[-1].digest:
-            seen.append(desk.newest)
-            texts.append(desk.issuer.federation_card)
+        signed = (Parameters(blob) for blob in desk.issuer._store.sets.files().values())
+        seen += sorted((each for each in signed if each.serial > seen[-1].serial), key=lambda each: each.serial)
+        cards_of[desk.newest.serial] = desk.issuer.federation_card
     assert [each.serial for each in seen] == list(range(seen[0].serial, seen[0].serial + len(seen)))
     assert not any(contradict(one, other) for one in seen for other in seen)
-    federation = Federation(read_card(texts[0]))
-    for text, made in zip(texts[1:], seen[1:], strict=True):
-        if dice.randrange(2):
-            federation.refresh(text, made.first_epoch)
+    federation = Federation(read_card(cards_of[seen[0].serial]))
+    for made in seen[1:]:
+        if dice.randrange(2) and made.serial in cards_of:
+            federation.refresh(cards_of[made.serial], made.first_epoch)
     desk.close()
 
 
@@ -1288,10 +1386,12 @@ def test_an_answer_by_file_has_the_newest_card_and_the_reading_keys(desk):
     desk.issuer.remove("ben")
     made = answering.answer(desk.issuer, desk.request(anna))
     found = [cards.decode(text) for text in card_files.read(made.text(desk.issuer))[0]]
-    assert [card.kind for card in found] == ["federation", "reading", "tokens-offer"]
-    assert len(found[1].fields["sealed"]) == 2  # of the newest set, and of the one in force
-    wanted = [desk.newest.reading_hash, Parameters(desk.issuer.welcome(anna.key).before).reading_hash]
-    text = cards.encode("reading", {name: found[1].fields[name] for name in ("member", "e", "sealed")})
+    assert [card.kind for card in found] == ["federation", "sets", "reading", "tokens-offer"]
+    sets = desk.issuer.welcome(anna.key).sets
+    assert SetsBeside.of(found[1].fields) == sets
+    assert len(found[2].fields["sealed"]) == 2  # of the newest set, and of the one in force
+    wanted = [desk.newest.reading_hash, Parameters(sets.others[-1].blob).reading_hash]
+    text = cards.encode("reading", {name: found[2].fields[name] for name in ("member", "e", "sealed")})
     keys = sealed_reading_key.opened(text, anna.identity, desk.newest.federation_id, wanted)
     assert [reading_hash(key) for key in keys] == wanted
     forged = sealed_reading_key.card([bytes(32)], desk.newest.federation_id, anna.key)

@@ -86,6 +86,7 @@ def test_nothing_is_written_over(office: Office, tessera: Desk) -> None:
 def test_a_restored_issuer_goes_on_with_new_keys_and_says_whom_to_invite_again(office: Office, tessera: Desk) -> None:
     """The lost one issued, invited and signed after the backup."""
     office.invite("cleo")
+    (office.folder / "issuer" / "inventory.json").write_text('{"version": 1, "relays": []}')
     tessera.text("issuer", "backup", "issuer", "one.backup")
     ann, old = office.ann, office.federation.newest
     with office.it() as issuer:
@@ -120,6 +121,7 @@ def test_a_restored_issuer_goes_on_with_new_keys_and_says_whom_to_invite_again(o
         after.serial,
     }
     assert (office.folder / "anew" / "parameters.tpr").read_bytes() == after.blob
+    assert (office.folder / "anew" / "inventory.json").read_text() == '{"version": 1, "relays": []}'
 
 
 def test_a_restored_issuer_says_nothing_before_it_was_told(office: Office, tessera: Desk) -> None:

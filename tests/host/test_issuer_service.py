@@ -138,7 +138,7 @@ async def test_somebody_joins_and_is_told_all_and_has_tokens(office: Office) -> 
         card = invitation.join_card(ben.identity)
         welcome = await connection.join(card, ben.identity, ben.federation_id)
         again = await connection.join(card, ben.identity, ben.federation_id)  # the answer was lost
-        assert (again.card, again.reading, again.before) == (welcome.card, welcome.reading, welcome.before)
+        assert (again.card, again.reading, again.sets) == (welcome.card, welcome.reading, welcome.sets)
         assert await fetched(connection, ben, office.request(ben), office.federation.newest) == AHEAD + 1
     assert welcome.card == office.card
     assert [reading_hash(key) for key in welcome.reading] == [office.federation.newest.reading_hash]

@@ -514,7 +514,7 @@ def test_two_trips_and_the_member_is_there(trips: Trips) -> None:
     assert first is not None
     assert kinds(first) == ["join", "tokens-request"]
     offers = trips.it(first)
-    assert kinds(offers) == ["federation", "reading", "tokens-offer"]
+    assert kinds(offers) == ["federation", "sets", "reading", "tokens-offer"]
     second = trips.step(offers)
     assert second is not None
     assert kinds(second) == ["tokens-challenge"]
@@ -569,6 +569,21 @@ def test_with_a_new_set_it_is_one_file_each_way(trips: Trips) -> None:
     assert {(newest.generation, epoch) for epoch in range(6, 6 + AHEAD)} <= held
 
 
+def test_who_joins_by_files_while_new_keys_wait_reads_and_writes_at_once(trips: Trips) -> None:
+    trips.office.clock.now += 5 * DAY
+    with trips.office.it() as issuer:
+        issuer.remove("ann")
+        newest = issuer.parameters
+    text = trips.step()
+    while text:
+        text = trips.step(trips.it(text))
+    federation, held = trips.member.federation, trips.member.data.tokens.tokens
+    in_force = federation.governing(5)
+    assert (newest.first_epoch, in_force.serial, federation.digest) == (6, newest.serial - 1, newest.digest)
+    assert None not in (federation.reading_key(in_force), federation.reading_key(newest))
+    assert {(1, 5), (2, 6)} <= {(token.generation, token.epoch) for token in held}
+
+
 def test_files_in_the_wrong_hands_are_named(trips: Trips) -> None:
     first = trips.step()
     assert first is not None
@@ -592,12 +607,12 @@ def test_what_it_refuses_of_a_file_is_written_into_the_reply(trips: Trips) -> No
     assert first is not None
     trips.office.clock.now += DAY + 1  # a request is not taken so late
     reply = trips.it(first)
-    assert kinds(reply) == ["federation", "reading"]
+    assert kinds(reply) == ["federation", "sets", "reading"]
     assert sum("Refused: the request was made more than a day" in line for line in reply.splitlines()) == 1
     made = joining_files.step(trips.member, reply)
     assert [remark.split(":")[0] for remark in made.remarks[1:]] == ["Refused"]
     assert kinds(made.text(trips.member)) == ["tokens-request"]
-    assert kinds(trips.it(made.text(trips.member))) == ["federation", "reading", "tokens-offer"]
+    assert kinds(trips.it(made.text(trips.member))) == ["federation", "sets", "reading", "tokens-offer"]
 
 
 def test_a_card_that_mail_has_broken_into_lines_is_read(trips: Trips) -> None:
@@ -605,7 +620,7 @@ def test_a_card_that_mail_has_broken_into_lines_is_read(trips: Trips) -> None:
     assert first is not None
     lines = first.splitlines()[1:]
     broken = "\n".join(line[at : at + 70] for line in lines for at in range(0, len(line), 70))
-    assert kinds(trips.it(broken)) == ["federation", "reading", "tokens-offer"]
+    assert kinds(trips.it(broken)) == ["federation", "sets", "reading", "tokens-offer"]
 
 
 def test_a_request_that_lay_for_half_a_day_is_made_anew(trips: Trips) -> None:

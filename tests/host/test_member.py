@@ -30,7 +30,7 @@ from tessera_host.errors import (
 )
 from tessera_host.keys import keystore as keystore_module
 from tessera_host.keys.keystore import Keystore
-from tessera_host.member import address_book, composing, inbox, meeting, token_exchange
+from tessera_host.member import address_book, composing, inbox, meeting, news, token_exchange
 from tessera_host.member.inbox import Message
 from tessera_host.member.ledger import Ledger
 from tessera_host.member.relay_sessions import Greeted, RelaySessions
@@ -42,6 +42,8 @@ from tessera_host.protocol.federation import DEFAULT_BUDGET, Relay
 from tessera_host.protocol.limits import OPEN_SESSIONS_PER_KEY
 from tessera_host.protocol.records import TAG_BYTES
 from tessera_host.protocol.relay_connection import ErrorFrame, RelayConnection
+from tessera_host.protocol.sets_beside import SetBeside, SetsBeside
+from tessera_host.protocol.welcome import Welcome
 from tests.support import correspondence
 from tests.support.fake_federation import (
     AHEAD,
@@ -1219,6 +1221,56 @@ def test_what_a_replaced_relay_had_leaves_also_if_nothing_else_waits(
     assert by.relays() == [RELAY] and len(at.reopen("Ann").outbox) == 1
     asyncio.run(correspondence.resend(at.ann))
     assert len(new.posted) == 1 and correspondence.sender(at.ann).relays() == []
+
+
+def test_a_relay_in_anothers_place_is_written_to_and_read_in_the_same_epoch(
+    at: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was held for the one before is void, and nobody tries it."""
+    at.clock.to_epoch(1)
+    at.send("before")
+    at.fetch("Bob")
+    old = {token.key for token in at.ann.data.tokens.tokens}
+    secret = blind.even_secret(blind.random_scalar())
+    made = renewed(at, relay_keys={RELAY: curve.public(secret)})
+    at.issuer.charged.clear()  # of keys that are new nobody has had any
+    new = MemoryRelay(made, secret, at.clock)
+    new.serve(monkeypatch)
+    at.clock.next_round()
+    for name in ("Ann", "Bob"):
+        token_exchange.fetch(getattr(at, name.lower()), at.issuer)
+        assert at.reopen(name).federation.governing(1).serial == 1, "the other relays go by that still"
+    assert not old & {token.key for token in at.ann.data.tokens.tokens}
+    at.send("after")
+    assert [round_ // EPOCH_ROUNDS for round_, _, _ in new.posted] == [1, 1]  # what he may not have read, again
+    at.clock.next_round()
+    assert at.texts() == ["after"]
+
+
+def test_the_set_of_a_relay_that_began_while_another_waits_is_kept_until_it_is_over(at: Setting) -> None:
+    """A relay is new today and its set holds there; new keys wait for the epoch after the next."""
+    federation, first = at.ann.federation, at.federation.parameters
+    running = at.federation.make_set(2, first_epoch=0)
+    waiting = at.federation.make_set(3, first_epoch=2, generation=first.generation + 1)
+    sets = SetsBeside(waiting.digest, 2, [SetBeside(0, first.blob), SetBeside(1, running.copy_for(RELAY))])
+    keys = list(at.federation.reading_keys.values())
+    news.take_welcome(at.ann, Welcome(at.federation.card(waiting), sets, keys, at.federation.time(at.clock())))
+    assert [federation.governing(epoch).serial for epoch in range(4)] == [1, 2, 3, 3]
+    federation.seen_in_force(running.digest, 0)
+    for epoch, kept in ((0, 3), (1, 3), (2, 2), (3, 2), (4, 1)):
+        federation.forget_before(epoch)
+        assert len(federation.sets) == kept, epoch
+
+
+def test_what_is_said_of_sets_does_not_hold_before_they_begin(at: Setting) -> None:
+    made = at.federation.make_set(2, first_epoch=3)
+    sets = SetsBeside(made.digest, 0, [])
+    news.take_welcome(at.ann, Welcome(at.federation.card(made), sets, [], at.federation.time(at.clock())))
+    assert [at.ann.federation.governing(epoch).serial for epoch in (2, 3)] == [1, 2]
+    news.take_sets(at.ann, SetsBeside(bytes(32), 0, []))  # of a card that is not known here
+    forged = at.federation.make_set(3, root=blind.even_secret(blind.random_scalar()))
+    with pytest.raises(IntegrityError):
+        news.take_sets(at.ann, SetsBeside(made.digest, 0, [SetBeside(0, forged.blob)]))
 
 
 def test_what_was_posted_is_kept_as_long_as_the_relay_keeps_it(at: Setting) -> None:

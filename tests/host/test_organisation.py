@@ -4,7 +4,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,6 @@ AT_IT = "another program is making or starting an organisation in"
 # everything made and the relay not taken yet.
 MAKER = """
 import sys
-from fractions import Fraction
 from pathlib import Path
 from tessera_host.issuer import organisation
 from tessera_host.planning import plan
@@ -39,18 +37,18 @@ class Issuer(organisation.Issuer):
         return super().create(*arguments, **options)
 
 organisation.Issuer = Issuer
-choice = plan.Choice(Fraction("0.1"), Fraction("1e-6"), members=24, round_seconds=60, epoch_rounds=1440)
-with organisation.opened(Path(sys.argv[1]), lambda: choice, "Office", 8100):
+choice = plan.Choice(members=24, round_seconds=60, epoch_rounds=1440)
+with organisation.opened(Path(sys.argv[1]), lambda: plan.make(choice), "Office", 8100):
     here()
 """
 
 
-def choice() -> plan.Choice:
-    return plan.Choice(Fraction("0.1"), Fraction("1e-6"), members=24, round_seconds=60, epoch_rounds=1440)
+def planned() -> plan.Plan:
+    return plan.make(plan.Choice(members=24, round_seconds=60, epoch_rounds=1440))
 
 
 def make(directory: Path) -> bool:
-    with organisation.opened(directory, choice, "Office", 8100) as made:
+    with organisation.opened(directory, planned, "Office", 8100) as made:
         return made
 
 
@@ -120,12 +118,12 @@ def test_what_another_start_made_between_two_looks_is_no_stranger(tmp_path: Path
     directory = tmp_path / "office"
     with maker(directory) as first:
 
-        def meanwhile() -> plan.Choice:
+        def meanwhile() -> plan.Plan:
             until_here(first)
             if whole:
                 go_on(first)
                 until_here(first)
-            return choice()
+            return planned()
 
         with pytest.raises(Unreachable, match=AT_IT), organisation.opened(directory, meanwhile, "Office", 8100):
             pass

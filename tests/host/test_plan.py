@@ -15,11 +15,16 @@ from tessera.keyring import KeyRing
 from tessera.nor import SECTOR_BYTES
 from tessera.params import DELIVERY, Parameters, encode
 from tessera_host.errors import InvalidInput, UsageError
-from tessera_host.planning import plan
+from tessera_host.planning import figures, plan
 from tessera_host.planning.boards import BOARDS, CELL_RECORDS, KEYRING_SECTORS
-from tessera_host.privacy import noise
+from tessera_host.privacy import composition, noise
+from tessera_host.privacy.composition import Part
 
-BRANCH = plan.Choice(Fraction("0.1"), Fraction("1e-6"), members=24)
+BRANCH = plan.Choice(
+    cover=plan.DELIVERY, epsilon=Fraction("0.1"), delta=Fraction("1e-6"), members=24, round_seconds=300,
+    epoch_rounds=288,
+)  # fmt: skip
+CONSTANT = plan.Choice(members=24, round_seconds=120, epoch_rounds=720)
 
 
 def refusal(**changes):
@@ -48,66 +53,107 @@ def proposals(error):
 
 def test_the_branch_office_plan_is_valid_and_counts_right():
     made = plan.make(BRANCH)
-    figures = plan.figures(made)
-    assert made.table.mu == figures["mu"] == 109
-    assert Fraction("9.2215e-7") < Fraction(figures["exact_delta"]) < Fraction("9.2216e-7")
-    assert figures["exact_delta_decimal"] == "9.2216e-7"
-    assert (figures["ring_pages"], figures["records_kept"]) == (3392, 3360)
-    assert figures["records_needed"] == 24 * 1 * 32 * 4 == 3072
-    assert figures["posts_an_epoch_used"] == 768
-    assert figures["posts_an_epoch_board"] == 840
-    assert figures["posts_a_member_a_day"] == 32
-    assert figures["retention_seconds"] == 3 * 86400
+    found = figures.figures(made)
+    assert made.table.mu == 109 and found["cover_records_most"] == 218
+    assert Fraction("9.2215e-7") < Fraction(found["exact_delta"]) < Fraction("9.2216e-7")
+    assert found["exact_delta_decimal"] == "9.2216e-7"
+    assert (found["ring_pages"], found["records_kept"]) == (3328, 3296)
+    assert found["records_needed"] == 24 * 1 * 32 * 4 == 3072
+    assert found["posts_an_epoch_used"] == 768
+    assert found["posts_an_epoch_board"] == 824
+    assert found["retention_seconds"] == 3 * 86400
+    assert (found["messages_a_member_a_day"], found["messages_limited_by"]) == (21, "the day's ε, δ")
 
 
 def test_traffic_figures_are_those_of_counting_every_draw():
-    figures = plan.figures(plan.make(BRANCH))
+    found = figures.figures(plan.make(BRANCH))
     table = noise.table(BRANCH.epsilon, BRANCH.delta)
     bounds = [0, *table.thresholds, 2**64]
     frames = [max(1, (k + 3) // 4) for k in range(219)]
     mean = Fraction(sum((bounds[k + 1] - bounds[k]) * 1040 * frames[k] for k in range(219)), 2**64)
-    assert figures["cell_bytes_mean"] - 1 < mean <= figures["cell_bytes_mean"]
-    assert figures["cell_bytes_max"] == 1040 * 55
-    # 288 rounds a day and, fetched 16 rounds at a time, 18 END frames
-    a_day = 288 * mean + 18 * 1040
-    assert figures["download_bytes_per_day"] - 1 < a_day <= figures["download_bytes_per_day"]
-    steady = 288 * (mean + 1040)
-    assert figures["download_bytes_per_day_fetching_every_round"] - 1 < steady
-    assert steady <= figures["download_bytes_per_day_fetching_every_round"]
+    assert found["cell_bytes_mean"] - 1 < mean <= found["cell_bytes_mean"]
+    assert found["cell_bytes_max"] == 1040 * 55
+    a_day = 288 * (mean + 1040)  # with an END frame
+    assert found["download_bytes_per_day"] - 1 < a_day <= found["download_bytes_per_day"]
+    # fetched 16 rounds at a time, 18 END frames
+    rarely = 288 * mean + 18 * 1040
+    named = found["download_bytes_per_day_fetching_16_rounds_at_once"]
+    assert named - 1 < rarely <= named
 
 
-def test_composition_is_p_times_and_says_that_it_is_a_bound():
-    figures = plan.figures(plan.make(BRANCH))
-    delta = Fraction(figures["exact_delta"])
-    for row in figures["composition"]:
-        assert Fraction(row["epsilon"]) == row["deliveries"] * BRANCH.epsilon
-        total = row["deliveries"] * delta
-        assert total <= Fraction(row["delta_decimal"]) < total * Fraction("1.001")
-        assert "upper bound" in row["bound"]
-    assert [row["deliveries"] for row in figures["composition"]] == [1, 16, 32, 960]
+def test_a_constant_batch_is_a_record_of_every_token_and_shows_nothing():
+    made = plan.make(CONSTANT)
+    found = figures.figures(made)
+    assert (made.constant, made.thresholds, made.delivery) == (24, (), (0, 0))
+    assert found["cover_records_mean"] == found["cover_records_most"] == 24
+    assert found["download_bytes_per_day"] == 720 * 7 * 1040 == found["download_bytes_per_day_quota_used_estimate"]
+    assert found["download_bytes_per_day"] <= 5_300_000
+    assert found["latency_seconds"] == 2 * 120 + 10
+    assert {(row["epsilon"], row["delta"]) for row in found["losses"]} == {(0.0, "0")}
+    assert (found["messages_a_member_a_day"], found["messages_limited_by"]) == (32, "record ring")
+    assert found["flash_years_estimate"] == 15
+    assert plan.make(replace(CONSTANT, posts_per_token=64, retention_epochs=1))
+    assert plan.make(replace(CONSTANT, members=26, posts_per_token=28))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"members": 113, "posts_per_token": 4}, "--members 112, or use --cover day"),
+        ({"members": 60, "tokens_per_epoch": 2, "posts_per_token": 4}, "--tokens-per-epoch 1, or --members 56"),
+        ({"members": 40, "buckets": 2, "posts_per_token": 4}, "use --buckets 1"),
+        ({"epsilon": Fraction(1), "delta": Fraction("1e-6")}, "leave --epsilon and --delta out"),
+        ({"cover": plan.DELIVERY}, "give --epsilon and --delta"),
+        ({"cover": plan.DELIVERY, "epsilon": Fraction(1)}, "give both"),
+        ({"cover": plan.DAY}, "give --messages"),
+        ({"deliveries": 3}, "give --messages"),
+        ({"cover": "none"}, "constant, day, delivery"),
+        ({"day_epsilon": Fraction(100)}, "--day-epsilon 2"),
+        ({"day_epsilon": Fraction("0.1234567")}, "--day-epsilon 2"),
+        ({"day_delta": Fraction(1)}, "--day-delta 2e-5"),
+    ],
+)
+def test_what_no_kind_of_cover_is_made_of_is_refused(changes, words):
+    with pytest.raises(UsageError) as caught:
+        plan.make(replace(CONSTANT, **changes))
+    assert words in caught.value.hint
+
+
+def test_losses_are_those_of_the_composition_at_the_day_s_delta():
+    made = plan.make(BRANCH)
+    rows = {each.of: each for each in figures.loss_rows(made)}
+    assert (rows[figures.ONE].epsilon, rows[figures.ONE].delta) == (BRANCH.epsilon, made.table.exact_delta)
+    counts = {figures.LONGEST: 16, figures.A_DAY: 21, figures.ANOTHER_DAY: 21, figures.A_MONTH: 630}
+    for of, deliveries in counts.items():
+        row = rows[of]
+        assert row.deliveries == deliveries and row.exchanged == (of == figures.ANOTHER_DAY)
+        parts = [Part(made.thresholds, 1, deliveries)]
+        assert composition.delta_of(parts, row.epsilon, row.exchanged) <= row.delta
+        assert composition.epsilon_of(parts, row.delta, row.exchanged) == row.epsilon
+    assert rows[figures.A_DAY].epsilon <= 2 and rows[figures.A_DAY].delta == Fraction("2e-5")
+    assert rows[figures.A_MONTH].delta == Fraction("6e-4")
 
 
 def test_a_plan_of_less_than_a_message_a_day_says_nothing_of_a_day():
-    made = plan.make(replace(BRANCH, round_seconds=10_000))  # 32 posts in an epoch of 33 days
-    figures = plan.figures(made)
-    assert figures["posts_a_member_a_day"] == 0
-    assert [(row["deliveries"], row["of"]) for row in figures["composition"]] == [
+    made = plan.make(replace(BRANCH, epoch_rounds=40_000, day_epsilon=Fraction("0.01")))  # nothing fits the day
+    assert figures.messages_a_day(made) == 0
+    assert [(each.deliveries, each.of) for each in figures.loss_rows(made)] == [
         (1, "one delivery"),
         (16, "longest message"),
     ]
 
 
 def test_capacity_rule_at_its_edge():
-    assert plan.make(replace(BRANCH, members=26)).choice.members == 26  # 26 × 1 × 32 × 4 = 3328 ≤ 3360
-    error = refusal(members=27)  # 3456
-    assert "3456" in error.message and "3360" in error.message
-    assert {"members": 26} in proposals(error)
+    assert plan.make(replace(BRANCH, members=25)).choice.members == 25  # 25 × 1 × 32 × 4 = 3200 ≤ 3296
+    error = refusal(members=26)  # 3328
+    assert "3328" in error.message and "3296" in error.message
+    assert {"members": 25} in proposals(error)
     assert {"retention_epochs": 2} in proposals(error)
 
 
 def test_capacity_rule_is_the_cores():
     """What plan accepts at the edge is what Parameters accepts on that board, and no more."""
-    for members in (26, 27):
+    for members in (25, 26):
         table = noise.table(Fraction(2), Fraction("1e-6"))
         fields = {
             "serial": 1, "federation_id": bytes(16), "root_key": bytes(32), "previous": bytes(32), "genesis": 0,
@@ -119,10 +165,10 @@ def test_capacity_rule_is_the_cores():
         }  # fmt: skip
         head, rest, columns = encode(fields)
         parameters = Parameters(head + bytes(64) + rest + columns)
-        if members == 26:
+        if members == 25:
             parameters.check_capacity(BOARDS["RPI_PICO_W"].ring_pages)
         else:
-            with pytest.raises(Exception, match="3456"):
+            with pytest.raises(Exception, match="3328"):
                 parameters.check_capacity(BOARDS["RPI_PICO_W"].ring_pages)
 
 
@@ -212,7 +258,7 @@ def test_cover_alone_may_be_too_much_for_the_heap():
 
 def test_readers_of_every_round_must_fit_a_board_s_time():
     """Each has a full handshake and a cell a round: 81 ms, and 9 ms for each frame, of half a round."""
-    frames = Fraction(plan.figures(plan.make(BRANCH))["cell_bytes_mean"], 1040)
+    frames = Fraction(figures.figures(plan.make(BRANCH))["cell_bytes_mean"], 1040)
     assert 27 < frames < 29  # 109 records of cover on average
     each = 81 + 9 * frames
     assert plan.make(replace(BRANCH, round_seconds=16)) and 24 * each < 16000 / 2
@@ -236,7 +282,7 @@ def test_every_proposal_for_readers_cures_it_and_is_the_nearest(members, round_s
     weights = noise.table(choice.epsilon, choice.delta).weights()
     frames = Fraction(sum(weight * max(1, -(-count // 4)) for count, weight in enumerate(weights)), 2**64)
     if members * (handshake + frame * frames) <= 500 * round_seconds:
-        assert plan.figures(plan.make(choice))["readers_a_round_board_estimate"] >= members
+        assert plan.readers_a_round(plan.make(choice), BOARDS[board]) >= members
         return
     with pytest.raises(UsageError, match="handshake") as refused:
         plan.make(choice)
@@ -264,9 +310,9 @@ def test_leases_must_fit_the_key_ring(monkeypatch):
     monkeypatch.setitem(BOARDS, "ESP32_GENERIC_S3", replace(BOARDS["ESP32_GENERIC_S3"], cell_records=None))
     many = {
         "board": "ESP32_GENERIC_S3",
-        "members": 60,
-        "tokens_per_epoch": 6,
-        "posts_per_token": 16,
+        "members": 75,
+        "tokens_per_epoch": 10,
+        "posts_per_token": 8,
         "retention_epochs": 1,
     }
     error = refusal(**many)
@@ -309,16 +355,18 @@ def test_what_is_no_decimal_is_refused(text):
 
 
 def test_a_plan_file_is_read_back_as_the_same_plan(tmp_path):
-    made = plan.make(replace(BRANCH, delta=Fraction("1.5e-9")))
-    (tmp_path / "plan.json").write_text(json.dumps(made.as_json()))
-    assert plan.load(tmp_path / "plan.json") == made
+    day = replace(BRANCH, cover=plan.DAY, epsilon=None, delta=None, deliveries=8)
+    for choice in (replace(BRANCH, delta=Fraction("1.5e-9")), CONSTANT, day):
+        made = plan.make(choice)
+        (tmp_path / "plan.json").write_text(json.dumps(made.as_json()))
+        assert plan.load(tmp_path / "plan.json") == made
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda p: p["table"]["thresholds"].__setitem__(5, "00" * 8), "noise table"),
-        (lambda p: p["table"]["thresholds"].pop(), "noise table"),
+        (lambda p: p["thresholds"].__setitem__(5, "00" * 8), "noise table"),
+        (lambda p: p["thresholds"].pop(), "noise table"),
         (lambda p: p["choice"].__setitem__("epsilon", "0.2"), "noise table"),
         (lambda p: p["choice"].__setitem__("members", 5), "5 members"),
         (lambda p: p["choice"].__setitem__("members", "24"), "not a plan"),
@@ -326,7 +374,9 @@ def test_a_plan_file_is_read_back_as_the_same_plan(tmp_path):
         (lambda p: p["choice"].__setitem__("epsilon", 0.1), "not a plan"),
         (lambda p: p["choice"].__setitem__("board", []), "not a plan"),
         (lambda p: p["choice"].pop("buckets"), "not a plan"),
-        (lambda p: p.pop("table"), "not a plan"),
+        (lambda p: p["choice"].__setitem__("epsilon", None), "epsilon and delta of one delivery"),
+        (lambda p: p["choice"].__setitem__("cover", 3), "no cover"),
+        (lambda p: p.pop("thresholds"), "not a plan"),
         (lambda p: p.__setitem__("version", 1), "version"),
         (lambda p: p["choice"].__setitem__("board", "TOASTER"), "TOASTER"),
     ],
@@ -349,10 +399,9 @@ def test_what_is_no_plan_file_is_refused(tmp_path, content):
 
 
 def test_short_rounds_wear_the_key_ring_out_and_plan_says_so():
-    slow = plan.figures(plan.make(BRANCH))
-    fast = plan.figures(plan.make(replace(BRANCH, round_seconds=20, epoch_rounds=60)))
-    assert slow["flash_years_estimate"] >= 10
-    assert fast["flash_years_estimate"] == 0
+    assert figures.flash_years(plan.make(BRANCH)) >= 10
+    assert figures.flash_years(plan.make(CONSTANT)) == 15
+    assert figures.flash_years(plan.make(replace(BRANCH, round_seconds=20, epoch_rounds=60))) == 0
 
 
 def test_boards_leave_room_for_code_files_and_key_ring():
@@ -361,13 +410,13 @@ def test_boards_leave_room_for_code_files_and_key_ring():
         rest = (board.flash_sectors - board.ring_sectors - board.keyring_sectors) * SECTOR_BYTES
         if board.name != "GATEWAY":
             assert rest >= (1024 + 128) * 1024
-            assert plan.make(replace(BRANCH, board=board.name))
-    assert BOARDS["RPI_PICO_W"].ring_sectors == 212
+            assert plan.make(replace(BRANCH, board=board.name, posts_per_token=28))
+    assert BOARDS["RPI_PICO_W"].ring_sectors == 208
 
 
 def test_boards_with_two_code_slots_have_room_for_them():
     """Update over the air: two slots of the size MicroPython's own partition tables give."""
-    slots = {"RPI_PICO2_W": 1280, "ESP32_GENERIC": 1536, "ESP32_GENERIC_C3": 1536, "OLIMEX_ESP32_POE": 1536,
+    slots = {"ESP32_GENERIC": 1536, "ESP32_GENERIC_C3": 1536, "OLIMEX_ESP32_POE": 1536,
              "ESP32_GENERIC_S3": 2048}  # fmt: skip
     for name, kib in slots.items():
         board = BOARDS[name]
@@ -375,16 +424,26 @@ def test_boards_with_two_code_slots_have_room_for_them():
         assert rest >= 2 * kib + 160
 
 
+def test_the_flash_of_a_pico_2_w_is_used_to_its_end():
+    """One code slot and two bundles, as on other Picos; the rest is the ring."""
+    board = BOARDS["RPI_PICO2_W"]
+    assert 4 * (board.flash_sectors - board.ring_sectors - board.keyring_sectors) == 1280 + 2 * 96 + 256
+
+
 def test_a_budget_in_which_nobody_could_send_is_refused():
     """ε = 0.1, δ = 9.22e-7 a message: ten fit δ = 1e-5, and the tokens of this plan allow 32 a day."""
-    made = plan.make(BRANCH)
-    assert plan.messages_within(made, "2", "1e-5") == 10
-    assert plan.messages_within(made, "2", "2e-5") == 21
-    assert plan.messages_within(made, "4", "1e-4") == 32
-    assert plan.messages_within(made, "0.1", "1e-6") == 1
+
+    def within(epsilon, delta):
+        made = plan.make(replace(BRANCH, day_epsilon=Fraction(epsilon), day_delta=Fraction(delta)))
+        return figures.checked_messages_a_day(made)
+
+    assert within("2", "1e-5") == 10
+    assert within("2", "2e-5") == 21
+    assert within("4", "1e-4") == 32
+    assert within("0.1", "1e-6") == 1
     for budget in (("0.09", "1e-5"), ("2", "9e-7")):
         with pytest.raises(UsageError, match="nobody could send anything"):
-            plan.messages_within(made, *budget)
+            within(*budget)
 
 
 def test_a_token_s_leases_are_counted_in_a_byte():

@@ -1,11 +1,10 @@
-"""What deliveries add up to, against a reckoning without dp-accounting.
+"""What deliveries add up to, against a sum of fractions.
 
 But for the floors of the table a delivery's loss is ε, -ε or infinite, so that the loss of k deliveries is a binomial
 sum. That is computed here exactly, with fractions.
 """
 
 import math
-import sys
 from fractions import Fraction
 from math import comb
 
@@ -13,14 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tessera_host.errors import UsageError
-from tessera_host.planning import plan
+from tessera_host.privacy import composition, noise
 from tessera_host.privacy import loss as privacy
-from tessera_host.privacy import noise
+from tessera_host.privacy.composition import Part
 
 EPSILON, DELTA = Fraction("0.1"), Fraction("1e-6")
 TABLE = noise.table(EPSILON, DELTA)
-LOSSES = privacy.Losses(TABLE.thresholds, EPSILON)
+
+
+def delta_of(deliveries: int, at: float, table: noise.NoiseTable = TABLE) -> float:
+    return float(composition.delta_of([Part(table.thresholds, 1, deliveries)], Fraction(at)))
 
 
 def binomial_delta(thresholds, epsilon: Fraction, deliveries: int, at: float) -> float:
@@ -46,36 +47,34 @@ def binomial_delta(thresholds, epsilon: Fraction, deliveries: int, at: float) ->
 def test_delta_is_that_of_the_binomial_and_never_less(deliveries, share):
     at = share * deliveries * float(EPSILON)
     exact = binomial_delta(TABLE.thresholds, EPSILON, deliveries, at)
-    assert exact <= LOSSES.delta(deliveries, at) * (1 + 1e-9) + 1e-15
-    slack = deliveries * float(EPSILON) / 1000  # the grid
-    assert LOSSES.delta(deliveries, at) <= binomial_delta(TABLE.thresholds, EPSILON, deliveries, at - slack) + 1e-12
+    assert exact <= delta_of(deliveries, at) * (1 + 1e-9) + 1e-15
+    slack = at / 100  # the grid
+    assert delta_of(deliveries, at) <= binomial_delta(TABLE.thresholds, EPSILON, deliveries, at - slack) + 1e-12
 
 
 @pytest.mark.parametrize("deliveries", [1, 10, 16, 300, 480])
-def test_both_bounds_hold_and_are_rounded_up(deliveries):
-    found = LOSSES.of(deliveries)
-    assert found.basic_epsilon == deliveries * EPSILON
-    assert found.basic_delta == deliveries * TABLE.exact_delta
-    assert 2 * found.basic_delta <= found.delta <= 5 * found.basic_delta
-    assert found.epsilon is not None and found.epsilon <= found.basic_epsilon + Fraction(1, 1000)
-    exact = binomial_delta(TABLE.thresholds, EPSILON, deliveries, found.epsilon)
-    assert exact <= found.delta
-    tighter = binomial_delta(TABLE.thresholds, EPSILON, deliveries, found.epsilon * 0.99 - 0.002)
-    assert tighter > found.delta or deliveries == 1  # and the bound is not a wide one
+def test_epsilon_at_a_delta_holds_and_is_no_wide_bound(deliveries):
+    delta = 2 * deliveries * TABLE.exact_delta
+    epsilon = composition.epsilon_of([Part(TABLE.thresholds, 1, deliveries)], delta)
+    assert epsilon is not None and epsilon <= deliveries * EPSILON + Fraction(1, 1000)
+    assert binomial_delta(TABLE.thresholds, EPSILON, deliveries, float(epsilon)) <= delta
+    tighter = binomial_delta(TABLE.thresholds, EPSILON, deliveries, float(epsilon) * 0.99 - 0.002)
+    assert tighter > delta or deliveries == 1
 
 
 @settings(max_examples=12, deadline=None)
 @given(st.sampled_from(["0.05", "0.3", "1", "2"]), st.sampled_from(["1e-4", "1e-9"]), st.integers(2, 40))
 def test_any_table_is_composed_pessimistically(epsilon, delta, deliveries):
     table = noise.table(Fraction(epsilon), Fraction(delta))
-    losses = privacy.Losses(table.thresholds, Fraction(epsilon))
     at = 0.6 * deliveries * float(epsilon)
-    assert binomial_delta(table.thresholds, Fraction(epsilon), deliveries, at) <= losses.delta(deliveries, at) + 1e-12
+    assert (
+        binomial_delta(table.thresholds, Fraction(epsilon), deliveries, at) <= delta_of(deliveries, at, table) + 1e-12
+    )
 
 
 def test_one_delivery_is_the_table_s_own():
-    assert 0 <= LOSSES.delta(1, 0.1) - float(TABLE.exact_delta) < 1e-10  # the grid is a billionth wider
-    assert privacy.same_cell(TABLE.thresholds, EPSILON, 1) == (EPSILON, TABLE.exact_delta)
+    found = composition.delta_of([Part(TABLE.thresholds, 1, 1)], EPSILON)
+    assert 0 <= found - TABLE.exact_delta < TABLE.exact_delta / 100
 
 
 def test_records_in_one_cell_cost_what_the_tail_of_the_table_holds():
@@ -83,19 +82,16 @@ def test_records_in_one_cell_cost_what_the_tail_of_the_table_holds():
     group bound."""
     weights = TABLE.weights()
     for records in (2, 4, 16):
-        epsilon, delta = privacy.same_cell(TABLE.thresholds, EPSILON, records)
+        delta = composition.delta_of([Part(TABLE.thresholds, records, 1)], records * EPSILON)
         tail = Fraction(sum(weights[:records]), 2**64)
         group = sum(TABLE.exact_delta * Fraction(math.exp(0.1 * j)) for j in range(records))
-        assert epsilon == records * EPSILON
-        assert tail <= delta <= group * (1 + Fraction(1, 10**9))
+        assert tail <= delta <= group * (1 + Fraction(1, 100))
         assert delta > records * TABLE.exact_delta
 
 
-def test_what_no_noise_hides_has_no_bound():
-    many = LOSSES.of(privacy.DELIVERIES_MAX + 1)
-    assert many.epsilon is None and "no bound" in privacy.in_words(many)
+def test_what_no_noise_hides_has_no_epsilon():
     weak = noise.table(Fraction(1), Fraction("1e-2"))
-    assert privacy.Losses(weak.thresholds, Fraction(1)).of(50).epsilon is None
+    assert composition.epsilon_of([Part(weak.thresholds, 1, 50)], Fraction("0.1")) is None
 
 
 @pytest.mark.parametrize(
@@ -112,17 +108,3 @@ def test_losses_by_count_are_epsilon_but_at_the_ends():
     assert len(losses) == 2 * TABLE.mu + 2
     assert losses[0] == -math.inf and losses[-1] == math.inf
     assert all(abs(abs(loss) - 0.1) < 1e-9 for loss in losses[1:-1])
-
-
-def test_without_the_extra_a_plan_still_works_and_says_how_to_get_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "dp_accounting.pld", None)
-    made = plan.make(plan.Choice(EPSILON, DELTA, members=24))
-    assert plan.composed(made) == []
-    with pytest.raises(UsageError, match=r"pip install .*dp-accounting"):
-        privacy.Losses(TABLE.thresholds, EPSILON)
-
-
-def test_a_plan_s_rows_are_those_of_its_table():
-    rows = plan.composed(plan.make(plan.Choice(EPSILON, DELTA, members=24)))
-    assert [row["deliveries"] for row in rows] == [1, 16, 32, 960]
-    assert [row["epsilon"] for row in rows] == [LOSSES.of(n).epsilon for n in (1, 16, 32, 960)]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tessera_host import cli
 from tessera_host.cli.demo import free_port
 from tessera_host.errors import Unreachable, UsageError
 from tessera_host.protocol import dialling, proxies
@@ -74,6 +75,15 @@ def test_a_usual_variable_is_not_meant_for_this_computer_or_for_exceptions(
 def test_what_is_said_for_tessera_alone_is_meant_for_every_host() -> None:
     with proxies.using("http://option.example"):
         assert name_of("127.0.0.1") == "option.example"
+
+
+def test_the_option_stands_before_the_command_and_counts_for_it_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["inbox", "--proxy", "socks5://proxy.example"]) == 2
+    assert "it comes before the command: tessera --proxy URL COMMAND" in capsys.readouterr().err
+    assert cli.run(["--proxy", "ftp://proxy.example", "exit-codes"]) == 2
+    assert "--proxy names no proxy that tessera can use" in capsys.readouterr().err
+    assert cli.run(["--proxy", "socks5://proxy.example", "exit-codes"]) == 0
+    assert name_of() is None
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pypdfium2
@@ -19,13 +20,28 @@ from tessera_host.audit.verify import Firmware, LedgerAudit
 from tessera_host.planning import plan
 from tessera_host.privacy import noise
 from tessera_host.report import annex, html, pdf
-from tessera_host.report.document import Basis, Document, Figure, Notice, Table, Tone
+from tessera_host.report.document import (
+    Basis,
+    Block,
+    Bullets,
+    Document,
+    Figure,
+    Notice,
+    Paragraph,
+    Section,
+    Table,
+    Tone,
+)
 from tessera_host.report.facts import Facts
 from tests.support.fake_federation import EPOCH_ROUNDS
 from tests.support.fake_ledger import FIRMWARE, FakeLedger
 
 MADE = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
-CHOICE = plan.Choice(Fraction("0.1"), Fraction("1e-6"), members=24)
+CHOICE = plan.Choice(
+    cover=plan.DELIVERY, epsilon=Fraction("0.1"), delta=Fraction("1e-6"), members=24, round_seconds=300,
+    epoch_rounds=288, day_delta=Fraction("1e-5"),
+)  # fmt: skip
+CONSTANT = plan.Choice(members=24, round_seconds=120, epoch_rounds=720)
 ONE = Fraction(2570605633736548272937557300902239823, 2787593149816327892691964784081045188247552)  # δ of that table
 
 
@@ -35,8 +51,13 @@ def planned() -> Document:
 
 
 def annex_of_a_plan() -> Document:
-    """With a budget that allows less than the tokens do."""
-    return annex.of_plan(replace(Facts.of_plan(plan.make(CHOICE)), budget=("2", "1e-5")), MADE)
+    """With a day that allows less than the tokens do."""
+    return annex.of_plan(Facts.of_plan(plan.make(CHOICE)), MADE)
+
+
+@pytest.fixture(scope="module")
+def constant() -> Document:
+    return annex.of_plan(Facts.of_plan(plan.make(CONSTANT)), MADE)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +86,19 @@ def table(document: Document, caption: str) -> Table:
     return found
 
 
+def blocks(document: Document) -> list[Block]:
+    return [block for section in document.sections for block in section.blocks]
+
+
+def words_of(section: Section) -> list[str]:
+    """Its sentences, in paragraphs or bullets."""
+    found: list[str] = []
+    for block in section.blocks:
+        found += [block.text] if isinstance(block, Paragraph | Notice) else []
+        found += block.items if isinstance(block, Bullets) else []
+    return found
+
+
 def notices(document: Document, tone: Tone) -> list[str]:
     blocks = [block for section in document.sections for block in section.blocks]
     return [block.text for block in blocks if isinstance(block, Notice) and block.tone is tone]
@@ -83,21 +117,27 @@ def rounded_up(value: Fraction) -> str:
 
 def test_one_delivery_is_that_of_the_table(planned):
     rows = dict(table(planned, "One delivery").rows)
-    assert rows["ε of one delivery"].startswith("0.1,")
+    assert rows["ε of one delivery"] == "0.1"
     assert rows["δ of one delivery"].startswith("9.2216e-7") and rows["δ of one delivery"].endswith(str(ONE))
-    assert rows["A message moved from one cell to another"] == f"ε ≤ 0.2, δ ≤ {rounded_up(2 * ONE - ONE * ONE)}"
-    assert rows["Cover records a cell"] == "0 to 218, 109 on average (µ)"
+    epsilon, delta = re.fullmatch(r"ε ≤ ([\d.]+), δ ≤ (\S+)", rows["A delivery in another cell instead"]).groups()
+    assert binomial_delta(2, float(epsilon)) <= float(delta)
+    assert rows["Cover records a cell"] == "0 to 218, 109 on average"
 
 
 def test_every_sum_is_recounted(planned):
     rows = table(planned, "What deliveries add up to").rows
-    assert [row[1] for row in rows] == ["1", "16", "10", "300", "32", "960"]
-    for _, deliveries, adding, distribution in rows:
-        count = int(deliveries)
-        epsilon, delta = re.fullmatch(r"ε ≤ ([\d.]+), δ ≤ (\S+)", adding).groups()
-        assert Fraction(epsilon) == count * Fraction("0.1") and delta == rounded_up(count * ONE)
-        epsilon, delta = re.fullmatch(r"ε ≤ ([\d.]+), δ ≤ (\S+)", distribution).groups()
-        assert binomial_delta(count, float(epsilon)) <= float(delta)
+    assert [(row[0], row[1]) for row in rows] == [
+        ("one delivery", "1"),
+        ("the longest message, 16 parts", "16"),
+        ("a member's day, 10 messages", "10"),
+        ("a member's day, exchanged for another", "10"),
+        ("a member's month", "300"),
+    ]
+    for what, deliveries, epsilon, delta in rows:
+        count = int(deliveries) * (2 if "exchanged" in what else 1)  # a record here instead of there: both counts move
+        assert binomial_delta(count, float(epsilon)) <= float(delta) * (1 + 1e-9)
+        assert binomial_delta(count, 0.99 * float(epsilon) - 0.01) > float(delta)  # and no more than that
+    assert float(rows[2][3]) == 1e-5 and float(rows[4][3]) == 3e-4
 
 
 def binomial_delta(deliveries: int, at: float) -> float:
@@ -120,39 +160,72 @@ def test_the_day_within_the_budget_is_the_most_that_fits(planned):
     assert binomial_delta(10, 2.0) <= 1e-5 < binomial_delta(11, 2.0)
 
 
-def test_a_budget_that_allows_every_token_is_said_once():
-    made = plan.make(replace(CHOICE, posts_per_token=20))  # 21 fit the budget
-    rows = table(annex.of_plan(Facts.of_plan(made), MADE), "What deliveries add up to").rows
-    assert [row[1] for row in rows] == ["1", "16", "20", "600"]
-    assert rows[2][0] == "a member's day, every token used, which the office's budget allows"
+def grown(prior: float, epsilon: str) -> float:
+    """Bayes' rule, in percent."""
+    return 100 / (1 + (1 - prior) / prior * math.exp(-float(epsilon)))
+
+
+def says(percent: float, said: str) -> bool:
+    """Whether it is said rounded up to a tenth; `percent` is of an ε that was rounded up to a thousandth itself."""
+    return percent > 99.9 if said == "over 99.9 %" else percent - 0.026 <= float(said.split()[0]) < percent + 0.1 + 1e-9
 
 
 def test_suspicions_are_bayes_rule(planned):
-    sums = {row[0] + row[1]: row for row in table(planned, "What deliveries add up to").rows}
-    rows = table(planned, "What a suspicion can grow to").rows
-    assert len(rows) == len(sums)
-    for row, (_, _, adding, distribution) in zip(rows, sums.values(), strict=True):
-        epsilon = min(float(re.search(r"ε ≤ ([\d.]+)", text)[1]) for text in (adding, distribution))
-        for prior, said in zip((0.01, 0.1, 0.5), row[1:], strict=True):
-            after = 100 / (1 + (1 - prior) / prior * math.exp(-epsilon))
-            if said == "over 99.9 %":
-                assert after > 99.9
-            else:
-                assert after <= float(said.split()[0]) + 1e-9 < after + 0.1 + 1e-9
+    sums = {row[0].split(",")[0]: row[2] for row in table(planned, "What deliveries add up to").rows[:3]}
+    for row in table(planned, "What a suspicion can grow to").rows[:3]:
+        epsilon = sums[row[0] if row[0] in sums else f"the {row[0]}"]
+        # The table of sums is rounded up itself.
+        assert all(says(grown(prior, epsilon), said) for prior, said in zip((0.01, 0.1, 0.5), row[1:], strict=True))
 
 
-def test_records_in_one_cell_are_recounted(planned):
+def test_the_summary_speaks_of_a_day_and_a_month_before_a_message(planned):
+    rows = {row[0]: row for row in table(planned, "What deliveries add up to").rows}
+    (said,) = [text for text in words_of(planned.sections[0]) if text.startswith("In a day of 10 messages")]
+    day, month, one = re.findall(r"([\d.]+ %|over 99\.9 %) \(ε = ([\d.]+), δ = (\S+)\)", said)
+    assert (day[1], month[1], one[1]) == (rows["a member's day, 10 messages"][2], rows["a member's month"][2], "0.1")
+    assert all(says(grown(0.01, epsilon), percent) for percent, epsilon, _ in (day, month, one))
+    figure = next(block for block in blocks(planned) if isinstance(block, Figure) and "guess" in block.caption)
+    assert f"to {day[0]} after a day and to {month[0]} after 30 days" in figure.description
+
+
+def test_of_constant_batches_nothing_is_said_to_show(constant):
+    (said,) = [text for text in words_of(constant.sections[0]) if text.startswith("Every batch has 24 records")]
+    assert "1 % after a day and after a month" in said
+    rows = dict(table(constant, "Constant batches").rows)
+    assert rows["Records in every batch"] == "24 = 24 members × 1 token"
+    assert dict(constant.facts)["Cover"].startswith("constant batches of 24 records: ε = 0, δ = 0")
+    (figure,) = [block for block in blocks(constant) if isinstance(block, Figure)]
+    assert "1 % after a day and after 30 days" in figure.description
+    assert "nois" not in constant.text()
+    assert html.render(constant) and pdf.render(constant, MADE)
+
+
+def test_what_goes_beyond_a_day_is_recounted(planned):
     weights = noise.table(CHOICE.epsilon, CHOICE.delta).weights()
-    for records, epsilon, delta in table(planned, "Records in one cell").rows:
-        shift = int(records)
-        assert Fraction(epsilon) == shift * Fraction("0.1")
+    rows = table(planned, "Beyond the day").rows
+    for row, shift in zip(rows, (1, 2, 3, 4), strict=False):
         one, other = [*[0] * shift, *weights], [*weights, *[0] * shift]
-        factor = math.exp(0.1 * shift)
         both = [
-            sum(max(0.0, a - factor * b) for a, b in zip(x, y, strict=True)) for x, y in ((one, other), (other, one))
+            sum(max(0.0, a - math.exp(2) * b) for a, b in zip(x, y, strict=True))
+            for x, y in ((one, other), (other, one))
         ]
-        # Neighbouring weights differ by e^ε but for the floors, so the sums of floats have noise of 1e-16 each.
-        assert max(both) / 2**64 == pytest.approx(float(delta), rel=1e-4)
+        assert max(both) / 2**64 == pytest.approx(float(row[1]), rel=1e-2)
+    assert "100 records" in rows[4][0] and 1 <= float(rows[4][1]) / binomial_delta(100, 2.0) < 1.02
+
+
+def test_the_issuer_s_view_of_addresses_is_in_the_inventory(planned):
+    rows = [row for row in table(planned, "Data inventory").rows if row[0] == "Internet addresses"]
+    assert [row[1] for row in rows] == ["relay, in memory", "issuer's service, in memory"]
+    assert "knows whose" in rows[1][2]
+
+
+@pytest.mark.parametrize("which", ["planned", "constant"])
+def test_what_is_written_in_symbols_is_explained(which, request):
+    document = request.getfixturevalue(which)
+    explained = " ".join(row[0] for row in table(document, "Words").rows)
+    text = document.text()
+    for word in ("ε", "δ", "µ", "token", "checkpoint", "issuer", "root key", "cover", "batch", "cell", "agent"):
+        assert word not in text.lower() or word in explained.lower(), word
 
 
 def test_retention_and_words_follow_the_parameters(planned):
@@ -160,11 +233,10 @@ def test_retention_and_words_follow_the_parameters(planned):
     assert rows["Records can be fetched for"] == "3 days and the open epoch"
     assert rows["A record is at most this old"] == "4 days"
     assert "1.1052" in planned.text()  # e^0.1 = 1.10517…
-    assert f"1 in {int(1 / ONE):,}" in planned.text()
 
 
 def test_below_the_floor_is_said_to_be(ledger):
-    few = plan.make(plan.Choice(Fraction("0.1"), Fraction("1e-6"), members=5, allow_small=True))
+    few = plan.make(replace(CHOICE, members=5, allow_small=True))
     document = annex.of_plan(Facts.of_plan(few), MADE)
     (said,) = notices(document, Tone.BAD)
     assert "5 members a bucket are fewer than the floor of 20" in said
@@ -172,13 +244,14 @@ def test_below_the_floor_is_said_to_be(ledger):
 
 def test_plans_of_all_kinds_have_an_annex():
     """A day without a delivery, many deliveries, much noise, none worth the name."""
-    for changes in (
-        {"epoch_rounds": 5000},
-        {"round_seconds": 10, "board": "GATEWAY", "posts_per_token": 320},
-        {"epsilon": Fraction(5), "delta": Fraction("0.1")},
-        {"epsilon": Fraction("0.02"), "delta": Fraction("1e-7"), "board": "GATEWAY"},
+    for choice in (
+        replace(CHOICE, epoch_rounds=50_000, posts_per_token=4),
+        replace(CHOICE, round_seconds=10, board="GATEWAY", posts_per_token=320),
+        replace(CHOICE, epsilon=Fraction(5), delta=Fraction("0.1")),
+        replace(CHOICE, epsilon=Fraction("0.02"), delta=Fraction("1e-7"), board="GATEWAY"),
+        replace(CHOICE, cover=plan.DAY, epsilon=None, delta=None, deliveries=21),
+        replace(CHOICE, cover=plan.DAY, deliveries=21),
     ):
-        choice = plan.Choice(**({"epsilon": Fraction("0.1"), "delta": Fraction("1e-6"), "members": 24} | changes))
         document = annex.of_plan(Facts.of_plan(plan.make(choice)), MADE)
         assert all(
             "nan" not in word and "inf" not in word for word in document.text().lower().split() if word[0].isdigit()
@@ -215,7 +288,14 @@ def test_an_audit_names_the_epochs_it_verified_and_no_others(ledger, tmp_path):
     assert "3 of 6 epochs were verified, epochs 3 to 4 and 7" in document.text()
     assert "no checkpoint of epochs 5 to 6 and 8" in document.text()
     rows = table(document, "parameters in force in verified epochs").rows
-    assert rows == [("1", "epochs 3 to 4 and 7", "ε = 0.1, δ = 9.2216e-7, µ = 109", "40 in 2: 20 each")]
+    assert rows == [
+        (
+            "1",
+            "epochs 3 to 4 and 7",
+            "a table for deliveries: ε = 0.1, δ = 9.2216e-7 of a delivery; at most 218 records",
+            "40 in 2: 20 each",
+        )
+    ]
     spans = [(row[0], row[4]) for row in table(document, "checkpoints").rows]
     assert spans == [("3 to 4", "verified"), ("7", "verified")]
 
@@ -352,7 +432,7 @@ def test_the_pdf_has_a_title_bookmarks_page_numbers_and_every_word(planned):
     words = set(" ".join(pages).replace("￾", "").split())
     missing = {word for word in planned.text().split() if word not in words and len(word) < 25}
     assert not missing
-    assert {"ε", "δ"} <= words and any("µ" in word for word in words)
+    assert {"ε", "δ"} <= words
     assert data.count(b"/Alt ") == 3
 
 
@@ -366,6 +446,31 @@ def test_no_page_of_the_pdf_runs_over_its_margin(planned):
         for box in ((0, 0, edge, height), (width - edge, 0, width, height), (0, 0, width, edge)):
             assert picture.crop(box).getextrema() == (255, 255)
         assert picture.getextrema()[0] < 100
+
+
+def test_no_row_of_a_table_stands_alone_on_a_page():
+    for heights, room in (([10] * 7, 60), ([10] * 20, 95), ([30] * 9, 25), ([10] * 3, 100), ([200, 90], 150)):
+        ends = pdf._breaks([float(height) for height in heights], room, 100)
+        rows = [end - begin for begin, end in pairwise([0, *ends])]
+        assert sum(rows) == len(heights) and all(rows)
+        assert len(rows) == 1 or rows[-1] > 1 or rows[-2] == 1
+        for number, (begin, end) in enumerate(pairwise([0, *ends])):
+            assert sum(heights[begin:end]) <= (100 if number else room) or end - begin == 1
+    assert pdf._breaks([10.0] * 7, 60, 100) == [5, 7]
+
+
+@pytest.mark.parametrize("which", ["planned", "constant"])
+def test_a_table_that_fits_a_page_is_on_one(which, request):
+    """The first words of its first and last row."""
+    document = request.getfixturevalue(which)
+    pages = pypdfium2.PdfDocument(io.BytesIO(pdf.render(document, MADE)))
+    texts = [" ".join(page.get_textpage().get_text_bounded().split()) for page in pages]
+    for found in blocks(document):
+        if isinstance(found, Table) and len(found.rows) < 8:
+            caption = " ".join(found.caption.split())
+            (page,) = [text for text in texts if f"{caption} {found.basis.value}" in text]
+            rest = page[page.index(f"{caption} {found.basis.value}") :]
+            assert " ".join(found.rows[-1][0].split()[:2]) in rest, caption
 
 
 def test_an_epoch_s_rounds_are_drawn_as_they_were_sealed(ledger, tmp_path):

@@ -12,6 +12,7 @@ from tessera.params import Parameters
 from tessera_host.protocol import blind, cards, issuer_frames, sealed_reading_key
 from tessera_host.protocol.identity import Identity
 from tessera_host.protocol.issuer_connection import claim
+from tessera_host.protocol.sets_beside import SetBeside, SetsBeside
 from tessera_host.protocol.welcome import Welcome
 
 FOLDER = Path(__file__).parent.parent / "vectors"
@@ -27,8 +28,10 @@ def octets(row: Row, *names: str) -> list[bytes]:
 
 @pytest.mark.parametrize("row", ADMISSION["epoch_keys"])
 def test_epoch_keys_by_generation_epoch_and_relay(row: Row) -> None:
-    master, federation_id, secret, key = octets(row, "master", "federation_id", "epoch_secret", "epoch_key")
-    assert blind.epoch_secret(master, federation_id, row["generation"], row["epoch"], row["relay_id"]) == secret
+    master, federation_id, relay_key = octets(row, "master", "federation_id", "relay_key")
+    secret, key = octets(row, "epoch_secret", "epoch_key")
+    place = row["generation"], row["epoch"], row["relay_id"], relay_key
+    assert blind.epoch_secret(master, federation_id, *place) == secret
     assert blind.epoch_key(secret) == key
 
 
@@ -64,9 +67,11 @@ def test_what_a_federation_card_says_is_hashed_in_its_set(row: Row) -> None:
 
 @pytest.mark.parametrize("row", CONTACT["welcomes"])
 def test_welcomes_and_their_frames(row: Row) -> None:
-    before = None if row["before"] is None else bytes.fromhex(row["before"])
+    before = [SetBeside(each["since"], bytes.fromhex(each["set"])) for each in row["before"]]
+    sets = SetsBeside(bytes.fromhex(row["digest"]), row["since"], before)
+    assert sets.card() == row["sets"]["text"] and SetsBeside.read(sets.card()) == sets
     keys = [bytes.fromhex(key) for key in row["reading_keys"]]
-    welcome = Welcome(CONTACT["federation_cards"][0]["text"], before, keys, bytes.fromhex(row["time"]))
+    welcome = Welcome(CONTACT["federation_cards"][0]["text"], sets, keys, bytes.fromhex(row["time"]))
     packed = welcome.pack()
     assert packed.rstrip(b"\0") == bytes.fromhex(row["message"]).rstrip(b"\0") and len(packed) == row["padded"]
     frames = list(issuer_frames.pack(issuer_frames.HELLO + issuer_frames.ANSWER, packed))

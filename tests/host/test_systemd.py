@@ -19,6 +19,7 @@ from tessera_host.errors import UsageError
 from tessera_host.issuer.service import IssuerServer
 from tessera_host.systemd import Credential
 from tests.support import quick_keystores
+from tests.support.certificate import make_certificate
 from tests.support.organisation import PASSPHRASE, Listed, new_issuer, planned
 
 ANALYZE = shutil.which("systemd-analyze")
@@ -177,6 +178,20 @@ def test_a_program_that_a_service_does_not_see_is_not_installed(
     code, _, error = say("serve", "--storage", "relay", "--install")
     assert code == 2 and "does not see" in error and "/opt/tessera" in error
     assert not (tmp_path / "units").exists()
+
+
+def test_a_certificate_is_handed_over_and_every_port_is_let_through(say: Say, tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path, "DNS:relay.example.org")
+    words = (*both(tmp_path)[0], "--websocket", "443", "--certificate", certificate, "--certificate-key", key)
+    unit = settings(json.loads(say(*words, "--print", "--json")[1])["text"])
+    assert sorted(unit["SocketBindAllow"]) == ["tcp:443", "tcp:8200"]
+    assert "CAP_NET_BIND_SERVICE" in unit["CapabilityBoundingSet"]
+    assert unit["LoadCredential"] == [
+        f"certificate:{tmp_path}/fullchain.pem",
+        f"certificate-key:{tmp_path}/privkey.pem",
+    ]
+    assert unit["Environment"] == ["TESSERA_CERTIFICATE=%d/certificate", "TESSERA_CERTIFICATE_KEY=%d/certificate-key"]
+    assert unit["ExecStart"][0].endswith('"--websocket" "443"')
 
 
 def test_a_name_that_would_be_another_line_of_the_unit_is_refused() -> None:

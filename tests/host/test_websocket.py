@@ -6,11 +6,9 @@ The other end is made of bytes by hand, as RFC 6455 has them, so that it can bre
 import asyncio
 import base64
 import hashlib
-import os
 import struct
-import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,30 +16,19 @@ import pytest
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
+from office import ACCESS_KEY, RELAY_KEY, Office
+from tessera import server
 from tessera_host.errors import UsageError
 from tessera_host.protocol import dialling, websocket
 from tessera_host.protocol.listening import CannotListen, Place, at, tls_context
+from tessera_host.protocol.relay_connection import RelayConnection
 from tessera_host.protocol.websocket import WebSocket
 from tests.patience import PATIENCE_SECONDS
+from tests.support.certificate import make_certificate
+from tests.support.raw_websocket import BINARY, CLOSE, CONT, KEY, PING, PONG, REQUEST, TEXT, frame
 
-BINARY, TEXT, CONT, CLOSE, PING, PONG = 2, 1, 0, 8, 9, 10
-KEY = base64.b64encode(bytes(range(16))).decode()
-REQUEST = (
-    "GET /berlin HTTP/1.1\r\nHost: relay\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n"
-)
 LONG = REQUEST.encode() + b"A: %s\r\n" % (b"b" * 500) * 20 + b"\r\n"
 UNIT = b"unit"
-
-
-def frame(opcode: int, data: bytes = b"", *, fin: bool = True, masked: bool = True, bits: int = 0) -> bytes:
-    """RFC 6455 §5.2."""
-    length = len(data)
-    size = bytes([length]) if length < 126 else b"\x7e" + struct.pack(">H", length)
-    size = size if length < 1 << 16 else b"\x7f" + struct.pack(">Q", length)
-    mask = os.urandom(4) if masked else b""
-    body = bytes(byte ^ mask[i % 4] for i, byte in enumerate(data)) if masked else data
-    return bytes([fin << 7 | bits | opcode, size[0] | masked << 7]) + size[1:] + mask + body
 
 
 class Server:
@@ -277,6 +264,41 @@ def test_nothing_is_logged_of_who_came(caplog: pytest.LogCaptureFixture) -> None
     assert [record.name for record in caplog.records if record.name != "asyncio"] == []
 
 
+# -- a relay
+
+
+async def test_strangers_have_as_few_places_as_on_tcp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever says nothing, or half an opening handshake, or a whole one and nothing in it, makes room for who comes
+    later, wherever they came in; and a member finds in."""
+    monkeypatch.setattr(server, "_IDLE_MS", 1 << 30)  # so that nothing else ends them
+    relay, listening = server.Server(Office().relay), asyncio.get_running_loop().create_future()
+
+    async def listen(connected: Any, host: str, port: int) -> Any:
+        found = await at([Place(host, port), Place(host, port, websocket=True)])(connected, host, port)
+        listening.set_result([each.sockets[0].getsockname()[1] for each in found._servers])
+        return found
+
+    serving_ = asyncio.create_task(relay.run("127.0.0.1", 0, listen=listen))
+    tcp, port = await listening
+    async with AsyncExitStack() as stack:
+        coming: list[Client] = []
+        for number in range(20):
+            for way in (port, tcp):
+                coming.append(await stack.enter_async_context(connected(way)))
+            coming[-2].writer.write(REQUEST.encode()[: None if number % 2 else 50])
+            coming.append(await stack.enter_async_context(connected(port)))
+            await coming[-1].upgrade()
+        for gone in coming[: -server._STRANGERS - 2]:
+            with suppress(ConnectionResetError):
+                await gone.reader.read()  # to its end
+        assert len(relay._connections) <= server._STRANGERS
+        opening = RelayConnection.open("ws://127.0.0.1/berlin", port, RELAY_KEY, ACCESS_KEY, PATIENCE_SECONDS)
+        async with await opening as member:
+            assert (await member.info()).open_round == 0
+    serving_.cancel()
+    await asyncio.gather(serving_, return_exceptions=True)
+
+
 # -- the client's side
 
 
@@ -344,15 +366,6 @@ async def test_a_client_s_frames_are_one_each(monkeypatch: pytest.MonkeyPatch) -
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("certificate")
     return make_certificate(folder, "DNS:localhost")
-
-
-def make_certificate(folder: Path, names: str) -> tuple[Path, Path]:
-    """A certificate that signs itself, and its key."""
-    made = folder / "fullchain.pem", folder / "privkey.pem"
-    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    words += ["-days", "2", "-subj", "/CN=relay", "-addext", f"subjectAltName={names}"]
-    subprocess.run([*words, "-out", made[0], "-keyout", made[1]], check=True, capture_output=True)
-    return made
 
 
 async def test_tls_that_is_believed_and_tls_that_is_not(

@@ -1385,8 +1385,8 @@ CHANGES: Changes = {
     "firmware/tessera/page.py": (
         Change(
             "page-of-any-key",
-            "        return self._mac.verify(buffer.mac, buffer.covered, buffer.record)\n",
-            "        return True\n",
+            "        return self._mac.verify(buffer.mac, buffer.covered, buffer.record) and fits\n",
+            "        return fits\n",
             of("vectors_page", "a_changed_byte_is_no_page"),
         ),
         Change(

@@ -54,7 +54,8 @@ class Trials:
         self.counts["reported"] += 1
         self.counts["lost"] += len(lost)
         for record in lost:
-            world.testimony.forget(record)
+            cell = world.testimony.attempted[record], world.testimony.acknowledged[record]
+            world.testimony.forget(record, world.replacements(*cell))
         world.check()
 
     def _missing(self):

@@ -43,11 +43,11 @@ def micropython(program: str, *arguments: object) -> Outcome:
     command = [binary, "-X", f"heapsize={HEAP}", str(FOLDER / program), *map(str, arguments)]
     run = subprocess.run(command, capture_output=True, timeout=TIMEOUT_SECONDS)
     text = run.stdout.decode(errors="replace")
-    # The collector's complaints about files that were open when the power failed stand in between.
-    found = re.findall(r"\{\"[a-z_]+\": \d+.*\}", text)
-    if run.returncode or not found:
-        return Outcome(Counter(failures=1), f"{program} {arguments} died:\n{text}{run.stderr.decode(errors='replace')}")
-    counts = json.loads(found[-1])
+    *_, last = ["", *text.splitlines()]
+    if run.returncode or not last.startswith("{"):
+        said = f"{text}{run.stderr.decode(errors='replace')}"
+        return Outcome(Counter(failures=1), f"{program} {arguments} died, exit status {run.returncode}:\n{said}\n")
+    counts = json.loads(last)
     return Outcome(Counter(counts), text if counts["failures"] else "")
 
 

@@ -46,6 +46,12 @@ def test_flipped_bits_cost_at_most_their_record_and_are_reported(pool: ThreadPoo
 def test_cuts_show_a_relay_with(broken: str, pool: ThreadPoolExecutor) -> None:
     _, workload, step, says = BROKEN[broken]
     (outcome,) = cut(workload, 1, step, 1, pool, broken)
-    assert outcome.counts["cuts"] > 15  # it did not die on the way, of what is broken
+    assert outcome.counts["cuts"] > 15, outcome.failures  # it did not die on the way, of what is broken
     found = re.findall("^AssertionError: (.*)", outcome.failures, re.MULTILINE)
-    assert found and all(says in text for text in found)
+    assert found and all(says in text for text in found), outcome.failures
+
+
+def test_a_program_that_dies_says_of_what(pool: ThreadPoolExecutor) -> None:
+    (outcome,) = cut("no such workload", 1, 1, 1, pool)
+    assert outcome.counts == {"failures": 1}
+    assert "died, exit status 1" in outcome.failures and "KeyError: no such workload" in outcome.failures

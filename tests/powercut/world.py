@@ -11,7 +11,7 @@ import office
 import releasing
 from covering import cover_records
 from dice import Dice
-from power import Flash, Power, PoweredDevice
+from power import FileSystemDevice, Flash, Power, PowerCut, PoweredDevice
 from tessera import cover, epochs, nor, page, wire
 from tessera.clock import Clock
 from tessera.errors import Refused
@@ -59,11 +59,12 @@ class Testimony:
             setattr(other, name, value.copy() if hasattr(value, "copy") else value)
         return other
 
-    def forget(self, record):
-        """A record that damage took: it is in no batch from now on."""
+    def forget(self, record, instead):
+        """A record that damage took: it is in no batch from now on; instead (a list) is what is there."""
         self.acknowledged.pop(record)
         for cell, batch in self.batches.items():
-            self.batches[cell] = [other for other in batch if other != record]
+            if record in batch:
+                self.batches[cell] = sorted([other for other in batch if other != record] + instead)
 
     def signature(self):
         """Two moments with this and the flash alike are one case."""
@@ -90,6 +91,29 @@ class _NotingCipher(page.PageCipher):
 epochs.PageCipher = _NotingCipher
 
 
+class _Files(Directory):
+    """What the power's failing ends is ended by PowerCut, once littlefs has closed its files."""
+
+    def __init__(self, path, power):
+        super().__init__(path)
+        self._power = power
+
+
+def _ended_by_the_cut(method):
+    def with_power(self, *arguments):
+        try:
+            return method(self, *arguments)
+        finally:
+            if self._power.failed:
+                raise PowerCut
+
+    return with_power
+
+
+for _name in ("read", "read_at", "size", "replace", "append", "rename", "remove"):
+    setattr(_Files, _name, _ended_by_the_cut(getattr(Directory, _name)))
+
+
 class World:
     """A provisioned board that is off, and its members. Time stands still unless it is told to pass."""
 
@@ -110,7 +134,7 @@ class World:
         self._provision(office.parameters(**settings))
 
     def _provision(self, parameters):
-        device = PoweredDevice(self.files, self.power)
+        device = FileSystemDevice(self.files, self.power)
         vfs.VfsLfs2.mkfs(device, progsize=256)
         directory = self._mount()
         directory.replace("relay.json", json.dumps(_CONFIGURATION).encode())
@@ -130,7 +154,6 @@ class World:
         for flash, sectors in zip(self._flashes, flashes):
             flash.sectors = sectors[:]
         self.testimony = testimony.copy()
-        self.power.off = True
         self.power = Power()
         self.relay = None
 
@@ -187,9 +210,9 @@ class World:
 
     def _mount(self):
         self.unmount()
-        vfs.mount(vfs.VfsLfs2(PoweredDevice(self.files, self.power), progsize=256), _MOUNT)
+        vfs.mount(vfs.VfsLfs2(FileSystemDevice(self.files, self.power), progsize=256), _MOUNT)
         self._mounted = True
-        return Directory(_MOUNT)
+        return _Files(_MOUNT, self.power)
 
     def unmount(self):
         """Needed before another World is made."""
@@ -318,10 +341,24 @@ class World:
                 assert record in real, "an acknowledged record is lost"
 
     def _cover(self, bucket, round_):
+        return sorted(cover_records(self._epoch_cover(round_), bucket, round_, self.lost(bucket, round_)))
+
+    def _epoch_cover(self, round_):
         epoch = round_ // EPOCH_ROUNDS
         key = cover.cover_key(self.relay._keyring.epochs[epoch][1])
-        epoch_cover = cover.EpochCover(key, self.relay.parameters.rule(epoch).thresholds)
-        return sorted(cover_records(epoch_cover, bucket, round_))
+        return cover.EpochCover(key, self.relay.parameters.rule(epoch).thresholds)
+
+    def lost(self, bucket, round_):
+        """The pages of a cell that cannot be read any more."""
+        log = self.relay._log
+        count = log.count_of(bucket, round_)
+        return [page for page in log.pages_of(bucket, round_, count)[:count] if page in log.lost]
+
+    def replacements(self, bucket, round_):
+        """What a cell has in their place."""
+        lost = self.lost(bucket, round_)
+        made = cover_records(self._epoch_cover(round_), bucket, round_, lost)
+        return made[len(made) - len(lost) :]
 
     # -- promises
 

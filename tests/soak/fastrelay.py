@@ -26,7 +26,7 @@ from tests.soak.sets import OfficeSets
 SPEED = 5000
 MEMBERS, TOKENS, POSTS = 50, 2, 16
 ROUND_MS = 300_000
-RING_SECTORS, KEYRING_SECTORS = 212, 4  # of a Pico W
+RING_SECTORS, KEYRING_SECTORS = 208, 8  # of a Pico W
 TABLE = 4  # of noise_table.json: ε = 0.25, δ = 10^-6
 
 _PROGRAM = Path(__file__).with_name("soak_relay.py")

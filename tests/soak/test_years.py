@@ -151,15 +151,15 @@ def test_what_nobody_sends_again_is_noticed_at_the_end() -> None:
 
 def test_who_waits_to_write_has_a_reason_and_is_told_until_when() -> None:
     book = Book()
-    book.must_leave("ann", "berlin", True, "", 5, "")
-    book.must_leave("ann", "berlin", False, "", 5, "the relay is off")
+    book.must_leave("ann", True, "", 5, "")
+    book.must_leave("ann", False, "", 5, "the relay is off")
     assert book.wrong == []
-    book.must_leave("ann", "berlin", False, "no tokens until 2026-01-15 03:00", 5, "")
+    book.must_leave("ann", False, "no tokens until 2026-01-15 03:00", 5, "")
     assert len(book.wrong) == 1
     book.restored("ann", 5)
-    book.must_leave("ann", "berlin", False, "not before 2026-01-15 03:00", 6, "")
+    book.must_leave("ann", False, "not before 2026-01-15 03:00", 6, "")
     assert len(book.wrong) == 1
-    book.must_leave("ann", "berlin", False, "later", 6, "")
+    book.must_leave("ann", False, "later", 6, "")
     assert len(book.wrong) == 2
 
 

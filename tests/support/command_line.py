@@ -58,9 +58,9 @@ class CommandLine:
 
     With a clock they live in the time of an emulated board (tools.emulator.hostprogram)."""
 
-    def __init__(self, folder: Path, passphrase: str, clock: Clock | None = None) -> None:
+    def __init__(self, folder: Path, passphrase: str, clock: Clock | None = None, nursery: Nursery = NURSERY) -> None:
         self.folder = folder
-        self._clock = clock
+        self._clock, self._nursery = clock, nursery
         self.passphrase_file = folder / "passphrase"
         self.passphrase_file.write_text(passphrase + "\n")
         self.transcript: list[str] = []
@@ -84,7 +84,7 @@ class CommandLine:
         program, *words = (str(word) for word in command)
         whole = self.environment | environment
         if program == str(TESSERA):
-            status, out, error = NURSERY.run(words, self.folder, whole, typed or "")
+            status, out, error = self._nursery.run(words, self.folder, whole, typed or "")
         else:
             status, out, error = run_program([program, *words], self.folder, whole, typed or "")
         said = Said(out, error, status)

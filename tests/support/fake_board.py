@@ -33,7 +33,7 @@ from tessera.relay import Identity, Relay
 from tessera.release import Release, version_text
 from tessera_host.provisioning.finder import Finder, Port, Volume, read_volume
 
-RING_SECTORS, KEYRING_SECTORS = 212, 4
+RING_SECTORS, KEYRING_SECTORS = 208, 8
 CALL = re.compile(r"from device\.provision import (\w+)\n\1\((.*)\)", re.DOTALL)
 BANNER = b"raw REPL; CTRL-B to exit\r\n>"
 FRIENDLY = b'\r\nMicroPython v1.25.0; Type "help()" for more information.\r\n>>> '

@@ -17,6 +17,7 @@ from tessera_host.protocol import blind, cards
 from tessera_host.protocol.federation import DEFAULT_RETENTION_DAYS, Federation, read_card
 from tessera_host.protocol.identity import Identity
 from tessera_host.protocol.limits import OPEN_SESSIONS_PER_KEY
+from tessera_host.protocol.sets_beside import SetBeside, SetsBeside
 from tessera_host.protocol.welcome import Welcome
 
 from .clock import Clock
@@ -114,17 +115,23 @@ class FakeFederation:
         reading_key = fields["reading_key"]
         of_set = fields["federation_id"], fields["serial"]
         relays = [
-            (id_, key, key[1:], seal_reading_key(ephemeral, key, *of_set, id_, reading_key), self._column(fields, id_))
+            (
+                id_,
+                key,
+                key[1:],
+                seal_reading_key(ephemeral, key, *of_set, id_, reading_key),
+                self._column(fields, id_, key),
+            )
             for id_, key in fields["relay_keys"].items()
         ]
         more = {"relays": relays, "ephemeral": curve.public(ephemeral), "reading_hash": reading_hash(reading_key)}
         head, rest, columns = encode(fields | more)
         return Parameters(head + curve.sign(root, digest(head), bytes(32)) + rest + columns)
 
-    def _column(self, fields: dict[str, Any], relay_id: int) -> bytes:
+    def _column(self, fields: dict[str, Any], *relay: Any) -> bytes:
         epochs = range(fields["first_epoch"], fields["first_epoch"] + fields["epochs"])
         secrets_ = (
-            blind.epoch_secret(self.master, fields["federation_id"], fields["generation"], epoch, relay_id)
+            blind.epoch_secret(self.master, fields["federation_id"], fields["generation"], epoch, *relay)
             for epoch in epochs
         )
         return b"".join(map(blind.epoch_key, secrets_))
@@ -191,9 +198,13 @@ class FakeIssuer:
         return self.federation.card(self.newest)
 
     def welcome(self, member: bytes) -> Welcome:
-        before = self.before.blob if self.before else None
-        keys = [self.federation.reading_keys[known.reading_hash] for known in (self.newest, self.before) if known]
-        return Welcome(self.federation_card, before, list(dict.fromkeys(keys)), self.federation.time(self.now()))
+        newest, before, now = self.newest, [], self.newest.epoch_of(self.newest.round_at(self.now()))
+        if self.before:
+            before = [SetBeside(self.before.first_epoch, self.before.blob)]
+        since = max(newest.first_epoch, now + 1) if before else newest.first_epoch
+        keys = [self.federation.reading_keys[known.reading_hash] for known in (newest, self.before) if known]
+        sets = SetsBeside(newest.digest, since, before)
+        return Welcome(self.federation_card, sets, list(dict.fromkeys(keys)), self.federation.time(self.now()))
 
     def admit(self, card: str) -> None:
         """Anybody is a member."""
@@ -237,4 +248,5 @@ class FakeIssuer:
         return cards.encode("tokens-answer", {"session": fields["session"], "answers": answers})
 
     def _secret(self, generation: int, epoch: int, relay: int) -> bytes:
-        return blind.epoch_secret(self.federation.master, self.federation.id, generation, epoch, relay)
+        static_key = next(each.static_key for each in self.newest.relays if each.id == relay)
+        return blind.epoch_secret(self.federation.master, self.federation.id, generation, epoch, relay, static_key)

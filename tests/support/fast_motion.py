@@ -17,13 +17,15 @@ import pytest
 from tessera_host.cli.demo import free_port
 from tessera_host.relay.process import RelayProcess
 from tests.patience import PATIENCE_SECONDS
-from tests.support.command_line import CommandLine, Running, python_module
+from tests.support.command_line import CommandLine, Running
+from tests.support.nursery import Nursery
 from tests.support.office_on_disk import ALL_DAY_LONG, PASSPHRASE
 
 DAY_SECONDS = 86400
 ROUND_SECONDS = 3600
 PLAN = {
     "members": 8,
+    "cover": "delivery",
     "epsilon": "1",
     "round-seconds": ROUND_SECONDS,
     "epoch-rounds": DAY_SECONDS // ROUND_SECONDS,
@@ -42,13 +44,6 @@ def faketime_environment(offset: Path) -> dict[str, str]:
     return {"LD_PRELOAD": found[1], **own}
 
 
-class _Commands(CommandLine):
-    """Commands that start anew, so that the library is in them."""
-
-    def words(self, *arguments: object) -> list[str]:
-        return python_module("tessera_host", *arguments)
-
-
 class _Relay(RelayProcess):
     environment: dict[str, str]
 
@@ -63,7 +58,8 @@ class FastOffice:
         self.folder, self._offset, self._passed = folder, folder / "offset", 0
         self._offset.write_text("+0\n")
         environment = faketime_environment(self._offset)
-        self.command = _Commands(folder, PASSPHRASE)
+        self._nursery = Nursery(**environment)
+        self.command = CommandLine(folder, PASSPHRASE, nursery=self._nursery)
         self.command.environment |= environment
         self.json, self.tessera = self.command.json, self.command.tessera
         self.card = folder / "issuer" / "federation.card"
@@ -75,9 +71,9 @@ class FastOffice:
 
     def _found(self, service_port: int) -> None:
         options = [word for option, value in PLAN.items() for word in (f"--{option}", value)]
-        self.json("plan", *options, "--allow-small", "-o", "plan.json")
         day = ("--day-epsilon", ALL_DAY_LONG["epsilon"], "--day-delta", ALL_DAY_LONG["delta"])
-        self.json("issuer", "init", "issuer", "--plan", "plan.json", "--name", "Office", *day)
+        self.json("plan", *options, *day, "--allow-small", "-o", "plan.json")
+        self.json("issuer", "init", "issuer", "--plan", "plan.json", "--name", "Office")
         self.json("issuer", "service", "issuer", "127.0.0.1", "--port", service_port)
         self._relay_port = free_port()
         address = ("--host", "127.0.0.1", "--port", self._relay_port)
@@ -181,6 +177,7 @@ class FastOffice:
     def close(self) -> None:
         self.relay.kill()
         self.service.stop(signal.SIGKILL)
+        self._nursery.end()
 
     def __enter__(self) -> "FastOffice":
         return self

@@ -8,6 +8,8 @@ with its standard input.
 """
 
 import atexit
+import contextlib
+import gc
 import json
 import os
 import select
@@ -20,6 +22,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.patience import PATIENCE_SECONDS
 
@@ -27,10 +30,13 @@ REQUEST_BYTES = 1 << 17
 
 
 class Nursery:
-    """Starts the process at the first command and ends it with this one."""
+    """Starts the process at the first command; ends it with this one, or before."""
 
-    def __init__(self) -> None:
+    def __init__(self, **environment: str) -> None:
+        """What the process needs that forks, such as a library that is loaded at its start."""
+        self._environment = environment
         self._folder: str | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, words: Sequence[str], folder: Path, environment: dict[str, str], typed: str) -> tuple[int, str, str]:
         """(exit status, standard output, standard error) of `tessera WORDS…`."""
@@ -60,23 +66,29 @@ class Nursery:
         if self._folder is None:
             self._folder = tempfile.mkdtemp()
             command = [sys.executable, "-m", "tests.support.nursery", self._folder]
-            process = subprocess.Popen(
+            self._process = process = subprocess.Popen(
                 command,
                 cwd=Path(__file__).parents[2],
+                env=os.environ | self._environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,
             )
-            atexit.register(self._end, process)
+            atexit.register(self.end)
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
         return f"{self._folder}/socket"
 
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
-        process.communicate()
+    def end(self) -> None:
+        """What has been started goes on."""
+        if self._process is None:
+            return
+        atexit.unregister(self.end)
+        self._process.communicate()
         assert self._folder is not None
         Path(self._folder, "socket").unlink()
         os.rmdir(self._folder)
+        self._folder = self._process = None
 
 
 def serve(address: str) -> None:
@@ -87,16 +99,18 @@ def serve(address: str) -> None:
     from tessera_host import cli
 
     typer.main.get_command = functools.cache(typer.main.get_command)
-    typer.main.get_command(cli.app)
+    load(typer.main.get_command(cli.app))
+    gc.freeze()  # or the collector's marks have every fork copy all of it
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(address)
     listener.listen(16)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who attend to a connection
     print("ready", flush=True)
     while True:
         ready, _, _ = select.select([listener, 0], [], [])
         if listener not in ready:
+            reap()
             return
+        reap()
         connection, _ = listener.accept()
         if os.fork() == 0:
             listener.close()
@@ -105,9 +119,24 @@ def serve(address: str) -> None:
         connection.close()
 
 
+def load(command: Any) -> None:
+    """A command, and all that are in it if it is a group, so that none that is forked has to: typer makes what
+    understands an option when one is given."""
+    for parameter in command.params:
+        parameter.get_runtime_param()
+    for each in getattr(command, "commands", {}).values():
+        load(each)
+
+
+def reap() -> None:
+    """Those who attended to a connection and have ended; what they used of a processor counts as this one's then."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
 def attend(connection: socket.socket) -> None:
     """Fork the command that is asked for; say its process and, when it ended, its status."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     request, streams, _, _ = socket.recv_fds(connection, REQUEST_BYTES, 3)
     words, folder, environment = json.loads(request)
     pid = os.fork()

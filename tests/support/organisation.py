@@ -22,7 +22,15 @@ from tessera_host.planning import plan
 from .fake_member import FakeMember
 
 PASSPHRASE = "correct horse"
-_SMALL: dict[str, Any] = {"epsilon": Fraction(1), "delta": Fraction("1e-6"), "members": 4, "allow_small": True}
+_SMALL: dict[str, Any] = {
+    "cover": plan.DELIVERY,
+    "epsilon": Fraction(1),
+    "delta": Fraction("1e-6"),
+    "members": 4,
+    "round_seconds": 300,
+    "epoch_rounds": 288,
+    "allow_small": True,
+}
 
 
 @cache

@@ -23,6 +23,7 @@ MEMBERS = ("alice", "bob", "carol", "erin")
 USAGE, INVALID, KEYSTORE, NOT_PERMITTED, UNREACHABLE, REFUSED, INTEGRITY = 2, 3, 4, 5, 6, 7, 8
 PLAN = {
     "members": len(MEMBERS),
+    "cover": "delivery",  # in constant batches a member's records leave one a round
     "epsilon": "1",
     "round-seconds": 1,
     "epoch-rounds": 36_000,  # so that the schedule of keys is longer than the commands warn of
@@ -41,9 +42,9 @@ class Federation:
         self.folder, self.port = folder, free_port()
         self.issuer, self.card = folder / "issuer", folder / "issuer" / "federation.card"
         options = [word for option, value in PLAN.items() for word in (f"--{option}", value)]
-        self.json("plan", *options, "--allow-small", "-o", "plan.json")
         day = ("--day-epsilon", ALL_DAY_LONG["epsilon"], "--day-delta", ALL_DAY_LONG["delta"])
-        self.json("issuer", "init", self.issuer, "--plan", "plan.json", "--name", "Office", *day)
+        self.json("plan", *options, *day, "--allow-small", "-o", "plan.json")
+        self.json("issuer", "init", self.issuer, "--plan", "plan.json", "--name", "Office")
         address = ("--host", "127.0.0.1", "--port", self.port)
         self.json("relay", "new", "relay", folder / "relay", "--issuer", self.issuer, *address)
         self.relay = RelayProcess(folder / "relay", self.port)
@@ -140,7 +141,7 @@ def test_every_command_that_only_shows_gives_one_json_object(office: Federation)
     assert relay["open_round"] >= status["open_round"]
     shown = office.json("issuer", "show", office.issuer)
     assert [member["name"] for member in shown["members"]][:2] == ["alice", "bob"]
-    assert office.json("plan", "--members", 24)["figures"]["mu"] == 109
+    assert office.json("plan", "--members", 24)["constant"] == 24
 
 
 def test_message_waits_while_the_relay_is_away(office: Federation) -> None:

@@ -22,6 +22,7 @@ FLASH = "tests.support.flash_emulated"
 ROUND_SECONDS = 10
 PLAN = {
     "members": 4,
+    "cover": "delivery",
     "epsilon": "1",
     "round-seconds": ROUND_SECONDS,
     "epoch-rounds": 8640,  # a day: a schedule of keys that ends within a month is warned of

@@ -179,7 +179,7 @@ def test_installed_command_does_something(installed: Installed, tmp_path: Path) 
     (tmp_path / "passphrase").write_text("phrase")
     options = {"TESSERA_PASSPHRASE_FILE": str(tmp_path / "passphrase"), "HOME": str(tmp_path)}
     plan, issuer = str(tmp_path / "plan.json"), str(tmp_path / "issuer")
-    installed.tessera("plan", "--members", "20", "--epsilon", "2", "--out", plan, **options)
+    installed.tessera("plan", "--members", "20", "--out", plan, **options)
     installed.tessera("issuer", "init", issuer, "--plan", plan, "--name", "Office", **options)
     assert (tmp_path / "issuer" / "issuer.keystore").exists()
 
@@ -264,7 +264,7 @@ def test_who_lacks_an_extra_is_told_what_to_install_by_names_that_there_are(
     python = installed.commands / "python"
     for words, packages in (
         (("flash", "--relay", "berlin"), "'esptool>=5' mpremote pyserial"),
-        (("plan", "--members", "24", "--report", "annex.html"), "dp-accounting fpdf2 matplotlib"),
+        (("plan", "--members", "24", "--report", "annex.html"), "fpdf2 matplotlib"),
     ):
         said = refused(installed.commands / "tessera", *words, cwd=tmp_path, **members)
         assert said.endswith(f"install it: {python} -m pip install {packages}\n") and said.count("\n") == 2

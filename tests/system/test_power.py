@@ -258,7 +258,7 @@ def test_relay_starts_after_a_cut_while_its_flash_files_were_made(tmp_path: Path
 
 def cut_while_flash_is_made(relay: RelayProcess) -> bool:
     """Whether the relay was ended when one of its flash files was there, but not whole."""
-    whole = {"ring": 212 * 4096, "keys": 4 * 4096}
+    whole = {"ring": 208 * 4096, "keys": 8 * 4096}
     command = [str(binary()), "-X", "heapsize=192k", "-m", "relay_unix", str(relay.directory), "--port", "1"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

@@ -78,11 +78,11 @@ def office(tmp_path_factory: pytest.TempPathFactory, micropython_frozen: Path) -
 
 def set_up(found: Office) -> None:
     it = found.it
-    numbers = ("--members", 4, "--allow-small", "--epsilon", 1, "--delta", "1e-6", "--round-seconds", 2)
-    it.run("plan", *numbers, "--epoch-rounds", 43_200, "--retention-epochs", 1, "--out", "plan.json")
+    numbers = ("--members", 4, "--allow-small", "--cover", "delivery", "--epsilon", 1, "--round-seconds", 2)
+    it.run("plan", *numbers, *DAY, "--epoch-rounds", 43_200, "--retention-epochs", 1, "--out", "plan.json")
     it.read("Written to plan.json")
     it.done()
-    it.run("issuer", "init", "issuer", "--plan", "plan.json", "--name", "Berlin office", *DAY)
+    it.run("issuer", "init", "issuer", "--plan", "plan.json", "--name", "Berlin office")
     chosen(it, IT_PHRASE)
     it.read("Federation 'Berlin office' is in issuer")
     it.done()

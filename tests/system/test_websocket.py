@@ -18,14 +18,14 @@ from pathlib import Path
 
 import pytest
 
-from tessera import server
 from tessera_host.cli.demo import free_port
-from tests.host.test_websocket import BINARY, PING, REQUEST, frame, make_certificate
 from tests.patience import PATIENCE_SECONDS
 from tests.support import correspondence
+from tests.support.certificate import make_certificate
 from tests.support.command_line import TESSERA, CommandLine, Running, running
 from tests.support.office_on_disk import PASSPHRASE
 from tests.support.organisation import Listed, Organisation, new_issuer, planned
+from tests.support.raw_websocket import BINARY, CONT, PING, REQUEST, frame
 
 ROOT = Path(__file__).resolve().parents[2]
 UNREACHABLE = 6
@@ -201,7 +201,7 @@ STRANGERS: dict[str, tuple[bytes, bytes]] = {  # what comes first, and what come
     "a header": (REQUEST.encode(), b"A: " + b"b" * 1_000_000),
     "a message without an end": (b"upgraded", frame(BINARY, b"x", fin=False) + GARBAGE),
     "messages": (b"upgraded", frame(BINARY, bytes(2000)) * 500),
-    "fragments of nothing": (b"upgraded", frame(BINARY, b"x", fin=False) + frame(0, fin=False) * 100_000),
+    "fragments of nothing": (b"upgraded", frame(BINARY, b"x", fin=False) + frame(CONT, fin=False) * 100_000),
     "pings": (b"upgraded", frame(PING, bytes(125)) * 5_000),
 }
 
@@ -222,26 +222,8 @@ def test_a_hundred_megabytes_of_whatever_take_no_memory(office: Office) -> None:
     assert "berlin" in office.command.tessera(*STATUS)
 
 
-def test_strangers_have_as_few_places_as_on_tcp(office: Office) -> None:
-    """Whoever says nothing, or half a handshake, or a whole one and nothing in it, makes room for who comes later."""
-    half = socket.create_connection(("127.0.0.1", office.berlin), timeout=PATIENCE_SECONDS)
-    half.sendall(REQUEST.encode())
-    silent = [socket.create_connection(("127.0.0.1", office.berlin), timeout=PATIENCE_SECONDS) for _ in range(20)]
-    greeted = [upgraded(office.berlin) for _ in range(20)]
-    coming = [half, *silent, *greeted]
-    for gone in coming[: -server._STRANGERS]:
-        assert gone.recv(4096) in (b"", b"\x88\x02\x03\xe8")  # or a close frame first
-    for stays in coming[-server._STRANGERS :]:
-        stays.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            stays.recv(1)
-    for connection in coming:
-        connection.close()
-    assert "berlin" in office.command.tessera(*STATUS)
-
-
 def test_servers_say_nothing_of_who_came(office: Office) -> None:
     """The last test here: what they said when they began is all, whatever came since."""
-    for server_ in office.servers.values():
-        said = server_.stop(signal.SIGTERM)
+    for server in office.servers.values():
+        said = server.stop(signal.SIGTERM)
         assert (said.code, said.out, said.error) == (0, "", "")

@@ -31,9 +31,12 @@ PASSPHRASE = "bench"
 HAD = {epoch: {1: 1, 2: 1} for epoch in range(AHEAD)}  # what everybody was given already
 # As many members as ask here; those on the roster beside them only fill the keystore.
 CHOICE = plan.Choice(
-    Fraction(1),
-    Fraction("1e-6"),
-    2 * REQUESTS,
+    cover=plan.DELIVERY,
+    epsilon=Fraction(1),
+    delta=Fraction("1e-6"),
+    members=2 * REQUESTS,
+    round_seconds=300,
+    epoch_rounds=288,
     posts_per_token=4,
     retention_epochs=1,
     board="GATEWAY",

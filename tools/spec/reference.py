@@ -493,13 +493,18 @@ def reading_proof(reading_key: bytes, handshake_hash: bytes) -> bytes:
 OPERATOR = 0xFFFFFFFF  # the epoch that AUTH names for the operator
 
 
-def raw_epoch_secret(master: bytes, federation_id: bytes, generation: int, epoch: int, relay_id: int) -> bytes:
+def raw_epoch_secret(
+    master: bytes, federation_id: bytes, generation: int, epoch: int, relay_id: int, static_key: bytes
+) -> bytes:
     """k_{e,j} before it is negated for an even K_{e,j}."""
-    return scalar(integer(hkdf(b"", master, federation_id + u32(generation) + u32(epoch) + u16(relay_id), 48)))
+    info = federation_id + u32(generation) + u32(epoch) + u16(relay_id) + static_key
+    return scalar(integer(hkdf(b"", master, info, 48)))
 
 
-def epoch_secret(master: bytes, federation_id: bytes, generation: int, epoch: int, relay_id: int) -> bytes:
-    return even_secret(raw_epoch_secret(master, federation_id, generation, epoch, relay_id))
+def epoch_secret(
+    master: bytes, federation_id: bytes, generation: int, epoch: int, relay_id: int, static_key: bytes
+) -> bytes:
+    return even_secret(raw_epoch_secret(master, federation_id, generation, epoch, relay_id, static_key))
 
 
 def operator_message(federation_id: bytes, relay_key: bytes, handshake_hash: bytes) -> bytes:
@@ -858,8 +863,13 @@ def member_channel_message(federation_id: bytes, handshake_hash: bytes, key: byt
     return H("member-channel", federation_id + handshake_hash + key)
 
 
-def welcome(card_text: str, reading_keys: Sequence[bytes], time: bytes, before: bytes | None) -> bytes:
-    return canonical({"card": card_text, "reading": list(reading_keys), "time": time, "before": before})
+def sets_beside(digest: bytes, since: int, before: Sequence[tuple[int, bytes]]) -> dict[str, object]:
+    """The newest set's digest, the first epoch that it governs, and (first epoch, set) of each of the others."""
+    return {"digest": digest, "since": since, "before": [list(each) for each in before]}
+
+
+def welcome(card_text: str, sets: dict[str, object], reading_keys: Sequence[bytes], time: bytes) -> bytes:
+    return canonical({"card": card_text, "reading": list(reading_keys), "time": time} | sets)
 
 
 def padded_answer(message: bytes) -> bytes:

@@ -417,13 +417,14 @@ ACCESS_KEY = data("federation/access_key")
 READING_KEY = data("federation/reading_key")
 RELAY_IDS = [1, 515, 0]
 RELAY_SECRETS = [secret(f"federation/relay/{i}") for i in range(3)]
+RELAY_KEYS = [ref.point(each) for each in RELAY_SECRETS]
 LEDGER_SECRETS = [secret(f"federation/ledger/{i}") for i in range(3)]
 GENERATION = 5
 NAMES = ("first", "second")  # clauses, in labels
 
 
 def raw_epoch_secret(epoch: int, relay: int, generation: int = GENERATION) -> bytes:
-    return ref.raw_epoch_secret(MASTER, FEDERATION_ID, generation, epoch, RELAY_IDS[relay])
+    return ref.raw_epoch_secret(MASTER, FEDERATION_ID, generation, epoch, RELAY_IDS[relay], RELAY_KEYS[relay])
 
 
 def odd_epoch(odd: bool, relay: int = 0) -> int:
@@ -454,19 +455,19 @@ def finish(b: int, chosen: Row, epoch_secret: bytes, message: bytes) -> Row:
 
 def epoch_fields(epoch: int, relay: int, generation: int = GENERATION) -> Row:
     raw = raw_epoch_secret(epoch, relay, generation)
-    own = ref.epoch_secret(MASTER, FEDERATION_ID, generation, epoch, RELAY_IDS[relay])
+    own = ref.epoch_secret(MASTER, FEDERATION_ID, generation, epoch, RELAY_IDS[relay], RELAY_KEYS[relay])
     row: Row = {"master": MASTER, "federation_id": FEDERATION_ID, "generation": generation, "epoch": epoch}
-    row |= {"relay_id": RELAY_IDS[relay], "raw_epoch_secret": raw}
+    row |= {"relay_id": RELAY_IDS[relay], "relay_key": RELAY_KEYS[relay], "raw_epoch_secret": raw}
     return row | {"negated": raw != own, "epoch_secret": own, "epoch_key": ref.x_only(own)}
 
 
 def token(label: str, epoch: int, b: int, relay: int = 0) -> Row:
     """A whole issuing session."""
     row, own = epoch_fields(epoch, relay), secret(f"token/{label}/A")
-    key, relay_key = ref.x_only(own), ref.point(RELAY_SECRETS[relay])
-    message = ref.token_message(FEDERATION_ID, epoch, relay_key, key)
+    key = ref.x_only(own)
+    message = ref.token_message(FEDERATION_ID, epoch, RELAY_KEYS[relay], key)
     clauses = [clause(f"token/{label}/{name}", row["epoch_key"], message) for name in NAMES]
-    row |= {"relay_key": relay_key, "token_secret": own, "token_key": key, "message": message}
+    row |= {"token_secret": own, "token_key": key, "message": message}
     return (
         row
         | {"clauses": clauses}
@@ -1195,22 +1196,27 @@ def reading_cards() -> Rows:
     return [*rows, reading_card(even, [READING_KEY])]
 
 
-def welcome_row(reading_keys: list[bytes], before: bytes | None) -> Row:
-    """The answer to JOIN and HELLO."""
+def welcome_row(reading_keys: list[bytes], since: int, before: list[tuple[int, bytes]]) -> Row:
+    """The answer to JOIN and HELLO; the same of the sets in a file for a member."""
     text_ = federation_cards()[0]["text"]
+    digest = ref.params_digest(small_set().head())
     time = ref.time_statement(ROOT_SECRET, FEDERATION_ID, 1_760_000_000)
-    message = ref.welcome(text_, reading_keys, time, before)
+    sets = ref.sets_beside(digest, since, before)
+    message = ref.welcome(text_, sets, reading_keys, time)
     padded = ref.padded_answer(message)
     require(len(padded) % 4096 == 0 and 0 <= len(padded) - len(message) < 4096, "the size of an answer")
     frames = ref.service_frames(0xA3, padded)
-    row: Row = {"reading_keys": reading_keys, "time": time, "before": before, "message": message}
+    row: Row = {"reading_keys": reading_keys, "time": time, "digest": digest, "since": since, "message": message}
+    row |= {"before": [{"since": since, "set": blob} for since, blob in before], "sets": card("sets", {"v": 1} | sets)}
     row |= {"padded": len(padded), "frames": len(frames), "first_frame": frames[0], "last_frame": frames[-1]}
     return row | {"frames_digest": ref.sha256(b"".join(frames))}
 
 
 def welcomes() -> Rows:
-    before = whole(parameter_sets()["minimal"])
-    return [welcome_row([READING_KEY], None), welcome_row([data("federation/next reading key"), READING_KEY], before)]
+    sets = parameter_sets()
+    before = [(0, whole(sets["minimal"])), (0xFFFFFFFF, whole(sets["typical"]))]
+    next_key = data("federation/next reading key")
+    return [welcome_row([READING_KEY], 0, []), welcome_row([next_key, READING_KEY], 41, before)]
 
 
 def issuer_service() -> Row:

@@ -1,4 +1,4 @@
-"""The command `tessera`: puts the commands of the other modules together and turns every error into one line.
+"""The command `tessera`: says in which module each command is and turns every error into one line.
 
 Owns the exit codes of what is not a TesseraError: 2 for a command line that makes no sense, 70 for a bug, 130 when
 interrupted. The others are in `errors`.
@@ -16,26 +16,8 @@ from .. import __version__
 from ..errors import Interrupted, TesseraError, UsageError
 from ..protocol import card_finding, proxies
 from ..text import one_line
-from . import (
-    admission,
-    agent,
-    audit,
-    boards,
-    contact,
-    inbox,
-    issuer,
-    join,
-    keystore,
-    operator,
-    relay_status,
-    renewing,
-    safekeeping,
-    send,
-    serve,
-    talk,
-    update,
-)
 from .help import Map, exit_codes
+from .loading import Group
 from .options import Json
 from .output import ReaderGone, say_wrong, show, show_every_character
 
@@ -43,9 +25,77 @@ BUG = 70
 INTERRUPTED = Interrupted.exit_code
 DEBUG = "TESSERA_DEBUG"
 
+# Where each command is: `module:function`, which adds it and those beside it.
+COMMANDS = {
+    "join": "join:register",
+    "renew": "join:register",
+    "member": "join:register",
+    "token": "join:register",
+    "contact": "contact:register",
+    "send": "send:register",
+    "sent": "send:register",
+    "resend": "send:register",
+    "inbox": "inbox:register",
+    "fetch": "inbox:register",
+    "budget": "talk:register",
+    "status": "talk:register",
+    "agent": "agent:register",
+    "chat": "agent:register",
+    "unlock": "keystore:register",
+    "lock": "keystore:register",
+    "backup": "keystore:register",
+    "restore": "keystore:register",
+    "plan": "plan:register",
+    "audit": "audit:register",
+    "serve": "serve:register",
+    "flash": "boards:register",
+}
+ISSUER = {
+    "init": "operator:register_issuer",
+    "admit": "operator:register_issuer",
+    "remove": "operator:register_issuer",
+    "approve": "operator:register_issuer",
+    "show": "operator:register_issuer",
+    "service": "issuer:register",
+    "invite": "issuer:register",
+    "invitations": "issuer:register",
+    "revoke": "issuer:register",
+    "serve": "issuer:register",
+    "answer": "issuer:register",
+    "renew": "renewing:register_issuer",
+    "restored": "renewing:register_issuer",
+    "backup": "safekeeping:register",
+    "restore": "safekeeping:register",
+}
+RELAY = {
+    "new": "operator:register_relay",
+    "push": "renewing:register_relay",
+    "time": "renewing:register_relay",
+    "remove": "renewing:register_relay",
+    "replace": "renewing:register_relay",
+    "status": "relay_status:register",
+    "request": "admission:register",
+    "admit": "admission:register",
+    "accept": "admission:register",
+    "update": "update:register",
+}
+
+
+class _Tessera(Map):
+    places = COMMANDS
+
+
+class _Issuer(Group):
+    places = ISSUER
+
+
+class _Relay(Group):
+    places = RELAY
+
+
 app = typer.Typer(
     name="tessera",
-    cls=Map,
+    cls=_Tessera,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -98,23 +148,10 @@ def help_(
 
 
 app.command("exit-codes")(exit_codes)
-join.register(app)
-contact.register(app)
-send.register(app)
-inbox.register(app)
-talk.register(app)
-agent.register(app)
-keystore.register(app)
-operator.register(app)
-issuer.register(operator.issuer_app)
-renewing.register(operator.issuer_app, operator.relay_app)
-relay_status.register(operator.relay_app)
-safekeeping.register(operator.issuer_app)
-admission.register(operator.relay_app)
-update.register(operator.relay_app)
-audit.register(app)
-serve.register(app)
-boards.register(app)
+app.add_typer(
+    typer.Typer(cls=_Issuer, no_args_is_help=True, help="Keys, roster and tokens of a federation."), name="issuer"
+)
+app.add_typer(typer.Typer(cls=_Relay, no_args_is_help=True, help="Relays of a federation."), name="relay")
 
 
 def main() -> None:
@@ -162,7 +199,10 @@ def _unexpected(arguments: Sequence[str], error: Exception) -> int:
         return 2
     if callable(explain):
         explained = card_finding.without_pieces(str(explain()))  # a card that was not in quotes, and has blanks in it
-        return _failed(arguments, 2, explained, "'tessera COMMAND --help' shows what there is")
+        hint = "'tessera COMMAND --help' shows what there is"
+        if explained == "No such option: --proxy":
+            hint = "it comes before the command: tessera --proxy URL COMMAND"
+        return _failed(arguments, 2, explained, hint)
     if os.environ.get(DEBUG):
         raise error
     # Not the exception's text: it may hold what must not be shown.

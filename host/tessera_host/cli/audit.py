@@ -18,7 +18,7 @@ import typer
 from rich.progress import Progress
 
 from .. import extras, files
-from ..audit import audit, published
+from ..audit import audit, covers, published
 from ..audit.archive import AuditArchive
 from ..audit.verify import Finding, LedgerAudit, in_words
 from ..clock import unix_now
@@ -26,6 +26,7 @@ from ..errors import IntegrityError, InvalidInput, Unreachable
 from ..planning import plan
 from ..protocol import schedule
 from ..protocol.federation import Federation, Relay, read_card
+from ..protocol.parameter_sets import ParameterSets
 from ..relay import ledger
 from .card_exchange import card_text
 from .options import FederationCard, Json
@@ -95,7 +96,7 @@ def audit_(
         broken.append(f"the ledger of {', '.join(doubtful)} does not hold")
     verdict = "issuer: CONTRADICTS ITSELF." if contradicted else "issuer:"
     lines = [f"{verdict}\n{_found(against_issuer)}"] if against_issuer else []
-    lines += [*map(_text, audits), *(f"{path} written." for path in written)]
+    lines += [*map(_text, audits), *_covers(gathered.sets), *(f"{path} written." for path in written)]
     result = {
         "holds": None if not broken and all(map(_nothing_yet, audits)) else not broken,
         "federation": known.name,
@@ -103,6 +104,7 @@ def audit_(
         "written": written,
         "issuer": {"holds": not contradicted, "findings": _findings_as_json(against_issuer)},
         "sets": [asdict(each) for each in published.of(gathered.sets)],
+        "covers": [covers.figures(each) for each in gathered.sets],
         "schedule_ends": schedule.end(gathered.sets.newest),
         "relays": [_as_json(each) for each in audits],
     }
@@ -113,6 +115,21 @@ def audit_(
         raise typer.Exit(IntegrityError.exit_code)
     if ending := schedule.warning(gathered.sets.newest, unix_now()):
         end_with(ending)
+
+
+def _covers(sets: ParameterSets) -> list[str]:
+    """What each set's cover is, recomputed; sets that follow each other with the same cover are one line."""
+    alike: list[tuple[list[int], str]] = []
+    for each in sets:
+        told = covers.in_words(each)
+        if alike and alike[-1][1] == told:
+            alike[-1][0].append(each.serial)
+        else:
+            alike.append(([each.serial], told))
+    return [
+        f"cover of serial {serials[0]}{f' to {serials[-1]}' if len(serials) > 1 else ''}: {told}"
+        for serials, told in alike
+    ]
 
 
 def _audited(gathered: audit.Gathered, relays: list[Relay]) -> list[LedgerAudit]:

@@ -37,7 +37,7 @@ from ..member.fetching import Fetcher, FetchReport
 from ..member.relay_sessions import RelaySessions
 from ..member.sending import RelayBusy, Sender
 from ..member.state import MemberState
-from ..planning import plan
+from ..planning import choosing, plan
 from ..protocol.addresses import check_port
 from ..relay.process import RelayProcess
 from .output import say_wrong
@@ -58,13 +58,13 @@ def run(directory: Path, port: int) -> None:
     check_port(port, "name another one: make run PORT=8200")
     check_free(port)
 
-    def choice() -> plan.Choice:
+    def planned() -> plan.Plan:
         console.print(f"Making a demonstration organisation in {escape(str(directory))}", soft_wrap=True)
-        return plan.Choice(EPSILON, DELTA, members=24, round_seconds=60, epoch_rounds=1440)
+        return choosing.choose(choosing.Wish(members=24, round_seconds=60)).plan
 
     relay = RelayProcess(directory / organisation.RELAY, port)
     with ended_in_order(), relay:
-        with organisation.opened(directory, choice, "Demonstration office", port):
+        with organisation.opened(directory, planned, "Demonstration office", port):
             relay.start()
         console.print("\n".join(relay.lines), markup=False, soft_wrap=True)
         console.print(next_commands(directory), markup=False, soft_wrap=True)
@@ -172,8 +172,9 @@ def read_lines(path: Path) -> list[str]:
 def make_short_lived(directory: Path, passphrase: str, port: int, round_seconds: int) -> Issuer:
     """An organisation of two with short rounds and epochs, and the largest quota of which a Pico W serves a cell."""
     choice = plan.Choice(
-        EPSILON,
-        DELTA,
+        cover=plan.DELIVERY,  # constant batches take one record of a member a round
+        epsilon=EPSILON,
+        delta=DELTA,
         members=2,
         round_seconds=round_seconds,
         epoch_rounds=30,

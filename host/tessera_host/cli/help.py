@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from typer.core import TyperGroup
-
 from .. import config, errors
 from ..errors import TesseraError
+from .loading import Group
 from .options import Json
 from .output import show
 
@@ -59,7 +58,7 @@ OTHER_CODES = {
 }
 
 
-class Map(TyperGroup):
+class Map(Group):
     """The group `tessera` itself."""
 
     def list_commands(self, ctx: Any) -> list[str]:

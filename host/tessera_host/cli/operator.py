@@ -1,11 +1,10 @@
-"""The commands of whoever runs a federation: `tessera plan`, `tessera issuer …`, `tessera relay …`.
+"""The commands of whoever runs a federation: `tessera issuer …`, `tessera relay …`.
 
-Owns their options and what they print. Leaves to others: everything they do (plan.py, issuer.py), the commands that
-sign a new set (renewing.py), how relays do (relay_status.py), members' commands and the printing of errors with their
-exit codes (cli/__init__.py).
+Owns their options and what they print. Leaves to others: everything they do (issuer.py), the planner's (cli/plan.py),
+the commands that sign a new set (renewing.py), how relays do (relay_status.py), members' commands and the printing of
+errors with their exit codes (cli/__init__.py).
 """
 
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,18 +15,16 @@ from rich.table import Table
 
 from tessera.wire import PORT
 
-from .. import duration, extras, files
 from ..clock import local_time, unix_now
 from ..errors import UsageError
 from ..issuer.genesis import EPOCH_AT, before
 from ..issuer.issuer import EPOCHS_DEFAULT, SERVICE_PORT, Issuer
 from ..issuer.store import FEDERATION_CARD, KEYSTORE, PARAMETERS
 from ..keys import passphrase
-from ..planning import plan
-from ..planning.boards import BOARDS
+from ..planning import figures, plan
+from ..privacy import noise
 from ..protocol import addresses, releases, schedule
-from ..protocol.federation import DEFAULT_BUDGET
-from . import audit, renewing
+from . import renewing
 from .card_exchange import card_text
 from .opening import open_issuer
 from .options import (
@@ -37,7 +34,6 @@ from .options import (
     IssuerDirectory,
     Json,
     PassphraseFile,
-    PlanOut,
     ReachedHost,
     ReachedPort,
     Yes,
@@ -45,62 +41,17 @@ from .options import (
 )
 from .output import check_sure, end_with, show
 
-issuer_app = typer.Typer(no_args_is_help=True, help="Keys, roster and tokens of a federation.")
-relay_app = typer.Typer(no_args_is_help=True, help="Relays of a federation.")
+issuer_app, relay_app = typer.Typer(), typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the operator's commands to the main app."""
-    app.command("plan")(make_plan)
-    app.add_typer(issuer_app, name="issuer")
-    app.add_typer(relay_app, name="relay")
+def register_issuer(app: typer.Typer) -> None:
+    """Add the commands of this module to `tessera issuer`."""
+    app.add_typer(issuer_app)
 
 
-def make_plan(
-    members: Annotated[int, typer.Option(help="Members of the federation, at most.")],
-    epsilon: Annotated[str, typer.Option(help="Privacy loss of one delivery, a decimal.")] = "0.1",
-    delta: Annotated[str, typer.Option(help="Probability of a larger loss, a decimal.")] = "1e-6",
-    round_seconds: Annotated[int, typer.Option(help="Length of a round: how long a record waits, at most.")] = 300,
-    epoch_rounds: Annotated[int, typer.Option(help="Rounds in an epoch; tokens and keys change with it.")] = 288,
-    retention_epochs: Annotated[int, typer.Option(help="Epochs a record is kept.")] = 3,
-    buckets: Annotated[int, typer.Option(help="Buckets, a power of two; a reader downloads one.")] = 1,
-    tokens_per_epoch: Annotated[int, typer.Option(help="Tokens a member has for each relay and epoch.")] = 1,
-    posts_per_token: Annotated[int, typer.Option(help="Posts a token, a multiple of 4.")] = 32,
-    board: Annotated[str, typer.Option(help=f"One of {', '.join(BOARDS)}.")] = "RPI_PICO_W",
-    out: PlanOut = None,
-    allow_small: Annotated[bool, typer.Option("--allow-small", help="Accept fewer than 20 members a bucket.")] = False,
-    report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="Write the annex for a DPIA here, one HTML file.")
-    ] = None,
-    pdf: Annotated[Path | None, typer.Option("--pdf", metavar="FILE", help="Write the annex here as PDF.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Compute a parameter set: exact ε and δ of its noise table, what it costs, what it holds. Refuses invalid sets."""
-    choice = plan.Choice(
-        epsilon=plan.decimal_option("epsilon", epsilon),
-        delta=plan.decimal_option("delta", delta),
-        members=members,
-        round_seconds=round_seconds,
-        epoch_rounds=epoch_rounds,
-        retention_epochs=retention_epochs,
-        buckets=buckets,
-        tokens_per_epoch=tokens_per_epoch,
-        posts_per_token=posts_per_token,
-        board=board,
-        allow_small=allow_small,
-    )
-    audit.check_extra(report, pdf)
-    made = plan.make(choice)
-    content = made.as_json()
-    content["figures"]["losses"] = plan.composed(made)
-    day = {name: plan.decimal_option(name, text) for name, text in DEFAULT_BUDGET.items()}
-    content["figures"]["messages_a_member_a_day"] = plan.messages_of_a_day(made, day["epsilon"], day["delta"])
-    if out:
-        files.write(out, json.dumps(content, indent=2).encode() + b"\n")
-    written = audit.write_plan(made, report, pdf)
-    kept = f"Written to {out}. Next: tessera issuer init DIR --plan {out} --name NAME" if out else "Keep it: --out FILE"
-    kept = "\n".join([kept, *(f"{path} written." for path in written)])
-    show(content | ({"written": written} if written else {}), _plan_table(content) + kept, as_json)
+def register_relay(app: typer.Typer) -> None:
+    """Add the commands of this module to `tessera relay`."""
+    app.add_typer(relay_app)
 
 
 @issuer_app.command("init")
@@ -116,12 +67,6 @@ def issuer_init(
         str | None,
         typer.Option(help="Start of round 0, if --epoch-at does not say: unix seconds or ISO 8601."),
     ] = None,
-    day_epsilon: Annotated[
-        str, typer.Option(help="Privacy loss that members' programs keep a day of messages within, a decimal.")
-    ] = DEFAULT_BUDGET["epsilon"],
-    day_delta: Annotated[str, typer.Option(help="Probability of a larger loss in a day, a decimal.")] = DEFAULT_BUDGET[
-        "delta"
-    ],
     service: Annotated[
         str | None,
         typer.Option(help="Host name or address at which members will reach `tessera issuer serve`, if they will."),
@@ -134,10 +79,9 @@ def issuer_init(
     start = before(unix_now(), made.choice.epoch_seconds, epoch_at) if genesis is None else _unix_seconds(genesis)
     if (directory / KEYSTORE).exists():
         raise UsageError(f"there is an issuer in {directory}", "name a new directory; nothing is ever overwritten")
-    messages = plan.messages_within(made, day_epsilon, day_delta)
+    messages = figures.checked_messages_a_day(made)
     phrase = passphrase.obtain(passphrase_file, confirm=True)
-    budget = {"epsilon": day_epsilon, "delta": day_delta}
-    with Issuer.create(directory, phrase, made, name, epochs=epochs, genesis=start, budget=budget) as issuer:
+    with Issuer.create(directory, phrase, made, name, epochs=epochs, genesis=start) as issuer:
         if service:
             issuer.set_service(*addresses.typed(service, None, SERVICE_PORT, "--service"))
         summary = issuer.summary()
@@ -145,7 +89,7 @@ def issuer_init(
         f"Federation '{name}' is in {directory}; without its passphrase nobody can use it, nor can you.",
         f"There are keys until {local_time(summary['schedule_ends'])}; the service renews them by itself. Without it"
         f" you do: tessera issuer renew {directory}",
-        f"A member may send {messages} short messages a day at your setting ε = {day_epsilon}, δ = {day_delta}.",
+        f"A member may send {messages} short messages a day{_within(made)}.",
         "Next, in this order (HOST: a name or address that members reach; PERSON: who is to join):",
         *([] if service else [f"  tessera issuer service {directory} HOST"]),
         f"  tessera relay new RELAY RELAYDIR --issuer {directory} --host HOST   (a board: tessera flash --relay RELAY "
@@ -235,7 +179,7 @@ def issuer_show(directory: IssuerArgument, passphrase_file: PassphraseFile = Non
         ("epoch", f"{summary['current_epoch']}; schedule {summary['first_epoch']} to {summary['last_epoch']}"),
         ("keys until", local_time(summary["schedule_ends"])),
         ("board", summary["board"]),
-        ("a member's day", f"ε = {summary['budget']['epsilon']}, δ = {summary['budget']['delta']}"),
+        *_day(summary),
     ]
     if summary["service"]:
         rows.append(("service", addresses.shown(**summary["service"])))
@@ -306,65 +250,19 @@ def _paths(directory: Path) -> dict[str, str]:
     return {"parameters": str(directory / PARAMETERS), "federation_card": str(directory / FEDERATION_CARD)}
 
 
-def _messages(figures: dict[str, Any]) -> str:
-    """The number that members' programs go by, if the office sets nothing else."""
-    day = f"ε = {DEFAULT_BUDGET['epsilon']}, δ = {DEFAULT_BUDGET['delta']}"
-    return f"{figures['messages_a_member_a_day']} a day, of one part each, at {day} a day (issuer init: --day-epsilon)"
+def _day(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Nothing where nothing shows of a day."""
+    if summary["cover"] == plan.CONSTANT:
+        return []
+    return [("a member's day", f"ε = {summary['budget']['epsilon']}, δ = {summary['budget']['delta']}")]
 
 
-def _plan_table(content: dict[str, Any]) -> str:
-    choice, figures = content["choice"], content["figures"]
-    rows = [
-        ("ε of one delivery", f"{figures['epsilon']} exactly"),
-        (
-            "δ of one delivery",
-            f"{figures['exact_delta_decimal']} (of the integer table, rounded up; --json: the fraction)",
-        ),
-    ]
-    for row in figures["composition"][1:]:
-        meaning = f"{row['of']}, {row['deliveries']} deliveries"
-        rows.append((meaning, f"ε ≤ {row['epsilon']}, δ ≤ {row['delta_decimal']} (upper bound by basic composition)"))
-        rows += [
-            ("", f"{better['text']} (by privacy loss distribution)")
-            for better in figures["losses"]
-            if better["of"] == row["of"]
-        ]
-    if not figures["losses"]:
-        rows.append(("", f"tighter, by privacy loss distributions: {extras.command(extras.REPORT)}"))
-    rows += [
-        ("noise", f"µ = {figures['mu']}: 0 to {2 * figures['mu']} cover records a cell, {figures['mu']} on average"),
-        ("a cell of cover", f"{figures['cell_bytes_mean']:,} bytes on average, {figures['cell_bytes_max']:,} at most"),
-        ("download a day", _download(figures)),
-        ("members a bucket", f"{figures['members_a_bucket']}, floor {figures['members_floor']}"),
-        (
-            "capacity rule",
-            f"{choice['members']} members × {choice['tokens_per_epoch']} tokens × {choice['posts_per_token']} posts × "
-            f"{choice['retention_epochs'] + 1} epochs = {figures['records_needed']} ≤ {figures['ring_pages']} - 32",
-        ),
-        (
-            "posts an epoch",
-            f"{figures['posts_an_epoch_used']} used by this plan, {figures['posts_an_epoch_board']} fit the board",
-        ),
-        ("messages a member", _messages(figures)),
-        ("readers a round", f"{figures['readers_a_round_board_estimate']} at most by the board's time (estimate)"),
-        ("retention", f"{duration.in_words(figures['retention_seconds'])} and the open epoch"),
-        (
-            "flash life, estimate",
-            f"{figures['flash_years_estimate']} years; erases a sector a year: ring "
-            f"{figures['erases_per_sector_per_year_ring_estimate']:,}, key ring "
-            f"{figures['erases_per_sector_per_year_keyring_estimate']:,}",
-        ),
-    ]
-    return _table(f"Plan for {figures['board']}", rows)
-
-
-def _download(figures: dict[str, Any]) -> str:
-    idle = figures["download_bytes_per_day"] / 1e6
-    steady = figures["download_bytes_per_day_fetching_every_round"] / 1e6
-    full = figures["download_bytes_per_day_quota_used_estimate"] / 1e6
-    return (
-        f"{idle:.2f} MB a member; {full:.2f} MB with every post used (estimate); {steady:.2f} MB fetching every round"
-    )
+def _within(made: plan.Plan) -> str:
+    """The office's day, where anything shows of it."""
+    if not made.table:
+        return ""
+    day = made.choice.day_epsilon, made.choice.day_delta
+    return f" at your setting ε = {noise.decimal(day[0])}, δ = {noise.decimal_up(day[1])}"
 
 
 def _table(title: str, rows: list[tuple[str, str]]) -> str:

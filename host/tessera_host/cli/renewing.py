@@ -7,6 +7,7 @@ commands of the groups are in `cli.operator`, `cli.issuer` and `cli.update`.
 
 import asyncio
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from ..issuer.files import Unasked, unasked
 from ..issuer.issuer import Issuer
 from ..issuer.operator import Operator
 from ..issuer.store import FEDERATION_CARD, PARAMETERS
-from ..planning import plan
+from ..planning import figures, plan
 from ..protocol import addresses, cards, schedule
 from ..protocol.parameter_sets import is_set
 from ..provisioning.inventory import Inventory
@@ -43,10 +44,14 @@ NewerSets = Annotated[
 Offline = Annotated[bool, typer.Option("--offline", help="Do not ask the relays for newer sets.")]
 
 
-def register(issuer_app: typer.Typer, relay_app: typer.Typer) -> None:
-    """Add the commands of this module to `tessera issuer` and `tessera relay`."""
+def register_issuer(issuer_app: typer.Typer) -> None:
+    """Add the commands of this module to `tessera issuer`."""
     issuer_app.command("renew")(issuer_renew)
     issuer_app.command("restored")(issuer_restored)
+
+
+def register_relay(relay_app: typer.Typer) -> None:
+    """Add the commands of this module to `tessera relay`."""
     relay_app.command("push")(relay_push)
     relay_app.command("time")(relay_time)
     relay_app.command("remove")(relay_remove)
@@ -90,14 +95,21 @@ def issuer_renew(
         files.make_directory(out)
     with open_issuer(directory, passphrase_file) as issuer:
         before = issuer.parameters
-        budget = _budget(issuer, day_epsilon, day_delta)
-        made = issuer.plan_for(members) if members is not None else made
-        issuer.renew(made, epochs, budget, retention_days, at_once, new_keys)
+        day = _day(issuer, day_epsilon, day_delta)
+        if day and plan_file:
+            raise UsageError("a plan says what a member's day is", "leave --day-epsilon and --day-delta out, or --plan")
+        made = issuer.plan_for(members, day) if day or members is not None else made
+        issuer.renew(made, epochs, retention_days=retention_days, at_once=at_once, new_keys=new_keys)
         after, summary = issuer.parameters, issuer.summary()
         written = _write(out, unasked(issuer)) if out else []
     text = [
         f"Parameters have serial {after.serial} now; there are keys until {local_time(schedule.end(after))}.",
-        *([f"They are for {after.members} members; whom you invite now can join at once."] if made else []),
+        *(
+            [f"They are for {after.members} members; whom you invite now can join at once."]
+            if after.members != before.members
+            else []
+        ),
+        *([f"A member may send {figures.messages_a_day(made)} short messages a day."] if made else []),
         *(generation_text(summary, at_once) if after.generation != before.generation else []),
     ]
     if written:
@@ -113,9 +125,14 @@ def issuer_renew(
     show(_facts(summary, directory) | {"files": written}, "\n".join(text), as_json)
 
 
-def _budget(issuer: Issuer, epsilon: str | None, delta: str | None) -> dict[str, str] | None:
-    given = {name: value for name, value in (("epsilon", epsilon), ("delta", delta)) if value is not None}
-    return issuer.budget | given if given else None
+def _day(issuer: Issuer, epsilon: str | None, delta: str | None) -> tuple[Fraction, Fraction] | None:
+    if epsilon is None and delta is None:
+        return None
+    present = issuer.budget
+    return (
+        plan.decimal_option("day-epsilon", epsilon or present["epsilon"]),
+        plan.decimal_option("day-delta", delta or present["delta"]),
+    )
 
 
 def _write(out: Path, made: Sequence[Unasked]) -> list[dict[str, Any]]:
@@ -259,14 +276,13 @@ def relay_replace(
     time_server: Annotated[
         str | None, typer.Option(help="Network clock (SNTP) for a board: host name or address.")
     ] = None,
-    at_once: AtOnce = False,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
     """Put another relay into the place of one that broke or was stolen. Members, contacts and mailboxes stay."""
     with open_issuer(issuer_directory, passphrase_file) as issuer:
         if relay_directory is None:
-            gone = issuer.vacate_relay(name, at_once)
+            gone = issuer.vacate_relay(name)
             address = f"--host {addresses.shown(gone['host'], gone['port'])}"
             steps = [
                 f"Now plug the new board in and type: tessera flash --relay '{name}' {address} --issuer "
@@ -274,7 +290,7 @@ def relay_replace(
                 "Its words, which the command shows, are others than those of the old one: put up the new ones.",
             ]
         else:
-            issuer.replace_relay(name, relay_directory, at_once, time_server)
+            issuer.replace_relay(name, relay_directory, time_server)
             steps = [f"Start the new relay: tessera serve --storage {relay_directory}"]
         summary = issuer.summary()
         _forget_board(issuer_directory, name)
@@ -282,7 +298,8 @@ def relay_replace(
         f"The old relay '{name}' is listed no more, and reads and signs for nobody. Parameters have serial "
         f"{summary['serial']} now.",
         *steps,
-        *generation_text(summary, at_once),
+        "Members can write there once it is on and their programs know of it: they look by themselves, or at once with "
+        "tessera renew.",
         _members_get_it(summary, issuer_directory),
         "What the old one had stored and somebody had not read yet, its sender's program sends again.",
         f"The other relays get the new parameters from members, or at once: tessera relay push --issuer "

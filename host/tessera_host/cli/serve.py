@@ -12,7 +12,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +29,7 @@ from ..errors import TesseraError, UsageError
 from ..issuer import organisation
 from ..issuer.relay_directory import CONFIGURATION
 from ..keys.memory import keep_out_of_dumps
-from ..planning import plan
+from ..planning import choosing, plan
 from ..protocol import addresses
 from ..protocol.addresses import Address
 from ..protocol.listening import CannotListen, Place, at
@@ -57,7 +57,7 @@ from .listening import (
 from .options import Json
 from .output import say_wrong
 
-MEMBERS, ROUND_SECONDS, EPOCH_ROUNDS = 24, 300, 288  # of a trial
+MEMBERS = 24  # of a trial
 
 
 class LogForm(enum.StrEnum):
@@ -110,14 +110,14 @@ def serve(
     certificate: Certificate = None,
     certificate_key: CertificateKey = None,
     cover_traffic_epsilon: Annotated[
-        str | None, typer.Option(help=f"ε of the cover traffic; of a new trial {gateway.DEFAULT_EPSILON}.")
+        str | None, typer.Option(help="ε of one delivery, for a new trial with a table for deliveries (tessera plan).")
     ] = None,
-    cover_traffic_delta: Annotated[
-        str | None, typer.Option(help=f"δ of the cover traffic; of a new trial {gateway.DEFAULT_DELTA}.")
+    cover_traffic_delta: Annotated[str | None, typer.Option(help="δ of one delivery, likewise.")] = None,
+    members: Annotated[
+        int | None, typer.Option(help=f"Members of a new trial, {MEMBERS}; the planner chooses all else.")
     ] = None,
-    members: Annotated[int | None, typer.Option(help=f"Members of a new trial, {MEMBERS}.")] = None,
-    round_seconds: Annotated[int | None, typer.Option(help=f"Seconds a round of a new trial, {ROUND_SECONDS}.")] = None,
-    epoch_rounds: Annotated[int | None, typer.Option(help=f"Rounds an epoch of a new trial, {EPOCH_ROUNDS}.")] = None,
+    round_seconds: Annotated[int | None, typer.Option(help="Seconds a round of a new trial.")] = None,
+    epoch_rounds: Annotated[int | None, typer.Option(help="Rounds an epoch of a new trial.")] = None,
     sessions: Annotated[
         int, typer.Option(min=1, help="Members at once; one more is told that the relay is busy.")
     ] = SESSIONS,
@@ -145,7 +145,8 @@ def serve(
     """Run a relay on this computer until it is stopped.
 
     Its directory comes from the issuer's machine (`tessera relay new`); here no key and no passphrase is made. Where
-    none is, --cover-traffic-epsilon and --cover-traffic-delta make a whole organisation: a trial, on one computer.
+    none is, --members makes a whole organisation: a trial, on one computer, with the cover that `tessera plan` chooses.
+    --cover-traffic-epsilon and --cover-traffic-delta do, too, with cover for one delivery of that ε and δ.
     """
     keep_out_of_dumps()
     place = storage.read(storage_)
@@ -158,18 +159,20 @@ def serve(
         return
     of_trial = (cover_traffic_epsilon, cover_traffic_delta, members, round_seconds, epoch_rounds)
 
-    def choice() -> plan.Choice:
+    def planned() -> plan.Plan:
         if all(option is None for option in of_trial):
             raise _no_relay(place)
-        return plan.Choice(
-            plan.decimal_option("epsilon", cover_traffic_epsilon or gateway.DEFAULT_EPSILON),
-            plan.decimal_option("delta", cover_traffic_delta or gateway.DEFAULT_DELTA),
-            MEMBERS if members is None else members,
-            round_seconds=ROUND_SECONDS if round_seconds is None else round_seconds,
-            epoch_rounds=EPOCH_ROUNDS if epoch_rounds is None else epoch_rounds,
-            posts_per_token=64,
+        wish = choosing.Wish(
+            members=MEMBERS if members is None else members,
+            round_seconds=round_seconds,
+            epoch_rounds=epoch_rounds,
             board="GATEWAY",
         )
+        if cover_traffic_epsilon is not None or cover_traffic_delta is not None:
+            epsilon = plan.decimal_option("epsilon", cover_traffic_epsilon or gateway.DEFAULT_EPSILON)
+            delta = plan.decimal_option("delta", cover_traffic_delta or gateway.DEFAULT_DELTA)
+            wish = replace(wish, cover=plan.DELIVERY, epsilon=epsilon, delta=delta)
+        return choosing.choose(wish).plan
 
     def open_gateway(directory: Path) -> Gateway:
         gateway.check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)
@@ -181,7 +184,7 @@ def serve(
             opened = open_gateway(place.directory)
         else:
             where = _trial_address(port, websocket, by_websocket)
-            with organisation.opened(place.directory, choice, "Organisation", *where) as made:
+            with organisation.opened(place.directory, planned, "Organisation", *where) as made:
                 opened = open_gateway(place.directory / organisation.RELAY)
                 if log_.as_json:
                     log_.event("trial", level="warning", made=made)
@@ -217,8 +220,7 @@ def _no_relay(place: Storage) -> UsageError:
     return UsageError(
         f"there is no relay in {place.directory}",
         f"on the issuer's machine: tessera relay new NAME --issuer DIR --host HOST NEWDIR, and bring NEWDIR here; a "
-        f"trial with issuer and relay in one place: --cover-traffic-epsilon {gateway.DEFAULT_EPSILON} "
-        f"--cover-traffic-delta {gateway.DEFAULT_DELTA}",
+        f"trial with issuer and relay in one place: --members {MEMBERS}",
     )
 
 

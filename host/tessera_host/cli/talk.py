@@ -17,6 +17,7 @@ from ..agent.link import AgentLink
 from ..clock import short_local_time
 from ..errors import IntegrityError
 from ..member import views
+from ..member.accountant import Budget
 from ..protocol import schedule
 from ..text import count
 from .opening import open_member
@@ -68,11 +69,7 @@ def budget(home: Home, passphrase_file: PassphraseFile = None, as_json: Json = F
     async def telling() -> None:
         async with talk(home, passphrase_file) as by:
             today, state = await by.budget(), await by.state()
-        lines = [
-            str(today),
-            "Each part of a long message or a file counts as one, for 24 hours. What leaves in any 24 hours is, to "
-            f"whoever sees every published number, ({today.epsilon}, {today.delta})-differentially private.",
-        ]
+        lines = [str(today), "Each part of a long message or a file counts as one, for 24 hours." + _shown_of(today)]
         if not today.left:
             when = f"from {short_local_time(today.next_at)} on" if today.next_at else NEVER
             lines.append(f"The next one can leave {when}.")
@@ -83,6 +80,14 @@ def budget(home: Home, passphrase_file: PassphraseFile = None, as_json: Json = F
         show(result, "\n".join(lines), as_json)
 
     asyncio.run(telling())
+
+
+def _shown_of(today: Budget) -> str:
+    """What published numbers show of a day; nothing, if each is the same whatever anybody sends."""
+    if today.epsilon == today.delta == "0":
+        return ""
+    private = f"({today.epsilon}, {today.delta})-differentially private"
+    return f" What leaves in any 24 hours is, to whoever sees every published number, {private}."
 
 
 def status(home: Home, relay: HomeRelay = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:

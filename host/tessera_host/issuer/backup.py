@@ -1,7 +1,8 @@
 """Backups of an issuer's keystore, and what becomes of one that is restored (PROTOCOL §12).
 
 Owns the backup file: rows as in the keystore, sealed under the same key, so it opens with the passphrase that the
-keystore had. It has what nobody could make again: keys, relays, roster, invitations and the sets that auditors need.
+keystore had. It has what nobody could make again: keys, relays, roster, invitations, the sets that auditors need, the
+inventory of boards.
 Counts, open sessions and answers are not in it, as they are no use after a restore. Leaves to others: what has to
 happen before a restored issuer says anything (issuer.py: restored).
 """
@@ -19,7 +20,7 @@ from ..keys.keystore_database import Content, KeystoreDatabase
 from .invitations import Invitations
 from .roster import Roster
 from .sets import Sets
-from .store import KEYSTORE, PARAMETERS, SETS, TABLES
+from .store import INVENTORY, KEYSTORE, PARAMETERS, SETS, TABLES
 from .store import KIND as ISSUER_KIND
 
 KIND = "issuer-backup"
@@ -33,15 +34,16 @@ def write(keystore: KeystoreDatabase, directory: Path, path: Path, now: int) -> 
 
     def change(copy: KeystoreDatabase) -> None:
         copy.data["made"] = now
-        for name, content in _sets_in(directory):
-            copy.table(_FILES).put(name.encode(), [name, content])
+        for path in _beside(directory):
+            copy.table(_FILES).put(path.name.encode(), [path.name, path.read_bytes()])
 
     keystore.copy_apart(path, KIND, (*_COPIED, _FILES), Content(_COPIED, change))
 
 
-def _sets_in(directory: Path) -> Iterator[tuple[str, bytes]]:
-    for path in sorted((directory / SETS).glob("*.tpr")):
-        yield path.name, path.read_bytes()
+def _beside(directory: Path) -> Iterator[Path]:
+    yield from sorted((directory / SETS).glob("*.tpr"))
+    if (directory / INVENTORY).exists():
+        yield directory / INVENTORY
 
 
 def restore(path: Path, secret: Secret, directory: Path) -> None:
@@ -56,9 +58,10 @@ def restore(path: Path, secret: Secret, directory: Path) -> None:
 
         make_directory(directory)
         for name, content in backup.table(_FILES).values():
-            if not (directory / SETS / Path(name).name).exists():
-                (directory / SETS).mkdir(exist_ok=True, mode=0o700)
-                files.write(directory / SETS / Path(name).name, content)
+            path = directory / INVENTORY if name == INVENTORY else directory / SETS / Path(name).name
+            if not path.exists():
+                path.parent.mkdir(exist_ok=True, mode=0o700)
+                files.write(path, content)
         backup.copy(directory / KEYSTORE, ISSUER_KIND, TABLES, Content(_COPIED, change))
 
 

@@ -4,7 +4,8 @@ Owns what becomes of each card of a member's file, the reply, and the files that
 to others: the form of the files (card_files.py), the member's side (host/tessera_host/member/joining_files.py), every
 rule (issuer.py).
 
-Every file for a member has all that IT says: the federation card, and the reading keys sealed to that member.
+Every file for a member has all that IT says: the federation card, the sets that relays may go by besides, and the
+reading keys sealed to that member.
 """
 
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ class Answered:
         """The reply: all that IT says, the answers, and the refusals as remarks."""
         refusals = [f"Refused: {refusal}" for refusal in self.refusals]
         readings = [issuer.reading_card(member) for member in dict.fromkeys(self.members)]
-        return _file(issuer, [issuer.federation_card, *readings, *self.cards], refusals)
+        return _file(issuer, [issuer.federation_card, issuer.sets_card, *readings, *self.cards], refusals)
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def unasked(issuer: Issuer) -> list[Unasked]:
     under a key (PROTOCOL §6). Who has none in the file asks for them."""
     made = []
     for member in issuer.roster:
-        said = [issuer.federation_card, issuer.reading_card(member["key"])]
+        said = [issuer.federation_card, issuer.sets_card, issuer.reading_card(member["key"])]
         try:
             offer = [issuer.offer_unasked(member["key"])]
             remarks = []

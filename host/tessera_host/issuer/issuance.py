@@ -12,7 +12,7 @@ The rules, in the order they are checked:
 - a request is offered sessions once. The same card shown again while they are open gets the same offer again (the same
   R0, R1: nothing new is said); shown later it is refused, so nobody can use up a member's quota with an old card;
 - every session is charged to the member when it is opened, finished or not, by generation, epoch and relay;
-- a member has one open batch; a new request aborts the one before;
+- a member has one open batch of a generation; a new request aborts the one before;
 - at most 4 sessions are open under one epoch key, of all members together. Clause blind Schnorr is as strong as the
   modified ROS problem is hard: with w sessions open at once the best known forgery of one more token (Wagner's
   k-list algorithm) costs (w+1)·2^(256/(1+⌊log2(w+1)⌋)) steps and succeeds with probability 2^-w: 2^87 steps at w = 4,
@@ -57,7 +57,9 @@ UNASKED = bytes(32)  # of an offer that no request asked for
 SEEN_EPOCHS = 3  # a request is taken a day from its making, and in an epoch next to its own
 FORGOTTEN_AT_ONCE = 200  # rows of a table whose time is over that one request deletes: more than it adds
 
-EpochSecret = Callable[[int, int, int], bytes]  # of (generation, epoch, relay id)
+_TAG_BYTES = 8  # of a relay's static key, by which counts are kept
+
+EpochSecret = Callable[[int, int, int, bytes], bytes]  # of (generation, epoch, relay id, static key)
 IsMember = Callable[[bytes], bool]
 
 
@@ -75,10 +77,16 @@ class Terms:
 
 @dataclass(frozen=True)
 class Key:
-    """An epoch key of the terms at hand: which one."""
+    """An epoch key of the terms at hand: which one, of the relay with that id and static key (33 bytes). One that took
+    another's id has other keys."""
 
     epoch: int
     relay: int
+    static_key: bytes
+
+    @property
+    def tag(self) -> bytes:
+        return _tag(self.static_key)
 
 
 class State(Protocol):
@@ -95,10 +103,10 @@ class State(Protocol):
 class Issuance:
     """A view of four of the issuer keystore's tables.
 
-    `charged` counts by generation and member, and by generation of all, `{epoch: {relay: count}}` each; `seen` has the
-    digests of requests, for as long as they would be taken, by the epoch in which they were answered, which is at most
-    one off their own; `open` has batches and `answered` answers, by session. Generations up to `lost` have no counts to
-    be relied on.
+    `charged` counts by generation and member, and by generation of all, `{epoch: {relay: count}}` each, a relay by a
+    tag of its static key; `seen` has the digests of requests, for as long as they would be taken, by the epoch in which
+    they were answered, which is at most one off their own; `open` has batches and `answered` answers, by session.
+    Generations up to `lost` have no counts to be relied on.
 
     `offer` and `answer` change the keystore in transactions of their own; the methods under "ends" are called within
     one.
@@ -169,15 +177,16 @@ class Issuance:
     def _lacking(self, member: bytes, terms: Terms, current: int) -> Iterator[Key]:
         """A key for each token that the member may have now: at most 4 a key, and never more in all than the relays
         have room for (PROTOCOL §2, capacity): the roster may change within a generation."""
-        allowed, nothing = int(terms.parameters.tokens_per_epoch), Counter[int]()
+        allowed, nothing = int(terms.parameters.tokens_per_epoch), Counter[bytes]()
         of_all, of_member = self._counts(terms.generation), self._counts(terms.generation, member)
         for epoch in range(current, current + terms.parameters.ahead + 1):
             if epoch not in terms.epochs:
                 continue
             for relay in terms.parameters.relays:
-                room = terms.parameters.members * allowed - of_all.get(epoch, nothing)[relay.id]
-                count = min(allowed - of_member.get(epoch, nothing)[relay.id], room, OPEN_SESSIONS_PER_KEY)
-                yield from [Key(epoch, relay.id)] * count
+                key = Key(epoch, relay.id, relay.static_key)
+                room = terms.parameters.members * allowed - of_all.get(epoch, nothing)[key.tag]
+                count = min(allowed - of_member.get(epoch, nothing)[key.tag], room, OPEN_SESSIONS_PER_KEY)
+                yield from [key] * count
 
     def _charge(self, batch: dict[str, Any], current: int) -> None:
         """Counts of epochs before the current one go."""
@@ -185,18 +194,19 @@ class Issuance:
         for whose in (EVERYBODY, batch["member"]):
             counts = {epoch: each for epoch, each in self._counts(generation, whose).items() if epoch >= current}
             for epoch, relay, *_ in batch["offers"]:
-                counts.setdefault(epoch, Counter())[relay] += 1
+                counts.setdefault(epoch, Counter())[_tag(batch["keys"][relay])] += 1
             kept = {epoch: dict(each) for epoch, each in counts.items()}
             self._charged.put(_counter(generation, whose), kept, max(kept) + 1, generation)
 
     def _make_room(self, member: bytes, generation: int, wanted: Counter[Key], now: int) -> int:
-        """Abort the member's own batch, then the oldest of others that had their time, until the sessions fit. The
-        number of the batch that comes: one more than any that is open."""
+        """Abort the member's own batch of the generation, then the oldest of others that had their time, until the
+        sessions fit. The number of the batch that comes: one more than any that is open."""
         batches = self._batches()
-        aborted = [batch for batch in batches if batch["member"] == member]
-        others = [batch for batch in batches if batch["member"] != member]  # oldest first
+        of_generation = [batch for batch in batches if batch["generation"] == generation]
+        aborted = [batch for batch in of_generation if batch["member"] == member]
+        others = [batch for batch in of_generation if batch["member"] != member]  # oldest first
         for key, count in wanted.items():
-            of_key = [batch for batch in others if batch["generation"] == generation and _under(batch, key)]
+            of_key = [batch for batch in others if _under(batch, key)]
             while sum(len(_under(batch, key)) for batch in of_key) + count > OPEN_SESSIONS_PER_KEY:
                 wait = of_key[0]["opened"] + self._patience(of_key[0]) - now
                 if wait > 0:
@@ -240,7 +250,7 @@ class Issuance:
             self._open.delete(fields["session"])
             answers = []
             for (epoch, relay, *nonces), (c0, c1) in zip(batch["offers"], fields["challenges"], strict=True):
-                secret = epoch_secret(batch["generation"], epoch, relay)
+                secret = epoch_secret(batch["generation"], epoch, relay, batch["keys"][relay])
                 answers.append(list(blind.answer(secret, blind.Nonces(*nonces), (c0, c1))))
             answer = cards.encode("tokens-answer", {"session": fields["session"], "answers": answers})
             self._answered.put(fields["session"], {"challenge": digest, "answer": answer}, _end_epoch(batch))
@@ -313,7 +323,7 @@ class Issuance:
             "fetch the newest card and ask again",
         )
 
-    def _counts(self, generation: int, member: bytes = EVERYBODY) -> dict[int, Counter[int]]:
+    def _counts(self, generation: int, member: bytes = EVERYBODY) -> dict[int, Counter[bytes]]:
         """By epoch and relay: what a member was charged, or all were."""
         kept = self._charged.get(_counter(generation, member)) or {}
         return {epoch: Counter(each) for epoch, each in kept.items()}
@@ -346,13 +356,19 @@ def _batch(
         "request": digest,
         "opened": now,
         "online": online,
+        "keys": {key.relay: key.static_key for key in keys},
         "offers": [[key.epoch, key.relay, pair.r0, pair.r1] for key, pair in zip(keys, nonces, strict=True)],
     }
 
 
 def _under(batch: dict[str, Any], key: Key | None) -> list[list[Any]]:
     """The sessions of a batch that are under this key."""
-    return [offer for offer in batch["offers"] if key in (None, Key(offer[0], offer[1]))]
+    keys = batch["keys"]
+    return [offer for offer in batch["offers"] if key in (None, Key(offer[0], offer[1], keys[offer[1]]))]
+
+
+def _tag(static_key: bytes) -> bytes:
+    return static_key[1 : 1 + _TAG_BYTES]
 
 
 def _end_epoch(batch: dict[str, Any]) -> int:

@@ -20,12 +20,13 @@ from ..clock import Clock, unix_now
 from ..errors import IntegrityError, InvalidInput, KeystoreError, NotOnRoster, UsageError
 from ..keys.keystore import Secret
 from ..planning import boards
-from ..planning.plan import MEMBERS_FLOOR, Choice, Plan, make
+from ..planning.plan import CONSTANT, DELIVERY, MEMBERS_FLOOR, Choice, Plan, kind_of, make
 from ..privacy import noise
 from ..protocol import addresses, blind, cards, releases, sealed_reading_key
 from ..protocol.federation import DEFAULT_BUDGET, FIXED, IssuerService, Relay, parsed
 from ..protocol.invitation import Invitation
 from ..protocol.limits import check_name
+from ..protocol.sets_beside import SetBeside, SetsBeside
 from ..protocol.welcome import Welcome
 from . import backup, relay_directory, renewal, summary
 from .operator import Operator
@@ -71,16 +72,17 @@ class Issuer:
         *,
         epochs: int = EPOCHS_DEFAULT,
         genesis: int | None = None,
-        budget: Mapping[str, str] = DEFAULT_BUDGET,
+        budget: Mapping[str, str] | None = None,
         now: Clock = unix_now,
     ) -> Self:
         """A new federation: its keys, and parameters of serial 1 without relays.
 
         epochs is the length of the key schedule; genesis (unix seconds) is the start of round 0, by default now rounded
-        down to a whole round; budget is `{"epsilon", "delta"}` of a member's day, as decimals.
+        down to a whole round; budget is `{"epsilon", "delta"}` of a member's day, as decimals, if not the plan's.
         Raises UsageError; KeystoreError if there is an issuer in the directory already.
         """
         check_name("the federation's name", name)
+        budget = _budget_of(plan) if budget is None else budget
         _check_budget(budget)
         IssuerStore.check_new(directory)
         moment = now()
@@ -218,22 +220,21 @@ class Issuer:
     def add_relay(
         self, name: str, host: str, port: int, directory: Path, time_server: str | None = None
     ) -> relay_directory.RelaySecrets:
-        """Make a relay's keys, write its directory (new or empty), list it in a parameter set with the next serial; in
-        the place of the one that was vacated under its name, if one was.
+        """Make a relay's keys, write its directory (new or empty), list it in the next parameter set; in the place of
+        the one that was vacated under its name, if one was. Members can write there in the open epoch.
 
         time_server: host name or address of the network clock (SNTP) that a board asks.
 
         Nothing is listed unless the relay's secrets are on disk. Raises UsageError.
         """
         self.check_relay(name, host, port, time_server)
-        return self._add_relay(name, host, port, directory, time_server, Change())
+        return self._add_relay(name, host, port, directory, time_server, Change(relay=True))
 
-    def replace_relay(
-        self, name: str, directory: Path, at_once: bool = False, time_server: str | None = None
-    ) -> relay_directory.RelaySecrets:
+    def replace_relay(self, name: str, directory: Path, time_server: str | None = None) -> relay_directory.RelaySecrets:
         """Put another relay, with keys and a directory of its own, into the place of one that broke or was stolen: it
-        has its number, name and address. Nobody reads or posts any more with what that one held. Raises UsageError."""
-        change = Change(generation=True, rotate=True, at_once=at_once)
+        has its number, name and address. Members can write there in the open epoch; nobody reads any more with what
+        that one held, at the others from the next epoch on. Raises UsageError."""
+        change = Change(rotate=True, relay=True)
         before = self._store.relays.named(name)
         return self._add_relay(name, before["host"], before["port"], directory, time_server, change, vacate=True)
 
@@ -267,7 +268,7 @@ class Issuer:
         with self._store.change():
             added = self._store.relays.add(name, host, port, static_key, ledger_key)
             if added:
-                self._sign(Change())
+                self._sign(Change(relay=True))
         return added
 
     def remove_relay(self, name: str, at_once: bool = False) -> None:
@@ -276,17 +277,26 @@ class Issuer:
             self._store.relays.remove(name)
             self._sign(Change(generation=True, rotate=True, at_once=at_once))
 
-    def vacate_relay(self, name: str, at_once: bool = False) -> dict[str, Any]:
-        """As remove_relay, but the next relay of this name takes its place, with its number; its entry. Raises
-        UsageError."""
+    def vacate_relay(self, name: str) -> dict[str, Any]:
+        """List a relay no more, but so that the next one of this name takes its place, with its number; its entry.
+        Raises UsageError."""
         with self._store.change():
             gone = self._store.relays.vacate(name)
-            self._sign(Change(generation=True, rotate=True, at_once=at_once))
+            self._sign(Change(rotate=True))
         return gone
 
     def copy_for(self, name: str) -> bytes:
-        """The newest set as the relay of this name takes it. Raises UsageError."""
-        return self.parameters.copy_for(self._store.relays.named(name)["id"])
+        """The set that the relay of this name begins with: the newest that has keys for the open epoch. Raises
+        UsageError."""
+        return self.begins_with(self._store.relays.named(name)["key"])
+
+    def begins_with(self, static_key: bytes) -> bytes:
+        """The same, for the relay of this static key (33 bytes). Raises UsageError."""
+        for found in (self._store.sets.running(self.current_epoch).parameters, self.parameters):
+            entry = found.relay_with(static_key)
+            if entry is not None and found.column(entry.id) is not None:
+                return bytes(found.copy_for(entry.id))
+        raise UsageError("this relay is not in the newest parameters", "repeat the command")
 
     # -- sets
 
@@ -303,6 +313,8 @@ class Issuer:
         it has other numbers of members or tokens, there is a new generation of keys. new_keys: access key, reading key
         and epoch keys are all others. Raises UsageError."""
         data, rules = self._store.data, None
+        if budget is None and plan is not None:
+            budget = _budget_of(plan)
         if budget is not None:
             _check_budget(budget)
         if retention_days is not None and not 1 <= retention_days <= cards.RETENTION_DAYS_MAX:
@@ -318,15 +330,28 @@ class Issuer:
             change = Change(generation=generation, rotate=new_keys, at_once=at_once, rules=rules, epochs=epochs)
             self._sign(change)
 
-    def plan_for(self, members: int) -> Plan:
-        """The plan of the newest set, for so many members. Raises UsageError if its board does not bear them."""
+    def plan_for(self, members: int | None = None, day: tuple[Fraction, Fraction] | None = None) -> Plan:
+        """The plan of the newest set, for so many members or another day (ε, δ) of each. Raises UsageError if its board
+        does not bear it, or nothing shows of a day."""
         present = self.parameters
+        kind = kind_of(present)
+        if day and kind == CONSTANT:
+            raise UsageError(
+                "in constant batches nothing shows of a member's day: there is no ε or δ to set",
+                "leave --day-epsilon and --day-delta out",
+            )
+        day_epsilon, day_delta = day or (Fraction(self.budget["epsilon"]), Fraction(self.budget["delta"]))
+        one = present.epsilon * noise.EPSILON_UNIT, Fraction(present.delta, noise.DRAWS)
         floor = MEMBERS_FLOOR << present.log2_buckets
         return make(
             Choice(
-                present.epsilon * noise.EPSILON_UNIT,
-                Fraction(present.delta, noise.DRAWS),
-                members,
+                members=members or present.members,
+                cover=kind,
+                epsilon=one[0] if kind == DELIVERY else None,
+                delta=one[1] if kind == DELIVERY else None,
+                deliveries=present.deliveries,
+                day_epsilon=day_epsilon,
+                day_delta=day_delta,
                 buckets=1 << present.log2_buckets,
                 tokens_per_epoch=present.tokens_per_epoch,
                 posts_per_token=present.posts_per_token,
@@ -432,9 +457,17 @@ class Issuer:
         """All that IT says, for the member of this key (32 bytes). Raises NotOnRoster."""
         self.check_not_restored()
         self._check_member(member)
-        newest, in_force = self._store.sets.newest, self._store.sets.in_force(self.current_epoch)
-        before = in_force.parameters.blob if in_force.parameters.digest != newest.parameters.digest else None
-        return Welcome(self.federation_card, before, self._reading_keys(), self.time_statement())
+        return Welcome(self.federation_card, self._chain_of_sets(), self._reading_keys(), self.time_statement())
+
+    @property
+    def sets_card(self) -> str:
+        """What goes with the federation card: since when its set governs, and what others relays may go by."""
+        return self._chain_of_sets().card()
+
+    def _chain_of_sets(self) -> SetsBeside:
+        sets = self._store.sets
+        beside = [SetBeside(each.since, each.parameters.blob) for each in sets.beside_newest(self.current_epoch)]
+        return SetsBeside(self.parameters.digest, sets.newest.since, beside)
 
     def reading_card(self, member: bytes) -> str:
         """The reading keys for the member of this key (32 bytes), sealed to it. Raises NotOnRoster."""
@@ -443,8 +476,8 @@ class Issuer:
 
     def _reading_keys(self) -> list[bytes]:
         sets = self._store.sets
-        keys = [sets.newest.reading_key, sets.in_force(self.current_epoch).reading_key]
-        return list(dict.fromkeys(keys))
+        newest_first = [sets.newest, *reversed(sets.beside_newest(self.current_epoch))]
+        return list(dict.fromkeys(each.reading_key for each in newest_first))
 
     def _check_member(self, key: bytes) -> None:
         if not self._store.roster.is_member(key):
@@ -563,8 +596,8 @@ class Issuer:
         store = self._store
         signer, federation_id = store.signer, store.parameters.federation_id
 
-        def epoch_secret(generation: int, epoch: int, relay_id: int) -> bytes:
-            return signer.epoch_secret(federation_id, generation, epoch, relay_id)
+        def epoch_secret(generation: int, epoch: int, relay_id: int, static_key: bytes) -> bytes:
+            return signer.epoch_secret(federation_id, generation, epoch, relay_id, static_key)
 
         return store.issuance.answer(card, store.roster.is_member, epoch_secret, self._now())
 
@@ -577,6 +610,19 @@ class Issuer:
 
 def _open_epoch(now: Clock) -> Callable[[Parameters], int]:
     return lambda parameters: max(0, int(parameters.epoch_of(parameters.round_at(now()))))
+
+
+def _budget_of(plan: Plan) -> dict[str, str]:
+    """A member's day as the federation card says it."""
+    return {"epsilon": _decimal(plan.choice.day_epsilon), "delta": _decimal(plan.choice.day_delta)}
+
+
+def _decimal(value: Fraction) -> str:
+    """Below one with an exponent, as PROTOCOL §12 has it."""
+    exponent = 0
+    while value < 1:
+        value, exponent = 10 * value, exponent + 1
+    return noise.decimal(value) + (f"e-{exponent}" if exponent else "")
 
 
 def _check_budget(budget: Mapping[str, str]) -> None:

@@ -16,7 +16,7 @@ from tessera.params import Head
 
 from .. import files
 from ..errors import Unreachable, UsageError
-from ..planning import plan
+from ..planning.plan import Plan
 from .issuer import Issuer
 from .relay_directory import PARAMETERS
 from .signer import EPOCHS_MAX
@@ -30,7 +30,7 @@ UNFINISHED = "unfinished"  # is there from before the first file of an organisat
 
 @contextmanager
 def opened(
-    directory: Path, choice: Callable[[], plan.Choice], name: str, port: int, host: str = "127.0.0.1"
+    directory: Path, planning: Callable[[], Plan], name: str, port: int, host: str = "127.0.0.1"
 ) -> Iterator[bool]:
     """The organisation in a directory, made if there is none; whether it was made. host, port: where its members are
     told that the relay is.
@@ -41,7 +41,7 @@ def opened(
     """
     planned = None
     if not _exists(directory):
-        planned = plan.make(choice())
+        planned = planning()
         if not (directory / LOCK).exists():  # else what lies there may be another start's, which is at it or done
             _check_new(directory)
     with _locked(directory):
@@ -89,7 +89,7 @@ def _locked(directory: Path) -> Iterator[None]:
         lock.release()
 
 
-def _make(directory: Path, planned: plan.Plan, name: str, host: str, port: int) -> None:
+def _make(directory: Path, planned: Plan, name: str, host: str, port: int) -> None:
     _remove_unfinished(directory)
     directory.chmod(0o700)  # it may have been there
     files.write(directory / UNFINISHED, b"")

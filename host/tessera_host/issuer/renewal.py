@@ -7,6 +7,10 @@ Leaves to others: which request needs which kind of set (issuer.py), the bytes (
 A set of the same generation begins with the open epoch: its keys are the same keys, and more of them. A new generation
 of keys begins later, so that everybody has fetched tokens when it does; but where another waits to begin, in its place
 and then: whoever that one takes out is out when IT was told, however many follow.
+
+A relay that is new, in its own place or in another's, has keys of its own, which nobody was given tokens for yet: they
+begin with the open epoch, so that members can write there at once. Where a generation waits it is listed in a set of
+the one that is running, too, which comes before the one that waits and is what that relay begins with.
 """
 
 from collections.abc import Mapping
@@ -14,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tessera.params import Parameters
+from tessera.params import Head, Parameters
 
 from .relay_list import RelayList
 from .sets import Kept, KeyOf, Sets
@@ -29,12 +33,13 @@ class Change:
     """What is new in a set beside its schedule.
 
     generation: its epoch keys are others, so tokens that were issued are worth nothing from its first epoch on. rotate:
-    access key and reading key are others. at_once: a new generation begins with the next epoch, whoever has fetched
-    tokens by then or not. rules: those of a new plan. epochs: the schedule's length from now on.
+    access key and reading key are others. relay: one is new. at_once: a new generation begins with the next epoch,
+    whoever has fetched tokens by then or not. rules: those of a new plan. epochs: the schedule's length from now on.
     """
 
     generation: bool = False
     rotate: bool = False
+    relay: bool = False
     at_once: bool = False
     rules: Mapping[str, Any] | None = None
     epochs: int | None = None
@@ -44,7 +49,7 @@ def sign_first(data: Kept, rules: Mapping[str, Any], epoch: int, now: int) -> No
     """The set of a new federation, whose keystore holds `data`, while `epoch` is open. Raises UsageError."""
     data["generation"] = {"number": 1, "first_epoch": epoch}
     _rotate(data, rules["federation_id"], now)
-    _sign(data, rules, (1, bytes(32)), epoch, epoch, now)
+    _sign(data, rules, (0, bytes(32)), _Keys(1, epoch), epoch, now)
 
 
 def sign_next(store: IssuerStore, change: Change, epoch: int, now: int, after: tuple[int, bytes] | None = None) -> None:
@@ -62,28 +67,43 @@ def sign_next(store: IssuerStore, change: Change, epoch: int, now: int, after: t
             first = min(first, waiting)
         data["generation"] = {"number": data["generation"]["number"] + 1, "first_epoch": first}
         store.issuance.new_generation(kept=sets.in_force(epoch).parameters.generation)
-    rules = rules_of(present) | dict(change.rules or {})
-    first = max(epoch, data["generation"]["first_epoch"])
-    since = max(first, epoch + 1) if present.relay_count else first  # without relays nobody has the one before
-    serial, digest = after or (present.serial, present.digest)
-    _sign(data, rules, (serial + 1, digest), epoch, since, now)
+    place = after or (present.serial, present.digest)
+    newest = _Keys(data["generation"]["number"], max(epoch, data["generation"]["first_epoch"]))
+    running = sets.running(epoch).parameters
+    if change.relay and newest.first_epoch > epoch >= running.first_epoch:
+        place = _sign(data, rules_of(running), place, _Keys(running.generation, epoch), epoch, now)
+    _sign(data, rules_of(present) | dict(change.rules or {}), place, newest, epoch, now)
 
 
-def _sign(data: Kept, rules: Mapping[str, Any], place: tuple[int, bytes], epoch: int, since: int, now: int) -> None:
-    """place: serial, and the digest of the set before."""
+@dataclass(frozen=True)
+class _Keys:
+    """A generation of epoch keys, and the first epoch that a set has them for."""
+
+    generation: int
+    first_epoch: int
+
+
+def _sign(
+    data: Kept, rules: Mapping[str, Any], before: tuple[int, bytes], keys: _Keys, epoch: int, now: int
+) -> tuple[int, bytes]:
+    """before: serial and digest of the set before, zeros if there is none. Those of this one."""
     sets, signer = Sets(data), ParameterSigner(data["root_secret"], data["master"])
     content = Content(
-        serial=place[0],
-        previous=place[1],
-        generation=data["generation"]["number"],
-        first_epoch=max(epoch, data["generation"]["first_epoch"]),
+        serial=before[0] + 1,
+        previous=before[1],
+        generation=keys.generation,
+        first_epoch=keys.first_epoch,
         epochs=data["epochs"],
         access_key=sets.access_key,
         reading_key=data["reading_key"],
         said=said(data),
         relays=RelayList(data["relays"]).keys(),
     )
-    sets.add(signer.signed(rules, content), data["reading_key"], since, epoch, now)
+    nobody_has_another = before[0] == 0 or not sets.newest.parameters.relay_count
+    since = keys.first_epoch if nobody_has_another else max(keys.first_epoch, epoch + 1)
+    blob = signer.signed(rules, content)
+    sets.add(blob, data["reading_key"], since, epoch, now)
+    return content.serial, Head(blob).digest
 
 
 def _rotate(data: Kept, federation_id: bytes, now: int) -> None:

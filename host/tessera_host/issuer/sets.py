@@ -1,8 +1,9 @@
-"""The parameter sets that an issuer signed: the newest, the one in force, and the places of all in the chain.
+"""The parameter sets that an issuer signed: the newest, those that a relay may go by, and the places of all in the
+chain.
 
-Owns which of them governs which epoch as the issuer sees it, and the keys that go with each: reading keys, and the
-access keys of the last 400 days. Leaves to others: what the next set is (renewal.py), its bytes (signer.py), the
-keystore that holds this (store.py).
+Owns which of them governs which epoch as the issuer sees it, how long each is of use, and the keys that go with each:
+reading keys, and the access keys of the last 400 days. Leaves to others: what the next set is (renewal.py), its bytes
+(signer.py), the keystore that holds this (store.py).
 """
 
 from collections.abc import Callable
@@ -14,9 +15,11 @@ from tessera.params import Parameters
 
 from ..duration import DAY_SECONDS
 from ..protocol.federation import is_whole
+from ..protocol.limits import MOST_SETS_BESIDE
 
 ACCESS_KEY_SECONDS = 400 * DAY_SECONDS  # how long whoever was away still gets to the service
 MOST_SINCE_A_BACKUP = 256  # rotations of access keys that an issuer looks for after it was restored
+LATE_EPOCHS = 1  # a relay that was given a set in the epoch that begins with it goes by it from the next one on
 
 
 KeyOf = Callable[[int], bytes]  # the access key of a number
@@ -43,7 +46,8 @@ class SignedSet:
 class Sets:
     """A view of what the issuer's keystore holds as `sets`, `{"signed", "access_keys"}`, and as `chain`; saves nothing.
 
-    `signed` has the sets, oldest first, whose epochs are not over; `access_keys` has `{"number", "key", "replaced"}`,
+    `signed` has the sets, oldest first, that a relay may go by in an epoch that is not over or still kept;
+    `access_keys` has `{"number", "key", "replaced"}`,
     newest last, `replaced` in unix seconds, None for the one in use; the chain is the place of every set ever signed,
     which requests do not read.
     """
@@ -68,6 +72,19 @@ class Sets:
         started = [each for each in signed if each["since"] <= epoch]
         return _read(started[-1] if started else signed[0])
 
+    def running(self, epoch: int) -> SignedSet:
+        """The newest set whose keys are for this epoch, as a relay that is new in it begins with it; the newest of all
+        if there is none."""
+        begun = [found for found in map(_read, self._state["signed"]) if found.parameters.first_epoch <= epoch]
+        return begun[-1] if begun else self.newest
+
+    def beside_newest(self, epoch: int) -> list[SignedSet]:
+        """The other sets that a relay may go by in this epoch or in one that is kept, oldest first. Of the relay's
+        copies of one set any has what is asked of it, but for tokens, which `running` has the keys of; so the others
+        are one relay's copy."""
+        running = self.running(epoch).parameters.digest
+        return [_read(each, whole=_parsed(each["blob"]).digest == running) for each in self._useful(epoch)[:-1]]
+
     @property
     def chain(self) -> list[dict[str, Any]]:
         """`{serial, digest, previous, generation, first_epoch, signed}` of every set, oldest first; `signed` in unix
@@ -80,21 +97,24 @@ class Sets:
         return {f"{found.serial:05}-{_short(found.digest)}.tpr": found.blob for found in sets if is_whole(found)}
 
     def add(self, blob: bytes, reading_key: bytes, since: int, epoch: int, now: int) -> None:
-        """A set was signed while `epoch` is open; those whose epochs are over go. One that waits for its first epoch
-        is no use any more: the new one takes its place."""
-        signed = [each for each in self._state["signed"] if each["since"] <= epoch]
-        signed.append({"blob": blob, "reading_key": reading_key, "since": since})
-        self._state["signed"] = signed
-        self.forget(epoch)
+        """A set was signed while `epoch` is open; those that are of no use any more go. One that waits for its first
+        epoch stays: relays have it, and one that is new goes by it already."""
+        self._state["signed"].append({"blob": blob, "reading_key": reading_key, "since": since})
+        self._state["signed"] = self._useful(epoch)
         made = Parameters(blob)
         place = {name: getattr(made, name) for name in ("serial", "digest", "previous", "generation", "first_epoch")}
         self._data["chain"].append(place | {"signed": now})
 
-    def forget(self, epoch: int) -> None:
-        """The sets that a later one governs instead, from this epoch on."""
+    def _useful(self, epoch: int) -> list[dict[str, Any]]:
+        """Those that no later one has governed in place of, at relays that are late, too, for all epochs that are kept;
+        of many the one in force, and the newest."""
         signed = self._state["signed"]
-        started = [each for each in signed if each["since"] <= epoch]
-        self._state["signed"] = started[-1:] + [each for each in signed if each["since"] > epoch]
+        kept = _parsed(signed[-1]["blob"]).retention_epochs + LATE_EPOCHS
+        over = [any(later["since"] + kept <= epoch for later in signed[place:]) for place in range(1, len(signed))]
+        useful = [each for each, is_over in zip(signed, [*over, False], strict=True) if not is_over]
+        started = [each for each in useful if each["since"] <= epoch][-1:]
+        newest = useful[-MOST_SETS_BESIDE:]
+        return [*(each for each in started if each not in newest), *newest]
 
     # -- access keys
 
@@ -153,11 +173,14 @@ def _short(digest: bytes) -> str:
     return digest.hex()[:8]
 
 
-def _read(entry: dict[str, Any]) -> SignedSet:
-    return SignedSet(_parsed(entry["blob"]), entry["reading_key"], entry["since"])
+def _read(entry: dict[str, Any], whole: bool = True) -> SignedSet:
+    found = _parsed(entry["blob"])
+    if not whole and is_whole(found) and found.relay_count:
+        found = Parameters(found.copy_for(found.relays[0].id))
+    return SignedSet(found, entry["reading_key"], entry["since"])
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=MOST_SETS_BESIDE + 1)
 def _parsed(blob: bytes) -> Parameters:
     """A request looks at the newest set a dozen times; nobody changes one."""
     return Parameters(blob)

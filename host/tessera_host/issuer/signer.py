@@ -10,6 +10,7 @@ import secrets
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Self
 
 from tessera import curve, hashes, params
@@ -17,7 +18,7 @@ from tessera.errors import InvalidObject
 from tessera.params import Parameters, digest, encode, encode_time, reading_hash, seal_reading_key
 
 from ..errors import UsageError
-from ..planning.plan import Plan
+from ..planning.plan import COVER_NUMBERS, DAY, Plan
 from ..privacy import noise
 from ..protocol import blind, cards
 
@@ -98,9 +99,11 @@ class ParameterSigner:
         body, message = encode_time(federation_id, unix_seconds)
         return body + self.sign(message)
 
-    def epoch_secret(self, federation_id: bytes, generation: int, epoch: int, relay_id: int) -> bytes:
+    def epoch_secret(
+        self, federation_id: bytes, generation: int, epoch: int, relay_id: int, static_key: bytes
+    ) -> bytes:
         """k_{e,j}: what the tokens of an epoch at a relay are signed with."""
-        return blind.epoch_secret(self.master, federation_id, generation, epoch, relay_id)
+        return blind.epoch_secret(self.master, federation_id, generation, epoch, relay_id, static_key)
 
     def access_key(self, federation_id: bytes, number: int) -> bytes:
         """The access key (32 bytes) after so many rotations, the first is 1 (PROTOCOL §2): an issuer that was restored
@@ -149,7 +152,7 @@ class ParameterSigner:
                 relay.key,
                 relay.ledger,
                 seal_reading_key(ephemeral, relay.key, federation_id, content.serial, relay.id, content.reading_key),
-                self._column(federation_id, content, relay.id),
+                self._column(federation_id, content, relay),
             )
             for relay in content.relays
         ]
@@ -166,10 +169,11 @@ class ParameterSigner:
             "relays": relays,
         }
 
-    def _column(self, federation_id: bytes, content: Content, relay_id: int) -> bytes:
+    def _column(self, federation_id: bytes, content: Content, relay: ListedRelay) -> bytes:
         """K_{e,j} of every epoch of the schedule for one relay, 32 bytes each."""
         epochs = range(content.first_epoch, content.first_epoch + content.epochs)
-        each = (self.epoch_secret(federation_id, content.generation, epoch, relay_id) for epoch in epochs)
+        place = relay.id, relay.key
+        each = (self.epoch_secret(federation_id, content.generation, epoch, *place) for epoch in epochs)
         return b"".join(map(blind.epoch_key, each))
 
 
@@ -181,15 +185,21 @@ def rules_of(present: Parameters) -> dict[str, Any]:
 
 def planned_rules(plan: Plan) -> dict[str, Any]:
     """The rules that a plan decides, but those for life."""
-    choice = plan.choice
+    choice, (epsilon, delta) = plan.choice, plan.delivery
+    day = (choice.day_epsilon, choice.day_delta) if choice.cover == DAY else (Fraction(0), Fraction(0))
     return {name: getattr(choice, name) for name in _PLANNED} | {
         "log2_buckets": choice.buckets.bit_length() - 1,
-        "cover": params.DELIVERY,
-        "constant": 0,
-        "epsilon": int(choice.epsilon / noise.EPSILON_UNIT),
-        "delta": -(-plan.table.exact_delta * noise.DRAWS // 1),
-        "deliveries": 0,
-        "day_epsilon": 0,
-        "day_delta": 0,
-        "thresholds": plan.table.pack(),
+        "cover": COVER_NUMBERS[choice.cover],
+        "constant": plan.constant,
+        "epsilon": int(epsilon / noise.EPSILON_UNIT),
+        "delta": _units(delta),
+        "deliveries": choice.deliveries,
+        "day_epsilon": int(day[0] / noise.EPSILON_UNIT),
+        "day_delta": _units(day[1]),
+        "thresholds": plan.table.pack() if plan.table else b"",
     }
+
+
+def _units(delta: Fraction) -> int:
+    """In units of 2^-64, rounded up."""
+    return -(-delta * noise.DRAWS // 1)

@@ -39,6 +39,7 @@ PARAMETERS = "parameters.tpr"
 FEDERATION_CARD = "federation.card"
 DIGESTS = "digests.txt"
 SETS = "sets"
+INVENTORY = "inventory.json"  # which relay is on which board: `provisioning` writes it
 TABLES = (*Roster.TABLES, *Invitations.TABLES, *Issuance.TABLES)
 
 
@@ -227,10 +228,10 @@ class IssuerStore:
         return Issuance(self.keystore, self._terms())
 
     def _terms(self) -> list[Terms]:
-        """The newest set's generation; until that begins, that of the set in force."""
+        """The newest set's generation; until that begins, the one that is running."""
         newest, first = self.parameters, self.data["generation"]["first_epoch"]
         terms = [Terms(newest, range(max(first, newest.first_epoch), newest.end_epoch))]
-        before = self.sets.in_force(self._epoch(newest)).parameters
+        before = self.sets.running(self._epoch(newest)).parameters
         if before.generation != newest.generation:
             terms.append(Terms(before, range(before.first_epoch, min(first, before.end_epoch))))
         return terms

@@ -4,6 +4,7 @@ from typing import Any
 
 from tessera.params import Parameters
 
+from ..planning.plan import kind_of
 from ..protocol import schedule
 from .store import IssuerStore
 
@@ -30,6 +31,7 @@ def summary(store: IssuerStore, epoch: int, now: int) -> dict[str, Any]:
         "schedule_ends": schedule.end(parameters),
         "warning": str(warning) if warning else None,
         "board": store.data["board"],
+        "cover": kind_of(parameters),
         "budget": store.budget,
         "retention_days": store.data["retention_days"],
         "members_max": parameters.members,

@@ -1,19 +1,27 @@
 """The client accountant: what a member's own day of deliveries says to whoever sees every published count.
 
-Owns the count of records that left in the last 24 hours and when the next one fits. How many may is `allowance`'s
-business. Those who post ask before they do.
+Owns what left in the last 24 hours, by cell and noise table, and when the next record fits. What bounds a day is
+`allowance`'s business, what cells reveal together `composition`'s. Those who post ask before they do.
 
-A record counts as soon as it may have left, also if no answer came: the relay may have published it.
+A record counts as soon as it may have left, also if no answer came: the relay may have published it. It counts by the
+table of the set that the relay named (INFO) when it left. A set with constant batches has none: nothing is revealed,
+and rounds and tokens alone are the limit.
 """
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from tessera.params import Parameters
+
 from ..duration import DAY_SECONDS
-from ..privacy import allowance
+from ..privacy import allowance, composition
+from ..privacy.composition import Part
 from ..protocol import parameter_sets
 from ..protocol.federation import Federation
+from .schema import Departure
 
 
 @dataclass(frozen=True)
@@ -36,58 +44,106 @@ class Budget:
 
 
 class Accountant:
-    """A view of the keystore's list of the times (unix seconds) at which records left, oldest first."""
+    """A view of the keystore's list of records that left, oldest first."""
 
-    def __init__(self, times: list[int], federation: Federation) -> None:
-        self._times = times
+    def __init__(self, departures: list[Departure], federation: Federation) -> None:
+        self._departures = departures
         self._federation = federation
 
-    def spend(self, now: int) -> None:
+    def spend(self, departure: Departure) -> None:
         """A record is about to leave. To be saved before it does."""
-        self._times[:] = [*(time for time in self._times if time > now - DAY_SECONDS), now]
+        kept = (known for known in self._departures if known.time > departure.time - DAY_SECONDS)
+        self._departures[:] = [*kept, departure]
 
     def posted_in_this_round(self, now: int) -> bool:
         """Whether a record left in the round of this moment, or in a later one."""
-        return any(self._federation.round_at(time) >= self._federation.round_at(now) for time in self._times[-1:])
+        round_at = self._federation.round_at
+        return any(round_at(known.time) >= round_at(now) for known in self._departures[-1:])
 
     def posted_since(self, moment: int) -> int | None:
         """Records that left since then; None if that is longer ago than is counted."""
-        if not self._times or moment <= self._times[-1] - DAY_SECONDS:
-            return None if self._times else 0
-        return sum(time >= moment for time in self._times)
+        if not self._departures or moment <= self._departures[-1].time - DAY_SECONDS:
+            return None if self._departures else 0
+        return sum(known.time >= moment for known in self._departures)
+
+    def use_up(self, now: int) -> None:
+        """Count as many records as the day allows, each in a cell of its own, as if they had left just now."""
+        here, digest = (self._federation.home.id, self._federation.round_at(now)), self._governing(now).digest
+        buckets = range(self.budget(now).left)
+        self._departures += [Departure(now, here[0], bucket, here[1], digest) for bucket in buckets]
 
     def budget(self, now: int) -> Budget:
         return self.weighed(now)()
 
     def weighed(self, now: int) -> Callable[[], Budget]:
         """`budget`, with all that it takes from the keystore taken now: the sum may be done in another thread."""
-        recent = sorted(time for time in self._times if time > now - DAY_SECONDS)
-        tables, office, tokens = self._tables(now), self._federation.budget, self._by_tokens(now)
-        round_seconds = int(self._federation.newest.round_seconds)
+        recent = [known for known in self._departures if known.time > now - DAY_SECONDS]
+        recent.sort(key=lambda known: known.time)
+        day = self._day(recent, now)
+        office = self._federation.budget
 
         def summed() -> Budget:
-            epsilon, delta = office["epsilon"], office["delta"]
-            budget = Fraction(epsilon), Fraction(delta)
-            allowed = min(allowance.of_a_day(each, budget, tokens, round_seconds) for each in tables)
-            return Budget(len(recent), allowed, epsilon, delta, _next_at(recent, allowed, now))
+            allowed = len(recent) + day.room(0)
+            return Budget(len(recent), allowed, office["epsilon"], office["delta"], day.next_at(now))
 
         return summed
 
-    def _by_tokens(self, now: int) -> int:
-        federation = self._federation
-        known = federation.governing(federation.epoch_of(federation.round_at(now)))
-        each = len(federation.relays) * known.tokens_per_epoch
-        return allowance.by_tokens(each, known.posts_per_token, known.round_seconds * known.epoch_rounds)
+    def _day(self, recent: Sequence[Departure], now: int) -> "_Day":
+        office, governing = self._federation.budget, self._governing(now)
+        each = len(self._federation.relays) * governing.tokens_per_epoch
+        tokens = allowance.by_tokens(each, governing.posts_per_token, governing.round_seconds * governing.epoch_rounds)
+        return _Day(
+            times=[known.time for known in recent],
+            cells=[((known.relay, known.bucket, known.round), self._table(known)) for known in recent],
+            table=_table_of(governing),
+            budget=(Fraction(office["epsilon"]), Fraction(office["delta"])),
+            most=allowance.by_rounds(tokens, int(governing.round_seconds)),
+        )
 
-    def _tables(self, now: int) -> set[tuple[int, ...]]:
-        """The noise tables that governed the day."""
-        federation = self._federation
-        last = federation.epoch_of(federation.round_at(now))
-        first = federation.epoch_of(federation.round_at(now - DAY_SECONDS))
-        return {tuple(parameter_sets.thresholds(federation.governing(epoch))) for epoch in range(first, last + 1)}
+    def _governing(self, now: int) -> Parameters:
+        return self._federation.governing(self._federation.epoch_of(self._federation.round_at(now)))
+
+    def _table(self, departure: Departure) -> tuple[int, ...]:
+        """By which the record counts; of a set that was forgotten meanwhile, by that of its time."""
+        known = self._federation.with_digest(departure.digest)
+        return _table_of(known or self._governing(departure.time))
 
 
-def _next_at(recent: list[int], allowed: int, now: int) -> int | None:
-    if allowed == 0:
-        return None
-    return now if len(recent) < allowed else recent[len(recent) - allowed] + DAY_SECONDS
+def _table_of(parameters: Parameters) -> tuple[int, ...]:
+    return tuple(parameter_sets.thresholds(parameters))
+
+
+_Place = tuple[int, int, int]  # relay, bucket, round
+
+
+@dataclass(frozen=True)
+class _Day:
+    """Records that left, oldest first, and what bounds them: the table of now, the office's (ε, δ), and the most that
+    rounds and tokens allow."""
+
+    times: list[int]
+    cells: list[tuple[_Place, tuple[int, ...]]]
+    table: tuple[int, ...]
+    budget: tuple[Fraction, Fraction]
+    most: int
+
+    def room(self, aged: int) -> int:
+        """How many records more fit when so many of the oldest no longer count."""
+        shifts = Counter(self.cells[aged:])
+        parts = Counter((table, shift) for (_, table), shift in shifts.items() if table)
+        count, most = sum(shifts.values()), self.most
+        if not self.table:
+            return max(0, most - count)
+        if parts.keys() <= {(self.table, 1)}:
+            return max(0, min(composition.deliveries_within(self.table, *self.budget) - parts.total(), most - count))
+        before = tuple(Part(table, shift, times) for (table, shift), times in parts.items())
+        return max(0, min(composition.more_within(before, self.table, *self.budget), most - count))
+
+    def next_at(self, now: int) -> int | None:
+        """From when on one more fits; None if not even one fits a day."""
+        if self.room(0):
+            return now
+        if not self.room(len(self.cells)):
+            return None
+        aged = bisect_left(range(len(self.cells)), True, key=lambda count: self.room(count) > 0)
+        return self.times[aged - 1] + DAY_SECONDS

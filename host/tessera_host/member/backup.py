@@ -102,5 +102,5 @@ def _forget_sessions(state: Tokens) -> None:
 
 def _use_up_the_day(data: MemberData, federation: Federation, now: int) -> None:
     """The lost computer may have sent as much as the office's budget allows."""
-    allowed = Accountant([], federation).budget(now).allowed
-    data.posts = [now] * allowed
+    data.departures = []
+    Accountant(data.departures, federation).use_up(now)

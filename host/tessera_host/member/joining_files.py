@@ -4,8 +4,9 @@ Owns which cards the next file for IT has: the join card until the issuer has ad
 the card that is next. Leaves to others: the form of the files (card_files.py), what IT does with them, the same over
 the network (joining.py), what is believed (news.py).
 
-IT's file has the federation card, the reading keys sealed to this member, and offers of tokens, asked for or not; the
-challenges go back, the answers come. So who renews needs one file each way, and the last one in.
+IT's file has the federation card, the sets that relays may go by besides, the reading keys sealed to this member, and
+offers of tokens, asked for or not; the challenges go back, the answers come. So who renews needs one file each way, and
+the last one in.
 """
 
 from dataclasses import dataclass, field
@@ -13,13 +14,14 @@ from dataclasses import dataclass, field
 from ..errors import InvalidInput
 from ..protocol import card_files, cards
 from ..protocol.limits import OPEN_SESSIONS_PER_KEY
+from ..protocol.sets_beside import SetsBeside
 from . import joining, news, token_exchange
 from .state import MemberState
 
 REQUEST_SECONDS = 12 * 3600  # a request that waited longer is made anew: the issuer wants them fresh
 
 # First who the office is, then its keys, then what is made with them.
-_ORDER = ("federation", "reading", "tokens-offer", "tokens-answer")
+_ORDER = ("federation", "sets", "reading", "tokens-offer", "tokens-answer")
 
 
 @dataclass
@@ -72,6 +74,8 @@ def _take_card(member: MemberState, card: cards.Card, text: str, made: FileStep)
     """Whether it is one of IT's answers, be it taken before."""
     if card.kind == "federation":
         news.take_card(member, text)
+    elif card.kind == "sets":
+        news.take_sets(member, SetsBeside.read(text))
     elif card.kind == "reading":
         news.take_reading_card(member, text)
         joining.admitted(member)

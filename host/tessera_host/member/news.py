@@ -12,8 +12,17 @@ from .. import duration
 from ..errors import ClockOff, IntegrityError
 from ..protocol import cards, sealed_reading_key
 from ..protocol.federation import CLOCK_ROUNDS, Federation
+from ..protocol.sets_beside import SetsBeside
 from ..protocol.welcome import Welcome
 from .state import MemberState
+
+
+def take_sets(member: MemberState, sets: SetsBeside) -> None:
+    """What relays may go by besides the newest set, which was taken before them. Raises as `take_set`."""
+    federation = member.federation
+    for each in sets.others:
+        federation.governs_since(take_set(member, each.blob).digest, each.since)
+    federation.governs_since(sets.digest, sets.since)
 
 
 def take_set(member: MemberState, blob: bytes) -> Parameters:
@@ -27,8 +36,11 @@ def take_set(member: MemberState, blob: bytes) -> Parameters:
 def take_card(member: MemberState, text: str) -> bool:
     """A federation card: whether anything is different now. Raises InvalidInput or IntegrityError, as `take_set`."""
     _weigh(member, cards.decode(text, "federation").fields["params"])
+    before = {relay.id: relay.key for relay in member.federation.relays}
     news = member.federation.refresh(text, member.epoch())
     member.evidence.believed(member.federation.sets)
+    same = {relay.id for relay in member.federation.relays if before.get(relay.id) == relay.key}
+    member.wallet.forget_relays(before.keys() - same)
     if member.federation.newest.first_epoch < member.epoch():
         _is_in_force(member)  # relays have had the time to take it
     return news
@@ -44,11 +56,8 @@ def take_reading_card(member: MemberState, text: str) -> None:
 
 def take_welcome(member: MemberState, welcome: Welcome) -> bool:
     """All that the issuer's service says to a member: whether the card was new. Raises as `take_card`."""
-    if welcome.before is not None:
-        take_set(member, welcome.before)
     news = take_card(member, welcome.card)
-    if welcome.before is None and member.federation.newest.first_epoch <= member.epoch():
-        _is_in_force(member)
+    take_sets(member, welcome.sets)
     member.federation.take_reading_keys(welcome.reading)
     take_time(member, welcome.time)
     return news

@@ -325,6 +325,18 @@ class Cell:
     last: int
 
 
+@dataclass
+class Departure:
+    """A record that may have left: when (unix seconds), to which cell of which relay (its number), and the digest of
+    the parameter set that the relay named for it."""
+
+    time: int
+    relay: int
+    bucket: int
+    round: int
+    digest: Bytes32
+
+
 # -- the member
 
 
@@ -383,9 +395,9 @@ class EvidenceState:
 @dataclass(repr=False)
 class MemberData:
     """All of it. `sets` are those that were held and may matter still, oldest first. `newest_round` is the newest open
-    round that a relay named and that fitted the clock; `posts` are the times (unix seconds) at which records left
-    within the last day, `cells` say where such records may be; `posted` are the parts that relays may still have,
-    oldest first."""
+    round that a relay named and that fitted the clock; `departures` are the records that left within the last day,
+    oldest first, `cells` say where the newest may be; `posted` are the parts that relays may still have, oldest
+    first."""
 
     name: str
     secret: Bytes32
@@ -399,7 +411,7 @@ class MemberData:
     outbox: list[Outgoing] = field(default_factory=list)
     sent: list[SentEntry] = field(default_factory=list)
     hold: HoldState | None = None
-    posts: list[int] = field(default_factory=list)
+    departures: list[Departure] = field(default_factory=list)
     cells: list[Cell] = field(default_factory=list)
     posted: list[PostedPart] = field(default_factory=list)
     joining: JoiningState | None = None

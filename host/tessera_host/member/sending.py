@@ -21,7 +21,7 @@ from ..protocol.records import Part
 from ..protocol.relay_connection import ErrorFrame
 from .fixed_delay import Settling
 from .relay_sessions import RelaySessions, Session, TokenChoice
-from .schema import Outgoing, Token
+from .schema import Departure, Outgoing, Token
 from .state import MemberState
 from .wallet import PostsUsedUp, TokenKey
 
@@ -171,8 +171,9 @@ class Sender:
         state.hold.check(epoch)
         limit = session.parameters.tokens_per_epoch * session.parameters.posts_per_token
         record = state.outbox.seal(item, epoch, limit)
-        state.accountant.spend(state.now())
-        state.ledger.take(session.token.relay, self._bucket_of(item, session), session.info.open_round)
+        cell = session.token.relay, self._bucket_of(item, session), session.info.open_round
+        state.accountant.spend(Departure(state.now(), *cell, session.parameters.digest))
+        state.ledger.take(*cell)
         state.save()
         return record
 

@@ -75,7 +75,7 @@ class MemberState:
         self.evidence = Evidence(data.evidence)
         self.history = History(data.sent)
         self.hold = Hold(data.hold, self.federation)
-        self.accountant = Accountant(data.posts, self.federation)
+        self.accountant = Accountant(data.departures, self.federation)
         self.ledger = Ledger(data.cells)
         self.inbox = Inbox(data.inbox, self.contacts.book, self.federation, self.views)
         self.joining = data.joining

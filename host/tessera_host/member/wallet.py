@@ -149,6 +149,11 @@ class Wallet:
             if any(pending.epoch >= epoch for pending in session.pending)
         }
 
+    def forget_relays(self, ids: Iterable[int]) -> None:
+        """Erase the tokens for relays that are gone: one that took the place of another has other keys."""
+        gone = set(ids)
+        self._state.tokens = [token for token in self._state.tokens if token.relay not in gone]
+
     # -- getting them
 
     def generations(self, epoch: int) -> list[int]:
@@ -201,7 +206,7 @@ class Wallet:
             raise InvalidInput("this offer belongs to no open request of yours", "it was used, or it is another's")
         if request is not None and offer["generation"] != request.generation:
             raise InvalidInput("this offer is not for what was asked", "ask again; tell IT")
-        parameters = self._of_generation(offer["generation"])
+        parameters = self._of_generation(offer["generation"])[0]
         pending, challenges = self._blinded_all(parameters, offer["offers"])
         self._state.requests.pop(offer["request"], None)
         if not pending:
@@ -217,12 +222,12 @@ class Wallet:
         sessions = self._state.sessions
         self._state.sessions = {key: session for key, session in sessions.items() if session.solicited}
 
-    def _of_generation(self, generation: int) -> Parameters:
-        """The newest set that is known whole and has these keys. Raises OutOfDate."""
+    def _of_generation(self, generation: int) -> list[Parameters]:
+        """The sets that are known whole and have these keys, newest first. Raises OutOfDate if there is none."""
         sets = [known for known in self._federation.sets if known.generation == generation and is_whole(known)]
         if not sets:
             raise OutOfDate("these tokens are for settings of the office that you do not have", "run 'tessera renew'")
-        return sets[-1]
+        return sets[::-1]
 
     def _blinded_all(
         self, parameters: Parameters, offers: Iterable[tuple[int, int, bytes, bytes]]
@@ -239,16 +244,18 @@ class Wallet:
 
     def finish(self, text: str, now_epoch: int) -> list[tuple[int, int]]:
         """Take the issuer's answer in this epoch: (epoch, number of tokens) for each epoch. All of them are good, or
-        none is taken."""
+        none is taken; but those of epochs that are over by now, or for a relay whose place another has taken, are no
+        use any more."""
         answer = cards.decode(text, "tokens-answer").fields
         session = self._state.sessions.get(answer["session"])
         if session is None:
             raise InvalidInput("this answer belongs to no open request of yours", "it was used, or it is another's")
         if len(answer["answers"]) != len(session.pending):
             raise IntegrityError("the issuer answered another number of tokens", "ask again; tell IT")
-        parameters = self._of_generation(session.generation)
+        sets = self._of_generation(session.generation)
         parts = zip(session.pending, answer["answers"], strict=True)
-        tokens = [self._unblinded(parameters, pending, now_epoch, *answered) for pending, answered in parts]
+        unblinded = [self._unblinded(sets, pending, now_epoch, *answered) for pending, answered in parts]
+        tokens = [token for token in unblinded if token is not None]
         self._state.tokens += tokens
         del self._state.sessions[answer["session"]]
         epochs = sorted({token.epoch for token in tokens})
@@ -265,20 +272,34 @@ class Wallet:
         return secret, blind.blind(key, self._message(parameters, epoch, relay, secret), offer)
 
     def _message(self, parameters: Parameters, epoch: int, relay: int, secret: bytes) -> bytes:
-        static_key = next(each.static_key for each in parameters.relays if each.id == relay)
+        static_key = _static_key(parameters, relay)
+        assert static_key is not None, "who has an epoch key is listed"
         return blind.token_message(self._federation.id, epoch, static_key, curve.public(secret)[1:])
 
     def _unblinded(
-        self, parameters: Parameters, pending: PendingToken, now_epoch: int, bit: int, scalar: bytes
-    ) -> Token:
-        """The token, once its signature verifies as the relay will verify it."""
+        self, sets: list[Parameters], pending: PendingToken, now_epoch: int, bit: int, scalar: bytes
+    ) -> Token | None:
+        """The token, once its signature verifies as the relay will verify it, under the newest of these sets or, as it
+        was asked for before that came, an earlier one; None if it is for an epoch or a relay that is gone."""
         signature = blind.Blinded.unpack(pending.blinded).unblind(bit, scalar)
-        epoch, relay, secret = pending.epoch, pending.relay, pending.secret
-        key = parameters.epoch_key(relay, epoch)
-        if key is None or not curve.verify(signature, self._message(parameters, epoch, relay, secret), key):
-            raise IntegrityError("the issuer's answer does not make a valid token", "ask again; tell IT")
-        return Token(parameters.generation, epoch, relay, now_epoch, secret, curve.public(secret)[1:], signature)
+        generation, epoch, relay, secret = sets[0].generation, pending.epoch, pending.relay, pending.secret
+        newest = sets[0]
+        for parameters in sets:
+            key = parameters.epoch_key(relay, epoch)
+            if key and curve.verify(signature, self._message(parameters, epoch, relay, secret), key):
+                if _static_key(parameters, relay) != _static_key(newest, relay):
+                    return None
+                if key == newest.epoch_key(relay, epoch):
+                    return Token(generation, epoch, relay, now_epoch, secret, curve.public(secret)[1:], signature)
+        if epoch < now_epoch:
+            return None
+        raise IntegrityError("the issuer's answer does not make a valid token", "ask again; tell IT")
 
     def _signed(self, kind: str, fields: dict[str, Any]) -> str:
         signature = self._identity.sign(hashes.tagged(kind, cards.canonical(fields)))
         return cards.encode(kind, {**fields, "sig": signature})
+
+
+def _static_key(parameters: Parameters, relay: int) -> bytes | None:
+    """Of the relay of this number; None if there is none."""
+    return next((each.static_key for each in parameters.relays if each.id == relay), None)

@@ -15,7 +15,9 @@ from tessera.nor import PAGES_PER_SECTOR, SECTOR_BYTES
 
 from ..errors import UsageError
 
-KEYRING_SECTORS = 4  # two banks of two sectors: an update that removes a key writes one bank and erases the other
+# Two banks of four sectors: an update that removes a key writes one bank and erases the other. A mark a round, and a
+# lease for four posts, fill a bank of two so often that rounds of two minutes wear it out in seven years; four last 15.
+KEYRING_SECTORS = 8
 
 # Four members at once get such a cell from a heap of 192 KB, the least that a board has, where objects are twice as
 # large as on one (tests/core/test_memory.py).
@@ -67,19 +69,19 @@ def _kib(kibibytes: int) -> int:
 BOARDS = {
     board.name: board
     for board in (
-        # 2048 KiB = 856 code + 2 × 84 bundles + 160 littlefs + 16 key ring + 848 ring. One code slot: two Wi-Fi images
+        # 2048 KiB = 832 code + 2 × 96 bundles + 160 littlefs + 32 key ring + 832 ring. One code slot: two Wi-Fi images
         # do not fit.
-        Board("RPI_PICO", _kib(2048), _kib(848), "rp2040", network="ppp"),
-        Board("RPI_PICO_W", _kib(2048), _kib(848), "rp2040", network="wlan"),
-        # 4096 KiB = 1280 code + 2 × 84 bundles + 256 littlefs + 16 key ring + 1216 ring, and 1160 to spare.
-        Board("RPI_PICO2_W", _kib(4096), _kib(1216), "rp2350", network="wlan"),
+        Board("RPI_PICO", _kib(2048), _kib(832), "rp2040", network="ppp"),
+        Board("RPI_PICO_W", _kib(2048), _kib(832), "rp2040", network="wlan"),
+        # 4096 KiB = 1280 code + 2 × 96 bundles + 256 littlefs + 32 key ring + 2336 ring. The record log's index takes 2
+        # bytes a page and 8 a sector: 23 KiB of its 520 of RAM.
+        Board("RPI_PICO2_W", _kib(4096), _kib(2336), "rp2350", network="wlan"),
         # 4096 KiB = 64 boot loader, nvs, otadata, phy + 2 × 1536 code (MicroPython's 4 MiB OTA table) + 160 littlefs
-        # + 16 key ring + 784 ring. 784, not 848: the ledger of a whole schedule must fit beside two parameter sets.
-        Board("ESP32_GENERIC", _kib(4096), _kib(784), "esp32", 0x1000, network="wlan"),
-        Board("ESP32_GENERIC_C3", _kib(4096), _kib(784), "esp32c3", network="wlan"),
-        Board("OLIMEX_ESP32_POE", _kib(4096), _kib(784), "esp32", 0x1000, network="lan"),
-        # 8192 KiB = 64 + 2 × 2048 code + 512 littlefs + 16 key ring + 3072 ring, and 432 to spare. The record log's
-        # index takes 2 bytes a page and 8 a sector: 30 KiB of RAM here.
+        # + 32 key ring + 768 ring. 768, not 832: the ledger of a whole schedule must fit beside two parameter sets.
+        Board("ESP32_GENERIC", _kib(4096), _kib(768), "esp32", 0x1000, network="wlan"),
+        Board("ESP32_GENERIC_C3", _kib(4096), _kib(768), "esp32c3", network="wlan"),
+        Board("OLIMEX_ESP32_POE", _kib(4096), _kib(768), "esp32", 0x1000, network="lan"),
+        # 8192 KiB = 64 + 2 × 2048 code + 512 littlefs + 32 key ring + 3072 ring, and 416 to spare: 30 KiB of index.
         Board("ESP32_GENERIC_S3", _kib(8192), _kib(3072), "esp32s3", network="wlan"),
         # A server's rings are rows of a database, of which blank pages take no disk, no memory and no time at a start:
         # 1 GiB keeps what 32,000 members post in four days of 32 records each, 8 MiB the leases of their tokens.

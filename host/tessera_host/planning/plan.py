@@ -1,9 +1,9 @@
 """Parameter planning: the gate in front of every parameter set (PROTOCOL §2, DESIGN §9).
 
-Owns which sets are valid for which board, what each of them costs and promises, and the plan file. Leaves to others:
-the noise table (noise.py), sizes and speed of boards (boards.py), signing a set (signer.py). Every figure is exact
-unless its name says estimate; fractions stay fractions until they are printed. All of them are one relay's: how many
-relays there will be no plan knows, and each has the tokens of its own.
+Owns which sets are valid for which board, and the plan file. Leaves to others: what they cost and promise (figures.py),
+which one is best for an office (choosing.py), the noise tables (noise.py), sizes and speed of boards (boards.py),
+signing a set (signer.py). All of it is one relay's: how many relays there will be no plan knows, and each has the
+tokens of its own.
 """
 
 import json
@@ -15,22 +15,32 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tessera import params
 from tessera.admission import LEASE_POSTS
 from tessera.nor import PAGES_PER_SECTOR
-from tessera.params import SPARE_PAGES
-from tessera.wire import CELL_FRAME_BYTES, FETCH_ROUNDS, RECORDS_PER_FRAME
+from tessera.params import SPARE_PAGES, Head
+from tessera.wire import CELL_FRAME_BYTES, RECORDS_PER_FRAME
 
-from ..duration import DAY_SECONDS
 from ..errors import InvalidInput, UsageError
 from ..files import read_text
-from ..privacy import allowance, loss, noise
+from ..privacy import composition, noise, shaping
+from ..privacy.composition import Part
 from .boards import BOARDS, Board, board
 
-VERSION = 2
+VERSION = 3
+
+# Cover (PROTOCOL §2): every batch of the same size, a table made for a member's day, a table for one delivery.
+CONSTANT, DAY, DELIVERY = "constant", "day", "delivery"
+COVERS = (CONSTANT, DAY, DELIVERY)
+COVER_NUMBERS = {CONSTANT: params.CONSTANT, DAY: params.DAY, DELIVERY: params.DELIVERY}
+
+# What a member's day shall stay within unless an office says otherwise.
+DAY_EPSILON, DAY_DELTA = Fraction(2), Fraction("2e-5")
+_DAY_EPSILON_MOST = 100
+
+CONSTANT_MOST = 112  # records of a constant batch: what the sectors hold that a relay has erased before a round begins
+
 MEMBERS_FLOOR = 20  # a bucket: fewer hide too little in each other
-MESSAGE_PARTS = 16
-MONTH_DAYS = 30
-YEAR_DAYS = 365
 
 # PROTOCOL §10, key ring; tessera.keyring has its own, which cost a board no memory.
 _EPOCHS_A_PAGE = 3
@@ -51,20 +61,31 @@ _RANGES = {
     "buckets": (1, BUCKETS_MOST),
     "tokens_per_epoch": (1, 255),
     "posts_per_token": (LEASE_POSTS, 255 * LEASE_POSTS),  # a key ring counts a token's leases in a byte
+    "deliveries": (0, composition.MOST),
 }
+_FRACTIONS = ("epsilon", "delta", "day_epsilon", "day_delta")
 
 _DECIMAL = re.compile(r"\d{1,9}(\.\d{1,40})?([eE][+-]?\d{1,2})?|\d{1,30}/[1-9]\d{0,29}", re.ASCII)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What whoever plans decides; tokens are a member's for each relay. The defaults are DESIGN §3's."""
+    """What whoever plans decides; tokens are a member's for each relay.
 
-    epsilon: Fraction
-    delta: Fraction
+    epsilon, delta: of one delivery. A table for deliveries is made from them; one for a day keeps to them, too, if they
+    are given; constant batches have none. day_epsilon, day_delta: what a member's day stays within; members' programs
+    see to it where the cover does not. deliveries: of a day, for which the table of a day is made; else 0.
+    """
+
     members: int
-    round_seconds: int = 300
-    epoch_rounds: int = 288
+    round_seconds: int
+    epoch_rounds: int
+    cover: str = CONSTANT
+    epsilon: Fraction | None = None
+    delta: Fraction | None = None
+    deliveries: int = 0
+    day_epsilon: Fraction = DAY_EPSILON
+    day_delta: Fraction = DAY_DELTA
     retention_epochs: int = 3
     buckets: int = 1
     tokens_per_epoch: int = 1
@@ -77,46 +98,83 @@ class Choice:
         return self.round_seconds * self.epoch_rounds
 
     @property
+    def tokens(self) -> int:
+        """What all members have for one relay and epoch."""
+        return self.members * self.tokens_per_epoch
+
+    @property
     def posts_an_epoch(self) -> int:
         """What all members together may post to one relay in an epoch."""
-        return self.members * self.tokens_per_epoch * self.posts_per_token
+        return self.tokens * self.posts_per_token
+
+    @property
+    def one_delivery(self) -> tuple[Fraction, Fraction] | None:
+        """(ε, δ) that one delivery is to stay within, if somebody asked for it."""
+        return None if self.epsilon is None or self.delta is None else (self.epsilon, self.delta)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A valid choice and its noise table."""
+    """A valid choice and its noise table; None where every batch has as many records."""
 
     choice: Choice
     board: Board
-    table: noise.NoiseTable
+    table: noise.NoiseTable | None
+
+    @property
+    def constant(self) -> int:
+        """C of constant batches, 0 of others: a record of every token."""
+        return 0 if self.table else self.choice.tokens
+
+    @property
+    def thresholds(self) -> tuple[int, ...]:
+        return self.table.thresholds if self.table else ()
+
+    @property
+    def cover_mean(self) -> Fraction:
+        """Records of a cell in which nobody posted."""
+        return self.table.mean() if self.table else Fraction(self.constant)
+
+    @property
+    def cover_most(self) -> int:
+        return len(self.thresholds) or self.constant
+
+    @property
+    def delivery(self) -> tuple[Fraction, Fraction]:
+        """(ε, δ) of one delivery as a set says them: whole millionths, and exact for that; (0, 0) if nothing shows."""
+        if self.table is None:
+            return Fraction(0), Fraction(0)
+        return self.table.epsilon, self.table.exact_delta
+
+    def parts(self, deliveries: int) -> list[Part]:
+        """So many deliveries, each in a cell of its own, for `composition`."""
+        return [Part(self.thresholds, 1, deliveries)] if self.table else []
 
     def as_json(self) -> dict[str, Any]:
-        """The plan file: the choice, the table, and the figures (for people; they are not read back)."""
+        """The plan file: the choice, and the table."""
         choice = asdict(self.choice) | {
-            "epsilon": noise.decimal(self.choice.epsilon),
-            "delta": noise.decimal(self.choice.delta, 40),
+            name: None if value is None else noise.decimal(value, 40)
+            for name, value in ((name, getattr(self.choice, name)) for name in _FRACTIONS)
         }
-        table = {
-            "mu": self.table.mu,
-            "exact_delta": str(self.table.exact_delta),
-            "e_lower": str(self.table.e_lower),
-            "thresholds": [f"{threshold:016x}" for threshold in self.table.thresholds],
-        }
-        return {"version": VERSION, "choice": choice, "table": table, "figures": figures(self)}
+        thresholds = [f"{threshold:016x}" for threshold in self.thresholds]
+        return {"version": VERSION, "choice": choice, "constant": self.constant, "thresholds": thresholds}
 
 
 def make(choice: Choice) -> Plan:
     """Check a choice and compute its table. Raises UsageError: what is wrong, and which option to give which value."""
-    _check_ranges(choice)
-    noise.check_range(choice.epsilon, choice.delta)
+    check_ranges(choice)
+    _check_privacy(choice)
     chosen = board(choice.board)
     _check_anonymity(choice)
     _check_capacity(choice, chosen)
     _check_keyring(choice, chosen)
-    table = noise.table(choice.epsilon, choice.delta)
-    _check_cell(choice, chosen, 2 * table.mu)
-    _check_readers(choice, chosen, table)
-    return Plan(choice, chosen, table)
+    if choice.cover == CONSTANT:
+        _check_constant(choice, chosen)
+    made = Plan(choice, chosen, _table(choice))
+    if made.table:
+        _check_cell(choice, chosen, made.cover_most)
+    _check_readers(made)
+    return made
 
 
 def load(path: Path) -> Plan:
@@ -124,14 +182,14 @@ def load(path: Path) -> Plan:
     try:
         content = json.loads(read_text(path))
         choice = dict(content["choice"])
-        recorded = content["table"]["thresholds"]
+        recorded = content["thresholds"]
         known = content["version"] == VERSION
     except (ValueError, KeyError, TypeError, RecursionError):
         raise InvalidInput(f"{path} is not a plan", "make one with tessera plan --out FILE") from None
     if not known:
         raise InvalidInput(f"{path} is a plan of a version this program does not know", "make it anew: tessera plan")
     plan = restore(choice, str(path))
-    if recorded != plan.as_json()["table"]["thresholds"]:
+    if recorded != plan.as_json()["thresholds"]:
         raise InvalidInput(f"the noise table in {path} is not that of its epsilon and delta", "make it anew")
     return plan
 
@@ -142,12 +200,19 @@ def restore(choice: Mapping[str, Any], source: str) -> Plan:
         given = {name: choice[name] for name in Choice.__dataclass_fields__}
         if any(type(given[name]) is not int for name in _RANGES) or type(given["allow_small"]) is not bool:
             raise TypeError
-        values = given | {name: decimal_option(name, given[name]) for name in ("epsilon", "delta")}
-        return make(Choice(**values))
+        numbers = {name: None if given[name] is None else decimal_option(name, given[name]) for name in _FRACTIONS}
+        return make(Choice(**given | numbers))
     except UsageError as error:
         raise InvalidInput(f"{source}: {error.message}", "make the plan anew with tessera plan") from None
     except (KeyError, TypeError):
         raise InvalidInput(f"{source} is not a plan", "make one with tessera plan --out FILE") from None
+
+
+def _table(choice: Choice) -> noise.NoiseTable | None:
+    """Takes a second for a day."""
+    if choice.cover == DAY:
+        return shaping.day_table(choice.deliveries, choice.day_epsilon, choice.day_delta, choice.one_delivery)
+    return noise.table(*choice.one_delivery) if choice.one_delivery else None
 
 
 def decimal_option(name: str, text: str) -> Fraction:
@@ -157,63 +222,8 @@ def decimal_option(name: str, text: str) -> Fraction:
     return Fraction(text)
 
 
-def figures(plan: Plan) -> dict[str, Any]:
-    """What a plan promises and costs. Numbers are rounded to the unfavourable side, or exact fractions as text."""
-    return _privacy(plan) | _traffic(plan) | _capacity(plan) | _wear(plan)
-
-
-def messages_of_a_day(plan: Plan, day_epsilon: Fraction, day_delta: Fraction) -> int:
-    """Messages of one part that a member's program sends in a day of that budget: none, if not one fits."""
-    choice = plan.choice
-    tokens = allowance.by_tokens(choice.tokens_per_epoch, choice.posts_per_token, choice.epoch_seconds)
-    return allowance.of_a_day(plan.table.thresholds, (day_epsilon, day_delta), tokens, choice.round_seconds)
-
-
-def _delta(plan: Plan) -> Fraction:
-    """Of one delivery, as a set says it: rounded up."""
-    return Fraction(-(-plan.table.exact_delta * noise.DRAWS // 1), noise.DRAWS)
-
-
-def messages_within(plan: Plan, day_epsilon: str, day_delta: str) -> int:
-    """`messages_of_a_day` of the options of a command. Raises UsageError if it is none."""
-    budget = decimal_option("day-epsilon", day_epsilon), decimal_option("day-delta", day_delta)
-    fitting, delta = messages_of_a_day(plan, *budget), _delta(plan)
-    if not fitting:
-        raise UsageError(
-            f"a single message (ε = {noise.decimal(plan.choice.epsilon)}, δ = {noise.decimal_up(delta)}) does not "
-            f"fit a member's day of ε = {day_epsilon}, δ = {day_delta}: nobody could send anything",
-            "plan with a smaller epsilon and delta, or allow more: --day-epsilon, --day-delta",
-        )
-    return fitting
-
-
-def composed(plan: Plan) -> list[dict[str, Any]]:
-    """The rows of `composition` by privacy loss distributions."""
-    day = _messages_a_day(plan.choice)
-    wanted = _spans(day)
-    losses = loss.losses_of(plan.table.thresholds, plan.choice.epsilon)
-    found = [losses.of(count) for count, _ in wanted]
-    return [
-        {
-            "deliveries": each.deliveries,
-            "of": what,
-            "epsilon": None if each.epsilon is None else float(each.epsilon),
-            "delta_decimal": noise.decimal_up(each.delta),
-            "bound": "upper bound by privacy loss distribution",
-            "text": loss.in_words(each),
-        }
-        for each, (_, what) in zip(found, wanted, strict=True)
-    ]
-
-
-def _spans(day: int) -> list[tuple[int, str]]:
-    """What is counted: deliveries, and of what. In epochs of weeks there may be less than one a day, which says nothing
-    of a day."""
-    one = [(1, "one delivery"), (MESSAGE_PARTS, "longest message")]
-    return [*one, (day, "a member's day"), (MONTH_DAYS * day, "a member's month")] if day else one
-
-
-def _check_ranges(choice: Choice) -> None:
+def check_ranges(choice: Choice) -> None:
+    """Raises UsageError that names the nearest value that can be."""
     for name, (low, high) in _RANGES.items():
         value = getattr(choice, name)
         if not low <= value <= high:
@@ -226,6 +236,40 @@ def _check_ranges(choice: Choice) -> None:
         nearest = (choice.posts_per_token + LEASE_POSTS // 2) // LEASE_POSTS * LEASE_POSTS
         wrong = f"posts_per_token is {choice.posts_per_token}, not a multiple of {LEASE_POSTS}"
         _refuse(wrong, {"posts_per_token": nearest})
+
+
+def _check_privacy(choice: Choice) -> None:
+    if choice.cover not in COVERS:
+        raise UsageError(f"there is no cover '{choice.cover}'", f"choose one of {', '.join(COVERS)}")
+    if (choice.epsilon is None) != (choice.delta is None):
+        raise UsageError("epsilon and delta of one delivery belong together", "give both, --epsilon and --delta")
+    if choice.cover == DELIVERY and choice.epsilon is None:
+        raise UsageError("a table for one delivery is made from its epsilon and delta", "give --epsilon and --delta")
+    if choice.cover == CONSTANT and choice.epsilon is not None:
+        raise UsageError("in constant batches no delivery shows: ε is 0", "leave --epsilon and --delta out")
+    if (choice.cover == DAY) != (choice.deliveries > 0):
+        raise UsageError("a table for a day is made for a number of messages", "give --messages with --cover day")
+    if choice.epsilon is not None and choice.delta is not None:
+        noise.check_range(choice.epsilon, choice.delta)
+    check_day(choice.day_epsilon, choice.day_delta)
+
+
+def kind_of(parameters: Head) -> str:
+    """The kind of cover of a set, one of COVERS."""
+    (found,) = [kind for kind, number in COVER_NUMBERS.items() if number == parameters.cover]
+    return found
+
+
+def check_day(epsilon: Fraction, delta: Fraction) -> None:
+    """Raises UsageError unless (ε, δ) can be a member's day: whole millionths below 100, and below 1."""
+    if not 0 < epsilon < _DAY_EPSILON_MOST or epsilon % noise.EPSILON_UNIT:
+        raise UsageError(
+            f"epsilon of a member's day is {noise.decimal(epsilon)}, not a decimal of at most six places between 0 and "
+            f"{_DAY_EPSILON_MOST}",
+            "write --day-epsilon 2 or the like",
+        )
+    if not Fraction(1, noise.DRAWS) <= delta < 1:
+        raise UsageError("delta of a member's day is not between 2^-64 and 1", "write --day-delta 2e-5 or the like")
 
 
 def _check_anonymity(choice: Choice) -> None:
@@ -266,8 +310,8 @@ def _check_capacity(choice: Choice, chosen: Board) -> None:
 
 def _check_keyring(choice: Choice, chosen: Board) -> None:
     """A snapshot with a lease of every token must leave room to append."""
-    room = _fill_pages(chosen)
-    snapshot = _snapshot_pages(choice)
+    room = fill_pages(chosen)
+    snapshot = snapshot_pages(choice)
     if snapshot + _APPEND_PAGES <= room:
         return
     tokens = (room - _APPEND_PAGES - (snapshot - _lease_pages(choice))) * _LEASES_A_PAGE
@@ -299,34 +343,68 @@ def _check_cell(choice: Choice, chosen: Board, cover: int) -> None:
     )
 
 
-def _check_readers(choice: Choice, chosen: Board, table: noise.NoiseTable) -> None:
+def _check_constant(choice: Choice, chosen: Board) -> None:
+    """A batch has a record of every token; with several buckets each would have such a one."""
+    if choice.buckets > 1:
+        raise UsageError("constant batches are for one bucket: each would have all tokens' records", "use --buckets 1")
+    if choice.tokens <= CONSTANT_MOST:
+        return
+    _refuse(
+        f"constant batches of {choice.tokens} records, one of every token, are more than the {CONSTANT_MOST} that a "
+        "relay has erased sectors for",
+        {
+            "tokens_per_epoch": CONSTANT_MOST // choice.members,
+            "members": _members_at_most(choice, CONSTANT_MOST // choice.tokens_per_epoch),
+        },
+        "use --cover day",
+    )
+
+
+def _check_readers(made: Plan) -> None:
     """Whoever reads makes a full handshake a round (a resumption would be a pseudonym), and everybody may be at home on
     this relay and read in every round."""
-    each = _reading_ms(chosen, table)
-    room = _readers_a_round(choice, chosen, table)
+    choice, chosen = made.choice, made.board
+    each = _reading_ms(made, chosen)
+    room = readers_a_round(made, chosen)
     if choice.members <= room:
         return
-    fitting = [other for other in BOARDS.values() if _readers_a_round(choice, other, table) >= choice.members]
+    fitting = [other for other in BOARDS.values() if readers_a_round(made, other) >= choice.members]
     options = {
-        "round_seconds": _up(choice.members * each / (1000 * _READING_SHARE), 0),
+        "round_seconds": _up(choice.members * each / (1000 * _READING_SHARE)),
         "members": _members_at_most(choice, room),
         "board": fitting[0].name if fitting else None,
     }
     share = noise.decimal(choice.round_seconds * _READING_SHARE)
     _refuse(
         f"{choice.members} members read in every round, each with a handshake of its own and a cell, which takes "
-        f"{chosen.name} about {_up(each, 0)} ms: half of a round, {share} s, is enough for {room}",
+        f"{chosen.name} about {_up(each)} ms: half of a round, {share} s, is enough for {room}",
         options,
     )
 
 
-def _reading_ms(chosen: Board, table: noise.NoiseTable) -> Fraction:
+def _reading_ms(made: Plan, chosen: Board) -> Fraction:
     """Of a board's time for one member and round: a full handshake, and a cell in which nobody posted."""
-    return chosen.handshake_ms + chosen.frame_ms * Fraction(_cell_bytes_mean(table), CELL_FRAME_BYTES)
+    return chosen.handshake_ms + chosen.frame_ms * Fraction(cell_bytes_mean(made), CELL_FRAME_BYTES)
 
 
-def _readers_a_round(choice: Choice, chosen: Board, table: noise.NoiseTable) -> int:
-    return int(1000 * choice.round_seconds * _READING_SHARE / _reading_ms(chosen, table))
+def readers_a_round(made: Plan, chosen: Board) -> int:
+    """For how many the board's time suffices; an estimate."""
+    return int(1000 * made.choice.round_seconds * _READING_SHARE / _reading_ms(made, chosen))
+
+
+def cell_bytes_mean(made: Plan) -> Fraction:
+    """Of a cell in which nobody posted."""
+    return _mean_bytes(made.table) if made.table else Fraction(cell_bytes(made.constant))
+
+
+@cache
+def _mean_bytes(table: noise.NoiseTable) -> Fraction:
+    return Fraction(sum(w * cell_bytes(k) for k, w in enumerate(table.weights())), noise.DRAWS)
+
+
+def cell_bytes(records: int) -> int:
+    """Bytes on the wire of a sealed batch: whole frames of four records, one frame if it is empty (PROTOCOL §5)."""
+    return int(CELL_FRAME_BYTES * max(1, -(-records // RECORDS_PER_FRAME)))
 
 
 def _members_at_most(choice: Choice, members: int) -> int | None:
@@ -344,119 +422,20 @@ def _refuse(message: str, options: Mapping[str, Any], otherwise: str = "") -> No
     raise UsageError(message, ", or ".join(part for part in (hint, otherwise) if part) or "choose smaller numbers")
 
 
-def _privacy(plan: Plan) -> dict[str, Any]:
-    epsilon, delta = plan.choice.epsilon, plan.table.exact_delta
-    day = _messages_a_day(plan.choice)
-    return {
-        "epsilon": noise.decimal(epsilon),
-        "exact_delta": str(delta),
-        "exact_delta_decimal": noise.decimal_up(delta),
-        "mu": plan.table.mu,
-        "composition": [
-            {
-                "deliveries": deliveries,
-                "of": what,
-                "epsilon": noise.decimal(deliveries * epsilon),
-                "delta_decimal": noise.decimal_up(min(deliveries * delta, Fraction(1))),
-                "bound": "upper bound by basic composition",
-            }
-            for deliveries, what in _spans(day)
-        ],
-        "members_a_bucket": noise.decimal(Fraction(plan.choice.members, plan.choice.buckets)),
-        "members_floor": MEMBERS_FLOOR,
-    }
-
-
-def _traffic(plan: Plan) -> dict[str, Any]:
-    choice, table = plan.choice, plan.table
-    mean = _cell_bytes_mean(table)
-    rounds = Fraction(DAY_SECONDS, choice.round_seconds)
-    idle = rounds * (mean + Fraction(CELL_FRAME_BYTES, FETCH_ROUNDS))
-    steady = rounds * (mean + CELL_FRAME_BYTES)
-    # A record more is a quarter of a frame more, on average over where the last frame of a cell happens to end.
-    records = Fraction(choice.posts_an_epoch * DAY_SECONDS, choice.epoch_seconds * choice.buckets)
-    return {
-        "cover_records_mean": float(round(table.mean(), 3)),
-        "cell_bytes_mean": _up(mean, 0),
-        "cell_bytes_max": cell_bytes(2 * table.mu),
-        "download_bytes_per_day": _up(idle, 0),
-        "download_bytes_per_day_fetching_every_round": _up(steady, 0),
-        "download_bytes_per_day_quota_used_estimate": _up(
-            idle + records * Fraction(CELL_FRAME_BYTES, RECORDS_PER_FRAME), 0
-        ),
-    }
-
-
-@cache
-def _cell_bytes_mean(table: noise.NoiseTable) -> Fraction:
-    """Of a cell in which nobody posted."""
-    return Fraction(sum(w * cell_bytes(k) for k, w in enumerate(table.weights())), noise.DRAWS)
-
-
-def cell_bytes(records: int) -> int:
-    """Bytes on the wire of a sealed batch: whole frames of four records, one frame if it is empty (PROTOCOL §5)."""
-    return int(CELL_FRAME_BYTES * max(1, -(-records // RECORDS_PER_FRAME)))
-
-
-def _capacity(plan: Plan) -> dict[str, Any]:
-    choice = plan.choice
-    epochs = choice.retention_epochs + 1
-    room = plan.board.ring_pages - SPARE_PAGES
-    return {
-        "board": plan.board.name,
-        "ring_pages": plan.board.ring_pages,
-        "posts_an_epoch_board": room // epochs,
-        "posts_an_epoch_used": choice.posts_an_epoch,
-        "records_needed": choice.posts_an_epoch * epochs,
-        "records_kept": room,
-        "posts_a_member_a_day": _messages_a_day(choice),
-        "readers_a_round_board_estimate": _readers_a_round(choice, plan.board, plan.table),
-        "epoch_seconds": choice.epoch_seconds,
-        "retention_seconds": choice.retention_epochs * choice.epoch_seconds,
-    }
-
-
-def deliveries_a_day(tokens_per_epoch: int, posts_per_token: int, epoch_seconds: int) -> int:
-    """Messages of one part that a member's tokens for one relay allow."""
-    return tokens_per_epoch * posts_per_token * DAY_SECONDS // epoch_seconds
-
-
-def _messages_a_day(choice: Choice) -> int:
-    return deliveries_a_day(choice.tokens_per_epoch, choice.posts_per_token, choice.epoch_seconds)
-
-
-def _wear(plan: Plan) -> dict[str, Any]:
-    """Years until a sector reaches its rated erases, with every post used and a boot a day."""
-    choice, chosen = plan.choice, plan.board
-    epochs_a_day = Fraction(DAY_SECONDS, choice.epoch_seconds)
-    # The log closes a sector at the latest 255 rounds after its first record; a boot opens a new one.
-    sectors = Fraction(choice.posts_an_epoch, PAGES_PER_SECTOR) + Fraction(choice.epoch_rounds, 255)
-    ring = (sectors * epochs_a_day + 1) / chosen.ring_sectors
-    appended = choice.epoch_rounds + Fraction(choice.posts_an_epoch, LEASE_POSTS)
-    rewrites = appended / (_fill_pages(chosen) - _snapshot_pages(choice)) + 1
-    keyring = (rewrites * epochs_a_day + 1) / 2  # each rewrite erases one of two banks
-    return {
-        "erases_per_sector_per_year_ring_estimate": _up(ring * YEAR_DAYS, 1),
-        "erases_per_sector_per_year_keyring_estimate": _up(keyring * YEAR_DAYS, 1),
-        "flash_years_estimate": int(chosen.erase_cycles / (max(ring, keyring) * YEAR_DAYS)),
-    }
-
-
-def _fill_pages(chosen: Board) -> int:
+def fill_pages(chosen: Board) -> int:
     """Pages a bank is filled to: half of it, then the core writes a fresh one in the window after the next seal."""
     return int(chosen.keyring_sectors // 2 * PAGES_PER_SECTOR // 2)
 
 
 def _lease_pages(choice: Choice) -> int:
-    return -(-choice.members * choice.tokens_per_epoch // _LEASES_A_PAGE)
+    return -(-choice.tokens // _LEASES_A_PAGE)
 
 
-def _snapshot_pages(choice: Choice) -> int:
+def snapshot_pages(choice: Choice) -> int:
     """HEAD, the epochs kept and the open and next one, and a lease of every token."""
     return 1 + -(-(choice.retention_epochs + 2) // _EPOCHS_A_PAGE) + _lease_pages(choice)
 
 
-def _up(value: Fraction, digits: int) -> int | float:
-    """A printable number, rounded up to so many decimals."""
-    scaled = -(-value * 10**digits // 1)
-    return scaled if not digits else float(Fraction(scaled, 10**digits))
+def _up(value: Fraction) -> int:
+    """A whole number, rounded up."""
+    return -(-value.numerator // value.denominator)

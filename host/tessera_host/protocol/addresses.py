@@ -76,7 +76,7 @@ def typed(text: str, port: int | None, usual_port: int, option: str = "--host") 
     UsageError."""
     host, said = _parted(text)
     if not is_host(host):
-        raise UsageError(f"'{text[:40]}' is not a host name or address", f"use {option} relay.example.org or the like")
+        raise _no_host(text, option)
     if said is not None and port is not None and said != port:
         raise UsageError(f"'{text[:40]}' names a port, and another one is named besides", "leave one of them out")
     scheme = _split(host)[0]
@@ -88,7 +88,7 @@ def typed(text: str, port: int | None, usual_port: int, option: str = "--host") 
 def check(host: str, port: int, option: str, usual_port: int) -> None:
     """Raises UsageError for what no card says."""
     if not is_host(host):
-        raise UsageError(f"'{host[:40]}' is not a host name or address", f"use {option} relay.example.org or the like")
+        raise _no_host(host, option)
     check_port(port, f"the usual one is {usual_port}")
 
 
@@ -110,6 +110,11 @@ def listening(text: str, usual_host: str) -> tuple[str, int]:
     if not _is_name(host) or port is None or not 0 < port < 65536:
         raise UsageError(f"'{text[:40]}' is no port to listen at", "write 8180, 127.0.0.1:8180 or [::1]:8180")
     return host, port
+
+
+def _no_host(text: str, option: str) -> UsageError:
+    usable = f"{option} relay.example.org, 10.0.0.7:8100, [::1]:8100 or wss://relay.example.org/berlin"
+    return UsageError(f"'{text[:40]}' is not a host name or address", f"write it like {usable}")
 
 
 def _parted(text: str) -> tuple[str, int | None]:

@@ -32,11 +32,13 @@ def random_scalar() -> int:
     return secrets.randbelow(ORDER - 1) + 1
 
 
-def epoch_secret(master: bytes, federation_id: bytes, generation: int, epoch: int, relay_id: int) -> bytes:
-    """k_{e,j} (32 bytes), already normalised to even Y. Every key is derived from the master alone: a blind signer
-    under keys that differ by a known amount would sign for all of them."""
+def epoch_secret(
+    master: bytes, federation_id: bytes, generation: int, epoch: int, relay_id: int, static_key: bytes
+) -> bytes:
+    """k_{e,j} (32 bytes), already normalised to even Y, of the relay that has this static key (33 bytes). Every key is
+    derived from the master: a blind signer under keys that differ by a known amount would sign for all of them."""
     info = federation_id + struct.pack(">IIH", generation, epoch, relay_id)
-    wide = hashes.hkdf(b"", master, info, 48)
+    wide = hashes.hkdf(b"", master, info + static_key, 48)
     return even_secret(int.from_bytes(wide, "big") % ORDER)
 
 

@@ -16,7 +16,7 @@ import cbor2
 from tessera import hashes
 
 from ..errors import InvalidInput
-from .limits import name_fault
+from .limits import MOST_SETS_BESIDE, name_fault
 
 MAX_TEXT = 1 << 21  # a set of 64 relays and 400 epochs, whole
 CHECKSUM_BYTES = 4
@@ -34,6 +34,14 @@ def _number(value: Any) -> bool:
     return type(value) is int and 0 <= value < 1 << 64
 
 
+def _epoch(value: Any) -> bool:
+    return _number(value) and value < 1 << 32
+
+
+def _bytes(value: Any) -> bool:
+    return isinstance(value, bytes)
+
+
 def _text(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable()
 
@@ -45,6 +53,10 @@ def _name(value: Any) -> bool:
 
 def _list_of(check: Check) -> Check:
     return lambda value: isinstance(value, list) and all(check(item) for item in value)
+
+
+def _at_most(most: int, check: Check) -> Check:
+    return lambda value: _list_of(check)(value) and len(value) <= most
 
 
 def _pair(first: Check, second: Check) -> Check:
@@ -100,8 +112,8 @@ VERSIONS = {"federation": 2, "tokens-request": 2}  # of the others 1
 # The rows of the table in PROTOCOL §12; `v` is checked for every kind.
 FIELDS: dict[str, dict[str, Check]] = {
     "federation": {
-        "params": lambda value: isinstance(value, bytes),
-        "said": lambda value: isinstance(value, bytes),
+        "params": _bytes,
+        "said": _bytes,
     },
     "member": {"name": _name, "key": _KEY, "sig": _SIGNATURE},
     "invitation": {
@@ -114,7 +126,7 @@ FIELDS: dict[str, dict[str, Check]] = {
         "secret": _ID,
         "until": _number,
         "issuer": _none_or(_SERVICE),
-        "card": _none_or(lambda value: isinstance(value, bytes)),
+        "card": _none_or(_bytes),
     },
     "join": {"invitation": _ID, "name": _name, "key": _KEY, "sig": _SIGNATURE, "proof": _KEY},
     "invite": {
@@ -138,6 +150,7 @@ FIELDS: dict[str, dict[str, Check]] = {
     },
     "confirm": {"answer": _KEY, "x": _KEY, "nonce": _KEY, "sig": _SIGNATURE},
     "reading": {"member": _KEY, "e": _POINT, "sealed": _list_of(_octets(64))},
+    "sets": {"digest": _KEY, "since": _epoch, "before": _at_most(MOST_SETS_BESIDE, _pair(_epoch, _bytes))},
     "tokens-request": {
         "member": _KEY,
         "generation": _number,
@@ -220,6 +233,12 @@ def decode_payload(kind: str, payload: bytes) -> dict[str, Any]:
     fields = _uncbor(payload)
     _check_fields(kind, fields)
     return fields
+
+
+def holds(kind: str, fields: dict[str, Any]) -> bool:
+    """Whether these may be the fields of a card of this kind, but for `v`."""
+    checks = FIELDS[kind]
+    return fields.keys() == checks.keys() and all(check(fields[name]) for name, check in checks.items())
 
 
 def said(fields: dict[str, Any]) -> bytes:

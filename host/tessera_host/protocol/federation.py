@@ -27,6 +27,12 @@ CLOCK_ROUNDS = 1
 # A member's day unless the office says otherwise.
 DEFAULT_BUDGET = {"epsilon": "2", "delta": "2e-5"}
 
+# A relay that is given a set in the epoch that begins with it goes by it from the next one on, and whoever gives it
+# that set may come an epoch late.
+SETTLING_EPOCHS = 2
+
+MOST_WAITING = 32  # sets whose first epoch is to come, of which the next ones have taken the places
+
 # How long messages are kept at members unless the office says otherwise.
 DEFAULT_RETENTION_DAYS = 90
 
@@ -291,6 +297,11 @@ class Federation:
         self._read_said()
         return self._state != before
 
+    def governs_since(self, digest: bytes, since: int) -> None:
+        """What the office says of a set that is known: from this epoch on it governs, where it came in time."""
+        if digest in self._sets:
+            self.seen_in_force(digest, max(since, self._sets[digest].first_epoch))
+
     def adopt(self, blob: bytes, epoch: int) -> Parameters:
         """Believe a set that a relay answered or the service sent, older or newer than the newest, while `epoch` is
         open. Raises IntegrityError and changes nothing if it is not one of ours, or contradicts one that is known."""
@@ -308,10 +319,12 @@ class Federation:
         return any(known.reading_hash == hash_ for known in self._sets.values())
 
     def forget_before(self, epoch: int) -> None:
-        """Forget the sets that govern no epoch from this one on, with the reading keys that no other names."""
-        kept = {self._state.newest, self.heard_of.digest}
-        starts = {known.since for known in self._state.sets.values() if known.since > epoch}
-        kept |= {self.governing(each).digest for each in {epoch} | starts}
+        """Forget the sets that govern no epoch from this one on, not even at a relay that is late or began with a set
+        whose place another took at the others; with the reading keys that no other names."""
+        settled = epoch - SETTLING_EPOCHS
+        kept = {self._state.newest, self.heard_of.digest, self.governing(settled).digest}
+        later = [known.digest for known in self.sets if self._state.sets[known.digest].since > settled]
+        kept |= set(later[-MOST_WAITING:])
         self._sets = {digest: known for digest, known in self._sets.items() if digest in kept}
         self._state.sets = {digest: known for digest, known in self._state.sets.items() if digest in kept}
         hashes_ = {known.reading_hash for known in self._sets.values()}

@@ -16,7 +16,7 @@ FRAME_BYTES = wire.SMALL_BYTES  # plaintext; 272 on the wire
 PIECE_BYTES = 240
 REQUEST_BYTES = 8192
 MEMBER_REQUEST_BYTES = 1 << 20  # once the channel is a member's: challenges for all relays and epochs
-ANSWER_BYTES = 1 << 21
+ANSWER_BYTES = 1 << 22  # a card of the largest set, another one whole, and a relay's copy of each of some more
 PADDED_BYTES = 4096  # answers are so long, or a multiple: not how many tokens there were for whom
 REFUSAL_TEXT = 400  # characters of message and of hint
 

@@ -5,6 +5,7 @@ import unicodedata
 from ..errors import UsageError
 
 OPEN_SESSIONS_PER_KEY = 4  # tokens under one epoch key that may be in the making at a time (PROTOCOL §6)
+MOST_SETS_BESIDE = 16  # sets that the issuer says beside the newest (PROTOCOL §15)
 NAME_MAX = 64  # characters
 SEPARATORS = "/\\:"  # of folders, and of drives and streams on Windows
 _STAND_IN = "_"

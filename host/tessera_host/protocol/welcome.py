@@ -4,12 +4,14 @@ Owns its form. What of it is believed is for whoever is welcome to say; how it t
 """
 
 import io
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 import cbor2
 
 from . import cards, issuer_frames
+from .limits import MOST_SETS_BESIDE
+from .sets_beside import SetsBeside
 
 _TIME_BYTES = 92
 _READING_KEY_BYTES = 32
@@ -17,17 +19,17 @@ _READING_KEY_BYTES = 32
 
 @dataclass(frozen=True)
 class Welcome:
-    """`card` is the newest federation card; `before` the whole set in force now, None if that is the card's; `reading`
-    the reading keys (32 bytes each) of the card's set, then of that in force if it has another; `time` a fresh time
-    statement (92 bytes)."""
+    """`card` is the newest federation card; `sets` are the others that a relay may go by; `reading` the reading keys
+    (32 bytes each) of all of them, newest first, each once; `time` a fresh time statement (92 bytes)."""
 
     card: str
-    before: bytes | None
+    sets: SetsBeside
     reading: list[bytes]
     time: bytes
 
     def pack(self) -> bytes:
-        return issuer_frames.padded(cards.canonical(asdict(self)))
+        fields = {"card": self.card, "reading": self.reading, "time": self.time} | self.sets.fields()
+        return issuer_frames.padded(cards.canonical(fields))
 
     @classmethod
     def read(cls, body: bytes) -> Self:
@@ -39,17 +41,17 @@ class Welcome:
             raise ValueError("not CBOR") from None
         if any(rest.read()) or not isinstance(fields, dict) or not _fits(fields):
             raise ValueError("not a welcome")
-        return cls(**fields)
+        return cls(fields["card"], SetsBeside.of(fields), fields["reading"], fields["time"])
 
 
 def _fits(fields: dict[Any, Any]) -> bool:
-    if fields.keys() != {"card", "before", "reading", "time"}:
+    if fields.keys() != {"card", "digest", "since", "before", "reading", "time"}:
         return False
-    reading, before, time = fields["reading"], fields["before"], fields["time"]
+    reading, time = fields["reading"], fields["time"]
     return (
         isinstance(fields["card"], str)
-        and (before is None or isinstance(before, bytes))
         and isinstance(reading, list)
+        and len(reading) <= MOST_SETS_BESIDE + 1
         and all(isinstance(key, bytes) and len(key) == _READING_KEY_BYTES for key in reading)
         and isinstance(time, bytes)
         and len(time) == _TIME_BYTES

@@ -9,8 +9,8 @@ from typing import Any
 
 from .. import files
 from ..errors import InvalidInput
+from ..issuer.store import INVENTORY
 
-NAME = "inventory.json"
 VERSION = 1
 FIELDS = (
     *("name", "board", "chip_id", "host", "port", "key", "ledger_key", "words", "firmware_version", "firmware_digest"),
@@ -23,7 +23,7 @@ class Inventory:
 
     def __init__(self, directory: Path) -> None:
         """Raises InvalidInput for a file that is no inventory."""
-        self.path = directory / NAME
+        self.path = directory / INVENTORY
         self._relays: dict[str, dict[str, Any]] = {}
         if self.path.exists():
             self._relays = _relays(self.path)

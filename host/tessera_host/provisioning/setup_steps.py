@@ -216,10 +216,14 @@ class HandOver(SetupStep):
         work.desk.journal.note(work.name, "configured")
 
     def _own_copy(self) -> bytes:
-        """The newest set with the epoch keys of this relay; what it reads with is sealed to its key in it."""
+        """The set that it begins with, with the epoch keys of this relay; what it reads with is sealed to its key in
+        it."""
         assert self.work.keys is not None
+        issuer, key = self.work.desk.issuer, bytes.fromhex(self.work.keys["key"])
+        if issuer is not None:
+            return issuer.begins_with(key)
         parameters = self.work.desk.parameters
-        listed = parameters.relay_with(bytes.fromhex(self.work.keys["key"]))
+        listed = parameters.relay_with(key)
         if listed is None:
             raise ProvisioningFailed(f"'{self.work.name}' is not in the newest parameters", "repeat the command")
         return parameters.copy_for(listed.id)

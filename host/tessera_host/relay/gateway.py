@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import tessera
-from tessera import RELEASED, ownership
+from tessera import RELEASED, ownership, params
 from tessera.errors import Error, InvalidObject
 from tessera.files import Directory
 from tessera.firmware import digest_of_files
@@ -54,10 +54,15 @@ def check_cover(directory: Path, epsilon: str | None, delta: str | None) -> None
     asked = noise.table(asked_epsilon, asked_delta)
     if b"".join(threshold.to_bytes(8, "big") for threshold in asked.thresholds) != bytes(parameters.thresholds):
         raise UsageError(
-            f"this relay's cover traffic is another (epsilon {parameters.epsilon / 10**6}, "
-            f"mu {parameters.candidates // 2})",
+            f"this relay's cover traffic is another ({_cover(parameters)})",
             "leave the --cover-traffic options out, or use storage of its own for other parameters",
         )
+
+
+def _cover(parameters: Parameters) -> str:
+    if parameters.cover == params.CONSTANT:
+        return f"constant batches of {parameters.constant} records"
+    return f"epsilon {parameters.epsilon / 10**6} of a delivery, at most {parameters.candidates} records"
 
 
 def read_parameters(directory: Path) -> Parameters:

@@ -6,11 +6,13 @@ Owns the whole. The sections are the business of the other modules of this packa
 import math
 from collections.abc import Sequence
 from datetime import datetime
+from fractions import Fraction
 
 from ..audit.verify import Finding, LedgerAudit
 from ..clock import utc_time
 from ..duration import in_words
-from ..planning import plan
+from ..planning import figures, plan
+from ..planning.plan import DAY
 from ..privacy import noise
 from ..protocol.parameter_sets import ParameterSets
 from ..text import count
@@ -46,7 +48,7 @@ def _document(
         Section("How to read this annex", _reading(facts)),
         Section("Which data there is", parties.inventory(facts)),
         Section("What each party can see", parties.views(facts)),
-        Section("What deliveries reveal: ε and δ", losses.sections(facts, basis)),
+        Section("What published numbers reveal", losses.sections(facts, basis)),
         Section("Anonymity floor", _floor(facts, basis)),
         Section("Retention", _retention(facts, basis)),
         Section("The law and the mechanism in force", law.mapping(facts)),
@@ -71,30 +73,67 @@ def _front(facts: Facts) -> list[tuple[str, str]]:
         front.append(("Board", facts.board))
     return [
         *front,
-        ("Noise", f"ε = {noise.decimal(facts.epsilon)}, δ = {noise.decimal_up(facts.exact_delta)} for one delivery"),
+        ("Cover", _cover(facts)),
         ("Members", f"{facts.members} at most, {count(facts.buckets, 'bucket')}"),
     ]
 
 
+def _cover(facts: Facts) -> str:
+    if not facts.thresholds:
+        return f"constant batches of {facts.constant} records: ε = 0, δ = 0, for a day, a month, for good"
+    day = f"ε = {noise.decimal(facts.day[0])}, δ = {noise.decimal_up(facts.day[1])} for a member's day"
+    if facts.cover == DAY:
+        return f"a table for {day} of {count(facts.deliveries, 'message')}"
+    epsilon, delta = facts.delivery
+    return f"a table for one delivery, ε = {noise.decimal(epsilon)}, δ = {noise.decimal_up(delta)}; {day}"
+
+
+def _shown(facts: Facts) -> str:
+    """Of a day and a month, before anything else."""
+    if not facts.thresholds:
+        return (
+            f"Every batch has {facts.constant} records, whatever anybody sends. A guess of 1 % that a member writes to "
+            "another is 1 % after a day and after a month of watching all published numbers: they tell nothing."
+        )
+    day, month = facts.loss(figures.A_DAY), facts.loss(figures.A_MONTH)
+    if day is None or month is None:
+        return "A member sends less than one message a day."
+    return (
+        f"In a day of {count(day.deliveries, 'message')}, the most that a member's program sends, what is published "
+        f"can take a guess of 1 % to {losses.becomes(facts, figures.A_DAY)} (ε = {_up(day.epsilon)}, δ = "
+        f"{noise.decimal_up(day.delta)}); in a month of such days to {losses.becomes(facts, figures.A_MONTH)} (ε = "
+        f"{_up(month.epsilon)}, δ = {noise.decimal_up(month.delta)}). For a single message it is "
+        f"{losses.becomes(facts, figures.ONE)} (ε = {noise.decimal(facts.delivery[0])}, δ = "
+        f"{noise.decimal_up(facts.delivery[1])})."
+    )
+
+
+def _up(epsilon: Fraction) -> str:
+    """Three decimals, rounded up."""
+    return f"{math.ceil(epsilon * 1000) / 1000:g}"
+
+
 def _summary(facts: Facts) -> list[Block]:
-    factor = math.ceil(math.exp(facts.epsilon) * 10_000) / 10_000
+    hidden = (
+        "fills every batch up to the same number of records, always."
+        if not facts.thresholds
+        else "hides their number behind random cover records, always."
+    )
     return [
         Paragraph(
             "Members of the organisation send each other short end-to-end encrypted messages through a relay that "
             "does not learn who talks to whom. The relay takes messages for tokens that name nobody, keeps them in "
-            "shared buckets that are read whole, by whoever proves a key that all members hold, and hides their number "
-            "behind random cover records, always."
+            f"shared buckets that are read whole, by whoever proves a key that all members hold, and {hidden}"
         ),
         Bullets(
             [
-                "One delivery more or less changes the probability of anything an observer of the published counts "
-                f"can see by a factor of at most {factor:.6g}, but for a probability of "
-                f"{losses.chance(facts.exact_delta)} (δ).",
+                _shown(facts),
                 f"A record is kept for {in_words(facts.retention_epochs * facts.epoch_seconds)} and the open epoch "
                 f"({in_words(facts.epoch_seconds)}); then its key is erased.",
                 f"At full membership {_share(facts)} members share a bucket; the floor for plans is "
                 f"{plan.MEMBERS_FLOOR}.",
-                "The relay keeps no internet addresses. It sees them while a connection is open, as the network does.",
+                "Neither relay nor issuer keeps internet addresses. Both see them while a connection is open, as the "
+                "network does; the issuer's service sees whose they are, as members sign what they ask it for.",
             ]
         ),
     ]
@@ -122,12 +161,33 @@ def _reading(facts: Facts) -> list[Block]:
         ),
         ("Bucket, cell", "the shared place that records are posted to; a cell is one bucket in one round"),
         ("Record, delivery", "240 bytes: one part of a message (a short message is one part) on its way to one member"),
+        ("Cover record", "240 bytes that the relay makes and nobody but it can tell from a record"),
+        ("Batch", "all records of a cell, real ones and cover, in random order, as everybody reads them"),
+        ("Token", "a right to post some records at one relay in one epoch; signed blindly, so that it names nobody"),
+        ("Issuer", "IT's machine: it has the root key, the list of members (roster), and signs tokens"),
+        ("Root key", "the office's signing key; what it did not sign, neither relays nor members take"),
+        ("Checkpoint", "what a relay signs of each epoch that is over; each has a hash of the one before (ledger)"),
+        (
+            "Agent",
+            "a program on a member's computer that sends and fetches every round, whether or not there is a message",
+        ),
+        (
+            "Guess, suspicion",
+            "the probability that somebody gives to a statement about a member before seeing anything",
+        ),
+    ]
+    words += [
         (
             "ε (epsilon)",
-            "how much a published count can shift an observer's odds: by a factor of e^ε at most. Small is good",
+            "how much what is published can shift an observer's odds (a probability over its opposite): by a factor of "
+            "e^ε at most. Small is good; at 0 nothing is shown",
         ),
-        ("δ (delta)", "the probability with which that bound may fail. Small is good"),
+        ("δ (delta)", "by how much, in all, the probability of what can be seen exceeds that bound. Small is good"),
     ]
+    if facts.thresholds:
+        words.append(
+            ("Noise table", "whole numbers, signed, from which a relay draws how many cover records a cell gets")
+        )
     return [
         Paragraph("Under every table and figure stands what it rests on:"),
         Table("Basis of statements", Basis.STATED, ("Basis", "Meaning"), rows, (5, 9)),
@@ -158,8 +218,8 @@ def _floor(facts: Facts, basis: Basis) -> list[Block]:
     ]
     return [
         Paragraph(
-            "Differential privacy hides single deliveries whatever the number of members. Beyond it, members hide "
-            "among those who share their bucket; a plan with fewer than the floor is refused unless told otherwise. "
+            "Cover hides deliveries whatever the number of members. Beyond it, members hide among those who share "
+            "their bucket; a plan with fewer than the floor is refused unless told otherwise. "
             "The figures are for a full roster: with fewer members on it, fewer share a bucket."
         ),
         verdict,
@@ -192,14 +252,16 @@ def _retention(facts: Facts, basis: Basis) -> list[Block]:
 
 
 def _recompute(facts: Facts) -> list[Block]:
+    table = ", the noise table, its exact δ" if facts.thresholds else ""
+    found = "ε and δ recomputed from its table" if facts.thresholds else "its number C"
+    section = "noise table and the formula of δ" if facts.thresholds else "constant batches"
+    rests_on = "the integers of the noise table" if facts.thresholds else "the numbers of members and tokens"
     commands = [
-        "tessera plan --members … --epsilon … --delta … --json: the noise table, its exact δ as a fraction, all "
-        "figures.",
-        "tessera audit --federation CARD --json: every checkpoint with its fields, and every finding.",
-        "firmware/PROTOCOL.md, §2 (parameters), §8 (noise table and the formula of δ), §11 (checkpoints): enough to "
-        "write an independent verification.",
+        f"tessera plan --members … --json: the three kinds of cover with all figures{table}.",
+        f"tessera audit --federation CARD --json: of every signed set {found}; every checkpoint with its fields, and "
+        "every finding.",
+        f"firmware/PROTOCOL.md, §2 (parameters), §8 ({section}), §11 (checkpoints): enough to write an independent "
+        "verification.",
     ]
-    first = (
-        "The figures follow from the integers of the noise table and from the checkpoints; anybody who has them can "
-    )
+    first = f"The figures follow from the signed set ({rests_on}) and from the checkpoints; anybody who has them can "
     return [Paragraph(first + "recompute this annex:"), Bullets(commands)]

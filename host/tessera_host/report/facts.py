@@ -1,31 +1,39 @@
 """The numbers a report is about, from a plan or from signed parameters, and what follows from them exactly.
 
-Owns what counts as a member's day and month. Leaves to others: composition (loss.py), words (the other modules of
-this package).
+Leaves to others: what counts as a member's day and month (planning/figures.py), words (the other modules of this
+package).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-from tessera.params import DELIVERY, Parameters
+from tessera.params import Parameters
 
-from ..errors import InvalidInput
-from ..planning import plan
+from ..planning import figures
+from ..planning.figures import Loss
+from ..planning.plan import CONSTANT, DAY, Plan, kind_of
 from ..privacy import allowance, noise
 from ..protocol import parameter_sets
-from ..protocol.federation import DEFAULT_BUDGET, Federation
+from ..protocol.federation import Federation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Facts:
-    """`signed` is None for a plan, else (serial, digest, root key, federation id)."""
+    """`signed` is None for a plan, else (serial, digest, root key, federation id). cover: one of plan.COVERS.
+    delivery: (ε, δ) of one; day: (ε, δ) that the office promises of a member's. constant: C, or 0; deliveries: of a
+    day, that a table was made for, or 0."""
 
     organisation: str
     board: str | None
     signed: tuple[int, bytes, bytes, bytes] | None
-    epsilon: Fraction
+    cover: str
+    delivery: tuple[Fraction, Fraction]
+    day: tuple[Fraction, Fraction]
     thresholds: tuple[int, ...]
+    constant: int
+    deliveries: int
     members: int
     buckets: int
     round_seconds: int
@@ -33,50 +41,59 @@ class Facts:
     retention_epochs: int
     tokens_per_epoch: int
     posts_per_token: int
-    budget: tuple[str, str]
     relays: int = 1  # a plan is for one, each has the tokens of its own
 
     @classmethod
-    def of_plan(cls, made: plan.Plan) -> "Facts":
+    def of_plan(cls, made: Plan) -> "Facts":
         choice = made.choice
         return cls(
             organisation="a planned federation",
             board=made.board.name,
             signed=None,
-            epsilon=choice.epsilon,
-            thresholds=made.table.thresholds,
-            budget=(DEFAULT_BUDGET["epsilon"], DEFAULT_BUDGET["delta"]),
+            delivery=made.delivery,
+            day=(choice.day_epsilon, choice.day_delta),
+            thresholds=made.thresholds,
+            constant=made.constant,
+            cover=choice.cover,
+            deliveries=choice.deliveries,
             **{name: getattr(choice, name) for name in _SHARED},
         )
 
     @classmethod
     def of_federation(cls, federation: Federation, parameters: Parameters) -> "Facts":
-        """parameters: the verified set that the report is about. Raises InvalidInput for a kind of cover that this
-        program has no figures of."""
-        if parameters.cover != DELIVERY:
-            raise InvalidInput(f"serial {parameters.serial} has a kind of cover without figures here", "update tessera")
+        """parameters: the verified set that the report is about."""
+        kind = kind_of(parameters)
+        shown = Fraction(0), Fraction(0)
+        if kind != CONSTANT:
+            shown = parameter_sets.epsilon(parameters), parameter_sets.exact_delta(parameters)
+        budget = federation.budget
+        day = Fraction(budget["epsilon"]), Fraction(budget["delta"])
+        if kind == DAY:
+            day = parameters.day_epsilon * noise.EPSILON_UNIT, Fraction(parameters.day_delta, noise.DRAWS)
         return cls(
             organisation=federation.name,
             board=None,
             signed=(parameters.serial, parameters.digest, parameters.root_key, parameters.federation_id),
-            epsilon=parameter_sets.epsilon(parameters),
+            delivery=shown,
+            day=day,
             thresholds=tuple(parameter_sets.thresholds(parameters)),
-            budget=(federation.budget["epsilon"], federation.budget["delta"]),
+            cover=kind,
+            constant=parameters.constant,
+            deliveries=parameters.deliveries,
             relays=max(1, len(parameters.relays)),
             **{name: int(getattr(parameters, name)) for name in _SHARED},
         )
 
-    @property
-    def mu(self) -> int:
-        return len(self.thresholds) // 2
-
-    @cached_property
-    def exact_delta(self) -> Fraction:
-        return noise.exact_delta(self.thresholds, noise.exp_lower(self.epsilon))
-
     @cached_property
     def weights(self) -> list[int]:
         return noise.weights(self.thresholds)
+
+    @cached_property
+    def cover_mean(self) -> Fraction:
+        """Records of a cell in which nobody posted."""
+        if not self.thresholds:
+            return Fraction(self.constant)
+        return Fraction(sum(count * weight for count, weight in enumerate(self.weights)), noise.DRAWS)
 
     @property
     def epoch_seconds(self) -> int:
@@ -86,18 +103,20 @@ class Facts:
     def members_a_bucket(self) -> Fraction:
         return Fraction(self.members, self.buckets)
 
-    @property
-    def day_by_tokens(self) -> int:
-        """Deliveries a day that a member's tokens allow, those for all relays."""
-        return plan.deliveries_a_day(self.relays * self.tokens_per_epoch, self.posts_per_token, self.epoch_seconds)
-
-    @property
-    def day_by_budget(self) -> int:
-        """Deliveries a day that members' programs allow."""
-        epsilon_a_day, delta_a_day = (Fraction(text) for text in self.budget)
+    @cached_property
+    def messages_a_day(self) -> int:
+        """Of one part: what a member's program sends in a day at most, through all relays."""
         tokens = allowance.by_tokens(self.relays * self.tokens_per_epoch, self.posts_per_token, self.epoch_seconds)
-        budget = epsilon_a_day, delta_a_day
-        return allowance.of_a_day(self.thresholds, budget, tokens, self.round_seconds)
+        return allowance.of_a_day(self.thresholds, self.day, tokens, self.round_seconds)
+
+    @cached_property
+    def losses(self) -> Sequence[Loss]:
+        """Of a delivery, the longest message, a day, a month."""
+        return figures.losses(self.thresholds, self.delivery, self.messages_a_day, self.day[1])
+
+    def loss(self, of: str) -> Loss | None:
+        """The one of `losses` that is of this; None if no message fits a day."""
+        return next((each for each in self.losses if each.of == of), None)
 
 
 _SHARED = (

@@ -41,6 +41,7 @@ footer { max-width: 56rem; margin: 3rem auto 2rem; padding: 0 1.25rem; color: va
 @media print { :root { --ink: #000; --soft: #444; --line: #bbb; --paper: #fff; --tint: #f3f3f3; --first: #1f5fae;
   --second: #b4540a; --good: #1a7f4b; --bad: #b3261e; }
   body { font-size: 10pt; } h2 { break-after: avoid; } figure, tr, .notice { break-inside: avoid; }
+  tbody tr:first-child, tbody tr:nth-last-child(2) { break-after: avoid; }
   caption, thead { break-after: avoid; }
   nav { display: none; } @page { margin: 18mm; } }
 """

@@ -5,6 +5,7 @@ of personal information, is § 1798.140(v) since.
 """
 
 from ..duration import in_words
+from ..privacy import noise
 from .document import Basis, Block, Paragraph, Table
 from .facts import Facts
 
@@ -23,15 +24,14 @@ def mapping(facts: Facts) -> list[Block]:
         (
             "GDPR Art. 25(1) data protection by design",
             "measures “designed to implement data-protection principles”",
-            f"Cover records in numbers drawn from a table with ε = {_epsilon(facts)} for one delivery, as part of the "
-            "signed parameters; relays run no code that the issuer's root key did not sign; key erasure ends retention",
+            f"{_cover(facts)}, as part of the signed parameters; relays run no code that the issuer's root key did not "
+            "sign; key erasure ends retention",
         ),
         (
             "GDPR Art. 25(2) data protection by default",
             "“by default, only personal data which are necessary”",
-            "Cover cannot be switched off; one record of a member a round unless told otherwise; a daily budget "
-            f"(office's setting ε = {facts.budget[0]}, δ = {facts.budget[1]}) beyond which the members' programs "
-            "wait; plans for fewer than 20 members a bucket are refused unless told otherwise",
+            f"Cover cannot be switched off; one record of a member a round; {_day(facts)}plans for fewer than 20 "
+            "members a bucket are refused unless told otherwise",
         ),
         (
             "GDPR Art. 32(1)(a) pseudonymisation and encryption",
@@ -81,5 +81,17 @@ def mapping(facts: Facts) -> list[Block]:
     ]
 
 
-def _epsilon(facts: Facts) -> str:
-    return f"{float(facts.epsilon):g}"
+def _cover(facts: Facts) -> str:
+    if not facts.thresholds:
+        return f"Cover records that fill every batch up to {facts.constant}, whatever is sent"
+    epsilon = noise.decimal(facts.day[0])
+    return f"Cover records in numbers drawn from a table, with which a member's day shows at most ε = {epsilon}"
+
+
+def _day(facts: Facts) -> str:
+    if not facts.thresholds:
+        return ""
+    return (
+        f"a daily budget (ε = {noise.decimal(facts.day[0])}, δ = {noise.decimal_up(facts.day[1])}) beyond which the "
+        "members' programs wait; "
+    )

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+from ..audit import covers
 from ..audit.verify import AuditedEpoch, Finding, LedgerAudit, in_words, spans
 from ..clock import utc_time
 from ..privacy import noise
-from ..protocol import parameter_sets
 from ..protocol.parameter_sets import ParameterSets
 from . import plots
 from .document import Basis, Block, Bullets, Figure, Notice, Paragraph, Table, Tone
@@ -32,18 +32,19 @@ def meaning() -> list[Block]:
     return [
         Paragraph(
             "After every epoch a relay signs a checkpoint: how many rounds it sealed, the digest of the parameters "
-            "that governed it (and with them the noise table, ε and δ), a commitment to the secret that its cover was "
-            "made from, and the digest of its firmware. Each checkpoint contains a hash of the one before, so that "
-            "none can be changed, left out or put in later without that being found."
+            "that governed it (and with them the kind of cover and its numbers), a commitment to the secret that its "
+            "cover was made from, and the digest of its firmware. Each checkpoint contains a hash of the one before, "
+            "so that none can be changed, left out or put in later without that being found."
         ),
         Bullets(
             [
                 "Verified here: each signature under the ledger key that the root key listed; each link of the "
                 "chain; that the parameters named are a set that the root key signed, made for that epoch or one "
                 "before it, and never went back; that all sets seen are of one chain, in which each names the one "
-                "before it, so that members were told the same; that the noise table in them keeps its ε and δ, "
-                "recomputed from its integers; that no two epochs had the same cover; that the firmware is known; "
-                "that the relay tells the story it told at earlier audits.",
+                "before it, so that members were told the same; that their cover keeps what it says: a constant batch "
+                "has a record of every token, a noise table has its ε and δ, recomputed from its integers; that no two "
+                "epochs had the same cover; that the firmware is known; that the relay tells the story it told at "
+                "earlier audits.",
                 "A relay that was off when a set was made gets it when it is back, and has it in force from the next "
                 "epoch on; until then it keeps the rules of the set before. Past the end of a schedule of keys nothing "
                 "is posted; what is there is kept and served as before.",
@@ -110,17 +111,20 @@ def _parameters(audit: LedgerAudit, sets: ParameterSets) -> Table:
     rows = rows or [("none", "no epoch was verified", "", "")]
     caption = f"Relay {audit.relay}: parameters in force in verified epochs"
     return Table(
-        caption, Basis.VERIFIED, ("Serial", "Epochs", "ε, δ of one delivery", "Members, buckets"), rows, (2, 5, 6, 4)
+        caption,
+        Basis.VERIFIED,
+        ("Serial", "Epochs", "Cover, recomputed from the set", "Members, buckets"),
+        rows,
+        (2, 5, 6, 4),
     )
 
 
 def _set_row(found: Any, epochs: list[int]) -> tuple[str, str, str, str]:
-    epsilon, delta = parameter_sets.epsilon(found), parameter_sets.exact_delta(found)
     share = noise.decimal(Fraction(found.members, found.buckets), 1)
     return (
         str(found.serial),
         in_words(epochs),
-        f"ε = {noise.decimal(epsilon)}, δ = {noise.decimal_up(delta)}, µ = {found.candidates // 2}",
+        covers.in_words(found),
         f"{found.members} in {found.buckets}: {share} each",
     )
 

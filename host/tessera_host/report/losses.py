@@ -1,158 +1,194 @@
-"""ε and δ of a delivery, a message, a day and a month: in numbers, in words, in pictures.
+"""What is shown of a delivery, a day and a month: in numbers, in words, in pictures.
 
-Owns how they are said. Every number is computed from the integers of the noise table, by noise.py and loss.py, and
-rounded to the unfavourable side.
+Owns how they are said. Every number is computed from the integers of the noise table, by noise.py and composition.py,
+and rounded to the unfavourable side; where every batch has as many records, there is none to compute.
 """
 
 import math
 from fractions import Fraction
 
 from ..duration import in_words
-from ..planning import plan
-from ..privacy import loss, noise
+from ..planning import figures
+from ..planning.figures import GUESS, Loss, percent
+from ..planning.plan import DAY
+from ..privacy import composition, loss, noise
+from ..privacy.composition import Part
 from . import plots
 from .document import Basis, Block, Figure, Paragraph, Table
 from .facts import Facts
 
-_PRIORS = (0.01, 0.1, 0.5)
+_PRIORS = (GUESS, 0.1, 0.5)
 _SHOWN_PRIOR = 0.5
-_STEPS = 8
+_DAYS_SHOWN = (1, 2, 4, 7, 14, 21, 30)
+_RECEIVED = 100
+_FLOORS = 1e-9  # the floors of a table's integers move what a suspicion becomes by less
 
 
 def sections(facts: Facts, basis: Basis) -> list[Block]:
-    """What a published count reveals, and what several deliveries add up to."""
-    losses = loss.losses_of(facts.thresholds, facts.epsilon)
-    spans = _spans(facts)
-    found = {deliveries: losses.of(deliveries) for _, deliveries in spans}
+    """What published counts reveal: of a member's day and month, of a single delivery, of several at once."""
+    if not facts.thresholds:
+        return [*_constant(facts, basis), _guess_picture(facts, basis)]
     return [
+        *_day(facts, basis),
+        *_suspicion(facts, basis),
+        _guess_picture(facts, basis),
         *_one_delivery(facts, basis),
-        *_several(facts, basis, spans, found),
-        *_in_one_cell(facts, basis),
-        *_suspicion(facts, basis, spans, found),
-        *_pictures(facts, basis, losses),
+        *_at_once(facts, basis),
+        _noise_picture(facts, basis),
+        _count_picture(facts, basis),
     ]
 
 
-def _spans(facts: Facts) -> list[tuple[str, int]]:
-    """What is counted, and how many deliveries that is at most."""
-    within = facts.day_by_budget
-    rows = [("one delivery", 1), (f"the longest message, {plan.MESSAGE_PARTS} parts", plan.MESSAGE_PARTS)]
-    used = "a member's day, every token used"
-    if within == facts.day_by_tokens:
-        used += ", which the office's budget allows"
-    elif within:
-        rows += [("a member's day within the office's budget", within)]
-        rows += [("a month of such days", plan.MONTH_DAYS * within)]
-    rows += [(used, facts.day_by_tokens)]
-    rows += [("a month of such days", plan.MONTH_DAYS * facts.day_by_tokens)]
-    return [row for row in rows if row[1]]
+def becomes(facts: Facts, of: str) -> str:
+    """What a guess of 1 % can grow to, for people."""
+    found = facts.loss(of)
+    return percent(loss.posterior(GUESS, float(found.epsilon))) if found else percent(GUESS)
 
 
-def _one_delivery(facts: Facts, basis: Basis) -> list[Block]:
-    epsilon, delta = facts.epsilon, noise.decimal_up(facts.exact_delta)
-    factor = _factor(float(epsilon))
+def _constant(facts: Facts, basis: Basis) -> list[Block]:
+    tokens = facts.tokens_per_epoch
     rows = [
-        ("ε of one delivery", f"{noise.decimal(epsilon)}, exactly"),
-        ("δ of one delivery", f"{delta}, of the integers of the table, rounded up; as a fraction: {facts.exact_delta}"),
-        ("A message moved from one cell to another", f"ε ≤ {noise.decimal(2 * epsilon)}, δ ≤ {_moved(facts)}"),
-        ("Cover records a cell", f"0 to {2 * facts.mu}, {facts.mu} on average (µ)"),
+        ("Records in every batch", f"{facts.constant} = {facts.members} members × {tokens} token{'s' * (tokens > 1)}"),
+        ("ε and δ of a delivery, a day, a month", "0 and 0: no count depends on what anybody sends"),
+        ("What a guess of 1 % becomes", "it stays 1 %, after a delivery, a day, a month"),
+        ("Messages of a member and day, at most", f"{facts.messages_a_day}, as the relay keeps no more"),
         ("Length of a round", in_words(facts.round_seconds)),
     ]
     return [
         Paragraph(
-            "The relay publishes, for each bucket and round (a cell), how many records it holds: the real ones and a "
-            f"random number of cover records, {facts.mu} on average. One real record more or less changes the "
-            f"probability of any count that can be published by a factor of at most e^ε = {factor}, but for a "
-            f"probability of δ = {delta}. This holds against outsiders and members, whatever else they know, and "
-            "against everyone who keeps the counts for ever; it does not hold against the operator of the relay."
+            f"The relay publishes {facts.constant} records a round, always: cover records fill up what members posted. "
+            "A token posts one record a round at most and the relay takes as many tokens as a batch has records, so "
+            "that there are never more real ones. Nothing that is published depends on how many there are: not for "
+            "outsiders, not for members, whatever else they know, not for all other members together. There is no "
+            "budget to keep, for a day or for longer. It does not hold against the operator of the relay."
         ),
-        Table("One delivery", basis, ("Figure", "Value"), rows, (4, 10)),
+        Table("Constant batches", basis, ("Figure", "Value"), rows, (5, 9)),
     ]
 
 
-def _moved(facts: Facts) -> str:
-    delta = facts.exact_delta
-    return noise.decimal_up(2 * delta - delta * delta)
-
-
-def _several(
-    facts: Facts, basis: Basis, spans: list[tuple[str, int]], found: dict[int, loss.Composition]
-) -> list[Block]:
+def _day(facts: Facts, basis: Basis) -> list[Block]:
     rows = [
-        (
-            what,
-            str(deliveries),
-            f"ε ≤ {noise.decimal(found[deliveries].basic_epsilon)}, δ ≤ "
-            f"{noise.decimal_up(found[deliveries].basic_delta)}",
-            loss.in_words(found[deliveries]),
+        (_what(facts, each), str(each.deliveries), _epsilon(each), noise.decimal_up(each.delta))
+        for each in facts.losses
+    ]
+    header = ("Of one member", "Deliveries", "ε at most", "at δ")
+    promised = f"ε = {noise.decimal(facts.day[0])}, δ = {noise.decimal_up(facts.day[1])}"
+    if facts.cover == DAY:
+        kept = (
+            f"The noise table is made so that {facts.deliveries} deliveries, a member's day, stay within {promised}; "
+            "members' programs send no more."
         )
-        for what, deliveries in spans
-    ]
+    else:
+        kept = f"Members' programs send no more in a day than stays within {promised}, the office's setting."
     return [
         Paragraph(
-            "Several deliveries of one member add up. Two bounds are given, and both hold. The first adds ε and δ. "
-            "The second follows the whole distribution of the loss (privacy loss distribution, rounded to the "
-            "unfavourable side); it needs a somewhat larger δ and gives a much smaller ε over long times. A day's "
-            f"budget of the office (ε = {facts.budget[0]}, δ = {facts.budget[1]}, as the federation card or the "
-            "default has it) is kept by the members' programs: they queue rather than exceed it. It bounds what a "
-            "member sends; a member to whom many others write has the figures of as many deliveries."
+            "The relay publishes, for each bucket and round (a cell), how many records it holds: the real ones and a "
+            f"random number of cover records, {float(facts.cover_mean):.3g} on average. What several deliveries of one "
+            "member show adds up, each in a cell of its own. The sums are exact: they follow the whole distribution of "
+            f"what a count can show, rounded to the unfavourable side. {kept} A day is compared with a day without "
+            "any delivery of that member, and also with a day of as many others."
         ),
-        Table(
-            "What deliveries add up to",
-            basis,
-            ("Of one member", "Deliveries", "By adding up", "By privacy loss distribution"),
-            rows,
-            (6, 4, 6, 6),
-        ),
+        Table("What deliveries add up to", basis, header, rows, (7, 3, 3, 3)),
     ]
 
 
-def _in_one_cell(facts: Facts, basis: Basis) -> list[Block]:
-    rows = []
-    for records in (1, 2, 4, plan.MESSAGE_PARTS):
-        epsilon, delta = loss.same_cell(facts.thresholds, facts.epsilon, records)
-        rows.append((str(records), noise.decimal(epsilon), noise.decimal_up(delta)))
-    return [
-        Paragraph(
-            "The table above counts deliveries in different cells. Records of one member that reach one bucket in one "
-            "round shift a single count by their number, which costs more δ than as many rounds would. The members' "
-            "programs spread the parts of a message over rounds."
-        ),
-        Table("Records in one cell", basis, ("Records", "ε at most", "δ at most"), rows, (2, 4, 4)),
+def _what(facts: Facts, each: Loss) -> str:
+    if each.of == figures.LONGEST:
+        return f"the {figures.LONGEST}, {figures.MESSAGE_PARTS} parts"
+    return f"{each.of}, {facts.messages_a_day} messages" if each.of == figures.A_DAY else each.of
+
+
+def _epsilon(each: Loss) -> str:
+    return f"{math.ceil(each.epsilon * 1000) / 1000:g}"
+
+
+def _suspicion(facts: Facts, basis: Basis) -> list[Block]:
+    rows = [
+        (each.of, *(percent(loss.posterior(prior, float(each.epsilon))) for prior in _PRIORS)) for each in facts.losses
     ]
-
-
-def _suspicion(
-    facts: Facts, basis: Basis, spans: list[tuple[str, int]], found: dict[int, loss.Composition]
-) -> list[Block]:
-    epsilons = [(what, float(facts.epsilon) if n == 1 else _smaller(found[n])) for what, n in spans]
-    rows = [(what, *(_percent(loss.posterior(prior, epsilon)) for prior in _PRIORS)) for what, epsilon in epsilons]
-    header = ("Of one member", *(f"from {_percent(prior)}" for prior in _PRIORS))
+    header = ("Of one member", *(f"from {percent(prior)}" for prior in _PRIORS))
     return [
         Paragraph(
             "In other words: somebody suspects, with some probability, that a member sent (or received) these "
             "deliveries rather than none. After seeing every published count the suspicion can have grown to at most "
-            "the value in the table, but for a probability of δ. It can shrink as much."
+            "the value in the table; outcomes that say more are together likelier than that bound allows by no more "
+            "than the δ of the table above. It can shrink as much."
         ),
         Table("What a suspicion can grow to", basis, header, rows, (7, 3, 3, 3)),
     ]
 
 
-def _smaller(composition: loss.Composition) -> float:
-    basic = composition.basic_epsilon
-    return float(basic if composition.epsilon is None else min(basic, composition.epsilon))
+def _one_delivery(facts: Facts, basis: Basis) -> list[Block]:
+    epsilon, delta = facts.delivery
+    (moved,) = [figures.loss_of(facts.thresholds, 1, max(delta, Fraction(1, noise.DRAWS)), exchanged=True)]
+    rows = [
+        ("ε of one delivery", noise.decimal(epsilon)),
+        (
+            "δ of one delivery",
+            f"{noise.decimal_up(delta)}, of the table's integers, rounded up; as a fraction: {delta}",
+        ),
+        (
+            "A delivery in another cell instead",
+            f"ε ≤ {math.ceil(moved[0] * 1000) / 1000:g}, δ ≤ {noise.decimal_up(moved[1])}",
+        ),
+        ("Cover records a cell", f"0 to {len(facts.thresholds)}, {float(facts.cover_mean):.4g} on average"),
+        ("Length of a round", in_words(facts.round_seconds)),
+    ]
+    return [
+        Paragraph(
+            "One real record more or less changes the probability of any count that can be published by a factor of at "
+            f"most e^ε = {_factor(float(epsilon))}, but for a probability of δ = {noise.decimal_up(delta)}. This holds "
+            "against outsiders and members, whatever else they know, and against everyone who keeps the counts for "
+            "ever; it does not hold against the operator of the relay."
+        ),
+        Table("One delivery", basis, ("Figure", "Value"), rows, (4, 10)),
+    ]
 
 
-def _pictures(facts: Facts, basis: Basis, losses: loss.Losses) -> list[Block]:
-    return [_noise_picture(facts, basis), _count_picture(facts, basis), _composition_picture(facts, basis, losses)]
+def _at_once(facts: Facts, basis: Basis) -> list[Block]:
+    day_epsilon, thresholds = facts.day[0], facts.thresholds
+    cases = [(f"{records} records of a member in one cell", [Part(thresholds, records, 1)]) for records in (1, 2, 3, 4)]
+    cases.append((f"a day in which {_RECEIVED} records come for a member", [Part(thresholds, 1, _RECEIVED)]))
+    rows = [(what, noise.decimal_up(composition.delta_of(parts, day_epsilon))) for what, parts in cases]
+    return [
+        Paragraph(
+            "Records of one member that reach one bucket in one round shift a single count by their number, which "
+            "shows more than as many rounds would. Members' programs send one a round. What a member receives is "
+            "counted by nobody; it shows as much as what one sends. The table has the δ of such cases for the ε of a "
+            f"day, {noise.decimal(day_epsilon)}."
+        ),
+        Table("Beyond the day", basis, ("Case", f"δ at ε = {noise.decimal(day_epsilon)}"), rows, (8, 4)),
+    ]
+
+
+def _guess_picture(facts: Facts, basis: Basis) -> Figure:
+    """What a guess of 1 % becomes, day by day, at the δ of so many days."""
+    rows = []
+    for days in _DAYS_SHOWN:
+        delta = min(days * facts.day[1], Fraction(1))
+        epsilon, _ = figures.loss_of(facts.thresholds, days * max(facts.messages_a_day, 1), delta)
+        rows.append((days, loss.posterior(GUESS, float(epsilon))))
+    if facts.thresholds:
+        description = (
+            f"A guess of {percent(GUESS)} that a member sends {facts.messages_a_day} messages every day can have "
+            f"grown to {percent(rows[0][1])} after a day and to {percent(rows[-1][1])} after {rows[-1][0]} days, at "
+            f"a δ of {noise.decimal_up(facts.day[1])} a day."
+        )
+    else:
+        description = (
+            f"A guess of {percent(GUESS)} that a member sends messages every day is {percent(GUESS)} after a day and "
+            f"after {rows[-1][0]} days: the published numbers are the same whether it does or not."
+        )
+    return Figure(f"What a guess of {percent(GUESS)} becomes", basis, description, plots.guess(rows, GUESS))
 
 
 def _noise_picture(facts: Facts, basis: Basis) -> Figure:
     weights = facts.weights
     likely = 100 * max(weights) / noise.DRAWS
+    peak = weights.index(max(weights))
     description = (
-        f"A peak at {facts.mu} records, where the probability is {likely:.3g} %, falling off evenly to both sides; "
-        f"numbers from 0 to {2 * facts.mu} occur, none beyond."
+        f"A peak at {peak} records, where the probability is {likely:.3g} %, falling off to both sides; numbers from 0 "
+        f"to {len(facts.thresholds)} occur, none beyond."
     )
     plot = plots.noise_distribution(weights, noise.DRAWS)
     return Figure("How many cover records a cell gets", basis, description, plot)
@@ -160,46 +196,23 @@ def _noise_picture(facts: Facts, basis: Basis) -> Figure:
 
 def _count_picture(facts: Facts, basis: Basis) -> Figure:
     after = [loss.posterior(_SHOWN_PRIOR, each) for each in loss.losses_by_count(facts.thresholds)]
-    inside = [value for value in after if 0 < value < 1]
+    most = loss.posterior(_SHOWN_PRIOR, float(facts.delivery[0]))
+    inside = [1 - most - _FLOORS <= value <= most + _FLOORS for value in after]
+    tells = max(_drawn(facts, inside, 0), _drawn(facts, inside, 1))
     description = (
-        f"A suspicion of {_percent(_SHOWN_PRIOR)} that one particular record is in the cell stays between "
-        f"{_percent(min(inside), up=False)} and {_percent(max(inside))} for every count but the two ends, 0 and "
-        f"{len(after) - 1}, which give the answer away and come with a probability of at most δ = "
-        f"{noise.decimal_up(facts.exact_delta)}."
+        f"A suspicion of {percent(_SHOWN_PRIOR)} that one particular record is in the cell stays between "
+        f"{percent(1 - most, up=False)} and {percent(most)} for all counts but some towards the ends, 0 and "
+        f"{len(after) - 1}, which tell more and come with a probability of {noise.decimal_up(tells)}."
     )
-    plot = plots.suspicion(after, _SHOWN_PRIOR, facts.mu)
+    plot = plots.suspicion(after, _SHOWN_PRIOR, int(facts.cover_mean))
     return Figure("What one published count tells about one record", basis, description, plot)
 
 
-def _composition_picture(facts: Facts, basis: Basis, losses: loss.Losses) -> Figure:
-    within, used = facts.day_by_budget, facts.day_by_tokens
-    last = max(plan.MESSAGE_PARTS, plan.MONTH_DAYS * (within or used))
-    while last > 1 and losses.of(last).epsilon is None:
-        last //= 2
-    delta = losses.of(last).delta
-    steps = sorted({max(1, last * part // _STEPS) for part in range(_STEPS + 1)})
-    rows = [(n, float(n * facts.epsilon), float(losses.epsilon(n, delta) or 0)) for n in steps]
-    marks = [(within, "a day's budget")] if within else []
-    description = (
-        f"Adding up grows in proportion, to {noise.decimal(last * facts.epsilon)} at {last} deliveries; by privacy "
-        f"loss distributions, at δ = {noise.decimal_up(Fraction(delta))}, it is {rows[-1][2]:.3g}."
-    )
-    return Figure("ε against the number of deliveries", basis, description, plots.composition(rows, marks))
-
-
-def chance(probability: Fraction) -> str:
-    """A small probability as people say it, rounded to the unfavourable side."""
-    return f"1 in {int(1 / probability):,}"
+def _drawn(facts: Facts, inside: list[bool], records: int) -> Fraction:
+    """The probability of a count that is not inside, with so many real records in the cell."""
+    weights = [0] * records + facts.weights
+    return Fraction(sum(w for w, within in zip(weights, inside, strict=False) if not within), noise.DRAWS)
 
 
 def _factor(epsilon: float) -> str:
     return f"{math.ceil(math.exp(epsilon) * 10_000) / 10_000:.6g}"
-
-
-def _percent(probability: float, up: bool = True) -> str:
-    """Rounded to the unfavourable side; never 100 %, as nothing here is certain."""
-    scaled = probability * 1000
-    rounded = math.ceil(scaled - 1e-9) if up else math.floor(scaled + 1e-9)
-    if rounded >= 1000:
-        return "over 99.9 %"
-    return f"{rounded / 10:g} %"

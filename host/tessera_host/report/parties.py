@@ -32,7 +32,19 @@ def inventory(facts: Facts) -> list[Block]:
             "name no member. Reading leaves nothing",
             f"the open epoch ({epoch})",
         ),
-        ("Internet addresses", "relay, in memory", "of connections that are open", "the connection; written nowhere"),
+        (
+            "Internet addresses",
+            "relay, in memory",
+            "of connections that are open; the relay cannot tell whose they are",
+            "the connection; written nowhere",
+        ),
+        (
+            "Internet addresses",
+            "issuer's service, in memory",
+            "of members who join or renew what they hold: they sign what they ask for, so the service knows whose "
+            "address it sees, and when. The agent comes at drawn moments, whatever its member does",
+            "the connection; written nowhere",
+        ),
         (
             "Log",
             "relay",
@@ -82,14 +94,14 @@ def views(facts: Facts) -> list[Block]:
     rows = [
         (
             "Outsider on the network",
-            "that somebody connects to the relay, when, and from which address; how much is downloaded, which is a "
-            "noisy count; how many frames are sent, unless the member's program runs its steady agent",
+            "that somebody connects to the relay, when, and from which address; how much is downloaded, which is "
+            f"{_count(facts)}; how many frames are sent, unless the member's program runs its steady agent",
             "content, senders, recipients, exact numbers of messages; cannot post or fetch",
         ),
         (
             "Another member",
-            "the published counts of the buckets it reads, which may be all of them: noisy, see the next section; the "
-            "messages addressed to it",
+            f"the published counts of the buckets it reads, which may be all of them: {_count(facts)}, see the next "
+            "section; the messages addressed to it",
             "others' messages, who wrote to whom, exact numbers, even if it knows or inserts every other message",
         ),
         (
@@ -97,7 +109,7 @@ def views(facts: Facts) -> list[Block]:
             "addresses and times of connections; that a connection posts a record, and into which bucket; that one "
             "reads, and which bucket",
             "which member a token belongs to (blind signatures), which member reads (all prove the same key, and come "
-            "anew each round), which recipient a record is for, any content. It can see past the cover: the noise "
+            "anew each round), which recipient a record is for, any content. It can see past the cover, which "
             "protects against everyone else",
         ),
         (
@@ -133,6 +145,10 @@ def views(facts: Facts) -> list[Block]:
     return [
         Table("What each party can and cannot see", Basis.STATED, ("Party", "Can see", "Cannot see"), rows, (4, 8, 8)),
     ]
+
+
+def _count(facts: Facts) -> str:
+    return "a noisy count" if facts.thresholds else "the same number every round"
 
 
 def limits() -> list[Block]:

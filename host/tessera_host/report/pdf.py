@@ -4,12 +4,14 @@ Owns the layout. The fonts are DejaVu's, which matplotlib brings along.
 """
 
 import io
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from fpdf import FPDF, FontFace, ViewerPreferences
 from fpdf.enums import TableBordersLayout, TextEmphasis, XPos, YPos
+from fpdf.util import Padding
 
 from .document import Basis, Block, Bullets, Document, Figure, Notice, Paragraph, Table, Tone
 from .plots import SIZE_INCHES
@@ -20,6 +22,9 @@ _TONES = {Tone.GOOD: (26, 127, 75), Tone.REMARK: (31, 95, 174), Tone.BAD: (179, 
 _MARGIN = 18
 _TEXT, _SMALL = 9.5, 8.2
 _TABLE_ROOM, _HEADING_ROOM = 48, 65  # mm: a caption, a heading is never left alone at the end of a page
+_CAPTION_ROOM = 17  # mm: two lines, its basis, and a little
+_OWN_ROOM = 16  # mm, of a heading
+_LINE, _PADDING = 4.5, 1.2  # mm, of tables
 
 
 def render(document: Document, made: datetime) -> bytes:
@@ -28,7 +33,7 @@ def render(document: Document, made: datetime) -> bytes:
     pages.set_creation_date(made.astimezone(UTC))
     pages.front(document)
     for number, section in enumerate(document.sections, 1):
-        pages.heading(f"{number}. {section.title}")
+        pages.heading(f"{number}. {section.title}", section.blocks)
         for block in section.blocks:
             pages.block(block)
     return bytes(pages.output())
@@ -67,8 +72,11 @@ class _Pages(FPDF):
         self._grid(None, list(document.facts), (3, 7))
         self.ln(2)
 
-    def heading(self, text: str) -> None:
-        if self.will_page_break(_HEADING_ROOM):
+    def heading(self, text: str, blocks: Sequence[Block]) -> None:
+        """On the page on which what follows it begins."""
+        first = blocks[0] if blocks else None
+        room = _OWN_ROOM + self._room(first) if isinstance(first, Table) else _HEADING_ROOM
+        if self.will_page_break(min(room, self.eph)):
             self.add_page()
         self.ln(5)
         self.start_section(text)
@@ -118,9 +126,16 @@ class _Pages(FPDF):
         self.set_y(top + height + 2.5)
 
     def _table(self, table: Table) -> None:
-        self._caption(table.caption, table.basis, _TABLE_ROOM)
+        """On one page if it fits one."""
+        self._caption(table.caption, table.basis, self._room(table))
         self._grid(list(table.header), [list(row) for row in table.rows], tuple(table.widths))
         self.ln(4)
+
+    def _room(self, table: Table) -> float:
+        """All of it with its caption, mm, if that fits a page under a heading; else its beginning."""
+        rows = [list(row) for row in (table.header, *table.rows)]
+        whole = _CAPTION_ROOM + sum(self._heights(rows, tuple(table.widths)))
+        return whole if whole + _OWN_ROOM <= self.eph else _TABLE_ROOM
 
     def _caption(self, caption: str, basis: Basis, room: float) -> None:
         if self.will_page_break(room):
@@ -131,14 +146,41 @@ class _Pages(FPDF):
         self._lines(basis.value, 4.6)
         self.ln(1)
 
+    def _heights(self, rows: list[Any], widths: tuple[int, ...]) -> list[float]:
+        """Of rows of a grid, mm."""
+        columns = [self.epw * width / sum(widths) for width in widths]
+        padding = Padding(_PADDING, _PADDING, _PADDING, _PADDING)
+        found = []
+        for row in rows:
+            lines = []
+            for column, (width, cell) in enumerate(zip(columns, row, strict=True)):
+                self._write_font(_SMALL, _INK, bold=column == 0)
+                text: Any = self.multi_cell(
+                    width, _LINE, cell, dry_run=True, output="LINES", align="L", padding=padding
+                )
+                lines.append(len(text))
+            found.append(max(lines) * _LINE + 2 * _PADDING)
+        return found
+
     def _grid(self, header: list[str] | None, rows: list[Any], widths: tuple[int, ...]) -> None:
+        """Rows stay whole, and none stands alone on the next page."""
+        heights = self._heights(rows, widths)
+        head = sum(self._heights([header], widths)) if header else 0
+        begin = 0
+        for end in _breaks(heights, self.page_break_trigger - self.get_y() - head, self.eph - head):
+            if begin:
+                self.add_page()
+            self._rows(header, rows[begin:end], widths)
+            begin = end
+
+    def _rows(self, header: list[str] | None, rows: list[Any], widths: tuple[int, ...]) -> None:
         self._write_font(_SMALL, _INK)
         self.set_draw_color(201, 206, 214)
         self.set_fill_color(255, 255, 255)
         options: dict[str, Any] = {
             "col_widths": widths,
-            "line_height": 4.5,
-            "padding": 1.2,
+            "line_height": _LINE,
+            "padding": _PADDING,
             "text_align": "LEFT",
             "v_align": "TOP",
             "borders_layout": TableBordersLayout.HORIZONTAL_LINES,
@@ -167,6 +209,20 @@ class _Pages(FPDF):
     def _write_font(self, size: float, colour: tuple[int, int, int], bold: bool = False) -> None:
         self.set_font(_FONT, "B" if bold else "", size)
         self.set_text_color(*colour)
+
+
+def _breaks(heights: list[float], room: float, page: float) -> list[int]:
+    """After how many rows each page ends, the last too: `room` is left on this page, `page` on each that follows."""
+    ends: list[int] = []
+    left = room
+    for at, height in enumerate(heights):
+        if height > left and at > (ends[-1] if ends else 0):
+            ends.append(at)
+            left = page
+        left -= height
+    if ends and len(heights) - ends[-1] == 1 and ends[-1] - (ends[-2] if len(ends) > 1 else 0) > 1:
+        ends[-1] -= 1  # the last row takes the one before it along
+    return [*ends, len(heights)]
 
 
 def _fonts() -> Path:

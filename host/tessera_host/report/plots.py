@@ -99,26 +99,20 @@ def noise_distribution(weights: Sequence[int], draws: int) -> Plot:
     return Plot("noise", draw)
 
 
-def composition(rows: Sequence[tuple[int, float, float]], marks: Sequence[tuple[int, str]]) -> Plot:
-    """ε against deliveries: rows of (deliveries, ε by adding up, ε by privacy loss distribution); marked numbers."""
+def guess(rows: Sequence[tuple[int, float]], prior: float) -> Plot:
+    """What a guess of `prior` becomes: rows of (days, what it can have grown to, 0 to 1)."""
 
     def draw(axes: Any, ink: Inks) -> None:
-        deliveries = [row[0] for row in rows]
-        axes.plot(deliveries, [row[1] for row in rows], color=ink[SECOND], linestyle="--", label="adding up (kε)")
-        axes.plot(
-            deliveries, [row[2] for row in rows], color=ink[FIRST], linewidth=1.8, label="privacy loss distribution"
-        )
-        top = max(row[1] for row in rows)
-        for at, words in marks:
-            axes.axvline(at, color=ink[INK], linewidth=0.8, linestyle=":")
-            axes.annotate(words, (at, top / 2), xytext=(4, 0), textcoords="offset points", rotation=90, va="center")
-        axes.set_xlabel("deliveries of one member, each in a cell of its own")
-        axes.set_ylabel("ε at most")
-        axes.set_xlim(0, max(deliveries))
-        axes.set_ylim(0, None)
-        axes.legend(loc="upper left")
+        days = [0, *(row[0] for row in rows)]
+        axes.plot(days, [100 * prior, *(100 * row[1] for row in rows)], color=ink[FIRST], linewidth=1.8, marker="o")
+        axes.axhline(100 * prior, color=ink[INK], linewidth=0.8, linestyle=":")
+        axes.annotate("before", (days[-1], 100 * prior), xytext=(0, 4), textcoords="offset points", ha="right")
+        axes.set_xlabel("days of one member")
+        axes.set_ylabel("guess at most, %")
+        axes.set_xlim(0, days[-1])
+        axes.set_ylim(0, 105)
 
-    return Plot("composition", draw)
+    return Plot("guess", draw)
 
 
 def suspicion(counts: Sequence[float], prior: float, mu: int) -> Plot:

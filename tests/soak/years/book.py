@@ -45,12 +45,15 @@ class _Relay:
 
 
 class Book:
-    def __init__(self) -> None:
+    def __init__(self, tell: bool = False) -> None:
+        """tell: print what is wrong as soon as it is found."""
+        self._tell = tell
         self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
         self._letters: dict[str, Letter] = {}  # by text, which says whose and which it is
         self._owed: dict[str, dict[str, Letter]] = {}  # by receiver: what is not read
         self._expired: set[str] = set()  # what its reader was told of
+        self._told: dict[str, int] = {}  # by reader: the open round in which they were told last that something expired
         self._waiting: dict[str, dict[str, Letter]] = {}  # by sender: what is not acknowledged whole
         self._relays: dict[str, _Relay] = {}
         self._restored: dict[str, int] = {}  # the last round in which somebody's computer was restored
@@ -59,6 +62,8 @@ class Book:
 
     def fault(self, text: str) -> None:
         self.wrong.append(text)
+        if self._tell:
+            print(f"FAIL  {text}", flush=True)
 
     # -- writing
 
@@ -88,7 +93,7 @@ class Book:
             if letter.orphaned is None:
                 del self._waiting[sender][text]
 
-    def must_leave(self, who: str, relay: str, left: bool, said: str, round_: int, excuse: str) -> None:
+    def must_leave(self, who: str, left: bool, said: str, round_: int, excuse: str) -> None:
         """Somebody wrote: something of theirs left in the open round, or there is a reason; whoever waits is told until
         when."""
         if left:
@@ -96,24 +101,21 @@ class Book:
         self.counts["times somebody waited to write"] += 1
         if excuse:
             self.counts[f"waited: {excuse}"] += 1
-        elif reason := self._reason(who, relay, round_):
+        elif reason := self._reason(who, round_):
             self.counts[f"waited: {reason}"] += 1
             if not _MOMENT.search(said):
                 self.fault(f"{who} waits to write in round {round_}, {reason}, and is not told until when: {said}")
         else:
             self.fault(f"{who} waits to write in round {round_}: {said or 'nothing was said'}")
 
-    def _reason(self, who: str, relay: str, round_: int) -> str:
+    def _reason(self, who: str, round_: int) -> str:
         """The lost computer may have had all tokens of the epochs ahead; a restored issuer gives none for the open
-        epoch; the relay in a stolen one's place has no keys before the next generation's, which begins with an epoch
-        half an epoch later or more."""
+        epoch."""
         own, office = (self._restored.get(each, -(1 << 30)) for each in (who, "IT"))
         if round_ - own <= (AHEAD_EPOCHS + 2) * EPOCH_ROUNDS:
             return "after a restore"
         if round_ - office <= 2 * EPOCH_ROUNDS:
             return "after the issuer's restore"
-        if 0 <= round_ - self._relays.setdefault(relay, _Relay()).replaced <= 3 * EPOCH_ROUNDS // 2:
-            return "the relay is new in its place"
         return ""
 
     # -- relays
@@ -171,7 +173,10 @@ class Book:
 
     def read(self, reader: str, relay: str, open_round: int, expired: int) -> None:
         """Somebody has read all that their relay has up to the open round, which is said to be open; so many rounds
-        were said to have expired unread."""
+        were said to have expired unread. (Of a letter in parts one may expire, and be told of, before the last is
+        posted.)"""
+        if expired:
+            self._told[reader] = open_round
         life = len(self._relays.setdefault(relay, _Relay()).lives) - 1
         for text, letter in list(self._owed.get(reader, {}).items()):
             places = letter.kept
@@ -183,7 +188,7 @@ class Book:
                 self.fault(f"{reader} cannot read what {letter.sender} wrote in rounds {places}, in round {open_round}")
             elif min(last for _, last in places) < first_kept(open_round):
                 self.counts["expired unread"] += 1
-                if not expired:
+                if first_kept(self._told.get(reader, 0)) <= min(last for _, last in places):
                     self.fault(f"{reader} is not told that what {letter.sender} wrote in {places} expired unread")
                 self._expired.add(text)
             else:

@@ -38,7 +38,7 @@ from tests.support.organisation import planned
 PASSPHRASE = "correct horse"
 # Letters are what this is about; the day's budget has tests of its own.
 BUDGET = {"epsilon": "99", "delta": "0.5"}
-_BOARD_SECTORS = 212  # of a Pico W's ring
+_BOARD_SECTORS = 208  # of a Pico W's ring
 _SERVICE = "issuer.example", 8101
 _TAG_BYTES = 8
 _CELLS = 512  # of four epochs and as many buckets
@@ -115,6 +115,7 @@ class Office:
         self.reports: list[str] = []
         self._service: asyncio.Task[None] | None = None
         self._stolen = 0
+        self._keys_begin = 0
         self._pushing = asyncio.Lock()  # IT types one command at a time
 
     # -- IT's machine
@@ -159,14 +160,21 @@ class Office:
             return issuer.invite(name, home=relay)
 
     async def remove(self, name: str) -> tuple[int, int]:
-        """Somebody leaves; the round in which they are no member any more: the first of an epoch that begins half an
-        epoch from now or later; and the serial of the set from which on relays know."""
+        """Somebody leaves; the round in which they are no member any more, and the serial of the set from which on
+        relays know."""
         with self.issuer() as issuer:
             issuer.remove(name)
             serial = int(issuer.parameters.serial)
+        return self._new_keys(), serial
+
+    def _new_keys(self) -> int:
+        """The round with which keys begin that are new now: the first of an epoch that begins half an epoch from now or
+        later; or that with which others were to begin, whose place these take."""
         half = EPOCH_ROUNDS * ROUND_SECONDS // 2
         seconds = int(self.dates.now()) - GENESIS + half
-        return -(-seconds // (EPOCH_ROUNDS * ROUND_SECONDS)) * EPOCH_ROUNDS, serial
+        begin = -(-seconds // (EPOCH_ROUNDS * ROUND_SECONDS)) * EPOCH_ROUNDS
+        self._keys_begin = min(begin, self._keys_begin) if self._keys_begin > self.dates.round() else begin
+        return self._keys_begin
 
     async def push(self) -> None:
         """`tessera relay push`, to the relays that are on."""
@@ -180,15 +188,17 @@ class Office:
     def grow(self, members: int) -> None:
         with self.issuer() as issuer:
             issuer.renew(plan(members))
+        self._new_keys()
 
     # -- relays
 
     def add_relay(self, name: str) -> None:
         with self.issuer() as issuer:
             secrets = issuer.add_relay(name, f"{name}.example", 8100, self.folder / name)
-            self._plug_in(name, issuer.parameters, secrets)
+            self._plug_in(name, Parameters(issuer.copy_for(name)), secrets)
 
     def _plug_in(self, name: str, parameters: Parameters, secrets: RelaySecrets) -> None:
+        """With the set that is in its folder."""
         self.relays[name] = OfficeRelay(name, parameters, secrets, self.dates, self.book)
         self.switch(name, on=True)
 
@@ -213,7 +223,7 @@ class Office:
         self._stolen += 1
         with self.issuer() as issuer:
             secrets = issuer.replace_relay(name, self.folder / f"{name}-{self._stolen}")
-            self._plug_in(name, issuer.parameters, secrets)
+            self._plug_in(name, Parameters(issuer.copy_for(name)), secrets)
         self.book.replaced(name, self.dates.round())
 
     def is_on(self, relay: str) -> bool:
@@ -247,6 +257,7 @@ class Office:
             if not found:
                 self.book.fault("no relay tells IT which sets it signed since its backup")
             issuer.restored(found)
+        self._new_keys()
         self.book.restored("IT", self.dates.round())
         await self.serve()
         await self.push()

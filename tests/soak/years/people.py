@@ -216,7 +216,7 @@ class Person:
             excuse = "" if office.is_on(other.relay) else "the relay is off"
             if not left and not said and await self._left_in_this_round(client):
                 excuse = "one record a round"
-            office.book.must_leave(self.name, other.relay, bool(left), said, round_, excuse)
+            office.book.must_leave(self.name, bool(left), said, round_, excuse)
 
     async def _left_in_this_round(self, client: Client) -> bool:
         round_ = self.office.dates.round()

@@ -1,0 +1,60 @@
+"""What the cover of a signed set is worth, recomputed from the set alone: for auditors, and the annex.
+
+Owns the figures of each kind and how they are said. Whether a set keeps what it says of itself is parameter_sets'
+business, and what follows from one that does not is verify's.
+"""
+
+from fractions import Fraction
+from typing import Any
+
+from tessera import params
+from tessera.params import Parameters
+
+from ..privacy import composition, noise
+from ..privacy.composition import Part
+from ..protocol import parameter_sets
+
+_KINDS = {params.CONSTANT: "constant", params.DAY: "day", params.DELIVERY: "delivery"}
+
+
+def figures(found: Parameters) -> dict[str, Any]:
+    """Of a constant batch, C; of a table ε and δ of one delivery, and those of the day that it was made for; δ from the
+    integers of the table, rounded up when it is printed."""
+    kind = {"serial": found.serial, "cover": _KINDS[found.cover]}
+    if found.cover == params.CONSTANT:
+        return kind | {"records": found.members * found.tokens_per_epoch, "epsilon": "0", "delta": "0"}
+    result = kind | {
+        "records_most": found.candidates,
+        "epsilon": noise.decimal(parameter_sets.epsilon(found)),
+        "delta": noise.decimal_up(parameter_sets.exact_delta(found)),
+    }
+    if found.cover == params.DAY:
+        result |= {
+            "deliveries": found.deliveries,
+            "day_epsilon": noise.decimal(_day_epsilon(found)),
+            "day_delta": noise.decimal_up(day_delta(found)),
+        }
+    return result
+
+
+def day_delta(found: Parameters) -> Fraction:
+    """δ of the deliveries of a day that the set's table was made for, at the set's ε of a day."""
+    part = Part(tuple(parameter_sets.thresholds(found)), 1, found.deliveries)
+    return composition.delta_of([part], _day_epsilon(found))
+
+
+def _day_epsilon(found: Parameters) -> Fraction:
+    return found.day_epsilon * noise.EPSILON_UNIT
+
+
+def in_words(found: Parameters) -> str:
+    """For people, in a line."""
+    told = figures(found)
+    if found.cover == params.CONSTANT:
+        factors = f"{found.members} × {found.tokens_per_epoch}"
+        return f"constant batches, C = {factors} = {told['records']}: ε = 0, δ = 0"
+    one = f"ε = {told['epsilon']}, δ = {told['delta']} of a delivery"
+    if found.cover == params.DAY:
+        day = f"a table for a day of {found.deliveries}: ε = {told['day_epsilon']}, δ = {told['day_delta']}"
+        return f"{day}; {one}; at most {found.candidates} records"
+    return f"a table for deliveries: {one}; at most {found.candidates} records"

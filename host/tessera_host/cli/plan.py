@@ -1,0 +1,220 @@
+"""`tessera plan`: what an office can have, and what it costs.
+
+Owns its options and the table it prints. The planner is planning.choosing; the annex is written by cli.audit.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from .. import duration, files
+from ..planning import choosing, figures
+from ..planning.boards import BOARDS
+from ..planning.choosing import Kind, Planned, Wish
+from ..planning.plan import CONSTANT, COVERS, DAY, DELIVERY, Plan, decimal_option
+from ..privacy import loss, noise
+from . import audit
+from .options import Json, PlanOut
+from .output import show
+
+_TITLES = {CONSTANT: "constant", DAY: "day", DELIVERY: "delivery"}
+_CHOSEN = "✓"
+
+MessagesOption = Annotated[
+    int | None, typer.Option("--messages", help="Short messages a member is to send in a day; 32, or as many as fit.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the main app."""
+    app.command("plan")(make_plan)
+
+
+def make_plan(
+    members: Annotated[int, typer.Option(help="Members of the federation, at most.")],
+    cover: Annotated[
+        str | None, typer.Option(help=f"Kind of cover: {', '.join(COVERS)}. The cheapest that does, if not given.")
+    ] = None,
+    messages: MessagesOption = None,
+    day_epsilon: Annotated[str, typer.Option(help="Privacy loss of a member's day, a decimal.")] = noise.decimal(
+        Wish.day_epsilon
+    ),
+    day_delta: Annotated[
+        str, typer.Option(help="Probability of a larger loss in a day, a decimal.")
+    ] = noise.decimal_up(Wish.day_delta),
+    epsilon: Annotated[
+        str | None, typer.Option(help="Privacy loss of one delivery, a decimal, if the office promises that, too.")
+    ] = None,
+    delta: Annotated[str | None, typer.Option(help="Probability of a larger loss in one delivery.")] = None,
+    megabytes: Annotated[
+        str | None,
+        typer.Option(
+            help=f"A member's download a day, at most, in MB; {noise.decimal(choosing.MEGABYTES_A_DAY)} if rounds are "
+            "not given."
+        ),
+    ] = None,
+    round_seconds: Annotated[
+        int | None, typer.Option(help="Length of a round: how long a record waits. The shortest that fits by default.")
+    ] = None,
+    epoch_rounds: Annotated[
+        int | None, typer.Option(help="Rounds in an epoch; tokens and keys change with it. A day by default.")
+    ] = None,
+    retention_epochs: Annotated[
+        int | None, typer.Option(help="Epochs a record is kept; 3 by default, fewer if --messages asks for it.")
+    ] = None,
+    buckets: Annotated[int, typer.Option(help="Buckets, a power of two; a reader downloads one.")] = Wish.buckets,
+    tokens_per_epoch: Annotated[
+        int, typer.Option(help="Tokens a member has for each relay and epoch.")
+    ] = Wish.tokens_per_epoch,
+    posts_per_token: Annotated[
+        int | None, typer.Option(help="Posts a token, a multiple of 4; as many as the messages need by default.")
+    ] = None,
+    board: Annotated[str, typer.Option(help=f"One of {', '.join(BOARDS)}.")] = Wish.board,
+    out: PlanOut = None,
+    allow_small: Annotated[bool, typer.Option("--allow-small", help="Accept fewer than 20 members a bucket.")] = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write the annex for a DPIA here, one HTML file.")
+    ] = None,
+    pdf: Annotated[Path | None, typer.Option("--pdf", metavar="FILE", help="Write the annex here as PDF.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Choose the rules of an office, and say what they cost and promise: three kinds of cover side by side."""
+    wish = Wish(
+        members=members,
+        cover=cover,
+        messages=messages,
+        epsilon=None if epsilon is None else decimal_option("epsilon", epsilon),
+        delta=None if delta is None else decimal_option("delta", delta),
+        day_epsilon=decimal_option("day-epsilon", day_epsilon),
+        day_delta=decimal_option("day-delta", day_delta),
+        megabytes=None if megabytes is None else decimal_option("megabytes", megabytes),
+        round_seconds=round_seconds,
+        epoch_rounds=epoch_rounds,
+        retention_epochs=retention_epochs,
+        buckets=buckets,
+        tokens_per_epoch=tokens_per_epoch,
+        posts_per_token=posts_per_token,
+        board=board,
+        allow_small=allow_small,
+    )
+    audit.check_extra(report, pdf)
+    found = choosing.choose(wish)
+    if out:
+        files.write(out, json.dumps(found.plan.as_json(), indent=2).encode() + b"\n")
+    written = audit.write_plan(found.plan, report, pdf)
+    kept = f"Written to {out}. Next: tessera issuer init DIR --plan {out} --name NAME" if out else "Keep it: --out FILE"
+    text = [found.why, "", _kinds(found), _rest(found.plan), *(f"{path} written." for path in written), kept]
+    show(_as_json(found) | ({"written": written} if written else {}), "\n".join(text), as_json)
+
+
+def _as_json(found: Planned) -> dict[str, Any]:
+    kinds = {
+        kind.cover: {"choice": kind.plan.as_json()["choice"], "figures": figures.figures(kind.plan)}
+        if kind.plan
+        else {"refused": str(kind.refusal)}
+        for kind in found.kinds
+    }
+    return found.plan.as_json() | {"why": found.why, "figures": figures.figures(found.plan), "kinds": kinds}
+
+
+# -- the table
+
+
+def _kinds(found: Planned) -> str:
+    """Three columns, one a kind; the chosen one is marked."""
+    table = Table(title=f"{found.plan.choice.members} members, {found.plan.board.name}", title_justify="left")
+    table.add_column(style="bold", no_wrap=True)
+    for kind in found.kinds:
+        mark = f" {_CHOSEN}" if kind.plan is found.plan else ""
+        table.add_column(f"{_TITLES[kind.cover]}{mark}", overflow="fold")
+    for name, cell in _ROWS:
+        table.add_row(name, *(cell(kind) if kind.plan else "" for kind in found.kinds))
+    refused = [f"{_TITLES[kind.cover]}: {kind.refusal.message}" for kind in found.kinds if kind.refusal]
+    return "\n".join([_printed(table).rstrip(), *refused])
+
+
+def _printed(table: Table) -> str:
+    console = Console(markup=False, highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()
+
+
+def _of(cell: Callable[[Plan], str]) -> Callable[[Kind], str]:
+    return lambda kind: cell(kind.plan) if kind.plan else ""
+
+
+def _cover(plan: Plan) -> str:
+    if not plan.table:
+        return f"{plan.constant}, always"
+    return f"{_number(float(plan.cover_mean))} and messages"
+
+
+def _megabytes(plan: Plan) -> str:
+    return _number(float(figures.download_a_day(plan)) / figures.MEGABYTE)
+
+
+def _latency(plan: Plan) -> str:
+    seconds = figures.LATENCY_ROUNDS * plan.choice.round_seconds
+    return f"≤ {duration.in_words(seconds)}"
+
+
+def _guess(of: str) -> Callable[[Plan], str]:
+    """What a guess of 1 % can grow to."""
+
+    def cell(plan: Plan) -> str:
+        found = next((each for each in figures.loss_rows(plan) if each.of == of), None)
+        return figures.percent(loss.posterior(figures.GUESS, float(found.epsilon))) if found else ""
+
+    return cell
+
+
+def _loss(of: str) -> Callable[[Plan], str]:
+    def cell(plan: Plan) -> str:
+        if not plan.table:
+            return "0"
+        found = next((each for each in figures.loss_rows(plan) if each.of == of), None)
+        return f"{_number(float(found.epsilon), 3)} (δ {noise.decimal_up(found.delta, 2)})" if found else ""
+
+    return cell
+
+
+_ROWS: tuple[tuple[str, Callable[[Kind], str]], ...] = (
+    ("records a batch", _of(_cover)),
+    ("MB a day, a member", _of(_megabytes)),
+    ("seconds a round", _of(lambda plan: str(plan.choice.round_seconds))),
+    ("not shorter, as", lambda kind: kind.shorter or ""),
+    ("from sent to read", _of(_latency)),
+    ("messages a day", _of(lambda plan: str(figures.messages_a_day(plan)))),
+    ("bounded by", _of(figures.limit_of_messages)),
+    ("kept for", _of(lambda plan: duration.in_words(plan.choice.retention_epochs * plan.choice.epoch_seconds))),
+    ("ε of a delivery", _of(_loss(figures.ONE))),
+    ("ε of a day", _of(_loss(figures.A_DAY))),
+    ("ε, one day for another", _of(_loss(figures.ANOTHER_DAY))),
+    ("ε of a month", _of(_loss(figures.A_MONTH))),
+    ("1 % guess, after a day", _of(_guess(figures.A_DAY))),
+    ("after a month", _of(_guess(figures.A_MONTH))),
+    ("flash lasts, estimate", _of(lambda plan: f"{figures.flash_years(plan)} years")),
+)
+
+
+def _number(value: float, digits: int = 1) -> str:
+    """Rounded up."""
+    scaled = -(-value * 10**digits // 1) / 10**digits
+    return f"{scaled:g}"
+
+
+def _rest(plan: Plan) -> str:
+    """Of the chosen plan: what the board is filled with."""
+    choice, room = plan.choice, figures.figures(plan)
+    return (
+        f"{choice.members} members × {choice.tokens_per_epoch} tokens × {choice.posts_per_token} posts × "
+        f"{choice.retention_epochs + 1} epochs are {room['records_needed']:,} records; the ring of {plan.board.name} "
+        f"keeps {room['records_kept']:,}. {room['readers_a_round_board_estimate']} can read in every round (estimate). "
+        f"{room['members_a_bucket']} members share a bucket."
+    )

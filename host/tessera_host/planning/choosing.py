@@ -1,0 +1,286 @@
+"""The planner: of three kinds of cover the one that is best for an office, with rounds, retention and posts that its
+board bears for years.
+
+Owns what is chosen where an office says nothing, and the reason. Leaves to others: which sets are valid (plan.py),
+what each costs and promises (figures.py).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from tessera.admission import LEASE_POSTS
+from tessera.params import SPARE_PAGES
+from tessera.wire import RECORDS_PER_FRAME
+
+from ..duration import DAY_SECONDS
+from ..errors import UsageError
+from ..privacy import noise
+from . import figures
+from .boards import board
+from .plan import CONSTANT, COVERS, DAY, DELIVERY, Choice, Plan, check_day, check_ranges, make
+
+FLASH_YEARS = 10
+MEGABYTES_A_DAY = Fraction(6)  # a member's download, unless an office says otherwise
+ROUNDS = (60, 90, 120, 180, 240, 300, 360, 480, 600, 900, 1200, 1800, 3600)  # seconds; whole fractions of a day
+RETENTION = (3, 2, 1)  # over a weekend, if there is room
+MESSAGES = 32  # of one part, a member and day, if there is room
+_MESSAGES_LEAST = 8  # with fewer than that, messages are kept less long
+
+# One delivery, for who asks for a table of that kind and says nothing else.
+DELIVERY_EPSILON, DELIVERY_DELTA = Fraction("0.1"), Fraction("1e-6")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What an office asks for; None leaves it to the planner. messages: of one part, a member and day. epsilon, delta:
+    of one delivery. megabytes: of a member's download a day, at most (of 10^6 bytes)."""
+
+    members: int
+    cover: str | None = None
+    messages: int | None = None
+    epsilon: Fraction | None = None
+    delta: Fraction | None = None
+    day_epsilon: Fraction = Choice.day_epsilon
+    day_delta: Fraction = Choice.day_delta
+    megabytes: Fraction | None = None
+    round_seconds: int | None = None
+    epoch_rounds: int | None = None
+    retention_epochs: int | None = None
+    buckets: int = Choice.buckets
+    tokens_per_epoch: int = Choice.tokens_per_epoch
+    posts_per_token: int | None = None
+    board: str = Choice.board
+    allow_small: bool = Choice.allow_small
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What one kind of cover comes to: a plan, or why there is none. shorter: why its rounds are not shorter."""
+
+    cover: str
+    plan: Plan | None
+    refusal: UsageError | None = None
+    shorter: str | None = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The plan that was chosen, the three kinds side by side, and the reason in one line."""
+
+    plan: Plan
+    kinds: tuple[Kind, ...]
+    why: str
+
+
+def choose(wish: Wish) -> Planned:
+    """Raises UsageError if no kind, or not the one that is asked for, keeps to the wish: what is wrong, and what would
+    fit."""
+    _check(wish)
+    kinds = tuple(_kind(cover, wish) for cover in COVERS)
+    if wish.cover is not None:
+        (asked,) = (kind for kind in kinds if kind.cover == wish.cover)
+        return Planned(_planned(asked), kinds, _said(asked, kinds))
+    able = [kind for kind in kinds if kind.plan and _keeps(kind.plan, wish)]
+    if not able:
+        refused = [kind.refusal for kind in kinds if kind.refusal and kind.cover == DAY]
+        raise refused[0] if refused else _too_few(kinds, wish)
+    best = min(able, key=lambda kind: _frames(_planned(kind)))
+    return Planned(_planned(best), kinds, _why(best, kinds))
+
+
+def _planned(kind: Kind) -> Plan:
+    if kind.plan is None:
+        raise kind.refusal or UsageError(f"there is no plan with cover {kind.cover}", "leave --cover out")
+    return kind.plan
+
+
+def _check(wish: Wish) -> None:
+    if wish.cover not in (None, *COVERS):
+        raise UsageError(f"there is no cover '{wish.cover}'", f"choose one of {', '.join(COVERS)}")
+    if (wish.epsilon is None) != (wish.delta is None):
+        raise UsageError("epsilon and delta of one delivery belong together", "give both, --epsilon and --delta")
+    if wish.cover == CONSTANT and wish.epsilon is not None:
+        raise UsageError("in constant batches no delivery shows: ε and δ are 0", "leave --epsilon and --delta out")
+    if wish.epsilon is not None and wish.delta is not None:
+        noise.check_range(wish.epsilon, wish.delta)
+    check_day(wish.day_epsilon, wish.day_delta)
+    check_ranges(
+        Choice(
+            members=wish.members,
+            round_seconds=ROUNDS[0] if wish.round_seconds is None else wish.round_seconds,
+            epoch_rounds=DAY_SECONDS // ROUNDS[0] if wish.epoch_rounds is None else wish.epoch_rounds,
+            retention_epochs=RETENTION[0] if wish.retention_epochs is None else wish.retention_epochs,
+            buckets=wish.buckets,
+            tokens_per_epoch=wish.tokens_per_epoch,
+            posts_per_token=LEASE_POSTS if wish.posts_per_token is None else wish.posts_per_token,
+        )
+    )
+    if wish.messages is not None and not 1 <= wish.messages <= 4096:
+        raise UsageError(f"{wish.messages} messages a day are not in 1 to 4096", f"use --messages {MESSAGES}")
+    if wish.megabytes is not None and wish.megabytes <= 0:
+        raise UsageError("a download of nothing carries nothing", f"use --megabytes {MEGABYTES_A_DAY}")
+
+
+def _kind(cover: str, wish: Wish) -> Kind:
+    """The shortest rounds that the board's flash and the download allow; with rounds that are given, those."""
+    refused: UsageError | None = None
+    shorter: str | None = None
+    try:
+        for round_seconds in _rounds(wish):
+            for choice in _choices(cover, wish, round_seconds):
+                try:
+                    made = make(choice)
+                except UsageError as error:
+                    refused = error
+                    continue
+                too_short = None if wish.round_seconds else _too_short(made, wish)
+                if too_short:
+                    shorter = too_short
+                    continue
+                if wish.round_seconds and wish.megabytes:
+                    _check_download(made, wish.megabytes)
+                return Kind(cover, made, None, shorter)
+    except UsageError as error:
+        refused = error
+    if refused is None:
+        refused = UsageError(f"no rounds of up to an hour are long enough: {shorter}", "allow more: --megabytes")
+    return Kind(cover, None, refused)
+
+
+def _rounds(wish: Wish) -> tuple[int, ...]:
+    return ROUNDS if wish.round_seconds is None else (wish.round_seconds,)
+
+
+def _too_short(made: Plan, wish: Wish) -> str | None:
+    """Why rounds ought to be longer; None if they need not."""
+    seconds = made.choice.round_seconds
+    years = figures.flash_years(made)
+    if years < FLASH_YEARS:
+        return f"{seconds} s: flash lasts {years} years"
+    megabytes = figures.download_a_day(made) / figures.MEGABYTE
+    if megabytes > (wish.megabytes or MEGABYTES_A_DAY):
+        return f"{seconds} s: {_decimals(megabytes)} MB a day"
+    return None
+
+
+def _check_download(made: Plan, most: Fraction) -> None:
+    found = figures.download_a_day(made) / figures.MEGABYTE
+    if found > most:
+        raise UsageError(
+            f"rounds of {made.choice.round_seconds} s are {_decimals(found)} MB a day for every member, not "
+            f"{_decimals(most)}",
+            f"leave --round-seconds out, or use --megabytes {_decimals(found)}",
+        )
+
+
+def _choices(cover: str, wish: Wish, round_seconds: int) -> Iterator[Choice]:
+    """What there is to try with rounds of this length, best first."""
+    epoch_rounds = wish.epoch_rounds or max(2, min(DAY_SECONDS // round_seconds, 65535))
+    start = Choice(
+        members=wish.members,
+        round_seconds=round_seconds,
+        epoch_rounds=epoch_rounds,
+        cover=cover,
+        day_epsilon=wish.day_epsilon,
+        day_delta=wish.day_delta,
+        buckets=wish.buckets,
+        tokens_per_epoch=wish.tokens_per_epoch,
+        board=wish.board,
+        allow_small=wish.allow_small,
+    )
+    for retention_epochs, posts in _kept(start, wish):
+        yield _covered(replace(start, retention_epochs=retention_epochs, posts_per_token=posts), wish)
+
+
+def _kept(start: Choice, wish: Wish) -> Iterator[tuple[int, int]]:
+    """(retention_epochs, posts_per_token): the longest retention in which a member has the posts that are wanted."""
+    wanted = wish.posts_per_token or _posts(start, wish.messages or MESSAGES)
+    fixed = wish.posts_per_token is not None or wish.messages is not None
+    retentions = RETENTION if wish.retention_epochs is None else (wish.retention_epochs,)
+    for retention in retentions:
+        fitting = min(wanted, _posts_fitting(start, retention))
+        last = retention == retentions[-1]
+        if fixed and (fitting == wanted or last):
+            yield retention, wanted
+        if not fixed and (fitting >= min(wanted, _posts(start, _MESSAGES_LEAST)) or last):
+            yield retention, max(fitting, LEASE_POSTS)
+
+
+def _posts(start: Choice, messages: int) -> int:
+    """Posts of each token for so many messages a day."""
+    an_epoch = Fraction(messages * start.epoch_seconds, DAY_SECONDS * start.tokens_per_epoch)
+    return max(1, -(-an_epoch // LEASE_POSTS)) * LEASE_POSTS
+
+
+def _posts_fitting(start: Choice, retention_epochs: int) -> int:
+    """Posts of each token that the record ring has room for."""
+    room = board(start.board).ring_pages - SPARE_PAGES
+    return int(room // (start.tokens * (retention_epochs + 1)) // LEASE_POSTS * LEASE_POSTS)
+
+
+def _covered(choice: Choice, wish: Wish) -> Choice:
+    if choice.cover == CONSTANT:
+        return choice
+    if choice.cover == DELIVERY:
+        epsilon, delta = (DELIVERY_EPSILON, DELIVERY_DELTA) if wish.epsilon is None else (wish.epsilon, wish.delta)
+        return replace(choice, epsilon=epsilon, delta=delta)
+    of_tokens = choice.tokens_per_epoch * choice.posts_per_token * DAY_SECONDS // choice.epoch_seconds
+    deliveries = wish.messages or min(MESSAGES, of_tokens, DAY_SECONDS // choice.round_seconds)
+    return replace(choice, deliveries=max(1, deliveries), epsilon=wish.epsilon, delta=wish.delta)
+
+
+def _keeps(made: Plan, wish: Wish) -> bool:
+    """Whether a member can send what was asked for: with a table for one delivery the day may allow less."""
+    found = figures.messages_a_day(made)
+    return found >= (wish.messages or 1)
+
+
+def _too_few(kinds: tuple[Kind, ...], wish: Wish) -> UsageError:
+    most = max((figures.messages_a_day(kind.plan) for kind in kinds if kind.plan), default=0)
+    return UsageError(
+        f"{wish.messages or 1} messages a member and day fit no kind of cover here", f"use --messages {most} or fewer"
+    )
+
+
+def _frames(made: Plan) -> Fraction:
+    """What readers pay a round: cells come in frames of four records."""
+    return max(Fraction(1), figures.records_a_cell(made) / RECORDS_PER_FRAME)
+
+
+def _why(best: Kind, kinds: tuple[Kind, ...]) -> str:
+    """In one line."""
+    made = _planned(best)
+    others = [f"{_NAMES[kind.cover]} {_records(kind.plan)}" for kind in kinds if kind.plan and kind.cover != best.cover]
+    costs = "; ".join([f"{_records(made)} records a round if everybody sends all", *others])
+    if best.cover == CONSTANT:
+        kept = "and privacy sets no daily limit"
+    else:
+        day = f"ε = {noise.decimal(made.choice.day_epsilon)}, δ = {noise.decimal_up(made.choice.day_delta)}"
+        kept = f"for {figures.messages_a_day(made)} messages a member and day within {day}"
+    return f"{_KINDS[best.cover]}, as that is cheapest ({costs}), {kept}."
+
+
+def _records(made: Plan) -> str:
+    return _decimals(figures.records_a_cell(made))
+
+
+_NAMES = {CONSTANT: "constant batches", DAY: "a table for a day", DELIVERY: "a table for one delivery"}
+_KINDS = {CONSTANT: "Constant batches", DAY: "A table for a day", DELIVERY: "A table for one delivery"}
+
+
+def _said(asked: Kind, kinds: tuple[Kind, ...]) -> str:
+    """In one line, for a kind that was asked for."""
+    others = [kind.plan for kind in kinds if kind.plan and kind.cover != asked.cover]
+    cheaper = [other for other in others if _frames(other) < _frames(_planned(asked))]
+    text = f"{_KINDS[asked.cover]}, as you asked"
+    if not cheaper:
+        return text + "."
+    best = min(cheaper, key=_frames)
+    costs = f"{_records(_planned(asked))} records a round, {_NAMES[best.choice.cover]} {_records(best)}"
+    return f"{text} ({costs})."
+
+
+def _decimals(value: Fraction) -> str:
+    """One decimal, rounded up."""
+    return f"{float(Fraction(-(-value * 10 // 1), 10)):g}"
