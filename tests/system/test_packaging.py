@@ -165,6 +165,16 @@ def test_installed_command_is_that_of_the_wheel(installed: Installed) -> None:
     assert places.count(str(installed.folder)) == 2
 
 
+def test_the_announced_module_is_in_the_wheel_and_not_in_the_core(installed: Installed) -> None:
+    """Boards have `tessera` without it: nothing of it lies in the core's folder of the tree."""
+    python = installed.commands / "python"
+    said = run(python, "-m", "tessera.network.ws_server", "--help", cwd=installed.folder)
+    assert "--storage" in said and "--cover-traffic-epsilon" in said
+    code = "import tessera.network as network; print(network.__file__)"
+    assert str(installed.folder) in run(python, "-c", code, cwd=installed.folder)
+    assert not (ROOT / "firmware" / "tessera" / "network").exists()
+
+
 def test_installed_command_does_something(installed: Installed, tmp_path: Path) -> None:
     (tmp_path / "passphrase").write_text("phrase")
     options = {"TESSERA_PASSPHRASE_FILE": str(tmp_path / "passphrase"), "HOME": str(tmp_path)}
