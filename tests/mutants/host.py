@@ -1817,7 +1817,8 @@ CHANGES: Changes = {
         ),
         Change(
             "one-delivery-is-not-looked-at",
-            "            if noise.exact_delta(thresholds, noise.exp_lower(epsilon)) > delta:\n                return None\n",
+            "            if noise.exact_delta(thresholds, noise.exp_lower(epsilon)) > delta:\n"
+            "                return None\n",
             "            pass\n",
             of("shaping", "both_bounds_hold_where_both_are_wanted"),
         ),
