@@ -169,8 +169,8 @@ def test_a_relay_is_stolen_and_keys_get_around(office: Life) -> None:
     assert office.day == day, "the new one is written to on the day on which it came"
     office.until_day(2)
 
-    office.type("Other keys.")
     office.json("issuer", "renew", "issuer", "--day-epsilon", "3")
+    office.type("Other keys.")  # and brings the relays both sets
     assert office.shown()["budget"]["epsilon"] == "3"
     office.until_day(4)
     office.talk("carol", "alice")
