@@ -159,6 +159,7 @@ def test_a_card_of_every_kind_ends_where_it_ends(kind: str, seed: int) -> None:
 def all_cards() -> list[str]:
     groups = [*VECTORS["joinings"], *VECTORS["enrolments"], *VECTORS["token_exchanges"]]
     found = [*VECTORS["federation_cards"], *VECTORS["member_cards"], *VECTORS["reading_cards"]]
+    found += [each["sets"] for each in VECTORS["welcomes"]]
     found += [card for group in groups for card in group.values() if isinstance(card, dict) and "text" in card]
     return [card["text"] for card in found]
 

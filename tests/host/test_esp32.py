@@ -345,7 +345,7 @@ def with_table(bench, **changes):
     [
         ({"ring": ("length", 4096)}, "'ring' has 4096 bytes"),
         ({"keyring": ("length", 8192)}, "'keyring' has 8192 bytes"),
-        ({"ring": ("offset", 0x340000)}, "'ring' ends behind the flash"),
+        ({"ring": ("offset", 0x350000)}, "'ring' ends behind the flash"),
         ({"littlefs": ("name", "vfs")}, "no 'littlefs'"),
     ],
 )

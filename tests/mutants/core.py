@@ -1305,8 +1305,8 @@ CHANGES: Changes = {
         ),
         Change(
             "connection-goes-on-after-a-bad-frame",
-            "        if isinstance(refusal, BadFrame):\n            raise refusal\n",
-            "",
+            "        if isinstance(refusal, (BadFrame, _NoPlace)):\n",
+            "        if isinstance(refusal, _NoPlace):\n",
             of("server", "an_unknown_request_is_answered_and_ends_the_connection"),
         ),
         Change(

@@ -1,8 +1,7 @@
 """The issuer's list of relays: their numbers, names, keys and addresses.
 
 Owns that list, and that a number is never another relay's: who is replaced leaves its number to its successor, who is
-removed to nobody. Leaves to others: the parameter set that lists them too (signer.py), a relay's own directory
-(relay_directory.py).
+removed to nobody. Leaves to others: the parameter set that lists them too (signer.py), what a relay itself has.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
 """What a published count, or a loss, does to a suspicion.
 
-Leaves to others: what several deliveries add up to (composition.py), the table (noise.py).
+Leaves to others: what several deliveries add up to, the table (noise.py).
 """
 
 import math
