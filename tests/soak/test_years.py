@@ -195,5 +195,5 @@ def test_a_warning_comes_thirty_days_before_and_not_earlier() -> None:
 
 
 def test_state_that_grows_by_more_than_a_half_is_noticed() -> None:
-    sizes = {100: {"member": 100, "issuer": 100}, 1000: {"member": 151, "issuer": 150}}
+    sizes = {600: {"member": 100, "issuer": 100}, 1000: {"member": 151, "issuer": 150}}
     assert growth(Played(Book(), 1095, sizes=sizes)) == ["member: 100 bytes, then 151"]

@@ -11,6 +11,7 @@ import random
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,6 @@ from tests.support.memory_relay import MemoryRelay
 from tests.support.organisation import planned
 
 PASSPHRASE = "correct horse"
-# Letters are what this is about; the day's budget has tests of its own.
-BUDGET = {"epsilon": "99", "delta": "0.5"}
 _BOARD_SECTORS = 208  # of a Pico W's ring
 _SERVICE = "issuer.example", 8101
 _TAG_BYTES = 8
@@ -53,6 +52,8 @@ def plan(members: int) -> Plan:
         epoch_rounds=EPOCH_ROUNDS,
         retention_epochs=RETENTION_EPOCHS,
         posts_per_token=8,
+        day_epsilon=Fraction(99),  # letters are what this is about; the day's budget has tests of its own
+        day_delta=Fraction(1, 2),
     )
 
 
@@ -128,7 +129,6 @@ class Office:
             "Office",
             epochs=epochs,
             genesis=GENESIS,
-            budget=BUDGET,
             now=self.dates.unix,
         ) as issuer:
             issuer.set_service(*_SERVICE)

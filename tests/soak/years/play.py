@@ -25,7 +25,7 @@ DAYS = 3 * 365
 MEMBERS, GROWN = 24, 40
 _SCHEDULE_EPOCHS = 60  # so that it is renewed by itself between two leavers, and warnings come
 _LOOKS = "looks at the schedule's end"
-_EARLY_DAY, _LATE_DAY = 100, 1000  # between which nothing may grow
+_EARLY_DAY, _LATE_DAY = 600, 1000  # between which nothing may grow: the office has grown, the relay has a long ledger
 
 
 @dataclass(frozen=True)
