@@ -91,6 +91,7 @@ class Relay:
             self._directory, newest.federation_id, self._identity.static[1], self._identity.ledger_secret
         )
         formatted = keyring.load()
+        self._first = not formatted  # nobody can have posted before
         if not formatted:
             self._take_seed()
         # An epoch's keys are made after the seal that opens it.
@@ -355,8 +356,9 @@ class Relay:
 
     def _require_place(self, token):
         """Busy unless a constant batch has a place for what this token posts in the open round: it has one for each,
-        and none in the round of a start, as nobody knows who took it before. What is stored is not looked at."""
-        if token.round == self.open_round or not self._rounds.served:
+        and none in the round of a start but the first, as nobody knows who took it before. What is stored is not looked
+        at."""
+        if token.round == self.open_round or not (self._rounds.served or self._first):
             raise Busy("one record a token and round", self._rounds.seconds_to_next())
 
     def fetch(self, session, frame):

@@ -59,7 +59,7 @@ def open_and_leave(desk: Desk, members: list[FakeMember], found: Counter[str]) -
             found["opened"] += 1
         except TesseraError:
             found["refused to open"] += 1
-        found["most open"] = max(found["most open"], desk.issuer._store.issuance.open_sessions(Key(1, 1)))
+        found["most open"] = max(found["most open"], desk.issuer._store.issuance.open_sessions(Key(1, 1, RELAY_KEY)))
         desk.clock.now += 1800 if number % 5 == 4 else 1
 
 

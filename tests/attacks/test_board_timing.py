@@ -22,7 +22,7 @@ def test_work_for_a_cell_does_not_depend_on_how_many_of_its_records_are_real(boa
 def test_work_for_a_constant_batch_and_for_a_start_do_not_depend_on_how_many_records_are_real(
     board_image: Path,
 ) -> None:
-    batches = Experiment(60, seed=4, constant=True, kinds=(UNDELAYED,)).run(board_image)
+    batches = Experiment(100, seed=4, constant=True, kinds=(UNDELAYED,)).run(board_image)
     slopes = board_timing.fetch_slopes(UNDELAYED + "fetch", *batches)
     assert all(slope.holds_zero for slope in slopes.values()), slopes
     assert slopes["first frame"].within(WORK_CYCLES)

@@ -56,11 +56,16 @@ class Rows:
 
     def _row(self, number):
         start, end = self._index()[number : number + 2]
-        gc.collect()
         with open(self._path, "rb") as file:
-            file.seek(start)
             if end - start <= _SHORT:
-                return json.loads(file.read(end - start))
+                try:
+                    gc.collect()
+                    file.seek(start)
+                    return json.loads(file.read(end - start))
+                except MemoryError:
+                    pass  # no room for its text in one piece
+            gc.collect()
+            file.seek(start)
             return json.load(_Part(file, end - start))  # without its text, which would be a quarter of the heap
 
     def _index(self):

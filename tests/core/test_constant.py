@@ -1,3 +1,4 @@
+# board: long
 # Constant batches at a relay (PROTOCOL §6, §8): every cell has C records whatever was posted, and no answer tells how
 # many were.
 
@@ -129,6 +130,16 @@ def test_a_post_that_the_storage_lost_has_had_its_round():
     busy(connection, records(1)[0])
     made.sleep()
     connection.post(records(1)[0])
+
+
+def test_in_the_round_of_the_very_first_start_everybody_may_post_and_of_the_next_nobody():
+    made = Office(**CONSTANT)
+    for number in range(C):
+        made.member(number).post(records(1, b"%d" % number)[0])
+        busy(made.member(number), records(1)[0])
+    made.boot()
+    for number in range(C):
+        busy(made.member(number), records(1)[0])
 
 
 def test_nobody_posts_in_the_round_of_a_start_whatever_was_posted_in_it():

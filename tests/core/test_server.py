@@ -339,8 +339,11 @@ async def test_frames_that_leave_together_are_the_same():
     expected = office.member(0).fetch(0, 2)
     office.relay.machine = _Roomy
     async with Served(office.relay, QUICK) as served:
-        assert await (await Client().open(served.port)).fetch(0, 2) == expected
-        assert await (await Client().open(served.port)).fetch(2, 3) == ({}, 2)
+        for rounds, answer in (((0, 2), expected), ((2, 3), ({}, 2))):
+            client = await Client().open(served.port)
+            assert await client.fetch(*rounds) == answer
+            await client.close()
+            await served.connections(0)  # there is a place for one reader
 
 
 async def test_a_fifth_session_is_turned_away_until_one_ends():

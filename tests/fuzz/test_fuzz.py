@@ -154,11 +154,11 @@ def _store_nothing(self: Any, round_: int, bucket: int, record: bytes, cipher: A
     return 0
 
 
-def _forget_a_sector(self: Any, page: int, ciphers: Any, order: Any) -> bool:
-    return page >> 4 != 0 and _open_page(self, page, ciphers, order)
+def _forget_a_sector(self: Any, page: int, buffer: Any) -> bool:
+    return page >> 4 != 0 and _open_page(self, page, buffer)
 
 
-_open_page = recordlog.RecordLog._open
+_open_page = PageCipher.open
 
 
 def _give_up_at_a_damaged_entry(self: Any, epoch: int) -> bytes:
@@ -311,7 +311,7 @@ SABOTAGES = {
         recordlog, "_LAST_NUMBER", 1 << 40, RingPages, "a sector's number reaches into what says that a page is a copy"
     ),
     "a boot that loses a sector": Sabotage(
-        recordlog.RecordLog, "_open", _forget_a_sector, RingFlash, "an intact record is lost"
+        PageCipher, "open", _forget_a_sector, RingFlash, "an acknowledged record is gone after a start"
     ),
     "a ledger that gives up at a damaged entry": Sabotage(
         ledger.Ledger, "find", _give_up_at_a_damaged_entry, LedgerFile, "InvalidObject came out"

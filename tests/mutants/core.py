@@ -496,7 +496,7 @@ CHANGES: Changes = {
         ),
         Change(
             "round-of-a-start-takes-posts",
-            "if token.round == self.open_round or not self._rounds.served:",
+            "if token.round == self.open_round or not (self._rounds.served or self._first):",
             "if token.round == self.open_round:",
             of("constant", "nobody_posts_in_the_round_of_a_start_whatever_was_posted_in_it"),
         ),

@@ -21,7 +21,8 @@ _BY = 0.95  # of the day all is posted, if nothing fails
 @dataclass(frozen=True)
 class _Told:
     """What AUTH told of a token, at which start of the relay; how many of its posts had been acknowledged when the
-    answer was here, and tried when the request left."""
+    answer was here, with those that others had under way, as they may have been counted; and tried when the request
+    left."""
 
     start: int
     left: int
@@ -44,6 +45,7 @@ class Members:
             self.left = dict.fromkeys(tokens, POSTS)  # in the order in which they are used
             self.tried: Counter[int] = Counter()
             self.stored: Counter[int] = Counter()
+            self.under_way: Counter[int] = Counter()
             self.told: dict[int, _Told] = {}
             self.secrets: dict[int, bytes] = {}
             self.tokens: dict[int, office.Token] = {}
@@ -107,7 +109,7 @@ class Members:
             counts["full handshakes"] += 1
             if (epoch, start) == (self.epoch, self.course.relay.starts):
                 self._compare_quota(number, stored, client.posts_left)
-                self.told[number] = _Told(start, client.posts_left, self.stored[number], tried)
+                self.told[number] = _Told(start, client.posts_left, self.stored[number] + self.under_way[number], tried)
                 self.left[number] = client.posts_left
         if epoch == self.epoch:
             self.secrets[number] = client.secret
@@ -142,7 +144,12 @@ class Members:
         self.course.book.send(record)
         self.left[number] -= 1
         self.tried[number] += 1
-        round_ = int((await client.call(wire.post(0, record)))[1])
+        under_way = self.under_way
+        under_way[number] += 1
+        try:
+            round_ = int((await client.call(wire.post(0, record)))[1])
+        finally:
+            under_way[number] -= 1
         self.course.book.acknowledge(record, round_)
         if epoch == self.epoch:
             self.stored[number] += 1

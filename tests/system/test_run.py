@@ -78,7 +78,7 @@ def test_proposed_commands_lead_to_a_message_also_if_the_relay_is_started_anew(c
 
 def assert_introduces_itself(relay: Running, port: int) -> None:
     text = "\n".join(relay.lines)
-    for wanted in ("micropython 1.25", f"127.0.0.1:{port}", "relay key", "epsilon 0.1", "curve tier"):
+    for wanted in ("micropython 1.25", f"127.0.0.1:{port}", "relay key", "constant, ", "curve tier"):
         assert wanted in text
 
 

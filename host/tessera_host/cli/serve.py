@@ -58,6 +58,7 @@ from .options import Json
 from .output import say_wrong
 
 MEMBERS = 24  # of a trial
+_POSTS = 64  # a token there, however short its epochs are
 
 
 class LogForm(enum.StrEnum):
@@ -166,6 +167,7 @@ def serve(
             members=MEMBERS if members is None else members,
             round_seconds=round_seconds,
             epoch_rounds=epoch_rounds,
+            posts_per_token=_POSTS,
             board="GATEWAY",
         )
         if cover_traffic_epsilon is not None or cover_traffic_delta is not None:

@@ -231,7 +231,9 @@ def read_configuration(directory: Path) -> dict[str, Any]:
         identity(configuration)
         sectors = configuration["ring_sectors"], configuration["keyring_sectors"]
         numbers = (*sectors, configuration["port"])
-        known = configuration["version"] == 1 and is_host(configuration["host"])
+        known = (
+            configuration["version"] == 1 and isinstance(configuration["host"], str) and is_host(configuration["host"])
+        )
         if known and all(type(number) is int and number > 0 for number in numbers):
             return dict(configuration)
     except (ValueError, KeyError, TypeError, RecursionError):
