@@ -502,8 +502,8 @@ CHANGES: Changes = {
         ),
         Change(
             "wait-after-a-start-ends-with-the-seal-of-missed-rounds",
-            "not self._rounds.served:",
-            "self._rounds.sealed_next != self.open_round:",
+            "not (self._rounds.served or self._first):",
+            "self._rounds.sealed_next != self.open_round and not self._first:",
             of("constant", "the_seal_of_rounds_that_were_missed_ends_no_wait"),
         ),
         Change(
