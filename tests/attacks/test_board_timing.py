@@ -4,8 +4,12 @@ needs the many observations of `make test-attacks`."""
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.attacks import board_timing
 from tests.attacks.board_timing import START_CYCLES, UNDELAYED, WORK_CYCLES, Experiment, Slope
+
+pytestmark = pytest.mark.long  # the first frame's spread is wider on a busy computer: to be found out
 
 Seen = tuple[dict[int, int], list[board_timing.Observation]]
 
