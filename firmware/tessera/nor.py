@@ -23,7 +23,7 @@ def sectors(device):
 
 
 def programmed(device):
-    """The numbers of the pages that may hold something: all, unless the device says which were programmed."""
+    """The numbers of the pages that may hold something, in order: all, unless the device says which were programmed."""
     known = getattr(device, "programmed", None)
     return range(sectors(device) * PAGES_PER_SECTOR) if known is None else known()
 

@@ -20,7 +20,7 @@ _PROGRAM_TRIES = const(4)
 class RecordLog:
     """Records by (bucket, round) over a block device.
 
-    RAM: 2 bytes a page and 8 a sector (8.5 KB for the 848 KiB ring of a Pico W). One byte a page would have
+    RAM: 2 bytes a page and 8 a sector (8.3 KB for the 832 KiB ring of a Pico W). One byte a page would have
     to do without the bucket, and then a fetch would read pages it does not serve. Where the machine has an index of
     cells that takes the array's place, and finds them without a search.
 
@@ -264,20 +264,22 @@ class RecordLog:
         some_expired = min(ciphers, default=0) > 0
         oldest = min([number for number in numbers if number], default=0)
         buffer = self._buffer
-        for sector in range(self.sectors):
-            expired = some_expired and numbers[sector] == oldest
-            for page in range(sector << 4, (sector + 1) << 4):
-                if self._index[page] != _EMPTY or not numbers[sector]:
-                    expired = False
-                    continue
-                self.read(page, buffer.page)
-                if buffer.page in (BLANK_PAGE, ZERO_PAGE):
-                    continue
-                was_whole = page < self._newest_page(sector) or numbers[sector] + 1 in list(numbers)
-                lost = was_whole and self._enter_lost(page, numbers[sector], ciphers, epoch_rounds)
-                if lost or not expired:
-                    self.unreadable += 1
-                    self.damaged += was_whole
+        sector, expired = -1, False
+        for page in nor.programmed(self._device):
+            if page >> 4 != sector:
+                sector = page >> 4
+                expired = some_expired and numbers[sector] == oldest
+            if self._index[page] != _EMPTY or not numbers[sector]:
+                expired = False
+                continue
+            self.read(page, buffer.page)
+            if buffer.page in (BLANK_PAGE, ZERO_PAGE):
+                continue
+            was_whole = page < self._newest_page(sector) or numbers[sector] + 1 in list(numbers)
+            lost = was_whole and self._enter_lost(page, numbers[sector], ciphers, epoch_rounds)
+            if lost or not expired:
+                self.unreadable += 1
+                self.damaged += was_whole
 
     def _enter_lost(self, page, number, ciphers, epoch_rounds):
         """Enter the page in the buffer in the index by its header alone; False if that is damaged, too.

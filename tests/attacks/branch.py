@@ -15,8 +15,9 @@ from ramdevice import RamDevice
 from tessera import wire
 from tessera.admission import read_proof
 from tessera.batch import CellFrame
+from tessera_host.planning.boards import board
 
-PICO_W_SECTORS = 212
+PICO_W_SECTORS = board("RPI_PICO_W").ring_sectors
 
 
 class Branch(Office):  # type: ignore[misc]

@@ -32,12 +32,12 @@ from tessera.files import Directory
 from tessera.hashes import sha256
 from tessera.relay import Identity, Relay
 
-RING_SECTORS = 212  # 848 KiB
+RING_SECTORS = 208  # 832 KiB
 KEYRING_SECTORS = 8
 ROUND_SECONDS = 600
 EPOCH_ROUNDS = 16
 EPOCHS = 4  # the open one and three more
-POSTS_A_ROUND = 52  # 832 an epoch: 52 tokens of 16 posts
+POSTS_A_ROUND = 50  # 800 an epoch: 50 tokens of 16 posts
 BUSY_TRIES = 2400  # of half a second: a computer that is busy with other things serves a large cell for minutes
 LAST_ROUND = EPOCH_ROUNDS * EPOCHS - 1  # the open one: its posts are the visitors'
 CELL_RECORDS = 1120  # tessera_host.planning.boards.CELL_RECORDS; here all of them are posts, and cover comes on top
@@ -63,7 +63,7 @@ def _parameters(serial=1, **changes):
         epoch_rounds=EPOCH_ROUNDS,
         retention_epochs=EPOCHS - 1,
         log2_buckets=0,
-        members=26,
+        members=25,
         epsilon=100_000,
         thresholds=unhex("".join(vectors("noise_table")[_TABLE]["thresholds"])),
         relays=relays,

@@ -1,5 +1,5 @@
 # heap: 192k frozen
-# A relay with a full ring of 848 KiB serves four connections from the heap of a board. Its flash and its visitors are
+# A relay with a full ring of 832 KiB serves four connections from the heap of a board. Its flash and its visitors are
 # made by another process (fullrelay.py), so this heap holds the relay and this test only. CPython has no heap to watch.
 
 import asyncio
@@ -20,7 +20,7 @@ from tessera.server import Server, Timing
 from workfolder import WorkFolder
 
 # fullrelay.py has these too; importing it would fill the heap.
-_RING_SECTORS = 212
+_RING_SECTORS = 208
 _KEYRING_SECTORS = 8
 _LAST_ROUND = 63
 _UNIX_MS = 1000 * (1_000_000 + 600 * _LAST_ROUND)

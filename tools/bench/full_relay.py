@@ -18,11 +18,12 @@ from tessera.filedevice import FileDevice
 from tessera.files import Directory
 from tessera.params import Parameters
 from tessera.relay import Identity, Relay
+from tessera_host.planning.boards import board
 
-RING_SECTORS, KEYRING_SECTORS = 212, 4  # the 848 KiB of a Pico W
+RING_SECTORS, KEYRING_SECTORS = board("RPI_PICO_W").ring_sectors, board("RPI_PICO_W").keyring_sectors
 ROUND_SECONDS, EPOCH_ROUNDS, RETENTION = 300, 288, 3
 EPOCH_SECONDS = ROUND_SECONDS * EPOCH_ROUNDS
-MEMBERS, POSTS = 26, 16
+MEMBERS, POSTS = 25, 16
 RECORDS_AN_EPOCH = MEMBERS * 2 * POSTS
 NOISE_TABLE = 2  # of tests/vectors/noise_table.json: ε = 0.1, δ = 1e-6, µ = 148
 

@@ -113,7 +113,7 @@ def boot(config):
     relay = Relay(flash.region("ring"), flash.region("keyring"), Directory("/"), identity, os.urandom, clock)
     cycles, _ = timed(relay.start)
     say("relay_start", [cycles])
-    return relay, clock
+    return relay
 
 
 def stranger(relay):
@@ -340,19 +340,24 @@ def takes_a_set(relay):
     say("set", cycles)
 
 
+def office_relay(config):
+    """The relay of the office, started, at the config's time."""
+    with open("/office.json") as file:
+        relay = boot(json.load(file))
+    give_room()
+    relay.clock.set(1000 * config["now"])
+    relay.turn()
+    relay.maintain()
+    gc.collect()
+    return relay
+
+
 def cells():
     """A reader's cells alone."""
     with open("/bench.json") as file:
         config = json.load(file)
     calibrate()
-    with open("/office.json") as file:
-        relay, clock = boot(json.load(file))
-    give_room()
-    clock.set(1000 * config["now"])
-    relay.turn()
-    relay.maintain()
-    gc.collect()
-    fetches(relay)
+    fetches(office_relay(config))
 
 
 def main():
@@ -361,13 +366,7 @@ def main():
     calibrate()
     curve_work()
     cipher_work()
-    with open("/office.json") as file:
-        relay, clock = boot(json.load(file))
-    give_room()
-    clock.set(1000 * config["now"])
-    relay.turn()
-    relay.maintain()
-    gc.collect()
+    relay = office_relay(config)
     say("heap_of_relay", gc.mem_alloc())
     say("collection", cycles_of(2, gc.collect))
     mem32[_LOWEST_STACK] = 0
@@ -375,7 +374,7 @@ def main():
     handshakes(relay)
     posts(relay)
     fetches(relay)
-    seal(relay, clock, config)
+    seal(relay, relay.clock, config)
     takes_a_set(relay)
     say("stack", _STACK_TOP - mem32[_LOWEST_STACK])
     gc.collect()
