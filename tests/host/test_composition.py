@@ -213,9 +213,9 @@ def test_as_many_fit_as_keep_the_bounds_and_no_more(thresholds: tuple[int, ...],
 def test_what_left_before_takes_its_share() -> None:
     table = DAY_TABLES[21]
     alone = deliveries_within(table, EPSILON, DELTA)
-    assert more_within([Part(table, 1, 5)], table, EPSILON, DELTA) == alone - 5
-    assert more_within([Part(table, 3, 1)], table, EPSILON, DELTA) < alone - 3
-    assert more_within([Part(table, 1, alone + 4)], table, EPSILON, DELTA) == 0
+    assert more_within((Part(table, 1, 5),), table, EPSILON, DELTA) == alone - 5
+    assert more_within((Part(table, 3, 1),), table, EPSILON, DELTA) < alone - 3
+    assert more_within((Part(table, 1, alone + 4),), table, EPSILON, DELTA) == 0
 
 
 def test_one_delivery_alone_is_counted_to_the_last_digit() -> None:

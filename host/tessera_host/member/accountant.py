@@ -138,13 +138,13 @@ class _Day:
         """How many records more fit when so many of the oldest no longer count."""
         shifts = Counter(self.cells[aged:])
         parts = Counter((table, shift) for (_, table), shift in shifts.items() if table)
-        count, most = sum(shifts.values()), self.most
-        if not self.table:
-            return max(0, most - count)
-        if parts.keys() <= {(self.table, 1)}:
-            return max(0, min(composition.deliveries_within(self.table, *self.budget) - parts.total(), most - count))
-        before = tuple(Part(table, shift, times) for (table, shift), times in parts.items())
-        return max(0, min(composition.more_within(before, self.table, *self.budget), most - count))
+        room = self.most - sum(shifts.values())
+        if self.table and parts.keys() <= {(self.table, 1)}:
+            room = min(room, composition.deliveries_within(self.table, *self.budget) - parts.total())
+        elif self.table:
+            before = tuple(Part(table, shift, times) for (table, shift), times in sorted(parts.items()))
+            room = min(room, composition.more_within(before, self.table, *self.budget))
+        return max(0, room)
 
     def next_at(self, now: int) -> int | None:
         """From when on one more fits; None if not even one fits a day."""

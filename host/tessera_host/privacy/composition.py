@@ -94,27 +94,31 @@ def epsilon_of(parts: Iterable[Part], delta: Fraction, exchange: bool = False) -
     return MILLIONTH * bisect_left(units, True, key=lambda unit: curve(unit * MILLIONTH) <= delta)
 
 
-@lru_cache(maxsize=64)
 def deliveries_within(thresholds: tuple[int, ...], epsilon: Fraction, delta: Fraction) -> int:
     """How many records, each in another cell of this table, stay within (ε, δ) together; at most 4096."""
     return more_within((), thresholds, epsilon, delta)
 
 
-def more_within(before: Iterable[Part], thresholds: tuple[int, ...], epsilon: Fraction, delta: Fraction) -> int:
+@lru_cache(maxsize=64)
+def more_within(before: tuple[Part, ...], thresholds: tuple[int, ...], epsilon: Fraction, delta: Fraction) -> int:
     """How many records more, each in a cell of its own, stay within (ε, δ) together with what was `before`: at most
     4096, and none if what was before does not."""
     day, cell = _day(before, False), (tuple(thresholds), 1)
 
     def fits(count: int) -> bool:
-        return _delta(_merged([*day, (cell, count)]), epsilon) <= delta
+        return not count or _delta(_merged([*day, (cell, count)]), epsilon) <= delta
 
     found = _roughly_within(day, cell, epsilon, delta)
-    found = min(MOST, found + int(found * _TOO_LITTLE))
-    while found and not fits(found):
-        found -= 1
-    while found < MOST and fits(found + 1):
-        found += 1
-    return found
+    low = high = min(MOST, found + int(found * _TOO_LITTLE))
+    step = 1  # twice as far each time, as the rough count may be far away
+    if fits(low):
+        while (high := min(MOST, low + step)) > low and fits(high):
+            low, step = high, 2 * step
+        high += high == low  # nothing beyond the most is tried
+    else:
+        while not fits(low := max(0, low - step)):
+            high, step = low, 2 * step
+    return low + bisect_left(range(low + 1, high), True, key=lambda count: not fits(count))
 
 
 def _roughly_within(day: "_Day", cell: "_Cell", epsilon: Fraction, delta: Fraction) -> int:
@@ -123,7 +127,7 @@ def _roughly_within(day: "_Day", cell: "_Cell", epsilon: Fraction, delta: Fracti
     so_far = _composed(*_two_factors(day, grid), grid)
 
     def fits() -> bool:
-        return _delta_of_two(_power(cell, doublings, grid), so_far, grid, epsilon) <= delta
+        return _of_two(_power(cell, doublings, grid), so_far, grid)(epsilon) <= delta
 
     found = doublings = 0
     while 1 << doublings < MOST and fits():
@@ -192,7 +196,7 @@ def _delta(day: _Day, epsilon: Fraction, steps: int = _FINE) -> Fraction:
     if _is_one_cell(day):
         return _delta_of_one(day[0][0], epsilon)
     grid = _grid(day, epsilon, steps)
-    return _delta_of_two(*_two_factors(day, grid), grid, epsilon)
+    return _of_two(*_two_factors(day, grid), grid)(epsilon)
 
 
 def _curve(day: _Day, reach: Fraction) -> Callable[[Fraction], Fraction]:
@@ -203,7 +207,7 @@ def _curve(day: _Day, reach: Fraction) -> Callable[[Fraction], Fraction]:
         return lambda epsilon: _delta_of_one(day[0][0], epsilon)
     grid = _grid(day, reach, _FINE)
     whole = _composed(*_two_factors(day, grid), grid)
-    return lambda epsilon: _delta_of_two(_NOTHING, whole, grid, epsilon)
+    return _of_two(_NOTHING, whole, grid)
 
 
 def _is_one_cell(day: _Day) -> bool:
@@ -219,12 +223,16 @@ def _delta_of_one(cell: _Cell, epsilon: Fraction) -> Fraction:
     return Fraction(max(here, there), one << noise.DRAW_BITS)
 
 
-def _delta_of_two(one: _Losses, other: _Losses, grid: _Grid, epsilon: Fraction) -> Fraction:
-    """Of the composition of two, without the product: for every loss of the one, what of the other reaches beyond ε."""
-    e_lower = noise.exp_lower(epsilon)
-    here = _one_sided(one, other, grid, e_lower)
-    there = _one_sided(_turned(one), _turned(other), grid, e_lower)
-    return min(Fraction(1), max(here, there))
+def _of_two(one: _Losses, other: _Losses, grid: _Grid) -> Callable[[Fraction], Fraction]:
+    """δ as a function of ε, of the composition of two, without the product: for every loss of the one, what of the
+    other reaches beyond ε."""
+    here, there = _one_sided(one, other, grid), _one_sided(_turned(one), _turned(other), grid)
+
+    def delta(epsilon: Fraction) -> Fraction:
+        e_lower = noise.exp_lower(epsilon)
+        return min(Fraction(1), max(here(e_lower), there(e_lower)))
+
+    return delta
 
 
 def _turned(losses: _Losses) -> _Losses:
@@ -233,21 +241,26 @@ def _turned(losses: _Losses) -> _Losses:
     return _Losses(1 - first - len(masses), masses[::-1], only_there, only_here)
 
 
-def _one_sided(one: _Losses, other: _Losses, grid: _Grid, e_lower: Fraction) -> Fraction:
-    """Σ max(0, p - E q)."""
+def _one_sided(one: _Losses, other: _Losses, grid: _Grid) -> Callable[[Fraction], Fraction]:
+    """Σ max(0, p - E q) as a function of E."""
     powers, first = _powers(grid.ratio), one.first + other.first
-    above = powers.first_above(e_lower, first + len(one.masses) + len(other.masses)) - first
+    end = first + len(one.masses) + len(other.masses)
     p_one, q_one = powers.both(one)
     p_other, q_other = (_from_the_end(each) for each in powers.both(other))
-    p = q = 0
-    for at in range(max(0, above - len(p_other) + 1), len(p_one)):
-        least = max(0, above - at)
-        p += p_one[at] * p_other[least]
-        q += q_one[at] * q_other[least]
     places = 2 * (_BITS + _POWER_BITS)
     kept = Fraction((_ONE - one.only_here) * (_ONE - other.only_here), _ONE * _ONE)
-    # A unit more for the point next to ε, which rounding may have put on either side.
-    return Fraction(p, 1 << places) - e_lower * Fraction(q, 1 << places) + 1 - kept + Fraction(1, _ONE)
+
+    def beyond(e_lower: Fraction) -> Fraction:
+        above = powers.first_above(e_lower, end) - first
+        p = q = 0
+        for at in range(max(0, above - len(p_other) + 1), len(p_one)):
+            least = max(0, above - at)
+            p += p_one[at] * p_other[least]
+            q += q_one[at] * q_other[least]
+        # A unit more for the point next to ε, which rounding may have put on either side.
+        return Fraction(p, 1 << places) - e_lower * Fraction(q, 1 << places) + 1 - kept + Fraction(1, _ONE)
+
+    return beyond
 
 
 def _two_factors(day: _Day, grid: _Grid) -> tuple[_Losses, _Losses]:
