@@ -216,7 +216,8 @@ class RecordLog:
         epochs = [(epoch, ciphers[epoch].fits, ciphers[epoch].open) for epoch in ciphers]
         spare = PageBuffer()  # what there is of no record, for the place behind the last page
         spare.header[ROUND_AT:BUCKET_AT] = (epoch_rounds * epochs[0][0] if epochs else 0).to_bytes(4, "big")
-        for page in nor.programmed(self._device) if epochs else ():
+        programmed = nor.programmed(self._device)
+        for page in programmed if epochs else ():
             readblocks(page >> 4, page_bytes, (page & 15) << 8)
             found = 0
             epoch, _, opens = epochs[0]
@@ -245,7 +246,7 @@ class RecordLog:
         self.highest_round = max(
             [last_rounds[sector] for sector in range(self.sectors) if self._used(sector)], default=-1
         )
-        self._look_at_unreadable(numbers, ciphers, epoch_rounds)
+        self._look_at_unreadable(programmed, numbers, ciphers, epoch_rounds)
         originals = {page: self._drop_original(page, numbers, ciphers) for page in copies}
         newest = max(range(self.sectors), key=lambda sector: numbers[sector])
         if numbers[newest]:
@@ -255,7 +256,7 @@ class RecordLog:
         self._number = max(numbers[newest] + 2, next_number + 1) - 1
         return self._number + 1
 
-    def _look_at_unreadable(self, numbers, ciphers, epoch_rounds):
+    def _look_at_unreadable(self, programmed, numbers, ciphers, epoch_rounds):
         """Count the pages that were programmed and cannot be read, in sectors that keep others, and keep those in the
         index that were whole once: what a sealed cell has must not change.
 
@@ -265,7 +266,7 @@ class RecordLog:
         oldest = min([number for number in numbers if number], default=0)
         buffer = self._buffer
         sector, expired = -1, False
-        for page in nor.programmed(self._device):
+        for page in programmed:
             if page >> 4 != sector:
                 sector = page >> 4
                 expired = some_expired and numbers[sector] == oldest
