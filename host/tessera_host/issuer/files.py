@@ -77,8 +77,9 @@ def unasked(issuer: Issuer) -> list[Unasked]:
     """A file for every member, with the newest card and tokens for `ahead` epochs, as far as sessions may be open: four
     under a key (PROTOCOL §6). Who has none in the file asks for them."""
     made = []
+    everybody = [issuer.federation_card, issuer.sets_card]
     for member in issuer.roster:
-        said = [issuer.federation_card, issuer.sets_card, issuer.reading_card(member["key"])]
+        said = [*everybody, issuer.reading_card(member["key"])]
         try:
             offer = [issuer.offer_unasked(member["key"])]
             remarks = []

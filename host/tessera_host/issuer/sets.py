@@ -174,9 +174,7 @@ def _short(digest: bytes) -> str:
 
 
 def _read(entry: dict[str, Any], whole: bool = True) -> SignedSet:
-    found = _parsed(entry["blob"])
-    if not whole and is_whole(found) and found.relay_count:
-        found = Parameters(found.copy_for(found.relays[0].id))
+    found = _parsed(entry["blob"]) if whole else _one_relays(entry["blob"])
     return SignedSet(found, entry["reading_key"], entry["since"])
 
 
@@ -184,6 +182,13 @@ def _read(entry: dict[str, Any], whole: bool = True) -> SignedSet:
 def _parsed(blob: bytes) -> Parameters:
     """A request looks at the newest set a dozen times; nobody changes one."""
     return Parameters(blob)
+
+
+@lru_cache(maxsize=MOST_SETS_BESIDE + 1)
+def _one_relays(blob: bytes) -> Parameters:
+    """The set as one relay has it, if it is whole; nobody changes one."""
+    found = _parsed(blob)
+    return Parameters(found.copy_for(found.relays[0].id)) if is_whole(found) and found.relay_count else found
 
 
 def _accepted(entry: dict[str, Any], now: int) -> bool:
