@@ -59,7 +59,7 @@ def test_bounds_hold_against(attack: str) -> None:
     assert [row for row in SMALL[attack]() if not row.good] == []
 
 
-@pytest.mark.parametrize("attack", ["views", "order", "probing", "wires"])
+@pytest.mark.parametrize("attack", ON_A_SERVER)
 def test_bounds_hold_on_a_server_against(attack: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Branch, "machine", ServerMachine)
     assert [row for row in ON_A_SERVER[attack]() if not row.good] == []

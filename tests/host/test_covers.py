@@ -47,7 +47,7 @@ def test_of_a_table_for_a_day_the_day_is_recomputed(ledger):
     found = covers.figures(made)
     assert (found["deliveries"], found["day_epsilon"]) == (21, "2")
     assert float(found["day_delta"]) <= 2e-5 < 1.05 * float(found["day_delta"])
-    assert covers.day_delta(made) <= Fraction(made.day_delta, 2**64)
+    assert parameter_sets.day_delta(made) <= Fraction(made.day_delta, 2**64)
     assert f"a table for a day of 21: ε = 2, δ = {found['day_delta']}; ε = {found['epsilon']}" in covers.in_words(made)
 
 

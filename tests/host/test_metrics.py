@@ -25,9 +25,10 @@ from tessera_host.cli import serve
 from tessera_host.cli.demo import free_port
 from tessera_host.errors import Unreachable
 from tessera_host.relay import gateway as gateway_module
-from tessera_host.relay import metrics
+from tessera_host.relay import health, metrics
+from tessera_host.relay.health import Health
 from tessera_host.relay.log import Log
-from tessera_host.relay.metrics import Figures, Health, Watch
+from tessera_host.relay.metrics import Figures, Watch
 from tessera_host.relay.sqlite_device import Database
 from tessera_host.relay.watched_relay import WatchedRelay
 
@@ -52,7 +53,7 @@ class Server:
         monkeypatch.setattr(core_office, "Relay", WatchedRelay)
         with self.database.transaction():
             self.office = Office()
-        for module in (metrics, gateway_module):
+        for module in (health, gateway_module):
             monkeypatch.setattr(module, "unix_ms", lambda: self.office.unix_ms)
 
     @property

@@ -1658,9 +1658,11 @@ CHANGES: Changes = {
             "        if True:\n",
             of("metrics", "an_idle_office_and_a_busy_one_show_the_same_figures"),
         ),
+    ),
+    "host/tessera_host/relay/health.py": (
         Change(
             "a-wrong-clock-is-well",
-            "        if abs(off) > relay.parameters.newest.round_seconds:\n",
+            "        if self.clock_far_off is not None:\n",
             "        if False:\n",
             of("metrics", "a_clock_that_is_stepped_by_an_hour_is_told_once_and_nothing_is_lost"),
         ),
@@ -1825,8 +1827,8 @@ CHANGES: Changes = {
     "host/tessera_host/privacy/composition.py": (
         Change(
             "a-delivery-too-many",
-            "    while found < MOST and fits(found + 1):\n        found += 1\n    return found\n",
-            "    return found + 1\n",
+            "    return low + bisect_left(range(low + 1, high),",
+            "    return low + 1 + bisect_left(range(low + 1, high),",
             of("accountant", "what_is_allowed_keeps_the_office_s_epsilon_and_delta"),
         ),
         Change(
@@ -1837,8 +1839,8 @@ CHANGES: Changes = {
         ),
         Change(
             "one-way-is-enough",
-            "    return min(Fraction(1), max(here, there))\n",
-            "    return min(Fraction(1), here)\n",
+            "        return min(Fraction(1), max(here(e_lower), there(e_lower)))\n",
+            "        return min(Fraction(1), here(e_lower))\n",
             of("composition", "never_below_the_sum_over_all_that_can_be_seen"),
         ),
         Change(
@@ -2010,7 +2012,7 @@ CHANGES: Changes = {
         ),
         Change(
             "websocket-forwarded-by-anybody",
-            '        if named and ipaddress.ip_address(str(peer[0]).partition("%")[0]).is_loopback:\n',
+            "        if named and is_loopback(str(peer[0])):\n",
             "        if named:\n",
             of("websocket", "nobody_else_says_whom_it_came_for"),
         ),
@@ -2024,7 +2026,7 @@ CHANGES: Changes = {
     "host/tessera_host/protocol/proxies.py": (
         Change(
             "proxy-for-this-computer",
-            '    if host == "localhost" or _is_loopback(host):\n',
+            "    if is_loopback(host):\n",
             "    if False:\n",
             of("proxies", "a_usual_variable_is_not_meant_for_this_computer_or_for_exceptions"),
         ),

@@ -27,6 +27,7 @@ from check import unhex, vectors
 from tessera.aead import Aead
 from tessera.wire import CELL_FRAME_BYTES
 from tessera_host.cli.demo import free_port
+from tessera_host.relay import sqlite_device
 from tests.support.server_on_disk import make_server
 from tools.bench import ROOT
 from tools.bench.full_relay import NOISE_TABLE
@@ -124,7 +125,7 @@ def group_commits(group: int, seconds: float) -> float:
     """Pages a second that SQLite alone makes durable, so many in a commit."""
     with tempfile.TemporaryDirectory(prefix="tessera-bench-") as folder:
         connection = sqlite3.connect(Path(folder) / "storage.sqlite", isolation_level=None)
-        for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+        for pragma in sqlite_device.PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
         connection.execute("CREATE TABLE page (number INTEGER PRIMARY KEY, data BLOB)")
         done, start = 0, time.monotonic()
@@ -168,7 +169,7 @@ def figures(seconds: float = SECONDS) -> dict[str, Any]:
     with serving() as server:
         result["start_seconds"], result["empty_mib"] = server.start_seconds, server.memory_mib
         result["void_64"] = server.under("void", 64, seconds)
-        for connections in (64, 256):
+        for connections in GROUPS:
             result[f"post_{connections}"] = server.under("post", connections, seconds)
         half = result["post_256"]["per_second"] / 2
         result["half"] = server.under("post", 256, seconds, "--rate", half)

@@ -8,7 +8,6 @@ The server answers 272 bytes with 272, as a relay does, and does nothing else; i
 import argparse
 import asyncio
 import os
-import subprocess
 import tempfile
 import time
 from multiprocessing import get_context
@@ -18,6 +17,7 @@ from typing import Any
 
 from tessera_host.protocol import dialling
 from tessera_host.protocol.listening import Place, at, tls_context
+from tests.support.certificate import make_certificate
 
 FRAME_BYTES = 272
 
@@ -28,24 +28,14 @@ def main() -> None:
     parser.add_argument("--trips", type=int, default=50)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        certificate = _certificate(Path(folder))
-        os.environ["SSL_CERT_FILE"] = str(certificate)
+        certificate = make_certificate(Path(folder), "DNS:localhost")
+        os.environ["SSL_CERT_FILE"] = str(certificate[0])
         for scheme in ("", "ws", "wss"):
             kilobytes, microseconds = _measured(scheme, certificate, chosen.connections, chosen.trips)
             print(f"{scheme or 'tcp':4} {kilobytes:6.0f} KB a connection   {microseconds:5.0f} µs a round trip")
 
 
-def _certificate(folder: Path) -> Path:
-    """And its key, in one file."""
-    words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost"
-    files = ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(folder / "key"), "-out", str(folder / "chain")]
-    subprocess.run([*words.split(), *files], check=True, capture_output=True)
-    made = folder / "both.pem"
-    made.write_bytes((folder / "chain").read_bytes() + (folder / "key").read_bytes())
-    return made
-
-
-def _measured(scheme: str, certificate: Path, connections: int, trips: int) -> tuple[float, float]:
+def _measured(scheme: str, certificate: tuple[Path, Path], connections: int, trips: int) -> tuple[float, float]:
     here, there = get_context("spawn").Pipe()
     server = get_context("spawn").Process(target=_serve, args=(there, scheme, certificate))
     server.start()
@@ -76,12 +66,12 @@ async def _trip(reader: Any, writer: Any) -> None:
     await reader.readexactly(FRAME_BYTES)
 
 
-def _serve(pipe: Connection, scheme: str, certificate: Path) -> None:
+def _serve(pipe: Connection, scheme: str, certificate: tuple[Path, Path]) -> None:
     asyncio.run(_serving(pipe, scheme, certificate))
 
 
-async def _serving(pipe: Connection, scheme: str, certificate: Path) -> None:
-    place = Place("localhost", 0, websocket=bool(scheme), tls=tls_context(certificate) if scheme == "wss" else None)
+async def _serving(pipe: Connection, scheme: str, certificate: tuple[Path, Path]) -> None:
+    place = Place("localhost", 0, websocket=bool(scheme), tls=tls_context(*certificate) if scheme == "wss" else None)
     listeners = await at([place])(_answer, "", 0)
     _load(scheme)
     before = _memory_kb()

@@ -4,14 +4,12 @@ Owns the figures of each kind and how they are said. Whether a set keeps what it
 business, and what follows from one that does not is verify's.
 """
 
-from fractions import Fraction
 from typing import Any
 
 from tessera import params
 from tessera.params import Parameters
 
-from ..privacy import composition, noise
-from ..privacy.composition import Part
+from ..privacy import noise
 from ..protocol import parameter_sets
 
 _KINDS = {params.CONSTANT: "constant", params.DAY: "day", params.DELIVERY: "delivery"}
@@ -31,20 +29,10 @@ def figures(found: Parameters) -> dict[str, Any]:
     if found.cover == params.DAY:
         result |= {
             "deliveries": found.deliveries,
-            "day_epsilon": noise.decimal(_day_epsilon(found)),
-            "day_delta": noise.decimal_up(day_delta(found)),
+            "day_epsilon": noise.decimal(parameter_sets.day_epsilon(found)),
+            "day_delta": noise.decimal_up(parameter_sets.day_delta(found)),
         }
     return result
-
-
-def day_delta(found: Parameters) -> Fraction:
-    """δ of the deliveries of a day that the set's table was made for, at the set's ε of a day."""
-    part = Part(tuple(parameter_sets.thresholds(found)), 1, found.deliveries)
-    return composition.delta_of([part], _day_epsilon(found))
-
-
-def _day_epsilon(found: Parameters) -> Fraction:
-    return found.day_epsilon * noise.EPSILON_UNIT
 
 
 def in_words(found: Parameters) -> str:

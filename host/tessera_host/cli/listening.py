@@ -4,7 +4,6 @@ Owns the options, what is to be done if that address is not this computer's, and
 with the computer. What the servers do is `serve`'s and `issuer`'s.
 """
 
-import ipaddress
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -126,22 +125,15 @@ def cannot_listen(error: CannotListen, told: Address) -> Unreachable:
 def warn_if_nobody_else_comes(places: list[Place], told: Address) -> None:
     """Many computers know their own name as an address that only they can reach."""
     host = told.name
-    if all(place.host != host for place in places) or host == "localhost" or _is_loopback(host):
+    if all(place.host != host for place in places) or addresses.is_loopback(host):
         return  # whoever said so meant it
     try:
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except OSError:
         return  # listening will fail, too, and say so
-    if found and all(map(_is_loopback, found)):
+    if found and all(map(addresses.is_loopback, found)):
         nobody = f"on this computer {host} is {min(found)}, which no other computer reaches"
         say_wrong(nobody, "see /etc/hosts, or use --host", "warning")
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address.partition("%")[0]).is_loopback
-    except ValueError:
-        return False
 
 
 # -- with the computer

@@ -17,13 +17,12 @@ from .. import duration, files
 from ..planning import choosing, figures
 from ..planning.boards import BOARDS
 from ..planning.choosing import Kind, Planned, Wish
-from ..planning.plan import CONSTANT, COVERS, DAY, DELIVERY, Plan, decimal_option
+from ..planning.plan import COVERS, Plan, decimal_option
 from ..privacy import loss, noise
 from . import audit
 from .options import Json, PlanOut
 from .output import show
 
-_TITLES = {CONSTANT: "constant", DAY: "day", DELIVERY: "delivery"}
 _CHOSEN = "✓"
 
 MessagesOption = Annotated[
@@ -146,10 +145,10 @@ def _kinds(found: Planned) -> str:
     table.add_column(style="bold", no_wrap=True)
     for kind in found.kinds:
         mark = f" {_CHOSEN}" if kind.plan is found.plan else ""
-        table.add_column(f"{_TITLES[kind.cover]}{mark}", overflow="fold")
+        table.add_column(f"{kind.cover}{mark}", overflow="fold")
     for name, cell in _ROWS:
         table.add_row(name, *(cell(kind) if kind.plan else "" for kind in found.kinds))
-    refused = [f"{_TITLES[kind.cover]}: {kind.refusal.message}" for kind in found.kinds if kind.refusal]
+    refused = [f"{kind.cover}: {kind.refusal.message}" for kind in found.kinds if kind.refusal]
     return "\n".join([_printed(table).rstrip(), *refused])
 
 

@@ -35,9 +35,9 @@ from ..protocol.addresses import Address
 from ..protocol.listening import CannotListen, Place, at
 from ..relay import gateway, sqlite_device, storage
 from ..relay.gateway import Gateway
+from ..relay.health import Health
 from ..relay.log import Log
 from ..relay.machine import SESSIONS
-from ..relay.metrics import Health, Watch
 from ..relay.storage import Storage
 from ..systemd import Unit
 from .listening import (
@@ -295,6 +295,8 @@ async def _until_stopped(opened: Gateway, places: list[Place], watching: _Watchi
     opened.server = server = Server(opened.relay)
     async with contextlib.AsyncExitStack() as beside:
         if watching.at:
+            from ..relay.metrics import Watch  # who shows no figures does not need the library
+
             await beside.enter_async_context(Watch(opened, *watching.at, load=watching.load))
         told = opened.told
         serving = asyncio.ensure_future(server.run(told.name, told.port, ready, begin, at(places)))
@@ -322,13 +324,12 @@ def _looked_at(opened: Gateway, log: Log) -> Callable[[], int]:
 
     def look() -> int:
         nonlocal warned
-        off = health.clock_off_seconds
-        far = off is not None and abs(off) > opened.relay.parameters.newest.round_seconds
-        if far and not warned and off is not None:
+        off = health.clock_far_off
+        if off is not None and not warned:
             which = f"{duration.about(abs(off))} {'ahead of' if off > 0 else 'behind'} the relay's"
             hint = "members refuse a relay whose clock is wrong: set this computer's, then start the relay again"
             _warn(log, "clock", f"this computer's clock is {which}", hint)
-        warned = far
+        warned = off is not None
         return gateway.unix_ms()
 
     return look

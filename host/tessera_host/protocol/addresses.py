@@ -66,6 +66,14 @@ def is_host(host: str) -> bool:
     return True
 
 
+def is_loopback(host: str) -> bool:
+    """Whether it is this computer's own."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
 def is_websocket(host: str) -> bool:
     return "://" in host
 
@@ -81,7 +89,7 @@ def typed(text: str, port: int | None, usual_port: int, option: str = "--host") 
         raise UsageError(f"'{text[:40]}' names a port, and another one is named besides", "leave one of them out")
     scheme = _split(host)[0]
     chosen = next(each for each in (said, port, _URL_PORTS.get(scheme, usual_port)) if each is not None)
-    check(host, chosen, option, usual_port)
+    check_port(chosen, f"the usual one is {usual_port}")
     return host, chosen
 
 

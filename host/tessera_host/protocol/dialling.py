@@ -14,8 +14,6 @@ from . import proxies
 from .addresses import Address
 from .proxies import Proxy
 
-NEXT_ADDRESS_SECONDS = 0.25  # a name may have several, and the first may be silent for minutes (RFC 8305 §5)
-
 
 @dataclass(frozen=True)
 class Way:
@@ -47,7 +45,7 @@ class Way:
         name, port = self.address.name, self.address.port
         if self.proxy:
             return await proxies.connect(self.proxy, name, port)
-        return await asyncio.open_connection(name, port, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS)
+        return await asyncio.open_connection(name, port, happy_eyeballs_delay=proxies.NEXT_ADDRESS_SECONDS)
 
 
 def way(host: str, port: int) -> Way:

@@ -6,6 +6,7 @@ integers, whatever the set says of itself.
 
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import lru_cache
 from itertools import combinations
 
 from tessera.params import CONSTANT, DAY, Parameters
@@ -74,6 +75,10 @@ def epsilon(parameters: Parameters) -> Fraction:
     return parameters.epsilon * noise.EPSILON_UNIT
 
 
+def day_epsilon(parameters: Parameters) -> Fraction:
+    return parameters.day_epsilon * noise.EPSILON_UNIT
+
+
 def thresholds(parameters: Parameters) -> list[int]:
     packed = bytes(parameters.thresholds)
     return [int.from_bytes(packed[at : at + 8], "big") for at in range(0, len(packed), 8)]
@@ -92,8 +97,12 @@ def honest(parameters: Parameters) -> bool:
 def day_delta(parameters: Parameters) -> Fraction:
     """δ, never below the truth, that the set's number of deliveries composes to for the ε of its day, each in a cell of
     its own."""
-    day = composition.Part(tuple(thresholds(parameters)), 1, parameters.deliveries)
-    return composition.delta_of([day], parameters.day_epsilon * noise.EPSILON_UNIT)
+    return _composed(tuple(thresholds(parameters)), parameters.deliveries, day_epsilon(parameters))
+
+
+@lru_cache(maxsize=64)  # sets that follow each other have the same table, mostly, and several ask
+def _composed(table: tuple[int, ...], deliveries: int, epsilon_of_day: Fraction) -> Fraction:
+    return composition.delta_of([composition.Part(table, 1, deliveries)], epsilon_of_day)
 
 
 def exact_delta(parameters: Parameters) -> Fraction:

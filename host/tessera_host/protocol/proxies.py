@@ -8,7 +8,6 @@ whatever came behind it, and a relay is the one that speaks first.
 import asyncio
 import base64
 import contextlib
-import ipaddress
 import os
 import re
 import socket
@@ -20,15 +19,15 @@ from urllib.parse import unquote, urlsplit
 from tessera import announcement
 
 from .. import config
+from ..duration import DAY_SECONDS
 from ..errors import UsageError
-from .addresses import is_host
+from .addresses import is_host, is_loopback
 
 ENVIRONMENT = "TESSERA_PROXY"
 USUAL = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")  # as curl has them, for what is encrypted
 SETTING = "the setting 'proxy'"
 NONE = "none"
-DAY_SECONDS = 86_400.0  # the caller has a limit
-NEXT_ADDRESS_SECONDS = 0.25
+NEXT_ADDRESS_SECONDS = 0.25  # a name may have several, and the first may be silent for minutes (RFC 8305 §5)
 HEAD_BYTES = 8192  # of the answer to CONNECT
 _SCHEMES = {"http": 8080, "socks5": 1080, "socks5h": 1080}
 
@@ -107,17 +106,10 @@ def _is_excepted(host: str) -> bool:
     programs, and nobody means this computer's own servers by them."""
     from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # half of the library
 
-    if host == "localhost" or _is_loopback(host):
+    if is_loopback(host):
         return True
     excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     return bool(proxy_bypass_environment(host, {"no": excepted}))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 # -- the way through

@@ -20,7 +20,7 @@ from websockets.protocol import CONNECTING, OPEN
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
-from .addresses import Address
+from .addresses import Address, is_loopback
 
 MESSAGE_BYTES = 2048  # the longest frame of a channel has 1040
 PIECE_BYTES = 4096  # read from the network at once
@@ -213,7 +213,7 @@ def _forwarded(peer: Any, request: Request) -> tuple[Any, ...] | None:
     """Whom a reverse proxy came for, as far as a program of this computer is to be believed."""
     named = request.headers.get_all("X-Forwarded-For")
     try:
-        if named and ipaddress.ip_address(str(peer[0]).partition("%")[0]).is_loopback:
+        if named and is_loopback(str(peer[0])):
             return (str(ipaddress.ip_address(named[-1].rpartition(",")[2].strip())), 0)
     except (ValueError, TypeError, IndexError):
         pass

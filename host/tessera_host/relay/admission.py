@@ -83,9 +83,10 @@ def request(name: str, host: str, port: int, directory: Path) -> RelayRequest:
     files.make_directory(directory)
     relay = RelaySecrets.fresh(name, host, port, boards.board("GATEWAY"))
     relay.write(directory)
-    message = _message(_said(name, host, port, relay.key, relay.ledger_key))
+    static_key, ledger_key = relay.key, relay.ledger_key
+    message = _message(_said(name, host, port, static_key, ledger_key))
     signature = curve.sign(relay.ledger_secret, message, secrets.token_bytes(32))
-    return RelayRequest(name, host, port, relay.key, relay.ledger_key, signature)
+    return RelayRequest(name, host, port, static_key, ledger_key, signature)
 
 
 def _said(name: str, host: str, port: int, static_key: bytes, ledger_key: bytes) -> dict[str, Any]:

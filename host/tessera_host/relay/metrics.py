@@ -24,40 +24,13 @@ from tessera.announcement import runtime_name
 
 from .. import __version__
 from ..errors import Unreachable
-from .gateway import Gateway, unix_ms
+from .gateway import Gateway
+from .health import Health
 
 PATH, HEALTH = "/metrics", "/healthz"
 ANSWER_SECONDS = 5  # the relay's own loop that long without an answer is not well
 _REQUEST_SECONDS = 2  # for a request to come in whole: one is served at a time
 _COMMITS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)  # seconds
-
-
-class Health:
-    """Whether a relay does what it is there for."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-
-    @property
-    def clock_off_seconds(self) -> float | None:
-        """By how much this computer's clock is before the relay's, which is never set back; None if it has none."""
-        clock = self._gateway.relay.clock
-        return (unix_ms() - clock.now_ms()) / 1000 if clock.known else None
-
-    def complaints(self) -> list[str]:
-        """What is wrong, in words of this program's only."""
-        relay = self._gateway.relay
-        off = self.clock_off_seconds
-        if off is None or relay.open_round is None:
-            return ["the relay has no clock"]
-        found = []
-        if abs(off) > relay.parameters.newest.round_seconds:
-            found.append("this computer's clock and the relay's do not agree")
-        if relay.figures.storage_faults:
-            found.append("the storage fails")
-        if relay.epoch is not None and relay.epoch >= relay.parameters.newest.end_epoch:
-            found.append("the schedule of keys has ended")
-        return found
 
 
 class Figures:

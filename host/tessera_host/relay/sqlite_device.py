@@ -22,7 +22,7 @@ from tessera.nor import BLANK_PAGE, COUNT, ERASE, PAGE_BYTES, PAGES_PER_SECTOR, 
 GATHER_SECONDS = 0.004  # what comes in the meantime is committed together
 _VOIDS = "void"  # the region of answers that stored nothing
 _APPLICATION = int.from_bytes(b"TESR", "big")  # PRAGMA application_id of a relay's database
-_PRAGMAS = (
+PRAGMAS = (
     "locking_mode=EXCLUSIVE",
     "journal_mode=WAL",
     "synchronous=FULL",
@@ -129,7 +129,7 @@ class Database:
         self._connection = sqlite3.connect(path, isolation_level=None, timeout=1, check_same_thread=False)
         try:
             self._check_kind()
-            for pragma in _PRAGMAS:
+            for pragma in PRAGMAS:
                 self._connection.execute(f"PRAGMA {pragma}")
             self._connection.execute("BEGIN IMMEDIATE")  # takes the lock, which is kept
             self._check_owner(static_key)

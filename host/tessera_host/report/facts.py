@@ -69,7 +69,7 @@ class Facts:
         budget = federation.budget
         day = Fraction(budget["epsilon"]), Fraction(budget["delta"])
         if kind == DAY:
-            day = parameters.day_epsilon * noise.EPSILON_UNIT, Fraction(parameters.day_delta, noise.DRAWS)
+            day = parameter_sets.day_epsilon(parameters), Fraction(parameters.day_delta, noise.DRAWS)
         return cls(
             organisation=federation.name,
             board=None,

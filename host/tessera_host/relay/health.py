@@ -1,0 +1,37 @@
+"""Whether a relay on a server is well: for those who watch it, and for the program that warns."""
+
+from .gateway import Gateway, unix_ms
+
+
+class Health:
+    """Whether a relay does what it is there for."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    @property
+    def clock_off_seconds(self) -> float | None:
+        """By how much this computer's clock is before the relay's, which is never set back; None if it has none."""
+        clock = self._gateway.relay.clock
+        return (unix_ms() - clock.now_ms()) / 1000 if clock.known else None
+
+    @property
+    def clock_far_off(self) -> float | None:
+        """`clock_off_seconds` if it is more than a round."""
+        off = self.clock_off_seconds
+        most = self._gateway.relay.parameters.newest.round_seconds
+        return off if off is not None and abs(off) > most else None
+
+    def complaints(self) -> list[str]:
+        """What is wrong, in words of this program's only."""
+        relay = self._gateway.relay
+        if not relay.clock.known or relay.open_round is None:
+            return ["the relay has no clock"]
+        found = []
+        if self.clock_far_off is not None:
+            found.append("this computer's clock and the relay's do not agree")
+        if relay.figures.storage_faults:
+            found.append("the storage fails")
+        if relay.epoch is not None and relay.epoch >= relay.parameters.newest.end_epoch:
+            found.append("the schedule of keys has ended")
+        return found
