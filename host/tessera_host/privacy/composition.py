@@ -31,7 +31,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import accumulate, chain, repeat
 from math import isqrt
 from operator import mul
@@ -214,8 +214,7 @@ def _curve(day: _Day, reach: Fraction) -> Callable[[Fraction], Fraction]:
     if _is_one_cell(day):
         return lambda epsilon: _delta_of_one(day[0][0], epsilon)
     grid = _grid(day, reach, _FINE)
-    whole = _composed(*_two_factors(day, grid), grid)
-    return _of_two(_nothing(grid), whole, grid)
+    return _of_two(*_two_factors(day, grid), grid)
 
 
 def _is_one_cell(day: _Day) -> bool:
@@ -234,11 +233,11 @@ def _delta_of_one(cell: _Cell, epsilon: Fraction) -> Fraction:
 def _of_two(one: _Losses, other: _Losses, grid: _Grid) -> Callable[[Fraction], Fraction]:
     """δ as a function of ε, of the composition of two, without the product: for every loss of the one, what of the
     other reaches beyond ε."""
-    sides = [*zip(_sides(one, grid), _sides(other, grid), strict=True)]
+    sides = [_beyond(*both, grid) for both in zip(_sides(one, grid), _sides(other, grid), strict=True)]
 
     def delta(epsilon: Fraction) -> Fraction:
         e_lower = noise.exp_lower(epsilon)
-        return min(Fraction(1), max(_beyond(here, there, grid, e_lower) for here, there in sides))
+        return min(Fraction(1), max(beyond(e_lower) for beyond in sides))
 
     return delta
 
@@ -273,15 +272,24 @@ def _sides(losses: _Losses, grid: _Grid) -> tuple[_Side, _Side]:
     )
 
 
-def _beyond(one: _Side, other: _Side, grid: _Grid, e_lower: Fraction) -> Fraction:
-    """Σ max(0, p - E q) of their composition."""
-    first = one.first + other.first
-    above = _powers(grid.ratio).first_above(e_lower, first + len(one.p) + len(other.p)) - first
-    p, q = _reaching(one.p, other.p_from, above), _reaching(one.q, other.q_from, above)
+def _beyond(one: _Side, other: _Side, grid: _Grid) -> Callable[[Fraction], Fraction]:
+    """Σ max(0, p - E q) of their composition, as a function of E: a straight line between two points of the grid."""
+    powers, first = _powers(grid.ratio), one.first + other.first
+    end = first + len(one.p) + len(other.p)
     places = 2 * (grid.bits + _POWER_BITS)
     kept = Fraction((grid.one - one.only) * (grid.one - other.only), grid.one * grid.one)
-    # A unit more for the point next to ε, which rounding may have put on either side.
-    return Fraction(p, 1 << places) - e_lower * Fraction(q, 1 << places) + 1 - kept + Fraction(1, grid.one)
+
+    @cache
+    def line(above: int) -> tuple[Fraction, Fraction]:
+        p, q = _reaching(one.p, other.p_from, above), _reaching(one.q, other.q_from, above)
+        # A unit more for the point next to ε, which rounding may have put on either side.
+        return Fraction(p, 1 << places) + 1 - kept + Fraction(1, grid.one), Fraction(q, 1 << places)
+
+    def beyond(e_lower: Fraction) -> Fraction:
+        p, q = line(powers.first_above(e_lower, end) - first)
+        return p - e_lower * q
+
+    return beyond
 
 
 def _reaching(one: list[int], rest: list[int], above: int) -> int:
@@ -474,7 +482,7 @@ class _Powers:
         self._reach(max(0, first))
         count = lost = 0
         for mass, power in zip(masses, self._up[max(0, first) :: -1], strict=False):
-            more = lost + mass * _above(power)
+            more = lost + mass * (power + (power >> 100) + _BELOW)  # `_above`, which is called too often here
             if more > least << _POWER_BITS or first <= 0:
                 break
             count, lost = count + 1, more
@@ -503,13 +511,16 @@ class _Powers:
     def _index(self, scaled: int, limit: int) -> int:
         """The first step from 0 on whose power is scaled or more; limit if there is none before."""
         while self._up[-1] < scaled and len(self._up) <= limit:
-            self._reach(len(self._up))
+            self._reach(min(limit, len(self._up) + 64))
         return min(bisect_left(self._up, scaled), max(0, limit))
 
     def _reach(self, step: int) -> None:
-        while len(self._up) <= step:
-            self._up.append(self._up[-1] * self.ratio >> _POWER_BITS)
-            self._down.append((self._down[-1] << _POWER_BITS) // self.ratio)
+        ratio, up, down = self.ratio, self._up[-1], self._down[-1]
+        for _ in range(len(self._up), step + 1):
+            up = up * ratio >> _POWER_BITS
+            down = (down << _POWER_BITS) // ratio
+            self._up.append(up)
+            self._down.append(down)
 
 
 def _above(power: int) -> int:
