@@ -104,6 +104,21 @@ def test_rounding_goes_one_way(shift: int) -> None:
         assert all(found - len(masses) - grid.one < grid.one >> 32 for found in (here, there))
 
 
+def test_a_product_is_the_sum_of_products_rounded_up() -> None:
+    """Each coefficient for itself, though they are one number."""
+    cells = ((DAY_TABLES[21], 1), (DAY_TABLES[21], 2))
+    grid = composition._grid(tuple((cell, 4) for cell in cells), EPSILON, composition._FINE)
+    one, other = (composition._whole(((cell, 1),), grid) for cell in cells)
+    exact: Counter[int] = Counter()
+    for point, mass in enumerate(one.masses(grid), one.first):
+        for more, weight in enumerate(other.masses(grid), other.first):
+            exact[point + more] += mass * weight
+    found = composition._composed(one, other, grid)
+    assert len(exact) >= found.points > 20
+    for point, mass in enumerate(found.masses(grid), found.first):
+        assert mass == -(-exact[point] // grid.one)
+
+
 def estimates(thresholds: tuple[int, ...], shift: int) -> tuple[pld.PrivacyLossDistribution, ...]:
     """dp-accounting's optimistic and pessimistic distributions of a cell."""
     weights = [Fraction(weight, 2**64) for weight in noise.weights(thresholds)]
