@@ -51,6 +51,7 @@ _EPSILON_MOST = 64
 _SIGMA_BITS = 32
 _COARSE, _FINE = 3, 6  # steps of the grid to the standard deviation of a cell's loss
 _STEPS_OF_FEW = 192
+_NEAR = Fraction(7, 8)  # of δ: an estimate that is as near is not made again
 
 # Losses that other cells may yet bring back to ε are kept: those of so many standard deviations, as far as that may
 # matter. Where it is more, V of all losses is above 324 and their mean, V/2, far beyond any ε.
@@ -105,11 +106,21 @@ def more_within(before: tuple[Part, ...], thresholds: tuple[int, ...], epsilon: 
     others = tuple((other, times) for other, times in day if other != cell)
     already = sum(times for other, times in day if other == cell)
 
-    def fits(count: int) -> bool:
-        return not count or _delta(_merged([*others, (cell, already + count)]), epsilon) <= delta
+    @cache
+    def delta_with(count: int) -> Fraction:
+        return _delta(_merged([*others, (cell, already + count)]), epsilon)
 
-    beside = [([*_outcomes(other)], times) for other, times in day]
-    low = high = estimate.fitting(beside, [*_outcomes(cell)], epsilon, delta, _FINE, MOST)
+    def fits(count: int) -> bool:
+        return not count or delta_with(count) <= delta
+
+    def about(wanted: Fraction) -> int:
+        beside = [([*_outcomes(other)], times) for other, times in day]
+        return estimate.fitting(beside, [*_outcomes(cell)], epsilon, wanted, _FINE, MOST)
+
+    low = high = about(delta)
+    there = delta_with(low) if low else delta
+    if there and not _NEAR * delta < there < delta / _NEAR:
+        low = high = about(delta * delta / there)  # what estimates are wrong by is nearly the same close by
     step = 1  # twice as far each time, as the estimate may be far away
     if fits(low):
         while (high := min(MOST, low + step)) > low and fits(high):
