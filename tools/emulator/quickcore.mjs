@@ -23,12 +23,13 @@ export function linked(pc, opcode, second) {
 export function quickCore(mcu) {
   const { core } = mcu;
   // Signed words throughout: JavaScript computes with them without leaving the integers.
-  const r = new Int32Array(core.registers.buffer);
-  const flash16 = new Uint16Array(mcu.flash.buffer);
-  const flash32 = new Int32Array(mcu.flash.buffer);
+  const as = (Words, bytes) => new Words(bytes.buffer, bytes.byteOffset, bytes.byteLength / Words.BYTES_PER_ELEMENT);
+  const r = as(Int32Array, core.registers);
+  const flash16 = as(Uint16Array, mcu.flash);
+  const flash32 = as(Int32Array, mcu.flash);
   const ram8 = mcu.sram;
-  const ram16 = new Uint16Array(mcu.sram.buffer);
-  const ram32 = new Int32Array(mcu.sram.buffer);
+  const ram16 = as(Uint16Array, mcu.sram);
+  const ram32 = as(Int32Array, mcu.sram);
   const ramSize = mcu.sram.length;
   const flashSize = mcu.flash.length;
 
