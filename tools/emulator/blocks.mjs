@@ -3,14 +3,13 @@
 //
 // One memory holds all that such code works on: the state, a map of the code, the RAM and the flash.
 
-import { FLASH, GOES_ON, LEFT, RAM, SPENT, STALE, Translation, state } from './translation.mjs';
+import { FLASH, GOES_ON, LEFT, RAM, SECTOR_BITS, SPENT, STALE, Translation, state } from './translation.mjs';
 import { PROGRAM, REGION, VOID, body, constant, load, module, number, op } from './wasm.mjs';
 
 const PC = 15;
 const HOT = 60; // arrivals, after which code is worth translating
 const NEVER = 0xffff; // of the arrivals: it is not for translation
 const MOST_WAITING = 16; // regions of a module
-const SECTOR_BITS = 12; // what an operation of the flash changes
 const PAGE = 1 << 16; // of the memory
 const TABLE_STEP = 512;
 const PLACES = 8; // bits of the map's words: the block in the region, below the region's place in the table
@@ -46,7 +45,7 @@ export class Blocks {
     };
     this.state = new Int32Array(this.memory.buffer, STATE, 32);
     this.flashMap = new Uint32Array(this.memory.buffer, FLASH_MAP, codeSize >> 1);
-    this.ramMap32 = new Uint32Array(this.memory.buffer, this.ramMap, this.ramSize >> 1);
+    this.ramWords = new Uint32Array(this.memory.buffer, this.ramMap, this.ramSize >> 1);
     this.ramArrivals = new Uint16Array(this.ramSize >> 1);
     this.forget();
     this.program = this.instance(new WebAssembly.Module(module(PROGRAM, [this.dispatcher()]))).exports.run;
@@ -91,7 +90,7 @@ export class Blocks {
   /** What was translated of the flash, and how often the guest came where. */
   forget() {
     this.flashMap.fill(0);
-    this.ramMap32.fill(0);
+    this.ramWords.fill(0);
     this.flashArrivals = new Uint16Array(this.codeSize >> 1);
     this.ramArrivals.fill(0);
     this.translated = new Uint8Array((this.codeSize >> SECTOR_BITS) + 1); // by sector, whether a region has code there
@@ -156,7 +155,7 @@ export class Blocks {
       if (why === SPENT && now > 0) continue; // it may have been the instructions that were few
       if (why === LEFT) this.left = true;
       else if (why === GOES_ON) this.arrive(words[PC] & ~1);
-      else if (why === STALE) this.ramMap32[((words[PC] & ~1) - RAM) >>> 1] = 0;
+      else if (why === STALE) this.ramWords[((words[PC] & ~1) - RAM) >>> 1] = 0;
       break;
     }
     core.N = words[state.SIGN >> 2] < 0;
@@ -172,7 +171,7 @@ export class Blocks {
     const inFlash = (pc - FLASH) >>> 0;
     if (inFlash < this.codeSize) return this.flashMap[inFlash >>> 1] !== 0;
     const inRam = (pc - RAM) >>> 0;
-    return inRam < this.ramSize && this.ramMap32[inRam >>> 1] !== 0;
+    return inRam < this.ramSize && this.ramWords[inRam >>> 1] !== 0;
   }
 
   /** The guest came to where nothing is translated. */
@@ -206,7 +205,7 @@ export class Blocks {
       if (region !== null) {
         functions.push(region.code);
         this.map(region, this.regions++);
-        this.kept?.add(region, pc < RAM ? Math.max(...region.addresses) - FLASH : 0);
+        this.kept?.add(region);
       }
       if (!this.mapped(pc)) this.setNever(pc);
     }
@@ -214,15 +213,13 @@ export class Blocks {
     this.instantiate(new WebAssembly.Module(module(REGION, functions, first)));
   }
 
-  map({ entries, addresses }, region) {
-    const { flashMap, ramMap32 } = this;
-    for (const [pc, place] of entries) {
-      if (pc >= RAM) ramMap32[(pc - RAM) >>> 1] = (region << PLACES) | place;
-      else flashMap[(pc - FLASH) >>> 1] = (region << PLACES) | place;
+  map({ entries, sectors }, region) {
+    for (let i = 0; i < entries.length; i += 2) {
+      const [pc, where] = [entries[i], (region << PLACES) | entries[i + 1]];
+      if (pc >= RAM) this.ramWords[(pc - RAM) >>> 1] = where;
+      else this.flashMap[(pc - FLASH) >>> 1] = where;
     }
-    for (const pc of addresses) {
-      if (pc < RAM) this.translated[(pc - FLASH) >> SECTOR_BITS] = 1;
-    }
+    for (const sector of sectors) this.translated[sector] = 1;
   }
 
   setNever(pc) {

@@ -6,16 +6,18 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import v8 from 'node:v8';
+import { SECTOR_BITS } from './translation.mjs';
 import { REGION, module } from './wasm.mjs';
 
 const MAKERS = ['translation.mjs', 'blocks.mjs', 'wasm.mjs', 'kept.mjs'];
+const IMAGES = 8; // of which translations are kept
 const WORTH = 1 / 16; // what is new, of what is there, to be written down
 
 // Of the many functions few run: V8 shall look at one when it is called first.
 for (const each of ['compilation', 'validation']) v8.setFlagsFromString(`--wasm-lazy-${each}`);
 v8.setFlagsFromString('--wasm-tiering-budget=10000000'); // and make it quicker where a run of seconds spends its time
 
-/** [{code, entries, addresses}] of the image's regions; `module` has them in a table from place 1 on. */
+/** [{code, entries, sectors}] of the image's regions (translation.mjs); `module` has them in a table from place 1 on. */
 export class Kept {
   /** `program` is the emulator's path; the image's code is what lies in the first so many bytes of the flash. */
   constructor(program, cells, length) {
@@ -39,9 +41,9 @@ export class Kept {
     return this.image.equals(cells.subarray(0, this.image.length));
   }
 
-  /** If it is the image's, up to that offset in the flash; one in RAM looks by itself whether it is what it was made of. */
-  add(region, highest) {
-    if (highest >= this.image.length) return;
+  /** If it is the image's; one in RAM looks by itself whether there is what it was made of. */
+  add(region) {
+    if (region.sectors.some((sector) => (sector + 1) << SECTOR_BITS > this.image.length)) return;
     this.regions.push(region);
     this.module = null;
   }
@@ -59,9 +61,17 @@ export class Kept {
       fs.mkdirSync(path.dirname(this.file), { recursive: true });
       fs.writeFileSync(whole, v8.serialize(this.regions));
       fs.renameSync(whole, this.file);
+      clear(path.dirname(this.file));
     } catch { // a disk that is full, a cache that is another user's: the next start translates again
     }
   }
+}
+
+/** Leaves the newest. */
+function clear(folder) {
+  const files = fs.readdirSync(folder).map((name) => path.join(folder, name));
+  const age = new Map(files.map((file) => [file, -(fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0)]));
+  for (const file of files.sort((a, b) => age.get(a) - age.get(b)).slice(IMAGES)) fs.rmSync(file, { force: true });
 }
 
 function place(program, image) {

@@ -16,6 +16,7 @@ import { READ_WORD, VOID, WRITE_WORD, body, constant, load, number, op, store } 
 
 export const FLASH = 0x10000000;
 export const RAM = 0x20000000;
+export const SECTOR_BITS = 12; // what an operation of the flash changes
 const SP = 13;
 const LR = 14;
 const PC = 15;
@@ -120,13 +121,14 @@ export class Translation {
   }
 
   /**
-   * {code, entries, addresses}: the function's body, where it is entered ([pc, block]...) and of which halfwords it was
-   * made. null if there is nothing for it.
+   * {code, entries, sectors}: the function's body; where it is entered, a pc and a block by turns; and which sectors of
+   * the flash it was made of. null if there is nothing for it.
    */
   translate() {
     const blocks = this.leaders.map((pc, i) => this.block(pc, i));
-    const entries = [...this.places].filter(([pc]) => !this.empty.has(pc));
+    const entries = [...this.places].filter(([pc]) => !this.empty.has(pc)).flat();
     if (!entries.length) return null;
+    const sectors = this.inRam ? [] : new Set(this.addresses.map((pc) => (pc - FLASH) >> SECTOR_BITS));
     const count = blocks.length;
     const inner = [];
     for (let i = 0; i < count; i++) inner.push(op.BLOCK, VOID);
@@ -143,7 +145,7 @@ export class Translation {
       ...this.leave(),
       ...get(STATUS),
     ]);
-    return { code: Buffer.from(code), entries, addresses: Uint32Array.from(this.addresses) };
+    return { code: Buffer.from(code), entries: Uint32Array.from(entries), sectors: Uint16Array.from(sectors) };
   }
 
   /** Leaves at once if the RAM holds other code; it looks at two halfwords at a time. */
