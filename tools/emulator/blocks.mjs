@@ -142,6 +142,7 @@ export class Blocks {
     words[state.ZERO >> 2] = core.Z ? 0 : 1;
     words[state.CARRY >> 2] = core.C ? 1 : 0;
     words[state.OVERFLOW >> 2] = core.V ? -1 : 0;
+    words[state.MASKED >> 2] = core.PM ? 1 : 0;
     words[state.INSTRUCTIONS >> 2] = 0;
     this.left = false;
     let spent = 0;
@@ -162,6 +163,7 @@ export class Blocks {
     core.Z = words[state.ZERO >> 2] === 0;
     core.C = words[state.CARRY >> 2] !== 0;
     core.V = words[state.OVERFLOW >> 2] < 0;
+    core.PM = words[state.MASKED >> 2] !== 0;
     this.cycles = spent;
     return words[state.INSTRUCTIONS >> 2];
   }

@@ -30,6 +30,7 @@ function machine() {
 
 /** Any opcode, but mostly such as compilers write: jumps stay near, loads and stores by registers that point to memory. */
 function opcode() {
+  if (below(64) === 0) return [0xb672, 0xbf00][below(2)]; // CPSID, NOP
   switch (below(8)) {
     case 0: return 0xd000 | (below(14) << 8) | below(12); // B conditional, forward
     case 1: return [0xb400, 0xbc00, 0xc000, 0xc800][below(4)] | (below(4) === 0 ? below(0x800) : below(0x100));
@@ -49,11 +50,11 @@ function prepare(mcu, code, data, registers, flags, inFlash) {
   mcu.sram.fill(0, DATA - RAM - AROUND, DATA - RAM + AROUND);
   mcu.sram.set(data, DATA - RAM);
   mcu.core.registers.set(registers);
-  [mcu.core.N, mcu.core.Z, mcu.core.C, mcu.core.V] = flags;
+  [mcu.core.N, mcu.core.Z, mcu.core.C, mcu.core.V, mcu.core.PM] = [...flags, false];
 }
 
 const state = ({ core, sram }, withRam) =>
-  `${[...core.registers].map((each) => each.toString(16))} ${core.N} ${core.Z} ${core.C} ${core.V}` +
+  `${[...core.registers].map((each) => each.toString(16))} ${core.N} ${core.Z} ${core.C} ${core.V} ${core.PM}` +
   (withRam ? Buffer.from(sram.subarray(DATA - RAM - AROUND, DATA - RAM + AROUND)).toString('base64') : '');
 
 const codeOf = (mcu, inFlash) => (inFlash ? mcu.flash : mcu.sram).subarray(CODE, CODE + 2 * HALFWORDS);

@@ -36,6 +36,7 @@ export const state = {
   LOWEST: 80, // the lowest stack pointer
   CYCLES: 84, // that are left
   INSTRUCTIONS: 88, // that were executed
+  MASKED: 92, // whether interrupts are
 };
 
 /** Why a region is left. */
@@ -634,6 +635,10 @@ export class Translation {
         return this.one(pc, this.set(target, calculate(outer, op.OR, inner)));
       }
       case 0xbc: case 0xbd: return this.pop(pc, opcode);
+      case 0xb6: // CPSID; after CPSIE interrupts may come
+        if (opcode !== 0xb672) return null;
+        return this.one(pc, [...word(state.MASKED), ...word(1), ...store(4, 0)]);
+      case 0xbf: return opcode === 0xbf00 ? this.one(pc, []) : null; // NOP
       default: return null;
     }
   }
@@ -690,6 +695,15 @@ export class Translation {
     return this.one(pc, list.includes(base) ? [] : this.set(base, after), 1 + list.length);
   }
 
+  /** Barriers, and MRS of the mask of interrupts. */
+  system(pc, opcode, second) {
+    const target = (second >> 8) & 15;
+    const barrier = opcode === 0xf3bf && [0x8f40, 0x8f50, 0x8f60].includes(second & 0xfff0);
+    const mask = opcode === 0xf3ef && (second & 0xf0ff) === 0x8010 && target < SP;
+    if (!barrier && !mask) return null;
+    return this.one(pc, mask ? this.set(target, word(state.MASKED), load(4, 0)) : [], 3) + 2;
+  }
+
   branch(pc, opcode) {
     const code = (opcode >> 8) & 15;
     if (code > 13) return null;
@@ -700,7 +714,7 @@ export class Translation {
   }
 
   call(pc, opcode, second) {
-    if ((second & 0xd000) !== 0xd000) return null;
+    if ((second & 0xd000) !== 0xd000) return this.system(pc, opcode, second);
     this.count(3);
     this.emit([...this.set(LR, word((pc + 4) | 1)), ...this.go(linked(pc, opcode, second))]);
     return undefined;
