@@ -137,7 +137,10 @@ export class Machine {
     let arrived = !plain; // by a jump, or behind what is for no block: where one may begin
     for (let i = 0, idle = 0; i < steps;) {
       if (core.waiting) {
-        if (!this.skip(allowance())) return true;
+        if (!this.skip(allowance())) {
+          this.flush();
+          return true;
+        }
         if (++idle > IDLE_STEPS) break;
         i++;
         continue;
@@ -167,8 +170,12 @@ export class Machine {
       if (clock.nextAlarm !== null && clock.nextAlarm.nanos <= target) clock.tick(nanos);
       else clock.nanosCounter = target;
     }
-    for (const uart of this.uarts) uart.flush();
+    this.flush();
     return false;
+  }
+
+  flush() {
+    for (const uart of this.uarts) uart.flush();
   }
 
   /** Passes idle time up to the next alarm. False if none may pass. */
