@@ -20,8 +20,8 @@ const pages = (bytes) => Math.ceil(bytes / PAGE) * PAGE;
 
 export class Blocks {
   /**
-   * Of code in the first so many bytes of the flash, and in RAM. The machine's memory and registers move to ours. `kept`
-   * (kept.mjs) are translations of before.
+   * Of code in the first so many bytes of the flash, and in RAM. The machine's memory and registers move to ours.
+   * `kept` (kept.mjs) are translations of before.
    */
   constructor(mcu, codeSize, { hot = HOT, kept = null } = {}) {
     this.codeSize = codeSize;
@@ -135,7 +135,7 @@ export class Blocks {
     ]);
   }
 
-  /** Runs regions, at most so many instructions and cycles; returns the instructions. `cycles` and `left` say the rest. */
+  /** Runs regions, at most so many instructions and cycles; returns the instructions. `cycles`, `left`: more. */
   run(instructions, cycles) {
     const { core, state: words, program } = this;
     words[state.SIGN >> 2] = core.N ? -1 : 0;
@@ -180,7 +180,8 @@ export class Blocks {
   arrive(pc) {
     const inFlash = (pc - FLASH) >>> 0;
     const inRam = (pc - RAM) >>> 0;
-    const [arrivals, place] = inFlash < this.codeSize ? [this.flashArrivals, inFlash >>> 1] : [this.ramArrivals, inRam >>> 1];
+    const arrivals = inFlash < this.codeSize ? this.flashArrivals : this.ramArrivals;
+    const place = (inFlash < this.codeSize ? inFlash : inRam) >>> 1;
     if (!(place < arrivals.length) || arrivals[place] === NEVER || ++arrivals[place] < this.hot) return;
     arrivals[place] = 0;
     this.waiting.push(pc);

@@ -15,7 +15,7 @@
 //     --seed S             of the random bits of the oscillator and of torn cells (1)
 //     --max-seconds T      give up after T guest seconds
 //     --stats              print the counters at the end, as JSON on stderr
-//     --plain              every instruction by rp2040js itself, none by quickcore.mjs or translated: slower, the same result
+//     --plain              every instruction by rp2040js itself, none by quickcore.mjs or translated: slower
 //     --lifeline           end when standard input does: with whoever started us
 //
 // Status: 0 done or stopped, 1 exception (--exec), 2 usage, 3 crash, 75 machine.reset() in deterministic mode (in the

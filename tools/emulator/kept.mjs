@@ -1,5 +1,5 @@
-// Translations of an image's code, kept from run to run: a start translates nothing that an earlier one has. They lie in
-// the set-up's cache, beside the module folder, named by the image's content and by what made them; without such a
+// Translations of an image's code, kept from run to run: a start translates nothing that an earlier one has. They lie
+// in the set-up's cache, beside the module folder, named by the image's content and by what made them; without such a
 // folder they are kept for the resets of one run. What the guest sees does not depend on them.
 
 import { createHash } from 'node:crypto';
@@ -17,7 +17,7 @@ const WORTH = 1 / 16; // what is new, of what is there, to be written down
 for (const each of ['compilation', 'validation']) v8.setFlagsFromString(`--wasm-lazy-${each}`);
 v8.setFlagsFromString('--wasm-tiering-budget=10000000'); // and make it quicker where a run of seconds spends its time
 
-/** [{code, entries, sectors}] of the image's regions (translation.mjs); `module` has them in a table from place 1 on. */
+/** The image's regions (translation.mjs); the module that is compiled of them has them in a table from place 1 on. */
 export class Kept {
   /** `program` is the emulator's path; the image's code is what lies in the first so many bytes of the flash. */
   constructor(program, cells, length) {

@@ -110,8 +110,9 @@ export class Translation {
     if (opcode >> 12 === 13) return ((opcode >> 8) & 15) < 14 ? [pc + 2, pc + 4 + ((opcode << 24) >> 23)] : [undefined];
     if (opcode >> 11 === 0x1c) return [undefined, pc + 4 + further];
     if (isWide(opcode)) return [undefined, pc + 4]; // BL, and what is quickcore's
-    if (opcode >> 7 === 0x8f || opcode >> 8 === 0xb6 || opcode >> 8 === 0xbf) return [undefined, pc + 2]; // BLX, CPS, hints
-    if (opcode >> 7 === 0x8e || opcode >> 8 === 0xbd || opcode >> 8 === 0xbe) return [undefined]; // BX, POP with pc, BKPT
+    const high = opcode >> 8;
+    if (opcode >> 7 === 0x8f || high === 0xb6 || high === 0xbf) return [undefined, pc + 2]; // BLX, CPS, hints
+    if (opcode >> 7 === 0x8e || high === 0xbd || high === 0xbe) return [undefined]; // BX, POP with pc, BKPT
     if (opcode >> 10 === 0x11 && (opcode & 0x87) === 0x87 && ((opcode >> 8) & 3) !== 1) return [undefined]; // to pc
     return [pc + 2];
   }
