@@ -13,7 +13,7 @@ ASKED = 2 * CLIENT_FRAME_BYTES  # a request and its answer
 # A round: 24 records in six frames and END; INFO and the FETCH on one connection, INFO and a POST or VOID on another.
 CELL = (6 + 1) * CELL_FRAME_BYTES
 OTHERS = (HANDSHAKE + ASKED + CLIENT_FRAME_BYTES) + (HANDSHAKE + ASKED + ASKED)
-VISIT = 10_498  # to the issuer, as measured; three a day at most
+VISITS_A_DAY = 100_000  # to the issuer; 47,432 were measured
 
 
 def test_every_round_has_the_same_bytes_and_a_day_at_most_7_3_megabytes() -> None:
@@ -22,7 +22,7 @@ def test_every_round_has_the_same_bytes_and_a_day_at_most_7_3_megabytes() -> Non
     for name in day.NAMES:
         assert seen.connections[name] == Counter({day.RELAYS: 2 * ROUNDS})
         assert seen.bytes[name] == Counter({day.CELLS: ROUNDS * CELL, day.RELAYS: ROUNDS * OTHERS})
-    assert ROUNDS_A_DAY * (CELL + OTHERS) + 3 * VISIT <= day.LIMIT_BYTES
+    assert ROUNDS_A_DAY * (CELL + OTHERS) + VISITS_A_DAY <= day.LIMIT_BYTES
     assert seen.unread == 0 and len(seen.from_written) == 2 * MESSAGES
     assert max(seen.from_posted) <= day.LIMIT_SECONDS
     assert max(seen.from_written) <= day.LONGEST_SECONDS

@@ -44,11 +44,11 @@ from tests.support.virtual_time import VirtualTimeLoop
 MEMBERS, NAMES = 24, ("alice", "bob")  # the others post nothing, which does not show
 GENESIS = 1_767_225_600  # 2026-01-01
 ROUND_SECONDS, EPOCHS = 120, 31
-START_ROUND, FIRST_ROUND = 358, 360  # the agents' first, and the first that counts: at noon
-MESSAGES = 32  # of one part, a member and day: all that the office has
+START_ROUND, FIRST_ROUND = 354, 360  # the agents' first, and the first that counts, at noon: all before is read
+MESSAGES = 24  # of one part, a member and day; with the office's 32 some would wait for the next day
 LIMIT_BYTES = 7_300_000  # a day, of all frames of an agent
 LIMIT_SECONDS = figures.LATENCY_ROUNDS * ROUND_SECONDS + figures.LATENCY_SECONDS  # from its relay to its reader
-LONGEST_SECONDS = (figures.LATENCY_ROUNDS + 1) * ROUND_SECONDS  # with its wait for the agent's next moment
+LONGEST_SECONDS = (figures.LATENCY_ROUNDS + 1) * ROUND_SECONDS  # with its wait for the sender's next moment
 SERVICE, RELAY = ("issuer.example", 8101), ("berlin.example", 8100)
 CELLS, RELAYS, ISSUERS = "cells and their ends", "all else with the relay", "visits to the issuer"
 
@@ -241,11 +241,11 @@ def show(found: dict[str, Any]) -> None:
         table.add_row(kind, f"{number:,} bytes", "")
     table.add_row("all frames", f"{found['all_bytes_a_day']:,} bytes", f"{LIMIT_BYTES:,}")
     for label, key, limit in (
-        ("acknowledged to read", "from_posted_s", LIMIT_SECONDS),
-        ("written to read, by an agent", "from_written_s", LONGEST_SECONDS),
+        ("acknowledged to read", "from_posted_s", f"{LIMIT_SECONDS} s"),
+        ("written to read", "from_written_s", f"{LONGEST_SECONDS} s, once the epoch's token is in use"),
     ):
         times = found[key]
-        table.add_row(label, f"{times['median']:g} s, longest {times['longest']:g} s", f"{limit} s")
+        table.add_row(label, f"median {times['median']:g} s, longest {times['longest']:g} s", limit)
     Console(width=110).print(table, f"{found['messages']} messages were read, {found['unread']} were not")
     for trouble in found["troubles"]:
         Console().print(trouble)
