@@ -724,7 +724,7 @@ CHANGES: Changes = {
         ),
         Change(
             "slots-to-the-rounds-very-end",
-            "return round_, end, moments(now, end, kinds, self._dice, spare)",
+            "return round_, end, moments(now, end, kinds, self._dice, federation.newest.round_seconds)",
             "return round_, end, moments(now, end, kinds, self._dice, 0)",
             of("engine", "no_slot_begins_at_the_end_of_a_round"),
         ),
