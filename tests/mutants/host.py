@@ -1606,9 +1606,23 @@ CHANGES: Changes = {
         ),
         Change(
             "answer-that-stored-nothing-writes-nothing",
-            "for number in range(tick.answers - records):",
+            "for number in range(ANSWER_PAGES * tick.answers - written):",
             "for number in range(0):",
             of("sqlite_device", "answers_for_which_nothing_is_stored_wait_as_long_and_have_as_much_written_for_them"),
+        ),
+        Change(
+            "lease-is-written-beside-what-answers-write",
+            "ANSWER_PAGES = 2 ",
+            "ANSWER_PAGES = 1 ",
+            of("sqlite_device", "answers_for_which_nothing_is_stored_wait_as_long_and_have_as_much_written_for_them"),
+        ),
+        Change(
+            "a-server-knows-which-pages-are-blank",
+            "part = self._database.page(self._name, page)[start : start + len(view) - at]",
+            "used = self._programmed[page >> 4] >> (page & 15) & 1\n"
+            "            found = self._database.page(self._name, page) if used else BLANK_PAGE\n"
+            "            part = found[start : start + len(view) - at]",
+            ("attacks/test_attacks.py::test_moments_of_a_server_hold",),
         ),
         Change(
             "others-read-the-database",
@@ -1627,6 +1641,20 @@ CHANGES: Changes = {
             "        if application != _APPLICATION and tables:\n",
             "        if False:\n",
             of("sqlite_device", "somebody_else_s_database_is_refused_and_left_as_it_is"),
+        ),
+    ),
+    "host/tessera_host/relay/punctual.py": (
+        Change(
+            "waits-are-whole-milliseconds",
+            "                self._wake_after(timeout)\n",
+            "                pass\n",
+            of("punctual", "a_wait_ends_by_the_systems_timer"),
+        ),
+        Change(
+            "a-timer-that-is-over-wakes-whoever-waits-for-ever",
+            "            elif timeout is None and self._set:\n",
+            "            elif False:\n",
+            of("punctual", "who_waits_for_ever_is_not_woken_by_a_timer_that_is_over"),
         ),
     ),
     "host/tessera_host/relay/storage.py": (
