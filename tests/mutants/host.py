@@ -1618,10 +1618,8 @@ CHANGES: Changes = {
         ),
         Change(
             "a-server-knows-which-pages-are-blank",
-            "part = self._database.page(self._name, page)[start : start + len(view) - at]",
-            "used = self._programmed[page >> 4] >> (page & 15) & 1\n"
-            "            found = self._database.page(self._name, page) if used else BLANK_PAGE\n"
-            "            part = found[start : start + len(view) - at]",
+            "known = self._blank_is_public and not",
+            "known = not",
             ("attacks/test_attacks.py::test_moments_of_a_server_hold",),
         ),
         Change(

@@ -162,9 +162,10 @@ class Database:
         if self._connection.execute("SELECT static_key FROM owner").fetchall() != [(static_key,)]:
             raise NotThisRelays("it is the storage of another relay")
 
-    def region(self, name: str, sectors: int) -> "SqliteDevice":
-        """Raises OSError if the file is damaged."""
-        return SqliteDevice(self, name, sectors)
+    def region(self, name: str, sectors: int, blank_is_public: bool = False) -> "SqliteDevice":
+        """blank_is_public: whether how long a read takes may tell that a page was never programmed. Raises OSError if
+        the file is damaged."""
+        return SqliteDevice(self, name, sectors, blank_is_public)
 
     def sizes(self) -> dict[str, int]:
         """Bytes of its files: the database, and the log of changes."""
@@ -347,9 +348,10 @@ class Database:
 class SqliteDevice:
     """One region of a Database: so many sectors of 4096 bytes; a page without a row is blank."""
 
-    def __init__(self, database: Database, name: str, sectors: int) -> None:
+    def __init__(self, database: Database, name: str, sectors: int, blank_is_public: bool) -> None:
         self._database = database
         self._name = name
+        self._blank_is_public = blank_is_public
         self.sectors = sectors
         self._programmed = array("H", bytes(2 * sectors))  # a bit for each page of a sector that is not blank
         for number in database.numbers(name):
@@ -361,13 +363,15 @@ class SqliteDevice:
         return [number for number in self._database.numbers(self._name) if number < self.sectors * PAGES_PER_SECTOR]
 
     def readblocks(self, block: int, buffer: bytearray | memoryview, offset: int = 0) -> None:
-        """A page that was never programmed is looked for as others are: a batch reads pages in place of dummies, and
-        how long that takes must not tell how many the ring has."""
+        """In the ring a page that was never programmed is looked for as others are: a batch reads pages in place of
+        dummies, and how long that takes must not tell how many the ring has."""
         view = memoryview(buffer)
         at = 0
         while at < len(view):
             page, start = divmod(block * SECTOR_BYTES + offset + at, PAGE_BYTES)
-            part = self._database.page(self._name, page)[start : start + len(view) - at]
+            known = self._blank_is_public and not self._is_programmed(page)
+            found = BLANK_PAGE if known else self._database.page(self._name, page)
+            part = found[start : start + len(view) - at]
             view[at : at + len(part)] = part
             at += len(part)
 
@@ -393,13 +397,15 @@ class SqliteDevice:
             self._database.sync()
         return 0
 
+    def _is_programmed(self, number: int) -> bool:
+        return bool(self._programmed[number // PAGES_PER_SECTOR] >> number % PAGES_PER_SECTOR & 1)
+
     def _program(self, number: int, data: bytes) -> None:
-        sector, bit = number // PAGES_PER_SECTOR, 1 << number % PAGES_PER_SECTOR
-        if self._programmed[sector] & bit:
+        if self._is_programmed(number):
             old = self._database.page(self._name, number)
             data = (int.from_bytes(old, "big") & int.from_bytes(data, "big")).to_bytes(PAGE_BYTES, "big")
         self._database.program(self._name, number, data)
-        self._programmed[sector] |= bit
+        self._programmed[number // PAGES_PER_SECTOR] |= 1 << number % PAGES_PER_SECTOR
 
     def _erase(self, sector: int) -> None:
         if self._programmed[sector]:
