@@ -1999,6 +1999,14 @@ CHANGES: Changes = {
             of("systemd", "the_service_listens_where_members_were_told_that_it_is"),
         ),
     ),
+    "host/tessera_host/protocol/listening.py": (
+        Change(
+            "renewed-certificate-waits-for-a-restart",
+            "        if stamps != self._stamps:\n",
+            "        if False:\n",
+            of("websocket", "a_renewed_certificate_is_shown_from_the_next_connection_on"),
+        ),
+    ),
     "host/tessera_host/protocol/websocket.py": (
         Change(
             "websocket-fragments-of-nothing",

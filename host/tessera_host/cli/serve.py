@@ -196,7 +196,7 @@ def serve(
         try:
             if by_websocket and not opened.told.scheme:
                 raise _not_by_websocket(place, opened.told)
-            places = options.places(opened.told)
+            places = options.places(opened.told, lambda message, hint: _warn(log_, "certificate", message, hint))
             warn_if_nobody_else_comes(places, opened.told)
             punctual.run(_until_stopped(opened, places, watching, log_, as_json))
         except Error as fault:
