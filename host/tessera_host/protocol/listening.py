@@ -110,7 +110,7 @@ class Listeners:
         from .websocket import WebSocket  # who listens at TCP alone does not need the library
 
         def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            socket = WebSocket.accepted(reader, writer, place.tls and place.tls.context())
+            socket = WebSocket.accepted(reader, writer, place.tls.context() if place.tls else None)
             task = asyncio.create_task(connected(socket, socket))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
