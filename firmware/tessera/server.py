@@ -216,6 +216,7 @@ class Server:
             await self._take_slot(connection)
             connection.session, reply = self._relay.greet(hello, nonce, access_key)
             connection.began_ms = ticks_ms()
+            await asyncio.sleep(0)  # whoever else waits has a turn before the next one's curve work
         await connection.send(reply)
         collect()
 

@@ -32,6 +32,7 @@ from tessera_host.protocol.websocket import WebSocket
 from tessera_host.relay.gateway import Gateway
 from tessera_host.relay.machine import CellIndex, KeptBatches, ServerMachine
 from tests.support.command_line import TESSERA
+from tests.support.memory_network import MemoryNetwork
 from tests.support.server_on_disk import make_server
 
 EPOCH_ROUNDS = 40
@@ -166,6 +167,39 @@ def test_a_server_starts_soon_and_keeps_what_a_board_does_not(tmp_path: Path) ->
     assert isinstance(gateway.relay.machine, ServerMachine) and gateway.relay.machine.sessions == 1024
     gateway.close()
     assert (tmp_path / "storage.sqlite").stat().st_size < 200_000, "blank pages take room"
+
+
+async def test_between_two_handshakes_whoever_waits_has_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred who have the access key say hello at once, and members ask at the same moment: nobody waits for more
+    curve work than one handshake's, however many there are."""
+    MemoryNetwork().serve(monkeypatch)
+    small = office.Office()
+    small.relay.machine = ServerMachine(1024)
+    order: list[str] = []
+    for name in ("greet", "answer"):
+        monkeypatch.setattr(small.relay, name, noted(order, name, getattr(small.relay, name)))
+    serving = asyncio.create_task(Server(small.relay).run("127.0.0.1", 1))
+    await asyncio.sleep(0.05)
+    members = [await Client().admitted(1, office.Token(number, 0)) for number in range(4)]
+    strangers = [await Client().connect(1) for _ in range(100)]
+    hellos = [stranger.hello() for stranger in strangers]
+    order.clear()
+    for stranger, hello in zip(strangers, hellos, strict=True):
+        stranger.writer.write(hello)
+    asked = [asyncio.create_task(member.call(wire.void())) for member in members]
+    await asyncio.gather(*asked, *(stranger.finish() for stranger in strangers))
+    assert order.count("greet") == 100 and order.count("answer") == 4
+    assert order.index("answer") <= 2 and "greet" not in order[order.index("answer") :][:4]
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+
+
+def noted(order: list[str], name: str, function: Any) -> Any:
+    def called(*arguments: Any) -> Any:
+        order.append(name)
+        return function(*arguments)
+
+    return called
 
 
 class OverWebSocket(Client):  # type: ignore[misc]
