@@ -75,8 +75,8 @@ class _Connection:
         self.writer.close()
         try:
             await self.writer.wait_closed()  # on MicroPython this, not close(), closes the socket
-        except OSError:
-            pass
+        except (OSError, asyncio.CancelledError):
+            pass  # cancelled once more: the program ends
 
 
 class Server:
