@@ -48,7 +48,7 @@ class ServerCertificate:
 
     def _stamped(self) -> list[tuple[int, ...]]:
         """What tells whether a file is another one than before; of one that is missing nothing."""
-        found = []
+        found: list[tuple[int, ...]] = []
         for path in (self._certificate, self._key):
             with suppress(OSError):
                 state = path and path.stat()
