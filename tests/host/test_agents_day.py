@@ -20,6 +20,7 @@ def test_every_round_has_the_same_bytes_and_a_day_at_most_7_3_megabytes() -> Non
     seen = day.lived(ROUNDS, MESSAGES)
     assert seen.troubles == []
     for name in day.NAMES:
+        del seen.connections[name][day.ISSUERS], seen.bytes[name][day.ISSUERS]  # at moments drawn for days
         assert seen.connections[name] == Counter({day.RELAYS: 2 * ROUNDS})
         assert seen.bytes[name] == Counter({day.CELLS: ROUNDS * CELL, day.RELAYS: ROUNDS * OTHERS})
     assert ROUNDS_A_DAY * (CELL + OTHERS) + VISITS_A_DAY <= day.LIMIT_BYTES
