@@ -1247,14 +1247,14 @@ def member_card(name: str) -> Row:
 def invite_card(x_a: bytes, nonce: bytes, digest: bytes) -> Row:
     fields: Row = {"v": 1, "federation": FEDERATION_ID, "digest": digest, "epoch": 2, "name": "Ada"}
     fields |= {"key": ref.x_only(secret("contact/Ada")), "commit": ref.contact_commit(x_a, nonce)}
-    return card("invite", fields | {"mailbox": data("contact/Ada/mailbox", 16), "relay": ref.point(RELAY_SECRETS[0])})
+    return card("invite", fields | {"mailbox": data("contact/Ada/mailbox", 16), "relay": RELAY_IDS[0]})
 
 
 def answer_card(invite: bytes, x_b: bytes) -> tuple[Row, bytes, bytes]:
     """The card, T1 and its signature."""
     own = secret("contact/Bjørn")
     fields: Row = {"v": 1, "invite": ref.H("invite", invite), "name": "Bjørn", "key": ref.x_only(own), "x": x_b}
-    fields |= {"mailbox": data("contact/Bjørn/mailbox", 16), "relay": ref.point(RELAY_SECRETS[1])}
+    fields |= {"mailbox": data("contact/Bjørn/mailbox", 16), "relay": RELAY_IDS[1]}
     t1 = ref.contact_t1(invite, ref.without_sig(fields))
     fields = signed(own, t1, fields)
     return card("answer", fields), t1, fields["sig"]

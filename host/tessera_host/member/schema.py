@@ -23,7 +23,7 @@ from ..protocol.federation import FederationState, RelayKey
 from ..protocol.limits import NAME_MAX, mended_name, name_fault
 from ..protocol.records import MAX_PARTS, VIEW_BYTES, Closing, Part, ReceivingChain, SendingChain
 
-VERSION = 5
+VERSION = 6
 _SCHEMA = "schema"  # the key of the version; version 1 had none
 
 T = TypeVar("T")

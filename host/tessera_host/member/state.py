@@ -47,7 +47,7 @@ def new_identity(name: str) -> Identity:
 def parsed(data: MemberData, path: Path) -> tuple[Federation, bytes]:
     """The federation that this state is of, and its member's public key (32 bytes). Raises KeystoreError."""
     try:
-        return Federation(data.federation), curve.public(data.secret)[1:]
+        return Federation(data.federation, data.mailbox), curve.public(data.secret)[1:]
     except (InvalidObject, ValueError):
         raise KeystoreError(f"{path} holds keys that are none", "restore an earlier backup") from None
 

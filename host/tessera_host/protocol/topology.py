@@ -1,0 +1,51 @@
+"""In which order a mailbox's relays are written to and read (PROTOCOL §12): anybody computes it from a federation card.
+
+Owns the order and the two topologies. Which set and which card govern an epoch is `federation`'s business; what is
+posted where `sending`'s, what is read `fetching`'s.
+"""
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from tessera import hashes
+
+RING, MESH = "ring", "mesh"
+KINDS = (RING, MESH)
+MOST_COPIES = 64  # as many as a set has relays
+
+
+@dataclass(frozen=True)
+class Topology:
+    """How a mailbox's relays follow its home, and on how many of them each record is."""
+
+    kind: str = RING
+    copies: int = 1
+
+    @classmethod
+    def of(cls, said: dict[str, Any] | None) -> "Topology":
+        """What a federation card says as `topology`, checked by `cards`."""
+        return cls(said["kind"], said["copies"]) if said else cls()
+
+    def said(self) -> dict[str, Any] | None:
+        """What a federation card says of it."""
+        return None if self == Topology() else {"kind": self.kind, "copies": self.copies}
+
+
+def order(mailbox: bytes, home: int, ids: Iterable[int], topology: Topology) -> list[int]:
+    """All relays (their numbers) of a mailbox (16 bytes), the first one its home, if that is among `ids`.
+
+    ring: those that follow by number, then from the lowest on. mesh: by a hash of mailbox and number, so that what one
+    relay had is spread over all others.
+    """
+    listed = sorted(set(ids))
+    if topology.kind == RING:
+        return [id_ for id_ in listed if id_ >= home] + [id_ for id_ in listed if id_ < home]
+    others = sorted((id_ for id_ in listed if id_ != home), key=lambda id_: _rank(mailbox, id_), reverse=True)
+    return [id_ for id_ in listed if id_ == home] + others
+
+
+def _rank(mailbox: bytes, id_: int) -> bytes:
+    rank: bytes = hashes.tagged("fallback", mailbox + struct.pack(">H", id_))
+    return rank
