@@ -1000,7 +1000,39 @@ CHANGES: Changes = {
             of("cards", "names_of_people_are_plain_in_every_card"),
         ),
     ),
+    f"{_PROTOCOL}/topology.py": (
+        Change(
+            "ring-always-begins-with-the-smallest-number",
+            "    if topology.kind == RING:\n",
+            "    if topology.kind == RING:\n        return listed\n    if False:\n",
+            of("topology", "a_ring_goes_on_from_home_or_from_where_home_was"),
+        ),
+        Change(
+            "mesh-has-one-order-for-all-mailboxes",
+            'hashes.tagged("fallback", mailbox + struct.pack(">H", id_))',
+            'hashes.tagged("fallback", struct.pack(">H", id_))',
+            of("topology", "a_mesh_has_home_first_and_the_others_by_their_hash"),
+        ),
+    ),
     f"{_PROTOCOL}/federation.py": (
+        Change(
+            "who-goes-by-the-set-before-is-not-read",
+            "        return [governing] if expected is governing else [governing, expected]\n",
+            "        return [governing]\n",
+            of("topology", "an_order_holds_for_the_epochs_of_its_set"),
+        ),
+        Change(
+            "an-older-set-has-the-newest-topology",
+            '        return Topology.of(self._cards.get(known.digest, self._said)["topology"])\n',
+            '        return Topology.of(self._said["topology"])\n',
+            of("topology", "a_change_of_copies_holds_from_the_set_that_says_so"),
+        ),
+        Change(
+            "chains-have-indices-for-one-copy-only",
+            "self._copies(known) * known.tokens_per_epoch * known.posts_per_token",
+            "known.tokens_per_epoch * known.posts_per_token",
+            of("topology", "a_mailbox_is_on_the_first_of_its_order_and_chains_have_as_many_indices_more"),
+        ),
         Change(
             "set-of-a-relay-that-is-late-is-forgotten",
             "SETTLING_EPOCHS = 2\n",
@@ -1560,6 +1592,18 @@ CHANGES: Changes = {
     ),
     f"{_ISSUER}/issuer.py": (
         Change(
+            "copies-outnumber-the-relays-that-are-left",
+            "        if copies > max(1, left):\n",
+            "        if False:\n",
+            of("clustering", "no_relay_goes_that_copies_need"),
+        ),
+        Change(
+            "plan-for-other-copies-is-taken",
+            "        if topology_of(plan) != self.topology:\n",
+            "        if False:\n",
+            of("clustering", "a_plan_for_other_copies_is_refused_with_both_ways_out"),
+        ),
+        Change(
             "restored-keystore-goes-on-as-if-nothing-was",
             "        if self._store.was_restored:\n            raise",
             "        if False:\n            raise",
@@ -1888,6 +1932,14 @@ CHANGES: Changes = {
             "        shifts = Counter(self.cells[aged:])\n",
             "        shifts = Counter({cell: 1 for cell in self.cells[aged:]})\n",
             of("accountant", "several_records_in_one_cell_count_as_one_large_shift"),
+        ),
+    ),
+    "host/tessera_host/privacy/allowance.py": (
+        Change(
+            "copies-are-no-deliveries-of-a-day",
+            "composition.deliveries_within(thresholds, *budget) // copies",
+            "composition.deliveries_within(thresholds, *budget)",
+            of("plan", "copies_are_counted_by_hand"),
         ),
     ),
     "host/tessera_host/planning/plan.py": (
