@@ -276,12 +276,12 @@ class Federation:
 
     def _relays_under(self, known: Parameters, mailbox: bytes, home: int) -> list[int]:
         ids = [int(relay.id) for relay in known.relays]
-        return order(mailbox, home, ids, self._topology_of(known))[: self._copies(known)]
+        return order(mailbox, home, ids, self.topology_of(known))[: self._copies(known)]
 
     def _copies(self, known: Parameters) -> int:
-        return min(self._topology_of(known).copies, int(known.relay_count))
+        return min(self.topology_of(known).copies, int(known.relay_count))
 
-    def _topology_of(self, known: Parameters) -> Topology:
+    def topology_of(self, known: Parameters) -> Topology:
         """Of a set of which a relay's copy is all that came, the newest card's."""
         return Topology.of(self._cards.get(known.digest, self._said)["topology"])
 

@@ -4,6 +4,7 @@ Owns the order and the two topologies. Which set and which card govern an epoch 
 posted where `sending`'s, what is read `fetching`'s.
 """
 
+import enum
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,16 +12,25 @@ from typing import Any
 
 from tessera import hashes
 
-RING, MESH = "ring", "mesh"
-KINDS = (RING, MESH)
 MOST_COPIES = 64  # as many as a set has relays
+
+
+class Kind(enum.StrEnum):
+    """As federation cards, plans and commands spell them."""
+
+    RING = "ring"
+    MESH = "mesh"
+
+
+RING, MESH = Kind.RING, Kind.MESH
+KINDS = tuple(kind.value for kind in Kind)
 
 
 @dataclass(frozen=True)
 class Topology:
     """How a mailbox's relays follow its home, and on how many of them each record is."""
 
-    kind: str = RING
+    kind: str = RING.value
     copies: int = 1
 
     @classmethod
@@ -30,7 +40,16 @@ class Topology:
 
     def said(self) -> dict[str, Any] | None:
         """What a federation card says of it."""
-        return None if self == Topology() else {"kind": self.kind, "copies": self.copies}
+        return None if self == Topology() else {"kind": str(self.kind), "copies": self.copies}
+
+    def in_words(self, relays: int) -> str:
+        """For people, of an office with so many relays; nothing where each record is on one of them."""
+        if self.copies == 1:
+            return ""
+        if self.copies > relays:
+            there = f"of which there {'is' if relays == 1 else 'are'} {relays} now"
+            return f"every record is on {self.copies} relays ({self.kind}), {there}"
+        return f"every record is on {self.copies} of {relays} relays ({self.kind})"
 
 
 def order(mailbox: bytes, home: int, ids: Iterable[int], topology: Topology) -> list[int]:
