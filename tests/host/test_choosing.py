@@ -158,7 +158,7 @@ def test_a_table_of_a_day_is_made_for_every_copy():
     ("wishes", "wrong"),
     [
         ({"copies": 3, "relays": 2}, "need as many relays"),
-        ({"copies": 0}, "copies is 0"),
+        ({"copies": 0, "relays": 1}, "copies is 0"),
         ({"relays": 65}, "relays is 65"),
         ({"topology": "star"}, "no topology 'star'"),
         ({"copies": 2, "messages": 2049}, "not in 1 to 2048"),

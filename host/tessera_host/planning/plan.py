@@ -25,7 +25,7 @@ from ..errors import InvalidInput, UsageError
 from ..files import read_text
 from ..privacy import composition, noise, shaping
 from ..privacy.composition import Part
-from ..protocol.topology import KINDS, MOST_COPIES, RING
+from ..topologies import KINDS, MOST_COPIES, RING
 from .boards import BOARDS, Board, board
 
 VERSION = 4

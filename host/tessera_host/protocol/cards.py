@@ -16,8 +16,8 @@ import cbor2
 from tessera import hashes
 
 from ..errors import InvalidInput
+from ..topologies import KINDS, MOST_COPIES
 from .limits import MOST_SETS_BESIDE, name_fault
-from .topology import KINDS, MOST_COPIES
 
 MAX_TEXT = 1 << 21  # a set of 64 relays and 400 epochs, whole
 CHECKSUM_BYTES = 4

@@ -1,10 +1,9 @@
 """In which order a mailbox's relays are written to and read (PROTOCOL §12): anybody computes it from a federation card.
 
-Owns the order and the two topologies. Which set and which card govern an epoch is `federation`'s business; what is
-posted where `sending`'s, what is read `fetching`'s.
+Owns the order. Which set and which card govern an epoch is `federation`'s business; what is posted and read where, the
+member's.
 """
 
-import enum
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,18 +11,9 @@ from typing import Any
 
 from tessera import hashes
 
-MOST_COPIES = 64  # as many as a set has relays
+from ..topologies import KINDS, MESH, MOST_COPIES, RING, Kind
 
-
-class Kind(enum.StrEnum):
-    """As federation cards, plans and commands spell them."""
-
-    RING = "ring"
-    MESH = "mesh"
-
-
-RING, MESH = Kind.RING, Kind.MESH
-KINDS = tuple(kind.value for kind in Kind)
+__all__ = ["KINDS", "MESH", "MOST_COPIES", "RING", "Kind", "Topology", "order"]
 
 
 @dataclass(frozen=True)
