@@ -113,7 +113,7 @@ bench-device: image setup-emulator ## cycles of everything the relay does on the
 bench-bundle: image setup-emulator ## heap and start of code that runs as a bundle, beside the same frozen
 	@"$(PYTHON)" -m tools.bench.bundle_cost
 
-bench: setup ## rates and peak heap on both runtimes; what a request costs the issuer of a large office; a busy server
+bench: setup ## rates and peak heap on both runtimes; what a request costs the issuer of a large office; an agent's day; a busy server
 	@"$(PYTHON)" -m tools.bench.runtimes
 
 c-stack: setup ## the C stack that each function of the C modules takes at most

@@ -3,7 +3,9 @@
 # over at. Prints a line of JSON an observation; board_timing.py makes the flash and looks for a slope.
 #
 # The attacker is given more than a network leaves of it: cycles, a request at the same phase of the relay's millisecond
-# every time, and a heap in the same state. Nothing that is noted makes an object, as what makes one shows in the times.
+# every time, and a heap in the same state. Where the allocator finds room shows in the times, so nothing that is noted
+# makes an object, what stays of the attack is made before the relay gives room to requests, and nothing of an
+# observation, whose numbers are never the same, is there in the next one.
 
 import asyncio
 import gc
@@ -35,6 +37,13 @@ def note(times: ptr32, at: int):
     times[at] = ptr32(0x40070000)[0]
 
 
+@micropython.viper
+def count_from(times: ptr32, count: int, start: ptr32):
+    """Turn so many times into cycles since start[0]: numbers that are no objects."""
+    for at in range(count):
+        times[at] = times[at] - start[0]
+
+
 class Wire:
     """Both ends' streams of one connection: the cycle of each frame that is written, and the first frame of an answer.
 
@@ -46,6 +55,7 @@ class Wire:
         self._arrived = asyncio.Event()
         self._times = array("I", bytes(4 * _MOST_FRAMES))
         self._first = bytearray(2048)
+        self._start = array("I", [0])
         self._length = 0
         self._count = 0
 
@@ -76,32 +86,32 @@ class Wire:
 
     # -- the member's side
 
-    def send(self, data, start):
-        """Note in start[0] the cycle at which it was sent."""
+    def send(self, data):
         self._sent += data
-        note(start, 0)
+        note(self._start, 0)
         self._arrived.set()
 
     async def answer(self, quiet_ms=_QUIET_MS):
-        """(first frame, cycles of all) of the frames that come until nothing came for a while."""
+        """(first frame, cycles of all since the last was sent) of the frames that come until nothing came for a
+        while."""
         seen = -1
         while seen < self._count or not seen:
             seen = self._count
             await asyncio.sleep_ms(quiet_ms)
         self._count = 0
+        count_from(self._times, seen, self._start)
         return bytes(self._first[: self._length]), list(self._times[:seen])
 
 
 class Member:
-    def __init__(self, server):
-        self._wire = Wire()
-        self._start = array("I", [0])
+    def __init__(self, server, wire_):
+        self._wire = wire_
         self.task = asyncio.create_task(server._connected(self._wire, self._wire))
 
     async def admit(self, number, epoch):
         nonce, _ = await self._wire.answer()
         side = office.channel.Initiator(nonce, office.RELAY_KEY, office.ACCESS_KEY, os.urandom(32))
-        self._wire.send(side.hello(), self._start)
+        self._wire.send(side.hello())
         reply, _ = await self._wire.answer()
         self.channel = side.finish(reply)
         answer, _ = await self.ask(office.Token(number, epoch).request(self.channel.handshake_hash))
@@ -125,7 +135,7 @@ class Member:
         while ticks_ms() == now:
             pass
         for member, sealed in asked:
-            member._wire.send(sealed, member._start)
+            member._wire.send(sealed)
         answer, times = await self._receive()
         if beside is None:
             return answer, times
@@ -140,15 +150,30 @@ class Member:
         except Refused:
             answer = None
         self.channel._received += len(cycles) - 1
-        return answer, [cycle - self._start[0] & 0xFFFFFFFF for cycle in cycles]
+        return answer, cycles
+
+
+async def settle(*members):
+    """Have the relay wait for members where it waits after a VOID: after a FETCH its waiting lies wherever that left
+    room, and so each FETCH would leave another heap to the next one."""
+    for member in members:
+        gc.collect()
+        await member.ask(wire.void())
+    gc.collect()
+
+
+def instead(owner, name, own):
+    """Have own() take the place of a method; AttributeError if the product has none of that name any more."""
+    getattr(owner, name)
+    setattr(owner, name, own)
 
 
 def fetch_without_end(self, round_, more=0):
-    """In place of Session.fetched: this clock stands still, and a session fetches 16 rounds in one."""
+    """This clock stands still, and a session fetches 16 rounds in one."""
     return 0
 
 
-handshakes.Session.fetched = fetch_without_end
+instead(handshakes.Session, "fetched", fetch_without_end)
 
 
 class Undelayed(Server):
@@ -157,8 +182,12 @@ class Undelayed(Server):
     def __init__(self, relay):
         super().__init__(relay, Timing(ack_ms=0))
 
-    async def _tick(self, start, due):
-        return due
+
+async def leave_at_once(self, start, due, step):
+    return due
+
+
+instead(Undelayed, "_leave", leave_at_once)
 
 
 def boot(config):
@@ -191,7 +220,7 @@ def leak():
             wanted = frame.for_dummy[place][1]
             self._dummies.make(entry & 0xFFFFFFF, wanted.record, wanted.tail)
 
-    batch.Batch._fill_place = fill_place
+    instead(batch.Batch, "_fill_place", fill_place)
 
 
 def record(label, number):
@@ -202,8 +231,13 @@ async def fetches(kind, member, rounds):
     """Each round once; the first also before, for what is made once."""
     await member.ask(member.fetch(rounds[0]))
     for round_ in rounds:
-        cell, times = await member.ask(member.fetch(round_))
-        print(json.dumps({"kind": kind + "fetch", "round": round_, "count": cell[2], "times": times}))
+        await settle(member)
+        await observe_fetch(kind, member, round_)
+
+
+async def observe_fetch(kind, member, round_):
+    cell, times = await member.ask(member.fetch(round_))
+    print(json.dumps({"kind": kind + "fetch", "round": round_, "count": cell[2], "times": times}))
 
 
 async def fetches_beside(kind, members, rounds):
@@ -214,10 +248,15 @@ async def fetches_beside(kind, members, rounds):
     for number, round_ in enumerate(rounds):
         posts = number & 1
         request = wire.post(0, record(b"beside", number)) if posts else wire.void()
-        cell, times, other = await members[0].ask(members[0].fetch(round_), (members[1], request))
-        said = {"kind": kind + "beside", "round": round_, "posts": posts, "count": cell[2], "times": times}
-        said["other"] = other
-        print(json.dumps(said))
+        await settle(*members)
+        await observe_beside(kind, members, round_, posts, request)
+
+
+async def observe_beside(kind, members, round_, posts, request):
+    cell, times, other = await members[0].ask(members[0].fetch(round_), (members[1], request))
+    said = {"kind": kind + "beside", "round": round_, "posts": posts, "count": cell[2], "times": times}
+    said["other"] = other
+    print(json.dumps(said))
 
 
 async def pings(kind, relay, members, bursts, round_):
@@ -244,14 +283,21 @@ async def pings(kind, relay, members, bursts, round_):
             ("same fetch", members[1].fetch(round_)),
         )
         for name, request in requests:
-            answer, times = await members[1].ask(request)
-            assert (answer is None) == (bool(constant) and name == "post"), name
-            print(json.dumps({"kind": kind + name, "others": others, "step": step, "times": times}))
+            await settle(members[1])
+            refused = await observe_ping(kind + name, members[1], request, others, step)
+            assert refused == (bool(constant) and name == "post"), name
 
 
-async def two_members(server, epoch):
+async def observe_ping(kind, member, request, others, step):
+    """Whether it was refused."""
+    answer, times = await member.ask(request)
+    print(json.dumps({"kind": kind, "others": others, "step": step, "times": times}))
+    return answer is None
+
+
+async def two_members(server, wires, epoch):
     server._gate.set()
-    members = [Member(server), Member(server)]
+    members = [Member(server, each) for each in wires]
     for number, member in enumerate(members):
         await member.admit(number, epoch)
     return members
@@ -259,10 +305,11 @@ async def two_members(server, epoch):
 
 async def attack(config):
     relay = boot(config)
+    wires = [(Wire(), Wire()) for _ in config["kinds"]]
     give_room()
     rounds, beside, bursts = config["rounds"], config["beside"], config["bursts"]
-    for kind in config["kinds"]:
-        members = await two_members((Undelayed if kind else Server)(relay), relay.epoch)
+    for kind, ends in zip(config["kinds"], wires):
+        members = await two_members((Undelayed if kind else Server)(relay), ends, relay.epoch)
         await fetches(kind, members[0], rounds)
         if beside:
             await fetches_beside(kind, members, rounds[:beside])

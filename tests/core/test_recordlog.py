@@ -140,7 +140,7 @@ class _Failing(CachingDevice):
 
 def test_a_page_that_an_exception_kept_out_of_the_index_is_never_found():
     for where in ("program", "sync", "read"):
-        ring = _Ring(8)
+        ring = _Ring(4)
         device = _Failing(ring.flash, None)
         log = ring.boot(device)
         ring.append(log, 0)
@@ -431,11 +431,11 @@ def test_a_flipped_bit_costs_that_record_only_and_the_cell_keeps_its_count():
 
 def test_a_lost_page_keeps_its_place_whatever_its_sector_has_besides():
     # The first of its sector, whose round the others are told from; the last, with the same boot's next sector behind.
-    ring = _Ring(6)
+    ring = _Ring(4)
     log = ring.boot()
     rounds = [5, 5, 7, 7, 7] + [9] * 13 + [260, 260]
     pages = [ring.append(log, number, round_) for number, round_ in enumerate(rounds)]
-    flash = ring.flash.get(0, 6 * 4096)
+    flash = ring.flash.get(0, 4 * 4096)
     for number in (0, 1, 2, 15, 16):
         _damage(ring, pages[number])
         log = ring.boot()

@@ -19,7 +19,7 @@ from tools.emulator import timeserver
 from tools.emulator.board import Board
 from tools.emulator.execution import DONE, EXCEPTION, POWER_CUT, Execution, execute
 from tools.emulator.ppp import fcs16
-from tools.emulator.program import Cut, EmulatorError, command, node
+from tools.emulator.program import VARIABLE, Cut, EmulatorError, command, node
 from tools.emulator.testvolume import VECTORS, vector_files
 
 SECTOR, PAGE = 4096, 256
@@ -153,11 +153,28 @@ def test_quick_core_takes_the_steps_of_rp2040js(bench: Bench) -> None:
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)])
 def test_translated_blocks_take_the_steps_of_rp2040js(seed: int) -> None:
     """Random instructions, in flash and in RAM, begun anywhere and given up anywhere."""
-    check = node("blocks_check.mjs", "150", str(seed))
+    check = node("blocks_check.mjs", "200", str(seed))
     run = subprocess.run(check, capture_output=True, text=True, timeout=REAL_SECONDS)
     assert run.returncode == 0, run.stdout
     taken, left = map(int, re.findall(r"\d+", run.stdout))
     assert taken > 10_000 and left > 1_000
+
+
+def test_translations_of_an_earlier_run_change_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Path(os.environ[VARIABLE]).parent
+    own = bench.folder / "own"
+    own.mkdir()
+    (own / "source").symlink_to(source.resolve())
+    (own / "node_modules").symlink_to(source.parent / "node_modules")
+    monkeypatch.setenv(VARIABLE, str(own / "source" / "emulator.mjs"))
+    program = "print(sum(x * x % 7 for x in range(5000)))"
+    first = bench.run(program)
+    (kept,) = (own / "translated").iterdir()
+    content, flash = kept.read_bytes(), bench.flash.read_bytes()
+    bench.flash.unlink()
+    assert bench.run(program) == first
+    assert bench.flash.read_bytes() == flash
+    assert kept.read_bytes() == content  # hardly anything was new
 
 
 def test_program_finds_what_an_earlier_one_wrote(bench: Bench) -> None:

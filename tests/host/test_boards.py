@@ -211,6 +211,39 @@ def test_a_board_that_no_package_can_build_says_what_to_give(name, words, monkey
         image.micropython_tree(boards.read_board(name))
 
 
+def a_checkout(folder: Path, version: str = "", prerelease: int = 0, lacks: str = "") -> Path:
+    """What of a checkout of MicroPython is looked at, of the version that images are made of if not told another."""
+    numbers = zip(("MAJOR", "MINOR", "MICRO"), (version or boards.micropython_version()).split("."), strict=True)
+    lines = [f"#define MICROPY_VERSION_{part} {number}" for part, number in (*numbers, ("PRERELEASE", prerelease))]
+    for name in ("py", "tools", *(f"lib/{name}" for name in image.SUBMODULES["rp2"])):
+        (folder / name).mkdir(parents=True)
+    (folder / "py" / "mpconfig.h").write_text("\n".join(lines))
+    (folder / "tools" / "manifestfile.py").touch()
+    for name in image.SUBMODULES["rp2"]:
+        if name != lacks:
+            (folder / "lib" / name / "LICENSE").touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("checkout", "words"),
+    [
+        ({}, ""),
+        ({"version": "1.24.1"}, "is MicroPython 1.24.1, and images are made of"),
+        ({"prerelease": 1}, "-preview, and images are made of"),
+        ({"lacks": "cyw43-driver"}, "submodule update --init lib/cyw43-driver"),
+    ],
+)
+def test_a_checkout_is_of_the_version_that_bundles_rely_on_and_whole(checkout, words, tmp_path, monkeypatch):
+    monkeypatch.setenv("MICROPY_DIR", str(a_checkout(tmp_path, **checkout)))
+    board = boards.read_board("RPI_PICO_W")
+    if words:
+        with pytest.raises(boards.BoardError, match=re.escape(words)):
+            image.micropython_tree(board)
+    else:
+        assert image.micropython_tree(board) == tmp_path
+
+
 def test_a_finished_image_takes_the_place_of_the_one_before_file_by_file(tmp_path: Path) -> None:
     """Who uses the image meanwhile misses no file, and image.json never speaks of files that are not there yet."""
     finished, output = tmp_path / "finished", tmp_path / "output"

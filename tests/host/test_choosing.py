@@ -8,7 +8,7 @@ from tessera_host.errors import UsageError
 from tessera_host.planning import choosing, figures, plan
 from tessera_host.planning.boards import BOARDS
 from tessera_host.planning.choosing import Wish, choose
-from tessera_host.privacy import composition
+from tessera_host.privacy import composition, shaping
 
 
 def of(found, cover):
@@ -94,6 +94,21 @@ def test_rounds_are_the_shortest_that_flash_and_download_allow():
             assert kind.shorter is not None and kind.shorter.startswith(f"{before} s: ")
             assert made.choice.epoch_seconds == 86400
     assert of(choose(Wish(members=24, megabytes=Fraction(20))), "constant").shorter == "60 s: flash lasts 9 years"
+
+
+@pytest.mark.parametrize(("members", "deliveries"), [(24, 32), (30, 24), (60, 12)])
+def test_no_table_is_searched_for_where_another_limit_decides(members, deliveries, monkeypatch):
+    """A search takes half a second; flash life, and what a smaller table has cost already, are known without one."""
+    searched = set()
+    search = shaping.day_table
+
+    def searching(*wanted):
+        searched.add(wanted[0])
+        return search(*wanted)
+
+    monkeypatch.setattr(shaping, "day_table", searching)
+    found = choose(Wish(members=members))
+    assert searched == {deliveries} == {of(found, "day").plan.choice.deliveries}
 
 
 def test_rounds_that_are_given_are_taken_whatever_they_cost_unless_a_limit_is_given_too():

@@ -11,7 +11,7 @@ from dp_accounting.pld import privacy_loss_distribution as pld
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tessera_host.privacy import composition, noise
+from tessera_host.privacy import composition, estimate, noise
 from tessera_host.privacy.composition import MOST, Part, deliveries_within, delta_of, epsilon_of, more_within
 from tests.support import day_tables
 
@@ -95,12 +95,28 @@ def test_rounding_goes_one_way(shift: int) -> None:
     grid = composition._grid(day, EPSILON, composition._FINE)
     powers = composition._powers(grid.ratio)
     for doublings in range(8):
-        first, masses, only_here, only_there = composition._power((ALIKE, shift), doublings, grid)
-        here = only_here + sum(powers.up(mass, point) for point, mass in enumerate(masses, first))
-        there = only_there + sum(powers.up(mass, -point) for point, mass in enumerate(masses, first))
+        losses = composition._whole((((ALIKE, shift), 1 << doublings),), grid)
+        masses = losses.masses(grid)
+        here = losses.only_here + sum(powers.up(mass, point) for point, mass in enumerate(masses, losses.first))
+        there = losses.only_there + sum(powers.up(mass, -point) for point, mass in enumerate(masses, losses.first))
         # `up` adds less than one unit to each of them, which is taken off again.
-        assert all(found - 2**80 >= 0 for found in (here, there))
-        assert all(found - len(masses) - 2**80 < 2**48 for found in (here, there))
+        assert all(found - grid.one >= 0 for found in (here, there))
+        assert all(found - len(masses) - grid.one < grid.one >> 32 for found in (here, there))
+
+
+def test_a_product_is_the_sum_of_products_rounded_up() -> None:
+    """Each coefficient for itself, though they are one number."""
+    cells = ((DAY_TABLES[21], 1), (DAY_TABLES[21], 2))
+    grid = composition._grid(tuple((cell, 4) for cell in cells), EPSILON, composition._FINE)
+    one, other = (composition._whole(((cell, 1),), grid) for cell in cells)
+    exact: Counter[int] = Counter()
+    for point, mass in enumerate(one.masses(grid), one.first):
+        for more, weight in enumerate(other.masses(grid), other.first):
+            exact[point + more] += mass * weight
+    found = composition._composed(one, other, grid)
+    assert len(exact) >= found.points > 20
+    for point, mass in enumerate(found.masses(grid), found.first):
+        assert mass == -(-exact[point] // grid.one)
 
 
 def estimates(thresholds: tuple[int, ...], shift: int) -> tuple[pld.PrivacyLossDistribution, ...]:
@@ -199,6 +215,18 @@ def test_a_month_is_counted() -> None:
     assert delta_of(month, found) <= Fraction("1e-2") < delta_of(month, found - Fraction("0.1"))
 
 
+@pytest.mark.parametrize("epsilon", [50, 99])
+@pytest.mark.parametrize("times", [2049, MOST])
+@pytest.mark.parametrize("thresholds", [ALIKE, DAY_TABLES[21], DAY_TABLES[200]])
+def test_far_out_what_only_one_story_can_show_is_all_there_is(
+    thresholds: tuple[int, ...], times: int, epsilon: int
+) -> None:
+    """Thousands of cells at the largest ε that anybody may ask for: no rounding adds up to anything there."""
+    weights = noise.weights(thresholds)
+    certain = 1 - (1 - Fraction(max(weights[0], weights[-1]), 2**64)) ** times
+    assert certain <= delta_of([Part(thresholds, 1, times)], Fraction(epsilon)) <= certain * Fraction("1.001")
+
+
 @pytest.mark.parametrize(
     ("thresholds", "epsilon", "delta"),
     [(ALIKE, "2", "2e-5"), (DAY_TABLES[21], "2", "2e-5"), (ALIKE, "1", "1e-5"), (DAY_TABLES[200], "1", "1e-4")],
@@ -208,6 +236,15 @@ def test_as_many_fit_as_keep_the_bounds_and_no_more(thresholds: tuple[int, ...],
     found = deliveries_within(thresholds, *bounds)
     assert delta_of([Part(thresholds, 1, found)], bounds[0]) <= bounds[1]
     assert delta_of([Part(thresholds, 1, found + 1)], bounds[0]) > bounds[1]
+
+
+@pytest.mark.parametrize("guess", [0, 1, 20, 22, 40, 200])
+def test_a_count_is_the_same_wherever_it_begins(guess: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, before = DAY_TABLES[21], (Part(ALIKE, 1, 1),)
+    found = [deliveries_within(table, EPSILON, DELTA), more_within(before, table, EPSILON, DELTA)]
+    composition.more_within.cache_clear()
+    monkeypatch.setattr(estimate, "fitting", lambda *_: guess)
+    assert [deliveries_within(table, EPSILON, DELTA), more_within(before, table, EPSILON, DELTA)] == found
 
 
 def test_what_left_before_takes_its_share() -> None:

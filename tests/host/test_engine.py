@@ -205,25 +205,27 @@ def test_a_token_that_is_used_up_changes_nothing_in_what_leaves(
     """An epoch has fewer rounds than a token has posts here, so the relay gives it one."""
     silent, _ = seen_of_ann(tmp_path / "silent", [], 3)
     monkeypatch.setattr(Admission, "posts_left", lambda admission, token: max(0, 1 - token.used))
-    talking, posted = seen_of_ann(tmp_path / "talking", ["x" * (136 + 8 * 208)], 3)
+    talking, posted = seen_of_ann(tmp_path / "talking", ["x" * (136 + 11 * 208)], 3)
     assert talking == silent
-    assert 0 < posted < 9
+    assert 0 < posted < 12
 
 
-def test_moments_are_spread_over_the_round_but_its_end() -> None:
+def test_moments_are_spread_over_their_part_of_the_round() -> None:
     """Against the uniform distribution, at a level at which one of 10^6 true samples fails."""
     relay = Relay("relay", 1, bytes(33), "relay.example", 8100)
     dice = random.Random(5)
-    found = [moments(100.0, 110.0, [(FETCH, relay), (POST, relay)], dice, 1.25) for _ in range(500)]
-    for kind in (FETCH, POST):
+    found = [moments(100.0, 110.0, [(FETCH, relay), (POST, relay)], dice, 10.0) for _ in range(500)]
+    for kind, (begin, length) in {FETCH: (100.0, 6.25), POST: (106.25, 2.5)}.items():
         at = [slot.at for slots in found for slot in slots if slot.kind == kind]
-        assert kstest(at, "uniform", args=(100.0, 8.75)).pvalue > 1e-6
+        assert kstest(at, "uniform", args=(begin, length)).pvalue > 1e-6
     assert all(one.at <= other.at for one, other in found)
 
 
 def test_moments_late_in_a_round_are_not_in_the_past() -> None:
-    (slot,) = moments(109.9, 110.0, [(FETCH, Relay("relay", 1, bytes(33), "", 0))], random.Random(1), 1.25)
-    assert slot.at == 109.9
+    relay = Relay("relay", 1, bytes(33), "", 0)
+    for kind in (FETCH, POST):
+        (slot,) = moments(109.9, 110.0, [(kind, relay)], random.Random(1), 10.0)
+        assert slot.at == 109.9
 
 
 # -- tokens of an epoch

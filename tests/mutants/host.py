@@ -724,7 +724,7 @@ CHANGES: Changes = {
         ),
         Change(
             "slots-to-the-rounds-very-end",
-            "return round_, end, moments(now, end, kinds, self._dice, spare)",
+            "return round_, end, moments(now, end, kinds, self._dice, federation.newest.round_seconds)",
             "return round_, end, moments(now, end, kinds, self._dice, 0)",
             of("engine", "no_slot_begins_at_the_end_of_a_round"),
         ),
@@ -1850,8 +1850,8 @@ CHANGES: Changes = {
     "host/tessera_host/privacy/noise.py": (
         Change(
             "one-side-of-delta",
-            "return max(more, fewer) / DRAWS",
-            "return min(more, fewer) / DRAWS",
+            "return Fraction(max(more, fewer), one * DRAWS)",
+            "return Fraction(min(more, fewer), one * DRAWS)",
             of("noise", "exact_delta_is_that_of_the_integers_and_meets_what_was_asked")
             + of("audit", "delta_of_a_set_is_that_of_its_integers"),
         ),
@@ -1877,21 +1877,21 @@ CHANGES: Changes = {
         ),
         Change(
             "what-only-one-story-shows-is-left-out",
-            "    kept = Fraction((_ONE - one.only_here) * (_ONE - other.only_here), _ONE * _ONE)\n",
+            "    kept = Fraction((grid.one - one.only) * (grid.one - other.only), grid.one * grid.one)\n",
             "    kept = Fraction(1)\n",
             of("composition", "never_below_the_sum_over_all_that_can_be_seen"),
         ),
         Change(
             "one-way-is-enough",
-            "        return min(Fraction(1), max(here(e_lower), there(e_lower)))\n",
-            "        return min(Fraction(1), here(e_lower))\n",
+            "        return min(Fraction(1), max(beyond(e_lower) for beyond in sides))\n",
+            "        return min(Fraction(1), sides[0](e_lower))\n",
             of("composition", "never_below_the_sum_over_all_that_can_be_seen"),
         ),
         Change(
             "products-are-rounded-down",
-            '        -(-int.from_bytes(product[at : at + _SLOT_BYTES], "little") >> _BITS)\n',
-            '        int.from_bytes(product[at : at + _SLOT_BYTES], "little") >> _BITS\n',
-            of("composition", "rounding_goes_one_way"),
+            "    packed = (one.packed * other.packed + less >> bits) & masses\n",
+            "    packed = (one.packed * other.packed >> bits) & masses\n",
+            of("composition", "a_product_is_the_sum_of_products_rounded_up"),
         ),
         Change(
             "ends-are-forgotten",
@@ -1901,9 +1901,15 @@ CHANGES: Changes = {
         ),
         Change(
             "far-losses-are-forgotten",
-            "            only_here += p * _DRAW\n            only_there += q * _DRAW\n",
+            "            only_here += p << draw\n            only_there += q << draw\n",
             "            pass\n",
             of("composition", "never_below_the_sum_over_all_that_can_be_seen"),
+        ),
+        Change(
+            "masses-have-as-many-digits-however-far-losses-go",
+            "return _Grid(ratio, far, _BITS + int(reach * 3 / 4))",
+            "return _Grid(ratio, far, _BITS + 16)",
+            of("composition", "far_out_what_only_one_story_can_show_is_all_there_is"),
         ),
     ),
     "host/tessera_host/privacy/shaping.py": (

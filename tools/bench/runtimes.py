@@ -1,5 +1,6 @@
 """`make bench`: what the relay core does in a second on both runtimes, and the heap it takes with a full ring; and what
-a request costs the issuer (issuing.py), a count of a member's day (accounting.py), what a server serves (serving.py).
+a request costs the issuer (issuing.py), a count of a member's day (accounting.py), what an agent's day has on the wire
+(day.py), what a server serves (serving.py).
 
 Owns the measurements, which are figures and not assertions. Prints tables and writes build/bench.json.
 """
@@ -24,7 +25,7 @@ from tessera import channel, wire
 from tessera.admission import read_proof
 from tessera_host.cli.demo import free_port
 from tessera_host.relay.process import HEAP_KIB, RelayProcess
-from tools.bench import ROOT, accounting, issuing, serving
+from tools.bench import ROOT, accounting, day, issuing, serving
 from tools.bench.full_relay import (
     EPOCH_ROUNDS,
     EPOCH_SECONDS,
@@ -160,14 +161,14 @@ def main() -> None:
     issuing.show(issuer)
     days = accounting.figures()
     accounting.show(days)
+    agent = day.measured()
+    day.show(agent)
     server = serving.figures()
     serving.show(server)
     output = ROOT / "build" / "bench.json"
     output.parent.mkdir(exist_ok=True)
-    output.write_text(
-        json.dumps({"core": runtimes, "relay": relay, "issuer": issuer, "days": days, "server": server}, indent=2)
-        + "\n"
-    )
+    found = {"core": runtimes, "relay": relay, "issuer": issuer, "days": days, "agent": agent, "server": server}
+    output.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -292,7 +292,7 @@ def base(board: Board, firmware: Path) -> bytes:
     """A digest (8 bytes) of what a bundle relies on and cannot bring: partitions, MicroPython, C modules, and the files
     that start it. A bundle made against another base is refused: it takes the whole image."""
     digest = hashlib.sha256(repr([*board.partitions.values()]).encode())
-    digest.update(_micropython_version().encode())
+    digest.update(micropython_version().encode())
     files = [path for path in _sources(firmware / "modules") if path.suffix in (".c", ".h", ".cmake", ".py")]
     for path in [*files, *(firmware / name for name in UNDER_A_BUNDLE)]:
         name = path.relative_to(firmware).as_posix().encode()
@@ -300,8 +300,8 @@ def base(board: Board, firmware: Path) -> bytes:
     return digest.digest()[:8]
 
 
-def _micropython_version() -> str:
-    """Of the one that is built from packages; MICROPY_DIR has to be the same."""
+def micropython_version() -> str:
+    """Of the one that is built from packages, and of which a checkout for the other boards has to be."""
     match = re.search(r"^version=(\S+)$", (Path(__file__).with_name("micropython.sh")).read_text(), re.MULTILINE)
     assert match
     return match[1]

@@ -34,6 +34,10 @@ HERE = Path(__file__).resolve().parent
 STATE = Path(sys.prefix).parent
 BUILT = STATE.parent / "images"  # finished images by their content, of all trees
 KEPT = 8
+SUBMODULES = {
+    "rp2": ("cyw43-driver", "lwip", "mbedtls", "micropython-lib", "pico-sdk", "tinyusb"),
+    "esp32": ("berkeley-db-1.xx", "micropython-lib"),
+}
 ARTIFACTS = ("firmware.*", "bundle.bin", "slot.bin")
 UF2_FAMILIES = {"rp2040": "0xe48bff56", "rp2350": "0xe48bff59"}  # 2350: ARM, secure
 FLASH_ADDRESS = 0x10000000
@@ -63,15 +67,36 @@ def micropython_tree(board: Board) -> Path:
     if board.name != "RPI_PICO" and not given:
         missing = "the cyw43 driver with its firmware" if board.port == "rp2" else "ESP-IDF"
         raise BoardError(
-            f"{board.name} needs {missing}, which is in no package: give MICROPY_DIR=, a checkout of MicroPython 1.25 "
-            "with its submodules" + ("" if board.port == "rp2" else ", and IDF_PATH=, an ESP-IDF 5.2 that is set up")
+            f"{board.name} needs {missing}, which is in no package: give MICROPY_DIR=, a checkout of MicroPython "
+            f"{boards.micropython_version()} with its submodules"
+            + ("" if board.port == "rp2" else ", and IDF_PATH=, an ESP-IDF 5.2 that is set up")
         )
     if board.port == "esp32" and not os.environ.get("IDF_PATH"):
         raise BoardError(f"{board.name} needs IDF_PATH=, an ESP-IDF 5.2 whose export.sh was sourced")
     tree = Path(given).resolve() if given else boards.programs()[0]
-    if not (tree / "tools" / "manifestfile.py").exists():
-        raise BoardError(f"MICROPY_DIR: there is no MicroPython in {tree}")
+    if given:
+        check_checkout(board, tree)
     return tree
+
+
+def check_checkout(board: Board, tree: Path) -> None:
+    """Raises BoardError if it is not the MicroPython that bundles rely on, or lacks submodules of the port."""
+    wanted, header = boards.micropython_version(), tree / "py" / "mpconfig.h"
+    if not (tree / "tools" / "manifestfile.py").exists() or not header.exists():
+        raise BoardError(f"MICROPY_DIR: there is no MicroPython in {tree}")
+    numbers = dict(re.findall(r"^#define MICROPY_VERSION_(\w+) (\d+)$", header.read_text(), re.MULTILINE))
+    found = ".".join(numbers.get(part, "?") for part in ("MAJOR", "MINOR", "MICRO"))
+    found += "-preview" if numbers.get("PRERELEASE", "0") != "0" else ""
+    if found != wanted:
+        raise BoardError(
+            f"MICROPY_DIR: {tree} is MicroPython {found}, and images are made of {wanted}, as updates in service rely "
+            f"on it: git -C {tree} checkout v{wanted}"
+        )
+    missing = [f"lib/{name}" for name in SUBMODULES[board.port] if not any((tree / "lib" / name).glob("*"))]
+    if missing:
+        raise BoardError(
+            f"MICROPY_DIR: {tree} lacks {', '.join(missing)}: git -C {tree} submodule update --init {' '.join(missing)}"
+        )
 
 
 def add_manifest(manifest: Path, extra: Path) -> None:
@@ -85,7 +110,8 @@ def content_key(stage: Path, extra: list[Path], tree: Path) -> str:
     # The toolchain and its sources are micropython.sh's: the set-up made them from exactly this content.
     files = [HERE / name for name in ("image.py", "boards.py", "bundle.py", "image_guard.py", "micropython.sh")]
     staged = sorted(path for path in stage.rglob("*") if path.is_file())
-    return digest_of([*staged, *extra, *files], stage, f"{os.environ.get('MICROPY_DIR', '')} {describe(tree)}")
+    given = describe(tree) or str(tree) if os.environ.get("MICROPY_DIR") else ""
+    return digest_of([*staged, *extra, *files], stage, given)
 
 
 def digest_of(files: list[Path], stage: Path, rest: str = "") -> str:

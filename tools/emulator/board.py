@@ -7,9 +7,9 @@ and the flash file.
         board.wait_for_link()
         socket.create_connection(board.address)
 
-Time is the board's (`board.clock`): busy code runs two to three times slower than on the chip, slower still on a busy
-computer, and host programs that live in its time notice neither. For a person as the peer `realtime` has the guest's
-clock follow the host's. For runs that repeat bit for bit see execution.py.
+Time is the board's (`board.clock`): busy code runs about as fast as on the chip, slower on a busy computer, and host
+programs that live in its time notice neither. For a person as the peer `realtime` has the guest's clock follow the
+host's. For runs that repeat bit for bit see execution.py.
 """
 
 import fcntl
@@ -40,6 +40,7 @@ class Counters:
 
     boots: int
     cycles: int
+    printed_cycles: int  # when it last printed something: what the board does until somebody has read that is not in it
     instructions: int
     nanos: float  # guest time
     flash_operations: int

@@ -32,11 +32,12 @@ function boot(image, main) {
   const machine = new Machine({ flash, random: new Random(1), outputs });
   while (machine.core.registers[PC] !== main) machine.run(1, () => 1e9);
   machine.core.PM = true;
+  machine.blocks.setNever(RETURN); // or it would go on there
   return machine;
 }
 
 function call(machine, { function: address, arguments: words, write = [], read = [], trace = false }) {
-  const { core, charge, step, mcu } = machine;
+  const { core, charge, step, mcu, blocks } = machine;
   const { registers } = core;
   const at = (pointer) => pointer - RAM;
   for (const [pointer, hex] of write) mcu.sram.set(Buffer.from(hex, 'hex'), at(pointer));
@@ -49,13 +50,19 @@ function call(machine, { function: address, arguments: words, write = [], read =
   core.LR = RETURN | 1;
   registers[PC] = address & ~1;
   let cycles = 0;
-  let lowest = top;
+  machine.lowestStack = top;
   const lines = new Set();
   while (registers[PC] !== RETURN) {
-    if (trace && registers[PC] < RAM) lines.add(Math.floor(registers[PC] / CACHE_LINE));
+    if (trace) {
+      if (registers[PC] < RAM) lines.add(Math.floor(registers[PC] / CACHE_LINE));
+    } else if (blocks.run(LONGEST, LONGEST)) {
+      cycles += blocks.cycles;
+      blocks.translate();
+      continue;
+    }
     cycles += step() + charge.cycles;
     charge.cycles = 0;
-    if (registers[SP] < lowest) lowest = registers[SP];
+    if (registers[SP] < machine.lowestStack) machine.lowestStack = registers[SP];
     if (cycles > LONGEST) throw new Error(`the function at 0x${address.toString(16)} does not return`);
   }
   const changed = KEPT.filter((register) => registers[register] !== 0xc0ffee00 + register);
@@ -63,7 +70,7 @@ function call(machine, { function: address, arguments: words, write = [], read =
   return {
     result: registers[0],
     cycles,
-    stack: top - lowest,
+    stack: top - machine.lowestStack,
     changed: changed.map((register) => (register === SP ? 'sp' : `r${register}`)),
     read: read.map(([pointer, bytes]) => Buffer.from(mcu.sram.subarray(at(pointer), at(pointer) + bytes)).toString('hex')),
     code: CACHE_LINE * lines.size,

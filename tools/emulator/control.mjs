@@ -12,6 +12,7 @@
 
 import readline from 'node:readline';
 import net from 'node:net';
+import { NANOS_PER_CYCLE } from './machine.mjs';
 import { RESTS } from './tear.mjs';
 
 /** `board` answers: machine, boots, reset(), off(). Resolves when clients can connect. */
@@ -54,10 +55,11 @@ const ANSWERS = {
 };
 
 export function counters({ machine, boots }) {
-  const { cycles, instructions, nanos, flash, lowestStack } = machine;
+  const { cycles, instructions, nanos, flash, lowestStack, console } = machine;
   return {
     boots,
     cycles: Math.round(cycles),
+    printed_cycles: Math.round(console.printedNanos / NANOS_PER_CYCLE),
     instructions,
     nanos,
     flash_operations: flash.operations,

@@ -15,7 +15,7 @@
 //     --seed S             of the random bits of the oscillator and of torn cells (1)
 //     --max-seconds T      give up after T guest seconds
 //     --stats              print the counters at the end, as JSON on stderr
-//     --plain              every instruction by rp2040js itself, none by quickcore.mjs: slower, the same result
+//     --plain              every instruction by rp2040js itself, none by quickcore.mjs or translated: slower
 //     --lifeline           end when standard input does: with whoever started us
 //
 // Status: 0 done or stopped, 1 exception (--exec), 2 usage, 3 crash, 75 machine.reset() in deterministic mode (in the
@@ -26,6 +26,7 @@ import { parseArgs } from 'node:util';
 import { Clock } from './clock.mjs';
 import { counters, listenForControl } from './control.mjs';
 import { Flash, PowerCut } from './flash.mjs';
+import { Kept } from './kept.mjs';
 import { Bootsel, Halt, Machine, Reset } from './machine.mjs';
 import { NoPace, OwnPace, Pace } from './pace.mjs';
 import { Random } from './random.mjs';
@@ -89,7 +90,8 @@ class Board {
     this.boots = 0;
     this.clock = options.clock ? new Clock(options.clock) : null;
     this.wake = () => {};
-    layUf2(this.flash.cells, fs.readFileSync(options.image));
+    const laid = layUf2(this.flash.cells, fs.readFileSync(options.image));
+    this.kept = options.plain ? null : new Kept(process.argv[1], this.flash.cells, laid);
     this.flash.save();
     if (options['cut-at']) this.flash.cutAt(Number(options['cut-at']), cutOptions(options));
     this.script = options.exec ? new Script(options.exec, (status) => this.leave(status)) : null;
@@ -114,9 +116,9 @@ class Board {
       connected: () => this.script?.begin(this.machine.console),
       uart: (index, buffer) => this.uartLines[index].send(buffer),
     };
-    const { plain } = this.options;
+    const { kept, options: { plain } } = this;
     this.clock?.restart(this.machine?.nanos ?? 0);
-    this.machine = new Machine({ flash: this.flash, random: this.random, outputs, watchdog, plain });
+    this.machine = new Machine({ flash: this.flash, random: this.random, outputs, watchdog, plain, kept });
     this.pace = this.choosePace();
   }
 
@@ -184,6 +186,7 @@ class Board {
     if (reason) process.stderr.write(`emulator: ${reason}\n`);
     if (this.options.stats) process.stderr.write(JSON.stringify({ status, ...counters(this) }) + '\n');
     this.clock?.end(this.machine.nanos);
+    this.kept?.save();
     process.exit(status);
   }
 }

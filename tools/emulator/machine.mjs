@@ -37,9 +37,9 @@ export class Bootsel extends Error {}
 export class Machine {
   /**
    * `outputs` are console(buffer), connected() and uart(index, buffer). `watchdog` is an earlier machine's. `plain`
-   * leaves every instruction to rp2040js.
+   * leaves every instruction to rp2040js. `kept` are translations of the image (kept.mjs).
    */
-  constructor({ flash, random, outputs, watchdog = null, plain = false }) {
+  constructor({ flash, random, outputs, watchdog = null, plain = false, kept = null }) {
     const simulator = new Simulator();
     this.mcu = simulator.rp2040;
     this.mcu.logger = new ConsoleLogger(LogLevel.Error);
@@ -49,7 +49,7 @@ export class Machine {
     this.instructions = 0;
     this.charge = installBootrom(this.mcu, this.romActions());
     this.mcu.flash.set(flash.cells);
-    this.blocks = new Blocks(this.mcu, flash.cells.length);
+    this.blocks = new Blocks(this.mcu, flash.cells.length, { kept });
     this.plain = plain;
     this.step = plain ? () => this.core.executeInstruction() : quickCore(this.mcu);
     this.connect(random, outputs);
@@ -133,15 +133,19 @@ export class Machine {
     const { core, charge, clock, step, blocks, plain } = this;
     const { registers } = core;
     this.console.pump();
+    blocks.translate();
     let arrived = !plain; // by a jump, or behind what is for no block: where one may begin
     for (let i = 0, idle = 0; i < steps;) {
       if (core.waiting) {
-        if (!this.skip(allowance())) return true;
+        if (!this.skip(allowance())) {
+          this.flush();
+          return true;
+        }
         if (++idle > IDLE_STEPS) break;
         i++;
         continue;
       }
-      if (arrived && !core.interruptsUpdated) {
+      if ((arrived || (!plain && blocks.mapped(registers[PROGRAM_COUNTER]))) && !core.interruptsUpdated) {
         const { nextAlarm } = clock;
         const free = nextAlarm === null ? LONGEST_RUN : (nextAlarm.nanos - clock.nanosCounter - 1) / NANOS_PER_CYCLE;
         const done = blocks.run(steps - i, free);
@@ -166,8 +170,12 @@ export class Machine {
       if (clock.nextAlarm !== null && clock.nextAlarm.nanos <= target) clock.tick(nanos);
       else clock.nanosCounter = target;
     }
-    for (const uart of this.uarts) uart.flush();
+    this.flush();
     return false;
+  }
+
+  flush() {
+    for (const uart of this.uarts) uart.flush();
   }
 
   /** Passes idle time up to the next alarm. False if none may pass. */

@@ -1,9 +1,16 @@
 // How fast the guest's idle time passes. Busy time lasts as long as the emulator takes for it.
 
 const LEAD_MS = 2;
+const LEAST_MS = 1; // less is not worth a look at the clock: the guest waits until it may pass so much
 const LAG_MS = 10;
 const DEBT_MS = 8000;
 const MADE_UP = 0.5;
+
+/** Nanoseconds that may pass at such a lead. */
+function passing(lead) {
+  const ms = LEAD_MS - Math.max(lead, -LAG_MS);
+  return ms < LEAST_MS ? 0 : ms * 1e6;
+}
 
 // Keeps guest time at host time when a program on the host is the guest's peer. The guest may lead by 2 ms, so that its
 // time-outs never fire early. Where it lags (busy code runs slower than on the chip, or the host has other work) 10 ms
@@ -29,7 +36,7 @@ export class Pace {
     this.forgiven -= madeUp;
     const lead = this.machine.nanos / 1e6 + this.forgiven - (now - this.start);
     if (lead < -LAG_MS) this.forgive(-LAG_MS - lead);
-    return (LEAD_MS - Math.max(lead, -LAG_MS)) * 1e6;
+    return passing(lead);
   }
 
   forgive(lag) {
@@ -65,7 +72,7 @@ export class OwnPace {
     if (this.waiting) this.begin();
     const lead = this.machine.nanos / 1e6 - (this.hostMs() - this.start);
     if (lead < -LAG_MS) this.start += -LAG_MS - lead;
-    return (LEAD_MS - Math.max(lead, -LAG_MS)) * 1e6;
+    return passing(lead);
   }
 }
 

@@ -23,12 +23,14 @@ export function linked(pc, opcode, second) {
 export function quickCore(mcu) {
   const { core } = mcu;
   // Signed words throughout: JavaScript computes with them without leaving the integers.
-  const r = new Int32Array(core.registers.buffer);
-  const flash16 = new Uint16Array(mcu.flash.buffer);
-  const flash32 = new Int32Array(mcu.flash.buffer);
+  const as = (Words, bytes) => new Words(bytes.buffer, bytes.byteOffset, bytes.byteLength / Words.BYTES_PER_ELEMENT);
+  const r = as(Int32Array, core.registers);
+  const flash16 = as(Uint16Array, mcu.flash);
+  const flash32 = as(Int32Array, mcu.flash);
   const ram8 = mcu.sram;
-  const ram16 = new Uint16Array(mcu.sram.buffer);
-  const ram32 = new Int32Array(mcu.sram.buffer);
+  const ram16 = as(Uint16Array, mcu.sram);
+  const ram32 = as(Int32Array, mcu.sram);
+  const rom16 = as(Uint16Array, mcu.bootrom);
   const ramSize = mcu.sram.length;
   const flashSize = mcu.flash.length;
 
@@ -273,12 +275,21 @@ export function quickCore(mcu) {
     return 3;
   }
 
-  /** The halfword at an even address in flash or RAM; -1 elsewhere. */
+  /** MSR to the mask of interrupts. */
+  function setMask(pc, value) {
+    core.PM = (value & 1) !== 0;
+    core.interruptsUpdated = true;
+    r[PC] = pc + 4;
+    return 3;
+  }
+
+  /** The halfword at an even address in flash, RAM or ROM; -1 elsewhere. */
   function fetch(pc) {
     const inFlash = flashOffset(pc);
     if (inFlash < flashSize) return flash16[inFlash >>> 1];
     const inRam = ramOffset(pc);
-    return inRam < ramSize ? ram16[inRam >>> 1] : -1;
+    if (inRam < ramSize) return ram16[inRam >>> 1];
+    return pc >>> 1 < rom16.length ? rom16[pc >>> 1] : -1;
   }
 
   return function step() {
@@ -355,6 +366,10 @@ export function quickCore(mcu) {
         return store(r[high] + r[middle], r[low]);
       case 0x58: case 0x59: // LDR register
         return load(low, r[high] + r[middle]);
+      case 0x56: case 0x57: // LDRSB
+        cycles = loadByte(low, r[high] + r[middle]);
+        r[low] = (r[low] << 24) >> 24;
+        return cycles;
       case 0x5c: case 0x5d: // LDRB register
         return loadByte(low, r[high] + r[middle]);
       case 0x60: case 0x61: case 0x62: case 0x63: case 0x64: case 0x65: case 0x66: case 0x67: // STR immediate
@@ -395,7 +410,8 @@ export function quickCore(mcu) {
       case 0xf0: case 0xf1: case 0xf2: case 0xf3: case 0xf4: case 0xf5: case 0xf6: case 0xf7: { // BL
         const second = fetch(pc + 2);
         if ((second & 0xd000) === 0xd000) return branchLink(pc, opcode, second);
-        break; // MSR, MRS, barriers
+        if (opcode >> 4 === 0xf38 && second === 0x8810) return setMask(pc, r[opcode & 15]);
+        break; // other MSR, MRS, barriers
       }
       case 0x40: case 0x41: case 0x42: case 0x43: // data processing
         cycles = process(opcode);
@@ -407,6 +423,10 @@ export function quickCore(mcu) {
         return 1;
       case 0xb2: // SXTH, SXTB, UXTH, UXTB
         return extend(opcode);
+      case 0xbe: // BKPT
+        core.breakRewind = 2;
+        mcu.onBreak(eight);
+        return 1;
     }
     if (cycles) return cycles;
     r[PC] = pc;

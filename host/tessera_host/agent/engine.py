@@ -36,8 +36,6 @@ _POST_PART, _FETCH_PART = 4, 2
 _POST_SECONDS, _FETCH_SECONDS = 30.0, 60.0
 _LONGEST_SLEEP_SECONDS = 30.0  # a computer that was suspended notices when it wakes up
 _PAUSE_SECONDS = 5.0
-_SPARE_PART = 8  # of a round, at its end: no slot begins there, so that none ends in the next round
-_MOST_SPARE_SECONDS = 20.0
 
 
 class TokenRenewal(Protocol):
@@ -168,8 +166,7 @@ class Engine:
             end = federation.round_start(round_ + 1)
             kinds = [(FETCH, federation.home)]
             kinds += [(POST, relay) for relay in _relays(member)]
-            spare = min(_MOST_SPARE_SECONDS, federation.newest.round_seconds / _SPARE_PART)
-            return round_, end, moments(now, end, kinds, self._dice, spare)
+            return round_, end, moments(now, end, kinds, self._dice, federation.newest.round_seconds)
 
     async def _until(self, moment: float) -> None:
         while (left := moment - self._now()) > 0:

@@ -15,7 +15,13 @@ from ..protocol.federation import Federation, Relay
 
 FETCH, POST = "fetch", "post"
 
-_WINDOW_PART = 24  # of an epoch: tokens of an epoch come into use within its first part, an hour of a day
+# Of a round: until then the slots to fetch begin, after it those to post. So what is written just after a slot to post
+# was sent leaves before the next round ends and is read before this part of the one after it: two rounds at most.
+# (Readers may take half of a board's time, `planning.plan`; a slot to post is short.)
+_TO_FETCH = 5 / 8
+_SPARE_PART = 8  # of a round, at its end: no slot begins there, so that none ends in the next round
+_MOST_SPARE_SECONDS = 20.0
+_ROUNDS_A_RELAY = 2  # in which an epoch's tokens come into use, for every relay but the first
 
 
 class Slot(NamedTuple):
@@ -27,11 +33,14 @@ class Slot(NamedTuple):
 
 
 def moments(
-    now: float, end: float, kinds: Sequence[tuple[str, Relay]], dice: random.Random, spare_seconds: float
+    now: float, end: float, kinds: Sequence[tuple[str, Relay]], dice: random.Random, round_seconds: float
 ) -> list[Slot]:
-    """A random moment for each of them between now and a little before the end of the round, in order."""
-    last = max(now, end - spare_seconds)
-    return sorted(Slot(dice.uniform(now, last), kind, relay) for kind, relay in kinds)
+    """A random moment for each of them between now and a little before the end of the round, in order: those to fetch
+    in its first part, those to post after it."""
+    middle = max(now, end - round_seconds * (1 - _TO_FETCH))
+    last = max(now, end - min(_MOST_SPARE_SECONDS, round_seconds / _SPARE_PART))
+    part = {FETCH: (now, middle), POST: (middle, last)}
+    return sorted(Slot(dice.uniform(*part[kind]), kind, relay) for kind, relay in kinds)
 
 
 @dataclass(frozen=True)
@@ -45,11 +54,12 @@ class EpochSchedule:
     @classmethod
     def of(cls, secret: bytes, federation: Federation, epoch: int, tokens: dict[int, int]) -> "EpochSchedule":
         """`tokens`: how many there are, by the relay's number. No two come into use in one round, if the epoch is long
-        enough."""
+        enough. With one relay that is the first round; with several it is spread, so that nobody sees at two relays
+        which tokens are one member's, and a day does not begin with a wait."""
         dice = random.Random(hashes.tagged("agent-schedule", secret + epoch.to_bytes(4, "big")))
         relays = sorted(tokens)
         rounds = federation.newest.epoch_rounds
-        window = min(rounds, max(rounds // _WINDOW_PART, 2 * len(relays)))
+        window = min(rounds, 1 + _ROUNDS_A_RELAY * (len(relays) - 1))
         first = dict(zip(relays, _sample(dice, range(window), len(relays)), strict=True))
         changes = {}
         later = _sample(dice, range(window, rounds), sum(max(0, count - 1) for count in tokens.values()))

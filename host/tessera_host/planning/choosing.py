@@ -18,8 +18,8 @@ from ..duration import DAY_SECONDS
 from ..errors import UsageError
 from ..privacy import composition, noise
 from . import figures
-from .boards import board
-from .plan import CONSTANT, COVERS, DAY, DELIVERY, Choice, Plan, check_copies, check_day, check_ranges, make
+from .boards import Board, board
+from .plan import CONSTANT, COVERS, DAY, DELIVERY, Choice, Plan, check, check_copies, check_day, check_ranges, make
 
 FLASH_YEARS = 10
 MEGABYTES_A_DAY = Fraction(6)  # a member's download, unless an office says otherwise
@@ -142,15 +142,22 @@ def _kind(cover: str, wish: Wish) -> Kind:
     shorter: str | None = None
     try:
         for round_seconds in _rounds(wish):
+            too_large: Choice | None = None
             for choice in _choices(cover, wish, round_seconds):
                 try:
+                    worn = None if wish.round_seconds else _worn(choice, check(choice))
+                    if worn:
+                        shorter = worn
+                        continue
+                    if too_large and choice.deliveries >= too_large.deliveries:
+                        continue  # a table for as many or more is no smaller
                     made = make(choice)
                 except UsageError as error:
                     refused = error
                     continue
-                too_short = None if wish.round_seconds else _too_short(made, wish)
-                if too_short:
-                    shorter = too_short
+                too_much = None if wish.round_seconds else _too_much(made, wish)
+                if too_much:
+                    shorter, too_large = too_much, choice
                     continue
                 if wish.round_seconds and wish.megabytes:
                     _check_download(made, wish.megabytes)
@@ -166,16 +173,18 @@ def _rounds(wish: Wish) -> tuple[int, ...]:
     return ROUNDS if wish.round_seconds is None else (wish.round_seconds,)
 
 
-def _too_short(made: Plan, wish: Wish) -> str | None:
-    """Why rounds ought to be longer; None if they need not."""
-    seconds = made.choice.round_seconds
-    years = figures.flash_years(made)
-    if years < FLASH_YEARS:
-        return f"{seconds} s: flash lasts {years} years"
+def _worn(choice: Choice, chosen: Board) -> str | None:
+    """Why flash asks for longer rounds; None if it does not."""
+    years = figures.flash_years_of(choice, chosen)
+    return f"{choice.round_seconds} s: flash lasts {years} years" if years < FLASH_YEARS else None
+
+
+def _too_much(made: Plan, wish: Wish) -> str | None:
+    """Why the download asks for longer rounds; None if it does not."""
     megabytes = figures.download_a_day(made) / figures.MEGABYTE
-    if megabytes > (wish.megabytes or MEGABYTES_A_DAY):
-        return f"{seconds} s: {_decimals(megabytes)} MB a day"
-    return None
+    if megabytes <= (wish.megabytes or MEGABYTES_A_DAY):
+        return None
+    return f"{made.choice.round_seconds} s: {_decimals(megabytes)} MB a day"
 
 
 def _check_download(made: Plan, most: Fraction) -> None:

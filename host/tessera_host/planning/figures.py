@@ -21,7 +21,8 @@ from ..duration import DAY_SECONDS
 from ..errors import UsageError
 from ..privacy import allowance, composition, noise
 from ..privacy.composition import Part
-from .plan import Plan, cell_bytes, cell_bytes_mean, fill_pages, readers_a_round, snapshot_pages
+from .boards import Board
+from .plan import Choice, Plan, cell_bytes, cell_bytes_mean, fill_pages, readers_a_round, snapshot_pages
 
 MESSAGE_PARTS = 16
 GUESS = 0.01  # what somebody thinks before watching, of which is said what it becomes
@@ -247,11 +248,16 @@ def _capacity(plan: Plan) -> dict[str, Any]:
 
 def flash_years(plan: Plan) -> int:
     """Until a sector reaches its rated erases, with every post used and a boot a day; an estimate."""
-    return int(plan.board.erase_cycles / (max(_erases_a_day(plan)) * YEAR_DAYS))
+    return flash_years_of(plan.choice, plan.board)
+
+
+def flash_years_of(choice: Choice, chosen: Board) -> int:
+    """`flash_years`, which depend on no table."""
+    return int(chosen.erase_cycles / (max(_erases_a_day(choice, chosen)) * YEAR_DAYS))
 
 
 def _wear(plan: Plan) -> dict[str, Any]:
-    ring, keyring = _erases_a_day(plan)
+    ring, keyring = _erases_a_day(plan.choice, plan.board)
     return {
         "erases_per_sector_per_year_ring_estimate": _up(ring * YEAR_DAYS, 1),
         "erases_per_sector_per_year_keyring_estimate": _up(keyring * YEAR_DAYS, 1),
@@ -259,9 +265,8 @@ def _wear(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _erases_a_day(plan: Plan) -> tuple[Fraction, Fraction]:
+def _erases_a_day(choice: Choice, chosen: Board) -> tuple[Fraction, Fraction]:
     """Of a sector of the record ring, and of the key ring."""
-    choice, chosen = plan.choice, plan.board
     epochs_a_day = Fraction(DAY_SECONDS, choice.epoch_seconds)
     # The log closes a sector at the latest 255 rounds after its first record; a boot opens a new one.
     sectors = Fraction(choice.posts_an_epoch, PAGES_PER_SECTOR) + Fraction(choice.epoch_rounds, 255)

@@ -1,6 +1,7 @@
 """What several deliveries reveal together, exactly: privacy loss distributions in integers.
 
-Owns the sums. How many deliveries a member's day may have is `allowance`'s business, how they are told others'.
+Owns the sums, for any ε up to 100 and at most 4096 cells of a kind; beyond, they are still upper bounds. How many
+deliveries a member's day may have is `allowance`'s business, how they are told others'.
 
 Somebody who sees every published count compares two stories: that a member caused certain records, and that it did not.
 A cell (relay, bucket, round) in which the member caused s records shows N + s instead of N beside what others posted;
@@ -16,34 +17,32 @@ Every rounding makes δ larger, none smaller, both ways:
   approximations of privacy loss distributions, 2022): who is told which part it was sees more, never less. So both
   follow from √(p q), which is kept: p = ρ^n √(p q), q = ρ^-n √(p q). One product serves both ways, which differ in the
   sign of n.
-- √(p q) is a whole multiple of 2^-80. Products are exact and then rounded up, each coefficient; p and q rise with it.
-- An outcome at either end whose masses are together less than 2^-62, or whose loss is so far beyond ±ε that it counts
+- √(p q) is a whole multiple of a unit that is so small that p, where the loss is largest, is one of 2^-64. Products
+  are exact and then rounded up, each coefficient; p and q rise with it.
+- An outcome at either end whose masses are together less than 2^-56, or whose loss is so far beyond ±ε that it counts
   in full but for e^-6 of it, becomes two: one that only the one story can show, and one that only the other can.
 - e^ε and the powers of ρ are enclosed by integers.
 
-Polynomials are multiplied as the integers which they are at a large power of two (Kronecker substitution): CPython's
-multiplication is fast enough, and no package has to be installed by members.
+Polynomials are the integers which they are at a large power of two (Kronecker substitution), and stay so: CPython's
+multiplication is fast enough, no package has to be installed by members, and all coefficients are rounded at once.
 """
 
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import accumulate, chain, repeat
 from math import isqrt
+from operator import mul
 from typing import NamedTuple
 
-from . import noise
+from . import estimate, noise
 
 MOST = 4096  # deliveries that are counted at all
 MILLIONTH = Fraction(1, 10**6)
 
-_BITS = 80  # of a mass
-_ONE = 1 << _BITS
-_CUT = 1 << (_BITS - 62)
-_DRAW = 1 << (_BITS - noise.DRAW_BITS)
-_SLOT_BYTES = (2 * _BITS + 8) // 8  # the masses of a distribution add up to 1 and a little, those of a product, too
+_BITS, _CUT_BITS = 64, 56
 _POWER_BITS = 128
 _POWER_ONE = 1 << _POWER_BITS
 _POINTS_MOST = 1 << 13  # of the grid, on either side of 0, for one cell
@@ -52,11 +51,11 @@ _EPSILON_MOST = 64
 _SIGMA_BITS = 32
 _COARSE, _FINE = 3, 6  # steps of the grid to the standard deviation of a cell's loss
 _STEPS_OF_FEW = 192
+_NEAR = Fraction(7, 8)  # of δ: an estimate that is as near is not made again
 
-# A count begins on a grid of so many steps, for as many cells; it says so small a share too little, about.
-_ROUGH, _ROUGH_CELLS, _TOO_LITTLE = 2, 256, Fraction(1, 30)
-
-_FAR = 6
+# Losses that other cells may yet bring back to ε are kept: those of so many standard deviations, as far as that may
+# matter. Where it is more, V of all losses is above 324 and their mean, V/2, far beyond any ε.
+_FAR, _DEVIATIONS, _SPREAD_MOST = 6, 5, Fraction(90)
 
 
 class Part(NamedTuple):
@@ -104,13 +103,25 @@ def more_within(before: tuple[Part, ...], thresholds: tuple[int, ...], epsilon: 
     """How many records more, each in a cell of its own, stay within (ε, δ) together with what was `before`: at most
     4096, and none if what was before does not."""
     day, cell = _day(before, False), (tuple(thresholds), 1)
+    others = tuple((other, times) for other, times in day if other != cell)
+    already = sum(times for other, times in day if other == cell)
+
+    @cache
+    def delta_with(count: int) -> Fraction:
+        return _delta(_merged([*others, (cell, already + count)]), epsilon)
 
     def fits(count: int) -> bool:
-        return not count or _delta(_merged([*day, (cell, count)]), epsilon) <= delta
+        return not count or delta_with(count) <= delta
 
-    found = _roughly_within(day, cell, epsilon, delta)
-    low = high = min(MOST, found + int(found * _TOO_LITTLE))
-    step = 1  # twice as far each time, as the rough count may be far away
+    def about(wanted: Fraction) -> int:
+        beside = [([*_outcomes(other)], times) for other, times in day]
+        return estimate.fitting(beside, [*_outcomes(cell)], epsilon, wanted, _FINE, MOST)
+
+    low = high = about(delta)
+    there = delta_with(low) if low else delta
+    if there and not _NEAR * delta < there < delta / _NEAR:
+        low = high = about(delta * delta / there)  # what estimates are wrong by is nearly the same close by
+    step = 1  # twice as far each time, as the estimate may be far away
     if fits(low):
         while (high := min(MOST, low + step)) > low and fits(high):
             low, step = high, 2 * step
@@ -119,26 +130,6 @@ def more_within(before: tuple[Part, ...], thresholds: tuple[int, ...], epsilon: 
         while not fits(low := max(0, low - step)):
             high, step = low, 2 * step
     return low + bisect_left(range(low + 1, high), True, key=lambda count: not fits(count))
-
-
-def _roughly_within(day: "_Day", cell: "_Cell", epsilon: Fraction, delta: Fraction) -> int:
-    """On a coarse grid, which says too little if anything, and with one product for each binary digit that is 1."""
-    grid = _grid(_merged([*day, (cell, 1)]), epsilon, _ROUGH, _ROUGH_CELLS)
-    so_far = _composed(*_two_factors(day, grid), grid)
-
-    def fits() -> bool:
-        return _of_two(_power(cell, doublings, grid), so_far, grid)(epsilon) <= delta
-
-    found = doublings = 0
-    while 1 << doublings < MOST and fits():
-        doublings += 1
-    while doublings:
-        doublings -= 1
-        if fits():
-            found += 1 << doublings
-            if doublings:
-                so_far = _composed(so_far, _power(cell, doublings, grid), grid)
-    return found
 
 
 def _about(day: "_Day", delta: Fraction) -> Fraction:
@@ -171,23 +162,51 @@ def _merged(cells: Iterable[tuple[_Cell, int]]) -> _Day:
 
 
 class _Grid(NamedTuple):
-    """ρ in units of 2^-128, and the point from which on, and from whose opposite on, a loss counts as infinite."""
+    """ρ in units of 2^-128, the point from which on, and from whose opposite on, a loss counts as infinite, and how
+    many binary digits a mass of 1 has."""
 
     ratio: int
     far: int
+    bits: int
+
+    @property
+    def one(self) -> int:
+        return 1 << self.bits
+
+    @property
+    def slot(self) -> int:
+        """Bytes: masses of a distribution add up to 1 and a little, and those of a product to the square of that."""
+        return (2 * self.bits + 8) // 8
 
 
 class _Losses(NamedTuple):
-    """√(p q) at the points first, first + 1, … of a grid, and what only the one and only the other story can show; in
-    units of 2^-80."""
+    """√(p q) at the points first, first + 1, … of a grid, so many, and what only the one and only the other story can
+    show; in units of 2^-bits of the grid. The masses are one number, with slots of as many bytes as the grid says."""
 
     first: int
-    masses: list[int]
+    points: int
+    packed: int
     only_here: int
     only_there: int
 
+    def masses(self, grid: _Grid) -> list[int]:
+        return [*_unpacked(self.packed.to_bytes(grid.slot * self.points, "little"), grid.slot)]
 
-_NOTHING = _Losses(0, [_ONE], 0, 0)
+
+def _packed(masses: list[int], grid: _Grid) -> int:
+    return int.from_bytes(b"".join([mass.to_bytes(grid.slot, "little") for mass in masses]), "little")
+
+
+def _unpacked(slots: bytes, slot: int) -> Iterator[int]:
+    return (int.from_bytes(slots[at : at + slot], "little") for at in range(0, len(slots), slot))
+
+
+def _unpacked_from_the_end(slots: bytes, slot: int) -> Iterator[int]:
+    return (int.from_bytes(slots[at - slot : at], "little") for at in range(len(slots), 0, -slot))
+
+
+def _nothing(grid: _Grid) -> _Losses:
+    return _Losses(0, 1, grid.one, 0, 0)
 
 
 def _delta(day: _Day, epsilon: Fraction, steps: int = _FINE) -> Fraction:
@@ -206,8 +225,7 @@ def _curve(day: _Day, reach: Fraction) -> Callable[[Fraction], Fraction]:
     if _is_one_cell(day):
         return lambda epsilon: _delta_of_one(day[0][0], epsilon)
     grid = _grid(day, reach, _FINE)
-    whole = _composed(*_two_factors(day, grid), grid)
-    return _of_two(_NOTHING, whole, grid)
+    return _of_two(*_two_factors(day, grid), grid)
 
 
 def _is_one_cell(day: _Day) -> bool:
@@ -226,103 +244,139 @@ def _delta_of_one(cell: _Cell, epsilon: Fraction) -> Fraction:
 def _of_two(one: _Losses, other: _Losses, grid: _Grid) -> Callable[[Fraction], Fraction]:
     """δ as a function of ε, of the composition of two, without the product: for every loss of the one, what of the
     other reaches beyond ε."""
-    here, there = _one_sided(one, other, grid), _one_sided(_turned(one), _turned(other), grid)
+    sides = [_beyond(*both, grid) for both in zip(_sides(one, grid), _sides(other, grid), strict=True)]
 
     def delta(epsilon: Fraction) -> Fraction:
         e_lower = noise.exp_lower(epsilon)
-        return min(Fraction(1), max(here(e_lower), there(e_lower)))
+        return min(Fraction(1), max(beyond(e_lower) for beyond in sides))
 
     return delta
 
 
-def _turned(losses: _Losses) -> _Losses:
-    """The stories exchanged."""
-    first, masses, only_here, only_there = losses
-    return _Losses(1 - first - len(masses), masses[::-1], only_there, only_here)
+class _Side(NamedTuple):
+    """Of one story: what is at the points first, first + 1, …: p, rounded up, q, rounded down, what each and all after
+    it add up to, in units of 2^-128 of a mass's; and what the other story cannot show."""
+
+    first: int
+    p: list[int]
+    q: list[int]
+    p_from: list[int]
+    q_from: list[int]
+    only: int
 
 
-def _one_sided(one: _Losses, other: _Losses, grid: _Grid) -> Callable[[Fraction], Fraction]:
-    """Σ max(0, p - E q) as a function of E."""
+@lru_cache(maxsize=8)
+def _sides(losses: _Losses, grid: _Grid) -> tuple[_Side, _Side]:
+    """Of either story."""
+    masses = losses.masses(grid)
+    powers = _powers(grid.ratio)
+    rising, falling = powers.between(losses.first, losses.first + losses.points)
+
+    def side(first: int, masses: list[int], up: list[int], down: list[int], only: int) -> _Side:
+        p = [mass * _above(power) for mass, power in zip(masses, up, strict=True)]
+        q = [*map(mul, masses, down)]
+        return _Side(first, p, q, _from_the_end(p), _from_the_end(q), only)
+
+    return (
+        side(losses.first, masses, rising, falling, losses.only_here),
+        side(1 - losses.first - losses.points, masses[::-1], falling[::-1], rising[::-1], losses.only_there),
+    )
+
+
+def _beyond(one: _Side, other: _Side, grid: _Grid) -> Callable[[Fraction], Fraction]:
+    """Σ max(0, p - E q) of their composition, as a function of E: a straight line between two points of the grid."""
     powers, first = _powers(grid.ratio), one.first + other.first
-    end = first + len(one.masses) + len(other.masses)
-    p_one, q_one = powers.both(one)
-    p_other, q_other = (_from_the_end(each) for each in powers.both(other))
-    places = 2 * (_BITS + _POWER_BITS)
-    kept = Fraction((_ONE - one.only_here) * (_ONE - other.only_here), _ONE * _ONE)
+    end = first + len(one.p) + len(other.p)
+    places = 2 * (grid.bits + _POWER_BITS)
+    kept = Fraction((grid.one - one.only) * (grid.one - other.only), grid.one * grid.one)
+
+    @cache
+    def line(above: int) -> tuple[Fraction, Fraction]:
+        p, q = _reaching(one.p, other.p_from, above), _reaching(one.q, other.q_from, above)
+        # A unit more for the point next to ε, which rounding may have put on either side.
+        return Fraction(p, 1 << places) + 1 - kept + Fraction(1, grid.one), Fraction(q, 1 << places)
 
     def beyond(e_lower: Fraction) -> Fraction:
-        above = powers.first_above(e_lower, end) - first
-        p = q = 0
-        for at in range(max(0, above - len(p_other) + 1), len(p_one)):
-            least = max(0, above - at)
-            p += p_one[at] * p_other[least]
-            q += q_one[at] * q_other[least]
-        # A unit more for the point next to ε, which rounding may have put on either side.
-        return Fraction(p, 1 << places) - e_lower * Fraction(q, 1 << places) + 1 - kept + Fraction(1, _ONE)
+        p, q = line(powers.first_above(e_lower, end) - first)
+        return p - e_lower * q
 
     return beyond
 
 
+def _reaching(one: list[int], rest: list[int], above: int) -> int:
+    """Σ one[at] · rest[above - at], over what is not beyond the end; all of the rest is reached before its begin."""
+    least = max(0, above - len(rest) + 1)
+    most = max(0, above)
+    before: int = sum(map(mul, one[least:most], rest[most - least : 0 : -1]))
+    return before + sum(one[most:]) * rest[0]
+
+
 def _two_factors(day: _Day, grid: _Grid) -> tuple[_Losses, _Losses]:
-    """Two distributions whose composition is the day's: the last product is the largest, and often not needed."""
-    factors = []
-    for cell, times in day:
-        factors += [_power(cell, bit, grid) for bit in range(times.bit_length()) if times >> bit & 1]
-    if len(factors) == 1:
-        ((cell, times),) = day
-        factors = [_power(cell, times.bit_length() - 2, grid)] * 2 if times > 1 else [*factors, _NOTHING]
-    while len(factors) > 2:
-        factors.sort(key=lambda factor: len(factor.masses), reverse=True)
-        factors.append(_composed(factors.pop(), factors.pop(), grid))
-    one, other = (factors + [_NOTHING] * 2)[:2]
+    """Two halves, whose composition is the day's: the last product is the largest, and often not needed.
+
+    Days that differ in the last of their cells alone have most of it in common.
+    """
+    halves = tuple((cell, times // 2) for cell, times in day if times > 1)
+    single = [((cell, 1),) for cell, times in day if times % 2]
+    one = other = _whole(halves, grid)
+    for each in single[0::2]:
+        one = _composed(one, _whole(each, grid), grid)
+    for each in single[1::2]:
+        other = _composed(other, _whole(each, grid), grid)
     return one, other
 
 
 @lru_cache(maxsize=128)
-def _power(cell: _Cell, doublings: int, grid: _Grid) -> _Losses:
-    """Of 2^doublings cells."""
-    if not doublings:
+def _whole(day: _Day, grid: _Grid) -> _Losses:
+    if not day:
+        return _nothing(grid)
+    *before, (cell, times) = day
+    if before:
+        return _composed(_whole(tuple(before), grid), _whole(day[-1:], grid), grid)
+    if times == 1:
         return _of_one_cell(cell, grid)
-    half = _power(cell, doublings - 1, grid)
-    return _composed(half, half, grid)
+    half = _whole(((cell, times // 2),), grid)
+    twice = _composed(half, half, grid)
+    return _composed(twice, _whole(((cell, 1),), grid), grid) if times % 2 else twice
 
 
 def _of_one_cell(cell: _Cell, grid: _Grid) -> _Losses:
     """Every outcome, split among the two points of the grid that it is between."""
     powers = _powers(grid.ratio)
     far = min(grid.far, _POINTS_MOST)
+    draw = grid.bits - noise.DRAW_BITS
     points: Counter[int] = Counter()
     only_here = only_there = 0
     for p, q in _outcomes(cell):
         point = powers.nearest(p, q, far) if p and q else far
         if -far < point < far:
-            lower, upper = powers.split(p, q, point)
+            lower, upper = powers.split(p, q, point, grid.bits)
             points[point] += lower
             points[point + 1] += upper
         else:
-            only_here += p * _DRAW
-            only_there += q * _DRAW
+            only_here += p << draw
+            only_there += q << draw
     first = min(points, default=0)
     masses = [points[point] for point in range(first, max(points, default=0) + 1)]
-    return _cut(_Losses(first, masses, only_here, only_there), grid)
+    return _cut(_Losses(first, len(masses), _packed(masses, grid), only_here, only_there), grid)
 
 
 def _composed(one: _Losses, other: _Losses, grid: _Grid) -> _Losses:
-    first = _packed(one.masses)
-    second = first if one is other else _packed(other.masses)
-    count = len(one.masses) + len(other.masses) - 1
-    product = (first * second).to_bytes(_SLOT_BYTES * count, "little")
-    masses = [
-        -(-int.from_bytes(product[at : at + _SLOT_BYTES], "little") >> _BITS)
-        for at in range(0, len(product), _SLOT_BYTES)
-    ]
-    only_here = one.only_here + other.only_here - (one.only_here * other.only_here >> _BITS)
-    only_there = one.only_there + other.only_there - (one.only_there * other.only_there >> _BITS)
-    return _cut(_Losses(one.first + other.first, masses, only_here, only_there), grid)
+    bits, count = grid.bits, one.points + other.points - 1
+    less, masses = _in_all_slots(count, grid)
+    packed = (one.packed * other.packed + less >> bits) & masses
+    only_here = one.only_here + other.only_here - (one.only_here * other.only_here >> bits)
+    only_there = one.only_there + other.only_there - (one.only_there * other.only_there >> bits)
+    return _cut(_Losses(one.first + other.first, count, packed, only_here, only_there), grid)
 
 
-def _packed(masses: list[int]) -> int:
-    return int.from_bytes(b"".join([mass.to_bytes(_SLOT_BYTES, "little") for mass in masses]), "little")
+@lru_cache(maxsize=32)
+def _in_all_slots(count: int, grid: _Grid) -> tuple[int, int]:
+    """A unit of a mass, less the least, in every slot of products; and the most that a mass may be, in every slot."""
+    slot, bits = grid.slot, grid.bits
+    ones = int.from_bytes((1).to_bytes(slot, "little") * count, "little")
+    less, most = (1 << bits) - 1, (1 << 8 * slot - bits) - 1
+    return less * ones, most * ones
 
 
 def _from_the_end(masses: list[int]) -> list[int]:
@@ -332,33 +386,40 @@ def _from_the_end(masses: list[int]) -> list[int]:
 
 def _cut(losses: _Losses, grid: _Grid) -> _Losses:
     """Without what is far away, and without ends of next to no mass."""
-    first, masses, only_here, only_there = losses
-    powers = _powers(grid.ratio)
-    start, end = max(0, 1 - grid.far - first), max(0, grid.far - first)
-    for at in chain(range(min(start, len(masses))), range(end, len(masses))):
-        only_here += powers.up(masses[at], first + at)
-        only_there += powers.up(masses[at], -(first + at))
-    first, masses = first + start, masses[start:end]
-    below, lost_below = powers.end(masses, -first)
-    above, lost_above = powers.end(masses[:below:-1], first + len(masses) - 1)
+    first, count, packed, only_here, only_there = losses
+    powers, slot = _powers(grid.ratio), grid.slot
+    slots = packed.to_bytes(slot * count, "little")
+    start = min(count, max(0, 1 - grid.far - first))
+    end = max(start, min(count, grid.far - first))
+    for at in chain(range(start), range(end, count)):
+        mass = int.from_bytes(slots[slot * at : slot * (at + 1)], "little")
+        only_here += powers.up(mass, first + at)
+        only_there += powers.up(mass, -(first + at))
+    first, count, slots = first + start, end - start, slots[slot * start : slot * end]
+    least = grid.one >> _CUT_BITS
+    below, lost_below = powers.end(_unpacked(slots, slot), -first, least)
+    above, lost_above = powers.end(_unpacked_from_the_end(slots[slot * below :], slot), first + count - 1, least)
     lost = lost_below + lost_above
-    kept = masses[below : len(masses) - above] or [0]
-    return _Losses(first + below, kept, min(_ONE, only_here + lost), min(_ONE, only_there + lost))
+    slots = slots[slot * below : len(slots) - slot * above] or bytes(slot)
+    only_here, only_there = (min(grid.one, each + lost) for each in (only_here, only_there))
+    return _Losses(first + below, len(slots) // slot, int.from_bytes(slots, "little"), only_here, only_there)
 
 
-def _grid(day: _Day, epsilon: Fraction, steps: int, cells: int = 0) -> _Grid:
+def _grid(day: _Day, epsilon: Fraction, steps: int) -> _Grid:
     """So many steps to the standard deviation of the loss of one cell, more where few cells do not smooth it.
 
-    Days of about as many cells (`cells`, if that is more) share a grid, and the powers that were made on it.
+    Days of about as many cells share a grid, and what was composed on it; also those of a power of two, which people
+    like, and of one more.
     """
     times = sum(each for _, each in day)
     if not times:
-        return _Grid(2 * _POWER_ONE, 1)
+        return _Grid(2 * _POWER_ONE, 1, _BITS)
     sigma = max(1, isqrt(sum(_variance(cell) * each for cell, each in day) // times))
-    about = 1 << (max(times, cells) - 1).bit_length()
+    about = 1 << (times * 7 // 8).bit_length()
     ratio = _ratio(max(day, key=lambda each: each[1])[0], sigma, steps + _STEPS_OF_FEW // about)
-    reach = epsilon + _FAR + Fraction(5 * sigma * isqrt(about), 1 << _SIGMA_BITS)
-    return _Grid(ratio, reach * ratio // (2 * (ratio - _POWER_ONE)) + 1)
+    reach = epsilon + _FAR + min(Fraction(_DEVIATIONS * sigma * isqrt(about), 1 << _SIGMA_BITS), _SPREAD_MOST)
+    far = reach * ratio // (2 * (ratio - _POWER_ONE)) + 1
+    return _Grid(ratio, far, _BITS + int(reach * 3 / 4))  # e^(reach / 2) is less than 2^(3 reach / 4)
 
 
 def _ratio(cell: _Cell, sigma: int, steps: int) -> int:
@@ -409,13 +470,13 @@ class _Powers:
         # 1 / (ρ² - 1), rounded up
         self._share = -(-_POWER_ONE * _POWER_ONE // ((ratio * ratio >> _POWER_BITS) - _POWER_ONE))
 
-    def split(self, p: int, q: int, point: int) -> tuple[int, int]:
+    def split(self, p: int, q: int, point: int, bits: int) -> tuple[int, int]:
         """√(p q) at point and at point + 1, x and y, of two outcomes that have together p and q draws or a little more:
         from x ρ^n + y ρ^(n+1) = p and x ρ^-n + y ρ^-(n+1) = q."""
         rising, falling = self._power(point), self._power(-point)
         x = q * _above(rising) * self._square - p * falling * _POWER_ONE
         y = (p * _above(falling) - q * rising) * self.ratio
-        shift = 3 * _POWER_BITS + noise.DRAW_BITS - _BITS
+        shift = 3 * _POWER_BITS + noise.DRAW_BITS - bits
         return (max(0, -(-x * self._share >> shift)), max(0, -(-y * self._share >> shift)))
 
     def up(self, value: int, step: int) -> int:
@@ -426,26 +487,25 @@ class _Powers:
         self._reach(abs(step))
         return self._up[step] if step >= 0 else self._down[-step]
 
-    def end(self, masses: Iterable[int], first: int) -> tuple[int, int]:
-        """How many of the masses, at points that are `first`, `first` - 1, … away from 0, are together next to nothing;
+    def end(self, masses: Iterable[int], first: int, least: int) -> tuple[int, int]:
+        """How many of the masses, at points that are `first`, `first` - 1, … away from 0, are together at most `least`;
         and what, at most, both stories lose there."""
         self._reach(max(0, first))
         count = lost = 0
         for mass, power in zip(masses, self._up[max(0, first) :: -1], strict=False):
-            more = lost + mass * _above(power)
-            if more > _CUT << _POWER_BITS or first <= 0:
+            more = lost + mass * (power + (power >> 100) + _BELOW)  # `_above`, which is called too often here
+            if more > least << _POWER_BITS or first <= 0:
                 break
             count, lost = count + 1, more
         return count, -(-lost >> _POWER_BITS)
 
-    def both(self, losses: _Losses) -> tuple[list[int], list[int]]:
-        """p, rounded up, and q, rounded down, in units of 2^-208."""
-        first, masses = losses.first, losses.masses
-        self._reach(max(abs(first), abs(first + len(masses))))
-        rising = [self._up[at] if at >= 0 else self._down[-at] for at in range(first, first + len(masses))]
-        falling = [self._down[at] if at >= 0 else self._up[-at] for at in range(first, first + len(masses))]
-        p = [mass * (power + (power >> 100) + _BELOW) for mass, power in zip(masses, rising, strict=True)]
-        return p, [mass * power for mass, power in zip(masses, falling, strict=True)]
+    def between(self, first: int, end: int) -> tuple[list[int], list[int]]:
+        """ρ^n and ρ^-n for every n from first on, before end."""
+        self._reach(max(abs(first), abs(end)))
+        below, from_0 = range(-first, max(0, -end), -1), range(max(0, first), end)
+        rising = [self._down[at] for at in below] + [self._up[at] for at in from_0]
+        falling = [self._up[at] for at in below] + [self._down[at] for at in from_0]
+        return rising, falling
 
     def nearest(self, p: int, q: int, far: int) -> int:
         """The point at or below ln(p / q), between -far and far; by rounding perhaps the one above."""
@@ -462,13 +522,16 @@ class _Powers:
     def _index(self, scaled: int, limit: int) -> int:
         """The first step from 0 on whose power is scaled or more; limit if there is none before."""
         while self._up[-1] < scaled and len(self._up) <= limit:
-            self._reach(len(self._up))
+            self._reach(min(limit, len(self._up) + 64))
         return min(bisect_left(self._up, scaled), max(0, limit))
 
     def _reach(self, step: int) -> None:
-        while len(self._up) <= step:
-            self._up.append(self._up[-1] * self.ratio >> _POWER_BITS)
-            self._down.append((self._down[-1] << _POWER_BITS) // self.ratio)
+        ratio, up, down = self.ratio, self._up[-1], self._down[-1]
+        for _ in range(len(self._up), step + 1):
+            up = up * ratio >> _POWER_BITS
+            down = (down << _POWER_BITS) // ratio
+            self._up.append(up)
+            self._down.append(down)
 
 
 def _above(power: int) -> int:

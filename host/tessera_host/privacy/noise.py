@@ -157,9 +157,10 @@ def formula_delta(epsilon: Fraction, mu: int, bits: int = _START_BITS) -> tuple[
 def exact_delta(thresholds: tuple[int, ...] | list[int], e_lower: Fraction) -> Fraction:
     """δ of the integer table (PROTOCOL §8): the larger of the two one-sided sums, over 2^64."""
     padded = [0, *weights(thresholds), 0]
-    more = sum((max(Fraction(0), here - e_lower * before) for before, here in pairwise(padded)), Fraction(0))
-    fewer = sum((max(Fraction(0), before - e_lower * here) for before, here in pairwise(padded)), Fraction(0))
-    return max(more, fewer) / DRAWS
+    scale, one = e_lower.numerator, e_lower.denominator
+    more = sum(max(0, here * one - before * scale) for before, here in pairwise(padded))
+    fewer = sum(max(0, before * one - here * scale) for before, here in pairwise(padded))
+    return Fraction(max(more, fewer), one * DRAWS)
 
 
 def weights(thresholds: tuple[int, ...] | list[int]) -> list[int]:
@@ -170,7 +171,7 @@ def weights(thresholds: tuple[int, ...] | list[int]) -> list[int]:
 @lru_cache(maxsize=256)
 def exp_lower(epsilon: Fraction) -> Fraction:
     """⌊2^80·e^ε⌋ / 2^80: a rational lower bound of e^ε."""
-    bits = _START_BITS
+    bits = E_BITS + E_BITS // 2  # mostly enough to be certain of the floor
     while True:
         low, high = exp_bounds(epsilon, bits)
         if (floor := low * 2**E_BITS // 1) == high * 2**E_BITS // 1:
@@ -246,8 +247,8 @@ def exp_bounds(x: Fraction, bits: int) -> tuple[Fraction, Fraction]:
     rest, a geometric series of ratio x/(n+2) ≤ 1/2."""
     places = bits + 32
     low = high = total_low = total_high = 1 << places
-    n = 0
-    while n + 2 < 2 * x or high > 1 << 16:
+    n, least = 0, -(-2 * x.numerator // x.denominator) - 2
+    while n < least or high > 1 << 16:
         n += 1
         low = low * x.numerator // (x.denominator * n)
         high = -(-high * x.numerator // (x.denominator * n))

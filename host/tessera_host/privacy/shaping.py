@@ -36,7 +36,7 @@ _NO_WEIGHT = Decimal(-48)  # e^-48 < 2^-64
 _UNIT = 64  # parts of one, of the middle
 
 # Of the search for a middle: by how much the logarithm of δ usually falls with that of the middle, and when it ends.
-_USUAL_SLOPE, _LEAST_SLOPE = Decimal(-12), Decimal(-1)
+_USUAL_SLOPE, _LEAST_SLOPE, _STEEPEST = Decimal(-12), Decimal(-1), Decimal(-36)
 _STEP_MOST, _NEAR = Decimal("0.7"), Decimal("0.05")
 _TRIES = 20
 
@@ -111,13 +111,14 @@ class _Search:
         for step in _STEPS:
             while untried := [shape for shape in _neighbours(best.shape, step) if shape not in tried]:
                 tried.add(untried[0])
-                found = self._weighed(untried[0], best.middle)
+                found = self._weighed(untried[0], best.middle, best.mean)
                 if found and found.mean < best.mean:
                     best = found
         return self._exactly(best)
 
-    def _weighed(self, shape: _Shape, middle: int) -> "_Weighed | None":
-        """Roughly: the middle at which the bounds are just kept, looked for from one that may be near."""
+    def _weighed(self, shape: _Shape, middle: int, best: Decimal | None = None) -> "_Weighed | None":
+        """Roughly: the middle at which the bounds are just kept, looked for from one that may be near. None if there is
+        none, or as soon as it will not be of a smaller mean than the best."""
         before: tuple[Decimal, Decimal] | None = None  # the logarithm of a middle, and the excess there
         slope = _USUAL_SLOPE
         for _ in range(_TRIES):
@@ -125,6 +126,8 @@ class _Search:
             if thresholds is None:
                 return None
             place, excess = Decimal(middle).ln(), self._excess(thresholds)
+            if best and excess > 0 and _mean(thresholds) * (1 - excess / _STEEPEST) > best:
+                return None
             if before and place != before[0]:
                 slope = min((excess - before[1]) / (place - before[0]), _LEAST_SLOPE)
             step = max(-_STEP_MOST, min(-excess / slope, _STEP_MOST))
