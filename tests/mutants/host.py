@@ -76,7 +76,7 @@ CHANGES: Changes = {
     f"{_MEMBER}/sending.py": (
         Change(
             "no-settle-time-before-a-post",
-            "            await settling.done()\n",
+            "                await settling.done()\n",
             "",
             of("engine", "every_slots_frame_leaves_a_settle_time_after_the_answer_before_it"),
         ),
@@ -124,7 +124,7 @@ CHANGES: Changes = {
         ),
         Change(
             "two-posts-at-once",
-            "        async with self._posting:\n            self._put_back()\n            while any",
+            "        async with self._posting[relay.id]:\n            self._put_back()\n            while any",
             "        if True:\n            self._put_back()\n            while any",
             of("member", "two_sends_at_once_do_not_use_an_index_twice"),
         ),
@@ -173,8 +173,8 @@ CHANGES: Changes = {
     f"{_MEMBER}/fetching.py": (
         Change(
             "no-fetch-when-nothing-is-new",
-            "                        state.inbox.go_back_to(open_round - 1)\n",
-            "",
+            "                            state.inbox.pointers.go_back_to(end - 1, [relay.id])\n",
+            "                            pass\n",
             of("engine", "a_round_has_its_fetch_also_when_nothing_is_new"),
         ),
         Change(
@@ -185,8 +185,8 @@ CHANGES: Changes = {
         ),
         Change(
             "settle-time-of-a-fetch-begins-before-the-answer",
-            "                    batches = await self._next(reading)\n                settling.begin()\n",
-            "                    batches = await self._next(reading)\n",
+            "                    batches = await self._next(reading, end)\n                settling.begin()\n",
+            "                    batches = await self._next(reading, end)\n",
             of("engine", "every_slots_frame_leaves_a_settle_time_after_the_answer_before_it"),
         ),
         Change(
@@ -197,26 +197,20 @@ CHANGES: Changes = {
         ),
         Change(
             "fetch-that-was-cut-asks-for-as-much",
-            "            self._most_rounds = max(1, self._most_rounds // 2)\n",
+            "            self._most_rounds[relay.id] = max(1, most // 2)\n",
             "",
             of("engine", "a_fetch_that_was_cut_asks_for_fewer_rounds_until_it_gets_on"),
         ),
         Change(
             "fetch-over-the-end-of-an-epoch",
-            ", reading.info.open_round, state.federation.first_round(epoch + 1))",
-            ", reading.info.open_round)",
+            "min(start + most, end, state.federation.first_round(epoch + 1))",
+            "min(start + most, end)",
             of("member", "fetch_asks_for_at_most_16_rounds_of_one_epoch"),
         ),
         Change(
-            "relay-that-took-anothers-place-goes-on-where-that-ended",
-            "            state.inbox.go_back_to(state.federation.first_round(min(listing)))\n",
-            "            pass\n",
-            of("member", "relay_that_took_anothers_place_is_read_from_its_beginning_and_gets_what_that_may_have_lost"),
-        ),
-        Change(
             "bucket-is-that-of-the-newest-set-that-has-begun",
-            "        return named or federation.governing(epoch)\n",
-            "        return federation.governing(epoch)\n",
+            "        return self._named(relay, epoch) or self._state.federation.governing(epoch)\n",
+            "        return self._state.federation.governing(epoch)\n",
             of("member", "bucket_is_that_of_the_set_the_relay_named_for_an_epoch"),
         ),
         Change(
@@ -224,6 +218,48 @@ CHANGES: Changes = {
             "        if not batches:\n            raise RelayRefused",
             "        if False:\n            raise RelayRefused",
             of("member", "relay_that_serves_fewer_rounds_than_it_says_is_refused"),
+        ),
+    ),
+    f"{_MEMBER}/pointers.py": (
+        Change(
+            "relay-that-took-anothers-place-goes-on-where-that-ended",
+            "        pointer.next_round = min(pointer.next_round, self._federation.first_round(min(listing)))\n",
+            "",
+            of("member", "relay_that_took_anothers_place_is_read_from_its_beginning_and_gets_what_that_may_have_lost"),
+        ),
+        Change(
+            "keys-go-with-the-fastest-relay",
+            "            if any(self[id_].next_round < end for",
+            "            if all(self[id_].next_round < end for",
+            of("copies", "keys_stay_until_the_slowest_relay_was_read"),
+        ),
+        Change(
+            "relay-that-is-away-keeps-keys-for-ever",
+            "        for epoch in kept[:-1]:\n",
+            "        for epoch in range(kept.stop - 1):\n",
+            of("copies", "keys_of_an_epoch_that_nobody_keeps_go_though_a_relay_was_not_read"),
+        ),
+    ),
+    f"{_MEMBER}/copies.py": (
+        Change(
+            "copy-at-a-relay-that-was-replaced-counts",
+            "self._keys.get(place.relay) == place.key]",
+            "place.relay in self._keys]",
+            of("copies", "a_part_is_sent_again_to_a_relay_in_anothers_place_before_what_is_newer"),
+        ),
+        Change(
+            "one-copy-is-safe",
+            "        return len(self.alive(item)) >= len(self.relays(item.contact))\n",
+            "        return bool(self.alive(item))\n",
+            of("copies", "what_one_relay_lacks_waits_for_it_and_is_shown_no_second_time"),
+        ),
+    ),
+    f"{_MEMBER}/posted.py": (
+        Change(
+            "what-is-sent-again-comes-last",
+            "_in_order([*back, *(each for each in self._outbox if id(each) not in moved)])",
+            "[*(each for each in self._outbox if id(each) not in moved), *back]",
+            of("copies", "a_part_is_sent_again_to_a_relay_in_anothers_place_before_what_is_newer"),
         ),
     ),
     f"{_MEMBER}/inbox.py": (
@@ -244,26 +280,26 @@ CHANGES: Changes = {
         ),
         Change(
             "relays-word-erases-keys",
-            "epoch = self._federation.epoch_of(min(self.next_round, own_round))",
+            "epoch = self.pointers.unread_epoch(own_round)",
             "epoch = self._federation.epoch_of(self.next_round)",
             of("member", "epoch_that_is_over_by_the_relays_clock_alone_keeps_its_keys"),
         ),
         Change(
             "relays-word-skips-rounds",
-            "self._federation.first_kept(min(open_round, own_round)) - self.next_round",
-            "self._federation.first_kept(open_round) - self.next_round",
+            "self._federation.first_kept(min(open_round, own_round))",
+            "self._federation.first_kept(open_round)",
             of("member", "relay_that_runs_into_the_next_epoch_early_costs_no_key"),
         ),
         Change(
             "blocked-contact-is-read",
-            "            if contact.blocked:\n                continue\n",
-            "",
+            "            if contact.blocked:\n                continue\n            unused",
+            "            unused",
             of("cli_contact", "blocked_contact_is_not_heard_and_not_written_to"),
         ),
         Change(
             "lost-messages-are-not-counted",
-            "            received.lost += following - received.next\n",
-            "            pass\n",
+            "            received.lost += counts * (following - received.next)\n",
+            "",
             of("member", "whole_messages_that_vanished_are_counted"),
         ),
         Change(
@@ -292,9 +328,27 @@ CHANGES: Changes = {
         ),
         Change(
             "begun-messages-pile-up",
-            "        for number in sorted(received.parts)[:-BEGUN_MESSAGES]:\n",
-            "        for number in sorted(received.parts)[:0]:\n",
+            "        for number in begun[:-BEGUN_MESSAGES]:\n",
+            "        for number in begun[:0]:\n",
             of("inbox", "messages_that_are_begun_do_not_pile_up"),
+        ),
+        Change(
+            "what-comes-after-a-gap-is-shown-at-once",
+            "                if self._is_waited_for(received, number):\n",
+            "                if False:\n",
+            of("copies", "what_comes_after_a_gap_waits_for_two_rounds_and_what_was_missing_is_shown_late_once"),
+        ),
+        Change(
+            "what-one-relay-lacks-is-lost",
+            "        return [relay for relay in relays if received.seen.get(relay, -1) < following]\n",
+            "        return []\n",
+            of("copies", "a_relay_that_hides_a_message_makes_nobody_believe_that_it_is_lost"),
+        ),
+        Change(
+            "a-relay-in-anothers-place-has-had-what-that-had",
+            "                del contact.received.seen[relay]\n",
+            "                pass\n",
+            of("copies", "a_relay_in_anothers_place_has_not_had_what_that_had"),
         ),
         Change(
             "what-was-shown-stays-unread",
@@ -706,13 +760,13 @@ CHANGES: Changes = {
         ),
         Change(
             "two-tokens-come-into-use-in-one-round",
-            "        if round_ == self._fresh_token_round or (waits and round_ < first):\n",
-            "        if waits and round_ < first:\n",
+            "        if round_ == self._fresh_token_round or not has_come(relay):\n",
+            "        if not has_come(relay):\n",
             of("engine", "no_two_tokens_come_into_use_in_one_round"),
         ),
         Change(
             "tokens-come-into-use-with-the-epoch",
-            "        if round_ == self._fresh_token_round or (waits and round_ < first):\n",
+            "        if round_ == self._fresh_token_round or not has_come(relay):\n",
             "        if round_ == self._fresh_token_round:\n",
             of("engine", "after_an_epochs_change_tokens_wait_for_their_round"),
         ),
@@ -1984,7 +2038,7 @@ CHANGES: Changes = {
     "host/tessera_host/member/fetching.py": (
         Change(
             "constant-batches-are-not-counted",
-            "            self._count(batch)\n",
+            "            self._count(relay, batch)\n",
             "            pass\n",
             of("member", "constant_batches_are_counted_by_who_reads_them"),
         ),
