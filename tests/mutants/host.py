@@ -792,9 +792,9 @@ CHANGES: Changes = {
     f"{_AGENT}/schedule.py": (
         Change(
             "all-slots-at-once",
-            "return sorted(Slot(dice.uniform(now, last), kind, relay) for kind, relay in kinds)",
+            "return sorted(Slot(dice.uniform(*part[kind]), kind, relay) for kind, relay in kinds)",
             "return sorted(Slot(now, kind, relay) for kind, relay in kinds)",
-            of("engine", "moments_are_spread_over_the_round_but_its_end"),
+            of("engine", "moments_are_spread_over_their_part_of_the_round"),
         ),
         Change(
             "every-epoch-has-the-same-schedule",
