@@ -135,6 +135,7 @@ def test_the_federation_card_carries_a_valid_parameter_set_that_covers_all_it_sa
 def test_a_federation_card_may_say_more_than_is_known():
     known, later = [_read(unhex(card["said"]))[0] for card in vectors("contact")["federation_cards"]]
     assert sorted(set(later) - set(known)) == ["archive", "motto"]
+    assert known.pop("topology") is None and later["topology"] == {"kind": "mesh", "copies": 2}
     for name in known:
         assert later[name] == known[name], name
 

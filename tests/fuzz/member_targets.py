@@ -348,7 +348,7 @@ class InfoAndAck(Target):
 
     async def _read_slot(self, ann: Client, state: MemberState) -> Any:
         async with ann.shared.held():
-            return await ann._fetcher.slot(Settling(0, lambda: 0), 2)
+            return await ann._fetcher.slot(state.federation.home, Settling(0, lambda: 0), 2)
 
     # -- what must hold
 
@@ -364,7 +364,8 @@ class InfoAndAck(Target):
             must(isinstance(result, IntegrityError), "an ACK of another time was taken for one")
         must(after.federation == before.federation, "parameters that nobody signed were adopted")
         must(after.newest_round <= relay.own_round() + 1, "a round to come was confirmed")
-        must(after.inbox.next_round <= relay.own_round() + 1, "a round to come counts as read")
+        read = [pointer.next_round for pointer in after.inbox.pointers.values()]
+        must(all(round_ <= relay.own_round() + 1 for round_ in read), "a round to come counts as read")
         left = {token.left for token in after.tokens.tokens} - {None}
         must(all(number <= POSTS for number in left), "a token has more posts than there are on it")
         epoch = relay.own_round() // EPOCH_ROUNDS

@@ -78,7 +78,7 @@ def met() -> Met:
             for one, other in ((ann, "Bob"), (bob, "Ann")):
                 composing.queue(one, other, "a text that waits")
                 one.inbox.expect(one.round() - 1, one.round() - 1)
-                one.data.inbox.next_round = one.round() - 1
+                one.inbox.pointers[one.federation.home.id].next_round = one.round() - 1
                 one.save()
             return Met(federation, schema.write(ann.data), schema.write(bob.data))
 

@@ -131,11 +131,11 @@ NAMED = {
     "member": MEMBER,
     "invite": {
         **{"federation": bytes(16), "digest": bytes(32), "epoch": 0, "name": "", "key": bytes(32)},
-        **{"commit": bytes(32), "mailbox": bytes(16), "relay": bytes(33)},
+        **{"commit": bytes(32), "mailbox": bytes(16), "relay": 1},
     },
     "answer": {
         **{"invite": bytes(32), "name": "", "key": bytes(32), "x": bytes(32), "mailbox": bytes(16)},
-        **{"relay": bytes(33), "sig": bytes(64)},
+        **{"relay": 1, "sig": bytes(64)},
     },
     "join": {"invitation": bytes(16), "name": "", "key": bytes(32), "sig": bytes(64), "proof": bytes(32)},
 }

@@ -150,3 +150,34 @@ def test_no_kind_promises_more_messages_than_it_keeps():
     """Of a table for one delivery as little as the day allows."""
     for kind in choose(Wish(members=24, messages=32)).kinds:
         assert kind.plan and figures.messages_a_day(kind.plan) == (21 if kind.cover == plan.DELIVERY else 32)
+
+
+# -- several relays
+
+
+def test_copies_make_rounds_longer_where_the_download_bounds_them():
+    one, two = choose(Wish(members=24)), choose(Wish(members=24, copies=2, topology="mesh"))
+    assert (two.plan.choice.relays, two.plan.choice.copies, two.plan.choice.topology) == (2, 2, "mesh")
+    assert two.plan.choice.cover == "constant" and two.plan.choice.round_seconds == 240
+    assert figures.download_a_day(one.plan) > 5_000_000 and figures.download_a_day(two.plan) <= 6_000_000
+    assert figures.messages_a_day(two.plan) == 32, "constant batches have no budget"
+
+
+def test_a_table_of_a_day_is_made_for_every_copy():
+    found = of(choose(Wish(members=24, cover="day", messages=8, copies=2, relays=3)), "day").plan
+    assert (found.choice.deliveries, figures.messages_a_day(found)) == (16, 8)
+    assert composition.delta_of(found.parts(16), found.choice.day_epsilon) <= found.choice.day_delta
+
+
+@pytest.mark.parametrize(
+    ("wishes", "wrong"),
+    [
+        ({"copies": 3, "relays": 2}, "need as many relays"),
+        ({"copies": 0, "relays": 1}, "copies is 0"),
+        ({"relays": 65}, "relays is 65"),
+        ({"topology": "star"}, "no topology 'star'"),
+        ({"copies": 2, "messages": 2049}, "not in 1 to 2048"),
+    ],
+)
+def test_copies_that_cannot_be_are_refused(wishes, wrong):
+    assert wrong in refusal(members=24, **wishes).message

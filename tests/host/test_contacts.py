@@ -256,11 +256,6 @@ def test_other_parameters_are_refused(ann: Person, bob: Person, federation: Fake
     bob.refuses(InvalidInput, "different settings", bob.answer, invite, "Ann")
 
 
-def test_relay_that_is_not_in_the_card_is_refused(ann: Person, bob: Person) -> None:
-    invite = changed(ann.contacts.invite("Bob", EPOCH), relay=curve.public((9).to_bytes(32, "big")))
-    bob.refuses(InvalidInput, "not in the federation card", bob.answer, invite)
-
-
 def test_invite_of_a_later_epoch_is_refused(ann: Person, bob: Person) -> None:
     bob.refuses(InvalidInput, "clock", bob.answer, ann.contacts.invite("Bob", EPOCH + 2))
 

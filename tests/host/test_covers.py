@@ -8,8 +8,11 @@ from tessera_host.audit import covers
 from tessera_host.cli import audit as commands
 from tessera_host.issuer.signer import planned_rules
 from tessera_host.planning import plan
+from tessera_host.privacy import noise
 from tessera_host.protocol import parameter_sets
 from tessera_host.protocol.parameter_sets import ParameterSets
+from tessera_host.protocol.topology import Topology
+from tests.support.fake_federation import FakeFederation
 from tests.support.fake_ledger import FakeLedger
 
 OFFICE = plan.Choice(members=24, round_seconds=120, epoch_rounds=720)
@@ -59,3 +62,15 @@ def test_sets_with_the_same_cover_are_one_line(ledger):
     assert [line.split(":")[0] for line in commands._covers(sets)] == [
         "cover of serial 1 to 2", "cover of serial 3", "cover of serial 4",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("copies", [1, 2, 3])
+def test_what_all_copies_show_is_as_many_times_a_delivery(copies):
+    found = FakeFederation(relays=2).parameters
+    told = covers.copies(found, Topology("mesh", copies))
+    there = min(copies, 2)
+    assert (told["copies"], told["relays"], told["topology"]) == (there, 2, "mesh")
+    assert told["epsilon"] == noise.decimal(there * parameter_sets.epsilon(found))
+    assert told["delta"] == noise.decimal_up(there * parameter_sets.exact_delta(found))
+    words = covers.copies_in_words(found, Topology("mesh", copies))
+    assert words is None if copies == 1 else words and "every record is on 2 of 2 relays (mesh)" in words

@@ -392,7 +392,7 @@ def test_a_fetch_that_was_cut_asks_for_fewer_rounds_until_it_gets_on(
     world.time.now = float(world.office.clock.now)
     world.run(world.engine("Bob", at_once=True), 6)
     assert asked[:4] == [5, 6, 4, 2]
-    assert world.office.bob.data.inbox.next_round > 2
+    assert world.office.bob.inbox.next_round > 2
 
 
 def test_a_computer_that_slept_for_hours_catches_up(world: World) -> None:

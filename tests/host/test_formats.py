@@ -407,11 +407,11 @@ CARD_FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "join": {"invitation": octets(16), "name": names, "key": octets(32), "sig": octets(64), "proof": octets(32)},
     "invite": {
         **{"federation": octets(16), "digest": octets(32), "epoch": u64, "name": names, "key": octets(32)},
-        **{"commit": octets(32), "mailbox": octets(16), "relay": octets(33)},
+        **{"commit": octets(32), "mailbox": octets(16), "relay": u16},
     },
     "answer": {
         **{"invite": octets(32), "name": names, "key": octets(32), "x": octets(32), "mailbox": octets(16)},
-        **{"relay": octets(33), "sig": octets(64)},
+        **{"relay": u16, "sig": octets(64)},
     },
     "confirm": {"answer": octets(32), "x": octets(32), "nonce": octets(32), "sig": octets(64)},
     "reading": {"member": octets(32), "e": octets(33), "sealed": st.lists(octets(64), max_size=3)},
@@ -448,6 +448,7 @@ said_relays = st.lists(st.tuples(u16, names, names, st.integers(1, 65535)), max_
         for id_, name, host, port in {each[1]: each for each in {each[0]: each for each in found}.values()}.values()
     ]
 )
+topologies = st.fixed_dictionaries({"kind": st.sampled_from(["ring", "mesh"]), "copies": st.integers(1, 64)})
 said = st.fixed_dictionaries(
     {
         "name": names,
@@ -456,7 +457,7 @@ said = st.fixed_dictionaries(
         "issuer": st.none() | services,
         "retention_days": st.integers(1, 3650),
         "partners": st.just([]),
-        "topology": st.none(),
+        "topology": st.none() | topologies,
     },
     optional={"of a later program": st.binary(max_size=9) | st.integers(0, 99)},
 )

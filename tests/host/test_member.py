@@ -1279,7 +1279,7 @@ def test_what_was_posted_is_kept_as_long_as_the_relay_keeps_it(at: Setting) -> N
     at.clock.to_epoch(3)
     token_exchange.fetch(at.ann, at.issuer)
     at.send("later")
-    assert [each.round for each in at.reopen("Ann").data.posted] == [3 * EPOCH_ROUNDS]
+    assert [place.round for each in at.reopen("Ann").data.posted for place in each.places] == [3 * EPOCH_ROUNDS]
 
 
 def test_relay_that_hands_out_other_parameters_than_it_names_is_refused(

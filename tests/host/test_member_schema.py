@@ -116,10 +116,10 @@ def test_earlier_versions_are_refused_with_a_way_out(tmp_path: Path, version: in
         MemberState.open(tmp_path, PASSPHRASE)
 
 
-def test_version_5_opens_and_is_written_as_it_was(tmp_path: Path) -> None:
-    home = home_with(5, tmp_path)
+def test_version_6_opens_and_is_written_as_it_was(tmp_path: Path) -> None:
+    home = home_with(6, tmp_path)
     before = keystore.read_apart(home / "member.keystore", PASSPHRASE, "member")
-    assert before["schema"] == schema.VERSION == 5
+    assert before["schema"] == schema.VERSION == 6
     with MemberState.open(home, PASSPHRASE) as ann:
         assert sorted(ann.contacts.book) == ["Bob"]
         assert [message.text for message in ann.inbox.messages()] == ["Grüße", "again", "x" * 300]
@@ -229,9 +229,10 @@ def test_damage_is_named_with_its_place(ann: MemberState, damage: Callable[[Any]
 
 
 def test_keys_that_are_none_are_refused_and_the_lock_is_given_back(tmp_path: Path, ann: MemberState) -> None:
-    for number, wrong in enumerate(
-        ({"secret": bytes(32)}, {"federation": schema.write(ann.data)["federation"] | {"said": b""}})
-    ):
+    federation = schema.write(ann.data)["federation"]
+    (card_hash,) = federation["said"]
+    saying = [{"federation": federation | {"said": said}} for said in ({}, {card_hash: b""}, {card_hash: b"\xa0"})]
+    for number, wrong in enumerate(({"secret": bytes(32)}, *saying)):
         home = tmp_path / str(number)
         Keystore.create(home / "member.keystore", PASSPHRASE, "member", schema.write(ann.data) | wrong).close()
         with pytest.raises(KeystoreError, match="keys that are none"):

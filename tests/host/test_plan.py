@@ -469,3 +469,53 @@ def test_the_records_of_a_constant_batch_are_those_that_the_core_takes():
 def test_the_key_ring_s_pages_are_the_core_s():
     assert plan._EPOCHS_A_PAGE == keyring._EPOCHS_A_PAGE
     assert plan._LEASES_A_PAGE == keyring._LEASES_A_PAGE
+
+
+# -- several relays
+
+
+def test_copies_are_counted_by_hand():
+    one, two = plan.make(BRANCH), plan.make(replace(BRANCH, relays=3, copies=2, topology="mesh"))
+    assert figures.messages_a_day(one) == 21 and figures.messages_a_day(two) == 10  # 21 // 2
+    assert figures.download_a_day(two) == 2 * figures.download_a_day(one)
+    # 24 members × 10 messages × 2 copies over 3 relays, 288 rounds a day
+    assert figures.records_a_cell(two) == two.cover_mean + Fraction(24 * 10 * 2, 3 * 288)
+    found, before = figures.figures(two), figures.figures(one)
+    assert (found["tokens_a_member_an_epoch"], found["relays_read_a_round"]) == (3, 2)
+    for same in ("records_needed", "records_kept", "readers_a_round_board_estimate", "flash_years_estimate"):
+        assert found[same] == before[same], "every relay bears all"
+    rows = {each.of: each.deliveries for each in figures.loss_rows(two)}
+    assert rows == {
+        figures.ONE: 1,
+        figures.COPIES: 2,
+        figures.LONGEST: 32,
+        figures.A_DAY: 20,
+        figures.ANOTHER_DAY: 20,
+        figures.A_MONTH: 600,
+    }
+
+
+def test_all_copies_of_a_message_show_as_many_times_a_delivery_at_most():
+    made = plan.make(replace(BRANCH, relays=4, copies=4))
+    copies = next(each for each in figures.loss_rows(made) if each.of == figures.COPIES)
+    assert copies.epsilon <= 4 * made.table.epsilon and copies.delta == 4 * made.table.exact_delta
+    nothing = next(each for each in figures.loss_rows(plan.make(replace(CONSTANT, relays=4, copies=4))))
+    assert (nothing.epsilon, nothing.delta) == (0, 0)
+
+
+def test_more_copies_than_relays_are_refused_with_both_ways_out():
+    error = refusal(relays=2, copies=3)
+    assert proposals(error) == [{"copies": 2}, {"relays": 3}]
+    for change in proposals(error):
+        plan.check_copies("ring", **{"copies": 3, "relays": 2} | change)
+
+
+def test_a_plan_file_keeps_copies(tmp_path):
+    made = plan.make(replace(CONSTANT, relays=5, copies=3, topology="mesh"))
+    (tmp_path / "plan.json").write_text(json.dumps(made.as_json()))
+    assert plan.load(tmp_path / "plan.json").choice == made.choice
+    content = made.as_json()
+    content["choice"]["topology"] = ["mesh"]
+    (tmp_path / "plan.json").write_text(json.dumps(content))
+    with pytest.raises(InvalidInput, match="no topology"):
+        plan.load(tmp_path / "plan.json")

@@ -33,7 +33,7 @@ from tessera_host.report.document import (
     Tone,
 )
 from tessera_host.report.facts import Facts
-from tests.support.fake_federation import EPOCH_ROUNDS
+from tests.support.fake_federation import EPOCH_ROUNDS, FakeFederation
 from tests.support.fake_ledger import FIRMWARE, FakeLedger
 
 MADE = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
@@ -110,6 +110,59 @@ def rounded_up(value: Fraction) -> str:
     mantissa = math.ceil(value / Fraction(10) ** (exponent - 4))
     text = f"{mantissa // 10**4}.{mantissa % 10**4:04d}".rstrip("0").rstrip(".")
     return f"{text}e{exponent}"
+
+
+# -- copies on several relays
+
+CLUSTER = {"relays": 3, "topology": "mesh", "copies": 2}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Document:
+    return annex.of_plan(Facts.of_plan(plan.make(replace(CHOICE, **CLUSTER))), MADE)
+
+
+def test_every_copy_is_counted(cluster):
+    rows = table(cluster, "What deliveries add up to").rows
+    assert [(row[0], row[1]) for row in rows] == [
+        ("one delivery", "1"),
+        ("one message, all its copies", "2"),
+        ("the longest message, 16 parts", "32"),
+        ("a member's day, 5 messages", "10"),
+        ("a member's day, exchanged for another", "10"),
+        ("a member's month", "300"),
+    ]
+    for what, deliveries, epsilon, delta in rows:
+        count = int(deliveries) * (2 if "exchanged" in what else 1)
+        assert binomial_delta(count, float(epsilon)) <= float(delta) * (1 + 1e-9)
+    assert float(rows[1][2]) <= 0.2 and rows[1][3] == rounded_up(2 * ONE), "k times a delivery's at most"
+
+
+def test_what_all_relays_show_together_is_said(cluster):
+    text = cluster.text()
+    assert f"learns of one message at most ε = 0.2, δ = {rounded_up(2 * ONE)}, 2 times a delivery's" in text
+    assert ("Relays", "3; every record is on 2 of them (mesh)") in cluster.facts
+    assert dict(row[:2] for row in table(cluster, "Data inventory").rows)["Records"] == "2 of the 3 relays, a copy each"
+    assert "any 1 relay may be lost for good" in text
+    assert "Operators of several relays together" in text
+
+
+def test_copies_of_constant_batches_show_nothing():
+    text = annex.of_plan(Facts.of_plan(plan.make(replace(CONSTANT, **CLUSTER))), MADE).text()
+    assert "whoever counts at all of them learns nothing" in text and "nothing (ε = 0, δ = 0)" in text
+
+
+def test_an_office_with_one_copy_has_no_word_of_copies(planned, constant):
+    for document in (planned, constant):
+        assert "copies" not in document.text() and "Relays" not in dict(document.facts)
+
+
+def test_the_copies_of_an_office_are_those_of_its_card(ledger):
+    for copies, relays, expected in ((2, 3, 2), (5, 3, 3), (1, 2, 1)):
+        said = {"topology": {"kind": "mesh", "copies": copies}}
+        known = FakeFederation(relays=relays, said=said).known()
+        facts = Facts.of_federation(known, known.newest)
+        assert (facts.relays, facts.topology, facts.copies) == (relays, "mesh", expected)
 
 
 # -- the numbers

@@ -13,11 +13,12 @@ from tessera_host.protocol import blind, cards, issuer_frames, sealed_reading_ke
 from tessera_host.protocol.identity import Identity
 from tessera_host.protocol.issuer_connection import claim
 from tessera_host.protocol.sets_beside import SetBeside, SetsBeside
+from tessera_host.protocol.topology import Topology, order
 from tessera_host.protocol.welcome import Welcome
 
 FOLDER = Path(__file__).parent.parent / "vectors"
-CONTACT, ADMISSION, PARAMS = (
-    json.loads((FOLDER / f"{name}.json").read_text()) for name in ("contact", "admission", "params")
+CONTACT, ADMISSION, PARAMS, MAILBOX = (
+    json.loads((FOLDER / f"{name}.json").read_text()) for name in ("contact", "admission", "params", "mailbox")
 )
 Row = dict[str, Any]
 
@@ -63,6 +64,14 @@ def test_what_a_federation_card_says_is_hashed_in_its_set(row: Row) -> None:
     assert cards.said_hash(fields["said"]) == parameters.card_hash == bytes.fromhex(row["card_hash"])
     said = cards.decode_said(fields["said"])
     assert cards.said(said) == fields["said"], "what is not known is kept"
+
+
+def test_where_a_mailbox_is() -> None:
+    assert {row["copies"] > len(row["ids"]) for row in MAILBOX} == {True, False}
+    for row in MAILBOX:
+        mailbox, topology = bytes.fromhex(row["mailbox_id"]), Topology(row["kind"], row["copies"])
+        found = order(mailbox, row["home"], reversed(row["ids"]), topology)
+        assert found == row["order"] and found[: topology.copies] == row["relays"], row
 
 
 @pytest.mark.parametrize("row", CONTACT["welcomes"])

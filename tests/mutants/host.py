@@ -76,7 +76,7 @@ CHANGES: Changes = {
     f"{_MEMBER}/sending.py": (
         Change(
             "no-settle-time-before-a-post",
-            "            await settling.done()\n",
+            "                await settling.done()\n",
             "",
             of("engine", "every_slots_frame_leaves_a_settle_time_after_the_answer_before_it"),
         ),
@@ -124,7 +124,7 @@ CHANGES: Changes = {
         ),
         Change(
             "two-posts-at-once",
-            "        async with self._posting:\n            self._put_back()\n            while any",
+            "        async with self._posting[relay.id]:\n            self._put_back()\n            while any",
             "        if True:\n            self._put_back()\n            while any",
             of("member", "two_sends_at_once_do_not_use_an_index_twice"),
         ),
@@ -173,8 +173,8 @@ CHANGES: Changes = {
     f"{_MEMBER}/fetching.py": (
         Change(
             "no-fetch-when-nothing-is-new",
-            "                        state.inbox.go_back_to(open_round - 1)\n",
-            "",
+            "                            state.inbox.pointers.go_back_to(end - 1, [relay.id])\n",
+            "                            pass\n",
             of("engine", "a_round_has_its_fetch_also_when_nothing_is_new"),
         ),
         Change(
@@ -185,8 +185,8 @@ CHANGES: Changes = {
         ),
         Change(
             "settle-time-of-a-fetch-begins-before-the-answer",
-            "                    batches = await self._next(reading)\n                settling.begin()\n",
-            "                    batches = await self._next(reading)\n",
+            "                    batches = await self._next(reading, end)\n                settling.begin()\n",
+            "                    batches = await self._next(reading, end)\n",
             of("engine", "every_slots_frame_leaves_a_settle_time_after_the_answer_before_it"),
         ),
         Change(
@@ -197,26 +197,20 @@ CHANGES: Changes = {
         ),
         Change(
             "fetch-that-was-cut-asks-for-as-much",
-            "            self._most_rounds = max(1, self._most_rounds // 2)\n",
+            "            self._most_rounds[relay.id] = max(1, most // 2)\n",
             "",
             of("engine", "a_fetch_that_was_cut_asks_for_fewer_rounds_until_it_gets_on"),
         ),
         Change(
             "fetch-over-the-end-of-an-epoch",
-            ", reading.info.open_round, state.federation.first_round(epoch + 1))",
-            ", reading.info.open_round)",
+            "min(start + most, end, state.federation.first_round(epoch + 1))",
+            "min(start + most, end)",
             of("member", "fetch_asks_for_at_most_16_rounds_of_one_epoch"),
         ),
         Change(
-            "relay-that-took-anothers-place-goes-on-where-that-ended",
-            "            state.inbox.go_back_to(state.federation.first_round(min(listing)))\n",
-            "            pass\n",
-            of("member", "relay_that_took_anothers_place_is_read_from_its_beginning_and_gets_what_that_may_have_lost"),
-        ),
-        Change(
             "bucket-is-that-of-the-newest-set-that-has-begun",
-            "        return named or federation.governing(epoch)\n",
-            "        return federation.governing(epoch)\n",
+            "        return self._named(relay, epoch) or self._state.federation.governing(epoch)\n",
+            "        return self._state.federation.governing(epoch)\n",
             of("member", "bucket_is_that_of_the_set_the_relay_named_for_an_epoch"),
         ),
         Change(
@@ -224,6 +218,48 @@ CHANGES: Changes = {
             "        if not batches:\n            raise RelayRefused",
             "        if False:\n            raise RelayRefused",
             of("member", "relay_that_serves_fewer_rounds_than_it_says_is_refused"),
+        ),
+    ),
+    f"{_MEMBER}/pointers.py": (
+        Change(
+            "relay-that-took-anothers-place-goes-on-where-that-ended",
+            "        pointer.next_round = min(pointer.next_round, self._federation.first_round(min(listing)))\n",
+            "",
+            of("member", "relay_that_took_anothers_place_is_read_from_its_beginning_and_gets_what_that_may_have_lost"),
+        ),
+        Change(
+            "keys-go-with-the-fastest-relay",
+            "            if any(self[id_].next_round < end for",
+            "            if all(self[id_].next_round < end for",
+            of("copies", "keys_stay_until_the_slowest_relay_was_read"),
+        ),
+        Change(
+            "rounds-that-nobody-keeps-are-asked-for",
+            "            pointer.next_round = max(pointer.next_round, first_kept)\n",
+            "            pass\n",
+            of("member", "expired_rounds_are_counted_and_skipped"),
+        ),
+    ),
+    f"{_MEMBER}/copies.py": (
+        Change(
+            "copy-at-a-relay-that-was-replaced-counts",
+            "self._keys.get(place.relay) == place.key]",
+            "place.relay in self._keys]",
+            of("copies", "a_part_is_sent_again_to_a_relay_in_anothers_place_before_what_is_newer"),
+        ),
+        Change(
+            "one-copy-is-safe",
+            "        return len(self.alive(item)) >= len(self.relays(item.contact))\n",
+            "        return bool(self.alive(item))\n",
+            of("copies", "what_one_relay_lacks_waits_for_it_and_is_shown_no_second_time"),
+        ),
+    ),
+    f"{_MEMBER}/posted.py": (
+        Change(
+            "what-is-sent-again-comes-last",
+            "_in_order([*back, *(each for each in self._outbox if id(each) not in moved)])",
+            "[*(each for each in self._outbox if id(each) not in moved), *back]",
+            of("copies", "a_part_is_sent_again_to_a_relay_in_anothers_place_before_what_is_newer"),
         ),
     ),
     f"{_MEMBER}/inbox.py": (
@@ -244,26 +280,26 @@ CHANGES: Changes = {
         ),
         Change(
             "relays-word-erases-keys",
-            "epoch = self._federation.epoch_of(min(self.next_round, own_round))",
+            "epoch = self.pointers.unread_epoch(own_round)",
             "epoch = self._federation.epoch_of(self.next_round)",
             of("member", "epoch_that_is_over_by_the_relays_clock_alone_keeps_its_keys"),
         ),
         Change(
             "relays-word-skips-rounds",
-            "self._federation.first_kept(min(open_round, own_round)) - self.next_round",
-            "self._federation.first_kept(open_round) - self.next_round",
+            "self._federation.first_kept(min(open_round, own_round))",
+            "self._federation.first_kept(open_round)",
             of("member", "relay_that_runs_into_the_next_epoch_early_costs_no_key"),
         ),
         Change(
             "blocked-contact-is-read",
-            "            if contact.blocked:\n                continue\n",
-            "",
+            "            if contact.blocked:\n                continue\n            unused",
+            "            unused",
             of("cli_contact", "blocked_contact_is_not_heard_and_not_written_to"),
         ),
         Change(
             "lost-messages-are-not-counted",
-            "            received.lost += following - received.next\n",
-            "            pass\n",
+            "            received.lost += counts * (following - received.next)\n",
+            "",
             of("member", "whole_messages_that_vanished_are_counted"),
         ),
         Change(
@@ -292,9 +328,27 @@ CHANGES: Changes = {
         ),
         Change(
             "begun-messages-pile-up",
-            "        for number in sorted(received.parts)[:-BEGUN_MESSAGES]:\n",
-            "        for number in sorted(received.parts)[:0]:\n",
+            "        for number in begun[:-BEGUN_MESSAGES]:\n",
+            "        for number in begun[:0]:\n",
             of("inbox", "messages_that_are_begun_do_not_pile_up"),
+        ),
+        Change(
+            "what-comes-after-a-gap-is-shown-at-once",
+            "                if self._is_waited_for(received, number):\n",
+            "                if False:\n",
+            of("copies", "what_comes_after_a_gap_waits_for_two_rounds_and_what_was_missing_is_shown_late_once"),
+        ),
+        Change(
+            "what-one-relay-lacks-is-lost",
+            "        return [relay for relay in relays if received.seen.get(relay, -1) < following]\n",
+            "        return []\n",
+            of("copies", "a_relay_that_hides_a_message_makes_nobody_believe_that_it_is_lost"),
+        ),
+        Change(
+            "a-relay-in-anothers-place-has-had-what-that-had",
+            "                del contact.received.seen[relay]\n",
+            "                pass\n",
+            of("copies", "a_relay_in_anothers_place_has_not_had_what_that_had"),
         ),
         Change(
             "what-was-shown-stays-unread",
@@ -706,13 +760,13 @@ CHANGES: Changes = {
         ),
         Change(
             "two-tokens-come-into-use-in-one-round",
-            "        if round_ == self._fresh_token_round or (waits and round_ < first):\n",
-            "        if waits and round_ < first:\n",
+            "        if round_ == self._fresh_token_round or not has_come(relay):\n",
+            "        if not has_come(relay):\n",
             of("engine", "no_two_tokens_come_into_use_in_one_round"),
         ),
         Change(
             "tokens-come-into-use-with-the-epoch",
-            "        if round_ == self._fresh_token_round or (waits and round_ < first):\n",
+            "        if round_ == self._fresh_token_round or not has_come(relay):\n",
             "        if round_ == self._fresh_token_round:\n",
             of("engine", "after_an_epochs_change_tokens_wait_for_their_round"),
         ),
@@ -738,9 +792,9 @@ CHANGES: Changes = {
     f"{_AGENT}/schedule.py": (
         Change(
             "all-slots-at-once",
-            "return sorted(Slot(dice.uniform(now, last), kind, relay) for kind, relay in kinds)",
+            "return sorted(Slot(dice.uniform(*part[kind]), kind, relay) for kind, relay in kinds)",
             "return sorted(Slot(now, kind, relay) for kind, relay in kinds)",
-            of("engine", "moments_are_spread_over_the_round_but_its_end"),
+            of("engine", "moments_are_spread_over_their_part_of_the_round"),
         ),
         Change(
             "every-epoch-has-the-same-schedule",
@@ -1000,7 +1054,39 @@ CHANGES: Changes = {
             of("cards", "names_of_people_are_plain_in_every_card"),
         ),
     ),
+    f"{_PROTOCOL}/topology.py": (
+        Change(
+            "ring-always-begins-with-the-smallest-number",
+            "    if topology.kind == RING:\n",
+            "    if topology.kind == RING:\n        return listed\n    if False:\n",
+            of("topology", "a_ring_goes_on_from_home_or_from_where_home_was"),
+        ),
+        Change(
+            "mesh-has-one-order-for-all-mailboxes",
+            'hashes.tagged("fallback", mailbox + struct.pack(">H", id_))',
+            'hashes.tagged("fallback", struct.pack(">H", id_))',
+            of("topology", "a_mesh_has_home_first_and_the_others_by_their_hash"),
+        ),
+    ),
     f"{_PROTOCOL}/federation.py": (
+        Change(
+            "who-goes-by-the-set-before-is-not-read",
+            "        return [governing] if expected is governing else [governing, expected]\n",
+            "        return [governing]\n",
+            of("topology", "an_order_holds_for_the_epochs_of_its_set"),
+        ),
+        Change(
+            "an-older-set-has-the-newest-topology",
+            '        return Topology.of(self._cards.get(known.digest, self._said)["topology"])\n',
+            '        return Topology.of(self._said["topology"])\n',
+            of("topology", "a_change_of_copies_holds_from_the_set_that_says_so"),
+        ),
+        Change(
+            "chains-have-indices-for-one-copy-only",
+            "self._copies(known) * known.tokens_per_epoch * known.posts_per_token",
+            "known.tokens_per_epoch * known.posts_per_token",
+            of("topology", "a_mailbox_is_on_the_first_of_its_order_and_chains_have_as_many_indices_more"),
+        ),
         Change(
             "set-of-a-relay-that-is-late-is-forgotten",
             "SETTLING_EPOCHS = 2\n",
@@ -1560,6 +1646,18 @@ CHANGES: Changes = {
     ),
     f"{_ISSUER}/issuer.py": (
         Change(
+            "copies-outnumber-the-relays-that-are-left",
+            "        if copies > max(1, left):\n",
+            "        if False:\n",
+            of("clustering", "no_relay_goes_that_copies_need"),
+        ),
+        Change(
+            "plan-for-other-copies-is-taken",
+            "        if topology_of(plan) != self.topology:\n",
+            "        if False:\n",
+            of("clustering", "a_plan_for_other_copies_is_refused_with_both_ways_out"),
+        ),
+        Change(
             "restored-keystore-goes-on-as-if-nothing-was",
             "        if self._store.was_restored:\n            raise",
             "        if False:\n            raise",
@@ -1922,6 +2020,14 @@ CHANGES: Changes = {
             of("accountant", "several_records_in_one_cell_count_as_one_large_shift"),
         ),
     ),
+    "host/tessera_host/privacy/allowance.py": (
+        Change(
+            "copies-are-no-deliveries-of-a-day",
+            "composition.deliveries_within(thresholds, *budget) // copies",
+            "composition.deliveries_within(thresholds, *budget)",
+            of("plan", "copies_are_counted_by_hand"),
+        ),
+    ),
     "host/tessera_host/planning/plan.py": (
         Change(
             "ring-is-planned-without-spare-pages",
@@ -1958,7 +2064,7 @@ CHANGES: Changes = {
     "host/tessera_host/member/fetching.py": (
         Change(
             "constant-batches-are-not-counted",
-            "            self._count(batch)\n",
+            "            self._count(relay, batch)\n",
             "            pass\n",
             of("member", "constant_batches_are_counted_by_who_reads_them"),
         ),

@@ -6,6 +6,7 @@ what is sealed, posted and read. People's messages go through the client, which 
 
 from dataclasses import dataclass
 
+from tessera_host.errors import Unreachable
 from tessera_host.member import composing
 from tessera_host.member.fetching import Fetcher, FetchReport
 from tessera_host.member.relay_sessions import RelaySessions, Status
@@ -37,14 +38,28 @@ def fetcher(member: MemberState) -> Fetcher:
 async def send(member: MemberState, contact: str, text: str, by: Sender | None = None) -> SendReport:
     """Post a text at once, after whatever waits for the same relay. What an error interrupts stays in the outbox."""
     messages = composing.queue(member, contact, text)
-    rounds = await _post_all(member, member.contacts.get(contact).relay, by or sender(member))
+    rounds = await _post_to(member, member.copies.at().relays(contact), by or sender(member))
     return SendReport(list(messages), rounds, len(member.outbox))
 
 
 async def resend(member: MemberState) -> SendReport:
     """Post what waits, at once."""
-    rounds = [round_ for key in member.outbox.relays() for round_ in await _post_all(member, key, sender(member))]
+    by = sender(member)
+    rounds = await _post_to(member, by.relays(), by)
     return SendReport([], rounds, len(member.outbox))
+
+
+async def _post_to(member: MemberState, relays: list[int], by: Sender) -> list[int]:
+    """One that is away holds up none of the others. Raises what it said then."""
+    rounds, errors = [], []
+    for relay in relays:
+        try:
+            rounds += await _post_all(member, relay, by)
+        except Unreachable as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return rounds
 
 
 async def _post_all(member: MemberState, relay: int, by: Sender) -> list[int]:

@@ -784,6 +784,13 @@ def card(kind: str, payload: bytes) -> str:
     return f"tessera:{kind}:{base64.urlsafe_b64encode(checked).rstrip(b'=').decode()}"
 
 
+def mailbox_order(kind: str, mailbox_id: bytes, home: int, ids: Sequence[int]) -> list[int]:
+    if kind == "ring":
+        return [*(i for i in range(home, 0x10000) if i in ids), *(i for i in range(home) if i in ids)]
+    by_hash = {integer(H("fallback", mailbox_id + u16(i))): i for i in ids if i != home}
+    return [home] * (home in ids) + [by_hash[number] for number in sorted(by_hash)[::-1]]
+
+
 def member_message(federation_id: bytes, key: bytes, name: str) -> bytes:
     return H("member", federation_id + key + name.encode())
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -1172,10 +1173,28 @@ def federation_card(p: ref.Parameters) -> Row:
 
 @cache
 def federation_cards() -> Rows:
-    """The small set's; and one of a later program, which says more."""
+    """The small set's; and one of a cluster and of a later program, which says more."""
     p = small_set()
-    later = replace(p, said=said(2, archive={"key": data("contact/archive")}, motto="Füße trocken halten"))
+    more = {"archive": {"key": data("contact/archive")}, "motto": "Füße trocken halten"}
+    later = replace(p, said=said(2, topology={"kind": "mesh", "copies": 2}, **more))
     return [federation_card(p), federation_card(later)]
+
+
+def mailbox() -> Rows:
+    """Where mailboxes are: several, of every home, of one that is gone and of one that never was, with more copies than
+    there are relays, too."""
+    federations = [[1], [1, 2, 3], [1, 2, 4, 5, 300], [0, 515, 65535], [*range(1, 65)]]
+    homes = [0, 1, 3, 5, 400, 65535]
+    mailboxes = [bytes(16), b"\xff" * 16, data("contact/Ada/mailbox", 16), data("contact/Bjørn/mailbox", 16)]
+    rows: Rows = []
+    for number, (ids, home) in enumerate(product(federations, homes)):
+        mailbox_id, copies = mailboxes[number % 4], (1, 2, 3, 64)[number % 3 + (number % 5 == 4)]
+        for kind in ("ring", "mesh"):
+            row: Row = {"kind": kind, "copies": copies, "ids": ids, "mailbox_id": mailbox_id, "home": home}
+            order = ref.mailbox_order(kind, mailbox_id, home, ids)
+            require(sorted(order) == ids, "an order of all relays")
+            rows.append(row | {"order": order, "relays": order[:copies]})
+    return rows
 
 
 def reading_card(label: str, keys: list[bytes]) -> Row:
@@ -1247,14 +1266,14 @@ def member_card(name: str) -> Row:
 def invite_card(x_a: bytes, nonce: bytes, digest: bytes) -> Row:
     fields: Row = {"v": 1, "federation": FEDERATION_ID, "digest": digest, "epoch": 2, "name": "Ada"}
     fields |= {"key": ref.x_only(secret("contact/Ada")), "commit": ref.contact_commit(x_a, nonce)}
-    return card("invite", fields | {"mailbox": data("contact/Ada/mailbox", 16), "relay": ref.point(RELAY_SECRETS[0])})
+    return card("invite", fields | {"mailbox": data("contact/Ada/mailbox", 16), "relay": RELAY_IDS[0]})
 
 
 def answer_card(invite: bytes, x_b: bytes) -> tuple[Row, bytes, bytes]:
     """The card, T1 and its signature."""
     own = secret("contact/Bjørn")
     fields: Row = {"v": 1, "invite": ref.H("invite", invite), "name": "Bjørn", "key": ref.x_only(own), "x": x_b}
-    fields |= {"mailbox": data("contact/Bjørn/mailbox", 16), "relay": ref.point(RELAY_SECRETS[1])}
+    fields |= {"mailbox": data("contact/Bjørn/mailbox", 16), "relay": RELAY_IDS[1]}
     t1 = ref.contact_t1(invite, ref.without_sig(fields))
     fields = signed(own, t1, fields)
     return card("answer", fields), t1, fields["sig"]
@@ -1387,6 +1406,7 @@ FILES: dict[str, Callable[[], Any]] = {
     "params": params,
     "checkpoint": checkpoint,
     "contact": contact,
+    "mailbox": mailbox,
     "release": release,
 }
 

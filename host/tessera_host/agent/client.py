@@ -10,7 +10,9 @@ keystore is free, so the commands work beside it. Everything raises TesseraError
 text says what is wrong and what to do.
 
 What leaves, and when: `send` posts one record a round, at random moments, and no more a day than the office's budget
-allows; what has to wait stays in the outbox, durably, and leaves with whatever reaches the relay next. Whatever reaches
+allows; what has to wait stays in the outbox, durably, and leaves with whatever reaches the relay next. Where an office
+keeps copies a record goes to each of its relays: a message is posted once one has all of it, and safe once all have
+(`Sent.is_safe`); one that is away holds up nothing but its own copy. Whatever reaches
 the network visits the issuer when that is due (`renewal`); a visit that fails is told in `remarks`, and ends what was
 asked for only if that needs it. Who sees this computer's network sees that it posted. `run` hides
 that: it sends the same frames every round, whether there is something to say or not, and then everything goes through
@@ -27,16 +29,7 @@ from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
 from .. import config
-from ..errors import (
-    InvalidInput,
-    NotOnRoster,
-    NotPermitted,
-    OutOfDate,
-    RelayRefused,
-    TesseraError,
-    Unreachable,
-    UsageError,
-)
+from ..errors import NotOnRoster, NotPermitted, OutOfDate, RelayRefused, TesseraError, Unreachable
 from ..keys import passphrase
 from ..member import composing, pacing
 from ..member.accountant import Budget
@@ -49,11 +42,10 @@ from ..member.issuer_visit import VisitReport
 from ..member.pacing import Wait
 from ..member.relay_sessions import RelaySessions, Status
 from ..member.renewal import Renewal
-from ..member.sending import CellTaken, Posted, Sender
+from ..member.sending import CellTaken, Copied, Posted, Sender, Unposted
 from ..member.sharing import SharedMember
 from ..member.state import KEYSTORE_NAME, MemberState
 from ..member.wallet import EARLY, PostsUsedUp
-from ..protocol.federation import Relay
 from ..protocol.relay_connection import HelloRefused
 from ..threads import finished
 from .engine import Engine, Event, TokenRenewal
@@ -64,6 +56,7 @@ __all__ = [
     "Change",
     "Client",
     "Contact",
+    "Copied",
     "FetchReport",
     "Meeting",
     "Message",
@@ -82,7 +75,7 @@ _LEAST_WAIT_SECONDS = 0.5
 T = TypeVar("T")
 
 # Told after each record that left, and before each wait for the next.
-SendProgress = Callable[[Posted | Wait], None]
+SendProgress = Callable[[Posted | Copied | Wait], None]
 
 
 class Client:
@@ -105,6 +98,9 @@ class Client:
         self._now = now
         self._sleep = sleep
         self._renewal = Renewal(member, self._dice)
+        self._visiting = asyncio.Lock()
+        self._failed: set[int] = set()  # relays that were posted to in vain the last time
+        self._visits = 0  # to the issuer, as a relay wanted what this member did not have
         self._engine: Engine | None = None
         self._state: State | None = None
         self._subscriptions: set[asyncio.Queue[Change]] = set()
@@ -220,7 +216,8 @@ class Client:
         early: bool = True,
         progress: SendProgress | None = None,
     ) -> Sent:
-        """Send a text: returned once all of it is posted, or as much as the day's budget allows.
+        """Send a text: returned once all of it is posted, or as much as the day's budget allows. Where there are copies
+        it is safe then (`Sent.is_safe`), unless one of the relays is away: what it lacks waits in the outbox.
 
         `wait=False`: post only what may leave in this round, and return. `early=False`: with access that was fetched in
         this epoch, wait for the next one (`wallet.EARLY` says why). What an error interrupts stays in the outbox.
@@ -250,43 +247,81 @@ class Client:
         early: bool = True,
         progress: SendProgress | None = None,
     ) -> Sent:
-        """Post what `queue` put into the outbox, after what waited for the same relay before: as `send` does."""
+        """Post what `queue` put into the outbox, after what waited for the same relays before: as `send` does."""
 
-        def finished(member: MemberState) -> bool:
-            return self._again(member, sent).state == POSTED
+        def finished(member: MemberState, relay: int) -> bool:
+            waiting = (item for item in member.outbox.waiting(relay) if item.contact == sent.contact)
+            return all(item.part.message not in sent.messages for item in waiting)
 
         await self._renewed()
         async with self.shared.held() as member:
-            relay = member.contacts.get(sent.contact).relay
-        await self._post(relay, finished, _Manner(wait, early), progress)
+            relays = member.copies.at().relays(sent.contact)
+        errors = await self._post_to(relays, finished, _Manner(wait, early), progress)
         async with self.shared.held() as member:
-            return self._again(member, sent)
+            found = self._again(member, sent)
+        if errors and found.state != POSTED:
+            raise errors[0]
+        self._remark_unsafe(errors)
+        return found
 
     async def resend(self, *, wait: bool = True, early: bool = True, progress: SendProgress | None = None) -> int:
-        """Post what waits in the outbox: how many parts wait still."""
+        """Post what waits in the outbox: how many records wait still."""
         await self._renewed()
-        async with self.shared.held():
-            relays = self._sender.relays()
-        for relay in relays:
-            await self._post(relay, lambda _: False, _Manner(wait, early), progress)
         async with self.shared.held() as member:
-            return len(member.outbox)
+            relays, copies = self._sender.relays(), member.federation.copies(member.epoch())
+        errors = await self._post_to(relays, lambda *_: False, _Manner(wait, early), progress)
+        if errors and (copies == 1 or len(errors) == len(relays)):
+            raise errors[0]
+        self._remark_unsafe(errors)
+        async with self.shared.held() as member:
+            return member.outbox.records()
 
     async def post_what_waits(self) -> None:
         """Post what may leave at this moment, for a command that was for something else: what does not leave waits on,
-        and why is among the remarks."""
-        async with self.shared.held():
-            relays = self._sender.relays()
-        for relay in relays:
+        and why is among the remarks. A relay that has just failed is not tried again."""
+        async with self.shared.held() as member:
+            copies = member.federation.copies(member.epoch())
+            relays = [relay for relay in self._sender.relays() if copies == 1 or relay not in self._failed]
+        errors = await self._post_to(relays, lambda *_: False, _Manner(wait=False), None)
+        if copies > 1:
+            self._remark_unsafe(errors)
+            return
+        for error in errors:
+            self._remark(f"What you wrote waits still: {error}")
+
+    def _remark_unsafe(self, errors: list[TesseraError]) -> None:
+        for error in errors:
+            self._remark(f"What you wrote waits still for a relay: {error}")
+
+    async def _post_to(
+        self,
+        relays: Iterable[int],
+        finished: Callable[[MemberState, int], bool],
+        manner: "_Manner",
+        progress: SendProgress | None,
+    ) -> list[TesseraError]:
+        """Post to the relays of these numbers: what went wrong, in this order. Each goes on, whatever becomes of the
+        others; where there are copies, beside them, as those of a part leave in one round."""
+
+        async def tried(relay: int) -> TesseraError | None:
             try:
-                await self._post(relay, lambda _: False, _Manner(wait=False), None)
+                await self._post(relay, finished, manner, progress)
             except TesseraError as error:
-                self._remark(f"What you wrote waits still: {error}")
+                self._failed.add(relay)
+                return error
+            self._failed.discard(relay)
+            return None
+
+        async with self.shared.held() as member:
+            copies = member.federation.copies(member.epoch())
+        attempts = [tried(relay) for relay in relays]
+        errors = await asyncio.gather(*attempts) if copies > 1 else [await each for each in attempts]
+        return [error for error in errors if error]
 
     async def _post(
         self,
         relay_id: int,
-        finished: Callable[[MemberState], bool],
+        finished: Callable[[MemberState, int], bool],
         manner: "_Manner",
         progress: SendProgress | None,
     ) -> None:
@@ -294,14 +329,14 @@ class Client:
         tell = progress or (lambda _: None)
         while True:
             async with self.shared.held() as member:
-                if finished(member):
+                if finished(member, relay_id):
                     return
                 pause = self._pause(member, relay_id, manner)
                 if pause.seconds == 0:
-                    attempt = await self._with_access(lambda: self._sender.post_one(_relay(member, relay_id)))
+                    attempt = await self._with_access(lambda: self._post_one(relay_id))
                     if attempt is None:
                         return
-                    if isinstance(attempt, Posted):
+                    if isinstance(attempt, Posted | Copied):
                         tell(attempt)
                     if not isinstance(attempt, CellTaken):
                         continue
@@ -312,6 +347,10 @@ class Client:
             if not manner.wait or pause.seconds is None or pause.reason == pacing.DAY:
                 return
             await self._sleep(pause.seconds)
+
+    async def _post_one(self, relay_id: int) -> Posted | Copied | Unposted | CellTaken | None:
+        async with self.shared.held() as member:
+            return await self._sender.post_one(member.federation.relay_with_id(relay_id))
 
     def _pause(self, member: MemberState, relay_id: int, manner: "_Manner") -> Wait:
         pause = pacing.next_post(member, relay_id, self._dice)
@@ -333,12 +372,21 @@ class Client:
     # -- receiving
 
     async def fetch(self, progress: FetchProgress | None = None, *, take: bool = True) -> FetchReport:
-        """Read what the home relay has sealed since the last time; the report has the messages not given out before,
-        which count as given out now (with `take=False` `inbox(new=True)` still has them).
+        """Read what the relays of this mailbox have sealed since the last time; the report has the messages not given
+        out before, which count as given out now (with `take=False` `inbox(new=True)` still has them), and the relays
+        that could not be read, if another could.
         `progress(rounds read, rounds in all)` is called in between."""
         await self._renewed()
         async with self.shared.held():
-            return await self._with_access(lambda: self._fetcher.fetch(progress, take))
+            report = await self._with_access(lambda: self._fetcher.fetch(progress, take))
+            stale = any(isinstance(unread.error, OutOfDate | HelloRefused) for unread in report.unread)
+            if stale and self._renewal.is_possible() and await self._tried_renewal():
+                again = await self._fetcher.fetch(progress, take)
+                again.messages[:0], again.rounds[:0] = report.messages, report.rounds
+                again.records_matched += report.records_matched
+                again.rounds_expired += report.rounds_expired
+                return again
+            return report
 
     async def messages(self, trouble: Callable[[TesseraError], None] | None = None) -> AsyncIterator[Message]:
         """Every new message, as it comes, for ever. Fetches once a round, or looks at what `run` has fetched. A relay
@@ -399,11 +447,15 @@ class Client:
     async def _with_access(self, step: Callable[[], Awaitable[T]]) -> T:
         """With the member held: a step that reaches a relay. If what this member holds does not do there, the issuer is
         visited at once and the step tried again."""
+        visits = self._visits
         try:
             return await step()
         except (OutOfDate, HelloRefused):
-            if not (self._renewal.is_possible() and await self._tried_renewal()):
-                raise
+            async with self._visiting:
+                if visits == self._visits:  # else another step has just been there
+                    if not (self._renewal.is_possible() and await self._tried_renewal()):
+                        raise
+                    self._visits += 1
         return await step()
 
     def _remark(self, text: str) -> None:
@@ -467,8 +519,9 @@ class Client:
             parameters = member.federation.newest
             if self._state is None:
                 self._state = State(parameters.genesis, parameters.round_seconds)
+            self._state.copies = member.federation.copies(member.epoch())
             early = any(token.early and token.left is None for token in member.wallet.for_epoch(member.epoch()))
-            found = replace(self._state, waiting=len(member.outbox), remark=EARLY if early else "")
+            found = replace(self._state, waiting=member.outbox.records(), remark=EARLY if early else "")
             found.arriving = member.inbox.arriving()
             found.obstacle, found.next_at = self._sender.obstacle(), pacing.earliest(member)
             weigh = member.accountant.weighed(member.now()) if found.waiting else None
@@ -485,17 +538,6 @@ class _Manner(NamedTuple):
     early: bool = True
 
 
-def _relay(member: MemberState, id_: int) -> Relay:
-    """Raises UsageError for a relay that IT took out of service."""
-    try:
-        return member.federation.relay_with_id(id_)
-    except InvalidInput:
-        raise UsageError(
-            "the relay that this contact's mailbox was on is out of service",
-            "meet anew once your contact has a mailbox on another relay",
-        ) from None
-
-
 def default_home() -> Path:
     """The directory of the member's keystore if none is named."""
     named = os.environ.get("TESSERA_HOME")
@@ -504,8 +546,7 @@ def default_home() -> Path:
 
 def _contact(member: MemberState, name: str) -> Contact:
     contact = member.contacts.get(name)
-    relays = [relay.name for relay in member.federation.relays if relay.id == contact.relay]
-    relay = relays[0] if relays else "a relay that is gone"
+    relay = member.federation.relay_name(member.copies.at().relays(name)[0])
     split = contact.split is not None
     return Contact(name, contact.verified, relay, list(contact.words), split, contact.blocked, contact.key.hex())
 

@@ -1,16 +1,17 @@
 """The steady engine: the same frames every round, whether there is something to say or not (DESIGN §9).
 
-A round has, for every relay that a contact of this member is on, one frame on a posting session, which carries a record
-or nothing, and one fetch from the home relay: at random moments that were chosen before anybody looked at the outbox.
-Owns the course of rounds and what happens when a relay is away: an answer that does not come, or says no, ends the
-slot, and so does the end of the time that a slot may take; the next round has another. The moments are `schedule`'s,
-the frames `sending`'s and `fetching`'s.
+A round has, for every relay that the mailbox of a contact of this member, or its own, is on, one frame on a posting
+session, which carries a record or nothing, and one fetch from each that its own is on: at random moments that were
+chosen before anybody looked at the outbox. Owns the course of rounds and what happens when a relay is away: an answer
+that does not come, or says no, ends the slot, and so does the end of the time that a slot may take; the next round has
+another. A slot that takes long does not hold up those after it. The moments are `schedule`'s, the frames `sending`'s
+and `fetching`'s.
 """
 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,6 +27,7 @@ from ..member.sharing import SharedMember
 from ..member.state import MemberState
 from ..member.wallet import TokenKey
 from ..protocol.federation import Relay
+from ..protocol.records import Part
 from ..protocol.relay_connection import HelloRefused
 from .schedule import FETCH, POST, EpochSchedule, Slot, moments
 
@@ -36,6 +38,7 @@ _POST_PART, _FETCH_PART = 4, 2
 _POST_SECONDS, _FETCH_SECONDS = 30.0, 60.0
 _LONGEST_SLEEP_SECONDS = 30.0  # a computer that was suspended notices when it wakes up
 _PAUSE_SECONDS = 5.0
+_ALONE_SECONDS = 3.0  # so long a slot has for itself; then the next one's moment is kept, whatever becomes of this one
 
 
 class TokenRenewal(Protocol):
@@ -58,9 +61,10 @@ class Connected:
 
 @dataclass(frozen=True)
 class Trouble:
-    """A slot, or a renewal, did not: what is wrong and what to do."""
+    """A slot, or a renewal, did not: what is wrong and what to do; at which relay, if it was a slot."""
 
     error: TesseraError
+    relay: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,13 +77,21 @@ class CaughtUp:
 
 
 @dataclass(frozen=True)
+class Safe:
+    """A part that was posted is on all relays now that are to have it, where these are several."""
+
+    contact: str
+    part: Part
+
+
+@dataclass(frozen=True)
 class Split:
     """A contact was given other settings than this member (`views.alarm`). It is told once."""
 
     contact: str
 
 
-Event = Connected | Trouble | CaughtUp | Split | Message | Posted
+Event = Connected | Trouble | CaughtUp | Split | Message | Posted | Safe
 Listener = Callable[[Event], None]
 
 # A context manager that raises TimeoutError after so many seconds.
@@ -120,11 +132,21 @@ class Engine:
         self._deadline = deadline
         self._schedules: dict[int, EpochSchedule] = {}
         self._fresh_token_round = -1
+        self._begun: set[tuple[int, int, int]] = set()  # tokens that were to come into use: epoch, relay, turn
         self._first_epoch: int | None = None
+        self._slots: set[asyncio.Task[None]] = set()  # that have begun
         self.listeners: set[Listener] = set()
 
     async def run(self) -> None:
         """Round after round."""
+        try:
+            await self._rounds()
+        finally:
+            for slot in self._slots:
+                slot.cancel()
+            await asyncio.gather(*self._slots, return_exceptions=True)
+
+    async def _rounds(self) -> None:
         while True:
             try:
                 round_, end, planned = await self._plan()
@@ -139,10 +161,20 @@ class Engine:
         for slot in planned:
             await self._until(slot.at)
             if self._now() >= end:
-                return  # suspended meanwhile, or the relay took its time
-            await self._try(self._slot(slot, round_))
+                return  # suspended meanwhile
+            await self._begin(self._try(self._slot(slot, round_), slot.relay.name))
         await self._try(self._renew_before(end))
         await self._until(end)
+
+    async def _begin(self, slot: Coroutine[None, None, None]) -> None:
+        """What a slot does; if that takes long, beside those after it."""
+        begun = asyncio.create_task(slot)
+        self._slots.add(begun)
+        await asyncio.wait({begun}, timeout=_ALONE_SECONDS)
+        over = {each for each in self._slots if each.done()}
+        self._slots -= over
+        for each in over:
+            each.result()
 
     async def _renew_before(self, moment: float) -> None:
         """Visit the issuer if that is due by this moment."""
@@ -164,19 +196,19 @@ class Engine:
             round_ = federation.round_at(int(now))
             self._first_epoch = federation.epoch_of(round_) if self._first_epoch is None else self._first_epoch
             end = federation.round_start(round_ + 1)
-            kinds = [(FETCH, federation.home)]
-            kinds += [(POST, relay) for relay in _relays(member)]
+            kinds = [(FETCH, relay) for relay in member.inbox.look(round_)]
+            kinds += [(POST, relay) for relay in _relays(member, federation.epoch_of(round_))]
             return round_, end, moments(now, end, kinds, self._dice, federation.newest.round_seconds)
 
     async def _until(self, moment: float) -> None:
         while (left := moment - self._now()) > 0:
             await self._sleep(min(left, _LONGEST_SLEEP_SECONDS))
 
-    async def _try(self, step: Awaitable[None]) -> None:
+    async def _try(self, step: Coroutine[None, None, None], relay: str = "") -> None:
         try:
             await step
         except TesseraError as error:
-            self._tell(Trouble(error))
+            self._tell(Trouble(error, relay))
             if self._renewal and isinstance(error, OutOfDate | HelloRefused):
                 self._renewal.hasten()
 
@@ -208,7 +240,7 @@ class Engine:
         if choose:
             await self._post(member, slot.relay, choose, settling)
         else:
-            await self._fetch(member, settling)
+            await self._fetch(member, slot.relay, settling)
 
     def _settle_seconds(self, member: MemberState) -> float:
         return float(min(SETTLE_SECONDS, member.federation.newest.round_seconds / 20))
@@ -216,14 +248,16 @@ class Engine:
     async def _post(self, member: MemberState, relay: Relay, choose: TokenChoice, settling: Settling) -> None:
         may_post = member.accountant.budget(member.now()).left > 0
         posted = await self._sender.slot(relay, choose, settling, may_post)
-        if posted:
+        if isinstance(posted, Posted):
             self._tell(posted)
+        elif posted and posted.safe:
+            self._tell(Safe(posted.contact, posted.part))
 
-    async def _fetch(self, member: MemberState, settling: Settling) -> None:
-        report = await self._fetcher.slot(settling, CATCH_UP_REQUESTS)
+    async def _fetch(self, member: MemberState, relay: Relay, settling: Settling) -> None:
+        report = await self._fetcher.slot(relay, settling, CATCH_UP_REQUESTS)
         for message in report.messages:
             self._tell(message)
-        behind = max(0, member.round() - member.inbox.next_round)
+        behind = max(0, member.round() - member.inbox.pointers.reached)
         self._tell(CaughtUp(len(report.rounds), behind, report.rounds_expired))
 
     # -- tokens
@@ -245,16 +279,39 @@ class Engine:
             return choose
         if token.early and not self._early:
             return None
-        first = schedule.first_use.get(relay.id, 0) + member.federation.first_round(epoch)
-        waits = not self._at_once and epoch != self._first_epoch
-        if round_ == self._fresh_token_round or (waits and round_ < first):
+        if not self._may_begin(member, relay.id, round_, schedule):
             return None
         self._fresh_token_round = round_
+        turn = schedule.turn(relay.id, round_ - member.federation.first_round(epoch))
+        self._begun = {each for each in self._begun if each[0] == epoch} | {(epoch, relay.id, turn)}
         return choose
+
+    def _may_begin(self, member: MemberState, relay: int, round_: int, schedule: EpochSchedule) -> bool:
+        """Whether a token for a relay may come into use in a round: no other has, and the relay's time has come. One
+        that was to and did not, as the relay was away, takes turns with others of that kind, and no other's time."""
+        epoch = member.federation.epoch_of(round_)
+        waits = not self._at_once and epoch != self._first_epoch
+        round_of_epoch = round_ - member.federation.first_round(epoch)
+
+        def has_come(id_: int) -> bool:
+            return not waits or round_of_epoch >= schedule.first_use.get(id_, 0)
+
+        if round_ == self._fresh_token_round or not has_come(relay):
+            return False
+        unused = {}
+        for each in _relays(member, epoch):
+            key, turn = member.wallet.key(epoch, each.id), schedule.turn(each.id, round_of_epoch)
+            if member.wallet.of(key) and member.wallet.for_posting_turn(key, turn).left is None:
+                unused[each.id] = epoch, each.id, turn
+        again = [id_ for id_, place in unused.items() if place in self._begun]
+        if relay not in again:
+            return True
+        return all(id_ in again or not has_come(id_) for id_ in unused) and again[round_ % len(again)] == relay
 
     def _schedule(self, member: MemberState, epoch: int) -> EpochSchedule:
         if epoch not in self._schedules:
-            counts = {relay.id: int(member.federation.governing(epoch).tokens_per_epoch) for relay in _relays(member)}
+            tokens = int(member.federation.governing(epoch).tokens_per_epoch)
+            counts = {relay.id: tokens for relay in _relays(member, epoch)}
             self._schedules = {epoch: EpochSchedule.of(member.identity.secret, member.federation, epoch, counts)}
         return self._schedules[epoch]
 
@@ -273,7 +330,9 @@ def _slot_seconds(kind: str, member: MemberState) -> float:
     return float(max(least, member.federation.newest.round_seconds / part))
 
 
-def _relays(member: MemberState) -> list[Relay]:
-    """The home relay, and those that contacts are on."""
-    ids = {contact.relay for contact in member.contacts.book.values()} | {member.federation.home.id}
-    return [relay for relay in member.federation.relays if relay.id in ids]
+def _relays(member: MemberState, epoch: int) -> list[Relay]:
+    """Those that this member's mailbox and those of its contacts are on in an epoch."""
+    federation, at = member.federation, member.copies.at(epoch)
+    ids = set(federation.relays_of(member.identity.mailbox, federation.home_id, epoch))
+    ids.update(id_ for contact in member.contacts.book for id_ in at.relays(contact))
+    return [relay for relay in federation.relays if relay.id in ids]

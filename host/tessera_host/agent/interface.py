@@ -14,7 +14,7 @@ from ..member.accountant import Budget
 from ..member.history import Sent
 from ..member.inbox import Arriving, Message, Place
 from ..member.sending import Posted
-from .engine import CaughtUp, Connected, Event, Split, Trouble
+from .engine import CaughtUp, Connected, Event, Safe, Split, Trouble
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,11 @@ class Meeting:
 class State:
     """How the engine does. `connected` is None before its first slot; `behind`: rounds that are still to be read;
     `expired`: rounds that had expired before they were read, and nobody was told of;
-    `waiting`: parts in the outbox; `next_at`: from when on (unix seconds) one of them may leave, None if never;
+    `waiting`: records that are to leave; `next_at`: from when on (unix seconds) one of them may, None if never;
     `obstacle`: why they cannot leave in this epoch, if they cannot; `remark`: what to say before something leaves in
-    it; `arriving`: messages that are not whole yet. `genesis` and `round_seconds` say when a round is."""
+    it; `arriving`: messages that are not whole yet. `copies` is on how many relays each message is; then it is
+    `connected` as long as a relay answers, and `away` says what is wrong with others, by name; `reached` are those that
+    did last. `genesis` and `round_seconds` say when a round is."""
 
     genesis: int
     round_seconds: int
@@ -59,6 +61,9 @@ class State:
     obstacle: str = ""
     remark: str = ""
     arriving: list[Arriving] = field(default_factory=list)
+    copies: int = 1
+    away: dict[str, str] = field(default_factory=dict)
+    reached: list[str] = field(default_factory=list)
 
     def time_of(self, round_: int) -> int:
         """Unix seconds at which a round begins."""
@@ -68,17 +73,26 @@ class State:
         """What an event of the engine says about it."""
         if isinstance(event, Connected):
             self.connected, self.relay, self.trouble = True, event.relay, ""
+            self.away.pop(event.relay, None)
+            self.reached = [*(name for name in self.reached if name != event.relay), event.relay]
         elif isinstance(event, Trouble):
-            self.connected, self.trouble = False, str(event.error)
+            self._note_trouble(event)
         elif isinstance(event, CaughtUp):
             self.behind = event.behind
             self.expired += event.expired
 
+    def _note_trouble(self, event: Trouble) -> None:
+        self.reached = [name for name in self.reached if name != event.relay]
+        if event.relay and self.copies > 1:
+            self.away[event.relay] = str(event.error)
+        if self.copies == 1 or not event.relay or not self.reached:
+            self.connected, self.trouble = False, str(event.error)
+
 
 @dataclass(frozen=True)
 class Change:
-    """Something happened: "message", "posted", "connected", "trouble", "split", "caught-up" or "queued", and what about
-    it."""
+    """Something happened: "message", "posted", "safe", "connected", "trouble", "split", "caught-up" or "queued", and
+    what about it."""
 
     kind: str
     fields: dict[str, Any] = field(default_factory=dict)
@@ -120,13 +134,17 @@ def change_of(event: Event) -> Change:
         part = event.part
         fields = {"message": part.message, "part": part.part, "parts": part.parts, "round": event.round}
         return Change("posted", {"contact": event.contact, **fields})
+    if isinstance(event, Safe):
+        part = event.part
+        fields = {"message": part.message, "part": part.part, "parts": part.parts}
+        return Change("safe", {"contact": event.contact, **fields})
     if isinstance(event, Connected):
         return Change("connected", asdict(event))
     if isinstance(event, Split):
         return Change("split", asdict(event))
     if isinstance(event, CaughtUp):
         return Change("caught-up", asdict(event))
-    return Change("trouble", {"error": event.error.message, "hint": event.error.hint})
+    return Change("trouble", {"error": event.error.message, "hint": event.error.hint, "relay": event.relay})
 
 
 def message_fields(message: Message) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from tessera.params import Parameters
 
 from ..privacy import noise
 from ..protocol import parameter_sets
+from ..protocol.topology import Topology
 
 _KINDS = {params.CONSTANT: "constant", params.DAY: "day", params.DELIVERY: "delivery"}
 
@@ -46,3 +47,27 @@ def in_words(found: Parameters) -> str:
         day = f"a table for a day of {found.deliveries}: ε = {told['day_epsilon']}, δ = {told['day_delta']}"
         return f"{day}; {one}; at most {found.candidates} records"
     return f"a table for deliveries: {one}; at most {found.candidates} records"
+
+
+def copies(found: Parameters, topology: Topology) -> dict[str, Any]:
+    """On how many of a set's relays each record is, and what all its copies show together at most: as many times a
+    delivery's ε and δ, as their covers are independent."""
+    number = max(1, min(topology.copies, found.relay_count))
+    epsilon = delta = "0"
+    if found.cover != params.CONSTANT:
+        epsilon = noise.decimal(number * parameter_sets.epsilon(found))
+        delta = noise.decimal_up(number * parameter_sets.exact_delta(found))
+    place = {"copies": number, "relays": found.relay_count, "topology": topology.kind}
+    return place | {"epsilon": epsilon, "delta": delta}
+
+
+def copies_in_words(found: Parameters, topology: Topology) -> str | None:
+    """For people, in a line; None where a record is on one relay."""
+    told = copies(found, topology)
+    if told["copies"] == 1:
+        return None
+    where = f"every record is on {told['copies']} of {told['relays']} relays ({told['topology']})"
+    if found.cover == params.CONSTANT:
+        return f"{where}: whoever counts at all of them learns nothing of a message: ε = 0, δ = 0"
+    shown = f"ε ≤ {told['epsilon']}, δ ≤ {told['delta']}"
+    return f"{where}: whoever counts at all of them learns of a message {shown}; a member's day counts every copy"

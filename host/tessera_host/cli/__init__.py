@@ -62,6 +62,7 @@ ISSUER = {
     "revoke": "issuer:register",
     "serve": "issuer:register",
     "answer": "issuer:register",
+    "cluster": "clustering:register_issuer",
     "renew": "renewing:register_issuer",
     "restored": "renewing:register_issuer",
     "backup": "safekeeping:register",

@@ -116,6 +116,8 @@ def state_line(state: State) -> str:
     waiting = f"{count(state.waiting, 'record')} waiting" if state.waiting else "nothing waiting"
     waiting += f" ({state.obstacle})" if state.obstacle else ""
     behind = f"; {count(state.behind, 'round')} to catch up with" if state.behind > 1 else ""
+    if state.copies > 1 and state.connected:
+        behind += "".join(f"; {relay} is away: {error}" for relay, error in sorted(state.away.items()))
     if state.connected is None:
         return f"starting; {waiting}"
     return f"{'connected to ' + state.relay if state.connected else state.trouble}; {waiting}{behind}"
@@ -162,7 +164,7 @@ async def _said(home: Path, passphrase_file: Path | None, contact: str) -> None:
     async with talk(home, passphrase_file) as by:
         contact = await _meant(by, contact)
         received = [message_fields(message) for message in await by.inbox(contact)]
-        sent = [{**asdict(entry), "state": entry.state} for entry in await by.sent(contact)]
+        sent = [{**asdict(entry), "state": entry.state, "safe": entry.is_safe} for entry in await by.sent(contact)]
     show({"contact": contact, "received": received, "sent": sent}, "", True)
 
 

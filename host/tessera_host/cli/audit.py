@@ -96,7 +96,7 @@ def audit_(
         broken.append(f"the ledger of {', '.join(doubtful)} does not hold")
     verdict = "issuer: CONTRADICTS ITSELF." if contradicted else "issuer:"
     lines = [f"{verdict}\n{_found(against_issuer)}"] if against_issuer else []
-    lines += [*map(_text, audits), *_covers(gathered.sets), *(f"{path} written." for path in written)]
+    lines += [*map(_text, audits), *_covers(gathered.sets), *_copies(known), *(f"{path} written." for path in written)]
     result = {
         "holds": None if not broken and all(map(_nothing_yet, audits)) else not broken,
         "federation": known.name,
@@ -105,6 +105,7 @@ def audit_(
         "issuer": {"holds": not contradicted, "findings": _findings_as_json(against_issuer)},
         "sets": [asdict(each) for each in published.of(gathered.sets)],
         "covers": [covers.figures(each) for each in gathered.sets],
+        "copies": covers.copies(known.newest, known.topology),
         "schedule_ends": schedule.end(gathered.sets.newest),
         "relays": [_as_json(each) for each in audits],
     }
@@ -130,6 +131,12 @@ def _covers(sets: ParameterSets) -> list[str]:
         f"cover of serial {serials[0]}{f' to {serials[-1]}' if len(serials) > 1 else ''}: {told}"
         for serials, told in alike
     ]
+
+
+def _copies(known: Federation) -> list[str]:
+    """What records on several relays show together, by the card."""
+    told = covers.copies_in_words(known.newest, known.topology)
+    return [told] if told else []
 
 
 def _audited(gathered: audit.Gathered, relays: list[Relay]) -> list[LedgerAudit]:

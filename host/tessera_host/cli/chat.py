@@ -24,13 +24,13 @@ from ..clock import local_day, local_time_of_day
 from ..errors import TesseraError
 from ..member import views
 from ..member.accountant import Budget
-from ..member.history import POSTED, Sent
+from ..member.history import Sent
 from ..member.inbox import Message, Place
 from ..protocol.records import records_of
 from ..text import count, printable
 from . import attachments
 from .output import NEWER
-from .sent_text import in_words, takes_much, waiting_before, waits_until
+from .sent_text import all_until, in_words, mark, takes_much, waiting_before
 
 SHOWN = 200  # the newest of a long conversation
 
@@ -120,8 +120,9 @@ class Chat(App[None]):
         if self._budget is None or not takes_much(parts, self._budget) or text == self._meant:
             return True
         self._meant = text
-        left = f"{self._budget.left} of today's {count(self._budget.allowed, 'message')}"
-        self.notify(f"This takes {parts} of the {left} that are left. Enter once more sends it.", severity="warning")
+        left = f"{self._budget.left} of today's {count(self._budget.allowed, self._budget.unit)}"
+        takes = f"This takes {parts * self._budget.copies} of the {left} that are left"
+        self.notify(f"{takes}. Enter once more sends it.", severity="warning")
         return False
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -202,7 +203,8 @@ class Chat(App[None]):
             self._say_trouble(str(views.alarm(self._contact)) if self._split else state.trouble)
             return
         words = "connecting" if state.connected is None else f"connected to {state.relay}"
-        waiting = f" · {state.waiting} to go, {waits_until(state, 0, state.waiting)}" if state.waiting else ""
+        words += f" · {', '.join(state.away)} away" if state.away else ""
+        waiting = f" · {state.waiting} to go, {all_until(state)}" if state.waiting else ""
         unverified = "" if self._verified else f"words not compared yet: tessera contact verify {self._contact} · "
         line = self.query_one("#connection", Static)
         line.remove_class("trouble")
@@ -233,8 +235,10 @@ def _with_days(entries: list[tuple[float, str, str]]) -> list[tuple[str, str]]:
 def _received(message: Message, state: State) -> tuple[float, str, str]:
     at = state.time_of(message.round + 1)  # it could be read when its round was over
     lost = f"({message.lost} lost before this) " if message.lost else ""
+    lost += f"({message.missing} before this not here yet) " if message.missing else ""
     restored = "(restored from a backup) " if message.restored else ""
-    head = f"{local_time_of_day(at)} {message.contact}: {restored}{lost}"
+    late = "(late) " if message.late else ""
+    head = f"{local_time_of_day(at)} {message.contact}: {restored}{lost}{late}"
     if message.newer:
         return at, "theirs", head + NEWER
     if message.file is not None:
@@ -244,5 +248,5 @@ def _received(message: Message, state: State) -> tuple[float, str, str]:
 
 def _own(sent: Sent, state: State, before: int) -> tuple[float, str, str]:
     what = printable(sent.text) if sent.file is None else attachments.described(sent.file, sent.bytes)
-    mark = "✓" if sent.state == POSTED else "…"
-    return sent.queued, "own", f"{what}\n{mark} {in_words(sent, state, before)} · {local_time_of_day(sent.queued)}"
+    how_far = f"{mark(sent)} {in_words(sent, state, before)}"
+    return sent.queued, "own", f"{what}\n{how_far} · {local_time_of_day(sent.queued)}"

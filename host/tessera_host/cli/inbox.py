@@ -62,9 +62,11 @@ def inbox(
             shown = [_Shown(message, state, save) for message in report.messages]
             result = {"messages": [each.fields() for each in shown], "rounds": len(report.rounds)}
             result |= {"rounds_expired": report.rounds_expired, "agent": isinstance(by, AgentLink)}
+            away = {} if offline else state.away | {each.relay: str(each.error) for each in report.unread}
+            result |= {"away": away}
             arriving = [each for each in state.arriving if name in (None, each.contact)]
             result |= {"arriving": [asdict(each) for each in arriving]}
-            notes = [*_notes(report, everything), *map(_arriving_line, arriving)]
+            notes = [*_notes(report, everything), *map(_arriving_line, arriving), *map(_away_line, away.items())]
             show(result, "\n".join([*(each.line() for each in shown), *notes]), as_json)
             delivered = [each.message.place for each in shown if each.failure is None]
             if delivered:  # only now: what could not be shown or saved is as new as before
@@ -107,6 +109,7 @@ async def _fetch_into(client: Client, report: FetchReport, patient: bool) -> Non
         return
     report.rounds += fetched.rounds
     report.rounds_expired += fetched.rounds_expired
+    report.unread = fetched.unread
 
 
 async def _until_more(by: AgentLink | Client) -> None:
@@ -148,6 +151,8 @@ def message_line(message: Message, time_of_it: str = "", where: str | None = Non
     """For people; `where` is what became of its file."""
     notes = "(this contact's device was restored from a backup) " if message.restored else ""
     notes += f"({count(message.lost, 'message')} lost) " if message.lost else ""
+    notes += f"({count(message.missing, 'message')} before this not here yet) " if message.missing else ""
+    notes += "(late) " if message.late else ""
     if message.newer:
         return f"{time_of_it}{message.contact}: {notes}{NEWER}"
     if message.file is None:
@@ -157,8 +162,16 @@ def message_line(message: Message, time_of_it: str = "", where: str | None = Non
 
 
 def _arriving_line(each: Arriving) -> str:
+    if each.got == each.parts:
+        return f"(a message from {each.contact} has come and one before it has not: it is shown then, or soon)"
     come = f"{each.got} of {count(each.parts, 'part')} have come"
     return f"(of a message from {each.contact} {come}; it is shown when all have)"
+
+
+def _away_line(of: tuple[str, str]) -> str:
+    """A relay that was not read while others were: each message is at others, too."""
+    relay, error = of
+    return f"({relay} could not be read; what was safe is at other relays, too: {error})"
 
 
 def _notes(report: FetchReport, everything: bool) -> list[str]:
@@ -222,5 +235,8 @@ def _show_report(report: FetchReport, as_json: bool) -> None:
     records = sum(count for _, count in report.rounds)
     new = count(len(report.messages), "new message")
     lines.append(f"{new}; read {count(len(report.rounds), 'round')} with {count(records, 'record')}.")
-    result = {**asdict(report), "rounds": [{"round": round_, "count": count} for round_, count in report.rounds]}
+    result = {**vars(report), "messages": [asdict(message) for message in report.messages]}
+    result |= {"rounds": [{"round": round_, "count": count} for round_, count in report.rounds]}
+    result |= {"unread": {each.relay: str(each.error) for each in report.unread}}
+    lines += map(_away_line, result["unread"].items())
     show(result, "\n".join(lines), as_json)

@@ -24,7 +24,7 @@ from ..keys import passphrase
 from ..planning import figures, plan
 from ..privacy import noise
 from ..protocol import addresses, releases, schedule
-from . import renewing
+from . import clustering, renewing
 from .card_exchange import card_text
 from .opening import open_issuer
 from .options import (
@@ -90,6 +90,7 @@ def issuer_init(
         f"There are keys until {local_time(summary['schedule_ends'])}; the service renews them by itself. Without it"
         f" you do: tessera issuer renew {directory}",
         f"A member may send {messages} short messages a day{_within(made)}.",
+        *clustering.planned_text(made),
         "Next, in this order (HOST: a name or address that members reach; PERSON: who is to join):",
         *([] if service else [f"  tessera issuer service {directory} HOST"]),
         f"  tessera relay new RELAY RELAYDIR --issuer {directory} --host HOST   (a board: tessera flash --relay RELAY "
@@ -180,6 +181,7 @@ def issuer_show(directory: IssuerArgument, passphrase_file: PassphraseFile = Non
         ("keys until", local_time(summary["schedule_ends"])),
         ("board", summary["board"]),
         *_day(summary),
+        *clustering.shown(summary),
     ]
     if summary["service"]:
         rows.append(("service", addresses.shown(**summary["service"])))

@@ -19,12 +19,19 @@ from ..planning.boards import BOARDS
 from ..planning.choosing import Kind, Planned, Wish
 from ..planning.plan import COVERS, Plan, decimal_option
 from ..privacy import loss, noise
+from ..protocol.topology import KINDS
 from . import audit
 from .options import Json, PlanOut
 from .output import show
 
 _CHOSEN = "✓"
 
+CopiesOption = Annotated[
+    int, typer.Option("--copies", help="Relays that each record is on: any of them but one may be lost.")
+]
+TopologyOption = Annotated[
+    str, typer.Option("--topology", help=f"Which relays follow a mailbox's home: {' or '.join(KINDS)}.")
+]
 MessagesOption = Annotated[
     int | None, typer.Option("--messages", help="Short messages a member is to send in a day; 32, or as many as fit.")
 ]
@@ -80,6 +87,11 @@ def make_plan(
     board: Annotated[str, typer.Option(help=f"One of {', '.join(BOARDS)}.")] = Wish.board,
     out: PlanOut = None,
     allow_small: Annotated[bool, typer.Option("--allow-small", help="Accept fewer than 20 members a bucket.")] = False,
+    relays: Annotated[
+        int | None, typer.Option(help="Relays the office will have; as many as copies, if not given.")
+    ] = None,
+    copies: CopiesOption = Wish.copies,
+    topology: TopologyOption = Wish.topology,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Write the annex for a DPIA here, one HTML file.")
     ] = None,
@@ -105,6 +117,9 @@ def make_plan(
         posts_per_token=posts_per_token,
         board=board,
         allow_small=allow_small,
+        relays=relays,
+        topology=topology,
+        copies=copies,
     )
     audit.check_extra(report, pdf)
     found = choosing.choose(wish)
@@ -146,7 +161,7 @@ def _kinds(found: Planned) -> str:
     for kind in found.kinds:
         mark = f" {_CHOSEN}" if kind.plan is found.plan else ""
         table.add_column(f"{kind.cover}{mark}", overflow="fold")
-    for name, cell in _ROWS:
+    for name, cell in (*_ROWS, *(_SEVERAL if found.plan.choice.relays > 1 else ())):
         table.add_row(name, *(cell(kind) if kind.plan else "" for kind in found.kinds))
     refused = [f"{kind.cover}: {kind.refusal.message}" for kind in found.kinds if kind.refusal]
     return "\n".join([_printed(table).rstrip(), *refused])
@@ -219,6 +234,24 @@ _ROWS: tuple[tuple[str, Callable[[Kind], str]], ...] = (
 )
 
 
+def _copies(plan: Plan) -> str:
+    choice = plan.choice
+    return f"{choice.copies} of {choice.relays}" + (f", {choice.topology}" if choice.copies > 1 else "")
+
+
+def _connections(plan: Plan) -> str:
+    """Of an agent: it reads at each relay that has its mailbox, and posts to each that has a contact's."""
+    return f"{plan.choice.copies} to read, {plan.choice.relays} to post at most"
+
+
+_SEVERAL: tuple[tuple[str, Callable[[Kind], str]], ...] = (
+    ("a record is on", _of(_copies)),
+    ("connections a round", _of(_connections)),
+    ("tokens an epoch", _of(lambda plan: str(plan.choice.relays * plan.choice.tokens_per_epoch))),
+    ("ε of its copies", _of(_loss(figures.COPIES))),
+)
+
+
 def _number(value: float, digits: int = 1) -> str:
     """Rounded up."""
     scaled = -(-value * 10**digits // 1) / 10**digits
@@ -232,5 +265,17 @@ def _rest(plan: Plan) -> str:
         f"{choice.members} members × {choice.tokens_per_epoch} tokens × {choice.posts_per_token} posts × "
         f"{choice.retention_epochs + 1} epochs are {room['records_needed']:,} records; the ring of {plan.board.name} "
         f"keeps {room['records_kept']:,}. {room['readers_a_round_board_estimate']} can read in every round (estimate). "
-        f"{room['members_a_bucket']} members share a bucket."
+        f"{room['members_a_bucket']} members share a bucket.{_relays(plan)}"
     )
+
+
+def _relays(plan: Plan) -> str:
+    """What several relays come to."""
+    choice = plan.choice
+    if choice.relays == 1:
+        return ""
+    each = f" That is each of the {choice.relays} relays: all that members may post and read can meet at one."
+    if choice.copies == 1:
+        return each
+    counted = "" if plan.table is None else f" Each copy is a delivery: {choice.copies} a message count in the day."
+    return f"{each} A member reads {choice.copies} of them in every round.{counted}"

@@ -16,7 +16,7 @@ from ..agent.client import SendProgress
 from ..member import fetching
 from ..member.history import Sent
 from ..member.pacing import DAY, Wait
-from ..member.sending import Posted
+from ..member.sending import Copied, Posted
 
 _FEW_ROUNDS = 32  # less than this is read before a bar would be seen
 
@@ -39,7 +39,7 @@ def of_parts(sent: Sent, console: Console | None = None) -> Iterator[SendProgres
 @contextmanager
 def of_outbox(waiting: int, console: Console | None = None) -> Iterator[SendProgress]:
     with _bar("outbox", max(1, waiting), console) as (progress, task):
-        yield _telling(progress, task, lambda done: f"{done} of {waiting} posted")
+        yield _telling(progress, task, lambda done: f"{done} of {waiting} posted", Copied)
 
 
 @contextmanager
@@ -63,15 +63,17 @@ def _bar(
         yield progress, progress.add_task(description, total=total, visible=visible, until=None)
 
 
-def _telling(progress: Progress, task: TaskID, words: Callable[[int], str]) -> SendProgress:
+def _telling(
+    progress: Progress, task: TaskID, words: Callable[[int], str], counted: type[Posted | Copied] = Posted
+) -> SendProgress:
     done = 0
 
-    def told(step: Posted | Wait) -> None:
+    def told(step: Posted | Copied | Wait) -> None:
         nonlocal done
-        if isinstance(step, Posted):
+        if isinstance(step, Posted | counted):
             done += 1
             progress.update(task, completed=done, description=f"{words(done)} in round {step.round}", until=None)
-        elif step.reason != DAY and step.seconds:
+        elif isinstance(step, Wait) and step.reason != DAY and step.seconds:
             progress.update(task, until=time.monotonic() + step.seconds)
 
     return told

@@ -47,8 +47,9 @@ def relay_status(
     relays = [known.relay_named(str(composed(name))) for name in names] if names else known.relays
     answers = asyncio.run(status.ask_all(known, relays, unix_now()))
     ends = schedule.end(known.newest)
-    text = _table(answers, known.newest.serial, ends) if relays else "The federation card names no relay yet."
-    show({"schedule_ends": ends, "relays": [_as_json(*answer) for answer in answers]}, text, as_json)
+    text = _table(answers, known, ends) if relays else "The federation card names no relay yet."
+    topology = {"topology": known.topology.kind, "copies": known.topology.copies}
+    show({"schedule_ends": ends} | topology | {"relays": [_as_json(*answer) for answer in answers]}, text, as_json)
     if unwell := [relay.name for relay, _, remarks in answers if _codes(remarks)]:
         what = f"{len(unwell)} of {count(len(answers), 'relay')}" if len(answers) > 1 else "the relay"
         end_with(
@@ -67,11 +68,11 @@ def _as_json(relay: Relay, found: RelayStatus | None, remarks: list[Remark]) -> 
     return address | (asdict(found) if found else {}) | said
 
 
-def _table(answers: list[Answer], serial: int, ends: int) -> str:
+def _table(answers: list[Answer], known: Federation, ends: int) -> str:
     """A block a relay."""
-    table = Table(
-        show_header=False, title=f"By this card: parameters of serial {serial}, keys until {local_time(ends)}"
-    )
+    said = f"By this card: parameters of serial {known.newest.serial}, keys until {local_time(ends)}"
+    where = known.topology.in_words(known.newest.relay_count)
+    table = Table(show_header=False, title=f"{said}; {where}" if where else said)
     table.title_justify = "left"
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

@@ -120,9 +120,9 @@ def issuer_renew(
                 f"Without tokens, as others fetch theirs: {', '.join(without)}. They type: tessera renew -o FILE"
             )
     else:
-        text.append(_members_get_it(summary, directory))
+        text.append(members_get_it(summary, directory))
     text.append(f"Relays get it from members, or at once: tessera relay push --issuer {directory}")
-    show(_facts(summary, directory) | {"files": written}, "\n".join(text), as_json)
+    show(facts(summary, directory) | {"files": written}, "\n".join(text), as_json)
 
 
 def _day(issuer: Issuer, epsilon: str | None, delta: str | None) -> tuple[Fraction, Fraction] | None:
@@ -182,9 +182,9 @@ def go_on_after_a_restore(
         *([f"Not asked, as they do not answer: {', '.join(silent)}."] if silent else []),
         f"Relays get it from members, or at once: tessera relay push --issuer {directory}",
     ]
-    facts = {"closed_sessions": restored.closed_sessions, "silent": silent, "made": restored.made}
-    facts |= {"invite_again": restored.void_invitations}
-    show(_facts(summary, directory) | facts, "\n".join(text), as_json)
+    made_of_it = {"closed_sessions": restored.closed_sessions, "silent": silent, "made": restored.made}
+    made_of_it |= {"invite_again": restored.void_invitations}
+    show(facts(summary, directory) | made_of_it, "\n".join(text), as_json)
 
 
 def _set_in(path: Path) -> bytes:
@@ -260,10 +260,10 @@ def relay_remove(
     text = [
         f"Relay '{name}' is listed no more. Parameters have serial {summary['serial']} now.",
         *generation_text(summary, at_once),
-        _members_get_it(summary, issuer_directory),
-        "Those whose home it was choose another one.",
+        members_get_it(summary, issuer_directory),
+        "Mailboxes whose home it was are on the next relay of their order then; nobody has to do anything.",
     ]
-    show({"removed": name} | _facts(summary, issuer_directory), "\n".join(text), as_json)
+    show({"removed": name} | facts(summary, issuer_directory), "\n".join(text), as_json)
 
 
 def relay_replace(
@@ -300,13 +300,13 @@ def relay_replace(
         *steps,
         "Members can write there once it is on and their programs know of it: they look by themselves, or at once with "
         "tessera renew.",
-        _members_get_it(summary, issuer_directory),
+        members_get_it(summary, issuer_directory),
         "What the old one had stored and somebody had not read yet, its sender's program sends again.",
         f"The other relays get the new parameters from members, or at once: tessera relay push --issuer "
         f"{issuer_directory}",
     ]
     answer = {"replaced": name, "directory": str(relay_directory) if relay_directory else None}
-    show(answer | _facts(summary, issuer_directory), "\n".join(text), as_json)
+    show(answer | facts(summary, issuer_directory), "\n".join(text), as_json)
 
 
 def _forget_board(directory: Path, name: str) -> None:
@@ -314,7 +314,7 @@ def _forget_board(directory: Path, name: str) -> None:
     Inventory(directory).remove(name)
 
 
-# -- what every new set comes to; generation_text also for the commands of other modules
+# -- what every new set comes to, also for the commands of other modules
 
 
 def generation_text(summary: dict[str, Any], at_once: bool) -> list[str]:
@@ -328,13 +328,13 @@ def generation_text(summary: dict[str, Any], at_once: bool) -> list[str]:
     return [f"All keys are new from {begins} on; members' programs fetch theirs by themselves before."]
 
 
-def _members_get_it(summary: dict[str, Any], directory: Path) -> str:
+def members_get_it(summary: dict[str, Any], directory: Path) -> str:
     if summary["service"]:
         return "Members' programs get it from the issuer's service."
     return f"Members need a file each: tessera issuer renew {directory} --out NEWDIR"
 
 
-def _facts(summary: dict[str, Any], directory: Path) -> dict[str, Any]:
+def facts(summary: dict[str, Any], directory: Path) -> dict[str, Any]:
     names = ("serial", "digest", "generation", "generation_begins", "first_epoch", "last_epoch", "schedule_ends")
     paths = {"parameters": str(directory / PARAMETERS), "federation_card": str(directory / FEDERATION_CARD)}
     return {name: summary[name] for name in names} | paths

@@ -27,7 +27,7 @@ from ..text import count, entry
 from . import attachments, output, progress
 from .options import ContactName, Home, Json, NextEpoch, PassphraseFile, composed
 from .output import show, terminal_columns
-from .sent_text import in_words, takes_much, waiting_before, waits_until
+from .sent_text import NEVER, all_until, in_words, takes_much, waiting_before, waits_until
 from .talk import talk
 
 NoWait = Annotated[
@@ -185,8 +185,8 @@ async def _weigh(by: Talk, parts: int, as_json: bool) -> None:
     today = await by.budget()
     if not takes_much(parts, today):
         return
-    left = f"{today.left} of today's {count(today.allowed, 'message')}"
-    cost = f"takes {count(parts, 'message')} of a day, and there are {left} left"
+    left = f"{today.left} of today's {count(today.allowed, today.unit)}"
+    cost = f"takes {count(parts * today.copies, today.unit)} of a day, and there are {left} left"
     if as_json or not output.has_terminal():
         raise NotPermitted(f"this {cost}", "shorten it, or say that it is meant: --yes")
     if not output.confirmed(f"This {cost}. Send it?"):
@@ -200,7 +200,8 @@ async def _pace(by: Talk, sent: Sent) -> str:
     before = await _before(by, sent)
     when = waits_until(state, before, sent.parts)
     if sent.parts > 1:
-        takes = f"This takes {sent.parts} of today's {count(today.allowed, 'message')} ({today.used} used so far)"
+        records = sent.parts * today.copies
+        takes = f"This takes {records} of today's {count(today.allowed, today.unit)} ({today.used} used so far)"
         span = duration.about(sent.parts * state.round_seconds)
         return f"{takes}; one leaves every {duration.about(state.round_seconds)}, so it takes about {span}: {when}."
     is_later = before or state.next_at is None or state.next_at > time.time() + 1
@@ -222,6 +223,7 @@ async def _show_sent(sent: Sent, by: Talk, as_json: bool) -> None:
     rounds = [round_ for round_ in sent.rounds if round_ is not None]
     result = {"contact": sent.contact, "messages": sent.messages, "records": sent.posted, "rounds": rounds}
     result |= {"waiting": sent.waiting, "state": sent.state, "parts": sent.parts, "agent": isinstance(by, AgentLink)}
+    result |= {"copies": sent.copies, "relays": sent.relays, "safe": sent.is_safe}
     result |= {"used_today": today.used, "allowed_today": today.allowed, "next_at": state.next_at}
     show(result, f"{_outcome(sent, by, state, await _before(by, sent))}\n{today}", as_json)
 
@@ -229,10 +231,21 @@ async def _show_sent(sent: Sent, by: Talk, as_json: bool) -> None:
 def _outcome(sent: Sent, by: Talk, state: State, before: int) -> str:
     words = in_words(sent, state, before)
     if sent.state == POSTED:
-        return f"Sent to {sent.contact}: {count(sent.posted, 'record')}, {words}."
+        what = count(sent.posted, "record" if sent.copies == 1 else "part")
+        return f"Sent to {sent.contact}: {what}, {words}.{_rest(sent, state)}"
     if isinstance(by, AgentLink):
         return f"For {sent.contact}, by the agent: {words}."
     return f"For {sent.contact}, with the next command that reaches the relay: {words}."
+
+
+def _rest(sent: Sent, state: State) -> str:
+    """When what a message lacks to be safe leaves."""
+    if sent.is_safe:
+        return ""
+    when = NEVER if state.next_at is None else ""
+    if state.next_at is not None and state.next_at > time.time() + 1:
+        when = f"from {short_local_time(state.next_at)} on"
+    return f"\nThe rest leaves {f'{when}, ' if when else ''}with the agent or the next command: tessera resend."
 
 
 def resend(
@@ -267,7 +280,7 @@ def resend(
 def _waiting(state: State) -> str:
     if not state.waiting:
         return "nothing waits"
-    return f"{count(state.waiting, 'record')} to go, {waits_until(state, 0, state.waiting)}"
+    return f"{count(state.waiting, 'record')} to go, {all_until(state)}"
 
 
 def sent(
@@ -324,7 +337,7 @@ def _sent_fields(one: Sent, state: State, before: int) -> dict[str, Any]:
         "leaves_from": first + before * state.round_seconds if first is not None else None,
         "read_from": state.time_of(last + 1) if last is not None else None,
     }
-    return {**asdict(one), "state": one.state, "parts": one.parts, **times}
+    return {**asdict(one), "state": one.state, "parts": one.parts, "safe": one.is_safe, **times}
 
 
 def _sent_line(one: Sent, state: State, before: int) -> str:

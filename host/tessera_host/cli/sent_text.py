@@ -22,7 +22,7 @@ def in_words(sent: Sent, state: State, before: int = 0) -> str:
     last = sent.last_round
     readable = "" if last is None else short_local_time(state.time_of(last + 1))
     if sent.state == POSTED:
-        return f"posted, can be read from {readable} on"
+        return f"posted{_safety(sent)}, can be read from {readable} on"
     some = f"{sent.posted} of {count(sent.parts, 'part')} posted" if sent.posted else ""
     if sent.state == CANCELLED:
         return f"{some}, the rest taken back" if some else "taken back; nobody knows whether a part had left"
@@ -30,6 +30,20 @@ def in_words(sent: Sent, state: State, before: int = 0) -> str:
     if some:
         return f"{some}, the rest leaves {when}"
     return f"sealed, not acknowledged; leaves again {when}" if sent.sealed else f"leaves {when}"
+
+
+def _safety(sent: Sent) -> str:
+    """Nothing where there are no copies: what is posted is as safe there as it gets."""
+    if sent.copies == 1:
+        return ""
+    return " and safe" if sent.is_safe else f" but not safe yet (at {sent.relays} of {sent.copies} relays)"
+
+
+def mark(sent: Sent) -> str:
+    """The same in a character or two."""
+    if sent.state != POSTED:
+        return "…"
+    return "✓✓" if sent.copies > 1 and sent.is_safe else "✓"
 
 
 def waits_until(state: State, before: int, parts: int) -> str:
@@ -42,9 +56,14 @@ def waits_until(state: State, before: int, parts: int) -> str:
     return f"from {short_local_time(first)} on{until}"
 
 
+def all_until(state: State) -> str:
+    """From when on all that waits leaves; the copies of a part do side by side."""
+    return waits_until(state, 0, -(-state.waiting // state.copies))
+
+
 def takes_much(parts: int, today: Budget) -> bool:
-    """Whether a message of so many parts is asked about before it is sent. A single record never is."""
-    return parts > 1 and parts * _MUCH > today.left
+    """Whether a message of so many parts is asked about before it is sent. One of a single part never is."""
+    return parts > 1 and parts * today.copies * _MUCH > today.left
 
 
 def waiting_before(entries: Iterable[Sent]) -> list[int]:

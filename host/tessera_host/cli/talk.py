@@ -23,7 +23,7 @@ from ..text import count
 from .opening import open_member
 from .options import Home, HomeRelay, Json, PassphraseFile
 from .output import end_with, say_wrong, show
-from .sent_text import NEVER, waits_until
+from .sent_text import NEVER, all_until
 
 
 def register(app: typer.Typer) -> None:
@@ -69,13 +69,15 @@ def budget(home: Home, passphrase_file: PassphraseFile = None, as_json: Json = F
     async def telling() -> None:
         async with talk(home, passphrase_file) as by:
             today, state = await by.budget(), await by.state()
-        lines = [str(today), "Each part of a long message or a file counts as one, for 24 hours." + _shown_of(today)]
+        each = "Each part of a long message or a file counts as one"
+        each += " for each relay" if today.copies > 1 else ""
+        lines = [str(today), f"{each}, for 24 hours.{_shown_of(today)}"]
         if not today.left:
             when = f"from {short_local_time(today.next_at)} on" if today.next_at else NEVER
             lines.append(f"The next one can leave {when}.")
         if state.waiting:
             waits = f"{count(state.waiting, 'record')} of what you wrote to go"
-            lines.append(f"{waits}, {waits_until(state, 0, state.waiting)}: with the agent, or the next command.")
+            lines.append(f"{waits}, {all_until(state)}: with the agent, or the next command.")
         result = {**asdict(today), "left": today.left, "waiting": state.waiting, "may_leave_at": state.next_at}
         show(result, "\n".join(lines), as_json)
 

@@ -20,14 +20,16 @@ from ..clock import Clock, unix_now
 from ..errors import IntegrityError, InvalidInput, KeystoreError, NotOnRoster, UsageError
 from ..keys.keystore import Secret
 from ..planning import boards
-from ..planning.plan import CONSTANT, DELIVERY, MEMBERS_FLOOR, Choice, Plan, kind_of, make
+from ..planning.plan import CONSTANT, DELIVERY, MEMBERS_FLOOR, Choice, Plan, check_kind, kind_of, make
 from ..privacy import noise
 from ..protocol import addresses, blind, cards, releases, sealed_reading_key
 from ..protocol.federation import DEFAULT_BUDGET, FIXED, IssuerService, Relay, parsed
 from ..protocol.invitation import Invitation
 from ..protocol.limits import check_name
 from ..protocol.sets_beside import SetBeside, SetsBeside
+from ..protocol.topology import Topology
 from ..protocol.welcome import Welcome
+from ..text import count
 from . import backup, relay_directory, renewal, summary
 from .operator import Operator
 from .renewal import Change
@@ -90,7 +92,7 @@ class Issuer:
         if not 0 <= start < _GENESIS_END:
             raise UsageError(f"genesis {start} is not a time in unix seconds", f"use --genesis {moment}, which is now")
         signer = ParameterSigner.fresh()
-        data = new_data(name, signer, epochs, plan.board.name, dict(budget))
+        data = new_data(name, signer, epochs, plan.board.name, dict(budget), topology_of(plan))
         epoch = max(0, (moment - start) // plan.choice.epoch_seconds)
         renewal.sign_first(data, signer.first_rules(plan, start), epoch, moment)
         return cls(IssuerStore.create(directory, passphrase, data, _open_epoch(now)), now)
@@ -176,6 +178,11 @@ class Issuer:
         return self._store.budget
 
     @property
+    def topology(self) -> Topology:
+        """On how many relays each record is, and which those are; while an office has fewer, on all that there are."""
+        return self._store.topology
+
+    @property
     def service(self) -> IssuerService | None:
         """Where members reach `tessera issuer serve`; None until IT has said so."""
         return self._store.service
@@ -212,6 +219,34 @@ class Issuer:
             known = data["service"] or {"secret": blind.random_scalar().to_bytes(32, "big")}
             data["service"] = known | {"host": host, "port": port}
             self._sign(Change())
+
+    def set_topology(self, topology: Topology) -> bool:
+        """Say on how many relays each record is from the next set on, and which of them follow a mailbox's home.
+        Whether that is new. Raises UsageError unless there are so many relays."""
+        self.check_topology(topology)
+        if topology == self.topology:
+            return False
+        with self._store.change():
+            self._store.data["topology"] = topology.said()
+            self._sign(Change())
+        return True
+
+    def check_topology(self, topology: Topology) -> None:
+        """Raises UsageError unless this office can have it."""
+        check_kind(topology.kind)
+        places, directory = self._store.relays.places, self._store.directory
+        if not 1 <= topology.copies <= places:
+            fitting = f"use --copies {max(1, min(topology.copies, places))}"
+            more = f"; or make more relays first: tessera relay new NAME RELAYDIR --issuer {directory} --host HOST"
+            raise UsageError(
+                f"{topology.copies} copies of a record, and this office has {count(places, 'relay')}",
+                fitting + (more if topology.copies > places else ""),
+            )
+
+    @property
+    def governs_from(self) -> int:
+        """The first epoch in which the newest set governs relays that were given it in time."""
+        return self._store.sets.newest.since
 
     def check_relay(self, name: str, host: str, port: int, time_server: str | None = None) -> None:
         """Raises UsageError unless a relay may be added under this name and address."""
@@ -272,10 +307,21 @@ class Issuer:
         return added
 
     def remove_relay(self, name: str, at_once: bool = False) -> None:
-        """List a relay no more: it was reset, broke, or was stolen. Raises UsageError if there is none of that name."""
+        """List a relay no more: it was reset, broke, or was stolen. Raises UsageError if there is none of that name, or
+        fewer would be left than each record is on."""
         with self._store.change():
             self._store.relays.remove(name)
+            self._check_left(name)
             self._sign(Change(generation=True, rotate=True, at_once=at_once))
+
+    def _check_left(self, name: str) -> None:
+        left, copies, directory = self._store.relays.places, self.topology.copies, self._store.directory
+        if copies > max(1, left):
+            raise UsageError(
+                f"each record is on {copies} relays, and {left} would be left",
+                f"put another in its place: tessera relay replace '{name}' --issuer {directory}; or first: tessera "
+                f"issuer cluster {directory} --copies {max(1, left)}",
+            )
 
     def vacate_relay(self, name: str) -> dict[str, Any]:
         """List a relay no more, but so that the next one of this name takes its place, with its number; its entry.
@@ -330,9 +376,14 @@ class Issuer:
             change = Change(generation=generation, rotate=new_keys, at_once=at_once, rules=rules, epochs=epochs)
             self._sign(change)
 
-    def plan_for(self, members: int | None = None, day: tuple[Fraction, Fraction] | None = None) -> Plan:
-        """The plan of the newest set, for so many members or another day (ε, δ) of each. Raises UsageError if its board
-        does not bear it, or nothing shows of a day."""
+    def plan_for(
+        self,
+        members: int | None = None,
+        day: tuple[Fraction, Fraction] | None = None,
+        topology: Topology | None = None,
+    ) -> Plan:
+        """The plan of the newest set, for so many members, another day (ε, δ) of each, or other copies. Raises
+        UsageError if its board does not bear it, or nothing shows of a day."""
         present = self.parameters
         kind = kind_of(present)
         if day and kind == CONSTANT:
@@ -343,6 +394,7 @@ class Issuer:
         day_epsilon, day_delta = day or (Fraction(self.budget["epsilon"]), Fraction(self.budget["delta"]))
         one = present.epsilon * noise.EPSILON_UNIT, Fraction(present.delta, noise.DRAWS)
         floor = MEMBERS_FLOOR << present.log2_buckets
+        placed, relays = topology or self.topology, max(1, self._store.relays.places)
         return make(
             Choice(
                 members=members or present.members,
@@ -357,6 +409,9 @@ class Issuer:
                 posts_per_token=present.posts_per_token,
                 board=self._store.data["board"],
                 allow_small=present.members < floor,  # who planned it accepted that
+                relays=relays,
+                topology=placed.kind,
+                copies=min(placed.copies, relays),
                 **{name: getattr(present, name) for name in LIFELONG},
             )
         )
@@ -370,6 +425,13 @@ class Issuer:
                     f"the plan's {name} is {wanted}, this federation's {present} for life",
                     f"plan with --{option} {present}, or make a new federation",
                 )
+        if topology_of(plan) != self.topology:
+            kind, copies = self.topology.kind, self.topology.copies
+            raise UsageError(
+                f"the plan is for {_placed(topology_of(plan))}, this office has {_placed(self.topology)}",
+                f"plan with --topology {kind} --copies {copies}, or first: tessera issuer cluster "
+                f"{self._store.directory} --topology {plan.choice.topology} --copies {plan.choice.copies}",
+            )
         if (present := len(self._store.roster)) > plan.choice.members:
             raise UsageError(
                 f"the plan is for {plan.choice.members} members, and {present} are on the roster",
@@ -615,6 +677,15 @@ def _open_epoch(now: Clock) -> Callable[[Parameters], int]:
 def _budget_of(plan: Plan) -> dict[str, str]:
     """A member's day as the federation card says it."""
     return {"epsilon": _decimal(plan.choice.day_epsilon), "delta": _decimal(plan.choice.day_delta)}
+
+
+def topology_of(plan: Plan) -> Topology:
+    """Where records are by a plan."""
+    return Topology(plan.choice.topology, plan.choice.copies)
+
+
+def _placed(topology: Topology) -> str:
+    return f"{count(topology.copies, 'relay')} for each record ({topology.kind})"
 
 
 def _decimal(value: Fraction) -> str:

@@ -41,6 +41,11 @@ class RelayList:
         """The names of relays that will be replaced, and of which none is listed now."""
         return list(self._state["vacant"])
 
+    @property
+    def places(self) -> int:
+        """How many relays there are, with those that will be replaced."""
+        return len(self._entries) + len(self._state["vacant"])
+
     def keys(self) -> list[ListedRelay]:
         """What a parameter set says."""
         return [ListedRelay(relay["id"], relay["key"], relay["ledger"]) for relay in self._entries]

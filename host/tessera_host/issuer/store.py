@@ -25,6 +25,7 @@ from ..keys.keystore import Secret
 from ..keys.keystore_database import KeystoreDatabase
 from ..protocol import cards
 from ..protocol.federation import DEFAULT_RETENTION_DAYS, IssuerService
+from ..protocol.topology import Topology
 from .invitations import Invitations
 from .issuance import Issuance, Terms
 from .relay_list import RelayList
@@ -32,7 +33,7 @@ from .roster import Roster
 from .sets import Kept, Sets
 from .signer import ParameterSigner
 
-VERSION = 3
+VERSION = 4
 KIND = "issuer"
 KEYSTORE = "issuer.keystore"
 PARAMETERS = "parameters.tpr"
@@ -43,7 +44,9 @@ INVENTORY = "inventory.json"  # which relay is on which board: `provisioning` wr
 TABLES = (*Roster.TABLES, *Invitations.TABLES, *Issuance.TABLES)
 
 
-def new_data(name: str, signer: ParameterSigner, epochs: int, board: str, budget: dict[str, str]) -> dict[str, Any]:
+def new_data(
+    name: str, signer: ParameterSigner, epochs: int, board: str, budget: dict[str, str], topology: Topology
+) -> dict[str, Any]:
     """What the keystore of a new federation holds once, before its first set is signed."""
     return {
         "version": VERSION,
@@ -57,6 +60,7 @@ def new_data(name: str, signer: ParameterSigner, epochs: int, board: str, budget
         "lost": 0,
         "budget": budget,
         "retention_days": DEFAULT_RETENTION_DAYS,
+        "topology": topology.said(),
         "service": None,
         "sets": Sets.empty(),
         "chain": [],
@@ -241,6 +245,10 @@ class IssuerStore:
         return dict(self.data["budget"])
 
     @property
+    def topology(self) -> Topology:
+        return Topology.of(self.data["topology"])
+
+    @property
     def service(self) -> IssuerService | None:
         return _service(self.data)
 
@@ -260,7 +268,7 @@ def said(data: Kept) -> bytes:
             "issuer": asdict(service) if service else None,
             "retention_days": data["retention_days"],
             "partners": [],
-            "topology": None,
+            "topology": data["topology"],
         }
     )
 

@@ -34,6 +34,8 @@ def summary(store: IssuerStore, epoch: int, now: int) -> dict[str, Any]:
         "cover": kind_of(parameters),
         "budget": store.budget,
         "retention_days": store.data["retention_days"],
+        "topology": store.topology.kind,
+        "copies": store.topology.copies,
         "members_max": parameters.members,
         "members": [
             {

@@ -28,20 +28,28 @@ from .schema import Departure
 class Budget:
     """A member's day: records used in the last 24 hours and allowed in any 24 hours (`allowance`); the unix time from
     which the next one fits (not later than now if one fits now; None if none ever does). epsilon and delta are those of
-    the day's deliveries that the office wants, "0" where nothing shows of them: in constant batches."""
+    the day's deliveries that the office wants, "0" where nothing shows of them: in constant batches. `copies` is how
+    many records a part of a message is."""
 
     used: int
     allowed: int
     epsilon: str
     delta: str
     next_at: int | None
+    copies: int = 1
 
     @property
     def left(self) -> int:
         return max(0, self.allowed - self.used)
 
+    @property
+    def unit(self) -> str:
+        """What is counted: where there are copies a part of a message is several records."""
+        return "record" if self.copies > 1 else "message"
+
     def __str__(self) -> str:
-        return f"Today: {self.used} of {self.allowed} messages."
+        each = f"; a message is {self.copies}, one to each of its relays" if self.copies > 1 else ""
+        return f"Today: {self.used} of {self.allowed} {self.unit}s{each}."
 
 
 class Accountant:
@@ -56,16 +64,18 @@ class Accountant:
         kept = (known for known in self._departures if known.time > departure.time - DAY_SECONDS)
         self._departures[:] = [*kept, departure]
 
-    def posted_in_this_round(self, now: int) -> bool:
-        """Whether a record left in the round of this moment, or in a later one."""
+    def posted_in_this_round(self, now: int, relay: int | None = None) -> bool:
+        """Whether a record left in the round of this moment, or in a later one; to the relay of this number if one is
+        named."""
         round_at = self._federation.round_at
-        return any(round_at(known.time) >= round_at(now) for known in self._departures[-1:])
+        last = next((known for known in reversed(self._departures) if relay in (None, known.relay)), None)
+        return last is not None and round_at(last.time) >= round_at(now)
 
-    def posted_since(self, moment: int) -> int | None:
-        """Records that left since then; None if that is longer ago than is counted."""
+    def posted_since(self, moment: int, relay: int) -> int | None:
+        """Records that left since then to the relay of this number; None if that is longer ago than is counted."""
         if not self._departures or moment <= self._departures[-1].time - DAY_SECONDS:
             return None if self._departures else 0
-        return sum(known.time >= moment for known in self._departures)
+        return sum(known.time >= moment and known.relay == relay for known in self._departures)
 
     def use_up(self, now: int) -> None:
         """Count as many records as the day allows, each in a cell of its own, as if they had left just now."""
@@ -81,12 +91,13 @@ class Accountant:
         recent = [known for known in self._departures if known.time > now - DAY_SECONDS]
         recent.sort(key=lambda known: known.time)
         day = self._day(recent, now)
+        copies = self._copies(now)
         office = self._federation.budget
 
         def summed() -> Budget:
             allowed = len(recent) + day.room(0)
             epsilon, delta = (office["epsilon"], office["delta"]) if day.shows else ("0", "0")
-            return Budget(len(recent), allowed, epsilon, delta, day.next_at(now))
+            return Budget(len(recent), allowed, epsilon, delta, day.next_at(now), copies)
 
         return summed
 
@@ -99,8 +110,11 @@ class Accountant:
             cells=[((known.relay, known.bucket, known.round), self._table(known)) for known in recent],
             table=_table_of(governing),
             budget=(Fraction(office["epsilon"]), Fraction(office["delta"])),
-            most=allowance.by_rounds(tokens, int(governing.round_seconds)),
+            most=min(tokens, self._copies(now) * allowance.by_rounds(tokens, int(governing.round_seconds))),
         )
+
+    def _copies(self, now: int) -> int:
+        return self._federation.copies(self._federation.epoch_of(self._federation.round_at(now)))
 
     def _governing(self, now: int) -> Parameters:
         return self._federation.governing(self._federation.epoch_of(self._federation.round_at(now)))

@@ -73,7 +73,9 @@ def _made_safe(data: MemberData, federation: Federation, made: int, now: int) ->
     data.hold = HoldState(now)
     for contact in data.contacts.book.values():
         contact.next_message = max(contact.next_message, first_message(epoch))
-        contact.received.resync = True  # what the lost computer read and the relay does not have any more
+        received = contact.received
+        received.resync = True  # what the lost computer read and the relay does not have any more
+        received.missing, received.seen, received.waits = [], {}, None
         for view in contact.views:  # the sets that would explain it were taken by the lost computer, perhaps
             view.read, view.reached = epoch, None
     meetings = len(data.contacts.invites) + len(data.contacts.answers)

@@ -36,10 +36,12 @@ def records_of_file(name: str, content: bytes) -> int:
 
 def cancel(state: MemberState, contact: str, first: int) -> Sent:
     """Take back what has not left of the message of this number, durably; gives what it was. Raises NotPermitted if all
-    of it has left."""
+    of it has left; where there are copies, if any of it has."""
     found = next((each for each in sent(state, contact) if each.messages[0] == first and each.waiting), None)
     if found is None:
         raise NotPermitted("there is nothing to take back: all of it has left", "see 'tessera sent'")
+    if found.copies > 1 and (found.posted or found.sealed):
+        raise NotPermitted("it cannot be taken back: a part of it has left, or may have", "the rest follows")
     state.outbox.cancel(contact, found.messages)
     if found.posted or found.sealed:
         state.history.cancel(contact, first)
@@ -52,4 +54,5 @@ def cancel(state: MemberState, contact: str, first: int) -> Sent:
 
 def sent(state: MemberState, contact: str | None = None) -> list[Sent]:
     """What was written, oldest first, and how far it got."""
-    return state.history.entries(state.outbox.sealed(), contact)
+    copies = state.copies.at()
+    return state.history.entries(state.outbox.states(), contact, lambda name: len(copies.relays(name)))

@@ -270,7 +270,7 @@ class ContactBook:
 
     def _own_fields(self) -> dict[str, Any]:
         me = self._identity
-        return {"name": me.name, "key": me.key, "mailbox": me.mailbox, "relay": self._federation.home.key}
+        return {"name": me.name, "key": me.key, "mailbox": me.mailbox, "relay": self._federation.home_id}
 
     def _check_name(self, name: str, rekey: bool = False) -> None:
         check_name("the contact's name", name)
@@ -302,7 +302,6 @@ class ContactBook:
             )
 
     def _check_peer(self, peer: dict[str, Any], name: str, rekey: bool) -> None:
-        self._federation.relay_with_key(peer["relay"])
         if peer["key"] == self._identity.key:
             raise InvalidInput("this card is your own", "it is for the other side")
         for known, contact in self.book.items():
@@ -326,7 +325,7 @@ class ContactBook:
         self.book[name] = Contact(
             key=peer["key"],
             mailbox=peer["mailbox"],
-            relay=self._federation.relay_id(peer["relay"]),
+            relay=peer["relay"],
             words=met.words(self._federation.digest),
             verified=False,
             blocked=False,

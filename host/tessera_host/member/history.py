@@ -1,13 +1,15 @@
 """What this member sent, and how far each part of it got: waiting, sealed, posted in a round, or taken back.
 
-Owns the list that `tessera sent` shows. There is no state after "posted": nobody tells who has read what. The parts
-that still have to go are the outbox's; a file's content is not kept here, only its name and size.
+Owns the list that `tessera sent` shows. There is no state after "posted", and after "safe" where there are copies:
+nobody tells who has read what. The parts that still have to go are the outbox's; a file's content is not kept here,
+only its name and size.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..protocol.records import MAX_PARTS, Part
+from .outbox import Waiting
 from .schema import SentEntry
 
 KEPT = 1000  # messages that are posted; what waits is always kept
@@ -19,7 +21,8 @@ WAITING, SEALED, POSTED, CANCELLED = "waiting", "sealed", "posted", "cancelled"
 class Sent:
     """A text or file to a contact. `rounds` has, a part, the round it was posted in, or None; `sealed` is how many of
     the others were sealed once and wait for another attempt. `queued` is in unix seconds. `cancelled`: no part leaves
-    any more."""
+    any more. `copies` is on how many relays each part is to be; `unsafe` are the parts posted that are on fewer still,
+    one of them on no more than `relays`."""
 
     contact: str
     messages: list[int]
@@ -30,6 +33,9 @@ class Sent:
     rounds: list[int | None]
     sealed: int
     cancelled: bool = False
+    copies: int = 1
+    unsafe: int = 0
+    relays: int = 1
 
     @property
     def parts(self) -> int:
@@ -48,6 +54,11 @@ class Sent:
         if self.cancelled:
             return CANCELLED
         return SEALED if self.sealed else WAITING
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether all of it is on all relays that are to have it."""
+        return self.state == POSTED and not self.unsafe
 
     @property
     def waiting(self) -> int:
@@ -93,7 +104,7 @@ class History:
     def posted(self, contact: str, part: Part, round_: int) -> None:
         """A relay acknowledged this part. One that was queued by an earlier version is in no entry."""
         for entry in reversed(self._entries):
-            place = (part.message - entry.first) * MAX_PARTS + part.part
+            place = _place(entry, part)
             waits = not entry.cancelled and 0 <= place < len(entry.rounds) and entry.rounds[place] is None
             if entry.contact == contact and waits:
                 entry.rounds[place] = round_
@@ -122,20 +133,27 @@ class History:
             if entry.contact == old:
                 entry.contact = new
 
-    def entries(self, sealed: Iterable[tuple[str, int]], contact: str | None = None) -> list[Sent]:
-        """All that is kept, oldest first. `sealed`: contact and message of every part in the outbox with a seal."""
-        again = list(sealed)
-        return [_sent(entry, again) for entry in self._entries if contact in (None, entry.contact)]
+    def entries(
+        self, waiting: Sequence[Waiting], contact: str | None = None, copies: Callable[[str], int] = lambda _: 1
+    ) -> list[Sent]:
+        """All that is kept, oldest first. `waiting` is what is in the outbox, `copies` on how many relays what is for a
+        contact is to be."""
+        return [
+            _sent(entry, [each for each in waiting if each.contact == entry.contact], copies(entry.contact))
+            for entry in self._entries
+            if contact in (None, entry.contact)
+        ]
 
 
 def _is_finished(entry: SentEntry) -> bool:
     return entry.cancelled or None not in entry.rounds
 
 
-def _sent(entry: SentEntry, sealed: list[tuple[str, int]]) -> Sent:
+def _sent(entry: SentEntry, waiting: list[Waiting], copies: int) -> Sent:
     count = -(-len(entry.rounds) // MAX_PARTS)
     messages = list(range(entry.first, entry.first + count))
-    again = sum(contact == entry.contact and message in messages for contact, message in sealed)
+    parts = [each for each in waiting if each.part.message in messages]
+    unsafe = [each for each in parts if entry.rounds[_place(entry, each.part)] is not None]
     return Sent(
         contact=entry.contact,
         messages=messages,
@@ -144,6 +162,14 @@ def _sent(entry: SentEntry, sealed: list[tuple[str, int]]) -> Sent:
         bytes=entry.bytes,
         queued=entry.queued,
         rounds=entry.rounds,
-        sealed=again if None in entry.rounds else 0,
+        sealed=sum(each.sealed for each in parts) if None in entry.rounds else 0,
         cancelled=entry.cancelled,
+        copies=copies,
+        unsafe=len(unsafe),
+        relays=min((each.relays for each in unsafe), default=copies),
     )
+
+
+def _place(entry: SentEntry, part: Part) -> int:
+    """Where a part is in an entry's rounds, if it is of it."""
+    return (part.message - entry.first) * MAX_PARTS + part.part

@@ -1,22 +1,28 @@
 """What arrived: sealed rounds in, messages out (PROTOCOL §7, the receiver's side).
 
-Owns the place up to which the bucket was read, finding and opening own records, putting parts together and the rule
-that only a message whose signature holds is read, or moves anything. Fetching is `fetching`'s. Senders post in order
-and wait for each acknowledgement, and a round is read as a whole. So what is missing of a message when a later one is
-whole in a round already read will not come any more, and is reported as lost.
+Owns finding and opening own records, putting parts together, the rule that only a message whose signature holds is
+read, or moves anything, and when a message is lost. Fetching is `fetching`'s, how far each relay was read `pointers`'.
+
+Senders post to every relay in order and wait for each acknowledgement, and a round is read as a whole. So a relay that
+has had a later message of a contact's has nothing of those before it any more, but what was read already; when all
+relays of the mailbox are past a message that is missing it is lost. While one may have it still, what came after it
+waits, for two rounds, or as long as that relay is being caught up with; then it is shown, and the other later if it
+comes: once, as late.
 """
 
 import codecs
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import IntegrityError
 from ..protocol import records
-from ..protocol.federation import Federation
+from ..protocol.federation import CLOCK_ROUNDS, Federation, Relay
 from ..protocol.records import Closing, Part, Step
-from .schema import Contact, InboxState, Incoming, Received, Stored
+from .pointers import Pointers
+from .schema import Contact, InboxState, Incoming, Missing, Received, Stored
 from .views import Views
 
+WAIT_ROUNDS = 2  # in which each relay has its slot
 CONTINUED_BYTES = 1 << 16  # of a text whose end is not there yet
 BEGUN_MESSAGES = 4  # of a contact, of which parts are missing: an older one is waited for no longer
 
@@ -26,7 +32,8 @@ class Message:
     """A text from a contact, or a file: then `file` is the name the sender gave it, and `content` what is in it.
     `lost` messages before or inside it never arrived; the text is what did. `restored`: it is the first since the
     contact's device was restored from a backup; nobody knows whether messages from before are missing. `newer`: it was
-    sent by a newer program, and this one does not know what it says."""
+    sent by a newer program, and this one does not know what it says. `late`: others that were written after it came
+    first. `missing` messages before it were not there when it was put together, and may come."""
 
     contact: str
     message: int
@@ -37,6 +44,8 @@ class Message:
     content: bytes = b""
     restored: bool = False
     newer: bool = False
+    late: bool = False
+    missing: int = 0
 
     @property
     def place(self) -> "Place":
@@ -46,7 +55,8 @@ class Message:
 
 @dataclass(frozen=True)
 class Arriving:
-    """A message from a contact of which some parts are there. What it says counts, and is shown, once all are."""
+    """A message from a contact of which some parts are there. What it says counts, and is shown, once all are; if they
+    are, one before it is waited for."""
 
     contact: str
     got: int
@@ -67,29 +77,50 @@ class _Expected:
 class Inbox:
     """A view of the keystore's messages that arrived and of the contacts' receiving chains."""
 
-    def __init__(self, state: InboxState, contacts: dict[str, Contact], federation: Federation, views: Views) -> None:
+    def __init__(
+        self,
+        state: InboxState,
+        contacts: dict[str, Contact],
+        federation: Federation,
+        views: Views,
+        mailbox: bytes = bytes(16),
+    ) -> None:
         self._state = state
         self._contacts = contacts
         self._federation = federation
         self._views = views
+        self.pointers = Pointers(state, federation, mailbox)
         self._epoch = 0  # in which is read
+        self._own_round = 0
         self._expected: dict[bytes, _Expected] = {}
+        self._fresh: list[Stored] = []
 
     @property
     def next_round(self) -> int:
-        """The first round not read yet."""
-        return self._state.next_round
+        """The first round not read yet at every relay."""
+        return self.pointers.next_round
 
     def go_back_to(self, round_: int) -> None:
         """Read again from here: a new contact may have written before it was known. What was read matches nothing."""
-        self._state.next_round = max(0, min(self.next_round, round_))
+        self.pointers.go_back_to(round_)
+
+    def look(self, own_round: int) -> list[Relay]:
+        """The relays to read in this round by this computer's clock. One that took another's place since has nothing of
+        what that had."""
+        self._own_round = own_round
+        replaced = self.pointers.look(own_round)
+        for contact in self._contacts.values():
+            for relay in replaced & contact.received.seen.keys():
+                del contact.received.seen[relay]
+        return self.pointers.to_read()
 
     def expect(self, open_round: int, own_round: int) -> int:
-        """Get ready to read sealed rounds: skip what no relay keeps any more (gives how many rounds that is), derive
-        the tags of every epoch up to the relay's open round, erase those of epochs read. What is skipped or erased is
-        past by this computer's clock, too: a relay that names a later round costs no key."""
-        expired = max(0, self._federation.first_kept(min(open_round, own_round)) - self.next_round)
-        self._state.next_round += expired
+        """Get ready to read sealed rounds of a relay: skip what no relay keeps any more (gives how many rounds that is
+        that were read at none), derive the tags of every epoch up to the relay's open round, erase those of epochs
+        read. What is skipped or erased is past by this computer's clock, too: a relay that names a later round costs no
+        key."""
+        self.look(own_round)
+        expired = self.pointers.expire(self._federation.first_kept(min(open_round, own_round)))
         last = self._federation.epoch_of(open_round)
         self._epoch = self._federation.epoch_of(max(open_round, own_round))
         self.forget_read(own_round)
@@ -107,16 +138,19 @@ class Inbox:
         for epoch in range(chain.epoch, last_epoch + 1):
             chain.derive(epoch, self._federation.records_per_epoch(epoch))
 
-    def read(self, round_: int, batch: Iterable[bytes]) -> int:
-        """Take one whole sealed round: how many records were for this member. To be saved before the next request."""
-        found = [self._open(record, round_) for record in batch if record[: records.TAG_BYTES] in self._expected]
+    def read(self, round_: int, batch: Iterable[bytes], relay: int | None = None) -> int:
+        """Take one whole sealed round of the relay of this number, by default the home relay: how many records were for
+        this member. To be saved before the next request."""
+        relay = self._federation.home.id if relay is None else relay
+        tags = self._expected
+        found = [self._open(record, round_, relay) for record in batch if record[: records.TAG_BYTES] in tags]
         matched = [name for name in found if name is not None]
+        self.pointers.was_read(relay, round_)
         for name in dict.fromkeys(matched):
-            self._deliver(name, round_)
-        self._state.next_round = round_ + 1
+            self._deliver(name)
         return len(matched)
 
-    def _open(self, record: bytes, round_: int) -> str | None:
+    def _open(self, record: bytes, round_: int, relay: int) -> str | None:
         """The contact this record is from, None if only its tag fits; then the keys are kept for the true one."""
         tag = record[: records.TAG_BYTES]
         expected = self._expected.get(tag)
@@ -135,19 +169,26 @@ class Inbox:
         if part.kind & records.OF_GROUP:
             self._store(name, contact.received, round_, "", newer=True)
         else:
-            self._keep(name, part, closing)
+            self._keep(name, part, closing, round_, relay)
         return name
 
-    def _keep(self, name: str, part: Part, closing: Closing | None) -> None:
+    def _keep(self, name: str, part: Part, closing: Closing | None, round_: int, relay: int) -> None:
         """Store a part unless it, or its whole message, is known."""
-        contact = self._contacts[name]
-        begun = contact.received.parts
-        if part.message < contact.received.next:
+        received = self._contacts[name].received
+        if part.message < received.next and not _is_missing(received, part.message):
+            self._saw(received, relay, part.message)
             return
-        message = begun.setdefault(part.message, Incoming(part.parts, part.kind))
-        if (message.parts, message.kind) != (part.parts, part.kind) or part.part in message.got:
+        message = received.parts.setdefault(part.message, Incoming(part.parts, part.kind))
+        if (message.parts, message.kind) != (part.parts, part.kind):
+            return
+        if relay not in message.relays:
+            message.relays.append(relay)
+        if _is_whole(message):
+            self._saw(received, relay, part.message)
+        if part.part in message.got:
             return
         message.got[part.part] = part.payload
+        message.round = round_
         message.closing = closing or message.closing
         if len(message.got) == message.parts and message.closing:
             self._prove(name, part, message, message.closing)
@@ -160,19 +201,72 @@ class Inbox:
             return
         message.closing = None
         self._views.saw(name, closing, self._epoch)
+        for relay in message.relays:
+            self._saw(contact.received, relay, part.message)
 
-    def _deliver(self, name: str, round_: int) -> None:
+    def _saw(self, received: Received, relay: int, message: int) -> None:
+        """A relay had this message, which is the contact's: nothing of those before it comes from there any more."""
+        if len(self.pointers.relays()) > 1:
+            received.seen[relay] = max(message, received.seen.get(relay, 0))
+
+    def settle(self) -> None:
+        """What came waits no longer than it has to; what is missing is lost once nobody can have it."""
+        first_kept = self._federation.first_kept(max(0, self._own_round - CLOCK_ROUNDS))
+        for name, contact in self._contacts.items():
+            if contact.blocked:
+                continue
+            self._deliver(name)
+            received, over = contact.received, list[Missing]()
+            for each in received.missing:
+                if each.round < first_kept or not self._still_to_come(received, each.end):
+                    over.append(each)
+            for each in over:
+                received.lost += each.counts * (each.end - each.first)
+                received.missing.remove(each)
+                for number in [number for number in received.parts if each.first <= number < each.end]:
+                    del received.parts[number]
+
+    def _deliver(self, name: str) -> None:
         """Move what is whole from the parts to the messages, in order, and forget what will never be."""
         received = self._contacts[name].received
+        for number in [number for number, message in received.parts.items() if number < received.next]:
+            if _is_whole(received.parts[number]):
+                self._store_late(name, received, number)
         while whole := [number for number, message in received.parts.items() if _is_whole(message)]:
             number = min(whole)
             if number > received.next:
-                self._give_up(name, received, number, round_)
-            self._append(name, received, received.parts[number], round_)
-        for number in sorted(received.parts)[:-BEGUN_MESSAGES]:
+                if self._is_waited_for(received, number):
+                    break
+                self._give_up(name, received, number)
+            self._append(name, received, received.parts[number])
+        begun = sorted(number for number, message in received.parts.items() if not _is_whole(message))
+        for number in begun[:-BEGUN_MESSAGES]:
             del received.parts[number]
 
-    def _append(self, name: str, received: Received, message: Incoming, round_: int) -> None:
+    def _still_to_come(self, received: Received, following: int) -> list[int]:
+        """The numbers of the relays that may have messages still that are missing before this one."""
+        relays = self.pointers.relays()
+        if len(relays) == 1:
+            return []
+        return [relay for relay in relays if received.seen.get(relay, -1) < following]
+
+    def _is_waited_for(self, received: Received, following: int) -> bool:
+        """Whether this message, which is whole, waits for one before it: every relay has its slot meanwhile, and one
+        that answers is caught up with."""
+        if received.resync:
+            return False
+        relays, round_ = self._still_to_come(received, following), received.parts[following].round
+        if not relays:
+            return False
+        if received.waits is None:
+            received.waits = self._own_round
+        if self._own_round < received.waits + WAIT_ROUNDS:
+            return True
+        pointers = (self.pointers[relay] for relay in relays)
+        return any(each.next_round <= round_ and each.answered + 1 >= self._own_round for each in pointers)
+
+    def _append(self, name: str, received: Received, message: Incoming) -> None:
+        round_ = message.round
         data = b"".join(_payloads(message))
         if message.kind in (records.TEXT, records.TEXT_CONTINUED):
             received.text += data
@@ -186,26 +280,48 @@ class Inbox:
                 self._store(name, received, round_, "", *records.read_file(data))
             else:
                 self._store(name, received, round_, "", newer=True)
-        received.resync = False
+        received.resync, received.waits = False, None
         del received.parts[received.next]
         received.next += 1
 
-    def _give_up(self, name: str, received: Received, following: int, round_: int) -> None:
+    def _give_up(self, name: str, received: Received, following: int) -> None:
         """A gap: count what is lost and let what came before it be read. What came of a message that is not whole is
-        nobody's word."""
-        self._count_lost(received, following)
-        self._store_text_without_end(name, received, round_)
-        received.parts = {number: begun for number, begun in received.parts.items() if number >= following}
-        received.next = following
+        nobody's word; it may become whole while a relay may have the rest."""
+        missing = not received.resync and bool(self._still_to_come(received, following))
+        counts = self._counts(received, following)
+        if missing:
+            received.missing.append(Missing(received.next, following, self._own_round, counts))
+            received.skipped += counts * (following - received.next)
+        else:
+            received.lost += counts * (following - received.next)
+            for number in [number for number in received.parts if received.next <= number < following]:
+                del received.parts[number]
+        self._store_text_without_end(name, received, received.parts[following].round)
+        received.resync, received.next = False, following
 
-    def _count_lost(self, received: Received, following: int) -> None:
-        """How many messages a gap in the numbers stands for: none where the numbers jumped for another reason."""
+    def _counts(self, received: Received, following: int) -> bool:
+        """Whether a gap in the numbers stands for messages: it does not where the numbers jumped for another reason."""
         if records.generation(following) > records.generation(received.next):
             received.restored = True
-            return
-        if not received.resync:
-            received.lost += following - received.next
-        received.resync = False
+            return False
+        return not received.resync
+
+    def _store_late(self, name: str, received: Received, number: int) -> None:
+        """A message that was missing: what came after it was shown already."""
+        message, data = received.parts[number], b"".join(_payloads(received.parts[number]))
+        entry = Stored(name, number, "", message.round, 0, None, b"", False, False, True, late=True)
+        if message.kind in (records.TEXT, records.TEXT_CONTINUED):
+            entry.text = data.decode(errors="replace")
+        elif message.kind == records.FILE:
+            entry.file, entry.content = records.read_file(data)
+        else:
+            entry.newer = True
+        self._add(entry)
+        del received.parts[number]
+        around = next(each for each in received.missing if each.first <= number < each.end)
+        at = received.missing.index(around)
+        rest = [replace(around, end=number), replace(around, first=number + 1)]
+        received.missing[at : at + 1] = [each for each in rest if each.first < each.end]
 
     def _store_text(self, name: str, received: Received, round_: int) -> None:
         text = received.text.decode(errors="replace")
@@ -234,7 +350,7 @@ class Inbox:
         content: bytes = b"",
         newer: bool = False,
     ) -> None:
-        self._state.messages.append(
+        self._add(
             Stored(
                 contact=name,
                 message=received.next,
@@ -246,13 +362,19 @@ class Inbox:
                 restored=received.restored,
                 newer=newer,
                 unread=True,
+                missing=received.skipped,
             )
         )
-        received.lost, received.restored = 0, False
+        received.lost, received.restored, received.skipped = 0, False, 0
+
+    def _add(self, entry: Stored) -> None:
+        self._state.messages.append(entry)
+        self._fresh.append(entry)
 
     def forget_read(self, own_round: int) -> None:
-        """Erase the keys of epochs that were read to their end, and are over by this computer's clock."""
-        epoch = self._federation.epoch_of(min(self.next_round, own_round))
+        """Erase the keys of epochs that were read to their end at all relays, or that none keeps any more, and are over
+        by this computer's clock."""
+        epoch = self.pointers.unread_epoch(own_round)
         for contact in self._contacts.values():
             contact.receive.forget_before(epoch)
 
@@ -264,6 +386,11 @@ class Inbox:
         """A contact is called otherwise now."""
         for entry in self._state.messages:
             entry.contact = new if entry.contact == name else entry.contact
+
+    def take_fresh(self) -> list[Message]:
+        """What was put together since this was asked last; it is as unread as before."""
+        taken, self._fresh = self._fresh, []
+        return [_message(entry) for entry in taken]
 
     def arriving(self) -> list[Arriving]:
         """Messages that are not whole yet, by contact and number."""
@@ -297,6 +424,10 @@ class Inbox:
 
 def _payloads(message: Incoming) -> list[bytes]:
     return [payload for _, payload in sorted(message.got.items())]
+
+
+def _is_missing(received: Received, number: int) -> bool:
+    return any(each.first <= number < each.end for each in received.missing)
 
 
 def _is_whole(message: Incoming) -> bool:

@@ -2,28 +2,43 @@
 
 Owns the order, the message numbers and the rule that an index serves one attempt. A part that carries a seal when it
 is looked at again was on its way when something went wrong: nobody knows whether the relay has it. It is sealed anew,
-and the last part of a message is then signed anew; the recipient drops the second copy. Saving between `seal` and the
-first byte is the caller's duty.
+and the last part of a message is then signed anew; the recipient drops the second copy. So it is for each relay that a
+copy goes to: the order at a relay is that of the parts, and one that is away holds up nobody but itself. Saving between
+`seal` and the first byte is the caller's duty.
 """
 
 from collections.abc import Iterator
 from itertools import groupby
+from typing import NamedTuple
 
 from ..errors import NotPermitted
 from ..protocol import records
 from ..protocol.records import Part
-from .schema import Contact, Outgoing, Seal
+from .copies import Copies
+from .schema import Contact, Outgoing, Place, Seal
 from .views import Views
+
+
+class Waiting(NamedTuple):
+    """A part in the outbox: `sealed` if it was on its way and no relay is known to have it, `relays` how many have."""
+
+    contact: str
+    part: Part
+    sealed: bool
+    relays: int
 
 
 class Outbox:
     """A view of the keystore's list of parts and of the contacts' sending chains."""
 
-    def __init__(self, items: list[Outgoing], contacts: dict[str, Contact], secret: bytes, views: Views) -> None:
+    def __init__(
+        self, items: list[Outgoing], contacts: dict[str, Contact], secret: bytes, views: Views, copies: Copies
+    ) -> None:
         self._items = items
         self._contacts = contacts
         self._secret = secret
         self._views = views
+        self._copies = copies
 
     def __len__(self) -> int:
         return len(self._items)
@@ -44,17 +59,33 @@ class Outbox:
         self._contacts[name].next_message = parts[-1].message + 1
         return parts
 
-    def sealed(self) -> Iterator[tuple[str, int]]:
-        """Contact and message of every part that was sealed and not acknowledged."""
-        return ((item.contact, item.part.message) for item in self._items if item.sealed)
+    def states(self) -> list[Waiting]:
+        """How far each part got, in order."""
+        at = self._copies.at()
+        return [
+            Waiting(item.contact, item.part, bool(item.sealed and not item.places), len(at.alive(item)))
+            for item in self._items
+        ]
 
-    def waiting(self, relay: int) -> Iterator[Outgoing]:
-        """The parts for contacts on the relay of this number, in order; those for a blocked contact stay."""
-        return (item for item in self._items if self._wanted(item) and self._contacts[item.contact].relay == relay)
+    def records(self) -> int:
+        """How many records there are to be posted, each copy of a part by itself."""
+        at = self._copies.at()
+        return sum(max(1, len(at.targets(item))) for item in self._items)
+
+    def waiting(self, relay: int, epoch: int | None = None) -> Iterator[Outgoing]:
+        """The parts that are to be posted to the relay of this number in an epoch, by default the open one, in order;
+        those for a blocked contact stay."""
+        at = self._copies.at(epoch)
+        return (item for item in self._items if self._wanted(item) and relay in at.targets(item))
 
     def relays(self) -> set[int]:
         """The numbers of the relays that something waits for."""
-        return {self._contacts[item.contact].relay for item in self._items if self._wanted(item)}
+        at = self._copies.at()
+        return {relay for item in self._items if self._wanted(item) for relay in at.targets(item)}
+
+    def holds(self, item: Outgoing) -> bool:
+        """Whether the part has to leave still."""
+        return any(each is item for each in self._items)
 
     def _wanted(self, item: Outgoing) -> bool:
         return not self._contacts[item.contact].blocked
@@ -76,9 +107,10 @@ class Outbox:
         item.sealed = Seal(epoch, index, record)
         return record
 
-    def posted(self, item: Outgoing) -> None:
-        """The relay acknowledged the record of this part."""
-        self._items.remove(item)
+    def acknowledged(self, item: Outgoing, place: Place) -> None:
+        """The relay has the part there. It stays until it is safe (`posted.settle`)."""
+        item.sealed = None
+        item.places = [*(known for known in item.places if known.relay != place.relay), place]
 
     def cancel(self, name: str, messages: list[int]) -> None:
         """Take these messages out."""

@@ -58,7 +58,8 @@ def a_round(member: MemberState, dice: random.Random) -> float:
 
 def _free_round(member: MemberState, relay: int) -> int:
     """The first round, from the open one on, in which a record of ours may go there."""
-    here = member.round() + member.accountant.posted_in_this_round(member.now())
+    copied = member.federation.copies(member.epoch()) > 1  # the copies of a part leave side by side
+    here = member.round() + member.accountant.posted_in_this_round(member.now(), relay if copied else None)
     buckets = member.federation.governing(member.epoch()).buckets
     mailboxes = {member.contacts.get(item.contact).mailbox for item in member.outbox.waiting(relay)}
     cells = [member.ledger.free_from(relay, records.bucket_of(mailbox, buckets)) for mailbox in mailboxes]

@@ -1,43 +1,61 @@
-"""What relays took and may still have: the parts that are sent again if IT puts another relay into one's place.
+"""What relays took and may still have: parts that are sent again if IT puts another relay into one's place, or none.
 
-Owns how long a part is kept, and that it goes back into the outbox once. What is in the outbox is `outbox`'s business.
-A recipient drops what it has already (PROTOCOL §7), so that sending again costs a record and loses nothing.
+Owns how long a part is kept, and that it goes back into the outbox once, in its order. What is in the outbox is
+`outbox`'s business, what is safe `copies`'. A recipient drops what it has already (PROTOCOL §7), so that sending again
+costs a record and loses nothing.
 """
 
-from collections.abc import Callable
-
-from .schema import Outgoing, PostedPart
+from .copies import Copies
+from .schema import Outgoing
 
 
 class PostedParts:
-    """A view of the keystore's list of parts that a relay acknowledged, oldest first."""
+    """A view of the keystore's list of parts that all relays have that are to, oldest first."""
 
-    def __init__(self, items: list[PostedPart], outbox: list[Outgoing]) -> None:
+    def __init__(self, items: list[Outgoing], outbox: list[Outgoing], copies: Copies) -> None:
         self._items = items
         self._outbox = outbox
-
-    def add(self, item: Outgoing, relay: bytes, round_: int) -> None:
-        """The relay of this static key has the part in this round."""
-        item.sealed = None
-        self._items.append(PostedPart(item, relay, round_))
+        self._copies = copies
 
     def forget_before(self, round_: int) -> None:
         """No relay has anything of earlier rounds any more."""
-        self._items[:] = [each for each in self._items if each.round >= round_]
+        self._items[:] = [each for each in self._items if any(place.round >= round_ for place in each.places)]
 
-    def send_again(self, present: Callable[[str], bytes | None]) -> int:
-        """Put the parts back whose relay was replaced, before all that waits: how many. present: the static key of the
-        relay that a contact is on now, None if it is on none."""
-        gone = [each for each in self._items if present(each.item.contact) not in (None, each.relay)]
-        self._items[:] = [each for each in self._items if each not in gone]
-        self._outbox[:0] = [each.item for each in gone]
-        return len(gone)
+    def settle(self) -> bool:
+        """Forget the places that are gone: the parts that are not safe without them go back into the outbox, before all
+        that waits, and those that need no more go out of it. Whether anything is different now."""
+        at, lost = self._copies.at(), set[int]()
+        for each in (*self._items, *self._outbox):
+            alive = at.alive(each)
+            if len(alive) < len(each.places):
+                each.places = alive
+                lost.add(id(each))
+        back = [each for each in self._items if id(each) in lost and not at.is_safe(each)]
+        done = [each for each in self._outbox if each.places and at.is_safe(each)]
+        if back or done:
+            moved = {id(each) for each in (*back, *done)}
+            self._items[:] = [*(each for each in self._items if id(each) not in moved), *done]
+            self._outbox[:] = _in_order([*back, *(each for each in self._outbox if id(each) not in moved)])
+        return bool(lost or done)
 
     def drop(self, contact: str) -> None:
         """Forget what was sent to a contact."""
-        self._items[:] = [each for each in self._items if each.item.contact != contact]
+        self._items[:] = [each for each in self._items if each.contact != contact]
 
     def rename(self, old: str, new: str) -> None:
         for each in self._items:
-            if each.item.contact == old:
-                each.item.contact = new
+            if each.contact == old:
+                each.contact = new
+
+
+def _in_order(items: list[Outgoing]) -> list[Outgoing]:
+    """The parts for each contact by their numbers, in the places that there are for this contact."""
+    sorted_ = {
+        contact: iter(sorted((each for each in items if each.contact == contact), key=_number))
+        for contact in {each.contact for each in items}
+    }
+    return [next(sorted_[each.contact]) for each in items]
+
+
+def _number(item: Outgoing) -> tuple[int, int]:
+    return item.part.message, item.part.part

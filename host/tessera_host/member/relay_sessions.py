@@ -43,6 +43,7 @@ class Status:
 class Greeted:
     """A connection to a relay that is believed: what it says of itself, and the set that governs its open epoch."""
 
+    relay: Relay
     connection: RelayConnection
     info: Info
     parameters: Parameters
@@ -94,7 +95,7 @@ class RelaySessions:
             key = self._state.federation.reading_key(greeted.parameters)
             if key is None:
                 raise OutOfDate("your program does not have the office's present key to read with", "tessera renew")
-            yield Reading(connection, greeted.info, greeted.parameters, key)
+            yield Reading(relay, connection, greeted.info, greeted.parameters, key)
 
     # -- what a relay says of itself
 
@@ -110,7 +111,7 @@ class RelaySessions:
                 "'tessera renew' gets them; if it does not, tell IT",
             )
         federation.seen_in_force(info.digest, federation.epoch_of(info.open_round))
-        return Greeted(connection, info, parameters)
+        return Greeted(relay, connection, info, parameters)
 
     async def _believed_info(self, connection: RelayConnection, relay: Relay) -> Info:
         """INFO, once its open round fits the clock, the first round kept follows from it, and its newest set is one of
@@ -211,7 +212,7 @@ class RelaySessions:
             greeted = await self.greet(connection, relay)
             self._check_settings(greeted.info, relay)
         if key_of(token) == self._key(greeted, relay):
-            return Session(connection, greeted.info, greeted.parameters, token)
+            return Session(relay, connection, greeted.info, greeted.parameters, token)
         await connection.close()
         return None
 
@@ -246,7 +247,7 @@ class RelaySessions:
             admitted = await connection.auth(key.epoch, token.key, token.signature, shown)
             token.admitted(*_checked(greeted.parameters, *admitted))
             state.save()
-        return Session(connection, greeted.info, greeted.parameters, token)
+        return Session(relay, connection, greeted.info, greeted.parameters, token)
 
     def _key(self, greeted: Greeted, relay: Relay) -> TokenKey:
         """What a token has to be good for to be admitted there."""

@@ -23,7 +23,7 @@ from ..protocol.federation import FederationState, RelayKey
 from ..protocol.limits import NAME_MAX, mended_name, name_fault
 from ..protocol.records import MAX_PARTS, VIEW_BYTES, Closing, Part, ReceivingChain, SendingChain
 
-VERSION = 5
+VERSION = 6
 _SCHEMA = "schema"  # the key of the version; version 1 had none
 
 T = TypeVar("T")
@@ -38,19 +38,36 @@ Bytes32 = Annotated[bytes, 32]
 @dataclass
 class Incoming:
     """A message some of whose parts have arrived: payloads by part number, and what the last part said of all. None of
-    it counts before the signature in that was checked."""
+    it counts before the signature in that was checked. `relays` are the numbers of those that had parts of it, `round`
+    is the last one that had one."""
 
     parts: int
     kind: int
     got: dict[int, bytes] = field(default_factory=dict)
     closing: Closing | None = None
+    relays: list[int] = field(default_factory=list)
+    round: int = 0
+
+
+@dataclass
+class Missing:
+    """Messages from `first` to before `end` that were not there when a later one was shown, in `round`: while a relay
+    may still bring them they are not lost. `counts`: they are, if none does."""
+
+    first: int
+    end: int
+    round: int
+    counts: bool
 
 
 @dataclass
 class Received:
     """How far a contact's messages were put together. `next` is the first that is not; `text` what messages before it
     began; `lost` how many never came since the last that was stored. `resync`: a gap before the next one is no loss.
-    `restored`: the contact's device was restored from a backup since the last that was stored."""
+    `restored`: the contact's device was restored from a backup since the last that was stored. `seen` is, by a relay's
+    number, the newest message that it had; `waits` the round in which a message was whole first that one before it is
+    missing of; `missing` are those that were not waited for any longer, by number, `skipped` how many there came since
+    the last that was stored."""
 
     next: int = 0
     parts: dict[int, Incoming] = field(default_factory=dict)
@@ -58,6 +75,10 @@ class Received:
     lost: int = 0
     resync: bool = False
     restored: bool = False
+    seen: dict[int, int] = field(default_factory=dict)
+    waits: int | None = None
+    missing: list[Missing] = field(default_factory=list)
+    skipped: int = 0
 
 
 @dataclass
@@ -249,15 +270,26 @@ class Seal:
     record: Annotated[bytes, RECORD_BYTES]
 
 
+@dataclass
+class Place:
+    """Where a copy of a part is: the number of the relay that acknowledged it, the static key it had then, the round.
+    It is gone once another has taken that relay's place, or none."""
+
+    relay: int
+    key: RelayKey
+    round: int
+
+
 @dataclass(repr=False)
 class Outgoing:
-    """A part that waits for a contact, and the hash of all parts of its message; `sealed` if it was on its way and no
-    answer came."""
+    """A part for a contact, and the hash of all parts of its message; `sealed` if it was on its way and no answer came;
+    `places` are those that have it."""
 
     contact: str
     part: Part
     contents: Bytes32
     sealed: Seal | None = None
+    places: list[Place] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         part = self.part
@@ -279,17 +311,30 @@ class Stored:
     restored: bool
     newer: bool
     unread: bool
+    late: bool = False
+    missing: int = 0
+
+
+@dataclass
+class Pointer:
+    """How far the bucket was read at a relay: `next_round` is the first round not read yet, `key` the static key of
+    the relay that was read, `rules` the digest of the set that it named for an epoch, `answered` the last round (by
+    this computer's clock) in which it served any."""
+
+    next_round: int
+    key: RelayKey
+    rules: dict[int, Bytes32] = field(default_factory=dict)
+    answered: int = 0
 
 
 @dataclass
 class InboxState:
-    """`next_round` is the first round not read yet; messages oldest first. `relay` is the static key of the one
-    that was read last, `rules` the digest of the set that it named for an epoch."""
+    """`first_round` is the first that can have anything for this member; messages oldest first. `pointers` are by the
+    number of each relay that is read."""
 
-    next_round: int
+    first_round: int
     messages: list[Stored] = field(default_factory=list)
-    relay: RelayKey | None = None
-    rules: dict[int, Bytes32] = field(default_factory=dict)
+    pointers: dict[int, Pointer] = field(default_factory=dict)
 
 
 @dataclass(repr=False)
@@ -305,15 +350,6 @@ class SentEntry:
     file: str | None
     bytes: int
     cancelled: bool = False
-
-
-@dataclass(repr=False)
-class PostedPart:
-    """A part that a relay acknowledged: the relay's static key, and the round the record is in."""
-
-    item: Outgoing
-    relay: RelayKey
-    round: int
 
 
 @dataclass
@@ -396,8 +432,8 @@ class EvidenceState:
 class MemberData:
     """All of it. `sets` are those that were held and may matter still, oldest first. `newest_round` is the newest open
     round that a relay named and that fitted the clock; `departures` are the records that left within the last day,
-    oldest first, `cells` say where the newest may be; `posted` are the parts that relays may still have, oldest
-    first."""
+    oldest first, `cells` say where the newest may be; `outbox` are the parts that have to leave still, for one relay
+    at least, `posted` those that all have that are to, and may still have, oldest first."""
 
     name: str
     secret: Bytes32
@@ -413,13 +449,13 @@ class MemberData:
     hold: HoldState | None = None
     departures: list[Departure] = field(default_factory=list)
     cells: list[Cell] = field(default_factory=list)
-    posted: list[PostedPart] = field(default_factory=list)
+    posted: list[Outgoing] = field(default_factory=list)
     joining: JoiningState | None = None
     renewal: RenewalState = field(default_factory=RenewalState)
     evidence: EvidenceState = field(default_factory=EvidenceState)
 
     def __post_init__(self) -> None:
-        items = [*self.outbox, *(each.item for each in self.posted)]
+        items = [*self.outbox, *self.posted]
         if strangers := {item.contact for item in items} - self.contacts.book.keys():
             raise ValueError(f"parts wait for {', '.join(sorted(strangers))}, who are no contacts")
 
@@ -450,7 +486,7 @@ def _mend_names(data: MemberData) -> None:
     contacts = data.contacts
     meetings: list[InviteMeeting | AnswerMeeting | FinishedMeeting]
     meetings = [*contacts.invites.values(), *contacts.answers.values(), *contacts.finished.values()]
-    named: list[Any] = [*data.outbox, *(each.item for each in data.posted), *data.sent, *data.inbox.messages]
+    named: list[Any] = [*data.outbox, *data.posted, *data.sent, *data.inbox.messages]
     used = {*contacts.book, *(each.name for each in meetings), *(each.contact for each in named)}
     if new := {old: "" for old in sorted(used) if name_fault(old)}:
         for old in new:

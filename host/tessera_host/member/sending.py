@@ -5,12 +5,14 @@ has for it, whether there is a part or not. When which of the two is done, and w
 another, is `client`'s and `engine`'s business: no relay's answer makes a member post more than they allow.
 
 The bytes of a record are sent once (PROTOCOL §5): whatever another attempt is for, it has a connection of its own and
-the part is sealed anew. And no two records are sent into one cell (the state's ledger), whatever a relay answered to
-the first.
+the part is sealed anew, as it is for each relay that a copy goes to. And no two records are sent into one cell (the
+state's ledger), whatever a relay answered to the first.
 """
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
 from ..clock import local_time_of_day
@@ -21,17 +23,26 @@ from ..protocol.records import Part
 from ..protocol.relay_connection import ErrorFrame
 from .fixed_delay import Settling
 from .relay_sessions import RelaySessions, Session, TokenChoice
-from .schema import Departure, Outgoing, Token
+from .schema import Departure, Outgoing, Place, Token
 from .state import MemberState
 from .wallet import PostsUsedUp, TokenKey
 
 
 class Posted(NamedTuple):
-    """A part that a relay acknowledged, and the round it appears in."""
+    """A part that a relay acknowledged, the first that did, and the round it appears in."""
 
     contact: str
     part: Part
     round: int
+
+
+class Copied(NamedTuple):
+    """A part that one more relay acknowledged; `safe` if all have it now that are to."""
+
+    contact: str
+    part: Part
+    round: int
+    safe: bool
 
 
 class RelayBusy(RelayRefused):
@@ -58,20 +69,22 @@ class Sender:
     def __init__(self, state: MemberState, sessions: RelaySessions) -> None:
         self._state = state
         self._sessions = sessions
-        self._posting = asyncio.Lock()  # two tasks that post would use one index twice
+        # By relay: two tasks that post there would post one part twice; and while a record is on its way there.
+        self._posting = defaultdict[int, asyncio.Lock](asyncio.Lock)
+        self._flying = defaultdict[int, asyncio.Lock](asyncio.Lock)
 
     def relays(self) -> list[int]:
-        """The numbers of the relays that something is to be posted to: what waits, and what a relay had whose place
-        another has taken since."""
+        """The numbers of the relays that something is to be posted to: what waits, and what a relay had that is gone
+        since."""
         self._put_back()
         return sorted(self._state.outbox.relays())
 
-    async def post_one(self, relay: Relay) -> Posted | Unposted | CellTaken | None:
+    async def post_one(self, relay: Relay) -> Posted | Copied | Unposted | CellTaken | None:
         """One attempt to post the first part that waits for a relay and may leave. None if nothing waits."""
-        async with self._posting:
+        async with self._posting[relay.id]:
             self._put_back()
             while any(self._state.outbox.waiting(relay.id)):
-                async with self._session(relay) as session:
+                async with self._session(relay) as session, self._flying[relay.id]:
                     item = self._next(session)
                     if item is None:
                         return CellTaken(session.info.open_round)
@@ -79,47 +92,48 @@ class Sender:
                         return await self._post(session, item) or Unposted(item.contact, item.part)
         return None
 
-    async def slot(self, relay: Relay, choose: TokenChoice, settling: Settling, may_post: bool) -> Posted | None:
+    async def slot(
+        self, relay: Relay, choose: TokenChoice, settling: Settling, may_post: bool
+    ) -> Posted | Copied | None:
         """The one frame of a round: the first part that waits for a relay, or VOID. Looks the same from outside.
 
         It leaves a fixed time after the connection is made, which hides how long sealing took. Nothing is asked twice:
         a part that is refused waits for the next slot.
         """
-        async with self._posting, self._sessions.session(relay, choose) as session:
+        async with self._posting[relay.id], self._sessions.session(relay, choose) as session:
             settling.begin()
             self._put_back()
-            item = self._next(session) if may_post and session.token.left != 0 else None
-            record = self._sealed(session, item) if item else None
-            await settling.done()
-            if item is None or record is None:
-                await session.connection.void()
-                return None
-            try:
-                open_round = await session.connection.post(self._bucket_of(item, session), record)
-            except ErrorFrame as refusal:
-                if refusal.code == relay_connection.QUOTA:
-                    session.token.spent()
-                    self._state.save()
-                raise
-        return self._acknowledged(session, item, open_round)
+            async with self._flying[relay.id]:
+                item = self._next(session) if may_post and session.token.left != 0 else None
+                record = self._sealed(session, item) if item else None
+                await settling.done()
+                if item is None or record is None:
+                    await session.connection.void()
+                    return None
+                try:
+                    open_round = await session.connection.post(self._bucket_of(item, session), record)
+                except ErrorFrame as refusal:
+                    if refusal.code == relay_connection.QUOTA:
+                        session.token.spent()
+                        self._state.save()
+                    raise
+                return self._acknowledged(session, item, open_round)
 
-    def between_posts(self) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def between_posts(self) -> AsyncIterator[None]:
         """No record is on its way meanwhile."""
-        return self._posting
+        async with AsyncExitStack() as stack:
+            for flying in list(self._flying.values()):
+                await stack.enter_async_context(flying)
+            yield
 
     def _session(self, relay: Relay) -> AbstractAsyncContextManager[Session]:
         return self._sessions.session(relay, self._token)
 
     def _put_back(self) -> None:
-        """Into the outbox, what was posted to relays that others have taken the place of since."""
-        state = self._state
-        if state.posted.send_again(self._relay_key_of):
-            state.save()
-
-    def _relay_key_of(self, contact: str) -> bytes | None:
-        """The static key of the relay that a contact's mailbox is on now."""
-        id_ = self._state.contacts.get(contact).relay
-        return next((relay.key for relay in self._state.federation.relays if relay.id == id_), None)
+        """Into the outbox, what was posted to relays that are gone since."""
+        if self._state.posted.settle():
+            self._state.save()
 
     def _token(self, key: TokenKey) -> Token:
         """The one to post with. Raises NotPermitted."""
@@ -135,7 +149,8 @@ class Sender:
     def _restarted(self, key: TokenKey) -> bool:
         """Whether posts are gone that this member never made: a lease that is open when a relay restarts is used."""
         state = self._state
-        made = state.accountant.posted_since(state.federation.round_start(state.federation.first_round(key.epoch)))
+        since = state.federation.round_start(state.federation.first_round(key.epoch))
+        made = state.accountant.posted_since(since, key.relay)
         given = len(state.wallet.of(key)) * state.federation.governing(key.epoch).posts_per_token
         return made is not None and made < given
 
@@ -153,7 +168,7 @@ class Sender:
     def _next(self, session: Session) -> Outgoing | None:
         """The first part whose cell has no record of ours yet."""
         state, relay, open_round = self._state, session.token.relay, session.info.open_round
-        for item in state.outbox.waiting(relay):
+        for item in state.outbox.waiting(relay, session.token.epoch):
             if state.ledger.free_from(relay, self._bucket_of(item, session)) <= open_round:
                 return item
         return None
@@ -169,7 +184,8 @@ class Sender:
         """Seal under a new index and count it, by the day and by the cell, durably."""
         state, epoch = self._state, session.token.epoch
         state.hold.check(epoch)
-        limit = session.parameters.tokens_per_epoch * session.parameters.posts_per_token
+        each = session.parameters.tokens_per_epoch * session.parameters.posts_per_token
+        limit = state.federation.copies(epoch) * each
         record = state.outbox.seal(item, epoch, limit)
         cell = session.token.relay, self._bucket_of(item, session), session.info.open_round
         state.accountant.spend(Departure(state.now(), *cell, session.parameters.digest))
@@ -177,7 +193,7 @@ class Sender:
         state.save()
         return record
 
-    async def _post(self, session: Session, item: Outgoing) -> Posted | None:
+    async def _post(self, session: Session, item: Outgoing) -> Posted | Copied | None:
         """One attempt: seal under a new index, save, post, save. None if the part still waits."""
         record = self._seal(session, item)
         try:
@@ -187,7 +203,7 @@ class Sender:
             return None
         return self._acknowledged(session, item, open_round)
 
-    def _acknowledged(self, session: Session, item: Outgoing, open_round: int) -> Posted | None:
+    def _acknowledged(self, session: Session, item: Outgoing, open_round: int) -> Posted | Copied | None:
         """Raises IntegrityError for a round that no time between INFO and now explains; the part waits then."""
         state = self._state
         session.token.posted()
@@ -203,11 +219,14 @@ class Sender:
         if state.federation.epoch_of(open_round) != session.token.epoch:
             state.save()
             return None  # it is in a round whose readers look for other tags
-        state.outbox.posted(item)
-        state.posted.add(item, state.federation.relay_with_id(session.token.relay).key, open_round)
+        is_first = not item.places
+        state.outbox.acknowledged(item, Place(session.relay.id, session.relay.key, open_round))
+        state.posted.settle()
         state.history.posted(item.contact, item.part, open_round)
         state.save()
-        return Posted(item.contact, item.part, open_round)
+        if is_first:
+            return Posted(item.contact, item.part, open_round)
+        return Copied(item.contact, item.part, open_round, not state.outbox.holds(item))
 
     async def _look_into(self, refusal: ErrorFrame, session: Session) -> None:
         """Raise it, unless the token is used up or its epoch has just ended: then another token will do."""

@@ -22,6 +22,7 @@ from ..protocol.invitation import Invitation, member_fields
 from . import schema
 from .accountant import Accountant
 from .contacts import ContactBook
+from .copies import Copies
 from .evidence import Evidence
 from .history import History
 from .hold import Hold
@@ -47,7 +48,7 @@ def new_identity(name: str) -> Identity:
 def parsed(data: MemberData, path: Path) -> tuple[Federation, bytes]:
     """The federation that this state is of, and its member's public key (32 bytes). Raises KeystoreError."""
     try:
-        return Federation(data.federation), curve.public(data.secret)[1:]
+        return Federation(data.federation, data.mailbox), curve.public(data.secret)[1:]
     except (InvalidObject, ValueError):
         raise KeystoreError(f"{path} holds keys that are none", "restore an earlier backup") from None
 
@@ -70,14 +71,15 @@ class MemberState:
         self.contacts = ContactBook(data.contacts, self.identity, self.federation)
         self.wallet = Wallet(data.tokens, self.identity, self.federation)
         self.views = Views(data.sets, self.contacts.book, self.federation)
-        self.outbox = Outbox(data.outbox, self.contacts.book, data.secret, self.views)
-        self.posted = PostedParts(data.posted, data.outbox)
+        self.copies = Copies(self.federation, self.contacts.book, self.epoch)
+        self.outbox = Outbox(data.outbox, self.contacts.book, data.secret, self.views, self.copies)
+        self.posted = PostedParts(data.posted, data.outbox, self.copies)
         self.evidence = Evidence(data.evidence)
         self.history = History(data.sent)
         self.hold = Hold(data.hold, self.federation)
         self.accountant = Accountant(data.departures, self.federation)
         self.ledger = Ledger(data.cells)
-        self.inbox = Inbox(data.inbox, self.contacts.book, self.federation, self.views)
+        self.inbox = Inbox(data.inbox, self.contacts.book, self.federation, self.views, data.mailbox)
         self.joining = data.joining
 
     @classmethod

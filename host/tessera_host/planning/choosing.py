@@ -8,6 +8,7 @@ what each costs and promises (figures.py).
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 from tessera.admission import LEASE_POSTS
 from tessera.params import SPARE_PAGES
@@ -15,10 +16,10 @@ from tessera.wire import RECORDS_PER_FRAME
 
 from ..duration import DAY_SECONDS
 from ..errors import UsageError
-from ..privacy import noise
+from ..privacy import composition, noise
 from . import figures
 from .boards import Board, board
-from .plan import CONSTANT, COVERS, DAY, DELIVERY, Choice, Plan, check, check_day, check_ranges, make
+from .plan import CONSTANT, COVERS, DAY, DELIVERY, Choice, Plan, check, check_copies, check_day, check_ranges, make
 
 FLASH_YEARS = 10
 MEGABYTES_A_DAY = Fraction(6)  # a member's download, unless an office says otherwise
@@ -34,7 +35,8 @@ DELIVERY_EPSILON, DELIVERY_DELTA = Fraction("0.1"), Fraction("1e-6")
 @dataclass(frozen=True, kw_only=True)
 class Wish:
     """What an office asks for; None leaves it to the planner. messages: of one part, a member and day. epsilon, delta:
-    of one delivery. megabytes: of a member's download a day, at most (of 10^6 bytes)."""
+    of one delivery. megabytes: of a member's download a day, at most (of 10^6 bytes). relays: as many as there are
+    copies, if nobody says."""
 
     members: int
     cover: str | None = None
@@ -52,6 +54,15 @@ class Wish:
     posts_per_token: int | None = None
     board: str = Choice.board
     allow_small: bool = Choice.allow_small
+    relays: int | None = None
+    topology: str = Choice.topology
+    copies: int = Choice.copies
+
+    @property
+    def placed(self) -> dict[str, Any]:
+        """What a choice says of relays and copies."""
+        relays = self.copies if self.relays is None else self.relays
+        return {"relays": relays, "topology": self.topology, "copies": self.copies}
 
 
 @dataclass(frozen=True)
@@ -114,10 +125,13 @@ def _check(wish: Wish) -> None:
             buckets=wish.buckets,
             tokens_per_epoch=wish.tokens_per_epoch,
             posts_per_token=LEASE_POSTS if wish.posts_per_token is None else wish.posts_per_token,
+            **wish.placed,
         )
     )
-    if wish.messages is not None and not 1 <= wish.messages <= 4096:
-        raise UsageError(f"{wish.messages} messages a day are not in 1 to 4096", f"use --messages {MESSAGES}")
+    check_copies(**wish.placed)
+    most = composition.MOST // wish.copies  # deliveries that a table of a day can be made for
+    if wish.messages is not None and not 1 <= wish.messages <= most:
+        raise UsageError(f"{wish.messages} messages a day are not in 1 to {most}", f"use --messages {MESSAGES}")
     if wish.megabytes is not None and wish.megabytes <= 0:
         raise UsageError("a download of nothing carries nothing", f"use --megabytes {MEGABYTES_A_DAY}")
 
@@ -197,6 +211,7 @@ def _choices(cover: str, wish: Wish, round_seconds: int) -> Iterator[Choice]:
         tokens_per_epoch=wish.tokens_per_epoch,
         board=wish.board,
         allow_small=wish.allow_small,
+        **wish.placed,
     )
     for retention_epochs, posts in _kept(start, wish):
         yield _covered(replace(start, retention_epochs=retention_epochs, posts_per_token=posts), wish)
@@ -236,7 +251,8 @@ def _covered(choice: Choice, wish: Wish) -> Choice:
         return replace(choice, epsilon=epsilon, delta=delta)
     of_tokens = choice.tokens_per_epoch * choice.posts_per_token * DAY_SECONDS // choice.epoch_seconds
     deliveries = wish.messages or min(MESSAGES, of_tokens, DAY_SECONDS // choice.round_seconds)
-    return replace(choice, deliveries=max(1, deliveries), epsilon=wish.epsilon, delta=wish.delta)
+    copies = max(1, deliveries) * choice.copies
+    return replace(choice, deliveries=copies, epsilon=wish.epsilon, delta=wish.delta)
 
 
 def _keeps(made: Plan, wish: Wish) -> bool:

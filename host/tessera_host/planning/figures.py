@@ -64,25 +64,32 @@ class Loss:
         }
 
 
-ONE, LONGEST = "one delivery", "longest message"
+ONE, COPIES, LONGEST = "one delivery", "one message, all its copies", "longest message"
 A_DAY, ANOTHER_DAY, A_MONTH = "a member's day", "a member's day, exchanged for another", "a member's month"
 
 
 def losses(
-    thresholds: Sequence[int], delivery: tuple[Fraction, Fraction], messages: int, day_delta: Fraction
+    thresholds: Sequence[int],
+    delivery: tuple[Fraction, Fraction],
+    messages: int,
+    day_delta: Fraction,
+    copies: int,
 ) -> list[Loss]:
-    """Of a delivery, the longest message, a day of so many messages and a month of such days, each in cells of its own.
+    """Of a delivery, of one message's copies if there are several, of the longest message, a day of so many messages
+    and a month of such days, each delivery in a cell of its own, each copy a delivery.
 
-    A day is named at the δ that the office promises of it, and so is the longest message; a month at 30 times that.
-    Without thresholds nothing shows.
+    A day is named at the δ that the office promises of it, and so is the longest message; a month at 30 times that;
+    copies at as many times a delivery's. Without thresholds nothing shows.
     """
-    month = MONTH_DAYS * messages
-    wanted = [(LONGEST, MESSAGE_PARTS, day_delta, False)]
+    a_day = messages * copies
+    wanted = [(LONGEST, MESSAGE_PARTS * copies, day_delta, False)]
+    if copies > 1:
+        wanted.insert(0, (COPIES, copies, min(copies * delivery[1], Fraction(1)), False))
     if messages:  # in epochs of weeks there may be less than one a day, which says nothing of a day
         wanted += [
-            (A_DAY, messages, day_delta, False),
-            (ANOTHER_DAY, messages, day_delta, True),
-            (A_MONTH, month, min(MONTH_DAYS * day_delta, Fraction(1)), False),
+            (A_DAY, a_day, day_delta, False),
+            (ANOTHER_DAY, a_day, day_delta, True),
+            (A_MONTH, MONTH_DAYS * a_day, min(MONTH_DAYS * day_delta, Fraction(1)), False),
         ]
     found = [
         Loss(of, k, *loss_of(tuple(thresholds), k, delta, exchanged), exchanged) for of, k, delta, exchanged in wanted
@@ -111,7 +118,7 @@ def messages_a_day(plan: Plan) -> int:
     """Messages of one part that a member's program sends in a day: none, if not one fits the day's budget."""
     choice = plan.choice
     day = choice.day_epsilon, choice.day_delta
-    return allowance.of_a_day(plan.thresholds, day, _by_tokens(plan), choice.round_seconds)
+    return allowance.of_a_day(plan.thresholds, day, _by_tokens(plan), choice.round_seconds, choice.copies)
 
 
 def checked_messages_a_day(plan: Plan) -> int:
@@ -119,11 +126,17 @@ def checked_messages_a_day(plan: Plan) -> int:
     fitting = messages_a_day(plan)
     if not fitting:
         choice, (epsilon, delta) = plan.choice, plan.delivery
+        one = f"ε = {noise.decimal(epsilon)}, δ = {noise.decimal_up(delta)}"
+        what, fewer = f"a single message ({one}) does not fit", ""
+        if choice.copies > 1:
+            what, fewer = (
+                f"a single message in {choice.copies} copies ({one} each) does not fit",
+                "with fewer copies, or ",
+            )
         raise UsageError(
-            f"a single message (ε = {noise.decimal(epsilon)}, δ = {noise.decimal_up(delta)}) does not fit a member's "
-            f"day of ε = {noise.decimal(choice.day_epsilon)}, δ = {noise.decimal_up(choice.day_delta)}: nobody could "
-            "send anything",
-            "plan with a smaller epsilon and delta, or allow more: --day-epsilon, --day-delta",
+            f"{what} a member's day of ε = {noise.decimal(choice.day_epsilon)}, δ = "
+            f"{noise.decimal_up(choice.day_delta)}: nobody could send anything",
+            f"plan with a smaller epsilon and delta, or {fewer}allow more: --day-epsilon, --day-delta",
         )
     return fitting
 
@@ -149,7 +162,7 @@ def _by_tokens(plan: Plan) -> int:
 
 def loss_rows(plan: Plan) -> list[Loss]:
     """`losses` of a plan."""
-    return losses(plan.thresholds, plan.delivery, messages_a_day(plan), plan.choice.day_delta)
+    return losses(plan.thresholds, plan.delivery, messages_a_day(plan), plan.choice.day_delta, plan.choice.copies)
 
 
 def figures(plan: Plan) -> dict[str, Any]:
@@ -174,25 +187,31 @@ def _privacy(plan: Plan) -> dict[str, Any]:
 
 
 def records_a_cell(plan: Plan) -> Fraction:
-    """On average if every member sends all that a day allows: what readers download, a round."""
+    """On average if every member sends all that a day allows, to members of all relays alike: what readers download
+    of one relay, a round."""
     choice = plan.choice
     if not plan.table:
         return Fraction(plan.constant)
-    sent = Fraction(choice.members * messages_a_day(plan) * choice.round_seconds, DAY_SECONDS * choice.buckets)
+    posted = choice.members * messages_a_day(plan) * choice.copies
+    sent = Fraction(posted * choice.round_seconds, DAY_SECONDS * choice.buckets * choice.relays)
     return plan.cover_mean + sent
 
 
 def download_a_day(plan: Plan) -> Fraction:
-    """Bytes of cells and their ends that an agent, which fetches every round, downloads while nobody posts."""
-    return Fraction(DAY_SECONDS, plan.choice.round_seconds) * (cell_bytes_mean(plan) + CELL_FRAME_BYTES)
+    """Bytes of cells and their ends that an agent, which fetches every round from each relay that has its mailbox,
+    downloads while nobody posts."""
+    cells = Fraction(DAY_SECONDS * plan.choice.copies, plan.choice.round_seconds)
+    return cells * (cell_bytes_mean(plan) + CELL_FRAME_BYTES)
 
 
 def _traffic(plan: Plan) -> dict[str, Any]:
     choice = plan.choice
     mean = cell_bytes_mean(plan)
-    idle = Fraction(DAY_SECONDS, choice.round_seconds) * (mean + Fraction(CELL_FRAME_BYTES, FETCH_ROUNDS))
+    cells = Fraction(DAY_SECONDS * choice.copies, choice.round_seconds)
+    idle = cells * (mean + Fraction(CELL_FRAME_BYTES, FETCH_ROUNDS))
     # Of a table: a record more is a quarter of a frame more, on average over where a cell's last frame happens to end.
-    records = Fraction(choice.posts_an_epoch * DAY_SECONDS, choice.epoch_seconds * choice.buckets) if plan.table else 0
+    posted = Fraction(choice.posts_an_epoch * choice.copies * DAY_SECONDS, choice.epoch_seconds * choice.buckets)
+    records = posted if plan.table else 0
     return {
         "latency_seconds": LATENCY_ROUNDS * choice.round_seconds + LATENCY_SECONDS,
         "cell_bytes_mean": _up(mean, 0),
@@ -217,6 +236,11 @@ def _capacity(plan: Plan) -> dict[str, Any]:
         "records_needed": choice.posts_an_epoch * epochs,
         "records_kept": room,
         "readers_a_round_board_estimate": readers_a_round(plan, plan.board),
+        "relays": choice.relays,
+        "topology": choice.topology,
+        "copies": choice.copies,
+        "tokens_a_member_an_epoch": choice.relays * choice.tokens_per_epoch,
+        "relays_read_a_round": choice.copies,
         "epoch_seconds": choice.epoch_seconds,
         "retention_seconds": choice.retention_epochs * choice.epoch_seconds,
     }

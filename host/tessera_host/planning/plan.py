@@ -2,8 +2,8 @@
 
 Owns which sets are valid for which board, and the plan file. Leaves to others: what they cost and promise (figures.py),
 which one is best for an office (choosing.py), the noise tables (noise.py), sizes and speed of boards (boards.py),
-signing a set (signer.py). All of it is one relay's: how many relays there will be no plan knows, and each has the
-tokens of its own.
+signing a set (signer.py). What a board bears is one relay's, whichever: all members' copies of all that they may post
+can meet there, and all may read there in every round. So it does not depend on how many relays there are.
 """
 
 import json
@@ -25,9 +25,10 @@ from ..errors import InvalidInput, UsageError
 from ..files import read_text
 from ..privacy import composition, noise, shaping
 from ..privacy.composition import Part
+from ..topologies import KINDS, MOST_COPIES, RING
 from .boards import BOARDS, Board, board
 
-VERSION = 3
+VERSION = 4
 
 # Cover (PROTOCOL §2): every batch of the same size, a table made for a member's day, a table for one delivery.
 CONSTANT, DAY, DELIVERY = "constant", "day", "delivery"
@@ -60,6 +61,8 @@ _RANGES = {
     "tokens_per_epoch": (1, 255),
     "posts_per_token": (LEASE_POSTS, 255 * LEASE_POSTS),  # a key ring counts a token's leases in a byte
     "deliveries": (0, composition.MOST),
+    "relays": (1, MOST_COPIES),
+    "copies": (1, MOST_COPIES),
 }
 _FRACTIONS = ("epsilon", "delta", "day_epsilon", "day_delta")
 
@@ -72,7 +75,8 @@ class Choice:
 
     epsilon, delta: of one delivery. A table for deliveries is made from them; one for a day keeps to them, too, if they
     are given; constant batches have none. day_epsilon, day_delta: what a member's day stays within; members' programs
-    see to it where the cover does not. deliveries: of a day, for which the table of a day is made; else 0.
+    see to it where the cover does not. deliveries: of a day, for which the table of a day is made; else 0. copies: on
+    how many of the relays each record is, each a delivery of its own; topology: which those are (PROTOCOL §12).
     """
 
     members: int
@@ -90,6 +94,9 @@ class Choice:
     posts_per_token: int = 32
     board: str = "RPI_PICO_W"
     allow_small: bool = False
+    relays: int = 1
+    topology: str = RING.value
+    copies: int = 1
 
     @property
     def epoch_seconds(self) -> int:
@@ -171,6 +178,7 @@ def make(choice: Choice) -> Plan:
 def check(choice: Choice) -> Board:
     """All that needs no table, which takes its time. Raises UsageError, as `make` does."""
     check_ranges(choice)
+    check_copies(choice.topology, choice.copies, choice.relays)
     _check_privacy(choice)
     chosen = board(choice.board)
     _check_anonymity(choice)
@@ -240,6 +248,22 @@ def check_ranges(choice: Choice) -> None:
         nearest = (choice.posts_per_token + LEASE_POSTS // 2) // LEASE_POSTS * LEASE_POSTS
         wrong = f"posts_per_token is {choice.posts_per_token}, not a multiple of {LEASE_POSTS}"
         _refuse(wrong, {"posts_per_token": nearest})
+
+
+def check_kind(topology: str) -> None:
+    """Raises UsageError for a topology that there is not."""
+    if topology not in KINDS:
+        raise UsageError(f"there is no topology '{str(topology)[:40]}'", f"use --topology {' or '.join(KINDS)}")
+
+
+def check_copies(topology: str, copies: int, relays: int) -> None:
+    """Raises UsageError unless each record can be on so many of the relays."""
+    check_kind(topology)
+    if copies > relays:
+        _refuse(
+            f"{copies} copies of a record need as many relays, these are {relays}",
+            {"copies": relays, "relays": copies},
+        )
 
 
 def _check_privacy(choice: Choice) -> None:

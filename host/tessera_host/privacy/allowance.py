@@ -1,4 +1,4 @@
-"""How many records of one part a member's program lets leave in any 24 hours: one number, whoever names it.
+"""How many messages of one part a member's program lets leave in any 24 hours: one number, whoever names it.
 
 Owns what bounds it: the office's budget for a member's day, the posts that the tokens have, a round for each record.
 Counting what has left is `accountant`'s business, what records reveal together `composition`'s.
@@ -20,8 +20,10 @@ def by_rounds(tokens: int, round_seconds: int) -> int:
     return min(tokens, DAY_SECONDS // round_seconds)
 
 
-def of_a_day(thresholds: tuple[int, ...], budget: tuple[Fraction, Fraction], tokens: int, round_seconds: int) -> int:
+def of_a_day(
+    thresholds: tuple[int, ...], budget: tuple[Fraction, Fraction], tokens: int, round_seconds: int, copies: int
+) -> int:
     """Of an office with this noise table, none (constant batches, which reveal nothing) if it is empty; `budget` is
-    the (ε, δ) of a day."""
+    the (ε, δ) of a day. Each of a record's `copies`, on as many relays, is a delivery."""
     most = by_rounds(tokens, round_seconds)
-    return min(composition.deliveries_within(thresholds, *budget), most) if thresholds else most
+    return min(composition.deliveries_within(thresholds, *budget) // copies, most) if thresholds else most

@@ -16,6 +16,7 @@ import cbor2
 from tessera import hashes
 
 from ..errors import InvalidInput
+from ..topologies import KINDS, MOST_COPIES
 from .limits import MOST_SETS_BESIDE, name_fault
 
 MAX_TEXT = 1 << 21  # a set of 64 relays and 400 epochs, whole
@@ -106,6 +107,7 @@ _KEY, _POINT, _SIGNATURE, _ID = _octets(32), _octets(33), _octets(64), _octets(1
 _RELAY = _at_least(id=_relay_id, name=_name, host=_text, port=_port)
 _SERVICE = _map(host=_text, port=_port, key=_POINT)
 _BUDGET = _map(epsilon=is_decimal, delta=is_decimal)
+_TOPOLOGY = _map(kind=lambda value: value in KINDS, copies=lambda value: _number(value) and 1 <= value <= MOST_COPIES)
 
 VERSIONS = {"federation": 2, "tokens-request": 2}  # of the others 1
 
@@ -137,7 +139,7 @@ FIELDS: dict[str, dict[str, Check]] = {
         "key": _KEY,
         "commit": _KEY,
         "mailbox": _ID,
-        "relay": _POINT,
+        "relay": _relay_id,
     },
     "answer": {
         "invite": _KEY,
@@ -145,7 +147,7 @@ FIELDS: dict[str, dict[str, Check]] = {
         "key": _KEY,
         "x": _KEY,
         "mailbox": _ID,
-        "relay": _POINT,
+        "relay": _relay_id,
         "sig": _SIGNATURE,
     },
     "confirm": {"answer": _KEY, "x": _KEY, "nonce": _KEY, "sig": _SIGNATURE},
@@ -177,7 +179,7 @@ _SAID: dict[str, Check] = {
     "issuer": _none_or(_SERVICE),
     "retention_days": lambda value: _number(value) and 0 < value <= RETENTION_DAYS_MAX,
     "partners": lambda value: isinstance(value, list),
-    "topology": lambda value: True,
+    "topology": _none_or(_TOPOLOGY),
 }
 
 

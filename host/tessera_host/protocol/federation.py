@@ -17,6 +17,7 @@ from tessera.params import Parameters, reading_hash
 
 from ..errors import IntegrityError, InvalidInput, UsageError
 from . import cards
+from .topology import Topology, order
 
 # What the rounds and the trust rest on; a new set that changes one of these is another federation's.
 FIXED = ("federation_id", "root_key", "genesis", "round_seconds", "epoch_rounds", "retention_epochs")
@@ -92,17 +93,18 @@ class KnownSet:
 class FederationState:
     """What a member keeps of its federation.
 
-    `newest` is the digest of the set of the newest card, `said` what that card says beside it; `sets` are the newest
-    and those that governed an epoch still kept, by digest; `reading_keys` are by their hash, of which a set says one;
-    `chain` has the places of all sets ever believed; `home` is the home relay's number, None for the first relay.
+    `newest` is the digest of the set of the newest card; `sets` are the newest and those that governed an epoch still
+    kept, by digest; `said` is what cards say beside them, and `reading_keys`, by their hash, of which a set says one
+    each; `chain` has the places of all sets ever believed; `home` is the home relay's number, which stays what contacts
+    were told when IT has taken that out of service.
     """
 
     newest: Digest
-    said: bytes
+    home: int
+    said: dict[Digest, bytes]
     sets: dict[Digest, KnownSet]
     chain: list[Link]
     reading_keys: dict[Digest, Digest] = field(default_factory=dict)
-    home: int | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError for what no card says."""
@@ -111,21 +113,32 @@ class FederationState:
 
 
 class Federation:
-    """A view of a member's `FederationState`. Raises InvalidObject for parameters that are none, or a card that is not
-    theirs."""
+    """A view of a member's `FederationState`; its mailbox (16 bytes) is given, if it has one. Raises InvalidObject for
+    parameters that are none, or a card that is not theirs."""
 
-    def __init__(self, state: FederationState) -> None:
+    def __init__(self, state: FederationState, mailbox: bytes = b"") -> None:
         self._state = state
+        self._mailbox = mailbox
         self._sets = {digest: Parameters(known.blob) for digest, known in state.sets.items()}
         if any(known.digest != digest for digest, known in self._sets.items()):
             raise InvalidObject("parameters are kept under another name")
-        self._read_said()
+        self._cards: dict[bytes, dict[str, Any]] = {}
+        self._read_cards()
 
-    def _read_said(self) -> None:
+    def _read_cards(self) -> None:
+        """What is said of every set whose card was seen, by its digest."""
+        said = {digest: self._state.said.get(known.card_hash) for digest, known in self._sets.items()}
+        if said[self._state.newest] is None:
+            raise InvalidObject("there is no card of the newest parameters")
         try:
-            self._said = _said_of(self.newest, self._state.said)
+            seen = {digest: each for digest, each in said.items() if each is not None}
+            self._cards = {digest: _said_of(self._sets[digest], each) for digest, each in seen.items()}
         except (InvalidInput, IntegrityError) as error:
             raise InvalidObject(error.message) from None
+
+    @property
+    def _said(self) -> dict[str, Any]:
+        return self._cards[self._state.newest]
 
     # -- what the card says
 
@@ -231,15 +244,67 @@ class Federation:
     def records_per_epoch(self, epoch: int) -> int:
         """How many records one member can post in an epoch at most, at one relay: the indices of a chain (PROTOCOL
         §7)."""
-        governing = self.governing(epoch)
-        return int(governing.tokens_per_epoch * governing.posts_per_token)
+        return max(
+            self._copies(known) * known.tokens_per_epoch * known.posts_per_token for known in self._in_use(epoch)
+        )
+
+    # -- relays of a mailbox (PROTOCOL §12)
+
+    @property
+    def topology(self) -> Topology:
+        """The newest card's."""
+        return Topology.of(self._said["topology"])
+
+    def copies(self, epoch: int) -> int:
+        """On how many relays a record of this epoch is."""
+        return self._copies(self.governing(epoch))
+
+    def relays_of(self, mailbox: bytes, home: int, epoch: int) -> list[int]:
+        """The numbers of the relays that have a mailbox (16 bytes) in this epoch, each a copy, in its order; `home` is
+        the number of its home relay. One that IT has taken out of service since is among them."""
+        return self._relays_under(self.governing(epoch), mailbox, home)
+
+    def relays_read(self, mailbox: bytes, home: int, epoch: int) -> list[int]:
+        """The same, and those on which who still goes by the set before posts."""
+        found = (self._relays_under(known, mailbox, home) for known in self._in_use(epoch))
+        return list(dict.fromkeys(id_ for ids in found for id_ in ids))
+
+    def _in_use(self, epoch: int) -> list[Parameters]:
+        """The sets that somebody may go by who posts in this epoch, the one that governs it first."""
+        governing, expected = self.governing(epoch), self.expected(epoch)
+        return [governing] if expected is governing else [governing, expected]
+
+    def _relays_under(self, known: Parameters, mailbox: bytes, home: int) -> list[int]:
+        ids = [int(relay.id) for relay in known.relays]
+        return order(mailbox, home, ids, self.topology_of(known))[: self._copies(known)]
+
+    def _copies(self, known: Parameters) -> int:
+        return min(self.topology_of(known).copies, int(known.relay_count))
+
+    def topology_of(self, known: Parameters) -> Topology:
+        """Of a set of which a relay's copy is all that came, the newest card's."""
+        return Topology.of(self._cards.get(known.digest, self._said)["topology"])
 
     # -- relays
 
     @property
     def home(self) -> Relay:
-        """The relay this member's mailbox is on; the first one if IT has taken that out of service."""
-        return next((relay for relay in self.relays if relay.id == self._state.home), self.relays[0])
+        """The relay this member's mailbox is on; the next one in its order if IT has taken that out of service."""
+        ids = [relay.id for relay in self.relays]
+        return self.relay_with_id(order(self._mailbox, self._state.home, ids, self.topology)[0])
+
+    @property
+    def home_id(self) -> int:
+        """The number that this member's contacts are told, also of a relay that IT has taken out of service: the order
+        of the others follows from it."""
+        return self._state.home
+
+    def relay_known(self, id_: int) -> Relay | None:
+        """The relay of this number as the newest card says that lists it: also one that was taken out of service, as
+        long as an epoch is kept in which it was in it."""
+        newest_first = sorted(self._cards, key=lambda digest: -self._sets[digest].serial)
+        listed = (relay for digest in newest_first for relay in _relays(self._sets[digest], self._cards[digest]))
+        return next((relay for relay in listed if relay.id == id_), None)
 
     def live_at(self, name: str) -> None:
         """Choose the home relay. Raises UsageError if there is none of this name."""
@@ -254,20 +319,6 @@ class Federation:
     def relay_with_id(self, id_: int) -> Relay:
         """Raises InvalidInput."""
         return self._relay(lambda relay: relay.id == id_, _unlisted())
-
-    def relay_with_key(self, key: bytes) -> Relay:
-        """The relay that has this static key, or had it before it was replaced. Raises InvalidInput."""
-        return self.relay_with_id(self.relay_id(key))
-
-    def relay_id(self, key: bytes) -> int:
-        """The number of the relay that has or had this static key, as far as the sets say that are kept. Raises
-        InvalidInput."""
-        newest_first = sorted(self._sets.values(), key=lambda known: -known.serial)
-        listed = (relay.id for known in newest_first for relay in known.relays if relay.static_key == key)
-        found = next(listed, None)
-        if found is None:
-            raise _unlisted()
-        return found
 
     def relay_name(self, id_: int) -> str:
         """For people, also for a relay that IT has taken out of service."""
@@ -293,8 +344,9 @@ class Federation:
             return False
         before = deepcopy(self._state)
         self._keep(parameters, epoch)
-        self._state.newest, self._state.said = parameters.digest, said
-        self._read_said()
+        self._state.newest = parameters.digest
+        self._state.said[parameters.card_hash] = said
+        self._read_cards()
         return self._state != before
 
     def governs_since(self, digest: bytes, since: int) -> None:
@@ -308,6 +360,7 @@ class Federation:
         candidate = parsed(blob)
         self._check(candidate)
         self._keep(candidate, epoch)
+        self._read_cards()  # one that is known may be this set's, too
         return candidate
 
     def take_reading_keys(self, keys: Iterable[bytes]) -> None:
@@ -329,6 +382,9 @@ class Federation:
         self._state.sets = {digest: known for digest, known in self._state.sets.items() if digest in kept}
         hashes_ = {known.reading_hash for known in self._sets.values()}
         self._state.reading_keys = {hash_: key for hash_, key in self._state.reading_keys.items() if hash_ in hashes_}
+        cards_ = {known.card_hash for known in self._sets.values()}
+        self._state.said = {hash_: said for hash_, said in self._state.said.items() if hash_ in cards_}
+        self._read_cards()
 
     def _check(self, candidate: Parameters) -> None:
         if any(getattr(candidate, name) != getattr(self.newest, name) for name in FIXED):
@@ -372,9 +428,10 @@ def is_whole(parameters: Parameters) -> bool:
 def read_card(text: str) -> FederationState:
     """What a new member keeps of a federation card. Raises InvalidInput or IntegrityError."""
     parameters, said = _card(text)
-    digest = parameters.digest
+    digest, home = parameters.digest, _relays(parameters, _said_of(parameters, said))[0].id
     known = {digest: KnownSet(parameters.blob, parameters.first_epoch)}
-    return FederationState(digest, said, known, [Link(parameters.serial, digest, parameters.previous)])
+    link = Link(parameters.serial, digest, parameters.previous)
+    return FederationState(digest, home, {parameters.card_hash: said}, known, [link])
 
 
 def _card(text: str) -> tuple[Parameters, bytes]:
@@ -395,10 +452,10 @@ def _said_of(parameters: Parameters, said: bytes) -> dict[str, Any]:
 
 
 def _relays(parameters: Parameters, said: dict[str, Any]) -> list[Relay]:
-    """The relays of a card with their keys. Raises InvalidInput if there is none, or one that the set does not list."""
+    """The relays of a card with their keys. Raises InvalidInput if there is none, or they are not those of the set."""
     keys = {relay.id: relay.static_key for relay in parameters.relays}
-    if not said["relays"] or any(relay["id"] not in keys for relay in said["relays"]):
-        raise InvalidInput("the federation card names a relay its parameters do not know", "ask IT for a new card")
+    if not keys or {relay["id"] for relay in said["relays"]} != keys.keys():
+        raise InvalidInput("the federation card names other relays than its parameters", "ask IT for a new card")
     return [Relay(each["name"], each["id"], keys[each["id"]], each["host"], each["port"]) for each in said["relays"]]
 
 

@@ -17,7 +17,7 @@ from ..planning.plan import DAY
 from ..privacy import noise
 from ..protocol.parameter_sets import ParameterSets
 from ..text import count
-from . import law, ledger_pages, losses, parties
+from . import copies, law, ledger_pages, losses, parties
 from .document import Basis, Block, Bullets, Document, Notice, Paragraph, Section, Table, Tone
 from .facts import Facts
 
@@ -76,6 +76,7 @@ def _front(facts: Facts) -> list[tuple[str, str]]:
         *front,
         ("Cover", _cover(facts)),
         ("Members", f"{facts.members} at most, {count(facts.buckets, 'bucket')}"),
+        *copies.front(facts),
     ]
 
 
@@ -84,9 +85,16 @@ def _cover(facts: Facts) -> str:
         return f"constant batches of {facts.constant} records: ε = 0, δ = 0, for a day, a month, for good"
     day = f"ε = {noise.decimal(facts.day[0])}, δ = {noise.decimal_up(facts.day[1])} for a member's day"
     if facts.cover == DAY:
-        return f"a table for {day} of {count(facts.deliveries, 'message')}"
+        return f"a table for {day} of {_planned(facts)}"
     epsilon, delta = facts.delivery
     return f"a table for one delivery, ε = {noise.decimal(epsilon)}, δ = {noise.decimal_up(delta)}; {day}"
+
+
+def _planned(facts: Facts) -> str:
+    """What a table for a day was made for."""
+    if facts.copies == 1:
+        return count(facts.deliveries, "message")
+    return f"{facts.deliveries} deliveries, {facts.copies} of each message"
 
 
 def _shown(facts: Facts) -> str:
@@ -100,12 +108,18 @@ def _shown(facts: Facts) -> str:
     if day is None or month is None:
         return "A member sends less than one message a day."
     return (
-        f"In a day of {count(day.deliveries, 'message')}, the most that a member's program sends, what is published "
-        f"can take a guess of 1 % to {losses.becomes(facts, figures.A_DAY)} ({_bound(day)}); in a month of such days "
-        f"to {losses.becomes(facts, figures.A_MONTH)} ({_bound(month)}). For a single message it is "
-        f"{losses.becomes(facts, figures.ONE)} (ε = {noise.decimal(facts.delivery[0])}, δ = "
-        f"{noise.decimal_up(facts.delivery[1])})."
+        f"In a day of {count(facts.messages_a_day, 'message')}, the most that a member's program sends, what is "
+        f"published can take a guess of 1 % to {losses.becomes(facts, figures.A_DAY)} ({_bound(day)}); in a month of "
+        f"such days to {losses.becomes(facts, figures.A_MONTH)} ({_bound(month)}). For a single message it is "
+        f"{_one_message(facts)}."
     )
+
+
+def _one_message(facts: Facts) -> str:
+    if found := facts.loss(figures.COPIES):
+        return f"{losses.becomes(facts, figures.COPIES)} ({_bound(found)} of its {facts.copies} copies together)"
+    one = f"ε = {noise.decimal(facts.delivery[0])}, δ = {noise.decimal_up(facts.delivery[1])}"
+    return f"{losses.becomes(facts, figures.ONE)} ({one})"
 
 
 def _bound(found: Loss) -> str:
@@ -132,6 +146,7 @@ def _summary(facts: Facts) -> list[Block]:
         Bullets(
             [
                 _shown(facts),
+                *copies.summary(facts),
                 f"A record is kept for {in_words(facts.retention_epochs * facts.epoch_seconds)} and the open epoch "
                 f"({in_words(facts.epoch_seconds)}); then its key is erased.",
                 f"At full membership {_share(facts)} members share a bucket; the floor for plans is "
@@ -166,6 +181,7 @@ def _reading(facts: Facts) -> list[Block]:
         ("Bucket, cell", "the shared place that records are posted to; a cell is one bucket in one round"),
         ("Record, delivery", "240 bytes: one part of a message (a short message is one part) on its way to one member"),
         ("Cover record", "240 bytes that the relay makes and nobody but it can tell from a record"),
+        *copies.words(facts),
         ("Batch", "all records of a cell, real ones and cover, in random order, as everybody reads them"),
         ("Token", "a right to post some records at one relay in one epoch; signed blindly, so that it names nobody"),
         ("Issuer", "IT's machine: it has the root key, the list of members (roster), and signs tokens"),

@@ -17,6 +17,7 @@ from ..planning.plan import CONSTANT, DAY, Plan, kind_of
 from ..privacy import allowance, noise
 from ..protocol import parameter_sets
 from ..protocol.federation import Federation
+from ..protocol.topology import RING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,9 @@ class Facts:
     retention_epochs: int
     tokens_per_epoch: int
     posts_per_token: int
-    relays: int = 1  # a plan is for one, each has the tokens of its own
+    relays: int = 1  # each has the tokens of its own
+    topology: str = RING.value
+    copies: int = 1  # on so many of the relays each record is
 
     @classmethod
     def of_plan(cls, made: Plan) -> "Facts":
@@ -56,13 +59,16 @@ class Facts:
             constant=made.constant,
             cover=choice.cover,
             deliveries=choice.deliveries,
+            relays=choice.relays,
+            topology=choice.topology,
+            copies=choice.copies,
             **{name: getattr(choice, name) for name in _SHARED},
         )
 
     @classmethod
     def of_federation(cls, federation: Federation, parameters: Parameters) -> "Facts":
         """parameters: the verified set that the report is about."""
-        kind = kind_of(parameters)
+        kind, relays, topology = kind_of(parameters), len(parameters.relays), federation.topology_of(parameters)
         shown = Fraction(0), Fraction(0)
         if kind != CONSTANT:
             shown = parameter_sets.epsilon(parameters), parameter_sets.exact_delta(parameters)
@@ -80,7 +86,9 @@ class Facts:
             cover=kind,
             constant=parameters.constant,
             deliveries=parameters.deliveries,
-            relays=max(1, len(parameters.relays)),
+            relays=max(1, relays),
+            topology=topology.kind,
+            copies=max(1, min(topology.copies, relays)),
             **{name: int(getattr(parameters, name)) for name in _SHARED},
         )
 
@@ -96,6 +104,11 @@ class Facts:
         return Fraction(sum(count * weight for count, weight in enumerate(self.weights)), noise.DRAWS)
 
     @property
+    def deliveries_a_day(self) -> int:
+        """Of a member's day at most: each copy of a message is one."""
+        return self.messages_a_day * self.copies
+
+    @property
     def epoch_seconds(self) -> int:
         return self.round_seconds * self.epoch_rounds
 
@@ -107,12 +120,13 @@ class Facts:
     def messages_a_day(self) -> int:
         """Of one part: what a member's program sends in a day at most, through all relays."""
         tokens = allowance.by_tokens(self.relays * self.tokens_per_epoch, self.posts_per_token, self.epoch_seconds)
-        return allowance.of_a_day(self.thresholds, self.day, tokens, self.round_seconds)
+        fitting = tokens // self.copies
+        return allowance.of_a_day(self.thresholds, self.day, fitting, self.round_seconds, self.copies)
 
     @cached_property
     def losses(self) -> Sequence[Loss]:
         """Of a delivery, the longest message, a day, a month."""
-        return figures.losses(self.thresholds, self.delivery, self.messages_a_day, self.day[1])
+        return figures.losses(self.thresholds, self.delivery, self.messages_a_day, self.day[1], self.copies)
 
     def loss(self, of: str) -> Loss | None:
         """The one of `losses` that is of this; None if no message fits a day."""

@@ -6,6 +6,7 @@ of personal information, is § 1798.140(v) since.
 
 from ..duration import in_words
 from ..privacy import noise
+from . import copies
 from .document import Basis, Block, Paragraph, Table
 from .facts import Facts
 
@@ -43,7 +44,7 @@ def mapping(facts: Facts) -> list[Block]:
             "GDPR Art. 32(1)(b), (c) confidentiality, integrity, resilience",
             "“confidentiality, integrity, availability and resilience”",
             "A record is acknowledged after it is stored and read back; nothing acknowledged is lost in a power cut; "
-            "records are authenticated end to end",
+            f"records are authenticated end to end{copies.resilience(facts)}",
         ),
         (
             "GDPR Art. 32(1)(d) regular testing of effectiveness",

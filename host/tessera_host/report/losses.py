@@ -13,7 +13,7 @@ from ..planning.figures import GUESS, Loss, percent
 from ..planning.plan import DAY
 from ..privacy import composition, loss, noise
 from ..privacy.composition import Part
-from . import plots
+from . import copies, plots
 from .document import Basis, Block, Figure, Paragraph, Table
 from .facts import Facts
 
@@ -62,6 +62,7 @@ def _constant(facts: Facts, basis: Basis) -> list[Block]:
             "outsiders, not for members, whatever else they know, not for all other members together. There is no "
             "budget to keep, for a day or for longer. It does not hold against the operator of the relay."
         ),
+        *copies.seen(facts),
         Table("Constant batches", basis, ("Figure", "Value"), rows, (5, 9)),
     ]
 
@@ -88,6 +89,7 @@ def _day(facts: Facts, basis: Basis) -> list[Block]:
             f"what a count can show, rounded to the unfavourable side. {kept} A day is compared with a day without "
             "any delivery of that member, and also with a day of as many others."
         ),
+        *copies.seen(facts),
         Table("What deliveries add up to", basis, header, rows, (7, 3, 3, 3)),
     ]
 
@@ -166,7 +168,7 @@ def _guess_picture(facts: Facts, basis: Basis) -> Figure:
     rows = []
     for days in _DAYS_SHOWN:
         delta = min(days * facts.day[1], Fraction(1))
-        epsilon, _ = figures.loss_of(facts.thresholds, days * max(facts.messages_a_day, 1), delta, False)
+        epsilon, _ = figures.loss_of(facts.thresholds, days * max(facts.deliveries_a_day, 1), delta, False)
         rows.append((days, loss.posterior(GUESS, float(epsilon))))
     if facts.thresholds:
         description = (

@@ -4,6 +4,7 @@ Owns these words. They follow DESIGN §1, §6, §8 and README; who changes what 
 """
 
 from ..duration import in_words
+from . import copies
 from .document import Basis, Block, Bullets, Paragraph, Table
 from .facts import Facts
 
@@ -15,7 +16,7 @@ def inventory(facts: Facts) -> list[Block]:
     rows = [
         (
             "Records",
-            "relay",
+            copies.keepers(facts),
             "240 bytes each, end-to-end encrypted; beside it the bucket and the round. No sender, no recipient",
             f"{kept} and the open epoch ({epoch}); then the key is erased",
         ),
@@ -112,6 +113,7 @@ def views(facts: Facts) -> list[Block]:
             "anew each round), which recipient a record is for, any content. It can see past the cover, which "
             "protects against everyone else",
         ),
+        *copies.views(facts),
         (
             "Issuer (IT)",
             "who is a member; when, and from which address, a member's program renews what it holds: at moments drawn "
