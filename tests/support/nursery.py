@@ -9,6 +9,7 @@ with its standard input.
 
 import atexit
 import contextlib
+import errno
 import gc
 import hashlib
 import json
@@ -104,6 +105,7 @@ def serve(folder: str, modules: Sequence[str]) -> None:
     typer.main.get_command = functools.cache(typer.main.get_command)
     load(typer.main.get_command(cli.app))
     derive_once(Path(folder))
+    sleep_past_moments()
     for name in modules:
         importlib.import_module(name)
     gc.freeze()  # or the collector's marks have every fork copy all of it
@@ -172,6 +174,21 @@ def attend(connection: socket.socket) -> None:
     connection.send(b"%d" % pid)
     _, status = os.waitpid(pid, 0)
     connection.send(b"%d" % os.waitstatus_to_exitcode(status))
+
+
+def sleep_past_moments() -> None:
+    """Under libfaketime a sleep whose end has come before the system is asked raises EINVAL, where the kernel returns at
+    once: on a busy computer every short one may."""
+    asleep = time.sleep
+
+    def sleep(seconds: float) -> None:
+        try:
+            asleep(seconds)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+
+    time.sleep = sleep
 
 
 def be_command(words: list[str], folder: str, environment: dict[str, str], streams: list[int]) -> None:
