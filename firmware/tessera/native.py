@@ -30,8 +30,11 @@ def plain_plan(pages, real, count, ring_pages, reads, entries):
     those, then the numbers of dummies; may be pages itself. The time depends on the count only.
     """
     for place in range(count):
-        reads[place] = pages[place] if place < real else place % ring_pages
-        entries[place] = pages[place] if place < real else 1 << DUMMY_BIT | (place - real)
+        is_real = (place - real) >> 31  # all ones or none: a server executes this, and branches would take other times
+        page = pages[place & is_real] & is_real
+        other = ~is_real
+        reads[place] = page | place % ring_pages & other
+        entries[place] = page | (1 << DUMMY_BIT | (place - real)) & other
 
 
 def plain_number_blocks(blocks, first, count):

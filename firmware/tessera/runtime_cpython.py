@@ -23,7 +23,9 @@ def ticks_ms():
 
 
 async def sleep_ms(milliseconds):
-    await asyncio.sleep(milliseconds / 1000)
+    """Until so many milliseconds of ticks_ms() have begun: when that is depends on the tick of the call alone, and not
+    on what work took since it began."""
+    await asyncio.sleep(milliseconds / 1000 - time.monotonic_ns() % 1_000_000 / 1e9)
 
 
 def ticks_diff(later, earlier):

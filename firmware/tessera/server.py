@@ -75,8 +75,8 @@ class _Connection:
         self.writer.close()
         try:
             await self.writer.wait_closed()  # on MicroPython this, not close(), closes the socket
-        except OSError:
-            pass
+        except (OSError, asyncio.CancelledError):
+            pass  # cancelled once more: the program ends
 
 
 class Server:
@@ -216,6 +216,7 @@ class Server:
             await self._take_slot(connection)
             connection.session, reply = self._relay.greet(hello, nonce, access_key)
             connection.began_ms = ticks_ms()
+            await asyncio.sleep(0)  # whoever else waits has a turn before the next one's curve work
         await connection.send(reply)
         collect()
 

@@ -18,6 +18,7 @@ from tests.attacks import (
     days,
     exhaustion,
     issuing,
+    moments,
     noise,
     order,
     probing,
@@ -38,7 +39,7 @@ CELLS = 102_400  # whose published count an adversary thresholds
 NOISE_CELLS = 1_000_000
 TOKEN_GAMES = 10_000
 DAYS = 10_240  # of members, under a table for a day
-WHOLE: tuple[Any, ...] = (reposting, views, order, probing, wires, issuing, timeforging, removal, constant)
+WHOLE: tuple[Any, ...] = (reposting, views, order, probing, wires, issuing, timeforging, removal, constant, moments)
 
 
 def count_cells(shard: int) -> dict[int, Any]:

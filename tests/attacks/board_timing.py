@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 
 import office
 from tessera import params
@@ -106,7 +106,7 @@ def fit(real: Sequence[int], observed: Sequence[float], *public: Sequence[float]
     freedom = len(real) - rank
     variance = float(left @ left) / freedom
     error = (variance * np.linalg.inv(design.T @ design)[1, 1]) ** 0.5
-    margin = float(stats.t.ppf(1 - (1 - CONFIDENCE) / 2 / FITS, freedom) * error)
+    margin = float(scipy.stats.t.ppf(1 - (1 - CONFIDENCE) / 2 / FITS, freedom) * error)
     return Slope(float(found[1]), margin, float(variance**0.5), len(real))
 
 

@@ -7,7 +7,7 @@ threat model gives it and says which; its advantage is the rate of «yes» in th
 import random
 from dataclasses import dataclass
 
-from scipy import stats
+import scipy
 
 CONFIDENCE = 0.999
 
@@ -40,7 +40,7 @@ class Game:
         """Of the advantage, at 99.9 %: the two rates' Clopper-Pearson intervals, each at 99.95 %."""
         level = 1 - (1 - CONFIDENCE) / 2
         (low0, high0), (low1, high1) = (
-            stats.binomtest(yes, count).proportion_ci(level)
+            scipy.stats.binomtest(yes, count).proportion_ci(level)
             for yes, count in zip(self.said_yes, self.trials, strict=True)
         )
         return low1 - high0, high1 - low0

@@ -7,7 +7,7 @@ import hmac
 from bisect import bisect_right
 from collections import Counter
 
-from scipy import stats
+import scipy
 
 from check import unhex, vectors
 from tessera.cover import EpochCover
@@ -49,7 +49,7 @@ def chi_square(counts: Counter[int]) -> float:
     observed[-2] += observed.pop()
     expected[-2] += expected.pop()
     scale = sum(observed) / sum(expected)
-    return float(stats.chisquare(observed, [each * scale for each in expected]).pvalue)
+    return float(scipy.stats.chisquare(observed, [each * scale for each in expected]).pvalue)
 
 
 def rows(counts: Counter[int], different: int) -> list[Row]:

@@ -6,7 +6,7 @@ place has no advantage.
 
 from typing import Any
 
-from scipy import stats
+import scipy
 
 from tests.attacks.branch import Branch
 from tests.attacks.game import Game
@@ -35,7 +35,7 @@ def play(batches: int, seed: object, disorder: Any = None) -> tuple[Game, float]
             if real:
                 places.append(where)
             game.hear(real, where < 0.5)
-    return game, float(stats.kstest(places, "uniform").pvalue)
+    return game, float(scipy.stats.kstest(places, "uniform").pvalue)
 
 
 def as_inserted(batch: list[bytes], posted: list[bytes]) -> list[bytes]:

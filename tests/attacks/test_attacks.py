@@ -17,6 +17,7 @@ from tests.attacks import (
     days,
     exhaustion,
     issuing,
+    moments,
     noise,
     order,
     probing,
@@ -63,6 +64,10 @@ def test_bounds_hold_against(attack: str) -> None:
 def test_bounds_hold_on_a_server_against(attack: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Branch, "machine", ServerMachine)
     assert [row for row in ON_A_SERVER[attack]() if not row.good] == []
+
+
+def test_moments_of_a_server_hold() -> None:
+    assert [row for row in moments.run(0.05) if not row.good] == []
 
 
 def test_bounds_hold_against_exhaustion(micropython_frozen: Path) -> None:

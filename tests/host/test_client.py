@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import scipy
 from rich.console import Console
-from scipy.stats import kstest
 
 import tessera_host
 from tessera.errors import Refused
@@ -93,7 +93,7 @@ def test_the_next_part_leaves_at_any_moment_of_the_next_round(tmp_path: Path, mo
     ann = office.ann
     ann.accountant.spend(Departure(ann.now(), 1, 0, ann.round(), ann.federation.newest.digest))
     waits = [pacing.next_post(ann, ann.federation.home.id, dice).seconds for _ in range(300)]
-    assert kstest(waits, "uniform", args=(ann.seconds_to_next_round(), ROUND_SECONDS)).pvalue > 1e-6
+    assert scipy.stats.kstest(waits, "uniform", args=(ann.seconds_to_next_round(), ROUND_SECONDS)).pvalue > 1e-6
     office.close()
 
 

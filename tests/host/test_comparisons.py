@@ -4,7 +4,8 @@ Helpers count by their name alone, whichever test they belong to: the rule finds
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -16,51 +17,70 @@ COMPARING = {"raises", "expect", "expect_exact", "fail", "assert_called_once_wit
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def functions(tree: ast.AST) -> Iterator[Function]:
-    return (node for node in ast.walk(tree) if isinstance(node, Function))
+@dataclass(frozen=True)
+class Described:
+    """A function, with those nested in it: whether it asserts, and the names of what it calls."""
+
+    name: str
+    asserts: bool
+    called: set[str]
 
 
-def called(function: Function) -> set[str]:
-    calls = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
-    return {call.attr if isinstance(call, ast.Attribute) else getattr(call, "id", "") for call in calls}
+def described(function: Function) -> Described:
+    asserts, called = False, set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call):
+            called.add(node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", ""))
+        asserts = asserts or isinstance(node, ast.Assert)
+    return Described(function.name, asserts, called)
 
 
-def asserts(function: Function) -> bool:
-    return any(isinstance(node, ast.Assert) for node in ast.walk(function))
+@dataclass(frozen=True)
+class File:
+    functions: list[Described]
+    classes: dict[str, set[str]]  # the methods of each
 
 
-def comparing(trees: dict[Path, ast.AST]) -> set[str]:
-    """The names of what asserts, or calls what does: the helpers of all tests, to the last caller."""
-    helpers = [each for tree in trees.values() for each in functions(tree) if not each.name.startswith("test_")]
+def read(source: str) -> File:
+    nodes = list(ast.walk(ast.parse(source)))
+    functions = [described(node) for node in nodes if isinstance(node, Function)]
     classes = {
-        node.name: {each.name for each in functions(node)}
-        for tree in trees.values()
-        for node in ast.walk(tree)
+        node.name: {each.name for each in node.body if isinstance(each, Function)}
+        for node in nodes
         if isinstance(node, ast.ClassDef)
     }
-    found = COMPARING | {each.name for each in helpers if asserts(each)}
-    while more := {each.name for each in helpers if each.name not in found and called(each) & found}:
+    return File(functions, classes)
+
+
+def comparing(files: Collection[File]) -> set[str]:
+    """The names of what asserts, or calls what does: the helpers of all tests, to the last caller."""
+    helpers = [each for file in files for each in file.functions if not each.name.startswith("test_")]
+    found = COMPARING | {each.name for each in helpers if each.asserts}
+    while more := {each.name for each in helpers if each.name not in found and each.called & found}:
         found |= more
     # An object made for its call or its block compares where one of its methods of the language does.
-    return found | {name for name, methods in classes.items() if methods & found & {"__init__", "__call__", "__exit__"}}
+    classes = [each for file in files for each in file.classes.items()]
+    return found | {name for name, methods in classes if methods & found & {"__init__", "__call__", "__exit__"}}
+
+
+def comparing_nothing(file: File, names: set[str]) -> set[str]:
+    """The tests of a file that neither assert nor call one of these names."""
+    tests = [each for each in file.functions if each.name.startswith("test_")]
+    return {each.name for each in tests if not each.asserts and not each.called & names}
 
 
 def test_every_test_compares_something() -> None:
-    trees: dict[Path, ast.AST] = {path: ast.parse(path.read_text()) for path in FILES}
-    names = comparing(trees)
+    files = {path: read(path.read_text()) for path in FILES}
+    names = comparing(files.values())
     found = {
-        (path.relative_to(TESTS).as_posix(), each.name)
-        for path, tree in trees.items()
+        (path.relative_to(TESTS).as_posix(), name)
+        for path, file in files.items()
         if path.name.startswith("test_")
-        for each in functions(tree)
-        if each.name.startswith("test_") and not asserts(each) and not called(each) & names
+        for name in comparing_nothing(file, names)
     }
     assert found == set()
 
 
 def test_a_test_that_only_runs_is_found() -> None:
-    source = "def _same(a):\n    assert a\ndef test_a():\n    _same(1)\ndef test_b():\n    print(_other(2))\n"
-    tree = ast.parse(source)
-    names = comparing({Path("made"): tree})
-    found = {each.name for each in functions(tree) if not asserts(each) and not called(each) & names}
-    assert found == {"test_b"}
+    file = read("def _same(a):\n    assert a\ndef test_a():\n    _same(1)\ndef test_b():\n    print(_other(2))\n")
+    assert comparing_nothing(file, comparing([file])) == {"test_b"}

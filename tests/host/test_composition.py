@@ -5,9 +5,9 @@ import math
 from collections import Counter
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import pytest
-from dp_accounting.pld import privacy_loss_distribution as pld
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -119,8 +119,10 @@ def test_a_product_is_the_sum_of_products_rounded_up() -> None:
         assert mass == -(-exact[point] // grid.one)
 
 
-def estimates(thresholds: tuple[int, ...], shift: int) -> tuple[pld.PrivacyLossDistribution, ...]:
-    """dp-accounting's optimistic and pessimistic distributions of a cell."""
+def estimates(thresholds: tuple[int, ...], shift: int) -> tuple[Any, ...]:
+    """dp-accounting's optimistic and pessimistic distributions (PrivacyLossDistribution) of a cell."""
+    from dp_accounting.pld import privacy_loss_distribution as pld  # half a second, which not every worker needs
+
     weights = [Fraction(weight, 2**64) for weight in noise.weights(thresholds)]
     still = {k: math.log(weight) for k, weight in enumerate(weights) if weight}
     shifted = {k + shift: value for k, value in still.items()}

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import scipy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scipy.stats import kstest
 
 from tessera.admission import Admission
 from tessera_host.agent.engine import CaughtUp, Connected, Engine, Event, Split, Trouble
@@ -217,7 +217,7 @@ def test_moments_are_spread_over_their_part_of_the_round() -> None:
     found = [moments(100.0, 110.0, [(FETCH, relay), (POST, relay)], dice, 10.0) for _ in range(500)]
     for kind, (begin, length) in {FETCH: (100.0, 6.25), POST: (106.25, 2.5)}.items():
         at = [slot.at for slots in found for slot in slots if slot.kind == kind]
-        assert kstest(at, "uniform", args=(begin, length)).pvalue > 1e-6
+        assert scipy.stats.kstest(at, "uniform", args=(begin, length)).pvalue > 1e-6
     assert all(one.at <= other.at for one, other in found)
 
 

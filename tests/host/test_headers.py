@@ -8,9 +8,8 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FIRMWARE, HOST = ROOT / "firmware", ROOT / "host"
@@ -35,6 +34,7 @@ for _path in FILES:
     PATHS[name_of(_path)].append(_path)
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """The last names of what a module imports: at its top, in functions, for types; and `module:function` (cli)."""
     names: set[str] = set()
@@ -49,10 +49,10 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-IMPORTS = {path: imports(path) for path in FILES}
-# Also what stands in no package: tools, boards; and what a build generates for the firmware to import.
-EXISTING = {path.stem for folder in ("boards", "tools", "tests") for path in (ROOT / folder).rglob("*.py")}
-EXISTING |= set(PATHS) | (IMPORTS[FIRMWARE / "relay_unix.py"] & {"tessera_build"})
+def existing() -> set[str]:
+    """Also what stands in no package: tools, boards; and what a build generates for the firmware to import."""
+    elsewhere = {path.stem for folder in ("boards", "tools", "tests") for path in (ROOT / folder).rglob("*.py")}
+    return elsewhere | set(PATHS) | (imports(FIRMWARE / "relay_unix.py") & {"tessera_build"})
 
 
 def header(path: Path) -> str:
@@ -82,31 +82,39 @@ def named(path: Path) -> Iterator[str]:
 
 def connected(path: Path, other: Path) -> bool:
     """One imports the other, or a module that stands with them imports both: it gives one of them to the other."""
-    if name_of(other) in IMPORTS[path] or name_of(path) in IMPORTS[other]:
+    if name_of(other) in imports(path) or name_of(path) in imports(other):
         return True
     if path.name == "__init__.py" and path.parent == other.parent:
         return True  # a package speaks of its parts
     beside = [each for each in FILES if FIRMWARE in each.parents or each.parent in (path.parent, other.parent)]
-    return any({name_of(path), name_of(other)} <= IMPORTS[each] for each in beside)
+    return any({name_of(path), name_of(other)} <= imports(each) for each in beside)
 
 
-SAID = [(path, name) for path in FILES for name in sorted(set(named(path)) - {name_of(path)})]
+@cache
+def said() -> list[tuple[Path, str]]:
+    """Headers, and the modules that each names."""
+    return [(path, name) for path in FILES for name in sorted(set(named(path)) - {name_of(path)})]
 
 
 def where(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize(
-    ("path", "name"),
-    [pytest.param(path, name, id=f"{where(path)}-{name}") for path, name in SAID],
-)
-def test_a_module_that_a_header_names_exists_and_is_connected(path: Path, name: str) -> None:
-    assert name in EXISTING, "there is no such module"
-    if PATHS[name] and name not in ENTRIES and not name_of(path).startswith("manifest"):
-        assert any(connected(path, other) for other in PATHS[name]), "the two have nothing to do with each other"
+def test_every_module_that_a_header_names_exists() -> None:
+    known = existing()
+    assert [f"{where(path)} names {name}" for path, name in said() if name not in known] == []
+
+
+def test_every_module_that_a_header_names_is_connected_with_it() -> None:
+    apart = [
+        f"{where(path)} has nothing to do with {name}"
+        for path, name in said()
+        if PATHS[name] and name not in ENTRIES and not name_of(path).startswith("manifest")
+        if not any(connected(path, other) for other in PATHS[name])
+    ]
+    assert apart == []
 
 
 def test_headers_name_modules_in_the_ways_that_are_looked_for() -> None:
-    said = {(name_of(path), name) for path, name in SAID}
-    assert {("relay", "rounds"), ("device", "board"), ("epochs", "rounds"), ("manifest_unix", "tessera_build")} <= said
+    found = {(name_of(path), name) for path, name in said()}
+    assert {("relay", "rounds"), ("device", "board"), ("epochs", "rounds"), ("manifest_unix", "tessera_build")} <= found

@@ -6,7 +6,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
-from scipy import stats
+import scipy
 
 from tessera import cover, hashes
 from tessera_host.errors import UsageError
@@ -124,7 +124,7 @@ def drawn(table: tuple[int, ...], draws: int, every: int) -> float:
     if expected[-1] < 20:
         seen[-2:] = [sum(seen[-2:])]
         expected[-2:] = [sum(expected[-2:], Fraction(0))]
-    return float(stats.chisquare(seen, [float(each) for each in expected]).pvalue)
+    return float(scipy.stats.chisquare(seen, [float(each) for each in expected]).pvalue)
 
 
 @pytest.mark.parametrize("deliveries", [21, 200])

@@ -6,6 +6,7 @@ The other end is made of bytes by hand, as RFC 6455 has them, so that it can bre
 import asyncio
 import base64
 import hashlib
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -20,7 +21,7 @@ from office import ACCESS_KEY, RELAY_KEY, Office
 from tessera import server
 from tessera_host.errors import UsageError
 from tessera_host.protocol import dialling, websocket
-from tessera_host.protocol.listening import CannotListen, Place, at, tls_context
+from tessera_host.protocol.listening import CannotListen, Place, ServerCertificate, at
 from tessera_host.protocol.relay_connection import RelayConnection
 from tessera_host.protocol.websocket import WebSocket
 from tests.patience import PATIENCE_SECONDS
@@ -372,7 +373,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 async def test_tls_that_is_believed_and_tls_that_is_not(
     certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving(tls=tls_context(*certificate)) as (_, port):
+    async with serving(tls=ServerCertificate(*certificate)) as (_, port):
         with pytest.raises(OSError, match="self-signed") as unknown:
             await dialling.way("wss://localhost/berlin", port).dial()
         assert "its certificate is not good" in dialling.reason(unknown.value)
@@ -394,7 +395,57 @@ def test_a_certificate_that_is_none_is_said_so(tmp_path: Path, certificate: tupl
     (tmp_path / "empty").touch()
     for files in ((tmp_path / "missing", None), (tmp_path / "empty", None), (certificate[0], tmp_path / "empty")):
         with pytest.raises(UsageError, match="no certificate with its key"):
-            tls_context(*files)
+            ServerCertificate(*files)
+
+
+async def test_a_renewed_certificate_is_shown_from_the_next_connection_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One certificate after the other is put in its place as certbot does; one that is of no use changes nothing."""
+    made = {}
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        made[name] = make_certificate(tmp_path / name, "DNS:localhost")
+    files = tmp_path / "fullchain.pem", tmp_path / "privkey.pem"
+
+    def renew(*contents: bytes) -> None:
+        for file, content in zip(files, contents, strict=True):
+            (tmp_path / "new").write_bytes(content)
+            (tmp_path / "new").replace(file)
+
+    async def believed() -> list[str]:
+        """By whom the one that is shown is believed."""
+        found = []
+        for name, (certificate, _) in made.items():
+            monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+            with suppress(ssl.SSLError):
+                reader, writer = await dialling.way("wss://localhost/berlin", port).dial()
+                assert await reader.readexactly(5) == b"hello"
+                writer.close()
+                found.append(name)
+        return found
+
+    contents = {name: [file.read_bytes() for file in pair] for name, pair in made.items()}
+    renew(*contents["first"])
+    said: list[str] = []
+    shown = ServerCertificate(*files, lambda error: said.append(error.message))
+    async with serving(tls=shown) as (_, port):
+        assert await believed() == ["first"]
+        monkeypatch.setenv("SSL_CERT_FILE", str(made["first"][0]))
+        reader, writer = await dialling.way("wss://localhost/berlin", port).dial()
+        renew(*contents["second"])
+        assert await believed() == ["second"] and said == []
+        writer.write(UNIT)
+        await writer.drain()
+        assert await reader.readexactly(5 + len(UNIT)) == b"hello" + UNIT, "who was there has what was shown to it"
+        writer.close()
+        renew(contents["first"][0], contents["second"][1])  # the key of the other
+        assert await believed() == await believed() == ["second"]
+        files[0].unlink()
+        assert await believed() == ["second"] and len(said) == 2
+        renew(*contents["first"])
+        assert await believed() == ["first"]
+    assert all(f"{files[0]} and {files[1]}: no certificate with its key" in line for line in said) and len(said) == 2
 
 
 async def test_a_place_that_is_taken_is_named_and_nothing_listens() -> None:

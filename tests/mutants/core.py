@@ -941,7 +941,21 @@ CHANGES: Changes = {
             of("files", "what_changed_is_synced_and_then_its_name"),
         ),
     ),
+    "firmware/tessera/native.py": (
+        Change(
+            "a-batch-is-planned-by-a-branch",
+            "        entries[place] = page | (1 << DUMMY_BIT | (place - real)) & other\n",
+            "        entries[place] = page if is_real else 1 << DUMMY_BIT | (place - real)\n",
+            ("attacks/test_attacks.py::test_moments_of_a_server_hold",),
+        ),
+    ),
     "firmware/tessera/runtime_cpython.py": (
+        Change(
+            "milliseconds-are-counted-from-the-end-of-the-work",
+            "await asyncio.sleep(milliseconds / 1000 - time.monotonic_ns() % 1_000_000 / 1e9)",
+            "await asyncio.sleep(milliseconds / 1000)",
+            ("attacks/test_attacks.py::test_moments_of_a_server_hold",),
+        ),
         Change(
             "sync-is-a-flush",
             "    file.flush()\n    fsync(file.fileno())\n",
@@ -1205,6 +1219,12 @@ CHANGES: Changes = {
         ),
     ),
     "firmware/tessera/server.py": (
+        Change(
+            "handshakes-follow-each-other-without-a-turn",
+            "            await asyncio.sleep(0)  # whoever else waits has a turn before the next one's curve work\n",
+            "",
+            ("host/test_server_machine.py::test_between_two_handshakes_whoever_waits_has_a_turn",),
+        ),
         Change(
             "readers-hold-all-places",
             "if len(readers) >= max(1, self._most_sessions // 2):",

@@ -1705,9 +1705,21 @@ CHANGES: Changes = {
         ),
         Change(
             "answer-that-stored-nothing-writes-nothing",
-            "for number in range(tick.answers - records):",
+            "for number in range(ANSWER_PAGES * tick.answers - written):",
             "for number in range(0):",
             of("sqlite_device", "answers_for_which_nothing_is_stored_wait_as_long_and_have_as_much_written_for_them"),
+        ),
+        Change(
+            "lease-is-written-beside-what-answers-write",
+            "ANSWER_PAGES = 2 ",
+            "ANSWER_PAGES = 1 ",
+            of("sqlite_device", "answers_for_which_nothing_is_stored_wait_as_long_and_have_as_much_written_for_them"),
+        ),
+        Change(
+            "a-server-knows-which-pages-are-blank",
+            "known = self._blank_is_public and not",
+            "known = not",
+            ("attacks/test_attacks.py::test_moments_of_a_server_hold",),
         ),
         Change(
             "others-read-the-database",
@@ -1726,6 +1738,20 @@ CHANGES: Changes = {
             "        if application != _APPLICATION and tables:\n",
             "        if False:\n",
             of("sqlite_device", "somebody_else_s_database_is_refused_and_left_as_it_is"),
+        ),
+    ),
+    "host/tessera_host/relay/punctual.py": (
+        Change(
+            "waits-are-whole-milliseconds",
+            "                self._wake_after(timeout)\n",
+            "                pass\n",
+            of("punctual", "a_wait_ends_by_the_systems_timer"),
+        ),
+        Change(
+            "a-timer-that-is-over-wakes-whoever-waits-for-ever",
+            "            elif timeout is None and self._set:\n",
+            "            elif False:\n",
+            of("punctual", "who_waits_for_ever_is_not_woken_by_a_timer_that_is_over"),
         ),
     ),
     "host/tessera_host/relay/storage.py": (
@@ -2084,6 +2110,14 @@ CHANGES: Changes = {
             "        places = options.places(told)\n",
             '        places = Listening("0.0.0.0", port).places(told)\n',
             of("systemd", "the_service_listens_where_members_were_told_that_it_is"),
+        ),
+    ),
+    "host/tessera_host/protocol/listening.py": (
+        Change(
+            "renewed-certificate-waits-for-a-restart",
+            "        if stamps != self._stamps:\n",
+            "        if False:\n",
+            of("websocket", "a_renewed_certificate_is_shown_from_the_next_connection_on"),
         ),
     ),
     "host/tessera_host/protocol/websocket.py": (

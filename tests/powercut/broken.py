@@ -91,5 +91,5 @@ BROKEN = {
     "old keys": (_keep_old_keys, "change of epoch", 5, "an erased key is still on the flash"),
     "forgotten leases": (_forget_leases, "leases", 5, "quota came back"),
     "old numbers": (_use_numbers_again, "seal a round", 1, "is used twice under one key"),
-    "endless trials": (_try_again_and_again, "update", 5, "code is tried twice"),
+    "endless trials": (_try_again_and_again, "update", 40, "code is tried twice"),
 }

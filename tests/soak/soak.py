@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from scipy import stats
+import scipy
 
 from tests.results import Row, publish
 from tests.soak.book import Book
@@ -188,8 +188,8 @@ def quiet_looks(looks: list[Look], days: int) -> dict[int, Look]:
 def trend_row(name: str, quiet: dict[int, Look], value: Callable[[Look], int], worse: int) -> Row:
     """How a value changes from day to day. worse: 1 if more is worse, -1 if less is."""
     values = [value(look) for look in quiet.values()]
-    fit = stats.linregress(list(quiet), values)
-    margin = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 2)) * float(fit.stderr)
+    fit = scipy.stats.linregress(list(quiet), values)
+    margin = float(scipy.stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 2)) * float(fit.stderr)
     text = f"{min(values):,} to {max(values):,} bytes in {len(values)} epochs, {fit.slope:+,.0f} ± {margin:,.0f} a day"
     return Row(name, text, "interval holds 0 or better", worse * float(fit.slope) - margin <= 0)
 

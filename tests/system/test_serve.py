@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import socket
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -105,6 +106,14 @@ def test_micropython_says_that_it_has_no_such_addresses(gateway: Gateway, microp
 def test_no_dump_is_made_of_a_relay(gateway: Gateway) -> None:
     with gateway.serving() as process:
         assert leaves_no_dump(process.process.pid)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_is_there_when_it_stops_is_not_spoken_of(gateway: Gateway, number: int) -> None:
+    with gateway.serving() as process, socket.create_connection(("127.0.0.1", gateway.port)) as there:
+        assert there.recv(1)
+        said = process.stop(number)
+    assert said.code == 0 and "Exception" not in said.error and "Traceback" not in said.error, said.error
 
 
 def test_a_full_disk_ends_the_relay_with_what_to_do(

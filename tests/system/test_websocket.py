@@ -77,29 +77,29 @@ class Office:
             ):
                 until = "Stop it with" if name == "issuer" else "serving"
                 self.servers[name] = stack.enter_context(running(self.command, TESSERA, *words, until=until))
-            stack.enter_context(self.nginx())
+            stack.enter_context(nginx(self.folder, self.https, self.berlin, self.issuer))
             yield
 
-    @contextmanager
-    def nginx(self) -> Iterator[None]:
-        """docs/nginx.conf as it stands, but for the ports and the certificate's files."""
-        text = (ROOT / "docs" / "nginx.conf").read_text()
-        for stands, here in (
-            ("443", self.https),
-            ("8180", self.berlin),
-            ("8181", self.issuer),
-            ("relay.example.org;", "localhost;"),
-            ("/etc/letsencrypt/live/relay.example.org", self.folder),
-        ):
-            assert str(stands) in text
-            text = text.replace(str(stands), str(here))
-        (self.folder / "site.conf").write_text(text)
-        places = " ".join(f"{name}_temp_path t;" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-        main = f"daemon off; master_process off; pid nginx.pid; events {{}} http {{ {places} include site.conf; }}"
-        (self.folder / "nginx.conf").write_text(main)
-        words = [program("nginx"), "-p", str(self.folder), "-c", "nginx.conf", "-e", "stderr"]
-        with started(words, self.https):
-            yield
+
+@contextmanager
+def nginx(folder: Path, https: int, relay: int, issuer: int) -> Iterator[None]:
+    """docs/nginx.conf as it stands, but for the ports and the certificate's files, which are in the folder."""
+    text = (ROOT / "docs" / "nginx.conf").read_text()
+    for stands, here in (
+        ("443", https),
+        ("8180", relay),
+        ("8181", issuer),
+        ("relay.example.org;", "localhost;"),
+        ("/etc/letsencrypt/live/relay.example.org", folder),
+    ):
+        assert str(stands) in text
+        text = text.replace(str(stands), str(here))
+    (folder / "site.conf").write_text(text)
+    places = " ".join(f"{name}_temp_path t;" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    main = f"daemon off; master_process off; pid nginx.pid; events {{}} http {{ {places} include site.conf; }}"
+    (folder / "nginx.conf").write_text(main)
+    with started([program("nginx"), "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"], https):
+        yield
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera_host.protocol import dialling
-from tessera_host.protocol.listening import Place, at, tls_context
+from tessera_host.protocol.listening import Place, ServerCertificate, at
 from tests.support.certificate import make_certificate
 
 FRAME_BYTES = 272
@@ -71,7 +71,9 @@ def _serve(pipe: Connection, scheme: str, certificate: tuple[Path, Path]) -> Non
 
 
 async def _serving(pipe: Connection, scheme: str, certificate: tuple[Path, Path]) -> None:
-    place = Place("localhost", 0, websocket=bool(scheme), tls=tls_context(*certificate) if scheme == "wss" else None)
+    place = Place(
+        "localhost", 0, websocket=bool(scheme), tls=ServerCertificate(*certificate) if scheme == "wss" else None
+    )
     listeners = await at([place])(_answer, "", 0)
     _load(scheme)
     before = _memory_kb()

@@ -16,7 +16,7 @@ from .. import systemd
 from ..errors import Unreachable, UsageError
 from ..protocol import addresses
 from ..protocol.addresses import Address
-from ..protocol.listening import CannotListen, Place, tls_context
+from ..protocol.listening import CannotListen, Place, ServerCertificate
 from ..systemd import Credential, Unit
 from .output import say_wrong, show
 
@@ -70,9 +70,9 @@ class Listening:
     certificate: Path | None = None
     certificate_key: Path | None = None
 
-    def places(self, told: Address) -> list[Place]:
-        """Raises UsageError."""
-        tcp, websocket = self._tcp(told), self._websocket(told)
+    def places(self, told: Address, warn: Callable[[str, str], None] | None = None) -> list[Place]:
+        """warn(message, hint): of a certificate that was renewed and is of no use. Raises UsageError."""
+        tcp, websocket = self._tcp(told), self._websocket(told, warn or _warned)
         if not websocket and (self.certificate or self.certificate_key):
             raise UsageError("TCP needs no certificate", "say where WebSockets are to be served: --websocket 443")
         return [*tcp, *websocket]
@@ -82,10 +82,14 @@ class Listening:
             return []
         return [Place(self.host or told.name, self.port or told.port)]
 
-    def _websocket(self, told: Address) -> list[Place]:
+    def _websocket(self, told: Address, warn: Callable[[str, str], None]) -> list[Place]:
         if self.websocket is None and not told.scheme:
             return []
-        tls = tls_context(self.certificate, self.certificate_key) if self.certificate else None
+
+        def not_renewed(error: UsageError) -> None:
+            warn(f"{error.message}: the one before is shown", "put good ones there; nothing has to be restarted")
+
+        tls = ServerCertificate(self.certificate, self.certificate_key, not_renewed) if self.certificate else None
         if self.websocket is not None:
             usual = self.host or (told.name if tls else "127.0.0.1")
             return [Place(*addresses.listening(self.websocket, usual), websocket=True, tls=tls)]
@@ -108,6 +112,10 @@ class Listening:
             ("certificate-key", self.certificate_key, CERTIFICATE_KEY_VARIABLE),
         )
         return [Credential(name, file, variable) for name, file, variable in files if file is not None]
+
+
+def _warned(message: str, hint: str) -> None:
+    say_wrong(message, hint, "warning")
 
 
 def cannot_listen(error: CannotListen, told: Address) -> Unreachable:

@@ -33,7 +33,7 @@ from ..planning import choosing, plan
 from ..protocol import addresses
 from ..protocol.addresses import Address
 from ..protocol.listening import CannotListen, Place, at
-from ..relay import gateway, sqlite_device, storage
+from ..relay import gateway, punctual, sqlite_device, storage
 from ..relay.gateway import Gateway
 from ..relay.health import Health
 from ..relay.log import Log
@@ -196,9 +196,9 @@ def serve(
         try:
             if by_websocket and not opened.told.scheme:
                 raise _not_by_websocket(place, opened.told)
-            places = options.places(opened.told)
+            places = options.places(opened.told, lambda message, hint: _warn(log_, "certificate", message, hint))
             warn_if_nobody_else_comes(places, opened.told)
-            asyncio.run(_until_stopped(opened, places, watching, log_, as_json))
+            punctual.run(_until_stopped(opened, places, watching, log_, as_json))
         except Error as fault:
             raise TesseraError(f"the relay stopped: {fault}", "its records are kept; look at the storage") from None
         finally:

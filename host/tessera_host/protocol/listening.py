@@ -22,6 +22,52 @@ BACKLOG = 1024  # connections that come at once
 Connected = Callable[[Any, Any], Coroutine[Any, Any, None]]
 
 
+class ServerCertificate:
+    """What a server shows of itself in TLS, as its files have it when somebody connects: who renews them restarts
+    nothing. Files that cannot be used change nothing; `failed` is told so once."""
+
+    def __init__(
+        self, certificate: Path, key: Path | None = None, failed: Callable[[UsageError], None] = lambda error: None
+    ) -> None:
+        """Of a file in PEM with the certificate and those up to its root, and the key there or in a file of its own.
+        Raises UsageError."""
+        self._certificate, self._key, self._failed = certificate, key, failed
+        self._stamps = self._stamped()
+        self._context = self._read()
+
+    def context(self) -> ssl.SSLContext:
+        """For a new connection."""
+        stamps = self._stamped()
+        if stamps != self._stamps:
+            self._stamps = stamps
+            try:
+                self._context = self._read()
+            except UsageError as error:
+                self._failed(error)
+        return self._context
+
+    def _stamped(self) -> list[tuple[int, ...]]:
+        """What tells whether a file is another one than before; of one that is missing nothing."""
+        found: list[tuple[int, ...]] = []
+        for path in (self._certificate, self._key):
+            with suppress(OSError):
+                state = path and path.stat()
+                found.append((state.st_mtime_ns, state.st_size, state.st_ino) if state else ())
+        return found
+
+    def _read(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        with suppress(OSError, ValueError):  # ssl.SSLError is an OSError
+            context.load_cert_chain(self._certificate, self._key, password="")
+            return context
+        where = f"{self._certificate}{f' and {self._key}' if self._key else ''}"
+        raise UsageError(
+            f"{where}: no certificate with its key that could be used",
+            "name files in PEM, the key without a passphrase: --certificate fullchain.pem --certificate-key "
+            "privkey.pem",
+        )
+
+
 @dataclass(frozen=True)
 class Place:
     """Where connections are accepted. `tls` is for WebSockets only: the channel of TCP has its own encryption."""
@@ -29,7 +75,7 @@ class Place:
     host: str
     port: int
     websocket: bool = False
-    tls: ssl.SSLContext | None = None
+    tls: ServerCertificate | None = None
 
     def __str__(self) -> str:
         where: str = announcement.address(self.host, self.port)
@@ -64,7 +110,7 @@ class Listeners:
         from .websocket import WebSocket  # who listens at TCP alone does not need the library
 
         def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            socket = WebSocket.accepted(reader, writer, place.tls)
+            socket = WebSocket.accepted(reader, writer, place.tls.context() if place.tls else None)
             task = asyncio.create_task(connected(socket, socket))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -99,17 +145,3 @@ def at(places: Sequence[Place]) -> Listen:
 async def listen(connected: Connected, host: str, port: int) -> Listeners:
     """At one port of TCP. Raises CannotListen."""
     return await at([Place(host, port)])(connected, host, port)
-
-
-def tls_context(certificate: Path, key: Path | None = None) -> ssl.SSLContext:
-    """Of a file in PEM with the certificate and those up to its root, and the key there or in a file of its own. Raises
-    UsageError."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    with suppress(OSError, ValueError):  # ssl.SSLError is an OSError
-        context.load_cert_chain(certificate, key, password="")
-        return context
-    where = f"{certificate}{f' and {key}' if key else ''}"
-    raise UsageError(
-        f"{where}: no certificate with its key that could be used",
-        "name files in PEM, the key without a passphrase: --certificate fullchain.pem --certificate-key privkey.pem",
-    )

@@ -158,7 +158,7 @@ class Gateway:
         try:
             self._files = _RelayFiles(directory)
             ring = self.database.region("ring", configuration["ring_sectors"])
-            keys = self.database.region("keys", configuration["keyring_sectors"])
+            keys = self.database.region("keys", configuration["keyring_sectors"], blank_is_public=True)
             self._machine, machine.commits = machine, self.database
             parts = ring, keys, self._files, owner, os.urandom
             self.relay = _CommittingRelay(self.database, *parts, machine=machine)

@@ -20,7 +20,8 @@ from pathlib import Path
 from tessera.nor import BLANK_PAGE, COUNT, ERASE, PAGE_BYTES, PAGES_PER_SECTOR, SECTOR_BYTES, SIZE, SYNC
 
 GATHER_SECONDS = 0.004  # what comes in the meantime is committed together
-_VOIDS = "void"  # the region of answers that stored nothing
+ANSWER_PAGES = 2  # the most that one answer writes: a record, and the lease that covers it
+_VOIDS = "void"  # the region of what answers wrote less
 _APPLICATION = int.from_bytes(b"TESR", "big")  # PRAGMA application_id of a relay's database
 PRAGMAS = (
     "locking_mode=EXCLUSIVE",
@@ -161,9 +162,10 @@ class Database:
         if self._connection.execute("SELECT static_key FROM owner").fetchall() != [(static_key,)]:
             raise NotThisRelays("it is the storage of another relay")
 
-    def region(self, name: str, sectors: int) -> "SqliteDevice":
-        """Raises OSError if the file is damaged."""
-        return SqliteDevice(self, name, sectors)
+    def region(self, name: str, sectors: int, blank_is_public: bool = False) -> "SqliteDevice":
+        """blank_is_public: whether how long a read takes may tell that a page was never programmed. Raises OSError if
+        the file is damaged."""
+        return SqliteDevice(self, name, sectors, blank_is_public)
 
     def sizes(self) -> dict[str, int]:
         """Bytes of its files: the database, and the log of changes."""
@@ -227,7 +229,7 @@ class Database:
     def next(self) -> Tick:
         """The tick of the next commit, which makes all durable that was programmed until now; one serves all.
 
-        An answer for which nothing was programmed waits as long as others, and as many bytes are written for it.
+        An answer for which nothing was programmed waits as long as others, and as many pages are written for it.
         """
         if self._next is None:
             self._next = Tick()
@@ -241,8 +243,8 @@ class Database:
             if before is not None:
                 await before.done.wait()
             self._last, self._next = tick, None
-            records = sum(region != _VOIDS for region, _ in self._pending.pages)
-            for number in range(tick.answers - records):
+            written = sum(region != _VOIDS for region, _ in self._pending.pages)
+            for number in range(ANSWER_PAGES * tick.answers - written):
                 self._pending.pages[_VOIDS, number] = bytes(PAGE_BYTES)
             if self._running is not None:
                 self._settle(self._running)
@@ -317,9 +319,9 @@ class Database:
             found = changes.find(region, number)
             if found is not None:
                 return found
-        query = "SELECT data FROM page WHERE region = ? AND number = ?"
-        row = self._execute(query, (region, number)).fetchone()
-        return BLANK_PAGE if row is None else bytes(row[0])
+        query = "SELECT coalesce((SELECT data FROM page WHERE region = ? AND number = ?), ?)"
+        data: bytes = self._execute(query, (region, number, BLANK_PAGE)).fetchone()[0]
+        return data
 
     def numbers(self, region: str) -> list[int]:
         """The pages of a region that commits wrote, in order. Raises OSError."""
@@ -346,9 +348,10 @@ class Database:
 class SqliteDevice:
     """One region of a Database: so many sectors of 4096 bytes; a page without a row is blank."""
 
-    def __init__(self, database: Database, name: str, sectors: int) -> None:
+    def __init__(self, database: Database, name: str, sectors: int, blank_is_public: bool) -> None:
         self._database = database
         self._name = name
+        self._blank_is_public = blank_is_public
         self.sectors = sectors
         self._programmed = array("H", bytes(2 * sectors))  # a bit for each page of a sector that is not blank
         for number in database.numbers(name):
@@ -360,11 +363,15 @@ class SqliteDevice:
         return [number for number in self._database.numbers(self._name) if number < self.sectors * PAGES_PER_SECTOR]
 
     def readblocks(self, block: int, buffer: bytearray | memoryview, offset: int = 0) -> None:
+        """In the ring a page that was never programmed is looked for as others are: a batch reads pages in place of
+        dummies, and how long that takes must not tell how many the ring has."""
         view = memoryview(buffer)
         at = 0
         while at < len(view):
             page, start = divmod(block * SECTOR_BYTES + offset + at, PAGE_BYTES)
-            part = self._page(page)[start : start + len(view) - at]
+            known = self._blank_is_public and not self._is_programmed(page)
+            found = BLANK_PAGE if known else self._database.page(self._name, page)
+            part = found[start : start + len(view) - at]
             view[at : at + len(part)] = part
             at += len(part)
 
@@ -390,16 +397,13 @@ class SqliteDevice:
             self._database.sync()
         return 0
 
-    def _page(self, number: int) -> bytes:
-        if not self._programmed[number // PAGES_PER_SECTOR] >> number % PAGES_PER_SECTOR & 1:
-            return BLANK_PAGE
-        return self._database.page(self._name, number)
+    def _is_programmed(self, number: int) -> bool:
+        return bool(self._programmed[number // PAGES_PER_SECTOR] >> number % PAGES_PER_SECTOR & 1)
 
     def _program(self, number: int, data: bytes) -> None:
-        old = self._page(number)
-        if old != BLANK_PAGE:
-            programmed = int.from_bytes(old, "big") & int.from_bytes(data, "big")
-            data = programmed.to_bytes(PAGE_BYTES, "big")
+        if self._is_programmed(number):
+            old = self._database.page(self._name, number)
+            data = (int.from_bytes(old, "big") & int.from_bytes(data, "big")).to_bytes(PAGE_BYTES, "big")
         self._database.program(self._name, number, data)
         self._programmed[number // PAGES_PER_SECTOR] |= 1 << number % PAGES_PER_SECTOR
 

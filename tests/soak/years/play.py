@@ -38,9 +38,6 @@ class Length:
     epochs: int = _SCHEDULE_EPOCHS
 
 
-FORTY_DAYS = Length(days=40, grown=MEMBERS + 3, epochs=31)
-
-
 @dataclass
 class Played:
     book: Book
