@@ -17,6 +17,7 @@ from tessera_host.member import composing
 from tessera_host.member.history import Sent
 from tessera_host.member.inbox import WAIT_ROUNDS, Message
 from tests.host.test_member import Cut, cut_at_save
+from tests.support import correspondence
 from tests.support.cluster import Cluster
 from tests.support.fake_federation import EPOCH_ROUNDS, GENESIS
 
@@ -179,6 +180,8 @@ def test_a_part_is_sent_again_to_a_relay_in_anothers_place_before_what_is_newer(
     composing.queue(at.ann, "Bob", "three")
     at.replace(1)
     at.renew("Ann")
+    assert correspondence.sender(at.ann).relays() == [1, 2]
+    assert [item.part.message for item in at.ann.data.outbox] == [0, 1, 2]
     at.resend()
     assert posted(at) == {1: 3, 2: 3} and len(at.ann.outbox) == 0
     at.burn(2)

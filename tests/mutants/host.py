@@ -235,10 +235,10 @@ CHANGES: Changes = {
             of("copies", "keys_stay_until_the_slowest_relay_was_read"),
         ),
         Change(
-            "relay-that-is-away-keeps-keys-for-ever",
-            "        for epoch in kept[:-1]:\n",
-            "        for epoch in range(kept.stop - 1):\n",
-            of("copies", "keys_of_an_epoch_that_nobody_keeps_go_though_a_relay_was_not_read"),
+            "rounds-that-nobody-keeps-are-asked-for",
+            "            pointer.next_round = max(pointer.next_round, first_kept)\n",
+            "            pass\n",
+            of("member", "expired_rounds_are_counted_and_skipped"),
         ),
     ),
     f"{_MEMBER}/copies.py": (
