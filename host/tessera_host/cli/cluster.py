@@ -337,7 +337,7 @@ def _next_commands(opened: Office) -> list[str]:
 
 
 async def _until_stopped(opened: Office, view: _View) -> None:
-    """Until SIGINT or SIGTERM, which is no error."""
+    """Until a signal ends it, which is no error."""
     nodes = opened.nodes()
     with view:
         view.nodes(nodes)
@@ -357,7 +357,7 @@ def _ended_by_signals(cancel: Callable[[], object]) -> Any:
             told = True
             cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # Windows has Ctrl-C, which ends asyncio.run
-            loop.add_signal_handler(number, once)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the last when its terminal is closed
+        with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has Ctrl-C, which ends asyncio.run
+            loop.add_signal_handler(getattr(signal, name), once)
     yield
