@@ -22,6 +22,7 @@ IMAGE ?= build/$(BOARD)/firmware.uf2
 FLASH ?= build/$(BOARD)/flash.bin
 MINUTES ?= 10
 DAYS ?= 30
+BURNINGS ?= 50
 YEARS_DAYS ?= 1095
 # --least: only what shows that a target's programs run (tests/system/test_make_targets.py). FILES: of test-board. ONLY: of mutants.
 LEAST ?=
@@ -31,7 +32,7 @@ ONLY ?=
 # Nothing here prints after a command: the last line of `make demo` is the demo's own. (`make -C DIR` itself announces
 # the folder at the end, unless told --no-print-directory.)
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-powercut test-attacks fuzz soak soak-years mutants results bench bench-bundle bench-device c-stack image check-boards emulate vectors deb clean
+.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-powercut test-attacks test-cluster fuzz soak soak-years mutants results bench bench-bundle bench-device c-stack image check-boards emulate vectors deb clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -93,6 +94,9 @@ fuzz: setup ## hostile input to every format, coverage-guided: MINUTES=10, or EX
 
 test-attacks: image setup-emulator ## every attack of the suite, with its advantage and bound
 	@"$(PYTHON)" -m tests.attacks.attacks $(LEAST) && "$(PYTHON)" -m tests.attacks.board_timing $(LEAST)
+
+test-cluster: setup ## five relays, of which one or two burn 50 times, in eight settings (hours): BURNINGS=50; what arrives when some are lost
+	@"$(PYTHON)" -m tests.cluster.play --burnings "$(BURNINGS)" $(LEAST) && "$(PYTHON)" -m tests.cluster.shares $(LEAST)
 
 soak: setup ## thirty days of an office of 50 in fast motion, with power cuts, then days without: DAYS=30
 	@"$(PYTHON)" -m tests.soak.soak --days "$(DAYS)" $(LEAST)

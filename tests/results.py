@@ -30,6 +30,7 @@ SUITES = {
     "fuzz": ("Hostile input", "tests/fuzz"),
     "attacks": ("Attacks", "tests/attacks"),
     "attacks-board": ("Attacks on the emulated Pico", "tests/attacks"),
+    "cluster": ("A cluster whose relays burn", "tests/cluster"),
     "soak": ("Thirty days", "tests/soak"),
     "soak-years": ("Three years", "tests/soak"),
     "mutants": ("Mutants", "tests/mutants"),

@@ -254,6 +254,7 @@ STEPS: tuple[Folder | Beside, ...] = (
     Folder("fuzz", "hostile input", "tests/fuzz"),
     Folder("attacks", "attacks", "tests/attacks"),
     Folder("soak", "soak", "tests/soak"),
+    Folder("cluster", "cluster", "tests/cluster"),
     Folder("mutants", "mutants", "tests/mutants"),
     Folder("emulated", "image and emulator", "tests/emulated"),
     Folder("system", "system", "tests/system"),

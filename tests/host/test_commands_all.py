@@ -27,7 +27,7 @@ from tests.host.test_cli_member import desk as desk
 from tests.support.fake_federation import PASSPHRASE
 
 GARBAGE = "\x1b]0;\u202e{garbage}\n\\"
-RUN_ON = {("serve",)}
+RUN_ON = {("serve",), ("cluster",)}
 # Modules that only some commands need and that take long to load.
 HEAVY = ("textual", "matplotlib", "dp_accounting", "scipy", "numpy", "fpdf", "esptool", "aiosmtpd")
 
@@ -100,7 +100,7 @@ def test_garbage_is_an_error_of_one_line(
 ) -> None:
     """For every argument the same garbage; options that it needs have it, too."""
     if words in RUN_ON:
-        pytest.skip("takes no argument, and runs until it is stopped")
+        pytest.skip("needs no argument that is good, and runs until it is stopped")
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
     line = [*words, "--json"]
     for parameter in command.params:

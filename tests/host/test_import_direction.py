@@ -24,6 +24,7 @@ RULES: dict[str, set[str]] = {
     "member": {"privacy", "protocol", "keys"},
     "agent": {"privacy", "protocol", "keys", "member"},
     "relay": {"privacy", "protocol", "keys", "planning", "issuer"},
+    "cluster": {"protocol", "keys", "planning", "issuer", "relay"},
     "audit": {"privacy", "protocol", "relay"},
     "report": {"privacy", "protocol", "planning", "audit"},
     "provisioning": {"privacy", "protocol", "keys", "planning", "issuer"},

@@ -10,6 +10,7 @@ _PROTOCOL = "host/tessera_host/protocol"
 _KEYS = "host/tessera_host/keys"
 _AGENT = "host/tessera_host/agent"
 _ISSUER = "host/tessera_host/issuer"
+_CLUSTER = "host/tessera_host/cluster"
 
 CHANGES: Changes = {
     # -- what a member sends and how much of it
@@ -2181,6 +2182,33 @@ CHANGES: Changes = {
             '        _check_answer(await reader.readuntil(b"\\r\\n\\r\\n"))\n',
             "        _check_answer(await reader.read(65536))\n",
             of("proxies", "nothing_that_a_relay_says_first_is_lost"),
+        ),
+    ),
+    # -- relays that are kept running
+    f"{_CLUSTER}/supervisor.py": (
+        Change(
+            "what-does-not-start-is-started-every-second",
+            "pause = min(2 * pause, LONGEST_PAUSE_SECONDS)",
+            "pause = FIRST_PAUSE_SECONDS",
+            of("supervisor", "pauses_double_up_to_a_minute_while_it_does_not_start"),
+        ),
+        Change(
+            "relay-goes-on-without-its-directory",
+            "            process.kill()\n        elif",
+            "            pass\n        elif",
+            of("supervisor", "a_node_whose_directory_is_gone_comes_back_empty"),
+        ),
+        Change(
+            "stopped-in-the-order-of-the-start",
+            "for node in reversed(self._nodes):",
+            "for node in self._nodes:",
+            of("supervisor", "all_are_started_in_order_and_stopped_in_the_reverse_order"),
+        ),
+        Change(
+            "who-does-not-stop-goes-on",
+            "                process.kill()\n                how",
+            "                how",
+            of("supervisor", "who_does_not_stop_is_killed"),
         ),
     ),
 }

@@ -34,6 +34,7 @@ SLOW = {
     "bench": [],
     "test-powercut": [LEAST],
     "test-attacks": [LEAST],
+    "test-cluster": [LEAST],
     "test-long": [LEAST],
     "test-board": ["FILES=tests/core/test_files.py"],
     "bench-bundle": [],

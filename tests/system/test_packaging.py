@@ -10,7 +10,7 @@ import tarfile
 import tomllib
 import venv
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from importlib.metadata import distribution as metadata_of
@@ -28,6 +28,7 @@ BASE = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependen
 PACKAGES = {
     "tessera_host": ROOT / "host" / "tessera_host",
     "tessera": ROOT / "firmware" / "tessera",
+    "tessera/deploy": ROOT / "host" / "tessera_deploy",
     "tessera/network": ROOT / "host" / "tessera_network",
 }
 
@@ -165,14 +166,23 @@ def test_installed_command_is_that_of_the_wheel(installed: Installed) -> None:
     assert places.count(str(installed.folder)) == 2
 
 
-def test_the_announced_module_is_in_the_wheel_and_not_in_the_core(installed: Installed) -> None:
+@pytest.mark.parametrize(
+    ("package", "module", "options"),
+    [
+        ("network", "ws_server", ("--storage", "--cover-traffic-epsilon")),
+        ("deploy", "cluster", ("--nodes", "--topology")),
+    ],
+)
+def test_an_announced_module_is_in_the_wheel_and_not_in_the_core(
+    installed: Installed, package: str, module: str, options: Sequence[str]
+) -> None:
     """Boards have `tessera` without it: nothing of it lies in the core's folder of the tree."""
     python = installed.commands / "python"
-    said = run(python, "-m", "tessera.network.ws_server", "--help", cwd=installed.folder)
-    assert "--storage" in said and "--cover-traffic-epsilon" in said
-    code = "import tessera.network as network; print(network.__file__)"
+    said = run(python, "-m", f"tessera.{package}.{module}", "--help", cwd=installed.folder)
+    assert all(option in said for option in options)
+    code = f"import tessera.{package} as package; print(package.__file__)"
     assert str(installed.folder) in run(python, "-c", code, cwd=installed.folder)
-    assert not (ROOT / "firmware" / "tessera" / "network").exists()
+    assert not (ROOT / "firmware" / "tessera" / package).exists()
 
 
 def test_installed_command_does_something(installed: Installed, tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ COMMANDS = {
     "plan": "plan:register",
     "audit": "audit:register",
     "serve": "serve:register",
+    "cluster": "cluster:register",
     "flash": "boards:register",
 }
 ISSUER = {

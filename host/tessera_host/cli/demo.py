@@ -28,7 +28,7 @@ from rich.table import Table
 
 from tessera.wire import PORT
 
-from ..errors import InvalidInput, NotPermitted, TesseraError, Unreachable
+from ..errors import InvalidInput, NotPermitted, TesseraError
 from ..issuer import organisation
 from ..issuer.issuer import Issuer
 from ..issuer.store import FEDERATION_CARD
@@ -39,7 +39,8 @@ from ..member.sending import RelayBusy, Sender
 from ..member.state import MemberState
 from ..planning import choosing, plan
 from ..protocol.addresses import check_port
-from ..relay.process import RelayProcess
+from ..relay.process import RelayProcess, check_free
+from .first_words import meeting_commands
 from .output import say_wrong
 
 EPSILON, DELTA = Fraction("0.1"), Fraction("1e-6")
@@ -56,7 +57,7 @@ def run(directory: Path, port: int) -> None:
     """A relay of a demonstration organisation, until Ctrl-C. Stopping and starting again keeps every record."""
 
     check_port(port, "name another one: make run PORT=8200")
-    check_free(port)
+    check_free(port, "is another relay running? Stop it, or name another port: make run PORT=8200")
 
     def planned() -> plan.Plan:
         console.print(f"Making a demonstration organisation in {escape(str(directory))}", soft_wrap=True)
@@ -91,12 +92,8 @@ def next_commands(directory: Path) -> str:
             f"  tessera issuer admit {issuer} {name}.member",
             f"  tessera token fetch --home {name} --issuer {issuer}",
         ]
+    lines += [f"  {line}" for line in meeting_commands()]
     lines += [
-        "  tessera contact add bob --home alice -o invite",
-        "  tessera contact add invite --home bob -o answer",
-        "  tessera contact add answer --home alice -o confirm",
-        "  tessera contact add confirm --home bob",
-        "  tessera send bob --home alice 'Hello Bob'",
         "  tessera fetch --home bob --follow  # the message appears when its round, one minute, is over",
         "",
         "Ctrl-C stops the relay.",
@@ -318,19 +315,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def check_free(port: int) -> None:
-    """Raises Unreachable if another program listens at this port, before anything is made or started."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the relay does: what has ended is no program
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise Unreachable(
-                f"port {port} of this computer cannot be listened at: {error.strerror}",
-                "is another relay running? Stop it, or name another port: make run PORT=8200",
-            ) from None
 
 
 @contextlib.contextmanager

@@ -1,12 +1,14 @@
-"""A whole organisation in one directory, for demonstrations and trials: issuer, one relay, the passphrase in a file.
+"""A whole organisation in one directory, for demonstrations and trials: issuer, relays, the passphrase in a file.
 
-Owns that layout, and that one program at a time makes it. Leaves to others: the issuer and the relay in it. Whoever
-means it makes them apart, with `tessera issuer init` on IT's machine and `tessera relay new`.
+Owns that layout, and that one program at a time makes it. Leaves to others: the issuer and the relays in it, and what
+a cluster has besides (cluster/office.py). Whoever means it makes them apart, with `tessera issuer init` on IT's machine
+and `tessera relay new`.
 """
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
@@ -28,35 +30,59 @@ LOCK = "lock"
 UNFINISHED = "unfinished"  # is there from before the first file of an organisation until after the last
 
 
+@dataclass(frozen=True)
+class Layout:
+    """What lies in an organisation's directory: `relays`, the directory of each; `last`, the file that is written after
+    all others. `busy`: what another program does that has it."""
+
+    relays: Sequence[str]
+    last: str
+    busy: str = "is making or starting an organisation in"
+
+
+TRIAL = Layout((RELAY,), f"{RELAY}/{PARAMETERS}")
+
+
 @contextmanager
 def opened(
     directory: Path, planning: Callable[[], Plan], name: str, port: int, host: str = "127.0.0.1"
 ) -> Iterator[bool]:
-    """The organisation in a directory, made if there is none; whether it was made. host, port: where its members are
-    told that the relay is.
-
-    Until the block ends, in which the caller takes the relay's own lock, no other program makes or opens it. An
-    organisation is made in a directory that is new, empty, or has one whose making was cut short. Raises UsageError if
-    it cannot be made there, Unreachable if another program is at it.
+    """The organisation with one relay in a directory, made if there is none; whether it was made. host, port: where its
+    members are told that the relay is. As `founded`, and until the block ends the caller takes the relay's own lock.
     """
-    planned = None
-    if not _exists(directory):
-        planned = planning()
-        if not (directory / LOCK).exists():  # else what lies there may be another start's, which is at it or done
-            _check_new(directory)
-    with _locked(directory):
-        made = planned is not None and not _exists(directory)
-        if planned is not None and made:
-            _check_new(directory)
-            _make(directory, planned, name, host, port)
+
+    def make(planned: Plan, passphrase: str) -> None:
+        with Issuer.create(directory / ISSUER, passphrase, planned, name, epochs=EPOCHS_MAX) as issuer:
+            issuer.add_relay("demonstration", host, port, directory / RELAY)
+
+    with founded(directory, TRIAL, planning, make) as made:
         _check_version(directory)
-        (directory / UNFINISHED).unlink(missing_ok=True)
         yield made
 
 
-def _exists(directory: Path) -> bool:
-    """Whether an organisation was made there, wholly: its relay's parameters are written last."""
-    return (directory / RELAY / PARAMETERS).exists()
+@contextmanager
+def founded(
+    directory: Path, layout: Layout, planning: Callable[[], Plan], make: Callable[[Plan, str], None]
+) -> Iterator[bool]:
+    """The organisation in a directory, made if there is none, by make(plan, passphrase); whether it was made.
+
+    Until the block ends no other program makes or opens it. An organisation is made in a directory that is new, empty,
+    or has one whose making was cut short. Raises UsageError if it cannot be made there, Unreachable if another program
+    is at it.
+    """
+    planned = None
+    if not (directory / layout.last).exists():
+        planned = planning()
+        if not (directory / LOCK).exists():  # else what lies there may be another start's, which is at it or done
+            _check_new(directory, layout)
+    with _locked(directory, layout):
+        made = planned is not None and not (directory / layout.last).exists()
+        if planned is not None and made:
+            _check_new(directory, layout)
+            passphrase = _begin(directory, layout)
+            make(planned, passphrase)
+        (directory / UNFINISHED).unlink(missing_ok=True)
+        yield made
 
 
 def _check_version(directory: Path) -> None:
@@ -71,14 +97,14 @@ def _check_version(directory: Path) -> None:
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def _locked(directory: Path, layout: Layout) -> Iterator[None]:
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = filelock.FileLock(directory / LOCK, timeout=0, mode=0o600)
         lock.acquire()  # it ends with the program, however that ends
     except filelock.Timeout:
         raise Unreachable(
-            f"another program is making or starting an organisation in {directory}",
+            f"another program {layout.busy} {directory}",
             "leave it to that one, or name another directory",
         ) from None
     except OSError as error:
@@ -89,22 +115,22 @@ def _locked(directory: Path) -> Iterator[None]:
         lock.release()
 
 
-def _make(directory: Path, planned: Plan, name: str, host: str, port: int) -> None:
-    _remove_unfinished(directory)
+def _begin(directory: Path, layout: Layout) -> str:
+    """A new passphrase, in its file."""
+    _remove_unfinished(directory, layout)
     directory.chmod(0o700)  # it may have been there
     files.write(directory / UNFINISHED, b"")
     passphrase = secrets.token_urlsafe(16)
     files.write(directory / PASSPHRASE, passphrase.encode() + b"\n")
-    with Issuer.create(directory / ISSUER, passphrase, planned, name, epochs=EPOCHS_MAX) as issuer:
-        issuer.add_relay("demonstration", host, port, directory / RELAY)
+    return passphrase
 
 
-def _check_new(directory: Path) -> None:
+def _check_new(directory: Path, layout: Layout) -> None:
     """Raise UsageError if something lies there that is not ours to touch: what a making that was cut short left is
     ours, an issuer that somebody keeps there is not."""
     ours = {LOCK, UNFINISHED}
     if (directory / UNFINISHED).exists():
-        ours |= {PASSPHRASE, ISSUER, RELAY}
+        ours |= {PASSPHRASE, ISSUER, *layout.relays}
     try:
         strangers = [path.name for path in directory.iterdir() if path.name not in ours and not files.is_rest(path)]
     except FileNotFoundError:
@@ -115,8 +141,9 @@ def _check_new(directory: Path) -> None:
         raise UsageError(f"{directory} has something else in it: {min(strangers)}", "name a new directory")
 
 
-def _remove_unfinished(directory: Path) -> None:
+def _remove_unfinished(directory: Path, layout: Layout) -> None:
     """Nobody can have used what has no parameters yet."""
     rests = [path for path in directory.iterdir() if files.is_rest(path)]
-    for path in (*directory.glob(f"{RELAY}/*"), *directory.glob(f"{ISSUER}/*"), directory / PASSPHRASE, *rests):
+    parts = [path for name in (ISSUER, *layout.relays) for path in directory.glob(f"{name}/*")]
+    for path in (*parts, directory / PASSPHRASE, *rests):
         path.unlink(missing_ok=True)

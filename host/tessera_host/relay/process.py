@@ -1,13 +1,15 @@
 """A relay on MicroPython's unix port as a process of this program: start, wait until it serves, stop, kill.
 
 Owns the process. Leaves to others: the relay's directory (host/tessera_host/issuer/relay_directory.py), what the relay
-does (the core), building the binary (tools/build/setup.sh, which says where it is in the variable
-TESSERA_MICROPYTHON_FROZEN).
+does (the core), building the binary (tools/build/setup.sh; `make` says where it is in the variable
+TESSERA_MICROPYTHON_FROZEN), many processes at once (cluster/).
 """
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,17 +22,42 @@ from tessera.announcement import READY
 from ..errors import TesseraError, Unreachable, UsageError
 
 BINARY_VARIABLE = "TESSERA_MICROPYTHON_FROZEN"
+BINARY = "micropython-tessera"
 HEAP_KIB = 192
 START_SECONDS = 60
 STOP_SECONDS = 10
 
 
 def binary() -> Path:
-    """MicroPython with the core frozen in. Raises UsageError if the set-up did not say where it is."""
-    path = os.environ.get(BINARY_VARIABLE)
-    if not path or not Path(path).exists():
-        raise UsageError("MicroPython with the relay in it is not built", "run it through `make run` or `make demo`")
+    """MicroPython with the core frozen in: the one that the set-up names, or `micropython-tessera` on the path. Raises
+    UsageError if there is none."""
+    named = os.environ.get(BINARY_VARIABLE)
+    path = Path(named) if named and Path(named).exists() else shutil.which(BINARY)
+    if path is None:
+        raise UsageError(
+            "MicroPython with the relay in it is not built",
+            "in a clone of the repository: `make setup`, then "
+            'export PATH="$(tools/build/setup.sh --where)/bin:$PATH"; or let `make run` or `make demo` do it',
+        )
     return Path(path)
+
+
+def command(directory: Path, port: int, heap_kib: int = HEAP_KIB) -> list[str]:
+    """What runs a relay on MicroPython. Raises UsageError if it is not built."""
+    relay = ["-m", "relay_unix", str(directory), "--port", str(port), "--report"]
+    return [str(binary()), "-X", f"heapsize={heap_kib}k", *relay]
+
+
+def check_free(port: int, hint: str, name: str = "") -> None:
+    """Raise Unreachable if another program listens at this port, before anything is made or started; name: of what is
+    to listen there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a relay does: what has ended is no program
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            what = f"{port} of this computer" + (f", for {name}," if name else "")
+            raise Unreachable(f"port {what} cannot be listened at: {error.strerror}", hint) from None
 
 
 class RelayProcess:
@@ -49,7 +76,7 @@ class RelayProcess:
         self.lines.clear()
         self._serving.clear()
         process = subprocess.Popen(
-            self._command(),
+            command(self.directory, self.port, self._heap_kib),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -67,10 +94,6 @@ class RelayProcess:
                 "if another program uses this port, choose another one: --port",
             )
         return self
-
-    def _command(self) -> list[str]:
-        relay = ["-m", "relay_unix", str(self.directory), "--port", str(self.port), "--report"]
-        return [str(binary()), "-X", f"heapsize={self._heap_kib}k", *relay]
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None

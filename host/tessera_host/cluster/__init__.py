@@ -1,0 +1,1 @@
+"""`tessera cluster`: an office with several relays on one computer, under one supervisor."""

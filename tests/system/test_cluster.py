@@ -1,0 +1,169 @@
+"""`tessera cluster` as somebody tries it: relays as processes, of which one is killed and another's folder deleted."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.command_line import TESSERA, CommandLine, Running, descendants, python_module, running
+from tests.support.ports import free_ports
+from tests.support.terminal import Terminal
+
+ROOT = Path(__file__).resolve().parents[2]
+UNREACHABLE, USAGE = 6, 2
+PORTS = 4  # three relays and the service
+SHORT = ("--round-seconds", 10)
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> CommandLine:
+    return CommandLine(tmp_path, "the passphrase of somebody else")
+
+
+class Cluster:
+    """One that runs: what it says, a JSON object a line."""
+
+    def __init__(self, process: Running) -> None:
+        self.process = process
+
+    @property
+    def said(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.process.lines]
+
+    def until(self, name: str, state: str) -> dict[str, Any]:
+        """Wait for a change."""
+        while True:
+            found: dict[str, Any] = json.loads(self.process.wait_for(f'"{name}"'))
+            if (found.get("node"), found.get("state")) == (name, state):
+                return found
+
+    def pid(self, name: str) -> int:
+        """Of a node's process."""
+        found = []
+        for pid in descendants(self.process.process.pid)[1:]:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            if any(word.endswith(f"/{name}") for word in words):
+                found.append(pid)
+        (pid,) = found
+        return pid
+
+
+@contextmanager
+def cluster_of(command: CommandLine, *options: object) -> Iterator[Cluster]:
+    words = command.words("cluster", "office", *options, "--json")
+    with running(command, *words, until='"next"') as process:
+        yield Cluster(process)
+
+
+def talk(command: CommandLine, *words: object, home: str) -> str:
+    return command.tessera(*words, "--home", home)
+
+
+def join_and_meet(command: CommandLine) -> None:
+    for name, relay in (("alice", "node-1"), ("bob", "node-2")):
+        command.tessera("issuer", "invite", "office/issuer", name, "--relay", relay, "-o", f"{name}.invitation")
+        talk(command, "join", f"{name}.invitation", home=name)
+    cards = ("bob", "invite", "answer", "confirm")
+    for number, (home, card) in enumerate(zip(("alice", "bob") * 2, cards, strict=True)):
+        out = ("-o", cards[number + 1]) if number < 3 else ()
+        talk(command, "contact", "add", card, *out, home=home)
+
+
+@pytest.fixture(params=["cpython", "micropython"])
+def runtime(request: pytest.FixtureRequest, micropython_frozen: Path) -> str:
+    return str(request.param)
+
+
+def test_what_is_posted_is_read_though_a_relay_is_killed_and_another_burns(command: CommandLine, runtime: str) -> None:
+    port = free_ports(PORTS)
+    shape = ("--nodes", 3, "--topology", "ring", "--copies", 2, "--port", port, "--runtime", runtime)
+    with cluster_of(command, *shape, *SHORT) as cluster:
+        command.environment["TESSERA_PASSPHRASE_FILE"] = str(command.folder / "office" / "passphrase")
+        assert cluster.said[0] == {
+            "cluster": str(command.folder / "office"),
+            "made": True,
+            "nodes": ["node-1", "node-2", "node-3"],
+            "topology": "ring",
+            "copies": 2,
+            "runtime": runtime,
+        }
+        join_and_meet(command)
+        talk(command, "send", "bob", "Thursday at ten?", home="alice")
+        shutil.rmtree(command.folder / "office" / "node-1")
+        os.kill(cluster.pid("node-2"), signal.SIGKILL)
+        assert "SIGKILL" in cluster.until("node-2", "waiting")["note"]
+        found = cluster.until("node-1", "serving")
+        assert found["note"] == "put in service in the place of the one that is gone"
+        assert "Thursday at ten?" in talk(command, "inbox", "--wait", home="bob")
+        said = cluster.process.stop(signal.SIGINT)
+        assert (said.code, said.error) == (0, "")
+        last = [json.loads(line) for line in said.out.splitlines()][-PORTS:]
+        assert [each["node"] for each in last] == ["issuer", "node-3", "node-2", "node-1"]
+        assert {each["state"] for each in last} == {"stopped"}
+    with cluster_of(command) as cluster:
+        assert cluster.said[0]["made"] is False
+        talk(command, "send", "alice", "Thursday at ten.", home="bob")
+        said = talk(command, "inbox", "--wait", home="alice")
+        assert "Thursday at ten." in said and "lost" not in said
+
+
+def test_a_second_start_meanwhile_other_options_and_a_port_in_use_are_refused(command: CommandLine) -> None:
+    port = free_ports(PORTS)
+    command.refused(USAGE, "cluster", "office", "--nodes", 2, "--copies", 3)
+    with socket.create_server(("127.0.0.1", port + 1)):
+        error = command.refused(UNREACHABLE, "cluster", "office", "--nodes", 2, "--port", port)
+        assert f"port {port + 1} of this computer, for node-2, cannot be listened at" in error
+    assert not (command.folder / "office").exists()
+    with cluster_of(command, "--nodes", 1, "--port", port, *SHORT):
+        assert "another program runs a cluster in" in command.refused(UNREACHABLE, "cluster", "office")
+        error = command.refused(USAGE, "cluster", "office", "--nodes", 2)
+        assert "was made with --nodes 1, not 2" in error
+    assert "is a mesh with 1 copy" in command.refused(USAGE, "cluster", "office", "--copies", 2)
+    (command.folder / "papers").mkdir()
+    (command.folder / "papers" / "letter").write_text("of somebody")
+    assert "has something else in it: letter" in command.refused(USAGE, "cluster", "papers", "--port", free_ports(6))
+
+
+def test_the_chapter_of_the_readme_works_as_printed(command: CommandLine) -> None:
+    chapter = re.search(r"### Any relay may burn: a cluster\n(.*?)\n### ", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert chapter
+    (script,) = re.findall(r"```sh\n(.*?)```", chapter[1], re.DOTALL)
+    del command.environment["TESSERA_PASSPHRASE_FILE"]
+    command.environment["PATH"] = f"{TESSERA.parent}:{command.environment['PATH']}"
+    script = script.replace("--nodes 5", f"--nodes 5 --port {free_ports(6)}")
+    end = "until grep -q 'in the place' ../cluster.log; do sleep 1; done; kill -INT %1; wait; cat ../cluster.log\n"
+    said = command.run("bash", "-euc", f"set -m\n{script}{end}").out
+    assert "alice: Thursday at ten?" in said
+    assert "node-1 serving: put in service in the place of the one that is gone" in said
+
+
+def test_the_announced_command_works_as_printed(command: CommandLine) -> None:
+    """`python -m tessera.deploy.cluster --nodes 5 --topology mesh`, at ports of this test's own."""
+    port = free_ports(6)
+    words = python_module("tessera.deploy.cluster", "--nodes", 5, "--topology", "mesh", "--port", port)
+    with running(command, *words, until="Ctrl-C stops all of it") as process:
+        lines = [line for line in process.lines if " serving on " in line]
+        assert lines[:5] == [f"node-{number} serving on 127.0.0.1:{port + number - 1}" for number in range(1, 6)]
+        assert (command.folder / "tessera-cluster" / "node-5" / "relay.json").exists()
+        assert "Made a cluster of 5 relays (cpython), mesh, 2 copies" in process.stop(signal.SIGTERM).error
+
+
+def test_on_a_terminal_it_is_a_table(tmp_path: Path) -> None:
+    port = free_ports(2)
+    terminal = Terminal(tmp_path)
+    terminal.run("cluster", "office", "--nodes", 1, "--port", port)
+    terminal.read("Ctrl-C stops all of it")
+    terminal.read("restarts")
+    terminal.find(r"(issuer)")
+    shown = terminal.screen()
+    assert re.search(rf"node-1 +│ 127\.0\.0\.1:{port} +│ serving ", shown), shown
+    terminal.press("c")
+    terminal.done()
