@@ -233,3 +233,9 @@ def test_the_table_of_a_plan_says_what_copies_cost(capsys):
     assert "copies" not in capsys.readouterr().out
     assert run([*TABLE, "--copies", "3", "--relays", "2"]) == 2
     assert "use --copies 2, or --relays 3" in capsys.readouterr().err
+
+
+def test_who_is_invited_to_a_cluster_lives_at_the_relay_with_the_fewest(office):
+    cluster(office, "--topology", "ring", "--copies", "2")
+    invited = [office.json("issuer", "invite", "issuer", name, "--files") for name in ("ann", "bob", "cleo", "dan")]
+    assert [each["home_relay"] for each in invited] == ["one", "two", "three", "one"]

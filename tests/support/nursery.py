@@ -177,8 +177,8 @@ def attend(connection: socket.socket) -> None:
 
 
 def sleep_past_moments() -> None:
-    """Under libfaketime a sleep whose end has come before the system is asked raises EINVAL, where the kernel returns at
-    once: on a busy computer every short one may."""
+    """Under libfaketime a sleep whose end has come before the system is asked raises EINVAL, where a kernel returns:
+    on a busy computer every short one may."""
     asleep = time.sleep
 
     def sleep(seconds: float) -> None:

@@ -93,7 +93,9 @@ def issuer_invite(
     relay: Annotated[
         str | None,
         typer.Option(
-            "--relay", help="Their home relay; that of everybody invited lately, if not given.", callback=composed
+            "--relay",
+            help="Their home relay; if not given that of everybody invited lately, of a cluster the one with the fewest.",
+            callback=composed,
         ),
     ] = None,
     days: Annotated[int, typer.Option("--days", help="How long the invitation can be used.")] = 7,

@@ -566,8 +566,8 @@ class Issuer:
 
     def invite(self, name: str, home: str | None = None, days: int = 7, by_files: bool = False) -> Invitation:
         """An invitation for one person, who will be called `name` on the roster and have its mailbox on the relay
-        `home`, which need not be named if there is only one, or all who were invited lately have the same. Raises
-        UsageError, NotPermitted.
+        `home`, which need not be named if there is only one, or all who were invited lately have the same, or the
+        relays are a cluster. Raises UsageError, NotPermitted.
 
         by_files: for a person whose computer cannot reach the issuer's service, or an office without one.
         """
@@ -598,10 +598,13 @@ class Issuer:
         )
 
     def _usual_home(self) -> str | None:
-        """The relay of everybody who was invited lately, if it is one and in service."""
-        homes = {str(each["home"]) for each in self.invitations}
-        named = {str(relay["name"]) for relay in self.relays}
-        return homes.pop() if len(homes) == 1 and homes <= named else None
+        """The relay of everybody who was invited lately, if it is one and in service; of a cluster, where every relay
+        has what others have, the one with the fewest of them."""
+        homes = [str(each["home"]) for each in self.invitations]
+        named = [str(relay["name"]) for relay in self.relays]
+        if self.topology.copies > 1:
+            return min(named, key=homes.count)
+        return homes[0] if len(set(homes)) == 1 and homes[0] in named else None
 
     def revoke(self, name: str, at_once: bool = False) -> None:
         """Take an invitation back before it is used; the keys that it names are none any more. Raises NotPermitted if

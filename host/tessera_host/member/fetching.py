@@ -2,7 +2,7 @@
 
 Owns the reading up to the open round in one go, and the same in the requests that a round has for it. Each relay is
 read by itself: one that does not answer holds up none of the others. Which relays these are, and how far each was read,
-is `pointers`'; finding own records in what was read is the inbox's business.
+is the inbox's business, and so is finding own records in what was read.
 
 A request is a connection: a relay serves 16 rounds on one while a round is open, and asks for no token.
 """
