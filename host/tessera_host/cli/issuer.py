@@ -94,7 +94,7 @@ def issuer_invite(
         str | None,
         typer.Option(
             "--relay",
-            help="Their home relay; if not given that of everybody invited lately, of a cluster the one with the fewest.",
+            help="Their home relay; else that of everybody invited lately, in a cluster the one with the fewest.",
             callback=composed,
         ),
     ] = None,
