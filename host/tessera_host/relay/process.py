@@ -76,7 +76,7 @@ class RelayProcess:
         self.lines.clear()
         self._serving.clear()
         process = subprocess.Popen(
-            command(self.directory, self.port, self._heap_kib),
+            self._command(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -94,6 +94,9 @@ class RelayProcess:
                 "if another program uses this port, choose another one: --port",
             )
         return self
+
+    def _command(self) -> list[str]:
+        return command(self.directory, self.port, self._heap_kib)
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
