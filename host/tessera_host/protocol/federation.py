@@ -275,7 +275,11 @@ class Federation:
         return [governing] if expected is governing else [governing, expected]
 
     def _relays_under(self, known: Parameters, mailbox: bytes, home: int) -> list[int]:
-        ids = [int(relay.id) for relay in known.relays]
+        """Of a mailbox on a relay that a later set added the first one that lists it counts already: nothing of it is
+        anywhere else."""
+        later = (each for each in self.sets if each.serial >= known.serial)
+        known = next((each for each in later if home in _ids(each)), known)
+        ids = _ids(known)
         return order(mailbox, home, ids, self.topology_of(known))[: self._copies(known)]
 
     def _copies(self, known: Parameters) -> int:
@@ -408,6 +412,10 @@ class Federation:
             self._sets[digest] = parameters
         if all(link.digest != digest for link in state.chain):
             state.chain.append(Link(parameters.serial, digest, parameters.previous))
+
+
+def _ids(parameters: Parameters) -> list[int]:
+    return [int(relay.id) for relay in parameters.relays]
 
 
 def contradict(one: Signed, other: Signed) -> bool:
