@@ -38,6 +38,23 @@ class PostedParts:
             self._outbox[:] = _in_order([*back, *(each for each in self._outbox if id(each) not in moved)])
         return bool(lost or done)
 
+    def take_new_keys(self, contact: str) -> None:
+        """Nobody opens any more what this contact was sent under the keys before. A message that was posted whole has
+        left under those, perhaps it was read: it is not sent again. Of one that was not, nothing was shown: all of it
+        is."""
+        here, there = self._of(self._items, contact), self._of(self._outbox, contact)
+        unfinished = {each.part.message for each in there if not each.places}
+        again = [each for each in here if each.part.message in unfinished]
+        for each in (*again, *there):
+            each.places = []
+        gone = {id(each) for each in here}
+        gone |= {id(each) for each in there if each.part.message not in unfinished}
+        self._items[:] = [each for each in self._items if id(each) not in gone]
+        self._outbox[:] = _in_order([*again, *(each for each in self._outbox if id(each) not in gone)])
+
+    def _of(self, items: list[Outgoing], contact: str) -> list[Outgoing]:
+        return [each for each in items if each.contact == contact]
+
     def drop(self, contact: str) -> None:
         """Forget what was sent to a contact."""
         self._items[:] = [each for each in self._items if each.contact != contact]

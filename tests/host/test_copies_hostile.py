@@ -1,0 +1,64 @@
+"""What a relay of several can spoil that lies or refuses, and what is changed while copies are on their way."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tessera_host.member import composing, meeting
+from tests.host.test_copies import send_past
+from tests.support import correspondence
+from tests.support.cluster import Cluster
+
+
+@pytest.fixture
+def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path, monkeypatch)
+    yield cluster
+    cluster.close()
+
+
+# -- new keys
+
+
+def rekey(at: Cluster) -> None:
+    """Ann and Bob make new keys with each other."""
+    invite = meeting.invite(at.ann, "Bob", rekey=True)
+    confirm = meeting.confirm(at.ann, meeting.answer(at.bob, invite, "Ann", rekey=True))[1]
+    meeting.accept(at.bob, confirm)
+
+
+def test_what_was_shown_is_not_shown_again_under_new_keys(at: Cluster) -> None:
+    at.send("safe")
+    send_past(at, 2, "unsafe", "x" * 450)
+    assert at.texts() == ["safe", "unsafe", "x" * 450]
+    composing.queue(at.ann, "Bob", "waits")
+    rekey(at)
+    at.resend()
+    assert at.texts() == ["waits"]
+    at.burn(1)
+    at.replace(1)
+    at.renew()
+    at.resend()
+    assert at.texts() == []
+    at.send("after")
+    (after,) = at.fetch().messages
+    assert (after.text, after.lost, after.late) == ("after", 0, False)
+
+
+def test_a_message_of_which_a_part_waits_is_sent_whole_under_new_keys(at: Cluster) -> None:
+    by = correspondence.sender(at.ann)
+
+    def post_one(relay: int) -> None:
+        at.ann.data.cells.clear()
+        asyncio.run(by.post_one(at.ann.federation.relay_with_id(relay)))
+
+    composing.queue(at.ann, "Bob", "x" * 450)
+    for relay in (1, 2, 1):
+        post_one(relay)
+    assert [len(item.places) for item in at.ann.data.outbox] == [1, 0] and len(at.ann.data.posted) == 1
+    assert at.texts() == []
+    rekey(at)
+    at.resend()
+    assert at.texts() == ["x" * 450] and at.texts() == []
