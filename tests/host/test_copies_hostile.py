@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from tessera_host.member import composing, meeting
+from tessera_host.member.inbox import Message
 from tests.host.test_copies import send_past
+from tests.host.test_copies_agent import queue
 from tests.support import correspondence
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, Running
 
 
 @pytest.fixture
@@ -62,3 +64,29 @@ def test_a_message_of_which_a_part_waits_is_sent_whole_under_new_keys(at: Cluste
     rekey(at)
     at.resend()
     assert at.texts() == ["x" * 450] and at.texts() == []
+
+
+# -- a relay that refuses
+
+
+def test_a_relay_that_refuses_every_record_leaves_the_others_their_part_of_the_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"epsilon": "5", "delta": "1e-2"}
+    at = Cluster(tmp_path, monkeypatch, budget=small, epoch_rounds=96, posts_per_token=64)
+    allowed = at.ann.accountant.budget(at.ann.now()).allowed
+    assert 4 <= allowed < 12
+    running = Running(at)
+    at.relays[2].busy_after_store = 1 << 30
+    queue(at, "0")
+
+    async def script() -> None:
+        await running.rounds(allowed + 4)
+        queue(at, "1")
+        await running.rounds(4)
+
+    running.run(script)
+    assert [message.text for message in running.of("Bob", Message)] == ["0", "1"]
+    assert len(at.relays[2].posted) == -(-allowed // 2)
+    running.close()
+    at.close()
