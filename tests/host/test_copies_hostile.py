@@ -8,7 +8,7 @@ import pytest
 
 from tessera_host.member import composing, meeting
 from tessera_host.member.inbox import Message
-from tests.host.test_copies import send_past
+from tests.host.test_copies import posted, send_past
 from tests.host.test_copies_agent import queue
 from tests.support import correspondence
 from tests.support.cluster import Cluster, Running
@@ -90,3 +90,18 @@ def test_a_relay_that_refuses_every_record_leaves_the_others_their_part_of_the_d
     assert len(at.relays[2].posted) == -(-allowed // 2)
     running.close()
     at.close()
+
+
+# -- a relay that is away for long
+
+
+def test_what_waits_for_a_relay_waits_as_long_as_another_keeps_it(at: Cluster) -> None:
+    waiting = []
+    for epoch in range(6):
+        at.clock.to_epoch(epoch)
+        at.renew()
+        send_past(at, 2, f"{epoch}")
+        waiting.append(len(at.ann.data.outbox))
+    assert waiting == [1, 2, 3, 3, 3, 3]
+    at.resend()
+    assert posted(at) == {1: 6, 2: 3}

@@ -18,8 +18,10 @@ class PostedParts:
         self._copies = copies
 
     def forget_before(self, round_: int) -> None:
-        """No relay has anything of earlier rounds any more."""
-        self._items[:] = [each for each in self._items if any(place.round >= round_ for place in each.places)]
+        """No relay has anything of earlier rounds any more. A part that was posted was there for as long as any is: it
+        is not brought to a relay that was away all that time."""
+        for items in (self._items, self._outbox):
+            items[:] = [each for each in items if not each.places or any(p.round >= round_ for p in each.places)]
 
     def settle(self) -> bool:
         """Forget the places that are gone: the parts that are not safe without them go back into the outbox, before all
