@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tessera_host.member import composing, meeting
-from tessera_host.member.inbox import Message
-from tests.host.test_copies import posted, send_past
+from tessera_host.member.inbox import WAIT_ROUNDS, Message
+from tests.host.test_copies import lose, posted, send_past, shown
 from tests.host.test_copies_agent import queue
 from tests.support import correspondence
 from tests.support.cluster import Cluster, Running
@@ -105,3 +105,26 @@ def test_what_waits_for_a_relay_waits_as_long_as_another_keeps_it(at: Cluster) -
     assert waiting == [1, 2, 3, 3, 3, 3]
     at.resend()
     assert posted(at) == {1: 6, 2: 3}
+
+
+# -- what is not wanted
+
+
+def test_what_was_missing_when_a_contact_was_blocked_is_not_lost(at: Cluster) -> None:
+    send_past(at, 2, "one", "two")
+    lose(at, 1, 0)
+    for _ in range(WAIT_ROUNDS + 1):
+        at.fetch()
+    assert [message.text for message in shown(at)] == ["two"]
+    at.bob.contacts.block("Ann", True)
+    at.resend()
+    at.fetch()
+    at.bob.contacts.block("Ann", False)
+    at.send("three")
+    at.fetch()
+    at.clock.to_epoch(5)
+    at.renew()
+    at.fetch()
+    at.send("four")
+    at.fetch()
+    assert [message.lost for message in shown(at)] == [0, 0, 0]
