@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tessera_host.member import composing, meeting
+from tessera_host.member import composing, meeting, news
 from tessera_host.member.inbox import WAIT_ROUNDS, Message
+from tessera_host.protocol import topology
 from tests.host.test_copies import lose, posted, send_past, shown
 from tests.host.test_copies_agent import queue
 from tests.support import correspondence
@@ -128,3 +129,39 @@ def test_what_was_missing_when_a_contact_was_blocked_is_not_lost(at: Cluster) ->
     at.send("four")
     at.fetch()
     assert [message.lost for message in shown(at)] == [0, 0, 0]
+
+
+# -- another order
+
+
+def ring_of_five(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """Bob's copies are at 1 and 2, of a mesh at 1 and 5."""
+    monkeypatch.setattr(topology, "_rank", lambda mailbox, id_: id_)
+    return Cluster(tmp_path, monkeypatch, 5)
+
+
+def make_mesh(at: Cluster) -> None:
+    """IT does, from the next epoch on."""
+    at._said["topology"] = {"kind": "mesh", "copies": 2}
+    at._renew(at._keys, first_epoch=at._epoch() + 1)
+
+
+def test_a_copy_where_the_recipient_does_not_look_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """IT makes a mesh of a ring, and Ann has the set by a relay's word, not its card."""
+    at = ring_of_five(tmp_path, monkeypatch)
+    make_mesh(at)
+    news.take_set(at.ann, at.issuer.newest.copy_for(1))
+    at.renew("Bob")
+    at.fetch()
+    at.fetch()
+    at.clock.to_epoch(2)
+    at.fetch()
+    at.renew("Bob")
+    at.send("one")
+    assert sorted(posted(at)) == [1, 2]
+    at.renew("Ann")
+    at.resend()
+    assert sorted(posted(at)) == [1, 2, 5]
+    at.burn(1)
+    assert at.texts() == ["one"]
+    at.close()
