@@ -165,3 +165,33 @@ def test_a_copy_where_the_recipient_does_not_look_is_none(tmp_path: Path, monkey
     at.burn(1)
     assert at.texts() == ["one"]
     at.close()
+
+
+def test_what_comes_after_all_that_it_was_counted_as_lost_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its copy was on a relay that left the order and burned, and another hides it."""
+    at = ring_of_five(tmp_path, monkeypatch)
+    make_mesh(at)
+    at.renew()
+    at.fetch()
+    at.send("one")
+    lose(at, 1, 0)
+    at.clock.to_epoch(2)
+    at.burn(2)
+    at.replace(2)
+    at.renew("Bob")
+    at.send("two")
+    for _ in range(WAIT_ROUNDS + 1):
+        at.fetch()
+    assert [(message.text, message.lost) for message in shown(at)] == [("two", 1)]
+    at.renew("Ann")
+    at.resend()
+    (one,) = at.fetch().messages
+    assert (one.text, one.late, one.lost) == ("one", True, 0)
+    at.clock.to_epoch(6)
+    at.renew()
+    at.fetch()
+    assert at.bob.contacts.get("Ann").received.missing == []
+    assert at.texts() == []
+    at.close()
