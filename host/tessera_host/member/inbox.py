@@ -110,7 +110,7 @@ class Inbox:
         self._own_round = own_round
         replaced = self.pointers.look(own_round)
         for contact in self._contacts.values():
-            for relay in replaced & contact.received.seen.keys():
+            for relay in [known for known in contact.received.seen if known in replaced or known not in self.pointers]:
                 del contact.received.seen[relay]
         return self.pointers.to_read()
 
