@@ -246,7 +246,7 @@ class Engine:
         return float(min(SETTLE_SECONDS, member.federation.newest.round_seconds / 20))
 
     async def _post(self, member: MemberState, relay: Relay, choose: TokenChoice, settling: Settling) -> None:
-        may_post = member.accountant.budget(member.now()).left > 0
+        may_post = member.accountant.may_post(member.now(), relay.id)
         posted = await self._sender.slot(relay, choose, settling, may_post)
         if isinstance(posted, Posted):
             self._tell(posted)

@@ -86,6 +86,20 @@ class Accountant:
     def budget(self, now: int) -> Budget:
         return self.weighed(now)()
 
+    def may_post(self, now: int, relay: int) -> bool:
+        """Whether one more fits now, to the relay of this number."""
+        budget = self.budget(now)
+        return budget.left > 0 and self.share_at(budget, now, relay) <= now
+
+    def share_at(self, budget: Budget, now: int, relay: int) -> int:
+        """The unix time from which one more is within what a relay may have of the day: where a part is several
+        records, no more than one of each. What it had and refused counts, and is not at the others' cost."""
+        if budget.copies == 1:
+            return now
+        most = max(1, -(-budget.allowed // budget.copies))
+        times = sorted(known.time for known in self._departures if known.relay == relay)
+        return max(now, times[-most] + DAY_SECONDS) if len(times) >= most else now
+
     def weighed(self, now: int) -> Callable[[], Budget]:
         """`budget`, with all that it takes from the keystore taken now: the sum may be done in another thread."""
         recent = [known for known in self._departures if known.time > now - DAY_SECONDS]

@@ -135,6 +135,8 @@ class ContactBook:
         contact.blocked = blocked
         if not blocked:
             contact.received.resync = True  # what came meanwhile is not lost, it was not wanted
+            for each in contact.received.missing:
+                each.counts = False
 
     def rename(self, name: str, new: str) -> None:
         """Call a contact otherwise; nobody else learns of it."""

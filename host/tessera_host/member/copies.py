@@ -1,7 +1,8 @@
 """On which relays a part has to be, and on which it is (PROTOCOL §12).
 
-Owns what is safe: as many relays have a part as its contact's mailbox has copies, and none of them was replaced or
-taken out of service since. A relay that was only off has what it had; one that another took the place of has not.
+Owns what is safe: as many relays have a part as its contact's mailbox has copies, the contact reads them, and none of
+them was replaced or taken out of service since. A relay that was only off has what it had; one that another took the
+place of has not.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ class CopiesAt:
         self._epoch = epoch
         self._keys = {relay.id: relay.key for relay in federation.relays}
         self._relays: dict[str, list[int]] = {}
+        self._readers: dict[tuple[str, int], list[int]] = {}
 
     def relays(self, contact: str) -> list[int]:
         """The numbers of those that are to have what is for a contact, in its order."""
@@ -43,7 +45,21 @@ class CopiesAt:
 
     def alive(self, item: Outgoing) -> list[Place]:
         """Those that have it still."""
-        return [place for place in item.places if self._keys.get(place.relay) == place.key]
+        return [
+            place for place in item.places if self._keys.get(place.relay) == place.key and self._is_read(item, place)
+        ]
+
+    def _is_read(self, item: Outgoing, place: Place) -> bool:
+        """Whether the recipient looks there: who posted it may not have had the card of a set yet that put the copies
+        elsewhere."""
+        federation, contact = self._federation, self._contacts[item.contact]
+        epoch = federation.epoch_of(place.round)
+        if epoch < federation.epoch_of(federation.first_kept(federation.first_round(self._epoch))):
+            return True  # sets of that time are forgotten, perhaps
+        if (item.contact, epoch) not in self._readers:
+            found = federation.relays_read(contact.mailbox, contact.relay, epoch)
+            self._readers[item.contact, epoch] = found
+        return place.relay in self._readers[item.contact, epoch]
 
     def is_safe(self, item: Outgoing) -> bool:
         return len(self.alive(item)) >= len(self.relays(item.contact))

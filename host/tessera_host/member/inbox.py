@@ -110,7 +110,7 @@ class Inbox:
         self._own_round = own_round
         replaced = self.pointers.look(own_round)
         for contact in self._contacts.values():
-            for relay in replaced & contact.received.seen.keys():
+            for relay in [known for known in contact.received.seen if known in replaced or known not in self.pointers]:
                 del contact.received.seen[relay]
         return self.pointers.to_read()
 
@@ -218,10 +218,12 @@ class Inbox:
             self._deliver(name)
             received, over = contact.received, list[Missing]()
             for each in received.missing:
-                if each.round < first_kept or not self._still_to_come(received, each.end):
+                if each.round < first_kept:
                     over.append(each)
+                if each.round < first_kept or not self._still_to_come(received, each.end):
+                    received.lost += each.counts * (each.end - each.first)
+                    each.counts = False  # it is said once; what comes all the same is shown
             for each in over:
-                received.lost += each.counts * (each.end - each.first)
                 received.missing.remove(each)
                 for number in [number for number in received.parts if each.first <= number < each.end]:
                     del received.parts[number]
@@ -286,14 +288,17 @@ class Inbox:
 
     def _give_up(self, name: str, received: Received, following: int) -> None:
         """A gap: count what is lost and let what came before it be read. What came of a message that is not whole is
-        nobody's word; it may become whole while a relay may have the rest."""
-        missing = not received.resync and bool(self._still_to_come(received, following))
+        nobody's word; it may become whole while a relay may have the rest. Of several relays one may have it whatever
+        the others had: it is shown if it comes, also if it was counted as lost."""
+        waited_for = not received.resync and bool(self._still_to_come(received, following))
         counts = self._counts(received, following)
-        if missing:
-            received.missing.append(Missing(received.next, following, self._own_round, counts))
+        if waited_for:
             received.skipped += counts * (following - received.next)
         else:
             received.lost += counts * (following - received.next)
+        if len(self.pointers.relays()) > 1 and (received.next or not received.resync):  # else the keys are new
+            received.missing.append(Missing(received.next, following, self._own_round, counts and waited_for))
+        else:
             for number in [number for number in received.parts if received.next <= number < following]:
                 del received.parts[number]
         self._store_text_without_end(name, received, received.parts[following].round)

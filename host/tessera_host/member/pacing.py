@@ -28,8 +28,9 @@ def next_post(member: MemberState, relay: int, dice: random.Random) -> Wait:
     budget = member.accountant.budget(now)
     if budget.next_at is None:
         return Wait(None, DAY)
-    if budget.next_at > now:
-        return Wait(budget.next_at - now, DAY)
+    following = max(budget.next_at, member.accountant.share_at(budget, now, relay))
+    if following > now:
+        return Wait(following - now, DAY)
     free = _free_round(member, relay)
     if free <= member.round():
         return Wait()

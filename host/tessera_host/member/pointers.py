@@ -35,6 +35,9 @@ class Pointers:
     def __getitem__(self, relay: int) -> Pointer:
         return self._state.pointers[relay]
 
+    def __contains__(self, relay: int) -> bool:
+        return relay in self._state.pointers
+
     def look(self, own_round: int) -> set[int]:
         """Look which relays are to be read in this round by this computer's clock: the numbers of those that took
         another's place since the last time. To be asked before anything else."""
