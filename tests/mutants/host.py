@@ -326,7 +326,7 @@ CHANGES: Changes = {
         Change(
             "lost-messages-are-not-counted",
             "            received.lost += counts * (following - received.next)\n",
-            "",
+            "            received.lost += 0\n",
             of("member", "whole_messages_that_vanished_are_counted"),
         ),
         Change(
