@@ -40,6 +40,12 @@ CHANGES: Changes = {
             of("accountant", "parameters_that_changed_within_the_day_count_as_the_worse_ones"),
         ),
         Change(
+            "a-relay-that-refuses-uses-up-the-day",
+            "budget.left > 0 and self.share_at(budget, now, relay) <= now",
+            "budget.left > 0",
+            of("copies_hostile", "a_relay_that_refuses_every_record_leaves_the_others_their_part_of_the_day"),
+        ),
+        Change(
             "clock-set-back-gives-another-post",
             "self._federation.round_at(time) >= self._federation.round_at(now)",
             "self._federation.round_at(time) == self._federation.round_at(now)",
@@ -49,7 +55,7 @@ CHANGES: Changes = {
     f"{_MEMBER}/pacing.py": (
         Change(
             "posts-beyond-the-days-budget",
-            "    if budget.next_at > now:\n",
+            "    if following > now:\n",
             "    if False:\n",
             of("client", "the_day_s_budget_ends_a_send_and_says_what_is_left"),
         ),
@@ -244,9 +250,15 @@ CHANGES: Changes = {
     f"{_MEMBER}/copies.py": (
         Change(
             "copy-at-a-relay-that-was-replaced-counts",
-            "self._keys.get(place.relay) == place.key]",
-            "place.relay in self._keys]",
+            "self._keys.get(place.relay) == place.key and",
+            "place.relay in self._keys and",
             of("copies", "a_part_is_sent_again_to_a_relay_in_anothers_place_before_what_is_newer"),
+        ),
+        Change(
+            "copy-where-the-recipient-does-not-look-counts",
+            "        return place.relay in self._readers[item.contact, epoch]\n",
+            "        return True\n",
+            of("copies_hostile", "a_copy_where_the_recipient_does_not_look_is_none"),
         ),
         Change(
             "one-copy-is-safe",
@@ -255,7 +267,21 @@ CHANGES: Changes = {
             of("copies", "what_one_relay_lacks_waits_for_it_and_is_shown_no_second_time"),
         ),
     ),
+    f"{_MEMBER}/meeting.py": (
+        Change(
+            "what-was-shown-is-sent-again-under-new-keys",
+            "    member.posted.take_new_keys(named[0])\n",
+            "",
+            of("copies_hostile", "what_was_shown_is_not_shown_again_under_new_keys"),
+        ),
+    ),
     f"{_MEMBER}/posted.py": (
+        Change(
+            "what-waits-for-a-relay-that-is-away-waits-for-ever",
+            "        for items in (self._items, self._outbox):\n",
+            "        for items in (self._items,):\n",
+            of("copies_hostile", "what_waits_for_a_relay_waits_as_long_as_another_keeps_it"),
+        ),
         Change(
             "what-is-sent-again-comes-last",
             "_in_order([*back, *(each for each in self._outbox if id(each) not in moved)])",
@@ -300,8 +326,14 @@ CHANGES: Changes = {
         Change(
             "lost-messages-are-not-counted",
             "            received.lost += counts * (following - received.next)\n",
-            "",
+            "            pass\n",
             of("member", "whole_messages_that_vanished_are_counted"),
+        ),
+        Change(
+            "what-was-counted-as-lost-is-dropped-when-it-comes",
+            "        if len(self.pointers.relays()) > 1 and (received.next or not received.resync):",
+            "        if waited_for:",
+            of("copies_hostile", "what_comes_after_all_that_it_was_counted_as_lost_is_shown"),
         ),
         Change(
             "text-without-an-end-grows",
@@ -504,6 +536,12 @@ CHANGES: Changes = {
         ),
     ),
     f"{_MEMBER}/contacts.py": (
+        Change(
+            "what-was-missing-when-a-contact-was-blocked-is-lost",
+            "                each.counts = False\n",
+            "                pass\n",
+            of("copies_hostile", "what_was_missing_when_a_contact_was_blocked_is_not_lost"),
+        ),
         Change(
             "answer-of-anybody",
             '        _check_signature(answer["sig"], first, answer["key"])\n',
