@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from tessera_host.errors import RelayRefused
 from tessera_host.member import composing, meeting, news
+from tessera_host.member.fixed_delay import Settling
 from tessera_host.member.inbox import WAIT_ROUNDS, Message
+from tessera_host.member.relay_sessions import Greeted, RelaySessions
 from tessera_host.protocol import topology
+from tessera_host.protocol.federation import Relay
+from tessera_host.protocol.relay_connection import RelayConnection
 from tests.host.test_copies import lose, posted, send_past, shown
 from tests.host.test_copies_agent import queue
 from tests.support import correspondence
@@ -106,6 +111,9 @@ def test_what_waits_for_a_relay_waits_as_long_as_another_keeps_it(at: Cluster) -
     assert waiting == [1, 2, 3, 3, 3, 3]
     at.resend()
     assert posted(at) == {1: 6, 2: 3}
+    told = composing.sent(at.ann, None)
+    assert [each.state for each in told] == ["posted"] * 6
+    assert [each.is_safe for each in told] == [False] * 3 + [True] * 3, "what only one relay ever had was never safe"
 
 
 # -- what is not wanted
@@ -195,3 +203,25 @@ def test_what_comes_after_all_that_it_was_counted_as_lost_is_shown(
     assert at.bob.contacts.get("Ann").received.missing == []
     assert at.texts() == []
     at.close()
+
+
+def test_a_relay_that_answers_when_its_time_is_over_ends_nothing(at: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It left, was never read to the end, and keeps its answer until the last epoch in which it was is kept no more."""
+    at.remove(2)
+    at.renew()
+    at.clock.to_epoch(3)
+    at.down.discard(2)
+    (gone,) = (relay for relay in at.bob.inbox.look(at.bob.round()) if relay.id == 2)
+    real = RelaySessions.greet
+
+    async def late(it: RelaySessions, connection: RelayConnection, relay: Relay) -> Greeted:
+        greeted = await real(it, connection, relay)
+        at.clock.to_epoch(4)
+        at.clock.next_round(2)
+        at.bob.inbox.look(at.bob.round())
+        return greeted
+
+    monkeypatch.setattr(RelaySessions, "greet", late)
+    with pytest.raises(RelayRefused, match="nothing of yours"):
+        asyncio.run(correspondence.fetcher(at.bob).slot(gone, Settling(0, lambda: 0.0, asyncio.sleep), 8))
+    assert 2 not in at.bob.inbox.pointers

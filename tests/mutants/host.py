@@ -537,6 +537,12 @@ CHANGES: Changes = {
     ),
     f"{_MEMBER}/contacts.py": (
         Change(
+            "what-was-missing-when-a-contact-was-blocked-is-lost",
+            "                each.counts = False\n",
+            "                pass\n",
+            of("copies_hostile", "what_was_missing_when_a_contact_was_blocked_is_not_lost"),
+        ),
+        Change(
             "answer-of-anybody",
             '        _check_signature(answer["sig"], first, answer["key"])\n',
             "",

@@ -36,6 +36,8 @@ def _safety(sent: Sent) -> str:
     """Nothing where there are no copies: what is posted is as safe there as it gets."""
     if sent.copies == 1:
         return ""
+    if sent.given_up:
+        return " but was never at all of its relays"
     return " and safe" if sent.is_safe else f" but not safe yet (at {sent.relays} of {sent.copies} relays)"
 
 

@@ -5,12 +5,12 @@ nobody tells who has read what. The parts that still have to go are the outbox's
 only its name and size.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ..protocol.records import MAX_PARTS, Part
 from .outbox import Waiting
-from .schema import SentEntry
+from .schema import Outgoing, SentEntry
 
 KEPT = 1000  # messages that are posted; what waits is always kept
 
@@ -22,7 +22,7 @@ class Sent:
     """A text or file to a contact. `rounds` has, a part, the round it was posted in, or None; `sealed` is how many of
     the others were sealed once and wait for another attempt. `queued` is in unix seconds. `cancelled`: no part leaves
     any more. `copies` is on how many relays each part is to be; `unsafe` are the parts posted that are on fewer still,
-    one of them on no more than `relays`."""
+    one of them on no more than `relays`; `given_up` those that were never on all, and go to no more."""
 
     contact: str
     messages: list[int]
@@ -36,6 +36,7 @@ class Sent:
     copies: int = 1
     unsafe: int = 0
     relays: int = 1
+    given_up: int = 0
 
     @property
     def parts(self) -> int:
@@ -57,8 +58,8 @@ class Sent:
 
     @property
     def is_safe(self) -> bool:
-        """Whether all of it is on all relays that are to have it."""
-        return self.state == POSTED and not self.unsafe
+        """Whether all of it is, or was while relays keep it, on all relays that are to have it."""
+        return self.state == POSTED and not self.unsafe and not self.given_up
 
     @property
     def waiting(self) -> int:
@@ -109,6 +110,15 @@ class History:
             if entry.contact == contact and waits:
                 entry.rounds[place] = round_
                 return
+
+    def gave_up(self, parts: Iterable[Outgoing]) -> None:
+        """These were posted, never to all relays that were to have them, and wait no longer."""
+        for item in parts:
+            for entry in reversed(self._entries):
+                place = _place(entry, item.part)
+                if entry.contact == item.contact and 0 <= place < len(entry.rounds):
+                    entry.given_up += 1
+                    break
 
     def cancel(self, contact: str, first: int) -> None:
         """Of the message of this number nothing more leaves; what has stays in the list."""
@@ -167,6 +177,7 @@ def _sent(entry: SentEntry, waiting: list[Waiting], copies: int) -> Sent:
         copies=copies,
         unsafe=len(unsafe),
         relays=min((each.relays for each in unsafe), default=copies),
+        given_up=entry.given_up,
     )
 
 

@@ -117,7 +117,7 @@ def answer(member: MemberState, invite_card: str, name: str | None = None, rekey
 def confirm(member: MemberState, answer_card: str) -> tuple[str, str]:
     """(name of the new contact, confirm card): the third message."""
     named = member.contacts.confirm(answer_card)
-    member.posted.take_new_keys(named[0])
+    member.history.gave_up(member.posted.take_new_keys(named[0]))
     member.save()
     return named
 
@@ -125,7 +125,7 @@ def confirm(member: MemberState, answer_card: str) -> tuple[str, str]:
 def accept(member: MemberState, confirm_card: str) -> str:
     """Take the third message: the answerer has a new contact, whose name this gives."""
     name, round_ = member.contacts.accept(confirm_card)
-    member.posted.take_new_keys(name)
+    member.history.gave_up(member.posted.take_new_keys(name))
     member.inbox.go_back_to(round_ - CLOCK_ROUNDS)
     member.save()
     return name

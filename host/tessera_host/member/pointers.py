@@ -9,6 +9,7 @@ epoch on in which it can have taken any.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..errors import RelayRefused
 from ..protocol.federation import CLOCK_ROUNDS, Federation, Relay
 from .schema import InboxState, Pointer
 
@@ -33,6 +34,9 @@ class Pointers:
         self._read: dict[int, _Read] = {}  # in the mailbox's order
 
     def __getitem__(self, relay: int) -> Pointer:
+        """Raises RelayRefused for a relay that was being read when the last epoch in which it is was kept no more."""
+        if relay not in self._state.pointers:
+            raise RelayRefused("this relay has nothing of yours any more that is kept", "it is not asked again")
         return self._state.pointers[relay]
 
     def __contains__(self, relay: int) -> bool:

@@ -17,11 +17,13 @@ class PostedParts:
         self._outbox = outbox
         self._copies = copies
 
-    def forget_before(self, round_: int) -> None:
+    def forget_before(self, round_: int) -> list[Outgoing]:
         """No relay has anything of earlier rounds any more. A part that was posted was there for as long as any is: it
-        is not brought to a relay that was away all that time."""
+        is not brought to a relay that was away all that time. Gives those of which that is so."""
+        given_up = [each for each in self._outbox if each.places and all(p.round < round_ for p in each.places)]
         for items in (self._items, self._outbox):
             items[:] = [each for each in items if not each.places or any(p.round >= round_ for p in each.places)]
+        return given_up
 
     def settle(self) -> bool:
         """Forget the places that are gone: the parts that are not safe without them go back into the outbox, before all
@@ -40,19 +42,21 @@ class PostedParts:
             self._outbox[:] = _in_order([*back, *(each for each in self._outbox if id(each) not in moved)])
         return bool(lost or done)
 
-    def take_new_keys(self, contact: str) -> None:
+    def take_new_keys(self, contact: str) -> list[Outgoing]:
         """Nobody opens any more what this contact was sent under the keys before. A message that was posted whole has
         left under those, perhaps it was read: it is not sent again. Of one that was not, nothing was shown: all of it
-        is."""
+        is. Gives the parts that were not on all relays yet, and do not wait for that any longer."""
         here, there = self._of(self._items, contact), self._of(self._outbox, contact)
         unfinished = {each.part.message for each in there if not each.places}
         again = [each for each in here if each.part.message in unfinished]
+        given_up = [each for each in there if each.part.message not in unfinished]
         for each in (*again, *there):
             each.places = []
         gone = {id(each) for each in here}
         gone |= {id(each) for each in there if each.part.message not in unfinished}
         self._items[:] = [each for each in self._items if id(each) not in gone]
         self._outbox[:] = _in_order([*again, *(each for each in self._outbox if id(each) not in gone)])
+        return given_up
 
     def _of(self, items: list[Outgoing], contact: str) -> list[Outgoing]:
         return [each for each in items if each.contact == contact]

@@ -270,7 +270,7 @@ class RelaySessions:
         first = federation.first_kept(federation.first_round(epoch))
         state.wallet.forget_before(epoch)
         federation.forget_before(federation.epoch_of(first))
-        state.posted.forget_before(first)
+        state.history.gave_up(state.posted.forget_before(first))
 
 
 def _checked(parameters: Parameters, secret: bytes, posts_left: int) -> tuple[bytes, int]:

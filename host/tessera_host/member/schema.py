@@ -340,7 +340,8 @@ class InboxState:
 @dataclass(repr=False)
 class SentEntry:
     """A text or file that was written (`history.Sent`): the number of its first message, and the round that each part
-    was posted in. `cancelled`: what had not left by then was taken back."""
+    was posted in. `cancelled`: what had not left by then was taken back. `given_up`: so many parts were never on all
+    relays that were to have them, and wait no longer."""
 
     contact: str
     first: int
@@ -350,6 +351,7 @@ class SentEntry:
     file: str | None
     bytes: int
     cancelled: bool = False
+    given_up: int = 0
 
 
 @dataclass
