@@ -128,6 +128,8 @@ def test_a_second_start_meanwhile_other_options_and_a_port_in_use_are_refused(co
         assert "another program runs a cluster in" in command.refused(UNREACHABLE, "cluster", "office")
         error = command.refused(USAGE, "cluster", "office", "--nodes", 2)
         assert "was made with --nodes 1, not 2" in error
+        error = command.refused(USAGE, "cluster", "office/tessera-cluster", "--port", port + PORTS)
+        assert f"to go on with that one: tessera cluster {command.folder / 'office'}" in error
     assert "is a mesh with 1 copy" in command.refused(USAGE, "cluster", "office", "--copies", 2)
     (command.folder / "papers").mkdir()
     (command.folder / "papers" / "letter").write_text("of somebody")
