@@ -339,7 +339,7 @@ async def test_what_waits_leaves_with_what_reaches_the_relay_next(pair: Pair) ->
     pair.office.relay.away = Unreachable("the relay cannot be reached", "try again")
     pair.office.clock.next_round()
     await pair.ann.post_what_waits()
-    assert pair.ann.take_remarks()[-1].startswith("What you wrote waits still: the relay cannot be reached")
+    assert pair.ann.take_remarks()[-1].startswith("What you wrote still waits: the relay cannot be reached")
 
 
 # -- bars

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
 from tests.support.command_line import TESSERA, CommandLine, Running, descendants, python_module, running
 from tests.support.ports import free_ports
 from tests.support.terminal import Terminal
@@ -133,10 +135,34 @@ def test_a_second_start_meanwhile_other_options_and_a_port_in_use_are_refused(co
         assert "another program runs a cluster in" in command.refused(UNREACHABLE, "cluster", "office")
         error = command.refused(USAGE, "cluster", "office", "--nodes", 2)
         assert "was made with --nodes 1, not 2" in error
+        error = command.refused(USAGE, "cluster", "office/tessera-cluster", "--port", port + PORTS)
+        assert f"to go on with that one: tessera cluster {command.folder / 'office'}" in error
     assert "is a mesh with 1 copy" in command.refused(USAGE, "cluster", "office", "--copies", 2)
     (command.folder / "papers").mkdir()
     (command.folder / "papers" / "letter").write_text("of somebody")
     assert "has something else in it: letter" in command.refused(USAGE, "cluster", "papers", "--port", free_ports(6))
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is util-linux's")
+def test_what_a_killed_cluster_ran_ends_with_it(command: CommandLine, runtime: str) -> None:
+    """And so the next start finds its ports free."""
+    port = free_ports(2)
+    with cluster_of(command, "--nodes", 1, "--port", port, "--runtime", runtime, *SHORT) as cluster:
+        cluster.process.stop(signal.SIGKILL)
+        for each in (port, port + 1):
+            until_nobody_listens(each)
+    with cluster_of(command) as cluster:
+        assert cluster.said[0]["made"] is False
+
+
+def until_nobody_listens(port: int) -> None:
+    ends = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < ends:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"somebody listens at {port} for ever")
 
 
 def test_the_chapter_of_the_readme_works_as_printed(command: CommandLine) -> None:

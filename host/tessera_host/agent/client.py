@@ -287,11 +287,11 @@ class Client:
             self._remark_unsafe(errors)
             return
         for error in errors:
-            self._remark(f"What you wrote waits still: {error}")
+            self._remark(f"What you wrote still waits: {error}")
 
     def _remark_unsafe(self, errors: list[TesseraError]) -> None:
         for error in errors:
-            self._remark(f"What you wrote waits still for a relay: {error}")
+            self._remark(f"What you wrote still waits for a relay: {error}")
 
     async def _post_to(
         self,

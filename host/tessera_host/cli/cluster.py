@@ -69,7 +69,10 @@ def cluster(
         int | None, typer.Option(min=1, max=65535, help=f"Of the first relay, {PORT}; the others follow.")
     ] = None,
     members: Annotated[
-        int | None, typer.Option(help=f"Members of a new cluster, {MEMBERS}; the planner chooses all else.")
+        int | None,
+        typer.Option(
+            min=plan.MEMBERS_FLOOR, help=f"Members of a new cluster, {MEMBERS}; the planner chooses the rest."
+        ),
     ] = None,
     round_seconds: Annotated[int | None, typer.Option(help="Seconds a round of a new cluster.")] = None,
     as_json: Json = False,
@@ -88,6 +91,8 @@ def cluster(
     known = office.read_shape(directory)
     if known is not None:
         _check_as_made(directory, known, wanted)
+    else:
+        _check_not_within(directory)
     shape = known or Shape(nodes or NODES, runtime or Runtime.CPYTHON, port or PORT)
     chosen = Topology((topology or Kind.MESH).value, COPIES if copies is None else copies)
     if known is None:
@@ -128,6 +133,16 @@ def _check_as_made(directory: Path, known: Shape, wanted: dict[str, Any]) -> Non
                 f"the cluster in {directory} was made with --{name} {there}, not {value}",
                 f"leave --{name} out, or name a new directory",
             )
+
+
+def _check_not_within(directory: Path) -> None:
+    """Raise UsageError for a new cluster among another's relays: somebody stands in that one's folder, and means it."""
+    parent = directory.absolute().parent
+    if (parent / office.CONFIGURATION).exists():
+        raise UsageError(
+            f"{directory} would be a new cluster in the directory of the one in {parent}",
+            f"to go on with that one: tessera cluster {shlex.quote(str(parent))}",
+        )
 
 
 def _checked(shape: Shape, chosen: Topology, copies: int | None) -> Topology:

@@ -23,13 +23,13 @@ from .renewing import facts, members_get_it
 TopologyOption = Annotated[
     str | None,
     typer.Option(
-        "--topology", help=f"Which relays follow a mailbox's home: {' or '.join(KINDS)}; as it is by default."
+        "--topology", help=f"Which relays follow a mailbox's home: {' or '.join(KINDS)}; unchanged if not given."
     ),
 ]
 CopiesOption = Annotated[
     int | None,
     typer.Option(
-        "--copies", help="Relays that each record is on: any of them but one may be lost. As it is by default."
+        "--copies", help="Relays that each record is on: any of them but one may be lost. Unchanged if not given."
     ),
 ]
 

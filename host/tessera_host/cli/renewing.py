@@ -262,6 +262,7 @@ def relay_remove(
         *generation_text(summary, at_once),
         members_get_it(summary, issuer_directory),
         "Mailboxes whose home it was are on the next relay of their order then; nobody has to do anything.",
+        f"Other relays get it from members, or at once: tessera relay push --issuer {issuer_directory}",
     ]
     show({"removed": name} | facts(summary, issuer_directory), "\n".join(text), as_json)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from ..errors import TesseraError
 from .supervisor import IN_ORDER
 
 _LONGEST_LINE_BYTES = 1 << 16
+_ENDS_WITH_US = ("--pdeathsig", "INT", "--")  # options of Linux's setpriv: in order, even if we are killed
 
 
 class Child:
@@ -23,7 +25,7 @@ class Child:
         """Raises TesseraError."""
         try:
             process = await asyncio.create_subprocess_exec(
-                *command,
+                *_ending_with_us(command),
                 env=environment,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
@@ -63,3 +65,10 @@ class Child:
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
+
+
+def _ending_with_us(command: Sequence[str]) -> list[str]:
+    """The same process, without the supervisor ended in order: nobody else would, and its port stays taken."""
+    setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
+    there = shutil.which(command[0])  # else it is for us to say that it is not
+    return [setpriv, *_ENDS_WITH_US, *command] if setpriv and there else [*command]
