@@ -270,7 +270,7 @@ CHANGES: Changes = {
     f"{_MEMBER}/meeting.py": (
         Change(
             "what-was-shown-is-sent-again-under-new-keys",
-            "    member.posted.take_new_keys(named[0])\n",
+            "    member.history.gave_up(member.posted.take_new_keys(named[0]))\n",
             "",
             of("copies_hostile", "what_was_shown_is_not_shown_again_under_new_keys"),
         ),
