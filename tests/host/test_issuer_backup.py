@@ -187,6 +187,16 @@ def test_what_is_no_backup_is_refused(office: Office, tessera: Desk) -> None:
     assert not (office.folder / "anew").exists()
 
 
+def test_what_another_version_made_is_refused_and_left(office: Office, tessera: Desk) -> None:
+    with office.it() as issuer:
+        with issuer._store.change():
+            issuer._store.data["version"] += 1
+        issuer.back_up(office.folder / "one.backup")
+    for words in ("show", "issuer"), ("restore", "one.backup", "anew"):
+        assert "that another version of tessera made" in tessera.refused(4, "issuer", *words)
+    assert not (office.folder / "anew").exists()
+
+
 def test_who_joined_after_the_backup_joins_again(office: Office, tessera: Desk) -> None:
     tessera.text("issuer", "backup", "issuer", "one.backup")
     cleo = office.admit_in_the_service("cleo")

@@ -20,7 +20,7 @@ from ..keys.keystore_database import Content, KeystoreDatabase
 from .invitations import Invitations
 from .roster import Roster
 from .sets import Sets
-from .store import INVENTORY, KEYSTORE, PARAMETERS, SETS, TABLES
+from .store import INVENTORY, KEYSTORE, PARAMETERS, SETS, TABLES, check_version
 from .store import KIND as ISSUER_KIND
 
 KIND = "issuer-backup"
@@ -50,6 +50,7 @@ def restore(path: Path, secret: Secret, directory: Path) -> None:
     """Make an issuer's keystore of a backup: it says nothing before it was told what was said since. Raises
     KeystoreError, WrongPassphrase; UsageError for a directory with another federation's files."""
     with KeystoreDatabase.read_apart(path, secret, KIND) as backup:
+        check_version(backup, path)
         _check_place(backup, directory)
         made = backup.data["made"]
 

@@ -20,7 +20,7 @@ from tessera.errors import InvalidObject
 from tessera.params import Head, Parameters
 
 from .. import files
-from ..errors import UsageError
+from ..errors import KeystoreError, UsageError
 from ..keys.keystore import Secret
 from ..keys.keystore_database import KeystoreDatabase
 from ..protocol import cards
@@ -68,6 +68,15 @@ def new_data(
     }
 
 
+def check_version(keystore: KeystoreDatabase, where: Path) -> None:
+    """Raises KeystoreError for what another version of this program wrote."""
+    if keystore.data["version"] != VERSION:
+        raise KeystoreError(
+            f"{where} has an issuer that another version of tessera made",
+            "go on with that version, or begin anew in another directory; this one is left as it is",
+        )
+
+
 class IssuerStore:
     """An open issuer directory. It holds the keystore's lock. The views that it gives are of the keystore as it is now:
     they are taken anew after `change` and `held`."""
@@ -103,6 +112,7 @@ class IssuerStore:
         """Raises KeystoreError, WrongPassphrase."""
         store = cls(directory, KeystoreDatabase.open(directory / KEYSTORE, secret, KIND), epoch)
         try:
+            check_version(store.keystore, directory)
             store._publish()
         except BaseException:
             store.close()
