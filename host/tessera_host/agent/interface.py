@@ -152,6 +152,11 @@ def message_fields(message: Message) -> dict[str, Any]:
     return {**asdict(message), "content": base64.b64encode(message.content).decode()}
 
 
+def sent_fields(sent: Sent) -> dict[str, Any]:
+    """A message of one's own as a command's JSON has it."""
+    return {**asdict(sent), "state": sent.state, "safe": sent.is_safe}
+
+
 def read_message(fields: dict[str, Any]) -> Message:
     """Raises KeyError, TypeError or ValueError for what is none."""
     return typed.load(Message, {**fields, "content": base64.b64decode(fields["content"], validate=True)})

@@ -7,20 +7,19 @@ it is wanted.
 import asyncio
 import contextlib
 import os
-import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from .. import config
 from ..agent import service_units
 from ..agent.client import Client
-from ..agent.interface import State, Talk, message_fields
+from ..agent.interface import State, Talk, message_fields, sent_fields
 from ..agent.link import AgentLink
 from ..agent.server import Agent
 from ..agent.service_units import ServiceUnit
@@ -32,6 +31,7 @@ from . import output
 from .opening import open_member
 from .options import ContactName, Home, Json, NextEpoch, PassphraseFile
 from .output import show
+from .signals import stopped_by_signals
 from .talk import talk
 
 
@@ -80,22 +80,10 @@ def _serve(home: Path, passphrase_file: Path | None, early: bool, as_json: bool)
     async def serving() -> None:
         async with client:
             running = Agent(client, home)
-            with _stopped_by_signals(running.stop):
-                await running.run(early=early, ready=ready)
+            stopped_by_signals(running.stop)
+            await running.run(early=early, ready=ready)
 
     asyncio.run(serving())
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(stop: Callable[[], None]) -> Any:
-    """SIGTERM and Ctrl-C end it in order; on Windows Ctrl-C alone does, as an exception."""
-    loop = asyncio.get_running_loop()
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop)
-    except NotImplementedError:
-        pass
-    yield
 
 
 async def _to_the_running(home: Path, stop: bool, as_json: bool) -> None:
@@ -164,7 +152,7 @@ async def _said(home: Path, passphrase_file: Path | None, contact: str) -> None:
     async with talk(home, passphrase_file) as by:
         contact = await _meant(by, contact)
         received = [message_fields(message) for message in await by.inbox(contact)]
-        sent = [{**asdict(entry), "state": entry.state, "safe": entry.is_safe} for entry in await by.sent(contact)]
+        sent = [sent_fields(entry) for entry in await by.sent(contact)]
     show({"contact": contact, "received": received, "sent": sent}, "", True)
 
 

@@ -8,9 +8,8 @@ import asyncio
 import contextlib
 import json
 import shlex
-import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,6 +35,7 @@ from ..relay import process
 from ..text import count
 from .first_words import meeting_commands
 from .options import Json
+from .signals import stopped_by_signals
 
 NODES, COPIES, MEMBERS = 5, 2, 24
 _STYLES = {State.SERVING: "green", State.STARTING: "yellow", State.WAITING: "red", State.EMPTY: "red"}
@@ -217,13 +217,15 @@ class _View:
         self._change(node)
 
     def _change(self, node: Node) -> None:
-        if node.state == State.SERVING and node not in self._served:
+        is_first = node.state == State.SERVING and node not in self._served
+        if is_first:
             self._served.add(node)
             self.say(f"{node.name} serving on {node.address}")
-            if not node.note:
-                return
-        if node.state != State.STARTING:
-            self.say(_line(node))
+        if node.state != State.STARTING and (node.note or not is_first):
+            self._say_state(node)
+
+    def _say_state(self, node: Node) -> None:
+        self.say(_line(node))
 
     def up(self) -> None:
         """All have been started."""
@@ -275,10 +277,8 @@ class _Table(_View):
         super().changed(node)
         self._renew()
 
-    def _change(self, node: Node) -> None:
-        if node.state == State.SERVING and node not in self._served:
-            self._served.add(node)
-            self.say(f"{node.name} serving on {node.address}")
+    def _say_state(self, node: Node) -> None:
+        """The table has it."""
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
@@ -356,23 +356,8 @@ async def _until_stopped(opened: Office, view: _View) -> None:
     nodes = opened.nodes()
     with view:
         view.nodes(nodes)
-        running = asyncio.ensure_future(Supervisor(nodes, view.changed).run(view.up))
-        with _ended_by_signals(running.cancel), contextlib.suppress(asyncio.CancelledError):
+        running = asyncio.create_task(Supervisor(nodes, view.changed).run(view.up))
+        # The first signal ends it, others are for nobody, as it is ending; SIGHUP comes when its terminal is closed.
+        stopped_by_signals(lambda: running.cancelling() or running.cancel(), "SIGHUP")
+        with contextlib.suppress(asyncio.CancelledError):
             await running
-
-
-@contextlib.contextmanager
-def _ended_by_signals(cancel: Callable[[], object]) -> Any:
-    """The first of them ends it; others are for nobody, as it is ending."""
-    loop, told = asyncio.get_running_loop(), False
-
-    def once() -> None:
-        nonlocal told
-        if not told:
-            told = True
-            cancel()
-
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the last when its terminal is closed
-        with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has Ctrl-C, which ends asyncio.run
-            loop.add_signal_handler(getattr(signal, name), once)
-    yield

@@ -7,7 +7,6 @@ commands of the group are in `cli.operator`.
 import asyncio
 import contextlib
 import shutil
-import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -47,6 +46,7 @@ from .opening import open_issuer
 from .options import AtOnce, InvitationOut, IssuerArgument, Json, PassphraseFile, ReachedPort, ReplyOut, composed
 from .output import show
 from .renewing import generation_text
+from .signals import stopped_by_signals
 
 MemberName = Annotated[
     str, typer.Argument(metavar="NAME", help="The person, as everybody in the office knows them.", callback=composed)
@@ -263,8 +263,6 @@ def _report(line: str) -> None:
 async def _until_stopped(serving: Coroutine[Any, Any, None]) -> None:
     """Serve until SIGINT or SIGTERM, which is no error."""
     task = asyncio.ensure_future(serving)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # Windows has Ctrl-C, which ends asyncio.run
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    stopped_by_signals(task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await task

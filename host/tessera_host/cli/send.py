@@ -7,7 +7,6 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +14,7 @@ import typer
 
 from .. import duration, files
 from ..agent.client import Client
-from ..agent.interface import Contact, State, Talk
+from ..agent.interface import Contact, State, Talk, sent_fields
 from ..agent.link import AgentLink
 from ..clock import short_local_time
 from ..errors import Interrupted, InvalidInput, NotPermitted, TesseraError, UsageError
@@ -337,7 +336,7 @@ def _sent_fields(one: Sent, state: State, before: int) -> dict[str, Any]:
         "leaves_from": first + before * state.round_seconds if first is not None else None,
         "read_from": state.time_of(last + 1) if last is not None else None,
     }
-    return {**asdict(one), "state": one.state, "parts": one.parts, "safe": one.is_safe, **times}
+    return {**sent_fields(one), "parts": one.parts, **times}
 
 
 def _sent_line(one: Sent, state: State, before: int) -> str:

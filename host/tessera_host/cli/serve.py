@@ -9,8 +9,6 @@ import contextlib
 import enum
 import errno
 import json
-import signal
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,6 +54,7 @@ from .listening import (
 )
 from .options import Json
 from .output import say_wrong
+from .signals import stopped_by_signals
 
 MEMBERS = 24  # of a trial
 _POSTS = 64  # a token there, however short its epochs are
@@ -302,9 +301,7 @@ async def _until_stopped(opened: Gateway, places: list[Place], watching: _Watchi
         serving = asyncio.ensure_future(server.run(told.name, told.port, ready, begin, at(places)))
         clock = asyncio.ensure_future(follow(opened.relay.clock, _looked_at(opened, log)))
         beside.callback(clock.cancel)
-        if sys.platform != "win32":  # there Ctrl-C cancels this task, and with it what it waits for
-            for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
+        stopped_by_signals(serving.cancel)
         try:
             await serving
         except asyncio.CancelledError:

@@ -24,7 +24,7 @@ from ..issuer.signer import EPOCHS_MAX
 from ..issuer.store import FEDERATION_CARD
 from ..issuer.store import PARAMETERS as ISSUER_PARAMETERS
 from ..planning.plan import Plan
-from ..protocol.federation import Federation, Relay, read_card
+from ..protocol.federation import Federation, read_card
 from ..relay import process, pushing, status
 from ..relay.pushing import Outcome
 from ..threads import finished
@@ -64,10 +64,6 @@ class Shape:
         return {name: self.port + number for number, name in enumerate([*self.names, SERVICE])}
 
 
-def layout(nodes: int) -> Layout:
-    return Layout([f"node-{number}" for number in range(1, nodes + 1)], CONFIGURATION, "runs a cluster in")
-
-
 @contextmanager
 def opened(directory: Path, shape: Shape, planning: Callable[[], Plan]) -> Iterator[tuple["Office", bool]]:
     """The cluster in a directory, made of this shape by a plan if there is none; whether it was made. Nobody else opens
@@ -76,7 +72,8 @@ def opened(directory: Path, shape: Shape, planning: Callable[[], Plan]) -> Itera
     def make(planned: Plan, passphrase: str) -> None:
         _make(directory, shape, planned, passphrase)
 
-    with organisation.founded(directory, layout(shape.nodes), planning, make) as made:
+    layout = Layout(shape.names, CONFIGURATION, "runs a cluster in")
+    with organisation.founded(directory, layout, planning, make) as made:
         yield Office(directory), made
 
 
@@ -118,8 +115,6 @@ class Office:
         shape = read_shape(directory)
         assert shape is not None, "it was made before"
         self.directory, self.shape = directory.absolute(), shape
-        if shape.runtime is Runtime.MICROPYTHON:
-            process.binary()
         self._signed: tuple[bytes, Operator] | None = None
 
     @property
@@ -213,10 +208,8 @@ class Office:
 
     async def _open_round(self, name: str) -> int | None:
         """Raises TesseraError."""
-        return (await status.ask(self.federation, self._listed(name))).open_round
-
-    def _listed(self, name: str) -> Relay:
-        return self.federation.relay_named(name)
+        federation = self.federation
+        return (await status.ask(federation, federation.relay_named(name))).open_round
 
 
 def _check(outcomes: list[Outcome]) -> None:
