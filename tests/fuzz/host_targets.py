@@ -737,7 +737,7 @@ class ContactRecords(Target):
 
     def _inbox(self, state: _Reader) -> Inbox:
         book = state.contacts.book
-        return Inbox(state.inbox, book, self._federation, Views([], book, self._federation))
+        return Inbox(state.inbox, book, self._federation, Views([], book, self._federation), bytes(16))
 
     def seeds(self) -> list[bytes]:
         def record(index: int, message: int, part: int, parts: int, kind: int = 1, length: int = 3) -> bytes:
@@ -776,9 +776,9 @@ class ContactRecords(Target):
                     used.add(index)
                 signed[message] = of_it
             if then & 1:
-                read += inbox.read(round_, batch)
+                read += inbox.read(round_, batch, self._federation.home.id)
                 round_, batch = round_ + 1, []
-        read += inbox.read(round_, batch)
+        read += inbox.read(round_, batch, self._federation.home.id)
         must(read == len(used), "records were passed over that the contact made, or read that nobody made")
         must(sum(len(message.text) for message in inbox.messages()) <= 208 * len(used), "more text than was sent")
         must(len(state.contacts.book["Ann"].received.parts) <= BEGUN_MESSAGES, "begun messages pile up")

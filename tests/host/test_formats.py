@@ -504,7 +504,7 @@ def inbox_for(root: bytes) -> Inbox:
         received=Received(),
     )
     book = {"Ann": contact}
-    inbox = Inbox(InboxState(0), book, FEDERATION, Views([], book, FEDERATION))
+    inbox = Inbox(InboxState(0), book, FEDERATION, Views([], book, FEDERATION), bytes(16))
     inbox.expect(0, 0)
     return inbox
 
@@ -522,7 +522,7 @@ def test_texts_arrive_as_they_were_whatever_the_order_in_a_round(root: bytes, te
             message = part.message + 1
     inbox = inbox_for(root)
     random.shuffle(batch)
-    assert inbox.read(0, batch) == len(batch)
+    assert inbox.read(0, batch, FEDERATION.home.id) == len(batch)
     assert [found.text for found in inbox.messages()] == texts
     assert not any(found.lost for found in inbox.messages())
 

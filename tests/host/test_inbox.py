@@ -37,7 +37,7 @@ class Bob:
             received=Received(),
         )
         book = {"Ann": self.contact}
-        self.inbox = Inbox(InboxState(0), book, FEDERATION, Views([], book, FEDERATION))
+        self.inbox = Inbox(InboxState(0), book, FEDERATION, Views([], book, FEDERATION), bytes(16))
         self.inbox.expect(0, 0)
 
     def sealed(self, part: Part, payloads: Iterable[bytes], secret: bytes = ANN) -> bytes:
@@ -50,7 +50,7 @@ class Bob:
         return [self.sealed(part, [each.payload for each in parts], secret) for part in parts]
 
     def read(self, batch: Iterable[bytes]) -> int:
-        return self.inbox.read(self.inbox.next_round, batch)
+        return self.inbox.read(self.inbox.next_round, batch, FEDERATION.home.id)
 
     def texts(self) -> list[str]:
         return [message.text for message in self.inbox.messages()]

@@ -957,7 +957,7 @@ def test_epoch_that_is_over_by_the_relays_clock_alone_keeps_its_keys(at: Setting
     found, chain = at.bob.inbox, at.bob.contacts.get("Ann").receive
     found.expect(EPOCH_ROUNDS, EPOCH_ROUNDS - 1)
     for round_ in range(EPOCH_ROUNDS):
-        found.read(round_, [])
+        found.read(round_, [], at.bob.federation.home.id)
     found.forget_read(EPOCH_ROUNDS - 1)
     assert set(chain.steps) == {0, 1}
     found.forget_read(EPOCH_ROUNDS)

@@ -128,10 +128,13 @@ class Accountant:
         )
 
     def _copies(self, now: int) -> int:
-        return self._federation.copies(self._federation.epoch_of(self._federation.round_at(now)))
+        return self._federation.copies(self._epoch(now))
 
     def _governing(self, now: int) -> Parameters:
-        return self._federation.governing(self._federation.epoch_of(self._federation.round_at(now)))
+        return self._federation.governing(self._epoch(now))
+
+    def _epoch(self, now: int) -> int:
+        return self._federation.epoch_of(self._federation.round_at(now))
 
     def _table(self, departure: Departure) -> tuple[int, ...]:
         """By which the record counts; of a set that was forgotten meanwhile, by that of its time."""

@@ -5,7 +5,7 @@ nobody tells who has read what. The parts that still have to go are the outbox's
 only its name and size.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..protocol.records import MAX_PARTS, Part
@@ -104,21 +104,24 @@ class History:
 
     def posted(self, contact: str, part: Part, round_: int) -> None:
         """A relay acknowledged this part. One that was queued by an earlier version is in no entry."""
-        for entry in reversed(self._entries):
+        for entry in self._of(contact, part):
             place = _place(entry, part)
-            waits = not entry.cancelled and 0 <= place < len(entry.rounds) and entry.rounds[place] is None
-            if entry.contact == contact and waits:
+            if not entry.cancelled and entry.rounds[place] is None:
                 entry.rounds[place] = round_
                 return
 
     def gave_up(self, parts: Iterable[Outgoing]) -> None:
         """These were posted, never to all relays that were to have them, and wait no longer."""
         for item in parts:
-            for entry in reversed(self._entries):
-                place = _place(entry, item.part)
-                if entry.contact == item.contact and 0 <= place < len(entry.rounds):
-                    entry.given_up += 1
-                    break
+            for entry in self._of(item.contact, item.part):
+                entry.given_up += 1
+                break
+
+    def _of(self, contact: str, part: Part) -> Iterator[SentEntry]:
+        """The entries that a part may be of, newest first: numbers begin anew with new keys, perhaps."""
+        for entry in reversed(self._entries):
+            if entry.contact == contact and 0 <= _place(entry, part) < len(entry.rounds):
+                yield entry
 
     def cancel(self, contact: str, first: int) -> None:
         """Of the message of this number nothing more leaves; what has stays in the list."""

@@ -13,6 +13,7 @@ comes: once, as late.
 import codecs
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..errors import IntegrityError
 from ..protocol import records
@@ -83,7 +84,7 @@ class Inbox:
         contacts: dict[str, Contact],
         federation: Federation,
         views: Views,
-        mailbox: bytes = bytes(16),
+        mailbox: bytes,
     ) -> None:
         self._state = state
         self._contacts = contacts
@@ -138,10 +139,9 @@ class Inbox:
         for epoch in range(chain.epoch, last_epoch + 1):
             chain.derive(epoch, self._federation.records_per_epoch(epoch))
 
-    def read(self, round_: int, batch: Iterable[bytes], relay: int | None = None) -> int:
-        """Take one whole sealed round of the relay of this number, by default the home relay: how many records were for
-        this member. To be saved before the next request."""
-        relay = self._federation.home.id if relay is None else relay
+    def read(self, round_: int, batch: Iterable[bytes], relay: int) -> int:
+        """Take one whole sealed round of the relay of this number: how many records were for this member. To be saved
+        before the next request."""
         tags = self._expected
         found = [self._open(record, round_, relay) for record in batch if record[: records.TAG_BYTES] in tags]
         matched = [name for name in found if name is not None]
@@ -216,17 +216,15 @@ class Inbox:
             if contact.blocked:
                 continue
             self._deliver(name)
-            received, over = contact.received, list[Missing]()
-            for each in received.missing:
-                if each.round < first_kept:
-                    over.append(each)
-                if each.round < first_kept or not self._still_to_come(received, each.end):
+            received = contact.received
+            for each in list(received.missing):
+                expired = each.round < first_kept
+                if expired or not self._still_to_come(received, each.end):
                     received.lost += each.counts * (each.end - each.first)
                     each.counts = False  # it is said once; what comes all the same is shown
-            for each in over:
-                received.missing.remove(each)
-                for number in [number for number in received.parts if each.first <= number < each.end]:
-                    del received.parts[number]
+                if expired:
+                    received.missing.remove(each)
+                    _drop(received, each.first, each.end)
 
     def _deliver(self, name: str) -> None:
         """Move what is whole from the parts to the messages, in order, and forget what will never be."""
@@ -278,10 +276,7 @@ class Inbox:
                 self._store_so_far(name, received, round_)
         else:
             self._store_text_without_end(name, received, round_)
-            if message.kind == records.FILE:
-                self._store(name, received, round_, "", *records.read_file(data))
-            else:
-                self._store(name, received, round_, "", newer=True)
+            self._store(name, received, round_, "", **_no_text(message.kind, data))
         received.resync, received.waits = False, None
         del received.parts[received.next]
         received.next += 1
@@ -299,8 +294,7 @@ class Inbox:
         if len(self.pointers.relays()) > 1 and (received.next or not received.resync):  # else the keys are new
             received.missing.append(Missing(received.next, following, self._own_round, counts and waited_for))
         else:
-            for number in [number for number in received.parts if received.next <= number < following]:
-                del received.parts[number]
+            _drop(received, received.next, following)
         self._store_text_without_end(name, received, received.parts[following].round)
         received.resync, received.next = False, following
 
@@ -313,16 +307,15 @@ class Inbox:
 
     def _store_late(self, name: str, received: Received, number: int) -> None:
         """A message that was missing: what came after it was shown already."""
-        message, data = received.parts[number], b"".join(_payloads(received.parts[number]))
-        entry = Stored(name, number, "", message.round, 0, None, b"", False, False, True, late=True)
+        message = received.parts.pop(number)
+        data = b"".join(_payloads(message))
         if message.kind in (records.TEXT, records.TEXT_CONTINUED):
-            entry.text = data.decode(errors="replace")
-        elif message.kind == records.FILE:
-            entry.file, entry.content = records.read_file(data)
+            said: dict[str, Any] = {"text": data.decode(errors="replace")}
         else:
-            entry.newer = True
+            said = _no_text(message.kind, data)
+        entry = _stored(name, number, message.round, **said)
+        entry.late = True
         self._add(entry)
-        del received.parts[number]
         around = next(each for each in received.missing if each.first <= number < each.end)
         at = received.missing.index(around)
         rest = [replace(around, end=number), replace(around, first=number + 1)]
@@ -355,21 +348,9 @@ class Inbox:
         content: bytes = b"",
         newer: bool = False,
     ) -> None:
-        self._add(
-            Stored(
-                contact=name,
-                message=received.next,
-                text=text,
-                round=round_,
-                lost=received.lost,
-                file=file,
-                content=content,
-                restored=received.restored,
-                newer=newer,
-                unread=True,
-                missing=received.skipped,
-            )
-        )
+        entry = _stored(name, received.next, round_, text, file, content, newer)
+        entry.lost, entry.restored, entry.missing = received.lost, received.restored, received.skipped
+        self._add(entry)
         received.lost, received.restored, received.skipped = 0, False, 0
 
     def _add(self, entry: Stored) -> None:
@@ -429,6 +410,33 @@ class Inbox:
 
 def _payloads(message: Incoming) -> list[bytes]:
     return [payload for _, payload in sorted(message.got.items())]
+
+
+def _drop(received: Received, first: int, end: int) -> None:
+    """What there is of messages that are waited for no longer."""
+    for number in [number for number in received.parts if first <= number < end]:
+        del received.parts[number]
+
+
+def _stored(
+    contact: str,
+    message: int,
+    round_: int,
+    text: str = "",
+    file: str | None = None,
+    content: bytes = b"",
+    newer: bool = False,
+) -> Stored:
+    """As it is if nothing is to be said of those before it."""
+    return Stored(contact, message, text, round_, 0, file, content, restored=False, newer=newer, unread=True)
+
+
+def _no_text(kind: int, data: bytes) -> dict[str, Any]:
+    """What is stored of a message that is no text."""
+    if kind != records.FILE:
+        return {"newer": True}
+    file, content = records.read_file(data)
+    return {"file": file, "content": content}
 
 
 def _is_missing(received: Received, number: int) -> bool:

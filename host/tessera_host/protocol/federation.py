@@ -388,7 +388,7 @@ class Federation:
         self._state.reading_keys = {hash_: key for hash_, key in self._state.reading_keys.items() if hash_ in hashes_}
         cards_ = {known.card_hash for known in self._sets.values()}
         self._state.said = {hash_: said for hash_, said in self._state.said.items() if hash_ in cards_}
-        self._read_cards()
+        self._cards = {digest: said for digest, said in self._cards.items() if digest in self._sets}
 
     def _check(self, candidate: Parameters) -> None:
         if any(getattr(candidate, name) != getattr(self.newest, name) for name in FIXED):
