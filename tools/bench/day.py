@@ -47,7 +47,7 @@ ROUND_SECONDS, EPOCHS = 120, 31
 START_ROUND, FIRST_ROUND = 354, 360  # the agents' first, and the first that counts, at noon: all before is read
 MESSAGES = 24  # of one part, a member and day, an hour each at a random moment: two in one round wait for each other
 LIMIT_BYTES = 7_300_000  # a day, of all frames of an agent
-LIMIT_SECONDS = figures.LATENCY_ROUNDS * ROUND_SECONDS + figures.LATENCY_SECONDS  # from its relay to its reader
+LIMIT_SECONDS = figures.LATENCY_ROUNDS * ROUND_SECONDS + figures.LATENCY_SECONDS  # from when it was written
 SERVICE, RELAY = ("issuer.example", 8101), ("berlin.example", 8100)
 CELLS, RELAYS, ISSUERS = "cells and their ends", "all else with the relay", "visits to the issuer"
 

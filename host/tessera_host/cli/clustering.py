@@ -5,7 +5,6 @@ Owns what is typed and shown of it, also by the commands that say it beside othe
 """
 
 from dataclasses import replace
-from fractions import Fraction
 from typing import Annotated, Any
 
 import typer
@@ -88,9 +87,7 @@ def _change(what: str, of: str, before: str, now: str) -> str:
 
 
 def _megabytes(plan: Plan) -> str:
-    """Rounded up."""
-    tenths = -(-figures.download_a_day(plan) * 10 // figures.MEGABYTE)
-    return f"{float(Fraction(tenths, 10)):g}"
+    return figures.in_tenths(figures.download_a_day(plan) / figures.MEGABYTE)
 
 
 def _tokens(plan: Plan) -> str:

@@ -184,16 +184,16 @@ def _too_much(made: Plan, wish: Wish) -> str | None:
     megabytes = figures.download_a_day(made) / figures.MEGABYTE
     if megabytes <= (wish.megabytes or MEGABYTES_A_DAY):
         return None
-    return f"{made.choice.round_seconds} s: {_decimals(megabytes)} MB a day"
+    return f"{made.choice.round_seconds} s: {figures.in_tenths(megabytes)} MB a day"
 
 
 def _check_download(made: Plan, most: Fraction) -> None:
     found = figures.download_a_day(made) / figures.MEGABYTE
     if found > most:
         raise UsageError(
-            f"rounds of {made.choice.round_seconds} s are {_decimals(found)} MB a day for every member, not "
-            f"{_decimals(most)}",
-            f"leave --round-seconds out, or use --megabytes {_decimals(found)}",
+            f"rounds of {made.choice.round_seconds} s are {figures.in_tenths(found)} MB a day for every member, not "
+            f"{figures.in_tenths(most)}",
+            f"leave --round-seconds out, or use --megabytes {figures.in_tenths(found)}",
         )
 
 
@@ -287,7 +287,7 @@ def _why(best: Kind, kinds: tuple[Kind, ...]) -> str:
 
 
 def _records(made: Plan) -> str:
-    return _decimals(figures.records_a_cell(made))
+    return figures.in_tenths(figures.records_a_cell(made))
 
 
 _NAMES = {CONSTANT: "constant batches", DAY: "a table for a day", DELIVERY: "a table for one delivery"}
@@ -304,8 +304,3 @@ def _said(asked: Kind, kinds: tuple[Kind, ...]) -> str:
     best = min(cheaper, key=_frames)
     costs = f"{_records(_planned(asked))} records a round, {_NAMES[best.choice.cover]} {_records(best)}"
     return f"{text} ({costs})."
-
-
-def _decimals(value: Fraction) -> str:
-    """One decimal, rounded up."""
-    return f"{float(Fraction(-(-value * 10 // 1), 10)):g}"

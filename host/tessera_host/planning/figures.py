@@ -200,15 +200,23 @@ def records_a_cell(plan: Plan) -> Fraction:
 def download_a_day(plan: Plan) -> Fraction:
     """Bytes of cells and their ends that an agent, which fetches every round from each relay that has its mailbox,
     downloads while nobody posts."""
-    cells = Fraction(DAY_SECONDS * plan.choice.copies, plan.choice.round_seconds)
-    return cells * (cell_bytes_mean(plan) + CELL_FRAME_BYTES)
+    return _cells_a_day(plan.choice) * (cell_bytes_mean(plan) + CELL_FRAME_BYTES)
+
+
+def _cells_a_day(choice: Choice) -> Fraction:
+    """That a member reads: one a round of each relay that has its mailbox."""
+    return Fraction(DAY_SECONDS * choice.copies, choice.round_seconds)
+
+
+def in_tenths(value: Fraction) -> str:
+    """For people: one decimal, rounded up."""
+    return f"{float(Fraction(-(-value * 10 // 1), 10)):g}"
 
 
 def _traffic(plan: Plan) -> dict[str, Any]:
     choice = plan.choice
     mean = cell_bytes_mean(plan)
-    cells = Fraction(DAY_SECONDS * choice.copies, choice.round_seconds)
-    idle = cells * (mean + Fraction(CELL_FRAME_BYTES, FETCH_ROUNDS))
+    idle = _cells_a_day(choice) * (mean + Fraction(CELL_FRAME_BYTES, FETCH_ROUNDS))
     # Of a table: a record more is a quarter of a frame more, on average over where a cell's last frame happens to end.
     posted = Fraction(choice.posts_an_epoch * choice.copies * DAY_SECONDS, choice.epoch_seconds * choice.buckets)
     records = posted if plan.table else 0
