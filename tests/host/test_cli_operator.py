@@ -17,48 +17,16 @@ from tessera_host.issuer.service import IssuerServer
 from tessera_host.keys.keystore import Keystore
 from tessera_host.privacy import noise
 from tessera_host.protocol import card_files, cards
-from tests.support import quick_keystores
 from tests.support.fake_member import FakeMember, good_tokens
+from tests.support.shell import Shell, go_to
 
 PLAN_OPTIONS = ["plan", "--cover", "delivery", "--members", "24", "--round-seconds", "300", "--retention-epochs", "3",
                 "--posts-per-token", "32", "--epsilon", "0.1", "--delta", "1e-6", "--board", "RPI_PICO_W"]  # fmt: skip
 
 
-class Shell:
-    """Runs commands in a directory with a passphrase file."""
-
-    def __init__(self, directory, capsys):
-        self.directory = directory
-        self._capsys = capsys
-
-    def __call__(self, *arguments):
-        """(exit code, stdout, stderr)"""
-        self._capsys.readouterr()
-        code = run([str(argument) for argument in arguments])
-        return (code, *self._capsys.readouterr())
-
-    def json(self, *arguments):
-        """The one object that a command which must succeed prints."""
-        code, out, err = self(*arguments, "--json")
-        assert (code, err) == (0, "")
-        assert out.count("\n") == 1
-        return json.loads(out)
-
-    def refused(self, *arguments):
-        """(exit code, the one line) of a command that must fail, without and with --json."""
-        code, out, err = self(*arguments)
-        assert code != 0 and out == "" and err.startswith("error: ") and err.count("\n") == 2
-        again, out, _ = self(*arguments, "--json")
-        assert again == code == json.loads(out)["exit_code"]
-        return code, err
-
-
 @pytest.fixture
 def tessera(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    quick_keystores.use(monkeypatch)
-    (tmp_path / "passphrase").write_text("correct horse\n")
-    monkeypatch.setenv("TESSERA_PASSPHRASE_FILE", str(tmp_path / "passphrase"))
+    go_to(tmp_path, monkeypatch)
     return Shell(tmp_path, capsys)
 
 

@@ -11,9 +11,10 @@ from tessera_host.errors import UsageError
 from tessera_host.planning import figures
 from tessera_host.protocol.federation import Federation, read_card
 from tessera_host.protocol.topology import MESH, RING, Topology
-from tests.host.test_cli_operator import PLAN_OPTIONS, Shell
+from tests.host.test_cli_operator import PLAN_OPTIONS
 from tests.support import quick_keystores
 from tests.support.organisation import new_issuer, planned
+from tests.support.shell import Shell, go_to
 
 CONSTANT = ["plan", "--cover", "constant", "--members", "24", "--round-seconds", "120"]
 TABLE = ["plan", "--cover", "delivery", "--members", "24", "--round-seconds", "300", "--epsilon", "0.1"]
@@ -21,10 +22,7 @@ TABLE = ["plan", "--cover", "delivery", "--members", "24", "--round-seconds", "3
 
 @pytest.fixture
 def tessera(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    quick_keystores.use(monkeypatch)
-    (tmp_path / "passphrase").write_text("correct horse\n")
-    monkeypatch.setenv("TESSERA_PASSPHRASE_FILE", str(tmp_path / "passphrase"))
+    go_to(tmp_path, monkeypatch)
     return Shell(tmp_path, capsys)
 
 
@@ -33,10 +31,7 @@ def founded(tmp_path_factory):
     """Offices with three relays on disk, by their cover: `constant` has nothing to compute, `table` has a day."""
     folder = tmp_path_factory.mktemp("founded")
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        quick_keystores.use(patch)
-        (folder / "passphrase").write_text("correct horse\n")
-        patch.setenv("TESSERA_PASSPHRASE_FILE", str(folder / "passphrase"))
+        go_to(folder, patch)
         for name, plan in (("constant", CONSTANT), ("table", PLAN_OPTIONS)):
             (folder / name).mkdir()
             patch.chdir(folder / name)

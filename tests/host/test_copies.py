@@ -312,13 +312,18 @@ def test_a_relay_that_hides_a_message_makes_nobody_believe_that_it_is_lost(at: C
     assert at.bob.contacts.get("Ann").received.missing == []
 
 
-def test_a_relay_in_anothers_place_has_not_had_what_that_had(at: Cluster) -> None:
-    """Two copies are gone: each of another relay, in turn."""
+def miss_one(at: Cluster) -> None:
+    """Of "one" and "two" relay 1 has lost the first, and relay 2 is away: Bob was shown the other after a while."""
     send_past(at, 2, "one", "two")
     lose(at, 1, 0)
     for _ in range(WAIT_ROUNDS + 1):
         at.fetch()
     assert [message.text for message in shown(at)] == ["two"]
+
+
+def test_a_relay_in_anothers_place_has_not_had_what_that_had(at: Cluster) -> None:
+    """Two copies are gone: each of another relay, in turn."""
+    miss_one(at)
     at.burn(1)
     at.replace(1)
     at.renew()

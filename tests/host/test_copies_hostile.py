@@ -14,7 +14,7 @@ from tessera_host.member.relay_sessions import Greeted, RelaySessions
 from tessera_host.protocol import topology
 from tessera_host.protocol.federation import Relay
 from tessera_host.protocol.relay_connection import RelayConnection
-from tests.host.test_copies import lose, posted, send_past, shown
+from tests.host.test_copies import lose, miss_one, posted, send_past, shown
 from tests.host.test_copies_agent import queue
 from tests.support import correspondence
 from tests.support.cluster import Cluster, Running
@@ -120,11 +120,7 @@ def test_what_waits_for_a_relay_waits_as_long_as_another_keeps_it(at: Cluster) -
 
 
 def test_what_was_missing_when_a_contact_was_blocked_is_not_lost(at: Cluster) -> None:
-    send_past(at, 2, "one", "two")
-    lose(at, 1, 0)
-    for _ in range(WAIT_ROUNDS + 1):
-        at.fetch()
-    assert [message.text for message in shown(at)] == ["two"]
+    miss_one(at)
     at.bob.contacts.block("Ann", True)
     at.resend()
     at.fetch()
