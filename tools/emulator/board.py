@@ -104,8 +104,11 @@ class Board:
         try:
             self._start_emulator(self._folder)
             if self._guest_port is not None:
-                line = self._folder / ("air" if self._radio else "uart")
-                self._network = Network(line, self._guest_port, self._port, self.clock, self._realtime)
+                radio = self._radio is not None
+                line = self._folder / ("air" if radio else "uart")
+                self._network = Network(
+                    line, self._guest_port, self._port, self.clock, realtime=self._realtime, radio=radio
+                )
                 self._port = self._network.port  # the same again when it is switched on again
         except BaseException:
             self.kill()

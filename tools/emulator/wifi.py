@@ -16,9 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
-# How the chip finds that the access point went away (parting): it is told so and says DISASSOC, it misses the beacons
-# and says no more than LINK down, or it says nothing: frames are lost, and that is all.
-DISASSOCIATED, LINK_DOWN, SILENCE = "disassociated", "link-down", "silence"
+# How the chip finds that the access point went away: it is told so, and says DISASSOC or DEAUTH_IND; it misses the
+# beacons, and says LINK down and no more; or it says nothing, and frames are lost.
+DISASSOCIATED, DEAUTHENTICATED, LINK_DOWN, SILENCE = "disassociated", "deauthenticated", "link-down", "silence"
+PARTINGS = (DISASSOCIATED, DEAUTHENTICATED, LINK_DOWN, SILENCE)
 SECURITIES = ("open", "wpa2", "wpa3", "wpa2/wpa3")
 
 
@@ -33,9 +34,10 @@ class Radio:
     in_reach: bool = True  # whether there is an access point at all
     parting: str = DISASSOCIATED  # what the chip says when it goes out of reach
     join_seconds: float = 1.5  # from a request to join until the chip says how it ended
+    leave_seconds: float = 0.005  # from a request to leave until it says that it has
     dhcp_seconds: float | None = 0.02  # until the DHCP server answers; None: there is none
     dead: bool = False  # the chip answers nothing on its bus, whatever is done to it
-    hung: bool = False  # the firmware that runs on it does nothing any more; False again when the chip is reset
+    hung: bool = False  # the firmware that runs on it does nothing any more; False again when the chip is switched on
     lose_each: int = 0  # each n-th frame is lost, of both directions together; 0: none is
     lose_share: float = 0.0  # this share of the frames is lost, by a generator that begins with the board's seed
     schedule: tuple[tuple[float, dict[str, Any]], ...] = ()  # see after()
@@ -58,6 +60,7 @@ class Status:
     """How the radio does. Counts are since the board was switched on; a reset of the board goes on with them."""
 
     powered: bool  # whether the board has it on
+    powered_on: int  # how often it was switched on
     firmware: str | None  # the version that the firmware which was loaded has in it, once it runs
     joined: bool
     ssid: str | None  # of the network that it is on
@@ -77,6 +80,16 @@ class Status:
     stalled: int  # frames that came without a credit: the driver is at fault
 
 
+@dataclass(frozen=True)
+class Happening:
+    """powered on, powered off; attempted, joined, refused, none (no such network), left (ssid); asked for an address;
+    has the address (address); changed (fields)."""
+
+    seconds: float
+    what: str
+    details: tuple[Any, ...]
+
+
 class Wifi:
     """The radio of a board that is on."""
 
@@ -92,6 +105,10 @@ class Wifi:
     def status(self) -> Status:
         return Status(**self._ask("radio"))
 
+    def happenings(self) -> list[Happening]:
+        """What happened since this was asked last, with the board's seconds since it was switched on."""
+        return [Happening(seconds, what, tuple(details)) for seconds, what, *details in self._ask("happenings")]
+
 
 def _check(fields: dict[str, Any]) -> None:
     """ValueError for what no Radio has."""
@@ -100,5 +117,5 @@ def _check(fields: dict[str, Any]) -> None:
         raise ValueError(f"a Radio has no {', '.join(unknown)}: {', '.join(sorted(known))}")
     if fields.get("security", SECURITIES[0]) not in SECURITIES:
         raise ValueError(f"security is one of {', '.join(SECURITIES)}")
-    if fields.get("parting", SILENCE) not in (DISASSOCIATED, LINK_DOWN, SILENCE):
-        raise ValueError(f"parting is one of {DISASSOCIATED}, {LINK_DOWN}, {SILENCE}")
+    if fields.get("parting", SILENCE) not in PARTINGS:
+        raise ValueError(f"parting is one of {', '.join(PARTINGS)}")
