@@ -24,6 +24,8 @@ WINDOW, CLOCKS, SLEEP = 0x1000A, 0x1000E, 0x1001F
 ARM, MEMORY, RESET = 0x18103000, 0x18104000, 0x800
 RAM_BYTES = 512 << 10
 BLOCK = 64
+# A Cortex-M's vectors: its stack pointer, and an odd address where it begins.
+FIRMWARE = struct.pack("<II", 0, 0x109) + b"a firmware, Version: 1.2.3 \0"
 BOOT_SECONDS = 0.029  # from the core's reset to the fast clock
 FRAME_SECONDS = 0.001  # more than the firmware takes for a frame
 
@@ -206,7 +208,7 @@ class Driver:
     def begin(self) -> None:
         """From power on to a firmware that is up and says everything that it can say."""
         self.configure()
-        self.load(b"\x01firmware Version: 1.2.3 \0")
+        self.load(FIRMWARE)
         self.start()
         self.set_variable("bsscfg:event_msgs", bytes(4) + b"\xff" * 16)
         self.ioctl(UP, set=True)

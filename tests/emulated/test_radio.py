@@ -19,6 +19,7 @@ from tests.emulated.radio_driver import (
     DISASSOC,
     DISASSOC_EVENT,
     F2_READY,
+    FIRMWARE,
     GET_BSSID,
     GET_RSSI,
     GET_SSID,
@@ -166,7 +167,7 @@ def test_slow_clock_comes_when_asked_for_and_the_fast_one_with_the_firmware(driv
     assert driver.number(BACKPLANE, CLOCKS, 1) == 0
     driver.write(BACKPLANE, CLOCKS, b"\x08")
     assert driver.number(BACKPLANE, CLOCKS, 1) == 0x48
-    driver.load(b"firmware")
+    driver.load(FIRMWARE)
     driver.poke(ARM + RESET, bytes(4))
     driver.desk.wait(BOOT_SECONDS / 2)
     assert (driver.number(BACKPLANE, CLOCKS, 1), driver.status) == (0x48, 0)
@@ -178,7 +179,7 @@ def test_slow_clock_comes_when_asked_for_and_the_fast_one_with_the_firmware(driv
 def test_firmware_runs_only_with_all_that_it_needs(driver: Driver, missing: str) -> None:
     """The word at the end of the memory has the NVRAM's length in words, and its complement above."""
     driver.configure()
-    driver.load(bytes(8) if missing == "firmware" else b"firmware", bytes(0) if missing == "nvram" else b"a=1\0")
+    driver.load(FIRMWARE[:4] if missing == "firmware" else FIRMWARE, bytes(0) if missing == "nvram" else b"a=1\0")
     if missing == "complement":
         driver.poke(RAM_BYTES - 4, b"\x01\0\xff\xff")
     if missing == "memory's clock":
@@ -201,7 +202,7 @@ def test_status_names_the_version_that_was_loaded(desk: Desk, driver: Driver) ->
 def begun(driver: Driver) -> Driver:
     """Until the firmware runs; nothing was said yet."""
     driver.configure()
-    driver.load(b"firmware")
+    driver.load(FIRMWARE)
     driver.start()
     return driver
 

@@ -18,6 +18,7 @@ const IN_WINDOW = 0x7fff;
 
 const RAM_BYTES = 512 << 10;
 const NVRAM_LENGTH = RAM_BYTES - 4; // words of NVRAM just below, and their complement in the upper half
+const RESET_VECTOR = 4;
 const CHIP = 0x18000000;
 const CHIP_ID = 43439;
 const RESET_CONTROL = 0x800; // of a core's wrapper
@@ -87,7 +88,8 @@ export class Backplane {
     const length = this.ram.readUInt32LE(NVRAM_LENGTH);
     const words = length & 0xffff;
     const nvram = words > 0 && length >>> 16 === (~words & 0xffff);
-    if (nvram && this.ram.readUInt32LE(0) !== 0 && !(this.registers.get(MEMORY_RESET) & IN_RESET)) {
+    const firmware = (this.ram.readUInt32LE(RESET_VECTOR) & 1) !== 0; // a Cortex-M's is an odd address
+    if (nvram && firmware && !(this.registers.get(MEMORY_RESET) & IN_RESET)) {
       this.start(this.version());
     }
   }
