@@ -124,7 +124,7 @@ export class Air {
   /** What becomes of a request to join: {verdict: none, refused or joined; security}. */
   judge({ ssid, open, wpa2, wpa3 }) {
     const { settings } = this;
-    const has = settings.security.split('/');
+    const has = settings.security.split('-');
     const found = settings.in_reach && ssid === settings.ssid;
     let result = { verdict: 'none' };
     if (found && open && has.includes('open')) result = { verdict: 'joined', security: 'open' };
