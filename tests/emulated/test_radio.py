@@ -782,6 +782,31 @@ def test_hung_firmware_does_nothing_until_the_chip_is_switched_off_and_on(desk: 
     assert len(again.ethernet()) == 1
 
 
+def test_reset_of_the_board_takes_the_chips_power_and_nothing_from_what_is_around(desk: Desk) -> None:
+    """Seconds go on from before, and so do the counts; what was planned still comes."""
+    radio = Radio().after(5, password="another").after(20, dead=True)
+    driver = running(desk, radio)
+    driver.joined(radio)
+    desk.wait(4)
+    before = desk.status()
+    desk.tell(reset=True)
+    after = desk.status()
+    assert (after["powered"], after["joined"], after["address"]) == (False, False, None)
+    counts = ("powered_on", "attempts", "joins", "sent", "transfers", "ioctls")
+    assert [after[count] for count in counts] == [before[count] for count in counts]
+    again = Driver(desk)
+    again.begin()
+    again.joined(radio)
+    desk.wait(5)
+    assert (desk.status()["refused"], desk.status()["powered_on"]) == (1, 2)
+    desk.change(rssi=-60)
+    now = desk.happened()[-1][0]
+    desk.wait(19.9 - now)
+    assert again.read(BUS, 0x14, 4) == b"\xad\xbe\xed\xfe"
+    desk.wait(0.2)
+    assert again.read(BUS, 0x14, 4) == bytes(4)
+
+
 def test_two_runs_are_equal_to_the_byte(desk: Desk) -> None:
     def run() -> tuple[list[Frame], list, dict]:
         radio = Radio(lose_share=0.2).after(3, parting=LINK_DOWN, in_reach=False).after(5, in_reach=True)
