@@ -1,5 +1,5 @@
-// The radio alone on a desk, for tests: its bus in the hands of another program, no board around it, and time that passes
-// when it is told to. A line of JSON asks, a line answers.
+// The radio alone on a desk, for tests: its bus in the hands of another program, no board around it, and time that
+// passes when it is told to. A line of JSON asks, a line answers.
 //
 //   {"new": {…}, "seed": 1}           a radio with this around it (the fields of Radio in wifi.py); switched off
 //   {"reset": true}                   another board around it, as after a reset: time begins anew, what is around stays
