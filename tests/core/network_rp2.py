@@ -12,8 +12,8 @@ _STEPS = ("auth", "link", "keyed")
 
 
 class Network:
-    """The module over an Air. radio: the chip and its driver, with what a test changes: dead (does not start), hung
-    (answers nothing any more)."""
+    """The module over an Air. radio: the chip and its driver, with what a test changes: dead (does not start), half
+    (starts, and no station is made), hung (answers nothing any more)."""
 
     STAT_IDLE, STAT_CONNECTING, STAT_GOT_IP = 0, 1, 3
     STAT_CONNECT_FAIL, STAT_NO_AP_FOUND, STAT_WRONG_PASSWORD = -1, -2, -3
@@ -35,7 +35,7 @@ class Network:
 class _Radio:
     def __init__(self, air):
         self.air = air
-        self.dead = self.hung = False
+        self.dead = self.half = self.hung = False
         self.country = None
         self.told = []  # what it was asked, in order
         self.failed_starts = 0
@@ -121,7 +121,7 @@ class _Interface:
         radio.active = on
         if on:  # off does nothing
             radio.told.append("on")
-            radio.station = radio.ask() or radio.station
+            radio.station = (radio.ask() and not radio.half) or radio.station
         return None
 
     def config(self, name=None, pm=None):
