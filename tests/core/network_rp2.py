@@ -3,7 +3,7 @@
 
 _ANSWER_MS = 1000  # the driver waits so long for one
 _FAILED_START_MS = 80  # power off, power on, ten reads of a test register
-_LEAVE_MS = 30  # from the answer to a request to leave until the event that tells of it
+_LEAVE_MS = 10  # from the answer to a request to leave until the event that tells of it
 _JOIN_QUESTIONS = 11
 _STARTS = 4  # each that fails keeps what the driver has only so many of
 _MAC = b"\x28\xcd\xc1\x00\x00\x01"

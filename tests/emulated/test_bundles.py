@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tessera.release import version_number
+from tessera_host.provisioning.prompt import LEAVE_BUNDLE
 from tests.support import bundles
 from tools.emulator.execution import DONE, RESET, Execution, execute
 
@@ -53,6 +54,14 @@ def test_a_confirmed_bundle_runs_at_every_start(pico: Pico) -> None:
             *(NEW, "True", "/bundle/tessera/relay.mpy", "/bundle/device/service.mpy"),
             *("bundle_a", "False", "None", "None"),
         ]
+
+
+def test_at_the_prompt_a_relay_with_a_bundle_can_be_told_what_it_is_to_be(pico: Pico) -> None:
+    bundles.write_board(pico.flash, bundles.make(NEW), NEW, "confirmed")
+    find = "try:\n    from device import provision\n    print(provision.__file__)\nexcept ImportError:\n    print('none')\n"
+    done = pico.start(find + LEAVE_BUNDLE + find)
+    assert done.status == DONE, done.output + done.errors
+    assert done.output.split() == ["none", "device/provision.py"]
 
 
 def test_a_trial_runs_once(pico: Pico, frozen: list[str]) -> None:
