@@ -32,17 +32,22 @@ LINK_UP = b"link up\n"
 
 
 class Network:
-    """Connects the UART's socket to a namespace; `port` of 127.0.0.1 leads to the board's `guest_port`."""
+    """Connects the board's line (the socket of its UART, or of its radio's air) to a namespace; `port` of 127.0.0.1
+    leads to the board's `guest_port`."""
 
-    def __init__(self, uart: Path, guest_port: int, port: int, clock: Clock, realtime: bool) -> None:
+    def __init__(
+        self, line: Path, guest_port: int, port: int, clock: Clock, *, realtime: bool, radio: bool = False
+    ) -> None:
         """Port 0 takes a free one. The network clock there tells the board's own time, with `realtime` this
         computer's. EmulatorError if namespaces or TUN devices are not to be had."""
         self._clock = clock
         listener = socket.create_server(("127.0.0.1", port))
         self.port: int = listener.getsockname()[1]
+        options = ["--listener", str(listener.fileno()), "--guest-port", str(guest_port)]
+        options += ([] if realtime else ["--clock", str(clock.path)]) + (["--radio"] if radio else [])
         with listener:
             self._process = subprocess.Popen(
-                namespace_command() + process_command(uart, listener, guest_port, None if realtime else clock),
+                [*namespace_command(), sys.executable, "-m", "tools.emulator.network", str(line), *options],
                 env=os.environ | {"PYTHONPATH": str(ROOT)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -68,15 +73,13 @@ class Network:
             self._said += data
         return True
 
+    def inside(self, *command: str) -> list[str]:
+        """The words that run a program in the namespace: there it reaches the board as its neighbours do."""
+        user = ["--user", "--preserve-credentials"] if os.geteuid() else []
+        return ["nsenter", "--target", str(self._process.pid), "--net", *user, *command]
+
     def close(self) -> None:
         self._process.communicate()  # closes its standard input, on which it ends
-
-
-def process_command(uart: Path, listener: socket.socket, guest_port: int, clock: Clock | None) -> list[str]:
-    options = ["--listener", str(listener.fileno()), "--guest-port", str(guest_port)]
-    if clock:
-        options += ["--clock", str(clock.path)]
-    return [sys.executable, "-m", "tools.emulator.network", str(uart), *options]
 
 
 def namespace_command() -> list[str]:
@@ -103,10 +106,12 @@ def why_impossible() -> str | None:
     return f"{DEVICE} cannot be used; as root: modprobe tun && chmod 666 {DEVICE}"
 
 
-async def serve(uart: Path, listener: socket.socket, guest_port: int, unix_nanos: Callable[[], int]) -> None:
-    bridge = Bridge(up=lambda: print("link up", flush=True))
+async def serve(
+    line: Path, radio: bool, listener: socket.socket, guest_port: int, unix_nanos: Callable[[], int]
+) -> None:
+    bridge = Bridge(radio, up=lambda: print("link up", flush=True))
     tasks = [
-        asyncio.create_task(bridge.run(uart)),
+        asyncio.create_task(bridge.run(line)),
         asyncio.create_task(forward(listener, GUEST, guest_port)),
         asyncio.create_task(timeserver.serve(LOCAL, unix_nanos)),
         asyncio.create_task(asyncio.to_thread(sys.stdin.buffer.read)),
@@ -119,7 +124,8 @@ async def serve(uart: Path, listener: socket.socket, guest_port: int, unix_nanos
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The network of one emulated board, inside its namespace.")
-    parser.add_argument("uart", type=Path, help="Unix socket of the board's UART")
+    parser.add_argument("line", type=Path, help="Unix socket of the board's UART, or of its radio's air")
+    parser.add_argument("--radio", action="store_true", help="it is the latter")
     parser.add_argument("--listener", type=int, required=True, help="descriptor of a listening socket")
     parser.add_argument("--guest-port", type=int, required=True)
     parser.add_argument("--clock", type=Path, help="file with the board's time, which its network clock then tells")
@@ -129,7 +135,7 @@ def main() -> None:
         switch_on("lo")
         unix_nanos = Clock(arguments.clock).nanos if arguments.clock else time.time_ns
         listener = socket.socket(fileno=arguments.listener)
-        asyncio.run(serve(arguments.uart, listener, arguments.guest_port, unix_nanos))
+        asyncio.run(serve(arguments.line, arguments.radio, listener, arguments.guest_port, unix_nanos))
     except PermissionError as error:
         sys.exit(f"{DEVICE}: {error.strerror}; as root: chmod 666 {DEVICE}")
     except FileNotFoundError as error:
