@@ -19,6 +19,15 @@ print(slots.current.report()["code"], slots.current.on_trial, slots.current.repo
 """
 
 
+FIND = """
+try:
+    from device import provision
+    print(provision.__file__)
+except ImportError:
+    print("none")
+"""
+
+
 class Pico:
     """A board that is switched on again and again, a program at its prompt each time."""
 
@@ -58,8 +67,7 @@ def test_a_confirmed_bundle_runs_at_every_start(pico: Pico) -> None:
 
 def test_at_the_prompt_a_relay_with_a_bundle_can_be_told_what_it_is_to_be(pico: Pico) -> None:
     bundles.write_board(pico.flash, bundles.make(NEW), NEW, "confirmed")
-    find = "try:\n    from device import provision\n    print(provision.__file__)\nexcept ImportError:\n    print('none')\n"
-    done = pico.start(find + LEAVE_BUNDLE + find)
+    done = pico.start(FIND + LEAVE_BUNDLE + FIND)
     assert done.status == DONE, done.output + done.errors
     assert done.output.split() == ["none", "device/provision.py"]
 
