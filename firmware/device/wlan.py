@@ -43,9 +43,13 @@ class Station(Link):
             return  # it hangs
         self._nic.active(True)
         Station.dead = not _started(self._nic)
-        if not self.dead:
-            self._nic.config(pm=network.WLAN.PM_NONE)
+        if self.dead:
+            return
+        self._nic.config(pm=network.WLAN.PM_NONE)
+        try:
             self._join()
+        except OSError:  # there is no station: it did not start whole
+            Station.dead = True
 
     def _join(self):
         if self._address:

@@ -4,7 +4,7 @@
 
 class Air:
     """An access point. join_ms: what an attempt takes; dhcp_ms: DHCP, None for no answer ever; in_reach: whether it is
-    there. now: milliseconds."""
+    there; leave_ms: from the answer to a request to leave until the event that tells of it. now: milliseconds."""
 
     def __init__(self, ssid="office", password="the password", join_ms=1500, dhcp_ms=20):
         self.ssid = ssid
@@ -12,6 +12,7 @@ class Air:
         self.join_ms = join_ms
         self.dhcp_ms = dhcp_ms
         self.in_reach = True
+        self.leave_ms = 10
         self.now = 0
         self._due = []
 

@@ -2,7 +2,6 @@
 # (ports/esp32/network_wlan.c). Nobody ran it on one.
 
 _NO_AP_FOUND, _AUTH_FAIL, _ASSOC_LEAVE, _BEACON_TIMEOUT = 201, 202, 8, 200
-_LEAVE_MS = 30
 
 
 class Network:
@@ -119,7 +118,7 @@ class _Interface:
         radio = self._radio
         radio.told.append("leave")
         radio.requested = False
-        radio.air.later(_LEAVE_MS, lambda: radio.disconnected(_ASSOC_LEAVE))
+        radio.air.later(radio.air.leave_ms, lambda: radio.disconnected(_ASSOC_LEAVE))
 
     def isconnected(self):
         return self._radio.connected

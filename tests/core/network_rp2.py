@@ -3,7 +3,7 @@
 
 _ANSWER_MS = 1000  # the driver waits so long for one
 _FAILED_START_MS = 80  # power off, power on, ten reads of a test register
-_LEAVE_MS = 30  # from the answer to a request to leave until the event that tells of it
+_WRONG_MS = 4000  # by which a wrong password is told later than a right one
 _JOIN_QUESTIONS = 11
 _STARTS = 4  # each that fails keeps what the driver has only so many of
 _MAC = b"\x28\xcd\xc1\x00\x00\x01"
@@ -12,8 +12,8 @@ _STEPS = ("auth", "link", "keyed")
 
 
 class Network:
-    """The module over an Air. radio: the chip and its driver, with what a test changes: dead (does not start), hung
-    (answers nothing any more)."""
+    """The module over an Air. radio: the chip and its driver, with what a test changes: dead (does not start), half
+    (starts, and no station is made), hung (answers nothing any more)."""
 
     STAT_IDLE, STAT_CONNECTING, STAT_GOT_IP = 0, 1, 3
     STAT_CONNECT_FAIL, STAT_NO_AP_FOUND, STAT_WRONG_PASSWORD = -1, -2, -3
@@ -35,7 +35,7 @@ class Network:
 class _Radio:
     def __init__(self, air):
         self.air = air
-        self.dead = self.hung = False
+        self.dead = self.half = self.hung = False
         self.country = None
         self.told = []  # what it was asked, in order
         self.failed_starts = 0
@@ -47,7 +47,6 @@ class _Radio:
         self.steps = set()
         self.link = False
         self.ip = None
-        self.static = None
         self._attempt = 0
 
     def ask(self, questions=1):
@@ -72,7 +71,9 @@ class _Radio:
         self.kind, self.steps = _ACTIVE, set() if password else {"keyed"}
         if answered:
             right = password == self.air.password
-            self.air.later(self.air.join_ms, lambda: self._outcome(attempt, ssid, right))
+            known = ssid == self.air.ssid and self.air.in_reach
+            late = _WRONG_MS if known and not right else 0
+            self.air.later(self.air.join_ms + late, lambda: self._outcome(attempt, ssid, right))
 
     def _outcome(self, attempt, ssid, right):
         if attempt != self._attempt or self.hung:
@@ -87,7 +88,7 @@ class _Radio:
         if self.kind == _ACTIVE and len(self.steps) == len(_STEPS):  # not after an end that came in between
             self.steps = set()
             self.link = True
-            if self.static is None and self.air.dhcp_ms is not None:
+            if self.ip is None and self.air.dhcp_ms is not None:
                 self.air.later(self.air.dhcp_ms, lambda: self._leased(attempt))
 
     def _leased(self, attempt):
@@ -98,15 +99,19 @@ class _Radio:
         self.told.append("leave")
         self._attempt += 1
         if self.ask():
-            self.air.later(_LEAVE_MS, self.disassociated)
+            self.air.later(self.air.leave_ms, self.disassociated)
 
     def disassociated(self):
         """The event: the access point or we ended it."""
-        self.link, self.ip, self.kind, self.steps = False, self.static, 0, set()
+        self.link, self.kind, self.steps = False, 0, set()  # the address stays
+
+    def hang(self):
+        """From now on it answers nothing."""
+        self.hung = True
 
     def link_down(self):
         """The event that comes alone when an access point is not heard any more."""
-        self.link, self.ip = False, self.static
+        self.link = False
 
 
 class _Interface:
@@ -121,7 +126,7 @@ class _Interface:
         radio.active = on
         if on:  # off does nothing
             radio.told.append("on")
-            radio.station = radio.ask() or radio.station
+            radio.station = (radio.ask() and not radio.half) or radio.station
         return None
 
     def config(self, name=None, pm=None):
@@ -137,7 +142,7 @@ class _Interface:
         if address is None:
             return radio.ip or "0.0.0.0", "255.255.255.0", "10.77.0.1", "10.77.0.1"
         radio.told.append(address)
-        radio.static = radio.ip = address[0]
+        radio.ip = address[0]
         return None
 
     def connect(self, ssid, key=None, security=None):
@@ -161,7 +166,9 @@ class _Interface:
 
 
 class Pin:
-    """The LED's pin, at the radio. Made like machine.Pin's it tries to switch it."""
+    """The LED's pin, at the radio: to make it switches it."""
+
+    OUT = 1
 
     def __init__(self, radio):
         self._radio = radio
@@ -172,3 +179,14 @@ class Pin:
         if lit != self.lit:
             self._radio.ask()
         self.lit = lit
+
+
+def pins(radio):
+    """Stands for the class machine.Pin."""
+
+    class Made(Pin):
+        def __init__(self, name, mode, value):
+            assert (name, mode, value) == ("LED", self.OUT, 0)
+            Pin.__init__(self, radio)
+
+    return Made

@@ -219,6 +219,14 @@ def test_a_radio_that_does_not_start_is_asked_twice_and_then_left_alone():
     relay.station.end()
 
 
+def test_a_radio_that_starts_by_halves_is_dead():
+    relay = _Relay(Rp2)
+    relay.radio.half = True
+    relay.begin().seconds(10)
+    assert relay.station.dead and relay.keeper.trouble == "the radio does not answer"
+    assert relay.count("join") == 0
+
+
 def test_a_radio_that_starts_at_the_second_try_serves_and_its_led_shines():
     relay = _Relay(Rp2)
     relay.radio.dead = True
