@@ -188,12 +188,6 @@ class Board:
             raise EmulatorError("the board has no radio: give it a `radio`")
         return Wifi(self._ask)
 
-    def inside(self, *command: str) -> list[str]:
-        """The words that run a program in the board's network."""
-        if self._network is None:
-            raise EmulatorError("the board has no network, or is off")
-        return self._network.inside(*command)
-
     @property
     def console(self) -> Path:
         """The Unix socket of the console."""

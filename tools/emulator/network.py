@@ -91,11 +91,6 @@ class Network:
             self._said += data
         return True
 
-    def inside(self, *command: str) -> list[str]:
-        """The words that run a program in the namespace: there it reaches the board as its neighbours do."""
-        user = ["--user", "--preserve-credentials"] if os.geteuid() else []
-        return ["nsenter", "--target", str(self._process.pid), "--net", *user, *command]
-
     def close(self) -> None:
         self._process.communicate()  # closes its standard input, on which it ends
 
