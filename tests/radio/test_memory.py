@@ -26,7 +26,7 @@ def test_four_members_at_once_leave_heap_and_stack_free(
     found = device.service_figures(tmp_path, relay, radio_image, radio=Radio())
     heap, peak, stack = found["heap_bytes"], found["heap_peak_bytes"], found["stack_bytes"]
     measured(
-        f"heap, peak with {CONNECTIONS} members at once, ring full; of {heap:,} bytes",
+        f"heap in use after an answer, peak with {CONNECTIONS} members at once, ring full; of {heap:,} bytes",
         f"{peak:,} bytes",
         f"≤ {heap - FREE_HEAP_BYTES:,}",
     )
