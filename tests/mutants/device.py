@@ -507,7 +507,7 @@ CHANGES: Changes = {
     "firmware/device/wlan.py": (
         Change(
             "power-save-holds-frames-back",
-            "            self._nic.config(pm=network.WLAN.PM_NONE)\n",
+            "        self._nic.config(pm=network.WLAN.PM_NONE)\n",
             "",
             of("device_network", "a_station_joins_without_power_save"),
         ),
@@ -552,6 +552,12 @@ CHANGES: Changes = {
             "        if self.dead and _started(self._nic):\n            return  # it hangs\n",
             "",
             of("device_network", "a_radio_that_hangs_is_noticed_by_its_led_and_costs_two_answers"),
+        ),
+        Change(
+            "radio-without-a-station-fails-again-and-again",
+            "        except OSError:  # there is no station: it did not start whole\n            Station.dead = True\n",
+            "        except ValueError:\n            pass\n",
+            of("device_network", "a_radio_that_starts_by_halves_is_dead"),
         ),
         Change(
             "radio-that-does-not-start-is-tried-for-ever",

@@ -357,8 +357,8 @@ def _text(done: InService, desk: Desk) -> str:
         cells = f"{done.commissioned['cells']} of {done.commissioned['of']} cells of epoch {done.commissioned['epoch']}"
         lines.append(f"Its cover was recomputed byte for byte: {done.commissioned['records']} records, {cells}.")
     if done.trouble:
-        again = f"tessera flash network --relay {done.name} --issuer {desk.directory} --ssid NAME"
-        lines += ["", f"It is not on its Wi-Fi network yet: {done.trouble}. Another network or password: {again}"]
+        lines += ["", f"It is not on its Wi-Fi network yet: {done.trouble}. To name another network or password:"]
+        lines.append(f"tessera flash network --relay {done.name} --issuer {desk.directory} --ssid NAME")
     lines += ["", *done.card.lines(with_code=sys.stdout.isatty() or not done.changed)]
     lines += ["", f"Recorded in {desk.inventory.path}. Members need the new {desk.directory / 'federation.card'}."]
     return "\n".join(lines)
