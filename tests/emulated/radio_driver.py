@@ -274,9 +274,9 @@ class Driver:
         """Asks to join its network: with its password or another, by its security or by `auth` (of SET_WPA_AUTH)."""
         key = (radio.password if password is None else password).encode()
         if auth is None:
-            auth = {"open": 0, "wpa2": WPA2_PSK, "wpa3": SAE, "wpa2/wpa3": SAE}[radio.security]
+            auth = {"open": 0, "wpa2": WPA2_PSK, "wpa3": SAE, "wpa2-wpa3": SAE}[radio.security]
         self.number_ioctl(SET_WSEC, AES if auth else 0)
-        if auth & WPA2_PSK or (auth and radio.security == "wpa2/wpa3"):
+        if auth & WPA2_PSK or (auth and radio.security == "wpa2-wpa3"):
             self.ioctl(SET_WSEC_PMK, struct.pack("<HH64s", len(key), 1, key), set=True)
         if auth & SAE:
             self.set_variable("sae_password", struct.pack("<H128s", len(key), key))

@@ -41,11 +41,11 @@ from tests.emulated.radio_driver import (
     Event,
     Frame,
 )
+from tests.emulated.radio_packets import ARP_TYPE, IPV4, checksum, ethernet, framed, udp
 from tools.emulator.wifi import DEAUTHENTICATED, DISASSOCIATED, LINK_DOWN, SECURITIES, SILENCE, Radio
 
 ROUTER, BOARD = socket.inet_aton("10.77.0.1"), socket.inet_aton("10.77.0.2")
 BROADCAST = b"\xff" * 6
-ARP_TYPE, IPV4 = 0x0806, 0x0800
 DISCOVER, OFFER, REQUEST, ACK, NAK = 1, 2, 3, 5, 6
 MASK, GATEWAY, DNS, HOST_NAME, WANTED, LEASE, KIND, SERVER = 1, 3, 6, 12, 50, 51, 53, 54
 UNSUPPORTED, NOT_ASSOCIATED = -23, -17
@@ -378,7 +378,7 @@ def test_join_takes_its_time_and_ends_with_the_keys(desk: Desk, security: str) -
 @pytest.mark.parametrize(
     ("security", "auth", "joined_as"),
     [
-        ("wpa2/wpa3", WPA2_PSK, "wpa2"),
+        ("wpa2-wpa3", WPA2_PSK, "wpa2"),
         ("wpa2", SAE, None),
         ("wpa3", WPA2_PSK, None),
         ("open", WPA2_PSK, None),
@@ -396,7 +396,7 @@ def test_network_of_another_security_is_none(desk: Desk, security: str, auth: in
 
 def test_station_that_knows_both_joins_a_network_of_wpa2(desk: Desk) -> None:
     driver = running(desk, Radio(security="wpa2"))
-    driver.join(Radio(security="wpa2/wpa3"))
+    driver.join(Radio(security="wpa2-wpa3"))
     desk.wait(1.5)
     assert desk.status()["security"] == "wpa2"
 
@@ -541,32 +541,10 @@ def mac(driver: Driver) -> bytes:
     return bytes.fromhex(driver.desk.status()["mac"].replace(":", ""))
 
 
-def ethernet(to: bytes, own: bytes, kind: int, content: bytes) -> bytes:
-    return to + own + struct.pack(">H", kind) + content
-
-
 def arp_question(driver: Driver, wanted: bytes = ROUTER, own: bytes = BOARD) -> bytes:
     """RFC 826: Ethernet (1), IPv4, lengths 6 and 4, request (1); sender, and who is wanted."""
     content = struct.pack(">HHBBH6s4s6s4s", 1, IPV4, 6, 4, 1, mac(driver), own, bytes(6), wanted)
     return ethernet(BROADCAST, mac(driver), ARP_TYPE, content).ljust(60, b"\0")
-
-
-def checksum(data: bytes) -> int:
-    """RFC 1071."""
-    total = sum(struct.unpack(f">{len(data) // 2}H", data))
-    total = (total & 0xFFFF) + (total >> 16)
-    return ~(total + (total >> 16)) & 0xFFFF
-
-
-def ipv4(source: bytes, destination: bytes, protocol: int, content: bytes) -> bytes:
-    head = bytearray(struct.pack(">BxHxxxxBBxx4s4s", 0x45, 20 + len(content), 64, protocol, source, destination))
-    struct.pack_into(">H", head, 10, checksum(head))
-    return bytes(head) + content
-
-
-def udp(source: tuple[bytes, int], destination: tuple[bytes, int], content: bytes) -> bytes:
-    datagram = struct.pack(">HHHxx", source[1], destination[1], 8 + len(content)) + content
-    return ipv4(source[0], destination[0], 17, datagram)
 
 
 def dhcp_question(driver: Driver, kind: int, options: dict[int, bytes], transaction: int = 0x12345678) -> bytes:
@@ -672,7 +650,7 @@ def test_packets_go_to_the_host_and_back_without_what_fills_frames_up(desk: Desk
     member.send_ethernet(ethernet(router, mac(member), IPV4, packet).ljust(60, b"\0"))
     assert desk.packets() == [b"", packet]
     answers = [udp((ROUTER, 123), (BOARD, 1234), bytes(size)) for size in (0, 48, 1400)]
-    stream = b"".join(len(answer).to_bytes(2, "big") + answer for answer in answers)
+    stream = b"".join(map(framed, answers))
     for part in (stream[:1], stream[1:70], stream[70:]):
         desk.from_host(part)
     assert member.ethernet() == [ethernet(mac(member), router, IPV4, answer) for answer in answers]
@@ -694,7 +672,7 @@ def test_packets_for_a_group_come_only_to_its_members(desk: Desk, member: Driver
 
     def from_host() -> list[bytes]:
         for packet in (mdns, other, everybody):
-            desk.from_host(len(packet).to_bytes(2, "big") + packet)
+            desk.from_host(framed(packet))
         return [frame[:6] for frame in member.ethernet()]
 
     assert from_host() == [BROADCAST]
@@ -708,7 +686,7 @@ def test_packets_for_a_group_come_only_to_its_members(desk: Desk, member: Driver
 def test_packets_of_the_host_are_dropped_while_nobody_is_there(desk: Desk) -> None:
     driver = running(desk, Radio())
     packet = udp((ROUTER, 1), (BOARD, 2), b"")
-    desk.from_host(len(packet).to_bytes(2, "big") + packet)
+    desk.from_host(framed(packet))
     assert driver.ethernet() == []
     driver.joined(Radio())
     assert driver.ethernet() == []
@@ -802,6 +780,31 @@ def test_hung_firmware_does_nothing_until_the_chip_is_switched_off_and_on(desk: 
     again.joined(radio)
     again.send_ethernet(arp_question(again))
     assert len(again.ethernet()) == 1
+
+
+def test_reset_of_the_board_takes_the_chips_power_and_nothing_from_what_is_around(desk: Desk) -> None:
+    """Seconds go on from before, and so do the counts; what was planned still comes."""
+    radio = Radio().after(5, password="another").after(20, dead=True)
+    driver = running(desk, radio)
+    driver.joined(radio)
+    desk.wait(4)
+    before = desk.status()
+    desk.tell(reset=True)
+    after = desk.status()
+    assert (after["powered"], after["joined"], after["address"]) == (False, False, None)
+    counts = ("powered_on", "attempts", "joins", "sent", "transfers", "ioctls")
+    assert [after[count] for count in counts] == [before[count] for count in counts]
+    again = Driver(desk)
+    again.begin()
+    again.joined(radio)
+    desk.wait(5)
+    assert (desk.status()["refused"], desk.status()["powered_on"]) == (1, 2)
+    desk.change(rssi=-60)
+    now = desk.happened()[-1][0]
+    desk.wait(19.9 - now)
+    assert again.read(BUS, 0x14, 4) == b"\xad\xbe\xed\xfe"
+    desk.wait(0.2)
+    assert again.read(BUS, 0x14, 4) == bytes(4)
 
 
 def test_two_runs_are_equal_to_the_byte(desk: Desk) -> None:

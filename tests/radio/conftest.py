@@ -24,7 +24,7 @@ from tools.emulator.wifi import Radio
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "RPI_PICO_W"
 HOSTNAME = "relay-berlin"
-CHOICE = {"round_seconds": 12, "posts_per_token": 64, "board": NAME}
+CHOICE = {"members": 16, "round_seconds": 12, "posts_per_token": 32, "board": NAME}  # a member each test
 COMMAND = "make test-radio MICROPY_DIR=…"
 
 SwitchOn = Callable[..., Board]
@@ -44,8 +44,8 @@ def relay(radio_image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder = tmp_path_factory.mktemp("relay")
     with OfficeOnDisk(folder, time_server=LOCAL, clock=Clock(folder / "clock"), **CHOICE) as office:
         path = office.relay.directory / "relay.json"
-        wifi = {"ssid": Radio().ssid, "password": Radio().password, "country": "DE"}
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"wifi": wifi, "hostname": HOSTNAME}))
+        network = {"wifi": Radio().name() | {"country": "DE"}, "hostname": HOSTNAME}
+        path.write_text(json.dumps(json.loads(path.read_text()) | network))
         yield make_ready(radio_image, office, radio=Radio())
 
 

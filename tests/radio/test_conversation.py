@@ -1,15 +1,12 @@
 """Members and a Pico W over its radio: what they write arrives, over frames that are lost, a reset and an update."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.patience import PATIENCE_SECONDS as PATIENCE
-from tests.radio.conftest import HOSTNAME, NAME, ROOT, SwitchOn
+from tests.radio.conftest import HOSTNAME, NAME, SwitchOn
 from tests.support import correspondence
 from tests.support.board_console import ask, status, until
 from tests.support.office_on_disk import admitted, read_all
@@ -17,7 +14,7 @@ from tests.support.ready_board import ReadyRelay
 from tests.system.test_board import PATIENCE_SECONDS, post, read_when_sealed, until_it_knows_the_time
 from tests.system.test_update import NEW, approve, update
 from tools.emulator.board import Board
-from tools.emulator.bridge import GUEST, LOCAL
+from tools.emulator.bridge import GUEST
 from tools.emulator.provision import NOT_PROVISIONED, reset, wait_until_serving
 from tools.emulator.wifi import Radio
 
@@ -68,8 +65,7 @@ def test_members_talk_over_the_air_and_a_reset_loses_nothing(
         assert (seen.ssid, seen.security, seen.hostname, seen.attempts) == (Radio().ssid, "wpa2", HOSTNAME, 1)
         board.clock.run(talk())
         until(board, state="serving", network=None)
-        asks = board.inside(sys.executable, "-m", "tests.radio.ask_mdns", LOCAL, f"{HOSTNAME}.local")
-        assert subprocess.check_output(asks, cwd=ROOT, text=True, timeout=PATIENCE).strip() == GUEST
+        assert board.resolve(f"{HOSTNAME}.local") == GUEST
         seen = board.wifi.status()
         assert (seen.joins, seen.refused, seen.unanswered, seen.stalled) == (2, 0, 0, 0)
 

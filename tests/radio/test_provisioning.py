@@ -10,6 +10,7 @@ from tests.support.board_console import status, until
 from tests.support.command_line import one_object
 from tests.support.terminal import Terminal
 from tests.system.test_flash import BOARD_SECONDS, Desk
+from tools.emulator.bridge import GUEST
 from tools.emulator.wifi import Radio
 
 PASSWORD = "the office's own words"
@@ -28,7 +29,7 @@ def test_one_command_takes_a_blank_pico_w_to_a_members_first_message(desk: Desk)
     network = [*NETWORK, "--wifi-password-file", "wifi"]
     desk.pico.plug_in(bootsel=True)
     said = one_object(desk.flash("--relay", "berlin", *network, "--json"))
-    assert said["changed"] and said["commissioned"]["records"] > 0
+    assert said["changed"] and said["commissioned"]["records"] > 0 and said["network"] is None
     assert [(entry["name"], entry["board"]) for entry in desk.inventory()] == [("berlin", NAME)]
 
     desk.pico.board.wait_for_link(BOARD_SECONDS)
@@ -50,22 +51,22 @@ def test_one_command_takes_a_blank_pico_w_to_a_members_first_message(desk: Desk)
 def test_a_password_that_was_typed_wrong_is_named_and_typed_again(desk: Desk) -> None:
     terminal = Terminal(desk.folder, **desk.command.environment)
 
-    def flash(password: str) -> None:
-        terminal.run_program(*desk.words("--relay", "berlin", *NETWORK, *desk.options))
+    def types(password: str, *words: object) -> None:
+        terminal.run_program(*desk.words(*words))
         terminal.read(f"Password of the Wi-Fi network '{Radio().ssid}': ")
         terminal.type(password)
         terminal.done()
 
     try:
         desk.pico.plug_in(bootsel=True)
-        flash("what the guests have")
-        wrong = until(desk.pico.board, network="wrong password")
-        assert (wrong["state"], wrong["address"]) == ("no-network", None)
-        desk.service("factory-reset", "--relay", "berlin", "--yes")
-        desk.command.json("relay", "remove", "berlin", "--issuer", desk.issuer)
-        flash(PASSWORD)
-        desk.pico.board.wait_for_link(BOARD_SECONDS)
-        assert status(desk.pico.board)["network"] is None
+        types("what the guests have", "--relay", "berlin", *NETWORK, *desk.options)
+        assert "not on its Wi-Fi network yet: wrong password" in terminal.shown
+        assert "tessera flash network --relay berlin" in terminal.shown
+        assert "no-network (wrong password)" in desk.service("verify").out
+        key = status(desk.pico.board)["static_key"]
+        types(PASSWORD, "network", "--relay", "berlin", "--issuer", desk.issuer, *NETWORK)
+        assert f"'berlin' is on its new network, at {GUEST}" in terminal.shown
+        assert (until(desk.pico.board, network=None)["static_key"], desk.pico.board.wifi.status().joined) == (key, True)
         assert PASSWORD not in terminal.shown
     finally:
         terminal.close()

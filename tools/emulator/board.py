@@ -175,18 +175,18 @@ class Board:
             raise EmulatorError("the board has no network, or is off")
         self._network.wait_for_link(timeout)
 
+    def resolve(self, name: str, timeout: float = 10) -> str:
+        """The address that the board gives for NAME.local, when it is asked in its network. TimeoutError."""
+        if self._network is None:
+            raise EmulatorError("the board has no network, or is off")
+        return self._network.resolve(name, timeout)
+
     @property
     def wifi(self) -> Wifi:
         """Its radio. EmulatorError if it has none."""
         if self._radio is None:
             raise EmulatorError("the board has no radio: give it a `radio`")
         return Wifi(self._ask)
-
-    def inside(self, *command: str) -> list[str]:
-        """The words that run a program in the board's network."""
-        if self._network is None:
-            raise EmulatorError("the board has no network, or is off")
-        return self._network.inside(*command)
 
     @property
     def console(self) -> Path:

@@ -1,13 +1,15 @@
 """The board's network: a process in a network namespace of its own holds the TUN device, so that boards never collide
 with each other or with the host's addresses; a TCP port of the host's 127.0.0.1 leads to one of the board. The board
-finds a network clock at the host's end of its line (bridge.LOCAL).
+finds a network clock at the host's end of its line (bridge.LOCAL), and may be asked for its name there.
 
 The process inherits the listening socket, which belongs to the namespace it was made in; `python -m
-tools.emulator.network` is that process. It ends with its standard input.
+tools.emulator.network` is that process. A line of its standard input is a name to ask for; it ends with the input. It
+says "link up" when the board can be reached, and "NAME is ADDRESS".
 """
 
 import argparse
 import asyncio
+import math
 import os
 import select
 import signal
@@ -16,9 +18,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from tools.emulator import timeserver
+from tools.emulator import mdns, timeserver
 from tools.emulator.bridge import GUEST, LOCAL, Bridge
 from tools.emulator.clock import Clock
 from tools.emulator.forward import forward
@@ -29,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # With the right to it, else as the root of a user namespace of one's own.
 UNSHARE = (["unshare", "--net"], ["unshare", "--user", "--map-root-user", "--net"])
 LINK_UP = b"link up\n"
+ASK_SECONDS = 1.0  # of the board, after which a name is asked for again (RFC 6762 §5.2)
 
 
 class Network:
@@ -58,13 +62,27 @@ class Network:
     def wait_for_link(self, timeout: float = 60) -> None:
         """Until the link has come up since this was called last (or since the start). TimeoutError after so many
         seconds of the board."""
-        if self._clock.wait_for(self._look, timeout) is None:
+        if self._clock.wait_for(partial(self._look, LINK_UP), timeout) is None:
             raise TimeoutError(f"the board has not brought its network up in {timeout} s")
         self._said = self._said.replace(LINK_UP, b"")
 
-    def _look(self, real_seconds: float) -> bool | None:
+    def resolve(self, name: str, timeout: float = 10) -> str:
+        """The address that the board says is NAME.local's. TimeoutError after so many seconds of the board."""
+        assert self._process.stdin
+        said = f"{name} is ".encode()
+        lines = self._said.splitlines(keepends=True)
+        self._said = b"".join(line for line in lines if not line.startswith(said))  # answers to who asked before
+        for _ in range(math.ceil(timeout / ASK_SECONDS)):
+            self._process.stdin.write(f"{name}\n".encode())
+            self._process.stdin.flush()
+            if self._clock.wait_for(partial(self._look, said), ASK_SECONDS):
+                return self._said.partition(said)[2].partition(b"\n")[0].decode()
+        raise TimeoutError(f"nobody answers to {name} in {timeout} s")
+
+    def _look(self, words: bytes, real_seconds: float) -> bool | None:
+        """Whether the process has said a line that begins so."""
         assert self._process.stdout
-        while LINK_UP not in self._said:
+        while words not in self._said[: self._said.rfind(b"\n") + 1]:
             if not select.select([self._process.stdout], [], [], real_seconds)[0]:
                 return None
             data = os.read(self._process.stdout.fileno(), 4096)
@@ -72,11 +90,6 @@ class Network:
                 raise EmulatorError(f"the network ended with status {self._process.wait()}")
             self._said += data
         return True
-
-    def inside(self, *command: str) -> list[str]:
-        """The words that run a program in the namespace: there it reaches the board as its neighbours do."""
-        user = ["--user", "--preserve-credentials"] if os.geteuid() else []
-        return ["nsenter", "--target", str(self._process.pid), "--net", *user, *command]
 
     def close(self) -> None:
         self._process.communicate()  # closes its standard input, on which it ends
@@ -114,12 +127,19 @@ async def serve(
         asyncio.create_task(bridge.run(line)),
         asyncio.create_task(forward(listener, GUEST, guest_port)),
         asyncio.create_task(timeserver.serve(LOCAL, unix_nanos)),
-        asyncio.create_task(asyncio.to_thread(sys.stdin.buffer.read)),
+        asyncio.create_task(ask_for_names()),
     ]
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in done:
         task.result()
     os._exit(0)  # at once: what is open ends with the board, and the thread that reads standard input cannot be ended
+
+
+async def ask_for_names() -> None:
+    """Those that standard input names, until it ends."""
+    resolver = await mdns.resolver(LOCAL, lambda name, address: print(f"{name} is {address}", flush=True))
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        resolver.ask(line.strip())
 
 
 def main() -> None:

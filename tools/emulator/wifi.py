@@ -20,7 +20,7 @@ from typing import Any, Self
 # beacons, and says LINK down and no more; or it says nothing, and frames are lost.
 DISASSOCIATED, DEAUTHENTICATED, LINK_DOWN, SILENCE = "disassociated", "deauthenticated", "link-down", "silence"
 PARTINGS = (DISASSOCIATED, DEAUTHENTICATED, LINK_DOWN, SILENCE)
-SECURITIES = ("open", "wpa2", "wpa3", "wpa2/wpa3")
+SECURITIES = ("open", "wpa2", "wpa3", "wpa2-wpa3")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,21 @@ class Radio:
     def after(self, seconds: float, **changes: Any) -> Self:
         """The same radio, of which these fields change so many seconds after the board is switched on."""
         return dataclasses.replace(self, schedule=(*self.schedule, (seconds, changes)))
+
+    @classmethod
+    def named(cls, wifi: dict[str, str]) -> Self:
+        """What relay.json names as its network is in reach."""
+        password = wifi.get("password", "")
+        return cls(wifi["ssid"], password, wifi.get("security", "wpa2" if password else "open"))
+
+    def name(self) -> dict[str, str]:
+        """As relay.json names it."""
+        found = {"ssid": self.ssid}
+        if self.security != "open":
+            found["password"] = self.password
+        if self.security not in ("open", "wpa2"):
+            found["security"] = self.security
+        return found
 
     def options(self) -> list[str]:
         """Of emulator.mjs."""

@@ -1,6 +1,6 @@
 // What is in the air around a board: an access point, the network behind it, and what goes wrong with either and with
-// the chip, at once or at a time (settings and schedule of wifi.py, whose names they have here). It outlives the board's
-// resets. All of it happens in the board's time.
+// the chip, at once or at a time (settings and schedule are wifi.py's, by the names that they have there). It outlives
+// the board's resets. All of it happens in the board's time.
 //
 // The access point is a router at 10.77.0.1: it answers DHCP and ARP, carries IPv4 packets to the host and back, and
 // drops everything else. To the host they go as a stream: length (2 bytes, big endian), packet; length 0 says that the
@@ -124,7 +124,7 @@ export class Air {
   /** What becomes of a request to join: {verdict: none, refused or joined; security}. */
   judge({ ssid, open, wpa2, wpa3 }) {
     const { settings } = this;
-    const has = settings.security.split('/');
+    const has = settings.security.split('-');
     const found = settings.in_reach && ssid === settings.ssid;
     let result = { verdict: 'none' };
     if (found && open && has.includes('open')) result = { verdict: 'joined', security: 'open' };
@@ -155,7 +155,8 @@ export class Air {
   carries() {
     const { in_reach: inReach, lose_each: each, lose_share: share } = this.settings;
     this.carried++;
-    const lost = !inReach || (each > 0 && this.carried % each === 0) || (share > 0 && this.random.word() < share * 2 ** 32);
+    const byChance = share > 0 && this.random.word() < share * 2 ** 32;
+    const lost = !inReach || (each > 0 && this.carried % each === 0) || byChance;
     if (lost) this.counts.lost++;
     return !lost;
   }
@@ -220,11 +221,15 @@ export class Air {
     let rest = Buffer.concat([this.unread, bytes]);
     while (rest.length >= 2 && rest.length >= 2 + rest.readUInt16BE(0)) {
       const end = 2 + rest.readUInt16BE(0);
-      const packet = rest.subarray(2, end);
-      if (this.network && packet.length) this.deliver(frame(destination(packet, this.station), this.accessPoint, IPV4, packet));
+      this.fromHost(rest.subarray(2, end));
       rest = rest.subarray(end);
     }
     this.unread = Buffer.from(rest);
+  }
+
+  fromHost(packet) {
+    if (!this.network || !packet.length) return;
+    this.deliver(frame(destination(packet, this.station), this.accessPoint, IPV4, packet));
   }
 
   /** Bytes that the board has not taken yet. */

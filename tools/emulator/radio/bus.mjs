@@ -6,8 +6,10 @@
 //   31 write   30 address increments   29:28 function   27:11 address   10:0 bytes (0 means 2048)
 //
 // Bytes are those on the wire, in order. Until the host has set word length 32 in the control register, each pair of
-// them is swapped. Sources: Infineon's data sheet of the CYW43439 (gSPI: command structure, registers, "64 bytes max" of
-// function 1); its registers by name also in NuttX, drivers/wireless/ieee80211/bcm43xxx, and embassy, cyw43/src/consts.rs.
+// them is swapped.
+//
+// Sources: Infineon's data sheet of the CYW43439 (gSPI: command structure, registers, "64 bytes max" of function 1);
+// the registers by name also in embassy, cyw43/src/consts.rs.
 
 const FUNCTION = { BUS: 0, BACKPLANE: 1, RADIO: 2 };
 const REGISTER_BYTES = 32;

@@ -1,7 +1,8 @@
-// The radio alone on a desk, for tests: its bus in the hands of another program, no board around it, and time that passes
-// when it is told to. A line of JSON asks, a line answers.
+// The radio alone on a desk, for tests: its bus in the hands of another program, no board around it, and time that
+// passes when it is told to. A line of JSON asks, a line answers.
 //
 //   {"new": {…}, "seed": 1}           a radio with this around it (the fields of Radio in wifi.py); switched off
+//   {"reset": true}                   another board around it, as after a reset: time begins anew, what is around stays
 //   {"power": true}                   its supply
 //   {"transfer": hex, "read": 4}      {"bytes": hex}: what is read after this was sent
 //   {"pass": 1.5}                     seconds
@@ -21,11 +22,16 @@ class Desk {
     this.air.toHost = (bytes) => this.host.push(bytes);
     this.host = [];
     this.led = false;
+    this.reset();
+  }
+
+  reset() {
     this.clock = new Simulator().clock;
     this.chip = this.air.board(this.clock, () => {}, (lit) => { this.led = lit; });
   }
 
-  act({ power, transfer, read = 0, pass, change, host, ask }) {
+  act({ reset, power, transfer, read = 0, pass, change, host, ask }) {
+    if (reset) this.reset();
     if (power !== undefined) this.chip.power(power);
     if (pass !== undefined) this.clock.tick(1e9 * pass);
     if (change) this.air.change(change);

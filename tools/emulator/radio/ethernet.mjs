@@ -5,6 +5,7 @@ export const IPV4 = 0x0800;
 export const ARP = 0x0806;
 export const BROADCAST = Buffer.alloc(6, 0xff);
 const HEADER = 14;
+const ETHERNET_AND_IPV4 = Buffer.from([0, 1, 0x08, 0x00, 6, 4]); // how an ARP message begins
 const ARP_REQUEST = 1;
 const ARP_REPLY = 2;
 const UDP = 17;
@@ -24,7 +25,8 @@ export function frame(to, from, type, content) {
 
 export function parse(bytes) {
   if (bytes.length < HEADER) return null;
-  return { to: bytes.subarray(0, 6), from: bytes.subarray(6, 12), type: bytes.readUInt16BE(12), content: bytes.subarray(HEADER) };
+  const [to, from, content] = [bytes.subarray(0, 6), bytes.subarray(6, 12), bytes.subarray(HEADER)];
+  return { to, from, type: bytes.readUInt16BE(12), content };
 }
 
 /** The packet without what fills a short frame up; null if it is none of IPv4. */
@@ -44,7 +46,7 @@ export function destination(packet, station) {
 
 /** {sender, target} of an ARP message, target null if it does not ask; null if it is none of Ethernet and IPv4. */
 export function parseArp(content) {
-  if (content.length < 28 || content.readUInt32BE(0) !== ((1 << 16) | IPV4) || content.readUInt16BE(4) !== 0x0604) return null;
+  if (content.length < 28 || !content.subarray(0, 6).equals(ETHERNET_AND_IPV4)) return null;
   const asks = content.readUInt16BE(6) === ARP_REQUEST;
   return { sender: content.subarray(14, 18), target: asks ? content.subarray(24, 28) : null };
 }
@@ -64,7 +66,8 @@ export function parseUdp(packet) {
   const at = 4 * (packet[0] & 15);
   if (packet[9] !== UDP || packet.length < at + 8) return null;
   const length = packet.readUInt16BE(at + 4);
-  return { from: packet.readUInt16BE(at), to: packet.readUInt16BE(at + 2), content: packet.subarray(at + 8, at + length) };
+  const [from, to] = [packet.readUInt16BE(at), packet.readUInt16BE(at + 2)];
+  return { from, to, content: packet.subarray(at + 8, at + length) };
 }
 
 /** A UDP packet; each end is {address, port}. Without a checksum of its own, which IPv4 allows. */

@@ -1,15 +1,15 @@
-// What the chip's firmware does for its host once it runs: commands and variables, joining and leaving a network, what it
-// says of both, Ethernet frames. Of Wi-Fi there is only what becomes of a request to join: no radio waves, no handshake,
-// no roaming, and nothing that the real firmware does of its own accord.
+// What the chip's firmware does for its host once it runs: commands and variables, joining and leaving a network, what
+// it says of both, Ethernet frames. Of Wi-Fi there is only what becomes of a request to join: no radio waves, no
+// handshake, no roaming, and nothing that the real firmware does of its own accord.
 //
-// Commands and events are those of Linux, brcmfmac (fwil.h, fweh.h). Which events come in which order was seen on boards:
+// Commands and events are those of Linux, brcmfmac (fwil.h, fweh.h). Which come in which order was seen on boards:
 //   joined          AUTH, LINK (up), SET_SSID; PSK_SUP 6 (keyed) where there is a password   embassy-rs/embassy #5020
 //   wrong password  the same, but after 4 s PSK_SUP 8 (waits for the third message), reason 14 (deauthenticated), and
 //                   DEAUTH_IND, LINK down   embassy-rs/embassy #3723, embassy-rs/cyw43 #77 (the join itself succeeds)
 //   WPA3, wrong     AUTH with status 1: the exchange of SAE tells before anything is joined
 //   no such network SET_SSID with status 3   embassy-rs/cyw43 #75
-//   no more beacons LINK down, reason 1   embassy-rs/embassy #5129; a deauthentication: PSK_SUP 6, reason 14; DEAUTH_IND;
-//                   LINK down; DISASSOC, too   georgerobotics/cyw43-driver #161
+//   no more beacons LINK down, reason 1   embassy-rs/embassy #5129
+//   turned away     PSK_SUP 6, reason 14, DEAUTH_IND, LINK down   the same; or DISASSOC   cyw43-driver #161
 
 import { CHANNEL, EVENT, LINK_UP, control, data, event, parseControl, parseData } from './sdpcm.mjs';
 
@@ -17,7 +17,7 @@ const COMMAND = {
   UP: 2, DOWN: 3, GET_BSSID: 23, GET_SSID: 25, SET_SSID: 26, DISASSOC: 52, GET_RSSI: 127, SET_WSEC: 134,
   SET_WPA_AUTH: 165, GET_VAR: 262, SET_VAR: 263, SET_WSEC_PMK: 268,
 };
-// What is set with a number that is read back with the number before it (infrastructure, authentication, power saving …).
+// What is set by a command and read by the one before it (infrastructure, authentication, power saving …).
 const KEPT = [20, 22, 64, 78, 86, 110, COMMAND.SET_WSEC, 142, COMMAND.SET_WPA_AUTH];
 const UNSUPPORTED = -23; // BCME_UNSUPPORTED
 const NOT_UP = -4; // BCME_NOTUP

@@ -8,8 +8,8 @@
 //   event   an Ethernet frame of type 0x886c: subtype, length, version, OUI 00:10:18, type 1; then version 2, flags
 //           (link up 1), event, status, reason, authentication, length, address, interface: big endian
 //
-// Sources: Linux, brcmfmac (sdio.c: SDPCM; bcdc.c: CDC, BDC; fweh.h: events). How many bytes of padding the firmware has
-// before what it sends is its own business: here so many that an event's own part begins at byte 46, as on the chip.
+// Sources: Linux, brcmfmac (sdio.c: SDPCM; bcdc.c: CDC, BDC; fweh.h: events). How many bytes of padding the firmware
+// has before what it sends is its own business: here so many that an event's part begins at byte 46, as on the chip.
 
 export const CHANNEL = { CONTROL: 0, EVENT: 1, DATA: 2 };
 export const EVENT = { SET_SSID: 0, AUTH: 3, DEAUTH_IND: 6, DISASSOC: 11, LINK: 16, PSK_SUP: 46 };

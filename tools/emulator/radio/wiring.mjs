@@ -4,8 +4,8 @@
 // sends and then receives, and DMA has its data; so the whole of it is taken at once, and handed to the chip when it
 // would have passed over the wire: two cycles of the state machine a bit. On such a board the PIO does nothing else.
 //
-// Sources: the Pico W's data sheet (pins); the RP2040's (§2.5 DMA, §3 PIO: a state machine that finds its FIFO empty says
-// so in FDEBUG.TXSTALL); Raspberry Pi's bus program, spi_gap01_sample0 in the SDK's pico_cyw43_driver.
+// Sources: the Pico W's data sheet (pins); the RP2040's (§2.5 DMA, §3 PIO: a state machine that finds its FIFO empty
+// says so in FDEBUG.TXSTALL); Raspberry Pi's bus program, spi_gap01_sample0 in the SDK's pico_cyw43_driver.
 
 import { GPIOPinState } from 'rp2040js';
 
