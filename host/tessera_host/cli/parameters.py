@@ -25,7 +25,8 @@ class _Parameter:
     """How typer reads one parameter: `coerce` is what it calls."""
 
     def __init__(self, descriptor: Any, build: Callable[[Any], Any]) -> None:
-        self._descriptor, self._build, self._typers = descriptor, build, None
+        self._descriptor, self._build = descriptor, build
+        self._typers: Any = None
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
         many = param.multiple or param.nargs == -1
@@ -93,4 +94,4 @@ def read_plainly() -> None:
         def plainly(descriptor: Any) -> _Parameter:
             return _Parameter(descriptor, build)
 
-        typer.core.build_runtime_param = plainly  # type: ignore[attr-defined]
+        vars(typer.core)["build_runtime_param"] = plainly
