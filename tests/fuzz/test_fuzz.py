@@ -125,7 +125,7 @@ def seed_of(name: str) -> int:
     return SEED + sum(name.encode())
 
 
-@pytest.mark.parametrize("part", [Fraction(1, 2), pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("part", [Fraction(1, 2), pytest.param(1, marks=pytest.mark.long)], ids=["half", "all"])
 @pytest.mark.parametrize("name", TARGETS)
 def test_target_holds_for_its_fixed_inputs(name: str, part: Fraction) -> None:
     """Daily the first half of the inputs, with all seeds among them; `make fuzz` tries millions."""
