@@ -102,7 +102,7 @@ def cluster(
 
     def planned() -> plan.Plan:
         _check_ports(shape)
-        return choosing.choose(
+        return choosing.plan_for(
             choosing.Wish(
                 members=MEMBERS if members is None else members,
                 round_seconds=round_seconds,
@@ -111,7 +111,7 @@ def cluster(
                 copies=chosen.copies,
                 board="GATEWAY" if shape.runtime == Runtime.CPYTHON else choosing.Wish.board,
             )
-        ).plan
+        )
 
     with office.opened(directory, shape, planned) as (opened, made):
         if not made:

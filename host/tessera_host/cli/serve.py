@@ -173,7 +173,7 @@ def serve(
             epsilon = plan.decimal_option("epsilon", cover_traffic_epsilon or gateway.DEFAULT_EPSILON)
             delta = plan.decimal_option("delta", cover_traffic_delta or gateway.DEFAULT_DELTA)
             wish = replace(wish, cover=plan.DELIVERY, epsilon=epsilon, delta=delta)
-        return choosing.choose(wish).plan
+        return choosing.plan_for(wish)
 
     def open_gateway(directory: Path) -> Gateway:
         gateway.check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)

@@ -100,6 +100,14 @@ def choose(wish: Wish) -> Planned:
     return Planned(_planned(best), kinds, _why(best, kinds))
 
 
+def plan_for(wish: Wish) -> Plan:
+    """The plan alone. Beside a kind that is asked for no other is looked at, whose table may take seconds."""
+    if wish.cover is None:
+        return choose(wish).plan
+    _check(wish)
+    return _planned(_kind(wish.cover, wish))
+
+
 def _planned(kind: Kind) -> Plan:
     if kind.plan is None:
         raise kind.refusal or UsageError(f"there is no plan with cover {kind.cover}", "leave --cover out")
