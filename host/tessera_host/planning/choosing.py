@@ -19,7 +19,20 @@ from ..errors import UsageError
 from ..privacy import composition, noise
 from . import figures
 from .boards import Board, board
-from .plan import CONSTANT, COVERS, DAY, DELIVERY, Choice, Plan, check, check_copies, check_day, check_ranges, make
+from .plan import (
+    CONSTANT,
+    COVERS,
+    DAY,
+    DELIVERY,
+    Choice,
+    Plan,
+    check,
+    check_copies,
+    check_cover,
+    check_losses,
+    check_ranges,
+    make,
+)
 
 FLASH_YEARS = 10
 MEGABYTES_A_DAY = Fraction(6)  # a member's download, unless an office says otherwise
@@ -107,15 +120,9 @@ def _planned(kind: Kind) -> Plan:
 
 
 def _check(wish: Wish) -> None:
-    if wish.cover not in (None, *COVERS):
-        raise UsageError(f"there is no cover '{wish.cover}'", f"choose one of {', '.join(COVERS)}")
-    if (wish.epsilon is None) != (wish.delta is None):
-        raise UsageError("epsilon and delta of one delivery belong together", "give both, --epsilon and --delta")
-    if wish.cover == CONSTANT and wish.epsilon is not None:
-        raise UsageError("in constant batches no delivery shows: ε and δ are 0", "leave --epsilon and --delta out")
-    if wish.epsilon is not None and wish.delta is not None:
-        noise.check_range(wish.epsilon, wish.delta)
-    check_day(wish.day_epsilon, wish.day_delta)
+    if wish.cover is not None:
+        check_cover(wish.cover)
+    check_losses(wish.cover or DAY, wish.epsilon, wish.delta, wish.day_epsilon, wish.day_delta)
     check_ranges(
         Choice(
             members=wish.members,

@@ -267,19 +267,32 @@ def check_copies(topology: str, copies: int, relays: int) -> None:
 
 
 def _check_privacy(choice: Choice) -> None:
-    if choice.cover not in COVERS:
-        raise UsageError(f"there is no cover '{choice.cover}'", f"choose one of {', '.join(COVERS)}")
-    if (choice.epsilon is None) != (choice.delta is None):
-        raise UsageError("epsilon and delta of one delivery belong together", "give both, --epsilon and --delta")
+    check_cover(choice.cover)
+    check_losses(choice.cover, choice.epsilon, choice.delta, choice.day_epsilon, choice.day_delta)
     if choice.cover == DELIVERY and choice.epsilon is None:
         raise UsageError("a table for one delivery is made from its epsilon and delta", "give --epsilon and --delta")
-    if choice.cover == CONSTANT and choice.epsilon is not None:
-        raise UsageError("in constant batches no delivery shows: ε is 0", "leave --epsilon and --delta out")
     if (choice.cover == DAY) != (choice.deliveries > 0):
         raise UsageError("a table for a day is made for a number of messages", "give --messages with --cover day")
-    if choice.epsilon is not None and choice.delta is not None:
-        noise.check_range(choice.epsilon, choice.delta)
-    check_day(choice.day_epsilon, choice.day_delta)
+
+
+def check_cover(kind: str) -> None:
+    """Raises UsageError unless it is one of COVERS."""
+    if kind not in COVERS:
+        raise UsageError(f"there is no cover '{kind}'", f"choose one of {', '.join(COVERS)}")
+
+
+def check_losses(
+    cover: str, epsilon: Fraction | None, delta: Fraction | None, day_epsilon: Fraction, day_delta: Fraction
+) -> None:
+    """Raises UsageError unless (ε, δ) of one delivery, if they are given, and of a day can be those of this kind of
+    cover."""
+    if (epsilon is None) != (delta is None):
+        raise UsageError("epsilon and delta of one delivery belong together", "give both, --epsilon and --delta")
+    if cover == CONSTANT and epsilon is not None:
+        raise UsageError("in constant batches no delivery shows: ε and δ are 0", "leave --epsilon and --delta out")
+    if epsilon is not None and delta is not None:
+        noise.check_range(epsilon, delta)
+    _check_day(day_epsilon, day_delta)
 
 
 def kind_of(parameters: Head) -> str:
@@ -288,7 +301,7 @@ def kind_of(parameters: Head) -> str:
     return found
 
 
-def check_day(epsilon: Fraction, delta: Fraction) -> None:
+def _check_day(epsilon: Fraction, delta: Fraction) -> None:
     """Raises UsageError unless (ε, δ) can be a member's day: whole millionths below 100, and below 1."""
     if not 0 < epsilon < _DAY_EPSILON_MOST or epsilon % noise.EPSILON_UNIT:
         raise UsageError(
