@@ -41,7 +41,7 @@ from ..member.inbox import Message, Place
 from ..member.issuer_visit import VisitReport
 from ..member.pacing import Wait
 from ..member.relay_sessions import RelaySessions, Status
-from ..member.renewal import Renewal
+from ..member.renewal import OUTDATED, Renewal, lacks_a_card
 from ..member.sending import CellTaken, Copied, Posted, Sender, Unposted
 from ..member.sharing import SharedMember
 from ..member.state import KEYSTORE_NAME, MemberState
@@ -88,10 +88,12 @@ class Client:
         dice: random.Random | None = None,
         now: Callable[[], float] = time.time,
         sleep: Sleep = asyncio.sleep,
+        slow: Callable[[str], None] | None = None,
     ) -> None:
-        """Takes the member over: its keystore is given back at once, and closed with the client."""
+        """Takes the member over: its keystore is given back at once, and closed with the client. `slow` is told the
+        name of a relay that keeps what was asked for waiting."""
         self.shared = SharedMember(member)
-        self._sessions = RelaySessions(member)
+        self._sessions = RelaySessions(member, slow)
         self._sender = Sender(member, self._sessions)
         self._fetcher = Fetcher(member, self._sessions)
         self._dice = dice or random.SystemRandom()
@@ -427,9 +429,11 @@ class Client:
 
     async def _renewed(self) -> None:
         """Visit the issuer if that is due. That it failed is no reason not to go on with what there is."""
-        async with self.shared.held():
+        async with self.shared.held() as member:
             if self._renewal.is_due():
                 await self._tried_renewal()
+            elif lacks_a_card(member) and not self._renewal.is_possible():
+                self._remark(OUTDATED)
 
     async def _tried_renewal(self) -> bool:
         try:
@@ -521,13 +525,14 @@ class Client:
                 self._state = State(parameters.genesis, parameters.round_seconds)
             self._state.copies = member.federation.copies(member.epoch())
             early = any(token.early and token.left is None for token in member.wallet.for_epoch(member.epoch()))
-            found = replace(self._state, waiting=member.outbox.records(), remark=EARLY if early else "")
+            outdated = lacks_a_card(member) and not self._renewal.is_possible()
+            remarks = [text for text, is_so in ((EARLY, early), (OUTDATED, outdated)) if is_so]
+            found = replace(self._state, waiting=member.outbox.records(), remark="\n".join(remarks))
             found.arriving = member.inbox.arriving()
             found.obstacle, found.next_at = self._sender.obstacle(), pacing.earliest(member)
-            weigh = member.accountant.weighed(member.now()) if found.waiting else None
-        if weigh:
-            day = (await asyncio.to_thread(weigh)).next_at
-            found.next_at = None if day is None or found.next_at is None else max(day, found.next_at)
+            earliest = pacing.earliest_of_the_day(member) if found.waiting else None
+        if earliest:
+            found.next_at = await asyncio.to_thread(earliest)
         return found
 
 

@@ -37,7 +37,7 @@ class Posted(NamedTuple):
 
 
 class Copied(NamedTuple):
-    """A part that one more relay acknowledged; `safe` if all have it now that are to."""
+    """A part that one more relay acknowledged; `safe` if by that all have it that are to."""
 
     contact: str
     part: Part
@@ -219,14 +219,14 @@ class Sender:
         if state.federation.epoch_of(open_round) != session.token.epoch:
             state.save()
             return None  # it is in a round whose readers look for other tags
-        is_first = not item.places
+        is_first, waited = not item.places, state.outbox.holds(item)
         state.outbox.acknowledged(item, Place(session.relay.id, session.relay.key, open_round))
         state.posted.settle()
         state.history.posted(item.contact, item.part, open_round)
         state.save()
         if is_first:
             return Posted(item.contact, item.part, open_round)
-        return Copied(item.contact, item.part, open_round, not state.outbox.holds(item))
+        return Copied(item.contact, item.part, open_round, waited and not state.outbox.holds(item))
 
     async def _look_into(self, refusal: ErrorFrame, session: Session) -> None:
         """Raise it, unless the token is used up or its epoch has just ended: then another token will do."""
