@@ -15,6 +15,7 @@ from rich.table import Table
 
 from tessera.wire import PORT
 
+from .. import kinds_of_cover
 from ..clock import local_time, unix_now
 from ..errors import UsageError
 from ..issuer.genesis import EPOCH_AT, before
@@ -254,7 +255,7 @@ def _paths(directory: Path) -> dict[str, str]:
 
 def _day(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """Nothing where nothing shows of a day."""
-    if summary["cover"] == plan.CONSTANT:
+    if summary["cover"] == kinds_of_cover.CONSTANT:
         return []
     return [("a member's day", f"ε = {summary['budget']['epsilon']}, δ = {summary['budget']['delta']}")]
 

@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import duration, files
+from ..kinds_of_cover import COVERS
 from ..planning import choosing, figures
 from ..planning.boards import BOARDS
 from ..planning.choosing import Kind, Planned, Wish
-from ..planning.plan import COVERS, Plan, decimal_option
+from ..planning.plan import Plan, decimal_option
 from ..privacy import loss, noise
 from ..protocol.topology import KINDS
 from . import audit

@@ -22,7 +22,7 @@ from tessera.errors import Error
 from tessera.server import Server
 from tessera.wire import PORT
 
-from .. import __version__, duration, systemd
+from .. import __version__, duration, kinds_of_cover, systemd
 from ..errors import TesseraError, UsageError
 from ..issuer import organisation
 from ..issuer.relay_directory import CONFIGURATION
@@ -172,7 +172,7 @@ def serve(
         if cover_traffic_epsilon is not None or cover_traffic_delta is not None:
             epsilon = plan.decimal_option("epsilon", cover_traffic_epsilon or gateway.DEFAULT_EPSILON)
             delta = plan.decimal_option("delta", cover_traffic_delta or gateway.DEFAULT_DELTA)
-            wish = replace(wish, cover=plan.DELIVERY, epsilon=epsilon, delta=delta)
+            wish = replace(wish, cover=kinds_of_cover.DELIVERY, epsilon=epsilon, delta=delta)
         return choosing.choose(wish).plan
 
     def open_gateway(directory: Path) -> Gateway:

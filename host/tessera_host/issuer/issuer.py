@@ -19,8 +19,9 @@ from .. import files
 from ..clock import Clock, unix_now
 from ..errors import IntegrityError, InvalidInput, KeystoreError, NotOnRoster, UsageError
 from ..keys.keystore import Secret
+from ..kinds_of_cover import CONSTANT, DELIVERY, kind_of
 from ..planning import boards
-from ..planning.plan import CONSTANT, DELIVERY, MEMBERS_FLOOR, Choice, Plan, check_kind, kind_of, make
+from ..planning.plan import MEMBERS_FLOOR, Choice, Plan, check_kind, make
 from ..privacy import noise
 from ..protocol import addresses, blind, cards, releases, sealed_reading_key
 from ..protocol.federation import FIXED, IssuerService, Relay, parsed

@@ -16,23 +16,11 @@ from tessera.wire import RECORDS_PER_FRAME
 
 from ..duration import DAY_SECONDS
 from ..errors import UsageError
+from ..kinds_of_cover import CONSTANT, COVERS, DAY, DELIVERY, IN_WORDS
 from ..privacy import composition, noise
 from . import figures
 from .boards import Board, board
-from .plan import (
-    CONSTANT,
-    COVERS,
-    DAY,
-    DELIVERY,
-    Choice,
-    Plan,
-    check,
-    check_copies,
-    check_cover,
-    check_losses,
-    check_ranges,
-    make,
-)
+from .plan import Choice, Plan, check, check_copies, check_cover, check_losses, check_ranges, make
 
 FLASH_YEARS = 10
 MEGABYTES_A_DAY = Fraction(6)  # a member's download, unless an office says otherwise
@@ -283,31 +271,29 @@ def _frames(made: Plan) -> Fraction:
 def _why(best: Kind, kinds: tuple[Kind, ...]) -> str:
     """In one line."""
     made = _planned(best)
-    others = [f"{_NAMES[kind.cover]} {_records(kind.plan)}" for kind in kinds if kind.plan and kind.cover != best.cover]
+    others = [
+        f"{IN_WORDS[kind.cover]} {_records(kind.plan)}" for kind in kinds if kind.plan and kind.cover != best.cover
+    ]
     costs = "; ".join([f"{_records(made)} records a round if everybody sends all", *others])
     if best.cover == CONSTANT:
         kept = "and privacy sets no daily limit"
     else:
         day = f"ε = {noise.decimal(made.choice.day_epsilon)}, δ = {noise.decimal_up(made.choice.day_delta)}"
         kept = f"for {figures.messages_a_day(made)} messages a member and day within {day}"
-    return f"{_KINDS[best.cover]}, as that is cheapest ({costs}), {kept}."
+    return f"{IN_WORDS[best.cover].capitalize()}, as that is cheapest ({costs}), {kept}."
 
 
 def _records(made: Plan) -> str:
     return figures.in_tenths(figures.records_a_cell(made))
 
 
-_NAMES = {CONSTANT: "constant batches", DAY: "a table for a day", DELIVERY: "a table for one delivery"}
-_KINDS = {CONSTANT: "Constant batches", DAY: "A table for a day", DELIVERY: "A table for one delivery"}
-
-
 def _said(asked: Kind, kinds: tuple[Kind, ...]) -> str:
     """In one line, for a kind that was asked for."""
     others = [kind.plan for kind in kinds if kind.plan and kind.cover != asked.cover]
     cheaper = [other for other in others if _frames(other) < _frames(_planned(asked))]
-    text = f"{_KINDS[asked.cover]}, as you asked"
+    text = f"{IN_WORDS[asked.cover].capitalize()}, as you asked"
     if not cheaper:
         return text + "."
     best = min(cheaper, key=_frames)
-    costs = f"{_records(_planned(asked))} records a round, {_NAMES[best.choice.cover]} {_records(best)}"
+    costs = f"{_records(_planned(asked))} records a round, {IN_WORDS[best.choice.cover]} {_records(best)}"
     return f"{text} ({costs})."

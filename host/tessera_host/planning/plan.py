@@ -15,25 +15,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tessera import params
 from tessera.admission import LEASE_POSTS
 from tessera.nor import PAGES_PER_SECTOR
-from tessera.params import SPARE_PAGES, Head
+from tessera.params import SPARE_PAGES
 from tessera.wire import CELL_FRAME_BYTES, RECORDS_PER_FRAME
 
 from ..errors import InvalidInput, UsageError
 from ..files import read_text
+from ..kinds_of_cover import CONSTANT, COVERS, DAY, DELIVERY
 from ..privacy import composition, noise, shaping
 from ..privacy.composition import Part
 from ..topologies import KINDS, MOST_COPIES, RING
 from .boards import BOARDS, Board, board
 
 VERSION = 4
-
-# Cover (PROTOCOL §2): every batch of the same size, a table made for a member's day, a table for one delivery.
-CONSTANT, DAY, DELIVERY = "constant", "day", "delivery"
-COVERS = (CONSTANT, DAY, DELIVERY)
-COVER_NUMBERS = {CONSTANT: params.CONSTANT, DAY: params.DAY, DELIVERY: params.DELIVERY}
 
 # What a member's day shall stay within unless an office says otherwise.
 DAY_EPSILON, DAY_DELTA = Fraction(2), Fraction("2e-5")
@@ -293,12 +288,6 @@ def check_losses(
     if epsilon is not None and delta is not None:
         noise.check_range(epsilon, delta)
     _check_day(day_epsilon, day_delta)
-
-
-def kind_of(parameters: Head) -> str:
-    """The kind of cover of a set, one of COVERS."""
-    (found,) = [kind for kind, number in COVER_NUMBERS.items() if number == parameters.cover]
-    return found
 
 
 def _check_day(epsilon: Fraction, delta: Fraction) -> None:
