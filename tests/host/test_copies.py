@@ -147,7 +147,7 @@ async def by_hand(at: Cluster) -> None:
         at.down.add(2)
         sent = await client.send("Bob", "hello", wait=False)
         assert (sent.state, sent.is_safe, sent.relays, sent.copies) == ("posted", False, 1, 2)
-        assert any("still waits for a relay: relay 2 is away" in remark for remark in client.take_remarks())
+        assert any("still waits for the relay relay-1: relay 2 is away" in remark for remark in client.take_remarks())
         tried = len(at.frames)
         await client.post_what_waits()
         assert len(at.frames) == tried, "a relay that has just failed is not tried again"

@@ -222,16 +222,14 @@ def relay_new(
         serial, digest = issuer.parameters.serial, issuer.parameters.digest.hex()
         service = issuer.service
     text = [
-        f"Relay '{name}' is in {relay_directory}; its secrets are nowhere else. Parameters have serial {serial} now.",
-        "Members' programs get the new card from the issuer's service."
-        if service
-        else f"Members need the new {issuer_directory / FEDERATION_CARD}.",
+        f"Relay '{name}' is in {relay_directory}; its secrets are nowhere else. Parameters have serial {serial} now."
     ]
     if earlier:
-        text.append(
+        text += [
+            renewing.members_get_it(service, issuer_directory),
             f"The other relays get the new parameters from members, or at once: tessera relay push --issuer "
-            f"{issuer_directory}"
-        )
+            f"{issuer_directory}",
+        ]
     answer = {"relay": name, "key": relay.key, "directory": str(relay_directory), "host": host, "port": at}
     answer |= {"serial": serial, "digest": digest, "relays_to_update": earlier}
     show(answer | _paths(issuer_directory), "\n".join(text), as_json)

@@ -163,7 +163,9 @@ def _kinds(found: Planned) -> str:
         mark = f" {_CHOSEN}" if kind.plan is found.plan else ""
         table.add_column(f"{kind.cover}{mark}", overflow="fold")
     for name, cell in (*_ROWS, *(_SEVERAL if found.plan.choice.relays > 1 else ())):
-        table.add_row(name, *(cell(kind) if kind.plan else "" for kind in found.kinds))
+        cells = [cell(kind) if kind.plan else "" for kind in found.kinds]
+        if any(cells):
+            table.add_row(name, *cells)
     refused = [f"{kind.cover}: {kind.refusal.message}" for kind in found.kinds if kind.refusal]
     return "\n".join([_printed(table).rstrip(), *refused])
 

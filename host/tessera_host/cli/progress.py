@@ -34,8 +34,7 @@ class _Countdown(ProgressColumn):
 def slow(relay: str, console: Console = _ERRORS) -> None:
     """Somebody waits for a relay; above the bar, if there is one."""
     if console.is_terminal:
-        text = f"Waiting for the relay {relay}, a minute at most. What others have is not held up by it."
-        console.print(text, markup=False, soft_wrap=True)
+        console.print(f"Waiting for the relay {relay}, a minute at most.", markup=False, soft_wrap=True)
 
 
 @contextmanager

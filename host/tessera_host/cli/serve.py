@@ -114,7 +114,8 @@ def serve(
     ] = None,
     cover_traffic_delta: Annotated[str | None, typer.Option(help="δ of one delivery, likewise.")] = None,
     members: Annotated[
-        int | None, typer.Option(help=f"Members of a new trial, {MEMBERS}; the planner chooses all else.")
+        int | None,
+        typer.Option(min=plan.MEMBERS_FLOOR, help=f"Members of a new trial, {MEMBERS}; the planner chooses all else."),
     ] = None,
     round_seconds: Annotated[int | None, typer.Option(help="Seconds a round of a new trial.")] = None,
     epoch_rounds: Annotated[int | None, typer.Option(help="Rounds an epoch of a new trial.")] = None,
@@ -173,10 +174,11 @@ def serve(
             epsilon = plan.decimal_option("epsilon", cover_traffic_epsilon or gateway.DEFAULT_EPSILON)
             delta = plan.decimal_option("delta", cover_traffic_delta or gateway.DEFAULT_DELTA)
             wish = replace(wish, cover=kinds_of_cover.DELIVERY, epsilon=epsilon, delta=delta)
-        return choosing.choose(wish).plan
+        return choosing.choose(wish, ("members", "round_seconds", "epoch_rounds")).plan
 
     def open_gateway(directory: Path) -> Gateway:
         gateway.check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)
+        gateway.check_rules(directory, members=members, round_seconds=round_seconds, epoch_rounds=epoch_rounds)
         return Gateway(directory, place.named, sessions)
 
     log_ = Log(log is LogForm.JSON)

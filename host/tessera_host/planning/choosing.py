@@ -5,7 +5,7 @@ Owns what is chosen where an office says nothing, and the reason. Leaves to othe
 what each costs and promises (figures.py).
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -20,7 +20,7 @@ from ..kinds_of_cover import CONSTANT, COVERS, DAY, DELIVERY, IN_WORDS
 from ..privacy import composition, noise
 from . import figures
 from .boards import Board, board
-from .plan import Choice, Plan, check, check_copies, check_cover, check_losses, check_ranges, make
+from .plan import Choice, Plan, Unfit, check, check_copies, check_cover, check_losses, check_ranges, make
 
 FLASH_YEARS = 10
 MEGABYTES_A_DAY = Fraction(6)  # a member's download, unless an office says otherwise
@@ -85,9 +85,18 @@ class Planned:
     why: str
 
 
-def choose(wish: Wish) -> Planned:
+def choose(wish: Wish, options: Collection[str] | None = None) -> Planned:
     """Raises UsageError if no kind, or not the one that is asked for, keeps to the wish: what is wrong, and what would
-    fit."""
+    fit; by these options of the command that asks, if it does not have all of `tessera plan`."""
+    try:
+        return _chosen(wish)
+    except Unfit as unfit:
+        if options is None:
+            raise
+        raise unfit.within(options) from None
+
+
+def _chosen(wish: Wish) -> Planned:
     _check(wish)
     kinds = tuple(_kind(cover, wish) for cover in COVERS)
     if wish.cover is not None:

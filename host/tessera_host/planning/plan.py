@@ -8,7 +8,7 @@ can meet there, and all may read there in every round. So it does not depend on 
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cache
@@ -443,14 +443,28 @@ def _members_at_most(choice: Choice, members: int) -> int | None:
     return members if choice.allow_small or members >= MEMBERS_FLOOR * choice.buckets else None
 
 
+class Unfit(UsageError):
+    """Numbers that do not go together, and options of `tessera plan`, by their names, with values that would."""
+
+    def __init__(self, message: str, options: Mapping[str, Any], otherwise: str = "") -> None:
+        proposals = [f"--{name.replace('_', '-')} {value}" for name, value in options.items()]
+        hint = "use " + ", or ".join(proposals) if proposals else ""
+        super().__init__(message, ", or ".join(part for part in (hint, otherwise) if part) or "choose other numbers")
+        self._options = options
+
+    def within(self, options: Collection[str]) -> UsageError:
+        """The same for a command that has these options only."""
+        return Unfit(self.message, {name: value for name, value in self._options.items() if name in options})
+
+
 def _refuse(message: str, options: Mapping[str, Any], otherwise: str = "") -> None:
-    """Raise UsageError, proposing the options whose value is one that can be given."""
-    proposals = []
-    for name, value in options.items():
-        if isinstance(value, str) or (value is not None and _RANGES[name][0] <= value <= _RANGES[name][1]):
-            proposals.append(f"--{name.replace('_', '-')} {value}")
-    hint = "use " + ", or ".join(proposals) if proposals else ""
-    raise UsageError(message, ", or ".join(part for part in (hint, otherwise) if part) or "choose smaller numbers")
+    """Raise Unfit, proposing the options whose value is one that can be given."""
+    good = {
+        name: value
+        for name, value in options.items()
+        if isinstance(value, str) or (value is not None and _RANGES[name][0] <= value <= _RANGES[name][1])
+    }
+    raise Unfit(message, good, otherwise)
 
 
 def fill_pages(chosen: Board) -> int:
