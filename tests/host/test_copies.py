@@ -12,6 +12,7 @@ import pytest
 from tessera_host.agent.client import Client
 from tessera_host.agent.interface import State
 from tessera_host.cli.sent_text import in_words, mark
+from tessera_host.clock import local_time_of_day
 from tessera_host.duration import DAY_SECONDS
 from tessera_host.errors import NotPermitted, Unreachable
 from tessera_host.member import composing
@@ -180,6 +181,24 @@ def test_who_waits_for_a_relay_is_told_for_which(at: Cluster) -> None:
     loop.run_until_complete(sending())
     loop.close()
     assert told == ["relay-1"]
+
+
+async def refused_by_one(at: Cluster) -> None:
+    at.relays[1].busy_after_store = 1
+    async with Client(at.ann, now=at.clock.exactly) as client:
+        assert (await client.send("Bob", "hello", wait=False)).relays == 1
+        (remark,) = [each for each in client.take_remarks() if "relay-0" in each]
+        next_at = (await client.state()).next_at
+    assert next_at == at.federation.parameters.genesis + 2 * 120, "this round and the next may have it"
+    assert f"can leave from {local_time_of_day(next_at)} on" in remark
+
+
+def test_what_a_relay_refused_leaves_when_no_round_can_have_it_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = Cluster(tmp_path, monkeypatch, round_seconds=120)
+    asyncio.run(refused_by_one(at))
+    at.close()
 
 
 async def earliest(at: Cluster) -> int | None:
