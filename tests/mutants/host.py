@@ -867,9 +867,15 @@ CHANGES: Changes = {
     f"{_AGENT}/schedule.py": (
         Change(
             "all-slots-at-once",
-            "return sorted(Slot(dice.uniform(*part[kind]), kind, relay) for kind, relay in kinds)",
-            "return sorted(Slot(now, kind, relay) for kind, relay in kinds)",
+            "slots = [Slot(dice.uniform(*part[kind]), kind, relay) for kind, relay in kinds]",
+            "slots = [Slot(now, kind, relay) for kind, relay in kinds]",
             of("engine", "moments_are_spread_over_their_part_of_the_round"),
+        ),
+        Change(
+            "slots-at-one-moment-have-no-order",
+            "sorted(slots, key=lambda slot: slot.at)",
+            "sorted(slots)",
+            of("engine", "moments_late_in_a_round_are_not_in_the_past"),
         ),
         Change(
             "every-epoch-has-the-same-schedule",
