@@ -199,8 +199,8 @@ def test_a_command_with_few_options_is_told_of_those_that_it_has() -> None:
         choose(wish)
     assert refused.value.hint == "use --posts-per-token 20, or --members 32767"
     with pytest.raises(UsageError) as refused:
-        choose(wish, ("members", "round_seconds"))
+        choosing.plan_for(wish, ("members", "round_seconds"))
     assert refused.value.hint == "use --members 32767"
     with pytest.raises(UsageError) as refused:
-        choose(Wish(members=3), ("round_seconds",))
+        choosing.plan_for(Wish(members=3), ("round_seconds",))
     assert refused.value.hint == "choose other numbers"
