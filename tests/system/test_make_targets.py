@@ -21,13 +21,13 @@ SECONDS = 600  # no target takes so long, on any computer
 QUICK = {
     "help": [],
     "demo": [],
-    "fuzz": [LEAST],
     "results": [LEAST],
     "vectors": [LEAST],
     "c-stack": [],
 }
 # The soak and the bench hold a relay to seconds of the clock on the wall, which a busy computer misses.
 SLOW = {
+    "fuzz": [LEAST],  # daily: tests/fuzz/test_fuzz.py runs a target under atheris
     "soak": [LEAST],
     "soak-years": [LEAST],
     "mutants": [LEAST],
