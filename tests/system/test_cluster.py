@@ -141,6 +141,14 @@ def test_a_second_start_meanwhile_other_options_and_a_port_in_use_are_refused(co
         error = command.refused(USAGE, "cluster", "office/tessera-cluster", "--port", port + PORTS)
         assert f"to go on with that one: tessera cluster {command.folder / 'office'}" in error
     assert "is a mesh with 1 copy" in command.refused(USAGE, "cluster", "office", "--copies", 2)
+    error = command.refused(USAGE, "cluster", "office", "--members", 30)
+    assert "goes by --members 24, not 30" in error
+    assert f"tessera issuer renew {command.folder / 'office' / 'issuer'} --members 30" in error
+    assert "goes by --round-seconds 10, not 20" in command.refused(USAGE, "cluster", "office", "--round-seconds", 20)
+    with socket.create_server(("127.0.0.1", port)):
+        assert "its ports stay" in command.refused(UNREACHABLE, "cluster", "office")
+    assert "'star' is not one of" in (error := command.refused(USAGE, "cluster", "x", "--topology", "star"))
+    assert "Value error" not in error
     (command.folder / "papers").mkdir()
     (command.folder / "papers" / "letter").write_text("of somebody")
     assert "has something else in it: letter" in command.refused(USAGE, "cluster", "papers", "--port", free_ports(6))

@@ -203,6 +203,7 @@ def _unexpected(arguments: Sequence[str], error: Exception) -> int:
         return 2
     if callable(explain):
         explained = card_finding.without_pieces(str(explain()))  # a card that was not in quotes, and has blanks in it
+        explained = explained.replace(": Value error, ", ": ")  # some versions of typer say what class it was
         hint = "'tessera COMMAND --help' shows what there is"
         if explained == "No such option: --proxy":
             hint = "it comes before the command: tessera --proxy URL COMMAND"

@@ -28,6 +28,7 @@ from rich.table import Table
 
 from tessera.wire import PORT
 
+from .. import kinds_of_cover
 from ..errors import InvalidInput, NotPermitted, TesseraError
 from ..issuer import organisation
 from ..issuer.issuer import Issuer
@@ -169,7 +170,7 @@ def read_lines(path: Path) -> list[str]:
 def make_short_lived(directory: Path, passphrase: str, port: int, round_seconds: int) -> Issuer:
     """An organisation of two with short rounds and epochs, and the largest quota of which a Pico W serves a cell."""
     choice = plan.Choice(
-        cover=plan.DELIVERY,  # constant batches take one record of a member a round
+        cover=kinds_of_cover.DELIVERY,  # constant batches take one record of a member a round
         epsilon=EPSILON,
         delta=DELTA,
         members=2,

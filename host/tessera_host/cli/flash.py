@@ -45,6 +45,7 @@ from ..provisioning.update import update_relay
 from ..text import printable
 from .options import EveryCell, IssuerDirectory, Json, LogOut, PassphraseFile, Place, PluggedInRelay, Yes
 from .output import confirmation, show
+from .renewing import members_get_it
 
 BATCH_PATIENCE_SECONDS = 600.0
 
@@ -360,7 +361,9 @@ def _text(done: InService, desk: Desk) -> str:
         lines += ["", f"It is not on its Wi-Fi network yet: {done.trouble}. To name another network or password:"]
         lines.append(f"tessera flash network --relay {done.name} --issuer {desk.directory} --ssid NAME")
     lines += ["", *done.card.lines(with_code=sys.stdout.isatty() or not done.changed)]
-    lines += ["", f"Recorded in {desk.inventory.path}. Members need the new {desk.directory / 'federation.card'}."]
+    lines += ["", f"Recorded in {desk.inventory.path}."]
+    if done.changed and desk.issuer:
+        lines.append(members_get_it(desk.issuer.service, desk.directory))
     return "\n".join(lines)
 
 
