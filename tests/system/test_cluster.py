@@ -86,11 +86,14 @@ def join_and_meet(command: CommandLine) -> None:
         talk(command, "contact", "add", card, *out, home=home)
 
 
-@pytest.fixture(params=["cpython", "micropython"])
-def runtime(request: pytest.FixtureRequest, micropython_frozen: Path) -> str:
-    return str(request.param)
+def with_long(daily: str, other: str) -> pytest.MarkDecorator:
+    """Daily on one runtime: how a cluster starts, watches and replaces a node is the same program on both."""
+    return pytest.mark.parametrize("runtime", [daily, pytest.param(other, marks=pytest.mark.long)])
 
 
+# On CPython daily: a relay burns in test_the_chapter_of_the_readme_works_as_printed.
+@with_long("micropython", "cpython")
+@pytest.mark.usefixtures("micropython_frozen")
 def test_what_is_posted_is_read_though_a_relay_is_killed_and_another_burns(command: CommandLine, runtime: str) -> None:
     port = free_ports(PORTS)
     shape = ("--nodes", 3, "--topology", "ring", "--copies", 2, "--port", port, "--runtime", runtime)
@@ -151,6 +154,8 @@ def test_a_second_start_meanwhile_other_options_and_a_port_in_use_are_refused(co
     assert "has something else in it: letter" in command.refused(USAGE, "cluster", "papers", "--port", free_ports(6))
 
 
+@with_long("cpython", "micropython")
+@pytest.mark.usefixtures("micropython_frozen")
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is util-linux's")
 def test_what_a_killed_cluster_ran_ends_with_it(command: CommandLine, runtime: str) -> None:
     """And so the next start finds its ports free."""

@@ -20,6 +20,7 @@ from .help import Map, exit_codes
 from .loading import Group
 from .options import Json
 from .output import ReaderGone, say_wrong, show, show_every_character
+from .parameters import read_plainly
 
 BUG = 70
 INTERRUPTED = Interrupted.exit_code
@@ -95,6 +96,7 @@ class _Relay(Group):
     places = RELAY
 
 
+read_plainly()
 app = typer.Typer(
     name="tessera",
     cls=_Tessera,

@@ -114,7 +114,7 @@ def cluster(
             copies=chosen.copies,
             board="GATEWAY" if shape.runtime == Runtime.CPYTHON else choosing.Wish.board,
         )
-        return choosing.choose(wish, rules).plan
+        return choosing.plan_for(wish, rules)
 
     with office.opened(directory, shape, planned) as (opened, made):
         if not made:

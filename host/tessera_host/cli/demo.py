@@ -62,7 +62,7 @@ def run(directory: Path, port: int) -> None:
 
     def planned() -> plan.Plan:
         console.print(f"Making a demonstration organisation in {escape(str(directory))}", soft_wrap=True)
-        return choosing.choose(choosing.Wish(members=24, round_seconds=60)).plan
+        return choosing.plan_for(choosing.Wish(members=24, round_seconds=60))
 
     relay = RelayProcess(directory / organisation.RELAY, port)
     with ended_in_order(), relay:

@@ -174,7 +174,7 @@ def serve(
             epsilon = plan.decimal_option("epsilon", cover_traffic_epsilon or gateway.DEFAULT_EPSILON)
             delta = plan.decimal_option("delta", cover_traffic_delta or gateway.DEFAULT_DELTA)
             wish = replace(wish, cover=kinds_of_cover.DELIVERY, epsilon=epsilon, delta=delta)
-        return choosing.choose(wish, ("members", "round_seconds", "epoch_rounds")).plan
+        return choosing.plan_for(wish, ("members", "round_seconds", "epoch_rounds"))
 
     def open_gateway(directory: Path) -> Gateway:
         gateway.check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)

@@ -85,18 +85,9 @@ class Planned:
     why: str
 
 
-def choose(wish: Wish, options: Collection[str] | None = None) -> Planned:
+def choose(wish: Wish) -> Planned:
     """Raises UsageError if no kind, or not the one that is asked for, keeps to the wish: what is wrong, and what would
-    fit; by these options of the command that asks, if it does not have all of `tessera plan`."""
-    try:
-        return _chosen(wish)
-    except Unfit as unfit:
-        if options is None:
-            raise
-        raise unfit.within(options) from None
-
-
-def _chosen(wish: Wish) -> Planned:
+    fit."""
     _check(wish)
     kinds = tuple(_kind(cover, wish) for cover in COVERS)
     if wish.cover is not None:
@@ -108,6 +99,19 @@ def _chosen(wish: Wish) -> Planned:
         raise refused[0] if refused else _too_few(kinds, wish)
     best = min(able, key=lambda kind: _frames(_planned(kind)))
     return Planned(_planned(best), kinds, _why(best, kinds))
+
+
+def plan_for(wish: Wish, options: Collection[str] = ()) -> Plan:
+    """The plan alone. Raises as choose does; what would fit is said by these options of the command that asks, which
+    has not all of `tessera plan`. Beside a kind that is asked for no other is looked at, whose table may take seconds.
+    """
+    try:
+        if wish.cover is None:
+            return choose(wish).plan
+        _check(wish)
+        return _planned(_kind(wish.cover, wish))
+    except Unfit as unfit:
+        raise unfit.within(options) from None
 
 
 def _planned(kind: Kind) -> Plan:
