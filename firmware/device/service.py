@@ -135,6 +135,8 @@ async def _start_and_serve(appliance, light, observe):
         await asyncio.sleep(appliance.starts.wait_seconds)
     light.show("starting")
     appliance.watchdog.hold(light.step)  # as a start leaves no turn to others
+    if hasattr(board, "prepare"):
+        board.prepare()
     appliance.relay = open_relay(appliance)
     appliance.watchdog.hold()
     appliance.log.keep("start {}: {}".format(appliance.relay.boots, _reset_cause()))
@@ -201,7 +203,10 @@ async def _serve(appliance, observe):
             observe()
 
     timing = Timing(**config.get("timing", {}))
-    server = Server(relay, timing, config.get("sessions"), seen, appliance.watchdog.report)
+    sessions = config.get("sessions")
+    if hasattr(board, "sessions"):
+        sessions = board.sessions(sessions or relay.machine.sessions)
+    server = Server(relay, timing, sessions, seen, appliance.watchdog.report)
     _believe_own_clock(relay)
     tasks = [asyncio.create_task(_always(appliance.log, work)) for work in _with_network(appliance)]
     try:

@@ -138,18 +138,23 @@ def _token(number):
     return Token(number & 3, EPOCHS - 1)
 
 
-async def read(port):
+async def pair(port):
+    """As read(), with two members."""
+    await read(port, 2)
+
+
+async def read(port, members=4):
     """Four members connect, then fetch 16 rounds at once: those of the oldest kept epoch; four again the newest ones,
     as a session fetches no more while one round is open."""
     for start in (0, LAST_ROUND - 16):
         clients = []
-        for number in range(4):
+        for number in range(members):
             clients.append(await _admitted(port, _token(number)))
         tasks = [asyncio.create_task(_read(client, start, start + 16)) for client in clients]
         digests = []
         for task in tasks:
             digests.append(await task)
-        assert digests == [digests[0]] * 4
+        assert digests == [digests[0]] * members
         for client in clients:
             await client.close()
 
@@ -228,7 +233,8 @@ def main(what, *arguments):
     directory = Directory(arguments[1])
     result = b"failed"
     try:
-        asyncio.run({"read": read, "largest": largest, "warm": warm, "visits": visits}[what](int(arguments[0])))
+        plays = {"read": read, "pair": pair, "largest": largest, "warm": warm, "visits": visits}
+        asyncio.run(plays[what](int(arguments[0])))
         result = b"ok"
     finally:
         directory.replace("result", result)  # once: the reader takes it away, and starts the next visit
