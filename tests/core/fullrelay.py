@@ -138,23 +138,18 @@ def _token(number):
     return Token(number & 3, EPOCHS - 1)
 
 
-async def pair(port):
-    """As read(), with two members."""
-    await read(port, 2)
-
-
-async def read(port, members=4):
+async def read(port):
     """Four members connect, then fetch 16 rounds at once: those of the oldest kept epoch; four again the newest ones,
     as a session fetches no more while one round is open."""
     for start in (0, LAST_ROUND - 16):
         clients = []
-        for number in range(members):
+        for number in range(4):
             clients.append(await _admitted(port, _token(number)))
         tasks = [asyncio.create_task(_read(client, start, start + 16)) for client in clients]
         digests = []
         for task in tasks:
             digests.append(await task)
-        assert digests == [digests[0]] * members
+        assert digests == [digests[0]] * 4
         for client in clients:
             await client.close()
 
@@ -169,10 +164,15 @@ async def _admitted(port, token):
     raise AssertionError("no room for ever")
 
 
-async def largest(port):
+async def largest_for_two(port):
+    """As largest(), with two members."""
+    await largest(port, 2)
+
+
+async def largest(port, members=4):
     """Four members fetch the largest cell at once. A relay may let them wait for each other, not for ever."""
     clients, digests = [], set()
-    for number in range(4):
+    for number in range(members):
         clients.append(await Client().admitted(port, _token(number)))
     for task in [asyncio.create_task(_all_of(client, LAST_ROUND - 1)) for client in clients]:
         digests.add(await task)
@@ -233,7 +233,7 @@ def main(what, *arguments):
     directory = Directory(arguments[1])
     result = b"failed"
     try:
-        plays = {"read": read, "pair": pair, "largest": largest, "warm": warm, "visits": visits}
+        plays = {"read": read, "largest": largest, "two": largest_for_two, "warm": warm, "visits": visits}
         asyncio.run(plays[what](int(arguments[0])))
         result = b"ok"
     finally:
