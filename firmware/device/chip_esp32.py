@@ -11,9 +11,9 @@ from tessera.errors import Error
 from tessera.runtime import const
 
 # Measured where objects have a board's size (MicroPython's unix port built for 32 bits, a full ring), beside what
-# stands: two members at once get the largest cell that is planned from 44 KB on, four from 60. With 4 less they
-# are told BUSY for ever. Here it is 48 and 64, as a heap of several areas is not as dense.
-_SPARE_BYTES = const(32 * 1024)
+# stands: each member that is there takes 8 KB, and the largest cell that is planned some 31 as it is made, one at a
+# time. With less nobody gets it, ever: BUSY. A little more here, as a heap of several areas is not as dense.
+_SPARE_BYTES = const(36 * 1024)
 _SESSION_BYTES = const(8 * 1024)
 _LEAST = const(2)  # one of two readers' places at most, so that posts find one
 
