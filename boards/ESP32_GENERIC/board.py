@@ -3,7 +3,7 @@
 from machine import Pin
 
 from device import chip_esp32
-from device.wlan import Station
+from device.wlan_esp32 import Station
 
 prepare = chip_esp32.radio_on  # before storage is opened
 sessions = chip_esp32.sessions
