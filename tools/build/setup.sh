@@ -16,6 +16,8 @@
 #   NAME-HASH/image      what images are compiled in (tools/build/image.py)
 #   images/              finished images, by the content they were made of (tools/build/image.py)
 #   NAME-HASH/emulator   the emulated board: its Node.js modules, and a link to tools/emulator
+#   NAME-HASH/passed     runs of the library's own tests that passed, by their content (tests/field/test_library.py)
+#   NAME-HASH/runs       what runs of the emulated board came to, by their content (tests/support/kept_runs.py)
 #   NAME-HASH/setup.log  what the last run that had something to do printed
 #   lock, NAME-HASH/lock held by who changes what is shared; by a set-up of this tree
 #
