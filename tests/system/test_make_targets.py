@@ -52,6 +52,7 @@ NOT_STARTED = {
     "clean": "it removes what these tests run from",
     "test": "it runs these tests",
     "bench-device": "it builds a second image and measures for minutes; its program answers --help",
+    "bench-fields": "it installs compilers and emulators of three processors; its program answers --help",
     "lint": "a step of make test",
     "types": "a step of make test",
     "test-cpython": "a step of make test",

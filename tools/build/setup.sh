@@ -5,6 +5,7 @@
 #   tools/build/setup.sh            do what is missing
 #   tools/build/setup.sh image      and what images of boards need beyond that: ARM compiler, SDK of the RP2040
 #   tools/build/setup.sh emulator   and what the emulated board needs
+#   tools/build/setup.sh fields     and compilers and emulators of the processors that `make bench-fields` counts on
 #   tools/build/setup.sh --where    print this tree's folder in the cache and do nothing
 #
 # Cache: $TESSERA_CACHE, else $XDG_CACHE_HOME/tessera, else ~/.cache/tessera
@@ -91,6 +92,7 @@ missing_packages() {
     [ -n "$(find_python)" ] || echo python3 python3-venv
     [ -z "${want_image-}" ] || missing_image_packages
     [ -z "${want_emulator-}" ] || missing_emulator_packages
+    [ -z "${want_fields-}" ] || missing_field_packages
 }
 
 missing_image_packages() {
@@ -109,6 +111,22 @@ missing_emulator_packages() {
     have node || echo nodejs
     have npm || echo npm
     have unshare || echo util-linux
+}
+
+missing_field_packages() {
+    have arm-none-eabi-gcc || echo gcc-arm-none-eabi
+    arm_has stdio.h c || echo libnewlib-arm-none-eabi
+    have qemu-system-arm || echo qemu-system-arm
+    have riscv64-unknown-elf-gcc || echo gcc-riscv64-unknown-elf
+    riscv_has stdio.h || echo picolibc-riscv64-unknown-elf
+    have qemu-system-riscv32 || echo qemu-system-misc
+    have xtensa-lx106-elf-gcc || echo gcc-xtensa-lx106
+    [ -e /usr/lib/xtensa-lx106-elf/picolibc.specs ] || echo picolibc-xtensa-lx106-elf
+    have qemu-xtensa || echo qemu-user
+}
+
+riscv_has() { # HEADER
+    echo "#include <$1>" | riscv64-unknown-elf-gcc --specs=picolibc.specs -x c -fsyntax-only - >/dev/null 2>&1
 }
 
 apt_get() {
@@ -251,7 +269,8 @@ for wanted in "$@"; do
     case $wanted in
     image) want_image=1 ;;
     emulator) want_emulator=1 ;;
-    *) stop "unknown argument: $wanted" "Usage: tools/build/setup.sh [--where | image | emulator]..." ;;
+    fields) want_fields=1 ;;
+    *) stop "unknown argument: $wanted" "Usage: tools/build/setup.sh [--where | image | emulator | fields]..." ;;
     esac
 done
 [[ $cache != *[[:space:]]* ]] || stop "the cache's path has a space, which MicroPython's makefiles do not bear: $cache" \
@@ -271,7 +290,9 @@ if [ -n "${want_emulator-}" ]; then
     emulator_key=$(cd "$root/tools/emulator" && sha256sum package.json package-lock.json .npmrc)
     { is_fresh "$state/emulator.stamp" "$emulator_key" && have node; } || emulator_stale=1
 fi
-[ -n "${venv_stale-}${toolchain_stale-}${plain_stale-}${core_stale-}${rp2_stale-}${emulator_stale-}" ] || exit 0
+[ -z "${want_fields-}" ] || [ -z "$(missing_field_packages)" ] || fields_stale=1
+[ -n "${venv_stale-}${toolchain_stale-}${plain_stale-}${core_stale-}${rp2_stale-}${emulator_stale-}${fields_stale-}" ] ||
+    exit 0
 
 : >"$log"
 install_packages
