@@ -33,7 +33,7 @@ ONLY ?=
 # Nothing here prints after a command: the last line of `make demo` is the demo's own. (`make -C DIR` itself announces
 # the folder at the end, unless told --no-print-directory.)
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-radio test-powercut test-attacks test-cluster fuzz soak soak-years mutants results bench bench-bundle bench-device c-stack image image-radio check-boards emulate vectors deb clean
+.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-radio test-powercut test-attacks test-cluster fuzz soak soak-years mutants results bench bench-bundle bench-device bench-fields c-stack image image-radio check-boards emulate vectors deb clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -120,6 +120,12 @@ bench-device: image setup-emulator ## cycles of everything the relay does on the
 
 bench-bundle: image setup-emulator ## heap and start of code that runs as a bundle, beside the same frozen
 	@"$(PYTHON)" -m tools.bench.bundle_cost
+
+setup-fields:
+	@tools/build/setup.sh fields
+
+bench-fields: setup-fields ## instructions of the curve with either field, on the processors of boards that QEMU emulates
+	@"$(PYTHON)" -m tools.bench.field_counts
 
 bench: setup ## rates and peak heap on both runtimes; what a request costs the issuer of a large office; an agent's day; a busy server
 	@"$(PYTHON)" -m tools.bench.runtimes

@@ -19,7 +19,7 @@ core = [name for name in python_files("../firmware/tessera") if name not in comp
 package("tessera", core, base_path="../firmware")
 
 # Of the device's modules only the network that the board has (options.network: ppp, wlan or lan; options.port: what
-# is different on its port), and where new code goes on an ESP32 (options.slots: ota).
+# is different on its port), and where new code goes on an ESP32 (options.slots: ota) with what else that chip asks for.
 options.defaults(port=None, slots=None)
 files = (
     "__init__",
@@ -42,4 +42,6 @@ files = (
     "watchdog",
 )
 chosen = [name for name in (options.network, options.port, options.slots) if name]
+if options.slots:
+    chosen.append("chip_esp32")
 package("device", sorted(name + ".py" for name in (*files, *chosen)), base_path="../firmware")

@@ -5,6 +5,7 @@ file(WRITE ${CMAKE_BINARY_DIR}/sdkconfig.partitions
     "CONFIG_PARTITION_TABLE_CUSTOM=y\nCONFIG_PARTITION_TABLE_CUSTOM_FILENAME=\"${MICROPY_BOARD_DIR}/partitions.csv\"\n")
 set(SDKCONFIG_DEFAULTS
     boards/sdkconfig.base
+    ${MICROPY_BOARD_DIR}/../sdkconfig.relay
     ${MICROPY_BOARD_DIR}/sdkconfig.board
     ${CMAKE_BINARY_DIR}/sdkconfig.partitions
 )

@@ -1,8 +1,15 @@
 # A module with an ESP32-S3 and 8 MiB of flash: the network is Wi-Fi, with the names that relay.json has under "wifi".
 
+from machine import Pin
+
+from device import chip_esp32
 from device.wlan_esp32 import Station
 
-BUTTON = 0  # GPIO0, the boot button of every module
+prepare = chip_esp32.radio_on  # before storage is opened
+sessions = chip_esp32.sessions
+random = chip_esp32.drawn
+
+BUTTON = Pin(0, Pin.IN, Pin.PULL_UP)  # the boot button of every module
 
 
 def network(config):

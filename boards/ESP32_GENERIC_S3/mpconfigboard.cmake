@@ -7,6 +7,7 @@ set(SDKCONFIG_DEFAULTS
     boards/sdkconfig.base
     boards/sdkconfig.usb
     boards/sdkconfig.spiram_sx
+    ${MICROPY_BOARD_DIR}/../sdkconfig.relay
     ${MICROPY_BOARD_DIR}/sdkconfig.board
     ${CMAKE_BINARY_DIR}/sdkconfig.partitions
 )

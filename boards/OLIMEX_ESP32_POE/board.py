@@ -3,22 +3,33 @@
 import network as ports
 from machine import Pin
 
+from device import chip_esp32
 from device.lan import Wire
 
-BUTTON = 34  # BUT1
+sessions = chip_esp32.sessions
+random = chip_esp32.drawn  # it has a radio, too, which is on while keys are made and never else
+
+BUTTON = Pin(34, Pin.IN)  # BUT1: pulled up on the board, as pins from 34 on cannot
+
+
+def prepare():
+    """Before storage is opened: Ethernet takes its memory."""
+    _interface()
 
 
 def network(config):
     """The link that device.service brings up."""
-    return Wire(
-        ports.LAN(
-            mdc=Pin(23),
-            mdio=Pin(18),
-            power=Pin(12),
-            phy_type=ports.PHY_LAN8720,
-            phy_addr=0,
-            ref_clk=Pin(17),
-            ref_clk_mode=Pin.OUT,
-        ),
-        config.get("address"),
+    return Wire(_interface(), config.get("address"))
+
+
+def _interface():
+    """The one interface that there is: made by the first call."""
+    return ports.LAN(
+        mdc=Pin(23),
+        mdio=Pin(18),
+        power=Pin(12),
+        phy_type=ports.PHY_LAN8720,
+        phy_addr=0,
+        ref_clk=Pin(17),
+        ref_clk_mode=Pin.OUT,
     )

@@ -9,7 +9,7 @@ _LOOK_MS = const(100)
 
 
 def board_button():
-    """pressed() of this board's button, None if it has none. board.BUTTON is its pin; RP2 boards have BOOTSEL."""
+    """pressed() of this board's button, None if it has none. board.BUTTON is its Pin; RP2 boards have BOOTSEL."""
     try:
         from _rp2 import bootsel_button
 
@@ -17,12 +17,8 @@ def board_button():
     except ImportError:
         pass
     import board
-    from machine import Pin
 
-    if not hasattr(board, "BUTTON"):
-        return None
-    pin = Pin(board.BUTTON, Pin.IN, Pin.PULL_UP)
-    return lambda: not pin.value()
+    return (lambda: not board.BUTTON.value()) if hasattr(board, "BUTTON") else None
 
 
 class Button:

@@ -223,9 +223,11 @@ def line(answer):
 
 
 def _here():
+    import board
     import tessera_build
     from machine import unique_id
 
     import slots
 
-    return Provisioning(Directory("/"), tessera_build, unique_id(), os.urandom, slots.problem)
+    source = getattr(board, "random", os.urandom)
+    return Provisioning(Directory("/"), tessera_build, unique_id(), source, slots.problem)

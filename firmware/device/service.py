@@ -134,6 +134,8 @@ async def _start_and_serve(appliance, light, observe):
         await asyncio.sleep(appliance.starts.wait_seconds)
     light.show("starting")
     appliance.watchdog.hold(light.step)  # as a start leaves no turn to others
+    if hasattr(board, "prepare"):
+        board.prepare()
     appliance.relay = open_relay(appliance)
     appliance.watchdog.hold()
     appliance.log.keep("start {}: {}".format(appliance.relay.boots, _reset_cause()))
@@ -194,7 +196,10 @@ async def _serve(appliance, observe):
     relay, config = appliance.relay, appliance.config
     keeper = _join(appliance)
     timing = Timing(**config.get("timing", {}))
-    server = Server(relay, timing, config.get("sessions"), observe, appliance.watchdog.report, keeper.heard)
+    sessions = config.get("sessions")
+    if hasattr(board, "sessions"):
+        sessions = board.sessions(sessions or relay.machine.sessions)
+    server = Server(relay, timing, sessions, observe, appliance.watchdog.report, keeper.heard)
     _believe_own_clock(relay)
     tasks = [asyncio.create_task(_always(appliance.log, work)) for work in _with_network(appliance)]
     try:

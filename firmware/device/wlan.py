@@ -5,7 +5,7 @@
 # disconnect() a join ends some time later, and with it one that was begun meanwhile. active(False) does nothing. With a
 # radio that hangs nothing fails, but each question waits for a second and a join for eleven; one that never started
 # takes some of what its driver has only a few of at each attempt; deinit() hangs now and then. So a radio that does not
-# answer is left alone, and the board restarts (service.py).
+# answer is left alone, and the board restarts.
 
 import network
 
@@ -22,8 +22,8 @@ _SLOW = const(2)  # such answers in a row, then it is dead
 
 
 class Station(Link):
-    """A station of the network that relay.json names: "wifi": {"ssid", "password"?, "country"?, "security"?}; DHCP, or
-    "address": {"ip", "netmask", "gateway", "dns"}."""
+    """A station of the network that relay.json names: "wifi": {"ssid", "password"?, "country"?, "security"?: "wpa3" or
+    "wpa2-wpa3"}; DHCP, or "address": {"ip", "netmask", "gateway", "dns"}. ValueError for another security."""
 
     def __init__(self, wifi, address=None):
         if "country" in wifi:
@@ -32,6 +32,8 @@ class Station(Link):
         self._options = {}
         if "security" in wifi:
             kinds = {"wpa3": network.WLAN.SEC_WPA3, "wpa2-wpa3": network.WLAN.SEC_WPA2_WPA3}
+            if wifi["security"] not in kinds:
+                raise ValueError
             self._options["security"] = kinds[wifi["security"]]
         self._address = address
         self._nic = network.WLAN(network.WLAN.IF_STA)

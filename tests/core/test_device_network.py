@@ -178,7 +178,7 @@ def test_security_is_what_relay_json_names():
     for named, told in ((None, None), ("wpa3", 0x1000004), ("wpa2-wpa3", 0x1400004)):
         wifi = dict(_WIFI, security=named) if named else _WIFI
         assert _Relay(Rp2, wifi).begin().radio.access == ("office", "the password", told)
-    raises(KeyError, _Relay, Rp2, dict(_WIFI, security="wep"))
+    raises(ValueError, _Relay, Rp2, dict(_WIFI, security="wep"))
 
 
 def test_a_join_does_not_end_with_what_was_there_before():

@@ -69,11 +69,13 @@ def _admit(admission, epoch_secret, number):
     admission.reserve(token)
 
 
-class _FullRelay:
-    """`async with _FullRelay() as full:` boots it in a folder of its own and serves it. kind: fullrelay.py's."""
+class FullRelay:
+    """`async with FullRelay() as full:` boots it in a folder of its own and serves it. kind: fullrelay.py's.
+    sessions(): how many there are, asked when it stands."""
 
-    def __init__(self, kind=""):
+    def __init__(self, kind="", sessions=lambda: None):
         self._kind = kind
+        self._sessions = sessions
 
     async def __aenter__(self):
         self._folder = WorkFolder()
@@ -85,7 +87,9 @@ class _FullRelay:
         relay = self._boot()
         assert relay.clock.known and relay._log.highest_round == _LAST_ROUND - 1
         self.watch = _Watch()
-        self.server = Server(relay, Timing(ack_ms=1, lead_ms=1, tick_ms=1, window_ms=1), observe=self.watch.look)
+        self.sessions = self._sessions()
+        timing = Timing(ack_ms=1, lead_ms=1, tick_ms=1, window_ms=1)
+        self.server = Server(relay, timing, self.sessions, observe=self.watch.look)
         self.server._end_idle = lambda: True  # on a busy computer visitors are slow, and are not ended for that
         self._port = 12000 + int.from_bytes(os.urandom(2), "big") % 8000
         ready = asyncio.Event()
@@ -128,7 +132,7 @@ class _FullRelay:
 
 
 async def test_a_full_relay_serves_four_readers_at_once_from_a_small_heap():
-    async with _FullRelay() as full:
+    async with FullRelay() as full:
         before = _bytes_in_use() if MICROPYTHON else 0
         await full.visitors("read")
         print("heap: %d bytes with nobody there, at most %d with four readers" % (before, full.watch.peak_bytes))
@@ -136,14 +140,14 @@ async def test_a_full_relay_serves_four_readers_at_once_from_a_small_heap():
 
 async def test_four_members_get_the_largest_cell_that_is_planned():
     """CELL_RECORDS, which tessera_host.planning holds every board to: all of them posts, and the cover on top."""
-    async with _FullRelay("large") as full:
+    async with FullRelay("large") as full:
         await full.visitors("largest")
         print("heap: at most %d bytes with four readers of the largest cell" % full.watch.peak_bytes)
 
 
 async def test_fifty_visits_leave_the_heap_as_it_was():
     heap_only()
-    async with _FullRelay() as full:
+    async with FullRelay() as full:
         # The collector keeps what looks like a pointer on the C stack, a buffer more or less each time: the level
         # before is the highest of three.
         before = 0

@@ -7,7 +7,8 @@ import pytest
 from tessera.release import version_number
 from tessera_host.provisioning.prompt import LEAVE_BUNDLE
 from tests.support import bundles
-from tools.emulator.execution import DONE, RESET, Execution, execute
+from tests.support.kept_runs import execute
+from tools.emulator.execution import DONE, RESET, Execution
 
 NEW = "0.9.9"
 TELL = """

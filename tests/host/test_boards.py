@@ -1,14 +1,17 @@
 """Board folders: partition tables that overlap or disagree are refused, and so is what may not be in an image."""
 
+import os
 import re
 import shutil
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tessera.nor import SECTOR_BYTES
 from tessera_host.planning.boards import BOARDS
-from tools.build import boards, image, image_guard
+from tools.build import boards, esp_idf, image, image_guard
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TABLE = "# Name, Type, SubType, Offset, Size\n"
@@ -242,6 +245,92 @@ def test_a_checkout_is_of_the_version_that_bundles_rely_on_and_whole(checkout, w
             image.micropython_tree(board)
     else:
         assert image.micropython_tree(board) == tmp_path
+
+
+def an_esp_idf(folder: Path, version: str = "5.2.2", lacks: str = "") -> Path:
+    """What of an ESP-IDF is looked at, and in bin what its export.sh puts into PATH."""
+    major, minor, patch = version.split(".")
+    (folder / "tools" / "cmake").mkdir(parents=True)
+    (folder / "tools" / "cmake" / "version.cmake").write_text(
+        f"set(IDF_VERSION_MAJOR {major})\nset(IDF_VERSION_MINOR {minor})\nset(IDF_VERSION_PATCH {patch})\n"
+    )
+    (folder / "bin").mkdir()
+    for name in {"idf.py", "riscv32-esp-elf-gcc"} - {lacks}:
+        (folder / "bin" / name).write_text("")
+        (folder / "bin" / name).chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("idf", "reached", "words"),
+    [
+        ({}, True, ""),
+        ({"version": "5.4.1"}, True, ""),
+        ({"version": "5.0.5"}, True, "is ESP-IDF 5.0.5, and MicroPython 1.25.0 is built with 5.2, 5.3, 5.4: git -C"),
+        ({"version": "5.10.0"}, True, "is ESP-IDF 5.10.0"),
+        ({"lacks": "idf.py"}, True, "needs idf.py in PATH"),
+        ({"lacks": "riscv32-esp-elf-gcc"}, True, "install.sh esp32c3"),
+        ({}, False, "which cannot be reached (no such name): connect"),
+    ],
+)
+def test_a_build_for_an_esp32_says_what_it_needs_before_it_starts(idf, reached, words, tmp_path, monkeypatch, capsys):
+    board, port = boards.read_board("ESP32_GENERIC_C3"), tmp_path / "ports" / "esp32"
+    folder = an_esp_idf(tmp_path / "esp-idf", **idf)
+    monkeypatch.setenv("IDF_PATH", str(folder))
+    monkeypatch.setenv("PATH", str(folder / "bin"))
+    monkeypatch.setattr(esp_idf, "why_no_answer", lambda url: "" if reached else "no such name")
+    if words:
+        with pytest.raises(boards.BoardError, match=re.escape(words)):
+            esp_idf.check(board, tmp_path)
+    else:
+        esp_idf.check(board, tmp_path)
+        said = capsys.readouterr().err
+        assert f"ESP-IDF {idf.get('version', '5.2.2')}" in said and "https://components.espressif.com" in said
+    if not reached:  # what was fetched before is enough
+        (port / "managed_components" / "espressif__mdns").mkdir(parents=True)
+        esp_idf.check(board, tmp_path)
+
+
+def test_an_esp_idf_that_is_none_is_named(tmp_path, monkeypatch):
+    board = boards.read_board("ESP32_GENERIC")
+    monkeypatch.delenv("IDF_PATH", raising=False)
+    with pytest.raises(boards.BoardError, match="needs IDF_PATH="):
+        esp_idf.check(board, tmp_path)
+    monkeypatch.setenv("IDF_PATH", str(tmp_path))
+    with pytest.raises(boards.BoardError, match="there is no ESP-IDF in"):
+        esp_idf.check(board, tmp_path)
+
+
+def test_a_registry_that_does_not_answer_is_told_with_the_reason():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    assert "refused" in esp_idf.why_no_answer(f"http://127.0.0.1:{port}")
+
+
+def date_of(source: Path) -> subprocess.CompletedProcess[str]:
+    script = ROOT / "tools" / "build" / "micropython.sh"
+    return subprocess.run(["bash", script, "date", source], capture_output=True, text=True)
+
+
+def test_a_build_bears_the_date_of_the_commit_however_old_the_checkout_is(tmp_path: Path) -> None:
+    """Two checkouts of one commit are one source: 16 April 2025 is when MicroPython 1.25.0 was committed."""
+    committed = "1744727310"
+    first, second = tmp_path / "first", tmp_path / "second"
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@invalid", "-c", "commit.gpgsign=false"]
+    dates = {"GIT_COMMITTER_DATE": f"{committed} +1000", "GIT_AUTHOR_DATE": "1000000000 +0000"}
+    (a_checkout(first) / "lib" / "README").touch()
+    subprocess.run(["git", "init", "-q", first], check=True)
+    subprocess.run([*git, "-C", first, "add", "."], check=True)
+    subprocess.run([*git, "-C", first, "commit", "-q", "-m", "x"], check=True, env={**os.environ, **dates})
+    subprocess.run(["git", "clone", "-q", first, second], check=True)
+    for tree, age in (first, 1_500_000_000), (second, 1_600_000_000):
+        os.utime(tree / "py" / "mpconfig.h", (age, age))
+        assert date_of(tree).stdout == f"{committed}\n"
+    shutil.rmtree(second / ".git")
+    assert date_of(second).stdout == "1600000000\n"  # the archive of a release
+    shutil.rmtree(first / ".git" / "refs")
+    damaged = date_of(first)
+    assert damaged.returncode and not damaged.stdout  # and no other date in its place
 
 
 def test_a_finished_image_takes_the_place_of_the_one_before_file_by_file(tmp_path: Path) -> None:

@@ -786,6 +786,19 @@ def test_a_relay_that_does_not_join_its_wifi_is_in_service_and_that_is_told(wire
     assert code == 0 and "not on its Wi-Fi network" not in out, err
 
 
+def test_a_batch_tells_of_security_and_of_relays_that_do_not_join(wireless, tmp_path, monkeypatch):
+    monkeypatch.setattr(serving, "JOIN_SECONDS", 0.0)
+    desk, board = wireless
+    (tmp_path / "wifi").write_text("hunter2 hunter2\n")
+    head, row = "relay,host,ssid,wifi_password_file,security", "berlin,10.0.0.7,office,wifi,wpa2-wpa3"
+    (tmp_path / "relays.csv").write_text(f"{head}\n{row}\n")
+    board.lies = {"address": None, "network": "no such network"}
+    code, _, err = desk.run("--batch", tmp_path / "relays.csv", "--image", desk.image)
+    assert code == 0 and "berlin is not on its Wi-Fi network yet: no such network" in err, err
+    kept = json.loads((board.files / "relay.json").read_text())
+    assert kept["wifi"] == {"ssid": "office", "password": "hunter2 hunter2", "security": "wpa2-wpa3"}
+
+
 def test_a_relay_gets_another_network_and_keeps_all_else(wireless, tmp_path):
     desk, board = wireless
     (tmp_path / "wifi").write_text("hunter2 hunter2\n")

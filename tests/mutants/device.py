@@ -267,6 +267,12 @@ CHANGES: Changes = {
             of("device_provision", "a_seed_of_another_length_is_refused"),
         ),
         Change(
+            "an-esp32-draws-keys-as-others-do",
+            '    source = getattr(board, "random", os.urandom)\n',
+            "    source = os.urandom\n",
+            of("device_chip_esp32", "a_blank_board_draws_its_keys_from_the_boards_own_source"),
+        ),
+        Change(
             "any-file-is-written",
             "    if name != _PARAMETERS:\n",
             "    if False:\n",
@@ -482,6 +488,38 @@ CHANGES: Changes = {
             of("device_appliance", "it_is_held_during_what_takes_long_and_only_then"),
         ),
     ),
+    "firmware/device/chip_esp32.py": (
+        Change(
+            "keys-are-drawn-with-the-radio-off",
+            "    radio_on()\n    return os.urandom(length)\n",
+            "    return os.urandom(length)\n",
+            of("device_chip_esp32", "keys_are_drawn_with_the_radio_on_and_awake"),
+        ),
+        Change(
+            "radio-sleeps-while-keys-are-drawn",
+            "    nic.config(pm=WLAN.PM_NONE)\n",
+            "",
+            of("device_chip_esp32", "keys_are_drawn_with_the_radio_on_and_awake"),
+        ),
+        Change(
+            "sessions-beyond-the-memory",
+            "    return min(count, wanted)\n",
+            "    return wanted\n",
+            of("device_chip_esp32", "there_are_as_many_sessions_as_the_memory_bears_and_no_more_than_wanted"),
+        ),
+        Change(
+            "a-relay-starts-in-too-little-memory",
+            "    if count < _LEAST:\n",
+            "    if False:\n",
+            of("device_chip_esp32", "memory_that_bears_no_relay_is_a_fault_that_says_how_much_is_lacking"),
+        ),
+        Change(
+            "memory-is-counted-with-its-garbage",
+            "    gc.collect()\n    free = gc.mem_free()\n",
+            "    free = gc.mem_free()\n",
+            of("device_chip_esp32", "what_is_left_is_counted_when_the_relay_stands"),
+        ),
+    ),
     "firmware/device/button.py": (
         Change(
             "button-counts-from-the-start",
@@ -507,7 +545,7 @@ CHANGES: Changes = {
     "firmware/device/wlan.py": (
         Change(
             "power-save-holds-frames-back",
-            "            self._nic.config(pm=network.WLAN.PM_NONE)\n",
+            "        self._nic.config(pm=network.WLAN.PM_NONE)\n",
             "",
             of("device_network", "a_station_joins_without_power_save"),
         ),
@@ -552,6 +590,12 @@ CHANGES: Changes = {
             "        if self.dead and _started(self._nic):\n            return  # it hangs\n",
             "",
             of("device_network", "a_radio_that_hangs_is_noticed_by_its_led_and_costs_two_answers"),
+        ),
+        Change(
+            "radio-without-a-station-fails-again-and-again",
+            "        except OSError:  # there is no station: it did not start whole\n            Station.dead = True\n",
+            "        except ValueError:\n            pass\n",
+            of("device_network", "a_radio_that_starts_by_halves_is_dead"),
         ),
         Change(
             "radio-that-does-not-start-is-tried-for-ever",

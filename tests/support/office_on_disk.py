@@ -6,6 +6,7 @@ Owns how the system tests set one up. Nothing in it is a stand-in: keys, tokens,
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,9 @@ class OfficeOnDisk(Organisation):
         now = clock.unix if clock else unix_now
         self.port = free_port()
         relay = Listed("relay", "127.0.0.1", self.port, time_server)
-        settings: dict[str, Any] = {"epochs": epochs, "genesis": genesis, "budget": ALL_DAY_LONG, "clock": now}
-        issuer = new_issuer(folder, planned(**QUICK | choice), relay, passphrase=PASSPHRASE, **settings)
+        day = {f"day_{name}": Fraction(value) for name, value in ALL_DAY_LONG.items()}
+        settings: dict[str, Any] = {"epochs": epochs, "genesis": genesis, "clock": now}
+        issuer = new_issuer(folder, planned(**QUICK | day | choice), relay, passphrase=PASSPHRASE, **settings)
         super().__init__(folder, issuer, now, PASSPHRASE)
         self.relay = RelayProcess(folder / "relay", self.port)
 

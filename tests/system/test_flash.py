@@ -105,15 +105,11 @@ class Desk:
         status = self.command.words("status", "--home", home)
         while subprocess.run(status, env=self.command.environment).returncode:
             assert self.clock.seconds() < end, "the relay is not reached"
-            self.clock.sleep(1)
+            self.clock.sleep(3)
 
     def first_message(self, home: Path) -> str:
-        end = self.clock.seconds() + BOARD_SECONDS
-        while self.clock.seconds() < end:
-            if messages := self.command.json("fetch", "--home", home)["messages"]:
-                return str(messages[0]["text"])
-            self.clock.sleep(1)
-        raise AssertionError("no message came")
+        (message,) = self.command.json("inbox", "--wait", "--home", home)["messages"]
+        return str(message["text"])
 
     def inventory(self) -> list[dict]:
         return list(json.loads((self.issuer / "inventory.json").read_text())["relays"])

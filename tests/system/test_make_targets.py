@@ -21,13 +21,13 @@ SECONDS = 600  # no target takes so long, on any computer
 QUICK = {
     "help": [],
     "demo": [],
-    "fuzz": [LEAST],
     "results": [LEAST],
     "vectors": [LEAST],
     "c-stack": [],
 }
 # The soak and the bench hold a relay to seconds of the clock on the wall, which a busy computer misses.
 SLOW = {
+    "fuzz": [LEAST],  # daily: tests/fuzz/test_fuzz.py runs a target under atheris
     "soak": [LEAST],
     "soak-years": [LEAST],
     "mutants": [LEAST],
@@ -52,6 +52,7 @@ NOT_STARTED = {
     "clean": "it removes what these tests run from",
     "test": "it runs these tests",
     "bench-device": "it builds a second image and measures for minutes; its program answers --help",
+    "bench-fields": "it installs compilers and emulators of three processors; its program answers --help",
     "lint": "a step of make test",
     "types": "a step of make test",
     "test-cpython": "a step of make test",

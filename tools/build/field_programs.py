@@ -5,9 +5,10 @@ Usage: python -m tools.build.field_programs MACHINE [--exhaustive] [--count N] [
 
 Runs the library's own test program, or its exhaustive tests of a curve of order 13, to its end; exit status and output
 are the program's. With --cases, every primitive of the portable field over N cases instead: the digest of the results
-must be the host's. MACHINE is `host`, or what QEMU emulates: those need qemu-system-arm, or qemu-system-misc,
-gcc-riscv64-unknown-elf and picolibc-riscv64-unknown-elf, which setup.sh does not install because `make test`
-needs none of them. What operations cost in instructions: field_counts.py.
+must be the host's. MACHINE is `host`, or what QEMU emulates: those need qemu-system-arm; or qemu-system-misc,
+gcc-riscv64-unknown-elf and picolibc-riscv64-unknown-elf; or qemu-user, gcc-xtensa-lx106 and picolibc-xtensa-lx106-elf,
+which setup.sh installs for `make bench-fields` only, because `make test` needs none of them. What operations cost in
+instructions: field_counts.py.
 """
 
 import argparse
@@ -38,13 +39,15 @@ OPTIONS += ("-DECMULT_WINDOW_SIZE=6", "-DCOMB_BLOCKS=2", "-DCOMB_TEETH=5")
 
 @dataclass
 class Machine:
-    """A processor with what compiles for it and what runs its programs (nothing: the host does)."""
+    """A processor with what compiles for it and what runs its programs (nothing: the host does). hosted: as those of an
+    operating system, without a machine around them."""
 
     compiler: tuple[str, ...]
     field: str = "portable"
     linking: tuple[str | Path, ...] = ()
     emulator: tuple[str, ...] = ()
     clock_ns: int = 1
+    hosted: bool = False
 
     def compile(self, source: Path, program: Path, *options: str | Path, field: str | None = None) -> None:
         """One source file, which includes all others, to a program that runs on this machine."""
@@ -82,7 +85,10 @@ class Machine:
     ) -> subprocess.CompletedProcess[str]:
         """Runs a program to its end; its arguments have no spaces and no commas, the options are the emulator's."""
         command: list[str | Path] = [program, *arguments]
-        if self.emulator:
+        if self.hosted:
+            need(self.emulator[0])
+            command = [*self.emulator, *options, *command]
+        elif self.emulator:
             need(self.emulator[0])
             words = ",".join(f"arg={word}" for word in arguments or ("",))
             command = [*self.emulator, *options, "-nographic", "-monitor", "none", "-serial", "none"]
@@ -128,12 +134,23 @@ def riscv(architecture: str) -> Machine:
     )
 
 
+def xtensa_lx106() -> Machine:
+    """The only Xtensa that Debian compiles for: without the multiplication that an ESP32 has (bare/xtensa.c)."""
+    return Machine(
+        ("xtensa-lx106-elf-gcc", "--specs=/usr/lib/xtensa-lx106-elf/picolibc.specs"),
+        linking=("-nostartfiles", PROGRAMS / "xtensa.c", "-T", PROGRAMS / "xtensa.ld"),
+        emulator=("qemu-xtensa", "-cpu", "lx106"),
+        hosted=True,
+    )
+
+
 # QEMU has no board with a Cortex-M0+ and memory for the tests: its Cortex-M3 runs the same Thumb-1 instructions.
 MACHINES = {
     "host": Machine(("gcc",)),
     "cortex-m0plus": cortex_m("cortex-m0plus", "mps2-an385", 0, 0x21000000, 16 << 20, clock_ns=40, field="m0"),
     "cortex-m33": cortex_m("cortex-m33", "mps2-an505", 0x10000000, 0x80000000, 16 << 20, clock_ns=50),
     "rv32imc": riscv("rv32imc"),
+    "xtensa-lx106": xtensa_lx106(),
 }
 
 

@@ -10,9 +10,9 @@ Usage: python -m tools.build.image BOARD [--output FOLDER] [--work FOLDER] [--fr
   --library-field   with libsecp256k1's own field, to compare; build/<BOARD>-library-field
   --again    even if the same content was built before, here or in another tree
 
-MICROPY_DIR names a MicroPython with its submodules, for boards that need what no package has; IDF_PATH an ESP-IDF whose
-environment is set up. Owns the order of the steps and image.json. How MicroPython is built is micropython.sh's, what
-is frozen boards.py's, what may not be frozen image_guard.py's.
+MICROPY_DIR names a MicroPython with its submodules, for boards that need what no package has. Owns the order of the
+steps and image.json. How MicroPython is built is micropython.sh's, what is frozen boards.py's, what may not be frozen
+image_guard.py's, what boards with a chip of Espressif need besides (IDF_PATH) esp_idf.py's.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from collections import Counter
 from pathlib import Path
 
 from tessera.firmware import digest_of_files
-from tools.build import boards, bundle, image_guard
+from tools.build import boards, bundle, esp_idf, image_guard
 from tools.build.boards import ROOT, Board, BoardError
 
 HERE = Path(__file__).resolve().parent
@@ -36,7 +36,7 @@ BUILT = STATE.parent / "images"  # finished images by their content, of all tree
 KEPT = 8
 SUBMODULES = {
     "rp2": ("cyw43-driver", "lwip", "mbedtls", "micropython-lib", "pico-sdk", "tinyusb"),
-    "esp32": ("berkeley-db-1.xx", "micropython-lib"),
+    "esp32": ("berkeley-db-1.xx", "micropython-lib", "tinyusb"),
 }
 ARTIFACTS = ("firmware.*", "bundle.bin", "slot.bin")
 UF2_FAMILIES = {"rp2040": "0xe48bff56", "rp2350": "0xe48bff59"}  # 2350: ARM, secure
@@ -69,13 +69,13 @@ def micropython_tree(board: Board) -> Path:
         raise BoardError(
             f"{board.name} needs {missing}, which is in no package: give MICROPY_DIR=, a checkout of MicroPython "
             f"{boards.micropython_version()} with its submodules"
-            + ("" if board.port == "rp2" else ", and IDF_PATH=, an ESP-IDF 5.2 that is set up")
+            + ("" if board.port == "rp2" else f", and IDF_PATH=, {esp_idf.WANTED}")
         )
-    if board.port == "esp32" and not os.environ.get("IDF_PATH"):
-        raise BoardError(f"{board.name} needs IDF_PATH=, an ESP-IDF 5.2 whose export.sh was sourced")
     tree = Path(given).resolve() if given else boards.programs()[0]
     if given:
         check_checkout(board, tree)
+    if board.port == "esp32":
+        esp_idf.check(board, tree)
     return tree
 
 
@@ -105,12 +105,13 @@ def add_manifest(manifest: Path, extra: Path) -> None:
         file.write(f'include("{extra.resolve()}")\n')
 
 
-def content_key(stage: Path, extra: list[Path], tree: Path) -> str:
+def content_key(board: Board, stage: Path, extra: list[Path], tree: Path) -> str:
     """A digest of all that decides what the image is: two builds of one key are the same."""
     # The toolchain and its sources are micropython.sh's: the set-up made them from exactly this content.
     files = [HERE / name for name in ("image.py", "boards.py", "bundle.py", "image_guard.py", "micropython.sh")]
     staged = sorted(path for path in stage.rglob("*") if path.is_file())
     given = describe(tree) or str(tree) if os.environ.get("MICROPY_DIR") else ""
+    given += esp_idf.version() if board.port == "esp32" else ""
     return digest_of([*staged, *extra, *files], stage, given)
 
 
@@ -126,7 +127,8 @@ def digest_of(files: list[Path], stage: Path, rest: str = "") -> str:
 
 def describe(tree: Path) -> str:
     """The state of a git checkout, "" if it is none."""
-    command = ["git", "-C", str(tree), "describe", "--always", "--dirty", "--abbrev=40"]
+    trusted = f"safe.directory={tree}"  # git reads nothing of another user's checkout without it
+    command = ["git", "-c", trusted, "-C", str(tree), "describe", "--always", "--dirty", "--abbrev=40"]
     done = subprocess.run(command, capture_output=True, text=True)
     return done.stdout.strip() if done.returncode == 0 and (tree / ".git").exists() else ""
 
@@ -145,13 +147,16 @@ def forget_other_configuration(stage: Path, build: Path) -> None:
         configured.write_text(key)
 
 
-def compile_image(board: Board, stage: Path, manifest: Path, build: Path) -> None:
+def compile_image(board: Board, tree: Path, manifest: Path, build: Path) -> None:
     """Run MicroPython's own build; its output goes to a log that is shown if it fails."""
     log = build.parent / "build.log"
     cache = boards.programs()[0].parent
     command = ["bash", HERE / "micropython.sh", board.port, cache, manifest.parent, manifest, build]
+    given = {"MICROPY_DIR": str(tree)} if os.environ.get("MICROPY_DIR") else {}
     with log.open("w") as file:
-        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env={**os.environ, **given}
+        )
     if done.returncode:
         print("".join(f"  | {line}\n" for line in log.read_text(errors="replace").splitlines()[-30:]), file=sys.stderr)
         raise BoardError(f"{board.name}: the build failed (whole log: {log})")
@@ -212,7 +217,7 @@ def curve_functions(found: dict[str, tuple[int, int]]) -> dict[str, dict[str, in
     }
 
 
-def versions(tree: Path) -> dict[str, str]:
+def versions(board: Board, tree: Path) -> dict[str, str]:
     """Of every source and of the compiler, as the packages name them."""
     found = {"tessera-relay": describe(ROOT) or "unknown"}
     if os.environ.get("MICROPY_DIR"):
@@ -226,7 +231,9 @@ def versions(tree: Path) -> dict[str, str]:
         ]:
             name, version = package.stem.split("_")[:2]
             found[name] = version.replace("%3a", ":")
-    if compiler := shutil.which("arm-none-eabi-gcc"):
+    if board.port == "esp32":
+        found["esp-idf"] = esp_idf.version()
+    if compiler := shutil.which(esp_idf.COMPILERS.get(board.mcu, "arm-none-eabi-gcc")):
         found["gcc"] = subprocess.run([compiler, "-dumpfullversion"], capture_output=True, text=True).stdout.strip()
     return dict(sorted(found.items()))
 
@@ -250,7 +257,7 @@ def describe_image(board: Board, tree: Path, work: Path, output: Path, frozen: l
         "version": boards.version(core),
         "firmware_digest": digest_of_files(str(core)).hex(),
         "base": boards.base(board, core.parent).hex(),
-        "versions": versions(tree),
+        "versions": versions(board, tree),
         "image": {
             path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in sorted(output.glob("*.*"))
         },
@@ -298,21 +305,21 @@ def make_image(
     if not extra:
         image_guard.check_modules([(name, source) for name, source, _ in modules])
     sources = [source for _, source, _ in modules if not source.is_relative_to(stage)]
-    key = content_key(stage, sources, tree)
+    key = content_key(board, stage, sources, tree)
     stamp = output / "image.json"
     if not again and is_made_of(key, output):
-        renew_versions(stamp, tree)
+        renew_versions(stamp, board, tree)
         return f"{board.name}: {output / 'firmware.bin'} is up to date"
     finished = work / "finished"
     shutil.rmtree(finished, ignore_errors=True)
     if not again and is_made_of(key, BUILT / key):
         shutil.copytree(BUILT / key, finished)
-        renew_versions(finished / "image.json", tree)
+        renew_versions(finished / "image.json", board, tree)
         put_in_place(finished, output)
         return f"{board.name}: {output} holds the image, which was built before"
     finished.mkdir(parents=True)
     forget_other_configuration(stage, build)
-    compile_image(board, stage, manifest, build)
+    compile_image(board, tree, manifest, build)
     shutil.copyfile(build / "firmware.bin", finished / "firmware.bin")
     if not extra:
         image_guard.check_bytes((finished / "firmware.bin").read_bytes(), "the image")
@@ -354,9 +361,9 @@ def write_description(described: dict, path: Path) -> None:
     replace(path, (json.dumps(described, indent=2) + "\n").encode())
 
 
-def renew_versions(path: Path, tree: Path) -> None:
+def renew_versions(path: Path, board: Board, tree: Path) -> None:
     """In the description of an image that was made: the same content may by now be another commit's."""
-    write_description({**json.loads(path.read_text()), "versions": versions(tree)}, path)
+    write_description({**json.loads(path.read_text()), "versions": versions(board, tree)}, path)
 
 
 def replace(path: Path, content: bytes) -> None:

@@ -9,8 +9,10 @@
 #   micropython.sh rp2 DIR BOARD_DIR MANIFEST BUILD   an image: BUILD/firmware.{bin,elf,elf.map}
 #
 #   micropython.sh esp32 DIR BOARD_DIR MANIFEST BUILD the same for chips of Espressif, in the environment of an ESP-IDF
+#   micropython.sh date DIR                           the date that a build of this source bears, in Unix seconds
 #
-# MICROPY_DIR names another MicroPython (with its submodules) for images; of DIR they then use libsecp256k1 only.
+# MICROPY_DIR names another MicroPython (with its submodules) for images, an absolute path; of DIR they then use
+# libsecp256k1 only.
 set -euo pipefail
 
 version=1.25.0
@@ -93,10 +95,22 @@ unpack_sources() {
     touch "$base/micropython-lib/README.md" # the makefile asks for this file before it freezes anything
 }
 
+# The date of a source, in Unix seconds: its commit's, as the files of a checkout are as old as the checkout; or, of an
+# unpacked release, the one that the archive gives its files. A checkout may be another user's.
+date_of() { # MICROPYTHON
+    if [ -e "$1/.git" ]; then
+        git -c safe.directory="$(realpath "$1")" -C "$1" log -1 --format=%ct
+    else
+        stat -c %Y "$1/py/mpconfig.h"
+    fi
+}
+
 # The caller's variables (DEBUG, BUILD, MAKEFLAGS of `make run`) must not reach MicroPython's makefiles. The release's own
 # date, not today's, goes into the binary.
 clean_make() {
-    env -i PATH="$PATH" SOURCE_DATE_EPOCH="$(stat -c %Y "$base/source/py/mpconfig.h")" MICROPY_GIT_TAG="v$version" \
+    local date
+    date=$(date_of "$base/source")
+    env -i PATH="$PATH" SOURCE_DATE_EPOCH="$date" MICROPY_GIT_TAG="v$version" \
         make -s -j"$(nproc)" PYTHON="$python" "$@"
 }
 
@@ -143,9 +157,10 @@ make_stub_libraries() {
 }
 
 # No path of this machine may reach the image, so that all machines build the same one. As above, the date is the
-# release's. (Flags come by the environment: CMAKE_C_FLAGS would replace those that name the processor.)
+# release's, and its name is given, as git's depends on which tags a checkout has. (Flags come by the environment:
+# CMAKE_C_FLAGS would replace those that name the processor.)
 build_rp2() { # BOARD_DIR MANIFEST BUILD
-    local board_dir=$1 manifest=$2 build=$3 micropython=${MICROPY_DIR:-$base/source} tree modules paths
+    local board_dir=$1 manifest=$2 build=$3 micropython=${MICROPY_DIR:-$base/source} tree modules paths date
     tree=$(dirname "$(dirname "$board_dir")")
     modules=$tree/firmware/modules/micropython.cmake
     paths="-ffile-prefix-map=$build=build -ffile-prefix-map=$tree=tessera"
@@ -158,13 +173,13 @@ build_rp2() { # BOARD_DIR MANIFEST BUILD
         -DPICO_NO_PICOTOOL=1
         -DCMAKE_EXE_LINKER_FLAGS="-L$base/stub-libraries"
     )
+    date=$(date_of "$micropython")
     # MicroPython's generators walk through sets, whose order a fixed hash seed keeps the same in every build.
     local -a clean=(
-        env -i PATH="$PATH" PYTHONHASHSEED=0 SOURCE_DATE_EPOCH="$(stat -c %Y "$micropython/py/mpconfig.h")"
+        env -i PATH="$PATH" PYTHONHASHSEED=0 SOURCE_DATE_EPOCH="$date" MICROPY_GIT_TAG="v$version"
         CFLAGS="$paths" CXXFLAGS="$paths" ASMFLAGS="$paths"
     )
     [ -n "${MICROPY_DIR-}" ] || options+=(-DMICROPY_LIB_DIR="$base/micropython-lib")
-    [ -n "${MICROPY_DIR-}" ] || clean+=(MICROPY_GIT_TAG="v$version")
     options+=(-DUSER_C_MODULES="$modules" -DSECP256K1_DIR="$base/secp256k1")
     "${clean[@]}" cmake -S "$micropython/ports/rp2" -B "$build" -G Ninja "${options[@]}"
     "${clean[@]}" ninja -C "$build" -j"$(nproc)"
@@ -174,7 +189,9 @@ build_rp2() { # BOARD_DIR MANIFEST BUILD
 build_esp32() { # BOARD_DIR MANIFEST BUILD
     local board_dir=$1 manifest=$2 build=$3 modules
     modules=$(dirname "$(dirname "$board_dir")")/firmware/modules/micropython.cmake
-    make -C "${MICROPY_DIR:?}/mpy-cross"
+    SOURCE_DATE_EPOCH=$(date_of "${MICROPY_DIR:?}")
+    export SOURCE_DATE_EPOCH MICROPY_GIT_TAG="v$version" PYTHONHASHSEED=0
+    make -C "$MICROPY_DIR/mpy-cross"
     make -C "$MICROPY_DIR/ports/esp32" BOARD_DIR="$board_dir" FROZEN_MANIFEST="$manifest" BUILD="$build" \
         CMAKE_ARGS="-DUSER_C_MODULES=$modules -DSECP256K1_DIR=$base/secp256k1"
 }
@@ -205,6 +222,7 @@ rp2-sources)
     ;;
 rp2) build_rp2 "$3" "$4" "$5" ;;
 esp32) build_esp32 "$3" "$4" "$5" ;;
+date) date_of "$base" ;;
 *)
     echo "unknown command: $command"
     exit 2

@@ -5,10 +5,12 @@
 #   tools/build/setup.sh            do what is missing
 #   tools/build/setup.sh image      and what images of boards need beyond that: ARM compiler, SDK of the RP2040
 #   tools/build/setup.sh emulator   and what the emulated board needs
+#   tools/build/setup.sh fields     and compilers and emulators of the processors that `make bench-fields` counts on
 #   tools/build/setup.sh --where    print this tree's folder in the cache and do nothing
 #
 # Cache: $TESSERA_CACHE, else $XDG_CACHE_HOME/tessera, else ~/.cache/tessera
-#   micropython/         sources and build, shared by all trees
+#   micropython/HASH     sources and build, shared by all trees with this recipe (micropython.sh). Another recipe's is removed
+#                        by a set-up that builds one when no tree was set up with it for 30 days
 #   proxies/             nginx and microsocks, unpacked from Debian's packages, shared by all trees
 #   NAME-HASH/venv       this tree's virtual environment, the project installed editable
 #   NAME-HASH/bin        mpy-cross, micropython (this tree's C modules), micropython-tessera (its core frozen in as well)
@@ -16,7 +18,10 @@
 #   NAME-HASH/image      what images are compiled in (tools/build/image.py)
 #   images/              finished images, by the content they were made of (tools/build/image.py)
 #   NAME-HASH/emulator   the emulated board: its Node.js modules, and a link to tools/emulator
-#   setup.log            what the last working run printed
+#   NAME-HASH/passed     runs of the library's own tests that passed, by their content (tests/field/test_library.py)
+#   NAME-HASH/runs       what runs of the emulated board came to, by their content (tests/support/kept_runs.py)
+#   NAME-HASH/setup.log  what the last run that had something to do printed
+#   lock, NAME-HASH/lock held by who changes what is shared; by a set-up of this tree
 #
 # A Debian without make and git needs `apt-get install make git` first; the rest is installed from here.
 set -euo pipefail
@@ -27,7 +32,7 @@ cache=${TESSERA_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or TESSERA_CACHE}/.cac
 name=$(basename "$root" | tr -c 'A-Za-z0-9._\n-' _)
 state=$cache/$name-$(printf %s "$root" | sha256sum | cut -c1-8)
 venv=$state/venv
-log=$cache/setup.log
+log=$state/setup.log
 
 if [ "${1:-}" = --where ]; then
     echo "$state"
@@ -65,6 +70,13 @@ step() {
 # is_fresh STAMP KEY: whether the step that wrote STAMP was made from content KEY.
 is_fresh() { [ -f "$1" ] && [ "$(<"$1")" = "$2" ]; }
 
+# Locks, which children inherit: a build that outlives a killed set-up still holds them. What is shared is held for as
+# long as it is changed only: other trees' virtual environments are made meanwhile.
+hold_tree() { hold 9 "another set-up of this tree"; }
+hold_shared() { hold 8 "another tree's set-up"; }
+let_shared_go() { flock -u 8; }
+hold() { flock -n "$1" || { say "waiting for $2 to finish …"; flock "$1"; }; }
+
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # --- System packages -------------------------------------------------------------------------------------------------
@@ -81,6 +93,7 @@ missing_packages() {
     [ -n "$(find_python)" ] || echo python3 python3-venv
     [ -z "${want_image-}" ] || missing_image_packages
     [ -z "${want_emulator-}" ] || missing_emulator_packages
+    [ -z "${want_fields-}" ] || missing_field_packages
 }
 
 missing_image_packages() {
@@ -99,6 +112,22 @@ missing_emulator_packages() {
     have node || echo nodejs
     have npm || echo npm
     have unshare || echo util-linux
+}
+
+missing_field_packages() {
+    have arm-none-eabi-gcc || echo gcc-arm-none-eabi
+    arm_has stdio.h c || echo libnewlib-arm-none-eabi
+    have qemu-system-arm || echo qemu-system-arm
+    have riscv64-unknown-elf-gcc || echo gcc-riscv64-unknown-elf
+    riscv_has stdio.h || echo picolibc-riscv64-unknown-elf
+    have qemu-system-riscv32 || echo qemu-system-misc
+    have xtensa-lx106-elf-gcc || echo gcc-xtensa-lx106
+    [ -e /usr/lib/xtensa-lx106-elf/picolibc.specs ] || echo picolibc-xtensa-lx106-elf
+    have qemu-xtensa || echo qemu-user
+}
+
+riscv_has() { # HEADER
+    echo "#include <$1>" | riscv64-unknown-elf-gcc --specs=picolibc.specs -x c -fsyntax-only - >/dev/null 2>&1
 }
 
 apt_get() {
@@ -120,6 +149,7 @@ install_packages() {
     have apt-get || stop "apt-get not found: this set-up needs Debian 12 or later (or a derivative)."
     [ "$(id -u)" = 0 ] || have sudo || stop "system packages are missing and this user may not install them." \
         "As root: apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
+    hold_shared
     step "installing ${missing[*]}" apt_install "${missing[@]}"
 }
 
@@ -127,6 +157,7 @@ install_packages() {
 install_faketime() {
     have faketime && return
     have apt-get && { [ "$(id -u)" = 0 ] || have sudo; } || return 0
+    hold_shared
     say "installing faketime …"
     (apt_install faketime) >>"$log" 2>&1 </dev/null || say "faketime was not installed: a test of years will skip"
 }
@@ -136,6 +167,7 @@ install_faketime() {
 unpack_proxies() {
     [ -x "$cache/proxies/usr/sbin/nginx" ] && [ -x "$cache/proxies/usr/bin/microsocks" ] && return
     have apt-get && have dpkg || return 0
+    hold_shared
     say "fetching nginx and microsocks …"
     mkdir -p "$cache/proxies"
     (cd "$cache/proxies" && { download || { apt_get update && download; }; } && ls ./*.deb | xargs -n 1 -I {} dpkg -x {} .) \
@@ -164,18 +196,19 @@ make_venv() {
 
 # --- MicroPython -----------------------------------------------------------------------------------------------------
 
-micropython() { PYTHON=$python "$root/tools/build/micropython.sh" "$1" "$cache/micropython" "${@:2}"; }
+micropython() { PYTHON=$python "$root/tools/build/micropython.sh" "$1" "$shared" "${@:2}"; }
 
 make_toolchain() {
-    rm -f "$cache"/{micropython,rp2}.stamp
+    rm -f "$shared"/{toolchain,rp2}.stamp
+    find "$cache/micropython" -mindepth 1 -maxdepth 1 ! -path "$shared" -mtime +30 -exec rm -rf {} +
     micropython toolchain
-    echo "$1" >"$cache/micropython.stamp"
+    echo "$1" >"$shared/toolchain.stamp"
 }
 
 fetch_rp2_sources() {
-    rm -f "$cache/rp2.stamp"
+    rm -f "$shared/rp2.stamp"
     micropython rp2-sources
-    echo "$1" >"$cache/rp2.stamp"
+    echo "$1" >"$shared/rp2.stamp"
 }
 
 modules_key() { (cd "$1" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) | sha256sum; }
@@ -185,9 +218,9 @@ build_plain() {
     rm -rf "$state"/{modules,callgraph}
     mkdir -p "$state"/{bin,callgraph}
     cp -r "$root/firmware/modules" "$state/modules"
-    micropython unix "$state/modules" "$cache/micropython/manifest_plain.py" "$state/bin/micropython"
-    cp "$cache"/micropython/build-unix/{mbedcrypto,secp256k1}/*.ci "$state/callgraph"
-    ln -sf "$cache/micropython/bin/mpy-cross" "$state/bin"
+    micropython unix "$state/modules" "$shared/manifest_plain.py" "$state/bin/micropython"
+    cp "$shared"/build-unix/{mbedcrypto,secp256k1}/*.ci "$state/callgraph"
+    ln -sf "$shared/bin/mpy-cross" "$state/bin"
     echo "$1 $(modules_key "$state/modules")" >"$state/plain.stamp"
 }
 
@@ -205,6 +238,17 @@ freeze_core() {
     "$python" "$root/tools/build/firmware_digest.py" "$copy/tessera" "$copy/tessera_build.py"
     micropython unix "$state/modules" "$copy/manifest_unix.py" "$state/bin/micropython-tessera"
     echo "$(<"$state/plain.stamp") $(frozen_key "$copy")" >"$state/frozen.stamp"
+}
+
+# Which of the steps above have to be taken, by the keys that were computed.
+find_stale_builds() {
+    toolchain_stale='' plain_stale='' core_stale='' rp2_stale=''
+    { is_fresh "$shared/toolchain.stamp" "$toolchain_key" && [ -x "$shared/bin/mpy-cross" ]; } ||
+        toolchain_stale=1
+    { is_fresh "$state/plain.stamp" "$plain_key" && [ -x "$state/bin/micropython" ]; } || plain_stale=1
+    { is_fresh "$state/frozen.stamp" "$core_key" && [ -x "$state/bin/micropython-tessera" ]; } || core_stale=1
+    [ -z "${want_image-}" ] ||
+        { is_fresh "$shared/rp2.stamp" "$toolchain_key" && [ -z "$(missing_image_packages)" ]; } || rp2_stale=1
 }
 
 # --- Emulated board --------------------------------------------------------------------------------------------------
@@ -227,44 +271,46 @@ for wanted in "$@"; do
     case $wanted in
     image) want_image=1 ;;
     emulator) want_emulator=1 ;;
-    *) stop "unknown argument: $wanted" "Usage: tools/build/setup.sh [--where | image | emulator]..." ;;
+    fields) want_fields=1 ;;
+    *) stop "unknown argument: $wanted" "Usage: tools/build/setup.sh [--where | image | emulator | fields]..." ;;
     esac
 done
 [[ $cache != *[[:space:]]* ]] || stop "the cache's path has a space, which MicroPython's makefiles do not bear: $cache" \
     "Set TESSERA_CACHE to another folder."
 [ -f "$root/firmware/relay_unix.py" ] || stop "firmware/relay_unix.py is missing from this tree."
-mkdir -p "$cache" "$state"
-exec 9>"$cache/lock" # children inherit it: a build that outlives a killed set-up still holds the lock
-flock -n 9 || { say "waiting for another set-up to finish …"; flock 9; }
+toolchain_key=$(sha256sum <"$root/tools/build/micropython.sh")
+shared=$cache/micropython/${toolchain_key:0:8}
+mkdir -p "$state" "$shared"
+touch "$shared"
+exec 8>"$cache/lock" 9>"$state/lock"
+hold_tree
 
 venv_key=$(sha256sum <"$root/pyproject.toml")
-toolchain_key=$(sha256sum <"$root/tools/build/micropython.sh")
 plain_key="$toolchain_key $(modules_key "$root/firmware/modules")"
 core_key="$plain_key $(frozen_key "$root/firmware")"
 { is_fresh "$state/venv.stamp" "$venv_key" && [ -x "$venv/bin/python" ]; } || venv_stale=1
-{ is_fresh "$cache/micropython.stamp" "$toolchain_key" && [ -x "$cache/micropython/bin/mpy-cross" ]; } ||
-    toolchain_stale=1
-{ is_fresh "$state/plain.stamp" "$plain_key" && [ -x "$state/bin/micropython" ]; } || plain_stale=1
-{ is_fresh "$state/frozen.stamp" "$core_key" && [ -x "$state/bin/micropython-tessera" ]; } || core_stale=1
-if [ -n "${want_image-}" ]; then
-    { is_fresh "$cache/rp2.stamp" "$toolchain_key" && [ -z "$(missing_image_packages)" ]; } || rp2_stale=1
-fi
+find_stale_builds
 if [ -n "${want_emulator-}" ]; then
     emulator_key=$(cd "$root/tools/emulator" && sha256sum package.json package-lock.json .npmrc)
     { is_fresh "$state/emulator.stamp" "$emulator_key" && have node; } || emulator_stale=1
 fi
-[ -n "${venv_stale-}${toolchain_stale-}${plain_stale-}${core_stale-}${rp2_stale-}${emulator_stale-}" ] || exit 0
+[ -z "${want_fields-}" ] || [ -z "$(missing_field_packages)" ] || fields_stale=1
+[ -n "${venv_stale-}${toolchain_stale-}${plain_stale-}${core_stale-}${rp2_stale-}${emulator_stale-}${fields_stale-}" ] ||
+    exit 0
 
 : >"$log"
 install_packages
 install_faketime
 unpack_proxies
+let_shared_go
 python=$(find_python)
 [ -n "$python" ] || stop "Python 3.11 or later with venv was not found." "Debian 12: apt-get install python3 python3-venv"
 [ -z "${venv_stale-}" ] || step "making the virtual environment" make_venv "$venv_key"
+[ -z "${emulator_stale-}" ] || step "fetching the emulator's Node.js modules" make_emulator "$emulator_key"
+hold_shared
+find_stale_builds # another tree's may have made what is shared
 [ -z "${toolchain_stale-}" ] || step "building mpy-cross from Debian's source" make_toolchain "$toolchain_key"
 [ -z "${rp2_stale-}" ] || step "fetching the sources that images of boards are made from" fetch_rp2_sources "$toolchain_key"
 [ -z "${plain_stale-}" ] || step "building MicroPython's unix port with the C modules" build_plain "$toolchain_key"
 [ -z "${core_stale-}" ] || step "freezing the relay core into MicroPython" freeze_core
-[ -z "${emulator_stale-}" ] || step "fetching the emulator's Node.js modules" make_emulator "$emulator_key"
 say "ready ($SECONDS s)"

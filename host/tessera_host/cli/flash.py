@@ -45,6 +45,7 @@ from ..provisioning.update import update_relay
 from ..text import printable
 from .options import EveryCell, IssuerDirectory, Json, LogOut, PassphraseFile, Place, PluggedInRelay, Yes
 from .output import confirmation, show
+from .renewing import members_get_it
 
 BATCH_PATIENCE_SECONDS = 600.0
 
@@ -357,10 +358,12 @@ def _text(done: InService, desk: Desk) -> str:
         cells = f"{done.commissioned['cells']} of {done.commissioned['of']} cells of epoch {done.commissioned['epoch']}"
         lines.append(f"Its cover was recomputed byte for byte: {done.commissioned['records']} records, {cells}.")
     if done.trouble:
-        again = f"tessera flash network --relay {done.name} --issuer {desk.directory} --ssid NAME"
-        lines += ["", f"It is not on its Wi-Fi network yet: {done.trouble}. Another network or password: {again}"]
+        lines += ["", f"It is not on its Wi-Fi network yet: {done.trouble}. To name another network or password:"]
+        lines.append(f"tessera flash network --relay {done.name} --issuer {desk.directory} --ssid NAME")
     lines += ["", *done.card.lines(with_code=sys.stdout.isatty() or not done.changed)]
-    lines += ["", f"Recorded in {desk.inventory.path}. Members need the new {desk.directory / 'federation.card'}."]
+    lines += ["", f"Recorded in {desk.inventory.path}."]
+    if done.changed and desk.issuer:
+        lines.append(members_get_it(desk.issuer.service, desk.directory))
     return "\n".join(lines)
 
 

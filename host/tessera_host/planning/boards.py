@@ -19,8 +19,8 @@ from ..errors import UsageError
 # lease for four posts, fill a bank of two so often that rounds of two minutes wear it out in seven years; four last 15.
 KEYRING_SECTORS = 8
 
-# Four members at once get such a cell from a heap of 192 KB, the least that a board has, where objects are twice as
-# large as on one (tests/core/test_memory.py).
+# Four members at once get such a cell from a heap of 192 KB where objects are twice as large as on a board
+# (tests/core/test_memory.py). An ESP32 whose memory bears fewer lets fewer in (firmware/device/chip_esp32.py).
 CELL_RECORDS = 1120
 
 # Of a constant batch: what fits the sectors that a board erases in the window before a round, less one for pages that
