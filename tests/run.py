@@ -2,8 +2,8 @@
 
 Usage: python -m tests.run [STEP...]    (all without arguments; --list names them)
 
-The test folders of the chosen steps make one pytest session, its files spread over two workers more than there are
-processors (many tests wait). The other steps run beside it, one after the other. Every step runs even if another
+The test folders of the chosen steps make one pytest session, its files spread over three workers more than there
+are processors (many tests wait). The other steps run beside it, one after the other. Every step runs even if another
 failed. At the end: a table of counts by row (its seconds are the tests' own, which overlap), the twenty slowest tests
 of all runtimes, and as the last line `N passed, N failed` (`, N skipped`); a check counts as one. Exit status 1 if
 anything failed. Run it with the virtual environment's Python (`make test` does). README.md beside this file says how
@@ -33,6 +33,7 @@ PLATFORMS = ("linux", "win32", "darwin")
 PROCESSORS = os.cpu_count() or 1
 TIMEOUT_SECONDS = 3600  # of a program as a whole: no measure of anything
 SLOWEST = 20
+WAITING = 3  # workers that wait for a round or a relay at any time, about
 
 # What a pytest or MicroPython run needs from the set-up; setup.sh puts the programs beside the virtual environment.
 PROGRAMS = {
@@ -203,7 +204,7 @@ def run_pytest(folders: list[Folder]) -> dict[str, Tally]:
     say(emphasise(f"== {' '.join(folder.name for folder in folders)}"))
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch, "report.xml")
-        spread = ("-n", str(PROCESSORS + 2), "--dist", "loadfile", "--no-loadscope-reorder")
+        spread = ("-n", str(PROCESSORS + WAITING), "--dist", "loadfile", "--no-loadscope-reorder")
         options = ("-q", "-m", "not long", *spread, f"--junitxml={report}", *own_folder())
         paths = [folder.path for folder in folders]
         status = run_program(sys.executable, "-m", "pytest", *options, *paths, hear=say).status

@@ -5,7 +5,7 @@
 # disconnect() a join ends some time later, and with it one that was begun meanwhile. active(False) does nothing. With a
 # radio that hangs nothing fails, but each question waits for a second and a join for eleven; one that never started
 # takes some of what its driver has only a few of at each attempt; deinit() hangs now and then. So a radio that does not
-# answer is left alone, and the board restarts (service.py).
+# answer is left alone, and the board restarts.
 
 import network
 

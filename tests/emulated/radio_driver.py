@@ -167,12 +167,14 @@ class Driver:
     def number(self, function: int, address: int, size: int) -> int:
         return int.from_bytes(self.read(function, address, size), "little")
 
-    def configure(self) -> None:
-        """Words of 32 bits, interrupts for frames, the delay of function 1. The first word goes in swapped halves."""
+    def configure(self, delay: int | None = DELAY) -> None:
+        """Words of 32 bits, interrupts for frames, the delay of function 1 (None: as it is). The first word goes in
+        swapped halves."""
         self.desk.power(True)
         control = bytes((WORD_LENGTH_32 | HIGH_SPEED | INTERRUPT_HIGH, 0, 0, 0))
         self.desk.send(swapped(self.command(True, BUS, 0, 4) + control))
-        self.write(BUS, 0x1D, bytes((DELAY,)))
+        if delay is not None:
+            self.write(BUS, 0x1D, bytes((delay,)))
         self.write(BUS, 0x06, struct.pack("<H", PACKET_AVAILABLE))
 
     # -- the backplane

@@ -101,13 +101,13 @@ def test_registers_keep_what_is_written_and_the_test_pattern_does_not(driver: Dr
 
 
 def test_what_is_read_of_function_1_comes_after_the_delay(desk: Desk, driver: Driver) -> None:
-    """4 bytes at first, then as many as register 0x1D says."""
-    driver.configure()
+    """4 bytes at first (embassy's driver reads so many), then as many as register 0x1D says."""
+    driver.configure(delay=None)
     driver.write(BACKPLANE, SLEEP, b"\x01")
     command = driver.command(False, BACKPLANE, SLEEP, 1)
-    assert desk.transfer(command, 20) == bytes(16) + b"\x03\0\0\0"
-    driver.write(BUS, 0x1D, b"\x04")
     assert desk.transfer(command, 8) == bytes(4) + b"\x03\0\0\0"
+    driver.write(BUS, 0x1D, b"\x10")
+    assert desk.transfer(command, 20) == bytes(16) + b"\x03\0\0\0"
 
 
 def test_chip_without_power_leaves_the_wire_low_and_forgets(desk: Desk, driver: Driver) -> None:
@@ -254,6 +254,7 @@ def test_credits_are_told_even_when_there_is_nothing_else_to_say(desk: Desk) -> 
 def test_frame_whose_lengths_contradict_each_other_is_none(desk: Desk, driver: Driver) -> None:
     begun(driver)
     driver.write(WLAN, 0, struct.pack("<HHBBBBBB2xIIII", 28, 28, 0, 0, 0, 12, 0, 0, UP, 0, 1 << 16, 0))
+    desk.wait(1)
     assert (desk.status()["ioctls"], desk.status()["stalled"]) == (0, 0)
 
 
@@ -401,6 +402,16 @@ def test_station_that_knows_both_joins_a_network_of_wpa2(desk: Desk) -> None:
     assert desk.status()["security"] == "wpa2"
 
 
+def test_keys_of_an_earlier_request_are_not_those_of_the_next(desk: Desk) -> None:
+    """Once by WPA2, then by WPA3 alone, which this network does not have."""
+    radio = Radio(security="wpa2")
+    driver = running(desk, radio)
+    driver.joined(radio)
+    driver.join(radio, auth=SAE)
+    desk.wait(radio.join_seconds)
+    assert driver.events() == [Event(SET_SSID_EVENT, 3)]
+
+
 def test_wrong_password_is_told_when_the_handshake_has_ended(desk: Desk) -> None:
     """Four messages of the access point, a second apart; then PSK_SUP waits for the third (8), deauthenticated (14)."""
     radio = Radio()
@@ -457,6 +468,18 @@ def test_later_request_takes_the_place_of_an_earlier_one(desk: Desk) -> None:
     desk.wait(0.2)
     assert driver.events() == [*JOINED, KEYED]
     assert (desk.status()["attempts"], desk.status()["joins"]) == (2, 1)
+
+
+def test_what_was_under_way_ends_with_the_power(desk: Desk) -> None:
+    radio = Radio()
+    driver = running(desk, radio)
+    driver.join(radio)
+    desk.wait(1)
+    desk.power(False)
+    again = Driver(desk)
+    again.begin()
+    desk.wait(1)
+    assert (again.events(), desk.status()["joined"], desk.status()["joins"]) == ([], False, 0)
 
 
 def test_host_leaves_and_hears_of_it_after_the_answer(desk: Desk) -> None:
@@ -642,6 +665,8 @@ def test_board_is_there_when_it_first_shows_its_address(desk: Desk, member: Driv
     assert desk.status()["address"] is None
     member.send_ethernet(arp_question(member, BOARD))
     assert desk.packets() == [b""]
+    desk.power(False)
+    assert desk.status()["address"] is None
 
 
 def test_packets_go_to_the_host_and_back_without_what_fills_frames_up(desk: Desk, member: Driver) -> None:
@@ -767,8 +792,10 @@ def test_hung_firmware_does_nothing_until_the_chip_is_switched_off_and_on(desk: 
     driver.joined(radio)
     ioctls = desk.status()["ioctls"]
     driver.send_ethernet(dhcp_question(driver, DISCOVER, {}))
+    driver.request(UP, set=True)
     desk.change(hung=True)
     desk.wait(1)
+    assert driver.receive() is None
     assert driver.read(BUS, 0x14, 4) == b"\xad\xbe\xed\xfe"
     assert driver.ioctl(UP, set=True) is None
     for _ in range(20):
@@ -778,16 +805,18 @@ def test_hung_firmware_does_nothing_until_the_chip_is_switched_off_and_on(desk: 
     again = Driver(desk)
     again.begin()
     again.joined(radio)
+    desk.change(rssi=-60)
     again.send_ethernet(arp_question(again))
     assert len(again.ethernet()) == 1
 
 
 def test_reset_of_the_board_takes_the_chips_power_and_nothing_from_what_is_around(desk: Desk) -> None:
-    """Seconds go on from before, and so do the counts; what was planned still comes."""
+    """Seconds go on from before, and so do the counts; what was planned and did not happen yet still comes."""
     radio = Radio().after(5, password="another").after(20, dead=True)
     driver = running(desk, radio)
     driver.joined(radio)
     desk.wait(4)
+    desk.change(password=radio.password)
     before = desk.status()
     desk.tell(reset=True)
     after = desk.status()
@@ -797,8 +826,7 @@ def test_reset_of_the_board_takes_the_chips_power_and_nothing_from_what_is_aroun
     again = Driver(desk)
     again.begin()
     again.joined(radio)
-    desk.wait(5)
-    assert (desk.status()["refused"], desk.status()["powered_on"]) == (1, 2)
+    assert (desk.status()["joined"], desk.status()["joins"], desk.status()["powered_on"]) == (True, 2, 2)
     desk.change(rssi=-60)
     now = desk.happened()[-1][0]
     desk.wait(19.9 - now)

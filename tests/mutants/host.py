@@ -1981,6 +1981,34 @@ CHANGES: Changes = {
             of("audit", "a_checkpoint_that_says_something_else_is_found"),
         ),
     ),
+    "host/tessera_host/provisioning/settings.py": (
+        Change(
+            "country-that-an-esp32-ignores-is-taken",
+            "            if self.country:\n",
+            "            if False:\n",
+            of("flash", "what_an_esp32_takes_from_its_access_point_cannot_be_chosen"),
+        ),
+        Change(
+            "open-network-has-security",
+            "        if not password and self.security:\n",
+            "        if False:\n",
+            of("flash", "an_open_network_has_no_security"),
+        ),
+    ),
+    "host/tessera_host/provisioning/moving.py": (
+        Change(
+            "another-network-keeps-the-old-address",
+            "if name not in NETWORK_KEYS}",
+            'if name != "wifi"}',
+            of("flash", "a_relay_gets_another_network_and_keeps_all_else"),
+        ),
+        Change(
+            "relay-with-a-closed-prompt-is-stopped-in-vain",
+            '    if status["repl"] == "closed":\n',
+            "    if False:\n",
+            of("flash", "a_network_that_a_relay_cannot_have_is_refused_before_it_is_stopped"),
+        ),
+    ),
     "host/tessera_host/provisioning/eligibility.py": (
         Change(
             "board-takes-cells-that-its-heap-has-no-room-for",

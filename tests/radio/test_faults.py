@@ -254,12 +254,12 @@ def test_a_fixed_address_needs_no_dhcp(relay: ReadyRelay, tmp_path: Path, board_
 
 @pytest.mark.long
 def test_what_was_sent_while_the_network_came_and_went_arrives_once(relay: ReadyRelay, switch_on: SwitchOn) -> None:
-    mia, ned = relay.office.two_who_met("mia", "ned")
+    mia, nora = relay.office.two_who_met("mia", "nora")
 
     async def talk() -> None:
         await until_it_knows_the_time(mia)
         for number in range(3):
-            await correspondence.send(mia, "ned", f"line {number}")
+            await correspondence.send(mia, "nora", f"line {number}")
             board.wifi.change(in_reach=False)
             until(board, address=None)
             board.wifi.change(in_reach=True)
@@ -268,8 +268,8 @@ def test_what_was_sent_while_the_network_came_and_went_arrives_once(relay: Ready
         texts: list[str] = []
         async with asyncio.timeout(PATIENCE_SECONDS):
             while len(texts) < 3:
-                await asyncio.sleep(ned.seconds_to_next_round() + 0.5)
-                texts += [message.text for message in (await correspondence.fetch(ned)).messages]
+                await asyncio.sleep(nora.seconds_to_next_round() + 0.5)
+                texts += [message.text for message in (await correspondence.fetch(nora)).messages]
         assert texts == ["line 0", "line 1", "line 2"]
 
     with switch_on(Radio()) as board:

@@ -42,6 +42,7 @@ EPOCHS_DEFAULT = 90
 SERVICE_PORT = 8101
 
 _GENESIS_END = 1 << 40
+_COUNTED_ZEROS = Fraction(1, 1000)  # a number below is read more easily with an exponent
 
 
 @dataclass(frozen=True)
@@ -684,8 +685,10 @@ def _placed(topology: Topology) -> str:
 
 
 def _decimal(value: Fraction) -> str:
-    """Below one with an exponent, as PROTOCOL §12 has it."""
-    exponent = 0
+    """As PROTOCOL §12 has it; with an exponent where people, or the digits that there may be, ask for it."""
+    plain, exponent = noise.decimal(value), 0
+    if value >= _COUNTED_ZEROS and cards.is_decimal(plain):
+        return plain
     while value < 1:
         value, exponent = 10 * value, exponent + 1
     return noise.decimal(value) + (f"e-{exponent}" if exponent else "")
