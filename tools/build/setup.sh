@@ -9,7 +9,8 @@
 #   tools/build/setup.sh --where    print this tree's folder in the cache and do nothing
 #
 # Cache: $TESSERA_CACHE, else $XDG_CACHE_HOME/tessera, else ~/.cache/tessera
-#   micropython/         sources and build, shared by all trees
+#   micropython/HASH     sources and build, shared by all trees with this recipe (micropython.sh). Another recipe's is removed
+#                        by a set-up that builds one when no tree was set up with it for 30 days
 #   proxies/             nginx and microsocks, unpacked from Debian's packages, shared by all trees
 #   NAME-HASH/venv       this tree's virtual environment, the project installed editable
 #   NAME-HASH/bin        mpy-cross, micropython (this tree's C modules), micropython-tessera (its core frozen in as well)
@@ -193,18 +194,19 @@ make_venv() {
 
 # --- MicroPython -----------------------------------------------------------------------------------------------------
 
-micropython() { PYTHON=$python "$root/tools/build/micropython.sh" "$1" "$cache/micropython" "${@:2}"; }
+micropython() { PYTHON=$python "$root/tools/build/micropython.sh" "$1" "$shared" "${@:2}"; }
 
 make_toolchain() {
-    rm -f "$cache"/{micropython,rp2}.stamp
+    rm -f "$shared"/{toolchain,rp2}.stamp
+    find "$cache/micropython" -mindepth 1 -maxdepth 1 ! -path "$shared" -mtime +30 -exec rm -rf {} +
     micropython toolchain
-    echo "$1" >"$cache/micropython.stamp"
+    echo "$1" >"$shared/toolchain.stamp"
 }
 
 fetch_rp2_sources() {
-    rm -f "$cache/rp2.stamp"
+    rm -f "$shared/rp2.stamp"
     micropython rp2-sources
-    echo "$1" >"$cache/rp2.stamp"
+    echo "$1" >"$shared/rp2.stamp"
 }
 
 modules_key() { (cd "$1" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) | sha256sum; }
@@ -214,9 +216,9 @@ build_plain() {
     rm -rf "$state"/{modules,callgraph}
     mkdir -p "$state"/{bin,callgraph}
     cp -r "$root/firmware/modules" "$state/modules"
-    micropython unix "$state/modules" "$cache/micropython/manifest_plain.py" "$state/bin/micropython"
-    cp "$cache"/micropython/build-unix/{mbedcrypto,secp256k1}/*.ci "$state/callgraph"
-    ln -sf "$cache/micropython/bin/mpy-cross" "$state/bin"
+    micropython unix "$state/modules" "$shared/manifest_plain.py" "$state/bin/micropython"
+    cp "$shared"/build-unix/{mbedcrypto,secp256k1}/*.ci "$state/callgraph"
+    ln -sf "$shared/bin/mpy-cross" "$state/bin"
     echo "$1 $(modules_key "$state/modules")" >"$state/plain.stamp"
 }
 
@@ -239,12 +241,12 @@ freeze_core() {
 # Which of the steps above have to be taken, by the keys that were computed.
 find_stale_builds() {
     toolchain_stale='' plain_stale='' core_stale='' rp2_stale=''
-    { is_fresh "$cache/micropython.stamp" "$toolchain_key" && [ -x "$cache/micropython/bin/mpy-cross" ]; } ||
+    { is_fresh "$shared/toolchain.stamp" "$toolchain_key" && [ -x "$shared/bin/mpy-cross" ]; } ||
         toolchain_stale=1
     { is_fresh "$state/plain.stamp" "$plain_key" && [ -x "$state/bin/micropython" ]; } || plain_stale=1
     { is_fresh "$state/frozen.stamp" "$core_key" && [ -x "$state/bin/micropython-tessera" ]; } || core_stale=1
     [ -z "${want_image-}" ] ||
-        { is_fresh "$cache/rp2.stamp" "$toolchain_key" && [ -z "$(missing_image_packages)" ]; } || rp2_stale=1
+        { is_fresh "$shared/rp2.stamp" "$toolchain_key" && [ -z "$(missing_image_packages)" ]; } || rp2_stale=1
 }
 
 # --- Emulated board --------------------------------------------------------------------------------------------------
@@ -274,12 +276,14 @@ done
 [[ $cache != *[[:space:]]* ]] || stop "the cache's path has a space, which MicroPython's makefiles do not bear: $cache" \
     "Set TESSERA_CACHE to another folder."
 [ -f "$root/firmware/relay_unix.py" ] || stop "firmware/relay_unix.py is missing from this tree."
-mkdir -p "$cache" "$state"
+toolchain_key=$(sha256sum <"$root/tools/build/micropython.sh")
+shared=$cache/micropython/${toolchain_key:0:8}
+mkdir -p "$state" "$shared"
+touch "$shared"
 exec 8>"$cache/lock" 9>"$state/lock"
 hold_tree
 
 venv_key=$(sha256sum <"$root/pyproject.toml")
-toolchain_key=$(sha256sum <"$root/tools/build/micropython.sh")
 plain_key="$toolchain_key $(modules_key "$root/firmware/modules")"
 core_key="$plain_key $(frozen_key "$root/firmware")"
 { is_fresh "$state/venv.stamp" "$venv_key" && [ -x "$venv/bin/python" ]; } || venv_stale=1

@@ -100,19 +100,19 @@ def show_wifi(board: Board) -> None:
     while True:
         try:
             for happening in board.wifi.happenings():
-                if text := in_words(happening, board):
+                if text := in_words(happening, board.wifi.status().hostname):
                     print(f"Wi-Fi     {text}", flush=True)
         except (EmulatorError, OSError, ValueError):  # the board is off
             return
         time.sleep(LOOK_SECONDS)
 
 
-def in_words(happening: Happening, board: Board) -> str | None:
+def in_words(happening: Happening, hostname: str | None) -> str | None:
+    """What the board, which calls itself so, did; None if that is nothing to tell."""
     match happening.what, *happening.details:
         case "joined", ssid, security:
             return f"joined {ssid} ({security})"
         case "has the address", address:
-            hostname = board.wifi.status().hostname
             return f"has the address {address}" + (f", by the name of {hostname}" if hostname else "")
         case "refused", ssid, _:
             return f"has a wrong password for {ssid}"
