@@ -1,6 +1,7 @@
 # What the chips of Espressif ask for, over fakes of their modules: the radio on while keys are drawn, as many sessions
 # as the memory bears, and a fault in words where it bears no relay.
 
+import asyncio
 import sys
 
 from check import not_on_a_board, raises
@@ -116,3 +117,71 @@ def test_what_is_left_is_counted_when_the_relay_stands():
         assert chip.sessions(4) == 3
     finally:
         chip.gc = real
+
+
+class _Part:
+    """Stands for whatever of an appliance is not looked at: every call of it gives None."""
+
+    wait_seconds = 0
+    boots = 1
+
+    def __init__(self, **names):
+        for name in names:
+            setattr(self, name, names[name])
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *arguments: None
+
+
+def _service(board):
+    """What device.service imports on a board whose module board is given."""
+    _chip()
+    import tessera.relay  # noqa: F401  (with the real modules)
+
+    fakes = {"board": board, "tessera_build": _Module(BOARD="ESP32_GENERIC", FIRMWARE_DIGEST=bytes(32), PARTITIONS={})}
+    for name in ("network", "machine"):
+        fakes[name] = _Module(reset_cause=lambda: 0)
+    if sys.implementation.name != "micropython":
+        fakes["vfs"] = _Module(VfsLfs2=None, mount=None)
+        fakes["micropython"] = _Module(kbd_intr=None)
+    return fakes
+
+
+def test_a_start_readies_the_board_before_storage_and_serves_as_many_as_it_bears():
+    events = []
+
+    def sessions(wanted):
+        events.append(("wanted", wanted))
+        return 3
+
+    class Server:
+        def __init__(self, relay, timing, sessions, *_):
+            events.append(("sessions", sessions))
+
+        async def run(self, *_):
+            events.append("served")
+
+    board = _Module(prepare=lambda: events.append("prepared"), sessions=sessions)
+    before = set(sys.modules)
+    with _Modules(**_service(board)):
+        from device import service
+
+        relay = _Part(machine=_Module(sessions=4), clock=_Part())
+        part = _Part()
+        appliance = _Part(starts=part, watchdog=part, log=part, link=part, relay=relay, config={})
+
+        def open_relay(_):
+            events.append("storage")
+            return relay
+
+        service.open_relay, service._join, service.Server = open_relay, lambda _: part, Server
+        service._with_network = lambda _: ()
+        asyncio.run(service._start_and_serve(appliance, part, None))
+    for name in set(sys.modules) - before:  # they hold the fakes
+        sys.modules.pop(name)
+        package, _, last = name.rpartition(".")
+        if package in sys.modules:
+            delattr(sys.modules[package], last)
+    assert events == ["prepared", "storage", ("wanted", 4), ("sessions", 3), "served"]

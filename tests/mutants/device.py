@@ -520,6 +520,20 @@ CHANGES: Changes = {
             of("device_chip_esp32", "what_is_left_is_counted_when_the_relay_stands"),
         ),
     ),
+    "firmware/device/service.py": (
+        Change(
+            "storage-opens-before-the-radio-is-on",
+            '    if hasattr(board, "prepare"):\n        board.prepare()\n',
+            "",
+            of("device_chip_esp32", "a_start_readies_the_board_before_storage_and_serves_as_many_as_it_bears"),
+        ),
+        Change(
+            "as-many-sessions-whatever-the-memory",
+            "        sessions = board.sessions(sessions or relay.machine.sessions)\n",
+            "        board.sessions(sessions or relay.machine.sessions)\n",
+            of("device_chip_esp32", "a_start_readies_the_board_before_storage_and_serves_as_many_as_it_bears"),
+        ),
+    ),
     "firmware/device/button.py": (
         Change(
             "button-counts-from-the-start",

@@ -38,6 +38,7 @@ SUBMODULES = {
     "rp2": ("cyw43-driver", "lwip", "mbedtls", "micropython-lib", "pico-sdk", "tinyusb"),
     "esp32": ("berkeley-db-1.xx", "micropython-lib", "tinyusb"),
 }
+_NO_SETTINGS = (".py", ".pyi", ".md")
 ARTIFACTS = ("firmware.*", "bundle.bin", "slot.bin")
 UF2_FAMILIES = {"rp2040": "0xe48bff56", "rp2350": "0xe48bff59"}  # 2350: ARM, secure
 FLASH_ADDRESS = 0x10000000
@@ -136,12 +137,12 @@ def describe(tree: Path) -> str:
 # --- Building --------------------------------------------------------------------------------------------------------
 
 
-def forget_other_configuration(stage: Path, build: Path) -> None:
-    """Remove a build that was made with other settings or C modules: MicroPython's makefiles build over what changed in
-    a source, and do not see that a header's setting changes which names there are."""
+def forget_other_configuration(stage: Path, tree: Path, build: Path) -> None:
+    """Remove a build that was made with other settings, C modules or another MicroPython: its makefiles build over what
+    changed in a source, and do not see that a header's setting changes which names there are."""
     configured = build.parent / "configuration"
-    settings = sorted(path for path in stage.rglob("*") if path.is_file() and path.suffix != ".py")
-    key = digest_of([*settings, HERE / "micropython.sh"], stage)
+    settings = sorted(path for path in stage.rglob("*") if path.is_file() and path.suffix not in _NO_SETTINGS)
+    key = f"{digest_of([*settings, HERE / 'micropython.sh'], stage)} {tree}"
     if not configured.exists() or configured.read_text() != key:
         shutil.rmtree(build, ignore_errors=True)
         configured.write_text(key)
@@ -318,7 +319,7 @@ def make_image(
         put_in_place(finished, output)
         return f"{board.name}: {output} holds the image, which was built before"
     finished.mkdir(parents=True)
-    forget_other_configuration(stage, build)
+    forget_other_configuration(stage, tree, build)
     compile_image(board, tree, manifest, build)
     shutil.copyfile(build / "firmware.bin", finished / "firmware.bin")
     if not extra:

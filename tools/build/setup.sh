@@ -245,7 +245,8 @@ find_stale_builds() {
     toolchain_stale='' plain_stale='' core_stale='' rp2_stale=''
     { is_fresh "$shared/toolchain.stamp" "$toolchain_key" && [ -x "$shared/bin/mpy-cross" ]; } ||
         toolchain_stale=1
-    { is_fresh "$state/plain.stamp" "$plain_key" && [ -x "$state/bin/micropython" ]; } || plain_stale=1
+    { is_fresh "$state/plain.stamp" "$plain_key" && [ -x "$state/bin/micropython" ] &&
+        [ "$state/bin/mpy-cross" -ef "$shared/bin/mpy-cross" ]; } || plain_stale=1
     { is_fresh "$state/frozen.stamp" "$core_key" && [ -x "$state/bin/micropython-tessera" ]; } || core_stale=1
     [ -z "${want_image-}" ] ||
         { is_fresh "$shared/rp2.stamp" "$toolchain_key" && [ -z "$(missing_image_packages)" ]; } || rp2_stale=1
