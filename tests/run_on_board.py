@@ -37,6 +37,7 @@ COMPUTERS_ONLY = {
     "test_filedevice.py": "a board's devices are its flash, not files",
     "test_ownership.py": "a board has neither other programs nor other users",
     "test_memory.py": "it starts other processes",
+    "test_memory_esp32.py": "it starts other processes",
     "test_server.py": "the board has no loopback",
     "test_server_answers.py": "the board has no loopback",
 }

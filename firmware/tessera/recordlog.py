@@ -216,15 +216,17 @@ class RecordLog:
         epochs = [(epoch, ciphers[epoch].fits, ciphers[epoch].open) for epoch in ciphers]
         spare = PageBuffer()  # what there is of no record, for the place behind the last page
         spare.header[ROUND_AT:BUCKET_AT] = (epoch_rounds * epochs[0][0] if epochs else 0).to_bytes(4, "big")
+        nowhere = bytes(ROUND_AT) + _UNUSED.to_bytes(4, "big")  # of a page that is no record's a round is read, too
         programmed = nor.programmed(self._device)
         for page in programmed if epochs else ():
             readblocks(page >> 4, page_bytes, (page & 15) << 8)
-            found = 0
-            epoch, _, opens = epochs[0]
-            for each, fits, its_open in epochs:
-                if fits(page, buffer) and read_u32(header, ROUND_AT) // epoch_rounds == each:
-                    epoch, opens = each, its_open
-                    found += 1
+            found, fitting = 0, epochs[0]
+            for each in epochs:
+                round_at = header if each[1](page, buffer) else nowhere
+                is_its = read_u32(round_at, ROUND_AT) // epoch_rounds == each[0]
+                fitting = each if is_its else fitting
+                found += is_its
+            epoch, _, opens = fitting
             whole = opens(page, buffer)
             if found > 1 and not whole:  # of noise that looks like a header there is some in four billion pages
                 epoch = self._opened_by(page, ciphers)

@@ -120,8 +120,9 @@ def constant() -> dict[str, Any]:
     return batch | {"members": PUBLISHED, "tokens_per_epoch": 1, "posts_per_token": 36}
 
 
-def make_relay(folder: Path, rounds: int, seed: int, cover: dict[str, Any]) -> tuple[dict[int, int], int]:
-    """A relay of so many rounds with PUBLISHED records: (their real counts, its time in ms)."""
+def make_relay(folder: Path, rounds: int, seed: int, cover: dict[str, Any], most: int) -> tuple[dict[int, int], int]:
+    """A relay of so many rounds with PUBLISHED records: (their real counts, its time in ms). most: of real records in a
+    round of a constant batch."""
     dice = random.Random(seed)
     shape: dict[str, Any] = {"epoch_rounds": EPOCH_ROUNDS, "retention_epochs": 1, "buckets": 1}
     (folder / "parameters").write_bytes(office.parameters(**shape, **cover))
@@ -143,7 +144,7 @@ def make_relay(folder: Path, rounds: int, seed: int, cover: dict[str, Any]) -> t
         if relay.turn():
             relay.maintain()
         round_ = relay.open_round
-        real[round_] = PUBLISHED - relay.batch(0, round_).count or dice.randrange(PUBLISHED + 1)
+        real[round_] = PUBLISHED - relay.batch(0, round_).count or dice.randrange(most + 1)
         for _ in range(real[round_]):
             relay._log.append(round_, 0, dice.randbytes(240), relay._epochs.ciphers[relay.epoch])
         now[0] += 1000 * office.ROUND_SECONDS
@@ -165,6 +166,7 @@ class Experiment:
     leak: bool = False
     kinds: tuple[str, ...] = ("", UNDELAYED)
     constant: bool = False  # batches
+    most: int = PUBLISHED  # real records in such a batch
 
     def run(self, image: Path, run: Callable[..., Execution] = execute) -> tuple[dict[int, int], list[Observation]]:
         """(real counts by round, what the members on the board saw)"""
@@ -172,7 +174,7 @@ class Experiment:
             folder = Path(name)
             (folder / "relay").mkdir()
             real, now_ms = make_relay(
-                folder / "relay", self.rounds, self.seed, constant() if self.constant else tabled()
+                folder / "relay", self.rounds, self.seed, constant() if self.constant else tabled(), self.most
             )
             config: dict[str, Any] = {"static_secret": office.STATIC.hex(), "ledger_secret": office.LEDGER.hex()}
             config |= {"now_ms": now_ms, "rounds": list(real), "beside": self.beside}
