@@ -278,6 +278,7 @@ def test_a_build_for_an_esp32_says_what_it_needs_before_it_starts(idf, reached, 
     folder = an_esp_idf(tmp_path / "esp-idf", **idf)
     monkeypatch.setenv("IDF_PATH", str(folder))
     monkeypatch.setenv("PATH", str(folder / "bin"))
+    monkeypatch.setenv("IDF_COMPONENT_REGISTRY_URL", "https://components.example")
     monkeypatch.setattr(esp_idf, "why_no_answer", lambda url: "" if reached else "no such name")
     if words:
         with pytest.raises(boards.BoardError, match=re.escape(words)):
@@ -285,8 +286,15 @@ def test_a_build_for_an_esp32_says_what_it_needs_before_it_starts(idf, reached, 
     else:
         esp_idf.check(board, tmp_path)
         said = capsys.readouterr().err
-        assert f"ESP-IDF {idf.get('version', '5.2.2')}" in said and "https://components.espressif.com" in said
-    if not reached:  # what was fetched before is enough
+        assert (
+            f"ESP-IDF {idf.get('version', '5.2.2')}" in said
+            and "component registry (IDF_COMPONENT_REGISTRY_URL: https://components.example)" in said
+        )
+    if not reached:  # the one that the ESP-IDF knows is the build's business, and what was fetched before is enough
+        monkeypatch.delenv("IDF_COMPONENT_REGISTRY_URL")
+        esp_idf.check(board, tmp_path)
+        assert "ESP-IDF's component registry, over the internet" in capsys.readouterr().err
+        monkeypatch.setenv("IDF_COMPONENT_REGISTRY_URL", "https://components.example")
         (port / "managed_components" / "espressif__mdns").mkdir(parents=True)
         esp_idf.check(board, tmp_path)
 

@@ -20,7 +20,7 @@ WANTED = f"an ESP-IDF {RECOMMENDED} that is set up (install.sh, then export.sh i
 
 COMPILERS = {"esp32": "xtensa-esp32-elf-gcc", "esp32s3": "xtensa-esp32s3-elf-gcc", "esp32c3": "riscv32-esp-elf-gcc"}
 
-REGISTRY = "https://components.espressif.com"
+REGISTRY = "IDF_COMPONENT_REGISTRY_URL"  # the ESP-IDF's own variable, for another registry than the one it knows
 PATIENCE_SECONDS = 20
 
 
@@ -60,12 +60,16 @@ def check_components(board: Board, port: Path) -> None:
     """Components that no checkout has (mDNS; on an S3 TinyUSB's) are fetched by the build itself, the first time."""
     if any((port / "managed_components").glob("*mdns*")):
         return
-    print(f"image: its first build fetches components from {REGISTRY}", file=sys.stderr)
-    why = why_no_answer(REGISTRY)
+    url = os.environ.get(REGISTRY, "")
+    where = f" ({REGISTRY}: {url})" if url else ""
+    print(
+        f"image: its first build fetches from ESP-IDF's component registry{where}, over the internet", file=sys.stderr
+    )
+    why = why_no_answer(url) if url else ""
     if why:
         raise BoardError(
-            f"{board.name}: the build fetches components from {REGISTRY}, which cannot be reached ({why}): connect "
-            "this computer to the internet, or set HTTPS_PROXY"
+            f"{board.name}: the build fetches components from {url}, which cannot be reached ({why}): connect this "
+            f"computer to it, or set HTTPS_PROXY, or unset {REGISTRY}"
         )
 
 
