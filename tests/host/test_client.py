@@ -51,9 +51,11 @@ class Pair:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
         self.office = Office(folder, monkeypatch, **options)
         self.time = Time(self.office.clock)
-        self.ann, self.bob = (
-            Client(self.office.members[name], now=self.time, sleep=self.time.sleep) for name in ("Ann", "Bob")
-        )
+        self.ann, self.bob = (self.client(self.office.members[name]) for name in ("Ann", "Bob"))
+
+    def client(self, member: MemberState) -> Client:
+        """With dice by which no visit to the issuer is due at once, as one in an epoch's seconds is."""
+        return Client(member, dice=random.Random(1), now=self.time, sleep=self.time.sleep)
 
 
 @pytest.fixture
@@ -251,7 +253,7 @@ def newcomer(pair: Pair) -> Client:
     pair.office.bob.reacquire()
     introduce(carl, pair.office.bob)
     pair.office.bob.release()
-    return Client(carl, dice=random.Random(1), now=pair.time, sleep=pair.time.sleep)  # which is not due at once
+    return pair.client(carl)
 
 
 async def test_a_newcomer_writes_in_the_round_of_joining_and_is_told_what_that_means(
