@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tessera_host.privacy import composition, estimate, noise
@@ -62,6 +62,8 @@ def tables(draw: st.DrawFn) -> tuple[int, ...]:
     exchange=st.booleans(),
 )
 def test_never_below_the_sum_over_all_that_can_be_seen(parts: list[Part], epsilon: Fraction, exchange: bool) -> None:
+    cells = sum(part.times for part in parts) * (2 if exchange else 1)
+    assume(cells <= 5)  # of eight there are millions of sums
     exact = exact_delta(parts, epsilon, exchange)
     assert exact <= delta_of(parts, epsilon, exchange) <= exact + Fraction(1, 20)
 
