@@ -86,8 +86,8 @@ test-emulated: image setup-emulator ## the image itself, and the emulator
 test-long: image setup-emulator ## tests that take minutes each: cables pulled at every stage, updates that fail (a quarter of an hour)
 	@"$(PYTHON)" -m pytest -q -n 2 -m long $(if $(LEAST),--collect-only)
 
-test-radio: image-radio setup-emulator ## the image of a Pico W in the emulator, with MICROPY_DIR=: core tests, members, faults of its radio (half an hour)
-	@"$(PYTHON)" -m pytest -q -n 2 tests/radio $(if $(LEAST),--collect-only) && "$(PYTHON)" -m tests.run_on_board "$(IMAGE_RADIO)" $(FILES)
+test-radio: image-radio setup-emulator ## the image of a Pico W in the emulator, with MICROPY_DIR=: core tests, members, faults of its radio (ten minutes)
+	@"$(PYTHON)" -m pytest -q -n 2 tests/radio $(if $(LEAST),--collect-only) && "$(PYTHON)" -m tests.run_on_board --quick "$(IMAGE_RADIO)" $(FILES)
 
 test-powercut: image setup-emulator ## the power cut in every flash operation, and in every operation of the recovery (half an hour)
 	@"$(PYTHON)" -m tests.powercut.powercut $(LEAST) && "$(PYTHON)" -m tests.powercut.boardcuts $(LEAST) && \
