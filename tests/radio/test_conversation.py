@@ -9,13 +9,13 @@ import pytest
 from tests.radio.conftest import HOSTNAME, NAME, SwitchOn
 from tests.support import correspondence
 from tests.support.board_console import ask, status, until
-from tests.support.office_on_disk import admitted, read_all
+from tests.support.board_talk import PATIENCE_SECONDS, read_when_sealed, talk_through_a_reset, until_it_knows_the_time
+from tests.support.office_on_disk import admitted
 from tests.support.ready_board import ReadyRelay
-from tests.system.test_board import PATIENCE_SECONDS, post, read_when_sealed, until_it_knows_the_time
 from tests.system.test_update import NEW, approve, update
 from tools.emulator.board import Board
 from tools.emulator.bridge import GUEST
-from tools.emulator.provision import NOT_PROVISIONED, reset, wait_until_serving
+from tools.emulator.provision import NOT_PROVISIONED, wait_until_serving
 from tools.emulator.wifi import Radio
 
 LOST = 0.05  # of all frames; TCP bears it
@@ -31,30 +31,6 @@ def test_members_talk_over_the_air_and_a_reset_loses_nothing(
 ) -> None:
     alice, bob = relay.office.two_who_met("alice", "bob")
 
-    async def talk() -> None:
-        await until_it_knows_the_time(alice)
-        lines = ["Thursday at ten?", "a longer text " * 25, "ünïcode ✓"]
-        for line in lines:
-            await correspondence.send(alice, "bob", line)
-        await correspondence.send(bob, "alice", "Thursday at ten.")
-        assert await read_when_sealed(bob, len(lines)) == lines
-        assert await read_when_sealed(alice, 1) == ["Thursday at ten."]
-        async with admitted(alice) as connection:
-            acknowledged = await post(connection, 10)
-        before = await read_all(alice)
-        reset(board)
-        on_the_air(board)
-        await until_it_knows_the_time(alice)
-        last = max(acknowledged.values())
-        while alice.round() <= last:
-            await asyncio.sleep(alice.seconds_to_next_round() + 0.5)
-        after = await read_all(alice, last + 1)
-        assert {round_: after[round_] for round_ in before} == before
-        for record, round_ in acknowledged.items():
-            assert [each for each, records in after.items() if record in records] == [round_]
-        await correspondence.send(bob, "alice", "and after the reset")
-        assert await read_when_sealed(alice, 1) == ["and after the reset"]
-
     with switch_on(Radio()) as board:
         begun = board.clock.seconds()
         wait_until_serving(board)
@@ -63,7 +39,7 @@ def test_members_talk_over_the_air_and_a_reset_loses_nothing(
         measured("power to an address, WPA2 and DHCP", f"{board.clock.seconds() - begun:.1f} s")
         seen = board.wifi.status()
         assert (seen.ssid, seen.security, seen.hostname, seen.attempts) == (Radio().ssid, "wpa2", HOSTNAME, 1)
-        board.clock.run(talk())
+        board.clock.run(talk_through_a_reset(board, alice, bob))
         until(board, state="serving", network=None)
         assert board.resolve(f"{HOSTNAME}.local") == GUEST
         seen = board.wifi.status()

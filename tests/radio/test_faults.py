@@ -18,9 +18,9 @@ from tests.radio.conftest import SwitchOn
 from tests.radio.test_conversation import on_the_air
 from tests.support import correspondence
 from tests.support.board_console import ask, status, until
+from tests.support.board_talk import PATIENCE_SECONDS, post, until_it_knows_the_time
 from tests.support.office_on_disk import admitted, read_all
 from tests.support.ready_board import FLASH, ReadyRelay
-from tests.system.test_board import PATIENCE_SECONDS, post, until_it_knows_the_time
 from tools.emulator.board import Board
 from tools.emulator.provision import reset, wait_until_serving
 from tools.emulator.wifi import DEAUTHENTICATED, DISASSOCIATED, LINK_DOWN, SILENCE, Radio

@@ -18,9 +18,9 @@ from tessera_host.protocol.federation import Relay
 from tessera_host.relay import operating
 from tests.support import bundles
 from tests.support.board_console import ask, status
+from tests.support.board_talk import PATIENCE_SECONDS, post, until_it_knows_the_time
 from tests.support.office_on_disk import OfficeOnDisk, admitted, read_all
 from tests.support.ready_board import in_board_time
-from tests.system.test_board import PATIENCE_SECONDS, post, until_it_knows_the_time
 from tools.emulator.board import Board
 from tools.emulator.provision import wait_until_serving
 
