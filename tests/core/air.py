@@ -35,3 +35,17 @@ class Air:
             for what in first[1]:
                 what()
         self.now = end
+
+
+class Module:
+    """What the fakes of `network` have alike: WLAN(IF_STA) of one radio, with an interface's methods."""
+
+    def __init__(self, radio, interface):
+        self.radio = radio
+
+        class WLAN(interface):
+            def __init__(self, kind=0):
+                assert kind == self.IF_STA
+                self._radio = radio
+
+        self.WLAN = WLAN

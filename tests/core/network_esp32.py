@@ -1,24 +1,19 @@
 # Stands for MicroPython's module `network` on an ESP32: what MicroPython 1.25 does there, by its source
 # (ports/esp32/network_wlan.c). Nobody ran it on one.
 
+from air import Module
+
 _NO_AP_FOUND, _AUTH_FAIL, _ASSOC_LEAVE, _BEACON_TIMEOUT = 201, 202, 8, 200
 
 
-class Network:
+class Network(Module):
     """The module over an Air. radio: the port's state."""
 
     STAT_IDLE, STAT_CONNECTING, STAT_GOT_IP = 1000, 1001, 1010
     STAT_NO_AP_FOUND, STAT_WRONG_PASSWORD, STAT_CONNECT_FAIL = _NO_AP_FOUND, _AUTH_FAIL, 203
 
     def __init__(self, air):
-        self.radio = radio = _Radio(air)
-
-        class WLAN(_Interface):
-            def __init__(self, kind=0):
-                assert kind == self.IF_STA
-                self._radio = radio
-
-        self.WLAN = WLAN
+        super().__init__(_Radio(air), _Interface)
 
     def country(self, code):
         raise AssertionError("the port keeps it and does nothing with it")

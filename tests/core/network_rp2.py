@@ -1,6 +1,8 @@
 # Stands for MicroPython's module `network` on a Pico W, and for the pin of its LED: what MicroPython 1.25 and its
 # driver do, by their sources (extmod/network_cyw43.c, lib/cyw43-driver).
 
+from air import Module
+
 _ANSWER_MS = 1000  # the driver waits so long for one
 _FAILED_START_MS = 80  # power off, power on, ten reads of a test register
 _WRONG_MS = 4000  # by which a wrong password is told later than a right one
@@ -11,7 +13,7 @@ _ACTIVE, _FAILED, _NO_NETWORK, _WRONG_PASSWORD = 1, -1, -2, -3
 _STEPS = ("auth", "link", "keyed")
 
 
-class Network:
+class Network(Module):
     """The module over an Air. radio: the chip and its driver, with what a test changes: dead (does not start), half
     (starts, and no station is made), hung (answers nothing any more)."""
 
@@ -19,14 +21,7 @@ class Network:
     STAT_CONNECT_FAIL, STAT_NO_AP_FOUND, STAT_WRONG_PASSWORD = -1, -2, -3
 
     def __init__(self, air):
-        self.radio = radio = _Radio(air)
-
-        class WLAN(_Interface):
-            def __init__(self, kind=0):
-                assert kind == self.IF_STA
-                self._radio = radio
-
-        self.WLAN = WLAN
+        super().__init__(_Radio(air), _Interface)
 
     def country(self, code):
         self.radio.country = code

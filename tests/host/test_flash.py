@@ -691,6 +691,11 @@ def test_a_batch_file_that_makes_no_sense_is_refused_with_its_line(desk, text, w
 # -- secrets
 
 
+def configuration_of(board):
+    """What the board keeps."""
+    return json.loads((board.files / "relay.json").read_text())
+
+
 @pytest.fixture
 def wireless(tmp_path, monkeypatch, capsys):
     """A desk and a board with Wi-Fi."""
@@ -709,7 +714,7 @@ def test_a_wifi_password_comes_from_a_file_and_is_in_nothing_that_is_kept_or_sho
     assert "no terminal" in desk.refused(errors.UsageError, "--ssid", "office")
     code, out, err = desk.flash("--ssid", "office", "--wifi-password-file", tmp_path / "wifi")
     assert code == 0, err
-    kept = json.loads((board.files / "relay.json").read_text())
+    kept = configuration_of(board)
     assert kept["wifi"] == {"ssid": "office", "password": "hunter2 hunter2"}
     everything = (
         out + err + "".join(path.read_text(errors="replace") for path in desk.issuer.rglob("*") if path.is_file())
@@ -726,7 +731,7 @@ def test_an_open_network_has_no_password(wireless, tmp_path):
         "--wifi-password-file", tmp_path / "wifi", *options, "--close-repl", "--hostname", "relay-1"
     )
     assert code == 0, err
-    kept = json.loads((board.files / "relay.json").read_text())
+    kept = configuration_of(board)
     assert kept["wifi"] == {"ssid": "guests", "country": "DE"} and kept["repl"] == "closed"
     assert kept["address"] == {"ip": "10.0.0.7", "netmask": "255.255.255.0", "gateway": "10.0.0.1", "dns": "10.0.0.1"}
 
@@ -739,7 +744,7 @@ def test_security_is_told_to_the_board_and_checked(wireless, tmp_path):
     assert not board.commands or "configure" not in board.commands
     code, _, err = desk.flash(*options, "--security", "wpa3")
     assert code == 0, err
-    kept = json.loads((board.files / "relay.json").read_text())
+    kept = configuration_of(board)
     assert kept["wifi"] == {"ssid": "office", "password": "hunter2 hunter2", "security": "wpa3"}
 
 
@@ -766,7 +771,7 @@ def test_what_is_said_of_a_network_counts_though_its_name_is_asked_for(wireless,
     monkeypatch.setattr(cli_flash, "_question", lambda as_json: lambda question: "office")
     code, _, err = desk.flash("--country", "DE", "--wifi-password-file", tmp_path / "wifi")
     assert code == 0, err
-    kept = json.loads((board.files / "relay.json").read_text())
+    kept = configuration_of(board)
     assert kept["wifi"] == {"ssid": "office", "password": "hunter2 hunter2", "country": "DE"}
 
 
@@ -795,7 +800,7 @@ def test_a_batch_tells_of_security_and_of_relays_that_do_not_join(wireless, tmp_
     board.lies = {"address": None, "network": "no such network"}
     code, _, err = desk.run("--batch", tmp_path / "relays.csv", "--image", desk.image)
     assert code == 0 and "berlin is not on its Wi-Fi network yet: no such network" in err, err
-    kept = json.loads((board.files / "relay.json").read_text())
+    kept = configuration_of(board)
     assert kept["wifi"] == {"ssid": "office", "password": "hunter2 hunter2", "security": "wpa2-wpa3"}
 
 
@@ -805,13 +810,13 @@ def test_a_relay_gets_another_network_and_keeps_all_else(wireless, tmp_path):
     options = ("--ssid", "office", "--wifi-password-file", tmp_path / "wifi", "--hostname", "relay-1")
     code, _, err = desk.flash(*options, "--country", "DE", "--address", "10.0.0.7/24", "--gateway", "10.0.0.1")
     assert code == 0, err
-    before = json.loads((board.files / "relay.json").read_text())
+    before = configuration_of(board)
     board.takes_ctrl_c = True
     (tmp_path / "new").write_text("another password\n")
     another = ("--relay", "berlin", "--ssid", "b\u00fcro", "--wifi-password-file", tmp_path / "new")
     code, out, err = desk.service("network", *another, "--security", "wpa3")
     assert code == 0 and "'berlin' is on its new network, at 10.0.0.7" in out, err
-    kept = json.loads((board.files / "relay.json").read_text())
+    kept = configuration_of(board)
     wifi = {"ssid": "b\u00fcro", "password": "another password", "security": "wpa3"}
     same = {name: value for name, value in before.items() if name not in ("wifi", "address", "hostname")}
     assert kept == {**same, "wifi": wifi}
