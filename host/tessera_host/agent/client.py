@@ -41,7 +41,7 @@ from ..member.inbox import Message, Place
 from ..member.issuer_visit import VisitReport
 from ..member.pacing import Wait
 from ..member.relay_sessions import RelaySessions, Status
-from ..member.renewal import OUTDATED, Renewal, lacks_a_card
+from ..member.renewal import OUTDATED, Renewal
 from ..member.sending import CellTaken, Copied, Posted, Sender, Unposted
 from ..member.sharing import SharedMember
 from ..member.state import KEYSTORE_NAME, MemberState
@@ -430,10 +430,10 @@ class Client:
 
     async def _renewed(self) -> None:
         """Visit the issuer if that is due. That it failed is no reason not to go on with what there is."""
-        async with self.shared.held() as member:
+        async with self.shared.held():
             if self._renewal.is_due():
                 await self._tried_renewal()
-            elif lacks_a_card(member) and not self._renewal.is_possible():
+            elif self._renewal.is_outdated():
                 self._remark(OUTDATED)
 
     async def _tried_renewal(self) -> bool:
@@ -526,8 +526,7 @@ class Client:
                 self._state = State(parameters.genesis, parameters.round_seconds)
             self._state.copies = member.federation.copies(member.epoch())
             early = any(token.early and token.left is None for token in member.wallet.for_epoch(member.epoch()))
-            outdated = lacks_a_card(member) and not self._renewal.is_possible()
-            remarks = [text for text, is_so in ((EARLY, early), (OUTDATED, outdated)) if is_so]
+            remarks = [text for text, is_so in ((EARLY, early), (OUTDATED, self._renewal.is_outdated())) if is_so]
             found = replace(self._state, waiting=member.outbox.records(), remark="\n".join(remarks))
             found.arriving = member.inbox.arriving()
             found.obstacle, found.next_at = self._sender.obstacle(), pacing.earliest(member)

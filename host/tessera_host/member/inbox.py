@@ -138,13 +138,16 @@ class Inbox:
         """The keys of every record that may come by now. Whoever posts may have had a set before this member that lets
         an epoch have more of them: then its rounds may have had some that were not looked for."""
         most: dict[int, int] = {}
+        grown = set()
         for contact in self._contacts.values():
             chain = contact.receive
             for epoch in [*chain.steps, *range(chain.epoch, last_epoch + 1)]:
                 if epoch not in most:
                     most[epoch] = self._federation.records_per_epoch(epoch)
                 if chain.derive(epoch, most[epoch]):
-                    self.pointers.go_back_to(self._federation.first_round(epoch), self.pointers.relays())
+                    grown.add(epoch)
+        if grown:
+            self.pointers.go_back_to(self._federation.first_round(min(grown)), self.pointers.relays())
 
     def read(self, round_: int, batch: Iterable[bytes], relay: int) -> int:
         """Take one whole sealed round of the relay of this number: how many records were for this member. To be saved

@@ -68,6 +68,10 @@ class Renewal:
         """Whether the office's issuer is on a network."""
         return self._member.federation.issuer is not None
 
+    def is_outdated(self) -> bool:
+        """Whether a relay has a newer set whose card only IT can give, as the issuer is on no network."""
+        return lacks_a_card(self._member) and not self.is_possible()
+
     def is_due(self) -> bool:
         due = self.due_at()
         return due is not None and due <= self._member.now()
