@@ -247,7 +247,7 @@ STEPS: tuple[Folder | Beside, ...] = (
     check("c-stack", ("-m", "tools.build.c_stack", Path(sys.prefix).parent / "callgraph")),
     check("boards", ("-m", "tools.build.check_boards")),
     Folder("cpython", "core on CPython", "tests/core"),
-    runner("micropython", "core on MicroPython", "tests.run_micropython"),
+    runner("micropython", "core on MicroPython", "tests.run_micropython", "--kept"),
     runner("small-heap", "core in a small heap", "tests.run_micropython", "--small"),
     runner("board", "core on the RP2040", "tests.run_on_board", "--quick", IMAGE),
     Folder("field", "field of the curve", "tests/field"),
