@@ -27,6 +27,7 @@ from xml.etree import ElementTree
 from tests.tally import Tally, read_tally, slowest
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 PYTHON_FOLDERS = ("firmware", "boards", "host", "tools", "tests")
 ARCHITECTURES = ("x64", "armv6m", "armv7emsp", "xtensawin", "rv32imc")
 PLATFORMS = ("linux", "win32", "darwin")
@@ -239,10 +240,13 @@ def read_junit(report: Path, folders: list[Folder]) -> dict[str, Tally]:
 
 STEPS: tuple[Folder | Beside, ...] = (
     check("lint", ("-m", "ruff", "check", *PYTHON_FOLDERS)),
-    check("spelling", ("-m", "codespell_lib", "README.md", "CONTRIBUTING.md", "docs", *PYTHON_FOLDERS)),
+    check("spelling", ("-m", "codespell_lib", *PAGES, "docs", *PYTHON_FOLDERS)),
+    check("words", ("-m", "tools.docs.words")),
     check("format", ("-m", "ruff", "format", "--check", *PYTHON_FOLDERS)),
     types(),
     check("vectors", ("-m", "tools.spec.vectors", "--check")),
+    check("documents", ("-m", "tools.docs", "--check")),
+    check("site", ("-m", "mkdocs", "build", "--strict")),
     mpy_cross(),
     check("c-stack", ("-m", "tools.build.c_stack", Path(sys.prefix).parent / "callgraph")),
     check("boards", ("-m", "tools.build.check_boards")),
@@ -262,7 +266,7 @@ STEPS: tuple[Folder | Beside, ...] = (
     Folder("radio", "Pico W", "tests/radio"),
 )
 # What needs more than packages have, and what to give for it.
-NEEDS = {"radio": ("MICROPY_DIR", "the image of a Pico W in the emulator: make test-radio MICROPY_DIR=… (README.md)")}
+NEEDS = {"radio": ("MICROPY_DIR", "a Pico W in the emulator: make test-radio MICROPY_DIR=… (docs/it/install.md)")}
 
 
 def run_steps(steps: list[Folder | Beside]) -> dict[str, Tally]:

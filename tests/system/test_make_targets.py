@@ -54,6 +54,7 @@ NOT_STARTED = {
     "bench-device": "it builds a second image and measures for minutes; its program answers --help",
     "bench-fields": "it installs compilers and emulators of three processors; its program answers --help",
     "lint": "a step of make test",
+    "docs": "steps of make test",
     "types": "a step of make test",
     "test-cpython": "a step of make test",
     "test-micropython": "steps of make test",

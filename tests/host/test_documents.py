@@ -1,0 +1,182 @@
+"""What stands in the documents holds: commands that exist, blocks that a test types, a README of one screen, links, and
+sentences without the forms that readers stumble over. `python -m tools.docs --check` compares generated pages."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tessera_host import cli
+from tests.support import chapters
+from tools.docs import ROOT, commands, words
+
+README = "README.md"
+CLI_PAGE = "docs/reference/cli.md"
+PAGES = sorted(
+    str(path.relative_to(ROOT))
+    for pattern in (README, "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/**/*.md")
+    for path in ROOT.glob(pattern)
+)
+LINES, WIDTH = 110, 120  # of the README: about a screen
+
+# Who types the command blocks of the pages for users: a file of tests that reads the page, or, after "as", one that
+# gives the same commands where the block needs what no test has (another computer, a board, root).
+TYPED = {
+    README: "tests/system/test_make_targets.py",
+    "docs/first-conversation.md": "tests/system/test_readme.py",
+    "docs/it/office.md": "tests/system/test_office_life.py",
+    "docs/it/recovery.md": "tests/system/test_office_life.py",
+    "docs/it/http.md": "tests/system/test_http_chapter.py",
+    "docs/it/cluster.md": "tests/system/test_cluster.py",
+    "docs/it/install.md": "as tests/system/test_flash.py",
+    "docs/it/server.md": "as tests/system/test_debian.py",
+    "docs/privacy/officer.md": "as tests/system/test_audit.py",
+    "docs/fleet-operation.md": "tests/system/test_fleet_operation.py",
+}
+# Commands that no page but the reference names, and why.
+ONLY_IN_THE_REFERENCE = {
+    "resend": "every command that reaches the network does it",
+    "token": "renew does it; for an office without the service",
+}
+
+
+def tree() -> dict[tuple[str, ...], Any]:
+    return dict(commands.walk(commands.tree()))
+
+
+def named(page: str) -> Iterator[list[str]]:
+    """The words after `tessera` of every command that a page shows, in blocks and within sentences."""
+    text = chapters.text(page)
+    lines = [line for block in chapters.scripts(text) for line in re.split(r"\n|&&|; do |;", block)]
+    lines += re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
+    for line in lines:
+        found = re.match(r"(?:until |sudo |\(?)?(?:ssh \S+ )?(?:tessera |(tools/flash\.py) )(.*)", line.strip())
+        if found:
+            said = re.sub(r"\s#.*|[|>&].*", "", found[2])
+            try:
+                yield [*(["flash"] if found[1] else []), *shlex.split(said)]
+            except ValueError:
+                yield [*(["flash"] if found[1] else []), *said.split()]
+
+
+def wrong_with(said: list[str]) -> str:
+    """What is wrong with a command line, as far as the tree tells: a command or an option that there is not."""
+    known, command, path = tree(), commands.tree(), []
+    for word in said:
+        if word.startswith("-") and len(word) > 1 and word != "-":
+            options = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+            if word.partition("=")[0] not in options | {"--help", "-h"}:
+                return f"'tessera {' '.join(path)}' has no option {word}"
+        elif (*path, word) in known:
+            path.append(word)
+            command = known[tuple(path)]
+        elif not path and not word.startswith(("socks5://", "http://")):
+            return f"there is no command '{word}'"
+    return ""
+
+
+def below(page: str) -> set[tuple[str, ...]]:
+    """The commands that a page names."""
+    known, found = tree(), set()
+    for said in named(page):
+        path = tuple(word for word in said if re.fullmatch(r"[a-z-]+", word))
+        found |= {path[:length] for length in (1, 2) if path[:length] in known}
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_and_options_that_a_page_names_exist(page: str) -> None:
+    assert [fault for said in named(page) if (fault := wrong_with(said))] == []
+
+
+def test_a_command_or_an_option_that_does_not_exist_is_noticed() -> None:
+    assert wrong_with(["relay", "push", "berlin", "--issuer", "issuer"]) == ""
+    assert "no command" in wrong_with(["relais", "push"])
+    assert "no option --isuer" in wrong_with(["relay", "push", "--isuer", "issuer"])
+
+
+def test_every_command_is_on_a_page_beside_the_reference() -> None:
+    found = set().union(*(below(page) for page in PAGES if page != CLI_PAGE))
+    missing = {words for words in tree() if words not in found and words[0] not in ONLY_IN_THE_REFERENCE}
+    assert sorted(" ".join(words) for words in missing) == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if chapters.scripts(chapters.text(page))])
+def test_every_page_with_command_blocks_is_typed_by_a_test(page: str) -> None:
+    typed_by = TYPED[page].removeprefix("as ")
+    source = (ROOT / typed_by).read_text()
+    assert page in source or TYPED[page].startswith("as ") or page == README
+
+
+def test_the_readme_is_a_screen_and_begins_with_two_commands() -> None:
+    lines = chapters.text(README).splitlines()
+    assert len(lines) <= LINES and max(map(len, lines)) <= WIDTH
+    first, invited = chapters.scripts(chapters.text(README))
+    assert [line.split()[:2] for line in first.splitlines()] == [["make", "demo"], ["make", "test"]]
+    of_alice = chapters.script("docs/first-conversation.md", "Alice")
+    printed = [line.replace(" --via .", "") for line in of_alice.splitlines() if line.startswith("tessera ")]
+    assert invited.splitlines() == printed and len(printed) == 3
+
+
+def test_the_plan_of_the_page_is_what_the_program_says(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.run(["plan", "--members", "24"]) == 0
+    said = "".join(f"{line.rstrip()}\n" for line in capsys.readouterr().out.splitlines())
+    (printed,) = chapters.scripts(chapters.text("docs/it/plan.md"), "text")
+    assert printed == said
+
+
+# -- sentences
+
+
+SAMPLES = [
+    "Each of them proves it for who forges the time.",
+    "Who has no access gets it at once.",
+    "If whoever stood between them reads on, it ends.",
+    "It is another than the relay of before.",
+    "Where there is none, it waits.",
+    "The disk is engine's.",
+    "It costs a token a member an epoch.",
+    "Its key is in no parameters any more.",
+    "An attacker would have other words.",
+    "Nothing of it has to be known.",
+    "A token bears witness of the time.",
+]
+GOOD = """\
+Who learns what? A member who was away fetches at once. `for who` is code. The key differs from another relay's key.
+Each relay keeps a record for each member and epoch.
+"""
+
+
+@pytest.mark.parametrize("sentence", SAMPLES)
+def test_a_form_that_readers_stumble_over_is_found(sentence: str) -> None:
+    assert [line for line, _, _ in words.findings(f"First line.\n\n{sentence}\n")] == [3]
+
+
+def test_plain_sentences_and_code_pass() -> None:
+    assert words.findings(GOOD + "```\nfor who is there\n```\n") == []
+
+
+# -- the site
+
+
+def test_links_lead_where_they_lead_in_the_repository() -> None:
+    site = pytest.importorskip("tools.docs.site")
+    markdown = "[a](../firmware/PROTOCOL.md#x) [b](it/plan.md) [c](../tests/RESULTS.md) [`host`](../host) `[d](e)`\n"
+    assert site.for_the_site("design.md", markdown) == (
+        "[a](protocol.md#x) [b](it/plan.md) [c](results.md) `host` `[d](e)`\n"
+    )
+    assert site.for_the_site("it/plan.md", "[a](../privacy/officer.md)") == "[a](../privacy/officer.md)"
+    assert site.for_the_site("protocol.md", "[a](../docs/design.md)") == "[a](design.md)"
+
+
+def test_pages_of_the_navigation_and_those_that_lie_elsewhere_exist() -> None:
+    site = pytest.importorskip("tools.docs.site")
+    named = set(re.findall(r"^\s*- (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    assert {page for page in named if not (ROOT / site.origin(page)).is_file()} == set()
+    assert Path(ROOT / "docs" / "index.md").is_file() and "index.md" in named
