@@ -111,6 +111,7 @@ soak-years: setup ## three years of an office of 24, then 40, in virtual time, b
 mutants: setup ## changes of the code that tests have to notice, each against its own tests (a quarter of an hour): ONLY=name
 	@"$(PYTHON)" -m tests.mutants $(if $(ONLY),--only $(ONLY)) $(LEAST)
 
+docs: export NO_MKDOCS_2_WARNING := 1
 docs: setup ## the documents as a site in build/site, generated pages and pictures written anew
 	@"$(PYTHON)" -m tools.docs && "$(PYTHON)" -m mkdocs build --strict
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tessera_host import cli
 from tests.support import chapters
 from tools.docs import ROOT, commands, words
 
@@ -33,7 +32,7 @@ TYPED = {
     "docs/it/cluster.md": "tests/system/test_cluster.py",
     "docs/it/install.md": "as tests/system/test_flash.py",
     "docs/it/server.md": "as tests/system/test_debian.py",
-    "docs/privacy/officer.md": "as tests/system/test_audit.py",
+    "docs/privacy/officer.md": "tests/system/test_audit.py",
     "docs/fleet-operation.md": "tests/system/test_fleet_operation.py",
 }
 # Commands that no page but the reference names, and why.
@@ -119,16 +118,6 @@ def test_the_readme_is_a_screen_and_begins_with_two_commands() -> None:
     of_alice = chapters.script("docs/first-conversation.md", "Alice")
     printed = [line.replace(" --via .", "") for line in of_alice.splitlines() if line.startswith("tessera ")]
     assert invited.splitlines() == printed and len(printed) == 3
-
-
-def test_the_plan_of_the_page_is_what_the_program_says(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    assert cli.run(["plan", "--members", "24"]) == 0
-    said = "".join(f"{line.rstrip()}\n" for line in capsys.readouterr().out.splitlines())
-    (printed,) = chapters.scripts(chapters.text("docs/it/plan.md"), "text")
-    assert printed == said
 
 
 # -- sentences

@@ -15,6 +15,7 @@ from tools.docs import ROOT, commands, exchange, measurements, pictures
 PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/cli.md": commands.page,
     "docs/it/exit-codes.md": commands.exit_codes_page,
+    "docs/it/plan.md": commands.plan_page,
     "docs/protocol-exchange.md": exchange.page,
     "docs/measurements.md": measurements.page,
 } | {f"docs/{name}.svg": draw for name, draw in pictures.PICTURES.items()}

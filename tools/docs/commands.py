@@ -1,8 +1,12 @@
-"""The pages about commands and exit codes, from the program itself.
+"""The pages about commands and exit codes, from the program itself; and what it says of a plan, within its page.
 
 Owns how a command is shown. What a command says of itself is where it is defined (tessera_host/cli).
 """
 
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +14,7 @@ import typer.main
 
 from tessera_host.cli import app
 from tessera_host.cli.help import SECTIONS, codes
-from tools.docs import GENERATED
+from tools.docs import DOCS, GENERATED, ROOT
 
 WIDTH = 100
 
@@ -80,3 +84,16 @@ one line that says what is wrong and one, after `hint:`, that says what to do. 1
 |---|---|
 {rows}
 """
+
+
+def plan_page() -> str:
+    """The page about plans, with what `tessera plan --members 24` prints in its block of text."""
+    command = (sys.executable, "-m", "tessera_host", "plan", "--members", "24")
+    environment = os.environ | {"COLUMNS": "80", "PYTHONPATH": f"{ROOT / 'host'}:{ROOT / 'firmware'}"}
+    said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    block = "".join(f"{line.rstrip()}\n" for line in said.splitlines())
+    page, count = re.subn(
+        r"```text\n.*?```", lambda _: f"```text\n{block}```", (DOCS / "it" / "plan.md").read_text(), flags=re.S
+    )
+    assert count == 1
+    return page

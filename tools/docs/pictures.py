@@ -5,6 +5,7 @@ rule that tests/host/test_import_direction.py holds.
 """
 
 import csv
+import textwrap
 from collections.abc import Callable, Iterator
 from html import escape
 
@@ -76,7 +77,7 @@ def parties() -> str:
     picture = Picture(780, 330, "What each party knows")
     learns = {
         "member": (20, 20, ["its own messages and contacts", "sizes of batches: constant, or noisy"]),
-        "issuer (IT)": (20, 210, ["who is a member", "when a program renews, and from where"]),
+        "issuer (IT)": (20, 210, ["who is a member", "when programs renew, from where"]),
         "relay": (290, 20, ["addresses, times of connections", "which bucket each posts to or reads"]),
         "network outside": (540, 20, ["that somebody connects, and when", "that it posts, without the agent"]),
         "auditor": (290, 210, ["a signed checkpoint a day:", "settings, ε and δ, firmware digest"]),
@@ -84,7 +85,7 @@ def parties() -> str:
     }
     hides = {
         "member": ["who else writes, or how much"],
-        "issuer (IT)": ["which tokens are whose; messages"],
+        "issuer (IT)": ["whose tokens those are; messages"],
         "relay": ["members, recipients, content"],
         "network outside": ["content, recipients, numbers"],
         "auditor": ["anything of a single message"],
@@ -115,10 +116,10 @@ def round_() -> str:
         picture.rectangle(x, 60, width, 30, HIDDEN if number < 6 else KNOWN)
         picture.text(x + width / 2, 80, f"round {number}", anchor="middle")
     picture.text(left, 30, "epoch e: 720 rounds of 120 s, a day", BIG, bold=True)
-    picture.text(left + 6 * width, 30, "epoch e + 1", BIG, bold=True)
+    picture.text(left + 6 * width + 8, 30, "epoch e + 1", BIG, bold=True)
     picture.line(left + 6 * width, 15, left + 6 * width, 200, dashed=True)
     picture.arrow(left + 30, 125, left + 30, 92)
-    picture.lines(left, 140, ["POST: one page is", "programmed, read", "back, acknowledged"])
+    picture.lines(left, 140, ["POST: written,", "read back,", "acknowledged"])
     picture.arrow(left + width, 125, left + width, 92)
     picture.lines(left + width + 14, 140, ["seal of round 0: from", "here it never changes"])
     picture.arrow(left + 2 * width + 60, 125, left + 2 * width + 60, 92)
@@ -148,7 +149,7 @@ def token() -> str:
         picture.text(x, 29, name, BIG, anchor="middle", bold=True)
         picture.line(x, 38, x, 320, dashed=True)
     steps = [
-        (member, issuer, 70, "request: all relays, epochs to come; the same for everybody"),
+        (member, issuer, 70, "a request that is the same for everybody"),
         (issuer, member, 100, "R0, R1 for each token"),
         (member, issuer, 130, "c0, c1: the token's key, blinded twice"),
         (issuer, member, 160, "b, s: one of the two is answered, once"),
@@ -183,7 +184,7 @@ def handshake() -> str:
         if base == 0:
             picture.arrow(client + 4, 125, relay - 4, 125, "e, check by the access key, ciphertext: 81")
             picture.arrow(relay - 4, 175, client + 4, 175, "e, ciphertext: 65")
-            picture.text(base + 195, 215, "AUTH, or INFO and FETCH; each frame 272 bytes", anchor="middle")
+            picture.text(base + 195, 215, "AUTH, INFO, FETCH: frames of 272 bytes", anchor="middle")
         else:
             picture.arrow(client + 4, 125, relay - 4, 125, "id, random, check, proof: 81")
             picture.arrow(relay - 4, 175, client + 4, 175, "random, accept: 65")
@@ -223,20 +224,16 @@ def flash() -> str:
     """The flash of a Pico W."""
     rows = list(partitions("RPI_PICO_W"))
     total = sum(size for _, _, size in rows)
-    picture = Picture(640, 60 + 36 * len(rows), f"Where what lies in the flash of a Pico W, {total} KiB")
+    picture = Picture(740, 60 + 36 * len(rows), f"Where what lies in the flash of a Pico W, {total} KiB")
     picture.text(20, 26, f"Flash of a Pico W: {total} KiB (boards/RPI_PICO_W/partitions.csv)", BIG, bold=True)
+    largest = max(size for _, _, size in rows)
     for number, (name, offset, size) in enumerate(rows):
         y = 42 + number * 36
-        picture.rectangle(
-            20,
-            y,
-            80 + 140 * size / max(each for _, _, each in rows),
-            28,
-            KNOWN if name in ("keyring", "ring") else PALE,
-        )
-        picture.text(28, y + 19, name, bold=True)
-        picture.text(260, y + 19, f"{offset:#08x}  {size:4} KiB")
-        picture.text(380, y + 19, USES[name])
+        picture.text(20, y + 19, name, bold=True)
+        fill = KNOWN if name in ("keyring", "ring") else PALE
+        picture.rectangle(90, y, 160 * size / largest, 28, fill)
+        picture.text(262, y + 19, f"{offset:#08x}  {size:4} KiB")
+        picture.text(390, y + 19, USES[name])
     return picture.svg()
 
 
@@ -270,7 +267,7 @@ def packages() -> str:
         for place, name in enumerate(rows[level]):
             x = 20 + place * 168
             needs = ", ".join(sorted(RULES.get(name, {"everything"}))) or "nothing"
-            picture.box(x, y, 158, 60, name, [needs[:27], needs[27:54]])
+            picture.box(x, y, 158, 60, name, textwrap.wrap(needs, 24))
     return picture.svg()
 
 
