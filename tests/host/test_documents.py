@@ -1,8 +1,10 @@
 """What stands in the documents holds: commands that exist, blocks that a test types, a README of one screen, links, and
 sentences without the forms that readers stumble over. `python -m tools.docs --check` compares generated pages."""
 
+import json
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support import chapters
-from tools.docs import ROOT, commands, words
+from tools.docs import ROOT, commands, exchange, measurements, words
 
 README = "README.md"
 CLI_PAGE = "docs/reference/cli.md"
@@ -118,6 +120,56 @@ def test_the_readme_is_a_screen_and_begins_with_two_commands() -> None:
     of_alice = chapters.script("docs/first-conversation.md", "Alice")
     printed = [line.replace(" --via .", "") for line in of_alice.splitlines() if line.startswith("tessera ")]
     assert invited.splitlines() == printed and len(printed) == 3
+
+
+# -- generated pages
+
+
+BENCH = {
+    "curve": {
+        "DH": {"library_cycles": 250_000.0, "cycles": 125_000.0},
+        "whole image": {"library": "10 bytes", "ours": "12 bytes"},
+    },
+    "figures": {
+        "power to serving": {"cycles": 187_500, "value": "1.50 ms"},
+        "FETCH": {"cycles": None, "value": "116 kB/s"},
+    },
+}
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What `make bench-device` wrote; the page's figures are in a folder of the test's own."""
+    shutil.copy(measurements.FOLDER / "device.json", tmp_path)
+    monkeypatch.setattr(measurements, "FOLDER", tmp_path)
+    monkeypatch.setattr(measurements, "_commit", lambda: "0123abc")
+    (tmp_path / "build").mkdir()
+    found = tmp_path / "build" / "bench-device.json"
+    found.write_text(json.dumps(BENCH))
+    return found
+
+
+def test_figures_are_taken_from_a_benchmark_with_commit_and_machine(bench: Path) -> None:
+    measurements.take(bench)
+    page = measurements.page()
+    assert "| DH | 250,000 | 125,000 | 1.00 ms | 0.62 ms |" in page  # 125,000 cycles at 125 and at 200 MHz
+    assert "| whole image | 10 bytes | 12 bytes |  |  |" in page
+    assert "| power to serving | 187,500 | 1.50 ms |" in page and "| FETCH |  | 116 kB/s |" in page
+    assert re.search(r"`make bench-device` at 0123abc, 20\d\d-\d\d-\d\d; \d+ processors", page)
+    assert "BIP-340 verification" not in page
+
+
+def test_figures_of_a_tree_with_changes_are_refused(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = measurements.page()
+    monkeypatch.setattr(measurements, "_commit", lambda: "0123abc-dirty")
+    with pytest.raises(SystemExit, match="Commit"):
+        measurements.take(bench)
+    assert measurements.page() == before
+
+
+def test_bytes_are_shown_whole_but_for_zeros_at_their_end() -> None:
+    shown = exchange.shown("ab" * 33 + "00" * 5)
+    assert shown == "ab" * 32 + "\nab\n… 5 zero bytes"
 
 
 # -- sentences

@@ -1243,6 +1243,12 @@ CHANGES: Changes = {
             "        if False:\n",
             of("relay_connection", "answer_to_another_request_is_refused"),
         ),
+        Change(
+            "any-version-of-the-protocol-will-do",
+            "        if found.version != wire.INFO_VERSION:\n",
+            "        if False:\n",
+            of("relay_connection", "a_relay_of_another_version_of_the_protocol_is_refused"),
+        ),
     ),
     f"{_PROTOCOL}/encrypted_connection.py": (
         Change(
