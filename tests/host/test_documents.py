@@ -105,6 +105,29 @@ def test_every_command_is_on_a_page_beside_the_reference() -> None:
     assert sorted(" ".join(words) for words in missing) == []
 
 
+def missing_files(text: str) -> list[str]:
+    """Paths of the repository, and names of test files, that a page names in code and that are not there."""
+    spans = re.findall(r"`([^`\s]+)`", text)
+    paths = [
+        span
+        for span in spans
+        if re.match(r"(tests|tools|host|firmware|docs|boards)/[\w./-]+$", span) and "NAME" not in span
+    ]
+    names = [span for span in spans if re.fullmatch(r"test_\w+\.py", span)]
+    missing = [path for path in paths if not (ROOT / path).exists()]
+    return missing + [name for name in names if not any((ROOT / "tests").rglob(name))]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_a_page_names_exist(page: str) -> None:
+    assert missing_files(chapters.text(page)) == []
+
+
+def test_a_file_that_does_not_exist_is_noticed() -> None:
+    text = "`tests/host/test_flash.py`, `test_esp32.py`, `test_esp33.py` and `tools/emulate` for `firmware/tessera`"
+    assert missing_files(text) == ["tools/emulate", "test_esp33.py"]
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if chapters.scripts(chapters.text(page))])
 def test_every_page_with_command_blocks_is_typed_by_a_test(page: str) -> None:
     typed_by = TYPED[page].removeprefix("as ")
