@@ -212,7 +212,9 @@ SAMPLES = [
     "A token bears witness of the time.",
 ]
 GOOD = """\
-Who learns what? A member who was away fetches at once. `for who` is code. The key differs from another relay's key.
+## 2. Who learns what
+
+Who has a token? A member who was away fetches one at once. `for who` is code. The key differs from another relay's key.
 Each relay keeps a record for each member and epoch.
 """
 
@@ -242,5 +244,5 @@ def test_links_lead_where_they_lead_in_the_repository() -> None:
 def test_pages_of_the_navigation_and_those_that_lie_elsewhere_exist() -> None:
     site = pytest.importorskip("tools.docs.site")
     named = set(re.findall(r"^\s*- (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
-    assert {page for page in named if not (ROOT / site.origin(page)).is_file()} == set()
+    assert {page for page in named if not (ROOT / site.origin(page)).is_file()} <= site.COMING
     assert Path(ROOT / "docs" / "index.md").is_file() and "index.md" in named
