@@ -28,8 +28,8 @@ ELSEWHERE = {
 # Pages of the navigation that another branch brings: passed over until they are there.
 COMING = {"fleet-operation.md", "fleet.md", "fleet-log.md", "growth.md", "modules.md"}
 MORE = "More"
-_LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
-_CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.DOTALL | re.MULTILINE)
+# Code, which stays as it is, or a link, whose text may be code.
+_PART = re.compile(r"^```.*?^```|`[^`\n]+`|(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)", re.DOTALL | re.MULTILINE)
 
 log = logging.getLogger("mkdocs.hooks.site")
 
@@ -63,16 +63,8 @@ def linked(page: str, text: str, target: str) -> str:
 
 
 def for_the_site(page: str, markdown: str) -> str:
-    """The page with its links as they lead in the site; code stays as it is."""
-    parts, at = [], 0
-    for code in _CODE.finditer(markdown):
-        parts += [_linked(page, markdown[at : code.start()]), code[0]]
-        at = code.end()
-    return "".join([*parts, _linked(page, markdown[at:])])
-
-
-def _linked(page: str, prose: str) -> str:
-    return _LINK.sub(lambda found: linked(page, found["text"], found["target"]), prose)
+    """The page with its links as they lead in the site."""
+    return _PART.sub(lambda part: linked(page, part["text"], part["target"]) if part["target"] else part[0], markdown)
 
 
 def pages_in(nav: list[Any]) -> set[str]:
