@@ -33,7 +33,7 @@ ONLY ?=
 # Nothing here prints after a command: the last line of `make demo` is the demo's own. (`make -C DIR` itself announces
 # the folder at the end, unless told --no-print-directory.)
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-radio test-powercut test-attacks test-cluster fuzz soak soak-years mutants docs results bench bench-bundle bench-device bench-fields c-stack image image-radio check-boards emulate vectors deb clean
+.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-radio test-powercut test-attacks test-cluster fuzz soak soak-years mutants results bench bench-bundle bench-device bench-fields c-stack image image-radio check-boards emulate vectors deb clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -111,6 +111,7 @@ soak-years: setup ## three years of an office of 24, then 40, in virtual time, b
 mutants: setup ## changes of the code that tests have to notice, each against its own tests (a quarter of an hour): ONLY=name
 	@"$(PYTHON)" -m tests.mutants $(if $(ONLY),--only $(ONLY)) $(LEAST)
 
+.PHONY: docs
 docs: export NO_MKDOCS_2_WARNING := 1
 docs: setup ## the documents as a site in build/site, generated pages and pictures written anew
 	@"$(PYTHON)" -m tools.docs && "$(PYTHON)" -m mkdocs build --strict

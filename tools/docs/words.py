@@ -27,7 +27,7 @@ NOT_YET = {"docs/reference/cli.md", "docs/it/exit-codes.md"}
 FORMS = {
     r"\b(?:for|of|to|from|by|with|than) who\b": "name the actor: 'for a member who …'",
     r"(?:^|[.:;] )Who (?:[a-z]+s|is|has|was|had|never)\b(?! what)(?![^.?]*\?)": "name the actor: 'A member who …'",
-    r"\bwhoever (?:stood|forges|is|was)\b": "name the actor: 'an attacker who …'",
+    r"\bwhoever (?:stood|forges)\b": "name the actor: 'an attacker who …'",
     r"\banother than\b": "'a different … from', 'other than'",
     r"\bthere is none\b|\bone is none\b|\bis none\b": "say what is missing",
     r"\b(?:is|are|was|were) (?:the )?[a-z]+'s(?=[.,;:)]|$)": "put the noun behind the possessive",

@@ -27,7 +27,7 @@ CELL_RECORDS = 1120
 # fail (tessera.machine, tessera.relay).
 CONSTANT_RECORDS = 112
 
-# Of a Raspberry Pi Pico's time (`make bench-device`, docs/measurements.md, rounded up): a full handshake with the
+# Of a Raspberry Pi Pico's time (`make bench-device`, README "What was measured", rounded up): a full handshake with the
 # ephemeral that it uses up, and a frame of 1,040 bytes from a cell's request to what can be sent. No other board's
 # processor does less in a second.
 HANDSHAKE_MS = Fraction(81)
