@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tessera_host import config
+from tessera_host.client import Client
 from tests.support import chapters
 from tools.docs import ROOT, commands, exchange, measurements, words
 
@@ -143,6 +145,22 @@ def test_the_readme_is_a_screen_and_begins_with_two_commands() -> None:
     of_alice = chapters.script("docs/first-conversation.md", "Alice")
     printed = [line.replace(" --via .", "") for line in of_alice.splitlines() if line.startswith("tessera ")]
     assert invited.splitlines() == printed and len(printed) == 3
+
+
+def first_column(page: str, heading: str) -> set[str]:
+    """What stands in code in the first column of a chapter's tables, without calls' brackets."""
+    rows = re.findall(r"^\| (`.*?) \|", chapters.chapters(page)[heading], re.MULTILINE)
+    spans = (span for row in rows for span in re.findall(r"`([^`]+)`", row))
+    return {re.sub(r"\(.*", "", span).removeprefix("Client.") for span in spans}
+
+
+def test_settings_variables_and_calls_of_the_reference_are_those_that_there_are() -> None:
+    page = "docs/reference/configuration.md"
+    assert first_column(page, "config.toml") == set(config._SETTINGS)
+    ours = {name for name in first_column(page, "Variables") if name.startswith("TESSERA_")}
+    sources = "".join(path.read_text() for path in (ROOT / "host" / "tessera_host").rglob("*.py"))
+    assert ours == set(re.findall(r"TESSERA_\w+", sources)) - {"TESSERA_MICROPYTHON_FROZEN"}  # the set-up's
+    assert first_column("docs/reference/library.md", "The library") <= set(dir(Client))
 
 
 # -- generated pages
