@@ -257,6 +257,7 @@ def test_links_lead_where_they_lead_in_the_repository() -> None:
     )
     assert site.for_the_site("it/plan.md", "[a](../privacy/officer.md)") == "[a](../privacy/officer.md)"
     assert site.for_the_site("protocol.md", "[a](../docs/design.md)") == "[a](design.md)"
+    assert site.for_the_site("protocol.md", "![a](../docs/round.svg)") == "![a](round.svg)"
 
 
 def test_pages_of_the_navigation_and_those_that_lie_elsewhere_exist() -> None:
