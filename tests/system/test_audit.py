@@ -101,6 +101,20 @@ def test_what_a_person_reads(auditor: Auditor) -> None:
     assert said.startswith("relay: its ledger holds. Verified: epoch")
 
 
+def test_the_commands_of_the_officer_s_page_write_the_annex(auditor: Auditor) -> None:
+    (block,) = chapters.scripts(chapters.text("docs/privacy/officer.md"))
+    install, plan, audit = [line.partition("  #")[0].strip() for line in block.splitlines()]
+    assert install == "pip install '.[report]'"
+    reports = [auditor.folder / name for name in ("annex.html", "annex.pdf")]
+    for line, code in ((plan, 0), (audit, ENDING)):
+        program, *words = shlex.split(line.replace("issuer/", "office/issuer/"))
+        assert program == "tessera"
+        auditor.command.run(TESSERA, *words, code=code)
+        for report in reports:
+            assert report.stat().st_size > 1000
+            report.unlink()
+
+
 def test_two_sets_of_one_serial_are_a_finding_against_the_issuer(auditor: Auditor) -> None:
     auditor.wait_for_epochs(1)
     issuer = auditor.office.issuer
@@ -153,17 +167,3 @@ def test_a_relay_that_is_away_is_said_to_be(auditor: Auditor) -> None:
     card = auditor.folder / "office" / "issuer" / "federation.card"
     error = auditor.command.refused(UNREACHABLE, "audit", "--federation", card, "--archive", "archive")
     assert "cannot be reached" in error and "--offline" in error
-
-
-def test_the_commands_of_the_officer_s_page_write_the_annex(auditor: Auditor) -> None:
-    (block,) = chapters.scripts(chapters.text("docs/privacy/officer.md"))
-    install, plan, audit = [line.partition("  #")[0].strip() for line in block.splitlines()]
-    assert install == "pip install '.[report]'"
-    reports = [auditor.folder / name for name in ("annex.html", "annex.pdf")]
-    for line, code in ((plan, 0), (audit, ENDING)):
-        program, *words = shlex.split(line.replace("issuer/", "office/issuer/"))
-        assert program == "tessera"
-        auditor.command.run(TESSERA, *words, code=code)
-        for report in reports:
-            assert report.stat().st_size > 1000
-            report.unlink()
