@@ -68,8 +68,8 @@ types: setup ## mypy, strict: host package, emulator; stubs of the core
 test-cpython: setup ## core tests on CPython
 	@"$(PYTHON)" -m tests.run cpython
 
-test-micropython: setup ## core tests on MicroPython, and every core file through mpy-cross
-	@"$(PYTHON)" -m tests.run mpy-cross micropython
+test-micropython: setup ## core tests on MicroPython, in a heap like a board's too, and every core file through mpy-cross
+	@"$(PYTHON)" -m tests.run mpy-cross micropython small-heap
 
 test-host: setup ## host tests
 	@"$(PYTHON)" -m tests.run host
