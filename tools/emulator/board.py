@@ -46,6 +46,9 @@ class Counters:
     nanos: float  # guest time
     flash_operations: int
     lowest_stack: int  # the lowest stack pointer seen
+    clock_hz: float  # of the processor, as the image has set it, like the next two
+    core_volts: float
+    flash_hz: float
 
 
 class Board:
