@@ -1,5 +1,7 @@
 # The channel's AEAD: AEAD_AES_128_CBC_HMAC_SHA_256 (RFC 7518 §5.2.3) with the implicit IV of PROTOCOL §1.
 # Counters and what they mean are the channel's business.
+#
+# It has two tiers: the C module mbedcrypto where the firmware has it, plain Python elsewhere.
 
 from . import native
 from .errors import BadFrame
@@ -11,7 +13,7 @@ _BLOCK = const(16)
 _COUNTER_BITS = b"\0\0\0\0\0\0\0\x40"
 
 
-class Aead:
+class PlainAead:
     """One key (32 bytes: MAC half, encryption half), one direction: it seals or it opens, never both.
 
     One CBC cipher does all frames, as a new one would cost a key schedule and 300 bytes of heap a frame. Its chain goes
@@ -82,3 +84,25 @@ class Aead:
 def _bit_length(aad):
     """AL of the RFC; a frame's aad is its counter."""
     return _COUNTER_BITS if len(aad) == 8 else (8 * len(aad)).to_bytes(8, "big")
+
+
+try:
+    from mbedcrypto import FrameKey
+
+    class Aead:
+        """The same by the C module, which makes no objects on the way."""
+
+        def __init__(self, key):
+            frame_key = FrameKey(key)
+            self.seal_in_place = frame_key.seal_in_place
+            self.seal = frame_key.seal
+            self._open = frame_key.open
+
+        def open(self, counter, aad, sealed):
+            plaintext = self._open(counter, aad, sealed)
+            if plaintext is None:
+                raise BadFrame("not sealed with this key")
+            return plaintext
+
+except ImportError:
+    Aead = PlainAead

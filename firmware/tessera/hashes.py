@@ -1,6 +1,6 @@
 # SHA-256 and what is built on it: tagged hash (BIP-340), HMAC (RFC 2104), HKDF (RFC 5869), comparison.
 #
-# HMAC and comparison have two tiers: the C module mbedcrypto where the firmware has it, plain Python elsewhere.
+# All but the tagged hash have two tiers: the C module mbedcrypto where the firmware has it, plain Python elsewhere.
 
 from hashlib import sha256 as _sha256
 
@@ -13,8 +13,8 @@ _OUTER = int.from_bytes(b"\x5c" * _BLOCK, "big")
 _tags = {}
 
 
-def sha256(*parts):
-    """SHA-256 of the parts joined, 32 bytes."""
+def plain_sha256(*parts):
+    """SHA-256 of the parts joined (at least one), 32 bytes."""
     digest = _sha256(parts[0])
     for part in parts[1:]:
         digest.update(part)
@@ -40,7 +40,7 @@ class PlainHmacKey:
 
     def __init__(self, key):
         if len(key) > _BLOCK:
-            key = sha256(key)
+            key = plain_sha256(key)
         # One big integer instead of 64 byte operations: 20 times faster on MicroPython.
         number = int.from_bytes(bytes(key) + bytes(_BLOCK - len(key)), "big")
         self._inner = (number ^ _INNER).to_bytes(_BLOCK, "big")
@@ -48,7 +48,7 @@ class PlainHmacKey:
 
     def digest(self, *parts):
         """HMAC of the parts joined, 32 bytes."""
-        return sha256(self._outer, sha256(self._inner, *parts))
+        return plain_sha256(self._outer, plain_sha256(self._inner, *parts))
 
     def digest_into(self, out, *parts):
         """Write the first bytes of the HMAC over out (1 to 32 bytes, else ValueError)."""
@@ -76,20 +76,14 @@ def plain_equal(left, right):
     return difference == 0
 
 
-try:
-    from mbedcrypto import HmacKey, equal
-except ImportError:
-    HmacKey, equal = PlainHmacKey, plain_equal
-
-
-def hmac_sha256(key, *parts):
+def plain_hmac_sha256(key, *parts):
     """HMAC-SHA-256 of the parts joined, 32 bytes."""
-    return HmacKey(key).digest(*parts)
+    return PlainHmacKey(key).digest(*parts)
 
 
-def hkdf_expand(prk, info, length):
+def plain_hkdf_expand(prk, info, length):
     """HKDF-Expand (RFC 5869): length bytes, at most 8160. info is bytes."""
-    key = HmacKey(prk)
+    key = PlainHmacKey(prk)
     block = output = b""
     counter = 0
     while len(output) < length:
@@ -99,6 +93,13 @@ def hkdf_expand(prk, info, length):
     return output[:length]
 
 
-def hkdf(salt, ikm, info, length):
+def plain_hkdf(salt, ikm, info, length):
     """HKDF (RFC 5869): length bytes. An empty salt is the RFC's string of zeros."""
-    return hkdf_expand(hmac_sha256(salt, ikm), info, length)
+    return plain_hkdf_expand(plain_hmac_sha256(salt, ikm), info, length)
+
+
+try:
+    from mbedcrypto import HmacKey, equal, hkdf, hkdf_expand, hmac_sha256, sha256
+except ImportError:
+    HmacKey, equal, sha256 = PlainHmacKey, plain_equal, plain_sha256
+    hmac_sha256, hkdf_expand, hkdf = plain_hmac_sha256, plain_hkdf_expand, plain_hkdf

@@ -12,6 +12,10 @@ from tessera.hashes import (
     hkdf_expand,
     hmac_sha256,
     plain_equal,
+    plain_hkdf,
+    plain_hkdf_expand,
+    plain_hmac_sha256,
+    plain_sha256,
     sha256,
     tag_prefix,
     tagged,
@@ -40,6 +44,17 @@ def test_both_tiers_of_hmac_agree_on_every_length_of_key_and_message():
             parts = (message[:part], message[part:])
             assert HmacKey(key).digest(*parts) == PlainHmacKey(key).digest(*parts), length
     assert HmacKey(b"key").digest() == PlainHmacKey(b"key").digest() == hmac_sha256(b"key", b"")
+
+
+def test_both_tiers_agree_on_hashes_and_on_keys_of_every_length():
+    data = bytes(range(200))
+    for length in list(range(0, 140, 9)) + [32, 55, 56, 63, 64, 65]:
+        part = memoryview(data)[:length]
+        assert sha256(part, b"", data[length:]) == plain_sha256(data)
+        assert sha256(part) == plain_sha256(part)
+        assert hmac_sha256(part, data, part) == plain_hmac_sha256(part, data, part)
+        assert hkdf_expand(data[:32], part, length) == plain_hkdf_expand(data[:32], part, length)
+        assert hkdf(part, data, part, 3 * length) == plain_hkdf(part, data, part, 3 * length)
 
 
 def test_tags_of_every_length_are_written_and_verified():

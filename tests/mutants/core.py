@@ -1411,14 +1411,14 @@ CHANGES: Changes = {
     "firmware/tessera/page.py": (
         Change(
             "page-of-any-key",
-            "        return self._mac.verify(buffer.mac, buffer.covered, buffer.record) and fits\n",
-            "        return fits\n",
+            "return self._mac.verify(view[_MAC_AT:_HEADER_BYTES], *covered) and not",
+            "return not",
             of("vectors_page", "a_changed_byte_is_no_page"),
         ),
         Change(
             "page-at-any-place",
-            '        struct.pack_into(">I", buffer.indexed_header, 0, page_index)\n',
-            "",
+            'covered = struct.pack(">I", page_index), view',
+            "covered = bytes(4), view",
             of("vectors_page", "opening_gives_head_and_record_back"),
         ),
     ),
