@@ -41,6 +41,7 @@ class RecordLog:
             self._index = machine.cells(self.pages, self._first_round)
             self._find_pages = self._index.find_pages
         self._buckets = machine.buckets
+        self._erases_at_once = machine.erases_at_once
         self._sector = self.sectors - 1  # the one being filled
         self._place = PAGES_PER_SECTOR  # of the next page in it
         self._number = 0  # of that sector in order of use
@@ -175,11 +176,12 @@ class RecordLog:
     def _used(self, sector):
         return self._first_round[sector] != _UNUSED
 
-    def erase_ahead(self, limit, first_kept_round):
-        """Erase up to limit sectors in front of the open one whose records have all expired; how many were erased."""
+    def erase_ahead(self, limit, first_kept_round, wanted=_UNUSED):
+        """Erase up to limit sectors in front of the open one whose records have all expired, beside those that were
+        erased before, until so many as wanted are erased; how many it erased now."""
         self._first_kept_round = first_kept_round
         erased = 0
-        while erased < limit and self._blank_ahead < self.sectors - 1:
+        while erased < limit and self._blank_ahead < min(wanted, self.sectors - 1):
             sector = (self._sector + 1 + self._blank_ahead) % self.sectors
             if self._used(sector):
                 if self._live(sector):
@@ -188,10 +190,23 @@ class RecordLog:
                     self._index[page] = _EMPTY
                 self._first_round[sector] = _UNUSED
                 self.lost = [page for page in self.lost if page >> 4 != sector]
-            nor.erase(self._device, sector)
+            if not self._was_erased(sector):
+                nor.erase(self._device, sector)
+                erased += 1
             self._blank_ahead += 1
-            erased += 1
         return erased
+
+    def _was_erased(self, sector):
+        """Whether the sector that is next in front of the open one and what was erased by this boot need not be erased,
+        as it was.
+
+        One that power failed in the erasing of may read as blank, and keep nothing for long. It is the first of those
+        in front of the open one, or the last that reads as blank: no other is ever erased.
+        """
+        following = (sector + 1) % self.sectors
+        if self._erases_at_once or not self._blank_ahead or following == self._sector:
+            return False
+        return nor.is_blank(self._device, sector) and nor.is_blank(self._device, following)
 
     @property
     def room(self):
@@ -299,7 +314,7 @@ class RecordLog:
     def begin(self, ciphers, epoch_rounds, first_kept_round, erase):
         """Erase sectors ahead and copy the newest record, which may have been programmed as power failed."""
         newest = self._newest_page(self._sector)
-        self.erase_ahead(erase, first_kept_round)
+        self.erase_ahead(erase, first_kept_round, erase)
         if newest is None or not self._blank_ahead:
             return
         found = self._find(newest, ciphers)
