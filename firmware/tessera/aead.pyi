@@ -1,11 +1,11 @@
 from typing_extensions import Buffer
 
+__all__ = ("TAG_BYTES", "Aead")
+
 TAG_BYTES: int
 
-class PlainAead:
+class Aead:
     def __init__(self, key: bytes | bytearray | memoryview) -> None: ...
     def seal_in_place(self, counter: int, aad: Buffer, frame: bytearray) -> None: ...
     def seal(self, counter: int, aad: Buffer, plaintext: Buffer) -> bytes: ...
     def open(self, counter: int, aad: Buffer, sealed: Buffer) -> bytes: ...
-
-Aead = PlainAead

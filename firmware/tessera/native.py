@@ -1,5 +1,6 @@
-# Loops over words and bytes that bytecode is too slow for: native code (viper.py) on MicroPython, plain Python
-# elsewhere. The plain versions say what is meant, and tests hold the others to them. Nothing here checks its arguments.
+# Loops over words and bytes that bytecode is too slow for: native code (viper.py) or C (the module loops) on
+# MicroPython, plain Python elsewhere. The plain versions say what is meant, and tests hold the others to them. Nothing
+# here checks its arguments.
 
 _BLOCK_BYTES = 16
 _HEAD_BYTES = 8
@@ -100,7 +101,6 @@ try:
     from .viper import (
         add_blocks,
         count_not_above,
-        find_pages,
         gather_heads,
         make_keys,
         next_tie,
@@ -113,7 +113,6 @@ try:
 except (ImportError, SyntaxError):  # CPython; a processor for which MicroPython has no emitter
     add_blocks = plain_add_blocks
     count_not_above = plain_count_not_above
-    find_pages = plain_find_pages
     gather_heads = plain_gather_heads
     make_keys = plain_make_keys
     next_tie = plain_next_tie
@@ -122,3 +121,8 @@ except (ImportError, SyntaxError):  # CPython; a processor for which MicroPython
     plan = plain_plan
     read_u32 = plain_read_u32
     sort = plain_sort
+
+try:
+    from loops import find_pages
+except ImportError:
+    find_pages = plain_find_pages

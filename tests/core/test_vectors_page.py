@@ -2,9 +2,10 @@
 
 from check import unhex, vectors
 from damage import changed, changes
+from tessera import page_plain
 from tessera.hashes import hkdf_expand
 from tessera.nor import PAGE_BYTES
-from tessera.page import HEAD_BYTES, PageBuffer, PageCipher, PageKey, PlainPageKey, plain_search, search
+from tessera.page import HEAD_BYTES, PageBuffer, PageCipher, PageKey, search
 from tessera.runtime import aes_cbc
 
 
@@ -114,7 +115,7 @@ def test_both_tiers_seal_open_and_decrypt_alike():
         keys, index, page = unhex(row["enc"] + row["mac_key"]), row["page_index"], unhex(row["page"])
         head = row["seq"] | row["copy"] << 31, row["round"], row["bucket"]
         plains = []
-        for kind in (PageKey, PlainPageKey):
+        for kind in (PageKey, page_plain.PageKey):
             key, sealed, plain = kind(keys), bytearray(PAGE_BYTES), bytearray(PAGE_BYTES)
             for _ in range(2):
                 key.seal(index, *(head + (unhex(row["record"]), sealed)))
@@ -128,9 +129,9 @@ def test_a_page_is_found_by_the_epoch_that_its_own_header_tells():
     ciphers = {epoch: PageCipher(bytes((epoch,)) * 32) for epoch in (3, 4, 7)}
     plain = {epoch: PageCipher(bytes((epoch,)) * 32) for epoch in ciphers}
     for epoch in plain:
-        plain[epoch].key = PlainPageKey(hkdf_expand(bytes((epoch,)) * 32, b"page", 64))
+        plain[epoch].key = page_plain.PageKey(hkdf_expand(bytes((epoch,)) * 32, b"page", 64))
     buffers = PageBuffer(), PageBuffer()
-    searches = search(ciphers, 10, buffers[0]), plain_search(plain, 10, buffers[1])
+    searches = search(ciphers, 10, buffers[0]), page_plain.search(plain, 10, buffers[1])
     page = bytearray(PAGE_BYTES)
 
     def found(index, content):

@@ -23,6 +23,7 @@ ALLOWED_IN = {
     "curve.py": {"secp256k1"},
     "aead.py": {"mbedcrypto"},
     "hashes.py": {"mbedcrypto"},
+    "native.py": {"loops"},
     "page.py": {"mbedcrypto"},
     "ownership.py": {"fcntl", "ffi", "msvcrt"},
 }

@@ -1386,7 +1386,7 @@ CHANGES: Changes = {
             of("drbg", "no_relay_starts_on_a_dead_source"),
         ),
     ),
-    "firmware/tessera/hashes.py": (
+    "firmware/tessera/hashes_plain.py": (
         Change(
             "last-byte-decides-whether-two-are-equal",
             "        difference |= left[index] ^ right[index]\n",
@@ -1394,7 +1394,7 @@ CHANGES: Changes = {
             of("vectors_hashes", "equal_sees_every_changed_byte_and_every_length"),
         ),
     ),
-    "firmware/tessera/aead.py": (
+    "firmware/tessera/aead_plain.py": (
         Change(
             "frame-of-any-key",
             "if not self._mac.verify(view[-TAG_BYTES:], aad, self._iv, body, _bit_length(aad)):",
@@ -1408,7 +1408,7 @@ CHANGES: Changes = {
             of("vectors_aead", "opening_gives_the_plaintext_back"),
         ),
     ),
-    "firmware/tessera/page.py": (
+    "firmware/tessera/page_plain.py": (
         Change(
             "page-of-any-key",
             "return self._mac.verify(view[_MAC_AT:_HEADER_BYTES], *covered) and not",
