@@ -114,9 +114,9 @@ mutants: setup ## changes of the code that tests have to notice, each against it
 results: setup ## tests/RESULTS.md from the last whole runs of the suites above
 	@"$(PYTHON)" -m tests.results $(if $(LEAST),--dry-run)
 
-bench-device: image setup-emulator ## cycles of everything the relay does on the emulated Pico; heap and stack
+bench-device: image setup-emulator ## cycles of everything the relay does on the emulated Pico; heap and stack: BEFORE=folder of an image
 	@"$(PYTHON)" -m tools.build.image "$(BOARD)" --library-field
-	@"$(PYTHON)" -m tools.bench.device
+	@"$(PYTHON)" -m tools.bench.device $(if $(BEFORE),--before "$(BEFORE)")
 
 bench-bundle: image setup-emulator ## heap and start of code that runs as a bundle, beside the same frozen
 	@"$(PYTHON)" -m tools.bench.bundle_cost

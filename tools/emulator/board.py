@@ -42,6 +42,7 @@ class Counters:
     boots: int
     cycles: int
     printed_cycles: int  # when it last printed something: what the board does until somebody has read that is not in it
+    printed_nanos: float
     instructions: int
     nanos: float  # guest time
     flash_operations: int

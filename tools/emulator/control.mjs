@@ -66,11 +66,12 @@ function air(board) {
 }
 
 export function counters({ machine, boots }) {
-  const { cycles, printedCycles, instructions, nanos, flash, lowestStack, ratings } = machine;
+  const { cycles, printedCycles, printedNanos, instructions, nanos, flash, lowestStack, ratings } = machine;
   return {
     boots,
     cycles,
     printed_cycles: printedCycles,
+    printed_nanos: printedNanos,
     instructions,
     nanos,
     flash_operations: flash.operations,

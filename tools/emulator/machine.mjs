@@ -69,9 +69,10 @@ export class Machine {
   }
 
   connect(random, outputs, plugIn) {
-    this.printedCycles = 0; // when the guest last wrote something
+    this.printedCycles = this.printedNanos = 0; // when the guest last wrote something
     const print = (buffer) => {
       this.printedCycles = this.cycles;
+      this.printedNanos = this.nanos;
       outputs.console(buffer);
     };
     this.console = new Console(this.mcu, print, outputs.connected);
