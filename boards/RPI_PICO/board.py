@@ -5,7 +5,7 @@ from machine import UART, Pin
 
 from device.ppp import PointToPoint
 
-MHZ = (200, 125)  # that relay.json may ask for; the image starts at the first (mpconfigboard.cmake)
+MHZ = (200, 125)  # that relay.json may ask for; the image starts at the first (clock200.c)
 
 
 def network(config):

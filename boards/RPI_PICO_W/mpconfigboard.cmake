@@ -1,10 +1,7 @@
 # The cyw43 driver and its firmware are in no package: build with MICROPY_DIR=, a MicroPython with its submodules.
 set(PICO_BOARD "pico_w")
 set(PICO_PLATFORM "rp2040")
-# 200 MHz with 1.15 V, for which Raspberry Pi rates the RP2040 (Pico SDK 2.1.1): the SDK raises the voltage before the
-# clock. The flash gets half of that, PICO_FLASH_SPI_CLKDIV of the board, and is rated for 133 MHz. relay.json may ask for
-# less (board.py).
-set(PICO_USE_FASTEST_SUPPORTED_CLOCK 1)
+set(MICROPY_SOURCE_BOARD ${MICROPY_BOARD_DIR}/../clock200.c) # 200 MHz; relay.json may ask for less (board.py)
 # The radio's line at a sixth of that, 33 MHz, about as fast as at 125: the radio is rated for 50, and the divider of the
 # driver would give just that. (It is the same at 125 MHz, where the line then has 21.)
 add_compile_definitions(CYW43_PIO_CLOCK_DIV_INT=3)

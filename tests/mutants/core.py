@@ -698,6 +698,18 @@ CHANGES: Changes = {
             of("keyring", "dropped_keys_are_not_in_the_raw_flash"),
         ),
         Change(
+            "half-erased-bank-is-taken-for-blank",
+            "pages = 0 if self._are_blank(sectors) else self._bank_pages - 1",
+            "pages = 0",
+            of("keyring", "a_start_erases_what_may_be_half_erased_and_what_was_programmed_and_no_more"),
+        ),
+        Change(
+            "bank-is-erased-from-its-first-sector",
+            "for sector in range(min(first + pages // PAGES_PER_SECTOR, sectors[-1]), first - 1, -1):",
+            "for sector in range(first, min(first + pages // PAGES_PER_SECTOR, sectors[-1]) + 1):",
+            of("keyring", "of_a_bank_every_sector_is_erased_that_was_programmed_from_the_last_to_the_first"),
+        ),
+        Change(
             "old-bank-is-erased-before-the-new-one-is-valid",
             "        if not self._try_page(new * self._bank_pages, generation, _HEAD, self._head(pages)):\n",
             "        if self._bank is not None:\n"
@@ -816,6 +828,18 @@ CHANGES: Changes = {
         ),
     ),
     "firmware/tessera/recordlog.py": (
+        Change(
+            "half-erased-sector-is-taken-for-blank",
+            "if self._erases_at_once or not self._blank_ahead or following == self._sector:",
+            "if self._erases_at_once or following == self._sector:",
+            of("recordlog", "sectors_that_were_erased_are_not_erased_again_but_for_those_that_may_be_half_erased"),
+        ),
+        Change(
+            "last-blank-sector-is-taken-for-erased",
+            "return nor.is_blank(self._device, sector) and nor.is_blank(self._device, following)",
+            "return nor.is_blank(self._device, sector)",
+            of("recordlog", "sectors_that_were_erased_are_not_erased_again_but_for_those_that_may_be_half_erased"),
+        ),
         Change(
             "damaged-record-leaves-its-cell",
             "was_whole and self._enter_lost(",
