@@ -3,7 +3,7 @@
 from . import native
 from .errors import BadFrame
 from .hashes import HmacKey
-from .runtime import aes_cbc, aes_ecb, const, copy_block
+from .runtime import aes_cbc, aes_ecb, const
 
 TAG_BYTES = const(16)
 _BLOCK = const(16)
@@ -61,7 +61,7 @@ class Aead:
         plaintext = bytearray(len(body))
         self._cipher.decrypt(body, plaintext)
         native.add_blocks(plaintext, self._iv, self._chained)
-        copy_block(self._chained, body[-_BLOCK:])
+        native.copy_block(self._chained, body[-_BLOCK:])
         padding = plaintext[-1]
         if not 1 <= padding <= _BLOCK or plaintext[-padding:] != bytes((padding,)) * padding:
             raise BadFrame("wrong padding")
@@ -72,7 +72,7 @@ class Aead:
         self._set_iv(counter)
         native.add_blocks(body, self._iv, self._chained)
         self._cipher.encrypt(body, body)
-        copy_block(self._chained, last)
+        native.copy_block(self._chained, last)
 
     def _set_iv(self, counter):
         self._iv_cipher.encrypt(counter.to_bytes(_BLOCK, "big"), self._iv)

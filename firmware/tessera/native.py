@@ -97,9 +97,22 @@ def plain_add_blocks(data, one, other):
     data[:_BLOCK_BYTES] = (int.from_bytes(data[:_BLOCK_BYTES], "big") ^ added).to_bytes(_BLOCK_BYTES, "big")
 
 
+def plain_add_number(block, number):
+    """Add (exclusive or) a u32 to the last 4 bytes of a block of 16 bytes."""
+    added = int.from_bytes(block[12:16], "big") ^ number
+    block[12:16] = added.to_bytes(4, "big")
+
+
+def plain_copy_block(data, block):
+    """Copy a block of 16 bytes to the start of data. The native one allocates nothing, unlike a slice assignment."""
+    data[:_BLOCK_BYTES] = block
+
+
 try:
     from .viper import (
         add_blocks,
+        add_number,
+        copy_block,
         count_not_above,
         gather_heads,
         make_keys,
@@ -112,6 +125,8 @@ try:
     )
 except (ImportError, SyntaxError):  # CPython; a processor for which MicroPython has no emitter
     add_blocks = plain_add_blocks
+    add_number = plain_add_number
+    copy_block = plain_copy_block
     count_not_above = plain_count_not_above
     gather_heads = plain_gather_heads
     make_keys = plain_make_keys

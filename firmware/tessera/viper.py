@@ -99,3 +99,17 @@ def read_u32(data: ptr8, at: int) -> uint:
 def add_blocks(data: ptr8, one: ptr8, other: ptr8):
     for at in range(16):
         data[at] ^= one[at] ^ other[at]
+
+
+@micropython.viper
+def add_number(block: ptr8, number: int):
+    block[12] ^= number >> 24
+    block[13] ^= number >> 16
+    block[14] ^= number >> 8
+    block[15] ^= number
+
+
+@micropython.viper
+def copy_block(data: ptr8, block: ptr8):
+    for at in range(16):
+        data[at] = block[at]

@@ -1507,7 +1507,7 @@ CHANGES: Changes = {
         ),
         Change(
             "dummies-of-a-cell-alike",
-            "        self._input[15] ^= number & 255\n",
+            "        native.add_number(self._input, number)\n",
             "",
             of("vectors_cover", "a_cells_dummies_are_the_vectors"),
         ),

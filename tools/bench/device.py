@@ -8,7 +8,8 @@ folder (another commit's build/RPI_PICO), by the same scenes in the same run.
 
 Owns the measurements, which are figures and not assertions. Cycles are those of an ideal Cortex-M0+ (no XIP misses, one
 core) with the flash chip's typical times, at 125 MHz; starts are measured at 200, too. Prints two tables: curve work,
-beside that of an image with libsecp256k1's own field, and the relay; writes build/bench-device.json.
+beside that of an image with libsecp256k1's own field and mbedTLS's AES and SHA-256, and the relay; writes
+build/bench-device.json.
 What runs on the board is on_board.py; here it is started, watched from outside (boot, heap, the line) and shown.
 """
 
@@ -291,7 +292,7 @@ def fetch_rows(core: Figures, time_of: Any, say: Any) -> None:
 
 
 def curve_rows(ours: Figures, library: Figures) -> list[tuple[str, float, float]]:
-    """(what, cycles with the library's field, cycles with ours): medians."""
+    """(what, cycles with the libraries' field, AES and SHA-256, cycles with ours): medians."""
 
     def both(*names: str) -> tuple[float, float]:
         library_cycles, our_cycles = (sum(statistics.median(of[name]) for name in names) for of in (library, ours))
@@ -310,6 +311,10 @@ def curve_rows(ours: Figures, library: Figures) -> list[tuple[str, float, float]
         ("signing", *both("sign")),
         ("inverse in the field, constant time", *both("secp256k1_modinv32")),
         ("inverse in the field, of public numbers", *both("secp256k1_modinv32_var")),
+        ("AES-256-CBC: a page of 256 bytes decrypted", *both("aes_page")),
+        ("AES-256-CBC: a dummy of 240 bytes made", *both("aes_dummy")),
+        ("AES-128-CBC: a frame of 1,024 bytes encrypted", *both("aes_frame")),
+        ("HMAC-SHA-256 of a frame", *both("hmac_frame")),
         ("handshake and AUTH: 2 DH, 2 verifications; now a point, 2 DH, token, proof", before, after),
     ]
 
@@ -317,14 +322,15 @@ def curve_rows(ours: Figures, library: Figures) -> list[tuple[str, float, float]
 def cost_rows(ours: Figures) -> list[tuple[str, str, str]]:
     """(what, with the library's field, with ours): flash and RAM, from image.json."""
     library, our = (json.loads((image.parent / "image.json").read_text()) for image in (LIBRARY_IMAGE, IMAGE))
-    part = "libsecp256k1 and its module"
+    curve, ciphers = "libsecp256k1 and its module", "AES and SHA-256"
 
     def both(label: str, of: Any) -> tuple[str, str, str]:
         return label, f"{of(library):,} bytes", f"{of(our):,} bytes"
 
     table = f"{ours['heap_of_prepared_key']:,} bytes"
     return [
-        both(f"flash: {part}, code in RAM included", lambda image: image["parts"][part]),
+        both(f"flash: {curve}, code in RAM included", lambda image: image["parts"][curve]),
+        both(f"flash: {ciphers}, code and tables in RAM included", lambda image: image["parts"][ciphers]),
         both("flash: whole image", lambda image: image["image"]["firmware.bin"]["bytes"]),
         both("RAM that is left for the heap", lambda image: image["heap_bytes"]),
         ("heap: the epoch's prepared key", table, table),
@@ -332,8 +338,8 @@ def cost_rows(ours: Figures) -> list[tuple[str, str, str]]:
 
 
 def show_curve(rows: list[tuple[str, float, float]], costs: list[tuple[str, str, str]]) -> None:
-    heads = ("", "library's field, cycles", "our field, cycles", "at 125 MHz", "at 200 MHz, computed")
-    table = Table(*heads, title=f"Curve work on the emulated board, {BOARD}")
+    heads = ("", "the libraries', cycles", "ours, cycles", "at 125 MHz", "at 200 MHz, computed")
+    table = Table(*heads, title=f"Curve and ciphers on the emulated board, {BOARD}")
     for label, library, ours in rows:
         at_125, at_200 = (f"{ours / each:,.2f} ms" for each in (CYCLES_PER_MS, CYCLES_PER_MS_AT_200_MHZ))
         table.add_row(label, f"{round(library):,}", f"{round(ours):,}", at_125, at_200)
