@@ -119,9 +119,9 @@ docs: setup ## the documents as a site in build/site, generated pages and pictur
 results: setup ## tests/RESULTS.md from the last whole runs of the suites above
 	@"$(PYTHON)" -m tests.results $(if $(LEAST),--dry-run)
 
-bench-device: image setup-emulator ## cycles of everything the relay does on the emulated Pico; heap and stack
+bench-device: image setup-emulator ## cycles of everything the relay does on the emulated Pico; heap and stack: BEFORE=folder of an image
 	@"$(PYTHON)" -m tools.build.image "$(BOARD)" --library-field
-	@"$(PYTHON)" -m tools.bench.device
+	@"$(PYTHON)" -m tools.bench.device $(if $(BEFORE),--before "$(BEFORE)")
 
 bench-bundle: image setup-emulator ## heap and start of code that runs as a bundle, beside the same frozen
 	@"$(PYTHON)" -m tools.bench.bundle_cost

@@ -218,11 +218,17 @@ fetch_rp2_sources() {
 
 modules_key() { (cd "$1" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) | sha256sum; }
 
+# Trees share a build folder, where MicroPython's generators keep what they found in a module that this tree has not.
+forget_other_modules() {
+    diff -rq "$state/modules" "$shared/modules" >/dev/null 2>&1 || rm -rf "$shared/build-unix/genhdr"
+}
+
 # Builds read a copy, so what is built, what is digested and what the stamp says are one and the same content.
 build_plain() {
     rm -rf "$state"/{modules,callgraph}
     mkdir -p "$state"/{bin,callgraph}
     cp -r "$root/firmware/modules" "$state/modules"
+    forget_other_modules
     micropython unix "$state/modules" "$shared/manifest_plain.py" "$state/bin/micropython"
     cp "$shared"/build-unix/{mbedcrypto,secp256k1}/*.ci "$state/callgraph"
     ln -sf "$shared/bin/mpy-cross" "$state/bin"
@@ -241,6 +247,7 @@ freeze_core() {
     cp "$root"/firmware/{manifest_unix,relay_unix}.py "$copy"
     cp "$root"/firmware/tessera/*.py "$copy/tessera"
     "$python" "$root/tools/build/firmware_digest.py" "$copy/tessera" "$copy/tessera_build.py"
+    forget_other_modules
     micropython unix "$state/modules" "$copy/manifest_unix.py" "$state/bin/micropython-tessera"
     echo "$(<"$state/plain.stamp") $(frozen_key "$copy")" >"$state/frozen.stamp"
 }
