@@ -53,8 +53,11 @@ class Gateway:
     """One of them. answers: what became of each frame, by its id; ring: records by (round, bucket); served: rounds
     before this one."""
 
-    def __init__(self, number: int, engine: Engine, state: State, welcome: Welcome, secrets: NodeSecrets) -> None:
+    def __init__(
+        self, number: int, engine: Engine, state: State, welcome: Welcome, secrets: NodeSecrets, starts: int = 1
+    ) -> None:
         self.number = number
+        self.starts = starts
         self.engine = engine
         self.dice = Dice(b"gateway" + bytes((number,)))
         self.secrets = secrets
@@ -65,7 +68,7 @@ class Gateway:
         self.replay = Replay(state, self.log_keys, STATIC, office.LEDGER_KEY)
         self.pending: list[frames.Frame] = []
         self.waiting: dict[bytes, list[frames.Frame]] = {}  # of entries that were not replayed yet, by their ids
-        self.counter = state.first_counter(number)
+        self.counter = state.first_counter(number, self.starts)
         self.answers: dict[bytes, replay.Effect] = {}
         self.ring: dict[tuple[int, int], list[bytes]] = {}
         self.effects: list[replay.Effect] = []
@@ -200,13 +203,14 @@ class Gateway:
     def restarted(self) -> "Gateway":
         """After a kill: its disk is what it was, its memory is gone, and it has read the log to its end."""
         welcome = Welcome(self.log_keys.keys, self.covers)
-        again = Gateway(self.number, self.engine, State.decoded(self.state.encoded()), welcome, self.secrets)
+        state = State.decoded(self.state.encoded())
+        again = Gateway(self.number, self.engine, state, welcome, self.secrets, self.starts + 1)
         again.dice = Dice(b"again" + self.dice.bytes(16))
         again.ring = {cell: list(records) for cell, records in self.ring.items()}
         again.served = self.served
         again.answers = self.answers
         again.follow()
-        again.counter = again.state.first_counter(again.number)
+        again.counter = again.state.first_counter(again.number, again.starts)
         return again
 
 

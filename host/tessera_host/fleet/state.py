@@ -17,12 +17,13 @@ import cbor2
 from tessera.keyring import NEVER
 from tessera.params import FIRST_BYTES, Head, Parameters
 
-from ..errors import InvalidInput
+from ..errors import IntegrityError, InvalidInput
 from .entry import CHAIN_BYTES, first_link
 from .frames import MARK_BYTES
 
 WINDOW = 1 << 14  # positions: an entry that names an older one means nothing
 SPAN = 1 << 10  # counters of a gateway: it has fewer entries on their way
+_LIFE_BITS = 32  # of a counter: entries of one life; those above count its gateway's starts
 _VERSION = 1
 
 
@@ -205,10 +206,17 @@ class State:
             seen |= 1 << -ahead
         self.counters[gateway] = highest, seen
 
-    def first_counter(self, gateway: int) -> int:
-        """With which a gateway begins that started, and has replayed the log to its end: whatever of it is on its way
-        from before has another."""
-        return self.counters.get(gateway, (-SPAN, 0))[0] + SPAN
+    def first_counter(self, gateway: int, starts: int) -> int:
+        """With which a gateway begins that started for the starts-th time, as it knows durably, and has replayed the
+        log to its end: whatever of its lives before is on its way has another. Raises IntegrityError if it has lived
+        longer than it knows."""
+        first = starts << _LIFE_BITS
+        if first <= self.counters.get(gateway, (-1, 0))[0]:
+            raise IntegrityError(
+                f"the storage of gateway {gateway} is older than what it wrote: it is a backup's, or a copy",
+                "remove this gateway, and let it join under another number: tessera fleet remove, tessera fleet join",
+            )
+        return first
 
     # -- its bytes
 
