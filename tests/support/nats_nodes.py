@@ -4,12 +4,14 @@ Owns their folders, ports and processes. What they are told is the product's (na
 or take from it.
 """
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,15 @@ class NatsNodes:
             process.kill()
         for process in killed:
             process.wait()
+
+    @contextlib.contextmanager
+    def hanging(self, number: int) -> Iterator[None]:
+        """It neither answers nor closes its connections meanwhile."""
+        self._processes[number].send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._processes[number].send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         self.kill(*self._processes)

@@ -118,6 +118,14 @@ def no_import(account: str) -> LogRefused:
     )
 
 
+def too_few_nodes() -> LogRefused:
+    return LogRefused(
+        f"the engine has less than {NODES} nodes that can keep the log",
+        f"start {NODES} that know each other, with this in the configuration of each:  cluster {{ name: …, listen: …,"
+        " routes: [nats-route://HOST:6222, …] }",
+    )
+
+
 def wrong_user(node: str) -> LogRefused:
     return LogRefused(
         f"the engine's node {node} does not know this gateway's user, or its password",

@@ -23,6 +23,7 @@ ANSWER_SECONDS = 2.0
 _CONNECT_SECONDS = 2.0
 _NO_USER = "authorization violation"  # upstream's client has no error of its own for it
 _NO_STREAM = 10059  # JSStreamNotFoundErr
+_TOO_FEW_NODES = (10005, 10074)  # JSClusterNoPeersErr, JSStreamReplicasNotSupportedErr
 
 Answer = TypeVar("Answer")
 
@@ -66,6 +67,8 @@ class Connection:
             return answer
         if error.get("err_code") == _NO_STREAM:
             raise NoStream("the engine does not know this log now")
+        if error.get("err_code") in _TOO_FEW_NODES:
+            raise configuration.too_few_nodes()
         said = error.get("description", "an error without a word")
         if error.get("code", 0) >= 500:
             raise LogUnavailable(f"the engine says: {said}")

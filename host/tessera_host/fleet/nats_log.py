@@ -277,10 +277,11 @@ class NatsLog:
     async def _require_nodes(self, state: _State) -> None:
         """Raises LogRefused, LogUnavailable."""
         nodes = await self._nodes(state.peers - state.offline)
-        known = state.peers & nodes.keys()
-        if len(known) <= len(state.peers) // 2:
+        peers = state.peers or nodes.keys()  # one that is alone does not name itself
+        known = peers & nodes.keys()
+        if len(known) <= len(peers) // 2:
             raise LogUnavailable(
-                f"{len(known)} of the {len(state.peers)} nodes with the log '{self._name}' answer",
+                f"{len(known)} of the {len(peers)} nodes with the log '{self._name}' answer",
                 "start the others",
             )
         for name in known:
