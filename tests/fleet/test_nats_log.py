@@ -330,3 +330,21 @@ async def test_engine_that_does_not_lie_is_believed(engine: _Stream) -> None:
     ):
         await fill(log, 0, 6)
         assert await read_all(log) == numbered(0, 6)
+
+
+async def test_reader_that_is_shown_nothing_is_given_up(engine: _Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its node stands still and sends heartbeats all the same."""
+    monkeypatch.setattr(nats_log, "CHECK_SECONDS", 0.2)
+    first: list[tuple[bytes, ...]] = []
+
+    def mute(delivery: Delivery) -> list[Delivery]:
+        first.append(delivery.head)
+        return [] if delivery.head == first[0] else [delivery]
+
+    async with (
+        lying(engine.address.nodes[0], mute) as address,
+        opened(engine, engine.said(nodes=(address,))) as log,
+    ):
+        await fill(log, 0, 2)
+        assert await read(log, 1, 2) == numbered(0, 2)
+        assert len(set(first)) > 1

@@ -230,6 +230,8 @@ class NatsLog:
                 if place.consumer != delivered:
                     raise _CutOff  # something did not arrive: it is asked for again
                 id = _id(message.headers or {})
+                if place.stream > order.next:
+                    order.pass_over((await self._state()).first)  # it may have been trimmed meanwhile
                 order.take(place.stream, id)
                 self._seen = max(self._seen, place.stream)
                 yield Entry(place.stream, id, message.data)

@@ -23,7 +23,7 @@ _TABLES = (
     "CREATE TABLE owner (relay BLOB)",
     f"PRAGMA application_id={_APPLICATION}",
 )
-_READ_AT_ONCE = 64
+_READ_AT_ONCE = 16
 _CLOSED = "the log is closed"
 _NOT_NOW = (errno.ENOSPC, errno.EIO)  # what may be otherwise the next time
 
