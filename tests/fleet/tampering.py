@@ -2,7 +2,7 @@
 
 Owns how frames from a node are taken apart and put together again. What is changed is said by a test: a function of one
 delivery that returns those which take its place. All are numbered anew for the client, so that its own check of what
-arrived finds nothing.
+arrived finds nothing; unless the network is to blame, which numbers nothing.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ Tamper = Callable[[Delivery], list[Delivery]]
 
 
 @contextlib.asynccontextmanager
-async def lying(node: str, tamper: Tamper) -> AsyncIterator[str]:
+async def lying(node: str, tamper: Tamper, numbered_anew: bool = True) -> AsyncIterator[str]:
     """The address (HOST:PORT) of the proxy before the node at that address."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -57,7 +57,7 @@ async def lying(node: str, tamper: Tamper) -> AsyncIterator[str]:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             async with asyncio.TaskGroup() as both:
                 both.create_task(_pass_on(reader, to_node))
-                both.create_task(_change(from_node, writer, tamper))
+                both.create_task(_change(from_node, writer, tamper, numbered_anew))
         writer.close()
         to_node.close()
 
@@ -83,7 +83,9 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     raise _Gone
 
 
-async def _change(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tamper: Tamper) -> None:
+async def _change(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tamper: Tamper, numbered_anew: bool
+) -> None:
     delivered: Counter[bytes] = Counter()  # by the client's subscription
     while line := await reader.readuntil(_NEWLINE):
         words = tuple(line.split())
@@ -93,11 +95,12 @@ async def _change(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ta
         body = await reader.readexactly(int(words[-1]) + len(_NEWLINE))
         sizes = 2 if words[0] == b"HMSG" else 1
         if len(words) != 4 + sizes or not words[3].startswith(_DELIVERY):
-            writer.write(_believable(words, body, delivered[words[2]]) if _LAST in body else line + body)
+            changed = numbered_anew and _LAST in body
+            writer.write(_believable(words, body, delivered[words[2]]) if changed else line + body)
             continue
         for each in tamper(Delivery(words[:3], words[3], words[4:], body)):
             delivered[words[2]] += 1
-            writer.write(each.delivered(delivered[words[2]]).frame())
+            writer.write((each.delivered(delivered[words[2]]) if numbered_anew else each).frame())
         await writer.drain()
 
 

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -116,7 +118,7 @@ async def _until_more(acknowledged: set[int], tasks: list[asyncio.Task[None]]) -
     await _until(lambda: len(acknowledged) >= goal, tasks)
 
 
-async def _until(reached, tasks: list[asyncio.Task[None]]) -> None:
+async def _until(reached: Callable[[], bool], tasks: list[asyncio.Task[Any]]) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not reached():
             for task in tasks:
@@ -195,6 +197,43 @@ async def test_node_that_comes_back_with_another_configuration_is_noticed(
         engine.nodes.configure(lambda _, text: text)
         await asyncio.to_thread(engine.nodes.start)
         await append_until_taken()
+
+
+async def test_what_does_not_arrive_is_asked_for_again(engine: _Stream) -> None:
+    dropped: list[int] = []
+
+    def drop_once(delivery: Delivery) -> list[Delivery]:
+        if delivery.position in (2, 5) and delivery.position not in dropped:  # 5 is the last: heartbeats tell of it
+            dropped.append(delivery.position)
+            return []
+        return [delivery]
+
+    async with (
+        lying(engine.address.nodes[0], drop_once, numbered_anew=False) as address,
+        opened(engine, engine.said(nodes=(address,))) as log,
+    ):
+        await fill(log, 0, 5)
+        assert await read(log, 1, 5) == numbered(0, 5)
+        assert dropped == [2, 5]
+
+
+async def test_leader_that_does_not_know_the_end_yet_is_given_time(
+    engine: _Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(engine) as log:
+        await fill(log, 0, 3)
+        state, asked = log._state, []
+
+        async def of_a_new_leader() -> object:
+            found = await state()
+            asked.append(found.last)
+            return replace(found, last=1) if len(asked) < 4 else found
+
+        monkeypatch.setattr(log, "_state", of_a_new_leader)
+        reading = asyncio.create_task(read(log, 4, 1))
+        await _until(lambda: len(asked) >= 4, [reading])
+        await fill(log, 3, 4)
+        assert await reading == numbered(3, 4)
 
 
 # -- what the engine forgets

@@ -80,6 +80,16 @@ async def test_file_that_is_no_log_is_left_as_it_is(tmp_path: Path) -> None:
         SqliteLog(tmp_path / "nowhere" / "log.sqlite", RELAY)
 
 
+async def test_what_was_trimmed_is_nowhere_in_its_files(engine: _File) -> None:
+    mark = b"a mark that nothing else has"
+    async with opened(engine) as log:
+        await log.append(mark, id_of(0))
+        await fill(log, 1, 3)
+        assert any(mark in path.read_bytes() for path in engine.path.parent.iterdir())
+        await log.trim(2)
+        assert not any(mark in path.read_bytes() for path in engine.path.parent.iterdir())
+
+
 async def test_full_disk_loses_nothing_and_is_over_when_there_is_room(engine: _File) -> None:
     async with opened(engine) as log:
         await fill(log, 0, 2)

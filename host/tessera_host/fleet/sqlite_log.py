@@ -152,7 +152,7 @@ class SqliteLog:
             if before > self._last() + 1:
                 raise ValueError("what is not there yet cannot be trimmed")
             self._connection.execute("DELETE FROM entry WHERE position < ?", (before,))
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log of changes would keep it
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # it would keep them
 
         await self._on_thread(delete)
 
