@@ -104,6 +104,24 @@ async def test_full_disk_loses_nothing_and_is_over_when_there_is_room(engine: _F
         assert await read_all(log) == numbered(0, 3)
 
 
+async def test_commit_that_fails_is_taken_back_whole(engine: _File) -> None:
+    async with opened(engine) as log:
+        await fill(log, 0, 1)
+        assert isinstance(log, SqliteLog)
+        log._connection.execute(
+            "CREATE TEMP TRIGGER fails BEFORE INSERT ON entry WHEN NEW.position = 4"
+            " BEGIN SELECT RAISE(ABORT, 'a disk that fails'); END"
+        )
+        appends = (log.append(entry_of(number), id_of(number)) for number in range(1, 5))
+        for result in await asyncio.gather(*appends, return_exceptions=True):
+            assert isinstance(result, LogUnavailable)
+            assert "a disk that fails" in str(result)
+        assert await log.last() == 1
+        log._connection.execute("DROP TRIGGER fails")
+        await fill(log, 1, 5)
+        assert await read_all(log) == numbered(0, 5)
+
+
 async def test_appends_that_come_while_one_is_written_share_a_commit(engine: _File, monkeypatch) -> None:
     sizes = []
     write = SqliteLog._write

@@ -81,7 +81,7 @@ CHANGES: Changes = {
             "a-failed-commit-is-left-open",
             '            self._connection.execute("ROLLBACK")\n',
             "            pass\n",
-            of("sqlite_log", "full_disk_loses_nothing_and_is_over_when_there_is_room"),
+            of("sqlite_log", "commit_that_fails_is_taken_back_whole"),
         ),
     ),
     f"{_FLEET}/nats_log.py": (
