@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,8 @@ from tests.fleet.conformance import fill
 from tests.fleet.logs import RELAY, read
 from tests.patience import PATIENCE_SECONDS
 from tests.support.nats_nodes import NatsNodes
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # -- without a node
 
@@ -197,8 +198,13 @@ async def test_entries_leave_by_age_and_the_age_can_change(tmp_path: Path) -> No
         await log.close()
 
 
-def test_configuration_has_what_is_asked_for() -> None:
-    """In words of JSON, whatever a name or a password has in it."""
-    text = configuration.Node('n"1', "h:1", "h:2", ("h:2",), Path("/a b"), "u", 'p"} \\').text()
-    assert json.dumps('p"} \\') in text
-    assert configuration.SYNC_LINE in text
+def test_page_shows_the_configuration_that_is_written() -> None:
+    hosts = tuple(f"10.0.0.{number}:6222" for number in (1, 2, 3))
+    text = configuration.Node("n1", "10.0.0.1:4222", hosts[0], hosts, Path("/var/lib/nats"), "gateway", "…").text()
+    assert f"```\n{text}```\n" in (ROOT / "docs" / "fleet-log.md").read_text()
+
+
+def test_configuration_takes_no_second_line() -> None:
+    for name, password in (("n1\nlisten: 1", "x"), ("n1", "x\x00")):
+        with pytest.raises(ValueError, match="printable"):
+            configuration.Node(name, "h:1", "h:2", (), Path("/"), "u", password).text()

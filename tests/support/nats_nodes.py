@@ -20,7 +20,7 @@ from tessera_host.fleet.nats_configuration import NODES, Address, Node
 from tests.patience import PATIENCE_SECONDS
 from tests.support.ports import free_ports
 
-USER, PASSWORD = "gateway", "not a secret"
+USER, PASSWORD = "gateway", 'not "secret" \\ geheim für niemanden }'
 _READY = "Server is ready"
 
 

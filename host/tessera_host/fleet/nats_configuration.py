@@ -74,6 +74,7 @@ class Node:
     cluster: str = "tessera"
 
     def text(self) -> str:
+        """The file. Raises ValueError if a name or the password has a character that cannot be printed."""
         routes = ", ".join(_quoted(f"nats-route://{address}") for address in self.nodes)
         return f"""server_name: {_quoted(self.name)}
 listen: {_quoted(self.listen)}
@@ -135,8 +136,10 @@ def wrong_user(node: str) -> LogRefused:
 
 
 def _quoted(text: str) -> str:
-    """A string in double quotes has the escapes of JSON's."""
-    return json.dumps(text)
+    """Of the escapes of JSON a configuration has those for a quote and a backslash. Raises ValueError."""
+    if not text.isprintable():
+        raise ValueError("a configuration takes printable characters")
+    return json.dumps(text, ensure_ascii=False)
 
 
 def stream(name: str, subject: str, relay: bytes, keep_seconds: int, replicas: int) -> Json:
