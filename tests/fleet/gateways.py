@@ -145,7 +145,7 @@ class Gateway:
     def tick(self) -> bytes:
         """Hand an entry with all that is pending to the engine; its id."""
         state = self.state
-        clear = Clear(VERSION, state.epoch, self.number, self.counter)
+        clear = Clear(state.version, state.epoch, self.number, self.counter)
         contents = Contents(state.position, state.chains[-1], [frame.pack() for frame in self.pending])
         sealed = seal(self.log_keys.keys[state.epoch], clear, contents, self.dice.bytes)
         self.counter += 1

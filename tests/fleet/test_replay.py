@@ -196,27 +196,20 @@ def test_token_key_that_begins_late_gives_a_share_of_the_posts(begins: int, post
 
 
 def test_all_token_keys_of_an_epoch_together_give_no_more_records_than_the_ring_is_planned_for() -> None:
+    """One member with 4 posts: 3 under the first key, and the second, with two rounds left, gives 2 more."""
     fleet = Fleet(1, constant_set(1))
     fleet.share_token_key(fleet[1])
     found = []
     for number in range(1, ROUNDS):
         fleet.next_round()
-        if number == 4:
-            fleet.share_token_key(fleet[1])
-            fleet.next_round()
         id = fleet[1].post(ALICE, rec(number))
         fleet.settle()
         found.append(outcome(fleet[1], id))
-        if fleet[1].state.open_round == FIRST + ROUNDS - 1:
-            break
-    assert found == [FIRST + 1, FIRST + 2, FIRST + 3, FIRST + 5]
-    assert fleet[1].state.posted == POSTS == fleet[1].state.rule.ceiling
-    key = fleet[1].token_key
-    assert key is not None
-    extra = frames.Record(bytes(16), FIRST + 5, 0, rec(9), key.name, key.mark(BOB, FIRST + 5))
-    fleet[1].pending.append(extra)
-    fleet.settle()
-    assert fleet[1].answers[bytes(16)] == Refused(bytes(16), Reason.FULL)
+        if number == 3:
+            fleet.share_token_key(fleet[1])
+    assert fleet[1].state.posts_per_token == 2 and fleet[1].state.rule.ceiling == POSTS
+    assert found == [FIRST + 1, FIRST + 2, FIRST + 3, FIRST + 4, Reason.FULL]
+    assert isinstance(id, bytes) and fleet[1].state.posted == POSTS
 
 
 def test_first_token_key_named_for_the_next_epoch_is_its() -> None:
@@ -470,6 +463,11 @@ def test_entry_that_was_lost_doubled_swapped_or_changed_is_noticed(what: str, pl
         read(fresh(LIVED), shown(LIVED, entries))
 
 
+def test_entry_that_is_doubled_at_the_end_of_the_log_is_noticed_at_once() -> None:
+    with pytest.raises(LogBroken, match="doubled"):
+        read(fresh(LIVED), shown(LIVED, [*SEALED, SEALED[-1]]))
+
+
 def read(gateway: Gateway, entries: list[Entry]) -> None:
     for entry in entries:
         gateway.take(entry)
@@ -632,6 +630,19 @@ def test_entry_of_a_newer_program_stops_an_older_one_before_it_changes_anything(
     with pytest.raises(FleetIsNewer, match="newer program"):
         fleet[1].follow()
     assert fleet[1].state.encoded() == before
+
+
+def test_entries_are_of_a_version_that_all_gateways_in_force_can_read() -> None:
+    fleet = ready(2)
+    assert fleet[1].state.version == VERSION
+    fleet[1].pending.append(frames.Node(2, VERSION + 1, fleet[2].state.nodes[2].key))
+    fleet.settle()
+    assert fleet[1].state.version == VERSION
+    fleet[1].pending.append(frames.Node(2, 0, fleet[2].state.nodes[2].key))
+    fleet[1].tick()
+    fleet.engine.land()
+    fleet[1].follow()
+    assert fleet[1].state.version == 0
 
 
 def test_repaired_fleet_goes_on_in_another_log_and_takes_no_record_twice() -> None:

@@ -14,10 +14,8 @@ from tessera.ledger import CHECKPOINT_BYTES
 
 FRAME_BYTES = 300
 ID_BYTES = 16
-RECORD_BYTES = 240
 MARK_BYTES = 8  # of a token in a round; of a token's place; the name of a token key
 NODE_KEY_BYTES = 33
-HASH_BYTES = 32
 PIECE_BYTES = 279
 
 # Kinds; frames of one entry are taken in this order, so a round's records stand before the SEAL that came with them.

@@ -22,12 +22,11 @@ from tessera.hashes import HmacKey, equal, hkdf, tagged
 
 from ..errors import IntegrityError
 from .entry import Random
-from .frames import HASH_BYTES, MARK_BYTES, NODE_KEY_BYTES, Malformed
+from .frames import MARK_BYTES, NODE_KEY_BYTES, Malformed
 from .state import State
 
 KEY_BYTES = 32
 NAME_BYTES = 16  # of a node key
-MOST_GATEWAYS = 256
 _SEALED_BYTES = 96  # two keys of 32 bytes, padded, and a tag
 _EPOCH = struct.Struct(">I32s32s33sH")
 _WRAP = struct.Struct(f">H16s{_SEALED_BYTES}s")
@@ -261,6 +260,3 @@ class Welcome:
 
 def _welcome_aead(secret: bytes, point: bytes) -> Aead:
     return Aead(hkdf(b"", curve.dh(secret, point), b"fleet-welcome", KEY_BYTES))
-
-
-assert HASH_BYTES == KEY_BYTES

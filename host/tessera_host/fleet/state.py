@@ -18,7 +18,7 @@ from tessera.keyring import NEVER
 from tessera.params import FIRST_BYTES, Head, Parameters
 
 from ..errors import IntegrityError, InvalidInput
-from .entry import CHAIN_BYTES, first_link
+from .entry import CHAIN_BYTES, VERSION, first_link
 from .frames import MARK_BYTES
 
 WINDOW = 1 << 14  # positions: an entry that names an older one means nothing
@@ -160,6 +160,11 @@ class State:
         """Gateways that have to agree. With three or more it is a majority: so two halves that an engine shows two
         logs cannot both go on. With two either goes on alone."""
         return 1 if len(self.nodes) < 3 else len(self.nodes) // 2 + 1
+
+    @property
+    def version(self) -> int:
+        """Of entries: the newest that every gateway in force can read."""
+        return min(VERSION, *(node.versions for node in self.nodes.values()))
 
     @property
     def posts_per_token(self) -> int:
