@@ -527,6 +527,21 @@ def test_engine_in_front_of_one_gateway_never_has_it_serve_another_batch() -> No
     assert cheated.served == FIRST + 1 and fleet[1].ring == {(FIRST + 1, 0): [rec(1)]} and hidden in log
 
 
+def test_gateway_that_starts_anew_takes_no_other_log_than_it_told_others_of() -> None:
+    """Killed, with a state from before a seal that it had confirmed: its second word must not be another."""
+    state, keys = LIVED[1].state, LIVED[1].log_keys
+    for promised, broken in (((9, LIVED[1].state.chain_at(9)), False), ((9, bytes(32)), True)):
+        again = Replay(State.decoded(fresh(LIVED).state.encoded()), keys, STATIC, office.LEDGER_KEY, promised)
+        for entry in LIVED.engine.log[:8]:
+            again.take(entry)
+        if broken:
+            with pytest.raises(LogBroken, match="another log than this gateway had"):
+                again.take(LIVED.engine.log[8])
+        else:
+            again.take(LIVED.engine.log[8])
+            assert again.state.chains[-1] == state.chain_at(9)
+
+
 def test_entry_older_than_anybody_remembers_means_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (replay, state):
         monkeypatch.setattr(module, "WINDOW", 4)

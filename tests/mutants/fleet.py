@@ -180,6 +180,12 @@ CHANGES: Changes = {
             of("replay", "entry_that_was_lost_doubled_swapped_or_changed_is_noticed"),
         ),
         Change(
+            "gateway-forgets-what-it-told-others",
+            "        if position == self._promised[0] and link != self._promised[1]:\n",
+            "        if False:\n",
+            of("replay", "gateway_that_starts_anew_takes_no_other_log_than_it_told_others_of"),
+        ),
+        Change(
             "places-without-end",
             " and len(state.places) >= state.rule.constant:\n",
             " and False:\n",

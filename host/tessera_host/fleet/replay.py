@@ -188,10 +188,18 @@ Effect = (
 class Replay:
     """The machine. `state` is what is known at its position; log_keys are this gateway's, and who carries out effects
     keeps them: EpochGiven, EpochOpened. static_secret and ledger_key (32 bytes) are the relay's, the same on every
-    gateway."""
+    gateway. promised: a position and the chain there, of which a life of this gateway before told the others."""
 
-    def __init__(self, state: State, log_keys: LogKeys, static_secret: curve.Secret, ledger_key: bytes) -> None:
+    def __init__(
+        self,
+        state: State,
+        log_keys: LogKeys,
+        static_secret: curve.Secret,
+        ledger_key: bytes,
+        promised: tuple[int, bytes] = (0, b""),
+    ) -> None:
         self.state = state
+        self._promised = promised
         self._log_keys = log_keys
         self._static_secret = static_secret
         self._ledger_key = ledger_key
@@ -214,12 +222,15 @@ class Replay:
         except Malformed as error:
             raise LogBroken(f"at {position} stands {error}") from None
         clear = Clear.of(sealed)
+        link = next_link(state.chains[-1], position, sealed)
+        if position == self._promised[0] and link != self._promised[1]:
+            raise LogBroken(f"up to {position} this is another log than this gateway had before it started")
         self._effects = []
         if contents is not None:
             state.count(clear.gateway, clear.counter)
             state.views[clear.gateway] = max(contents.last, state.views.get(clear.gateway, 0))
         state.position = position
-        state.chains.append(next_link(state.chains[-1], position, sealed))
+        state.chains.append(link)
         if contents is None:
             self._effects.append(Passed(entry.id))
         else:
