@@ -19,6 +19,7 @@ PORT ?= 8100
 STORAGE ?= $(STATE)/serve
 BOARD ?= RPI_PICO
 IMAGE ?= build/$(BOARD)/firmware.uf2
+IMAGE_RADIO := build/RPI_PICO_W/firmware.uf2
 FLASH ?= build/$(BOARD)/flash.bin
 MINUTES ?= 10
 DAYS ?= 30
@@ -32,7 +33,7 @@ ONLY ?=
 # Nothing here prints after a command: the last line of `make demo` is the demo's own. (`make -C DIR` itself announces
 # the folder at the end, unless told --no-print-directory.)
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-powercut test-attacks test-cluster fuzz soak soak-years mutants results bench bench-bundle bench-device c-stack image check-boards emulate vectors deb clean
+.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-radio test-powercut test-attacks test-cluster fuzz soak soak-years mutants results bench bench-bundle bench-device c-stack image image-radio check-boards emulate vectors deb clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -55,7 +56,7 @@ setup-emulator:
 emulate: image setup-emulator ## run an image on an emulated Pico: BOARD=RPI_PICO or IMAGE=file, FLASH=file, PORT=8100, RELAY=folder
 	@exec "$(PYTHON)" -m tools.emulator "$(IMAGE)" --flash "$(FLASH)" --port "$(PORT)" $(if $(RELAY),--relay "$(RELAY)") $(EMULATE)
 
-test: image setup-emulator ## every check and every test on three runtimes
+test: image $(if $(MICROPY_DIR),image-radio) setup-emulator ## every check and every test on three runtimes
 	@"$(PYTHON)" -m tests.run
 
 lint: setup ## ruff: rules and formatting; codespell
@@ -85,6 +86,9 @@ test-emulated: image setup-emulator ## the image itself, and the emulator
 test-long: image setup-emulator ## tests that take minutes each: cables pulled at every stage, updates that fail (a quarter of an hour)
 	@"$(PYTHON)" -m pytest -q -n 2 -m long $(if $(LEAST),--collect-only)
 
+test-radio: image-radio setup-emulator ## the image of a Pico W in the emulator, with MICROPY_DIR=: core tests, members, faults of its radio (half an hour)
+	@"$(PYTHON)" -m pytest -q -n 2 tests/radio $(if $(LEAST),--collect-only) && "$(PYTHON)" -m tests.run_on_board "$(IMAGE_RADIO)" $(FILES)
+
 test-powercut: image setup-emulator ## the power cut in every flash operation, and in every operation of the recovery (half an hour)
 	@"$(PYTHON)" -m tests.powercut.powercut $(LEAST) && "$(PYTHON)" -m tests.powercut.boardcuts $(LEAST) && \
 		"$(PYTHON)" -m tests.powercut.updatecuts $(LEAST)
@@ -107,7 +111,7 @@ soak-years: setup ## three years of an office of 24, then 40, in virtual time, b
 mutants: setup ## changes of the code that tests have to notice, each against its own tests (a quarter of an hour): ONLY=name
 	@"$(PYTHON)" -m tests.mutants $(if $(ONLY),--only $(ONLY)) $(LEAST)
 
-results: setup ## tests/RESULTS.md from the last whole runs of the five suites above
+results: setup ## tests/RESULTS.md from the last whole runs of the suites above
 	@"$(PYTHON)" -m tests.results $(if $(LEAST),--dry-run)
 
 bench-device: image setup-emulator ## cycles of everything the relay does on the emulated Pico; heap and stack
@@ -129,6 +133,10 @@ setup-image:
 
 image: setup-image ## build/BOARD/firmware.uf2 and image.json for BOARD=name (MICROPY_DIR=, IDF_PATH= for what no package has)
 	@"$(PYTHON)" -m tools.build.image "$(BOARD)"
+
+# Hidden: for tests that need the radio besides BOARD.
+image-radio: setup-image
+	@"$(PYTHON)" -m tools.build.image RPI_PICO_W
 
 check-boards: setup ## partitions, manifests and frozen modules of every board
 	@"$(PYTHON)" -m tools.build.check_boards

@@ -18,9 +18,9 @@ computers = ("curve_coincurve.py", "filedevice.py", "ownership.py", "runtime_cpy
 core = [name for name in python_files("../firmware/tessera") if name not in computers]
 package("tessera", core, base_path="../firmware")
 
-# Of the device's modules only the network that the board has (options.network: ppp, wlan or lan), and where new code
-# goes on an ESP32 (options.slots: ota).
-options.defaults(slots=None)
+# Of the device's modules only the network that the board has (options.network: ppp, wlan or lan; options.port: what
+# is different on its port), and where new code goes on an ESP32 (options.slots: ota).
+options.defaults(port=None, slots=None)
 files = (
     "__init__",
     "appliance",
@@ -41,5 +41,5 @@ files = (
     "update",
     "watchdog",
 )
-chosen = [name for name in (options.network, options.slots) if name]
+chosen = [name for name in (options.network, options.port, options.slots) if name]
 package("device", sorted(name + ".py" for name in (*files, *chosen)), base_path="../firmware")

@@ -34,6 +34,7 @@ SUITES = {
     "soak": ("Thirty days", "tests/soak"),
     "soak-years": ("Three years", "tests/soak"),
     "mutants": ("Mutants", "tests/mutants"),
+    "radio": ("A Pico W over its radio", "tests/radio"),
 }
 HEADING = "## "
 # The lines that a run owns: what ran, where and how long; and its table.

@@ -259,7 +259,10 @@ STEPS: tuple[Folder | Beside, ...] = (
     Folder("mutants", "mutants", "tests/mutants"),
     Folder("emulated", "image and emulator", "tests/emulated"),
     Folder("system", "system", "tests/system"),
+    Folder("radio", "Pico W", "tests/radio"),
 )
+# What needs more than packages have, and what to give for it.
+NEEDS = {"radio": ("MICROPY_DIR", "the image of a Pico W in the emulator: make test-radio MICROPY_DIR=… (README.md)")}
 
 
 def run_steps(steps: list[Folder | Beside]) -> dict[str, Tally]:
@@ -320,7 +323,12 @@ def choose_steps(names: list[str]) -> list[Folder | Beside]:
     unknown = [name for name in names if name not in known]
     if unknown:
         sys.exit(f"no step named {', '.join(unknown)}. Steps: {' '.join(known)}")
-    return [step for step in STEPS if step.name in names or not names]
+    return [step for step in STEPS if step.name in names or (not names and step.name not in left_out())]
+
+
+def left_out() -> dict[str, str]:
+    """Steps that are not run unless they are asked for, each with what it is and how to run it."""
+    return {name: text for name, (variable, text) in NEEDS.items() if not os.environ.get(variable)}
 
 
 def main() -> int:
@@ -338,6 +346,8 @@ def main() -> int:
     print(f"\nslowest, of {time.monotonic() - start:.0f} s in all:\n{slowest(times, SLOWEST)}")
     if failed := [row for row, tally in rows.items() if tally.failed]:
         print(emphasise(f"\nfailed: {', '.join(failed)}"))
+    for name, text in left_out().items() if not names else ():
+        print(f"\nnot run: {name}, {text}")
     total = sum(rows.values(), Tally())
     print(f"\n{total}")
     return 1 if total.failed else 0

@@ -5,8 +5,9 @@ Usage: python -m tests.run_on_board [-v] [--quick] [--with-core] [--tally FILE] 
 The image is the product's: tests and vectors are in a file system at the end of its flash (testvolume.py). --with-core
 puts the relay core there too, for an image without one. A test file of what no board has is not run, and said so; a
 test that takes more than a board's heap says so itself and counts as skipped. --quick leaves out files whose head says
-`# board: long`: minutes of logic that no processor changes, and has the others try less of what they try in very many
-ways. --tally writes the counts and each test's seconds to FILE (tally.py). Exit status 1 if anything failed.
+`# board: long`: minutes of logic that no processor changes, has the others try less of what they try in very many ways,
+and does not make a run again that it had before, of the same image and files (support/kept_runs.py). --tally writes the
+counts and each test's seconds to FILE (tally.py). Exit status 1 if anything failed.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support import kept_runs
 from tests.tally import Tally, read_lines
 from tools.emulator.execution import DONE, EXCEPTION, Execution, execute
 from tools.emulator.littlefs_image import write_flash
@@ -71,7 +73,8 @@ def run_files(image: Path, files: list[Path], with_core: bool, quick: bool) -> I
         write_flash(flash, OFFSET, make_test_volume(files, with_core))
         programs = (PROGRAM.format(begin=BEGIN, module=file.stem, quick=quick).encode() for file in files)
         program.write_bytes(BETWEEN.join(programs))
-        execution = execute(image, flash, program, guest_seconds=GUEST_SECONDS * len(files))
+        run = kept_runs.execute if quick else execute
+        execution = run(image, flash, program, guest_seconds=GUEST_SECONDS * len(files))
     pace = (time.monotonic() - start) * CYCLES_PER_SECOND / execution.cycles
     _, *begun = re.split(f"^{BEGIN}.*\n", execution.output, flags=re.MULTILINE)
     begun = begun or [execution.output]  # a board that does not start fails its first file

@@ -1,6 +1,6 @@
 # A module with an ESP32-C3 and 4 MiB of flash: the network is Wi-Fi, with the names that relay.json has under "wifi".
 
-from device.wlan import Station
+from device.wlan_esp32 import Station
 
 BUTTON = 9  # GPIO9, the boot button of every module
 

@@ -1,2 +1,2 @@
-include("../manifest.py", network="wlan", slots="ota")
+include("../manifest.py", network="wlan", port="wlan_esp32", slots="ota")
 module("board.py")

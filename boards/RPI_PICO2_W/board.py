@@ -1,6 +1,8 @@
 # Raspberry Pi Pico 2 W: the network is Wi-Fi, with the names that relay.json has under "wifi".
 
-from device.wlan import Station
+from device.wlan import Lamp, Station
+
+lamp = Lamp  # what switches the LED
 
 
 def network(config):

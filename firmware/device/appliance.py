@@ -41,11 +41,13 @@ class Appliance:
 
     @property
     def state(self):
-        """starting, fault, no-network, no-time or serving."""
+        """starting, fault, radio (it does not answer), no-network, no-time or serving."""
         if self.fault is not None:
             return "fault"
         if not self.serving:
             return "starting"
+        if self.link.dead:
+            return "radio"
         if self.address is None:
             return "no-network"
         return "no-time" if self.relay.open_round is None else "serving"
@@ -56,7 +58,7 @@ class Appliance:
             return "held"
         if self.state == "serving" and self.relay.on_trial:
             return "trial"
-        return self.state
+        return "dark" if self.state == "radio" else self.state
 
     @property
     def address(self):
@@ -72,6 +74,7 @@ class Appliance:
             "state": self.state,
             "fault": self.fault,
             "address": self.address,
+            "network": None if self.keeper is None else self.keeper.trouble,
             "repl": self.config.get("repl", "open"),
             "self_test": "passed" if self.tested else None,
         }

@@ -1,7 +1,9 @@
 # The network over Ethernet: nothing to join, and the port mends it by itself.
 
+from device.link import Link
 
-class Wire:
+
+class Wire(Link):
     """An interface of network.LAN, made by the board with its pins; DHCP, or an address as relay.json has it."""
 
     def __init__(self, nic, address=None):
@@ -13,9 +15,6 @@ class Wire:
         self._nic.active(True)
         if self._address:
             self._nic.ifconfig(tuple(self._address[name] for name in ("ip", "netmask", "gateway", "dns")))
-
-    def mend(self):
-        """Nothing to do."""
 
     def address(self):
         """Our IP address (str), None while there is no link."""

@@ -7,6 +7,7 @@
 #   trial        lit, with two short gaps: it serves, with code that is still on trial
 #   fault        one second lit, one second dark
 #   held         lit without a gap: the button is held; dark again: everything was erased
+#   radio        dark, or lit as it was: the LED hangs at a radio that does not answer
 #
 # A light that does not change otherwise is a board that hangs; the watchdog restarts it in eight seconds.
 
@@ -28,13 +29,15 @@ RHYTHMS = {
 
 
 def board_pin():
-    """The LED's pin, None if the board has none."""
+    """What switches the LED: its pin, or what board.lamp makes of that; None if the board has none."""
+    import board
     from machine import Pin
 
     try:
-        return Pin("LED", Pin.OUT, value=0)
+        pin = Pin("LED", Pin.OUT, value=0)
     except ValueError:
         return None
+    return board.lamp(pin) if hasattr(board, "lamp") else pin
 
 
 class Led:

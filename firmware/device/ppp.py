@@ -3,10 +3,12 @@
 
 from network import PPP
 
+from device.link import Link
+
 _LOST = -1  # and below: the link ended with an error, the number is lwIP's
 
 
-class PointToPoint:
+class PointToPoint(Link):
     """A link over a machine.UART whose transmit buffer holds all that lwIP may send at once: PPP drops what is cut."""
 
     def __init__(self, uart):
@@ -16,10 +18,12 @@ class PointToPoint:
         """Offer the link to the peer; it comes up by itself when there is one."""
         self._link.connect()
 
-    def mend(self):
+    def mend(self, waited_ms):
         """Offer it anew if it was lost."""
-        if self._link.status() <= _LOST:
-            self._link.connect()
+        if self._link.status() > _LOST:
+            return False
+        self._link.connect()
+        return True
 
     def address(self):
         """Our IP address (str), None while there is no link."""

@@ -18,7 +18,6 @@ from device.console import Console, Serial
 from device.explain import explain
 from device.faultpage import FaultPage, page
 from device.link import Keeper
-from device.starts import SETTLED_SECONDS
 from tessera import RELEASED, nor, selftest
 from tessera.announcement import READY, announcement
 from tessera.errors import Error
@@ -194,14 +193,8 @@ def _reset_cause():
 async def _serve(appliance, observe):
     relay, config = appliance.relay, appliance.config
     keeper = _join(appliance)
-
-    def seen():
-        keeper.heard()
-        if observe:
-            observe()
-
     timing = Timing(**config.get("timing", {}))
-    server = Server(relay, timing, config.get("sessions"), seen, appliance.watchdog.report)
+    server = Server(relay, timing, config.get("sessions"), observe, appliance.watchdog.report, keeper.heard)
     _believe_own_clock(relay)
     tasks = [asyncio.create_task(_always(appliance.log, work)) for work in _with_network(appliance)]
     try:
@@ -247,8 +240,8 @@ def _ready(appliance):
 
 
 async def _settle(appliance):
-    await asyncio.sleep(SETTLED_SECONDS)
-    appliance.starts.settle()
+    await appliance.starts.outlast(appliance.link)
+    appliance.restart_soon(appliance.keeper.trouble)
 
 
 async def _stay_up(appliance):

@@ -78,7 +78,7 @@ class TimeServer:
 
 async def follow(server, relay, keeper):
     """Correct a started relay's clock by a TimeServer again and again, while the link's keeper has an address; the
-    answers also tell it that the network lives."""
+    answers also tell it that the network lives, so it is asked sooner when nobody else was heard for long."""
     while True:
         while keeper.address is None:
             await sleep_ms(_NO_LINK_MS)
@@ -89,7 +89,10 @@ async def follow(server, relay, keeper):
             keeper.silent()
         if now is not None:
             relay.clock.correct(now)
-        await asyncio.sleep(server.next_wait_seconds(relay.clock_accepted))
+        for _ in range(server.next_wait_seconds(relay.clock_accepted)):
+            await asyncio.sleep(1)
+            if now is not None and keeper.quiet:
+                break
 
 
 async def ask(address, random):

@@ -2,9 +2,11 @@
 # loose plug) does not wear its key ring, of which every start erases a part. The count is a small file; it is written
 # once a start and once when the start proved good.
 
+import asyncio
+
 from tessera.runtime import const
 
-SETTLED_SECONDS = const(300)  # of service, then a start was good
+_SETTLED_SECONDS = const(300)  # of service, then a start was good
 _FILE = "starts"
 _FREE = const(3)  # starts in a row that do not wait
 _MOST = const(12)
@@ -29,6 +31,17 @@ class Starts:
         """This start was good: the next one does not wait."""
         self.in_a_row = 0
         self._directory.remove(_FILE)
+
+    async def outlast(self, link, sleep=asyncio.sleep):
+        """Settle in time. Returns when the link is dead and it is time for another start, later each time that one did
+        not help."""
+        seconds = 0
+        while not link.dead:
+            await sleep(1)
+            seconds += 1
+            if seconds == _SETTLED_SECONDS:
+                self.settle()
+        await sleep(self.retry_seconds)
 
     @property
     def wait_seconds(self):

@@ -83,16 +83,17 @@ class Server:
     """A started Relay on TCP. timing, sessions: other ones than the relay's machine has.
 
     observe() is called after every answer and seal, for measurements; alive(SEAL) and alive(SERVE) a few times a second
-    while the seal task turns and while answers can leave, for a watchdog.
+    while the seal task turns and while answers can leave, for a watchdog; heard() whenever a peer said something.
     """
 
-    def __init__(self, relay, timing=None, sessions=None, observe=None, alive=None):
+    def __init__(self, relay, timing=None, sessions=None, observe=None, alive=None, heard=None):
         self._relay = relay
         self._machine = machine = relay.machine
         self._timing = timing or machine.timing or Timing()
         self._most_sessions = sessions or machine.sessions
         self._observe = observe or (lambda: None)
         self._alive = alive or (lambda who: None)
+        self._heard = heard or (lambda: None)
         self._connections = []
         self._deliveries = 0
         self.turned_away = 0  # who was told that there is no place
@@ -209,6 +210,7 @@ class Server:
         nonce = self._relay.nonce()
         await connection.send(nonce)
         hello = await connection.receive(HELLO_BYTES)
+        self._heard()
         access_key = self._relay.check_hello(hello, nonce)
         self._check_room(connection)  # before the queue for the handshake, and after it
         async with self._handshake:
@@ -277,6 +279,7 @@ class Server:
 
     async def _exchange(self, connection):
         sealed = await connection.receive(wire.CLIENT_FRAME_BYTES)
+        self._heard()
         arrived = ticks_ms()
         frame = connection.session.channel.open(sealed)
         if frame[0] == wire.FETCH:

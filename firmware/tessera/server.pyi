@@ -25,6 +25,7 @@ class Server:
         sessions: int | None = None,
         observe: Callable[[], None] | None = None,
         alive: Callable[[int], None] | None = None,
+        heard: Callable[[], None] | None = None,
     ) -> None: ...
     async def run(
         self,

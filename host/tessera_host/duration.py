@@ -32,12 +32,14 @@ def text(length: int) -> str:
 
 
 def about(length: float) -> str:
-    """For something to wait for: "119 s", "5 min", "2 h"; of what is over, "0 s"."""
+    """For something to wait for, or measured: "119 s", "5 min", "2 h", "3 days"; of what is over, "0 s"."""
     if length < 2 * _SECONDS["m"]:
         return f"{max(0, round(length))} s"
     if length < 2 * _SECONDS["h"]:
         return f"{round(length / _SECONDS['m'])} min"
-    return f"{round(length / _SECONDS['h'])} h"
+    if length < 2 * _SECONDS["d"]:
+        return f"{round(length / _SECONDS['h'])} h"
+    return f"{round(length / _SECONDS['d'])} days"
 
 
 def in_words(length: int) -> str:

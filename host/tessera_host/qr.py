@@ -3,7 +3,10 @@
 Owns how a code is drawn. What is in it belongs to the caller.
 """
 
-import segno
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import segno
 
 QUIET_ZONE = 2  # modules; the standard wants 4, scanners do with 2, and 80 columns are not many
 _LIGHT = "\x1b[38;5;16;48;5;231m"  # black on white out of the fixed colours, which no theme changes
@@ -32,5 +35,7 @@ def _line(upper: list[bool], lower: list[bool]) -> str:
     return "".join(_HALVES[pair] for pair in zip(upper, lower, strict=True))
 
 
-def _code(text: str, error: str) -> segno.QRCode:
+def _code(text: str, error: str) -> "segno.QRCode":
+    import segno  # for what a command draws: it loads much beside
+
     return segno.make(text, error=error, micro=False, boost_error=False)

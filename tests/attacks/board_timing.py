@@ -33,7 +33,7 @@ from tessera.files import Directory
 from tessera.relay import Identity, Relay
 from tests.results import Row, publish
 from tools.build.boards import read_board
-from tools.emulator.execution import DONE, execute
+from tools.emulator.execution import DONE, Execution, execute
 from tools.emulator.littlefs_image import SECTOR_BYTES
 from tools.emulator.relay_flash import RINGS, write_relay
 from tools.emulator.testvolume import CORE_TESTS
@@ -166,7 +166,7 @@ class Experiment:
     kinds: tuple[str, ...] = ("", UNDELAYED)
     constant: bool = False  # batches
 
-    def run(self, image: Path) -> tuple[dict[int, int], list[Observation]]:
+    def run(self, image: Path, run: Callable[..., Execution] = execute) -> tuple[dict[int, int], list[Observation]]:
         """(real counts by round, what the members on the board saw)"""
         with tempfile.TemporaryDirectory(prefix="tessera-timing-") as name:
             folder = Path(name)
@@ -182,7 +182,7 @@ class Experiment:
             write_relay(folder / "flash.bin", folder / "relay", partitions, parts)
             program = folder / "program.py"
             program.write_text("import device\ndevice.keep_room()\nimport board_program\nboard_program.main()\n")
-            execution = execute(image, folder / "flash.bin", program, seed=self.seed)
+            execution = run(image, folder / "flash.bin", program, seed=self.seed)
         if execution.status != DONE:
             raise AssertionError(f"board_program.py failed on the board:\n{execution.output}{execution.errors}")
         return real, [json.loads(line) for line in execution.output.splitlines()]

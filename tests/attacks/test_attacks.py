@@ -32,17 +32,17 @@ from tests.attacks.branch import Branch
 from tests.results import Row
 
 SMALL: dict[str, Callable[[], list[Row]]] = {
-    "reposting": lambda: reposting.run(0.1),
+    "reposting": lambda: reposting.run(0.05),
     "constant": lambda: constant.run(0.05),
     "views": lambda: views.run(0.1),
     "order": lambda: order.run(0.1),
     "probing": lambda: probing.run(0.1),
     "issuing": lambda: issuing.run(0.08),
-    "timeforging": lambda: timeforging.run(0.1),
-    "removal": lambda: removal.run(0.1),
+    "timeforging": lambda: timeforging.run(0.05),
+    "removal": lambda: removal.run(0.05),
     "wires": lambda: wires.run(0.05),
     "tokens": lambda: tokens.rows(*tokens.play(200, "small")),
-    "counting": lambda: counting.rows(counting.play(10 * counting.BUCKETS, "small")),
+    "counting": lambda: counting.rows(counting.play(5 * counting.BUCKETS, "small")),
     "days": lambda: days.rows(days.play(2 * counting.BUCKETS, "small")),
     "noise": lambda: noise.rows(*noise.play(0, 30_000)),
 }

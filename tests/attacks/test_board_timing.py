@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.attacks import board_timing
 from tests.attacks.board_timing import START_CYCLES, UNDELAYED, WORK_CYCLES, Experiment, Slope
+from tests.support import kept_runs
 
 ROUNDS = 60
 
@@ -23,18 +24,18 @@ def _assert_nothing_shows(slopes: dict[str, Slope]) -> None:
 
 
 def test_work_for_a_cell_does_not_depend_on_how_many_of_its_records_are_real(board_image: Path) -> None:
-    _assert_nothing_shows(_work(Experiment(ROUNDS, seed=3, kinds=(UNDELAYED,)).run(board_image)))
+    _assert_nothing_shows(_work(Experiment(ROUNDS, seed=3, kinds=(UNDELAYED,)).run(board_image, kept_runs.execute)))
 
 
 def test_work_for_a_constant_batch_and_for_a_start_do_not_depend_on_how_many_records_are_real(
     board_image: Path,
 ) -> None:
-    batches = Experiment(ROUNDS, seed=3, constant=True, kinds=(UNDELAYED,)).run(board_image)
+    batches = Experiment(ROUNDS, seed=3, constant=True, kinds=(UNDELAYED,)).run(board_image, kept_runs.execute)
     _assert_nothing_shows(_work(batches))
-    few = Experiment(4, seed=5, constant=True, kinds=()).run(board_image)
+    few = Experiment(4, seed=5, constant=True, kinds=()).run(board_image, kept_runs.execute)
     assert abs(board_timing.start_slope([batches, few])) <= START_CYCLES
 
 
 def test_a_relay_that_makes_dummies_only_where_they_are_wanted_is_found(board_image: Path) -> None:
-    slopes = _work(Experiment(16, seed=2, leak=True, kinds=(UNDELAYED,)).run(board_image))
+    slopes = _work(Experiment(16, seed=2, leak=True, kinds=(UNDELAYED,)).run(board_image, kept_runs.execute))
     assert slopes["last frame"].cycles < -slopes["last frame"].margin

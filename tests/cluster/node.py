@@ -19,7 +19,7 @@ from tessera.runtime import MICROPYTHON
 from tessera.server import Server, Timing
 
 _GC_THRESHOLD_BYTES = 8192
-_LOOK_MS = 4
+_LOOK_MS = 20  # of ours: 50 looks a second, of each relay
 
 
 class OfficeTime:

@@ -8,7 +8,6 @@ book.py's. Owns the course of that, the eight settings, and the rows of the resu
 import argparse
 import asyncio
 import multiprocessing
-import os
 import random
 import sys
 import tempfile
@@ -236,7 +235,8 @@ def main() -> int:
     settings = settings[:1] if chosen.least else settings
     print(f"seed {chosen.seed}, {length.burnings} burnings in each of {len(settings)} settings")
     start, found = time.monotonic(), []
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as processes:
+    # All at once: most of the time an agent waits some milliseconds for its answer, as it would in an office.
+    with ProcessPoolExecutor(len(settings), mp_context=multiprocessing.get_context("spawn")) as processes:
         books = processes.map(play, settings, repeat(length), repeat(chosen.seed), repeat(True))
         for setting, book in zip(settings, books, strict=True):
             for wrong in book.wrong[:20]:

@@ -4,10 +4,10 @@
 import asyncio
 from errno import EAGAIN
 
-from check import not_on_a_board, raises
+from check import async_raises, not_on_a_board, raises
 from device import button, faultpage, led, sntp, starts, watchdog
 from device.explain import explain
-from device.link import Keeper
+from device.link import Keeper, Link
 from device.log import Log
 from office import Office, RamDirectory
 from tessera.errors import Fault
@@ -284,10 +284,44 @@ def test_a_counter_that_cannot_be_read_or_written_keeps_no_relay_from_starting()
     assert start.wait_seconds == 0
 
 
+async def test_a_start_is_good_after_five_minutes_and_a_dead_link_is_tried_anew_later_each_time():
+    directory, link = RamDirectory(), Link()
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+        link.dead = len(slept) >= lives
+
+    pauses = []
+    for lives in (300, 1, 1, 1, 299, 400):
+        start = starts.Starts(directory)
+        start.begin()
+        slept, link.dead = [], False
+        await start.outlast(link, sleep)
+        assert slept[:-1] == [1] * lives
+        pauses.append(slept[-1])
+    assert pauses == [15, 15, 30, 60, 120, 15]
+
+
+async def test_a_link_that_was_dead_from_the_start_on_makes_no_start_good():
+    directory, link = RamDirectory(), Link()
+    link.dead = True
+    pauses = []
+    for _ in range(12):
+        start = starts.Starts(directory)
+        start.begin()
+
+        async def sleep(seconds):
+            pauses.append(seconds)
+
+        await start.outlast(link, sleep)
+    assert pauses[:4] == [15, 30, 60, 120] and pauses[-1] == 3840
+
+
 # -- link
 
 
-class _Link:
+class _Link(Link):
     def __init__(self):
         self.at = None
         self.calls = []
@@ -298,8 +332,9 @@ class _Link:
     def begin(self):
         self.calls.append("begin")
 
-    def mend(self):
+    def mend(self, waited_ms):
         self.calls.append("mend")
+        return True
 
     def end(self):
         self.calls.append("end")
@@ -313,7 +348,6 @@ class _Keeping:
         self.link = _Link()
         self.log = Log(RamDirectory())
         self.keeper = Keeper(self.link, self.log, lambda: self.now, lambda later, earlier: later - earlier)
-        self.keeper._joined = 0
 
     def seconds(self, count):
         for _ in range(count):
@@ -360,6 +394,17 @@ def test_a_link_on_which_somebody_speaks_is_left_alone():
             keeping.keeper.silent()
         keeping.keeper.heard()
     assert keeping.link.calls == []
+
+
+def test_nobody_heard_for_ten_minutes_is_reason_to_ask_and_anybody_heard_ends_that():
+    keeping = _Keeping()
+    keeping.link.at = "10.0.0.2"
+    keeping.seconds(599)
+    assert not keeping.keeper.quiet
+    keeping.seconds(1)
+    assert keeping.keeper.quiet
+    keeping.keeper.heard()
+    assert not keeping.keeper.quiet
 
 
 def test_without_a_link_silence_means_nothing():
@@ -546,7 +591,10 @@ class _Enough(Exception):
 
 
 class _Answers:
-    """A TimeServer with answers on hand (unix milliseconds, None for none) that notes whether the clock was good."""
+    """A TimeServer with answers on hand (unix milliseconds, None for none) that notes whether the clock was good.
+    wait_seconds: between two questions."""
+
+    wait_seconds = 0
 
     def __init__(self, office, *answers):
         self._office = office
@@ -564,7 +612,7 @@ class _Answers:
 
     def next_wait_seconds(self, content):
         self.content.append(content)
-        return 0
+        return self.wait_seconds
 
 
 async def _followed(office, *answers):
@@ -573,6 +621,7 @@ async def _followed(office, *answers):
 
     class _Keeper:
         address = "10.0.0.7"
+        quiet = False
 
         def heard(self):
             told.append("heard")
@@ -586,6 +635,40 @@ async def _followed(office, *answers):
     except _Enough:
         pass
     return server.content, told
+
+
+async def test_a_network_clock_is_asked_sooner_when_nobody_else_was_heard_for_long():
+    office = Office()
+    office.boot()
+
+    class _Quiet:
+        address = "10.0.0.7"
+        quiet = True
+
+        def heard(self):
+            pass
+
+        silent = heard
+
+    for answers, waits in (((office.unix_ms,), 1), ((None,), 3), ((office.unix_ms, None), 4)):
+        slept = []
+        server = _Answers(office, *answers)
+        server.wait_seconds = 3
+
+        async def sleep(seconds, slept=slept):
+            slept.append(seconds)
+
+        real, sntp.asyncio = sntp.asyncio, _Asyncio(sleep)
+        try:
+            await async_raises(_Enough, sntp.follow(server, office.relay, _Quiet()))
+        finally:
+            sntp.asyncio = real
+        assert len(slept) == waits, answers
+
+
+class _Asyncio:
+    def __init__(self, sleep):
+        self.sleep = sleep
 
 
 async def test_a_clock_is_good_when_a_round_was_opened_by_it_and_it_is_not_provisional():

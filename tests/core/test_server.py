@@ -151,6 +151,25 @@ async def test_seal_task_and_server_say_that_they_live_and_one_that_hangs_falls_
         assert SEAL in said and SERVE not in said
 
 
+async def test_only_what_a_peer_says_is_heard_and_no_seal():
+    office = Office()
+    async with Served(office.relay, QUICK) as served:
+        heard = []
+        served.server._heard = lambda: heard.append(True)
+        for _ in range(3):
+            await served.turn_round(office)
+        assert not heard
+        stranger = await Client().connect(served.port)
+        await stranger.send(stranger.hello()[:40])
+        await served.turn_round(office)
+        assert not heard
+        member = await Client().admitted(served.port, Token(0, 0))
+        before = len(heard)
+        assert before >= 2
+        await member.call(wire.void())
+        assert len(heard) == before + 1
+
+
 class _Shut(asyncio.Event):
     """A gate that nobody opens."""
 

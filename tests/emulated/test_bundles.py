@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from tessera.release import version_number
+from tessera_host.provisioning.prompt import LEAVE_BUNDLE
 from tests.support import bundles
-from tools.emulator.execution import DONE, RESET, Execution, execute
+from tests.support.kept_runs import execute
+from tools.emulator.execution import DONE, RESET, Execution
 
 NEW = "0.9.9"
 TELL = """
@@ -15,6 +17,15 @@ from device import service
 from tessera import relay
 print(tessera.VERSION, slots.current.version == tessera_build.VERSION, relay.__file__, service.__file__)
 print(slots.current.report()["code"], slots.current.on_trial, slots.current.report()["failed"], slots.problem)
+"""
+
+
+FIND = """
+try:
+    from device import provision
+    print(provision.__file__)
+except ImportError:
+    print("none")
 """
 
 
@@ -53,6 +64,13 @@ def test_a_confirmed_bundle_runs_at_every_start(pico: Pico) -> None:
             *(NEW, "True", "/bundle/tessera/relay.mpy", "/bundle/device/service.mpy"),
             *("bundle_a", "False", "None", "None"),
         ]
+
+
+def test_at_the_prompt_a_relay_with_a_bundle_can_be_told_what_it_is_to_be(pico: Pico) -> None:
+    bundles.write_board(pico.flash, bundles.make(NEW), NEW, "confirmed")
+    done = pico.start(FIND + LEAVE_BUNDLE + FIND)
+    assert done.status == DONE, done.output + done.errors
+    assert done.output.split() == ["none", "device/provision.py"]
 
 
 def test_a_trial_runs_once(pico: Pico, frozen: list[str]) -> None:

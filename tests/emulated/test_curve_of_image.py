@@ -12,7 +12,8 @@ import coincurve
 import pytest
 
 from check import vectors
-from tools.emulator.calls import Answer, call
+from tests.support.kept_runs import call
+from tools.emulator.calls import Answer
 from tools.emulator.curve import CHUNK_BITS, CHUNKS, POINTS, Library, coordinates
 
 SHARE, ALL = 12, 1000

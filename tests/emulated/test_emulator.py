@@ -15,6 +15,7 @@ import pytest
 import check
 import flashvectors
 from device import sntp
+from tests.support import kept_runs
 from tools.emulator import timeserver
 from tools.emulator.board import Board
 from tools.emulator.execution import DONE, EXCEPTION, POWER_CUT, Execution, execute
@@ -137,26 +138,35 @@ def test_quick_core_takes_the_steps_of_rp2040js(bench: Bench) -> None:
     translated blocks, too."""
     program = bench.folder / "program.py"
     program.write_text(VARIED)
-    runs = []
-    for options in ([], ["--plain"]):
+
+    def came_to(*options: str) -> bytes:
         bench.flash.unlink(missing_ok=True)
         process = subprocess.run(
             command(bench.image, "--flash", bench.flash, "--exec", program, "--stats", *options),
             capture_output=True,
             timeout=REAL_SECONDS,
         )
-        runs.append((process.returncode, process.stdout, process.stderr, bench.flash.read_bytes()))
-    assert runs[0] == runs[1]
-    assert runs[0][:2] == (DONE, b"done\r\n")
+        return repr((process.returncode, process.stdout, process.stderr)).encode() + bench.flash.read_bytes()
+
+    inputs = ["steps", kept_runs.emulator(), bench.image.read_bytes(), VARIED]
+    quick = kept_runs.kept(inputs, came_to)
+    plain = kept_runs.kept([*inputs, "--plain"], lambda: came_to("--plain"))
+    assert quick == plain
+    assert quick.startswith(repr((DONE, b"done\r\n"))[:-1].encode())
 
 
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)])
 def test_translated_blocks_take_the_steps_of_rp2040js(seed: int) -> None:
     """Random instructions, in flash and in RAM, begun anywhere and given up anywhere."""
-    check = node("blocks_check.mjs", "200", str(seed))
-    run = subprocess.run(check, capture_output=True, text=True, timeout=REAL_SECONDS)
-    assert run.returncode == 0, run.stdout
-    taken, left = map(int, re.findall(r"\d+", run.stdout))
+
+    def check() -> bytes:
+        program = node("blocks_check.mjs", "200", str(seed))
+        run = subprocess.run(program, capture_output=True, timeout=REAL_SECONDS)
+        assert run.returncode == 0, run.stdout
+        return run.stdout
+
+    said = kept_runs.kept(["blocks", kept_runs.emulator(), str(seed)], check)
+    taken, left = map(int, re.findall(rb"\d+", said))
     assert taken > 10_000 and left > 1_000
 
 

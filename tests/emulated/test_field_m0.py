@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.emulator.calls import SCRATCH, Answer, Call, call, curve_functions
+from tests.support.kept_runs import call
+from tools.emulator.calls import SCRATCH, Answer, Call, curve_functions
 
 P = 2**256 - 2**32 - 977
 FOLD = 2**32 + 977

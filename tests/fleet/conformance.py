@@ -29,14 +29,14 @@ class Engine(ABC):
     def said(self, relay: bytes = RELAY) -> str:
         """The log, for open_log(), as the relay with this static key wants it."""
 
-    async def open(self) -> Log:
-        return await open_log(self.said())
+    async def open(self, said: str = "") -> Log:
+        """As said(), or in another way."""
+        return await open_log(said or self.said())
 
 
 @contextlib.asynccontextmanager
 async def opened(engine: Engine, said: str = "") -> AsyncIterator[Log]:
-    """As the engine opens it, or in another way."""
-    log = await (open_log(said) if said else engine.open())
+    log = await engine.open(said)
     try:
         yield log
     finally:

@@ -36,6 +36,7 @@ MEMORY_MB = 2048
 # Loops over words, digests and the library of ciphers: tests hold them to vectors, and counting their branches takes
 # longer than all the rest of a relay's start.
 UNCOUNTED = [f"tessera.{name}" for name in ("native", "hashes", "runtime_cpython", "page", "cover", "drbg")]
+ATHERIS = [sys.executable, "-m", "tests.fuzz.fuzz", "--atheris"]  # of this program, in a process of its own
 UNCAUGHT = "=== Uncaught Python exception"  # what atheris says before a traceback
 
 
@@ -97,8 +98,8 @@ def fuzz(name: str, limit: Limit, folder: Path = FOLDER) -> Outcome:
     """Run one target under atheris in a process of its own; corpus and findings are in the folder."""
     (folder / FINDINGS).mkdir(parents=True, exist_ok=True)
     start = time.time()
-    command = [sys.executable, "-m", "tests.fuzz.fuzz", "--atheris", name, "--folder", str(folder)]
-    command += ["--seconds", str(limit.seconds), "--executions", str(limit.executions)]
+    command = [*ATHERIS, name, "--folder", str(folder), "--seconds", str(limit.seconds)]
+    command += ["--executions", str(limit.executions)]
     end = limit.process_seconds()
     try:
         run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", timeout=end)

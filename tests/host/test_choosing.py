@@ -73,6 +73,16 @@ def test_both_promises_hold_together():
     assert choose(Wish(members=24, epsilon=one[0], delta=one[1])).plan.choice.cover == "constant"  # promises more
 
 
+def test_a_plan_alone_is_the_one_that_is_chosen_and_nothing_else_is_looked_at(monkeypatch):
+    assert choosing.plan_for(Wish(members=24)) == choose(Wish(members=24)).plan
+    asked = Wish(members=24, cover=plan.DELIVERY)
+    chosen = choose(asked).plan
+    monkeypatch.setattr(shaping, "day_table", None)
+    assert choosing.plan_for(asked) == chosen
+    with pytest.raises(UsageError, match="there is no cover"):
+        choosing.plan_for(Wish(members=24, cover="none"))
+
+
 def test_a_kind_that_is_asked_for_is_taken_and_a_cheaper_one_named():
     found = choose(Wish(members=24, cover="delivery"))
     choice = found.plan.choice
@@ -181,3 +191,16 @@ def test_a_table_of_a_day_is_made_for_every_copy():
 )
 def test_copies_that_cannot_be_are_refused(wishes, wrong):
     assert wrong in refusal(members=24, **wishes).message
+
+
+def test_a_command_with_few_options_is_told_of_those_that_it_has() -> None:
+    wish = Wish(members=100_000, posts_per_token=64, board="GATEWAY")
+    with pytest.raises(UsageError) as refused:
+        choose(wish)
+    assert refused.value.hint == "use --posts-per-token 20, or --members 32767"
+    with pytest.raises(UsageError) as refused:
+        choosing.plan_for(wish, ("members", "round_seconds"))
+    assert refused.value.hint == "use --members 32767"
+    with pytest.raises(UsageError) as refused:
+        choosing.plan_for(Wish(members=3), ("round_seconds",))
+    assert refused.value.hint == "choose other numbers"

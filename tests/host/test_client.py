@@ -30,6 +30,7 @@ from tessera_host.member import composing, pacing, renewal, token_exchange
 from tessera_host.member.history import Sent
 from tessera_host.member.issuer_visit import VisitReport
 from tessera_host.member.pacing import DAY, EPOCH, ROUND, Wait
+from tessera_host.member.renewal import OUTDATED
 from tessera_host.member.schema import Departure
 from tessera_host.member.sending import Posted
 from tessera_host.member.state import KEYSTORE_NAME, KIND, MemberState
@@ -250,7 +251,7 @@ def newcomer(pair: Pair) -> Client:
     pair.office.bob.reacquire()
     introduce(carl, pair.office.bob)
     pair.office.bob.release()
-    return Client(carl, now=pair.time, sleep=pair.time.sleep)
+    return Client(carl, dice=random.Random(1), now=pair.time, sleep=pair.time.sleep)  # which is not due at once
 
 
 async def test_a_newcomer_writes_in_the_round_of_joining_and_is_told_what_that_means(
@@ -342,6 +343,15 @@ async def test_what_waits_leaves_with_what_reaches_the_relay_next(pair: Pair) ->
     assert pair.ann.take_remarks()[-1].startswith("What you wrote still waits: the relay cannot be reached")
 
 
+async def test_who_gets_files_is_told_that_there_are_newer_settings(pair: Pair) -> None:
+    pair.office.relay.install(pair.office.federation.make_set(2))
+    for _ in range(2):  # the relay has it; then it is known
+        assert OUTDATED not in pair.ann.take_remarks()
+        await pair.ann.fetch()
+    assert pair.ann.take_remarks() == [OUTDATED]
+    assert OUTDATED in (await pair.ann.state()).remark
+
+
 # -- bars
 
 
@@ -370,7 +380,14 @@ def test_nothing_is_drawn_where_there_is_no_terminal() -> None:
         told(Posted("Bob", Part(0, 0, 2, 1, b""), 1))
     with progress.of_rounds(Console(file=out)) as fetched:
         fetched(16, 800)
+    progress.slow("berlin", Console(file=out))
     assert out.getvalue() == ""
+
+
+def test_a_relay_that_is_waited_for_is_named() -> None:
+    console, out = screen()
+    progress.slow("berlin [2]", console)
+    assert "Waiting for the relay berlin [2]" in out.getvalue()
 
 
 def test_catching_up_is_shown_only_if_it_takes_a_while() -> None:

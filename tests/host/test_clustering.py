@@ -80,11 +80,12 @@ def test_a_topology_is_signed_into_the_next_set(office):
 def test_it_says_from_when_on_and_what_it_costs(office_with_a_table):
     _, out, _ = office_with_a_table("issuer", "cluster", "issuer", "--copies", "2")
     first, lost, download, sent, tokens, *rest = out.splitlines()
-    assert first.startswith("From ") and "every record is on 2 of 3 relays (ring). Parameters have serial 5" in first
+    assert first.startswith("From ") and "on every record is on 2 of 3 relays (ring); for who joins before" in first
     assert "any 1 relay may be lost" in lost
     assert download == "A member downloads 17.2 MB a day then, now 8.6."
     assert sent == "A member may send 10 short messages a day then, now 21."
     assert tokens == "Tokens stay as they are: 3 an epoch, 1 for each of 3 relays."
+    assert rest[0].startswith("Members need a file each: tessera issuer renew issuer --out NEWDIR. Until somebody has")
     assert "tessera relay push --issuer issuer" in rest[-1]
 
 
@@ -225,7 +226,8 @@ def test_the_table_of_a_plan_says_what_copies_cost(capsys):
     assert "That is each of the 3 relays" in out and "A member reads 2 of them" in out
     assert "Each copy is a delivery" in out
     assert run(TABLE) == 0
-    assert "copies" not in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "copies" not in out and "not shorter" not in out, "a row has something in it"
     assert run([*TABLE, "--copies", "3", "--relays", "2"]) == 2
     assert "use --copies 2, or --relays 3" in capsys.readouterr().err
 

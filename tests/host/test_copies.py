@@ -12,14 +12,18 @@ import pytest
 from tessera_host.agent.client import Client
 from tessera_host.agent.interface import State
 from tessera_host.cli.sent_text import in_words, mark
+from tessera_host.clock import local_time_of_day
+from tessera_host.duration import DAY_SECONDS
 from tessera_host.errors import NotPermitted, Unreachable
 from tessera_host.member import composing
 from tessera_host.member.history import Sent
 from tessera_host.member.inbox import WAIT_ROUNDS, Message
+from tessera_host.member.schema import Departure
 from tests.host.test_member import Cut, cut_at_save
 from tests.support import correspondence
 from tests.support.cluster import Cluster
 from tests.support.fake_federation import EPOCH_ROUNDS, GENESIS
+from tests.support.virtual_time import VirtualTimeLoop
 
 
 @pytest.fixture
@@ -114,12 +118,37 @@ def test_there_is_an_index_for_each_copy_of_all_that_can_be_posted(
     at.close()
 
 
+@pytest.mark.parametrize("away", [1, 2])
+def test_a_recipient_who_hears_of_more_copies_late_opens_all_that_was_posted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: int
+) -> None:
+    """Ann has the card of the set in time, Bob in the epoch that it governs: until then he looks for half of them."""
+    at = Cluster(tmp_path, monkeypatch, copies=1, tokens_per_epoch=1, posts_per_token=4)
+    at._said["topology"] = {"kind": "ring", "copies": 2}
+    at._renew(at._keys)
+    at.renew("Ann")
+    at.clock.to_epoch(1)
+    at.fetch()
+    for number in range(4):
+        at.send(f"{number}")
+    assert posted(at) == {1: 4, 2: 4}
+    at.fetch()
+    assert len(shown(at)) < 4
+    at.renew("Bob")
+    at.burn(away)
+    for _ in range(WAIT_ROUNDS + 1):
+        at.fetch()
+    assert sorted(message.text for message in shown(at)) == ["0", "1", "2", "3"]
+    assert all(message.lost == 0 for message in shown(at))
+    at.close()
+
+
 async def by_hand(at: Cluster) -> None:
     async with Client(at.ann, now=at.clock.exactly) as client:
         at.down.add(2)
         sent = await client.send("Bob", "hello", wait=False)
         assert (sent.state, sent.is_safe, sent.relays, sent.copies) == ("posted", False, 1, 2)
-        assert any("still waits for a relay: relay 2 is away" in remark for remark in client.take_remarks())
+        assert any("still waits for the relay relay-1: relay 2 is away" in remark for remark in client.take_remarks())
         tried = len(at.frames)
         await client.post_what_waits()
         assert len(at.frames) == tried, "a relay that has just failed is not tried again"
@@ -137,6 +166,65 @@ def test_by_hand_a_message_is_posted_though_a_relay_is_away_and_its_copy_leaves_
     asyncio.run(by_hand(at))
     at.down.clear()
     assert at.texts() == ["hello"]
+
+
+def test_who_waits_for_a_relay_is_told_for_which(at: Cluster) -> None:
+    told: list[str] = []
+    at.silent.add(2)
+
+    async def sending() -> None:
+        async with Client(at.ann, now=at.clock.exactly, slow=told.append) as client:
+            sent = await client.send("Bob", "hello", wait=False)
+            assert (sent.state, sent.relays) == ("posted", 1)
+
+    loop = VirtualTimeLoop()
+    loop.run_until_complete(sending())
+    loop.close()
+    assert told == ["relay-1"]
+
+
+async def refused_by_one(at: Cluster) -> None:
+    at.relays[1].busy_after_store = 1
+    async with Client(at.ann, now=at.clock.exactly) as client:
+        assert (await client.send("Bob", "hello", wait=False)).relays == 1
+        (remark,) = [each for each in client.take_remarks() if "relay-0" in each]
+        next_at = (await client.state()).next_at
+    assert next_at == at.federation.parameters.genesis + 2 * 120, "this round and the next may have it"
+    assert f"can leave from {local_time_of_day(next_at)} on" in remark
+
+
+def test_what_a_relay_refused_leaves_when_no_round_can_have_it_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = Cluster(tmp_path, monkeypatch, round_seconds=120)
+    asyncio.run(refused_by_one(at))
+    at.close()
+
+
+async def earliest(at: Cluster) -> int | None:
+    async with Client(at.ann, now=at.clock.exactly) as client:
+        return (await client.state()).next_at
+
+
+def test_what_waits_for_a_relay_alone_leaves_when_that_may_have_more_of_the_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = Cluster(tmp_path, monkeypatch, budget={"epsilon": "5", "delta": "1e-2"}, epoch_rounds=96, posts_per_token=64)
+    began, share = at.clock(), -(-at.ann.accountant.budget(at.ann.now()).allowed // 2)
+    for _ in range(share):  # it refuses them all
+        place = 2, 0, at.ann.round()
+        at.ann.accountant.spend(Departure(at.ann.now(), *place, at.ann.federation.digest))
+        at.clock.next_round()
+    composing.queue(at.ann, "Bob", "hello")
+    assert at.ann.accountant.budget(at.ann.now()).left > 0
+    assert asyncio.run(earliest(at)) == at.clock()
+    at.reopen("Ann")
+    at.down.add(2)
+    with contextlib.suppress(Unreachable):
+        at.resend()
+    assert posted(at) == {1: 1} and at.ann.accountant.budget(at.ann.now()).left > 0
+    assert asyncio.run(earliest(at)) == began + DAY_SECONDS
+    at.close()
 
 
 def test_words_say_posted_and_safe_only_where_there_are_copies() -> None:
@@ -310,6 +398,19 @@ def test_a_relay_that_hides_a_message_makes_nobody_believe_that_it_is_lost(at: C
     (one,) = at.fetch().messages
     assert (one.text, one.late) == ("one", True)
     assert at.bob.contacts.get("Ann").received.missing == []
+
+
+def test_several_gaps_are_waited_for_at_once(at: Cluster) -> None:
+    for number in range(6):
+        at.send(f"{number}")
+    for number in (0, 2, 4):
+        lose(at, 1, number)
+    at.down.add(2)
+    assert [at.texts() for _ in range(WAIT_ROUNDS)] == [[]] * WAIT_ROUNDS
+    assert at.texts() == ["1", "3", "5"]
+    at.down.discard(2)
+    assert at.texts() == ["0", "2", "4"]
+    assert [(message.lost, message.late) for message in shown(at)] == [(0, False)] * 3 + [(0, True)] * 3
 
 
 def miss_one(at: Cluster) -> None:

@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 
 from tessera_host.agent.engine import Safe, Trouble
 from tessera_host.agent.interface import State, change_of
-from tessera_host.member import composing
+from tessera_host.member import composing, renewal, token_exchange
 from tessera_host.member.inbox import Message
+from tessera_host.member.issuer_visit import VisitReport
+from tessera_host.member.renewal import Renewal
 from tessera_host.member.sending import Posted
+from tessera_host.member.state import MemberState
+from tessera_host.protocol.federation import Federation, IssuerService
 from tests.support.cluster import Cluster, Running
-from tests.support.fake_federation import GENESIS, ROUND_SECONDS
+from tests.support.fake_federation import EPOCH_ROUNDS, EPOCH_SECONDS, GENESIS, ROUND_SECONDS
 
 
 def queue(at: Cluster, *texts: str, sender: str = "Ann", contact: str = "Bob") -> None:
@@ -75,6 +79,36 @@ def test_a_relay_that_never_answers_costs_its_own_slots_only(tmp_path: Path, mon
     assert up.count("fetch") == 2 * 7 and up.count("frame") >= 2 * 6
     assert [message.text for message in running.of("Bob", Message)] == ["hello"]
     assert {event.relay for event in running.of("Bob", Trouble)} == {"relay-0"}
+    running.close()
+    at.close()
+
+
+def test_an_agent_goes_for_the_card_of_a_set_that_a_relay_has_before_it_governs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IT makes three copies of two. Nobody types anything, and the next visits were far away."""
+    at = Cluster(tmp_path, monkeypatch)
+
+    async def visit(member: MemberState) -> VisitReport:
+        return VisitReport(token_exchange.fetch(member, at.issuer))
+
+    monkeypatch.setattr(Federation, "issuer", IssuerService("issuer.example", 8101, bytes(33)))
+    monkeypatch.setattr(renewal, "visit", visit)
+    for member in at.members.values():
+        member.data.renewal.due = at.clock() + 100 * EPOCH_SECONDS
+        member.save()
+    running = Running(at, visiting=Renewal)
+
+    async def script() -> None:
+        await running.rounds(1)
+        at._said["topology"] = {"kind": "ring", "copies": 3}
+        at.relays[1].install(at._renew(at._keys))
+        await running.rounds(EPOCH_ROUNDS - 1)
+
+    running.run(script)
+    for member in at.members.values():
+        assert member.federation.copies(1) == 3 and not renewal.lacks_a_card(member)
+        assert member.data.renewal.due and member.data.renewal.due < at.clock() + 2 * EPOCH_SECONDS
     running.close()
     at.close()
 

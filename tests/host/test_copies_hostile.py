@@ -1,12 +1,13 @@
 """What a relay of several can spoil that lies or refuses, and what is changed while copies are on their way."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tessera_host.errors import RelayRefused
+from tessera_host.errors import RelayRefused, Unreachable
 from tessera_host.member import composing, meeting, news
 from tessera_host.member.fixed_delay import Settling
 from tessera_host.member.inbox import WAIT_ROUNDS, Message
@@ -167,6 +168,25 @@ def test_a_copy_where_the_recipient_does_not_look_is_none(tmp_path: Path, monkey
     at.resend()
     assert sorted(posted(at)) == [1, 2, 5]
     at.burn(1)
+    assert at.texts() == ["one"]
+    at.close()
+
+
+def test_after_a_change_of_order_a_relay_that_is_away_holds_up_no_other_that_lacks_a_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was to be at 1 and 2 and is at 2, and is to be at 1 and 5 by now: one more will do, whichever."""
+    at = ring_of_five(tmp_path, monkeypatch)
+    make_mesh(at)
+    at.renew()
+    send_past(at, 1, "one")
+    at.clock.to_epoch(1)
+    assert correspondence.sender(at.ann).relays() == [1, 5] and at.ann.outbox.records() == 1
+    at.down.add(1)
+    with contextlib.suppress(Unreachable):
+        at.resend()
+    assert sorted(posted(at)) == [2, 5] and len(at.ann.outbox) == 0
+    at.burn(2)
     assert at.texts() == ["one"]
     at.close()
 

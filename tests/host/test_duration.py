@@ -20,8 +20,8 @@ def test_what_is_no_length_of_time(text: str) -> None:
 
 
 def test_what_is_waited_for_is_said_roughly_and_is_never_negative() -> None:
-    said = [duration.about(seconds) for seconds in (-3, 0.4, 10, 119, 240, 300, 4500, 7200, 86400)]
-    assert said == ["0 s", "0 s", "10 s", "119 s", "4 min", "5 min", "75 min", "2 h", "24 h"]
+    said = [duration.about(seconds) for seconds in (-3, 0.4, 10, 119, 240, 300, 4500, 7200, 86400, 172800, 1e7)]
+    assert said == ["0 s", "0 s", "10 s", "119 s", "4 min", "5 min", "75 min", "2 h", "24 h", "2 days", "116 days"]
 
 
 @pytest.mark.parametrize(

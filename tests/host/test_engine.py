@@ -221,11 +221,14 @@ def test_moments_are_spread_over_their_part_of_the_round() -> None:
     assert all(one.at <= other.at for one, other in found)
 
 
-def test_moments_late_in_a_round_are_not_in_the_past() -> None:
-    relay = Relay("relay", 1, bytes(33), "", 0)
-    for kind in (FETCH, POST):
-        (slot,) = moments(109.9, 110.0, [(kind, relay)], random.Random(1), 10.0)
-        assert slot.at == 109.9
+@pytest.mark.parametrize(("now", "posts"), [(107.0, (107.0, 108.75)), (109.9, (109.9, 109.9))])
+def test_moments_late_in_a_round_are_not_in_the_past(now: float, posts: tuple[float, float]) -> None:
+    """Several are at once then, at whichever relays."""
+    relays = [Relay(f"relay {number}", number, bytes(33), "", 0) for number in (3, 1, 2)]
+    kinds = [(kind, relay) for kind in (FETCH, POST) for relay in relays]
+    slots = moments(now, 110.0, kinds, random.Random(1), 10.0)
+    assert [(slot.at, slot.kind) for slot in slots[:3]] == [(now, FETCH)] * 3
+    assert all(slot.kind == POST and posts[0] <= slot.at <= posts[1] for slot in slots[3:]) and len(slots) == 6
 
 
 # -- tokens of an epoch

@@ -22,11 +22,13 @@ from tessera_host.protocol import cards
 from tessera_host.provisioning import detection, flashing, serving
 from tessera_host.provisioning.console import Console
 from tessera_host.provisioning.finder import Port
+from tessera_host.provisioning.settings import Settings, Wifi
 from tessera_host.provisioning.setup_steps import (
     STEPS,
     AgreeOnTime,
     GetPassword,
     ListKeys,
+    SeeNetwork,
     WaitUntilServing,
 )
 from tests.support.fake_board import FakeBoard, FakeFinder, Pull
@@ -191,7 +193,7 @@ def test_a_dry_run_names_the_steps_that_the_run_then_takes(desk):
 
     desk.board("blank", blank=True)
     every = both()
-    assert every == [step.words for step in STEPS if step not in (GetPassword, AgreeOnTime)]
+    assert every == [step.words for step in STEPS if step not in (GetPassword, AgreeOnTime, SeeNetwork)]
     assert both() == ["wait until it serves", "record it in the inventory"]
     desk.boards[0].unplug()
 
@@ -727,6 +729,119 @@ def test_an_open_network_has_no_password(wireless, tmp_path):
     kept = json.loads((board.files / "relay.json").read_text())
     assert kept["wifi"] == {"ssid": "guests", "country": "DE"} and kept["repl"] == "closed"
     assert kept["address"] == {"ip": "10.0.0.7", "netmask": "255.255.255.0", "gateway": "10.0.0.1", "dns": "10.0.0.1"}
+
+
+def test_security_is_told_to_the_board_and_checked(wireless, tmp_path):
+    desk, board = wireless
+    (tmp_path / "wifi").write_text("hunter2 hunter2\n")
+    options = ("--ssid", "office", "--wifi-password-file", tmp_path / "wifi")
+    assert "wpa3 or wpa2-wpa3" in desk.refused(errors.UsageError, *options, "--security", "wep")
+    assert not board.commands or "configure" not in board.commands
+    code, _, err = desk.flash(*options, "--security", "wpa3")
+    assert code == 0, err
+    kept = json.loads((board.files / "relay.json").read_text())
+    assert kept["wifi"] == {"ssid": "office", "password": "hunter2 hunter2", "security": "wpa3"}
+
+
+def test_an_open_network_has_no_security(wireless, tmp_path):
+    desk, _ = wireless
+    (tmp_path / "wifi").write_text("\n")
+    options = ("--ssid", "guests", "--wifi-password-file", tmp_path / "wifi", "--security", "wpa3")
+    assert "open Wi-Fi network" in desk.refused(errors.UsageError, *options)
+
+
+def test_what_an_esp32_takes_from_its_access_point_cannot_be_chosen():
+    for board in ("ESP32_GENERIC", "ESP32_GENERIC_C3", "ESP32_GENERIC_S3"):
+        Settings("berlin", "10.0.0.7", wifi=Wifi("office")).check(board)
+        for wifi, option in ((Wifi("office", country="DE"), "country"), (Wifi("office", security="wpa3"), "security")):
+            with pytest.raises(errors.UsageError) as refused:
+                Settings("berlin", "10.0.0.7", wifi=wifi).check(board)
+            assert option in refused.value.message and f"--{option}" in refused.value.hint
+    Settings("berlin", "10.0.0.7", wifi=Wifi("office", country="DE", security="wpa2-wpa3")).check("RPI_PICO2_W")
+
+
+def test_what_is_said_of_a_network_counts_though_its_name_is_asked_for(wireless, tmp_path, monkeypatch):
+    desk, board = wireless
+    (tmp_path / "wifi").write_text("hunter2 hunter2\n")
+    monkeypatch.setattr(cli_flash, "_question", lambda as_json: lambda question: "office")
+    code, _, err = desk.flash("--country", "DE", "--wifi-password-file", tmp_path / "wifi")
+    assert code == 0, err
+    kept = json.loads((board.files / "relay.json").read_text())
+    assert kept["wifi"] == {"ssid": "office", "password": "hunter2 hunter2", "country": "DE"}
+
+
+def test_a_relay_that_does_not_join_its_wifi_is_in_service_and_that_is_told(wireless, tmp_path, monkeypatch):
+    monkeypatch.setattr(serving, "JOIN_SECONDS", 0.0)
+    desk, board = wireless
+    (tmp_path / "wifi").write_text("hunter2 hunter2\n")
+    board.lies = {"address": None, "network": "wrong password"}
+    code, out, err = desk.flash("--ssid", "office", "--wifi-password-file", tmp_path / "wifi")
+    assert code == 0, err
+    assert "not on its Wi-Fi network yet: wrong password" in out and "tessera flash network --relay berlin" in out
+    board.lies["state"] = "no-network"
+    code, out, err = desk.service("verify")
+    assert code == 0 and "State no-network (wrong password)" in out, err
+    board.lies = {}
+    code, out, err = desk.flash()
+    assert code == 0 and "not on its Wi-Fi network" not in out, err
+
+
+def test_a_batch_tells_of_security_and_of_relays_that_do_not_join(wireless, tmp_path, monkeypatch):
+    monkeypatch.setattr(serving, "JOIN_SECONDS", 0.0)
+    desk, board = wireless
+    (tmp_path / "wifi").write_text("hunter2 hunter2\n")
+    head, row = "relay,host,ssid,wifi_password_file,security", "berlin,10.0.0.7,office,wifi,wpa2-wpa3"
+    (tmp_path / "relays.csv").write_text(f"{head}\n{row}\n")
+    board.lies = {"address": None, "network": "no such network"}
+    code, _, err = desk.run("--batch", tmp_path / "relays.csv", "--image", desk.image)
+    assert code == 0 and "berlin is not on its Wi-Fi network yet: no such network" in err, err
+    kept = json.loads((board.files / "relay.json").read_text())
+    assert kept["wifi"] == {"ssid": "office", "password": "hunter2 hunter2", "security": "wpa2-wpa3"}
+
+
+def test_a_relay_gets_another_network_and_keeps_all_else(wireless, tmp_path):
+    desk, board = wireless
+    (tmp_path / "wifi").write_text("hunter2 hunter2\n")
+    options = ("--ssid", "office", "--wifi-password-file", tmp_path / "wifi", "--hostname", "relay-1")
+    code, _, err = desk.flash(*options, "--country", "DE", "--address", "10.0.0.7/24", "--gateway", "10.0.0.1")
+    assert code == 0, err
+    before = json.loads((board.files / "relay.json").read_text())
+    board.takes_ctrl_c = True
+    (tmp_path / "new").write_text("another password\n")
+    another = ("--relay", "berlin", "--ssid", "b\u00fcro", "--wifi-password-file", tmp_path / "new")
+    code, out, err = desk.service("network", *another, "--security", "wpa3")
+    assert code == 0 and "'berlin' is on its new network, at 10.0.0.7" in out, err
+    kept = json.loads((board.files / "relay.json").read_text())
+    wifi = {"ssid": "b\u00fcro", "password": "another password", "security": "wpa3"}
+    same = {name: value for name, value in before.items() if name not in ("wifi", "address", "hostname")}
+    assert kept == {**same, "wifi": wifi}
+    assert "another password" not in out + err
+    assert desk.service("verify")[0] == 0
+
+
+def test_a_network_that_a_relay_cannot_have_is_refused_before_it_is_stopped(wireless, tmp_path):
+    desk, board = wireless
+    (tmp_path / "wifi").write_text("hunter2 hunter2\n")
+    options = ("--ssid", "office", "--wifi-password-file", tmp_path / "wifi")
+    assert desk.flash(*options, "--close-repl")[0] == 0
+    board.commands.clear()
+    for arguments, error in (
+        (("--relay", "berlin"), errors.UsageError),
+        (("--relay", "berlin", "--ssid", "x" * 33), errors.UsageError),
+        (("--relay", "potsdam", *options), errors.OtherRelay),
+        (("--relay", "berlin", *options), errors.NotPermitted),  # a closed prompt
+    ):
+        code, _, err = desk.service("network", *arguments)
+        assert code == error.exit_code, err
+    assert set(board.commands) == {"status"}
+
+
+def test_a_board_whose_radio_is_dead_is_refused(wireless, tmp_path):
+    desk, board = wireless
+    (tmp_path / "wifi").write_text("hunter2 hunter2\n")
+    board.lies = {"state": "radio", "address": None, "network": "the radio does not answer"}
+    options = ("--ssid", "office", "--wifi-password-file", tmp_path / "wifi")
+    assert "radio does not answer" in desk.refused(errors.ProvisioningFailed, *options)
 
 
 def test_a_board_without_wifi_is_not_asked_for_one(desk):

@@ -38,8 +38,16 @@ def places(node: ast.ImportFrom, importer: Path) -> list[Path]:
     return [importer.parents[node.level - 1].joinpath(*parts)]
 
 
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """All that are in it, and what holds them. Imports are in no expression, which most of a tree is made of."""
+    yield tree
+    for name in ("body", "handlers", "orelse", "finalbody", "cases"):
+        for node in getattr(tree, name, ()):
+            yield from statements(node)
+
+
 def imported(source: str, importer: Path) -> Iterator[Path]:
-    for node in ast.walk(ast.parse(source)):
+    for node in statements(ast.parse(source)):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 candidates = (file_of(base.joinpath(*alias.name.split("."))) for base in (importer.parent, *PATHS))
@@ -69,6 +77,47 @@ def test_no_two_modules_need_each_other() -> None:
     found = graph()
     assert len(found) > 300
     assert circles(found) == []
+
+
+def test_no_import_is_passed_over() -> None:
+    """Wherever a statement may stand."""
+    source = """
+def function():
+    async def inner():
+        async with x:
+            import a1
+        for _ in x:
+            import a2
+        else:
+            import a3
+class Class:
+    try:
+        import a4
+    except E:
+        import a5
+    else:
+        import a6
+    finally:
+        import a7
+match x:
+    case 1 if y:
+        import a8
+while x:
+    if y:
+        import a9
+    elif z:
+        import a10
+    else:
+        from a import b
+try:
+    import a11
+except* E:
+    from . import c
+"""
+    tree = ast.parse(source)
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert len(imports) == 13
+    assert {*imports} <= {*statements(tree)}
 
 
 def test_graph_sees_the_imports_that_there_are() -> None:

@@ -38,7 +38,7 @@ from tessera_host.member.sending import RelayBusy, Sender
 from tessera_host.member.state import MemberState
 from tessera_host.member.wallet import EARLY
 from tessera_host.protocol import blind, cards, records, relay_connection
-from tessera_host.protocol.federation import DEFAULT_BUDGET, Relay
+from tessera_host.protocol.federation import Relay
 from tessera_host.protocol.limits import OPEN_SESSIONS_PER_KEY
 from tessera_host.protocol.records import TAG_BYTES
 from tessera_host.protocol.relay_connection import ErrorFrame, RelayConnection
@@ -70,7 +70,7 @@ class Setting(Office):
     """Two members who have met and hold tokens for the first two epochs, a relay, and a clock."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
-        super().__init__(folder, monkeypatch, DEFAULT_BUDGET, **changes)
+        super().__init__(folder, monkeypatch, {"epsilon": "2", "delta": "2e-5"}, **changes)
 
     def send(self, text: str) -> correspondence.SendReport:
         return asyncio.run(correspondence.send(self.ann, "Bob", text))

@@ -116,10 +116,10 @@ def test_earlier_versions_are_refused_with_a_way_out(tmp_path: Path, version: in
         MemberState.open(tmp_path, PASSPHRASE)
 
 
-def test_version_6_opens_and_is_written_as_it_was(tmp_path: Path) -> None:
-    home = home_with(6, tmp_path)
+def test_version_7_opens_and_is_written_as_it_was(tmp_path: Path) -> None:
+    home = home_with(7, tmp_path)
     before = keystore.read_apart(home / "member.keystore", PASSPHRASE, "member")
-    assert before["schema"] == schema.VERSION == 6
+    assert before["schema"] == schema.VERSION == 7
     with MemberState.open(home, PASSPHRASE) as ann:
         assert sorted(ann.contacts.book) == ["Bob"]
         assert [message.text for message in ann.inbox.messages()] == ["Grüße", "again", "x" * 300]

@@ -89,6 +89,14 @@ async def test_a_relay_whose_keys_nobody_knows_any_more_is_an_error_and_not_a_su
     assert isinstance(outcome.refusal, Unreachable) and office.held == 2
 
 
+async def test_a_relay_that_was_replaced_and_runs_still_is_not_called_out_of_date(office: Office) -> None:
+    """It closes the connection, as the hello is for another key than its own."""
+    office.issuer.replace_relay("berlin", office.folder / "another")
+    refusal = (await office.push()).refusal
+    assert isinstance(refusal, Unreachable) and "tessera renew" not in refusal.hint
+    assert "another relay than the 'berlin' that is listed now runs at relay.example" in refusal.hint
+
+
 async def test_the_time_is_told_by_the_operator(office: Office) -> None:
     operator = office.issuer.operator()
     assert await pushing.push_time(operator, operator.relays) == [pushing.Outcome("berlin", before=2, now=2)]

@@ -301,7 +301,7 @@ def test_what_was_used_or_passed_cannot_be_computed_again() -> None:
     receiver = ReceivingChain(5, bytes(32))
     receiver.derive(5, 3)
     receiver.forget_before(8)
-    assert receiver.steps == {}
+    assert receiver.steps == receiver.ends == {}
     assert receiver.epoch == 8
     root = bytes(32)
     for _ in range(3):
@@ -320,6 +320,20 @@ def test_the_keys_of_a_record_that_was_received_are_gone_and_no_others() -> None
     assert not [secret for secret in steps[5, 1] if secret in receiver.steps[5]]
 
 
+def test_an_epoch_that_may_have_more_records_gets_their_keys_and_none_of_those_that_are_gone() -> None:
+    root = bytes(range(32))
+    most, grown = ReceivingChain(5, root), ReceivingChain(5, root)
+    assert not most.derive(5, 6) and not grown.derive(5, 3)
+    for chain in (most, grown):
+        chain.erase(5, 1)
+        assert not chain.derive(6, 2)
+    assert not grown.derive(5, 2), "and never fewer"
+    assert grown.derive(5, 6) and grown == most
+    grown.forget_before(6)
+    with pytest.raises(ValueError, match="in order"):
+        grown.derive(5, 7)
+
+
 def test_epochs_are_derived_in_order() -> None:
     with pytest.raises(ValueError, match="in order"):
         ReceivingChain(5, bytes(32)).derive(6, 1)
@@ -329,5 +343,5 @@ def test_secrets_stay_out_of_reprs() -> None:
     sender = SendingChain.start(5, b"r" * 32)
     receiver = ReceivingChain(5, b"r" * 32)
     receiver.derive(5, 1)
-    for secret in (sender.chain, sender.root, receiver.root, receiver.steps[5]):
+    for secret in (sender.chain, sender.root, receiver.root, receiver.steps[5], receiver.ends[5]):
         assert repr(secret) not in repr(sender) + repr(receiver)

@@ -8,7 +8,7 @@ import pytest
 import scipy
 
 from tessera_host.errors import NotOnRoster, TryLater, Unreachable
-from tessera_host.member import renewal
+from tessera_host.member import news, renewal
 from tessera_host.member.issuer_visit import VisitReport
 from tessera_host.member.renewal import HASTENED_PART, LEAST_WAIT_SECONDS, Renewal
 from tessera_host.protocol.federation import Federation
@@ -133,6 +133,30 @@ async def test_what_a_relay_asks_for_hastens_a_visit_but_not_the_next(office: Of
         await visits.run()
         office.member.data.renewal.due = office.clock() + DAY
         assert not visits.is_due()
+
+
+@pytest.mark.parametrize("into", [DAY // 2, DAY - 1])
+async def test_a_set_that_came_without_its_card_draws_one_visit_for_it_before_it_governs(
+    office: Office, into: int
+) -> None:
+    visits, kept = Renewal(office.member), office.member.data.renewal
+    async with office.serving():
+        await visits.run()
+    with office.it() as issuer:
+        issuer.renew()
+        copy = issuer.copy_for("first")
+    office.clock.now += into
+    kept.due = office.clock() + DAY
+    assert visits.due_at() == kept.due
+    news.take_set(office.member, copy)
+    due = visits.due_at()
+    end = max(office.federation.newest.genesis + START + DAY, office.clock() + DAY // HASTENED_PART)
+    assert due is not None and office.clock() <= due < end
+    assert Renewal(office.member, random.Random(3)).due_at() == due
+    async with office.serving():
+        assert (await visits.run()).news
+    kept.due = office.clock() + DAY
+    assert visits.due_at() == kept.due and not renewal.lacks_a_card(office.member)
 
 
 def test_an_issuer_that_is_on_no_network_is_not_visited(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,16 @@ def constant() -> Document:
 
 
 @pytest.fixture(scope="module")
+def planned_pdf(planned: Document) -> bytes:
+    return pdf.render(planned, MADE)
+
+
+@pytest.fixture(scope="module")
+def constant_pdf(constant: Document) -> bytes:
+    return pdf.render(constant, MADE)
+
+
+@pytest.fixture(scope="module")
 def ledger() -> FakeLedger:
     return FakeLedger()
 
@@ -243,7 +253,7 @@ def test_the_summary_speaks_of_a_day_and_a_month_before_a_message(planned):
     assert f"to {day[0]} after a day and to {month[0]} after 30 days" in figure.description
 
 
-def test_of_constant_batches_nothing_is_said_to_show(constant):
+def test_of_constant_batches_nothing_is_said_to_show(constant, constant_pdf):
     (said,) = [text for text in words_of(constant.sections[0]) if text.startswith("Every batch has 24 records")]
     assert "1 % after a day and after a month" in said
     rows = dict(table(constant, "Constant batches").rows)
@@ -252,7 +262,7 @@ def test_of_constant_batches_nothing_is_said_to_show(constant):
     (figure,) = [block for block in blocks(constant) if isinstance(block, Figure)]
     assert "1 % after a day and after 30 days" in figure.description
     assert "nois" not in constant.text()
-    assert html.render(constant) and pdf.render(constant, MADE)
+    assert html.render(constant) and constant_pdf
 
 
 def test_what_goes_beyond_a_day_is_recounted(planned):
@@ -404,10 +414,10 @@ def test_a_relay_without_checkpoints_is_reported_as_unverified(ledger, tmp_path)
 # -- the files
 
 
-def test_the_same_facts_give_the_same_bytes(planned, ledger, tmp_path):
+def test_the_same_facts_give_the_same_bytes(planned, planned_pdf):
     again = annex_of_a_plan()
     assert html.render(planned) == html.render(again)
-    assert pdf.render(planned, MADE) == pdf.render(again, MADE)
+    assert planned_pdf == pdf.render(again, MADE)
 
 
 class _Reader(HTMLParser):
@@ -476,9 +486,8 @@ def test_names_cannot_become_markup(ledger, tmp_path):
     assert "<script>" not in page and "<b>" not in page and "&lt;script&gt;" in page
 
 
-def test_the_pdf_has_a_title_bookmarks_page_numbers_and_every_word(planned):
-    data = pdf.render(planned, MADE)
-    document = pypdfium2.PdfDocument(io.BytesIO(data))
+def test_the_pdf_has_a_title_bookmarks_page_numbers_and_every_word(planned, planned_pdf):
+    document = pypdfium2.PdfDocument(io.BytesIO(planned_pdf))
     assert document.get_metadata_value("Title") == annex.TITLE
     marks = [mark.get_title() for mark in document.get_toc()]
     assert marks == [f"{n}. {section.title}" for n, section in enumerate(planned.sections, 1)]
@@ -488,12 +497,12 @@ def test_the_pdf_has_a_title_bookmarks_page_numbers_and_every_word(planned):
     missing = {word for word in planned.text().split() if word not in words and len(word) < 25}
     assert not missing
     assert {"ε", "δ"} <= words
-    assert data.count(b"/Alt ") == 3
+    assert planned_pdf.count(b"/Alt ") == 3
 
 
-def test_no_page_of_the_pdf_runs_over_its_margin(planned):
+def test_no_page_of_the_pdf_runs_over_its_margin(planned_pdf):
     """Every page, drawn: nothing but paper in the outermost 8 mm."""
-    document = pypdfium2.PdfDocument(io.BytesIO(pdf.render(planned, MADE)))
+    document = pypdfium2.PdfDocument(io.BytesIO(planned_pdf))
     for page in document:
         picture = page.render(scale=1).to_pil().convert("L")
         width, height = picture.size
@@ -518,7 +527,7 @@ def test_no_row_of_a_table_stands_alone_on_a_page():
 def test_a_table_that_fits_a_page_is_on_one(which, request):
     """The first words of its first and last row."""
     document = request.getfixturevalue(which)
-    pages = pypdfium2.PdfDocument(io.BytesIO(pdf.render(document, MADE)))
+    pages = pypdfium2.PdfDocument(io.BytesIO(request.getfixturevalue(f"{which}_pdf")))
     texts = [" ".join(page.get_textpage().get_text_bounded().split()) for page in pages]
     for found in blocks(document):
         if isinstance(found, Table) and len(found.rows) < 8:

@@ -148,6 +148,18 @@ def test_a_change_of_copies_holds_from_the_set_that_says_so() -> None:
     assert known.records_per_epoch(4) == known.records_per_epoch(5) == TOKENS * POSTS * 3
 
 
+def test_who_joined_when_a_set_was_signed_is_read_where_it_posts_by_that_already() -> None:
+    """For others the set governs from the next epoch on; a newcomer has no other."""
+    made = office(Topology(RING))
+    known = Federation(read_card(made.card()), MAILBOX)
+    newer = made.make_set(2, said={"topology": Topology(RING, 2).said()}, first_epoch=3)
+    newcomer = Federation(read_card(made.card(newer)))
+    known.refresh(made.card(newer), 3)
+    assert newcomer.relays_of(MAILBOX, 1, 3) == [1, 2] and known.relays_of(MAILBOX, 1, 3) == [1]
+    assert [known.relays_read(MAILBOX, 1, epoch) for epoch in (2, 3, 4)] == [[1], [1, 2], [1, 2]]
+    assert known.records_per_epoch(3) == newcomer.records_per_epoch(3) == TOKENS * POSTS * 2
+
+
 def test_a_set_whose_card_was_not_seen_goes_by_the_newest_card() -> None:
     made = office(Topology(RING, 2))
     known = Federation(read_card(made.card()), MAILBOX)

@@ -1220,6 +1220,12 @@ CHANGES: Changes = {
     ),
     "firmware/tessera/server.py": (
         Change(
+            "seal-is-taken-for-a-peer",
+            "            self._relay.maintain()\n",
+            "            self._relay.maintain()\n            self._heard()\n",
+            of("server", "only_what_a_peer_says_is_heard_and_no_seal"),
+        ),
+        Change(
             "handshakes-follow-each-other-without-a-turn",
             "            await asyncio.sleep(0)  # whoever else waits has a turn before the next one's curve work\n",
             "",

@@ -121,8 +121,8 @@ CHANGES: Changes = {
         ),
         Change(
             "attempts-to-join-stay-rare-after-a-link",
-            "            self._wait_ms, self._mended = _FIRST_WAIT_MS, None\n",
-            "            self._mended = None\n",
+            "            self._wait_ms, self.trouble = _FIRST_WAIT_MS, None\n",
+            "            self.trouble = None\n",
             of("device_appliance", "attempts_to_join_become_rarer_and_begin_anew_after_a_link"),
         ),
         Change(
@@ -145,7 +145,7 @@ CHANGES: Changes = {
         ),
         Change(
             "whoever-speaks-is-not-heard",
-            "        self._silences = 0\n        self._trust_ms = 0\n",
+            "        self._silences = self._trust_ms = 0\n",
             "        self._trust_ms = 0\n",
             of("device_appliance", "a_link_on_which_somebody_speaks_is_left_alone"),
         ),
@@ -154,6 +154,21 @@ CHANGES: Changes = {
             "        if self.address is None:\n            return\n        self._silences",
             "        self._silences",
             of("device_appliance", "without_a_link_silence_means_nothing"),
+        ),
+        Change(
+            "nobody-heard-for-an-hour-is-right",
+            "_QUIET_MS = const(600_000)",
+            "_QUIET_MS = const(3_600_000)",
+            of(
+                "device_appliance",
+                "nobody_heard_for_ten_minutes_is_reason_to_ask_and_anybody_heard_ends_that",
+            ),
+        ),
+        Change(
+            "trouble-outlives-a-link",
+            "            self._wait_ms, self.trouble = _FIRST_WAIT_MS, None\n",
+            "            self._wait_ms = _FIRST_WAIT_MS\n",
+            of("device_network", "what_was_wrong_is_forgotten_when_the_link_is_there"),
         ),
     ),
     "firmware/device/log.py": (
@@ -382,6 +397,12 @@ CHANGES: Changes = {
             "if True:",
             of("device_appliance", "the_name_of_a_time_server_is_looked_up_rarely"),
         ),
+        Change(
+            "questions-without-an-answer-do-not-wait-when-it-is-quiet",
+            "            if now is not None and keeper.quiet:\n",
+            "            if keeper.quiet:\n",
+            of("device_appliance", "a_network_clock_is_asked_sooner_when_nobody_else_was_heard_for_long"),
+        ),
     ),
     "firmware/device/starts.py": (
         Change(
@@ -401,6 +422,12 @@ CHANGES: Changes = {
             "return int(text) if text is not None and text.isdigit() else 0",
             "return int(text or 0)",
             of("device_appliance", "a_counter_that_cannot_be_read_or_written_keeps_no_relay_from_starting"),
+        ),
+        Change(
+            "start-with-a-dead-link-is-good",
+            "        while not link.dead:\n            await sleep(1)\n",
+            "        while not link.dead or seconds < _SETTLED_SECONDS:\n            await sleep(1)\n",
+            of("device_appliance", "a_link_that_was_dead_from_the_start_on_makes_no_start_good"),
         ),
     ),
     "firmware/device/update.py": (
@@ -482,19 +509,75 @@ CHANGES: Changes = {
             "power-save-holds-frames-back",
             "        self._nic.config(pm=network.WLAN.PM_NONE)\n",
             "",
-            of("device_network", "a_station_joins_with_its_country_and_without_power_save"),
+            of("device_network", "a_station_joins_without_power_save"),
         ),
         Change(
             "attempt-that-goes-on-is-begun-again",
-            " and self._nic.status() != network.STAT_CONNECTING:",
-            ":",
-            of("device_network", "an_attempt_that_goes_on_is_left_alone_and_one_that_failed_is_made_again"),
+            "        if waited_ms >= _PATIENCE_MS.get(status, 0):\n",
+            "        if True:\n",
+            of("device_network", "a_join_that_waits_for_dhcp_is_left_alone"),
+        ),
+        Change(
+            "attempt-without-end-is-waited-for",
+            "        if waited_ms >= _PATIENCE_MS.get(status, 0):\n",
+            "        if status < 0:\n",
+            of("device_network", "an_attempt_without_end_is_not_waited_for"),
+        ),
+        Change(
+            "join-before-what-was-there-has-ended",
+            "        self._nic.disconnect()\n\n    def trouble",
+            "        self._nic.disconnect()\n        self._join()\n\n    def trouble",
+            of("device_network", "a_link_on_which_nobody_answers_is_joined_anew"),
         ),
         Change(
             "address-without-a-link",
-            "return self._nic.ifconfig()[0] if self._nic.isconnected() else None",
-            "return self._nic.ifconfig()[0]",
-            of("device_network", "there_is_an_address_only_with_a_link_and_the_end_switches_off"),
+            "        if self.dead or self._leaving or not self._nic.isconnected():\n            return None\n",
+            "",
+            of("device_network", "a_station_joins_without_power_save"),
+        ),
+        Change(
+            "one-late-answer-is-a-dead-radio",
+            "_SLOW = const(2)",
+            "_SLOW = const(1)",
+            of("device_network", "one_late_answer_is_no_dead_radio"),
+        ),
+        Change(
+            "led-asks-a-dead-radio",
+            "        if not Station.dead:\n            start",
+            "        if True:\n            start",
+            of("device_network", "a_radio_that_hangs_is_noticed_by_its_led_and_costs_two_answers"),
+        ),
+        Change(
+            "radio-that-hangs-is-joined-by",
+            "        if self.dead and _started(self._nic):\n            return  # it hangs\n",
+            "",
+            of("device_network", "a_radio_that_hangs_is_noticed_by_its_led_and_costs_two_answers"),
+        ),
+        Change(
+            "radio-without-a-station-fails-again-and-again",
+            "        except OSError:  # there is no station: it did not start whole\n            Station.dead = True\n",
+            "        except ValueError:\n            pass\n",
+            of("device_network", "a_radio_that_starts_by_halves_is_dead"),
+        ),
+        Change(
+            "radio-that-does-not-start-is-tried-for-ever",
+            "        if self.dead:\n            return False\n        status",
+            "        if self.dead:\n            self.begin()\n        status",
+            of("device_network", "a_radio_that_does_not_start_is_asked_twice_and_then_left_alone"),
+        ),
+    ),
+    "firmware/device/wlan_esp32.py": (
+        Change(
+            "ports-own-attempts-are-disturbed",
+            "        if waited_ms < _PATIENCE_MS:\n            return False\n",
+            "",
+            of("device_network", "the_ports_own_attempts_are_left_alone_for_a_minute"),
+        ),
+        Change(
+            "country-without-effect-is-taken",
+            'if "country" in wifi or "security" in wifi:',
+            'if "security" in wifi:',
+            of("device_network", "what_the_port_cannot_choose_is_refused"),
         ),
     ),
 }

@@ -54,6 +54,12 @@ CHANGES: Changes = {
     ),
     f"{_MEMBER}/pacing.py": (
         Change(
+            "what-waits-for-one-relay-alone-is-said-to-leave-at-once",
+            "(max(free, share_at(budget, now, spent)) for free, spent in relays)",
+            "(free for free, spent in relays)",
+            of("copies", "what_waits_for_a_relay_alone_leaves_when_that_may_have_more_of_the_day"),
+        ),
+        Change(
             "posts-beyond-the-days-budget",
             "    if following > now:\n",
             "    if False:\n",
@@ -262,9 +268,15 @@ CHANGES: Changes = {
         ),
         Change(
             "one-copy-is-safe",
-            "        return len(self.alive(item)) >= len(self.relays(item.contact))\n",
+            "        return self._wanting(item) == 0\n",
             "        return bool(self.alive(item))\n",
             of("copies", "what_one_relay_lacks_waits_for_it_and_is_shown_no_second_time"),
+        ),
+        Change(
+            "after-a-change-of-order-one-relay-is-offered-a-part",
+            "        return lacking if self._wanting(item) else []\n",
+            "        return lacking[: self._wanting(item)]\n",
+            of("copies_hostile", "after_a_change_of_order_a_relay_that_is_away_holds_up_no_other_that_lacks_a_part"),
         ),
     ),
     f"{_MEMBER}/meeting.py": (
@@ -290,6 +302,24 @@ CHANGES: Changes = {
         ),
     ),
     f"{_MEMBER}/inbox.py": (
+        Change(
+            "epoch-keeps-as-few-keys-as-it-had",
+            "            for epoch in [*chain.steps, *range(chain.epoch, last_epoch + 1)]:\n",
+            "            for epoch in range(chain.epoch, last_epoch + 1):\n",
+            of("copies", "a_recipient_who_hears_of_more_copies_late_opens_all_that_was_posted"),
+        ),
+        Change(
+            "rounds-are-not-read-again-with-more-keys",
+            "                if chain.derive(epoch, most[epoch]):\n",
+            "                if chain.derive(epoch, most[epoch]) and False:\n",
+            of("copies", "a_recipient_who_hears_of_more_copies_late_opens_all_that_was_posted"),
+        ),
+        Change(
+            "gaps-are-waited-for-one-after-another",
+            "        message.closing, message.since = None, self._own_round\n",
+            "        message.closing = None\n",
+            of("copies", "several_gaps_are_waited_for_at_once"),
+        ),
         Change(
             "keys-of-a-record-stay",
             "        contact.receive.erase(expected.epoch, expected.index)\n",
@@ -755,6 +785,12 @@ CHANGES: Changes = {
     ),
     f"{_MEMBER}/renewal.py": (
         Change(
+            "set-without-its-card-draws-no-visit",
+            "        if lacks_a_card(member) and member.federation.heard_of.serial > kept.heard:\n",
+            "        if False:\n",
+            of("renewal", "a_set_that_came_without_its_card_draws_one_visit_for_it_before_it_governs"),
+        ),
+        Change(
             "renewal-at-a-fixed-moment",
             "        kept.due = int(self._dice.uniform(now, now + self._epoch_seconds()))\n",
             "        kept.due = now\n",
@@ -831,9 +867,15 @@ CHANGES: Changes = {
     f"{_AGENT}/schedule.py": (
         Change(
             "all-slots-at-once",
-            "return sorted(Slot(dice.uniform(*part[kind]), kind, relay) for kind, relay in kinds)",
-            "return sorted(Slot(now, kind, relay) for kind, relay in kinds)",
+            "slots = [Slot(dice.uniform(*part[kind]), kind, relay) for kind, relay in kinds]",
+            "slots = [Slot(now, kind, relay) for kind, relay in kinds]",
             of("engine", "moments_are_spread_over_their_part_of_the_round"),
+        ),
+        Change(
+            "slots-at-one-moment-have-no-order",
+            "sorted(slots, key=lambda slot: slot.at)",
+            "sorted(slots)",
+            of("engine", "moments_late_in_a_round_are_not_in_the_past"),
         ),
         Change(
             "every-epoch-has-the-same-schedule",
@@ -1048,8 +1090,8 @@ CHANGES: Changes = {
         ),
         Change(
             "root-before-stays",
-            "        self.root, chain = next_epoch(self.root)\n        steps",
-            "        _, chain = next_epoch(self.root)\n        steps",
+            "            self.root, self.ends[epoch] = next_epoch(self.root)\n",
+            "            _, self.ends[epoch] = next_epoch(self.root)\n",
             of("records", "receiver_holds_every_step_the_sender_takes"),
         ),
     ),
@@ -1110,9 +1152,15 @@ CHANGES: Changes = {
     f"{_PROTOCOL}/federation.py": (
         Change(
             "who-goes-by-the-set-before-is-not-read",
-            "        return [governing] if expected is governing else [governing, expected]\n",
-            "        return [governing]\n",
+            "        return list(dict.fromkeys([governing, expected, *begun]))\n",
+            "        return list(dict.fromkeys([governing, *begun]))\n",
             of("topology", "an_order_holds_for_the_epochs_of_its_set"),
+        ),
+        Change(
+            "who-joined-before-a-set-governs-is-not-read",
+            "        return list(dict.fromkeys([governing, expected, *begun]))\n",
+            "        return list(dict.fromkeys([governing, expected]))\n",
+            of("topology", "who_joined_when_a_set_was_signed_is_read_where_it_posts_by_that_already"),
         ),
         Change(
             "an-older-set-has-the-newest-topology",

@@ -8,11 +8,13 @@ there after. What runs on the board is board_main.py. `make test-powercut` runs 
 import argparse
 import json
 import os
+import random
 import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,7 +138,7 @@ def _run_two_epochs(folder: Path) -> tuple[int, set[bytes]]:
         FileDevice(str(folder / file), partitions[name].length // SECTOR_BYTES) for name, file in RINGS.items()
     )
     identity = Identity(office.STATIC, office.LEDGER, b"board", bytes(32))
-    relay = Relay(ring, keys, Directory(str(folder)), identity, os.urandom, clock)
+    relay = Relay(ring, keys, Directory(str(folder)), identity, random.Random("board cuts").randbytes, clock)
     relay.start()
     start = 1000 * office.GENESIS + 500
     clock.set(start)
@@ -157,8 +159,8 @@ def _run_two_epochs(folder: Path) -> tuple[int, set[bytes]]:
 class Cuts:
     """The runs: one whole, to count its flash operations, and any number that are cut."""
 
-    def __init__(self, image: Path, folder: Path) -> None:
-        self._image, self._folder = image, folder
+    def __init__(self, image: Path, folder: Path, run: Callable[..., Execution] = execute) -> None:
+        self._image, self._folder, self._execute = image, folder, run
         self._start = folder / "start.bin"
         self._now_ms, self._old_keys = make_flash(self._start)
         whole = self._run("whole", f"workload({self._now_ms})")
@@ -173,7 +175,7 @@ class Cuts:
         if not flash.exists():
             shutil.copy(self._start, flash)
         program.write_text(f"import board_main\nboard_main.{call}\n")
-        return execute(self._image, flash, program, cut=cut, guest_seconds=120)
+        return self._execute(self._image, flash, program, cut=cut, guest_seconds=120)
 
     def cut(self, operation: int, tear: Cut) -> list[str]:
         """What is wrong after a cut in this operation; nothing should be."""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +32,11 @@ TIMEOUT_SECONDS = 3600
 
 @dataclass(frozen=True)
 class Outcome:
-    """Counts of a share, and what it printed about failures."""
+    """Counts of a share, and what it printed about failures. `died`: the program, before it counted."""
 
     counts: Counter[str]
     failures: str
+    died: bool = False
 
 
 def micropython(program: str, *arguments: object) -> Outcome:
@@ -46,7 +48,9 @@ def micropython(program: str, *arguments: object) -> Outcome:
     *_, last = ["", *text.splitlines()]
     if run.returncode or not last.startswith("{"):
         said = f"{text}{run.stderr.decode(errors='replace')}"
-        return Outcome(Counter(failures=1), f"{program} {arguments} died, exit status {run.returncode}:\n{said}\n")
+        return Outcome(
+            Counter(failures=1), f"{program} {arguments} died, exit status {run.returncode}:\n{said}\n", True
+        )
     counts = json.loads(last)
     return Outcome(Counter(counts), text if counts["failures"] else "")
 
@@ -56,17 +60,27 @@ def workloads() -> list[str]:
     return re.findall(r'^    "(.+)": Workload', (FOLDER / "workloads.py").read_text(), re.MULTILINE)
 
 
-def cut(workload: str, depth: int, step: int, shards: int, pool: ThreadPoolExecutor, broken: str = "") -> list[Outcome]:
+def cut(
+    workload: str,
+    depth: int,
+    step: int,
+    shards: int,
+    pool: ThreadPoolExecutor,
+    broken: str = "",
+    run: Callable[..., Outcome] = micropython,
+) -> list[Outcome]:
     """Every step-th operation of a workload, divided into shards."""
     jobs = [
-        pool.submit(micropython, "cuts_main.py", workload, depth, shard, shards, step, *([broken] if broken else []))
+        pool.submit(run, "cuts_main.py", workload, depth, shard, shards, step, *([broken] if broken else []))
         for shard in range(shards)
     ]
     return [job.result() for job in jobs]
 
 
-def flip(trials: int, shards: int, pool: ThreadPoolExecutor) -> list[Outcome]:
-    jobs = [pool.submit(micropython, "flips_main.py", trials, f"flips {shard}") for shard in range(shards)]
+def flip(
+    trials: int, shards: int, pool: ThreadPoolExecutor, run: Callable[..., Outcome] = micropython
+) -> list[Outcome]:
+    jobs = [pool.submit(run, "flips_main.py", trials, f"flips {shard}") for shard in range(shards)]
     return [job.result() for job in jobs]
 
 

@@ -7,6 +7,7 @@ import pytest
 from tests.powercut import updatecuts
 from tests.powercut.boardcuts import EARLIER, Cuts, Said, cut_all, every_operation
 from tests.powercut.updatecuts import UpdateCuts
+from tests.support import kept_runs
 
 CASES = 4
 
@@ -14,7 +15,7 @@ CASES = 4
 @pytest.mark.parametrize("cases_tried", [1, pytest.param(CASES, marks=pytest.mark.long)])
 def test_every_promise_survives_cuts_of_the_emulated_board(board_image: Path, tmp_path: Path, cases_tried: int) -> None:
     """Every day all operations of every workload are cut on MicroPython (test_powercut)."""
-    cuts = Cuts(board_image, tmp_path)
+    cuts = Cuts(board_image, tmp_path, kept_runs.execute)
     cases = every_operation(cuts)
     assert len(cases) > 60
     assert not cut_all(cuts, cases[5 :: len(cases) // cases_tried])

@@ -20,9 +20,10 @@ _SMALL = Length(days=16, members=9, grown=10, epochs=31)
 _THEFT, _LATER = 50, 50 + 2 * EPOCH_ROUNDS
 
 
-@pytest.mark.parametrize("members", [13, pytest.param(MEMBERS, marks=pytest.mark.long)])
+@pytest.mark.parametrize("members", [8, *(pytest.param(count, marks=pytest.mark.long) for count in (13, MEMBERS))])
 def test_forty_days_of_an_office_have_nothing_wrong(members: int) -> None:
-    """As many people as `make soak-years` begins with are for the long part; the same happens to half of them daily."""
+    """As many people as `make soak-years` begins with are for the long part; the same happens to a third of them
+    daily."""
     played = play("a seed for the share", Length(days=40, members=members, grown=members + 3, epochs=31))
     counts = played.book.counts
     assert played.book.wrong == []

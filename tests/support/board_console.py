@@ -33,7 +33,13 @@ def status(board: Board) -> dict[str, Any]:
 
 def until_state(board: Board, state: str) -> None:
     """Waits until the relay is in this state: no-network, no-time, serving, fault."""
-    end = board.clock.seconds() + PATIENCE_SECONDS
-    while (seen := status(board)["state"]) != state:
-        assert board.clock.seconds() < end, f"still {seen}"
+    until(board, state=state)
+
+
+def until(board: Board, seconds: float = PATIENCE_SECONDS, **wanted: Any) -> dict[str, Any]:
+    """Waits until the figures of `status` are as wanted, for so many seconds of the board; the figures."""
+    end = board.clock.seconds() + seconds
+    while not (seen := status(board)).items() >= wanted.items():
+        assert board.clock.seconds() < end, f"still {[seen[name] for name in wanted]}"
         board.sleep(0.3)
+    return seen

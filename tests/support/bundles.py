@@ -25,12 +25,12 @@ ADDITIONS = {
 
 
 @cache
-def make(version: str, kind: str = "good") -> bytes:
-    """A bundle of this version for the emulated board."""
-    board = boards.read_board(BOARD)
+def make(version: str, kind: str = "good", name: str = BOARD) -> bytes:
+    """A bundle of this version for a board."""
+    board = boards.read_board(name)
     micropython, mpy_cross = boards.programs()
-    with TemporaryDirectory() as name:
-        stage = Path(name)
+    with TemporaryDirectory() as folder:
+        stage = Path(folder)
         manifest = boards.stage(board, stage)
         core = stage / "firmware" / "tessera"
         init = (core / "__init__.py").read_text()
@@ -42,12 +42,12 @@ def make(version: str, kind: str = "good") -> bytes:
         return bundle.make(board, boards.frozen_modules(board, manifest, micropython), mpy_cross)
 
 
-def image_folder(folder: Path, version: str, kind: str = "good") -> Path:
+def image_folder(folder: Path, version: str, kind: str = "good", name: str = BOARD) -> Path:
     """What `make image` would leave of this version: a bundle and image.json, to be approved."""
-    content = make(version, kind)
-    board = boards.read_board(BOARD)
+    content = make(version, kind, name)
+    board = boards.read_board(name)
     described = {
-        "board": BOARD,
+        "board": name,
         "development": False,
         "version": version,
         "firmware_digest": "00" * 32,

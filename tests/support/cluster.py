@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tessera import curve, hashes
-from tessera_host.agent.engine import Engine, Event
+from tessera_host.agent.engine import Engine, Event, TokenRenewal
 from tessera_host.errors import Unreachable
 from tessera_host.member import token_exchange
 from tessera_host.member.fetching import FetchReport
@@ -185,12 +185,16 @@ def _prepare(folder: Path, relays: int, said: dict[str, Any], changes: dict[str,
 
 
 class Running:
-    """A cluster whose members' agents run, in time that only waiting lets pass."""
+    """A cluster whose members' agents run, in time that only waiting lets pass; they have no issuer on a network but
+    with `visiting`, what a member does who goes there."""
 
-    def __init__(self, cluster: Cluster, seed: int = 1) -> None:
+    def __init__(
+        self, cluster: Cluster, seed: int = 1, visiting: Callable[[MemberState], TokenRenewal] | None = None
+    ) -> None:
         self.cluster = cluster
         self.loop = cluster.clock.loop = VirtualTimeLoop()
         self.events: dict[str, list[Event]] = {name: [] for name in cluster.members}
+        self._visiting = visiting
         self._dice = {name: random.Random(f"{seed} {name}") for name in cluster.members}
 
     def run(self, script: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -216,6 +220,7 @@ class Running:
             SharedMember(member),
             correspondence.sender(member),
             correspondence.fetcher(member),
+            self._visiting(member) if self._visiting else None,
             at_once=True,
             dice=self._dice[name],
             now=self.cluster.clock.exactly,

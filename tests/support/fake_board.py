@@ -70,6 +70,7 @@ class FakeBoard:
         self.new_code_serves = True
         self.lies: dict[str, object] = {}  # fields of `status`
         self.wrong_cover = False
+        self.takes_ctrl_c = False  # whether it gives its prompt while the relay serves
         self.error: Exception | None = None
         self.files = folder / "files"
         self.files.mkdir(exist_ok=True)
@@ -191,6 +192,8 @@ class FakeBoard:
     # -- what it does
 
     def _work(self) -> None:
+        if self._relay and self.takes_ctrl_c and self._config["repl"] == "open" and b"\x03\x03" in self._received:
+            self._relay = None
         if self._relay:
             self._console()
         else:
@@ -331,6 +334,8 @@ class FakeBoard:
             "firmware_digest": self.digest.hex(),
             "state": "serving" if relay.open_round is not None else "no-time",
             "fault": None,
+            "address": "10.0.0.7",
+            "network": None,
             "repl": self._config["repl"],
             "static_key": relay.static_key.hex(),
             "ledger_key": relay.ledger_key.hex(),

@@ -37,8 +37,8 @@ class ReadyRelay:
         return Board(self.image, flash, clock=self.office.board_clock, **network)
 
 
-def make_ready(image: Path, office: OfficeOnDisk) -> ReadyRelay:
-    with Board(image, office.folder / FLASH, clock=office.board_clock) as board:
+def make_ready(image: Path, office: OfficeOnDisk, **network: Any) -> ReadyRelay:
+    with Board(image, office.folder / FLASH, clock=office.board_clock, **network) as board:
         provision(board, office.relay.directory)
         said = wait_until_serving(board)
         assert status(board)["boots"] == 1

@@ -30,10 +30,13 @@ class Terminal:
 
     def run(self, *words: object) -> None:
         """Start `tessera …`."""
+        self.run_program(TESSERA, *words)
+
+    def run_program(self, *command: object) -> None:
         self._screen.reset()
         self._child = pexpect.spawn(
-            str(TESSERA),
-            [str(word) for word in words],
+            str(command[0]),
+            [str(word) for word in command[1:]],
             cwd=str(self._folder),
             env=self._environment,
             encoding="utf-8",

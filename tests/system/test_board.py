@@ -11,6 +11,7 @@ from tessera_host.errors import TesseraError
 from tessera_host.member.state import MemberState
 from tessera_host.protocol.relay_connection import RelayConnection
 from tests.support import correspondence
+from tests.support.board_console import status
 from tests.support.office_on_disk import OfficeOnDisk, admitted, read_all
 from tests.support.ready_board import ReadyRelay, in_board_time
 from tools.emulator.board import Board
@@ -68,7 +69,7 @@ async def test_members_talk_through_the_board_and_a_reset_loses_nothing(
     before = await read_all(alice)
     reset(board)
     wait_until_serving(board)
-    assert board.counters().boots > 1
+    assert board.counters().boots > 1 and status(board)["fault"] is None
     board.wait_for_link(PATIENCE_SECONDS)
     await until_it_knows_the_time(alice)
     last = max(acknowledged.values())

@@ -86,11 +86,14 @@ def join_and_meet(command: CommandLine) -> None:
         talk(command, "contact", "add", card, *out, home=home)
 
 
-@pytest.fixture(params=["cpython", "micropython"])
-def runtime(request: pytest.FixtureRequest, micropython_frozen: Path) -> str:
-    return str(request.param)
+def with_long(daily: str, other: str) -> pytest.MarkDecorator:
+    """Daily on one runtime: how a cluster starts, watches and replaces a node is the same program on both."""
+    return pytest.mark.parametrize("runtime", [daily, pytest.param(other, marks=pytest.mark.long)])
 
 
+# On CPython daily: a relay burns in test_the_chapter_of_the_readme_works_as_printed.
+@with_long("micropython", "cpython")
+@pytest.mark.usefixtures("micropython_frozen")
 def test_what_is_posted_is_read_though_a_relay_is_killed_and_another_burns(command: CommandLine, runtime: str) -> None:
     port = free_ports(PORTS)
     shape = ("--nodes", 3, "--topology", "ring", "--copies", 2, "--port", port, "--runtime", runtime)
@@ -138,11 +141,21 @@ def test_a_second_start_meanwhile_other_options_and_a_port_in_use_are_refused(co
         error = command.refused(USAGE, "cluster", "office/tessera-cluster", "--port", port + PORTS)
         assert f"to go on with that one: tessera cluster {command.folder / 'office'}" in error
     assert "is a mesh with 1 copy" in command.refused(USAGE, "cluster", "office", "--copies", 2)
+    error = command.refused(USAGE, "cluster", "office", "--members", 30)
+    assert "goes by --members 24, not 30" in error
+    assert f"tessera issuer renew {command.folder / 'office' / 'issuer'} --members 30" in error
+    assert "goes by --round-seconds 10, not 20" in command.refused(USAGE, "cluster", "office", "--round-seconds", 20)
+    with socket.create_server(("127.0.0.1", port)):
+        assert "its ports stay" in command.refused(UNREACHABLE, "cluster", "office")
+    assert "'star' is not one of" in (error := command.refused(USAGE, "cluster", "x", "--topology", "star"))
+    assert "Value error" not in error
     (command.folder / "papers").mkdir()
     (command.folder / "papers" / "letter").write_text("of somebody")
     assert "has something else in it: letter" in command.refused(USAGE, "cluster", "papers", "--port", free_ports(6))
 
 
+@with_long("cpython", "micropython")
+@pytest.mark.usefixtures("micropython_frozen")
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is util-linux's")
 def test_what_a_killed_cluster_ran_ends_with_it(command: CommandLine, runtime: str) -> None:
     """And so the next start finds its ports free."""

@@ -82,6 +82,7 @@ def made(dummies: cover.Dummies, number: int) -> bytes:
     return bytes(record)
 
 
+@pytest.mark.long  # daily: test_board.py, whose members talk on after it
 def test_a_board_that_is_reset_at_the_prompt_serves_again(board: Board) -> None:
     reset(board)
     wait_until_serving(board)

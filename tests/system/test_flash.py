@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,6 @@ PLAN = {
     "epoch-rounds": 8640,  # a day: a schedule of keys that ends within a month is warned of
     "retention-epochs": 2,
     "posts-per-token": 64,
-    "board": "RPI_PICO",
 }
 BOARD_SECONDS = 240
 NOT_FOUND, SILENT, REJECTED, FAILED, OTHER, WRONG = 10, 14, 15, 16, 19, 12
@@ -37,17 +37,18 @@ NOT_FOUND, SILENT, REJECTED, FAILED, OTHER, WRONG = 10, 14, 15, 16, 19, 12
 class Desk:
     """IT's folder with an issuer and an approved image, and a Pico out of its box."""
 
-    def __init__(self, folder: Path, board_image: Path) -> None:
+    def __init__(self, folder: Path, board_image: Path, board: str = "RPI_PICO", **pico: Any) -> None:
+        """pico: what else there is to say of the Pico."""
         self.clock = Clock(folder / "clock")
         self.command = CommandLine(folder, PASSPHRASE, self.clock)
         self.folder, self.port = folder, free_port()
         self.issuer, self.image = folder / "issuer", folder / "image"
         shutil.copytree(board_image.parent, self.image, ignore=shutil.ignore_patterns("*.release"))
-        options = [word for option, value in PLAN.items() for word in (f"--{option}", value)]
+        options = [word for option, value in (PLAN | {"board": board}).items() for word in (f"--{option}", value)]
         self.command.json("plan", *options, "--allow-small", "-o", "plan.json")
         self.command.json("issuer", "init", self.issuer, "--plan", "plan.json", "--name", "Office")
         self.command.json("issuer", "approve", self.issuer, self.image)
-        self.pico = Pico(folder / "pico", guest_port=self.port, port=self.port, clock=self.clock)
+        self.pico = Pico(folder / "pico", guest_port=self.port, port=self.port, clock=self.clock, **pico)
 
     def words(self, *arguments: object) -> list[str]:
         return self.command.module(FLASH, self.pico.console.parent, "flash", *arguments)
@@ -104,15 +105,11 @@ class Desk:
         status = self.command.words("status", "--home", home)
         while subprocess.run(status, env=self.command.environment).returncode:
             assert self.clock.seconds() < end, "the relay is not reached"
-            self.clock.sleep(1)
+            self.clock.sleep(3)
 
     def first_message(self, home: Path) -> str:
-        end = self.clock.seconds() + BOARD_SECONDS
-        while self.clock.seconds() < end:
-            if messages := self.command.json("fetch", "--home", home)["messages"]:
-                return str(messages[0]["text"])
-            self.clock.sleep(1)
-        raise AssertionError("no message came")
+        (message,) = self.command.json("inbox", "--wait", "--home", home)["messages"]
+        return str(message["text"])
 
     def inventory(self) -> list[dict]:
         return list(json.loads((self.issuer / "inventory.json").read_text())["relays"])

@@ -21,13 +21,13 @@ SECONDS = 600  # no target takes so long, on any computer
 QUICK = {
     "help": [],
     "demo": [],
-    "fuzz": [LEAST],
     "results": [LEAST],
     "vectors": [LEAST],
     "c-stack": [],
 }
 # The soak and the bench hold a relay to seconds of the clock on the wall, which a busy computer misses.
 SLOW = {
+    "fuzz": [LEAST],  # daily: tests/fuzz/test_fuzz.py runs a target under atheris
     "soak": [LEAST],
     "soak-years": [LEAST],
     "mutants": [LEAST],
@@ -42,6 +42,8 @@ SLOW = {
 # Serve until Ctrl-C: target -> what says that they do.
 SERVING = {"run": "serving", "serve": "serving"}
 SLOW_SERVING = {"emulate": "Ctrl-C switches it off."}
+# Refused where something is missing that no package has: target -> the variable that names it.
+NEEDS = {"test-radio": "MICROPY_DIR"}
 # Not started here, and why.
 NOT_STARTED = {
     "setup": "every other target starts with it",
@@ -96,7 +98,7 @@ def _programs() -> dict[str, list[str]]:
 
 
 def test_every_target_of_the_help_is_known_here() -> None:
-    known = [*QUICK, *SLOW, *SERVING, *SLOW_SERVING, *NOT_STARTED]
+    known = [*QUICK, *SLOW, *SERVING, *SLOW_SERVING, *NEEDS, *NOT_STARTED]
     assert sorted(known) == sorted(_targets())
 
 
@@ -111,6 +113,14 @@ def test_target_runs_to_its_end(target: str) -> None:
 def test_slow_target_runs_to_its_end(target: str, board_image: Path) -> None:
     done = _make(target, *SLOW[target])
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("target", NEEDS)
+def test_target_names_what_it_needs(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(NEEDS[target], raising=False)
+    done = _make(target)
+    assert done.returncode != 0 and done.stdout == ""
+    assert f"give {NEEDS[target]}=" in done.stderr and "Traceback" not in done.stderr
 
 
 def _serves(target: str, says: str, *variables: str, **environment: str) -> None:

@@ -215,7 +215,9 @@ def test_another_cover_traffic_or_way_in_than_members_were_told_is_refused(gatew
     said = gateway.command.run(*words, code=USAGE)
     assert f"members were told 127.0.0.1:{gateway.port}, and come there by TCP" in said.error
     assert f"tessera serve --storage {gateway.storage}" in said.error
-    for other in (("--cover-traffic-epsilon", "0.2"), (*COVER[:3], "1e-9")):
+    others = [("--cover-traffic-epsilon", "0.2"), (*COVER[:3], "1e-9")]
+    others += [("--members", "60"), ("--round-seconds", "7"), ("--epoch-rounds", "7")]
+    for other in others:
         said = gateway.command.run(*gateway.words(), *other, code=USAGE)
         assert said.error.startswith("error: ") and said.error.count("\n") == 2
     with gateway.serving("--host", "127.0.0.1"):  # without the options it is what the parameters say

@@ -27,9 +27,11 @@ from tools.emulator.provision import wait_until_serving
 NEW = "0.9.1"
 
 
-def approve(issuer: Issuer, folder: Path, version: str, kind: str = "good") -> tuple[releases.Release, bytes]:
-    """A release and its bundle, as IT makes them."""
-    approved = issuer.approve(bundles.image_folder(folder, version, kind))[0]
+def approve(
+    issuer: Issuer, folder: Path, version: str, kind: str = "good", name: str = bundles.BOARD
+) -> tuple[releases.Release, bytes]:
+    """A release and its bundle for a board, as IT makes them."""
+    approved = issuer.approve(bundles.image_folder(folder, version, kind, name))[0]
     return releases.load(approved.path), approved.artifact.read_bytes()
 
 

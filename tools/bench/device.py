@@ -52,6 +52,7 @@ BOARD = "RPI_PICO"
 IMAGE = ROOT / "build" / BOARD / "firmware.uf2"
 LIBRARY_IMAGE = ROOT / "build" / f"{BOARD}-library-field" / "firmware.uf2"  # image.py --library-field
 CYCLES_PER_MS = 125_000
+STACK_TOP = 0x20042000
 CYCLES_PER_MS_AT_200_MHZ = 200_000  # the RP2040 is rated for it; MicroPython leaves it at 125
 GENESIS = 1_767_225_600  # 2026-01-01
 SET_EPOCHS, SET_RELAYS = 90, 5
@@ -169,11 +170,12 @@ async def members(port: int) -> list[dict[str, float]]:
     return list(await asyncio.gather(*(one_member(port, 100 + number) for number in range(CONNECTIONS))))
 
 
-def service_figures(folder: Path, relay: FullRelay) -> Figures:
-    """A full relay with four members at once, over the emulated line."""
+def service_figures(folder: Path, relay: FullRelay, image: Path = IMAGE, **network: Any) -> Figures:
+    """A full relay with four members at once, over the emulated line or the network that is given (of a Board)."""
     flash = folder / "service.bin"
     write_board(flash, relay.directory, {})
-    with Board(IMAGE, flash, guest_port=wire.PORT, realtime=True) as board:  # the line is timed by this computer
+    # The line is timed by this computer.
+    with Board(image, flash, guest_port=wire.PORT, realtime=True, **network) as board:
         board.repl.enter()
         board.repl.start(SERVE)
         board.repl.until(b"\nserving", timeout=600)
@@ -184,9 +186,11 @@ def service_figures(folder: Path, relay: FullRelay) -> Figures:
         seen = asyncio.run(members(board.address[1]))
         board.repl.interrupt(b"heap ")
         peak, total = map(int, board.repl.until(b"\r\n").split())
+        stack = STACK_TOP - board.counters().lowest_stack
     return {
         "heap_peak_bytes": peak,
         "heap_bytes": total,
+        "stack_bytes": stack,
         "line_kb_per_s": CONNECTIONS * statistics.median(each["fetch_kb_per_s"] for each in seen),
     }
 

@@ -390,6 +390,8 @@ def main() -> int:
     folder += "-library-field" if arguments.library_field else ""
     output = arguments.output or ROOT / "build" / folder
     work = arguments.work or STATE / "image" / folder
+    if arguments.board == "RPI_PICO":
+        os.environ.pop("MICROPY_DIR", None)  # all that it needs is in packages, also beside an image that needs more
     try:
         board = boards.read_board(arguments.board)
         where = output.resolve(), work.resolve()

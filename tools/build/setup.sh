@@ -16,7 +16,8 @@
 #   NAME-HASH/image      what images are compiled in (tools/build/image.py)
 #   images/              finished images, by the content they were made of (tools/build/image.py)
 #   NAME-HASH/emulator   the emulated board: its Node.js modules, and a link to tools/emulator
-#   setup.log            what the last working run printed
+#   NAME-HASH/setup.log  what the last run that had something to do printed
+#   lock, NAME-HASH/lock held by who changes what is shared; by a set-up of this tree
 #
 # A Debian without make and git needs `apt-get install make git` first; the rest is installed from here.
 set -euo pipefail
@@ -27,7 +28,7 @@ cache=${TESSERA_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or TESSERA_CACHE}/.cac
 name=$(basename "$root" | tr -c 'A-Za-z0-9._\n-' _)
 state=$cache/$name-$(printf %s "$root" | sha256sum | cut -c1-8)
 venv=$state/venv
-log=$cache/setup.log
+log=$state/setup.log
 
 if [ "${1:-}" = --where ]; then
     echo "$state"
@@ -64,6 +65,13 @@ step() {
 
 # is_fresh STAMP KEY: whether the step that wrote STAMP was made from content KEY.
 is_fresh() { [ -f "$1" ] && [ "$(<"$1")" = "$2" ]; }
+
+# Locks, which children inherit: a build that outlives a killed set-up still holds them. What is shared is held for as
+# long as it is changed only: other trees' virtual environments are made meanwhile.
+hold_tree() { hold 9 "another set-up of this tree"; }
+hold_shared() { hold 8 "another tree's set-up"; }
+let_shared_go() { flock -u 8; }
+hold() { flock -n "$1" || { say "waiting for $2 to finish …"; flock "$1"; }; }
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -120,6 +128,7 @@ install_packages() {
     have apt-get || stop "apt-get not found: this set-up needs Debian 12 or later (or a derivative)."
     [ "$(id -u)" = 0 ] || have sudo || stop "system packages are missing and this user may not install them." \
         "As root: apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
+    hold_shared
     step "installing ${missing[*]}" apt_install "${missing[@]}"
 }
 
@@ -127,6 +136,7 @@ install_packages() {
 install_faketime() {
     have faketime && return
     have apt-get && { [ "$(id -u)" = 0 ] || have sudo; } || return 0
+    hold_shared
     say "installing faketime …"
     (apt_install faketime) >>"$log" 2>&1 </dev/null || say "faketime was not installed: a test of years will skip"
 }
@@ -136,6 +146,7 @@ install_faketime() {
 unpack_proxies() {
     [ -x "$cache/proxies/usr/sbin/nginx" ] && [ -x "$cache/proxies/usr/bin/microsocks" ] && return
     have apt-get && have dpkg || return 0
+    hold_shared
     say "fetching nginx and microsocks …"
     mkdir -p "$cache/proxies"
     (cd "$cache/proxies" && { download || { apt_get update && download; }; } && ls ./*.deb | xargs -n 1 -I {} dpkg -x {} .) \
@@ -207,6 +218,17 @@ freeze_core() {
     echo "$(<"$state/plain.stamp") $(frozen_key "$copy")" >"$state/frozen.stamp"
 }
 
+# Which of the steps above have to be taken, by the keys that were computed.
+find_stale_builds() {
+    toolchain_stale='' plain_stale='' core_stale='' rp2_stale=''
+    { is_fresh "$cache/micropython.stamp" "$toolchain_key" && [ -x "$cache/micropython/bin/mpy-cross" ]; } ||
+        toolchain_stale=1
+    { is_fresh "$state/plain.stamp" "$plain_key" && [ -x "$state/bin/micropython" ]; } || plain_stale=1
+    { is_fresh "$state/frozen.stamp" "$core_key" && [ -x "$state/bin/micropython-tessera" ]; } || core_stale=1
+    [ -z "${want_image-}" ] ||
+        { is_fresh "$cache/rp2.stamp" "$toolchain_key" && [ -z "$(missing_image_packages)" ]; } || rp2_stale=1
+}
+
 # --- Emulated board --------------------------------------------------------------------------------------------------
 
 # The modules lie here and not in the tree. Node looks for them beside the path a program was started by, which is the
@@ -234,21 +256,15 @@ done
     "Set TESSERA_CACHE to another folder."
 [ -f "$root/firmware/relay_unix.py" ] || stop "firmware/relay_unix.py is missing from this tree."
 mkdir -p "$cache" "$state"
-exec 9>"$cache/lock" # children inherit it: a build that outlives a killed set-up still holds the lock
-flock -n 9 || { say "waiting for another set-up to finish …"; flock 9; }
+exec 8>"$cache/lock" 9>"$state/lock"
+hold_tree
 
 venv_key=$(sha256sum <"$root/pyproject.toml")
 toolchain_key=$(sha256sum <"$root/tools/build/micropython.sh")
 plain_key="$toolchain_key $(modules_key "$root/firmware/modules")"
 core_key="$plain_key $(frozen_key "$root/firmware")"
 { is_fresh "$state/venv.stamp" "$venv_key" && [ -x "$venv/bin/python" ]; } || venv_stale=1
-{ is_fresh "$cache/micropython.stamp" "$toolchain_key" && [ -x "$cache/micropython/bin/mpy-cross" ]; } ||
-    toolchain_stale=1
-{ is_fresh "$state/plain.stamp" "$plain_key" && [ -x "$state/bin/micropython" ]; } || plain_stale=1
-{ is_fresh "$state/frozen.stamp" "$core_key" && [ -x "$state/bin/micropython-tessera" ]; } || core_stale=1
-if [ -n "${want_image-}" ]; then
-    { is_fresh "$cache/rp2.stamp" "$toolchain_key" && [ -z "$(missing_image_packages)" ]; } || rp2_stale=1
-fi
+find_stale_builds
 if [ -n "${want_emulator-}" ]; then
     emulator_key=$(cd "$root/tools/emulator" && sha256sum package.json package-lock.json .npmrc)
     { is_fresh "$state/emulator.stamp" "$emulator_key" && have node; } || emulator_stale=1
@@ -259,12 +275,15 @@ fi
 install_packages
 install_faketime
 unpack_proxies
+let_shared_go
 python=$(find_python)
 [ -n "$python" ] || stop "Python 3.11 or later with venv was not found." "Debian 12: apt-get install python3 python3-venv"
 [ -z "${venv_stale-}" ] || step "making the virtual environment" make_venv "$venv_key"
+[ -z "${emulator_stale-}" ] || step "fetching the emulator's Node.js modules" make_emulator "$emulator_key"
+hold_shared
+find_stale_builds # another tree's may have made what is shared
 [ -z "${toolchain_stale-}" ] || step "building mpy-cross from Debian's source" make_toolchain "$toolchain_key"
 [ -z "${rp2_stale-}" ] || step "fetching the sources that images of boards are made from" fetch_rp2_sources "$toolchain_key"
 [ -z "${plain_stale-}" ] || step "building MicroPython's unix port with the C modules" build_plain "$toolchain_key"
 [ -z "${core_stale-}" ] || step "freezing the relay core into MicroPython" freeze_core
-[ -z "${emulator_stale-}" ] || step "fetching the emulator's Node.js modules" make_emulator "$emulator_key"
 say "ready ($SECONDS s)"

@@ -1,21 +1,29 @@
 """`make emulate`: switches a board on and says where its console and its network are; Ctrl-C switches it off.
 
-With --relay it puts a relay's directory on a board that has none yet, waits until it serves, and shows its console.
+With --relay it puts a relay's directory on a board that has none yet, waits until it serves, and shows its console. A
+board with Wi-Fi has an access point in its reach: the one that relay.json names, or one that relay.json is told of.
+What the board does with it is said as it happens.
 """
 
 import argparse
+import json
 import signal
 import sys
 import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
 from tools.emulator.board import Board
 from tools.emulator.clock import Clock
 from tools.emulator.program import Cut, EmulatorError
-from tools.emulator.provision import is_provisioned, provision, wait_until_serving
+from tools.emulator.provision import CONFIGURATION, is_provisioned, provision, read, wait_until_serving
+from tools.emulator.wifi import Happening, Radio
 
+BOARDS = Path(__file__).resolve().parents[2] / "boards"
+CHIP = "rp2040"
 STOPPED = 130  # of a command that Ctrl-C ends
+LOOK_SECONDS = 0.5  # of this computer, between two looks at what the radio did
 
 
 def read_arguments() -> argparse.Namespace:
@@ -39,6 +47,7 @@ def read_arguments() -> argparse.Namespace:
 def run(arguments: argparse.Namespace) -> int:
     guest_port = None if arguments.no_network else arguments.guest_port or arguments.port
     cut = Cut(arguments.cut_at, arguments.cut_bytes, arguments.cut_rest) if arguments.cut_at else None
+    radio = find_radio(arguments.image, arguments.relay)
     arguments.flash.parent.mkdir(parents=True, exist_ok=True)
     board = Board(
         arguments.image,
@@ -50,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         clock=Clock(arguments.clock) if arguments.clock else None,
         realtime=arguments.clock is None,
+        radio=radio,
     )
     with board, ExitStack() as stack:
         terminal = board.terminal(arguments.terminal)
@@ -59,19 +69,65 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"          {arguments.console_port}: mpremote connect socket://127.0.0.1:{arguments.console_port})")
         if guest_port:
             print(f"network   127.0.0.1:{board.address[1]} leads to port {guest_port} of the board")
+        if radio:
+            print(f"Wi-Fi     {radio.ssid} ({radio.security}) is in reach; its password: {radio.password or 'none'}")
+            threading.Thread(target=show_wifi, args=(board,), daemon=True).start()
         if arguments.relay:
-            start_relay(board, arguments.relay)
+            start_relay(board, arguments.relay, {"wifi": radio.name()} if radio else None)
         print("Ctrl-C switches it off.", flush=True)
         status = board.wait()
     print(f"the board went off: status {status}")
     return status
 
 
-def start_relay(board: Board, directory: Path) -> None:
+def find_radio(image: Path, relay: Path | None) -> Radio | None:
+    """The radio of the image's board, with the network around it that the relay's directory names; None if the board
+    has none. EmulatorError if the board cannot be emulated."""
+    described = image.with_name("image.json")
+    if not described.exists():
+        return None
+    name = json.loads(described.read_text())["board"]
+    board = json.loads((BOARDS / name / "board.json").read_text())
+    if board["mcu"] != CHIP:
+        raise EmulatorError(f"a {name} has an {board['mcu']}: images for an {CHIP} can be emulated, like RPI_PICO_W's")
+    if "WiFi" not in board["features"]:
+        return None
+    wifi = json.loads(read(relay / CONFIGURATION)).get("wifi") if relay else None
+    return Radio.named(wifi) if wifi else Radio()
+
+
+def show_wifi(board: Board) -> None:
+    while True:
+        try:
+            for happening in board.wifi.happenings():
+                if text := in_words(happening, board):
+                    print(f"Wi-Fi     {text}", flush=True)
+        except (EmulatorError, OSError, ValueError):  # the board is off
+            return
+        time.sleep(LOOK_SECONDS)
+
+
+def in_words(happening: Happening, board: Board) -> str | None:
+    match happening.what, *happening.details:
+        case "joined", ssid, security:
+            return f"joined {ssid} ({security})"
+        case "has the address", address:
+            hostname = board.wifi.status().hostname
+            return f"has the address {address}" + (f", by the name of {hostname}" if hostname else "")
+        case "refused", ssid, _:
+            return f"has a wrong password for {ssid}"
+        case "none", ssid:
+            return f"finds no network {ssid}"
+        case "left", ssid:
+            return f"left {ssid}"
+    return None
+
+
+def start_relay(board: Board, directory: Path, settings: dict[str, dict[str, str]] | None) -> None:
     """Until the relay serves; from then on its console is on ours."""
     if not is_provisioned(board):
         print(f"provisioning the board with {directory}; its first start takes a while", flush=True)
-        provision(board, directory)
+        provision(board, directory, settings)
         print(wait_until_serving(board))
     print("serving", flush=True)
     threading.Thread(target=show_console, args=(board,), daemon=True).start()

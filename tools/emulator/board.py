@@ -29,6 +29,7 @@ from tools.emulator.network import Network
 from tools.emulator.program import Cut, EmulatorError, command
 from tools.emulator.repl import Repl
 from tools.emulator.terminal import Terminal
+from tools.emulator.wifi import Radio, Wifi
 
 START_SECONDS = 20.0
 UART = 0
@@ -60,17 +61,21 @@ class Board:
         seed: int = 1,
         clock: Clock | None = None,
         realtime: bool = False,
+        radio: Radio | None = None,
     ) -> None:
         """`flash` is made if it is not there; the image is laid over it at each start.
 
         With a guest_port there is a network: connections to `port` of 127.0.0.1 (0: a free one, see `address`) reach
         that port of the board. console_port: the console on TCP besides. `cut` is a power cut to come. Without a
-        `clock` that others share it has one of its own, which begins with this computer's time.
+        `clock` that others share it has one of its own, which begins with this computer's time. A board with a `radio`
+        has its network there, one without on its UART.
         """
         self.image, self.flash = image, flash
         self._guest_port, self._port = guest_port, port
         self._realtime = realtime
+        self._radio = radio
         self._options = ["--seed", str(seed), *(cut.options() if cut else []), *(["--realtime"] if realtime else [])]
+        self._options += radio.options() if radio else []
         if console_port is not None:
             self._options += ["--console", str(console_port)]
         self._clock = clock
@@ -99,8 +104,11 @@ class Board:
         try:
             self._start_emulator(self._folder)
             if self._guest_port is not None:
-                uart = self._folder / "uart"
-                self._network = Network(uart, self._guest_port, self._port, self.clock, self._realtime)
+                radio = self._radio is not None
+                line = self._folder / ("air" if radio else "uart")
+                self._network = Network(
+                    line, self._guest_port, self._port, self.clock, realtime=self._realtime, radio=radio
+                )
                 self._port = self._network.port  # the same again when it is switched on again
         except BaseException:
             self.kill()
@@ -167,6 +175,19 @@ class Board:
             raise EmulatorError("the board has no network, or is off")
         self._network.wait_for_link(timeout)
 
+    def resolve(self, name: str, timeout: float = 10) -> str:
+        """The address that the board gives for NAME.local, when it is asked in its network. TimeoutError."""
+        if self._network is None:
+            raise EmulatorError("the board has no network, or is off")
+        return self._network.resolve(name, timeout)
+
+    @property
+    def wifi(self) -> Wifi:
+        """Its radio. EmulatorError if it has none."""
+        if self._radio is None:
+            raise EmulatorError("the board has no radio: give it a `radio`")
+        return Wifi(self._ask)
+
     @property
     def console(self) -> Path:
         """The Unix socket of the console."""
@@ -218,7 +239,8 @@ class Board:
     def _start_emulator(self, folder: Path) -> None:
         options = ["--lifeline", "--clock", str(self.clock.path), "--flash", str(self.flash)]
         options += ["--control", str(folder / "control")]
-        options += ["--console", str(folder / "console"), "--uart", f"{UART}:{folder / 'uart'}"]
+        options += ["--console", str(folder / "console")]
+        options += ["--air", str(folder / "air")] if self._radio else ["--uart", f"{UART}:{folder / 'uart'}"]
         log = folder / "log"
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
@@ -230,7 +252,7 @@ class Board:
                 raise EmulatorError(f"the emulator did not start: {log.read_text().strip()}")
             time.sleep(0.01)
 
-    def _ask(self, what: str, **details: int | str) -> Any:
+    def _ask(self, what: str, **details: Any) -> Any:
         with socket.socket(socket.AF_UNIX) as control:
             control.connect(str(self.console.with_name("control")))
             control.sendall(json.dumps({"ask": what, **details}).encode() + b"\n")

@@ -7,6 +7,8 @@
 //   {"ask": "press", "pressed": true}                    the BOOTSEL button, until it is said to be released
 //   {"ask": "lit"}                                       {"lit": true}: the LED
 //   {"ask": "lights"}                                    [[lit, nanos], …]: its changes since this was asked last
+//   {"ask": "radio", "change": {…}}                      how the radio does; changes what is around it first: wifi.py
+//   {"ask": "happenings"}                                [[seconds, what, …], …] around it since this was asked last
 //   {"ask": "reset"}                                     as the RUN pin does
 //   {"ask": "off"}                                       ends the emulator with status 0
 
@@ -50,9 +52,19 @@ const ANSWERS = {
   press: ({ machine }, { pressed }) => machine.press(pressed),
   lit: ({ machine: { lit } }) => ({ lit }),
   lights: ({ machine }) => machine.lights.splice(0),
+  radio: (board, { change }) => {
+    if (change) air(board).change(change);
+    return air(board).status();
+  },
+  happenings: (board) => air(board).happenings.splice(0),
   reset: (board) => board.reset(),
   off: (board) => board.off(),
 };
+
+function air(board) {
+  if (!board.air) throw new Error('the board has no radio');
+  return board.air;
+}
 
 export function counters({ machine, boots }) {
   const { cycles, instructions, nanos, flash, lowestStack, console } = machine;

@@ -5,6 +5,8 @@
 //     --flash FILE         the 2 MiB of flash; made if it is not there. The image is laid over it at the start
 //     --console ADDRESS    the USB console listens here: a TCP port of 127.0.0.1 or a Unix socket's path; repeatable
 //     --uart N:ADDRESS     UART N (0 or 1) likewise
+//     --radio JSON         the board has a Pico W's radio, with this around it: the fields of Radio in wifi.py
+//     --air ADDRESS        the network behind its access point is the host's: IPv4 packets, see radio/air.mjs
 //     --control PATH       a Unix socket for control.mjs
 //     --realtime           guest time follows host time, for peers on the host that have its time
 //     --clock FILE         guest time is told in a file, for peers on the host that take theirs from it: clock.mjs
@@ -46,6 +48,8 @@ const OPTIONS = {
   flash: text,
   console: texts,
   uart: texts,
+  radio: text,
+  air: text,
   control: text,
   realtime: flag,
   clock: text,
@@ -82,12 +86,15 @@ function readOptions() {
 }
 
 class Board {
-  constructor(options) {
+  /** `radio` is {air, plugIn} (radio/), null if the board has none. */
+  constructor(options, radio) {
     const seed = Number(options.seed);
     this.options = options;
     this.random = new Random(seed);
     this.flash = new Flash(options.flash, new Random(seed ^ TEAR_SEED));
     this.boots = 0;
+    this.air = radio?.air ?? null;
+    this.plugIn = radio && ((machine) => radio.plugIn(machine, this.air));
     this.clock = options.clock ? new Clock(options.clock) : null;
     this.wake = () => {};
     const laid = layUf2(this.flash.cells, fs.readFileSync(options.image));
@@ -97,6 +104,8 @@ class Board {
     this.script = options.exec ? new Script(options.exec, (status) => this.leave(status)) : null;
     this.consoleLine = this.line((machine) => machine.console);
     this.uartLines = [0, 1].map((index) => this.line((machine) => machine.uarts[index]));
+    this.airLine = this.line(() => this.air);
+    if (this.air) this.air.toHost = (buffer) => this.airLine.send(buffer);
     this.switchOn();
   }
 
@@ -116,9 +125,9 @@ class Board {
       connected: () => this.script?.begin(this.machine.console),
       uart: (index, buffer) => this.uartLines[index].send(buffer),
     };
-    const { kept, options: { plain } } = this;
+    const { kept, plugIn, options: { plain } } = this;
     this.clock?.restart(this.machine?.nanos ?? 0);
-    this.machine = new Machine({ flash: this.flash, random: this.random, outputs, watchdog, plain, kept });
+    this.machine = new Machine({ flash: this.flash, random: this.random, outputs, watchdog, plain, kept, plugIn });
     this.pace = this.choosePace();
   }
 
@@ -128,9 +137,10 @@ class Board {
   }
 
   async listen() {
-    const { console: consoles, uart, control } = this.options;
+    const { console: consoles, uart, air, control } = this.options;
     for (const address of consoles) await this.consoleLine.listen(address);
     for (const line of uart) await this.uartLines[Number(line[0])].listen(line.slice(2));
+    if (air) await this.airLine.listen(air);
     if (control) await listenForControl(control, this);
   }
 
@@ -196,7 +206,15 @@ function cutOptions(options) {
   return { bytes: bytes === undefined ? undefined : Number(bytes), rest: options['cut-rest'] };
 }
 
-const board = new Board(readOptions());
+/** The radio's part of the emulator costs nothing where there is none. */
+async function makeRadio({ radio, seed }) {
+  if (!radio) return null;
+  const [{ Air }, { plugIn }] = await Promise.all([import('./radio/air.mjs'), import('./radio/wiring.mjs')]);
+  return { air: new Air(JSON.parse(radio), Number(seed)), plugIn };
+}
+
+const options = readOptions();
+const board = new Board(options, await makeRadio(options));
 process.on('SIGTERM', () => board.leave(STATUS.done));
 process.on('SIGINT', () => board.leave(STATUS.done));
 if (board.options.lifeline) process.stdin.on('end', () => board.leave(STATUS.done)).resume();

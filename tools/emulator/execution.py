@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.emulator.program import Cut, EmulatorError, command
+from tools.emulator.wifi import Radio
 
 DONE, EXCEPTION, CRASH, RESET, POWER_CUT, TIME_OVER = 0, 1, 3, 75, 76, 77
 HOST_SECONDS = 3600
@@ -31,6 +32,7 @@ def execute(
     cut: Cut | None = None,
     seed: int = 1,
     guest_seconds: float | None = None,
+    radio: Radio | None = None,
     host_seconds: float = HOST_SECONDS,
 ) -> Execution:
     """Boots the image on the flash file and runs the program (a file; script.mjs) at the raw prompt.
@@ -41,6 +43,8 @@ def execute(
     options: list[str | Path] = ["--flash", flash, "--exec", program, "--seed", str(seed), "--stats"]
     if cut:
         options += cut.options()
+    if radio:
+        options += radio.options()
     if guest_seconds is not None:
         options += ["--max-seconds", str(guest_seconds)]
     try:

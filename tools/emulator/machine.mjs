@@ -37,9 +37,10 @@ export class Bootsel extends Error {}
 export class Machine {
   /**
    * `outputs` are console(buffer), connected() and uart(index, buffer). `watchdog` is an earlier machine's. `plain`
-   * leaves every instruction to rp2040js. `kept` are translations of the image (kept.mjs).
+   * leaves every instruction to rp2040js. `kept` are translations of the image (kept.mjs). `plugIn(machine)` connects
+   * what else the board has: a radio, which then has the LED, too.
    */
-  constructor({ flash, random, outputs, watchdog = null, plain = false, kept = null }) {
+  constructor({ flash, random, outputs, watchdog = null, plain = false, kept = null, plugIn = null }) {
     const simulator = new Simulator();
     this.mcu = simulator.rp2040;
     this.mcu.logger = new ConsoleLogger(LogLevel.Error);
@@ -52,7 +53,7 @@ export class Machine {
     this.blocks = new Blocks(this.mcu, flash.cells.length, { kept });
     this.plain = plain;
     this.step = plain ? () => this.core.executeInstruction() : quickCore(this.mcu);
-    this.connect(random, outputs);
+    this.connect(random, outputs, plugIn);
     this.watchdog = this.mcu.peripherals[WATCHDOG_PAGE];
     this.watchdog.onWatchdogTrigger = () => { throw new Reset(); };
     if (watchdog) this.keepWatchdog(watchdog);
@@ -61,15 +62,17 @@ export class Machine {
     this.core.PC = BOOT2;
   }
 
-  connect(random, outputs) {
+  connect(random, outputs, plugIn) {
     this.console = new Console(this.mcu, outputs.console, outputs.connected);
     this.uarts = [0, 1].map((index) => new Uart(this.mcu, index, (buffer) => outputs.uart(index, buffer)));
     this.probe = new Probe(this.mcu, this);
     this.mcu.peripherals[PROBE_PAGE] = this.probe;
     this.mcu.peripherals[ROSC_PAGE] = new RingOscillator(this.mcu, random);
     for (const pin of this.mcu.gpio) pin.addListener((state) => readBack(pin, state));
-    this.lights = []; // [lit, nanos] of each change of the LED
-    this.mcu.gpio[LED].addListener((state) => this.lights.push([state === GPIOPinState.High, this.nanos]));
+    this.lit = false; // whether the board's LED is
+    this.lights = []; // [lit, nanos] of each change of it
+    if (plugIn) plugIn(this);
+    else this.mcu.gpio[LED].addListener((state) => this.show(state === GPIOPinState.High));
     this.mcu.qspi[CHIP_SELECT].padValue = CHIP_SELECT_PAD;
     this.press(false);
   }
@@ -79,9 +82,9 @@ export class Machine {
     this.mcu.qspi[CHIP_SELECT].setInputValue(!pressed);
   }
 
-  /** Whether the board's LED is lit. */
-  get lit() {
-    return this.mcu.gpio[LED].value === GPIOPinState.High;
+  show(lit) {
+    this.lit = lit;
+    this.lights.push([lit, this.nanos]);
   }
 
   keepWatchdog({ reason, scratchData }) {

@@ -27,6 +27,7 @@ from tools.emulator.board import Board
 from tools.emulator.clock import Clock
 from tools.emulator.program import EmulatorError
 from tools.emulator.terminal import Terminal
+from tools.emulator.wifi import Radio
 
 BOARD_ID = "RPI-RP2"
 INFO = "UF2 Bootloader v3.0\nModel: Raspberry Pi RP2\nBoard-ID: RPI-RP2\n"
@@ -49,13 +50,16 @@ class Pico:
         port: int = 0,
         clock: Clock | None = None,
         realtime: bool = False,
+        radio: Radio | None = None,
     ) -> None:
         """A blank one, unless the folder has its flash. The others are as of a Board."""
         self.volume = folder / "volumes" / BOARD_ID
         self.console = folder / "ttyACM0"
         self.flash = folder / "flash.bin"
         self._image = folder / "image.uf2"
-        self._make = functools.partial(Board, guest_port=guest_port, port=port, clock=clock, realtime=realtime)
+        self._make = functools.partial(
+            Board, guest_port=guest_port, port=port, clock=clock, realtime=realtime, radio=radio
+        )
         self._board: Board | None = None
         self._terminal: Terminal | None = None
         self._lock = threading.RLock()

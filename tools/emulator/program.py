@@ -44,4 +44,4 @@ def node(program: str, *arguments: str | Path) -> list[str]:
     if found is None:
         raise EmulatorError("Node.js is missing. Run `make setup-emulator`.")
     links = ("--preserve-symlinks", "--preserve-symlinks-main")
-    return [found, *links, str(Path(script).with_name(program)), *map(str, arguments)]
+    return [found, *links, str(Path(script).parent / program), *map(str, arguments)]

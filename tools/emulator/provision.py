@@ -1,20 +1,26 @@
 """Puts a relay's directory, as `tessera relay new` makes it, on a board: over its console, as one would over USB."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 from tools.emulator.board import Board
 from tools.emulator.program import EmulatorError
 
-FILES = ("relay.json", "seed", "parameters")
+CONFIGURATION = "relay.json"
+FILES = (CONFIGURATION, "seed", "parameters")
 CHUNK_BYTES = 512
 SERVING = b"\nserving"
 NOT_PROVISIONED = b"not provisioned"
 FORMAT_SECONDS = 300  # the first start fills the record ring
 
 
-def provision(board: Board, directory: Path) -> None:
-    """Copies the files and resets the board, which then makes its flash ready and serves: see wait_until_serving()."""
+def provision(board: Board, directory: Path, settings: dict[str, Any] | None = None) -> None:
+    """Copies the files and resets the board, which then makes its flash ready and serves: see wait_until_serving().
+    settings: what relay.json has on the board besides, such as the network that it joins."""
     contents = {name: read(directory / name) for name in FILES}
+    if settings:
+        contents[CONFIGURATION] = json.dumps(json.loads(contents[CONFIGURATION]) | settings).encode()
     board.repl.enter()
     for name, content in contents.items():
         board.repl.exec(f"file = open('/{name}', 'wb')")

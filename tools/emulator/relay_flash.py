@@ -16,7 +16,7 @@ def write_relay(
 ) -> None:
     """partitions: (offset, length) by name. programs: modules by name, a path (compiled) or the text as bytes; what is
     not a module has an ending."""
-    files = {f"/{path.name}": path.read_bytes() for path in directory.iterdir() if path.suffix != ".flash"}
+    files = {f"/{path.name}": path.read_bytes() for path in sorted(directory.iterdir()) if path.suffix != ".flash"}
     for name, content in programs.items():
         if isinstance(content, Path):
             files[f"/{name}.mpy"] = compile_module(f"{name}.py", content)

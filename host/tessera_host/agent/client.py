@@ -41,7 +41,7 @@ from ..member.inbox import Message, Place
 from ..member.issuer_visit import VisitReport
 from ..member.pacing import Wait
 from ..member.relay_sessions import RelaySessions, Status
-from ..member.renewal import Renewal
+from ..member.renewal import OUTDATED, Renewal, lacks_a_card
 from ..member.sending import CellTaken, Copied, Posted, Sender, Unposted
 from ..member.sharing import SharedMember
 from ..member.state import KEYSTORE_NAME, MemberState
@@ -88,10 +88,12 @@ class Client:
         dice: random.Random | None = None,
         now: Callable[[], float] = time.time,
         sleep: Sleep = asyncio.sleep,
+        slow: Callable[[str], None] | None = None,
     ) -> None:
-        """Takes the member over: its keystore is given back at once, and closed with the client."""
+        """Takes the member over: its keystore is given back at once, and closed with the client. `slow` is told the
+        name of a relay that keeps what was asked for waiting."""
         self.shared = SharedMember(member)
-        self._sessions = RelaySessions(member)
+        self._sessions = RelaySessions(member, slow)
         self._sender = Sender(member, self._sessions)
         self._fetcher = Fetcher(member, self._sessions)
         self._dice = dice or random.SystemRandom()
@@ -256,12 +258,12 @@ class Client:
         await self._renewed()
         async with self.shared.held() as member:
             relays = member.copies.at().relays(sent.contact)
-        errors = await self._post_to(relays, finished, _Manner(wait, early), progress)
+        missed = await self._post_to(relays, finished, _Manner(wait, early), progress)
         async with self.shared.held() as member:
             found = self._again(member, sent)
-        if errors and found.state != POSTED:
-            raise errors[0]
-        self._remark_unsafe(errors)
+        if missed and found.state != POSTED:
+            raise missed[0].error
+        self._remark_unsafe(missed)
         return found
 
     async def resend(self, *, wait: bool = True, early: bool = True, progress: SendProgress | None = None) -> int:
@@ -269,10 +271,10 @@ class Client:
         await self._renewed()
         async with self.shared.held() as member:
             relays, copies = self._sender.relays(), member.federation.copies(member.epoch())
-        errors = await self._post_to(relays, lambda *_: False, _Manner(wait, early), progress)
-        if errors and (copies == 1 or len(errors) == len(relays)):
-            raise errors[0]
-        self._remark_unsafe(errors)
+        missed = await self._post_to(relays, lambda *_: False, _Manner(wait, early), progress)
+        if missed and (copies == 1 or len(missed) == len(relays)):
+            raise missed[0].error
+        self._remark_unsafe(missed)
         async with self.shared.held() as member:
             return member.outbox.records()
 
@@ -282,16 +284,16 @@ class Client:
         async with self.shared.held() as member:
             copies = member.federation.copies(member.epoch())
             relays = [relay for relay in self._sender.relays() if copies == 1 or relay not in self._failed]
-        errors = await self._post_to(relays, lambda *_: False, _Manner(wait=False), None)
+        missed = await self._post_to(relays, lambda *_: False, _Manner(wait=False), None)
         if copies > 1:
-            self._remark_unsafe(errors)
+            self._remark_unsafe(missed)
             return
-        for error in errors:
-            self._remark(f"What you wrote still waits: {error}")
+        for each in missed:
+            self._remark(f"What you wrote still waits: {each.error}")
 
-    def _remark_unsafe(self, errors: list[TesseraError]) -> None:
-        for error in errors:
-            self._remark(f"What you wrote still waits for a relay: {error}")
+    def _remark_unsafe(self, missed: list["_Missed"]) -> None:
+        for each in missed:
+            self._remark(f"What you wrote still waits for the relay {each.relay}: {each.error}")
 
     async def _post_to(
         self,
@@ -299,24 +301,25 @@ class Client:
         finished: Callable[[MemberState, int], bool],
         manner: "_Manner",
         progress: SendProgress | None,
-    ) -> list[TesseraError]:
+    ) -> list["_Missed"]:
         """Post to the relays of these numbers: what went wrong, in this order. Each goes on, whatever becomes of the
         others; where there are copies, beside them, as those of a part leave in one round."""
 
-        async def tried(relay: int) -> TesseraError | None:
+        async def tried(relay: int) -> _Missed | None:
             try:
                 await self._post(relay, finished, manner, progress)
             except TesseraError as error:
                 self._failed.add(relay)
-                return error
+                return _Missed(names[relay], error)
             self._failed.discard(relay)
             return None
 
         async with self.shared.held() as member:
             copies = member.federation.copies(member.epoch())
-        attempts = [tried(relay) for relay in relays]
-        errors = await asyncio.gather(*attempts) if copies > 1 else [await each for each in attempts]
-        return [error for error in errors if error]
+            names = {relay: member.federation.relay_name(relay) for relay in relays}
+        attempts = [tried(relay) for relay in names]
+        missed = await asyncio.gather(*attempts) if copies > 1 else [await each for each in attempts]
+        return [each for each in missed if each]
 
     async def _post(
         self,
@@ -427,9 +430,11 @@ class Client:
 
     async def _renewed(self) -> None:
         """Visit the issuer if that is due. That it failed is no reason not to go on with what there is."""
-        async with self.shared.held():
+        async with self.shared.held() as member:
             if self._renewal.is_due():
                 await self._tried_renewal()
+            elif lacks_a_card(member) and not self._renewal.is_possible():
+                self._remark(OUTDATED)
 
     async def _tried_renewal(self) -> bool:
         try:
@@ -521,14 +526,22 @@ class Client:
                 self._state = State(parameters.genesis, parameters.round_seconds)
             self._state.copies = member.federation.copies(member.epoch())
             early = any(token.early and token.left is None for token in member.wallet.for_epoch(member.epoch()))
-            found = replace(self._state, waiting=member.outbox.records(), remark=EARLY if early else "")
+            outdated = lacks_a_card(member) and not self._renewal.is_possible()
+            remarks = [text for text, is_so in ((EARLY, early), (OUTDATED, outdated)) if is_so]
+            found = replace(self._state, waiting=member.outbox.records(), remark="\n".join(remarks))
             found.arriving = member.inbox.arriving()
             found.obstacle, found.next_at = self._sender.obstacle(), pacing.earliest(member)
-            weigh = member.accountant.weighed(member.now()) if found.waiting else None
-        if weigh:
-            day = (await asyncio.to_thread(weigh)).next_at
-            found.next_at = None if day is None or found.next_at is None else max(day, found.next_at)
+            earliest = pacing.earliest_of_the_day(member) if found.waiting else None
+        if earliest:
+            found.next_at = await asyncio.to_thread(earliest)
         return found
+
+
+class _Missed(NamedTuple):
+    """A relay, by its name, that was posted to in vain, and why."""
+
+    relay: str
+    error: TesseraError
 
 
 class _Manner(NamedTuple):

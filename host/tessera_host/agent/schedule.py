@@ -40,7 +40,8 @@ def moments(
     middle = max(now, end - round_seconds * (1 - _TO_FETCH))
     last = max(now, end - min(_MOST_SPARE_SECONDS, round_seconds / _SPARE_PART))
     part = {FETCH: (now, middle), POST: (middle, last)}
-    return sorted(Slot(dice.uniform(*part[kind]), kind, relay) for kind, relay in kinds)
+    slots = [Slot(dice.uniform(*part[kind]), kind, relay) for kind, relay in kinds]
+    return sorted(slots, key=lambda slot: slot.at)  # several may be now: relays have no order
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,16 @@ from typing import Any
 from tessera import params
 from tessera.params import Parameters
 
+from ..kinds_of_cover import kind_of
 from ..privacy import noise
 from ..protocol import parameter_sets
 from ..protocol.topology import Topology
-
-_KINDS = {params.CONSTANT: "constant", params.DAY: "day", params.DELIVERY: "delivery"}
 
 
 def figures(found: Parameters) -> dict[str, Any]:
     """Of a constant batch, C; of a table ε and δ of one delivery, and those of the day that it was made for; δ from the
     integers of the table, rounded up when it is printed."""
-    kind = {"serial": found.serial, "cover": _KINDS[found.cover]}
+    kind = {"serial": found.serial, "cover": kind_of(found)}
     if found.cover == params.CONSTANT:
         return kind | {"records": found.members * found.tokens_per_epoch, "epsilon": "0", "delta": "0"}
     result = kind | {

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from tessera.errors import InvalidObject
 from tessera.ledger import Checkpoint
-from tessera.params import CONSTANT, DAY, DELIVERY, Parameters
+from tessera.params import Parameters
 
+from ..kinds_of_cover import IN_WORDS, kind_of
 from ..protocol.parameter_sets import ParameterSets, honest
 
 KEPT_CHECKPOINTS = 256  # a relay keeps at least so many
@@ -19,8 +20,6 @@ KEPT_CHECKPOINTS = 256  # a relay keeps at least so many
 # A set is made with the open epoch as its first, or one up to two later. It governs from the epoch after that in which
 # a relay got it, and within an epoch every member meets it: so it is everywhere two epochs after its first.
 SETTLING_EPOCHS = 2
-
-_KINDS = {DELIVERY: "a table for one delivery", DAY: "a table for a day", CONSTANT: "constant batches"}
 
 
 @dataclass(frozen=True)
@@ -377,7 +376,7 @@ def _differences(sets: Sequence[Parameters], between: str) -> str:
         "posts_per_token": "posts a token",
     }
     values = {words: [str(getattr(each, name)) for each in sets] for name, words in names.items()}
-    values["kind of cover"] = [_KINDS[each.cover] for each in sets]
+    values["kind of cover"] = [IN_WORDS[kind_of(each)] for each in sets]
     values["what cards say besides (names, addresses, budget)"] = [f"{each.card_hash.hex()[:16]}…" for each in sets]
     changed = [f"{words} {between.join(found)}" for words, found in values.items() if len(set(found)) > 1]
     return ", ".join(changed) or "nothing that members are promised"

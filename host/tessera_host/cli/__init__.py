@@ -20,6 +20,7 @@ from .help import Map, exit_codes
 from .loading import Group
 from .options import Json
 from .output import ReaderGone, say_wrong, show, show_every_character
+from .parameters import read_plainly
 
 BUG = 70
 INTERRUPTED = Interrupted.exit_code
@@ -95,6 +96,7 @@ class _Relay(Group):
     places = RELAY
 
 
+read_plainly()
 app = typer.Typer(
     name="tessera",
     cls=_Tessera,
@@ -201,6 +203,7 @@ def _unexpected(arguments: Sequence[str], error: Exception) -> int:
         return 2
     if callable(explain):
         explained = card_finding.without_pieces(str(explain()))  # a card that was not in quotes, and has blanks in it
+        explained = explained.replace(": Value error, ", ": ")  # some versions of typer say what class it was
         hint = "'tessera COMMAND --help' shows what there is"
         if explained == "No such option: --proxy":
             hint = "it comes before the command: tessera --proxy URL COMMAND"

@@ -21,6 +21,7 @@ from .card_exchange import check_new_file
 from .opening import open_issuer
 from .options import IssuerDirectory, Json, PassphraseFile, ReachedHost, ReachedPort, Yes, composed
 from .output import confirmation, show
+from .renewing import members_get_it
 
 NewFile = Annotated[Path, typer.Option("--out", "-o", help="New file for what goes back to who asked.")]
 
@@ -88,9 +89,7 @@ def relay_admit(
     text = [
         f"Relay '{asked.name}' is listed{'' if added else ' already'}. Parameters have serial {serial} now.",
         f"{out} is for its operators, and for nobody else, who type: tessera relay accept RELAYDIR {out.name}",
-        "Members' programs get the new card from the issuer's service."
-        if service
-        else f"Members need a file each: tessera issuer renew {issuer_directory} --out NEWDIR",
+        members_get_it(service, issuer_directory),
         f"The other relays get the new parameters from members, or at once: tessera relay push --issuer "
         f"{issuer_directory}",
     ]

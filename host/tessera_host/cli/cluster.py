@@ -88,6 +88,7 @@ def cluster(
     if "\0" in str(directory):
         raise UsageError("no directory has such a name", "name another one")
     wanted = {"nodes": nodes, "runtime": runtime, "port": port}
+    rules = {"members": members, "round_seconds": round_seconds}
     known = office.read_shape(directory)
     if known is not None:
         _check_as_made(directory, known, wanted)
@@ -101,22 +102,27 @@ def cluster(
         process.binary()
 
     def planned() -> plan.Plan:
-        _check_ports(shape)
-        return choosing.choose(
-            choosing.Wish(
-                members=MEMBERS if members is None else members,
-                round_seconds=round_seconds,
-                relays=shape.nodes,
-                topology=chosen.kind,
-                copies=chosen.copies,
-                board="GATEWAY" if shape.runtime == Runtime.CPYTHON else choosing.Wish.board,
-            )
-        ).plan
+        _check_ports(shape, "is another relay running? Stop it, or name other ports for the new cluster: --port")
+        if not as_json:
+            what = f"its plan, the issuer, {count(shape.nodes, 'relay')}"
+            typer.echo(f"Making a cluster in {directory} ({what}), which takes some seconds ...", err=True)
+        wish = choosing.Wish(
+            members=MEMBERS if members is None else members,
+            round_seconds=round_seconds,
+            relays=shape.nodes,
+            topology=chosen.kind,
+            copies=chosen.copies,
+            board="GATEWAY" if shape.runtime == Runtime.CPYTHON else choosing.Wish.board,
+        )
+        return choosing.plan_for(wish, rules)
 
     with office.opened(directory, shape, planned) as (opened, made):
         if not made:
             _check_topology(opened, topology, copies)
-            _check_ports(shape)
+            _check_rules(opened, rules)
+            _check_ports(
+                shape, "its ports stay: stop the program that has this one, perhaps a relay of an earlier start"
+            )
         view: _View = _Json(opened, made) if as_json else _view(opened, made)
         asyncio.run(_until_stopped(opened, view))
 
@@ -163,12 +169,10 @@ def _checked(shape: Shape, chosen: Topology, copies: int | None) -> Topology:
     return chosen
 
 
-def _check_ports(shape: Shape) -> None:
+def _check_ports(shape: Shape, hint: str) -> None:
     """Raises Unreachable."""
     for name, port in shape.places.items():
-        process.check_free(
-            port, "is another relay running? Stop it, or name other ports for a new cluster: --port", name
-        )
+        process.check_free(port, hint, name)
 
 
 def _check_topology(opened: Office, kind: str | None, copies: int | None) -> None:
@@ -178,6 +182,20 @@ def _check_topology(opened: Office, kind: str | None, copies: int | None) -> Non
         raise UsageError(
             f"the cluster in {opened.directory} is a {told.kind} with {_copies(told)}",
             f"leave --topology and --copies out; to change them: tessera issuer cluster {opened.directory}/issuer",
+        )
+
+
+def _check_rules(opened: Office, wanted: dict[str, int | None]) -> None:
+    """Raises UsageError if the cluster that is there goes by others."""
+    newest, issuer = opened.federation.newest, opened.directory / organisation.ISSUER
+    for name, value in wanted.items():
+        there, option = getattr(newest, name), f"--{name.replace('_', '-')}"
+        if value in (None, there):
+            continue
+        other = f"tessera issuer renew {issuer} {option} {value}" if name == "members" else "name a new directory"
+        raise UsageError(
+            f"the cluster in {opened.directory} goes by {option} {there}, not {value}",
+            f"leave {option} out; for another: {other}",
         )
 
 

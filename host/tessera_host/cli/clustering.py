@@ -58,12 +58,13 @@ def issuer_cluster(
     where = wanted.in_words(relays) or f"every record is on one of {count(relays, 'relay')} ({wanted.kind})"
     if changed:
         text = [
-            f"From {local_time(begins)} on {where}. Parameters have serial {summary['serial']} now.",
+            f"From {local_time(begins)} on {where}; for who joins before, at once. Parameters have serial "
+            f"{summary['serial']} now.",
             *_lost(wanted),
             _change("A member downloads", "MB a day", _megabytes(was), _megabytes(will)),
             _change("A member may send", "short messages a day", str(figures.messages_a_day(was)), str(messages)),
             _tokens(will),
-            members_get_it(summary, directory),
+            members_get_it(summary["service"], directory),
             f"Relays get it from members, or at once: tessera relay push --issuer {directory}",
         ]
     else:

@@ -4,6 +4,7 @@ Owns what is typed and how results are shown. The conversation of a meeting is `
 """
 
 import asyncio
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -97,8 +98,8 @@ def contact_rekey(
 
     For after a restored backup, or if you fear that somebody knows the old keys. It is a meeting like the first one,
     words and all, and only with the one you met: a card that another identity signs is refused. Name and messages stay;
-    the old keys go when the last card is taken. What either of you sends between is lost to the one who has new keys
-    already, so do it in one sitting.
+    the old keys go when the last card is taken. What either of you sent and the other has not read by then is lost to
+    it: both read first (tessera inbox), and do it in one sitting.
     """
     opener = member_opener(home, passphrase_file)
     if via is not None:
@@ -152,9 +153,10 @@ def _go_on(
 
 def _show_step(step: Step, words: list[str] | None, out: Path | None, as_json: bool) -> None:
     facts = {"contact": step.name, "kind": step.kind, "waiting_for": step.awaits, "words": words}
-    told = [step.note, f"Give it to {step.name}, who runs: tessera contact add CARD"]
+    here, there = ("CARD", "CARD") if out is None else (out.name, "FILE")
+    told = [step.note, f"Give it to {step.name}, who runs: tessera contact add {shlex.quote(here)}"]
     if step.awaits:
-        told.append(f"Take the {step.awaits} card that comes back with: tessera contact add CARD")
+        told.append(f"Take the {step.awaits} card that comes back with: tessera contact add {there}")
     if words is not None:
         told += [f"{step.name} is a contact now.", _compare_hint(step.name, words)]
     if step.card is None:

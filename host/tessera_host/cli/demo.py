@@ -28,6 +28,7 @@ from rich.table import Table
 
 from tessera.wire import PORT
 
+from .. import kinds_of_cover
 from ..errors import InvalidInput, NotPermitted, TesseraError
 from ..issuer import organisation
 from ..issuer.issuer import Issuer
@@ -61,7 +62,7 @@ def run(directory: Path, port: int) -> None:
 
     def planned() -> plan.Plan:
         console.print(f"Making a demonstration organisation in {escape(str(directory))}", soft_wrap=True)
-        return choosing.choose(choosing.Wish(members=24, round_seconds=60)).plan
+        return choosing.plan_for(choosing.Wish(members=24, round_seconds=60))
 
     relay = RelayProcess(directory / organisation.RELAY, port)
     with ended_in_order(), relay:
@@ -169,7 +170,7 @@ def read_lines(path: Path) -> list[str]:
 def make_short_lived(directory: Path, passphrase: str, port: int, round_seconds: int) -> Issuer:
     """An organisation of two with short rounds and epochs, and the largest quota of which a Pico W serves a cell."""
     choice = plan.Choice(
-        cover=plan.DELIVERY,  # constant batches take one record of a member a round
+        cover=kinds_of_cover.DELIVERY,  # constant batches take one record of a member a round
         epsilon=EPSILON,
         delta=DELTA,
         members=2,

@@ -32,10 +32,11 @@ from ..issuer.issuer import Issuer
 from ..issuer.store import KEYSTORE
 from ..keys import passphrase
 from ..protocol import addresses
-from ..provisioning import service
+from ..provisioning import service, serving
 from ..provisioning.batch import Batch, summary
 from ..provisioning.desk import Desk, open_desk, write_log
 from ..provisioning.finder import Finder
+from ..provisioning.moving import move
 from ..provisioning.relay_setup import InService, RelaySetup
 from ..provisioning.report import Bars, Lines, Report, Silent
 from ..provisioning.settings import Row, Settings, Wifi, fixed_address, read_batch, time_server
@@ -44,10 +45,24 @@ from ..provisioning.update import update_relay
 from ..text import printable
 from .options import EveryCell, IssuerDirectory, Json, LogOut, PassphraseFile, Place, PluggedInRelay, Yes
 from .output import confirmation, show
+from .renewing import members_get_it
 
 BATCH_PATIENCE_SECONDS = 600.0
 
 finder = Finder()  # what sees this computer's ports; a test puts in one that sees an emulated board
+
+Ssid = Annotated[str | None, typer.Option(help="Wi-Fi network, for boards with Wi-Fi.")]
+WifiPasswordFile = Annotated[
+    Path | None, typer.Option(help="File with its password; else TESSERA_WIFI_PASSWORD_FILE, else a prompt.")
+]
+Country = Annotated[str | None, typer.Option(help="Country of the Wi-Fi network, two letters (Pico W).")]
+Security = Annotated[
+    str | None, typer.Option(help="wpa3 or wpa2-wpa3, if the Wi-Fi network wants it (Pico W). Default: WPA2.")
+]
+Address = Annotated[str | None, typer.Option(help="Fixed address, like 10.0.0.7/24. DHCP if left out.")]
+Gateway = Annotated[str | None, typer.Option(help="With --address.")]
+NameServer = Annotated[str | None, typer.Option(help="With --address; the gateway if left out.")]
+Hostname = Annotated[str | None, typer.Option(help="Name in the local network.")]
 
 EXIT_CODES = {
     BoardNotFound: "no board, or it did not come back",
@@ -89,15 +104,14 @@ def flash(
     clock: Annotated[
         str | None, typer.Option("--time-server", help="Network clock (SNTP); `none` for none. pool.ntp.org")
     ] = None,
-    ssid: Annotated[str | None, typer.Option(help="Wi-Fi network, for boards with Wi-Fi.")] = None,
-    wifi_password_file: Annotated[
-        Path | None, typer.Option(help="File with its password; else TESSERA_WIFI_PASSWORD_FILE, else a prompt.")
-    ] = None,
-    country: Annotated[str | None, typer.Option(help="Country of the Wi-Fi network, two letters.")] = None,
-    address: Annotated[str | None, typer.Option(help="Fixed address, like 10.0.0.7/24. DHCP if left out.")] = None,
-    gateway: Annotated[str | None, typer.Option(help="With --address.")] = None,
-    dns: Annotated[str | None, typer.Option(help="With --address; the gateway if left out.")] = None,
-    hostname: Annotated[str | None, typer.Option(help="Name in the local network.")] = None,
+    ssid: Ssid = None,
+    wifi_password_file: WifiPasswordFile = None,
+    country: Country = None,
+    security: Security = None,
+    address: Address = None,
+    gateway: Gateway = None,
+    dns: NameServer = None,
+    hostname: Hostname = None,
     close_repl: Annotated[bool, typer.Option("--close-repl", help="No Python prompt on the relay's cable.")] = False,
     every_cell: EveryCell = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Look and check, touch nothing.")] = False,
@@ -116,7 +130,7 @@ def flash(
         _flash_batch(batch, template, issuer_directory, passphrase_file, dry_run, as_json)
         return
     assert relay is not None
-    wifi = Wifi(ssid, country, wifi_password_file) if ssid else None
+    wifi = _wifi(ssid, country, security, wifi_password_file)
     with _desk(issuer_directory, passphrase_file, as_json, for_listing=True) as desk:
         settings = Settings(
             relay,
@@ -166,9 +180,10 @@ def verify(
     with _desk(issuer_directory, None, as_json) as desk:
         told = service.verify(desk, place, relay, every_cell)
     status = told["status"]
+    state = f"{status['state']} ({status['network']})" if status.get("network") else status["state"]
     text = [
         f"'{told['relay']}' at {told['place']} is what it has to be: {status['board']}, version {status['version']}.",
-        f"State {status['state']}, round {status['open_round']}, {status['boots']} starts, keys as listed.",
+        f"State {state}, round {status['open_round']}, {status['boots']} starts, keys as listed.",
     ]
     if told["cover_disclosed"]:
         text.append(f"Cover: {told['records_compared']} records of {told['cells_compared']} cells, byte for byte.")
@@ -213,6 +228,33 @@ def update(
     if done.changed:
         text = f"'{done.name}' served a round with version {done.version} and keeps it; before it was {done.before}."
     show({"relay": done.name, "before": done.before, "version": done.version, "changed": done.changed}, text, as_json)
+
+
+@flash_app.command("network")
+def network(
+    relay: Annotated[str, typer.Option("--relay", help="Name of the relay that gets another network.")],
+    issuer_directory: IssuerDirectory = Path("issuer"),
+    place: Place = None,
+    ssid: Ssid = None,
+    wifi_password_file: WifiPasswordFile = None,
+    country: Country = None,
+    security: Security = None,
+    address: Address = None,
+    gateway: Gateway = None,
+    dns: NameServer = None,
+    hostname: Hostname = None,
+    as_json: Json = False,
+) -> None:
+    """Give the relay that is plugged in another network: name all of it. Keys and records stay; it restarts."""
+    wifi = _wifi(ssid, country, security, wifi_password_file)
+    settings = Settings(relay, "", wifi=wifi, address=fixed_address(address, gateway, dns), hostname=hostname)
+    with _desk(issuer_directory, None, as_json) as desk:
+        status = move(desk, place, settings)
+    trouble = serving.trouble(status)
+    text = f"'{relay}' knows its new network and is not on it yet: {trouble}."
+    if trouble is None:
+        text = f"'{relay}' is on its new network, at {status['address']}."
+    show({"relay": relay, "address": status.get("address"), "network": trouble}, text, as_json)
 
 
 @flash_app.command("factory-reset")
@@ -286,6 +328,11 @@ def _reached(desk: Desk, relay: str, host: str | None, port: int | None, as_json
     return addresses.typed(host, port, PORT)
 
 
+def _wifi(ssid: str | None, country: str | None, security: str | None, password_file: Path | None) -> Wifi | None:
+    """None if nothing is said of it; without a name if only that is not."""
+    return Wifi(ssid or "", country, security, password_file) if ssid or country or security or password_file else None
+
+
 def _ask_for(row: Row, desk: Desk) -> None:
     desk.report.step(f"plug in the board for '{row.settings.name}' (a Pico with BOOTSEL held)")
 
@@ -300,6 +347,7 @@ def _result(done: InService) -> dict[str, Any]:
         "commissioned": done.commissioned,
         "card": done.card.text,
         "inventory": done.entry,
+        "network": done.trouble,
     }
 
 
@@ -309,8 +357,13 @@ def _text(done: InService, desk: Desk) -> str:
     if done.commissioned:
         cells = f"{done.commissioned['cells']} of {done.commissioned['of']} cells of epoch {done.commissioned['epoch']}"
         lines.append(f"Its cover was recomputed byte for byte: {done.commissioned['records']} records, {cells}.")
+    if done.trouble:
+        lines += ["", f"It is not on its Wi-Fi network yet: {done.trouble}. To name another network or password:"]
+        lines.append(f"tessera flash network --relay {done.name} --issuer {desk.directory} --ssid NAME")
     lines += ["", *done.card.lines(with_code=sys.stdout.isatty() or not done.changed)]
-    lines += ["", f"Recorded in {desk.inventory.path}. Members need the new {desk.directory / 'federation.card'}."]
+    lines += ["", f"Recorded in {desk.inventory.path}."]
+    if done.changed and desk.issuer:
+        lines.append(members_get_it(desk.issuer.service, desk.directory))
     return "\n".join(lines)
 
 

@@ -196,7 +196,7 @@ def fetch(
         keep_out_of_dumps()
 
     async def fetching() -> None:
-        async with Client(open_member(home, passphrase_file)) as client:
+        async with Client(open_member(home, passphrase_file), slow=progress.slow) as client:
             while True:
                 await _fetch_once(client, as_json, follow)
                 if not follow:

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from ..issuer.issuer import Issuer
-from ..issuer.store import KEYSTORE
 from ..keys import passphrase
 from ..keys.keystore import Secret
 from ..member.state import KEYSTORE_NAME, MemberState
+
+if TYPE_CHECKING:
+    from ..issuer.issuer import Issuer
 
 
 def open_member(home: Path, passphrase_file: Path | None) -> MemberState:
@@ -27,8 +29,11 @@ def member_opener(home: Path, passphrase_file: Path | None) -> Callable[[], Memb
     return opened
 
 
-def open_issuer(directory: Path, passphrase_file: Path | None) -> Issuer:
+def open_issuer(directory: Path, passphrase_file: Path | None) -> "Issuer":
     """Raises UsageError if there is none."""
+    from ..issuer.issuer import Issuer  # no member's command waits for it
+    from ..issuer.store import KEYSTORE
+
     if not (directory / KEYSTORE).is_file():
         raise UsageError(f"there is no issuer in {directory}", "tessera issuer init makes one")
     return Issuer.open(directory, passphrase.secret_for(directory / KEYSTORE, passphrase_file))

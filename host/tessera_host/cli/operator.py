@@ -15,6 +15,7 @@ from rich.table import Table
 
 from tessera.wire import PORT
 
+from .. import kinds_of_cover
 from ..clock import local_time, unix_now
 from ..errors import UsageError
 from ..issuer.genesis import EPOCH_AT, before
@@ -221,16 +222,14 @@ def relay_new(
         serial, digest = issuer.parameters.serial, issuer.parameters.digest.hex()
         service = issuer.service
     text = [
-        f"Relay '{name}' is in {relay_directory}; its secrets are nowhere else. Parameters have serial {serial} now.",
-        "Members' programs get the new card from the issuer's service."
-        if service
-        else f"Members need the new {issuer_directory / FEDERATION_CARD}.",
+        f"Relay '{name}' is in {relay_directory}; its secrets are nowhere else. Parameters have serial {serial} now."
     ]
     if earlier:
-        text.append(
+        text += [
+            renewing.members_get_it(service, issuer_directory),
             f"The other relays get the new parameters from members, or at once: tessera relay push --issuer "
-            f"{issuer_directory}"
-        )
+            f"{issuer_directory}",
+        ]
     answer = {"relay": name, "key": relay.key, "directory": str(relay_directory), "host": host, "port": at}
     answer |= {"serial": serial, "digest": digest, "relays_to_update": earlier}
     show(answer | _paths(issuer_directory), "\n".join(text), as_json)
@@ -254,7 +253,7 @@ def _paths(directory: Path) -> dict[str, str]:
 
 def _day(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """Nothing where nothing shows of a day."""
-    if summary["cover"] == plan.CONSTANT:
+    if summary["cover"] == kinds_of_cover.CONSTANT:
         return []
     return [("a member's day", f"ε = {summary['budget']['epsilon']}, δ = {summary['budget']['delta']}")]
 

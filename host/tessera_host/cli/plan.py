@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import duration, files
+from ..kinds_of_cover import COVERS
 from ..planning import choosing, figures
 from ..planning.boards import BOARDS
 from ..planning.choosing import Kind, Planned, Wish
-from ..planning.plan import COVERS, Plan, decimal_option
+from ..planning.plan import Plan, decimal_option
 from ..privacy import loss, noise
 from ..protocol.topology import KINDS
 from . import audit
@@ -162,7 +163,9 @@ def _kinds(found: Planned) -> str:
         mark = f" {_CHOSEN}" if kind.plan is found.plan else ""
         table.add_column(f"{kind.cover}{mark}", overflow="fold")
     for name, cell in (*_ROWS, *(_SEVERAL if found.plan.choice.relays > 1 else ())):
-        table.add_row(name, *(cell(kind) if kind.plan else "" for kind in found.kinds))
+        cells = [cell(kind) if kind.plan else "" for kind in found.kinds]
+        if any(cells):
+            table.add_row(name, *cells)
     refused = [f"{kind.cover}: {kind.refusal.message}" for kind in found.kinds if kind.refusal]
     return "\n".join([_printed(table).rstrip(), *refused])
 

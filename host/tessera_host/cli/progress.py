@@ -1,6 +1,7 @@
 """Progress on a terminal, and silence elsewhere: of the parts of a message, of the outbox, of rounds to catch up with.
 
-Owns the bars. What moves them is told by the client. They are on standard error: standard output is for results.
+Owns the bars, and the line that names a relay that is waited for. What moves them is told by the client. They are on
+standard error: standard output is for results.
 """
 
 import time
@@ -19,6 +20,7 @@ from ..member.pacing import DAY, Wait
 from ..member.sending import Copied, Posted
 
 _FEW_ROUNDS = 32  # less than this is read before a bar would be seen
+_ERRORS = Console(stderr=True, highlight=False)
 
 
 class _Countdown(ProgressColumn):
@@ -27,6 +29,12 @@ class _Countdown(ProgressColumn):
     def render(self, task: Task) -> Text:
         until = task.fields.get("until")
         return Text(f"next in {duration.about(until - time.monotonic())}" if until else "")
+
+
+def slow(relay: str, console: Console = _ERRORS) -> None:
+    """Somebody waits for a relay; above the bar, if there is one."""
+    if console.is_terminal:
+        console.print(f"Waiting for the relay {relay}, a minute at most.", markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -57,7 +65,7 @@ def of_rounds(console: Console | None = None) -> Iterator[fetching.Progress]:
 def _bar(
     description: str, total: int, console: Console | None, visible: bool = True
 ) -> Iterator[tuple[Progress, TaskID]]:
-    console = console or Console(stderr=True, highlight=False)
+    console = console or _ERRORS
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), _Countdown())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield progress, progress.add_task(description, total=total, visible=visible, until=None)

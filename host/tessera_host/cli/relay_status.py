@@ -99,7 +99,7 @@ def _figures(found: RelayStatus) -> list[tuple[str, str]]:
     round_ = "unknown" if found.open_round is None else str(found.open_round)
     return [
         ("code", f"{found.version}, digest {found.firmware_digest.hex()}"),
-        ("running", f"{duration.in_words(found.uptime_seconds)}, start number {found.boots}"),
+        ("running", f"{duration.about(found.uptime_seconds)}, start number {found.boots}"),
         ("parameters", f"newest serial {found.newest_serial}{in_force}"),
         ("open round", round_ + (", by a clock that is provisional" if found.clock_provisional else "")),
     ]

@@ -120,7 +120,7 @@ def issuer_renew(
                 f"Without tokens, as others fetch theirs: {', '.join(without)}. They type: tessera renew -o FILE"
             )
     else:
-        text.append(members_get_it(summary, directory))
+        text.append(members_get_it(summary["service"], directory))
     text.append(f"Relays get it from members, or at once: tessera relay push --issuer {directory}")
     show(facts(summary, directory) | {"files": written}, "\n".join(text), as_json)
 
@@ -260,7 +260,7 @@ def relay_remove(
     text = [
         f"Relay '{name}' is listed no more. Parameters have serial {summary['serial']} now.",
         *generation_text(summary, at_once),
-        members_get_it(summary, issuer_directory),
+        members_get_it(summary["service"], issuer_directory),
         "Mailboxes whose home it was are on the next relay of their order then; nobody has to do anything.",
         f"Other relays get it from members, or at once: tessera relay push --issuer {issuer_directory}",
     ]
@@ -299,9 +299,8 @@ def relay_replace(
         f"The old relay '{name}' is listed no more, and reads and signs for nobody. Parameters have serial "
         f"{summary['serial']} now.",
         *steps,
-        "Members can write there once it is on and their programs know of it: they look by themselves, or at once with "
-        "tessera renew.",
-        members_get_it(summary, issuer_directory),
+        "Members can write there once it is on and their programs have its key.",
+        members_get_it(summary["service"], issuer_directory),
         "What the old one had stored and somebody had not read yet, its sender's program sends again.",
         f"The other relays get the new parameters from members, or at once: tessera relay push --issuer "
         f"{issuer_directory}",
@@ -329,10 +328,17 @@ def generation_text(summary: dict[str, Any], at_once: bool) -> list[str]:
     return [f"All keys are new from {begins} on; members' programs fetch theirs by themselves before."]
 
 
-def members_get_it(summary: dict[str, Any], directory: Path) -> str:
-    if summary["service"]:
-        return "Members' programs get it from the issuer's service."
-    return f"Members need a file each: tessera issuer renew {directory} --out NEWDIR"
+def members_get_it(service: object, directory: Path) -> str:
+    """How members' programs come to what a new set says, and what holds until then; `service`: whether there is one."""
+    if service:
+        return (
+            "Members' programs get it from the issuer's service by themselves; those that run before the next epoch "
+            "begins, once a relay has it. At once: tessera renew."
+        )
+    return (
+        f"Members need a file each: tessera issuer renew {directory} --out NEWDIR. Until somebody has theirs, their "
+        "program goes by the relays and copies of before."
+    )
 
 
 def facts(summary: dict[str, Any], directory: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from tessera.errors import Error
 from tessera.server import Server
 from tessera.wire import PORT
 
-from .. import __version__, duration, systemd
+from .. import __version__, duration, kinds_of_cover, systemd
 from ..errors import TesseraError, UsageError
 from ..issuer import organisation
 from ..issuer.relay_directory import CONFIGURATION
@@ -114,7 +114,8 @@ def serve(
     ] = None,
     cover_traffic_delta: Annotated[str | None, typer.Option(help="δ of one delivery, likewise.")] = None,
     members: Annotated[
-        int | None, typer.Option(help=f"Members of a new trial, {MEMBERS}; the planner chooses all else.")
+        int | None,
+        typer.Option(min=plan.MEMBERS_FLOOR, help=f"Members of a new trial, {MEMBERS}; the planner chooses all else."),
     ] = None,
     round_seconds: Annotated[int | None, typer.Option(help="Seconds a round of a new trial.")] = None,
     epoch_rounds: Annotated[int | None, typer.Option(help="Rounds an epoch of a new trial.")] = None,
@@ -172,11 +173,12 @@ def serve(
         if cover_traffic_epsilon is not None or cover_traffic_delta is not None:
             epsilon = plan.decimal_option("epsilon", cover_traffic_epsilon or gateway.DEFAULT_EPSILON)
             delta = plan.decimal_option("delta", cover_traffic_delta or gateway.DEFAULT_DELTA)
-            wish = replace(wish, cover=plan.DELIVERY, epsilon=epsilon, delta=delta)
-        return choosing.choose(wish).plan
+            wish = replace(wish, cover=kinds_of_cover.DELIVERY, epsilon=epsilon, delta=delta)
+        return choosing.plan_for(wish, ("members", "round_seconds", "epoch_rounds"))
 
     def open_gateway(directory: Path) -> Gateway:
         gateway.check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)
+        gateway.check_rules(directory, members=members, round_seconds=round_seconds, epoch_rounds=epoch_rounds)
         return Gateway(directory, place.named, sessions)
 
     log_ = Log(log is LogForm.JSON)

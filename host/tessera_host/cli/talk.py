@@ -20,6 +20,7 @@ from ..member import views
 from ..member.accountant import Budget
 from ..protocol import schedule
 from ..text import count
+from . import progress
 from .opening import open_member
 from .options import Home, HomeRelay, Json, PassphraseFile
 from .output import end_with, say_wrong, show
@@ -40,7 +41,7 @@ async def talk(home: Path, passphrase_file: Path | None) -> AsyncIterator[AgentL
         async with link:
             yield link
         return
-    async with Client(open_member(home, passphrase_file)) as client:
+    async with Client(open_member(home, passphrase_file), slow=progress.slow) as client:
         try:
             yield client
         finally:
@@ -96,7 +97,7 @@ def status(home: Home, relay: HomeRelay = None, passphrase_file: PassphraseFile 
     """Ask a relay for its round, parameters and curve tier, and compare clocks. Says if the schedule of keys ends."""
 
     async def asking() -> None:
-        async with Client(open_member(home, passphrase_file)) as client:
+        async with Client(open_member(home, passphrase_file), slow=progress.slow) as client:
             try:
                 found = await client.status(relay)
                 await client.post_what_waits()

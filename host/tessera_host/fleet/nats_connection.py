@@ -84,7 +84,7 @@ class Connection:
             answer: Json = json.loads(message.data)
             return answer
         except (NatsError, OSError, ValueError) as error:
-            await self._leave(client)
+            await self._leave_in_time(client)
             nobody = isinstance(error, NoRespondersError)
             why = "it has no leader" if nobody else str(error).removeprefix("nats: ") or "no answer"
             raise LogUnavailable(f"the engine does not answer: {why}") from None
@@ -123,13 +123,18 @@ class Connection:
             raise configuration.wrong_user(refused)
         raise LogUnavailable(f"no node of the engine answers at {', '.join(self._nodes)}", "start them")
 
-    async def _leave(self, client: Client) -> None:
-        """The next try goes to another node: this one may be cut off from the others. A leader is elected in less time
-        than it takes to see that, so a connection is tried for a while."""
-        if self._client is client and asyncio.get_running_loop().time() - self._since > ANSWER_SECONDS:
+    async def leave(self, client: Client) -> None:
+        """What is asked from now on goes to another node."""
+        if self._client is client:
             self._client = None
             self._turn += 1
             await _end(client)
+
+    async def _leave_in_time(self, client: Client) -> None:
+        """The node may be cut off from the others. A leader is elected in less time than it takes to see that, so a
+        connection is tried for a while."""
+        if asyncio.get_running_loop().time() - self._since > ANSWER_SECONDS:
+            await self.leave(client)
 
     async def _closed(self) -> None:
         self._ended()

@@ -88,15 +88,18 @@ class NatsLog:
         LogUnavailable if a majority of the nodes does not answer."""
         log = cls(address, relay, **settings)
         try:
-            nodes = await log._nodes(frozenset())
-            for node in nodes.values():
-                configuration.require_node(node)
-            state = await log._stream()
-            await log._require_nodes(state)
+            for others in reversed(range(len(address.nodes))):
+                client = await log._connection.client()
+                try:
+                    await log._look()
+                    break
+                except LogUnavailable:
+                    if not others:
+                        raise
+                    await log._connection.leave(client)  # it may be cut off from the others
         except BaseException:
             await log.close()
             raise
-        log._created, log._seen = state.created, state.last
         log._watching = asyncio.create_task(log._watch())
         return log
 
@@ -259,6 +262,15 @@ class NatsLog:
         }
 
     # -- what the engine is
+
+    async def _look(self) -> None:
+        """Before anything is asked of it. Raises LogRefused, LogUnavailable."""
+        nodes = await self._nodes(frozenset())
+        for node in nodes.values():
+            configuration.require_node(node)
+        state = await self._stream()
+        await self._require_nodes(state)
+        self._created, self._seen = state.created, state.last
 
     async def _stream(self) -> _State:
         """Made if it is not there. Raises LogRefused, LogUnavailable."""

@@ -6,7 +6,7 @@ relay_list.py, invitations.py), what the next set is (renewal.py) and what is si
 (issuance.py), which numbers are good (plan.py), a relay's directory (relay_directory.py).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,11 +19,12 @@ from .. import files
 from ..clock import Clock, unix_now
 from ..errors import IntegrityError, InvalidInput, KeystoreError, NotOnRoster, UsageError
 from ..keys.keystore import Secret
+from ..kinds_of_cover import CONSTANT, DELIVERY, kind_of
 from ..planning import boards
-from ..planning.plan import CONSTANT, DELIVERY, MEMBERS_FLOOR, Choice, Plan, check_kind, kind_of, make
+from ..planning.plan import MEMBERS_FLOOR, Choice, Plan, check_kind, make
 from ..privacy import noise
 from ..protocol import addresses, blind, cards, releases, sealed_reading_key
-from ..protocol.federation import DEFAULT_BUDGET, FIXED, IssuerService, Relay, parsed
+from ..protocol.federation import FIXED, IssuerService, Relay, parsed
 from ..protocol.invitation import Invitation
 from ..protocol.limits import check_name
 from ..protocol.sets_beside import SetBeside, SetsBeside
@@ -74,25 +75,21 @@ class Issuer:
         *,
         epochs: int = EPOCHS_DEFAULT,
         genesis: int | None = None,
-        budget: Mapping[str, str] | None = None,
         now: Clock = unix_now,
     ) -> Self:
         """A new federation: its keys, and parameters of serial 1 without relays.
 
         epochs is the length of the key schedule; genesis (unix seconds) is the start of round 0, by default now rounded
-        down to a whole round; budget is `{"epsilon", "delta"}` of a member's day, as decimals, if not the plan's.
-        Raises UsageError; KeystoreError if there is an issuer in the directory already.
+        down to a whole round. Raises UsageError; KeystoreError if there is an issuer in the directory already.
         """
         check_name("the federation's name", name)
-        budget = _budget_of(plan) if budget is None else budget
-        _check_budget(budget)
         IssuerStore.check_new(directory)
         moment = now()
         start = moment - moment % plan.choice.round_seconds if genesis is None else genesis
         if not 0 <= start < _GENESIS_END:
             raise UsageError(f"genesis {start} is not a time in unix seconds", f"use --genesis {moment}, which is now")
         signer = ParameterSigner.fresh()
-        data = new_data(name, signer, epochs, plan.board.name, dict(budget), topology_of(plan))
+        data = new_data(name, signer, epochs, plan.board.name, _budget_of(plan), topology_of(plan))
         epoch = max(0, (moment - start) // plan.choice.epoch_seconds)
         renewal.sign_first(data, signer.first_rules(plan, start), epoch, moment)
         return cls(IssuerStore.create(directory, passphrase, data, _open_epoch(now)), now)
@@ -350,7 +347,6 @@ class Issuer:
         self,
         plan: Plan | None = None,
         epochs: int | None = None,
-        budget: Mapping[str, str] | None = None,
         retention_days: int | None = None,
         at_once: bool = False,
         new_keys: bool = False,
@@ -359,10 +355,6 @@ class Issuer:
         it has other numbers of members or tokens, there is a new generation of keys. new_keys: access key, reading key
         and epoch keys are all others. Raises UsageError."""
         data, rules = self._store.data, None
-        if budget is None and plan is not None:
-            budget = _budget_of(plan)
-        if budget is not None:
-            _check_budget(budget)
         if retention_days is not None and not 1 <= retention_days <= cards.RETENTION_DAYS_MAX:
             raise UsageError(f"{retention_days} days are not in 1 to {cards.RETENTION_DAYS_MAX}", "use 90 or the like")
         if plan is not None:
@@ -370,7 +362,7 @@ class Issuer:
         counted = ("members", "tokens_per_epoch")
         changed = rules is not None and any(rules[name] != getattr(self.parameters, name) for name in counted)
         with self._store.change():
-            data["budget"] = dict(budget or data["budget"])
+            data["budget"] = data["budget"] if plan is None else _budget_of(plan)
             data["retention_days"] = retention_days or data["retention_days"]
             generation = changed or new_keys
             change = Change(generation=generation, rotate=new_keys, at_once=at_once, rules=rules, epochs=epochs)
@@ -697,14 +689,3 @@ def _decimal(value: Fraction) -> str:
     while value < 1:
         value, exponent = 10 * value, exponent + 1
     return noise.decimal(value) + (f"e-{exponent}" if exponent else "")
-
-
-def _check_budget(budget: Mapping[str, str]) -> None:
-    """Raises UsageError unless a federation card can carry it."""
-    for name, most in (("epsilon", 100), ("delta", 1)):
-        text = budget[name]
-        if not cards.is_decimal(text) or Fraction(text) >= most:
-            raise UsageError(
-                f"{name} of a member's day is '{text[:40]}', not a decimal between 0 and {most}",
-                f"write --day-{name} {DEFAULT_BUDGET[name]} or the like",
-            )

@@ -18,7 +18,8 @@ from tessera.errors import InvalidObject
 from tessera.params import Parameters, digest, encode, encode_time, reading_hash, seal_reading_key
 
 from ..errors import UsageError
-from ..planning.plan import COVER_NUMBERS, DAY, Plan
+from ..kinds_of_cover import DAY, NUMBERS
+from ..planning.plan import Plan
 from ..privacy import noise
 from ..protocol import blind, cards
 
@@ -189,7 +190,7 @@ def planned_rules(plan: Plan) -> dict[str, Any]:
     day = (choice.day_epsilon, choice.day_delta) if choice.cover == DAY else (Fraction(0), Fraction(0))
     return {name: getattr(choice, name) for name in _PLANNED} | {
         "log2_buckets": choice.buckets.bit_length() - 1,
-        "cover": COVER_NUMBERS[choice.cover],
+        "cover": NUMBERS[choice.cover],
         "constant": plan.constant,
         "epsilon": int(epsilon / noise.EPSILON_UNIT),
         "delta": _units(delta),

@@ -4,7 +4,7 @@ from typing import Any
 
 from tessera.params import Parameters
 
-from ..planning.plan import kind_of
+from ..kinds_of_cover import kind_of
 from ..protocol import schedule
 from .store import IssuerStore
 

@@ -92,13 +92,12 @@ class Accountant:
         return budget.left > 0 and self.share_at(budget, now, relay) <= now
 
     def share_at(self, budget: Budget, now: int, relay: int) -> int:
-        """The unix time from which one more is within what a relay may have of the day: where a part is several
-        records, no more than one of each. What it had and refused counts, and is not at the others' cost."""
-        if budget.copies == 1:
-            return now
-        most = max(1, -(-budget.allowed // budget.copies))
-        times = sorted(known.time for known in self._departures if known.relay == relay)
-        return max(now, times[-most] + DAY_SECONDS) if len(times) >= most else now
+        """The unix time from which one more is within what a relay may have of the day (`share_at`)."""
+        return share_at(budget, now, self.times(relay))
+
+    def times(self, relay: int) -> list[int]:
+        """When the records that count left for the relay of this number, in order."""
+        return sorted(known.time for known in self._departures if known.relay == relay)
 
     def weighed(self, now: int) -> Callable[[], Budget]:
         """`budget`, with all that it takes from the keystore taken now: the sum may be done in another thread."""
@@ -140,6 +139,16 @@ class Accountant:
         """By which the record counts; of a set that was forgotten meanwhile, by that of its time."""
         known = self._federation.with_digest(departure.digest)
         return _table_of(known or self._governing(departure.time))
+
+
+def share_at(budget: Budget, now: int, times: Sequence[int]) -> int:
+    """The unix time from which one more is within what a relay may have of the day, which had records at these times:
+    where a part is several records, no more than one of each. What it had and refused counts, and is not at the others'
+    cost."""
+    if budget.copies == 1:
+        return now
+    most = max(1, -(-budget.allowed // budget.copies))
+    return max(now, times[-most] + DAY_SECONDS) if len(times) >= most else now
 
 
 def _table_of(parameters: Parameters) -> tuple[int, ...]:

@@ -75,7 +75,9 @@ def _made_safe(data: MemberData, federation: Federation, made: int, now: int) ->
         contact.next_message = max(contact.next_message, first_message(epoch))
         received = contact.received
         received.resync = True  # what the lost computer read and the relay does not have any more
-        received.missing, received.seen, received.waits = [], {}, None
+        received.missing, received.seen = [], {}
+        for message in received.parts.values():
+            message.since = None
         for view in contact.views:  # the sets that would explain it were taken by the lost computer, perhaps
             view.read, view.reached = epoch, None
     meetings = len(data.contacts.invites) + len(data.contacts.answers)

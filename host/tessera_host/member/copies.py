@@ -62,11 +62,19 @@ class CopiesAt:
         return place.relay in self._readers[item.contact, epoch]
 
     def is_safe(self, item: Outgoing) -> bool:
-        return len(self.alive(item)) >= len(self.relays(item.contact))
+        return self._wanting(item) == 0
 
     def targets(self, item: Outgoing) -> list[int]:
-        """The numbers of the relays that a part has to be posted to. One that IT has taken out of service takes no
-        more, whichever set governs the epoch still."""
-        have, wanted = {place.relay for place in self.alive(item)}, self.relays(item.contact)
-        lacking = [id_ for id_ in wanted if id_ in self._keys and id_ not in have]
-        return lacking[: max(0, len(wanted) - len(have))]
+        """The numbers of the relays that a part is to be posted to: each that lacks it, until as many have it as are
+        to. More may lack it than it has to be on still, after an order has changed; one of them may be away. One that
+        IT has taken out of service takes no more, whichever set governs the epoch still."""
+        have = {place.relay for place in self.alive(item)}
+        lacking = [id_ for id_ in self.relays(item.contact) if id_ in self._keys and id_ not in have]
+        return lacking if self._wanting(item) else []
+
+    def records(self, item: Outgoing) -> int:
+        """How many records of a part are to be posted still."""
+        return min(self._wanting(item), len(self.targets(item)))
+
+    def _wanting(self, item: Outgoing) -> int:
+        return max(0, len(self.relays(item.contact)) - len(self.alive(item)))

@@ -125,19 +125,26 @@ class Inbox:
         last = self._federation.epoch_of(open_round)
         self._epoch = self._federation.epoch_of(max(open_round, own_round))
         self.forget_read(own_round)
+        self._derive(last)
         self._expected = {}
         for name, contact in self._contacts.items():
-            self._derive(contact, last)
             if contact.blocked:
                 continue
             unused = contact.receive.unused()
             self._expected |= {s.tag: _Expected(name, epoch, index, s) for epoch, index, s in unused}
         return expired
 
-    def _derive(self, contact: Contact, last_epoch: int) -> None:
-        chain = contact.receive
-        for epoch in range(chain.epoch, last_epoch + 1):
-            chain.derive(epoch, self._federation.records_per_epoch(epoch))
+    def _derive(self, last_epoch: int) -> None:
+        """The keys of every record that may come by now. Whoever posts may have had a set before this member that lets
+        an epoch have more of them: then its rounds may have had some that were not looked for."""
+        most: dict[int, int] = {}
+        for contact in self._contacts.values():
+            chain = contact.receive
+            for epoch in [*chain.steps, *range(chain.epoch, last_epoch + 1)]:
+                if epoch not in most:
+                    most[epoch] = self._federation.records_per_epoch(epoch)
+                if chain.derive(epoch, most[epoch]):
+                    self.pointers.go_back_to(self._federation.first_round(epoch), self.pointers.relays())
 
     def read(self, round_: int, batch: Iterable[bytes], relay: int) -> int:
         """Take one whole sealed round of the relay of this number: how many records were for this member. To be saved
@@ -199,7 +206,7 @@ class Inbox:
         if part.parts > 1 and not _is_signed(contact, closing, part, _payloads(message)):  # one part was looked at
             del contact.received.parts[part.message]
             return
-        message.closing = None
+        message.closing, message.since = None, self._own_round
         self._views.saw(name, closing, self._epoch)
         for relay in message.relays:
             self._saw(contact.received, relay, part.message)
@@ -229,7 +236,7 @@ class Inbox:
     def _deliver(self, name: str) -> None:
         """Move what is whole from the parts to the messages, in order, and forget what will never be."""
         received = self._contacts[name].received
-        for number in [number for number, message in received.parts.items() if number < received.next]:
+        for number in sorted(number for number in received.parts if number < received.next):
             if _is_whole(received.parts[number]):
                 self._store_late(name, received, number)
         while whole := [number for number, message in received.parts.items() if _is_whole(message)]:
@@ -255,15 +262,15 @@ class Inbox:
         that answers is caught up with."""
         if received.resync:
             return False
-        relays, round_ = self._still_to_come(received, following), received.parts[following].round
+        relays, message = self._still_to_come(received, following), received.parts[following]
         if not relays:
             return False
-        if received.waits is None:
-            received.waits = self._own_round
-        if self._own_round < received.waits + WAIT_ROUNDS:
+        if message.since is None:
+            message.since = self._own_round
+        if self._own_round < message.since + WAIT_ROUNDS:
             return True
         pointers = (self.pointers[relay] for relay in relays)
-        return any(each.next_round <= round_ and each.answered + 1 >= self._own_round for each in pointers)
+        return any(each.next_round <= message.round and each.answered + 1 >= self._own_round for each in pointers)
 
     def _append(self, name: str, received: Received, message: Incoming) -> None:
         round_ = message.round
@@ -277,7 +284,7 @@ class Inbox:
         else:
             self._store_text_without_end(name, received, round_)
             self._store(name, received, round_, "", **_no_text(message.kind, data))
-        received.resync, received.waits = False, None
+        received.resync = False
         del received.parts[received.next]
         received.next += 1
 

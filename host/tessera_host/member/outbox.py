@@ -70,7 +70,7 @@ class Outbox:
     def records(self) -> int:
         """How many records there are to be posted, each copy of a part by itself."""
         at = self._copies.at()
-        return sum(max(1, len(at.targets(item))) for item in self._items)
+        return sum(max(1, at.records(item)) for item in self._items)
 
     def waiting(self, relay: int, epoch: int | None = None) -> Iterator[Outgoing]:
         """The parts that are to be posted to the relay of this number in an epoch, by default the open one, in order;

@@ -5,9 +5,11 @@ round would show everyone on the network how long a message is.
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..protocol import records
+from .accountant import share_at
 from .state import MemberState
 
 ROUND, DAY, EPOCH = "round", "day", "epoch"
@@ -45,6 +47,23 @@ def earliest(member: MemberState) -> int:
     rounds = [_free_round(member, relay) for relay in member.outbox.relays()]
     free = min(rounds, default=member.round())
     return max(member.now(), end, member.federation.round_start(free))
+
+
+def earliest_of_the_day(member: MemberState) -> Callable[[], int | None]:
+    """Asks for the same, with the day's budget, and what a relay may have of it; None if never. All that it takes from
+    the member is taken now: the sum may be done in another thread."""
+    now, at_all, weigh = member.now(), earliest(member), member.accountant.weighed(member.now())
+    start, times = member.federation.round_start, member.accountant.times
+    relays = [(start(_free_round(member, relay)), times(relay)) for relay in member.outbox.relays()]
+
+    def asked() -> int | None:
+        budget = weigh()
+        if budget.next_at is None:
+            return None
+        moments = (max(free, share_at(budget, now, spent)) for free, spent in relays)
+        return max(at_all, budget.next_at, min(moments, default=at_all))
+
+    return asked
 
 
 def cell_taken(member: MemberState, dice: random.Random) -> Wait:

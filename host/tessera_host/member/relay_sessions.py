@@ -8,8 +8,9 @@ A session that posts continues its token's earlier one; one that reads has no to
 whatever it continued would say whose it is.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from tessera.params import Parameters
@@ -26,6 +27,8 @@ from .wallet import EARLY, TokenKey, key_of, proof
 
 # The token to use of those that are good here; raises NotPermitted if there is none.
 TokenChoice = Callable[[TokenKey], Token]
+
+SLOW_SECONDS = 5.0  # from then on whoever waits is told for whom
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,10 @@ class Reading(Greeted):
 class RelaySessions:
     """The connections of one member. Its parts of the state are asked for anew every time: they may be stale."""
 
-    def __init__(self, state: MemberState) -> None:
+    def __init__(self, state: MemberState, slow: Callable[[str], None] | None = None) -> None:
+        """`slow` is told the name of a relay that takes long to do what it was asked."""
         self._state = state
+        self._slow = slow
 
     async def status(self, relay_name: str | None = None) -> Status:
         """What a relay, by default the home relay, says of itself. Raises IntegrityError if it is not to be used,
@@ -83,19 +88,32 @@ class RelaySessions:
     @asynccontextmanager
     async def session(self, relay: Relay, choose: TokenChoice) -> AsyncIterator[Session]:
         """An admitted connection: a token's earlier session taken up, or a full handshake and AUTH."""
-        session = await self._resumed(relay, choose) or await self._admitted(relay, choose)
-        async with session.connection:
-            yield session
+        with self._watched(relay):
+            session = await self._resumed(relay, choose) or await self._admitted(relay, choose)
+            async with session.connection:
+                yield session
 
     @asynccontextmanager
     async def reading(self, relay: Relay) -> AsyncIterator[Reading]:
         """A connection to read from. Raises OutOfDate without the reading key in force."""
-        async with await self._connect(relay) as connection:
-            greeted = await self.greet(connection, relay)
-            key = self._state.federation.reading_key(greeted.parameters)
-            if key is None:
-                raise OutOfDate("your program does not have the office's present key to read with", "tessera renew")
-            yield Reading(relay, connection, greeted.info, greeted.parameters, key)
+        with self._watched(relay):
+            async with await self._connect(relay) as connection:
+                greeted = await self.greet(connection, relay)
+                key = self._state.federation.reading_key(greeted.parameters)
+                if key is None:
+                    raise OutOfDate("your program does not have the office's present key to read with", "tessera renew")
+                yield Reading(relay, connection, greeted.info, greeted.parameters, key)
+
+    @contextmanager
+    def _watched(self, relay: Relay) -> Iterator[None]:
+        if self._slow is None:
+            yield
+            return
+        timer = asyncio.get_running_loop().call_later(SLOW_SECONDS, self._slow, relay.name)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     # -- what a relay says of itself
 

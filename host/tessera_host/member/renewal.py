@@ -5,7 +5,9 @@ Owns that moment, which is kept with the member: commands that end at once share
 issuer_visit.py's.
 
 The moment is drawn without regard to anything that the member does. One that kept away from the member's own posts
-would tell an issuer and a relay who compare notes that whoever renewed at the time of a post did not post it.
+would tell an issuer and a relay who compare notes that whoever renewed at the time of a post did not post it. When a
+relay has a set whose card did not come, which may put copies elsewhere, the visit is at some moment before it governs:
+everybody hears of a set at the same time, as everybody reads every round.
 """
 
 import random
@@ -17,7 +19,11 @@ from .state import MemberState
 
 LEAST_WAIT_SECONDS = 30.0  # after a visit that failed; twice as long after each that follows
 LAST_PART = 4  # and no longer than this part of an epoch
-HASTENED_PART = 24  # of an epoch: no visit that a relay caused comes sooner after another
+OUTDATED = (
+    "Your office has newer settings than your program, which may write to the wrong relays until it has them: ask IT "
+    "for your file, then: tessera renew FILE"
+)
+HASTENED_PART = 24  # of an epoch: no visit that a relay caused comes sooner after another, nor is drawn from less
 
 
 class Renewal:
@@ -30,13 +36,25 @@ class Renewal:
 
     def due_at(self) -> float | None:
         """The moment (unix seconds) of the next visit to the issuer, perhaps past. None if it is on no network."""
-        member, kept = self._member, self._member.data.renewal
         if not self.is_possible():
             return None
-        if kept.due is None:
-            kept.due = int(self._dice.uniform(member.now(), member.now() + self._epoch_seconds()))
+        due = self._drawn()
+        return float(min(due, self._member.now()) if self._hurries() or self.is_urgent() else due)
+
+    def _drawn(self) -> int:
+        """The moment that stands. Once for each set that came without its card there is one before that governs."""
+        member, kept = self._member, self._member.data.renewal
+        now, due, before = member.now(), kept.due, (kept.due, kept.heard)
+        if due is None:
+            due = int(self._dice.uniform(now, now + self._epoch_seconds()))
+        if lacks_a_card(member) and member.federation.heard_of.serial > kept.heard:
+            following = member.federation.round_start(member.federation.first_round(member.epoch() + 1))
+            end = max(following, now + self._epoch_seconds() // HASTENED_PART)
+            due, kept.heard = min(due, int(self._dice.uniform(now, end))), int(member.federation.heard_of.serial)
+        kept.due = due
+        if (kept.due, kept.heard) != before:
             member.save()
-        return float(min(kept.due, member.now()) if self._hurries() or self.is_urgent() else kept.due)
+        return due
 
     def hasten(self) -> None:
         """What the member holds did not do for a relay: a visit is due, unless there was one just now."""
@@ -101,6 +119,11 @@ class Renewal:
 
     def _epoch_seconds(self) -> int:
         return news.epoch_seconds(self._member.federation)
+
+
+def lacks_a_card(member: MemberState) -> bool:
+    """Whether a relay has a newer set than that of the newest card."""
+    return bool(member.federation.heard_of.serial > member.federation.newest.serial)
 
 
 def lacks(member: MemberState, epoch: int) -> bool:

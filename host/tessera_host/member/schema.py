@@ -23,7 +23,7 @@ from ..protocol.federation import FederationState, RelayKey
 from ..protocol.limits import NAME_MAX, mended_name, name_fault
 from ..protocol.records import MAX_PARTS, VIEW_BYTES, Closing, Part, ReceivingChain, SendingChain
 
-VERSION = 6
+VERSION = 7
 _SCHEMA = "schema"  # the key of the version; version 1 had none
 
 T = TypeVar("T")
@@ -39,7 +39,8 @@ Bytes32 = Annotated[bytes, 32]
 class Incoming:
     """A message some of whose parts have arrived: payloads by part number, and what the last part said of all. None of
     it counts before the signature in that was checked. `relays` are the numbers of those that had parts of it, `round`
-    is the last one that had one."""
+    is the last one that had one. `since`: it is whole since that round by this computer's clock, None if that has to be
+    seen anew."""
 
     parts: int
     kind: int
@@ -47,6 +48,7 @@ class Incoming:
     closing: Closing | None = None
     relays: list[int] = field(default_factory=list)
     round: int = 0
+    since: int | None = None
 
 
 @dataclass
@@ -65,9 +67,8 @@ class Received:
     """How far a contact's messages were put together. `next` is the first that is not; `text` what messages before it
     began; `lost` how many never came since the last that was stored. `resync`: a gap before the next one is no loss.
     `restored`: the contact's device was restored from a backup since the last that was stored. `seen` is, by a relay's
-    number, the newest message that it had; `waits` the round in which a message was whole first that one before it is
-    missing of; `missing` are those that were not waited for any longer, by number, `skipped` how many there came since
-    the last that was stored."""
+    number, the newest message that it had; `missing` are those that were not waited for any longer, by number,
+    `skipped` how many there came since the last that was stored."""
 
     next: int = 0
     parts: dict[int, Incoming] = field(default_factory=dict)
@@ -76,7 +77,6 @@ class Received:
     resync: bool = False
     restored: bool = False
     seen: dict[int, int] = field(default_factory=dict)
-    waits: int | None = None
     missing: list[Missing] = field(default_factory=list)
     skipped: int = 0
 
@@ -398,12 +398,14 @@ class JoiningState:
 @dataclass
 class RenewalState:
     """When the issuer is visited next (unix seconds, None before this was drawn), when it answered last, how many
-    visits failed since; `statement` is the newest time statement it gave."""
+    visits failed since; `statement` is the newest time statement it gave. `heard`: the serial of the newest set that
+    came without its card and that a visit was drawn for."""
 
     due: int | None = None
     visited: int | None = None
     failures: int = 0
     statement: Annotated[bytes, TIME_BYTES] | None = None
+    heard: int = 0
 
     def __post_init__(self) -> None:
         if self.statement is not None:

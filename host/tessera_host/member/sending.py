@@ -37,7 +37,7 @@ class Posted(NamedTuple):
 
 
 class Copied(NamedTuple):
-    """A part that one more relay acknowledged; `safe` if all have it now that are to."""
+    """A part that one more relay acknowledged; `safe` if by that all have it that are to."""
 
     contact: str
     part: Part
@@ -199,7 +199,7 @@ class Sender:
         try:
             open_round = await session.connection.post(self._bucket_of(item, session), record)
         except ErrorFrame as refusal:
-            await self._look_into(refusal, session)
+            await self._look_into(refusal, session, item)
             return None
         return self._acknowledged(session, item, open_round)
 
@@ -219,20 +219,21 @@ class Sender:
         if state.federation.epoch_of(open_round) != session.token.epoch:
             state.save()
             return None  # it is in a round whose readers look for other tags
-        is_first = not item.places
+        is_first, waited = not item.places, state.outbox.holds(item)
         state.outbox.acknowledged(item, Place(session.relay.id, session.relay.key, open_round))
         state.posted.settle()
         state.history.posted(item.contact, item.part, open_round)
         state.save()
         if is_first:
             return Posted(item.contact, item.part, open_round)
-        return Copied(item.contact, item.part, open_round, not state.outbox.holds(item))
+        return Copied(item.contact, item.part, open_round, waited and not state.outbox.holds(item))
 
-    async def _look_into(self, refusal: ErrorFrame, session: Session) -> None:
+    async def _look_into(self, refusal: ErrorFrame, session: Session, item: Outgoing) -> None:
         """Raise it, unless the token is used up or its epoch has just ended: then another token will do."""
         if refusal.code == relay_connection.BUSY:
             state = self._state
-            following = max(state.federation.round_start(state.round() + 1), state.now() + refusal.retry_after)
+            free = state.ledger.free_from(session.token.relay, self._bucket_of(item, session))
+            following = max(state.federation.round_start(free), state.now() + refusal.retry_after)
             raise RelayBusy(
                 "the relay is busy: it takes no records now",
                 f"what waits can leave from {local_time_of_day(following)} on, with whatever you type then",

@@ -5,7 +5,7 @@ Owns what is chosen where an office says nothing, and the reason. Leaves to othe
 what each costs and promises (figures.py).
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -16,10 +16,11 @@ from tessera.wire import RECORDS_PER_FRAME
 
 from ..duration import DAY_SECONDS
 from ..errors import UsageError
+from ..kinds_of_cover import CONSTANT, COVERS, DAY, DELIVERY, IN_WORDS
 from ..privacy import composition, noise
 from . import figures
 from .boards import Board, board
-from .plan import CONSTANT, COVERS, DAY, DELIVERY, Choice, Plan, check, check_copies, check_day, check_ranges, make
+from .plan import Choice, Plan, Unfit, check, check_copies, check_cover, check_losses, check_ranges, make
 
 FLASH_YEARS = 10
 MEGABYTES_A_DAY = Fraction(6)  # a member's download, unless an office says otherwise
@@ -100,6 +101,19 @@ def choose(wish: Wish) -> Planned:
     return Planned(_planned(best), kinds, _why(best, kinds))
 
 
+def plan_for(wish: Wish, options: Collection[str] = ()) -> Plan:
+    """The plan alone. Raises as choose does; what would fit is said by these options of the command that asks, which
+    has not all of `tessera plan`. Beside a kind that is asked for no other is looked at, whose table may take seconds.
+    """
+    try:
+        if wish.cover is None:
+            return choose(wish).plan
+        _check(wish)
+        return _planned(_kind(wish.cover, wish))
+    except Unfit as unfit:
+        raise unfit.within(options) from None
+
+
 def _planned(kind: Kind) -> Plan:
     if kind.plan is None:
         raise kind.refusal or UsageError(f"there is no plan with cover {kind.cover}", "leave --cover out")
@@ -107,15 +121,9 @@ def _planned(kind: Kind) -> Plan:
 
 
 def _check(wish: Wish) -> None:
-    if wish.cover not in (None, *COVERS):
-        raise UsageError(f"there is no cover '{wish.cover}'", f"choose one of {', '.join(COVERS)}")
-    if (wish.epsilon is None) != (wish.delta is None):
-        raise UsageError("epsilon and delta of one delivery belong together", "give both, --epsilon and --delta")
-    if wish.cover == CONSTANT and wish.epsilon is not None:
-        raise UsageError("in constant batches no delivery shows: ε and δ are 0", "leave --epsilon and --delta out")
-    if wish.epsilon is not None and wish.delta is not None:
-        noise.check_range(wish.epsilon, wish.delta)
-    check_day(wish.day_epsilon, wish.day_delta)
+    if wish.cover is not None:
+        check_cover(wish.cover)
+    check_losses(wish.cover or DAY, wish.epsilon, wish.delta, wish.day_epsilon, wish.day_delta)
     check_ranges(
         Choice(
             members=wish.members,
@@ -276,31 +284,29 @@ def _frames(made: Plan) -> Fraction:
 def _why(best: Kind, kinds: tuple[Kind, ...]) -> str:
     """In one line."""
     made = _planned(best)
-    others = [f"{_NAMES[kind.cover]} {_records(kind.plan)}" for kind in kinds if kind.plan and kind.cover != best.cover]
+    others = [
+        f"{IN_WORDS[kind.cover]} {_records(kind.plan)}" for kind in kinds if kind.plan and kind.cover != best.cover
+    ]
     costs = "; ".join([f"{_records(made)} records a round if everybody sends all", *others])
     if best.cover == CONSTANT:
         kept = "and privacy sets no daily limit"
     else:
         day = f"ε = {noise.decimal(made.choice.day_epsilon)}, δ = {noise.decimal_up(made.choice.day_delta)}"
         kept = f"for {figures.messages_a_day(made)} messages a member and day within {day}"
-    return f"{_KINDS[best.cover]}, as that is cheapest ({costs}), {kept}."
+    return f"{IN_WORDS[best.cover].capitalize()}, as that is cheapest ({costs}), {kept}."
 
 
 def _records(made: Plan) -> str:
     return figures.in_tenths(figures.records_a_cell(made))
 
 
-_NAMES = {CONSTANT: "constant batches", DAY: "a table for a day", DELIVERY: "a table for one delivery"}
-_KINDS = {CONSTANT: "Constant batches", DAY: "A table for a day", DELIVERY: "A table for one delivery"}
-
-
 def _said(asked: Kind, kinds: tuple[Kind, ...]) -> str:
     """In one line, for a kind that was asked for."""
     others = [kind.plan for kind in kinds if kind.plan and kind.cover != asked.cover]
     cheaper = [other for other in others if _frames(other) < _frames(_planned(asked))]
-    text = f"{_KINDS[asked.cover]}, as you asked"
+    text = f"{IN_WORDS[asked.cover].capitalize()}, as you asked"
     if not cheaper:
         return text + "."
     best = min(cheaper, key=_frames)
-    costs = f"{_records(_planned(asked))} records a round, {_NAMES[best.choice.cover]} {_records(best)}"
+    costs = f"{_records(_planned(asked))} records a round, {IN_WORDS[best.choice.cover]} {_records(best)}"
     return f"{text} ({costs})."

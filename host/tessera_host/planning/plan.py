@@ -8,32 +8,27 @@ can meet there, and all may read there in every round. So it does not depend on 
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tessera import params
 from tessera.admission import LEASE_POSTS
 from tessera.nor import PAGES_PER_SECTOR
-from tessera.params import SPARE_PAGES, Head
+from tessera.params import SPARE_PAGES
 from tessera.wire import CELL_FRAME_BYTES, RECORDS_PER_FRAME
 
 from ..errors import InvalidInput, UsageError
 from ..files import read_text
+from ..kinds_of_cover import CONSTANT, COVERS, DAY, DELIVERY
 from ..privacy import composition, noise, shaping
 from ..privacy.composition import Part
 from ..topologies import KINDS, MOST_COPIES, RING
 from .boards import BOARDS, Board, board
 
 VERSION = 4
-
-# Cover (PROTOCOL §2): every batch of the same size, a table made for a member's day, a table for one delivery.
-CONSTANT, DAY, DELIVERY = "constant", "day", "delivery"
-COVERS = (CONSTANT, DAY, DELIVERY)
-COVER_NUMBERS = {CONSTANT: params.CONSTANT, DAY: params.DAY, DELIVERY: params.DELIVERY}
 
 # What a member's day shall stay within unless an office says otherwise.
 DAY_EPSILON, DAY_DELTA = Fraction(2), Fraction("2e-5")
@@ -267,28 +262,35 @@ def check_copies(topology: str, copies: int, relays: int) -> None:
 
 
 def _check_privacy(choice: Choice) -> None:
-    if choice.cover not in COVERS:
-        raise UsageError(f"there is no cover '{choice.cover}'", f"choose one of {', '.join(COVERS)}")
-    if (choice.epsilon is None) != (choice.delta is None):
-        raise UsageError("epsilon and delta of one delivery belong together", "give both, --epsilon and --delta")
+    check_cover(choice.cover)
+    check_losses(choice.cover, choice.epsilon, choice.delta, choice.day_epsilon, choice.day_delta)
     if choice.cover == DELIVERY and choice.epsilon is None:
         raise UsageError("a table for one delivery is made from its epsilon and delta", "give --epsilon and --delta")
-    if choice.cover == CONSTANT and choice.epsilon is not None:
-        raise UsageError("in constant batches no delivery shows: ε is 0", "leave --epsilon and --delta out")
     if (choice.cover == DAY) != (choice.deliveries > 0):
         raise UsageError("a table for a day is made for a number of messages", "give --messages with --cover day")
-    if choice.epsilon is not None and choice.delta is not None:
-        noise.check_range(choice.epsilon, choice.delta)
-    check_day(choice.day_epsilon, choice.day_delta)
 
 
-def kind_of(parameters: Head) -> str:
-    """The kind of cover of a set, one of COVERS."""
-    (found,) = [kind for kind, number in COVER_NUMBERS.items() if number == parameters.cover]
-    return found
+def check_cover(kind: str) -> None:
+    """Raises UsageError unless it is one of COVERS."""
+    if kind not in COVERS:
+        raise UsageError(f"there is no cover '{kind}'", f"choose one of {', '.join(COVERS)}")
 
 
-def check_day(epsilon: Fraction, delta: Fraction) -> None:
+def check_losses(
+    cover: str, epsilon: Fraction | None, delta: Fraction | None, day_epsilon: Fraction, day_delta: Fraction
+) -> None:
+    """Raises UsageError unless (ε, δ) of one delivery, if they are given, and of a day can be those of this kind of
+    cover."""
+    if (epsilon is None) != (delta is None):
+        raise UsageError("epsilon and delta of one delivery belong together", "give both, --epsilon and --delta")
+    if cover == CONSTANT and epsilon is not None:
+        raise UsageError("in constant batches no delivery shows: ε and δ are 0", "leave --epsilon and --delta out")
+    if epsilon is not None and delta is not None:
+        noise.check_range(epsilon, delta)
+    _check_day(day_epsilon, day_delta)
+
+
+def _check_day(epsilon: Fraction, delta: Fraction) -> None:
     """Raises UsageError unless (ε, δ) can be a member's day: whole millionths below 100, and below 1."""
     if not 0 < epsilon < _DAY_EPSILON_MOST or epsilon % noise.EPSILON_UNIT:
         raise UsageError(
@@ -441,14 +443,28 @@ def _members_at_most(choice: Choice, members: int) -> int | None:
     return members if choice.allow_small or members >= MEMBERS_FLOOR * choice.buckets else None
 
 
+class Unfit(UsageError):
+    """Numbers that do not go together, and options of `tessera plan`, by their names, with values that would."""
+
+    def __init__(self, message: str, options: Mapping[str, Any], otherwise: str = "") -> None:
+        proposals = [f"--{name.replace('_', '-')} {value}" for name, value in options.items()]
+        hint = "use " + ", or ".join(proposals) if proposals else ""
+        super().__init__(message, ", or ".join(part for part in (hint, otherwise) if part) or "choose other numbers")
+        self._options = options
+
+    def within(self, options: Collection[str]) -> UsageError:
+        """The same for a command that has these options only."""
+        return Unfit(self.message, {name: value for name, value in self._options.items() if name in options})
+
+
 def _refuse(message: str, options: Mapping[str, Any], otherwise: str = "") -> None:
-    """Raise UsageError, proposing the options whose value is one that can be given."""
-    proposals = []
-    for name, value in options.items():
-        if isinstance(value, str) or (value is not None and _RANGES[name][0] <= value <= _RANGES[name][1]):
-            proposals.append(f"--{name.replace('_', '-')} {value}")
-    hint = "use " + ", or ".join(proposals) if proposals else ""
-    raise UsageError(message, ", or ".join(part for part in (hint, otherwise) if part) or "choose smaller numbers")
+    """Raise Unfit, proposing the options whose value is one that can be given."""
+    good = {
+        name: value
+        for name, value in options.items()
+        if isinstance(value, str) or (value is not None and _RANGES[name][0] <= value <= _RANGES[name][1])
+    }
+    raise Unfit(message, good, otherwise)
 
 
 def fill_pages(chosen: Board) -> int:

@@ -13,12 +13,12 @@ The search goes from shape to neighbouring shape, downhill; for each the middle 
 a coarse grid of losses, and for the last one on the fine grid by which days are counted. Where single deliveries are
 bounded, too, the logarithm's slope is held at their ε.
 
-All is decided by integers and by decimal arithmetic of 30 digits, whose logarithm and exponential are correctly rounded
-(General Decimal Arithmetic): the same numbers make the same table everywhere.
+All is decided by integers and by decimal arithmetic (30 digits, 15 for the search), whose logarithm and exponential are
+correctly rounded (General Decimal Arithmetic): the same numbers make the same table everywhere.
 """
 
 from collections.abc import Iterator
-from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal, getcontext, localcontext
 from fractions import Fraction
 from functools import lru_cache
 from itertools import accumulate
@@ -30,9 +30,9 @@ from .composition import MOST, Part, delta_of, delta_roughly, epsilon_of
 from .noise import NoiseTable
 
 _THRESHOLDS_MOST = 2000  # PROTOCOL §2
-_CONTEXT = Context(prec=30, rounding=ROUND_HALF_EVEN)
+_CONTEXT, _ROUGH = (Context(prec=digits, rounding=ROUND_HALF_EVEN) for digits in (30, 15))
 _WEIGHT = Decimal(1 << 96)
-_NO_WEIGHT = Decimal(-48)  # e^-48 < 2^-64
+_UNSEEN = 12  # a weight of e^-12 of the least that is kept changes nothing
 _UNIT = 64  # parts of one, of the middle
 
 # Of the search for a middle: by how much the logarithm of δ usually falls with that of the middle, and when it ends.
@@ -101,9 +101,15 @@ class _Search:
         self._delivery = delivery
         self._slope = _decimal(delivery[0]) if delivery else None
         self._end = min(delta / (2 * deliveries), delivery[1] / 2 if delivery else Fraction(1))
+        self._least = _decimal(self._end).ln() - _UNSEEN
 
     def best(self) -> tuple[int, ...] | None:
         """None if there is none of 2000 thresholds."""
+        with localcontext(_ROUGH):
+            found = self._roughly()
+        return self._exactly(found) if found else None
+
+    def _roughly(self) -> "_Weighed | None":
         best = self._weighed(_BEGIN_OF_MANY if self._deliveries >= _MANY else _BEGIN, 16 * _UNIT)
         if best is None:
             return None
@@ -114,7 +120,7 @@ class _Search:
                 found = self._weighed(untried[0], best.middle, best.mean)
                 if found and found.mean < best.mean:
                     best = found
-        return self._exactly(best)
+        return best
 
     def _weighed(self, shape: _Shape, middle: int, best: Decimal | None = None) -> "_Weighed | None":
         """Roughly: the middle at which the bounds are just kept, looked for from one that may be near. None if there is
@@ -122,7 +128,7 @@ class _Search:
         before: tuple[Decimal, Decimal] | None = None  # the logarithm of a middle, and the excess there
         slope = _USUAL_SLOPE
         for _ in range(_TRIES):
-            thresholds = _thresholds(shape, middle, self._end, self._slope)
+            thresholds = self._thresholds(shape, middle)
             if thresholds is None:
                 return None
             place, excess = Decimal(middle).ln(), self._excess(thresholds)
@@ -166,7 +172,7 @@ class _Search:
 
     def _kept(self, shape: _Shape, middle: int) -> tuple[int, ...] | None:
         """The table, if it keeps the bounds."""
-        thresholds = _thresholds(shape, middle, self._end, self._slope)
+        thresholds = self._thresholds(shape, middle)
         if not thresholds or delta_of([Part(thresholds, 1, self._deliveries)], self._epsilon) > self._delta * _MARGIN:
             return None
         if self._delivery:
@@ -174,6 +180,22 @@ class _Search:
             if noise.exact_delta(thresholds, noise.exp_lower(epsilon)) > delta:
                 return None
         return thresholds
+
+    def _thresholds(self, shape: _Shape, middle: int) -> tuple[int, ...] | None:
+        """Of a shape around a middle (in units of 1/64), as far as a weight is more than `_end` of all; None if that is
+        more than a set holds."""
+        logs = _logs(shape, middle, self._least)
+        if self._slope is not None:
+            logs = _held(logs, self._slope, self._least)
+        weights = [int(log.exp() * _WEIGHT) for log in logs]
+        least = sum(weights) * self._end.numerator // self._end.denominator
+        last = len(weights) - 1
+        while last > 1 and weights[last - 1] <= least:
+            last -= 1
+        if last > _THRESHOLDS_MOST:
+            return None
+        sums = [*accumulate(weights[: last + 1])]
+        return tuple((each << noise.DRAW_BITS) // sums[-1] for each in sums[:-1])
 
 
 class _Weighed(NamedTuple):
@@ -194,38 +216,21 @@ def _values(shape: _Shape) -> tuple[int, int, int]:
     return shift, rise, fall
 
 
-def _thresholds(shape: _Shape, middle: int, end: Fraction, slope: Decimal | None) -> tuple[int, ...] | None:
-    """Of a shape around a middle (in units of 1/64), as far as a weight is more than `end` of all; None if that is more
-    than a set holds."""
-    logs = _logs(shape, middle)
-    if slope is not None:
-        logs = _held(logs, slope)
-    weights = [int(log.exp() * _WEIGHT) for log in logs]
-    least = sum(weights) * end.numerator // end.denominator
-    last = len(weights) - 1
-    while last > 1 and weights[last - 1] <= least:
-        last -= 1
-    if last > _THRESHOLDS_MOST:
-        return None
-    sums = [*accumulate(weights[: last + 1])]
-    return tuple((each << noise.DRAW_BITS) // sums[-1] for each in sums[:-1])
-
-
-def _logs(shape: _Shape, middle: int) -> list[Decimal]:
-    """Of the weights, 0 at the middle; as far as they matter."""
+def _logs(shape: _Shape, middle: int, least: Decimal) -> list[Decimal]:
+    """Of the weights, 0 at the middle; as far as they are more than the least."""
     shift, rise, fall = (Decimal(value) / 1000 for value in _values(shape))
     centre = (Decimal(middle) / _UNIT + shift).ln()
     lessening = (-fall * centre).exp() / fall
     logs: list[Decimal] = []
     for log, power in _points(shift, fall):
         here = rise * (log - centre + 1 / fall - power * lessening)
-        if log > centre and here < _NO_WEIGHT:
+        if log > centre and here < least:
             break
         logs.append(here)
     return logs
 
 
-def _held(logs: list[Decimal], slope: Decimal) -> list[Decimal]:
+def _held(logs: list[Decimal], slope: Decimal, least: Decimal) -> list[Decimal]:
     """With no step of more than the slope, from the largest on to both sides."""
     top = max(range(len(logs)), key=logs.__getitem__)
     held = [*logs]
@@ -233,25 +238,28 @@ def _held(logs: list[Decimal], slope: Decimal) -> list[Decimal]:
         held[k] = max(logs[k] - logs[k + 1], -slope) + held[k + 1]
     for k in range(top + 1, len(logs)):
         held[k] = max(logs[k] - logs[k - 1], -slope) + held[k - 1]
-    while held[-1] > _NO_WEIGHT and len(held) <= 2 * _THRESHOLDS_MOST:
+    while held[-1] > least and len(held) <= 2 * _THRESHOLDS_MOST:
         held.append(held[-1] - slope)
     return held
 
 
 def _points(shift: Decimal, fall: Decimal) -> Iterator[tuple[Decimal, Decimal]]:
     """ln(k + shift) and (k + shift)^fall, for every k that a table may have, and more."""
+    digits = getcontext().prec
     for k in range(2 * _THRESHOLDS_MOST):
-        log = _log(k + shift)
-        yield log, _exp(log * fall)
+        log = _log(k + shift, digits)
+        yield log, _exp(log * fall, digits)
 
 
 @lru_cache(maxsize=1 << 16)
-def _log(value: Decimal) -> Decimal:
+def _log(value: Decimal, digits: int) -> Decimal:
+    """In the context that is set, which has so many digits."""
     return value.ln()
 
 
 @lru_cache(maxsize=1 << 16)
-def _exp(value: Decimal) -> Decimal:
+def _exp(value: Decimal, digits: int) -> Decimal:
+    """As `_log`."""
     return value.exp()
 
 

@@ -25,9 +25,6 @@ FIXED = ("federation_id", "root_key", "genesis", "round_seconds", "epoch_rounds"
 # How far a relay's open round may be off this computer's clock (PROTOCOL §3).
 CLOCK_ROUNDS = 1
 
-# A member's day unless the office says otherwise.
-DEFAULT_BUDGET = {"epsilon": "2", "delta": "2e-5"}
-
 # A relay that is given a set in the epoch that begins with it goes by it from the next one on, and whoever gives it
 # that set may come an epoch late.
 SETTLING_EPOCHS = 2
@@ -265,14 +262,16 @@ class Federation:
         return self._relays_under(self.governing(epoch), mailbox, home)
 
     def relays_read(self, mailbox: bytes, home: int, epoch: int) -> list[int]:
-        """The same, and those on which who still goes by the set before posts."""
+        """The same, and those on which who still goes by the set before posts, or already by the one after."""
         found = (self._relays_under(known, mailbox, home) for known in self._in_use(epoch))
         return list(dict.fromkeys(id_ for ids in found for id_ in ids))
 
     def _in_use(self, epoch: int) -> list[Parameters]:
-        """The sets that somebody may go by who posts in this epoch, the one that governs it first."""
+        """The sets that somebody may go by who posts in this epoch, the one that governs it first. Who joined in it
+        goes by the newest of that time, which may have come too late to govern it elsewhere."""
         governing, expected = self.governing(epoch), self.expected(epoch)
-        return [governing] if expected is governing else [governing, expected]
+        begun = (known for known in self.sets if known.first_epoch <= epoch and known.serial > governing.serial)
+        return list(dict.fromkeys([governing, expected, *begun]))
 
     def _relays_under(self, known: Parameters, mailbox: bytes, home: int) -> list[int]:
         """Of a mailbox on a relay that a later set added the first one that lists it counts already: nothing of it is
@@ -370,10 +369,6 @@ class Federation:
     def take_reading_keys(self, keys: Iterable[bytes]) -> None:
         """Keep keys (32 bytes each) that are the issuer's word, or whose hash is in a set that is known."""
         self._state.reading_keys |= {reading_hash(key): key for key in keys}
-
-    def knows_reading_hash(self, hash_: bytes) -> bool:
-        """Whether a set that is known names a reading key of this hash."""
-        return any(known.reading_hash == hash_ for known in self._sets.values())
 
     def forget_before(self, epoch: int) -> None:
         """Forget the sets that govern no epoch from this one on, not even at a relay that is late or began with a set

@@ -303,30 +303,39 @@ class SendingChain:
 class ReceivingChain:
     """The receiver's side of one direction: the secrets of every record that may still come.
 
-    `steps` holds, an epoch, all its steps side by side (72 bytes each, zeros once used); `root` is that of `epoch`,
-    the first not derived yet.
+    `steps` holds, an epoch, all its steps side by side (72 bytes each, zeros once used), `ends` what those after them
+    would follow from; `root` is that of `epoch`, the first not derived yet.
     """
 
     epoch: int
     root: Annotated[bytes, 32] = field(repr=False)
     steps: dict[int, bytes] = field(default_factory=dict, repr=False)
+    ends: dict[int, Annotated[bytes, 32]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Raises ValueError for steps that were cut."""
         if any(len(steps) % _STEP.size for steps in self.steps.values()):
             raise ValueError("its steps are not whole")
+        if self.steps.keys() != self.ends.keys():
+            raise ValueError("its steps have no end")
 
-    def derive(self, epoch: int, count: int) -> None:
-        """Make the `count` steps of the next epoch, which must be `epoch`. The root before is gone."""
-        if epoch != self.epoch:
+    def derive(self, epoch: int, count: int) -> bool:
+        """Make the steps of an epoch, the next one or one whose steps are there, up to `count`. Whether there were any
+        and are more now. The root before is gone."""
+        is_next = epoch == self.epoch
+        if is_next:
+            self.root, self.ends[epoch] = next_epoch(self.root)
+            self.steps[epoch] = b""
+            self.epoch += 1
+        elif epoch not in self.steps:
             raise ValueError("epochs are derived in order")
-        self.root, chain = next_epoch(self.root)
-        steps = bytearray()
-        for _ in range(count):
+        missing, steps, chain = count - len(self.steps[epoch]) // _STEP.size, bytearray(), self.ends[epoch]
+        for _ in range(missing):
             step, chain = next_step(chain)
             steps += _STEP.pack(*step)
-        self.steps[epoch] = bytes(steps)
-        self.epoch += 1
+        self.steps[epoch] += bytes(steps)
+        self.ends[epoch] = chain
+        return missing > 0 and not is_next
 
     def unused(self) -> Iterator[tuple[int, int, Step]]:
         """(epoch, index, secrets) of every record not received yet."""
@@ -344,7 +353,7 @@ class ReceivingChain:
     def forget_before(self, epoch: int) -> None:
         """Forget the epochs before this one, derived or not."""
         for old in [known for known in self.steps if known < epoch]:
-            del self.steps[old]
+            del self.steps[old], self.ends[old]
         while self.epoch < epoch:
             self.root, _ = next_epoch(self.root)
             self.epoch += 1

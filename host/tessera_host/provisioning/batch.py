@@ -42,6 +42,8 @@ class Batch:
         for row in self.open_rows:
             try:
                 done.append(self._one(row))
+                if done[-1].trouble:
+                    self._desk.report.note(f"{done[-1].name} is not on its Wi-Fi network yet: {done[-1].trouble}")
             except TesseraError as error:
                 failed[row.settings.name] = error
                 self._desk.report.note(f"{row.settings.name}: {error}")

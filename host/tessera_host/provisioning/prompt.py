@@ -25,6 +25,14 @@ ENTER_ATTEMPTS = 6
 CALL_SECONDS = 60
 ATTEMPTS = 3
 MODULE = "device.provision"
+# A bundle runs in place of what is frozen, and has no such module: firmware/slots.py, undone.
+LEAVE_BUNDLE = """import sys
+if "/bundle" in sys.path:
+    sys.path.remove("/bundle")
+    for name in list(sys.modules):
+        if name.split(".")[0] in ("board", "device", "tessera", "tessera_build"):
+            del sys.modules[name]
+"""
 
 
 class NotOurs(Exception):
@@ -95,6 +103,11 @@ class Prompt:
         if error.strip().rpartition(b"\n")[2].startswith(b"ImportError"):  # the class of an exception ends a traceback
             raise NotOurs(self.machine())
         return last_object(output)
+
+    def leave_bundle(self) -> None:
+        """Have calls find the frozen code, where a relay that was interrupted runs a bundle."""
+        with self._quiet():
+            self._transport.exec_raw(LEAVE_BUNDLE, timeout=CALL_SECONDS)
 
     def machine(self) -> str:
         """What MicroPython calls the hardware, like "Raspberry Pi Pico W with RP2040"."""

@@ -28,6 +28,7 @@ class InService:
     commissioned: dict[str, Any] | None
     changed: bool
     did: list[str]
+    trouble: str | None = None  # what keeps it from its Wi-Fi network, in its words
 
 
 class RelaySetup:
@@ -70,6 +71,7 @@ class RelaySetup:
             self._desk.journal.fact(self._name, "commissioned"),
             any(step.changes for step in taken),
             [step.words for step in taken],
+            work.trouble,
         )
 
     # -- before anything is touched
@@ -96,11 +98,12 @@ class RelaySetup:
 
     def _with_network(self, settings: Settings, board: str) -> Settings:
         """A board with Wi-Fi needs a network; others are not asked for one."""
-        if settings.wifi is not None or boards.board(board).network != "wlan":
+        wifi = settings.wifi or Wifi("")
+        if wifi.ssid or boards.board(board).network != "wlan":
             return settings
         with self._desk.report.paused():
             ssid = self._request.ask("Wi-Fi network that the relay joins")
-        return replace(settings, wifi=Wifi(ssid)) if ssid else settings
+        return replace(settings, wifi=replace(wifi, ssid=ssid) if ssid else None)
 
     def _checked_image(self, board: str) -> Image:
         self._desk.report.step(f"{self._name}: checking the image")

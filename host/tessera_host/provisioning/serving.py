@@ -6,13 +6,14 @@ Owns these questions and the waiting for their answers. Who asks them, and what 
 import time
 from typing import Any
 
-from ..errors import BoardSilent, CommissioningFailed, OtherRelay, TesseraError
+from ..errors import BoardSilent, CommissioningFailed, OtherRelay, ProvisioningFailed, TesseraError
 from . import commissioning, detection
 from .console import Console
 from .serial_line import SAFE
 
 GONE_SECONDS = 20.0  # in which a board that restarts has its port back
 CLOCK_SECONDS = 60.0
+JOIN_SECONDS = 30.0
 
 
 def wait_for_relay(place: str, seconds: float) -> dict[str, Any]:
@@ -58,6 +59,21 @@ def set_clock(place: str, status: dict[str, Any]) -> dict[str, Any]:
     return status
 
 
+def wait_for_network(place: str) -> dict[str, Any]:
+    """The status of a relay with Wi-Fi once it has an address, or had time enough to get one."""
+    end = time.monotonic() + JOIN_SECONDS
+    status = ask_status(place)
+    while not status.get("address") and time.monotonic() < end:
+        time.sleep(0.3)
+        status = ask_status(place)
+    return status
+
+
+def trouble(status: dict[str, Any]) -> str | None:
+    """What keeps a relay from its network, in its words; None if it has an address."""
+    return None if status.get("address") else str(status.get("network") or "no address yet")
+
+
 def rounds_apart(parameters: Any, status: dict[str, Any]) -> int:
     """How far the relay's round is from the one of this computer's clock."""
     ours: int = parameters.round_at(int(time.time()))
@@ -77,6 +93,15 @@ def check_no_fault(status: dict[str, Any]) -> None:
     """Raise CommissioningFailed with the fault that a relay reports."""
     if status.get("fault"):
         raise CommissioningFailed(f"the relay reports a fault: {status['fault']}", commissioning.DO_NOT_USE)
+
+
+def check_radio(status: dict[str, Any]) -> None:
+    """Raise ProvisioningFailed if the board's radio is dead: it restarts again and again to bring it back."""
+    if status.get("state") == "radio":
+        raise ProvisioningFailed(
+            "the board's radio does not answer",
+            "unplug the board, plug it in and repeat the command; if that does not help, take another board",
+        )
 
 
 def check_keys(status: dict[str, Any], listed: dict[str, Any] | None) -> None:

@@ -5,6 +5,7 @@ Owns names and checks of these settings. Secrets come from files or prompts and 
 """
 
 import csv
+import hashlib
 import ipaddress
 import re
 from dataclasses import dataclass, field, replace
@@ -21,21 +22,43 @@ from ..protocol.addresses import is_websocket, typed
 
 TIME_SERVER = "pool.ntp.org"
 _SSID_BYTES = 32
+_SECURITY = ("wpa3", "wpa2-wpa3")  # what the board names to its radio; without one, WPA2
 _HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+NETWORK_KEYS = ("wifi", "address", "hostname")  # of the configuration, that tell how it gets onto its network
 COLUMNS = (
     *("relay", "host", "port", "board", "device", "time_server", "ssid", "wifi_password_file", "country"),
-    *("address", "gateway", "dns", "hostname", "repl"),
+    *("security", "address", "gateway", "dns", "hostname", "repl"),
 )
 
 
 @dataclass(frozen=True)
 class Wifi:
-    """A network to join."""
+    """A network to join. What a board cannot choose is None: an ESP32 goes by what the access point tells."""
 
     ssid: str
     country: str | None = None  # without one, the channels that are allowed everywhere
+    security: str | None = None  # one of _SECURITY; without one, WPA2, or none if there is no password
     password_file: Path | None = None
     password: str | None = field(default=None, repr=False)
+
+    def check(self, board: str) -> None:
+        """Raise UsageError unless a board can join it."""
+        if not 0 < len(self.ssid.encode()) <= _SSID_BYTES:
+            raise UsageError("the name of a Wi-Fi network has 1 to 32 bytes", "check --ssid")
+        if boards.board(board).mcu.startswith("esp32"):
+            if self.country:
+                raise UsageError(f"an {board} takes the country from its access point", "leave out --country")
+            if self.security:
+                raise UsageError(
+                    f"an {board} takes the security that its access point offers, WPA3 too", "leave out --security"
+                )
+        if self.country and not re.fullmatch(r"[A-Z]{2}", self.country):
+            raise UsageError(f"'{self.country}' is not a country", "write two letters, like --country DE")
+        if self.security and self.security not in _SECURITY:
+            raise UsageError(
+                f"'{self.security}' is no security that can be chosen",
+                f"it is {' or '.join(_SECURITY)}; leave it out for WPA2",
+            )
 
     def with_password(self) -> "Wifi":
         """Asks for it if no file has it. Raises UsageError."""
@@ -44,6 +67,8 @@ class Wifi:
         password = passphrase.wifi_password(self.ssid, self.password_file)
         if password and not 8 <= len(password.encode()) <= 63:
             raise UsageError("a Wi-Fi password has 8 to 63 bytes", "an open network has an empty one")
+        if not password and self.security:
+            raise UsageError("an open Wi-Fi network has no security", "leave out --security")
         return replace(self, password=password)
 
 
@@ -69,10 +94,8 @@ class Settings:
             raise UsageError(f"a {board} has no Wi-Fi", "leave out --ssid, or choose another --board")
         if network == "ppp" and self.address is not None:
             raise UsageError(f"a {board} gets its address over its line", "leave out --address")
-        if self.wifi and not 0 < len(self.wifi.ssid.encode()) <= _SSID_BYTES:
-            raise UsageError("the name of a Wi-Fi network has 1 to 32 bytes", "check --ssid")
-        if self.wifi and self.wifi.country and not re.fullmatch(r"[A-Z]{2}", self.wifi.country):
-            raise UsageError(f"'{self.wifi.country}' is not a country", "write two letters, like --country DE")
+        if self.wifi:
+            self.wifi.check(board)
         if is_websocket(self.host):
             raise UsageError("a board speaks TCP, and no WebSocket", "name it like --host relay.example.org")
         if self.hostname and not _HOSTNAME.fullmatch(self.hostname):
@@ -85,14 +108,28 @@ class Settings:
         found: dict[str, Any] = {"name": self.name, "host": self.host, "port": self.port, "repl": self.repl}
         if self.time_server:
             found["sntp"] = self.time_server
+        return {**found, **self.network()}
+
+    def network(self) -> dict[str, Any]:
+        """What the configuration has of NETWORK_KEYS."""
+        found: dict[str, Any] = {}
         if self.wifi:
-            wifi = {"ssid": self.wifi.ssid, "password": self.wifi.password, "country": self.wifi.country}
+            wifi = {name: getattr(self.wifi, name) for name in ("ssid", "password", "country", "security")}
             found["wifi"] = {name: value for name, value in wifi.items() if value}  # an open network has no password
         if self.address:
             found["address"] = dict(self.address)
         if self.hostname:
             found["hostname"] = self.hostname
         return found
+
+
+def as_read_back(configuration: dict[str, Any], nonce: bytes) -> dict[str, Any]:
+    """A configuration as the board tells it: instead of the Wi-Fi password SHA-256 of nonce and password."""
+    wifi = dict(configuration.get("wifi", {}))
+    if "password" not in wifi:
+        return configuration
+    wifi["password"] = hashlib.sha256(nonce + wifi["password"].encode()).hexdigest()
+    return {**configuration, "wifi": wifi}
 
 
 def fixed_address(address: str | None, gateway: str | None, dns: str | None) -> dict[str, str] | None:
@@ -155,7 +192,7 @@ def _row(cells: dict[str, Any], folder: Path) -> Row:
     wifi = None
     if ssid := cell.get("ssid"):
         file = cell.get("wifi_password_file")
-        wifi = Wifi(ssid, cell.get("country"), folder / file if file else None)
+        wifi = Wifi(ssid, cell.get("country"), cell.get("security"), folder / file if file else None)
     port = cell.get("port")
     host, at = typed(cell["host"], int(port) if port else None, PORT)
     settings = Settings(

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from ..clock import utc_now
 from ..errors import NotPermitted, OtherRelay, ProvisioningFailed
+from ..planning import boards
 from . import commissioning, eligibility, flashing, serving
 from .card import RelayCard
 from .console import Console
@@ -25,7 +26,7 @@ from .desk import Desk
 from .detection import Found
 from .image import Image
 from .prompt import Prompt
-from .settings import Settings
+from .settings import Settings, as_read_back
 
 START_SECONDS = 420.0  # the first start fills the record ring
 RESTART_SECONDS = 1.0  # in which the answer leaves and the board resets
@@ -65,6 +66,7 @@ class Work:
     keys: dict[str, Any] | None = None  # what the board answered when it drew them
     status: dict[str, Any] | None = None  # once it serves
     entry: dict[str, Any] | None = None  # of the inventory
+    trouble: str | None = None  # what keeps it from its network, in its words
     _prompt: Prompt | None = field(default=None, init=False, repr=False)
 
     @property
@@ -240,11 +242,8 @@ class HandOver(SetupStep):
         assert self.work.keys is not None
         nonce = secrets.token_bytes(16)
         told = prompt.call("readback", nonce.hex())
-        wanted = self.work.settings.configuration()
-        if "password" in wanted.get("wifi", {}):
-            wanted["wifi"]["password"] = hashlib.sha256(nonce + wanted["wifi"]["password"].encode()).hexdigest()
         right = {
-            "configuration": wanted,
+            "configuration": as_read_back(self.work.settings.configuration(), nonce),
             "parameters": hashlib.sha256(parameters).hexdigest(),
             "seed": 32,
             "key": self.work.keys["key"],
@@ -282,6 +281,7 @@ class WaitUntilServing(SetupStep):
         work.say("waiting until it serves (a first start fills its record ring)")
         status = serving.set_clock(place, serving.wait_for_relay(place, START_SECONDS))
         serving.check_no_fault(status)
+        serving.check_radio(status)
         if status["name"] != work.name:
             raise OtherRelay(f"the board at {place} is the relay '{status['name']}'", "plug in the right board")
         serving.check_keys(status, eligibility.listed(work.desk, work.name))
@@ -359,9 +359,22 @@ class Record(SetupStep):
         work.desk.finished.add(work.found.place)
 
 
+class SeeNetwork(SetupStep):
+    """A cable may be plugged in later; a Wi-Fi network is there, or was named wrongly."""
+
+    words = "see that it joins its network"
+
+    def done(self) -> bool:
+        return boards.board(self.work.board).network != "wlan"
+
+    def run(self) -> None:
+        self.work.say("waiting until it is on its network")
+        self.work.trouble = serving.trouble(serving.wait_for_network(self.work.found.place))
+
+
 STEPS: tuple[type[SetupStep], ...] = (
     *(FlashImage, GetPassword, DrawKeys, ListKeys, HandOver, Restart),
-    *(WaitUntilServing, Commission, AgreeOnTime, Record),
+    *(WaitUntilServing, Commission, AgreeOnTime, Record, SeeNetwork),
 )
 
 

@@ -59,6 +59,19 @@ def check_cover(directory: Path, epsilon: str | None, delta: str | None) -> None
         )
 
 
+def check_rules(directory: Path, **wanted: int | None) -> None:
+    """Raise UsageError if a rule that is asked for is not that of the relay's parameters; None asks for none."""
+    asked = {name: value for name, value in wanted.items() if value is not None}
+    parameters = read_parameters(directory) if asked else None
+    for name, value in asked.items():
+        there, option = getattr(parameters, name), f"--{name.replace('_', '-')}"
+        if value != there:
+            raise UsageError(
+                f"this relay goes by {option} {there}, not {value}: it is so in its parameters",
+                f"leave {option} out, or use storage of its own for other parameters",
+            )
+
+
 def _cover(parameters: Parameters) -> str:
     if parameters.cover == params.CONSTANT:
         return f"constant batches of {parameters.constant} records"

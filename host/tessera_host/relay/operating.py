@@ -12,7 +12,7 @@ from tessera.release import Release
 from tessera.staging import ACTIVATED, STAGED
 
 from ..errors import RelayRefused
-from ..protocol import relay_connection, staging
+from ..protocol import addresses, relay_connection, staging
 from ..protocol.federation import Relay
 from ..protocol.relay_connection import ErrorFrame, HelloRefused, RelayConnection
 
@@ -36,7 +36,12 @@ async def _connected(relay: Relay, access_keys: Sequence[bytes]) -> RelayConnect
             return await RelayConnection.open(relay.host, relay.port, relay.key, access_key)
         except HelloRefused as refused:
             refusal = refused
-    raise refusal
+    raise HelloRefused(
+        refusal.message,
+        f"it is busy, or another relay than the '{relay.name}' that is listed now runs at "
+        f"{addresses.shown(relay.host, relay.port)}, such as the one that it replaces: stop that one and start the "
+        "new one there, then try again",
+    )
 
 
 async def update(

@@ -81,7 +81,10 @@ def _failure(error: TesseraError) -> Remark:
     code = next(code for kind, code in _FAILURES if isinstance(error, kind))
     hint = error.hint
     if isinstance(error, HelloRefused):
-        hint = "it is busy, or has no newer parameters than of a former access key: tessera relay push; try again"
+        hint = (
+            "it is busy, has an access key from before the last (tessera relay push), or another relay is in its "
+            "place, such as the one that it replaces: stop that one and start the new one there"
+        )
     return Remark(f"{error.message}; {hint}", code)
 
 

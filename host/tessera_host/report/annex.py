@@ -11,9 +11,9 @@ from fractions import Fraction
 from ..audit.verify import Finding, LedgerAudit
 from ..clock import utc_time
 from ..duration import in_words
+from ..kinds_of_cover import DAY
 from ..planning import figures, plan
 from ..planning.figures import Loss
-from ..planning.plan import DAY
 from ..privacy import noise
 from ..protocol.parameter_sets import ParameterSets
 from ..text import count

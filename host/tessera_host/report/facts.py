@@ -11,9 +11,10 @@ from functools import cached_property
 
 from tessera.params import Parameters
 
+from ..kinds_of_cover import CONSTANT, DAY, kind_of
 from ..planning import figures
 from ..planning.figures import Loss
-from ..planning.plan import CONSTANT, DAY, Plan, kind_of
+from ..planning.plan import Plan
 from ..privacy import allowance, noise
 from ..protocol import parameter_sets
 from ..protocol.federation import Federation
@@ -22,7 +23,7 @@ from ..protocol.topology import RING
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """`signed` is None for a plan, else (serial, digest, root key, federation id). cover: one of plan.COVERS.
+    """`signed` is None for a plan, else (serial, digest, root key, federation id). cover: one of kinds_of_cover.COVERS.
     delivery: (ε, δ) of one; day: (ε, δ) that the office promises of a member's. constant: C, or 0; deliveries: of a
     day, that a table was made for, or 0."""
 

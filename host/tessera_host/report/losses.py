@@ -8,9 +8,9 @@ import math
 from fractions import Fraction
 
 from ..duration import in_words
+from ..kinds_of_cover import DAY
 from ..planning import figures
 from ..planning.figures import GUESS, Loss, percent
-from ..planning.plan import DAY
 from ..privacy import composition, loss, noise
 from ..privacy.composition import Part
 from . import copies, plots
