@@ -1,7 +1,7 @@
 """What a fleet's log means, rule by rule (docs/fleet.md §5), and what an engine cannot do unnoticed."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import office
@@ -564,6 +564,7 @@ def test_entry_older_than_anybody_remembers_means_nothing(monkeypatch: pytest.Mo
 
 @settings(max_examples=50)
 @given(st.lists(st.integers(0, 3 * SPAN), max_size=40))
+@example([0, SPAN - 1, 0])
 def test_counters_are_remembered_as_far_as_gateways_have_entries_on_their_way(counters: list[int]) -> None:
     known = State.decoded(fresh(LIVED).state.encoded())
     seen: set[int] = set()
