@@ -14,7 +14,7 @@ pytest.importorskip("nats", reason="no client of NATS here: pip install nats-py"
 
 from tessera_host.fleet import nats_configuration, nats_log
 from tessera_host.fleet.log import Entry, Log, LogBroken, LogUnavailable
-from tessera_host.fleet.nats_connection import Connection
+from tessera_host.fleet.nats_connection import Connection, cancellable
 from tests.fleet.conformance import Conformance, Engine, fill, numbered, opened
 from tests.fleet.logs import RELAY, entry_of, id_of, open_log, read, read_all, said_of
 from tests.fleet.tampering import Delivery, lying
@@ -264,6 +264,25 @@ async def test_leader_that_does_not_know_the_end_yet_is_given_time(
         await _until(lambda: len(asked) >= 4, [reading])
         await fill(log, 3, 4)
         assert await reading == numbered(3, 4)
+
+
+async def test_cancellation_that_the_client_swallows_is_not_lost() -> None:
+    """asyncio.wait_for of Python 3.11 returns the answer that comes at the same moment."""
+
+    async def answer() -> str:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return "answer"
+
+    asking = asyncio.create_task(cancellable(answer()))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await cancellable(answer())
+    assert await cancellable(asyncio.sleep(0, "answer")) == "answer"
 
 
 # -- what the engine forgets
