@@ -142,8 +142,8 @@ class Connection:
 
 
 async def cancellable(doing: Awaitable[Answer]) -> Answer:
-    """What upstream's client waits for by asyncio.wait_for, in which Python 3.11 loses a cancellation (and so the end of
-    an asyncio.timeout) that comes at the same moment as the answer: it is made good here."""
+    """What upstream's client waits for by asyncio.wait_for, in which Python 3.11 loses a cancellation (and so the end
+    of an asyncio.timeout) that comes at the same moment as the answer: it is made good here."""
     task = asyncio.current_task()
     before = task.cancelling() if task else 0
     try:
