@@ -104,6 +104,14 @@ CHANGES: Changes = {
             of("nats_log", "id_that_the_engine_forgot_is_looked_for_before_it_is_appended_again"),
         ),
     ),
+    f"{_FLEET}/nats_connection.py": (
+        Change(
+            "a-cancellation-may-be-lost",
+            "        if task and task.cancelling() > before:\n",
+            "        if False:\n",
+            of("nats_log", "cancellation_that_the_client_swallows_is_not_lost"),
+        ),
+    ),
     f"{_FLEET}/nats_configuration.py": (
         Change(
             "a-node-may-acknowledge-before-its-disk-has-it",

@@ -80,7 +80,7 @@ class Connection:
         """The answer. Raises LogUnavailable."""
         client = client or await self.client()
         try:
-            message = await client.request(subject, payload, timeout=ANSWER_SECONDS, headers=headers)
+            message = await cancellable(client.request(subject, payload, timeout=ANSWER_SECONDS, headers=headers))
             answer: Json = json.loads(message.data)
             return answer
         except (NatsError, OSError, ValueError) as error:
@@ -96,7 +96,7 @@ class Connection:
             client = Client()
             try:
                 async with asyncio.timeout(_CONNECT_SECONDS):
-                    await client.connect(
+                    connecting = client.connect(
                         f"{'tls' if self._tls else 'nats'}://{node}",
                         allow_reconnect=False,
                         max_reconnect_attempts=1,
@@ -109,6 +109,7 @@ class Connection:
                         password=self._password,
                         tls=self._tls,
                     )
+                    await cancellable(connecting)
                 self._since, self._ever = asyncio.get_running_loop().time(), True
                 return client
             except (NatsError, OSError, TimeoutError) as error:
@@ -140,6 +141,18 @@ class Connection:
         self._ended()
 
 
+async def cancellable(doing: Awaitable[Answer]) -> Answer:
+    """What upstream's client waits for by asyncio.wait_for, in which Python 3.11 loses a cancellation (and so the end
+    of an asyncio.timeout) that comes at the same moment as the answer: it is made good here."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        return await doing
+    finally:
+        if task and task.cancelling() > before:
+            raise asyncio.CancelledError
+
+
 @contextlib.contextmanager
 def understood() -> Iterator[None]:
     """Where an answer is taken apart. Raises LogUnavailable."""
@@ -156,12 +169,12 @@ async def _heard(_: Exception) -> None:
 async def _end(client: Client) -> None:
     with contextlib.suppress(NatsError, OSError, TimeoutError):
         async with asyncio.timeout(_CONNECT_SECONDS):
-            await client.close()
+            await cancellable(client.close())
 
 
 async def tried(doing: Awaitable[Answer]) -> Answer:
     """What only sends. Raises LogUnavailable."""
     try:
-        return await doing
+        return await cancellable(doing)
     except (NatsError, OSError) as error:
         raise LogUnavailable(f"the engine does not answer: {error}") from None
