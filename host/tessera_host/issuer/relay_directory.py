@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tessera import curve
+from tessera.params import Parameters
 
 from .. import files
 from ..planning.boards import Board
@@ -34,13 +35,16 @@ class RelaySecrets:
     ledger_secret: bytes  # signs checkpoints
     seed: bytes
     time_server: str | None = None  # SNTP, for boards; a relay on a computer has the system's clock
+    records: int = 0  # that its members may post while they are kept, as far as is known
 
     @classmethod
-    def fresh(cls, name: str, host: str, port: int, board: Board, time_server: str | None = None) -> "RelaySecrets":
+    def fresh(
+        cls, name: str, host: str, port: int, board: Board, time_server: str | None = None, records: int = 0
+    ) -> "RelaySecrets":
         static_secret = blind.random_scalar().to_bytes(32, "big")
         ledger_secret = blind.even_secret(blind.random_scalar())
         seed = secrets.token_bytes(SEED_BYTES)
-        return cls(name, host, port, board, static_secret, ledger_secret, seed, time_server)
+        return cls(name, host, port, board, static_secret, ledger_secret, seed, time_server, records)
 
     @property
     def key(self) -> bytes:
@@ -61,7 +65,7 @@ class RelaySecrets:
             "name": self.name,
             "static_secret": self.static_secret.hex(),
             "ledger_secret": self.ledger_secret.hex(),
-            "ring_sectors": self.board.ring_sectors,
+            "ring_sectors": self.board.ring_sectors_for(self.records),
             "keyring_sectors": self.board.keyring_sectors,
             "host": self.host,
             "port": self.port,
@@ -70,6 +74,20 @@ class RelaySecrets:
             configuration["sntp"] = self.time_server
         files.write_new(directory / CONFIGURATION, json.dumps(configuration, indent=2).encode() + b"\n")
         files.write(directory / SEED, self.seed)
+
+
+def widen(directory: Path, board: Board, parameters: Parameters) -> None:
+    """Before a relay on a server first runs, whose keys were made before its members were known: a ring for them."""
+    configuration = json.loads((directory / CONFIGURATION).read_bytes())
+    sectors = board.ring_sectors_for(kept_records(parameters))
+    if sectors > configuration["ring_sectors"]:
+        configuration["ring_sectors"] = sectors
+        files.write(directory / CONFIGURATION, json.dumps(configuration, indent=2).encode() + b"\n")
+
+
+def kept_records(parameters: Parameters) -> int:
+    """That the members of a set may post until the first of them expire."""
+    return int(parameters.posts_per_epoch * (parameters.retention_epochs + 1))
 
 
 def write_parameters(directory: Path, blob: bytes) -> None:
