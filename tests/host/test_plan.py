@@ -325,6 +325,19 @@ def test_a_hundred_thousand_members_are_planned_for():
     assert found["members_who_could_overfill_a_cell"] == -(-(65536 - 218) // 32)
 
 
+def test_a_million_are_planned_for_with_a_key_ring_for_their_leases():
+    """40,000 pages of them, of at most 65,535 that a key ring can count; and as many again to append."""
+    choice = replace(CROWD, members=1_000_000, buckets=2048)
+    made = plan.make(choice)
+    pages = plan.snapshot_pages(choice.retention_epochs, choice.tokens)
+    assert 40_000 < pages < 65_536 and pages + 4 <= made.board.fill_pages
+    sectors = made.board.keyring_sectors_for(pages)
+    KeyRing(_Sectors(sectors)).check_capacity(choice.retention_epochs + 2, choice.tokens)
+    assert sectors // 2 * 16 // 2 >= 1.6 * pages
+    error = refusal(members=1_700_000, posts_per_token=4, buckets=2048, board="GATEWAY")
+    assert "leases of 16" in error.message and plan.make(replace(choice, posts_per_token=4, **proposals(error)[0]))
+
+
 def test_a_small_office_has_a_server_s_ring_one_cohort_and_no_cell_that_is_too_large():
     made = plan.make(replace(BRANCH, board="GATEWAY"))
     found = figures.figures(made)

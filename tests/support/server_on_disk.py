@@ -9,7 +9,7 @@ from typing import Any
 
 import office
 from tessera.params import Parameters, log2_cohorts
-from tessera_host.issuer.relay_directory import kept_records
+from tessera_host.issuer.relay_directory import sectors
 from tessera_host.planning.boards import board
 
 
@@ -23,14 +23,12 @@ def make_server(folder: Path, port: int, **changes: Any) -> None:
     parameters = Parameters(office.parameters(**changes))
     (folder / "parameters").write_bytes(parameters.blob)
     (folder / "seed").write_bytes(os.urandom(32))
-    server = board("GATEWAY")
     configuration = {
         "version": 1,
         "name": "server",
         "static_secret": office.STATIC.hex(),
         "ledger_secret": office.LEDGER.hex(),
-        "ring_sectors": server.ring_sectors_for(kept_records(parameters)),
-        "keyring_sectors": server.keyring_sectors,
+        **sectors(board("GATEWAY"), parameters),
         "host": "127.0.0.1",
         "port": port,
     }

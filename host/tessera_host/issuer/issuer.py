@@ -282,8 +282,7 @@ class Issuer:
         vacate: bool = False,
     ) -> relay_directory.RelaySecrets:
         board = boards.board(self._store.data["board"])
-        records = relay_directory.kept_records(self.parameters)
-        relay = relay_directory.RelaySecrets.fresh(name, host, port, board, time_server, records)
+        relay = relay_directory.RelaySecrets.fresh(name, host, port, board, time_server, self.parameters)
         with self._store.change():
             if vacate:
                 self._store.relays.vacate(name)

@@ -14,6 +14,7 @@ from tessera.params import Parameters
 
 from .. import files
 from ..planning.boards import Board
+from ..planning.plan import snapshot_pages
 from ..protocol import blind
 
 VERSION = 1
@@ -35,16 +36,22 @@ class RelaySecrets:
     ledger_secret: bytes  # signs checkpoints
     seed: bytes
     time_server: str | None = None  # SNTP, for boards; a relay on a computer has the system's clock
-    records: int = 0  # that its members may post while they are kept, as far as is known
+    members: Parameters | None = None  # a set with what they may do, if that is known
 
     @classmethod
     def fresh(
-        cls, name: str, host: str, port: int, board: Board, time_server: str | None = None, records: int = 0
+        cls,
+        name: str,
+        host: str,
+        port: int,
+        board: Board,
+        time_server: str | None = None,
+        members: Parameters | None = None,
     ) -> "RelaySecrets":
         static_secret = blind.random_scalar().to_bytes(32, "big")
         ledger_secret = blind.even_secret(blind.random_scalar())
         seed = secrets.token_bytes(SEED_BYTES)
-        return cls(name, host, port, board, static_secret, ledger_secret, seed, time_server, records)
+        return cls(name, host, port, board, static_secret, ledger_secret, seed, time_server, members)
 
     @property
     def key(self) -> bytes:
@@ -65,8 +72,7 @@ class RelaySecrets:
             "name": self.name,
             "static_secret": self.static_secret.hex(),
             "ledger_secret": self.ledger_secret.hex(),
-            "ring_sectors": self.board.ring_sectors_for(self.records),
-            "keyring_sectors": self.board.keyring_sectors,
+            **sectors(self.board, self.members),
             "host": self.host,
             "port": self.port,
         }
@@ -77,17 +83,23 @@ class RelaySecrets:
 
 
 def widen(directory: Path, board: Board, parameters: Parameters) -> None:
-    """Before a relay on a server first runs, whose keys were made before its members were known: a ring for them."""
+    """Before a relay on a server first runs, whose keys were made before its members were known: rings for them."""
     configuration = json.loads((directory / CONFIGURATION).read_bytes())
-    sectors = board.ring_sectors_for(kept_records(parameters))
-    if sectors > configuration["ring_sectors"]:
-        configuration["ring_sectors"] = sectors
-        files.write(directory / CONFIGURATION, json.dumps(configuration, indent=2).encode() + b"\n")
+    wider = configuration | sectors(board, parameters)
+    if wider != configuration:
+        files.write(directory / CONFIGURATION, json.dumps(wider, indent=2).encode() + b"\n")
 
 
-def kept_records(parameters: Parameters) -> int:
-    """That the members of a set may post until the first of them expire."""
-    return int(parameters.posts_per_epoch * (parameters.retention_epochs + 1))
+def sectors(board: Board, members: Parameters | None) -> dict[str, int]:
+    """Of the rings of a relay for the members of a set, as relay.json says them; for few, if they are not known."""
+    if members is None:
+        return {"ring_sectors": board.ring_sectors, "keyring_sectors": board.keyring_sectors}
+    records = members.posts_per_epoch * (members.retention_epochs + 1)
+    pages = snapshot_pages(members.retention_epochs, members.members * members.tokens_per_epoch)
+    return {
+        "ring_sectors": board.ring_sectors_for(records),
+        "keyring_sectors": board.keyring_sectors_for(pages),
+    }
 
 
 def write_parameters(directory: Path, blob: bytes) -> None:

@@ -45,8 +45,8 @@ FRAME_MS = Fraction(9)
 class Board:
     """One kind of hardware. Sizes are in erase sectors of 4096 bytes; erase_cycles is the flash maker's endurance.
 
-    ring_sectors: of the record ring; where ring_sectors_most is more, a relay is made with what its members need.
-    buckets: as many as its index tells apart. several: whether several processes can be one relay.
+    ring_sectors, keyring_sectors: of the two rings; where there is a ..._most that is more, a relay is made with what
+    its members need. buckets: as many as its index tells apart. several: whether several processes can be one relay.
     mcu: the chip, as board.json names it, "" if there is none. image_offset: the byte of the flash at which the image
     of a board begins; on an ESP32 that is where its chip looks for the boot loader (board.json's flash_offset).
     network: what it reaches members over, ppp, wlan or lan. cell_records: of one cell, real ones and cover, as many as
@@ -65,6 +65,7 @@ class Board:
     cell_records: int | None = CELL_RECORDS
     constant_records: int = CONSTANT_RECORDS
     ring_sectors_most: int = 0
+    keyring_sectors_most: int = 0
     buckets: int = BUCKETS
     several: bool = False
     handshake_ms: Fraction = HANDSHAKE_MS
@@ -78,6 +79,17 @@ class Board:
     def ring_pages(self) -> int:
         """That a relay can have at most."""
         return int(max(self.ring_sectors, self.ring_sectors_most) * PAGES_PER_SECTOR)
+
+    @property
+    def fill_pages(self) -> int:
+        """To which a bank of the key ring is filled at most: half of it, then the core writes a fresh one in the window
+        after the next seal."""
+        return int(max(self.keyring_sectors, self.keyring_sectors_most) // 2 * PAGES_PER_SECTOR // 2)
+
+    def keyring_sectors_for(self, pages: int) -> int:
+        """Of a relay whose snapshots have so many pages: on a server room for as many again to append."""
+        wanted = 2 * -(-4 * pages // PAGES_PER_SECTOR)  # two banks, of which half is filled
+        return max(self.keyring_sectors, min(wanted, self.keyring_sectors_most))
 
     def ring_sectors_for(self, records: int) -> int:
         """Of a relay that is made for so many records: on a server room for twice as many, so that an office can grow,
@@ -109,7 +121,8 @@ BOARDS = {
         Board("ESP32_GENERIC_S3", _kib(8192), _kib(3072), "esp32s3", network="wlan"),
         # A server's rings are rows of a database, of which blank pages take no disk, 36 bytes of memory a sector and
         # little time at a start: 1 GiB keeps what 32,000 members post in four days of 32 records each, and it has more
-        # where its members need more; 8 MiB the leases of 200,000 tokens.
+        # where its members need more; 8 MiB the leases of 200,000 tokens, and 64 MiB those of 1.6 million, of which a
+        # key ring can say how many pages they take.
         # `make bench`: 0.3 ms of both ends' 0.56 ms, and 0.04 ms.
         Board(
             "GATEWAY",
@@ -119,6 +132,7 @@ BOARDS = {
             cell_records=None,
             constant_records=0xFFFF,  # what the frames of a cell count
             ring_sectors_most=_RING_SECTORS_MOST,
+            keyring_sectors_most=_kib(65536),
             buckets=BUCKETS_OF_SERVERS,
             several=True,
             handshake_ms=Fraction(1),

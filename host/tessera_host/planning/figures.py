@@ -28,7 +28,6 @@ from .plan import (
     Plan,
     cell_bytes,
     cell_bytes_mean,
-    fill_pages,
     gateways,
     overfilling,
     readers_a_round,
@@ -324,7 +323,7 @@ def _erases_a_day(choice: Choice, chosen: Board) -> tuple[Fraction, Fraction]:
     epochs_a_day = Fraction(DAY_SECONDS, choice.epoch_seconds)
     ring = _sectors_a_day(choice) / chosen.ring_sectors_for(choice.posts_an_epoch * (choice.retention_epochs + 1))
     appended = choice.epoch_rounds + Fraction(choice.posts_an_epoch, LEASE_POSTS)
-    rewrites = appended / (fill_pages(chosen) - snapshot_pages(choice)) + 1
+    rewrites = appended / (chosen.fill_pages - snapshot_pages(choice.retention_epochs, choice.tokens)) + 1
     keyring = (rewrites * epochs_a_day + 1) / 2  # each rewrite erases one of two banks
     return ring, keyring
 

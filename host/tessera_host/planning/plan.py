@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from tessera.admission import LEASE_POSTS
-from tessera.nor import PAGES_PER_SECTOR
 from tessera.params import SPARE_PAGES
 from tessera.wire import CELL_FRAME_BYTES, RECORDS_PER_FRAME
 
@@ -350,11 +349,10 @@ def _check_capacity(choice: Choice, chosen: Board) -> None:
 
 def _check_keyring(choice: Choice, chosen: Board) -> None:
     """A snapshot with a lease of every token must leave room to append."""
-    room = fill_pages(chosen)
-    snapshot = snapshot_pages(choice)
-    if snapshot + _APPEND_PAGES <= room:
+    room = chosen.fill_pages
+    if snapshot_pages(choice.retention_epochs, choice.tokens) + _APPEND_PAGES <= room:
         return
-    tokens = (room - _APPEND_PAGES - (snapshot - _lease_pages(choice))) * _LEASES_A_PAGE
+    tokens = (room - _APPEND_PAGES - snapshot_pages(choice.retention_epochs, 0)) * _LEASES_A_PAGE
     options = {
         "tokens_per_epoch": tokens // choice.members,
         "members": _members_at_most(choice, tokens // choice.tokens_per_epoch),
@@ -491,18 +489,9 @@ def _refuse(message: str, options: Mapping[str, Any], otherwise: str = "") -> No
     raise Unfit(message, good, otherwise)
 
 
-def fill_pages(chosen: Board) -> int:
-    """Pages a bank is filled to: half of it, then the core writes a fresh one in the window after the next seal."""
-    return int(chosen.keyring_sectors // 2 * PAGES_PER_SECTOR // 2)
-
-
-def _lease_pages(choice: Choice) -> int:
-    return -(-choice.tokens // _LEASES_A_PAGE)
-
-
-def snapshot_pages(choice: Choice) -> int:
-    """HEAD, the epochs kept and the open and next one, and a lease of every token."""
-    return 1 + -(-(choice.retention_epochs + 2) // _EPOCHS_A_PAGE) + _lease_pages(choice)
+def snapshot_pages(retention_epochs: int, tokens: int) -> int:
+    """HEAD, the epochs kept and the open and next one, and a lease of each of so many tokens."""
+    return 1 + -(-(retention_epochs + 2) // _EPOCHS_A_PAGE) + -(-tokens // _LEASES_A_PAGE)
 
 
 def _up(value: Fraction) -> int:
