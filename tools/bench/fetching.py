@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -142,29 +143,39 @@ async def load(office: Office, members: list[FakeMember], rate: float, round_tri
     return visits, sum(over <= came for over in visits.over) / (came - began)
 
 
-def members_of(count: int, federation_id: bytes) -> list[FakeMember]:
-    return [FakeMember(f"asking {number}", federation_id, (number + 1).to_bytes(32, "big")) for number in range(count)]
+def members_of(first: int, count: int, federation_id: bytes) -> list[FakeMember]:
+    numbers = range(first, first + count)
+    return [FakeMember(f"asking {number}", federation_id, (number + 1).to_bytes(32, "big")) for number in numbers]
 
 
-def prepared(folder: Path, roster: int, asking: int, epochs: int) -> tuple[Issuer, int]:
-    """The issuer with its roster, of whom so many will ask for so many epochs; its port."""
+@dataclass(frozen=True)
+class Way:
+    """How members come: for the tokens of so many epochs, over a network with this round trip (seconds)."""
+
+    epochs: int
+    round_trip: float
+
+
+def prepared(folder: Path, roster: int, ways: Sequence[Way], asking: int) -> tuple[Issuer, int]:
+    """The issuer with its roster, of whom so many will ask in each way; its port."""
     made = plan.make(choice(roster))
     first = unix_now() // 300 * 300 - 300 * 144
-    issuer = Issuer.create(folder / "issuer", PASSPHRASE, made, "Office", epochs=30, genesis=first)
+    issuer = Issuer.create(folder / "issuer", PASSPHRASE, made, "Office", genesis=first)
     point = curve.public(bytes(31) + b"\7")
     issuer.add_relay_keys("relay", "localhost", 8100, point, point[1:])
     port = free_port()
     issuer.set_service("127.0.0.1", port)
-    fill(issuer, roster - asking, {})
-    had = {epoch: {point[1:9]: 1} for epoch in range(AHEAD + 1 - epochs)}
-    store = issuer._store
+    fill(issuer, max(0, roster - asking * len(ways)), {})
+    store, newest = issuer._store, issuer.parameters
     with store.change():
-        for member in members_of(asking, issuer.parameters.federation_id):
-            row = {"name": member.name, "key": member.key, "number": 0}
-            store.keystore.table("roster").put(member.key, row)
-            if had:
-                name = issuer.parameters.generation.to_bytes(4, "big") + member.key
-                store.keystore.table("charged").put(name, had, AHEAD + 1, issuer.parameters.generation)
+        for number, way in enumerate(ways):
+            had = {epoch: {point[1:9]: 1} for epoch in range(AHEAD + 1 - way.epochs)}
+            for member in members_of(number * asking, asking, newest.federation_id):
+                row = {"name": member.name, "key": member.key, "number": 0}
+                store.keystore.table("roster").put(member.key, row)
+                if had:
+                    name = newest.generation.to_bytes(4, "big") + member.key
+                    store.keystore.table("charged").put(name, had, AHEAD + 1, newest.generation)
     return issuer, port
 
 
@@ -173,15 +184,15 @@ def cpu_seconds(process: "subprocess.Popen[str]") -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def measured(roster: int, rate: float, round_trip: float, seconds: float, epochs: int) -> dict[str, Any]:
+def measured(roster: int, rate: float, ways: Sequence[Way], seconds: float) -> list[dict[str, Any]]:
+    """A row for each way in which members come, one after the other."""
     asking = max(1, round(rate * seconds))
     with tempfile.TemporaryDirectory(prefix="tessera-bench-", dir=".") as name:
         folder = Path(name)
-        issuer, port = prepared(folder, roster, asking, epochs)
+        issuer, port = prepared(folder, roster, ways, asking)
         (folder / "passphrase").write_text(PASSPHRASE + "\n")
-        parameters, service = issuer.parameters, issuer.told_service()
+        (folder / "known").write_bytes(issuer.told_service().key + issuer.parameters.blob)
         issuer.close()
-        (folder / "known").write_bytes(service.key + parameters.blob)
         tessera = Path(sys.executable).with_name("tessera")
         words = [tessera, "issuer", "serve", folder / "issuer", "--passphrase-file", folder / "passphrase"]
         server = subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, text=True, cwd=ROOT)
@@ -189,23 +200,31 @@ def measured(roster: int, rate: float, round_trip: float, seconds: float, epochs
             assert server.stdout
             if not server.stdout.readline():
                 sys.exit("tessera issuer serve did not start")
-            before, began = cpu_seconds(server), time.monotonic()
-            client = [sys.executable, "-m", "tools.bench.fetching", "--client", folder / "known", "--port", port]
-            client += ["--asking", asking, "--rate", rate, "--round-trip-ms", 1000 * round_trip]
-            said = subprocess.run(
-                [str(word) for word in client], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
-            )
-            cpu, passed = cpu_seconds(server) - before, time.monotonic() - began
+            rows = []
+            for number, way in enumerate(ways):
+                words = [sys.executable, "-m", "tools.bench.fetching", "--client", folder / "known", "--port", port]
+                words += ["--first", number * asking, "--asking", asking, "--rate", rate]
+                rows.append(_row(server, roster, rate, way, words))
         finally:
             server.terminate()
             server.wait()
+    return rows
+
+
+def _row(
+    server: "subprocess.Popen[str]", roster: int, rate: float, way: Way, words: Sequence[object]
+) -> dict[str, Any]:
+    before, began = cpu_seconds(server), time.monotonic()
+    words = [*words, "--round-trip-ms", 1000 * way.round_trip]
+    said = subprocess.run([str(word) for word in words], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    cpu, passed = cpu_seconds(server) - before, time.monotonic() - began
     found: dict[str, Any] = json.loads(said.stdout)
     return found | {
         "roster": roster,
         "cohorts": 1 << log2_cohorts(roster),
         "rate": rate,
-        "round_trip_ms": 1000 * round_trip,
-        "epochs": epochs,
+        "round_trip_ms": 1000 * way.round_trip,
+        "epochs": way.epochs,
         "issuer_cpu_ms_a_visit": 1000 * cpu / max(1, found["visits"]),
         "issuer_cores": cpu / passed,
     }
@@ -214,7 +233,7 @@ def measured(roster: int, rate: float, round_trip: float, seconds: float, epochs
 def client(arguments: argparse.Namespace) -> None:
     known = arguments.client.read_bytes()
     office = Office(arguments.port, known[:33], Parameters(known[33:]))
-    members = members_of(arguments.asking, office.parameters.federation_id)
+    members = members_of(arguments.first, arguments.asking, office.parameters.federation_id)
     visits, a_second = asyncio.run(load(office, members, arguments.rate, arguments.round_trip_ms / 1000))
     took, held = sorted(visits.took) or [0.0], sorted(visits.held) or [0.0]
     print(
@@ -276,15 +295,17 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=AHEAD + 1, help="that each lacks tokens for")
     parser.add_argument("--client", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--first", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--asking", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.client:
         client(chosen)
         return
     rate = chosen.rate or chosen.roster / HOUR
-    row = measured(chosen.roster, rate, chosen.round_trip_ms / 1000, chosen.seconds, chosen.epochs)
-    print(json.dumps(row))
-    show([row])
+    way = Way(chosen.epochs, chosen.round_trip_ms / 1000)
+    rows = measured(chosen.roster, rate, [way], chosen.seconds)
+    print(json.dumps(rows))
+    show(rows)
 
 
 if __name__ == "__main__":

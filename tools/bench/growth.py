@@ -434,19 +434,16 @@ def fleet_costs(entries: int = 200, frames: int = 40) -> tuple[float, float]:
 
 def visit_cost(seconds: float) -> float:
     """Of the issuer's process: a member who lacks one token."""
-    found = fetching.measured(VISITED, RATE, 0.02, seconds, epochs=1)
+    (found,) = fetching.measured(VISITED, RATE, [fetching.Way(1, 0.02)], seconds)
     return float(found["issuer_cpu_ms_a_visit"]) / 1000
 
 
 def hour(seconds: float) -> list[dict[str, Any]]:
     """A large office after a new generation of keys, and one in which everybody lacks one epoch; over networks that
     take a tenth of a second, and a whole one."""
-    settings = ((fetching.AHEAD + 1, 0.1), (1, 0.1), (1, 1.0))
-    rate = fetching.ROSTER / fetching.HOUR
-    return [
-        fetching.measured(fetching.ROSTER, rate, round_trip, seconds, epochs) | {"date": _today()}
-        for epochs, round_trip in settings
-    ]
+    ways = [fetching.Way(fetching.AHEAD + 1, 0.1), fetching.Way(1, 0.1), fetching.Way(1, 1.0)]
+    rows = fetching.measured(fetching.ROSTER, fetching.ROSTER / fetching.HOUR, ways, seconds)
+    return [row | {"date": _today()} for row in rows]
 
 
 def _today() -> str:
