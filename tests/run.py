@@ -262,6 +262,7 @@ STEPS: tuple[Folder | Beside, ...] = (
     Folder("attacks", "attacks", "tests/attacks"),
     Folder("soak", "soak", "tests/soak"),
     Folder("cluster", "cluster", "tests/cluster"),
+    Folder("fleet", "fleet", "tests/fleet"),
     Folder("mutants", "mutants", "tests/mutants"),
     Folder("emulated", "image and emulator", "tests/emulated"),
     Folder("system", "system", "tests/system"),

@@ -53,7 +53,7 @@ class Epochs:
         self.admission = Admission(
             self._keyring,
             epoch,
-            rule.epoch_key(epoch),
+            rule.epoch_keys(epoch),
             rule.parameters.federation_id,
             self._identity.static[1],
             rule.parameters.posts_per_token,

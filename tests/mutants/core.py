@@ -642,6 +642,12 @@ CHANGES: Changes = {
             of("relay", "forged_foreign_and_stale_tokens_are_refused_without_a_trace"),
         ),
         Change(
+            "token-of-the-first-cohort-only",
+            "for epoch_key in self._epoch_keys]) > 0",
+            "for epoch_key in self._epoch_keys[:1]]) > 0",
+            of("admission", "a_token_of_whichever_cohort_takes_the_same_curve_work"),
+        ),
+        Change(
             "token-without-a-proof",
             'if not curve.verify(proof, tagged("session", handshake_hash), key):',
             "if False:",
@@ -1518,6 +1524,12 @@ CHANGES: Changes = {
             "self.posts_per_epoch * (self.retention_epochs + 1)",
             "self.posts_per_epoch * self.retention_epochs",
             of("vectors_params", "a_set_needs_the_pages_that_the_vectors_say"),
+        ),
+        Change(
+            "cohorts-of-twice-as-many",
+            "members > _COHORT_MEMBERS << log2",
+            "members > 2 * _COHORT_MEMBERS << log2",
+            of("vectors_params", "cohorts_are_those_that_the_vectors_say"),
         ),
         Change(
             "key-for-an-epoch-past-the-schedule",

@@ -1,0 +1,13 @@
+"""How tests open a log that nodes of NATS keep."""
+
+from typing import Any
+
+from tessera_host.fleet.nats_configuration import Address
+from tessera_host.fleet.nats_log import NatsLog
+from tests.fleet.logs import KEEP_SECONDS
+from tests.support.nats_nodes import PASSWORD, USER
+
+
+async def open_nats(nodes: list[str], name: str, relay: bytes, **settings: Any) -> NatsLog:
+    settings = {"user": USER, "password": PASSWORD, "keep_seconds": KEEP_SECONDS} | settings
+    return await NatsLog.open(Address(tuple(nodes), name), relay, **settings)
