@@ -28,6 +28,7 @@ from . import nats_configuration as configuration
 from .log import Entry, LogBroken, LogRefused, LogUnavailable, Order, require_sizes
 from .nats_configuration import NANO, Address, Json
 from .nats_connection import ANSWER_SECONDS, Connection, NoStream, tried, understood
+from .nats_exchange import NatsTransport
 
 APPEND_SECONDS = 8.0  # after which a member is told BUSY
 CHECK_SECONDS = 10.0
@@ -111,6 +112,10 @@ class NatsLog:
                 await self._watching
         await self._connection.close()
         self._cut_off()
+
+    def transport(self) -> NatsTransport:
+        """The way to other gateways, over the same connection: who leaves a node that is cut off leaves it for both."""
+        return NatsTransport(self._connection, self._name)
 
     # -- the four calls
 
