@@ -1,5 +1,5 @@
-"""Gateways of one relay in one process, each on a directory of its own, on a log in memory, under time that passes only by
-waiting. Members talk to them without sockets: the answer to a request is what a server would send.
+"""Gateways of one relay in one process, each on a directory of its own, on a log in memory, under time that passes only
+by waiting. Members talk to them without sockets: the answer to a request is what a server would send.
 """
 
 import asyncio
@@ -8,8 +8,9 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-import office
 import pytest
+
+import office
 from office import Token
 from tessera import wire
 from tessera.clock import Clock
@@ -18,7 +19,7 @@ from tessera_host.fleet import storage
 from tessera_host.fleet.exchange import Carry, NodeExchange, unanswered
 from tessera_host.fleet.gateway import FleetGateway
 from tessera_host.fleet.join_codes import JoinCodes
-from tessera_host.fleet.log import Entry, LogUnavailable
+from tessera_host.fleet.log import Entry, Log, LogUnavailable
 from tessera_host.fleet.storage import FleetFile
 from tests.support.server_on_disk import make_server
 from tests.support.virtual_time import VirtualTimeLoop
@@ -136,11 +137,10 @@ class Play:
         waits.cancel()
 
     async def _live(self, number: int, gateway: FleetGateway, ready: asyncio.Event) -> None:
-        codes = JoinCodes(number, office.STATIC, gateway.relay.random, asyncio.get_running_loop().time)
-        exchange = NodeExchange(gateway.seat, Wire(self), codes)
-        self.codes[number] = codes
+        exchange = NodeExchange(gateway.seat, Wire(self), gateway.join_codes)
+        self.codes[number] = gateway.join_codes
         try:
-            async with gateway.running(self.log, exchange) as task:
+            async with gateway.running(self.log_of(number), exchange) as task:
                 self.gateways[number] = gateway
                 ready.set()
                 turning = asyncio.create_task(_turn(gateway))
@@ -156,6 +156,10 @@ class Play:
             self.gateways.pop(number, None)
             self.carries.pop(number, None)
             gateway.close()
+
+    def log_of(self, number: int) -> Log:
+        """What this gateway is shown."""
+        return self.log
 
     async def stop(self, number: int) -> None:
         """In order."""
@@ -181,9 +185,7 @@ class Play:
         """Wait until another round is served everywhere, and can be posted in; it."""
         first = next(iter(self.gateways.values()))
         before = first.state.published
-        await self.until(
-            lambda: all(each.state.published > before for each in self.gateways.values()), 3 * ROUND
-        )
+        await self.until(lambda: all(each.state.published > before for each in self.gateways.values()), 3 * ROUND)
         return first.state.open_round
 
     async def close(self) -> None:
