@@ -15,6 +15,7 @@ from tessera.admission import Admission, Token
 from tessera.epochs import Epochs
 from tessera.errors import BadRequest, Busy, Fault, InvalidObject, NotAdmitted, NotReady, QuotaSpent, Refusal
 from tessera.handshakes import Session
+from tessera.nor import ZERO_PAGE
 from tessera.params import Head, Parameters
 from tessera.push import Pushes
 from tessera.rounds import Rounds
@@ -30,6 +31,7 @@ from .state import State
 from .writer import OfMember, Writer
 
 _SOON_SECONDS = 2
+_EMPTY = 0xFFFF  # recordlog's
 _LEAST_PAUSE_MS = 20  # between turns, while the log does not follow the clock
 
 
@@ -217,6 +219,7 @@ class FleetRelay(WatchedRelay):
         self._found: dict[tuple[int, int], Counter[bytes]] = {}  # records that the ring had at the start
         self._damaged: set[tuple[int, int]] = set()  # cells of sealed rounds
         self._taking = False  # a set that the log took
+        self._unserved: list[frames.Record] = []  # of this life, of rounds that are not served
         super().__init__(*parts, machine=machine)
         database.failed = self._storage_failed
 
@@ -237,16 +240,56 @@ class FleetRelay(WatchedRelay):
         (relay.machine)."""
         log = self._log
         for page in list(log.lost):
-            entry = log._index[page]
-            cell = log._first_round[page >> 4] + (entry & 0xFF), entry >> 8
+            cell = self._cell_of(page)
             if cell[0] < self.seat.state.open_round:
                 self._damaged.add(cell)
             else:  # the log has it
-                log._index[page] = 0xFFFF
-                log.lost.remove(page)
+                self._give_up(page)
         for packed in [packed for packed in cells if packed >> 16 >= self.seat.state.open_round]:
             found = (log._find(page, self._epochs.ciphers) for page in memoryview(cells[packed]).cast("I"))
             self._found[packed >> 16, packed & 0xFFFF] = Counter(each[2] for each in found if each is not None)
+
+    def _cell_of(self, page: int) -> tuple[int, int]:
+        """(round, bucket) of a page that is in the index."""
+        entry = self._log._index[page]
+        return self._log._first_round[page >> 4] + (entry & 0xFF), entry >> 8
+
+    def _give_up(self, page: int) -> None:
+        """Of a page that cannot be read no start is to find anything any more."""
+        log = self._log
+        log._device.writeblocks(page >> 4, ZERO_PAGE, (page & 15) << 8)
+        log._index[page] = _EMPTY
+        log.lost.remove(page)
+
+    @property
+    def damaged_rounds(self) -> set[int]:
+        """Sealed rounds of which another gateway has a record that this one lost."""
+        kept = self._epochs.first_keyed_round
+        self._damaged = {cell for cell in self._damaged if cell[0] >= kept}
+        return {round_ for round_, _ in self._damaged}
+
+    def mend(self, round_: int, theirs: Sequence[tuple[int, int, bytes]]) -> None:
+        """Take from all records of a round, (round, bucket, record), that another gateway has what this ring lost; a
+        cell that is not otherwise the same stays damaged. Raises OSError."""
+        log = self._log
+        with self._database.transaction():
+            for cell in [cell for cell in self._damaged if cell[0] == round_]:
+                pages = log.pages_of(cell[1], round_, log.count_of(cell[1], round_))[:-1]
+                lost = [page for page in pages if page in log.lost]
+                found = (log._find(page, self._epochs.ciphers) for page in pages if page not in lost)
+                ours = Counter(each[2] for each in found if each is not None)
+                wanted = Counter(record for r, bucket, record in theirs if (r, bucket) == cell)
+                missing = wanted - ours
+                if missing.total() != len(lost) or ours - wanted:
+                    continue
+                for page in lost:
+                    self._give_up(page)
+                if log._used(log._sector) and round_ < log._first_round[log._sector]:
+                    log._open_sector()  # a page names its round by that of its sector's first
+                for record in missing.elements():
+                    self._append(round_, cell[1], record)
+                self._damaged.discard(cell)
+        self._epochs.batches.clear()
 
     def caught_up(self) -> None:
         """All that the log had at the start is replayed."""
@@ -385,6 +428,7 @@ class FleetRelay(WatchedRelay):
         effects = self.seat.replay.take(entry)
         mine = self.writer.arrived(entry.id)
         ids = {frame.id for frame in mine if isinstance(frame, OfMember)}
+        self._unserved += [frame for frame in mine if isinstance(frame, frames.Record)]
         with self._database.deferred():
             for effect in effects:
                 self._carry_out(effect, mine, ids)
@@ -417,10 +461,17 @@ class FleetRelay(WatchedRelay):
                 )
             case replay.ParametersTaken(blob, _):
                 self._take_set(blob)
+            case replay.Published(before):
+                self._unserved = [frame for frame in self._unserved if frame.round >= before]
             case replay.CheckpointTaken(checkpoint):
                 self._ledger.keep(checkpoint)
             case replay.FlagsChanged(flags, commissioned):
                 self._keyring._set_flags(flags, commissioned)
+
+    @property
+    def unserved(self) -> list[frames.Record]:
+        """What this gateway wrote for rounds that are not served: a repair appends it again (docs/fleet.md §8, 9)."""
+        return self._unserved + self.writer.records
 
     def _settle(self, id: bytes, ids: set[bytes], error: Refusal | None = None) -> None:
         if id in ids:  # of this life of this gateway
@@ -439,6 +490,9 @@ class FleetRelay(WatchedRelay):
         if found and found[record]:
             found[record] -= 1
             return
+        self._append(round_, bucket, record)
+
+    def _append(self, round_: int, bucket: int, record: bytes) -> None:
         cipher = self._epochs.ciphers[round_ // self.parameters.newest.epoch_rounds]
         self._log.append(round_, bucket, record, cipher)
 

@@ -150,9 +150,12 @@ class Writer:
         self.add(*frames.pieces(kind, content))
 
     def _hold(self, id: bytes, outcome: Exception | None, then: Then | None) -> None:
+        self._written = None
         if self.waiting >= MOST_WAITING:
             raise Busy("the log is slow", _RETRY_SECONDS)
-        self._written = self._answers[id] = Answer(outcome, then)
+        if id not in self._answers:  # of an object that two members bring
+            self._answers[id] = Answer(outcome, then)
+        self._written = self._answers[id]
 
     def next(self) -> Answer | _Nothing:
         """What the answer that was just made waits for (server.py)."""
@@ -171,6 +174,12 @@ class Writer:
     def sent(self, entry_id: bytes, taken: list[Frame]) -> None:
         """They are in the entry with this id."""
         self._flying[entry_id] = taken
+
+    @property
+    def records(self) -> list[frames.Record]:
+        """That are on their way."""
+        groups = [*self._groups, *self._flying.values()]
+        return [frame for group in groups for frame in group if isinstance(frame, frames.Record)]
 
     def arrived(self, entry_id: bytes) -> list[Frame]:
         """An entry is replayed: the frames in it if it is of this life of this gateway."""
