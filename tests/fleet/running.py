@@ -229,7 +229,6 @@ class Connection(office.Connection):
         try:
             await self._gateway.writer.next().wait()
         except Refusal as error:
-            print("REFUSED", error, self._gateway.state.open_round, self._gateway.state.posting_from, play_now())
             wire.answer_error(out, error)
         self.session.channel.seal_in_place(out)
         return wire.read_answer(self.channel.open(out))
