@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 from .curve import Secret
 from .files import Directory
+from .machine import Machine
 from .params import Head, Parameters
 
 class Rule:
@@ -33,7 +34,11 @@ class ParameterStore:
     access_keys: list[bytes]
     most_buckets: int
     def __init__(
-        self, directory: Directory, static: tuple[Secret, bytes], check_capacity: Callable[[Head], None]
+        self,
+        directory: Directory,
+        static: tuple[Secret, bytes],
+        check_capacity: Callable[[Head], None],
+        machine: Machine | type[Machine] = ...,
     ) -> None: ...
     @property
     def newest(self) -> Parameters: ...

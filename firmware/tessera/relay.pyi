@@ -6,10 +6,13 @@ from typing_extensions import Buffer
 from .batch import Batch, CellFrame
 from .clock import Clock
 from .curve import Secret
+from .epochs import Epochs
 from .files import Directory
 from .handshakes import Session
 from .machine import Machine
 from .parameterstore import ParameterStore
+from .push import Pushes
+from .rounds import Rounds
 from .staging import Staging
 
 class _Device(Protocol):
@@ -35,6 +38,9 @@ class Identity:
     ) -> None: ...
 
 class Relay:
+    epochs_class: type[Epochs]
+    rounds_class: type[Rounds]
+    pushes_class: type[Pushes]
     clock: Clock
     parameters: ParameterStore
     staging: Staging | None
