@@ -92,7 +92,7 @@ class Control:
         return {"sessions": self._gateway.sessions, "waiting": self._gateway.waiting}
 
     async def _remove(self, request: dict[str, Any]) -> dict[str, Any]:
-        await operated.remove(self._gateway, int(request["gateway"]))
+        await self._gateway.remove(int(request["gateway"]))
         return {"removed": int(request["gateway"]), "gateways": sorted(self._gateway.state.nodes)}
 
 

@@ -14,6 +14,7 @@ nothing that is asked may change what a second time would change again.
 
 import struct
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -106,7 +107,8 @@ class Transport(Protocol):
 class Owner(Protocol):
     """Whose exchange it is. nodes: keys in force (33 bytes) by their gateways' numbers, as far as it has replayed."""
 
-    number: int
+    @property
+    def number(self) -> int: ...
 
     @property
     def secrets(self) -> NodeSecrets: ...
@@ -117,6 +119,15 @@ class Owner(Protocol):
 
 class _Refused(ValueError):
     """What came is no question that may be asked here."""
+
+
+@dataclass(frozen=True)
+class Joined:
+    """As Owner: a gateway that has a number, and no log yet."""
+
+    number: int
+    secrets: NodeSecrets
+    nodes: Mapping[int, bytes]
 
 
 class Codes(Protocol):

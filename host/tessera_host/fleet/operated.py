@@ -9,55 +9,29 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import cbor2
 
 from tessera.hashes import tagged
 
 from .. import __version__, duration
-from ..errors import InvalidInput, TesseraError, UsageError
+from ..errors import InvalidInput, TesseraError, Unreachable, UsageError
 from ..text import count
 from . import frames
 from .entry import CHAIN_BYTES, VERSION
 from .exchange import Asker, Exchange
-from .frames import Frame
+from .gateway import FleetGateway
 from .join_codes import JoinCodes
 from .log import EngineStatus, Log, LogError
 from .state import State
 
 STATUS = 16  # the kind of a question (questions.py): its first byte
 LOOK_SECONDS = 5.0
+WRITE_SECONDS = 20.0
+_PAUSE_SECONDS = 0.05
 LATE_SECONDS = 10.0  # a gateway that is so far behind is to be looked at
 _HASH_BYTES = 32
-
-
-class Operated(Protocol):
-    """A gateway that runs. fault: why it serves no more, empty if it does; door: what listens for members."""
-
-    number: int
-    log: Log
-    exchange: Exchange
-    codes: JoinCodes
-    fault: str
-    door: "Door"
-
-    @property
-    def state(self) -> State: ...
-
-    @property
-    def waiting(self) -> int:
-        """Frames that are on their way into the log."""
-
-    @property
-    def has_token_key(self) -> bool: ...
-
-    @property
-    def sessions(self) -> int: ...
-
-    async def write(self, *group: Frame) -> None:
-        """Into the log, in one entry; returns when it was replayed here. Raises TesseraError if it was not, or meant
-        nothing."""
 
 
 class Door:
@@ -76,6 +50,59 @@ class Door:
         self.is_closed = True
         if self._open is not None:
             self._open.close()
+
+
+class Operated:
+    """A gateway that runs. fault: why it serves no more, empty if it does; door: what listens for members."""
+
+    def __init__(self, gateway: FleetGateway, log: Log, exchange: Exchange, codes: JoinCodes, door: Door) -> None:
+        self._gateway = gateway
+        self.log = log
+        self.exchange = exchange
+        self.codes = codes
+        self.door = door
+        self.fault = ""
+
+    @property
+    def number(self) -> int:
+        return self._gateway.seat.number
+
+    @property
+    def state(self) -> State:
+        return self._gateway.state
+
+    @property
+    def waiting(self) -> int:
+        """Frames that are on their way into the log."""
+        return self._gateway.writer.waiting
+
+    @property
+    def has_token_key(self) -> bool:
+        return self._gateway.seat.token_key is not None
+
+    @property
+    def sessions(self) -> int:
+        return sum(self._gateway.relay.sessions.values())
+
+    async def remove(self, number: int) -> None:
+        """Take another gateway out of force. Raises UsageError; Unreachable if the log does not take it."""
+        known = ", ".join(map(str, sorted(self.state.nodes)))
+        if number == self.number:
+            raise UsageError("a gateway does not remove itself", f"type it on the host of another one; there are {known}")
+        if number not in self.state.nodes:
+            raise UsageError(f"there is no gateway {number} in force", f"there are {known}")
+        if self.fault:
+            raise UsageError(f"this gateway serves no more: {self.fault}", "type it on another one's host")
+        self._gateway.writer.add(frames.Node(number, VERSION, frames.REMOVED))
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                while number in self.state.nodes:
+                    await asyncio.sleep(_PAUSE_SECONDS)
+        except TimeoutError:
+            raise Unreachable(
+                f"the log has not taken the removal of gateway {number} yet",
+                "it is tried until it does; look at the engine: tessera fleet status",
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -291,18 +318,3 @@ def _size(state: State) -> Iterable[Remark]:
         here = count(len(state.nodes), "gateway")
         yield Remark("few", f"{here}: from three on one may be lost, and an engine that lies is noticed (fleet invite)")
 
-
-# -- what changes the fleet
-
-
-async def remove(gateway: Operated, number: int) -> None:
-    """Take a gateway out of force. Raises UsageError, TesseraError."""
-    state = gateway.state
-    if number not in state.nodes:
-        known = ", ".join(map(str, sorted(state.nodes)))
-        raise UsageError(f"there is no gateway {number} in force", f"there are: {known}")
-    if len(state.nodes) == 1:
-        raise UsageError("the last gateway of a fleet cannot be removed", "let another one join first")
-    if number == gateway.number:
-        raise UsageError("a gateway does not remove itself", "do it on the host of another one")
-    await gateway.write(frames.Node(number, VERSION, frames.REMOVED))
