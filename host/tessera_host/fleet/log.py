@@ -67,8 +67,7 @@ class EngineStatus(NamedTuple):
 
 
 class Log(Protocol):
-    """Entries in one order, the same for whoever reads them: four calls, and two besides. Each raises LogError and nothing
-    else."""
+    """Entries in one order, the same for whoever reads them. Each call raises LogError and nothing else."""
 
     async def append(self, entry: bytes, id: bytes) -> None:
         """Return when the entry is durable, wherever the engine keeps it. Under an id that the log has it means nothing
