@@ -22,10 +22,8 @@ from tessera import curve
 
 from .. import duration, files
 from ..errors import InvalidInput, RelayUnwell, UsageError
-from ..fleet import control, engines, exchange, questions, storage
-from ..fleet.exchange import Joined, NodeExchange
+from ..fleet import control, engines, storage
 from ..fleet.join_codes import Code
-from ..fleet.keys import NodeSecrets
 from ..fleet.nats_configuration import NODES, Node
 from ..fleet.storage import FleetFile
 from ..issuer.relay_directory import CONFIGURATION, PARAMETERS, SEED, SEED_BYTES
@@ -233,22 +231,12 @@ _BEGINS_WITH = (CONFIGURATION, PARAMETERS, SEED, "lock")
 
 
 async def _join(directory: Path, file: FleetFile, code: Code) -> int:
-    static_secret = _identity(directory)
     if not (directory / SEED).exists():
         files.write(directory / SEED, os.urandom(SEED_BYTES))
-    log = await engines.open_log(file, curve.public(static_secret), gateway.read_parameters(directory))
+    log = await engines.open_log(file, curve.public(_identity(directory)), gateway.read_parameters(directory))
     transport = engines.transport(log)
     try:
-
-        async def announce(question: bytes, node_secret: bytes, random: Any) -> Any:
-            answer = await exchange.ask_by_code(transport, code, static_secret, node_secret, question, random)
-            return questions.Joined.read(answer)
-
-        def asking(number: int, secrets: NodeSecrets, nodes: dict[int, bytes], random: Any) -> Any:
-            joined = NodeExchange(Joined(number, secrets, nodes), transport, random)
-            return lambda question: joined.ask(code.gateway, question)
-
-        return await storage.join(directory, file, announce, asking)
+        return await storage.join(directory, file, transport, code)
     finally:
         await transport.close()
         await log.close()

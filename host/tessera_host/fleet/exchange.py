@@ -14,7 +14,6 @@ nothing that is asked may change what a second time would change again.
 
 import struct
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -121,15 +120,6 @@ class _Refused(ValueError):
     """What came is no question that may be asked here."""
 
 
-@dataclass(frozen=True)
-class Joined:
-    """As Owner: a gateway that has a number, and no log yet."""
-
-    number: int
-    secrets: NodeSecrets
-    nodes: Mapping[int, bytes]
-
-
 class Codes(Protocol):
     """Join codes that are good at this gateway (join_codes.JoinCodes)."""
 
@@ -175,7 +165,7 @@ class NodeExchange:
         except ValueError:  # also a point that is none
             return _NOT_KNOWN
         plain = await handler(asker, request)
-        fresh = self._self._random(KEY_BYTES)
+        fresh = self._random(KEY_BYTES)
         both = shared + b"".join(curve.dh(fresh, key) for key in keys)
         point = curve.public(fresh)
         return _ANSWER + point + _seal(both, b"fleet-answer", head + point, plain)
