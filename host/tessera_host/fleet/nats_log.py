@@ -59,6 +59,8 @@ class _State:
 class NatsLog:
     """A log (log.Log) that belongs to the relay with this static key (33 bytes). Made by open()."""
 
+    keeps_all = False
+
     def __init__(
         self,
         address: Address,
