@@ -91,7 +91,18 @@ def pin() -> None:
     """requirements.txt: what the newest wheels for Debian's Python are, each with its digest."""
     with tempfile.TemporaryDirectory() as scratch:
         python, report = environment(Path(scratch) / "venv"), Path(scratch) / "report"
-        pip(python, "install", "--dry-run", "--only-binary", ":all:", "--no-binary", NAME, "--report", report, f"{ROOT}[fleet]")
+        pip(
+            python,
+            "install",
+            "--dry-run",
+            "--only-binary",
+            ":all:",
+            "--no-binary",
+            NAME,
+            "--report",
+            report,
+            f"{ROOT}[fleet]",
+        )
         found = json.loads(report.read_text())["install"]
     lines = []
     for each in found:

@@ -216,7 +216,9 @@ def fleet_join(
             f"{directory} has what belongs to one gateway alone: {', '.join(more)}",
             f"begin with a new directory that has {CONFIGURATION} and {PARAMETERS} only",
         )
-    code = Code.read(files.read_text(code_file) if code_file else passphrase.ask_for_code("Code of tessera fleet invite"))
+    code = Code.read(
+        files.read_text(code_file) if code_file else passphrase.ask_for_code("Code of tessera fleet invite")
+    )
     file = _file(directory, code.gateway, storage_, engine_user, engine_password, engine_ca)
     number = asyncio.run(_join(directory, file, code))
     text = [
@@ -252,9 +254,7 @@ def _identity(directory: Path) -> bytes:
     return bytes.fromhex(gateway.read_configuration(directory)["static_secret"])
 
 
-def _file(
-    directory: Path, number: int, url: str, user: str, password: Path | None, ca: Path | None
-) -> FleetFile:
+def _file(directory: Path, number: int, url: str, user: str, password: Path | None, ca: Path | None) -> FleetFile:
     """Raises UsageError, InvalidInput."""
     engines.check(url)
     if url.startswith("sqlite:"):
@@ -289,7 +289,9 @@ def fleet_status(
     show(found, captured.get().rstrip(), as_json)
     wrong = [remark for remark in found["remarks"] if remark["code"] != "few"]
     if wrong:
-        end_with(RelayUnwell(f"there is something to look at: {', '.join(each['code'] for each in wrong)}", "see above"))
+        end_with(
+            RelayUnwell(f"there is something to look at: {', '.join(each['code'] for each in wrong)}", "see above")
+        )
 
 
 async def _watched(directory: Path) -> None:
@@ -365,7 +367,9 @@ def fleet_drain(directory: Directory, as_json: Json = False) -> None:
         told.append(sessions)
 
     asyncio.run(control.drained(directory, tell))
-    text = f"Nobody is there any more. Stop it now: Ctrl-C there, or systemctl stop its unit. {_serve(directory)} takes "
+    text = (
+        f"Nobody is there any more. Stop it now: Ctrl-C there, or systemctl stop its unit. {_serve(directory)} takes "
+    )
     show({"drained": True, "directory": str(directory)}, text + "members again.", as_json)
 
 

@@ -165,7 +165,9 @@ def serve(
 
         if members is not None or cover_traffic_epsilon is not None or cover_traffic_delta is not None:
             raise UsageError("a gateway's rules are those of its relay", "leave --members and --cover-traffic-* out")
-        serve_gateway(directory, storage_, options, watching, sessions, check_choice(install, print_unit), install, as_json)
+        serve_gateway(
+            directory, storage_, options, watching, sessions, check_choice(install, print_unit), install, as_json
+        )
         return
     place = storage.read(_required(storage_))
     if (place.directory / FLEET).exists():
@@ -226,7 +228,8 @@ def _required(storage_: str | None) -> str:
     """Raises UsageError."""
     if storage_ is None:
         raise UsageError(
-            "what is to be served has to be said", "a relay alone: --storage DIR; a gateway of a fleet: tessera serve DIR"
+            "what is to be served has to be said",
+            "a relay alone: --storage DIR; a gateway of a fleet: tessera serve DIR",
         )
     if storage_.startswith("nats:"):
         raise UsageError(

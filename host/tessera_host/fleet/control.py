@@ -72,7 +72,9 @@ class Control:
         found = await self._looking.all()
         state, engine = self._gateway.state, self._looking.engine
         shown = {
-            number: None if status is None else asdict(status) | {"chain": status.chain.hex(), "state": status.state.hex()}
+            number: None
+            if status is None
+            else asdict(status) | {"chain": status.chain.hex(), "state": status.state.hex()}
             for number, status in found.items()
         }
         told = None if engine is None else {"leader": engine.leader, "nodes": [each._asdict() for each in engine.nodes]}
@@ -126,4 +128,3 @@ async def drained(directory: Path, tell: Callable[[int], None], pause_seconds: f
             return
         tell(int(found["sessions"]))
         await asyncio.sleep(pause_seconds)
-

@@ -28,7 +28,9 @@ class FleetFigures(Collector):
         yield _gauge("tessera_fleet_gateways", "Gateways in force.", len(state.nodes))
         yield _gauge("tessera_fleet_fault", "Whether this gateway has stopped serving for good.", bool(gateway.fault))
         yield _gauge("tessera_fleet_draining", "Whether it takes no more members.", gateway.door.is_closed)
-        yield _gauge("tessera_fleet_token_key", "Whether it has the token key: without, no posts.", gateway.has_token_key)
+        yield _gauge(
+            "tessera_fleet_token_key", "Whether it has the token key: without, no posts.", gateway.has_token_key
+        )
         yield _gauge("tessera_fleet_replay_lag_seconds", "Since it had all of the log.", looking.lag_seconds)
         yield _gauge("tessera_fleet_replay_lag_entries", "Entries of the log that it has not replayed.", behind)
         yield _gauge("tessera_fleet_waiting_frames", "Frames on their way into the log.", gateway.waiting)

@@ -88,7 +88,9 @@ class Operated:
         """Take another gateway out of force. Raises UsageError; Unreachable if the log does not take it."""
         known = ", ".join(map(str, sorted(self.state.nodes)))
         if number == self.number:
-            raise UsageError("a gateway does not remove itself", f"type it on the host of another one; there are {known}")
+            raise UsageError(
+                "a gateway does not remove itself", f"type it on the host of another one; there are {known}"
+            )
         if number not in self.state.nodes:
             raise UsageError(f"there is no gateway {number} in force", f"there are {known}")
         if self.fault:
@@ -262,9 +264,7 @@ class Remark:
     text: str
 
 
-def remarks(
-    state: State, found: Mapping[int, GatewayStatus | None], engine: EngineStatus | None
-) -> list[Remark]:
+def remarks(state: State, found: Mapping[int, GatewayStatus | None], engine: EngineStatus | None) -> list[Remark]:
     """Of a fleet, by the gateway with this state; nothing if all is well."""
     return [*_engine(engine), *_gateways(state, found), *_agreement(state, found), *_size(state)]
 
@@ -317,4 +317,3 @@ def _size(state: State) -> Iterable[Remark]:
     if len(state.nodes) < 3:
         here = count(len(state.nodes), "gateway")
         yield Remark("few", f"{here}: from three on one may be lost, and an engine that lies is noticed (fleet invite)")
-

@@ -19,7 +19,7 @@ from ..errors import IntegrityError, InvalidInput, UsageError
 from ..relay.gateway import Gateway, read_configuration
 from ..relay.sqlite_device import Database
 from . import questions
-from .entry import VERSION, Random
+from .entry import VERSION
 from .exchange import NodeExchange, Transport, ask_by_code
 from .join_codes import Code
 from .keys import LogKeys, NodeSecrets, Welcome, node_name
@@ -144,11 +144,10 @@ Ask = Callable[[bytes], Awaitable[bytes]]  # one question to the gateway that is
 class _Joiner:
     """Whose exchange it is (exchange.Owner), before there is a gateway."""
 
-    def __init__(self, number: int, secrets: NodeSecrets, nodes: dict[int, bytes], random: Random) -> None:
+    def __init__(self, number: int, secrets: NodeSecrets, nodes: dict[int, bytes]) -> None:
         self.number = number
         self.secrets = secrets
         self.nodes = nodes
-        self.random = random
 
 
 async def join(directory: Path, file: FleetFile, transport: Transport, code: Code, database: Path | None = None) -> int:
@@ -170,7 +169,7 @@ async def join(directory: Path, file: FleetFile, transport: Transport, code: Cod
             await ask_by_code(transport, code, static_secret, node_secret, asked, relay.random)
         )
         nodes = {joined.asked: joined.asked_key, joined.number: node_key}
-        exchange = NodeExchange(_Joiner(joined.number, keys.secrets, nodes, relay.random), transport)
+        exchange = NodeExchange(_Joiner(joined.number, keys.secrets, nodes), transport, relay.random)
 
         async def ask(question: bytes) -> bytes:
             return await exchange.ask(joined.asked, question)

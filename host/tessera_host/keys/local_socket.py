@@ -240,7 +240,9 @@ async def serve(
     try:
         path.unlink(missing_ok=True)
         talk = _keeping(talks, handler)
-        server = await (_serve_loopback(path, talk) if loopback else _serve_unix(path, talk, _or_root if root else _same_user))
+        server = await (
+            _serve_loopback(path, talk) if loopback else _serve_unix(path, talk, _or_root if root else _same_user)
+        )
     except BaseException:
         lock.release()
         raise
