@@ -61,7 +61,9 @@ if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
     "prerm": """\
 #!/bin/sh
 set -e
-if [ "$1" = remove ] && [ -d /run/systemd/system ]; then systemctl stop 'tessera-relay@*' 'tessera-gateway@*' tessera-issuer; fi
+if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
+    systemctl stop 'tessera-relay@*' 'tessera-gateway@*' tessera-issuer
+fi
 """,
     "postrm": """\
 #!/bin/sh

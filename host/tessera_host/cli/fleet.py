@@ -152,7 +152,7 @@ def fleet_init(
         f"{directory} is gateway {storage.FIRST} of a fleet, whose log is {storage_}. Start it:",
         f"  {_serve(directory)}",
         "One gateway is a relay that a lost disk ends, and two cannot tell who is right: let two more join.",
-        f"  {_tessera()} fleet invite {_word(directory)}",
+        f"  tessera fleet invite {_word(directory)}",
     ]
     show({"gateway": storage.FIRST, "directory": str(directory), "storage": storage_}, "\n".join(text), as_json)
 
@@ -182,7 +182,7 @@ def fleet_invite(directory: Directory, as_json: Json = False) -> None:
         "The new gateway's host needs the relay's secrets, by a way that nobody else reads; from here, for example:",
         f"  ssh NEWHOST mkdir -m 700 {name}; scp -p {name}/{CONFIGURATION} {name}/{PARAMETERS} NEWHOST:{name}/",
         "and there:",
-        f"  {_tessera()} fleet join {name} --storage URL --engine-password-file FILE",
+        f"  tessera fleet join {name} --storage URL --engine-password-file FILE",
     ]
     show(found, "\n".join(text), as_json)
 
@@ -385,13 +385,12 @@ def fleet_remove(
     """
     check_sure(f"Remove gateway {number} for good?", yes, as_json)
     found = asyncio.run(control.ask(directory, "remove", gateway=number))
-    left = ", ".join(map(str, found["gateways"]))
+    left, hosts = ", ".join(map(str, found["gateways"])), ",".join(["HOST"] * NODES)
     text = [
         f"Gateway {number} is in force no more; there are {left}. Delete its directory, if you can.",
         "If it was stolen, it reads the log until the epoch ends for as long as the engine lets it in: change the",
         "engine's password now. On each node's host, one after the other:",
-        f"  {_tessera()} fleet engine NAME --listen HOST --nodes {','.join(['HOST'] * NODES)} --engine-password-file NEW "
-        "-o engine.conf",
+        f"  tessera fleet engine NAME --listen HOST --nodes {hosts} --engine-password-file NEW -o engine.conf",
         "  install -D -m 600 engine.conf /etc/tessera/engine.conf && systemctl restart tessera-engine",
         f'and on each gateway\'s: "password" in {_word(directory)}/{storage.FILE}, then start the gateway again.',
     ]
@@ -405,9 +404,5 @@ def _word(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def _tessera() -> str:
-    return "tessera"
-
-
 def _serve(directory: Path) -> str:
-    return f"{_tessera()} serve {_word(directory)}"
+    return f"tessera serve {_word(directory)}"

@@ -285,7 +285,7 @@ def _gateways(state: State, found: Mapping[int, GatewayStatus | None]) -> Iterab
         if status is None:
             yield Remark(
                 "unreachable",
-                f"gateway {number} does not answer: start it; if it is lost or stolen, tessera fleet remove DIR {number}",
+                f"gateway {number} does not answer: start it; is it lost or stolen: tessera fleet remove DIR {number}",
             )
             continue
         if status.fault:
