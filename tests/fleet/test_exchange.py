@@ -73,9 +73,9 @@ class Pair:
         self.wire = Wire()
         self.clock = 0.0
         self.codes = JoinCodes(2, office.STATIC, self.asked.random, lambda: self.clock)
-        self.answering = NodeExchange(self.asked, self.wire, self.asked.random, self.codes)
+        self.answering = NodeExchange(self.asked, self.wire, self.codes)
         self.answering.answer(echo)
-        self._exchange = NodeExchange(self.asking, self.wire, self.asking.random)
+        self._exchange = NodeExchange(self.asking, self.wire)
 
     async def ask(self, request: bytes) -> bytes:
         return await self._exchange.ask(2, request)
@@ -221,7 +221,7 @@ async def test_a_code_ends_after_its_time_and_with_the_process(pair: Pair) -> No
 
 async def test_a_gateway_without_codes_lets_nobody_join(pair: Pair) -> None:
     code = pair.codes.make()
-    NodeExchange(pair.asked, pair.wire, pair.asked.random).answer(echo)
+    NodeExchange(pair.asked, pair.wire).answer(echo)
     with pytest.raises(Unreachable):
         await pair.join(code, bytes(31) + b"\1")
 
@@ -258,9 +258,7 @@ async def test_gateways_on_nats_ask_each_other_also_without_a_quorum(engine: Any
     asking, asked = two_nodes()
     whole = [engine.listen(number) for number in range(3)]
     logs = [await open_when_led(nodes, "berlin", RELAY) for nodes in (whole[:1], whole[1:] + whole[:1])]
-    asker, answering = (
-        NodeExchange(node, log.transport(), node.random) for node, log in zip((asking, asked), logs, strict=True)
-    )
+    asker, answering = (NodeExchange(node, log.transport()) for node, log in zip((asking, asked), logs, strict=True))
     with pytest.raises(Unreachable, match="gateway 2 does not answer"):
         await asker.ask(2, b"nobody is there yet")
     long = bytes(range(256)) * 8192  # 2 MB: in pieces

@@ -147,7 +147,7 @@ def fleet_init(
     _check_no_gateway(directory)
     file = _file(directory, storage.FIRST, storage_, engine_user, engine_password, engine_ca)
     asyncio.run(_check_empty(directory, file))
-    storage.found(directory, file, gateway.unix_ms())
+    storage.found(directory, file)
     text = [
         f"{directory} is gateway {storage.FIRST} of a fleet, whose log is {storage_}. Start it:",
         f"  {_serve(directory)}",

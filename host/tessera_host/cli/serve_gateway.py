@@ -14,7 +14,7 @@ from pathlib import Path
 
 import typer
 
-from tessera import announcement, curve
+from tessera import announcement
 from tessera.clock import follow
 from tessera.errors import Error
 from tessera.server import Server
@@ -25,7 +25,6 @@ from ..fleet import engines, metrics, operated, storage
 from ..fleet.control import Control
 from ..fleet.exchange import NodeExchange, Transport
 from ..fleet.gateway import FleetGateway
-from ..fleet.join_codes import JoinCodes
 from ..fleet.log import Log as FleetLog
 from ..fleet.log import LogUnavailable
 from ..fleet.operated import Door, Looking, Operated
@@ -148,14 +147,12 @@ class _Serving:
         if not opened.relay.clock.known:
             early = "this computer's clock is too early for this relay"
             warn(self._log, "clock", early, "set it: the relay looks at it every minute")
-        secret = bytes.fromhex(gateway.read_configuration(self._directory)["static_secret"])
         async with contextlib.AsyncExitStack() as beside:
             clock = asyncio.ensure_future(follow(opened.relay.clock, looked_at(opened, self._log)))
             beside.callback(clock.cancel)
-            log, transport = await beside.enter_async_context(self._engine(curve.public(secret)))
-            codes = JoinCodes(opened.seat.number, secret, opened.relay.random, now)
-            exchange = NodeExchange(opened.seat, transport, opened.relay.random, codes)
-            running = Operated(opened, log, exchange, codes, Door(at(self._places)))
+            log, transport = await beside.enter_async_context(self._engine(opened.relay.static_key))
+            exchange = NodeExchange(opened.seat, transport, opened.join_codes)
+            running = Operated(opened, log, exchange, Door(at(self._places)))
             looking = await beside.enter_async_context(Looking(running, now))
             opened.answers.more[operated.STATUS] = looking.answer
             await beside.enter_async_context(Control(running, looking, self._directory))

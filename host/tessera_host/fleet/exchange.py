@@ -113,6 +113,9 @@ class Owner(Protocol):
     def secrets(self) -> NodeSecrets: ...
 
     @property
+    def random(self) -> Random: ...
+
+    @property
     def nodes(self) -> Mapping[int, bytes]: ...
 
 
@@ -129,13 +132,11 @@ class Codes(Protocol):
 
 
 class NodeExchange:
-    """An Exchange between node keys in force, over a Transport; with random bytes of the relay's one generator.
-    Without codes nobody joins here."""
+    """An Exchange between node keys in force, over a Transport. Without codes nobody joins here."""
 
-    def __init__(self, owner: Owner, transport: Transport, random: Random, codes: Codes | None = None) -> None:
+    def __init__(self, owner: Owner, transport: Transport, codes: Codes | None = None) -> None:
         self._owner = owner
         self._transport = transport
-        self._random = random
         self._codes = codes
 
     async def ask(self, gateway: int, request: bytes) -> bytes:
@@ -144,7 +145,7 @@ class NodeExchange:
         secret = mine and owner.secrets.secret(node_name(mine))
         if node is None or mine is None or secret is None:
             raise Unreachable(f"gateway {gateway} is not in force, or this one is not", "tessera fleet status")
-        ephemeral = self._random(KEY_BYTES)
+        ephemeral = self._owner.random(KEY_BYTES)
         head = _HEAD.pack(owner.number, node_name(mine), node_name(node), curve.public(ephemeral))
         shared = curve.dh(ephemeral, node) + curve.dh(secret, node)
         answered = await self._transport.ask(gateway, _question(shared, head, request))
@@ -165,7 +166,7 @@ class NodeExchange:
         except ValueError:  # also a point that is none
             return _NOT_KNOWN
         plain = await handler(asker, request)
-        fresh = self._random(KEY_BYTES)
+        fresh = self._owner.random(KEY_BYTES)
         both = shared + b"".join(curve.dh(fresh, key) for key in keys)
         point = curve.public(fresh)
         return _ANSWER + point + _seal(both, b"fleet-answer", head + point, plain)

@@ -22,7 +22,6 @@ from . import frames
 from .entry import CHAIN_BYTES, VERSION
 from .exchange import Asker, Exchange
 from .gateway import FleetGateway
-from .join_codes import JoinCodes
 from .log import EngineStatus, Log, LogError
 from .state import State
 
@@ -55,11 +54,11 @@ class Door:
 class Operated:
     """A gateway that runs. fault: why it serves no more, empty if it does; door: what listens for members."""
 
-    def __init__(self, gateway: FleetGateway, log: Log, exchange: Exchange, codes: JoinCodes, door: Door) -> None:
+    def __init__(self, gateway: FleetGateway, log: Log, exchange: Exchange, door: Door) -> None:
         self._gateway = gateway
         self.log = log
         self.exchange = exchange
-        self.codes = codes
+        self.codes = gateway.join_codes
         self.door = door
         self.fault = ""
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from tessera import RELEASED, cover
+from tessera import cover
 from tessera.page import PageCipher
 
 from .. import files
@@ -19,7 +19,7 @@ from ..errors import IntegrityError, InvalidInput, UsageError
 from ..relay.gateway import Gateway, read_configuration
 from ..relay.sqlite_device import Database
 from . import questions
-from .entry import VERSION
+from .entry import VERSION, Random
 from .exchange import NodeExchange, Transport, ask_by_code
 from .join_codes import Code
 from .keys import LogKeys, NodeSecrets, Welcome, node_name
@@ -89,17 +89,15 @@ def kept(database: Database) -> tuple[State, Keys]:
 # -- becoming a gateway
 
 
-def found(directory: Path, file: FleetFile, unix_ms: int, database: Path | None = None) -> None:
-    """Make of a relay, which runs alone or never ran, the first gateway of a fleet, and the only one. unix_ms: now; a
-    relay that is not sure of its clock takes it. Raises InvalidInput, UsageError, Unreachable."""
+def found(directory: Path, file: FleetFile, database: Path | None = None) -> None:
+    """Make of a relay, which ran alone or never, the first gateway of a fleet, and the only one; by this computer's
+    clock. Raises InvalidInput, UsageError, Unreachable."""
     if is_gateway(directory):
         raise UsageError(f"{directory} is a gateway's already", "tessera serve runs it")
     opened = Gateway(directory, database)
     try:
         opened.start()
         relay: Any = opened.relay
-        relay.clock.not_before(1000 * RELEASED)
-        relay.clock.set(unix_ms)
         if not relay.clock.known:
             raise UsageError("this computer's clock is too early for this relay", "set it first")
         with opened.database.transaction():
@@ -144,10 +142,11 @@ Ask = Callable[[bytes], Awaitable[bytes]]  # one question to the gateway that is
 class _Joiner:
     """Whose exchange it is (exchange.Owner), before there is a gateway."""
 
-    def __init__(self, number: int, secrets: NodeSecrets, nodes: dict[int, bytes]) -> None:
+    def __init__(self, number: int, secrets: NodeSecrets, nodes: dict[int, bytes], random: Random) -> None:
         self.number = number
         self.secrets = secrets
         self.nodes = nodes
+        self.random = random
 
 
 async def join(directory: Path, file: FleetFile, transport: Transport, code: Code, database: Path | None = None) -> int:
@@ -169,7 +168,7 @@ async def join(directory: Path, file: FleetFile, transport: Transport, code: Cod
             await ask_by_code(transport, code, static_secret, node_secret, asked, relay.random)
         )
         nodes = {joined.asked: joined.asked_key, joined.number: node_key}
-        exchange = NodeExchange(_Joiner(joined.number, keys.secrets, nodes), transport, relay.random)
+        exchange = NodeExchange(_Joiner(joined.number, keys.secrets, nodes, relay.random), transport)
 
         async def ask(question: bytes) -> bytes:
             return await exchange.ask(joined.asked, question)
