@@ -92,6 +92,7 @@ FLEET = {
     "status": "fleet:register",
     "drain": "fleet:register",
     "remove": "fleet:register",
+    "repair": "fleet:register",
 }
 
 

@@ -8,6 +8,7 @@ docs/fleet-operation.md is the page for operators.
 import asyncio
 import contextlib
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,6 +69,7 @@ def register(fleet_app: typer.Typer) -> None:
     fleet_app.command("status")(fleet_status)
     fleet_app.command("drain")(fleet_drain)
     fleet_app.command("remove")(fleet_remove)
+    fleet_app.command("repair")(fleet_repair)
 
 
 # -- the engine
@@ -75,8 +77,15 @@ def register(fleet_app: typer.Typer) -> None:
 
 def fleet_engine(
     name: Annotated[str, typer.Argument(help="The node's name, another one for each.")],
-    listen: Annotated[str, typer.Option(metavar="HOST", help="The address of this node's host, of --nodes.")],
-    nodes: Annotated[str, typer.Option(metavar="HOST,HOST,HOST", help="The addresses of all three nodes' hosts.")],
+    listen: Annotated[
+        str, typer.Option(metavar="HOST[:PORT]", help="Where this node listens for gateways: a host of --nodes, 4222.")
+    ],
+    nodes: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST,HOST,HOST", help="The hosts of all three nodes; each listens for the others at 6222."
+        ),
+    ],
     password: Annotated[
         Path, typer.Option("--engine-password-file", help="File whose first line is the gateways' password.")
     ],
@@ -89,14 +98,16 @@ def fleet_engine(
     checks before it believes the node.
     """
     hosts = nodes.split(",")
-    if len(set(hosts)) != NODES or listen not in hosts or not all(hosts):
+    names = [_host(host) for host in hosts]
+    if len(set(hosts)) != NODES or _host(listen) not in names or not all(names):
         raise UsageError(
             f"a log is on {NODES} nodes, and this one is one of them",
             "--listen 10.0.0.1 --nodes 10.0.0.1,10.0.0.2,10.0.0.3",
         )
     addresses = tuple(_at(host, _NODE_PORT) for host in hosts)
+    own = addresses[names.index(_host(listen))]
     try:
-        made = Node(name, _at(listen, _PORT), _at(listen, _NODE_PORT), addresses, store, user, _first_line(password))
+        made = Node(name, _at(listen, _PORT), own, addresses, store, user, _first_line(password))
         text = made.text()
     except ValueError as error:
         raise UsageError(f"this cannot be written into a configuration: {error}", "choose others") from None
@@ -112,7 +123,14 @@ def fleet_engine(
 
 
 def _at(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    """HOST:PORT, of HOST or HOST:PORT; an address of IPv6 with a port is in brackets."""
+    if re.search(r"^[^:]+:\d+$|\]:\d+$", host):
+        return host
+    return f"[{host.strip('[]')}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _host(place: str) -> str:
+    return _at(place, 0).rpartition(":")[0]
 
 
 def _first_line(file: Path) -> str:
@@ -274,8 +292,8 @@ def fleet_status(
 ) -> None:
     """Show how the gateways and the engine of a fleet do, asked through the gateway that runs in this directory.
 
-    Exit code 9 if there is something to look at; --json has it as codes: unreachable, fault, differs, behind,
-    no-token-key, versions, engine-away, no-quorum, engine-node, few.
+    Exit code 9 if there is something to look at; --json has it as codes: unreachable, fault, differs, behind, clock,
+    no-token-key, versions, engine-away, no-quorum, engine-node; and few, which is no fault.
     """
     if watch and as_json:
         raise UsageError("--watch is for a person", "leave it out with --json")
@@ -393,6 +411,34 @@ def fleet_remove(
         f"  tessera fleet engine NAME --listen HOST --nodes {hosts} --engine-password-file NEW -o engine.conf",
         "  install -D -m 600 engine.conf /etc/tessera/engine.conf && systemctl restart tessera-engine",
         f'and on each gateway\'s: "password" in {_word(directory)}/{storage.FILE}, then start the gateway again.',
+    ]
+    show(found, "\n".join(text), as_json)
+
+
+def fleet_repair(
+    directory: Directory,
+    storage_: Storage,
+    without: Annotated[
+        list[int] | None, typer.Option("--without", min=1, help="A gateway that is lost, and does not answer.")
+    ] = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Have a fleet whose log is broken go on in another log, from the gateway that runs here.
+
+    All gateways have stopped serving, and still run. This one has to have replayed as much as any; the others join it
+    anew.
+    """
+    check_sure("Go on from this gateway, and have all others join anew?", yes, as_json)
+    engines.check(storage_)
+    found = asyncio.run(control.ask(directory, "repair", storage=storage_, without=without or []))
+    others = ", ".join(map(str, found["left"])) or "none"
+    text = [
+        f"Gateway {found['gateway']} goes on alone, with all {found['position']} entries that it replayed, in the log",
+        f"{storage_}. Stop it, and start it: {_serve(directory)}",
+        f"The others ({others}) have the old log's place: stop them, begin there with new directories, and let them",
+        f"join anew, one after the other: tessera fleet invite {_word(directory)}",
+        "Keep the engine's old log for whoever finds out what happened.",
     ]
     show(found, "\n".join(text), as_json)
 

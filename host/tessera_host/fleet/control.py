@@ -4,8 +4,8 @@ Owns what a running gateway is asked there and how its errors come back. Whoever
 may ask: its own user and root, nobody over a network. The commands are cli/fleet.py's, what a gateway does with a
 request operated.py's.
 
-Requests, by their field `do`: status · invite · drain · remove (gateway). An answer with `error` has `hint` and
-`exit_code`, too.
+Requests, by their field `do`: status · invite · drain · remove (gateway) · repair (storage, without). An answer with
+`error` has `hint` and `exit_code`, too.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from ..keys import local_socket
 from ..keys.local_socket import Connection, Server
 from . import operated
 from .join_codes import GOOD_SECONDS
-from .operated import Looking, Operated
+from .operated import GatewayStatus, Looking, Operated
 
 PURPOSE = "gateway"
 ANSWER_SECONDS = 30.0  # the others may have to be asked first, and the log to take something
@@ -41,6 +41,7 @@ class Control:
             "invite": self._invite,
             "drain": self._drain,
             "remove": self._remove,
+            "repair": self._repair,
         }
 
     async def __aenter__(self) -> Self:
@@ -71,12 +72,7 @@ class Control:
     async def _status(self, _: dict[str, Any]) -> dict[str, Any]:
         found = await self._looking.all()
         state, engine = self._gateway.state, self._looking.engine
-        shown = {
-            number: None
-            if status is None
-            else asdict(status) | {"chain": status.chain.hex(), "state": status.state.hex()}
-            for number, status in found.items()
-        }
+        shown = {number: status and _shown(status) for number, status in found.items()}
         told = None if engine is None else {"leader": engine.leader, "nodes": [each._asdict() for each in engine.nodes]}
         notes = [asdict(each) for each in operated.remarks(state, found, engine)]
         views = {number: state.views.get(number, 0) for number in state.nodes}
@@ -96,6 +92,19 @@ class Control:
     async def _remove(self, request: dict[str, Any]) -> dict[str, Any]:
         await self._gateway.remove(int(request["gateway"]))
         return {"removed": int(request["gateway"]), "gateways": sorted(self._gateway.state.nodes)}
+
+    async def _repair(self, request: dict[str, Any]) -> dict[str, Any]:
+        url, without = str(request["storage"]), frozenset(map(int, request["without"]))
+        found = await self._looking.all()
+        repair.check(self._gateway, found, without)
+        await repair.begin_again(self._directory, *self._gateway.parts, url)
+        self._gateway.fault = "it was repaired, and is to be started again"
+        left = [number for number in found if number != self._gateway.number]
+        return {"storage": url, "gateway": self._gateway.number, "position": self._gateway.state.position, "left": left}
+
+
+def _shown(status: GatewayStatus) -> dict[str, Any]:
+    return asdict(status) | {"chain": status.chain.hex(), "state": status.state.hex()}
 
 
 async def ask(directory: Path, what: str, **fields: Any) -> dict[str, Any]:

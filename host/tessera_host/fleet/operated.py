@@ -17,12 +17,14 @@ from tessera.hashes import tagged
 
 from .. import __version__, duration
 from ..errors import InvalidInput, TesseraError, Unreachable, UsageError
+from ..relay.sqlite_device import Database
 from ..text import count
 from . import frames
 from .entry import CHAIN_BYTES, VERSION
 from .exchange import Asker, Exchange
 from .gateway import FleetGateway
 from .log import EngineStatus, Log, LogError
+from .seat import Keys
 from .state import State
 
 STATUS = 16  # the kind of a question (questions.py): its first byte
@@ -80,6 +82,11 @@ class Operated:
         return self._gateway.seat.token_key is not None
 
     @property
+    def has_clock(self) -> bool:
+        clock = self._gateway.relay.clock
+        return bool(clock.known and not clock.provisional)
+
+    @property
     def sessions(self) -> int:
         return sum(self._gateway.relay.sessions.values())
 
@@ -105,12 +112,19 @@ class Operated:
                 "it is tried until it does; look at the engine: tessera fleet status",
             ) from None
 
+    @property
+    def parts(self) -> tuple[Database, State, Keys]:
+        """What a repair begins from: after a fault, the database, the state up to there and the keys that belong to
+        it."""
+        return self._gateway.database, self.state, self._gateway.seat.keys
+
 
 @dataclass(frozen=True)
 class GatewayStatus:
     """What a gateway says of itself. program: its version; reads: the newest version of entries it can read; position:
     the last one that it replayed; chain, state: the chain there and a hash of all that it knows (32 bytes each);
-    last: the log's newest position, as far as it knows, and lag_seconds: for how long it has been behind."""
+    last: the log's newest position, as far as it knows, and lag_seconds: for how long it has been behind; clock:
+    whether it is sure of the time."""
 
     program: str
     reads: int
@@ -124,6 +138,7 @@ class GatewayStatus:
     published: int
     sessions: int
     token_key: bool
+    clock: bool
     draining: bool
     fault: str
 
@@ -223,6 +238,7 @@ class Looking:
             published=state.published,
             sessions=gateway.sessions,
             token_key=gateway.has_token_key,
+            clock=gateway.has_clock,
             draining=gateway.door.is_closed,
             fault=gateway.fault,
         )
@@ -294,6 +310,13 @@ def _gateways(state: State, found: Mapping[int, GatewayStatus | None]) -> Iterab
             yield Remark("behind", f"gateway {number} is {late} behind the log: look at its disk and processor")
         if not status.token_key and not status.fault:
             yield Remark("no-token-key", f"gateway {number} takes no posts yet: it waits for the token key of another")
+    told = [status for status in found.values() if status]
+    if told and not any(status.clock for status in told):
+        yield Remark(
+            "clock",
+            "no gateway is sure of the time, so rounds stand still: it is enough that a member comes; or, on IT's "
+            "machine: tessera relay time NAME --issuer DIR",
+        )
     programs = {status.program for status in found.values() if status}
     if len(programs) > 1:
         names = " and ".join(sorted(programs))
