@@ -18,7 +18,7 @@ from .. import errors
 from ..errors import InvalidInput, TesseraError, Unreachable, UsageError
 from ..keys import local_socket
 from ..keys.local_socket import Connection, Server
-from . import operated
+from . import operated, repair
 from .join_codes import GOOD_SECONDS
 from .operated import GatewayStatus, Looking, Operated
 
