@@ -252,6 +252,28 @@ def test_without_a_log_posts_are_busy_and_rounds_are_read(tmp_path: Path) -> Non
     played(story, tmp_path)
 
 
+def test_a_clock_that_one_gateway_is_sure_of_bears_out_those_that_say_the_same(tmp_path: Path) -> None:
+    """Behind a load balancer all members of one network come to one gateway, and two of three have to vote."""
+
+    async def story(play: Play) -> None:
+        import asyncio
+
+        await play.begin(3)
+        await play.next_round()
+        for number in (1, 2, 3):
+            await play.stop(number)
+        await asyncio.sleep(4 * ROUND)
+        for number in (1, 2, 3):
+            await play.start(number)
+        before = play.gateways[1].state.open_round
+        await asyncio.sleep(ROUND)
+        assert {gateway.state.open_round for gateway in play.gateways.values()} == {before}
+        await admitted(play, 1)
+        await play.until(lambda: all(each.state.published > before + 3 for each in play.gateways.values()))
+
+    played(story, tmp_path)
+
+
 def test_a_log_that_lost_an_entry_stops_every_gateway_that_is_shown_it(tmp_path: Path) -> None:
     async def story(play: Play) -> None:
         await play.begin(3)

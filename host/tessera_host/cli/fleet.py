@@ -94,8 +94,9 @@ def fleet_engine(
     user: EngineUser = USER,
     as_json: Json = False,
 ) -> None:
-    """Write the configuration of a node of the engine, nats-server, that keeps a fleet's log: with all that a gateway
-    checks before it believes the node.
+    """Write the configuration of a node of the engine that keeps a fleet's log: nats-server.
+
+    It has all that a gateway checks before it believes a node.
     """
     hosts = nodes.split(",")
     names = [_host(host) for host in hosts]

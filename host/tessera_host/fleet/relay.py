@@ -156,13 +156,24 @@ class FleetRounds(Rounds):
         open by the clock."""
         if not self._judged or self._clock.provisional:
             return None
-        wanted, state, rounds = self._wanted(), self.seat.state, self._parameters.newest.epoch_rounds
+        wanted, state = self._wanted(), self.seat.state
         if wanted == state.open_round:
             self._there = wanted
             return None
-        if wanted >= (state.epoch + 2) * rounds:
-            wanted = (state.epoch + 1) * rounds
-        return frames.Seal(state.open_round, wanted, int(self._there == state.open_round))
+        return frames.Seal(state.open_round, self._opens(wanted), int(self._there == state.open_round))
+
+    def _opens(self, wanted: int) -> int:
+        epoch, rounds = self.seat.state.epoch, self._parameters.newest.epoch_rounds
+        return wanted if wanted < (epoch + 2) * rounds else (epoch + 1) * rounds
+
+    def heard(self, gateway: int) -> None:
+        """Another gateway, whose clock was borne out, voted. If this clock says the same, it is borne out, too: what
+        bears clocks out may reach one gateway alone, behind a load balancer."""
+        vote = self.seat.state.votes.get(gateway)
+        if vote is None or not self._judged or not self._clock.provisional:
+            return
+        if abs(vote.opens - self._opens(self._wanted())) <= 1:
+            self.accept_clock()
 
     def seal(self, opens: int, in_time: bool) -> None:
         """The log sealed the rounds before `opens`."""
@@ -450,6 +461,8 @@ class FleetRelay(WatchedRelay):
                 self._rounds.seal(opens, in_time)
                 if not self.seat.live:
                     self.maintain_now()
+            case replay.Voted(gateway, _) if gateway != self.seat.number:
+                self._rounds.heard(gateway)
             case replay.EpochOpened(epoch):
                 self.seat.crossed(epoch)
             case replay.EpochGiven(keys):
