@@ -443,13 +443,13 @@ CHANGES: Changes = {
             "clock-that-nothing-bore-out-votes",
             "        if not self._judged or self._clock.provisional:\n            return None\n",
             "        if not self._judged:\n            return None\n",
-            of("gateway", "clock_that_is_far_on_after_a_stop_has_to_be_borne_out"),
+            of("gateway", "a_clock_that_is_far_on_after_a_stop_has_to_be_borne_out"),
         ),
         Change(
             "cell-that-is-damaged-is-served",
             "        if (round_, bucket) in self._damaged:\n",
             "        if False:\n",
-            of("gateway", "cell_that_lost_a_record_is_not_served_until_another_gateway_gave_it"),
+            of("gateway", "a_cell_that_lost_a_record_is_not_served_until_another_gateway_gave_it"),
         ),
     ),
     f"{_FLEET}/duties.py": (
@@ -463,7 +463,7 @@ CHANGES: Changes = {
             "token-key-that-all-lost-is-never-replaced",
             "self.lost >= set(self._seat.others)",
             "False",
-            of("gateway", "token_key_that_nobody_has_is_replaced"),
+            of("gateway", "a_token_key_that_nobody_has_is_replaced"),
         ),
     ),
     f"{_FLEET}/seat.py": (
@@ -474,7 +474,7 @@ CHANGES: Changes = {
             of("gateway", "epochs_turn_and_what_is_over_is_erased"),
         ),
         Change(
-            "log-key-outlives-its-epoch",
+            "gateway-keeps-the-log-key-of-an-epoch-that-is-over",
             "        self.keys.log_keys.crossed(epoch)\n",
             "",
             of("gateway", "epochs_turn_and_what_is_over_is_erased"),
