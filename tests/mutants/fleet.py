@@ -446,6 +446,12 @@ CHANGES: Changes = {
             of("gateway", "a_clock_that_is_far_on_after_a_stop_has_to_be_borne_out"),
         ),
         Change(
+            "clock-of-one-gateway-bears-out-no-other",
+            "self._opens(self._wanted())) <= 1:",
+            "self._opens(self._wanted())) < 0:",
+            of("gateway", "a_clock_that_one_gateway_is_sure_of_bears_out_those_that_say_the_same"),
+        ),
+        Change(
             "cell-that-is-damaged-is-served",
             "        if (round_, bucket) in self._damaged:\n",
             "        if False:\n",
@@ -486,6 +492,72 @@ CHANGES: Changes = {
             "        if self.waiting >= MOST_WAITING:\n",
             "        if False:\n",
             of("gateway", "without_a_log_posts_are_busy_and_rounds_are_read"),
+        ),
+    ),
+    f"{_FLEET}/join_codes.py": (
+        Change(
+            "join-code-is-good-for-any-number-of-gateways",
+            'found.node_key not in (b"", node_key)',
+            "False",
+            of("exchange", "a_code_is_good_for_one_gateway_which_may_ask_again"),
+        ),
+        Change(
+            "join-code-never-ends",
+            "if each.until > now}",
+            "if each.until}",
+            of("exchange", "a_code_ends_after_its_time_and_with_the_process"),
+        ),
+        Change(
+            "join-code-needs-no-secret-of-the-relay",
+            "        return hkdf(static_secret, self.secret,",
+            '        return hkdf(b"", self.secret,',
+            of("exchange", "neither_the_code_nor_the_relays_secret_is_enough"),
+        ),
+    ),
+    f"{_FLEET}/operated.py": (
+        Change(
+            "gateway-removes-itself",
+            "        if number == self.number:\n",
+            "        if False:\n",
+            of("operated", "a_gateway_is_removed_by_another_one_and_says_so_of_itself"),
+        ),
+        Change(
+            "status-with-something-behind-it-is-taken",
+            " and found.pack() == content:\n",
+            ":\n",
+            of("operated", "what_is_no_status_is_refused"),
+        ),
+    ),
+    f"{_FLEET}/repair.py": (
+        Change(
+            "repair-while-another-gateway-serves",
+            "        if not status.fault:\n",
+            "        if False:\n",
+            of("operated", "a_repair_begins_from_the_gateway_that_is_furthest_and_only_there"),
+        ),
+        Change(
+            "repair-from-a-gateway-that-has-less",
+            "        if status.position > state.position:\n",
+            "        if False:\n",
+            of("operated", "a_repair_begins_from_the_gateway_that_is_furthest_and_only_there"),
+        ),
+        Change(
+            "repair-though-there-were-two-logs",
+            "        if state.chain_at(status.position) not in (None, status.chain):\n",
+            "        if False:\n",
+            of("operated", "a_repair_begins_from_the_gateway_that_is_furthest_and_only_there"),
+        ),
+        Change(
+            "repair-into-a-log-that-was-used",
+            "        if await log.last():\n",
+            "        if False:\n",
+            of("operated", "a_fleet_goes_on_in_another_log_with_all_that_was_acknowledged"),
+        ),
+        Change(
+            "repaired-fleet-waits-for-gateways-that-are-not-there",
+            "    again.nodes = {file.gateway: state.nodes[file.gateway]}\n",
+            "",
+            of("operated", "a_fleet_goes_on_in_another_log_with_all_that_was_acknowledged"),
         ),
     ),
 }
