@@ -82,6 +82,7 @@ def test_every_gateway_says_how_all_do_and_equal_positions_have_equal_states(tmp
         await play.begin(3)
         await play.next_round()
         by = desks(play)
+        await play.until(lambda: all(desk.operated.has_token_key for desk in by.values()))
         member = await admitted(play, 1)
         await member.send(records(1)[0])
         await play.until(lambda: len({gateway.state.position for gateway in play.gateways.values()}) == 1)
@@ -159,6 +160,7 @@ def test_a_gateway_is_removed_by_another_one_and_says_so_of_itself(tmp_path: Pat
         assert await by[1].ask("remove", gateway=3) == {"removed": 3, "gateways": [1, 2]}
         await play.until(lambda: 3 in play.errors)
         assert "was removed from the fleet" in str(play.errors.pop(3))
+        await play.until(lambda: by[1].operated.has_token_key and by[2].operated.has_token_key)
         assert codes(await by[2].ask("status")) == {"few"}
         assert "cannot read" in (await by[1].ask("remove", gateway="one"))["error"]
         assert "does not know" in (await by[1].ask("dance"))["error"]
