@@ -1,6 +1,7 @@
 """Gateways that run: what members are answered, what each of them serves, what survives."""
 
 import asyncio
+import contextlib
 import shutil
 import sqlite3
 from collections.abc import AsyncGenerator
@@ -12,12 +13,16 @@ import pytest
 import office
 from office import EPOCH_ROUNDS, records
 from tessera import params
+from tessera.clock import Clock
 from tessera.errors import Refused
+from tessera.ledger import Checkpoint
 from tessera_host.fleet.entry import LEAST_BYTES
 from tessera_host.fleet.frames import FRAME_BYTES
 from tessera_host.fleet.log import Entry, LogBroken
+from tessera_host.fleet.sqlite_log import SqliteLog
 from tessera_host.fleet.state import State
 from tessera_host.fleet.writer import MOST_WAITING
+from tessera_host.relay.gateway import Gateway
 
 from .running import EPOCH, ROUND, Connection, MemoryLog, Play, played
 
@@ -339,6 +344,72 @@ def test_a_set_that_is_brought_to_one_gateway_governs_on_all(tmp_path: Path) -> 
         await play.start(1)
         assert play.gateways[1].relay.parameters.newest.serial == 2
         assert {each.state.rule.buckets for each in play.gateways.values()} == {4}
+
+    played(story, tmp_path)
+
+
+def test_a_relay_that_ran_alone_becomes_a_fleet(tmp_path: Path) -> None:
+    async def story(play: Play) -> None:
+        alone = Gateway(play.directory(1))
+        loop = asyncio.get_running_loop()
+        alone.relay.clock = Clock(lambda: int(1000 * loop.time()), lambda later, earlier: later - earlier)
+        alone.start()
+        relay: Any = alone.relay
+        relay.turn()
+        relay._rounds.accept_clock()  # it was commissioned
+        member = office.Connection(relay)
+        member.authenticate(office.Token(0, relay.epoch))
+        posted = {member.post(records(1)[0]): records(1)[0]}
+        epoch = relay.epoch
+        while relay.epoch == epoch:
+            await asyncio.sleep(ROUND)
+            relay.turn()
+            relay.maintain()
+        checkpoint = relay._ledger.find(epoch)
+        member = office.Connection(relay)
+        member.authenticate(office.Token(1, relay.epoch))
+        posted[member.post(records(2)[1])] = records(2)[1]
+        alone.database.commit()  # as before each answer
+        alone.close()
+        await play.begin(2)
+        while play.gateways[1].state.epoch < epoch + 2:
+            await play.next_round()
+        await play.until(lambda: all(each.state.checkpoint_epoch == epoch + 1 for each in play.gateways.values()))
+        await play.next_round()
+        for round_, record in posted.items():
+            assert record in same_cells(play, round_)[0]
+        for gateway in play.gateways.values():
+            ledger = gateway.relay._ledger
+            assert ledger.find(epoch) == checkpoint
+            assert Checkpoint(ledger.find(epoch + 1)).previous == Checkpoint(checkpoint).link()
+
+    played(story, tmp_path)
+
+
+def test_one_gateway_and_a_log_in_a_file_are_a_relay(tmp_path: Path) -> None:
+    async def story(play: Play) -> None:
+        log = SqliteLog(tmp_path / "log.sqlite", office.RELAY_KEY)
+        play.log_of = lambda _: log  # type: ignore[method-assign]
+        await play.begin(1)
+        epoch = play.gateways[1].state.epoch
+        posted: dict[int, bytes] = {}
+        while play.gateways[1].state.epoch < epoch + 2:
+            await play.next_round()
+            record = records(1, b"%d" % len(posted))[0]
+            posted[await sent(play, await admitted(play, 1), record, 0)] = record
+            if len(posted) == EPOCH_ROUNDS:
+                await play.kill(1)
+                await play.start(1)
+                await play.until(lambda: play.gateways[1].seat.token_key is not None)
+        await play.next_round()
+        for round_, record in posted.items():
+            assert record in same_cells(play, round_)[0]
+        async with asyncio.timeout(EPOCH), contextlib.aclosing(log.follow(1)) as entries:
+            async for entry in entries:
+                assert entry.position > 1  # those of epochs that are over are gone
+                break
+        await play.stop(1)
+        await log.close()
 
     played(story, tmp_path)
 

@@ -230,7 +230,6 @@ class FleetRelay(WatchedRelay):
         self._found: dict[tuple[int, int], Counter[bytes]] = {}  # records that the ring had at the start
         self._damaged: set[tuple[int, int]] = set()  # cells of sealed rounds
         self._taking = False  # a set that the log took
-        self._unserved: list[frames.Record] = []  # of this life, of rounds that are not served
         super().__init__(*parts, machine=machine)
         database.failed = self._storage_failed
 
@@ -439,7 +438,6 @@ class FleetRelay(WatchedRelay):
         effects = self.seat.replay.take(entry)
         mine = self.writer.arrived(entry.id)
         ids = {frame.id for frame in mine if isinstance(frame, OfMember)}
-        self._unserved += [frame for frame in mine if isinstance(frame, frames.Record)]
         with self._database.deferred():
             for effect in effects:
                 self._carry_out(effect, mine, ids)
@@ -474,17 +472,10 @@ class FleetRelay(WatchedRelay):
                 )
             case replay.ParametersTaken(blob, _):
                 self._take_set(blob)
-            case replay.Published(before):
-                self._unserved = [frame for frame in self._unserved if frame.round >= before]
             case replay.CheckpointTaken(checkpoint):
                 self._ledger.keep(checkpoint)
             case replay.FlagsChanged(flags, commissioned):
                 self._keyring._set_flags(flags, commissioned)
-
-    @property
-    def unserved(self) -> list[frames.Record]:
-        """What this gateway wrote for rounds that are not served: a repair appends it again (docs/fleet.md §8, 9)."""
-        return self._unserved + self.writer.records
 
     def _settle(self, id: bytes, ids: set[bytes], error: Refusal | None = None) -> None:
         if id in ids:  # of this life of this gateway

@@ -175,12 +175,6 @@ class Writer:
         """They are in the entry with this id."""
         self._flying[entry_id] = taken
 
-    @property
-    def records(self) -> list[frames.Record]:
-        """That are on their way."""
-        groups = [*self._groups, *self._flying.values()]
-        return [frame for group in groups for frame in group if isinstance(frame, frames.Record)]
-
     def arrived(self, entry_id: bytes) -> list[Frame]:
         """An entry is replayed: the frames in it if it is of this life of this gateway."""
         mine = self._flying.pop(entry_id, [])
