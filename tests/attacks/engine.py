@@ -25,7 +25,7 @@ _EACH = 3  # games of a kind that begin in a round
 _OTHERS = 2  # frames that others leave in the watched member's entry: with more, less would be seen
 _FRAMES_AT = entry.CLEAR_BYTES + 8 + entry.CHAIN_BYTES
 _WINDOW = 8  # bytes: what marks and names have
-_RIDGE = 100.0  # how little a rule trusts what it has seen few times
+_NUMBERS = 10  # that a rule goes by: those that told the worlds apart best
 
 Array = Any  # of numpy
 Seen = tuple[bytes, ...]  # the entries of one game
@@ -204,14 +204,15 @@ def _in_common(first: Array, second: Array) -> Array:
 
 
 def learn(games: Games) -> Game:
-    """Answers of a rule (ridge regression) that was learnt from the other half of the games."""
+    """Answers of a rule (a linear one, of few numbers) that was learnt from the other half of the games."""
     numbers = np.array([features(seen) for seen in games.seen], float)
     numbers = (numbers - numbers.mean(0)) / np.where(numbers.std(0) > 0, numbers.std(0), 1)
     worlds, half, game = np.array(games.worlds), len(games.worlds) // 2, Game()
     for known, asked in ((slice(half), slice(half, None)), (slice(half, None), slice(half))):
-        x, y = numbers[known], np.where(worlds[known], 1.0, -1.0)
-        rule = np.linalg.solve(x.T @ x + _RIDGE * np.eye(x.shape[1]), x.T @ (y - y.mean()))
-        for world, answer in zip(worlds[asked], numbers[asked] @ rule + y.mean() > 0, strict=True):
+        said = np.where(worlds[known], 1.0, -1.0)
+        best = np.argsort(abs(numbers[known].T @ said))[-_NUMBERS:]
+        rule = np.linalg.lstsq(numbers[known][:, best], said - said.mean(), rcond=None)[0]
+        for world, answer in zip(worlds[asked], numbers[asked][:, best] @ rule + said.mean() > 0, strict=True):
             game.hear(bool(world), bool(answer))
     return game
 
