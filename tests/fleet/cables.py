@@ -143,7 +143,7 @@ async def _run(said: dict[str, list[str]]) -> None:
     for name, (listen, *targets) in said.items():
         cables[name] = cable = _Cable(targets)
         host, _, port = listen.rpartition(":")
-        await loop.create_server(lambda cable=cable: _End(cable, came=True), host, int(port))  # type: ignore[misc]
+        await loop.create_server(lambda cable=cable: _End(cable, came=True), host, int(port))
     print("ready", flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         what, name = line.split()

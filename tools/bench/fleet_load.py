@@ -64,7 +64,7 @@ class Posts:
             self._peers.append(peer)
 
         numbers = range(first, first + self._arguments.tokens)
-        await _at_once(_OPENING, [lambda number=number: open_(number) for number in numbers])  # type: ignore[misc]
+        await _at_once(_OPENING, [lambda number=number: open_(number) for number in numbers])
         print("ready", flush=True)
         while True:
             keeping = asyncio.create_task(self._keep())
@@ -79,7 +79,7 @@ class Posts:
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(_KEEP_SECONDS)
-            voids = [lambda peer=peer: peer.call(wire.void()) for peer in self._peers]  # type: ignore[misc]
+            voids = [lambda peer=peer: peer.call(wire.void()) for peer in self._peers]
             await asyncio.shield(asyncio.ensure_future(_at_once(_OPENING, voids)))
 
     async def _burst(self, rate: float | None) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class Posts:
         async def post(number: int, peer: Peer) -> None:
             await load.timed(peer.call(wire.post(number % BUCKETS, os.urandom(240))))
 
-        posts = [lambda each=each: post(*each) for each in enumerate(self._peers)]  # type: ignore[misc]
+        posts = [lambda each=each: post(*each) for each in enumerate(self._peers)]
         await _at_once(self._arguments.in_flight, posts, rate)
         return {"began": began, "ended": time.monotonic(), "took": load.took, "failed": load.failed}
 
