@@ -58,7 +58,7 @@ CHANGES: Changes = {
         ),
         Change(
             "third-table-waits-for-nothing",
-            "while self._tables_beside(new, epoch) > _TABLES:",
+            "while self._tables is not None and self._tables_beside(new, epoch) > self._tables:",
             "while False:",
             of("parameterstore", "a_third_table_waits_until_the_first_is_not_kept_any_more"),
         ),
@@ -210,8 +210,8 @@ CHANGES: Changes = {
         ),
         Change(
             "rounds-missed-while-off-count-as-sealed",
-            "in_time = 0 if self.open_round is None else 1",
-            "in_time = 1",
+            "self._seal(open_round, self.open_round is not None)",
+            "self._seal(open_round, True)",
             of("relay", "rounds_missed_while_off_are_not_counted_as_sealed"),
         ),
         Change(

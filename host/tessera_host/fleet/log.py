@@ -51,7 +51,10 @@ class Entry(NamedTuple):
 
 
 class Log(Protocol):
-    """Entries in one order, the same for whoever reads them. Each call raises LogError and nothing else."""
+    """Entries in one order, the same for whoever reads them. Each call raises LogError and nothing else. keeps_all:
+    whether nothing leaves it but by trim()."""
+
+    keeps_all: bool
 
     async def append(self, entry: bytes, id: bytes) -> None:
         """Return when the entry is durable, wherever the engine keeps it. Under an id that the log has it means nothing

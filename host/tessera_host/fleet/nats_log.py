@@ -28,6 +28,7 @@ from . import nats_configuration as configuration
 from .log import Entry, LogBroken, LogRefused, LogUnavailable, Order, require_sizes
 from .nats_configuration import NANO, Address, Json
 from .nats_connection import ANSWER_SECONDS, Connection, NoStream, tried, understood
+from .nats_exchange import NatsTransport
 
 APPEND_SECONDS = 8.0  # after which a member is told BUSY
 CHECK_SECONDS = 10.0
@@ -55,6 +56,8 @@ class _State:
 
 class NatsLog:
     """A log (log.Log) that belongs to the relay with this static key (33 bytes). Made by open()."""
+
+    keeps_all = False
 
     def __init__(
         self,
@@ -111,6 +114,10 @@ class NatsLog:
                 await self._watching
         await self._connection.close()
         self._cut_off()
+
+    def transport(self) -> NatsTransport:
+        """The way to other gateways, over the same connection: who leaves a node that is cut off leaves it for both."""
+        return NatsTransport(self._connection, self._name)
 
     # -- the four calls
 

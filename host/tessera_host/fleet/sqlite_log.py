@@ -36,6 +36,8 @@ class SqliteLog:
     Raises LogRefused if the file is another's, in use, or no log; LogUnavailable if the disk is full or broken.
     """
 
+    keeps_all = True
+
     def __init__(self, path: Path, relay: bytes) -> None:
         self._path = path
         self._orders: set[Order] = set()

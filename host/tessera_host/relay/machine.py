@@ -51,6 +51,7 @@ class ServerMachine(Machine):
     boot_erases = window_erases = 1 << 30
     fills = False
     buckets = 1 << 16
+    tables = None
 
     def __init__(self, sessions: int = SESSIONS) -> None:
         self.sessions = sessions
