@@ -138,8 +138,11 @@ async def test_without_a_majority_it_says_so_in_bounded_time_and_goes_on_when_it
             with pytest.raises(LogUnavailable, match=r"acknowledged no entry for 0\.5 s") as unavailable:
                 await hasty.append(entry_of(3), id_of(3))
             assert unavailable.value.hint == "look at its nodes"
-            with pytest.raises(LogUnavailable):
-                await log.last()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                with pytest.raises(LogUnavailable):
+                    while True:  # a leader that is alone answers until it has noticed
+                        await log.last()
+                        await asyncio.sleep(0.2)
             with pytest.raises(LogUnavailable):
                 await open_log(engine.said())
             assert not following.done()
@@ -263,6 +266,25 @@ async def test_leader_that_does_not_know_the_end_yet_is_given_time(
         monkeypatch.setattr(log, "_state", of_a_new_leader)
         reading = asyncio.create_task(read(log, 4, 1))
         await _until(lambda: len(asked) >= 4, [reading])
+        await fill(log, 3, 4)
+        assert await reading == numbered(3, 4)
+
+
+async def test_node_that_goes_on_saying_that_the_log_is_shorter_is_left_for_another(
+    engine: _Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was the leader, and is cut off from the others."""
+    async with opened(engine) as log:
+        await fill(log, 0, 3)
+        state = log._state
+
+        async def of_one_that_was_the_leader() -> object:
+            found = await state()
+            return found if log._connection._turn else replace(found, last=1)
+
+        monkeypatch.setattr(log, "_state", of_one_that_was_the_leader)
+        reading = asyncio.create_task(read(log, 4, 1))
+        await _until(lambda: log._connection._turn > 0, [reading])
         await fill(log, 3, 4)
         assert await reading == numbered(3, 4)
 
