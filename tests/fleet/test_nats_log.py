@@ -138,11 +138,8 @@ async def test_without_a_majority_it_says_so_in_bounded_time_and_goes_on_when_it
             with pytest.raises(LogUnavailable, match=r"acknowledged no entry for 0\.5 s") as unavailable:
                 await hasty.append(entry_of(3), id_of(3))
             assert unavailable.value.hint == "look at its nodes"
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                with pytest.raises(LogUnavailable):
-                    while True:  # a leader that is alone answers until it has noticed
-                        await log.last()
-                        await asyncio.sleep(0.2)
+            with pytest.raises(LogUnavailable):
+                await _until_unavailable(log)
             with pytest.raises(LogUnavailable):
                 await open_log(engine.said())
             assert not following.done()
@@ -150,6 +147,14 @@ async def test_without_a_majority_it_says_so_in_bounded_time_and_goes_on_when_it
             await log.append(entry_of(3), id_of(3))
             assert await following == numbered(3, 4)[0]
         assert await read_all(log) == numbered(0, 4)
+
+
+async def _until_unavailable(log: Log) -> None:
+    """A leader that is alone answers until it has noticed."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            await log.last()
+            await asyncio.sleep(0.2)
 
 
 async def test_node_that_hangs_is_left_for_another(engine: _Stream) -> None:
