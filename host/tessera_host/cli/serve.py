@@ -9,10 +9,10 @@ import contextlib
 import enum
 import errno
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -24,6 +24,11 @@ from tessera.wire import PORT
 
 from .. import __version__, duration, kinds_of_cover, systemd
 from ..errors import TesseraError, UsageError
+from ..fleet import engines
+from ..fleet import storage as fleet_storage
+from ..fleet.gateway import FleetGateway
+from ..fleet.log import LogUnavailable
+from ..fleet.storage import FleetFile
 from ..issuer import organisation
 from ..issuer.relay_directory import CONFIGURATION
 from ..keys.memory import keep_out_of_dumps
@@ -95,15 +100,20 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
+    directory: Annotated[
+        Path | None,
+        typer.Argument(help="A gateway's directory, which `tessera fleet init` or `tessera fleet join` made."),
+    ] = None,
     storage_: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--storage",
-            metavar="DIR|sqlite:///PATH",
+            metavar="DIR|sqlite:///PATH|nats://A,B,C/NAME",
             help="The directory that `tessera relay new` made; for a trial, also a new one. sqlite:///DIR/NAME.db is "
-            "the same with a name for the database.",
+            "the same with a name for the database. For a gateway: where the log of its fleet is, if not where its "
+            "directory says.",
         ),
-    ],
+    ] = None,
     port: ListenPort = None,
     host: ListenHost = None,
     websocket: ListenWebSocket = None,
@@ -150,13 +160,13 @@ def serve(
     --cover-traffic-epsilon and --cover-traffic-delta do, too, with cover for one delivery of that ε and δ.
     """
     keep_out_of_dumps()
-    place = storage.read(storage_)
+    place, engine = _where(directory, storage_)
     if by_websocket and websocket is None:
         port, websocket = None, port and str(port)
     options = Listening(host, port, websocket, certificate, certificate_key)
     watching = _Watching(metrics, metrics_load, log)
     if check_choice(install, print_unit):
-        unit(lambda: _unit(place, options, watching, sessions), install, as_json)
+        unit(lambda: _unit(place, engine, options, watching, sessions), install, as_json)
         return
     of_trial = (cover_traffic_epsilon, cover_traffic_delta, members, round_seconds, epoch_rounds)
 
@@ -179,7 +189,7 @@ def serve(
     def open_gateway(directory: Path) -> Gateway:
         gateway.check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)
         gateway.check_rules(directory, members=members, round_seconds=round_seconds, epoch_rounds=epoch_rounds)
-        return Gateway(directory, place.named, sessions)
+        return FleetGateway(directory, None, sessions) if engine else Gateway(directory, place.named, sessions)
 
     log_ = Log(log is LogForm.JSON)
     with _failures_logged(log_):
@@ -199,7 +209,7 @@ def serve(
                 raise _not_by_websocket(place, opened.told)
             places = options.places(opened.told, lambda message, hint: _warn(log_, "certificate", message, hint))
             warn_if_nobody_else_comes(places, opened.told)
-            punctual.run(_until_stopped(opened, places, watching, log_, as_json))
+            punctual.run(_until_stopped(opened, engine, places, watching, log_, as_json))
         except Error as fault:
             raise TesseraError(f"the relay stopped: {fault}", "its records are kept; look at the storage") from None
         finally:
@@ -217,6 +227,28 @@ def _failures_logged(log: Log) -> Iterator[None]:
             raise
         log.event("failed", level="error", message=error.message, hint=error.hint, exit_code=error.exit_code)
         raise typer.Exit(error.exit_code) from None
+
+
+def _where(directory: Path | None, typed: str | None) -> tuple[Storage, str | None]:
+    """The relay's storage; and, of a gateway of a fleet, the URL of its log. Raises UsageError, InvalidInput."""
+    if directory is not None and fleet_storage.is_gateway(directory):
+        engine = typed or FleetFile.read(directory).storage
+        engines.check(engine)
+        return Storage(directory), engine
+    if typed is None and directory is None:
+        raise UsageError("no relay is named", "tessera serve --storage DIR, with the directory that relay new made")
+    if (typed or "").startswith(engines.NATS):
+        where = "its directory is to be named, too" if directory is None else f"{directory} is no gateway's"
+        raise UsageError(
+            f"a log of a fleet is for a gateway, and {where}",
+            "tessera serve DIR, with what tessera fleet init or tessera fleet join made",
+        )
+    place = storage.read(typed or str(directory))
+    if directory is not None and typed is not None:
+        place = Storage(directory, place.named or place.directory)
+    if fleet_storage.is_gateway(place.directory):
+        raise UsageError(f"{place.directory} is a gateway's of a fleet", f"tessera serve {place.directory}")
+    return place, None
 
 
 def _no_relay(place: Storage) -> UsageError:
@@ -249,7 +281,7 @@ def _about_the_trial(place: Storage, made: bool) -> str:
     )
 
 
-def _unit(place: Storage, options: Listening, watching: _Watching, sessions: int) -> Unit:
+def _unit(place: Storage, engine: str | None, options: Listening, watching: _Watching, sessions: int) -> Unit:
     """Raises UsageError, InvalidInput."""
     directory = place.directory
     if (directory / organisation.RELAY / CONFIGURATION).exists():
@@ -260,14 +292,20 @@ def _unit(place: Storage, options: Listening, watching: _Watching, sessions: int
         raise _no_relay(place)
     gateway.read_parameters(directory)
     told = gateway.told(gateway.read_configuration(directory))
-    words = ["serve", "--storage", str(place.absolute()), *options.words(), *watching.words()]
+    where = ["--storage", str(place.absolute())]
+    if engine:
+        named = [] if engine == FleetFile.read(directory).storage else ["--storage", engine]
+        where = [str(directory.absolute()), *named]
+    words = ["serve", *where, *options.words(), *watching.words()]
     if sessions != SESSIONS:
         words += ["--sessions", str(sessions)]
     ports = [place.port for place in options.places(told)] + ([watching.at[1]] if watching.at else [])
     return systemd.server_unit(directory, words, f"Tessera relay ({directory.name})", ports, options.credentials())
 
 
-async def _until_stopped(opened: Gateway, places: list[Place], watching: _Watching, log: Log, as_json: bool) -> None:
+async def _until_stopped(
+    opened: Gateway, engine: str | None, places: list[Place], watching: _Watching, log: Log, as_json: bool
+) -> None:
     """Serve until SIGINT or SIGTERM. Raises Unreachable if it cannot begin, TesseraError if it cannot go on."""
 
     def ready() -> None:
@@ -295,15 +333,29 @@ async def _until_stopped(opened: Gateway, places: list[Place], watching: _Watchi
 
     opened.server = server = Server(opened.relay)
     async with contextlib.AsyncExitStack() as beside:
+        following = None
+        if isinstance(opened, FleetGateway) and engine:
+            begin()  # before anybody comes: the log is replayed first
+            this = asyncio.current_task()
+            assert this is not None
+            stopped_by_signals(this.cancel)
+            try:
+                following = await beside.enter_async_context(_in_fleet(opened, engine, log))
+            except asyncio.CancelledError:
+                return
         if watching.at:
             from ..relay.metrics import Watch  # who shows no figures does not need the library
 
             await beside.enter_async_context(Watch(opened, *watching.at, load=watching.load))
         told = opened.told
-        serving = asyncio.ensure_future(server.run(told.name, told.port, ready, begin, at(places)))
+        serving = asyncio.ensure_future(
+            server.run(told.name, told.port, ready, None if following else begin, at(places))
+        )
         clock = asyncio.ensure_future(follow(opened.relay.clock, _looked_at(opened, log)))
         beside.callback(clock.cancel)
         stopped_by_signals(serving.cancel)
+        if following is not None:
+            following.add_done_callback(lambda _: serving.cancel())
         try:
             await serving
         except asyncio.CancelledError:
@@ -311,9 +363,36 @@ async def _until_stopped(opened: Gateway, places: list[Place], watching: _Watchi
         except CannotListen as error:
             raise cannot_listen(error, told) from None
         except OSError as error:
-            hint = sqlite_device.what_to_do(error.errno or errno.EIO)
-            wrong = f"the relay stopped, its storage cannot be written: {error.strerror}"
-            raise TesseraError(wrong, hint) from None
+            raise _unwritable(error) from None
+        if following is not None and following.done():
+            try:
+                following.result()
+            except OSError as error:
+                raise _unwritable(error) from None
+
+
+def _unwritable(error: OSError) -> TesseraError:
+    hint = sqlite_device.what_to_do(error.errno or errno.EIO)
+    return TesseraError(f"the relay stopped, its storage cannot be written: {error.strerror}", hint)
+
+
+@contextlib.asynccontextmanager
+async def _in_fleet(opened: FleetGateway, engine: str, log: Log) -> AsyncIterator["asyncio.Task[NoReturn]"]:
+    """The gateway tied to its fleet, once it has replayed the log. Raises TesseraError."""
+
+    def waits(error: LogUnavailable) -> None:
+        _warn(log, "engine", f"the engine is not there yet: {error.message}", "this gateway waits for it")
+
+    codes = opened.join_codes
+    keep = opened.keep_seconds
+    async with (
+        engines.opened(engine, opened.file, opened.relay.static_key, keep, opened.seat, codes, waits) as (
+            entries,
+            exchange,
+        ),
+        opened.running(entries, exchange) as following,
+    ):
+        yield following
 
 
 def _looked_at(opened: Gateway, log: Log) -> Callable[[], int]:

@@ -16,12 +16,13 @@ from tessera import curve
 from tessera.server import Timing
 
 from ..errors import IntegrityError, TesseraError, Unreachable
-from ..relay.gateway import Gateway
+from ..relay.gateway import Gateway, read_configuration
 from ..relay.machine import SESSIONS, ServerMachine
 from . import questions, storage
 from .duties import SILENT_MS, Duties
 from .entry import Clear, Contents, entry_id, seal
 from .exchange import Exchange
+from .join_codes import JoinCodes
 from .keys import TokenKey
 from .log import Log, LogError, LogRefused, LogUnavailable
 from .questions import Answers
@@ -73,6 +74,9 @@ class FleetGateway(Gateway):
         """As Gateway; and IntegrityError."""
         self.file = FleetFile.read(directory)
         super().__init__(directory, database, sessions)
+        static_secret = bytes.fromhex(read_configuration(directory)["static_secret"])
+        now = self.relay.clock.uptime_ms
+        self.join_codes = JoinCodes(self.file.gateway, static_secret, self._random, lambda: now() / 1000)
         self.answers = Answers(self.relay, lambda: self._machine.index.cells())
 
     def _made(self, parts: tuple[Any, ...], machine: ServerMachine) -> FleetRelay:
@@ -95,9 +99,19 @@ class FleetGateway(Gateway):
         self.writer.begin(self._draw)
         self._duties = Duties(self.relay)
 
+    def _random(self, length: int) -> bytes:
+        return self.relay.random(length)
+
     @property
     def state(self) -> State:
         return self.seat.state
+
+    @property
+    def keep_seconds(self) -> int:
+        """For so long the log has to keep entries."""
+        newest = self.relay.parameters.newest
+        seconds: int = (newest.retention_epochs + 1) * newest.epoch_rounds * newest.round_seconds
+        return seconds
 
     def _prepare(self) -> None:
         """Before any commit: what is on the way to the disk and the state that says so belong together."""

@@ -63,18 +63,13 @@ class Seat:
     def __init__(self, number: int, state: State, keys: Keys, static_secret: curve.Secret, ledger_key: bytes) -> None:
         self.number = number
         self.keys = keys
+        self.secrets = keys.secrets
         self.replay = Replay(state, keys.log_keys, static_secret, ledger_key)
         self.token_keys: dict[bytes, TokenKey] = {}  # by their hashes
         self.live = False  # it replayed all that was there when it started
         self.member_came = False  # here, and perhaps it is the first
         self.given_numbers: set[int] = set()  # to gateways that join, by this one
         self.random: Random = _not_started
-
-    # What the exchange of gateways asks for (exchange.py).
-
-    @property
-    def secrets(self) -> NodeSecrets:
-        return self.keys.secrets
 
     @property
     def nodes(self) -> dict[int, bytes]:

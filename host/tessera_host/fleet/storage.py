@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from tessera import RELEASED, cover
+from tessera import cover
 from tessera.page import PageCipher
 
 from .. import files
@@ -89,17 +89,15 @@ def kept(database: Database) -> tuple[State, Keys]:
 # -- becoming a gateway
 
 
-def found(directory: Path, file: FleetFile, unix_ms: int, database: Path | None = None) -> None:
-    """Make of a relay, which runs alone or never ran, the first gateway of a fleet, and the only one. unix_ms: now; a
-    relay that is not sure of its clock takes it. Raises InvalidInput, UsageError, Unreachable."""
+def found(directory: Path, file: FleetFile, database: Path | None = None) -> None:
+    """Make of a relay, which ran alone or never, the first gateway of a fleet, and the only one; by this computer's
+    clock. Raises InvalidInput, UsageError, Unreachable."""
     if is_gateway(directory):
         raise UsageError(f"{directory} is a gateway's already", "tessera serve runs it")
     opened = Gateway(directory, database)
     try:
         opened.start()
         relay: Any = opened.relay
-        relay.clock.not_before(1000 * RELEASED)
-        relay.clock.set(unix_ms)
         if not relay.clock.known:
             raise UsageError("this computer's clock is too early for this relay", "set it first")
         with opened.database.transaction():
