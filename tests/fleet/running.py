@@ -19,7 +19,7 @@ from tessera_host.fleet import storage
 from tessera_host.fleet.exchange import Carry, NodeExchange, unanswered
 from tessera_host.fleet.gateway import FleetGateway
 from tessera_host.fleet.join_codes import JoinCodes
-from tessera_host.fleet.log import Entry, Log, LogUnavailable
+from tessera_host.fleet.log import EngineNode, EngineStatus, Entry, Log, LogUnavailable
 from tessera_host.fleet.storage import FleetFile
 from tests.support.server_on_disk import make_server
 from tests.support.virtual_time import VirtualTimeLoop
@@ -62,6 +62,9 @@ class MemoryLog:
 
     async def last(self) -> int:
         return len(self.entries)
+
+    async def engine(self) -> EngineStatus:
+        return EngineStatus("" if self.down else "memory", (EngineNode("memory", "", not self.down),))
 
     async def close(self) -> None:
         pass

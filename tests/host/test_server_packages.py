@@ -59,11 +59,14 @@ def test_the_container_serves_by_options_that_there_are(capsys: pytest.CaptureFi
 
 def test_systemd_accepts_the_package_s_units_and_finds_next_to_nothing_exposed(tmp_path: Path) -> None:
     units = systemd.packaged(Path(sys.executable), (8100, 9100, 8101))
-    assert [unit.name for unit in units] == ["tessera-relay@.service", "tessera-issuer.service"]
+    names = ["tessera-relay@.service", "tessera-gateway@.service", "tessera-engine.service", "tessera-issuer.service"]
+    assert [unit.name for unit in units] == names
     for unit in units:
-        assert "$OPTIONS" in unit.text and "DynamicUser=yes" in unit.text and "SocketBindDeny=any" in unit.text
+        assert "DynamicUser=yes" in unit.text and "SocketBindDeny=any" in unit.text
+        assert ("$OPTIONS" in unit.text) == (unit.name != "tessera-engine.service")
+        assert ("MemorySwapMax=0" in unit.text) == (unit.name == "tessera-gateway@.service")
         path = tmp_path / unit.name.replace("@.", "@berlin.")
-        path.write_text(unit.text)
+        path.write_text(unit.text.replace("/usr/local/bin/nats-server", sys.executable))  # which is not here
         if ANALYZE is None:
             continue
         environment = os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)}

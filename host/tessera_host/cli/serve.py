@@ -9,10 +9,10 @@ import contextlib
 import enum
 import errno
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -24,11 +24,6 @@ from tessera.wire import PORT
 
 from .. import __version__, duration, kinds_of_cover, systemd
 from ..errors import TesseraError, UsageError
-from ..fleet import engines
-from ..fleet import storage as fleet_storage
-from ..fleet.gateway import FleetGateway
-from ..fleet.log import LogUnavailable
-from ..fleet.storage import FleetFile
 from ..issuer import organisation
 from ..issuer.relay_directory import CONFIGURATION
 from ..keys.memory import keep_out_of_dumps
@@ -63,6 +58,7 @@ from .signals import stopped_by_signals
 
 MEMBERS = 24  # of a trial
 _POSTS = 64  # a token there, however short its epochs are
+FLEET = "fleet.json"  # in a gateway's directory: fleet.storage's, which a relay alone need not load
 
 
 class LogForm(enum.StrEnum):
@@ -73,7 +69,7 @@ class LogForm(enum.StrEnum):
 
 
 @dataclass(frozen=True)
-class _Watching:
+class Watching:
     """How it is watched, by its options. Raises UsageError."""
 
     metrics: str | None
@@ -102,16 +98,16 @@ def register(app: typer.Typer) -> None:
 def serve(
     directory: Annotated[
         Path | None,
-        typer.Argument(help="A gateway's directory, which `tessera fleet init` or `tessera fleet join` made."),
+        typer.Argument(metavar="[DIR]", help="The directory of a gateway of a fleet (tessera fleet init, join)."),
     ] = None,
     storage_: Annotated[
         str | None,
         typer.Option(
             "--storage",
-            metavar="DIR|sqlite:///PATH|nats://A,B,C/NAME",
-            help="The directory that `tessera relay new` made; for a trial, also a new one. sqlite:///DIR/NAME.db is "
-            "the same with a name for the database. For a gateway: where the log of its fleet is, if not where its "
-            "directory says.",
+            metavar="DIR|sqlite:///PATH",
+            help="Of a relay alone: the directory that `tessera relay new` made; for a trial, also a new one. "
+            "sqlite:///DIR/NAME.db is the same with a name for the database. Of a gateway: who keeps the log, "
+            "nats://HOST,HOST,HOST/NAME, if not as it was told.",
         ),
     ] = None,
     port: ListenPort = None,
@@ -160,13 +156,24 @@ def serve(
     --cover-traffic-epsilon and --cover-traffic-delta do, too, with cover for one delivery of that ε and δ.
     """
     keep_out_of_dumps()
-    place, engine = _where(directory, storage_)
     if by_websocket and websocket is None:
         port, websocket = None, port and str(port)
     options = Listening(host, port, websocket, certificate, certificate_key)
-    watching = _Watching(metrics, metrics_load, log)
+    watching = Watching(metrics, metrics_load, log)
+    if directory is not None:
+        from .serve_gateway import serve_gateway  # a relay alone needs nothing of it
+
+        if members is not None or cover_traffic_epsilon is not None or cover_traffic_delta is not None:
+            raise UsageError("a gateway's rules are those of its relay", "leave --members and --cover-traffic-* out")
+        serve_gateway(
+            directory, storage_, options, watching, sessions, check_choice(install, print_unit), install, as_json
+        )
+        return
+    place = storage.read(_required(storage_))
+    if (place.directory / FLEET).exists():
+        raise UsageError(f"{place.directory} is a gateway of a fleet", f"serve it so: tessera serve {place.directory}")
     if check_choice(install, print_unit):
-        unit(lambda: _unit(place, engine, options, watching, sessions), install, as_json)
+        unit(lambda: _unit(place, options, watching, sessions), install, as_json)
         return
     of_trial = (cover_traffic_epsilon, cover_traffic_delta, members, round_seconds, epoch_rounds)
 
@@ -189,10 +196,10 @@ def serve(
     def open_gateway(directory: Path) -> Gateway:
         gateway.check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)
         gateway.check_rules(directory, members=members, round_seconds=round_seconds, epoch_rounds=epoch_rounds)
-        return FleetGateway(directory, None, sessions) if engine else Gateway(directory, place.named, sessions)
+        return Gateway(directory, place.named, sessions)
 
     log_ = Log(log is LogForm.JSON)
-    with _failures_logged(log_):
+    with failures_logged(log_):
         if gateway.is_relay(place.directory):
             opened = open_gateway(place.directory)
         else:
@@ -207,9 +214,9 @@ def serve(
         try:
             if by_websocket and not opened.told.scheme:
                 raise _not_by_websocket(place, opened.told)
-            places = options.places(opened.told, lambda message, hint: _warn(log_, "certificate", message, hint))
+            places = options.places(opened.told, lambda message, hint: warn(log_, "certificate", message, hint))
             warn_if_nobody_else_comes(places, opened.told)
-            punctual.run(_until_stopped(opened, engine, places, watching, log_, as_json))
+            punctual.run(_until_stopped(opened, places, watching, log_, as_json))
         except Error as fault:
             raise TesseraError(f"the relay stopped: {fault}", "its records are kept; look at the storage") from None
         finally:
@@ -217,8 +224,23 @@ def serve(
         log_.event("stopped")
 
 
+def _required(storage_: str | None) -> str:
+    """Raises UsageError."""
+    if storage_ is None:
+        raise UsageError(
+            "what is to be served has to be said",
+            "a relay alone: --storage DIR; a gateway of a fleet: tessera serve DIR",
+        )
+    if storage_.startswith("nats:"):
+        raise UsageError(
+            f"{storage_} is a fleet's log, and a gateway has a directory, too",
+            "tessera serve DIR, which tessera fleet init or join made",
+        )
+    return storage_
+
+
 @contextlib.contextmanager
-def _failures_logged(log: Log) -> Iterator[None]:
+def failures_logged(log: Log) -> Iterator[None]:
     """With lines of JSON on standard error the end of a relay is one, too."""
     try:
         yield
@@ -227,28 +249,6 @@ def _failures_logged(log: Log) -> Iterator[None]:
             raise
         log.event("failed", level="error", message=error.message, hint=error.hint, exit_code=error.exit_code)
         raise typer.Exit(error.exit_code) from None
-
-
-def _where(directory: Path | None, typed: str | None) -> tuple[Storage, str | None]:
-    """The relay's storage; and, of a gateway of a fleet, the URL of its log. Raises UsageError, InvalidInput."""
-    if directory is not None and fleet_storage.is_gateway(directory):
-        engine = typed or FleetFile.read(directory).storage
-        engines.check(engine)
-        return Storage(directory), engine
-    if typed is None and directory is None:
-        raise UsageError("no relay is named", "tessera serve --storage DIR, with the directory that relay new made")
-    if (typed or "").startswith(engines.NATS):
-        where = "its directory is to be named, too" if directory is None else f"{directory} is no gateway's"
-        raise UsageError(
-            f"a log of a fleet is for a gateway, and {where}",
-            "tessera serve DIR, with what tessera fleet init or tessera fleet join made",
-        )
-    place = storage.read(typed or str(directory))
-    if directory is not None and typed is not None:
-        place = Storage(directory, place.named or place.directory)
-    if fleet_storage.is_gateway(place.directory):
-        raise UsageError(f"{place.directory} is a gateway's of a fleet", f"tessera serve {place.directory}")
-    return place, None
 
 
 def _no_relay(place: Storage) -> UsageError:
@@ -281,7 +281,7 @@ def _about_the_trial(place: Storage, made: bool) -> str:
     )
 
 
-def _unit(place: Storage, engine: str | None, options: Listening, watching: _Watching, sessions: int) -> Unit:
+def _unit(place: Storage, options: Listening, watching: Watching, sessions: int) -> Unit:
     """Raises UsageError, InvalidInput."""
     directory = place.directory
     if (directory / organisation.RELAY / CONFIGURATION).exists():
@@ -292,20 +292,14 @@ def _unit(place: Storage, engine: str | None, options: Listening, watching: _Wat
         raise _no_relay(place)
     gateway.read_parameters(directory)
     told = gateway.told(gateway.read_configuration(directory))
-    where = ["--storage", str(place.absolute())]
-    if engine:
-        named = [] if engine == FleetFile.read(directory).storage else ["--storage", engine]
-        where = [str(directory.absolute()), *named]
-    words = ["serve", *where, *options.words(), *watching.words()]
+    words = ["serve", "--storage", str(place.absolute()), *options.words(), *watching.words()]
     if sessions != SESSIONS:
         words += ["--sessions", str(sessions)]
     ports = [place.port for place in options.places(told)] + ([watching.at[1]] if watching.at else [])
     return systemd.server_unit(directory, words, f"Tessera relay ({directory.name})", ports, options.credentials())
 
 
-async def _until_stopped(
-    opened: Gateway, engine: str | None, places: list[Place], watching: _Watching, log: Log, as_json: bool
-) -> None:
+async def _until_stopped(opened: Gateway, places: list[Place], watching: Watching, log: Log, as_json: bool) -> None:
     """Serve until SIGINT or SIGTERM. Raises Unreachable if it cannot begin, TesseraError if it cannot go on."""
 
     def ready() -> None:
@@ -329,33 +323,19 @@ async def _until_stopped(
         opened.start()
         if not opened.relay.clock.known:
             early = "this computer's clock is too early for this relay"
-            _warn(log, "clock", early, "set it: the relay looks at it every minute")
+            warn(log, "clock", early, "set it: the relay looks at it every minute")
 
     opened.server = server = Server(opened.relay)
     async with contextlib.AsyncExitStack() as beside:
-        following = None
-        if isinstance(opened, FleetGateway) and engine:
-            begin()  # before anybody comes: the log is replayed first
-            this = asyncio.current_task()
-            assert this is not None
-            stopped_by_signals(this.cancel)
-            try:
-                following = await beside.enter_async_context(_in_fleet(opened, engine, log))
-            except asyncio.CancelledError:
-                return
         if watching.at:
             from ..relay.metrics import Watch  # who shows no figures does not need the library
 
             await beside.enter_async_context(Watch(opened, *watching.at, load=watching.load))
         told = opened.told
-        serving = asyncio.ensure_future(
-            server.run(told.name, told.port, ready, None if following else begin, at(places))
-        )
-        clock = asyncio.ensure_future(follow(opened.relay.clock, _looked_at(opened, log)))
+        serving = asyncio.ensure_future(server.run(told.name, told.port, ready, begin, at(places)))
+        clock = asyncio.ensure_future(follow(opened.relay.clock, looked_at(opened, log)))
         beside.callback(clock.cancel)
         stopped_by_signals(serving.cancel)
-        if following is not None:
-            following.add_done_callback(lambda _: serving.cancel())
         try:
             await serving
         except asyncio.CancelledError:
@@ -363,39 +343,12 @@ async def _until_stopped(
         except CannotListen as error:
             raise cannot_listen(error, told) from None
         except OSError as error:
-            raise _unwritable(error) from None
-        if following is not None and following.done():
-            try:
-                following.result()
-            except OSError as error:
-                raise _unwritable(error) from None
+            hint = sqlite_device.what_to_do(error.errno or errno.EIO)
+            wrong = f"the relay stopped, its storage cannot be written: {error.strerror}"
+            raise TesseraError(wrong, hint) from None
 
 
-def _unwritable(error: OSError) -> TesseraError:
-    hint = sqlite_device.what_to_do(error.errno or errno.EIO)
-    return TesseraError(f"the relay stopped, its storage cannot be written: {error.strerror}", hint)
-
-
-@contextlib.asynccontextmanager
-async def _in_fleet(opened: FleetGateway, engine: str, log: Log) -> AsyncIterator["asyncio.Task[NoReturn]"]:
-    """The gateway tied to its fleet, once it has replayed the log. Raises TesseraError."""
-
-    def waits(error: LogUnavailable) -> None:
-        _warn(log, "engine", f"the engine is not there yet: {error.message}", "this gateway waits for it")
-
-    codes = opened.join_codes
-    keep = opened.keep_seconds
-    async with (
-        engines.opened(engine, opened.file, opened.relay.static_key, keep, opened.seat, codes, waits) as (
-            entries,
-            exchange,
-        ),
-        opened.running(entries, exchange) as following,
-    ):
-        yield following
-
-
-def _looked_at(opened: Gateway, log: Log) -> Callable[[], int]:
+def looked_at(opened: Gateway, log: Log) -> Callable[[], int]:
     """This computer's time for the relay's clock, which warns once when the two do not agree any more."""
     health = Health(opened)
     warned = False
@@ -406,14 +359,14 @@ def _looked_at(opened: Gateway, log: Log) -> Callable[[], int]:
         if off is not None and not warned:
             which = f"{duration.about(abs(off))} {'ahead of' if off > 0 else 'behind'} the relay's"
             hint = "members refuse a relay whose clock is wrong: set this computer's, then start the relay again"
-            _warn(log, "clock", f"this computer's clock is {which}", hint)
+            warn(log, "clock", f"this computer's clock is {which}", hint)
         warned = off is not None
         return gateway.unix_ms()
 
     return look
 
 
-def _warn(log: Log, event: str, message: str, hint: str) -> None:
+def warn(log: Log, event: str, message: str, hint: str) -> None:
     if log.as_json:
         log.event(event, level="warning", message=message, hint=hint)
     else:

@@ -106,9 +106,14 @@ class Transport(Protocol):
 class Owner(Protocol):
     """Whose exchange it is. nodes: keys in force (33 bytes) by their gateways' numbers, as far as it has replayed."""
 
-    number: int
-    secrets: NodeSecrets
-    random: Random
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def secrets(self) -> NodeSecrets: ...
+
+    @property
+    def random(self) -> Random: ...
 
     @property
     def nodes(self) -> Mapping[int, bytes]: ...
@@ -140,7 +145,7 @@ class NodeExchange:
         secret = mine and owner.secrets.secret(node_name(mine))
         if node is None or mine is None or secret is None:
             raise Unreachable(f"gateway {gateway} is not in force, or this one is not", "tessera fleet status")
-        ephemeral = owner.random(KEY_BYTES)
+        ephemeral = self._owner.random(KEY_BYTES)
         head = _HEAD.pack(owner.number, node_name(mine), node_name(node), curve.public(ephemeral))
         shared = curve.dh(ephemeral, node) + curve.dh(secret, node)
         answered = await self._transport.ask(gateway, _question(shared, head, request))

@@ -24,11 +24,13 @@ from .entry import Clear, Contents, entry_id, seal
 from .exchange import Exchange
 from .join_codes import JoinCodes
 from .keys import TokenKey
-from .log import Log, LogError, LogRefused, LogUnavailable
+from .log import Log, LogBroken, LogError, LogRefused, LogUnavailable
 from .questions import Answers
 from .relay import FleetRelay
 from .replay import (
     EpochOpened,
+    FleetIsNewer,
+    KeyMissing,
     NodeChanged,
     Passed,
     Placed,
@@ -197,7 +199,11 @@ class FleetGateway(Gateway):
 
     def _take(self, entry: Any) -> None:
         self._whole = False
-        effects = self.relay.take(entry)
+        try:
+            effects = self.relay.take(entry)
+        except (LogBroken, FleetIsNewer, KeyMissing):
+            self._whole = True  # nothing has changed, and what was replayed up to here is kept
+            raise
         self._whole = True
         self._heard[Clear.of(entry.entry).gateway] = self.relay.clock.uptime_ms()
         if any(not isinstance(each, _AGAIN) for each in effects):

@@ -25,7 +25,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from . import nats_configuration as configuration
-from .log import Entry, LogBroken, LogRefused, LogUnavailable, Order, require_sizes
+from .log import EngineNode, EngineStatus, Entry, LogBroken, LogRefused, LogUnavailable, Order, require_sizes
 from .nats_configuration import NANO, Address, Json
 from .nats_connection import ANSWER_SECONDS, Connection, NoStream, tried, understood
 from .nats_exchange import NatsTransport
@@ -54,6 +54,8 @@ class _State:
     configuration: Json
     peers: frozenset[str]  # names of the nodes that have the log
     offline: frozenset[str]
+    leader: str
+    current: frozenset[str]  # have all that there is
 
 
 class NatsLog:
@@ -173,6 +175,20 @@ class NatsLog:
 
     async def last(self) -> int:
         return (await self._state()).last
+
+    async def engine(self) -> EngineStatus:
+        answering = await self._nodes(frozenset())
+        try:
+            state = await self._state()
+        except LogUnavailable:
+            state = None
+        peers = state.peers if state else frozenset(answering)
+        current = state.current if state else frozenset()
+        nodes = (
+            EngineNode(name, answering.get(name, {}).get("version", ""), name in answering and name in current)
+            for name in sorted(peers | answering.keys())
+        )
+        return EngineStatus(state.leader if state else "", tuple(nodes))
 
     # -- appending
 
@@ -402,7 +418,8 @@ def _id(headers: Mapping[str, str]) -> bytes:
 def _state(answer: Json) -> _State:
     state, cluster = answer["state"], answer.get("cluster") or {}
     replicas = cluster.get("replicas") or []
-    peers = {cluster.get("leader", "")} | {each["name"] for each in replicas}
+    leader = cluster.get("leader", "")
+    peers = {leader} | {each["name"] for each in replicas}
     return _State(
         state["first_seq"] if state["messages"] else state["last_seq"] + 1,
         state["last_seq"],
@@ -410,4 +427,6 @@ def _state(answer: Json) -> _State:
         answer["config"],
         frozenset(peers - {""}),
         frozenset(each["name"] for each in replicas if each.get("offline")),
+        leader,
+        frozenset({leader} | {each["name"] for each in replicas if each.get("current") and not each.get("offline")}),
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..relay.sqlite_device import PRAGMAS, number, what_to_do
-from .log import Entry, LogBroken, LogError, LogRefused, LogUnavailable, Order, require_sizes
+from .log import EngineNode, EngineStatus, Entry, LogBroken, LogError, LogRefused, LogUnavailable, Order, require_sizes
 
 _APPLICATION = int.from_bytes(b"TESL", "big")  # PRAGMA application_id of a log's database
 _TABLES = (
@@ -164,6 +164,10 @@ class SqliteLog:
     def _last(self) -> int:
         found = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entry'").fetchone()
         return int(found[0]) if found else 0
+
+    async def engine(self) -> EngineStatus:
+        name = self._path.name
+        return EngineStatus(name, (EngineNode(name, sqlite3.sqlite_version, not self._closed),))
 
     async def close(self) -> None:
         if not self._closed:
