@@ -14,7 +14,7 @@ ACKNOWLEDGED = "acknowledged"
 
 @dataclass
 class Post:
-    """answer: ACKNOWLEDGED, the name of a refusal, or what became of the connection."""
+    """answer: ACKNOWLEDGED, the name of a refusal, or what became of the connection; empty while there is none."""
 
     token: bytes
     bucket: int
@@ -89,6 +89,8 @@ class Book:
             self._check_post(number, post, places.get(post.record, []))
         self._check_tokens(places)
         for post in self.posts:
+            if not post.answer:
+                continue  # broken off at the end of the play
             kind = "offered" if post.offered else "offered too much"
             self.counts[kind] += 1
             self.counts[f"{kind}, {post.answer}"] += 1

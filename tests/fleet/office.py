@@ -35,7 +35,7 @@ class Setting:
     round_seconds: int = 4
     epoch_rounds: int = 24
     retention_epochs: int = 2
-    buckets: int = 2
+    buckets: int = 1  # constant batches
     posts_per_token: int = 16
     copies: int = 1
 
