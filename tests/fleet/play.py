@@ -81,6 +81,8 @@ class Play:
             gateway.kill()
         self.book.close(set(self.office.gateways))
         self.book.wrong += [f"letters: {each}" for each in self.letters.wrong]
+        self.book.counts["letters written"] = self.letters.counts["letters"]
+        self.book.counts["letters read"] = self.letters.counts["read"]
         self.book.wrong += [f"the service reports: {report}" for report in self.office.reports]
 
     # -- members
@@ -270,6 +272,7 @@ def rows(book: Book) -> list[Row]:
     answers = sorted(name for name in counts if name.startswith("offered, "))
     busy = longest.get("all nodes stopped: until a post is answered", 0.0)
     back = longest.get("all nodes back: until one is acknowledged", 0.0)
+    letters = "letters written", "letters read"
     cut = "nodes cut off", "gateways cut off from a node", "gateways cut off"
     return [
         Row("what happened", say("nodes killed", "gateways killed", *cut)),
@@ -281,7 +284,7 @@ def rows(book: Book) -> list[Row]:
         ),
         Row(
             "lost, in another round, twice; batches that differ; tokens past their quota",
-            f"{len(book.wrong)}; {say('batches compared', 'most records of a token in an epoch')}",
+            f"{len(book.wrong)}; {say('batches compared', 'most records of a token in an epoch', *letters)}",
             f"0, ≤ {book.quota} a token",
             not book.wrong,
         ),
@@ -306,9 +309,8 @@ def main() -> int:
     book = play(Setting(), Length(60 * minutes), chosen.seed, tell=True)
     for wrong in book.wrong[:20]:
         print(f"FAIL  {wrong}")
-    return (
-        0 if publish("fleet", "make test-fleet", rows(book), time.monotonic() - start, whole=minutes >= MINUTES) else 1
-    )
+    good = publish("fleet", "make test-fleet", rows(book), time.monotonic() - start, whole=minutes >= MINUTES)
+    return 0 if good or (chosen.least and not book.wrong) else 1
 
 
 if __name__ == "__main__":
