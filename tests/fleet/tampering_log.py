@@ -15,6 +15,8 @@ Tamper = Callable[[Entry], Iterable[bytes]]  # of an entry, what stands in its p
 class TamperingLog:
     """From position `begins` on. What is appended goes to the log behind it, unchanged."""
 
+    keeps_all = False
+
     def __init__(self, log: Log, tamper: Tamper, begins: int = 0) -> None:
         self._log, self._tamper, self.begins = log, tamper, begins
 

@@ -95,7 +95,7 @@ def test_gateways_to_which_the_engine_does_not_lie_go_on(tmp_path: Path) -> None
         await play.begin(3)
         await play.next_round()
         await play.live(EPOCH_ROUNDS + 2)
-        assert len(play.gateways) == 3
+        assert len(play.gateways) == 3, play.errors
         assert all(len(set(found.values())) == 1 for found in play.served.values())
         assert sum(len(found) == 3 for found in play.served.values()) > EPOCH_ROUNDS * _BUCKETS
 
