@@ -29,9 +29,11 @@ def tessera(*words: object) -> str:
 
 
 class GatewayProcess:
-    """`tessera serve` of one gateway, at an address of its own; alone: of a relay that is in no fleet."""
+    """`tessera serve` of one gateway, at an address of its own; alone: of a relay that is in no fleet. options: of the
+    command, besides."""
 
     alone = False
+    options: Sequence[object] = ()
 
     def __init__(self, number: int, directory: Path, host: str, port: int) -> None:
         self.number, self.directory, self.host, self.port = number, directory, host, port
@@ -55,7 +57,7 @@ class GatewayProcess:
     def start(self) -> None:
         """It is not waited for: while the engine is off it does not serve."""
         directory = ("--storage", self.directory) if self.alone else (self.directory,)
-        words = ("serve", *directory, "--host", self.host, "--port", self.port)
+        words = ("serve", *directory, "--host", self.host, "--port", self.port, *self.options)
         command = [*_TESSERA, *map(str, words)]
         with self._said.open("ab") as said:
             self._process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)

@@ -27,10 +27,11 @@ from tests.support.fleet_on_disk import GatewayProcess, grown
 from tests.support.nats_nodes import NatsNodes
 from tests.support.ports import free_ports
 from tests.support.server_on_disk import make_server
-from tools.bench import ROOT
+from tools.bench import ROOT, fleet_load
 from tools.bench.full_relay import NOISE_TABLE
 
-TOKENS, IN_FLIGHT, BURSTS = 1200, 192, 3  # of all gateways together
+TOKENS, IN_FLIGHT, BURSTS = 1800, 450, 3  # of all gateways together; one answers BUSY when 500 frames wait
+_KEEP_SECONDS = 5.0
 FETCHERS, SECONDS = 24, 4.0
 ROUND_SECONDS, EPOCH_ROUNDS, RETENTION = 20, 200, 3
 FRAME_ENTRY_BYTES = 383  # an entry of one frame
@@ -43,11 +44,13 @@ class Fleet:
 
     def __init__(self, folder: Path, nodes: NatsNodes | None, gateways: int, name: str) -> None:
         first = free_ports(gateways)
-        genesis = int(time.time()) - ROUND_SECONDS * (RETENTION * EPOCH_ROUNDS + EPOCH_ROUNDS // 2)
+        self._genesis = genesis = int(time.time()) - ROUND_SECONDS * (RETENTION * EPOCH_ROUNDS + EPOCH_ROUNDS // 2)
         self.gateways = [
             GatewayProcess(number, folder / f"gateway-{number}", "127.0.0.1", first + number - 1)
             for number in range(1, gateways + 1)
         ]
+        for gateway in self.gateways:
+            gateway.options = ("--sessions", 2 * TOKENS)
         make_server(
             self.gateways[0].directory,
             first,
@@ -72,6 +75,11 @@ class Fleet:
     @property
     def cpu_seconds(self) -> float:
         return sum(gateway.cpu_seconds for gateway in self.gateways)
+
+    @property
+    def next_round(self) -> float:
+        """When every gateway will have opened the next one."""
+        return time.time() + ROUND_SECONDS - (time.time() - self._genesis) % ROUND_SECONDS + 1
 
     def fetch(self) -> dict[str, float]:
         """Bytes a second that all serve, and the cores that they take for it."""
@@ -102,15 +110,23 @@ class Members:
         for load in self._loads:
             load.communicate()
 
+    def wait_for_round(self) -> None:
+        end = self._fleet.next_round
+        while (left := end - time.time()) > 0:
+            self._order(fleet_load.KEEP)
+            time.sleep(max(0.0, min(left, _KEEP_SECONDS)))
+
+    def _order(self, line: str) -> list[Any]:
+        for load in self._loads:
+            assert load.stdin
+            load.stdin.write(line + "\n")
+            load.stdin.flush()
+        return [json.loads(load.stdout.readline()) for load in self._loads if load.stdout]
+
     def burst(self, rate: float = 0.0) -> dict[str, Any]:
         """All of them post once, at a rate (a second, all together) if there is one."""
         before, began = self._fleet.cpu_seconds, time.monotonic()
-        for load in self._loads:
-            assert load.stdin
-            load.stdin.write(f"{rate / len(self._loads)}\n")
-            load.stdin.flush()
-        found = [json.loads(load.stdout.readline()) for load in self._loads if load.stdout]
-        result = _summed(found)
+        result = _summed(self._order(f"{rate / len(self._loads)}"))
         result["cores"] = (self._fleet.cpu_seconds - before) / (time.monotonic() - began)
         return result
 
@@ -147,9 +163,10 @@ def posts(fleet: Fleet, half: bool = False) -> dict[str, Any]:
     members = Members(fleet)
     try:
         bursts = []
+        members.wait_for_round()  # the first in which a fleet takes posts
         for _ in range(BURSTS):
             bursts.append(members.burst())
-            _next_round()
+            members.wait_for_round()
         best = max(bursts, key=lambda burst: float(burst["per_second"]))
         best["all"] = [burst["per_second"] for burst in bursts]
         if half:
@@ -157,10 +174,6 @@ def posts(fleet: Fleet, half: bool = False) -> dict[str, Any]:
         return best
     finally:
         members.stop()
-
-
-def _next_round() -> None:
-    time.sleep(ROUND_SECONDS - time.time() % ROUND_SECONDS + 1)
 
 
 def bare(folder: Path, nodes: NatsNodes, name: str, in_flight: int, sizes: list[int]) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """The members of a busy fleet, for `make bench-fleet`: a process of its own beside each gateway. Owns the load; frames
 are sealed and opened with the core's channel (load.py).
 
-    python -m tools.bench.fleet_load post PORT --first N --tokens N --in-flight N [--rate R]
+    python -m tools.bench.fleet_load post PORT --first N --tokens N --in-flight N
     python -m tools.bench.fleet_load bare NODES NAME --in-flight N --sizes FILE --seconds S
 
-`post`: so many sessions, each of a token of its own, as a token has one record a round; `ready` is printed, and at each
-line on stdin all of them post once, so many at a time, or at a rate. `bare`: a client of the engine appends entries of
-the sizes in a file (JSON), again and again. What came of it is a line of JSON.
+`post`: so many sessions, each of a token of its own, as a token has one record a round. `ready` is printed; at each
+line on stdin, a rate a second or 0, all of them post once, so many at a time or at that rate; at `keep` each sends a
+VOID, as a session that says nothing ends. `bare`: a client of the engine appends entries of the sizes in a file (JSON),
+again and again. What came of it is a line of JSON.
 """
 
 import argparse
@@ -24,10 +25,12 @@ from typing import Any
 import uvloop
 
 from tessera import wire
+from tessera.errors import Refused
 from tools.bench.load import BUCKETS, Load, Peer, settle
 
 _OPENING = 16  # sessions at a time
 _KEEP_SECONDS = 4.0  # a session that says nothing for ten seconds ends
+KEEP = "keep"
 
 
 async def _at_once(count: int, works: list[Callable[[], Awaitable[None]]], rate: float | None = None) -> None:
@@ -63,24 +66,25 @@ class Posts:
             await peer.auth(number, epoch)
             self._peers.append(peer)
 
+        opened = asyncio.Event()
+        keeping = asyncio.create_task(self._keep_until(opened))
         numbers = range(first, first + self._arguments.tokens)
         await _at_once(_OPENING, [lambda number=number: open_(number) for number in numbers])
+        opened.set()
+        await keeping
         print("ready", flush=True)
-        while True:
-            keeping = asyncio.create_task(self._keep())
-            line = await asyncio.to_thread(sys.stdin.readline)
-            keeping.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await keeping
-            if not line:
-                return
-            print(json.dumps(await self._burst(float(line) or None)), flush=True)
+        while line := (await asyncio.to_thread(sys.stdin.readline)).strip():
+            answer = await self._keep() if line == KEEP else await self._burst(float(line) or None)
+            print(json.dumps(answer), flush=True)
+
+    async def _keep_until(self, opened: asyncio.Event) -> None:
+        while not opened.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(opened.wait(), _KEEP_SECONDS)
+            await self._keep()
 
     async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(_KEEP_SECONDS)
-            voids = [lambda peer=peer: peer.call(wire.void()) for peer in self._peers]
-            await asyncio.shield(asyncio.ensure_future(_at_once(_OPENING, voids)))
+        await _at_once(_OPENING, [lambda peer=peer: peer.call(wire.void()) for peer in list(self._peers)])
 
     async def _burst(self, rate: float | None) -> dict[str, Any]:
         load = self._load
@@ -88,7 +92,10 @@ class Posts:
         began = time.monotonic()
 
         async def post(number: int, peer: Peer) -> None:
-            await load.timed(peer.call(wire.post(number % BUCKETS, os.urandom(240))))
+            try:
+                await load.timed(peer.call(wire.post(number % BUCKETS, os.urandom(240))))
+            except Refused as refused:
+                load.failed[refused.name] = load.failed.get(refused.name, 0) + 1
 
         posts = [lambda each=each: post(*each) for each in enumerate(self._peers)]
         await _at_once(self._arguments.in_flight, posts, rate)
