@@ -84,7 +84,8 @@ class Posts:
             await self._keep()
 
     async def _keep(self) -> None:
-        await _at_once(_OPENING, [lambda peer=peer: peer.call(wire.void()) for peer in list(self._peers)])
+        voids = [lambda peer=peer: peer.call(wire.void()) for peer in list(self._peers)]
+        await _at_once(self._arguments.in_flight, voids)
 
     async def _burst(self, rate: float | None) -> dict[str, Any]:
         load = self._load
