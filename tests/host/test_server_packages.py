@@ -33,20 +33,23 @@ def pinned() -> dict[str, Version]:
 
 def test_every_dependency_is_pinned_to_a_version_that_does() -> None:
     """`python -m tools.server.debian --pin` after a change of pyproject.toml."""
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["fleet"]
     versions = pinned()
     for requirement in map(Requirement, wanted):
         assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)]), requirement
 
 
 @pytest.mark.skipif(not HADOLINT.exists(), reason="hadolint is for Linux")
-def test_the_container_s_file_has_no_fault() -> None:
-    done = subprocess.run([HADOLINT, SERVER / "Containerfile"], capture_output=True, text=True)
+@pytest.mark.parametrize("name", ["Containerfile", "gateway.Containerfile", "engine.Containerfile"])
+def test_the_containers_files_have_no_fault(name: str) -> None:
+    done = subprocess.run([HADOLINT, SERVER / name], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
-def test_the_container_serves_by_options_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
-    text = (SERVER / "Containerfile").read_text().replace("\\\n", "")
+@pytest.mark.parametrize("name", ["Containerfile", "gateway.Containerfile"])
+def test_the_container_serves_by_options_that_there_are(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (SERVER / name).read_text().replace("\\\n", "")
     (entry,) = re.findall(r"ENTRYPOINT \[(.*)\]", text)
     words = re.findall(r'"([^"]*)"', entry)
     assert words[:2] == ["tessera", "serve"]

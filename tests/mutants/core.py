@@ -132,8 +132,8 @@ CHANGES: Changes = {
         ),
         Change(
             "cover-ratchet-not-chained",
-            "state = fresh if state is None else cover.next_state(state, fresh)",
-            "state = fresh",
+            "return fresh if state is None else cover.next_state(state, fresh)",
+            "return fresh",
             of("relay", "an_epochs_cover_follows_from_the_one_before_and_from_fresh_randomness"),
         ),
         Change(

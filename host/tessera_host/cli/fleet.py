@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import shlex
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,8 +95,9 @@ def fleet_engine(
     user: EngineUser = USER,
     as_json: Json = False,
 ) -> None:
-    """Write the configuration of a node of the engine, nats-server, that keeps a fleet's log: with all that a gateway
-    checks before it believes the node.
+    """Write the configuration of a node of the engine that keeps a fleet's log: nats-server.
+
+    It has all that a gateway checks before it believes a node.
     """
     hosts = nodes.split(",")
     names = [_host(host) for host in hosts]
@@ -228,7 +230,7 @@ def fleet_join(
             f"copy {CONFIGURATION} and {PARAMETERS} of a running gateway's directory into it",
         )
     _check_no_gateway(directory)
-    more = sorted(each.name for each in directory.iterdir() if each.name not in _BEGINS_WITH)
+    more = sorted(each.name for each in directory.iterdir() if each.name not in (CONFIGURATION, PARAMETERS))
     if more:
         raise UsageError(
             f"{directory} has what belongs to one gateway alone: {', '.join(more)}",
@@ -247,16 +249,21 @@ def fleet_join(
     show({"gateway": number, "directory": str(directory), "storage": storage_}, "\n".join(text), as_json)
 
 
-_BEGINS_WITH = (CONFIGURATION, PARAMETERS, SEED, "lock")
-
-
 async def _join(directory: Path, file: FleetFile, code: Code) -> int:
-    if not (directory / SEED).exists():
-        files.write(directory / SEED, os.urandom(SEED_BYTES))
+    """In a folder beside it, so that one that is refused may be tried again."""
     log = await engines.open_log(file, curve.public(_identity(directory)), gateway.read_parameters(directory))
     transport = engines.transport(log)
     try:
-        return await storage.join(directory, file, transport, code)
+        with tempfile.TemporaryDirectory(prefix=".joining-", dir=directory.absolute().parent) as scratch:
+            made = Path(scratch)
+            for name in (CONFIGURATION, PARAMETERS):
+                files.write(made / name, (directory / name).read_bytes())
+            files.write(made / SEED, os.urandom(SEED_BYTES))
+            number = await storage.join(made, file, transport, code)
+            for path in sorted(made.iterdir(), key=lambda path: path.name == storage.FILE):  # that one last
+                path.replace(directory / path.name)
+            files.sync_directory(directory)
+            return number
     finally:
         await transport.close()
         await log.close()

@@ -6,11 +6,9 @@ of a trial issuer.organisation's, what may be watched relay.metrics's.
 
 import asyncio
 import contextlib
-import enum
 import errno
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +20,7 @@ from tessera.errors import Error
 from tessera.server import Server
 from tessera.wire import PORT
 
-from .. import __version__, duration, kinds_of_cover, systemd
+from .. import __version__, kinds_of_cover, systemd
 from ..errors import TesseraError, UsageError
 from ..issuer import organisation
 from ..issuer.relay_directory import CONFIGURATION
@@ -33,7 +31,6 @@ from ..protocol.addresses import Address
 from ..protocol.listening import CannotListen, Place, at
 from ..relay import gateway, punctual, sqlite_device, storage
 from ..relay.gateway import Gateway
-from ..relay.health import Health
 from ..relay.log import Log
 from ..relay.machine import SESSIONS
 from ..relay.storage import Storage
@@ -53,41 +50,12 @@ from .listening import (
     warn_if_nobody_else_comes,
 )
 from .options import Json
-from .output import say_wrong
+from .serving import LogForm, Watching, failures_logged, looked_at, warn
 from .signals import stopped_by_signals
 
 MEMBERS = 24  # of a trial
 _POSTS = 64  # a token there, however short its epochs are
 FLEET = "fleet.json"  # in a gateway's directory: fleet.storage's, which a relay alone need not load
-
-
-class LogForm(enum.StrEnum):
-    """How what happens is told."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-@dataclass(frozen=True)
-class Watching:
-    """How it is watched, by its options. Raises UsageError."""
-
-    metrics: str | None
-    load: bool
-    log: LogForm
-
-    def __post_init__(self) -> None:
-        if self.load and self.at is None:
-            raise UsageError("--metrics-load says what --metrics shows", "give --metrics 127.0.0.1:9100, too")
-
-    @property
-    def at(self) -> tuple[str, int] | None:
-        return None if self.metrics is None else addresses.listening(self.metrics, "127.0.0.1")
-
-    def words(self) -> list[str]:
-        """The options again, as they were given."""
-        shown = [] if self.metrics is None else ["--metrics", self.metrics]
-        return [*shown, *["--metrics-load"] * self.load, *(["--log", self.log] if self.log is not LogForm.TEXT else [])]
 
 
 def register(app: typer.Typer) -> None:
@@ -239,18 +207,6 @@ def _required(storage_: str | None) -> str:
     return storage_
 
 
-@contextlib.contextmanager
-def failures_logged(log: Log) -> Iterator[None]:
-    """With lines of JSON on standard error the end of a relay is one, too."""
-    try:
-        yield
-    except TesseraError as error:
-        if not log.as_json:
-            raise
-        log.event("failed", level="error", message=error.message, hint=error.hint, exit_code=error.exit_code)
-        raise typer.Exit(error.exit_code) from None
-
-
 def _no_relay(place: Storage) -> UsageError:
     return UsageError(
         f"there is no relay in {place.directory}",
@@ -346,28 +302,3 @@ async def _until_stopped(opened: Gateway, places: list[Place], watching: Watchin
             hint = sqlite_device.what_to_do(error.errno or errno.EIO)
             wrong = f"the relay stopped, its storage cannot be written: {error.strerror}"
             raise TesseraError(wrong, hint) from None
-
-
-def looked_at(opened: Gateway, log: Log) -> Callable[[], int]:
-    """This computer's time for the relay's clock, which warns once when the two do not agree any more."""
-    health = Health(opened)
-    warned = False
-
-    def look() -> int:
-        nonlocal warned
-        off = health.clock_far_off
-        if off is not None and not warned:
-            which = f"{duration.about(abs(off))} {'ahead of' if off > 0 else 'behind'} the relay's"
-            hint = "members refuse a relay whose clock is wrong: set this computer's, then start the relay again"
-            warn(log, "clock", f"this computer's clock is {which}", hint)
-        warned = off is not None
-        return gateway.unix_ms()
-
-    return look
-
-
-def warn(log: Log, event: str, message: str, hint: str) -> None:
-    if log.as_json:
-        log.event(event, level="warning", message=message, hint=hint)
-    else:
-        say_wrong(message, hint, "warning")

@@ -1,7 +1,7 @@
 """`tessera serve DIR` of what `tessera fleet init` or `join` made: a gateway of a fleet, until it is stopped.
 
 Owns how a gateway's parts are put together, what is shown of it, and what becomes of it when it may not go on. The
-gateway is fleet.gateway's, what is common with a relay alone is serve's.
+gateway is fleet.gateway's, what is common with a relay alone is serving's.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from ..relay.log import Log
 from ..relay.machine import SESSIONS
 from ..systemd import Unit
 from .listening import Listening, cannot_listen, unit, warn_if_nobody_else_comes
-from .serve import LogForm, Watching, failures_logged, looked_at, warn
+from .serving import LogForm, Watching, failures_logged, looked_at, warn
 from .signals import stopped_by_signals
 
 _RETRY_SECONDS = 1.0

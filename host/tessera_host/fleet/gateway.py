@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from tessera import curve
 from tessera.server import Timing
 
-from ..errors import IntegrityError, TesseraError, Unreachable
+from ..errors import IntegrityError, TesseraError
 from ..relay.gateway import Gateway, read_configuration
 from ..relay.machine import SESSIONS, ServerMachine
 from . import questions, storage
@@ -38,6 +38,7 @@ from .replay import (
     Recorded,
     Refused,
     Repeated,
+    Sealed,
     TokenKeyChanged,
     Voided,
     Voted,
@@ -51,6 +52,7 @@ TICK_SECONDS = 0.02
 ANSWER_MS = 60  # answers leave at its multiples
 _COMMIT_SECONDS = 1.0
 _ASK_SECONDS = 0.5
+_MEND_MS = 10_000  # between questions for records that the ring lost
 _HEARTBEAT_MS = 5_000  # a gateway that has nothing to say says that it lives
 _PAUSE_SECONDS = 0.2
 _AT_ONCE = 64  # entries that are replayed before others have a turn
@@ -90,6 +92,7 @@ class FleetGateway(Gateway):
         self.writer = machine.commits = Writer()
         self._dirty = False  # the state has more in it than a commit of pages may leave behind
         self._durable = state.position  # of the state
+        self._sealed_at = state.position  # the newest seal
         self._whole = True  # all that the entries up to here mean was carried out
         return FleetRelay(self.database, self.seat, self.writer, *parts, machine=machine)
 
@@ -208,8 +211,11 @@ class FleetGateway(Gateway):
         self._heard[Clear.of(entry.entry).gateway] = self.relay.clock.uptime_ms()
         if any(not isinstance(each, _AGAIN) for each in effects):
             self._dirty = True
-        if any(isinstance(each, EpochOpened) for each in effects):
+        if any(isinstance(each, Sealed) for each in effects):
+            self._sealed_at = entry.position
+        if any(isinstance(each, TokenKeyChanged) for each in effects):
             self._duties.lost = set()
+        if any(isinstance(each, EpochOpened) for each in effects):
             self.database.commit()  # the keys of the epoch before are erased
             self._trim()
         elif not self.seat.live and self.state.position - self._durable >= _COMMIT_ENTRIES:
@@ -275,8 +281,7 @@ class FleetGateway(Gateway):
 
     def _make_durable(self) -> None:
         """What an entry vouches for is on the disk before: a seal, keys that are announced (docs/fleet.md §8, 2)."""
-        sealed = self.state.seals and self.state.seals[-1][0] > self._durable
-        if sealed or self._duties.changed:
+        if self._sealed_at > self._durable or self._duties.changed:
             self._dirty = True
             self.database.commit()
             self._duties.changed = False
@@ -312,10 +317,23 @@ class FleetGateway(Gateway):
 
     async def _ask(self) -> None:
         await self._caught_up.wait()
+        asked_ms = self.relay.clock.uptime_ms() - _MEND_MS
         while True:
             await asyncio.sleep(_ASK_SECONDS)
             for hash_ in self.seat.missing_token_keys:
                 await self._ask_for(hash_)
+            now = self.relay.clock.uptime_ms()
+            if now - asked_ms >= _MEND_MS:
+                asked_ms = now
+                for round_ in self.relay.damaged_rounds:
+                    await self._mend(round_)
+
+    async def _mend(self, round_: int) -> None:
+        for gateway in self.seat.others:
+            if round_ in self.relay.damaged_rounds:
+                with contextlib.suppress(TesseraError):
+                    answered = await self._exchange.ask(gateway, questions.records(round_, round_))
+                    self.relay.mend(round_, questions.Records.read(answered).records)
 
     async def _ask_for(self, hash_: bytes) -> None:
         in_force = hash_ == self.state.token_hash
@@ -335,7 +353,7 @@ class FleetGateway(Gateway):
         fresh = self.relay.random(32)
         try:
             handed = await self._exchange.ask(gateway, questions.token_key(hash_, curve.public(fresh)))
-        except (Unreachable, IntegrityError):
+        except TesseraError:
             now = self.relay.clock.uptime_ms()
             return None if now - self._heard.setdefault(gateway, now) >= SILENT_MS else False
         if not handed:

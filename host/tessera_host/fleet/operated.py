@@ -156,7 +156,8 @@ class GatewayStatus:
                 type(getattr(found, field.name)) is field.type or (field.type is float and isinstance(said, int))
                 for field in fields(cls)
             )
-            if all(kinds) and len(found.chain) == CHAIN_BYTES and len(found.state) == _HASH_BYTES:
+            sizes = len(found.chain) == CHAIN_BYTES and len(found.state) == _HASH_BYTES
+            if all(kinds) and sizes and found.pack() == content:
                 return found
         except (ValueError, TypeError, cbor2.CBORError):
             pass

@@ -15,6 +15,7 @@ from tessera.admission import Admission, Token
 from tessera.epochs import Epochs
 from tessera.errors import BadRequest, Busy, Fault, InvalidObject, NotAdmitted, NotReady, QuotaSpent, Refusal
 from tessera.handshakes import Session
+from tessera.nor import ZERO_PAGE
 from tessera.params import Head, Parameters
 from tessera.push import Pushes
 from tessera.rounds import Rounds
@@ -30,6 +31,7 @@ from .state import State
 from .writer import OfMember, Writer
 
 _SOON_SECONDS = 2
+_EMPTY = 0xFFFF  # recordlog's
 _LEAST_PAUSE_MS = 20  # between turns, while the log does not follow the clock
 
 
@@ -154,13 +156,24 @@ class FleetRounds(Rounds):
         open by the clock."""
         if not self._judged or self._clock.provisional:
             return None
-        wanted, state, rounds = self._wanted(), self.seat.state, self._parameters.newest.epoch_rounds
+        wanted, state = self._wanted(), self.seat.state
         if wanted == state.open_round:
             self._there = wanted
             return None
-        if wanted >= (state.epoch + 2) * rounds:
-            wanted = (state.epoch + 1) * rounds
-        return frames.Seal(state.open_round, wanted, int(self._there == state.open_round))
+        return frames.Seal(state.open_round, self._opens(wanted), int(self._there == state.open_round))
+
+    def _opens(self, wanted: int) -> int:
+        epoch, rounds = self.seat.state.epoch, self._parameters.newest.epoch_rounds
+        return wanted if wanted < (epoch + 2) * rounds else (epoch + 1) * rounds
+
+    def heard(self, gateway: int) -> None:
+        """Another gateway, whose clock was borne out, voted. If this clock says the same, it is borne out, too: what
+        bears clocks out may reach one gateway alone, behind a load balancer."""
+        vote = self.seat.state.votes.get(gateway)
+        if vote is None or not self._judged or not self._clock.provisional:
+            return
+        if abs(vote.opens - self._opens(self._wanted())) <= 1:
+            self.accept_clock()
 
     def seal(self, opens: int, in_time: bool) -> None:
         """The log sealed the rounds before `opens`."""
@@ -237,16 +250,56 @@ class FleetRelay(WatchedRelay):
         (relay.machine)."""
         log = self._log
         for page in list(log.lost):
-            entry = log._index[page]
-            cell = log._first_round[page >> 4] + (entry & 0xFF), entry >> 8
+            cell = self._cell_of(page)
             if cell[0] < self.seat.state.open_round:
                 self._damaged.add(cell)
             else:  # the log has it
-                log._index[page] = 0xFFFF
-                log.lost.remove(page)
+                self._give_up(page)
         for packed in [packed for packed in cells if packed >> 16 >= self.seat.state.open_round]:
             found = (log._find(page, self._epochs.ciphers) for page in memoryview(cells[packed]).cast("I"))
             self._found[packed >> 16, packed & 0xFFFF] = Counter(each[2] for each in found if each is not None)
+
+    def _cell_of(self, page: int) -> tuple[int, int]:
+        """(round, bucket) of a page that is in the index."""
+        entry = self._log._index[page]
+        return self._log._first_round[page >> 4] + (entry & 0xFF), entry >> 8
+
+    def _give_up(self, page: int) -> None:
+        """Of a page that cannot be read no start is to find anything any more."""
+        log = self._log
+        log._device.writeblocks(page >> 4, ZERO_PAGE, (page & 15) << 8)
+        log._index[page] = _EMPTY
+        log.lost.remove(page)
+
+    @property
+    def damaged_rounds(self) -> set[int]:
+        """Sealed rounds of which another gateway has a record that this one lost."""
+        kept = self._epochs.first_keyed_round
+        self._damaged = {cell for cell in self._damaged if cell[0] >= kept}
+        return {round_ for round_, _ in self._damaged}
+
+    def mend(self, round_: int, theirs: Sequence[tuple[int, int, bytes]]) -> None:
+        """Take from all records of a round, (round, bucket, record), that another gateway has what this ring lost; a
+        cell that is not otherwise the same stays damaged. Raises OSError."""
+        log = self._log
+        with self._database.transaction():
+            for cell in [cell for cell in self._damaged if cell[0] == round_]:
+                pages = log.pages_of(cell[1], round_, log.count_of(cell[1], round_))[:-1]
+                lost = [page for page in pages if page in log.lost]
+                found = (log._find(page, self._epochs.ciphers) for page in pages if page not in lost)
+                ours = Counter(each[2] for each in found if each is not None)
+                wanted = Counter(record for r, bucket, record in theirs if (r, bucket) == cell)
+                missing = wanted - ours
+                if missing.total() != len(lost) or ours - wanted:
+                    continue
+                for page in lost:
+                    self._give_up(page)
+                if log._used(log._sector) and round_ < log._first_round[log._sector]:
+                    log._open_sector()  # a page names its round by that of its sector's first
+                for record in missing.elements():
+                    self._append(round_, cell[1], record)
+                self._damaged.discard(cell)
+        self._epochs.batches.clear()
 
     def caught_up(self) -> None:
         """All that the log had at the start is replayed."""
@@ -406,6 +459,8 @@ class FleetRelay(WatchedRelay):
                 self._rounds.seal(opens, in_time)
                 if not self.seat.live:
                     self.maintain_now()
+            case replay.Voted(gateway, _) if gateway != self.seat.number:
+                self._rounds.heard(gateway)
             case replay.EpochOpened(epoch):
                 self.seat.crossed(epoch)
             case replay.EpochGiven(keys):
@@ -439,6 +494,9 @@ class FleetRelay(WatchedRelay):
         if found and found[record]:
             found[record] -= 1
             return
+        self._append(round_, bucket, record)
+
+    def _append(self, round_: int, bucket: int, record: bytes) -> None:
         cipher = self._epochs.ciphers[round_ // self.parameters.newest.epoch_rounds]
         self._log.append(round_, bucket, record, cipher)
 

@@ -150,9 +150,12 @@ class Writer:
         self.add(*frames.pieces(kind, content))
 
     def _hold(self, id: bytes, outcome: Exception | None, then: Then | None) -> None:
+        self._written = None
         if self.waiting >= MOST_WAITING:
             raise Busy("the log is slow", _RETRY_SECONDS)
-        self._written = self._answers[id] = Answer(outcome, then)
+        if id not in self._answers:  # of an object that two members bring
+            self._answers[id] = Answer(outcome, then)
+        self._written = self._answers[id]
 
     def next(self) -> Answer | _Nothing:
         """What the answer that was just made waits for (server.py)."""

@@ -71,6 +71,11 @@ class _Changes:
     def __bool__(self) -> bool:
         return bool(self.pages or self.erased or self.values)
 
+    @property
+    def erases(self) -> bool:
+        """Whether something goes that the log of changes would keep: it is written back then, and cut off."""
+        return bool(self.erased or self.values)
+
     def erase(self, region: str, sector: int) -> None:
         for number in range(sector * PAGES_PER_SECTOR, (sector + 1) * PAGES_PER_SECTOR):
             self.pages.pop((region, number), None)
@@ -290,9 +295,7 @@ class Database:
         try:
             self._connection.execute("COMMIT")
             seconds = time.perf_counter() - start
-            if (
-                self._committing.erased or self._committing.values
-            ):  # the log of changes would keep that: it is written back and cut off
+            if self._committing.erases:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             done.set_result(seconds)
         except sqlite3.Error as error:
