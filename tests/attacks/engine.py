@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from tessera.hashes import tagged
 from tessera_host.fleet import entry
 from tests.attacks.game import Game, coin
-from tests.fleet.gateways import ROUNDS, Fleet, Gateway, constant_set, token_id
+from tests.fleet.gateways import ROUNDS, Fleet, Gateway, constant_set
 from tests.results import Row
 
 GAMES = 10_000  # of each kind
@@ -76,7 +77,7 @@ class Watched:
     def post(self, gateway: Gateway, token: int | None = None, bucket: int | None = None) -> None:
         token = self.draw() if token is None else token
         bucket = self.dice.randrange(2) if bucket is None else bucket
-        gateway.post(token_id(token, gateway.state.epoch), self.dice.randbytes(240), bucket)
+        gateway.post(_token_id(token, gateway), self.dice.randbytes(240), bucket)
 
     def post_somehow(self, gateway: Gateway) -> None:
         """Of a token that may have posted: then it is refused at the gateway."""
@@ -84,7 +85,7 @@ class Watched:
         self.post(gateway, self.dice.choice(self._posted) if again else None)
 
     def place(self, gateway: Gateway) -> None:
-        gateway.place(token_id(self.dice.randrange(TOKENS), gateway.state.epoch))
+        gateway.place(_token_id(self.dice.randrange(TOKENS), gateway))
 
     def entry(self, watched: Callable[[Gateway], object]) -> tuple[bytes, bytes]:
         """What the observer has of the entry in which this happened, and what the thief of the log key has."""
@@ -99,6 +100,10 @@ class Watched:
         for each in self.fleet:
             each.follow()
         return self._see(sealed, opened), opened
+
+
+def _token_id(number: int, gateway: Gateway) -> bytes:
+    return tagged("token-id", number.to_bytes(4, "big"), gateway.state.epoch.to_bytes(4, "big"))
 
 
 def _opened(log_key: bytes, sealed: bytes) -> bytes:
