@@ -56,6 +56,20 @@ def _written(device=None, label=b"first", **size):
     return ring, device
 
 
+class _Erasing:
+    """A device that notes which sectors are erased, in order."""
+
+    def __init__(self, device):
+        self._device = device
+        self.readblocks, self.writeblocks = device.readblocks, device.writeblocks
+        self.erased = []
+
+    def ioctl(self, operation, argument):
+        if operation == ERASE:
+            self.erased.append(argument)
+        return self._device.ioctl(operation, argument)
+
+
 def _cut_everywhere(prepare, change):
     """Cut power in every operation of change(ring), done in every measure; yields (flash, state before, state after).
 
@@ -524,3 +538,27 @@ def test_what_is_appended_after_a_faulty_rewrite_is_stored_or_refused():
         assert _stored(flash)["sealed_next"] == 12345, "a seal was promised and is not stored"
     except Fault:
         pass
+
+
+def test_a_start_erases_what_may_be_half_erased_and_what_was_programmed_and_no_more():
+    # The first bank is in use with a page or two in its first sector; the second reads as blank.
+    _, device = _written(epochs=range(2), tokens=2)
+    noting = _Erasing(device)
+    _loaded(noting).begin_boot(1, b"s" * 32)
+    assert noting.erased == [2, 0]
+    # A page anywhere in the idle bank: all of it, the sector in use longest at the end.
+    device.writeblocks(1, b"\x00" * 256, 0)
+    noting = _Erasing(device)
+    _loaded(noting).begin_boot(1, b"s" * 32)
+    assert noting.erased == [1, 0, 2]
+
+
+def test_of_a_bank_every_sector_is_erased_that_was_programmed_from_the_last_to_the_first():
+    ring, device = _written(_Erasing(RamDevice(_SECTORS)), epochs=range(2), tokens=2)
+    while ring._used_pages < 16:
+        ring.mark(ring.sealed_next + 1, 1)
+    del device.erased[:]
+    ring.rewrite()
+    assert device.erased == [1, 0]  # the next page would have been in the second
+    ring.rewrite()
+    assert device.erased == [1, 0, 2]

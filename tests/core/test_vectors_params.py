@@ -125,11 +125,29 @@ def test_epoch_keys_are_those_of_the_schedule_and_no_others():
         end = row["first_epoch"] + row["epochs"]
         assert found.end_epoch == end
         for relay in row["relays"]:
-            keys = [found.epoch_key(relay["id"], epoch) for epoch in range(row["first_epoch"], end)]
+            keys = [found.epoch_keys(relay["id"], epoch) for epoch in range(row["first_epoch"], end)]
             assert b"".join(keys) == unhex(relay["column"]), row["name"]
             for epoch in (row["first_epoch"] - 1, end, end + 1, -1, 0xFFFFFFFF):
+                assert found.epoch_keys(relay["id"], epoch) is None, (row["name"], epoch)
                 assert found.epoch_key(relay["id"], epoch) is None, (row["name"], epoch)
         assert found.epoch_key(77, row["first_epoch"]) is None, "a relay that is not listed"
+
+
+def test_each_cohort_has_a_key_of_its_own_in_every_epoch():
+    row = next(row for row in _sets() if row["name"] == "cohorts")
+    found, relay = Parameters(unhex(row["blob"])), row["relays"][0]
+    assert 1 << found.log2_cohorts == 64
+    column = unhex(relay["column"])
+    assert len(column) == found.column_bytes == 64 * 2 * 32
+    for epoch in (0, 1):
+        for cohort in (0, 1, 63):
+            at = 32 * (64 * epoch + cohort)
+            assert found.epoch_key(relay["id"], found.first_epoch + epoch, cohort) == column[at : at + 32]
+
+
+def test_cohorts_are_those_that_the_vectors_say():
+    for row in vectors("admission")["cohorts"]:
+        assert 1 << params.log2_cohorts(row["members"]) == row["cohorts"], row["members"]
 
 
 def test_a_set_needs_the_pages_that_the_vectors_say():
