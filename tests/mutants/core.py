@@ -743,8 +743,7 @@ CHANGES: Changes = {
         ),
         Change(
             "bank-that-does-not-erase-is-used",
-            "        if not all(nor.is_blank(self._device, sector) for sector in range(first, first + "
-            "self._bank_sectors)):\n",
+            "        if not self._are_blank(sectors):\n",
             "        if False:\n",
             of("keyring", "flash_that_does_not_erase_is_a_fault_and_the_state_stands"),
         ),
@@ -756,7 +755,7 @@ CHANGES: Changes = {
         ),
         Change(
             "torn-key-ring-page-counts",
-            "return _digest(page, self._page) == self._page[_DIGEST_AT:]",
+            "return self._page != BLANK_PAGE and _digest(page, self._page) == self._page[_DIGEST_AT:]",
             "return self._page != BLANK_PAGE",
             of("vectors_keyring", "a_page_with_a_changed_byte_does_not_count"),
         ),
