@@ -33,7 +33,7 @@ ONLY ?=
 # Nothing here prints after a command: the last line of `make demo` is the demo's own. (`make -C DIR` itself announces
 # the folder at the end, unless told --no-print-directory.)
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-radio test-powercut test-attacks test-cluster fuzz soak soak-years mutants results bench bench-bundle bench-device bench-fields c-stack image image-radio check-boards emulate vectors deb clean
+.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-radio test-powercut test-attacks test-cluster fuzz soak soak-years mutants results bench bench-bundle bench-device bench-fields bench-growth c-stack image image-radio check-boards emulate vectors deb clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -68,8 +68,8 @@ types: setup ## mypy, strict: host package, emulator; stubs of the core
 test-cpython: setup ## core tests on CPython
 	@"$(PYTHON)" -m tests.run cpython
 
-test-micropython: setup ## core tests on MicroPython, and every core file through mpy-cross
-	@"$(PYTHON)" -m tests.run mpy-cross micropython
+test-micropython: setup ## core tests on MicroPython, in a heap like a board's too, and every core file through mpy-cross
+	@"$(PYTHON)" -m tests.run mpy-cross micropython small-heap
 
 test-host: setup ## host tests
 	@"$(PYTHON)" -m tests.run host
@@ -119,9 +119,9 @@ docs: setup ## the documents as a site in build/site, generated pages and pictur
 results: setup ## tests/RESULTS.md from the last whole runs of the suites above
 	@"$(PYTHON)" -m tests.results $(if $(LEAST),--dry-run)
 
-bench-device: image setup-emulator ## cycles of everything the relay does on the emulated Pico; heap and stack
+bench-device: image setup-emulator ## cycles of everything the relay does on the emulated Pico; heap and stack: BEFORE=folder of an image
 	@"$(PYTHON)" -m tools.build.image "$(BOARD)" --library-field
-	@"$(PYTHON)" -m tools.bench.device
+	@"$(PYTHON)" -m tools.bench.device $(if $(BEFORE),--before "$(BEFORE)")
 
 bench-bundle: image setup-emulator ## heap and start of code that runs as a bundle, beside the same frozen
 	@"$(PYTHON)" -m tools.bench.bundle_cost
@@ -134,6 +134,9 @@ bench-fields: setup-fields ## instructions of the curve with either field, on th
 
 bench: setup ## rates and peak heap on both runtimes; what a request costs the issuer of a large office; an agent's day; a busy server
 	@"$(PYTHON)" -m tools.bench.runtimes
+
+bench-growth: setup ## what a member costs from 10^2 to 10^7, by a model that a run of 10^4 members has to prove; tokens for 10^5 in an hour; writes docs/growth.md (half an hour)
+	@"$(PYTHON)" -m tools.bench.growth all
 
 c-stack: setup ## the C stack that each function of the C modules takes at most
 	@"$(PYTHON)" -m tools.build.c_stack "$(STATE)/callgraph"

@@ -53,6 +53,7 @@ NOT_STARTED = {
     "test": "it runs these tests",
     "bench-device": "it builds a second image and measures for minutes; its program answers --help",
     "bench-fields": "it installs compilers and emulators of three processors; its program answers --help",
+    "bench-growth": "it measures for half an hour; its programs answer --help",
     "lint": "a step of make test",
     "docs": "steps of make test",
     "types": "a step of make test",

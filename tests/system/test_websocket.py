@@ -103,13 +103,13 @@ def nginx(folder: Path, https: int, relay: int, issuer: int) -> Iterator[None]:
 
 
 @contextmanager
-def started(words: list[str], port: int) -> Iterator["subprocess.Popen[str]"]:
+def started(words: list[str], port: int, host: str = "127.0.0.1") -> Iterator["subprocess.Popen[str]"]:
     """A server, once it accepts connections."""
     process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         while True:
             assert process.poll() is None, process.stderr.read()  # type: ignore[union-attr]
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            with contextlib.suppress(OSError), socket.create_connection((host, port)):
                 break
         yield process
     finally:

@@ -31,7 +31,7 @@ SECTIONS = {
         "fetch",
     ),
     "Your keys": ("unlock", "lock", "backup", "restore", "token", "member"),
-    "IT": ("plan", "issuer", "relay", "flash", "serve", "cluster"),
+    "IT": ("plan", "issuer", "relay", "flash", "serve", "fleet", "cluster"),
     "Data protection": ("audit",),
     "More": ("exit-codes", "help"),
 }
