@@ -12,7 +12,7 @@
 #   micropython/HASH     sources and build, shared by all trees with this recipe (micropython.sh). Another recipe's is removed
 #                        by a set-up that builds one when no tree was set up with it for 30 days
 #   proxies/             nginx and microsocks, unpacked from Debian's packages, shared by all trees
-#   NAME-HASH/venv       this tree's virtual environment, the project installed editable
+#   NAME-HASH/venv       this tree's virtual environment, the project installed editable; nats-server for its tests
 #   NAME-HASH/bin        mpy-cross, micropython (this tree's C modules), micropython-tessera (its core frozen in as well)
 #   NAME-HASH/callgraph  what the compiler says of the C modules' stack (tools/build/c_stack.py)
 #   NAME-HASH/image      what images are compiled in (tools/build/image.py)
@@ -195,6 +195,7 @@ make_venv() {
     { "$venv/bin/python" -m pip --version && [ "$(real_python "$venv/bin/python")" = "$(real_python "$python")" ]; } ||
         "$python" -m venv --clear "$venv"
     "$venv/bin/python" -m pip install --disable-pip-version-check --editable "${root}[dev]"
+    "$venv/bin/python" -m pip install --disable-pip-version-check --require-hashes --no-deps -r "$engine"
     echo "$1" >"$state/venv.stamp"
 }
 
@@ -299,7 +300,8 @@ touch "$shared"
 exec 8>"$cache/lock" 9>"$state/lock"
 hold_tree
 
-venv_key=$({ cat "$root/pyproject.toml" && declare -f find_python; } | sha256sum)
+engine=$root/tools/build/nats-server.txt
+venv_key=$({ cat "$root/pyproject.toml" "$engine" && declare -f find_python; } | sha256sum)
 plain_key="$toolchain_key $(modules_key "$root/firmware/modules")"
 core_key="$plain_key $(frozen_key "$root/firmware")"
 { is_fresh "$state/venv.stamp" "$venv_key" && [ -x "$venv/bin/python" ]; } || venv_stale=1
