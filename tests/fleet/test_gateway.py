@@ -114,7 +114,7 @@ def test_gateways_are_one_relay(tmp_path: Path) -> None:
         await play.next_round()
         assert len(set(rounds)) == 1
         assert set(posted) <= set(same_cells(play, rounds[0])[0])
-        assert len(play.states) == 1
+        await play.until(lambda: len(play.states) == 1)
         for _ in range(SHARE - 1):
             assert await again.send(records(1)[0])
             await play.next_round()
@@ -477,7 +477,7 @@ def test_a_cell_that_lost_a_record_is_not_served_until_another_gateway_gave_it(t
         await play.start(2)
         same_cells(play, round_)
         await play.next_round()
-        assert len(play.states) == 1
+        await play.until(lambda: len(play.states) == 1)
 
     played(story, tmp_path)
 
