@@ -126,7 +126,7 @@ def test_gateways_are_one_relay(tmp_path: Path) -> None:
 
 def test_epochs_turn_and_what_is_over_is_erased(tmp_path: Path) -> None:
     async def story(play: Play) -> None:
-        await play.begin(3)
+        await play.begin(2)
         await play.next_round()
         old = await admitted(play, 1)
         round_ = await old.send(records(1)[0])
@@ -135,9 +135,9 @@ def test_epochs_turn_and_what_is_over_is_erased(tmp_path: Path) -> None:
         nodes = [gateway.seat.secrets.secrets[0] for gateway in play.gateways.values()]
         while play.gateways[1].state.epoch == first:
             await play.next_round()
-        new = [await admitted(play, number, number) for number in (1, 2, 3)]
+        new = [await admitted(play, number, number) for number in (1, 2)]
         assert await refused(old.send(records(2)[1])) == "NOT_ADMITTED"
-        rounds = {await member.send(record) for member, record in zip(new, records(3), strict=True)}
+        rounds = {await member.send(record) for member, record in zip(new, records(2), strict=True)}
         assert rounds == {(first + 1) * EPOCH_ROUNDS}  # the first round of the epoch takes posts
         await play.until(lambda: all(gateway.state.checkpoint_epoch == first for gateway in play.gateways.values()))
         await play.next_round()
@@ -418,7 +418,8 @@ def test_what_an_entry_vouches_for_is_on_the_disk_before(tmp_path: Path) -> None
     async def story(play: Play) -> None:
         await play.begin(1)
         gateway, append = play.gateways[1], play.log.append
-        looked = []
+        gateway.relay.maintain = lambda: None  # type: ignore[method-assign]  # it would make durable what is due anyway
+        looked: list[int] = []
 
         async def look(entry: bytes, id: bytes) -> None:
             if gateway._sealed_at not in looked:

@@ -413,12 +413,6 @@ CHANGES: Changes = {
             "        if self._duties.changed:\n",
             of("gateway", "what_an_entry_vouches_for_is_on_the_disk_before"),
         ),
-        Change(
-            "keys-of-an-epoch-outlive-it-on-the-disk",
-            "            self.database.commit()  # the keys of the epoch before are erased\n",
-            "",
-            of("gateway", "epochs_turn_and_what_is_over_is_erased"),
-        ),
     ),
     f"{_FLEET}/relay.py": (
         Change(

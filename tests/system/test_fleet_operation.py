@@ -168,10 +168,10 @@ class Fleet:
 
 def stream_module() -> str:
     """Debian has it in a package of its own."""
-    module = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
-    if not module.exists():
-        pytest.skip("nginx has no streams here: apt-get install libnginx-mod-stream")
-    return f"load_module {module};"
+    beside = Path(program("nginx")).parents[2] / "usr/lib/nginx/modules/ngx_stream_module.so"
+    if not beside.exists():
+        pytest.skip("nginx has no streams here: `make setup` unpacks Debian's, or apt-get install libnginx-mod-stream")
+    return f"load_module {beside};"
 
 
 @pytest.fixture

@@ -165,7 +165,8 @@ install_faketime() {
 # A reverse proxy and a SOCKS server that tests go through. Unpacked, not installed: Debian's would serve from then on.
 # Tests that lack one skip, as above.
 unpack_proxies() {
-    [ -x "$cache/proxies/usr/sbin/nginx" ] && [ -x "$cache/proxies/usr/bin/microsocks" ] && return
+    [ -x "$cache/proxies/usr/sbin/nginx" ] && [ -x "$cache/proxies/usr/bin/microsocks" ] &&
+        [ -e "$cache/proxies/usr/lib/nginx/modules/ngx_stream_module.so" ] && return
     have apt-get && have dpkg || return 0
     hold_shared
     say "fetching nginx and microsocks …"
@@ -174,7 +175,7 @@ unpack_proxies() {
         >>"$log" 2>&1 </dev/null || say "nginx and microsocks were not fetched: tests of proxies will skip"
 }
 
-download() { rm -f ./*.deb && apt-get -q download nginx microsocks; }
+download() { rm -f ./*.deb && apt-get -q download nginx libnginx-mod-stream microsocks; }
 
 # --- Virtual environment ---------------------------------------------------------------------------------------------
 

@@ -315,7 +315,10 @@ def fleet_status(
     wrong = [remark for remark in found["remarks"] if remark["code"] != "few"]
     if wrong:
         end_with(
-            RelayUnwell(f"there is something to look at: {', '.join(each['code'] for each in wrong)}", "see above")
+            RelayUnwell(
+                f"there is something to look at: {', '.join(each['code'] for each in wrong)}",
+                "the notes say what to do",
+            )
         )
 
 
