@@ -21,7 +21,7 @@ class Admission:
         self,
         keyring: Any,
         epoch: int,
-        epoch_key: bytes | None,
+        epoch_keys: bytes | None,
         federation_id: bytes,
         relay_key: bytes,
         posts_per_token: int,

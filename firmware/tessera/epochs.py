@@ -55,7 +55,7 @@ class Epochs:
         self.admission = self.admission_class(
             self._keyring,
             epoch,
-            rule.epoch_key(epoch),
+            rule.epoch_keys(epoch),
             rule.parameters.federation_id,
             self._identity.static[1],
             rule.parameters.posts_per_token,

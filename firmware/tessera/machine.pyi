@@ -32,6 +32,7 @@ class Machine:
     burst: int
     boot_erases: int
     window_erases: int
+    erases_at_once: bool
     fills: bool
     buckets: int
     cell_records: int | None

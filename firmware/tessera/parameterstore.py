@@ -39,9 +39,9 @@ class Rule:
     def buckets(self):
         return 1 << self.log2_buckets
 
-    def epoch_key(self, epoch):
-        """K_{e,j} of this relay, None outside the schedule."""
-        return self.parameters.epoch_key(self._relay_id, epoch)
+    def epoch_keys(self, epoch):
+        """K_{e,j,c} of this relay for every cohort (32 bytes each), None outside the schedule."""
+        return self.parameters.epoch_keys(self._relay_id, epoch)
 
 
 class ParameterStore:

@@ -250,12 +250,14 @@ class Connection(office.Connection):
         await self.ask(wire.void())
 
 
-def played(story: Callable[[Play], Coroutine[Any, Any, None]], folder: Path, **changes: Any) -> None:
+def played(
+    story: Callable[[Any], Coroutine[Any, Any, None]], folder: Path, make: Callable[..., Play] = Play, **changes: Any
+) -> None:
     """Run a story with all its waiting in no time."""
     with pytest.MonkeyPatch.context() as monkeypatch, asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
 
         async def whole() -> None:
-            play = Play(folder, monkeypatch, **changes)
+            play = make(folder, monkeypatch, **changes)
             try:
                 await story(play)
                 assert not play.errors, play.errors

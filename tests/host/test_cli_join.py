@@ -145,6 +145,30 @@ def test_invitations_are_listed_and_taken_back(tessera: Desk) -> None:
     assert "no invitations" in tessera.text("issuer", "invitations", "issuer")
 
 
+def test_many_are_invited_at_once_and_whoever_was_is_left_out(tessera: Desk) -> None:
+    tessera.text("issuer", "renew", "issuer", "--members", "9")
+    Path("names").write_text("ben\n\n  cleo \nann\nben\nno/name\n", encoding="utf-8")
+    said = tessera.json("issuer", "invite-all", "issuer", "names", "-o", "new")
+    assert said["invited"] == ["ben", "cleo"] and said["left_out"].keys() == {"ann", "no/name"}
+    assert "another member 'ann'" in said["left_out"]["ann"] and "slash" in said["left_out"]["no/name"]
+    for name in ("ben", "cleo"):
+        place = Path("new", f"{name}.invitation")
+        assert cards.decode(place.read_text(), "invitation").fields["name"] == name
+        assert stat.S_IMODE(place.stat().st_mode) == 0o600
+    Path("names").write_text("ben\ndora\n", encoding="utf-8")
+    text = tessera.text("issuer", "invite-all", "issuer", "names", "-o", "new")
+    assert "ben is left out" in text and "1 file written into new" in text
+    assert {entry["name"] for entry in tessera.json("issuer", "invitations", "issuer")["invitations"]} == {
+        "ben", "cleo", "dora",
+    }  # fmt: skip
+    Path("names").write_text("\n")
+    assert "no name in names" in tessera.refused(2, "issuer", "invite-all", "issuer", "names", "-o", "new")
+    Path("names").write_text("ben\n")
+    assert "nobody was invited" in tessera.refused(2, "issuer", "invite-all", "issuer", "names", "-o", "new")
+    Path("file").write_text("")
+    assert "cannot be made" in tessera.refused(2, "issuer", "invite-all", "issuer", "names", "-o", "file/in")
+
+
 def test_an_invitation_that_could_not_be_written_is_not_made(tessera: Desk) -> None:
     Path("taken").write_text("mine")
     for out in ("taken", "no/such/folder/file"):

@@ -642,6 +642,12 @@ CHANGES: Changes = {
             of("relay", "forged_foreign_and_stale_tokens_are_refused_without_a_trace"),
         ),
         Change(
+            "token-of-the-first-cohort-only",
+            "for epoch_key in self._epoch_keys]) > 0",
+            "for epoch_key in self._epoch_keys[:1]]) > 0",
+            of("admission", "a_token_of_whichever_cohort_takes_the_same_curve_work"),
+        ),
+        Change(
             "token-without-a-proof",
             'if not curve.verify(proof, tagged("session", handshake_hash), key):',
             "if False:",
@@ -696,6 +702,18 @@ CHANGES: Changes = {
             "        if erase_old:\n",
             "        if False:\n",
             of("keyring", "dropped_keys_are_not_in_the_raw_flash"),
+        ),
+        Change(
+            "half-erased-bank-is-taken-for-blank",
+            "pages = 0 if self._are_blank(sectors) else self._bank_pages - 1",
+            "pages = 0",
+            of("keyring", "a_start_erases_what_may_be_half_erased_and_what_was_programmed_and_no_more"),
+        ),
+        Change(
+            "bank-is-erased-from-its-first-sector",
+            "for sector in range(min(first + pages // PAGES_PER_SECTOR, sectors[-1]), first - 1, -1):",
+            "for sector in range(first, min(first + pages // PAGES_PER_SECTOR, sectors[-1]) + 1):",
+            of("keyring", "of_a_bank_every_sector_is_erased_that_was_programmed_from_the_last_to_the_first"),
         ),
         Change(
             "old-bank-is-erased-before-the-new-one-is-valid",
@@ -816,6 +834,18 @@ CHANGES: Changes = {
         ),
     ),
     "firmware/tessera/recordlog.py": (
+        Change(
+            "half-erased-sector-is-taken-for-blank",
+            "if self._erases_at_once or not self._blank_ahead or following == self._sector:",
+            "if self._erases_at_once or following == self._sector:",
+            of("recordlog", "sectors_that_were_erased_are_not_erased_again_but_for_those_that_may_be_half_erased"),
+        ),
+        Change(
+            "last-blank-sector-is-taken-for-erased",
+            "return nor.is_blank(self._device, sector) and nor.is_blank(self._device, following)",
+            "return nor.is_blank(self._device, sector)",
+            of("recordlog", "sectors_that_were_erased_are_not_erased_again_but_for_those_that_may_be_half_erased"),
+        ),
         Change(
             "damaged-record-leaves-its-cell",
             "was_whole and self._enter_lost(",
@@ -1386,7 +1416,7 @@ CHANGES: Changes = {
             of("drbg", "no_relay_starts_on_a_dead_source"),
         ),
     ),
-    "firmware/tessera/hashes.py": (
+    "firmware/tessera/hashes_plain.py": (
         Change(
             "last-byte-decides-whether-two-are-equal",
             "        difference |= left[index] ^ right[index]\n",
@@ -1394,7 +1424,7 @@ CHANGES: Changes = {
             of("vectors_hashes", "equal_sees_every_changed_byte_and_every_length"),
         ),
     ),
-    "firmware/tessera/aead.py": (
+    "firmware/tessera/aead_plain.py": (
         Change(
             "frame-of-any-key",
             "if not self._mac.verify(view[-TAG_BYTES:], aad, self._iv, body, _bit_length(aad)):",
@@ -1408,17 +1438,17 @@ CHANGES: Changes = {
             of("vectors_aead", "opening_gives_the_plaintext_back"),
         ),
     ),
-    "firmware/tessera/page.py": (
+    "firmware/tessera/page_plain.py": (
         Change(
             "page-of-any-key",
-            "        return self._mac.verify(buffer.mac, buffer.covered, buffer.record) and fits\n",
-            "        return fits\n",
+            "return self._mac.verify(view[_MAC_AT:_HEADER_BYTES], *covered) and not",
+            "return not",
             of("vectors_page", "a_changed_byte_is_no_page"),
         ),
         Change(
             "page-at-any-place",
-            '        struct.pack_into(">I", buffer.indexed_header, 0, page_index)\n',
-            "",
+            'covered = struct.pack(">I", page_index), view',
+            "covered = bytes(4), view",
             of("vectors_page", "opening_gives_head_and_record_back"),
         ),
     ),
@@ -1483,7 +1513,7 @@ CHANGES: Changes = {
         ),
         Change(
             "dummies-of-a-cell-alike",
-            "        self._input[15] ^= number & 255\n",
+            "        native.add_number(self._input, number)\n",
             "",
             of("vectors_cover", "a_cells_dummies_are_the_vectors"),
         ),
@@ -1494,6 +1524,12 @@ CHANGES: Changes = {
             "self.posts_per_epoch * (self.retention_epochs + 1)",
             "self.posts_per_epoch * self.retention_epochs",
             of("vectors_params", "a_set_needs_the_pages_that_the_vectors_say"),
+        ),
+        Change(
+            "cohorts-of-twice-as-many",
+            "members > _COHORT_MEMBERS << log2",
+            "members > 2 * _COHORT_MEMBERS << log2",
+            of("vectors_params", "cohorts_are_those_that_the_vectors_say"),
         ),
         Change(
             "key-for-an-epoch-past-the-schedule",

@@ -60,6 +60,7 @@ ISSUER = {
     "show": "operator:register_issuer",
     "service": "issuer:register",
     "invite": "issuer:register",
+    "invite-all": "issuer:register",
     "invitations": "issuer:register",
     "revoke": "issuer:register",
     "serve": "issuer:register",

@@ -219,9 +219,22 @@ def _show_joined(member: MemberState, report: VisitReport, new: bool, desk: Desk
         f"You {'have joined' if new else 'are a member of'} {office} as {name}. Your mailbox is on the relay {home}."
     ]
     lines += [_when(member, report)]
-    lines += [WHO_SEES_WHAT, "Next, meet somebody: tessera contact add NAME"]
+    lines += [_who_sees_what(member), "Next, meet somebody: tessera contact add NAME"]
     result = {"name": name, "key": member.identity.key, "federation": office, "home_relay": home, "joined": True}
     show({**result, **_figures(member, report)}, "\n".join(lines), desk.as_json)
+
+
+def _who_sees_what(member: MemberState) -> str:
+    """In a large office there is something that the access does tell."""
+    newest = member.federation.newest
+    cohorts = 1 << newest.log2_cohorts
+    if cohorts == 1:
+        return WHO_SEES_WHAT
+    return (
+        f"{WHO_SEES_WHAT} (Your office is set up for {newest.members:,} members in {cohorts} parts: when you write, a "
+        f"relay can tell of which part the writer is, one of about {newest.members // cohorts:,}. If your office is "
+        "far smaller than that, ask IT why.)"
+    )
 
 
 def _end_with_what_is_not_well(member: MemberState, report: VisitReport) -> None:
@@ -281,7 +294,8 @@ def _deliver_step(member: MemberState, step: FileStep, desk: Desk, out: Path | N
         files.write(out, text.encode())
         lines.append(f"{out} written. Give it to IT; take what comes back with: tessera renew FILE -o NEXT")
     elif text is None:
-        lines += [_when(member, VisitReport()), WHO_SEES_WHAT, "Next, meet somebody: tessera contact add NAME"]
+        lines += [_when(member, VisitReport()), _who_sees_what(member)]
+        lines += ["Next, meet somebody: tessera contact add NAME"]
     place = str(out) if out and text else None
     result = {"name": member.identity.name, "joined": joining.pending(member) is None, "done": text is None}
     result |= {"file": text, "path": place, "remarks": step.remarks[1:]}

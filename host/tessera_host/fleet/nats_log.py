@@ -32,7 +32,9 @@ from .nats_exchange import NatsTransport
 
 APPEND_SECONDS = 8.0  # after which a member is told BUSY
 CHECK_SECONDS = 10.0
-LOST_SECONDS = 10.0  # so long a new leader may say that the log ends before what was read
+# So long a leader may say that the log ends before what was read: a new one, or one that is cut off from the others and
+# notices it only after two of its looks, of ten seconds each.
+LOST_SECONDS = 30.0
 _PAUSE_SECONDS = 0.2
 _HEARTBEAT_SECONDS = 1.0  # of a reader to which nothing comes
 _SILENCE_SECONDS = 3.0
@@ -232,6 +234,7 @@ class NatsLog:
                     return order.pass_over(state.first)
             if now() > end:
                 raise LogBroken(f"the engine has no log '{self._name}' any more, or another one of that name")
+            await self._connection.leave_in_time(await self._connection.client())
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _read(self, order: Order) -> AsyncGenerator[Entry, None]:
