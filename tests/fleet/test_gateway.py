@@ -274,7 +274,8 @@ def test_a_clock_that_one_gateway_is_sure_of_bears_out_those_that_say_the_same(t
         await asyncio.sleep(ROUND / 2)
         assert {gateway.state.open_round for gateway in play.gateways.values()} == {before}
         await play.member(1).admit(play.gateways[1].relay.epoch)
-        await play.until(lambda: all(each.state.published > before + 3 for each in play.gateways.values()))
+        # Long before an epoch of uptime bears clocks out by itself.
+        await play.until(lambda: all(each.state.published > before + 2 for each in play.gateways.values()), ROUND)
 
     played(story, tmp_path)
 
