@@ -39,15 +39,16 @@ class Token:
 class Admission:
     """The tokens of one epoch.
 
-    epoch_key K_e (32 bytes), posts_per_token and constant from the parameters; leases are read from and written to the
-    key ring.
+    epoch_keys K_{e,c} (32 bytes of each cohort, None without one), posts_per_token and constant from the parameters;
+    leases are read from and written to the key ring.
     """
 
-    def __init__(self, keyring, epoch, epoch_key, federation_id, relay_key, posts_per_token, constant=0):
+    def __init__(self, keyring, epoch, epoch_keys, federation_id, relay_key, posts_per_token, constant=0):
         self.epoch = epoch
         self._keyring = keyring
-        self._epoch_key = epoch_key  # prepare() makes a PreparedKey of it
-        self._prepared = epoch_key is None
+        starts = range(0, len(epoch_keys or b""), 32)
+        self._epoch_keys = [epoch_keys[at : at + 32] for at in starts]  # prepare() makes a PreparedKey of each
+        self._prepared = 0
         self._token_start = federation_id + epoch.to_bytes(4, "big") + relay_key
         self._posts_per_token = posts_per_token
         self._most_tokens = constant or None  # that may post: of a constant batch, as it has room for one record each
@@ -55,18 +56,19 @@ class Admission:
         self._resumable = {}  # mark of a resumption id -> token: the next two ids of each
 
     def prepare(self):
-        """Make the table of the epoch's key, in idle time; whether that was still to do.
+        """Make the table of one of the epoch's keys, in idle time; whether that was still to do.
 
-        Every token of the epoch is verified under this key: with the table in three fifths of the time, as bench-device
-        shows. It takes 2 KB of heap; without that much (MemoryError) tokens are verified without it.
+        Every token of the epoch is verified under these keys: with the table in three fifths of the time, as
+        bench-device shows. It takes 2 KB of heap; without that much (MemoryError) tokens are verified without it.
         """
-        if self._prepared:
+        keys, at = self._epoch_keys, self._prepared
+        if at == len(keys):
             return False
         try:
-            self._epoch_key = curve.PreparedKey(self._epoch_key)
+            keys[at] = curve.PreparedKey(keys[at])
+            self._prepared += 1
         except ValueError:
-            self._epoch_key = None  # not a point: nobody can have a token
-        self._prepared = True
+            del keys[at]  # not a point: nobody can have a token
         return True
 
     def authenticate(self, epoch, key, signature, proof, handshake_hash):
@@ -81,7 +83,7 @@ class Admission:
         """
         if epoch != self.epoch or handshake_hash is None:
             raise NotAdmitted("not a token of this epoch")
-        if self._epoch_key is None:
+        if not self._epoch_keys:
             raise NotAdmitted("no key for this epoch: the schedule has ended")
         token_id = tagged("token-id", key)
         if token_id not in self._tokens and not self._signed(key, signature):
@@ -98,7 +100,9 @@ class Admission:
         return self._tokens[token_id]
 
     def _signed(self, key, signature):
-        return curve.verify(signature, tagged("token", self._token_start, key), self._epoch_key)
+        # Under all of them, whichever it is: no time tells of which cohort a token is.
+        message = tagged("token", self._token_start, key)
+        return sum([curve.verify(signature, message, epoch_key) for epoch_key in self._epoch_keys]) > 0
 
     # -- quota
 

@@ -16,11 +16,12 @@ class Token:
 
 class Admission:
     epoch: int
+    _tokens: dict[bytes, Token]
     def __init__(
         self,
         keyring: Any,
         epoch: int,
-        epoch_key: bytes | None,
+        epoch_keys: bytes | None,
         federation_id: bytes,
         relay_key: bytes,
         posts_per_token: int,

@@ -12,7 +12,7 @@ class Machine:
     boot_erases, window_erases: sectors erased at most at a start and after a seal; erases_at_once: whether that takes
     no longer than to look whether a sector is blank. fills: whether pages that were never used look used. buckets: that
     the index of records can tell apart. cell_records: the most of one cell, posts and candidates for cover, that the
-    heap has room for; None without such a limit.
+    heap has room for; None without such a limit. tables: different noise tables at once, as cell_records.
     cells(pages, first_rounds): another index than the array, see RecordLog. batches: keeps sealed batches, get(bucket,
     round, make) and clear(). commits: where writes wait for others before they are durable; next().wait() is to be
     awaited before an answer leaves, OSError if they failed; over says whether there is nothing to wait for.
@@ -30,4 +30,5 @@ class Machine:
     fills = True
     buckets = 256
     cell_records = None
+    tables = 2
     cells = batches = commits = None

@@ -36,6 +36,7 @@ class Machine:
     fills: bool
     buckets: int
     cell_records: int | None
+    tables: int | None
     cells: Callable[[int, array[int]], Any] | None
     batches: _Batches | None
     commits: _Commits | None

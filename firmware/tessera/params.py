@@ -22,8 +22,10 @@ DELIVERY = const(1)
 DAY = const(2)
 CONSTANT = const(3)
 
-_RELAY_BYTES = const(163)
-_GUESTS_AT = const(141)  # in the rest
+_COHORT_MEMBERS = const(16384)  # at most, of one epoch key (PROTOCOL §6)
+_LOG2_COHORTS_MAX = const(6)
+RELAY_BYTES = const(163)  # of one in the rest
+FIXED_REST_BYTES = const(141)  # before the lists in it
 _KEY_BYTES = const(32)
 _MAGIC = b"TPR2"
 _TIME_MAGIC = b"TTM1"
@@ -76,6 +78,7 @@ class Head:
             self._zero,
         ) = struct.unpack(_HEAD, head)
         self.buckets = 1 << self.log2_buckets
+        self.log2_cohorts = log2_cohorts(self.members)
         self.signature = bytes(first[HEAD_BYTES:FIRST_BYTES])
         self._check_ranges()
         self._check_cover()
@@ -128,11 +131,16 @@ class Head:
     @property
     def rest_bytes(self):
         """The length of what stands between signature and columns."""
-        return _GUESTS_AT + _KEY_BYTES * self.guests + 8 * self.candidates + _RELAY_BYTES * self.relay_count
+        return FIXED_REST_BYTES + _KEY_BYTES * self.guests + 8 * self.candidates + RELAY_BYTES * self.relay_count
 
     def size(self, columns):
         """The length of the set with so many columns of epoch keys: 1 as a relay holds it, relay_count on a card."""
-        return FIRST_BYTES + self.rest_bytes + _KEY_BYTES * self.epochs * columns
+        return FIRST_BYTES + self.rest_bytes + self.column_bytes * columns
+
+    @property
+    def column_bytes(self):
+        """The length of a relay's epoch keys: one of each cohort for each epoch."""
+        return _KEY_BYTES * self.epochs << self.log2_cohorts
 
     @property
     def end_epoch(self):
@@ -191,7 +199,7 @@ class Parameters(Head):
         ) = struct.unpack_from(_REST, blob, FIRST_BYTES)
         if (self.day_epsilon > 0) != (self.cover == DAY) or (self.day_delta and self.cover != DAY):
             raise InvalidObject("the cover's parameters are not those of its kind, {}".format(self.cover))
-        self._thresholds_at = FIRST_BYTES + _GUESTS_AT + _KEY_BYTES * self.guests
+        self._thresholds_at = FIRST_BYTES + FIXED_REST_BYTES + _KEY_BYTES * self.guests
         self._relays_at = self._thresholds_at + 8 * self.candidates
         self._check_table()
         self._find_columns()
@@ -217,7 +225,7 @@ class Parameters(Head):
         ids, keys = {relay.id for relay in relays}, {relay.static_key for relay in relays}
         if min(len(ids), len(keys)) < len(relays):
             raise InvalidObject("two relays have one id or one key")
-        size = _KEY_BYTES * self.epochs
+        size = self.column_bytes
         starts = range(self._columns_at, self.length, size)
         hashes = [column_hash(self.part(at, at + size)) for at in starts]
         if len(starts) < len(relays):
@@ -239,14 +247,14 @@ class Parameters(Head):
     @property
     def guest_access_keys(self):
         """A list of up to 3 keys of 32 bytes."""
-        starts = range(FIRST_BYTES + _GUESTS_AT, self._thresholds_at, _KEY_BYTES)
+        starts = range(FIRST_BYTES + FIXED_REST_BYTES, self._thresholds_at, _KEY_BYTES)
         return [self.part(at, at + _KEY_BYTES) for at in starts]
 
     @property
     def relays(self):
         """A list of RelayEntry."""
-        starts = range(self._relays_at, self._columns_at, _RELAY_BYTES)
-        return [RelayEntry(*struct.unpack(_RELAY, self.part(at, at + _RELAY_BYTES))) for at in starts]
+        starts = range(self._relays_at, self._columns_at, RELAY_BYTES)
+        return [RelayEntry(*struct.unpack(_RELAY, self.part(at, at + RELAY_BYTES))) for at in starts]
 
     def relay_with(self, static_key):
         """The RelayEntry of the relay with a static key (33 bytes), None if it is not listed."""
@@ -256,17 +264,25 @@ class Parameters(Head):
         return None
 
     def column(self, relay_id):
-        """The epoch keys (32 bytes each, from first_epoch on) of a relay whose column is here, else None."""
+        """The epoch keys (32 bytes each, from first_epoch on, of an epoch those of all cohorts) of a relay whose column
+        is here, else None."""
         at = self._columns.get(relay_id)
-        return None if at is None else self.part(at, at + _KEY_BYTES * self.epochs)
+        return None if at is None else self.part(at, at + self.column_bytes)
 
-    def epoch_key(self, relay_id, epoch):
-        """K_{e,j} (32 bytes), None outside the schedule and for a relay whose column is not here."""
+    def epoch_keys(self, relay_id, epoch):
+        """K_{e,j,c} of every cohort (32 bytes each), None outside the schedule and for a relay whose column is not
+        here."""
         at = self._columns.get(relay_id)
         if at is None or not self.first_epoch <= epoch < self.end_epoch:
             return None
-        at += _KEY_BYTES * (epoch - self.first_epoch)
-        return self.part(at, at + _KEY_BYTES)
+        size = _KEY_BYTES << self.log2_cohorts
+        at += size * (epoch - self.first_epoch)
+        return self.part(at, at + size)
+
+    def epoch_key(self, relay_id, epoch, cohort=0):
+        """K_{e,j,c} (32 bytes) of one cohort; None where epoch_keys() is."""
+        keys = self.epoch_keys(relay_id, epoch)
+        return keys and keys[_KEY_BYTES * cohort : _KEY_BYTES * (cohort + 1)]
 
     def copy_for(self, relay_id):
         """The set as this relay holds it, and as it is pushed to it: with its own column only."""
@@ -290,6 +306,15 @@ class Parameters(Head):
                 except (BadFrame, ValueError):  # ValueError: no point of the curve
                     pass
         raise InvalidObject("the reading key cannot be opened with this relay's key")
+
+
+def log2_cohorts(members):
+    """Of how many keys each epoch has at each relay: the fewest by which none is for more than 16,384 of so many
+    members, but 64 at most."""
+    log2 = 0
+    while log2 < _LOG2_COHORTS_MAX and members > _COHORT_MEMBERS << log2:
+        log2 += 1
+    return log2
 
 
 def digest(head):
@@ -346,7 +371,7 @@ def encode(fields):
     values["relay_count"] = len(columns)
     values["guests"] = len(fields["guest_access_keys"])
     if columns:
-        values["epochs"] = len(columns[0]) // _KEY_BYTES
+        values["epochs"] = len(columns[0]) // _KEY_BYTES >> log2_cohorts(fields["members"])
     head = struct.pack(_HEAD, _MAGIC, *([values[name] for name in head_fields] + [0]))
     return head, rest, b"".join(columns)
 

@@ -125,6 +125,29 @@ def test_a_prepared_epoch_key_admits_and_refuses_as_its_bytes_do():
         assert admission.posts_left(admission.authenticate(*right)) == 16
 
 
+def test_a_token_of_whichever_cohort_takes_the_same_curve_work():
+    issuers = [epoch_secret(0), sha256(b"another cohort"), sha256(b"a third")]
+    keys = b"".join([curve.public(issuer)[1:] for issuer in issuers])
+    for number, issuer in enumerate(issuers):
+        admission = _admission(keys)
+        for _ in issuers:
+            assert admission.prepare()
+        assert not admission.prepare()
+        with _Watched("verify") as calls:
+            assert admission.posts_left(admission.authenticate(*_credentials(number, issuer))) == 16
+        assert [isinstance(key, curve.PreparedKey) for _, _, key in calls] == [True] * 3 + [False]
+        raises(NotAdmitted, admission.authenticate, *_credentials(4, secret=sha256(b"not the issuer")))
+
+
+def test_a_cohort_whose_key_is_no_point_leaves_the_others_theirs():
+    keys = b"\xff" * 32 + curve.public(epoch_secret(0))[1:]
+    admission = _admission(keys)
+    assert admission.posts_left(admission.authenticate(*_credentials())) == 16, "before there are tables"
+    while admission.prepare():
+        pass
+    assert admission.posts_left(admission.authenticate(*_credentials(1))) == 16
+
+
 def test_an_epoch_key_that_is_no_point_admits_nobody():
     for key in (b"\xff" * 32, bytes(32)):
         admission = _admission(key)

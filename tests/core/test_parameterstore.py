@@ -81,9 +81,9 @@ def test_each_set_governs_its_own_epochs():
     _install(before, parameters(serial=2, first_epoch=3), 1)
     for store in (before, _store(directory)):
         assert _serials(store, range(6)) == [1, 1, 1, 2, 2, 2]
-        assert store.rule(2).epoch_key(2) == epoch_keys()[64:96]
-        assert store.rule(3).epoch_key(3) == epoch_keys()[96:128]
-        assert store.rule(60).epoch_key(60) is None
+        assert store.rule(2).epoch_keys(2) == epoch_keys()[64:96]
+        assert store.rule(3).epoch_keys(3) == epoch_keys()[96:128]
+        assert store.rule(60).epoch_keys(60) is None
 
 
 def test_a_late_set_takes_effect_with_the_next_epoch():
@@ -159,7 +159,7 @@ def test_the_bytes_of_the_sets_are_left_to_the_file():
         for one in (store, _store(directory)):
             directory.reads = []
             assert one.newest.blob == blobs[newest] and one.rule(1).parameters.blob == blobs[0]
-            assert one.rule(4).epoch_key(4) == one.rule(1).epoch_key(4) == epoch_keys()[128:160]
+            assert one.rule(4).epoch_keys(4) == one.rule(1).epoch_keys(4) == epoch_keys()[128:160]
             lengths = [length for _, length in directory.reads]
             assert lengths == [len(blobs[newest]), len(blobs[0]), 32, 32]
 
@@ -319,7 +319,7 @@ def test_a_set_without_the_relays_own_columns_is_refused():
     _refused(bytes(wrong), "not those that were signed")
     store = _store(_directory())
     _install(store, whole.copy_for(1), 1)
-    assert store.rule(2).epoch_key(2) == epoch_keys()[64:96]
+    assert store.rule(2).epoch_keys(2) == epoch_keys()[64:96]
     _refused(parameters(serial=2, relays=[], epochs=60), "another length")
     _refused(parameters(serial=2, relays=[others]), "do not list this relay")
 

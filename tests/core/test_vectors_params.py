@@ -42,6 +42,10 @@ def _sets():
     return vectors("params")["sets"]
 
 
+def _set_named(name):
+    return next(unhex(row["blob"]) for row in _sets() if row["name"] == name)  # no row stays: a board's heap
+
+
 def _copies():
     return vectors("params")["copies"]
 
@@ -121,11 +125,29 @@ def test_epoch_keys_are_those_of_the_schedule_and_no_others():
         end = row["first_epoch"] + row["epochs"]
         assert found.end_epoch == end
         for relay in row["relays"]:
-            keys = [found.epoch_key(relay["id"], epoch) for epoch in range(row["first_epoch"], end)]
+            keys = [found.epoch_keys(relay["id"], epoch) for epoch in range(row["first_epoch"], end)]
             assert b"".join(keys) == unhex(relay["column"]), row["name"]
             for epoch in (row["first_epoch"] - 1, end, end + 1, -1, 0xFFFFFFFF):
+                assert found.epoch_keys(relay["id"], epoch) is None, (row["name"], epoch)
                 assert found.epoch_key(relay["id"], epoch) is None, (row["name"], epoch)
         assert found.epoch_key(77, row["first_epoch"]) is None, "a relay that is not listed"
+
+
+def test_each_cohort_has_a_key_of_its_own_in_every_epoch():
+    row = next(row for row in _sets() if row["name"] == "cohorts")
+    found, relay = Parameters(unhex(row["blob"])), row["relays"][0]
+    assert 1 << found.log2_cohorts == 64
+    column = unhex(relay["column"])
+    assert len(column) == found.column_bytes == 64 * 2 * 32
+    for epoch in (0, 1):
+        for cohort in (0, 1, 63):
+            at = 32 * (64 * epoch + cohort)
+            assert found.epoch_key(relay["id"], found.first_epoch + epoch, cohort) == column[at : at + 32]
+
+
+def test_cohorts_are_those_that_the_vectors_say():
+    for row in vectors("admission")["cohorts"]:
+        assert 1 << params.log2_cohorts(row["members"]) == row["cohorts"], row["members"]
 
 
 def test_a_set_needs_the_pages_that_the_vectors_say():
@@ -168,8 +190,7 @@ def test_signing_gives_the_vectors_signatures():
 
 def test_copies_are_the_vectors_and_are_read_like_the_whole_set():
     for row in _copies():
-        (blob,) = [each["blob"] for each in _sets() if each["name"] == row["name"]]  # one at a time: a board's heap
-        whole, copy = Parameters(unhex(blob)), unhex(row["blob"])
+        whole, copy = Parameters(_set_named(row["name"])), unhex(row["blob"])
         assert whole.copy_for(row["relay_id"]) == copy, row["name"]
         found = _read(copy)
         assert found.digest == whole.digest and found.relays == whole.relays, row["name"]

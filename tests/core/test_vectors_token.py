@@ -58,7 +58,7 @@ def _assert_refused(row, admission, credentials):
 def test_epoch_keys_are_derived_and_made_even():
     for row in vectors("token") + vectors("admission")["epoch_keys"]:
         info = unhex(row["federation_id"]) + struct.pack(">IIH", row["generation"], row["epoch"], row["relay_id"])
-        info += unhex(row["relay_key"])
+        info += unhex(row["relay_key"]) + (bytes([row["cohort"]]) if row["cohort"] else b"")
         raw = int.from_bytes(hkdf(b"", unhex(row["master"]), info, 48), "big") % _N
         assert raw == _number(row["raw_epoch_secret"]), row["epoch"]
         odd = curve.public(_scalar(raw))[0] == 3

@@ -340,12 +340,13 @@ def resigned(blob: bytes) -> bytes:
     if len(blob) < FIRST_BYTES:
         return blob
     (thresholds,), (epochs, relays, guests) = struct.unpack_from(">H", blob, 143), struct.unpack_from(">HBB", blob, 171)
+    size = 32 * epochs << params.log2_cohorts(int.from_bytes(blob[134:138], "big"))
     relays_at = FIRST_BYTES + 141 + 32 * guests + 8 * thresholds
     end = relays_at + 163 * relays
     rest, columns = bytearray(blob[FIRST_BYTES:end]), blob[end:]
     for number in range(relays):
         at = relays_at - FIRST_BYTES + 163 * number + 67
-        column = columns[32 * epochs * number : 32 * epochs * (number + 1)]
+        column = columns[size * number : size * (number + 1)]
         rest[at : at + 32] = params.column_hash(column)[: max(0, len(rest) - at)]
     head = blob[:24] + curve.public(ROOT)[1:] + blob[56:88] + tagged("params-rest", rest) + blob[120:176]
     return head + curve.sign(ROOT, params.digest(head), bytes(32)) + bytes(rest) + columns

@@ -194,13 +194,13 @@ def test_copies_that_cannot_be_are_refused(wishes, wrong):
 
 
 def test_a_command_with_few_options_is_told_of_those_that_it_has() -> None:
-    wish = Wish(members=100_000, posts_per_token=64, board="GATEWAY")
+    wish = Wish(members=3_000_000, posts_per_token=64, board="GATEWAY")
     with pytest.raises(UsageError) as refused:
         choose(wish)
-    assert refused.value.hint == "use --posts-per-token 20, or --members 32767"
+    assert refused.value.hint == "use --posts-per-token 20, or --members 1048575"
     with pytest.raises(UsageError) as refused:
         choosing.plan_for(wish, ("members", "round_seconds"))
-    assert refused.value.hint == "use --members 32767"
+    assert refused.value.hint == "use --members 1048575"
     with pytest.raises(UsageError) as refused:
         choosing.plan_for(Wish(members=3), ("round_seconds",))
     assert refused.value.hint == "choose other numbers"

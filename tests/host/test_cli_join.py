@@ -24,6 +24,7 @@ from tessera_host.member.issuer_visit import VisitReport
 from tessera_host.member.state import MemberState
 from tessera_host.protocol import cards
 from tessera_host.protocol.federation import Federation, read_card
+from tessera_host.protocol.issuer_connection import IssuerConnection
 from tessera_host.protocol.welcome import Welcome
 from tests.support import quick_keystores
 from tests.support.issuer_office import PASSPHRASE, Office
@@ -142,6 +143,30 @@ def test_invitations_are_listed_and_taken_back(tessera: Desk) -> None:
     assert "void" in tessera.text("issuer", "revoke", "issuer", "ben")
     assert "no open invitation for 'ben'" in tessera.refused(5, "issuer", "revoke", "issuer", "ben")
     assert "no invitations" in tessera.text("issuer", "invitations", "issuer")
+
+
+def test_many_are_invited_at_once_and_whoever_was_is_left_out(tessera: Desk) -> None:
+    tessera.text("issuer", "renew", "issuer", "--members", "9")
+    Path("names").write_text("ben\n\n  cleo \nann\nben\nno/name\n", encoding="utf-8")
+    said = tessera.json("issuer", "invite-all", "issuer", "names", "-o", "new")
+    assert said["invited"] == ["ben", "cleo"] and said["left_out"].keys() == {"ann", "no/name"}
+    assert "another member 'ann'" in said["left_out"]["ann"] and "slash" in said["left_out"]["no/name"]
+    for name in ("ben", "cleo"):
+        place = Path("new", f"{name}.invitation")
+        assert cards.decode(place.read_text(), "invitation").fields["name"] == name
+        assert stat.S_IMODE(place.stat().st_mode) == 0o600
+    Path("names").write_text("ben\ndora\n", encoding="utf-8")
+    text = tessera.text("issuer", "invite-all", "issuer", "names", "-o", "new")
+    assert "ben is left out" in text and "1 file written into new" in text
+    assert {entry["name"] for entry in tessera.json("issuer", "invitations", "issuer")["invitations"]} == {
+        "ben", "cleo", "dora",
+    }  # fmt: skip
+    Path("names").write_text("\n")
+    assert "no name in names" in tessera.refused(2, "issuer", "invite-all", "issuer", "names", "-o", "new")
+    Path("names").write_text("ben\n")
+    assert "nobody was invited" in tessera.refused(2, "issuer", "invite-all", "issuer", "names", "-o", "new")
+    Path("file").write_text("")
+    assert "cannot be made" in tessera.refused(2, "issuer", "invite-all", "issuer", "names", "-o", "file/in")
 
 
 def test_an_invitation_that_could_not_be_written_is_not_made(tessera: Desk) -> None:
@@ -281,6 +306,24 @@ def test_a_clock_that_is_hours_off_is_said_by_join(tessera: Desk, monkeypatch: p
     assert code == 9 and "this computer's clock is 2 h ahead of your office's" in err
 
 
+def test_an_answer_that_takes_hours_says_nothing_of_the_clock(tessera: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A computer that sleeps, or is busy, while the office answers."""
+    tessera.text("issuer", "invite", "issuer", "ben", "-o", "ben.invitation")
+    passed = [0]
+    slow = SimpleNamespace(time=lambda: tessera.office.clock() + passed[0])
+    joined = IssuerConnection.join
+
+    async def slept(*arguments: Any) -> Welcome:
+        welcome = await joined(*arguments)
+        passed[0] = 2 * 3600
+        return welcome
+
+    with tessera.serving(), monkeypatch.context() as patch:
+        patch.setattr("tessera_host.clock.time", slow)
+        patch.setattr(IssuerConnection, "join", slept)
+        assert tessera("join", "ben.invitation", "--home", "ben")[0] == 0
+
+
 async def _interrupted(begun: object) -> None:
     raise KeyboardInterrupt
 
@@ -334,7 +377,7 @@ def test_a_member_waits_for_others_at_the_service(tessera: Desk, monkeypatch: py
         waits.append(seconds)
         tessera.office.clock.now += int(seconds)
 
-    async def busy(member: MemberState, connection: object, welcome: Welcome) -> VisitReport:
+    async def busy(member: MemberState, connection: object, welcome: Welcome, asked: int) -> VisitReport:
         news.take_welcome(member, welcome)
         return VisitReport(refusals=[TryLater("others are served", "try again", 60)])
 

@@ -226,7 +226,8 @@ def parameter_fields(draw: Any) -> dict[str, Any]:
         members += not members
     ids = draw(st.lists(u16, max_size=5, unique=True))
     keys = draw(st.lists(octets(33), min_size=len(ids), max_size=len(ids), unique=True))
-    columns = draw(st.lists(octets(32 * epochs), min_size=len(ids), max_size=len(ids), unique=True))
+    column = 32 * epochs << params.log2_cohorts(members)
+    columns = draw(st.lists(octets(column), min_size=len(ids), max_size=len(ids), unique=True))
     return {
         "serial": draw(u32),
         "federation_id": draw(octets(16)),
@@ -268,7 +269,12 @@ def test_parameters(fields: dict[str, Any], root: bytes) -> None:
     for id_, static_key, ledger_key, sealed, column in fields["relays"]:
         entry = found.relay_with(static_key)
         assert entry == (id_, static_key, ledger_key, params.column_hash(column), sealed)
-        keys = [found.epoch_key(id_, epoch) for epoch in range(found.first_epoch, found.end_epoch)]
+        places = [
+            (epoch, cohort)
+            for epoch in range(found.first_epoch, found.end_epoch)
+            for cohort in range(1 << found.log2_cohorts)
+        ]
+        keys = [found.epoch_key(id_, *place) for place in places]
         assert b"".join(keys) == found.column(id_) == column
         copy = params.Parameters(found.copy_for(id_))
         assert (copy.digest, copy.column(id_)) == (found.digest, column)

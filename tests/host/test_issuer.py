@@ -27,6 +27,7 @@ from tessera_host.errors import (
 from tessera_host.issuer import files as answering
 from tessera_host.issuer.issuance import Issuance, Key
 from tessera_host.issuer.issuer import Issuer
+from tessera_host.keys import sealed_tables
 from tessera_host.keys.keystore_database import KeystoreDatabase
 from tessera_host.protocol import blind, card_files, cards, schedule, sealed_reading_key
 from tessera_host.protocol.federation import Federation, contradict, is_whole, read_card
@@ -869,6 +870,97 @@ def test_at_most_four_sessions_are_open_under_one_key(tmp_path):
         desk.offer(emil)
     assert desk.charged(emil) == 0
     desk.close()
+
+
+@pytest.fixture
+def large_desk(tmp_path):
+    """An office of two cohorts, in which five members of the second and one of the first have cards."""
+    made = Desk(tmp_path, planned(members=20_000, board="GATEWAY"), names=())
+    names = (f"member {number}" for number in itertools.count())
+    for cohort in (1, 1, 1, 1, 1, 0):
+        made.fakes[f"{len(made.fakes)} of {cohort}"] = next(
+            fake
+            for fake in (FakeMember(name, made.newest.federation_id) for name in names)
+            if blind.cohort(made.newest, fake.key) == cohort
+        )
+    for fake in made.fakes.values():
+        made.issuer.admit(fake.card())
+    yield made
+    made.close()
+
+
+def test_each_cohort_has_four_sessions_open_under_keys_of_its_own(large_desk):
+    *first, fifth, other = large_desk.fakes.values()
+    offers = [large_desk.offer(member) for member in first]
+    with pytest.raises(TryLater, match="others"):
+        large_desk.offer(fifth)
+    assert len(large_desk.fetch(other)) == AHEAD + 1
+    issuance, relay = large_desk.issuer._store.issuance, large_desk.newest.relays[0]
+    assert [issuance.open_sessions(Key(0, relay.id, relay.static_key, cohort)) for cohort in (1, 0)] == [4, 0]
+    challenge, pending = first[0].challenge(offers[0], large_desk.newest)
+    assert good_tokens(large_desk.issuer.answer(challenge), pending) == AHEAD + 1
+    assert len(large_desk.fetch(fifth)) == AHEAD + 1
+
+
+def test_a_request_shown_again_gets_its_offer_again_in_every_cohort(large_desk):
+    for member in list(large_desk.fakes.values())[-2:]:
+        request = large_desk.request(member)
+        assert large_desk.issuer.offer(request) == large_desk.issuer.offer(request)
+        assert large_desk.charged(member) == 1
+
+
+def test_all_tokens_of_a_large_office_are_counted_together(large_desk):
+    """The relay has room for so many, of whichever cohort they are."""
+    first, *_, other = large_desk.fakes.values()
+    store = large_desk.issuer._store
+    everybody = (1).to_bytes(4, "big")
+    counts = {epoch: {tag(large_desk, 0): 19_999} for epoch in range(AHEAD + 1)}
+    with store.change():
+        store.keystore.table("charged").put(everybody, counts, AHEAD + 1, 1)
+    assert len(large_desk.fetch(first)) == AHEAD + 1
+    assert large_desk.fetch(other) == []
+
+
+def test_a_schedule_of_many_cohorts_is_as_long_as_a_relay_has_room_for(tmp_path):
+    desk = Desk(tmp_path, planned(members=200_000, posts_per_token=4, board="GATEWAY"), names=())
+    newest = desk.newest
+    assert newest.log2_cohorts == 4 and newest.epochs < 90
+    assert newest.size(1) <= 32768 < newest.size(1) + 32 * 16
+    desk.close()
+
+
+def test_a_request_and_an_invitation_read_as_few_rows_whoever_is_there(large_desk):
+    """Not those of the roster, nor the invitations of others."""
+    store = large_desk.issuer._store
+    read = []
+
+    def rows_of(act):
+        read.clear()
+        act()
+        return len(read)
+
+    member = large_desk.fakes["0 of 1"]
+
+    def ask():
+        large_desk.fetch(member)
+        large_desk.clock.now += DAY
+
+    def invite(name):
+        large_desk.issuer.invite(name, home="relay-0", by_files=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        opened = sealed_tables.Table._opened
+        patch.setattr(sealed_tables.Table, "_opened", lambda table, *row: (read.append(row), opened(table, *row))[1])
+        ask()  # what a first visit finds are no counts yet
+        few = [rows_of(ask), rows_of(lambda: invite("first"))]
+        for number in range(50):
+            invite(f"person {number}")
+            with store.change():
+                key = number.to_bytes(32, "big")
+                store.keystore.table("roster").put(key, {"name": f"n {number}", "key": key, "number": number})
+                store.keystore.table("charged").put(key, {}, 99, 1)
+        many = [rows_of(ask), rows_of(lambda: invite("last"))]
+    assert many == few
 
 
 def test_sessions_left_lying_give_way_but_only_when_their_place_is_wanted(big_desk):

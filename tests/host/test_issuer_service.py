@@ -35,9 +35,11 @@ from tessera_host.protocol import blind, cards, issuer_frames
 from tessera_host.protocol.federation import Federation, read_card
 from tessera_host.protocol.issuer_connection import IssuerConnection, claim
 from tests.patience import PATIENCE_SECONDS
+from tests.support import quick_keystores
 from tests.support.fake_member import FakeMember, good_tokens
 from tests.support.issuer_office import PASSPHRASE, PLAN, Office
 from tests.support.issuer_office import office as office
+from tests.support.organisation import planned
 
 DAY = 86400
 AHEAD = 8
@@ -542,6 +544,20 @@ async def test_strangers_make_room_for_strangers_and_guests_for_guests_and_never
             writer.close()
         async with await office.connect() as connection:
             await alive(connection)
+
+
+async def test_an_office_has_room_for_each_of_its_cohorts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """20,000 members are two: where one guest is let in twice as many are."""
+    quick_keystores.use(monkeypatch)
+    office = Office(tmp_path, planned(members=20_000, board="GATEWAY"))
+    async with office.serving(guests=1):
+        guests = [await office.connect() for _ in range(3)]
+        with pytest.raises(Unreachable):
+            await guests[0].issue("hello")
+        for one in guests[1:]:
+            await alive(one)
+            await one.close()
+    office.close()
 
 
 async def test_who_was_removed_does_not_keep_members_out_however_many_connections_it_has(office: Office) -> None:

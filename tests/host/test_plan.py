@@ -38,7 +38,8 @@ def refusal(**changes):
 def fills(choice):
     """Records too many for the ring, by the rule of PROTOCOL §2; not positive if they fit."""
     posts = choice.members * choice.tokens_per_epoch * choice.posts_per_token * (choice.retention_epochs + 1)
-    return posts - (BOARDS[choice.board].ring_sectors * 16 - 32)
+    most = {"GATEWAY": 1 << 27}  # pages; of others it is what they have
+    return posts - (most.get(choice.board, BOARDS[choice.board].ring_sectors * 16) - 32)
 
 
 def proposals(error):
@@ -290,8 +291,14 @@ def test_every_proposal_for_readers_cures_it_and_is_the_nearest(members, round_s
     handshake, frame = (1, Fraction(1, 10)) if board == "GATEWAY" else (81, 9)
     weights = noise.table(choice.epsilon, choice.delta).weights()
     frames = Fraction(sum(weight * max(1, -(-count // 4)) for count, weight in enumerate(weights)), 2**64)
-    if members * (handshake + frame * frames) <= 500 * round_seconds:
-        assert plan.readers_a_round(plan.make(choice), BOARDS[board]) >= members
+    time, room = members * (handshake + frame * frames), 500 * round_seconds
+    if time <= room:
+        made = plan.make(choice)
+        assert plan.readers_a_round(made, BOARDS[board]) >= members and plan.gateways(made) == 1
+        return
+    if board == "GATEWAY":  # several processes are one relay
+        made = plan.make(choice)
+        assert plan.gateways(made) >= time / room and plan.gateways(made) - 1 < time / (room - time / members)
         return
     with pytest.raises(UsageError, match="handshake") as refused:
         plan.make(choice)
@@ -301,6 +308,60 @@ def test_every_proposal_for_readers_cures_it_and_is_the_nearest(members, round_s
             if name in change:
                 with pytest.raises(UsageError, match="handshake"):
                     plan.make(replace(choice, **{name: change[name] + nearer}))
+
+
+CROWD = replace(BRANCH, members=100_000, board="GATEWAY", buckets=512)
+
+
+def test_a_hundred_thousand_members_are_planned_for():
+    """195 a bucket, 8 cohorts, and 12.8 million records, for which the ring is made twice as large."""
+    made = plan.make(CROWD)
+    found = figures.figures(made)
+    assert (found["members_a_bucket"], found["cohorts"], found["members_a_cohort"]) == ("195.3125", 8, "12500")
+    assert found["records_needed"] == 12_800_000 and found["ring_bytes"] // 4096 == -(-2 * 12_800_032 // 16)
+    assert made.board.ring_sectors_for(12_800_000) * 16 >= 12_800_032
+    assert found["gateways_estimate"] == plan.gateways(made) == 3
+    assert 1.8 <= found["ring_numbers_years_estimate"] <= 1.9  # 2^27 sectors of 16, and 200,000 a day
+    assert found["members_who_could_overfill_a_cell"] == -(-(65536 - 218) // 32)
+
+
+def test_a_million_are_planned_for_with_a_key_ring_for_their_leases():
+    """40,000 pages of them, of at most 65,535 that a key ring can count; and as many again to append."""
+    choice = replace(CROWD, members=1_000_000, buckets=2048)
+    made = plan.make(choice)
+    pages = plan.snapshot_pages(choice.retention_epochs, choice.tokens)
+    assert 40_000 < pages < 65_536 and pages + 4 <= made.board.fill_pages
+    sectors = made.board.keyring_sectors_for(pages)
+    KeyRing(_Sectors(sectors)).check_capacity(choice.retention_epochs + 2, choice.tokens)
+    assert sectors // 2 * 16 // 2 >= 1.6 * pages
+    error = refusal(members=1_700_000, posts_per_token=4, buckets=2048, board="GATEWAY")
+    assert "leases of 16" in error.message and plan.make(replace(choice, posts_per_token=4, **proposals(error)[0]))
+
+
+def test_a_small_office_has_a_server_s_ring_one_cohort_and_no_cell_that_is_too_large():
+    made = plan.make(replace(BRANCH, board="GATEWAY"))
+    found = figures.figures(made)
+    assert (found["cohorts"], found["gateways_estimate"], found["members_who_could_overfill_a_cell"]) == (1, 1, None)
+    assert found["ring_bytes"] == 1 << 30
+
+
+@pytest.mark.parametrize(("members", "cohorts"), [(16_384, 1), (16_385, 2), (100_000, 8), (1 << 20, 64), (1 << 24, 64)])
+def test_cohorts_follow_from_members(members, cohorts):
+    assert figures.cohorts(members) == cohorts
+
+
+def test_the_ring_s_numbers_do_not_last_longer_than_they_do():
+    choice = replace(CROWD, posts_per_token=64)
+    years = figures.ring_numbers_years(plan.make(choice))
+    a_day = Fraction(100_000 * 64, 16) + Fraction(288, 255) + 1
+    assert years * 365 * a_day <= 2**27 < (years + Fraction(1, 10)) * 365 * a_day
+
+
+def test_as_many_buckets_as_the_index_tells_apart():
+    assert plan.make(replace(CROWD, buckets=1 << 16, allow_small=True))
+    error = refusal(members=6000, buckets=512, allow_small=True)
+    assert "tells 256 buckets apart, these are 512" in error.message
+    assert proposals(error) == [{"buckets": 256}, {"board": "GATEWAY"}]
 
 
 def test_the_bound_of_a_cell_is_the_one_that_the_core_s_test_serves():

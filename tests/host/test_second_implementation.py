@@ -3,12 +3,13 @@ and §15. Cards are test_cards', the clauses of a session test_blind's."""
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tessera import curve
-from tessera.params import Parameters
+from tessera.params import Parameters, log2_cohorts
 from tessera_host.protocol import blind, cards, issuer_frames, sealed_reading_key
 from tessera_host.protocol.identity import Identity
 from tessera_host.protocol.issuer_connection import claim
@@ -31,9 +32,16 @@ def octets(row: Row, *names: str) -> list[bytes]:
 def test_epoch_keys_by_generation_epoch_and_relay(row: Row) -> None:
     master, federation_id, relay_key = octets(row, "master", "federation_id", "relay_key")
     secret, key = octets(row, "epoch_secret", "epoch_key")
-    place = row["generation"], row["epoch"], row["relay_id"], relay_key
+    place = row["generation"], row["epoch"], row["relay_id"], relay_key, row["cohort"]
     assert blind.epoch_secret(master, federation_id, *place) == secret
     assert blind.epoch_key(secret) == key
+
+
+@pytest.mark.parametrize("row", ADMISSION["cohorts"])
+def test_the_cohort_that_a_member_is_in(row: Row) -> None:
+    federation_id, key = octets(row, "federation_id", "member_key")
+    found: Any = SimpleNamespace(federation_id=federation_id, log2_cohorts=log2_cohorts(row["members"]))
+    assert blind.cohort(found, key) == row["cohort"] < row["cohorts"]
 
 
 @pytest.mark.parametrize("row", ADMISSION["sessions"])

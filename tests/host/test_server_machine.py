@@ -3,6 +3,7 @@ Held against the core as boards run it, and against a kill.
 """
 
 import asyncio
+import hashlib
 import os
 import random
 import shutil
@@ -18,7 +19,7 @@ import pytest
 import office
 from ramdevice import RamDevice
 from socketclient import Client
-from tessera import channel, wire
+from tessera import channel, curve, wire
 from tessera.batch import CellFrame
 from tessera.errors import Refused, TooOld
 from tessera.machine import Machine
@@ -167,6 +168,29 @@ def test_a_server_starts_soon_and_keeps_what_a_board_does_not(tmp_path: Path) ->
     assert isinstance(gateway.relay.machine, ServerMachine) and gateway.relay.machine.sessions == 1024
     gateway.close()
     assert (tmp_path / "storage.sqlite").stat().st_size < 200_000, "blank pages take room"
+
+
+def test_a_server_of_a_hundred_thousand_admits_every_cohort_and_takes_records_for_its_last_bucket(
+    tmp_path: Path,
+) -> None:
+    issuers = [hashlib.sha256(bytes([cohort])).digest() for cohort in range(8)]
+    column = b"".join(curve.public(issuer)[1:] for issuer in issuers) * 10
+    sizes = {"members": 100_000, "log2_buckets": 9, "posts_per_token": 8, "epoch_keys": column}
+    make_server(tmp_path, 1, genesis=int(time.time()) - 5, round_seconds=3600, **sizes)
+    gateway = Gateway(tmp_path)
+    gateway.start()
+    statement = office.time_statement(int(time.time()))
+    gateway.relay.push(office.Cable(), len(statement), 0, len(statement), statement)
+    for cohort, issuer in enumerate(issuers):
+        member = office.Connection(gateway.relay)
+        assert member.authenticate(office.Token(cohort, 0, secret=issuer)) == 8
+        member.call(wire.post(511, os.urandom(240)))
+        with pytest.raises(Refused, match="BAD_REQUEST"):
+            member.call(wire.post(512, os.urandom(240)))
+    with pytest.raises(Refused, match="NOT_ADMITTED"):
+        office.Connection(gateway.relay).authenticate(office.Token(9, 0, secret=bytes(31) + b"\1"))
+    assert gateway.relay._log.count_of(511, 0) == 8
+    gateway.close()
 
 
 async def test_between_two_handshakes_whoever_waits_has_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from tessera import curve, hashes
 from tessera_host.errors import IntegrityError, InvalidInput, NotPermitted
 from tessera_host.member.schema import Token, Tokens
 from tessera_host.member.wallet import UNSOLICITED, NoTokens, TokenKey, Wallet, proof
-from tessera_host.protocol import cards
+from tessera_host.protocol import blind, cards
 from tessera_host.protocol.limits import OPEN_SESSIONS_PER_KEY
 from tests.support.fake_federation import AHEAD, EPOCHS, POSTS, TOKENS, FakeFederation, FakeIssuer, identity
 
@@ -62,7 +62,8 @@ def valid(at: Setting, token: Token, key: TokenKey) -> bool:
     """What a relay checks, from PROTOCOL §6."""
     static_key = at.federation.relay_keys[key.relay - 1]
     data = at.federation.id + key.epoch.to_bytes(4, "big") + static_key + token.key
-    epoch_key = at.federation.parameters.epoch_key(key.relay, key.epoch)
+    parameters = at.federation.parameters
+    epoch_key = parameters.epoch_key(key.relay, key.epoch, blind.cohort(parameters, at.identity.key))
     assert epoch_key is not None
     return bool(curve.verify(token.signature, hashes.tagged("token", data), epoch_key))
 
@@ -79,6 +80,20 @@ def test_tokens_verify_under_the_key_of_their_epoch_and_relay_only(at: Setting, 
         assert not valid(at, token, KEY._replace(relay=OTHER))
         assert not valid(at, token, KEY._replace(epoch=EPOCH + 1))
     assert len({token.key for token in at.state.tokens}) == len(at.state.tokens)
+
+
+def test_in_a_large_office_tokens_are_of_the_members_own_cohort() -> None:
+    at = Setting(members=100_000)
+    parameters = at.federation.parameters
+    assert parameters.log2_cohorts == 3
+    at.get()
+    own = blind.cohort(parameters, at.identity.key)
+    for token in at.wallet.of(KEY):
+        message = blind.token_message(at.federation.id, EPOCH, at.federation.relay_keys[0], token.key)
+        keys = [parameters.epoch_key(RELAY, EPOCH, cohort) for cohort in range(8)]
+        assert [bool(curve.verify(token.signature, message, key)) for key in keys] == [
+            cohort == own for cohort in range(8)
+        ]
 
 
 def test_there_are_as_many_for_every_relay_and_every_epoch_ahead(at: Setting) -> None:

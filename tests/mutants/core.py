@@ -58,7 +58,7 @@ CHANGES: Changes = {
         ),
         Change(
             "third-table-waits-for-nothing",
-            "while self._tables_beside(new, epoch) > _TABLES:",
+            "while self._tables is not None and self._tables_beside(new, epoch) > self._tables:",
             "while False:",
             of("parameterstore", "a_third_table_waits_until_the_first_is_not_kept_any_more"),
         ),
@@ -132,8 +132,8 @@ CHANGES: Changes = {
         ),
         Change(
             "cover-ratchet-not-chained",
-            "state = fresh if state is None else cover.next_state(state, fresh)",
-            "state = fresh",
+            "return fresh if state is None else cover.next_state(state, fresh)",
+            "return fresh",
             of("relay", "an_epochs_cover_follows_from_the_one_before_and_from_fresh_randomness"),
         ),
         Change(
@@ -210,8 +210,8 @@ CHANGES: Changes = {
         ),
         Change(
             "rounds-missed-while-off-count-as-sealed",
-            "in_time = 0 if self.open_round is None else 1",
-            "in_time = 1",
+            "self._seal(open_round, self.open_round is not None)",
+            "self._seal(open_round, True)",
             of("relay", "rounds_missed_while_off_are_not_counted_as_sealed"),
         ),
         Change(
@@ -640,6 +640,12 @@ CHANGES: Changes = {
             "if token_id not in self._tokens and not self._signed(key, signature):",
             "if False:",
             of("relay", "forged_foreign_and_stale_tokens_are_refused_without_a_trace"),
+        ),
+        Change(
+            "token-of-the-first-cohort-only",
+            "for epoch_key in self._epoch_keys]) > 0",
+            "for epoch_key in self._epoch_keys[:1]]) > 0",
+            of("admission", "a_token_of_whichever_cohort_takes_the_same_curve_work"),
         ),
         Change(
             "token-without-a-proof",
@@ -1520,6 +1526,12 @@ CHANGES: Changes = {
             "self.posts_per_epoch * (self.retention_epochs + 1)",
             "self.posts_per_epoch * self.retention_epochs",
             of("vectors_params", "a_set_needs_the_pages_that_the_vectors_say"),
+        ),
+        Change(
+            "cohorts-of-twice-as-many",
+            "members > _COHORT_MEMBERS << log2",
+            "members > 2 * _COHORT_MEMBERS << log2",
+            of("vectors_params", "cohorts_are_those_that_the_vectors_say"),
         ),
         Change(
             "key-for-an-epoch-past-the-schedule",

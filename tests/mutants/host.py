@@ -706,7 +706,7 @@ CHANGES: Changes = {
         ),
         Change(
             "token-under-a-key-that-is-gone-is-taken",
-            "                if key == newest.epoch_key(relay, epoch):\n",
+            "                if key == self._epoch_key(newest, epoch, relay):\n",
             "                if key:\n",
             of("tokens", "token_under_a_key_that_was_replaced_meanwhile_is_refused"),
         ),
@@ -1243,6 +1243,12 @@ CHANGES: Changes = {
             "        if False:\n",
             of("relay_connection", "answer_to_another_request_is_refused"),
         ),
+        Change(
+            "any-version-of-the-protocol-will-do",
+            "        if found.version != wire.INFO_VERSION:\n",
+            "        if False:\n",
+            of("relay_connection", "a_relay_of_another_version_of_the_protocol_is_refused"),
+        ),
     ),
     f"{_PROTOCOL}/encrypted_connection.py": (
         Change(
@@ -1368,7 +1374,7 @@ CHANGES: Changes = {
         ),
         Change(
             "invitations-outlive-a-restored-backup",
-            '        for entry in gone:\n            self._table.delete(entry["id"])\n        return [',
+            "        for entry in gone:\n            self._delete(entry)\n        return [",
             "        return [",
             of("issuer", "after_a_restored_backup_nobody_joins_with_an_invitation_of_before"),
         ),
@@ -1415,6 +1421,18 @@ CHANGES: Changes = {
             "for batch in of_key) + count > OPEN_SESSIONS_PER_KEY:",
             "for batch in of_key) + count > OPEN_SESSIONS_PER_KEY + 1:",
             of("issuer", "at_most_four_sessions_are_open_under_one_key"),
+        ),
+        Change(
+            "sessions-of-other-cohorts-take-places",
+            "        cohort = terms.cohort(member)\n",
+            "        cohort = 0\n",
+            of("issuer", "each_cohort_has_four_sessions_open_under_keys_of_its_own"),
+        ),
+        Change(
+            "answers-under-the-first-cohorts-key",
+            'batch["keys"][relay], batch["cohort"])\n',
+            'batch["keys"][relay], 0)\n',
+            of("issuer", "each_cohort_has_four_sessions_open_under_keys_of_its_own"),
         ),
         Change(
             "one-offer-has-five-sessions-of-a-key",
@@ -1688,8 +1706,8 @@ CHANGES: Changes = {
         ),
         Change(
             "schedule-runs-out-where-nobody-comes",
-            "            self._issuer.renew_if_due()\n            self._note_access_keys()\n",
-            "            self._note_access_keys()\n",
+            "            self._issuer.renew_if_due()\n            self._note_office()\n",
+            "            self._note_office()\n",
             of("issuer_service", "a_service_renews_the_schedule_when_a_third_is_left_though_nobody_comes"),
         ),
         Change(
@@ -1697,6 +1715,12 @@ CHANGES: Changes = {
             "            return issuer_frames.padded(self._issue(talk, _text(body)).encode())\n",
             "            return self._issue(talk, _text(body)).encode()\n",
             of("issuer_service", "answers_say_by_their_length_nothing_of_how_many_tokens_there_were"),
+        ),
+        Change(
+            "large-office-has-the-room-of-a-small-one",
+            "self._guests.most = limits.guests * cohorts",
+            "self._guests.most = limits.guests",
+            of("issuer_service", "an_office_has_room_for_each_of_its_cohorts"),
         ),
         Change(
             "access-keys-are-those-of-the-last-request",
@@ -1726,7 +1750,7 @@ CHANGES: Changes = {
         ),
         Change(
             "member-has-any-number-of-connections",
-            "        if counts[owner] >= self._each:\n",
+            "        if self._each is not None and counts[owner] >= self._each:\n",
             "        if False:\n",
             of("issuer_service", "a_member_has_so_many_connections_and_its_oldest_makes_room"),
         ),
@@ -1773,8 +1797,8 @@ CHANGES: Changes = {
         ),
         Change(
             "log-of-changes-keeps-what-was-erased",
-            "            if self._committing.erased:",
-            "            if False:",
+            "            if self._committing.erases:\n",
+            "            if False:\n",
             of("sqlite_device", "what_was_erased_is_nowhere"),
         ),
         Change(
@@ -1785,8 +1809,8 @@ CHANGES: Changes = {
         ),
         Change(
             "pages-of-a-commit-under-way-are-not-read",
-            "for changes in (self._pending, self._committing):",
-            "for changes in (self._pending,):",
+            "for changes in (self._pending, self._committing):\n            found",
+            "for changes in (self._pending,):\n            found",
             of("sqlite_device", "a_seal_in_the_middle_of_a_commit_finds_its_pages_and_both_are_durable"),
         ),
         Change(

@@ -1,6 +1,6 @@
 """All mutants."""
 
-from tests.mutants import core, device, host, slots
+from tests.mutants import core, device, fleet, host, slots
 from tests.mutants.mutant import AREAS, Changes, Mutant
 
 
@@ -11,5 +11,6 @@ def everything() -> list[Mutant]:
         "slots": slots.CHANGES,
         "device": device.CHANGES,
         "host": host.CHANGES,
+        "fleet": fleet.CHANGES,
     }
     return [Mutant(area, file, change) for area in AREAS for file, changes in lists[area].items() for change in changes]

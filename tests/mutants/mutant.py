@@ -1,7 +1,7 @@
 """What a mutant is: one change of the code that some test has to notice. And what may be wrong with one.
 
-Owns the form of the lists. Leaves to others: the lists (core.py, slots.py, device.py, host.py; all of them: lists.py),
-trying them (trial.py), the command (__main__.py).
+Owns the form of the lists. Leaves to others: the lists (core.py, slots.py, device.py, host.py, fleet.py; all of them:
+lists.py), trying them (trial.py), the command (__main__.py).
 """
 
 import ast
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-AREAS: Final = ("core", "slots", "device", "host")
+AREAS: Final = ("core", "slots", "device", "host", "fleet")
 
 
 @dataclass(frozen=True)

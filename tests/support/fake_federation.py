@@ -11,7 +11,16 @@ from fractions import Fraction
 from typing import Any
 
 from tessera import curve, hashes
-from tessera.params import DELIVERY, Parameters, digest, encode, encode_time, reading_hash, seal_reading_key
+from tessera.params import (
+    DELIVERY,
+    Parameters,
+    digest,
+    encode,
+    encode_time,
+    log2_cohorts,
+    reading_hash,
+    seal_reading_key,
+)
 from tessera_host.privacy import noise
 from tessera_host.protocol import blind, cards
 from tessera_host.protocol.federation import DEFAULT_RETENTION_DAYS, Federation, read_card
@@ -131,8 +140,9 @@ class FakeFederation:
     def _column(self, fields: dict[str, Any], *relay: Any) -> bytes:
         epochs = range(fields["first_epoch"], fields["first_epoch"] + fields["epochs"])
         secrets_ = (
-            blind.epoch_secret(self.master, fields["federation_id"], fields["generation"], epoch, *relay)
+            blind.epoch_secret(self.master, fields["federation_id"], fields["generation"], epoch, *relay, cohort)
             for epoch in epochs
+            for cohort in range(1 << log2_cohorts(fields["members"]))
         )
         return b"".join(map(blind.epoch_key, secrets_))
 
@@ -243,10 +253,12 @@ class FakeIssuer:
         assert curve.verify(fields["sig"], signed, fields["member"])
         parts = zip(self.sessions.pop(fields["session"]), fields["challenges"], strict=True)
         answers = [
-            list(blind.answer(self._secret(*key), nonces, (c0, c1), self.bit)) for (*key, nonces), (c0, c1) in parts
+            list(blind.answer(self._secret(fields["member"], *key), nonces, (c0, c1), self.bit))
+            for (*key, nonces), (c0, c1) in parts
         ]
         return cards.encode("tokens-answer", {"session": fields["session"], "answers": answers})
 
-    def _secret(self, generation: int, epoch: int, relay: int) -> bytes:
+    def _secret(self, member: bytes, generation: int, epoch: int, relay: int) -> bytes:
         static_key = next(each.static_key for each in self.newest.relays if each.id == relay)
-        return blind.epoch_secret(self.federation.master, self.federation.id, generation, epoch, relay, static_key)
+        place = generation, epoch, relay, static_key, blind.cohort(self.newest, member)
+        return blind.epoch_secret(self.federation.master, self.federation.id, *place)

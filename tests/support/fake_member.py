@@ -59,7 +59,7 @@ class FakeMember:
         static_keys = {relay.id: relay.static_key for relay in parameters.relays}
         pending = []
         for epoch, relay, first, second in fields["offers"]:
-            key = parameters.epoch_key(relay, epoch)
+            key = parameters.epoch_key(relay, epoch, blind.cohort(parameters, self.key))
             assert key is not None
             token_key = PrivateKey(secrets.token_bytes(32)).public_key.format()[1:]
             message = blind.token_message(self.federation_id, epoch, static_keys[relay], token_key)

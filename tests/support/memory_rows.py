@@ -25,8 +25,8 @@ class MemoryTable:
     def delete(self, name: bytes) -> None:
         self.rows.pop(name, None)
 
-    def values(self) -> list[Any]:
-        return [copy.deepcopy(value) for value, _, _ in self.rows.values()]
+    def values(self, part: int | None = None) -> list[Any]:
+        return [copy.deepcopy(value) for value, _, its in self.rows.values() if part in (None, its)]
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -8,22 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import office
+from tessera.params import Parameters, log2_cohorts
+from tessera_host.issuer.relay_directory import sectors
 from tessera_host.planning.boards import board
 
 
 def make_server(folder: Path, port: int, **changes: Any) -> None:
-    """What `tessera relay new` would write, of a relay that never ran; changes: fields of its set."""
+    """What `tessera relay new` would write, of a relay that never ran; changes: fields of its set. In a large office
+    all cohorts have the keys of the first, unless they are given."""
+    keys, cohorts = office.epoch_keys(), 1 << log2_cohorts(changes.get("members", 1))
+    if cohorts > 1 and "epoch_keys" not in changes:
+        changes["epoch_keys"] = b"".join(keys[at : at + 32] * cohorts for at in range(0, len(keys), 32))
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "parameters").write_bytes(office.parameters(**changes))
+    parameters = Parameters(office.parameters(**changes))
+    (folder / "parameters").write_bytes(parameters.blob)
     (folder / "seed").write_bytes(os.urandom(32))
-    server = board("GATEWAY")
     configuration = {
         "version": 1,
         "name": "server",
         "static_secret": office.STATIC.hex(),
         "ledger_secret": office.LEDGER.hex(),
-        "ring_sectors": server.ring_sectors,
-        "keyring_sectors": server.keyring_sectors,
+        **sectors(board("GATEWAY"), parameters),
         "host": "127.0.0.1",
         "port": port,
     }

@@ -5,7 +5,11 @@ serve` whose keys are those of the tests' office. Frames are sealed and opened w
 was read once its bytes are counted.
 
     python -m tools.bench.load PORT post|void|fetch|handshake|idle CONNECTIONS SECONDS [--rate N]
-    python -m tools.bench.load PORT members MEMBERS SECONDS --rhythm ROUND_SECONDS
+    python -m tools.bench.load PORT members MEMBERS SECONDS --rhythm ROUND_SECONDS [--posts SHARE]
+    python -m tools.bench.load PORT posting|reading MEMBERS SECONDS --rate N [--posts SHARE] [--rounds N] [--fresh]
+
+`posting` and `reading` are the two halves of `members`, sessions that come at random at a rate: of each half its own
+cost to the server can be seen.
 """
 
 import argparse
@@ -26,13 +30,14 @@ from tessera.admission import read_proof
 
 PAUSE_SECONDS = 0.5  # of an agent between INFO and its post
 ROUNDS = 16  # of a FETCH
-BUCKETS = 2  # of the office's set
+BUCKETS = 2  # of the office's set, until it is read
 
 
 class Peer(asyncio.Protocol):
     """One connection; what comes is counted as well as kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, load: "Load") -> None:
+        self._load = load
         self._data = bytearray()
         self._wanted = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -42,6 +47,8 @@ class Peer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._data += data
+        if self._load.counting:
+            self._load.received += len(data)
         self._wake()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -103,7 +110,8 @@ class Peer(asyncio.Protocol):
             if answer[0] == wire.ERROR:
                 raise ConnectionError(f"refused: {answer}")
             if answer[0] == wire.END:
-                load.known[bucket, start, end] = frames
+                if answer[1] == end:
+                    load.known[bucket, start, end] = frames
                 return
 
 
@@ -112,6 +120,8 @@ class Load:
 
     def __init__(self, port: int) -> None:
         self.port = port
+        self.buckets = BUCKETS
+        self.received = 0  # bytes, of all answers
         self.began = time.monotonic()
         self.took: list[float] = []
         self.bytes = 0
@@ -123,7 +133,8 @@ class Load:
         self.bytes += length if self.counting else 0
 
     async def open(self) -> Peer:
-        _, peer = await asyncio.get_running_loop().create_connection(Peer, "127.0.0.1", self.port)
+        loop = asyncio.get_running_loop()
+        _, peer = await loop.create_connection(lambda: Peer(self), "127.0.0.1", self.port)
         try:
             await peer.handshake()
         except BaseException:
@@ -146,7 +157,9 @@ class Load:
         took = sorted(self.took) or [0.0]
         return {
             "per_second": len(self.took) / seconds,
+            "sessions": len(self.took),
             "bytes_per_second": self.bytes / seconds,
+            "received": self.received,
             "p50_ms": 1000 * took[len(took) // 2],
             "p99_ms": 1000 * took[len(took) * 99 // 100],
             "longest_ms": 1000 * took[-1],
@@ -155,16 +168,16 @@ class Load:
         }
 
 
-async def settle(port: int) -> tuple[int, int]:
-    """Bear the relay's clock out; (open round, epoch)."""
+async def settle(port: int) -> tuple[int, int, params.Head]:
+    """Bear the relay's clock out; (open round, epoch, head of the set)."""
     peer = await Load(port).open()
     statement = office.time_statement(int(time.time()))
     await peer.call(wire.push(params.TIME_BYTES, 0, statement))
     info = await peer.call(wire.info())
     rule = await peer.call(wire.params(0))
     peer.transport.close()
-    epoch_rounds = params.Head(rule[3]).epoch_rounds
-    return info[7], info[7] // epoch_rounds
+    head = params.Head(rule[3])
+    return info[7], info[7] // head.epoch_rounds, head
 
 
 async def until(end: float, act: Callable[[], Awaitable[Any]], rate: float | None) -> None:
@@ -214,46 +227,87 @@ async def greet(load: Load, end: float) -> None:
     await until(end, one, None)
 
 
-async def member(load: Load, number: int, epoch: int, rhythm: float, open_round: int, end: float) -> None:
-    """An agent: once a round a frame (VOID) and once a cell, at moments of its own; never late for the next."""
+async def post(load: Load, number: int, epoch: int, posts: float) -> None:
+    """An agent's session that posts: a record in this share of them, chosen at random, else VOID."""
+    peer = await load.open()
+    try:
+        await peer.auth(number, epoch)
+        await peer.call(wire.info())
+        await asyncio.sleep(PAUSE_SECONDS)
+        record = random.random() < posts
+        await peer.call(wire.post(number % load.buckets, os.urandom(240)) if record else wire.void())
+    finally:
+        peer.transport.close()
+
+
+async def fetch(load: Load, bucket: int, start: int, end: int) -> None:
+    """An agent's session that reads."""
+    peer = await load.open()
+    try:
+        await peer.fetch(bucket, start, end, load)
+    finally:
+        peer.transport.close()
+
+
+async def member(load: Load, number: int, epoch: int, plan: argparse.Namespace, head: params.Head, end: float) -> None:
+    """An agent: once a round a frame and once the newest cell, at moments of its own; never late for the next."""
     began = time.monotonic()
 
-    async def post() -> None:
-        peer = await load.open()
-        try:
-            await peer.auth(number, epoch)
-            await peer.call(wire.info())
-            await asyncio.sleep(PAUSE_SECONDS)
-            await peer.call(wire.void())
-        finally:
-            peer.transport.close()
-
-    async def fetch() -> None:
-        peer = await load.open()
-        try:
-            await peer.fetch(number % BUCKETS, open_round - 1, open_round, load)
-        finally:
-            peer.transport.close()
+    async def read_newest() -> None:
+        sealed = head.round_at(int(time.time())) - 1
+        await fetch(load, number % load.buckets, sealed, sealed + 1)
 
     while True:
-        moments = sorted((began + random.random() * rhythm, slot) for slot in (0, 1))
+        moments = sorted((began + random.random() * plan.rhythm, slot) for slot in (0, 1))
         for moment, slot in moments:
             if moment > end:
                 return
             await asyncio.sleep(max(0.0, moment - time.monotonic()))
             load.counting = True
-            await load.timed(fetch() if slot else post())
-        began += rhythm
+            await load.timed(read_newest() if slot else post(load, number, epoch, plan.posts))
+        began += plan.rhythm
+
+
+async def sessions(load: Load, epoch: int, plan: argparse.Namespace, open_round: int, end: float) -> None:
+    """At random moments, so many a second; those that read begin with the newest round, or each has cells that nobody
+    read before."""
+    begun = set()
+    unread = [
+        (bucket, round_)
+        for round_ in range(max(0, open_round - plan.back), open_round)
+        for bucket in range(load.buckets)
+    ]
+    number = 0
+    while (now := time.monotonic()) < end:
+        number += 1
+        if plan.kind == "posting":
+            work = post(load, number % plan.count, epoch, plan.posts)
+        elif plan.fresh:
+            if not unread:
+                raise SystemExit("no cell is left that nobody has read")
+            bucket, round_ = unread.pop()
+            work = fetch(load, bucket, round_, round_ + 1)
+        else:
+            work = fetch(load, number % load.buckets, open_round - plan.rounds, open_round)
+        task = asyncio.create_task(load.timed(work))
+        begun.add(task)
+        task.add_done_callback(begun.discard)
+        await asyncio.sleep(max(0.0, now + random.expovariate(plan.rate) - time.monotonic()))
+    await asyncio.gather(*begun)
 
 
 async def run(arguments: argparse.Namespace) -> dict[str, Any]:
     load = Load(arguments.port)
-    open_round, epoch = await settle(arguments.port)
+    open_round, epoch, head = await settle(arguments.port)
+    load.buckets = head.buckets
     kind, count = arguments.kind, arguments.count
-    warm = 0.0 if kind == "members" else arguments.warm
+    whole = kind in ("members", "posting", "reading")
+    warm = 0.0 if whole else arguments.warm
     end = time.monotonic() + warm + arguments.seconds
     if kind == "members":
-        work = [member(load, number, epoch, arguments.rhythm, open_round, end) for number in range(count)]
+        work = [member(load, number, epoch, arguments, head, end) for number in range(count)]
+    elif whole:
+        work = [sessions(load, epoch, arguments, open_round, end)]
     elif kind == "fetch":
         work = [read(load, number, open_round, end) for number in range(count)]
     elif kind == "handshake":
@@ -266,7 +320,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
     load.counting = True
     start = time.monotonic()
     await asyncio.sleep(arguments.seconds)
-    load.counting = kind == "members"
+    load.counting = whole
     seconds = time.monotonic() - start
     await gathered
     return load.figures(seconds)
@@ -275,12 +329,16 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
-    parser.add_argument("kind", choices=("post", "void", "fetch", "handshake", "idle", "members"))
+    parser.add_argument("kind", choices=("post", "void", "fetch", "handshake", "idle", "members", "posting", "reading"))
     parser.add_argument("count", type=int)
     parser.add_argument("seconds", type=float)
     parser.add_argument("--rate", type=float, help="requests a second, of all connections together")
     parser.add_argument("--rhythm", type=float, default=300)
     parser.add_argument("--warm", type=float, default=1)
+    parser.add_argument("--posts", type=float, default=0, help="the share of posting sessions that have a record")
+    parser.add_argument("--rounds", type=int, default=1, help="of a session that reads")
+    parser.add_argument("--fresh", action="store_true", help="each session reads a cell that nobody read before")
+    parser.add_argument("--back", type=int, default=300, help="rounds in which those are")
     print(json.dumps(uvloop.run(run(parser.parse_args()))))
     sys.stdout.flush()
 

@@ -42,17 +42,19 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 class Serving:
     """`tessera serve` on a fresh relay of so many members, in the middle of its fourth epoch."""
 
-    def __init__(self, folder: Path, members: int, posts: int) -> None:
+    def __init__(self, folder: Path, members: int, posts: int, log2_buckets: int) -> None:
         self.port = free_port()
         now = int(time.time())
+        self.genesis = now - ROUND_SECONDS * (RETENTION * EPOCH_ROUNDS + EPOCH_ROUNDS // 2) - ROUND_SECONDS // 4
         table = unhex("".join(vectors("noise_table")[NOISE_TABLE]["thresholds"]))
         make_server(
             folder,
             self.port,
-            genesis=now - ROUND_SECONDS * (RETENTION * EPOCH_ROUNDS + EPOCH_ROUNDS // 2) - ROUND_SECONDS // 4,
+            genesis=self.genesis,
             members=members,
             tokens_per_epoch=1,
             posts_per_token=posts,
+            log2_buckets=log2_buckets,
             thresholds=table,
             epsilon=100_000,
             round_seconds=ROUND_SECONDS,
@@ -94,7 +96,7 @@ class Serving:
 
     def start(self, kind: str, count: int, seconds: float, *options: object) -> "subprocess.Popen[str]":
         words = [sys.executable, "-m", "tools.bench.load", self.port, kind, count, seconds, *options]
-        self._before = self.cpu_seconds, time.monotonic()
+        self._before, self._began = (self.cpu_seconds, time.monotonic()), time.time()
         return subprocess.Popen([str(word) for word in words], cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
     def figures_of(self, load: "subprocess.Popen[str]", seconds: float) -> dict[str, Any]:
@@ -103,15 +105,17 @@ class Serving:
             sys.exit("the load failed")
         figures: dict[str, Any] = json.loads(said)
         cpu, began = self._before
-        figures["cores"] = (self.cpu_seconds - cpu) / (time.monotonic() - began)
+        figures["cpu_seconds"], figures["seconds"] = self.cpu_seconds - cpu, time.monotonic() - began
+        figures["cores"] = figures["cpu_seconds"] / figures["seconds"]
+        figures["began"] = self._began
         figures["memory_mib"] = self.memory_mib
         return figures
 
 
 @contextmanager
-def serving(members: int = 256, posts: int = 1020) -> Iterator[Serving]:
+def serving(members: int = 256, posts: int = 1020, log2_buckets: int = 1) -> Iterator[Serving]:
     with tempfile.TemporaryDirectory(prefix="tessera-bench-") as folder:
-        server = Serving(Path(folder), members, posts)
+        server = Serving(Path(folder), members, posts, log2_buckets)
         try:
             yield server
         finally:

@@ -493,18 +493,27 @@ def reading_proof(reading_key: bytes, handshake_hash: bytes) -> bytes:
 OPERATOR = 0xFFFFFFFF  # the epoch that AUTH names for the operator
 
 
+def cohorts(members: int) -> int:
+    """The smallest power of two that gives cohorts of 16,384 members at most; but 64 at most."""
+    return min(64, 1 << (-(-members // 16384) - 1).bit_length())
+
+
+def cohort_of(federation_id: bytes, member_key: bytes, members: int) -> int:
+    return integer(H("cohort", federation_id + member_key)[:2]) % cohorts(members)
+
+
 def raw_epoch_secret(
-    master: bytes, federation_id: bytes, generation: int, epoch: int, relay_id: int, static_key: bytes
+    master: bytes, federation_id: bytes, generation: int, epoch: int, relay_id: int, static_key: bytes, cohort: int
 ) -> bytes:
-    """k_{e,j} before it is negated for an even K_{e,j}."""
+    """k_{e,j,c} before it is negated for an even K_{e,j,c}."""
     info = federation_id + u32(generation) + u32(epoch) + u16(relay_id) + static_key
-    return scalar(integer(hkdf(b"", master, info, 48)))
+    return scalar(integer(hkdf(b"", master, info + (u8(cohort) if cohort else b""), 48)))
 
 
 def epoch_secret(
-    master: bytes, federation_id: bytes, generation: int, epoch: int, relay_id: int, static_key: bytes
+    master: bytes, federation_id: bytes, generation: int, epoch: int, relay_id: int, static_key: bytes, cohort: int
 ) -> bytes:
-    return even_secret(raw_epoch_secret(master, federation_id, generation, epoch, relay_id, static_key))
+    return even_secret(raw_epoch_secret(master, federation_id, generation, epoch, relay_id, static_key, cohort))
 
 
 def operator_message(federation_id: bytes, relay_key: bytes, handshake_hash: bytes) -> bytes:

@@ -424,8 +424,8 @@ GENERATION = 5
 NAMES = ("first", "second")  # clauses, in labels
 
 
-def raw_epoch_secret(epoch: int, relay: int, generation: int = GENERATION) -> bytes:
-    return ref.raw_epoch_secret(MASTER, FEDERATION_ID, generation, epoch, RELAY_IDS[relay], RELAY_KEYS[relay])
+def raw_epoch_secret(epoch: int, relay: int, generation: int = GENERATION, cohort: int = 0) -> bytes:
+    return ref.raw_epoch_secret(MASTER, FEDERATION_ID, generation, epoch, RELAY_IDS[relay], RELAY_KEYS[relay], cohort)
 
 
 def odd_epoch(odd: bool, relay: int = 0) -> int:
@@ -454,10 +454,11 @@ def finish(b: int, chosen: Row, epoch_secret: bytes, message: bytes) -> Row:
     return {"b": b, "s": s, "signature": signature}
 
 
-def epoch_fields(epoch: int, relay: int, generation: int = GENERATION) -> Row:
-    raw = raw_epoch_secret(epoch, relay, generation)
-    own = ref.epoch_secret(MASTER, FEDERATION_ID, generation, epoch, RELAY_IDS[relay], RELAY_KEYS[relay])
+def epoch_fields(epoch: int, relay: int, generation: int = GENERATION, cohort: int = 0) -> Row:
+    raw = raw_epoch_secret(epoch, relay, generation, cohort)
+    own = ref.epoch_secret(MASTER, FEDERATION_ID, generation, epoch, RELAY_IDS[relay], RELAY_KEYS[relay], cohort)
     row: Row = {"master": MASTER, "federation_id": FEDERATION_ID, "generation": generation, "epoch": epoch}
+    row |= {"cohort": cohort}
     row |= {"relay_id": RELAY_IDS[relay], "relay_key": RELAY_KEYS[relay], "raw_epoch_secret": raw}
     return row | {"negated": raw != own, "epoch_secret": own, "epoch_key": ref.x_only(own)}
 
@@ -491,10 +492,24 @@ def token_rows() -> Rows:
 
 
 def epoch_key_rows() -> Rows:
-    """Keys that differ in one of generation, epoch and relay; none is another's."""
-    places = [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0), (GENERATION, 30, 1), (0xFFFFFFFF, 0xFFFFFFFF, 2)]
-    rows = [epoch_fields(epoch, relay, generation) for generation, epoch, relay in places]
+    """Keys that differ in one of generation, epoch, relay and cohort; none is another's."""
+    places = [(0, 0, 0, 0), (0, 0, 1, 0), (0, 1, 0, 0), (1, 0, 0, 0), (0, 0, 0, 1), (0, 0, 0, 63)]
+    places += [(GENERATION, 30, 1, 0), (0xFFFFFFFF, 0xFFFFFFFF, 2, 0), (GENERATION, 30, 1, 7)]
+    rows = [epoch_fields(epoch, relay, generation, cohort) for generation, epoch, relay, cohort in places]
     require(len({row["epoch_key"] for row in rows}) == len(rows), "every epoch key differs")
+    return rows
+
+
+def cohort_rows() -> Rows:
+    """How many cohorts there are, at the edges, and in which a member is."""
+    rows: Rows = []
+    for members in (1, 16384, 16385, 32768, 32769, 100_000, 1 << 20, (1 << 20) + 1, 1 << 24):
+        for name in NAMES:
+            key = ref.x_only(secret(f"contact/{name}"))
+            row: Row = {"federation_id": FEDERATION_ID, "member_key": key, "members": members}
+            row |= {"cohorts": ref.cohorts(members), "cohort": ref.cohort_of(FEDERATION_ID, key, members)}
+            require(members == 1 << 24 or row["cohorts"] == 1 or members > 8192 * row["cohorts"], "the least cohort")
+            rows.append(row)
     return rows
 
 
@@ -516,25 +531,27 @@ def session_rows() -> Rows:
 
 
 def admission() -> dict[str, Rows]:
-    return {"epoch_keys": epoch_key_rows(), "sessions": session_rows()}
+    return {"epoch_keys": epoch_key_rows(), "cohorts": cohort_rows(), "sessions": session_rows()}
 
 
 # --- 2. Parameters ----------------------------------------------------------------------------------------------------
 
 
-def column(first_epoch: int, epochs: int, relay: int, generation: int) -> bytes:
+def column(first_epoch: int, epochs: int, relay: int, generation: int, members: int = 1) -> bytes:
     return b"".join(
-        epoch_fields(epoch, relay, generation)["epoch_key"] for epoch in range(first_epoch, first_epoch + epochs)
+        epoch_fields(epoch, relay, generation, cohort)["epoch_key"]
+        for epoch in range(first_epoch, first_epoch + epochs)
+        for cohort in range(ref.cohorts(members))
     )
 
 
-def set_relays(first_epoch: int, epochs: int, count: int, generation: int) -> list[ref.Relay]:
+def set_relays(first_epoch: int, epochs: int, count: int, generation: int, members: int) -> list[ref.Relay]:
     return [
         ref.Relay(
             RELAY_IDS[relay],
             ref.point(RELAY_SECRETS[relay]),
             ref.x_only(LEDGER_SECRETS[relay]),
-            column(first_epoch, epochs, relay, generation),
+            column(first_epoch, epochs, relay, generation, members),
         )
         for relay in range(count)
     ]
@@ -555,14 +572,14 @@ def parameters(label: str, relays: int, **fields: Any) -> ref.Parameters:
     known |= {"federation_id": FEDERATION_ID, "root_key": ref.x_only(ROOT_SECRET), "previous": bytes(32)}
     known |= {"access_key": ACCESS_KEY, "reading_key": READING_KEY, "said": said(relays)}
     known |= {"genesis": 1_750_000_000, "ephemeral_secret": secret(f"params/{label}/ephemeral")} | fields
-    entries = set_relays(known["first_epoch"], known["epochs"], relays, known["generation"])
+    entries = set_relays(known["first_epoch"], known["epochs"], relays, known["generation"], known["members"])
     return ref.Parameters(**(known | {"relays": entries}))
 
 
 @cache
 def parameter_sets() -> dict[str, ref.Parameters]:
-    """`typical` fits a ring of 848 KiB; `wide` has the largest numbers, and fits none; `day` and `constant` have the
-    other kinds of cover."""
+    """`typical` fits a ring of 848 KiB; `wide` has the largest numbers but for members, which are one cohort's, and
+    fits none; `day` and `constant` have the other kinds of cover; `cohorts` has the most members and cohorts."""
     minimal = parameters(
         "minimal", 0, serial=1, genesis=0, round_seconds=1, epoch_rounds=2, retention_epochs=1, members=1,
         tokens_per_epoch=1, posts_per_token=4, ahead=1, generation=0, first_epoch=0, epochs=1, **table_fields(8),
@@ -579,7 +596,7 @@ def parameter_sets() -> dict[str, ref.Parameters]:
     )  # fmt: skip
     wide = parameters(
         "wide", 3, serial=0xFFFFFFFF, genesis=1 << 33, previous=b"\xff" * 32, round_seconds=65535, epoch_rounds=65535,
-        retention_epochs=14, log2_buckets=16, members=1 << 24, tokens_per_epoch=255, posts_per_token=1020, ahead=32,
+        retention_epochs=14, log2_buckets=16, members=1 << 14, tokens_per_epoch=255, posts_per_token=1020, ahead=32,
         generation=0xFFFFFFFF, first_epoch=65000, epochs=7,
         guest_access_keys=[data(f"params/guest/{i}") for i in range(3)], **table_fields(11),
     )  # fmt: skip
@@ -591,7 +608,12 @@ def parameter_sets() -> dict[str, ref.Parameters]:
         **shaped,
     )  # fmt: skip
     constant = parameters("constant", 1, serial=4, cover=ref.CONSTANT, constant=24, **office)
-    return {"minimal": minimal, "small": small, "typical": typical, "wide": wide, "day": day, "constant": constant}
+    cohorts = parameters(
+        "cohorts", 1, serial=5, **office | {"members": 1 << 24, "posts_per_token": 4, "epochs": 2},
+        cover=ref.DAY, deliveries=21, day_epsilon=2_000_000, day_delta=368934881474192, **shaped,
+    )  # fmt: skip
+    sets = {"minimal": minimal, "small": small, "typical": typical, "wide": wide, "day": day, "constant": constant}
+    return sets | {"cohorts": cohorts}
 
 
 def relay_row(p: ref.Parameters, relay: ref.Relay) -> Row:
@@ -611,7 +633,8 @@ def params_row(name: str, p: ref.Parameters) -> Row:
     head, blob = p.head(), whole(p)
     require(len(head) == 176, "the length of a head")
     tables = 240 + 141 + 32 * len(p.guest_access_keys) + 8 * len(p.thresholds)
-    require(len(blob) == tables + (163 + 32 * p.epochs) * len(p.relays), "the length of a set")
+    column = 32 * p.epochs * ref.cohorts(p.members)
+    require(len(blob) == tables + (163 + column) * len(p.relays), "the length of a set")
     return row | {"head": head, "digest": ref.params_digest(head), "blob": blob}
 
 
@@ -831,7 +854,7 @@ def successors() -> Iterator[Row]:
     ]
     for name, open_epoch, changes, why in cases:
         p = replace(following, **changes)
-        p = replace(p, relays=set_relays(p.first_epoch, p.epochs, 2, p.generation))
+        p = replace(p, relays=set_relays(p.first_epoch, p.epochs, 2, p.generation, p.members))
         blob = ref.relays_copy(other if name == "root_key" else ROOT_SECRET, p, p.relays[0])
         taken = cases.index((name, open_epoch, changes, why)) < 5
         row: Row = {"name": name, "open_epoch": open_epoch, "blob": blob, "why": why, "taken": taken}

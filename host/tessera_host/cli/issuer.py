@@ -16,7 +16,7 @@ import typer
 
 from .. import files, qr, systemd
 from ..clock import local_time
-from ..errors import UsageError
+from ..errors import NotPermitted, UsageError
 from ..issuer.files import answer
 from ..issuer.issuer import SERVICE_PORT, Issuer
 from ..issuer.service import IssuerServer
@@ -25,6 +25,7 @@ from ..keys.memory import keep_out_of_dumps
 from ..protocol import addresses
 from ..protocol.addresses import Address
 from ..protocol.invitation import Invitation
+from ..protocol.limits import check_name
 from ..protocol.listening import CannotListen, at
 from ..systemd import Credential, Unit
 from .card_exchange import check_new_file, given_text
@@ -58,6 +59,7 @@ def register(issuer_app: typer.Typer) -> None:
     for name, command in (
         ("service", issuer_service_),
         ("invite", issuer_invite),
+        ("invite-all", issuer_invite_all),
         ("invitations", issuer_invitations),
         ("revoke", issuer_revoke),
         ("serve", issuer_serve),
@@ -87,23 +89,28 @@ def issuer_service_(
     )
 
 
+HomeRelay = Annotated[
+    str | None,
+    typer.Option(
+        "--relay",
+        help="Their home relay; else that of everybody invited lately, in a cluster the one with the fewest.",
+        callback=composed,
+    ),
+]
+InvitationDays = Annotated[int, typer.Option("--days", help="How long the invitation can be used.")]
+JoinByFiles = Annotated[
+    bool, typer.Option("--files", help="For a computer that cannot reach the issuer's service: join by files.")
+]
+
+
 def issuer_invite(
     directory: IssuerArgument,
     name: MemberName,
-    relay: Annotated[
-        str | None,
-        typer.Option(
-            "--relay",
-            help="Their home relay; else that of everybody invited lately, in a cluster the one with the fewest.",
-            callback=composed,
-        ),
-    ] = None,
-    days: Annotated[int, typer.Option("--days", help="How long the invitation can be used.")] = 7,
+    relay: HomeRelay = None,
+    days: InvitationDays = 7,
     out: InvitationOut = None,
     as_code: Annotated[bool, typer.Option("--qr", help="Show it as a QR code, too.")] = False,
-    by_files: Annotated[
-        bool, typer.Option("--files", help="For a computer that cannot reach the issuer's service: join by files.")
-    ] = False,
+    by_files: JoinByFiles = False,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
@@ -125,6 +132,53 @@ def issuer_invite(
     if as_code:
         _show_code(card)
     typer.echo(_what_to_do(invitation, place), err=place is None)
+
+
+def issuer_invite_all(
+    directory: IssuerArgument,
+    names: Annotated[Path, typer.Argument(metavar="NAMES", help="A text file with one name a line.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="A folder for the invitations' files.")],
+    relay: HomeRelay = None,
+    days: InvitationDays = 7,
+    by_files: JoinByFiles = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Invite many people at once: a file for each of them, FOLDER/NAME.invitation.
+
+    Who is on the roster or has an open invitation is left out, so it can be repeated with a longer list.
+    """
+    listed = [composed(line.strip()) or "" for line in files.read_text(names).splitlines()]
+    wanted = list(dict.fromkeys(name for name in listed if name))
+    if not wanted:
+        raise UsageError(f"there is no name in {names}", "write one a line")
+    _make_folder(out)
+    written, left = [], {}
+    with open_issuer(directory, passphrase_file) as issuer:
+        for name in wanted:
+            place = out / f"{name}.invitation"
+            try:
+                check_name("the name", name)  # before it is part of a file's
+                check_new_file(place)
+                card = issuer.invite(name, relay, days, by_files).card()
+            except (NotPermitted, UsageError) as error:
+                left[name] = error.message
+                continue
+            files.write(place, (card + "\n").encode())
+            written.append(name)
+    if not written:
+        raise UsageError(f"nobody was invited: {next(iter(left.values()))}", "tessera issuer invitations lists them")
+    lines = [f"{name} is left out: {why}." for name, why in left.items()]
+    many = "file" if len(written) == 1 else "files"
+    lines += [f"{len(written):,} {many} written into {out}: give each to its person and to nobody else."]
+    show({"invited": written, "left_out": left, "folder": str(out)}, "\n".join(lines), as_json)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made: {error.strerror}", "name another folder") from None
 
 
 def _show_code(card: str) -> None:

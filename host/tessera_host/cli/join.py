@@ -21,7 +21,7 @@ from ..errors import InvalidInput, ScheduleEnding, TryLater, UsageError
 from ..issuer.issuer import Issuer
 from ..issuer.store import KEYSTORE
 from ..keys import passphrase
-from ..member import issuer_visit, joining, joining_files, news, token_exchange
+from ..member import issuer_visit, joining, joining_files, token_exchange
 from ..member.issuer_visit import VisitReport
 from ..member.joining_files import FileStep
 from ..member.renewal import Renewal
@@ -199,18 +199,18 @@ def _visits(member: MemberState, desk: Desk, report: VisitReport | None = None) 
     """Go to the issuer (unless there is the report of a visit), and again soon if it says so; other commands have the
     keystore meanwhile."""
     tokens: Counter[int] = Counter()
-    renewal, is_news = Renewal(member), False
+    renewal, is_news, clock = Renewal(member), False, None
     for left in reversed(range(VISITS)):
         report = report if report and (report.tokens or report.refusals) else asyncio.run(renewal.run())
         tokens.update(dict(report.tokens))
-        is_news = is_news or report.news
+        is_news, clock = is_news or report.news, report.clock
         if report.later is None or report.later.retry_after > LONGEST_WAIT_SECONDS or not left:
             break
         member.release()
         _wait(report.later, desk)
         member.reacquire()
         report = None
-    return VisitReport(sorted(tokens.items()), report.refusals if report else [], is_news)
+    return VisitReport(sorted(tokens.items()), report.refusals if report else [], is_news, clock)
 
 
 def _show_joined(member: MemberState, report: VisitReport, new: bool, desk: Desk) -> None:
@@ -219,15 +219,28 @@ def _show_joined(member: MemberState, report: VisitReport, new: bool, desk: Desk
         f"You {'have joined' if new else 'are a member of'} {office} as {name}. Your mailbox is on the relay {home}."
     ]
     lines += [_when(member, report)]
-    lines += [WHO_SEES_WHAT, "Next, meet somebody: tessera contact add NAME"]
+    lines += [_who_sees_what(member), "Next, meet somebody: tessera contact add NAME"]
     result = {"name": name, "key": member.identity.key, "federation": office, "home_relay": home, "joined": True}
     show({**result, **_figures(member, report)}, "\n".join(lines), desk.as_json)
 
 
+def _who_sees_what(member: MemberState) -> str:
+    """In a large office there is something that the access does tell."""
+    newest = member.federation.newest
+    cohorts = 1 << newest.log2_cohorts
+    if cohorts == 1:
+        return WHO_SEES_WHAT
+    return (
+        f"{WHO_SEES_WHAT} (Your office is set up for {newest.members:,} members in {cohorts} parts: when you write, a "
+        f"relay can tell of which part the writer is, one of about {newest.members // cohorts:,}. If your office is "
+        "far smaller than that, ask IT why.)"
+    )
+
+
 def _end_with_what_is_not_well(member: MemberState, report: VisitReport) -> None:
     """A visit that brought nothing to talk with, or was refused, is none that went well, whatever was shown."""
-    if apart := news.clock_apart(member):
-        end_with(apart)
+    if report.clock:
+        end_with(report.clock)
     if issuer_visit.talk_from(member) is None or (report.refusals and not report.tokens):
         end_with(report.refusals[0] if report.refusals else NoTokens("you have no access to write with", "tell IT"))
     if warning := _schedule_warning(member):
@@ -281,7 +294,8 @@ def _deliver_step(member: MemberState, step: FileStep, desk: Desk, out: Path | N
         files.write(out, text.encode())
         lines.append(f"{out} written. Give it to IT; take what comes back with: tessera renew FILE -o NEXT")
     elif text is None:
-        lines += [_when(member, VisitReport()), WHO_SEES_WHAT, "Next, meet somebody: tessera contact add NAME"]
+        lines += [_when(member, VisitReport()), _who_sees_what(member)]
+        lines += ["Next, meet somebody: tessera contact add NAME"]
     place = str(out) if out and text else None
     result = {"name": member.identity.name, "joined": joining.pending(member) is None, "done": text is None}
     result |= {"file": text, "path": place, "remarks": step.remarks[1:]}

@@ -18,7 +18,7 @@ from ..kinds_of_cover import COVERS
 from ..planning import choosing, figures
 from ..planning.boards import BOARDS
 from ..planning.choosing import Kind, Planned, Wish
-from ..planning.plan import Plan, decimal_option
+from ..planning.plan import Plan, decimal_option, gateways, overfilling
 from ..privacy import loss, noise
 from ..protocol.topology import KINDS
 from . import audit
@@ -26,6 +26,8 @@ from .options import Json, PlanOut
 from .output import show
 
 _CHOSEN = "✓"
+_LONG_YEARS = 20
+_CROWD = 256  # members of a bucket, from twice as many on more buckets are proposed
 
 CopiesOption = Annotated[
     int, typer.Option("--copies", help="Relays that each record is on: any of them but one may be lost.")
@@ -218,6 +220,22 @@ def _loss(of: str) -> Callable[[Plan], str]:
     return cell
 
 
+def _numbers_last(plan: Plan) -> str:
+    """Where that is not for longer than anybody plans."""
+    years = figures.ring_numbers_years(plan)
+    return f"{_number(float(years))} years" if plan.board.several and years < _LONG_YEARS else ""
+
+
+def _cohorts(plan: Plan) -> str:
+    members, found = plan.choice.members, figures.cohorts(plan.choice.members)
+    return f"{found} of {members // found:,}" if found > 1 else ""
+
+
+def _overfilling(plan: Plan) -> str:
+    found = overfilling(plan)
+    return f"{found:,} members together" if found else ""
+
+
 _ROWS: tuple[tuple[str, Callable[[Kind], str]], ...] = (
     ("records a batch", _of(_cover)),
     ("MB a day, a member", _of(_megabytes)),
@@ -233,7 +251,11 @@ _ROWS: tuple[tuple[str, Callable[[Kind], str]], ...] = (
     ("ε of a month", _of(_loss(figures.A_MONTH))),
     ("1 % guess, after a day", _of(_guess(figures.A_DAY))),
     ("after a month", _of(_guess(figures.A_MONTH))),
-    ("flash lasts, estimate", _of(lambda plan: f"{figures.flash_years(plan)} years")),
+    ("flash lasts, estimate", _of(lambda plan: "" if plan.board.several else f"{figures.flash_years(plan)} years")),
+    ("processes, estimate", _of(lambda plan: str(gateways(plan)) if plan.board.several else "")),
+    ("ring's numbers last", _of(_numbers_last)),
+    ("cohorts", _of(_cohorts)),
+    ("could overfill a cell", _of(_overfilling)),
 )
 
 
@@ -268,8 +290,35 @@ def _rest(plan: Plan) -> str:
         f"{choice.members} members × {choice.tokens_per_epoch} tokens × {choice.posts_per_token} posts × "
         f"{choice.retention_epochs + 1} epochs are {room['records_needed']:,} records; the ring of {plan.board.name} "
         f"keeps {room['records_kept']:,}. {room['readers_a_round_board_estimate']} can read in every round (estimate). "
-        f"{room['members_a_bucket']} members share a bucket.{_relays(plan)}"
+        f"{room['members_a_bucket']} members share a bucket.{_more_buckets(plan)}{_large(plan)}{_relays(plan)}"
     )
+
+
+def _more_buckets(plan: Plan) -> str:
+    """What they would save, where members of a large office read what all of them post."""
+    choice = plan.choice
+    if not plan.table or choice.members < 2 * _CROWD * choice.buckets or choice.buckets == plan.board.buckets:
+        return ""
+    more = min(plan.board.buckets, 1 << ((choice.members // _CROWD).bit_length() - 1))
+    now, then = (figures.download_in_use(plan, buckets) / figures.MEGABYTE for buckets in (choice.buckets, more))
+    return (
+        f" If all send what they may, each reads {_number(float(now))} MB a day: with --buckets {more}, "
+        f"{choice.members // more} members each, {_number(float(then))}."
+    )
+
+
+def _large(plan: Plan) -> str:
+    """What an office comes to that is too large for one process, or one key."""
+    parts, found = [], gateways(plan)
+    if found > 1:
+        each = figures.figures(plan)["readers_a_round_board_estimate"]
+        parts.append(f" One process serves {each:,} readers: {found} of them as one relay, a fleet, serve all.")
+    if figures.cohorts(plan.choice.members) > 1:
+        parts.append(
+            " Tokens are issued by cohorts, so that all can fetch theirs in an hour: a relay can tell of which one a "
+            f"session that posts is, {_cohorts(plan)} members; of who reads it learns nothing."
+        )
+    return "".join(parts)
 
 
 def _relays(plan: Plan) -> str:

@@ -3,6 +3,8 @@
 Owns that list. Leaves to others: what an invitation is (invitation.py), the roster (roster.py), the keystore that holds
 all (store.py).
 
+What inviting or joining reads does not grow with the office: a hundred thousand people are invited in one week.
+
 Of a used invitation the key that used it is kept, its secret is not: the same member may show it again (an answer was
 lost on its way), nobody else can. Entries go a month after they have expired.
 """
@@ -19,22 +21,25 @@ from ..protocol.invitation import SECRET_BYTES, id_of, proof
 
 KEPT_SECONDS = 30 * DAY_SECONDS
 DAYS_MAX = 90
+LATELY = 100  # invitations that are looked at for where people are invited to
+FORGOTTEN_AT_ONCE = 4  # entries whose time is over that one invitation deletes: more than it adds
 
 Admit = Callable[[str, bytes], None]
 
 
 class Invitations:
-    """A view of one of the issuer keystore's tables, to be changed within a transaction: by id,
-    `{"name", "id", "secret", "home", "made", "until", "key"}`.
+    """A view of two of the issuer keystore's tables, to be changed within a transaction: `invitations` has, by id,
+    `{"name", "id", "secret", "home", "made", "until", "key"}`; `invited` the id by the name, as long as nobody used it,
+    in the part that is the second in which it ends.
 
-    `key` is the member's (32 bytes) once the invitation was used, until then None; then `secret` is None. Who joins is
-    looked up; what IT asks reads all of them.
+    `key` is the member's (32 bytes) once the invitation was used, until then None; then `secret` is None. Only what
+    lists them or voids them all reads all of them.
     """
 
-    TABLES = ("invitations",)
+    TABLES = ("invitations", "invited")
 
     def __init__(self, table: Callable[[str], Table], federation_id: bytes) -> None:
-        self._table = table(*self.TABLES)
+        self._table, self._invited = map(table, self.TABLES)
         self._federation_id = federation_id
 
     @property
@@ -43,11 +48,19 @@ class Invitations:
         return sorted(self._table.values(), key=lambda entry: (entry["made"], entry["name"], entry["id"]))
 
     def _put(self, entry: dict[str, Any]) -> None:
-        self._table.put(entry["id"], entry)
+        self._table.put(entry["id"], entry, _kept_until(entry["until"]))
 
-    def open(self, now: int) -> list[dict[str, Any]]:
-        """Those that somebody can still join with."""
-        return [entry for entry in self._entries if entry["key"] is None and entry["until"] >= now]
+    def _delete(self, entry: dict[str, Any]) -> None:
+        self._table.delete(entry["id"])
+        self._invited.delete(entry["name"].encode())
+
+    def open(self, now: int) -> int:
+        """How many there are that somebody can still join with."""
+        return self._invited.count_from(now)
+
+    def homes(self) -> list[str]:
+        """Of those who were invited lately, the last first."""
+        return [str(entry["home"]) for entry in self._table.latest(LATELY)]
 
     def listed(self, now: int) -> list[dict[str, Any]]:
         """For people: name, home relay, the second it ends, and `open`, `used` or `expired`."""
@@ -60,36 +73,43 @@ class Invitations:
         """A new invitation: (its secret, the second it ends). Raises UsageError."""
         if not 1 <= days <= DAYS_MAX:
             raise UsageError(f"{days} days are not in 1 to {DAYS_MAX}", "use --days 7 or the like")
-        if any(entry["name"] == name for entry in self.open(now)):
+        before = self._unused(name)
+        if before is not None and before["until"] >= now:
             raise UsageError(
                 f"there is an open invitation for '{name}' already",
                 f"if it was lost: tessera issuer revoke DIR '{name}', then invite again",
             )
-        self._forget(now)
+        if before is not None:
+            self._delete(before)
+        for table in (self._table, self._invited):
+            table.forget(now, FORGOTTEN_AT_ONCE)
         secret, until = secrets.token_bytes(SECRET_BYTES), now + days * DAY_SECONDS
-        for entry in self._entries:
-            if entry["name"] == name and not entry["key"]:
-                self._table.delete(entry["id"])
         fresh = {"name": name, "id": id_of(secret), "secret": secret, "home": home, "made": now, "until": until}
         self._put(fresh | {"key": None})
+        self._invited.put(name.encode(), fresh["id"], _kept_until(until), until)
         return secret, until
+
+    def _unused(self, name: str) -> dict[str, Any] | None:
+        """The entry that nobody of this name has used, be its time over; None if there is none."""
+        id_: bytes | None = self._invited.get(name.encode())
+        found: dict[str, Any] | None = None if id_ is None else self._table.get(id_)
+        return found
 
     def revoke(self, name: str) -> None:
         """Nobody joins with it any more. Raises NotPermitted if there is none that could be used."""
-        gone = [entry for entry in self._entries if entry["name"] == name and entry["key"] is None]
-        if not gone:
+        gone = self._unused(name)
+        if gone is None:
             raise NotPermitted(
                 f"there is no open invitation for '{name}'",
                 "tessera issuer invitations lists them; for who has joined: tessera issuer remove",
             )
-        for entry in gone:
-            self._table.delete(entry["id"])
+        self._delete(gone)
 
     def revoke_all(self, now: int) -> list[str]:
         """Void every open one; whose they were."""
-        gone = self.open(now)
+        gone = [entry for entry in self._entries if entry["key"] is None and entry["until"] >= now]
         for entry in gone:
-            self._table.delete(entry["id"])
+            self._delete(entry)
         return [str(entry["name"]) for entry in gone]
 
     def take(self, fields: dict[str, Any], admitted: Callable[[bytes], bool], admit: Admit, now: int) -> bool:
@@ -113,6 +133,7 @@ class Invitations:
             raise NotPermitted("this invitation has expired", "ask IT for a new one")
         admit(name, key)
         self._put(entry | {"key": key, "secret": None})
+        self._invited.delete(name.encode())
         return True
 
     def _entry(self, id_: bytes) -> dict[str, Any]:
@@ -123,10 +144,10 @@ class Invitations:
             )
         return entry
 
-    def _forget(self, now: int) -> None:
-        for entry in self._entries:
-            if entry["until"] + KEPT_SECONDS < now:
-                self._table.delete(entry["id"])
+
+def _kept_until(until: int) -> int:
+    """The second from which on nobody needs an invitation that ends with `until`."""
+    return until + KEPT_SECONDS + 1
 
 
 def _state(entry: dict[str, Any], now: int) -> str:

@@ -13,12 +13,13 @@ The rules, in the order they are checked:
   R0, R1: nothing new is said); shown later it is refused, so nobody can use up a member's quota with an old card;
 - every session is charged to the member when it is opened, finished or not, by generation, epoch and relay;
 - a member has one open batch of a generation; a new request aborts the one before;
-- at most 4 sessions are open under one epoch key, of all members together. Clause blind Schnorr is as strong as the
-  modified ROS problem is hard: with w sessions open at once the best known forgery of one more token (Wagner's
-  k-list algorithm) costs (w+1)·2^(256/(1+⌊log2(w+1)⌋)) steps and succeeds with probability 2^-w: 2^87 steps at w = 4,
-  2^55 at w = 15. So that nobody can keep others out by opening sessions and leaving them, a batch older than
-  `patience_seconds` gives way when its place is wanted, and only then: a member may answer by mail hours later. One
-  that was opened over the network gives way after ONLINE_PATIENCE_SECONDS: its challenge follows at once or never;
+- at most 4 sessions are open under one epoch key, of all members of a cohort together. Clause blind Schnorr is as
+  strong as the modified ROS problem is hard: with w sessions open at once the best known forgery of one more token
+  (Wagner's k-list algorithm) costs (w+1)·2^(256/(1+⌊log2(w+1)⌋)) steps and succeeds with probability 2^-w: 2^87 steps
+  at w = 4, 2^55 at w = 15 (docs/design.md §6 has why cohorts, and not more at once). So that nobody can keep others
+  out by opening sessions and leaving them, a batch older than `patience_seconds` gives way when its place is wanted,
+  and only then: a member may answer by mail hours later. One that was opened over the network gives way after
+  ONLINE_PATIENCE_SECONDS: its challenge follows at once or never;
 - a session is spent and its answer kept in one transaction, and that is durable before anything of the answer leaves:
   what was cut short before was never said, and the session is as it was. The same challenge shown again gets the same
   answer again (nothing new is said: an answer that was lost on its way costs nobody a token); another one finds no
@@ -59,7 +60,7 @@ FORGOTTEN_AT_ONCE = 200  # rows of a table whose time is over that one request d
 
 _TAG_BYTES = 8  # of a relay's static key, by which counts are kept
 
-EpochSecret = Callable[[int, int, int, bytes], bytes]  # of (generation, epoch, relay id, static key)
+EpochSecret = Callable[[int, int, int, bytes, int], bytes]  # of (generation, epoch, relay id, static key, cohort)
 IsMember = Callable[[bytes], bool]
 
 
@@ -74,15 +75,19 @@ class Terms:
     def generation(self) -> int:
         return int(self.parameters.generation)
 
+    def cohort(self, member: bytes) -> int:
+        return blind.cohort(self.parameters, member)
+
 
 @dataclass(frozen=True)
 class Key:
-    """An epoch key of the terms at hand: which one, of the relay with that id and static key (33 bytes). One that took
-    another's id has other keys."""
+    """An epoch key of the terms at hand: which one, of the relay with that id and static key (33 bytes), of which
+    cohort. A relay that took another's id has other keys."""
 
     epoch: int
     relay: int
     static_key: bytes
+    cohort: int = 0
 
     @property
     def tag(self) -> bytes:
@@ -105,7 +110,8 @@ class Issuance:
 
     `charged` counts by generation and member, and by generation of all, `{epoch: {relay: count}}` each, a relay by a
     tag of its static key; `seen` has the digests of requests, for as long as they would be taken, by the epoch in which
-    they were answered, which is at most one off their own; `open` has batches and `answered` answers, by session.
+    they were answered, which is at most one off their own; `open` has batches, those of a cohort in a part, and
+    `answered` answers, by session.
     Generations up to `lost` have no counts to be relied on.
 
     `offer` and `answer` change the keystore in transactions of their own; the methods under "ends" are called within
@@ -149,7 +155,7 @@ class Issuance:
         self._check_time(fields["time"], fields["epoch"], now)
         terms = self._terms_of(fields["generation"])
         digest = hashes.tagged("request", card.payload)
-        for batch in self._batches():
+        for batch in self._batches(terms.cohort(fields["member"])):
             if batch["request"] == digest:
                 return _offer_card(batch)
         if self._seen.get(digest) is not None:
@@ -164,12 +170,12 @@ class Issuance:
     def _offered(self, member: bytes, terms: Terms, digest: bytes, now: int, online: bool) -> str:
         current = self._epoch_at(now)
         lacking = list(self._lacking(member, terms, max(0, current)))
-        batch = _batch(member, terms.generation, lacking, digest, now, online)
+        batch = _batch(member, terms, lacking, digest, now, online)
         if lacking:
             with self._change():  # what cannot be written was never offered, so it is never answered
                 self._forget(current)
-                batch["number"] = self._make_room(member, terms.generation, Counter(lacking), now)
-                self._open.put(batch["session"], batch, _end_epoch(batch))
+                batch["number"] = self._make_room(batch, Counter(lacking), now)
+                self._open.put(batch["session"], batch, _end_epoch(batch), batch["cohort"])
                 self._seen.put(digest, True, max(0, current) + SEEN_EPOCHS)
                 self._charge(batch, current)
         return _offer_card(batch)
@@ -178,12 +184,13 @@ class Issuance:
         """A key for each token that the member may have now: at most 4 a key, and never more in all than the relays
         have room for (PROTOCOL §2, capacity): the roster may change within a generation."""
         allowed, nothing = int(terms.parameters.tokens_per_epoch), Counter[bytes]()
+        cohort = terms.cohort(member)
         of_all, of_member = self._counts(terms.generation), self._counts(terms.generation, member)
         for epoch in range(current, current + terms.parameters.ahead + 1):
             if epoch not in terms.epochs:
                 continue
             for relay in terms.parameters.relays:
-                key = Key(epoch, relay.id, relay.static_key)
+                key = Key(epoch, relay.id, relay.static_key, cohort)
                 room = terms.parameters.members * allowed - of_all.get(epoch, nothing)[key.tag]
                 count = min(allowed - of_member.get(epoch, nothing)[key.tag], room, OPEN_SESSIONS_PER_KEY)
                 yield from [key] * count
@@ -198,13 +205,13 @@ class Issuance:
             kept = {epoch: dict(each) for epoch, each in counts.items()}
             self._charged.put(_counter(generation, whose), kept, max(kept) + 1, generation)
 
-    def _make_room(self, member: bytes, generation: int, wanted: Counter[Key], now: int) -> int:
+    def _make_room(self, coming: dict[str, Any], wanted: Counter[Key], now: int) -> int:
         """Abort the member's own batch of the generation, then the oldest of others that had their time, until the
-        sessions fit. The number of the batch that comes: one more than any that is open."""
-        batches = self._batches()
-        of_generation = [batch for batch in batches if batch["generation"] == generation]
-        aborted = [batch for batch in of_generation if batch["member"] == member]
-        others = [batch for batch in of_generation if batch["member"] != member]  # oldest first
+        sessions fit. The number of the batch that comes: one more than any that is open in its cohort."""
+        batches = self._batches(coming["cohort"])
+        of_generation = [batch for batch in batches if batch["generation"] == coming["generation"]]
+        aborted = [batch for batch in of_generation if batch["member"] == coming["member"]]
+        others = [batch for batch in of_generation if batch["member"] != coming["member"]]  # oldest first
         for key, count in wanted.items():
             of_key = [batch for batch in others if _under(batch, key)]
             while sum(len(_under(batch, key)) for batch in of_key) + count > OPEN_SESSIONS_PER_KEY:
@@ -217,9 +224,10 @@ class Issuance:
             self._open.delete(batch["session"])
         return max((int(batch["number"]) for batch in batches), default=0) + 1
 
-    def _batches(self) -> list[dict[str, Any]]:
-        """All that are open, oldest first: there are few, as four sessions may be open under a key."""
-        return sorted(self._open.values(), key=lambda batch: int(batch["number"]))
+    def _batches(self, cohort: int | None = None) -> list[dict[str, Any]]:
+        """All that are open, or those of a cohort, oldest first: there are few, as four sessions may be open under a
+        key."""
+        return sorted(self._open.values(cohort), key=lambda batch: int(batch["number"]))
 
     # -- challenges
 
@@ -250,7 +258,7 @@ class Issuance:
             self._open.delete(fields["session"])
             answers = []
             for (epoch, relay, *nonces), (c0, c1) in zip(batch["offers"], fields["challenges"], strict=True):
-                secret = epoch_secret(batch["generation"], epoch, relay, batch["keys"][relay])
+                secret = epoch_secret(batch["generation"], epoch, relay, batch["keys"][relay], batch["cohort"])
                 answers.append(list(blind.answer(secret, blind.Nonces(*nonces), (c0, c1))))
             answer = cards.encode("tokens-answer", {"session": fields["session"], "answers": answers})
             self._answered.put(fields["session"], {"challenge": digest, "answer": answer}, _end_epoch(batch))
@@ -344,15 +352,14 @@ def _counter(generation: int, member: bytes) -> bytes:
     return struct.pack(">I", generation) + member
 
 
-def _batch(
-    member: bytes, generation: int, keys: Sequence[Key], digest: bytes, now: int, online: bool
-) -> dict[str, Any]:
+def _batch(member: bytes, terms: Terms, keys: Sequence[Key], digest: bytes, now: int, online: bool) -> dict[str, Any]:
     """Fresh sessions under these keys, which nobody was offered yet."""
     nonces = [blind.Nonces.fresh() for _ in keys]
     return {
         "session": secrets.token_bytes(16),
         "member": member,
-        "generation": generation,
+        "generation": terms.generation,
+        "cohort": terms.cohort(member),
         "request": digest,
         "opened": now,
         "online": online,
@@ -364,7 +371,8 @@ def _batch(
 def _under(batch: dict[str, Any], key: Key | None) -> list[list[Any]]:
     """The sessions of a batch that are under this key."""
     keys = batch["keys"]
-    return [offer for offer in batch["offers"] if key in (None, Key(offer[0], offer[1], keys[offer[1]]))]
+    cohort = batch["cohort"]
+    return [offer for offer in batch["offers"] if key in (None, Key(offer[0], offer[1], keys[offer[1]], cohort))]
 
 
 def _tag(static_key: bytes) -> bytes:

@@ -282,7 +282,7 @@ class Issuer:
         vacate: bool = False,
     ) -> relay_directory.RelaySecrets:
         board = boards.board(self._store.data["board"])
-        relay = relay_directory.RelaySecrets.fresh(name, host, port, board, time_server)
+        relay = relay_directory.RelaySecrets.fresh(name, host, port, board, time_server, self.parameters)
         with self._store.change():
             if vacate:
                 self._store.relays.vacate(name)
@@ -573,7 +573,7 @@ class Issuer:
                 "say it once: tessera issuer service DIR HOST; or invite with --files",
             )
         invitations, now = self._store.invitations, self._now()
-        self._store.roster.check_new(name, len(invitations.open(now)))
+        self._store.roster.check_new(name, invitations.open(now))
         with self._store.change():
             secret, until = invitations.add(name, relay, days, now)
         parameters = self.parameters
@@ -591,9 +591,9 @@ class Issuer:
         )
 
     def _usual_home(self) -> str | None:
-        """The relay of everybody who was invited lately, if it is one and in service; of a cluster, where every relay
-        has what others have, the one with the fewest of them."""
-        homes = [str(each["home"]) for each in self.invitations]
+        """The relay of all who were invited lately, if it is one and in service; of a cluster, where every relay has
+        what others have, the one with the fewest of them."""
+        homes = self._store.invitations.homes()
         named = [str(relay["name"]) for relay in self.relays]
         if self.topology.copies > 1:
             return min(named, key=homes.count)
@@ -654,8 +654,8 @@ class Issuer:
         store = self._store
         signer, federation_id = store.signer, store.parameters.federation_id
 
-        def epoch_secret(generation: int, epoch: int, relay_id: int, static_key: bytes) -> bytes:
-            return signer.epoch_secret(federation_id, generation, epoch, relay_id, static_key)
+        def epoch_secret(generation: int, epoch: int, relay_id: int, static_key: bytes, cohort: int) -> bytes:
+            return signer.epoch_secret(federation_id, generation, epoch, relay_id, static_key, cohort)
 
         return store.issuance.answer(card, store.roster.is_member, epoch_secret, self._now())
 

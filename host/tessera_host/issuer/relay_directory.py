@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tessera import curve
+from tessera.params import Parameters
 
 from .. import files
 from ..planning.boards import Board
+from ..planning.plan import snapshot_pages
 from ..protocol import blind
 
 VERSION = 1
@@ -34,13 +36,22 @@ class RelaySecrets:
     ledger_secret: bytes  # signs checkpoints
     seed: bytes
     time_server: str | None = None  # SNTP, for boards; a relay on a computer has the system's clock
+    members: Parameters | None = None  # a set with what they may do, if that is known
 
     @classmethod
-    def fresh(cls, name: str, host: str, port: int, board: Board, time_server: str | None = None) -> "RelaySecrets":
+    def fresh(
+        cls,
+        name: str,
+        host: str,
+        port: int,
+        board: Board,
+        time_server: str | None = None,
+        members: Parameters | None = None,
+    ) -> "RelaySecrets":
         static_secret = blind.random_scalar().to_bytes(32, "big")
         ledger_secret = blind.even_secret(blind.random_scalar())
         seed = secrets.token_bytes(SEED_BYTES)
-        return cls(name, host, port, board, static_secret, ledger_secret, seed, time_server)
+        return cls(name, host, port, board, static_secret, ledger_secret, seed, time_server, members)
 
     @property
     def key(self) -> bytes:
@@ -61,8 +72,7 @@ class RelaySecrets:
             "name": self.name,
             "static_secret": self.static_secret.hex(),
             "ledger_secret": self.ledger_secret.hex(),
-            "ring_sectors": self.board.ring_sectors,
-            "keyring_sectors": self.board.keyring_sectors,
+            **sectors(self.board, self.members),
             "host": self.host,
             "port": self.port,
         }
@@ -70,6 +80,26 @@ class RelaySecrets:
             configuration["sntp"] = self.time_server
         files.write_new(directory / CONFIGURATION, json.dumps(configuration, indent=2).encode() + b"\n")
         files.write(directory / SEED, self.seed)
+
+
+def widen(directory: Path, board: Board, parameters: Parameters) -> None:
+    """Before a relay on a server first runs, whose keys were made before its members were known: rings for them."""
+    configuration = json.loads((directory / CONFIGURATION).read_bytes())
+    wider = configuration | sectors(board, parameters)
+    if wider != configuration:
+        files.write(directory / CONFIGURATION, json.dumps(wider, indent=2).encode() + b"\n")
+
+
+def sectors(board: Board, members: Parameters | None) -> dict[str, int]:
+    """Of the rings of a relay for the members of a set, as relay.json says them; for few, if they are not known."""
+    if members is None:
+        return {"ring_sectors": board.ring_sectors, "keyring_sectors": board.keyring_sectors}
+    records = members.posts_per_epoch * (members.retention_epochs + 1)
+    pages = snapshot_pages(members.retention_epochs, members.members * members.tokens_per_epoch)
+    return {
+        "ring_sectors": board.ring_sectors_for(records),
+        "keyring_sectors": board.keyring_sectors_for(pages),
+    }
 
 
 def write_parameters(directory: Path, blob: bytes) -> None:

@@ -22,7 +22,7 @@ from tessera.params import Head, Parameters
 
 from .relay_list import RelayList
 from .sets import Kept, KeyOf, Sets
-from .signer import Content, ParameterSigner, rules_of
+from .signer import Content, ParameterSigner, rules_of, schedule
 from .store import IssuerStore, said
 
 LEFT_PART = 3  # a schedule is renewed by itself when a third of it is left
@@ -88,16 +88,17 @@ def _sign(
 ) -> tuple[int, bytes]:
     """before: serial and digest of the set before, zeros if there is none. Those of this one."""
     sets, signer = Sets(data), ParameterSigner(data["root_secret"], data["master"])
+    relays = RelayList(data["relays"]).keys()
     content = Content(
         serial=before[0] + 1,
         previous=before[1],
         generation=keys.generation,
         first_epoch=keys.first_epoch,
-        epochs=data["epochs"],
+        epochs=schedule(rules, data["epochs"], len(relays)),
         access_key=sets.access_key,
         reading_key=data["reading_key"],
         said=said(data),
-        relays=RelayList(data["relays"]).keys(),
+        relays=relays,
     )
     nobody_has_another = before[0] == 0 or not sets.newest.parameters.relay_count
     since = keys.first_epoch if nobody_has_another else max(keys.first_epoch, epoch + 1)

@@ -41,8 +41,10 @@ _SIGNATURE_BYTES = 64
 
 @dataclass(frozen=True)
 class Limits:
-    """What strangers and members can take up. A connection costs about 20 KiB. Whoever is on no roster any more still
-    has the access key: a handshake says little, a card that the issuer accepted says who is there."""
+    """What strangers and members can take up; connections for each cohort of the office (PROTOCOL §6): in the hour in
+    which all of it fetches tokens, 28 of 100,000 come each second. A connection costs about 20 KiB. Whoever is on no
+    roster any more still has the access key: a handshake says little, a card that the issuer accepted says who is
+    there."""
 
     strangers: int = 16  # before their handshake
     guests: int = 16  # after it
@@ -63,10 +65,9 @@ class IssuerServer:
         secret = issuer.service_secret
         self._static = secret, curve.public(secret)
         self._federation_id = issuer.parameters.federation_id
-        self._note_access_keys()
-        self._strangers = Room(self._limits.strangers)
-        self._guests = Room(self._limits.guests)
-        self._members = Room(self._limits.members, self._limits.sessions_a_member)
+        self._strangers, self._guests = Room(0), Room(0)
+        self._members = Room(0, self._limits.sessions_a_member)
+        self._note_office()
         self._handshake = asyncio.Lock()
         self._request = asyncio.Lock()
         self._report: Callable[[str], None] = lambda line: None
@@ -121,14 +122,19 @@ class IssuerServer:
     def _renew(self) -> None:
         with self._issuer.held():
             self._issuer.renew_if_due()
-            self._note_access_keys()
+            self._note_office()
 
-    def _note_access_keys(self) -> None:
-        """Those by which a channel may be opened, and of which state of the keystore they are; it is held."""
+    def _note_office(self) -> None:
+        """By which access keys a channel may be opened, how many connections so large an office may have, and of which
+        state of the keystore that is; it is held."""
         self._access_keys, self._noted = self._issuer.access_keys, self._issuer.stamp
+        cohorts, limits = 1 << self._issuer.parameters.log2_cohorts, self._limits
+        self._strangers.most = limits.strangers * cohorts
+        self._guests.most = limits.guests * cohorts
+        self._members.most = limits.members * cohorts
 
     async def _look_at_access_keys(self) -> None:
-        """IT's commands change them while nobody asks for anything here."""
+        """IT's commands change what is noted while nobody asks for anything here."""
         if self._noted == self._issuer.stamp:
             return
         async with self._request:  # which may be what saved the keystore, and notes them at its end
@@ -211,7 +217,7 @@ class IssuerServer:
             try:
                 return self._answer(talk, kind, body)
             finally:
-                self._note_access_keys()
+                self._note_office()
 
     def _answer(self, talk: "_Talk", kind: int, body: bytes) -> bytes:
         if kind == issuer_frames.CARD:

@@ -101,10 +101,10 @@ class ParameterSigner:
         return body + self.sign(message)
 
     def epoch_secret(
-        self, federation_id: bytes, generation: int, epoch: int, relay_id: int, static_key: bytes
+        self, federation_id: bytes, generation: int, epoch: int, relay_id: int, static_key: bytes, cohort: int = 0
     ) -> bytes:
-        """k_{e,j}: what the tokens of an epoch at a relay are signed with."""
-        return blind.epoch_secret(self.master, federation_id, generation, epoch, relay_id, static_key)
+        """k_{e,j,c}: what the tokens of an epoch at a relay are signed with, for one cohort."""
+        return blind.epoch_secret(self.master, federation_id, generation, epoch, relay_id, static_key, cohort)
 
     def access_key(self, federation_id: bytes, number: int) -> bytes:
         """The access key (32 bytes) after so many rotations, the first is 1 (PROTOCOL §2): an issuer that was restored
@@ -153,7 +153,7 @@ class ParameterSigner:
                 relay.key,
                 relay.ledger,
                 seal_reading_key(ephemeral, relay.key, federation_id, content.serial, relay.id, content.reading_key),
-                self._column(federation_id, content, relay),
+                self._column(federation_id, content, relay, 1 << params.log2_cohorts(rules["members"])),
             )
             for relay in content.relays
         ]
@@ -170,12 +170,26 @@ class ParameterSigner:
             "relays": relays,
         }
 
-    def _column(self, federation_id: bytes, content: Content, relay: ListedRelay) -> bytes:
-        """K_{e,j} of every epoch of the schedule for one relay, 32 bytes each."""
+    def _column(self, federation_id: bytes, content: Content, relay: ListedRelay, count: int) -> bytes:
+        """K_{e,j,c} of every epoch of the schedule and each of so many cohorts for one relay, 32 bytes each."""
         epochs = range(content.first_epoch, content.first_epoch + content.epochs)
-        place = relay.id, relay.key
-        each = (self.epoch_secret(federation_id, content.generation, epoch, *place) for epoch in epochs)
+        each = (
+            self.epoch_secret(federation_id, content.generation, epoch, relay.id, relay.key, cohort)
+            for epoch in epochs
+            for cohort in range(count)
+        )
         return b"".join(map(blind.epoch_key, each))
+
+
+def schedule(rules: Mapping[str, Any], wanted: int, relays: int) -> int:
+    """How many epochs a set has keys for: as many as are wanted; in an office of several cohorts, each of which has
+    keys of its own, not more than fit beside the rest."""
+    cohorts = 1 << params.log2_cohorts(rules["members"])
+    if cohorts == 1:
+        return wanted
+    lists = 32 * len(rules["guest_access_keys"]) + len(rules["thresholds"]) + params.RELAY_BYTES * relays
+    rest = params.FIRST_BYTES + params.FIXED_REST_BYTES + lists
+    return max(1, min(wanted, (params.MOST_RELAY_BYTES - rest) // (32 * cohorts)))
 
 
 def rules_of(present: Parameters) -> dict[str, Any]:

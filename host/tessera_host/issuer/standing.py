@@ -11,20 +11,20 @@ from collections import Counter
 class Room:
     """Connections of one standing, oldest first, each with whose it is: an address or a member's key.
 
-    `most` there may be, `each` of one owner. Who comes when there are that many makes the oldest go: the oldest of its
-    own, or of the owner that has most.
+    `most` there may be, which may change, `each` of one owner. Who comes when there are that many makes the oldest go:
+    the oldest of its own, or of the owner that has most.
     """
 
     def __init__(self, most: int, each: int | None = None) -> None:
-        self._most = most
-        self._each = most if each is None else each
+        self.most = most
+        self._each = each
         self._inside: dict[asyncio.Task[None], str | bytes] = {}
 
     def enter(self, task: asyncio.Task[None], owner: str | bytes) -> None:
         counts = Counter(self._inside.values())
-        if counts[owner] >= self._each:
+        if self._each is not None and counts[owner] >= self._each:
             self._send_away(owner)
-        elif len(self._inside) >= self._most:
+        elif len(self._inside) >= self.most:
             self._send_away(counts.most_common(1)[0][0])  # of several with the same number the one that came first
         self._inside[task] = owner
 

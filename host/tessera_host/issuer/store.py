@@ -33,7 +33,7 @@ from .roster import Roster
 from .sets import Kept, Sets
 from .signer import ParameterSigner
 
-VERSION = 4
+VERSION = 5
 KIND = "issuer"
 KEYSTORE = "issuer.keystore"
 PARAMETERS = "parameters.tpr"

@@ -7,8 +7,8 @@ A row's name in the database is an HMAC of its name, so that nobody without the 
 CBOR under AES-256-GCM, with table, name and both numbers as associated data, so that no value passes for another's.
 Every row has a key of its own (HKDF-Expand of one block, RFC 5869 §2.3), so that one key seals few values in all its
 life, however long an office lives: 96 random bits of nonce are for 2^32. Without the key one sees how many rows a table
-has, how long each is, and the two numbers by which rows go: `until`, the epoch from which on nobody needs it (0 if
-there is none), and `part`.
+has, how long each is, and the two numbers by which rows go: `until`, the epoch or second from which on nobody needs it
+(0 if there is none), and `part`.
 """
 
 import hmac
@@ -87,10 +87,20 @@ class Table:
     def delete(self, name: bytes) -> None:
         self._execute(f"DELETE FROM {self._name} WHERE name = ?", (self._seal.name(self._name, name),))
 
-    def values(self) -> list[Any]:
-        """All, in no order."""
-        rows = self._execute(f"SELECT name, until, part, value FROM {self._name}").fetchall()
+    def values(self, part: int | None = None) -> list[Any]:
+        """All, or those of one part, in no order."""
+        which, numbers = ("", ()) if part is None else (" WHERE part = ?", (part,))
+        rows = self._execute(f"SELECT name, until, part, value FROM {self._name}{which}", numbers).fetchall()
         return [self._opened(*row) for row in rows]
+
+    def latest(self, most: int) -> list[Any]:
+        """Of so many rows at most, those that are needed longest, the longest first."""
+        query = f"SELECT name, until, part, value FROM {self._name} WHERE until > 0 ORDER BY until DESC LIMIT ?"
+        return [self._opened(*row) for row in self._execute(query, (most,)).fetchall()]
+
+    def count_from(self, part: int) -> int:
+        """How many rows are of this part or a later one."""
+        return int(self._execute(f"SELECT COUNT(*) FROM {self._name} WHERE part >= ?", (part,)).fetchone()[0])
 
     def __len__(self) -> int:
         return int(self._execute(f"SELECT COUNT(*) FROM {self._name}").fetchone()[0])
@@ -102,10 +112,10 @@ class Table:
         """Delete the rows of all others."""
         self._execute(f"DELETE FROM {self._name} WHERE part <> ?", (part,))
 
-    def forget(self, epoch: int, most: int) -> None:
-        """Delete rows that nobody needs from this epoch on, so many at most."""
+    def forget(self, now: int, most: int) -> None:
+        """Delete rows that nobody needs from now on, so many at most."""
         over = f"SELECT name FROM {self._name} WHERE until > 0 AND until <= ? LIMIT ?"
-        self._execute(f"DELETE FROM {self._name} WHERE name IN ({over})", (epoch, most))
+        self._execute(f"DELETE FROM {self._name} WHERE name IN ({over})", (now, most))
 
     def _opened(self, row: bytes, until: int, part: int, sealed: bytes) -> Any:
         return self._seal.open(self._name, row, (until, part), sealed)

@@ -266,10 +266,14 @@ class Wallet:
     ) -> tuple[bytes, blind.Blinded]:
         """A fresh token secret, and its key blinded for both clauses."""
         secret = blind.even_secret(blind.random_scalar())
-        key = parameters.epoch_key(relay, epoch)
+        key = self._epoch_key(parameters, epoch, relay)
         if key is None:
             raise InvalidInput("this offer is for an epoch or a relay without a key", "ask again; tell IT")
         return secret, blind.blind(key, self._message(parameters, epoch, relay, secret), offer)
+
+    def _epoch_key(self, parameters: Parameters, epoch: int, relay: int) -> bytes | None:
+        """That of this member's cohort; None if there is none."""
+        return parameters.epoch_key(relay, epoch, blind.cohort(parameters, self._identity.key))
 
     def _message(self, parameters: Parameters, epoch: int, relay: int, secret: bytes) -> bytes:
         static_key = _static_key(parameters, relay)
@@ -285,11 +289,11 @@ class Wallet:
         generation, epoch, relay, secret = sets[0].generation, pending.epoch, pending.relay, pending.secret
         newest = sets[0]
         for parameters in sets:
-            key = parameters.epoch_key(relay, epoch)
+            key = self._epoch_key(parameters, epoch, relay)
             if key and curve.verify(signature, self._message(parameters, epoch, relay, secret), key):
                 if _static_key(parameters, relay) != _static_key(newest, relay):
                     return None
-                if key == newest.epoch_key(relay, epoch):
+                if key == self._epoch_key(newest, epoch, relay):
                     return Token(generation, epoch, relay, now_epoch, secret, curve.public(secret)[1:], signature)
         if epoch < now_epoch:
             return None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from tessera.nor import PAGES_PER_SECTOR, SECTOR_BYTES
+from tessera.params import SPARE_PAGES
 
 from ..errors import UsageError
 
@@ -27,6 +28,12 @@ CELL_RECORDS = 1120
 # fail (tessera.machine, tessera.relay).
 CONSTANT_RECORDS = 112
 
+# A board's index has a byte for the bucket of a page, a server's u16, which is the page format's.
+BUCKETS, BUCKETS_OF_SERVERS = 256, 1 << 16
+
+# A record's page has 27 bits for its number in a batch (tessera.batch): 32 GiB.
+_RING_SECTORS_MOST = (1 << 27) // PAGES_PER_SECTOR
+
 # Of a Raspberry Pi Pico's time (`make bench-device`, README "What was measured", rounded up): a full handshake with the
 # ephemeral that it uses up, and a frame of 1,040 bytes from a cell's request to what can be sent. No other board's
 # processor does less in a second.
@@ -38,6 +45,8 @@ FRAME_MS = Fraction(9)
 class Board:
     """One kind of hardware. Sizes are in erase sectors of 4096 bytes; erase_cycles is the flash maker's endurance.
 
+    ring_sectors, keyring_sectors: of the two rings; where there is a ..._most that is more, a relay is made with what
+    its members need. buckets: as many as its index tells apart. several: whether several processes can be one relay.
     mcu: the chip, as board.json names it, "" if there is none. image_offset: the byte of the flash at which the image
     of a board begins; on an ESP32 that is where its chip looks for the boot loader (board.json's flash_offset).
     network: what it reaches members over, ppp, wlan or lan. mhz: the clocks that its relay.json may ask for; without
@@ -57,6 +66,10 @@ class Board:
     erase_cycles: int = 100_000
     cell_records: int | None = CELL_RECORDS
     constant_records: int = CONSTANT_RECORDS
+    ring_sectors_most: int = 0
+    keyring_sectors_most: int = 0
+    buckets: int = BUCKETS
+    several: bool = False
     handshake_ms: Fraction = HANDSHAKE_MS
     frame_ms: Fraction = FRAME_MS
 
@@ -66,7 +79,25 @@ class Board:
 
     @property
     def ring_pages(self) -> int:
-        return int(self.ring_sectors * PAGES_PER_SECTOR)
+        """That a relay can have at most."""
+        return int(max(self.ring_sectors, self.ring_sectors_most) * PAGES_PER_SECTOR)
+
+    @property
+    def fill_pages(self) -> int:
+        """To which a bank of the key ring is filled at most: half of it, then the core writes a fresh one in the window
+        after the next seal."""
+        return int(max(self.keyring_sectors, self.keyring_sectors_most) // 2 * PAGES_PER_SECTOR // 2)
+
+    def keyring_sectors_for(self, pages: int) -> int:
+        """Of a relay whose snapshots have so many pages: on a server room for as many again to append."""
+        wanted = 2 * -(-4 * pages // PAGES_PER_SECTOR)  # two banks, of which half is filled
+        return max(self.keyring_sectors, min(wanted, self.keyring_sectors_most))
+
+    def ring_sectors_for(self, records: int) -> int:
+        """Of a relay that is made for so many records: on a server room for twice as many, so that an office can grow,
+        and never less than ring_sectors."""
+        wanted = -(-2 * (records + SPARE_PAGES) // PAGES_PER_SECTOR)
+        return max(self.ring_sectors, min(wanted, self.ring_sectors_most))
 
 
 def _kib(kibibytes: int) -> int:
@@ -90,8 +121,10 @@ BOARDS = {
         Board("OLIMEX_ESP32_POE", _kib(4096), _kib(768), "esp32", 0x1000, network="lan"),
         # 8192 KiB = 64 + 2 × 2048 code + 512 littlefs + 32 key ring + 3072 ring, and 416 to spare: 30 KiB of index.
         Board("ESP32_GENERIC_S3", _kib(8192), _kib(3072), "esp32s3", network="wlan"),
-        # A server's rings are rows of a database, of which blank pages take no disk, no memory and no time at a start:
-        # 1 GiB keeps what 32,000 members post in four days of 32 records each, 8 MiB the leases of their tokens.
+        # A server's rings are rows of a database, of which blank pages take no disk, 36 bytes of memory a sector and
+        # little time at a start: 1 GiB keeps what 32,000 members post in four days of 32 records each, and it has more
+        # where its members need more; 8 MiB the leases of 200,000 tokens, and 64 MiB those of 1.6 million, of which a
+        # key ring can say how many pages they take.
         # `make bench`: 0.3 ms of both ends' 0.56 ms, and 0.04 ms.
         Board(
             "GATEWAY",
@@ -100,6 +133,10 @@ BOARDS = {
             keyring_sectors=_kib(8192),
             cell_records=None,
             constant_records=0xFFFF,  # what the frames of a cell count
+            ring_sectors_most=_RING_SECTORS_MOST,
+            keyring_sectors_most=_kib(65536),
+            buckets=BUCKETS_OF_SERVERS,
+            several=True,
             handshake_ms=Fraction(1),
             frame_ms=Fraction(1, 10),
         ),

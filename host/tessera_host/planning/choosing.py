@@ -182,7 +182,9 @@ def _rounds(wish: Wish) -> tuple[int, ...]:
 
 
 def _worn(choice: Choice, chosen: Board) -> str | None:
-    """Why flash asks for longer rounds; None if it does not."""
+    """Why flash asks for longer rounds; None if it does not. A server has none that is its own."""
+    if chosen.several:
+        return None
     years = figures.flash_years_of(choice, chosen)
     return f"{choice.round_seconds} s: flash lasts {years} years" if years < FLASH_YEARS else None
 

@@ -13,8 +13,9 @@ from functools import cache
 from typing import Any
 
 from tessera.admission import LEASE_POSTS
-from tessera.nor import PAGES_PER_SECTOR
-from tessera.params import SPARE_PAGES
+from tessera.nor import PAGES_PER_SECTOR, SECTOR_BYTES
+from tessera.page import LAST_SEQ
+from tessera.params import SPARE_PAGES, log2_cohorts
 from tessera.wire import CELL_FRAME_BYTES, FETCH_ROUNDS, RECORDS_PER_FRAME
 
 from ..duration import DAY_SECONDS
@@ -22,7 +23,16 @@ from ..errors import UsageError
 from ..privacy import allowance, composition, noise
 from ..privacy.composition import Part
 from .boards import Board
-from .plan import Choice, Plan, cell_bytes, cell_bytes_mean, fill_pages, readers_a_round, snapshot_pages
+from .plan import (
+    Choice,
+    Plan,
+    cell_bytes,
+    cell_bytes_mean,
+    gateways,
+    overfilling,
+    readers_a_round,
+    snapshot_pages,
+)
 
 MESSAGE_PARTS = 16
 GUESS = 0.01  # what somebody thinks before watching, of which is said what it becomes
@@ -183,6 +193,8 @@ def _privacy(plan: Plan) -> dict[str, Any]:
         "messages_a_member_a_day": messages_a_day(plan),
         "messages_limited_by": limit_of_messages(plan),
         "members_a_bucket": noise.decimal(Fraction(plan.choice.members, plan.choice.buckets)),
+        "cohorts": cohorts(plan.choice.members),
+        "members_a_cohort": noise.decimal(Fraction(plan.choice.members, cohorts(plan.choice.members))),
     }
 
 
@@ -203,6 +215,14 @@ def download_a_day(plan: Plan) -> Fraction:
     return _cells_a_day(plan.choice) * (cell_bytes_mean(plan) + CELL_FRAME_BYTES)
 
 
+def download_in_use(plan: Plan, buckets: int) -> Fraction:
+    """`download_a_day` if everybody sends all that a day allows, with so many buckets: a record more is a quarter of a
+    frame more."""
+    choice = plan.choice
+    posted = Fraction(choice.members * messages_a_day(plan) * choice.copies, buckets * choice.relays)
+    return download_a_day(plan) + choice.copies * posted * Fraction(CELL_FRAME_BYTES, RECORDS_PER_FRAME)
+
+
 def _cells_a_day(choice: Choice) -> Fraction:
     """That a member reads: one a round of each relay that has its mailbox."""
     return Fraction(DAY_SECONDS * choice.copies, choice.round_seconds)
@@ -211,6 +231,11 @@ def _cells_a_day(choice: Choice) -> Fraction:
 def in_tenths(value: Fraction) -> str:
     """For people: one decimal, rounded up."""
     return f"{float(Fraction(-(-value * 10 // 1), 10)):g}"
+
+
+def cohorts(members: int) -> int:
+    """Of so many members, by which a relay can tell posting sessions apart (PROTOCOL §6)."""
+    return int(1 << log2_cohorts(members))
 
 
 def _traffic(plan: Plan) -> dict[str, Any]:
@@ -244,6 +269,9 @@ def _capacity(plan: Plan) -> dict[str, Any]:
         "records_needed": choice.posts_an_epoch * epochs,
         "records_kept": room,
         "readers_a_round_board_estimate": readers_a_round(plan, plan.board),
+        "gateways_estimate": gateways(plan),
+        "members_who_could_overfill_a_cell": overfilling(plan),
+        "ring_bytes": plan.board.ring_sectors_for(choice.posts_an_epoch * epochs) * SECTOR_BYTES,
         "relays": choice.relays,
         "topology": choice.topology,
         "copies": choice.copies,
@@ -270,17 +298,32 @@ def _wear(plan: Plan) -> dict[str, Any]:
         "erases_per_sector_per_year_ring_estimate": _up(ring * YEAR_DAYS, 1),
         "erases_per_sector_per_year_keyring_estimate": _up(keyring * YEAR_DAYS, 1),
         "flash_years_estimate": flash_years(plan),
+        "ring_numbers_years_estimate": float(ring_numbers_years(plan)),
     }
+
+
+def ring_numbers_years(plan: Plan) -> Fraction:
+    """Until the numbers that sectors of the ring have in order of use (PROTOCOL §10) are used up, if every post is
+    used; rounded down to tenths. Then another relay takes its place."""
+    choice = plan.choice
+    a_year = _sectors_a_day(choice) * YEAR_DAYS
+    return Fraction(10 * (LAST_SEQ // PAGES_PER_SECTOR) // a_year, 10)
+
+
+def _sectors_a_day(choice: Choice) -> Fraction:
+    """Of the ring, that are filled. The log closes a sector at the latest 255 rounds after its first record; a boot
+    opens a new one."""
+    epochs_a_day = Fraction(DAY_SECONDS, choice.epoch_seconds)
+    sectors = Fraction(choice.posts_an_epoch, PAGES_PER_SECTOR) + Fraction(choice.epoch_rounds, 255)
+    return sectors * epochs_a_day + 1
 
 
 def _erases_a_day(choice: Choice, chosen: Board) -> tuple[Fraction, Fraction]:
     """Of a sector of the record ring, and of the key ring."""
     epochs_a_day = Fraction(DAY_SECONDS, choice.epoch_seconds)
-    # The log closes a sector at the latest 255 rounds after its first record; a boot opens a new one.
-    sectors = Fraction(choice.posts_an_epoch, PAGES_PER_SECTOR) + Fraction(choice.epoch_rounds, 255)
-    ring = (sectors * epochs_a_day + 1) / chosen.ring_sectors
+    ring = _sectors_a_day(choice) / chosen.ring_sectors_for(choice.posts_an_epoch * (choice.retention_epochs + 1))
     appended = choice.epoch_rounds + Fraction(choice.posts_an_epoch, LEASE_POSTS)
-    rewrites = appended / (fill_pages(chosen) - snapshot_pages(choice)) + 1
+    rewrites = appended / (chosen.fill_pages - snapshot_pages(choice.retention_epochs, choice.tokens)) + 1
     keyring = (rewrites * epochs_a_day + 1) / 2  # each rewrite erases one of two banks
     return ring, keyring
 

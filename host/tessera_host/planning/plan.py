@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from tessera.admission import LEASE_POSTS
-from tessera.nor import PAGES_PER_SECTOR
 from tessera.params import SPARE_PAGES
 from tessera.wire import CELL_FRAME_BYTES, RECORDS_PER_FRAME
 
@@ -26,7 +25,7 @@ from ..kinds_of_cover import CONSTANT, COVERS, DAY, DELIVERY
 from ..privacy import composition, noise, shaping
 from ..privacy.composition import Part
 from ..topologies import KINDS, MOST_COPIES, RING
-from .boards import BOARDS, Board, board
+from .boards import BOARDS, BUCKETS_OF_SERVERS, Board, board
 
 VERSION = 4
 
@@ -41,7 +40,7 @@ _EPOCHS_A_PAGE = 3
 _LEASES_A_PAGE = 25
 _APPEND_PAGES = 4  # with less room for marks and leases a bank would be rewritten at nearly every seal
 
-BUCKETS_MOST = 256  # the index of a relay has a byte for the bucket of a page
+CELL_COUNTED = 0xFFFF  # records of a cell that its frames can count (PROTOCOL §5)
 
 # Of a board's time in a round, what its readers may take if every member reads: the other half is for what is posted,
 # for tokens, the seal, and who comes twice.
@@ -52,7 +51,7 @@ _RANGES = {
     "round_seconds": (1, 65535),
     "epoch_rounds": (2, 65535),
     "retention_epochs": (1, 14),
-    "buckets": (1, BUCKETS_MOST),
+    "buckets": (1, BUCKETS_OF_SERVERS),
     "tokens_per_epoch": (1, 255),
     "posts_per_token": (LEASE_POSTS, 255 * LEASE_POSTS),  # a key ring counts a token's leases in a byte
     "deliveries": (0, composition.MOST),
@@ -176,6 +175,7 @@ def check(choice: Choice) -> Board:
     check_copies(choice.topology, choice.copies, choice.relays)
     _check_privacy(choice)
     chosen = board(choice.board)
+    _check_buckets(choice, chosen)
     _check_anonymity(choice)
     _check_capacity(choice, chosen)
     _check_keyring(choice, chosen)
@@ -302,6 +302,15 @@ def _check_day(epsilon: Fraction, delta: Fraction) -> None:
         raise UsageError("delta of a member's day is not between 2^-64 and 1", "write --day-delta 2e-5 or the like")
 
 
+def _check_buckets(choice: Choice, chosen: Board) -> None:
+    if choice.buckets > chosen.buckets:
+        able = next(other.name for other in BOARDS.values() if other.buckets == BUCKETS_OF_SERVERS)
+        _refuse(
+            f"the index of {chosen.name} tells {chosen.buckets} buckets apart, these are {choice.buckets}",
+            {"buckets": chosen.buckets, "board": able},
+        )
+
+
 def _check_anonymity(choice: Choice) -> None:
     if choice.allow_small or choice.members >= MEMBERS_FLOOR * choice.buckets:
         return
@@ -340,11 +349,10 @@ def _check_capacity(choice: Choice, chosen: Board) -> None:
 
 def _check_keyring(choice: Choice, chosen: Board) -> None:
     """A snapshot with a lease of every token must leave room to append."""
-    room = fill_pages(chosen)
-    snapshot = snapshot_pages(choice)
-    if snapshot + _APPEND_PAGES <= room:
+    room = chosen.fill_pages
+    if snapshot_pages(choice.retention_epochs, choice.tokens) + _APPEND_PAGES <= room:
         return
-    tokens = (room - _APPEND_PAGES - (snapshot - _lease_pages(choice))) * _LEASES_A_PAGE
+    tokens = (room - _APPEND_PAGES - snapshot_pages(choice.retention_epochs, 0)) * _LEASES_A_PAGE
     options = {
         "tokens_per_epoch": tokens // choice.members,
         "members": _members_at_most(choice, tokens // choice.tokens_per_epoch),
@@ -393,11 +401,11 @@ def _check_constant(choice: Choice, chosen: Board) -> None:
 
 def _check_readers(made: Plan) -> None:
     """Whoever reads makes a full handshake a round (a resumption would be a pseudonym), and everybody may be at home on
-    this relay and read in every round."""
+    this relay and read in every round. Of a server there can be several."""
     choice, chosen = made.choice, made.board
     each = _reading_ms(made, chosen)
     room = readers_a_round(made, chosen)
-    if choice.members <= room:
+    if choice.members <= room or (chosen.several and room):
         return
     fitting = [other for other in BOARDS.values() if readers_a_round(made, other) >= choice.members]
     options = {
@@ -421,6 +429,20 @@ def _reading_ms(made: Plan, chosen: Board) -> Fraction:
 def readers_a_round(made: Plan, chosen: Board) -> int:
     """For how many the board's time suffices; an estimate."""
     return int(1000 * made.choice.round_seconds * _READING_SHARE / _reading_ms(made, chosen))
+
+
+def gateways(made: Plan) -> int:
+    """Processes, each with a core of its own, that are one relay for so many readers; an estimate."""
+    return -(-made.choice.members // readers_a_round(made, made.board)) if made.board.several else 1
+
+
+def overfilling(made: Plan) -> int | None:
+    """How many members together could post so much into one cell that nobody can fetch it, as its frames count no
+    further; None if all together could not. (On a board no cell is that large, whoever posts.)"""
+    choice = made.choice
+    if made.table is None or choice.posts_an_epoch + made.cover_most <= CELL_COUNTED:
+        return None
+    return -(-(CELL_COUNTED + 1 - made.cover_most) // (choice.tokens_per_epoch * choice.posts_per_token))
 
 
 def cell_bytes_mean(made: Plan) -> Fraction:
@@ -467,18 +489,9 @@ def _refuse(message: str, options: Mapping[str, Any], otherwise: str = "") -> No
     raise Unfit(message, good, otherwise)
 
 
-def fill_pages(chosen: Board) -> int:
-    """Pages a bank is filled to: half of it, then the core writes a fresh one in the window after the next seal."""
-    return int(chosen.keyring_sectors // 2 * PAGES_PER_SECTOR // 2)
-
-
-def _lease_pages(choice: Choice) -> int:
-    return -(-choice.tokens // _LEASES_A_PAGE)
-
-
-def snapshot_pages(choice: Choice) -> int:
-    """HEAD, the epochs kept and the open and next one, and a lease of every token."""
-    return 1 + -(-(choice.retention_epochs + 2) // _EPOCHS_A_PAGE) + _lease_pages(choice)
+def snapshot_pages(retention_epochs: int, tokens: int) -> int:
+    """HEAD, the epochs kept and the open and next one, and a lease of each of so many tokens."""
+    return 1 + -(-(retention_epochs + 2) // _EPOCHS_A_PAGE) + -(-tokens // _LEASES_A_PAGE)
 
 
 def _up(value: Fraction) -> int:

@@ -1,8 +1,8 @@
 """Clause blind Schnorr (Fuchsbauer, Plouviez, Seurin, EUROCRYPT 2020; PROTOCOL §6): the arithmetic of both sides.
 
-Owns epoch keys from the master, the two nonces of a session, blinding, the issuer's answer, unblinding to a BIP-340
-signature. Leaves to others: who may have a session, and that one is never finished twice (issuance.py); which message
-is signed and where a token is kept (wallet.py).
+Owns epoch keys from the master, which of them a member's tokens are under, the two nonces of a session, blinding, the
+issuer's answer, unblinding to a BIP-340 signature. Leaves to others: who may have a session, and that one is never
+finished twice (issuance.py); which message is signed and where a token is kept (wallet.py).
 
 Secret scalars go through libsecp256k1 (coincurve), not through Python integers, except the member's one-time blinding
 values, which protect nobody once the token is shown.
@@ -19,6 +19,7 @@ from typing import Self
 from coincurve import PrivateKey, PublicKey
 
 from tessera import hashes
+from tessera.params import Parameters
 
 from ..errors import IntegrityError, InvalidInput
 
@@ -32,13 +33,26 @@ def random_scalar() -> int:
     return secrets.randbelow(ORDER - 1) + 1
 
 
+def cohort(parameters: Parameters, member: bytes) -> int:
+    """In which cohort the member of this key (32 bytes) is by a set: so nobody is put into one, by anybody's choice."""
+    drawn = hashes.tagged("cohort", parameters.federation_id + member)
+    return int.from_bytes(drawn[:2], "big") % (1 << parameters.log2_cohorts)
+
+
 def epoch_secret(
-    master: bytes, federation_id: bytes, generation: int, epoch: int, relay_id: int, static_key: bytes
+    master: bytes,
+    federation_id: bytes,
+    generation: int,
+    epoch: int,
+    relay_id: int,
+    static_key: bytes,
+    cohort_number: int = 0,
 ) -> bytes:
-    """k_{e,j} (32 bytes), already normalised to even Y, of the relay that has this static key (33 bytes). Every key is
-    derived from the master: a blind signer under keys that differ by a known amount would sign for all of them."""
-    info = federation_id + struct.pack(">IIH", generation, epoch, relay_id)
-    wide = hashes.hkdf(b"", master, info + static_key, 48)
+    """k_{e,j,c} (32 bytes), already normalised to even Y, of a cohort and the relay that has this static key (33
+    bytes). Every key is derived from the master: a blind signer under keys that differ by a known amount would sign for
+    all of them."""
+    info = federation_id + struct.pack(">IIH", generation, epoch, relay_id) + static_key
+    wide = hashes.hkdf(b"", master, info + (bytes([cohort_number]) if cohort_number else b""), 48)
     return even_secret(int.from_bytes(wide, "big") % ORDER)
 
 

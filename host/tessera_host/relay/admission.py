@@ -21,7 +21,7 @@ from tessera.wire import PORT
 
 from .. import files
 from ..errors import IntegrityError, InvalidInput, UsageError
-from ..issuer.relay_directory import CONFIGURATION, PARAMETERS, RelaySecrets, write_parameters
+from ..issuer.relay_directory import CONFIGURATION, PARAMETERS, RelaySecrets, widen, write_parameters
 from ..planning import boards
 from ..protocol import addresses
 from ..protocol.limits import check_name
@@ -118,5 +118,6 @@ def accept(directory: Path, blob: bytes) -> Parameters:
     places = [place.id for place in found.relays if (place.static_key, place.ledger_key) == keys]
     if not places or found.column(places[0]) is None:
         raise IntegrityError("this set is not for this relay", "send IT this relay's own request, and take its answer")
+    widen(directory, boards.board("GATEWAY"), found)
     write_parameters(directory, blob)
     return found

@@ -52,6 +52,7 @@ class ServerMachine(Machine):
     erases_at_once = True
     fills = False
     buckets = 1 << 16
+    tables = None
 
     def __init__(self, sessions: int = SESSIONS) -> None:
         self.sessions = sessions
