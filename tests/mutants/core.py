@@ -1485,6 +1485,14 @@ CHANGES: Changes = {
             of("vectors_batch", "each_record_served_costs_one_page_one_decryption_and_one_dummy"),
         ),
     ),
+    "firmware/tessera/cover_plain.py": (
+        Change(
+            "dummies-of-a-cell-alike",
+            "        native.add_number(self._input, number)\n",
+            "",
+            of("vectors_cover", "a_cells_dummies_are_the_vectors"),
+        ),
+    ),
     "firmware/tessera/cover.py": (
         Change(
             "constant-cover-beside-what-is-real",
@@ -1509,12 +1517,6 @@ CHANGES: Changes = {
             'self._cell(b"noise", bucket, round_)[:8]',
             'self._cell(b"cover", bucket, round_)[:8]',
             of("vectors_cover", "a_cells_noise_is_that_of_its_draw"),
-        ),
-        Change(
-            "dummies-of-a-cell-alike",
-            "        native.add_number(self._input, number)\n",
-            "",
-            of("vectors_cover", "a_cells_dummies_are_the_vectors"),
         ),
     ),
     "firmware/tessera/params.py": (
