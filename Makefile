@@ -24,6 +24,7 @@ FLASH ?= build/$(BOARD)/flash.bin
 MINUTES ?= 10
 DAYS ?= 30
 BURNINGS ?= 50
+FLEET_MINUTES ?= 20
 YEARS_DAYS ?= 1095
 # --least: only what shows that a target's programs run (tests/system/test_make_targets.py). FILES: of test-board. ONLY: of mutants.
 LEAST ?=
@@ -33,7 +34,7 @@ ONLY ?=
 # Nothing here prints after a command: the last line of `make demo` is the demo's own. (`make -C DIR` itself announces
 # the folder at the end, unless told --no-print-directory.)
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-radio test-powercut test-attacks test-cluster fuzz soak soak-years mutants results bench bench-bundle bench-device bench-fields bench-growth c-stack image image-radio check-boards emulate vectors deb clean
+.PHONY: help setup setup-image setup-emulator run demo serve test lint types test-cpython test-micropython test-board test-host test-system test-emulated test-long test-radio test-powercut test-attacks test-cluster test-fleet fuzz soak soak-years mutants results bench bench-bundle bench-device bench-fields bench-fleet bench-growth c-stack image image-radio check-boards emulate vectors deb clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -59,8 +60,8 @@ emulate: image setup-emulator ## run an image on an emulated Pico: BOARD=RPI_PIC
 test: image $(if $(MICROPY_DIR),image-radio) setup-emulator ## every check and every test on three runtimes
 	@"$(PYTHON)" -m tests.run
 
-lint: setup ## ruff: rules and formatting; codespell
-	@"$(PYTHON)" -m tests.run lint format spelling
+lint: setup ## ruff: rules and formatting; codespell; forms of sentences
+	@"$(PYTHON)" -m tests.run lint format spelling words
 
 types: setup ## mypy, strict: host package, emulator; stubs of the core
 	@"$(PYTHON)" -m tests.run types
@@ -68,8 +69,8 @@ types: setup ## mypy, strict: host package, emulator; stubs of the core
 test-cpython: setup ## core tests on CPython
 	@"$(PYTHON)" -m tests.run cpython
 
-test-micropython: setup ## core tests on MicroPython, and every core file through mpy-cross
-	@"$(PYTHON)" -m tests.run mpy-cross micropython
+test-micropython: setup ## core tests on MicroPython, in a heap like a board's too, and every core file through mpy-cross
+	@"$(PYTHON)" -m tests.run mpy-cross micropython small-heap
 
 test-host: setup ## host tests
 	@"$(PYTHON)" -m tests.run host
@@ -102,6 +103,9 @@ test-attacks: image setup-emulator ## every attack of the suite, with its advant
 test-cluster: setup ## five relays, of which one or two burn 50 times, in eight settings (hours): BURNINGS=50; what arrives when some are lost
 	@"$(PYTHON)" -m tests.cluster.play --burnings "$(BURNINGS)" $(LEAST) && "$(PYTHON)" -m tests.cluster.shares $(LEAST)
 
+test-fleet: setup ## three gateways on three nodes of NATS, of which one is killed every 15 s and others lose each other: FLEET_MINUTES=20
+	@"$(PYTHON)" -m tests.fleet.play --minutes "$(FLEET_MINUTES)" $(LEAST)
+
 soak: setup ## thirty days of an office of 50 in fast motion, with power cuts, then days without: DAYS=30
 	@"$(PYTHON)" -m tests.soak.soak --days "$(DAYS)" $(LEAST)
 
@@ -111,12 +115,17 @@ soak-years: setup ## three years of an office of 24, then 40, in virtual time, b
 mutants: setup ## changes of the code that tests have to notice, each against its own tests (a quarter of an hour): ONLY=name
 	@"$(PYTHON)" -m tests.mutants $(if $(ONLY),--only $(ONLY)) $(LEAST)
 
+.PHONY: docs
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: setup ## the documents as a site in build/site, generated pages and pictures written anew
+	@"$(PYTHON)" -m tools.docs && "$(PYTHON)" -m mkdocs build --strict
+
 results: setup ## tests/RESULTS.md from the last whole runs of the suites above
 	@"$(PYTHON)" -m tests.results $(if $(LEAST),--dry-run)
 
-bench-device: image setup-emulator ## cycles of everything the relay does on the emulated Pico; heap and stack
+bench-device: image setup-emulator ## cycles of everything the relay does on the emulated Pico; heap and stack: BEFORE=folder of an image
 	@"$(PYTHON)" -m tools.build.image "$(BOARD)" --library-field
-	@"$(PYTHON)" -m tools.bench.device
+	@"$(PYTHON)" -m tools.bench.device $(if $(BEFORE),--before "$(BEFORE)")
 
 bench-bundle: image setup-emulator ## heap and start of code that runs as a bundle, beside the same frozen
 	@"$(PYTHON)" -m tools.bench.bundle_cost
@@ -132,6 +141,9 @@ bench: setup ## rates and peak heap on both runtimes; what a request costs the i
 
 bench-growth: setup ## what a member costs from 10^2 to 10^7, by a model that a run of 10^4 members has to prove; tokens for 10^5 in an hour; writes docs/growth.md (half an hour)
 	@"$(PYTHON)" -m tools.bench.growth all
+
+bench-fleet: setup ## gateways on one log, beside one alone and a bare client of the engine: posts, answers, fetches (five minutes)
+	@"$(PYTHON)" -m tools.bench.fleet
 
 c-stack: setup ## the C stack that each function of the C modules takes at most
 	@"$(PYTHON)" -m tools.build.c_stack "$(STATE)/callgraph"

@@ -1,5 +1,17 @@
 # What every RP2 board's mpconfigboard.cmake includes.
 
+# AES is our own (firmware/modules/aes), and on the RP2040 SHA-256 too (firmware/modules/sha256); but not in an image to
+# compare with (tools/build/image.py --library-field).
+set(TESSERA_MODULES ${CMAKE_CURRENT_LIST_DIR}/../firmware/modules)
+include(${TESSERA_MODULES}/library_field.cmake OPTIONAL)
+if(NOT TESSERA_LIBRARY_FIELD)
+    add_compile_definitions(MBEDTLS_AES_ALT)
+    include_directories(${TESSERA_MODULES}/aes) # aes_alt.h
+    if(PICO_PLATFORM STREQUAL "rp2040")
+        add_compile_definitions(MBEDTLS_SHA256_PROCESS_ALT)
+    endif()
+endif()
+
 # The port is compiled for size. These few files are where a relay spends its time: every page, frame and HMAC.
 set_source_files_properties(
     ${MICROPY_DIR}/lib/mbedtls/library/aes.c

@@ -31,6 +31,7 @@ SUITES = {
     "attacks": ("Attacks", "tests/attacks"),
     "attacks-board": ("Attacks on the emulated Pico", "tests/attacks"),
     "cluster": ("A cluster whose relays burn", "tests/cluster"),
+    "fleet": ("A fleet whose processes are killed and cut off", "tests/fleet"),
     "soak": ("Thirty days", "tests/soak"),
     "soak-years": ("Three years", "tests/soak"),
     "mutants": ("Mutants", "tests/mutants"),

@@ -1,5 +1,6 @@
 set(PICO_BOARD "pico")
 set(PICO_PLATFORM "rp2040")
+set(MICROPY_SOURCE_BOARD ${MICROPY_BOARD_DIR}/../clock200.c) # 200 MHz; relay.json may ask for less (board.py)
 set(MICROPY_PY_LWIP ON)
 set(MICROPY_FROZEN_MANIFEST ${MICROPY_BOARD_DIR}/manifest.py)
 set(TESSERA_VERIFY_WINDOW 10) # tables of 32 KB for verification (firmware/modules/secp256k1)

@@ -7,5 +7,6 @@
 #define MICROPY_PY_NETWORK_HOSTNAME_DEFAULT     "tessera-relay"
 #define MICROPY_PY_NETWORK_PPP_LWIP             (1)
 
+#include "../clock200.h"
 #include "../relay_only.h"
 #include "../lwip_sizes.h"

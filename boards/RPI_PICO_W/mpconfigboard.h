@@ -15,5 +15,6 @@
 int mp_hal_is_pin_reserved(int n);
 #define MICROPY_HW_PIN_RESERVED(i)              mp_hal_is_pin_reserved(i)
 
+#include "../clock200.h"
 #include "../relay_only.h"
 #include "../lwip_sizes.h"

@@ -24,7 +24,7 @@ _PARAMETERS = "parameters"
 _PARTIAL = ".part"
 _VERSION = 1
 _OWN = ("version", "static_secret", "ledger_secret", "ring_sectors", "keyring_sectors")  # the board writes these itself
-_ASKED = ("name", "host", "port", "sntp", "wifi", "address", "hostname", "repl", "timing", "sessions")
+_ASKED = ("name", "host", "port", "sntp", "wifi", "address", "hostname", "repl", "mhz", "timing", "sessions")
 
 
 class Provisioning:

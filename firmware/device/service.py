@@ -134,6 +134,7 @@ async def _start_and_serve(appliance, light, observe):
         await asyncio.sleep(appliance.starts.wait_seconds)
     light.show("starting")
     appliance.watchdog.hold(light.step)  # as a start leaves no turn to others
+    _set_clock(appliance.config)
     if hasattr(board, "prepare"):
         board.prepare()
     appliance.relay = open_relay(appliance)
@@ -141,6 +142,17 @@ async def _start_and_serve(appliance, light, observe):
     appliance.log.keep("start {}: {}".format(appliance.relay.boots, _reset_cause()))
     give_room()
     await _serve(appliance, observe)
+
+
+def _set_clock(config):
+    """Run at the MHz that relay.json asks for; without that as the image started, at the first of the board's."""
+    mhz = config.get("mhz")
+    if mhz is not None:
+        if mhz not in getattr(board, "MHZ", ()):
+            raise Error("relay.json asks for {} MHz, which this board has not: provision the relay anew".format(mhz))
+        import machine
+
+        machine.freq(1_000_000 * mhz)
 
 
 def open_relay(appliance):

@@ -16,6 +16,7 @@ class Token:
 
 class Admission:
     epoch: int
+    _tokens: dict[bytes, Token]
     def __init__(
         self,
         keyring: Any,

@@ -1,5 +1,7 @@
 from typing_extensions import Buffer
 
+__all__ = ("TAG_BYTES", "Aead")
+
 TAG_BYTES: int
 
 class Aead:

@@ -35,7 +35,9 @@ class CellFrame:
     def __init__(self):
         self.buffer = bytearray(CELL_FRAME_BYTES)
         self.page = bytearray(PAGE_BYTES)
-        unwanted = Slot(bytearray(PAGE_BYTES), 16)
+        # As far from a word's boundary as places of the frame are: AES is faster where words are aligned, and whether a
+        # page or a dummy is wanted may not show.
+        unwanted = Slot(bytearray(PAGE_BYTES + CELL_HEADER_BYTES % 4), 16 + CELL_HEADER_BYTES % 4)
         starts = [CELL_HEADER_BYTES + place * RECORD_BYTES for place in range(RECORDS_PER_FRAME)]
         slots = [Slot(self.buffer, start) for start in starts]
         # For each place where a page goes and where a dummy: wanted is the page (0) or the dummy (1).

@@ -7,7 +7,7 @@ import struct
 from . import native
 from .errors import Fault
 from .hashes import HmacKey, tagged
-from .runtime import aes_cbc, aes_ecb, const, copy_block
+from .runtime import aes_cbc, aes_ecb, const
 
 _DUMMY_BYTES = const(240)
 _BLOCK = const(16)
@@ -66,8 +66,7 @@ class Dummies:
     def __init__(self, key):
         self._key = key
         self._cipher = aes_cbc(key)
-        self._input = bytearray(_DUMMY_BYTES)
-        self._chained = bytearray(_BLOCK)
+        self._input = bytearray(_DUMMY_BYTES)  # between two dummies its first block is the last one's last block
 
     def make(self, number, out, out_tail):
         """Write dummy `number` (below 2^28) into out (240 bytes); out_tail views its last 16. Allocates nothing.
@@ -75,13 +74,9 @@ class Dummies:
         One cipher makes them all, as a new one would cost a key schedule and 300 bytes of heap a dummy: its chain goes
         on from the dummy before, which is cancelled by adding that dummy's last block to the first block of input.
         """
-        copy_block(self._input, self._chained)
-        self._input[12] ^= number >> 24
-        self._input[13] ^= number >> 16 & 255
-        self._input[14] ^= number >> 8 & 255
-        self._input[15] ^= number & 255
+        native.add_number(self._input, number)
         self._cipher.encrypt(self._input, out)
-        copy_block(self._chained, out_tail)
+        native.copy_block(self._input, out_tail)
 
     def heads(self, count, out, first):
         """Write the first 8 bytes of dummies 0 … count - 1 to the places from `first` on in out, 8 bytes each."""

@@ -14,6 +14,8 @@ class Epochs:
     epoch: the open one, None without one; admission: its tokens. ciphers: {epoch: PageCipher} of every epoch with keys.
     """
 
+    admission_class = Admission
+
     def __init__(self, parameters, keyring, log, ledger, generator, identity):
         self._parameters = parameters
         self._keyring = keyring
@@ -50,7 +52,7 @@ class Epochs:
         """Take an epoch's tokens. Alone it makes nothing durable: of a clock that is provisional there is no more."""
         self.epoch = epoch
         self._rule = rule = self._parameters.rule(epoch)
-        self.admission = Admission(
+        self.admission = self.admission_class(
             self._keyring,
             epoch,
             rule.epoch_keys(epoch),
@@ -85,10 +87,14 @@ class Epochs:
         state = kept[newest][1] if kept else None
         made = {}
         for new in range(first if newest is None else max(first, newest + 1), epoch + 1):
-            fresh = self._generator.random(32)
-            state = fresh if state is None else cover.next_state(state, fresh)
+            state = self._cover_state(state, new)
             made[new] = (self._generator.random(32), state)
         self._keyring.open_epoch(epoch, made, first, self._generator.new_seed())
+
+    def _cover_state(self, state, _epoch):
+        """Of an epoch, by the state before it; None: there was none."""
+        fresh = self._generator.random(32)
+        return fresh if state is None else cover.next_state(state, fresh)
 
     def _follow_keyring(self):
         keys = self._keyring.epochs

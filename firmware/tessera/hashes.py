@@ -1,24 +1,25 @@
 # SHA-256 and what is built on it: tagged hash (BIP-340), HMAC (RFC 2104), HKDF (RFC 5869), comparison.
 #
-# HMAC and comparison have two tiers: the C module mbedcrypto where the firmware has it, plain Python elsewhere.
+# All but the tagged hash has two tiers: the C module mbedcrypto where the firmware has it, hashes_plain.py elsewhere.
+#
+#   sha256(*parts) -> bytes32                    of the parts joined, at least one
+#   HmacKey(key)                                 HMAC-SHA-256 under one key of any length, whose pads are made once:
+#     .digest(*parts) -> bytes32                   of the parts joined
+#     .digest_into(out, *parts)                    its first bytes over out (1 to 32 bytes, else ValueError)
+#     .verify(tag, *parts) -> bool                 whether it begins with the tag (1 to 32 bytes, else ValueError)
+#   hmac_sha256(key, *parts) -> bytes32
+#   hkdf_expand(prk, info, length) -> bytes      RFC 5869: length bytes, at most 8160
+#   hkdf(salt, ikm, info, length) -> bytes       the same; an empty salt is the RFC's string of zeros
+#   equal(left, right) -> bool                   the time depends on the lengths only
 
-from hashlib import sha256 as _sha256
+try:
+    from mbedcrypto import HmacKey, equal, hkdf, hkdf_expand, hmac_sha256, sha256
+except ImportError:
+    from .hashes_plain import HmacKey, equal, hkdf, hkdf_expand, hmac_sha256, sha256
 
-from .runtime import const
-
-_BLOCK = const(64)
-_INNER = int.from_bytes(b"\x36" * _BLOCK, "big")
-_OUTER = int.from_bytes(b"\x5c" * _BLOCK, "big")
+__all__ = ("HmacKey", "equal", "hkdf", "hkdf_expand", "hmac_sha256", "sha256", "tag_prefix", "tagged")
 
 _tags = {}
-
-
-def sha256(*parts):
-    """SHA-256 of the parts joined, 32 bytes."""
-    digest = _sha256(parts[0])
-    for part in parts[1:]:
-        digest.update(part)
-    return digest.digest()
 
 
 def tag_prefix(tag):
@@ -33,72 +34,3 @@ def tagged(name, *parts):
     if prefix is None:
         prefix = _tags[name] = tag_prefix(("tessera/1/" + name).encode())
     return sha256(prefix, *parts)
-
-
-class PlainHmacKey:
-    """HMAC-SHA-256 under one key of any length; the pads are made once."""
-
-    def __init__(self, key):
-        if len(key) > _BLOCK:
-            key = sha256(key)
-        # One big integer instead of 64 byte operations: 20 times faster on MicroPython.
-        number = int.from_bytes(bytes(key) + bytes(_BLOCK - len(key)), "big")
-        self._inner = (number ^ _INNER).to_bytes(_BLOCK, "big")
-        self._outer = (number ^ _OUTER).to_bytes(_BLOCK, "big")
-
-    def digest(self, *parts):
-        """HMAC of the parts joined, 32 bytes."""
-        return sha256(self._outer, sha256(self._inner, *parts))
-
-    def digest_into(self, out, *parts):
-        """Write the first bytes of the HMAC over out (1 to 32 bytes, else ValueError)."""
-        _check_length(out)
-        out[:] = self.digest(*parts)[: len(out)]
-
-    def verify(self, tag, *parts):
-        """Whether the HMAC of the parts begins with tag (1 to 32 bytes, else ValueError)."""
-        _check_length(tag)
-        return plain_equal(self.digest(*parts)[: len(tag)], tag)
-
-
-def _check_length(tag):
-    if not 1 <= len(tag) <= 32:
-        raise ValueError("a tag has 1 to 32 bytes")
-
-
-def plain_equal(left, right):
-    """True if two byte strings are the same; the time depends on their length only."""
-    if len(left) != len(right):
-        return False
-    difference = 0
-    for index in range(len(left)):
-        difference |= left[index] ^ right[index]
-    return difference == 0
-
-
-try:
-    from mbedcrypto import HmacKey, equal
-except ImportError:
-    HmacKey, equal = PlainHmacKey, plain_equal
-
-
-def hmac_sha256(key, *parts):
-    """HMAC-SHA-256 of the parts joined, 32 bytes."""
-    return HmacKey(key).digest(*parts)
-
-
-def hkdf_expand(prk, info, length):
-    """HKDF-Expand (RFC 5869): length bytes, at most 8160. info is bytes."""
-    key = HmacKey(prk)
-    block = output = b""
-    counter = 0
-    while len(output) < length:
-        counter += 1
-        block = key.digest(block, info, bytes((counter,)))
-        output += block
-    return output[:length]
-
-
-def hkdf(salt, ikm, info, length):
-    """HKDF (RFC 5869): length bytes. An empty salt is the RFC's string of zeros."""
-    return hkdf_expand(hmac_sha256(salt, ikm), info, length)

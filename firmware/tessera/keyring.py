@@ -129,7 +129,7 @@ class KeyRing:
     def _read(self, page):
         """Read a page into _page; whether it is whole."""
         self._device.readblocks(page >> 4, self._page, (page & 15) << 8)
-        return _digest(page, self._page) == self._page[_DIGEST_AT:]
+        return self._page != BLANK_PAGE and _digest(page, self._page) == self._page[_DIGEST_AT:]
 
     def _apply(self):
         kind, length = self._page[4], self._page[5]
@@ -257,10 +257,11 @@ class KeyRing:
         self._doubtful = True
         if not self._try_page(new * self._bank_pages, generation, _HEAD, self._head(pages)):
             raise _worn()
+        old_pages = None if self._bank is None else self._used_pages
         self._bank, self._generation, self._used_pages = new, generation, place
         self._doubtful = False
         if erase_old:
-            self._erase(1 - new)
+            self._erase(1 - new, old_pages)
 
     def tidy(self):
         """In the window after a seal: erase what a full bank left, start a fresh bank before this one is full."""
@@ -315,7 +316,7 @@ class KeyRing:
 
     def _append(self, kind, body):
         if self._doubtful:  # or the next start would not read what is appended here
-            self._erase(1 - self._bank)
+            self._erase_from_its_head(1 - self._bank)
         # The attributes are changed already, so a rewrite is as good as the page.
         if self._used_pages == self._bank_pages:
             self.rewrite(erase_old=False)
@@ -342,14 +343,31 @@ class KeyRing:
         self._device.writeblocks(page >> 4, ZERO_PAGE, (page & 15) << 8)
         return False
 
-    def _erase(self, bank):
+    def _erase(self, bank, pages=None):
+        """Erase a bank, of which the first so many pages were programmed; None if nobody knows.
+
+        The sector in use longest is erased last. So if all of a bank read as blank, only in the erasing of that one can
+        power have failed, and it alone is erased once more. (Nor is what was not programmed.)
+        """
         first = bank * self._bank_sectors
-        for sector in range(first, first + self._bank_sectors):
+        sectors = range(first, first + self._bank_sectors)
+        if pages is None:
+            pages = 0 if self._are_blank(sectors) else self._bank_pages - 1
+        for sector in range(min(first + pages // PAGES_PER_SECTOR, sectors[-1]), first - 1, -1):
             nor.erase(self._device, sector)
         nor.sync(self._device)
-        if not all(nor.is_blank(self._device, sector) for sector in range(first, first + self._bank_sectors)):
+        if not self._are_blank(sectors):
             raise _worn()
         self._idle_is_blank, self._doubtful = True, False
+
+    def _erase_from_its_head(self, bank):
+        """Erase a bank whose head may be whole, which is not to count once power fails in this."""
+        nor.erase(self._device, bank * self._bank_sectors)
+        self._device.writeblocks(bank * self._bank_sectors, ZERO_PAGE, 0)  # it does not read as blank
+        self._erase(bank)
+
+    def _are_blank(self, sectors):
+        return all(nor.is_blank(self._device, sector) for sector in sectors)
 
 
 def _fits(kind, length):

@@ -74,20 +74,32 @@ class Ledger:
 
     def append(self, epoch, rounds_sealed, parameter_digest, commitment, firmware_digest, random):
         """Sign and keep the checkpoint of an epoch that is over; random 32 bytes for the signature. Once an epoch."""
+        self._be_sure()
+        self.keep(self.signed(epoch, rounds_sealed, parameter_digest, commitment, firmware_digest, random))
+
+    def _be_sure(self):
         if self._unsure:  # the append before failed, and is in the file all the same, or a part of it
             self._mend()
             self._directory.append(_FILE, b"")  # makes durable what is there
             self._unsure = False
-        if epoch <= self.last_epoch:
-            return
+
+    def signed(self, epoch, rounds_sealed, parameter_digest, commitment, firmware_digest, random):
+        """The 250 bytes that would be next in the chain."""
         last = self._last()
         body = self._start + struct.pack(">II", epoch, rounds_sealed) + parameter_digest + commitment + firmware_digest
         body += bytes(32) if last is None else last.link()
-        signature = curve.sign(self._secret, tagged("checkpoint", body), random)
+        return body + curve.sign(self._secret, tagged("checkpoint", body), random)
+
+    def keep(self, blob):
+        """Append what signed() gave, durably; nothing if there is one of its epoch."""
+        self._be_sure()
+        epoch = Checkpoint(blob).epoch
+        if epoch <= self.last_epoch:
+            return
         self._unsure = True
         if self._directory.size(_FILE) >= _FILE_ENTRIES * CHECKPOINT_BYTES:
             self._directory.rename(_FILE, _OLD_FILE)
-        self._directory.append(_FILE, body + signature)
+        self._directory.append(_FILE, blob)
         self.last_epoch = epoch
         self._unsure = False
 

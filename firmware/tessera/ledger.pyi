@@ -33,4 +33,14 @@ class Ledger:
         firmware_digest: bytes,
         random: bytes,
     ) -> None: ...
+    def signed(
+        self,
+        epoch: int,
+        rounds_sealed: int,
+        parameter_digest: bytes,
+        commitment: bytes,
+        firmware_digest: bytes,
+        random: bytes,
+    ) -> bytes: ...
+    def keep(self, blob: bytes) -> None: ...
     def find(self, epoch: int) -> bytes: ...

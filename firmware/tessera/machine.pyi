@@ -32,9 +32,11 @@ class Machine:
     burst: int
     boot_erases: int
     window_erases: int
+    erases_at_once: bool
     fills: bool
     buckets: int
     cell_records: int | None
+    tables: int | None
     cells: Callable[[int, array[int]], Any] | None
     batches: _Batches | None
     commits: _Commits | None

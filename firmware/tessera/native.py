@@ -1,5 +1,6 @@
-# Loops over words and bytes that bytecode is too slow for: native code (viper.py) on MicroPython, plain Python
-# elsewhere. The plain versions say what is meant, and tests hold the others to them. Nothing here checks its arguments.
+# Loops over words and bytes that bytecode is too slow for: native code (viper.py) or C (the module loops) on
+# MicroPython, plain Python elsewhere. The plain versions say what is meant, and tests hold the others to them. Nothing
+# here checks its arguments.
 
 _BLOCK_BYTES = 16
 _HEAD_BYTES = 8
@@ -96,11 +97,23 @@ def plain_add_blocks(data, one, other):
     data[:_BLOCK_BYTES] = (int.from_bytes(data[:_BLOCK_BYTES], "big") ^ added).to_bytes(_BLOCK_BYTES, "big")
 
 
+def plain_add_number(block, number):
+    """Add (exclusive or) a u32 to the last 4 bytes of a block of 16 bytes."""
+    added = int.from_bytes(block[12:16], "big") ^ number
+    block[12:16] = added.to_bytes(4, "big")
+
+
+def plain_copy_block(data, block):
+    """Copy a block of 16 bytes to the start of data. The native one allocates nothing, unlike a slice assignment."""
+    data[:_BLOCK_BYTES] = block
+
+
 try:
     from .viper import (
         add_blocks,
+        add_number,
+        copy_block,
         count_not_above,
-        find_pages,
         gather_heads,
         make_keys,
         next_tie,
@@ -112,8 +125,9 @@ try:
     )
 except (ImportError, SyntaxError):  # CPython; a processor for which MicroPython has no emitter
     add_blocks = plain_add_blocks
+    add_number = plain_add_number
+    copy_block = plain_copy_block
     count_not_above = plain_count_not_above
-    find_pages = plain_find_pages
     gather_heads = plain_gather_heads
     make_keys = plain_make_keys
     next_tie = plain_next_tie
@@ -122,3 +136,8 @@ except (ImportError, SyntaxError):  # CPython; a processor for which MicroPython
     plan = plain_plan
     read_u32 = plain_read_u32
     sort = plain_sort
+
+try:
+    from loops import find_pages
+except ImportError:
+    find_pages = plain_find_pages

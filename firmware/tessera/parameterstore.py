@@ -4,11 +4,11 @@
 import struct
 
 from .errors import BadRequest, Busy, InvalidObject
+from .machine import Machine
 from .params import FIRST_BYTES, MOST_RELAY_BYTES, Head, Parameters
 from .runtime import const
 
 _FILE = "parameters"
-_TABLES = const(2)  # different noise tables at once, as they take heap
 _NO_TABLE = const(255)
 
 # The file is the newest set as it was provisioned; a set that was pushed has this behind it, then the rules of epochs
@@ -48,11 +48,13 @@ class ParameterStore:
     """Verified sets over a Directory; InvalidObject if those there cannot be used.
 
     static: the relay's (curve.Secret, public key). check_capacity(head) raises InvalidObject for a set that this relay
-    has no room for, or that it cannot serve. "Open epoch" is here the one that the last seal opened, durably.
+    has no room for, or that it cannot serve. machine: says how many different noise tables there may be at once,
+    as they take heap. "Open epoch" is here the one that the last seal opened, durably.
     """
 
-    def __init__(self, directory, static, check_capacity):
+    def __init__(self, directory, static, check_capacity, machine=Machine):
         self._directory = directory
+        self._tables = machine.tables
         self._static = static
         self._check_capacity = check_capacity
         self._former = None  # the access key before that of the set in force
@@ -221,8 +223,8 @@ class ParameterStore:
     def install(self, blob, open_epoch, seconds_until):
         """Verify a pushed set (bytes) and keep it, durably: it is in force from its first epoch on, or the next one.
 
-        BadRequest if it may not follow those here. Busy if it would take a third noise table at once:
-        seconds_until(epoch) says how long it is until one of them has expired.
+        BadRequest if it may not follow those here. Busy if it would take a noise table more than there may
+        be at once: seconds_until(epoch) says how long it is until one of them has expired.
         """
         self.check_head(blob[:FIRST_BYTES], len(blob))
         try:
@@ -231,7 +233,7 @@ class ParameterStore:
             raise BadRequest(str(error)) from None
         new.first = max(new.parameters.first_epoch, open_epoch + 1)
         epoch = open_epoch
-        while self._tables_beside(new, epoch) > _TABLES:
+        while self._tables is not None and self._tables_beside(new, epoch) > self._tables:
             epoch += 1
         if epoch > open_epoch:
             raise Busy("earlier cover still governs kept rounds", seconds_until(epoch))

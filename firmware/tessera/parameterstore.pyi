@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 from .curve import Secret
 from .files import Directory
+from .machine import Machine
 from .params import Head, Parameters
 
 class Rule:
@@ -33,11 +34,16 @@ class ParameterStore:
     access_keys: list[bytes]
     most_buckets: int
     def __init__(
-        self, directory: Directory, static: tuple[Secret, bytes], check_capacity: Callable[[Head], None]
+        self,
+        directory: Directory,
+        static: tuple[Secret, bytes],
+        check_capacity: Callable[[Head], None],
+        machine: Machine | type[Machine] = ...,
     ) -> None: ...
     @property
     def newest(self) -> Parameters: ...
     def rule(self, epoch: int) -> Rule: ...
     def check_head(self, first: bytes | bytearray, total: int) -> Head: ...
+    def _rule(self, blob: bytes) -> Rule: ...
     def settle(self, open_epoch: int) -> None: ...
     def install(self, blob: bytes, open_epoch: int, seconds_until: Callable[[int], int]) -> None: ...

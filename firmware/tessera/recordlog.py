@@ -7,7 +7,7 @@ from . import native, nor
 from .errors import Busy, Fault
 from .machine import Machine
 from .nor import BLANK_PAGE, PAGE_BYTES, PAGES_PER_SECTOR, ZERO_PAGE
-from .page import BUCKET_AT, LAST_SEQ, RECORD_START_BYTES, ROUND_AT, PageBuffer
+from .page import BUCKET_AT, LAST_SEQ, RECORD_START_BYTES, ROUND_AT, PageBuffer, search
 from .runtime import aes_cbc, const
 
 _EMPTY = const(0xFFFF)
@@ -41,6 +41,7 @@ class RecordLog:
             self._index = machine.cells(self.pages, self._first_round)
             self._find_pages = self._index.find_pages
         self._buckets = machine.buckets
+        self._erases_at_once = machine.erases_at_once
         self._sector = self.sectors - 1  # the one being filled
         self._place = PAGES_PER_SECTOR  # of the next page in it
         self._number = 0  # of that sector in order of use
@@ -175,11 +176,12 @@ class RecordLog:
     def _used(self, sector):
         return self._first_round[sector] != _UNUSED
 
-    def erase_ahead(self, limit, first_kept_round):
-        """Erase up to limit sectors in front of the open one whose records have all expired; how many were erased."""
+    def erase_ahead(self, limit, first_kept_round, wanted=_UNUSED):
+        """Erase up to limit sectors in front of the open one whose records have all expired, beside those that were
+        erased before, until so many as wanted are erased; how many it erased now."""
         self._first_kept_round = first_kept_round
         erased = 0
-        while erased < limit and self._blank_ahead < self.sectors - 1:
+        while erased < limit and self._blank_ahead < min(wanted, self.sectors - 1):
             sector = (self._sector + 1 + self._blank_ahead) % self.sectors
             if self._used(sector):
                 if self._live(sector):
@@ -188,10 +190,23 @@ class RecordLog:
                     self._index[page] = _EMPTY
                 self._first_round[sector] = _UNUSED
                 self.lost = [page for page in self.lost if page >> 4 != sector]
-            nor.erase(self._device, sector)
+            if not self._was_erased(sector):
+                nor.erase(self._device, sector)
+                erased += 1
             self._blank_ahead += 1
-            erased += 1
         return erased
+
+    def _was_erased(self, sector):
+        """Whether the sector that is next in front of the open one and what was erased by this boot need not be erased,
+        as it was.
+
+        One that power failed in the erasing of may read as blank, and keep nothing for long. It is the first of those
+        in front of the open one, or the last that reads as blank: no other is ever erased.
+        """
+        following = (sector + 1) % self.sectors
+        if self._erases_at_once or not self._blank_ahead or following == self._sector:
+            return False
+        return nor.is_blank(self._device, sector) and nor.is_blank(self._device, following)
 
     @property
     def room(self):
@@ -212,29 +227,18 @@ class RecordLog:
         # same work for one that is no record, or the time of a start would tell how many there are.
         buffer, readblocks, read_u32 = self._buffer, self._device.readblocks, native.read_u32
         index, first_rounds, last_rounds = self._index, self._first_round, self._last_round
-        page_bytes, header = buffer.page, buffer.header
-        epochs = [(epoch, ciphers[epoch].fits, ciphers[epoch].open) for epoch in ciphers]
-        spare = PageBuffer()  # what there is of no record, for the place behind the last page
-        spare.header[ROUND_AT:BUCKET_AT] = (epoch_rounds * epochs[0][0] if epochs else 0).to_bytes(4, "big")
-        nowhere = bytes(ROUND_AT) + _UNUSED.to_bytes(4, "big")  # of a page that is no record's a round is read, too
+        page_bytes, pages, buckets = buffer.page, self.pages, self._buckets
+        is_record = search(ciphers, epoch_rounds, buffer) if ciphers else None
+        found, none = buffer.header, bytes(BUCKET_AT + 2)  # what there is of no record, for the place behind the last
         programmed = nor.programmed(self._device)
-        for page in programmed if epochs else ():
+        for page in programmed if ciphers else ():
             readblocks(page >> 4, page_bytes, (page & 15) << 8)
-            found, fitting = 0, epochs[0]
-            for each in epochs:
-                round_at = header if each[1](page, buffer) else nowhere
-                is_its = read_u32(round_at, ROUND_AT) // epoch_rounds == each[0]
-                fitting = each if is_its else fitting
-                found += is_its
-            epoch, _, opens = fitting
-            whole = opens(page, buffer)
-            if found > 1 and not whole:  # of noise that looks like a header there is some in four billion pages
-                epoch = self._opened_by(page, ciphers)
-                whole = epoch is not None
-            source, at, epoch = (buffer, page, epoch) if whole else (spare, self.pages, epochs[0][0])
-            round_, bucket, sector = read_u32(source.header, ROUND_AT), source.bucket, at >> 4
-            if round_ // epoch_rounds != epoch or bucket >= self._buckets:
+            header, at = (found, page) if is_record(page) else (none, pages)
+            seq, round_ = read_u32(header, 0), read_u32(header, ROUND_AT)
+            bucket = header[BUCKET_AT] << 8 | header[BUCKET_AT + 1]
+            if bucket >= buckets:
                 continue
+            sector = at >> 4
             first = first_rounds[sector]
             if first == _UNUSED:
                 first_rounds[sector] = first = round_
@@ -242,8 +246,8 @@ class RecordLog:
                 continue
             index[at] = bucket << 8 | (round_ - first)
             last_rounds[sector] = round_
-            numbers[sector] = source.seq >> 4
-            if source.is_copy:
+            numbers[sector] = (seq & LAST_SEQ) >> 4
+            if seq > LAST_SEQ:
                 copies.append(at)
         self.highest_round = max(
             [last_rounds[sector] for sector in range(self.sectors) if self._used(sector)], default=-1
@@ -310,7 +314,7 @@ class RecordLog:
     def begin(self, ciphers, epoch_rounds, first_kept_round, erase):
         """Erase sectors ahead and copy the newest record, which may have been programmed as power failed."""
         newest = self._newest_page(self._sector)
-        self.erase_ahead(erase, first_kept_round)
+        self.erase_ahead(erase, first_kept_round, erase)
         if newest is None or not self._blank_ahead:
             return
         found = self._find(newest, ciphers)

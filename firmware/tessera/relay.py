@@ -50,6 +50,8 @@ class Relay:
     random_source(n) -> bytes is the hardware's source, one of three that feed the generator. machine: what it runs on.
     """
 
+    epochs_class, rounds_class, pushes_class = Epochs, Rounds, Pushes
+
     def __init__(self, ring_device, keyring_device, directory, identity, random_source, clock=None, machine=Machine):
         self._directory = directory
         self._identity = identity
@@ -58,7 +60,7 @@ class Relay:
         self.machine = machine
         self._log = RecordLog(ring_device, machine)
         self._keyring = KeyRing(keyring_device)
-        self.parameters = ParameterStore(directory, identity.static, self._check_capacity)
+        self.parameters = ParameterStore(directory, identity.static, self._check_capacity, machine)
         self.staging = None  # where new code goes, on a board that has a place for it
 
     def _check_capacity(self, head):
@@ -120,11 +122,11 @@ class Relay:
 
     def _make_parts(self):
         parameters, keyring, log = self.parameters, self._keyring, self._log
-        self._epochs = Epochs(parameters, keyring, log, self._ledger, self._generator, self._identity)
+        self._epochs = self.epochs_class(parameters, keyring, log, self._ledger, self._generator, self._identity)
         self._epochs.batches = self.machine.batches
-        self._rounds = Rounds(self.clock, parameters, keyring, log, self._epochs)
+        self._rounds = self.rounds_class(self.clock, parameters, keyring, log, self._epochs)
         self._handshakes = Handshakes(self._generator, self._identity.static, parameters, self._epochs)
-        self._pushes = Pushes(self.clock, parameters, self._rounds, self._epochs)
+        self._pushes = self.pushes_class(self.clock, parameters, self._rounds, self._epochs)
 
     @property
     def random(self):

@@ -1,15 +1,19 @@
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from typing_extensions import Buffer
 
 from .batch import Batch, CellFrame
 from .clock import Clock
 from .curve import Secret
+from .epochs import Epochs
 from .files import Directory
 from .handshakes import Session
 from .machine import Machine
 from .parameterstore import ParameterStore
+from .params import Head
+from .push import Pushes
+from .rounds import Rounds
 from .staging import Staging
 
 class _Device(Protocol):
@@ -35,6 +39,9 @@ class Identity:
     ) -> None: ...
 
 class Relay:
+    epochs_class: type[Epochs]
+    rounds_class: type[Rounds]
+    pushes_class: type[Pushes]
     clock: Clock
     parameters: ParameterStore
     staging: Staging | None
@@ -86,6 +93,16 @@ class Relay:
     def batch(self, bucket: int, round_: int) -> Batch: ...
     def push(self, session: _Pusher, total: int, chunk: int, length: int, data: bytes) -> bool: ...
     def leave(self, session: _Pusher) -> None: ...
+    # What a gateway of a fleet replaces (host/tessera_host/fleet/relay.py).
+    def _make_parts(self) -> None: ...
+    def _check_capacity(self, head: Head) -> None: ...
+    def _answer_at_any_clock(self, session: Session, out: bytearray, kind: int, fields: Any) -> bool: ...
+    def _info(self, out: bytearray) -> None: ...
+    def _auth(
+        self, session: Session, out: bytearray, epoch: int, key: bytes, signature: bytes, proof: bytes
+    ) -> None: ...
+    def _post(self, session: Session, out: bytearray, bucket: int, record: bytes) -> None: ...
+    def _require_admitted(self, session: Session) -> None: ...
 
 class Delivery:
     def __init__(self, relay: Relay, session: Session, bucket: int, start: int, end: int) -> None: ...

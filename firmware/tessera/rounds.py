@@ -35,8 +35,7 @@ class Rounds:
         """
         if not self._clock.known:
             return False
-        clock_round = self._parameters.newest.round_at(self._clock.now_ms() // 1000)
-        open_round = max(clock_round, self._earliest())
+        open_round = self._wanted()
         turned = open_round != self.open_round
         if turned:
             self._log.settle()
@@ -44,11 +43,15 @@ class Rounds:
             if self._clock.provisional:
                 self._epochs.begin_admission(self._epoch_of(open_round))
             else:
-                self._seal(open_round)
+                self._seal(open_round, self.open_round is not None)
             self.open_round = open_round
         if self._clock.provisional and (self._stated or self._lasted()):
             self.accept_clock()
         return turned
+
+    def _wanted(self):
+        """The round that the clock, where it is known, would have open."""
+        return max(self._parameters.newest.round_at(self._clock.now_ms() // 1000), self._earliest())
 
     def _earliest(self):
         """Rounds never go back: not behind the open one, after a boot not behind the last seal or a record on flash."""
@@ -56,10 +59,10 @@ class Rounds:
             return self.open_round
         return max(self.sealed_next, self._log.highest_round)
 
-    def _seal(self, open_round):
-        """Make durable that every round before open_round is sealed, and open its epoch if that is another."""
+    def _seal(self, open_round, in_time):
+        """Make durable that every round before open_round is sealed, the last one in_time or not, and open its epoch if
+        that is another."""
         if open_round > self.sealed_next:
-            in_time = 0 if self.open_round is None else 1
             self.served += in_time
             self._keyring.mark(open_round, self._keyring.sealed_count + in_time)
         epoch = self._epoch_of(open_round)
@@ -111,7 +114,7 @@ class Rounds:
             self._clock.provisional = False
             open_round = self.open_round
             self.open_round = self._epochs.epoch = None  # as a boot finds them
-            self._seal(open_round)
+            self._seal(open_round, False)
             self.open_round = open_round
 
     def accept_time(self, unix_seconds):

@@ -9,7 +9,6 @@ MICROPYTHON = sys.implementation.name == "micropython"
 if MICROPYTHON:
     from asyncio import sleep_ms
     from gc import collect
-    from struct import pack_into
     from time import ticks_diff, ticks_ms
 
     from cryptolib import aes as _aes
@@ -29,10 +28,6 @@ if MICROPYTHON:
                 if error.errno != _EISDIR:  # littlefs, mounted on a computer
                     raise
 
-    def copy_block(buffer, view):
-        """Copy 16 bytes to the start of buffer; unlike a slice assignment it allocates nothing."""
-        pack_into("16s", buffer, 0, view)
-
     def outgoing(buffer):
         """What a stream may be given of a buffer that will be used again: it copies what it cannot send at once."""
         return buffer
@@ -42,7 +37,6 @@ else:
     from .runtime_cpython import (  # noqa: F401
         collect,
         const,
-        copy_block,
         outgoing,
         sleep_ms,
         sync,

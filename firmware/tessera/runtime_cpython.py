@@ -48,11 +48,6 @@ def sync_directory(path):
             close(directory)
 
 
-def copy_block(buffer, view):
-    """Copy 16 bytes to the start of buffer."""
-    buffer[:16] = view
-
-
 def outgoing(buffer):
     """What a stream may be given of a buffer that will be used again: a copy, as it keeps a reference."""
     return bytes(buffer)

@@ -310,7 +310,7 @@ class Server:
             late = not commit.over
             try:
                 await commit.wait()
-            except OSError as error:
+            except Exception as error:
                 refusal = _refusal(error)
                 wire.answer_error(out, refusal)
             if late:

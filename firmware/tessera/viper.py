@@ -5,26 +5,6 @@ import micropython
 
 
 @micropython.viper
-def find_pages(
-    index: ptr16, first_rounds: ptr32, sectors: int, bucket: int, round_: int, found: ptr32, room: int
-) -> int:
-    count = 0
-    page = 0
-    for sector in range(sectors):
-        offset = round_ - first_rounds[sector]
-        outside = (offset | (254 - offset)) >> 31  # all ones or none; then no entry has what is wanted
-        wanted = bucket << 8 | offset | outside & 0x1FFFF
-        for _ in range(16):
-            over = count - room
-            found[count - (over & ~(over >> 31))] = page
-            # 1 if they are equal: only then is neither the difference nor its negative below zero.
-            difference = index[page] - wanted
-            count += 1 + ((difference | (0 - difference)) >> 31)
-            page += 1
-    return count
-
-
-@micropython.viper
 def plan(pages: ptr32, real: int, count: int, ring_pages: int, reads: ptr32, entries: ptr32):
     for place in range(count):
         is_real = (place - real) >> 31  # all ones or none
@@ -119,3 +99,17 @@ def read_u32(data: ptr8, at: int) -> uint:
 def add_blocks(data: ptr8, one: ptr8, other: ptr8):
     for at in range(16):
         data[at] ^= one[at] ^ other[at]
+
+
+@micropython.viper
+def add_number(block: ptr8, number: int):
+    block[12] ^= number >> 24
+    block[13] ^= number >> 16
+    block[14] ^= number >> 8
+    block[15] ^= number
+
+
+@micropython.viper
+def copy_block(data: ptr8, block: ptr8):
+    for at in range(16):
+        data[at] = block[at]

@@ -11,6 +11,7 @@ from importlib import metadata
 from .errors import UsageError
 
 PACKAGE = "tessera-relay"
+FLEET = "fleet"
 IT = "it"
 REPORT = "report"
 

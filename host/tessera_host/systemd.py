@@ -50,7 +50,7 @@ PrivateMounts=yes
 DevicePolicy=closed
 {secret}
 # Nothing of this computer but its network, and there its ports.
-RestrictAddressFamilies=AF_INET AF_INET6
+RestrictAddressFamilies={families}
 SocketBindDeny=any
 {ports}
 {capabilities}
@@ -78,12 +78,22 @@ SystemCallFilter=~@privileged @resources
 [Install]
 WantedBy=multi-user.target
 """
+_INTERNET, _AND_LOCAL = "AF_INET AF_INET6", "AF_INET AF_INET6 AF_UNIX"
+# What a gateway has in memory only must not get to a disk: the key that tells tokens apart.
+_NO_SWAP = """\
+MemorySwapMax=0
+"""
 _NO_CAPABILITY = "CapabilityBoundingSet=\nPrivateUsers=yes"
 _LOW_PORT = "CapabilityBoundingSet=CAP_NET_BIND_SERVICE\nAmbientCapabilities=CAP_NET_BIND_SERVICE"
 # systemd hands secrets over in memory: the service's user need not be able to read their files.
 _SECRET = """\
 LoadCredential={name}:{file}
 Environment={variable}=%d/{name}
+"""
+ENGINE_PORTS = 4222, 6222  # for gateways, for the other nodes
+ENGINE_CONFIGURATION = """\
+LoadCredential=engine.conf:/etc/tessera/engine.conf
+LimitNOFILE=65536
 """
 # Of a package's unit, which is the same on every computer.
 _OPTIONS = """\
@@ -133,9 +143,11 @@ def server_unit(
     description: str,
     ports: Sequence[int],
     credentials: Sequence[Credential] = (),
+    *,
+    gateway: bool = False,
 ) -> Unit:
     """The unit of `tessera ARGUMENTS` on a server, with what it keeps in `state`, a directory right under /var/lib.
-    Raises UsageError."""
+    gateway: it is one of a fleet, never swapped out, and asked over a socket in its state. Raises UsageError."""
     place = state.absolute()
     if place.parent != STATES or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", place.name):
         raise UsageError(
@@ -149,14 +161,16 @@ def server_unit(
     ]
     command = " ".join(map(word, [sys.executable, "-m", "tessera_host", *arguments]))
     name = f"{place.name if place.name.startswith('tessera') else f'tessera-{place.name}'}.service"
-    text = _text(description.replace("%", "%%").replace("\n", " "), command, place.name, "".join(secrets), ports)
-    return Unit(name, text, UNITS / name)
+    about, environment = description.replace("%", "%%").replace("\n", " "), "".join(secrets) + _NO_SWAP * gateway
+    families = _AND_LOCAL if gateway else _INTERNET
+    return Unit(name, _text(about, command, place.name, environment, ports, families), UNITS / name)
 
 
 def packaged(python: Path, ports: tuple[int, int, int]) -> list[Unit]:
     """The units of a package whose program is run by this python: tessera-relay@NAME serves /var/lib/tessera-NAME,
-    tessera-issuer /var/lib/tessera-issuer. ports: of relays, of their figures, of the issuer. Options besides are
-    OPTIONS= in a file of /etc/default."""
+    tessera-gateway@NAME what is a gateway of a fleet there, tessera-issuer /var/lib/tessera-issuer; and tessera-engine,
+    a node of the log of a fleet, whose program is upstream's. ports: of relays, of their figures, of the issuer.
+    Options besides are OPTIONS= in a file of /etc/default."""
     relay, figures, issuer = ports
     program = f"{word(str(python))} -m tessera_host"
     passphrase = _SECRET.format(name="passphrase", file="/etc/tessera/issuer.passphrase", variable=PASSPHRASE_VARIABLE)
@@ -167,6 +181,21 @@ def packaged(python: Path, ports: tuple[int, int, int]) -> list[Unit]:
             "tessera-%i",
             _OPTIONS.format(name="tessera-%i"),
             [relay, figures],
+        ),
+        "tessera-gateway@.service": _text(
+            "Tessera gateway (%i)",
+            f"{program} serve {STATES}/tessera-%i $OPTIONS",
+            "tessera-%i",
+            _OPTIONS.format(name="tessera-%i") + _NO_SWAP,
+            [relay, figures],
+            _AND_LOCAL,
+        ),
+        "tessera-engine.service": _text(
+            "Node of the engine of a Tessera fleet",
+            "/usr/local/bin/nats-server --config %d/engine.conf",
+            "tessera-engine",
+            ENGINE_CONFIGURATION,
+            ENGINE_PORTS,
         ),
         "tessera-issuer.service": _text(
             "Tessera issuer",
@@ -179,8 +208,11 @@ def packaged(python: Path, ports: tuple[int, int, int]) -> list[Unit]:
     return [Unit(name, text, UNITS / name) for name, text in found.items()]
 
 
-def _text(description: str, command: str, state: str, environment: str, ports: Sequence[int]) -> str:
+def _text(
+    description: str, command: str, state: str, environment: str, ports: Sequence[int], families: str = _INTERNET
+) -> str:
     return _UNIT.format(
+        families=families,
         description=description,
         command=command,
         state=state,

@@ -16,6 +16,7 @@ from tests.attacks import (
     constant,
     counting,
     days,
+    engine,
     exhaustion,
     issuing,
     moments,
@@ -39,7 +40,19 @@ CELLS = 102_400  # whose published count an adversary thresholds
 NOISE_CELLS = 1_000_000
 TOKEN_GAMES = 10_000
 DAYS = 10_240  # of members, under a table for a day
-WHOLE: tuple[Any, ...] = (reposting, views, order, probing, wires, issuing, timeforging, removal, constant, moments)
+WHOLE: tuple[Any, ...] = (
+    reposting,
+    views,
+    order,
+    probing,
+    wires,
+    issuing,
+    timeforging,
+    removal,
+    constant,
+    moments,
+    engine,
+)
 
 
 def count_cells(shard: int) -> dict[int, Any]:

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from tessera.cover import EpochCover
+from tessera_host.fleet.keys import TokenKey
 from tessera_host.relay.machine import ServerMachine
 from tests.attacks import (
     constant,
     counting,
     days,
+    engine,
     exhaustion,
     issuing,
     moments,
@@ -40,6 +42,7 @@ SMALL: dict[str, Callable[[], list[Row]]] = {
     "issuing": lambda: issuing.run(0.08),
     "timeforging": lambda: timeforging.run(0.05),
     "removal": lambda: removal.run(0.05),
+    "engine": lambda: engine.run(0.012),
     "wires": lambda: wires.run(0.05),
     "tokens": lambda: tokens.rows(*tokens.play(200, "small")),
     "counting": lambda: counting.rows(counting.play(5 * counting.BUCKETS, "small")),
@@ -108,6 +111,26 @@ def test_a_day_without_noise_gives_itself_away() -> None:
 def test_tokens_without_blinding_are_linked() -> None:
     _, fitting, pairs = tokens.play(100, "leak", blinding=False)
     assert pairs / 2 <= fitting < 0.6 * pairs
+
+
+def test_an_engine_that_holds_the_log_key_sees_all_but_whose_token_it_is() -> None:
+    games = engine.play(300, "leak", engine.with_log_key)
+    assert min(games[kind].interval()[0] for kind in (engine.POST, engine.PLACE, engine.BUCKET)) > 0
+    low, high = games[engine.TOKEN_WITH_KEY].interval()
+    assert low <= 0 <= high
+
+
+def test_frames_of_different_sizes_tell_the_engine_who_posts() -> None:
+    games = engine.play(300, "leak", engine.frames_without_padding)
+    assert games[engine.POST].interval()[0] > 0
+
+
+def test_marks_that_stay_the_same_link_two_posts_for_who_has_the_log_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TokenKey, "mark", lambda self, token, _: self.place(token))
+    games = engine.play(300, "leak")
+    assert games[engine.TOKEN_WITH_KEY].interval()[0] > 0
+    low, high = games[engine.TOKEN].interval()
+    assert low <= 0 <= high
 
 
 def test_busy_offices_are_told_from_idle_ones_by_a_relay_whose_quota_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,8 +38,8 @@ _FRIENDS = (1, 2, 7)  # who is so many places further in the office
 _WRITES_EVERY_ROUNDS = 6.0
 _AWAY_PART, _AWAY_ROUNDS = 4, (4, 20)  # every so manyth is away for so many rounds, and comes back
 _REST_ROUNDS = 6  # after the last burning until nothing is written any more, and then until all is read
-_QUIET_ROUNDS = (2, 6)  # from a replacement until relays burn again
-_DOWN_ROUNDS = (1, 3)  # from that until others take their places
+_QUIET_ROUNDS = (2, 3)  # from a replacement until relays burn again
+_DOWN_ROUNDS = (1, 2)  # from that until others take their places
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 """How much still arrives when nodes are lost: `python -m tests.cluster.shares` writes docs/cluster.svg, and prints the
-table that README has.
+table that docs/it/cluster.md has.
 
 An office of five relays, in memory, whose members have one message each on its way, all safe: every set of relays is
 lost once, and who reads then has what is left. Beside that the chance, computed by hand: a mailbox's k relays are any k

@@ -1,32 +1,35 @@
-# Flash for tests on a board: RamDevice's interface over sectors of the real chip, as a board's heap has room for a few
-# only. What NOR cells do is then the chip's business. tools/emulator/testvolume.py names the sectors.
-
-from _rp2 import Flash
+# Flash for tests in a board's heap, which has room for a few sectors: RamDevice's interface over those of the chip.
+# What NOR cells do is then the chip's business. tools/emulator/testvolume.py names the sectors; where
+# tests/run_micropython.py has a heap as small, a file stands for the chip.
 
 from tessera import nor
 from tessera.nor import COUNT, ERASE, SECTOR_BYTES, SIZE
 
 _pool = None  # a device of all the sectors there are
 _sectors = 0
-_free = 0  # the first that is not in use yet
+_given = 0  # to devices, since the boot; the pool goes round
 
 
-def use(start, length):
-    """Take sectors from this range of bytes of the flash, which counts from the start of the image's storage."""
+def use(device):
+    """Take sectors from this block device."""
     global _pool, _sectors
-    _pool, _sectors = Flash(start=start, len=length), length // SECTOR_BYTES
+    _pool, _sectors = device, device.ioctl(COUNT, 0)
 
 
 class FlashDevice:
-    """So many sectors, blank at first. They are another device's when the pool has gone round once more."""
+    """So many sectors, blank at first. They are other devices' when the pool has gone round once more: a test makes
+    what it copies from each time anew, as it made it the first time."""
 
     def __init__(self, sectors):
-        global _free
-        if _free + sectors > _sectors:
-            _free = 0
+        global _given
+        first = _given % _sectors
+        if first + sectors > _sectors:
+            _given += _sectors - first
+            first = 0
         self.sectors = sectors
-        self._first = _free
-        _free += sectors
+        self._first = first
+        self._gone_at = _given + _sectors
+        _given += sectors
         for sector in range(sectors):
             if not nor.is_blank(self, sector):
                 nor.erase(self, sector)
@@ -53,6 +56,7 @@ class FlashDevice:
         return 0
 
     def _check(self, block, offset, length):
+        assert _given <= self._gone_at, "these sectors are another device's by now: the test has made too many since"
         if not 0 <= block < self.sectors or offset < 0 or offset + length > SECTOR_BYTES:
             raise OSError(22)
 
@@ -60,15 +64,14 @@ class FlashDevice:
 
     def get(self, at, length):
         """The bytes from address `at` on."""
-        data = bytearray(length)
-        view = memoryview(data)
-        done = 0
-        while done < length:
-            block, offset = divmod(at + done, SECTOR_BYTES)
-            here = min(length - done, SECTOR_BYTES - offset)
-            self.readblocks(block, view[done : done + here], offset)
-            done += here
-        return bytes(data)
+        parts, end = [], at + length
+        while at < end:
+            block, offset = divmod(at, SECTOR_BYTES)
+            part = bytearray(min(end - at, SECTOR_BYTES - offset))
+            self.readblocks(block, part, offset)
+            parts.append(bytes(part))
+            at += len(part)
+        return b"".join(parts)
 
     def put(self, at, data):
         """Set the bytes from address `at` on, whatever was there: the sectors are erased and written anew."""

@@ -34,27 +34,58 @@ class _Part(io.IOBase):
 
 
 class Rows:
-    """The rows of a file, as far as tests use a list: iterate, index, slice, len(), +."""
+    """Rows, as far as tests use a list of them: iterate, index, slice, len(), +. Each is read when it is asked for, of
+    a slice or a sum too: a board's heap has room for a few."""
+
+    def __init__(self, source, numbers=None):
+        self._source = source  # source[number] is a row, len(source) says how many there are
+        self._numbers = numbers  # those that are meant (a range); all of them are counted when they are wanted
+
+    def _chosen(self):
+        if self._numbers is None:
+            self._numbers = range(len(self._source))
+        return self._numbers
+
+    def __iter__(self):
+        for number in self._chosen():
+            yield self._source[number]
+
+    def __len__(self):
+        return len(self._chosen())
+
+    def __getitem__(self, which):
+        chosen = self._chosen()[which]
+        return Rows(self._source, chosen) if isinstance(which, slice) else self._source[chosen]
+
+    def __add__(self, other):
+        return Rows(_Both(self, other))
+
+
+class _Both:
+    """The rows of one and then of another."""
+
+    def __init__(self, first, second):
+        self._first, self._second = first, second
+
+    def __len__(self):
+        return len(self._first) + len(self._second)
+
+    def __getitem__(self, number):
+        past = number - len(self._first)
+        return self._first[number] if past < 0 else self._second[past]
+
+
+class _File:
+    """The rows of a file."""
 
     def __init__(self, path):
         self._path = path
         self._starts = None
 
-    def __iter__(self):
-        for number in range(len(self)):
-            yield self[number]
-
     def __len__(self):
         return len(self._index()) - 1
 
-    def __getitem__(self, which):
-        numbers = range(len(self))[which]
-        return [self._row(number) for number in numbers] if isinstance(which, slice) else self._row(numbers)
-
-    def __add__(self, other):
-        return list(self) + list(other)
-
-    def _row(self, number):
+    def __getitem__(self, number):
         start, end = self._index()[number : number + 2]
         with open(self._path, "rb") as file:
             if end - start <= _SHORT:
@@ -94,5 +125,5 @@ def vectors(name):
 
 def _rows(path):
     if path not in _files:
-        _files[path] = Rows(path)
+        _files[path] = Rows(_File(path))
     return _files[path]

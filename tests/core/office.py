@@ -110,7 +110,7 @@ def parameters(**changes):
 def signed(values, root=ROOT):
     """The set of these fields, with all columns, signed by a root key."""
     head, rest, columns = params.encode(values)
-    return head + curve.sign(root, params.digest(head), bytes(32)) + rest + columns
+    return b"".join((head, curve.sign(root, params.digest(head), bytes(32)), rest, columns))  # once: a board's heap
 
 
 def time_statement(unix_seconds, root=ROOT, federation_id=FEDERATION):

@@ -90,6 +90,12 @@ def _sectors(device):
         yield device.get(sector * SECTOR_BYTES, SECTOR_BYTES)
 
 
+def copy(source, target):
+    """Make a flash device's content that of another."""
+    for number, sector in enumerate(_sectors(source)):
+        target.put(number * SECTOR_BYTES, sector)
+
+
 def fingerprint(device):
     """A digest of all that is on a flash device."""
     digest = b""

@@ -2,10 +2,10 @@
 # The key ring on flash that fails (PROTOCOL §10): after any cut it holds the state before or after, never a mixture.
 
 from cachingdevice import CachingDevice
-from check import raises, share
+from check import board_step, raises, share
 from dice import Dice
 from faultydevice import WHOLE, FaultyDevice, PowerCut
-from ramdevice import RamDevice, holds
+from ramdevice import RamDevice, copy, holds
 from tessera.errors import Fault, InvalidObject
 from tessera.keyring import ADMITTED, NEVER, KeyRing
 from tessera.nor import ERASE, SYNC
@@ -54,6 +54,20 @@ def _written(device=None, label=b"first", **size):
     _fill(ring, label, **size)
     ring.rewrite()
     return ring, device
+
+
+class _Erasing:
+    """A device that notes which sectors are erased, in order."""
+
+    def __init__(self, device):
+        self._device = device
+        self.readblocks, self.writeblocks = device.readblocks, device.writeblocks
+        self.erased = []
+
+    def ioctl(self, operation, argument):
+        if operation == ERASE:
+            self.erased.append(argument)
+        return self._device.ioctl(operation, argument)
 
 
 def _cut_everywhere(prepare, change):
@@ -166,15 +180,13 @@ class _FailsOnce:
 
 
 def test_what_is_appended_after_a_change_that_failed_anywhere_is_stored():
-    written = RamDevice(_SECTORS)
-    _written(written)
     for change in _CHANGES[1:4]:  # a rewrite, a mark, a lease
         for done in (False, True):
-            number, failed = 0, True
+            number, failed = 1 - board_step(3), True
             while failed:
-                number += 1
+                number += board_step(3)
                 flash = RamDevice(_SECTORS)
-                flash.put(0, written.get(0, _BYTES))
+                _written(flash)
                 ring = _loaded(flash)
                 ring._device = _FailsOnce(flash, number, done)
                 try:
@@ -450,15 +462,16 @@ def test_an_empty_region_holds_no_state():
 
 def test_the_higher_generation_counts_in_either_bank():
     ring, device = _written()
+    older, newer = RamDevice(_SECTORS), RamDevice(_SECTORS)  # a board's heap is not for copies of flash
     for label in (b"second", b"third", b"fourth"):
-        older = device.get(0, _BYTES)
+        copy(device, older)
         _fill(ring, label)
         ring.rewrite()
-        newer = device.get(0, _BYTES)
-        bank = 0 if newer[:_BANK] == b"\xff" * _BANK else _BANK
-        device.put(bank, older[bank : bank + _BANK])  # as if the erase of the old bank had not happened
+        copy(device, newer)
+        bank = 0 if newer.get(0, _BANK) == b"\xff" * _BANK else _BANK
+        device.put(bank, older.get(bank, _BANK))  # as if the erase of the old bank had not happened
         assert _stored(device) == _state(ring)
-        device.put(0, newer)
+        copy(newer, device)
 
 
 def test_pages_that_keep_no_program_are_skipped():
@@ -525,3 +538,27 @@ def test_what_is_appended_after_a_faulty_rewrite_is_stored_or_refused():
         assert _stored(flash)["sealed_next"] == 12345, "a seal was promised and is not stored"
     except Fault:
         pass
+
+
+def test_a_start_erases_what_may_be_half_erased_and_what_was_programmed_and_no_more():
+    # The first bank is in use with a page or two in its first sector; the second reads as blank.
+    _, device = _written(epochs=range(2), tokens=2)
+    noting = _Erasing(device)
+    _loaded(noting).begin_boot(1, b"s" * 32)
+    assert noting.erased == [2, 0]
+    # A page anywhere in the idle bank: all of it, the sector in use longest at the end.
+    device.writeblocks(1, b"\x00" * 256, 0)
+    noting = _Erasing(device)
+    _loaded(noting).begin_boot(1, b"s" * 32)
+    assert noting.erased == [1, 0, 2]
+
+
+def test_of_a_bank_every_sector_is_erased_that_was_programmed_from_the_last_to_the_first():
+    ring, device = _written(_Erasing(RamDevice(_SECTORS)), epochs=range(2), tokens=2)
+    while ring._used_pages < 16:
+        ring.mark(ring.sealed_next + 1, 1)
+    del device.erased[:]
+    ring.rewrite()
+    assert device.erased == [1, 0]  # the next page would have been in the second
+    ring.rewrite()
+    assert device.erased == [1, 0, 2]

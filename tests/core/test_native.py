@@ -139,3 +139,15 @@ def test_blocks_are_added():
     for _ in range(5):
         data, one, other = dice.bytes(40), dice.bytes(16), dice.bytes(16)
         _both("add_blocks", bytearray(data), one, other)
+
+
+def test_a_number_is_added_to_the_end_of_a_block():
+    dice = Dice(b"number")
+    for number in (0, 1, 255, 256, (1 << 28) - 1, dice.below(1 << 28)):
+        _both("add_number", bytearray(dice.bytes(20)), number)
+
+
+def test_a_block_is_copied_to_the_start():
+    dice = Dice(b"copy")
+    for length in (16, 17, 240):
+        _both("copy_block", bytearray(dice.bytes(length)), memoryview(dice.bytes(19))[3:])

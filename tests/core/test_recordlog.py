@@ -8,7 +8,7 @@ from faultydevice import WHOLE, FaultyDevice, PowerCut
 from ramdevice import RamDevice
 from tessera.errors import Busy, Fault
 from tessera.hashes import sha256
-from tessera.nor import BLANK_PAGE, PAGE_BYTES, SYNC
+from tessera.nor import BLANK_PAGE, ERASE, PAGE_BYTES, SYNC
 from tessera.page import PageCipher
 from tessera.recordlog import RecordLog
 
@@ -345,6 +345,29 @@ def test_a_full_ring_is_a_fault_and_changes_nothing():
     raises(Fault, ring.append, log, 1000)
     assert ring.flash.get(0, 4 * 4096) == flash
     assert ring.found(log) == _records(range(4 * 16)) == ring.found(ring.boot())
+
+
+def test_sectors_that_were_erased_are_not_erased_again_but_for_those_that_may_be_half_erased():
+    ring = _Ring(8)
+    log = ring.boot()  # all are erased now but the last, in which the log begins
+    ring.append(log, 1)
+    erased = []
+    ioctl = ring.flash.ioctl
+
+    def noting(operation, argument):
+        if operation == ERASE:
+            erased.append(argument)
+        return ioctl(operation, argument)
+
+    ring.flash.ioctl = noting
+    log = ring.boot()
+    assert erased == [1, 6, 7]  # the first ahead of the open one, 0; the last that is blank; what is not
+    assert log.erase_ahead(8, 0) == 0 and log.room == 16 * 7 - 1
+    del erased[:]
+    ring.flash.put(4 * 4096, b"\x00")  # as if power had failed in the erasing of the fifth
+    log = ring.boot()
+    assert erased == [1, 3, 4, 7]
+    assert ring.found(log) == _records([1])
 
 
 def test_no_erased_sector_is_busy_until_the_next_window():

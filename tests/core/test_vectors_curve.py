@@ -1,3 +1,4 @@
+# kept
 # bip340.json, and every key, DH and tweak of the other vectors: all tiers of the curve that this runtime has.
 
 import check

@@ -4,14 +4,13 @@ from binascii import hexlify
 
 from check import raises, unhex, vectors
 from damage import changes
+from tessera import hashes_plain
 from tessera.hashes import (
     HmacKey,
-    PlainHmacKey,
     equal,
     hkdf,
     hkdf_expand,
     hmac_sha256,
-    plain_equal,
     sha256,
     tag_prefix,
     tagged,
@@ -38,12 +37,23 @@ def test_both_tiers_of_hmac_agree_on_every_length_of_key_and_message():
         key, message = bytes(range(length)), bytes(3 * length)
         for part in (0, length // 2):
             parts = (message[:part], message[part:])
-            assert HmacKey(key).digest(*parts) == PlainHmacKey(key).digest(*parts), length
-    assert HmacKey(b"key").digest() == PlainHmacKey(b"key").digest() == hmac_sha256(b"key", b"")
+            assert HmacKey(key).digest(*parts) == hashes_plain.HmacKey(key).digest(*parts), length
+    assert HmacKey(b"key").digest() == hashes_plain.HmacKey(b"key").digest() == hmac_sha256(b"key", b"")
+
+
+def test_both_tiers_agree_on_hashes_and_on_keys_of_every_length():
+    data = bytes(range(200))
+    for length in list(range(0, 140, 9)) + [32, 55, 56, 63, 64, 65]:
+        part = memoryview(data)[:length]
+        assert sha256(part, b"", data[length:]) == hashes_plain.sha256(data)
+        assert sha256(part) == hashes_plain.sha256(part)
+        assert hmac_sha256(part, data, part) == hashes_plain.hmac_sha256(part, data, part)
+        assert hkdf_expand(data[:32], part, length) == hashes_plain.hkdf_expand(data[:32], part, length)
+        assert hkdf(part, data, part, 3 * length) == hashes_plain.hkdf(part, data, part, 3 * length)
 
 
 def test_tags_of_every_length_are_written_and_verified():
-    for kind in (HmacKey, PlainHmacKey):
+    for kind in (HmacKey, hashes_plain.HmacKey):
         key = kind(b"key")
         digest = key.digest(b"message")
         for length in range(1, 33):
@@ -89,7 +99,7 @@ def test_tagged_hash_is_bip_340s_with_the_protocols_prefix():
 
 def test_equal_sees_every_changed_byte_and_every_length():
     left = unhex(vectors("hmac")[0]["mac"])
-    for same in (equal, plain_equal):
+    for same in (equal, hashes_plain.equal):
         assert same(left, bytearray(left)) and same(b"", b"")
         for right in changes(left):
             assert not same(left, right)

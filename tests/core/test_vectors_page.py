@@ -2,9 +2,10 @@
 
 from check import unhex, vectors
 from damage import changed, changes
+from tessera import page_plain
 from tessera.hashes import hkdf_expand
 from tessera.nor import PAGE_BYTES
-from tessera.page import HEAD_BYTES, PageBuffer, PageCipher
+from tessera.page import HEAD_BYTES, PageBuffer, PageCipher, PageKey, search
 from tessera.runtime import aes_cbc
 
 
@@ -107,6 +108,56 @@ def test_a_page_whose_seq_does_not_fit_its_place_is_no_page():
     for step in range(1, 16):
         cipher.seal(row["page_index"], row["seq"] + step, row["round"], row["bucket"], bytes(240), page)
         assert _opened(cipher, row["page_index"], page) is None
+
+
+def test_both_tiers_seal_open_and_decrypt_alike():
+    for row in vectors("page"):
+        keys, index, page = unhex(row["enc"] + row["mac_key"]), row["page_index"], unhex(row["page"])
+        head = row["seq"] | row["copy"] << 31, row["round"], row["bucket"]
+        plains = []
+        for kind in (PageKey, page_plain.PageKey):
+            key, sealed, plain = kind(keys), bytearray(PAGE_BYTES), bytearray(PAGE_BYTES)
+            for _ in range(2):
+                key.seal(index, *(head + (unhex(row["record"]), sealed)))
+                assert sealed == page
+            assert key.open(index, page, plain) and not key.open(index, changed(page, 17), bytearray(PAGE_BYTES))
+            plains.append(plain)
+        assert plains[0] == plains[1] and plains[0][16:] == unhex(row["record"])
+
+
+def test_a_page_is_found_by_the_epoch_that_its_own_header_tells():
+    ciphers = {epoch: PageCipher(bytes((epoch,)) * 32) for epoch in (3, 4, 7)}
+    plain = {epoch: PageCipher(bytes((epoch,)) * 32) for epoch in ciphers}
+    for epoch in plain:
+        plain[epoch].key = page_plain.PageKey(hkdf_expand(bytes((epoch,)) * 32, b"page", 64))
+    buffers = PageBuffer(), PageBuffer()
+    searches = search(ciphers, 10, buffers[0]), page_plain.search(plain, 10, buffers[1])
+    page = bytearray(PAGE_BYTES)
+
+    def found(index, content):
+        answers = []
+        for buffer, is_record in zip(buffers, searches):
+            buffer.page[:] = content
+            answers.append(is_record(index))
+        assert answers[0] == answers[1]
+        if answers[0]:
+            assert buffers[0].plain == buffers[1].plain
+        return answers[0]
+
+    for epoch in ciphers:
+        first = 10 * epoch
+        for round_, expected in ((first, True), (first + 9, True), (first - 1, False), (first + 10, False)):
+            for index, seq in ((5, 0x125), (0x10F, 0x7FFFFFFF)):
+                ciphers[epoch].seal(index, seq, round_, 513, bytes(range(240)), page, epoch == 4)
+                assert found(index, page) == expected, (epoch, round_)
+                if expected:
+                    assert (buffers[0].seq, buffers[0].round, buffers[0].bucket) == (seq, round_, 513)
+                    assert buffers[0].is_copy == (epoch == 4) and buffers[0].record == bytes(range(240))
+                assert not found(index ^ 1, page) and not found(index ^ 32, page)
+                for at in (0, 15, 16, 255):
+                    assert not found(index, changed(page, at))
+    for content in (b"\xff" * PAGE_BYTES, bytes(PAGE_BYTES)):
+        assert not any(found(index, content) for index in range(32))
 
 
 def test_blank_and_zero_pages_are_no_pages():

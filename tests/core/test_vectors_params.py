@@ -42,6 +42,10 @@ def _sets():
     return vectors("params")["sets"]
 
 
+def _set_named(name):
+    return next(unhex(row["blob"]) for row in _sets() if row["name"] == name)  # no row stays: a board's heap
+
+
 def _copies():
     return vectors("params")["copies"]
 
@@ -186,8 +190,7 @@ def test_signing_gives_the_vectors_signatures():
 
 def test_copies_are_the_vectors_and_are_read_like_the_whole_set():
     for row in _copies():
-        (blob,) = [each["blob"] for each in _sets() if each["name"] == row["name"]]  # one at a time: a board's heap
-        whole, copy = Parameters(unhex(blob)), unhex(row["blob"])
+        whole, copy = Parameters(_set_named(row["name"])), unhex(row["blob"])
         assert whole.copy_for(row["relay_id"]) == copy, row["name"]
         found = _read(copy)
         assert found.digest == whole.digest and found.relays == whole.relays, row["name"]

@@ -18,7 +18,7 @@ from device import sntp
 from tests.support import kept_runs
 from tools.emulator import timeserver
 from tools.emulator.board import Board
-from tools.emulator.execution import DONE, EXCEPTION, POWER_CUT, Execution, execute
+from tools.emulator.execution import CRASH, DONE, EXCEPTION, POWER_CUT, Execution, execute
 from tools.emulator.ppp import fcs16
 from tools.emulator.program import VARIABLE, Cut, EmulatorError, command, node
 from tools.emulator.testvolume import VECTORS, vector_files
@@ -27,7 +27,8 @@ SECTOR, PAGE = 4096, 256
 FLASH_BYTES = 2 << 20
 ERASE, PROGRAM = 1, 2  # the first two operations of writeblocks()
 OLD, NEW = 0x5A, 0xC3
-CLOCK_HZ = 125_000_000
+CLOCK_HZ, SLOWER_HZ = 200_000_000, 125_000_000  # that the image begins with; that relay.json may ask for
+SLOWER_HZ = 125_000_000
 REAL_SECONDS = 1200  # of this computer, which may be busy, for what ends by itself
 
 # Fills the last sector of the flash with OLD, says how many operations there were, and writes NEW over it.
@@ -199,10 +200,34 @@ def test_exception_on_the_board_is_a_status_and_a_traceback(bench: Bench) -> Non
     assert "ValueError: why" in execution.errors
 
 
-def test_guest_time_is_counted_in_cycles(bench: Bench) -> None:
+@pytest.mark.parametrize("clock_hz", [CLOCK_HZ, SLOWER_HZ])
+def test_guest_time_is_counted_in_cycles_of_the_clock_that_the_guest_sets(bench: Bench, clock_hz: int) -> None:
     bench.run("")  # the first start makes the file system
-    shorter, longer = (bench.run(f"import time\ntime.sleep_ms({ms})").cycles for ms in (100, 300))
-    assert 0.2 * CLOCK_HZ <= longer - shorter < 0.2 * CLOCK_HZ + 100_000
+    sleep = f"import machine, time\nmachine.freq({clock_hz})\ntime.sleep_ms"
+    shorter, longer = (bench.run(f"{sleep}({ms})").cycles for ms in (100, 300))
+    assert 0.2 * clock_hz <= longer - shorter < 0.2 * clock_hz + 160_000
+
+
+def test_the_image_raises_the_voltage_with_the_clock_and_gives_the_flash_half_of_it(bench: Bench) -> None:
+    with Board(bench.image, bench.flash) as board:
+        board.repl.enter()
+        counters = board.counters()
+        assert (counters.clock_hz, counters.core_volts, counters.flash_hz) == (CLOCK_HZ, 1.15, CLOCK_HZ / 2)
+        board.repl.exec(f"import machine\nmachine.freq({SLOWER_HZ})")
+        counters = board.counters()
+        assert (counters.clock_hz, counters.core_volts, counters.flash_hz) == (SLOWER_HZ, 1.15, SLOWER_HZ / 2)
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("machine.mem32[0x40064000] = 0xB1", "the processor runs at 200 MHz with 1.10 V"),
+        ("machine.freq(250_000_000)", "the processor runs at 250 MHz with 1.15 V"),
+    ],
+)
+def test_clocks_beyond_their_ratings_stop_the_guest_with_the_reason(bench: Bench, statement: str, words: str) -> None:
+    execution = bench.run(f"import machine\n{statement}\nprint('goes on')")
+    assert execution.status == CRASH and words in execution.errors and "goes on" not in execution.output
 
 
 @pytest.mark.parametrize("size", [0, 1, 16, 128, 255, 256])
@@ -368,8 +393,10 @@ def test_vectors_in_rows_are_the_vectors(tmp_path: Path, monkeypatch: pytest.Mon
         pairs = [(whole, rows)] if isinstance(whole, list) else [(whole[key], rows[key]) for key in whole]
         assert isinstance(whole, list) or whole.keys() == rows.keys()
         for expected, row in pairs:
-            assert (list(row), len(row), row[-1], row[::3]) == (expected, len(expected), expected[-1], expected[::3])
-            assert row + row == expected + expected
+            assert (list(row), len(row), row[-1]) == (expected, len(expected), expected[-1])
+            for part in (slice(None, None, 3), slice(1, None), slice(2, -1, 2), slice(0, 0)):
+                assert (list(row[part]), len(row[part])) == (expected[part], len(expected[part]))
+                assert list(row[part][::2] + row) == expected[part][::2] + expected
 
 
 # A guest of numbers: it idles as far as it may, and now and then has work that takes the host longer than the chip.

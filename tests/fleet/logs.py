@@ -11,7 +11,6 @@ from tessera_host.fleet.sqlite_log import SqliteLog
 from tests.patience import PATIENCE_SECONDS
 
 RELAY = bytes(range(33))  # a static key
-KEEP_SECONDS = 30 * 86_400
 
 
 def entry_of(number: int) -> bytes:

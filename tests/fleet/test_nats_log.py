@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -138,7 +139,7 @@ async def test_without_a_majority_it_says_so_in_bounded_time_and_goes_on_when_it
                 await hasty.append(entry_of(3), id_of(3))
             assert unavailable.value.hint == "look at its nodes"
             with pytest.raises(LogUnavailable):
-                await log.last()
+                await _until_unavailable(log)
             with pytest.raises(LogUnavailable):
                 await open_log(engine.said())
             assert not following.done()
@@ -148,6 +149,14 @@ async def test_without_a_majority_it_says_so_in_bounded_time_and_goes_on_when_it
         assert await read_all(log) == numbered(0, 4)
 
 
+async def _until_unavailable(log: Log) -> None:
+    """A leader that is alone answers until it has noticed."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            await log.last()
+            await asyncio.sleep(0.2)
+
+
 async def test_node_that_hangs_is_left_for_another(engine: _Stream) -> None:
     async with opened(engine) as log:
         await fill(log, 0, 1)
@@ -155,6 +164,35 @@ async def test_node_that_hangs_is_left_for_another(engine: _Stream) -> None:
         with engine.nodes.hanging(0):  # the first of the address: it is the one that is connected
             await fill(log, 1, 3)
             assert await reading == numbered(0, 3)
+
+
+def _alone(text: str) -> str:
+    """The same node, whom the others do not reach."""
+    text = re.sub(r'(?s)(cluster \{.*listen: )"[^"]*"', r'\1"127.0.0.1:-1"', text)
+    return re.sub(r"routes: \[.*\]", "routes: [nats-route://127.0.0.1:1]", text)
+
+
+async def test_node_that_is_cut_off_from_the_others_is_left_for_one_that_is_not(engine: _Stream) -> None:
+    n0, n1, n2 = engine.address.nodes
+    async with opened(engine) as log:
+        await fill(log, 0, 1)
+    engine.nodes.kill(0)
+    engine.nodes.configure(lambda _, text: _alone(text))
+    engine.nodes.start(0)
+    engine.nodes.configure(lambda _, text: text)
+    try:
+        async with opened(engine, engine.said(nodes=(n0, n1, n2))) as log:  # at the start
+            await fill(log, 1, 2)
+        async with opened(engine, engine.said(nodes=(n1, n0, n2))) as log:  # and later
+            reading = asyncio.create_task(read(log, 1, 4))
+            engine.nodes.kill(1)
+            appending = asyncio.create_task(fill(log, 2, 4))
+            await _until(lambda: log._connection._turn > 0, [reading, appending])
+            await asyncio.to_thread(engine.nodes.start, 1)
+            await appending
+            assert await reading == numbered(0, 4)
+    finally:
+        engine.nodes.kill(0)
 
 
 async def test_without_any_node_it_says_where_it_looked(engine: _Stream) -> None:
@@ -233,6 +271,25 @@ async def test_leader_that_does_not_know_the_end_yet_is_given_time(
         monkeypatch.setattr(log, "_state", of_a_new_leader)
         reading = asyncio.create_task(read(log, 4, 1))
         await _until(lambda: len(asked) >= 4, [reading])
+        await fill(log, 3, 4)
+        assert await reading == numbered(3, 4)
+
+
+async def test_node_that_goes_on_saying_that_the_log_is_shorter_is_left_for_another(
+    engine: _Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was the leader, and is cut off from the others."""
+    async with opened(engine) as log:
+        await fill(log, 0, 3)
+        state = log._state
+
+        async def of_one_that_was_the_leader() -> object:
+            found = await state()
+            return found if log._connection._turn else replace(found, last=1)
+
+        monkeypatch.setattr(log, "_state", of_one_that_was_the_leader)
+        reading = asyncio.create_task(read(log, 4, 1))
+        await _until(lambda: log._connection._turn > 0, [reading])
         await fill(log, 3, 4)
         assert await reading == numbered(3, 4)
 

@@ -18,18 +18,18 @@ class _PageCipher(PageCipher):
 
     def __init__(self, page_key: bytes) -> None:
         super().__init__(page_key)
-        self._pages: dict[tuple[int, bytes], tuple[bytes, bytes] | None] = {}
+        self._pages: dict[tuple[int, bytes], bytes | None] = {}
 
     def open(self, page_index: int, buffer: PageBuffer) -> bool:
         place = page_index, bytes(buffer.page)
         if place not in self._pages:
             opened = super().open(page_index, buffer)
             if len(self._pages) < _PAGES:
-                self._pages[place] = (bytes(buffer.indexed_header), bytes(buffer.plain)) if opened else None
+                self._pages[place] = bytes(buffer.plain) if opened else None
             return opened
         found = self._pages[place]
         if found is not None:
-            buffer.indexed_header[:], buffer.plain[:] = found
+            buffer.plain[:] = found
         return found is not None
 
 

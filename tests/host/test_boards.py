@@ -1,5 +1,6 @@
 """Board folders: partition tables that overlap or disagree are refused, and so is what may not be in an image."""
 
+import ast
 import os
 import re
 import shutil
@@ -43,6 +44,16 @@ def test_every_board_is_sound_and_has_the_rings_that_plans_are_made_with(name):
     boards.check_partitions(board)
     assert board.partitions["ring"].length == BOARDS[name].ring_sectors * SECTOR_BYTES
     assert board.partitions["keyring"].length == BOARDS[name].keyring_sectors * SECTOR_BYTES
+
+
+@pytest.mark.parametrize("name", boards.names())
+def test_a_board_has_the_clocks_that_its_relays_may_ask_for(name):
+    """The RP2040 alone has two, and its image begins with the one that is there for who asks for none."""
+    folder, clocks = ROOT / "boards" / name, BOARDS[name].mhz
+    said = re.search(r"^MHZ = (\(.*?\))", (folder / "board.py").read_text(), re.MULTILINE)
+    fastest = "/../clock200.c" in (folder / "mpconfigboard.cmake").read_text()
+    assert ast.literal_eval(said[1]) == clocks == (200, 125) if fastest else not said and not clocks
+    assert fastest == (BOARDS[name].mcu == "rp2040")
 
 
 def test_planning_knows_these_boards_and_a_server():

@@ -24,6 +24,7 @@ from tessera_host.member.issuer_visit import VisitReport
 from tessera_host.member.state import MemberState
 from tessera_host.protocol import cards
 from tessera_host.protocol.federation import Federation, read_card
+from tessera_host.protocol.issuer_connection import IssuerConnection
 from tessera_host.protocol.welcome import Welcome
 from tests.support import quick_keystores
 from tests.support.issuer_office import PASSPHRASE, Office
@@ -305,6 +306,24 @@ def test_a_clock_that_is_hours_off_is_said_by_join(tessera: Desk, monkeypatch: p
     assert code == 9 and "this computer's clock is 2 h ahead of your office's" in err
 
 
+def test_an_answer_that_takes_hours_says_nothing_of_the_clock(tessera: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A computer that sleeps, or is busy, while the office answers."""
+    tessera.text("issuer", "invite", "issuer", "ben", "-o", "ben.invitation")
+    passed = [0]
+    slow = SimpleNamespace(time=lambda: tessera.office.clock() + passed[0])
+    joined = IssuerConnection.join
+
+    async def slept(*arguments: Any) -> Welcome:
+        welcome = await joined(*arguments)
+        passed[0] = 2 * 3600
+        return welcome
+
+    with tessera.serving(), monkeypatch.context() as patch:
+        patch.setattr("tessera_host.clock.time", slow)
+        patch.setattr(IssuerConnection, "join", slept)
+        assert tessera("join", "ben.invitation", "--home", "ben")[0] == 0
+
+
 async def _interrupted(begun: object) -> None:
     raise KeyboardInterrupt
 
@@ -358,7 +377,7 @@ def test_a_member_waits_for_others_at_the_service(tessera: Desk, monkeypatch: py
         waits.append(seconds)
         tessera.office.clock.now += int(seconds)
 
-    async def busy(member: MemberState, connection: object, welcome: Welcome) -> VisitReport:
+    async def busy(member: MemberState, connection: object, welcome: Welcome, asked: int) -> VisitReport:
         news.take_welcome(member, welcome)
         return VisitReport(refusals=[TryLater("others are served", "try again", 60)])
 

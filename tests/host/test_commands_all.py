@@ -112,7 +112,7 @@ def test_garbage_is_an_error_of_one_line(
     assert "Traceback" not in out + err
     assert code != cli.BUG, err
     if code != 0:
-        assert code in dict(cli_help._codes())
+        assert code in dict(cli_help.codes())
         assert err.startswith("error: ")
         answer = json.loads(out.splitlines()[-1])
         assert answer["exit_code"] == code

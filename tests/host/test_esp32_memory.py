@@ -20,7 +20,7 @@ SPLITHEAP = ROOT / "firmware" / "modules" / "splitheap" / "splitheap.c"
 ESP32 = [name for name in boards.names() if boards.read_board(name).port == "esp32"]
 NETWORK_BYTES = 40 * 1024
 
-# The relay on a board with nobody there, measured on the RP2040 (README, "What was measured").
+# The relay on a board with nobody there, measured on the RP2040 (docs/measurements.md).
 RELAY_BYTES = 91_216
 
 HEADER = """

@@ -22,7 +22,7 @@ from tessera_host.protocol import cards
 from tessera_host.provisioning import detection, flashing, serving
 from tessera_host.provisioning.console import Console
 from tessera_host.provisioning.finder import Port
-from tessera_host.provisioning.settings import Settings, Wifi
+from tessera_host.provisioning.settings import Settings, Wifi, read_batch
 from tessera_host.provisioning.setup_steps import (
     STEPS,
     AgreeOnTime,
@@ -705,6 +705,22 @@ def wireless(tmp_path, monkeypatch, capsys):
     board = desk.board(board="RPI_PICO_W")
     yield desk, board
     board.unplug()
+
+
+def test_a_slower_clock_is_told_to_the_board_and_one_that_it_has_not_is_refused(desk, tmp_path):
+    board = desk.board()
+    assert "it has 200 or 125" in desk.refused(errors.UsageError, "--mhz", "133")
+    code, _, err = desk.flash("--mhz", "125")
+    assert code == 0, err
+    assert configuration_of(board)["mhz"] == 125
+    assert desk.service("verify")[0] == 0
+    board.unplug()
+    for name in ("RPI_PICO2_W", "ESP32_GENERIC"):
+        with pytest.raises(errors.UsageError) as refused:
+            Settings("berlin", "10.0.0.7", wifi=Wifi("office"), mhz=125).check(name)
+        assert "leave out --mhz" in refused.value.hint
+    (tmp_path / "relays.csv").write_text("relay,host,mhz\nberlin,10.0.0.7,125\npotsdam,10.0.0.8,\n")
+    assert [row.settings.mhz for row in read_batch(tmp_path / "relays.csv")] == [125, None]
 
 
 def test_a_wifi_password_comes_from_a_file_and_is_in_nothing_that_is_kept_or_shown(wireless, tmp_path):

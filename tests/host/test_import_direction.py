@@ -25,7 +25,7 @@ RULES: dict[str, set[str]] = {
     "agent": {"privacy", "protocol", "keys", "member"},
     "relay": {"privacy", "protocol", "keys", "planning", "issuer"},
     "cluster": {"protocol", "keys", "planning", "issuer", "relay"},
-    "fleet": {"relay"},
+    "fleet": {"keys", "issuer", "relay"},
     "audit": {"privacy", "protocol", "relay"},
     "report": {"privacy", "protocol", "planning", "audit"},
     "provisioning": {"privacy", "protocol", "keys", "planning", "issuer"},

@@ -10,6 +10,8 @@ import struct
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -205,3 +207,31 @@ def test_long_runtime_directory_is_replaced_by_a_short_one(runtime: Path, monkey
     path = local_socket.address("agent", runtime)
     assert len(str(path)) < 100
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("name", ["berlin", "x" * 120])
+async def test_a_service_of_a_server_has_its_socket_in_its_directory_if_the_path_is_not_too_long(
+    tmp_path: Path, name: str
+) -> None:
+    directory = tmp_path / name
+    directory.mkdir()
+    async with await local_socket.serve_beside("gateway", directory, echo) as server:
+        short = len(os.fsencode(directory / "gateway.socket")) <= local_socket.MAX_PATH_BYTES
+        assert (server.path == directory / "gateway.socket") == short
+        async with await local_socket.connect_home("gateway", directory, root=True) as connection:
+            assert await connection.ask({}) == {"you said": {}}
+    assert [path.name for path in directory.iterdir()] in ([], ["gateway.lock"])
+    with pytest.raises(Unreachable):
+        await local_socket.connect_home("gateway", directory, root=True)
+
+
+@pytest.mark.skipif(local_socket.LOOPBACK, reason="no users of Unix")
+@pytest.mark.parametrize(("user", "same", "or_root"), [(1000, True, True), (0, False, True), (1001, False, False)])
+async def test_root_may_ask_a_service_of_a_server_and_no_other_user_s(
+    monkeypatch: pytest.MonkeyPatch, user: int, same: bool, or_root: bool
+) -> None:
+    monkeypatch.setattr(local_socket, "_user", lambda: 1000)
+    monkeypatch.setattr(local_socket, "peer_user", lambda *_: user)
+    writer: Any = SimpleNamespace(get_extra_info=lambda _: None)
+    assert await local_socket._same_user(asyncio.StreamReader(), writer) is same
+    assert await local_socket._or_root(asyncio.StreamReader(), writer) is or_root

@@ -21,7 +21,7 @@ import office as core_office
 from office import KEYRING_SECTORS, RELAY_KEY, ROUND_SECONDS, Connection, Office, Token, records
 from tessera import wire
 from tessera.errors import BadFrame, Refused
-from tessera_host.cli import serve
+from tessera_host.cli import serving
 from tessera_host.cli.demo import free_port
 from tessera_host.errors import Unreachable
 from tessera_host.relay import gateway as gateway_module
@@ -247,7 +247,7 @@ def test_a_clock_that_is_stepped_by_an_hour_is_told_once_and_nothing_is_lost(
     office.sleep()
     opened = office.relay.open_round
     office.unix_ms += 1000 * hour
-    look = serve._looked_at(server.gateway, Log(as_json=False))
+    look = serving.looked_at(server.gateway, Log(as_json=False))
     for _ in range(3):
         office.relay.clock.correct(look())
     which = "ahead of" if hour > 0 else "behind"

@@ -13,7 +13,7 @@ import pytest
 from tessera import channel, curve, wire
 from tessera.admission import read_proof
 from tessera.errors import Busy, Fault, QuotaSpent, TooOld
-from tessera_host.errors import IntegrityError, TesseraError, Unreachable
+from tessera_host.errors import IntegrityError, RelayRefused, TesseraError, Unreachable
 from tessera_host.protocol import blind, relay_connection
 from tessera_host.protocol.relay_connection import Batch, ErrorFrame, RelayConnection, SessionForgotten
 from tests.patience import PATIENCE_SECONDS
@@ -174,6 +174,16 @@ async def test_requests_and_answers_go_through_the_channel() -> None:
         bytes(wire.checkpoint(2)),
         bytes(wire.status()),
     ]
+
+
+@pytest.mark.parametrize(("version", "who"), [(1, "IT has to update the relay"), (3, "update tessera")])
+async def test_a_relay_of_another_version_of_the_protocol_is_refused(version: int, who: str) -> None:
+    """PROTOCOL §16; the version is the answer's second byte."""
+    other = bytes(INFO[:1]) + bytes([version]) + bytes(INFO[2:])
+    async with connected([other]) as (_, connection):
+        with pytest.raises(RelayRefused, match=f"version {version} of the protocol, .* version 2") as refused:
+            await connection.info()
+    assert refused.value.hint == who
 
 
 @pytest.mark.parametrize("wrong", ["relay key", "access key"])

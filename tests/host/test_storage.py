@@ -48,9 +48,7 @@ def test_a_url_without_a_whole_path_is_refused_with_the_form(text: str) -> None:
     assert "--storage sqlite:///DIR/NAME.db" in refused.value.hint
 
 
-@pytest.mark.parametrize(
-    "text", ["postgresql://db.example.org/tessera", "nats://127.0.0.1", "file:///tmp/x", "mysql:x"]
-)
+@pytest.mark.parametrize("text", ["postgresql://db.example.org/tessera", "file:///tmp/x", "mysql:x"])
 def test_an_unknown_scheme_is_refused_and_nothing_is_made(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,6 +56,25 @@ def test_an_unknown_scheme_is_refused_and_nothing_is_made(
     assert cli.run(["serve", "--storage", text, "--cover-traffic-epsilon", "0.1"]) == 2
     assert f"storage of the kind '{text.partition(':')[0]}:' is not known" in capsys.readouterr().err
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--storage", "nats://127.0.0.1/berlin"], "a gateway has a directory, too"),
+        ([], "has to be said"),
+        (["."], "no gateway of a fleet"),
+        (["--storage", "gateway"], "is a gateway of a fleet"),
+    ],
+)
+def test_what_is_to_be_served_is_a_relay_alone_or_a_gateway_and_each_is_named_in_its_way(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gateway").mkdir()
+    (tmp_path / "gateway" / "fleet.json").touch()
+    assert cli.run(["serve", *words]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_a_directory_is_no_database(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ CHANGES: Changes = {
         ),
         Change(
             "third-table-waits-for-nothing",
-            "while self._tables_beside(new, epoch) > _TABLES:",
+            "while self._tables is not None and self._tables_beside(new, epoch) > self._tables:",
             "while False:",
             of("parameterstore", "a_third_table_waits_until_the_first_is_not_kept_any_more"),
         ),
@@ -132,8 +132,8 @@ CHANGES: Changes = {
         ),
         Change(
             "cover-ratchet-not-chained",
-            "state = fresh if state is None else cover.next_state(state, fresh)",
-            "state = fresh",
+            "return fresh if state is None else cover.next_state(state, fresh)",
+            "return fresh",
             of("relay", "an_epochs_cover_follows_from_the_one_before_and_from_fresh_randomness"),
         ),
         Change(
@@ -210,8 +210,8 @@ CHANGES: Changes = {
         ),
         Change(
             "rounds-missed-while-off-count-as-sealed",
-            "in_time = 0 if self.open_round is None else 1",
-            "in_time = 1",
+            "self._seal(open_round, self.open_round is not None)",
+            "self._seal(open_round, True)",
             of("relay", "rounds_missed_while_off_are_not_counted_as_sealed"),
         ),
         Change(
@@ -704,6 +704,18 @@ CHANGES: Changes = {
             of("keyring", "dropped_keys_are_not_in_the_raw_flash"),
         ),
         Change(
+            "half-erased-bank-is-taken-for-blank",
+            "pages = 0 if self._are_blank(sectors) else self._bank_pages - 1",
+            "pages = 0",
+            of("keyring", "a_start_erases_what_may_be_half_erased_and_what_was_programmed_and_no_more"),
+        ),
+        Change(
+            "bank-is-erased-from-its-first-sector",
+            "for sector in range(min(first + pages // PAGES_PER_SECTOR, sectors[-1]), first - 1, -1):",
+            "for sector in range(first, min(first + pages // PAGES_PER_SECTOR, sectors[-1]) + 1):",
+            of("keyring", "of_a_bank_every_sector_is_erased_that_was_programmed_from_the_last_to_the_first"),
+        ),
+        Change(
             "old-bank-is-erased-before-the-new-one-is-valid",
             "        if not self._try_page(new * self._bank_pages, generation, _HEAD, self._head(pages)):\n",
             "        if self._bank is not None:\n"
@@ -822,6 +834,18 @@ CHANGES: Changes = {
         ),
     ),
     "firmware/tessera/recordlog.py": (
+        Change(
+            "half-erased-sector-is-taken-for-blank",
+            "if self._erases_at_once or not self._blank_ahead or following == self._sector:",
+            "if self._erases_at_once or following == self._sector:",
+            of("recordlog", "sectors_that_were_erased_are_not_erased_again_but_for_those_that_may_be_half_erased"),
+        ),
+        Change(
+            "last-blank-sector-is-taken-for-erased",
+            "return nor.is_blank(self._device, sector) and nor.is_blank(self._device, following)",
+            "return nor.is_blank(self._device, sector)",
+            of("recordlog", "sectors_that_were_erased_are_not_erased_again_but_for_those_that_may_be_half_erased"),
+        ),
         Change(
             "damaged-record-leaves-its-cell",
             "was_whole and self._enter_lost(",
@@ -1392,7 +1416,7 @@ CHANGES: Changes = {
             of("drbg", "no_relay_starts_on_a_dead_source"),
         ),
     ),
-    "firmware/tessera/hashes.py": (
+    "firmware/tessera/hashes_plain.py": (
         Change(
             "last-byte-decides-whether-two-are-equal",
             "        difference |= left[index] ^ right[index]\n",
@@ -1400,7 +1424,7 @@ CHANGES: Changes = {
             of("vectors_hashes", "equal_sees_every_changed_byte_and_every_length"),
         ),
     ),
-    "firmware/tessera/aead.py": (
+    "firmware/tessera/aead_plain.py": (
         Change(
             "frame-of-any-key",
             "if not self._mac.verify(view[-TAG_BYTES:], aad, self._iv, body, _bit_length(aad)):",
@@ -1414,17 +1438,17 @@ CHANGES: Changes = {
             of("vectors_aead", "opening_gives_the_plaintext_back"),
         ),
     ),
-    "firmware/tessera/page.py": (
+    "firmware/tessera/page_plain.py": (
         Change(
             "page-of-any-key",
-            "        return self._mac.verify(buffer.mac, buffer.covered, buffer.record) and fits\n",
-            "        return fits\n",
+            "return self._mac.verify(view[_MAC_AT:_HEADER_BYTES], *covered) and not",
+            "return not",
             of("vectors_page", "a_changed_byte_is_no_page"),
         ),
         Change(
             "page-at-any-place",
-            '        struct.pack_into(">I", buffer.indexed_header, 0, page_index)\n',
-            "",
+            'covered = struct.pack(">I", page_index), view',
+            "covered = bytes(4), view",
             of("vectors_page", "opening_gives_head_and_record_back"),
         ),
     ),
@@ -1489,7 +1513,7 @@ CHANGES: Changes = {
         ),
         Change(
             "dummies-of-a-cell-alike",
-            "        self._input[15] ^= number & 255\n",
+            "        native.add_number(self._input, number)\n",
             "",
             of("vectors_cover", "a_cells_dummies_are_the_vectors"),
         ),

@@ -86,6 +86,12 @@ CHANGES: Changes = {
     ),
     f"{_FLEET}/nats_log.py": (
         Change(
+            "reader-stays-with-a-node-that-was-the-leader",
+            "            await self._connection.leave_in_time(await self._connection.client())\n",
+            "",
+            of("nats_log", "node_that_goes_on_saying_that_the_log_is_shorter_is_left_for_another"),
+        ),
+        Change(
             "what-did-not-arrive-is-a-loss",
             "                if place.consumer != delivered:\n",
             "                if False:\n",
@@ -398,6 +404,160 @@ CHANGES: Changes = {
             "        if object_id(kind, content) == name:\n",
             "        if content:\n",
             of("frames", "object_is_whole_in_any_order_of_its_pieces_and_not_without_one"),
+        ),
+    ),
+    f"{_FLEET}/gateway.py": (
+        Change(
+            "entry-vouches-for-a-seal-that-is-not-on-the-disk",
+            "        if self._sealed_at > self._durable or self._duties.changed:\n",
+            "        if self._duties.changed:\n",
+            of("gateway", "what_an_entry_vouches_for_is_on_the_disk_before"),
+        ),
+    ),
+    f"{_FLEET}/relay.py": (
+        Change(
+            "record-that-the-ring-has-is-appended-again",
+            "        if found and found[record]:\n",
+            "        if False:\n",
+            of("gateway", "what_was_acknowledged_survives_kills_at_every_point"),
+        ),
+        Change(
+            "post-that-is-refused-leaves-no-frame",
+            "        except Refusal as refusal:\n            self.writer.void(refusal)\n\n    def _mark(",
+            "        except Refusal:\n            raise\n\n    def _mark(",
+            of("gateway", "gateways_are_one_relay"),
+        ),
+        Change(
+            "repetition-is-a-second-record",
+            "        if session.repeats(state.open_round, session.mark(bucket, record)):\n",
+            "        if False:\n",
+            of("gateway", "gateways_are_one_relay"),
+        ),
+        Change(
+            "token-posts-past-its-quota",
+            "        if not self.seat.posts_left(token):\n",
+            "        if False:\n",
+            of("gateway", "gateways_are_one_relay"),
+        ),
+        Change(
+            "clock-that-nothing-bore-out-votes",
+            "        if not self._judged or self._clock.provisional:\n            return None\n",
+            "        if not self._judged:\n            return None\n",
+            of("gateway", "a_clock_that_is_far_on_after_a_stop_has_to_be_borne_out"),
+        ),
+        Change(
+            "clock-of-one-gateway-bears-out-no-other",
+            "self._opens(self._wanted())) <= 1:",
+            "self._opens(self._wanted())) < 0:",
+            of("gateway", "a_clock_that_one_gateway_is_sure_of_bears_out_those_that_say_the_same"),
+        ),
+        Change(
+            "cell-that-is-damaged-is-served",
+            "        if (round_, bucket) in self._damaged:\n",
+            "        if False:\n",
+            of("gateway", "a_cell_that_lost_a_record_is_not_served_until_another_gateway_gave_it"),
+        ),
+    ),
+    f"{_FLEET}/duties.py": (
+        Change(
+            "node-key-is-kept-for-ever",
+            "        if self._seat.keys.renewed < self._seat.state.epoch:\n",
+            "        if False:\n",
+            of("gateway", "epochs_turn_and_what_is_over_is_erased"),
+        ),
+        Change(
+            "token-key-that-all-lost-is-never-replaced",
+            "self.lost >= set(self._seat.others)",
+            "False",
+            of("gateway", "a_token_key_that_nobody_has_is_replaced"),
+        ),
+    ),
+    f"{_FLEET}/seat.py": (
+        Change(
+            "old-node-secret-stays",
+            "        self.secrets.sealed_to(name)\n",
+            "",
+            of("gateway", "epochs_turn_and_what_is_over_is_erased"),
+        ),
+        Change(
+            "gateway-keeps-the-log-key-of-an-epoch-that-is-over",
+            "        self.keys.log_keys.crossed(epoch)\n",
+            "",
+            of("gateway", "epochs_turn_and_what_is_over_is_erased"),
+        ),
+    ),
+    f"{_FLEET}/writer.py": (
+        Change(
+            "any-number-of-frames-waits",
+            "        if self.waiting >= MOST_WAITING:\n",
+            "        if False:\n",
+            of("gateway", "without_a_log_posts_are_busy_and_rounds_are_read"),
+        ),
+    ),
+    f"{_FLEET}/join_codes.py": (
+        Change(
+            "join-code-is-good-for-any-number-of-gateways",
+            'found.node_key not in (b"", node_key)',
+            "False",
+            of("exchange", "a_code_is_good_for_one_gateway_which_may_ask_again"),
+        ),
+        Change(
+            "join-code-never-ends",
+            "if each.until > now}",
+            "if each.until}",
+            of("exchange", "a_code_ends_after_its_time_and_with_the_process"),
+        ),
+        Change(
+            "join-code-needs-no-secret-of-the-relay",
+            "        return hkdf(static_secret, self.secret,",
+            '        return hkdf(b"", self.secret,',
+            of("exchange", "neither_the_code_nor_the_relays_secret_is_enough"),
+        ),
+    ),
+    f"{_FLEET}/operated.py": (
+        Change(
+            "gateway-removes-itself",
+            "        if number == self.number:\n",
+            "        if False:\n",
+            of("operated", "a_gateway_is_removed_by_another_one_and_says_so_of_itself"),
+        ),
+        Change(
+            "status-with-something-behind-it-is-taken",
+            " and found.pack() == content:\n",
+            ":\n",
+            of("operated", "what_is_no_status_is_refused"),
+        ),
+    ),
+    f"{_FLEET}/repair.py": (
+        Change(
+            "repair-while-another-gateway-serves",
+            "        if not status.fault:\n",
+            "        if False:\n",
+            of("operated", "a_repair_begins_from_the_gateway_that_is_furthest_and_only_there"),
+        ),
+        Change(
+            "repair-from-a-gateway-that-has-less",
+            "        if status.position > state.position:\n",
+            "        if False:\n",
+            of("operated", "a_repair_begins_from_the_gateway_that_is_furthest_and_only_there"),
+        ),
+        Change(
+            "repair-though-there-were-two-logs",
+            "        if state.chain_at(status.position) not in (None, status.chain):\n",
+            "        if False:\n",
+            of("operated", "a_repair_begins_from_the_gateway_that_is_furthest_and_only_there"),
+        ),
+        Change(
+            "repair-into-a-log-that-was-used",
+            "        if await log.last():\n",
+            "        if False:\n",
+            of("operated", "a_fleet_goes_on_in_another_log_with_all_that_was_acknowledged"),
+        ),
+        Change(
+            "repaired-fleet-waits-for-gateways-that-are-not-there",
+            "    again.nodes = {file.gateway: state.nodes[file.gateway]}\n",
+            "",
+            of("operated", "a_fleet_goes_on_in_another_log_with_all_that_was_acknowledged"),
         ),
     ),
 }

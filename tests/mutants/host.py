@@ -1243,6 +1243,12 @@ CHANGES: Changes = {
             "        if False:\n",
             of("relay_connection", "answer_to_another_request_is_refused"),
         ),
+        Change(
+            "any-version-of-the-protocol-will-do",
+            "        if found.version != wire.INFO_VERSION:\n",
+            "        if False:\n",
+            of("relay_connection", "a_relay_of_another_version_of_the_protocol_is_refused"),
+        ),
     ),
     f"{_PROTOCOL}/encrypted_connection.py": (
         Change(
@@ -1791,8 +1797,8 @@ CHANGES: Changes = {
         ),
         Change(
             "log-of-changes-keeps-what-was-erased",
-            "            if self._committing.erased:",
-            "            if False:",
+            "            if self._committing.erases:\n",
+            "            if False:\n",
             of("sqlite_device", "what_was_erased_is_nowhere"),
         ),
         Change(
@@ -1803,8 +1809,8 @@ CHANGES: Changes = {
         ),
         Change(
             "pages-of-a-commit-under-way-are-not-read",
-            "for changes in (self._pending, self._committing):",
-            "for changes in (self._pending,):",
+            "for changes in (self._pending, self._committing):\n            found",
+            "for changes in (self._pending,):\n            found",
             of("sqlite_device", "a_seal_in_the_middle_of_a_commit_finds_its_pages_and_both_are_durable"),
         ),
         Change(

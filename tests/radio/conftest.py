@@ -34,7 +34,7 @@ SwitchOn = Callable[..., Board]
 def radio_image() -> Path:
     path = ROOT / "build" / NAME / "firmware.uf2"
     if not path.is_file():
-        pytest.fail(f"no image at {path}. Run `{COMMAND}`: a checkout of MicroPython, as README.md says.")
+        pytest.fail(f"no image at {path}. Run `{COMMAND}`: a checkout of MicroPython, as docs/it/install.md says.")
     return path
 
 

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from tests.support.ports import free_ports
 
 USER, PASSWORD = "gateway", 'not "secret" \\ geheim für niemanden }'
 _READY = "Server is ready"
+_NOWHERE = "127.0.0.1:1"
 
 
 def program() -> Path:
@@ -34,12 +35,23 @@ def program() -> Path:
 
 
 class NatsNodes:
-    """So many nodes, each in a folder of its own. They are there when start() returns; stop() ends them."""
+    """So many nodes, each in a folder of its own. They are there when start() returns; stop() ends them.
+
+    hosts: their addresses. routes: at which address (HOST:PORT) a node reaches another, if not at its own: then they
+    know no other way to each other.
+    """
 
     def __init__(
-        self, folder: Path, count: int = NODES, change: Callable[[int, str], str] = lambda number, text: text
+        self,
+        folder: Path,
+        count: int = NODES,
+        change: Callable[[int, str], str] = lambda number, text: text,
+        hosts: Sequence[str] = (),
+        routes: Mapping[tuple[int, int], str] | None = None,
     ) -> None:
         self._program = program()
+        self._hosts = hosts or ["127.0.0.1"] * count
+        self._routes = routes or {}
         self._first = free_ports(2 * count)
         self._folders = [folder / f"n{number}" for number in range(count)]
         self._change = change
@@ -49,10 +61,10 @@ class NatsNodes:
         return Address(tuple(map(self.listen, range(len(self._folders)))), name)
 
     def listen(self, number: int) -> str:
-        return f"127.0.0.1:{self._first + number}"
+        return f"{self._hosts[number]}:{self._first + number}"
 
-    def _listen_nodes(self, number: int) -> str:
-        return f"127.0.0.1:{self._first + len(self._folders) + number}"
+    def listen_nodes(self, number: int) -> str:
+        return f"{self._hosts[number]}:{self._first + len(self._folders) + number}"
 
     def start(self, *numbers: int) -> None:
         """These, or all; those that run already go on."""
@@ -68,13 +80,15 @@ class NatsNodes:
         node = Node(
             f"n{number}",
             self.listen(number),
-            self._listen_nodes(number),
-            tuple(map(self._listen_nodes, range(len(self._folders)))),
+            self.listen_nodes(number),
+            tuple(self._routes.get((number, other), self.listen_nodes(other)) for other in range(len(self._folders))),
             folder / "store",
             USER,
             PASSWORD,
         )
         text = self._change(number, node.text())
+        if self._routes:  # what they tell each other leads nowhere
+            text = text.replace("  no_advertise", f'  advertise: "{_NOWHERE}"\n  no_advertise')
         (folder / "nats-server.conf").write_text(text)
         with (folder / "log").open("wb") as log:
             command = (self._program, "-c", folder / "nats-server.conf")
@@ -87,6 +101,10 @@ class NatsNodes:
             assert self._processes[number].poll() is None, log.read_text()
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.05)
+
+    @property
+    def running(self) -> list[int]:
+        return sorted(self._processes)
 
     def kill(self, *numbers: int) -> None:
         """kill -9 of these, or of all, at once."""

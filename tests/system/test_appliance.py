@@ -174,6 +174,22 @@ def test_storage_that_fails_in_service_is_a_fault_that_ends_in_a_restart(prompt:
     assert any("fault: the storage" in line for line in lines)
 
 
+def test_a_relay_runs_at_the_clock_that_relay_json_asks_for_and_at_none_that_the_board_has_not(prompt: Board) -> None:
+    edit = "import json\nwith open('/relay.json') as file: config = json.load(file)\nconfig['mhz'] = %d\n"
+    edit += "with open('/relay.json', 'w') as file: json.dump(config, file)"
+    assert prompt.counters().clock_hz == 200e6
+    prompt.repl.exec(edit % 125)
+    reset(prompt)
+    wait_until_serving(prompt)
+    counters = prompt.counters()
+    assert (counters.clock_hz, counters.flash_hz) == (125e6, 62.5e6)
+    prompt.repl.enter()
+    prompt.repl.exec(edit % 133)
+    reset(prompt)
+    prompt.repl.until(b"out of service", PATIENCE_SECONDS)
+    assert "133 MHz, which this board has not" in status(prompt)["fault"]
+
+
 @pytest.mark.long  # daily: core/test_device_console.py
 def test_a_closed_prompt_gives_nothing_but_the_console(ready: ReadyRelay, tmp_path: Path) -> None:
     path = ready.office.relay.directory / "relay.json"

@@ -1,6 +1,7 @@
 """The privacy ledger of a relay on MicroPython, audited by the command as an auditor types it."""
 
 import json
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from tessera_host.issuer.signer import Content, ListedRelay, ParameterSigner, rules_of
 from tests.patience import PATIENCE_SECONDS
+from tests.support import chapters
 from tests.support.command_line import TESSERA, CommandLine, one_object
 from tests.support.nursery import Nursery
 from tests.support.office_on_disk import PASSPHRASE, OfficeOnDisk
@@ -97,6 +99,20 @@ def test_what_a_person_reads(auditor: Auditor) -> None:
     card = auditor.folder / "office" / "issuer" / "federation.card"
     said = auditor.command.tessera("audit", "--federation", card, "--archive", "archive", code=ENDING)
     assert said.startswith("relay: its ledger holds. Verified: epoch")
+
+
+def test_the_commands_of_the_officer_s_page_write_the_annex(auditor: Auditor) -> None:
+    (block,) = chapters.scripts(chapters.text("docs/privacy/officer.md"))
+    install, plan, audit = [line.partition("  #")[0].strip() for line in block.splitlines()]
+    assert install == "pip install '.[report]'"
+    reports = [auditor.folder / name for name in ("annex.html", "annex.pdf")]
+    for line, code in ((plan, 0), (audit, ENDING)):
+        program, *words = shlex.split(line.replace("issuer/", "office/issuer/"))
+        assert program == "tessera"
+        auditor.command.run(TESSERA, *words, code=code)
+        for report in reports:
+            assert report.stat().st_size > 1000
+            report.unlink()
 
 
 def test_two_sets_of_one_serial_are_a_finding_against_the_issuer(auditor: Auditor) -> None:

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from tests.patience import PATIENCE_SECONDS
+from tests.support import chapters
 from tests.support.command_line import TESSERA, CommandLine, Running, descendants, python_module, running
 from tests.support.ports import free_ports
 from tests.support.terminal import Terminal
 
-ROOT = Path(__file__).resolve().parents[2]
 UNREACHABLE, REFUSED, USAGE = 6, 7, 2
 PORTS = 4  # three relays and the service
 SHORT = ("--round-seconds", 10)
@@ -178,10 +178,8 @@ def until_nobody_listens(port: int) -> None:
     raise AssertionError(f"somebody listens at {port} for ever")
 
 
-def test_the_chapter_of_the_readme_works_as_printed(command: CommandLine) -> None:
-    chapter = re.search(r"### Any relay may burn: a cluster\n(.*?)\n### ", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert chapter
-    (script,) = re.findall(r"```sh\n(.*?)```", chapter[1], re.DOTALL)
+def test_the_chapter_works_as_printed(command: CommandLine) -> None:
+    script = chapters.script("docs/it/cluster.md", "Try it")
     del command.environment["TESSERA_PASSPHRASE_FILE"]
     command.environment["PATH"] = f"{TESSERA.parent}:{command.environment['PATH']}"
     script = script.replace("--nodes 5", f"--nodes 5 --port {free_ports(6)}")

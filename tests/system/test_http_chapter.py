@@ -1,5 +1,5 @@
-"""The README's chapter "Where only HTTP passes", typed as printed: IT's commands behind Debian's nginx, a member's
-through Debian's SOCKS server, and the relay with a certificate of its own once the nginx is gone."""
+"""The page "Where only HTTP passes", typed as printed: IT's commands behind Debian's nginx, a member's through Debian's
+SOCKS server, and the relay with a certificate of its own once the nginx is gone."""
 
 import re
 import shlex
@@ -9,30 +9,28 @@ from pathlib import Path
 import pytest
 
 from tessera_host.cli.demo import free_port
+from tests.support import chapters
 from tests.support.certificate import make_certificate
 from tests.support.command_line import CommandLine, running
 from tests.support.office_on_disk import PASSPHRASE
-from tests.system.test_websocket import ROOT, nginx, program, started
+from tests.system.test_websocket import nginx, program, started
 
 STATUS = ("relay", "status", "--federation", "issuer/federation.card")
 
 
-def chapter() -> str:
-    found = re.search(r"### Where only HTTP passes\n(.*?)\n## ", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert found
-    return found[1]
+PAGE = chapters.text("docs/it/http.md")
 
 
 def printed(start: str, here: dict[str, str]) -> list[str]:
-    """The words behind `tessera` of the one command of the chapter that starts so, with what is this test's own."""
-    (line,) = set(re.findall(rf"(?:^|`)tessera ({re.escape(start)}[^`#\n]*)", chapter(), re.MULTILINE))
+    """The words behind `tessera` of the one command of the page that starts so, with what is this test's own."""
+    (line,) = set(re.findall(rf"(?:^|`)tessera ({re.escape(start)}[^`#\n]*)", PAGE, re.MULTILINE))
     for stands, own in here.items():
         line = re.sub(rf"\b{re.escape(stands)}\b", own, line)
     return shlex.split(line)
 
 
-@pytest.mark.parametrize("block", re.findall(r"```sh\n(.*?)```", chapter(), re.DOTALL))
-def test_the_chapter_works_as_printed(tmp_path: Path, block: str) -> None:
+@pytest.mark.parametrize("block", chapters.scripts(PAGE))
+def test_the_page_works_as_printed(tmp_path: Path, block: str) -> None:
     https, relay, issuer, proxy = (str(free_port()) for _ in range(4))
     here = {"relay.example.org": f"localhost:{https}", "8180": relay, "8181": issuer, "1080": proxy}
     command = CommandLine(tmp_path, PASSPHRASE)

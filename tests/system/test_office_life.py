@@ -1,5 +1,5 @@
-"""README's chapter about an office that lives, typed as printed, one part after the other, in fast motion: what IT
-types does what the text says, and members notice nothing but that."""
+"""The pages about an office that lives and what is lost, typed as printed, one chapter after the other, in fast motion:
+what IT types does what the text says, and members notice nothing but that."""
 
 import os
 import re
@@ -13,23 +13,24 @@ import pytest
 
 from tessera_host.cli.demo import free_port
 from tests.patience import PATIENCE_SECONDS
+from tests.support import chapters
 from tests.support.command_line import Running, python_module
 from tests.support.fast_motion import ROUND_SECONDS, FastOffice
 
-ROOT = Path(__file__).resolve().parents[2]
 MUNICH = "relay-munich.example.org"
-_SECOND = "A second relay."
-PEOPLE = {"More members than was planned for.", _SECOND, "Somebody leaves.", "A device is lost."}
+_MORE, _SECOND, _LEAVES = "More members than was planned for", "A second relay", "Somebody leaves"
+_DEVICE, _STOLEN, _KEYS, _STATUS = "A device is lost", "A relay is stolen, or broke", "Other keys", "Does it all run?"
+PAGES = ("docs/it/office.md", "docs/it/recovery.md")
+PEOPLE = {_MORE, _SECOND, _LEAVES, _DEVICE}
 _COMMANDS = 5  # a round apart
-MACHINES = {_SECOND, "A relay is stolen, or broke.", "Other keys.", "Does it all run?"}
+MACHINES = {_SECOND, _STOLEN, _KEYS, _STATUS}
 
 
-def chapters() -> dict[str, str]:
-    """The blocks of the section by the bold words before them."""
-    section = re.search(r"## An office that lives\n(.*?)\n### ", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert section
-    found = re.findall(r"\*\*(.+?)\*\*(?:(?!\*\*).)*?```sh\n(.*?)```", section[1], re.DOTALL)
-    return dict(found)
+def printed() -> dict[str, str]:
+    """The command block of each chapter that has one."""
+    found = {heading: chapters.scripts(text) for page in PAGES for heading, text in chapters.chapters(page).items()}
+    assert all(len(blocks) <= 1 for blocks in found.values())
+    return {heading: blocks[0] for heading, blocks in found.items() if blocks}
 
 
 class Life(FastOffice):
@@ -43,7 +44,7 @@ class Life(FastOffice):
 
     def type(self, chapter: str) -> str:
         """All that was shown. What was left running is started anew as this test's own."""
-        script = chapters()[chapter].replace(MUNICH, f"127.0.0.1 --port {self._munich_port}")
+        script = printed()[chapter].replace(MUNICH, f"127.0.0.1 --port {self._munich_port}")
         self.typed.add(chapter)
         started = re.search(r"^tessera serve --storage (\S+) &$", script, re.MULTILINE)
         if started:
@@ -115,13 +116,13 @@ def office(tmp_path: Path, micropython_frozen: Path) -> Iterator[Life]:
 
 
 def test_every_chapter_is_typed() -> None:
-    assert chapters().keys() == PEOPLE | MACHINES
+    assert printed().keys() == PEOPLE | MACHINES
 
 
 def test_an_office_grows_opens_a_second_relay_loses_somebody_and_a_device(office: Life) -> None:
     office.join("bob")
     office.meet("alice", "bob")
-    office.type("More members than was planned for.")
+    office.type(_MORE)
     assert (office.shown()["members_max"], office.shown()["generation"]) == (25, 2)
     office.until_day(2)  # when the keys for more members are in force
     office.talk("alice", "bob")
@@ -130,13 +131,13 @@ def test_an_office_grows_opens_a_second_relay_loses_somebody_and_a_device(office
     assert [relay["name"] for relay in office.shown()["relays"]] == ["berlin", "munich"]
     office.talk("carol", "alice")
 
-    office.type("Somebody leaves.")
+    office.type(_LEAVES)
     office.until_day(4)
     office.talk("alice", "carol")
     office.fails("inbox", "--home", "bob")
     office.fails("send", "alice", "I am gone", "--home", "bob")
 
-    office.type("A device is lost.")
+    office.type(_DEVICE)
     shutil.move(office.folder / "carol", office.folder / "lost")
     office.until_day(6)
     office.json("join", "carol-again.invitation", "--home", "carol")
@@ -151,7 +152,7 @@ def test_a_relay_is_stolen_and_keys_get_around(office: Life) -> None:
     office.opens_munich()
     office.send("alice", "carol", "before the theft")
     before = office.shown()["relays"][1]
-    said = office.type("A relay is stolen, or broke.")
+    said = office.type(_STOLEN)
     assert "tessera serve --storage munich-again" in said
     after = office.shown()["relays"][1]
     assert (after["id"], after["host"], after["port"]) == (before["id"], before["host"], before["port"])
@@ -170,11 +171,11 @@ def test_a_relay_is_stolen_and_keys_get_around(office: Life) -> None:
     office.until_day(2)
 
     office.json("issuer", "renew", "issuer", "--day-epsilon", "3")
-    office.type("Other keys.")  # and brings the relays both sets
+    office.type(_KEYS)  # and brings the relays both sets
     assert office.shown()["budget"]["epsilon"] == "3"
     office.until_day(4)
     office.talk("carol", "alice")
 
     office.json("relay", "time", "--issuer", "issuer")
-    assert "munich" in office.type("Does it all run?")
+    assert "munich" in office.type(_STATUS)
     assert office.typed == MACHINES

@@ -1,5 +1,5 @@
-"""The README's first conversation, typed as printed in a fresh clone: with a relay on this computer, and on an emulated
-Pico. Nothing of it may lie in the working tree afterwards."""
+"""The page of the first conversation, typed as printed in a fresh clone: with a relay on this computer, and on an
+emulated Pico. Nothing of it may lie in the working tree afterwards."""
 
 import os
 import re
@@ -17,6 +17,7 @@ import pytest
 
 from tessera_host.cli.demo import free_port
 from tests.patience import PATIENCE_SECONDS
+from tests.support import chapters
 from tools.emulator.clock import Clock
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -28,10 +29,8 @@ ANSWERS = {"Passphrase: ": "keeps this", "Passphrase again: ": "keeps this", "[y
 
 
 def blocks() -> list[str]:
-    """The shell blocks of the section: IT's, Alice's, Bob's, and what makes IT's relay an emulated board."""
-    section = re.search(r"## A first conversation\n(.*?)\n## ", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert section
-    return re.findall(r"```sh\n(.*?)```", section[1], re.DOTALL)
+    """The shell blocks of the page: IT's, Alice's, Bob's, and what makes IT's relay an emulated board."""
+    return chapters.scripts(chapters.text("docs/first-conversation.md"))
 
 
 def on_the_board(of_it: str, of_board: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 import signal
 import socket
 import urllib.request
@@ -19,7 +20,7 @@ from tessera_host.errors import Unreachable
 from tessera_host.issuer.issuer import Issuer
 from tessera_host.member.state import MemberState
 from tessera_host.relay import sqlite_device
-from tests.support import correspondence
+from tests.support import chapters, correspondence
 from tests.support.command_line import (
     TESSERA,
     CommandLine,
@@ -74,6 +75,12 @@ class Announced(Gateway):
     def words(self) -> list[object]:
         url = f"sqlite://{self.storage}/relay.db"
         return [*python_module("tessera.network.ws_server", "--port", self.port, "--storage", url)]
+
+
+def test_the_page_prints_the_command_of_the_announcement() -> None:
+    printed = shlex.split(chapters.script("docs/it/server.md", "Try it with nothing made before"))
+    words = ["--port", "8100", "--storage", "sqlite:///var/lib/tessera/relay.db", *COVER]
+    assert printed == ["python", "-m", "tessera.network.ws_server", *words]
 
 
 @pytest.fixture

@@ -1,13 +1,15 @@
 """`make bench-device`: what the image for the Raspberry Pi Pico costs in cycles, on the emulated board.
 
-Usage: python -m tools.bench.device [--curve | --cells]
+Usage: python -m tools.bench.device [--curve | --cells | --before FOLDER]
 
 --curve: only the first table, in two minutes; --cells: only what readers cost, with a table for one delivery (µ = 109)
-and with the constant batches of 24 places. Both write nothing.
+and with the constant batches of 24 places. Both write nothing. --before: beside every figure that of the image in this
+folder (another commit's build/RPI_PICO), by the same scenes in the same run.
 
 Owns the measurements, which are figures and not assertions. Cycles are those of an ideal Cortex-M0+ (no XIP misses, one
-core) with the flash chip's typical times; milliseconds are at 125 MHz. Prints two tables: curve work, beside that of an
-image with libsecp256k1's own field, and the relay; writes build/bench-device.json.
+core) with the flash chip's typical times, at 125 MHz; starts are measured at 200, too. Prints two tables: curve work,
+beside that of an image with libsecp256k1's own field and mbedTLS's AES and SHA-256, and the relay; writes
+build/bench-device.json.
 What runs on the board is on_board.py; here it is started, watched from outside (boot, heap, the line) and shown.
 """
 
@@ -42,7 +44,7 @@ from tools.bench.full_relay import (
 )
 from tools.bench.runtimes import CONNECTIONS, one_member
 from tools.build.boards import read_board
-from tools.emulator.board import Board
+from tools.emulator.board import Board, Counters
 from tools.emulator.calls import SCRATCH, Call, call, curve_functions
 from tools.emulator.execution import DONE, execute
 from tools.emulator.relay_flash import write_relay
@@ -53,10 +55,18 @@ IMAGE = ROOT / "build" / BOARD / "firmware.uf2"
 LIBRARY_IMAGE = ROOT / "build" / f"{BOARD}-library-field" / "firmware.uf2"  # image.py --library-field
 CYCLES_PER_MS = 125_000
 STACK_TOP = 0x20042000
-CYCLES_PER_MS_AT_200_MHZ = 200_000  # the RP2040 is rated for it; MicroPython leaves it at 125
+CYCLES_PER_MS_AT_200_MHZ = 200_000
 GENESIS = 1_767_225_600  # 2026-01-01
 SET_EPOCHS, SET_RELAYS = 90, 5
 MEAN_COVER, PLACES, CELL_RECORDS, CELLS = 109, 24, 5, 20  # of --cells: records are those that are real
+CONSTANT_BATCH: dict[str, Any] = {
+    "cover": params.CONSTANT,
+    "constant": PLACES,
+    "thresholds": b"",
+    "epsilon": 0,
+    "delta": 0,
+}
+CONSTANT_BATCH |= {"epsilon": 0, "delta": 0, "members": PLACES, "tokens_per_epoch": 1}
 PARTS = {"on_board": Path(__file__).with_name("on_board.py")} | {
     name: CORE_TESTS / f"{name}.py" for name in ("office", "check", "ramdevice", "flashvectors")
 }
@@ -94,7 +104,7 @@ def scratch() -> Iterator[Path]:
 # -- on the board, in deterministic mode
 
 
-def core_figures(folder: Path, relay: FullRelay, function: str = "main") -> Figures:
+def core_figures(folder: Path, relay: FullRelay, function: str = "main", image: Path = IMAGE) -> Figures:
     """What on_board.py says of a relay, by name; "cells" is the list of those it fetched."""
     config = {
         "now": relay.now,
@@ -104,10 +114,11 @@ def core_figures(folder: Path, relay: FullRelay, function: str = "main") -> Figu
     pushed = next_set(relay.genesis, relay.epoch, SET_EPOCHS, SET_RELAYS)
     programs = PARTS | {"bench.json": json.dumps(config).encode(), "next.set": pushed}
     # A board that finds relay.json serves, and its watchdog's and LED's work would be measured, too.
-    office = Path(shutil.copytree(relay.directory, folder / "office"))
-    (office / "relay.json").rename(office / "office.json")
-    write_board(folder / "flash.bin", office, programs)
-    return run_on_board(IMAGE, folder / "flash.bin", function)
+    with scratch() as copy:
+        office = Path(shutil.copytree(relay.directory, copy / "office"))
+        (office / "relay.json").rename(office / "office.json")
+        write_board(folder / "flash.bin", office, programs)
+    return run_on_board(image, folder / "flash.bin", function)
 
 
 def curve_figures(folder: Path, image: Path) -> Figures:
@@ -134,7 +145,9 @@ def inverse_cycles(image: Path) -> dict[str, list[int]]:
 
 def run_on_board(image: Path, flash: Path, function: str) -> Figures:
     program = flash.with_suffix(".py")
-    program.write_text(f"import on_board\non_board.{function}()\n")
+    program.write_text(
+        f"import machine\nmachine.freq({1000 * CYCLES_PER_MS})\nimport on_board\non_board.{function}()\n"
+    )
     execution = execute(image, flash, program)
     if execution.status != DONE:
         sys.exit(f"on_board.py failed on the board:\n{execution.output}{execution.errors}")
@@ -151,19 +164,29 @@ def run_on_board(image: Path, flash: Path, function: str) -> Figures:
 # -- the board as it is switched on
 
 
-def boot_cycles(flash: Path) -> int:
+def boot_counters(image: Path, flash: Path) -> Counters:
     """From power to `serving`."""
-    with Board(IMAGE, flash) as board:
+    with Board(image, flash) as board:
         board.repl.until(b"\nserving", timeout=600)  # the last that it prints
-        return board.counters().printed_cycles
+        return board.counters()
 
 
-def boots(folder: Path, relay: FullRelay) -> int:
+def boots(folder: Path, relay: FullRelay, image: Path = IMAGE) -> dict[str, float]:
+    """Cycles of a start at 125 MHz, and seconds at each clock."""
     flash = folder / "boot.bin"
-    write_board(flash, relay.directory, {})
-    if not (relay.directory / "ring.flash").exists():
-        boot_cycles(flash)  # the first start ever fills the ring, once in a relay's life
-    return boot_cycles(flash)
+    figures: dict[str, float] = {}
+    for mhz in (CYCLES_PER_MS // 1000, CYCLES_PER_MS_AT_200_MHZ // 1000):
+        with scratch() as copy:
+            directory = Path(shutil.copytree(relay.directory, copy / "relay"))
+            config = json.loads((directory / "relay.json").read_text())
+            (directory / "relay.json").write_text(json.dumps(config | {"mhz": mhz}))
+            write_board(flash, directory, {})
+        if not (relay.directory / "ring.flash").exists():
+            boot_counters(image, flash)  # the first start ever fills the ring, once in a relay's life
+        counters = boot_counters(image, flash)
+        figures.setdefault("cycles", counters.printed_cycles)
+        figures[f"seconds_at_{mhz}"] = counters.printed_nanos / 1e9
+    return figures
 
 
 async def members(port: int) -> list[dict[str, float]]:
@@ -202,7 +225,7 @@ def milliseconds(cycles: float) -> str:
     return f"{cycles / CYCLES_PER_MS:.2f}"
 
 
-def summary(core: Figures, boot: Figures, service: Figures) -> list[tuple[str, float | None, str]]:
+def summary(core: Figures, boot: Figures, service: Figures, cells: Figures) -> list[tuple[str, float | None, str]]:
     """(what, cycles, value in words) of each line."""
     rows: list[tuple[str, float | None, str]] = []
 
@@ -215,8 +238,9 @@ def summary(core: Figures, boot: Figures, service: Figures) -> list[tuple[str, f
     def say(label: str, text: str) -> None:
         rows.append((label, None, text))
 
-    time_of("power to serving, empty ring", boot["empty"])
-    time_of("power to serving, full ring", boot["full"])
+    for ring, figures in boot.items():
+        seconds = f"{figures['seconds_at_125']:.2f} s; {figures['seconds_at_200']:.2f} s if it starts at 200 MHz"
+        rows.append((f"power to serving, {ring} ring", figures["cycles"], seconds))
     median("ephemeral, made ahead in idle time", "ephemeral")
     median("stranger refused before curve work", "stranger")
     median("the same, with its share of drawing random bytes", "stranger", "stranger_share_of_draw")
@@ -231,6 +255,9 @@ def summary(core: Figures, boot: Figures, service: Figures) -> list[tuple[str, f
     median("POST to ACK, without the fixed delay", "post")
     time_of("the same, longest (a lease is written)", max(core["post"]))
     fetch_rows(core, time_of, say)
+    firsts = [cell["first_frame"] for cell in cells["cells"]]
+    time_of(f"first frame of a constant batch of {PLACES}", statistics.median(firsts))
+    time_of("the same, longest", max(firsts))
     median("seal of a round", "seal")
     median("seal of an epoch, keys erased", "seal_of_epoch")
     time_of(f"a set of {SET_EPOCHS} epochs and {SET_RELAYS} relays, taken", sum(core["set"]))
@@ -265,7 +292,7 @@ def fetch_rows(core: Figures, time_of: Any, say: Any) -> None:
 
 
 def curve_rows(ours: Figures, library: Figures) -> list[tuple[str, float, float]]:
-    """(what, cycles with the library's field, cycles with ours): medians."""
+    """(what, cycles with the libraries' field, AES and SHA-256, cycles with ours): medians."""
 
     def both(*names: str) -> tuple[float, float]:
         library_cycles, our_cycles = (sum(statistics.median(of[name]) for name in names) for of in (library, ours))
@@ -284,6 +311,10 @@ def curve_rows(ours: Figures, library: Figures) -> list[tuple[str, float, float]
         ("signing", *both("sign")),
         ("inverse in the field, constant time", *both("secp256k1_modinv32")),
         ("inverse in the field, of public numbers", *both("secp256k1_modinv32_var")),
+        ("AES-256-CBC: a page of 256 bytes decrypted", *both("aes_page")),
+        ("AES-256-CBC: a dummy of 240 bytes made", *both("aes_dummy")),
+        ("AES-128-CBC: a frame of 1,024 bytes encrypted", *both("aes_frame")),
+        ("HMAC-SHA-256 of a frame", *both("hmac_frame")),
         ("handshake and AUTH: 2 DH, 2 verifications; now a point, 2 DH, token, proof", before, after),
     ]
 
@@ -291,14 +322,15 @@ def curve_rows(ours: Figures, library: Figures) -> list[tuple[str, float, float]
 def cost_rows(ours: Figures) -> list[tuple[str, str, str]]:
     """(what, with the library's field, with ours): flash and RAM, from image.json."""
     library, our = (json.loads((image.parent / "image.json").read_text()) for image in (LIBRARY_IMAGE, IMAGE))
-    part = "libsecp256k1 and its module"
+    curve, ciphers = "libsecp256k1 and its module", "AES and SHA-256"
 
     def both(label: str, of: Any) -> tuple[str, str, str]:
         return label, f"{of(library):,} bytes", f"{of(our):,} bytes"
 
     table = f"{ours['heap_of_prepared_key']:,} bytes"
     return [
-        both(f"flash: {part}, code in RAM included", lambda image: image["parts"][part]),
+        both(f"flash: {curve}, code in RAM included", lambda image: image["parts"][curve]),
+        both(f"flash: {ciphers}, code and tables in RAM included", lambda image: image["parts"][ciphers]),
         both("flash: whole image", lambda image: image["image"]["firmware.bin"]["bytes"]),
         both("RAM that is left for the heap", lambda image: image["heap_bytes"]),
         ("heap: the epoch's prepared key", table, table),
@@ -306,8 +338,8 @@ def cost_rows(ours: Figures) -> list[tuple[str, str, str]]:
 
 
 def show_curve(rows: list[tuple[str, float, float]], costs: list[tuple[str, str, str]]) -> None:
-    heads = ("", "library's field, cycles", "our field, cycles", "at 125 MHz", "at 200 MHz, computed")
-    table = Table(*heads, title=f"Curve work on the emulated board, {BOARD}")
+    heads = ("", "the libraries', cycles", "ours, cycles", "at 125 MHz", "at 200 MHz, computed")
+    table = Table(*heads, title=f"Curve and ciphers on the emulated board, {BOARD}")
     for label, library, ours in rows:
         at_125, at_200 = (f"{ours / each:,.2f} ms" for each in (CYCLES_PER_MS, CYCLES_PER_MS_AT_200_MHZ))
         table.add_row(label, f"{round(library):,}", f"{round(ours):,}", at_125, at_200)
@@ -316,11 +348,14 @@ def show_curve(rows: list[tuple[str, float, float]], costs: list[tuple[str, str,
     Console(width=150).print(table)
 
 
-def show(rows: list[tuple[str, float | None, str]]) -> None:
-    table = Table("", "cycles", "at 125 MHz", title=f"The image of {BOARD} on the emulated board")
-    for label, cycles, text in rows:
-        table.add_row(label, "" if cycles is None else f"{round(cycles):,}", text)
-    Console(width=110).print(table)
+def show(columns: dict[str, list[tuple[str, float | None, str]]]) -> None:
+    """Rows of summary() by the name of the image."""
+    heads = [head for name in columns for head in (f"{name}cycles", f"{name}at 125 MHz")]
+    table = Table("", *heads, title=f"The image of {BOARD} on the emulated board")
+    for rows in zip(*columns.values(), strict=True):
+        cells = [cell for _, cycles, text in rows for cell in ("" if cycles is None else f"{round(cycles):,}", text)]
+        table.add_row(rows[0][0], *cells)
+    Console(width=100 + 50 * len(columns)).print(table)
 
 
 def only_curve() -> None:
@@ -333,11 +368,9 @@ def only_cells() -> None:
     """Cells of today's mean size, and constant ones. The former have a table by which each has 109 dummies."""
     always, never = bytes(8), b"\xff" * 8
     tabled = {"thresholds": always * (MEAN_COVER - CELL_RECORDS) + never * (MEAN_COVER + CELL_RECORDS)}
-    batch = {"cover": params.CONSTANT, "constant": PLACES, "thresholds": b"", "epsilon": 0, "delta": 0}
-    batch |= {"members": PLACES, "tokens_per_epoch": 1}
     table = Table("cells", "records", "first frame", "all frames", "at 125 MHz", title=f"Readers of {BOARD}, emulated")
     cycles = []
-    for label, changes in (("a table for one delivery", tabled), ("a constant batch", batch)):
+    for label, changes in (("a table for one delivery", tabled), ("a constant batch", CONSTANT_BATCH)):
         with scratch() as folder:
             (folder / "made").mkdir()
             relay = make_cells(folder / "made", GENESIS, [CELL_RECORDS] * CELLS, **changes)
@@ -350,28 +383,45 @@ def only_cells() -> None:
     Console(width=110).print(table, f"a constant batch is served {cycles[0] / cycles[1]:.1f} times faster")
 
 
-def whole() -> None:
+def relay_figures(folder: Path, relays: dict[str, FullRelay], image: Path) -> Figures:
+    """What summary() wants of an image, by its arguments' names."""
+    full = {"full": relays["full"], "empty": relays["empty"]}
+    return {
+        "core": core_figures(folder, relays["full"], image=image) | inverse_cycles(image),
+        "boot": {ring: boots(folder, relay, image) for ring, relay in full.items()},
+        "service": service_figures(folder, relays["full"], image),
+        "cells": core_figures(folder, relays["cells"], "cells", image),
+    }
+
+
+def whole(before: Path | None) -> None:
+    images = {"before: ": before / IMAGE.name, "after: ": IMAGE} if before else {"": IMAGE}
     with scratch() as folder:
-        (folder / "full").mkdir()
-        (folder / "empty").mkdir()
-        full = make_full_relay(folder / "full", GENESIS)
-        empty = make_relay(folder / "empty", GENESIS)
-        core = core_figures(folder, full) | inverse_cycles(IMAGE)
+        for name in ("full", "empty", "cells"):
+            (folder / name).mkdir()
+        relays = {
+            "full": make_full_relay(folder / "full", GENESIS),
+            "empty": make_relay(folder / "empty", GENESIS),
+            "cells": make_cells(folder / "cells", GENESIS, [CELL_RECORDS] * CELLS, **CONSTANT_BATCH),
+        }
         library = curve_figures(folder, LIBRARY_IMAGE)
-        boot = {"empty": boots(folder, empty), "full": boots(folder, full)}
-        service = service_figures(folder, full)
-    curve, costs = curve_rows(core, library), cost_rows(core)
+        raw = {name: relay_figures(folder, relays, image) for name, image in images.items()}
+    ours = raw[[*images][-1]]
+    curve, costs = curve_rows(ours["core"], library), cost_rows(ours["core"])
     show_curve(curve, costs)
-    rows = summary(core, boot, service)
-    show(rows)
+    columns = {name: summary(**figures) for name, figures in raw.items()}
+    show(columns)
     output = ROOT / "build" / "bench-device.json"
     output.parent.mkdir(exist_ok=True)
-    measured = {label: {"cycles": cycles, "value": text} for label, cycles, text in rows}
     compared = {label: {"library_cycles": before, "cycles": after} for label, before, after in curve}
     compared |= {label: {"library": before, "ours": after} for label, before, after in costs}
-    raw = {"core": core, "library": library, "boot": boot, "service": service}
-    image = json.loads((IMAGE.parent / "image.json").read_text())
-    found = {"image": image["image"], "curve": compared, "figures": measured, "raw": raw}
+    found: Figures = {"curve": compared, "raw": {"library": library}}
+    for name, image in images.items():
+        described = json.loads((image.parent / "image.json").read_text())
+        measured = {label: {"cycles": cycles, "value": text} for label, cycles, text in columns[name]}
+        of_image = {"image": described["image"], "heap_bytes": described["heap_bytes"], "figures": measured}
+        found |= {"before": of_image} if name.startswith("before") else of_image
+        found["raw"][name.removesuffix(": ") or "after"] = raw[name]
     output.write_text(json.dumps(found, indent=2) + "\n")
 
 
@@ -380,8 +430,14 @@ def main() -> None:
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--curve", action="store_true", help="only the curve's work")
     only.add_argument("--cells", action="store_true", help="only what readers cost, by kind of cover")
+    only.add_argument("--before", type=Path, metavar="FOLDER", help="the folder of an image to compare with")
     options = parser.parse_args()
-    (only_curve if options.curve else only_cells if options.cells else whole)()
+    if options.curve:
+        only_curve()
+    elif options.cells:
+        only_cells()
+    else:
+        whole(options.before)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from tessera.batch import CellFrame
 from tessera.clock import Clock
 from tessera.errors import BadFrame
 from tessera.files import Directory
-from tessera.hashes import sha256
+from tessera.hashes import HmacKey, sha256
 from tessera.relay import Identity, Relay
 from tessera.runtime import aes_cbc, aes_ecb
 from tessera.server import Server
@@ -82,13 +82,14 @@ def curve_work():
 
 
 def arithmetic():
-    """Only that, for an image to compare with."""
+    """Only that and the ciphers, for an image to compare with."""
     calibrate()
     curve_work()
+    cipher_work()
 
 
 def cipher_work():
-    """The AES calls of a FETCH by themselves: a page, its head, a dummy, 64 dummies' heads, a frame."""
+    """The AES calls of a FETCH by themselves: a page, its head, a dummy, 64 dummies' heads, a frame; a frame's HMAC."""
     page, out, frame = bytearray(256), bytearray(256), bytearray(1024)
     head = memoryview(page)[:32]
     reader, maker = aes_cbc(bytes(32)), aes_cbc(bytes(32))
@@ -99,6 +100,7 @@ def cipher_work():
     say("aes_dummy", cycles_of(3, maker.encrypt, zeros, dummy))
     say("aes_heads", cycles_of(3, ecb.encrypt, heads, heads))
     say("aes_frame", cycles_of(3, aes_cbc(bytes(16)).encrypt, frame, frame))
+    say("hmac_frame", cycles_of(3, HmacKey(bytes(16)).digest_into, bytearray(16), frame))
 
 
 # -- the relay

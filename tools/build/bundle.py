@@ -11,9 +11,9 @@ from mpremote.romfs import VfsRomWriter
 from tools.build import boards
 from tools.build.boards import Board, BoardError
 
-# The curve tier of a MicroPython without the C module, what tests want of the core, and what works on a board that is
-# no relay yet, where no bundle runs.
-LEFT_OUT = ("curve_plain.py", "firmware.py", "provision.py")
+# The tiers of a MicroPython without the C modules, what tests want of the core, and what works on a board that is no
+# relay yet, where no bundle runs.
+LEFT_OUT = ("aead_plain.py", "curve_plain.py", "hashes_plain.py", "page_plain.py", "firmware.py", "provision.py")
 PACKAGES = ("device", "tessera")
 # The numbers of lines, which only tracebacks show, are a twentieth of the code: room for what an update adds.
 WITHOUT_LINES = 3

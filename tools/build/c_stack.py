@@ -18,7 +18,11 @@ from pathlib import Path
 MODULE = Path(__file__).resolve().parents[2] / "firmware/modules/secp256k1/modsecp256k1.c"
 FUNCTIONS = ("verify", "sign", "public", "dh", "tweak_add", "randomize")
 FUNCTIONS += ("secret_make_new", "point_make_new", "prepared_make_new")
-FUNCTIONS += ("make_hmac_key", "hmac_key_digest", "hmac_key_digest_into", "hmac_key_verify")  # of mbedcrypto
+# Of mbedcrypto:
+FUNCTIONS += ("make_hmac_key", "hmac_key_digest", "hmac_key_digest_into", "hmac_key_verify", "hmac_sha256")
+FUNCTIONS += ("sha256", "hkdf", "hkdf_expand")
+FUNCTIONS += ("page_key_make_new", "page_key_open", "page_key_seal", "page_key_decrypt", "page_search_call")
+FUNCTIONS += ("frame_key_make_new", "frame_key_open", "frame_key_seal", "frame_key_seal_in_place")
 
 # What the library calls through a pointer; the error callbacks, which it calls so too, do not come back.
 THROUGH_POINTERS = ("nonce_function_bip340", "ecdh_hash_function_sha256")

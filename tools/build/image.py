@@ -7,7 +7,7 @@ Usage: python -m tools.build.image BOARD [--output FOLDER] [--work FOLDER] [--fr
   --output   instead of build/<BOARD>
   --work     where to compile (default: beside the virtual environment); nothing of its name reaches the image
   --freeze   freeze this manifest's modules too: a development image, which may hold tests; build/<BOARD>-development
-  --library-field   with libsecp256k1's own field, to compare; build/<BOARD>-library-field
+  --library-field   with the libraries' own field, AES and SHA-256, to compare; build/<BOARD>-library-field
   --again    even if the same content was built before, here or in another tree
 
 MICROPY_DIR names a MicroPython with its submodules, for boards that need what no package has. Owns the order of the
@@ -47,6 +47,7 @@ FLASH_SECTIONS = (".boot2", ".text", ".rodata", ".binary_info", ".data", ".ram_v
 # Of the linker's map: whose an object is, by its path. The first that matches counts.
 PARTS = (
     ("frozen modules", r"/frozen_content\.c"),
+    ("AES and SHA-256", r"/modules/(aes|sha256)/|/(aes_rp2040|sha256_m0)\.s|/mbedtls/library/(aes|sha256)\.c"),
     ("libsecp256k1 and its module", r"/firmware/modules/|usermod_secp256k1|/field_m0\.s"),
     ("lwIP", r"/lwip/"),
     ("mbedTLS", r"/mbedtls/"),
@@ -209,8 +210,10 @@ def heap_bytes(found: dict[str, tuple[int, int]]) -> int:
 
 
 def curve_functions(found: dict[str, tuple[int, int]]) -> dict[str, dict[str, int]]:
-    """Where the curve's code is, and main(): tools/emulator/calls.py calls single functions of the image."""
-    named = re.compile(r"main|tessera_(m0|fe|gej|scalar)_\w+|(mod)?secp256k1_\w+|prepared_key_\w+")
+    """Where the code of curve and ciphers is, and main(): tools/emulator/calls.py calls single functions."""
+    named = re.compile(
+        r"main|tessera_(m0|rp2040|aes|sha256|fe|gej|scalar)_\w+|(mod)?secp256k1_\w+|prepared_key_\w+|mbedtls_(aes|internal)_\w+"
+    )
     return {
         name: {"address": address, "bytes": size}
         for name, (address, size) in sorted(found.items())
@@ -286,8 +289,8 @@ def describe_image(board: Board, tree: Path, work: Path, output: Path, frozen: l
 
 
 def choose_library_field(stage: Path) -> None:
-    """Tell the module's micropython.cmake, which includes this file if there is one."""
-    (stage / "firmware" / "modules" / "secp256k1" / "field.cmake").write_text("set(TESSERA_LIBRARY_FIELD ON)\n")
+    """Tell the modules' micropython.cmake and rp2.cmake, which include this file if there is one."""
+    (stage / "firmware" / "modules" / "library_field.cmake").write_text("set(TESSERA_LIBRARY_FIELD ON)\n")
 
 
 def make_image(

@@ -12,7 +12,7 @@
 #   micropython/HASH     sources and build, shared by all trees with this recipe (micropython.sh). Another recipe's is removed
 #                        by a set-up that builds one when no tree was set up with it for 30 days
 #   proxies/             nginx and microsocks, unpacked from Debian's packages, shared by all trees
-#   NAME-HASH/venv       this tree's virtual environment, the project installed editable
+#   NAME-HASH/venv       this tree's virtual environment, the project installed editable; nats-server for its tests
 #   NAME-HASH/bin        mpy-cross, micropython (this tree's C modules), micropython-tessera (its core frozen in as well)
 #   NAME-HASH/callgraph  what the compiler says of the C modules' stack (tools/build/c_stack.py)
 #   NAME-HASH/image      what images are compiled in (tools/build/image.py)
@@ -165,7 +165,8 @@ install_faketime() {
 # A reverse proxy and a SOCKS server that tests go through. Unpacked, not installed: Debian's would serve from then on.
 # Tests that lack one skip, as above.
 unpack_proxies() {
-    [ -x "$cache/proxies/usr/sbin/nginx" ] && [ -x "$cache/proxies/usr/bin/microsocks" ] && return
+    [ -x "$cache/proxies/usr/sbin/nginx" ] && [ -x "$cache/proxies/usr/bin/microsocks" ] &&
+        [ -e "$cache/proxies/usr/lib/nginx/modules/ngx_stream_module.so" ] && return
     have apt-get && have dpkg || return 0
     hold_shared
     say "fetching nginx and microsocks …"
@@ -174,14 +175,16 @@ unpack_proxies() {
         >>"$log" 2>&1 </dev/null || say "nginx and microsocks were not fetched: tests of proxies will skip"
 }
 
-download() { rm -f ./*.deb && apt-get -q download nginx microsocks; }
+download() { rm -f ./*.deb && apt-get -q download nginx libnginx-mod-stream microsocks; }
 
 # --- Virtual environment ---------------------------------------------------------------------------------------------
 
-# The first Python that is new enough and can make virtual environments (Debian ships ensurepip apart).
+# The first Python that is new enough and can make virtual environments (Debian ships ensurepip apart). The system's comes
+# first: it was compiled for speed, as those that version managers compile are not, for which a sixth of the tests' time
+# goes; and its services run on it.
 find_python() {
     local python
-    for python in python3 /usr/bin/python3; do
+    for python in /usr/bin/python3 python3; do
         "$python" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue
         "$python" -c 'import sys; print(sys.executable)'
         return
@@ -189,10 +192,14 @@ find_python() {
 }
 
 make_venv() {
-    "$venv/bin/python" -m pip --version || "$python" -m venv --clear "$venv"
+    { "$venv/bin/python" -m pip --version && [ "$(real_python "$venv/bin/python")" = "$(real_python "$python")" ]; } ||
+        "$python" -m venv --clear "$venv"
     "$venv/bin/python" -m pip install --disable-pip-version-check --editable "${root}[dev]"
+    "$venv/bin/python" -m pip install --disable-pip-version-check --require-hashes --no-deps -r "$engine"
     echo "$1" >"$state/venv.stamp"
 }
+
+real_python() { "$1" -c 'import os, sys; print(os.path.realpath(sys._base_executable))'; }
 
 # --- MicroPython -----------------------------------------------------------------------------------------------------
 
@@ -213,11 +220,17 @@ fetch_rp2_sources() {
 
 modules_key() { (cd "$1" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) | sha256sum; }
 
+# Trees share a build folder, where MicroPython's generators keep what they found in a module that this tree has not.
+forget_other_modules() {
+    diff -rq "$state/modules" "$shared/modules" >/dev/null 2>&1 || rm -rf "$shared/build-unix/genhdr"
+}
+
 # Builds read a copy, so what is built, what is digested and what the stamp says are one and the same content.
 build_plain() {
     rm -rf "$state"/{modules,callgraph}
     mkdir -p "$state"/{bin,callgraph}
     cp -r "$root/firmware/modules" "$state/modules"
+    forget_other_modules
     micropython unix "$state/modules" "$shared/manifest_plain.py" "$state/bin/micropython"
     cp "$shared"/build-unix/{mbedcrypto,secp256k1}/*.ci "$state/callgraph"
     ln -sf "$shared/bin/mpy-cross" "$state/bin"
@@ -236,6 +249,7 @@ freeze_core() {
     cp "$root"/firmware/{manifest_unix,relay_unix}.py "$copy"
     cp "$root"/firmware/tessera/*.py "$copy/tessera"
     "$python" "$root/tools/build/firmware_digest.py" "$copy/tessera" "$copy/tessera_build.py"
+    forget_other_modules
     micropython unix "$state/modules" "$copy/manifest_unix.py" "$state/bin/micropython-tessera"
     echo "$(<"$state/plain.stamp") $(frozen_key "$copy")" >"$state/frozen.stamp"
 }
@@ -286,7 +300,8 @@ touch "$shared"
 exec 8>"$cache/lock" 9>"$state/lock"
 hold_tree
 
-venv_key=$(sha256sum <"$root/pyproject.toml")
+engine=$root/tools/build/nats-server.txt
+venv_key=$({ cat "$root/pyproject.toml" "$engine" && declare -f find_python; } | sha256sum)
 plain_key="$toolchain_key $(modules_key "$root/firmware/modules")"
 core_key="$plain_key $(frozen_key "$root/firmware")"
 { is_fresh "$state/venv.stamp" "$venv_key" && [ -x "$venv/bin/python" ]; } || venv_stale=1

@@ -42,10 +42,14 @@ class Counters:
     boots: int
     cycles: int
     printed_cycles: int  # when it last printed something: what the board does until somebody has read that is not in it
+    printed_nanos: float
     instructions: int
     nanos: float  # guest time
     flash_operations: int
     lowest_stack: int  # the lowest stack pointer seen
+    clock_hz: float  # of the processor, as the image has set it, like the next two
+    core_volts: float
+    flash_hz: float
 
 
 class Board:

@@ -4,7 +4,7 @@
 
 import { DOUBLE, SINGLE } from './romfloat.mjs';
 
-const CYCLES_PER_US = 125;
+const HZ_PER_MHZ = 1e6;
 const ERASE_US = 45000; // W25Q16JV datasheet, typical: sector erase 45 ms, page program 0.4 ms
 const PROGRAM_US = 400;
 const SECTOR = 4096;
@@ -124,6 +124,7 @@ function romFunctions(mcu, actions) {
     actions.program(r[0], data);
   };
   const nothing = () => {};
+  const micros = (us) => (us * mcu.clkSys) / HZ_PER_MHZ; // in cycles
   return {
     P3: ['popcount32', 20, ({ registers: r }) => (r[0] = countOnes(r[0]))],
     R3: ['reverse32', 20, ({ registers: r }) => (r[0] = reverse(r[0]))],
@@ -140,10 +141,10 @@ function romFunctions(mcu, actions) {
     CX: ['flash_enter_cmd_xip', 50, nothing],
     RE: [
       'flash_range_erase',
-      (r) => (r[1] / SECTOR) * ERASE_US * CYCLES_PER_US,
+      (r) => (r[1] / SECTOR) * micros(ERASE_US),
       ({ registers: r }) => actions.erase(r[0], r[1]),
     ],
-    RP: ['flash_range_program', (r) => (r[2] / PAGE) * PROGRAM_US * CYCLES_PER_US, program],
+    RP: ['flash_range_program', (r) => (r[2] / PAGE) * micros(PROGRAM_US), program],
   };
 }
 

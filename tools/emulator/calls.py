@@ -12,14 +12,16 @@ from pathlib import Path
 
 from tools.emulator.program import EmulatorError, command
 
+RAM = 0x20000000
 SCRATCH = 0x20030000  # RAM that nothing uses before MicroPython starts: its heap, 60 KiB up to the stack
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call by name; words beyond the fourth go onto the stack. write: (address, bytes); read: (address, length)."""
+    """A call by name, or of what was written to an address; words beyond the fourth go onto the stack. write: (address,
+    bytes); read: (address, length)."""
 
-    function: str
+    function: str | int
     arguments: tuple[int, ...] = ()
     write: tuple[tuple[int, bytes], ...] = ()
     read: tuple[tuple[int, int], ...] = ()
@@ -54,7 +56,10 @@ def curve_functions(image: Path) -> dict[str, dict[str, int]]:
 def call(image: Path, calls: Iterable[Call]) -> list[Answer]:
     """Runs the calls, one after the other, on a board that has just reached main(). EmulatorError if one fails."""
     functions = curve_functions(image)
-    lines = [_line(functions[each.function]["address"], each) for each in calls]
+    addresses = {name: each["address"] for name, each in functions.items()}
+    lines = [
+        _line(addresses[each.function] if isinstance(each.function, str) else each.function, each) for each in calls
+    ]
     program = command(image, str(functions["main"]["address"]), program="call.mjs")
     done = subprocess.run(program, input="\n".join(lines), capture_output=True, text=True)
     if done.returncode:

@@ -9,11 +9,7 @@ export class Console {
   constructor(mcu, onOutput, onConnected = () => {}) {
     this.controller = mcu.usbCtrl;
     this.device = new USBCDC(mcu.usbCtrl);
-    this.printedNanos = 0; // when the guest last wrote something
-    this.device.onSerialData = (bytes) => {
-      this.printedNanos = mcu.clock.nanos;
-      onOutput(Buffer.from(bytes));
-    };
+    this.device.onSerialData = (bytes) => onOutput(Buffer.from(bytes));
     this.device.onDeviceConnected = onConnected;
     this.input = [];
     this.position = 0;

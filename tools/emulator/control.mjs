@@ -14,7 +14,6 @@
 
 import readline from 'node:readline';
 import net from 'node:net';
-import { NANOS_PER_CYCLE } from './machine.mjs';
 import { RESTS } from './tear.mjs';
 
 /** `board` answers: machine, boots, reset(), off(). Resolves when clients can connect. */
@@ -67,14 +66,16 @@ function air(board) {
 }
 
 export function counters({ machine, boots }) {
-  const { cycles, instructions, nanos, flash, lowestStack, console } = machine;
+  const { cycles, printedCycles, printedNanos, instructions, nanos, flash, lowestStack, ratings } = machine;
   return {
     boots,
-    cycles: Math.round(cycles),
-    printed_cycles: Math.round(console.printedNanos / NANOS_PER_CYCLE),
+    cycles,
+    printed_cycles: printedCycles,
+    printed_nanos: printedNanos,
     instructions,
     nanos,
     flash_operations: flash.operations,
     lowest_stack: lowestStack,
+    ...ratings.state(),
   };
 }

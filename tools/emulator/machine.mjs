@@ -1,7 +1,9 @@
 // One power-on of the board: an RP2040 of rp2040js with our boot ROM, flash, UARTs, console and probe, and the loop
 // that runs it and counts cycles. What the outside world does with it is emulator.mjs's.
 //
-// Cycles are those of an ideal Cortex-M0+: no flash wait states, no XIP cache, one core. Waiting (WFE, WFI) counts.
+// Cycles are those of an ideal Cortex-M0+: no flash wait states, no XIP cache, one core. Waiting (WFE, WFI) counts. How
+// long one lasts follows the PLLs and clk_sys as the guest sets them (rp2040js has their registers); ratings.mjs stops
+// what the chip is not rated for.
 
 import { ConsoleLogger, GPIOPinState, LogLevel, Simulator } from 'rp2040js';
 import { Blocks } from './blocks.mjs';
@@ -9,9 +11,10 @@ import { installBootrom } from './bootrom.mjs';
 import { Console } from './console.mjs';
 import { PROBE_PAGE, Probe, RingOscillator } from './probe.mjs';
 import { quickCore } from './quickcore.mjs';
+import { Ratings } from './ratings.mjs';
 import { Uart } from './uart.mjs';
 
-export const NANOS_PER_CYCLE = 8; // 125 MHz, whatever machine.freq() says
+const NANOS_STEP = 2 ** -12; // of a cycle's length: sums of it are exact, in whatever order they are made
 const CHIP_SELECT = 1; // among the pins of the flash
 const CHIP_SELECT_PAD = 0x5a; // after a reset: an input with a pull-up
 const LED = 25;
@@ -28,7 +31,7 @@ const IDLE_STEPS = 100; // after which the host gets a turn
 /** Thrown when the guest resets itself; the watchdog's scratch registers outlive it. */
 export class Reset extends Error {}
 
-/** Thrown when the guest stops for good: a breakpoint of its own. */
+/** Thrown when the guest stops for good: a breakpoint of its own, clocks beyond their ratings. */
 export class Halt extends Error {}
 
 /** Thrown when the guest asks for the boot ROM's USB disk, which is not emulated here (but see pico.py). */
@@ -45,6 +48,9 @@ export class Machine {
     this.mcu = simulator.rp2040;
     this.mcu.logger = new ConsoleLogger(LogLevel.Error);
     this.clock = simulator.clock;
+    this.cyclesBefore = this.nanosBefore = 0; // the clock's last change
+    this.keepTime();
+    this.mcu.addClockListener(() => this.changeClock());
     this.core = this.mcu.core;
     this.flash = flash;
     this.instructions = 0;
@@ -63,11 +69,18 @@ export class Machine {
   }
 
   connect(random, outputs, plugIn) {
-    this.console = new Console(this.mcu, outputs.console, outputs.connected);
+    this.printedCycles = this.printedNanos = 0; // when the guest last wrote something
+    const print = (buffer) => {
+      this.printedCycles = this.cycles;
+      this.printedNanos = this.nanos;
+      outputs.console(buffer);
+    };
+    this.console = new Console(this.mcu, print, outputs.connected);
     this.uarts = [0, 1].map((index) => new Uart(this.mcu, index, (buffer) => outputs.uart(index, buffer)));
     this.probe = new Probe(this.mcu, this);
     this.mcu.peripherals[PROBE_PAGE] = this.probe;
     this.mcu.peripherals[ROSC_PAGE] = new RingOscillator(this.mcu, random);
+    this.ratings = new Ratings(this.mcu, (reason) => { throw new Halt(reason); });
     for (const pin of this.mcu.gpio) pin.addListener((state) => readBack(pin, state));
     this.lit = false; // whether the board's LED is
     this.lights = []; // [lit, nanos] of each change of it
@@ -120,8 +133,20 @@ export class Machine {
     this.blocks.lowestStack = address;
   }
 
+  /** How long a cycle lasts from now on. */
+  keepTime() {
+    this.nanosPerCycle = Math.round(1e9 / this.mcu.clkSys / NANOS_STEP) * NANOS_STEP;
+  }
+
+  changeClock() {
+    this.cyclesBefore = this.cycles;
+    this.nanosBefore = this.clock.nanosCounter = Math.round(this.clock.nanosCounter);
+    this.keepTime();
+    this.ratings.check();
+  }
+
   get cycles() {
-    return this.clock.nanos / NANOS_PER_CYCLE;
+    return this.cyclesBefore + Math.round((this.clock.nanos - this.nanosBefore) / this.nanosPerCycle);
   }
 
   get nanos() {
@@ -150,12 +175,12 @@ export class Machine {
       }
       if ((arrived || (!plain && blocks.mapped(registers[PROGRAM_COUNTER]))) && !core.interruptsUpdated) {
         const { nextAlarm } = clock;
-        const free = nextAlarm === null ? LONGEST_RUN : (nextAlarm.nanos - clock.nanosCounter - 1) / NANOS_PER_CYCLE;
+        const free = nextAlarm === null ? LONGEST_RUN : (nextAlarm.nanos - clock.nanosCounter - 1) / this.nanosPerCycle;
         const done = blocks.run(steps - i, free);
         if (done) {
           i += done;
           this.instructions += done;
-          clock.nanosCounter += blocks.cycles * NANOS_PER_CYCLE;
+          clock.nanosCounter += blocks.cycles * this.nanosPerCycle;
           if (i >= steps) break;
         }
       }
@@ -167,7 +192,7 @@ export class Machine {
       const further = registers[PROGRAM_COUNTER] - before;
       arrived = !plain && ((further !== 2 && further !== 4) || blocks.left);
       if (registers[STACK_POINTER] < this.lowestStack) this.lowestStack = registers[STACK_POINTER];
-      const nanos = cycles * NANOS_PER_CYCLE;
+      const nanos = cycles * this.nanosPerCycle;
       // clock.tick() would do as well; most instructions end before the next alarm, and this is as often as it gets.
       const target = clock.nanosCounter + nanos;
       if (clock.nextAlarm !== null && clock.nextAlarm.nanos <= target) clock.tick(nanos);

@@ -36,25 +36,39 @@ from _rp2 import Flash
 _storage = {FLASH_BYTES} - Flash().ioctl(4, 0) * Flash().ioctl(5, 0)
 vfs.mount(vfs.VfsLfs2(Flash(start={OFFSET} - _storage, len={SIZE})), {MOUNT!r})
 sys.path.append({MOUNT!r})
+_flash, _folder = Flash(start=0, len={OFFSET} - _storage), {MOUNT!r}
+"""
+
+# After that, wherever the heap is a board's: _flash is a block device for what tests keep on flash, _folder has files.
+IN_A_SMALL_HEAP = """
 import check, flashdevice, flashvectors, ramdevice, workfolder
-flashdevice.use(0, {OFFSET} - _storage)
+flashdevice.use(_flash)
 ramdevice.RamDevice = flashdevice.FlashDevice
-flashvectors.folder = {MOUNT + "/vectors"!r}
+flashvectors.folder = _folder + "/vectors"
 check.vectors = flashvectors.vectors
 check.board = True
-workfolder.parent = {MOUNT!r}
+workfolder.parent = _folder
 """
 
 
 def make_test_volume(tests: Iterable[Path], with_core: bool) -> bytes:
     """The file system for test files. with_core: the relay core too, for an image that has it not frozen in."""
+    core = modules_in(FIRMWARE / "tessera") if with_core else {}
+    return make_littlefs(files_for(tests, core), SIZE)
+
+
+def modules_in(package: Path) -> dict[str, Path]:
+    return {f"{package.name}/{path.name}": path for path in sorted(package.glob("*.py"))}
+
+
+def files_for(tests: Iterable[Path], more: dict[str, Path]) -> dict[str, bytes]:
+    """By their paths: test files, their helpers and more modules as mpy-cross makes them for a board, and the vectors
+    that they read."""
     sources = {path.name: path for path in sorted(CORE_TESTS.glob("*.py")) if not path.name.startswith("test_")}
-    sources |= {test.name: test for test in tests}
-    if with_core:
-        sources |= {f"tessera/{path.name}": path for path in sorted((FIRMWARE / "tessera").glob("*.py"))}
+    sources |= {test.name: test for test in tests} | more
     named = {name for source in sources.values() for name in NAMED.findall(source.read_text())}
-    files = [VECTORS / f"{name}.json" for name in sorted(named)]
-    return make_littlefs(compiled(sources) | dict(vector_files(files, ROW_BYTES)), SIZE)
+    vectors = vector_files([VECTORS / f"{name}.json" for name in sorted(named)], ROW_BYTES)
+    return compiled(sources) | dict(vectors)
 
 
 def compiled(sources: dict[str, Path]) -> dict[str, bytes]:

@@ -4,7 +4,7 @@
     python -m tools.server.debian --pin            choose the newest wheels and write requirements.txt anew
 
 Owns the package's contents. It carries a virtual environment of Debian's Python with wheels that are pinned by version
-and digest, the command /usr/bin/tessera, and two units (tessera_host/systemd.py). What a relay keeps is not touched
+and digest, the command /usr/bin/tessera, and units (tessera_host/systemd.py). What a relay keeps is not touched
 when the package goes.
 """
 
@@ -47,8 +47,9 @@ Suggests: prometheus, grafana, nginx
 Description: message relay that does not learn who talks to whom
  A store-and-forward relay for the short encrypted messages of an organisation,
  with the issuer's service and all commands of IT and members. Units:
- tessera-relay@NAME serves /var/lib/tessera-NAME, tessera-issuer serves
- /var/lib/tessera-issuer.
+ tessera-relay@NAME serves /var/lib/tessera-NAME, tessera-gateway@NAME what is
+ a gateway of a fleet there, tessera-issuer serves /var/lib/tessera-issuer;
+ tessera-engine runs a node of a fleet's log (nats-server, from upstream).
 """
 # What a unit runs is stopped before its program goes; what relays keep in /var/lib stays, also at a purge.
 SCRIPTS = {
@@ -60,7 +61,9 @@ if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
     "prerm": """\
 #!/bin/sh
 set -e
-if [ "$1" = remove ] && [ -d /run/systemd/system ]; then systemctl stop 'tessera-relay@*' tessera-issuer; fi
+if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
+    systemctl stop 'tessera-relay@*' 'tessera-gateway@*' tessera-issuer
+fi
 """,
     "postrm": """\
 #!/bin/sh
@@ -90,7 +93,18 @@ def pin() -> None:
     """requirements.txt: what the newest wheels for Debian's Python are, each with its digest."""
     with tempfile.TemporaryDirectory() as scratch:
         python, report = environment(Path(scratch) / "venv"), Path(scratch) / "report"
-        pip(python, "install", "--dry-run", "--only-binary", ":all:", "--no-binary", NAME, "--report", report, ROOT)
+        pip(
+            python,
+            "install",
+            "--dry-run",
+            "--only-binary",
+            ":all:",
+            "--no-binary",
+            NAME,
+            "--report",
+            report,
+            f"{ROOT}[fleet]",
+        )
         found = json.loads(report.read_text())["install"]
     lines = []
     for each in found:
@@ -142,7 +156,7 @@ def fill(tree: Path, scratch: Path) -> None:
     command.symlink_to(os.path.relpath(PLACE / "bin" / "tessera", "/usr/bin"))
     for path, text in units().items():
         write(tree / path.relative_to("/"), text)
-    for name in ("grafana.json", "alerts.yml"):
+    for name in ("grafana.json", "alerts.yml", "fleet-alerts.yml"):
         write(tree / SHARED.relative_to("/") / name, (HERE / name).read_text())
     write(tree / "usr/share/doc" / NAME / "copyright", (ROOT / "LICENSE").read_text())
 

@@ -31,9 +31,6 @@ endif()
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/generator_table.py)
 target_include_directories(usermod_secp256k1 INTERFACE ${GENERATED_DIR})
 
-# An image to compare with (tools/build/image.py --library-field) says that the field be the library's own.
-include(${CMAKE_CURRENT_LIST_DIR}/field.cmake OPTIONAL)
-
 # The RP2040 computes with a field of our own, whose assembly is generated here (field_m0.py).
 if(PICO_PLATFORM STREQUAL "rp2040" AND NOT TESSERA_LIBRARY_FIELD)
     set(FIELD_M0_SOURCE ${GENERATED_DIR}/field_m0.s)

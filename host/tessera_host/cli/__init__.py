@@ -85,6 +85,18 @@ RELAY = {
 }
 
 
+FLEET = {
+    "engine": "fleet:register",
+    "init": "fleet:register",
+    "invite": "fleet:register",
+    "join": "fleet:register",
+    "status": "fleet:register",
+    "drain": "fleet:register",
+    "remove": "fleet:register",
+    "repair": "fleet:register",
+}
+
+
 class _Tessera(Map):
     places = COMMANDS
 
@@ -95,6 +107,10 @@ class _Issuer(Group):
 
 class _Relay(Group):
     places = RELAY
+
+
+class _Fleet(Group):
+    places = FLEET
 
 
 read_plainly()
@@ -157,6 +173,7 @@ app.add_typer(
     typer.Typer(cls=_Issuer, no_args_is_help=True, help="Keys, roster and tokens of a federation."), name="issuer"
 )
 app.add_typer(typer.Typer(cls=_Relay, no_args_is_help=True, help="Relays of a federation."), name="relay")
+app.add_typer(typer.Typer(cls=_Fleet, no_args_is_help=True, help="Several gateways that are one relay."), name="fleet")
 
 
 def main() -> None:

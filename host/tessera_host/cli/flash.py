@@ -113,6 +113,7 @@ def flash(
     dns: NameServer = None,
     hostname: Hostname = None,
     close_repl: Annotated[bool, typer.Option("--close-repl", help="No Python prompt on the relay's cable.")] = False,
+    mhz: Annotated[int | None, typer.Option(help="Clock of a Pico's or Pico W's processor: 200 or 125.")] = None,
     every_cell: EveryCell = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Look and check, touch nothing.")] = False,
     yes: Yes = False,
@@ -140,6 +141,7 @@ def flash(
             fixed_address(address, gateway, dns),
             hostname,
             "closed" if close_repl else "open",
+            mhz,
         )
         setup = RelaySetup(desk, Request(settings, board, place, image, every_cell, confirm, ask))
         if dry_run:

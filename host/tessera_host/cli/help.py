@@ -31,7 +31,7 @@ SECTIONS = {
         "fetch",
     ),
     "Your keys": ("unlock", "lock", "backup", "restore", "token", "member"),
-    "IT": ("plan", "issuer", "relay", "flash", "serve", "cluster"),
+    "IT": ("plan", "issuer", "relay", "flash", "serve", "fleet", "cluster"),
     "Data protection": ("audit",),
     "More": ("exit-codes", "help"),
 }
@@ -90,12 +90,12 @@ def _home() -> Path:
 
 def exit_codes(as_json: Json = False) -> None:
     """What the exit status of a command says."""
-    codes = dict(sorted(_codes()))
-    text = "\n".join(f"{code:3}  {meaning}" for code, meaning in codes.items())
-    show({"exit_codes": codes}, text, as_json)
+    found = dict(sorted(codes()))
+    text = "\n".join(f"{code:3}  {meaning}" for code, meaning in found.items())
+    show({"exit_codes": found}, text, as_json)
 
 
-def _codes() -> Iterator[tuple[int, str]]:
+def codes() -> Iterator[tuple[int, str]]:
     """Each code with the first sentence on the class that first has it."""
     yield from OTHER_CODES.items()
     seen = set(OTHER_CODES)

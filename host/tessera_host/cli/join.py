@@ -21,7 +21,7 @@ from ..errors import InvalidInput, ScheduleEnding, TryLater, UsageError
 from ..issuer.issuer import Issuer
 from ..issuer.store import KEYSTORE
 from ..keys import passphrase
-from ..member import issuer_visit, joining, joining_files, news, token_exchange
+from ..member import issuer_visit, joining, joining_files, token_exchange
 from ..member.issuer_visit import VisitReport
 from ..member.joining_files import FileStep
 from ..member.renewal import Renewal
@@ -199,18 +199,18 @@ def _visits(member: MemberState, desk: Desk, report: VisitReport | None = None) 
     """Go to the issuer (unless there is the report of a visit), and again soon if it says so; other commands have the
     keystore meanwhile."""
     tokens: Counter[int] = Counter()
-    renewal, is_news = Renewal(member), False
+    renewal, is_news, clock = Renewal(member), False, None
     for left in reversed(range(VISITS)):
         report = report if report and (report.tokens or report.refusals) else asyncio.run(renewal.run())
         tokens.update(dict(report.tokens))
-        is_news = is_news or report.news
+        is_news, clock = is_news or report.news, report.clock
         if report.later is None or report.later.retry_after > LONGEST_WAIT_SECONDS or not left:
             break
         member.release()
         _wait(report.later, desk)
         member.reacquire()
         report = None
-    return VisitReport(sorted(tokens.items()), report.refusals if report else [], is_news)
+    return VisitReport(sorted(tokens.items()), report.refusals if report else [], is_news, clock)
 
 
 def _show_joined(member: MemberState, report: VisitReport, new: bool, desk: Desk) -> None:
@@ -239,8 +239,8 @@ def _who_sees_what(member: MemberState) -> str:
 
 def _end_with_what_is_not_well(member: MemberState, report: VisitReport) -> None:
     """A visit that brought nothing to talk with, or was refused, is none that went well, whatever was shown."""
-    if apart := news.clock_apart(member):
-        end_with(apart)
+    if report.clock:
+        end_with(report.clock)
     if issuer_visit.talk_from(member) is None or (report.refusals and not report.tokens):
         end_with(report.refusals[0] if report.refusals else NoTokens("you have no access to write with", "tell IT"))
     if warning := _schedule_warning(member):

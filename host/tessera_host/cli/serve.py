@@ -6,11 +6,9 @@ of a trial issuer.organisation's, what may be watched relay.metrics's.
 
 import asyncio
 import contextlib
-import enum
 import errno
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +20,7 @@ from tessera.errors import Error
 from tessera.server import Server
 from tessera.wire import PORT
 
-from .. import __version__, duration, kinds_of_cover, systemd
+from .. import __version__, kinds_of_cover, systemd
 from ..errors import TesseraError, UsageError
 from ..issuer import organisation
 from ..issuer.relay_directory import CONFIGURATION
@@ -33,7 +31,6 @@ from ..protocol.addresses import Address
 from ..protocol.listening import CannotListen, Place, at
 from ..relay import gateway, punctual, sqlite_device, storage
 from ..relay.gateway import Gateway
-from ..relay.health import Health
 from ..relay.log import Log
 from ..relay.machine import SESSIONS
 from ..relay.storage import Storage
@@ -53,40 +50,12 @@ from .listening import (
     warn_if_nobody_else_comes,
 )
 from .options import Json
-from .output import say_wrong
+from .serving import LogForm, Watching, failures_logged, looked_at, warn
 from .signals import stopped_by_signals
 
 MEMBERS = 24  # of a trial
 _POSTS = 64  # a token there, however short its epochs are
-
-
-class LogForm(enum.StrEnum):
-    """How what happens is told."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-@dataclass(frozen=True)
-class _Watching:
-    """How it is watched, by its options. Raises UsageError."""
-
-    metrics: str | None
-    load: bool
-    log: LogForm
-
-    def __post_init__(self) -> None:
-        if self.load and self.at is None:
-            raise UsageError("--metrics-load says what --metrics shows", "give --metrics 127.0.0.1:9100, too")
-
-    @property
-    def at(self) -> tuple[str, int] | None:
-        return None if self.metrics is None else addresses.listening(self.metrics, "127.0.0.1")
-
-    def words(self) -> list[str]:
-        """The options again, as they were given."""
-        shown = [] if self.metrics is None else ["--metrics", self.metrics]
-        return [*shown, *["--metrics-load"] * self.load, *(["--log", self.log] if self.log is not LogForm.TEXT else [])]
+FLEET = "fleet.json"  # in a gateway's directory: fleet.storage's, which a relay alone need not load
 
 
 def register(app: typer.Typer) -> None:
@@ -95,15 +64,20 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
+    directory: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="The directory of a gateway of a fleet (tessera fleet init, join)."),
+    ] = None,
     storage_: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--storage",
             metavar="DIR|sqlite:///PATH",
-            help="The directory that `tessera relay new` made; for a trial, also a new one. sqlite:///DIR/NAME.db is "
-            "the same with a name for the database.",
+            help="Of a relay alone: the directory that `tessera relay new` made; for a trial, also a new one. "
+            "sqlite:///DIR/NAME.db is the same with a name for the database. Of a gateway: who keeps the log, "
+            "nats://HOST,HOST,HOST/NAME, if not as it was told.",
         ),
-    ],
+    ] = None,
     port: ListenPort = None,
     host: ListenHost = None,
     websocket: ListenWebSocket = None,
@@ -150,11 +124,22 @@ def serve(
     --cover-traffic-epsilon and --cover-traffic-delta do, too, with cover for one delivery of that ε and δ.
     """
     keep_out_of_dumps()
-    place = storage.read(storage_)
     if by_websocket and websocket is None:
         port, websocket = None, port and str(port)
     options = Listening(host, port, websocket, certificate, certificate_key)
-    watching = _Watching(metrics, metrics_load, log)
+    watching = Watching(metrics, metrics_load, log)
+    if directory is not None:
+        from .serve_gateway import serve_gateway  # a relay alone needs nothing of it
+
+        if members is not None or cover_traffic_epsilon is not None or cover_traffic_delta is not None:
+            raise UsageError("a gateway's rules are those of its relay", "leave --members and --cover-traffic-* out")
+        serve_gateway(
+            directory, storage_, options, watching, sessions, check_choice(install, print_unit), install, as_json
+        )
+        return
+    place = storage.read(_required(storage_))
+    if (place.directory / FLEET).exists():
+        raise UsageError(f"{place.directory} is a gateway of a fleet", f"serve it so: tessera serve {place.directory}")
     if check_choice(install, print_unit):
         unit(lambda: _unit(place, options, watching, sessions), install, as_json)
         return
@@ -182,7 +167,7 @@ def serve(
         return Gateway(directory, place.named, sessions)
 
     log_ = Log(log is LogForm.JSON)
-    with _failures_logged(log_):
+    with failures_logged(log_):
         if gateway.is_relay(place.directory):
             opened = open_gateway(place.directory)
         else:
@@ -197,7 +182,7 @@ def serve(
         try:
             if by_websocket and not opened.told.scheme:
                 raise _not_by_websocket(place, opened.told)
-            places = options.places(opened.told, lambda message, hint: _warn(log_, "certificate", message, hint))
+            places = options.places(opened.told, lambda message, hint: warn(log_, "certificate", message, hint))
             warn_if_nobody_else_comes(places, opened.told)
             punctual.run(_until_stopped(opened, places, watching, log_, as_json))
         except Error as fault:
@@ -207,16 +192,19 @@ def serve(
         log_.event("stopped")
 
 
-@contextlib.contextmanager
-def _failures_logged(log: Log) -> Iterator[None]:
-    """With lines of JSON on standard error the end of a relay is one, too."""
-    try:
-        yield
-    except TesseraError as error:
-        if not log.as_json:
-            raise
-        log.event("failed", level="error", message=error.message, hint=error.hint, exit_code=error.exit_code)
-        raise typer.Exit(error.exit_code) from None
+def _required(storage_: str | None) -> str:
+    """Raises UsageError."""
+    if storage_ is None:
+        raise UsageError(
+            "what is to be served has to be said",
+            "a relay alone: --storage DIR; a gateway of a fleet: tessera serve DIR",
+        )
+    if storage_.startswith("nats:"):
+        raise UsageError(
+            f"{storage_} is a fleet's log, and a gateway has a directory, too",
+            "tessera serve DIR, which tessera fleet init or join made",
+        )
+    return storage_
 
 
 def _no_relay(place: Storage) -> UsageError:
@@ -249,7 +237,7 @@ def _about_the_trial(place: Storage, made: bool) -> str:
     )
 
 
-def _unit(place: Storage, options: Listening, watching: _Watching, sessions: int) -> Unit:
+def _unit(place: Storage, options: Listening, watching: Watching, sessions: int) -> Unit:
     """Raises UsageError, InvalidInput."""
     directory = place.directory
     if (directory / organisation.RELAY / CONFIGURATION).exists():
@@ -267,7 +255,7 @@ def _unit(place: Storage, options: Listening, watching: _Watching, sessions: int
     return systemd.server_unit(directory, words, f"Tessera relay ({directory.name})", ports, options.credentials())
 
 
-async def _until_stopped(opened: Gateway, places: list[Place], watching: _Watching, log: Log, as_json: bool) -> None:
+async def _until_stopped(opened: Gateway, places: list[Place], watching: Watching, log: Log, as_json: bool) -> None:
     """Serve until SIGINT or SIGTERM. Raises Unreachable if it cannot begin, TesseraError if it cannot go on."""
 
     def ready() -> None:
@@ -291,7 +279,7 @@ async def _until_stopped(opened: Gateway, places: list[Place], watching: _Watchi
         opened.start()
         if not opened.relay.clock.known:
             early = "this computer's clock is too early for this relay"
-            _warn(log, "clock", early, "set it: the relay looks at it every minute")
+            warn(log, "clock", early, "set it: the relay looks at it every minute")
 
     opened.server = server = Server(opened.relay)
     async with contextlib.AsyncExitStack() as beside:
@@ -301,7 +289,7 @@ async def _until_stopped(opened: Gateway, places: list[Place], watching: _Watchi
             await beside.enter_async_context(Watch(opened, *watching.at, load=watching.load))
         told = opened.told
         serving = asyncio.ensure_future(server.run(told.name, told.port, ready, begin, at(places)))
-        clock = asyncio.ensure_future(follow(opened.relay.clock, _looked_at(opened, log)))
+        clock = asyncio.ensure_future(follow(opened.relay.clock, looked_at(opened, log)))
         beside.callback(clock.cancel)
         stopped_by_signals(serving.cancel)
         try:
@@ -314,28 +302,3 @@ async def _until_stopped(opened: Gateway, places: list[Place], watching: _Watchi
             hint = sqlite_device.what_to_do(error.errno or errno.EIO)
             wrong = f"the relay stopped, its storage cannot be written: {error.strerror}"
             raise TesseraError(wrong, hint) from None
-
-
-def _looked_at(opened: Gateway, log: Log) -> Callable[[], int]:
-    """This computer's time for the relay's clock, which warns once when the two do not agree any more."""
-    health = Health(opened)
-    warned = False
-
-    def look() -> int:
-        nonlocal warned
-        off = health.clock_far_off
-        if off is not None and not warned:
-            which = f"{duration.about(abs(off))} {'ahead of' if off > 0 else 'behind'} the relay's"
-            hint = "members refuse a relay whose clock is wrong: set this computer's, then start the relay again"
-            _warn(log, "clock", f"this computer's clock is {which}", hint)
-        warned = off is not None
-        return gateway.unix_ms()
-
-    return look
-
-
-def _warn(log: Log, event: str, message: str, hint: str) -> None:
-    if log.as_json:
-        log.event(event, level="warning", message=message, hint=hint)
-    else:
-        say_wrong(message, hint, "warning")

@@ -50,8 +50,27 @@ class Entry(NamedTuple):
     entry: bytes  # MOST_ENTRY_BYTES at most
 
 
+class EngineNode(NamedTuple):
+    """One of those that keep the log. is_current: it answers, and has all that there is."""
+
+    name: str
+    version: str
+    is_current: bool
+
+
+class EngineStatus(NamedTuple):
+    """How the engine does, for people. leader: the node that orders entries now; empty while there is none, and then
+    nothing is appended."""
+
+    leader: str
+    nodes: tuple[EngineNode, ...]
+
+
 class Log(Protocol):
-    """Entries in one order, the same for whoever reads them. Each call raises LogError and nothing else."""
+    """Entries in one order, the same for whoever reads them. Each call raises LogError and nothing else. keeps_all:
+    whether nothing leaves it but by trim()."""
+
+    keeps_all: bool
 
     async def append(self, entry: bytes, id: bytes) -> None:
         """Return when the entry is durable, wherever the engine keeps it. Under an id that the log has it means nothing
@@ -69,6 +88,9 @@ class Log(Protocol):
 
     async def last(self) -> int:
         """The position of the newest entry that was ever appended; 0: there was none."""
+
+    async def engine(self) -> EngineStatus:
+        """As far as it can be asked. Raises LogUnavailable if nothing of it answers."""
 
     async def close(self) -> None:
         """Followers end with LogUnavailable. Nothing is raised."""

@@ -84,7 +84,7 @@ class Connection:
             answer: Json = json.loads(message.data)
             return answer
         except (NatsError, OSError, ValueError) as error:
-            await self._leave_in_time(client)
+            await self.leave_in_time(client)
             nobody = isinstance(error, NoRespondersError)
             why = "it has no leader" if nobody else str(error).removeprefix("nats: ") or "no answer"
             raise LogUnavailable(f"the engine does not answer: {why}") from None
@@ -131,7 +131,7 @@ class Connection:
             self._turn += 1
             await _end(client)
 
-    async def _leave_in_time(self, client: Client) -> None:
+    async def leave_in_time(self, client: Client) -> None:
         """The node may be cut off from the others. A leader is elected in less time than it takes to see that, so a
         connection is tried for a while."""
         if asyncio.get_running_loop().time() - self._since > ANSWER_SECONDS:

@@ -25,13 +25,16 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from . import nats_configuration as configuration
-from .log import Entry, LogBroken, LogRefused, LogUnavailable, Order, require_sizes
+from .log import EngineNode, EngineStatus, Entry, LogBroken, LogRefused, LogUnavailable, Order, require_sizes
 from .nats_configuration import NANO, Address, Json
 from .nats_connection import ANSWER_SECONDS, Connection, NoStream, tried, understood
+from .nats_exchange import NatsTransport
 
 APPEND_SECONDS = 8.0  # after which a member is told BUSY
 CHECK_SECONDS = 10.0
-LOST_SECONDS = 10.0  # so long a new leader may say that the log ends before what was read
+# So long a leader may say that the log ends before what was read: a new one, or one that is cut off from the others and
+# notices it only after two of its looks, of ten seconds each.
+LOST_SECONDS = 30.0
 _PAUSE_SECONDS = 0.2
 _HEARTBEAT_SECONDS = 1.0  # of a reader to which nothing comes
 _SILENCE_SECONDS = 3.0
@@ -51,10 +54,14 @@ class _State:
     configuration: Json
     peers: frozenset[str]  # names of the nodes that have the log
     offline: frozenset[str]
+    leader: str
+    current: frozenset[str]  # have all that there is
 
 
 class NatsLog:
     """A log (log.Log) that belongs to the relay with this static key (33 bytes). Made by open()."""
+
+    keeps_all = False
 
     def __init__(
         self,
@@ -112,6 +119,10 @@ class NatsLog:
         await self._connection.close()
         self._cut_off()
 
+    def transport(self) -> NatsTransport:
+        """The way to other gateways, over the same connection: who leaves a node that is cut off leaves it for both."""
+        return NatsTransport(self._connection, self._name)
+
     # -- the four calls
 
     async def append(self, entry: bytes, id: bytes) -> None:
@@ -165,6 +176,20 @@ class NatsLog:
     async def last(self) -> int:
         return (await self._state()).last
 
+    async def engine(self) -> EngineStatus:
+        answering = await self._nodes(frozenset())
+        try:
+            state = await self._state()
+        except LogUnavailable:
+            state = None
+        peers = state.peers if state else frozenset(answering)
+        current = state.current if state else frozenset()
+        nodes = (
+            EngineNode(name, answering.get(name, {}).get("version", ""), name in answering and name in current)
+            for name in sorted(peers | answering.keys())
+        )
+        return EngineStatus(state.leader if state else "", tuple(nodes))
+
     # -- appending
 
     async def _publish(self, entry: bytes, id: bytes) -> int:
@@ -209,6 +234,7 @@ class NatsLog:
                     return order.pass_over(state.first)
             if now() > end:
                 raise LogBroken(f"the engine has no log '{self._name}' any more, or another one of that name")
+            await self._connection.leave_in_time(await self._connection.client())
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _read(self, order: Order) -> AsyncGenerator[Entry, None]:
@@ -392,7 +418,8 @@ def _id(headers: Mapping[str, str]) -> bytes:
 def _state(answer: Json) -> _State:
     state, cluster = answer["state"], answer.get("cluster") or {}
     replicas = cluster.get("replicas") or []
-    peers = {cluster.get("leader", "")} | {each["name"] for each in replicas}
+    leader = cluster.get("leader", "")
+    peers = {leader} | {each["name"] for each in replicas}
     return _State(
         state["first_seq"] if state["messages"] else state["last_seq"] + 1,
         state["last_seq"],
@@ -400,4 +427,6 @@ def _state(answer: Json) -> _State:
         answer["config"],
         frozenset(peers - {""}),
         frozenset(each["name"] for each in replicas if each.get("offline")),
+        leader,
+        frozenset({leader} | {each["name"] for each in replicas if each.get("current") and not each.get("offline")}),
     )

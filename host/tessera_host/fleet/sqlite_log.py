@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..relay.sqlite_device import PRAGMAS, number, what_to_do
-from .log import Entry, LogBroken, LogError, LogRefused, LogUnavailable, Order, require_sizes
+from .log import EngineNode, EngineStatus, Entry, LogBroken, LogError, LogRefused, LogUnavailable, Order, require_sizes
 
 _APPLICATION = int.from_bytes(b"TESL", "big")  # PRAGMA application_id of a log's database
 _TABLES = (
@@ -35,6 +35,8 @@ class SqliteLog:
 
     Raises LogRefused if the file is another's, in use, or no log; LogUnavailable if the disk is full or broken.
     """
+
+    keeps_all = True
 
     def __init__(self, path: Path, relay: bytes) -> None:
         self._path = path
@@ -162,6 +164,10 @@ class SqliteLog:
     def _last(self) -> int:
         found = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entry'").fetchone()
         return int(found[0]) if found else 0
+
+    async def engine(self) -> EngineStatus:
+        name = self._path.name
+        return EngineStatus(name, (EngineNode(name, sqlite3.sqlite_version, not self._closed),))
 
     async def close(self) -> None:
         if not self._closed:

@@ -5,11 +5,13 @@ anything. Leaves to others: how an entry changes it (replay.py), records, which 
 (keys.py).
 """
 
+import sys
 from array import array
 from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Self
 
 import cbor2
@@ -244,7 +246,7 @@ class State:
                 "chains": deque((chains[at : at + width] for at in range(0, len(chains), width)), WINDOW),
                 "places": _numbers(said["places"]),
                 "open_marks": _numbers(said["open_marks"]),
-                "marks": {round_: array("Q", sorted(_numbers(each))) for round_, each in marks.items()},
+                "marks": {round_: _in_order(each) for round_, each in marks.items()},
                 "ids": set(said["ids"]),
                 "nodes": {number: NodeInForce(*fields) for number, fields in said["nodes"].items()},
                 "counters": {number: tuple(fields) for number, fields in said["counters"].items()},
@@ -266,6 +268,22 @@ def _head(newest: bytes) -> Head:
     return Head(newest)
 
 
+def _swapped(numbers: "array[int]") -> "array[int]":
+    """Between this machine's order of bytes and the one of bytes on the wire."""
+    copy = array("Q", numbers)
+    if sys.byteorder == "little":
+        copy.byteswap()
+    return copy
+
+
+def _in_order(packed: bytes) -> "array[int]":
+    """Raises ValueError if they are not."""
+    numbers = _swapped(array("Q", packed))
+    if any(left >= right for left, right in pairwise(numbers)):
+        raise ValueError("marks out of order")
+    return numbers
+
+
 def _numbers(packed: bytes) -> set[int]:
     return {int.from_bytes(packed[at : at + MARK_BYTES], "big") for at in range(0, len(packed), MARK_BYTES)}
 
@@ -274,7 +292,9 @@ def _plain(value: Any) -> Any:
     """What CBOR has a form of; sets in order, and marks as bytes."""
     if isinstance(value, deque):
         return b"".join(value)
-    if isinstance(value, array) or (isinstance(value, set) and all(isinstance(each, int) for each in value)):
+    if isinstance(value, array):  # in order already
+        return _swapped(value).tobytes()
+    if isinstance(value, set) and all(isinstance(each, int) for each in value):
         return b"".join(number.to_bytes(MARK_BYTES, "big") for number in sorted(value))
     if isinstance(value, set):
         return sorted(value)

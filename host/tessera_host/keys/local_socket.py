@@ -188,9 +188,24 @@ async def serve_home(purpose: str, home: Path, handler: Handler) -> Server:
     return server
 
 
-async def connect_home(purpose: str, home: Path) -> Connection:
-    """Raises Unreachable if nothing serves this home."""
-    return await connect(Path(_announced(purpose, home)["socket"]))
+async def serve_beside(purpose: str, directory: Path, handler: Handler) -> Server:
+    """As serve_home, for a service of a server: the socket is in its directory, if the path is not too long for one,
+    as such a service sees no other; and root may ask it, too, as it runs as a user that nobody else is."""
+    path = directory.resolve() / f"{purpose}.socket"
+    if LOOPBACK or len(os.fsencode(path)) > MAX_PATH_BYTES:
+        path = address(purpose, directory)
+    server = await serve(path, handler, lock_file=_beside(purpose, directory, "lock"), root=True)
+    try:
+        server.announce(_beside(purpose, directory, "address"))
+    except BaseException:
+        await server.close()
+        raise
+    return server
+
+
+async def connect_home(purpose: str, home: Path, root: bool = False) -> Connection:
+    """root: that user may ask a service of another one. Raises Unreachable if nothing serves this home."""
+    return await connect(Path(_announced(purpose, home)["socket"]), root=root)
 
 
 def process_of(purpose: str, home: Path) -> int:
@@ -207,8 +222,11 @@ def _announced(purpose: str, home: Path) -> dict[str, Any]:
         raise Unreachable("no such service is running on this computer", "start it first") from None
 
 
-async def serve(path: Path, handler: Handler, loopback: bool = LOOPBACK, lock_file: Path | None = None) -> Server:
-    """Listen at a path that `address` gave; `handler` has each conversation, which ends when it returns.
+async def serve(
+    path: Path, handler: Handler, loopback: bool = LOOPBACK, lock_file: Path | None = None, root: bool = False
+) -> Server:
+    """Listen at a path that `address` gave; `handler` has each conversation, which ends when it returns. root: that
+    user may have one, too.
 
     Raises KeystoreError if another process serves there already (or has `lock_file`). What a process that was killed
     left is replaced.
@@ -221,7 +239,10 @@ async def serve(path: Path, handler: Handler, loopback: bool = LOOPBACK, lock_fi
     talks: set[asyncio.Task[None]] = set()
     try:
         path.unlink(missing_ok=True)
-        server = await (_serve_loopback if loopback else _serve_unix)(path, _keeping(talks, handler))
+        talk = _keeping(talks, handler)
+        server = await (
+            _serve_loopback(path, talk) if loopback else _serve_unix(path, talk, _or_root if root else _same_user)
+        )
     except BaseException:
         lock.release()
         raise
@@ -260,11 +281,11 @@ def _keeping(talks: set[asyncio.Task[None]], handler: Handler) -> Serve:
     return with_admission
 
 
-async def connect(path: Path, loopback: bool = LOOPBACK) -> Connection:
+async def connect(path: Path, loopback: bool = LOOPBACK, root: bool = False) -> Connection:
     """Raises Unreachable if nobody serves there, or somebody else."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            return await (_connect_loopback if loopback else _connect_unix)(path)
+            return await (_connect_loopback(path) if loopback else _connect_unix(path, root))
     except (OSError, ValueError, OverflowError, TimeoutError, asyncio.IncompleteReadError):  # no path or port is so
         raise Unreachable("no such service is running on this computer", "start it first") from None
 
@@ -298,24 +319,24 @@ def _gone() -> Disconnected:
 # -- Unix: a socket in the file system
 
 
-async def _serve_unix(path: Path, talk: Serve) -> asyncio.Server:
+async def _serve_unix(path: Path, talk: Serve, admit: Admit) -> asyncio.Server:
     if sys.platform == "win32":
         raise NotImplementedError
     listening = socket.socket(socket.AF_UNIX)
     try:
         listening.bind(str(path))  # in a directory of mode 0700: nobody is quicker than the next line
         os.chmod(path, 0o600)
-        return await asyncio.start_unix_server(talk(_same_user), sock=listening, limit=MAX_LINE_BYTES)
+        return await asyncio.start_unix_server(talk(admit), sock=listening, limit=MAX_LINE_BYTES)
     except BaseException:
         listening.close()
         raise
 
 
-async def _connect_unix(path: Path) -> Connection:
+async def _connect_unix(path: Path, root: bool) -> Connection:
     if sys.platform == "win32":
         raise NotImplementedError
     reader, writer = await asyncio.open_unix_connection(str(path), limit=MAX_LINE_BYTES)
-    if not await _same_user(reader, writer):
+    if not (root and _user() == 0) and not await _same_user(reader, writer):
         writer.close()
         raise Unreachable(f"{path} is served by another user", "remove it")
     return Connection(reader, writer)
@@ -323,6 +344,10 @@ async def _connect_unix(path: Path) -> Connection:
 
 async def _same_user(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     return peer_user(writer.get_extra_info("socket")) == _user()
+
+
+async def _or_root(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    return peer_user(writer.get_extra_info("socket")) in (_user(), 0)
 
 
 def peer_user(connected: Any, platform: str = sys.platform) -> int:

@@ -107,6 +107,14 @@ def _prompt(text: str) -> str:
         ) from None
 
 
+def ask_for_code(what: str) -> str:
+    """A secret that was made elsewhere and is typed here. Raises UsageError."""
+    try:
+        return _prompt(f"{what}: ")
+    except UsageError:
+        raise UsageError(f"there is no terminal to ask for it on: {what}", "give its file") from None
+
+
 WIFI_ENVIRONMENT = "TESSERA_WIFI_PASSWORD_FILE"
 
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from ..clock import local_time
-from ..errors import NotOnRoster, NotPermitted, OutOfDate, TryLater, Unreachable, UsageError
+from ..errors import ClockOff, NotOnRoster, NotPermitted, OutOfDate, TryLater, Unreachable, UsageError
 from ..protocol.federation import IssuerService
 from ..protocol.issuer_connection import IssuerConnection
 from ..protocol.welcome import Welcome
@@ -25,11 +25,13 @@ VISIT_SECONDS = 120.0  # all of it: tokens for 64 relays and the epochs ahead, a
 
 @dataclass
 class VisitReport:
-    """Tokens got by epoch, the reasons why there were none, and whether the federation card was new."""
+    """Tokens got by epoch, the reasons why there were none, whether the federation card was new, and what there is to
+    say of this computer's clock."""
 
     tokens: list[tuple[int, int]] = field(default_factory=list)
     refusals: list[NotPermitted] = field(default_factory=list)
     news: bool = False
+    clock: ClockOff | None = None
 
     @property
     def later(self) -> TryLater | None:
@@ -68,16 +70,18 @@ async def visit(member: MemberState) -> VisitReport:
     """Fetch what is new and what there is. Raises NotOnRoster, Unreachable, IntegrityError; other refusals are in the
     report."""
     async with connected(service_of(member), member.federation.newest.access_key) as connection:
+        asked = member.now()
         try:
             welcome = await connection.hello(member.identity, member.federation.id)
         except NotOnRoster as refusal:
             raise _off_the_roster(member) from refusal
-        return await go_on(member, connection, welcome)
+        return await go_on(member, connection, welcome, asked)
 
 
-async def go_on(member: MemberState, connection: IssuerConnection, welcome: Welcome) -> VisitReport:
-    """The rest of a visit, on a connection that is the member's: take what the office says, and fetch tokens."""
-    report = VisitReport(news=news.take_welcome(member, welcome))
+async def go_on(member: MemberState, connection: IssuerConnection, welcome: Welcome, asked: int) -> VisitReport:
+    """The rest of a visit, on a connection that is the member's: take what the office says, which was asked for at
+    `asked` (unix seconds), and fetch tokens."""
+    report = VisitReport(news=news.take_welcome(member, welcome), clock=news.clock_apart(member, asked))
     member.save()
     got: Counter[int] = Counter()
     for errand in token_exchange.errands(member):

@@ -87,6 +87,7 @@ class Begun:
         assert service is not None, "this invitation is for joining by files"
         async with connected(service, invitation.access) as connection:
             card = invitation.join_card(self.identity)
+            asked = self._clock()
             try:
                 welcome = await connection.join(card, self.identity, invitation.federation)
             except NotPermitted as refusal:
@@ -95,7 +96,7 @@ class Begun:
                 raise
             member = self._member(welcome.card)
             try:
-                report = await go_on(member, connection, welcome)
+                report = await go_on(member, connection, welcome, asked)
                 Renewal(member).answered()
             except BaseException:
                 member.close()

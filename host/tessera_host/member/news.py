@@ -75,12 +75,13 @@ def take_time(member: MemberState, blob: bytes) -> None:
     member.data.renewal.statement = blob
 
 
-def clock_apart(member: MemberState) -> ClockOff | None:
-    """What to say if this computer's clock is off, by the word of the office in a visit that was just made."""
-    blob, visited = member.data.renewal.statement, member.data.renewal.visited
-    if blob is None or visited is None:
-        return None
-    seconds = visited - TimeStatement(blob).unix_seconds
+def clock_apart(member: MemberState, asked: int) -> ClockOff | None:
+    """What to say if this computer's clock is off, by the word of the office that was asked for at `asked` (unix
+    seconds of that clock) and taken just now: it was said at some moment between, however long the answer took."""
+    blob = member.data.renewal.statement
+    assert blob is not None
+    said = TimeStatement(blob).unix_seconds
+    seconds = max(0, asked - said) + min(0, member.now() - said)
     if abs(seconds) <= CLOCK_ROUNDS * member.federation.newest.round_seconds:
         return None
     side = "ahead of" if seconds > 0 else "behind"

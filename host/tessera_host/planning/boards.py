@@ -49,9 +49,10 @@ class Board:
     its members need. buckets: as many as its index tells apart. several: whether several processes can be one relay.
     mcu: the chip, as board.json names it, "" if there is none. image_offset: the byte of the flash at which the image
     of a board begins; on an ESP32 that is where its chip looks for the boot loader (board.json's flash_offset).
-    network: what it reaches members over, ppp, wlan or lan. cell_records: of one cell, real ones and cover, as many as
-    its heap has room for while four members read; None where memory is no question. constant_records: of a constant
-    batch. handshake_ms, frame_ms: of its time, for a reader's full handshake and for a frame of a cell.
+    network: what it reaches members over, ppp, wlan or lan. mhz: the clocks that its relay.json may ask for; without
+    that a relay has the first of them. cell_records: of one cell, real ones and cover, as many as its heap has room for
+    while four members read; None where memory is no question. constant_records: of a constant batch. handshake_ms,
+    frame_ms: of its time, for a reader's full handshake and for a frame of a cell.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Board:
     mcu: str = ""
     image_offset: int = 0
     network: str = ""
+    mhz: tuple[int, ...] = ()
     keyring_sectors: int = KEYRING_SECTORS
     erase_cycles: int = 100_000
     cell_records: int | None = CELL_RECORDS
@@ -107,8 +109,8 @@ BOARDS = {
     for board in (
         # 2048 KiB = 832 code + 2 × 96 bundles + 160 littlefs + 32 key ring + 832 ring. One code slot: two Wi-Fi images
         # do not fit.
-        Board("RPI_PICO", _kib(2048), _kib(832), "rp2040", network="ppp"),
-        Board("RPI_PICO_W", _kib(2048), _kib(832), "rp2040", network="wlan"),
+        Board("RPI_PICO", _kib(2048), _kib(832), "rp2040", network="ppp", mhz=(200, 125)),
+        Board("RPI_PICO_W", _kib(2048), _kib(832), "rp2040", network="wlan", mhz=(200, 125)),
         # 4096 KiB = 1280 code + 2 × 96 bundles + 256 littlefs + 32 key ring + 2336 ring. The record log's index takes 2
         # bytes a page and 8 a sector: 23 KiB of its 520 of RAM.
         Board("RPI_PICO2_W", _kib(4096), _kib(2336), "rp2350", network="wlan"),

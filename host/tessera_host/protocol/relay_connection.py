@@ -143,7 +143,14 @@ class RelayConnection(EncryptedConnection):
     # -- requests; all raise ErrorFrame, Unreachable or IntegrityError
 
     async def info(self) -> Info:
-        return Info(*await self._ask(wire.info(), wire.INFO_ANSWER))
+        """Raises RelayRefused for a relay that speaks another version of the protocol."""
+        found = Info(*await self._ask(wire.info(), wire.INFO_ANSWER))
+        if found.version != wire.INFO_VERSION:
+            raise RelayRefused(
+                f"the relay speaks version {found.version} of the protocol, this program version {wire.INFO_VERSION}",
+                "update tessera" if found.version > wire.INFO_VERSION else "IT has to update the relay",
+            )
+        return found
 
     async def status(self) -> RelayFigures:
         return RelayFigures(*await self._ask(wire.status(), wire.STATUS_ANSWER))

@@ -39,7 +39,8 @@ def check_name(desk: Desk, settings: Settings, found: Found) -> None:
         )
     if found.identity and found.identity["problem"]:
         raise ProvisioningFailed(
-            f"the board's file system is damaged: {found.identity['problem']}", "see the README, 'a board that fails'"
+            f"the board's file system is damaged: {found.identity['problem']}",
+            "see docs/it/recovery.md, 'A board fails'",
         )
     entry = listed(desk, settings.name)
     if entry is None:

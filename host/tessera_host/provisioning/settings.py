@@ -27,7 +27,7 @@ _HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 NETWORK_KEYS = ("wifi", "address", "hostname")  # of the configuration, that tell how it gets onto its network
 COLUMNS = (
     *("relay", "host", "port", "board", "device", "time_server", "ssid", "wifi_password_file", "country"),
-    *("security", "address", "gateway", "dns", "hostname", "repl"),
+    *("security", "address", "gateway", "dns", "hostname", "repl", "mhz"),
 )
 
 
@@ -74,7 +74,8 @@ class Wifi:
 
 @dataclass(frozen=True)
 class Settings:
-    """One relay. host and port are where members reach it; address a fixed one of its own (by default DHCP)."""
+    """One relay. host and port are where members reach it; address a fixed one of its own (by default DHCP); mhz the
+    clock of its processor, None for the board's."""
 
     name: str
     host: str
@@ -84,6 +85,7 @@ class Settings:
     address: dict[str, str] | None = None
     hostname: str | None = None
     repl: str = "open"
+    mhz: int | None = None
 
     def check(self, board: str) -> None:
         """Raise UsageError unless these settings fit the board."""
@@ -102,12 +104,18 @@ class Settings:
             raise UsageError(f"'{self.hostname}' is not a host name", "use letters a to z, digits and hyphens")
         if self.repl not in ("open", "closed"):
             raise UsageError(f"repl is '{self.repl}'", "it is open or closed")
+        clocks = boards.board(board).mhz
+        if self.mhz is not None and self.mhz not in clocks:
+            offered = f"it has {' or '.join(map(str, clocks))}" if clocks else "leave out --mhz"
+            raise UsageError(f"a {board} has no clock of {self.mhz} MHz", offered)
 
     def configuration(self) -> dict[str, Any]:
         """For the board; with the Wi-Fi password if there is one."""
         found: dict[str, Any] = {"name": self.name, "host": self.host, "port": self.port, "repl": self.repl}
         if self.time_server:
             found["sntp"] = self.time_server
+        if self.mhz is not None:
+            found["mhz"] = self.mhz
         return {**found, **self.network()}
 
     def network(self) -> dict[str, Any]:
@@ -204,6 +212,7 @@ def _row(cells: dict[str, Any], folder: Path) -> Row:
         address=fixed_address(cell.get("address"), cell.get("gateway"), cell.get("dns")),
         hostname=cell.get("hostname"),
         repl=cell.get("repl") or "open",
+        mhz=int(mhz) if (mhz := cell.get("mhz")) else None,
     )
     return Row(settings, cell.get("board"), cell.get("device"))
 

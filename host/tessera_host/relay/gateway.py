@@ -147,10 +147,13 @@ class _CommittingRelay(WatchedRelay):
 class Gateway:
     """A relay directory that is this program's, with its storage open; start() brings the relay up."""
 
+    relay: WatchedRelay
+    machine_class = ServerMachine
+
     def __init__(self, directory: Path, database: Path | None = None, sessions: int = SESSIONS) -> None:
         """database: where it is, if not in the directory; sessions: at once. Raises Unreachable if another relay runs
         on either, InvalidInput if something is wrong with them."""
-        machine = ServerMachine(sessions)
+        machine = self.machine_class(sessions)
         allow_connections(machine)
         configuration = read_configuration(directory)
         self.told = told(configuration)
@@ -172,9 +175,8 @@ class Gateway:
             self._files = _RelayFiles(directory)
             ring = self.database.region("ring", configuration["ring_sectors"])
             keys = self.database.region("keys", configuration["keyring_sectors"], blank_is_public=True)
-            self._machine, machine.commits = machine, self.database
-            parts = ring, keys, self._files, owner, os.urandom
-            self.relay = _CommittingRelay(self.database, *parts, machine=machine)
+            self._machine = machine
+            self.relay = self._made((ring, keys, self._files, owner, os.urandom), machine)
         except OSError as error:
             self.close()
             hint = sqlite_device.what_to_do(error.errno or errno.EIO)
@@ -182,6 +184,11 @@ class Gateway:
         except Error as error:
             self.close()
             raise self._not_started(error) from None
+
+    def _made(self, parts: tuple[Any, ...], machine: ServerMachine) -> WatchedRelay:
+        """A relay of these parts: its two devices, its files, its identity and a source of random bytes."""
+        machine.commits = self.database
+        return _CommittingRelay(self.database, *parts, machine=machine)
 
     def _check_there(self) -> None:
         """Raise InvalidInput if the database is missing that the relay ran with: a new one has none of its records."""

@@ -49,8 +49,10 @@ class ServerMachine(Machine):
     timing = Timing(tick_ms=8)
     burst = 8
     boot_erases = window_erases = 1 << 30
+    erases_at_once = True
     fills = False
     buckets = 1 << 16
+    tables = None
 
     def __init__(self, sessions: int = SESSIONS) -> None:
         self.sessions = sessions

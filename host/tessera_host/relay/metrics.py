@@ -10,7 +10,7 @@ import json
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from socketserver import TCPServer
 from typing import Any, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -18,6 +18,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 
 from tessera import curve
 from tessera.announcement import runtime_name
@@ -33,15 +34,16 @@ _REQUEST_SECONDS = 2  # for a request to come in whole: one is served at a time
 _COMMITS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)  # seconds
 
 
-class Figures:
-    """A registry of prometheus_client's with all figures of one gateway."""
+class Figures(Collector):
+    """A registry of prometheus_client's with all figures of one gateway. more: those of what it is part of."""
 
-    def __init__(self, gateway: Gateway, load: bool = False) -> None:
+    def __init__(self, gateway: Gateway, load: bool = False, more: Sequence[Collector] = ()) -> None:
         self._gateway = gateway
         self._health = Health(gateway)
         self._load = load
         self.registry = CollectorRegistry()
-        self.registry.register(self)
+        for each in (self, *more):
+            self.registry.register(each)
         if load:
             ProcessCollector(registry=self.registry)
             commits = Histogram(
@@ -143,10 +145,19 @@ class Watch:
     It has a thread of its own and asks the relay's loop, so that an answer shows that the loop is alive, and nothing is
     read while it changes."""
 
-    def __init__(self, gateway: Gateway, host: str, port: int, load: bool = False) -> None:
-        """Raises Unreachable if it cannot listen there."""
-        self._figures = Figures(gateway, load)
+    def __init__(
+        self,
+        gateway: Gateway,
+        host: str,
+        port: int,
+        load: bool = False,
+        more: Sequence[Collector] = (),
+        complaints: Callable[[], list[str]] = list,
+    ) -> None:
+        """more, complaints: of what the gateway is part of. Raises Unreachable if it cannot listen there."""
+        self._figures = Figures(gateway, load, more)
         self._health = Health(gateway)
+        self._complaints = complaints
         self._loop = asyncio.get_running_loop()
         try:
             self._server = _bound(host, port)
@@ -187,7 +198,7 @@ class Watch:
 
     async def _made(self, path: str) -> Answer:
         if path == HEALTH:
-            return _health(self._health.complaints())
+            return _health(self._health.complaints() + self._complaints())
         return "200 OK", CONTENT_TYPE_LATEST, self._figures.text()
 
 

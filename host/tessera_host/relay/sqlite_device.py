@@ -34,6 +34,7 @@ PRAGMAS = (
 _TABLES = (
     "CREATE TABLE page (region TEXT, number INTEGER, data BLOB, PRIMARY KEY (region, number)) WITHOUT ROWID",
     "CREATE TABLE owner (static_key BLOB)",
+    "CREATE TABLE value (name TEXT PRIMARY KEY, data BLOB) WITHOUT ROWID",
     f"PRAGMA application_id={_APPLICATION}",
 )
 # What is said besides "the storage fails": SQLite's primary result codes, of which the low byte is one.
@@ -64,10 +65,16 @@ class _Changes:
 
     def __init__(self) -> None:
         self.pages: dict[tuple[str, int], bytes] = {}
+        self.values: dict[str, bytes] = {}
         self.erased: set[tuple[str, int]] = set()  # sectors, before the pages were programmed
 
     def __bool__(self) -> bool:
-        return bool(self.pages or self.erased)
+        return bool(self.pages or self.erased or self.values)
+
+    @property
+    def erases(self) -> bool:
+        """Whether something goes that the log of changes would keep: it is written back then, and cut off."""
+        return bool(self.erased or self.values)
 
     def erase(self, region: str, sector: int) -> None:
         for number in range(sector * PAGES_PER_SECTOR, (sector + 1) * PAGES_PER_SECTOR):
@@ -78,6 +85,7 @@ class _Changes:
         for region, sector in later.erased:
             self.erase(region, sector)
         self.pages |= later.pages
+        self.values |= later.values
 
     def find(self, region: str, number: int) -> bytes | None:
         """A page as it is from now on, None if it is as it was."""
@@ -119,7 +127,7 @@ class Database:
 
     Raises sqlite3.Error if it cannot be used, NotThisRelays if it is another's; it is as it was then.
     `committed`, if it is set, is called after every commit with the seconds that it took; `failed` after one that
-    failed for the answers of a tick.
+    failed for the answers of a tick; `prepare` before one begins, to keep() what belongs to it.
     """
 
     def __init__(self, path: Path, static_key: bytes) -> None:
@@ -127,6 +135,7 @@ class Database:
         self.path = path
         self.committed: Callable[[float], None] | None = None
         self.failed: Callable[[], None] | None = None
+        self.prepare: Callable[[], None] | None = None
         self._connection = sqlite3.connect(path, isolation_level=None, timeout=1, check_same_thread=False)
         try:
             self._check_kind()
@@ -218,6 +227,8 @@ class Database:
         """Make everything durable now. Raises OSError; what was to be written is written by the next one, then."""
         if self._running is not None:
             self._settle(self._running)
+        if self.prepare:
+            self.prepare()
         self._asked = False
         if self._pending:
             self._begin()
@@ -248,6 +259,8 @@ class Database:
                 self._pending.pages[_VOIDS, number] = bytes(PAGE_BYTES)
             if self._running is not None:
                 self._settle(self._running)
+            if self.prepare:
+                self.prepare()
             self._begin()
             self._running = running = Future[float]()
             self._thread.submit(self._end, running)
@@ -272,6 +285,7 @@ class Database:
             self._connection.executemany(query, changes.ranges())
             rows = ((region, number, data) for (region, number), data in changes.pages.items())
             self._connection.executemany("INSERT OR REPLACE INTO page VALUES (?, ?, ?)", rows)
+            self._connection.executemany("INSERT OR REPLACE INTO value VALUES (?, ?)", changes.values.items())
         except sqlite3.Error as error:
             raise self._take_back(failure(error)) from None
 
@@ -281,7 +295,7 @@ class Database:
         try:
             self._connection.execute("COMMIT")
             seconds = time.perf_counter() - start
-            if self._committing.erased:  # the log of changes would keep that: it is written back and cut off
+            if self._committing.erases:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             done.set_result(seconds)
         except sqlite3.Error as error:
@@ -310,6 +324,20 @@ class Database:
         self._pending, self._committing = self._committing, _Changes()
         self._failure = error if isinstance(error, OSError) else OSError(errno.EIO, str(error))
         return self._failure
+
+    # -- values
+
+    def keep(self, name: str, value: bytes) -> None:
+        """Instead of what had this name, which is erased. Durable with the next commit."""
+        self._pending.values[name] = value
+
+    def kept(self, name: str) -> bytes | None:
+        """Raises OSError."""
+        for changes in (self._pending, self._committing):
+            if name in changes.values:
+                return changes.values[name]
+        found = self._execute("SELECT data FROM value WHERE name = ?", (name,)).fetchone()
+        return None if found is None else bytes(found[0])
 
     # -- pages
 

@@ -1,6 +1,7 @@
 """Which data there is, where and for how long, and what each party can see of it: the tables a DPIA begins with.
 
-Owns these words. They follow DESIGN §1, §6, §8 and README; who changes what a part keeps changes them here.
+Owns these words. They follow DESIGN §1, §6, §8 and docs/privacy/threat-model.md: a change of what a part keeps changes
+them here.
 """
 
 from ..duration import in_words

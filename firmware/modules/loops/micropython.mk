@@ -1,0 +1,2 @@
+# For ports that build with make.
+SRC_USERMOD_C += $(USERMOD_DIR)/modloops.c

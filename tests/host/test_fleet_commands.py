@@ -1,0 +1,135 @@
+"""`tessera fleet …` on one host, where no engine runs: what is written, and what is said of what does not fit. The
+commands on three hosts are typed by tests/system/test_fleet_operation.py."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tessera_host import cli, systemd
+from tessera_host.fleet import storage
+from tessera_host.fleet.join_codes import Code
+from tessera_host.fleet.nats_configuration import SYNC_LINE, Node
+from tests.support import quick_keystores
+from tests.support.organisation import Listed, new_issuer, planned
+
+NODES = "10.0.0.1,10.0.0.2,10.0.0.3"
+LOG = "nats://127.0.0.1:1/berlin"  # nobody listens there
+Say = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
+    """(exit status, output, errors) of `tessera …` in a folder with a relay that never ran, and a password."""
+    quick_keystores.use(monkeypatch)
+    new_issuer(tmp_path, planned(board="GATEWAY"), Listed("berlin", "127.0.0.1", 8200)).close()
+    (tmp_path / "password").write_text("of the engine\n")
+    monkeypatch.setattr(systemd, "STATES", tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def typed(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = cli.run([str(word) for word in words])
+        return (code, *capsys.readouterr())
+
+    return typed
+
+
+def engine(*more: str, listen: str = "10.0.0.2", nodes: str = NODES, password: str = "password") -> list[str]:
+    options = ["--listen", listen, "--nodes", nodes, "--engine-password-file", password, "-o", "n2.conf"]
+    return ["fleet", "engine", "n2", *options, *more]
+
+
+def test_a_node_is_configured_as_a_gateway_wants_it_and_the_file_is_its_owner_s(say: Say, tmp_path: Path) -> None:
+    code, out, _ = say(*engine())
+    written = tmp_path / "n2.conf"
+    addresses = tuple(f"{host}:6222" for host in NODES.split(","))
+    store = Path("/var/lib/tessera-engine")
+    node = Node("n2", "10.0.0.2:4222", "10.0.0.2:6222", addresses, store, "gateway", "of the engine")
+    assert code == 0 and written.read_text() == node.text() and SYNC_LINE in node.text()
+    assert written.stat().st_mode & 0o777 == 0o600
+    assert "of the engine" not in out and "systemctl enable --now tessera-engine" in out
+    code, _, error = say(*engine())
+    assert code == 2 and "n2.conf" in error  # what is there stays
+
+
+def test_ports_may_be_others_and_addresses_of_ipv6(say: Say, tmp_path: Path) -> None:
+    nodes = "10.0.0.1:7001,[fd00::2]:7002,fd00::3"
+    assert say(*engine(listen="[fd00::2]:7000", nodes=nodes))[0] == 0
+    text = (tmp_path / "n2.conf").read_text()
+    assert 'listen: "[fd00::2]:7000"' in text and 'listen: "[fd00::2]:7002"' in text
+    assert '"nats-route://10.0.0.1:7001", "nats-route://[fd00::2]:7002", "nats-route://[fd00::3]:6222"' in text
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (engine(nodes="10.0.0.1,10.0.0.2"), 2, "a log is on 3 nodes"),
+        (engine(listen="10.0.0.4"), 2, "this one is one of them"),
+        (engine(nodes="10.0.0.2,10.0.0.2,10.0.0.1"), 2, "a log is on 3 nodes"),
+        (engine(password="empty"), 3, "put one line into it"),
+        (engine(password="nothing"), 3, "cannot be read"),
+        (["fleet", "init", "berlin", "--storage", LOG], 2, "--engine-password-file FILE"),
+        (["fleet", "init", "berlin", "--storage", "postgresql://db/x"], 2, "names no log of a fleet"),
+        (["fleet", "init", "berlin", "--storage", "nats:///x"], 2, "names no log of a fleet"),
+        (["fleet", "init", "nothing", "--storage", LOG], 2, "tessera relay new"),
+        (
+            ["fleet", "init", "berlin", "--storage", LOG, "--engine-password-file", "password"],
+            6,
+            "no node of the engine",
+        ),
+        (["fleet", "join", "nothing", "--storage", LOG], 2, "copy relay.json and parameters"),
+        (["fleet", "join", "berlin", "--storage", LOG], 2, "belongs to one gateway alone: seed"),
+        (["fleet", "status", "berlin"], 6, "no gateway runs in berlin"),
+        (["fleet", "status", "berlin", "--watch", "--json"], 2, "--watch is for a person"),
+        (["fleet", "invite", "berlin"], 6, "start it: tessera serve berlin"),
+        (["fleet", "drain", "berlin"], 6, "no gateway runs in berlin"),
+        (["fleet", "remove", "berlin", "2", "--yes"], 6, "no gateway runs in berlin"),
+        (["fleet", "repair", "berlin", "--storage", LOG, "--yes"], 6, "no gateway runs in berlin"),
+        (["serve", "berlin"], 2, "tessera fleet init"),
+    ],
+)
+def test_what_does_not_fit_is_said_with_what_to_do(
+    say: Say, tmp_path: Path, words: list[str], code: int, said: str
+) -> None:
+    (tmp_path / "empty").touch()
+    found, _, error = say(*words)
+    assert found == code and said in error and "hint: " in error
+
+
+def test_a_relay_becomes_a_fleet_of_one_and_its_unit_is_a_gateway_s(say: Say, tmp_path: Path) -> None:
+    log = f"sqlite://{tmp_path}/log.db"
+    code, out, _ = say("fleet", "init", "berlin", "--storage", log, "--json")
+    assert code == 0 and json.loads(out) == {"gateway": 1, "directory": "berlin", "storage": log}
+    assert storage.FleetFile.read(tmp_path / "berlin").storage == log
+    assert "is a gateway's already" in say("fleet", "init", "berlin", "--storage", log)[2]
+    assert "serve it so: tessera serve berlin" in say("serve", "--storage", "berlin")[2]
+    made: dict[str, Any] = json.loads(say("serve", "berlin", "--print", "--json", "--metrics", "127.0.0.1:9100")[1])
+    lines = made["text"].splitlines()
+    assert "MemorySwapMax=0" in lines and "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX" in lines
+    (start,) = [line for line in lines if line.startswith("ExecStart=")]
+    assert start.endswith(f'"serve" "{tmp_path}/berlin" "--metrics" "127.0.0.1:9100"')
+    assert [line for line in lines if line.startswith("SocketBindAllow=")] == [
+        "SocketBindAllow=tcp:8200",
+        "SocketBindAllow=tcp:9100",
+    ]
+
+
+def test_a_join_that_finds_nobody_leaves_the_directory_as_it_was(say: Say, tmp_path: Path) -> None:
+    there = tmp_path / "new"
+    there.mkdir()
+    for name in ("relay.json", "parameters"):
+        shutil.copy(tmp_path / "berlin" / name, there)
+    (tmp_path / "code").write_text("not a code\n")
+    words = ["fleet", "join", "new", "--storage", LOG, "--engine-password-file", "password", "--code-file", "code"]
+    code, _, error = say(*words)
+    assert code == 3 and "no join code" in error
+    (tmp_path / "code").write_text(f"{Code(1, bytes(16))}\n")
+    for _ in range(2):
+        code, _, error = say(*words)
+        assert code == 6 and "no node of the engine answers" in error
+    assert sorted(path.name for path in there.iterdir()) == ["parameters", "relay.json"]
+    assert not list(tmp_path.glob(".joining*"))
