@@ -736,8 +736,8 @@ CHANGES: Changes = {
         ),
         Change(
             "one-token-for-several-blindings",
-            "secret = blind.even_secret(blind.random_scalar())\n        key = parameters",
-            "secret = blind.even_secret(7)\n        key = parameters",
+            "secret = blind.even_secret(blind.random_scalar())\n        key = self._epoch_key",
+            "secret = blind.even_secret(7)\n        key = self._epoch_key",
             of("tokens", "tokens_verify_under_the_key_of_their_epoch_and_relay_only"),
         ),
     ),

@@ -508,6 +508,10 @@ def shown(found: dict[str, Any]) -> bool:
     return right
 
 
+def _keep(found: dict[str, Any]) -> None:
+    KEPT.write_text(json.dumps(found, indent=1) + "\n")
+
+
 def costs_of(found: dict[str, Any]) -> Costs:
     return Costs(**found["costs"])
 
@@ -523,14 +527,16 @@ def main() -> int:
     right = True
     if chosen.what in ("measure", "all"):
         found["costs"] = asdict(measure(chosen.seconds or 20))
+        _keep(found)
     if chosen.what in ("prove", "all"):
         seconds = 2 * ROUNDS if chosen.what == "all" or not chosen.seconds else chosen.seconds
         found["proof"] = prove(costs_of(found), chosen.members, seconds, chosen.rhythm)
+        _keep(found)
         right = shown(found["proof"])
     if chosen.what in ("fetch", "all"):
         found["hour"] = hour(chosen.seconds or 60)
+        _keep(found)
         fetching.show(found["hour"])
-    KEPT.write_text(json.dumps(found, indent=1) + "\n")
     if chosen.what in ("write", "all"):
         PAGE.write_text(page(found))
         plot(costs_of(found), PLOT)

@@ -14,7 +14,6 @@ from typing import Any
 
 from tessera.admission import LEASE_POSTS
 from tessera.nor import PAGES_PER_SECTOR, SECTOR_BYTES
-from tessera.page import LAST_SEQ
 from tessera.params import SPARE_PAGES, log2_cohorts
 from tessera.wire import CELL_FRAME_BYTES, FETCH_ROUNDS, RECORDS_PER_FRAME
 
@@ -39,6 +38,7 @@ GUESS = 0.01  # what somebody thinks before watching, of which is said what it b
 MONTH_DAYS = 30
 YEAR_DAYS = 365
 MEGABYTE = 1_000_000
+SECTOR_NUMBERS = 1 << 27  # of a ring in all its life: 31 bits of a page's seq, of which 4 are its place
 NO_BOUND = Fraction(64)  # with this ε, and a δ of 1, nothing is promised
 
 # A record waits for its moment in a round, and is read by an agent in the round after it.
@@ -307,7 +307,7 @@ def ring_numbers_years(plan: Plan) -> Fraction:
     used; rounded down to tenths. Then another relay takes its place."""
     choice = plan.choice
     a_year = _sectors_a_day(choice) * YEAR_DAYS
-    return Fraction(10 * (LAST_SEQ // PAGES_PER_SECTOR) // a_year, 10)
+    return Fraction(10 * SECTOR_NUMBERS // a_year, 10)
 
 
 def _sectors_a_day(choice: Choice) -> Fraction:
