@@ -100,7 +100,7 @@ fuzz: setup ## hostile input to every format, coverage-guided: MINUTES=10, or EX
 test-attacks: image setup-emulator ## every attack of the suite, with its advantage and bound
 	@"$(PYTHON)" -m tests.attacks.attacks $(LEAST) && "$(PYTHON)" -m tests.attacks.board_timing $(LEAST)
 
-test-cluster: setup ## five relays, of which one or two burn 50 times, in eight settings (hours): BURNINGS=50; what arrives when some are lost
+test-cluster: setup ## five relays, of which one or two burn 50 times, in eight settings (hours; goes on where it was stopped): BURNINGS=50; what arrives when some are lost
 	@"$(PYTHON)" -m tests.cluster.play --burnings "$(BURNINGS)" $(LEAST) && "$(PYTHON)" -m tests.cluster.shares $(LEAST)
 
 test-fleet: setup ## three gateways on three nodes of NATS, of which one is killed every 15 s and others lose each other: FLEET_MINUTES=20

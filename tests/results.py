@@ -57,6 +57,36 @@ class Row:
     good: bool = True
 
 
+@dataclass(frozen=True)
+class Part:
+    """Of a run that takes hours: the rows of one of its settings, and how long after the beginning they were there."""
+
+    rows: list[Row]
+    seconds: float
+
+
+def keep_part(suite: str, name: str, part: Part) -> None:
+    """For a run of the same commit that goes on where this one was stopped."""
+    path = _part(suite, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"commit": _commit(), "seconds": part.seconds, "rows": [asdict(row) for row in part.rows]}
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def kept_part(suite: str, name: str) -> Part | None:
+    """None if there is none of this commit, if it is of a tree with uncommitted changes, or if something failed."""
+    path, commit = _part(suite, name), _commit()
+    content = json.loads(path.read_text()) if path.exists() else {}
+    if content.get("commit") != commit or commit.endswith("-dirty") or commit == "unknown":
+        return None
+    rows = [Row(**row) for row in content["rows"]]
+    return Part(rows, content["seconds"]) if all(row.good for row in rows) else None
+
+
+def _part(suite: str, name: str) -> Path:
+    return FOLDER / suite / f"{re.sub('[^a-z0-9]+', '-', name)}.json"
+
+
 def publish(suite: str, command: str, rows: list[Row], seconds: float, *, whole: bool = True) -> bool:
     """Prints the rows and keeps those of a whole run in build/results/SUITE.json; whether all are good."""
     table = Table("", "measured", "must be", "", title=SUITES[suite][0])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests import results
-from tests.results import PAGE, SUITES, Refused, Row, merged, publish, read_runs
+from tests.results import PAGE, SUITES, Part, Refused, Row, keep_part, kept_part, merged, publish, read_runs
 
 BY_HAND = """\
 # Results
@@ -135,3 +135,21 @@ def test_a_whole_run_is_kept_and_a_share_of_one_is_not(
 def test_a_suite_without_rows_or_with_a_bad_one_is_not_good(capsys: pytest.CaptureFixture[str]) -> None:
     assert not publish("fuzz", "make fuzz", [], 1, whole=False)
     assert not publish("fuzz", "make fuzz", [Row("hello", "1 finding", "0", False)], 1, whole=False)
+
+
+def test_a_part_of_a_long_run_is_kept_for_the_same_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    commit = ["0a1b2c3"]
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    monkeypatch.setattr(results, "_commit", lambda: commit[0])
+    part = Part([Row("a setting", "0 wrong", "0 wrong")], 3.5)
+    assert kept_part("cluster", "a setting, 2 copies") is None
+    keep_part("cluster", "a setting, 2 copies", part)
+    assert kept_part("cluster", "a setting, 2 copies") == part
+    assert kept_part("cluster", "a setting, 3 copies") is None
+    for commit[0] in ("4d5e6f7", "0a1b2c3-dirty"):
+        assert kept_part("cluster", "a setting, 2 copies") is None
+        keep_part("cluster", "another", part)
+    assert kept_part("cluster", "another") is None, "of a tree with uncommitted changes"
+    commit[0] = "0a1b2c3"
+    keep_part("cluster", "failed", Part([Row("a setting", "1 wrong", "0 wrong", False)], 3.5))
+    assert kept_part("cluster", "failed") is None, "it is played again"
