@@ -95,12 +95,14 @@ class Controller:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # while tests are collected: all of them stay
     if not hasattr(config, "workerinput") and config.getoption("numprocesses", None):
         config.pluginmanager.register(Controller(config))
 
 
 def pytest_collection_finish() -> None:
     gc.freeze()  # thousands of tests, which the collector need not look at again and again
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -16,7 +16,7 @@ _LOST = const(1 << 27)  # added to the number of a page that cannot be read: the
 
 
 class Slot:
-    """Views of one place for a record: as a dummy's output (240 bytes and its last 16), or as a decrypted page's (256).
+    """Views of one place for a record: as a dummy's output (240 bytes), or as a decrypted page's (256).
 
     A page decrypts to 16 bytes of header in front of its record, so those go over whatever stands before the slot:
     the header of the frame, or the end of the slot before. Slots are therefore filled from the last to the first.
@@ -25,7 +25,6 @@ class Slot:
     def __init__(self, buffer, at):
         view = memoryview(buffer)
         self.record = view[at : at + RECORD_BYTES]
-        self.tail = view[at + RECORD_BYTES - 16 : at + RECORD_BYTES]
         self.page = view[at - 16 : at + RECORD_BYTES]
 
 
@@ -122,7 +121,7 @@ class Batch:
         """The whole record of an entry: for ties of the first 8 bytes only."""
         slot = Slot(bytearray(PAGE_BYTES), 16)
         if entry >> _DUMMY_BIT:
-            self._dummies.make(entry & _NUMBER, slot.record, slot.tail)
+            self._dummies.make(entry & _NUMBER, slot.record)
         else:
             page = bytearray(PAGE_BYTES)
             self._log.read(entry, page)
@@ -149,4 +148,4 @@ class Batch:
         for_dummy = frame.for_dummy[place][is_dummy]
         self._log.read(page, frame.page)
         self._cipher.decrypt(frame.page, for_page.page)
-        self._dummies.make(number, for_dummy.record, for_dummy.tail)
+        self._dummies.make(number, for_dummy.record)

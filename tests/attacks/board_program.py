@@ -218,7 +218,7 @@ def leak():
         self._cipher.decrypt(frame.page, frame.for_page[place][is_dummy].page)
         if is_dummy:
             wanted = frame.for_dummy[place][1]
-            self._dummies.make(entry & 0xFFFFFFF, wanted.record, wanted.tail)
+            self._dummies.make(entry & 0xFFFFFFF, wanted.record)
 
     instead(batch.Batch, "_fill_place", fill_place)
 

@@ -355,7 +355,7 @@ def deliveries(shape: dict[str, Any], rounds: int, seed: object) -> dict[str, se
 def _only_what_is_wanted(self: Any, frame: Any, place: int, entry: int, position: int) -> None:
     if entry >> native.DUMMY_BIT:
         slot = frame.for_dummy[place][1]
-        self._dummies.make(entry & (1 << native.DUMMY_BIT) - 1, slot.record, slot.tail)
+        self._dummies.make(entry & (1 << native.DUMMY_BIT) - 1, slot.record)
     else:
         self._log.read(entry, frame.page)
         self._cipher.decrypt(frame.page, frame.for_page[place][0].page)

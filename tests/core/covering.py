@@ -9,6 +9,6 @@ def cover_records(epoch_cover, bucket, round_, lost=()):
     made = []
     for number in list(range(epoch_cover.noise(bucket, round_))) + [(1 << 27) + page for page in lost]:
         out = bytearray(RECORD_BYTES)
-        dummies.make(number, out, memoryview(out)[-16:])
+        dummies.make(number, out)
         made.append(bytes(out))
     return made

@@ -200,9 +200,9 @@ class _Watched:
         self._dummies = self._cover.dummies(bucket, round_)
         return self
 
-    def make(self, number, out, out_tail):
+    def make(self, number, out):
         self.notes.append("make %d" % len(out))
-        self._dummies.make(number, out, out_tail)
+        self._dummies.make(number, out)
 
     def heads(self, count, out, first):
         self.notes.append("heads %d" % count)

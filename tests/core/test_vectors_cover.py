@@ -4,7 +4,8 @@ import hashlib
 
 from check import share, unhex, vectors
 from damage import changed
-from tessera.cover import EpochCover, commitment, cover_key, next_state, sample
+from tessera import cover_plain
+from tessera.cover import Dummies, EpochCover, commitment, cover_key, next_state, sample
 from tessera.hashes import hmac_sha256
 from tessera.runtime import MICROPYTHON
 
@@ -22,7 +23,7 @@ def _cover(row):
 
 def _dummy(dummies, number):
     out = bytearray(_DUMMY_BYTES)
-    dummies.make(number, out, memoryview(out)[_DUMMY_BYTES - 16 :])
+    dummies.make(number, out)
     return bytes(out)
 
 
@@ -80,6 +81,18 @@ def test_heads_are_the_first_bytes_of_the_dummies():
         for number in range(cover.candidates):
             head = heads[_HEAD_BYTES * (number + 1) : _HEAD_BYTES * (number + 2)]
             assert head == _dummy(dummies, number)[:_HEAD_BYTES], (row["table"], number)
+
+
+def test_both_tiers_make_the_same_dummies():
+    key = unhex(vectors("cover")["cells"][0]["cover_key"])
+    plain, dummies = cover_plain.Dummies(key), Dummies(key)
+    for number in (0, 1, 255, 256, 70_000, (1 << 28) - 1, 0):
+        assert _dummy(plain, number) == _dummy(dummies, number)
+    for count, first in ((0, 0), (1, 3), (65, 0), (130, 2)):
+        heads, others = bytearray(_HEAD_BYTES * (count + first)), bytearray(_HEAD_BYTES * (count + first))
+        plain.heads(count, heads, first)
+        dummies.heads(count, others, first)
+        assert heads == others
 
 
 def test_dummies_of_another_key_bucket_or_round_are_others():

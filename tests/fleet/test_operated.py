@@ -342,3 +342,15 @@ def test_a_fleet_goes_on_in_another_log_with_all_that_was_acknowledged(
         assert await again.send(records(3)[2]) or await refused(again.void())
 
     played(story, tmp_path)
+
+
+def test_two_that_join_at_once_at_different_gateways_have_different_numbers(tmp_path: Path) -> None:
+    async def story(play: Play) -> None:
+        await play.begin(2)
+        await play.until(lambda: len(play.states) == 1)
+        play.log.down = True  # neither gateway hears what the other one gives
+        numbers = [play.gateways[at].answers._new_number() for at in (1, 2, 1, 2, 1)]
+        assert numbers == [3, 4, 5, 6, 7]
+        play.log.down = False
+
+    played(story, tmp_path)

@@ -35,7 +35,7 @@ TYPED = {
     "docs/it/http.md": "tests/system/test_http_chapter.py",
     "docs/it/cluster.md": "tests/system/test_cluster.py",
     "docs/it/install.md": "as tests/system/test_flash.py",
-    "docs/it/server.md": "as tests/system/test_debian.py",
+    "docs/it/server.md": "tests/system/test_serve.py",
     "docs/privacy/officer.md": "tests/system/test_audit.py",
     "docs/fleet-operation.md": "tests/system/test_fleet_operation.py",
 }

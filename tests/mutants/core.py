@@ -743,8 +743,7 @@ CHANGES: Changes = {
         ),
         Change(
             "bank-that-does-not-erase-is-used",
-            "        if not all(nor.is_blank(self._device, sector) for sector in range(first, first + "
-            "self._bank_sectors)):\n",
+            "        if not self._are_blank(sectors):\n",
             "        if False:\n",
             of("keyring", "flash_that_does_not_erase_is_a_fault_and_the_state_stands"),
         ),
@@ -756,7 +755,7 @@ CHANGES: Changes = {
         ),
         Change(
             "torn-key-ring-page-counts",
-            "return _digest(page, self._page) == self._page[_DIGEST_AT:]",
+            "return self._page != BLANK_PAGE and _digest(page, self._page) == self._page[_DIGEST_AT:]",
             "return self._page != BLANK_PAGE",
             of("vectors_keyring", "a_page_with_a_changed_byte_does_not_count"),
         ),
@@ -1486,6 +1485,14 @@ CHANGES: Changes = {
             of("vectors_batch", "each_record_served_costs_one_page_one_decryption_and_one_dummy"),
         ),
     ),
+    "firmware/tessera/cover_plain.py": (
+        Change(
+            "dummies-of-a-cell-alike",
+            "        native.add_number(self._input, number)\n",
+            "",
+            of("vectors_cover", "a_cells_dummies_are_the_vectors"),
+        ),
+    ),
     "firmware/tessera/cover.py": (
         Change(
             "constant-cover-beside-what-is-real",
@@ -1510,12 +1517,6 @@ CHANGES: Changes = {
             'self._cell(b"noise", bucket, round_)[:8]',
             'self._cell(b"cover", bucket, round_)[:8]',
             of("vectors_cover", "a_cells_noise_is_that_of_its_draw"),
-        ),
-        Change(
-            "dummies-of-a-cell-alike",
-            "        native.add_number(self._input, number)\n",
-            "",
-            of("vectors_cover", "a_cells_dummies_are_the_vectors"),
         ),
     ),
     "firmware/tessera/params.py": (

@@ -11,9 +11,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tessera_host.errors import Unreachable
 from tests.patience import PATIENCE_SECONDS
 from tests.support.nats_nodes import PASSWORD, USER
 
@@ -21,9 +23,13 @@ _TESSERA = (sys.executable, "-m", "tessera_host")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def tessera(*words: object) -> str:
-    """A command as IT types it; what it said."""
-    run = subprocess.run([*_TESSERA, *map(str, words)], capture_output=True, text=True)
+def tessera(*words: object, patience: float = 0.0) -> str:
+    """A command as IT types it; what it said. patience: seconds in which it is typed again while nobody answers."""
+    end = time.monotonic() + patience
+    while True:
+        run = subprocess.run([*_TESSERA, *map(str, words)], capture_output=True, text=True)
+        if run.returncode != Unreachable.exit_code or time.monotonic() > end:
+            break
     assert run.returncode == 0, f"tessera {' '.join(map(str, words))}: {run.stdout}{run.stderr}"
     return run.stdout
 
@@ -102,7 +108,8 @@ async def grown(gateways: Sequence[GatewayProcess], urls: Sequence[str]) -> None
         password, code = Path(folder, "password"), Path(folder, "code")
         password.write_text(PASSWORD)
         engine = ("--engine-user", USER, "--engine-password-file", password)
-        await _tessera("fleet", "init", first.directory, "--storage", urls[0], *engine)
+        init = ("fleet", "init", first.directory, "--storage", urls[0], *engine)
+        await asyncio.to_thread(tessera, *init, patience=PATIENCE_SECONDS)  # nodes that are new choose a leader first
         first.start()
         await first.serves()
         for gateway, url in zip(gateways[1:], urls[1:], strict=True):

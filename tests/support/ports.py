@@ -7,13 +7,16 @@ import socket
 
 _FIRST, _LAST = 20_000, 32_000
 _DICE = random.SystemRandom()
+_given: set[int] = set()  # whoever got them may not listen there yet
 
 
 def free_ports(count: int) -> int:
-    """The first of so many that are free, one after the other."""
+    """The first of so many that are free, one after the other; none of them twice."""
     while True:
         first = _DICE.randrange(_FIRST, _LAST - count)
-        if all(map(_is_free, range(first, first + count))):
+        ports = range(first, first + count)
+        if _given.isdisjoint(ports) and all(map(_is_free, ports)):
+            _given.update(ports)
             return first
 
 

@@ -78,7 +78,7 @@ def test_an_installer_sees_state_and_cover_over_the_cable_and_can_reset_the_boar
 
 def made(dummies: cover.Dummies, number: int) -> bytes:
     record = bytearray(240)
-    dummies.make(number, record, memoryview(record)[-16:])
+    dummies.make(number, record)
     return bytes(record)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shlex
+import shutil
 import signal
 import socket
 import urllib.request
@@ -200,6 +201,20 @@ def test_a_server_is_watched(gateway: Gateway) -> None:
     (failed,) = [json.loads(line) for line in refused.error.splitlines()]
     assert (failed["event"], failed["level"], failed["exit_code"]) == ("failed", "error", USAGE)
     assert "cover traffic is another" in failed["message"]
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="the page asks with curl")
+def test_the_chapter_about_figures_works_as_printed(gateway: Gateway) -> None:
+    """With a folder and a port of this test's own, and curl waiting for the relay, which a person does by typing."""
+    with gateway.serving():
+        pass
+    script = chapters.script("docs/it/server.md", "Is it well?")
+    script = script.replace("/var/lib/tessera-munich", str(gateway.storage)).replace("9100", str(free_port()))
+    script = script.replace("curl --silent", "curl --silent --fail --retry 600 --retry-delay 1 --retry-connrefused")
+    gateway.command.environment["PATH"] = f"{TESSERA.parent}:{gateway.command.environment['PATH']}"
+    said = gateway.command.run("bash", "-euc", f"set -m\n{script}\nkill -INT %1; wait")
+    assert '{"status": "ok", "complaints": []}' in said.out and "\ntessera_round_seconds 1.0\n" in said.out
+    assert '"event": "serving"' in said.error
 
 
 async def test_every_round_is_served_alike_before_and_after_a_restart(gateway: Gateway) -> None:

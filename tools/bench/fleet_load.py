@@ -58,7 +58,7 @@ class Posts:
         self._peers: list[Peer] = []
 
     async def run(self) -> None:
-        _, epoch = await settle(self._arguments.port)
+        _, epoch, _ = await settle(self._arguments.port)
         first = self._arguments.first
 
         async def open_(number: int) -> None:

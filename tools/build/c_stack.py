@@ -22,6 +22,7 @@ FUNCTIONS += ("secret_make_new", "point_make_new", "prepared_make_new")
 FUNCTIONS += ("make_hmac_key", "hmac_key_digest", "hmac_key_digest_into", "hmac_key_verify", "hmac_sha256")
 FUNCTIONS += ("sha256", "hkdf", "hkdf_expand")
 FUNCTIONS += ("page_key_make_new", "page_key_open", "page_key_seal", "page_key_decrypt", "page_search_call")
+FUNCTIONS += ("dummies_make_new", "dummies_make", "dummies_heads")
 FUNCTIONS += ("frame_key_make_new", "frame_key_open", "frame_key_seal", "frame_key_seal_in_place")
 
 # What the library calls through a pointer; the error callbacks, which it calls so too, do not come back.

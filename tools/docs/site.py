@@ -26,7 +26,7 @@ ELSEWHERE = {
     "security.md": "SECURITY.md",
 }
 # Pages of the navigation that another branch brings: passed over until they are there.
-COMING = {"fleet-operation.md", "fleet.md", "fleet-log.md", "growth.md", "modules.md"}
+COMING = {"growth.md"}
 MORE = "More"
 # Code, which stays as it is, or a link or a picture, whose text may be code.
 _PART = re.compile(r"^```.*?^```|`[^`\n]+`|\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)", re.DOTALL | re.MULTILINE)

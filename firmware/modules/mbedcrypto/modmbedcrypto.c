@@ -1,6 +1,6 @@
-// The module mbedcrypto: the C tiers of firmware/tessera/hashes.py (here), aead.py (frames.c) and page.py (pages.c), which
-// describe the interfaces. Owns arguments and errors; the work is mbedTLS's, which MicroPython's own hashlib and cryptolib
-// are made of too. One call in place of many: objects in between cost more than what is computed.
+// The module mbedcrypto: the C tiers of firmware/tessera/hashes.py (here), aead.py (frames.c), cover.py (dummies.c) and
+// page.py (pages.c), which describe the interfaces. Owns arguments and errors; the work is mbedTLS's, which MicroPython's
+// own hashlib and cryptolib are made of too. One call in place of many: objects in between cost more than what is computed.
 
 #include <string.h>
 
@@ -272,6 +272,7 @@ static MP_DEFINE_CONST_FUN_OBJ_2(equal_obj, equal);
 
 static const mp_rom_map_elem_t globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_mbedcrypto) },
+    { MP_ROM_QSTR(MP_QSTR_Dummies), MP_ROM_PTR(&dummies_type) },
     { MP_ROM_QSTR(MP_QSTR_FrameKey), MP_ROM_PTR(&frame_key_type) },
     { MP_ROM_QSTR(MP_QSTR_HmacKey), MP_ROM_PTR(&hmac_key_type) },
     { MP_ROM_QSTR(MP_QSTR_PageKey), MP_ROM_PTR(&page_key_type) },

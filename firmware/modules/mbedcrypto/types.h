@@ -7,6 +7,7 @@
 
 #define AES_BLOCK_BYTES 16
 
+extern const mp_obj_type_t dummies_type; // dummies.c
 extern const mp_obj_type_t frame_key_type; // frames.c
 extern const mp_obj_type_t page_key_type; // pages.c
 extern const mp_obj_type_t page_search_type;

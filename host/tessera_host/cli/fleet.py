@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from tessera import curve
@@ -338,22 +338,25 @@ async def _watched(directory: Path) -> None:
 
 def shown(found: dict[str, Any]) -> Group:
     """What `status` answers, for people."""
-    table = Table("gateway", "round", "position", "behind", "waiting", "members", "view", "program", "")
+    heads = ("gateway", "round", "position", "view", "behind", "waiting", "members", "program", "")
+    columns = (Column(head, no_wrap=bool(head)) for head in heads)
+    table = Table(*columns, box=None, padding=(0, 1, 0, 0))
     for number, status in found["gateways"].items():
         name = f"{number} (here)" if int(number) == found["gateway"] else str(number)
+        view = str(found["views"].get(number, ""))
         if status is None:
-            table.add_row(name, *[""] * 5, str(found["views"].get(number, "")), "", Text("does not answer", "red"))
+            table.add_row(name, "", "", view, *[""] * 4, Text("does not answer", "red"))
             continue
         behind = max(0, status["last"] - status["position"])
-        late = f"{behind}, {duration.about(status['lag_seconds'])}" if status["lag_seconds"] >= 1 else str(behind)
+        late = f"{behind} ({duration.about(status['lag_seconds'])})" if status["lag_seconds"] >= 1 else str(behind)
         table.add_row(
             name,
             str(status["published"]),
             str(status["position"]),
+            view,
             late,
             str(status["waiting"]),
             str(status["sessions"]),
-            str(found["views"].get(number, "")),
             status["program"],
             _state(status),
         )
@@ -373,7 +376,7 @@ def _node(node: dict[str, Any], leader: str) -> str:
 
 def _state(status: dict[str, Any]) -> Text:
     if status["fault"]:
-        return Text(f"stopped: {status['fault']}", "red")
+        return Text("stopped", "red")
     if status["draining"]:
         return Text("takes no more members", "yellow")
     return Text("serves", "green") if status["token_key"] else Text("serves, no posts yet", "yellow")

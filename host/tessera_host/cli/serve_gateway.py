@@ -1,4 +1,4 @@
-"""`tessera serve DIR` of what `tessera fleet init` or `join` made: a gateway of a fleet, until it is stopped.
+"""`tessera serve DIR`, DIR being what `tessera fleet` made on this host: a gateway of a fleet, until it is stopped.
 
 Owns how a gateway's parts are put together, what is shown of it, and what becomes of it when it may not go on. The
 gateway is fleet.gateway's, what is common with a relay alone is serving's.

@@ -2,7 +2,7 @@
 (docs/fleet.md §7 and §8).
 
 Owns who may ask and who may read the answer, and the one check at which everything else is refused. Leaves to others:
-how bytes get to another gateway (a Transport: nats_exchange.py), what is asked and answered (questions.py, status.py),
+how bytes get to another gateway (a Transport: nats_exchange.py), what is asked and answered (whoever asks and answers),
 node keys (keys.py).
 
 Every question is sealed to the node key of the gateway that is asked, and binds that of the one that asks; the answer

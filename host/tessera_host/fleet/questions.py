@@ -150,12 +150,19 @@ class Answers:
         async with asyncio.timeout(_JOIN_SECONDS):
             while not (number := self._number_of(key)):
                 if not self._relay.writer.is_on_its_way(frames.NODE):
-                    state = self._seat.state
-                    new = max([*state.nodes, *state.counters, *self._seat.given_numbers]) + 1
-                    self._seat.given_numbers.add(new)
+                    new = self._new_number()
                     self._relay.writer.add(frames.Node(new, versions, key))
                 await asyncio.sleep(0.05)
         return Joined(number, self._seat.number, self._seat.nodes[self._seat.number]).pack()
+
+    def _new_number(self) -> int:
+        """One that no gateway had; nor does another gateway give it, to which somebody else comes at this moment."""
+        state, seat = self._seat.state, self._seat
+        new = max([*state.nodes, *state.counters]) + 1 + seat.rank
+        while new in seat.given_numbers:
+            new += len(state.nodes)
+        seat.given_numbers.add(new)
+        return new
 
     def _number_of(self, key: bytes) -> int:
         return next((number for number, node in self._seat.nodes.items() if node == key), 0)

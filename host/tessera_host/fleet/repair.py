@@ -1,7 +1,7 @@
 """A fleet whose log is broken goes on in another one: from the gateway that replayed furthest (docs/fleet.md §8, 9).
 
 Owns what has to be so before, and what the first state of the new log is. Leaves to others: finding that a log is
-broken (log.py, replay.py), the gateways that join the new one (storage.join).
+broken (the log and its replay), the gateways that join the new one (storage.join).
 
 The gateway that goes on has all that any of them acknowledged: each answered what it had replayed. It is alone in the
 new log, so nobody waits for a view or a key of a gateway that is not there; the others join it anew, with new numbers.

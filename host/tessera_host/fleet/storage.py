@@ -214,7 +214,7 @@ def _take_epochs(relay: Any, state: State, welcome: Welcome, keys: Keys) -> dict
 
 
 def _cipher(page_key: bytes) -> PageCipher:
-    return PageCipher(page_key)  # type: ignore[no-untyped-call]
+    return PageCipher(page_key)
 
 
 async def _take_records(relay: Any, state: State, ask: Ask, ciphers: dict[int, PageCipher]) -> None:

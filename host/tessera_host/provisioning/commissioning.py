@@ -84,10 +84,9 @@ def dummies(expected: EpochCover, bucket: int, round_: int) -> list[bytes]:
     """The cover of a cell in the order in which it is served."""
     made = expected.dummies(bucket, round_)
     record = bytearray(RECORD_BYTES)
-    tail = memoryview(record)[-16:]
     records = []
     for number in range(expected.noise(bucket, round_)):
-        made.make(number, record, tail)
+        made.make(number, record)
         records.append(bytes(record))
     return sorted(records)
 
