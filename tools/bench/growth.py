@@ -21,8 +21,10 @@ the cover of ε = 0.1, δ = 10^-6 for one delivery (218 thresholds), and the rec
 import argparse
 import json
 import math
+import os
 import platform
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -35,27 +37,33 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+import office
+from tessera import wire
 from tessera.params import log2_cohorts
 from tessera.wire import CELL_FRAME_BYTES, CLIENT_FRAME_BYTES, RECORDS_PER_FRAME
 from tessera_host.fleet.entry import LEAST_BYTES
 from tessera_host.fleet.frames import FRAME_BYTES
 from tessera_host.privacy import noise
 from tessera_host.protocol.limits import OPEN_SESSIONS_PER_KEY
+from tessera_host.relay.gateway import Gateway
 from tests.fleet.gateways import Fleet, constant_set
+from tests.support.server_on_disk import make_server
 from tools.bench import ROOT, fetching
 from tools.bench.serving import ROUND_SECONDS, Serving, serving
 
 KEPT = Path(__file__).with_suffix(".json")
 PAGE, PLOT = ROOT / "docs/growth.md", ROOT / "docs/growth-model.svg"
+AGENTS = ROOT / "docs/measurements/agents.json"
 MARKS = "<!-- made by tools/bench/growth.py: begin -->", "<!-- end -->"
 
 DAY_SECONDS = 86_400
 POSTS_A_DAY = 16
 ROUNDS = 300
-LONG_ROUNDS = 900
+LONG_ROUNDS, LONGER = 900, 1800
 CROWD = 256  # members of a bucket, about
 MOST_BUCKETS = 1 << 16
 HALF = 0.5  # of a core is what a process is planned for
+MOST_FOR_ALL = 0.8  # of that may go into what every process of a fleet does: with more of them there is hardly more
 SEVERAL = 8  # relays
 TICKS = 50  # entries a second that a gateway writes at most
 PLACES, HELD_SECONDS = OPEN_SESSIONS_PER_KEY, 0.25
@@ -65,6 +73,7 @@ RATE = 20.0  # sessions a second, in which costs are measured
 VISITED = 10_000  # the roster of the issuer whose visits are
 PROOF_MEMBERS = 10_000
 MOST_ERROR = 0.25
+MOST_ROUNDED = 0.1  # a share of a core that is kept with two digits says less below
 
 # Bytes from a server: nonce and reply of a handshake, and answers to AUTH, INFO and VOID or POST.
 _HANDSHAKE_BYTES = 16 + 65
@@ -77,7 +86,7 @@ class Costs:
 
     idle: float  # nobody comes
     posting: float  # a session that posts, with VOID
-    record: float  # what a record is more
+    record: float  # one that goes into the ring
     reading: float  # a session that reads, but for its frames
     frame: float  # of a cell, of a batch that is kept
     made: float  # what a frame is more when its batch is made
@@ -158,7 +167,7 @@ def need(costs: Costs, setting: Setting) -> Need:
     every = costs.idle + made + posted * costs.record + log * costs.replayed  # what each process does
     processes: int | None = 1 if work + every <= HALF else None
     if setting.fleet:
-        processes = max(3, math.ceil(work / (HALF - every))) if every < HALF else None
+        processes = max(3, math.ceil(work / (HALF - every))) if every < MOST_FOR_ALL * HALF else None
     entries = min(log, (processes or 0) * TICKS)
     return Need(
         frames_a_cell=frames,
@@ -187,7 +196,7 @@ def settings() -> list[tuple[str, Setting]]:
             )
         )
         if members >= 10**6:
-            rows.append(("fleet", Setting(members, fleet=True, round_seconds=LONG_ROUNDS)))
+            rows += [("fleet", Setting(members, fleet=True, round_seconds=rounds)) for rounds in (LONG_ROUNDS, LONGER)]
     return rows
 
 
@@ -240,6 +249,8 @@ def _processes(setting: Setting, found: Need) -> str:
 
 
 def _short(value: float) -> str:
+    if value < 0.001:
+        return "< 0.001"
     return f"{value:,.0f}" if value >= 100 else f"{value:.2g}" if value >= 0.1 else f"{value:.1g}"
 
 
@@ -257,6 +268,7 @@ def markdown(costs: Costs, found: dict[str, Any]) -> str:
             MARKS[0],
             _costs_text(costs),
             _markdown(HEADINGS, table_rows(costs)),
+            *_earlier_text(costs),
             *_proof_text(found),
             *_hour_text(found),
             MARKS[1],
@@ -271,7 +283,7 @@ def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _costs_text(costs: Costs) -> str:
     names = {
-        "posting": "a session that posts", "record": "a record more than a VOID",
+        "posting": "a session that posts", "record": "a record put into the ring",
         "reading": "a session that reads, without its frames,", "frame": "a frame of a cell",
         "made": "a frame more when its batch is made", "replayed": "a frame of a fleet's log replayed",
         "written": "written", "visit": "a visit to the issuer for one token",
@@ -281,6 +293,28 @@ def _costs_text(costs: Costs) -> str:
         f"CPU of one operation, measured on {costs.date} ({costs.machine}): {each}; a server that nobody asks "
         f"{costs.idle:.1%} of a core."
     )
+
+
+def earlier(costs: Costs) -> list[tuple[int, float, float]]:
+    """(members, of a core by the model, measured) of the runs of docs/measurements/agents.json that took more than a
+    tenth of a core: agents that send VOID, in two buckets, each ten minutes."""
+    kept = json.loads(AGENTS.read_text())
+    rows = [(int(row[0].replace(",", "")), float(row[3])) for row in kept["tables"][0]["rows"]]
+    frames = frames_a_cell(0.0)
+    session = costs.posting + costs.reading + (frames + 1) * costs.frame
+    return [(size, costs.idle + size / ROUNDS * session, share) for size, share in rows if share > MOST_ROUNDED]
+
+
+def _earlier_text(costs: Costs) -> list[str]:
+    rows = [
+        [f"{size:,}", f"{said:.2f}", f"{share:.2f}", f"{said / share - 1:+.0%}"] for size, said, share in earlier(costs)
+    ]
+    date = json.loads(AGENTS.read_text())["date"]
+    text = (
+        f"Held against the runs of [measurements.md](measurements.md), of {date}: members' agents at their rhythm, ten "
+        "minutes each, none failed; share of a core:"
+    )
+    return [text, _markdown(("members", "the model", "measured", ""), rows)]
 
 
 def _proof_text(found: dict[str, Any]) -> list[str]:
@@ -355,7 +389,6 @@ def measure(seconds: float) -> Costs:
     with serving(1000, 1020) as server:
         idle = _idle(server, seconds / 2)
         posting = _session(server, idle, "posting", seconds, "--posts", 0)
-        record = _session(server, idle, "posting", seconds, "--posts", 1) - posting
         fresh, frames = _reading(server, idle, seconds, "--fresh")
         few, few_frames = _reading(server, idle, seconds, "--rounds", 1)
         many, many_frames = _reading(server, idle, seconds, "--rounds", 16)
@@ -365,7 +398,7 @@ def measure(seconds: float) -> Costs:
     return Costs(
         idle=idle,
         posting=posting,
-        record=max(0.0, record),
+        record=record_cost(),
         reading=reading,
         frame=frame,
         made=max(0.0, (fresh - reading) / frames - frame),
@@ -405,6 +438,29 @@ def _reading(server: Serving, idle: float, seconds: float, *options: object) -> 
         sys.exit(f"sessions failed: {found['failed']}")
     frames = (found["received"] / found["sessions"] - _HANDSHAKE_BYTES) / CELL_FRAME_BYTES
     return float((found["cpu_seconds"] - idle * found["seconds"]) / found["sessions"]), frames
+
+
+def record_cost(records: int = 400, a_commit: int = 20) -> float:
+    """Of a record that is programmed into the ring, so many in a commit, over a VOID."""
+    with tempfile.TemporaryDirectory(prefix="tessera-bench-") as folder:
+        make_server(Path(folder), 1, genesis=int(time.time()) - 5, round_seconds=3600, members=64, posts_per_token=1020)
+        gateway = Gateway(Path(folder))
+        gateway.start()
+        statement = office.time_statement(int(time.time()))
+        gateway.relay.push(office.Cable(), len(statement), 0, len(statement), statement)
+        member = office.Connection(gateway.relay)
+        member.authenticate(office.Token(1, 0))
+        took = []
+        for made in (wire.void, lambda: wire.post(0, os.urandom(240))):
+            begun = time.process_time()
+            for _ in range(records // a_commit):
+                with gateway.database.deferred():
+                    for _ in range(a_commit):
+                        member.call(made())
+                gateway.database.commit()
+            took.append(time.process_time() - begun)
+        gateway.close()
+    return (took[1] - took[0]) / records
 
 
 def fleet_costs(entries: int = 200, frames: int = 40) -> tuple[float, float]:
