@@ -1,6 +1,8 @@
 # The encrypted channel (PROTOCOL §4): Noise NKpsk0 with the cheap check before curve work, resumption, transport.
 # What the frames mean is wire's business; which resumption secrets exist is admission's.
 
+from struct import pack_into
+
 from . import curve
 from .aead import TAG_BYTES, Aead
 from .errors import BadFrame
@@ -24,11 +26,13 @@ class Channel:
         self._send = Aead(send_key)
         self._receive = Aead(receive_key)
         self._sent = 0
+        self._sent_bytes = bytearray(8)  # the same: bytes of its own would cost a frame two searches of the heap
         self._received = 0
 
     def seal_in_place(self, frame):
         """Seal the plaintext of 255 or 1023 bytes at the start of frame (bytearray, 17 bytes longer)."""
-        self._send.seal_in_place(self._sent, self._sent.to_bytes(8, "big"), frame)
+        pack_into(">Q", self._sent_bytes, 0, self._sent)
+        self._send.seal_in_place(self._sent, self._sent_bytes, frame)
         self._sent += 1
 
     def seal(self, plaintext):
