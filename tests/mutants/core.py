@@ -865,7 +865,7 @@ CHANGES: Changes = {
         ),
         Change(
             "lost-page-outlives-its-sector",
-            "            self.lost = [page for page in self.lost if page >> 4 != sector]\n",
+            "                self.lost = [page for page in self.lost if page >> 4 != sector]\n",
             "",
             of("recordlog", "lost_pages_go_with_their_sector"),
         ),
