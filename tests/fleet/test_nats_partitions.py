@@ -9,12 +9,13 @@ import pytest
 
 pytest.importorskip("nats", reason="no client of NATS here: pip install nats-py")
 
-from tessera_host.fleet.log import Log, LogUnavailable
+from tessera_host.fleet.log import Log, LogRefused, LogUnavailable
 from tests.fleet.cabled_engine import CabledEngine
 from tests.fleet.conformance import fill, numbered
 from tests.fleet.logs import RELAY, entry_of, id_of, read, read_all
 from tests.fleet.nats import open_nats
 from tests.patience import PATIENCE_SECONDS
+from tests.support.nats_nodes import STARTING
 
 _NAMES = (f"log-{number}" for number in itertools.count())
 
@@ -41,7 +42,11 @@ async def opened(
                 log = await open_nats(nodes, name, RELAY, append_seconds=append_seconds)
                 break
             except LogUnavailable:
-                await asyncio.sleep(0.2)
+                pass
+            except LogRefused as refused:
+                if STARTING not in refused.message:
+                    raise
+            await asyncio.sleep(0.2)
     try:
         yield log
     finally:

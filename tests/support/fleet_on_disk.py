@@ -17,18 +17,20 @@ from pathlib import Path
 
 from tessera_host.errors import Unreachable
 from tests.patience import PATIENCE_SECONDS
-from tests.support.nats_nodes import PASSWORD, USER
+from tests.support.nats_nodes import PASSWORD, STARTING, USER
 
 _TESSERA = (sys.executable, "-m", "tessera_host")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def tessera(*words: object, patience: float = 0.0) -> str:
-    """A command as IT types it; what it said. patience: seconds in which it is typed again while nobody answers."""
+    """A command as IT types it; what it said. patience: seconds in which it is typed again while
+    nodes of the engine do not answer, or do not know each other."""
     end = time.monotonic() + patience
     while True:
         run = subprocess.run([*_TESSERA, *map(str, words)], capture_output=True, text=True)
-        if run.returncode != Unreachable.exit_code or time.monotonic() > end:
+        waits = run.returncode == Unreachable.exit_code or STARTING in run.stderr
+        if not waits or time.monotonic() > end:
             break
     assert run.returncode == 0, f"tessera {' '.join(map(str, words))}: {run.stdout}{run.stderr}"
     return run.stdout

@@ -21,6 +21,7 @@ from tests.patience import PATIENCE_SECONDS
 from tests.support.ports import free_ports
 
 USER, PASSWORD = "gateway", 'not "secret" \\ geheim für niemanden }'
+STARTING = "less than 3 nodes"  # what the product says while nodes that are new do not know each other yet
 _READY = "Server is ready"
 _NOWHERE = "127.0.0.1:1"
 
