@@ -25,8 +25,6 @@ ELSEWHERE = {
     "changelog.md": "CHANGELOG.md",
     "security.md": "SECURITY.md",
 }
-# Pages of the navigation that another branch brings: passed over until they are there.
-COMING = {"growth.md"}
 MORE = "More"
 # Code, which stays as it is, or a link or a picture, whose text may be code.
 _PART = re.compile(r"^```.*?^```|`[^`\n]+`|\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)", re.DOTALL | re.MULTILINE)
@@ -75,18 +73,6 @@ def pages_in(nav: list[Any]) -> set[str]:
     return found
 
 
-def without(nav: list[Any], pages: set[str]) -> list[Any]:
-    """The navigation without these pages."""
-    kept = []
-    for entry in nav:
-        if isinstance(entry, dict):
-            ((title, value),) = entry.items()
-            kept.append({title: without(value, pages) if isinstance(value, list) else value})
-        elif entry not in pages:
-            kept.append(entry)
-    return kept
-
-
 # -- MkDocs calls these
 
 
@@ -94,7 +80,6 @@ def on_files(files: Files, config: Any) -> Files:
     for page, where in ELSEWHERE.items():
         if (ROOT / where).exists():
             files.append(File.generated(config, page, content=(ROOT / where).read_text()))
-    config.nav = without(config.nav, {page for page in COMING if not (ROOT / origin(page)).exists()})
     named = pages_in(config.nav)
     others = [file.src_uri for file in files.documentation_pages() if file.src_uri not in named]
     if others and MORE not in {key for entry in config.nav if isinstance(entry, dict) for key in entry}:
