@@ -262,6 +262,7 @@ def _invited(invitation: Invitation) -> MemoryRows:
     """The issuer's keystore with this invitation in it, open."""
     entry = {"name": invitation.name, "home": invitation.home, "made": 0, "until": invitation.until, "key": None}
     made = MemoryRows()
+    Invitations(made.table, bytes(16))  # its tables are there
     made.table("invitations").put(invitation.id, entry | {"id": invitation.id, "secret": invitation.secret})
     return made
 
