@@ -26,10 +26,10 @@ from tests.tally import Tally, read_lines
 from tools.emulator.execution import DONE, EXCEPTION, Execution, execute
 from tools.emulator.littlefs_image import write_flash
 from tools.emulator.program import EmulatorError
-from tools.emulator.testvolume import CORE_TESTS, IN_A_SMALL_HEAP, OFFSET, PROLOGUE, make_test_volume
+from tools.emulator.testvolume import CORE_TESTS, IN_A_SMALL_HEAP, OFFSET, PROLOGUE, fits, make_test_volume
 
 GUEST_SECONDS = 1800  # a file
-FILES_PER_BOOT = 5  # a boot and V8's warming up cost as much as a short file; the file system holds no more than these
+FILES_PER_BOOT = 5  # a boot and V8's warming up cost as much as a short file
 LONG = "# board: long"
 # What only computers have.
 COMPUTERS_ONLY = {
@@ -122,11 +122,18 @@ def read_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def deal(files: list[Path], jobs: int) -> list[list[Path]]:
-    """Files of a boot, of one length or nearly so."""
+def deal(files: list[Path], jobs: int, with_core: bool) -> list[list[Path]]:
+    """Files of a boot, of one length or nearly so, and no more than find room in a volume."""
     boots = max(-(-len(files) // FILES_PER_BOOT), min(jobs, len(files)))
     by_length = sorted(files, key=lambda file: -file.stat().st_size)
-    return [by_length[first::boots] for first in range(boots)]
+    return [part for first in range(boots) for part in parted(by_length[first::boots], with_core)]
+
+
+def parted(boot: list[Path], with_core: bool) -> list[list[Path]]:
+    """One boot, or as many as it takes."""
+    if len(boot) < 2 or fits(boot, with_core):
+        return [boot]
+    return [*parted(boot[::2], with_core), *parted(boot[1::2], with_core)]
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -142,7 +149,9 @@ def run(arguments: argparse.Namespace) -> int:
         return list(run_files(arguments.image, boot, arguments.with_core, arguments.quick))
 
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        for boot in as_completed([pool.submit(run_boot, files) for files in deal(files, arguments.jobs)]):
+        for boot in as_completed(
+            [pool.submit(run_boot, files) for files in deal(files, arguments.jobs, arguments.with_core)]
+        ):
             for outcome in boot.result():
                 print_outcome(outcome, arguments.verbose)
                 total += outcome.tally

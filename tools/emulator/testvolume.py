@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from tools.emulator.littlefs_image import FLASH_BYTES, make_littlefs
+from tools.emulator.littlefs_image import FLASH_BYTES, SECTOR_BYTES, make_littlefs
 from tools.emulator.program import EmulatorError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -24,6 +24,7 @@ VARIABLE = "TESSERA_MPY_CROSS"
 ARCHITECTURE = "armv6m"
 SIZE = 704 << 10  # at the end of the record ring
 OFFSET = FLASH_BYTES - SIZE
+_SPARE_BLOCKS = 16  # for directories and what tests write
 MOUNT = "/core"
 ROW_BYTES = 32 << 10  # a longer row is for computers: it would be most of a board's heap, and of this volume
 NAMED = re.compile(r'vectors\("(\w+)"\)')  # as tests name the vectors that they read
@@ -53,8 +54,17 @@ workfolder.parent = _folder
 
 def make_test_volume(tests: Iterable[Path], with_core: bool) -> bytes:
     """The file system for test files. with_core: the relay core too, for an image that has it not frozen in."""
-    core = modules_in(FIRMWARE / "tessera") if with_core else {}
-    return make_littlefs(files_for(tests, core), SIZE)
+    return make_littlefs(_all_files(tests, with_core), SIZE)
+
+
+def fits(tests: Iterable[Path], with_core: bool) -> bool:
+    """Whether these find room in one volume: a file takes whole blocks, and directories have theirs."""
+    blocks = sum(-(-len(content) // SECTOR_BYTES) for content in _all_files(tests, with_core).values())
+    return (blocks + _SPARE_BLOCKS) * SECTOR_BYTES <= SIZE
+
+
+def _all_files(tests: Iterable[Path], with_core: bool) -> dict[str, bytes]:
+    return files_for(tests, modules_in(FIRMWARE / "tessera") if with_core else {})
 
 
 def modules_in(package: Path) -> dict[str, Path]:
