@@ -388,6 +388,13 @@ def test_a_set_that_never_came_into_force_as_others_replaced_it_is_not_missed(tm
     assert found.holds and [each.epochs for each in found.findings] == [(7,)]
 
 
+def test_a_set_that_was_replaced_while_the_relay_was_off_is_not_missed(tmp_path, ledger):
+    """Off in 0 and 1, when one was made for 0; back in 2 it was given that for 4, which one for 5 replaced in 3."""
+    first, *_ = changed_sets(ledger, tmp_path, 0, 4, 5, 5)
+    found = Desk(tmp_path, ledger, set_files(tmp_path)).judge(signed(ledger, dict.fromkeys((2, 3, 4), first)), 5)
+    assert found.holds and not any("brought" in each.text for each in found.findings)
+
+
 def test_a_new_relay_has_its_first_set_before_that_set_s_first_epoch(tmp_path, ledger):
     """A new generation begins an epoch later; whoever replaces a relay puts the new one into service at once."""
     other = curve.public(blind.even_secret(blind.random_scalar()))

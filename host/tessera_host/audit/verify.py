@@ -230,7 +230,7 @@ class Auditor:
             whole = checkpoint.rounds_sealed >= self._evidence.sets.newest.epoch_rounds
             running = running + 1 if whole and before is not None and before.epoch == epoch - 1 else 0
             found = self._evidence.sets.with_digest(checkpoint.parameter_digest)
-            due = self._due(found, epoch) if found else None
+            due = self._due(found, epoch, epoch - running) if found else None
             if found and due and running >= SETTLING_EPOCHS:
                 late.setdefault((found.serial, due.serial, due.first_epoch), []).append(epoch)
         for (serial, newer, first), epochs in late.items():
@@ -240,15 +240,15 @@ class Auditor:
             )
             self._find(False, text, *epochs)
 
-    def _due(self, found: Parameters, epoch: int) -> Parameters | None:
+    def _due(self, found: Parameters, epoch: int, back: int) -> Parameters | None:
         """The newest set that was to govern this epoch everywhere, if it is newer than this one. One that another
-        replaced before it came into force says nothing."""
+        replaced before it came into force, or before the relay was on again (in epoch `back`), says nothing."""
         newer = [each for each in self._evidence.sets if each.serial > found.serial and each.relay_with(self._key)]
         replaced = {
             each.digest
             for each in newer
             for later in newer
-            if later.serial > each.serial and later.first_epoch - each.first_epoch <= SETTLING_EPOCHS + 1
+            if later.serial > each.serial and later.first_epoch - max(each.first_epoch, back) <= SETTLING_EPOCHS + 1
         }
         due = [each for each in newer if each.first_epoch + SETTLING_EPOCHS <= epoch and each.digest not in replaced]
         return due[-1] if due else None
