@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..deadline import within
 from ..errors import TesseraError
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
@@ -178,8 +179,7 @@ class Supervisor:
                 continue
             process.end()
             try:
-                async with asyncio.timeout(STOP_SECONDS):
-                    how = await process.ended()
+                how = await within(STOP_SECONDS, process.ended())
             except TimeoutError:
                 process.kill()
                 how = await process.ended()

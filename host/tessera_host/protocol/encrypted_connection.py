@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 from tessera import channel
 from tessera.errors import BadFrame
 
+from ..deadline import within
 from ..errors import IntegrityError, TesseraError, Unreachable
 from . import blind, dialling
 
@@ -111,8 +112,7 @@ class EncryptedConnection:
     async def close(self) -> None:
         self._writer.close()
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._writer.wait_closed()
+            await within(CLOSE_SECONDS, self._writer.wait_closed())
         except TimeoutError:
             self._writer.transport.abort()  # the other end does not read
         except OSError:

@@ -20,6 +20,7 @@ from websockets.protocol import CONNECTING, OPEN
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
+from ..deadline import within
 from .addresses import Address, is_loopback
 
 MESSAGE_BYTES = 2048  # the longest frame of a channel has 1040
@@ -186,8 +187,7 @@ class WebSocket:
 
     async def wait_closed(self) -> None:
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._writer.wait_closed()
+            await within(CLOSE_SECONDS, self._writer.wait_closed())
         except TimeoutError:
             self._writer.transport.abort()
 
