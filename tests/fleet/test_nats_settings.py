@@ -55,7 +55,7 @@ def node(**changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("version", ["2.12.0", "2.12.0-RC.1", "2.13.1", "3.0.0"])
 def test_version_that_keeps_what_it_acknowledges_is_taken(version: str) -> None:
-    configuration.require_node(node(version=version))
+    assert configuration.require_node(node(version=version)) is None
 
 
 @pytest.mark.parametrize("version", ["2.11.9", "2.9.10", "1.99.0", "", "unknown"])
@@ -65,7 +65,7 @@ def test_older_version_is_refused(version: str) -> None:
 
 
 def test_node_without_a_store_does_not_matter() -> None:
-    configuration.require_node(node(jetstream={}))
+    assert configuration.require_node(node(jetstream={})) is None
 
 
 STREAM = configuration.stream("berlin", "tessera.log.berlin", RELAY, 86_400, 3)
@@ -74,7 +74,7 @@ STREAM = configuration.stream("berlin", "tessera.log.berlin", RELAY, 86_400, 3)
 def test_stream_as_it_was_made_is_taken() -> None:
     said = {key: value for key, value in STREAM.items() if value is not False}  # the engine leaves those out
     added = {"metadata": STREAM["metadata"] | {"_nats.ver": "2.15.1"}, "num_replicas": 5, "max_age": 1}
-    configuration.require_stream(STREAM, said | added)
+    assert configuration.require_stream(STREAM, said | added) is None
 
 
 @pytest.mark.parametrize(
