@@ -61,6 +61,7 @@ class Connection:
 
     async def api(self, what: str, payload: Json, client: Client | None = None) -> Json:
         """Raises LogUnavailable, LogRefused, NoStream."""
+        client = client or await self.client()
         answer = await self.ask(f"$JS.API.{what}", json.dumps(payload).encode(), client=client)
         error = answer.get("error")
         if error is None:
@@ -71,6 +72,7 @@ class Connection:
             raise configuration.too_few_nodes()
         said = error.get("description", "an error without a word")
         if error.get("code", 0) >= 500:
+            await self.leave_in_time(client)  # so says a node that the others do not reach, too
             raise LogUnavailable(f"the engine says: {said}")
         raise LogRefused(f"the engine refuses {what}: {said}", "look at the configuration of its nodes")
 
@@ -131,10 +133,11 @@ class Connection:
             self._turn += 1
             await _end(client)
 
-    async def leave_in_time(self, client: Client) -> None:
-        """The node may be cut off from the others. A leader is elected in less time than it takes to see that, so a
-        connection is tried for a while."""
-        if asyncio.get_running_loop().time() - self._since > ANSWER_SECONDS:
+    async def leave_in_time(self, client: Client | None = None) -> None:
+        """The node (of the present connection, if none is given) may be cut off from the others. A leader is elected in
+        less time than it takes to see that, so a connection is tried for a while."""
+        client = client or self._client
+        if client is not None and asyncio.get_running_loop().time() - self._since > ANSWER_SECONDS:
             await self.leave(client)
 
     async def _closed(self) -> None:

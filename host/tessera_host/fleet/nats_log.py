@@ -162,7 +162,10 @@ class NatsLog:
                     async with contextlib.aclosing(self._read(order)) as entries:
                         async for entry in entries:
                             yield entry
-                except (LogUnavailable, _CutOff):
+                except LogUnavailable:
+                    await asyncio.sleep(_PAUSE_SECONDS)
+                except _CutOff:
+                    await self._connection.leave_in_time()
                     await asyncio.sleep(_PAUSE_SECONDS)
         finally:
             self._orders.discard(order)
@@ -234,7 +237,7 @@ class NatsLog:
                     return order.pass_over(state.first)
             if now() > end:
                 raise LogBroken(f"the engine has no log '{self._name}' any more, or another one of that name")
-            await self._connection.leave_in_time(await self._connection.client())
+            await self._connection.leave_in_time()
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _read(self, order: Order) -> AsyncGenerator[Entry, None]:
