@@ -87,8 +87,8 @@ CHANGES: Changes = {
     f"{_FLEET}/nats_log.py": (
         Change(
             "reader-stays-with-a-node-that-was-the-leader",
-            "            await self._connection.leave_in_time(await self._connection.client())\n",
-            "",
+            "            await self._connection.leave_in_time()\n            await asyncio.sleep(_PAUSE_SECONDS)\n\n",
+            "            await asyncio.sleep(_PAUSE_SECONDS)\n\n",
             of("nats_log", "node_that_goes_on_saying_that_the_log_is_shorter_is_left_for_another"),
         ),
         Change(
