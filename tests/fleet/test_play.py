@@ -17,6 +17,7 @@ SHARE = Length(
 )  # fmt: skip
 
 
+@pytest.mark.long
 def test_nothing_acknowledged_is_lost_when_processes_are_killed_and_cut_off() -> None:
     """How much is acknowledged, and how soon, is the long play's."""
     book = play(Setting(members=8, epoch_rounds=60, posts_per_token=16), SHARE, "a seed for the share")
