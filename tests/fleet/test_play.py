@@ -19,7 +19,8 @@ SHARE = Length(
 
 @pytest.mark.long
 def test_nothing_acknowledged_is_lost_when_processes_are_killed_and_cut_off() -> None:
-    """How much is acknowledged, and how soon, is the long play's."""
+    """How much is acknowledged, and how soon, is the long play's. Daily: test_gateway.py, gateways that are killed at
+    every point, and test_nats_partitions.py."""
     book = play(Setting(members=8, epoch_rounds=60, posts_per_token=16), SHARE, "a seed for the share")
     assert book.wrong == []
     counts = book.counts
