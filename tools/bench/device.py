@@ -22,7 +22,6 @@ import statistics
 import struct
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tessera import params, wire
+from tessera.errors import Refused
 from tools.bench import ROOT
 from tools.bench.full_relay import (
     EPOCH_ROUNDS,
@@ -42,7 +42,7 @@ from tools.bench.full_relay import (
     make_relay,
     next_set,
 )
-from tools.bench.runtimes import CONNECTIONS, one_member
+from tools.bench.runtimes import CONNECTIONS, Client, one_member
 from tools.build.boards import read_board
 from tools.emulator.board import Board, Counters
 from tools.emulator.calls import SCRATCH, Call, call, curve_functions
@@ -193,6 +193,21 @@ async def members(port: int) -> list[dict[str, float]]:
     return list(await asyncio.gather(*(one_member(port, 100 + number) for number in range(CONNECTIONS))))
 
 
+async def opened(port: int) -> None:
+    """Until the relay has looked at its clock and opened a round: a quarter of a second of its own."""
+    while True:
+        client = await Client(port).open()
+        try:
+            await client.call(wire.info())
+            return
+        except Refused as refusal:
+            if refusal.name != "NOT_READY":
+                raise
+            await asyncio.sleep(0.25)
+        finally:
+            client.writer.close()
+
+
 def service_figures(folder: Path, relay: FullRelay, image: Path = IMAGE, **network: Any) -> Figures:
     """A full relay with four members at once, over the emulated line or the network that is given (of a Board)."""
     flash = folder / "service.bin"
@@ -205,7 +220,7 @@ def service_figures(folder: Path, relay: FullRelay, image: Path = IMAGE, **netwo
         board.wait_for_link()
         board.repl.send(b"clock %d\n" % (1000 * relay.now))
         board.repl.until(b"=clock")
-        time.sleep(1)  # in a quarter of a second the relay looks at its clock and opens the round
+        asyncio.run(opened(board.address[1]))
         seen = asyncio.run(members(board.address[1]))
         board.repl.interrupt(b"heap ")
         peak, total = map(int, board.repl.until(b"\r\n").split())
