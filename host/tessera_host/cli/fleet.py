@@ -171,9 +171,14 @@ def fleet_init(
     text = [
         f"{directory} is gateway {storage.FIRST} of a fleet, whose log is {storage_}. Start it:",
         f"  {_serve(directory)}",
-        "One gateway is a relay that a lost disk ends, and two cannot tell who is right: let two more join.",
-        f"  tessera fleet invite {_word(directory)}",
     ]
+    if file.is_for_one:
+        text += ["It stays alone: no other gateway reaches this log."]
+    else:
+        text += [
+            "One gateway is a relay that a lost disk ends, and two cannot tell who is right: let two more join.",
+            f"  tessera fleet invite {_word(directory)}",
+        ]
     show({"gateway": storage.FIRST, "directory": str(directory), "storage": storage_}, "\n".join(text), as_json)
 
 
@@ -194,6 +199,8 @@ async def _check_empty(directory: Path, file: FleetFile) -> None:
 
 def fleet_invite(directory: Directory, as_json: Json = False) -> None:
     """Have a running gateway make a code by which one other gateway joins, within an hour."""
+    if storage.is_gateway(directory):
+        _check_for_several(FleetFile.read(directory))
     found = asyncio.run(control.ask(directory, "invite"))
     name = _word(directory)
     text = [
@@ -240,6 +247,7 @@ def fleet_join(
         files.read_text(code_file) if code_file else passphrase.ask_for_code("Code of tessera fleet invite")
     )
     file = _file(directory, code.gateway, storage_, engine_user, engine_password, engine_ca)
+    _check_for_several(file)
     number = asyncio.run(_join(directory, file, code))
     text = [
         f"{directory} is gateway {number} of the fleet. Start it:",
@@ -269,6 +277,14 @@ async def _join(directory: Path, file: FleetFile, code: Code) -> int:
         await log.close()
 
 
+def _check_for_several(file: FleetFile) -> None:
+    if file.is_for_one:
+        raise UsageError(
+            f"the log {file.storage} is a file, which one gateway reaches",
+            "several gateways have a log that NATS keeps: --storage nats://HOST,HOST,HOST/NAME",
+        )
+
+
 def _check_no_gateway(directory: Path) -> None:
     if storage.is_gateway(directory):
         raise UsageError(f"{directory} is a gateway's already", f"start it: {_serve(directory)}")
@@ -282,8 +298,9 @@ def _identity(directory: Path) -> bytes:
 def _file(directory: Path, number: int, url: str, user: str, password: Path | None, ca: Path | None) -> FleetFile:
     """Raises UsageError, InvalidInput."""
     engines.check(url)
-    if url.startswith("sqlite:"):
-        return FleetFile(number, url)
+    alone = FleetFile(number, url)
+    if alone.is_for_one:
+        return alone
     if password is None:
         raise UsageError("the engine's nodes know gateways by a password", "--engine-password-file FILE")
     return FleetFile(number, url, user, _first_line(password), None if ca is None else str(ca.absolute()))

@@ -43,6 +43,11 @@ class FleetFile:
     password: str | None = None
     ca: str | None = None
 
+    @property
+    def is_for_one(self) -> bool:
+        """Whether no other gateway reaches this log."""
+        return self.storage.startswith("sqlite:")
+
     def write(self, directory: Path) -> None:
         files.write(directory / FILE, (json.dumps({"version": _VERSION} | asdict(self), indent=2) + "\n").encode())
 
