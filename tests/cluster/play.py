@@ -26,6 +26,7 @@ from tests.cluster.nodes import CPYTHON, MICROPYTHON
 from tests.cluster.office import EPOCH_ROUNDS, ROUND_SECONDS, Office, Setting, homes
 from tests.cluster.people import Person
 from tests.results import Part, Row, keep_part, kept_part, publish
+from tests.support.tasks import stop
 
 SETTINGS = [
     Setting(runtime, topology, copies)
@@ -70,11 +71,11 @@ class Play:
                 if self._tell:
                     self._say(number)
             await self._pass_rounds(_REST_ROUNDS, *lives, *writing, *others)
-            await _stop(writing)
+            await stop(*writing)
             end = self.office.loop.round()
             await self._pass_rounds(self.length.rest, *lives, *others)
         finally:
-            await _stop([*writing, *lives, *others])
+            await stop(*writing, *lives, *others)
         self._judge(end)
 
     async def _found_people(self) -> None:
@@ -170,14 +171,6 @@ class Play:
             node.kill()
             self.book.wrong += [f"{node.name} said: {line}" for line in node.complaints]
         self.book.wrong += [f"the service reports: {report}" for report in self.office.reports]
-
-
-async def _stop(tasks: Sequence["asyncio.Task[None]"]) -> None:
-    for task in tasks:
-        task.cancel()
-    for failure in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(failure, Exception):
-            raise failure
 
 
 def play(setting: Setting, length: Length, seed: str, tell: bool = False) -> Book:

@@ -29,6 +29,7 @@ from tests.fleet.office import Office, Setting
 from tests.patience import PATIENCE_SECONDS
 from tests.results import Row, publish
 from tests.support import quick_keystores
+from tests.support.tasks import stop
 
 MINUTES = 20.0
 LEAST_SHARE = 0.5  # of what is offered
@@ -70,12 +71,12 @@ class Play:
                 await self._trouble(lives)
                 if self.length.stop_all:
                     await self._stop_all(auditor)
-                await _stop(lives[: len(self._writers)])
+                await stop(*lives[: len(self._writers)])
                 end = self.office.loop.round()
                 await self._until_read(auditor, end + 2, reading)
                 await self._until_letters(lives)
             finally:
-                await _stop([*lives, reading])
+                await stop(*lives, reading)
             self.letters.close(end)
         for gateway in self.office.gateways.values():
             gateway.kill()
@@ -133,7 +134,7 @@ class Play:
                     if task.done():
                         task.result()
         finally:
-            await _stop(works)
+            await stop(*works)
 
     async def _kill_now_and_then(self, end: float) -> None:
         while (left := end - time.monotonic()) > 0:
@@ -234,14 +235,6 @@ class Play:
             f"{len(self.book.wrong)} wrong",
             flush=True,
         )
-
-
-async def _stop(tasks: Sequence["asyncio.Task[None]"]) -> None:
-    for task in tasks:
-        task.cancel()
-    for failure in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(failure, Exception):
-            raise failure
 
 
 def play(setting: Setting, length: Length, seed: str, tell: bool = False) -> Book:

@@ -32,6 +32,7 @@ from tests.soak.office_time import MOST_A_STEP_SECONDS, Follower
 from tests.soak.reader import Reader
 from tests.soak.renewals import Away, Renewals
 from tests.soak.trouble import HalfOpen, NetworkClock, Power, Strangers
+from tests.support.tasks import stop
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent.parent
@@ -87,11 +88,11 @@ class Soak:
             self._note_wear()
             for day in range(self.days + 1, self.days + self.calm_days + 1):
                 await self._pass_day(day, watch, calm=True)
-            await _stop(*members, *others)
+            await stop(*members, *others)
             await self._read_the_rest(reading)
         finally:
             course.over = True
-            await _stop(*watch)
+            await stop(*watch)
             course.relay.cut()
         self._note_wear()
         self.course.book.learn(self.course.relay.cover_keys())
@@ -157,15 +158,6 @@ class Soak:
         if counts["FAULT"]:
             book.wrong.append(f"{counts['FAULT']} times the relay answered FAULT")
         book.wrong += [f"the relay said: {line}" for line in self.course.relay.complaints()]
-
-
-async def _stop(*tasks: "asyncio.Task[None]") -> None:
-    """End them; what one of them failed with is raised, with the place where, which awaiting it again would lose."""
-    for task in tasks:
-        task.cancel()
-    for failure in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(failure, Exception):
-            raise failure
 
 
 # -- figures
