@@ -22,7 +22,7 @@ from ..audit import audit, covers, published
 from ..audit.archive import AuditArchive
 from ..audit.verify import Finding, LedgerAudit, in_words
 from ..clock import unix_now
-from ..errors import IntegrityError, InvalidInput, Unreachable
+from ..errors import IntegrityError, InvalidInput, Unreachable, UsageError
 from ..planning import plan
 from ..protocol import schedule
 from ..protocol.federation import Federation, Relay, read_card
@@ -35,6 +35,7 @@ from .output import end_with, say_wrong, show
 if TYPE_CHECKING:
     from ..report.document import Document
 
+MOST_GATEWAYS = 0xFFFF  # their numbers in a fleet's log have two bytes
 DATE_VARIABLE = "SOURCE_DATE_EPOCH"  # https://reproducible-builds.org/specs/source-date-epoch/
 
 Html = Annotated[Path | None, typer.Option("--html", help="Write the report here, one HTML file.", metavar="FILE")]
@@ -66,6 +67,12 @@ def audit_(
     publish: Annotated[
         Path | None, typer.Option("--publish", help="Write the list of all sets here, for others to compare.")
     ] = None,
+    gateways: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--gateways", metavar="RELAY=NUMBER", help="A relay that is a fleet of so many servers; may be repeated."
+        ),
+    ] = None,
     release: Annotated[
         list[Path] | None, typer.Option("--release", help="An approved release, or a folder of them; may be repeated.")
     ] = None,
@@ -82,11 +89,12 @@ def audit_(
     check_extra(html, pdf)
     known = Federation(read_card(card_text(federation, "federation")))
     relays = [known.relay_named(name) for name in relay] if relay else known.relays
+    fleets = dict(_fleet(known, each) for each in gateways or [])
     place = archive or platformdirs.user_data_path("tessera", appauthor=False) / "audit" / known.id.hex()
     gathered = audit.gather(known, AuditArchive(place), parameters or [], release or [], compare or [])
     audits = [audit.judge_archived(gathered, each) for each in relays] if offline else _audited(gathered, relays)
     against_issuer = gathered.against_issuer()
-    written = _write_audit(gathered, audits, against_issuer, html, pdf)
+    written = _write_audit(gathered, audits, against_issuer, fleets, html, pdf)
     if publish:
         files.write(publish, published.render(gathered.sets, known.name))
         written.append(str(publish))
@@ -116,6 +124,14 @@ def audit_(
         raise typer.Exit(IntegrityError.exit_code)
     if ending := schedule.warning(gathered.sets.newest, unix_now()):
         end_with(ending)
+
+
+def _fleet(known: Federation, said: str) -> tuple[str, int]:
+    """A relay's name and of how many gateways it is. Raises UsageError."""
+    name, _, number = said.rpartition("=")
+    if not name or not number.isdecimal() or not 0 < int(number) <= MOST_GATEWAYS:
+        raise UsageError(f"--gateways is '{said}', not a relay and a number", "write it like --gateways munich=3")
+    return known.relay_named(name).name, int(number)
 
 
 def _covers(sets: ParameterSets) -> list[str]:
@@ -219,8 +235,10 @@ def check_extra(html: Path | None, pdf: Path | None) -> None:
         _report_modules()
 
 
-def write_plan(made: plan.Plan, html: Path | None, pdf: Path | None) -> list[str]:
-    """The annex on a plan; the files that were written."""
+def write_plan(
+    made: plan.Plan, organisation: str | None, gateways_each: int | None, html: Path | None, pdf: Path | None
+) -> list[str]:
+    """The annex on a plan, of an office with this name, if it has one; the files that were written."""
     if not (html or pdf):
         return []
     _report_modules()
@@ -228,13 +246,14 @@ def write_plan(made: plan.Plan, html: Path | None, pdf: Path | None) -> list[str
     from ..report.facts import Facts
 
     moment = _moment()
-    return _write(annex.of_plan(Facts.of_plan(made), moment), moment, html, pdf)
+    return _write(annex.of_plan(Facts.of_plan(made, organisation, gateways_each), moment), moment, html, pdf)
 
 
 def _write_audit(
     gathered: audit.Gathered,
     audits: list[LedgerAudit],
     against_issuer: list[Finding],
+    fleets: dict[str, int],
     html: Path | None,
     pdf: Path | None,
 ) -> list[str]:
@@ -244,7 +263,7 @@ def _write_audit(
     from ..report.facts import Facts
 
     moment = _moment()
-    facts = Facts.of_federation(gathered.federation, _reported(gathered, audits))
+    facts = Facts.of_federation(gathered.federation, _reported(gathered, audits), fleets)
     return _write(annex.of_audit(facts, moment, audits, gathered.sets, against_issuer), moment, html, pdf)
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import duration, files
+from ..errors import UsageError
 from ..kinds_of_cover import COVERS
 from ..planning import choosing, figures
 from ..planning.boards import BOARDS
@@ -22,6 +23,7 @@ from ..planning.plan import Plan, decimal_option, gateways, overfilling
 from ..privacy import loss, noise
 from ..protocol.topology import KINDS
 from . import audit
+from .audit import MOST_GATEWAYS
 from .options import Json, PlanOut
 from .output import show
 
@@ -95,6 +97,16 @@ def make_plan(
     ] = None,
     copies: CopiesOption = Wish.copies,
     topology: TopologyOption = Wish.topology,
+    gateways_each: Annotated[
+        int | None,
+        typer.Option(
+            "--gateways",
+            min=1,
+            max=MOST_GATEWAYS,
+            help="Servers that each relay is (a fleet), for the annex to tell of.",
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="The office's name, for the annex.")] = None,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Write the annex for a DPIA here, one HTML file.")
     ] = None,
@@ -125,13 +137,21 @@ def make_plan(
         copies=copies,
     )
     audit.check_extra(report, pdf)
+    _check_fleet(board, gateways_each)
     found = choosing.choose(wish)
     if out:
         files.write(out, json.dumps(found.plan.as_json(), indent=2).encode() + b"\n")
-    written = audit.write_plan(found.plan, report, pdf)
+    written = audit.write_plan(found.plan, name, gateways_each, report, pdf)
     kept = f"Written to {out}. Next: tessera issuer init DIR --plan {out} --name NAME" if out else "Keep it: --out FILE"
     text = [found.why, "", _kinds(found), _rest(found.plan), *(f"{path} written." for path in written), kept]
     show(_as_json(found) | ({"written": written} if written else {}), "\n".join(text), as_json)
+
+
+def _check_fleet(board: str, gateways_each: int | None) -> None:
+    """Raises UsageError for several gateways that the board cannot be."""
+    if (gateways_each or 1) > 1 and board in BOARDS and not BOARDS[board].several:
+        able = next(each.name for each in BOARDS.values() if each.several)
+        raise UsageError(f"gateways of a fleet are servers, and {board} is a board", f"plan with --board {able}")
 
 
 def _one_delivery(epsilon: str | None, delta: str | None) -> tuple[Fraction, Fraction] | tuple[None, None]:

@@ -3,23 +3,20 @@
 Owns the whole. The sections are the business of the other modules of this package.
 """
 
-import math
 from collections.abc import Sequence
 from datetime import datetime
-from fractions import Fraction
 
 from ..audit.verify import Finding, LedgerAudit
 from ..clock import utc_time
 from ..duration import in_words
 from ..kinds_of_cover import DAY
 from ..planning import figures, plan
-from ..planning.figures import Loss
 from ..privacy import noise
 from ..protocol.parameter_sets import ParameterSets
 from ..text import count
-from . import copies, law, ledger_pages, losses, parties
+from . import copies, fleets, law, ledger_pages, losses, parties, responsibilities
 from .document import Basis, Block, Bullets, Document, Notice, Paragraph, Section, Table, Tone
-from .facts import Facts
+from .facts import Facts, bound
 
 TITLE = "Annex to the data protection impact assessment: Tessera Relay"
 
@@ -37,32 +34,35 @@ def of_audit(
     against_issuer: Sequence[Finding],
 ) -> Document:
     """On relays in service; says of each what was verified, and of the issuer what was found against it."""
-    evidence = [*ledger_pages.meaning(), *ledger_pages.pages(audits, sets, against_issuer)]
+    evidence = [*ledger_pages.meaning(sets), *ledger_pages.pages(audits, sets, against_issuer)]
     return _document(facts, made, Basis.COMPUTED, ledger_pages.summary(audits, against_issuer), evidence)
 
 
 def _document(
     facts: Facts, made: datetime, basis: Basis, verdicts: Sequence[Block], evidence: Sequence[Block]
 ) -> Document:
+    summary = Section("Summary", [*verdicts, *_summary(facts)])
     sections = [
-        Section("Summary", [*verdicts, *_summary(facts)]),
-        Section("How to read this annex", _reading(facts)),
         Section("Which data there is", parties.inventory(facts)),
         Section("What each party can see", parties.views(facts)),
+        Section("Responsibilities", responsibilities.roles(facts)),
         Section("What published numbers reveal", losses.sections(facts, basis)),
         Section("Anonymity floor", _floor(facts, basis)),
         Section("Retention", _retention(facts, basis)),
+        Section("What is lost or stolen", responsibilities.incidents(facts)),
         Section("The law and the mechanism in force", law.mapping(facts)),
         Section("What was verified from the relays", evidence),
-        Section("What is not covered", parties.limits()),
+        Section("What is not covered", parties.limits(facts)),
         Section("How to recompute it", _recompute(facts)),
     ]
+    symbols = any("ε" in section.text() for section in (summary, *sections))
+    sections = [summary, Section("How to read this annex", _reading(facts, symbols)), *sections]
     date = f"{utc_time(made.timestamp())} UTC"
     return Document(TITLE, facts.organisation, date, _front(facts), sections)
 
 
 def _front(facts: Facts) -> list[tuple[str, str]]:
-    front = [("About", facts.organisation if facts.signed else "planned parameters; no federation, no relay")]
+    front = [("About", facts.organisation if facts.signed else "planned parameters: no federation, no relay yet")]
     if facts.signed:
         serial, digest, root_key, federation_id = facts.signed
         front += [
@@ -77,12 +77,13 @@ def _front(facts: Facts) -> list[tuple[str, str]]:
         ("Cover", _cover(facts)),
         ("Members", f"{facts.members} at most, {count(facts.buckets, 'bucket')}"),
         *copies.front(facts),
+        *fleets.front(facts),
     ]
 
 
 def _cover(facts: Facts) -> str:
     if not facts.thresholds:
-        return f"constant batches of {facts.constant} records: ε = 0, δ = 0, for a day, a month, for good"
+        return f"constant batches of {facts.constant} records: what is published never depends on messages"
     day = f"ε = {noise.decimal(facts.day[0])}, δ = {noise.decimal_up(facts.day[1])} for a member's day"
     if facts.cover == DAY:
         return f"a table for {day} of {_planned(facts)}"
@@ -102,33 +103,25 @@ def _shown(facts: Facts) -> str:
     if not facts.thresholds:
         return (
             f"Every batch has {facts.constant} records, whatever anybody sends. A guess of 1 % that a member writes to "
-            "another is 1 % after a day and after a month of watching all published numbers: they tell nothing."
+            "another is 1 % after a day and after a month of watching all published numbers: they tell nothing. There "
+            "is no budget to keep, for a day or for longer."
         )
     day, month = facts.loss(figures.A_DAY), facts.loss(figures.A_MONTH)
     if day is None or month is None:
         return "A member sends less than one message a day."
     return (
         f"In a day of {count(facts.messages_a_day, 'message')}, the most that a member's program sends, what is "
-        f"published can take a guess of 1 % to {losses.becomes(facts, figures.A_DAY)} ({_bound(day)}); in a month of "
-        f"such days to {losses.becomes(facts, figures.A_MONTH)} ({_bound(month)}). For a single message it is "
-        f"{_one_message(facts)}."
+        f"published can take a guess of 1 % to {losses.becomes(facts, figures.A_DAY)} ({bound(day)}); in a month of "
+        f"such days to {losses.becomes(facts, figures.A_MONTH)} ({bound(month)}). For a single message it is "
+        f"{_one_message(facts)}. Members' programs keep to the day; for longer there is no limit."
     )
 
 
 def _one_message(facts: Facts) -> str:
     if found := facts.loss(figures.COPIES):
-        return f"{losses.becomes(facts, figures.COPIES)} ({_bound(found)} of its {facts.copies} copies together)"
+        return f"{losses.becomes(facts, figures.COPIES)} ({bound(found)} of its {facts.copies} copies together)"
     one = f"ε = {noise.decimal(facts.delivery[0])}, δ = {noise.decimal_up(facts.delivery[1])}"
     return f"{losses.becomes(facts, figures.ONE)} ({one})"
-
-
-def _bound(found: Loss) -> str:
-    return f"ε = {_up(found.epsilon)}, δ = {noise.decimal_up(found.delta)}" if found.bounded else "no bound"
-
-
-def _up(epsilon: Fraction) -> str:
-    """Three decimals, rounded up."""
-    return f"{math.ceil(epsilon * 1000) / 1000:g}"
 
 
 def _summary(facts: Facts) -> list[Block]:
@@ -141,12 +134,13 @@ def _summary(facts: Facts) -> list[Block]:
         Paragraph(
             "Members of the organisation send each other short end-to-end encrypted messages through a relay that "
             "does not learn who talks to whom. The relay takes messages for tokens that name nobody, keeps them in "
-            f"shared buckets that are read whole, by whoever proves a key that all members hold, and {hidden}"
+            f"shared buckets that members read whole, by a key that all of them hold, and {hidden}"
         ),
         Bullets(
             [
                 _shown(facts),
                 *copies.summary(facts),
+                *fleets.summary(facts),
                 f"A record is kept for {in_words(facts.retention_epochs * facts.epoch_seconds)} and the open epoch "
                 f"({in_words(facts.epoch_seconds)}); then its key is erased.",
                 f"At full membership {_share(facts)} members share a bucket; the floor for plans is "
@@ -158,7 +152,8 @@ def _summary(facts: Facts) -> list[Block]:
     ]
 
 
-def _reading(facts: Facts) -> list[Block]:
+def _reading(facts: Facts, symbols: bool) -> list[Block]:
+    """symbols: whether the annex has an ε, which is explained then."""
     promised = (Basis.STATED.value, "what the published design and protocol promise; repeated here, not tested here")
     planned = (Basis.PLANNED.value, "exact arithmetic on the parameters of a plan that nobody has signed yet")
     signed = [
@@ -180,8 +175,9 @@ def _reading(facts: Facts) -> list[Block]:
         ),
         ("Bucket, cell", "the shared place that records are posted to; a cell is one bucket in one round"),
         ("Record, delivery", "240 bytes: one part of a message (a short message is one part) on its way to one member"),
-        ("Cover record", "240 bytes that the relay makes and nobody but it can tell from a record"),
+        ("Cover record", "240 bytes that the relay makes and that only the relay can tell from a record"),
         *copies.words(facts),
+        *fleets.words(facts),
         ("Batch", "all records of a cell, real ones and cover, in random order, as everybody reads them"),
         ("Token", "a right to post some records at one relay in one epoch; signed blindly, so that it names nobody"),
         ("Issuer", "IT's machine: it has the root key, the list of members (roster), and signs tokens"),
@@ -196,14 +192,15 @@ def _reading(facts: Facts) -> list[Block]:
             "the probability that somebody gives to a statement about a member before seeing anything",
         ),
     ]
-    words += [
-        (
-            "ε (epsilon)",
-            "how much what is published can shift an observer's odds (a probability over its opposite): by a factor of "
-            "e^ε at most. Small is good; at 0 nothing is shown",
-        ),
-        ("δ (delta)", "by how much, in all, the probability of what can be seen exceeds that bound. Small is good"),
-    ]
+    if symbols:
+        words += [
+            (
+                "ε (epsilon)",
+                "how much what is published can shift an observer's odds (a probability over its opposite): by a "
+                "factor of e^ε at most. Small is good; at 0 nothing is shown",
+            ),
+            ("δ (delta)", "by how much, in all, the probability of what can be seen exceeds that bound. Small is good"),
+        ]
     if facts.thresholds:
         words.append(
             ("Noise table", "whole numbers, signed, from which a relay draws how many cover records a cell gets")
@@ -255,10 +252,11 @@ def _retention(facts: Facts, basis: Basis) -> list[Block]:
             f"{in_words(facts.retention_epochs * facts.epoch_seconds)} and the open epoch",
         ),
         ("A record is at most this old", in_words(longest)),
-        ("Keys of records and cover", "with the records: random keys, one an epoch, physically erased"),
-        ("Use of tokens", f"the open epoch, {in_words(facts.epoch_seconds)}"),
+        ("Keys of records and cover", f"with the records: random keys, one for each epoch, {_erased(facts)}"),
+        *([("Use of tokens", f"the open epoch, {in_words(facts.epoch_seconds)}")] if fleets.some_alone(facts) else []),
+        *fleets.retention(facts),
         ("Use of the key to read", "not kept"),
-        ("Log of a board", "about 2 KB: starts, faults, updates"),
+        *_log_of_a_board(facts),
         ("Checkpoints", "at least 256 epochs on the relay; in an auditor's archive as long as the auditor wishes"),
     ]
     return [
@@ -269,6 +267,16 @@ def _retention(facts: Facts, basis: Basis) -> list[Block]:
         ),
         Table("How long what is kept", basis, ("What", "How long"), rows, (4, 10)),
     ]
+
+
+def _erased(facts: Facts) -> str:
+    if facts.server is None:
+        return "physically erased on a board, erased on a server as well as its disk does it"
+    return "erased as well as the server's disk does it" if facts.server else "physically erased"
+
+
+def _log_of_a_board(facts: Facts) -> list[tuple[str, str]]:
+    return [] if facts.server else [("Log of a board", "about 2 KB: starts, faults, updates")]
 
 
 def _recompute(facts: Facts) -> list[Block]:

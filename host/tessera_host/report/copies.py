@@ -1,30 +1,36 @@
-"""What a report says of an office whose records are on several relays, each copy a delivery of its own; of one whose
-records are on one relay, nothing.
+"""What a report says of an office with several relays: each copy of a record is a delivery of its own.
 
-Owns these words. The sums are `losses`' and `planning.figures`'.
+Owns these words. Of an office with one relay they are none; copies are said of one that has each record on several. The
+sums are `planning.figures`'.
 """
 
-from ..privacy import noise
+from ..planning import figures
 from ..text import count
 from .document import Block, Paragraph
-from .facts import Facts
+from .facts import Facts, bound
 
 
 def front(facts: Facts) -> list[tuple[str, str]]:
     """Under the title."""
-    if facts.copies == 1:
-        return [("Relays", str(facts.relays))] if facts.relays > 1 else []
-    return [("Relays", f"{facts.relays}; every record is on {facts.copies} of them ({facts.topology})")]
+    where = ", ".join(f"{name} ({host})" for name, host in facts.addresses)
+    if facts.copies > 1:
+        number = f"{facts.relays}; every record is on {facts.copies} of them ({facts.topology})"
+    elif facts.relays > 1:
+        number = f"{facts.relays}; every record is on one of them, its recipient's"
+    else:
+        return [("Relay", where)] if where else []
+    return [("Relays", f"{number}: {where}" if where else number)]
 
 
 def summary(facts: Facts) -> list[str]:
     """For the first page."""
     if facts.copies == 1:
         return []
+    counted = " All figures of days and months count every copy." if facts.thresholds else ""
     return [
         f"Every record is on {facts.copies} of {facts.relays} relays: {_lost(facts)}, and no message is lost that its "
-        f"sender's program calls safe. A message is in {facts.copies} cells, one at each relay; {_together(facts)}. "
-        "All figures of days and months count every copy."
+        f"sender's program calls safe. A message is in {facts.copies} cells, one at each relay; {_together(facts)}."
+        f"{counted}"
     ]
 
 
@@ -48,37 +54,37 @@ def seen(facts: Facts) -> list[Block]:
     return [
         Paragraph(
             f"A message is in {facts.copies} cells, one at each of {facts.copies} relays, whose cover is independent. "
-            "Its copies are different ciphertexts under different keys: the batches of two relays have no record in "
-            f"common, and to subtract one from the other says nothing. {_sum(facts)} The order of the relays follows "
-            "from the federation card and is the same whatever anybody sends; readers ask all of theirs in every "
-            "round, whether these answer or not."
+            "Its copies are different ciphertexts under different keys. So the batches of two relays have no record in "
+            f"common, and an observer who subtracts one from the other learns nothing. {_sum(facts)} The order of the "
+            "relays follows from the federation card and is the same whatever anybody sends. Readers ask all of theirs "
+            "in every round, whether these answer or not."
         )
     ]
 
 
+def _all(facts: Facts) -> str:
+    return "both" if facts.copies == 2 else f"all {facts.copies}"
+
+
 def _together(facts: Facts) -> str:
-    if not facts.thresholds:
-        return "no count depends on it at any of them, so whoever counts at all of them learns nothing"
-    return f"whoever counts at all of them learns at most {_bound(facts)} of it"
+    found = facts.loss(figures.COPIES)
+    if not facts.thresholds or found is None:
+        return f"no count depends on it at any of them, so an observer of {_all(facts)} learns nothing"
+    return f"an observer of {_all(facts)} learns at most {bound(found)} of it"
 
 
 def _sum(facts: Facts) -> str:
-    if not facts.thresholds:
+    found = facts.loss(figures.COPIES)
+    if not facts.thresholds or found is None:
         return (
-            "Every batch of every relay has as many records whatever is sent: who counts at all relays together learns "
-            "as little as who counts at one, nothing (ε = 0, δ = 0)."
+            "Every batch of every relay has as many records whatever is sent: an observer of all relays together "
+            "learns as little as an observer of one, nothing."
         )
     return (
-        f"Each copy is a delivery, and what one of them can show is above. Who sees the counts of all {facts.copies} "
-        f"relays learns of one message at most {_bound(facts)}, {facts.copies} times a delivery's; who sees fewer "
-        "relays, less. The table below has the exact sum, and counts every copy in days and months; so do members' "
-        "programs, before a record leaves."
+        f"Each copy is a delivery. An observer of the counts of {_all(facts)} relays learns of one message at most "
+        f"{bound(found)}; an observer of fewer relays learns less. The table below counts every copy in days and "
+        "months. So do members' programs, before a record leaves."
     )
-
-
-def _bound(facts: Facts) -> str:
-    epsilon, delta = (facts.copies * each for each in facts.delivery)
-    return f"ε = {noise.decimal(epsilon)}, δ = {noise.decimal_up(delta)}"
 
 
 def keepers(facts: Facts) -> str:
@@ -88,15 +94,20 @@ def keepers(facts: Facts) -> str:
 
 def views(facts: Facts) -> list[tuple[str, str, str]]:
     """What the operators of several relays see together."""
-    if facts.copies == 1:
+    if facts.relays == 1:
         return []
+    of_copies = (
+        "which records are of one message: keys, tags and covers of the copies have nothing in common, and no relay "
+        "knows of another's records"
+        if facts.copies > 1
+        else "which member an address is, for whom a record is; no relay knows of another's records"
+    )
     return [
         (
             "Operators of several relays together",
             "at each of them what its operator sees; that connections from one address post to several relays in the "
             "same rounds, which steady agents do always",
-            "which records are of one message: keys, tags and covers of the copies have nothing in common, and no "
-            "relay knows of another's records",
+            of_copies,
         )
     ]
 
@@ -111,5 +122,28 @@ def resilience(facts: Facts) -> str:
     )
 
 
+def off(facts: Facts) -> str:
+    """What a relay that is off does to messages."""
+    if facts.copies == 1:
+        return "A relay that is switched off or unplugged: messages wait at their senders."
+    return (
+        "A relay that is switched off or unplugged: its copies wait at their senders, and messages arrive from the "
+        f"{'other' if facts.copies == 2 else 'others'}."
+    )
+
+
+def lost_for_good(facts: Facts) -> str:
+    """What the loss of a relay with all that it keeps means."""
+    if facts.copies == 1:
+        return (
+            "records that nobody had fetched are gone; senders' programs send them again to the relay that takes its "
+            "place"
+        )
+    return (
+        f"no message that was called safe is lost, as every record is on {facts.copies} relays; senders' programs fill "
+        "the relay that takes its place"
+    )
+
+
 def _lost(facts: Facts) -> str:
-    return f"any {count(facts.copies - 1, 'relay')} may be lost for good"
+    return f"any {'one relay' if facts.copies == 2 else count(facts.copies - 1, 'relay')} may be lost for good"

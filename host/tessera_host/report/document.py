@@ -59,7 +59,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """`description` says in words what the picture shows, for who cannot see it."""
+    """`description` says in words what the picture shows, for a reader who cannot see it."""
 
     caption: str
     basis: Basis
@@ -75,6 +75,9 @@ class Section:
     title: str
     blocks: Sequence[Block]
 
+    def text(self) -> str:
+        return "\n".join([self.title, *map(_text, self.blocks)])
+
 
 @dataclass(frozen=True)
 class Document:
@@ -89,9 +92,7 @@ class Document:
     def text(self) -> str:
         """Every word of it, for searching."""
         words = [self.title, self.subject, self.date, *(f"{name} {value}" for name, value in self.facts)]
-        for section in self.sections:
-            words += [section.title, *(_text(block) for block in section.blocks)]
-        return "\n".join(words)
+        return "\n".join([*words, *(section.text() for section in self.sections)])
 
 
 def _text(block: Block) -> str:

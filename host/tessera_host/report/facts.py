@@ -4,28 +4,34 @@ Leaves to others: what counts as a member's day and month (planning/figures.py),
 package).
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 from tessera.params import Parameters
 
 from ..kinds_of_cover import CONSTANT, DAY, kind_of
 from ..planning import figures
 from ..planning.figures import Loss
-from ..planning.plan import Plan
+from ..planning.plan import Plan, gateways
 from ..privacy import allowance, noise
 from ..protocol import parameter_sets
 from ..protocol.federation import Federation
 from ..protocol.topology import RING
+
+UNNAMED = "a planned federation"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """`signed` is None for a plan, else (serial, digest, root key, federation id). cover: one of kinds_of_cover.COVERS.
     delivery: (ε, δ) of one; day: (ε, δ) that the office promises of a member's. constant: C, or 0; deliveries: of a
-    day, that a table was made for, or 0."""
+    day, that a table was made for, or 0. server: whether relays are servers; None where nothing says it. addresses:
+    name and host of each relay, of signed parameters. fleets: relays that are several gateways each, with their number;
+    a plan's have no name."""
 
     organisation: str
     board: str | None
@@ -46,13 +52,21 @@ class Facts:
     relays: int = 1  # each has the tokens of its own
     topology: str = RING.value
     copies: int = 1  # on so many of the relays each record is
+    server: bool | None = None
+    addresses: tuple[tuple[str, str], ...] = ()
+    message_days: int = 0  # for so long members' programs keep messages, if a card says it
+    fleets: tuple[tuple[str, int], ...] = ()
 
     @classmethod
-    def of_plan(cls, made: Plan) -> "Facts":
+    def of_plan(cls, made: Plan, organisation: str | None = None, gateways_each: int | None = None) -> "Facts":
+        """gateways_each: of every relay; as many as the plan reckons with, if they are not given."""
         choice = made.choice
+        each = gateways(made) if gateways_each is None else gateways_each
         return cls(
-            organisation="a planned federation",
+            organisation=organisation or UNNAMED,
             board=made.board.name,
+            server=made.board.several,
+            fleets=(("", each),) if each > 1 else (),
             signed=None,
             delivery=made.delivery,
             day=(choice.day_epsilon, choice.day_delta),
@@ -67,14 +81,18 @@ class Facts:
         )
 
     @classmethod
-    def of_federation(cls, federation: Federation, parameters: Parameters) -> "Facts":
-        """parameters: the verified set that the report is about."""
+    def of_federation(
+        cls, federation: Federation, parameters: Parameters, fleets: Mapping[str, int] | None = None
+    ) -> "Facts":
+        """parameters: the verified set that the report is about. fleets: by relay, of how many gateways it is said to
+        be, as nothing that is signed tells it."""
         kind, relays, topology = kind_of(parameters), len(parameters.relays), federation.topology_of(parameters)
         shown = Fraction(0), Fraction(0)
         if kind != CONSTANT:
             shown = parameter_sets.epsilon(parameters), parameter_sets.exact_delta(parameters)
         budget = federation.budget
         day = Fraction(budget["epsilon"]), Fraction(budget["delta"])
+        shared: dict[str, Any] = {name: int(getattr(parameters, name)) for name in _SHARED}
         if kind == DAY:
             day = parameter_sets.day_epsilon(parameters), Fraction(parameters.day_delta, noise.DRAWS)
         return cls(
@@ -90,7 +108,10 @@ class Facts:
             relays=max(1, relays),
             topology=topology.kind,
             copies=max(1, min(topology.copies, relays)),
-            **{name: int(getattr(parameters, name)) for name in _SHARED},
+            message_days=federation.retention_days,
+            addresses=tuple((relay.name, relay.host) for relay in federation.relays),
+            fleets=tuple((name, number) for name, number in (fleets or {}).items() if number > 1),
+            **shared,
         )
 
     @cached_property
@@ -120,9 +141,22 @@ class Facts:
     @cached_property
     def messages_a_day(self) -> int:
         """Of one part: what a member's program sends in a day at most, through all relays."""
-        tokens = allowance.by_tokens(self.relays * self.tokens_per_epoch, self.posts_per_token, self.epoch_seconds)
-        fitting = tokens // self.copies
+        return self._messages(self.relays * self.tokens_per_epoch, self.copies)
+
+    @cached_property
+    def messages_to_one(self) -> int:
+        """Of them to one member, or to members of one relay: what `tessera plan` calls messages a day."""
+        return self._messages(self.tokens_per_epoch, 1)
+
+    def _messages(self, tokens: int, posts: int) -> int:
+        """On so many tokens of an epoch, of which a message takes so many posts."""
+        fitting = allowance.by_tokens(tokens, self.posts_per_token, self.epoch_seconds) // posts
         return allowance.of_a_day(self.thresholds, self.day, fitting, self.round_seconds, self.copies)
+
+    @property
+    def cohorts(self) -> int:
+        """Of members, by which a relay can tell sessions that post apart."""
+        return figures.cohorts(self.members)
 
     @cached_property
     def losses(self) -> Sequence[Loss]:
@@ -132,6 +166,18 @@ class Facts:
     def loss(self, of: str) -> Loss | None:
         """The one of `losses` that is of this; None if no message fits a day."""
         return next((each for each in self.losses if each.of == of), None)
+
+
+def epsilon_in_words(epsilon: Fraction) -> str:
+    """Three decimals, rounded up."""
+    return f"{math.ceil(epsilon * 1000) / 1000:g}"
+
+
+def bound(found: Loss) -> str:
+    """What deliveries show at most, in symbols."""
+    if not found.bounded:
+        return "no bound"
+    return f"ε = {epsilon_in_words(found.epsilon)}, δ = {noise.decimal_up(found.delta)}"
 
 
 _SHARED = (

@@ -5,10 +5,12 @@ of personal information, is § 1798.140(v) since.
 """
 
 from ..duration import in_words
+from ..kinds_of_cover import DELIVERY
+from ..planning import figures
 from ..privacy import noise
-from . import copies
+from . import copies, fleets
 from .document import Basis, Block, Paragraph, Table
-from .facts import Facts
+from .facts import Facts, bound
 
 
 def mapping(facts: Facts) -> list[Block]:
@@ -31,8 +33,8 @@ def mapping(facts: Facts) -> list[Block]:
         (
             "GDPR Art. 25(2) data protection by default",
             "“by default, only personal data which are necessary”",
-            f"Cover cannot be switched off; one record of a member a round; {_day(facts)}plans for fewer than 20 "
-            "members a bucket are refused unless told otherwise",
+            f"Cover cannot be switched off; a member's program sends one record for each relay, bucket and round at "
+            f"most; {_day(facts)}plans for fewer than 20 members a bucket are refused unless told otherwise",
         ),
         (
             "GDPR Art. 32(1)(a) pseudonymisation and encryption",
@@ -44,20 +46,20 @@ def mapping(facts: Facts) -> list[Block]:
             "GDPR Art. 32(1)(b), (c) confidentiality, integrity, resilience",
             "“confidentiality, integrity, availability and resilience”",
             "A record is acknowledged after it is stored and read back; nothing acknowledged is lost in a power cut; "
-            f"records are authenticated end to end{copies.resilience(facts)}",
+            f"records are authenticated end to end{copies.resilience(facts)}{fleets.resilience(facts)}",
         ),
         (
             "GDPR Art. 32(1)(d) regular testing of effectiveness",
             "“a process for regularly testing, assessing and evaluating”",
-            "The privacy ledger: a signed, chained checkpoint an epoch; tessera audit verifies it and writes this "
-            "annex",
+            "The privacy ledger: for each epoch a signed checkpoint, chained to the one before; tessera audit verifies "
+            "it and writes this annex",
         ),
         (
             "ePrivacy Directive 2002/58/EC Art. 5(1) confidentiality of communications and traffic data",
             "no “listening, tapping, storage or other kinds of interception”",
             "Content is readable by the two members only. Of traffic data the relay stores bucket and round of a "
-            f"record, for {kept} and the open epoch. Whether an internal relay is a “publicly available” service is "
-            "a legal question",
+            f"record, for {kept} and the open epoch{_everywhere(facts)}{fleets.traffic_data(facts)}. Whether an "
+            "internal relay is a “publicly available” service is a legal question",
         ),
         (
             "ePrivacy Directive Art. 5(3) terminal equipment",
@@ -69,8 +71,9 @@ def mapping(facts: Facts) -> list[Block]:
             "CCPA § 1798.140(o) personal information (since the CPRA: § 1798.140(v))",
             "information that “identifies, relates to, describes …” a consumer",
             "The roster (issuer) and addresses of open connections (relay, in memory) can be personal information. "
-            "Records, published counts and the ledger contain no identifier of a person; whether they are personal "
-            "information in context is for the reader to judge",
+            "Records, published counts and the ledger contain no identifier of a person."
+            f"{fleets.personal_information(facts)} Whether they are personal information in context is for the reader "
+            "to judge",
         ),
     ]
     return [
@@ -82,17 +85,29 @@ def mapping(facts: Facts) -> list[Block]:
     ]
 
 
+def _everywhere(facts: Facts) -> str:
+    return f", at each of {facts.copies} relays" if facts.copies > 1 else ""
+
+
 def _cover(facts: Facts) -> str:
     if not facts.thresholds:
         return f"Cover records that fill every batch up to {facts.constant}, whatever is sent"
-    epsilon = noise.decimal(facts.day[0])
-    return f"Cover records in numbers drawn from a table, with which a member's day shows at most ε = {epsilon}"
+    day = f"ε = {noise.decimal(facts.day[0])}, δ = {noise.decimal_up(facts.day[1])}"
+    if facts.cover == DELIVERY:
+        epsilon, delta = noise.decimal(facts.delivery[0]), noise.decimal_up(facts.delivery[1])
+        return (
+            f"Cover records in numbers drawn from a table, with which one delivery shows at most ε = {epsilon}, δ = "
+            f"{delta}; members' programs keep a day within {day}"
+        )
+    return f"Cover records in numbers drawn from a table, with which a member's day shows at most {day}"
 
 
 def _day(facts: Facts) -> str:
     if not facts.thresholds:
-        return ""
+        return "nothing that is published depends on what members send, so there is no budget to keep; "
+    month = facts.loss(figures.A_MONTH)
+    longer = f"; for longer there is no limit, and a month of such days shows at most {bound(month)}" if month else ""
     return (
-        f"a daily budget (ε = {noise.decimal(facts.day[0])}, δ = {noise.decimal_up(facts.day[1])}) beyond which the "
-        "members' programs wait; "
+        f"a budget of ε = {noise.decimal(facts.day[0])}, δ = {noise.decimal_up(facts.day[1])} in any 24 hours, "
+        f"beyond which the members' programs wait{longer}; "
     )

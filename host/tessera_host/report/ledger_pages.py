@@ -10,6 +10,7 @@ from typing import Any
 from ..audit import covers
 from ..audit.verify import AuditedEpoch, Finding, LedgerAudit, in_words, spans
 from ..clock import utc_time
+from ..kinds_of_cover import CONSTANT, kind_of
 from ..privacy import noise
 from ..protocol.parameter_sets import ParameterSets
 from . import plots
@@ -27,8 +28,12 @@ def not_audited() -> list[Block]:
     ]
 
 
-def meaning() -> list[Block]:
+def meaning(sets: ParameterSets) -> list[Block]:
     """What a checkpoint proves and what it cannot."""
+    constant = "a constant batch has a record of every token"
+    tables = "a noise table has its ε and δ, recomputed from its integers"
+    kinds = {kind_of(each) == CONSTANT for each in sets}
+    keeps = ", ".join([*([constant] if True in kinds else []), *([tables] if False in kinds else [])])
     return [
         Paragraph(
             "After every epoch a relay signs a checkpoint: how many rounds it sealed, the digest of the parameters "
@@ -41,9 +46,8 @@ def meaning() -> list[Block]:
                 "Verified here: each signature under the ledger key that the root key listed; each link of the "
                 "chain; that the parameters named are a set that the root key signed, made for that epoch or one "
                 "before it, and never went back; that all sets seen are of one chain, in which each names the one "
-                "before it, so that members were told the same; that their cover keeps what it says: a constant batch "
-                "has a record of every token, a noise table has its ε and δ, recomputed from its integers; that no two "
-                "epochs had the same cover; that the firmware is known; that the relay tells the story it told at "
+                f"before it, so that members were told the same; that their cover keeps what it says: {keeps}; that no "
+                "two epochs had the same cover; that the firmware is known; that the relay tells the story it told at "
                 "earlier audits.",
                 "A relay that was off when a set was made gets it when it is back, and has it in force from the next "
                 "epoch on; until then it keeps the rules of the set before. Past the end of a schedule of keys nothing "
@@ -124,9 +128,16 @@ def _set_row(found: Any, epochs: list[int]) -> tuple[str, str, str, str]:
     return (
         str(found.serial),
         in_words(epochs),
-        covers.in_words(found),
+        _cover(found),
         f"{found.members} in {found.buckets}: {share} each",
     )
+
+
+def _cover(found: Any) -> str:
+    """Where nothing shows there is no ε to name."""
+    if kind_of(found) != CONSTANT:
+        return covers.in_words(found)
+    return f"constant batches of {found.members * found.tokens_per_epoch} records, one of every token"
 
 
 def _firmware(audit: LedgerAudit) -> Table:

@@ -13,9 +13,10 @@ from ..planning import figures
 from ..planning.figures import GUESS, Loss, percent
 from ..privacy import composition, loss, noise
 from ..privacy.composition import Part
+from ..text import count
 from . import copies, plots
 from .document import Basis, Block, Figure, Paragraph, Table
-from .facts import Facts
+from .facts import Facts, epsilon_in_words
 
 _PRIORS = (GUESS, 0.1, 0.5)
 _SHOWN_PRIOR = 0.5
@@ -49,22 +50,32 @@ def _constant(facts: Facts, basis: Basis) -> list[Block]:
     tokens = facts.tokens_per_epoch
     rows = [
         ("Records in every batch", f"{facts.constant} = {facts.members} members × {tokens} token{'s' * (tokens > 1)}"),
-        ("ε and δ of a delivery, a day, a month", "0 and 0: no count depends on what anybody sends"),
         ("What a guess of 1 % becomes", "it stays 1 %, after a delivery, a day, a month"),
-        ("Messages of a member and day, at most", f"{facts.messages_a_day}, as the relay keeps no more"),
+        ("Messages of a member and day, at most", _messages(facts)),
         ("Length of a round", in_words(facts.round_seconds)),
     ]
     return [
         Paragraph(
-            f"The relay publishes {facts.constant} records a round, always: cover records fill up what members posted. "
-            "A token posts one record a round at most and the relay takes as many tokens as a batch has records, so "
-            "that there are never more real ones. Nothing that is published depends on how many there are: not for "
+            f"{'Each' if facts.relays > 1 else 'The'} relay publishes {facts.constant} records for each round, always: "
+            "cover records fill up what members posted. "
+            "A token posts one record in a round at most and a relay takes as many tokens as a batch has records, so "
+            "there are never more real ones. Nothing that is published depends on how many there are: not for "
             "outsiders, not for members, whatever else they know, not for all other members together. There is no "
             "budget to keep, for a day or for longer. It does not hold against the operator of the relay."
         ),
         *copies.seen(facts),
         Table("Constant batches", basis, ("Figure", "Value"), rows, (5, 9)),
     ]
+
+
+def _messages(facts: Facts) -> str:
+    """What limits them where no privacy does."""
+    if facts.messages_a_day == facts.messages_to_one:
+        return f"{facts.messages_a_day}, as the relay keeps no more"
+    return (
+        f"{facts.messages_to_one} to members of one relay, as that keeps no more; {facts.messages_a_day} through all "
+        f"{facts.relays} relays"
+    )
 
 
 def _day(facts: Facts, basis: Basis) -> list[Block]:
@@ -77,17 +88,18 @@ def _day(facts: Facts, basis: Basis) -> list[Block]:
     if facts.cover == DAY:
         kept = (
             f"The noise table is made so that {facts.deliveries} deliveries, a member's day, stay within {promised}; "
-            "members' programs send no more."
+            "members' programs send no more in any 24 hours."
         )
     else:
-        kept = f"Members' programs send no more in a day than stays within {promised}, the office's setting."
+        kept = f"Members' programs send no more in any 24 hours than stays within {promised}, the office's setting."
     return [
         Paragraph(
             "The relay publishes, for each bucket and round (a cell), how many records it holds: the real ones and a "
             f"random number of cover records, {float(facts.cover_mean):.3g} on average. What several deliveries of one "
             "member show adds up, each in a cell of its own. The sums are exact: they follow the whole distribution of "
-            f"what a count can show, rounded to the unfavourable side. {kept} A day is compared with a day without "
-            "any delivery of that member, and also with a day of as many others."
+            f"what a count can show, rounded to the unfavourable side. {kept} For longer there is no limit: days "
+            "add up, as the row of a month says. A day is compared with a day without any delivery of that member, and "
+            "also with a day of as many others."
         ),
         *copies.seen(facts),
         Table("What deliveries add up to", basis, header, rows, (7, 3, 3, 3)),
@@ -101,7 +113,7 @@ def _what(facts: Facts, each: Loss) -> str:
 
 
 def _epsilon(each: Loss) -> str:
-    return f"{math.ceil(each.epsilon * 1000) / 1000:g}" if each.bounded else "no bound"
+    return epsilon_in_words(each.epsilon) if each.bounded else "no bound"
 
 
 def _suspicion(facts: Facts, basis: Basis) -> list[Block]:
@@ -131,7 +143,7 @@ def _one_delivery(facts: Facts, basis: Basis) -> list[Block]:
         ),
         (
             "A delivery in another cell instead",
-            f"ε ≤ {math.ceil(moved[0] * 1000) / 1000:g}, δ ≤ {noise.decimal_up(moved[1])}",
+            f"ε ≤ {epsilon_in_words(moved[0])}, δ ≤ {noise.decimal_up(moved[1])}",
         ),
         ("Cover records a cell", f"0 to {len(facts.thresholds)}, {float(facts.cover_mean):.4g} on average"),
         ("Length of a round", in_words(facts.round_seconds)),
@@ -149,14 +161,17 @@ def _one_delivery(facts: Facts, basis: Basis) -> list[Block]:
 
 def _at_once(facts: Facts, basis: Basis) -> list[Block]:
     day_epsilon, thresholds = facts.day[0], facts.thresholds
-    cases = [(f"{records} records of a member in one cell", [Part(thresholds, records, 1)]) for records in (1, 2, 3, 4)]
+    cases = [
+        (f"{count(records, 'record')} of a member in one cell", [Part(thresholds, records, 1)])
+        for records in (1, 2, 3, 4)
+    ]
     cases.append((f"a day in which {_RECEIVED} records come for a member", [Part(thresholds, 1, _RECEIVED)]))
     rows = [(what, noise.decimal_up(composition.delta_of(parts, day_epsilon))) for what, parts in cases]
     return [
         Paragraph(
             "Records of one member that reach one bucket in one round shift a single count by their number, which "
-            "shows more than as many rounds would. Members' programs send one a round. What a member receives is "
-            "counted by nobody; it shows as much as what one sends. The table has the δ of such cases for the ε of a "
+            "shows more than as many rounds would. Members' programs send one in a round. Nobody counts what a member "
+            "receives; it shows as much as what one sends. The table has the δ of such cases for the ε of a "
             f"day, {noise.decimal(day_epsilon)}."
         ),
         Table("Beyond the day", basis, ("Case", f"δ at ε = {noise.decimal(day_epsilon)}"), rows, (8, 4)),

@@ -5,7 +5,8 @@ them here.
 """
 
 from ..duration import in_words
-from . import copies
+from ..text import count
+from . import copies, fleets
 from .document import Basis, Block, Bullets, Paragraph, Table
 from .facts import Facts
 
@@ -14,11 +15,20 @@ def inventory(facts: Facts) -> list[Block]:
     """What is kept, by whom, what for, until when."""
     kept = in_words(facts.retention_epochs * facts.epoch_seconds)
     epoch = in_words(facts.epoch_seconds)
+    tokens = [
+        (
+            "Use of tokens",
+            "relay",
+            "8 bytes of a hash of each token that posted and how much of its quota was used. Tokens are blind: they "
+            "name no member. Reading leaves nothing",
+            f"the open epoch ({epoch})",
+        )
+    ]
     rows = [
         (
             "Records",
-            copies.keepers(facts),
-            "240 bytes each, end-to-end encrypted; beside it the bucket and the round. No sender, no recipient",
+            copies.keepers(facts) + fleets.keepers(facts),
+            "240 bytes each, end-to-end encrypted; beside each its bucket and round. No sender, no recipient",
             f"{kept} and the open epoch ({epoch}); then the key is erased",
         ),
         (
@@ -27,13 +37,8 @@ def inventory(facts: Facts) -> list[Block]:
             "not stored: recomputed from a secret of the epoch, which is erased with the epoch's records",
             "as records",
         ),
-        (
-            "Use of tokens",
-            "relay",
-            "8 bytes of a hash of each token that posted and how much of its quota was used. Tokens are blind: they "
-            "name no member. Reading leaves nothing",
-            f"the open epoch ({epoch})",
-        ),
+        *(tokens if fleets.some_alone(facts) else []),
+        *fleets.inventory(facts),
         (
             "Internet addresses",
             "relay, in memory",
@@ -47,16 +52,11 @@ def inventory(facts: Facts) -> list[Block]:
             "address it sees, and when. The agent comes at drawn moments, whatever its member does",
             "the connection; written nowhere",
         ),
-        (
-            "Log",
-            "relay",
-            "starts, faults, updates. No addresses, no identifiers, no counts",
-            "about 2 KB, oldest first out",
-        ),
+        _log(facts),
         (
             "Privacy ledger",
             "relay, auditors",
-            "a signed checkpoint an epoch; public figures only",
+            "a signed checkpoint for each epoch; public figures only",
             "at least 256 epochs",
         ),
         ("Roster", "issuer", "name and public key of each member", "until removed from the roster"),
@@ -77,7 +77,7 @@ def inventory(facts: Facts) -> list[Block]:
             "the member's own device",
             "keys, tokens, the office's signed settings, names of contacts, messages sent and received, times of own "
             "posts within a day; encrypted with a passphrase",
-            "as the member wishes",
+            _at_the_member(facts),
         ),
     ]
     return [
@@ -89,6 +89,21 @@ def inventory(facts: Facts) -> list[Block]:
         ),
         Table("Data inventory", Basis.STATED, ("Data", "Kept by", "What it is", "Kept for"), rows, (4, 3, 9, 5)),
     ]
+
+
+def _at_the_member(facts: Facts) -> str:
+    """For how long a member's program keeps messages: what the card says, unless its member removes them."""
+    days = facts.message_days
+    kept = f"messages {count(days, 'day')}" if days else "messages as long as the federation card will say (90 days)"
+    return f"{kept}, and everything as long as the member keeps the file"
+
+
+def _log(facts: Facts) -> tuple[str, str, str, str]:
+    what = "starts, faults, updates. No addresses, no identifiers, no counts"
+    board, server = "about 2 KB, oldest first out", "as long as the server's own log keeps it"
+    if facts.server is None:
+        return "Log", "relay", what, f"of a board {board}; of a server {server}"
+    return "Log", "relay", what, server if facts.server else board
 
 
 def views(facts: Facts) -> list[Block]:
@@ -109,12 +124,12 @@ def views(facts: Facts) -> list[Block]:
         (
             "Operator of the relay, with live access",
             "addresses and times of connections; that a connection posts a record, and into which bucket; that one "
-            "reads, and which bucket",
+            f"reads, and which bucket; how many records of a batch are real{_cohort(facts)}",
             "which member a token belongs to (blind signatures), which member reads (all prove the same key, and come "
-            "anew each round), which recipient a record is for, any content. It can see past the cover, which "
-            "protects against everyone else",
+            "anew each round), which recipient a record is for, any content",
         ),
         *copies.views(facts),
+        *fleets.views(facts),
         (
             "Issuer (IT)",
             "who is a member; when, and from which address, a member's program renews what it holds: at moments drawn "
@@ -132,11 +147,11 @@ def views(facts: Facts) -> list[Block]:
             "Times are answered by programs that fetch for epochs ahead and use tokens at random times",
         ),
         (
-            "Thief of the relay, switched off",
-            "ciphertext, bucket and round of records still kept, the relay's keys and its Wi-Fi password; with the key "
-            "to read, the published counts, until IT takes the relay off the list, which changes that key",
+            fleets.thief(facts),
+            f"ciphertext, bucket and round of records still kept, the relay's keys{_wifi(facts)}; with the key to "
+            "read, the published counts, until IT takes the relay off the list, which changes that key",
             f"senders, recipients, content, anything older than {facts.retention_epochs + 1} epochs "
-            f"({in_words((facts.retention_epochs + 1) * facts.epoch_seconds)})",
+            f"({in_words((facts.retention_epochs + 1) * facts.epoch_seconds)}){_not_erased(facts)}",
         ),
         (
             "Somebody who was a member",
@@ -154,7 +169,30 @@ def _count(facts: Facts) -> str:
     return "a noisy count" if facts.thresholds else "the same number every round"
 
 
-def limits() -> list[Block]:
+def _cohort(facts: Facts) -> str:
+    """Of offices whose tokens are signed by cohorts."""
+    if facts.cohorts == 1:
+        return ""
+    each = facts.members // facts.cohorts
+    return (
+        f"; of which cohort of about {each:,} members a session that posts is ({facts.cohorts} cohorts, as the office "
+        "is for so many members); of one that reads it learns nothing"
+    )
+
+
+def _wifi(facts: Facts) -> str:
+    if facts.server is None:
+        return " and, of a board on Wi-Fi, its password"
+    return "" if facts.server else " and its Wi-Fi password, if it has one"
+
+
+def _not_erased(facts: Facts) -> str:
+    if facts.server is None:
+        return "; of a server only as far as its disk really erased it"
+    return ", as far as the server's disk really erased it" if facts.server else ""
+
+
+def limits(facts: Facts) -> list[Block]:
     """What this annex does not say."""
     return [
         Paragraph("Risks that the mechanism does not answer; an assessment has to treat them by other means:"),
@@ -167,15 +205,22 @@ def limits() -> list[Block]:
                 "frames every round whether or not there is something to say.",
                 "Load and latency of the relay, and “busy” answers, as a signal to somebody who watches them.",
                 "The operator's live view: cover records hide numbers from everyone but the relay itself.",
-                "A relay that is switched off or unplugged: messages wait at their senders.",
+                *([copies.off(facts)] if fleets.some_alone(facts) else []),
+                *fleets.limits(facts),
                 "Deniability: the recipient of a message can prove who signed it.",
                 "Several records of one member in one round and bucket: they shift one count together. The programs "
                 "send one at most; a program that somebody changed could send more.",
-                "Power and radiation of a board that somebody measures from nearby.",
-                "Erasure on a server (tessera serve) is as good as its file system and disk; on a board, the key is "
-                "physically erased.",
+                *([] if facts.server else ["Power and radiation of a board that somebody measures from nearby."]),
+                *_erasing(facts),
                 "Whether the law named above applies, and whether the processing as a whole is lawful. This annex is "
                 "technical evidence, not legal advice.",
             ]
         ),
     ]
+
+
+def _erasing(facts: Facts) -> list[str]:
+    if facts.server is False:
+        return []
+    on_a_board = "" if facts.server else "; on a board, the key is physically erased"
+    return [f"Erasure on a server (tessera serve) is as good as its file system and disk{on_a_board}."]
