@@ -23,7 +23,7 @@ PAGES = sorted(
     for pattern in (README, "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/**/*.md")
     for path in ROOT.glob(pattern)
 )
-LINES, WIDTH = 110, 120  # of the README: about a screen
+LINES, WIDTH = 105, 120  # of the README: about a screen
 
 # Who types the command blocks of the pages for users: a file of tests that reads the page, or, after "as", one that
 # gives the same commands where the block needs what no test has (another computer, a board, root).
@@ -147,6 +147,23 @@ def test_the_readme_is_a_screen_and_begins_with_two_commands() -> None:
     assert invited.splitlines() == printed and len(printed) == 3
 
 
+# What somebody who never saw the project asks first, and the words beside which the README answers it.
+ASKED = {
+    "how to try it": "make demo",
+    "how long a message takes": "| time to arrive | half within",
+    "what the relay's operator learns": "**The relay's operator learns** addresses and times",
+    "how to replace a stolen relay": "**A relay was stolen:** `tessera relay replace",
+    "where a batch is sealed": "**A batch is sealed** in `firmware/tessera/batch.py`",
+    "how to run one test on the emulated Pico": "-m tests.run_on_board -v build/RPI_PICO/firmware.uf2",
+    "what was never run on hardware": "**Never run on hardware:** any board",
+}
+
+
+@pytest.mark.parametrize("question", ASKED)
+def test_the_readme_answers_what_a_stranger_asks(question: str) -> None:
+    assert ASKED[question] in chapters.text(README)
+
+
 def first_column(page: str, heading: str) -> set[str]:
     """What stands in code in the first column of a chapter's tables, without calls' brackets."""
     rows = re.findall(r"^\| (`.*?) \|", chapters.chapters(page)[heading], re.MULTILINE)
@@ -244,6 +261,34 @@ def test_a_form_that_readers_stumble_over_is_found(sentence: str) -> None:
 
 def test_plain_sentences_and_code_pass() -> None:
     assert words.findings(GOOD + "```\nfor who is there\n```\n") == []
+
+
+PROGRAM = '''
+"""A module for who reads it."""
+
+def made(app):
+    app.command("one")(one)
+
+def one():
+    """Show it to who asks."""
+    raise UsageError(f"{name} is none of ours", "ask who maintains it ; or wait")
+
+def other():
+    """For who maintains it."""
+    sql = "SELECT a"
+    return f"a plain {sentence} with {count(2, 'relay')}, and no form"
+'''
+
+
+def test_what_programs_say_is_looked_at_and_what_programmers_read_is_not() -> None:
+    found = sorted((line, what) for line, what, _ in words.findings_in_program(PROGRAM))
+    assert found == [(8, "to who"), (9, ";"), (9, "is none"), (9, "who maintains")]
+
+
+def test_programs_of_all_three_trees_are_looked_at() -> None:
+    names = {str(path.relative_to(ROOT)) for path in words.programs()}
+    assert {"host/tessera_host/cli/join.py", "firmware/device/explain.py", "tools/flash.py"} <= names
+    assert not any(name.startswith("tests/") for name in names)
 
 
 # -- the site
