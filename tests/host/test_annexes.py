@@ -245,6 +245,28 @@ def test_an_audit_names_relays_their_hosts_and_the_fleet_that_it_was_told_of() -
     assert "Operators of several relays together" in table(document, "What each party can and cannot see")
 
 
+def test_where_nothing_bounds_a_month_the_mapping_says_so() -> None:
+    """A table and a day that promise next to nothing."""
+    loose = replace(
+        OF_COVER[DELIVERY],
+        epsilon=Fraction(5),
+        delta=Fraction("0.1"),
+        day_epsilon=Fraction(99),
+        day_delta=Fraction("0.5"),
+        relays=2,
+        copies=2,
+    )
+    text = annex.of_plan(Facts.of_plan(plan.make(loose)), MADE).text()
+    assert "a month of such days shows possibly everything" in text and "at most no bound" not in text
+
+
+def test_gateways_of_all_relays_are_servers() -> None:
+    known = FakeFederation().known()
+    facts = Facts.of_federation(known, known.newest, {known.relays[0].name: 3})
+    assert facts.server is True
+    assert "physically erased" not in annex.of_plan(facts, MADE).text()
+
+
 def test_a_large_office_is_told_of_its_cohorts_and_of_the_fleet_that_its_plan_needs() -> None:
     large = replace(OF_COVER[DELIVERY], members=100_000, board="GATEWAY", buckets=256)
     document = annex.of_plan(Facts.of_plan(plan.make(large)), MADE)

@@ -7,7 +7,7 @@ sums are `planning.figures`'.
 from ..planning import figures
 from ..text import count
 from .document import Block, Paragraph
-from .facts import Facts, bound
+from .facts import Facts, at_most
 
 
 def front(facts: Facts) -> list[tuple[str, str]]:
@@ -70,7 +70,7 @@ def _together(facts: Facts) -> str:
     found = facts.loss(figures.COPIES)
     if not facts.thresholds or found is None:
         return f"no count depends on it at any of them, so an observer of {_all(facts)} learns nothing"
-    return f"an observer of {_all(facts)} learns at most {bound(found)} of it"
+    return f"an observer of {_all(facts)} learns {at_most(found)} of it"
 
 
 def _sum(facts: Facts) -> str:
@@ -81,8 +81,8 @@ def _sum(facts: Facts) -> str:
             "learns as little as an observer of one, nothing."
         )
     return (
-        f"Each copy is a delivery. An observer of the counts of {_all(facts)} relays learns of one message at most "
-        f"{bound(found)}; an observer of fewer relays learns less. The table below counts every copy in days and "
+        f"Each copy is a delivery. An observer of the counts of {_all(facts)} relays learns of one message "
+        f"{at_most(found)}; an observer of fewer relays learns less. The table below counts every copy in days and "
         "months. So do members' programs, before a record leaves."
     )
 

@@ -108,6 +108,7 @@ class Facts:
             relays=max(1, relays),
             topology=topology.kind,
             copies=max(1, min(topology.copies, relays)),
+            server=True if len(fleets or {}) == max(1, relays) else None,
             message_days=federation.retention_days,
             addresses=tuple((relay.name, relay.host) for relay in federation.relays),
             fleets=tuple((name, number) for name, number in (fleets or {}).items() if number > 1),
@@ -178,6 +179,11 @@ def bound(found: Loss) -> str:
     if not found.bounded:
         return "no bound"
     return f"ε = {epsilon_in_words(found.epsilon)}, δ = {noise.decimal_up(found.delta)}"
+
+
+def at_most(found: Loss) -> str:
+    """The same within a sentence: what something shows."""
+    return f"at most {bound(found)}" if found.bounded else "possibly everything"
 
 
 _SHARED = (

@@ -10,7 +10,7 @@ from ..planning import figures
 from ..privacy import noise
 from . import copies, fleets
 from .document import Basis, Block, Paragraph, Table
-from .facts import Facts, bound
+from .facts import Facts, at_most
 
 
 def mapping(facts: Facts) -> list[Block]:
@@ -106,7 +106,7 @@ def _day(facts: Facts) -> str:
     if not facts.thresholds:
         return "nothing that is published depends on what members send, so there is no budget to keep; "
     month = facts.loss(figures.A_MONTH)
-    longer = f"; for longer there is no limit, and a month of such days shows at most {bound(month)}" if month else ""
+    longer = f"; for longer there is no limit, and a month of such days shows {at_most(month)}" if month else ""
     return (
         f"a budget of ε = {noise.decimal(facts.day[0])}, δ = {noise.decimal_up(facts.day[1])} in any 24 hours, "
         f"beyond which the members' programs wait{longer}; "
