@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from html.parser import HTMLParser
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import pypdfium2
@@ -536,6 +536,22 @@ def test_a_table_that_fits_a_page_is_on_one(which, request):
             (page,) = [text for text in texts if f"{caption} {found.basis.value}" in text]
             rest = page[page.index(f"{caption} {found.basis.value}") :]
             assert " ".join(found.rows[-1][0].split()[:2]) in rest, caption
+
+
+@pytest.mark.parametrize("which", ["planned", "constant"])
+def test_a_heading_is_on_the_page_on_which_its_first_table_begins(which, request):
+    document = request.getfixturevalue(which)
+    pages = pypdfium2.PdfDocument(io.BytesIO(request.getfixturevalue(f"{which}_pdf")))
+    texts = [" ".join(page.get_textpage().get_text_bounded().split()) for page in pages]
+    looked_at = 0
+    for number, section in enumerate(document.sections, 1):
+        begins = list(takewhile(lambda block: isinstance(block, Paragraph | Notice | Table), section.blocks))
+        found = next((block for block in begins if isinstance(block, Table)), None)
+        if found:
+            (page,) = [text for text in texts if f"{number}. {section.title}" in text]
+            assert f"{found.caption} {found.basis.value}" in page, section.title
+            looked_at += 1
+    assert looked_at > 7
 
 
 def test_an_epoch_s_rounds_are_drawn_as_they_were_sealed(ledger, tmp_path):

@@ -21,7 +21,7 @@ _INK, _SOFT, _TINT = (27, 31, 36), (87, 96, 106), (243, 245, 248)
 _TONES = {Tone.GOOD: (26, 127, 75), Tone.REMARK: (31, 95, 174), Tone.BAD: (179, 38, 30)}
 _MARGIN = 18
 _TEXT, _SMALL = 9.5, 8.2
-_TABLE_ROOM, _HEADING_ROOM = 48, 65  # mm: a caption, a heading is never left alone at the end of a page
+_TABLE_ROOM, _HEADING_ROOM = 48, 65  # mm at least: a caption, a heading is never left alone at the end of a page
 _CAPTION_ROOM = 17  # mm: two lines, its basis, and a little
 _OWN_ROOM = 16  # mm, of a heading
 _LINE, _PADDING = 4.5, 1.2  # mm, of tables
@@ -54,6 +54,7 @@ class _Pages(FPDF):
         self.set_producer("tessera")
         self.viewer_preferences = ViewerPreferences(display_doc_title=True)
         self._title = title
+        self._flowing: Table | None = None  # that begins below its section's heading, and is longer than that page
         self.add_page()
 
     def footer(self) -> None:
@@ -73,9 +74,12 @@ class _Pages(FPDF):
         self.ln(2)
 
     def heading(self, text: str, blocks: Sequence[Block]) -> None:
-        """On the page on which what follows it begins."""
-        first = blocks[0] if blocks else None
-        room = _OWN_ROOM + self._room(first) if isinstance(first, Table) else _HEADING_ROOM
+        """On the page on which what follows it begins, and with its first table: on one page, or that goes on."""
+        before, table = self._opening(blocks)
+        room = _OWN_ROOM + before + (self._room(table) if table else _HEADING_ROOM - _OWN_ROOM)
+        if table and room > self.eph:
+            self._flowing = table
+            room = _OWN_ROOM + before + self._beginning(table)
         if self.will_page_break(min(room, self.eph)):
             self.add_page()
         self.ln(5)
@@ -85,6 +89,26 @@ class _Pages(FPDF):
         self.set_draw_color(201, 206, 214)
         self.line(_MARGIN, self.get_y() + 0.5, self.w - _MARGIN, self.get_y() + 0.5)
         self.ln(3)
+
+    def _opening(self, blocks: Sequence[Block]) -> tuple[float, Table | None]:
+        """Of a section that begins with texts and a table, mm of these texts, and the table."""
+        before = 0.0
+        for block in blocks:
+            match block:
+                case Paragraph(text):
+                    before += self._text_height(text, self.epw) + 2
+                case Notice(tone, text):
+                    before += self._text_height(f"{tone.value}: {text}", self.epw - 8) + 6.5
+                case Table():
+                    return before, block
+                case _:
+                    break
+        return 0.0, None
+
+    def _text_height(self, text: str, width: float) -> float:
+        self._write_font(_TEXT, _INK)
+        lines: Any = self.multi_cell(width, 5.2, text, dry_run=True, output="LINES", align="L")
+        return 5.2 * len(lines)
 
     def block(self, block: Block) -> None:
         match block:
@@ -110,10 +134,8 @@ class _Pages(FPDF):
         self.ln(2)
 
     def _notice(self, tone: Tone, text: str) -> None:
-        self._write_font(_TEXT, _INK)
         words = f"{tone.value}: {text}"
-        lines: Any = self.multi_cell(self.epw - 8, 5.2, words, dry_run=True, output="LINES", align="L")
-        height = 5.2 * len(lines) + 4
+        height = self._text_height(words, self.epw - 8) + 4
         if self.will_page_break(height):
             self.add_page()
         top = self.get_y()
@@ -126,16 +148,25 @@ class _Pages(FPDF):
         self.set_y(top + height + 2.5)
 
     def _table(self, table: Table) -> None:
-        """On one page if it fits one."""
-        self._caption(table.caption, table.basis, self._room(table))
+        """On one page if it fits one, with the heading of its section."""
+        room = self._beginning(table) if table is self._flowing else self._room(table)
+        self._caption(table.caption, table.basis, room)
         self._grid(list(table.header), [list(row) for row in table.rows], tuple(table.widths))
         self.ln(4)
 
     def _room(self, table: Table) -> float:
         """All of it with its caption, mm, if that fits a page under a heading; else its beginning."""
-        rows = [list(row) for row in (table.header, *table.rows)]
-        whole = _CAPTION_ROOM + sum(self._heights(rows, tuple(table.widths)))
-        return whole if whole + _OWN_ROOM <= self.eph else _TABLE_ROOM
+        whole = self._with_caption(table, len(table.rows))
+        return whole if whole + _OWN_ROOM <= self.eph else self._beginning(table)
+
+    def _beginning(self, table: Table) -> float:
+        """Its caption and two rows, mm."""
+        return max(_TABLE_ROOM, self._with_caption(table, 2))
+
+    def _with_caption(self, table: Table, rows: int) -> float:
+        """Its caption, header and so many rows, mm."""
+        shown = [list(row) for row in (table.header, *table.rows[:rows])]
+        return _CAPTION_ROOM + sum(self._heights(shown, tuple(table.widths)))
 
     def _caption(self, caption: str, basis: Basis, room: float) -> None:
         if self.will_page_break(room):
