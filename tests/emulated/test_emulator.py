@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +97,13 @@ class Bench:
         return self.folder / "flash.bin"
 
     def run(self, source: str, cut: Cut | None = None) -> Execution:
+        """Now, or before (kept_runs.py)."""
+        return self._run(kept_runs.execute, source, cut)
+
+    def run_now(self, source: str) -> Execution:
+        return self._run(execute, source)
+
+    def _run(self, execute: Callable[..., Execution], source: str, cut: Cut | None = None) -> Execution:
         program = self.folder / "program.py"
         program.write_text(source)
         return execute(self.image, self.flash, program, cut=cut, guest_seconds=60)
@@ -124,10 +132,10 @@ def before(board_image: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
 
 def test_two_runs_are_equal_in_cycles_and_flash(bench: Bench) -> None:
     source = "import os\nwith open('/x', 'w') as f: f.write(str(os.urandom(9)))\nprint(open('/x').read())"
-    first = bench.run(source)
+    first = bench.run_now(source)
     content = bench.flash.read_bytes()
     bench.flash.unlink()
-    second = bench.run(source)
+    second = bench.run_now(source)
     assert (first.status, first.errors) == (DONE, "")
     assert first == second
     assert bench.flash.read_bytes() == content
@@ -179,11 +187,11 @@ def test_translations_of_an_earlier_run_change_nothing(bench: Bench, monkeypatch
     (own / "node_modules").symlink_to(source.parent / "node_modules")
     monkeypatch.setenv(VARIABLE, str(own / "source" / "emulator.mjs"))
     program = "print(sum(x * x % 7 for x in range(5000)))"
-    first = bench.run(program)
+    first = bench.run_now(program)
     (kept,) = (own / "translated").iterdir()
     content, flash = kept.read_bytes(), bench.flash.read_bytes()
     bench.flash.unlink()
-    assert bench.run(program) == first
+    assert bench.run_now(program) == first
     assert bench.flash.read_bytes() == flash
     assert kept.read_bytes() == content  # hardly anything was new
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.kept_runs import execute
 from tools.emulator.board import Board
-from tools.emulator.execution import DONE, execute
+from tools.emulator.execution import DONE
 from tools.emulator.program import EmulatorError
 from tools.emulator.wifi import Radio
 

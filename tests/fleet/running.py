@@ -28,6 +28,7 @@ ROUND, EPOCH = office.ROUND_SECONDS, office.ROUND_SECONDS * office.EPOCH_ROUNDS
 STORAGE = "nats://127.0.0.1/tests"
 PORT = 8200
 _STEP = 0.005
+_LOOK_SECONDS = 0.02
 _UNAVAILABLE_SECONDS = 8.0
 
 
@@ -38,8 +39,17 @@ class MemoryLog:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self.down = False
-        self.lost: set[int] = set()  # positions that nobody is shown
+        self._down = False
+        self._followers: list[asyncio.Future[None]] = []  # that wait
+
+    @property
+    def down(self) -> bool:
+        return self._down
+
+    @down.setter
+    def down(self, down: bool) -> None:
+        self._down = down
+        self._wake()
 
     async def append(self, entry: bytes, id: bytes) -> None:
         await asyncio.sleep(_STEP)
@@ -48,12 +58,27 @@ class MemoryLog:
             raise LogUnavailable("it is down")
         if all(each.id != id for each in self.entries[-1000:]):
             self.entries.append(Entry(len(self.entries) + 1, id, entry))
+            self._wake()
+
+    def _wake(self) -> None:
+        waited, self._followers = self._followers, []
+        for follower in waited:
+            if not follower.done():
+                follower.set_result(None)
+
+    async def _change(self) -> None:
+        """Until an entry came, or it went up; a follower hears of it a little later. To look at every moment would be
+        most of what a story costs."""
+        follower = asyncio.get_running_loop().create_future()
+        self._followers.append(follower)
+        await follower
+        await asyncio.sleep(_STEP)
 
     async def follow(self, position: int) -> AsyncGenerator[Entry, None]:
         at = max(1, position)
         while True:
             while self.down or at > len(self.entries):
-                await asyncio.sleep(_STEP)
+                await self._change()
             yield self.entries[at - 1]
             at += 1
 
@@ -182,7 +207,7 @@ class Play:
     async def until(self, holds: Callable[[], object], seconds: float = 60) -> None:
         async with asyncio.timeout(seconds):
             while not holds():
-                await asyncio.sleep(_STEP)
+                await asyncio.sleep(_LOOK_SECONDS)
 
     async def next_round(self) -> int:
         """Wait until another round is served everywhere, and can be posted in; it."""

@@ -22,6 +22,7 @@ from tools.emulator import calls, execution
 from tools.emulator.calls import Answer, Call
 from tools.emulator.execution import CRASH, Execution
 from tools.emulator.program import VARIABLE, Cut
+from tools.emulator.wifi import Radio
 
 FOLDER = Path(sys.prefix).parent / "runs"
 MOST = 400  # that are kept; a `make test` has a quarter of it
@@ -35,9 +36,12 @@ def execute(
     cut: Cut | None = None,
     seed: int = 1,
     guest_seconds: float | None = None,
+    radio: Radio | None = None,
 ) -> Execution:
     """As tools.emulator.execution's: the flash file is afterwards as after a run."""
     options: dict[str, Any] = {"cut": cut, "seed": seed, "guest_seconds": guest_seconds}
+    if radio:
+        options["radio"] = radio
     before = flash.read_bytes() if flash.exists() else b""
     inputs = [image.read_bytes(), before, program.read_bytes(), json.dumps(options, default=asdict).encode()]
 

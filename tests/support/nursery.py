@@ -3,13 +3,15 @@ an interpreter takes half a second of a processor.
 
 Owns how such a command is started and what is heard of it. A command has a process, a session, a working directory, an
 environment and standard streams of its own, as from a shell. How the program starts by itself is tested where a command
-goes on (command_line.Running) and where somebody types (terminal.py). As a program: the process that forks; it ends
+goes on (command_line.Running) and where a test starts it at a terminal (test_unlock.py, test_meeting_terminal.py,
+test_readme.py). As a program: the process that forks; it ends
 with its standard input.
 """
 
 import atexit
 import contextlib
 import errno
+import fcntl
 import gc
 import hashlib
 import json
@@ -21,6 +23,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import traceback
 from collections.abc import Sequence
@@ -30,6 +33,23 @@ from typing import Any
 from tests.patience import PATIENCE_SECONDS
 
 REQUEST_BYTES = 1 << 17
+
+
+class Started:
+    """A command that goes on; its streams are whoever's that started it."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.pid = int(connection.recv(32))
+
+    def end(self) -> int:
+        """Wait for its end; its exit status. By force, if it goes on for long."""
+        with self._connection:
+            try:
+                return int(self._connection.recv(32))
+            except TimeoutError:
+                os.kill(self.pid, signal.SIGKILL)
+                raise
 
 
 class Nursery:
@@ -44,27 +64,27 @@ class Nursery:
 
     def run(self, words: Sequence[str], folder: Path, environment: dict[str, str], typed: str) -> tuple[int, str, str]:
         """(exit status, standard output, standard error) of `tessera WORDS…`."""
-        request = json.dumps([list(words), str(folder), environment]).encode()
         with (
             tempfile.TemporaryFile() as stdin,
             tempfile.TemporaryFile() as stdout,
             tempfile.TemporaryFile() as stderr,
-            socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection,
         ):
             stdin.write(typed.encode())
             stdin.seek(0)
-            connection.settimeout(PATIENCE_SECONDS)
-            connection.connect(self._address())
-            socket.send_fds(connection, [request], [file.fileno() for file in (stdin, stdout, stderr)])
-            pid = int(connection.recv(32))
-            try:
-                status = int(connection.recv(32))
-            except TimeoutError:
-                os.kill(pid, signal.SIGKILL)
-                raise
+            started = self.start(words, folder, environment, [file.fileno() for file in (stdin, stdout, stderr)])
+            status = started.end()
             for file in (stdout, stderr):
                 file.seek(0)
             return status, stdout.read().decode(), stderr.read().decode()
+
+    def start(self, words: Sequence[str], folder: Path, environment: dict[str, str], streams: Sequence[int]) -> Started:
+        """`tessera WORDS…` on three streams; if they are a terminal, it is the terminal of its session."""
+        request = json.dumps([list(words), str(folder), environment]).encode()
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection.settimeout(PATIENCE_SECONDS)
+        connection.connect(self._address())
+        socket.send_fds(connection, [request], list(streams))
+        return Started(connection)
 
     def _address(self) -> str:
         if self._folder is None:
@@ -191,6 +211,15 @@ def sleep_past_moments() -> None:
     time.sleep = sleep
 
 
+def take_terminal() -> None:
+    """As a program has it that begins there: keys interrupt it, and what it says is shown line by line."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = open(number, "w" if number else "r", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
 def be_command(words: list[str], folder: str, environment: dict[str, str], streams: list[int]) -> None:
     from tessera_host import cli
 
@@ -202,6 +231,8 @@ def be_command(words: list[str], folder: str, environment: dict[str, str], strea
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    if os.isatty(0):
+        take_terminal()
     sys.argv = ["tessera", *words]
     code = 1
     try:

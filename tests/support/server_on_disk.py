@@ -4,13 +4,18 @@ tokens without an issuer, and as many as wanted.
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import office
 from tessera.params import Parameters, log2_cohorts
 from tessera_host.issuer.relay_directory import sectors
-from tessera_host.planning.boards import board
+from tessera_host.planning.boards import KEYRING_SECTORS, board
+
+# A server's rings have room for what its members need, here as everywhere, but not for the tens of thousands that one
+# usually has room for: each start looks at every sector, of a ring of 1 GiB for a quarter of a second.
+_BOARD = replace(board("GATEWAY"), ring_sectors=256, keyring_sectors=KEYRING_SECTORS)
 
 
 def make_server(folder: Path, port: int, **changes: Any) -> None:
@@ -28,7 +33,7 @@ def make_server(folder: Path, port: int, **changes: Any) -> None:
         "name": "server",
         "static_secret": office.STATIC.hex(),
         "ledger_secret": office.LEDGER.hex(),
-        **sectors(board("GATEWAY"), parameters),
+        **sectors(_BOARD, parameters),
         "host": "127.0.0.1",
         "port": port,
     }

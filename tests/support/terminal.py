@@ -5,15 +5,55 @@ Owns the terminal (pexpect) and its screen (pyte). What is typed and what should
 
 import os
 import re
+import signal
+import termios
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pyte
+from pexpect.fdpexpect import fdspawn
 
 from tests.patience import PATIENCE_SECONDS
-from tests.support.command_line import TESSERA
+from tests.support.command_line import NURSERY
 
 COLUMNS, LINES = 100, 40
+_UNTIL_IT_LISTENS_SECONDS = 0.05  # as pexpect's own: from a prompt to what is typed
+
+
+class _Command(fdspawn):
+    """`tessera WORDS…` at a terminal, from a process that has the package imported (nursery.py); as pexpect's spawn."""
+
+    def __init__(self, words: list[str], folder: Path, environment: dict[str, str], **options: Any) -> None:
+        ours, its = os.openpty()
+        termios.tcsetwinsize(its, (LINES, COLUMNS))
+        try:
+            self._started = NURSERY.start(words, folder, environment, [its] * 3)
+        finally:
+            os.close(its)
+        super().__init__(ours, **options)
+
+    def send(self, text: str) -> int:
+        time.sleep(_UNTIL_IT_LISTENS_SECONDS)
+        return int(super().send(text))
+
+    def sendcontrol(self, letter: str) -> int:
+        return self.send(chr(ord(letter.upper()) - ord("A") + 1))
+
+    def close(self, force: bool = False) -> None:
+        """Its exit status is known then."""
+        if self.closed:
+            return
+        if force:
+            with suppress(ProcessLookupError):
+                os.kill(self._started.pid, signal.SIGKILL)
+        super().close()
+        self.exitstatus = self._started.end()
+
+
+_READING: dict[str, Any] = {"encoding": "utf-8", "codec_errors": "replace", "timeout": PATIENCE_SECONDS}
 
 
 class Terminal:
@@ -25,26 +65,23 @@ class Terminal:
         self._environment = kept | {"HOME": str(folder), "TERM": "xterm-256color"} | environment
         self._screen = pyte.Screen(COLUMNS, LINES)
         self._stream = pyte.Stream(self._screen)
-        self._child: pexpect.spawn[str] | None = None
+        self._child: pexpect.spawn[str] | _Command | None = None
         self.shown = ""
 
     def run(self, *words: object) -> None:
         """Start `tessera …`."""
-        self.run_program(TESSERA, *words)
+        self._show(_Command([str(word) for word in words], self._folder, self._environment, **_READING))
 
     def run_program(self, *command: object) -> None:
+        program, *words = map(str, command)
+        size = (LINES, COLUMNS)
+        folder = str(self._folder)
+        self._show(pexpect.spawn(program, words, cwd=folder, env=self._environment, dimensions=size, **_READING))
+
+    def _show(self, child: "pexpect.spawn[str] | _Command") -> None:
         self._screen.reset()
-        self._child = pexpect.spawn(
-            str(command[0]),
-            [str(word) for word in command[1:]],
-            cwd=str(self._folder),
-            env=self._environment,
-            encoding="utf-8",
-            codec_errors="replace",
-            dimensions=(LINES, COLUMNS),
-            timeout=PATIENCE_SECONDS,
-        )
-        self._child.logfile_read = self  # type: ignore[assignment]
+        self._child = child
+        child.logfile_read = self  # type: ignore[assignment]
 
     def write(self, text: str) -> None:
         """What the program printed, from pexpect."""
@@ -95,6 +132,6 @@ class Terminal:
             self._child.close(force=True)
 
     @property
-    def _running(self) -> "pexpect.spawn[str]":
+    def _running(self) -> "pexpect.spawn[str] | _Command":
         assert self._child is not None
         return self._child

@@ -66,7 +66,10 @@ def seconds_lit(board: Board, seconds: float) -> list[float]:
     return [end - begin for (lit, begin), (_, end) in pairwise(board.light_changes()) if lit]
 
 
+@pytest.mark.long
 def test_the_led_flashes_once_without_a_network_and_a_fault_has_long_flashes(board: Board) -> None:
+    """Daily core/test_device_appliance.py has the rhythm of every state on all runtimes, and the button's test below
+    sees this board's LED lit."""
     until_state(board, "no-network")
     flashes = seconds_lit(board, 6)
     assert 2 <= len(flashes) <= 5 and max(flashes) < 0.6

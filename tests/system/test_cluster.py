@@ -203,7 +203,7 @@ def test_the_announced_command_works_as_printed(command: CommandLine) -> None:
 def test_on_a_terminal_it_is_a_table(tmp_path: Path) -> None:
     port = free_ports(2)
     terminal = Terminal(tmp_path)
-    terminal.run("cluster", "office", "--nodes", 1, "--port", port)
+    terminal.run_program(TESSERA, "cluster", "office", "--nodes", 1, "--port", port)
     terminal.read("Ctrl-C stops all of it")
     terminal.read("restarts")
     terminal.find(r"(issuer)")

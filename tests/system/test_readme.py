@@ -75,9 +75,12 @@ def test_the_first_conversation_works_as_printed(tmp_path: Path, clone: Path) ->
     assert_conversation(tmp_path, clone, of_it, of_alice, of_bob)
 
 
+@pytest.mark.long
 def test_the_first_conversation_works_through_the_emulated_pico(
     tmp_path: Path, clone: Path, board_image: Path, board_network: None
 ) -> None:
+    """Daily the same page is typed with a relay on this computer, above; test_flash.py and test_board.py have members
+    who talk through the emulated Pico, and emulated/test_emulate.py has what `make emulate` makes of a relay."""
     of_it, of_alice, of_bob, of_board = blocks()
     in_time = in_board_time(Clock(tmp_path / "clock"))
     assert_conversation(tmp_path, clone, on_the_board(of_it, of_board), of_alice, of_bob, **in_time)
