@@ -70,6 +70,7 @@ class Seat:
         self.member_came = False  # here, and perhaps it is the first
         self.given_numbers: set[int] = set()  # to gateways that join, by this one
         self.random: Random = _not_started
+        self._node_key: bytes | None = None
 
     @property
     def nodes(self) -> dict[int, bytes]:
@@ -115,13 +116,15 @@ class Seat:
 
     def renew(self, random: Random) -> None:
         """Make this epoch's node key."""
-        self.secrets.renew(random)
+        self._node_key = self.secrets.renew(random)
         self.keys.renewed = self.state.epoch
 
     @property
     def node_key(self) -> bytes:
         """The newest, which is to be in force."""
-        return curve.public(self.secrets.secrets[-1])
+        if self._node_key is None:
+            self._node_key = curve.public(self.secrets.secrets[-1])
+        return self._node_key
 
     @property
     def is_ready(self) -> bool:
