@@ -395,7 +395,7 @@ CHANGES: Changes = {
     f"{_FLEET}/frames.py": (
         Change(
             "padding-may-say-something",
-            "    if found.pack() != frame:\n",
+            "    if not found.fills(frame):\n",
             "    if False:\n",
             of("frames", "frame_with_something_in_its_padding_is_none"),
         ),
