@@ -435,7 +435,7 @@ CHANGES: Changes = {
         ),
         Change(
             "token-posts-past-its-quota",
-            "        if not self.seat.posts_left(token):\n",
+            "        if not self.seat.posts_left(token, mark):\n",
             "        if False:\n",
             of("gateway", "gateways_are_one_relay"),
         ),
