@@ -45,12 +45,14 @@ def test_frame_has_300_bytes_and_both_readers_find_what_was_written(frame: frame
 
 
 @settings(max_examples=30)
-@given(FRAMES, st.integers(1, 255))
-def test_frame_with_something_in_its_padding_is_none(frame: frames.Frame, change: int) -> None:
+@given(FRAMES, st.integers(1, 255), st.integers(0, 299))
+def test_frame_with_something_in_its_padding_is_none(frame: frames.Frame, change: int, back: int) -> None:
     packed = frame.pack()
-    if packed[-1] == 0 and not (isinstance(frame, frames.Piece) and len(frame.data) == frames.PIECE_BYTES):
+    length = 21 + len(frame.data) if isinstance(frame, frames.Piece) else 1 + frame.layout.size
+    if length < len(packed):
+        place = 299 - back % (len(packed) - length)
         with pytest.raises(frames.Malformed):
-            frames.read(packed[:-1] + bytes((change,)))
+            frames.read(packed[:place] + bytes((change,)) + packed[place + 1 :])
 
 
 @pytest.mark.parametrize("packed", [b"", bytes(300), bytes((11,)) + bytes(299), bytes((1,)) + bytes(298)])

@@ -395,7 +395,7 @@ CHANGES: Changes = {
     f"{_FLEET}/frames.py": (
         Change(
             "padding-may-say-something",
-            "    if found.pack() != frame:\n",
+            "    if not found.fills(frame):\n",
             "    if False:\n",
             of("frames", "frame_with_something_in_its_padding_is_none"),
         ),
@@ -435,7 +435,7 @@ CHANGES: Changes = {
         ),
         Change(
             "token-posts-past-its-quota",
-            "        if not self.seat.posts_left(token):\n",
+            "        if not self.seat.posts_left(token, mark):\n",
             "        if False:\n",
             of("gateway", "gateways_are_one_relay"),
         ),

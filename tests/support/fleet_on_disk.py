@@ -5,7 +5,6 @@ other one. The engine is there already (nats_nodes.py).
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -17,10 +16,9 @@ from pathlib import Path
 
 from tessera_host.errors import Unreachable
 from tests.patience import PATIENCE_SECONDS
-from tests.support.nats_nodes import PASSWORD, STARTING, USER
+from tests.support.nats_nodes import PASSWORD, STARTING, USER, cpu_seconds_of
 
 _TESSERA = (sys.executable, "-m", "tessera_host")
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def tessera(*words: object, patience: float = 0.0) -> str:
@@ -59,8 +57,7 @@ class GatewayProcess:
     @property
     def cpu_seconds(self) -> float:
         assert self._process
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        return cpu_seconds_of(self._process)
 
     def start(self) -> None:
         """It is not waited for: while the engine is off it does not serve."""

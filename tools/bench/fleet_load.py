@@ -6,8 +6,9 @@ are sealed and opened with the core's channel (load.py).
 
 `post`: so many sessions, each of a token of its own, as a token has one record a round. `ready` is printed; at each
 line on stdin, a rate a second or 0, all of them post once, so many at a time or at that rate; at `keep` each sends a
-VOID, as a session that says nothing ends. `bare`: a client of the engine appends entries of the sizes in a file (JSON),
-again and again. What came of it is a line of JSON.
+VOID, as a session that says nothing ends. `bare`: upstream's client of the engine, alone, appends entries of the sizes
+in a file (JSON) under ids, again and again. What came of it is a line of JSON; `posts` are what was acknowledged: of
+`bare` the frames of entries.
 """
 
 import argparse
@@ -26,10 +27,13 @@ import uvloop
 
 from tessera import wire
 from tessera.errors import Refused
+from tessera_host.fleet.entry import LEAST_BYTES
+from tessera_host.fleet.frames import FRAME_BYTES, ID_BYTES
 from tools.bench.load import BUCKETS, Load, Peer, settle
 
 _OPENING = 16  # sessions at a time
 _KEEP_SECONDS = 4.0  # a session that says nothing for ten seconds ends
+_APPEND_SECONDS = 8.0
 KEEP = "keep"
 
 
@@ -90,7 +94,7 @@ class Posts:
     async def _burst(self, rate: float | None) -> dict[str, Any]:
         load = self._load
         load.took, load.failed, load.counting = [], {}, True
-        began = time.monotonic()
+        began, cpu = time.monotonic(), time.process_time()
 
         async def post(number: int, peer: Peer) -> None:
             try:
@@ -100,25 +104,42 @@ class Posts:
 
         posts = [lambda each=each: post(*each) for each in enumerate(self._peers)]
         await _at_once(self._arguments.in_flight, posts, rate)
-        return {"began": began, "ended": time.monotonic(), "took": load.took, "failed": load.failed}
+        return _result(began, cpu, load.took, len(load.took), load.failed)
+
+
+def _result(began: float, cpu: float, took: list[float], posts: int, failed: dict[str, int]) -> dict[str, Any]:
+    """began, cpu: by this process's clocks, at the beginning."""
+    spent = time.process_time() - cpu
+    ended = time.monotonic()
+    return {"began": began, "ended": ended, "took": took, "posts": posts, "failed": failed, "cpu_seconds": spent}
 
 
 async def bare(arguments: argparse.Namespace) -> None:
-    from tests.fleet.nats import open_nats  # which needs a client of NATS
+    """On a log that is there."""
+    import nats
 
-    log = await open_nats(arguments.nodes.split(","), arguments.name, bytes(33))
-    sizes = itertools.cycle(json.loads(Path(arguments.sizes).read_text()))
+    from tests.support.nats_nodes import PASSWORD, USER
+
+    node = arguments.nodes.split(",")[0]
+    client = await nats.connect(f"nats://{node}", user=USER, password=PASSWORD)
+    engine, subject = client.jetstream(timeout=_APPEND_SECONDS), f"tessera.log.{arguments.name}"
+    made = [os.urandom(size) for size in json.loads(Path(arguments.sizes).read_text())]
+    entries = itertools.cycle(made)
     took: list[float] = []
-    began = time.monotonic()
+    posts = 0
+    began, cpu = time.monotonic(), time.process_time()
 
     async def append() -> None:
+        nonlocal posts
         while (start := time.monotonic()) < began + arguments.seconds:
-            await log.append(os.urandom(next(sizes)), os.urandom(16))
+            entry = next(entries)
+            await engine.publish(subject, entry, headers={"Nats-Msg-Id": os.urandom(ID_BYTES).hex()})
             took.append(time.monotonic() - start)
+            posts += (len(entry) - LEAST_BYTES) // FRAME_BYTES
 
     await asyncio.gather(*(append() for _ in range(arguments.in_flight)))
-    print(json.dumps({"began": began, "ended": time.monotonic(), "took": took, "failed": {}}))
-    await log.close()
+    print(json.dumps(_result(began, cpu, took, posts, {})))
+    await client.close()
 
 
 def main() -> None:

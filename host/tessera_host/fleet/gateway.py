@@ -58,7 +58,7 @@ _PAUSE_SECONDS = 0.2
 _AT_ONCE = 64  # entries that are replayed before others have a turn
 _COMMIT_ENTRIES = 4096  # while it catches up
 # What a restart may carry out again, from a state before.
-_AGAIN = Recorded | Voided | Placed | Repeated | Refused | Passed | Voted | Published | TokenKeyChanged | NodeChanged
+_AGAIN = {Recorded, Voided, Placed, Repeated, Refused, Passed, Voted, Published, TokenKeyChanged, NodeChanged}
 
 
 class FleetMachine(ServerMachine):
@@ -209,13 +209,14 @@ class FleetGateway(Gateway):
             raise
         self._whole = True
         self._heard[Clear.of(entry.entry).gateway] = self.relay.clock.uptime_ms()
-        if any(not isinstance(each, _AGAIN) for each in effects):
+        kinds = set(map(type, effects))  # most entries have hundreds of effects, all of one or two kinds
+        if kinds - _AGAIN:
             self._dirty = True
-        if any(isinstance(each, Sealed) for each in effects):
+        if Sealed in kinds:
             self._sealed_at = entry.position
-        if any(isinstance(each, TokenKeyChanged) for each in effects):
+        if TokenKeyChanged in kinds:
             self._duties.lost = set()
-        if any(isinstance(each, EpochOpened) for each in effects):
+        if EpochOpened in kinds:
             self.database.commit()  # the keys of the epoch before are erased
             self._trim()
         elif not self.seat.live and self.state.position - self._durable >= _COMMIT_ENTRIES:

@@ -13,6 +13,7 @@ generator.
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Self
 
 from tessera import cover, curve
@@ -33,6 +34,7 @@ _WRAP = struct.Struct(f">H16s{_SEALED_BYTES}s")
 _KEPT = struct.Struct(">I32s")
 
 
+@lru_cache(256)  # asked for at every tick, of the few keys that are in force
 def node_name(key: bytes) -> bytes:
     """What an EPOCH calls a gateway's key (33 bytes): NAME_BYTES."""
     return tagged("fleet-node", key)[:NAME_BYTES]

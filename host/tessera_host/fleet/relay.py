@@ -369,7 +369,7 @@ class FleetRelay(WatchedRelay):
         if state.rule.constant and token.place != key.hash:
             self._ask_for_place(token, Busy("this token had no place yet", _SOON_SECONDS))
             return
-        if not self.seat.posts_left(token):
+        if not self.seat.posts_left(token, mark):
             raise QuotaSpent("this token has no posts left")
         noted = session.mark(bucket, record)
         frame = frames.Record(self.writer.id(), state.open_round, bucket, bytes(record), key.name, mark)

@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from operator import itemgetter
 
 from tessera import curve, ledger
 from tessera.errors import InvalidObject
@@ -24,6 +25,7 @@ from .log import Entry, LogBroken
 from .state import WINDOW, Closed, NextEpoch, NodeInForce, Rule, State, Vote
 
 _MOST_RECORDS = 0xFFFF  # of a cell: a frame's fields (PROTOCOL §5)
+_kind_of = itemgetter(0)
 _FIXED = ("federation_id", "root_key", "genesis", "round_seconds", "epoch_rounds", "retention_epochs")
 
 
@@ -278,22 +280,21 @@ class Replay:
     def _take_frames(self, gateway: int, found: Sequence[Frame]) -> None:
         """By kind, those of one kind in the order in which they stand; objects in that of their first pieces."""
         objects = frames.whole(each for each in found if isinstance(each, Piece))
-        for kind in range(frames.VOID, frames.SEAL + 1):
-            for frame in found:
-                if frame.kind == kind and not isinstance(frame, Piece):
-                    self._take_frame(gateway, frame)
-            for object_kind, content in objects:
-                if object_kind == kind:
-                    self._take_object(kind, content)
+        whole = ((frame.kind, frame) for frame in found if not isinstance(frame, Piece))
+        for kind, each in sorted((*whole, *objects), key=_kind_of):
+            if isinstance(each, bytes):
+                self._take_object(kind, each)
+            else:
+                self._take_frame(gateway, each)
 
     def _take_frame(self, gateway: int, frame: Frame) -> None:
         match frame:
+            case frames.Record():
+                self._record(frame)
             case frames.Void():
                 self._effects.append(Voided(frame.id))
             case frames.Place():
                 self._place(frame)
-            case frames.Record():
-                self._record(frame)
             case frames.Flags():
                 self._flags(frame)
             case frames.Checkpoint():

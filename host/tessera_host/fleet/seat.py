@@ -70,6 +70,7 @@ class Seat:
         self.member_came = False  # here, and perhaps it is the first
         self.given_numbers: set[int] = set()  # to gateways that join, by this one
         self.random: Random = _not_started
+        self._node_key: bytes | None = None
 
     @property
     def nodes(self) -> dict[int, bytes]:
@@ -115,13 +116,15 @@ class Seat:
 
     def renew(self, random: Random) -> None:
         """Make this epoch's node key."""
-        self.secrets.renew(random)
+        self._node_key = self.secrets.renew(random)
         self.keys.renewed = self.state.epoch
 
     @property
     def node_key(self) -> bytes:
         """The newest, which is to be in force."""
-        return curve.public(self.secrets.secrets[-1])
+        if self._node_key is None:
+            self._node_key = curve.public(self.secrets.secrets[-1])
+        return self._node_key
 
     @property
     def is_ready(self) -> bool:
@@ -151,17 +154,19 @@ class Seat:
     def missing_token_keys(self) -> list[bytes]:
         return [hash_ for hash_ in self.wanted_token_keys if hash_ not in self.token_keys]
 
-    def posts_left(self, token: Any) -> int:
-        """Of a token of relay.FleetToken: it keeps what was counted, so that each round is looked at once."""
+    def posts_left(self, token: Any, mark: bytes | None = None) -> int:
+        """Of a token of relay.FleetToken: it keeps what was counted, so that each round is looked at once. mark: its in
+        the open round, from who has made it already."""
         key, state = self.token_key, self.state
         if key is None:
             return state.posts_per_token
         if token.key is not key:
             token.key, token.counted_to, token.counted = key, -1, 0
-        for round_ in state.marks:
-            if round_ > token.counted_to:
-                token.counted += state.has_mark(round_, key.mark(token.id, round_))
+        for round_ in reversed(state.marks):  # the newest first: of an epoch's rounds there are hundreds
+            if round_ <= token.counted_to:
+                break
+            token.counted += state.has_mark(round_, key.mark(token.id, round_))
         token.counted_to = state.open_round - 1
-        posted = state.has_mark(state.open_round, key.mark(token.id, state.open_round))
+        posted = state.has_mark(state.open_round, mark or key.mark(token.id, state.open_round))
         left: int = state.posts_per_token - token.counted - posted
         return max(0, left)

@@ -155,7 +155,10 @@ class State:
         return self.rule_of(self.epoch)
 
     def rule_of(self, epoch: int) -> Rule:
-        return next((rule for rule in reversed(self.rules) if rule.first <= epoch), self.rules[0])
+        for rule in reversed(self.rules):  # no generator: it is asked for at every record
+            if rule.first <= epoch:
+                return rule
+        return self.rules[0]
 
     @property
     def quorum(self) -> int:
