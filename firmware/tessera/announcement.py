@@ -30,7 +30,9 @@ def announcement(relay, where):
         "  relay key       {}".format(relay.static_key.hex()),
         "  parameters      serial {}, digest {}".format(parameters.serial, parameters.digest.hex()[:16]),
         "  cover traffic   {}".format(_cover(parameters)),
-        "  rounds          {} s, {} to an epoch".format(parameters.round_seconds, parameters.epoch_rounds),
+        "  rounds          {} s, {} in an epoch of {}".format(
+            parameters.round_seconds, parameters.epoch_rounds, _duration(parameters)
+        ),
         "  open round      {}".format(open_round),
         "  curve tier      {}".format(curve.TIER),
     ]
@@ -42,8 +44,16 @@ def announcement(relay, where):
 def _cover(parameters):
     """The kind of cover of a parameter set and the size of its batches; for noise, also ε of one delivery."""
     if parameters.cover == CONSTANT:
-        return "constant, {} records a batch".format(parameters.constant)
-    return "epsilon {}, {} records at most".format(_millionths(parameters.epsilon), parameters.candidates)
+        return "constant, {} records in each batch".format(parameters.constant)
+    return "epsilon {} for a delivery, at most {} dummies".format(
+        _millionths(parameters.epsilon), parameters.candidates
+    )
+
+
+def _duration(parameters):
+    """The length of an epoch, in hours if that is a whole number."""
+    seconds = parameters.round_seconds * parameters.epoch_rounds
+    return "{} s".format(seconds) if seconds % 3600 else "{} h".format(seconds // 3600)
 
 
 def _millionths(number):

@@ -57,7 +57,7 @@ class EpochCover:
         if not self._constant:
             return sample(self._thresholds, self._cell(b"noise", bucket, round_)[:8])
         if real > self._constant:
-            raise Fault("a cell has more records than its constant batch: erase the relay and provision it anew")
+            raise Fault("a cell has more records than its constant batch: provision the relay anew")
         return self._constant - real
 
     def dummies(self, bucket, round_):

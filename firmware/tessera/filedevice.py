@@ -45,7 +45,7 @@ class FileDevice:
             self._file = open(path, "r+b", buffering=0)
         if self._file.seek(0, 2) != sectors * SECTOR_BYTES:
             self._file.close()
-            raise Error("the flash file {} has not the size the relay was made with".format(path))
+            raise Error("{} has the wrong size: put the right file back, or replace the relay".format(path))
 
     def readblocks(self, block, buffer, offset=0):
         self._seek(block, offset, len(buffer))

@@ -88,7 +88,7 @@ class KeyRing:
         pages = 1 + _pages(epochs, _EPOCHS_A_PAGE) + _pages(tokens, _LEASES_A_PAGE) + _SPARE_PAGES
         if pages > self._bank_pages:
             raise InvalidObject(
-                "the key ring has {} pages a bank, these parameters need {}".format(self._bank_pages, pages)
+                "a bank of the key ring has {} pages, these parameters need {}".format(self._bank_pages, pages)
             )
 
     # -- reading
@@ -145,7 +145,7 @@ class KeyRing:
         if kind == _HEAD:
             fields = struct.unpack(_HEAD_LAYOUT, body)
             if fields[0] != _VERSION:
-                raise Fault("the key ring was written by another version of the relay")
+                raise Fault("the key ring is of another version: run that, or provision the relay anew")
             _, self.flags, self.boots, self.seed, self.next_sector = fields[:5]
             self.sealed_next, self.sealed_count, self.commissioned, self._snapshot_pages = fields[5:]
         elif kind == _EPOCHS:
@@ -390,7 +390,7 @@ def _fits(kind, length):
 
 
 def _foreign():
-    return Fault("the key ring holds what no relay writes: provision the relay anew")
+    return Fault("the key ring is corrupt: provision the relay anew")
 
 
 def _worn():

@@ -63,7 +63,7 @@ def take(path):
         raise Error("{} is no relay directory: make one with `tessera relay new`".format(path)) from None
     owner = os.stat(path)[4]
     if _user and owner != _user():
-        raise Error("{} belongs to another user ({}): start the relay as that one".format(path, owner))
+        raise Error("{} belongs to another user ({}): start the relay as that user".format(path, owner))
     _umask(_OTHERS)
     try:
         file = open(mark, "rb") if _user else open(path + "/" + _WINDOWS_LOCK, "ab")
@@ -81,9 +81,7 @@ def take(path):
                 _tighten(path + "/" + name)
     except OSError as error:
         file.close()
-        raise Error(
-            "{} may be read by others: take that from them, `chmod -R go= {}` ({})".format(path, path, error)
-        ) from None
+        raise Error("{} may be read by others: run `chmod -R go= {}` ({})".format(path, path, error)) from None
     return file
 
 

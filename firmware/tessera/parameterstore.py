@@ -146,7 +146,7 @@ class ParameterStore:
         if entry is None:
             raise InvalidObject("the parameters do not list this relay")
         if parameters.length != parameters.size(1) or parameters.column(entry.id) is None:
-            raise InvalidObject("a relay holds the epoch keys of its own, and no others")
+            raise InvalidObject("a relay takes its own epoch keys only")
         reading_key = parameters.reading_key(self._static[0], entry.id)
         fields = parameters.digest, parameters.serial, parameters.log2_buckets, parameters.cover, parameters.constant
         return Rule(0, fields, parameters.thresholds, parameters, entry.id, reading_key)
@@ -157,9 +157,9 @@ class ParameterStore:
         try:
             head = Head(first)
             if total != head.size(1) or total > MOST_RELAY_BYTES:
-                raise InvalidObject("a set with these fields has another length: send it with this relay's column only")
+                raise InvalidObject("wrong length: send the set with this relay's epoch keys only")
             if head.serial <= self.newest.serial:
-                raise InvalidObject("not newer than the parameters here")
+                raise InvalidObject("not newer than this relay's parameters")
             for name in ("federation_id", "root_key", "genesis", "round_seconds", "epoch_rounds", "retention_epochs"):
                 if getattr(head, name) != getattr(self.newest, name):
                     raise InvalidObject("{} cannot be changed in service".format(name))

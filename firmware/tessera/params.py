@@ -121,7 +121,7 @@ class Head:
             and self.constant == (self.members * self.tokens_per_epoch if constant else 0)
             and (self.deliveries > 0) == (self.cover == DAY)
         ):
-            raise InvalidObject("the cover's parameters are not those of its kind, {}".format(self.cover))
+            raise InvalidObject("the fields of cover do not fit its kind, {}".format(self.cover))
 
     def verify(self):
         """Raise InvalidObject unless the root key in the set signed it."""
@@ -188,7 +188,7 @@ class Parameters(Head):
         self._columns_at = FIRST_BYTES + self.rest_bytes
         self._check_length()
         if tagged("params-rest", memoryview(blob)[FIRST_BYTES : self._columns_at]) != self.rest_hash:
-            raise InvalidObject("the parameters are not those that were signed")
+            raise InvalidObject("the parameters differ from those that were signed")
         (
             self.access_key,
             self.reading_hash,
@@ -198,7 +198,7 @@ class Parameters(Head):
             self.ephemeral,
         ) = struct.unpack_from(_REST, blob, FIRST_BYTES)
         if (self.day_epsilon > 0) != (self.cover == DAY) or (self.day_delta and self.cover != DAY):
-            raise InvalidObject("the cover's parameters are not those of its kind, {}".format(self.cover))
+            raise InvalidObject("the fields of cover do not fit its kind, {}".format(self.cover))
         self._thresholds_at = FIRST_BYTES + FIXED_REST_BYTES + _KEY_BYTES * self.guests
         self._relays_at = self._thresholds_at + 8 * self.candidates
         self._check_table()
@@ -231,7 +231,7 @@ class Parameters(Head):
         if len(starts) < len(relays):
             relays = [relay for relay in relays if relay.column_hash == hashes[0]]
         if [relay.column_hash for relay in relays] != hashes:
-            raise InvalidObject("the epoch keys are not those that were signed")
+            raise InvalidObject("the epoch keys differ from those that were signed")
         self._columns = {relay.id: at for relay, at in zip(relays, starts)}
 
     @property
@@ -289,7 +289,7 @@ class Parameters(Head):
         column is not in this copy."""
         column = self.column(relay_id)
         if column is None:
-            raise InvalidObject("these parameters have no epoch keys of this relay")
+            raise InvalidObject("these parameters have no epoch keys for this relay")
         return self.part(0, self._columns_at) + column
 
     def reading_key(self, static_secret, relay_id):

@@ -127,6 +127,6 @@ class Pushes:
             raise BadRequest("a time statement comes in one chunk")
         statement = TimeStatement(data)
         if statement.federation_id != newest.federation_id:
-            raise BadRequest("of another federation")
+            raise BadRequest("the time statement is another federation's")
         self._verify(session, lambda: statement.verify(newest.root_key))
         self._rounds.accept_time(statement.unix_seconds)

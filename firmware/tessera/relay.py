@@ -73,15 +73,15 @@ class Relay:
         # The posts of a round fit into the sectors that a window erases, of which one is left for pages that fail.
         constant = min((self.machine.window_erases - 1) * PAGES_PER_SECTOR, _MOST_RECORDS)
         if head.constant > constant:
-            raise InvalidObject("a constant batch of {}, this relay makes {}".format(head.constant, constant))
+            raise InvalidObject("constant batches of {} records, this relay makes {}".format(head.constant, constant))
         head.check_capacity(self._log.pages)
         self._keyring.check_capacity(most_epochs(head), head.members * head.tokens_per_epoch)
         buckets, cell_records = self.machine.buckets, self.machine.cell_records
         if head.buckets > buckets:
-            raise InvalidObject("{} buckets, this relay keeps {}".format(head.buckets, buckets))
+            raise InvalidObject("{} buckets, this relay has room for {}".format(head.buckets, buckets))
         if cell_records is not None and head.largest_cell > cell_records:
             raise InvalidObject(
-                "a cell could have {} records, this relay's memory takes {}".format(head.largest_cell, cell_records)
+                "cells of {} records, this relay's memory holds {}".format(head.largest_cell, cell_records)
             )
 
     # -- start
@@ -102,7 +102,7 @@ class Relay:
             self._take_seed()
         # Keys of an epoch are made only after the seal that opens it.
         if any(epoch > keyring.sealed_next // newest.epoch_rounds for epoch in keyring.epochs):
-            raise Fault("the key ring has keys of epochs to come: it does not belong to these parameters")
+            raise Fault("the key ring belongs to other parameters: provision the relay anew")
         self._generator = RelayGenerator(keyring.seed, keyring.boots, self._identity.chip_id, self._random_source)
         curve.randomize(self._generator.random(32))
         if not formatted and self.machine.fills:
@@ -212,7 +212,7 @@ class Relay:
         self._rounds.accept_clock()
         keyring = self._keyring
         if keyring.admitted:
-            raise NotAdmitted("a member was admitted: no cover key is disclosed any more")
+            raise NotAdmitted("a member was admitted: cover keys are no longer disclosed")
         epoch = max([epoch for epoch in keyring.epochs if epoch < self.epoch], default=self.epoch)
         keyring.disclose(epoch)
         return epoch, self._epochs.cover_key(epoch)
@@ -420,7 +420,7 @@ class Relay:
         if not session.operator:
             raise NotAdmitted("new code comes from the operator")
         if self.staging is None:
-            raise BadRequest("this relay takes no code in service")
+            raise BadRequest("this relay takes no updates")
         if length > wire.CHUNK_BYTES:
             raise BadRequest("a piece has 240 bytes at most")
         if step == wire.BEGIN:

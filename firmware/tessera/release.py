@@ -59,9 +59,9 @@ def _check(kind, name, length):
     if kind not in (IMAGE, BUNDLE, SLOT):
         raise InvalidObject("a release of unknown kind {}".format(kind))
     if not 1 <= len(name) <= MAX_BOARD_BYTES or any(not 33 <= letter < 127 for letter in name):
-        raise InvalidObject("a release's board has no name")
+        raise InvalidObject("a release names no board")
     if not length:
-        raise InvalidObject("a release of nothing")
+        raise InvalidObject("a release's artifact is empty")
 
 
 def encode(fields):

@@ -64,10 +64,10 @@ class Staging:
             release = Release(blob)
             parameters = self._parameters.newest
             for right, problem in (
-                (release.federation_id == parameters.federation_id, "it is another federation's"),
+                (release.federation_id == parameters.federation_id, "it is for another federation"),
                 (release.board == self.places.board, "it is for another board"),
-                (release.kind == self.places.kind, "it is of another kind than this board takes in service"),
-                (release.version > self.places.version, "it is not newer than what runs"),
+                (release.kind == self.places.kind, "its kind is no update here: flash it"),
+                (release.version > self.places.version, "it is not newer than the running code"),
                 (release.base == self.places.base, "it needs another base: flash the whole image"),
                 (release.bytes <= nor.sectors(self.places.idle) * SECTOR_BYTES, "it is too large"),
             ):
@@ -85,11 +85,11 @@ class Staging:
         keep what is written.
         """
         if self._release is None or self._owner is not session:
-            raise BadRequest("begin with the release")
+            raise BadRequest("send the release first")
         if offset + len(data) <= self._at or self._dirty:
             return self.state()
         if offset != self._at or offset + len(data) > self._release.bytes:
-            raise BadRequest("the pieces come in order and end with the artifact")
+            raise BadRequest("pieces come in order, up to the artifact's end")
         self._take(data)
         return self.state()
 
@@ -116,12 +116,12 @@ class Staging:
         device.readblocks(block, back, offset)
         if back != self._page:
             self._forget()
-            raise Fault("the flash for new code does not keep what is written")
+            raise Fault("the flash for new code does not keep data: replace the board")
 
     def _finish(self):
         if self.places.digest(self._release.bytes) != self._release.sha256:
             self._forget()
-            raise BadRequest("these bytes are not those the release is of")
+            raise BadRequest("these bytes are not the release's artifact")
         self._staged = True
 
     def _forget(self):
@@ -167,7 +167,7 @@ class Staging:
         for sector in self._dirty[:most]:
             nor.erase(device, sector)
             if not nor.is_blank(device, sector):
-                raise Fault("the flash for new code cannot be erased")
+                raise Fault("the flash for new code cannot be erased: replace the board")
         del self._dirty[:most]
 
     def erase_all(self):

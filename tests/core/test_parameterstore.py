@@ -312,11 +312,11 @@ def test_a_set_without_the_relays_own_columns_is_refused():
     )
     whole = params.Parameters(signed(fields(serial=2, relays=[own, others])))
     assert len(whole.copy_for(1)) == len(whole.copy_for(2)) == len(whole.blob) - len(epoch_keys())
-    _refused(whole.copy_for(2), "the epoch keys of its own")
+    _refused(whole.copy_for(2), "its own epoch keys")
     _refused(whole.blob, "another length")
     wrong = bytearray(whole.copy_for(1))
     wrong[-1] ^= 1
-    _refused(bytes(wrong), "not those that were signed")
+    _refused(bytes(wrong), "differ from those that were signed")
     store = _store(_directory())
     _install(store, whole.copy_for(1), 1)
     assert store.rule(2).epoch_keys(2) == epoch_keys()[64:96]
