@@ -20,7 +20,7 @@ Connection: close\r
 <p>{}</p>
 <p>Records that were acknowledged are kept. {}</p>
 <p>On its USB serial line you can type <code>status</code>, <code>log</code>, <code>restart</code> and
-<code>factory-reset</code>. Until the fault is gone, the LED is lit for a second and dark for a second.</p>
+<code>factory-reset</code>. Until the fault is gone, the LED is a second on and a second off.</p>
 """
 
 

@@ -252,8 +252,8 @@ def _ready(appliance):
         print(line)
     print("  board           {}".format(BOARD))
     if not relay.clock.known:
-        other = "waiting for the network clock, or " if config.get("sntp") else ""
-        print("no clock yet: {}send `clock MILLISECONDS` (unix time) on this line".format(other))
+        first = "wait for the network clock or " if config.get("sntp") else ""
+        print("no clock yet: {}send `clock MILLISECONDS` (unix time)".format(first))
     print(READY)
     appliance.serving = True
     appliance.watchdog.release()

@@ -24,15 +24,15 @@ def announcement(relay, where):
     """The lines (a list of str) about a started Relay that listens at the address `where` (str)."""
     parameters = relay.parameters.newest
     open_round = "unknown: no clock yet" if relay.open_round is None else relay.open_round
+    seconds = parameters.round_seconds * parameters.epoch_rounds
+    epoch = "{} s".format(seconds) if seconds % 3600 else "{} h".format(seconds // 3600)
     lines = [
         "tessera relay {} on {}".format(VERSION, runtime_name()),
         "  address         {}".format(where),
         "  relay key       {}".format(relay.static_key.hex()),
         "  parameters      serial {}, digest {}".format(parameters.serial, parameters.digest.hex()[:16]),
         "  cover traffic   {}".format(_cover(parameters)),
-        "  rounds          {} s, {} in an epoch of {}".format(
-            parameters.round_seconds, parameters.epoch_rounds, _duration(parameters)
-        ),
+        "  rounds          {} s, {} in an epoch of {}".format(parameters.round_seconds, parameters.epoch_rounds, epoch),
         "  open round      {}".format(open_round),
         "  curve tier      {}".format(curve.TIER),
     ]
@@ -45,15 +45,7 @@ def _cover(parameters):
     """The kind of cover of a parameter set and the size of its batches; for noise, also ε of one delivery."""
     if parameters.cover == CONSTANT:
         return "constant, {} records in each batch".format(parameters.constant)
-    return "epsilon {} for a delivery, at most {} dummies".format(
-        _millionths(parameters.epsilon), parameters.candidates
-    )
-
-
-def _duration(parameters):
-    """The length of an epoch, in hours if that is a whole number."""
-    seconds = parameters.round_seconds * parameters.epoch_rounds
-    return "{} s".format(seconds) if seconds % 3600 else "{} h".format(seconds // 3600)
+    return "epsilon {}, at most {} dummies".format(_millionths(parameters.epsilon), parameters.candidates)
 
 
 def _millionths(number):

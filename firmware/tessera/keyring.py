@@ -116,10 +116,7 @@ class KeyRing:
                 self._used_pages = place + 1
                 self.unreadable += 1
         if self._snapshot_pages > 0:
-            raise Fault(
-                "a page of the key ring cannot be read: restart the relay; if that stays, its keys are lost:"
-                " provision it anew"
-            )
+            raise Fault("a page of the key ring cannot be read: restart the relay; if that stays, provision it anew")
         if max(self.boots, self.next_sector, self.sealed_count) > _LARGEST:
             raise _foreign()
         return True
@@ -394,9 +391,7 @@ def _foreign():
 
 
 def _worn():
-    return Fault(
-        "the key ring does not read back as it was written: restart the relay; if that stays, replace its flash"
-    )
+    return Fault("the key ring does not keep data: restart the relay; if that stays, replace its flash")
 
 
 def _pages(entries, a_page):

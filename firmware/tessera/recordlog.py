@@ -395,6 +395,4 @@ class RecordLog:
 
 
 def _unkept():
-    return Fault(
-        "the record ring does not read back as it was written: restart the relay; if that stays, replace its flash"
-    )
+    return Fault("the record ring does not keep data: restart the relay; if that stays, replace its flash")

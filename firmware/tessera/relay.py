@@ -119,8 +119,7 @@ class Relay:
         seed = self._directory.read(_SEED_FILE)
         if seed is None or len(seed) != 32:
             raise Fault(
-                "the key ring is empty and the provisioning seed was used: the keys are in another storage or erased;"
-                " start the relay where it ran before, or provision it anew"
+                "the key ring is empty, and this relay has run: start it on the storage it had, or provision it anew"
             )
         self._keyring.begin_life(seed)
 

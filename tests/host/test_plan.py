@@ -360,7 +360,7 @@ def test_the_ring_s_numbers_do_not_last_longer_than_they_do():
 def test_as_many_buckets_as_the_index_tells_apart():
     assert plan.make(replace(CROWD, buckets=1 << 16, allow_small=True))
     error = refusal(members=6000, buckets=512, allow_small=True)
-    assert "tells 256 buckets apart, these are 512" in error.message
+    assert "can tell 256 buckets apart, the plan has 512" in error.message
     assert proposals(error) == [{"buckets": 256}, {"board": "GATEWAY"}]
 
 
