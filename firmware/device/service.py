@@ -130,9 +130,7 @@ async def _always(log, work):
 async def _start_and_serve(appliance, light, observe):
     appliance.starts.begin()
     if appliance.starts.wait_seconds:
-        appliance.log.note(
-            "waiting {} s: the last starts followed each other quickly".format(appliance.starts.wait_seconds)
-        )
+        appliance.log.note("waiting {} s after several starts in a row".format(appliance.starts.wait_seconds))
         await asyncio.sleep(appliance.starts.wait_seconds)
     light.show("starting")
     appliance.watchdog.hold(light.step)  # no other task runs during a start

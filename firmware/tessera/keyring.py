@@ -142,7 +142,7 @@ class KeyRing:
         if kind == _HEAD:
             fields = struct.unpack(_HEAD_LAYOUT, body)
             if fields[0] != _VERSION:
-                raise Fault("the key ring is of another version: run that, or provision the relay anew")
+                raise Fault("the key ring is of another version: provision the relay anew")
             _, self.flags, self.boots, self.seed, self.next_sector = fields[:5]
             self.sealed_next, self.sealed_count, self.commissioned, self._snapshot_pages = fields[5:]
         elif kind == _EPOCHS:

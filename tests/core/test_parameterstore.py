@@ -313,14 +313,14 @@ def test_a_set_without_the_relays_own_columns_is_refused():
     whole = params.Parameters(signed(fields(serial=2, relays=[own, others])))
     assert len(whole.copy_for(1)) == len(whole.copy_for(2)) == len(whole.blob) - len(epoch_keys())
     _refused(whole.copy_for(2), "its own epoch keys")
-    _refused(whole.blob, "another length")
+    _refused(whole.blob, "wrong length")
     wrong = bytearray(whole.copy_for(1))
     wrong[-1] ^= 1
     _refused(bytes(wrong), "differ from those that were signed")
     store = _store(_directory())
     _install(store, whole.copy_for(1), 1)
     assert store.rule(2).epoch_keys(2) == epoch_keys()[64:96]
-    _refused(parameters(serial=2, relays=[], epochs=60), "another length")
+    _refused(parameters(serial=2, relays=[], epochs=60), "wrong length")
     _refused(parameters(serial=2, relays=[others]), "do not list this relay")
 
 
