@@ -70,7 +70,7 @@ def test_planning_knows_these_boards_and_a_server():
             "0x128000, 28K",
             "partition 'keyring' has 7 sectors, planning.boards says 8",
         ),
-        ("partitions.csv", "0x130000, 832K", "0x130000, 836K", "ends after the end of the flash"),
+        ("partitions.csv", "0x130000, 832K", "0x130000, 836K", "ends behind the flash"),
         (
             "partitions.csv",
             "0x130000, 832K",
@@ -94,7 +94,7 @@ def test_a_wrong_rp2_table_is_refused(change, file, old, new, words):
     [
         ("partitions.csv", "0x190000, 1536K", "0x191000, 1532K", "'ota_1' is not in whole units of 65536 bytes"),
         ("partitions.csv", "0x9000,   16K", "0x8000,   16K", "overlaps the boot loader"),
-        ("partitions.csv", "0x340000, 768K", "0x340000, 772K", "ends after the end of the flash"),
+        ("partitions.csv", "0x340000, 768K", "0x340000, 772K", "ends behind the flash"),
         ("sdkconfig.board", "FLASHSIZE_4MB=y", "FLASHSIZE_8MB=y", "does not set a flash of 4 MB"),
         ("board.json", '"0x1000"', '"0"', "flash_offset is 0x0 in board.json, 0x1000 in"),
         ("board.json", '"esp32"', '"esp32s3"', "mcu is 'esp32s3' in board.json, 'esp32' in planning.boards"),

@@ -172,7 +172,7 @@ def check_partitions(board: Board) -> None:
         if after.offset < before.end:
             raise BoardError(f"{board.name}: partition '{after.name}' begins before '{before.name}' ends")
     if partitions[-1].end > board.flash_bytes:
-        raise BoardError(f"{board.name}: partition '{partitions[-1].name}' ends after the end of the flash")
+        raise BoardError(f"{board.name}: partition '{partitions[-1].name}' ends behind the flash")
     _check_rings(board)
     _check_flashing(board)
     if board.port == "rp2":

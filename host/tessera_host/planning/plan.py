@@ -364,7 +364,7 @@ def _check_keyring(choice: Choice, chosen: Board) -> None:
         "members": _members_at_most(choice, tokens // choice.tokens_per_epoch),
     }
     held = choice.members * choice.tokens_per_epoch
-    _refuse(f"the key ring of {chosen.name} has room for {tokens} tokens in each epoch, the plan has {held}", options)
+    _refuse(f"the key ring of {chosen.name} has room for leases of {tokens} tokens, the plan has {held}", options)
 
 
 def _check_cell(choice: Choice, chosen: Board, cover: int) -> None:
