@@ -391,7 +391,7 @@ def _check_constant(choice: Choice, chosen: Board) -> None:
     """A constant batch has one record for every token, and so would each of several buckets."""
     if choice.buckets > 1:
         raise UsageError(
-            "constant batches need a single bucket: each bucket would hold a record for every token", "use --buckets 1"
+            "constant batches need one bucket: each bucket would hold a record for every token", "use --buckets 1"
         )
     most = chosen.constant_records
     if choice.tokens <= most:
